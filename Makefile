@@ -1,0 +1,43 @@
+# make demo    raw video -> audited shards, on made-up video, in about three minutes
+# make test    lint, types, architecture, tests
+# make setup   .venv from requirements.lock, every wheel checked against its hash (about 6 GB: torch brings CUDA)
+# make lock    requirements.lock anew from pyproject.toml
+# make bench   the benchmark tables of docs/benchmarks.md
+PYTHON ?= python3
+DEMO ?= demo-out
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+BIN := .venv/bin
+
+.PHONY: demo test setup lock bench clean
+
+demo: setup
+	$(BIN)/avf-curate demo --out $(DEMO)
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+setup: .venv/.locked
+
+.venv/.locked: requirements.lock pyproject.toml | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	VIRTUAL_ENV=.venv $(UV) pip sync --quiet --require-hashes requirements.lock
+	VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet --require-hashes -r requirements-uv.lock
+
+lock: | $(UV)
+	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --quiet -o requirements.lock
+	printf 'uv==0.13.8\n' | $(UV) pip compile - --universal --generate-hashes --no-emit-index-url --quiet -o requirements-uv.lock
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv .uv $(DEMO) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
