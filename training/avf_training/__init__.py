@@ -1,0 +1,1 @@
+"""Shards become trained models: pre-training, post-pre-training, fine-tuning, evaluation. Reads avf_shards only."""

@@ -1,0 +1,331 @@
+"""PyAV (LibAV): one sequential decode onto the 25 fps timeline, and later reads of any span of it.
+
+Inputs are hostile: only container formats that hold one plain file are allowed (no playlists, no references to other
+files or addresses), and only the `file` protocol.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+
+from avf_curation.media import Bytes, MediaConfig, MediaError, Picture, Sound, nearest_indices, rounded_frames
+from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Span
+
+av.logging.set_level(None)
+
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,wav,w64,flac,mp3,aac,rm,"
+    "h264,hevc,m4v,dv,nut,mxf,ivf,yuv4mpegpipe,aiff,caf,au,amr,ac3,eac3,dts,obu,av1,vc1,rawvideo,gif"
+)
+_ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art is not video
+_LOST_SYNC_S = 0.05  # sound whose timestamps drift less than this is taken as continuous
+
+
+def _open(path: Path) -> Any:
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    try:
+        return av.open(str(path), "r", options=options, metadata_errors="replace")
+    except FileNotFoundError:
+        raise MediaError("missing", "the file is not there") from None
+    except PermissionError:
+        raise MediaError("unreadable", "no permission to read the file") from None
+    except IsADirectoryError:
+        raise MediaError("unreadable", "is a folder") from None
+    except av.error.FFmpegError as error:
+        raise MediaError("not_media", f"cannot be opened as audio or video ({error.strerror})") from None
+    except (ValueError, OverflowError) as error:
+        raise MediaError("not_media", f"cannot be opened as audio or video ({type(error).__name__})") from None
+
+
+@dataclass
+class TimelineFrame:
+    """One index of the timeline and the source frame shown there; `repeated`: the same frame as at the index before."""
+
+    index: int
+    frame: Any
+    repeated: bool
+
+
+class MediaFile:
+    """One opened input. `frames()` must be run to its end once; then `picture` is known and `read()` works."""
+
+    def __init__(self, path: Path, config: MediaConfig, sound_path: Path | None = None) -> None:
+        self._path, self._sound_path, self._config = path, sound_path or path, config
+        self._container = _open(path)
+        streams = [s for s in self._container.streams.video if not int(s.disposition) & _ATTACHED_PICTURE]
+        self._video = streams[0] if streams else None
+        if self._video is not None:
+            self._video.thread_count = 1
+            self._video.codec_context.options = {"max_pixels": str(config.max_pixels)}
+        self.picture: Picture | None = None
+        self.start_s = 0.0
+        self._size = (0, 0)
+
+    @property
+    def has_picture(self) -> bool:
+        return self._video is not None
+
+    def close(self) -> None:
+        self._container.close()
+
+    def __enter__(self) -> "MediaFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- the sequential pass ------------------------------------------------------------------------------------
+
+    def frames(self) -> Iterator[TimelineFrame]:
+        """Every decodable index of the timeline in order. Raises MediaError; afterwards `picture` is set."""
+        video = self._video
+        assert video is not None
+        number, denominator = video.time_base.numerator, video.time_base.denominator
+        fallback = round(denominator / number / float(video.average_rate or FRAMES_PER_SECOND)) or 1
+        limit = int(self._config.max_duration_s * denominator / number)
+        pts: list[int] = []
+        gaps: list[Span] = []
+        errors: list[int] = []
+        first = previous = -1
+        before: Any = None
+        step = fallback
+
+        def emit(frame: Any, at: int, indices: range) -> Iterator[TimelineFrame]:
+            for i, index in enumerate(indices):
+                pts.append(at)
+                yield TimelineFrame(index, frame, i > 0)
+
+        for frame in self._decoded(errors, pts):
+            if before is None:
+                at = frame.pts if frame.pts is not None else 0
+                first, previous, before = at, at, frame
+                self.start_s = float(at * video.time_base)
+                self._check_size(frame)
+                continue
+            at = frame.pts if frame.pts is not None else previous + step
+            if at <= previous:
+                continue  # cannot be placed: the one before stands at or after it
+            if at - first > limit:
+                raise MediaError("absurd_timestamps", f"timestamps run past {self._config.max_duration_s:g} s")
+            step = at - previous
+            indices = nearest_indices(previous - first, at - first, len(pts), number, denominator)
+            gaps += self._gap(previous - first, at - first, number / denominator)
+            yield from emit(before, previous, indices)
+            previous, before = at, frame
+        if before is None:
+            raise MediaError("no_frames", "the video stream has no frame that can be decoded")
+        last = before.duration or min(step, 10 * fallback)
+        total = max(rounded_frames(previous - first + last, number, denominator), len(pts) + 1)
+        yield from emit(before, previous, range(len(pts), total))
+        declared = rounded_frames(video.duration, number, denominator) if video.duration else 0
+        if declared > self._config.max_duration_s * FRAMES_PER_SECOND:
+            declared = 0
+        array = np.asarray(pts, np.int64)
+        self.picture = Picture(max(total, declared), array, tuple(gaps), tuple(errors), *self._size)
+
+    def _decoded(self, errors: list[int], pts: list[int]) -> Iterator[Any]:
+        """Decoded frames; packets that cannot be decoded are noted in `errors` by the index they would have had."""
+        packets = self._container.demux(self._video)
+        while True:
+            try:
+                packet = next(packets)
+                decoded = packet.decode()
+            except (StopIteration, EOFError):
+                return
+            except av.error.FFmpegError:
+                if len(errors) > 10_000:
+                    return
+                errors.append(len(pts))
+                continue
+            for frame in decoded:
+                if frame.is_corrupt and pts:
+                    errors.append(len(pts))
+                yield frame
+
+    def _check_size(self, frame: Any) -> None:
+        width, height = frame.width, frame.height
+        if width < 16 or height < 16 or width * height > self._config.max_pixels:
+            raise MediaError("picture_size", f"pictures of {width}x{height} are outside what can be used")
+        self._size = (height, width) if frame.rotation % 180 else (width, height)
+
+    def _gap(self, earlier: int, later: int, tick_s: float) -> list[Span]:
+        if (later - earlier) * tick_s <= self._config.max_gap_s:
+            return []
+        half = self._config.max_gap_s / 2
+        start = int((earlier * tick_s + half) * FRAMES_PER_SECOND) + 1
+        stop = int((later * tick_s - half) * FRAMES_PER_SECOND)
+        return [Span(start, stop)] if stop > start else []
+
+    # -- later reads ---------------------------------------------------------------------------------------------
+
+    def read(self, span: Span) -> Iterator[Any]:
+        """The source frame of each index in `span`, bit-equal to the sequential pass. Raises MediaError."""
+        assert self.picture is not None
+        wanted = self.picture.pts[span.start_frame : span.stop_frame]
+        if len(wanted) != span.frames:
+            raise MediaError("decode", f"frames [{span.start_frame}, {span.stop_frame}) reach past what decodes")
+        for back_s in (0.0, 4.0, None):
+            found = self._from(int(wanted[0]), back_s)
+            if found is not None:
+                break
+        else:
+            raise MediaError("decode", f"frame {span.start_frame} does not decode a second time")
+        frame, rest = found
+        for at in wanted:
+            while frame.pts is not None and frame.pts < at:
+                frame = next(rest, None)
+                if frame is None:
+                    raise MediaError("decode", "the span does not decode a second time")
+            yield frame
+
+    def _from(self, at: int, back_s: float | None) -> tuple[Any, Iterator[Any]] | None:
+        """The frame with timestamp `at` and the decoder after it, from a key frame at least `back_s` before it."""
+        assert self._video is not None and self.picture is not None
+        start = int(self.picture.pts[0])
+        if back_s is not None:
+            target = at - int(back_s / float(self._video.time_base))
+            try:
+                self._container.seek(max(target, start), stream=self._video)
+            except (av.error.FFmpegError, ValueError):
+                return None
+        else:
+            self.close()
+            fresh = MediaFile(self._path, self._config, self._sound_path)
+            self._container, self._video = fresh._container, fresh._video
+        frames = self._decoded([], [])
+        for count, frame in enumerate(frames):
+            if frame.pts is None or (count == 0 and frame.pts > at):
+                return None
+            if frame.pts == at and not (back_s is not None and frame.is_corrupt):
+                return frame, frames
+            if frame.pts > at:
+                return None
+        return None
+
+    # -- sound ---------------------------------------------------------------------------------------------------
+
+    def sound(self, frames: int | None) -> Sound | None:
+        """The first audio stream as 16 kHz mono on a timeline of `frames` (None: the sound's own length).
+
+        None when the input has no audio stream. Packets that cannot be decoded leave a hole that is not covered.
+        """
+        with _open(self._sound_path) as container:
+            if not container.streams.audio:
+                return None
+            pieces = list(_continuous(container, self._config.max_duration_s))
+        if frames is None:
+            start_s = pieces[0][0] if pieces else 0.0
+            end_s = max((at + len(data) / SAMPLE_RATE_HZ for at, data in pieces), default=0.0)
+            frames = max(1, round((end_s - start_s) * FRAMES_PER_SECOND)) if pieces else 0
+        else:
+            start_s = self.start_s
+        samples = np.zeros(frames * SAMPLES_PER_FRAME, np.int16)
+        covered: list[Span] = []
+        for at_s, data in pieces:
+            place = round((at_s - start_s) * SAMPLE_RATE_HZ)
+            cut = data[max(0, -place) : max(0, len(samples) - place)]
+            place = max(0, place)
+            if len(cut):
+                samples[place : place + len(cut)] = cut
+                covered.append(Span(place, place + len(cut)))
+        return Sound(samples, tuple(covered))
+
+
+def _continuous(container: Any, max_duration_s: float) -> Iterator[tuple[float, np.ndarray]]:
+    """(start_s, samples) of each stretch of sound without a hole in its timestamps."""
+    stream = container.streams.audio[0]
+    stream.thread_count = 1
+    resampler, chunks = None, []
+    start_s = expected_s = 0.0
+    total = 0.0
+
+    def flush() -> Iterator[tuple[float, np.ndarray]]:
+        if resampler is None:
+            return
+        chunks.extend(frame.to_ndarray()[0] for frame in resampler.resample(None))
+        if chunks:
+            yield start_s, np.concatenate(chunks)
+
+    for frame in _audio_frames(container, stream):
+        if not frame.sample_rate or not frame.samples:
+            continue
+        at_s = frame.time if frame.pts is not None else expected_s
+        if resampler is None or abs(at_s - expected_s) > _LOST_SYNC_S:
+            yield from flush()
+            resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
+            chunks, start_s, expected_s = [], at_s, at_s
+        frame.pts = None
+        try:
+            chunks.extend(out.to_ndarray()[0] for out in resampler.resample(frame))
+        except (av.error.FFmpegError, ValueError):  # the format changed in mid-stream: a new stretch
+            yield from flush()
+            resampler, chunks = None, []
+            continue
+        expected_s += frame.samples / frame.sample_rate
+        total += frame.samples / frame.sample_rate
+        if total > max_duration_s:
+            break
+    yield from flush()
+
+
+def _audio_frames(container: Any, stream: Any) -> Iterator[Any]:
+    packets = container.demux(stream)
+    errors = 0
+    while errors < 10_000:
+        try:
+            yield from next(packets).decode()
+        except (StopIteration, EOFError):
+            return
+        except av.error.FFmpegError:
+            errors += 1
+
+
+class Converter:
+    """Frames to arrays through swscale, upright, with the colour matrix the frame is tagged with. Keeps its contexts."""
+
+    def __init__(self) -> None:
+        self._reformatters: dict[tuple[int, int, str], VideoReformatter] = {}
+
+    def array(self, frame: Any, width: int, height: int, pixels: str, fast: bool = True) -> Bytes:
+        """`frame` as (height, width[, 3]) uint8, `pixels` = "bgr24" or "gray"; sizes are of the upright picture."""
+        turn = frame.rotation % 360
+        if turn % 180:
+            width, height = height, width
+        reformatter = self._reformatters.setdefault((width, height, pixels), VideoReformatter())
+        same = (width, height) == (frame.width, frame.height)
+        out = reformatter.reformat(
+            frame,
+            width,
+            height,
+            pixels,
+            src_colorspace=_matrix(frame),
+            dst_colorspace=Colorspace.ITU601,
+            interpolation=Interpolation.FAST_BILINEAR if fast and not same else Interpolation.AREA,
+            threads=1,
+        ).to_ndarray()
+        return np.ascontiguousarray(np.rot90(out, turn // 90)) if turn else out
+
+    def long_side(self, frame: Any, side_px: int, pixels: str) -> tuple[Bytes, float]:
+        """`frame` shrunk so that its longer side is at most `side_px`, and the scale (array px / source px)."""
+        width, height = upright_size(frame)
+        scale = min(1.0, side_px / max(width, height))
+        size = (max(2, round(width * scale)), max(2, round(height * scale)))
+        return self.array(frame, *size, pixels), scale
+
+
+def upright_size(frame: Any) -> tuple[int, int]:
+    """(width, height) of the picture as a viewer shows it."""
+    return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
+
+
+def _matrix(frame: Any) -> Colorspace:
+    """AVColorSpace of the frame; untagged pictures from 720 lines on are taken as BT.709, smaller ones as BT.601."""
+    tag = int(frame.colorspace)
+    if tag == 1 or (tag == 2 and min(frame.width, frame.height) >= 720):
+        return Colorspace.ITU709
+    return Colorspace.BT2020 if tag in (9, 10) else Colorspace.ITU601

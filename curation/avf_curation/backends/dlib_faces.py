@@ -1,0 +1,20 @@
+"""dlib's HOG face detector: needs no download. Finds upright faces from about 40 px (upsample 1)."""
+
+import dlib
+import numpy as np
+
+from avf_curation.media import Bytes
+from avf_curation.stages.faces import Box
+
+
+class DlibFaces:
+    """Warm detector. Boxes come back in source pixels."""
+
+    def __init__(self) -> None:
+        self._detector = dlib.get_frontal_face_detector()
+
+    def find(self, grey: Bytes, scale: float, upsample: int, min_score: float) -> list[Box]:
+        """Faces in `grey` (H, W), which is the source times `scale`."""
+        found, scores, _ = self._detector.run(np.ascontiguousarray(grey), upsample, min_score)
+        edges = ((r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in found)
+        return [Box(*(edge / scale for edge in box), score) for box, score in zip(edges, scores, strict=True)]

@@ -1,0 +1,45 @@
+"""The 13 MFCCs that SyncNet was trained on: 25 ms rectangular windows every 10 ms, 26 mel filters, energy first."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import dct
+
+from avf_shards.timeline import SAMPLE_RATE_HZ
+
+WINDOW, HOP, FFT, FILTERS, COEFFICIENTS, LIFTER = 400, 160, 512, 26, 13, 22
+PREEMPHASIS = 0.97
+Floats = npt.NDArray[np.float64]
+
+
+@lru_cache(maxsize=1)
+def mel_filters() -> Floats:
+    """Triangles between FFT bins, (26, 257); equally spaced from 0 to 8 kHz on the mel scale 2595 log10(1 + f/700)."""
+    top_mel = 2595 * math.log10(1 + SAMPLE_RATE_HZ / 2 / 700)
+    hz = 700 * (10 ** (np.linspace(0, top_mel, FILTERS + 2) / 2595) - 1)
+    bins = np.floor((FFT + 1) * hz / SAMPLE_RATE_HZ)
+    grid = np.arange(FFT // 2 + 1)[None, :]
+    low, middle, high = bins[:-2, None], bins[1:-1, None], bins[2:, None]
+    rising = (grid - low) / np.maximum(middle - low, 1)
+    falling = (high - grid) / np.maximum(high - middle, 1)
+    inside = (grid >= low) & (grid < high)
+    return np.where(inside, np.where(grid < middle, rising, falling), 0.0)
+
+
+def mfcc(samples: npt.NDArray[np.int16]) -> Floats:
+    """(frames, 13) at 100 Hz from int16 samples; the last window is padded with zeros."""
+    signal = samples.astype(np.float64)
+    signal = np.append(signal[:1], signal[1:] - PREEMPHASIS * signal[:-1])
+    count = 1 + max(0, math.ceil((len(signal) - WINDOW) / HOP))
+    signal = np.append(signal, np.zeros((count - 1) * HOP + WINDOW - len(signal)))
+    windows = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[::HOP]
+    power = np.abs(np.fft.rfft(windows, FFT)) ** 2 / FFT
+    floor = np.finfo(float).eps
+    energy = np.maximum(power.sum(1), floor)
+    mel = np.log(np.maximum(power @ mel_filters().T, floor))
+    cepstra = dct(mel, type=2, axis=1, norm="ortho")[:, :COEFFICIENTS]
+    cepstra *= 1 + LIFTER / 2 * np.sin(np.pi * np.arange(COEFFICIENTS) / LIFTER)
+    cepstra[:, 0] = np.log(energy)
+    return cepstra

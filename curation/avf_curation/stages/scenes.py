@@ -1,0 +1,72 @@
+"""Stage 1, scenes: shots without a cut inside; too short and incomplete ones are rejected (AVF-MAE++ 4.1, step 1)."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from avf_curation.media import Picture, Sound, overlap
+from avf_shards.ledger import Check
+from avf_shards.timeline import FRAMES_PER_SECOND, Span
+
+STAGE = "scenes"
+DetectorName = Literal["adaptive", "content", "histogram", "hash", "threshold"]
+
+
+@dataclass(frozen=True)
+class ScenesConfig:
+    """detectors: PySceneDetect detectors whose cuts are united; *_threshold: theirs.
+
+    width_px: frames are shrunk to this width before detection. min_shot_s: shorter shots are rejected.
+    max_missing_s: a shot may lack picture or sound for this long.
+    """
+
+    detectors: tuple[DetectorName, ...]
+    adaptive_threshold: float
+    adaptive_min_content: float
+    content_threshold: float
+    histogram_threshold: float
+    hash_threshold: float
+    fade_threshold: float
+    min_cut_distance_s: float
+    width_px: int
+    min_shot_s: float
+    max_missing_s: float
+
+    def __post_init__(self) -> None:
+        if self.width_px < 32:
+            raise ValueError(f"width_px {self.width_px} is less than 32")
+        if self.min_shot_s < 0 or self.max_missing_s < 0:
+            raise ValueError("min_shot_s and max_missing_s cannot be negative")
+
+
+@dataclass(frozen=True)
+class ScenesScores:
+    """Length of a shot and how much of it lacks decodable picture or sound, all in seconds."""
+
+    length_s: float
+    cut_off_s: float
+    no_picture_s: float
+    no_sound_s: float
+
+    def record(self) -> dict[str, Any]:
+        return {name: round(value, 4) for name, value in asdict(self).items()}
+
+
+def measure(shot: Span, picture: Picture, sound: Sound | None) -> ScenesScores:
+    """What `shot` has and lacks. A shot that ends where decoding ends lacks what the input declares beyond."""
+    gaps = overlap(picture.gaps, shot)
+    broken = sum(shot.start_frame <= at <= shot.stop_frame for at in picture.errors)
+    if shot.stop_frame == picture.decoded_frames:
+        broken += picture.frames - picture.decoded_frames
+    silent = sound.missing_frames(shot) if sound else float(shot.frames)
+    per_s = FRAMES_PER_SECOND
+    return ScenesScores(shot.frames / per_s, broken / per_s, gaps / per_s, silent / per_s)
+
+
+def decide(scores: ScenesScores, config: ScenesConfig) -> tuple[Check, ...]:
+    """Long enough, and complete."""
+    return (
+        Check(STAGE, "too_short", scores.length_s, ">=", config.min_shot_s),
+        Check(STAGE, "cut_off", scores.cut_off_s, "<=", config.max_missing_s),
+        Check(STAGE, "no_picture", scores.no_picture_s, "<=", config.max_missing_s),
+        Check(STAGE, "no_sound", scores.no_sound_s, "<=", config.max_missing_s),
+    )

@@ -1,0 +1,228 @@
+"""avf-shards: pack finished units into training shards, and ask questions of them."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from avf_shards import index
+from avf_shards.errors import FaultError, UserError
+from avf_shards.index import ShardReader
+from avf_shards.keys import is_key
+from avf_shards.pack import MANIFEST, pack
+from avf_shards.run_folder import RunFolder
+from avf_shards.select import Choice, load_selection
+from avf_shards.verify import verify
+
+SELECT_HELP = """\
+selection file (TOML); every line is optional:
+
+  seed = 7                       # of the order
+  clips_per_shard = 512
+  [thresholds]                   # stricter than the run's, as STAGE/REASON of the ledger
+  "sync/low_confidence" = 4.0
+  [sources.voxceleb2]            # with any [sources.X], only those named are packed
+  quota = 515000
+  order = "shuffled"             # or "ledger"
+  [sources.cncvs.thresholds]
+  "sync/low_confidence" = 2.5
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 = done, 1 = faults found, 2 = cannot do that, 130 = interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except UserError as error:
+        print(f"avf-shards: {error}", file=sys.stderr)
+        return 2
+    except FaultError as error:
+        print(f"avf-shards: damaged data: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        print(f"avf-shards: {name}{error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("avf-shards: stopped; the same command goes on where it was", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="avf-shards",
+        description="Training shards: WebDataset tars with a sidecar index, packed from a finished curation run.",
+        epilog="examples:\n  avf-shards pack RUN --out SHARDS\n  avf-shards verify SHARDS\n"
+        "  avf-shards lineage SHARDS KEY",
+        formatter_class=raw,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    one = commands.add_parser(
+        "pack",
+        help="finished units -> shards",
+        formatter_class=raw,
+        description="Pack the kept clips of one run into shards. Killed and started again, it goes on.",
+        epilog=SELECT_HELP,
+    )
+    one.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folder of a finished run")
+    one.add_argument("--out", metavar="SHARDS", type=Path, required=True, help="folder for the shards; made if missing")
+    one.add_argument("--select", metavar="FILE", type=Path, help="what to take (default: all that was kept)")
+    _json_option(one)
+    one.set_defaults(run=_pack)
+
+    one = commands.add_parser("verify", help="check every byte; exit 1 and the list of faults")
+    one.add_argument("shards", metavar="SHARDS", type=Path)
+    _json_option(one)
+    one.set_defaults(run=_verify)
+
+    one = commands.add_parser("ls", help="shards, clips and hours per source; with --keys every clip")
+    one.add_argument("shards", metavar="SHARDS", type=Path)
+    one.add_argument("--keys", action="store_true", help="one clip's key per line")
+    _json_option(one)
+    one.set_defaults(run=_ls)
+
+    one = commands.add_parser("show", help="the record of one clip; with --extract its files")
+    one.add_argument("shards", metavar="SHARDS", type=Path)
+    one.add_argument("key", metavar="KEY")
+    one.add_argument("--extract", metavar="DIR", type=Path, help="write KEY.mp4, KEY.flac, KEY.json there")
+    one.set_defaults(run=_show)
+
+    one = commands.add_parser(
+        "lineage", help="one clip's way: input file, span, every score with its threshold, backends"
+    )
+    one.add_argument("shards", metavar="SHARDS", type=Path)
+    one.add_argument("key", metavar="KEY")
+    _json_option(one)
+    one.set_defaults(run=_lineage)
+    return parser
+
+
+def _json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", metavar="FILE", help="write the answer as JSON to FILE, '-' for standard output")
+
+
+def _answer(options: argparse.Namespace, values: Any, text: str) -> None:
+    """Print the table, or the same facts as JSON."""
+    data = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False)
+    if options.json == "-":
+        print(data)
+    else:
+        if options.json:
+            Path(options.json).write_text(data + "\n", "utf-8")
+        print(text)
+
+
+def _pack(options: argparse.Namespace) -> int:
+    if len(options.runs) > 1:
+        raise UserError("pack takes one run at a time; name each run's shards in a folder of their own")
+    bar = sys.stderr.isatty()
+
+    def progress(done: int, total: int) -> None:
+        if bar:
+            print(f"\r{done}/{total} clips", end="" if done < total else "\n", file=sys.stderr, flush=True)
+
+    choice = pack(RunFolder.existing(options.runs[0]), options.out, load_selection(options.select), progress)
+    rows = {source: asdict(account) | {"short": account.short} for source, account in choice.sources.items()}
+    _answer(options, {"shards": str(options.out), "sources": rows}, _choice_table(choice, options.out))
+    return 0
+
+
+def _choice_table(choice: Choice, out: Path) -> str:
+    lines = [f"{'source':<20}{'asked':>9}{'kept':>9}{'doubled':>9}{'stricter':>9}{'taken':>9}{'short':>9}"]
+    for source, row in choice.sources.items():
+        asked = "all" if row.asked is None else str(row.asked)
+        lines.append(
+            f"{source:<20}{asked:>9}{row.kept:>9}{row.duplicates:>9}{row.below_threshold:>9}{row.taken:>9}{row.short:>9}"
+        )
+    return "\n".join([*lines, f"packed into {out}"])
+
+
+def _verify(options: argparse.Namespace) -> int:
+    faults = verify(options.shards)
+    text = "\n".join(faults) if faults else f"{options.shards}: every byte is as packed"
+    _answer(options, {"faults": faults}, text)
+    return 1 if faults else 0
+
+
+def _manifest(shards: Path) -> dict[str, Any]:
+    if not (shards / MANIFEST).is_file():
+        raise UserError(f"{shards}: not a folder of finished shards (no {MANIFEST})")
+    try:
+        values: dict[str, Any] = json.loads((shards / MANIFEST).read_bytes())
+        values["shards"] = [dict(entry) for entry in values["shards"]]
+    except (ValueError, TypeError, KeyError):
+        raise FaultError(f"{shards / MANIFEST}: not readable as a manifest") from None
+    return values
+
+
+def _ls(options: argparse.Namespace) -> int:
+    manifest = _manifest(options.shards)
+    if options.keys:
+        keys = [key for entry in manifest["shards"] for key in index.load(_side(options.shards, entry)).by_key()]
+        _answer(options, keys, "\n".join(keys))
+        return 0
+    lines = [f"{'shard':<32}{'clips':>8}{'seconds':>11}{'MB':>9}"]
+    for entry in manifest["shards"]:
+        clips, seconds = sum(entry["clips"].values()), sum(entry["seconds"].values())
+        lines.append(f"{entry['shard']:<32}{clips:>8}{seconds:>11.1f}{entry['bytes'] / 1e6:>9.1f}")
+    _answer(options, {"shards": manifest["shards"], "sources": manifest["sources"]}, "\n".join(lines))
+    return 0
+
+
+def _side(shards: Path, entry: dict[str, Any]) -> Path:
+    return index.sidecar(shards / Path(entry["shard"]).name)
+
+
+def _find(shards: Path, key: str) -> tuple[str, dict[str, bytes]]:
+    if not is_key(key):
+        raise UserError(f"{key!r}: not a clip's key; avf-shards ls {shards} --keys lists them")
+    source = key.split("-", 1)[0]
+    for entry in _manifest(shards)["shards"]:
+        if source not in entry["clips"]:
+            continue
+        with ShardReader(shards / Path(entry["shard"]).name) as reader:
+            members = reader.index.by_key().get(key)
+            if members:
+                return entry["shard"], {extension: reader.read(member) for extension, member in members.items()}
+    raise UserError(f"{key}: not in {shards}; avf-shards ls {shards} --keys lists what is")
+
+
+def _show(options: argparse.Namespace) -> int:
+    _, files = _find(options.shards, options.key)
+    if options.extract:
+        options.extract.mkdir(parents=True, exist_ok=True)
+        for extension, data in files.items():
+            (options.extract / f"{options.key}.{extension}").write_bytes(data)
+    print(json.dumps(json.loads(files["json"]), indent=1, ensure_ascii=False))
+    return 0
+
+
+def _lineage(options: argparse.Namespace) -> int:
+    shard, files = _find(options.shards, options.key)
+    record = json.loads(files["json"])
+    span = record["span"]
+    lines = [
+        options.key,
+        f"  shard        {shard}",
+        f"  input        {record['source']}: {record['path']}",
+        f"  input bytes  {record['input_bytes']}, sha256 {record['input_sha256']}",
+        f"  video        {record['video']} (parent {record['parent']})",
+        f"  span         frames [{span['start_frame']}, {span['stop_frame']}) = {record['seconds']:.2f} s",
+        f"  window       {record['window_px']:.0f} px of the source -> {record['size_px']} px",
+        f"  sound        moved by {record['av_offset_ms']} ms",
+        f"  fingerprint  {record['fingerprint']}",
+        "  backends     " + ", ".join(f"{stage}={name}" for stage, name in sorted(record["backends"].items())),
+        f"  {'check':<32}{'score':>10}    {'threshold':>10}",
+    ]
+    for check in record["checks"]:
+        score = "cannot tell" if check["score"] is None else f"{check['score']:.4g}"
+        name = f"{check['stage']}/{check['reason']}"
+        lines.append(f"  {name:<32}{score:>11} {check['operator']} {check['threshold']:>10.4g}")
+    _answer(options, {"shard": shard, **record}, "\n".join(lines))
+    return 0

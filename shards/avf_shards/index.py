@@ -1,0 +1,102 @@
+"""The sidecar of a shard, `NAME.index.json`: members with offset, size and CRC, and the digest of the whole."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from avf_shards.errors import FaultError
+from avf_shards.keys import is_key
+from avf_shards.tar import Member, read_member
+
+SUFFIX = ".index.json"
+MEMBERS_PER_CLIP = ("flac", "json", "mp4")
+_EXTENSIONS = (*MEMBERS_PER_CLIP, "frames")
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """What a shard holds. `seconds` and `clips` are per source."""
+
+    shard: str
+    size_bytes: int
+    sha256: str
+    clips: dict[str, int]
+    seconds: dict[str, float]
+    members: tuple[Member, ...]
+
+    def to_json(self) -> bytes:
+        """The sidecar's bytes; the same index gives the same bytes."""
+        values = asdict(self)
+        values["members"] = [list(asdict(member).values()) for member in self.members]
+        return (json.dumps(values, sort_keys=True) + "\n").encode()
+
+    def by_key(self) -> dict[str, dict[str, Member]]:
+        """Clip key -> extension -> member, in shard order."""
+        clips: dict[str, dict[str, Member]] = {}
+        for member in self.members:
+            key, extension = member.name.split(".", 1)
+            clips.setdefault(key, {})[extension] = member
+        return clips
+
+
+def sidecar(shard: Path) -> Path:
+    """`a.tar` -> `a.index.json`."""
+    return shard.with_name(shard.name.removesuffix(".tar") + SUFFIX)
+
+
+def load(path: Path) -> ShardIndex:
+    """The sidecar at `path`. Raises FaultError when it is missing, not one of ours, or names what no clip is named."""
+    try:
+        values: dict[str, Any] = json.loads(path.read_bytes())
+        members = tuple(Member(str(n), int(o), int(s), int(c)) for n, o, s, c in values.pop("members"))
+        index = ShardIndex(members=members, **values)
+    except FileNotFoundError:
+        raise FaultError(f"{path.name}: missing; without its index the shard cannot be trusted") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FaultError(f"{path.name}: not a shard index ({type(error).__name__})") from None
+    for member in members:
+        key, _, extension = member.name.partition(".")
+        if not is_key(key) or extension not in _EXTENSIONS:
+            raise FaultError(f"{path.name}: {member.name!r} cannot be the name of a clip's file")
+    return index
+
+
+class ShardReader:
+    """Reads clips of one shard by their place in the index. The size is checked on open, each member when read."""
+
+    def __init__(self, shard: Path) -> None:
+        self.path = shard
+        self.index = load(sidecar(shard))
+        try:
+            self._handle = os.open(shard, os.O_RDONLY)
+        except FileNotFoundError:
+            raise FaultError(f"{shard.name}: missing, though its index is there") from None
+        size = os.fstat(self._handle).st_size
+        if size != self.index.size_bytes:
+            self.close()
+            fault = "truncated" if size < self.index.size_bytes else "longer than written"
+            raise FaultError(f"{shard.name}: {size} bytes, its index says {self.index.size_bytes} ({fault})")
+
+    def read(self, member: Member) -> bytes:
+        """One member's payload, checked. Raises FaultError."""
+        return read_member(self._handle, self.path, member)
+
+    def clips(self) -> Iterator[tuple[str, dict[str, bytes]]]:
+        """(key, extension -> payload) in shard order."""
+        for key, members in self.index.by_key().items():
+            yield key, {extension: self.read(member) for extension, member in members.items()}
+
+    def close(self) -> None:
+        """Close the file; more than once is fine."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def __enter__(self) -> "ShardReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

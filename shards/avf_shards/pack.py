@@ -1,0 +1,145 @@
+"""Finished units become training shards, exactly once.
+
+    SHARDS/pack.json                 what is packed, frozen first: ledger digest, selection, fingerprint
+    SHARDS/SOURCE-000000.tar         clips of one source
+    SHARDS/SOURCE-000000.index.json  its sidecar; a shard exists if and only if its sidecar does
+    SHARDS/manifest.json             all shards with their digests: the corpus is complete
+
+Killed anywhere and started again, pack goes on after the last shard with a sidecar and ends with the same bytes.
+"""
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from avf_shards import ledger, seam
+from avf_shards.errors import UserError
+from avf_shards.index import ShardReader, load, sidecar
+from avf_shards.run_folder import PART, PackedClip, RunFolder, write_part
+from avf_shards.select import Choice, Selection, choose
+from avf_shards.settings import flatten
+from avf_shards.tar import Member
+
+PACK, MANIFEST = "pack.json", "manifest.json"
+_OPEN_PARTS = 64
+
+
+def pack(
+    run: RunFolder, shards: Path, selection: Selection, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Choice:
+    """Write the selected clips of `run` into the folder `shards`; the account of what was taken.
+
+    Raises UserError when `shards` holds something else, FaultError when a unit's part is damaged.
+    """
+    newest = max(run.generations(), default=None)
+    if newest is None or not (run.generation_folder(newest) / "ledger").is_dir():
+        raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then pack")
+    table = run.ledger()
+    choice = choose(table, selection)
+    identity = {
+        "fingerprint": run.identity()["fingerprint"],
+        "ledger_sha256": hashlib.sha256(ledger.encode(table)).hexdigest(),
+        "selection": asdict(selection),
+    }
+    _freeze(shards, identity)
+    seam.make_new_folder(shards / "tmp")
+    total, done = sum(map(len, choice.clips.values())), 0
+    parts = _Parts(run)
+    listed: list[dict[str, Any]] = []
+    try:
+        for source, clips in choice.clips.items():
+            for number, at in enumerate(range(0, len(clips), selection.clips_per_shard)):
+                chosen = clips[at : at + selection.clips_per_shard]
+                shard = shards / f"{source}-{number:06d}.tar"
+                _write_shard(shard, shards / "tmp", (parts.clip(*place, source) for place in chosen))
+                listed.append(_entry(shard))
+                done += len(chosen)
+                progress(done, total)
+    finally:
+        parts.close()
+    manifest = identity | {
+        "shards": listed,
+        "sources": {source: asdict(account) for source, account in choice.sources.items()},
+    }
+    _publish_file(shards, MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
+    seam.remove(shards / "tmp")
+    return choice
+
+
+def _freeze(shards: Path, identity: dict[str, Any]) -> None:
+    """Record what this folder is for, or refuse when it is for something else."""
+    if shards.exists() and not shards.is_dir():
+        raise UserError(f"{shards}: is a file, not a folder for shards")
+    frozen = shards / PACK
+    if frozen.is_file():
+        before, now = flatten(json.loads(frozen.read_bytes())), flatten(json.loads(json.dumps(identity)))
+        diff = [
+            f"  {k}: {before.get(k)!r} -> {now.get(k)!r}" for k in sorted(before | now) if before.get(k) != now.get(k)
+        ]
+        if diff:
+            raise UserError(f"{shards}: packed before from something else; use another folder\n" + "\n".join(diff))
+        return
+    if shards.is_dir() and any(path.name != "tmp" for path in shards.iterdir()):
+        raise UserError(f"{shards}: not empty and not ours (no {PACK}); use another folder")
+    seam.make_folder(shards)
+    seam.make_new_folder(shards / "tmp")
+    _publish_file(shards, PACK, (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode())
+
+
+def _publish_file(shards: Path, name: str, data: bytes) -> None:
+    if (shards / name).is_file():
+        return
+    seam.write(shards / "tmp" / name, data)
+    seam.publish_file(shards / "tmp" / name, shards / name)
+
+
+def _write_shard(shard: Path, temporary: Path, clips: Iterator[PackedClip]) -> None:
+    side = sidecar(shard)
+    if side.is_file():
+        return
+    seam.remove(shard)  # published by a process that died before its sidecar was
+    write_part(temporary, shard.name, clips)
+    seam.publish_file(temporary / shard.name, shard)
+    seam.publish_file(temporary / side.name, side)
+
+
+def _entry(shard: Path) -> dict[str, Any]:
+    side = sidecar(shard)
+    loaded = load(side)
+    return {
+        "shard": shard.name,
+        "bytes": loaded.size_bytes,
+        "sha256": loaded.sha256,
+        "index_sha256": hashlib.sha256(side.read_bytes()).hexdigest(),
+        "clips": loaded.clips,
+        "seconds": loaded.seconds,
+    }
+
+
+class _Parts:
+    """Parts of units, opened when first needed, the least recently used closed beyond a few dozen."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._open: OrderedDict[tuple[int, int], tuple[ShardReader, dict[str, dict[str, Member]]]] = OrderedDict()
+
+    def clip(self, key: str, generation: int, unit: int, source: str) -> PackedClip:
+        place = (generation, unit)
+        if place not in self._open:
+            reader = ShardReader(self._run.unit_folder(generation, unit) / PART)
+            self._open[place] = (reader, reader.index.by_key())
+            if len(self._open) > _OPEN_PARTS:
+                self._open.popitem(last=False)[1][0].close()
+        self._open.move_to_end(place)
+        reader, members = self._open[place]
+        payloads = {extension: reader.read(member) for extension, member in members[key].items()}
+        start, stop = key.split("-")[2:4]
+        return PackedClip(key, source, int(stop) - int(start), payloads)
+
+    def close(self) -> None:
+        for reader, _ in self._open.values():
+            reader.close()

@@ -1,0 +1,162 @@
+"""Every file operation that a run's or a shard folder's contents depend on, in one place.
+
+The protocol built from these calls needs no lock, no mmap and no rename over an existing name, so it holds on NFS:
+a folder or file is made under a temporary name, fsynced, and published in one step that fails when the name is taken.
+
+Tests number the calls through `watch` and die after each in turn, and once in the middle of each write.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+Watcher = Callable[[str, Path], None]
+_watcher: Watcher | None = None
+
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
+# File systems without hard links (some FUSE mounts) answer link() with one of these.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+
+
+class TakenError(Exception):
+    """The name to publish under exists already: somebody else published first."""
+
+
+@contextmanager
+def watch(watcher: Watcher) -> Iterator[None]:
+    """Call `watcher(operation, path)` after every operation, and once in the middle of each write."""
+    global _watcher
+    before, _watcher = _watcher, watcher
+    try:
+        yield
+    finally:
+        _watcher = before
+
+
+def _done(operation: str, path: Path) -> None:
+    if _watcher is not None:
+        _watcher(operation, path)
+
+
+class Writer:
+    """A new file, written from start to end and fsynced when it closes. Fails when the name is taken."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: BinaryIO = open(path, "xb")  # noqa: SIM115  closed in close()
+        _done("create", path)
+
+    def write(self, data: bytes | memoryview) -> int:
+        if _watcher is not None:
+            half = len(data) // 2
+            self._file.write(data[:half])
+            self._file.flush()
+            _done("half a write", self.path)
+            self._file.write(data[half:])
+            self._file.flush()
+            _done("write", self.path)
+        else:
+            self._file.write(data)
+        return len(data)
+
+    def close(self) -> None:
+        if self._file.closed:
+            return
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        _done("fsync", self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._file.close()
+
+
+def write(path: Path, data: bytes) -> None:
+    """Make the new file `path` with `data`, fsynced."""
+    with Writer(path) as file:
+        file.write(data)
+
+
+def make_folder(path: Path) -> None:
+    """Make `path` and its parents; one that is there already is fine."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+        _done("mkdir", path)
+
+
+def make_new_folder(path: Path) -> None:
+    """Make `path`, whose parent exists. What a dead process left under that name is removed first."""
+    remove(path)
+    path.mkdir()
+    _done("mkdir", path)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in `path` durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    _done("fsync", path)
+
+
+def publish_folder(temporary: Path, final: Path) -> None:
+    """Give the finished, non-empty folder its final name, durably.
+
+    Raises TakenError when `final` exists (rename onto a folder that holds files fails on every POSIX file system).
+    """
+    sync_folder(temporary)
+    try:
+        os.rename(temporary, final)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            raise TakenError(str(final)) from error
+        raise
+    _done("rename", final)
+    sync_folder(final.parent)
+
+
+def publish_file(temporary: Path, final: Path) -> None:
+    """Give the finished, fsynced file its final name, durably. Raises TakenError when `final` exists."""
+    try:
+        os.link(temporary, final)
+    except FileExistsError as error:
+        raise TakenError(str(final)) from error
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if final.exists():
+            raise TakenError(str(final)) from error
+        os.rename(temporary, final)
+        _done("rename", final)
+    else:
+        _done("link", final)
+        os.unlink(temporary)
+        _done("unlink", temporary)
+    sync_folder(final.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all in it; one that is not there is fine."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except FileNotFoundError:
+        return
+    _done("remove", path)

@@ -1,0 +1,113 @@
+"""Mappings from YAML, JSON, TOML or `--set key=value` become frozen dataclasses, strictly.
+
+An unknown key is an error that names the nearest known one; a wrong type or value is an error that names the place.
+"""
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from avf_shards.errors import UserError
+
+T = TypeVar("T")
+
+
+def bind(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
+    """An instance of the dataclass `cls` from `values`; `where` is the dotted place of `values` for messages.
+
+    Fields without a default must be present. A dataclass may check itself in `__post_init__` with ValueError.
+    Raises UserError.
+    """
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where or 'settings'}: expected a table of settings, got {values!r}")
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # cls is a dataclass
+    hints = get_type_hints(cls)
+    for key in values:
+        if key not in fields:
+            raise UserError(unknown_key(f"{where}.{key}" if where else str(key), str(key), list(fields)))
+    made: dict[str, Any] = {}
+    for name, field in fields.items():
+        place = f"{where}.{name}" if where else name
+        if name in values:
+            made[name] = _convert(hints[name], values[name], place)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise UserError(f"{place}: missing, and it has no default")
+    try:
+        return cls(**made)
+    except ValueError as error:
+        raise UserError(f"{where or cls.__name__}: {error}") from error
+
+
+def unknown_key(place: str, key: str, known: list[str]) -> str:
+    """The sentence for a key nobody knows, with the nearest one that somebody does."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
+    return f"{place}: unknown setting; {hint}"
+
+
+def _convert(kind: Any, value: Any, place: str) -> Any:
+    origin, args = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _convert(next(a for a in args if a is not type(None)), value, place)
+    if origin is Literal:
+        if value not in args:
+            raise UserError(f"{place}: {value!r} is not one of {', '.join(map(repr, args))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{place}: expected a list, got {value!r}")
+        return tuple(_convert(args[0], item, f"{place}[{i}]") for i, item in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise UserError(f"{place}: expected a table, got {value!r}")
+        return {str(key): _convert(args[1], item, f"{place}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return bind(kind, value, place)
+    return _scalar(kind, value, place)
+
+
+def _scalar(kind: Any, value: Any, place: str) -> Any:
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise UserError(f"{place}: {value!r} is not a finite number")
+        return float(value)
+    if kind is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind in (bool, str) and isinstance(value, kind):
+        return value
+    names = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    raise UserError(f"{place}: expected {names.get(kind, kind)}, got {value!r}")
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over` laid on top, table by table."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def nest(dotted: str, value: Any) -> dict[str, Any]:
+    """`nest("a.b", 1)` is `{"a": {"b": 1}}`."""
+    for name in reversed(dotted.split(".")):
+        value = {name: value}
+    return dict(value)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The reverse of `nest` for a whole table: dotted names to leaf values."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,59 @@
+"""The 25 fps timeline of a video, its spans, and the law that decisions tile it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+FRAMES_PER_SECOND = 25
+SAMPLE_RATE_HZ = 16_000
+SAMPLES_PER_FRAME = SAMPLE_RATE_HZ // FRAMES_PER_SECOND  # 640, exactly
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """Half-open range [start_frame, stop_frame) of frame indices on the 25 fps timeline."""
+
+    start_frame: int
+    stop_frame: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_frame <= self.stop_frame:
+            raise ValueError(f"not a span: [{self.start_frame}, {self.stop_frame})")
+
+    @property
+    def frames(self) -> int:
+        return self.stop_frame - self.start_frame
+
+    @property
+    def start_s(self) -> float:
+        return self.start_frame / FRAMES_PER_SECOND
+
+    @property
+    def stop_s(self) -> float:
+        return self.stop_frame / FRAMES_PER_SECOND
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / FRAMES_PER_SECOND
+
+
+class TilingError(AssertionError):
+    """The law of the ledger is broken: a gap or an overlap. Always our own mistake, never the input's."""
+
+
+def check_tiling(spans: Iterable[Span], frames: int) -> None:
+    """Raise TilingError unless `spans`, sorted, cover [0, frames) without gap or overlap.
+
+    A video of no frames has exactly one empty span.
+    """
+    ordered = sorted(spans)
+    if frames == 0:
+        if ordered != [Span(0, 0)]:
+            raise TilingError(f"a video of no frames must have one empty span, not {ordered}")
+        return
+    at = 0
+    for span in ordered:
+        if span.start_frame != at or span.frames == 0:
+            raise TilingError(f"spans do not tile: expected a span from frame {at}, got {span}")
+        at = span.stop_frame
+    if at != frames:
+        raise TilingError(f"spans end at frame {at} of {frames}")
