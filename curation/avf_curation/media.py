@@ -4,12 +4,10 @@ Frame 0 is the first decoded frame of the first video stream; the others are res
 Sound is placed against frame 0 by its own timestamps.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-
 from avf_shards.timeline import SAMPLES_PER_FRAME, Span
 
 Bytes = npt.NDArray[np.uint8]
@@ -38,9 +36,7 @@ class MediaConfig:
     max_gap_s: float
 
 
-def nearest_indices(
-    earlier: int, later: int, first: int, ticks_numerator: int, ticks_denominator: int
-) -> range:
+def nearest_indices(earlier: int, later: int, first: int, ticks_numerator: int, ticks_denominator: int) -> range:
     """Timeline indices from `first` on that are nearer to timestamp `earlier` than to `later` (ties: earlier).
 
     Timestamps count from frame 0 in ticks of numerator/denominator seconds; all in exact integers:
@@ -108,5 +104,3 @@ def overlap(spans: tuple[Span, ...], span: Span) -> int:
     return sum(
         max(0, min(span.stop_frame, other.stop_frame) - max(span.start_frame, other.start_frame)) for other in spans
     )
-
-

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+from avf_shards.timeline import Span
+
 from avf_curation.backends.cuts import Cuts
 from avf_curation.backends.decode import Converter, MediaFile, upright_size
 from avf_curation.backends.dlib_faces import DlibFaces
 from avf_curation.media import Bytes, MediaError, Picture
 from avf_curation.stages.faces import Box, FacesConfig, sample_indices
 from avf_curation.stages.scenes import ScenesConfig
-from avf_shards.timeline import Span
 
 _HELD = 32  # frames kept per shot at most; when full, every second one goes
 
@@ -70,9 +71,7 @@ def screen(
         if small is None or not at.repeated:
             width, height = upright_size(at.frame)
             shrunk = min(1.0, scenes.width_px / max(width, height))
-            small = converter.array(
-                at.frame, max(8, round(width * shrunk)), max(8, round(height * shrunk)), "bgr24"
-            )
+            small = converter.array(at.frame, max(8, round(width * shrunk)), max(8, round(height * shrunk)), "bgr24")
         sampler.offer(index, at.frame)
         for cut in cuts.feed(index, small):
             if cut > start:
@@ -84,5 +83,3 @@ def screen(
     if media.picture is None:
         raise MediaError("decode", "the timeline was not finished")
     return media.picture, found
-
-

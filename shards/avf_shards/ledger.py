@@ -79,7 +79,6 @@ class Decision:
 
 
 _TEXT = pa.string()
-_NAME = pa.dictionary(pa.int32(), pa.string())  # few values, many rows
 CHECK_TYPE = pa.struct(
     [
         ("stage", _TEXT),
@@ -91,19 +90,19 @@ CHECK_TYPE = pa.struct(
 )
 SCHEMA = pa.schema(
     [
-        ("source", _NAME),
+        ("source", _TEXT),
         ("video", _TEXT),
         ("parent", _TEXT),
         ("path", _TEXT),
         ("start_frame", pa.int64()),
         ("stop_frame", pa.int64()),
-        ("status", _NAME),
-        ("stage", _NAME),
-        ("reason", _NAME),
+        ("status", _TEXT),
+        ("stage", _TEXT),
+        ("reason", _TEXT),
         ("score", pa.float64()),
-        ("operator", _NAME),
+        ("operator", _TEXT),
         ("threshold", pa.float64()),
-        ("error", _NAME),
+        ("error", _TEXT),
         ("message", _TEXT),
         ("input_bytes", pa.int64()),
         ("input_sha256", _TEXT),
@@ -160,5 +159,4 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 def write(path: Path, tables: Sequence[pa.Table]) -> None:
     """One sorted ledger file from the tables of all units. Units come in plan order, which is not ledger order."""
     whole = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
-    whole = whole.unify_dictionaries().sort_by(SORT_KEYS)
-    seam.write(path, encode(whole.cast(SCHEMA)))
+    seam.write(path, encode(whole.sort_by(SORT_KEYS)))

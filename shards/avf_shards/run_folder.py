@@ -101,7 +101,9 @@ class RunFolder:
         seam.make_folder(final.parent)
         seam.publish_folder(temporary, final)
 
-    def commit_unit(self, generation: int, unit: int, decisions: pa.Table, clips: Iterable[PackedClip]) -> None:
+    def commit_unit(
+        self, generation: int, unit: int, decisions: pa.Table, clips: Iterable[PackedClip], counts: dict[str, int]
+    ) -> None:
         """Ledger and part of a unit become visible together. A unit that is there already stays as it is."""
         final = self.unit_folder(generation, unit)
         temporary = self.temporary(f"unit-{unit:07d}")
@@ -109,7 +111,7 @@ class RunFolder:
         data = ledger.encode(decisions)
         seam.write(temporary / LEDGER, data)
         files[LEDGER] = len(data)
-        manifest = {"unit": unit, "generation": generation, "decisions": decisions.num_rows, "bytes": files}
+        manifest = {"unit": unit, "generation": generation, "counts": counts, "bytes": files}
         seam.write(temporary / UNIT, (json.dumps(manifest, sort_keys=True) + "\n").encode())
         seam.make_folder(final.parent)
         try:
@@ -138,7 +140,7 @@ class RunFolder:
         if whole.is_file():
             return ledger.read(whole)
         tables = list(self._unit_ledgers(generation))
-        return pa.concat_tables(tables).unify_dictionaries() if tables else ledger.SCHEMA.empty_table()
+        return pa.concat_tables(tables) if tables else ledger.SCHEMA.empty_table()
 
     def ledger(self) -> pa.Table:
         """Every decision so far; a video decided again by a later generation counts with its last decisions only."""
@@ -146,10 +148,10 @@ class RunFolder:
         for generation in self.generations():
             newer = self._generation_ledger(generation)
             if table.num_rows and newer.num_rows:
-                names = pc.binary_join_element_wise(newer["source"].cast(pa.string()), newer["video"], "\0")
-                mine = pc.binary_join_element_wise(table["source"].cast(pa.string()), table["video"], "\0")
+                names = pc.binary_join_element_wise(newer["source"], newer["video"], "\0")
+                mine = pc.binary_join_element_wise(table["source"], table["video"], "\0")
                 table = table.filter(pc.invert(pc.is_in(mine, value_set=pc.unique(names))))
-            table = pa.concat_tables([table, newer]).unify_dictionaries()
+            table = pa.concat_tables([table, newer])
         return table.sort_by(ledger.SORT_KEYS) if table.num_rows else table
 
 

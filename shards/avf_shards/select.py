@@ -88,8 +88,8 @@ def load_selection(path: Path | None) -> Selection:
 
 def choose(table: pa.Table, selection: Selection) -> Choice:
     """Apply `selection` to a ledger. Raises UserError for unknown sources, unknown checks and laxer thresholds."""
-    kept = table.filter(pc.equal(table["status"].cast(pa.string()), "kept"))
-    known = sorted(set(table["source"].cast(pa.string()).unique().to_pylist()))
+    kept = table.filter(pc.equal(table["status"], "kept"))
+    known = sorted(set(table["source"].unique().to_pylist()))
     for name in selection.sources:
         if name not in known:
             raise UserError(f"sources.{name}: the run has no such source; it has {', '.join(known) or 'none'}")
@@ -100,7 +100,7 @@ def choose(table: pa.Table, selection: Selection) -> Choice:
         if selection.sources and name not in selection.sources:
             continue
         wanted = selection.sources.get(name, SourceSelection())
-        mine = kept.filter(pc.equal(kept["source"].cast(pa.string()), name))
+        mine = kept.filter(pc.equal(kept["source"], name))
         strict = _passes(mine, selection.thresholds | wanted.thresholds, name)
         below = mine.num_rows - strict.num_rows
         rows, duplicates = _clips(strict)

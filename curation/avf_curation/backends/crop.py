@@ -16,7 +16,7 @@ def square(frame_HWC: Bytes, centre: tuple[float, float], side_px: float, size_p
 
 
 def syncnet_square(frame_HWC: Bytes, centre: tuple[float, float], half_px: float, scale: float, fill: int) -> Bytes:
-    """SyncNet's crop, (224, 224, 3): from half above the centre to half * (1 + 2 scale) below, half * (1 + scale) aside.
+    """SyncNet's crop, (224, 224, 3): half above the centre, half * (1 + 2 scale) below, half * (1 + scale) aside.
 
     The region is square: half * (2 + 2 scale) on both sides.
     """

@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from avf_shards.timeline import FRAMES_PER_SECOND
 from scenedetect.common import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector, ContentDetector, HashDetector, HistogramDetector, ThresholdDetector
 
 from avf_curation.media import Bytes
 from avf_curation.stages.scenes import ScenesConfig
-from avf_shards.timeline import FRAMES_PER_SECOND
 
 
 class Cuts:

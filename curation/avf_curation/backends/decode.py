@@ -12,9 +12,9 @@ from typing import Any
 import av
 import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Span
 
 from avf_curation.media import Bytes, MediaConfig, MediaError, Picture, Sound, nearest_indices, rounded_frames
-from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Span
 
 av.logging.set_level(None)
 
@@ -185,7 +185,8 @@ class MediaFile:
 
     def _from(self, at: int, back_s: float | None) -> tuple[Any, Iterator[Any]] | None:
         """The frame with timestamp `at` and the decoder after it, from a key frame at least `back_s` before it."""
-        assert self._video is not None and self.picture is not None
+        assert self._video is not None
+        assert self.picture is not None
         start = int(self.picture.pts[0])
         if back_s is not None:
             target = at - int(back_s / float(self._video.time_base))
@@ -240,7 +241,8 @@ def _continuous(container: Any, max_duration_s: float) -> Iterator[tuple[float, 
     """(start_s, samples) of each stretch of sound without a hole in its timestamps."""
     stream = container.streams.audio[0]
     stream.thread_count = 1
-    resampler, chunks = None, []
+    resampler: Any = None
+    chunks: list[np.ndarray] = []
     start_s = expected_s = 0.0
     total = 0.0
 
@@ -286,7 +288,7 @@ def _audio_frames(container: Any, stream: Any) -> Iterator[Any]:
 
 
 class Converter:
-    """Frames to arrays through swscale, upright, with the colour matrix the frame is tagged with. Keeps its contexts."""
+    """Frames to arrays through swscale: upright, with the colour matrix the frame is tagged with."""
 
     def __init__(self) -> None:
         self._reformatters: dict[tuple[int, int, str], VideoReformatter] = {}
@@ -308,7 +310,7 @@ class Converter:
             interpolation=Interpolation.FAST_BILINEAR if fast and not same else Interpolation.AREA,
             threads=1,
         ).to_ndarray()
-        return np.ascontiguousarray(np.rot90(out, turn // 90)) if turn else out
+        return np.ascontiguousarray(np.rot90(out, turn // 90) if turn else out, np.uint8)
 
     def long_side(self, frame: Any, side_px: int, pixels: str) -> tuple[Bytes, float]:
         """`frame` shrunk so that its longer side is at most `side_px`, and the scale (array px / source px)."""

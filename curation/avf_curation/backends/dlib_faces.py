@@ -16,5 +16,7 @@ class DlibFaces:
     def find(self, grey: Bytes, scale: float, upsample: int, min_score: float) -> list[Box]:
         """Faces in `grey` (H, W), which is the source times `scale`."""
         found, scores, _ = self._detector.run(np.ascontiguousarray(grey), upsample, min_score)
-        edges = ((r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in found)
-        return [Box(*(edge / scale for edge in box), score) for box, score in zip(edges, scores, strict=True)]
+        return [
+            Box(r.left() / scale, r.top() / scale, (r.right() + 1) / scale, (r.bottom() + 1) / scale, score)
+            for r, score in zip(found, scores, strict=True)
+        ]

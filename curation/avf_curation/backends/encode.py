@@ -6,37 +6,20 @@ and cpu-independent=1 make the bytes the same on every machine of a CPU family.
 
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
 
 import av
+import cv2
+import numpy as np
 import soundfile
 from av.video.reformatter import Colorspace
+from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 
 from avf_curation.media import Bytes, Samples
-from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
+from avf_curation.stages.clip import ClipConfig
 
 STRIDE_ALIGNED = "keyint=32:min-keyint=32:scenecut=0:bframes=3:b-adapt=0:b-pyramid=none:open-gop=0"
 DETERMINISTIC = "threads=1:sliced-threads=0:cpu-independent=1"
-
-
-@dataclass(frozen=True)
-class ClipConfig:
-    """size_px: side of the stored square. codec: h264, or packed JPEG frames. preset, crf, fastdecode: x264's."""
-
-    size_px: int
-    codec: Literal["h264", "jpeg"]
-    preset: str
-    crf: int
-    fastdecode: bool
-    jpeg_quality: int
-
-    def __post_init__(self) -> None:
-        if self.size_px % 16 or not 64 <= self.size_px <= 1024:
-            raise ValueError(f"size_px {self.size_px} is not a multiple of 16 between 64 and 1024")
-        if not 0 <= self.crf <= 51:
-            raise ValueError(f"crf {self.crf} is not between 0 and 51")
 
 
 def mp4(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
@@ -65,9 +48,6 @@ def mp4(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
 
 def packed_jpeg(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
     """Frames as JPEGs in one member: magic, count, offsets (little-endian uint32), then the pictures."""
-    import cv2
-    import numpy as np
-
     pictures = []
     for frame_HWC in frames_HWC:
         done, data = cv2.imencode(".jpg", frame_HWC, [cv2.IMWRITE_JPEG_QUALITY, config.jpeg_quality])

@@ -5,9 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import dct
-
 from avf_shards.timeline import SAMPLE_RATE_HZ
+from scipy.fft import dct
 
 WINDOW, HOP, FFT, FILTERS, COEFFICIENTS, LIFTER = 400, 160, 512, 26, 13, 22
 PREEMPHASIS = 0.97

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
@@ -146,9 +146,7 @@ def priors(height: int, width: int) -> Tensor:
     """Prior boxes as centre x, y, width, height in pixels, (P, 4)."""
     levels = []
     for stride, sides in zip(STRIDES, PRIOR_SIDES, strict=True):
-        y, x = torch.meshgrid(
-            torch.arange(-(-height // stride)), torch.arange(-(-width // stride)), indexing="ij"
-        )
+        y, x = torch.meshgrid(torch.arange(-(-height // stride)), torch.arange(-(-width // stride)), indexing="ij")
         centres = (torch.stack([x, y], -1).reshape(-1, 1, 2) + 0.5) * stride
         extents = torch.tensor(sides, dtype=torch.float32).reshape(1, -1, 1).expand(len(centres), -1, 2)
         levels.append(torch.cat([centres.expand(-1, len(sides), -1), extents], -1).reshape(-1, 4))
@@ -180,7 +178,8 @@ class RetinaFaceDetector:
         self.architecture, self.device = architecture, torch.device(device)
         self.model = RetinaFaceMobileNet() if architecture == "mobilenet" else resnet50()
         self.model.load_state_dict({key.removeprefix("module."): value for key, value in weights.items()})
-        self.model.eval().to(self.device, memory_format=torch.channels_last)
+        self.model.eval().to(self.device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def detect(self, pictures_BHWC: Sequence[Bytes], min_score: float, nms_iou: float, batch: int = 8) -> list[Found]:
@@ -218,9 +217,13 @@ class RetinaFaceDetector:
 
 def boxes_of(found: Found, scale: float) -> list[Box]:
     """`found` in a picture that is the source times `scale`, as boxes in source pixels with the mouth's centre."""
+    boxes_N4 = found.boxes_N4.astype(float) / scale
+    mouths_N2 = found.landmarks_N52[:, 3:].mean(1).astype(float) / scale
     return [
-        Box(*(float(v) / scale for v in box), float(score), (float(m[0]) / scale, float(m[1]) / scale))
-        for box, score, m in zip(found.boxes_N4, found.scores_N, found.landmarks_N52[:, 3:].mean(1), strict=True)
+        Box(left, top, right, bottom, float(score), (mouth[0], mouth[1]))
+        for (left, top, right, bottom), score, mouth in zip(
+            boxes_N4.tolist(), found.scores_N, mouths_N2.tolist(), strict=True
+        )
     ]
 
 

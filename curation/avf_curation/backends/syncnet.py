@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from avf_shards.timeline import SAMPLES_PER_FRAME
 from torch import Tensor, nn
 
 from avf_curation.backends.mfcc import mfcc
 from avf_curation.backends.retinaface import load_weights
 from avf_curation.media import Bytes, Samples
-from avf_shards.timeline import SAMPLES_PER_FRAME
 
 LIP_FRAMES, AUDIO_STEPS, STEPS_PER_FRAME = 5, 20, 4
 _EPSILON = 1e-6  # torch's pairwise_distance adds it to every difference; the published figures contain it
@@ -113,7 +113,7 @@ class SyncNetScorer:
 
     def score(
         self,
-        frames_THWC: Sequence[Bytes] | Bytes,
+        frames_THWC: Sequence[Bytes],
         samples: Samples,
         shifts: int = 15,
         every: int = 1,
@@ -137,7 +137,7 @@ class SyncNetScorer:
         return SyncNetScore(shifts - best, float(distances_S[best]), confidence, distances_S, len(at))
 
     @torch.inference_mode()
-    def lips(self, frames_THWC: Sequence[Bytes] | Bytes, at: npt.NDArray[np.int64], batch: int = 8) -> Tensor:
+    def lips(self, frames_THWC: Sequence[Bytes], at: npt.NDArray[np.int64], batch: int = 8) -> Tensor:
         """Embeddings of the lip windows that start at frames `at`, (W, D)."""
         out = []
         for first in range(0, len(at), batch):
@@ -156,7 +156,10 @@ class SyncNetScorer:
 
 
 def mean_distances(lip_WD: Tensor, audio_WD: Tensor, at_W: Tensor, shifts: int, official: bool) -> Tensor:
-    """Mean Euclidean distance per shift, (2 * shifts + 1,); shift s pairs lip window i with audio window i + s - shifts."""
+    """Mean Euclidean distance per shift, (2 * shifts + 1,).
+
+    Shift s pairs lip window i with audio window i + s - shifts.
+    """
     padded = nn.functional.pad(audio_WD, (0, 0, shifts, shifts))
     place_WS = at_W[:, None].to(audio_WD.device) + torch.arange(2 * shifts + 1, device=audio_WD.device)
     means = []

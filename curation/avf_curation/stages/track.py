@@ -5,16 +5,16 @@ Boxes on every k-th frame, more where the face moves, linear in between; tracks 
 the window's side comes from the largest face over all frames.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from avf_shards.ledger import Check
 from scipy.signal import savgol_filter
 
 from avf_curation.stages.faces import Box
-from avf_shards.ledger import Check
 
 STAGE = "track"
 TrackBackend = Literal["auto", "retinaface", "dlib"]
@@ -191,7 +191,7 @@ def _link(found: dict[int, list[Box]], link_iou: float) -> list[list[tuple[int, 
     return chains
 
 
-def _interpolate(frames: int, known: dict[int, tuple[float, ...]]) -> Floats:
+def _interpolate(frames: int, known: Mapping[int, tuple[float, ...]]) -> Floats:
     """(frames, n): linear between known frames, constant before the first and after the last."""
     at = sorted(known)
     values = np.asarray([known[i] for i in at], float)

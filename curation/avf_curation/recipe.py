@@ -1,0 +1,142 @@
+"""Recipes: YAML over frozen dataclasses. `default.yaml` gives every value; others name what differs."""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from avf_shards.errors import UserError
+from avf_shards.settings import bind, merge, nest, unknown_key
+
+from avf_curation.media import MediaConfig
+from avf_curation.stages.clip import ClipConfig
+from avf_curation.stages.faces import FacesConfig
+from avf_curation.stages.quality import QualityConfig
+from avf_curation.stages.scenes import ScenesConfig
+from avf_curation.stages.silence import SilenceConfig
+from avf_curation.stages.sync import SyncConfig
+from avf_curation.stages.track import TrackConfig
+
+DEFAULT = Path(__file__).parents[1] / "recipes" / "default.yaml"
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """parent: file, directory, or a regular expression with one group. unit_videos, unit_mb: of a unit, at most."""
+
+    parent: str
+    unit_videos: int
+    unit_mb: float
+
+    def __post_init__(self) -> None:
+        if self.unit_videos < 1 or self.unit_mb <= 0:
+            raise ValueError("unit_videos must be at least 1 and unit_mb above 0")
+        if self.parent not in ("file", "directory"):
+            try:
+                groups = re.compile(self.parent).groups
+            except re.error as error:
+                raise ValueError(
+                    f"parent {self.parent!r} is not file, directory or a regular expression: {error}"
+                ) from None
+            if groups != 1:
+                raise ValueError(f"parent {self.parent!r} must have one group, it has {groups}")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Which RetinaFace, and what a video or unit may cost before it is taken for poison."""
+
+    retinaface: Literal["retinaface_mobilenet", "retinaface_resnet50"]
+    kills: int
+    unit_timeout_s: float
+    video_cpu_s: float
+    video_memory_mb: float
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """Everything that can differ between sources."""
+
+    plan: PlanConfig
+    media: MediaConfig
+    scenes: ScenesConfig
+    faces: FacesConfig
+    silence: SilenceConfig
+    track: TrackConfig
+    sync: SyncConfig
+    quality: QualityConfig
+    clip: ClipConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """defaults: of every source; sources: of those that differ; values: the plain tables, for the fingerprint."""
+
+    defaults: SourceSettings
+    run: RunConfig
+    sources: dict[str, SourceSettings]
+    values: dict[str, Any]
+
+    def of(self, source: str) -> SourceSettings:
+        """The settings of one source."""
+        return self.sources.get(source, self.defaults)
+
+
+def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """The default recipe, the recipe at `path` on top, then `overrides` ("key=value"). Raises UserError."""
+    values = _read(DEFAULT)
+    if path is not None:
+        values = merge(values, _read(path))
+    for text in overrides:
+        values = merge(values, _override(text))
+    return make_recipe(values)
+
+
+def make_recipe(values: Mapping[str, Any]) -> Recipe:
+    """Check the merged tables and bind them. Raises UserError."""
+    general = {key: value for key, value in values.items() if key != "sources"}
+    names = [field.name for field in dataclasses.fields(SourceSettings)]
+    for key in general:
+        if key not in (*names, "run"):
+            raise UserError(unknown_key(key, key, [*names, "run", "sources"]))
+    stages = {key: value for key, value in general.items() if key != "run"}
+    per_source = values.get("sources") or {}
+    if not isinstance(per_source, Mapping):
+        raise UserError(f"sources: expected a table of sources, got {per_source!r}")
+    sources = {}
+    for name, table in per_source.items():
+        place = f"sources.{name}"
+        if not isinstance(table, Mapping):
+            raise UserError(f"{place}: expected a table of stages, got {table!r}")
+        for stage in ("track", "sync"):
+            if "backend" in (table.get(stage) or {}):
+                raise UserError(f"{place}.{stage}.backend: a run measures all its sources alike; set {stage}.backend")
+        sources[str(name)] = bind(SourceSettings, merge(stages, table), place)
+    return Recipe(bind(SourceSettings, stages), bind(RunConfig, general.get("run", {}), "run"), sources, dict(values))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the recipe ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a recipe is a table of settings, this is {type(values).__name__}")
+    return {str(key): value for key, value in values.items()}
+
+
+def _override(text: str) -> dict[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f"--set {text}: expected key=value, as in --set sync.min_confidence=4")
+    try:
+        return nest(name.strip(), yaml.safe_load(value))
+    except yaml.YAMLError:
+        raise UserError(f"--set {text}: {value!r} is not a value") from None

@@ -1,0 +1,231 @@
+"""A run from start to end: identity, plan, units, ledger. Started again after any death it goes on where it was."""
+
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from avf_shards import seam
+from avf_shards.run_folder import RunFolder
+
+from avf_curation.failure import InfrastructureError
+from avf_curation.identity import freeze_identity, remember_roots, run_identity
+from avf_curation.plan import SetAside, Video, encode_plan, make_plan, videos_of, walk
+from avf_curation.recipe import Recipe
+from avf_curation.tools import Choice
+from avf_curation.unit import Identity, UnitJob, UnitReport
+from avf_curation.video import curate_video
+from avf_curation.worker import Curate, UnitWorker, WorkerSetup
+
+Engine = Literal["inline", "ray"]
+_LOG = logging.getLogger("avf_curation")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A frozen plan: its table and what was set aside."""
+
+    generation: int
+    table: pa.Table
+    aside: tuple[SetAside, ...]
+
+    @property
+    def units(self) -> int:
+        return int(pc.max(self.table["unit"]).as_py()) + 1 if self.table.num_rows else 0
+
+    def jobs(self, finished: set[int]) -> Iterator[UnitJob]:
+        """The units that are still to do, in order."""
+        for unit in range(self.units):
+            if unit not in finished:
+                yield UnitJob(unit, self.generation, tuple(videos_of(self.table, unit)))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, after each unit. Frames are of finished units."""
+
+    units: int
+    units_done: int
+    videos: int
+    videos_done: int
+    kept: int
+    rejected: int
+    failed: int
+    frames: int
+
+
+def plan_run(recipe: Recipe, choice: Choice, sources: dict[str, Path], out: Path) -> Plan:
+    """Freeze identity and plan of a run in `out`, or read the frozen ones. Raises UserError."""
+    run = RunFolder(out)
+    freeze_identity(run, run_identity(recipe, choice, list(sources)))
+    roots = {name: root.resolve() for name, root in sources.items()}
+    remember_roots(run, roots)
+    if not run.generations():
+        aside: list[SetAside] = []
+        videos = [v for name, root in sorted(roots.items()) for v in walk(root, name, recipe.of(name).plan, aside)]
+        _publish_plan(run, 0, make_plan(videos, {name: recipe.of(name).plan for name in roots}), aside)
+    return read_plan(run, run.generations()[-1])
+
+
+def plan_retry(run: RunFolder, recipe: Recipe, roots: dict[str, Path]) -> Plan | None:
+    """A new generation of the videos that failed, as they are now; None when none did. The last must be finished."""
+    newest = run.generations()[-1]
+    if not (run.generation_folder(newest) / "ledger").is_dir():
+        return read_plan(run, newest)
+    table = run.ledger()
+    failed = table.filter(pc.equal(table["status"], "failed"))
+    wanted = set(zip(failed["source"].to_pylist(), failed["video"].to_pylist(), strict=True))
+    again: dict[tuple[str, str], Video] = {}
+    for generation in run.generations():
+        for unit in range((planned := read_plan(run, generation)).units):
+            for video in videos_of(planned.table, unit):
+                if (video.source, video.video) in wanted:
+                    again[video.source, video.video] = _as_it_is(video, roots[video.source])
+    if not again:
+        return None
+    config = {name: recipe.of(name).plan for name in roots}
+    _publish_plan(run, newest + 1, make_plan(again.values(), config), [])
+    return read_plan(run, newest + 1)
+
+
+def _as_it_is(video: Video, root: Path) -> Video:
+    try:
+        stat = os.stat(root / video.path)
+    except OSError:
+        return video
+    return replace(video, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
+
+
+def _publish_plan(run: RunFolder, generation: int, table: pa.Table, aside: Sequence[SetAside]) -> None:
+    notes = {"videos": table.num_rows, "aside": [asdict(one) for one in aside]}
+    files = {"plan.parquet": encode_plan(table), "plan.json": (json.dumps(notes, sort_keys=True) + "\n").encode()}
+    try:
+        run.publish(f"plan-{generation}", run.generation_folder(generation) / "plan", files)
+    except seam.TakenError:
+        _LOG.info("another process froze the plan first")
+
+
+def read_plan(run: RunFolder, generation: int) -> Plan:
+    """The frozen plan of a generation."""
+    folder = run.generation_folder(generation) / "plan"
+    notes = json.loads((folder / "plan.json").read_bytes())
+    return Plan(generation, pq.read_table(folder / "plan.parquet"), tuple(SetAside(**one) for one in notes["aside"]))
+
+
+def curate(
+    recipe: Recipe,
+    choice: Choice,
+    sources: dict[str, Path],
+    out: Path,
+    *,
+    engine: Engine = "ray",
+    workers: int = 1,
+    address: str | None = None,
+    device: str = "cpu",
+    retry_failed: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    curate_one: Curate = curate_video,
+) -> RunFolder:
+    """Curate `sources` into `out`. Raises UserError, or InfrastructureError after which the same call goes on."""
+    run = RunFolder(out.resolve())
+    planned = plan_run(recipe, choice, sources, run.root)
+    roots = {name: root.resolve() for name, root in sources.items()}
+    if retry_failed:
+        retry = plan_retry(run, recipe, roots)
+        if retry is None:
+            return run
+        planned = retry
+    seam.remove(run.root / "tmp")  # what a killed run left half done
+    identity = run.identity()
+    setup = WorkerSetup(
+        run, recipe, choice, roots, Identity(identity["fingerprint"], identity["backends"]), device, curate_one
+    )
+    finished = run.finished_units(planned.generation)
+    jobs = list(planned.jobs(finished))
+    tally = _Tally(run, planned, finished)
+    on_progress(tally.progress)
+    with _Heartbeat(run):
+        for report in _reports(engine, jobs, setup, workers, address):
+            tally.add(report)
+            on_progress(tally.progress)
+        run.finish_generation(planned.generation)
+    seam.remove(run.root / "tmp")
+    return run
+
+
+def _reports(
+    engine: Engine, jobs: list[UnitJob], setup: WorkerSetup, workers: int, address: str | None
+) -> Iterator[UnitReport]:
+    if not jobs:
+        return
+    if engine == "inline":
+        worker = UnitWorker(setup)
+        for job in jobs:
+            try:
+                yield worker.run(job)
+            except OSError as error:
+                raise InfrastructureError(f"{error.filename or setup.run.root}: {error.strerror}") from error
+    else:
+        from avf_curation.backends.ray_engine import run_units
+
+        yield from run_units(jobs, setup, workers, address)
+
+
+class _Tally:
+    """Adds up reports and writes them to the log, one JSON object a line."""
+
+    def __init__(self, run: RunFolder, planned: Plan, finished: set[int]) -> None:
+        self._log = run.log_folder / "units.jsonl"
+        kept = rejected = failed = frames = 0
+        for unit in finished:
+            counts = json.loads((run.unit_folder(planned.generation, unit) / "unit.json").read_bytes())["counts"]
+            kept, rejected = kept + counts["kept"], rejected + counts["rejected"]
+            failed, frames = failed + counts["failed"], frames + counts["frames"]
+        units = planned.table["unit"].to_numpy()
+        self._videos = {int(u): int(n) for u, n in _counts(units)}
+        done = sum(self._videos[unit] for unit in finished)
+        self.progress = Progress(
+            planned.units, len(finished), planned.table.num_rows, done, kept, rejected, failed, frames
+        )
+
+    def add(self, report: UnitReport) -> None:
+        before = self.progress
+        self.progress = Progress(
+            before.units,
+            before.units_done + 1,
+            before.videos,
+            before.videos_done + report.videos,
+            before.kept + report.kept,
+            before.rejected + report.rejected,
+            before.failed + report.failed,
+            before.frames + report.frames,
+        )
+        with open(self._log, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": round(time.time(), 3)} | asdict(report)) + "\n")
+
+
+def _counts(units: Any) -> Iterator[tuple[int, int]]:
+    numbers, counts = np.unique(units, return_counts=True)
+    yield from zip(numbers, counts, strict=True)
+
+
+class _Heartbeat:
+    """Says in the log folder that a driver is at work, so that `status` can tell going from stopped."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._file = run.log_folder / "driver.json"
+
+    def __enter__(self) -> None:
+        self._file.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
+
+    def __exit__(self, *_: object) -> None:
+        self._file.unlink(missing_ok=True)

@@ -1,0 +1,164 @@
+"""A unit: the videos that one worker commits at once. Pools what the clips of a parent show together, then commits."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from avf_shards import ledger
+from avf_shards.keys import clip_key
+from avf_shards.ledger import Decision, Status
+from avf_shards.record import ClipRecord
+from avf_shards.run_folder import PackedClip, RunFolder
+from avf_shards.timeline import FRAMES_PER_SECOND, check_tiling
+
+from avf_curation.backends import overlay
+from avf_curation.media import Bytes
+from avf_curation.plan import Video
+from avf_curation.recipe import Recipe
+from avf_curation.stages import quality
+from avf_curation.video import Outcome, VideoResult, measures_json
+
+CurateVideo = Callable[[Video], VideoResult]
+_POOLED = 64  # pictures of one parent at most, evenly spread
+
+
+@dataclass(frozen=True)
+class UnitJob:
+    """What a worker needs to know about a unit."""
+
+    unit: int
+    generation: int
+    videos: tuple[Video, ...]
+
+
+@dataclass(frozen=True)
+class UnitReport:
+    """What a worker says about a finished unit, for the progress line."""
+
+    unit: int
+    videos: int
+    kept: int
+    rejected: int
+    failed: int
+    frames: int
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What goes into every record: the run's fingerprint and its backends."""
+
+    fingerprint: str
+    backends: dict[str, str]
+
+
+def curate_unit(job: UnitJob, run: RunFolder, recipe: Recipe, identity: Identity, curate: CurateVideo) -> UnitReport:
+    """Curate every video of the unit, decide what they show together, and commit. The same for every engine."""
+    results = [curate(video) for video in job.videos]
+    decided = list(decide_unit(results, recipe, identity, job))
+    decisions = [decision for decision, _ in decided]
+    clips = sorted((clip for _, clip in decided if clip is not None), key=lambda clip: clip.key)
+    counts = {status: sum(one.status == status for one in decisions) for status in ("kept", "rejected", "failed")}
+    counts["frames"] = sum(decision.span.frames for decision in decisions)
+    run.commit_unit(job.generation, job.unit, ledger.to_table(decisions), clips, counts)
+    return UnitReport(job.unit, len(results), counts["kept"], counts["rejected"], counts["failed"], counts["frames"])
+
+
+def decide_unit(
+    results: Iterable[VideoResult], recipe: Recipe, identity: Identity, job: UnitJob
+) -> Iterator[tuple[Decision, PackedClip | None]]:
+    """Decisions of all spans of the unit, with the clip of each kept one."""
+    parents: dict[tuple[str, str], list[VideoResult]] = {}
+    for result in results:
+        parents.setdefault((result.video.source, result.video.parent), []).append(result)
+    for (source, _), family in parents.items():
+        config = recipe.of(source).quality
+        spans = [outcome for result in family for outcome in result.outcomes]
+        pooled = pool_overlay([outcome.pictures for outcome in spans if outcome.pictures], config)
+        check = quality.decide_pooled(pooled, config)
+        for result in family:
+            frames = max(outcome.candidate.span.stop_frame for outcome in result.outcomes)
+            check_tiling((outcome.candidate.span for outcome in result.outcomes), frames)
+            for outcome in result.outcomes:
+                if outcome.clip is not None:
+                    measured = outcome.candidate.measures.get(quality.STAGE, {}) | {"overlay_pooled_px": pooled}
+                    candidate = outcome.candidate.after(quality.STAGE, measured, (check,))
+                    outcome = replace(outcome, candidate=candidate)
+                yield _decide(result, outcome, identity, job)
+
+
+def pool_overlay(spans: Sequence[tuple[Bytes, ...]], config: quality.QualityConfig) -> float | None:
+    """The watermark in pictures of several spans of one parent, of the commonest size. None: too few, or no motion."""
+    if len(spans) < config.pool_min_shots:
+        return None
+    shapes = [pictures[0].shape for pictures in spans]
+    commonest = max(sorted(set(shapes)), key=shapes.count)
+    pictures = [one for span in spans for one in span if one.shape == commonest]
+    if len(pictures) < 2 * config.pool_min_shots:
+        return None
+    step = max(1, len(pictures) // _POOLED)
+    found = overlay.find(pictures[::step][:_POOLED])
+    return None if found is None else float(found.edge_px)
+
+
+def _decide(
+    result: VideoResult, outcome: Outcome, identity: Identity, job: UnitJob
+) -> tuple[Decision, PackedClip | None]:
+    video, candidate = result.video, outcome.candidate
+    status: Status = "failed" if outcome.failure else "rejected" if candidate.failing else "kept"
+    decision = Decision(
+        source=video.source,
+        video=video.video,
+        parent=video.parent,
+        path=video.video,
+        span=candidate.span,
+        status=status,
+        input_bytes=video.size_bytes,
+        input_sha256=result.sha256,
+        unit=job.unit,
+        generation=job.generation,
+        checks=candidate.checks,
+        measures=measures_json(candidate),
+    )
+    if outcome.failure is not None:
+        failure = outcome.failure
+        return replace(decision, stage=failure.stage, error=failure.error, message=failure.message), None
+    failing = candidate.failing
+    if failing is not None:
+        return replace(
+            decision,
+            stage=failing.stage,
+            reason=failing.reason,
+            score=failing.score,
+            operator=failing.operator,
+            threshold=failing.threshold,
+        ), None
+    assert outcome.clip is not None, "a kept span has a clip"
+    clip = _packed(result, outcome, decision, identity)
+    return replace(decision, clips=(clip.key,)), clip
+
+
+def _packed(result: VideoResult, outcome: Outcome, decision: Decision, identity: Identity) -> PackedClip:
+    video, draft, span = result.video, outcome.clip, outcome.candidate.span
+    assert draft is not None
+    key = clip_key(video.source, video.video, span, 0)
+    record = ClipRecord(
+        key=key,
+        source=video.source,
+        video=video.video,
+        parent=video.parent,
+        path=decision.path,
+        span=span,
+        track=0,
+        speaker=video.speaker,
+        language=video.language,
+        window_px=round(draft.window_px, 2),
+        size_px=draft.size_px,
+        av_offset_ms=draft.shift_frames * 1000 // FRAMES_PER_SECOND,
+        input_sha256=decision.input_sha256 or "",
+        input_bytes=decision.input_bytes,
+        fingerprint=identity.fingerprint,
+        backends=identity.backends,
+        checks=outcome.candidate.checks,
+        measures=outcome.candidate.measures,
+    )
+    return PackedClip(key, video.source, span.frames, draft.media | {"json": record.to_json()})
