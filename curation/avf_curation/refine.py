@@ -108,7 +108,7 @@ def synchrony(
         told = envelope.score(envelope.patches(crops.face_THWC, _mouth(crops, found)), samples, config.shifts)
     if told is None:
         return sync.SyncScores("envelope", None, None, None, seconds)
-    return sync.SyncScores("envelope", told.offset, told.confidence, None, seconds)
+    return sync.SyncScores("envelope", told.offset, told.confidence, None, seconds, told.mouth_motion)
 
 
 def _mouth(crops: Crops, found: track.Track) -> envelope.MouthPlace:

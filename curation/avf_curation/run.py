@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from avf_shards import seam
-from avf_shards.run_folder import RunFolder
+from avf_shards.run_folder import UNIT, RunFolder
 
 from avf_curation.failure import InfrastructureError
 from avf_curation.identity import freeze_identity, remember_roots, run_identity
@@ -151,12 +151,13 @@ def curate(
     )
     finished = run.finished_units(planned.generation)
     jobs = list(planned.jobs(finished))
-    tally = _Tally(run, planned, finished)
-    on_progress(tally.progress)
+    progress = progress_of(run, planned, finished)
+    on_progress(progress)
     with _Heartbeat(run):
         for report in _reports(engine, jobs, setup, workers, address):
-            tally.add(report)
-            on_progress(tally.progress)
+            _log_unit(run, report)
+            progress = _advance(progress, report)
+            on_progress(progress)
         run.finish_generation(planned.generation)
     seam.remove(run.root / "tmp")
     return run
@@ -180,42 +181,33 @@ def _reports(
         yield from run_units(jobs, setup, workers, address)
 
 
-class _Tally:
-    """Adds up reports and writes them to the log, one JSON object a line."""
-
-    def __init__(self, run: RunFolder, planned: Plan, finished: set[int]) -> None:
-        self._log = run.log_folder / "units.jsonl"
-        kept = rejected = failed = frames = 0
-        for unit in finished:
-            counts = json.loads((run.unit_folder(planned.generation, unit) / "unit.json").read_bytes())["counts"]
-            kept, rejected = kept + counts["kept"], rejected + counts["rejected"]
-            failed, frames = failed + counts["failed"], frames + counts["frames"]
-        units = planned.table["unit"].to_numpy()
-        self._videos = {int(u): int(n) for u, n in _counts(units)}
-        done = sum(self._videos[unit] for unit in finished)
-        self.progress = Progress(
-            planned.units, len(finished), planned.table.num_rows, done, kept, rejected, failed, frames
-        )
-
-    def add(self, report: UnitReport) -> None:
-        before = self.progress
-        self.progress = Progress(
-            before.units,
-            before.units_done + 1,
-            before.videos,
-            before.videos_done + report.videos,
-            before.kept + report.kept,
-            before.rejected + report.rejected,
-            before.failed + report.failed,
-            before.frames + report.frames,
-        )
-        with open(self._log, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"time": round(time.time(), 3)} | asdict(report)) + "\n")
+def progress_of(run: RunFolder, planned: Plan, finished: set[int]) -> Progress:
+    """How far a generation is, from its committed units."""
+    sums = dict.fromkeys(("kept", "rejected", "failed", "frames"), 0)
+    for unit in finished:
+        manifest = json.loads((run.unit_folder(planned.generation, unit) / UNIT).read_bytes())
+        for name in sums:
+            sums[name] += manifest["counts"][name]
+    done = int(np.isin(planned.table["unit"].to_numpy(), list(finished)).sum()) if finished else 0
+    return Progress(planned.units, len(finished), planned.table.num_rows, done, **sums)
 
 
-def _counts(units: Any) -> Iterator[tuple[int, int]]:
-    numbers, counts = np.unique(units, return_counts=True)
-    yield from zip(numbers, counts, strict=True)
+def _advance(before: Progress, report: UnitReport) -> Progress:
+    return Progress(
+        before.units,
+        before.units_done + 1,
+        before.videos,
+        before.videos_done + report.videos,
+        before.kept + report.kept,
+        before.rejected + report.rejected,
+        before.failed + report.failed,
+        before.frames + report.frames,
+    )
+
+
+def _log_unit(run: RunFolder, report: UnitReport) -> None:
+    with open(run.log_folder / "units.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps({"time": round(time.time(), 3)} | asdict(report)) + "\n")
 
 
 class _Heartbeat:

@@ -29,11 +29,15 @@ _TINY = 1e-9
 
 @dataclass(frozen=True)
 class EnvelopeScore:
-    """offset: frames by which the sound must be moved later; confidence: see the module; curve_S: dependence."""
+    """offset: frames by which the sound must be moved later; confidence: see the module; curve_S: dependence.
+
+    mouth_motion: how much the mouth opens and shuts, over the contrast of its picture.
+    """
 
     offset: int
     confidence: float
     curve_S: Floats
+    mouth_motion: float
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def score(patches_THWC: Bytes, samples: Samples, shifts: int) -> EnvelopeScore |
     frames = len(patches_THWC)
     if frames < 3 * shifts:
         return None
-    mouth_TM, shape_TK = _mouth(patches_THWC)
+    mouth_TM, shape_TK, motion = _mouth(patches_THWC)
     energy_TA, onset_TA = _sound(samples, frames)
     if energy_TA.std() < _TINY or mouth_TM.std() < _TINY:
         return None
@@ -91,7 +95,7 @@ def score(patches_THWC: Bytes, samples: Samples, shifts: int) -> EnvelopeScore |
     away = np.abs(np.arange(len(curve_S)) - best) > APART
     lead = curve_S[best] - max(0.0, float(curve_S[away].max()))
     trust = min(1.0, frames / FRAMES_PER_SECOND / FULL_LENGTH_S) ** 0.5
-    return EnvelopeScore(best - shifts, float(lead * trust), curve_S)
+    return EnvelopeScore(best - shifts, float(lead * trust), curve_S, motion)
 
 
 def _pair(mouth: Floats, sound: Floats, shift: int) -> tuple[Floats, Floats]:
@@ -129,8 +133,8 @@ def _band_pass(x: Floats) -> Floats:
     return np.asarray(sosfiltfilt(filters, x, axis=0, padlen=min(len(x) - 1, 30)))
 
 
-def _mouth(patches_THWC: Bytes) -> tuple[Floats, Floats]:
-    """Band-passed mouth features (T, 7) and principal components of the patch (T, 6)."""
+def _mouth(patches_THWC: Bytes) -> tuple[Floats, Floats, float]:
+    """Band-passed mouth features (T, 7), principal components of the patch (T, 6), and how much the mouth opens."""
     grey = patches_THWC.astype(np.float64).mean(-1)
     frames = len(grey)
     level = grey.mean((1, 2))
@@ -149,7 +153,8 @@ def _mouth(patches_THWC: Bytes) -> tuple[Floats, Floats]:
     ]
     moving = _band_pass(flat.reshape(frames, -1))
     parts, strength, _ = np.linalg.svd(moving - moving.mean(0), full_matrices=False)
-    return _band_pass(np.stack(features, 1)), parts[:, :6] * strength[:6]
+    moves_TM = _band_pass(np.stack(features, 1))
+    return moves_TM, parts[:, :6] * strength[:6], float(moves_TM[:, 1].std() / (flat.std() + _TINY))
 
 
 def _sound(samples: Samples, frames: int) -> tuple[Floats, Floats]:

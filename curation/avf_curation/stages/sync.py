@@ -19,6 +19,7 @@ class SyncConfig:
 
     min_confidence, max_offset_frames, every, official, crop_*: SyncNet's; its thresholds hold for its own face crop.
     envelope_*: the embedded backend's; below its least confidence it cannot tell, which is not a rejection.
+    A mouth that does not move by envelope_min_motion does not speak.
     repair: move the sound by a confident offset within the limit before it is stored.
     """
 
@@ -35,6 +36,7 @@ class SyncConfig:
     envelope_min_confidence: float
     envelope_max_offset_frames: int
     envelope_min_seconds: float
+    envelope_min_motion: float
     repair: bool
 
     def __post_init__(self) -> None:
@@ -57,9 +59,10 @@ class SyncScores:
     confidence: float | None
     distance: float | None
     length_s: float
+    mouth_motion: float | None = None
 
     def record(self) -> dict[str, Any]:
-        rounded = {"confidence": self.confidence, "distance": self.distance, "length_s": self.length_s}
+        rounded = {name: getattr(self, name) for name in ("confidence", "distance", "length_s", "mouth_motion")}
         return {"backend": self.backend, "offset_frames": self.offset_frames} | {
             name: None if value is None else round(value, 4) for name, value in rounded.items()
         }
@@ -74,7 +77,10 @@ def decide(scores: SyncScores, config: SyncConfig) -> tuple[Check, ...]:
             Check(STAGE, "offset", offset, "<=", config.max_offset_frames),
         )
     offset = float(abs(scores.offset_frames)) if scores.offset_frames is not None and _tells(scores, config) else None
-    return (Check(STAGE, "offset", offset, "<=", config.envelope_max_offset_frames),)
+    return (
+        Check(STAGE, "mouth_still", scores.mouth_motion, ">=", config.envelope_min_motion),
+        Check(STAGE, "offset", offset, "<=", config.envelope_max_offset_frames),
+    )
 
 
 def repair_frames(scores: SyncScores, config: SyncConfig) -> int:

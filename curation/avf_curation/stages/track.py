@@ -69,7 +69,7 @@ class Window:
 class Track:
     """The tracked face: boxes_T4 (left, top, right, bottom per frame), mouths_T2 or None, its window, its scores.
 
-    lost_share: of the looked-at frames, where the face was not found. rival_share: where another face was.
+    lost_share: of every k-th frame, where the face was not found. rival_share: where another face was.
     step: largest move of the smoothed centre between frames, over the face's side. padding: share of the window's area
     outside the picture, mean over frames. detections: frames looked at.
     """
@@ -101,9 +101,11 @@ def measure(frames: int, detect: Detect, width_px: int, height_px: int, config: 
         return None
     main = max(chains, key=lambda chain: (sum(box.width * box.height for _, box in chain), -chain[0][0]))
     looked, mine = sorted(found), dict(main)
+    grid = [i for i in looked if i % config.every == 0]  # not the rechecks: they gather where faces are missed
+    lost = sum(i not in mine for i in grid)
     rivals = sum(
         any(other is not mine[i] and other.side >= config.rival_size * mine[i].side for other in found[i])
-        for i in looked
+        for i in grid
         if i in mine
     )
     boxes_T4 = _interpolate(frames, {i: (b.left, b.top, b.right, b.bottom) for i, b in main})
@@ -117,8 +119,8 @@ def measure(frames: int, detect: Detect, width_px: int, height_px: int, config: 
         _interpolate(frames, mouths) if len(mouths) == len(main) else None,
         window,
         float(np.median(sides)),
-        1 - len(main) / len(looked),
-        rivals / len(looked),
+        lost / len(grid),
+        rivals / len(grid),
         float(steps.max() / np.median(sides)),
         _padding(window, width_px, height_px),
         len(looked),

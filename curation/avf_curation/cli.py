@@ -1,0 +1,328 @@
+"""avf-curate: raw video becomes spans with a verdict for every second of input."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from avf_shards.errors import FaultError, UserError
+
+_RAW = argparse.RawDescriptionHelpFormatter
+
+RUN_HELP = """\
+examples:
+  avf-curate run --source interviews=/data/interviews --out RUN
+  avf-curate run --source tv=/data/tv --source vlog=/data/vlog --out RUN --recipe mine.yaml --workers 16
+  avf-curate run ... --set sync.min_confidence=4 --set sources.tv.silence.top_db=25
+
+A run that was killed, anywhere, goes on with the same command and ends with the same bytes. Settings are frozen at the
+first start: another setting wants another folder. Inputs are only read. The default recipe, with a comment on every
+threshold, is curation/recipes/default.yaml.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 = done, 1 = the audit found a broken law or damage, 2 = cannot do that, 130 = interrupted."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(format="avf-curate: %(message)s", level=logging.WARNING)
+    from avf_curation.failure import InfrastructureError
+
+    try:
+        return int(options.run(options))
+    except (UserError, InfrastructureError) as error:
+        _complain(str(error))
+        return 2
+    except FaultError as error:
+        _complain(f"damaged data: {error}")
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        _complain(f"{name}{error.strerror or error}")
+        return 2
+    except KeyboardInterrupt:
+        _complain("stopped; nothing half-done is left, and the same command goes on where it was")
+        return 130
+
+
+def _complain(text: str) -> None:
+    print(f"avf-curate: {text}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="avf-curate",
+        description=(__doc__ or "").split(": ", 1)[1].strip().capitalize(),
+        epilog="first steps:\n  avf-curate demo --out demo-out\n  avf-curate run --source mine=DIR --out RUN\n"
+        "  avf-curate audit RUN --html report.html\n  avf-shards pack RUN --out SHARDS",
+        formatter_class=_RAW,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    one = commands.add_parser("plan", help="list and freeze the inputs of a run, by stat alone")
+    _source_options(one)
+    _json_option(one)
+    one.set_defaults(run=_plan)
+
+    one = commands.add_parser(
+        "run", help="curate: plan, measure, decide, cut clips", epilog=RUN_HELP, formatter_class=_RAW
+    )
+    _source_options(one)
+    one.add_argument("--engine", choices=("ray", "inline"), default="ray", help="inline: one process, for debugging")
+    one.add_argument("--workers", type=int, metavar="N", help="Ray workers (default: the cores of this machine)")
+    one.add_argument("--address", metavar="ADDRESS", help="a Ray cluster to join (default: one is started here)")
+    one.add_argument("--device", default="cpu", help="device of RetinaFace and SyncNet: cpu, cuda (default: cpu)")
+    one.add_argument("--retry-failed", action="store_true", help="decide the failed videos of a finished run again")
+    one.set_defaults(run=_run)
+
+    one = commands.add_parser("status", help="how far a run is, going or stopped")
+    _run_folder(one)
+    _json_option(one)
+    one.set_defaults(run=_status)
+
+    one = commands.add_parser("audit", help="the funnel per source x stage x reason; a page with pictures and charts")
+    _run_folder(one)
+    one.add_argument("--html", metavar="FILE", type=Path, help="write one self-contained page")
+    one.add_argument("--seed", type=int, default=0, help="of the contact sheet's sample (default: 0)")
+    one.add_argument("--source", action="append", default=[], metavar="NAME=DIR", help="where inputs lie now")
+    _json_option(one)
+    one.set_defaults(run=_audit)
+
+    one = commands.add_parser("explain", help="one video's story, second by second")
+    _run_folder(one)
+    one.add_argument("video", metavar="VIDEO", help="its id (path below the source), or SOURCE/id")
+    _json_option(one)
+    one.set_defaults(run=_explain)
+
+    one = commands.add_parser("weights", help="model files: list, get, check")
+    verbs = one.add_subparsers(required=True, metavar="ls|pull|verify")
+    verb = verbs.add_parser("ls", help="what is known and what is here")
+    _weights_option(verb)
+    _json_option(verb)
+    verb.set_defaults(run=_weights_ls)
+    verb = verbs.add_parser("pull", help="get one from its owner's address, or from a file you have")
+    verb.add_argument("name", metavar="NAME")
+    verb.add_argument("--from", dest="take_from", metavar="PATH", type=Path, help="a file you have")
+    verb.add_argument("--address", metavar="URL", help="a mirror")
+    _weights_option(verb)
+    verb.set_defaults(run=_weights_pull)
+    verb = verbs.add_parser("verify", help="check the digests of what is here; exit 2 when one is wrong")
+    _weights_option(verb)
+    verb.set_defaults(run=_weights_verify)
+
+    one = commands.add_parser("demo", help="make a small corpus, curate it, pack it, verify it, write the page")
+    one.add_argument("--out", metavar="DIR", type=Path, required=True)
+    one.add_argument("--engine", choices=("ray", "inline"), default="ray")
+    one.add_argument("--workers", type=int, metavar="N")
+    one.set_defaults(run=_demo)
+    return parser
+
+
+def _source_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--source", action="append", default=[], metavar="NAME=DIR", help="a folder of video; repeat for more sources"
+    )
+    parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="the run's folder; made if missing")
+    parser.add_argument("--recipe", metavar="FILE", type=Path, help="settings that differ from the default recipe")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeat for more")
+    _weights_option(parser)
+
+
+def _weights_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--weights",
+        metavar="DIR",
+        type=Path,
+        help="model files (default: $AVF_WEIGHTS or ~/.cache/avf-foundry/weights)",
+    )
+
+
+def _run_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="RUN", type=Path)
+
+
+def _json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", metavar="FILE", help="the same as JSON into FILE, '-' for standard output")
+
+
+def _as_json(options: argparse.Namespace, values: Any) -> bool:
+    """Write JSON if asked; whether standard output is taken by it."""
+    if not options.json:
+        return False
+    text = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    if options.json == "-":
+        sys.stdout.write(text)
+        return True
+    Path(options.json).write_text(text, "utf-8")
+    return False
+
+
+def _weights_folder(options: argparse.Namespace) -> Path:
+    from avf_curation.weights import default_folder
+
+    return options.weights or default_folder()
+
+
+def _prepare(options: argparse.Namespace) -> Any:
+    """Recipe, backends and sources of plan and run, all checked before any work."""
+    from avf_curation.plan import parse_sources
+    from avf_curation.recipe import load_recipe
+    from avf_curation.tools import choose
+
+    recipe = load_recipe(options.recipe, options.set)
+    sources = parse_sources(options.source)
+    return recipe, choose(recipe, _weights_folder(options)), sources
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from avf_curation.run import plan_run
+    from avf_curation.show import console, plan_rows, show_plan
+
+    planned = plan_run(*_prepare(options), options.out)
+    if not _as_json(options, {"sources": plan_rows(planned), "aside": [vars(one) for one in planned.aside]}):
+        show_plan(console(), planned)
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_curation.audit import audit
+    from avf_curation.progress import ProgressBar
+    from avf_curation.run import curate
+    from avf_curation.show import console, show_audit
+
+    if options.workers is not None and options.workers < 1:
+        raise UserError(f"--workers {options.workers}: at least 1")
+    recipe, choice, sources = _prepare(options)
+    backends = ", ".join(f"{stage}={name}" for stage, name in choice.names().items())
+    print(f"avf-curate: backends {backends}", file=sys.stderr)
+    with ProgressBar() as bar:
+        run = curate(
+            recipe,
+            choice,
+            sources,
+            options.out,
+            engine=options.engine,
+            workers=options.workers or os.cpu_count() or 1,
+            address=options.address,
+            device=options.device,
+            retry_failed=options.retry_failed,
+            on_progress=bar,
+        )
+    result = audit(run)
+    show_audit(console(), result)
+    return 1 if result.law else 0
+
+
+def _existing(options: argparse.Namespace) -> Any:
+    from avf_shards.run_folder import RunFolder
+
+    return RunFolder.existing(options.folder)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from avf_curation.status import status
+
+    now = status(_existing(options))
+    if _as_json(options, now.as_json()):
+        return 0
+    p = now.progress
+    who = {"going": f" ({now.driver})", "stopped": "; start it again with the same command"}.get(now.state, "")
+    print(f"{now.state}{who}")
+    print(f"{p.videos_done}/{p.videos} videos, {p.units_done}/{p.units} units in generation {now.generation}")
+    print(f"{p.kept} clips kept, {p.rejected} spans rejected, {p.failed} failed, {p.frames / 25:.1f} s of video")
+    if now.last_unit_s_ago is not None:
+        print(f"last unit {now.last_unit_s_ago:.0f} s ago")
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from avf_curation.audit import audit
+    from avf_curation.page import write_page
+    from avf_curation.plan import parse_sources
+    from avf_curation.show import console, show_audit
+
+    run = _existing(options)
+    result = audit(run)
+    if options.html:
+        roots = parse_sources(options.source) if options.source else None
+        write_page(run, result, options.html, options.seed, roots)
+        print(f"avf-curate: wrote {options.html}", file=sys.stderr)
+    if not _as_json(options, result.as_json()):
+        show_audit(console(), result)
+    return 1 if result.law else 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from avf_shards import ledger
+
+    from avf_curation.show import console, find_video, show_story
+
+    table = _existing(options).ledger()
+    story = find_video(table, options.video)
+    rows = ledger.to_table(story).to_pylist()
+    if not _as_json(options, rows):
+        show_story(console(), story)
+    return 0
+
+
+def _weights_ls(options: argparse.Namespace) -> int:
+    from avf_curation.weights import KNOWN
+
+    folder = _weights_folder(options)
+    rows = [
+        {
+            "name": entry.name,
+            "here": (folder / entry.file_name).is_file(),
+            "file": entry.file_name,
+            "sha256": entry.sha256_prefix or "none published: first one seen is recorded",
+            "licence": entry.licence,
+            "address": entry.address,
+        }
+        for entry in KNOWN.values()
+    ]
+    if not _as_json(options, {"folder": str(folder), "weights": rows}):
+        print(f"in {folder}:")
+        for row in rows:
+            print(f"  {row['name']:<22}{'here' if row['here'] else 'not here':<10}{row['licence']}")
+            print(f"    {row['file']}, sha256 {str(row['sha256'])[:24]}, {row['address']}")
+    return 0
+
+
+def _weights_pull(options: argparse.Namespace) -> int:
+    from avf_curation.weights import pull
+
+    terminal = sys.stderr.isatty()
+
+    def progress(done: int, total: int | None) -> None:
+        if terminal:
+            print(f"\r{done / 1e6:.1f} of {(total or 0) / 1e6:.1f} MB", end="", file=sys.stderr, flush=True)
+
+    path = pull(options.name, _weights_folder(options), options.take_from, options.address, progress)
+    print(path)
+    return 0
+
+
+def _weights_verify(options: argparse.Namespace) -> int:
+    from avf_curation.weights import KNOWN, find_weight
+
+    folder = _weights_folder(options)
+    for name in KNOWN:
+        found = find_weight(name, folder)
+        print(f"{name:<22}{'as published or first seen' if found else 'not here'}")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from avf_curation.demo.tour import tour
+
+    return tour(options.out, options.engine, options.workers or os.cpu_count() or 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Speech-like sound: a pitch, formants, syllables, pauses; and the mouth that goes with it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from avf_shards.timeline import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from scipy.signal import lfilter
+
+Floats = npt.NDArray[np.float64]
+# First three formants in Hz and how far the mouth opens, for a, e, i, o, u.
+VOWELS = (
+    ((800, 1200, 2500), 1.0),
+    ((500, 1800, 2500), 0.7),
+    ((300, 2300, 3000), 0.35),
+    ((450, 850, 2400), 0.75),
+    ((320, 800, 2200), 0.3),
+)
+NOISE = 0.0006  # of full scale, -64 dBFS: the room
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """samples: 16 kHz float, -1 to 1. mouth_T: opening per 25 fps frame, 0 to 1."""
+
+    samples: Floats
+    mouth_T: Floats
+
+
+def speak(frames: int, pitch_hz: float, seed: int, pauses: tuple[tuple[int, int], ...] = ()) -> Utterance:
+    """`frames` of talking, silent during `pauses` (frame ranges)."""
+    draw = np.random.default_rng([seed, 11])
+    total = frames * SAMPLES_PER_FRAME
+    sound, opening = np.zeros(total), np.zeros(total)
+    at = int(0.04 * SAMPLE_RATE_HZ)
+    while at < total:
+        length = int(draw.uniform(0.1, 0.3) * SAMPLE_RATE_HZ)
+        stop = min(total, at + length)
+        formants, wide = VOWELS[draw.integers(len(VOWELS))]
+        loud = draw.uniform(0.45, 1.0)
+        shape = np.sin(np.pi * np.linspace(0, 1, stop - at)) ** 0.7
+        sound[at:stop] += loud * shape * _vowel(stop - at, pitch_hz * draw.uniform(0.9, 1.15), formants, draw)
+        opening[at:stop] = np.maximum(opening[at:stop], wide * loud * shape)
+        gap = draw.uniform(0.02, 0.1) if draw.uniform() < 0.8 else draw.uniform(0.15, 0.3)
+        at = stop + int(gap * SAMPLE_RATE_HZ)
+    quiet = np.ones(total)
+    for start, stop in pauses:
+        quiet[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME] = 0
+    sound, opening = sound * quiet, opening * quiet
+    sound = 0.3 * sound / max(1e-9, np.abs(sound).max()) + draw.normal(0, NOISE, total)
+    mouth_T = opening.reshape(frames, -1).mean(1)
+    return Utterance(sound, np.clip(np.convolve(mouth_T, [0.2, 0.6, 0.2], mode="same"), 0, 1))
+
+
+def _vowel(samples: int, pitch_hz: float, formants: tuple[int, int, int], draw: np.random.Generator) -> Floats:
+    phase = np.cumsum(np.full(samples, pitch_hz / SAMPLE_RATE_HZ) * (1 + 0.01 * draw.normal(0, 1, samples)))
+    source = np.diff(np.floor(phase), prepend=0) + 0.02 * draw.normal(0, 1, samples)
+    for hz in formants:
+        radius = np.exp(-np.pi * 90 / SAMPLE_RATE_HZ)
+        source = lfilter([1 - radius], [1, -2 * radius * np.cos(2 * np.pi * hz / SAMPLE_RATE_HZ), radius**2], source)
+    return np.asarray(source / max(1e-9, np.abs(source).max()))

@@ -1,0 +1,152 @@
+"""Terminal output: tables of plan, status, audit, and one video's story. Names from outside are shown as plain text."""
+
+import difflib
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from avf_shards.errors import UserError
+from avf_shards.ledger import Check, Decision, from_table
+from avf_shards.timeline import Span
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from avf_curation.audit import Audit, SourceAudit, duration
+from avf_curation.run import Plan
+
+
+def console() -> Console:
+    """Standard output, without guessing what names mean."""
+    return Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+
+def plain(text: str) -> Text:
+    """Text from outside: control characters are shown, markup is not read."""
+    return Text("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+
+
+def show_plan(out: Console, planned: Plan) -> None:
+    """Videos, bytes and units per source; what was set aside."""
+    table = Table("source", box=None, header_style="bold", pad_edge=False)
+    for name in ("videos", "GB", "parents", "units"):
+        table.add_column(name, justify="right")
+    for row in plan_rows(planned):
+        table.add_row(
+            row["source"], f"{row['videos']}", f"{row['bytes'] / 1e9:.3f}", f"{row['parents']}", f"{row['units']}"
+        )
+    out.print(table)
+    for one in planned.aside[:20]:
+        out.print(plain(f"set aside: {one.source}: {one.path}: {one.why}"))
+    if len(planned.aside) > 20:
+        out.print(f"set aside: {len(planned.aside) - 20} more (gen-{planned.generation}/plan/plan.json lists them)")
+
+
+def plan_rows(planned: Plan) -> list[dict[str, Any]]:
+    """One row per source."""
+    grouped = planned.table.group_by("source").aggregate(
+        [("video", "count"), ("size_bytes", "sum"), ("parent", "count_distinct"), ("unit", "count_distinct")]
+    )
+    return [
+        {
+            "source": row["source"],
+            "videos": row["video_count"],
+            "bytes": row["size_bytes_sum"],
+            "parents": row["parent_count_distinct"],
+            "units": row["unit_count_distinct"],
+        }
+        for row in sorted(grouped.to_pylist(), key=lambda row: row["source"])
+    ]
+
+
+def show_audit(out: Console, result: Audit) -> None:
+    """Per source: input = kept + rejected + failed, then every reason and error."""
+    if not result.finished:
+        out.print(Text("The run is not finished; this is what is committed so far.", style="yellow"))
+    table = Table("source", box=None, header_style="bold", pad_edge=False)
+    for name in ("videos", "clips", "input", "= kept", "+ rejected", "+ failed", "kept %"):
+        table.add_column(name, justify="right")
+    for name, source in result.sources.items():
+        table.add_row(name, *_row(source))
+    if len(result.sources) > 1:
+        table.add_section()
+        totals = SourceAudit(reasons={}, errors={}, **result.totals)
+        table.add_row("all", *_row(totals), style="bold")
+    out.print(table)
+    for name, source in result.sources.items():
+        out.print()
+        out.print(Text(name, style="bold"))
+        for kind, group, style in (("rejected", source.reasons, ""), ("failed", source.errors, "red")):
+            for reason, entry in group.items():
+                share = entry["frames"] / max(1, source.input_frames)
+                spans = f"{entry['spans']} span{'s' if entry['spans'] != 1 else ''}"
+                line = f"  {kind:<9}{reason:<28}{spans:>12}{duration(entry['frames']):>12}{share:>8.1%}"
+                out.print(Text(line, style=style))
+    out.print()
+    backends = ", ".join(f"{stage}={name}" for stage, name in sorted(result.backends.items()))
+    out.print(f"backends {backends}; fingerprint {result.fingerprint}")
+    if result.doubled_inputs:
+        out.print(f"{result.doubled_inputs} inputs have the same bytes as another; pack takes their clips once")
+    for name in result.law:
+        out.print(Text("the law of the ledger is broken by ", style="red") + plain(name))
+
+
+def _row(source: SourceAudit) -> list[str]:
+    share = source.kept_frames / max(1, source.input_frames)
+    frames = (source.input_frames, source.kept_frames, source.rejected_frames, source.failed_frames)
+    return [str(source.videos), str(source.clips), *(duration(n) for n in frames), f"{share:.1%}"]
+
+
+def show_story(out: Console, decisions: list[Decision]) -> None:
+    """One video, span by span, with every comparison on the way."""
+    first = decisions[0]
+    out.print(plain(f"{first.source}: {first.path}"))
+    frames = max(decision.span.stop_frame for decision in decisions)
+    out.print(
+        f"{frames} frames = {duration(frames)}, {first.input_bytes} bytes, sha256 {first.input_sha256 or 'unread'}"
+    )
+    for decision in decisions:
+        style = {"kept": "green", "rejected": "", "failed": "red"}[decision.status]
+        out.print(Text(f"{_when(decision.span)}  {verdict(decision)}", style=f"bold {style}".strip()))
+        for check in decision.checks:
+            out.print(Text(f"    {_comparison(check)}", style="dim"))
+
+
+def verdict(decision: Decision) -> str:
+    """One phrase: what became of a span, and why."""
+    if decision.status == "kept":
+        return f"kept as {', '.join(decision.clips)}"
+    if decision.status == "failed":
+        return f"failed in {decision.stage}: {decision.error}: {decision.message}"
+    opposite = {"<=": ">", ">=": "<"}[decision.operator or "<="]
+    return f"rejected {decision.stage}/{decision.reason}: {decision.score:g} {opposite} {decision.threshold:g}"
+
+
+def _when(span: Span) -> str:
+    return f"{_clock(span.start_s)} to {_clock(span.stop_s)}"
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds // 60):02d}:{seconds % 60:05.2f}"
+
+
+def _comparison(check: Check) -> str:
+    score = "cannot tell" if check.score is None else f"{check.score:g}"
+    mark = {True: "passes", False: "FAILS", None: "open"}[check.passed]
+    return f"{check.stage}/{check.reason:<18}{score:>12} {check.operator} {check.threshold:<8g} {mark}"
+
+
+def find_video(table: pa.Table, wanted: str) -> list[Decision]:
+    """The decisions of the video called `wanted`: its id, or SOURCE/id. Raises UserError with the nearest names."""
+    full = pc.binary_join_element_wise(table["source"], table["video"], "/")
+    rows = table.filter(pc.or_(pc.equal(table["video"], wanted), pc.equal(full, wanted)))
+    found = from_table(rows)
+    names = sorted({(d.source, d.video) for d in found})
+    if len(names) == 1:
+        return sorted(found, key=lambda d: d.span)
+    if names:
+        raise UserError(f"{wanted!r} is in several sources; name one: {', '.join('/'.join(n) for n in names)}")
+    known = pc.unique(table["video"]).to_pylist()[:100_000]
+    near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.4)
+    hint = f"; near: {', '.join(near)}" if near else ""
+    raise UserError(f"{wanted!r}: no such video in this run{hint}")

@@ -1,0 +1,65 @@
+"""How far a run is, going or stopped. Reads only what is committed and the log."""
+
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from avf_shards.errors import UserError
+from avf_shards.run_folder import RunFolder
+
+from avf_curation.run import Progress, progress_of, read_plan
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """state: "finished", "going" or "stopped"; `driver` says who works on it."""
+
+    state: str
+    generation: int
+    progress: Progress
+    driver: str | None
+    last_unit_s_ago: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        return vars(self) | {"progress": vars(self.progress)}
+
+
+def status(run: RunFolder) -> RunStatus:
+    """The newest generation's status. Raises UserError when nothing is planned."""
+    generations = run.generations()
+    if not generations:
+        raise UserError(f"{run.root}: nothing is planned yet")
+    newest = generations[-1]
+    planned = read_plan(run, newest)
+    progress = progress_of(run, planned, run.finished_units(newest))
+    if (run.generation_folder(newest) / "ledger").is_dir():
+        return RunStatus("finished", newest, progress, None, _last_unit(run))
+    driver = _driver(run)
+    return RunStatus("going" if driver else "stopped", newest, progress, driver, _last_unit(run))
+
+
+def _driver(run: RunFolder) -> str | None:
+    """The living driver, "pid on host"; on another host it is believed."""
+    try:
+        values = json.loads((run.log_folder / "driver.json").read_text("utf-8"))
+        pid, host = int(values["pid"]), str(values["host"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if host == socket.gethostname():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return None
+        except PermissionError:
+            pass
+    return f"process {pid} on {host}"
+
+
+def _last_unit(run: RunFolder) -> float | None:
+    try:
+        return round(time.time() - (run.log_folder / "units.jsonl").stat().st_mtime, 1)
+    except OSError:
+        return None
