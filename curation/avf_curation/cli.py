@@ -184,7 +184,8 @@ def _plan(options: argparse.Namespace) -> int:
     from avf_curation.run import plan_run
     from avf_curation.show import console, plan_rows, show_plan
 
-    planned = plan_run(*_prepare(options), options.out)
+    recipe, choice, sources = _prepare(options)
+    planned = plan_run(recipe, choice, sources, options.out)
     if not _as_json(options, {"sources": plan_rows(planned), "aside": [vars(one) for one in planned.aside]}):
         show_plan(console(), planned)
     return 0

@@ -4,6 +4,7 @@ Inputs are hostile: only container formats that hold one plain file are allowed 
 files or addresses), and only the `file` protocol.
 """
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -331,3 +332,33 @@ def _matrix(frame: Any) -> Colorspace:
     if tag == 1 or (tag == 2 and min(frame.width, frame.height) >= 720):
         return Colorspace.ITU709
     return Colorspace.BT2020 if tag in (9, 10) else Colorspace.ITU601
+
+
+def picture_at(path: Path, second: float, config: MediaConfig) -> Any | None:
+    """The frame shown `second` after the first one, for a page; None where that cannot be decoded."""
+    try:
+        with MediaFile(path, config) as media:
+            video = media._video
+            if video is None:
+                return None
+            tick_s = float(video.time_base)
+            start = next(iter(media._decoded([], [])), None)
+            if start is None or start.pts is None:
+                return start
+            wanted = start.pts + second / tick_s
+            if second > 4.0:
+                media._container.seek(int(wanted), stream=video)
+            best = start
+            for frame in media._decoded([], []):
+                if frame.pts is None or frame.pts > wanted:
+                    break
+                best = frame
+            return best
+    except (MediaError, av.error.FFmpegError, OSError):
+        return None
+
+
+def clip_frame(mp4: bytes, index: int) -> Any | None:
+    """Frame `index` of a stored clip."""
+    with av.open(io.BytesIO(mp4), "r") as container:
+        return next((frame for number, frame in enumerate(container.decode(video=0)) if number == index), None)

@@ -71,7 +71,7 @@ def _street() -> Iterator[DemoVideo]:
     yield DemoVideo("street/two faces.mp4", two, (_rejected("faces/several_faces", 125),))
     none = Film((Shot(125, (), seed=121, pan=1.0),))
     yield DemoVideo("street/no face.mp4", none, (_rejected("faces/no_face", 125),))
-    small = Film((Shot(125, (4,), seed=122, face_px=52),))
+    small = Film((Shot(125, (4,), seed=122, face_px=44),))
     yield DemoVideo("street/small & far.mp4", small, (_rejected("faces/too_small", 125),))
     mixed = Film((Shot(100, (), seed=123), Shot(150, (11,), seed=124)))
     parts = (_rejected("faces/no_face", 100), Expected(100, 250, "kept", 3))

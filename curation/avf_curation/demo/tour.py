@@ -1,0 +1,63 @@
+"""`avf-curate demo`: make the corpus, curate it, pack it, verify it, write the page, say where everything is."""
+
+import sys
+import time
+from pathlib import Path
+
+from avf_shards.errors import UserError
+from avf_shards.pack import pack
+from avf_shards.select import Selection
+from avf_shards.verify import verify
+
+from avf_curation.audit import audit
+from avf_curation.demo.corpus import RECIPE, SOURCES, write_corpus
+from avf_curation.page import write_page
+from avf_curation.progress import ProgressBar
+from avf_curation.recipe import load_recipe
+from avf_curation.run import Engine, curate
+from avf_curation.show import console, show_audit
+from avf_curation.tools import choose
+
+
+def tour(out: Path, engine: Engine, workers: int) -> int:
+    """The whole main job on made-up video, in `out`; 1 when something is not as it must be."""
+    start = time.monotonic()
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: is a file, not a folder")
+    out.mkdir(parents=True, exist_ok=True)
+    _say("making five small sources (nothing is downloaded)")
+    corpus = out / "corpus"
+    write_corpus(corpus)
+    recipe_file = out / "demo.yaml"
+    recipe_file.write_text(RECIPE, "utf-8")
+    recipe = load_recipe(recipe_file)
+    # Embedded backends whatever weights are here: the corpus' truth is stated for them.
+    choice = choose(recipe, out / "no-weights")
+    _say(f"curating with {engine}, {workers} worker{'s' if workers > 1 else ''}")
+    sources = {name: corpus / name for name in SOURCES}
+    with ProgressBar() as bar:
+        run = curate(recipe, choice, sources, out / "run", engine=engine, workers=workers, on_progress=bar)
+    result = audit(run)
+    show_audit(console(), result)
+    _say("packing shards")
+    pack(run, out / "shards", Selection(clips_per_shard=8))
+    faults = verify(out / "shards")
+    for fault in faults:
+        _say(fault)
+    page = out / "report.html"
+    write_page(run, result, page, 0, None)
+    _say(f"done in {time.monotonic() - start:.0f} s; every shard verified" if not faults else "shards are damaged")
+    for what, path in (
+        ("raw video", corpus),
+        ("recipe", recipe_file),
+        ("run and ledger", out / "run"),
+        ("shards", out / "shards"),
+        ("audit page", page),
+    ):
+        print(f"  {what:<16}{path}")
+    print(f"next: avf-shards ls {out / 'shards'} --keys, then avf-shards lineage {out / 'shards'} KEY")
+    return 1 if faults or result.law else 0
+
+
+def _say(text: str) -> None:
+    print(f"avf-curate: {text}", file=sys.stderr, flush=True)
