@@ -106,7 +106,8 @@ def histograms(table: pa.Table) -> list[Histogram]:
 
 
 def _histogram(name: str, scores: np.ndarray, marks: list[float], operator: str, undecided: int) -> Histogram:
-    edges = [*np.percentile(scores, [0.5, 99.5]), *marks] if len(scores) else marks
+    shown = [0.5, 99.5] if len(scores) > 500 else [0, 100]
+    edges = [*np.percentile(scores, shown), *marks] if len(scores) else marks
     low, high = float(min(edges)), float(max(edges))
     pad = 0.05 * (high - low) or 0.5
     low, high = low - pad, high + pad

@@ -12,7 +12,7 @@ from avf_shards import index
 from avf_shards.errors import FaultError, UserError
 from avf_shards.index import ShardReader
 from avf_shards.keys import is_key
-from avf_shards.pack import MANIFEST, pack
+from avf_shards.pack import MANIFEST, pack, read_sealed
 from avf_shards.run_folder import RunFolder
 from avf_shards.select import Choice, load_selection
 from avf_shards.verify import verify
@@ -153,12 +153,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _manifest(shards: Path) -> dict[str, Any]:
     if not (shards / MANIFEST).is_file():
         raise UserError(f"{shards}: not a folder of finished shards (no {MANIFEST})")
-    try:
-        values: dict[str, Any] = json.loads((shards / MANIFEST).read_bytes())
-        values["shards"] = [dict(entry) for entry in values["shards"]]
-    except (ValueError, TypeError, KeyError):
-        raise FaultError(f"{shards / MANIFEST}: not readable as a manifest") from None
-    return values
+    return read_sealed(shards / MANIFEST)
 
 
 def _ls(options: argparse.Namespace) -> int:

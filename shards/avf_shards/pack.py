@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards import ledger, seam
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from avf_shards.index import ShardReader, load, sidecar
 from avf_shards.run_folder import PART, PackedClip, RunFolder, write_part
 from avf_shards.select import Choice, Selection, choose
@@ -65,9 +65,30 @@ def pack(
         "shards": listed,
         "sources": {source: asdict(account) for source, account in choice.sources.items()},
     }
-    _publish_file(shards, MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
+    _publish_file(shards, MANIFEST, sealed(manifest))
     seam.remove(shards / "tmp")
     return choice
+
+
+def sealed(manifest: dict[str, Any]) -> bytes:
+    """The manifest with the SHA-256 of its own content, so that a flipped byte in it is found too."""
+    return _as_file(manifest | {"self_sha256": hashlib.sha256(_as_file(manifest)).hexdigest()})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The manifest at `path`. Raises FaultError when it is not as it was written."""
+    try:
+        values: dict[str, Any] = json.loads(path.read_bytes())
+        seal = values.pop("self_sha256")
+    except (ValueError, KeyError, AttributeError) as error:
+        raise FaultError(f"{path.name}: not readable as a manifest ({type(error).__name__})") from None
+    if sealed(values) != path.read_bytes():
+        raise FaultError(f"{path.name}: damaged (its content is not what {str(seal)[:12]}... seals)")
+    return values
+
+
+def _as_file(values: dict[str, Any]) -> bytes:
+    return (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()
 
 
 def _freeze(shards: Path, identity: dict[str, Any]) -> None:
@@ -87,7 +108,7 @@ def _freeze(shards: Path, identity: dict[str, Any]) -> None:
         raise UserError(f"{shards}: not empty and not ours (no {PACK}); use another folder")
     seam.make_folder(shards)
     seam.make_new_folder(shards / "tmp")
-    _publish_file(shards, PACK, (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode())
+    _publish_file(shards, PACK, _as_file(identity))
 
 
 def _publish_file(shards: Path, name: str, data: bytes) -> None:

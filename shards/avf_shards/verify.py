@@ -5,10 +5,11 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from avf_shards import index
 from avf_shards.errors import FaultError, UserError
-from avf_shards.pack import MANIFEST, PACK
+from avf_shards.pack import MANIFEST, PACK, read_sealed
 from avf_shards.tar import BLOCK, END, read_member, sha256_file
 
 
@@ -26,15 +27,28 @@ def verify(shards: Path, progress: Callable[[str], None] = lambda name: None) ->
             f"{shards}: not a folder of shards (no {MANIFEST}); make one with avf-shards pack RUN --out {shards}"
         )
     try:
-        listed = {str(entry["shard"]): entry for entry in json.loads((shards / MANIFEST).read_bytes())["shards"]}
-        digests = {name: (str(entry["sha256"]), str(entry["index_sha256"])) for name, entry in listed.items()}
-    except (ValueError, TypeError, KeyError) as error:
-        return [f"{MANIFEST}: not readable ({type(error).__name__})"]
-    faults = [f"{name}: {why}" for name, why in _foreign(shards, set(digests))]
+        manifest = read_sealed(shards / MANIFEST)
+    except FaultError as error:
+        return [str(error)]
+    digests = {Path(one["shard"]).name: (one["sha256"], one["index_sha256"]) for one in manifest["shards"]}
+    faults = _pack_faults(shards / PACK, manifest)
+    faults += [f"{name}: {why}" for name, why in _foreign(shards, set(digests))]
     for name, (tar_digest, index_digest) in sorted(digests.items()):
         progress(name)
         faults += _shard_faults(shards / name, tar_digest, index_digest)
     return faults
+
+
+def _pack_faults(path: Path, manifest: dict[str, Any]) -> list[str]:
+    """pack.json says what was to be packed; the manifest repeats it."""
+    try:
+        frozen = json.loads(path.read_bytes())
+        same = all(manifest[name] == value for name, value in frozen.items()) and len(frozen) == 3
+    except FileNotFoundError:
+        return [f"{path.name}: missing"]
+    except (ValueError, KeyError, AttributeError):
+        same = False
+    return [] if same else [f"{path.name}: damaged, or not the one of this manifest"]
 
 
 def _foreign(shards: Path, names: set[str]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,39 @@
+"""Fixtures shared by all tests. Real media lie beside the project; without them the `real` tests skip."""
+
+from pathlib import Path
+
+import pytest
+from avf_curation.backends.threads import one_thread
+from avf_curation.demo.corpus import write_corpus
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_configure() -> None:
+    one_thread()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real media and oracles."""
+    if not (SHARED / "assets").is_dir():
+        pytest.skip("the real media (../shared/assets) are not here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def real_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights folder with RetinaFace MobileNet-0.25."""
+    from avf_curation.weights import pull
+
+    folder = tmp_path_factory.mktemp("weights")
+    pull("retinaface_mobilenet", folder, shared / "assets/weights/retinaface_mobilenet0.25_Final.pth")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo corpus."""
+    folder = tmp_path_factory.mktemp("made") / "corpus"
+    write_corpus(folder)
+    return folder

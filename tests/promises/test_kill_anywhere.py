@@ -1,0 +1,107 @@
+"""README: a run that is killed anywhere and started again with the same command ends with the same bytes.
+
+Not left to luck: the file operations of plan, unit commit, ledger and pack are numbered, and a child dies after each in
+turn, and once in the middle of each write. The child is forked from this warm process.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from avf_curation.run import curate
+from avf_shards import seam
+from avf_shards.pack import pack
+from avf_shards.select import Selection
+from avf_shards.verify import verify
+from support.made import EMBEDDED, recipe, stub_curate
+from support.runs import made_inputs
+from support.trees import tree
+
+SETTINGS = recipe("plan.unit_videos=1")
+
+
+def whole_job(source: Path, out: Path) -> None:
+    run = curate(SETTINGS, EMBEDDED, {"made": source}, out / "run", engine="inline", curate_one=stub_curate)
+    pack(run, out / "shards", Selection(clips_per_shard=3))
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run `work` in a fork; its exit status, negative for a signal."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def die_after(number: int, work: Callable[[], None]) -> None:
+    count = 0
+
+    def watcher(operation: str, path: Path) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with seam.watch(watcher):
+        work()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_inputs(tmp_path_factory.mktemp("inputs"), 2)
+
+
+def test_dies_after_every_file_operation(source: Path, tmp_path: Path) -> None:
+    operations: list[str] = []
+    with seam.watch(lambda operation, path: operations.append(operation)):
+        whole_job(source, tmp_path / "undisturbed")
+    expected = tree(tmp_path / "undisturbed")
+    assert verify(tmp_path / "undisturbed/shards") == []
+    assert {"mkdir", "create", "half a write", "write", "fsync", "rename", "link", "unlink"} <= set(operations)
+    for number in range(1, len(operations) + 1):
+        out = tmp_path / str(number)
+        died = in_child(lambda out=out, number=number: die_after(number, lambda: whole_job(source, out)))
+        assert died == -signal.SIGKILL, f"operation {number} was not reached"
+        assert in_child(lambda out=out: whole_job(source, out)) == 0, (
+            f"after operation {number}, {operations[number - 1]}"
+        )
+        assert tree(out) == expected, f"after operation {number}, {operations[number - 1]}"
+
+
+def test_dies_again_and_again(source: Path, tmp_path: Path) -> None:
+    whole_job(source, tmp_path / "undisturbed")
+    out = tmp_path / "hunted"
+    statuses = []
+    for number in range(40, 90):  # later each time, so that every start gets further
+        statuses.append(in_child(lambda number=number: die_after(number, lambda: whole_job(source, out))))
+        if statuses[-1] == 0:
+            break
+    assert statuses[-1] == 0
+    assert set(statuses[:-1]) == {-signal.SIGKILL}
+    assert len(statuses) > 4
+    assert tree(out) == tree(tmp_path / "undisturbed")
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(source: Path, tmp_path: Path) -> None:
+    import errno
+
+    from avf_curation.failure import InfrastructureError
+
+    def full(operation: str, path: Path) -> None:
+        if path.name == "clips.tar" and operation == "half a write":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    out = tmp_path / "out"
+    with seam.watch(full), pytest.raises(InfrastructureError, match="No space left"):
+        whole_job(source, out)
+    assert not list((out / "run/gen-0").rglob("unit.json"))
+    whole_job(source, out)
+    whole_job(source, tmp_path / "undisturbed")
+    assert tree(out) == tree(tmp_path / "undisturbed")

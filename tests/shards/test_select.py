@@ -1,0 +1,125 @@
+"""Quotas, seeded order, stricter thresholds, doubled bytes."""
+
+from pathlib import Path
+
+import pytest
+from avf_shards.cli import main
+from avf_shards.errors import UserError
+from avf_shards.ledger import Check, Decision, to_table
+from avf_shards.select import Selection, SourceSelection, choose, load_selection
+from avf_shards.timeline import Span
+
+
+def ledger_of(scores: dict[str, list[float | None]]):
+    decisions = []
+    for source, values in scores.items():
+        for number, score in enumerate(values):
+            name = f"v{number:03d}"
+            decisions.append(
+                Decision(
+                    source,
+                    name,
+                    name,
+                    name,
+                    Span(0, 50),
+                    "kept",
+                    input_sha256=f"{source}{number}",
+                    clips=(f"{source}-{number:012x}-0000000-0000050-0",),
+                    checks=(
+                        Check("sync", "low_confidence", score, ">=", 3.0),
+                        Check("faces", "no_face", 0.0, "<=", 0.4),
+                    ),
+                )
+            )
+    return to_table(decisions)
+
+
+def test_quota_is_met_and_shortfall_said() -> None:
+    table = ledger_of({"a": [5.0] * 30, "b": [5.0] * 4})
+    choice = choose(table, Selection(sources={"a": SourceSelection(10), "b": SourceSelection(10)}))
+    assert [(len(choice.clips[s]), choice.sources[s].short) for s in "ab"] == [(10, 0), (4, 6)]
+
+
+def test_order_is_seeded_and_a_quota_is_a_prefix() -> None:
+    table = ledger_of({"a": [5.0] * 50})
+    whole = choose(table, Selection(seed=3)).clips["a"]
+    part = choose(table, Selection(seed=3, sources={"a": SourceSelection(20)})).clips["a"]
+    other = choose(table, Selection(seed=4)).clips["a"]
+    assert whole[:20] == part
+    assert sorted(whole) == sorted(other)
+    assert whole != other
+
+
+def test_stricter_thresholds_and_null_scores() -> None:
+    table = ledger_of({"a": [3.5, 4.5, None], "b": [3.5]})
+    name = "sync/low_confidence"
+    choice = choose(table, Selection(thresholds={name: 4.0}, sources={"a": SourceSelection(), "b": SourceSelection()}))
+    assert (len(choice.clips["a"]), len(choice.clips["b"])) == (2, 0)
+    per_source = Selection(sources={"a": SourceSelection(thresholds={name: 4.0}), "b": SourceSelection()})
+    choice = choose(table, per_source)
+    assert (len(choice.clips["a"]), len(choice.clips["b"])) == (2, 1)
+
+
+def test_laxer_and_unknown_are_refused() -> None:
+    table = ledger_of({"a": [5.0]})
+    with pytest.raises(UserError, match="laxer than 3"):
+        choose(table, Selection(thresholds={"sync/low_confidence": 2.0}))
+    with pytest.raises(UserError, match="no kept clip was checked"):
+        choose(table, Selection(thresholds={"sync/confidence": 4.0}))
+    with pytest.raises(UserError, match="no such source"):
+        choose(table, Selection(sources={"nope": SourceSelection()}))
+
+
+def test_the_same_bytes_are_taken_once() -> None:
+    rows = [
+        Decision("a", n, n, n, Span(0, 50), "kept", input_sha256="same", clips=(f"a-{i:012x}-0000000-0000050-0",))
+        for i, n in enumerate(("one", "two"))
+    ]
+    choice = choose(to_table(rows), Selection())
+    assert (len(choice.clips["a"]), choice.sources["a"].duplicates) == (1, 1)
+
+
+def test_selection_file(tmp_path: Path) -> None:
+    path = tmp_path / "pick.toml"
+    path.write_text('seed = 7\n[sources.a]\nquota = 3\n[thresholds]\n"sync/low_confidence" = 4.0\n')
+    assert load_selection(path) == Selection(
+        seed=7, thresholds={"sync/low_confidence": 4.0}, sources={"a": SourceSelection(3)}
+    )
+    path.write_text("seeed = 7\n")
+    with pytest.raises(UserError, match=r"pick\.toml\.seeed: unknown setting; did you mean 'seed'"):
+        load_selection(path)
+    path.write_text("= nonsense")
+    with pytest.raises(UserError, match="not a TOML file"):
+        load_selection(path)
+
+
+def test_pack_refuses_another_selection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from support.runs import made_run
+
+    made_run(tmp_path)
+    arguments = ["pack", str(tmp_path / "run"), "--out", str(tmp_path / "shards")]
+    assert main(arguments) == 0
+    assert main(arguments) == 0
+    (tmp_path / "s.toml").write_text("seed = 9\n")
+    assert main([*arguments, "--select", str(tmp_path / "s.toml")]) == 2
+    assert "selection.seed: 0 -> 9" in capsys.readouterr().err
+
+
+def test_ls_show_lineage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from support.runs import made_run
+
+    made_run(tmp_path)
+    shards = str(tmp_path / "shards")
+    assert main(["pack", str(tmp_path / "run"), "--out", shards]) == 0
+    capsys.readouterr()
+    assert main(["ls", shards, "--keys"]) == 0
+    keys = capsys.readouterr().out.split()
+    assert len(keys) == 6
+    assert main(["show", shards, keys[0]]) == 0
+    assert main(["lineage", shards, keys[0]]) == 0
+    out = capsys.readouterr().out
+    assert "sync/low_confidence" in out
+    assert "cannot tell" in out
+    assert "made: 00" in out
+    assert main(["lineage", shards, "../../etc"]) == 2
+    assert "not a clip's key" in capsys.readouterr().err

@@ -1,0 +1,62 @@
+"""Our tar is a tar, and its reader believes the index."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+from avf_shards.errors import FaultError
+from avf_shards.index import ShardReader, load, sidecar
+from avf_shards.keys import clip_key, is_key
+from avf_shards.run_folder import PackedClip, write_part
+from avf_shards.timeline import Span
+
+
+def clips(count: int = 3) -> list[PackedClip]:
+    made = []
+    for number in range(count):
+        key = clip_key("made", f"v{number}", Span(0, 50), 0)
+        made.append(PackedClip(key, "made", 50, {"mp4": b"m" * (700 + number), "flac": b"f" * 512, "json": b"{}\n"}))
+    return sorted(made, key=lambda clip: clip.key)
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> Path:
+    write_part(tmp_path, "a.tar", clips())
+    return tmp_path / "a.tar"
+
+
+def test_python_reads_it(shard: Path) -> None:
+    with tarfile.open(shard) as archive:
+        names = archive.getnames()
+        info = archive.getmembers()[0]
+    assert names == [f"{clip.key}.{extension}" for clip in clips() for extension in ("flac", "json", "mp4")]
+    assert (info.mtime, info.uid, info.gid, info.mode) == (0, 0, 0, 0o644)
+
+
+def test_index_counts_and_reads(shard: Path) -> None:
+    index = load(sidecar(shard))
+    assert index.clips == {"made": 3}
+    assert index.seconds == {"made": 6.0}
+    with ShardReader(shard) as reader:
+        assert dict(reader.clips()) == {clip.key: clip.members for clip in clips()}
+
+
+def test_same_clips_same_bytes(shard: Path, tmp_path: Path) -> None:
+    (tmp_path / "again").mkdir()
+    write_part(tmp_path / "again", "a.tar", clips())
+    assert (tmp_path / "again/a.tar").read_bytes() == shard.read_bytes()
+
+
+def test_a_name_from_outside_is_not_used(shard: Path) -> None:
+    side = sidecar(shard)
+    side.write_text(side.read_text().replace(clips()[0].key, "../../etc/passwd"))
+    with pytest.raises(FaultError, match="cannot be the name"):
+        load(side)
+
+
+def test_keys() -> None:
+    key = clip_key("voxceleb2", "id1/a.mp4", Span(0, 200), 0)
+    assert is_key(key)
+    assert "." not in key
+    assert not is_key("../x")
+    assert not is_key(key + ".mp4")

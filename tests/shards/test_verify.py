@@ -1,0 +1,83 @@
+"""verify finds a flipped byte anywhere, a truncation anywhere, missing and foreign files, and says which."""
+
+import random
+from pathlib import Path
+
+import pytest
+from avf_shards.cli import main
+from avf_shards.pack import pack
+from avf_shards.run_folder import RunFolder
+from avf_shards.select import Selection
+from avf_shards.verify import verify
+from support.runs import made_run
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    run = made_run(tmp_path, videos=5)
+    pack(run, tmp_path / "shards", Selection(clips_per_shard=4))
+    assert verify(tmp_path / "shards") == []
+    return tmp_path / "shards"
+
+
+def a_shard(shards: Path) -> Path:
+    return sorted(shards.glob("*.tar"))[0]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_a_flipped_byte_anywhere(shards: Path, seed: int) -> None:
+    draw = random.Random(seed)
+    path = draw.choice(sorted(shards.iterdir()))
+    data = bytearray(path.read_bytes())
+    at = draw.randrange(len(data))
+    data[at] ^= 1 << draw.randrange(8)
+    path.write_bytes(data)
+    faults = verify(shards)
+    assert faults
+    assert any(path.name.split(".")[0] in fault for fault in faults)
+
+
+def test_flips_in_header_and_payload_are_named(shards: Path) -> None:
+    path = a_shard(shards)
+    clean = path.read_bytes()
+    for at, word in ((100, "tar header is damaged"), (600, "content is damaged")):
+        path.write_bytes(clean[:at] + bytes([clean[at] ^ 1]) + clean[at + 1 :])
+        (fault,) = verify(shards)
+        assert word in fault
+        assert path.name in fault
+        assert ".flac" in fault
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.5, 0.77, 0.999])
+def test_a_truncation_anywhere(shards: Path, share: float) -> None:
+    path = a_shard(shards)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    assert any(path.name in fault and "truncated" in fault for fault in verify(shards))
+
+
+def test_missing_and_foreign(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = a_shard(shards)
+    gone.unlink()
+    (shards / "stray.tar").write_bytes(b"x")
+    assert main(["verify", str(shards)]) == 1
+    out = capsys.readouterr().out
+    assert f"{gone.name}: missing" in out
+    assert "stray.tar: foreign" in out
+
+
+def test_not_shards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(tmp_path)]) == 2
+    assert "not a folder of shards" in capsys.readouterr().err
+
+
+def test_unfinished_pack_is_said(shards: Path) -> None:
+    (shards / "manifest.json").unlink()
+    assert "not finished" in verify(shards)[0]
+
+
+def test_run_folder_is_checked(tmp_path: Path) -> None:
+    from avf_shards.errors import UserError
+
+    with pytest.raises(UserError, match="not the folder of a run"):
+        RunFolder.existing(tmp_path)

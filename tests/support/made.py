@@ -1,0 +1,46 @@
+"""Results made by hand, for tests of what comes after the measuring."""
+
+from pathlib import Path
+
+from avf_curation.candidate import Candidate
+from avf_curation.plan import Video
+from avf_curation.recipe import Recipe, load_recipe
+from avf_curation.stages import quality, scenes
+from avf_curation.tools import Choice
+from avf_curation.unit import Identity
+from avf_curation.video import ClipDraft, Outcome, VideoResult, digest_of
+from avf_shards.ledger import Check
+from avf_shards.timeline import Span
+
+EMBEDDED = Choice("dlib", "envelope", {})
+IDENTITY = Identity("f" * 16, EMBEDDED.names())
+
+
+def recipe(*overrides: str) -> Recipe:
+    return load_recipe(None, overrides)
+
+
+def video(name: str, source: str = "made", parent: str | None = None, size: int = 10) -> Video:
+    return Video(source, name, parent or name, name, size, 1)
+
+
+def kept(start: int, stop: int, text: str = "x") -> Outcome:
+    """A span that passes, with media that depend on it alone."""
+    checks = (
+        Check(scenes.STAGE, "too_short", (stop - start) / 25, ">=", 1.5),
+        Check("sync", "low_confidence", 5.0, ">=", 3.0),
+        Check(quality.STAGE, "blurred", None, ">=", 20.0),
+    )
+    media = {"mp4": f"mp4 {text} {start}".encode() * 50, "flac": f"flac {text} {stop}".encode() * 20}
+    return Outcome(Candidate(Span(start, stop), checks), clip=ClipDraft(media, 300.0, 224, 0))
+
+
+def rejected(start: int, stop: int) -> Outcome:
+    return Outcome(Candidate(Span(start, stop), (Check("faces", "no_face", 1.0, "<=", 0.4),)))
+
+
+def stub_curate(one: Video, root: Path, settings: object, tools: object) -> VideoResult:
+    """Stands for curate_video: two clips and a rejected span, from the file's name and bytes alone."""
+    path = root / one.path
+    outcomes = (kept(0, 50, one.video), rejected(50, 80), kept(80, 140, one.video))
+    return VideoResult(one, outcomes, digest_of(path, None))
