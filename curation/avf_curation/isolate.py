@@ -21,7 +21,13 @@ from avf_curation.video import VideoResult, failed_whole
 from avf_curation.worker import UnitWorker, WorkerSetup
 
 _POLL_S = 0.05
-_WALL_FACTOR = 4  # a child that waits is given this many times its CPU limit
+_WALL_FACTOR = 4  # a child that waits is given this many times its CPU limit,
+_LOADING_S = 120  # and this long to load its tools
+
+
+def longest_alone_s(cpu_s: float) -> float:
+    """How long a child may take in all: loading its tools, then a multiple of its CPU limit."""
+    return _LOADING_S + _WALL_FACTOR * cpu_s
 
 
 def curate_alone(setup: WorkerSetup, video: Video) -> VideoResult:
@@ -73,8 +79,8 @@ def _watch(child: "subprocess.Popen[bytes]", cpu_s: float, memory_bytes: float) 
         fault = None
         if used > memory_bytes:
             fault = Failure("open", "memory_limit", f"took more than {memory_bytes / 1e6:g} MB of memory")
-        elif time.monotonic() - start > _WALL_FACTOR * cpu_s:
-            fault = Failure("open", "time_limit", f"took more than {_WALL_FACTOR * cpu_s:g} s")
+        elif time.monotonic() - start > longest_alone_s(cpu_s):
+            fault = Failure("open", "time_limit", f"took more than {longest_alone_s(cpu_s):g} s")
         if fault:
             child.kill()
             child.wait()
@@ -85,14 +91,16 @@ def _watch(child: "subprocess.Popen[bytes]", cpu_s: float, memory_bytes: float) 
 
 
 def main(job: str, answer: str, cpu_s: str) -> None:
-    """The child: limits first, then the work."""
-    seconds = int(float(cpu_s)) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+    """The child: load the tools, set the limits, do the work. What loading took is not the video's."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     setup, video = pickle.loads(Path(job).read_bytes())
+    worker = UnitWorker(setup)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(used.ru_utime + used.ru_stime + float(cpu_s)) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     data = _RLIMIT_SLACK_BYTES + int(setup.recipe.run.video_memory_mb * 1e6)
     resource.setrlimit(resource.RLIMIT_DATA, (data, data))
-    result = UnitWorker(setup).curate(video)
+    result = worker.curate(video)
     Path(answer).write_bytes(pickle.dumps(result))
 
 

@@ -18,6 +18,10 @@ from avf_shards.keys import check_source_name
 from avf_curation.recipe import PlanConfig
 
 
+CORPORA = ("voxceleb2", "avspeech", "mer2024", "cncvs", "celebvhq")
+"""Names that select an adapter for a corpus as its owners distribute it; any other name is a plain folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Video:
     """One input: a stable id inside its source, where it lies under the source's folder, what stat says of it.
@@ -69,6 +73,11 @@ def parse_sources(arguments: Iterable[str]) -> dict[str, Path]:
         if not equals or not folder:
             raise UserError(f"--source {text}: expected NAME=DIR, as in --source interviews=/data/interviews")
         check_source_name(name)
+        if name in CORPORA:
+            raise UserError(
+                f"--source {name}: that name is kept for the corpus' own layout, which is not read yet; "
+                f"to read it as a plain folder use another name, as in --source {name}_files={folder}"
+            )
         if name in sources:
             raise UserError(f"--source {name}: given twice; one name is one source")
         root = Path(folder)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from avf_shards.timeline import Span, check_tiling
+import numpy as np
+from avf_shards.timeline import SAMPLES_PER_FRAME, Span, check_tiling
 
 from avf_curation import refine
 from avf_curation.backends.decode import MediaFile
@@ -93,10 +94,11 @@ def _shot(
     """Stages 1 to 3 on one shot; what speech it holds goes on."""
     whole = scenes.measure(shot.span, picture, sound)
     candidate = Candidate(shot.span).after(scenes.STAGE, whole.record(), scenes.decide(whole, settings.scenes))
-    if candidate.failing or sound is None or shot.faces is None:
+    if candidate.failing:
         yield Outcome(candidate)
         return
-    seen = faces.measure(shot.faces, picture.width_px, picture.height_px)
+    sound = sound or Sound(np.zeros(picture.frames * SAMPLES_PER_FRAME, np.int16))
+    seen = faces.measure(shot.faces or (), picture.width_px, picture.height_px)
     candidate = candidate.after(faces.STAGE, seen.record(), faces.decide(seen, settings.faces))
     if candidate.failing:
         yield Outcome(candidate)
@@ -157,7 +159,7 @@ def _sound_only(media: MediaFile, settings: SourceSettings) -> Outcome:
     sound = media.sound(None)
     if sound is None or not len(sound.samples):
         raise MediaError("no_streams", "neither a picture nor a sound that can be decoded")
-    frames = len(sound.samples) // 640
+    frames = len(sound.samples) // SAMPLES_PER_FRAME
     whole = scenes.ScenesScores(frames / 25, 0.0, frames / 25, 0.0)
     candidate = Candidate(Span(0, frames))
     return Outcome(candidate.after(scenes.STAGE, whole.record(), scenes.decide(whole, settings.scenes)))

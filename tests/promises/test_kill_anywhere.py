@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from avf_curation.clock import StageClock
 from avf_curation.run import curate
 from avf_shards import seam
 from avf_shards.pack import pack
@@ -51,6 +52,18 @@ def die_after(number: int, work: Callable[[], None]) -> None:
 
     with seam.watch(watcher):
         work()
+
+
+class NoModels:
+    """Stands for the loaded models: the stub for measuring needs none, and hundreds of children are forked."""
+
+    def __init__(self, *_: object) -> None:
+        self.clock = StageClock()
+
+
+@pytest.fixture(autouse=True)
+def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avf_curation.worker.Tools", NoModels)
 
 
 @pytest.fixture(scope="module")

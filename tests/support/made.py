@@ -1,5 +1,7 @@
 """Results made by hand, for tests of what comes after the measuring."""
 
+import os
+import signal
 from pathlib import Path
 
 from avf_curation.candidate import Candidate
@@ -44,3 +46,15 @@ def stub_curate(one: Video, root: Path, settings: object, tools: object) -> Vide
     path = root / one.path
     outcomes = (kept(0, 50, one.video), rejected(50, 80), kept(80, 140, one.video))
     return VideoResult(one, outcomes, digest_of(path, None))
+
+
+def poison_curate(one: Video, root: Path, settings: object, tools: object) -> VideoResult:
+    """Like stub_curate, but some inputs kill their process: by a signal, by memory, by never ending."""
+    if one.path == "001.mp4":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if one.path == "003.mp4":
+        hog = [bytearray(b"x" * 50_000_000) for _ in range(45)]
+        os.kill(os.getpid(), signal.SIGKILL if hog else 0)  # as the kernel does when memory runs out
+    while one.path == "005.mp4":
+        pass
+    return stub_curate(one, root, settings, tools)

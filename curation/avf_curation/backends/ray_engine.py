@@ -19,11 +19,13 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 
 from avf_curation.backends.threads import VARIABLES
 from avf_curation.failure import InfrastructureError
+from avf_curation.isolate import longest_alone_s
 from avf_curation.unit import UnitJob, UnitReport
 from avf_curation.worker import UnitWorker, WorkerSetup
 
 _LOG = logging.getLogger("avf_curation")
 _COMMIT_TRIES = 3
+_SILENCE_S = 15.0  # without news for this long, ask whether the cluster lives
 
 
 @dataclass
@@ -33,6 +35,7 @@ class _Busy:
     actor: Any
     node: str
     job: UnitJob
+    alone: bool
     since: float
 
 
@@ -92,6 +95,7 @@ class _Pool:
         self._deaths: dict[int, int] = {}
         self._tries: dict[int, int] = {}
         self._lost_starts = 0
+        self._last_news = time.monotonic()
 
     def run(self, jobs: Sequence[UnitJob], alone: frozenset[int]) -> Iterator[UnitReport]:
         waiting = deque(jobs)
@@ -101,8 +105,9 @@ class _Pool:
             while self._idle and waiting:
                 actor, node = self._idle.pop()
                 job = waiting.popleft()
-                reference = actor.run.remote(job, job.unit in alone_units)
-                self._busy[reference] = _Busy(actor, node, job, time.monotonic())
+                alone = job.unit in alone_units
+                reference = actor.run.remote(job, alone)
+                self._busy[reference] = _Busy(actor, node, job, alone, time.monotonic())
             for reference in self._ready():
                 if reference in self._starting:
                     self._started(reference)
@@ -123,6 +128,14 @@ class _Pool:
     def _ready(self) -> list[Any]:
         references = [*self._starting, *self._busy]
         ready, _ = ray.wait(references, num_returns=1, timeout=1.0, fetch_local=True)
+        if ready:
+            self._last_news = time.monotonic()
+        elif time.monotonic() - self._last_news > _SILENCE_S:
+            self._last_news = time.monotonic()
+            if not any(node["Alive"] for node in ray.nodes()):  # Ray itself would wait for ever
+                raise InfrastructureError("no node of the Ray cluster is alive; the same command goes on")
+            if not self._busy and not self._idle:
+                _LOG.warning("waiting for the Ray cluster to start a worker (1 CPU each)")
         return list(ready)
 
     def _started(self, reference: Any) -> None:
@@ -173,8 +186,10 @@ class _Pool:
         return True
 
     def _stop_overdue(self) -> None:
-        limit = self._setup.recipe.run.unit_timeout_s
         for busy in self._busy.values():
+            limit = self._setup.recipe.run.unit_timeout_s
+            if busy.alone:  # each video has limits of its own
+                limit += len(busy.job.videos) * longest_alone_s(self._setup.recipe.run.video_cpu_s)
             if time.monotonic() - busy.since > limit:
                 _LOG.warning("unit %d: still running after %g s, its worker is stopped", busy.job.unit, limit)
                 ray.kill(busy.actor)

@@ -37,6 +37,11 @@ class ScenesConfig:
             raise ValueError(f"width_px {self.width_px} is less than 32")
         if self.min_shot_s < 0 or self.max_missing_s < 0:
             raise ValueError("min_shot_s and max_missing_s cannot be negative")
+        if self.max_missing_s >= self.min_shot_s:
+            raise ValueError(
+                f"max_missing_s {self.max_missing_s} must be below min_shot_s {self.min_shot_s}: "
+                "a shot without any sound or picture would pass"
+            )
 
 
 @dataclass(frozen=True)

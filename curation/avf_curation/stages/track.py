@@ -53,6 +53,8 @@ class TrackConfig:
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"every {self.every} is less than 1")
+        if self.max_lost_share >= 1:
+            raise ValueError(f"max_lost_share {self.max_lost_share} must be below 1: a span without a face would pass")
         if self.window_scale < 1:
             raise ValueError(f"window_scale {self.window_scale} is less than 1: the face would be cut")
 

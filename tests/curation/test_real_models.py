@@ -1,0 +1,135 @@
+"""RetinaFace and SyncNet against facts from outside: the pictures' known counts, the authors' own numbers."""
+
+import json
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+from avf_curation.backends.mfcc import mfcc
+from avf_curation.backends.retinaface import RetinaFaceDetector, decode, load_weights, priors, resnet50
+from avf_curation.backends.syncnet import SyncNet, SyncNetScorer, formula_tensor, formula_weights
+
+COUNTS = {
+    "ternaus_13_three_faces": 3,
+    "ternaus_no_face": 0,
+    "obama_one_face": 1,
+    "two_people": 2,
+    "pyfeat_single_face": 1,
+    "pyfeat_multi_face": 5,
+    "dlib_2008_002506_three_faces": 3,
+    "dlib_2007_007763_seven_faces": 7,
+    "dlib_bald_guys_collage": 24,
+    "dlib_dogs_no_human_face": 0,
+    "grass_no_face": 0,
+}
+
+
+@pytest.mark.real
+def test_mobilenet_counts_faces_as_published(shared: Path) -> None:
+    weights = load_weights(shared / "assets/weights/retinaface_mobilenet0.25_Final.pth")
+    detector = RetinaFaceDetector("mobilenet", weights)
+    found = {}
+    for name in COUNTS:
+        picture = cv2.imread(str(shared / f"assets/image/{name}.jpg"))
+        scale = 640 / max(picture.shape)
+        small = cv2.resize(picture, None, fx=scale, fy=scale)
+        (faces,) = detector.detect([small], 0.6, 0.4)
+        found[name] = len(faces.scores_N)
+    assert found == COUNTS
+
+
+@pytest.mark.real
+def test_batches_do_not_change_faces(shared: Path) -> None:
+    weights = load_weights(shared / "assets/weights/retinaface_mobilenet0.25_Final.pth")
+    detector = RetinaFaceDetector("mobilenet", weights)
+    picture = cv2.resize(cv2.imread(str(shared / "assets/image/two_people.jpg")), (320, 200))
+    pictures = [picture, picture[:, ::-1].copy(), picture]
+    one, flipped, three = detector.detect(pictures, 0.6, 0.4)
+    np.testing.assert_allclose(one.boxes_N4, three.boxes_N4)
+    np.testing.assert_allclose(detector.detect([picture], 0.6, 0.4)[0].boxes_N4, one.boxes_N4, atol=0.01)
+    assert len(flipped.scores_N) == 2
+
+
+def test_priors_and_decode_agree_with_the_package() -> None:
+    from retinaface.box_utils import decode as theirs
+    from retinaface.box_utils import decode_landm
+    from retinaface.prior_box import priorbox
+
+    height, width = 96, 160
+    ours = priors(height, width)
+    published = priorbox([[16, 32], [64, 128], [256, 512]], [8, 16, 32], False, (height, width))
+    size = torch.tensor([width, height, width, height])
+    torch.testing.assert_close(ours, published * size)
+    deltas, points = torch.randn(len(ours), 4), torch.randn(len(ours), 10)
+    boxes, landmarks = decode(deltas, points, ours)
+    torch.testing.assert_close(boxes, theirs(deltas, published, [0.1, 0.2]) * size, rtol=1e-4, atol=1e-3)
+    expected = decode_landm(points, published, [0.1, 0.2]) * size.repeat(3)[:10]
+    torch.testing.assert_close(landmarks.reshape(-1, 10), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_resnet_takes_the_packages_weights() -> None:
+    state = {key: formula_tensor(key, value) for key, value in resnet50().state_dict().items()}
+    detector = RetinaFaceDetector("resnet50", state)
+    picture = np.zeros((64, 64, 3), np.uint8)
+    assert len(detector.detect([picture, picture], 0.99, 0.4)) == 2
+
+
+@pytest.fixture(scope="module")
+def oracle(shared: Path) -> dict[str, np.ndarray]:
+    return dict(np.load(shared / "oracles/syncnet_formula_weights.npz", allow_pickle=False))
+
+
+@pytest.fixture(scope="module")
+def example(shared: Path) -> tuple[list[np.ndarray], np.ndarray]:
+    with av.open(str(shared / "assets/video/syncnet_example.avi")) as container:
+        frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    with av.open(str(shared / "assets/video/syncnet_example.avi")) as container:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    return frames, sound
+
+
+@pytest.mark.real
+def test_syncnet_has_the_authors_tensors(oracle: dict[str, np.ndarray]) -> None:
+    shapes = {key: list(value.shape) for key, value in SyncNet().state_dict().items()}
+    assert shapes == json.loads(str(oracle["shapes"]))
+    assert sorted(shapes) == sorted(oracle["keys"])
+
+
+@pytest.mark.real
+def test_mfcc(oracle: dict[str, np.ndarray], example: tuple[list[np.ndarray], np.ndarray]) -> None:
+    np.testing.assert_allclose(mfcc(example[1]), oracle["mfcc"], atol=1e-9)
+
+
+@pytest.mark.real
+def test_syncnet_matches_the_authors_numbers(
+    oracle: dict[str, np.ndarray], example: tuple[list[np.ndarray], np.ndarray]
+) -> None:
+    frames, sound = example
+    np.testing.assert_array_equal(np.stack(frames[:6]), oracle["frames_first6_bgr"])
+    scorer = SyncNetScorer(formula_weights())
+    at = np.arange(0, int(oracle["n_windows"]), 8)
+    for ours, theirs in (
+        (scorer.lips(frames, at).numpy(), oracle["lip"]),
+        (scorer.sounds(sound, int(oracle["n_windows"]))[::8].numpy(), oracle["aud"]),
+    ):
+        assert np.linalg.norm(ours - theirs) / np.linalg.norm(theirs) < 1e-3
+    score = scorer.score(frames, sound, official=True)
+    np.testing.assert_allclose(score.distances_S, oracle["mdist"], rtol=1e-3)
+    assert score.offset == int(oracle["offset"])
+    assert score.confidence == pytest.approx(float(oracle["confidence"]), abs=1e-2)
+    assert score.windows == int(oracle["n_windows"])
+
+
+def test_padding_is_masked_unless_official() -> None:
+    from avf_curation.backends.syncnet import mean_distances
+
+    lip, sound = torch.ones(10, 4), torch.ones(10, 4)
+    at = torch.arange(10)
+    masked = mean_distances(lip, sound, at, 3, official=False)
+    official = mean_distances(lip, sound, at, 3, official=True)
+    assert masked.max() < 1e-4, "every real pair is alike"
+    assert official[0] > 0.5, "pairs with padding are not"
+    assert official[3] == masked[3]

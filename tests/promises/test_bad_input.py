@@ -1,0 +1,247 @@
+"""README: bad input ends in a clear error that names the thing, or in a `failed` row; nothing else is lost."""
+
+import os
+import random
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+from avf_curation.audit import audit
+from avf_curation.cli import main
+from avf_curation.demo.film import Film, Shot, encode_film
+from avf_curation.run import curate, read_plan
+from avf_shards.ledger import from_table
+from support.made import EMBEDDED, recipe
+from support.runs import made_run
+from support.trees import tree
+
+
+@pytest.fixture(scope="module")
+def small() -> bytes:
+    """A good two-second film."""
+    return encode_film(Film((Shot(50, (0,), seed=1),)))
+
+
+def run_on(source: Path, out: Path, *overrides: str):
+    return curate(recipe("faces.side_px=300", *overrides), EMBEDDED, {"s": source}, out, engine="inline")
+
+
+def errors(run) -> dict[str, tuple[str, str]]:
+    rows = from_table(run.ledger())
+    return {d.video: (d.error or "", d.message or "") for d in rows if d.status == "failed"}
+
+
+def test_every_bad_file_is_one_row_and_the_good_one_is_kept(small: bytes, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    (source / "..odd").mkdir(parents=True)
+    (source / "sub dir").mkdir()
+    bad = {
+        "empty.mp4": b"",
+        "text.mp4": b"not a film\n" * 99,
+        "playlist.m3u8": b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+        "concat.txt": b"ffconcat version 1.0\nfile /etc/passwd\n",
+        "half.mp4": small[: len(small) // 2],
+        "picture.jpg": b"\xff\xd8\xff\xe0" + b"\0" * 400,
+        "noise.avi": random.Random(1).randbytes(20_000),
+    }
+    good = ["good.mp4", "wrong_extension.txt", "..odd/..mp4", "sub dir/with 'quotes' and \"more\".mp4", "new\nline.mp4"]
+    good += ["ünïcödé 视频.mp4", "<script>alert(1)</script>.mp4", "[bold]x[/bold].mp4", "-rf.mp4", "%03d.mp4"]
+    for name, data in bad.items():
+        (source / name).write_bytes(data)
+    for name in good:
+        (source / name.replace("</", "<∕")).write_bytes(small)
+    raw = os.fsencode(source) + b"/bytes\xff\xfe.mp4"
+    with open(raw, "wb") as file:
+        file.write(small)
+    (source / "broken link.mp4").symlink_to(source / "nowhere")
+    (source / "loop").symlink_to(source)
+    (source / ".hidden").write_bytes(small)
+    os.mkfifo(source / "pipe.mp4")
+    before = {path: path.stat().st_mtime_ns for path in source.rglob("*") if path.is_file()}
+
+    run = run_on(source, tmp_path / "run")
+    failed = errors(run)
+    assert {*bad, "broken link.mp4"} - {"half.mp4"} <= failed.keys()
+    kept = {d.video for d in from_table(run.ledger()) if d.status == "kept"}
+    wanted = {name.replace("</", "<∕") for name in good}
+    assert wanted <= kept
+    assert any(name.startswith("bytes\\xff\\xfe.mp4~") for name in kept)
+    aside = {one.path: one.why for one in read_plan(run, 0).aside}
+    assert aside == {
+        ".hidden": "hidden",
+        "loop": "leads to a folder that is read already",
+        "pipe.mp4": "not a regular file",
+    }
+    result = audit(run)
+    assert result.totals["videos"] == len(bad) + len(good) + 2
+    assert not result.law
+    assert result.doubled_inputs == len(good)
+    assert {path: path.stat().st_mtime_ns for path in source.rglob("*") if path.is_file()} == before
+
+
+def test_an_input_that_changed_since_the_plan(small: bytes, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "a.mp4").write_bytes(small)
+    (source / "b.mp4").write_bytes(small)
+    arguments = ["--source", f"s={source}", "--out", str(tmp_path / "run"), "--set", "faces.side_px=300"]
+    assert main(["plan", *arguments, "--weights", str(tmp_path)]) == 0
+    (source / "a.mp4").write_bytes(small + b"x")
+    (source / "b.mp4").unlink()
+    run = run_on(source, tmp_path / "run")
+    assert {name: error for name, (error, _) in errors(run).items()} == {
+        "a.mp4": "input_changed",
+        "b.mp4": "unreadable",
+    }
+    assert main(["run", *arguments, "--engine", "inline", "--weights", str(tmp_path)]) == 0
+
+
+def test_failed_videos_can_be_retried(small: bytes, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "a.mp4").write_bytes(small)
+    (source / "b.mp4").write_bytes(b"damaged")
+    run_on(source, tmp_path / "run")
+    (source / "b.mp4").write_bytes(small)
+    settings = recipe("faces.side_px=300")
+    again = curate(settings, EMBEDDED, {"s": source}, tmp_path / "run", engine="inline", retry_failed=True)
+    assert errors(again) == {}
+    assert {d.video for d in from_table(again.ledger()) if d.status == "kept"} == {"a.mp4", "b.mp4"}
+    assert audit(again).totals["videos"] == 2
+
+
+def test_unreadable_files(small: bytes, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root reads everything")
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "a.mp4").write_bytes(small)
+    (source / "a.mp4").chmod(0)
+    assert errors(run_on(source, tmp_path / "run")) == {"a.mp4": ("unreadable", "Permission denied")}
+    (source / "a.mp4").chmod(stat.S_IRUSR)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--source", "s=/no/such/folder"], "--source s=/no/such/folder: no such folder"),
+        (["--source", "Bad Name=."], "source name 'Bad Name'"),
+        (["--source", "."], "expected NAME=DIR"),
+        (["--source", "s=.", "--source", "s=."], "--source s: given twice"),
+        ([], "no --source given"),
+        (["--source", "s=.", "--set", "sync.min_confidenc=4"], "did you mean 'min_confidence'"),
+        (["--source", "s=.", "--set", "sync.min_confidence=high"], "expected a number, got 'high'"),
+        (["--source", "s=.", "--set", "scnes.width_px=4"], "did you mean 'scenes'"),
+        (["--source", "s=.", "--set", "sources.s.sync.backend=syncnet"], "measures all its sources alike"),
+        (["--source", "s=.", "--set", "oops"], "expected key=value"),
+        (["--source", "s=.", "--set", "sync.backend=syncnet"], "avf-curate weights pull syncnet"),
+        (["--source", "s=.", "--set", "track.backend=retinaface"], "retinaface_mobilenet0.25_Final.pth"),
+        (["--source", "s=.", "--recipe", "/no/recipe.yaml"], "/no/recipe.yaml: cannot read the recipe"),
+        (["--source", "voxceleb2=."], "use another name, as in --source voxceleb2_files=."),
+        (["--source", "s=.", "--workers", "0"], "--workers 0: at least 1"),
+    ],
+)
+def test_a_users_mistake_is_one_sentence(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status = main(["run", "--out", str(tmp_path / "run"), "--weights", str(tmp_path / "none"), *arguments])
+    said = capsys.readouterr().err
+    assert status == 2
+    assert message in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_setting_wants_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = made_run(tmp_path)
+    before = tree(run.root)
+    arguments = ["run", "--source", f"made={tmp_path / 'in'}", "--out", str(run.root), "--weights", str(tmp_path)]
+    assert main([*arguments, "--set", "plan.unit_videos=2", "--set", "sync.min_confidence=4"]) == 2
+    said = capsys.readouterr().err
+    assert "settings.sync.min_confidence: 3.0 -> 4" in said
+    assert (
+        main(["run", "--source", f"other={tmp_path / 'in'}", "--out", str(run.root), "--set", "plan.unit_videos=2"])
+        == 2
+    )
+    assert "sources" in capsys.readouterr().err
+    assert tree(run.root) == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("precious")
+    assert main([*arguments[:3], "--out", str(tmp_path / "mine")]) == 2
+    assert "not empty and not a run" in capsys.readouterr().err
+
+
+def test_commands_on_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["status"], ["audit"], ["explain"]):
+        rest = ["x.mp4"] if command == ["explain"] else []
+        assert main([*command, str(tmp_path), *rest]) == 2
+        assert "not the folder of a run" in capsys.readouterr().err
+    run = made_run(tmp_path)
+    assert main(["explain", str(run.root), "00.mp4"]) == 2
+    assert "near: 000.mp4" in capsys.readouterr().err
+
+
+def test_markup_in_a_name_shows_as_text(small: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    name = "<img src=x onerror=alert(1)>[red]x[∕red].mp4"
+    (source / name).write_bytes(b"nothing")
+    (source / ("ok " + name)).write_bytes(small)
+    run = run_on(source, tmp_path / "run")
+    assert main(["audit", str(run.root), "--html", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
+    capsys.readouterr()
+    assert main(["explain", str(run.root), name]) == 0
+    assert "[red]x[" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_flipped_and_cut_bytes(small: bytes, corpus: Path, tmp_path: Path, seed: int) -> None:
+    """Fifty small files with flips and cuts, times four: no crash, no hang, every one accounted for."""
+    draw = random.Random(seed)
+    source = tmp_path / "in"
+    source.mkdir()
+    bases = [small, (corpus / "archive/no_sound.mp4").read_bytes()[:60_000], tiny(draw)]
+    for number in range(50):
+        data = bytearray(draw.choice(bases))
+        for _ in range(draw.choice([1, 3, 30, 300])):
+            data[draw.randrange(len(data))] = draw.randrange(256)
+        if draw.random() < 0.4:
+            del data[draw.randrange(len(data)) :]
+        (source / f"{number:02d}.mp4").write_bytes(data)
+    run = run_on(source, tmp_path / "run", "faces.samples=1", "faces.side_px=120", "track.side_px=120")
+    result = audit(run)
+    assert result.totals["videos"] == 50
+    assert not result.law
+    shutil.rmtree(tmp_path / "in")
+
+
+def tiny(draw: random.Random) -> bytes:
+    """A small file in another container and codec: MPEG-4 in AVI with PCM."""
+    import io
+
+    import av
+    import numpy as np
+
+    sink = io.BytesIO()
+    with av.open(sink, "w", format="avi") as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        for _ in range(50):
+            picture = np.full((48, 64, 3), draw.randrange(256), np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+            one = av.AudioFrame.from_ndarray(np.zeros((1, 640), np.int16), format="s16", layout="mono")
+            one.sample_rate = 16_000
+            container.mux(sound.encode(one))
+        container.mux(video.encode(None))
+        container.mux(sound.encode(None))
+    return sink.getvalue()

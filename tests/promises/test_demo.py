@@ -1,0 +1,207 @@
+"""README: `avf-curate demo` curates a made corpus with Ray, packs, verifies, writes the page; every verdict is true.
+
+Also, on what it leaves: plain webdataset and datasets read the shards; the page draws in a browser.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from avf_curation.demo.corpus import demo_videos
+from avf_shards.cli import main as shards_main
+from avf_shards.index import ShardReader
+from avf_shards.ledger import Decision, from_table
+from avf_shards.run_folder import RunFolder
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+HEADLESS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--virtual-time-budget=5000",
+]
+
+
+@pytest.fixture(scope="module")
+def demo(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("demo")
+    shutil.copytree(corpus, out / "corpus")
+    done = subprocess.run(
+        [sys.executable, "-m", "avf_curation.cli", "demo", "--out", str(out), "--workers", "2"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "every shard verified" in done.stderr
+    for name in ("run", "shards", "report.html", "demo.yaml"):
+        assert (out / name).exists()
+        assert str(out / name) in done.stdout
+    return out
+
+
+def decisions(demo: Path) -> dict[str, list[Decision]]:
+    found: dict[str, list[Decision]] = {}
+    for decision in from_table(RunFolder(demo / "run").ledger()):
+        found.setdefault(f"{decision.source}/{decision.video}", []).append(decision)
+    return found
+
+
+def said(decision: Decision) -> str:
+    if decision.status == "kept":
+        return "kept"
+    return f"{decision.status} {decision.stage}/{decision.reason or decision.error}"
+
+
+@pytest.mark.parametrize("path", [video.path for video in demo_videos()])
+def test_every_verdict_is_true(demo: Path, path: str) -> None:
+    (truth,) = [video for video in demo_videos() if video.path == path]
+    found = decisions(demo)[path]
+    # A sliver of padding around speech at either end of a shot is silence too.
+    found = [d for d in found if not (said(d) == "rejected silence/silent" and d.span.frames <= 3)]
+    assert [said(d) for d in found] == [expected.verdict for expected in truth.expected]
+    for decision, expected in zip(found, truth.expected, strict=True):
+        assert abs(decision.span.start_frame - expected.start) <= expected.slack
+        assert abs(decision.span.stop_frame - expected.stop) <= expected.slack
+
+
+def test_a_late_sound_is_moved_back(demo: Path) -> None:
+    (kept,) = [d for d in decisions(demo)["dubbed/late_by_120_ms.mp4"] if d.status == "kept"]
+    record = clips(demo)[kept.clips[0]]["json"]
+    assert json.loads(record)["av_offset_ms"] == -120
+
+
+def clips(demo: Path) -> dict[str, dict[str, bytes]]:
+    found = {}
+    for shard in sorted((demo / "shards").glob("*.tar")):
+        with ShardReader(shard) as reader:
+            found.update(reader.clips())
+    return found
+
+
+def test_clips_keep_their_contract(demo: Path) -> None:
+    for key, files in clips(demo).items():
+        record = json.loads(files["json"])
+        frames = record["span"]["stop_frame"] - record["span"]["start_frame"]
+        samples, rate = soundfile.read(__import__("io").BytesIO(files["flac"]), dtype="int16")
+        assert (rate, samples.shape) == (16_000, (frames * 640,)), key
+        with av.open(__import__("io").BytesIO(files["mp4"])) as container:
+            stream = container.streams.video[0]
+            decoded = list(container.decode(stream))
+            assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+            assert (stream.width, stream.height, stream.average_rate) == (224, 224, 25)
+        assert [round(frame.time * 25) for frame in decoded] == list(range(frames)), key
+        assert b"elst" not in files["mp4"]
+
+
+def test_every_fourth_frame_decodes_alone_bit_equal(demo: Path) -> None:
+    files = max(clips(demo).values(), key=lambda one: len(one["mp4"]))
+    whole = decoded(files["mp4"], "DEFAULT")
+    few = decoded(files["mp4"], "NONREF")
+    wanted = [at for at in whole if at % 4 == 0]
+    assert len(few) < len(whole) / 2
+    for at in wanted:
+        np.testing.assert_array_equal(few[at], whole[at])
+
+
+def decoded(mp4: bytes, skip: str) -> dict[int, np.ndarray]:
+    import io
+
+    with av.open(io.BytesIO(mp4)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.skip_frame = skip
+        return {round(f.time * 25): f.to_ndarray() for f in container.decode(stream)}
+
+
+def test_webdataset_reads_the_shards(demo: Path) -> None:
+    import webdataset
+
+    urls = sorted(str(path) for path in (demo / "shards").glob("*.tar"))
+    samples = {s["__key__"]: s for s in webdataset.WebDataset(urls, shardshuffle=False)}
+    ours = clips(demo)
+    assert samples.keys() == ours.keys()
+    for key, files in ours.items():
+        assert {name: samples[key][name] for name in files} == files
+
+
+def test_datasets_reads_the_shards(demo: Path, tmp_path: Path) -> None:
+    import datasets
+
+    urls = sorted(str(path) for path in (demo / "shards").glob("*.tar"))
+    stream = datasets.load_dataset(
+        "webdataset", data_files=urls, split="train", streaming=True, cache_dir=str(tmp_path)
+    ).decode(False)
+    keys = [row["__key__"] for row in stream]
+    assert sorted(keys) == sorted(clips(demo))
+
+
+def test_lineage_leads_back_to_the_input(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = next(iter(clips(demo)))
+    assert shards_main(["lineage", str(demo / "shards"), key]) == 0
+    out = capsys.readouterr().out
+    for word in ("input", "sha256", "faces/no_face", "sync/offset", "quality/blurred", "dlib", "envelope"):
+        assert word in out
+
+
+def test_audit_json_has_the_promised_shape(demo: Path) -> None:
+    asked = [sys.executable, "-m", "avf_curation.cli", "audit", str(demo / "run"), "--json", "-"]
+    values = json.loads(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
+    assert {"totals", "sources", "backends", "fingerprint"} <= values.keys()
+    names = {"videos", "clips", "input_frames", "kept_frames", "rejected_frames", "failed_frames", "reasons", "errors"}
+    for source in values["sources"].values():
+        assert source.keys() == names
+        parts = source["kept_frames"] + source["rejected_frames"] + source["failed_frames"]
+        assert source["input_frames"] == parts
+        assert sum(r["frames"] for r in source["reasons"].values()) == source["rejected_frames"]
+        assert sum(r["frames"] for r in source["errors"].values()) == source["failed_frames"]
+    assert sum(source["videos"] for source in values["sources"].values()) == len(demo_videos())
+
+
+def test_explain_tells_the_story(demo: Path) -> None:
+    asked = [sys.executable, "-m", "avf_curation.cli", "explain", str(demo / "run"), "crowd <b>then</b> one.mp4"]
+    out = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert "rejected faces/no_face" in out
+    assert "kept as street-" in out
+    assert "crowd <b>then</b> one.mp4" in out
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here; Debian's package chromium has it")
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_page_draws(demo: Path, tmp_path: Path, width: int) -> None:
+    html = (demo / "report.html").read_text()
+    assert not re.findall(r'(?:src|href)="(?!data:)', html), "the page must be self-contained"
+    assert "<b>then</b>" not in html
+    probe = """<script>addEventListener('load', () => {
+      const images = [...document.images], bars = [...document.querySelectorAll('rect.bar, rect.alive')];
+      const facts = { images: images.length,
+        drawn: images.filter(i => i.naturalWidth > 50 && i.offsetWidth > 50).length,
+        bars: bars.length, high: bars.filter(b => b.getBoundingClientRect().height > 0.5).length,
+        lines: document.querySelectorAll('line.threshold').length, wide: document.documentElement.scrollWidth,
+        bold: document.querySelectorAll('.tile b').length };
+      document.body.setAttribute('data-facts', JSON.stringify(facts)); });</script></body>"""
+    page = tmp_path / "page.html"
+    page.write_text(html.replace("</body>", probe))
+    common = [str(BROWSER), *HEADLESS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},3000"]
+    done = subprocess.run([*common, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=90)
+    found = re.search(r"data-facts=\"([^\"]+)\"", done.stdout)
+    assert found, done.stderr[-500:]
+    facts = json.loads(found.group(1).replace("&quot;", '"'))
+    assert facts["images"] == facts["drawn"] > 20
+    assert facts["high"] > 100
+    assert facts["lines"] >= 15
+    assert facts["wide"] <= max(width, 500), "the page must not scroll sideways"
+    assert facts["bold"] == 0, "markup in a file name must show as text"

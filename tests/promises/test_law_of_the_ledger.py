@@ -1,0 +1,157 @@
+"""README: for every video the decisions tile its timeline; input = kept + rejected + failed, in exact integers.
+
+Random verdicts, random cuts, random errors, through the real pipeline: only what measures is replaced.
+"""
+
+import random
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from avf_curation import video as pipeline
+from avf_curation.audit import audit_table
+from avf_curation.clock import StageClock
+from avf_curation.media import MediaError, Picture, Sound
+from avf_curation.screen import Shot
+from avf_curation.stages import quality, sync
+from avf_curation.unit import UnitJob, decide_unit
+from avf_shards.ledger import Check, to_table
+from avf_shards.timeline import Span, TilingError, check_tiling
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.made import EMBEDDED, IDENTITY, recipe, video
+
+RECIPE = recipe("plan.parent=directory")
+
+
+class Dice:
+    """Stands for everything that measures: verdicts, cuts, speech and errors by lot."""
+
+    def __init__(self, seed: int) -> None:
+        self.draw = random.Random(seed)
+
+    def checks(self, stage: str) -> tuple[Check, ...]:
+        score = self.draw.choice([0.0, 1.0, 1.0, 1.0, None])
+        return (Check(stage, self.draw.choice(["one", "two"]), score, ">=", 0.5),)
+
+    def maybe_fail(self) -> None:
+        if self.draw.random() < 0.08:
+            raise self.draw.choice([MediaError("decode", "broken"), MemoryError(), RuntimeError("at 0x7f in /a/b/c")])
+
+    def cuts(self, frames: int) -> list[Span]:
+        count = min(frames - 1, self.draw.randrange(6))
+        inner = sorted(self.draw.sample(range(1, frames), k=count)) if count > 0 else []
+        edges = [0, *inner, frames]
+        return [Span(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+
+    def screen(self, *_: object) -> tuple[Picture, list[Shot]]:
+        self.maybe_fail()
+        frames = self.draw.randrange(1, 400)
+        tail = self.draw.choice([0, 0, self.draw.randrange(50)])
+        shots = [Shot(span, ((),)) for span in self.cuts(frames)]
+        return Picture(frames + tail, np.arange(frames)), shots
+
+    def split(self, samples: np.ndarray, config: object) -> list[Span]:
+        self.maybe_fail()
+        frames = len(samples) // 640
+        return [span for span in self.cuts(frames) if span.frames > 1][self.draw.randrange(2) :: 2]
+
+
+class Media:
+    """Stands for an opened file."""
+
+    def __init__(self, dice: Dice) -> None:
+        self.dice = dice
+        self.has_picture = True
+
+    def __enter__(self) -> "Media":
+        self.dice.maybe_fail()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def sound(self, frames: int | None) -> Sound | None:
+        if frames is not None and self.dice.draw.random() < 0.1:
+            return None
+        length = frames if frames is not None else self.dice.draw.randrange(300)
+        return Sound(np.zeros(length * 640, np.int16), (Span(0, length * 640),))
+
+
+@pytest.fixture
+def by_lot(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    holder = SimpleNamespace(dice=Dice(0))
+
+    def failing(value: object):
+        def run(*_: object) -> object:
+            holder.dice.maybe_fail()
+            return value
+
+        return run
+
+    track = SimpleNamespace(record=dict, window=SimpleNamespace(side_px=100.0))
+    scores = quality.QualityScores(1.0, 0.0, 0.0, 0.0, None)
+    for name, value in (
+        ("look", "look"),
+        ("follow", track),
+        ("cut_out", "crops"),
+        ("synchrony", sync.SyncScores("envelope", 0, 5.0, None, 2.0)),
+        ("assess", (scores, ())),
+        ("store", {"mp4": b"m", "flac": b"f"}),
+    ):
+        monkeypatch.setattr(pipeline.refine, name, failing(value))
+    for module in (pipeline.scenes, pipeline.faces, pipeline.silence, pipeline.track, pipeline.sync, pipeline.quality):
+        monkeypatch.setattr(module, "decide", lambda *_, stage=module.STAGE: holder.dice.checks(stage))
+    monkeypatch.setattr(pipeline, "MediaFile", lambda *_: Media(holder.dice))
+    monkeypatch.setattr(pipeline, "screen", lambda *_: holder.dice.screen())
+    monkeypatch.setattr(pipeline, "split", lambda *arguments: holder.dice.split(*arguments))
+    monkeypatch.setattr(pipeline, "check_unchanged", lambda *_: None)
+    monkeypatch.setattr(pipeline, "digest_of", lambda *_: "d" * 64)
+    return holder
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_random_verdicts_tile(by_lot: SimpleNamespace, seed: int) -> None:
+    by_lot.dice = Dice(seed)
+    tools = SimpleNamespace(dlib=None, syncnet=None, clock=StageClock(), choice=EMBEDDED)
+    videos = tuple(video(f"d/{n}.mp4", parent="d") for n in range(3))
+    results = [pipeline.curate_video(one, Path("/nowhere"), RECIPE.of("made"), tools) for one in videos]
+    decided = list(decide_unit(results, RECIPE, IDENTITY, UnitJob(0, 0, videos)))
+    for result in results:
+        mine = [d for d, _ in decided if d.video == result.video.video]
+        frames = max(d.span.stop_frame for d in mine)
+        check_tiling((d.span for d in mine), frames)
+    for decision, clip in decided:
+        assert (clip is not None) == (decision.status == "kept") == bool(decision.clips)
+        if decision.status == "failed":
+            assert decision.error
+            assert "/a/b" not in (decision.message or "")
+        if decision.status == "rejected":
+            assert decision.score is not None
+    account = audit_table(to_table(d for d, _ in decided), {"backends": {}, "fingerprint": "f"})
+    total = account.totals
+    assert not account.law
+    assert total["input_frames"] == total["kept_frames"] + total["rejected_frames"] + total["failed_frames"]
+    assert total["input_frames"] == sum(d.span.frames for d, _ in decided)
+
+
+@pytest.mark.parametrize(
+    ("spans", "frames"),
+    [([(0, 5), (6, 9)], 9), ([(0, 5), (4, 9)], 9), ([(0, 5)], 9), ([(1, 9)], 9), ([], 0), ([(0, 5), (5, 5)], 5)],
+)
+def test_broken_tilings_are_found(spans: list[tuple[int, int]], frames: int) -> None:
+    with pytest.raises(TilingError):
+        check_tiling([Span(*span) for span in spans], frames)
+
+
+def test_the_audit_finds_a_broken_law() -> None:
+    from avf_curation.video import VideoResult
+    from support.made import kept, rejected
+
+    one = video("a.mp4")
+    result = VideoResult(one, (kept(0, 50), rejected(50, 60)))
+    rows = [d for d, _ in decide_unit([result], RECIPE, IDENTITY, UnitJob(0, 0, (one,)))]
+    table = to_table(rows).slice(1)
+    assert audit_table(table, {"backends": {}, "fingerprint": "f"}).law == ("made: a.mp4",)
