@@ -17,7 +17,6 @@ from avf_shards.keys import check_source_name
 
 from avf_curation.recipe import PlanConfig
 
-
 CORPORA = ("voxceleb2", "avspeech", "mer2024", "cncvs", "celebvhq")
 """Names that select an adapter for a corpus as its owners distribute it; any other name is a plain folder."""
 
@@ -185,7 +184,7 @@ def walk(root: Path, source: str, config: PlanConfig, aside: list[SetAside]) -> 
         folders = []
         for entry in entries:
             path = f"{below}/{entry.name}" if below else entry.name
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") and not entry.name.startswith(".."):
                 aside.append(SetAside(source, readable(path), "hidden"))
                 continue
             try:

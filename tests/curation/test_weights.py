@@ -55,7 +55,7 @@ def address() -> Iterator[str]:
 
 def test_pull_goes_on_after_a_dropped_connection(address: str, tmp_path: Path) -> None:
     Server.drop = 300_000
-    with pytest.raises(UserError, match="the connection ended|goes on"):
+    with pytest.raises(UserError, match="goes on"):
         weights.pull("syncnet", tmp_path, address=address)
     assert not (tmp_path / "syncnet_v2.model").exists()
     assert (tmp_path / "syncnet_v2.model.part").stat().st_size >= 1

@@ -1,0 +1,112 @@
+"""Real input: for each of the 26 real clips, what must happen to it and why (their README says what is in them).
+
+Track by RetinaFace MobileNet-0.25, sync by the embedded envelope. Checked by eye once on the contact sheet.
+"""
+
+from pathlib import Path
+
+import pytest
+from avf_curation.audit import audit
+from avf_curation.recipe import load_recipe
+from avf_curation.run import curate
+from avf_curation.tools import choose
+from avf_shards.ledger import Decision, from_table
+from avf_shards.pack import pack
+from avf_shards.select import Selection
+from avf_shards.verify import verify
+
+KEPT, REJECTED = "kept", "rejected"
+
+# file -> (frames, what the verdicts of its spans must be, why)
+TRUTH: dict[str, tuple[int, set[str], str]] = {
+    "grid_brbk7n.mpg": (75, {KEPT}, "MPEG-1, one speaker for three seconds"),
+    "grid_lbax4n.mpg": (75, {KEPT}, "the same, with glasses"),
+    "grid_lrwp9a.mpg": (75, {KEPT, "silence/silent"}, "silent before and after the sentence"),
+    "grid_lwbsza.mpg": (75, {KEPT, "silence/silent"}, "silent before and after the sentence"),
+    "grid_s1_bbaf2n.mpg": (75, {KEPT, "silence/silent"}, "silent before and after the sentence"),
+    "grid_swiz3n.mpg": (75, {KEPT, "silence/silent"}, "silent before and after the sentence"),
+    "hamilton_short_cuts.mp4": (
+        230,
+        {"scenes/too_short", "faces/no_face", "quality/watermark", "track/several_faces"},
+        "starts at 0.85 s; a short shot, a profile, a performer under the WH.GOV logo, an audience",
+    ),
+    "latentsync_demo1.mp4": (250, {KEPT}, "HEVC, portrait, a small face"),
+    "latentsync_demo2.mp4": (502, {KEPT, "silence/silent", "silence/too_short"}, "HEVC; starts with short phrases"),
+    "liveportrait_d18_silent_audio.mp4": (180, {"silence/silent"}, "the sound track is silent"),
+    "liveportrait_s18_music_not_talking.mp4": (
+        235,
+        {"sync/mouth_still", "silence/silent"},
+        "music, and a mouth that does not move",
+    ),
+    "nasa_two_video_streams.mp4": (325, {"faces/no_face"}, "the first of two video streams; no clear face"),
+    "psd_testvideo_cuts_watermark.mp4": (601, {"scenes/too_short", "scenes/no_sound"}, "no audio stream; four scenes"),
+    "pyfeat_face_then_noface.mov": (
+        160,
+        {"scenes/no_sound", "faces/no_face"},
+        "variable frame rate; the sound starts with the animation, 2.4 s in, so the face has none",
+    ),
+    "pyfeat_no_face.mp4": (100, {"faces/no_face"}, "an animation's title"),
+    "pyfeat_single_face_not_talking.mp4": (60, {"silence/silent", "silence/too_short"}, "nearly silent, 2.4 s"),
+    "retalking_face_1.mp4": (153, {KEPT, "silence/silent", "silence/too_short"}, "uneven frame rate; phrases"),
+    "retalking_face_2.mp4": (125, {KEPT, "silence/silent"}, "two phrases"),
+    "retalking_face_4.mp4": (166, {KEPT}, "30 fps, head motion"),
+    "sintel_30s_many_cuts.mp4": (750, {"scenes/too_short", "scenes/no_sound"}, "no audio stream, many cuts"),
+    "street_many_faces_facenet.mp4": (105, {"track/several_faces"}, "a street full of people"),
+    "syncnet_example.avi": (
+        317,
+        {KEPT, "silence/silent", "silence/too_short"},
+        "sound 3 frames early: repaired",
+    ),
+    "syncnet_example_offset5.avi": (
+        319,
+        {KEPT, "silence/silent"},
+        "a small offset: repaired where it is sure",
+    ),
+    "syncnet_example_offset12.avi": (
+        319,
+        {"sync/offset", KEPT, "silence/silent"},
+        "the sound is 8 to 9 frames late: rejected where a phrase is long enough to tell, kept where it cannot tell",
+    ),
+    "talkvid_generated_watermark.mp4": (114, {"quality/watermark", "silence/silent"}, "burnt-in text"),
+    "two_faces_datajuicer_video4.mp4": (561, {"track/several_faces"}, "two people"),
+}
+
+
+@pytest.fixture(scope="module")
+def decided(shared: Path, real_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Decision]]:
+    recipe = load_recipe(None, ["plan.unit_videos=4"])
+    out = tmp_path_factory.mktemp("real")
+    sources = {"folder": shared / "assets/video"}
+    run = curate(recipe, choose(recipe, real_weights), sources, out / "run", engine="ray", workers=2)
+    result = audit(run)
+    assert result.totals["videos"] == 26
+    assert not result.law
+    pack(run, out / "shards", Selection())
+    assert verify(out / "shards") == []
+    found: dict[str, list[Decision]] = {}
+    for decision in from_table(run.ledger()):
+        found.setdefault(decision.video, []).append(decision)
+    return found
+
+
+@pytest.mark.real
+def test_every_file_is_accounted_for(decided: dict[str, list[Decision]]) -> None:
+    assert decided.keys() == TRUTH.keys()
+    assert not [d for found in decided.values() for d in found if d.status == "failed"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", TRUTH)
+def test_what_must_happen(decided: dict[str, list[Decision]], name: str) -> None:
+    frames, verdicts, why = TRUTH[name]
+    found = decided[name]
+    assert sum(d.span.frames for d in found) == frames, why
+    assert {KEPT if d.status == KEPT else f"{d.stage}/{d.reason}" for d in found} == verdicts, why
+
+
+@pytest.mark.real
+def test_the_published_offset_of_syncnets_example(decided: dict[str, list[Decision]]) -> None:
+    import json
+
+    longest = max((d for d in decided["syncnet_example.avi"] if d.status == KEPT), key=lambda d: d.span.frames)
+    assert json.loads(longest.measures)["sync"]["offset_frames"] == 3
