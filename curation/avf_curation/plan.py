@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from avf_shards.errors import UserError
 from avf_shards.keys import check_source_name
@@ -153,10 +152,9 @@ def encode_plan(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def videos_of(table: pa.Table, unit: int) -> list[Video]:
-    """The inputs of one unit, in plan order."""
-    rows = table.filter(pc.equal(table["unit"], unit)).to_pylist()
-    return [_video(row) for row in rows]
+def videos_of(rows: pa.Table) -> list[Video]:
+    """Rows of a plan as inputs, in their order."""
+    return [_video(row) for row in rows.to_pylist()]
 
 
 def _video(row: dict[str, Any]) -> Video:

@@ -105,13 +105,13 @@ def synchrony(
         return sync.SyncScores("syncnet", one.offset, one.confidence, one.distance, seconds)
     told = None
     if seconds >= config.envelope_min_seconds:
-        told = envelope.score(envelope.patches(crops.face_THWC, _mouth(crops, found)), samples, config.shifts)
+        told = envelope.score(envelope.patches(crops.face_THWC, mouth_place(crops, found)), samples, config.shifts)
     if told is None:
         return sync.SyncScores("envelope", None, None, None, seconds)
     return sync.SyncScores("envelope", told.offset, told.confidence, None, seconds, told.mouth_motion)
 
 
-def _mouth(crops: Crops, found: track.Track) -> envelope.MouthPlace:
+def mouth_place(crops: Crops, found: track.Track) -> envelope.MouthPlace:
     """Where the mouth is in the clip's own frames."""
     size = crops.face_THWC.shape[1]
     scale = size / found.window.side_px

@@ -43,10 +43,12 @@ class Plan:
         return int(pc.max(self.table["unit"]).as_py()) + 1 if self.table.num_rows else 0
 
     def jobs(self, finished: set[int]) -> Iterator[UnitJob]:
-        """The units that are still to do, in order."""
+        """The units that are still to do, in order; made when they are asked for."""
+        edges = np.searchsorted(self.table["unit"].to_numpy(), np.arange(self.units + 1))
         for unit in range(self.units):
             if unit not in finished:
-                yield UnitJob(unit, self.generation, tuple(videos_of(self.table, unit)))
+                rows = self.table.slice(int(edges[unit]), int(edges[unit + 1] - edges[unit]))
+                yield UnitJob(unit, self.generation, tuple(videos_of(rows)))
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,11 @@ def plan_retry(run: RunFolder, recipe: Recipe, roots: dict[str, Path]) -> Plan |
     wanted = set(zip(failed["source"].to_pylist(), failed["video"].to_pylist(), strict=True))
     again: dict[tuple[str, str], Video] = {}
     for generation in run.generations():
-        for unit in range((planned := read_plan(run, generation)).units):
-            for video in videos_of(planned.table, unit):
-                if (video.source, video.video) in wanted:
-                    again[video.source, video.video] = _as_it_is(video, roots[video.source])
+        planned = read_plan(run, generation).table
+        rows = planned.filter(pc.is_in(planned["video"], value_set=pc.unique(failed["video"])))
+        for video in videos_of(rows):
+            if (video.source, video.video) in wanted:
+                again[video.source, video.video] = _as_it_is(video, roots[video.source])
     if not again:
         return None
     config = {name: recipe.of(name).plan for name in roots}
@@ -150,7 +153,7 @@ def curate(
         run, recipe, choice, roots, Identity(identity["fingerprint"], identity["backends"]), device, curate_one
     )
     finished = run.finished_units(planned.generation)
-    jobs = list(planned.jobs(finished))
+    jobs = planned.jobs(finished) if len(finished) < planned.units else None
     progress = progress_of(run, planned, finished)
     on_progress(progress)
     with _Heartbeat(run):
@@ -164,9 +167,9 @@ def curate(
 
 
 def _reports(
-    engine: Engine, jobs: list[UnitJob], setup: WorkerSetup, workers: int, address: str | None
+    engine: Engine, jobs: Iterator[UnitJob] | None, setup: WorkerSetup, workers: int, address: str | None
 ) -> Iterator[UnitReport]:
-    if not jobs:
+    if jobs is None:  # all is done: no worker is started
         return
     if engine == "inline":
         worker = UnitWorker(setup)

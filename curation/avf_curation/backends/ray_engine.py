@@ -9,8 +9,9 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,12 @@ class _Busy:
     since: float
 
 
-def run_units(
-    jobs: Sequence[UnitJob], setup: WorkerSetup, workers: int, address: str | None, alone: frozenset[int] = frozenset()
-) -> Iterator[UnitReport]:
+def run_units(jobs: Iterator[UnitJob], setup: WorkerSetup, workers: int, address: str | None) -> Iterator[UnitReport]:
     """Run `jobs` on `workers` actors; reports as units finish. Raises InfrastructureError."""
     started = _connect(workers, address)
     pool = _Pool(setup, workers)
     try:
-        yield from pool.run(jobs, alone)
+        yield from pool.run(jobs)
     except (RayError, ConnectionError) as error:
         what = type(error).__name__
         raise InfrastructureError(f"the Ray cluster was lost ({what}); the same command goes on") from None
@@ -97,10 +96,13 @@ class _Pool:
         self._lost_starts = 0
         self._last_news = time.monotonic()
 
-    def run(self, jobs: Sequence[UnitJob], alone: frozenset[int]) -> Iterator[UnitReport]:
-        waiting = deque(jobs)
-        alone_units = set(alone)
-        while waiting or self._busy:
+    def run(self, jobs: Iterator[UnitJob]) -> Iterator[UnitReport]:
+        waiting: deque[UnitJob] = deque()
+        alone_units: set[int] = set()
+        while True:
+            waiting.extend(islice(jobs, max(0, self._size - len(waiting))))
+            if not waiting and not self._busy:
+                return
             self._grow(min(self._size, len(waiting) + len(self._busy)))
             while self._idle and waiting:
                 actor, node = self._idle.pop()

@@ -1,0 +1,37 @@
+"""`python -m benchmarks [NAME ...]`: run all or some, print the tables, fill their sections of docs/benchmarks.md."""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+from avf_curation.backends.threads import one_thread
+
+from benchmarks.table import Section, machine
+
+NAMES = ("stages", "scenes", "syncnet", "engines", "scale", "envelope", "silence", "encoding", "memory")
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+HEAD = """# Benchmarks
+
+Medians and ratios of one run, side by side; filled by `make bench` (or `python -m benchmarks NAME`). No test is timed.
+"""
+
+
+def main(names: list[str]) -> None:
+    unknown = set(names) - set(NAMES)
+    if unknown:
+        sys.exit(f"unknown benchmark {', '.join(sorted(unknown))}; known are {', '.join(NAMES)}")
+    one_thread()
+    text = PAGE.read_text("utf-8") if PAGE.is_file() else HEAD
+    for name in names or NAMES:
+        sections: list[Section] = importlib.import_module(f"benchmarks.{name}").run()
+        body = "\n".join(section.markdown() for section in sections)
+        print(body, flush=True)
+        block = f"<!-- {name} -->\n{body}\nMeasured on {machine()}.\n<!-- end {name} -->"
+        pattern = re.compile(f"<!-- {name} -->.*?<!-- end {name} -->", re.S)
+        text = pattern.sub(lambda _, block=block: block, text) if pattern.search(text) else f"{text}\n{block}\n"
+        PAGE.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

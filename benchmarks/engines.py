@@ -1,0 +1,62 @@
+"""Ray with two workers against one inline process, on the demo corpus; the engine's own overhead."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from avf_curation.demo.corpus import write_corpus
+
+from benchmarks.table import Section
+
+_RUN = """
+import json, sys, time
+from pathlib import Path
+from avf_curation.recipe import load_recipe
+from avf_curation.run import curate
+from avf_curation.tools import Choice
+folder, out, engine, workers = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+marks = []
+start = time.time()
+curate(load_recipe(None, ["plan.unit_videos=1"]), Choice("dlib", "envelope", {}), {"s": folder}, out, engine=engine,
+       workers=workers, on_progress=lambda p: marks.append((p.units_done, time.time())))
+lines = [json.loads(line) for line in open(out / "log/units.jsonl")]
+work = sum(sum(line["stage_seconds"].values()) for line in lines)
+# Warm: from the end of each worker's first unit, which holds its cold start, to the end of the last.
+warm = [t for n, t in marks if n >= workers]
+first = sorted(line["time"] for line in lines)[:workers]
+print(time.time() - start, warm[-1] - warm[0], len(lines) - workers, work)
+"""
+
+
+def run() -> list[Section]:
+    with tempfile.TemporaryDirectory() as name:
+        write_corpus(Path(name) / "corpus")
+        source = Path(name) / "source"
+        source.mkdir()
+        for copy in range(4):  # many equal units, so that the tail is short
+            for film in sorted((Path(name) / "corpus/studio").glob("talk_*.mp4")):
+                os.link(film, source / f"{copy}_{film.name}")
+        figures = {}
+        for engine, workers in (("inline", 1), ("ray", 1), ("ray", 2)):
+            out = Path(name) / f"{engine}{workers}"
+            done = subprocess.run(
+                [sys.executable, "-c", _RUN, str(source), str(out), engine, str(workers)],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            figures[engine, workers] = [float(word) for word in done.stdout.split()[-4:]]
+            time.sleep(2)
+    inline, one, two = figures["inline", 1], figures["ray", 1], figures["ray", 2]
+    per = {key: value[1] / value[2] for key, value in figures.items()}  # warm seconds per unit
+    rows = [
+        ["", "whole run, wall s", "warm s per 8 s video", "against inline", "target"],
+        ["inline, one thread", f"{inline[0]:.1f}", f"{per['inline', 1]:.2f}", "1", ""],
+        ["ray, 1 worker", f"{one[0]:.1f}", f"{per['ray', 1]:.2f}", f"{per['inline', 1] / per['ray', 1]:.2f}", "0.95"],
+        ["ray, 2 workers", f"{two[0]:.1f}", f"{per['ray', 2]:.2f}", f"{per['inline', 1] / per['ray', 2]:.2f}", "1.8"],
+    ]
+    note = "Sixteen units of one 8 s talker each, dlib and envelope. Warm: after every worker's first unit."
+    return [Section("Engines", note, rows)]

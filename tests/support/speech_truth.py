@@ -1,0 +1,43 @@
+"""Speech truth of the real sounds, and frame F1 against it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from avf_curation.backends.librosa_split import split
+from avf_curation.stages import silence
+from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, Span
+
+
+def truth(audio: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """name -> (samples int16 at 16 kHz, speech per 25 fps frame)."""
+    turns = []
+    for line in (audio / "pyannote_two_speakers.rttm").read_text().splitlines():
+        fields = line.split()
+        turns.append((float(fields[3]), float(fields[3]) + float(fields[4])))
+    blocks = json.loads((audio / "speechbrain_vad_valid.json").read_text())
+    speech = []
+    for block in blocks.values():  # "0.38 2 2.1 2.5": pairs of seconds inside the block
+        times = [block["wav"]["start"] / 16_000 + float(word) for word in block["speech"].split()]
+        speech += list(zip(times[::2], times[1::2], strict=True))
+    return {
+        "pyannote_two_speakers": _frames(audio / "pyannote_two_speakers.wav", turns),
+        "speechbrain_vad_valid": _frames(audio / "speechbrain_vad_valid.wav", speech),
+    }
+
+
+def _frames(path: Path, spans: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    samples, rate = soundfile.read(path, dtype="int16")
+    assert rate == 16_000
+    at_s = (np.arange(len(samples) // SAMPLES_PER_FRAME) + 0.5) / FRAMES_PER_SECOND
+    return samples, np.any([(a <= at_s) & (at_s < b) for a, b in spans], axis=0)
+
+
+def f1(samples: np.ndarray, speech_T: np.ndarray, config: silence.SilenceConfig) -> float:
+    """Frame F1 of the stage's speech against the truth."""
+    found = np.zeros(len(speech_T), bool)
+    for stretch in silence.measure(Span(0, len(speech_T)), samples[: len(speech_T) * SAMPLES_PER_FRAME], split, config):
+        found[stretch.span.start_frame : stretch.span.stop_frame] = stretch.speech
+    both = int((found & speech_T).sum())
+    return 2 * both / max(1, int(found.sum() + speech_T.sum()))
