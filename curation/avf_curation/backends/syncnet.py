@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from avf_shards.timeline import SAMPLES_PER_FRAME
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from avf_curation.backends.mfcc import mfcc
 from avf_curation.backends.retinaface import load_weights
@@ -105,7 +106,9 @@ class SyncNetScorer:
         self.device = torch.device(device)
         self.model = SyncNet()
         self.model.load_state_dict(weights)
-        self.model.eval().to(self.device)
+        self.model.eval()
+        self._lip = nn.Sequential(_fused(self.model.netcnnlip), nn.Flatten(1), self.model.netfclip).to(self.device)
+        self._audio = nn.Sequential(_fused(self.model.netcnnaud), nn.Flatten(1), self.model.netfcaud).to(self.device)
 
     @classmethod
     def from_file(cls, path: Path, device: str = "cpu") -> "SyncNetScorer":
@@ -144,7 +147,7 @@ class SyncNetScorer:
             chosen = at[first : first + batch]
             windows = np.stack([np.stack(frames_THWC[i : i + LIP_FRAMES]) for i in chosen])  # (W, 5, H, W, 3)
             x = torch.from_numpy(windows).to(self.device).permute(0, 4, 1, 2, 3).flatten(1, 2)
-            out.append(self.model.lip(x.float().contiguous(memory_format=torch.channels_last)))
+            out.append(self._lip(x.float().contiguous(memory_format=torch.channels_last)))
         return torch.cat(out)
 
     @torch.inference_mode()
@@ -152,7 +155,25 @@ class SyncNetScorer:
         """Embeddings of the audio windows of frames 0 to windows - 1, (W, D)."""
         steps = torch.from_numpy(mfcc(samples).T.astype(np.float32)).to(self.device)  # (13, steps)
         x = steps.unfold(1, AUDIO_STEPS, STEPS_PER_FRAME)[:, :windows].permute(1, 0, 2).unsqueeze(1)
-        return torch.cat([self.model.audio(x[i : i + 4 * batch]) for i in range(0, windows, 4 * batch)])
+        return torch.cat([self._audio(x[i : i + 4 * batch]) for i in range(0, windows, 4 * batch)])
+
+
+def _fused(tower: nn.Sequential) -> nn.Sequential:
+    """The tower for inference: plain 2-D convolutions, channels last, with their batch norms folded in."""
+    layers: list[nn.Module] = []
+    for module in tower:
+        if isinstance(module, FoldedConv):
+            weight = module.weight.detach().flatten(1, 2)
+            conv = nn.Conv2d(weight.shape[1], len(weight), weight.shape[-1], module.stride, module.padding)
+            conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(module.bias.detach().clone())
+            layers.append(conv)
+        elif isinstance(module, nn.BatchNorm2d) and isinstance(layers[-1], nn.Conv2d):
+            layers[-1] = fuse_conv_bn_eval(layers[-1].eval(), module)
+        else:
+            layers.append(module)
+    fused = nn.Sequential(*layers).eval()
+    fused.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return fused
 
 
 def mean_distances(lip_WD: Tensor, audio_WD: Tensor, at_W: Tensor, shifts: int, official: bool) -> Tensor:
