@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--address", metavar="ADDRESS", help="a Ray cluster to join (default: one is started here)")
     one.add_argument("--device", default="cpu", help="device of RetinaFace and SyncNet: cpu, cuda (default: cpu)")
     one.add_argument("--retry-failed", action="store_true", help="decide the failed videos of a finished run again")
+    _json_option(one)
     one.set_defaults(run=_run)
 
     one = commands.add_parser("status", help="how far a run is, going or stopped")
@@ -114,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=_weights_pull)
     verb = verbs.add_parser("verify", help="check the digests of what is here; exit 2 when one is wrong")
     _weights_option(verb)
+    _json_option(verb)
     verb.set_defaults(run=_weights_verify)
 
     one = commands.add_parser("demo", help="make a small corpus, curate it, pack it, verify it, write the page")
@@ -216,7 +218,8 @@ def _run(options: argparse.Namespace) -> int:
             on_progress=bar,
         )
     result = audit(run)
-    show_audit(console(), result)
+    if not _as_json(options, result.as_json()):
+        show_audit(console(), result)
     return 1 if result.law else 0
 
 
@@ -313,9 +316,10 @@ def _weights_verify(options: argparse.Namespace) -> int:
     from avf_curation.weights import KNOWN, find_weight
 
     folder = _weights_folder(options)
-    for name in KNOWN:
-        found = find_weight(name, folder)
-        print(f"{name:<22}{'as published or first seen' if found else 'not here'}")
+    here = {name: find_weight(name, folder) is not None for name in KNOWN}
+    if not _as_json(options, here):
+        for name, found in here.items():
+            print(f"{name:<22}{'as published or first seen' if found else 'not here'}")
     return 0
 
 

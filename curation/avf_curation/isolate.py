@@ -35,7 +35,7 @@ def curate_alone(setup: WorkerSetup, video: Video) -> VideoResult:
     limits = setup.recipe.run
     with tempfile.TemporaryDirectory(prefix="avf-alone-") as folder:
         job, answer = Path(folder, "job"), Path(folder, "answer")
-        job.write_bytes(_pickled((setup, video)))  # our own file, read by our own child
+        job.write_bytes(pickle.dumps((setup, video)))  # our own file, read by our own child
         command = [sys.executable, "-m", "avf_curation.isolate", str(job), str(answer), str(limits.video_cpu_s)]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
@@ -54,13 +54,6 @@ def curate_alone(setup: WorkerSetup, video: Video) -> VideoResult:
         if fault is None:
             raise InfrastructureError(f"the isolated video's process ended with status {child.returncode}")
         return VideoResult(video, (failed_whole(fault),))
-
-
-def _pickled(values: object) -> bytes:
-    import cloudpickle
-
-    data: bytes = cloudpickle.dumps(values)
-    return data
 
 
 def _cpu_fault(limit_s: float) -> Failure:

@@ -121,7 +121,7 @@ class MediaFile:
         if before is None:
             raise MediaError("no_frames", "the video stream has no frame that can be decoded")
         last = before.duration or min(step, 10 * fallback)
-        total = max(rounded_frames(previous - first + last, number, denominator), len(pts) + 1)
+        total = max(rounded_frames(previous - first + last, number, denominator), len(pts), 1)
         yield from emit(before, previous, range(len(pts), total))
         declared = rounded_frames(video.duration, number, denominator) if video.duration else 0
         if declared > self._config.max_duration_s * FRAMES_PER_SECOND:

@@ -1,0 +1,170 @@
+"""Decoding onto the timeline: rotated, odd, huge, keyless and mistimed pictures; sound placed by its timestamps."""
+
+import io
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from avf_curation.backends.decode import Converter, MediaFile
+from avf_curation.media import MediaError
+from avf_shards.timeline import Span
+from support.made import recipe
+
+CONFIG = recipe().defaults.media
+
+
+def film(
+    frames: int = 50,
+    size: tuple[int, int] = (96, 64),
+    rate: int = 25,
+    codec: str = "libx264",
+    container: str = "mp4",
+    sound_from_s: float | None = 0.0,
+    options: dict[str, str] | None = None,
+    times: list[int] | None = None,
+) -> bytes:
+    """Frames whose brightness counts them, left half darker; a click at each full second."""
+    sink = io.BytesIO()
+    with av.open(sink, "w", format=container) as out:
+        video = out.add_stream(codec, rate=rate, options=options or {})
+        video.width, video.height = size
+        video.pix_fmt = "yuv420p" if codec != "mjpeg" else "yuvj420p"
+        sound = out.add_stream("pcm_s16le" if container in ("avi", "matroska") else "aac", rate=16_000, layout="mono")
+        for n in range(frames):
+            picture = np.full((size[1], size[0], 3), 40 + 4 * (n % 50), np.uint8)
+            picture[:, : size[0] // 2] //= 2
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            frame.pts, frame.time_base = (times[n] if times else n), Fraction(1, rate)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        if sound_from_s is not None:
+            samples = np.zeros(int(frames / rate * 16_000), np.float32)
+            samples[::16_000] = 0.9
+            for at in range(0, len(samples) - 1023, 1024):
+                piece = samples[None, at : at + 1024]
+                whole = (piece * 32767).astype(np.int16) if container in ("avi", "matroska") else piece
+                one = av.AudioFrame.from_ndarray(
+                    np.ascontiguousarray(whole), "s16" if whole.dtype == np.int16 else "fltp", "mono"
+                )
+                one.sample_rate, one.pts, one.time_base = 16_000, at + int(sound_from_s * 16_000), Fraction(1, 16_000)
+                out.mux(sound.encode(one))
+            out.mux(sound.encode(None))
+    return sink.getvalue()
+
+
+def opened(tmp_path: Path, data: bytes, name: str = "film.mp4") -> MediaFile:
+    (tmp_path / name).write_bytes(data)
+    return MediaFile(tmp_path / name, CONFIG)
+
+
+def levels(media: MediaFile) -> list[int]:
+    """Brightness of the right half at each index."""
+    converter = Converter()
+    return [int(converter.array(at.frame, 96, 64, "gray")[32, 80]) for at in media.frames()]
+
+
+@pytest.mark.parametrize(("rate", "frames", "expected"), [(25, 50, 50), (30, 60, 50), (50, 100, 50), (12, 24, 50)])
+def test_every_rate_becomes_25(tmp_path: Path, rate: int, frames: int, expected: int) -> None:
+    with opened(tmp_path, film(frames, rate=rate)) as media:
+        assert len(levels(media)) == expected
+        assert media.picture is not None
+        assert media.picture.frames == expected
+
+
+def test_a_second_read_is_bit_equal(tmp_path: Path) -> None:
+    converter = Converter()
+    with opened(tmp_path, film(200, options={"g": "90"})) as media:
+        first = [converter.array(at.frame, 96, 64, "bgr24") for at in media.frames()]
+        for span in (Span(0, 3), Span(85, 100), Span(190, 200), Span(40, 41)):
+            again = [converter.array(frame, 96, 64, "bgr24") for frame in media.read(span)]
+            np.testing.assert_array_equal(np.stack(again), np.stack(first[span.start_frame : span.stop_frame]))
+
+
+def test_rotated_pictures_come_upright(tmp_path: Path) -> None:
+    data = bytearray(film(10))
+    at = data.index(b"tkhd") + 4 + 40  # the display matrix of the first track
+    quarter_clockwise = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 64 << 16, 0, 1 << 30)
+    data[at : at + 36] = quarter_clockwise
+    with opened(tmp_path, bytes(data)) as media:
+        frame = next(media.frames()).frame
+        upright, _ = Converter().long_side(frame, 96, "gray")
+        list(media.frames())
+    assert upright.shape == (96, 64)
+    assert upright[10].mean() < upright[-10].mean(), "the dark left half is on top after a quarter turn clockwise"
+
+
+@pytest.mark.parametrize("size", [(98, 66), (16, 16), (322, 182)])
+def test_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
+    with opened(tmp_path, film(30, size)) as media:
+        assert len(list(media.frames())) == 30
+        assert media.picture is not None
+        assert (media.picture.width_px, media.picture.height_px) == size
+
+
+def test_an_8k_picture(tmp_path: Path) -> None:
+    with opened(tmp_path, film(3, (7680, 4320), options={"preset": "ultrafast"}, sound_from_s=None)) as media:
+        assert len(list(media.frames())) == 3
+
+
+def test_a_picture_beyond_the_limit_is_named(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    (tmp_path / "big.mp4").write_bytes(film(5, (640, 480)))
+    with MediaFile(tmp_path / "big.mp4", replace(CONFIG, max_pixels=100_000)) as media, pytest.raises(MediaError):
+        list(media.frames())
+
+
+def test_no_key_frame_at_the_start(tmp_path: Path) -> None:
+    """The first packets are lost: what decodes is used, nothing hangs, a reason is given when nothing does."""
+    data = film(60, codec="mpeg4", container="avi", options={"g": "20"})
+    at = data.index(b"movi") + 4
+    holed = data[: at + 8] + bytes(600) + data[at + 608 :]
+    with opened(tmp_path, holed, "holed.avi") as media:
+        assert 0 < len(list(media.frames())) <= 60
+
+
+def test_absurd_timestamps_are_named(tmp_path: Path) -> None:
+    far = [n if n < 25 else 25 * 3600 * 13 + n for n in range(50)]
+    with opened(tmp_path, film(50, times=far, sound_from_s=None)) as media:
+        with pytest.raises(MediaError, match="timestamps run past") as caught:
+            list(media.frames())
+        assert caught.value.kind == "absurd_timestamps"
+
+
+def test_a_hole_in_the_timestamps_is_missing_picture(tmp_path: Path) -> None:
+    holed = [n if n < 25 else n + 75 for n in range(50)]
+    with opened(tmp_path, film(50, times=holed, sound_from_s=None)) as media:
+        count = len(list(media.frames()))
+        assert media.picture is not None
+        assert count == 125
+        (gap,) = media.picture.gaps
+        assert 60 <= gap.frames <= 75
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.5])
+def test_sound_is_placed_by_its_timestamps(tmp_path: Path, late_s: float) -> None:
+    data = film(100, container="matroska", sound_from_s=late_s)
+    with opened(tmp_path, data, "film.mkv") as media:
+        list(media.frames())
+        sound = media.sound(100)
+    assert sound is not None
+    clicks = np.nonzero(sound.samples > 10_000)[0]
+    np.testing.assert_allclose(clicks[:3] / 16_000, late_s + np.arange(3), atol=1 / 16_000)
+    assert sound.missing_frames(Span(0, 25)) == pytest.approx(late_s * 25, abs=0.1)
+
+
+def test_names_that_look_like_protocols(tmp_path: Path) -> None:
+    for name in ("concat:a|b.mp4", "http:x.mp4", "pipe:0.mp4", "data:,x.mp4"):
+        with opened(tmp_path, film(10), name) as media:
+            assert len(list(media.frames())) == 10
+
+
+def test_a_playlist_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "real.mp4").write_bytes(film(10))
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile real.mp4\n")
+    with pytest.raises(MediaError) as caught:
+        MediaFile(tmp_path / "list.mp4", CONFIG)
+    assert caught.value.kind == "not_media"
