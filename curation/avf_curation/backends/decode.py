@@ -15,7 +15,16 @@ import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Span
 
-from avf_curation.media import Bytes, MediaConfig, MediaError, Picture, Sound, nearest_indices, rounded_frames
+from avf_curation.media import (
+    Bytes,
+    MediaConfig,
+    MediaError,
+    Picture,
+    Samples,
+    Sound,
+    nearest_indices,
+    rounded_frames,
+)
 
 av.logging.set_level(None)
 
@@ -219,61 +228,75 @@ class MediaFile:
         with _open(self._sound_path) as container:
             if not container.streams.audio:
                 return None
-            pieces = list(_continuous(container, self._config.max_duration_s))
-        if frames is None:
-            start_s = pieces[0][0] if pieces else 0.0
-            end_s = max((at + len(data) / SAMPLE_RATE_HZ for at, data in pieces), default=0.0)
-            frames = max(1, round((end_s - start_s) * FRAMES_PER_SECOND)) if pieces else 0
+            pieces = _pieces(container, self._config.max_duration_s)
+            if frames is None:
+                return _own_length(list(pieces))
+            return _placed(pieces, self.start_s, frames)
+
+
+def _own_length(pieces: list[tuple[float, int, Samples]]) -> Sound:
+    """Sound without pictures: its timeline starts with it."""
+    if not pieces:
+        return Sound(np.zeros(0, np.int16))
+    start_s = pieces[0][0]
+    end_s = max(at_s + (skip + len(data)) / SAMPLE_RATE_HZ for at_s, skip, data in pieces)
+    return _placed(iter(pieces), start_s, max(1, round((end_s - start_s) * FRAMES_PER_SECOND)))
+
+
+def _placed(pieces: Iterator[tuple[float, int, Samples]], start_s: float, frames: int) -> Sound:
+    """Pieces put where they belong on a timeline of `frames` that starts at `start_s`."""
+    samples = np.zeros(frames * SAMPLES_PER_FRAME, np.int16)
+    covered: list[Span] = []
+    for at_s, skip, data in pieces:
+        place = round((at_s - start_s) * SAMPLE_RATE_HZ) + skip
+        cut = data[max(0, -place) : max(0, len(samples) - place)]
+        place = max(0, place)
+        if not len(cut):
+            continue
+        samples[place : place + len(cut)] = cut
+        if covered and covered[-1].stop_frame == place:
+            covered[-1] = Span(covered[-1].start_frame, place + len(cut))
         else:
-            start_s = self.start_s
-        samples = np.zeros(frames * SAMPLES_PER_FRAME, np.int16)
-        covered: list[Span] = []
-        for at_s, data in pieces:
-            place = round((at_s - start_s) * SAMPLE_RATE_HZ)
-            cut = data[max(0, -place) : max(0, len(samples) - place)]
-            place = max(0, place)
-            if len(cut):
-                samples[place : place + len(cut)] = cut
-                covered.append(Span(place, place + len(cut)))
-        return Sound(samples, tuple(covered))
+            covered.append(Span(place, place + len(cut)))
+    return Sound(samples, tuple(covered))
 
 
-def _continuous(container: Any, max_duration_s: float) -> Iterator[tuple[float, np.ndarray]]:
-    """(start_s, samples) of each stretch of sound without a hole in its timestamps."""
+def _pieces(container: Any, max_duration_s: float) -> Iterator[tuple[float, int, Samples]]:
+    """(start_s of its stretch, samples into it, samples) piece by piece; a stretch has no hole in its timestamps."""
     stream = container.streams.audio[0]
     stream.thread_count = 1
     resampler: Any = None
-    chunks: list[np.ndarray] = []
-    start_s = expected_s = 0.0
-    total = 0.0
+    start_s = expected_s = total_s = 0.0
+    given = 0
 
-    def flush() -> Iterator[tuple[float, np.ndarray]]:
-        if resampler is None:
-            return
-        chunks.extend(frame.to_ndarray()[0] for frame in resampler.resample(None))
-        if chunks:
-            yield start_s, np.concatenate(chunks)
+    def resampled(frame: Any) -> Iterator[tuple[float, int, Samples]]:
+        nonlocal given
+        for out in resampler.resample(frame):
+            data = out.to_ndarray()[0]
+            yield start_s, given, data
+            given += len(data)
 
     for frame in _audio_frames(container, stream):
         if not frame.sample_rate or not frame.samples:
             continue
         at_s = frame.time if frame.pts is not None else expected_s
         if resampler is None or abs(at_s - expected_s) > _LOST_SYNC_S:
-            yield from flush()
+            if resampler is not None:
+                yield from resampled(None)
             resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
-            chunks, start_s, expected_s = [], at_s, at_s
+            start_s, expected_s, given = at_s, at_s, 0
         frame.pts = None
         try:
-            chunks.extend(out.to_ndarray()[0] for out in resampler.resample(frame))
+            yield from resampled(frame)
         except (av.error.FFmpegError, ValueError):  # the format changed in mid-stream: a new stretch
-            yield from flush()
-            resampler, chunks = None, []
+            resampler = None
             continue
-        expected_s += frame.samples / frame.sample_rate
-        total += frame.samples / frame.sample_rate
-        if total > max_duration_s:
+        seconds = frame.samples / frame.sample_rate
+        expected_s, total_s = expected_s + seconds, total_s + seconds
+        if total_s > max_duration_s:
             break
-    yield from flush()
+    if resampler is not None:
+        yield from resampled(None)
 
 
 def _audio_frames(container: Any, stream: Any) -> Iterator[Any]:

@@ -77,10 +77,14 @@ def decide_pooled(overlay_px: float | None, config: QualityConfig) -> Check:
 
 def frozen_s(grey_THW: Bytes, level: float) -> float:
     """Longest time without change: the largest of 8x8 block means of the absolute difference stays below `level`."""
-    frames, height, width = grey_THW.shape
-    blocks = grey_THW[:, : height // 8 * 8, : width // 8 * 8].astype(np.float32)
-    change = np.abs(np.diff(blocks, axis=0)).reshape(frames - 1, 8, height // 8, 8, width // 8)
-    still = change.mean((2, 4)).max((1, 2)) < level
+    _, height, width = grey_THW.shape
+    whole = grey_THW[:, : height // 8 * 8, : width // 8 * 8]
+
+    def change(before: Bytes, after: Bytes) -> float:
+        blocks = np.abs(after.astype(np.int16) - before).reshape(8, height // 8, 8, width // 8)
+        return float(blocks.mean((1, 3)).max())
+
+    still = [change(before, after) < level for before, after in zip(whole, whole[1:], strict=False)]
     longest = run = 0
     for one in still:
         run = run + 1 if one else 0
