@@ -9,7 +9,19 @@ from avf_curation.backends.threads import one_thread
 
 from benchmarks.table import Section, machine
 
-NAMES = ("stages", "scenes", "syncnet", "engines", "scale", "envelope", "silence", "encoding", "memory")
+NAMES = (
+    "stages",
+    "scenes",
+    "syncnet",
+    "engines",
+    "scale",
+    "envelope",
+    "silence",
+    "encoding",
+    "memory",
+    "kills",
+    "fuzz",
+)
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 

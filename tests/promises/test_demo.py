@@ -139,14 +139,20 @@ def test_webdataset_reads_the_shards(demo: Path) -> None:
 
 
 def test_datasets_reads_the_shards(demo: Path, tmp_path: Path) -> None:
-    import datasets
+    from datasets import Features, Json, Value, load_dataset
 
     urls = sorted(str(path) for path in (demo / "shards").glob("*.tar"))
-    stream = datasets.load_dataset(
-        "webdataset", data_files=urls, split="train", streaming=True, cache_dir=str(tmp_path)
-    ).decode(False)
-    keys = [row["__key__"] for row in stream]
-    assert sorted(keys) == sorted(clips(demo))
+    raw = {"mp4": Value("binary"), "flac": Value("binary"), "json": Json()}
+    features = Features(raw | dict.fromkeys(("__key__", "__url__"), Value("string")))
+    rows = load_dataset(
+        "webdataset", data_files=urls, split="train", streaming=True, features=features, cache_dir=str(tmp_path)
+    )
+    found = {row["__key__"]: row for row in rows}
+    ours = clips(demo)
+    assert found.keys() == ours.keys()
+    for key, files in ours.items():
+        assert (found[key]["mp4"], found[key]["flac"]) == (files["mp4"], files["flac"])
+        assert found[key]["json"]["key"] == key
 
 
 def test_lineage_leads_back_to_the_input(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:

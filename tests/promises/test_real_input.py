@@ -26,7 +26,7 @@ TRUTH: dict[str, tuple[int, set[str], str]] = {
     "grid_s1_bbaf2n.mpg": (75, {KEPT, "silence/silent"}, "silent before and after the sentence"),
     "grid_swiz3n.mpg": (75, {KEPT, "silence/silent"}, "silent before and after the sentence"),
     "hamilton_short_cuts.mp4": (
-        230,
+        229,
         {"scenes/too_short", "faces/no_face", "quality/watermark", "track/several_faces"},
         "starts at 0.85 s; a short shot, a profile, a performer under the WH.GOV logo, an audience",
     ),

@@ -182,7 +182,7 @@ class RetinaFaceDetector:
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def detect(self, pictures_BHWC: Sequence[Bytes], min_score: float, nms_iou: float, batch: int = 8) -> list[Found]:
+    def detect(self, pictures_BHWC: Sequence[Bytes], min_score: float, nms_iou: float, batch: int = 4) -> list[Found]:
         """Faces in each BGR picture, best first."""
         found: list[Found] = []
         for at in range(0, len(pictures_BHWC), batch):

@@ -1,0 +1,78 @@
+"""Fifty SIGKILLs at random moments of a real run and its packing; each run that gets through must have the same bytes."""
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from avf_curation.demo.corpus import demo_bytes, demo_videos
+from avf_curation.recipe import load_recipe
+from avf_curation.run import curate
+from avf_curation.tools import Choice
+from avf_shards.pack import pack
+from avf_shards.select import Selection
+
+from benchmarks.table import Section
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.trees import tree
+
+KILLS = 50
+FILMS = ("studio/talk_0.mp4", "archive/truncated.mp4", "archive/notes.mp4")
+
+
+def run() -> list[Section]:
+    draw = random.Random(0)
+    with tempfile.TemporaryDirectory() as name:
+        source = Path(name) / "in"
+        source.mkdir()
+        for video in demo_videos():
+            if video.path in FILMS:
+                (source / Path(video.path).name).write_bytes(demo_bytes(video))
+        _job(source, Path(name) / "warm")
+        start = time.monotonic()
+        _job(source, Path(name) / "undisturbed")
+        seconds = time.monotonic() - start
+        expected = tree(Path(name) / "undisturbed")
+        kills = runs = wrong = 0
+        while kills < KILLS:
+            out, runs, done = Path(name) / f"run{runs}", runs + 1, False
+            while not done:
+                delay = draw.uniform(0, 1.3 * seconds) if kills < KILLS else None
+                done = _child(lambda out=out: _job(source, out), delay)
+                kills += not done
+            wrong += tree(out) != expected
+    rows = [["SIGKILLs", "runs finished", "runs with other bytes"], [str(kills), str(runs), str(wrong)]]
+    return [Section("Kills", "Random moments of plan, curation and packing; inline engine, real stages.", rows)]
+
+
+def _job(source: Path, out: Path) -> None:
+    recipe = load_recipe(None, ["plan.unit_videos=1", "faces.side_px=300", "track.side_px=300"])
+    done = curate(recipe, Choice("dlib", "envelope", {}), {"s": source}, out / "run", engine="inline")
+    pack(done, out / "shards", Selection())
+
+
+def _child(work: Callable[[], None], kill_after_s: float | None) -> bool:
+    """Whether a fork of this process finished `work` before it was killed."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    end = time.monotonic() + (kill_after_s if kill_after_s is not None else 600)
+    while time.monotonic() < end:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            if os.waitstatus_to_exitcode(status) != 0:
+                raise RuntimeError("the run failed by itself")
+            return True
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return False
