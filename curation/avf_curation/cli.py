@@ -202,6 +202,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers {options.workers}: at least 1")
     recipe, choice, sources = _prepare(options)
+    _check_device(options)
     backends = ", ".join(f"{stage}={name}" for stage, name in choice.names().items())
     print(f"avf-curate: backends {backends}", file=sys.stderr)
     with ProgressBar() as bar:
@@ -221,6 +222,17 @@ def _run(options: argparse.Namespace) -> int:
     if not _as_json(options, result.as_json()):
         show_audit(console(), result)
     return 1 if result.law else 0
+
+
+def _check_device(options: argparse.Namespace) -> None:
+    """A device that this machine lacks is said before any work; a cluster's machines are their own."""
+    import torch
+
+    kind = options.device.split(":", 1)[0]
+    if kind not in ("cpu", "cuda"):
+        raise UserError(f"--device {options.device}: cpu or cuda")
+    if kind == "cuda" and not options.address and not torch.cuda.is_available():
+        raise UserError(f"--device {options.device}: torch finds no CUDA device here; use --device cpu")
 
 
 def _existing(options: argparse.Namespace) -> Any:

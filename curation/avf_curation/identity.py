@@ -33,11 +33,12 @@ PACKAGES = (
 )
 
 
-def run_identity(recipe: Recipe, choice: Choice, sources: list[str]) -> dict[str, Any]:
+def run_identity(recipe: Recipe, choice: Choice, sources: list[str], device: str = "cpu") -> dict[str, Any]:
     """The content of run.json."""
     values: dict[str, Any] = {
         "settings": recipe.values,
         "backends": choice.names(),
+        "device": device,
         "weights": {name: short_digest(path) for name, path in sorted(choice.weights.items())},
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
     }

@@ -119,16 +119,17 @@ def _histogram(name: str, scores: np.ndarray, marks: list[float], operator: str,
 
 def _sheets(run: RunFolder, table: pa.Table, seed: int, roots: dict[str, Path]) -> list[tuple[str, int, list[Picture]]]:
     """(heading, how many there are, sample): kept clips, then each reject reason, seeded and unbiased."""
-    sheets = []
-    paths = _paths(run)
-    kept = _sample(table.filter(pc.equal(table["status"], "kept")), _KEPT, seed)
-    if kept[1]:
-        sheets.append(("kept", kept[0], [_clip_tile(run, decision) for decision in kept[1]]))
+    kept_count, kept = _sample(table.filter(pc.equal(table["status"], "kept")), _KEPT, seed)
     rejected = table.filter(pc.equal(table["status"], "rejected"))
     reasons = pc.binary_join_element_wise(rejected["stage"], rejected["reason"], "/")
-    for name in sorted(pc.unique(reasons).to_pylist()):
-        count, chosen = _sample(rejected.filter(pc.equal(reasons, name)), _PER_REASON, seed)
-        sheets.append((f"rejected: {name}", count, [_span_tile(one, roots, paths) for one in chosen]))
+    chosen = {
+        name: _sample(rejected.filter(pc.equal(reasons, name)), _PER_REASON, seed)
+        for name in sorted(pc.unique(reasons).to_pylist())
+    }
+    paths = _paths(run, {decision.video for _, sample in chosen.values() for decision in sample})
+    sheets = [("kept", kept_count, [_clip_tile(run, decision) for decision in kept])] if kept else []
+    for name, (count, sample) in chosen.items():
+        sheets.append((f"rejected: {name}", count, [_span_tile(one, roots, paths) for one in sample]))
     return sheets
 
 
@@ -142,12 +143,13 @@ def _sample(table: pa.Table, size: int, seed: int) -> tuple[int, list[Decision]]
     return table.num_rows, from_table(table.take(chosen))
 
 
-def _paths(run: RunFolder) -> dict[tuple[str, str], str]:
+def _paths(run: RunFolder, videos: set[str]) -> dict[tuple[str, str], str]:
     """(source, video) -> path below the source's folder, as the plan has it."""
     paths = {}
     for generation in run.generations():
         planned = read_plan(run, generation).table.select(["source", "video", "path"])
-        for row in planned.to_pylist():
+        wanted = planned.filter(pc.is_in(planned["video"], value_set=pa.array(sorted(videos), pa.string())))
+        for row in wanted.to_pylist():
             paths[row["source"], row["video"]] = os.fsdecode(row["path"])
     return paths
 

@@ -65,10 +65,10 @@ class Progress:
     frames: int
 
 
-def plan_run(recipe: Recipe, choice: Choice, sources: dict[str, Path], out: Path) -> Plan:
+def plan_run(recipe: Recipe, choice: Choice, sources: dict[str, Path], out: Path, device: str = "cpu") -> Plan:
     """Freeze identity and plan of a run in `out`, or read the frozen ones. Raises UserError."""
     run = RunFolder(out)
-    freeze_identity(run, run_identity(recipe, choice, list(sources)))
+    freeze_identity(run, run_identity(recipe, choice, list(sources), device))
     roots = {name: root.resolve() for name, root in sources.items()}
     remember_roots(run, roots)
     if not run.generations():
@@ -140,7 +140,7 @@ def curate(
 ) -> RunFolder:
     """Curate `sources` into `out`. Raises UserError, or InfrastructureError after which the same call goes on."""
     run = RunFolder(out.resolve())
-    planned = plan_run(recipe, choice, sources, run.root)
+    planned = plan_run(recipe, choice, sources, run.root, device)
     roots = {name: root.resolve() for name, root in sources.items()}
     if retry_failed:
         retry = plan_retry(run, recipe, roots)

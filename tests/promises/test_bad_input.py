@@ -146,6 +146,7 @@ def test_unreadable_files(small: bytes, tmp_path: Path) -> None:
         (["--source", "s=.", "--recipe", "/no/recipe.yaml"], "/no/recipe.yaml: cannot read the recipe"),
         (["--source", "voxceleb2=."], "use another name, as in --source voxceleb2_files=."),
         (["--source", "s=.", "--workers", "0"], "--workers 0: at least 1"),
+        (["--source", "s=.", "--device", "tpu"], "--device tpu: cpu or cuda"),
     ],
 )
 def test_a_users_mistake_is_one_sentence(

@@ -42,7 +42,7 @@ class _Busy:
 
 def run_units(jobs: Iterator[UnitJob], setup: WorkerSetup, workers: int, address: str | None) -> Iterator[UnitReport]:
     """Run `jobs` on `workers` actors; reports as units finish. Raises InfrastructureError."""
-    started = _connect(workers, address)
+    started = _connect(workers, address, setup.device)
     pool = _Pool(setup, workers)
     try:
         yield from pool.run(jobs)
@@ -55,7 +55,7 @@ def run_units(jobs: Iterator[UnitJob], setup: WorkerSetup, workers: int, address
             ray.shutdown()
 
 
-def _connect(workers: int, address: str | None) -> bool:
+def _connect(workers: int, address: str | None, device: str) -> bool:
     """Join the cluster at `address`, or start one on this machine; whether it is ours to shut down."""
     if ray.is_initialized():
         return False
@@ -65,7 +65,10 @@ def _connect(workers: int, address: str | None) -> bool:
         if address:
             ray.init(address=address, **common)
         else:
-            ray.init(num_cpus=workers, num_gpus=0, include_dashboard=False, object_store_memory=200_000_000, **common)
+            gpus = 0 if device == "cpu" else None  # None: Ray counts them
+            ray.init(
+                num_cpus=workers, num_gpus=gpus, include_dashboard=False, object_store_memory=200_000_000, **common
+            )
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = address or "this machine"
         raise InfrastructureError(f"no Ray cluster on {where}: {' '.join(str(error).split())[:300]}") from None
@@ -121,7 +124,8 @@ class _Pool:
             self._stop_overdue()
 
     def _grow(self, wanted: int) -> None:
-        remote = ray.remote(num_cpus=1, max_restarts=0)(_Actor)
+        gpus = 0 if self._setup.device == "cpu" else 1
+        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Actor)
         environment = {"env_vars": dict.fromkeys(VARIABLES, "1") | {"PYTHONPATH": _python_path()}}
         while len(self._idle) + len(self._starting) + len(self._busy) < wanted:
             actor = remote.options(runtime_env=environment).remote(self._setup)
