@@ -226,12 +226,12 @@ def _run(options: argparse.Namespace) -> int:
 
 def _check_device(options: argparse.Namespace) -> None:
     """A device that this machine lacks is said before any work; a cluster's machines are their own."""
-    import torch
+    from avf_curation.backends.threads import cuda_is_here
 
     kind = options.device.split(":", 1)[0]
     if kind not in ("cpu", "cuda"):
         raise UserError(f"--device {options.device}: cpu or cuda")
-    if kind == "cuda" and not options.address and not torch.cuda.is_available():
+    if kind == "cuda" and not options.address and not cuda_is_here():
         raise UserError(f"--device {options.device}: torch finds no CUDA device here; use --device cpu")
 
 

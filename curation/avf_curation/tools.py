@@ -1,6 +1,5 @@
 """The warm models of one worker: which backend serves which stage, loaded once."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,7 @@ from avf_curation.media import Bytes
 from avf_curation.recipe import Recipe
 from avf_curation.stages.faces import Box
 from avf_curation.stages.track import TrackConfig
-from avf_curation.weights import WeightFile, find_weight
-
-FindFaces = Callable[[list[Bytes], float, TrackConfig], list[list[Box]]]
-"""(pictures of one size, their scale, config) -> faces in source pixels."""
+from avf_curation.weights import KNOWN, find_weight
 
 
 @dataclass(frozen=True)
@@ -37,42 +33,29 @@ def choose(recipe: Recipe, weights_folder: Path) -> Choice:
 
     Backends are chosen for the run, not per source: two sources of one run are measured alike.
     """
-    wanted_track, wanted_sync = recipe.defaults.track.backend, recipe.defaults.sync.backend
-    files: dict[str, Path] = {}
-    track: str = wanted_track
-    sync: str = wanted_sync
-    if wanted_track != "dlib":
-        found = _first(("retinaface_mobilenet", "retinaface_resnet50"), weights_folder, recipe.run.retinaface)
-        if found:
-            files["retinaface"] = found[1]
-            track = found[0].backend  # retinaface-mobilenet or retinaface-resnet50
-        elif wanted_track == "retinaface":
-            raise UserError(_missing("track.backend", "retinaface", recipe.run.retinaface, weights_folder))
-        else:
-            track = "dlib"
-    if wanted_sync != "envelope":
-        found = _first(("syncnet",), weights_folder, "syncnet")
-        if found:
-            files["syncnet"], sync = found[1], "syncnet"
-        elif wanted_sync == "syncnet":
-            raise UserError(_missing("sync.backend", "syncnet", "syncnet", weights_folder))
-        else:
-            sync = "envelope"
-    return Choice(track, sync, files)
+    preferred = recipe.run.retinaface
+    others = tuple(name for name in ("retinaface_mobilenet", "retinaface_resnet50") if name != preferred)
+    settings = recipe.defaults
+    track, track_file = _backend("track", settings.track.backend, "dlib", (preferred, *others), weights_folder)
+    sync, sync_file = _backend("sync", settings.sync.backend, "envelope", ("syncnet",), weights_folder)
+    files = {"retinaface": track_file, "syncnet": sync_file}
+    return Choice(track, sync, {name: path for name, path in files.items() if path is not None})
 
 
-def _first(names: tuple[str, ...], folder: Path, preferred: str) -> tuple[WeightFile, Path] | None:
-    """The preferred weight file if it is there, else the first of `names` that is."""
-    for name in sorted(names, key=lambda name: name != preferred):
+def _backend(stage: str, wanted: str, embedded: str, weights: tuple[str, ...], folder: Path) -> tuple[str, Path | None]:
+    """The backend of one stage and the weight file it needs; `weights` in order of preference."""
+    if wanted == embedded:
+        return embedded, None
+    for name in weights:
         found = find_weight(name, folder)
         if found:
-            return found
-    return None
+            return found[0].backend, found[1]
+    if wanted != "auto":
+        raise UserError(_missing(f"{stage}.backend", wanted, weights[0], folder))
+    return embedded, None
 
 
 def _missing(setting: str, backend: str, name: str, folder: Path) -> str:
-    from avf_curation.weights import KNOWN
-
     return (
         f"{setting}: {backend} needs {KNOWN[name].file_name} in {folder}, which is not there; get it with\n"
         f"  avf-curate weights pull {name}\nor, if you have the file,\n  avf-curate weights pull {name} --from PATH"

@@ -90,7 +90,8 @@ class RunFolder:
         found: set[int] = set()
         if units.is_dir():
             for bucket in os.scandir(units):
-                found.update(int(entry.name) for entry in os.scandir(bucket.path))
+                if bucket.is_dir():  # NFS leaves .nfs files behind
+                    found.update(int(entry.name) for entry in os.scandir(bucket.path) if entry.name.isdigit())
         return found
 
     def publish(self, name: str, final: Path, files: dict[str, bytes]) -> None:

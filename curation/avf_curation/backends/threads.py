@@ -16,3 +16,10 @@ def one_thread() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     threadpool_limits(1)
+
+
+def cuda_is_here() -> bool:
+    """Whether torch can use a CUDA device of this machine."""
+    import torch
+
+    return bool(torch.cuda.is_available())
