@@ -133,7 +133,8 @@ def _clock(seconds: float) -> str:
 def _comparison(check: Check) -> str:
     score = "cannot tell" if check.score is None else f"{check.score:g}"
     mark = {True: "passes", False: "FAILS", None: "open"}[check.passed]
-    return f"{check.stage}/{check.reason:<18}{score:>12} {check.operator} {check.threshold:<8g} {mark}"
+    name = f"{check.stage}/{check.reason}"
+    return f"{name:<26}{score:>12} {check.operator} {check.threshold:<8g} {mark}"
 
 
 def find_video(table: pa.Table, wanted: str) -> list[Decision]:
