@@ -6,7 +6,9 @@ import shutil
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from avf_curation.audit import audit
 from avf_curation.cli import main
 from avf_curation.demo.film import Film, Shot, encode_film
@@ -252,3 +254,15 @@ def tiny(draw: random.Random) -> bytes:
         container.mux(video.encode(None))
         container.mux(sound.encode(None))
     return sink.getvalue()
+
+
+def test_sound_alone_has_the_sounds_length(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    soundfile.write(source / "voice.wav", np.zeros(48_000, np.int16), 16_000)
+    soundfile.write(source / "voice.flac", np.zeros(8_000, np.int16), 16_000)
+    rows = {d.video: d for d in from_table(run_on(source, tmp_path / "run").ledger())}
+    assert [(d.span.frames, d.stage, d.reason) for d in (rows["voice.wav"], rows["voice.flac"])] == [
+        (75, "scenes", "no_picture"),
+        (12, "scenes", "too_short"),
+    ]
