@@ -37,12 +37,12 @@ def main(names: list[str]) -> None:
     if unknown:
         sys.exit(f"unknown benchmark {', '.join(sorted(unknown))}; known are {', '.join(NAMES)}")
     one_thread()
-    text = PAGE.read_text("utf-8") if PAGE.is_file() else HEAD
     for name in names or NAMES:
         sections: list[Section] = importlib.import_module(f"benchmarks.{name}").run()
         body = "\n".join(section.markdown() for section in sections)
         print(body, flush=True)
         block = f"<!-- {name} -->\n{body}\nMeasured on {machine()}.\n<!-- end {name} -->"
+        text = PAGE.read_text("utf-8") if PAGE.is_file() else HEAD
         pattern = re.compile(f"<!-- {name} -->.*?<!-- end {name} -->", re.S)
         text = pattern.sub(lambda _, block=block: block, text) if pattern.search(text) else f"{text}\n{block}\n"
         PAGE.write_text(text, "utf-8")
