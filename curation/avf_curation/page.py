@@ -140,7 +140,7 @@ def _sample(table: pa.Table, size: int, seed: int) -> tuple[int, list[Decision]]
     ).to_pylist()
     lots = [hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest() for name in names]
     chosen = sorted(sorted(range(len(lots)), key=lots.__getitem__)[:size])
-    return table.num_rows, from_table(table.take(chosen))
+    return table.num_rows, from_table(table.take(pa.array(chosen, pa.int64())))
 
 
 def _paths(run: RunFolder, videos: set[str]) -> dict[tuple[str, str], str]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from avf_shards import seam
+from avf_shards.errors import UserError
 from avf_shards.run_folder import UNIT, RunFolder
 
 from avf_curation.failure import InfrastructureError
@@ -67,6 +68,9 @@ class Progress:
 
 def plan_run(recipe: Recipe, choice: Choice, sources: dict[str, Path], out: Path, device: str = "cpu") -> Plan:
     """Freeze identity and plan of a run in `out`, or read the frozen ones. Raises UserError."""
+    for name, root in sources.items():
+        if out.resolve().is_relative_to(root.resolve()):
+            raise UserError(f"--out {out}: lies inside source {name} ({root}); inputs are never written to")
     run = RunFolder(out)
     freeze_identity(run, run_identity(recipe, choice, list(sources), device))
     roots = {name: root.resolve() for name, root in sources.items()}

@@ -266,3 +266,16 @@ def test_sound_alone_has_the_sounds_length(tmp_path: Path) -> None:
         (75, "scenes", "no_picture"),
         (12, "scenes", "too_short"),
     ]
+
+
+def test_an_empty_source_and_an_output_inside_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    weights = ["--weights", str(tmp_path / "none"), "--engine", "inline"]
+    assert main(["run", "--source", f"s={source}", "--out", str(source / "run"), *weights]) == 2
+    assert "lies inside source s" in capsys.readouterr().err
+    assert list(source.iterdir()) == []
+    assert main(["run", "--source", f"s={source}", "--out", str(tmp_path / "run"), *weights]) == 0
+    assert main(["audit", str(tmp_path / "run"), "--html", str(tmp_path / "page.html")]) == 0
+    assert main(["status", str(tmp_path / "run")]) == 0
+    assert "finished" in capsys.readouterr().out
