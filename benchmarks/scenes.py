@@ -1,5 +1,6 @@
 """Cut detection against PySceneDetect's own loop (its PyAV backend, default settings) on a 720p film."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from scenedetect import AdaptiveDetector, SceneManager, open_video
 
 from benchmarks.table import Section, cpu_s, wall_s
 
+NOTE = (
+    "AdaptiveDetector, defaults, {frames} frames of 1280x720 H.264; median of three. PySceneDetect decodes in threads of its "
+    "own, so on an idle machine it takes a second core; a worker here is held to one, and there is one worker per core. Per "
+    "core the target is met, against two cores it is not: what is left is H.264 decoding."
+)
 SHOTS = [(110, 0), (140, 1), (90, 2), (160, 3), (120, 4), (180, 5)]
 
 
@@ -23,18 +29,29 @@ def run() -> list[Section]:
         ours, theirs = _ours(path), _theirs(path)
         wall = wall_s(lambda: _ours(path)), wall_s(lambda: _theirs(path))
         cpu = cpu_s(lambda: _ours(path)), cpu_s(lambda: _theirs(path))
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(cores)})
+        one = wall_s(lambda: _ours(path)), wall_s(lambda: _theirs(path))
+        os.sched_setaffinity(0, cores)
     rows = [
-        ["", "frames/s (wall)", "core-s", "cuts"],
-        ["ours, one thread", f"{frames / wall[0]:.0f}", f"{cpu[0]:.2f}", str(ours)],
-        ["PySceneDetect, its own threads", f"{frames / wall[1]:.0f}", f"{cpu[1]:.2f}", str(theirs)],
+        ["", "frames/s, whole machine", "frames/s, one core", "core-s", "cuts"],
+        ["ours, one thread", f"{frames / wall[0]:.0f}", f"{frames / one[0]:.0f}", f"{cpu[0]:.2f}", str(ours)],
+        [
+            "PySceneDetect, its own threads",
+            f"{frames / wall[1]:.0f}",
+            f"{frames / one[1]:.0f}",
+            f"{cpu[1]:.2f}",
+            str(theirs),
+        ],
         [
             "ratio (target 1.5)",
             f"{wall[1] / wall[0]:.2f}",
+            f"{one[1] / one[0]:.2f}",
             f"{cpu[1] / cpu[0]:.2f}",
             "same" if ours == theirs else "DIFFER",
         ],
     ]
-    return [Section("Scenes", f"AdaptiveDetector, defaults, {frames} frames of 1280x720 H.264; median of three.", rows)]
+    return [Section("Scenes", NOTE.format(frames=frames), rows)]
 
 
 def _film(path: Path) -> int:
