@@ -71,8 +71,8 @@ def _rows(path: Path) -> list[list[str]]:
         return media, picture, media.sound(picture.frames)
 
     media, picture, sound = opened()
-    span = Span(0, picture.frames)  # type: ignore[attr-defined]
-    samples = sound.cut(span)  # type: ignore[attr-defined]
+    span = Span(0, picture.frames)
+    samples = sound.cut(span)
     split(samples, settings.silence)
     seen = refine.look(media, span, settings.track.side_px, tools)
     found = refine.follow(seen, tools, settings.track)
@@ -97,12 +97,12 @@ def _rows(path: Path) -> list[list[str]]:
         rows.append(
             ["track: RetinaFace MobileNet", f"{cpu_s(lambda: refine.follow(seen, mobile, settings.track)):.3f}", ""]
         )
-    stored = cpu_s(lambda: refine.store(crops, sound, span, 0, settings))  # type: ignore[arg-type]
+    stored = cpu_s(lambda: refine.store(crops, sound, span, 0, settings))
     rows.append(["encode: mp4 (x264 medium) and FLAC", f"{stored:.3f}", "0.57 reference"])
     return rows
 
 
-def media_again(path: Path, settings) -> MediaFile:  # type: ignore[no-untyped-def]
+def media_again(path: Path, settings) -> MediaFile:
     return MediaFile(path, settings.media)
 
 

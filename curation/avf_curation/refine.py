@@ -1,5 +1,6 @@
 """Refining: the survivors of screening are decoded again, span by span: track, sync, quality, and the clip itself."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,8 +59,8 @@ def look(media: MediaFile, span: Span, side_px: int, tools: Tools) -> Look:
 def follow(seen: Look, tools: Tools, config: track.TrackConfig) -> track.Track | None:
     """Track the face through the span; None when there is none."""
 
-    def detect(frames: object) -> list[list[Box]]:
-        return tools.faces([seen.pictures[i] for i in frames], seen.scale, config)  # type: ignore[attr-defined]
+    def detect(frames: Sequence[int]) -> list[list[Box]]:
+        return tools.faces([seen.pictures[i] for i in frames], seen.scale, config)
 
     return track.measure(len(seen.pictures), detect, seen.width_px, seen.height_px, config)
 

@@ -26,5 +26,5 @@ def made_run(folder: Path, videos: int = 3, unit_videos: int = 2, engine: str = 
         {"made": source},
         folder / "run",
         engine=engine,
-        curate_one=stub_curate,  # type: ignore[arg-type]
+        curate_one=stub_curate,
     )

@@ -179,7 +179,7 @@ class RetinaFaceDetector:
         self.model = RetinaFaceMobileNet() if architecture == "mobilenet" else resnet50()
         self.model.load_state_dict({key.removeprefix("module."): value for key, value in weights.items()})
         self.model.eval().to(self.device)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types lack it
 
     @torch.inference_mode()
     def detect(self, pictures_BHWC: Sequence[Bytes], min_score: float, nms_iou: float, batch: int = 4) -> list[Found]:

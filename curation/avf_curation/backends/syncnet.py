@@ -172,7 +172,7 @@ def _fused(tower: nn.Sequential) -> nn.Sequential:
         else:
             layers.append(module)
     fused = nn.Sequential(*layers).eval()
-    fused.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fused.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types lack it
     return fused
 
 
