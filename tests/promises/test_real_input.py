@@ -1,6 +1,6 @@
 """Real input: for each of the 26 real clips, what must happen to it and why (their README says what is in them).
 
-Track by RetinaFace MobileNet-0.25, sync by the embedded envelope. Checked by eye once on the contact sheet.
+Track by RetinaFace MobileNet-0.25, sync by the embedded envelope.
 """
 
 from pathlib import Path
