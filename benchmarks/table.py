@@ -34,14 +34,15 @@ def cpu_s(work: Callable[[], object], repeat: int = 3) -> float:
     return statistics.median(times)
 
 
-def wall_s(work: Callable[[], object], repeat: int = 3) -> float:
-    """Median wall-clock seconds of `work`."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def medians(works: Sequence[Callable[[], object]], clock: Callable[[], float], rounds: int = 7) -> list[float]:
+    """Median seconds on `clock` of each work; each round runs all in turn, so that noise falls on all alike."""
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(rounds):
+        for work, mine in zip(works, times, strict=True):
+            start = clock()
+            work()
+            mine.append(clock() - start)
+    return [statistics.median(mine) for mine in times]
 
 
 def machine() -> str:

@@ -1,11 +1,13 @@
 """Screening: one decode of the whole video feeds the cut detectors and keeps a few frames per shot for the faces."""
 
+from contextlib import closing
 from dataclasses import dataclass
 
 from avf_shards.timeline import Span
 
+from avf_curation.backends.ahead import ahead
 from avf_curation.backends.cuts import Cuts
-from avf_curation.backends.decode import Converter, MediaFile, upright_size
+from avf_curation.backends.decode import Converter, MediaFile
 from avf_curation.backends.dlib_faces import DlibFaces
 from avf_curation.media import Bytes, MediaError, Picture
 from avf_curation.stages.faces import Box, FacesConfig, sample_indices
@@ -66,16 +68,15 @@ def screen(
         sampler.restart(stop)
         start = stop
 
-    for at in media.frames():
-        index = at.index
-        if small is None or not at.repeated:
-            width, height = upright_size(at.frame)
-            shrunk = min(1.0, scenes.width_px / max(width, height))
-            small = converter.array(at.frame, max(8, round(width * shrunk)), max(8, round(height * shrunk)), "bgr24")
-        sampler.offer(index, at.frame)
-        for cut in cuts.feed(index, small):
-            if cut > start:
-                close(cut)
+    with closing(ahead(media.frames())) as frames:
+        for at in frames:
+            index = at.index
+            if small is None or not at.repeated:
+                small, _ = converter.long_side(at.frame, scenes.width_px, "bgr24")
+            sampler.offer(index, at.frame)
+            for cut in cuts.feed(index, small):
+                if cut > start:
+                    close(cut)
     for cut in cuts.finish():
         if start < cut <= index:
             close(cut)

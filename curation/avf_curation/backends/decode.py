@@ -340,7 +340,7 @@ class Converter:
         """`frame` shrunk so that its longer side is at most `side_px`, and the scale (array px / source px)."""
         width, height = upright_size(frame)
         scale = min(1.0, side_px / max(width, height))
-        size = (max(2, round(width * scale)), max(2, round(height * scale)))
+        size = (max(8, round(width * scale)), max(8, round(height * scale)))  # the cut detectors want a few rows
         return self.array(frame, *size, pixels), scale
 
 
