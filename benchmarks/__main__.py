@@ -13,6 +13,7 @@ NAMES = (
     "stages",
     "scenes",
     "syncnet",
+    "every_third",
     "engines",
     "scale",
     "envelope",

@@ -134,6 +134,18 @@ def test_absurd_timestamps_are_named(tmp_path: Path) -> None:
         assert caught.value.kind == "absurd_timestamps"
 
 
+def test_zero_frames_per_second(tmp_path: Path) -> None:
+    """An AVI whose headers say 0 fps: named or read, never a crash, a hang or endless frames."""
+    data = bytearray(film(50, codec="mpeg4", container="avi"))
+    struct.pack_into("<I", data, data.index(b"avih") + 8, 0)  # microseconds per frame
+    struct.pack_into("<I", data, data.index(b"strh") + 32, 0)  # rate
+    with opened(tmp_path, bytes(data), "zero.avi") as media:
+        try:
+            assert 0 < len(list(media.frames())) <= 60
+        except MediaError as error:
+            assert error.kind in ("no_frames", "absurd_timestamps")
+
+
 def test_a_hole_in_the_timestamps_is_missing_picture(tmp_path: Path) -> None:
     holed = [n if n < 25 else n + 75 for n in range(50)]
     with opened(tmp_path, film(50, times=holed, sound_from_s=None)) as media:
