@@ -28,7 +28,9 @@ def compare(choice: Choice, clips: Path) -> list[Section]:
     """Offsets and confidences of every span of `clips` that reaches the sync stage, every window beside every third."""
     with tempfile.TemporaryDirectory() as name:
         every, third = (_sync(choice, clips, Path(name) / str(n), n) for n in (1, 3))
-    both = [(every[span], third[span]) for span in every.keys() & third.keys() if every[span]["offset_frames"] is not None]
+    both = [
+        (every[span], third[span]) for span in every.keys() & third.keys() if every[span]["offset_frames"] is not None
+    ]
     if not both:
         return [Section(TITLE, "No span reached the sync stage.", [["", ""]])]
     shift = [two["confidence"] - one["confidence"] for one, two in both]

@@ -135,15 +135,12 @@ def test_absurd_timestamps_are_named(tmp_path: Path) -> None:
 
 
 def test_zero_frames_per_second(tmp_path: Path) -> None:
-    """An AVI whose headers say 0 fps: named or read, never a crash, a hang or endless frames."""
+    """An AVI whose headers say 0 fps: read, never a crash, a hang or endless frames."""
     data = bytearray(film(50, codec="mpeg4", container="avi"))
     struct.pack_into("<I", data, data.index(b"avih") + 8, 0)  # microseconds per frame
     struct.pack_into("<I", data, data.index(b"strh") + 32, 0)  # rate
     with opened(tmp_path, bytes(data), "zero.avi") as media:
-        try:
-            assert 0 < len(list(media.frames())) <= 60
-        except MediaError as error:
-            assert error.kind in ("no_frames", "absurd_timestamps")
+        assert len(list(media.frames())) == 50  # FFmpeg takes 25 fps
 
 
 def test_a_hole_in_the_timestamps_is_missing_picture(tmp_path: Path) -> None:

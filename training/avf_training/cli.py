@@ -1,0 +1,137 @@
+"""avf-train: models described, checked against the authors' numbers, converted, and looked at."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from avf_shards.errors import FaultError, UserError
+
+RATIOS = "0.5:0.5,0.8:0.75,0.9:0.8125"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 = done, 1 = faults found, 2 = cannot do that, 130 = interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except UserError as error:
+        print(f"avf-train: {error}", file=sys.stderr)
+        return 2
+    except FaultError as error:
+        print(f"avf-train: damaged data: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        print(f"avf-train: {name}{error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("avf-train: stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="avf-train",
+        description="HiCMAE and AVF-MAE++: audio-visual masked autoencoders of talking faces.",
+        epilog="examples:\n  avf-train describe\n  avf-train parity ORACLE.npz\n"
+        "  avf-train convert checkpoint.pth --to MODEL\n  avf-train reconstruct SHARDS --out picture.png",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    one = _command(commands, "describe", "parameters, multiply-adds, tokens, memory, beside the papers'", _describe)
+    one.add_argument("models", metavar="MODEL", nargs="*", help="default: all")
+    one.add_argument("--modalities", choices=("av", "a", "v"), default="av", help="default: both")
+    one.add_argument("--batch", metavar="N", type=int, default=8, help="clips, for the memory (default 8)")
+    one.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="bf16", help="default: bf16")
+    one.add_argument("--json", metavar="FILE", help="write the answer as JSON to FILE, '-' for standard output")
+
+    one = _command(commands, "parity", "our numbers beside the authors'; exit 1 where one is off", _parity)
+    one.add_argument("files", metavar="FILE.npz", nargs="+", type=Path)
+    one.add_argument(
+        "--page", metavar="FILE", type=Path, help="fill this page (default: docs/parity.md if it is there)"
+    )
+
+    one = _command(commands, "convert", "the authors' checkpoint to ours, or ours to theirs", _convert)
+    one.add_argument("source", metavar="FILE.pth|MODEL", type=Path, help="their file, or a folder of ours")
+    one.add_argument("--to", metavar="MODEL|FILE.pth", type=Path, required=True, help="a new folder, or a new file")
+    which = one.add_mutually_exclusive_group()
+    which.add_argument("--model", metavar="NAME", help="published model it is (default: told by its sizes)")
+    which.add_argument("--config", metavar="FILE", type=Path, help="config.json of a model of other sizes")
+
+    one = _command(commands, "reconstruct", "a picture: original, masked, reconstructed", _reconstruct)
+    one.add_argument("shards", metavar="SHARDS", type=Path, help="folder of packed shards")
+    one.add_argument("--out", metavar="FILE.png", type=Path, required=True)
+    one.add_argument("--key", help="the clip (default: the first)")
+    which = one.add_mutually_exclusive_group()
+    which.add_argument("--checkpoint", metavar="MODEL", type=Path, help="folder of a saved pre-trained model")
+    which.add_argument("--model", metavar="NAME", default="avfmaepp_b", help="untrained (default avfmaepp_b)")
+    one.add_argument("--ratios", metavar="V:A,...", default=RATIOS, help=f"mask ratios, video:sound (default {RATIOS})")
+    one.add_argument("--seed", type=int, default=0, help="of the masks and of an untrained model's weights")
+    return parser
+
+
+def _command(commands: Any, name: str, text: str, run: Callable[[Any], int]) -> argparse.ArgumentParser:
+    one: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    one.set_defaults(run=run)
+    return one
+
+
+def _describe(options: argparse.Namespace) -> int:
+    from avf_training.describe import describe
+    from avf_training.models.presets import PRESETS, preset
+    from avf_training.precision import Precision
+    from avf_training.show import show_descriptions
+
+    if options.batch < 2:
+        raise UserError(f"--batch {options.batch} must be at least 2: the contrastive loss needs negatives")
+    models = [preset(name, options.modalities) for name in options.models or PRESETS]
+    found = [describe(model, options.batch, Precision(options.precision)) for model in models]
+    if options.json:
+        text = json.dumps([asdict(one) for one in found], indent=1)
+        if options.json == "-":
+            print(text)
+            return 0
+        Path(options.json).write_text(text + "\n", "utf-8")
+    show_descriptions(found, options.batch, options.precision)
+    return 0
+
+
+def _parity(options: argparse.Namespace) -> int:
+    from avf_training.parity import compare
+    from avf_training.show import fill_page, show_parity
+
+    rows = [row for file in options.files for row in compare(file)]
+    show_parity(rows)
+    page = options.page or Path("docs/parity.md")
+    if options.page or page.is_file():
+        fill_page(page, rows)
+    return 0 if all(row.passed for row in rows) else 1
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from avf_training.convert import config_of, convert, read_official, to_authors
+    from avf_training.models.presets import preset
+
+    if options.source.is_dir():
+        count = to_authors(options.source, options.to)
+        print(f"{options.to}: {count} tensors under the authors' names")
+        return 0
+    config = preset(options.model) if options.model else config_of(options.config) if options.config else None
+    made = convert(read_official(options.source), config)
+    made.save(options.to)
+    outputs = f", {made.outputs} outputs" if made.outputs else ""
+    print(f"{options.to}: {made.kind} {made.config.name}{outputs}, {len(made.tensors)} tensors")
+    return 0
+
+
+def _reconstruct(options: argparse.Namespace) -> int:
+    from avf_training.reconstruct import picture
+
+    picture(options.shards, options.key, options.checkpoint, options.model, options.ratios, options.seed, options.out)
+    print(options.out)
+    return 0

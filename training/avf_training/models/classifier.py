@@ -1,0 +1,104 @@
+"""Fine-tuning: encoders and fusion without decoders, and a head (HiCMAE 3.6; AVF-MAE++ 3.3).
+
+Shapes: B batch, N tokens, K regions, C width, L layers, J outputs.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from avf_shards.errors import UserError
+from torch import Tensor, nn
+
+from avf_training.models.config import ModelConfig
+from avf_training.models.embed import audio_patches, video_patches
+from avf_training.models.encoder import Encoder
+from avf_training.models.fusion import FusionEncoder
+from avf_training.models.init import init_finetuning
+from avf_training.models.inputs import check_inputs
+from avf_training.models.mae import build_fusion
+from avf_training.models.pretrained import CONFIG, Pretrained
+
+
+class Answer(NamedTuple):
+    """logits (B, J); feature: what the head reads, after its norm."""
+
+    logits_BJ: Tensor
+    feature_BC: Tensor
+
+
+class Classifier(Pretrained):
+    """Clips to `outputs` numbers: classes, or dimensions to regress.
+
+    Each modality is the softmax-weighted sum of its layers (eq. 11). The head reads, with both modalities, HiCMAE's
+    four means (both modalities, both fused) or AVF-MAE++'s two fused ones; with one, that modality's mean.
+    """
+
+    kind = "classifier"
+
+    def __init__(self, config: ModelConfig, outputs: int, drop_path: float = 0.0) -> None:
+        super().__init__()
+        if outputs < 1:
+            raise ValueError(f"outputs {outputs} must be at least 1")
+        self.config, self.outputs = config, outputs
+        if "v" in config.modalities:
+            self.encoder_video = Encoder(config, "video", "region", drop_path)
+            self.layer_weights_video = nn.Parameter(torch.full((config.video.depth,), 1 / config.video.depth))
+        if "a" in config.modalities:
+            self.encoder_audio = Encoder(config, "audio", "region", drop_path)
+            self.layer_weights_audio = nn.Parameter(torch.full((config.audio.depth,), 1 / config.audio.depth))
+        width = (config.video if "v" in config.modalities else config.audio).width
+        if config.modalities == "av":
+            self.fusion = build_fusion(config, drop_path)
+            width *= 4 if config.fusion == "cross" else 2
+        self.fc_norm, self.head = nn.LayerNorm(width, config.norm_eps), nn.Linear(width, outputs)
+        init_finetuning(self)
+
+    def settings(self) -> dict[str, Any]:
+        return {"outputs": self.outputs}
+
+    @classmethod
+    def _arguments(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        outputs = values.get("outputs")
+        if not isinstance(outputs, int):
+            raise UserError(f"{CONFIG}: outputs {outputs!r} must be a whole number")
+        return {"outputs": outputs}
+
+    def encoders(self) -> list[Encoder]:
+        return [module for module in self.children() if isinstance(module, Encoder)]
+
+    def checkpoint_activations(self, on: bool = True) -> None:
+        """Recompute the activations of each encoder block in the backward pass instead of keeping them."""
+        for encoder in self.encoders():
+            encoder.checkpointing = on
+
+    def forward(self, video_BCTHW: Tensor | None, audio_B1MF: Tensor | None) -> Answer:
+        """Raises ValueError for inputs that do not fit the config, before any compute."""
+        config = self.config
+        check_inputs(config, video_BCTHW, audio_B1MF)
+        video = audio = None
+        if video_BCTHW is not None:
+            patches = video_patches(video_BCTHW, config.geometry)
+            video = self.encoder_video(patches, None, tuple(range(config.video.depth))).layers
+        if audio_B1MF is not None:
+            patches = audio_patches(audio_B1MF, config.geometry)
+            audio = self.encoder_audio(patches, None, tuple(range(config.audio.depth))).layers
+        feature_BC = self.fc_norm(self._feature(video, audio))
+        return Answer(self.head(feature_BC), feature_BC)
+
+    def _feature(self, video: list[Tensor] | None, audio: list[Tensor] | None) -> Tensor:
+        if video is None or audio is None:
+            only, weights = (video, "layer_weights_video") if video is not None else (audio, "layer_weights_audio")
+            assert only is not None
+            return weighted(only, getattr(self, weights)).mean(1)
+        v, a = weighted(video, self.layer_weights_video), weighted(audio, self.layer_weights_audio)
+        if isinstance(self.fusion, FusionEncoder):
+            fused = self.fusion(video[-1], audio[-1])
+            return torch.cat([part.mean(1) for part in (v, a, *fused)], -1)
+        fused = self.fusion(video[-1], audio[-1], torch.cat((v, a), -1))
+        return torch.cat([part.mean(1) for part in fused], -1)
+
+
+def weighted(layers: list[Tensor], weights_L: Tensor) -> Tensor:
+    """Sum of the layers, each (B, N, C), by softmax weights."""
+    return (torch.stack(layers, -1) * weights_L.softmax(0)).sum(-1)

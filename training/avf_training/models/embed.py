@@ -1,0 +1,64 @@
+"""Tubes and patches become tokens; fixed sin-cos positions (HiCMAE 3.1).
+
+Shapes: B batch, N tokens, P values of a patch, C width, T frames, H W picture, M mel frames, F mels.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from avf_training.models.config import Geometry
+
+
+def sincos_table(tokens: int, width: int) -> Tensor:
+    """Positions of the flattened token index p, (N, C) float32.
+
+    Channel j is the sine (j even) or cosine (j odd) of p / 10000^(2 (j // 2) / C), computed in float64.
+    """
+    place_N1 = torch.arange(tokens, dtype=torch.float64)[:, None]
+    pair_C = torch.div(torch.arange(width, dtype=torch.float64), 2, rounding_mode="floor")
+    angle_NC = place_N1 / torch.pow(10_000.0, 2 * pair_C / width)
+    angle_NC[:, 0::2] = angle_NC[:, 0::2].sin()
+    angle_NC[:, 1::2] = angle_NC[:, 1::2].cos()
+    return angle_NC.float()
+
+
+def video_patches(video_BCTHW: Tensor, geometry: Geometry) -> Tensor:
+    """Tubes in raster order (time, height, width), each flattened as (channel, frame, row, column): (B, N, P)."""
+    time, height, width = geometry.video_grid
+    t, p = geometry.tube_frames, geometry.patch_px
+    cut = video_BCTHW.reshape(-1, 3, time, t, height, p, width, p)
+    return cut.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(-1, time * height * width, 3 * t * p * p)
+
+
+def audio_patches(audio_B1MF: Tensor, geometry: Geometry) -> Tensor:
+    """Patches in raster order (time, frequency), each flattened as (mel frame, mel): (B, N, P)."""
+    time, frequency = geometry.audio_grid
+    p = geometry.mel_patch
+    cut = audio_B1MF.reshape(-1, time, p, frequency, p)
+    return cut.permute(0, 1, 3, 2, 4).reshape(-1, time * frequency, p * p)
+
+
+def take(x_BNC: Tensor, index_BM: Tensor) -> Tensor:
+    """Rows of `x_BNC` by index: (B, M, C)."""
+    return x_BNC.gather(1, index_BM[:, :, None].expand(-1, -1, x_BNC.shape[2]))
+
+
+class PatchEmbed(nn.Module):
+    """One linear map of each patch, kept in the shape of the convolution it is (kernel = stride = patch)."""
+
+    def __init__(self, channels: int, kernel: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        conv: type[nn.Conv3d] | type[nn.Conv2d] = nn.Conv3d if len(kernel) == 3 else nn.Conv2d
+        self.proj = conv(channels, width, kernel, kernel)  # type: ignore[arg-type]  # as long as the conv has dimensions
+
+    def forward(self, patches_BNP: Tensor) -> Tensor:
+        """(B, N, C). Only the patches that are given are computed: masked ones cost nothing."""
+        return nn.functional.linear(patches_BNP, self.proj.weight.flatten(1), self.proj.bias)
+
+
+def video_embed(geometry: Geometry, width: int) -> PatchEmbed:
+    return PatchEmbed(3, (geometry.tube_frames, geometry.patch_px, geometry.patch_px), width)
+
+
+def audio_embed(geometry: Geometry, width: int) -> PatchEmbed:
+    return PatchEmbed(1, (geometry.mel_patch, geometry.mel_patch), width)

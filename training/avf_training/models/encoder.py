@@ -1,0 +1,106 @@
+"""One modality's encoder: embedding, fixed positions, and its blocks over the tokens it is shown.
+
+Shapes: B batch, N tokens shown, P values of a patch, K regions, S tokens of a region, C width.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from avf_training.masking import region_order
+from avf_training.models.attention import ViTBlock
+from avf_training.models.config import ModelConfig
+from avf_training.models.embed import PatchEmbed, audio_embed, sincos_table, take, video_embed
+from avf_training.models.lgi import LGIBlock
+
+Name = Literal["video", "audio"]
+Gives = Literal["local", "region", "both"]
+
+
+class Features(NamedTuple):
+    """layers: normed output of those asked for, (B, N, C). regions: normed region tokens of the last, (B, K, C)."""
+
+    layers: list[Tensor]
+    regions: Tensor | None
+
+
+class Encoder(nn.Module):
+    """Blocks of `config.encoder` over tubes (`video`) or patches (`audio`).
+
+    Each layer's output goes through the one final norm. An LGI encoder takes tokens ordered by region. It gives local
+    tokens in pre-training, region tokens in fine-tuning (AVF-MAE++ 3.2), or local ones and the last layer's region
+    tokens (`both`).
+    """
+
+    def __init__(self, config: ModelConfig, name: Name, gives: Gives, drop_path: float = 0.0) -> None:
+        super().__init__()
+        stream, geometry = config.stream(name), config.geometry
+        grid = geometry.video_grid if name == "video" else geometry.audio_grid
+        self.embed: PatchEmbed = (video_embed if name == "video" else audio_embed)(geometry, stream.width)
+        tokens = geometry.video_tokens if name == "video" else geometry.audio_tokens
+        self.register_buffer("table_NC", sincos_table(tokens, stream.width), persistent=False)
+        self.regions = config.regions(name) if config.encoder != "vit" else 0
+        self.gives: Gives = gives if self.regions else "local"
+        self.checkpointing = False
+        shape = stream.width, stream.heads, config.mlp_ratio, config.norm_eps
+        rates = [drop_path * layer / max(1, stream.depth - 1) for layer in range(stream.depth)]
+        if self.regions:
+            improved = config.encoder == "lgi"
+            self.region_tokens = nn.Parameter(torch.zeros(self.regions, stream.width))
+            self.blocks = nn.ModuleList(LGIBlock(*shape, rate, improved) for rate in rates)
+            order = torch.from_numpy(region_order(grid, stream.region))
+            self.register_buffer("order_N", order, persistent=False)
+        else:
+            self.blocks = nn.ModuleList(ViTBlock(*shape, rate) for rate in rates)
+        self.norm = nn.LayerNorm(stream.width, config.norm_eps)
+
+    def unread(self) -> list[nn.Module]:
+        """Modules that no output depends on: stage IV of the last layer where region tokens are not given."""
+        last = self.blocks[-1]
+        return last.only_for_regions() if isinstance(last, LGIBlock) and self.gives == "local" else []
+
+    def forward(self, patches_BNP: Tensor, visible_BN: Tensor | None, wanted: tuple[int, ...]) -> Features:
+        """The layers in `wanted` (rising, ending with the last).
+
+        visible_BN: the tokens shown, ordered by region for LGI; None shows all.
+        """
+        table_NC: Tensor = self.table_NC  # type: ignore[assignment]  # a buffer
+        if visible_BN is not None:
+            x = self.embed(take(patches_BNP, visible_BN)) + table_NC[visible_BN]
+        elif self.regions:
+            order_N: Tensor = self.order_N  # type: ignore[assignment]  # a buffer
+            x = self.embed(patches_BNP[:, order_N]) + table_NC[order_N]
+        else:
+            x = self.embed(patches_BNP) + table_NC
+        return self._regional(x, wanted) if self.regions else self._plain(x, wanted)
+
+    def _plain(self, x_BNC: Tensor, wanted: tuple[int, ...]) -> Features:
+        found = []
+        for layer, block in enumerate(self.blocks):
+            x_BNC = self._run(block, x_BNC)
+            if layer in wanted:
+                found.append(self.norm(x_BNC))
+        return Features(found, None)
+
+    def _regional(self, x_BNC: Tensor, wanted: tuple[int, ...]) -> Features:
+        local = x_BNC.unflatten(1, (self.regions, -1))
+        tokens = self.region_tokens[None, :, None].expand(len(local), -1, 1, -1).to(local.dtype)
+        x, found = torch.cat((tokens, local), 2), []
+        *others, last = self.blocks
+        for layer, block in enumerate(others):
+            x = self._run(block, x)
+            if layer in wanted:
+                found.append(self.norm(x[:, :, 0] if self.gives == "region" else x[:, :, 1:].flatten(1, 2)))
+        if self.gives == "local":
+            return Features([*found, self.norm(self._run(cast(LGIBlock, last).forward_local, x))], None)
+        x = self._run(last, x)
+        regions = self.norm(x[:, :, 0])
+        return Features([*found, regions if self.gives == "region" else self.norm(x[:, :, 1:].flatten(1, 2))], regions)
+
+    def _run(self, block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        if self.checkpointing and torch.is_grad_enabled():
+            return cast(Tensor, checkpoint(block, x, use_reentrant=False))
+        return block(x)

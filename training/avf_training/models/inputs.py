@@ -1,0 +1,33 @@
+"""Checks of a batch before any compute; every error names the field, the value and what would fit."""
+
+import torch
+from torch import Tensor
+
+from avf_training.models.config import ModelConfig
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def check_inputs(config: ModelConfig, video: Tensor | None, audio: Tensor | None) -> None:
+    """Raise ValueError unless each modality of the model is there in the shape and type it takes."""
+    for name, given, shape, axes in (
+        ("video", video, config.geometry.video_shape, "(batch, channels, frames, height, width)"),
+        ("audio", audio, config.geometry.audio_shape, "(batch, 1, mel frames, mels)"),
+    ):
+        wanted = name[0] in config.modalities
+        if wanted and given is None:
+            other = {"video": "'a'", "audio": "'v'"}[name]
+            raise ValueError(
+                f"{name}: missing; model {config.name} takes {config.modalities!r} (modalities {other} is without)"
+            )
+        if not wanted and given is not None:
+            raise ValueError(f"{name}: given, but the model's modalities are {config.modalities!r}")
+        if given is None:
+            continue
+        if tuple(given.shape[1:]) != shape:
+            fits = ("batch", *shape)
+            raise ValueError(f"{name}: shape {tuple(given.shape)} does not fit; {axes} must be {fits}")
+        if given.dtype not in _FLOATS:
+            raise ValueError(f"{name}: dtype {given.dtype} does not fit; it must be a float type, normalised")
+    if video is not None and audio is not None and len(video) != len(audio):
+        raise ValueError(f"audio: {len(audio)} clips beside {len(video)} of video; both need the same batch")

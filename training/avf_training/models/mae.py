@@ -1,0 +1,161 @@
+"""Pre-training: masked autoencoding of video and sound (HiCMAE 3; AVF-MAE++ 3).
+
+One class serves both models; its config says which encoder and which fusion. Shapes: B batch, V visible tokens,
+M tokens to reconstruct, C width, P values of a patch.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avf_training.masking import ClipMask
+from avf_training.models.config import ModelConfig, StreamConfig
+from avf_training.models.decoder import SkipDecoder
+from avf_training.models.embed import audio_patches, video_patches
+from avf_training.models.encoder import Encoder, Features, Gives
+from avf_training.models.fusion import FusionEncoder
+from avf_training.models.iavcl import IAVCL
+from avf_training.models.init import init_pretraining
+from avf_training.models.inputs import check_inputs
+from avf_training.models.pretrained import Pretrained
+from avf_training.precision import at_least_fp32, full_precision
+
+
+class Masks(NamedTuple):
+    """The masks of a batch: indices int64, weights float."""
+
+    video_visible_BV: Tensor
+    video_position_BV: Tensor
+    video_target_BM: Tensor
+    video_weight_BM: Tensor
+    audio_visible_BV: Tensor
+    audio_position_BV: Tensor
+    audio_target_BM: Tensor
+    audio_weight_BM: Tensor
+
+    @classmethod
+    def of(cls, clips: list[ClipMask], device: torch.device | str = "cpu") -> "Masks":
+        """Stack the masks of single clips."""
+        parts = [
+            getattr(getattr(clip, stream), part)
+            for stream in ("video", "audio")
+            for part in ("visible_V", "position_V", "target_M", "weight_M")
+            for clip in clips
+        ]
+        stacked = [np.stack(parts[at : at + len(clips)]) for at in range(0, len(parts), len(clips))]
+        return cls(*(torch.from_numpy(array).to(device) for array in stacked))
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Predicted patches (B, M, P), None for a modality the model lacks.
+
+    levels: mean visible token of each skip layer, video and audio (B, C), for the contrastive loss.
+    """
+
+    video_BMP: Tensor | None
+    audio_BMP: Tensor | None
+    levels: tuple[tuple[Tensor, Tensor], ...]
+
+
+class MaskedAutoencoder(Pretrained):
+    """Encoders, fusion and decoders of `config`. With one modality: its encoder and decoder alone.
+
+    fp32_decoder: decoders run in single precision under an autocast of the rest (AVF-MAE++ 5.2).
+    """
+
+    kind = "mae"
+    fp32_decoder: bool
+
+    def __init__(self, config: ModelConfig, fp32_decoder: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.fp32_decoder = fp32_decoder
+        geometry = config.geometry
+        gives: Gives = "both" if config.overall == "region" else "local"
+        if "v" in config.modalities:
+            self.encoder_video = Encoder(config, "video", gives)
+            self.decoder_video = SkipDecoder(config, config.video, geometry.video_tokens, geometry.video_values)
+        if "a" in config.modalities:
+            self.encoder_audio = Encoder(config, "audio", gives)
+            self.decoder_audio = SkipDecoder(config, config.audio, geometry.audio_tokens, geometry.audio_values)
+        if config.modalities == "av":
+            self.fusion = build_fusion(config)
+        init_pretraining(self)
+        for encoder in self.encoders():
+            for module in encoder.unread():  # no output depends on it, so no gradient will ever come
+                module.requires_grad_(False)
+
+    def encoders(self) -> list[Encoder]:
+        return [module for module in self.children() if isinstance(module, Encoder)]
+
+    def decoders(self) -> list[SkipDecoder]:
+        return [module for module in self.children() if isinstance(module, SkipDecoder)]
+
+    def checkpoint_activations(self, on: bool = True) -> None:
+        """Recompute the activations of each block in the backward pass instead of keeping them."""
+        parts: list[Encoder | SkipDecoder] = [*self.encoders(), *self.decoders()]
+        for part in parts:
+            part.checkpointing = on
+
+    def forward(self, video_BCTHW: Tensor | None, audio_B1MF: Tensor | None, masks: Masks) -> Reconstruction:
+        """Raises ValueError for inputs that do not fit the config, before any compute."""
+        config = self.config
+        check_inputs(config, video_BCTHW, audio_B1MF)
+        video = audio = None
+        if video_BCTHW is not None:
+            patches = video_patches(video_BCTHW, config.geometry)
+            video = self.encoder_video(patches, masks.video_visible_BV, wanted_layers(config, config.video))
+        if audio_B1MF is not None:
+            patches = audio_patches(audio_B1MF, config.geometry)
+            audio = self.encoder_audio(patches, masks.audio_visible_BV, wanted_layers(config, config.audio))
+        fused = self._fused(video, audio)
+        with full_precision(masks.video_target_BM.device.type, self.fp32_decoder):
+            return Reconstruction(
+                self._decoded("video", video, fused[0], masks.video_position_BV, masks.video_target_BM),
+                self._decoded("audio", audio, fused[1], masks.audio_position_BV, masks.audio_target_BM),
+                self._levels(video, audio),
+            )
+
+    def _fused(self, video: Features | None, audio: Features | None) -> tuple[Tensor | None, Tensor | None]:
+        if video is None or audio is None:
+            return video and video.layers[-1], audio and audio.layers[-1]
+        v, a = video.layers[-1], audio.layers[-1]
+        if isinstance(self.fusion, FusionEncoder):
+            return self.fusion(v, a)
+        if video.regions is not None and audio.regions is not None:
+            overall = torch.cat((video.regions, audio.regions), -1)
+        else:
+            overall = torch.cat((v.mean(1, keepdim=True), a.mean(1, keepdim=True)), -1)
+        return self.fusion(v, a, overall)
+
+    def _decoded(
+        self, name: str, seen: Features | None, fused: Tensor | None, position_BV: Tensor, target_BM: Tensor
+    ) -> Tensor | None:
+        if seen is None or fused is None:
+            return None
+        decoder = self.decoder_video if name == "video" else self.decoder_audio
+        skips = seen.layers[: len(self.config.skips)]
+        if self.fp32_decoder:
+            fused, skips = at_least_fp32(fused), [at_least_fp32(skip) for skip in skips]
+        return decoder(fused, skips, position_BV, target_BM)
+
+    def _levels(self, video: Features | None, audio: Features | None) -> tuple[tuple[Tensor, Tensor], ...]:
+        if video is None or audio is None:
+            return ()
+        pairs = zip(video.layers, audio.layers, strict=True)
+        return tuple((at_least_fp32(v).mean(1), at_least_fp32(a).mean(1)) for v, a in pairs)[: len(self.config.skips)]
+
+
+def wanted_layers(config: ModelConfig, stream: StreamConfig) -> tuple[int, ...]:
+    """The skips, and the last layer."""
+    return tuple(sorted({*config.skips, stream.depth - 1}))
+
+
+def build_fusion(config: ModelConfig, drop: float = 0.0) -> FusionEncoder | IAVCL:
+    """The fusion that `config` names."""
+    kind = FusionEncoder if config.fusion == "cross" else IAVCL
+    return kind(config.video.width, config.fusion_depth, config.fusion_heads, config.mlp_ratio, config.norm_eps, drop)

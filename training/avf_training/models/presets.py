@@ -1,0 +1,51 @@
+"""The published models by name.
+
+AVF-MAE++: its paper's Table 4. HiCMAE: its section 4.1 and the authors' released sizes. Table 20's rows: HiCMAE B with
+LGI-Former encoders under HiCMAE's fusion.
+"""
+
+from dataclasses import replace
+
+from avf_shards.errors import UserError
+from avf_shards.settings import unknown_key
+
+from avf_training.models.config import EncoderKind, FusionKind, Modalities, ModelConfig, StreamConfig
+
+VIDEO_REGION, AUDIO_REGION = (2, 5, 10), (4, 4)
+
+
+def _model(
+    name: str,
+    size: tuple[int, int, int],
+    decoder: tuple[int, int],
+    skips: tuple[int, ...],
+    encoder: EncoderKind,
+    fusion: FusionKind,
+) -> ModelConfig:
+    width, depth, heads = size
+    video = StreamConfig(width, depth, heads, *decoder, region=VIDEO_REGION)
+    return ModelConfig(name, video, replace(video, region=AUDIO_REGION), encoder, fusion, heads, skips)
+
+
+PRESETS: dict[str, ModelConfig] = {
+    model.name: model
+    for model in (
+        # The decoder of HiCMAE-T is unpublished; half the encoder's width in two heads keeps S's proportion.
+        _model("hicmae_t", (256, 10, 4), (128, 2), (3, 6, 9), "vit", "cross"),
+        _model("hicmae_s", (384, 10, 6), (192, 3), (3, 6, 9), "vit", "cross"),
+        _model("hicmae_b", (512, 10, 8), (384, 6), (3, 6, 9), "vit", "cross"),
+        _model("avfmaepp_b", (512, 10, 8), (384, 6), (3, 6, 9), "lgi", "iavcl"),
+        _model("avfmaepp_l", (640, 12, 10), (512, 8), (3, 7, 11), "lgi", "iavcl"),
+        _model("avfmaepp_h", (768, 15, 12), (640, 8), (4, 9, 14), "lgi", "iavcl"),
+        _model("table20_vanilla_lgi", (512, 10, 8), (384, 6), (3, 6, 9), "lgi_vanilla", "cross"),
+        _model("table20_improved_lgi", (512, 10, 8), (384, 6), (3, 6, 9), "lgi", "cross"),
+        _model("nano", (96, 4, 3), (64, 2), (1, 2, 3), "lgi", "iavcl"),
+    )
+}
+
+
+def preset(name: str, modalities: Modalities = "av") -> ModelConfig:
+    """The model called `name`. Raises UserError with the nearest name."""
+    if name not in PRESETS:
+        raise UserError(unknown_key(name, name, list(PRESETS)).replace("unknown setting", "no such model"))
+    return replace(PRESETS[name], modalities=modalities)

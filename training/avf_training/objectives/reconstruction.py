@@ -1,0 +1,12 @@
+"""Mean squared error of the tokens that the encoder did not see (AVF-MAE++ eq. 3).
+
+Shapes: B batch, M tokens reconstructed, P values of a patch.
+"""
+
+from torch import Tensor
+
+
+def masked_mse(predicted_BMP: Tensor, target_BMP: Tensor, weight_BM: Tensor) -> Tensor:
+    """Error averaged over the values of each patch, then over all patches of the batch that count."""
+    error_BM = (predicted_BMP - target_BMP).square().mean(-1)
+    return (error_BM * weight_BM).sum() / weight_BM.sum()

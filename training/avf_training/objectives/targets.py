@@ -1,0 +1,41 @@
+"""What is to be reconstructed: patches normalised one by one; with `difference`, motion inside each tube.
+
+Shapes: B batch, M patches to reconstruct, P values of a patch, T frames of a tube, V voxels of a patch, C channels.
+"""
+
+import torch
+from torch import Tensor
+
+from avf_training.models.config import Geometry
+from avf_training.models.embed import audio_patches, take, video_patches
+
+IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_EPS = 1e-6
+
+
+def video_targets(video_BCTHW: Tensor, target_BM: Tensor, geometry: Geometry, difference: bool = True) -> Tensor:
+    """Tubes at `target_BM`, flattened as (frame, row, column, channel): (B, M, P).
+
+    video_BCTHW: normalised by the ImageNet mean and deviation. Each tube and channel is brought to mean 0 and
+    (unbiased) deviation 1. difference: every odd frame of a tube becomes its difference to the one before (HiCMAE's
+    code).
+    """
+    patches_BMP = take(video_patches(video_BCTHW, geometry), target_BM)
+    cube_BMCTV = patches_BMP.unflatten(-1, (3, geometry.tube_frames, geometry.patch_px**2))
+    std, mean = (cube_BMCTV.new_tensor(v).view(3, 1, 1) for v in (IMAGE_STD, IMAGE_MEAN))
+    voxels_BMCV = (cube_BMCTV * std + mean).flatten(-2)
+    normed = _normalised(voxels_BMCV).unflatten(-1, (geometry.tube_frames, -1))
+    if difference:
+        even, odd = normed[..., 0::2, :], normed[..., 1::2, :]
+        normed = torch.stack((even[..., : odd.shape[-2], :], odd - even[..., : odd.shape[-2], :]), -2).flatten(-3, -2)
+    return normed.permute(0, 1, 3, 4, 2).flatten(2)
+
+
+def audio_targets(audio_B1MF: Tensor, target_BM: Tensor, geometry: Geometry) -> Tensor:
+    """Patches at `target_BM`, each brought to mean 0 and (unbiased) deviation 1: (B, M, P)."""
+    return _normalised(take(audio_patches(audio_B1MF, geometry), target_BM))
+
+
+def _normalised(x: Tensor) -> Tensor:
+    variance, mean = torch.var_mean(x, -1, keepdim=True)
+    return (x - mean) / (variance.sqrt() + _EPS)

@@ -1,0 +1,36 @@
+"""Numeric precision: autocast of the encoders, and what stays in single precision (AVF-MAE++ 5.2)."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """compute: type of matrix products. fp32_decoder: decoders and loss in fp32 (the paper), else one autocast."""
+
+    compute: Literal["fp32", "fp16", "bf16"] = "bf16"
+    fp32_decoder: bool = True
+
+    def autocast(self, device_type: str) -> AbstractContextManager[object]:
+        """Around the model's forward pass; the loss stays outside."""
+        if self.compute == "fp32":
+            return nullcontext()
+        return torch.autocast(device_type, _DTYPES[self.compute])
+
+
+def full_precision(device_type: str, on: bool) -> AbstractContextManager[object]:
+    """Inside an autocast: none here."""
+    if not on or device_type == "meta" or not torch.is_autocast_enabled(device_type):
+        return nullcontext()
+    return torch.autocast(device_type, enabled=False)
+
+
+def at_least_fp32(x: Tensor) -> Tensor:
+    """`x` in fp32 if it is narrower; wider stays."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

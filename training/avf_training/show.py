@@ -1,0 +1,121 @@
+"""Tables of the command line, and the page of parity."""
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from avf_training.describe import Description, Stage
+from avf_training.parity import Row
+
+PAGE_HEAD = """# Parity with the authors' code
+
+Worst difference of each group of numbers from what the authors' own code computed on small models with random weights,
+filled by `avf-train parity FILE.npz ...`. Differences are |ours - theirs| / max(1, |theirs|). A file of the same format
+from any other configuration can be checked the same way.
+"""
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+
+def show_descriptions(found: Sequence[Description], batch: int, precision: str) -> None:
+    """One row a model and stage, what the papers print beside it; then parts, then tokens."""
+    costs = _table("model", "stage", "parameters", "paper", "G mult-adds", "paper", f"memory ({batch})")
+    parts = _table("millions in", "", "video", "audio", "fusion", "head", "video dec.", "audio dec.")
+    for one in found:
+        published = one.published
+        for stage, made, paper_m, paper_g in (
+            ("fine-tune", one.finetune, published.finetune_m, published.finetune_g),
+            ("pre-train", one.pretrain, published.pretrain_m, None),
+        ):
+            paper = "" if paper_m is None else f"{paper_m:g} M"
+            memory = f"{made.activation_bytes / 1e9:.2f} GB"
+            costs.add_row(
+                one.name,
+                stage,
+                f"{made.parameters:,}",
+                paper,
+                f"{made.gmacs:.2f}",
+                "" if paper_g is None else f"{paper_g:g}",
+                memory,
+            )
+            parts.add_row(one.name, stage, *_parts(made))
+    out = _console()
+    for table in (costs, parts):
+        out.print(table)
+        out.print()
+    for tokens, group in groupby(found, lambda one: one.tokens):
+        out.print(f"tokens of {', '.join(one.name for one in group)}:")
+        out.print(f"  {', '.join(f'{name} {count}' for name, count in tokens.items())}")
+    for one in found:
+        if one.note:
+            out.print(f"{one.name}: {one.note}")
+    out.print("heads have 11 classes (MAFW); multiply-adds are of one clip, forward;")
+    out.print(f"memory: what a backward pass of {batch} clips in {precision} needs besides parameters")
+
+
+def _table(first: str, second: str, *numbers: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in (first, second):
+        table.add_column(name, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _parts(stage: Stage) -> list[str]:
+    head = sum(stage.parts.get(name, 0) for name in ("fc_norm", "head", "layer weights"))
+    names = ("encoder_video", "encoder_audio", "fusion", "", "decoder_video", "decoder_audio")
+    counts = [stage.parts.get(name, 0) if name else head for name in names]
+    return [f"{count / 1e6:.3f}" if count else "" for count in counts]
+
+
+def show_parity(rows: Sequence[Row]) -> None:
+    """Every group with its worst error and tolerance."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("file", "precision", "group"):
+        table.add_column(name)
+    for name in ("numbers", "worst", "tolerance"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for row in rows:
+        verdict = "ok" if row.passed else f"OFF at {row.where}"
+        table.add_row(
+            row.file,
+            row.precision,
+            row.group,
+            f"{row.numbers:,}",
+            f"{row.worst:.1e}",
+            f"{row.tolerance:.0e}",
+            verdict,
+        )
+    _console().print(table)
+    off = sum(not row.passed for row in rows)
+    _console().print(f"{len(rows) - off} of {len(rows)} groups within their tolerance")
+
+
+def fill_page(page: Path, rows: Sequence[Row]) -> None:
+    """Put each file's table into its section of `page`, which is made if missing."""
+    text = page.read_text("utf-8") if page.is_file() else PAGE_HEAD
+    for file, group in groupby(rows, lambda row: row.file):
+        lines = [
+            f"<!-- {file} -->",
+            f"## {file}",
+            "",
+            "| precision | group | numbers | worst | tolerance | |",
+            "|---|---|---|---|---|---|",
+        ]
+        for row in group:
+            verdict = "ok" if row.passed else f"OFF at `{row.where}`"
+            cells = row.precision, row.group, f"{row.numbers:,}", f"{row.worst:.1e}", f"{row.tolerance:.0e}", verdict
+            lines.append(f"| {' | '.join(cells)} |")
+        block = "\n".join([*lines, f"<!-- end {file} -->"])
+        pattern = re.compile(f"<!-- {re.escape(file)} -->.*?<!-- end {re.escape(file)} -->", re.S)
+        found = pattern.search(text)
+        text = f"{text[: found.start()]}{block}{text[found.end() :]}" if found else f"{text}\n{block}\n"
+    page.write_text(text, "utf-8")
