@@ -77,26 +77,20 @@ def _parts(stage: Stage) -> list[str]:
 
 def show_parity(rows: Sequence[Row]) -> None:
     """Every group with its worst error and tolerance."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("file", "precision", "group"):
-        table.add_column(name)
-    for name in ("numbers", "worst", "tolerance"):
-        table.add_column(name, justify="right")
-    table.add_column("")
-    for row in rows:
-        verdict = "ok" if row.passed else f"OFF at {row.where}"
-        table.add_row(
-            row.file,
-            row.precision,
-            row.group,
-            f"{row.numbers:,}",
-            f"{row.worst:.1e}",
-            f"{row.tolerance:.0e}",
-            verdict,
-        )
-    _console().print(table)
-    off = sum(not row.passed for row in rows)
-    _console().print(f"{len(rows) - off} of {len(rows)} groups within their tolerance")
+    out = _console()
+    for file, group in groupby(rows, lambda row: row.file):
+        table = _table("precision", "group", "numbers", "worst", "tolerance", "")
+        for row in group:
+            verdict = "ok" if row.passed else "OFF"
+            worst = f"{row.worst:.1e}", f"{row.tolerance:.0e}"
+            table.add_row(row.precision, row.group, f"{row.numbers:,}", *worst, verdict)
+        out.print(file, style="bold")
+        out.print(table)
+        out.print()
+    off = [row for row in rows if not row.passed]
+    for row in off:
+        out.print(f"OFF: {row.file}, {row.precision}, {row.group}: {row.where}")
+    out.print(f"{len(rows) - len(off)} of {len(rows)} groups within their tolerance")
 
 
 def fill_page(page: Path, rows: Sequence[Row]) -> None:

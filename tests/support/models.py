@@ -1,0 +1,37 @@
+"""Tiny models with the papers' token grids, and batches for them."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from avf_training.masking import MaskConfig, Masker, paper_masks
+from avf_training.models.config import EncoderKind, FusionKind, Geometry, Modalities, ModelConfig, StreamConfig
+from avf_training.models.mae import Masks
+from torch import Tensor
+
+GEOMETRY = Geometry(size_px=40, patch_px=4, mel_frames=64, mels=32, mel_patch=4)
+
+
+def tiny(
+    encoder: EncoderKind = "lgi", fusion: FusionKind = "iavcl", modalities: Modalities = "av", **changes: object
+) -> ModelConfig:
+    """A model of width 32 over the papers' grids (8 x 10 x 10 and 16 x 8 tokens)."""
+    video = StreamConfig(32, 4, 4, 16, 2, (2, 5, 10))
+    audio = replace(video, region=(4, 4))
+    made = ModelConfig(
+        "tiny", video, audio, encoder, fusion, 4, (1, 2, 3), modalities=modalities, geometry=GEOMETRY
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]  # fields of ModelConfig
+
+
+def batch(config: ModelConfig, clips: int = 2, seed: int = 0) -> tuple[Tensor | None, Tensor | None]:
+    """Random (video, audio) for the modalities of `config`."""
+    torch.manual_seed(seed)
+    video, audio = torch.randn(clips, *GEOMETRY.video_shape), torch.randn(clips, *GEOMETRY.audio_shape)
+    return video if "v" in config.modalities else None, audio if "a" in config.modalities else None
+
+
+def drawn(config: ModelConfig, clips: int = 2, seed: int = 0, masks: MaskConfig | None = None) -> Masks:
+    """Masks of the paper's ratios, or of `masks`."""
+    masker, random = Masker(config, masks or paper_masks(config)), np.random.default_rng(seed)
+    return Masks.of([masker.draw(random) for _ in range(clips)])

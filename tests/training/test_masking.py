@@ -1,0 +1,98 @@
+"""Masks: the right number everywhere, in true regions by default, in the authors' way on request."""
+
+import numpy as np
+import pytest
+from avf_training.masking import MaskConfig, Masker, paper_masks, region_order, running_cells
+from support.models import tiny
+
+LGI, VIT = tiny(), tiny("vit", "cross")
+
+
+def clips(config, masks: MaskConfig, count: int = 50):
+    masker, random = Masker(config, masks), np.random.default_rng(3)
+    return [masker.draw(random) for _ in range(count)]
+
+
+def test_consistent_masks_show_each_true_region_alike() -> None:
+    """Chunk k of what pre-training shows lies in region k of what fine-tuning has: 10 of 100 tubes, 3 of 16 patches."""
+    video_regions = region_order((8, 10, 10), (2, 5, 10)).reshape(8, 100)
+    audio_regions = region_order((16, 8), (4, 4)).reshape(8, 16)
+    for clip in clips(LGI, paper_masks(LGI)):
+        for stream, regions, each in ((clip.video, video_regions, 10), (clip.audio, audio_regions, 3)):
+            for chunk, region in zip(stream.visible_V.reshape(8, each), regions, strict=True):
+                assert set(chunk) <= set(region)
+                assert len(set(chunk)) == each
+            assert (stream.position_V == stream.visible_V).all()
+
+
+def test_video_masks_are_tubes() -> None:
+    for config, window in ((LGI, 5), (VIT, 10)):
+        for clip in clips(config, paper_masks(config)):
+            frames = np.sort(clip.video.visible_V).reshape(8, 10) % 100
+            assert (frames == frames[0]).all()
+            assert (np.bincount(frames[0] // 10 // window) == window).all()
+
+
+def test_official_masks_are_cut_in_raster_order() -> None:
+    """The authors' regions: the first five visible tokens of a frame are its first region, wherever they lie."""
+    wrong = 0
+    for clip in clips(LGI, MaskConfig(0.9, 0.8125, 0.5, "official")):
+        chunks = clip.video.visible_V.reshape(8, 2, 5)
+        assert (chunks[0, 0] < chunks[1, 0]).all()
+        assert (clip.video.position_V == np.sort(clip.video.visible_V)).all()
+        wrong += bool((chunks[0, 0] % 100 >= 50).any())
+        assert (clip.audio.visible_V == np.sort(clip.audio.visible_V)).all()
+    assert 0 < wrong < 50
+
+
+def test_dual_masking_counts() -> None:
+    for clip in clips(LGI, paper_masks(LGI)):
+        assert len(clip.video.target_M) == 400
+        assert len(clip.audio.target_M) == 64
+        hidden = ~np.isin(clip.video.target_M, clip.video.visible_V)
+        assert (clip.video.weight_M == hidden).all()
+    shares = np.mean([clip.video.weight_M.sum() for clip in clips(LGI, paper_masks(LGI), 300)])
+    assert shares == pytest.approx(360, abs=2)
+
+
+def test_hicmae_reconstructs_all_that_is_masked() -> None:
+    for clip in clips(VIT, paper_masks(VIT)):
+        assert len(clip.video.target_M) == 720
+        assert len(clip.audio.target_M) == 102
+        assert clip.video.weight_M.all()
+        assert not np.intersect1d(clip.video.target_M, clip.video.visible_V).size
+
+
+def test_running_cells_keep_half_of_each_frame_and_every_place_in_turn() -> None:
+    maps = running_cells((8, 10, 10), 0.5).reshape(4, 8, 100)
+    assert (maps.sum(2) == 50).all()
+    assert (maps[:, :4].sum(1) == 2).all()
+
+
+def test_a_clip_depends_on_its_generator_alone() -> None:
+    masker = Masker(LGI, paper_masks(LGI))
+    first, again = (masker.draw(np.random.default_rng([7, 11])) for _ in range(2))
+    other = masker.draw(np.random.default_rng([7, 12]))
+    assert (first.video.visible_V == again.video.visible_V).all()
+    assert (first.video.visible_V != other.video.visible_V).any()
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        (MaskConfig(0.9, 0.8, 0.5), r"audio_ratio 0.8 masks 12.8 of the 16 tokens of a 4x4 region; 0.75 or 0.8125 would"),
+        (MaskConfig(0.93, 0.8125, 0.5), r"video_ratio 0.93 masks 46.5 of the 50 tokens of a 5x10 region; 0.92 or 0.94"),
+        (MaskConfig(0.9, 0.8, 0.5, "official"), r"audio_ratio 0.8 leaves 26 visible tokens, which 8 regions cannot share"),
+        (MaskConfig(0.91, 0.8125, 0.5, "official"), r"video_ratio 0.91 leaves 9 visible tokens, which 2 regions cannot"),
+        (MaskConfig(0.99, 0.8125, 0.5), r"video_ratio 0.99 masks 49.5 of the 50.*; 0.98 would fit"),
+    ],
+)
+def test_a_ratio_that_does_not_fit_the_regions_is_named(masks: MaskConfig, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Masker(LGI, masks)
+
+
+def test_ratios_out_of_range() -> None:
+    for values, message in (((1.0, 0.8, 0.5), "video_ratio 1.0"), ((0.9, 0.8, 0.4), "decoder_ratio 0.4")):
+        with pytest.raises(ValueError, match=message):
+            MaskConfig(*values)

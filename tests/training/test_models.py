@@ -1,0 +1,231 @@
+"""The models: sizes to the unit, gradients everywhere, the same numbers with and without what only saves time."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from avf_training.models.classifier import Classifier
+from avf_training.models.config import ModelConfig
+from avf_training.models.mae import MaskedAutoencoder
+from avf_training.models.presets import PRESETS
+from avf_training.objectives.pretraining import pretraining_losses
+from avf_training.precision import Precision
+from support.models import batch, drawn, tiny
+from torch import nn
+
+# Parameters by the arithmetic of the papers and the authors' training logs: fine-tuning with 11 classes, pre-training.
+COUNTS = {
+    "hicmae_t": (20_478_495, 22_746_368),  # the pre-training decoder is our choice
+    "hicmae_s": (45_659_935, 50_584_576),
+    "hicmae_b": (80_802_847, 99_609_344),
+    "avfmaepp_b": (169_122_851, 187_942_660),
+    "avfmaepp_l": (303_233_319, 336_322_308),
+    "avfmaepp_h": (521_309_229, 572_665_092),
+    "table20_vanilla_lgi": (None, 141_683_456),
+    "table20_improved_lgi": (None, 162_726_656),
+}
+KINDS = [("vit", "cross"), ("lgi", "iavcl"), ("lgi", "cross"), ("lgi_vanilla", "cross")]
+
+
+def size(build: Callable[[], nn.Module]) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build().parameters())
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameters_to_the_unit(name: str) -> None:
+    config, (finetune, pretrain) = PRESETS[name], COUNTS[name]
+    assert size(lambda: MaskedAutoencoder(config)) == pretrain
+    if finetune is not None:
+        assert size(lambda: Classifier(config, 11)) == finetune
+
+
+def test_the_official_log_of_the_huge_model_with_four_classes() -> None:
+    assert size(lambda: Classifier(PRESETS["avfmaepp_h"], 4)) == 521_298_470
+
+
+def losses_of(model: MaskedAutoencoder, config: ModelConfig, clips: int = 2) -> torch.Tensor:
+    video, audio = batch(config, clips)
+    masks = drawn(config, clips)
+    return pretraining_losses(model(video, audio, masks), video, audio, masks, config).total
+
+
+@pytest.mark.parametrize(("encoder", "fusion"), KINDS)
+@pytest.mark.parametrize("modalities", ["av", "a", "v"])
+def test_pretraining_reaches_every_parameter(encoder: str, fusion: str, modalities: str) -> None:
+    config = tiny(encoder, fusion, modalities)  # type: ignore[arg-type]
+    model = MaskedAutoencoder(config).train()
+    losses_of(model, config).backward()
+    without = {name for name, p in model.named_parameters() if p.requires_grad and p.grad is None}
+    assert not without
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert all(".blocks.3.gather_" in name for name in frozen)
+    assert bool(frozen) == (encoder == "lgi")
+
+
+def test_the_paper_literal_context_trains_what_the_pooled_one_cannot() -> None:
+    """With one context token HAFE's queries get exactly no gradient; with region tokens they and stage IV learn."""
+    quiet = {}
+    for overall in ("pooled", "region"):
+        config = tiny(overall=overall)
+        torch.manual_seed(0)
+        model = MaskedAutoencoder(config).train()
+        losses_of(model, config, 4).backward()
+        grads = {name: p.grad for name, p in model.named_parameters()}
+        quiet[overall] = {name for name, grad in grads.items() if grad is None or grad.abs().max() < 1e-9}
+    assert {"fusion.hafe.cross_attn.q.weight", "encoder_video.blocks.3.gather_attn.q.weight"} <= quiet["pooled"]
+    assert quiet["region"] == set()
+
+
+@pytest.mark.parametrize(("encoder", "fusion"), KINDS)
+@pytest.mark.parametrize("modalities", ["av", "a", "v"])
+def test_finetuning_reaches_every_parameter(encoder: str, fusion: str, modalities: str) -> None:
+    config = tiny(encoder, fusion, modalities)  # type: ignore[arg-type]
+    model = Classifier(config, 5, drop_path=0.1).train()
+    logits, feature = model(*batch(config))
+    assert logits.shape == (2, 5)
+    width = {"av": 128 if fusion == "cross" else 64}.get(modalities, 32)
+    assert feature.shape == (2, width)
+    (logits * torch.randn_like(logits)).sum().backward()
+    assert not [name for name, p in model.named_parameters() if p.grad is None]
+
+
+@pytest.mark.parametrize(("encoder", "fusion"), KINDS)
+def test_recomputed_activations_change_nothing(encoder: str, fusion: str) -> None:
+    config = tiny(encoder, fusion)  # type: ignore[arg-type]
+    found = []
+    for on in (False, True):
+        torch.manual_seed(0)
+        model = MaskedAutoencoder(config).double().train()
+        model.checkpoint_activations(on)
+        video, audio = (x.double() for x in batch(config))
+        masks = drawn(config)
+        pretraining_losses(model(video, audio, masks), video, audio, masks, config).total.backward()
+        found.append([p.grad for p in model.parameters() if p.requires_grad])
+    for plain, again in zip(*found, strict=True):
+        torch.testing.assert_close(plain, again, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("encoder", "fusion"), KINDS)
+def test_the_compiler_finds_no_graph_break(encoder: str, fusion: str) -> None:
+    config = tiny(encoder, fusion)  # type: ignore[arg-type]
+    for model, inputs in (
+        (MaskedAutoencoder(config).train(), (*batch(config), drawn(config))),
+        (Classifier(config, 3, drop_path=0.1).train(), batch(config)),
+    ):
+        for precision in (Precision("fp32"), Precision("bf16")):
+            torch.compiler.reset()
+            torch._dynamo.utils.counters.clear()
+            with precision.autocast("cpu"):
+                torch.compile(model, backend="aot_eager")(*inputs)
+            assert sum(torch._dynamo.utils.counters["graph_break"].values()) == 0
+            assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+def test_the_decoder_stays_in_single_precision() -> None:
+    config = tiny()
+    seen = {}
+
+    def note(name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
+        return lambda module, given, out: seen.__setitem__(name, out.dtype)
+
+    for paper in (True, False):
+        model = MaskedAutoencoder(config, fp32_decoder=paper).train()
+        model.encoder_video.blocks[0].mlp.fc1.register_forward_hook(note("encoder"))
+        model.decoder_video.blocks[0].mlp.fc1.register_forward_hook(note("decoder"))
+        with Precision("bf16", paper).autocast("cpu"):
+            out = model(*batch(config), drawn(config))
+        assert seen == {"encoder": torch.bfloat16, "decoder": torch.float32 if paper else torch.bfloat16}
+        assert out.levels[0][0].dtype == torch.float32
+        video, audio = batch(config)
+        loss = pretraining_losses(out, video, audio, drawn(config), config).total
+        assert loss.dtype == torch.float32
+        loss.backward()
+
+
+def test_only_the_order_of_tokens_tells_regions_apart() -> None:
+    """Visible tokens in another order inside their regions give the same reconstruction."""
+    config = tiny()
+    model, inputs, masks = MaskedAutoencoder(config).eval(), batch(config), drawn(config)
+    turned = masks.video_visible_BV.unflatten(1, (8, 10)).flip(2).flatten(1)
+    other = masks._replace(video_visible_BV=turned, video_position_BV=turned)
+    with torch.no_grad():
+        torch.testing.assert_close(model(*inputs, masks).video_BMP, model(*inputs, other).video_BMP)
+
+
+# -- bad input
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (lambda v, a: (v[:, :, :15], a), ["video", "15", "16"]),
+        (lambda v, a: (v[..., :39], a), ["video", "39", "40"]),
+        (lambda v, a: (v.to(torch.uint8), a), ["video", "uint8", "float"]),
+        (lambda v, a: (v, a[..., :31]), ["audio", "31", "32"]),
+        (lambda v, a: (v, a[:1]), ["audio", "1 clips", "2"]),
+        (lambda v, a: (v, None), ["audio", "missing", "'v'"]),
+        (lambda v, a: (None, a), ["video", "missing", "'a'"]),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_named(change: Callable[..., tuple[object, ...]], names: list[str]) -> None:
+    config = tiny()
+    inputs = change(*batch(config))
+    for call in (
+        lambda: MaskedAutoencoder(config)(*inputs, drawn(config)),
+        lambda: Classifier(config, 3)(*inputs),
+    ):
+        with pytest.raises(ValueError, match="video|audio") as caught:
+            call()
+        assert all(name in str(caught.value) for name in names), str(caught.value)
+
+
+def test_a_modality_too_many_is_named() -> None:
+    with pytest.raises(ValueError, match="audio: given, but the model's modalities are 'v'"):
+        Classifier(tiny(modalities="v"), 3)(*batch(tiny()))
+
+
+def test_a_batch_of_one_cannot_be_contrasted() -> None:
+    config = tiny("vit", "cross")
+    with pytest.raises(ValueError, match=r"batch of 1.*at least 2"):
+        losses_of(MaskedAutoencoder(config), config, 1)
+    with pytest.raises(ValueError, match=r"batch of 1.*at least 2"):
+        MaskedAutoencoder(tiny()).train()(*batch(tiny(), 1), drawn(tiny(), 1))
+    MaskedAutoencoder(tiny()).eval()(*batch(tiny(), 1), drawn(tiny(), 1))  # a picture may be of one clip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fusion_heads": 5}, r"fusion_heads 5 does not divide the width 32; these do: \[1, 2, 4"),
+        ({"skips": (1, 2, 4)}, "skips: 4 is no layer of video, whose layers are 0 to 3"),
+        ({"skips": (2, 1)}, "must rise"),
+        ({"skips": (0, 1, 2, 3), "encoder": "vit"}, None),
+        ({"temperature": 0.0}, "temperature"),
+        ({"overall": "region", "encoder": "vit"}, "overall 'region' needs"),
+    ],
+)
+def test_a_config_that_cannot_be_built_is_named(changes: dict[str, object], message: str | None) -> None:
+    if message is None:
+        MaskedAutoencoder(tiny(**changes))  # type: ignore[arg-type]
+        return
+    with pytest.raises(ValueError, match=message):
+        tiny(**changes)  # type: ignore[arg-type]
+
+
+def test_streams_that_cannot_be_built_are_named() -> None:
+    from dataclasses import replace
+
+    base = tiny()
+    for changes, message in (
+        ({"video": replace(base.video, heads=3)}, "video.heads 3 does not divide the width 32"),
+        ({"video": replace(base.video, decoder_heads=3)}, "video.decoder_heads 3 does not divide the width 16"),
+        ({"video": replace(base.video, region=(2, 3, 10))}, r"video.region \[2, 3, 10\] does not divide"),
+        ({"audio": replace(base.audio, width=64)}, "audio.width 64 differs from video.width 32"),
+        ({"audio": replace(base.audio, region=(8, 8))}, "IAV-CL pairs them one to one"),
+        ({"audio": replace(base.audio, decoder_depth=2)}, "decoder_depth 2 is too small for 3 skips"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            replace(base, **changes)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="size_px 41 is not a multiple of patch_px 4"):
+        replace(base.geometry, size_px=41)
