@@ -22,6 +22,7 @@ NAMES = (
     "memory",
     "kills",
     "fuzz",
+    "models",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

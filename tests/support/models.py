@@ -18,9 +18,7 @@ def tiny(
     """A model of width 32 over the papers' grids (8 x 10 x 10 and 16 x 8 tokens)."""
     video = StreamConfig(32, 4, 4, 16, 2, (2, 5, 10))
     audio = replace(video, region=(4, 4))
-    made = ModelConfig(
-        "tiny", video, audio, encoder, fusion, 4, (1, 2, 3), modalities=modalities, geometry=GEOMETRY
-    )
+    made = ModelConfig("tiny", video, audio, encoder, fusion, 4, (1, 2, 3), modalities=modalities, geometry=GEOMETRY)
     return replace(made, **changes)  # type: ignore[arg-type]  # fields of ModelConfig
 
 

@@ -74,10 +74,7 @@ def describe(config: ModelConfig, batch: int, precision: Precision) -> Descripti
     masker, random = Masker(config, paper_masks(config)), np.random.default_rng(0)
     clips = [masker.draw(random) for _ in range(2)]
     geometry = config.geometry
-    shapes = tuple(
-        shape if name in config.modalities else None
-        for name, shape in (("v", geometry.video_shape), ("a", geometry.audio_shape))
-    )
+    shapes = _shapes(config)
     tokens: dict[str, int] = {}
     for modality, total, mask in (
         ("video", geometry.video_tokens, clips[0].video),
@@ -98,21 +95,40 @@ def describe(config: ModelConfig, batch: int, precision: Precision) -> Descripti
     )
 
 
+def forward_gmacs(config: ModelConfig) -> float:
+    """Multiply-adds of one clip's forward pass in pre-training, in 10^9."""
+    masker = Masker(config, paper_masks(config))
+    masks = Masks.of([masker.draw(np.random.default_rng(0)) for _ in range(2)])
+    _, gmacs = _built_and_counted(lambda: MaskedAutoencoder(config), _shapes(config), (masks,))
+    return gmacs
+
+
 Build = Callable[[], nn.Module]
 Shapes = tuple[tuple[int, ...] | None, ...]
 
 
-def _stage(build: Build, shapes: Shapes, masks: tuple[Masks, ...], batch: int, precision: Precision) -> Stage:
+def _shapes(config: ModelConfig) -> Shapes:
+    geometry = config.geometry
+    both = (("v", geometry.video_shape), ("a", geometry.audio_shape))
+    return tuple(shape if name in config.modalities else None for name, shape in both)
+
+
+def _built_and_counted(build: Build, shapes: Shapes, masks: tuple[Masks, ...]) -> tuple[nn.Module, float]:
+    """The model on the meta device, and its multiply-adds for one clip in 10^9."""
     with torch.device("meta"):
         model = build()
         inputs = [None if shape is None else torch.zeros(2, *shape) for shape in shapes]
         of_two = [Masks(*(part[:2].to("meta") for part in one)) for one in masks]
         with FlopCounterMode(display=False) as counter:
             model(*inputs, *of_two)
+    return model, counter.get_total_flops() / 2 / 2 / 1e9  # two clips, two operations a multiply-add
+
+
+def _stage(build: Build, shapes: Shapes, masks: tuple[Masks, ...], batch: int, precision: Precision) -> Stage:
+    model, gmacs = _built_and_counted(build, shapes, masks)
     parts = {name: sum(p.numel() for p in child.parameters()) for name, child in model.named_children()}
     total = sum(p.numel() for p in model.parameters())
     parts["layer weights"] = total - sum(parts.values())
-    gmacs = counter.get_total_flops() / 2 / 2 / 1e9  # two clips, two operations a multiply-add
     kept = _activations(build, shapes, masks, batch, precision)
     return Stage(total, {name: n for name, n in parts.items() if n}, gmacs, kept)
 

@@ -143,7 +143,8 @@ def draw(path: Path, found: list[Reconstructed], title: str, every: int = 2) -> 
             axis.set_xticks([])
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
-    figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+    figure.text(0.06, 0.895, title, fontsize=9)
+    figure.text(0.06, 0.075, "Each reconstructed patch has its original's own mean and deviation put back.", fontsize=7)
     figure.savefig(path, dpi=130, bbox_inches="tight")
     pyplot.close(figure)
 

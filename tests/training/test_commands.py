@@ -1,0 +1,121 @@
+"""avf-train describe and reconstruct, as a user sees them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from avf_curation.demo.film import Film, Shot, encode_film
+from avf_curation.run import curate
+from avf_shards.pack import pack
+from avf_shards.select import Selection
+from avf_training.cli import main
+from avf_training.models.mae import MaskedAutoencoder
+from avf_training.models.presets import PRESETS
+from avf_training.reconstruct import reconstruct
+from support.made import EMBEDDED, recipe
+
+
+def test_describe_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "hicmae_t", "nano", "--batch", "2", "--json", "-"]) == 0
+    tiny, nano = json.loads(capsys.readouterr().out)
+    assert tiny["finetune"]["parameters"] == 20_478_495
+    assert tiny["finetune"]["gmacs"] == pytest.approx(13.81, abs=0.01)  # the paper: 14
+    assert sum(tiny["pretrain"]["parts"].values()) == tiny["pretrain"]["parameters"]
+    assert tiny["tokens"]["video seen"] == 80
+    assert nano["tokens"]["audio decoder"] == 88
+    assert 0 < nano["pretrain"]["activation_bytes"] < tiny["pretrain"]["activation_bytes"]
+
+
+def test_describe_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "nano", "--modalities", "v", "--batch", "2", "--precision", "fp32"]) == 0
+    shown = capsys.readouterr().out
+    assert "nano" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["describe", "hicmea_b"], "no such model; did you mean 'hicmae_b'?"),
+        (["describe", "nano", "--batch", "1"], "--batch 1 must be at least 2"),
+        (["reconstruct", "gone", "--out", "x.png"], "gone: holds no shards"),
+        (["reconstruct", "gone", "--out", "x.exe"], "x.exe: must end in .png"),
+        (["reconstruct", "gone", "--out", "x.png", "--ratios", "0.9"], "--ratios 0.9: must look like"),
+        (["reconstruct", "gone", "--out", "x.png", "--model", "nan"], "no such model; did you mean 'nano'?"),
+        (["reconstruct", "gone", "--out", "x.png", "--checkpoint", "none"], "none/config.json: is not there"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards with one talking face."""
+    folder = tmp_path_factory.mktemp("talk")
+    (folder / "in").mkdir()
+    (folder / "in/talk.mp4").write_bytes(encode_film(Film((Shot(100, (0,), seed=1),))))
+    run = curate(recipe(), EMBEDDED, {"s": folder / "in"}, folder / "run", engine="inline")
+    pack(run, folder / "shards", Selection())
+    return folder / "shards"
+
+
+def test_a_picture_of_an_untrained_and_of_a_saved_model(shards: Path, tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    out = tmp_path / "untrained.png"
+    assert main(["reconstruct", str(shards), "--out", str(out), "--model", "nano"]) == 0
+    picture = imread(out)
+    assert picture.shape[0] > 600
+    assert picture.shape[1] > 900
+    assert picture[..., :3].std() > 0.15
+    MaskedAutoencoder(PRESETS["nano"]).save_pretrained(tmp_path / "model")
+    arguments = ["--checkpoint", str(tmp_path / "model"), "--ratios", "0.7:0.5"]
+    assert main(["reconstruct", str(shards), "--out", str(tmp_path / "saved.png"), *arguments]) == 0
+    assert imread(tmp_path / "saved.png").shape[0] < picture.shape[0]
+
+
+def test_ratios_and_keys_that_do_not_fit(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = ["reconstruct", str(shards), "--out", str(tmp_path / "x.png"), "--model", "nano"]
+    assert main([*base, "--ratios", "0.93:0.75"]) == 2
+    assert "0.92 or 0.94 would fit" in capsys.readouterr().err
+    assert main([*base, "--key", "nobody"]) == 2
+    assert "has no clip 'nobody'" in capsys.readouterr().err
+
+
+def test_a_perfect_prediction_gives_the_original_back() -> None:
+    """The picture's arithmetic undoes the targets': with targets as predictions it shows the original everywhere."""
+    import torch
+    from avf_training.masking import MaskConfig
+    from avf_training.models.mae import Masks, Reconstruction
+    from avf_training.objectives.targets import audio_targets, video_targets
+    from support.models import batch, tiny
+
+    config = tiny()
+    video, audio = batch(config, 1)
+    assert video is not None
+    assert audio is not None
+    video = (video * 0.3).clamp(-1.5, 1.5)
+
+    class Perfect(MaskedAutoencoder):
+        def forward(self, video_BCTHW: torch.Tensor, audio_B1MF: torch.Tensor, masks: Masks) -> Reconstruction:
+            return Reconstruction(
+                video_targets(video_BCTHW, masks.video_target_BM, self.config.geometry),
+                audio_targets(audio_B1MF, masks.audio_target_BM, self.config.geometry),
+                (),
+            )
+
+    found = reconstruct(Perfect(config), video, audio, MaskConfig(0.9, 0.75, 0.0), 1)
+    torch.testing.assert_close(torch.from_numpy(found.video_whole), torch.from_numpy(found.video), atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.from_numpy(found.audio_whole), torch.from_numpy(found.audio), atol=1e-5, rtol=0)
+    hidden = torch.from_numpy(found.video_shown).isnan().float().mean()
+    assert hidden == pytest.approx(0.9)

@@ -1,0 +1,184 @@
+"""Models on disk and the authors' checkpoints: nothing lost, nothing guessed, nothing run."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from avf_shards.errors import UserError
+from avf_training.cli import main
+from avf_training.convert import convert, read_official
+from avf_training.models.classifier import Classifier
+from avf_training.models.config import ModelConfig
+from avf_training.models.mae import MaskedAutoencoder
+from avf_training.models.pretrained import initialise, load_folder
+from avf_training.official import official_names, to_official
+from support.models import batch, drawn, tiny
+from torch import Tensor, nn
+
+KINDS = [("vit", "cross"), ("lgi", "iavcl"), ("lgi", "cross")]
+
+
+def authors_file(path: Path, model: nn.Module, prefix: str = "", drop: str = "", **more: Tensor) -> Path:
+    """A checkpoint as the authors save theirs: tensors under `model`, their arguments beside."""
+    tensors = to_official(model.state_dict(), official_names(model)) | more
+    named = {prefix + name: value for name, value in tensors.items() if not drop or not name.startswith(drop)}
+    torch.save({"model": named, "epoch": 99, "args": argparse.Namespace(lr=1e-3, mask_type="tube")}, path)
+    return path
+
+
+def config_file(path: Path, config: ModelConfig) -> Path:
+    from dataclasses import asdict
+
+    path.write_text(json.dumps({"model": asdict(config)}))
+    return path
+
+
+@pytest.mark.parametrize(("encoder", "fusion"), KINDS)
+def test_saved_and_loaded(tmp_path: Path, encoder: str, fusion: str) -> None:
+    config = tiny(encoder, fusion)  # type: ignore[arg-type]
+    model = MaskedAutoencoder(config)
+    model.save_pretrained(tmp_path / "mae")
+    again = MaskedAutoencoder.from_pretrained(tmp_path / "mae")
+    assert again.config == config
+    with torch.no_grad():
+        inputs, masks = batch(config), drawn(config)
+        torch.testing.assert_close(again(*inputs, masks).video_BMP, model.eval()(*inputs, masks).video_BMP)
+    head = Classifier(config, 7)
+    head.save_pretrained(tmp_path / "head")
+    assert Classifier.from_pretrained(tmp_path / "head").outputs == 7
+    assert sorted(path.name for path in (tmp_path / "mae").iterdir()) == ["config.json", "model.safetensors"]
+    with pytest.raises(UserError, match="is there already"):
+        model.save_pretrained(tmp_path / "mae")
+    with pytest.raises(UserError, match="holds a 'mae', not a 'classifier'"):
+        Classifier.from_pretrained(tmp_path / "mae")
+
+
+def test_a_classifier_starts_from_pretraining() -> None:
+    config = tiny()
+    pretrained, head = MaskedAutoencoder(config), Classifier(config, 7)
+    new = initialise(head, pretrained.state_dict())
+    assert set(new) == {
+        "layer_weights_video",
+        "layer_weights_audio",
+        "fc_norm.weight",
+        "fc_norm.bias",
+        "head.weight",
+        "head.bias",
+    }
+    for name, value in head.state_dict().items():
+        if name not in new:
+            assert torch.equal(value, pretrained.state_dict()[name])
+
+
+@pytest.mark.parametrize(("encoder", "fusion"), KINDS)
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+def test_the_authors_checkpoint_makes_the_round_trip(tmp_path: Path, encoder: str, fusion: str, prefix: str) -> None:
+    config = tiny(encoder, fusion)  # type: ignore[arg-type]
+    for model in (MaskedAutoencoder(config), Classifier(config, 7)):
+        folder = tmp_path / type(model).__name__
+        theirs = authors_file(tmp_path / "theirs.pth", model, prefix)
+        assert main(["convert", str(theirs), "--to", str(folder), "--config", str(_file(tmp_path, config))]) == 0
+        again = type(model).from_pretrained(folder)
+        assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+        back = folder.with_suffix(".pth")
+        assert main(["convert", str(folder), "--to", str(back)]) == 0
+        before, after = read_official(theirs), read_official(back)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def _file(folder: Path, config: ModelConfig) -> Path:
+    return config_file(folder / "config.json", config)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["hicmae_pretrain", "hicmae_finetune", "avfmaepp_pretrain", "avfmaepp_finetune"])
+def test_oracle_weights_make_the_round_trip(shared: Path, tmp_path: Path, name: str) -> None:
+    import numpy as np
+    from avf_training.parity_models import model_config
+
+    with np.load(shared / f"oracles/{name}_tiny.npz") as archive:
+        config = model_config(json.loads(str(archive["meta.config"])))
+        tensors = {key[2:]: torch.from_numpy(np.array(archive[key])) for key in archive.files if key.startswith("w.")}
+    torch.save({"model": tensors}, tmp_path / "theirs.pth")
+    made = convert(read_official(tmp_path / "theirs.pth"), config)
+    made.save(tmp_path / "ours")
+    assert main(["convert", str(tmp_path / "ours"), "--to", str(tmp_path / "back.pth")]) == 0
+    back = read_official(tmp_path / "back.pth")
+    assert back.keys() == tensors.keys()
+    assert all(torch.equal(back[key], value) for key, value in tensors.items())
+
+
+def test_published_sizes_are_told_by_their_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from avf_training.models.presets import PRESETS
+
+    model = MaskedAutoencoder(PRESETS["hicmae_t"])
+    theirs = authors_file(tmp_path / "t.pth", model, drop="decoder")
+    tensors = {n: v for n, v in read_official(theirs).items() if "mask_token" not in n and "to_decoder" not in n}
+    torch.save(tensors, theirs)
+    assert main(["convert", str(theirs), "--to", str(tmp_path / "t")]) == 0
+    assert "encoders hicmae_t" in capsys.readouterr().out
+    values, kept = load_folder(tmp_path / "t")
+    assert values["kind"] == "encoders"
+    head = Classifier(PRESETS["hicmae_t"], 3)
+    assert len(initialise(head, kept)) == 6
+
+
+def test_names_that_do_not_fit_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tiny()
+    more = {"encoder.blocks.0.gamma_1": torch.ones(32), "encoder.norm.weight": torch.ones(31)}
+    theirs = authors_file(tmp_path / "theirs.pth", MaskedAutoencoder(config), drop="encoder_fusion.cross", **more)
+    code = main(["convert", str(theirs), "--to", str(tmp_path / "x"), "--config", str(_file(tmp_path, config))])
+    assert code == 2
+    message = capsys.readouterr().err
+    assert "missing: encoder_fusion.cross_attn.q.weight" in message
+    assert "unknown: encoder.blocks.0.gamma_1" in message
+    assert "encoder.norm.weight: shape (31,), the model's is (32,)" in message
+    assert not (tmp_path / "x").exists()
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("touch owned",)
+
+
+def test_a_checkpoint_runs_no_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": {"x": _Evil()}}, tmp_path / "evil.pth")
+    assert main(["convert", "evil.pth", "--to", "x"]) == 2
+    assert "evil.pth: cannot be read as weights alone" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.pth"]
+
+
+def test_files_that_are_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text.pth").write_text("not weights")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    torch.save([1, 2], tmp_path / "list.pth")
+    torch.save({"model": {"a": torch.ones(1)}}, tmp_path / "other.pth")
+    for name in ("text.pth", "empty.pth", "list.pth", "gone.pth", "other.pth"):
+        assert main(["convert", str(tmp_path / name), "--to", str(tmp_path / "x")]) == 2
+        message = capsys.readouterr().err
+        assert message.startswith("avf-train: ")
+        assert "Traceback" not in message
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_saved_folder_that_is_damaged(tmp_path: Path) -> None:
+    MaskedAutoencoder(tiny()).save_pretrained(tmp_path / "m")
+    weights = tmp_path / "m/model.safetensors"
+    whole = weights.read_bytes()
+    for damage in (whole[: len(whole) // 2], b"", b"x" * 100):
+        weights.write_bytes(damage)
+        with pytest.raises(UserError, match="cannot be read as a saved model"):
+            MaskedAutoencoder.from_pretrained(tmp_path / "m")
+    weights.write_bytes(whole)
+    config = json.loads((tmp_path / "m/config.json").read_text())
+    config["model"]["fusion_heads"] = 5
+    (tmp_path / "m/config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="fusion_heads 5 does not divide"):
+        MaskedAutoencoder.from_pretrained(tmp_path / "m")
