@@ -23,6 +23,7 @@ NAMES = (
     "kills",
     "fuzz",
     "models",
+    "step_profile",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

@@ -34,7 +34,7 @@ def test_a_tube_by_hand() -> None:
 
 def test_patches_stand_in_raster_order() -> None:
     video = torch.arange(2 * 16).float().view(1, 1, 2, 4, 4).expand(1, 3, 2, 4, 4)
-    patches = video_patches(video, SMALL).view(4, 3, 2, 4)
+    patches = video_patches(video, SMALL, torch.arange(4)[None]).view(4, 3, 2, 4)
     assert patches[:, 0, 0, 0].tolist() == [0, 2, 8, 10]
     assert patches[3, 2, 1].tolist() == [26, 27, 30, 31]
 

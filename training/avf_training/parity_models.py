@@ -15,7 +15,6 @@ from avf_training.masking import MaskConfig, Masker
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import Geometry, ModelConfig, StreamConfig
 from avf_training.models.decoder import SkipDecoder
-from avf_training.models.embed import audio_patches, video_patches
 from avf_training.models.encoder import Encoder
 from avf_training.models.mae import MaskedAutoencoder, Masks, wanted_layers
 from avf_training.models.pretrained import load_exactly
@@ -158,11 +157,11 @@ def _masks(oracle: Oracle, config: ModelConfig, dtype: torch.dtype) -> Masks:
 
 def _features(model: MaskedAutoencoder, video: Tensor, audio: Tensor, masks: Masks) -> dict[str, Tensor]:
     config, found = model.config, {}
-    for name, encoder, patches, visible_BV, stream in (
-        ("video", model.encoder_video, video_patches(video, config.geometry), masks.video_visible_BV, config.video),
-        ("audio", model.encoder_audio, audio_patches(audio, config.geometry), masks.audio_visible_BV, config.audio),
+    for name, encoder, clips, visible_BV, stream in (
+        ("video", model.encoder_video, video, masks.video_visible_BV, config.video),
+        ("audio", model.encoder_audio, audio, masks.audio_visible_BV, config.audio),
     ):
-        layers = encoder(patches, visible_BV, wanted_layers(config, stream)).layers
+        layers = encoder(clips, visible_BV, wanted_layers(config, stream)).layers
         found[f"enc_{name}"] = layers[-1]
         found |= {f"enc_{name}_inter.{n}": layer for n, layer in enumerate(layers[: len(config.skips)])}
     return found
@@ -229,7 +228,6 @@ def mae_dfer_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> di
         geometry=Geometry(16, settings["img"], 2, settings["patch"]),
     )
     video, hidden = _tensor(oracle["in.video"]).to(dtype), oracle["in.mask"]
-    patches = video_patches(video, config.geometry)
     model, last = _MAEDFER(config), (stream.depth - 1,)
     load(model, oracle, dtype, "pt.w.")
     masker = Masker(config, MaskConfig(float(hidden[0].mean()), 0.5, 0, "official"))
@@ -238,12 +236,12 @@ def mae_dfer_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> di
     visible, position, target = (
         _tensor(np.stack([getattr(clip, part) for clip in clips])) for part in ("visible_V", "position_V", "target_M")
     )
-    (local,) = model.encoder_video(patches, visible, last).layers
+    (local,) = model.encoder_video(video, visible, last).layers
     found = {"pt.out": model.decoder_video(local, [], position, target)}
     head = _MAEDFERHead(config, settings["classes"])
     weights = {f"ft.w.{_nested(name[5:])}": array for name, array in oracle.items() if name.startswith("ft.w.")}
     load(head, weights, dtype, "ft.w.")
-    regions = head.encoder_video(patches, None, last).regions
+    regions = head.encoder_video(video, None, last).regions
     found["ft.out"] = head.head(head.fc_norm(regions.mean(1)))
     return found
 

@@ -61,8 +61,8 @@ def reconstruct(
     assert out.video_BMP is not None
     assert out.audio_BMP is not None
     std, mean = (video_BCTHW.new_tensor(v).view(1, 3, 1, 1, 1) for v in (IMAGE_STD, IMAGE_MEAN))
-    video_BNP = video_patches(video_BCTHW * std + mean, geometry)
-    audio_BNP = audio_patches(audio_B1MF, geometry)
+    video_BNP = video_patches(video_BCTHW * std + mean, geometry, torch.arange(geometry.video_tokens)[None])
+    audio_BNP = audio_patches(audio_B1MF, geometry, torch.arange(geometry.audio_tokens)[None])
     video = _pixels(out.video_BMP, video_BNP[:, clip.video.target_M], geometry)
     audio = _denormalised(out.audio_BMP, audio_BNP[:, clip.audio.target_M])
     return Reconstructed(

@@ -11,7 +11,6 @@ from avf_shards.errors import UserError
 from torch import Tensor, nn
 
 from avf_training.models.config import ModelConfig
-from avf_training.models.embed import audio_patches, video_patches
 from avf_training.models.encoder import Encoder
 from avf_training.models.fusion import FusionEncoder
 from avf_training.models.init import init_finetuning
@@ -78,11 +77,9 @@ class Classifier(Pretrained):
         check_inputs(config, video_BCTHW, audio_B1MF)
         video = audio = None
         if video_BCTHW is not None:
-            patches = video_patches(video_BCTHW, config.geometry)
-            video = self.encoder_video(patches, None, tuple(range(config.video.depth))).layers
+            video = self.encoder_video(video_BCTHW, None, tuple(range(config.video.depth))).layers
         if audio_B1MF is not None:
-            patches = audio_patches(audio_B1MF, config.geometry)
-            audio = self.encoder_audio(patches, None, tuple(range(config.audio.depth))).layers
+            audio = self.encoder_audio(audio_B1MF, None, tuple(range(config.audio.depth))).layers
         feature_BC = self.fc_norm(self._feature(video, audio))
         return Answer(self.head(feature_BC), feature_BC)
 

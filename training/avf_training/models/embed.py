@@ -22,25 +22,26 @@ def sincos_table(tokens: int, width: int) -> Tensor:
     return angle_NC.float()
 
 
-def video_patches(video_BCTHW: Tensor, geometry: Geometry) -> Tensor:
-    """Tubes in raster order (time, height, width), each flattened as (channel, frame, row, column): (B, N, P)."""
+def video_patches(video_BCTHW: Tensor, geometry: Geometry, index_BM: Tensor) -> Tensor:
+    """Tubes by their raster index (time, height, width), each as (channel, frame, row, column): (B, M, P).
+
+    Only what is asked for is read: of masked tubes the encoder touches nothing. index_BM may have one row for all.
+    """
     time, height, width = geometry.video_grid
     t, p = geometry.tube_frames, geometry.patch_px
     cut = video_BCTHW.reshape(-1, 3, time, t, height, p, width, p)
-    return cut.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(-1, time * height * width, 3 * t * p * p)
+    clip_B1 = torch.arange(len(cut), device=index_BM.device)[:, None]
+    at = index_BM // (height * width), index_BM // width % height, index_BM % width
+    return cut[clip_B1, :, at[0], :, at[1], :, at[2]].flatten(2)
 
 
-def audio_patches(audio_B1MF: Tensor, geometry: Geometry) -> Tensor:
-    """Patches in raster order (time, frequency), each flattened as (mel frame, mel): (B, N, P)."""
+def audio_patches(audio_B1MF: Tensor, geometry: Geometry, index_BM: Tensor) -> Tensor:
+    """Patches by their raster index (time, frequency), each as (mel frame, mel): (B, M, P). index_BM: see above."""
     time, frequency = geometry.audio_grid
     p = geometry.mel_patch
     cut = audio_B1MF.reshape(-1, time, p, frequency, p)
-    return cut.permute(0, 1, 3, 2, 4).reshape(-1, time * frequency, p * p)
-
-
-def take(x_BNC: Tensor, index_BM: Tensor) -> Tensor:
-    """Rows of `x_BNC` by index: (B, M, C)."""
-    return x_BNC.gather(1, index_BM[:, :, None].expand(-1, -1, x_BNC.shape[2]))
+    clip_B1 = torch.arange(len(cut), device=index_BM.device)[:, None]
+    return cut[clip_B1, index_BM // frequency, :, index_BM % frequency].flatten(2)
 
 
 class PatchEmbed(nn.Module):

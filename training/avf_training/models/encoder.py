@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from avf_training.masking import region_order
 from avf_training.models.attention import ViTBlock
 from avf_training.models.config import ModelConfig
-from avf_training.models.embed import PatchEmbed, audio_embed, sincos_table, take, video_embed
+from avf_training.models.embed import PatchEmbed, audio_embed, audio_patches, sincos_table, video_embed, video_patches
 from avf_training.models.lgi import LGIBlock
 
 Name = Literal["video", "audio"]
@@ -38,6 +38,7 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig, name: Name, gives: Gives, drop_path: float = 0.0) -> None:
         super().__init__()
         stream, geometry = config.stream(name), config.geometry
+        self.name, self.geometry = name, geometry
         grid = geometry.video_grid if name == "video" else geometry.audio_grid
         self.embed: PatchEmbed = (video_embed if name == "video" else audio_embed)(geometry, stream.width)
         tokens = geometry.video_tokens if name == "video" else geometry.audio_tokens
@@ -47,12 +48,12 @@ class Encoder(nn.Module):
         self.checkpointing = False
         shape = stream.width, stream.heads, config.mlp_ratio, config.norm_eps
         rates = [drop_path * layer / max(1, stream.depth - 1) for layer in range(stream.depth)]
+        order_N = torch.from_numpy(region_order(grid, stream.region)) if self.regions else torch.arange(tokens)
+        self.register_buffer("order_N", order_N, persistent=False)
         if self.regions:
             improved = config.encoder == "lgi"
             self.region_tokens = nn.Parameter(torch.zeros(self.regions, stream.width))
             self.blocks = nn.ModuleList(LGIBlock(*shape, rate, improved) for rate in rates)
-            order = torch.from_numpy(region_order(grid, stream.region))
-            self.register_buffer("order_N", order, persistent=False)
         else:
             self.blocks = nn.ModuleList(ViTBlock(*shape, rate) for rate in rates)
         self.norm = nn.LayerNorm(stream.width, config.norm_eps)
@@ -62,19 +63,16 @@ class Encoder(nn.Module):
         last = self.blocks[-1]
         return last.only_for_regions() if isinstance(last, LGIBlock) and self.gives == "local" else []
 
-    def forward(self, patches_BNP: Tensor, visible_BN: Tensor | None, wanted: tuple[int, ...]) -> Features:
+    def forward(self, clips: Tensor, visible_BN: Tensor | None, wanted: tuple[int, ...]) -> Features:
         """The layers in `wanted` (rising, ending with the last).
 
-        visible_BN: the tokens shown, ordered by region for LGI; None shows all.
+        clips: video (B, 3, T, H, W) or sound (B, 1, M, F). visible_BN: the tokens shown, ordered by region for LGI;
+        None shows all.
         """
         table_NC: Tensor = self.table_NC  # type: ignore[assignment]  # a buffer
-        if visible_BN is not None:
-            x = self.embed(take(patches_BNP, visible_BN)) + table_NC[visible_BN]
-        elif self.regions:
-            order_N: Tensor = self.order_N  # type: ignore[assignment]  # a buffer
-            x = self.embed(patches_BNP[:, order_N]) + table_NC[order_N]
-        else:
-            x = self.embed(patches_BNP) + table_NC
+        index = self.order_N[None] if visible_BN is None else visible_BN  # type: ignore[index]  # a buffer
+        patches_BNP = (video_patches if self.name == "video" else audio_patches)(clips, self.geometry, index)
+        x = self.embed(patches_BNP) + table_NC[index]
         return self._regional(x, wanted) if self.regions else self._plain(x, wanted)
 
     def _plain(self, x_BNC: Tensor, wanted: tuple[int, ...]) -> Features:

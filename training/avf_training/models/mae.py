@@ -14,7 +14,6 @@ from torch import Tensor
 from avf_training.masking import ClipMask
 from avf_training.models.config import ModelConfig, StreamConfig
 from avf_training.models.decoder import SkipDecoder
-from avf_training.models.embed import audio_patches, video_patches
 from avf_training.models.encoder import Encoder, Features, Gives
 from avf_training.models.fusion import FusionEncoder
 from avf_training.models.iavcl import IAVCL
@@ -107,11 +106,9 @@ class MaskedAutoencoder(Pretrained):
         check_inputs(config, video_BCTHW, audio_B1MF)
         video = audio = None
         if video_BCTHW is not None:
-            patches = video_patches(video_BCTHW, config.geometry)
-            video = self.encoder_video(patches, masks.video_visible_BV, wanted_layers(config, config.video))
+            video = self.encoder_video(video_BCTHW, masks.video_visible_BV, wanted_layers(config, config.video))
         if audio_B1MF is not None:
-            patches = audio_patches(audio_B1MF, config.geometry)
-            audio = self.encoder_audio(patches, masks.audio_visible_BV, wanted_layers(config, config.audio))
+            audio = self.encoder_audio(audio_B1MF, masks.audio_visible_BV, wanted_layers(config, config.audio))
         fused = self._fused(video, audio)
         with full_precision(masks.video_target_BM.device.type, self.fp32_decoder):
             return Reconstruction(

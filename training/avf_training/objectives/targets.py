@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from avf_training.models.config import Geometry
-from avf_training.models.embed import audio_patches, take, video_patches
+from avf_training.models.embed import audio_patches, video_patches
 
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _EPS = 1e-6
@@ -20,11 +20,10 @@ def video_targets(video_BCTHW: Tensor, target_BM: Tensor, geometry: Geometry, di
     (unbiased) deviation 1. difference: every odd frame of a tube becomes its difference to the one before (HiCMAE's
     code).
     """
-    patches_BMP = take(video_patches(video_BCTHW, geometry), target_BM)
-    cube_BMCTV = patches_BMP.unflatten(-1, (3, geometry.tube_frames, geometry.patch_px**2))
-    std, mean = (cube_BMCTV.new_tensor(v).view(3, 1, 1) for v in (IMAGE_STD, IMAGE_MEAN))
-    voxels_BMCV = (cube_BMCTV * std + mean).flatten(-2)
-    normed = _normalised(voxels_BMCV).unflatten(-1, (geometry.tube_frames, -1))
+    voxels_BMCV = video_patches(video_BCTHW, geometry, target_BM).unflatten(-1, (3, -1))
+    # The authors first bring pixels back to [0, 1]. Normalising undoes that again, but for its eps, which grows.
+    eps_C1 = _EPS / voxels_BMCV.new_tensor(IMAGE_STD).view(3, 1)
+    normed = _normalised(voxels_BMCV, eps_C1).unflatten(-1, (geometry.tube_frames, -1))
     if difference:
         even, odd = normed[..., 0::2, :], normed[..., 1::2, :]
         normed = torch.stack((even[..., : odd.shape[-2], :], odd - even[..., : odd.shape[-2], :]), -2).flatten(-3, -2)
@@ -33,9 +32,9 @@ def video_targets(video_BCTHW: Tensor, target_BM: Tensor, geometry: Geometry, di
 
 def audio_targets(audio_B1MF: Tensor, target_BM: Tensor, geometry: Geometry) -> Tensor:
     """Patches at `target_BM`, each brought to mean 0 and (unbiased) deviation 1: (B, M, P)."""
-    return _normalised(take(audio_patches(audio_B1MF, geometry), target_BM))
+    return _normalised(audio_patches(audio_B1MF, geometry, target_BM), _EPS)
 
 
-def _normalised(x: Tensor) -> Tensor:
+def _normalised(x: Tensor, eps: Tensor | float) -> Tensor:
     variance, mean = torch.var_mean(x, -1, keepdim=True)
-    return (x - mean) / (variance.sqrt() + _EPS)
+    return (x - mean) / (variance.sqrt() + eps)
