@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards import index
+from avf_shards.corpus import load_corpus
 from avf_shards.errors import FaultError, UserError
 from avf_shards.index import ShardReader
 from avf_shards.keys import is_key
+from avf_shards.mix import Mix
+from avf_shards.order import Order, stream_digest
 from avf_shards.pack import MANIFEST, pack, read_sealed
 from avf_shards.run_folder import RunFolder
 from avf_shards.select import Choice, load_selection
@@ -100,6 +103,24 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("key", metavar="KEY")
     _json_option(one)
     one.set_defaults(run=_lineage)
+
+    one = commands.add_parser(
+        "order",
+        help="the order a training stream will take: digest, and each source's share beside its target",
+        formatter_class=raw,
+        description="The order is a function of shards, mix, seed and epoch alone: the same for every world.",
+    )
+    one.add_argument("shards", metavar="SHARDS", type=Path)
+    one.add_argument("--world", metavar="N", type=int, default=1, help="ranks that share each step (default 1)")
+    one.add_argument("--batch", metavar="N", type=int, default=24, help="global batch (default 24)")
+    one.add_argument("--steps", metavar="N", type=int, help="default: one epoch")
+    one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--epoch", type=int, default=0, help="first epoch (default 0)")
+    one.add_argument("--quota", metavar="SOURCE=N", action="append", default=[], help="clips of SOURCE in an epoch")
+    one.add_argument("--weight", metavar="SOURCE=W", action="append", default=[], help="share of SOURCE")
+    one.add_argument("--digest", action="store_true", help="print the digest alone")
+    _json_option(one)
+    one.set_defaults(run=_order)
     return parser
 
 
@@ -221,3 +242,46 @@ def _lineage(options: argparse.Namespace) -> int:
         lines.append(f"  {name:<32}{score:>11} {check['operator']} {check['threshold']:>10.4g}")
     _answer(options, {"shard": shard, **record}, "\n".join(lines))
     return 0
+
+
+def _order(options: argparse.Namespace) -> int:
+    order = Order(load_corpus(options.shards), _mix(options.quota, options.weight), options.seed)
+    for name in ("steps", "epoch"):
+        value = getattr(options, name)
+        if value is not None and value < 0:
+            raise UserError(f"--{name} {value} must not be below 0")
+    steps = len(order) // max(1, options.batch) if options.steps is None else options.steps
+    start = options.epoch * len(order)
+    digest = stream_digest(order, start, steps, options.batch, options.world)
+    if options.digest:
+        print(digest)
+        return 0
+    _, sources = order.at(start, start + steps * options.batch)
+    rows = {}
+    for number, (source, quota) in enumerate(zip(order.corpus.sources, order.quotas, strict=True)):
+        target = quota / len(order) * len(sources)
+        rows[source.name] = {"in_epoch": quota, "taken": int((sources == number).sum()), "target": round(target, 2)}
+    lines = [f"{'source':<20}{'clips':>10}{'an epoch':>10}{'taken':>10}{'target':>12}"]
+    for source in order.corpus.sources:
+        row = rows[source.name]
+        lines.append(
+            f"{source.name:<20}{source.count:>10}{row['in_epoch']:>10}{row['taken']:>10}{row['target']:>12.2f}"
+        )
+    lines.append(f"{steps} steps of {options.batch} from epoch {options.epoch}, seed {options.seed}: {digest}")
+    _answer(options, {"digest": digest, "steps": steps, "sources": rows}, "\n".join(lines))
+    return 0
+
+
+def _mix(quotas: list[str], weights: list[str]) -> Mix:
+    """The mix of `--quota SOURCE=N` and `--weight SOURCE=W`. Raises UserError."""
+    try:
+        return Mix({k: int(v) for k, v in map(_pair, quotas)}, {k: float(v) for k, v in map(_pair, weights)})
+    except ValueError as error:
+        raise UserError(f"--quota, --weight: {error}") from None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.rpartition("=")
+    if not (name and equals and value):
+        raise ValueError(f"{text!r} must look like SOURCE=NUMBER")
+    return name, value

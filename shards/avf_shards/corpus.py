@@ -1,0 +1,74 @@
+"""A folder of packed shards as the stream sees it: which shards there are, whose clips, how many."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from avf_shards.errors import UserError
+from avf_shards.pack import MANIFEST, read_sealed
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source's shards: their numbers in the corpus, and clips in each. seconds: of all its clips together."""
+
+    name: str
+    shards: Counts
+    clips: Counts
+    seconds: float
+
+    @property
+    def count(self) -> int:
+        return int(self.clips.sum())
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """digest: of every shard's name, SHA-256 and clips, so that no other data can pass for these.
+
+    first_clip: number of each shard's first clip in the corpus, and one more: the number of all clips.
+    """
+
+    digest: str
+    shards: tuple[str, ...]
+    first_clip: Counts
+    sources: tuple[Source, ...]
+
+    def place(self, clip: int) -> tuple[int, int]:
+        """(shard number, place in the shard) of a clip of the corpus."""
+        shard = int(np.searchsorted(self.first_clip, clip, "right")) - 1
+        return shard, clip - int(self.first_clip[shard])
+
+
+def load_corpus(folder: Path) -> Corpus:
+    """What the manifest of `folder` lists. Raises UserError without one, FaultError for a damaged one."""
+    if not (folder / MANIFEST).is_file():
+        raise UserError(f"{folder}: has no {MANIFEST}; a finished `avf-shards pack RUN --out {folder}` writes it")
+    listed = read_sealed(folder / MANIFEST)["shards"]
+    names = tuple(str(entry["shard"]) for entry in listed)
+    digest = hashlib.sha256()
+    mine: dict[str, list[tuple[int, int, float]]] = {}
+    for number, entry in enumerate(listed):
+        (source, clips), *more = entry["clips"].items()
+        if more:
+            raise UserError(f"{folder}: shard {entry['shard']} mixes sources; pack it anew")
+        digest.update(f"{entry['shard']} {entry['sha256']} {source} {clips}\n".encode())
+        mine.setdefault(source, []).append((number, clips, entry["seconds"][source]))
+    if not mine:
+        raise UserError(f"{folder}: its manifest lists no clips")
+    clips_of = [sum(entry["clips"].values()) for entry in listed]
+    sources = tuple(
+        Source(
+            name,
+            np.array([number for number, _, _ in rows], np.int64),
+            np.array([clips for _, clips, _ in rows], np.int64),
+            sum(seconds for _, _, seconds in rows),
+        )
+        for name, rows in sorted(mine.items())
+    )
+    return Corpus(digest.hexdigest(), names, np.cumsum([0, *clips_of], dtype=np.int64), sources)

@@ -1,0 +1,157 @@
+"""The order: every clip once, every prefix on target, the same for every world, nothing kept but a position."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from avf_shards.cli import main
+from avf_shards.corpus import Corpus, Source, load_corpus
+from avf_shards.errors import UserError
+from avf_shards.mix import Mix, interleave, quotas_of, shares
+from avf_shards.order import BLOCK_SHARDS, Order, rank_steps, stream_digest
+from avf_shards.pack import pack
+from avf_shards.select import Selection
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.runs import made_run
+
+
+def corpus(*clips: int, per_shard: int = 4) -> Corpus:
+    """A corpus of made-up sources with so many clips each."""
+    sources, first, shards = [], [0], 0
+    for number, count in enumerate(clips):
+        sizes = [min(per_shard, count - at) for at in range(0, count, per_shard)]
+        sources.append(Source(f"s{number}", np.arange(shards, shards + len(sizes)), np.array(sizes), 4.0 * count))
+        shards += len(sizes)
+        first += (first[-1] + np.cumsum(sizes)).tolist()
+    return Corpus("d" * 64, tuple(f"{n}.tar" for n in range(shards)), np.array(first), tuple(sources))
+
+
+def off_target(made: np.ndarray, quotas: list[int]) -> float:
+    upto = np.arange(1, len(made) + 1)
+    return max(np.abs(np.cumsum(made == s) - upto * q / len(made)).max() for s, q in enumerate(quotas))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=24).filter(any))
+def test_no_prefix_is_off_by_more_than_one(quotas: list[int]) -> None:
+    made = interleave(quotas)
+    assert np.bincount(made, minlength=len(quotas)).tolist() == quotas
+    assert off_target(made, quotas) <= 1 + 1e-9
+
+
+def test_the_papers_quotas_and_one_large_among_many_small() -> None:
+    for quotas in ([515_000, 371_000, 370_000, 85_000, 18_000], [5000, *([1] * 40)], [3000, *([7] * 25), 1]):
+        assert off_target(interleave(quotas), quotas) <= 1 + 1e-9
+
+
+def test_an_epoch_has_every_clip_once_and_epochs_differ() -> None:
+    order = Order(corpus(37, 11, 5), Mix(), 3)
+    first, second = order.epoch(0).clip_P, order.epoch(1).clip_P
+    assert sorted(first) == sorted(second) == list(range(53))
+    assert (first != second).any()
+    assert (Order(corpus(37, 11, 5), Mix(), 3).epoch(1).clip_P == second).all()
+    assert (Order(corpus(37, 11, 5), Mix(), 4).epoch(1).clip_P != second).any()
+
+
+def test_reads_stay_within_a_block_of_shards() -> None:
+    one = corpus(4 * 100)
+    shards = np.array([one.place(int(clip))[0] for clip in Order(one, Mix(), 0).epoch(0).clip_P])
+    for at in range(0, 400, 4 * BLOCK_SHARDS):
+        assert len(set(shards[at : at + 4 * BLOCK_SHARDS])) <= BLOCK_SHARDS
+
+
+def test_a_quota_below_takes_the_next_part_each_epoch_and_one_above_repeats() -> None:
+    order = Order(corpus(20, 6), Mix(quotas={"s0": 8, "s1": 9}), 1)
+    assert len(order) == 17
+    of = [[order.epoch(e).clip_P[order.epoch(e).source_P == s].tolist() for e in range(5)] for s in (0, 1)]
+    assert len({*of[0][0], *of[0][1]}) == 16
+    assert sorted(clip for epoch in of[0] for clip in epoch) == sorted([*range(20), *range(20)])
+    assert sorted(of[1][0] + of[1][1]) == sorted([*range(20, 26)] * 3)
+
+
+def test_weights_become_whole_quotas() -> None:
+    assert quotas_of(corpus(20, 6, 9), Mix(weights={"s0": 1, "s2": 2}, clips_per_epoch=100)) == [33, 0, 67]
+    assert shares([1, 1, 1], 100) == [34, 33, 33]
+    with pytest.raises(UserError, match="no such source in the shards; did you mean 's0'"):
+        quotas_of(corpus(20), Mix(weights={"s00": 1}))
+    with pytest.raises(ValueError, match="both given"):
+        Mix({"a": 1}, {"a": 1})
+
+
+def test_every_world_takes_the_same_steps_from_every_start() -> None:
+    order = Order(corpus(90, 31, 14), Mix(), 0)
+    whole, _ = order.at(0, 24 * 40)
+    for start in range(0, 24 * 20, 7):
+        for world in (1, 2, 3, 4, 8):
+            ranks = [list(rank_steps(order, start, 3, 24, world, rank)) for rank in range(world)]
+            row = [order.at(p.start, p.stop)[0] for step in zip(*ranks, strict=True) for p in step]
+            assert np.concatenate(row).tolist() == whole[start : start + 72].tolist()
+    with pytest.raises(UserError, match=r"batch of 24 cannot be shared by 5 ranks; these numbers fit: \[1, 2, 3, 4"):
+        stream_digest(order, 0, 1, 24, 5)
+
+
+def test_a_substitute_is_of_the_same_source_and_always_the_same() -> None:
+    order = Order(corpus(90, 31, 14), Mix(), 0)
+    found = [order.substitute(1, 0, position, 1) for position in range(200)]
+    assert set(found) <= set(range(90, 121))
+    assert len(set(found)) > 25
+    assert found == [Order(corpus(90, 31, 14), Mix(), 0).substitute(1, 0, position, 1) for position in range(200)]
+    assert order.substitute(1, 0, 3, 2) != order.substitute(1, 0, 3, 1)
+
+
+def test_a_million_clips_each_once() -> None:
+    order = Order(corpus(515_000, 371_000, 370_000, 85_000, 18_000, per_shard=512), Mix(), 0)
+    assert len(np.unique(order.epoch(7).clip_P)) == 1_359_000
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("order")
+    pack(made_run(folder, videos=15), folder / "shards", Selection(clips_per_shard=4))
+    return folder / "shards"
+
+
+def test_the_command_prints_one_digest_for_every_world(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    digests = set()
+    for world in (1, 2, 3, 4, 8):
+        arguments = ["order", str(shards), "--world", str(world), "--batch", "24", "--steps", "50", "--digest"]
+        assert main(arguments) == 0
+        digests.add(capsys.readouterr().out)
+    assert len(digests) == 1
+    assert re.fullmatch(r"[0-9a-f]{64}\n", digests.pop())
+    assert main(["order", str(shards), "--batch", "6", "--seed", "1"]) == 0
+    assert "5 steps of 6 from epoch 0, seed 1" in capsys.readouterr().out
+
+
+def test_the_digest_is_of_the_content(shards: Path, tmp_path: Path) -> None:
+    pack(made_run(tmp_path, videos=14), tmp_path / "shards", Selection(clips_per_shard=4))
+    one, other = load_corpus(shards), load_corpus(tmp_path / "shards")
+    assert one.digest != other.digest
+    assert Order(one, Mix(), 0).digest != Order(one, Mix(), 1).digest
+    assert Order(one, Mix(), 0).digest != Order(one, Mix(quotas={"made": 5}), 0).digest
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--world", "5"], "cannot be shared by 5 ranks"),
+        (["--batch", "0"], "global batch of 0"),
+        (["--quota", "made"], "'made' must look like SOURCE=NUMBER"),
+        (["--quota", "mode=3"], "did you mean 'made'"),
+        (["--weight", "made=-1"], "must be a number above 0"),
+        (["--weight", "made=nan"], "must be a number above 0"),
+        (["--steps", "-1"], "--steps -1"),
+    ],
+)
+def test_what_cannot_be_ordered(
+    shards: Path, more: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["order", str(shards), *more]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_without_shards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["order", str(tmp_path)]) == 2
+    assert "has no manifest.json" in capsys.readouterr().err
