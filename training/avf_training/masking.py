@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
@@ -86,6 +87,7 @@ class Masker:
 
     def __init__(self, model: ModelConfig, masks: MaskConfig) -> None:
         geometry, self.masks = model.geometry, masks
+        self.frames = geometry.frames
         self._video_grid, self._audio_grid = geometry.video_grid, geometry.audio_grid
         self._window, self._block = self._video_grid[1:], self._audio_grid
         self._arrange_video: Arrange = _as_it_is
@@ -136,8 +138,11 @@ def _as_it_is(visible_V: Index) -> Index:
 
 def _by_region(grid: tuple[int, ...], region: tuple[int, ...]) -> Arrange:
     """Sorted by the region a token lies in."""
-    rank_N = np.argsort(region_order(grid, region))
-    return lambda visible_V: visible_V[np.argsort(rank_N[visible_V])]
+    return partial(_sorted_by, np.argsort(region_order(grid, region)))
+
+
+def _sorted_by(rank_N: Index, visible_V: Index) -> Index:
+    return visible_V[np.argsort(rank_N[visible_V])]
 
 
 def _in_chunks(grid: tuple[int, int, int], region: tuple[int, ...], shown: int, ratio: float) -> Arrange:
@@ -146,8 +151,11 @@ def _in_chunks(grid: tuple[int, int, int], region: tuple[int, ...], shown: int, 
     parts = height * width // (region[1] * region[2])
     _check_shared("video_ratio", ratio, height * width, shown, parts)
     order = np.arange(time * shown).reshape(time // region[0], region[0], parts, shown // parts)
-    chunked = order.transpose(0, 2, 1, 3).ravel()
-    return lambda visible_V: visible_V[chunked]
+    return partial(_taken_by, order.transpose(0, 2, 1, 3).ravel())
+
+
+def _taken_by(order_V: Index, visible_V: Index) -> Index:
+    return visible_V[order_V]
 
 
 def _check_shared(field: str, ratio: float, tokens: int, shown: int, parts: int) -> None:

@@ -15,7 +15,8 @@ from avf_shards.timeline import SAMPLE_RATE_HZ
 from torch import Tensor
 from torch.nn import functional
 
-from avf_training.data.decode import window
+from avf_training.data.colour import rgb
+from avf_training.data.decode import STRIDE, frame_count, planes, sound, window_frames
 from avf_training.data.fbank import log_mel
 from avf_training.masking import MaskConfig, Masker
 from avf_training.models.config import Geometry
@@ -193,11 +194,12 @@ def _stored_clip(shards: Path, key: str | None, geometry: Geometry) -> tuple[str
             if chosen not in members:
                 continue
             mp4, flac = (reader.read(members[chosen][kind]) for kind in ("mp4", "flac"))
-            frames_THWC, sound = window(mp4, flac, 0, geometry.frames)
-            pixels = torch.from_numpy(frames_THWC).permute(3, 0, 1, 2).float()[None] / 255
+            wanted = window_frames(0, geometry.frames, frame_count(flac))
+            pixels = rgb(torch.from_numpy(planes(mp4, wanted))[None])
+            samples = sound(flac, 0, geometry.frames * STRIDE)
             small = functional.interpolate(
                 pixels[0].transpose(0, 1), (geometry.size_px, geometry.size_px), mode="bilinear", antialias=True
             ).transpose(0, 1)[None]
             std, mean = (torch.tensor(v).view(1, 3, 1, 1, 1) for v in (IMAGE_STD, IMAGE_MEAN))
-            return chosen, (small - mean) / std, log_mel(torch.from_numpy(sound), SAMPLE_RATE_HZ, geometry)[None]
+            return chosen, (small - mean) / std, log_mel(torch.from_numpy(samples), SAMPLE_RATE_HZ, geometry)[None]
     raise UserError(f"{shards}: has no clip {key!r}; `avf-shards ls {shards} --keys` lists them")

@@ -1,0 +1,25 @@
+"""Stored planes to RGB on any device.
+
+Shapes: B batch, T frames, H W picture, R = 3H / 2.
+"""
+
+import torch
+from torch import Tensor
+
+
+def rgb(planes_BTRW: Tensor) -> Tensor:
+    """yuv420p planes, uint8, to RGB in [0, 1]: (B, 3, T, H, W) float32.
+
+    BT.601 with limited range, as clips are stored; chroma is taken from the nearest of its quarter-size planes.
+    """
+    batch, frames, rows, width = planes_BTRW.shape
+    height = rows * 2 // 3
+    luma = planes_BTRW[:, :, :height].float()
+    chroma = planes_BTRW[:, :, height:].reshape(batch, frames, 2, height // 2, width // 2).float() - 128
+    u, v = chroma.repeat_interleave(2, -2).repeat_interleave(2, -1).unbind(2)
+    y = (luma - 16) * (255 / 219)
+    scale = 255 / 224
+    red = y + 1.402 * scale * v
+    green = y - 0.344136 * scale * u - 0.714136 * scale * v
+    blue = y + 1.772 * scale * u
+    return torch.stack((red, green, blue), 1).div_(255).clamp_(0, 1)
