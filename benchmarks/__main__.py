@@ -24,6 +24,7 @@ NAMES = (
     "fuzz",
     "models",
     "step_profile",
+    "stream",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

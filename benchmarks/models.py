@@ -22,7 +22,7 @@ from avf_training.precision import Precision
 from benchmarks.plain_hicmae import PlainHiCMAE
 from benchmarks.table import Section
 
-BATCH, ROUNDS = 16, 5
+BATCH, ROUNDS = 16, 3
 PLAIN = "plain"
 ONE = {name: Precision(name, fp32_decoder=False) for name in ("fp32", "bf16")}
 
@@ -83,7 +83,7 @@ def _hidden(visible_BV: torch.Tensor, total: int) -> torch.Tensor:
     return torch.ones(len(visible_BV), total, dtype=torch.bool, device=visible_BV.device).scatter(1, visible_BV, False)
 
 
-def measured(names: list[str], precision: Precision, device: str, rounds: int = ROUNDS) -> dict[str, float]:
+def measured(names: list[str], precision: Precision, device: str, rounds: int) -> dict[str, float]:
     """Median seconds of a step of each, all in turn each round."""
     steps = {name: step_of(name, precision, device) for name in names}
     times: dict[str, list[float]] = {name: [] for name in names}
@@ -99,13 +99,13 @@ def measured(names: list[str], precision: Precision, device: str, rounds: int = 
 
 
 _PEAK = """
-import resource, torch
+import torch
 torch.set_num_threads({threads})
 from benchmarks.models import ONE, step_of
 step = step_of({name!r}, ONE["bf16"], "cpu")
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 step.run(); step.run()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+lines = dict(line.split(":", 1) for line in open("/proc/self/status"))  # ru_maxrss would carry the parent's over
+print(int(lines["VmHWM"].split()[0]) / 1e6)
 """
 
 
@@ -129,7 +129,7 @@ def run() -> list[Section]:
     names = [PLAIN, "hicmae_b", "table20_improved_lgi", "avfmaepp_b"]
     peaks = {name: peak_gb(name) for name in [*names, "avfmaepp_l", "avfmaepp_h"]}
     for kind, precision in ONE.items():
-        seconds = measured(names, precision, device)
+        seconds = measured(names, precision, device, ROUNDS)
         sections.append(_against(kind, seconds, peaks if kind == "bf16" else None, device, gap))
     sections.append(_sizes(measured(["avfmaepp_b", "avfmaepp_l", "avfmaepp_h"], ONE["bf16"], device, 3), peaks, device))
     return sections

@@ -101,7 +101,7 @@ def test_oracle_weights_make_the_round_trip(shared: Path, tmp_path: Path, name: 
     from avf_training.parity_models import model_config
 
     with np.load(shared / f"oracles/{name}_tiny.npz") as archive:
-        config = model_config(json.loads(str(archive["meta.config"])))
+        config = model_config(json.loads(str(archive["meta.config"])), archive.files)
         tensors = {key[2:]: torch.from_numpy(np.array(archive[key])) for key in archive.files if key.startswith("w.")}
     torch.save({"model": tensors}, tmp_path / "theirs.pth")
     made = convert(read_official(tmp_path / "theirs.pth"), config)

@@ -1,6 +1,6 @@
 """A model built from an oracle file's own config and weights, and the numbers that file holds, computed by it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,12 +27,18 @@ Oracle = Mapping[str, npt.NDArray[Any]]
 Config = Mapping[str, Any]
 
 
-def model_config(config: Config) -> ModelConfig:
-    """The authors' arguments as ours. Raises UserError for what our models do not have."""
+def model_config(config: Config, weights: Collection[str]) -> ModelConfig:
+    """The authors' arguments as ours; which blocks there are is told by the names of the weights.
+
+    Raises UserError for what our models do not have.
+    """
     prefix = "encoder_" if "decoder_embed_dim" in config else ""
     if not config.get("qkv_bias", True):
         raise UserError("meta.config: qkv_bias is off; the published models have it")
-    regional = config.get("attn_type") == "local_global"
+    improved, vanilla, iavcl = (
+        any(part in name for name in weights)
+        for part in (".fourth_attn.", ".third_attn.", "Iterative_Refinement_Module")
+    )
     mel_frames, mels = config["img_size_audio"]
     geometry = Geometry(
         config.get("all_frames", 16),
@@ -60,8 +66,8 @@ def model_config(config: Config) -> ModelConfig:
         str(config.get("source", "oracle")),
         stream(""),
         stream("_audio"),
-        ("lgi_vanilla" if config.get("lg_no_fourth") else "lgi") if regional else "vit",
-        "iavcl" if regional else "cross",
+        "lgi" if improved else "lgi_vanilla" if vanilla else "vit",
+        "iavcl" if iavcl else "cross",
         config[f"{prefix}fusion_num_heads"],
         tuple(config.get("return_intermediate_features", ())),
         config[f"{prefix}fusion_depth"],
@@ -105,7 +111,7 @@ def _modes(oracle: Oracle) -> list[str]:
 
 def mae_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[str, Tensor]:
     """Pre-training: predictions, features, similarities, targets, losses, gradients, batch-norm statistics."""
-    config = model_config(settings)
+    config = model_config(settings, oracle.keys())
     model = MaskedAutoencoder(config)
     names = load(model, oracle, dtype)
     model.requires_grad_()
@@ -169,7 +175,7 @@ def _features(model: MaskedAutoencoder, video: Tensor, audio: Tensor, masks: Mas
 
 def classifier_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[str, Tensor]:
     """Fine-tuning: logits, feature, cross-entropy, gradients."""
-    model = Classifier(model_config(settings), settings["num_classes"])
+    model = Classifier(model_config(settings, oracle.keys()), settings["num_classes"])
     names = load(model, oracle, dtype)
     video, audio = _tensor(oracle["in.video"]).to(dtype), _tensor(oracle["in.audio"]).to(dtype)
     found: dict[str, Tensor] = {}

@@ -193,6 +193,8 @@ def _stored_clip(shards: Path, key: str | None, geometry: Geometry) -> tuple[str
             chosen = key or next(iter(members), None)
             if chosen not in members:
                 continue
+            if "mp4" not in members[chosen]:
+                raise UserError(f"{tar.name}: clip {chosen} is stored as packed JPEG; pictures are made of mp4 clips")
             mp4, flac = (reader.read(members[chosen][kind]) for kind in ("mp4", "flac"))
             wanted = window_frames(0, geometry.frames, frame_count(flac))
             pixels = rgb(torch.from_numpy(planes(mp4, wanted))[None])

@@ -24,14 +24,24 @@ class ClipReader:
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__init__(**state)  # type: ignore[misc]  # the two arguments
 
-    def read(self, clip: int) -> tuple[str, dict[str, bytes]]:
-        """(key, extension -> bytes) of clip `clip` of the corpus. Raises FaultError."""
+    def key(self, clip: int) -> str:
+        """Key of clip `clip` of the corpus, from its shard's index. Raises FaultError."""
+        return self._found(clip)[1]
+
+    def read(self, clip: int) -> dict[str, bytes]:
+        """Extension -> bytes of clip `clip` of the corpus: mp4 and flac. Raises FaultError."""
+        reader, key, members = self._found(clip)
+        missing = {"mp4", "flac"} - members.keys()
+        if missing:
+            raise FaultError(f"{reader.path.name}: clip {key} has no {' and no '.join(sorted(missing))}")
+        return {kind: reader.read(members[kind]) for kind in ("mp4", "flac")}
+
+    def _found(self, clip: int) -> tuple[ShardReader, str, dict[str, Member]]:
         shard, place = self.corpus.place(clip)
         reader, clips = self._shard(shard)
         if place >= len(clips):
             raise FaultError(f"{reader.path.name}: has {len(clips)} clips in its index, clip {place} was asked for")
-        key, members = clips[place]
-        return key, {kind: reader.read(members[kind]) for kind in ("mp4", "flac") if kind in members}
+        return reader, *clips[place]
 
     def _shard(self, number: int) -> tuple[ShardReader, list[tuple[str, dict[str, Member]]]]:
         if number not in self._open:

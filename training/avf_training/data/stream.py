@@ -138,8 +138,8 @@ class PretrainingClips(IterableDataset[Batch]):
             shard, place = self.order.corpus.place(clip)
             key = f"clip {place}"
             try:
-                key, files = self.reader.read(clip)
-                return key, *self._decoded(files, epoch, position)
+                key = self.reader.key(clip)
+                return key, *self._decoded(self.reader.read(clip), epoch, position)
             except FaultError as error:
                 names = self.order.corpus.sources[source].name, self.order.corpus.shards[shard]
                 faults.append(Fault(*names, key, epoch, position, str(error)))

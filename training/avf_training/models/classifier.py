@@ -39,6 +39,8 @@ class Classifier(Pretrained):
         super().__init__()
         if outputs < 1:
             raise ValueError(f"outputs {outputs} must be at least 1")
+        if config.modalities == "av" and config.fusion == "iavcl" and config.encoder == "vit":
+            raise ValueError("fusion 'iavcl' pairs regions; fine-tuning it needs encoder 'lgi' or 'lgi_vanilla'")
         self.config, self.outputs = config, outputs
         if "v" in config.modalities:
             self.encoder_video = Encoder(config, "video", "region", drop_path)

@@ -1,0 +1,106 @@
+"""A clip that cannot be read costs itself: named, written down, replaced by the same clip in any world."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from avf_shards import index
+from avf_shards.errors import FaultError
+from avf_training.data.loader import PretrainingLoader
+from avf_training.data.stream import StreamConfig
+from avf_training.masking import paper_masks
+from support.clips import flashing_shards
+from support.models import tiny
+
+MODEL = tiny()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return flashing_shards(tmp_path_factory.mktemp("faults"), {"a": 20, "b": 8}, clips_per_shard=10)
+
+
+@pytest.fixture
+def shards(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "shards"))
+
+
+def members(shards: Path, shard: str) -> dict[str, index.Member]:
+    return {member.name: member for member in index.load(index.sidecar(shards / shard)).members}
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0xFF
+    path.write_bytes(data)
+
+
+def read(shards: Path, world: int = 1, **more: object) -> tuple[list[str], list[dict[str, object]]]:
+    """(keys of one epoch in order, the quarantine)."""
+    quarantine = shards.parent / f"quarantine-{world}.jsonl"
+    config = StreamConfig(shards, 4, epochs=1, **{"max_fault_share": 1.0, **more})  # type: ignore[arg-type]
+    ranks = [PretrainingLoader(config, MODEL, paper_masks(MODEL), world, r, 0, quarantine) for r in range(world)]
+    keys = [key for step in zip(*ranks, strict=True) for batch in step for key in batch.keys]
+    lines = quarantine.read_text().splitlines() if quarantine.exists() else []
+    return keys, [json.loads(line) for line in lines]
+
+
+def victim(shards: Path) -> tuple[str, index.Member]:
+    """The video of the fourth clip of the first shard."""
+    names = [name for name in members(shards, "a-000000.tar") if name.endswith(".mp4")]
+    return names[3].split(".")[0], members(shards, "a-000000.tar")[names[3]]
+
+
+def test_a_whole_corpus_has_no_quarantine(shards: Path) -> None:
+    keys, faults = read(shards)
+    assert len(set(keys)) == 28
+    assert not faults
+
+
+@pytest.mark.parametrize("fault", ["header", "payload", "length of the header"])
+def test_a_flipped_byte_costs_one_clip(shards: Path, fault: str) -> None:
+    key, member = victim(shards)
+    at = {"header": -512, "payload": member.size // 2, "length of the header": -512 + 125}[fault]
+    flip(shards / "a-000000.tar", member.offset + at)
+    keys, faults = read(shards)
+    assert [(f["source"], f["shard"], f["key"]) for f in faults] == [("a", "a-000000.tar", key)]
+    assert key in str(faults[0]["error"])
+    assert "damaged" in str(faults[0]["error"])
+    assert key not in keys
+    assert len(keys) == 28
+    assert len(set(keys)) == 27
+    in_two, again = read(shards, world=2)
+    assert in_two == keys, "the substitute is the same in any world"
+    assert [f["position"] for f in again] == [f["position"] for f in faults]
+
+
+@pytest.mark.parametrize("where", ["member boundary", "header", "payload"])
+def test_a_truncated_shard_is_named(shards: Path, where: str) -> None:
+    _, member = victim(shards)
+    stop = {"member boundary": member.offset - 512, "header": member.offset - 200, "payload": member.offset + 50}[where]
+    path = shards / "a-000000.tar"
+    path.write_bytes(path.read_bytes()[:stop])
+    keys, faults = read(shards)
+    assert len(keys) == 28
+    assert len(faults) >= 10
+    assert all("a-000000.tar" in str(f["error"]) and "truncated" in str(f["error"]) for f in faults)
+    assert {f["source"] for f in faults} == {"a"}
+
+
+def test_a_missing_shard_and_a_missing_index(shards: Path) -> None:
+    (shards / "b-000000.tar").unlink()
+    with pytest.raises(FaultError, match="8 clips in a row are unreadable"):
+        read(shards)
+    shutil.copy(shards / "a-000000.tar", shards / "b-000000.tar")
+    (shards / "b-000000.index.json").unlink()
+    with pytest.raises(FaultError, match="8 clips in a row are unreadable"):
+        read(shards)
+
+
+def test_too_many_faults_stop_the_run_with_the_table(shards: Path) -> None:
+    path = shards / "a-000001.tar"
+    path.write_bytes(path.read_bytes()[:-3000])
+    table = r"(?s)more than 1.0% of a cannot be read; each is in .*\n  a: 10 of \d+ clips"
+    with pytest.raises(FaultError, match=table):
+        read(shards, max_fault_share=0.01)

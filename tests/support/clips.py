@@ -1,0 +1,56 @@
+"""Shards whose clips can be recognised: white every eighth frame, with a click at the first sample of that frame."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from avf_curation.backends.encode import flac, mp4
+from avf_curation.candidate import Candidate
+from avf_curation.plan import Video
+from avf_curation.run import curate
+from avf_curation.stages import scenes
+from avf_curation.video import ClipDraft, Outcome, VideoResult, digest_of
+from avf_shards.ledger import Check
+from avf_shards.pack import pack
+from avf_shards.select import Selection
+from avf_shards.timeline import Span
+
+from support.made import EMBEDDED, recipe
+
+SIZE_PX = 64
+LENGTHS = (100, 72, 64, 40)  # frames of a source's videos in turn; the last is shorter than a window
+
+
+def flashing(frames: int, number: int) -> dict[str, bytes]:
+    """The files of one clip; `number` tints its frames."""
+    pictures, samples = [], np.zeros(frames * 640, np.int16)
+    for t in range(frames):
+        picture = np.full((SIZE_PX, SIZE_PX, 3), 235 if t % 8 == 0 else 40 + (number * 37 + 3 * t) % 90, np.uint8)
+        picture[: SIZE_PX // 4, : SIZE_PX // 4] = (number * 53) % 200
+        pictures.append(picture)
+        if t % 8 == 0:
+            samples[t * 640 : t * 640 + 4] = 20_000
+    return {"mp4": mp4(pictures, replace(recipe().defaults.clip, size_px=SIZE_PX)), "flac": flac(samples)}
+
+
+def flash_curate(one: Video, root: Path, settings: object, tools: object) -> VideoResult:
+    """Stands for curate_video: one flashing clip a video, told by the file's name."""
+    number = int(one.path.split(".")[0])
+    frames = LENGTHS[number % len(LENGTHS)]
+    checks = (Check(scenes.STAGE, "too_short", frames / 25, ">=", 1.5),)
+    draft = ClipDraft(flashing(frames, number), 300.0, SIZE_PX, 0)
+    outcome = Outcome(Candidate(Span(0, frames), checks), clip=draft)
+    return VideoResult(one, (outcome,), digest_of(root / one.path, None))
+
+
+def flashing_shards(folder: Path, videos: dict[str, int], clips_per_shard: int = 4) -> Path:
+    """A folder of packed shards with so many clips of each source."""
+    sources = {}
+    for source, count in videos.items():
+        sources[source] = folder / "in" / source
+        sources[source].mkdir(parents=True)
+        for number in range(count):
+            (sources[source] / f"{number:03d}.mp4").write_bytes(f"{source} {number}".encode())
+    run = curate(recipe(), EMBEDDED, sources, folder / "run", engine="inline", curate_one=flash_curate)
+    pack(run, folder / "shards", Selection(clips_per_shard=clips_per_shard))
+    return folder / "shards"

@@ -1,0 +1,101 @@
+"""Stored clips decoded two ways, in step with their sound."""
+
+import io
+
+import av
+import numpy as np
+import pytest
+import torch
+from avf_shards.errors import FaultError
+from avf_training.data.colour import rgb
+from avf_training.data.decode import frame_count, planes, sound, window_frames
+from support.clips import SIZE_PX, flashing
+
+
+@pytest.fixture(scope="module")
+def clip() -> dict[str, bytes]:
+    return flashing(130, 3)
+
+
+def every_frame(mp4: bytes) -> list[np.ndarray]:
+    with av.open(io.BytesIO(mp4)) as container:
+        return [frame.to_ndarray() for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize("start", [0, 4, 28, 32, 36, 64])
+def test_the_short_way_gives_the_bytes_of_the_full_decode(clip: dict[str, bytes], start: int) -> None:
+    whole, wanted = every_frame(clip["mp4"]), window_frames(start, 16, 130)
+    assert (planes(clip["mp4"], wanted) == np.stack([whole[n] for n in wanted])).all()
+
+
+@pytest.mark.parametrize("wanted", [[1, 5, 9], [3], [0, 7, 8, 100], [129], [2, 2, 3]])
+def test_any_other_frames_take_the_full_decode(clip: dict[str, bytes], wanted: list[int]) -> None:
+    whole = every_frame(clip["mp4"])
+    assert (planes(clip["mp4"], wanted) == np.stack([whole[n] for n in wanted])).all()
+
+
+def test_the_short_way_decodes_a_quarter(clip: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the stride-aligned way is taken, a quarter of the frames comes out of the decoder."""
+    from avf_training.data import decode
+
+    seen = []
+    real = decode._collected
+    monkeypatch.setattr(decode, "_collected", lambda c, s, w: seen.append(s.codec_context.skip_frame) or real(c, s, w))
+    planes(clip["mp4"], window_frames(32, 16, 130))
+    planes(clip["mp4"], [1, 2])
+    assert seen == ["NONREF", "DEFAULT"]
+
+
+def test_a_clip_with_another_gop_is_read_all_the_same() -> None:
+    sink = io.BytesIO()
+    with av.open(sink, "w", format="mp4") as out:
+        stream = out.add_stream("libx264", rate=25, options={"x264-params": "bframes=5:b-pyramid=normal:keyint=250"})
+        stream.width = stream.height = SIZE_PX
+        stream.pix_fmt = "yuv420p"
+        for t in range(100):
+            picture = np.random.default_rng(t).integers(0, 255, (SIZE_PX, SIZE_PX, 3), np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode(None))
+    whole, wanted = every_frame(sink.getvalue()), window_frames(8, 16, 100)
+    assert (planes(sink.getvalue(), wanted) == np.stack([whole[n] for n in wanted])).all()
+
+
+def test_flashes_and_clicks_meet_to_the_sample(clip: dict[str, bytes]) -> None:
+    for start in (0, 4, 8, 20, 44):
+        wanted = window_frames(start, 16, 130)
+        white = planes(clip["mp4"], wanted)[:, SIZE_PX // 2, SIZE_PX // 2] > 180
+        heard = sound(clip["flac"], start, 64)
+        clicks = np.flatnonzero(heard == 20_000).reshape(-1, 4)[:, 0]
+        flashes = [4 * 640 * n for n in range(16) if white[n]]
+        assert flashes == [int(click) for click in clicks]
+        assert len(heard) == 40_960
+
+
+def test_short_clips_repeat_their_last_frame_on_the_stride() -> None:
+    assert window_frames(0, 16, 10) == [0, 4] + [8] * 14
+    assert window_frames(0, 16, 40)[-7:] == [36] * 7
+    assert window_frames(12, 16, 80) == [*range(12, 76, 4)]
+    short = flashing(40, 1)
+    assert frame_count(short["flac"]) == 40
+    assert len(sound(short["flac"], 0, 64)) == 40 * 640
+    assert planes(short["mp4"], window_frames(0, 16, 40)).shape == (16, SIZE_PX * 3 // 2, SIZE_PX)
+
+
+def test_damaged_files_are_faults(clip: dict[str, bytes]) -> None:
+    for data in (b"", b"no video", clip["mp4"][:200], clip["flac"]):
+        with pytest.raises(FaultError):
+            planes(data, [0, 4])
+    for data in (b"", b"no sound", clip["flac"][:20], clip["mp4"]):
+        with pytest.raises(FaultError):
+            sound(data, 0, 64)
+    with pytest.raises(FaultError, match="has no frames"):
+        planes(clip["mp4"], [0, 400])
+
+
+def test_colours_are_those_of_swscale() -> None:
+    colours = np.array([[[200, 30, 40], [20, 180, 60]], [[40, 50, 210], [128, 128, 128]]])
+    picture = np.kron(colours, np.ones((16, 16, 1)))
+    frame = av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="rgb24").reformat(format="yuv420p")
+    ours = rgb(torch.from_numpy(frame.to_ndarray())[None, None])[0, :, 0].permute(1, 2, 0) * 255
+    assert ours.shape == (32, 32, 3)
+    np.testing.assert_allclose(ours.numpy(), picture, atol=3)

@@ -1,0 +1,80 @@
+"""Batched transforms against the plain ones, clip by clip."""
+
+import numpy as np
+import torch
+from avf_training.data.colour import rgb
+from avf_training.data.draws import CROP_SCALES, Crop, Draw, draw_pretraining
+from avf_training.data.fbank import log_mel
+from avf_training.data.transforms import audio_input, log_mel_batch, video_input
+from avf_training.masking import Masker, paper_masks
+from avf_training.models.config import Geometry
+from support.models import tiny
+
+MASKER = Masker(tiny(), paper_masks(tiny()))
+
+
+def drawn(position: int, frames: int = 100) -> Draw:
+    return draw_pretraining("d", 0, position, frames, MASKER)
+
+
+def test_a_batch_of_sound_is_the_same_as_each_clip_by_torchaudio() -> None:
+    torch.manual_seed(0)
+    lengths = torch.tensor([40_960, 40_960, 20_000, 401])
+    wave = torch.zeros(4, 40_960)
+    for row, length in zip(wave, lengths, strict=True):
+        row[:length] = torch.randn(int(length)) * 0.1
+        row[:length] -= row[:length].mean()
+    batch = log_mel_batch(wave, lengths, Geometry())
+    for row, length, made in zip(wave, lengths, batch, strict=True):
+        torch.testing.assert_close(made, log_mel(row[:length], 16_000), atol=2e-4, rtol=1e-5)
+
+
+def test_gain_and_mean() -> None:
+    sound = torch.from_numpy(np.random.default_rng(0).integers(-3000, 5000, (2, 40_960)).astype(np.int16))
+    lengths, draws = torch.tensor([40_960, 40_960]), (drawn(0), drawn(1))
+    made = audio_input(sound, lengths, draws, Geometry())
+    for row, draw, one in zip(sound, draws, made, strict=True):
+        wave = row.float() / 32768
+        torch.testing.assert_close(one, log_mel((wave - wave.mean()) * draw.gain, 16_000), atol=2e-4, rtol=1e-5)
+        assert 0.5 < draw.gain < 1.5
+
+
+def test_the_whole_picture_at_its_own_size_is_untouched() -> None:
+    planes = torch.randint(16, 235, (1, 2, 240, 160), dtype=torch.uint8)
+    draw = Draw(0, Crop(1.0, 1.0, 2, 2), 1.0, drawn(0).masks)
+    geometry = Geometry(frames=2, size_px=160)
+    made = video_input(planes, (draw,), geometry)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    pixels = made * std.view(1, 3, 1, 1, 1) + mean.view(1, 3, 1, 1, 1)
+    torch.testing.assert_close(pixels, rgb(planes), atol=1e-5, rtol=0)
+
+
+def test_a_crop_is_where_it_was_drawn() -> None:
+    """A ramp from left to right: a crop of the right side is brighter, and linear."""
+    ramp = torch.linspace(16, 235, 224).round().to(torch.uint8).expand(1, 1, 224, 224)
+    grey = torch.full((1, 1, 112, 224), 128, dtype=torch.uint8)
+    planes = torch.cat((ramp, grey), 2)
+    made = [
+        video_input(planes, (Draw(0, Crop(0.66, 1.0, quarter, 0), 1.0, drawn(0).masks),), Geometry(2, 160, 1))[0, 0, 0]
+        for quarter in (0, 4)
+    ]
+    left, top, right, bottom = Crop(0.66, 1.0, 4, 0).box(224)
+    assert (left, top, right - left, bottom - top) == (76, 0, 147, 224)
+    assert made[1].mean() > made[0].mean() + 1
+    assert (made[0].diff(dim=1) > -1e-3).all()
+
+
+def test_draws_depend_on_the_place_alone_and_cover_what_they_may() -> None:
+    many = [drawn(position) for position in range(600)]
+    again = [drawn(position) for position in range(600)]
+    assert [d.start_frame for d in many] == [d.start_frame for d in again]
+    assert [d.crop for d in many] == [d.crop for d in again]
+    assert all((a.masks.video.visible_V == b.masks.video.visible_V).all() for a, b in zip(many, again, strict=True))
+    assert {d.start_frame for d in many} == set(range(0, 37, 4))
+    assert {d.crop.wide for d in many} == set(CROP_SCALES)
+    steps = [abs(CROP_SCALES.index(d.crop.wide) - CROP_SCALES.index(d.crop.high)) for d in many]
+    assert set(steps) == {0, 1}
+    assert len({(d.crop.quarter_x, d.crop.quarter_y) for d in many}) == 13
+    official = [draw_pretraining("d", 0, position, 100, MASKER, official=True).start_frame for position in range(600)]
+    assert set(official) == set(range(37))
+    assert drawn(3, 40).start_frame == 0
