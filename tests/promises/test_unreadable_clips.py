@@ -64,9 +64,10 @@ def test_a_flipped_byte_costs_one_clip(shards: Path, fault: str) -> None:
     at = {"header": -512, "payload": member.size // 2, "length of the header": -512 + 125}[fault]
     flip(shards / "a-000000.tar", member.offset + at)
     keys, faults = read(shards)
-    assert [(f["source"], f["shard"], f["key"]) for f in faults] == [("a", "a-000000.tar", key)]
-    assert key in str(faults[0]["error"])
-    assert "damaged" in str(faults[0]["error"])
+    # More than one line where it was drawn to stand in for itself.
+    assert {(f["source"], f["shard"], f["key"]) for f in faults} == {("a", "a-000000.tar", key)}
+    assert len({f["position"] for f in faults}) == 1
+    assert all(key in str(f["error"]) and "damaged" in str(f["error"]) for f in faults)
     assert key not in keys
     assert len(keys) == 28
     assert len(set(keys)) == 27

@@ -98,4 +98,5 @@ def test_colours_are_those_of_swscale() -> None:
     frame = av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="rgb24").reformat(format="yuv420p")
     ours = rgb(torch.from_numpy(frame.to_ndarray())[None, None])[0, :, 0].permute(1, 2, 0) * 255
     assert ours.shape == (32, 32, 3)
-    np.testing.assert_allclose(ours.numpy(), picture, atol=3)
+    inside = np.ix_(*[[n for n in range(32) if 4 <= n % 16 < 12]] * 2)  # chroma is shared across the edges
+    np.testing.assert_allclose(ours.numpy()[inside], picture[inside], atol=1.5)

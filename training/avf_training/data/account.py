@@ -17,7 +17,10 @@ _FEW = 10  # faults of a source that stop nothing
 
 @dataclass(frozen=True)
 class Line:
-    """One source. clips: delivered by all ranks up to here; target: its exact share of as many clips."""
+    """One source. clips: delivered by all ranks up to here; target: its exact share of as many clips.
+
+    faults: positions of this rank where another clip stood in for an unreadable one.
+    """
 
     source: str
     clips: int
@@ -37,6 +40,7 @@ class Account:
     def deliver(self, batch: Batch) -> None:
         """Note one batch of this rank. Raises FaultError with the table when a source has too many faults."""
         self.mine.update(batch.sources)
+        self.faults.update(source for source, _ in {(fault.source, fault.position) for fault in batch.faults})
         for fault in batch.faults:
             self._quarantined(fault)
         over = [
@@ -52,7 +56,6 @@ class Account:
             )
 
     def _quarantined(self, fault: Fault) -> None:
-        self.faults[fault.source] += 1
         if self.quarantine is not None:
             with open(self.quarantine, "a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(fault), ensure_ascii=False) + "\n")
