@@ -7,7 +7,7 @@ Shapes: B batch, N tokens, C width.
 
 import torch
 import torch.nn.functional as F
-from avf_training.models.config import ModelConfig, StreamConfig
+from avf_training.models.config import ModalityConfig, ModelConfig
 from avf_training.models.embed import sincos_table
 from avf_training.objectives.targets import IMAGE_MEAN, IMAGE_STD
 from torch import Tensor, nn
@@ -57,7 +57,7 @@ class PlainBlock(nn.Module):
 
 
 class PlainEncoder(nn.Module):
-    def __init__(self, stream: StreamConfig, conv: nn.Module, tokens: int) -> None:
+    def __init__(self, stream: ModalityConfig, conv: nn.Module, tokens: int) -> None:
         super().__init__()
         self.patch_embed = nn.ModuleDict({"proj": conv})
         self.register_buffer("pos", sincos_table(tokens, stream.width), persistent=False)
@@ -75,7 +75,7 @@ class PlainEncoder(nn.Module):
 
 
 class PlainDecoder(nn.Module):
-    def __init__(self, stream: StreamConfig, skips: int, tokens: int, values: int) -> None:
+    def __init__(self, stream: ModalityConfig, skips: int, tokens: int, values: int) -> None:
         super().__init__()
         width, heads = stream.decoder_width, stream.decoder_heads
         self.blocks = nn.ModuleList(PlainBlock(width, heads, n > 0) for n in range(skips + 1))

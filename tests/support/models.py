@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from avf_training.masking import MaskConfig, Masker, paper_masks
-from avf_training.models.config import EncoderKind, FusionKind, Geometry, Modalities, ModelConfig, StreamConfig
+from avf_training.models.config import EncoderKind, FusionKind, Geometry, Modalities, ModalityConfig, ModelConfig
 from avf_training.models.mae import Masks
 from torch import Tensor
 
@@ -16,7 +16,7 @@ def tiny(
     encoder: EncoderKind = "lgi", fusion: FusionKind = "iavcl", modalities: Modalities = "av", **changes: object
 ) -> ModelConfig:
     """A model of width 32 over the papers' grids (8 x 10 x 10 and 16 x 8 tokens)."""
-    video = StreamConfig(32, 4, 4, 16, 2, (2, 5, 10))
+    video = ModalityConfig(32, 4, 4, 16, 2, (2, 5, 10))
     audio = replace(video, region=(4, 4))
     made = ModelConfig("tiny", video, audio, encoder, fusion, 4, (1, 2, 3), modalities=modalities, geometry=GEOMETRY)
     return replace(made, **changes)  # type: ignore[arg-type]  # fields of ModelConfig

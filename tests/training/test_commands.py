@@ -39,6 +39,8 @@ def test_describe_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
         (["describe", "hicmea_b"], "no such model; did you mean 'hicmae_b'?"),
         (["describe", "nano", "--batch", "1"], "--batch 1 must be at least 2"),
         (["reconstruct", "gone", "--out", "x.png"], "gone: holds no shards"),
+        (["bench", "gone"], "gone: has no manifest.json"),
+        (["bench", "gone", "--clips", "0"], "--clips 0 must be above 0"),
         (["reconstruct", "gone", "--out", "x.exe"], "x.exe: must end in .png"),
         (["reconstruct", "gone", "--out", "x.png", "--ratios", "0.9"], "--ratios 0.9: must look like"),
         (["reconstruct", "gone", "--out", "x.png", "--model", "nan"], "no such model; did you mean 'nano'?"),
@@ -90,6 +92,18 @@ def test_ratios_and_keys_that_do_not_fit(shards: Path, tmp_path: Path, capsys: p
     assert "0.92 or 0.94 would fit" in capsys.readouterr().err
     assert main([*base, "--key", "nobody"]) == 2
     assert "has no clip 'nobody'" in capsys.readouterr().err
+
+
+def test_bench_on_the_users_own_shards(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(shards), "--clips", "3", "--json", "-"]) == 0
+    cost = json.loads(capsys.readouterr().out)
+    parts = {part["name"]: part["ms"] for part in cost["parts"]}
+    assert cost["worker_ms"] == pytest.approx(
+        sum(ms for name, ms in parts.items() if name not in ("decode, all frames", "colour, crop, fbank"))
+    )
+    assert cost["cores"] == pytest.approx(cost["worker_ms"] / 1000 * 164 / 0.2)
+    assert main(["bench", str(shards), "--clips", "3"]) == 0
+    assert "bound by" in capsys.readouterr().out
 
 
 def test_a_perfect_prediction_gives_the_original_back() -> None:

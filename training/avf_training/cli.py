@@ -72,6 +72,16 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--model", metavar="NAME", default="avfmaepp_b", help="untrained (default avfmaepp_b)")
     one.add_argument("--ratios", metavar="V:A,...", default=RATIOS, help=f"mask ratios, video:sound (default {RATIOS})")
     one.add_argument("--seed", type=int, default=0, help="of the masks and of an untrained model's weights")
+
+    one = _command(commands, "bench", "what one core makes of your shards, and how many feed one GPU", _bench)
+    one.add_argument("shards", metavar="SHARDS", type=Path, help="folder of packed shards")
+    one.add_argument("--clips", metavar="N", type=int, default=64, help="clips to measure with (default 64)")
+    one.add_argument("--model", metavar="NAME", default="avfmaepp_b", help="its input and masks (default avfmaepp_b)")
+    one.add_argument(
+        "--batch", metavar="N", type=int, default=164, help="clips of one GPU's step (default 164, the paper)"
+    )
+    one.add_argument("--step-s", metavar="S", type=float, default=0.2, help="seconds of that step (default 0.2)")
+    one.add_argument("--json", metavar="FILE", help="write the answer as JSON to FILE, '-' for standard output")
     return parser
 
 
@@ -134,4 +144,23 @@ def _reconstruct(options: argparse.Namespace) -> int:
 
     picture(options.shards, options.key, options.checkpoint, options.model, options.ratios, options.seed, options.out)
     print(options.out)
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from avf_training.bench import stream_cost
+    from avf_training.show import show_cost
+
+    for name in ("clips", "batch", "step_s"):
+        if getattr(options, name) <= 0:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)} must be above 0")
+    cost = stream_cost(options.shards, options.clips, options.model)
+    cores = cost.cores(options.step_s, options.batch)
+    if options.json:
+        text = json.dumps(asdict(cost) | {"worker_ms": cost.worker_ms(), "cores": cores}, indent=1)
+        if options.json == "-":
+            print(text)
+            return 0
+        Path(options.json).write_text(text + "\n", "utf-8")
+    show_cost(cost, options.batch, options.step_s)
     return 0

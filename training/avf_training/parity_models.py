@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from avf_training.masking import MaskConfig, Masker
 from avf_training.models.classifier import Classifier
-from avf_training.models.config import Geometry, ModelConfig, StreamConfig
+from avf_training.models.config import Geometry, ModalityConfig, ModelConfig
 from avf_training.models.decoder import SkipDecoder
 from avf_training.models.encoder import Encoder
 from avf_training.models.mae import MaskedAutoencoder, Masks, wanted_layers
@@ -50,9 +50,9 @@ def model_config(config: Config, weights: Collection[str]) -> ModelConfig:
         config["patch_size_audio"],
     )
 
-    def stream(suffix: str) -> StreamConfig:
+    def stream(suffix: str) -> ModalityConfig:
         width = config[f"{prefix}embed_dim{suffix}"]
-        return StreamConfig(
+        return ModalityConfig(
             width,
             config[f"{prefix}depth{suffix}"],
             config[f"{prefix}num_heads{suffix}"],
@@ -211,7 +211,7 @@ class _MAEDFERHead(nn.Module):
 
 def mae_dfer_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[str, Tensor]:
     """MAE-DFER, video alone: predictions and logits."""
-    stream = StreamConfig(
+    stream = ModalityConfig(
         settings["C"],
         settings["depth"],
         settings["heads"],

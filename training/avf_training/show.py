@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from avf_training.bench import StreamCost
 from avf_training.describe import Description, Stage
 from avf_training.parity import Row
 
@@ -73,6 +74,23 @@ def _parts(stage: Stage) -> list[str]:
     names = ("encoder_video", "encoder_audio", "fusion", "", "decoder_video", "decoder_audio")
     counts = [stage.parts.get(name, 0) if name else head for name in names]
     return [f"{count / 1e6:.3f}" if count else "" for count in counts]
+
+
+def show_cost(cost: StreamCost, batch: int, step_s: float) -> None:
+    """Milliseconds of each part, clips a second and core, what bounds it, and the cores for one GPU."""
+    table = _table("CPU ms a clip", "", "ms", "clips a core-second")
+    for part in cost.parts:
+        where = "on the device, if there is one" if part.on_device else "in a worker"
+        table.add_row(part.name, where, f"{part.ms:.2f}", f"{1000 / max(part.ms, 1e-6):,.0f}")
+    out = _console()
+    out.print(table)
+    total = cost.worker_ms()
+    worker = [part for part in cost.parts if not part.on_device and part.name != "decode, all frames"]
+    bound = max(worker, key=lambda part: part.ms)
+    out.print(f"{cost.clips} clips of {cost.kb:.0f} KB")
+    out.print(f"a worker takes {total:.2f} ms a clip: {1000 / total:.0f} clips/s a core")
+    out.print(f"bound by: {bound.name} ({bound.ms / total:.0%})")
+    out.print(f"cores for one GPU that makes {batch} clips in {step_s:g} s: {cost.cores(step_s, batch):.1f}")
 
 
 def show_parity(rows: Sequence[Row]) -> None:

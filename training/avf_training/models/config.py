@@ -75,7 +75,7 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class StreamConfig:
+class ModalityConfig:
     """One modality: its encoder of `depth` layers, and its decoder (unused in fine-tuning).
 
     region: size of an LGI region in tokens, (time, height, width) or (time, frequency); unused by `vit`.
@@ -99,8 +99,8 @@ class ModelConfig:
     """
 
     name: str
-    video: StreamConfig
-    audio: StreamConfig
+    video: ModalityConfig
+    audio: ModalityConfig
     encoder: EncoderKind
     fusion: FusionKind
     fusion_heads: int
@@ -119,7 +119,7 @@ class ModelConfig:
             ("video", self.video, self.geometry.video_grid),
             ("audio", self.audio, self.geometry.audio_grid),
         ):
-            self._check_stream(name, stream, grid)
+            self._check_modality(name, stream, grid)
         if self.modalities == "av":
             if self.video.width != self.audio.width:
                 raise ValueError(
@@ -142,7 +142,7 @@ class ModelConfig:
                     f"video.region makes {video} regions and audio.region {audio}; IAV-CL pairs them one to one"
                 )
 
-    def _check_stream(self, name: str, stream: StreamConfig, grid: tuple[int, ...]) -> None:
+    def _check_modality(self, name: str, stream: ModalityConfig, grid: tuple[int, ...]) -> None:
         if name[0] not in self.modalities:
             return
         if min(stream.depth, stream.decoder_depth, stream.width, stream.decoder_width) < 1:
@@ -163,14 +163,14 @@ class ModelConfig:
             if not fits:
                 raise ValueError(f"{name}.region {list(stream.region)} does not divide the token grid {list(grid)}")
 
-    def stream(self, name: Literal["video", "audio"]) -> StreamConfig:
+    def modality(self, name: Literal["video", "audio"]) -> ModalityConfig:
         return self.video if name == "video" else self.audio
 
     def regions(self, name: Literal["video", "audio"]) -> int:
         """Number of LGI regions of one modality (K)."""
         grid = self.geometry.video_grid if name == "video" else self.geometry.audio_grid
         count = 1
-        for whole, part in zip(grid, self.stream(name).region, strict=True):
+        for whole, part in zip(grid, self.modality(name).region, strict=True):
             count *= whole // part
         return count
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from avf_training.models.attention import CrossBlock, ViTBlock
-from avf_training.models.config import ModelConfig, StreamConfig
+from avf_training.models.config import ModalityConfig, ModelConfig
 from avf_training.models.embed import sincos_table
 
 
@@ -18,7 +18,7 @@ class SkipDecoder(nn.Module):
     The last blocks, one per skip and deepest first, attend to an encoder layer through the same map as the main stream.
     """
 
-    def __init__(self, config: ModelConfig, stream: StreamConfig, tokens: int, values: int) -> None:
+    def __init__(self, config: ModelConfig, stream: ModalityConfig, tokens: int, values: int) -> None:
         super().__init__()
         width = stream.decoder_width
         shape = width, stream.decoder_heads, config.mlp_ratio, config.norm_eps

@@ -37,7 +37,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ModelConfig, name: Name, gives: Gives, drop_path: float = 0.0) -> None:
         super().__init__()
-        stream, geometry = config.stream(name), config.geometry
+        stream, geometry = config.modality(name), config.geometry
         self.name, self.geometry = name, geometry
         grid = geometry.video_grid if name == "video" else geometry.audio_grid
         self.embed: PatchEmbed = (video_embed if name == "video" else audio_embed)(geometry, stream.width)

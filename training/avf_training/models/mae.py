@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from avf_training.masking import ClipMask
-from avf_training.models.config import ModelConfig, StreamConfig
+from avf_training.models.config import ModalityConfig, ModelConfig
 from avf_training.models.decoder import SkipDecoder
 from avf_training.models.encoder import Encoder, Features, Gives
 from avf_training.models.fusion import FusionEncoder
@@ -147,7 +147,7 @@ class MaskedAutoencoder(Pretrained):
         return tuple((at_least_fp32(v).mean(1), at_least_fp32(a).mean(1)) for v, a in pairs)[: len(self.config.skips)]
 
 
-def wanted_layers(config: ModelConfig, stream: StreamConfig) -> tuple[int, ...]:
+def wanted_layers(config: ModelConfig, stream: ModalityConfig) -> tuple[int, ...]:
     """The skips, and the last layer."""
     return tuple(sorted({*config.skips, stream.depth - 1}))
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from avf_shards.errors import UserError
 from avf_shards.settings import unknown_key
 
-from avf_training.models.config import EncoderKind, FusionKind, Modalities, ModelConfig, StreamConfig
+from avf_training.models.config import EncoderKind, FusionKind, Modalities, ModalityConfig, ModelConfig
 
 VIDEO_REGION, AUDIO_REGION = (2, 5, 10), (4, 4)
 
@@ -23,7 +23,7 @@ def _model(
     fusion: FusionKind,
 ) -> ModelConfig:
     width, depth, heads = size
-    video = StreamConfig(width, depth, heads, *decoder, region=VIDEO_REGION)
+    video = ModalityConfig(width, depth, heads, *decoder, region=VIDEO_REGION)
     return ModelConfig(name, video, replace(video, region=AUDIO_REGION), encoder, fusion, heads, skips)
 
 
