@@ -29,10 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 = done, 1 = the audit found a broken law or damage, 2 = cannot do that, 130 = interrupted."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="avf-curate: %(message)s", level=logging.WARNING)
-    from avf_curation.failure import InfrastructureError
+    from avf_curation import interrupt
+from avf_curation.failure import InfrastructureError
 
     try:
-        return int(options.run(options))
+        with interrupt.noted():
+            return int(options.run(options))
     except (UserError, InfrastructureError) as error:
         _complain(str(error))
         return 2

@@ -18,6 +18,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError, WorkerCrashedError
 
+from avf_curation import interrupt
 from avf_curation.backends.threads import VARIABLES
 from avf_curation.failure import InfrastructureError
 from avf_curation.isolate import longest_alone_s
@@ -103,6 +104,7 @@ class _Pool:
         waiting: deque[UnitJob] = deque()
         alone_units: set[int] = set()
         while True:
+            interrupt.check()
             waiting.extend(islice(jobs, max(0, self._size - len(waiting))))
             if not waiting and not self._busy:
                 return
