@@ -11,6 +11,8 @@ from typing import Any
 
 from avf_shards.errors import FaultError, UserError
 
+from avf_curation import interrupt
+
 _RAW = argparse.RawDescriptionHelpFormatter
 
 RUN_HELP = """\
@@ -29,8 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 = done, 1 = the audit found a broken law or damage, 2 = cannot do that, 130 = interrupted."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="avf-curate: %(message)s", level=logging.WARNING)
-    from avf_curation import interrupt
-from avf_curation.failure import InfrastructureError
+    from avf_curation.failure import InfrastructureError
 
     try:
         with interrupt.noted():
