@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from avf_shards import index
-from avf_shards.errors import FaultError
+from avf_shards.errors import FaultError, UserError
 from avf_training.data.loader import PretrainingLoader
 from avf_training.data.stream import StreamConfig
 from avf_training.masking import paper_masks
@@ -105,3 +105,17 @@ def test_too_many_faults_stop_the_run_with_the_table(shards: Path) -> None:
     table = r"(?s)more than 1.0% of a cannot be read; each is in .*\n  a: 10 of \d+ clips"
     with pytest.raises(FaultError, match=table):
         read(shards, max_fault_share=0.01)
+
+
+def test_clips_of_two_sizes_are_named(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from avf_training.data import stream
+
+    real, seen = stream.planes, []
+
+    def cropped(mp4: bytes, wanted: list[int]) -> object:
+        seen.append(1)
+        return real(mp4, wanted)[:, :48, :32] if len(seen) == 2 else real(mp4, wanted)
+
+    monkeypatch.setattr(stream, "planes", cropped)
+    with pytest.raises(UserError, match=r"must have one size: .* has 32 px, .* has 64 px; curate them with one"):
+        read(shards)

@@ -116,6 +116,10 @@ class PretrainingClips(IterableDataset[Batch]):
             for at, clip, source in zip(positions, clips, sources, strict=True)
         ]
         keys, planes_B, sounds_B, draws = zip(*found, strict=True)
+        sizes = {picture.shape[-1]: key for key, picture in zip(keys, planes_B, strict=True)}
+        if len(sizes) > 1:
+            told = ", ".join(f"{key} has {size} px" for size, key in sorted(sizes.items()))
+            raise UserError(f"clips of one stream must have one size: {told}; curate them with one `clip.size_px`")
         sound_BS = np.zeros((len(found), self.masker.frames * STRIDE * SAMPLES_PER_FRAME), np.int16)
         for row, heard in zip(sound_BS, sounds_B, strict=True):
             row[: len(heard)] = heard
