@@ -145,6 +145,19 @@ def test_the_decoder_stays_in_single_precision() -> None:
         loss.backward()
 
 
+@pytest.mark.parametrize("compute", ["fp16", "bf16"])
+def test_narrow_types_come_close_to_single_precision(compute: str) -> None:
+    config = tiny()
+    model, inputs, masks = MaskedAutoencoder(config).eval(), batch(config), drawn(config)
+    with torch.no_grad():
+        exact = model(*inputs, masks).video_BMP
+        with Precision(compute).autocast("cpu"):  # type: ignore[arg-type]
+            narrow = model(*inputs, masks).video_BMP
+    assert narrow.dtype == torch.float32
+    assert (narrow - exact).abs().max() < 0.1
+    assert not torch.equal(narrow, exact)
+
+
 def test_only_the_order_of_tokens_tells_regions_apart() -> None:
     """Visible tokens in another order inside their regions give the same reconstruction."""
     config = tiny()
@@ -191,6 +204,8 @@ def test_a_batch_of_one_cannot_be_contrasted() -> None:
     config = tiny("vit", "cross")
     with pytest.raises(ValueError, match=r"batch of 1.*at least 2"):
         losses_of(MaskedAutoencoder(config), config, 1)
+    with pytest.raises(ValueError, match=r"batch of 1.*at least 2"):
+        losses_of(MaskedAutoencoder(config).eval(), config, 1)
     with pytest.raises(ValueError, match=r"batch of 1.*at least 2"):
         MaskedAutoencoder(tiny()).train()(*batch(tiny(), 1), drawn(tiny(), 1))
     MaskedAutoencoder(tiny()).eval()(*batch(tiny(), 1), drawn(tiny(), 1))  # a picture may be of one clip

@@ -104,6 +104,8 @@ class MaskedAutoencoder(Pretrained):
         """Raises ValueError for inputs that do not fit the config, before any compute."""
         config = self.config
         check_inputs(config, video_BCTHW, audio_B1MF)
+        if self.training and config.modalities == "av" and len(masks.video_visible_BV) < 2:
+            raise ValueError("batch of 1: contrastive loss and batch norm need at least 2 clips while training")
         video = audio = None
         if video_BCTHW is not None:
             video = self.encoder_video(video_BCTHW, masks.video_visible_BV, wanted_layers(config, config.video))
