@@ -1,7 +1,6 @@
 """avf-curate: raw video becomes spans with a verdict for every second of input."""
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -9,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from avf_shards.errors import FaultError, UserError
+from avf_shards.command import answered, guarded, json_option
+from avf_shards.errors import UserError
 
 from avf_curation import interrupt
 
@@ -33,29 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="avf-curate: %(message)s", level=logging.WARNING)
     from avf_curation.failure import InfrastructureError
 
-    try:
+    def work() -> int:
         with interrupt.noted():
             return int(options.run(options))
-    except (UserError, InfrastructureError) as error:
-        _complain(str(error))
-        return 2
-    except FaultError as error:
-        _complain(f"damaged data: {error}")
-        return 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        _complain(f"{name}{error.strerror or error}")
-        return 2
-    except KeyboardInterrupt:
-        _complain("stopped; nothing half-done is left, and the same command goes on where it was")
-        return 130
 
-
-def _complain(text: str) -> None:
-    print(f"avf-curate: {text}", file=sys.stderr)
+    stopped = "stopped; nothing half-done is left, and the same command goes on where it was"
+    return guarded("avf-curate", work, stopped, (InfrastructureError,))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("plan", help="list and freeze the inputs of a run, by stat alone")
     _source_options(one)
-    _json_option(one)
+    json_option(one)
     one.set_defaults(run=_plan)
 
     one = commands.add_parser(
@@ -82,12 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--address", metavar="ADDRESS", help="a Ray cluster to join (default: one is started here)")
     one.add_argument("--device", default="cpu", help="device of RetinaFace and SyncNet: cpu, cuda (default: cpu)")
     one.add_argument("--retry-failed", action="store_true", help="decide the failed videos of a finished run again")
-    _json_option(one)
+    json_option(one)
     one.set_defaults(run=_run)
 
     one = commands.add_parser("status", help="how far a run is, going or stopped")
     _run_folder(one)
-    _json_option(one)
+    json_option(one)
     one.set_defaults(run=_status)
 
     one = commands.add_parser("audit", help="the funnel per source x stage x reason; a page with pictures and charts")
@@ -95,20 +78,20 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--html", metavar="FILE", type=Path, help="write one self-contained page")
     one.add_argument("--seed", type=int, default=0, help="of the contact sheet's sample (default: 0)")
     one.add_argument("--source", action="append", default=[], metavar="NAME=DIR", help="where inputs lie now")
-    _json_option(one)
+    json_option(one)
     one.set_defaults(run=_audit)
 
     one = commands.add_parser("explain", help="one video's story, second by second")
     _run_folder(one)
     one.add_argument("video", metavar="VIDEO", help="its id (path below the source), or SOURCE/id")
-    _json_option(one)
+    json_option(one)
     one.set_defaults(run=_explain)
 
     one = commands.add_parser("weights", help="model files: list, get, check")
     verbs = one.add_subparsers(required=True, metavar="ls|pull|verify")
     verb = verbs.add_parser("ls", help="what is known and what is here")
     _weights_option(verb)
-    _json_option(verb)
+    json_option(verb)
     verb.set_defaults(run=_weights_ls)
     verb = verbs.add_parser("pull", help="get one from its owner's address, or from a file you have")
     verb.add_argument("name", metavar="NAME")
@@ -118,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=_weights_pull)
     verb = verbs.add_parser("verify", help="check the digests of what is here; exit 2 when one is wrong")
     _weights_option(verb)
-    _json_option(verb)
+    json_option(verb)
     verb.set_defaults(run=_weights_verify)
 
     one = commands.add_parser("demo", help="make a small corpus, curate it, pack it, verify it, write the page")
@@ -152,22 +135,6 @@ def _run_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="RUN", type=Path)
 
 
-def _json_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", metavar="FILE", help="the same as JSON into FILE, '-' for standard output")
-
-
-def _as_json(options: argparse.Namespace, values: Any) -> bool:
-    """Write JSON if asked; whether standard output is taken by it."""
-    if not options.json:
-        return False
-    text = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    if options.json == "-":
-        sys.stdout.write(text)
-        return True
-    Path(options.json).write_text(text, "utf-8")
-    return False
-
-
 def _weights_folder(options: argparse.Namespace) -> Path:
     from avf_curation.weights import default_folder
 
@@ -191,7 +158,7 @@ def _plan(options: argparse.Namespace) -> int:
 
     recipe, choice, sources = _prepare(options)
     planned = plan_run(recipe, choice, sources, options.out)
-    if not _as_json(options, {"sources": plan_rows(planned), "aside": [vars(one) for one in planned.aside]}):
+    if not answered(options, {"sources": plan_rows(planned), "aside": [vars(one) for one in planned.aside]}):
         show_plan(console(), planned)
     return 0
 
@@ -222,7 +189,7 @@ def _run(options: argparse.Namespace) -> int:
             on_progress=bar,
         )
     result = audit(run)
-    if not _as_json(options, result.as_json()):
+    if not answered(options, result.as_json()):
         show_audit(console(), result)
     return 1 if result.law else 0
 
@@ -248,7 +215,7 @@ def _status(options: argparse.Namespace) -> int:
     from avf_curation.status import status
 
     now = status(_existing(options))
-    if _as_json(options, now.as_json()):
+    if answered(options, now.as_json()):
         return 0
     p = now.progress
     who = {"going": f" ({now.driver})", "stopped": "; start it again with the same command"}.get(now.state, "")
@@ -272,7 +239,7 @@ def _audit(options: argparse.Namespace) -> int:
         roots = parse_sources(options.source) if options.source else None
         write_page(run, result, options.html, options.seed, roots)
         print(f"avf-curate: wrote {options.html}", file=sys.stderr)
-    if not _as_json(options, result.as_json()):
+    if not answered(options, result.as_json()):
         show_audit(console(), result)
     return 1 if result.law else 0
 
@@ -285,7 +252,7 @@ def _explain(options: argparse.Namespace) -> int:
     table = _existing(options).ledger()
     story = find_video(table, options.video)
     rows = ledger.to_table(story).to_pylist()
-    if not _as_json(options, rows):
+    if not answered(options, rows):
         show_story(console(), story)
     return 0
 
@@ -305,7 +272,7 @@ def _weights_ls(options: argparse.Namespace) -> int:
         }
         for entry in KNOWN.values()
     ]
-    if not _as_json(options, {"folder": str(folder), "weights": rows}):
+    if not answered(options, {"folder": str(folder), "weights": rows}):
         print(f"in {folder}:")
         for row in rows:
             print(f"  {row['name']:<22}{'here' if row['here'] else 'not here':<10}{row['licence']}")
@@ -332,7 +299,7 @@ def _weights_verify(options: argparse.Namespace) -> int:
 
     folder = _weights_folder(options)
     here = {name: find_weight(name, folder) is not None for name in KNOWN}
-    if not _as_json(options, here):
+    if not answered(options, here):
         for name, found in here.items():
             print(f"{name:<22}{'as published or first seen' if found else 'not here'}")
     return 0

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards import index
+from avf_shards.command import answered, guarded, json_option
 from avf_shards.corpus import load_corpus
-from avf_shards.errors import FaultError, UserError
-from avf_shards.index import ShardReader
-from avf_shards.keys import is_key
+from avf_shards.errors import UserError
+from avf_shards.lineage import find_clips, lineage, lineage_text
 from avf_shards.mix import Mix
 from avf_shards.order import Order, stream_digest
-from avf_shards.pack import MANIFEST, pack, read_sealed
+from avf_shards.pack import pack, read_manifest
 from avf_shards.run_folder import RunFolder
 from avf_shards.select import Choice, load_selection
 from avf_shards.verify import verify
@@ -38,21 +38,8 @@ selection file (TOML); every line is optional:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 = done, 1 = faults found, 2 = cannot do that, 130 = interrupted."""
     options = _parser().parse_args(arguments)
-    try:
-        return int(options.run(options))
-    except UserError as error:
-        print(f"avf-shards: {error}", file=sys.stderr)
-        return 2
-    except FaultError as error:
-        print(f"avf-shards: damaged data: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        print(f"avf-shards: {name}{error.strerror or error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("avf-shards: stopped; the same command goes on where it was", file=sys.stderr)
-        return 130
+    stopped = "stopped; the same command goes on where it was"
+    return guarded("avf-shards", lambda: int(options.run(options)), stopped)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,18 +63,18 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folder of a finished run")
     one.add_argument("--out", metavar="SHARDS", type=Path, required=True, help="folder for the shards; made if missing")
     one.add_argument("--select", metavar="FILE", type=Path, help="what to take (default: all that was kept)")
-    _json_option(one)
+    json_option(one)
     one.set_defaults(run=_pack)
 
     one = commands.add_parser("verify", help="check every byte; exit 1 and the list of faults")
     one.add_argument("shards", metavar="SHARDS", type=Path)
-    _json_option(one)
+    json_option(one)
     one.set_defaults(run=_verify)
 
     one = commands.add_parser("ls", help="shards, clips and hours per source; with --keys every clip")
     one.add_argument("shards", metavar="SHARDS", type=Path)
     one.add_argument("--keys", action="store_true", help="one clip's key per line")
-    _json_option(one)
+    json_option(one)
     one.set_defaults(run=_ls)
 
     one = commands.add_parser("show", help="the record of one clip; with --extract its files")
@@ -97,11 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(run=_show)
 
     one = commands.add_parser(
-        "lineage", help="one clip's way: input file, span, every score with its threshold, backends"
+        "lineage", help="a clip's way: input file, span, every score with its threshold, backends"
     )
     one.add_argument("shards", metavar="SHARDS", type=Path)
-    one.add_argument("key", metavar="KEY")
-    _json_option(one)
+    one.add_argument(
+        "keys", metavar="KEY", nargs="+", help="as in a batch's `keys`; '-': from standard input"
+    )
+    json_option(one)
     one.set_defaults(run=_lineage)
 
     one = commands.add_parser(
@@ -119,23 +108,14 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--quota", metavar="SOURCE=N", action="append", default=[], help="clips of SOURCE in an epoch")
     one.add_argument("--weight", metavar="SOURCE=W", action="append", default=[], help="share of SOURCE")
     one.add_argument("--digest", action="store_true", help="print the digest alone")
-    _json_option(one)
+    json_option(one)
     one.set_defaults(run=_order)
     return parser
 
 
-def _json_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", metavar="FILE", help="write the answer as JSON to FILE, '-' for standard output")
-
-
 def _answer(options: argparse.Namespace, values: Any, text: str) -> None:
     """Print the table, or the same facts as JSON."""
-    data = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False)
-    if options.json == "-":
-        print(data)
-    else:
-        if options.json:
-            Path(options.json).write_text(data + "\n", "utf-8")
+    if not answered(options, values):
         print(text)
 
 
@@ -171,14 +151,8 @@ def _verify(options: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
-def _manifest(shards: Path) -> dict[str, Any]:
-    if not (shards / MANIFEST).is_file():
-        raise UserError(f"{shards}: not a folder of finished shards (no {MANIFEST})")
-    return read_sealed(shards / MANIFEST)
-
-
 def _ls(options: argparse.Namespace) -> int:
-    manifest = _manifest(options.shards)
+    manifest = read_manifest(options.shards)
     if options.keys:
         keys = [key for entry in manifest["shards"] for key in index.load(_side(options.shards, entry)).by_key()]
         _answer(options, keys, "\n".join(keys))
@@ -195,22 +169,8 @@ def _side(shards: Path, entry: dict[str, Any]) -> Path:
     return index.sidecar(shards / Path(entry["shard"]).name)
 
 
-def _find(shards: Path, key: str) -> tuple[str, dict[str, bytes]]:
-    if not is_key(key):
-        raise UserError(f"{key!r}: not a clip's key; avf-shards ls {shards} --keys lists them")
-    source = key.split("-", 1)[0]
-    for entry in _manifest(shards)["shards"]:
-        if source not in entry["clips"]:
-            continue
-        with ShardReader(shards / Path(entry["shard"]).name) as reader:
-            members = reader.index.by_key().get(key)
-            if members:
-                return entry["shard"], {extension: reader.read(member) for extension, member in members.items()}
-    raise UserError(f"{key}: not in {shards}; avf-shards ls {shards} --keys lists what is")
-
-
 def _show(options: argparse.Namespace) -> int:
-    _, files = _find(options.shards, options.key)
+    ((_, files),) = find_clips(options.shards, [options.key]).values()
     if options.extract:
         options.extract.mkdir(parents=True, exist_ok=True)
         for extension, data in files.items():
@@ -220,27 +180,10 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _lineage(options: argparse.Namespace) -> int:
-    shard, files = _find(options.shards, options.key)
-    record = json.loads(files["json"])
-    span = record["span"]
-    lines = [
-        options.key,
-        f"  shard        {shard}",
-        f"  input        {record['source']}: {record['path']}",
-        f"  input bytes  {record['input_bytes']}, sha256 {record['input_sha256']}",
-        f"  video        {record['video']} (parent {record['parent']})",
-        f"  span         frames [{span['start_frame']}, {span['stop_frame']}) = {record['seconds']:.2f} s",
-        f"  window       {record['window_px']:.0f} px of the source -> {record['size_px']} px",
-        f"  sound        moved by {record['av_offset_ms']} ms",
-        f"  fingerprint  {record['fingerprint']}",
-        "  backends     " + ", ".join(f"{stage}={name}" for stage, name in sorted(record["backends"].items())),
-        f"  {'check':<32}{'score':>10}    {'threshold':>10}",
-    ]
-    for check in record["checks"]:
-        score = "cannot tell" if check["score"] is None else f"{check['score']:.4g}"
-        name = f"{check['stage']}/{check['reason']}"
-        lines.append(f"  {name:<32}{score:>11} {check['operator']} {check['threshold']:>10.4g}")
-    _answer(options, {"shard": shard, **record}, "\n".join(lines))
+    keys = sys.stdin.read().split() if options.keys == ["-"] else options.keys
+    records = lineage(options.shards, keys)
+    values = records[0] if len(keys) == 1 else records
+    _answer(options, values, "\n".join(lineage_text(record) for record in records))
     return 0
 
 

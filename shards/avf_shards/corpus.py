@@ -3,12 +3,13 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from avf_shards.errors import UserError
-from avf_shards.pack import MANIFEST, read_sealed
+from avf_shards.errors import FaultError, UserError
+from avf_shards.pack import read_manifest
 
 Counts = npt.NDArray[np.int64]
 
@@ -31,11 +32,13 @@ class Source:
 class Corpus:
     """digest: of every shard's name, SHA-256 and clips, so that no other data can pass for these.
 
-    first_clip: number of each shard's first clip in the corpus, and one more: the number of all clips.
+    index_sha256: of each shard's sidecar. first_clip: number of each shard's first clip in the corpus, and one more:
+    the number of all clips.
     """
 
     digest: str
     shards: tuple[str, ...]
+    index_sha256: tuple[str, ...]
     first_clip: Counts
     sources: tuple[Source, ...]
 
@@ -47,20 +50,26 @@ class Corpus:
 
 def load_corpus(folder: Path) -> Corpus:
     """What the manifest of `folder` lists. Raises UserError without one, FaultError for a damaged one."""
-    if not (folder / MANIFEST).is_file():
-        raise UserError(f"{folder}: has no {MANIFEST}; a finished `avf-shards pack RUN --out {folder}` writes it")
-    listed = read_sealed(folder / MANIFEST)["shards"]
+    return corpus_of(read_manifest(folder), str(folder))
+
+
+def corpus_of(manifest: dict[str, Any], where: str) -> Corpus:
+    """What a manifest lists; `where` it lies is for messages. Raises UserError, FaultError for a name with a path."""
+    listed = manifest["shards"]
     names = tuple(str(entry["shard"]) for entry in listed)
+    for name in names:
+        if name != Path(name).name:
+            raise FaultError(f"{where}: its manifest names {name!r}, which cannot be a shard's name")
     digest = hashlib.sha256()
     mine: dict[str, list[tuple[int, int, float]]] = {}
     for number, entry in enumerate(listed):
         (source, clips), *more = entry["clips"].items()
         if more:
-            raise UserError(f"{folder}: shard {entry['shard']} mixes sources; pack it anew")
+            raise UserError(f"{where}: shard {entry['shard']} mixes sources; pack it anew")
         digest.update(f"{entry['shard']} {entry['sha256']} {source} {clips}\n".encode())
         mine.setdefault(source, []).append((number, clips, entry["seconds"][source]))
     if not mine:
-        raise UserError(f"{folder}: its manifest lists no clips")
+        raise UserError(f"{where}: its manifest lists no clips")
     clips_of = [sum(entry["clips"].values()) for entry in listed]
     sources = tuple(
         Source(
@@ -71,4 +80,5 @@ def load_corpus(folder: Path) -> Corpus:
         )
         for name, rows in sorted(mine.items())
     )
-    return Corpus(digest.hexdigest(), names, np.cumsum([0, *clips_of], dtype=np.int64), sources)
+    indexes = tuple(str(entry["index_sha256"]) for entry in listed)
+    return Corpus(digest.hexdigest(), names, indexes, np.cumsum([0, *clips_of], dtype=np.int64), sources)

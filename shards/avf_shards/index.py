@@ -33,6 +33,12 @@ class ShardIndex:
         values["members"] = [list(asdict(member).values()) for member in self.members]
         return (json.dumps(values, sort_keys=True) + "\n").encode()
 
+    def check_size(self, size_bytes: int) -> None:
+        """Raises FaultError when the shard is not as long as it was written."""
+        if size_bytes != self.size_bytes:
+            fault = "truncated" if size_bytes < self.size_bytes else "longer than written"
+            raise FaultError(f"{self.shard}: {size_bytes} bytes, its index says {self.size_bytes} ({fault})")
+
     def by_key(self) -> dict[str, dict[str, Member]]:
         """Clip key -> extension -> member, in shard order."""
         clips: dict[str, dict[str, Member]] = {}
@@ -50,17 +56,24 @@ def sidecar(shard: Path) -> Path:
 def load(path: Path) -> ShardIndex:
     """The sidecar at `path`. Raises FaultError when it is missing, not one of ours, or names what no clip is named."""
     try:
-        values: dict[str, Any] = json.loads(path.read_bytes())
-        members = tuple(Member(str(n), int(o), int(s), int(c)) for n, o, s, c in values.pop("members"))
-        index = ShardIndex(members=members, **values)
+        data = path.read_bytes()
     except FileNotFoundError:
         raise FaultError(f"{path.name}: missing; without its index the shard cannot be trusted") from None
+    return parse(data, path.name)
+
+
+def parse(data: bytes, name: str) -> ShardIndex:
+    """The index in a sidecar's bytes; `name` is the file's, for messages. Raises FaultError as `load` does."""
+    try:
+        values: dict[str, Any] = json.loads(data)
+        members = tuple(Member(str(n), int(o), int(s), int(c)) for n, o, s, c in values.pop("members"))
+        index = ShardIndex(members=members, **values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise FaultError(f"{path.name}: not a shard index ({type(error).__name__})") from None
+        raise FaultError(f"{name}: not a shard index ({type(error).__name__})") from None
     for member in members:
         key, _, extension = member.name.partition(".")
         if not is_key(key) or extension not in _EXTENSIONS:
-            raise FaultError(f"{path.name}: {member.name!r} cannot be the name of a clip's file")
+            raise FaultError(f"{name}: {member.name!r} cannot be the name of a clip's file")
     return index
 
 
@@ -75,10 +88,11 @@ class ShardReader:
         except FileNotFoundError:
             raise FaultError(f"{shard.name}: missing, though its index is there") from None
         size = os.fstat(self._handle).st_size
-        if size != self.index.size_bytes:
+        try:
+            self.index.check_size(size)
+        except FaultError:
             self.close()
-            fault = "truncated" if size < self.index.size_bytes else "longer than written"
-            raise FaultError(f"{shard.name}: {size} bytes, its index says {self.index.size_bytes} ({fault})")
+            raise
 
     def read(self, member: Member) -> bytes:
         """One member's payload, checked. Raises FaultError."""

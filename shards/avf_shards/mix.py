@@ -94,17 +94,16 @@ def _within_one(made: npt.NDArray[np.int16], counts: npt.NDArray[np.int64]) -> b
 def _chairman(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
     """Tijdeman's chairman assignment: always within one, position by position. Slower, for many uneven sources."""
     common = int(np.gcd.reduce(counts))
-    needed = counts // common
+    sources = np.flatnonzero(counts).astype(np.int16)
+    needed = counts[sources] // common
     total = int(needed.sum())
     share = needed / total
-    slack = 1 / max(2, 2 * int(np.count_nonzero(needed)) - 2)
+    slack = 1 / max(2, 2 * len(needed) - 2)
     had = np.zeros(len(needed))
     made = np.empty(total, np.int16)
     for n in range(1, total + 1):
         owed = share * n - had
-        urgency = np.where(
-            (owed >= slack - 1e-9) & (needed > 0), (1 - slack - owed) / np.maximum(share, 1e-300), np.inf
-        )
+        urgency = np.where(owed >= slack - 1e-9, (1 - slack - owed) / share, np.inf)
         made[n - 1] = chosen = int(np.argmin(urgency))
         had[chosen] += 1
-    return np.tile(made, common)
+    return np.tile(sources[made], common)

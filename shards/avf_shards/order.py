@@ -21,15 +21,6 @@ _KEPT_EPOCHS = 2
 
 
 @dataclass(frozen=True)
-class Position:
-    """Where a stream stands: the next clip to deliver. All that a checkpoint has to keep."""
-
-    digest: str
-    epoch: int
-    position: int
-
-
-@dataclass(frozen=True)
 class EpochOrder:
     """clip_P: number of each position's clip in the corpus; source_P: number of its source."""
 
@@ -45,6 +36,7 @@ class Order:
         self.quotas = quotas_of(corpus, mix)
         if not sum(self.quotas):
             raise UserError("the mix takes no clip of any source")
+        self._source_P = interleave(self.quotas)  # every epoch's: which source comes when is not shuffled
         self._epochs: OrderedDict[int, EpochOrder] = OrderedDict()
         named = {source.name: quota for source, quota in zip(corpus.sources, self.quotas, strict=True)}
         self.digest = hashlib.sha256(f"{corpus.digest} {sorted(named.items())} {seed}".encode()).hexdigest()
@@ -84,12 +76,11 @@ class Order:
         return int(self.corpus.first_clip[mine.shards[shard]]) + chosen - before
 
     def _make(self, epoch: int) -> EpochOrder:
-        source_P = interleave(self.quotas)
-        clip_P = np.empty(len(source_P), np.int64)
+        clip_P = np.empty(len(self), np.int64)
         for number, (source, quota) in enumerate(zip(self.corpus.sources, self.quotas, strict=True)):
             if quota:
-                clip_P[source_P == number] = self._stretch(source, epoch * quota, (epoch + 1) * quota)
-        return EpochOrder(clip_P, source_P)
+                clip_P[self._source_P == number] = self._stretch(source, epoch * quota, (epoch + 1) * quota)
+        return EpochOrder(clip_P, self._source_P)
 
     def _stretch(self, source: Source, start: int, stop: int) -> npt.NDArray[np.int64]:
         """Clips [start, stop) of the endless row of a source's shuffled passes."""
@@ -100,7 +91,7 @@ class Order:
 
     def _pass(self, source: Source, number: int) -> npt.NDArray[np.int64]:
         """All clips of a source once: shards in random order, clips shuffled over each block of shards."""
-        random = random_of(self.digest, source.name, number)
+        random = random_of(self.digest, "pass", source.name, number)
         shuffled = random.permutation(len(source.shards))
         firsts, counts = self.corpus.first_clip[source.shards[shuffled]], source.clips[shuffled]
         ends = np.cumsum(counts)

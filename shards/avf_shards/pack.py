@@ -75,16 +75,23 @@ def sealed(manifest: dict[str, Any]) -> bytes:
     return _as_file(manifest | {"self_sha256": hashlib.sha256(_as_file(manifest)).hexdigest()})
 
 
-def read_sealed(path: Path) -> dict[str, Any]:
-    """The manifest at `path`. Raises FaultError when it is not as it was written."""
+def unsealed(data: bytes) -> dict[str, Any]:
+    """What the manifest's bytes say. Raises FaultError when they are not as they were written."""
     try:
-        values: dict[str, Any] = json.loads(path.read_bytes())
+        values: dict[str, Any] = json.loads(data)
         seal = values.pop("self_sha256")
-    except (ValueError, KeyError, AttributeError) as error:
-        raise FaultError(f"{path.name}: not readable as a manifest ({type(error).__name__})") from None
-    if sealed(values) != path.read_bytes():
-        raise FaultError(f"{path.name}: damaged (its content is not what {str(seal)[:12]}... seals)")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise FaultError(f"{MANIFEST}: not readable as a manifest ({type(error).__name__})") from None
+    if sealed(values) != data:
+        raise FaultError(f"{MANIFEST}: damaged (its content is not what {str(seal)[:12]}... seals)")
     return values
+
+
+def read_manifest(shards: Path) -> dict[str, Any]:
+    """The manifest of a folder of finished shards. Raises UserError without one, FaultError for a damaged one."""
+    if not (shards / MANIFEST).is_file():
+        raise UserError(f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out {shards}` writes it")
+    return unsealed((shards / MANIFEST).read_bytes())
 
 
 def _as_file(values: dict[str, Any]) -> bytes:

@@ -67,13 +67,17 @@ class TarWriter:
 
 def read_member(handle: int, path: Path, member: Member) -> bytes:
     """The payload of `member` from the open file `handle`. Raises FaultError naming the shard, member and fault."""
-    data = os.pread(handle, BLOCK + member.size, member.offset - BLOCK)
-    where = f"{path.name}: member {member.name} at byte {member.offset}"
+    return checked(os.pread(handle, BLOCK + member.size, member.offset - BLOCK), path.name, member)
+
+
+def checked(data: bytes | memoryview, shard: str, member: Member) -> bytes:
+    """The payload in `data`, the bytes of `member` with the header before it. Raises FaultError as `read_member`."""
+    where = f"{shard}: member {member.name} at byte {member.offset}"
     if len(data) < BLOCK + member.size:
         raise FaultError(f"{where}: the file ends {BLOCK + member.size - len(data)} bytes too early (truncated)")
     if data[:BLOCK] != header(member.name, member.size):
         raise FaultError(f"{where}: its tar header is damaged")
-    payload = data[BLOCK:]
+    payload = bytes(data[BLOCK:])
     if zlib.crc32(payload) != member.crc32:
         raise FaultError(f"{where}: its content is damaged (CRC {zlib.crc32(payload):08x}, not {member.crc32:08x})")
     return payload

@@ -9,7 +9,7 @@ from typing import Any
 
 from avf_shards import index
 from avf_shards.errors import FaultError, UserError
-from avf_shards.pack import MANIFEST, PACK, read_sealed
+from avf_shards.pack import MANIFEST, PACK, unsealed
 from avf_shards.tar import BLOCK, END, read_member, sha256_file
 
 
@@ -27,7 +27,7 @@ def verify(shards: Path, progress: Callable[[str], None] = lambda name: None) ->
             f"{shards}: not a folder of shards (no {MANIFEST}); make one with avf-shards pack RUN --out {shards}"
         )
     try:
-        manifest = read_sealed(shards / MANIFEST)
+        manifest = unsealed((shards / MANIFEST).read_bytes())
     except FaultError as error:
         return [str(error)]
     digests = {Path(one["shard"]).name: (one["sha256"], one["index_sha256"]) for one in manifest["shards"]}

@@ -25,7 +25,8 @@ def corpus(*clips: int, per_shard: int = 4) -> Corpus:
         sources.append(Source(f"s{number}", np.arange(shards, shards + len(sizes)), np.array(sizes), 4.0 * count))
         shards += len(sizes)
         first += (first[-1] + np.cumsum(sizes)).tolist()
-    return Corpus("d" * 64, tuple(f"{n}.tar" for n in range(shards)), np.array(first), tuple(sources))
+    names = tuple(f"{n}.tar" for n in range(shards))
+    return Corpus("d" * 64, names, names, np.array(first), tuple(sources))
 
 
 def off_target(made: np.ndarray, quotas: list[int]) -> float:

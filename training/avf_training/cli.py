@@ -1,14 +1,13 @@
 """avf-train: models described, checked against the authors' numbers, converted, and looked at."""
 
 import argparse
-import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avf_shards.errors import FaultError, UserError
+from avf_shards.command import answered, guarded, json_option
+from avf_shards.errors import UserError
 
 RATIOS = "0.5:0.5,0.8:0.75,0.9:0.8125"
 
@@ -16,21 +15,7 @@ RATIOS = "0.5:0.5,0.8:0.75,0.9:0.8125"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 = done, 1 = faults found, 2 = cannot do that, 130 = interrupted."""
     options = _parser().parse_args(arguments)
-    try:
-        return int(options.run(options))
-    except UserError as error:
-        print(f"avf-train: {error}", file=sys.stderr)
-        return 2
-    except FaultError as error:
-        print(f"avf-train: damaged data: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        print(f"avf-train: {name}{error.strerror or error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("avf-train: stopped", file=sys.stderr)
-        return 130
+    return guarded("avf-train", lambda: int(options.run(options)), "stopped")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--modalities", choices=("av", "a", "v"), default="av", help="default: both")
     one.add_argument("--batch", metavar="N", type=int, default=8, help="clips, for the memory (default 8)")
     one.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="bf16", help="default: bf16")
-    one.add_argument("--json", metavar="FILE", help="write the answer as JSON to FILE, '-' for standard output")
+    json_option(one)
 
     one = _command(commands, "parity", "our numbers beside the authors'; exit 1 where one is off", _parity)
     one.add_argument("files", metavar="FILE.npz", nargs="+", type=Path)
@@ -81,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "--batch", metavar="N", type=int, default=164, help="clips of one GPU's step (default 164, the paper)"
     )
     one.add_argument("--step-s", metavar="S", type=float, default=0.2, help="seconds of that step (default 0.2)")
-    one.add_argument("--json", metavar="FILE", help="write the answer as JSON to FILE, '-' for standard output")
+    json_option(one)
     return parser
 
 
@@ -101,13 +86,8 @@ def _describe(options: argparse.Namespace) -> int:
         raise UserError(f"--batch {options.batch} must be at least 2: the contrastive loss needs negatives")
     models = [preset(name, options.modalities) for name in options.models or PRESETS]
     found = [describe(model, options.batch, Precision(options.precision)) for model in models]
-    if options.json:
-        text = json.dumps([asdict(one) for one in found], indent=1)
-        if options.json == "-":
-            print(text)
-            return 0
-        Path(options.json).write_text(text + "\n", "utf-8")
-    show_descriptions(found, options.batch, options.precision)
+    if not answered(options, [asdict(one) for one in found]):
+        show_descriptions(found, options.batch, options.precision)
     return 0
 
 
@@ -156,11 +136,6 @@ def _bench(options: argparse.Namespace) -> int:
             raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)} must be above 0")
     cost = stream_cost(options.shards, options.clips, options.model)
     cores = cost.cores(options.step_s, options.batch)
-    if options.json:
-        text = json.dumps(asdict(cost) | {"worker_ms": cost.worker_ms(), "cores": cores}, indent=1)
-        if options.json == "-":
-            print(text)
-            return 0
-        Path(options.json).write_text(text + "\n", "utf-8")
-    show_cost(cost, options.batch, options.step_s)
+    if not answered(options, asdict(cost) | {"worker_ms": cost.worker_ms(), "cores": cores}):
+        show_cost(cost, options.batch, options.step_s)
     return 0
