@@ -87,9 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         "lineage", help="a clip's way: input file, span, every score with its threshold, backends"
     )
     one.add_argument("shards", metavar="SHARDS", type=Path)
-    one.add_argument(
-        "keys", metavar="KEY", nargs="+", help="as in a batch's `keys`; '-': from standard input"
-    )
+    one.add_argument("keys", metavar="KEY", nargs="+", help="as in a batch's `keys`; '-': from standard input")
     json_option(one)
     one.set_defaults(run=_lineage)
 

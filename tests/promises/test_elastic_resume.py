@@ -5,22 +5,27 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
+from avf_shards.lineage import lineage
 from avf_shards.mix import Mix
-from avf_training.data.loader import PretrainingLoader
-from avf_training.data.stream import Batch, StreamConfig
-from avf_training.data.transforms import audio_input, video_input
-from avf_training.masking import paper_masks
-from avf_training.models.config import Geometry
+from avf_training.data.finetuning import finetuning_input
+from avf_training.data.loader import StreamLoader
+from avf_training.data.pretraining import pretraining_input
+from avf_training.data.stream import Stream, StreamConfig
+from avf_training.data.world import this_world
 from support.clips import flashing_shards
-from support.models import tiny
+from support.streams import MODEL, contents, finetuning, loader, pretraining, world_step
 
-MODEL = tiny()
 WORLDS, WORKERS, BATCH = (1, 2, 3, 4, 8), (0, 1, 3), 24
+STAGES = {"pretraining": pretraining(), "finetuning": finetuning()}
+Steps = list[list[tuple[object, ...]]]
 
 
 @pytest.fixture(scope="module")
@@ -28,99 +33,88 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return flashing_shards(tmp_path_factory.mktemp("elastic"), {"a": 31, "b": 14, "c": 5})
 
 
-def loader(shards: Path, world: int = 1, rank: int = 0, workers: int = 0, **more: object) -> PretrainingLoader:
-    config = StreamConfig(shards, BATCH, **more)  # type: ignore[arg-type]
-    return PretrainingLoader(config, MODEL, paper_masks(MODEL), world, rank, workers)
-
-
-def contents(batch: Batch) -> list[tuple[object, ...]]:
-    """Everything about each clip of a batch, as bytes."""
-    return [
-        (
-            batch.keys[n],
-            batch.sources[n],
-            batch.planes_BTRW[n].numpy().tobytes(),
-            batch.sound_BS[n].numpy().tobytes(),
-            int(batch.samples_B[n]),
-            batch.draws[n].start_frame,
-            batch.draws[n].crop,
-            batch.draws[n].gain,
-            *(part[n].numpy().tobytes() for part in batch.masks),
-        )
-        for n in range(len(batch.keys))
-    ]
-
-
-def world_step(loaders: list[PretrainingLoader]) -> list[tuple[object, ...]]:
-    """One global batch: what all ranks get, in the order of ranks."""
-    return [clip for one in loaders for clip in contents(next(iter(one)))]
-
-
 @pytest.fixture(scope="module")
-def undisturbed(shards: Path) -> list[list[tuple[object, ...]]]:
-    """Eight steps (almost four epochs of 50 clips), one process."""
-    stream = iter(loader(shards))
-    return [contents(next(stream)) for _ in range(8)]
+def undisturbed(shards: Path) -> dict[str, Steps]:
+    """Eight steps (almost four epochs of 50 clips) of each stage, one process."""
+    found = {}
+    for stage, draws in STAGES.items():
+        stream = iter(loader(shards, draws, BATCH))
+        found[stage] = [contents(next(stream)) for _ in range(8)]
+    return found
 
 
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("workers", WORKERS)
 def test_six_points_decoded_and_compared(
-    shards: Path, undisturbed: list[list[tuple[object, ...]]], world: int, workers: int
+    shards: Path, undisturbed: dict[str, Steps], stage: str, world: int, workers: int
 ) -> None:
     points = range(6) if workers == 0 else (1, 4)  # a worker costs a process for each rank and point
     for step in points:
-        first = loader(shards)
-        first.load_state_dict(state_at(first, step))
-        state = json.loads(json.dumps(first.state_dict()))
-        ranks = [loader(shards, world, rank, workers) for rank in range(world)]
+        state = json.loads(json.dumps(state_at(loader(shards, STAGES[stage], BATCH), step)))
+        ranks = [loader(shards, STAGES[stage], BATCH, world, rank, workers) for rank in range(world)]
         for one in ranks:
             one.load_state_dict(state)
-        assert world_step(ranks) == undisturbed[step]
+        assert world_step(ranks) == undisturbed[stage][step]
 
 
-def state_at(one: PretrainingLoader, step: int) -> dict[str, object]:
-    epoch, position = divmod(step * BATCH, len(one.clips.order))
+def state_at(one: StreamLoader[Any, Any], step: int) -> dict[str, object]:
+    epoch, position = divmod(step * BATCH, len(one.stream.order))
     return {**one.state_dict(), "epoch": epoch, "position": position}
 
 
-def test_the_state_after_a_step_is_the_next_step(shards: Path, undisturbed: list[list[tuple[object, ...]]]) -> None:
+def test_the_state_after_a_step_is_the_next_step(shards: Path, undisturbed: dict[str, Steps]) -> None:
     for workers in (0, 2):
-        running = loader(shards, workers=workers)
+        running = loader(shards, pretraining(), BATCH, workers=workers)
         stream = iter(running)
         for step in range(5):
-            assert contents(next(stream)) == undisturbed[step]
-            other = loader(shards)
+            assert contents(next(stream)) == undisturbed["pretraining"][step]
+            other = loader(shards, pretraining(), BATCH)
             other.load_state_dict(running.state_dict())
             if step in (1, 3):
-                assert contents(next(iter(other))) == undisturbed[step + 1]
+                assert contents(next(iter(other))) == undisturbed["pretraining"][step + 1]
 
 
-def test_float_transforms_are_the_same_in_any_world(shards: Path) -> None:
-    geometry = Geometry(size_px=40, patch_px=4)
-    whole = next(iter(loader(shards)))
-    made = [
-        (
-            video_input(batch.planes_BTRW, batch.draws, geometry),
-            audio_input(batch.sound_BS, batch.samples_B, batch.draws, geometry),
-        )
-        for batch in [whole, *(next(iter(loader(shards, 4, rank))) for rank in range(4))]
-    ]
+@pytest.mark.parametrize("stage", STAGES)
+def test_float_transforms_are_the_same_in_any_world(shards: Path, stage: str) -> None:
+    draws = STAGES[stage]
+    whole = next(iter(loader(shards, draws, BATCH)))
+    batches = [whole, *(next(iter(loader(shards, draws, BATCH, 8, rank))) for rank in range(8))]
+    if stage == "pretraining":
+        made = [pretraining_input(batch, MODEL.geometry) for batch in batches]
+    else:
+        made = [finetuning_input(batch, draws) for batch in batches]
     for kind in (0, 1):
         parts = torch.cat([pair[kind] for pair in made[1:]])
+        assert parts.isfinite().all()
         torch.testing.assert_close(parts, made[0][kind], atol=1e-5, rtol=1e-5)
 
 
+def test_every_clip_is_mixed_with_its_neighbour_in_any_world(shards: Path) -> None:
+    whole = next(iter(loader(shards, finetuning(), BATCH)))
+    keys = [whole.records[row]["key"] for row in whole.own_B]
+    assert keys == list(whole.keys)
+    partners = [whole.records[row]["key"] for row in whole.partner_B]
+    assert partners == [keys[n ^ 1] for n in range(BATCH)]
+    odd = [next(iter(loader(shards, finetuning(), BATCH, 8, rank))) for rank in range(8)]
+    assert [batch.records[row]["key"] for batch in odd for row in batch.partner_B] == partners
+    assert [len(batch.samples_R) for batch in odd] == [4] * 8, "three of its own, one of its neighbour's"
+
+
+def test_lineage_from_the_keys_of_a_batch(shards: Path) -> None:
+    batch = next(iter(loader(shards, pretraining(), BATCH)))
+    records = lineage(shards, batch.keys)
+    assert [record["key"] for record in records] == list(batch.keys)
+    assert [record["source"] for record in records] == list(batch.sources)
+    assert all(record["checks"] and len(record["input_sha256"]) == 64 for record in records)
+
+
 _CHILD = """
-import json, os, sys
+import json, sys
 from pathlib import Path
-from support.models import tiny
-from avf_training.data.loader import PretrainingLoader
-from avf_training.data.stream import StreamConfig
-from avf_training.masking import paper_masks
+from support.streams import loader, pretraining
 shards, saved, out = map(Path, sys.argv[1:4])
-model = tiny()
-one = PretrainingLoader(StreamConfig(shards, 24), model, paper_masks(model), workers=2)
+one = loader(shards, pretraining(), 24, workers=2)
 for number, batch in enumerate(one):
     with open(out, "a") as file:
         file.write(json.dumps([batch.keys, [d.start_frame for d in batch.draws]]) + "\\n")
@@ -132,7 +126,7 @@ for number, batch in enumerate(one):
 
 
 def test_killed_anywhere_and_resumed_in_another_world(
-    shards: Path, tmp_path: Path, undisturbed: list[list[tuple[object, ...]]]
+    shards: Path, tmp_path: Path, undisturbed: dict[str, Steps]
 ) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-c", _CHILD, str(shards), str(tmp_path / "state.json"), str(tmp_path / "seen.jsonl")]
@@ -146,18 +140,36 @@ def test_killed_anywhere_and_resumed_in_another_world(
     state = json.loads((tmp_path / "state.json").read_text())
     step = (state["epoch"] * 50 + state["position"]) // BATCH
     seen = [json.loads(line) for line in (tmp_path / "seen.jsonl").read_text().splitlines()]
-    whole = iter(loader(shards))
+    whole = iter(loader(shards, pretraining(), BATCH))
     wanted = [next(whole) for _ in range(max(len(seen), step) + 1)]
     for (keys, starts), batch in zip(seen, wanted, strict=False):
         assert (tuple(keys), starts) == (batch.keys, [draw.start_frame for draw in batch.draws])
-    ranks = [loader(shards, 3, rank) for rank in range(3)]
+    ranks = [loader(shards, pretraining(), BATCH, 3, rank) for rank in range(3)]
     for one in ranks:
         one.load_state_dict(state)
     assert world_step(ranks) == contents(wanted[step])
 
 
-def test_the_account_is_exact_and_goes_on(shards: Path) -> None:
-    one = loader(shards, mix=Mix(weights={"a": 1, "b": 1, "c": 0.5}))
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("workers", WORKERS)
+def test_the_ids_from_every_position_on(shards: Path, world: int, workers: int) -> None:
+    """Two steps from each of an epoch's positions on, put together from the turns of workers and ranks."""
+    ranks = [Stream(StreamConfig(shards, BATCH), finetuning(), world, rank) for rank in range(world)]
+    order = ranks[0].order
+    for start in range(len(order)):
+        taken: list[list[int]] = [[], []]
+        for stream in ranks:
+            stream.start = start
+            turns = [stream.plan(turn, max(1, workers)) for turn in range(max(1, workers))]
+            in_turn = (part for parts in zip(*turns, strict=True) for part in parts)
+            for step in taken:
+                step += [n for part in islice(in_turn, stream.parts) for n in part.own]
+        assert taken == [[*range(start, start + BATCH)], [*range(start + BATCH, start + 2 * BATCH)]]
+
+
+def test_the_account_is_exact_and_goes_on(shards: Path, tmp_path: Path) -> None:
+    mix, log = Mix(weights={"a": 1, "b": 1, "c": 0.5}), tmp_path / "account.jsonl"
+    one = loader(shards, pretraining(), BATCH, mix=mix, log=log, log_steps=5)
     stream, had = iter(one), dict.fromkeys("abc", 0)
     for _ in range(9):
         for source in next(stream).sources:
@@ -166,16 +178,69 @@ def test_the_account_is_exact_and_goes_on(shards: Path) -> None:
             assert line.clips == had[line.source]
             assert abs(line.clips - line.target) <= 1 + 1e-9
             assert line.seconds == line.clips * 2.56
-    again = loader(shards, 2, 1, mix=Mix(weights={"a": 1, "b": 1, "c": 0.5}))
+    again = loader(shards, pretraining(), BATCH, 2, 1, mix=mix)
     again.load_state_dict(one.state_dict())
     assert again.delivered() == one.delivered()
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    ends = [step for step in range(1, 10) if step % 5 == 0 or step * BATCH // 50 != (step - 1) * BATCH // 50]
+    assert [(row["epoch"] * 50 + row["position"]) // BATCH for row in rows] == ends
+    assert all({"source", "clips", "seconds", "target", "faults"} == set(row["sources"][0]) for row in rows)
+
+
+def test_an_epoch_that_was_not_as_the_order_says_is_found(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = loader(shards, pretraining(), BATCH)
+    real = Stream._batch
+    monkeypatch.setattr(Stream, "_batch", lambda *a: replace(real(*a), sources=("a",) * len(real(*a))))
+    with pytest.raises(FaultError, match=r"delivered .* but the order gave"):
+        for _ in zip(range(4), one, strict=False):
+            pass
 
 
 def test_a_finite_stream_ends_and_a_state_of_another_stream_is_refused(shards: Path) -> None:
-    one = loader(shards, epochs=2)
+    one = loader(shards, pretraining(), BATCH, epochs=2)
     assert sum(1 for _ in one) == 4  # 100 clips, four to spare
-    other = loader(shards, seed=1)
+    other = loader(shards, pretraining(), BATCH, seed=1)
     with pytest.raises(UserError, match="the state is of another stream"):
         other.load_state_dict(one.state_dict())
     with pytest.raises(UserError, match="cannot be shared by 5 ranks"):
-        loader(shards, 5)
+        loader(shards, pretraining(), BATCH, 5)
+
+
+_RANK = """
+import json, sys
+from pathlib import Path
+import torch.distributed as distributed
+from avf_training.data.world import this_world
+from support.streams import loader, pretraining
+distributed.init_process_group("gloo")
+world = this_world()
+one = loader(Path(sys.argv[1]), pretraining(), 24, *world, workers=1)
+for number, batch in zip(range(4), one):
+    steps = [None] * world.size
+    distributed.all_gather_object(steps, batch.keys)
+    if world.rank == 0:
+        print(json.dumps([key for keys in steps for key in keys]), flush=True)
+distributed.destroy_process_group()
+"""
+
+
+def test_under_torchrun(shards: Path, tmp_path: Path) -> None:
+    script = tmp_path / "rank.py"
+    script.write_text(_RANK)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*command, str(script), str(shards)], capture_output=True, text=True, env=environment, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    whole = iter(loader(shards, pretraining(), BATCH))
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [list(next(whole).keys) for _ in range(4)]
+
+
+def test_a_world_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert this_world() == (1, 0)
+    for size, rank in (("2", "2"), ("0", "0"), ("x", "0")):
+        monkeypatch.setenv("WORLD_SIZE", size)
+        monkeypatch.setenv("RANK", rank)
+        with pytest.raises(UserError, match="WORLD_SIZE"):
+            this_world()

@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 from avf_shards import index
 from avf_shards.errors import FaultError, UserError
-from avf_training.data.loader import PretrainingLoader
-from avf_training.data.stream import StreamConfig
-from avf_training.masking import paper_masks
 from support.clips import flashing_shards
-from support.models import tiny
-
-MODEL = tiny()
+from support.streams import loader, pretraining
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +34,8 @@ def flip(path: Path, at: int) -> None:
 def read(shards: Path, world: int = 1, **more: object) -> tuple[list[str], list[dict[str, object]]]:
     """(keys of one epoch in order, the quarantine)."""
     quarantine = shards.parent / f"quarantine-{world}.jsonl"
-    config = StreamConfig(shards, 4, epochs=1, **{"max_fault_share": 1.0, **more})  # type: ignore[arg-type]
-    ranks = [PretrainingLoader(config, MODEL, paper_masks(MODEL), world, r, 0, quarantine) for r in range(world)]
+    more = {"epochs": 1, "max_fault_share": 1.0, "quarantine": quarantine} | more
+    ranks = [loader(shards, pretraining(), 4, world, rank, **more) for rank in range(world)]
     keys = [key for step in zip(*ranks, strict=True) for batch in step for key in batch.keys]
     lines = quarantine.read_text().splitlines() if quarantine.exists() else []
     return keys, [json.loads(line) for line in lines]
@@ -107,15 +102,53 @@ def test_too_many_faults_stop_the_run_with_the_table(shards: Path) -> None:
         read(shards, max_fault_share=0.01)
 
 
-def test_clips_of_two_sizes_are_named(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from avf_training.data import stream
+def test_faults_count_against_all_that_was_delivered_also_after_a_resume(shards: Path) -> None:
+    """Ten faults of a in three epochs of 60 clips are less than a third; a resume must not forget the other clips."""
+    path = shards / "a-000001.tar"
+    names = [name for name in members(shards, path.name) if name.endswith(".mp4")]
+    for name in names[:4]:
+        flip(path, members(shards, path.name)[name].offset + 5)
+    one = loader(shards, pretraining(), 4, max_fault_share=0.3)
+    for _ in zip(range(21), one, strict=False):
+        pass
+    state = one.state_dict()
+    assert state["faults"]["a"] >= 10
+    again = loader(shards, pretraining(), 4, max_fault_share=0.3)
+    again.load_state_dict(json.loads(json.dumps(state)))
+    for _ in zip(range(21), again, strict=False):
+        pass
+    assert again.state_dict()["faults"]["a"] > state["faults"]["a"]
+    strict = loader(shards, pretraining(), 4, max_fault_share=0.05)
+    with pytest.raises(FaultError, match=r"more than 5.0% of a"):
+        list(zip(range(60), strict, strict=False))
 
-    real, seen = stream.planes, []
+
+def test_a_worker_says_what_it_found_without_a_traceback(shards: Path) -> None:
+    for path in shards.glob("b-*.tar"):
+        path.unlink()
+    with pytest.raises(FaultError) as caught:
+        list(zip(range(9), loader(shards, pretraining(), 4, workers=2, max_fault_share=1.0), strict=False))
+    assert "8 clips in a row are unreadable" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_another_index_than_the_manifest_lists(shards: Path) -> None:
+    side = index.sidecar(shards / "a-000000.tar")
+    side.write_bytes(side.read_bytes().replace(b'"sha256": "', b'"sha256": "0', 1))
+    keys, faults = read(shards)
+    assert len(keys) == 28
+    assert all("is not the index that manifest.json lists" in str(f["error"]) for f in faults)
+
+
+def test_clips_of_two_sizes_are_named(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from avf_training.data import clip
+
+    real, seen = clip.planes, []
 
     def cropped(mp4: bytes, wanted: list[int]) -> object:
         seen.append(1)
         return real(mp4, wanted)[:, :48, :32] if len(seen) == 2 else real(mp4, wanted)
 
-    monkeypatch.setattr(stream, "planes", cropped)
+    monkeypatch.setattr(clip, "planes", cropped)
     with pytest.raises(UserError, match=r"must have one size: .* has 32 px, .* has 64 px; curate them with one"):
         read(shards)

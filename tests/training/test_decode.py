@@ -1,14 +1,21 @@
 """Stored clips decoded two ways, in step with their sound."""
 
 import io
+import json
+from dataclasses import replace
+from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
+from avf_curation.backends.encode import packed_jpeg
+from avf_curation.recipe import load_recipe
 from avf_shards.errors import FaultError
 from avf_training.data.colour import rgb
-from avf_training.data.decode import frame_count, planes, sound, window_frames
+from avf_training.data.decode import StoredSound, jpeg_planes, planes
+from avf_training.data.windows import segment_frames, spread_frames, window_frames
 from support.clips import SIZE_PX, flashing
 
 
@@ -39,11 +46,11 @@ def test_the_short_way_decodes_a_quarter(clip: dict[str, bytes], monkeypatch: py
     from avf_training.data import decode
 
     seen = []
-    real = decode._collected
-    monkeypatch.setattr(decode, "_collected", lambda c, s, w: seen.append(s.codec_context.skip_frame) or real(c, s, w))
+    real = decode._decoded
+    monkeypatch.setattr(decode, "_decoded", lambda *call: seen.append(call[2]) or real(*call))
     planes(clip["mp4"], window_frames(32, 16, 130))
     planes(clip["mp4"], [1, 2])
-    assert seen == ["NONREF", "DEFAULT"]
+    assert seen == [True, False]
 
 
 def test_a_clip_with_another_gop_is_read_all_the_same() -> None:
@@ -64,7 +71,7 @@ def test_flashes_and_clicks_meet_to_the_sample(clip: dict[str, bytes]) -> None:
     for start in (0, 4, 8, 20, 44):
         wanted = window_frames(start, 16, 130)
         white = planes(clip["mp4"], wanted)[:, SIZE_PX // 2, SIZE_PX // 2] > 180
-        heard = sound(clip["flac"], start, 64)
+        heard = StoredSound(clip["flac"]).cut(start, 64)
         clicks = np.flatnonzero(heard == 20_000).reshape(-1, 4)[:, 0]
         flashes = [4 * 640 * n for n in range(16) if white[n]]
         assert flashes == [int(click) for click in clicks]
@@ -76,8 +83,8 @@ def test_short_clips_repeat_their_last_frame_on_the_stride() -> None:
     assert window_frames(0, 16, 40)[-7:] == [36] * 7
     assert window_frames(12, 16, 80) == [*range(12, 76, 4)]
     short = flashing(40, 1)
-    assert frame_count(short["flac"]) == 40
-    assert len(sound(short["flac"], 0, 64)) == 40 * 640
+    assert StoredSound(short["flac"]).frames == 40
+    assert len(StoredSound(short["flac"]).cut(0, 64)) == 40 * 640
     assert planes(short["mp4"], window_frames(0, 16, 40)).shape == (16, SIZE_PX * 3 // 2, SIZE_PX)
 
 
@@ -87,9 +94,70 @@ def test_damaged_files_are_faults(clip: dict[str, bytes]) -> None:
             planes(data, [0, 4])
     for data in (b"", b"no sound", clip["flac"][:20], clip["mp4"]):
         with pytest.raises(FaultError):
-            sound(data, 0, 64)
+            StoredSound(data).cut(0, 64)
     with pytest.raises(FaultError, match="has no frames"):
         planes(clip["mp4"], [0, 400])
+
+
+def packed(pictures: list[np.ndarray], quality: int = 95) -> bytes:
+    return packed_jpeg(pictures, replace(load_recipe().defaults.clip, jpeg_quality=quality))
+
+
+def test_packed_jpeg_gives_the_pictures_asked_for() -> None:
+    from torchvision.io import decode_jpeg
+
+    random = np.random.default_rng(0)
+    smooth = [cv2.resize(random.integers(0, 255, (3, 3, 3), np.uint8), (64, 64)) for _ in range(9)]
+    data = packed(smooth)
+    made = jpeg_planes(data, [0, 4, 8, 8])
+    assert made.shape == (4, 96, 64)
+    assert (made[2] == made[3]).all()
+    pixels = rgb(torch.from_numpy(made)[None], torch.tensor([True]))[0] * 255
+    offsets = np.frombuffer(data[8:48], "<u4")
+    for row, n in enumerate((0, 4, 8)):
+        theirs = decode_jpeg(torch.frombuffer(bytearray(data[offsets[n] : offsets[n + 1]]), dtype=torch.uint8))
+        assert (pixels[:, row] - theirs).abs().mean() < 3  # chroma is not smoothed between its samples
+        assert (pixels[:, row] - torch.from_numpy(smooth[n][..., ::-1].copy()).permute(2, 0, 1)).abs().mean() < 6
+
+
+def test_damaged_packed_jpeg_is_a_fault() -> None:
+    data = packed([np.full((64, 64, 3), n, np.uint8) for n in range(5)])
+    table = bytearray(data)
+    table[12:16] = (2**31).to_bytes(4, "little")
+    count = bytearray(data)
+    count[4:8] = (2**32 - 1).to_bytes(4, "little")
+    body = bytearray(data)
+    body[-300:] = bytes(300)
+    for bad in (b"", b"AVFJ", b"AVFJ\0\0\0\0", data[:20], data[:-1], bytes(table), bytes(count), bytes(body)):
+        with pytest.raises(FaultError):
+            jpeg_planes(bad, [0, 4])
+    with pytest.raises(FaultError, match="has no frames"):
+        jpeg_planes(data, [0, 8])
+
+
+@pytest.mark.real
+def test_index_sets_are_the_authors(shared: Path) -> None:
+    oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())
+    for total, found in oracle["finetune_frame_idx"].items():
+        start = found["train_seed0"][0]
+        assert spread_frames(start, 16, int(total)) == found["train_seed0"]
+        assert segment_frames(16, int(total), 2) == found["test_segments"]
+    for total, found in oracle["pretrain_frame_idx"].items():
+        assert window_frames(found["frames"][0], 16, int(total)) == found["frames"]
+
+
+def test_index_sets_stay_inside_clips_of_every_length() -> None:
+    for total in range(1, 140):
+        for start in range(max(1, total - 63)):
+            for wanted in (window_frames(start, 16, total), spread_frames(start, 16, total)):
+                assert len(wanted) == 16
+                assert wanted == sorted(wanted)
+                assert 0 <= wanted[0] <= wanted[-1] < total
+        for wanted in segment_frames(16, total, 3):
+            assert len(wanted) == 16
+            assert wanted[-1] < total
+    with pytest.raises(ValueError, match="segments 0"):
+        segment_frames(16, 100, 0)
 
 
 def test_colours_are_those_of_swscale() -> None:

@@ -3,18 +3,20 @@
 import numpy as np
 import torch
 from avf_training.data.colour import rgb
-from avf_training.data.draws import CROP_SCALES, Crop, Draw, draw_pretraining
 from avf_training.data.fbank import log_mel
+from avf_training.data.pretraining import CROP_SCALES, Crop, Pretraining, PretrainingDraw
 from avf_training.data.transforms import audio_input, log_mel_batch, video_input
-from avf_training.masking import Masker, paper_masks
+from avf_training.masking import paper_masks
 from avf_training.models.config import Geometry
 from support.models import tiny
 
-MASKER = Masker(tiny(), paper_masks(tiny()))
+
+def drawn(position: int, frames: int = 100, official: bool = False) -> PretrainingDraw:
+    return Pretraining(tiny(), paper_masks(tiny()), official).draw("d", 0, position, frames)
 
 
-def drawn(position: int, frames: int = 100) -> Draw:
-    return draw_pretraining("d", 0, position, frames, MASKER)
+def boxes(*crops: Crop, size_px: int) -> torch.Tensor:
+    return torch.tensor([crop.box(size_px) for crop in crops])
 
 
 def test_a_batch_of_sound_is_the_same_as_each_clip_by_torchaudio() -> None:
@@ -32,7 +34,7 @@ def test_a_batch_of_sound_is_the_same_as_each_clip_by_torchaudio() -> None:
 def test_gain_and_mean() -> None:
     sound = torch.from_numpy(np.random.default_rng(0).integers(-3000, 5000, (2, 40_960)).astype(np.int16))
     lengths, draws = torch.tensor([40_960, 40_960]), (drawn(0), drawn(1))
-    made = audio_input(sound, lengths, draws, Geometry())
+    made = audio_input(sound, lengths, torch.tensor([draw.gain for draw in draws]), Geometry())
     for row, draw, one in zip(sound, draws, made, strict=True):
         wave = row.float() / 32768
         torch.testing.assert_close(one, log_mel((wave - wave.mean()) * draw.gain, 16_000), atol=2e-4, rtol=1e-5)
@@ -41,9 +43,8 @@ def test_gain_and_mean() -> None:
 
 def test_the_whole_picture_at_its_own_size_is_untouched() -> None:
     planes = torch.randint(16, 235, (1, 2, 240, 160), dtype=torch.uint8)
-    draw = Draw(0, Crop(1.0, 1.0, 2, 2), 1.0, drawn(0).masks)
     geometry = Geometry(frames=2, size_px=160)
-    made = video_input(planes, (draw,), geometry)
+    made = video_input(planes, torch.tensor([False]), boxes(Crop(1.0, 1.0, 2, 2), size_px=160), geometry)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     pixels = made * std.view(1, 3, 1, 1, 1) + mean.view(1, 3, 1, 1, 1)
     torch.testing.assert_close(pixels, rgb(planes), atol=1e-4, rtol=0)  # the grid is in float32
@@ -54,8 +55,9 @@ def test_a_crop_is_where_it_was_drawn() -> None:
     ramp = torch.linspace(16, 235, 224).round().to(torch.uint8).expand(1, 1, 224, 224)
     grey = torch.full((1, 1, 112, 224), 128, dtype=torch.uint8)
     planes = torch.cat((ramp, grey), 2)
+    geometry, limited = Geometry(2, 160, 1), torch.tensor([False])
     made = [
-        video_input(planes, (Draw(0, Crop(0.66, 1.0, quarter, 0), 1.0, drawn(0).masks),), Geometry(2, 160, 1))[0, 0, 0]
+        video_input(planes, limited, boxes(Crop(0.66, 1.0, quarter, 0), size_px=224), geometry)[0, 0, 0]
         for quarter in (0, 4)
     ]
     left, top, right, bottom = Crop(0.66, 1.0, 4, 0).box(224)
@@ -75,6 +77,6 @@ def test_draws_depend_on_the_place_alone_and_cover_what_they_may() -> None:
     steps = [abs(CROP_SCALES.index(d.crop.wide) - CROP_SCALES.index(d.crop.high)) for d in many]
     assert set(steps) == {0, 1}
     assert len({(d.crop.quarter_x, d.crop.quarter_y) for d in many}) == 13
-    official = [draw_pretraining("d", 0, position, 100, MASKER, official=True).start_frame for position in range(600)]
+    official = [drawn(position, official=True).start_frame for position in range(600)]
     assert set(official) == set(range(37))
     assert drawn(3, 40).start_frame == 0

@@ -2,106 +2,110 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
-from avf_shards.corpus import load_corpus
-from avf_shards.mix import Mix
-from avf_shards.order import Order
 
-from avf_training.data.decode import STRIDE, frame_count, planes, sound, window_frames
-from avf_training.data.draws import Draw, draw_pretraining
-from avf_training.data.reader import ClipReader
-from avf_training.data.transforms import audio_input, video_input
-from avf_training.masking import Masker, paper_masks
+from avf_training.data.batch import joined
+from avf_training.data.decode import StoredSound, jpeg_planes, planes
+from avf_training.data.pretraining import Pretraining, PretrainingDraw, pretraining_input
+from avf_training.data.storage import StorageConfig
+from avf_training.data.stream import Stream, StreamConfig
+from avf_training.data.windows import STRIDE
+from avf_training.masking import paper_masks
 from avf_training.models.presets import preset
 
-_BATCH, _ROUNDS = 8, 3
+_ROUNDS = 3
+_Files = list[dict[str, bytes]]
 
 
 @dataclass(frozen=True)
 class Part:
-    """CPU milliseconds of one part for one clip; `on_device`: a GPU would do it."""
+    """CPU milliseconds of one part for one clip. where: worker, device (a GPU would do it) or other (not used)."""
 
     name: str
     ms: float
-    on_device: bool = False
+    where: str = "worker"
 
 
 @dataclass(frozen=True)
 class StreamCost:
-    """parts: what a worker does, then what a device can do. kb: stored bytes of a clip."""
+    """kb: stored bytes of a clip. worker_ms: CPU milliseconds of a clip in whole batches, all of a worker's parts."""
 
     clips: int
     kb: float
+    worker_ms: float
     parts: tuple[Part, ...]
-
-    def worker_ms(self) -> float:
-        """CPU milliseconds of one clip in a worker, with the cheaper decoder."""
-        return sum(part.ms for part in self.parts if not part.on_device and part.name != "decode, all frames")
 
     def cores(self, step_s: float, batch: int) -> float:
         """Cores that keep one GPU busy which makes a step of `batch` clips in `step_s`."""
-        return self.worker_ms() / 1000 * batch / step_s
+        return self.worker_ms / 1000 * batch / step_s
+
+    def bound_by(self) -> Part:
+        """The part that costs a worker most."""
+        return max((part for part in self.parts if part.where == "worker"), key=lambda part: part.ms)
 
 
-def stream_cost(shards: Path, clips: int, model: str) -> StreamCost:
+def stream_cost(shards: Path | str, clips: int, model: str, storage: StorageConfig) -> StreamCost:
     """Time the parts over `clips` clips of the stream's own order, one thread, median of three rounds."""
     torch.set_num_threads(1)
     config = preset(model)
-    order = Order(load_corpus(shards), Mix(), 0)
-    reader, masker = ClipReader(shards, order.corpus), Masker(config, paper_masks(config))
+    draws = Pretraining(config, paper_masks(config))
+    step = min(clips, 16)
+    stream = Stream(StreamConfig(shards, step, storage=storage), draws)
+    order, reader, frames = stream.order, stream.reader, config.geometry.frames
     chosen = [int(clip) for clip in order.at(0, clips)[0]]
-    files = [reader.read(clip) for clip in chosen]
-    totals = [frame_count(one["flac"]) for one in files]
-    draws = [draw_pretraining(order.digest, 0, n, total, masker) for n, total in enumerate(totals)]
-    frames = config.geometry.frames
-    wanted = [window_frames(draw.start_frame, frames, total) for draw, total in zip(draws, totals, strict=True)]
-    video, audio = _batches(files, draws, wanted, frames)
+    files = [dict(reader.read(clip)) for clip in chosen]
+    drawn = [draws.draw(order.digest, 0, n, StoredSound(one["flac"]).frames) for n, one in enumerate(files)]
+    batches = list(islice(stream, -(-clips // step)))
 
-    def transform() -> None:
-        for at, (planes_BTRW, sound_BS) in enumerate(zip(video, audio, strict=True)):
-            mine = tuple(draws[at * _BATCH : at * _BATCH + len(planes_BTRW)])
-            video_input(planes_BTRW, mine, config.geometry)
-            audio_input(sound_BS, torch.full((len(mine),), sound_BS.shape[1]), mine, config.geometry)
+    def sound() -> None:
+        for one, draw in zip(files, drawn, strict=True):
+            StoredSound(one["flac"]).cut(draw.start_frame, frames * STRIDE)
 
-    def full_decode() -> None:
-        for one, indices in zip(files, wanted, strict=True):
-            planes(one["mp4"], sorted({*indices, indices[0] + 1}))  # an index off the stride: every frame is decoded
-
-    parts: list[tuple[str, Callable[[], object], bool]] = [
-        ("read and check", lambda: [reader.read(clip) for clip in chosen], False),
-        ("draw windows, crops, masks", lambda: [draw_pretraining("x", 0, n, 100, masker) for n in range(clips)], False),
-        ("decode, reference frames", lambda: [planes(f["mp4"], w) for f, w in zip(files, wanted, strict=True)], False),
-        ("decode, all frames", full_decode, False),
-        (
-            "sound",
-            lambda: [sound(f["flac"], d.start_frame, frames * STRIDE) for f, d in zip(files, draws, strict=True)],
-            False,
-        ),
-        ("colour, crop, fbank", transform, True),
+    works: list[tuple[str, str, Callable[[], object]]] = [
+        ("read and check", "worker", lambda: [reader.read(clip) for clip in chosen]),
+        ("draw windows, crops, masks", "worker", lambda: [draws.draw("x", 0, n, 100) for n in range(clips)]),
+        *_decoders(files, drawn),
+        ("sound", "worker", sound),
+        ("colour, crop, fbank", "device", lambda: [pretraining_input(batch, config.geometry) for batch in batches]),
     ]
-    found = tuple(Part(name, 1000 * _median_s(work) / clips, device) for name, work, device in parts)
-    return StreamCost(clips, sum(len(data) for one in files for data in one.values()) / clips / 1000, found)
+    parts = tuple(Part(name, 1000 * _median_s(work) / clips, where) for name, where, work in works)
+    made = sum(len(batch) for batch in batches)
+    whole_s = _median_s(lambda: joined(list(islice(stream, len(batches)))))
+    kb = sum(len(data) for one in files for data in one.values()) / clips / 1000
+    return StreamCost(clips, kb, 1000 * whole_s / made, parts)
 
 
-def _batches(
-    files: list[dict[str, bytes]], draws: list[Draw], wanted: list[list[int]], frames: int
-) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    video, audio = [], []
-    for at in range(0, len(files), _BATCH):
-        some = slice(at, at + _BATCH)
-        pictures = [planes(one["mp4"], indices) for one, indices in zip(files[some], wanted[some], strict=True)]
-        video.append(torch.from_numpy(np.stack(pictures)))
-        sounds = np.zeros((len(pictures), frames * STRIDE * 640), np.int16)
-        for row, one, draw in zip(sounds, files[some], draws[some], strict=True):
-            heard = sound(one["flac"], draw.start_frame, frames * STRIDE)
-            row[: len(heard)] = heard
-        audio.append(torch.from_numpy(sounds))
-    return video, audio
+def _decoders(files: _Files, drawn: Sequence[PretrainingDraw]) -> list[tuple[str, str, Callable[[], object]]]:
+    """Every way there is here to decode the windows drawn."""
+    pairs = list(zip(files, drawn, strict=True))
+    if "frames" in files[0]:
+        return [("decode, packed JPEG", "worker", lambda: [jpeg_planes(f["frames"], d.frames) for f, d in pairs])]
+
+    def all_frames() -> None:
+        for one, draw in pairs:
+            planes(one["mp4"], sorted({*draw.frames, draw.frames[0] + 1}))  # one index off the stride
+
+    found: list[tuple[str, str, Callable[[], object]]] = [
+        ("decode, reference frames", "worker", lambda: [planes(f["mp4"], d.frames) for f, d in pairs]),
+        ("decode, all frames", "other", all_frames),
+    ]
+    with suppress(ImportError, OSError, RuntimeError):  # without the system's FFmpeg libraries it does not load
+        from torchcodec.decoders import VideoDecoder
+
+        for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+
+            def by_torchcodec(device: str = device) -> None:
+                for one, draw in pairs:
+                    VideoDecoder(one["mp4"], device=device, seek_mode="approximate").get_frames_at(list(draw.frames))
+
+            found.append((f"decode, torchcodec on {device}", "other", by_torchcodec))
+    return found
 
 
 def _median_s(work: Callable[[], object]) -> float:

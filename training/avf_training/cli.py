@@ -59,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--seed", type=int, default=0, help="of the masks and of an untrained model's weights")
 
     one = _command(commands, "bench", "what one core makes of your shards, and how many feed one GPU", _bench)
-    one.add_argument("shards", metavar="SHARDS", type=Path, help="folder of packed shards")
+    one.add_argument("shards", metavar="SHARDS", help="folder of packed shards, or its address (https://, s3://)")
+    one.add_argument("--cache", metavar="DIR", type=Path, help="keep there what an address gave")
     one.add_argument("--clips", metavar="N", type=int, default=64, help="clips to measure with (default 64)")
     one.add_argument("--model", metavar="NAME", default="avfmaepp_b", help="its input and masks (default avfmaepp_b)")
     one.add_argument(
@@ -129,13 +130,13 @@ def _reconstruct(options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> int:
     from avf_training.bench import stream_cost
+    from avf_training.data.storage import StorageConfig
     from avf_training.show import show_cost
 
     for name in ("clips", "batch", "step_s"):
         if getattr(options, name) <= 0:
             raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)} must be above 0")
-    cost = stream_cost(options.shards, options.clips, options.model)
-    cores = cost.cores(options.step_s, options.batch)
-    if not answered(options, asdict(cost) | {"worker_ms": cost.worker_ms(), "cores": cores}):
+    cost = stream_cost(options.shards, options.clips, options.model, StorageConfig(cache=options.cache))
+    if not answered(options, asdict(cost) | {"cores": cost.cores(options.step_s, options.batch)}):
         show_cost(cost, options.batch, options.step_s)
     return 0

@@ -11,13 +11,11 @@ import numpy.typing as npt
 import torch
 from avf_shards.errors import UserError
 from avf_shards.index import ShardReader
-from avf_shards.timeline import SAMPLE_RATE_HZ
 from torch import Tensor
-from torch.nn import functional
 
-from avf_training.data.colour import rgb
-from avf_training.data.decode import STRIDE, frame_count, planes, sound, window_frames
-from avf_training.data.fbank import log_mel
+from avf_training.data.clip import decoded
+from avf_training.data.transforms import audio_input, video_input
+from avf_training.data.windows import STRIDE, window_frames
 from avf_training.masking import MaskConfig, Masker
 from avf_training.models.config import Geometry
 from avf_training.models.embed import audio_patches, video_patches
@@ -193,15 +191,23 @@ def _stored_clip(shards: Path, key: str | None, geometry: Geometry) -> tuple[str
             chosen = key or next(iter(members), None)
             if chosen not in members:
                 continue
-            if "mp4" not in members[chosen]:
-                raise UserError(f"{tar.name}: clip {chosen} is stored as packed JPEG; pictures are made of mp4 clips")
-            mp4, flac = (reader.read(members[chosen][kind]) for kind in ("mp4", "flac"))
-            wanted = window_frames(0, geometry.frames, frame_count(flac))
-            pixels = rgb(torch.from_numpy(planes(mp4, wanted))[None])
-            samples = sound(flac, 0, geometry.frames * STRIDE)
-            small = functional.interpolate(
-                pixels[0].transpose(0, 1), (geometry.size_px, geometry.size_px), mode="bilinear", antialias=True
-            ).transpose(0, 1)[None]
-            std, mean = (torch.tensor(v).view(1, 3, 1, 1, 1) for v in (IMAGE_STD, IMAGE_MEAN))
-            return chosen, (small - mean) / std, log_mel(torch.from_numpy(samples), SAMPLE_RATE_HZ, geometry)[None]
+            files = {kind: reader.read(member) for kind, member in members[chosen].items()}
+            return chosen, *_first_window(files, geometry)
     raise UserError(f"{shards}: has no clip {key!r}; `avf-shards ls {shards} --keys` lists them")
+
+
+def _first_window(files: dict[str, bytes], geometry: Geometry) -> tuple[Tensor, Tensor]:
+    clip = decoded(files, lambda total: _Start(window_frames(0, geometry.frames, total)), geometry.frames * STRIDE)
+    planes_1TQW, sound_1S = torch.from_numpy(clip.planes_TRW)[None], torch.from_numpy(clip.sound_S)[None]
+    size_px = planes_1TQW.shape[-1]
+    whole_14 = torch.tensor([[0, 0, size_px, size_px]])
+    video = video_input(planes_1TQW, torch.tensor([clip.full_range]), whole_14, geometry)
+    return video, audio_input(sound_1S, torch.tensor([sound_1S.shape[1]]), torch.ones(1), geometry)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The first window of a clip."""
+
+    frames: list[int]
+    start_frame: int = 0

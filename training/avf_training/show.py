@@ -79,17 +79,15 @@ def _parts(stage: Stage) -> list[str]:
 def show_cost(cost: StreamCost, batch: int, step_s: float) -> None:
     """Milliseconds of each part, clips a second and core, what bounds it, and the cores for one GPU."""
     table = _table("CPU ms a clip", "", "ms", "clips a core-second")
+    places = {"worker": "in a worker", "device": "on the device, if there is one", "other": "another way, not used"}
     for part in cost.parts:
-        where = "on the device, if there is one" if part.on_device else "in a worker"
-        table.add_row(part.name, where, f"{part.ms:.2f}", f"{1000 / max(part.ms, 1e-6):,.0f}")
+        table.add_row(part.name, places[part.where], f"{part.ms:.2f}", f"{1000 / max(part.ms, 1e-6):,.0f}")
+    table.add_row("whole batches", "all that a worker does", f"{cost.worker_ms:.2f}", f"{1000 / cost.worker_ms:,.0f}")
     out = _console()
     out.print(table)
-    total = cost.worker_ms()
-    worker = [part for part in cost.parts if not part.on_device and part.name != "decode, all frames"]
-    bound = max(worker, key=lambda part: part.ms)
+    bound = cost.bound_by()
     out.print(f"{cost.clips} clips of {cost.kb:.0f} KB")
-    out.print(f"a worker takes {total:.2f} ms a clip: {1000 / total:.0f} clips/s a core")
-    out.print(f"bound by: {bound.name} ({bound.ms / total:.0%})")
+    out.print(f"bound by: {bound.name} ({bound.ms / cost.worker_ms:.0%})")
     out.print(f"cores for one GPU that makes {batch} clips in {step_s:g} s: {cost.cores(step_s, batch):.1f}")
 
 

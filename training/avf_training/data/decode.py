@@ -4,7 +4,7 @@ Shapes: T frames, H W picture, R = 3H / 2 rows of a yuv420p picture (luma, then 
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import av
@@ -14,20 +14,13 @@ import soundfile
 from avf_shards.errors import FaultError
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
-STRIDE = 4  # frames between two that the models see: 16 of them span 2.56 s at 25 fps
+from avf_training.data.windows import on_stride
+
 Planes = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.int16]
+_LIMITED, _FULL = "yuv420p", "yuvj420p"  # H.264 as stored; JPEG
 
 av.logging.set_level(None)
-
-
-def window_frames(start: int, frames: int, total: int) -> list[int]:
-    """Indices of `frames` frames at stride 4 from `start` on; past the end of the clip the last one is repeated.
-
-    The last one is the last index on the stride, as the authors have it: a clip of 10 frames gives 0, 4, 8, 8, 8, ...
-    """
-    last = start + (total - 1 - start) // STRIDE * STRIDE
-    return [min(start + STRIDE * n, last) for n in range(frames)]
 
 
 def planes(mp4: bytes, wanted: Sequence[int]) -> Planes:
@@ -37,73 +30,112 @@ def planes(mp4: bytes, wanted: Sequence[int]) -> Planes:
     the key frame before the first one on. Any other set takes the full decode. Both give the same bytes.
     """
     try:
-        with av.open(io.BytesIO(mp4), "r", format="mp4") as container:
-            stream = container.streams.video[0]
-            stream.thread_count = 1
-            found = _aligned(container, stream, wanted) if all(n % STRIDE == 0 for n in wanted) else {}
+        found = _decoded(mp4, wanted, True) if on_stride(wanted) else {}
         if len(found) < len(set(wanted)):  # another GOP: reference frames are not where the stride wants them
-            with av.open(io.BytesIO(mp4), "r", format="mp4") as container:
-                stream = container.streams.video[0]
-                stream.thread_count = 1
-                found = _collected(container, stream, set(wanted))
+            found = _decoded(mp4, wanted, False)
     except (av.error.FFmpegError, ValueError, IndexError, EOFError) as error:
         raise FaultError(f"the video does not decode ({error})") from None
-    missing = sorted(set(wanted) - found.keys())
-    if missing:
-        raise FaultError(f"the video has no frames {missing[:4]}")
-    return np.stack([found[n] for n in wanted])
+    return _stacked(found, wanted)
 
 
-def _aligned(
-    container: "av.container.InputContainer", stream: "av.VideoStream", wanted: Sequence[int]
-) -> dict[int, Planes]:
-    """Wanted frames by index, decoding reference frames only."""
-    stream.codec_context.skip_frame = "NONREF"
-    if wanted[0]:
-        container.seek(_ticks(stream, wanted[0]), stream=stream)
-    return _collected(container, stream, set(wanted))
+def _decoded(mp4: bytes, wanted: Sequence[int], only_references: bool) -> dict[int, av.VideoFrame]:
+    """Wanted frames by index."""
+    with av.open(io.BytesIO(mp4), "r", format="mp4") as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 1
+        tick_s = stream.time_base or Fraction(1)
+        if only_references:
+            stream.codec_context.skip_frame = "NONREF"
+            if wanted[0]:
+                container.seek(int(wanted[0] / FRAMES_PER_SECOND / tick_s), stream=stream)
+        found: dict[int, av.VideoFrame] = {}
+        kept, last = set(wanted), max(wanted)
+        for frame in container.decode(stream):
+            if frame.pts is None or frame.format.name != _LIMITED:
+                raise ValueError(f"a frame is {frame.format.name} with timestamp {frame.pts}, not yuv420p with one")
+            index = round(frame.pts * tick_s * FRAMES_PER_SECOND)
+            if index in kept:
+                found[index] = frame
+            if index >= last:
+                break
+        return found
 
 
-def _collected(
-    container: "av.container.InputContainer", stream: "av.VideoStream", wanted: set[int]
-) -> dict[int, Planes]:
-    found: dict[int, Planes] = {}
-    last, tick_s = max(wanted), stream.time_base or Fraction(0)
-    for frame in container.decode(stream):
-        if frame.pts is None or frame.format.name != "yuv420p":
-            raise ValueError(f"a frame is {frame.format.name} with timestamp {frame.pts}, not yuv420p with one")
-        index = round(frame.pts * tick_s * FRAMES_PER_SECOND)
-        if index in wanted:
-            found[index] = np.asarray(frame.to_ndarray(), np.uint8)
-        if index >= last:
-            break
+def jpeg_planes(packed: bytes, wanted: Sequence[int]) -> Planes:
+    """The frames `wanted` of a packed-JPEG member as full-range planes, (T, R, W). Raises FaultError.
+
+    The member: "AVFJ", count, count + 1 offsets (little-endian uint32), then the pictures.
+    """
+    if packed[:4] != b"AVFJ" or len(packed) < 8:
+        raise FaultError("the video is no packed JPEG")
+    count = int.from_bytes(packed[4:8], "little")
+    if len(packed) < 8 + 4 * (count + 1):
+        raise FaultError(f"the video ends before its table of {count} pictures")
+    offsets = np.frombuffer(packed, "<u4", count + 1, 8).astype(np.int64)
+    if offsets[0] != 8 + 4 * (count + 1) or offsets[-1] != len(packed) or (np.diff(offsets) <= 0).any():
+        raise FaultError("the video's table of pictures is damaged")
+    here = sorted(n for n in set(wanted) if 0 <= n < count)
+    try:
+        pictures = _jpegs(packed[offsets[n] : offsets[n + 1]] for n in here)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise FaultError(f"the video does not decode ({error})") from None
+    if len(pictures) != len(here):
+        raise FaultError(f"the video has {len(here) - len(pictures)} pictures that do not decode")
+    return _stacked(dict(zip(here, pictures, strict=True)), wanted)
+
+
+def _jpegs(pictures: Iterable[bytes]) -> list[av.VideoFrame]:
+    codec = av.CodecContext.create("mjpeg", "r")
+    codec.thread_count = 1
+    found = [frame for data in pictures for frame in codec.decode(av.Packet(data))]
+    found += codec.decode(None)
+    for frame in found:
+        if frame.format.name != _FULL:
+            raise ValueError(f"a picture is {frame.format.name}, not {_FULL}")
     return found
 
 
-def _ticks(stream: "av.VideoStream", index: int) -> int:
-    return int(index / FRAMES_PER_SECOND / (stream.time_base or Fraction(1)))
+def _stacked(found: dict[int, av.VideoFrame], wanted: Sequence[int]) -> Planes:
+    """(T, R, W), each plane copied once, to where it stays. Raises FaultError for frames that were not found."""
+    missing = sorted(set(wanted) - found.keys())
+    if missing:
+        raise FaultError(f"the video has no frames {missing[:4]}")
+    width, height = found[wanted[0]].width, found[wanted[0]].height
+    made = np.empty((len(wanted), height * 3 // 2, width), np.uint8)
+    for row, n in zip(made, wanted, strict=True):
+        if (found[n].width, found[n].height) != (width, height) or width % 2 or height % 4:
+            raise FaultError(f"frame {n} is {found[n].width} x {found[n].height}, frame {wanted[0]} {width} x {height}")
+        luma, u, v = found[n].planes
+        row[:height] = _rows(luma, width)
+        chroma = row[height:].reshape(2, height // 2, width // 2)
+        chroma[0], chroma[1] = _rows(u, width // 2), _rows(v, width // 2)
+    return made
 
 
-def sound(flac: bytes, start: int, frames: int) -> Samples:
-    """Sound of `frames` frames of 25 fps from frame `start` on, (S,); less where the clip ends. Raises FaultError.
+def _rows(plane: "av.video.plane.VideoPlane", width: int) -> Planes:
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, :width]
+
+
+class StoredSound:
+    """A clip's FLAC, opened once. frames: of 25 fps, told by its 640 samples a frame exactly. Raises FaultError.
 
     Stored sound is already moved into sync: `av_offset_ms` in the record tells by how much and is never applied again.
     """
-    try:
-        with soundfile.SoundFile(io.BytesIO(flac)) as file:
-            if file.samplerate != SAMPLE_RATE_HZ or file.channels != 1:
-                raise FaultError(f"the sound has {file.samplerate} Hz and {file.channels} channels")
-            file.seek(min(start * SAMPLES_PER_FRAME, file.frames))
-            samples: Samples = file.read(frames * SAMPLES_PER_FRAME, dtype="int16")
-            return samples
-    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
-        raise FaultError(f"the sound does not decode ({error})") from None
 
+    def __init__(self, flac: bytes) -> None:
+        try:
+            self._file = soundfile.SoundFile(io.BytesIO(flac))
+        except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+            raise FaultError(f"the sound does not decode ({error})") from None
+        if self._file.samplerate != SAMPLE_RATE_HZ or self._file.channels != 1:
+            raise FaultError(f"the sound has {self._file.samplerate} Hz and {self._file.channels} channels")
+        self.frames = int(self._file.frames) // SAMPLES_PER_FRAME
 
-def frame_count(flac: bytes) -> int:
-    """Frames of a clip, told by its sound: 640 samples a frame, exactly. Raises FaultError."""
-    try:
-        with soundfile.SoundFile(io.BytesIO(flac)) as file:
-            return int(file.frames) // SAMPLES_PER_FRAME
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise FaultError(f"the sound does not decode ({error})") from None
+    def cut(self, start: int, frames: int) -> Samples:
+        """Sound of `frames` frames from frame `start` on, (S,); less where the clip ends. Raises FaultError."""
+        try:
+            self._file.seek(min(start * SAMPLES_PER_FRAME, self._file.frames))
+            samples: Samples = self._file.read(frames * SAMPLES_PER_FRAME, dtype="int16")
+        except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+            raise FaultError(f"the sound does not decode ({error})") from None
+        return samples

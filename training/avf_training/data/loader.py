@@ -1,59 +1,93 @@
 """Batches for one rank, with a state that fits any other world (torch's Stateful protocol)."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from torch.utils.data import DataLoader
 
 from avf_training.data.account import Account, Line
-from avf_training.data.stream import Batch, PretrainingClips, StreamConfig
-from avf_training.masking import MaskConfig
-from avf_training.models.config import ModelConfig
+from avf_training.data.batch import Batch, joined
+from avf_training.data.clip import Draw
+from avf_training.data.stream import Stream
+
+D = TypeVar("D", bound=Draw)
+B = TypeVar("B", bound=Batch)
 
 
-class PretrainingLoader:
+class StreamLoader(Generic[D, B]):
     """Iterate for batches; `state_dict` says where the stream stands after the last batch given.
 
-    The state is (digest, epoch, position): any world size and number of workers goes on from it with the same clips,
-    windows, crops and masks. quarantine: JSON lines of unreadable clips.
+    The state is (digest, epoch, position) and the account: any world size and number of workers goes on from it with
+    the same clips, windows, crops and masks. device: where batches arrive; a GPU fetches the next one while it works
+    on this. quarantine, log: files that the account writes, as JSON lines; log_steps: how often, besides at the end of
+    each epoch.
     """
 
     def __init__(
         self,
-        config: StreamConfig,
-        model: ModelConfig,
-        masks: MaskConfig,
-        world: int = 1,
-        rank: int = 0,
+        stream: Stream[D, B],
         workers: int = 0,
+        device: torch.device | str = "cpu",
         quarantine: Path | None = None,
+        log: Path | None = None,
+        log_steps: int = 1000,
     ) -> None:
-        self.config, self.world, self.rank, self.workers = config, world, rank, workers
-        self.clips = PretrainingClips(config, model, masks, world, rank)
-        self.account = Account(self.clips.order, quarantine, config.max_fault_share)
-        self._start = self._next = 0
+        self.stream, self.workers, self.device, self.log_steps = stream, workers, torch.device(device), log_steps
+        self.account = Account(stream.order, stream.config.max_fault_share, quarantine, log)
+        self._next = 0
 
-    def __iter__(self) -> Iterator[Batch]:
-        self._start = self.clips.start = self._next
-        self.account.mine.clear()
+    def __iter__(self) -> Iterator[B]:
+        """Batches from where the stream stands. Raises FaultError when a source has too many unreadable clips."""
+        self.stream.start = self._next
+        self.account.start(self._next)
+        step, size = self.stream.config.batch, len(self.stream.order)
+        for batch in self._arrived():
+            self.account.deliver(batch)
+            before, self._next = self._next, self._next + step
+            epoch_ended = before // size != self._next // size
+            if epoch_ended:
+                self.account.check(self._next, step, self.stream.world, self.stream.rank)
+            if epoch_ended or self._next // step % self.log_steps == 0:
+                self.account.write(self._next)
+            yield batch
+
+    def _arrived(self) -> Iterator[B]:
+        """Batches on the device, in order."""
+        if self.device.type != "cuda":
+            for parts in self._steps():
+                yield joined([part.to(self.device) for part in parts])
+            return
+        copying = torch.cuda.Stream(self.device)
+        waiting: tuple[B, torch.cuda.Event] | None = None
+        for parts in self._steps():
+            with torch.cuda.stream(copying):
+                coming = joined([part.to(self.device) for part in parts]), copying.record_event()
+            if waiting is not None:
+                yield _handed_over(*waiting)
+            waiting = coming
+        if waiting is not None:
+            yield _handed_over(*waiting)
+
+    def _steps(self) -> Iterator[list[B]]:
+        """The parts of each step."""
+        per_step = self.stream.parts
         loader = DataLoader(
-            self.clips,
+            self.stream,
             batch_size=None,
             num_workers=self.workers,
-            prefetch_factor=2 if self.workers else None,
-            pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_one_thread,
+            prefetch_factor=max(2, -(-2 * per_step // self.workers)) if self.workers else None,
+            pin_memory=self.device.type == "cuda",
         )
-        size = len(self.clips.order)
-        for batch in loader:
-            self.account.deliver(batch)
-            before, self._next = self._next, self._next + self.config.batch
-            if before // size != self._next // size:
-                self.account.check(self._start, self._next, self.config.batch, self.world, self.rank)
-            yield batch
+        parts = iter(loader)
+        try:
+            while len(step := list(islice(parts, per_step))) == per_step:
+                yield step
+        except (UserError, FaultError) as error:
+            raise _as_said(error) from None
 
     def delivered(self) -> list[Line]:
         """Per source, what the stream has given to all ranks so far."""
@@ -61,28 +95,31 @@ class PretrainingLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream goes on, and what it has delivered."""
-        epoch, position = divmod(self._next, len(self.clips.order))
-        clips = {line.source: line.clips for line in self.delivered()}
-        faults = dict(self.account.faults)
-        return {
-            "digest": self.clips.order.digest,
-            "epoch": epoch,
-            "position": position,
-            "clips": clips,
-            "faults": faults,
-        }
+        epoch, position = divmod(self._next, len(self.stream.order))
+        where = {"digest": self.stream.order.digest, "epoch": epoch, "position": position}
+        return where | self.account.state(self._next)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state of any world. Raises UserError for one of other shards, mix or seed."""
-        order = self.clips.order
+        order = self.stream.order
         if state["digest"] != order.digest:
             raise UserError(
                 f"the state is of another stream ({state['digest'][:12]}, not {order.digest[:12]}): "
                 "shards, mix and seed must be the same to go on"
             )
         self._next = int(state["epoch"]) * len(order) + int(state["position"])
-        self.account.faults.update(state["faults"])
+        self.account.load(state)
 
 
-def _one_thread(worker: int) -> None:
-    torch.set_num_threads(1)
+def _handed_over(batch: B, copied: torch.cuda.Event) -> B:
+    """The batch for the CUDA stream that computes: after its copy, and not freed before that stream is done with it."""
+    computing = torch.cuda.current_stream()
+    computing.wait_event(copied)
+    batch.keep_for(computing)
+    return batch
+
+
+def _as_said(error: UserError | FaultError) -> UserError | FaultError:
+    """The error as the worker raised it: torch puts the worker's traceback before its text."""
+    kind = type(error)
+    return kind(str(error).rpartition(f"{kind.__module__}.{kind.__name__}: ")[2].strip())

@@ -1,58 +1,109 @@
-"""Clips by their place in the corpus: shards opened when first needed, every byte checked."""
+"""Clips by their place in the corpus: one read a clip, every byte checked."""
 
+import hashlib
+import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from avf_shards.corpus import Corpus
-from avf_shards.errors import FaultError
-from avf_shards.index import ShardReader
-from avf_shards.tar import Member
+from avf_shards import index
+from avf_shards.corpus import Corpus, corpus_of
+from avf_shards.errors import FaultError, UserError
+from avf_shards.index import ShardIndex
+from avf_shards.pack import MANIFEST, unsealed
+from avf_shards.tar import BLOCK, Member, checked
 
-_OPEN = 64  # shards kept open; a block of the order reads sixteen per source side by side
+from avf_training.data.storage import LocalFolder, RemoteFolder, StorageConfig, storage
+
+_KEPT_INDEXES = 256
+_Clips = list[tuple[str, dict[str, Member]]]
+_Found = tuple[ShardIndex, _Clips]
+
+
+def read_corpus(shards: str | Path, config: StorageConfig) -> Corpus:
+    """The corpus at a folder or address. Raises UserError without a manifest, FaultError for a damaged one."""
+    try:
+        data = storage(shards, config).whole(MANIFEST, "")
+    except FaultError:
+        raise UserError(
+            f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out SHARDS` writes it"
+        ) from None
+    return corpus_of(unsealed(data), str(shards))
 
 
 class ClipReader:
-    """Reads clips of a local folder of shards by number (pread; CRC of each file checked). Safe to send to workers."""
+    """Reads clips of shards by number (CRC and header of each file checked). Safe to send to workers, and to threads.
 
-    def __init__(self, folder: Path, corpus: Corpus) -> None:
-        self.folder, self.corpus = folder, corpus
-        self._open: OrderedDict[int, tuple[ShardReader, list[tuple[str, dict[str, Member]]]]] = OrderedDict()
+    record: read `KEY.json` too.
+    """
 
-    def __getstate__(self) -> dict[str, object]:
-        return {"folder": self.folder, "corpus": self.corpus}  # handles stay in their process
+    def __init__(self, shards: str | Path, config: StorageConfig, corpus: Corpus, record: bool = False) -> None:
+        self.shards, self.config, self.corpus, self.record = shards, config, corpus, record
+        self._storage: LocalFolder | RemoteFolder = storage(shards, config)
+        self._indexes: OrderedDict[int, _Found] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__init__(**state)  # type: ignore[misc]  # the two arguments
+    def __reduce__(self) -> tuple[object, ...]:
+        return ClipReader, (self.shards, self.config, self.corpus, self.record)  # handles stay in their process
 
     def key(self, clip: int) -> str:
         """Key of clip `clip` of the corpus, from its shard's index. Raises FaultError."""
         return self._found(clip)[1]
 
     def read(self, clip: int) -> dict[str, bytes]:
-        """Extension -> bytes of clip `clip` of the corpus: mp4 and flac. Raises FaultError."""
-        reader, key, members = self._found(clip)
-        missing = {"mp4", "flac"} - members.keys()
+        """Extension -> bytes of clip `clip` of the corpus: mp4 or frames, flac, json if asked for. Raises FaultError.
+
+        What does not match its checksum is read once more, past any cache, before it counts as damaged.
+        """
+        shard, key, members = self._found(clip)
+        video = "frames" if "frames" in members else "mp4"
+        wanted = (video, "flac", "json") if self.record else (video, "flac")
+        missing = set(wanted) - members.keys()
         if missing:
-            raise FaultError(f"{reader.path.name}: clip {key} has no {' and no '.join(sorted(missing))}")
-        return {kind: reader.read(members[kind]) for kind in ("mp4", "flac")}
+            raise FaultError(f"{shard}: clip {key} has no {' and no '.join(sorted(missing))}")
+        chosen = {kind: members[kind] for kind in wanted}
+        try:
+            return self._read(clip, shard, chosen, False)
+        except FaultError:
+            return self._read(clip, shard, chosen, True)
 
-    def _found(self, clip: int) -> tuple[ShardReader, str, dict[str, Member]]:
-        shard, place = self.corpus.place(clip)
-        reader, clips = self._shard(shard)
+    def _read(self, clip: int, shard: str, members: dict[str, Member], fresh: bool) -> dict[str, bytes]:
+        start = min(member.offset for member in members.values()) - BLOCK
+        stop = max(member.offset + member.size for member in members.values())
+        version = self.corpus.index_sha256[self.corpus.place(clip)[0]]
+        data = memoryview(self._storage.range(shard, version, start, stop, fresh))
+        return {
+            kind: checked(data[member.offset - BLOCK - start : member.offset + member.size - start], shard, member)
+            for kind, member in members.items()
+        }
+
+    def _found(self, clip: int) -> tuple[str, str, dict[str, Member]]:
+        """(shard, key, extension -> member) of a clip."""
+        number, place = self.corpus.place(clip)
+        with self._lock:
+            if number not in self._indexes:
+                self._indexes[number] = self._index(number)
+                if len(self._indexes) > _KEPT_INDEXES:
+                    self._indexes.popitem(last=False)
+            self._indexes.move_to_end(number)
+            found, clips = self._indexes[number]
         if place >= len(clips):
-            raise FaultError(f"{reader.path.name}: has {len(clips)} clips in its index, clip {place} was asked for")
-        return reader, *clips[place]
+            raise FaultError(f"{found.shard}: has {len(clips)} clips in its index, clip {place} was asked for")
+        return found.shard, *clips[place]
 
-    def _shard(self, number: int) -> tuple[ShardReader, list[tuple[str, dict[str, Member]]]]:
-        if number not in self._open:
-            reader = ShardReader(self.folder / self.corpus.shards[number])
-            self._open[number] = reader, list(reader.index.by_key().items())
-            if len(self._open) > _OPEN:
-                self._open.popitem(last=False)[1][0].close()
-        self._open.move_to_end(number)
-        return self._open[number]
+    def _index(self, number: int) -> _Found:
+        """A shard's index, the one that the manifest means, of a shard that is as long as it says."""
+        shard, version = self.corpus.shards[number], self.corpus.index_sha256[number]
+        name = index.sidecar(Path(shard)).name
+        try:
+            data = self._storage.whole(name, version)
+        except FaultError:
+            raise FaultError(f"{name}: missing; without its index the shard cannot be trusted") from None
+        if hashlib.sha256(data).hexdigest() != version:
+            raise FaultError(f"{name}: is not the index that {MANIFEST} lists")
+        found = index.parse(data, name)
+        found.check_size(self._storage.size(shard))
+        return found, list(found.by_key().items())
 
     def close(self) -> None:
         """Close every shard."""
-        while self._open:
-            self._open.popitem()[1][0].close()
+        self._storage.close()

@@ -1,97 +1,96 @@
-"""The stream: shards reach the trainer in the one global order, from any step on, in any world.
+"""The stream: shards reach the trainer in the one global order, from any step on, in any world."""
 
-Shapes: B clips of this rank, T frames, R = 3H / 2 rows of planes, W width, S samples.
-"""
-
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
-from avf_shards.corpus import load_corpus
 from avf_shards.errors import FaultError, UserError
 from avf_shards.mix import Mix
 from avf_shards.order import Order, rank_steps
 from avf_shards.timeline import SAMPLES_PER_FRAME
-from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from avf_training.data.decode import STRIDE, Planes, Samples, frame_count, planes, sound, window_frames
-from avf_training.data.draws import Draw, draw_pretraining
-from avf_training.data.reader import ClipReader
-from avf_training.masking import MaskConfig, Masker
-from avf_training.models.config import ModelConfig
-from avf_training.models.mae import Masks
+from avf_training.data.ahead import read_ahead
+from avf_training.data.batch import Batch, Fault
+from avf_training.data.clip import Clip, Draw, decoded
+from avf_training.data.reader import ClipReader, read_corpus
+from avf_training.data.storage import StorageConfig
+from avf_training.data.windows import STRIDE
+from avf_training.models.config import Geometry
 
+_Read = Callable[[], Mapping[str, bytes]]
+D = TypeVar("D", bound=Draw)
+B_co = TypeVar("B_co", bound=Batch, covariant=True)
 _ATTEMPTS = 8  # substitutes tried for one position before the run stops
+_PART_CLIPS = 16  # clips a worker makes at once: small parts of a step keep its memory small, and all workers busy
 
 
 @dataclass(frozen=True)
 class StreamConfig:
-    """shards: folder. batch: clips of a global step, over all ranks. official_windows: start at any frame."""
+    """shards: folder or address. batch: clips of a global step, over all ranks. epochs: None is without end.
 
-    shards: Path
+    max_fault_share: of a source's clips that may be unreadable before the run stops.
+    """
+
+    shards: Path | str
     batch: int
     seed: int = 0
     mix: Mix = field(default_factory=Mix)
-    official_windows: bool = False
     max_fault_share: float = 0.01
     epochs: int | None = None
+    storage: StorageConfig = field(default_factory=StorageConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_fault_share <= 1:
+            raise UserError(f"max_fault_share {self.max_fault_share} must lie between 0 and 1")
+        if self.epochs is not None and self.epochs < 1:
+            raise UserError(f"epochs {self.epochs} must be at least 1")
+
+
+class Draws(Protocol[D, B_co]):
+    """What a stage does with clips: `Pretraining` or `Finetuning`."""
+
+    geometry: Geometry
+    reads_record: bool
+
+    def draw(self, digest: str, epoch: int, position: int, total_frames: int) -> D:
+        """The choices for one clip, by its place alone."""
+        ...
+
+    def partners(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
+        """Position of the clip that each of `positions` is mixed with, in the step from `first` on; or nothing."""
+        ...
+
+    def batch(self, common: Batch, clips: list[Clip[D]], partners: list[int]) -> B_co:
+        """The stage's batch of these rows; partners: row that each clip is mixed with."""
+        ...
 
 
 @dataclass(frozen=True)
-class Fault:
-    """A clip that could not be read, and where the stream met it."""
+class Part:
+    """Positions that are made together: this rank's own, which each is mixed with, and those that only serve for it."""
 
-    source: str
-    shard: str
-    key: str
-    epoch: int
-    position: int
-    error: str
+    own: range
+    partners: tuple[int, ...]
+    others: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """This rank's part of one step: planes and sound as stored, and what was drawn for each clip.
+class Stream(IterableDataset[B_co], Generic[D, B_co]):
+    """A rank's steps from one on, in parts of a few clips. Workers take turns, so the loader gives parts in order."""
 
-    first: position of its first clip, counted from the start of the stream over all epochs. samples_B: how much of the
-    sound is the clip's; the rest is 0.
-    """
-
-    first: int
-    keys: tuple[str, ...]
-    sources: tuple[str, ...]
-    planes_BTRW: Tensor
-    sound_BS: Tensor
-    samples_B: Tensor
-    draws: tuple[Draw, ...]
-    masks: Masks
-    faults: tuple[Fault, ...]
-
-    def pin_memory(self) -> "Batch":
-        """A copy that a GPU can fetch by itself; the loader calls it."""
-        return replace(
-            self,
-            planes_BTRW=self.planes_BTRW.pin_memory(),
-            sound_BS=self.sound_BS.pin_memory(),
-            masks=Masks(*(part.pin_memory() for part in self.masks)),
-        )
-
-
-class PretrainingClips(IterableDataset[Batch]):
-    """Batches of one rank from a step on. Workers take turns, so the loader gives them in order."""
-
-    def __init__(self, config: StreamConfig, model: ModelConfig, masks: MaskConfig, world: int, rank: int) -> None:
+    def __init__(self, config: StreamConfig, draws: Draws[D, B_co], world: int = 1, rank: int = 0) -> None:
         super().__init__()
         if not 0 <= rank < world:
             raise UserError(f"rank {rank} is not one of a world of {world}")
-        self.config, self.world, self.rank = config, world, rank
-        self.order = Order(load_corpus(config.shards), config.mix, config.seed)
+        self.config, self.draws, self.world, self.rank = config, draws, world, rank
+        self.order = Order(read_corpus(config.shards, config.storage), config.mix, config.seed)
         next(rank_steps(self.order, 0, 1, config.batch, world, rank))  # says now when the world does not divide
-        self.reader = ClipReader(config.shards, self.order.corpus)
-        self.masker = Masker(model, masks)
+        self.reader = ClipReader(config.shards, config.storage, self.order.corpus, draws.reads_record)
         self.start = 0
 
     @property
@@ -99,62 +98,99 @@ class PretrainingClips(IterableDataset[Batch]):
         """Clips of the whole stream; None without end. What does not fill a last step is not delivered."""
         return None if self.config.epochs is None else self.config.epochs * len(self.order)
 
-    def __iter__(self) -> Iterator[Batch]:
+    @property
+    def parts(self) -> int:
+        """Parts of one step of this rank."""
+        return -(-self.config.batch // self.world // _PART_CLIPS)
+
+    def __iter__(self) -> Iterator[B_co]:
         worker = get_worker_info()
         turn, turns = (worker.id, worker.num_workers) if worker else (0, 1)
-        first = self.start + turn * self.config.batch
-        while self.end is None or first + self.config.batch <= self.end:
-            (mine,) = rank_steps(self.order, first, 1, self.config.batch, self.world, self.rank)
-            yield self._batch(mine)
-            first += turns * self.config.batch
+        threads = self.config.storage.threads(self.config.shards)
+        wanted = (position for part in self.plan(turn, turns) for position in chain(part.own, part.others))
+        reads = read_ahead(wanted, self._read, threads)
+        with closing(reads):
+            for part in self.plan(turn, turns):
+                yield self._batch(part, reads)
 
-    def _batch(self, positions: range) -> Batch:
-        clips, sources = self.order.at(positions.start, positions.stop)
+    def plan(self, turn: int, turns: int) -> Iterator[Part]:
+        """The parts that worker `turn` of `turns` makes, from the stream's start on."""
+        number, first, batch = 0, self.start, self.config.batch
+        while self.end is None or first + batch <= self.end:
+            (mine,) = rank_steps(self.order, first, 1, batch, self.world, self.rank)
+            for at in range(0, len(mine), _PART_CLIPS):
+                if number % turns == turn:
+                    own = mine[at : at + _PART_CLIPS]
+                    partners = self.draws.partners(own, first, batch)
+                    yield Part(own, partners, tuple(dict.fromkeys(n for n in partners if n not in own)))
+                number += 1
+            first += batch
+
+    def _batch(self, part: Part, reads: Iterator[tuple[int, _Read]]) -> B_co:
         faults: list[Fault] = []
-        found = [
-            self._clip(at, int(clip), int(source), faults)
-            for at, clip, source in zip(positions, clips, sources, strict=True)
-        ]
-        keys, planes_B, sounds_B, draws = zip(*found, strict=True)
-        sizes = {picture.shape[-1]: key for key, picture in zip(keys, planes_B, strict=True)}
-        if len(sizes) > 1:
-            told = ", ".join(f"{key} has {size} px" for size, key in sorted(sizes.items()))
-            raise UserError(f"clips of one stream must have one size: {told}; curate them with one `clip.size_px`")
-        sound_BS = np.zeros((len(found), self.masker.frames * STRIDE * SAMPLES_PER_FRAME), np.int16)
-        for row, heard in zip(sound_BS, sounds_B, strict=True):
-            row[: len(heard)] = heard
-        return Batch(
-            positions.start,
-            keys,
-            tuple(self.order.corpus.sources[source].name for source in sources),
-            torch.from_numpy(np.stack(planes_B)),
-            torch.from_numpy(sound_BS),
-            torch.tensor([len(heard) for heard in sounds_B]),
-            draws,
-            Masks.of([draw.masks for draw in draws]),
-            tuple(faults),
+        found = [self._clip(*next(reads), faults) for _ in chain(part.own, part.others)]
+        keys = tuple(key for key, _, _ in found)
+        clips = [clip for _, _, clip in found]
+        _check_sizes(keys, clips)
+        sound_RS = np.zeros((len(clips), self._sound_frames * SAMPLES_PER_FRAME), np.int16)
+        for row, clip in zip(sound_RS, clips, strict=True):
+            row[: len(clip.sound_S)] = clip.sound_S
+        own = len(part.own)
+        common = Batch(
+            part.own.start,
+            keys[:own],
+            tuple(source for _, source, _ in found[:own]),
+            torch.from_numpy(np.stack([clip.planes_TRW for clip in clips])),
+            torch.tensor([clip.full_range for clip in clips]),
+            torch.from_numpy(sound_RS),
+            torch.tensor([len(clip.sound_S) for clip in clips]),
+            tuple(fault for fault in faults if self._at(fault.epoch, fault.position) in part.own),
         )
+        row_of = {position: row for row, position in enumerate(chain(part.own, part.others))}
+        return self.draws.batch(common, clips, [row_of[position] for position in part.partners])
 
-    def _clip(self, at: int, clip: int, source: int, faults: list[Fault]) -> tuple[str, Planes, Samples, Draw]:
-        """One clip, or the substitute that always stands for it. Raises FaultError when none can be read."""
+    @property
+    def _sound_frames(self) -> int:
+        return self.draws.geometry.frames * STRIDE
+
+    def _at(self, epoch: int, position: int) -> int:
+        return epoch * len(self.order) + position
+
+    def _read(self, at: int) -> Mapping[str, bytes]:
+        """The files of the clip that the order has at a position. Raises FaultError."""
+        clips, _ = self.order.at(at, at + 1)
+        return self.reader.read(int(clips[0]))
+
+    def _clip(self, at: int, read: _Read, faults: list[Fault]) -> tuple[str, str, Clip[D]]:
+        """(key, source, clip) at a position, or the substitute that always stands for it.
+
+        Raises FaultError when none can be read.
+        """
         epoch, position = divmod(at, len(self.order))
+        clips, sources = self.order.at(at, at + 1)
+        clip, source = int(clips[0]), int(sources[0])
+        name = self.order.corpus.sources[source].name
+
+        def draw(total_frames: int) -> D:
+            return self.draws.draw(self.order.digest, epoch, position, total_frames)
+
         for attempt in range(1, _ATTEMPTS + 1):
             shard, place = self.order.corpus.place(clip)
             key = f"clip {place}"
             try:
                 key = self.reader.key(clip)
-                return key, *self._decoded(self.reader.read(clip), epoch, position)
+                files = read() if attempt == 1 else self.reader.read(clip)
+                return key, name, decoded(files, draw, self._sound_frames)
             except FaultError as error:
-                names = self.order.corpus.sources[source].name, self.order.corpus.shards[shard]
-                faults.append(Fault(*names, key, epoch, position, str(error)))
+                faults.append(Fault(name, self.order.corpus.shards[shard], key, epoch, position, str(error)))
                 clip = self.order.substitute(source, epoch, position, attempt)
         raise FaultError(
             f"position {position} of epoch {epoch}: {_ATTEMPTS} clips in a row are unreadable: {faults[-1]}"
         )
 
-    def _decoded(self, files: dict[str, bytes], epoch: int, position: int) -> tuple[Planes, Samples, Draw]:
-        total, frames = frame_count(files["flac"]), self.masker.frames
-        official = self.config.official_windows
-        draw = draw_pretraining(self.order.digest, epoch, position, total, self.masker, official)
-        picture = planes(files["mp4"], window_frames(draw.start_frame, frames, total))
-        return picture, sound(files["flac"], draw.start_frame, frames * STRIDE), draw
+
+def _check_sizes(keys: tuple[str, ...], clips: list[Clip[D]]) -> None:
+    sizes = {clip.planes_TRW.shape[-1]: key for key, clip in zip(keys, clips, strict=True)}
+    if len(sizes) > 1:
+        told = ", ".join(f"{key} has {size} px" for size, key in sorted(sizes.items()))
+        raise UserError(f"clips of one stream must have one size: {told}; curate them with one `clip.size_px`")

@@ -1,6 +1,6 @@
-"""Batches to model input, on tensors, on any device: colour, multi-scale crop, gain, fbank (HiCMAE 4.1).
+"""Stored planes and sound to model input, on tensors, on any device: colour, crop, gain, fbank (HiCMAE 4.1).
 
-Nothing random happens here: what was drawn comes with the batch. Shapes: B batch, T frames, R = 3H / 2 rows of planes,
+Nothing random happens here: what was drawn comes with the batch. Shapes: B batch, T frames, Q = 3H / 2 rows of planes,
 W width, S samples, M mel frames, F mels, L frames of sound before the cut to M.
 """
 
@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avf_training.data.colour import rgb
-from avf_training.data.draws import Draw
 from avf_training.data.fbank import MEAN, SAMPLE_RATE_HZ, SHIFT_MS, TWO_STD, WINDOW_MS
 from avf_training.models.config import Geometry
 from avf_training.objectives.targets import IMAGE_MEAN, IMAGE_STD
@@ -21,34 +20,47 @@ _WINDOW, _SHIFT = SAMPLE_RATE_HZ * WINDOW_MS // 1000, SAMPLE_RATE_HZ * SHIFT_MS 
 _FFT = 512
 
 
-def video_input(planes_BTRW: Tensor, draws: tuple[Draw, ...], geometry: Geometry) -> Tensor:
-    """Stored planes to the model's video, (B, 3, T, H, W): cropped as drawn, bilinear, ImageNet-normalised."""
-    pixels_B3THW = rgb(planes_BTRW)
-    size = pixels_B3THW.shape[-1]
-    boxes_B4 = torch.tensor([draw.crop.box(size) for draw in draws], device=planes_BTRW.device)
-    cropped = _resampled(pixels_B3THW.flatten(1, 2), boxes_B4, geometry.size_px).unflatten(1, (3, -1))
-    std, mean = (cropped.new_tensor(v).view(1, 3, 1, 1, 1) for v in (IMAGE_STD, IMAGE_MEAN))
-    return (cropped - mean) / std
+def video_input(planes_BTQW: Tensor, full_range_B: Tensor, boxes_B4: Tensor, geometry: Geometry) -> Tensor:
+    """Stored planes to the model's video, (B, 3, T, H, W): cropped to each clip's box, bilinear, ImageNet-normalised.
+
+    boxes_B4: left, top, right, bottom in pixels of the stored picture.
+    """
+    pixels_B3THW = rgb(planes_BTQW, full_range_B)
+    return normalised(resampled(pixels_B3THW, boxes_B4, geometry.size_px))
 
 
-def _resampled(x_BCHW: Tensor, boxes_B4: Tensor, size_px: int) -> Tensor:
-    """Each clip's own box, bilinear, to size_px x size_px. Pixel centres are at halves."""
-    size = x_BCHW.shape[-1]
-    at_P = (torch.arange(size_px, device=x_BCHW.device) + 0.5) / size_px
-    left, top, right, bottom = boxes_B4.float().unbind(1)
+def normalised(pixels_B3THW: Tensor) -> Tensor:
+    """RGB in [0, 1] to ImageNet's mean 0 and deviation 1."""
+    std, mean = (pixels_B3THW.new_tensor(v).view(1, 3, 1, 1, 1) for v in (IMAGE_STD, IMAGE_MEAN))
+    return (pixels_B3THW - mean) / std
+
+
+def resampled(pixels_BCTHW: Tensor, boxes_B4: Tensor, size_px: int) -> Tensor:
+    """Each clip's own box, bilinear, to size_px x size_px. Pixel centres are at halves.
+
+    A box whose right lies left of its left gives its mirror image.
+    """
+    size = pixels_BCTHW.shape[-1]
+    at_P = (torch.arange(size_px, device=pixels_BCTHW.device) + 0.5) / size_px
+    left, top, right, bottom = boxes_B4.to(pixels_BCTHW).unbind(1)
     x_BP = left[:, None] + at_P * (right - left)[:, None]
     y_BP = top[:, None] + at_P * (bottom - top)[:, None]
     grid = torch.stack(torch.broadcast_tensors(x_BP[:, None, :], y_BP[:, :, None]), -1) * (2 / size) - 1
-    return F.grid_sample(x_BCHW, grid, "bilinear", "border", align_corners=False)
+    made = F.grid_sample(pixels_BCTHW.flatten(1, 2), grid, "bilinear", "border", align_corners=False)
+    return made.unflatten(1, pixels_BCTHW.shape[1:3])
 
 
-def audio_input(sound_BS: Tensor, samples_B: Tensor, draws: tuple[Draw, ...], geometry: Geometry) -> Tensor:
+def audio_input(sound_BS: Tensor, samples_B: Tensor, gain_B: Tensor, geometry: Geometry) -> Tensor:
     """Stored sound to the model's, (B, 1, M, F): mean of the clip removed, gain as drawn, fbank, normalised."""
+    return log_mel_batch(wave(sound_BS, samples_B, gain_B), samples_B, geometry)
+
+
+def wave(sound_BS: Tensor, samples_B: Tensor, gain_B: Tensor) -> Tensor:
+    """Stored sound (int16) to float, its mean removed, times its gain; 0 after its end."""
     wave_BS = sound_BS.float() / 32768
     inside_BS = torch.arange(wave_BS.shape[1], device=wave_BS.device) < samples_B[:, None]
     mean_B1 = wave_BS.sum(1, keepdim=True) / samples_B[:, None]
-    gain_B1 = wave_BS.new_tensor([draw.gain for draw in draws])[:, None]
-    return log_mel_batch((wave_BS - mean_B1) * gain_B1 * inside_BS, samples_B, geometry)
+    return (wave_BS - mean_B1) * gain_B.to(wave_BS)[:, None] * inside_BS
 
 
 def log_mel_batch(wave_BS: Tensor, samples_B: Tensor, geometry: Geometry) -> Tensor:

@@ -1,0 +1,121 @@
+"""Clips of fine-tuning: a window, RandAugment and the rest, a gain and a partner to mix with, all drawn by position."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from avf_shards.order import random_of
+from torch import Tensor
+
+from avf_training.data.augment import Augment, AugmentConfig, applied, draw_augment, erased
+from avf_training.data.batch import ROW_NUMBERS, Batch
+from avf_training.data.clip import Clip
+from avf_training.data.colour import rgb
+from avf_training.data.mixing import (
+    MixConfig,
+    MixDraw,
+    draw_mix,
+    mixed_sound,
+    mixed_targets,
+    mixed_video,
+    partner_of,
+    smoothed,
+)
+from avf_training.data.pretraining import draw_gain, draw_start
+from avf_training.data.transforms import log_mel_batch, normalised, resampled, wave
+from avf_training.data.windows import STRIDE, spread_frames
+from avf_training.models.config import Geometry
+
+
+@dataclass(frozen=True)
+class FinetuningDraw:
+    """The choices for one clip. frames: spread over the window from start_frame on; gain: factor on the sound."""
+
+    frames: tuple[int, ...]
+    start_frame: int
+    gain: float
+    augment: Augment
+    mix: MixDraw
+
+
+@dataclass(frozen=True)
+class FinetuningBatch(Batch):
+    """A batch with what was drawn for each row, and its record.
+
+    own_B, partner_B: rows of the clips, and of those they are mixed with.
+    """
+
+    draws: tuple[FinetuningDraw, ...]
+    records: tuple[dict[str, Any], ...]
+    own_B: Tensor = field(metadata=ROW_NUMBERS)
+    partner_B: Tensor = field(metadata=ROW_NUMBERS)
+
+    def mixes(self) -> list[MixDraw]:
+        """How each of the B clips is mixed."""
+        return [self.draws[row].mix for row in self.own_B.tolist()]
+
+
+@dataclass(frozen=True)
+class Finetuning:
+    """Draws for one model's input. Records come with the clips, for their labels."""
+
+    geometry: Geometry
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    mix: MixConfig = field(default_factory=MixConfig)
+    reads_record: bool = True
+
+    def draw(self, digest: str, epoch: int, position: int, total_frames: int) -> FinetuningDraw:
+        """What happens to the clip of `total_frames` at this place of the order `digest`."""
+        random = random_of(digest, "finetuning", epoch, position)
+        frames = self.geometry.frames
+        start = draw_start(random, max(0, total_frames - frames * STRIDE), True)
+        gain = draw_gain(random)
+        augment = draw_augment(random, self.augment, self.geometry.size_px)
+        mix = draw_mix(random, self.mix, self.geometry.size_px)
+        return FinetuningDraw(tuple(spread_frames(start, frames, total_frames)), start, gain, augment, mix)
+
+    def partners(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
+        """Position of the clip that each of `positions` is mixed with."""
+        if not self.mix.any:
+            return tuple(positions)
+        return tuple(partner_of(position, first, batch) for position in positions)
+
+    def batch(self, common: Batch, clips: list[Clip[FinetuningDraw]], partners: list[int]) -> FinetuningBatch:
+        """The batch of these clips."""
+        draws, records = tuple(clip.draw for clip in clips), tuple(clip.record for clip in clips)
+        own_B, partner_B = torch.arange(len(common)), torch.tensor(partners)
+        return FinetuningBatch(**vars(common), draws=draws, records=records, own_B=own_B, partner_B=partner_B)
+
+
+def finetuning_input(batch: FinetuningBatch, config: Finetuning) -> tuple[Tensor, Tensor]:
+    """The model's video (B, 3, T, H, W) and sound (B, 1, M, F), made where the batch's tensors lie.
+
+    As the authors: the picture is brought to the model's size, RandAugment, random resized crop, mirror, erasing, mix.
+    """
+    geometry, draws = config.geometry, batch.draws
+    size_px = batch.planes_RTQW.shape[-1]
+    whole_R4 = torch.tensor([[0, 0, size_px, size_px]] * len(draws))
+    pixels_R3THW = resampled(rgb(batch.planes_RTQW, batch.full_range_R), whole_R4, geometry.size_px)
+    for row, draw in zip(pixels_R3THW, draws, strict=True):
+        if draw.augment.operations:
+            frames_T3HW = (row.transpose(0, 1) * 255).round().to(torch.uint8)
+            for operation in draw.augment.operations:
+                frames_T3HW = applied(operation, frames_T3HW)
+            row.copy_(frames_T3HW.transpose(0, 1) / 255)
+    boxes_R4 = torch.tensor([draw.augment.box() for draw in draws])
+    video_R3THW = normalised(resampled(pixels_R3THW, boxes_R4, geometry.size_px))
+    video_R3THW = torch.stack([erased(row, draw.augment) for row, draw in zip(video_R3THW, draws, strict=True)])
+    wave_RS = wave(batch.sound_RS, batch.samples_R, torch.tensor([draw.gain for draw in draws]))
+    mixes, own_B, partner_B = batch.mixes(), batch.own_B, batch.partner_B
+    video = mixed_video(video_R3THW[own_B], video_R3THW[partner_B], mixes)
+    samples_B = batch.samples_R[own_B]
+    if not config.mix.mix_sound:
+        return video, log_mel_batch(wave_RS[own_B], samples_B, geometry)
+    heard_B = torch.maximum(samples_B, batch.samples_R[partner_B])
+    return video, log_mel_batch(mixed_sound(wave_RS[own_B], wave_RS[partner_B], mixes), heard_B, geometry)
+
+
+def finetuning_targets(batch: FinetuningBatch, labels_R: Tensor, classes: int, smoothing: float = 0.1) -> Tensor:
+    """Target distribution of each clip, (B, classes), from the classes of all rows."""
+    hot_RN = smoothed(labels_R, classes, smoothing)
+    return mixed_targets(hot_RN[batch.own_B], hot_RN[batch.partner_B], batch.mixes())
