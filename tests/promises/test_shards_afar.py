@@ -1,0 +1,269 @@
+"""Shards at an address: what the network does costs time, never a clip, and never decides what the stream delivers."""
+
+import json
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from avf_shards.errors import UserError
+from avf_training.data import storage as storage_module
+from avf_training.data.cache import RangeCache
+from avf_training.data.storage import StorageConfig
+from support.clips import flashing_shards
+from support.streams import contents, loader, pretraining
+
+BATCH = 8
+
+
+class Server(ThreadingHTTPServer):
+    """Serves a folder by ranges. drop_every: the connection of every so manieth request is cut in the middle."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.folder, self.drop_every, self.ranges = folder, 0, True
+        self.asked: Counter[str] = Counter()
+        self.dropped, self._lock = 0, threading.Lock()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def drops(self, name: str) -> bool:
+        """Note a request; whether to cut it."""
+        with self._lock:
+            self.asked[name] += 1
+            cut = self.drop_every > 0 and self.asked.total() % self.drop_every == 0
+            self.dropped += cut
+        return cut
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A cut connection is what we are here for."""
+
+
+class Handler(SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, body: bool) -> None:
+        name = Path(self.path).name
+        cut = self.server.drops(name) and body
+        path = self.server.folder / name
+        if not path.is_file():
+            self.send_error(404)
+            return
+        data, status = path.read_bytes(), 200
+        asked = self.headers.get("Range")
+        if asked and self.server.ranges:
+            first, last = asked.removeprefix("bytes=").split("-")
+            data, status = data[int(first) : int(last) + 1], 206
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Accept-Ranges", "bytes")
+        self.end_headers()
+        if body:
+            self.wfile.write(data[: len(data) // 2] if cut else data)
+        if cut:
+            self.close_connection = True
+            self.connection.close()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: tests look at `asked`."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return flashing_shards(tmp_path_factory.mktemp("afar"), {"a": 13, "b": 6})
+
+
+@pytest.fixture
+def shards(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "shards"))
+
+
+@pytest.fixture
+def server(shards: Path) -> Iterator[Server]:
+    serving = Server(shards)
+    thread = threading.Thread(target=serving.serve_forever, daemon=True)
+    thread.start()
+    yield serving
+    serving.shutdown()
+    serving.server_close()
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_module, "_FIRST_WAIT_S", 0.01)
+
+
+def read(shards: Path | str, workers: int = 0, epochs: int = 2, **storage: object) -> list[object]:
+    config = StorageConfig(**storage)
+    one = loader(shards, pretraining(), BATCH, workers=workers, epochs=epochs, storage=config)
+    return [contents(batch) for batch in one]
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(0, 0), (0, 5), (2, 16)])
+def test_dropped_connections_change_nothing(shards: Path, server: Server, workers: int, threads: int) -> None:
+    wanted = read(shards)
+    server.drop_every = 3
+    assert read(server.address, workers, read_ahead=threads) == wanted
+    assert server.dropped > 10
+
+
+def test_the_cache_serves_the_second_epoch_and_the_next_run(shards: Path, server: Server, tmp_path: Path) -> None:
+    wanted, cache = read(shards, epochs=4), tmp_path / "cache"
+    assert read(server.address, epochs=4, cache=cache, read_ahead=0) == wanted
+    tars = sum(count for name, count in server.asked.items() if name.endswith(".tar"))
+    assert tars <= 19 + 6, "each clip once, and the size of each shard"
+    server.asked.clear()
+    assert read(server.address, epochs=4, cache=cache, read_ahead=0) == wanted
+    assert server.asked["manifest.json"] == 1
+    assert all(name == "manifest.json" or name.endswith(".tar") for name in server.asked)
+    assert server.asked.total() <= 1 + 6, "the manifest and the size of each shard"
+
+
+def test_a_damaged_range_in_the_cache_is_read_anew(shards: Path, server: Server, tmp_path: Path) -> None:
+    wanted, cache = read(shards), tmp_path / "cache"
+    read(server.address, cache=cache)
+    kept = [path for _, size, path in RangeCache(cache, 10**9).kept() if size > 2000]
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:-700] + bytes(700))
+    assert read(server.address, cache=cache) == wanted
+    for path in kept:
+        path.write_bytes(b"")
+    assert read(server.address, cache=cache) == wanted
+
+
+def test_a_small_cache_stays_small_and_right(shards: Path, server: Server, tmp_path: Path) -> None:
+    clip = max(path.stat().st_size for path in shards.glob("*.tar")) // 4
+    cache, limit = tmp_path / "cache", 5 * clip
+    assert read(server.address, workers=2, cache=cache, cache_bytes=limit) == read(shards)
+    assert 0 < sum(size for _, size, _ in RangeCache(cache, limit).kept()) <= limit
+
+
+def test_many_at_once_never_pass_the_limit_of_a_cache(tmp_path: Path) -> None:
+    limit, seen = 100_000, []
+    caches = [RangeCache(tmp_path / "cache", limit) for _ in range(4)]
+
+    def work(number: int) -> None:
+        for n in range(150):
+            name = f"{(number * 7 + n) % 90}"
+            data = caches[number].get(name)
+            assert data is None or data == name.encode() * 3000
+            caches[number].put(name, name.encode() * 3000)
+            seen.append(sum(size for _, size, _ in caches[number].kept()))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert max(seen) <= limit
+    caches[0].put("large", bytes(limit + 1))
+    assert caches[0].get("large") is None
+    assert not list((tmp_path / "cache").glob("??/*.*")), "nothing half-written is left"
+
+
+def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
+    cache = RangeCache(tmp_path / "cache", 1000)
+    for n in range(4):
+        cache.put(str(n), bytes(200))
+        path = cache._path(str(n))
+        os.utime(path, (n, n))
+    assert cache.get("0") is not None
+    cache.put("new", bytes(300))
+    assert cache.get("1") is None
+    assert cache.get("0") is not None
+
+
+def test_a_full_disk_costs_the_cache_only(
+    shards: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    wanted = read(shards)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert read(server.address, cache=tmp_path / "cache") == wanted
+
+
+def test_an_address_out_of_reach_stops_the_run_and_blames_no_clip(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_module, "_TRIES", 3)
+    quarantine = tmp_path / "quarantine.jsonl"
+    one = loader(server.address, pretraining(), BATCH, quarantine=quarantine)
+    stream = iter(one)
+    next(stream)
+    server.drop_every = 1
+    with pytest.raises(UserError, match=r"a-00000\d.tar: out of reach after 3 tries .* start again when it is back"):
+        list(islice(stream, 9))
+    assert not quarantine.exists()
+
+
+def test_a_server_without_ranges_is_told(server: Server) -> None:
+    server.ranges = False
+    with pytest.raises(UserError, match="ignores ranges"):
+        read(server.address)
+
+
+def test_missing_and_truncated_shards_are_faults(shards: Path, server: Server, tmp_path: Path) -> None:
+    path = shards / "a-000001.tar"
+    path.write_bytes(path.read_bytes()[:-3000])
+    (shards / "b-000001.tar").unlink()
+    quarantine = tmp_path / "quarantine.jsonl"
+    more = {"max_fault_share": 1.0, "epochs": 2, "quarantine": quarantine}
+    keys = [batch.keys for batch in loader(server.address, pretraining(), BATCH, **more)]
+    assert keys == [batch.keys for batch in loader(shards, pretraining(), BATCH, **more)]
+    errors = {(row["shard"], row["error"]) for row in map(json.loads, quarantine.read_text().splitlines())}
+    assert {shard for shard, _ in errors} == {"a-000001.tar", "b-000001.tar"}
+    assert any("truncated" in error for _, error in errors)
+    assert any("missing" in error for _, error in errors)
+
+
+def test_what_cannot_be_read_at_all_is_named(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"fsspec cannot read this address"):
+        read("nosuch://bucket/shards")
+    with pytest.raises(UserError, match=r"has no manifest.json"):
+        read(f"{server.address}/elsewhere/" if (server.folder / "manifest.json").rename(tmp_path / "m") else "")
+    with pytest.raises(UserError, match="cache_bytes 0"):
+        read(server.address, cache=tmp_path / "cache", cache_bytes=0)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="name a folder that can be made"):
+        read(server.address, cache=tmp_path / "file")
+
+
+def test_from_s3(shards: Path, tmp_path: Path) -> None:
+    """The real client against a server that speaks S3."""
+    s3fs = pytest.importorskip("s3fs")
+    from moto.server import ThreadedMotoServer
+
+    serving = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    serving.start()
+    try:
+        host, port = serving.get_host_and_port()
+        options = {"key": "k", "secret": "s", "endpoint_url": f"http://{host}:{port}"}
+        there = s3fs.S3FileSystem(**options)
+        there.mkdir("corpus")
+        there.put(str(shards) + "/", "corpus/shards/", recursive=True)
+        wanted, cache = read(shards), tmp_path / "cache"
+        assert read("s3://corpus/shards", options=options, cache=cache) == wanted
+        assert read("s3://corpus/shards", workers=1, options=options) == wanted
+        there.rm("corpus/shards/b-000000.tar")
+        one = loader(
+            "s3://corpus/shards", pretraining(), 1, max_fault_share=1.0, epochs=1, storage=StorageConfig(options)
+        )
+        assert any("missing" in fault.error for batch in one for fault in batch.faults)
+    finally:
+        serving.stop()
