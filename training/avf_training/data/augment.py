@@ -131,7 +131,7 @@ class _Kind:
 
 def _rotated(x: Tensor, degrees: float) -> Tensor:
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return _affine(x, ((cos, sin, 0.0), (-sin, cos, 0.0)))
+    return _affine(x, ((cos, -sin, 0.0), (sin, cos, 0.0)))
 
 
 def _affine(x_T3HW: Tensor, matrix: tuple[tuple[float, float, float], tuple[float, float, float]]) -> Tensor:
