@@ -25,6 +25,7 @@ NAMES = (
     "models",
     "step_profile",
     "stream",
+    "storages",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

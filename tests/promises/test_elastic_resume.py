@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -73,6 +74,20 @@ def test_the_state_after_a_step_is_the_next_step(shards: Path, undisturbed: dict
             other.load_state_dict(running.state_dict())
             if step in (1, 3):
                 assert contents(next(iter(other))) == undisturbed["pretraining"][step + 1]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("batch", "workers"), [(8, 1), (24, 2), (48, 3)])
+def test_batches_kept_for_long_stay_as_they_came(shards: Path, stage: str, batch: int, workers: int) -> None:
+    """Workers fill their memory again and again; never what somebody still holds."""
+    wanted = [contents(one) for one, _ in zip(loader(shards, STAGES[stage], batch), range(20), strict=False)]
+    kept = []
+    for one in loader(shards, STAGES[stage], batch, workers=workers):
+        kept.append(one)
+        time.sleep(0.02)  # time for the workers to run ahead
+        if len(kept) == 20:
+            break
+    assert [contents(one) for one in kept] == wanted
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -170,6 +170,10 @@ def test_many_at_once_never_pass_the_limit_of_a_cache(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     assert max(seen) <= limit
+    (tmp_path / "cache" / "00").mkdir(exist_ok=True)
+    (tmp_path / "cache" / "00" / "dead.123").write_bytes(b"of a process that died")
+    for n in range(90):
+        caches[0].put(f"new {n}", bytes(3000))
     caches[0].put("large", bytes(limit + 1))
     assert caches[0].get("large") is None
     assert not list((tmp_path / "cache").glob("??/*.*")), "nothing half-written is left"

@@ -145,7 +145,7 @@ def test_clips_of_two_sizes_are_named(shards: Path, monkeypatch: pytest.MonkeyPa
 
     real, seen = clip.planes, []
 
-    def cropped(mp4: bytes, wanted: list[int]) -> object:
+    def cropped(mp4: bytes, wanted: list[int], into: object) -> object:
         seen.append(1)
         return real(mp4, wanted)[:, :48, :32] if len(seen) == 2 else real(mp4, wanted)
 

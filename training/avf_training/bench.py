@@ -3,7 +3,6 @@
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -95,16 +94,24 @@ def _decoders(files: _Files, drawn: Sequence[PretrainingDraw]) -> list[tuple[str
         ("decode, reference frames", "worker", lambda: [planes(f["mp4"], d.frames) for f, d in pairs]),
         ("decode, all frames", "other", all_frames),
     ]
-    with suppress(ImportError, OSError, RuntimeError):  # without the system's FFmpeg libraries it does not load
+    by_torchcodec = torchcodec_works([one for one, _ in pairs], [draw.frames for _, draw in pairs])
+    return [*found, *((name, "other", work) for name, work in by_torchcodec)]
+
+
+def torchcodec_works(files: _Files, wanted: Sequence[Sequence[int]]) -> list[tuple[str, Callable[[], object]]]:
+    """Decoding with torchcodec on each device, where it is installed with the FFmpeg libraries it needs."""
+    try:
         from torchcodec.decoders import VideoDecoder
+    except (ImportError, OSError, RuntimeError):
+        return []
+    found: list[tuple[str, Callable[[], object]]] = []
+    for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
 
-        for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+        def decode(device: str = device) -> None:
+            for one, frames in zip(files, wanted, strict=True):
+                VideoDecoder(one["mp4"], device=device, seek_mode="approximate").get_frames_at(list(frames))
 
-            def by_torchcodec(device: str = device) -> None:
-                for one, draw in pairs:
-                    VideoDecoder(one["mp4"], device=device, seek_mode="approximate").get_frames_at(list(draw.frames))
-
-            found.append((f"decode, torchcodec on {device}", "other", by_torchcodec))
+        found.append((f"decode, torchcodec on {device}", decode))
     return found
 
 

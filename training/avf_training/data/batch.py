@@ -80,11 +80,11 @@ def _each_tensor(batch: B, work: Callable[[Tensor], Tensor]) -> B:
     return replace(batch, **changed)
 
 
-def joined(parts: Sequence[B]) -> B:
-    """Parts of one step, in order, as one batch."""
+def joined(parts: Sequence[B], copied: bool = False) -> B:
+    """Parts of one step, in order, as one batch. copied: in memory of its own, also where there is one part only."""
     first, *more = parts
     if not more:
-        return first
+        return _each_tensor(first, torch.clone) if copied else first
     starts = list(accumulate((len(part.samples_R) for part in parts[:-1]), initial=0))
     changed: dict[str, Any] = {}
     for field in fields(first):

@@ -75,12 +75,20 @@ class RangeCache:
     def kept(self) -> list[tuple[float, int, Path]]:
         """(last use, bytes, path) of every range, least recently used first."""
         found = []
-        for folder in self.folder.glob("??"):
-            for entry in os.scandir(folder):
-                with suppress(OSError):
-                    stat = entry.stat()
+        for entry in self._files():
+            with suppress(OSError):
+                stat = entry.stat()
+                if "." not in entry.name:
                     found.append((stat.st_mtime, stat.st_size, Path(entry.path)))
         return sorted(found)
+
+    def half_written(self) -> list[Path]:
+        """What a process wrote, and died; to be asked while the count is held, when nobody writes."""
+        return [Path(entry.path) for entry in self._files() if "." in entry.name]
+
+    def _files(self) -> Iterator["os.DirEntry[str]"]:
+        for folder in self.folder.glob("??"):
+            yield from os.scandir(folder)
 
 
 class _Used:
@@ -97,6 +105,8 @@ class _Used:
         os.pwrite(self.handle, str(used + more).encode(), 0)
 
     def _make_room(self, upto: int) -> int:
+        for path in self.cache.half_written():
+            path.unlink(missing_ok=True)
         kept = self.cache.kept()
         used = sum(size for _, size, _ in kept)
         for _, size, path in kept:

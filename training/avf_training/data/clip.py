@@ -33,14 +33,19 @@ class Clip(Generic[D]):
     record: dict[str, Any]
 
 
-def decoded(files: Mapping[str, bytes], draw: Callable[[int], D], sound_frames: int) -> Clip[D]:
-    """The window of a clip that `draw` chooses, told how many frames it has. Raises FaultError."""
+def decoded(
+    files: Mapping[str, bytes], draw: Callable[[int], D], sound_frames: int, into: Planes | None = None
+) -> Clip[D]:
+    """The window of a clip that `draw` chooses, told how many frames it has. Raises FaultError.
+
+    into: where its planes go, if they fit.
+    """
     sound = StoredSound(files["flac"])
     drawn = draw(sound.frames)
     if "mp4" in files:
-        pictures = planes(files["mp4"], drawn.frames)
+        pictures = planes(files["mp4"], drawn.frames, into)
     else:
-        pictures = jpeg_planes(files["frames"], drawn.frames)
+        pictures = jpeg_planes(files["frames"], drawn.frames, into)
     heard = sound.cut(drawn.start_frame, sound_frames)
     return Clip(pictures, "mp4" not in files, heard, drawn, _record(files["json"]) if "json" in files else {})
 

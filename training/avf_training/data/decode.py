@@ -23,8 +23,10 @@ _LIMITED, _FULL = "yuv420p", "yuvj420p"  # H.264 as stored; JPEG
 av.logging.set_level(None)
 
 
-def planes(mp4: bytes, wanted: Sequence[int]) -> Planes:
+def planes(mp4: bytes, wanted: Sequence[int], into: Planes | None = None) -> Planes:
     """The frames `wanted` (rising, repeats allowed) as yuv420p planes, (T, R, W). Raises FaultError.
+
+    into: an array to fill and return, where it has that shape.
 
     Indices that are all multiples of 4 are read from the stride-aligned GOP: only reference frames are decoded, from
     the key frame before the first one on. Any other set takes the full decode. Both give the same bytes.
@@ -35,7 +37,7 @@ def planes(mp4: bytes, wanted: Sequence[int]) -> Planes:
             found = _decoded(mp4, wanted, False)
     except (av.error.FFmpegError, ValueError, IndexError, EOFError) as error:
         raise FaultError(f"the video does not decode ({error})") from None
-    return _stacked(found, wanted)
+    return _stacked(found, wanted, into)
 
 
 def _decoded(mp4: bytes, wanted: Sequence[int], only_references: bool) -> dict[int, av.VideoFrame]:
@@ -61,8 +63,8 @@ def _decoded(mp4: bytes, wanted: Sequence[int], only_references: bool) -> dict[i
         return found
 
 
-def jpeg_planes(packed: bytes, wanted: Sequence[int]) -> Planes:
-    """The frames `wanted` of a packed-JPEG member as full-range planes, (T, R, W). Raises FaultError.
+def jpeg_planes(packed: bytes, wanted: Sequence[int], into: Planes | None = None) -> Planes:
+    """The frames `wanted` of a packed-JPEG member as full-range planes, as `planes`. Raises FaultError.
 
     The member: "AVFJ", count, count + 1 offsets (little-endian uint32), then the pictures.
     """
@@ -81,7 +83,7 @@ def jpeg_planes(packed: bytes, wanted: Sequence[int]) -> Planes:
         raise FaultError(f"the video does not decode ({error})") from None
     if len(pictures) != len(here):
         raise FaultError(f"the video has {len(here) - len(pictures)} pictures that do not decode")
-    return _stacked(dict(zip(here, pictures, strict=True)), wanted)
+    return _stacked(dict(zip(here, pictures, strict=True)), wanted, into)
 
 
 def _jpegs(pictures: Iterable[bytes]) -> list[av.VideoFrame]:
@@ -95,13 +97,14 @@ def _jpegs(pictures: Iterable[bytes]) -> list[av.VideoFrame]:
     return found
 
 
-def _stacked(found: dict[int, av.VideoFrame], wanted: Sequence[int]) -> Planes:
+def _stacked(found: dict[int, av.VideoFrame], wanted: Sequence[int], into: Planes | None) -> Planes:
     """(T, R, W), each plane copied once, to where it stays. Raises FaultError for frames that were not found."""
     missing = sorted(set(wanted) - found.keys())
     if missing:
         raise FaultError(f"the video has no frames {missing[:4]}")
     width, height = found[wanted[0]].width, found[wanted[0]].height
-    made = np.empty((len(wanted), height * 3 // 2, width), np.uint8)
+    shape = len(wanted), height * 3 // 2, width
+    made = into if into is not None and into.shape == shape else np.empty(shape, np.uint8)
     for row, n in zip(made, wanted, strict=True):
         if (found[n].width, found[n].height) != (width, height) or width % 2 or height % 4:
             raise FaultError(f"frame {n} is {found[n].width} x {found[n].height}, frame {wanted[0]} {width} x {height}")

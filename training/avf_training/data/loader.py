@@ -1,5 +1,6 @@
 """Batches for one rank, with a state that fits any other world (torch's Stateful protocol)."""
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from avf_shards.errors import FaultError, UserError
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from avf_training.data.account import Account, Line
 from avf_training.data.batch import Batch, joined
 from avf_training.data.clip import Draw
+from avf_training.data.slots import slots_needed
 from avf_training.data.stream import Stream
 
 D = TypeVar("D", bound=Draw)
@@ -59,7 +62,7 @@ class StreamLoader(Generic[D, B]):
         """Batches on the device, in order."""
         if self.device.type != "cuda":
             for parts in self._steps():
-                yield joined([part.to(self.device) for part in parts])
+                yield joined([part.to(self.device) for part in parts], self.workers > 0)
             return
         copying = torch.cuda.Stream(self.device)
         waiting: tuple[B, torch.cuda.Event] | None = None
@@ -74,17 +77,21 @@ class StreamLoader(Generic[D, B]):
 
     def _steps(self) -> Iterator[list[B]]:
         """The parts of each step."""
-        per_step = self.stream.parts
+        per_step, workers = self.stream.parts, self.workers
+        ahead = max(2, -(-2 * per_step // workers)) if workers else None
+        self.stream.slots = slots_needed(ahead, per_step, workers) if ahead else 0
         loader = DataLoader(
             self.stream,
             batch_size=None,
-            num_workers=self.workers,
-            prefetch_factor=max(2, -(-2 * per_step // self.workers)) if self.workers else None,
+            num_workers=workers,
+            prefetch_factor=ahead,
             pin_memory=self.device.type == "cuda",
         )
         parts = iter(loader)
+        mapped: deque[Tensor] = deque(maxlen=workers * self.stream.slots)  # torch maps anew what nobody holds
         try:
             while len(step := list(islice(parts, per_step))) == per_step:
+                mapped.extend(part.planes_RTQW for part in step)
                 yield step
         except (UserError, FaultError) as error:
             raise _as_said(error) from None

@@ -18,7 +18,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 from avf_training.data.ahead import read_ahead
 from avf_training.data.batch import Batch, Fault
 from avf_training.data.clip import Clip, Draw, decoded
+from avf_training.data.decode import Planes
 from avf_training.data.reader import ClipReader, read_corpus
+from avf_training.data.slots import Slots
 from avf_training.data.storage import StorageConfig
 from avf_training.data.windows import STRIDE
 from avf_training.models.config import Geometry
@@ -91,7 +93,8 @@ class Stream(IterableDataset[B_co], Generic[D, B_co]):
         self.order = Order(read_corpus(config.shards, config.storage), config.mix, config.seed)
         next(rank_steps(self.order, 0, 1, config.batch, world, rank))  # says now when the world does not divide
         self.reader = ClipReader(config.shards, config.storage, self.order.corpus, draws.reads_record)
-        self.start = 0
+        self.start = 0  # position that the next iteration starts with
+        self.slots = 0  # parts that a worker keeps memory for
 
     @property
     def end(self) -> int | None:
@@ -109,9 +112,10 @@ class Stream(IterableDataset[B_co], Generic[D, B_co]):
         threads = self.config.storage.threads(self.config.shards)
         wanted = (position for part in self.plan(turn, turns) for position in chain(part.own, part.others))
         reads = read_ahead(wanted, self._read, threads)
+        slots = Slots(self.slots if worker else 0)
         with closing(reads):
             for part in self.plan(turn, turns):
-                yield self._batch(part, reads)
+                yield self._batch(part, reads, slots)
 
     def plan(self, turn: int, turns: int) -> Iterator[Part]:
         """The parts that worker `turn` of `turns` makes, from the stream's start on."""
@@ -126,9 +130,14 @@ class Stream(IterableDataset[B_co], Generic[D, B_co]):
                 number += 1
             first += batch
 
-    def _batch(self, part: Part, reads: Iterator[tuple[int, _Read]]) -> B_co:
+    def _batch(self, part: Part, reads: Iterator[tuple[int, _Read]], slots: Slots) -> B_co:
         faults: list[Fault] = []
-        found = [self._clip(*next(reads), faults) for _ in chain(part.own, part.others)]
+        rows = len(part.own) + len(part.others)
+        found = [self._clip(*next(reads), faults, None)]
+        kept_RTQW = slots.take(rows, found[0][2].planes_TRW.shape)
+        planes_RTQW = kept_RTQW.numpy()  # to be decoded into
+        planes_RTQW[0] = found[0][2].planes_TRW
+        found += [self._clip(*next(reads), faults, planes_RTQW[row]) for row in range(1, rows)]
         keys = tuple(key for key, _, _ in found)
         clips = [clip for _, _, clip in found]
         _check_sizes(keys, clips)
@@ -140,7 +149,7 @@ class Stream(IterableDataset[B_co], Generic[D, B_co]):
             part.own.start,
             keys[:own],
             tuple(source for _, source, _ in found[:own]),
-            torch.from_numpy(np.stack([clip.planes_TRW for clip in clips])),
+            kept_RTQW,
             torch.tensor([clip.full_range for clip in clips]),
             torch.from_numpy(sound_RS),
             torch.tensor([len(clip.sound_S) for clip in clips]),
@@ -161,7 +170,7 @@ class Stream(IterableDataset[B_co], Generic[D, B_co]):
         clips, _ = self.order.at(at, at + 1)
         return self.reader.read(int(clips[0]))
 
-    def _clip(self, at: int, read: _Read, faults: list[Fault]) -> tuple[str, str, Clip[D]]:
+    def _clip(self, at: int, read: _Read, faults: list[Fault], into: Planes | None) -> tuple[str, str, Clip[D]]:
         """(key, source, clip) at a position, or the substitute that always stands for it.
 
         Raises FaultError when none can be read.
@@ -180,7 +189,7 @@ class Stream(IterableDataset[B_co], Generic[D, B_co]):
             try:
                 key = self.reader.key(clip)
                 files = read() if attempt == 1 else self.reader.read(clip)
-                return key, name, decoded(files, draw, self._sound_frames)
+                return key, name, decoded(files, draw, self._sound_frames, into)
             except FaultError as error:
                 faults.append(Fault(name, self.order.corpus.shards[shard], key, epoch, position, str(error)))
                 clip = self.order.substitute(source, epoch, position, attempt)
