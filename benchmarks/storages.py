@@ -5,19 +5,18 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import av
 import torch
 from avf_training.bench import torchcodec_works
-from avf_training.data.batch import joined
 from avf_training.data.decode import StoredSound, planes
 from avf_training.data.pretraining import Pretraining
 from avf_training.data.stream import Stream, StreamConfig
 from avf_training.masking import paper_masks
 from avf_training.models.presets import PRESETS
 
+from benchmarks.stream import steps
 from benchmarks.table import Section, medians
 from benchmarks.talkers import ABOUT, FRAMES, by_x264, shards_of, stored
 
@@ -59,7 +58,7 @@ def run() -> list[Section]:
             Stream(StreamConfig(shards_of(Path(folder) / str(n), [way.store(c) for c in range(CLIPS)]), CLIPS), draws)
             for n, way in enumerate(WAYS)
         ]
-        works = [lambda stream=stream: joined(list(islice(stream, stream.parts))) for stream in streams]
+        works = [steps(stream) for stream in streams]
         for way, stream, time_s in zip(WAYS, streams, medians(works, time.process_time, 5), strict=True):
             ms, kb = 1000 * time_s / CLIPS, _kb([stream.reader.read(clip) for clip in range(CLIPS)])
             rows.append([way.name, f"{ms:.2f}", f"{kb:.0f}", f"{ms * CLIPS_PER_S / 1000:.1f}"])

@@ -17,6 +17,19 @@ from avf_shards.errors import FaultError
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
+_NAME_BYTES, _SIZE, _CHECKSUM = 100, slice(124, 135), slice(148, 156)
+
+
+def _template() -> bytes:
+    """The header of a nameless, empty member, its checksum blank, as it counts when the checksum is taken."""
+    info = tarfile.TarInfo()
+    info.mode = 0o644
+    block = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    block[_CHECKSUM] = b" " * 8
+    return bytes(block)
+
+
+_TEMPLATE = _template()  # a reader compares two headers a clip, and tarfile takes a tenth of a millisecond for them
 
 
 @dataclass(frozen=True)
@@ -31,12 +44,14 @@ class Member:
 
 def header(name: str, size: int) -> bytes:
     """The one ustar header (512 bytes) that a member of this name and size has."""
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = size, 0o644
-    block = info.tobuf(tarfile.USTAR_FORMAT)
-    if len(block) != BLOCK:
-        raise ValueError(f"member name too long for a tar header: {name!r}")
-    return block
+    written = name.encode("ascii")
+    if len(written) > _NAME_BYTES or size >= 8**11:
+        raise ValueError(f"member name or size too long for a tar header: {name!r}, {size} bytes")
+    block = bytearray(_TEMPLATE)
+    block[: len(written)] = written
+    block[_SIZE] = b"%011o" % size
+    block[_CHECKSUM] = b"%06o\0 " % sum(block)
+    return bytes(block)
 
 
 class TarWriter:

@@ -8,6 +8,7 @@ from avf_shards.errors import FaultError
 from avf_shards.index import ShardReader, load, sidecar
 from avf_shards.keys import clip_key, is_key
 from avf_shards.run_folder import PackedClip, write_part
+from avf_shards.tar import header
 from avf_shards.timeline import Span
 
 
@@ -60,3 +61,13 @@ def test_keys() -> None:
     assert "." not in key
     assert not is_key("../x")
     assert not is_key(key + ".mp4")
+
+
+def test_headers_are_tarfiles_own() -> None:
+    for name, size in (("a.mp4", 0), ("voxceleb2-0a1b2c3d4e5f-0000000-0000200-0.flac", 8**11 - 1), ("x" * 100, 12345)):
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = size, 0o644
+        assert header(name, size) == info.tobuf(tarfile.USTAR_FORMAT)
+    for name, size in (("x" * 101, 1), ("a", 8**11)):
+        with pytest.raises(ValueError, match="too long for a tar header"):
+            header(name, size)

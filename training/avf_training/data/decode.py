@@ -46,6 +46,7 @@ def _decoded(mp4: bytes, wanted: Sequence[int], only_references: bool) -> dict[i
         stream = container.streams.video[0]
         stream.thread_count = 1
         tick_s = stream.time_base or Fraction(1)
+        ticks, unit = 2 * FRAMES_PER_SECOND * tick_s.numerator, 2 * tick_s.denominator
         if only_references:
             stream.codec_context.skip_frame = "NONREF"
             if wanted[0]:
@@ -55,7 +56,7 @@ def _decoded(mp4: bytes, wanted: Sequence[int], only_references: bool) -> dict[i
         for frame in container.decode(stream):
             if frame.pts is None or frame.format.name != _LIMITED:
                 raise ValueError(f"a frame is {frame.format.name} with timestamp {frame.pts}, not yuv420p with one")
-            index = round(frame.pts * tick_s * FRAMES_PER_SECOND)
+            index = (frame.pts * ticks + tick_s.denominator) // unit  # nearest frame of 25 fps, in whole numbers
             if index in kept:
                 found[index] = frame
             if index >= last:

@@ -112,7 +112,7 @@ class Stream(IterableDataset[B_co], Generic[D, B_co]):
         threads = self.config.storage.threads(self.config.shards)
         wanted = (position for part in self.plan(turn, turns) for position in chain(part.own, part.others))
         reads = read_ahead(wanted, self._read, threads)
-        slots = Slots(self.slots if worker else 0)
+        slots = Slots(self.slots)
         with closing(reads):
             for part in self.plan(turn, turns):
                 yield self._batch(part, reads, slots)
