@@ -26,6 +26,8 @@ NAMES = (
     "step_profile",
     "stream",
     "storages",
+    "peers",
+    "resume",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

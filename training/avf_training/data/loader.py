@@ -78,7 +78,7 @@ class StreamLoader(Generic[D, B]):
     def _steps(self) -> Iterator[list[B]]:
         """The parts of each step."""
         per_step, workers = self.stream.parts, self.workers
-        ahead = max(2, -(-2 * per_step // workers)) if workers else None
+        ahead = max(2, -(-per_step // workers)) if workers else None  # a step, or two parts each
         self.stream.slots = slots_needed(ahead, per_step, workers) if ahead else 0
         loader = DataLoader(
             self.stream,

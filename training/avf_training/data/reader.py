@@ -5,6 +5,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 from avf_shards import index
 from avf_shards.corpus import Corpus, corpus_of
 from avf_shards.errors import FaultError, UserError
@@ -15,8 +16,24 @@ from avf_shards.tar import BLOCK, Member, checked
 from avf_training.data.storage import LocalFolder, RemoteFolder, StorageConfig, storage
 
 _KEPT_INDEXES = 256
-_Clips = list[tuple[str, dict[str, Member]]]
-_Found = tuple[ShardIndex, _Clips]
+_KINDS = ("mp4", "frames", "flac", "json")
+
+
+class _Clips:
+    """A shard's index in little memory: keys, and where each of the four kinds of file lies."""
+
+    def __init__(self, shard: ShardIndex) -> None:
+        clips = shard.by_key()
+        self.shard, self.keys = shard.shard, tuple(clips)
+        self._where = np.zeros((len(clips), len(_KINDS), 3), np.int64)
+        for row, members in zip(self._where, clips.values(), strict=True):
+            for kind, member in members.items():
+                row[_KINDS.index(kind)] = member.offset, member.size, member.crc32
+
+    def members(self, place: int) -> dict[str, Member]:
+        """Extension -> member of one clip; payloads start after a header, so that an offset of 0 is none."""
+        found = zip(_KINDS, self._where[place].tolist(), strict=True)
+        return {kind: Member(f"{self.keys[place]}.{kind}", *where) for kind, where in found if where[0]}
 
 
 def read_corpus(shards: str | Path, config: StorageConfig) -> Corpus:
@@ -39,7 +56,7 @@ class ClipReader:
     def __init__(self, shards: str | Path, config: StorageConfig, corpus: Corpus, record: bool = False) -> None:
         self.shards, self.config, self.corpus, self.record = shards, config, corpus, record
         self._storage: LocalFolder | RemoteFolder = storage(shards, config)
-        self._indexes: OrderedDict[int, _Found] = OrderedDict()
+        self._indexes: OrderedDict[int, _Clips] = OrderedDict()
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -85,12 +102,12 @@ class ClipReader:
                 if len(self._indexes) > _KEPT_INDEXES:
                     self._indexes.popitem(last=False)
             self._indexes.move_to_end(number)
-            found, clips = self._indexes[number]
-        if place >= len(clips):
-            raise FaultError(f"{found.shard}: has {len(clips)} clips in its index, clip {place} was asked for")
-        return found.shard, *clips[place]
+            found = self._indexes[number]
+        if place >= len(found.keys):
+            raise FaultError(f"{found.shard}: has {len(found.keys)} clips in its index, clip {place} was asked for")
+        return found.shard, found.keys[place], found.members(place)
 
-    def _index(self, number: int) -> _Found:
+    def _index(self, number: int) -> _Clips:
         """A shard's index, the one that the manifest means, of a shard that is as long as it says."""
         shard, version = self.corpus.shards[number], self.corpus.index_sha256[number]
         name = index.sidecar(Path(shard)).name
@@ -102,7 +119,7 @@ class ClipReader:
             raise FaultError(f"{name}: is not the index that {MANIFEST} lists")
         found = index.parse(data, name)
         found.check_size(self._storage.size(shard))
-        return found, list(found.by_key().items())
+        return _Clips(found)
 
     def close(self) -> None:
         """Close every shard."""
