@@ -13,8 +13,8 @@ import torch
 from avf_curation.backends.encode import packed_jpeg
 from avf_curation.recipe import load_recipe
 from avf_shards.errors import FaultError
-from avf_training.data.colour import rgb
 from avf_training.data.decode import StoredSound, jpeg_planes, planes
+from avf_training.data.transforms import pixels
 from avf_training.data.windows import segment_frames, spread_frames, window_frames
 from support.clips import SIZE_PX, flashing
 
@@ -99,6 +99,13 @@ def test_damaged_files_are_faults(clip: dict[str, bytes]) -> None:
         planes(clip["mp4"], [0, 400])
 
 
+def whole(planes_BTQW: torch.Tensor, full_range: bool) -> torch.Tensor:
+    """RGB from 0 to 255 at the stored size."""
+    width = planes_BTQW.shape[-1]
+    box = torch.tensor([[0, 0, width, width]])
+    return pixels(planes_BTQW, torch.tensor([full_range]), box, width) * 255
+
+
 def packed(pictures: list[np.ndarray], quality: int = 95) -> bytes:
     return packed_jpeg(pictures, replace(load_recipe().defaults.clip, jpeg_quality=quality))
 
@@ -112,12 +119,12 @@ def test_packed_jpeg_gives_the_pictures_asked_for() -> None:
     made = jpeg_planes(data, [0, 4, 8, 8])
     assert made.shape == (4, 96, 64)
     assert (made[2] == made[3]).all()
-    pixels = rgb(torch.from_numpy(made)[None], torch.tensor([True]))[0] * 255
+    shown = whole(torch.from_numpy(made)[None], True)[0]
     offsets = np.frombuffer(data[8:48], "<u4")
     for row, n in enumerate((0, 4, 8)):
         theirs = decode_jpeg(torch.frombuffer(bytearray(data[offsets[n] : offsets[n + 1]]), dtype=torch.uint8))
-        assert (pixels[:, row] - theirs).abs().mean() < 3  # chroma is not smoothed between its samples
-        assert (pixels[:, row] - torch.from_numpy(smooth[n][..., ::-1].copy()).permute(2, 0, 1)).abs().mean() < 6
+        assert (shown[:, row] - theirs).abs().mean() < 3  # chroma is not smoothed between its samples
+        assert (shown[:, row] - torch.from_numpy(smooth[n][..., ::-1].copy()).permute(2, 0, 1)).abs().mean() < 6
 
 
 def test_damaged_packed_jpeg_is_a_fault() -> None:
@@ -164,7 +171,7 @@ def test_colours_are_those_of_swscale() -> None:
     colours = np.array([[[200, 30, 40], [20, 180, 60]], [[40, 50, 210], [128, 128, 128]]])
     picture = np.kron(colours, np.ones((16, 16, 1)))
     frame = av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="rgb24").reformat(format="yuv420p")
-    ours = rgb(torch.from_numpy(frame.to_ndarray())[None, None])[0, :, 0].permute(1, 2, 0) * 255
+    ours = whole(torch.from_numpy(frame.to_ndarray())[None, None], False)[0, :, 0].permute(1, 2, 0)
     assert ours.shape == (32, 32, 3)
     inside = np.ix_(*[[n for n in range(32) if 4 <= n % 16 < 12]] * 2)  # chroma is shared across the edges
     np.testing.assert_allclose(ours.numpy()[inside], picture[inside], atol=1.5)

@@ -2,10 +2,9 @@
 
 import numpy as np
 import torch
-from avf_training.data.colour import rgb
 from avf_training.data.fbank import log_mel
 from avf_training.data.pretraining import CROP_SCALES, Crop, Pretraining, PretrainingDraw
-from avf_training.data.transforms import audio_input, log_mel_batch, video_input
+from avf_training.data.transforms import audio_input, log_mel_batch, pixels, video_input
 from avf_training.masking import paper_masks
 from avf_training.models.config import Geometry
 from support.models import tiny
@@ -41,13 +40,19 @@ def test_gain_and_mean() -> None:
         assert 0.5 < draw.gain < 1.5
 
 
-def test_the_whole_picture_at_its_own_size_is_untouched() -> None:
-    planes = torch.randint(16, 235, (1, 2, 240, 160), dtype=torch.uint8)
-    geometry = Geometry(frames=2, size_px=160)
-    made = video_input(planes, torch.tensor([False]), boxes(Crop(1.0, 1.0, 2, 2), size_px=160), geometry)
+def test_the_whole_picture_at_its_own_size_keeps_its_luma() -> None:
+    planes = torch.randint(60, 180, (2, 2, 240, 160), dtype=torch.uint8)
+    planes[:, :, 160:] = planes[:, :, 160:] // 16 + 124  # colours that no channel has to be cut for
+    whole = boxes(*[Crop(1.0, 1.0, 2, 2)] * 2, size_px=160)
+    full_range = torch.tensor([False, True])
+    made = pixels(planes, full_range, whole, 160)
+    luma = (made * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1, 1)).sum(1) * 255
+    stored = planes[:, :, :160].float()
+    expected = torch.stack(((stored[0] - 16) * 255 / 219, stored[1]))
+    torch.testing.assert_close(luma, expected, atol=0.02, rtol=0)  # the grid is in float32
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    pixels = made * std.view(1, 3, 1, 1, 1) + mean.view(1, 3, 1, 1, 1)
-    torch.testing.assert_close(pixels, rgb(planes), atol=1e-4, rtol=0)  # the grid is in float32
+    normalised = video_input(planes, full_range, whole, Geometry(frames=2, size_px=160))
+    torch.testing.assert_close(normalised * std.view(1, 3, 1, 1, 1) + mean.view(1, 3, 1, 1, 1), made)
 
 
 def test_a_crop_is_where_it_was_drawn() -> None:

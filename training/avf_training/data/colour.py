@@ -1,28 +1,31 @@
 """Stored planes to RGB on any device.
 
-Shapes: B batch, T frames, H W picture, R = 3H / 2.
+Shapes: B batch, T frames, H W picture, Q = 3H / 2 rows of planes.
 """
 
 import torch
 from torch import Tensor
 
 
-def rgb(planes_BTRW: Tensor, full_range_B: Tensor | None = None) -> Tensor:
-    """4:2:0 planes, uint8, to RGB in [0, 1]: (B, 3, T, H, W) float32.
-
-    BT.601; of limited range, as H.264 clips are stored, but where `full_range_B` says otherwise (JPEG). Chroma is
-    taken from the nearest of its quarter-size planes.
-    """
-    batch, frames, rows, width = planes_BTRW.shape
+def split(planes_BTQW: Tensor) -> tuple[Tensor, Tensor]:
+    """4:2:0 planes, uint8, to floats: luma (B, 1, T, H, W) and chroma (B, 2, T, H / 2, W / 2)."""
+    batch, frames, rows, width = planes_BTQW.shape
     height = rows * 2 // 3
-    full_B = torch.zeros(batch, device=planes_BTRW.device) if full_range_B is None else full_range_B.float()
-    full_B1 = full_B.view(batch, 1, 1, 1)
-    luma = planes_BTRW[:, :, :height].float()
-    chroma = planes_BTRW[:, :, height:].reshape(batch, frames, 2, height // 2, width // 2).float() - 128
-    u, v = chroma.repeat_interleave(2, -2).repeat_interleave(2, -1).unbind(2)
-    y = (luma - 16 * (1 - full_B1)) * (1 + (255 / 219 - 1) * (1 - full_B1))
-    scale = 1 + (255 / 224 - 1) * (1 - full_B1)
-    red = y + 1.402 * scale * v
-    green = y - 0.344136 * scale * u - 0.714136 * scale * v
-    blue = y + 1.772 * scale * u
-    return torch.stack((red, green, blue), 1).div_(255).clamp_(0, 1)
+    luma = planes_BTQW[:, None, :, :height].float()
+    chroma = planes_BTQW[:, :, height:].reshape(batch, frames, 2, height // 2, width // 2)
+    return luma, chroma.transpose(1, 2).float()
+
+
+def rgb(luma_B1THW: Tensor, chroma_B2THW: Tensor, full_range_B: Tensor) -> Tensor:
+    """Luma and chroma of one size, 0 to 255, to RGB in [0, 1]: (B, 3, T, H, W).
+
+    BT.601; of limited range, as H.264 clips are stored, but where `full_range_B` says otherwise (JPEG).
+    """
+    limited = 1 - full_range_B.to(luma_B1THW).view(-1, 1, 1, 1, 1)
+    y = (luma_B1THW[:, 0] - 16 * limited[:, 0]) * ((1 + (255 / 219 - 1) * limited[:, 0]) / 255)
+    u, v = ((chroma_B2THW - 128) * ((1 + (255 / 224 - 1) * limited) / 255)).unbind(1)
+    made = torch.stack((y, y, y), 1)
+    made[:, 0].add_(v, alpha=1.402)
+    made[:, 1].sub_(u, alpha=0.344136).sub_(v, alpha=0.714136)
+    made[:, 2].add_(u, alpha=1.772)
+    return made.clamp_(0, 1)

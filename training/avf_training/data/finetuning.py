@@ -10,7 +10,6 @@ from torch import Tensor
 from avf_training.data.augment import Augment, AugmentConfig, applied, draw_augment, erased
 from avf_training.data.batch import ROW_NUMBERS, Batch
 from avf_training.data.clip import Clip
-from avf_training.data.colour import rgb
 from avf_training.data.mixing import (
     MixConfig,
     MixDraw,
@@ -22,7 +21,7 @@ from avf_training.data.mixing import (
     smoothed,
 )
 from avf_training.data.pretraining import draw_gain, draw_start
-from avf_training.data.transforms import log_mel_batch, normalised, resampled, wave
+from avf_training.data.transforms import log_mel_batch, normalised, pixels, resampled, wave
 from avf_training.data.windows import STRIDE, spread_frames
 from avf_training.models.config import Geometry
 
@@ -95,7 +94,7 @@ def finetuning_input(batch: FinetuningBatch, config: Finetuning) -> tuple[Tensor
     geometry, draws = config.geometry, batch.draws
     size_px = batch.planes_RTQW.shape[-1]
     whole_R4 = torch.tensor([[0, 0, size_px, size_px]] * len(draws))
-    pixels_R3THW = resampled(rgb(batch.planes_RTQW, batch.full_range_R), whole_R4, geometry.size_px)
+    pixels_R3THW = pixels(batch.planes_RTQW, batch.full_range_R, whole_R4, geometry.size_px)
     for row, draw in zip(pixels_R3THW, draws, strict=True):
         if draw.augment.operations:
             frames_T3HW = (row.transpose(0, 1) * 255).round().to(torch.uint8)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avf_training.data.colour import rgb
+from avf_training.data.colour import rgb, split
 from avf_training.data.fbank import MEAN, SAMPLE_RATE_HZ, SHIFT_MS, TWO_STD, WINDOW_MS
 from avf_training.models.config import Geometry
 from avf_training.objectives.targets import IMAGE_MEAN, IMAGE_STD
@@ -25,14 +25,20 @@ def video_input(planes_BTQW: Tensor, full_range_B: Tensor, boxes_B4: Tensor, geo
 
     boxes_B4: left, top, right, bottom in pixels of the stored picture.
     """
-    pixels_B3THW = rgb(planes_BTQW, full_range_B)
-    return normalised(resampled(pixels_B3THW, boxes_B4, geometry.size_px))
+    return normalised(pixels(planes_BTQW, full_range_B, boxes_B4, geometry.size_px))
+
+
+def pixels(planes_BTQW: Tensor, full_range_B: Tensor, boxes_B4: Tensor, size_px: int) -> Tensor:
+    """Each clip's own box of its planes as RGB in [0, 1], (B, 3, T, size_px, size_px)."""
+    luma, chroma = split(planes_BTQW)
+    # Colour comes last: there is less to convert, and chroma is brought to size once.
+    return rgb(resampled(luma, boxes_B4, size_px), resampled(chroma, boxes_B4 / 2, size_px), full_range_B)
 
 
 def normalised(pixels_B3THW: Tensor) -> Tensor:
     """RGB in [0, 1] to ImageNet's mean 0 and deviation 1."""
     std, mean = (pixels_B3THW.new_tensor(v).view(1, 3, 1, 1, 1) for v in (IMAGE_STD, IMAGE_MEAN))
-    return (pixels_B3THW - mean) / std
+    return (pixels_B3THW - mean).div_(std)
 
 
 def resampled(pixels_BCTHW: Tensor, boxes_B4: Tensor, size_px: int) -> Tensor:
