@@ -28,6 +28,12 @@ NOTE = (
     "ms. The rows below it are of the part that they name alone."
 )
 
+CORPUS = 1_359_000
+FEEDING_NOTE = (
+    f"From the figures above: AVF-MAE++ B at {CLIPS_PER_S:,} clips/s a GPU (an H200 at 316 TFLOP/s, assumed, not measured), one read a clip, a "
+    "corpus of 1.36 million clips of 6 s. Nothing is cached; docs/scaling.md says what changes then."
+)
+
 
 @dataclass(frozen=True)
 class Way:
@@ -52,6 +58,7 @@ def run() -> list[Section]:
     model = PRESETS["avfmaepp_b"]
     draws = Pretraining(model, paper_masks(model))
     rows = [["a whole worker", "CPU ms a clip", "KB a clip", "cores for 3,700 clips/s"]]
+    costs: dict[str, tuple[float, float]] = {}
     parts = [["a part", "CPU ms a window", "KB a clip", ""]]
     with tempfile.TemporaryDirectory() as folder:
         streams = [
@@ -62,6 +69,7 @@ def run() -> list[Section]:
         for way, stream, time_s in zip(WAYS, streams, medians(works, time.process_time, 5), strict=True):
             ms, kb = 1000 * time_s / CLIPS, _kb([stream.reader.read(clip) for clip in range(CLIPS)])
             rows.append([way.name, f"{ms:.2f}", f"{kb:.0f}", f"{ms * CLIPS_PER_S / 1000:.1f}"])
+            costs[way.name] = ms, kb
         files = [dict(streams[0].reader.read(clip)) for clip in range(CLIPS)]
     starts = [4 * (n * 5 % 22) for n in range(CLIPS)]
     intra = [by_x264(n, g="1") for n in range(CLIPS)]
@@ -80,7 +88,32 @@ def run() -> list[Section]:
         parts.append([name, f"{1000 * time_s / CLIPS / windows:.2f}", f"{_kb(clips):.0f}", ""])
     if not torch.cuda.is_available():
         parts.append(["decode on the GPU by torchcodec", "not measured: no GPU here", "", ""])
-    return [Section("Storages and decoders", NOTE, rows), Section("Parts of a worker", "As above.", parts)]
+    return [
+        Section("Storages and decoders", NOTE, rows),
+        Section("Parts of a worker", "As above.", parts),
+        Section("Feeding GPUs, on paper", FEEDING_NOTE, _feeding(costs)),
+    ]
+
+
+def _feeding(costs: dict[str, tuple[float, float]]) -> list[list[str]]:
+    rows = [["GPUs", "clips/s", "storage", "cores", "cores a GPU", "network", "reads/s", "corpus"]]
+    for gpus in (8, 64, 512):
+        for way in (WAYS[0], WAYS[2], WAYS[5]):
+            ms, kb = costs[way.name]
+            clips_per_s = gpus * CLIPS_PER_S
+            rows.append(
+                [
+                    f"{gpus}",
+                    f"{clips_per_s:,}",
+                    way.name.removesuffix(" (the default)"),
+                    f"{ms * clips_per_s / 1000:,.0f}",
+                    f"{ms * CLIPS_PER_S / 1000:.1f}",
+                    f"{kb * clips_per_s / 1e6:,.1f} GB/s",
+                    f"{clips_per_s:,}",
+                    f"{kb * CORPUS / 1e9:.2f} TB",
+                ]
+            )
+    return rows
 
 
 def _kb(clips: Sequence[dict[str, bytes]]) -> float:

@@ -19,7 +19,7 @@ def tiny(
     video = ModalityConfig(32, 4, 4, 16, 2, (2, 5, 10))
     audio = replace(video, region=(4, 4))
     made = ModelConfig("tiny", video, audio, encoder, fusion, 4, (1, 2, 3), modalities=modalities, geometry=GEOMETRY)
-    return replace(made, **changes)  # type: ignore[arg-type]  # fields of ModelConfig
+    return replace(made, **changes)
 
 
 def batch(config: ModelConfig, clips: int = 2, seed: int = 0) -> tuple[Tensor | None, Tensor | None]:

@@ -54,7 +54,7 @@ def losses_of(model: MaskedAutoencoder, config: ModelConfig, clips: int = 2) -> 
 @pytest.mark.parametrize(("encoder", "fusion"), KINDS)
 @pytest.mark.parametrize("modalities", ["av", "a", "v"])
 def test_pretraining_reaches_every_parameter(encoder: str, fusion: str, modalities: str) -> None:
-    config = tiny(encoder, fusion, modalities)  # type: ignore[arg-type]
+    config = tiny(encoder, fusion, modalities)
     model = MaskedAutoencoder(config).train()
     losses_of(model, config).backward()
     without = {name for name, p in model.named_parameters() if p.requires_grad and p.grad is None}
@@ -81,7 +81,7 @@ def test_the_paper_literal_context_trains_what_the_pooled_one_cannot() -> None:
 @pytest.mark.parametrize(("encoder", "fusion"), KINDS)
 @pytest.mark.parametrize("modalities", ["av", "a", "v"])
 def test_finetuning_reaches_every_parameter(encoder: str, fusion: str, modalities: str) -> None:
-    config = tiny(encoder, fusion, modalities)  # type: ignore[arg-type]
+    config = tiny(encoder, fusion, modalities)
     model = Classifier(config, 5, drop_path=0.1).train()
     logits, feature = model(*batch(config))
     assert logits.shape == (2, 5)
@@ -93,7 +93,7 @@ def test_finetuning_reaches_every_parameter(encoder: str, fusion: str, modalitie
 
 @pytest.mark.parametrize(("encoder", "fusion"), KINDS)
 def test_recomputed_activations_change_nothing(encoder: str, fusion: str) -> None:
-    config = tiny(encoder, fusion)  # type: ignore[arg-type]
+    config = tiny(encoder, fusion)
     found = []
     for on in (False, True):
         torch.manual_seed(0)
@@ -109,7 +109,7 @@ def test_recomputed_activations_change_nothing(encoder: str, fusion: str) -> Non
 
 @pytest.mark.parametrize(("encoder", "fusion"), [("vit", "cross"), ("lgi", "iavcl")])
 def test_the_compiler_finds_no_graph_break(encoder: str, fusion: str) -> None:
-    base = tiny(encoder, fusion, skips=())  # type: ignore[arg-type]
+    base = tiny(encoder, fusion, skips=())
     video, audio = (replace(stream, depth=2, decoder_depth=2) for stream in (base.video, base.audio))
     config = replace(base, video=video, audio=audio, skips=(1,), fusion_depth=1)
     for model, inputs, precision in (
@@ -151,7 +151,7 @@ def test_narrow_types_come_close_to_single_precision(compute: str) -> None:
     model, inputs, masks = MaskedAutoencoder(config).eval(), batch(config), drawn(config)
     with torch.no_grad():
         exact = model(*inputs, masks).video_BMP
-        with Precision(compute).autocast("cpu"):  # type: ignore[arg-type]
+        with Precision(compute).autocast("cpu"):
             narrow = model(*inputs, masks).video_BMP
     assert narrow.dtype == torch.float32
     assert (narrow - exact).abs().max() < 0.1
@@ -224,10 +224,10 @@ def test_a_batch_of_one_cannot_be_contrasted() -> None:
 )
 def test_a_config_that_cannot_be_built_is_named(changes: dict[str, object], message: str | None) -> None:
     if message is None:
-        MaskedAutoencoder(tiny(**changes))  # type: ignore[arg-type]
+        MaskedAutoencoder(tiny(**changes))
         return
     with pytest.raises(ValueError, match=message):
-        tiny(**changes)  # type: ignore[arg-type]
+        tiny(**changes)
 
 
 def test_streams_that_cannot_be_built_are_named() -> None:
@@ -241,6 +241,6 @@ def test_streams_that_cannot_be_built_are_named() -> None:
         ({"audio": replace(base.audio, decoder_depth=2)}, "decoder_depth 2 is too small for 3 skips"),
     ):
         with pytest.raises(ValueError, match=message):
-            replace(base, **changes)  # type: ignore[arg-type]
+            replace(base, **changes)
     with pytest.raises(ValueError, match="size_px 41 is not a multiple of patch_px 4"):
         replace(base.geometry, size_px=41)

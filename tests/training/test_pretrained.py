@@ -38,7 +38,7 @@ def config_file(path: Path, config: ModelConfig) -> Path:
 
 @pytest.mark.parametrize(("encoder", "fusion"), KINDS)
 def test_saved_and_loaded(tmp_path: Path, encoder: str, fusion: str) -> None:
-    config = tiny(encoder, fusion)  # type: ignore[arg-type]
+    config = tiny(encoder, fusion)
     model = MaskedAutoencoder(config)
     model.save_pretrained(tmp_path / "mae")
     again = MaskedAutoencoder.from_pretrained(tmp_path / "mae")
@@ -78,7 +78,7 @@ def test_a_classifier_starts_from_pretraining() -> None:
     [("vit", "cross", "module."), ("lgi", "cross", "_orig_mod."), ("lgi", "iavcl", "module._orig_mod.")],
 )
 def test_the_authors_checkpoint_makes_the_round_trip(tmp_path: Path, encoder: str, fusion: str, prefix: str) -> None:
-    config = tiny(encoder, fusion)  # type: ignore[arg-type]
+    config = tiny(encoder, fusion)
     for model in (MaskedAutoencoder(config), Classifier(config, 7)):
         folder = tmp_path / type(model).__name__
         theirs = authors_file(tmp_path / "theirs.pth", model, prefix)

@@ -204,7 +204,7 @@ class _MAEDFERHead(nn.Module):
     def __init__(self, config: ModelConfig, classes: int) -> None:
         super().__init__()
         self.encoder_video = Encoder(config, "video", "region")
-        self.encoder_video.norm = nn.Identity()  # type: ignore[assignment]  # the head has its own
+        self.encoder_video.norm = nn.Identity()  # the head has its own
         self.fc_norm = nn.LayerNorm(config.video.width, config.norm_eps)
         self.head = nn.Linear(config.video.width, classes)
 

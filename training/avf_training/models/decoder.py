@@ -18,6 +18,8 @@ class SkipDecoder(nn.Module):
     The last blocks, one per skip and deepest first, attend to an encoder layer through the same map as the main stream.
     """
 
+    table_ND: Tensor  # a buffer
+
     def __init__(self, config: ModelConfig, stream: ModalityConfig, tokens: int, values: int) -> None:
         super().__init__()
         width = stream.decoder_width
@@ -36,9 +38,8 @@ class SkipDecoder(nn.Module):
 
         position_BN: the place of each visible token.
         """
-        table_ND: Tensor = self.table_ND  # type: ignore[assignment]  # a buffer
-        seen_BND = table_ND[position_BN]
-        x = torch.cat((self.to_decoder(fused_BNC) + seen_BND, self.mask_token + table_ND[target_BM]), 1)
+        seen_BND = self.table_ND[position_BN]
+        x = torch.cat((self.to_decoder(fused_BNC) + seen_BND, self.mask_token + self.table_ND[target_BM]), 1)
         contexts: list[Tensor | None] = [None] * (len(self.blocks) - len(skips))
         contexts += [self.to_decoder(skip) + seen_BND for skip in reversed(skips)]
         for number, (block, context) in enumerate(zip(self.blocks, contexts, strict=True)):

@@ -47,10 +47,9 @@ def audio_patches(audio_B1MF: Tensor, geometry: Geometry, index_BM: Tensor) -> T
 class PatchEmbed(nn.Module):
     """One linear map of each patch, kept in the shape of the convolution it is (kernel = stride = patch)."""
 
-    def __init__(self, channels: int, kernel: tuple[int, ...], width: int) -> None:
+    def __init__(self, proj: nn.Conv3d | nn.Conv2d) -> None:
         super().__init__()
-        conv: type[nn.Conv3d] | type[nn.Conv2d] = nn.Conv3d if len(kernel) == 3 else nn.Conv2d
-        self.proj = conv(channels, width, kernel, kernel)  # type: ignore[arg-type]  # as long as the conv has dimensions
+        self.proj = proj
 
     def forward(self, patches_BNP: Tensor) -> Tensor:
         """(B, N, C). Only the patches that are given are computed: masked ones cost nothing."""
@@ -58,8 +57,9 @@ class PatchEmbed(nn.Module):
 
 
 def video_embed(geometry: Geometry, width: int) -> PatchEmbed:
-    return PatchEmbed(3, (geometry.tube_frames, geometry.patch_px, geometry.patch_px), width)
+    tube = geometry.tube_frames, geometry.patch_px, geometry.patch_px
+    return PatchEmbed(nn.Conv3d(3, width, tube, tube))
 
 
 def audio_embed(geometry: Geometry, width: int) -> PatchEmbed:
-    return PatchEmbed(1, (geometry.mel_patch, geometry.mel_patch), width)
+    return PatchEmbed(nn.Conv2d(1, width, geometry.mel_patch, geometry.mel_patch))

@@ -35,6 +35,9 @@ class Encoder(nn.Module):
     tokens (`both`).
     """
 
+    table_NC: Tensor  # buffers
+    order_N: Tensor
+
     def __init__(self, config: ModelConfig, name: Name, gives: Gives, drop_path: float = 0.0) -> None:
         super().__init__()
         stream, geometry = config.modality(name), config.geometry
@@ -56,7 +59,7 @@ class Encoder(nn.Module):
             self.blocks = nn.ModuleList(LGIBlock(*shape, rate, improved) for rate in rates)
         else:
             self.blocks = nn.ModuleList(ViTBlock(*shape, rate) for rate in rates)
-        self.norm = nn.LayerNorm(stream.width, config.norm_eps)
+        self.norm: nn.Module = nn.LayerNorm(stream.width, config.norm_eps)
 
     def unread(self) -> list[nn.Module]:
         """Modules that no output depends on: stage IV of the last layer where region tokens are not given."""
@@ -69,10 +72,9 @@ class Encoder(nn.Module):
         clips: video (B, 3, T, H, W) or sound (B, 1, M, F). visible_BN: the tokens shown, ordered by region for LGI;
         None shows all.
         """
-        table_NC: Tensor = self.table_NC  # type: ignore[assignment]  # a buffer
-        index = self.order_N[None] if visible_BN is None else visible_BN  # type: ignore[index]  # a buffer
+        index = self.order_N[None] if visible_BN is None else visible_BN
         patches_BNP = (video_patches if self.name == "video" else audio_patches)(clips, self.geometry, index)
-        x = self.embed(patches_BNP) + table_NC[index]
+        x = self.embed(patches_BNP) + self.table_NC[index]
         return self._regional(x, wanted) if self.regions else self._plain(x, wanted)
 
     def _plain(self, x_BNC: Tensor, wanted: tuple[int, ...]) -> Features:

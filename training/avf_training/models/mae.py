@@ -145,8 +145,9 @@ class MaskedAutoencoder(Pretrained):
     def _levels(self, video: Features | None, audio: Features | None) -> tuple[tuple[Tensor, Tensor], ...]:
         if video is None or audio is None:
             return ()
-        pairs = zip(video.layers, audio.layers, strict=True)
-        return tuple((at_least_fp32(v).mean(1), at_least_fp32(a).mean(1)) for v, a in pairs)[: len(self.config.skips)]
+        skips = slice(len(self.config.skips))
+        pairs = zip(video.layers[skips], audio.layers[skips], strict=True)
+        return tuple((at_least_fp32(v).mean(1), at_least_fp32(a).mean(1)) for v, a in pairs)
 
 
 def wanted_layers(config: ModelConfig, stream: ModalityConfig) -> tuple[int, ...]:
