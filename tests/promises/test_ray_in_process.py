@@ -1,9 +1,15 @@
-"""RetinaFace ResNet-50 (the package's network) and SyncNet run end to end through Ray, with weights made by formula."""
+"""One Ray in this process: a video that kills its process ends as `failed`, alone; weighted backends run end to end.
+
+RetinaFace ResNet-50 (the package's network) and SyncNet have weights made by formula.
+"""
 
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 import torch
 from avf_curation.backends.retinaface import resnet50
 from avf_curation.backends.syncnet import formula_tensor, formula_weights
@@ -11,7 +17,42 @@ from avf_curation.demo.film import Film, Shot, encode_film
 from avf_curation.run import curate
 from avf_curation.tools import Choice
 from avf_shards.ledger import from_table
-from support.made import recipe
+from support.made import EMBEDDED, poison_curate, recipe
+from support.runs import made_inputs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> Iterator[None]:
+    """Runs in this process join it; starting one takes longer than these runs."""
+    ray.init(
+        num_cpus=2,
+        num_gpus=0,
+        include_dashboard=False,
+        object_store_memory=200_000_000,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    yield
+    ray.shutdown()
+
+
+def test_poison_is_isolated(tmp_path: Path) -> None:
+    inputs = made_inputs(tmp_path / "in", 7)
+    settings = recipe(
+        "plan.unit_videos=1", "run.video_cpu_s=6", "run.video_memory_mb=1500", "run.unit_timeout_s=8", "run.kills=1"
+    )
+    run = curate(
+        settings, EMBEDDED, {"made": inputs}, tmp_path / "run", engine="ray", workers=2, curate_one=poison_curate
+    )
+    rows = run.ledger().to_pylist()
+    failed = {row["video"]: (row["error"], row["message"]) for row in rows if row["status"] == "failed"}
+    assert failed == {
+        "001.mp4": ("killed", "its process died of SIGSEGV"),
+        "003.mp4": ("memory_limit", "took more than 1500 MB of memory"),
+        "005.mp4": ("cpu_limit", "took more than 6 s of CPU time"),
+    }
+    kept = {row["video"] for row in rows if row["status"] == "kept"}
+    assert kept == {"000.mp4", "002.mp4", "004.mp4", "006.mp4"}
 
 
 @pytest.fixture(scope="module")
