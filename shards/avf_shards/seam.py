@@ -150,6 +150,16 @@ def publish_file(temporary: Path, final: Path) -> None:
     sync_folder(final.parent)
 
 
+def replace_file(path: Path, data: bytes) -> None:
+    """Give `path` other content at once, durably. For what only repeats what else is there: a reader may see either."""
+    temporary = path.with_name(f".{path.name}")
+    remove(temporary)
+    write(temporary, data)
+    os.replace(temporary, path)
+    _done("replace", path)
+    sync_folder(path.parent)
+
+
 def remove(path: Path) -> None:
     """Remove a file or a folder with all in it; one that is not there is fine."""
     try:

@@ -5,6 +5,7 @@ An unknown key is an error that names the nearest known one; a wrong type or val
 
 import dataclasses
 import difflib
+import re
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -72,7 +73,12 @@ def _convert(kind: Any, value: Any, place: str) -> Any:
     return _scalar(kind, value, place)
 
 
+_EXPONENT = re.compile(r"[+-]?\d+[eE][+-]?\d+")  # 1e-4, which YAML takes for text
+
+
 def _scalar(kind: Any, value: Any, place: str) -> Any:
+    if kind is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
+        value = float(value)
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         if value != value or value in (float("inf"), float("-inf")):
             raise UserError(f"{place}: {value!r} is not a finite number")

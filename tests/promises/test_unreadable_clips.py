@@ -37,7 +37,7 @@ def read(shards: Path, world: int = 1, **more: object) -> tuple[list[str], list[
     more = {"epochs": 1, "max_fault_share": 1.0, "quarantine": quarantine} | more
     ranks = [loader(shards, pretraining(), 4, world, rank, **more) for rank in range(world)]
     keys = [key for step in zip(*ranks, strict=True) for batch in step for key in batch.keys]
-    lines = quarantine.read_text().splitlines() if quarantine.exists() else []
+    lines = quarantine.read_text().splitlines()
     return keys, [json.loads(line) for line in lines]
 
 
@@ -138,6 +138,13 @@ def test_another_index_than_the_manifest_lists(shards: Path) -> None:
     keys, faults = read(shards)
     assert len(keys) == 28
     assert all("is not the index that manifest.json lists" in str(f["error"]) for f in faults)
+
+
+def test_a_quarantine_that_cannot_be_written_is_told_at_once(shards: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"q\.jsonl: cannot be written"):
+        loader(shards, pretraining(), 4, quarantine=tmp_path / "file" / "q.jsonl")
+    loader(shards, pretraining(), 4, quarantine=tmp_path / "new" / "q.jsonl")
 
 
 def test_clips_of_two_sizes_are_named(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:

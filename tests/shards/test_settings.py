@@ -25,6 +25,13 @@ class Outer:
     maybe: int | None = None
 
 
+def test_numbers_that_yaml_takes_for_text() -> None:
+    for text, value in (("1e-4", 1e-4), ("-2E3", -2000.0), ("+1e+2", 100.0)):
+        assert bind(Inner, {"rate": abs(value)}) == bind(Inner, {"rate": text.lstrip("-")})
+    with pytest.raises(UserError, match="expected a number, got 'one'"):
+        bind(Inner, {"rate": "one"})
+
+
 def test_binds_nested_tables() -> None:
     made = bind(Outer, {"inner": {"rate": 1}, "sizes": [1, 2], "table": {"x": {"rate": 2.5}}, "maybe": None})
     assert made == Outer(Inner(1.0), (1, 2), {"x": Inner(2.5)})

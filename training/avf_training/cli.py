@@ -1,6 +1,7 @@
 """avf-train: models described, checked against the authors' numbers, converted, and looked at."""
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -68,6 +69,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--step-s", metavar="S", type=float, default=0.2, help="seconds of that step (default 0.2)")
     json_option(one)
+
+    one = _command(commands, "pretrain", "train on shards; killed, the same line goes on", _pretrain)
+    one.add_argument("--recipe", metavar="NAME|FILE", required=True, help="of training/recipes, or a file of yours")
+    one.add_argument("--shards", metavar="SHARDS", required=True, help="folder of packed shards, or its address")
+    one.add_argument("--out", metavar="RUN", type=Path, required=True, help="folder of the run; made if missing")
+    one.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="any field, as in --set steps=30")
+    one.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")
+    one.add_argument("--cache", metavar="DIR", type=Path, help="keep there what an address gave")
+    one.add_argument("--from-step", metavar="N", type=int, help="go on from this checkpoint, not from the newest")
     return parser
 
 
@@ -140,3 +150,24 @@ def _bench(options: argparse.Namespace) -> int:
     if not answered(options, asdict(cost) | {"cores": cost.cores(options.step_s, options.batch)}):
         show_cost(cost, options.batch, options.step_s)
     return 0
+
+
+def _pretrain(options: argparse.Namespace) -> int:
+    import torch
+
+    from avf_training.data.storage import StorageConfig
+    from avf_training.pretrain import pretrain
+    from avf_training.recipe import load_recipe
+
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: this machine has none; leave it out to train on the CPU")
+    recipe = load_recipe(options.recipe, options.set)
+    storage = StorageConfig(cache=options.cache)
+    reached = pretrain(recipe, options.shards, options.out, storage, device, options.from_step)
+    print(f"{options.out}: step {reached}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

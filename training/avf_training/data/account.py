@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from avf_shards.errors import FaultError
+from avf_shards.errors import FaultError, UserError
 from avf_shards.order import Order, rank_steps
 
 from avf_training.data.batch import Batch, Fault
@@ -33,6 +33,15 @@ class Line:
     faults: int
 
 
+def _check_writable(path: Path) -> None:
+    """Say now, and not at the first fault, that a file cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a").close()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
 class Account:
     """Counts what this rank delivered, and answers for the whole world: by the order, positions decide it.
 
@@ -42,6 +51,9 @@ class Account:
     def __init__(self, order: Order, max_fault_share: float, quarantine: Path | None, log: Path | None) -> None:
         self.order, self.max_fault_share = order, max_fault_share
         self.quarantine, self.log = quarantine, log
+        for path in (quarantine, log):
+            if path is not None:
+                _check_writable(path)
         self._delivered: Counter[str] = Counter()  # since the first start of the stream, by the rank that saved
         self._faults: Counter[str] = Counter()
         self._unchecked: Counter[str] = Counter()

@@ -40,7 +40,8 @@ class StreamLoader(Generic[D, B]):
         log_steps: int = 1000,
     ) -> None:
         self.stream, self.workers, self.device, self.log_steps = stream, workers, torch.device(device), log_steps
-        self.account = Account(stream.order, stream.config.max_fault_share, quarantine, log)
+        told = log if stream.rank == 0 else None  # the table is the same on every rank
+        self.account = Account(stream.order, stream.config.max_fault_share, quarantine, told)
         self._next = 0
 
     def __iter__(self) -> Iterator[B]:
@@ -88,7 +89,9 @@ class StreamLoader(Generic[D, B]):
             pin_memory=self.device.type == "cuda",
         )
         parts = iter(loader)
-        mapped: deque[Tensor] = deque(maxlen=workers * self.stream.slots)  # torch maps anew what nobody holds
+        # torch maps shared memory anew when nobody holds it. Pinned parts are copies, made before we get them.
+        held = 0 if self.device.type == "cuda" else workers * self.stream.slots
+        mapped: deque[Tensor] = deque(maxlen=held)
         try:
             while len(step := list(islice(parts, per_step))) == per_step:
                 mapped.extend(part.planes_RTQW for part in step)
@@ -120,7 +123,7 @@ class StreamLoader(Generic[D, B]):
 
 def _handed_over(batch: B, copied: torch.cuda.Event) -> B:
     """The batch for the CUDA stream that computes: after its copy, and not freed before that stream is done with it."""
-    computing = torch.cuda.current_stream()
+    computing = torch.cuda.current_stream(batch.planes_RTQW.device)
     computing.wait_event(copied)
     batch.keep_for(computing)
     return batch

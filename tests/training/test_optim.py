@@ -1,0 +1,77 @@
+"""Schedule and decay groups beside the authors' numbers."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from avf_training.models.mae import MaskedAutoencoder
+from avf_training.official import official_names
+from avf_training.optim import OptimConfig, Schedule, adamw, decays, schedule
+from support.models import tiny
+
+CONFIG = OptimConfig(1.5e-4, 1e-5, (0.9, 0.95), 0.05, 20)
+
+
+@pytest.mark.real
+def test_the_schedule_is_the_authors(shared: Path) -> None:
+    oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["cosine"]
+    args = oracle["args"]
+    made = Schedule(args["base"], args["final"], args["warmup_epochs"] * args["niter"], args["epochs"] * args["niter"])
+    assert [made.lr(step) for step in range(made.steps)] == pytest.approx(oracle["values"], rel=1e-12)
+
+
+@pytest.mark.real
+def test_official_decay_is_the_authors(shared: Path) -> None:
+    oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["avf_pt_tiny"]["params"]
+    model = MaskedAutoencoder(tiny())
+    names, checked = official_names(model), set()
+    for name, parameter in model.named_parameters():
+        for theirs in names[name]:
+            assert (oracle[theirs]["wd"] > 0) == decays(name, parameter, "official"), name
+            checked.add(theirs)
+    assert checked == oracle.keys()
+
+
+def test_rates_scale_with_the_batch() -> None:
+    made = schedule(CONFIG, 164 * 8, 1000, 100)
+    assert made.lr(0) == 0
+    assert made.lr(99) == made.lr(100) == pytest.approx(1.5e-4 * 164 * 8 / 256)
+    assert made.lr(999) == pytest.approx(1e-5 * 164 * 8 / 256, rel=0.01)
+    assert schedule(CONFIG, 256, 10, 100).lr(9) == pytest.approx(1.5e-4), "a run shorter than its warm-up"
+    assert all(a >= b for a, b in zip(map(made.lr, range(100, 999)), map(made.lr, range(101, 1000)), strict=True))
+
+
+def test_no_decay_on_vectors_and_tokens() -> None:
+    model = MaskedAutoencoder(tiny())
+    optimiser = adamw(model, CONFIG)
+    assert [group["weight_decay"] for group in optimiser.param_groups] == [0.05, 0.0]
+    spared = {id(p) for p in optimiser.param_groups[1]["params"]}
+    named = {name for name, p in model.named_parameters() if id(p) in spared}
+    assert {"decoder_video.mask_token", "decoder_audio.mask_token", "encoder_audio.region_tokens"} <= named
+    assert all(p.ndim <= 1 or "token" in name for name, p in model.named_parameters() if id(p) in spared)
+    learning = sum(p.requires_grad for p in model.parameters())
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == learning
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"min_lr": 1.0}, "min_lr 1.0 must lie between"),
+        ({"betas": (0.9,)}, r"betas \[0.9\] must be two"),
+        ({"weight_decay": -1.0}, "must not be below 0"),
+        ({"clip_norm": 0.0}, "clip_norm 0.0 must be above 0"),
+    ],
+)
+def test_what_cannot_be_is_told(change: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        OptimConfig(**{**vars(CONFIG), **change})
+
+
+def test_adamw_steps() -> None:
+    model = torch.nn.Linear(2, 2)
+    optimiser = adamw(model, CONFIG)
+    before = model.weight.clone()
+    model(torch.ones(1, 2)).sum().backward()
+    optimiser.step()
+    assert not torch.equal(before, model.weight)

@@ -1,0 +1,62 @@
+"""Recipes: the papers' values, every field checked before any work."""
+
+from pathlib import Path
+
+import pytest
+from avf_shards.errors import UserError
+from avf_training.recipe import FOLDER, load_recipe
+
+
+def test_the_papers_values() -> None:
+    base = load_recipe("avfmaepp_b")
+    assert (base.batch, base.micro_batch, base.epochs) == (164 * 8, 164, 200)
+    assert (base.optim.base_lr, base.optim.betas, base.optim.weight_decay) == (1.5e-4, (0.9, 0.95), 0.05)
+    assert (base.optim.warmup_epochs, base.optim.clip_norm) == (20, None)
+    assert (base.masks.video_ratio, base.masks.audio_ratio, base.masks.decoder_ratio) == (0.9, 0.8125, 0.5)
+    assert (base.precision.compute, base.precision.fp32_decoder) == ("fp16", True)
+    assert load_recipe("avfmaepp_h").optim.clip_norm == 0.7
+    assert load_recipe("avfmaepp_l").model == "avfmaepp_l"
+    for name in ("hicmae_t", "hicmae_s", "hicmae_b"):
+        theirs = load_recipe(name)
+        assert (theirs.model, theirs.batch, theirs.micro_batch, theirs.epochs) == (name, 160, 40, 100)
+        assert (theirs.optim.base_lr, theirs.optim.warmup_epochs, theirs.masks.audio_ratio) == (3e-4, 5, 0.8)
+
+
+def test_every_recipe_loads() -> None:
+    names = {path.stem for path in FOLDER.glob("*.yaml")}
+    assert {load_recipe(name).model for name in names} == names
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("stepz=3", "stepz: unknown setting; did you mean 'steps'"),
+        ("optim.base_rl=3", "optim.base_rl: unknown setting; did you mean 'base_lr'"),
+        ("steps=many", "steps: expected a whole number, got 'many'"),
+        ("model=avfmaepp_x", "no model 'avfmaepp_x'; did you mean 'avfmaepp_"),
+        ("micro_batch=1", "no negatives"),
+        ("precision.compute=fp8", "'fp8' is not one of 'fp32', 'fp16', 'bf16'"),
+        ("masks.video_ratio=1.5", "video_ratio 1.5 must lie between"),
+        ("checkpoint.every=0", "must be at least 1"),
+        ("steps", "expected key=value, as in --set steps=30"),
+    ],
+)
+def test_what_cannot_be_is_told(setting: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        load_recipe("nano", [setting])
+
+
+def test_a_batch_that_the_world_does_not_fill(tmp_path: Path) -> None:
+    recipe = load_recipe("nano", ["batch=24", "micro_batch=4"])
+    assert [recipe.accumulation(world) for world in (1, 2, 3, 6)] == [6, 3, 2, 1]
+    for world in (5, 7, 12):
+        with pytest.raises(UserError, match=rf"a batch of 24 is no multiple of {world} processes x micro_batch 4"):
+            recipe.accumulation(world)
+    with pytest.raises(UserError, match="no such file, and none of avfmaepp_b, avfmaepp_h"):
+        load_recipe("nosuch")
+    (tmp_path / "mine.yaml").write_text("based_on: nano\nsteps: 7\n")
+    assert load_recipe(str(tmp_path / "mine.yaml")).steps == 7
+    for text, says in (("[1, 2]", "a recipe is a table"), ("a: [", "not a YAML file"), ("based_on: x", "no recipe")):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(UserError, match=says):
+            load_recipe(str(tmp_path / "bad.yaml"))

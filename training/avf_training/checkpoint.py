@@ -1,0 +1,180 @@
+"""Checkpoints that are whole or not there: torch's distributed checkpoint, through the seam, published by rename.
+
+    RUN/checkpoints/step-00000050/__0_0.distcp, .metadata   tensors of model and optimiser
+    RUN/checkpoints/step-00000050/manifest.json             size and SHA-256 of each file; scaler, place in the stream
+    RUN/checkpoints/latest                                  the newest one's name, for people
+
+A folder has its final name if and only if all of it is durable. The newest is the one with the highest step; `latest`
+only repeats that. `.metadata` is a pickle of torch's, so a file is read only when its digest is the manifest's.
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Generator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from avf_shards import seam
+from avf_shards.errors import FaultError, UserError
+from avf_shards.tar import sha256_file
+from torch import nn, optim
+from torch.distributed.checkpoint.filesystem import FileSystem, FileSystemWriter
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+
+MANIFEST, LATEST = "manifest.json", "latest"
+
+
+class _Stream(io.RawIOBase):
+    """What torch writes to; the seam's writer makes it durable when it closes."""
+
+    def __init__(self, file: seam.Writer) -> None:
+        self._file, self._at = file, 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._file.write(view)
+        self._at += len(view)
+        return len(view)
+
+    def tell(self) -> int:
+        return self._at
+
+
+class _SeamFiles(FileSystem):
+    """torch's file system, its writes through the seam."""
+
+    @contextmanager
+    def create_stream(self, path: str | os.PathLike[str], mode: str) -> Generator[io.IOBase, None, None]:
+        if "w" in mode:
+            with seam.Writer(Path(path)) as file:
+                yield _Stream(file)
+        else:
+            with super().create_stream(path, mode) as stream:
+                yield stream
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A published checkpoint. state: what its manifest keeps besides the files."""
+
+    step: int
+    folder: Path
+    state: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of a run. Only rank 0 publishes; `keep` newest stay."""
+
+    def __init__(self, run: Path, keep: int, rank: int) -> None:
+        self.folder, self.keep, self.rank = run / "checkpoints", keep, rank
+        self._pending: tuple[Future[Any], int, dict[str, Any]] | None = None
+        # Written in a thread of its own, whose talk must not mix with that of training.
+        self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None
+
+    def save(self, step: int, model: nn.Module, optimiser: optim.Optimizer, state: Mapping[str, Any]) -> None:
+        """Copy everything now, write it while training goes on. Called by all ranks; waits for the one before."""
+        self.wait()
+        temporary = self.folder / f".step-{step:08d}"
+        if self.rank == 0:
+            seam.make_folder(self.folder)
+            seam.make_new_folder(temporary)
+        dist.barrier()
+        writer = FileSystemWriter(temporary, sync_files=False, single_file_per_rank=True, thread_count=1)
+        writer.fs = _SeamFiles()
+        model_state, optimiser_state = get_state_dict(model, optimiser)
+        future = dcp.async_save(
+            {"model": model_state, "optim": optimiser_state}, storage_writer=writer, process_group=self._group
+        )
+        self._pending = future, step, dict(state)  # type: ignore[assignment]  # without other options it is a Future
+
+    def poll(self) -> None:
+        """Publish what is written; costs nothing while it is not. Raises what writing raised."""
+        if self._pending is not None and self._pending[0].done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait for what is being written, and publish it."""
+        if self._pending is None:
+            return
+        future, step, state = self._pending
+        future.result()
+        self._pending = None
+        if self.rank == 0:
+            self._publish(step, state)
+
+    def _publish(self, step: int, state: dict[str, Any]) -> None:
+        temporary, final = self.folder / f".step-{step:08d}", self.folder / f"step-{step:08d}"
+        files = {
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+            for path in sorted(temporary.iterdir())
+        }
+        seam.write(temporary / MANIFEST, _sealed({"step": step, "files": files, "state": state}))
+        seam.remove(final)  # of a run that went back to an earlier step
+        seam.publish_folder(temporary, final)
+        seam.replace_file(self.folder / LATEST, f"{final.name}\n".encode())
+        for old in self.steps()[: -self.keep]:
+            seam.remove(self.folder / f"step-{old:08d}")
+
+    def steps(self) -> list[int]:
+        """Steps of all published checkpoints, rising."""
+        return sorted(int(path.name[5:]) for path in self.folder.glob("step-*") if path.name[5:].isdigit())
+
+    def newest(self, step: int | None = None) -> Saved | None:
+        """The newest checkpoint, or the one of `step`, every byte checked.
+
+        Raises UserError for a step that is not there, FaultError for a damaged one, with the one before it.
+        """
+        steps = self.steps()
+        if step is not None and step not in steps:
+            raise UserError(f"{self.folder}: has no checkpoint of step {step}; there are {steps or 'none'}")
+        if not steps:
+            return None
+        chosen = steps[-1] if step is None else step
+        folder = self.folder / f"step-{chosen:08d}"
+        try:
+            return Saved(chosen, folder, _checked(folder))
+        except FaultError as error:
+            earlier = [n for n in steps if n < chosen]
+            hint = f"start again with --from-step {earlier[-1]}" if earlier else "there is none before it"
+            raise FaultError(f"checkpoint {folder.name}: {error}; {hint}") from None
+
+    def load(self, saved: Saved, model: nn.Module, optimiser: optim.Optimizer) -> None:
+        """Put a checkpoint's tensors into model and optimiser, in any world."""
+        model_state, optimiser_state = get_state_dict(model, optimiser)
+        state: dict[str, Any] = {"model": model_state, "optim": optimiser_state}
+        dcp.load(state, storage_reader=dcp.FileSystemReader(saved.folder))
+        set_state_dict(model, optimiser, model_state_dict=state["model"], optim_state_dict=state["optim"])
+
+
+def _sealed(values: dict[str, Any]) -> bytes:
+    body = json.dumps(values, indent=1, sort_keys=True)
+    return json.dumps({"manifest": values, "sha256": hashlib.sha256(body.encode()).hexdigest()}, indent=1).encode()
+
+
+def _checked(folder: Path) -> dict[str, Any]:
+    """The state in a checkpoint's manifest, when every file is as it was written. Raises FaultError."""
+    try:
+        outer = json.loads((folder / MANIFEST).read_bytes())
+        values, seal = outer["manifest"], outer["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise FaultError(f"{MANIFEST} is missing or damaged") from None
+    if hashlib.sha256(json.dumps(values, indent=1, sort_keys=True).encode()).hexdigest() != seal:
+        raise FaultError(f"{MANIFEST} is damaged")
+    for name, told in values["files"].items():
+        path = folder / Path(name).name
+        if not path.is_file():
+            raise FaultError(f"{name} is missing")
+        if path.stat().st_size != told["bytes"] or sha256_file(path) != told["sha256"]:
+            raise FaultError(f"{name} is damaged")
+    state: dict[str, Any] = values["state"]
+    return state
