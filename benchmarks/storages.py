@@ -23,7 +23,7 @@ from benchmarks.talkers import ABOUT, FRAMES, by_x264, shards_of, stored
 CLIPS = 32
 CLIPS_PER_S, CORES = 3700, 16  # AVF-MAE++ B on an H200 at 316 TFLOP/s and 85 GFLOP a clip; cores beside it
 NOTE = (
-    f"{CLIPS} {ABOUT}; windows of 16 frames at stride 4 with their sound. One thread, CPU time, medians of five rounds in turn. A whole "
+    f"{CLIPS} {ABOUT}; windows of 16 frames at stride 4 with their sound. One thread, CPU time, medians of nine rounds in turn. A whole "
     f"worker: read, checksums, draws, decode, sound, collation. 16 cores feed an H200 that takes 3,700 clips/s at {1000 * CORES / CLIPS_PER_S:.1f} "
     "ms. The rows below it are of the part that they name alone."
 )
@@ -66,7 +66,7 @@ def run() -> list[Section]:
             for n, way in enumerate(WAYS)
         ]
         works = [steps(stream) for stream in streams]
-        for way, stream, time_s in zip(WAYS, streams, medians(works, time.process_time, 5), strict=True):
+        for way, stream, time_s in zip(WAYS, streams, medians(works, time.process_time, 9), strict=True):
             ms, kb = 1000 * time_s / CLIPS, _kb([stream.reader.read(clip) for clip in range(CLIPS)])
             rows.append([way.name, f"{ms:.2f}", f"{kb:.0f}", f"{ms * CLIPS_PER_S / 1000:.1f}"])
             costs[way.name] = ms, kb
