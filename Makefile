@@ -1,5 +1,6 @@
 # make demo    raw video -> audited shards, on made-up video, in about three minutes
 # make test    lint, types, architecture, tests
+# make test-all   and the slow tests too, as CI does
 # make setup   .venv from requirements.lock, every wheel checked against its hash (about 6 GB: torch brings CUDA)
 # make lock    requirements.lock anew from pyproject.toml
 # make bench   the benchmark tables of docs/benchmarks.md
@@ -8,17 +9,22 @@ DEMO ?= demo-out
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 BIN := .venv/bin
 
-.PHONY: demo test setup lock bench clean
+.PHONY: demo test test-all lint setup lock bench clean
 
 demo: setup
 	$(BIN)/avf-curate demo --out $(DEMO)
 
-test: setup
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: lint
+	$(BIN)/python -m pytest
+
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
 
 setup: .venv/.locked
 

@@ -9,21 +9,8 @@ from avf_curation.demo.corpus import write_corpus
 SHARED = Path(__file__).parents[2] / "shared"
 
 
-# Files that start Ray: two of them side by side are as much as two cores bear.
-RAY = dict.fromkeys(("test_ray.py", "test_ray_in_process.py"), "ray 1")
-RAY |= dict.fromkeys(("test_demo.py", "test_real_input.py"), "ray 2")
-
-
 def pytest_configure() -> None:
     one_thread()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A process takes whole files; the ones that wait longest come first."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(RAY.get(item.path.name, item.path.name)))
-    items.sort(key=lambda item: RAY.get(item.path.name, "the rest"))
 
 
 @pytest.fixture(scope="session")

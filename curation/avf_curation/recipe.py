@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import yaml
 from avf_shards.errors import UserError
-from avf_shards.settings import bind, merge, nest, unknown_key
+from avf_shards.settings import bind, merge, override, read_table, unknown_key
 
 from avf_curation.media import MediaConfig
 from avf_curation.stages.clip import ClipConfig
@@ -87,11 +87,11 @@ class Recipe:
 
 def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
     """The default recipe, the recipe at `path` on top, then `overrides` ("key=value"). Raises UserError."""
-    values = _read(DEFAULT)
+    values = read_table(DEFAULT, yaml.safe_load, yaml.YAMLError)
     if path is not None:
-        values = merge(values, _read(path))
+        values = merge(values, read_table(path, yaml.safe_load, yaml.YAMLError))
     for text in overrides:
-        values = merge(values, _override(text))
+        values = merge(values, override(text, yaml.safe_load, yaml.YAMLError, "sync.min_confidence=4"))
     return make_recipe(values)
 
 
@@ -116,27 +116,3 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
                 raise UserError(f"{place}.{stage}.backend: a run measures all its sources alike; set {stage}.backend")
         sources[str(name)] = bind(SourceSettings, merge(stages, table), place)
     return Recipe(bind(SourceSettings, stages), bind(RunConfig, general.get("run", {}), "run"), sources, dict(values))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the recipe ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: a recipe is a table of settings, this is {type(values).__name__}")
-    return {str(key): value for key, value in values.items()}
-
-
-def _override(text: str) -> dict[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise UserError(f"--set {text}: expected key=value, as in --set sync.min_confidence=4")
-    try:
-        return nest(name.strip(), yaml.safe_load(value))
-    except yaml.YAMLError:
-        raise UserError(f"--set {text}: {value!r} is not a value") from None

@@ -7,7 +7,8 @@ import dataclasses
 import difflib
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from avf_shards.errors import UserError
@@ -98,6 +99,32 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return merged
+
+
+def read_table(path: Path, parse: Callable[[str], Any], fault: type[Exception]) -> dict[str, Any]:
+    """The table of settings in a file; `parse` its text, `fault` is what parsing raises. Raises UserError."""
+    try:
+        values = parse(path.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the recipe ({error.strerror})") from None
+    except (fault, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a recipe file ({' '.join(str(error).split())})") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a recipe is a table of settings, this is {type(values).__name__}")
+    return {str(key): value for key, value in values.items()}
+
+
+def override(text: str, parse: Callable[[str], Any], fault: type[Exception], example: str) -> dict[str, Any]:
+    """The table that `--set key=value` means; see `read_table`. Raises UserError with the example."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f"--set {text}: expected key=value, as in --set {example}")
+    try:
+        return nest(name.strip(), parse(value))
+    except fault:
+        raise UserError(f"--set {text}: {value!r} is not a value") from None
 
 
 def nest(dotted: str, value: Any) -> dict[str, Any]:

@@ -75,6 +75,7 @@ def strike(source: Path, out: Path, kind: str, after_units: int, workers: int = 
     return running.wait(timeout=150)
 
 
+@pytest.mark.slow
 def test_driver_and_raylet_killed_and_started_again(source: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert strike(source, out, "raylet", 0) != 0

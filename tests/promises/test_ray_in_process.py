@@ -36,6 +36,7 @@ def one_ray() -> Iterator[None]:
     ray.shutdown()
 
 
+@pytest.mark.slow
 def test_poison_is_isolated(tmp_path: Path) -> None:
     inputs = made_inputs(tmp_path / "in", 7)
     settings = recipe(

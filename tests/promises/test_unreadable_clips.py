@@ -157,5 +157,7 @@ def test_clips_of_two_sizes_are_named(shards: Path, monkeypatch: pytest.MonkeyPa
         return real(mp4, wanted)[:, :48, :32] if len(seen) == 2 else real(mp4, wanted)
 
     monkeypatch.setattr(clip, "planes", cropped)
-    with pytest.raises(UserError, match=r"must have one size: .* has 32 px, .* has 64 px; curate them with one"):
+    with pytest.raises(
+        UserError, match=r"must have one size: .* has 32 x 32 px, .* has 64 x 64 px; curate them with one"
+    ):
         read(shards)

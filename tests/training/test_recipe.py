@@ -56,7 +56,7 @@ def test_a_batch_that_the_world_does_not_fill(tmp_path: Path) -> None:
         load_recipe("nosuch")
     (tmp_path / "mine.yaml").write_text("based_on: nano\nsteps: 7\n")
     assert load_recipe(str(tmp_path / "mine.yaml")).steps == 7
-    for text, says in (("[1, 2]", "a recipe is a table"), ("a: [", "not a YAML file"), ("based_on: x", "no recipe")):
+    for text, says in (("[1, 2]", "a recipe is a table"), ("a: [", "not a recipe file"), ("based_on: x", "no recipe")):
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(UserError, match=says):
             load_recipe(str(tmp_path / "bad.yaml"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 from avf_shards.errors import UserError
-from avf_shards.settings import bind, merge, nest, unknown_key
+from avf_shards.settings import bind, merge, override, read_table, unknown_key
 
 from avf_training.masking import MaskConfig
 from avf_training.models.presets import PRESETS
@@ -102,32 +102,16 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> PretrainRecipe:
         raise UserError(f"--recipe {name}: no such file, and none of {', '.join(known)}")
     values = _read(path)
     for text in overrides:
-        values = merge(values, _override(text))
+        values = merge(values, override(text, yaml.safe_load, yaml.YAMLError, "steps=30"))
     return bind(PretrainRecipe, values)
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
-    if not isinstance(values, Mapping):
-        raise UserError(f"{path}: a recipe is a table of settings, this is {type(values).__name__}")
-    based_on = values.get("based_on")
-    rest = {str(key): value for key, value in values.items() if key != "based_on"}
+    values = read_table(path, yaml.safe_load, yaml.YAMLError)
+    based_on = values.pop("based_on", None)
     if based_on is None:
-        return rest
+        return values
     base = FOLDER / f"{Path(str(based_on)).name}.yaml"
     if not base.is_file():
         raise UserError(f"{path}: based_on {based_on!r} is no recipe of ours")
-    return merge(_read(base), rest)
-
-
-def _override(text: str) -> dict[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise UserError(f"--set {text}: expected key=value, as in --set steps=30")
-    try:
-        return nest(name.strip(), yaml.safe_load(value))
-    except yaml.YAMLError:
-        raise UserError(f"--set {text}: {value!r} is not a value") from None
+    return merge(_read(base), values)

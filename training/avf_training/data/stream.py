@@ -199,7 +199,7 @@ class Stream(IterableDataset[B_co], Generic[D, B_co]):
 
 
 def _check_sizes(keys: tuple[str, ...], clips: list[Clip[D]]) -> None:
-    sizes = {clip.planes_TRW.shape[-1]: key for key, clip in zip(keys, clips, strict=True)}
+    sizes = {clip.planes_TRW.shape[1:]: key for key, clip in zip(keys, clips, strict=True)}
     if len(sizes) > 1:
-        told = ", ".join(f"{key} has {size} px" for size, key in sorted(sizes.items()))
+        told = ", ".join(f"{key} has {width} x {rows * 2 // 3} px" for (rows, width), key in sorted(sizes.items()))
         raise UserError(f"clips of one stream must have one size: {told}; curate them with one `clip.size_px`")
