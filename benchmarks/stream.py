@@ -34,7 +34,8 @@ NOTE = (
     "turn. Ours: all that a worker does, from the read with its checksums to collated planes and sound; colour, crop and fbank "
     "run in batches on the device and are not in it. Raw: libavcodec on just those frames, libsndfile on just that sound, bytes in memory. "
     "Peer: webdataset over default x264 mp4 (crf 20), PyAV decoding up to the window's end, RGB, resize and fbank for each sample in numpy "
-    "and torchaudio."
+    "and torchaudio. What ours costs above the raw limit (profiled): reading and checking 0.1 ms, draws 0.1 ms, planes copied to where they stay "
+    "0.2 ms, the rest Python around them. Tried without gain: larger read buffers, no probing (FFmpeg's options), demuxing by hand."
 )
 
 

@@ -25,10 +25,12 @@ from avf_shards import seam
 from avf_shards.errors import FaultError, UserError
 from avf_shards.tar import sha256_file
 from torch import nn, optim
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystem, FileSystemWriter
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 
 MANIFEST, LATEST = "manifest.json", "latest"
+_BUFFER_BYTES = 8_000_000  # torch writes each tensor in small pieces
 
 
 class _Stream(io.RawIOBase):
@@ -56,8 +58,8 @@ class _SeamFiles(FileSystem):
     @contextmanager
     def create_stream(self, path: str | os.PathLike[str], mode: str) -> Generator[io.IOBase, None, None]:
         if "w" in mode:
-            with seam.Writer(Path(path)) as file:
-                yield _Stream(file)
+            with seam.Writer(Path(path)) as file, io.BufferedWriter(_Stream(file), _BUFFER_BYTES) as stream:
+                yield stream
         else:
             with super().create_stream(path, mode) as stream:
                 yield stream
@@ -82,7 +84,10 @@ class Checkpoints:
         self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None
 
     def save(self, step: int, model: nn.Module, optimiser: optim.Optimizer, state: Mapping[str, Any]) -> None:
-        """Copy everything now, write it while training goes on. Called by all ranks; waits for the one before."""
+        """Copy everything now, write it while training goes on. Called by all ranks; waits for the one before.
+
+        Raises UserError when that one could not be written, say on a full disk.
+        """
         self.wait()
         temporary = self.folder / f".step-{step:08d}"
         if self.rank == 0:
@@ -107,8 +112,13 @@ class Checkpoints:
         if self._pending is None:
             return
         future, step, state = self._pending
-        future.result()
         self._pending = None
+        try:
+            future.result()
+        except CheckpointException as error:  # no Exception: it would pass everybody by
+            cause = next(iter(error.failures.values()))[0]
+            told = f"checkpoint of step {step} cannot be written ({type(cause).__name__}: {cause})"
+            raise UserError(f"{told}; those before it are whole, and the same command goes on") from None
         if self.rank == 0:
             self._publish(step, state)
 

@@ -1,0 +1,159 @@
+"""A checkpoint is whole or not there, whatever file operation a save dies after."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from avf_shards import seam
+from avf_shards.errors import FaultError, UserError
+from avf_training.checkpoint import Checkpoints
+from avf_training.distributed import joined_world
+from torch import nn
+
+
+@pytest.fixture(scope="module", autouse=True)
+def world() -> Iterator[None]:
+    with joined_world("cpu"):
+        yield
+
+
+class Run:
+    """A model that learns, and its checkpoints."""
+
+    def __init__(self, folder: Path, keep: int = 3) -> None:
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Linear(6, 2))
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=0.1)
+        self.checkpoints = Checkpoints(folder, keep, 0)
+
+    def learn(self) -> dict[str, torch.Tensor]:
+        self.optimiser.zero_grad()
+        self.model(torch.arange(24.0).view(4, 6)).square().sum().backward()
+        self.optimiser.step()
+        return copy.deepcopy(self.model.state_dict())
+
+    def save(self, step: int) -> None:
+        self.checkpoints.save(step, self.model, self.optimiser, {"place": step * 10})
+        self.checkpoints.wait()
+
+    def load(self) -> int:
+        saved = self.checkpoints.newest()
+        if saved is None:
+            return 0
+        self.checkpoints.load(saved, self.model, self.optimiser)
+        assert saved.state == {"place": saved.step * 10}
+        return saved.step
+
+
+def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_what_was_saved_comes_back_and_learns_on_alike(tmp_path: Path) -> None:
+    first = Run(tmp_path)
+    first.learn()
+    first.save(1)
+    after = first.learn()
+    again = Run(tmp_path)
+    assert again.load() == 1
+    assert same(again.learn(), after), "moments of the optimiser and running statistics too"
+
+
+def test_a_save_goes_on_while_the_model_learns(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    before = run.learn()
+    run.checkpoints.save(1, run.model, run.optimiser, {"place": 10})
+    run.learn()
+    run.checkpoints.wait()
+    again = Run(tmp_path)
+    again.load()
+    assert same(again.model.state_dict(), before)
+
+
+class DiedError(Exception):
+    """Stands for SIGKILL."""
+
+
+def test_dies_after_each_file_operation_in_turn(tmp_path: Path) -> None:
+    reached, number = set(), 0
+    while True:
+        folder = tmp_path / str(number)
+        run = Run(folder, keep=1)
+        states = {1: run.learn()}
+        run.save(1)
+        states[2] = run.learn()
+        left = [number]
+
+        def die(operation: str, path: Path, left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] == -1:
+                raise DiedError
+
+        died = False
+        with seam.watch(die):
+            try:
+                run.save(2)
+            except (DiedError, UserError):
+                died = True
+        again = Run(folder, keep=1)
+        step = again.load()
+        reached.add(step)
+        assert same(again.model.state_dict(), states[step]), f"after operation {number}"
+        again.save(3)
+        assert Run(folder).load() == 3
+        assert again.checkpoints.steps() == [3]
+        if not died:
+            break
+        number += 1
+    assert reached == {1, 2}
+    assert number > 10
+
+
+def test_old_ones_go_and_the_newest_stay(tmp_path: Path) -> None:
+    run = Run(tmp_path, keep=2)
+    for step in (1, 2, 3, 4):
+        run.learn()
+        run.save(step)
+    assert run.checkpoints.steps() == [3, 4]
+    assert (tmp_path / "checkpoints/latest").read_text() == "step-00000004\n"
+
+
+@pytest.mark.parametrize("victim", ["manifest.json", ".metadata", "__0_0.distcp"])
+@pytest.mark.parametrize("fault", ["flipped", "cut", "gone"])
+def test_damage_is_named_and_the_one_before_offered(tmp_path: Path, victim: str, fault: str) -> None:
+    run = Run(tmp_path)
+    for step in (1, 2):
+        run.learn()
+        run.save(step)
+    path = tmp_path / "checkpoints/step-00000002" / victim
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    if fault == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(data if fault == "flipped" else data[:-3])
+    with pytest.raises(FaultError, match=rf"step-00000002: {victim} .*start again with --from-step 1"):
+        run.checkpoints.newest()
+    saved = run.checkpoints.newest(1)
+    assert saved is not None
+    assert saved.step == 1
+    with pytest.raises(UserError, match=r"has no checkpoint of step 7; there are \[1, 2\]"):
+        run.checkpoints.newest(7)
+
+
+def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.learn()
+    run.save(1)
+
+    def full(operation: str, path: Path) -> None:
+        if operation == "half a write":
+            raise OSError(28, "No space left on device")
+
+    with seam.watch(full), pytest.raises(UserError, match=r"step 2 cannot be written .*No space left.* are whole"):
+        run.save(2)
+    assert Run(tmp_path).load() == 1
+    run.save(2)
+    assert Run(tmp_path).load() == 2
