@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from avf_training.data.batch import joined
 from avf_training.data.decode import StoredSound, jpeg_planes, planes
 from avf_training.data.pretraining import Pretraining, PretrainingDraw, pretraining_input
 from avf_training.data.storage import StorageConfig
@@ -75,7 +74,16 @@ def stream_cost(shards: Path | str, clips: int, model: str, storage: StorageConf
     ]
     parts = tuple(Part(name, 1000 * _median_s(work) / clips, where) for name, where, work in works)
     made = sum(len(batch) for batch in batches)
-    whole_s = _median_s(lambda: joined(list(islice(stream, len(batches)))))
+    stream.slots = 2  # as in a worker, which fills the same memory again
+    parts_made = iter(stream)
+    for _ in range(stream.slots):
+        next(parts_made)
+
+    def whole() -> None:
+        for _ in batches:
+            next(parts_made)
+
+    whole_s = _median_s(whole)
     kb = sum(len(data) for one in files for data in one.values()) / clips / 1000
     return StreamCost(clips, kb, 1000 * whole_s / made, parts)
 

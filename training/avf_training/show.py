@@ -78,11 +78,11 @@ def _parts(stage: Stage) -> list[str]:
 
 def show_cost(cost: StreamCost, batch: int, step_s: float) -> None:
     """Milliseconds of each part, clips a second and core, what bounds it, and the cores for one GPU."""
-    table = _table("CPU ms a clip", "", "ms", "clips a core-second")
-    places = {"worker": "in a worker", "device": "on the device, if there is one", "other": "another way, not used"}
+    table = _table("CPU time of a clip", "", "ms", "clips/core-s")
+    places = {"worker": "worker", "device": "device, if any", "other": "not used"}
     for part in cost.parts:
         table.add_row(part.name, places[part.where], f"{part.ms:.2f}", f"{1000 / max(part.ms, 1e-6):,.0f}")
-    table.add_row("whole batches", "all that a worker does", f"{cost.worker_ms:.2f}", f"{1000 / cost.worker_ms:,.0f}")
+    table.add_row("whole batches", "worker", f"{cost.worker_ms:.2f}", f"{1000 / cost.worker_ms:,.0f}")
     out = _console()
     out.print(table)
     bound = cost.bound_by()
