@@ -1,6 +1,6 @@
 # make demo    raw video -> audited shards, on made-up video, in about three minutes
 # make test    lint, types, architecture, tests
-# make test-all   and the slow tests too, as CI does
+# make test-all  the slow tests too, as CI does
 # make setup   .venv from requirements.lock, every wheel checked against its hash (about 6 GB: torch brings CUDA)
 # make lock    requirements.lock anew from pyproject.toml
 # make bench   the benchmark tables of docs/benchmarks.md

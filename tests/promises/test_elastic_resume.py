@@ -241,6 +241,7 @@ distributed.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_under_torchrun(shards: Path, tmp_path: Path) -> None:
     script = tmp_path / "rank.py"
     script.write_text(_RANK)

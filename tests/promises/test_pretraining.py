@@ -102,6 +102,7 @@ def test_sigterm_saves_and_ends(shards: Path, undisturbed: Path, tmp_path: Path)
     assert metrics(out) == metrics(undisturbed)
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_that_accumulates(shards: Path, tmp_path: Path) -> None:
     settings = ("steps=3", "batch=8", "micro_batch=4")
     train(shards, tmp_path / "one", *settings)

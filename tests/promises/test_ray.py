@@ -83,6 +83,7 @@ def test_driver_and_raylet_killed_and_started_again(source: Path, undisturbed: d
     assert finish(source, out, 2) == undisturbed
 
 
+@pytest.mark.slow
 def test_worker_killed_and_one_worker(source: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert strike(source, out, "worker", 1, workers=1) == 0, "the death of a worker is the run's own business"
