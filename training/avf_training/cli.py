@@ -156,6 +156,7 @@ def _pretrain(options: argparse.Namespace) -> int:
     import torch
 
     from avf_training.data.storage import StorageConfig
+    from avf_training.data.world import this_world
     from avf_training.pretrain import pretrain
     from avf_training.recipe import load_recipe
 
@@ -165,7 +166,8 @@ def _pretrain(options: argparse.Namespace) -> int:
     recipe = load_recipe(options.recipe, options.set)
     storage = StorageConfig(cache=options.cache)
     reached = pretrain(recipe, options.shards, options.out, storage, device, options.from_step)
-    print(f"{options.out}: step {reached}")
+    if this_world().rank == 0:
+        print(f"{options.out}: step {reached}")
     return 0
 
 
