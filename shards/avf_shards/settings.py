@@ -65,7 +65,7 @@ def _convert(kind: Any, value: Any, place: str) -> Any:
         if not isinstance(value, list | tuple):
             raise UserError(f"{place}: expected a list, got {value!r}")
         return tuple(_convert(args[0], item, f"{place}[{i}]") for i, item in enumerate(value))
-    if origin is dict:
+    if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
             raise UserError(f"{place}: expected a table, got {value!r}")
         return {str(key): _convert(args[1], item, f"{place}.{key}") for key, item in value.items()}

@@ -138,6 +138,12 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_offered(
     assert metrics(out) == metrics(undisturbed)
 
 
+def test_a_start_that_died_half_way_is_no_hindrance(shards: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/.run.json").write_text("half")
+    assert train(shards, tmp_path / "run", "steps=1") == 1
+
+
 def test_another_recipe_in_the_same_folder_is_refused(shards: Path, undisturbed: Path) -> None:
     with pytest.raises(UserError, match=r"(?s)holds a run with other settings.*recipe.optim.base_lr: 0.016 -> 0.5"):
         train(shards, undisturbed, "optim.base_lr=0.5")
@@ -150,4 +156,6 @@ def test_a_loss_that_is_not_finite_is_skipped_counted_and_stops_the_run(shards: 
         train(shards, tmp_path / "run", *settings)
     replay = json.loads((tmp_path / "run/0-nonfinite.json").read_text())
     assert len(replay["keys"]) == 4
-    assert metrics(tmp_path / "run")[-1]["skipped"]
+    last = metrics(tmp_path / "run")[-1]
+    assert last["skipped"]
+    assert last["loss"] is None or last["grad_norm"] is None

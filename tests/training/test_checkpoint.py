@@ -120,6 +120,19 @@ def test_old_ones_go_and_the_newest_stay(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoints/latest").read_text() == "step-00000004\n"
 
 
+def test_a_run_that_goes_back_past_damage_keeps_what_it_saves(tmp_path: Path) -> None:
+    run = Run(tmp_path, keep=1)
+    run.learn()
+    run.save(8)
+    (tmp_path / "checkpoints/step-00000008/manifest.json").write_text("damaged")
+    state = run.learn()
+    run.save(6)
+    again = Run(tmp_path, keep=1)
+    assert again.load() == 6
+    assert same(again.model.state_dict(), state)
+    assert again.checkpoints.steps() == [6]
+
+
 @pytest.mark.parametrize("victim", ["manifest.json", ".metadata", "__0_0.distcp"])
 @pytest.mark.parametrize("fault", ["flipped", "cut", "gone"])
 def test_damage_is_named_and_the_one_before_offered(tmp_path: Path, victim: str, fault: str) -> None:

@@ -100,7 +100,8 @@ class Checkpoints:
         future = dcp.async_save(
             {"model": model_state, "optim": optimiser_state}, storage_writer=writer, process_group=self._group
         )
-        self._pending = future, step, dict(state)  # type: ignore[assignment]  # without other options it is a Future
+        assert isinstance(future, Future)  # the other answer is for staging, which is not asked for
+        self._pending = future, step, dict(state)
 
     def poll(self) -> None:
         """Publish what is written; costs nothing while it is not. Raises what writing raised."""
@@ -132,8 +133,11 @@ class Checkpoints:
         seam.remove(final)  # of a run that went back to an earlier step
         seam.publish_folder(temporary, final)
         seam.replace_file(self.folder / LATEST, f"{final.name}\n".encode())
-        for old in self.steps()[: -self.keep]:
-            seam.remove(self.folder / f"step-{old:08d}")
+        steps = self.steps()
+        kept = [n for n in steps if n <= step][-self.keep :]  # later ones are of a run that went back, past damage
+        for old in steps:
+            if old not in kept:
+                seam.remove(self.folder / f"step-{old:08d}")
 
     def steps(self) -> list[int]:
         """Steps of all published checkpoints, rising."""

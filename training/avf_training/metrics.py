@@ -1,6 +1,7 @@
 """What a run tells while it goes: one JSON object a line in metrics.jsonl, and a line on the console."""
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -24,7 +25,7 @@ class Metrics:
     def write(self, values: dict[str, Any]) -> None:
         """Append one step's object."""
         with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
+            file.write(json.dumps({name: _for_json(value) for name, value in values.items()}) + "\n")
 
     def show(self, values: dict[str, Any], clips_per_s: float, wait_share: float) -> None:
         """One line for people."""
@@ -38,3 +39,8 @@ class Metrics:
             f"{clips_per_s:.1f} clips/s  waited {wait_share:.0%}  {left_s / 60:.1f} min left\n"
         )
         self._out.flush()
+
+
+def _for_json(value: Any) -> Any:
+    """JSON has no word for what is not finite."""
+    return value if not isinstance(value, float) or math.isfinite(value) else None

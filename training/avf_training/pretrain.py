@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from avf_shards import seam
 from avf_shards.errors import FaultError, UserError
-from avf_shards.mix import Mix
 from avf_shards.settings import flatten
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -71,7 +70,7 @@ def pretrain(
             scaler,
         )
         metrics = Metrics(out, start, steps) if place.rank == 0 else None
-        batches, skipped, step = iter(loader), 0, start
+        batches, skipped, reached = iter(loader), 0, start
         waited_s, since_s = 0.0, time.perf_counter()
         for step in range(start, steps):
             asked_s = time.perf_counter()
@@ -88,15 +87,15 @@ def pretrain(
                     spent_s = time.perf_counter() - since_s
                     metrics.show(values, recipe.log_every * recipe.batch / spent_s, waited_s / spent_s)
                     waited_s, since_s = 0.0, time.perf_counter()
+            reached = step + 1
             checkpoints.poll()
             ending = any_rank(bool(stopping), place.device)
-            if ending or (step + 1) % recipe.checkpoint.every == 0 or step + 1 == steps:
+            if ending or reached % recipe.checkpoint.every == 0 or reached == steps:
                 state = {"scaler": scaler.state_dict(), "stream": loader.state_dict()}
-                checkpoints.save(step + 1, model, optimiser, state)
+                checkpoints.save(reached, model, optimiser, state)
             if ending:
                 break
         checkpoints.wait()
-        reached = max(start, step + 1 if steps > start else start)
         if reached == steps and place.rank == 0 and not (out / MODEL).exists():
             model.save_pretrained(out / MODEL)
         return reached
@@ -105,9 +104,8 @@ def pretrain(
 def _loader(
     recipe: PretrainRecipe, shards: Path | str, out: Path, storage: StorageConfig, place: Place
 ) -> StreamLoader[PretrainingDraw, PretrainingBatch]:
-    mix = Mix(recipe.mix.quotas, recipe.mix.weights, recipe.mix.clips_per_epoch)
     micro = recipe.micro_batch * place.size  # a step of the stream is a micro-batch of all processes
-    config = StreamConfig(shards, micro, recipe.seed, mix, recipe.max_fault_share, storage=storage)
+    config = StreamConfig(shards, micro, recipe.seed, recipe.mix, recipe.max_fault_share, storage=storage)
     draws = Pretraining(preset(recipe.model), recipe.masks, recipe.official_windows)
     stream = Stream(config, draws, place.size, place.rank)
     return StreamLoader(stream, recipe.workers, place.device, out / "quarantine.jsonl", out / "account.jsonl")
@@ -135,6 +133,7 @@ def _freeze(out: Path, recipe: PretrainRecipe, stream: str, place: Place) -> Non
             raise UserError(f"{out}: holds a run with other settings; use another folder\n" + "\n".join(diff))
     elif place.rank == 0:
         seam.make_folder(out)
+        seam.remove(out / f".{RUN}")  # of a process that died here
         seam.write(out / f".{RUN}", (json.dumps(now, indent=1) + "\n").encode())
         seam.publish_file(out / f".{RUN}", out / RUN)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from avf_shards.errors import UserError
+from avf_shards.mix import Mix
 from avf_shards.settings import bind, merge, override, read_table, unknown_key
 
 from avf_training.masking import MaskConfig
@@ -15,15 +16,6 @@ from avf_training.optim import OptimConfig
 from avf_training.precision import Precision
 
 FOLDER = Path(__file__).parents[1] / "recipes"
-
-
-@dataclass(frozen=True)
-class MixConfig:
-    """Clips of each source in an epoch; empty: all. See avf_shards.mix.Mix."""
-
-    quotas: dict[str, int] = field(default_factory=dict)
-    weights: dict[str, float] = field(default_factory=dict)
-    clips_per_epoch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,7 @@ class PretrainRecipe:
     masks: MaskConfig
     precision: Precision
     checkpoint: CheckpointConfig
-    mix: MixConfig = field(default_factory=MixConfig)
+    mix: Mix = field(default_factory=Mix)
     steps: int | None = None
     warmup_steps: int | None = None
     seed: int = 0

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -19,7 +20,7 @@ def read_ahead(
     """
     if not threads:
         for one in asked:
-            yield one, lambda one=one: read(one)  # type: ignore[misc]  # mypy does not infer default arguments here
+            yield one, partial(read, one)
         return
     pool = ThreadPoolExecutor(threads, "read-ahead")
     try:
