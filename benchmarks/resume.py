@@ -12,9 +12,9 @@ import psutil
 from avf_shards.corpus import load_corpus
 from avf_shards.index import sidecar
 from avf_shards.keys import clip_key
+from avf_shards.manifest import MANIFEST, sealed
 from avf_shards.mix import Mix
 from avf_shards.order import Order
-from avf_shards.pack import MANIFEST, sealed
 from avf_shards.run_folder import PackedClip, write_part
 from avf_shards.timeline import Span
 from avf_training.data.loader import StreamLoader

@@ -15,7 +15,7 @@ from avf_curation.demo.speech import speak
 from avf_curation.recipe import load_recipe
 from avf_shards.index import load, sidecar
 from avf_shards.keys import clip_key
-from avf_shards.pack import MANIFEST, sealed
+from avf_shards.manifest import MANIFEST, sealed
 from avf_shards.run_folder import PackedClip, write_part
 from avf_shards.timeline import Span
 

@@ -13,9 +13,10 @@ from avf_shards.command import answered, guarded, json_option
 from avf_shards.corpus import load_corpus
 from avf_shards.errors import UserError
 from avf_shards.lineage import find_clips, lineage, lineage_text
+from avf_shards.manifest import read_manifest
 from avf_shards.mix import Mix
 from avf_shards.order import Order, stream_digest
-from avf_shards.pack import pack, read_manifest
+from avf_shards.pack import pack
 from avf_shards.run_folder import RunFolder
 from avf_shards.select import Choice, load_selection
 from avf_shards.verify import verify

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avf_shards.errors import FaultError, UserError
-from avf_shards.pack import read_manifest
+from avf_shards.manifest import read_manifest
 
 Counts = npt.NDArray[np.int64]
 

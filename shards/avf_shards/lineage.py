@@ -8,7 +8,7 @@ from typing import Any
 from avf_shards.errors import UserError
 from avf_shards.index import ShardReader
 from avf_shards.keys import is_key
-from avf_shards.pack import read_manifest
+from avf_shards.manifest import read_manifest
 
 
 def find_clips(shards: Path, keys: Iterable[str]) -> dict[str, tuple[str, dict[str, bytes]]]:

@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards import ledger, seam
-from avf_shards.errors import FaultError, UserError
+from avf_shards.errors import UserError
 from avf_shards.index import ShardReader, load, sidecar
+from avf_shards.manifest import MANIFEST, as_file, sealed
 from avf_shards.run_folder import PART, PackedClip, RunFolder, write_part
 from avf_shards.select import Choice, Selection, choose
-from avf_shards.settings import flatten
+from avf_shards.settings import difference
 from avf_shards.tar import Member
 
-PACK, MANIFEST = "pack.json", "manifest.json"
+PACK = "pack.json"
 _OPEN_PARTS = 64
 
 
@@ -70,52 +71,21 @@ def pack(
     return choice
 
 
-def sealed(manifest: dict[str, Any]) -> bytes:
-    """The manifest with the SHA-256 of its own content, so that a flipped byte in it is found too."""
-    return _as_file(manifest | {"self_sha256": hashlib.sha256(_as_file(manifest)).hexdigest()})
-
-
-def unsealed(data: bytes) -> dict[str, Any]:
-    """What the manifest's bytes say. Raises FaultError when they are not as they were written."""
-    try:
-        values: dict[str, Any] = json.loads(data)
-        seal = values.pop("self_sha256")
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise FaultError(f"{MANIFEST}: not readable as a manifest ({type(error).__name__})") from None
-    if sealed(values) != data:
-        raise FaultError(f"{MANIFEST}: damaged (its content is not what {str(seal)[:12]}... seals)")
-    return values
-
-
-def read_manifest(shards: Path) -> dict[str, Any]:
-    """The manifest of a folder of finished shards. Raises UserError without one, FaultError for a damaged one."""
-    if not (shards / MANIFEST).is_file():
-        raise UserError(f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out {shards}` writes it")
-    return unsealed((shards / MANIFEST).read_bytes())
-
-
-def _as_file(values: dict[str, Any]) -> bytes:
-    return (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()
-
-
 def _freeze(shards: Path, identity: dict[str, Any]) -> None:
     """Record what this folder is for, or refuse when it is for something else."""
     if shards.exists() and not shards.is_dir():
         raise UserError(f"{shards}: is a file, not a folder for shards")
     frozen = shards / PACK
     if frozen.is_file():
-        before, now = flatten(json.loads(frozen.read_bytes())), flatten(json.loads(json.dumps(identity)))
-        diff = [
-            f"  {k}: {before.get(k)!r} -> {now.get(k)!r}" for k in sorted(before | now) if before.get(k) != now.get(k)
-        ]
+        diff = difference(json.loads(frozen.read_bytes()), json.loads(json.dumps(identity)))
         if diff:
-            raise UserError(f"{shards}: packed before from something else; use another folder\n" + "\n".join(diff))
+            raise UserError(f"{shards}: packed before from something else; use another folder\n{diff}")
         return
     if shards.is_dir() and any(path.name != "tmp" for path in shards.iterdir()):
         raise UserError(f"{shards}: not empty and not ours (no {PACK}); use another folder")
     seam.make_folder(shards)
     seam.make_new_folder(shards / "tmp")
-    _publish_file(shards, PACK, _as_file(identity))
+    _publish_file(shards, PACK, as_file(identity))
 
 
 def _publish_file(shards: Path, name: str, data: bytes) -> None:

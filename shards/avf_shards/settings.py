@@ -9,11 +9,18 @@ import re
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from avf_shards.errors import UserError
 
-T = TypeVar("T")
+
+class _Settings(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+T = TypeVar("T", bound=_Settings)
 
 
 def bind(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
@@ -24,7 +31,7 @@ def bind(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     """
     if not isinstance(values, Mapping):
         raise UserError(f"{where or 'settings'}: expected a table of settings, got {values!r}")
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # cls is a dataclass
+    fields = {field.name: field for field in dataclasses.fields(cls)}
     hints = get_type_hints(cls)
     for key in values:
         if key not in fields:
@@ -144,3 +151,10 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[name] = value
     return flat
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """A line for each setting that is not the same in both tables; empty when none is."""
+    old, new = flatten(before), flatten(now)
+    changed = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
+    return "\n".join(f"  {name}: {old.get(name)!r} -> {new.get(name)!r}" for name in changed)

@@ -9,7 +9,8 @@ from typing import Any
 
 from avf_shards import index
 from avf_shards.errors import FaultError, UserError
-from avf_shards.pack import MANIFEST, PACK, unsealed
+from avf_shards.manifest import MANIFEST, unsealed
+from avf_shards.pack import PACK
 from avf_shards.tar import BLOCK, END, read_member, sha256_file
 
 

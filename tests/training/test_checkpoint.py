@@ -147,7 +147,7 @@ def test_damage_is_named_and_the_one_before_offered(tmp_path: Path, victim: str,
         path.unlink()
     else:
         path.write_bytes(data if fault == "flipped" else data[:-3])
-    with pytest.raises(FaultError, match=rf"step-00000002: {victim} .*start again with --from-step 1"):
+    with pytest.raises(FaultError, match=rf"step-00000002: {victim}.*start again with --from-step 1"):
         run.checkpoints.newest()
     saved = run.checkpoints.newest(1)
     assert saved is not None

@@ -8,9 +8,7 @@ A folder has its final name if and only if all of it is durable. The newest is t
 only repeats that. `.metadata` is a pickle of torch's, so a file is read only when its digest is the manifest's.
 """
 
-import hashlib
 import io
-import json
 import os
 from collections.abc import Generator, Mapping
 from concurrent.futures import Future
@@ -23,13 +21,14 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from avf_shards import seam
 from avf_shards.errors import FaultError, UserError
+from avf_shards.manifest import MANIFEST, sealed, unsealed
 from avf_shards.tar import sha256_file
 from torch import nn, optim
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystem, FileSystemWriter
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 
-MANIFEST, LATEST = "manifest.json", "latest"
+LATEST = "latest"
 _BUFFER_BYTES = 8_000_000  # torch writes each tensor in small pieces
 
 
@@ -129,7 +128,7 @@ class Checkpoints:
             path.name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
             for path in sorted(temporary.iterdir())
         }
-        seam.write(temporary / MANIFEST, _sealed({"step": step, "files": files, "state": state}))
+        seam.write(temporary / MANIFEST, sealed({"step": step, "files": files, "state": state}))
         seam.remove(final)  # of a run that went back to an earlier step
         seam.publish_folder(temporary, final)
         seam.replace_file(self.folder / LATEST, f"{final.name}\n".encode())
@@ -170,20 +169,11 @@ class Checkpoints:
         set_state_dict(model, optimiser, model_state_dict=state["model"], optim_state_dict=state["optim"])
 
 
-def _sealed(values: dict[str, Any]) -> bytes:
-    body = json.dumps(values, indent=1, sort_keys=True)
-    return json.dumps({"manifest": values, "sha256": hashlib.sha256(body.encode()).hexdigest()}, indent=1).encode()
-
-
 def _checked(folder: Path) -> dict[str, Any]:
     """The state in a checkpoint's manifest, when every file is as it was written. Raises FaultError."""
-    try:
-        outer = json.loads((folder / MANIFEST).read_bytes())
-        values, seal = outer["manifest"], outer["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise FaultError(f"{MANIFEST} is missing or damaged") from None
-    if hashlib.sha256(json.dumps(values, indent=1, sort_keys=True).encode()).hexdigest() != seal:
-        raise FaultError(f"{MANIFEST} is damaged")
+    if not (folder / MANIFEST).is_file():
+        raise FaultError(f"{MANIFEST} is missing")
+    values = unsealed((folder / MANIFEST).read_bytes())
     for name, told in values["files"].items():
         path = folder / Path(name).name
         if not path.is_file():

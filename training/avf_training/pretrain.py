@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from avf_shards import seam
 from avf_shards.errors import FaultError, UserError
-from avf_shards.settings import flatten
+from avf_shards.settings import difference
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -127,10 +127,9 @@ def _freeze(out: Path, recipe: PretrainRecipe, stream: str, place: Place) -> Non
     now = json.loads(json.dumps(frozen))
     if (out / RUN).is_file():
         before = json.loads((out / RUN).read_text("utf-8"))
-        old, new = flatten(before), flatten(now)
-        diff = [f"  {k}: {old.get(k)!r} -> {new.get(k)!r}" for k in sorted(old | new) if old.get(k) != new.get(k)]
+        diff = difference(before, now)
         if diff:
-            raise UserError(f"{out}: holds a run with other settings; use another folder\n" + "\n".join(diff))
+            raise UserError(f"{out}: holds a run with other settings; use another folder\n{diff}")
     elif place.rank == 0:
         seam.make_folder(out)
         seam.remove(out / f".{RUN}")  # of a process that died here

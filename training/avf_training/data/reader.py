@@ -10,7 +10,7 @@ from avf_shards import index
 from avf_shards.corpus import Corpus, corpus_of
 from avf_shards.errors import FaultError, UserError
 from avf_shards.index import ShardIndex
-from avf_shards.pack import MANIFEST, unsealed
+from avf_shards.manifest import MANIFEST, unsealed
 from avf_shards.tar import BLOCK, Member, checked
 
 from avf_training.data.storage import LocalFolder, RemoteFolder, StorageConfig, storage
@@ -64,14 +64,16 @@ class ClipReader:
 
     def key(self, clip: int) -> str:
         """Key of clip `clip` of the corpus, from its shard's index. Raises FaultError."""
-        return self._found(clip)[1]
+        shard, place = self._found(clip)
+        return shard.keys[place]
 
     def read(self, clip: int) -> dict[str, bytes]:
         """Extension -> bytes of clip `clip` of the corpus: mp4 or frames, flac, json if asked for. Raises FaultError.
 
         What does not match its checksum is read once more, past any cache, before it counts as damaged.
         """
-        shard, key, members = self._found(clip)
+        found, place = self._found(clip)
+        shard, key, members = found.shard, found.keys[place], found.members(place)
         video = "frames" if "frames" in members else "mp4"
         wanted = (video, "flac", "json") if self.record else (video, "flac")
         missing = set(wanted) - members.keys()
@@ -93,8 +95,8 @@ class ClipReader:
             for kind, member in members.items()
         }
 
-    def _found(self, clip: int) -> tuple[str, str, dict[str, Member]]:
-        """(shard, key, extension -> member) of a clip."""
+    def _found(self, clip: int) -> tuple[_Clips, int]:
+        """A clip's shard, and its place there."""
         number, place = self.corpus.place(clip)
         with self._lock:
             if number not in self._indexes:
@@ -105,7 +107,7 @@ class ClipReader:
             found = self._indexes[number]
         if place >= len(found.keys):
             raise FaultError(f"{found.shard}: has {len(found.keys)} clips in its index, clip {place} was asked for")
-        return found.shard, found.keys[place], found.members(place)
+        return found, place
 
     def _index(self, number: int) -> _Clips:
         """A shard's index, the one that the manifest means, of a shard that is as long as it says."""
