@@ -10,7 +10,8 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from avf_curation.demo.people import Pose, backdrop, draw_person, make_person
+from avf_curation.demo.people import Pose, draw_person, make_person
+from avf_curation.demo.rooms import backdrop
 from avf_curation.demo.speech import speak
 
 from benchmarks.table import Section

@@ -10,7 +10,8 @@ import av
 import cv2
 import numpy as np
 from avf_curation.backends.encode import flac, mp4, packed_jpeg
-from avf_curation.demo.people import Pose, backdrop, draw_person, make_person
+from avf_curation.demo.people import Pose, draw_person, make_person
+from avf_curation.demo.rooms import backdrop
 from avf_curation.demo.speech import speak
 from avf_curation.recipe import load_recipe
 from avf_shards.index import load, sidecar

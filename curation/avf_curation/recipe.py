@@ -20,7 +20,7 @@ from avf_curation.stages.silence import SilenceConfig
 from avf_curation.stages.sync import SyncConfig
 from avf_curation.stages.track import TrackConfig
 
-DEFAULT = Path(__file__).parents[1] / "recipes" / "default.yaml"
+DEFAULT = Path(__file__).parent / "recipes" / "default.yaml"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,15 +10,27 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from avf_shards.errors import FaultError, UserError
 from avf_training.checkpoint import Checkpoints
 from avf_training.data.storage import StorageConfig
+from avf_training.distributed import joined_world
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.pretrain import pretrain
+from avf_training.pretrain import make_loader, pretrain
 from avf_training.recipe import load_recipe
+from avf_training.replay import keep_for_replay, replay
 from support.clips import flashing_shards
 
-QUICK = ("steps=6", "warmup_steps=2", "batch=4", "micro_batch=4", "workers=0", "threads=1", "log_every=2")
+QUICK = (
+    "steps=6",
+    "warmup_steps=2",
+    "batch=4",
+    "micro_batch=4",
+    "workers=0",
+    "threads=1",
+    "log_every=2",
+    "picture_every=0",
+)
 SAVE = ("checkpoint.every=2", "checkpoint.keep=9")
 
 
@@ -89,11 +102,12 @@ def test_killed_and_started_again_the_curve_is_the_same_to_the_last_bit(
     assert (out / "model/model.safetensors").read_bytes() == (undisturbed / "model/model.safetensors").read_bytes()
 
 
-def test_sigterm_saves_and_ends(shards: Path, undisturbed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_saves_and_ends(shards: Path, undisturbed: Path, tmp_path: Path, kind: signal.Signals) -> None:
     out = tmp_path / "run"
     running = start(shards, out, "checkpoint.every=1000")
     wait_for_lines(running, out, 2)
-    running.send_signal(signal.SIGTERM)
+    running.send_signal(kind)
     said = running.communicate(timeout=60)
     assert running.returncode == 0, said
     (reached,) = Checkpoints(out, 9, 0).steps()
@@ -102,23 +116,41 @@ def test_sigterm_saves_and_ends(shards: Path, undisturbed: Path, tmp_path: Path)
     assert metrics(out) == metrics(undisturbed)
 
 
-@pytest.mark.slow
-def test_two_processes_equal_one_that_accumulates(shards: Path, tmp_path: Path) -> None:
-    settings = ("steps=3", "batch=8", "micro_batch=4")
-    train(shards, tmp_path / "one", *settings)
+def two_processes(shards: Path, out: Path, *settings: str) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*launcher, *command(shards, tmp_path / "two", *settings)],
+        [*launcher, *command(shards, out, *settings)],
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         timeout=200,
     )
     assert done.returncode == 0, done.stderr
-    for one, two in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
-        assert one == pytest.approx(two, rel=2e-4), "the same clips, masks and negatives; sums in another order"
-    # A run of two processes goes on in one.
-    assert train(shards, tmp_path / "two", *settings, "checkpoint.every=7") == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_one_that_accumulates_goes_on_in_two_processes_and_back(shards: Path, tmp_path: Path, parallel: str) -> None:
+    settings = ("steps=6", "batch=8", "micro_batch=4", f"parallel={parallel}", "picture_every=3")
+    train(shards, tmp_path / "one", *settings)
+    out = tmp_path / "run"
+    shutil.copytree(tmp_path / "one", out)
+    forget(out, 4)
+    forget(out, 6)
+    two_processes(shards, out, *settings)
+    assert Checkpoints(out, 9, 0).steps() == [2, 4, 6]
+    forget(out, 6)
+    assert train(shards, out, *settings, "parallel=ddp") == 6
+    for one, two in zip(metrics(tmp_path / "one"), metrics(out), strict=True):
+        assert one == pytest.approx(two, rel=1e-3), "the same clips, masks and negatives; sums in another order"
+    weights = [MaskedAutoencoder.from_pretrained(run / "model").state_dict() for run in (tmp_path / "one", out)]
+    assert weights[0].keys() == weights[1].keys()
+
+
+def forget(out: Path, step: int) -> None:
+    """As if the run had died before this checkpoint."""
+    shutil.rmtree(out / f"checkpoints/step-{step:08d}")
+    shutil.rmtree(out / "model", ignore_errors=True)
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_offered(
@@ -154,8 +186,92 @@ def test_a_loss_that_is_not_finite_is_skipped_counted_and_stops_the_run(shards: 
     settings = ("optim.base_lr=1e30", "optim.min_lr=0", "warmup_steps=1", "nonfinite_limit=3", "steps=20")
     with pytest.raises(FaultError, match=r"3 steps in a row gave a loss or gradient that is not finite"):
         train(shards, tmp_path / "run", *settings)
-    replay = json.loads((tmp_path / "run/0-nonfinite.json").read_text())
-    assert len(replay["keys"]) == 4
     last = metrics(tmp_path / "run")[-1]
     assert last["skipped"]
     assert last["loss"] is None or last["grad_norm"] is None
+    found = replay(tmp_path / "run", shards, StorageConfig())
+    assert not found.finite
+    assert found.step == last["step"]
+    assert found.module or found.parameters
+    with pytest.raises(UserError, match=r"rank-1.json: is not there"):
+        replay(tmp_path / "run", shards, StorageConfig(), rank=1)
+    spoilt = tmp_path / "run/nonfinite/rank-0.json"
+    spoilt.write_text(spoilt.read_text().replace('"a-', '"x-'))
+    with pytest.raises(FaultError, match=r"gives other clips than step"):
+        replay(tmp_path / "run", shards, StorageConfig())
+
+
+def test_replay_names_the_module_the_clip_and_the_gradient(shards: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("nano", (*QUICK, *SAVE, "nonfinite_limit=1"))
+    train(shards, tmp_path / "run", "steps=1")
+    model = MaskedAutoencoder.from_pretrained(tmp_path / "run/model")
+    with torch.no_grad():
+        model.encoder_audio.blocks[2].norm3.weight[3] = float("inf")
+    with joined_world("cpu") as place:
+        batch = next(iter(make_loader(recipe, shards, StorageConfig(), place)))
+        scaler = torch.amp.GradScaler("cpu", enabled=False)
+        keep_for_replay(tmp_path / "run", 0, 1, [batch], model, scaler, place)
+    found = replay(tmp_path / "run", shards, StorageConfig())
+    assert found.module is not None
+    assert found.module.startswith("encoder_audio.blocks.2.")
+    assert found.keys == batch.keys
+    assert not found.finite
+
+
+def test_what_is_told_while_it_goes(shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    recipe = load_recipe("nano", (*QUICK, *SAVE, "picture_every=3"))
+    out = tmp_path / "run"
+    pretrain(recipe, shards, out, StorageConfig(), held_out=shards)
+    said = capfd.readouterr().err.splitlines()
+    assert "GFLOP a clip" in said[0]
+    assert "TFLOP/s (measured here" in said[0]
+    for word in ("step 2/6", "loss", "video", "audio", "contrastive", "lr", "grad", "clips/s", "waited", "MFU", "left"):
+        assert word in said[1]
+    assert any("held out: mse/mean patch" in line for line in said)
+    speed = [json.loads(line) for line in (out / "speed.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in speed] == [1, 3, 5]
+    for row in speed:
+        assert 0 <= row["waited_share"] <= 1
+        assert row["waited_share"] + row["computed_share"] <= 1
+        assert 0 < row["mfu"] < 1
+    for path in (out / "pictures/step-00000003.png", out / "pictures/step-00000006.png", out / "curve.png"):
+        assert path.stat().st_size > 5000
+    events = EventAccumulator(str(out / "tensorboard"))
+    events.Reload()
+    assert {"train/loss", "train/contrastive", "speed/clips_per_s", "held out/R@1/chance"} <= set(
+        events.Tags()["scalars"]
+    )
+    assert [event.step for event in events.Scalars("train/loss")] == list(range(6))
+    assert [event.step for event in events.Images("reconstruction")] == [2, 5]
+
+
+def test_weights_and_biases_is_told_where_a_project_is_named(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    train(shards, tmp_path / "run", "steps=2", "wandb=avf", "picture_every=2")
+    (written,) = (tmp_path / "run").glob("wandb/offline-run-*/run-run.wandb")
+    assert b"train/loss" in written.read_bytes()
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UserError, match=r"wandb: is not installed; pip install 'avf-foundry\[wandb\]'"):
+        train(shards, tmp_path / "other", "steps=2", "wandb=avf")
+
+
+@pytest.mark.slow
+def test_compiled_it_learns_the_same(shards: Path, undisturbed: Path, tmp_path: Path) -> None:
+    train(shards, tmp_path / "run", "compile=true")
+    for one, two in zip(metrics(undisturbed), metrics(tmp_path / "run"), strict=True):
+        assert one == pytest.approx(two, rel=1e-3)
+
+
+@pytest.mark.parametrize("settings", [("precision.compute=bf16",), ("precision.compute=fp16",)])
+def test_other_precisions_and_checkpointed_activations(
+    shards: Path, undisturbed: Path, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
+    train(shards, tmp_path / "run", *settings, "activation_checkpointing=true")
+    rows = metrics(tmp_path / "run")
+    assert [row["loss"] for row in rows] == pytest.approx([row["loss"] for row in metrics(undisturbed)], rel=0.03)
+    assert not any(row["skipped"] for row in rows)

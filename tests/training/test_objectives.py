@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from avf_training.models.config import Geometry
+from avf_training.models.config import Geometry, TargetConfig
 from avf_training.models.embed import video_patches
 from avf_training.objectives.hcmcl import contrastive
 from avf_training.objectives.reconstruction import masked_mse
@@ -24,10 +24,10 @@ def test_a_tube_by_hand() -> None:
     pixels[0, 0, 0, :2, :2] = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
     pixels[0, 0, 1, :2, :2] = torch.tensor([[4.0, 5.0], [6.0, 7.0]])
     index = torch.tensor([[0]])
-    plain = video_targets(as_input(pixels), index, SMALL, difference=False)[0, 0].view(2, 4, 3)
+    plain = video_targets(as_input(pixels), index, SMALL, TargetConfig(frame_difference=False))[0, 0].view(2, 4, 3)
     wanted = (torch.arange(8).double() - 3.5) / (math.sqrt(6) + 1e-6)
     torch.testing.assert_close(plain[..., 0].flatten(), wanted)
-    moved = video_targets(as_input(pixels), index, SMALL, difference=True)[0, 0].view(2, 4, 3)
+    moved = video_targets(as_input(pixels), index, SMALL, TargetConfig())[0, 0].view(2, 4, 3)
     torch.testing.assert_close(moved[0, :, 0], wanted[:4])
     torch.testing.assert_close(moved[1, :, 0], torch.full((4,), 4 / (math.sqrt(6) + 1e-6), dtype=torch.float64))
 

@@ -77,7 +77,31 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="any field, as in --set steps=30")
     one.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")
     one.add_argument("--cache", metavar="DIR", type=Path, help="keep there what an address gave")
+    one.add_argument("--held-out", metavar="SHARDS", help="of people it must not see: score and picture of them")
     one.add_argument("--from-step", metavar="N", type=int, help="go on from this checkpoint, not from the newest")
+
+    one = _command(commands, "plan", "steps, hours and memory of a recipe, from a few measured steps", _plan)
+    one.add_argument("--recipe", metavar="NAME|FILE", required=True)
+    one.add_argument("--shards", metavar="SHARDS", required=True, help="folder of packed shards, or its address")
+    one.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="any field of the recipe")
+    one.add_argument("--devices", metavar="N", type=int, default=8, help="devices of the run (default 8, the paper)")
+    one.add_argument("--clips", metavar="N", type=int, help="of a measured step (default: micro_batch; on a CPU 2)")
+    one.add_argument("--steps", metavar="N", type=int, default=5, help="measured steps (default 5)")
+    one.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")
+    one.add_argument("--cache", metavar="DIR", type=Path, help="keep there what an address gave")
+    json_option(one)
+
+    one = _command(commands, "held-out", "a model's error and recall on people it never saw", _held_out)
+    one.add_argument("model", metavar="MODEL", type=Path, help="folder of a pre-trained model, as RUN/model")
+    one.add_argument("--train", metavar="SHARDS", required=True, help="that it was trained on, for the mean predictor")
+    one.add_argument("--unseen", metavar="SHARDS", required=True, help="of people it never saw")
+    json_option(one)
+
+    one = _command(commands, "replay", "the step that stopped a run for want of a finite loss, taken apart", _replay)
+    one.add_argument("run", metavar="RUN", type=Path)
+    one.add_argument("--shards", metavar="SHARDS", required=True, help="of the run")
+    one.add_argument("--rank", metavar="N", type=int, default=0, help="whose part of the step (default 0)")
+    json_option(one)
     return parser
 
 
@@ -152,23 +176,71 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
-def _pretrain(options: argparse.Namespace) -> int:
+def _device(asked: str | None) -> str:
     import torch
 
+    device = asked or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: this machine has none; leave it out to train on the CPU")
+    return device
+
+
+def _pretrain(options: argparse.Namespace) -> int:
     from avf_training.data.storage import StorageConfig
     from avf_training.data.world import this_world
     from avf_training.pretrain import pretrain
     from avf_training.recipe import load_recipe
 
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: this machine has none; leave it out to train on the CPU")
+    device = _device(options.device)
     recipe = load_recipe(options.recipe, options.set)
     storage = StorageConfig(cache=options.cache)
-    reached = pretrain(recipe, options.shards, options.out, storage, device, options.from_step)
+    reached = pretrain(recipe, options.shards, options.out, storage, device, options.held_out, options.from_step)
     if this_world().rank == 0:
         print(f"{options.out}: step {reached}")
     return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from avf_training.data.storage import StorageConfig
+    from avf_training.plan import plan
+    from avf_training.recipe import load_recipe
+    from avf_training.show import show_plan
+
+    device, recipe = _device(options.device), load_recipe(options.recipe, options.set)
+    clips = options.clips or (min(2, recipe.micro_batch) if device == "cpu" else recipe.micro_batch)
+    if min(options.devices, options.steps) < 1 or clips < 2:
+        raise UserError("--devices and --steps must be at least 1, --clips at least 2")
+    storage = StorageConfig(cache=options.cache)
+    made = plan(recipe, options.shards, options.devices, clips, options.steps, storage, device)
+    if not answered(options, asdict(made)):
+        show_plan(made)
+    return 0
+
+
+def _held_out(options: argparse.Namespace) -> int:
+    from avf_training.data.storage import StorageConfig
+    from avf_training.heldout import HeldOutClips
+    from avf_training.masking import paper_masks
+    from avf_training.models.mae import MaskedAutoencoder
+    from avf_training.show import show_held_out
+
+    model = MaskedAutoencoder.from_pretrained(options.model)
+    masks = paper_masks(model.config)
+    found = HeldOutClips(model.config, masks, options.train, options.unseen, StorageConfig()).score(model)
+    if not answered(options, asdict(found) | found.told()):
+        show_held_out(found)
+    return 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from avf_training.data.storage import StorageConfig
+    from avf_training.replay import replay
+    from avf_training.show import show_replayed
+
+    found = replay(options.run, options.shards, StorageConfig(), options.rank)
+    if not answered(options, asdict(found) | {"finite": found.finite}):
+        show_replayed(found)
+    return 0 if found.finite else 1
 
 
 if __name__ == "__main__":

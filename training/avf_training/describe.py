@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from avf_training.masking import Masker, paper_masks
+from avf_training.masking import MaskConfig, Masker, paper_masks
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder, Masks
 from avf_training.precision import Precision
 
+_STATE_BYTES = 16  # of a parameter: weight, gradient and two moments in fp32
 CLASSES = 11  # MAFW, for which the papers count fine-tuning parameters
 
 
@@ -101,6 +102,23 @@ def forward_gmacs(config: ModelConfig) -> float:
     masks = Masks.of([masker.draw(np.random.default_rng(0)) for _ in range(2)])
     _, gmacs = _built_and_counted(lambda: MaskedAutoencoder(config), _shapes(config), (masks,))
     return gmacs
+
+
+def training_bytes(
+    config: ModelConfig, masks: MaskConfig, batch: int, precision: Precision, checkpointing: bool = False
+) -> int:
+    """Memory of one device in pre-training: weights, gradients, two moments (fp32), and what a backward pass keeps."""
+
+    def build() -> MaskedAutoencoder:
+        model = MaskedAutoencoder(config, precision.fp32_decoder)
+        model.checkpoint_activations(checkpointing)
+        return model
+
+    masker, random = Masker(config, masks), np.random.default_rng(0)
+    of_batch = Masks.of([masker.draw(random) for _ in range(2)] * (batch // 2 + 1))
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in build().parameters())
+    return parameters * _STATE_BYTES + _activations(build, _shapes(config), (of_batch,), batch, precision)
 
 
 Build = Callable[[], nn.Module]

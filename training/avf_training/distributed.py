@@ -1,15 +1,25 @@
-"""Processes that train together: as torchrun says, or this one alone."""
+"""Processes that train together, as torchrun says, or this one alone: how a model is spread over them."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.nn.functional import all_gather
+from torch.nn.parallel import DistributedDataParallel
 
 from avf_training.data.world import this_world
+from avf_training.models.lgi import LGIBlock
+from avf_training.models.mae import MaskedAutoencoder
+
+Parallel = Literal["ddp", "fsdp"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +45,47 @@ def joined_world(device: str) -> Iterator[Place]:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
     try:
         yield Place(size, rank, torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu"))
+        dist.barrier()  # nobody leaves while another still talks
     finally:
         dist.destroy_process_group()
+
+
+def spread(model: MaskedAutoencoder, parallel: Parallel, place: Place) -> nn.Module:
+    """The model as all processes train it. ddp: a copy in each. fsdp: each holds its share of every block (FSDP2).
+
+    Batch norm keeps each process's own running statistics, as the authors' does; nothing of them is read in training.
+    """
+    if parallel == "ddp":
+        return model if place.size == 1 else DistributedDataParallel(model, broadcast_buffers=False)
+    mesh = init_device_mesh(place.device.type, (place.size,))
+    for part in (*model.encoders(), *model.decoders()):
+        for block in part.get_submodule("blocks").children():
+            fully_shard(block, mesh=mesh)
+            if isinstance(block, LGIBlock):
+                register_fsdp_forward_method(block, "forward_local")
+    fully_shard(model, mesh=mesh)
+    register_fsdp_forward_method(model, "levels")
+    return model
+
+
+def sum_gradients(model: nn.Module, on: bool) -> Any:
+    """A context in whose backward passes gradients are averaged over all processes, or, where off, kept to add to."""
+    if isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(on)
+    return model.no_sync() if isinstance(model, DistributedDataParallel) and not on else torch.enable_grad()
+
+
+def whole_state(model: nn.Module) -> dict[str, Tensor]:
+    """All tensors of a model, also of one that is spread. Called by all ranks; only rank 0 gets them then."""
+    found = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    return {name: tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
+
+
+def gathered(x_BC: Tensor) -> tuple[Tensor, int]:
+    """The rows of all ranks in order, with gradients, and where this rank's own begin."""
+    if dist.get_world_size() == 1:
+        return x_BC, 0
+    return torch.cat(all_gather(x_BC.contiguous())), dist.get_rank() * len(x_BC)
 
 
 def mean_of_ranks(values: Tensor) -> Tensor:

@@ -4,16 +4,15 @@ A stage gives `forward`: a batch to its loss and the loss's parts. Non-finite st
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn, optim
-from torch.nn.parallel import DistributedDataParallel
+from torch.distributed.tensor import DTensor
 
 from avf_training.data.batch import Batch
-from avf_training.distributed import mean_of_ranks
+from avf_training.distributed import mean_of_ranks, sum_gradients
 from avf_training.optim import Schedule
 
 B = TypeVar("B", bound=Batch)
@@ -57,7 +56,7 @@ class Loop(Generic[B]):
         self.optimiser.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         for n, batch in enumerate(micro_batches):
-            with self._synchronised(n == len(micro_batches) - 1):
+            with sum_gradients(self.model, n == len(micro_batches) - 1):
                 loss, parts = self.forward(self.model, batch)
                 self.scaler.scale(loss / len(micro_batches)).backward()
             for name, part in {"loss": loss, **parts}.items():
@@ -65,15 +64,10 @@ class Loop(Generic[B]):
         self.scaler.unscale_(self.optimiser)
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm or float("inf"))
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         told = mean_of_ranks(torch.stack([*sums.values(), norm.to(loss.device)]).float()).tolist()
         skipped = not torch.tensor(told).isfinite().all()
         if not skipped or self.scaler.is_enabled():
             self.scaler.step(self.optimiser)  # with a scale, it skips what is not finite by itself
         self.scaler.update()
         return Step(dict(zip(sums, told[:-1], strict=True)), lr, told[-1], bool(skipped))
-
-    def _synchronised(self, on: bool) -> AbstractContextManager[Any]:
-        """Gradients are averaged over ranks with the last micro-batch only."""
-        if on or not isinstance(self.model, DistributedDataParallel):
-            return nullcontext()
-        return self.model.no_sync()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from avf_training.masking import MaskConfig, Masker
 from avf_training.models.classifier import Classifier
-from avf_training.models.config import Geometry, ModalityConfig, ModelConfig
+from avf_training.models.config import Geometry, ModalityConfig, ModelConfig, TargetConfig
 from avf_training.models.decoder import SkipDecoder
 from avf_training.models.encoder import Encoder
 from avf_training.models.mae import MaskedAutoencoder, Masks, wanted_layers
@@ -127,9 +127,10 @@ def mae_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[st
         for number, (v, a) in enumerate(out.levels):
             found[f"out.{mode}.logits_per_video.{number}"] = similarity(v, a, config.temperature)
         found |= {f"out.{mode}.{name}": value for name, value in _features(model, video, audio, masks).items()}
+    targets = {kind: TargetConfig(frame_difference=kind == "framediff") for kind in ("plain", "framediff")}
     losses = {
-        kind: pretraining_losses(out, video, audio, masks, config, kind == "framediff")
-        for kind in ("plain", "framediff")
+        kind: pretraining_losses(out, video, audio, masks, replace(config, targets=target))
+        for kind, target in targets.items()
     }
     for kind, one in losses.items():
         assert one.video is not None
@@ -139,8 +140,8 @@ def mae_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[st
         found[f"loss.{kind}.hcmcl_per_level"] = torch.stack(one.levels)
         stored = len(oracle[f"target.{kind}.video"])
         everything = torch.arange(config.geometry.video_tokens).expand(stored, -1)
-        target = video_targets(video[:stored], everything, config.geometry, kind == "framediff")
-        found[f"target.{kind}.video"] = target
+        made = video_targets(video[:stored], everything, config.geometry, targets[kind])
+        found[f"target.{kind}.video"] = made
     everything = torch.arange(config.geometry.audio_tokens).expand(len(audio), -1)
     found["target.audio"] = audio_targets(audio, everything, config.geometry)
     losses["framediff"].total.backward()

@@ -12,10 +12,14 @@ _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Precision:
-    """compute: type of matrix products. fp32_decoder: decoders and loss in fp32 (the paper), else one autocast."""
+    """compute: type of matrix products. fp32_decoder: decoders and loss in fp32 (the paper), else one autocast.
+
+    tf32: products that stay fp32 may be rounded to TF32 on GPUs that have it.
+    """
 
     compute: Literal["fp32", "fp16", "bf16"] = "bf16"
     fp32_decoder: bool = True
+    tf32: bool = False
 
     def autocast(self, device_type: str) -> AbstractContextManager[object]:
         """Around the model's forward pass; the loss stays outside."""

@@ -1,38 +1,34 @@
 """Pre-training: masked audio-visual autoencoding of a stream of clips, from a recipe to a model, through any kill."""
 
-import json
-import signal
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from avf_shards import seam
 from avf_shards.errors import FaultError, UserError
-from avf_shards.settings import difference
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import nn
 
+from avf_training.board import Board
 from avf_training.checkpoint import Checkpoints
+from avf_training.curve import draw_curve
 from avf_training.data.loader import StreamLoader
-from avf_training.data.pretraining import Pretraining, PretrainingBatch, PretrainingDraw, pretraining_input
+from avf_training.data.pretraining import Pretraining, PretrainingBatch, PretrainingDraw
 from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import Stream, StreamConfig
-from avf_training.distributed import Place, any_rank, joined_world
+from avf_training.distributed import Place, joined_world, spread, whole_state
+from avf_training.flops import NO_PEAK, peak, training_flops
+from avf_training.forward import pretraining_forward
+from avf_training.heldout import HeldOutClips
+from avf_training.look import looking
 from avf_training.loop import Loop
 from avf_training.metrics import Metrics
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.models.presets import preset
-from avf_training.objectives.pretraining import pretraining_losses
 from avf_training.optim import adamw, schedule
 from avf_training.recipe import PretrainRecipe
+from avf_training.replay import keep_for_replay
+from avf_training.run import Lengths, Run, freeze
+from avf_training.watch import Watch, Work
 
-RUN, MODEL, REPLAY = "run.json", "model", "nonfinite.json"
-_FREE = ("workers", "threads", "log_every", "checkpoint")  # what may change between two starts of a run
+MODEL = "model"
 
 
 def pretrain(
@@ -41,77 +37,65 @@ def pretrain(
     out: Path,
     storage: StorageConfig,
     device: str = "cpu",
+    held_out: Path | str | None = None,
     from_step: int | None = None,
 ) -> int:
     """Train to the recipe's last step, from the newest checkpoint in `out` or from the start; the step reached.
 
-    Raises UserError, FaultError. SIGTERM and SIGUSR1 save and end it early.
+    held_out: shards of people the model never sees, scored beside the pictures. Raises UserError, FaultError.
+    SIGTERM and SIGUSR1 save and end it early.
     """
-    with joined_world(device) as place, _stop_asked() as stopping:
-        if recipe.threads:
-            torch.set_num_threads(recipe.threads)
+    with joined_world(device) as place:
+        set_numerics(recipe)
         accumulation = recipe.accumulation(place.size)
-        loader = _loader(recipe, shards, out, storage, place)
-        steps, warmup = _lengths(recipe, len(loader.stream.order))
-        _freeze(out, recipe, loader.stream.order.digest, place)
-        torch.manual_seed(recipe.seed)
-        model = MaskedAutoencoder(preset(recipe.model), recipe.precision.fp32_decoder).to(place.device).train()
-        model.checkpoint_activations(recipe.activation_checkpointing)
-        optimiser = adamw(model, recipe.optim)
-        scaler = torch.amp.GradScaler(place.device.type, enabled=recipe.precision.compute == "fp16")
-        checkpoints = Checkpoints(out, recipe.checkpoint.keep, place.rank)
-        start = _resume(checkpoints, from_step, model, optimiser, scaler, loader)
-        loop = Loop(
-            _wrapped(model, recipe, place),
-            optimiser,
-            schedule(recipe.optim, recipe.batch, steps, warmup),
-            _forward(recipe, model),
-            recipe.optim.clip_norm,
-            scaler,
-        )
-        metrics = Metrics(out, start, steps) if place.rank == 0 else None
-        batches, skipped, reached = iter(loader), 0, start
-        waited_s, since_s = 0.0, time.perf_counter()
-        for step in range(start, steps):
-            asked_s = time.perf_counter()
-            micro_batches = list(islice(batches, accumulation))
-            waited_s += time.perf_counter() - asked_s
-            done = loop.step(step, micro_batches)
-            skipped = skipped + 1 if done.skipped else 0
-            if skipped >= recipe.nonfinite_limit:
-                raise _diverged(out, step, skipped, micro_batches, place)
-            if metrics is not None:
-                values = {"step": step, **done.values()}
-                metrics.write(values)
-                if (step + 1) % recipe.log_every == 0:
-                    spent_s = time.perf_counter() - since_s
-                    metrics.show(values, recipe.log_every * recipe.batch / spent_s, waited_s / spent_s)
-                    waited_s, since_s = 0.0, time.perf_counter()
-            reached = step + 1
-            checkpoints.poll()
-            ending = any_rank(bool(stopping), place.device)
-            if ending or reached % recipe.checkpoint.every == 0 or reached == steps:
-                state = {"scaler": scaler.state_dict(), "stream": loader.state_dict()}
-                checkpoints.save(reached, model, optimiser, state)
-            if ending:
-                break
-        checkpoints.wait()
-        if reached == steps and place.rank == 0 and not (out / MODEL).exists():
-            model.save_pretrained(out / MODEL)
+        loader = make_loader(recipe, shards, storage, place, out)
+        steps, warmup = lengths_of(recipe, len(loader.stream.order))
+        unseen = _unseen(recipe, shards, held_out, storage, place)
+        freeze(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, place)
+        model, wrapped, loop = make_loop(recipe, place, steps, warmup)
+        run = Run(wrapped, loop, loader, Checkpoints(out, recipe.checkpoint.keep, place.rank), place)
+        start = run.resume(from_step)
+        watch = _watch(recipe, model, unseen, held_out is not None, out, start, steps, place)
+
+        def diverged(step: int, micro_batches: Sequence[PretrainingBatch]) -> FaultError:
+            return keep_for_replay(out, step, recipe.nonfinite_limit, micro_batches, model, loop.scaler, place)
+
+        lengths = Lengths(steps, accumulation, recipe.checkpoint.every, recipe.nonfinite_limit)
+        try:
+            reached = run.train(start, lengths, watch, diverged)
+        finally:
+            watch.close()
+        if reached == steps and not (out / MODEL).exists():
+            tensors = whole_state(model)
+            if place.rank == 0:
+                model.save_pretrained(out / MODEL, tensors)
+        if place.rank == 0:
+            draw_curve(out)
         return reached
 
 
-def _loader(
-    recipe: PretrainRecipe, shards: Path | str, out: Path, storage: StorageConfig, place: Place
+def set_numerics(recipe: PretrainRecipe) -> None:
+    """Threads, seed and the type of products that stay in single precision."""
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    torch.set_float32_matmul_precision("high" if recipe.precision.tf32 else "highest")
+    torch.manual_seed(recipe.seed)
+
+
+def make_loader(
+    recipe: PretrainRecipe, shards: Path | str, storage: StorageConfig, place: Place, out: Path | None = None
 ) -> StreamLoader[PretrainingDraw, PretrainingBatch]:
+    """This rank's micro-batches; the account and the quarantine go to `out`."""
     micro = recipe.micro_batch * place.size  # a step of the stream is a micro-batch of all processes
     config = StreamConfig(shards, micro, recipe.seed, recipe.mix, recipe.max_fault_share, storage=storage)
-    draws = Pretraining(preset(recipe.model), recipe.masks, recipe.official_windows)
-    stream = Stream(config, draws, place.size, place.rank)
-    return StreamLoader(stream, recipe.workers, place.device, out / "quarantine.jsonl", out / "account.jsonl")
+    stream = Stream(
+        config, Pretraining(recipe.model_config(), recipe.masks, recipe.official_windows), place.size, place.rank
+    )
+    files = (out / "quarantine.jsonl", out / "account.jsonl") if out else (None, None)
+    return StreamLoader(stream, recipe.workers, place.device, *files)
 
 
-def _lengths(recipe: PretrainRecipe, clips: int) -> tuple[int, int]:
+def lengths_of(recipe: PretrainRecipe, clips: int) -> tuple[int, int]:
     """(steps, warm-up steps) of a run over epochs of `clips`. Raises UserError for a run without a step."""
     per_epoch = clips / recipe.batch
     steps = recipe.steps if recipe.steps is not None else int(recipe.epochs * per_epoch)
@@ -121,79 +105,48 @@ def _lengths(recipe: PretrainRecipe, clips: int) -> tuple[int, int]:
     return steps, int(recipe.optim.warmup_epochs * per_epoch) if warmup is None else warmup
 
 
-def _freeze(out: Path, recipe: PretrainRecipe, stream: str, place: Place) -> None:
-    """Record what this folder's run is, or refuse when it is another. Raises UserError with the difference."""
-    frozen = {"recipe": {k: v for k, v in asdict(recipe).items() if k not in _FREE}, "stream": stream}
-    now = json.loads(json.dumps(frozen))
-    if (out / RUN).is_file():
-        before = json.loads((out / RUN).read_text("utf-8"))
-        diff = difference(before, now)
-        if diff:
-            raise UserError(f"{out}: holds a run with other settings; use another folder\n{diff}")
-    elif place.rank == 0:
-        seam.make_folder(out)
-        seam.remove(out / f".{RUN}")  # of a process that died here
-        seam.write(out / f".{RUN}", (json.dumps(now, indent=1) + "\n").encode())
-        seam.publish_file(out / f".{RUN}", out / RUN)
-
-
-def _resume(
-    checkpoints: Checkpoints,
-    from_step: int | None,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    loader: StreamLoader[PretrainingDraw, PretrainingBatch],
-) -> int:
-    saved = checkpoints.newest(from_step)
-    if saved is None:
-        return 0
-    checkpoints.load(saved, model, optimiser)
-    scaler.load_state_dict(saved.state["scaler"])
-    loader.load_state_dict(saved.state["stream"])
-    return saved.step
-
-
-def _wrapped(model: nn.Module, recipe: PretrainRecipe, place: Place) -> nn.Module:
+def make_loop(
+    recipe: PretrainRecipe, place: Place, steps: int, warmup: int
+) -> tuple[MaskedAutoencoder, nn.Module, Loop[PretrainingBatch]]:
+    """The model, the same spread over all processes, and its loop."""
+    model = MaskedAutoencoder(recipe.model_config(), recipe.precision.fp32_decoder).to(place.device).train()
+    model.checkpoint_activations(recipe.activation_checkpointing)
     if recipe.compile:
         model.compile()
-    if place.size == 1:
-        return model
-    # Each process keeps its own running statistics, as the authors' do; nothing of them is read in training.
-    return DistributedDataParallel(model, broadcast_buffers=False)
+    wrapped = spread(model, recipe.parallel, place)
+    scaler = torch.amp.GradScaler(place.device.type, enabled=recipe.precision.compute == "fp16")
+    rates = schedule(recipe.optim, recipe.batch, steps, warmup)
+    optimiser = adamw(model, recipe.optim)
+    return model, wrapped, Loop(wrapped, optimiser, rates, pretraining_forward(recipe), recipe.optim.clip_norm, scaler)
 
 
-def _forward(recipe: PretrainRecipe, model: MaskedAutoencoder) -> Any:
-    config = model.config
+def _watch(
+    recipe: PretrainRecipe,
+    model: MaskedAutoencoder,
+    seen: HeldOutClips | None,
+    scored: bool,
+    out: Path,
+    start: int,
+    steps: int,
+    place: Place,
+) -> Watch:
+    """What is told; by rank 0 only, but all compute what they must for it."""
+    first = place.rank == 0
+    look = looking(model, recipe.masks, seen, scored, out, draws=first)
+    flops = training_flops(model.config) * recipe.batch if first else 0.0
+    work = Work(recipe.batch, flops, peak(place.device, recipe.precision) if first else NO_PEAK, place.size)
+    metrics = board = None
+    if first:
+        metrics = Metrics(out, start, steps)
+        metrics.say(work.sentence(recipe.model))
+        board = Board(out, start, recipe.wandb, recipe.frozen())
+    return Watch(metrics, board, work, recipe.log_every, look, recipe.picture_every)
 
-    def forward(wrapped: nn.Module, batch: PretrainingBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        video, audio = pretraining_input(batch, config.geometry)
-        with recipe.precision.autocast(video.device.type):
-            out = wrapped(video, audio, batch.masks)
-        losses = pretraining_losses(out, video, audio, batch.masks, config, recipe.frame_difference)
-        parts = {"video": losses.video, "audio": losses.audio}
-        if losses.levels:
-            parts["contrastive"] = torch.stack(losses.levels).sum()
-        return losses.total, {name: part for name, part in parts.items() if part is not None}
 
-    return forward
-
-
-def _diverged(out: Path, step: int, skipped: int, batches: list[PretrainingBatch], place: Place) -> FaultError:
-    keys = [key for batch in batches for key in batch.keys]
-    path = out / f"{place.rank}-{REPLAY}"
-    seam.replace_file(path, (json.dumps({"step": step, "keys": keys}, indent=1) + "\n").encode())
-    return FaultError(f"step {step}: {skipped} steps in a row gave a loss or gradient that is not finite; see {path}")
-
-
-@contextmanager
-def _stop_asked() -> Iterator[list[int]]:
-    """The signals that came: SIGTERM (a scheduler ends the job) and SIGUSR1 (it will soon)."""
-    came: list[int] = []
-    kinds = (signal.SIGTERM, signal.SIGUSR1)
-    before = [signal.signal(kind, lambda number, frame: came.append(number)) for kind in kinds]
-    try:
-        yield came
-    finally:
-        for kind, old in zip(kinds, before, strict=True):
-            signal.signal(kind, old)
+def _unseen(
+    recipe: PretrainRecipe, shards: Path | str, held_out: Path | str | None, storage: StorageConfig, place: Place
+) -> HeldOutClips | None:
+    looks = place.rank == 0 or recipe.parallel == "fsdp"
+    if not looks or not (held_out or recipe.picture_every):
+        return None
+    return HeldOutClips(recipe.model_config(), recipe.masks, shards, held_out or shards, storage, place.device)

@@ -1,7 +1,7 @@
 """Recipes of pre-training: YAML over frozen dataclasses, each value with its source in training/recipes/."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,17 @@ from avf_shards.errors import UserError
 from avf_shards.mix import Mix
 from avf_shards.settings import bind, merge, override, read_table, unknown_key
 
+from avf_training.distributed import Parallel
 from avf_training.masking import MaskConfig
-from avf_training.models.presets import PRESETS
+from avf_training.models.config import ModelConfig, TargetConfig
+from avf_training.models.presets import PRESETS, preset
+from avf_training.objectives.hcmcl import Negatives
 from avf_training.optim import OptimConfig
 from avf_training.precision import Precision
 
-FOLDER = Path(__file__).parents[1] / "recipes"
+# What may change between two starts of a run.
+FREE = ("workers", "threads", "log_every", "checkpoint", "picture_every", "wandb", "parallel")
+FOLDER = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,25 @@ class CheckpointConfig:
 
 
 @dataclass(frozen=True)
+class ContrastiveConfig:
+    """HCMCL's weight in the loss and its temperature. negatives: other clips of the same process (`own`, the authors'),
+    or of all processes, with gradients (`gathered`).
+    """
+
+    weight: float
+    temperature: float
+    negatives: Negatives = "own"
+
+    def __post_init__(self) -> None:
+        if self.weight < 0 or self.temperature <= 0:
+            raise ValueError(f"weight {self.weight} must not be below 0, temperature {self.temperature} be above 0")
+
+
+@dataclass(frozen=True)
 class PretrainRecipe:
     """model: a preset. batch: clips of a step of all processes. micro_batch: clips of one process at once, the rest is
-    accumulated. epochs: passes over the mix; steps: given, the run's length instead.
+    accumulated. epochs: passes over the mix; steps: given, the run's length instead. picture_every: steps between two
+    pictures of reconstructions; 0 draws none. wandb: project of Weights & Biases to tell as well.
     """
 
     model: str
@@ -42,6 +63,7 @@ class PretrainRecipe:
     epochs: float
     optim: OptimConfig
     masks: MaskConfig
+    contrastive: ContrastiveConfig
     precision: Precision
     checkpoint: CheckpointConfig
     mix: Mix = field(default_factory=Mix)
@@ -51,10 +73,13 @@ class PretrainRecipe:
     workers: int = 4
     max_fault_share: float = 0.01
     official_windows: bool = False
-    frame_difference: bool = True
+    targets: TargetConfig = field(default_factory=TargetConfig)
     activation_checkpointing: bool = False
     compile: bool = False
+    parallel: Parallel = "ddp"
     log_every: int = 10
+    picture_every: int = 1000
+    wandb: str | None = None
     nonfinite_limit: int = 20
     threads: int | None = None
 
@@ -69,8 +94,19 @@ class PretrainRecipe:
             raise ValueError("micro_batch 1 has no negatives for the contrastive loss; take at least 2")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps {self.steps} must be at least 1")
-        if self.epochs <= 0 or self.workers < 0:
-            raise ValueError("epochs must be above 0, workers at least 0")
+        if self.epochs <= 0 or self.workers < 0 or self.picture_every < 0:
+            raise ValueError("epochs must be above 0, workers and picture_every at least 0")
+
+    def frozen(self) -> dict[str, Any]:
+        """What makes a run this run, and may not change between two starts of it."""
+        return {name: value for name, value in asdict(self).items() if name not in FREE}
+
+    def model_config(self) -> ModelConfig:
+        """The preset, with this recipe's loss."""
+        loss = self.contrastive
+        return replace(
+            preset(self.model), contrastive_weight=loss.weight, temperature=loss.temperature, targets=self.targets
+        )
 
     def accumulation(self, world: int) -> int:
         """Micro-batches of one step of each of `world` processes. Raises UserError when they do not fill the batch."""
@@ -96,6 +132,11 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> PretrainRecipe:
     for text in overrides:
         values = merge(values, override(text, yaml.safe_load, yaml.YAMLError, "steps=30"))
     return bind(PretrainRecipe, values)
+
+
+def thawed(frozen: Mapping[str, Any]) -> PretrainRecipe:
+    """The recipe of a run again; what is free has its default."""
+    return bind(PretrainRecipe, {**frozen, "checkpoint": {"every": 1, "keep": 1}})
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from avf_training.data.clip import decoded
 from avf_training.data.transforms import audio_input, video_input
 from avf_training.data.windows import STRIDE, window_frames
 from avf_training.masking import MaskConfig, Masker
-from avf_training.models.config import Geometry
+from avf_training.models.config import Geometry, TargetConfig
 from avf_training.models.embed import audio_patches, video_patches
 from avf_training.models.mae import MaskedAutoencoder, Masks
 from avf_training.models.presets import preset
@@ -43,27 +43,33 @@ class Reconstructed:
     audio_whole: npt.NDArray[np.float32]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def reconstruct(
     model: MaskedAutoencoder, video_BCTHW: Tensor, audio_B1MF: Tensor, ratios: MaskConfig, seed: int
 ) -> Reconstructed:
     """Mask the one clip given, reconstruct everything masked, and undo the normalisation with the originals' own.
 
-    The model predicts patches brought to mean 0 and deviation 1, so the true patch's mean and deviation are put back,
-    as is usual for such pictures.
+    Where the model predicts patches brought to mean 0 and deviation 1, the true patch's mean and deviation are put
+    back, as is usual for such pictures.
     """
     geometry = model.config.geometry
     everything = replace(ratios, decoder_ratio=0.0)
     clip = Masker(model.config, everything).draw(np.random.default_rng(seed))
-    masks = Masks.of([clip])
+    masks = Masks.of([clip], video_BCTHW.device)
     out = model.eval()(video_BCTHW, audio_B1MF, masks)
     assert out.video_BMP is not None
     assert out.audio_BMP is not None
+    video_BMP, audio_BMP, video_BCTHW, audio_B1MF = (
+        x.float().cpu() for x in (out.video_BMP, out.audio_BMP, video_BCTHW, audio_B1MF)
+    )
     std, mean = (video_BCTHW.new_tensor(v).view(1, 3, 1, 1, 1) for v in (IMAGE_STD, IMAGE_MEAN))
     video_BNP = video_patches(video_BCTHW * std + mean, geometry, torch.arange(geometry.video_tokens)[None])
     audio_BNP = audio_patches(audio_B1MF, geometry, torch.arange(geometry.audio_tokens)[None])
-    video = _pixels(out.video_BMP, video_BNP[:, clip.video.target_M], geometry)
-    audio = _denormalised(out.audio_BMP, audio_BNP[:, clip.audio.target_M])
+    targets = model.config.targets
+    video = _pixels(video_BMP, video_BNP[:, clip.video.target_M], geometry, targets)
+    audio = audio_BMP
+    if targets.normalised:
+        audio = _denormalised(audio, audio_BNP[:, clip.audio.target_M])
     return Reconstructed(
         ratios.video_ratio,
         ratios.audio_ratio,
@@ -76,13 +82,16 @@ def reconstruct(
     )
 
 
-def _pixels(predicted_BMP: Tensor, true_BMP: Tensor, geometry: Geometry) -> Tensor:
-    """Predictions, (frame, voxel, channel) with frame differences, to patches as `video_patches` has them."""
+def _pixels(predicted_BMP: Tensor, true_BMP: Tensor, geometry: Geometry, targets: TargetConfig) -> Tensor:
+    """Predictions, (frame, voxel, channel), to patches of pixels as `video_patches` has them."""
     cube = predicted_BMP.unflatten(-1, (geometry.tube_frames, geometry.patch_px**2, 3)).permute(0, 1, 4, 2, 3)
-    even, odd = cube[..., 0::2, :], cube[..., 1::2, :]
-    frames = torch.stack((even, even + odd), -2).flatten(-3, -2)
-    true = true_BMP.unflatten(-1, (3, -1))
-    return _denormalised(frames.flatten(-2), true).flatten(-2)
+    if targets.frame_difference:
+        even, odd = cube[..., 0::2, :], cube[..., 1::2, :]
+        cube = torch.stack((even, even + odd), -2).flatten(-3, -2)
+    if targets.normalised:
+        return _denormalised(cube.flatten(-2), true_BMP.unflatten(-1, (3, -1))).flatten(-2)
+    std_C1, mean_C1 = (cube.new_tensor(value)[:, None] for value in (IMAGE_STD, IMAGE_MEAN))
+    return (cube.flatten(-2) * std_C1 + mean_C1).flatten(-2)
 
 
 def _denormalised(predicted: Tensor, true: Tensor) -> Tensor:
@@ -100,18 +109,21 @@ def _picture(patches_BNP: Tensor, geometry: Geometry) -> npt.NDArray[np.float32]
     time, height, width = geometry.video_grid
     t, p = geometry.tube_frames, geometry.patch_px
     cut = patches_BNP[0].reshape(time, height, width, 3, t, p, p).permute(0, 4, 1, 5, 2, 6, 3)
-    return cut.reshape(time * t, height * p, width * p, 3).clamp(0, 1).float().numpy()
+    return cut.reshape(time * t, height * p, width * p, 3).clamp(0, 1).numpy()
 
 
 def _spectrogram(patches_BNP: Tensor, geometry: Geometry) -> npt.NDArray[np.float32]:
     time, frequency = geometry.audio_grid
     p = geometry.mel_patch
     cut = patches_BNP[0].reshape(time, frequency, p, p).permute(0, 2, 1, 3)
-    return cut.reshape(time * p, frequency * p).float().numpy()
+    return cut.reshape(time * p, frequency * p).numpy()
 
 
-def draw(path: Path, found: list[Reconstructed], title: str, every: int = 2) -> None:
-    """Write the picture: the original above, then for each ratio what was shown and what came back."""
+def draw(path: Path, found: list[Reconstructed], title: str, put_back: bool, every: int = 2) -> None:
+    """Write the picture: the original above, then for each ratio what was shown and what came back.
+
+    put_back: whether the patches' own means and deviations were, which the picture then says.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -143,7 +155,9 @@ def draw(path: Path, found: list[Reconstructed], title: str, every: int = 2) -> 
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
     figure.text(0.06, 0.895, title, fontsize=9)
-    figure.text(0.06, 0.075, "Each reconstructed patch has its original's own mean and deviation put back.", fontsize=7)
+    if put_back:
+        told = "Each reconstructed patch has its original's own mean and deviation put back."
+        figure.text(0.06, 0.075, told, fontsize=7)
     figure.savefig(path, dpi=130, bbox_inches="tight")
     pyplot.close(figure)
 
@@ -169,7 +183,7 @@ def picture(
             found.append(reconstruct(model, video, audio, MaskConfig(*pair, 0.0), seed))
         except ValueError as error:
             raise UserError(f"--ratios {pair[0]:g}:{pair[1]:g}: {error}") from None
-    draw(out, found, f"{chosen}   {what}")
+    draw(out, found, f"{chosen}   {what}", model.config.targets.normalised)
 
 
 def _ratios(text: str) -> list[tuple[float, float]]:

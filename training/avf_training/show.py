@@ -10,7 +10,10 @@ from rich.table import Table
 
 from avf_training.bench import StreamCost
 from avf_training.describe import Description, Stage
+from avf_training.heldout import HeldOut
 from avf_training.parity import Row
+from avf_training.plan import Plan
+from avf_training.replay import Replayed
 
 PAGE_HEAD = """# Parity with the authors' code
 
@@ -89,6 +92,62 @@ def show_cost(cost: StreamCost, batch: int, step_s: float) -> None:
     out.print(f"{cost.clips} clips of {cost.kb:.0f} KB")
     out.print(f"bound by: {bound.name} ({bound.ms / cost.worker_ms:.0%})")
     out.print(f"cores for one GPU that makes {batch} clips in {step_s:g} s: {cost.cores(step_s, batch):.1f}")
+
+
+def show_plan(made: Plan) -> None:
+    """A plan in a few lines, and what the paper took."""
+    out = _console()
+    accumulated = made.batch // (made.devices * made.micro_batch)
+    rows = [
+        ("clips of an epoch", f"{made.clips:,}"),
+        ("batch", f"{made.batch:,} = {made.devices} devices x {made.micro_batch} x {accumulated}"),
+        ("steps", f"{made.steps:,} ({made.epochs:g} epochs), warm-up {made.warmup_steps:,}"),
+        ("measured on", f"{made.device}, {made.measured_batch} clips at once, one device"),
+        (
+            "step",
+            f"{made.step_s:.3g} s, {made.clips_per_s:.1f} clips/s; waited for data {made.waited_share:.0%} of the time",
+        ),
+        ("work", f"{made.teraflops:.3g} TFLOP/s, MFU {made.mfu:.1%} of {made.peak_source}"),
+        ("hours", f"{made.hours:,.1f} on {made.devices} such devices, if data never makes them wait"),
+        ("memory of a device", f"{made.memory_bytes / 1e9:.1f} GB at {made.micro_batch} clips, computed"),
+    ]
+    if made.peak_bytes is not None:
+        rows.append(("", f"{made.peak_bytes / 1e9:.1f} GB at {made.measured_batch} clips, measured"))
+    if made.paper is not None:
+        rows.append(("the paper", f"{made.paper.hours:g} h on {made.paper.machine} ({made.paper.source})"))
+    table = _table(made.model, "")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def show_held_out(found: HeldOut) -> None:
+    """Errors beside the mean predictors', and recall beside chance."""
+    table = _table(f"{found.clips} clips", "", "model", "mean patch", "ratio", "mean picture", "ratio")
+    video = found.video_mse, found.video_mean_mse, found.video_place_mse
+    audio = found.audio_mse, found.audio_mean_mse, found.audio_place_mse
+    both = found.video_mse + found.audio_mse, *(v + a for v, a in zip(video[1:], audio[1:], strict=True))
+    for name, (own, patch, place) in (("video", video), ("sound", audio), ("both", both)):
+        row = f"{own:.4f}", f"{patch:.4f}", f"{own / patch:.3f}", f"{place:.4f}", f"{own / place:.3f}"
+        table.add_row("error of masked", name, *row)
+    _console().print(table)
+    chance = 1 / found.clips
+    for name, share in (("video to sound", found.recall), ("sound to video", found.recall_back)):
+        _console().print(f"R@1 {name}: {share:.3f}, {share / chance:.1f} times chance ({chance:.3f})")
+
+
+def show_replayed(found: Replayed) -> None:
+    """What the step gave this time, and where the first number came from that is not finite."""
+    out = _console()
+    parts = "  ".join(f"{name} {value:.4g}" for name, value in found.parts.items())
+    out.print(f"step {found.step}: {parts}")
+    if found.finite:
+        out.print("finite here, forward and backward: look at what differs, the device or the other ranks (--rank)")
+        return
+    out.print(f"first output that is not finite: {found.module or 'none, the forward pass is finite'}")
+    out.print(f"clips whose own reconstruction is not finite: {', '.join(found.keys) or 'none'}")
+    count = len(found.parameters)
+    out.print(f"parameters with such a gradient: {count}{', first ' + found.parameters[0] if count else ''}")
 
 
 def show_parity(rows: Sequence[Row]) -> None:

@@ -1,4 +1,4 @@
-"""Five miniature sources with every case the pipeline must tell apart, and the truth about each span."""
+"""Six miniature sources with every case the pipeline must tell apart, and the truth about each span."""
 
 import os
 import shutil
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from avf_curation.demo.film import Film, Shot, encode_film
 
-SOURCES = ("archive", "channel", "dubbed", "street", "studio")
+HELD_OUT = "strangers"  # people of no other source, for scoring a model
+SOURCES = ("archive", "channel", "dubbed", HELD_OUT, "street", "studio")
 RECIPE = """\
 # The demo: clips of one folder of `channel` share a parent, so that they show their logo together.
 sources:
@@ -43,7 +44,7 @@ class DemoVideo:
 
 def demo_videos() -> tuple[DemoVideo, ...]:
     """The corpus and its truth, for the embedded backends (dlib, envelope)."""
-    return (*_studio(), *_street(), *_dubbed(), *_channel(), *_archive())
+    return (*_studio(), *_street(), *_dubbed(), *_channel(), *_archive(), *_strangers())
 
 
 def _kept(frames: int, start: int = 0) -> Expected:
@@ -58,6 +59,9 @@ def _studio() -> Iterator[DemoVideo]:
     for number in range(4):
         film = Film((Shot(200, (number,), seed=100 + number),))
         yield DemoVideo(f"studio/talk_{number}.mp4", film, (_kept(200),))
+    for number in range(30, 46):
+        film = Film((Shot(100, (number,), seed=170 + number),))
+        yield DemoVideo(f"studio/talk_{number}.mp4", film, (_kept(100),))
     pause = Film((Shot(250, (10,), seed=110, pauses=((100, 150),)),))
     parts = (_kept(104), _rejected("silence/silent", 42, 104, 8), Expected(146, 250, "kept", 8))
     yield DemoVideo("studio/pause.mp4", pause, parts)
@@ -113,6 +117,12 @@ def _archive() -> Iterator[DemoVideo]:
     headless = Film((Shot(50, (28,), seed=166),), moov_first=False)
     yield DemoVideo("archive/truncated_headless.mp4", headless, (Expected(0, 0, "failed open/not_media"),), cut_at=0.5)
     yield DemoVideo("archive/notes.mp4", None, (Expected(0, 0, "failed open/not_media"),))
+
+
+def _strangers() -> Iterator[DemoVideo]:
+    for number in range(100, 128):
+        film = Film((Shot(75, (number,), seed=200 + number),))
+        yield DemoVideo(f"{HELD_OUT}/talk_{number}.mp4", film, (_kept(75),))
 
 
 def write_corpus(folder: Path) -> None:

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
-from avf_curation.demo.people import Pose, backdrop, draw_person, make_person
+from avf_curation.demo.people import Pose, draw_person, make_person
+from avf_curation.demo.rooms import backdrop, hum
 from avf_curation.demo.speech import speak
 from avf_curation.media import Bytes
 
@@ -53,7 +54,7 @@ def shot_frames(shot: Shot) -> tuple[Iterator[Bytes], np.ndarray]:
     """Pictures of a shot, (HEIGHT, WIDTH, 3) BGR, and its samples, float."""
     speaker = make_person(shot.people[0]) if shot.people else make_person(0)
     said = speak(shot.frames, speaker.pitch_hz, shot.seed, shot.pauses)
-    samples = said.samples
+    samples = said.samples + hum(shot.seed, len(said.samples))
     if shot.sound_shift:
         late = shot.sound_shift * SAMPLES_PER_FRAME
         samples = np.concatenate([np.zeros(late), samples[:-late]]) if late > 0 else np.roll(samples, late)

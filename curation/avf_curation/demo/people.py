@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from avf_curation.media import Bytes
 
@@ -136,13 +135,3 @@ class _Pen:
         centre = (round(at[0] * one), round(at[1] * one))
         axes = (max(1, round(half_w * pose.height * one)), max(1, round(half_h * pose.height * one)))
         cv2.ellipse(self._canvas, centre, axes, pose.roll, 0, 360, colour, thickness, cv2.LINE_AA, _SHIFT)
-
-
-def backdrop(seed: int, width: int, height: int) -> npt.NDArray[np.uint8]:
-    """A smooth textured picture, (height, width, 3)."""
-    draw = np.random.default_rng([seed, 5])
-    wall = draw.integers(60, 190, 3)
-    coarse = np.clip(wall + draw.normal(0, 22, (5, 7, 3)) + draw.normal(0, 30, (5, 7, 1)), 0, 255).astype(np.uint8)
-    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.int16)
-    grain = cv2.GaussianBlur(draw.normal(0, 60, (height, width, 1)).astype(np.float32), (0, 0), 2.5)[..., None]
-    return np.clip(smooth + grain, 0, 255).astype(np.uint8)

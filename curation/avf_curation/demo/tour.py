@@ -6,11 +6,11 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.pack import pack
-from avf_shards.select import Selection
+from avf_shards.select import Selection, SourceSelection
 from avf_shards.verify import verify
 
 from avf_curation.audit import audit
-from avf_curation.demo.corpus import RECIPE, SOURCES, write_corpus
+from avf_curation.demo.corpus import HELD_OUT, RECIPE, SOURCES, write_corpus
 from avf_curation.page import write_page
 from avf_curation.progress import ProgressBar
 from avf_curation.recipe import load_recipe
@@ -25,7 +25,7 @@ def tour(out: Path, engine: Engine, workers: int) -> int:
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: is a file, not a folder")
     out.mkdir(parents=True, exist_ok=True)
-    _say("making five small sources (nothing is downloaded)")
+    _say("making six small sources (nothing is downloaded)")
     corpus = out / "corpus"
     write_corpus(corpus)
     recipe_file = out / "demo.yaml"
@@ -40,8 +40,10 @@ def tour(out: Path, engine: Engine, workers: int) -> int:
     result = audit(run)
     show_audit(console(), result)
     _say("packing shards")
-    pack(run, out / "shards", Selection(clips_per_shard=8))
-    faults = verify(out / "shards")
+    taught = {name: SourceSelection() for name in SOURCES if name != HELD_OUT}
+    pack(run, out / "shards", Selection(clips_per_shard=8, sources=taught))
+    pack(run, out / "held-out", Selection(sources={HELD_OUT: SourceSelection()}))
+    faults = verify(out / "shards") + verify(out / "held-out")
     for fault in faults:
         _say(fault)
     page = out / "report.html"
@@ -52,9 +54,10 @@ def tour(out: Path, engine: Engine, workers: int) -> int:
         ("recipe", recipe_file),
         ("run and ledger", out / "run"),
         ("shards", out / "shards"),
+        ("shards, held out", out / "held-out"),
         ("audit page", page),
     ):
-        print(f"  {what:<16}{path}")
+        print(f"  {what:<18}{path}")
     print(f"next: avf-shards ls {out / 'shards'} --keys, then avf-shards lineage {out / 'shards'} KEY")
     return 1 if faults or result.law else 0
 

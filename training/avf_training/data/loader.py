@@ -103,6 +103,10 @@ class StreamLoader(Generic[D, B]):
         """Per source, what the stream has given to all ranks so far."""
         return self.account.lines(self._next)
 
+    def go_to(self, position: int) -> None:
+        """Start anew at a position of the stream, with nothing delivered before."""
+        self._next = position
+
     def state_dict(self) -> dict[str, Any]:
         """Where the stream goes on, and what it has delivered."""
         epoch, position = divmod(self._next, len(self.stream.order))

@@ -91,6 +91,16 @@ class ModalityConfig:
 
 
 @dataclass(frozen=True)
+class TargetConfig:
+    """What the decoders predict. normalised: each patch brought to mean 0 and deviation 1, as the papers have it, or as
+    the model's input has it. frame_difference: every odd frame of a tube as its difference to the one before.
+    """
+
+    normalised: bool = True
+    frame_difference: bool = True
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """A whole model. skips: encoder layers, first to last, that the decoder's last blocks attend to and HCMCL compares.
 
@@ -113,6 +123,7 @@ class ModelConfig:
     temperature: float = 0.07
     contrastive_weight: float = 0.0025
     geometry: Geometry = Geometry()
+    targets: TargetConfig = TargetConfig()
 
     def __post_init__(self) -> None:
         for name, stream, grid in (

@@ -119,6 +119,12 @@ class MaskedAutoencoder(Pretrained):
                 self._levels(video, audio),
             )
 
+    def levels(self, video_BCTHW: Tensor, audio_B1MF: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Mean token of each skip layer, video and audio (B, C), with every token shown: for retrieval."""
+        config = self.config
+        video = self.encoder_video(video_BCTHW, None, wanted_layers(config, config.video))
+        return self._levels(video, self.encoder_audio(audio_B1MF, None, wanted_layers(config, config.audio)))
+
     def _fused(self, video: Features | None, audio: Features | None) -> tuple[Tensor | None, Tensor | None]:
         if video is None or audio is None:
             return video and video.layers[-1], audio and audio.layers[-1]

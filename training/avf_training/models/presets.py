@@ -9,9 +9,10 @@ from dataclasses import replace
 from avf_shards.errors import UserError
 from avf_shards.settings import unknown_key
 
-from avf_training.models.config import EncoderKind, FusionKind, Modalities, ModalityConfig, ModelConfig
+from avf_training.models.config import EncoderKind, FusionKind, Geometry, Modalities, ModalityConfig, ModelConfig
 
 VIDEO_REGION, AUDIO_REGION = (2, 5, 10), (4, 4)
+PAPERS = Geometry()
 
 
 def _model(
@@ -21,10 +22,13 @@ def _model(
     skips: tuple[int, ...],
     encoder: EncoderKind,
     fusion: FusionKind,
+    geometry: Geometry = PAPERS,
 ) -> ModelConfig:
     width, depth, heads = size
     video = ModalityConfig(width, depth, heads, *decoder, region=VIDEO_REGION)
-    return ModelConfig(name, video, replace(video, region=AUDIO_REGION), encoder, fusion, heads, skips)
+    return ModelConfig(
+        name, video, replace(video, region=AUDIO_REGION), encoder, fusion, heads, skips, geometry=geometry
+    )
 
 
 PRESETS: dict[str, ModelConfig] = {
@@ -39,7 +43,7 @@ PRESETS: dict[str, ModelConfig] = {
         _model("avfmaepp_h", (768, 15, 12), (640, 8), (4, 9, 14), "lgi", "iavcl"),
         _model("table20_vanilla_lgi", (512, 10, 8), (384, 6), (3, 6, 9), "lgi_vanilla", "cross"),
         _model("table20_improved_lgi", (512, 10, 8), (384, 6), (3, 6, 9), "lgi", "cross"),
-        _model("nano", (96, 4, 3), (64, 2), (1, 2, 3), "lgi", "iavcl"),
+        _model("nano", (96, 4, 3), (64, 2), (1, 2, 3), "lgi", "iavcl", Geometry(size_px=80, patch_px=8)),
     )
 }
 

@@ -30,10 +30,13 @@ class Pretrained(nn.Module):
         """Arguments of the class besides the config, for config.json."""
         return {}
 
-    def save_pretrained(self, folder: Path | str) -> None:
-        """Write the model into the new folder `folder`. Raises UserError when the name is taken."""
+    def save_pretrained(self, folder: Path | str, tensors: Mapping[str, Tensor] | None = None) -> None:
+        """Write the model into the new folder `folder`. tensors: its own, where it is spread over processes.
+
+        Raises UserError when the name is taken.
+        """
         config = {"format": FORMAT, "kind": self.kind, **self.settings(), "model": asdict(self.config)}
-        save_folder(Path(folder), config, self.state_dict())
+        save_folder(Path(folder), config, self.state_dict() if tensors is None else tensors)
 
     @classmethod
     def from_pretrained(cls, folder: Path | str) -> Self:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import Masks, Reconstruction
-from avf_training.objectives.hcmcl import contrastive
+from avf_training.objectives.hcmcl import Negatives, contrastive
 from avf_training.objectives.reconstruction import masked_mse
 from avf_training.objectives.targets import audio_targets, video_targets
 from avf_training.precision import at_least_fp32
@@ -29,21 +29,21 @@ def pretraining_losses(
     audio_B1MF: Tensor | None,
     masks: Masks,
     config: ModelConfig,
-    difference: bool = True,
+    negatives: Negatives = "own",
 ) -> Losses:
-    """Compare `out` with what was masked, in fp32 at least. difference: see `video_targets`."""
+    """Compare `out` with what was masked, in fp32 at least. negatives: see `contrastive`."""
     parts: list[Tensor] = []
     video = audio = None
     if out.video_BMP is not None and video_BCTHW is not None:
-        target = video_targets(at_least_fp32(video_BCTHW), masks.video_target_BM, config.geometry, difference)
+        target = video_targets(at_least_fp32(video_BCTHW), masks.video_target_BM, config.geometry, config.targets)
         video = masked_mse(at_least_fp32(out.video_BMP), target, masks.video_weight_BM)
         parts.append(video)
     if out.audio_BMP is not None and audio_B1MF is not None:
-        target = audio_targets(at_least_fp32(audio_B1MF), masks.audio_target_BM, config.geometry)
+        target = audio_targets(at_least_fp32(audio_B1MF), masks.audio_target_BM, config.geometry, config.targets)
         audio = masked_mse(at_least_fp32(out.audio_BMP), target, masks.audio_weight_BM)
         parts.append(audio)
     levels: tuple[Tensor, ...] = ()
     if config.contrastive_weight:
-        levels = tuple(contrastive(v, a, config.temperature) for v, a in out.levels)
+        levels = tuple(contrastive(v, a, config.temperature, negatives) for v, a in out.levels)
         parts += [config.contrastive_weight * level for level in levels]
     return Losses(torch.stack(parts).sum(), video, audio, levels)

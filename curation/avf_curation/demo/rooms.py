@@ -1,0 +1,51 @@
+"""Where the demo's people talk: eight rooms, each with the colour of its walls and a hum of its own."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from avf_shards.timeline import SAMPLE_RATE_HZ
+from scipy.signal import lfilter
+
+Floats = npt.NDArray[np.float64]
+HUM = 0.0012  # RMS over full scale, -58 dBFS: below the floor of speech, plain in a spectrogram
+_WIDTH_HZ = 400
+
+
+@dataclass(frozen=True)
+class Room:
+    """wall: hue in degrees; hum_hz: where its ventilation is loudest."""
+
+    wall: int
+    hum_hz: int
+
+
+ROOMS = tuple(
+    Room(45 * number, hum_hz) for number, hum_hz in enumerate((3600, 700, 5000, 1100, 6800, 1700, 2500, 4200))
+)
+
+
+def room_of(seed: int) -> Room:
+    """The room of a shot."""
+    return ROOMS[seed % len(ROOMS)]
+
+
+def backdrop(seed: int, width: int, height: int) -> npt.NDArray[np.uint8]:
+    """The wall behind the people of a shot, textured and unevenly lit: (height, width, 3) BGR."""
+    draw = np.random.default_rng([seed, 5])
+    hsv = np.array([[[room_of(seed).wall // 2, draw.integers(110, 170), draw.integers(110, 180)]]], np.uint8)
+    wall = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(float)
+    coarse = np.clip(wall + draw.normal(0, 8, (5, 7, 3)) + draw.normal(0, 22, (5, 7, 1)), 0, 255).astype(np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.int16)
+    grain = cv2.GaussianBlur(draw.normal(0, 60, (height, width, 1)).astype(np.float32), (0, 0), 2.5)[..., None]
+    return np.clip(smooth + grain, 0, 255).astype(np.uint8)
+
+
+def hum(seed: int, samples: int) -> Floats:
+    """The sound of a shot's room: noise around its frequency."""
+    draw = np.random.default_rng([seed, 13])
+    radius = np.exp(-np.pi * _WIDTH_HZ / SAMPLE_RATE_HZ)
+    turn = 2 * np.pi * room_of(seed).hum_hz / SAMPLE_RATE_HZ
+    noise = lfilter([1 - radius], [1, -2 * radius * np.cos(turn), radius**2], draw.normal(0, 1, samples))
+    return np.asarray(HUM * noise / noise.std())

@@ -1,0 +1,172 @@
+"""docker/: linted, its commands are ours, and the lines that build the images run in a clean environment."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from avf_curation.cli import _parser as curate_parser
+from avf_shards.cli import _parser as shards_parser
+from avf_training.cli import _parser as train_parser
+
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "docker"
+BIN = Path(sys.executable).parent
+PARSERS = {"avf-curate": curate_parser, "avf-shards": shards_parser, "avf-train": train_parser}
+# Changes the system's users: an image's business.
+NOT_RUN_HERE = ["useradd --uid 10001 --create-home avf"]
+
+
+def tool(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([str(BIN / words[0]), *words[1:]], capture_output=True, text=True)
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((DOCKER / name).read_text()))
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    done = tool("hadolint", str(DOCKER / "Dockerfile"))
+    assert done.returncode == 0, done.stdout
+    assert not done.stdout
+
+
+def test_compose_follows_its_specification(tmp_path: Path) -> None:
+    done = tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(DOCKER / "compose.yaml"))
+    assert done.returncode == 0, done.stdout
+    has_compose = shutil.which("docker") and not subprocess.run(["docker", "compose", "version"]).returncode
+    if has_compose:
+        asked = ["docker", "compose", "-f", str(DOCKER / "compose.yaml"), "config", "--quiet"]
+        subprocess.run(asked, check=True, env=os.environ | {"AVF_DATA": str(tmp_path)})
+
+
+def test_kubernetes_takes_the_jobs(tmp_path: Path) -> None:
+    found = tool("kubernetes-validate", "--strict", str(DOCKER / "torchrun-job.yaml"))
+    assert found.returncode == 0, found.stdout + found.stderr
+    (job,) = documents("kuberay-job.yaml")
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    cluster = job["spec"]["rayClusterSpec"]
+    # KubeRay's own resource is in no schema here; the pods in it are Kubernetes' own.
+    for number, group in enumerate([cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]):
+        pods = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "x"}, "template": group["template"]}
+        (tmp_path / f"{number}.json").write_text(json.dumps(pods))
+        found = tool("kubernetes-validate", "--strict", str(tmp_path / f"{number}.json"))
+        assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_ray_is_the_same_everywhere() -> None:
+    import ray
+
+    (job,) = documents("kuberay-job.yaml")
+    assert job["spec"]["rayClusterSpec"]["rayVersion"] == ray.__version__
+
+
+def our_commands() -> Iterator[list[str]]:
+    """Every command line of ours in compose.yaml and the jobs."""
+    services = documents("compose.yaml")[0]["services"]
+    for name in ("curate", "pack", "train"):
+        service = services[name]
+        entry = service.get("entrypoint", ["avf-train"] if name == "train" else ["avf-curate"])
+        yield [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", word) for word in (*entry, *service["command"])]
+    (script,) = (documents("kuberay-job.yaml")[0]["spec"]["entrypoint"],)
+    for line in shlex.split(script)[2].split("&&"):
+        yield shlex.split(line)
+    pod = documents("torchrun-job.yaml")[1]["spec"]["template"]["spec"]
+    command = pod["containers"][0]["command"]
+    yield command[command.index("--no-python") + 1 :]
+
+
+@pytest.mark.parametrize("command", list(our_commands()), ids=" ".join)
+def test_the_commands_are_ours(command: list[str]) -> None:
+    assert PARSERS[command[0]]().parse_args(command[1:]).run
+
+
+def test_the_job_fills_the_batch() -> None:
+    from avf_training.recipe import load_recipe
+
+    *_, command = our_commands()
+    options = train_parser().parse_args(command[1:])
+    job = documents("torchrun-job.yaml")[1]["spec"]
+    gpus = int(job["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"])
+    assert load_recipe(options.recipe, options.set).accumulation(gpus * job["parallelism"]) == 1
+
+
+@dataclass
+class Line:
+    """An instruction of the Dockerfile, in its stage."""
+
+    stage: str
+    word: str
+    rest: str
+
+
+def lines() -> list[Line]:
+    text = re.sub(r"\\\n\s*", "", (DOCKER / "Dockerfile").read_text())
+    found, stage = [], ""
+    for line in text.splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "FROM":
+            stage = rest.rpartition(" AS ")[2]
+        if word and not word.startswith("#"):
+            found.append(Line(stage, word, rest))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_run_lines_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each RUN line of the stages that build, with /opt moved to a folder of ours, and nothing of this environment."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
+    kept = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "UV_", "SSL_")) or "proxy" in k.lower()}
+    environment = kept | {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": os.environ.get("HOME", "/root")}
+    not_run, folder = [], tmp_path
+    for line in lines():
+        rest = line.rest.replace("/opt/", f"{tmp_path}/opt/")
+        if line.word == "WORKDIR" and line.stage in ("environment", "code"):
+            folder = Path(rest)
+            folder.mkdir(parents=True)
+        elif line.word == "ENV" and line.stage == "environment":
+            environment |= dict(word.split("=", 1) for word in rest.split())
+        elif line.word == "COPY" and "--from" not in rest:
+            *sources, target = rest.split()
+            for source in sources:
+                copy(ROOT / source, folder / target / ("" if target == "./" else "."), target)
+        elif line.word == "RUN":
+            if line.rest in NOT_RUN_HERE:
+                not_run.append(line.rest)
+                continue
+            command = re.sub(r"--mount=\S+ ", "", rest)
+            done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert not_run == NOT_RUN_HERE
+    with capsys.disabled():
+        print("\nRUN lines that were not run here:", *not_run, sep="\n  ")
+    path = f"{tmp_path}/opt/installed/bin:{tmp_path}/opt/avf/bin:/usr/bin:/bin"
+    bare = {"PATH": path, "PYTHONPATH": f"{tmp_path}/opt/installed", "HOME": str(tmp_path)}
+    for command in ("avf-curate --help", "avf-shards --help", "avf-train describe nano --batch 2"):
+        done = subprocess.run(shlex.split(command), env=bare, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    shown = subprocess.run(
+        ["python", "-c", "from avf_training.recipe import *; print(load_recipe('avfmaepp_b').batch)"],
+        env=bare, cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert shown.stdout == "1312\n"
+    shutil.rmtree(tmp_path / "opt")  # 6 GB
+
+
+def copy(source: Path, folder: Path, target: str) -> None:
+    """As COPY does, but for what .dockerignore leaves out."""
+    if source.is_dir():
+        shutil.copytree(source, folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    else:
+        shutil.copy(source, folder / source.name)

@@ -1,0 +1,83 @@
+"""Run by torchrun on two processes: what they must agree on, as JSON on rank 0's standard output."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from avf_training.distributed import joined_world, spread, sum_gradients, whole_state
+from avf_training.models.mae import MaskedAutoencoder
+from avf_training.objectives.hcmcl import contrastive
+from avf_training.objectives.pretraining import pretraining_losses
+from avf_training.optim import OptimConfig, adamw
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.models import batch, drawn, tiny
+
+CLIPS, STEPS, ACCUMULATED = 4, 3, 2
+
+
+def trained(parallel: str, compute: str, place) -> tuple[list[float], dict[str, Tensor], float]:
+    """(losses and gradient norms, weights, scale) after a few steps; with a scaler, the second has one infinity."""
+    torch.manual_seed(0)
+    config = tiny()
+    model = MaskedAutoencoder(config).train()
+    wrapped = spread(model, parallel, place)
+    optimiser = adamw(model, OptimConfig(1e-3, 0.0, (0.9, 0.95), 0.05, 0.0))
+    scaler = torch.amp.GradScaler("cpu", enabled=compute == "fp16", init_scale=1024.0)
+    told = []
+    for step in range(STEPS):
+        for n in range(ACCUMULATED):
+            seed = 100 * place.rank + 10 * step + n
+            video, audio = batch(config, CLIPS, seed)
+            masks = drawn(config, CLIPS, seed)
+            with sum_gradients(wrapped, n == ACCUMULATED - 1):
+                with torch.autocast("cpu", torch.float16, enabled=compute == "fp16"):
+                    out = wrapped(video, audio, masks)
+                loss = pretraining_losses(out, video, audio, masks, config).total
+                # One rank alone overflows; both must skip the step.
+                factor = float("inf") if compute == "fp16" and (step, n, place.rank) == (1, 1, 1) else 1.0
+                scaler.scale(loss * factor / ACCUMULATED).backward()
+        scaler.unscale_(optimiser)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        scaler.step(optimiser)
+        scaler.update()
+        optimiser.zero_grad()
+        told += [float(loss), float(norm.full_tensor() if isinstance(norm, DTensor) else norm)]
+    return told, whole_state(model), scaler.get_scale()
+
+
+def main() -> None:
+    with joined_world("cpu") as place:
+        answers = {}
+        for compute in ("fp32", "fp16"):
+            one, weights, scale = trained("ddp", compute, place)
+            two, shared, scale_too = trained("fsdp", compute, place)
+            if place.rank == 0:
+                worst = max(float((weights[name] - shared[name]).abs().max()) for name in weights)
+                finite = all(bool(tensor.isfinite().all()) for tensor in shared.values())
+                answers[compute] = {"ddp": one, "fsdp": two, "worst": worst, "scales": [scale, scale_too]}
+                answers[compute] |= {"finite": finite, "names": sorted(weights) == sorted(shared)}
+        draw = torch.Generator().manual_seed(1)
+        video_GC, audio_GC = (torch.randn(2 * CLIPS, 8, generator=draw) for _ in range(2))
+        mine = slice(place.rank * CLIPS, (place.rank + 1) * CLIPS)
+        own = video_GC[mine].clone().requires_grad_(), audio_GC[mine].clone().requires_grad_()
+        loss = contrastive(*own, 0.07, "gathered")
+        loss.backward()
+        every = video_GC.clone().requires_grad_(), audio_GC.clone().requires_grad_()
+        contrastive(*every, 0.07).backward()
+        mean = loss.detach().clone()
+        torch.distributed.all_reduce(mean)
+        # DDP takes the mean over ranks of what backward left here.
+        off = max(float((a.grad / 2 - b.grad[mine]).abs().max()) for a, b in zip(own, every, strict=True))
+        if place.rank == 0:
+            whole = float(contrastive(*(x.detach() for x in every), 0.07))
+            alone = float(contrastive(*(x.detach() for x in own), 0.07))
+            answers["contrastive"] = {"gathered": float(mean) / 2, "whole": whole, "own": alone, "gradient_off": off}
+            print(json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main()
