@@ -28,6 +28,8 @@ NAMES = (
     "storages",
     "peers",
     "resume",
+    "learning",
+    "trainer",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     which = one.add_mutually_exclusive_group()
     which.add_argument("--checkpoint", metavar="MODEL", type=Path, help="folder of a saved pre-trained model")
     which.add_argument("--model", metavar="NAME", default="avfmaepp_b", help="untrained (default avfmaepp_b)")
-    one.add_argument("--ratios", metavar="V:A,...", default=RATIOS, help=f"mask ratios, video:sound (default {RATIOS})")
+    one.add_argument("--ratios", metavar="V:A,...", help=f"mask ratios, video:sound (default: what fits of {RATIOS})")
     one.add_argument("--seed", type=int, default=0, help="of the masks and of an untrained model's weights")
 
     one = _command(commands, "bench", "what one core makes of your shards, and how many feed one GPU", _bench)
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     json_option(one)
 
     one = _command(commands, "held-out", "a model's error and recall on people it never saw", _held_out)
-    one.add_argument("model", metavar="MODEL", type=Path, help="folder of a pre-trained model, as RUN/model")
+    one.add_argument("run", metavar="RUN", type=Path, help="folder of a finished run")
     one.add_argument("--train", metavar="SHARDS", required=True, help="that it was trained on, for the mean predictor")
     one.add_argument("--unseen", metavar="SHARDS", required=True, help="of people it never saw")
     json_option(one)
@@ -157,7 +157,9 @@ def _convert(options: argparse.Namespace) -> int:
 def _reconstruct(options: argparse.Namespace) -> int:
     from avf_training.reconstruct import picture
 
-    picture(options.shards, options.key, options.checkpoint, options.model, options.ratios, options.seed, options.out)
+    ratios = options.ratios or RATIOS
+    asked = options.ratios is not None
+    picture(options.shards, options.key, options.checkpoint, options.model, ratios, asked, options.seed, options.out)
     print(options.out)
     return 0
 
@@ -220,13 +222,12 @@ def _plan(options: argparse.Namespace) -> int:
 def _held_out(options: argparse.Namespace) -> int:
     from avf_training.data.storage import StorageConfig
     from avf_training.heldout import HeldOutClips
-    from avf_training.masking import paper_masks
     from avf_training.models.mae import MaskedAutoencoder
+    from avf_training.run import MODEL, recipe_of
     from avf_training.show import show_held_out
 
-    model = MaskedAutoencoder.from_pretrained(options.model)
-    masks = paper_masks(model.config)
-    found = HeldOutClips(model.config, masks, options.train, options.unseen, StorageConfig()).score(model)
+    recipe, model = recipe_of(options.run), MaskedAutoencoder.from_pretrained(options.run / MODEL)
+    found = HeldOutClips(model.config, recipe.masks, options.train, options.unseen, StorageConfig()).score(model)
     if not answered(options, asdict(found) | found.told()):
         show_held_out(found)
     return 0

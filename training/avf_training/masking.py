@@ -53,8 +53,11 @@ class MaskConfig:
 
 
 def paper_masks(config: ModelConfig) -> MaskConfig:
-    """The ratios of the model's paper (HiCMAE 4.1; AVF-MAE++ Table 5)."""
-    return MaskConfig(0.9, 0.8, 0.0) if config.encoder == "vit" else MaskConfig(0.9, 0.8125, 0.5)
+    """The ratios of the model's paper (HiCMAE 4.1; AVF-MAE++ Table 5), or the nearest that its regions allow."""
+    if config.encoder == "vit":
+        return MaskConfig(0.9, 0.8, 0.0)
+    window, block = math.prod(config.video.region[1:]), math.prod(config.audio.region)
+    return MaskConfig(round(0.9 * window) / window, round(0.8125 * block) / block, 0.5)
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,8 @@ from avf_training.models.mae import MaskedAutoencoder
 from avf_training.optim import adamw, schedule
 from avf_training.recipe import PretrainRecipe
 from avf_training.replay import keep_for_replay
-from avf_training.run import Lengths, Run, freeze
+from avf_training.run import MODEL, Lengths, Run, freeze
 from avf_training.watch import Watch, Work
-
-MODEL = "model"
 
 
 def pretrain(

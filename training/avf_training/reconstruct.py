@@ -163,9 +163,19 @@ def draw(path: Path, found: list[Reconstructed], title: str, put_back: bool, eve
 
 
 def picture(
-    shards: Path, key: str | None, checkpoint: Path | None, model_name: str, ratios: str, seed: int, out: Path
+    shards: Path,
+    key: str | None,
+    checkpoint: Path | None,
+    model_name: str,
+    ratios: str,
+    all_must_fit: bool,
+    seed: int,
+    out: Path,
 ) -> None:
-    """Reconstruct one stored clip and write the picture. Raises UserError, FaultError."""
+    """Reconstruct one stored clip and write the picture. all_must_fit: or those ratios are left out that do not.
+
+    Raises UserError, FaultError.
+    """
     if out.suffix.lower() not in (".png", ".jpg", ".pdf", ".svg"):
         raise UserError(f"{out}: must end in .png, .jpg, .pdf or .svg")
     pairs = _ratios(ratios)
@@ -182,6 +192,8 @@ def picture(
         try:
             found.append(reconstruct(model, video, audio, MaskConfig(*pair, 0.0), seed))
         except ValueError as error:
+            if not all_must_fit:
+                continue
             raise UserError(f"--ratios {pair[0]:g}:{pair[1]:g}: {error}") from None
     draw(out, found, f"{chosen}   {what}", model.config.targets.normalised)
 

@@ -25,8 +25,8 @@ from avf_training.data.stream import Stream, StreamConfig
 from avf_training.distributed import Place, whole_state
 from avf_training.forward import pretraining_forward
 from avf_training.models.mae import MaskedAutoencoder, Reconstruction
-from avf_training.recipe import PretrainRecipe, thawed
-from avf_training.run import RUN
+from avf_training.recipe import PretrainRecipe
+from avf_training.run import recipe_of
 
 FOLDER = "nonfinite"
 
@@ -85,7 +85,7 @@ def keep_for_replay(
 def replay(run: Path, shards: Path | str, storage: StorageConfig, rank: int = 0) -> Replayed:
     """Compute one rank's part of that step once more. Raises UserError, FaultError when the shards are others."""
     told = _told(run, rank)
-    recipe = thawed(json.loads((run / RUN).read_text("utf-8"))["recipe"])
+    recipe = recipe_of(run)
     model = MaskedAutoencoder.from_pretrained(run / FOLDER / "model").train()
     model.fp32_decoder = recipe.precision.fp32_decoder
     seen = _Seen(model)

@@ -27,9 +27,10 @@ from avf_training.data.batch import Batch
 from avf_training.data.loader import StreamLoader
 from avf_training.distributed import Place, any_rank
 from avf_training.loop import Loop
+from avf_training.recipe import PretrainRecipe, thawed
 from avf_training.watch import Watch
 
-RUN = "run.json"
+RUN, MODEL = "run.json", "model"
 B = TypeVar("B", bound=Batch)
 
 
@@ -45,6 +46,13 @@ def freeze(out: Path, identity: dict[str, Any], place: Place) -> None:
         seam.remove(out / f".{RUN}")  # of a process that died here
         seam.write(out / f".{RUN}", (json.dumps(now, indent=1) + "\n").encode())
         seam.publish_file(out / f".{RUN}", out / RUN)
+
+
+def recipe_of(run: Path) -> PretrainRecipe:
+    """What a folder's run was started with. Raises UserError when it holds none."""
+    if not (run / RUN).is_file():
+        raise UserError(f"{run}: holds no run (no {RUN}); `avf-train pretrain --out {run}` makes one")
+    return thawed(json.loads((run / RUN).read_text("utf-8"))["recipe"])
 
 
 @dataclass(frozen=True)

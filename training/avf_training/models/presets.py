@@ -11,8 +11,7 @@ from avf_shards.settings import unknown_key
 
 from avf_training.models.config import EncoderKind, FusionKind, Geometry, Modalities, ModalityConfig, ModelConfig
 
-VIDEO_REGION, AUDIO_REGION = (2, 5, 10), (4, 4)
-PAPERS = Geometry()
+PAPERS, VIDEO_REGION, AUDIO_REGION = Geometry(), (2, 5, 10), (4, 4)
 
 
 def _model(
@@ -23,12 +22,12 @@ def _model(
     encoder: EncoderKind,
     fusion: FusionKind,
     geometry: Geometry = PAPERS,
+    region: tuple[int, int, int] = VIDEO_REGION,
 ) -> ModelConfig:
     width, depth, heads = size
-    video = ModalityConfig(width, depth, heads, *decoder, region=VIDEO_REGION)
-    return ModelConfig(
-        name, video, replace(video, region=AUDIO_REGION), encoder, fusion, heads, skips, geometry=geometry
-    )
+    video = ModalityConfig(width, depth, heads, *decoder, region=region)
+    audio = replace(video, region=AUDIO_REGION)
+    return ModelConfig(name, video, audio, encoder, fusion, heads, skips, geometry=geometry)
 
 
 PRESETS: dict[str, ModelConfig] = {
@@ -43,7 +42,7 @@ PRESETS: dict[str, ModelConfig] = {
         _model("avfmaepp_h", (768, 15, 12), (640, 8), (4, 9, 14), "lgi", "iavcl"),
         _model("table20_vanilla_lgi", (512, 10, 8), (384, 6), (3, 6, 9), "lgi_vanilla", "cross"),
         _model("table20_improved_lgi", (512, 10, 8), (384, 6), (3, 6, 9), "lgi", "cross"),
-        _model("nano", (96, 4, 3), (64, 2), (1, 2, 3), "lgi", "iavcl", Geometry(size_px=80, patch_px=8)),
+        _model("nano", (96, 4, 3), (64, 2), (1, 2, 3), "lgi", "iavcl", Geometry(size_px=64), (1, 4, 4)),
     )
 }
 
