@@ -1,4 +1,4 @@
-# make demo    raw video -> audited shards, on made-up video, in about three minutes
+# make demo    raw video -> audited shards -> a model that learned from them, on made-up video, in about six minutes
 # make test    lint, types, architecture, tests
 # make test-all  the slow tests too, as CI does
 # make setup   .venv from requirements.lock, every wheel checked against its hash (about 6 GB: torch brings CUDA)
@@ -13,6 +13,7 @@ BIN := .venv/bin
 
 demo: setup
 	$(BIN)/avf-curate demo --out $(DEMO)
+	$(BIN)/avf-train pretrain --recipe nano --shards $(DEMO)/shards --held-out $(DEMO)/held-out --out $(DEMO)/pretrain
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow"

@@ -39,7 +39,7 @@ def run() -> list[Section]:
         shards = shards_of(folder / "shards", [stored(n) for n in range(CLIPS)])
         for label, (recipe, settings) in RUNS.items():
             out = folder / recipe
-            more = [*settings, "log_every=1", f"checkpoint.every={EVERY}", "checkpoint.keep=1"]
+            more = [*settings, "log_every=1", f"checkpoint_every={EVERY}", "checkpoint_keep=1"]
             pretrain(load_recipe(recipe, more), shards, out, StorageConfig())
             rows.append([label, *_row(out)])
     return [Section("The trainer's own cost", NOTE, rows), _cores()]

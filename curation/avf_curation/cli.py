@@ -87,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     json_option(one)
     one.set_defaults(run=_explain)
 
+    one = commands.add_parser("whatif", help="what another threshold would have decided, per source, without any video")
+    _run_folder(one)
+    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a threshold; repeat for more")
+    json_option(one)
+    one.set_defaults(run=_whatif)
+
     one = commands.add_parser("weights", help="model files: list, get, check")
     verbs = one.add_subparsers(required=True, metavar="ls|pull|verify")
     verb = verbs.add_parser("ls", help="what is known and what is here")
@@ -254,6 +260,17 @@ def _explain(options: argparse.Namespace) -> int:
     rows = ledger.to_table(story).to_pylist()
     if not answered(options, rows):
         show_story(console(), story)
+    return 0
+
+
+def _whatif(options: argparse.Namespace) -> int:
+    from avf_curation.show import console, show_whatif
+    from avf_curation.whatif import asked, whatif
+
+    run = _existing(options)
+    found = whatif(run, asked(options.set, run.identity()))
+    if not answered(options, found.as_json()):
+        show_whatif(console(), found)
     return 0
 
 

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from avf_curation.audit import Audit, SourceAudit, duration
+from avf_curation.audit import STAGES, Audit, SourceAudit, duration
 from avf_curation.run import Plan
+from avf_curation.whatif import WhatIf
 
 
 def console() -> Console:
@@ -95,6 +96,28 @@ def _row(source: SourceAudit) -> list[str]:
     share = source.kept_frames / max(1, source.input_frames)
     frames = (source.input_frames, source.kept_frames, source.rejected_frames, source.failed_frames)
     return [str(source.videos), str(source.clips), *(duration(n) for n in frames), f"{share:.1%}"]
+
+
+def show_whatif(out: Console, found: WhatIf) -> None:
+    """Kept before and after per source; what falls, what comes in, and what nobody can know without curating again."""
+    for name, limits in sorted(found.thresholds.items()):
+        told = ", ".join(f"{check} at {limit:g}" for check, limit in limits.items())
+        out.print(plain(f"{name or 'every source'}: {told}"))
+    table = Table("source", box=None, header_style="bold", pad_edge=False)
+    for heading in ("kept before", "after", "", "falls", "comes in", "unknown"):
+        table.add_column(heading, justify="right")
+    unknown: dict[str, int] = {}
+    for name, source in found.sources.items():
+        share = source.kept_after / source.kept_before - 1 if source.kept_before else 0.0
+        moved = map(duration, (source.rejected, source.admitted, source.unknown))
+        kept = duration(source.kept_before), duration(source.kept_after)
+        table.add_row(plain(name), *kept, f"{share:+.1%}", *moved)
+        for stage, count in source.unknown_after.items():
+            unknown[stage] = unknown.get(stage, 0) + count
+    out.print(table)
+    for stage, count in sorted(unknown.items()):
+        later = ", ".join(STAGES[STAGES.index(stage) + 1 :]) or "the pooled watermark"
+        out.print(f"unknown: {duration(count)} would pass {stage}, but {later} never saw them; curate again to know")
 
 
 def show_story(out: Console, decisions: list[Decision]) -> None:

@@ -31,7 +31,7 @@ QUICK = (
     "log_every=2",
     "picture_every=0",
 )
-SAVE = ("checkpoint.every=2", "checkpoint.keep=9")
+SAVE = ("checkpoint_every=2", "checkpoint_keep=9")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_killed_and_started_again_the_curve_is_the_same_to_the_last_bit(
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_ends(shards: Path, undisturbed: Path, tmp_path: Path, kind: signal.Signals) -> None:
     out = tmp_path / "run"
-    running = start(shards, out, "checkpoint.every=1000")
+    running = start(shards, out, "checkpoint_every=1000")
     wait_for_lines(running, out, 2)
     running.send_signal(kind)
     said = running.communicate(timeout=60)

@@ -39,7 +39,7 @@ def test_every_recipe_loads() -> None:
         ("masks.video_ratio=1.5", "video_ratio 1.5 must lie between"),
         ("mix={quotas: {a: 1}, weights: {b: 1}}", "mix: quotas and weights are both given"),
         ("mix.weights.a=-1", "mix: a: -1.0 must be a number above 0"),
-        ("checkpoint.every=0", "must be at least 1"),
+        ("checkpoint_every=0", "checkpoint_every 0 must be at least 1"),
         ("steps", "expected key=value, as in --set steps=30"),
     ],
 )

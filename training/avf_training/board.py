@@ -1,11 +1,10 @@
 """Curves and pictures for TensorBoard, and for Weights & Biases where a recipe names a project."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from avf_shards.errors import UserError
-from PIL import Image
 
 
 class Board:
@@ -26,12 +25,12 @@ class Board:
             self._wandb.log(told | {"step": step})
 
     def picture(self, step: int, name: str, path: Path) -> None:
-        """A picture that was written as a file."""
-        self._writer.add_image(name, np.asarray(Image.open(path).convert("RGB")), step, dataformats="HWC")
-        if self._wandb is not None:
-            import wandb
+        """A picture that was written as a PNG file."""
+        from matplotlib.image import imread
 
-            self._wandb.log({name: wandb.Image(str(path)), "step": step})
+        self._writer.add_image(name, imread(path)[..., :3], step, dataformats="HWC")
+        if self._wandb is not None:
+            self._wandb.log({name: sys.modules["wandb"].Image(str(path)), "step": step})
 
     def close(self) -> None:
         """Write what is left."""

@@ -199,6 +199,9 @@ def _pretrain(options: argparse.Namespace) -> int:
     reached = pretrain(recipe, options.shards, options.out, storage, device, options.held_out, options.from_step)
     if this_world().rank == 0:
         print(f"{options.out}: step {reached}")
+        pictures = sorted((options.out / "pictures").glob("step-*.png"))
+        for what, path in (("curve", options.out / "curve.png"), *(("picture", path) for path in pictures[-1:])):
+            print(f"  {what:<9}{path}")
     return 0
 
 

@@ -51,14 +51,14 @@ def pretrain(
         unseen = _unseen(recipe, shards, held_out, storage, place)
         freeze(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, place)
         model, wrapped, loop = make_loop(recipe, place, steps, warmup)
-        run = Run(wrapped, loop, loader, Checkpoints(out, recipe.checkpoint.keep, place.rank), place)
+        run = Run(wrapped, loop, loader, Checkpoints(out, recipe.checkpoint_keep, place.rank), place)
         start = run.resume(from_step)
         watch = _watch(recipe, model, unseen, held_out is not None, out, start, steps, place)
 
         def diverged(step: int, micro_batches: Sequence[PretrainingBatch]) -> FaultError:
             return keep_for_replay(out, step, recipe.nonfinite_limit, micro_batches, model, loop.scaler, place)
 
-        lengths = Lengths(steps, accumulation, recipe.checkpoint.every, recipe.nonfinite_limit)
+        lengths = Lengths(steps, accumulation, recipe.checkpoint_every, recipe.nonfinite_limit)
         try:
             reached = run.train(start, lengths, watch, diverged)
         finally:
@@ -73,11 +73,10 @@ def pretrain(
 
 
 def set_numerics(recipe: PretrainRecipe) -> None:
-    """Threads, seed and the type of products that stay in single precision."""
+    """Threads, and the type of products that stay in single precision."""
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     torch.set_float32_matmul_precision("high" if recipe.precision.tf32 else "highest")
-    torch.manual_seed(recipe.seed)
 
 
 def make_loader(
@@ -106,7 +105,8 @@ def lengths_of(recipe: PretrainRecipe, clips: int) -> tuple[int, int]:
 def make_loop(
     recipe: PretrainRecipe, place: Place, steps: int, warmup: int
 ) -> tuple[MaskedAutoencoder, nn.Module, Loop[PretrainingBatch]]:
-    """The model, the same spread over all processes, and its loop."""
+    """The model, its weights drawn by the recipe's seed, the same spread over all processes, and its loop."""
+    torch.manual_seed(recipe.seed)
     model = MaskedAutoencoder(recipe.model_config(), recipe.precision.fp32_decoder).to(place.device).train()
     model.checkpoint_activations(recipe.activation_checkpointing)
     if recipe.compile:

@@ -19,20 +19,8 @@ from avf_training.optim import OptimConfig
 from avf_training.precision import Precision
 
 # What may change between two starts of a run.
-FREE = ("workers", "threads", "log_every", "checkpoint", "picture_every", "wandb", "parallel")
+FREE = ("workers", "threads", "log_every", "checkpoint_every", "checkpoint_keep", "picture_every", "wandb", "parallel")
 FOLDER = Path(__file__).parent / "recipes"
-
-
-@dataclass(frozen=True)
-class CheckpointConfig:
-    """every: steps between two. keep: how many stay, the newest."""
-
-    every: int
-    keep: int
-
-    def __post_init__(self) -> None:
-        if self.every < 1 or self.keep < 1:
-            raise ValueError("every and keep must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -53,8 +41,9 @@ class ContrastiveConfig:
 @dataclass(frozen=True)
 class PretrainRecipe:
     """model: a preset. batch: clips of a step of all processes. micro_batch: clips of one process at once, the rest is
-    accumulated. epochs: passes over the mix; steps: given, the run's length instead. picture_every: steps between two
-    pictures of reconstructions; 0 draws none. wandb: project of Weights & Biases to tell as well.
+    accumulated. epochs: passes over the mix; steps: given, the run's length instead. checkpoint_every: steps;
+    checkpoint_keep: how many stay, the newest. picture_every: steps between two pictures of reconstructions; 0 draws
+    none. wandb: project of Weights & Biases to tell as well.
     """
 
     model: str
@@ -65,7 +54,8 @@ class PretrainRecipe:
     masks: MaskConfig
     contrastive: ContrastiveConfig
     precision: Precision
-    checkpoint: CheckpointConfig
+    checkpoint_every: int
+    checkpoint_keep: int
     mix: Mix = field(default_factory=Mix)
     steps: int | None = None
     warmup_steps: int | None = None
@@ -87,7 +77,7 @@ class PretrainRecipe:
         if self.model not in PRESETS:
             told = unknown_key("model", self.model, list(PRESETS))
             raise ValueError(told.replace("unknown setting", f"no model {self.model!r}"))
-        for name in ("batch", "micro_batch", "log_every", "nonfinite_limit"):
+        for name in ("batch", "micro_batch", "log_every", "nonfinite_limit", "checkpoint_every", "checkpoint_keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
         if self.micro_batch < 2:
@@ -136,7 +126,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> PretrainRecipe:
 
 def thawed(frozen: Mapping[str, Any]) -> PretrainRecipe:
     """The recipe of a run again; what is free has its default."""
-    return bind(PretrainRecipe, {**frozen, "checkpoint": {"every": 1, "keep": 1}})
+    return bind(PretrainRecipe, {**frozen, "checkpoint_every": 1, "checkpoint_keep": 1})
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from avf_training.objectives.targets import IMAGE_MEAN, IMAGE_STD
 _PREEMPHASIS = 0.97
 _WINDOW, _SHIFT = SAMPLE_RATE_HZ * WINDOW_MS // 1000, SAMPLE_RATE_HZ * SHIFT_MS // 1000
 _FFT = 512
+_CPU_CLIPS = 8  # whole pictures as floats; more at once make the system find the memory anew for each batch
 
 
 def video_input(planes_BTQW: Tensor, full_range_B: Tensor, boxes_B4: Tensor, geometry: Geometry) -> Tensor:
@@ -25,7 +26,9 @@ def video_input(planes_BTQW: Tensor, full_range_B: Tensor, boxes_B4: Tensor, geo
 
     boxes_B4: left, top, right, bottom in pixels of the stored picture.
     """
-    return normalised(pixels(planes_BTQW, full_range_B, boxes_B4, geometry.size_px))
+    few = len(planes_BTQW) if planes_BTQW.is_cuda else _CPU_CLIPS
+    parts = zip(planes_BTQW.split(few), full_range_B.split(few), boxes_B4.split(few), strict=True)
+    return torch.cat([normalised(pixels(*part, geometry.size_px)) for part in parts])
 
 
 def pixels(planes_BTQW: Tensor, full_range_B: Tensor, boxes_B4: Tensor, size_px: int) -> Tensor:
