@@ -92,13 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     json_option(one)
 
     one = _command(commands, "held-out", "a model's error and recall on people it never saw", _held_out)
-    one.add_argument("run", metavar="RUN", type=Path, help="folder of a finished run")
+    one.add_argument("folder", metavar="RUN", type=Path, help="folder of a finished run")
     one.add_argument("--train", metavar="SHARDS", required=True, help="that it was trained on, for the mean predictor")
     one.add_argument("--unseen", metavar="SHARDS", required=True, help="of people it never saw")
     json_option(one)
 
     one = _command(commands, "replay", "the step that stopped a run for want of a finite loss, taken apart", _replay)
-    one.add_argument("run", metavar="RUN", type=Path)
+    one.add_argument("folder", metavar="RUN", type=Path)
     one.add_argument("--shards", metavar="SHARDS", required=True, help="of the run")
     one.add_argument("--rank", metavar="N", type=int, default=0, help="whose part of the step (default 0)")
     json_option(one)
@@ -229,7 +229,7 @@ def _held_out(options: argparse.Namespace) -> int:
     from avf_training.run import MODEL, recipe_of
     from avf_training.show import show_held_out
 
-    recipe, model = recipe_of(options.run), MaskedAutoencoder.from_pretrained(options.run / MODEL)
+    recipe, model = recipe_of(options.folder), MaskedAutoencoder.from_pretrained(options.folder / MODEL)
     found = HeldOutClips(model.config, recipe.masks, options.train, options.unseen, StorageConfig()).score(model)
     if not answered(options, asdict(found) | found.told()):
         show_held_out(found)
@@ -241,7 +241,7 @@ def _replay(options: argparse.Namespace) -> int:
     from avf_training.replay import replay
     from avf_training.show import show_replayed
 
-    found = replay(options.run, options.shards, StorageConfig(), options.rank)
+    found = replay(options.folder, options.shards, StorageConfig(), options.rank)
     if not answered(options, asdict(found) | {"finite": found.finite}):
         show_replayed(found)
     return 0 if found.finite else 1

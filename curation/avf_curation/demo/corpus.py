@@ -62,7 +62,7 @@ def _studio() -> Iterator[DemoVideo]:
     for number in range(30, 46):
         film = Film((Shot(100, (number,), seed=170 + number),))
         yield DemoVideo(f"studio/talk_{number}.mp4", film, (_kept(100),))
-    pause = Film((Shot(250, (10,), seed=110, pauses=((100, 150),)),))
+    pause = Film((Shot(250, (10,), seed=110, pauses=((100, 150),), hum=False),))
     parts = (_kept(104), _rejected("silence/silent", 42, 104, 8), Expected(146, 250, "kept", 8))
     yield DemoVideo("studio/pause.mp4", pause, parts)
     cuts = Film((Shot(125, (5,), seed=111), Shot(25, (6,), seed=112), Shot(150, (7,), seed=113)))
@@ -109,7 +109,7 @@ def _archive() -> Iterator[DemoVideo]:
     yield DemoVideo("archive/frozen.mp4", frozen, (_rejected("quality/frozen", 200, 0, 3),))
     mute = Film((Shot(100, (24,), seed=162),), sound=False)
     yield DemoVideo("archive/no_sound.mp4", mute, (_rejected("scenes/no_sound", 100),))
-    hush = Film((Shot(100, (25,), seed=163, pauses=((0, 100),)),))
+    hush = Film((Shot(100, (25,), seed=163, pauses=((0, 100),), hum=False),))
     yield DemoVideo("archive/silent.mp4", hush, (_rejected("silence/silent", 100),))
     halved = Film((Shot(150, (26,), seed=164), Shot(150, (27,), seed=165)))
     parts = (_kept(150), _rejected("scenes/cut_off", 75, 150, 76), Expected(225, 300, "failed scenes/cut_off", 76))

@@ -26,7 +26,7 @@ class Shot:
     """One take. people: numbers of those in it, the first speaks. pauses: silent frame ranges.
 
     sound_shift: frames by which the sound comes late. blur: Gaussian sigma. frozen: frame range with a still picture.
-    pan: backdrop pixels per frame.
+    pan: backdrop pixels per frame. hum: whether the room is heard.
     """
 
     frames: int
@@ -39,6 +39,7 @@ class Shot:
     frozen: tuple[int, int] = (0, 0)
     pan: float = 0.0
     logo: bool = False
+    hum: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def shot_frames(shot: Shot) -> tuple[Iterator[Bytes], np.ndarray]:
     """Pictures of a shot, (HEIGHT, WIDTH, 3) BGR, and its samples, float."""
     speaker = make_person(shot.people[0]) if shot.people else make_person(0)
     said = speak(shot.frames, speaker.pitch_hz, shot.seed, shot.pauses)
-    samples = said.samples + hum(shot.seed, len(said.samples))
+    samples = said.samples + (hum(shot.seed, len(said.samples)) if shot.hum else 0.0)
     if shot.sound_shift:
         late = shot.sound_shift * SAMPLES_PER_FRAME
         samples = np.concatenate([np.zeros(late), samples[:-late]]) if late > 0 else np.roll(samples, late)

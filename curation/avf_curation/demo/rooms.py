@@ -9,7 +9,7 @@ from avf_shards.timeline import SAMPLE_RATE_HZ
 from scipy.signal import lfilter
 
 Floats = npt.NDArray[np.float64]
-HUM = 0.0012  # RMS over full scale, -58 dBFS: below the floor of speech, plain in a spectrogram
+HUM = 0.003  # RMS over full scale, -50 dBFS: far below speech, plain in a spectrogram
 _WIDTH_HZ = 400
 
 
