@@ -177,7 +177,7 @@ def test_a_start_that_died_half_way_is_no_hindrance(shards: Path, tmp_path: Path
 
 
 def test_another_recipe_in_the_same_folder_is_refused(shards: Path, undisturbed: Path) -> None:
-    with pytest.raises(UserError, match=r"(?s)holds a run with other settings.*recipe.optim.base_lr: 0.016 -> 0.5"):
+    with pytest.raises(UserError, match=r"(?s)holds a run with other settings.*recipe.optim.base_lr: 0.021 -> 0.5"):
         train(shards, undisturbed, "optim.base_lr=0.5")
     assert train(shards, undisturbed, "log_every=1") == 6, "what does not touch the numbers may change"
 
@@ -206,7 +206,7 @@ def test_replay_names_the_module_the_clip_and_the_gradient(shards: Path, tmp_pat
     train(shards, tmp_path / "run", "steps=1")
     model = MaskedAutoencoder.from_pretrained(tmp_path / "run/model")
     with torch.no_grad():
-        model.encoder_audio.blocks[2].norm3.weight[3] = float("inf")
+        model.encoder_audio.blocks[2].local_norm.weight[3] = float("inf")
     with joined_world("cpu") as place:
         batch = next(iter(make_loader(recipe, shards, StorageConfig(), place)))
         scaler = torch.amp.GradScaler("cpu", enabled=False)
@@ -267,11 +267,13 @@ def test_compiled_it_learns_the_same(shards: Path, undisturbed: Path, tmp_path: 
         assert one == pytest.approx(two, rel=1e-3)
 
 
-@pytest.mark.parametrize("settings", [("precision.compute=bf16",), ("precision.compute=fp16",)])
+@pytest.mark.parametrize(("compute", "most_skipped"), [("bf16", 0), ("fp16", 3)])
 def test_other_precisions_and_checkpointed_activations(
-    shards: Path, undisturbed: Path, tmp_path: Path, settings: tuple[str, ...]
+    shards: Path, undisturbed: Path, tmp_path: Path, compute: str, most_skipped: int
 ) -> None:
-    train(shards, tmp_path / "run", *settings, "activation_checkpointing=true")
-    rows = metrics(tmp_path / "run")
-    assert [row["loss"] for row in rows] == pytest.approx([row["loss"] for row in metrics(undisturbed)], rel=0.03)
-    assert not any(row["skipped"] for row in rows)
+    train(shards, tmp_path / "run", f"precision.compute={compute}", "activation_checkpointing=true")
+    rows, plain = metrics(tmp_path / "run"), metrics(undisturbed)
+    assert rows[0]["loss"] == pytest.approx(plain[0]["loss"], rel=0.01), "before any step"
+    # A gradient scaler begins too high and finds its scale by skipping.
+    assert sum(row["skipped"] for row in rows) <= most_skipped
+    assert rows[-1]["video"] == pytest.approx(plain[-1]["video"], rel=0.05)

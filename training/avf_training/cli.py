@@ -10,7 +10,7 @@ from typing import Any
 from avf_shards.command import answered, guarded, json_option
 from avf_shards.errors import UserError
 
-RATIOS = "0.5:0.5,0.8:0.75,0.9:0.8125"
+RATIOS = "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,8 +15,8 @@ METRICS, SPEED, HELD_OUT = "metrics.jsonl", "speed.jsonl", "heldout.jsonl"
 class Metrics:
     """Lines of a run; those from `step` on belong to a part that is done again, and go."""
 
-    def __init__(self, run: Path, step: int, steps: int, out: TextIO = sys.stderr) -> None:
-        self._run, self._steps, self._out = run, steps, out
+    def __init__(self, run: Path, step: int, steps: int, out: TextIO | None = None) -> None:
+        self._run, self._steps, self._out = run, steps, out or sys.stderr
         self._start_s, self._start = time.perf_counter(), step
         for name in (METRICS, SPEED, HELD_OUT):
             kept = [row for row in read_lines(run / name) if row["step"] < step]
