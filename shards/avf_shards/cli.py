@@ -12,6 +12,7 @@ from avf_shards import index
 from avf_shards.command import answered, guarded, json_option
 from avf_shards.corpus import load_corpus
 from avf_shards.errors import UserError
+from avf_shards.forget import forget, wanted
 from avf_shards.lineage import find_clips, lineage, lineage_text
 from avf_shards.manifest import read_manifest
 from avf_shards.mix import Mix
@@ -93,6 +94,21 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(run=_lineage)
 
     one = commands.add_parser(
+        "forget",
+        help="take clips down: out of the shards, others keep their place, the absence is proved",
+        formatter_class=raw,
+        description="Rewrites only the shards concerned and leaves tombstones. Killed and started again, it goes on.",
+        epilog="lines of FILE: `video SOURCE/ID`, `speaker SOURCE/NAME`, `key KEY`; '#' begins a comment",
+    )
+    one.add_argument("shards", metavar="SHARDS", type=Path)
+    one.add_argument("--video", metavar="SOURCE/ID", action="append", default=[], help="repeat for more")
+    one.add_argument("--speaker", metavar="SOURCE/NAME", action="append", default=[], help="repeat for more")
+    one.add_argument("--list", metavar="FILE", type=Path, help="what to take down, a line each")
+    one.add_argument("--why", metavar="TEXT", default="", help="kept with the tombstones")
+    json_option(one)
+    one.set_defaults(run=_forget)
+
+    one = commands.add_parser(
         "order",
         help="the order a training stream will take: digest, and each source's share beside its target",
         formatter_class=raw,
@@ -158,7 +174,7 @@ def _ls(options: argparse.Namespace) -> int:
         return 0
     lines = [f"{'shard':<32}{'clips':>8}{'seconds':>11}{'MB':>9}"]
     for entry in manifest["shards"]:
-        clips, seconds = sum(entry["clips"].values()), sum(entry["seconds"].values())
+        clips, seconds = sum(entry["clips"].values()) - entry.get("forgotten", 0), sum(entry["seconds"].values())
         lines.append(f"{entry['shard']:<32}{clips:>8}{seconds:>11.1f}{entry['bytes'] / 1e6:>9.1f}")
     _answer(options, {"shards": manifest["shards"], "sources": manifest["sources"]}, "\n".join(lines))
     return 0
@@ -183,6 +199,19 @@ def _lineage(options: argparse.Namespace) -> int:
     records = lineage(options.shards, keys)
     values = records[0] if len(keys) == 1 else records
     _answer(options, values, "\n".join(lineage_text(record) for record in records))
+    return 0
+
+
+def _forget(options: argparse.Namespace) -> int:
+    try:
+        listed = options.list.read_text("utf-8").splitlines() if options.list else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--list {options.list}: cannot be read ({error})") from None
+    found = forget(options.shards, wanted(options.video, options.speaker, listed), options.why)
+    text = [f"forgotten: {key}" for key in found.keys]
+    text += [f"rewritten: {name}" for name in found.rewritten]
+    text.append(f"absent: {found.gone} forgotten clips, looked for in {found.searched_bytes:,} bytes")
+    _answer(options, asdict(found), "\n".join(text))
     return 0
 
 

@@ -30,7 +30,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Corpus:
-    """digest: of every shard's name, SHA-256 and clips, so that no other data can pass for these.
+    """digest: of every shard's name, SHA-256 and clips as packed, so that no other data can pass for these.
 
     index_sha256: of each shard's sidecar. first_clip: number of each shard's first clip in the corpus, and one more:
     the number of all clips.
@@ -66,7 +66,8 @@ def corpus_of(manifest: dict[str, Any], where: str) -> Corpus:
         (source, clips), *more = entry["clips"].items()
         if more:
             raise UserError(f"{where}: shard {entry['shard']} mixes sources; pack it anew")
-        digest.update(f"{entry['shard']} {entry['sha256']} {source} {clips}\n".encode())
+        packed = entry.get("order", entry)  # a shard that was rewritten to forget clips keeps its place in the order
+        digest.update(f"{packed['shard']} {packed['sha256']} {source} {clips}\n".encode())
         mine.setdefault(source, []).append((number, clips, entry["seconds"][source]))
     if not mine:
         raise UserError(f"{where}: its manifest lists no clips")

@@ -7,3 +7,7 @@ class UserError(Exception):
 
 class FaultError(Exception):
     """Data on disk is not what its index says. The message names the file, the place and the fault."""
+
+
+class ForgottenError(FaultError):
+    """A clip that was taken down: its place in the order is there, it is not."""

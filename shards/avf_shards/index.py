@@ -18,7 +18,7 @@ _EXTENSIONS = (*MEMBERS_PER_CLIP, "frames")
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """What a shard holds. `seconds` and `clips` are per source."""
+    """What a shard holds. `seconds` and `clips` are per source. gone: places whose clips were forgotten."""
 
     shard: str
     size_bytes: int
@@ -26,11 +26,14 @@ class ShardIndex:
     clips: dict[str, int]
     seconds: dict[str, float]
     members: tuple[Member, ...]
+    gone: tuple[int, ...] = ()
 
     def to_json(self) -> bytes:
         """The sidecar's bytes; the same index gives the same bytes."""
         values = asdict(self)
         values["members"] = [list(asdict(member).values()) for member in self.members]
+        if not self.gone:
+            del values["gone"]
         return (json.dumps(values, sort_keys=True) + "\n").encode()
 
     def check_size(self, size_bytes: int) -> None:
@@ -38,6 +41,11 @@ class ShardIndex:
         if size_bytes != self.size_bytes:
             fault = "truncated" if size_bytes < self.size_bytes else "longer than written"
             raise FaultError(f"{self.shard}: {size_bytes} bytes, its index says {self.size_bytes} ({fault})")
+
+    def places(self) -> list[int]:
+        """The place of each clip of `by_key`: its number in the shard as it was packed."""
+        gone = set(self.gone)
+        return [place for place in range(len(self.by_key()) + len(gone)) if place not in gone]
 
     def by_key(self) -> dict[str, dict[str, Member]]:
         """Clip key -> extension -> member, in shard order."""
@@ -67,7 +75,8 @@ def parse(data: bytes, name: str) -> ShardIndex:
     try:
         values: dict[str, Any] = json.loads(data)
         members = tuple(Member(str(n), int(o), int(s), int(c)) for n, o, s, c in values.pop("members"))
-        index = ShardIndex(members=members, **values)
+        gone = tuple(int(place) for place in values.pop("gone", ()))
+        index = ShardIndex(members=members, gone=gone, **values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FaultError(f"{name}: not a shard index ({type(error).__name__})") from None
     for member in members:

@@ -8,6 +8,7 @@ from typing import Any
 from avf_shards.errors import FaultError, UserError
 
 MANIFEST = "manifest.json"
+TOMBSTONES = "tombstones"  # in it: clips that were forgotten
 
 
 def sealed(manifest: dict[str, Any]) -> bytes:

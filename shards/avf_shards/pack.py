@@ -19,7 +19,7 @@ from typing import Any
 from avf_shards import ledger, seam
 from avf_shards.errors import UserError
 from avf_shards.index import ShardReader, load, sidecar
-from avf_shards.manifest import MANIFEST, as_file, sealed
+from avf_shards.manifest import MANIFEST, TOMBSTONES, as_file, read_manifest, sealed
 from avf_shards.run_folder import PART, PackedClip, RunFolder, write_part
 from avf_shards.select import Choice, Selection, choose
 from avf_shards.settings import difference
@@ -47,6 +47,8 @@ def pack(
         "selection": asdict(selection),
     }
     _freeze(shards, identity)
+    if (shards / MANIFEST).is_file() and TOMBSTONES in read_manifest(shards):
+        raise UserError(f"{shards}: clips were forgotten here, packing would bring them back; use another folder")
     seam.make_new_folder(shards / "tmp")
     total, done = sum(map(len, choice.clips.values())), 0
     parts = _Parts(run)

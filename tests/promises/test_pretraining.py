@@ -253,7 +253,7 @@ def test_weights_and_biases_is_told_where_a_project_is_named(
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     train(shards, tmp_path / "run", "steps=2", "wandb=avf", "picture_every=2")
-    (written,) = (tmp_path / "run").glob("wandb/offline-run-*/run-run.wandb")
+    (written,) = (tmp_path / "run").glob("wandb/offline-run-*/run-*.wandb")
     assert b"train/loss" in written.read_bytes()
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(UserError, match=r"wandb: is not installed; pip install 'avf-foundry\[wandb\]'"):

@@ -1,10 +1,12 @@
 """Recipes: the papers' values, every field checked before any work."""
 
+import json
 from pathlib import Path
 
 import pytest
 from avf_shards.errors import UserError
-from avf_training.recipe import FOLDER, load_recipe
+from avf_training.models.config import TargetConfig
+from avf_training.recipe import FOLDER, load_recipe, thawed
 
 
 def test_the_papers_values() -> None:
@@ -62,3 +64,25 @@ def test_a_batch_that_the_world_does_not_fill(tmp_path: Path) -> None:
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(UserError, match=says):
             load_recipe(str(tmp_path / "bad.yaml"))
+
+
+def test_what_was_never_tried_together_is_refused() -> None:
+    with pytest.raises(UserError, match="compile and parallel: fsdp have not been tried together"):
+        load_recipe("nano", ["compile=true", "parallel=fsdp"])
+
+
+def test_a_runs_recipe_comes_back() -> None:
+    recipe = load_recipe("avfmaepp_h", ["steps=30", "mix.quotas.a=3", "workers=7"])
+    again = thawed(json.loads(json.dumps(recipe.frozen())))
+    assert again.frozen() == recipe.frozen()
+    assert again.workers != recipe.workers, "what is free has its default"
+
+
+def test_the_loss_is_the_recipes() -> None:
+    config = load_recipe("nano", ["contrastive.weight=0.5", "contrastive.temperature=0.2"]).model_config()
+    assert (config.contrastive_weight, config.temperature, config.targets.normalised) == (0.5, 0.2, False)
+    for name in ("avfmaepp_b", "avfmaepp_l", "avfmaepp_h", "hicmae_t", "hicmae_s", "hicmae_b"):
+        theirs = load_recipe(name)
+        assert (theirs.contrastive.weight, theirs.contrastive.temperature) == (0.0025, 0.07)
+        assert theirs.contrastive.negatives == "own"
+        assert theirs.targets == TargetConfig(normalised=True, frame_difference=True)

@@ -1,10 +1,14 @@
 """Curves and pictures for TensorBoard, and for Weights & Biases where a recipe names a project."""
 
+import secrets
 import sys
 from pathlib import Path
 from typing import Any
 
+from avf_shards import seam
 from avf_shards.errors import UserError
+
+WANDB_ID = "wandb.id"
 
 
 class Board:
@@ -44,8 +48,10 @@ def _wandb_run(run: Path, project: str, settings: dict[str, Any]) -> Any:
         import wandb
     except ImportError:
         raise UserError("wandb: is not installed; pip install 'avf-foundry[wandb]', or set wandb=null") from None
-    # One folder is one run, however often it is started again.
-    name = run.resolve().name
-    started = wandb.init(project=project, name=name, id=name, resume="allow", dir=str(run), config=settings)
+    kept = run / WANDB_ID  # one folder is one run, however often it is started again
+    if not kept.is_file():
+        seam.replace_file(kept, secrets.token_hex(6).encode())
+    name, unique = run.resolve().name, kept.read_text("ascii")
+    started = wandb.init(project=project, name=name, id=unique, resume="allow", dir=str(run), config=settings)
     started.define_metric("*", step_metric="step")
     return started

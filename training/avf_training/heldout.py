@@ -67,13 +67,16 @@ class HeldOut:
 
 
 class HeldOutClips:
-    """One window of every clip of `unseen` (256 at most), whole pictures at their own loudness, kept in memory."""
+    """One window of every clip of `unseen` (256 at most), whole pictures at their own loudness, kept in memory.
+
+    train: the shards a model was trained on; None takes one clip only, to look at and not to score.
+    """
 
     def __init__(
         self,
         config: ModelConfig,
         masks: MaskConfig,
-        train: Path | str,
+        train: Path | str | None,
         unseen: Path | str,
         storage: StorageConfig,
         device: torch.device | str = "cpu",
@@ -86,12 +89,14 @@ class HeldOutClips:
                 yield replace(batch, draws=tuple(replace(draw, crop=_WHOLE, gain=1.0) for draw in batch.draws))
 
         self.config, self.device = config, device
-        self._means = _mean_targets(config, windows(train, _TRAIN_WINDOWS, None))
-        self._batches = list(windows(unseen, _MOST, 1))
+        self._means = None if train is None else _mean_targets(config, windows(train, _TRAIN_WINDOWS, None))
+        self._batches = list(windows(unseen, 1 if train is None else _MOST, 1))
 
     @torch.no_grad()
     def score(self, model: MaskedAutoencoder) -> HeldOut:
         """The model's errors and recall; it is in train mode afterwards if it was before."""
+        if self._means is None:
+            raise ValueError("made without the training shards: to look at, not to score")
         training = model.training
         model.eval()
         geometry = self.config.geometry

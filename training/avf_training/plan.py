@@ -77,7 +77,9 @@ def plan(
 ) -> Plan:
     """Measure `measured_steps` steps of `measured_batch` clips on this device. Raises UserError, FaultError."""
     recipe.accumulation(devices)  # says when the world does not fill the batch
-    short = replace(recipe, batch=measured_batch, micro_batch=measured_batch, parallel="ddp")
+    # A CPU has no fast fp16: what it can say of the work, it says in fp32.
+    precision = replace(recipe.precision, compute="fp32") if device == "cpu" else recipe.precision
+    short = replace(recipe, batch=measured_batch, micro_batch=measured_batch, parallel="ddp", precision=precision)
     with joined_world(device) as place, tempfile.TemporaryDirectory(prefix="avf-plan-") as folder:
         set_numerics(short)
         loader = make_loader(short, shards, storage, place, Path(folder))
@@ -95,7 +97,7 @@ def plan(
             loop.step(step, micro_batches)
         spent_s = time.perf_counter() - begun_s
         computed_s = (spent_s - waited_s) / measured_steps
-        limit = peak(place.device, recipe.precision)
+        limit = peak(place.device, precision)
         clips_per_s = measured_batch / computed_s
         flops_per_s = training_flops(model.config) * clips_per_s
         on_gpu = place.device.type == "cuda"

@@ -46,9 +46,9 @@ def pretrain(
     with joined_world(device) as place:
         set_numerics(recipe)
         accumulation = recipe.accumulation(place.size)
+        unseen = _unseen(recipe, shards, held_out, storage, place)
         loader = make_loader(recipe, shards, storage, place, out)
         steps, warmup = lengths_of(recipe, len(loader.stream.order))
-        unseen = _unseen(recipe, shards, held_out, storage, place)
         freeze(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, place)
         model, wrapped, loop = make_loop(recipe, place, steps, warmup)
         run = Run(wrapped, loop, loader, Checkpoints(out, recipe.checkpoint_keep, place.rank), place)
@@ -147,4 +147,5 @@ def _unseen(
     looks = place.rank == 0 or recipe.parallel == "fsdp"
     if not looks or not (held_out or recipe.picture_every):
         return None
-    return HeldOutClips(recipe.model_config(), recipe.masks, shards, held_out or shards, storage, place.device)
+    train = shards if held_out else None  # without others to score, one of its own to look at
+    return HeldOutClips(recipe.model_config(), recipe.masks, train, held_out or shards, storage, place.device)

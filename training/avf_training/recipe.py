@@ -82,6 +82,8 @@ class PretrainRecipe:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
         if self.micro_batch < 2:
             raise ValueError("micro_batch 1 has no negatives for the contrastive loss; take at least 2")
+        if self.compile and self.parallel == "fsdp":
+            raise ValueError("compile and parallel: fsdp have not been tried together; take one of them")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps {self.steps} must be at least 1")
         if self.epochs <= 0 or self.workers < 0 or self.picture_every < 0:

@@ -99,6 +99,7 @@ class Run(Generic[B]):
                 watch.step(step, done.values(), waited_s=begun_s - asked_s, computed_s=time.perf_counter() - begun_s)
                 skipped = skipped + 1 if done.skipped else 0
                 if skipped >= lengths.nonfinite_limit:
+                    self.checkpoints.wait()
                     raise diverged(step, micro_batches)
                 reached = step + 1
                 self.checkpoints.poll()

@@ -115,10 +115,9 @@ def show_plan(made: Plan) -> None:
         rows.append(("", f"{made.peak_bytes / 1e9:.1f} GB at {made.measured_batch} clips, measured"))
     if made.paper is not None:
         rows.append(("the paper", f"{made.paper.hours:g} h on {made.paper.machine} ({made.paper.source})"))
-    table = _table(made.model, "")
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
+    out.print(f"{made.model}:")
+    for name, told in rows:
+        out.print(f"  {name:<20}{told}")
 
 
 def show_held_out(found: HeldOut) -> None:

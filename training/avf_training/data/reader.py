@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from avf_shards import index
 from avf_shards.corpus import Corpus, corpus_of
-from avf_shards.errors import FaultError, UserError
+from avf_shards.errors import FaultError, ForgottenError, UserError
 from avf_shards.index import ShardIndex
 from avf_shards.manifest import MANIFEST, unsealed
 from avf_shards.tar import BLOCK, Member, checked
@@ -23,10 +23,12 @@ class _Clips:
     """A shard's index in little memory: keys, and where each of the four kinds of file lies."""
 
     def __init__(self, shard: ShardIndex) -> None:
-        clips = shard.by_key()
-        self.shard, self.keys = shard.shard, tuple(clips)
-        self._where = np.zeros((len(clips), len(_KINDS), 3), np.int64)
-        for row, members in zip(self._where, clips.values(), strict=True):
+        clips = dict(zip(shard.places(), shard.by_key().items(), strict=True))
+        size = len(clips) + len(shard.gone)
+        self.shard, self.keys = shard.shard, tuple(clips[n][0] if n in clips else "" for n in range(size))
+        self._where = np.zeros((size, len(_KINDS), 3), np.int64)
+        for place, (_, members) in clips.items():
+            row = self._where[place]
             for kind, member in members.items():
                 row[_KINDS.index(kind)] = member.offset, member.size, member.crc32
 
@@ -74,6 +76,8 @@ class ClipReader:
         """
         found, place = self._found(clip)
         shard, key, members = found.shard, found.keys[place], found.members(place)
+        if not key:
+            raise ForgottenError(f"{shard}: clip {place} was forgotten")
         video = "frames" if "frames" in members else "mp4"
         wanted = (video, "flac", "json") if self.record else (video, "flac")
         missing = set(wanted) - members.keys()

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
-from avf_shards.errors import FaultError, UserError
+from avf_shards.errors import FaultError, ForgottenError, UserError
 from avf_shards.mix import Mix
 from avf_shards.order import Order, rank_steps
 from avf_shards.timeline import SAMPLES_PER_FRAME
@@ -190,12 +190,13 @@ class Stream(IterableDataset[B_co], Generic[D, B_co]):
                 key = self.reader.key(clip)
                 files = read() if attempt == 1 else self.reader.read(clip)
                 return key, name, decoded(files, draw, self._sound_frames, into)
+            except ForgottenError:
+                clip = self.order.substitute(source, epoch, position, attempt)  # no fault: it was asked for
             except FaultError as error:
                 faults.append(Fault(name, self.order.corpus.shards[shard], key, epoch, position, str(error)))
                 clip = self.order.substitute(source, epoch, position, attempt)
-        raise FaultError(
-            f"position {position} of epoch {epoch}: {_ATTEMPTS} clips in a row are unreadable: {faults[-1]}"
-        )
+        last = faults[-1] if faults else "all of them forgotten"
+        raise FaultError(f"position {position} of epoch {epoch}: {_ATTEMPTS} clips in a row are unreadable: {last}")
 
 
 def _check_sizes(keys: tuple[str, ...], clips: list[Clip[D]]) -> None:

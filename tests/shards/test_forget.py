@@ -1,0 +1,214 @@
+"""Takedown: gone from every byte, everything else as it was and where it was, whatever moment a kill takes."""
+
+import hashlib
+import json
+import shutil
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from avf_shards import seam
+from avf_shards.cli import main
+from avf_shards.corpus import load_corpus
+from avf_shards.errors import FaultError, UserError
+from avf_shards.forget import forget, wanted
+from avf_shards.index import ShardReader, load, sidecar
+from avf_shards.keys import clip_key
+from avf_shards.manifest import MANIFEST, read_manifest, sealed
+from avf_shards.pack import pack
+from avf_shards.run_folder import PackedClip, RunFolder, write_part
+from avf_shards.select import Selection
+from avf_shards.timeline import Span
+from avf_shards.verify import verify
+from support.clips import flashing_shards
+from support.streams import loader, pretraining
+
+BATCH = 6
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return flashing_shards(tmp_path_factory.mktemp("forget"), {"a": 9, "b": 5})
+
+
+@pytest.fixture
+def shards(packed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(packed, tmp_path / "shards"))
+
+
+def clips(shards: Path) -> dict[str, dict[str, bytes]]:
+    found = {}
+    for entry in read_manifest(shards)["shards"]:
+        with ShardReader(shards / entry["shard"]) as reader:
+            found.update(reader.clips())
+    return found
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def key_of(shards: Path, source: str, video: str) -> str:
+    first, digest, *_ = clip_key(source, video, Span(0, 1), 0).split("-")
+    (found,) = [key for key in clips(shards) if key.startswith(f"{first}-{digest}-")]
+    return found
+
+
+def test_it_is_gone_and_all_else_is_as_it_was(shards: Path, packed: Path) -> None:
+    key, before = key_of(shards, "a", "003.mp4"), clips(packed)
+    done = forget(shards, wanted(["a/003.mp4"]), "asked by the owner")
+    assert done.keys == (key,)
+    after = clips(shards)
+    assert before.keys() - after.keys() == {key}
+    assert all(after[other] == before[other] for other in after)
+    assert list(after) == [other for other in before if other != key], "the order of all others"
+    assert verify(shards) == []
+    old, new = contents(packed), contents(shards)
+    assert len(old.keys() - new.keys()) == 2, "one shard and its index were rewritten, no other was touched"
+    assert all(new[name] == old[name] for name in old.keys() & new.keys() - {MANIFEST})
+    assert not any(key.encode() in path.read_bytes() for path in shards.iterdir() if path.name != MANIFEST)
+    assert read_manifest(shards)["tombstones"] == [{"key": key, "why": "asked by the owner"}]
+
+
+def test_a_stream_goes_on_with_the_same_digest_and_others_in_their_places(shards: Path, tmp_path: Path) -> None:
+    key = key_of(shards, "a", "003.mp4")
+    before = [batch.keys for batch in islice(loader(shards, pretraining(), BATCH), 8)]
+    state = loader(shards, pretraining(), BATCH).state_dict()
+    digest = load_corpus(shards).digest
+    forget(shards, wanted(["a/003.mp4"]))
+    assert load_corpus(shards).digest == digest
+    quarantine = tmp_path / "quarantine.jsonl"
+    for workers in (0, 2):
+        again = loader(shards, pretraining(), BATCH, workers=workers, quarantine=quarantine, max_fault_share=0.0)
+        again.load_state_dict(state)
+        after = [batch.keys for batch in islice(again, 8)]
+        pairs = [pair for one, two in zip(before, after, strict=True) for pair in zip(one, two, strict=True)]
+        assert any(one == key for one, _ in pairs)
+        for one, two in pairs:
+            assert two != key
+            assert (one == two) == (one != key)
+    assert not quarantine.read_text(), "what was taken down is no fault"
+
+
+def test_more_of_the_same_shard_and_what_is_gone_already(shards: Path) -> None:
+    first = forget(shards, wanted(["a/003.mp4"]))
+    assert forget(shards, wanted(["a/003.mp4"])).keys == (), "it was done; the proof is made again"
+    with ShardReader(shards / first.rewritten[0]) as reader:
+        neighbour = next(iter(reader.index.by_key()))
+    second = forget(shards, wanted(listed=[f"key {neighbour}", "# a comment", ""]))
+    assert second.keys == (neighbour,)
+    assert second.gone == 2
+    assert second.rewritten[0].endswith("-r2.tar")
+    assert len(load(sidecar(shards / second.rewritten[0])).gone) == 2
+    assert verify(shards) == []
+    with pytest.raises(UserError, match="no clip of what was named"):
+        forget(shards, wanted(["a/nobody.mp4"]))
+
+
+def test_a_whole_source_can_go(shards: Path) -> None:
+    forget(shards, wanted([f"b/{n:03d}.mp4" for n in range(5)]))
+    assert {key.split("-")[0] for key in clips(shards)} == {"a"}
+    assert verify(shards) == []
+
+
+class DiedError(Exception):
+    """Stands for SIGKILL."""
+
+
+def test_dies_after_each_file_operation_in_turn(packed: Path, tmp_path: Path) -> None:
+    whole = Path(shutil.copytree(packed, tmp_path / "whole"))
+    what = wanted(["a/003.mp4", "b/001.mp4"])
+    forget(whole, what)
+    number = 0
+    while True:
+        folder = Path(shutil.copytree(packed, tmp_path / str(number)))
+        left = [number]
+
+        def die(operation: str, path: Path, left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] == -1:
+                raise DiedError
+
+        died = False
+        with seam.watch(die):
+            try:
+                forget(folder, what)
+            except DiedError:
+                died = True
+        forget(folder, what)
+        assert contents(folder) == contents(whole), f"after operation {number}"
+        shutil.rmtree(folder)
+        if not died:
+            break
+        number += 1
+    assert number > 20
+
+
+def test_by_speaker(tmp_path: Path) -> None:
+    made = [
+        PackedClip(clip_key("s", str(n), Span(0, 50), 0), "s", 50, {"mp4": b"m", "flac": b"f", "json": record})
+        for n, record in enumerate(json.dumps({"speaker": f"id{n % 2}"}).encode() for n in range(4))
+    ]
+    write_part(tmp_path, "s-000000.tar", made)
+    side = sidecar(tmp_path / "s-000000.tar")
+    index = load(side)
+    entry = {
+        "shard": index.shard,
+        "bytes": index.size_bytes,
+        "sha256": index.sha256,
+        "index_sha256": hashlib.sha256(side.read_bytes()).hexdigest(),
+        "clips": index.clips,
+        "seconds": index.seconds,
+    }
+    (tmp_path / MANIFEST).write_bytes(sealed({"shards": [entry], "sources": {}}))
+    done = forget(tmp_path, wanted(speakers=["s/id1"]))
+    assert len(done.keys) == 2
+    assert {json.loads(files["json"])["speaker"] for files in clips(tmp_path).values()} == {"id0"}
+    with pytest.raises(UserError, match="no clip of what was named"):
+        forget(tmp_path, wanted(speakers=["other/id0"]))
+
+
+def test_packing_does_not_bring_it_back(packed: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(packed.parent, tmp_path / "all"))
+    forget(folder / "shards", wanted(["a/003.mp4"]))
+    before = contents(folder / "shards")
+    with pytest.raises(UserError, match="clips were forgotten here"):
+        pack(RunFolder(folder / "run"), folder / "shards", Selection(clips_per_shard=4))
+    assert contents(folder / "shards") == before
+
+
+def test_what_is_left_behind_is_found(shards: Path, packed: Path) -> None:
+    key = key_of(shards, "a", "003.mp4")
+    (old,) = [path for path in packed.glob("a-*.tar") if key.encode() in path.read_bytes()]
+    forget(shards, wanted(["a/003.mp4"]))
+    shutil.copy(old, shards / "copy.tar")
+    with pytest.raises(FaultError, match=r"copy.tar: is still there, though the manifest does not list it"):
+        forget(shards, wanted(["a/003.mp4"]))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ([], "nothing named"),
+        (["--video", "003.mp4"], "must be SOURCE/ID"),
+        (["--speaker", "s/"], "must be SOURCE/NAME"),
+        (["--list", "nosuch"], "--list nosuch: cannot be read"),
+        (["--video", "a/nobody"], "has no clip of what was named"),
+    ],
+)
+def test_what_cannot_be_is_told(
+    shards: Path, options: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["forget", str(shards), *options]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_on_the_command_line(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "list.txt").write_text("# owner's letter\nvideo a/003.mp4\nvideo b/001.mp4\n")
+    assert main(["forget", str(shards), "--list", str(tmp_path / "list.txt")]) == 0
+    assert "absent: 2 forgotten clips" in capsys.readouterr().out
+    assert main(["ls", str(shards)]) == 0
+    assert main(["verify", str(shards)]) == 0
+    (tmp_path / "list.txt").write_text("vidio a/003.mp4\n")
+    assert main(["forget", str(shards), "--list", str(tmp_path / "list.txt")]) == 2
+    assert "line 1" in capsys.readouterr().err
