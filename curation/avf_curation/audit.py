@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.run_folder import RunFolder
+from avf_shards.takedown import STAGE as TAKEDOWN
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 STAGES = ("scenes", "faces", "silence", "track", "sync", "quality")
@@ -160,4 +161,5 @@ def funnel(source: SourceAudit) -> list[tuple[str, int]]:
         for group in (source.reasons, source.errors):
             alive -= sum(entry["frames"] for name, entry in group.items() if name.startswith(f"{stage}/"))
         steps.append((stage, alive))
-    return steps
+    taken_down = sum(entry["frames"] for name, entry in source.reasons.items() if name.split("/")[0] == TAKEDOWN)
+    return [*steps, (TAKEDOWN, alive - taken_down)] if taken_down else steps

@@ -20,6 +20,7 @@ from avf_shards.order import Order, stream_digest
 from avf_shards.pack import pack
 from avf_shards.run_folder import RunFolder
 from avf_shards.select import Choice, load_selection
+from avf_shards.takedown import take_down
 from avf_shards.verify import verify
 
 SELECT_HELP = """\
@@ -104,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--video", metavar="SOURCE/ID", action="append", default=[], help="repeat for more")
     one.add_argument("--speaker", metavar="SOURCE/NAME", action="append", default=[], help="repeat for more")
     one.add_argument("--list", metavar="FILE", type=Path, help="what to take down, a line each")
+    one.add_argument("--run", dest="of_run", metavar="RUN", type=Path, help="that they were packed from: there too")
     one.add_argument("--why", metavar="TEXT", default="", help="kept with the tombstones")
     json_option(one)
     one.set_defaults(run=_forget)
@@ -207,11 +209,16 @@ def _forget(options: argparse.Namespace) -> int:
         listed = options.list.read_text("utf-8").splitlines() if options.list else []
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--list {options.list}: cannot be read ({error})") from None
-    found = forget(options.shards, wanted(options.video, options.speaker, listed), options.why)
+    what = wanted(options.video, options.speaker, listed)
+    run = RunFolder.existing(options.of_run) if options.of_run else None
+    found = forget(options.shards, what, options.why)
+    erased = take_down(run, what) if run else ()
     text = [f"forgotten: {key}" for key in found.keys]
     text += [f"rewritten: {name}" for name in found.rewritten]
     text.append(f"absent: {found.gone} forgotten clips, looked for in {found.searched_bytes:,} bytes")
-    _answer(options, asdict(found), "\n".join(text))
+    if run:
+        text.append(f"{run.root}: {len(erased)} clips erased, their spans are rejected as takedown/forgotten")
+    _answer(options, asdict(found) | {"erased_in_run": list(erased)}, "\n".join(text))
     return 0
 
 

@@ -1,8 +1,8 @@
 """Takedown: clips leave the shards, every other clip keeps its place in the order, and the absence is proved.
 
 A shard that held such a clip is written anew under another name, its index notes which places are gone, and one replace
-of the manifest makes it so. Killed anywhere, the same command goes on. The order of a stream counts places, gone or not,
-so a training run goes on with the same digest: at a gone place stands the substitute of a clip that cannot be read.
+of the manifest makes it so. Killed anywhere, the same command goes on. The order of a stream counts places, gone or
+not, and a training run goes on with the same digest: at a gone place stands the substitute of an unreadable clip.
 """
 
 import hashlib

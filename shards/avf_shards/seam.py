@@ -160,6 +160,16 @@ def replace_file(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def blank(path: Path, offset: int, size: int) -> None:
+    """Overwrite a part of a file with zeros, durably: what was there is to be forgotten."""
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(bytes(size))
+        file.flush()
+        os.fsync(file.fileno())
+    _done("blank", path)
+
+
 def remove(path: Path) -> None:
     """Remove a file or a folder with all in it; one that is not there is fine."""
     try:

@@ -1,0 +1,142 @@
+"""In a run: the ledger rejects what was taken down, its bytes are erased, and neither pack nor retry brings it back."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from avf_curation.audit import audit, funnel
+from avf_curation.cli import main as curate_main
+from avf_curation.run import plan_retry, read_plan
+from avf_shards import seam
+from avf_shards.cli import main
+from avf_shards.errors import UserError
+from avf_shards.forget import forget, wanted
+from avf_shards.ledger import from_table
+from avf_shards.pack import pack
+from avf_shards.run_folder import PART, RunFolder
+from avf_shards.select import Selection
+from avf_shards.takedown import take_down
+from avf_shards.verify import verify
+from support.clips import flashing_shards
+from support.made import recipe
+
+GONE = wanted(["a/003.mp4", "b/001.mp4"])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("takedown")
+    flashing_shards(folder, {"a": 6, "b": 3})
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "all"))
+
+
+def verdicts(run: RunFolder) -> dict[str, str]:
+    return {f"{d.source}/{d.video}": f"{d.status} {d.stage or ''}".strip() for d in from_table(run.ledger())}
+
+
+def payloads(run: RunFolder) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(run.root.rglob(PART)))
+
+
+def test_the_ledger_the_bytes_and_the_next_pack(folder: Path) -> None:
+    run = RunFolder(folder / "run")
+    before, taken = verdicts(run), {"a/003.mp4", "b/001.mp4"}
+    erased = take_down(run, GONE)
+    assert len(erased) == 2
+    after = verdicts(run)
+    assert {video for video in after if after[video] != before[video]} == taken
+    assert {after[video] for video in taken} == {"rejected takedown"}
+    for decision in from_table(run.ledger()):
+        if f"{decision.source}/{decision.video}" in taken:
+            assert (decision.clips, decision.measures, len(decision.checks)) == ((), "{}", 1)
+    result = audit(run)
+    assert not result.law
+    for source in result.sources.values():
+        assert funnel(source)[-1][0] == "takedown"
+        assert funnel(source)[-1][1] == source.kept_frames
+    pack(run, folder / "again", Selection(clips_per_shard=4))
+    assert verify(folder / "again") == []
+    packed = b"".join(path.read_bytes() for path in (folder / "again").iterdir())
+    assert not any(key.encode() in packed for key in erased)
+    assert take_down(run, GONE) == (), "once is enough"
+    assert plan_retry(run, recipe(), {"a": folder, "b": folder}) is None
+    assert read_plan(run, 1).table.num_rows == 2
+
+
+def test_the_clip_is_in_no_file_of_the_run(folder: Path) -> None:
+    run = RunFolder(folder / "run")
+    (stored,) = [path for path in run.root.rglob(PART) if b"a-" in path.read_bytes()][:1]
+    assert b"ftyp" in stored.read_bytes()
+    take_down(run, wanted([f"a/{n:03d}.mp4" for n in range(6)] + [f"b/{n:03d}.mp4" for n in range(3)]))
+    assert b"ftyp" not in payloads(run), "no mp4 is left"
+    assert b"fLaC" not in payloads(run), "and no sound"
+    assert set(verdicts(run).values()) == {"rejected takedown"}
+
+
+def test_other_commands_read_such_a_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    take_down(RunFolder(folder / "run"), GONE)
+    for command in (
+        ["audit", str(folder / "run")],
+        ["status", str(folder / "run")],
+        ["explain", str(folder / "run"), "a/003.mp4"],
+        ["whatif", str(folder / "run"), "--set", "quality.min_sharpness=1"],
+    ):
+        assert curate_main(command) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "takedown/forgotten" in said
+
+
+class DiedError(Exception):
+    """Stands for SIGKILL."""
+
+
+def test_dies_after_each_file_operation_in_turn(made: Path, tmp_path: Path) -> None:
+    number = 0
+    while True:
+        folder = Path(shutil.copytree(made, tmp_path / str(number)))
+        run, left = RunFolder(folder / "run"), [number]
+
+        def die(operation: str, path: Path, left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] == -1:
+                raise DiedError
+
+        died = False
+        with seam.watch(die):
+            try:
+                take_down(run, GONE)
+            except DiedError:
+                died = True
+        take_down(run, GONE)
+        taken = [name for name, said in verdicts(run).items() if said == "rejected takedown"]
+        assert taken == ["a/003.mp4", "b/001.mp4"]
+        assert run.generations() == [0, 1]
+        assert payloads(run).count(b"ftyp") == 7
+        shutil.rmtree(folder)
+        if not died:
+            break
+        number += 1
+    assert number > 10
+
+
+def test_one_command_for_both(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["forget", str(folder / "shards"), "--video", "a/003.mp4", "--run", str(folder / "run"), "--json", "-"]
+    assert main(asked) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["keys"] == told["erased_in_run"]
+    assert main([*asked[:-2], "--why", "again"]) == 0
+    assert "0 clips erased" in capsys.readouterr().out
+
+
+def test_a_run_that_is_not_finished_waits(folder: Path) -> None:
+    run = RunFolder(folder / "run")
+    shutil.rmtree(run.generation_folder(0) / "ledger")
+    with pytest.raises(UserError, match="the run is not finished"):
+        take_down(run, GONE)
+    forget(folder / "shards", GONE)
