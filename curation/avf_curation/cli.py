@@ -93,6 +93,15 @@ def _parser() -> argparse.ArgumentParser:
     json_option(one)
     one.set_defaults(run=_whatif)
 
+    one = commands.add_parser("card", help="the data card of packed shards, for people and as Croissant metadata")
+    one.add_argument("folder", metavar="SHARDS", type=Path)
+    one.add_argument("--out", metavar="DIR", type=Path, required=True, help="DATA_CARD.md and croissant.json go there")
+    one.add_argument("--name", default="talking-faces", help="of the corpus (default: talking-faces)")
+    one.add_argument("--licence", metavar="SOURCE=TEXT", action="append", default=[], help="of a source; repeat")
+    one.add_argument("--url", help="where the shards will lie")
+    one.add_argument("--published", metavar="YYYY-MM-DD", help="the day")
+    one.set_defaults(run=_card)
+
     one = commands.add_parser("weights", help="model files: list, get, check")
     verbs = one.add_subparsers(required=True, metavar="ls|pull|verify")
     verb = verbs.add_parser("ls", help="what is known and what is here")
@@ -271,6 +280,27 @@ def _whatif(options: argparse.Namespace) -> int:
     found = whatif(run, asked(options.set, run.identity()))
     if not answered(options, found.as_json()):
         show_whatif(console(), found)
+    return 0
+
+
+def _card(options: argparse.Namespace) -> int:
+    from datetime import date
+
+    from avf_curation.card import CARD, CROISSANT, read_card, write_card
+
+    licences = {}
+    for text in options.licence:
+        source, equals, licence = text.partition("=")
+        if not (source and equals and licence.strip()):
+            raise UserError(f"--licence {text}: expected SOURCE=TEXT, as in --licence voxceleb2=CC-BY-4.0")
+        licences[source] = licence.strip()
+    try:
+        published = date.fromisoformat(options.published) if options.published else None
+    except ValueError:
+        raise UserError(f"--published {options.published}: expected a day as 2026-01-31") from None
+    write_card(read_card(options.folder, options.name, licences), options.out, options.url, published)
+    for name in (CARD, CROISSANT):
+        print(options.out / name)
     return 0
 
 

@@ -1,0 +1,66 @@
+"""The data card: every clip counted, thresholds and licences named, and Croissant that its own library accepts."""
+
+import json
+import logging
+from pathlib import Path
+
+import mlcroissant
+import pytest
+from avf_curation.card import read_card
+from avf_curation.cli import main
+from avf_shards.forget import forget, wanted
+from support.clips import flashing_shards
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return flashing_shards(tmp_path_factory.mktemp("card"), {"a": 5, "b": 3})
+
+
+def test_for_people(shards: Path, tmp_path: Path) -> None:
+    licence = "CC-BY-4.0 | see <owner>"
+    assert main(["card", str(shards), "--out", str(tmp_path), "--licence", f"a={licence}", "--name", "corpus"]) == 0
+    text = (tmp_path / "DATA_CARD.md").read_text()
+    assert text.startswith("# corpus\n\n8 clips of talking faces")
+    assert "| a | 5 |" in text
+    assert "CC-BY-4.0 \\| see &lt;owner>" in text
+    assert "| b | 3 |" in text
+    assert "scenes/too_short >= 1.5" in text
+    for path in shards.glob("*.tar"):
+        assert path.name in text
+
+
+def test_for_machines(shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    asked = ["--licence", "a=CC-BY-4.0", "--url", "https://data.example.org/corpus", "--published", "2026-01-31"]
+    assert main(["card", str(shards), "--out", str(tmp_path), *asked]) == 0
+    with caplog.at_level(logging.WARNING):
+        dataset = mlcroissant.Dataset(jsonld=tmp_path / "croissant.json")
+    assert not dataset.metadata.ctx.issues.errors
+    assert not dataset.metadata.ctx.issues.warnings
+    values = json.loads((tmp_path / "croissant.json").read_text())
+    digests = {one["name"]: one["sha256"] for one in values["distribution"] if one["@type"] == "cr:FileObject"}
+    assert digests.keys() == {path.name for path in shards.glob("*.tar")}
+    assert set(values["license"]) == {"CC-BY-4.0", "not stated"}
+
+
+def test_what_was_forgotten_is_not_counted(tmp_path: Path) -> None:
+    shards = flashing_shards(tmp_path, {"a": 4})
+    forget(shards, wanted(["a/001.mp4"]))
+    card = read_card(shards, "c", {})
+    assert (card.sources["a"].clips, card.forgotten) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--licence", "a"], "expected SOURCE=TEXT"),
+        (["--licence", "c=MIT"], "the shards have no such source; they have a, b"),
+        (["--published", "yesterday"], "expected a day as 2026-01-31"),
+    ],
+)
+def test_what_cannot_be_is_told(
+    shards: Path, tmp_path: Path, options: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["card", str(shards), "--out", str(tmp_path / "card"), *options]) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "card").exists()
