@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("status", help="how far a run is, going or stopped")
     _run_folder(one)
+    one.add_argument(
+        "--watch", metavar="S", type=float, help="say it again every S seconds until the run ends or stops"
+    )
     json_option(one)
     one.set_defaults(run=_status)
 
@@ -227,9 +231,18 @@ def _existing(options: argparse.Namespace) -> Any:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from avf_curation.status import status
+    from avf_curation.status import status, watched
 
-    now = status(_existing(options))
+    run = _existing(options)
+    if options.watch is not None:
+        if options.watch <= 0 or options.json:
+            raise UserError("--watch wants seconds above 0, and no --json")
+        for now in watched(run, options.watch):
+            p = now.progress
+            done = f"{p.videos_done}/{p.videos} videos, {p.kept} kept, {p.rejected} rejected, {p.failed} failed"
+            print(f"{time.strftime('%H:%M:%S')} {now.state}: {done}", flush=True)
+        return 0
+    now = status(run)
     if answered(options, now.as_json()):
         return 0
     p = now.progress

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,16 @@ def status(run: RunFolder) -> RunStatus:
         return RunStatus("finished", newest, progress, None, _last_unit(run))
     driver = _driver(run)
     return RunStatus("going" if driver else "stopped", newest, progress, driver, _last_unit(run))
+
+
+def watched(run: RunFolder, every_s: float) -> Iterator[RunStatus]:
+    """The status now, and again every so many seconds for as long as somebody works on the run."""
+    now = status(run)
+    yield now
+    while now.state == "going":
+        time.sleep(every_s)
+        now = status(run)
+        yield now
 
 
 def _driver(run: RunFolder) -> str | None:

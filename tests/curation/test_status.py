@@ -1,0 +1,38 @@
+"""status --watch tells a going run again and again, and ends with it."""
+
+import json
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from avf_curation import status as module
+from avf_curation.cli import main
+from avf_shards.run_folder import RunFolder
+from support.clips import flashing_shards
+
+
+def test_watch_ends_with_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flashing_shards(tmp_path, {"a": 2})
+    run = RunFolder(tmp_path / "run")
+    ledger = run.generation_folder(0) / "ledger"
+    ledger.rename(tmp_path / "ledger")
+    driver = {"pid": os.getpid(), "host": socket.gethostname(), "since": 0}
+    (run.log_folder / "driver.json").write_text(json.dumps(driver))
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            shutil.move(tmp_path / "ledger", ledger)
+
+    monkeypatch.setattr(module.time, "sleep", sleep)
+    assert main(["status", str(run.root), "--watch", "3"]) == 0
+    states = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
+    assert states == ["going:", "going:", "finished:"]
+    assert slept == [3.0, 3.0]
+    assert main(["status", str(run.root), "--watch", "0"]) == 2
+    assert "--watch wants seconds above 0" in capsys.readouterr().err
