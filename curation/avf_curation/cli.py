@@ -71,9 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("status", help="how far a run is, going or stopped")
     _run_folder(one)
-    one.add_argument(
-        "--watch", metavar="S", type=float, help="say it again every S seconds until the run ends or stops"
-    )
+    one.add_argument("--watch", metavar="S", type=float, help="say it again every S seconds until it ends or stops")
     json_option(one)
     one.set_defaults(run=_status)
 

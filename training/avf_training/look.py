@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 from avf_training.heldout import HeldOutClips
 from avf_training.masking import MaskConfig
 from avf_training.models.mae import MaskedAutoencoder
@@ -27,10 +29,11 @@ def looking(
     def look(step: int) -> tuple[dict[str, float], Path | None]:
         if seen is None:
             return {}, None
-        scores = seen.score(model).told() if scored else {}
         training = model.training
-        key, video, audio = seen.first()
-        found = [reconstruct(model, video, audio, ratios, seed=0) for ratios in pairs]
+        with torch.compiler.set_stance("force_eager"):  # other shapes, a few times a run: not worth compiling
+            scores = seen.score(model).told() if scored else {}
+            key, video, audio = seen.first()
+            found = [reconstruct(model, video, audio, ratios, seed=0) for ratios in pairs]
         model.train(training)
         if not draws:
             return scores, None
