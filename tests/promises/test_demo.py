@@ -15,12 +15,17 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from avf_curation.demo.corpus import demo_videos
+from avf_curation.demo.corpus import HELD_OUT, demo_videos
 from avf_shards.cli import main as shards_main
 from avf_shards.index import ShardReader
 from avf_shards.ledger import Decision, from_table
 from avf_shards.run_folder import RunFolder
+from avf_training.data.storage import StorageConfig
+from avf_training.metrics import read_lines
+from avf_training.pretrain import pretrain
+from avf_training.recipe import load_recipe
 
+pytestmark = pytest.mark.timeout(700)
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HEADLESS = [
     "--headless",
@@ -44,14 +49,35 @@ def demo(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         [sys.executable, "-m", "avf_curation.cli", "demo", "--out", str(out), "--workers", "2"],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert "every shard verified" in done.stderr
-    for name in ("run", "shards", "report.html", "demo.yaml"):
+    for name in ("run", "shards", "held-out", "report.html", "demo.yaml"):
         assert (out / name).exists()
         assert str(out / name) in done.stdout
     return out
+
+
+def test_people_are_held_out(demo: Path) -> None:
+    assert len(clips_of(demo / "held-out")) == 28
+    assert {key.split("-")[0] for key in clips_of(demo / "held-out")} == {HELD_OUT}
+    assert HELD_OUT not in {key.split("-")[0] for key in clips_of(demo / "shards")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_model_learns_from_it(demo: Path, tmp_path: Path) -> None:
+    """As `make demo` trains it. docs/benchmarks.md has the figures of three seeds; here they must only not be luck."""
+    recipe = load_recipe("nano")
+    pretrain(recipe, demo / "shards", tmp_path / "run", StorageConfig(), held_out=demo / "held-out")
+    scores = read_lines(tmp_path / "run/heldout.jsonl")
+    assert [row["step"] + 1 for row in scores] == [recipe.steps // 2, recipe.steps]
+    assert scores[-1]["mse/mean patch"] <= 0.8
+    assert scores[-1]["R@1/chance"] >= 3
+    assert scores[-1]["R@1/chance"] > scores[0]["R@1/chance"]
+    for name in ("curve.png", f"pictures/step-{recipe.steps:08d}.png"):
+        assert (tmp_path / "run" / name).stat().st_size > 10_000
 
 
 def decisions(demo: Path) -> dict[str, list[Decision]]:
@@ -86,8 +112,12 @@ def test_a_late_sound_is_moved_back(demo: Path) -> None:
 
 
 def clips(demo: Path) -> dict[str, dict[str, bytes]]:
+    return clips_of(demo / "shards")
+
+
+def clips_of(shards: Path) -> dict[str, dict[str, bytes]]:
     found = {}
-    for shard in sorted((demo / "shards").glob("*.tar")):
+    for shard in sorted(shards.glob("*.tar")):
         with ShardReader(shard) as reader:
             found.update(reader.clips())
     return found
