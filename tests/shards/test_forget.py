@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from avf_shards import seam
 from avf_shards.cli import main
 from avf_shards.corpus import load_corpus
 from avf_shards.errors import FaultError, UserError
@@ -21,6 +20,7 @@ from avf_shards.select import Selection
 from avf_shards.timeline import Span
 from avf_shards.verify import verify
 from support.clips import flashing_shards
+from support.deaths import dies_after
 from support.streams import loader, pretraining
 
 BATCH = 6
@@ -111,10 +111,6 @@ def test_a_whole_source_can_go(shards: Path) -> None:
     assert verify(shards) == []
 
 
-class DiedError(Exception):
-    """Stands for SIGKILL."""
-
-
 def test_dies_after_each_file_operation_in_turn(packed: Path, tmp_path: Path) -> None:
     whole = Path(shutil.copytree(packed, tmp_path / "whole"))
     what = wanted(["a/003.mp4", "b/001.mp4"])
@@ -122,23 +118,12 @@ def test_dies_after_each_file_operation_in_turn(packed: Path, tmp_path: Path) ->
     number = 0
     while True:
         folder = Path(shutil.copytree(packed, tmp_path / str(number)))
-        left = [number]
-
-        def die(operation: str, path: Path, left: list[int] = left) -> None:
-            left[0] -= 1
-            if left[0] == -1:
-                raise DiedError
-
-        died = False
-        with seam.watch(die):
-            try:
-                forget(folder, what)
-            except DiedError:
-                died = True
+        with dies_after(number) as death:
+            forget(folder, what)
         forget(folder, what)
         assert contents(folder) == contents(whole), f"after operation {number}"
         shutil.rmtree(folder)
-        if not died:
+        if not death.came:
             break
         number += 1
     assert number > 20

@@ -8,7 +8,6 @@ import pytest
 from avf_curation.audit import audit, funnel
 from avf_curation.cli import main as curate_main
 from avf_curation.run import plan_retry, read_plan
-from avf_shards import seam
 from avf_shards.cli import main
 from avf_shards.errors import UserError
 from avf_shards.forget import forget, wanted
@@ -19,6 +18,7 @@ from avf_shards.select import Selection
 from avf_shards.takedown import take_down
 from avf_shards.verify import verify
 from support.clips import flashing_shards
+from support.deaths import dies_after
 from support.made import recipe
 
 GONE = wanted(["a/003.mp4", "b/001.mp4"])
@@ -92,34 +92,20 @@ def test_other_commands_read_such_a_run(folder: Path, capsys: pytest.CaptureFixt
     assert "takedown/forgotten" in said
 
 
-class DiedError(Exception):
-    """Stands for SIGKILL."""
-
-
 def test_dies_after_each_file_operation_in_turn(made: Path, tmp_path: Path) -> None:
     number = 0
     while True:
         folder = Path(shutil.copytree(made, tmp_path / str(number)))
-        run, left = RunFolder(folder / "run"), [number]
-
-        def die(operation: str, path: Path, left: list[int] = left) -> None:
-            left[0] -= 1
-            if left[0] == -1:
-                raise DiedError
-
-        died = False
-        with seam.watch(die):
-            try:
-                take_down(run, GONE)
-            except DiedError:
-                died = True
+        run = RunFolder(folder / "run")
+        with dies_after(number) as death:
+            take_down(run, GONE)
         take_down(run, GONE)
         taken = [name for name, said in verdicts(run).items() if said == "rejected takedown"]
         assert taken == ["a/003.mp4", "b/001.mp4"]
         assert run.generations() == [0, 1]
         assert payloads(run).count(b"ftyp") == 7
         shutil.rmtree(folder)
-        if not died:
+        if not death.came:
             break
         number += 1
     assert number > 10

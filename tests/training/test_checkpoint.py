@@ -10,6 +10,7 @@ from avf_shards import seam
 from avf_shards.errors import FaultError, UserError
 from avf_training.checkpoint import Checkpoints
 from avf_training.distributed import joined_world
+from support.deaths import dies_after
 from torch import nn
 
 
@@ -72,10 +73,6 @@ def test_a_save_goes_on_while_the_model_learns(tmp_path: Path) -> None:
     assert same(again.model.state_dict(), before)
 
 
-class DiedError(Exception):
-    """Stands for SIGKILL."""
-
-
 def test_dies_after_each_file_operation_in_turn(tmp_path: Path) -> None:
     reached, number = set(), 0
     while True:
@@ -84,19 +81,8 @@ def test_dies_after_each_file_operation_in_turn(tmp_path: Path) -> None:
         states = {1: run.learn()}
         run.save(1)
         states[2] = run.learn()
-        left = [number]
-
-        def die(operation: str, path: Path, left: list[int] = left) -> None:
-            left[0] -= 1
-            if left[0] == -1:
-                raise DiedError
-
-        died = False
-        with seam.watch(die):
-            try:
-                run.save(2)
-            except (DiedError, UserError):
-                died = True
+        with dies_after(number, UserError) as death:
+            run.save(2)
         again = Run(folder, keep=1)
         step = again.load()
         reached.add(step)
@@ -104,7 +90,7 @@ def test_dies_after_each_file_operation_in_turn(tmp_path: Path) -> None:
         again.save(3)
         assert Run(folder).load() == 3
         assert again.checkpoints.steps() == [3]
-        if not died:
+        if not death.came:
             break
         number += 1
     assert reached == {1, 2}
