@@ -17,7 +17,7 @@ from benchmarks.talkers import ABOUT, shards_of, stored
 
 CLIPS, EVERY = 32, 6
 RUNS = {
-    "nano, 16 clips": ("nano", ["steps=48", "picture_every=0"]),
+    "nano, 24 clips": ("nano", ["steps=48", "picture_every=0"]),
     "avfmaepp_b, 4 clips, fp32": (
         "avfmaepp_b",
         ["steps=18", "batch=4", "micro_batch=4", "precision.compute=fp32", "workers=1", "picture_every=0"],

@@ -11,7 +11,7 @@ only repeats that. `.metadata` is a pickle of torch's, so a file is read only wh
 import io
 import os
 from collections.abc import Generator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +78,8 @@ class Checkpoints:
 
     def __init__(self, run: Path, keep: int, rank: int) -> None:
         self.folder, self.keep, self.rank = run / "checkpoints", keep, rank
-        self._pending: tuple[Future[Any], int, dict[str, Any]] | None = None
+        self._pending: Future[None] | None = None
+        self._finishing = ThreadPoolExecutor(1, "checkpoint")  # digests of gigabytes take longer than a step
         # Written in a thread of its own, whose talk must not mix with that of training.
         self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None
 
@@ -100,19 +101,21 @@ class Checkpoints:
             {"model": model_state, "optim": optimiser_state}, storage_writer=writer, process_group=self._group
         )
         assert isinstance(future, Future)  # the other answer is for staging, which is not asked for
-        self._pending = future, step, dict(state)
+        self._pending = self._finishing.submit(self._finish, future, step, dict(state))
 
     def poll(self) -> None:
-        """Publish what is written; costs nothing while it is not. Raises what writing raised."""
-        if self._pending is not None and self._pending[0].done():
+        """Raise what writing raised, if it did; costs nothing while it goes on."""
+        if self._pending is not None and self._pending.done():
             self.wait()
 
     def wait(self) -> None:
-        """Wait for what is being written, and publish it."""
-        if self._pending is None:
-            return
-        future, step, state = self._pending
-        self._pending = None
+        """Wait until what is being written is published."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def _finish(self, future: Future[Any], step: int, state: dict[str, Any]) -> None:
+        """In its own thread: when all is written, publish it."""
         try:
             future.result()
         except CheckpointException as error:  # no Exception: it would pass everybody by
