@@ -16,8 +16,9 @@ from avf_shards.errors import FaultError, UserError
 from avf_training.checkpoint import Checkpoints
 from avf_training.data.storage import StorageConfig
 from avf_training.distributed import joined_world
+from avf_training.forward import make_loader
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.pretrain import make_loader, pretrain
+from avf_training.pretrain import pretrain
 from avf_training.recipe import load_recipe
 from avf_training.replay import keep_for_replay, replay
 from support.clips import flashing_shards

@@ -10,7 +10,7 @@ import pytest
 from avf_shards.cli import main
 from avf_shards.corpus import load_corpus
 from avf_shards.errors import FaultError, UserError
-from avf_shards.forget import forget, wanted
+from avf_shards.forget import forget, prove_absent, wanted
 from avf_shards.index import ShardReader, load, sidecar
 from avf_shards.keys import clip_key
 from avf_shards.manifest import MANIFEST, read_manifest, sealed
@@ -169,6 +169,15 @@ def test_what_is_left_behind_is_found(shards: Path, packed: Path) -> None:
     shutil.copy(old, shards / "copy.tar")
     with pytest.raises(FaultError, match=r"copy.tar: is still there, though the manifest does not list it"):
         forget(shards, wanted(["a/003.mp4"]))
+
+
+def test_a_name_in_any_file_breaks_the_proof(shards: Path) -> None:
+    key = key_of(shards, "a", "003.mp4")
+    forget(shards, wanted(["a/003.mp4"]))
+    with open(shards / "pack.json", "a") as file:
+        file.write(f"seen {key}.mp4")
+    with pytest.raises(FaultError, match=r"pack.json: still holds"):
+        prove_absent(shards, [key])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from avf_training.data.storage import StorageConfig
 from avf_training.describe import training_bytes
 from avf_training.distributed import joined_world
 from avf_training.flops import peak, training_flops
-from avf_training.pretrain import lengths_of, make_loader, make_loop, set_numerics
+from avf_training.forward import make_loader
+from avf_training.pretrain import lengths_of, make_loop, set_numerics
 from avf_training.recipe import PretrainRecipe
 
 _WARM = 2  # steps before the clock starts: memory is found, kernels are chosen

@@ -10,13 +10,11 @@ from torch import nn
 from avf_training.board import Board
 from avf_training.checkpoint import Checkpoints
 from avf_training.curve import draw_curve
-from avf_training.data.loader import StreamLoader
-from avf_training.data.pretraining import Pretraining, PretrainingBatch, PretrainingDraw
+from avf_training.data.pretraining import PretrainingBatch
 from avf_training.data.storage import StorageConfig
-from avf_training.data.stream import Stream, StreamConfig
 from avf_training.distributed import Place, joined_world, spread, whole_state
 from avf_training.flops import NO_PEAK, peak, training_flops
-from avf_training.forward import pretraining_forward
+from avf_training.forward import make_loader, pretraining_forward
 from avf_training.heldout import HeldOutClips
 from avf_training.look import looking
 from avf_training.loop import Loop
@@ -77,19 +75,6 @@ def set_numerics(recipe: PretrainRecipe) -> None:
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     torch.set_float32_matmul_precision("high" if recipe.precision.tf32 else "highest")
-
-
-def make_loader(
-    recipe: PretrainRecipe, shards: Path | str, storage: StorageConfig, place: Place, out: Path | None = None
-) -> StreamLoader[PretrainingDraw, PretrainingBatch]:
-    """This rank's micro-batches; the account and the quarantine go to `out`."""
-    micro = recipe.micro_batch * place.size  # a step of the stream is a micro-batch of all processes
-    config = StreamConfig(shards, micro, recipe.seed, recipe.mix, recipe.max_fault_share, storage=storage)
-    stream = Stream(
-        config, Pretraining(recipe.model_config(), recipe.masks, recipe.official_windows), place.size, place.rank
-    )
-    files = (out / "quarantine.jsonl", out / "account.jsonl") if out else (None, None)
-    return StreamLoader(stream, recipe.workers, place.device, *files)
 
 
 def lengths_of(recipe: PretrainRecipe, clips: int) -> tuple[int, int]:

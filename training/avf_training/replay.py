@@ -7,7 +7,7 @@ RUN/nonfinite/rank-0.json    step, place in the stream, keys, scale of the gradi
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,10 @@ from avf_shards import seam
 from avf_shards.errors import FaultError, UserError
 from torch import Tensor, nn
 
-from avf_training.data.loader import StreamLoader
-from avf_training.data.pretraining import Pretraining, PretrainingBatch
+from avf_training.data.pretraining import PretrainingBatch
 from avf_training.data.storage import StorageConfig
-from avf_training.data.stream import Stream, StreamConfig
 from avf_training.distributed import Place, whole_state
-from avf_training.forward import pretraining_forward
+from avf_training.forward import make_loader, pretraining_forward
 from avf_training.models.mae import MaskedAutoencoder, Reconstruction
 from avf_training.recipe import PretrainRecipe
 from avf_training.run import recipe_of
@@ -116,9 +114,8 @@ def _batches(
     recipe: PretrainRecipe, shards: Path | str, storage: StorageConfig, told: dict[str, Any]
 ) -> Iterator[PretrainingBatch]:
     """The micro-batches of the step that was noted."""
-    config = StreamConfig(shards, recipe.micro_batch * told["world"], recipe.seed, recipe.mix, 1.0, storage=storage)
-    draws = Pretraining(recipe.model_config(), recipe.masks, recipe.official_windows)
-    loader = StreamLoader(Stream(config, draws, told["world"], told["rank"]))
+    alike = replace(recipe, workers=0, max_fault_share=1.0)
+    loader = make_loader(alike, shards, storage, Place(told["world"], told["rank"], torch.device("cpu")))
     loader.go_to(told["first"])
     return islice(loader, len(told["keys"]))
 
