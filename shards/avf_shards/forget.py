@@ -105,7 +105,8 @@ def prove_absent(shards: Path, keys: Iterable[str]) -> int:
 
     Raises FaultError that names the file where one is still there.
     """
-    gone, searched = {key.partition("-")[2].encode() for key in keys}, 0
+    gone, searched = {key.encode() for key in keys}, 0
+    fronts = {key.partition(b"-")[0] + b"-" for key in gone}
     listed = {str(entry["shard"]) for entry in read_manifest(shards)["shards"]}
     expected = listed | {sidecar(Path(name)).name for name in listed}
     for path in sorted(shards.iterdir()):
@@ -116,8 +117,10 @@ def prove_absent(shards: Path, keys: Iterable[str]) -> int:
         data = path.read_bytes()
         searched += len(data)
         for found in _NAMED.finditer(data):  # one pass, however many are forgotten
-            if found[0] in gone:
-                raise FaultError(f"{path.name}: still holds {found[0].decode()}")
+            for front in fronts:
+                name = front + found[0]
+                if name in gone and data.endswith(front, 0, found.start()):
+                    raise FaultError(f"{path.name}: still holds {name.decode()}")
     return searched
 
 
