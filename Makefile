@@ -1,4 +1,4 @@
-# make demo    raw video -> audited shards -> a model that learned from them, on made-up video, in about six minutes
+# make demo    raw video -> audited shards -> a model that learned from them, on made-up video, in about seven minutes
 # make test    lint, types, architecture, tests
 # make test-all  the slow tests too, as CI does
 # make setup   .venv from requirements.lock, every wheel checked against its hash (about 6 GB: torch brings CUDA)

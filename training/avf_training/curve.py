@@ -32,6 +32,8 @@ def draw_curve(run: Path) -> Path:
             axes[0][-1].plot([row["step"] + 1 for row in scores], [row[name] for row in scores], "o-", label=name)
         axes[0][-1].axhline(1, color="0.6", linewidth=0.8, linestyle="--")
         axes[0][-1].set_yscale("log")
+        axes[0][-1].yaxis.set_major_formatter("{x:g}")
+        axes[0][-1].yaxis.set_minor_formatter("{x:g}")
         axes[0][-1].set_title("held-out people", fontsize=10)
         axes[0][-1].legend(fontsize=7)
     for axis in axes[0]:
