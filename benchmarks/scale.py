@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from avf_curation.audit import audit_table
-from avf_curation.plan import SetAside, encode_plan, make_plan, walk
+from avf_curation.inputs import SetAside
+from avf_curation.plan import encode_plan, make_plan
 from avf_curation.recipe import load_recipe
+from avf_curation.sources.folder import walk
 from avf_shards import ledger
 from avf_shards.select import Selection, SourceSelection, choose
 

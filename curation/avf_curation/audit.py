@@ -1,6 +1,6 @@
 """The audit: what was kept, rejected and failed, per source x stage x reason, in exact frames."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 from avf_shards.run_folder import RunFolder
 from avf_shards.takedown import STAGE as TAKEDOWN
 from avf_shards.timeline import FRAMES_PER_SECOND
+
+from avf_curation.recipe import make_recipe
 
 STAGES = ("scenes", "faces", "silence", "track", "sync", "quality")
 
@@ -29,7 +31,10 @@ class SourceAudit:
 
 @dataclass(frozen=True)
 class Audit:
-    """The account of a run. `law` names the videos whose decisions do not tile; empty when the law holds."""
+    """The account of a run. `law` names the videos whose decisions do not tile; empty when the law holds.
+
+    gates: source -> stage -> "measure" or "skip", for the stages that do not decide there.
+    """
 
     sources: dict[str, SourceAudit]
     backends: dict[str, str]
@@ -37,6 +42,7 @@ class Audit:
     finished: bool
     doubled_inputs: int
     law: tuple[str, ...]
+    gates: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def totals(self) -> dict[str, int]:
@@ -53,6 +59,7 @@ class Audit:
             "fingerprint": self.fingerprint,
             "finished": self.finished,
             "law_broken_by": list(self.law),
+            "gates": self.gates,
         }
 
 
@@ -91,9 +98,16 @@ def audit_table(table: pa.Table, identity: dict[str, Any], finished: bool = True
             errors=failed.get(name, {}),
         )
     doubled = _doubled(table, new_video)
-    return Audit(
-        sources, identity["backends"], identity["fingerprint"], finished, doubled, tuple(_law(table, new_video))
-    )
+    law = tuple(_law(table, new_video))
+    gates = _open_gates(identity, names)
+    return Audit(sources, identity["backends"], identity["fingerprint"], finished, doubled, law, gates)
+
+
+def _open_gates(identity: dict[str, Any], sources: list[str]) -> dict[str, dict[str, str]]:
+    if "settings" not in identity:
+        return {}
+    recipe = make_recipe(identity["settings"])
+    return {name: recipe.of(name).gates.open for name in sources if recipe.of(name).gates.open}
 
 
 def _starts_video(table: pa.Table) -> np.ndarray:

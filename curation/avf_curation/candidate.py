@@ -15,8 +15,14 @@ class Candidate:
     checks: tuple[Check, ...] = ()
     measures: dict[str, Any] = field(default_factory=dict)
 
-    def after(self, stage: str, measured: dict[str, Any], checks: tuple[Check, ...]) -> "Candidate":
-        """The candidate with one more stage behind it."""
+    def after(
+        self, stage: str, measured: dict[str, Any], checks: tuple[Check, ...], gate: str = "decide"
+    ) -> "Candidate":
+        """The candidate with one more stage behind it; a gate that only measures leaves its checks as a note."""
+        if gate == "measure":
+            before = measured.get("would_reject", [])
+            measured = measured | {"would_reject": before + [check.reason for check in checks if check.passed is False]}
+            checks = ()
         return replace(self, checks=self.checks + checks, measures=self.measures | {stage: measured})
 
     @property

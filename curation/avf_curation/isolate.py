@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from avf_curation.failure import Failure, InfrastructureError
-from avf_curation.plan import Video
+from avf_curation.inputs import Video
 from avf_curation.video import VideoResult, failed_whole
 from avf_curation.worker import UnitWorker, WorkerSetup
 

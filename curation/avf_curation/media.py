@@ -36,6 +36,18 @@ class MediaConfig:
     max_gap_s: float
 
 
+@dataclass(frozen=True)
+class Range:
+    """The part of a file that is the input, in seconds of the file's own clock."""
+
+    start_s: float
+    stop_s: float
+
+    @property
+    def seconds(self) -> float:
+        return self.stop_s - self.start_s
+
+
 def nearest_indices(earlier: int, later: int, first: int, ticks_numerator: int, ticks_denominator: int) -> range:
     """Timeline indices from `first` on that are nearer to timestamp `earlier` than to `later` (ties: earlier).
 

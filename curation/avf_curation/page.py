@@ -143,14 +143,14 @@ def _sample(table: pa.Table, size: int, seed: int) -> tuple[int, list[Decision]]
     return table.num_rows, from_table(table.take(pa.array(chosen, pa.int64())))
 
 
-def _paths(run: RunFolder, videos: set[str]) -> dict[tuple[str, str], str]:
-    """(source, video) -> path below the source's folder, as the plan has it."""
+def _paths(run: RunFolder, videos: set[str]) -> dict[tuple[str, str], tuple[str, float]]:
+    """(source, video) -> path below the source's folder, as the plan has it, and where in the file it starts."""
     paths = {}
     for generation in run.generations():
-        planned = read_plan(run, generation).table.select(["source", "video", "path"])
+        planned = read_plan(run, generation).table.select(["source", "video", "path", "start_s"])
         wanted = planned.filter(pc.is_in(planned["video"], value_set=pa.array(sorted(videos), pa.string())))
         for row in wanted.to_pylist():
-            paths[row["source"], row["video"]] = os.fsdecode(row["path"])
+            paths[row["source"], row["video"]] = os.fsdecode(row["path"]), row["start_s"] or 0.0
     return paths
 
 
@@ -168,13 +168,13 @@ def _clip_tile(run: RunFolder, decision: Decision) -> Picture:
     return Picture(decision.video, _where(decision), key, data)
 
 
-def _span_tile(decision: Decision, roots: dict[str, Path], paths: dict[tuple[str, str], str]) -> Picture:
+def _span_tile(decision: Decision, roots: dict[str, Path], paths: dict[tuple[str, str], tuple[str, float]]) -> Picture:
     root = roots.get(decision.source)
-    path = paths.get((decision.source, decision.video))
+    place = paths.get((decision.source, decision.video))
     frame = None
-    if root is not None and path is not None:
-        middle = (decision.span.start_s + decision.span.stop_s) / 2
-        frame = picture_at(root / path, middle, _MEDIA)
+    if root is not None and place is not None:
+        path, start_s = place
+        frame = picture_at(root / path, start_s + (decision.span.start_s + decision.span.stop_s) / 2, _MEDIA)
     sign = {"<=": ">", ">=": "<"}.get(decision.operator or "", "?")
     detail = f"{decision.score:g} {sign} {decision.threshold:g}" if decision.score is not None else ""
     return Picture(decision.video, _where(decision), detail, None if frame is None else _encoded(frame))

@@ -1,11 +1,9 @@
-"""The plan: every input of a run, by stat alone, sorted and cut into units, frozen before any work."""
+"""The plan: every input of a run, by name and stat alone, sorted and cut into units, frozen before any work."""
 
-import hashlib
 import io
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +12,12 @@ import pyarrow.parquet as pq
 from avf_shards.errors import UserError
 from avf_shards.keys import check_source_name
 
+from avf_curation.inputs import Origin, SetAside, Video
 from avf_curation.recipe import PlanConfig
 
-CORPORA = ("voxceleb2", "avspeech", "mer2024", "cncvs", "celebvhq")
-"""Names that select an adapter for a corpus as its owners distribute it; any other name is a plain folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class Video:
-    """One input: a stable id inside its source, where it lies under the source's folder, what stat says of it.
-
-    `path` may hold bytes that are no UTF-8, as Python's file names do; `video` never does.
-    """
-
-    source: str
-    video: str
-    parent: str
-    path: str
-    size_bytes: int
-    mtime_ns: int
-    sound_path: str | None = None
-    speaker: str | None = None
-    language: str | None = None
-
-
-@dataclass(frozen=True)
-class SetAside:
-    """Things under a source's folder that are no input: hidden files, folders that loop, what is not a file."""
-
-    source: str
-    path: str
-    why: str
-
-
+ORIGIN = pa.struct(
+    [("id", pa.string()), ("start_s", pa.float64()), ("stop_s", pa.float64()), ("box", pa.list_(pa.float64()))]
+)
 SCHEMA = pa.schema(
     [
         ("unit", pa.int64()),
@@ -57,8 +28,13 @@ SCHEMA = pa.schema(
         ("size_bytes", pa.int64()),
         ("mtime_ns", pa.int64()),
         ("sound_path", pa.binary()),
+        ("own_sound_first", pa.bool_()),
+        ("boxes_path", pa.binary()),
+        ("start_s", pa.float64()),
+        ("stop_s", pa.float64()),
         ("speaker", pa.string()),
         ("language", pa.string()),
+        ("origin", ORIGIN),
     ]
 )
 
@@ -71,11 +47,6 @@ def parse_sources(arguments: Iterable[str]) -> dict[str, Path]:
         if not equals or not folder:
             raise UserError(f"--source {text}: expected NAME=DIR, as in --source interviews=/data/interviews")
         check_source_name(name)
-        if name in CORPORA:
-            raise UserError(
-                f"--source {name}: that name is kept for the corpus' own layout, which is not read yet; "
-                f"to read it as a plain folder use another name, as in --source {name}_files={folder}"
-            )
         if name in sources:
             raise UserError(f"--source {name}: given twice; one name is one source")
         root = Path(folder)
@@ -88,15 +59,6 @@ def parse_sources(arguments: Iterable[str]) -> dict[str, Path]:
     if not sources:
         raise UserError("no --source given; as in --source interviews=/data/interviews")
     return sources
-
-
-def readable(path: str) -> str:
-    """A file name as text that is UTF-8 and unique; names that are no UTF-8 get their bytes' hash behind them."""
-    raw = os.fsencode(path)
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return f"{raw.decode('utf-8', 'backslashreplace')}~{hashlib.sha256(raw).hexdigest()[:8]}"
 
 
 def cut_units(videos: list[Video], config: Mapping[str, PlanConfig]) -> list[int]:
@@ -139,8 +101,13 @@ def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.T
         "size_bytes": [v.size_bytes for v in ordered],
         "mtime_ns": [v.mtime_ns for v in ordered],
         "sound_path": [encoded(v.sound_path) for v in ordered],
+        "own_sound_first": [v.own_sound_first for v in ordered],
+        "boxes_path": [encoded(v.boxes_path) for v in ordered],
+        "start_s": [v.start_s for v in ordered],
+        "stop_s": [v.stop_s for v in ordered],
         "speaker": [v.speaker for v in ordered],
         "language": [v.language for v in ordered],
+        "origin": [None if v.origin is None else asdict(v.origin) for v in ordered],
     }
     return pa.table(columns, schema=SCHEMA)
 
@@ -159,65 +126,19 @@ def videos_of(rows: pa.Table) -> list[Video]:
 
 def _video(row: dict[str, Any]) -> Video:
     row.pop("unit")
-    sound = row.pop("sound_path")
-    path = os.fsdecode(row.pop("path"))
-    return Video(path=path, sound_path=None if sound is None else os.fsdecode(sound), **row)
+    for name in ("path", "sound_path", "boxes_path"):
+        row[name] = None if row[name] is None else os.fsdecode(row[name])
+    if row["origin"] is not None:
+        box = row["origin"]["box"]
+        row["origin"] = Origin(**row["origin"] | {"box": None if box is None else tuple(box)})
+    return Video(**row)
 
 
-def walk(root: Path, source: str, config: PlanConfig, aside: list[SetAside]) -> Iterator[Video]:
-    """A plain folder: every regular file under `root`, links followed, is an input. Sorted by name.
-
-    Hidden files and folders are set aside, as are folders that a link leads into a second time.
-    """
-    pattern = None if config.parent in ("file", "directory") else re.compile(config.parent)
-    seen = {_identity(os.stat(root))}
-    stack = [""]
-    while stack:
-        below = stack.pop()
-        try:
-            entries = sorted(os.scandir(root / below), key=lambda entry: os.fsencode(entry.name))
-        except OSError as error:
-            aside.append(SetAside(source, readable(below), f"folder cannot be read ({error.strerror})"))
-            continue
-        folders = []
-        for entry in entries:
-            path = f"{below}/{entry.name}" if below else entry.name
-            if entry.name.startswith(".") and not entry.name.startswith(".."):
-                aside.append(SetAside(source, readable(path), "hidden"))
-                continue
-            try:
-                stat = entry.stat()
-                folder = entry.is_dir()
-            except OSError:  # a broken link, or one that leads to itself: an input that cannot be read
-                yield _listed(source, path, 0, 0, config, pattern)
-                continue
-            if folder:
-                if _identity(stat) in seen:
-                    aside.append(SetAside(source, readable(path), "leads to a folder that is read already"))
-                    continue
-                seen.add(_identity(stat))
-                folders.append(path)
-            elif entry.is_file():
-                yield _listed(source, path, stat.st_size, stat.st_mtime_ns, config, pattern)
-            else:
-                aside.append(SetAside(source, readable(path), "not a regular file"))
-        stack.extend(reversed(folders))
+ASIDE = pa.schema([(name, pa.string()) for name in ("source", "kind", "path", "why")])
 
 
-def _identity(stat: os.stat_result) -> tuple[int, int]:
-    return stat.st_dev, stat.st_ino
-
-
-def _listed(
-    source: str, path: str, size: int, mtime_ns: int, config: PlanConfig, pattern: re.Pattern[str] | None
-) -> Video:
-    name = readable(path)
-    if config.parent == "file":
-        parent = name
-    elif config.parent == "directory":
-        parent = readable(os.path.dirname(path)) or "."
-    else:
-        assert pattern is not None
-        found = pattern.search(name)
-        parent = found.group(1) if found and found.group(1) else name
-    return Video(source, name, parent, path, size, mtime_ns)
+def encode_aside(aside: Iterable[SetAside]) -> bytes:
+    """What was set aside, as the bytes of a Parquet file; a corpus may lack a million downloads."""
+    rows = [(one.source, one.kind, one.path, one.why) for one in aside]
+    columns = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return encode_plan(pa.table([pa.array(column, pa.string()) for column in columns], schema=ASIDE))

@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 import yaml
 from avf_shards.errors import UserError
+from avf_shards.select import Selection
 from avf_shards.settings import bind, merge, override, read_table, unknown_key
 
 from avf_curation.media import MediaConfig
 from avf_curation.stages.clip import ClipConfig
 from avf_curation.stages.faces import FacesConfig
+from avf_curation.stages.gates import GatesConfig
 from avf_curation.stages.quality import QualityConfig
 from avf_curation.stages.scenes import ScenesConfig
 from avf_curation.stages.silence import SilenceConfig
@@ -62,6 +64,7 @@ class SourceSettings:
 
     plan: PlanConfig
     media: MediaConfig
+    gates: GatesConfig
     scenes: ScenesConfig
     faces: FacesConfig
     silence: SilenceConfig
@@ -73,12 +76,16 @@ class SourceSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """defaults: of every source; sources: of those that differ; values: the plain tables, for the fingerprint."""
+    """defaults: of every source; sources: of those that differ; values: the plain tables, for the fingerprint.
+
+    hybrid: what is taken of a finished run; no part of the fingerprint, so that another quota touches no video.
+    """
 
     defaults: SourceSettings
     run: RunConfig
     sources: dict[str, SourceSettings]
     values: dict[str, Any]
+    hybrid: Selection | None = None
 
     def of(self, source: str) -> SourceSettings:
         """The settings of one source."""
@@ -86,9 +93,14 @@ class Recipe:
 
 
 def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
-    """The default recipe, the recipe at `path` on top, then `overrides` ("key=value"). Raises UserError."""
+    """The default recipe, the recipe at `path` on top, then `overrides` ("key=value"). Raises UserError.
+
+    `path` may be the name of a recipe that comes with the package, as "hybrid".
+    """
     values = read_table(DEFAULT, yaml.safe_load, yaml.YAMLError)
     if path is not None:
+        shipped = DEFAULT.with_name(f"{path.name}.yaml")
+        path = shipped if path.name == str(path) and not path.exists() and shipped.is_file() else path
         values = merge(values, read_table(path, yaml.safe_load, yaml.YAMLError))
     for text in overrides:
         values = merge(values, override(text, yaml.safe_load, yaml.YAMLError, "sync.min_confidence=4"))
@@ -97,11 +109,14 @@ def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Reci
 
 def make_recipe(values: Mapping[str, Any]) -> Recipe:
     """Check the merged tables and bind them. Raises UserError."""
+    chosen = values.get("hybrid")
+    hybrid = None if chosen is None else bind(Selection, chosen, "hybrid")
+    values = {key: value for key, value in values.items() if key != "hybrid"}
     general = {key: value for key, value in values.items() if key != "sources"}
     names = [field.name for field in dataclasses.fields(SourceSettings)]
     for key in general:
         if key not in (*names, "run"):
-            raise UserError(unknown_key(key, key, [*names, "run", "sources"]))
+            raise UserError(unknown_key(key, key, [*names, "run", "sources", "hybrid"]))
     stages = {key: value for key, value in general.items() if key != "run"}
     per_source = values.get("sources") or {}
     if not isinstance(per_source, Mapping):
@@ -115,4 +130,5 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
             if "backend" in (table.get(stage) or {}):
                 raise UserError(f"{place}.{stage}.backend: a run measures all its sources alike; set {stage}.backend")
         sources[str(name)] = bind(SourceSettings, merge(stages, table), place)
-    return Recipe(bind(SourceSettings, stages), bind(RunConfig, general.get("run", {}), "run"), sources, dict(values))
+    defaults, run = bind(SourceSettings, stages), bind(RunConfig, general.get("run", {}), "run")
+    return Recipe(defaults, run, sources, dict(values), hybrid)

@@ -20,14 +20,17 @@ from avf_shards.run_folder import UNIT, RunFolder
 
 from avf_curation.failure import InfrastructureError
 from avf_curation.identity import freeze_identity, remember_roots, run_identity
-from avf_curation.plan import SetAside, Video, encode_plan, make_plan, videos_of, walk
+from avf_curation.inputs import SetAside, Video
+from avf_curation.plan import encode_aside, encode_plan, make_plan, videos_of
 from avf_curation.recipe import Recipe
+from avf_curation.sources.read import inputs_of
 from avf_curation.tools import Choice
 from avf_curation.unit import Identity, UnitJob, UnitReport
 from avf_curation.video import curate_video
 from avf_curation.worker import Curate, UnitWorker, WorkerSetup
 
 Engine = Literal["inline", "ray"]
+ASIDE_FILE = "aside.parquet"
 _LOG = logging.getLogger("avf_curation")
 
 
@@ -77,7 +80,7 @@ def plan_run(recipe: Recipe, choice: Choice, sources: dict[str, Path], out: Path
     remember_roots(run, roots)
     if not run.generations():
         aside: list[SetAside] = []
-        videos = [v for name, root in sorted(roots.items()) for v in walk(root, name, recipe.of(name).plan, aside)]
+        videos = [v for name, root in sorted(roots.items()) for v in inputs_of(name, root, recipe.of(name).plan, aside)]
         _publish_plan(run, 0, make_plan(videos, {name: recipe.of(name).plan for name in roots}), aside)
     return read_plan(run, run.generations()[-1])
 
@@ -113,8 +116,8 @@ def _as_it_is(video: Video, root: Path) -> Video:
 
 
 def _publish_plan(run: RunFolder, generation: int, table: pa.Table, aside: Sequence[SetAside]) -> None:
-    notes = {"videos": table.num_rows, "aside": [asdict(one) for one in aside]}
-    files = {"plan.parquet": encode_plan(table), "plan.json": (json.dumps(notes, sort_keys=True) + "\n").encode()}
+    notes = (json.dumps({"videos": table.num_rows, "aside": len(aside)}, sort_keys=True) + "\n").encode()
+    files = {"plan.parquet": encode_plan(table), ASIDE_FILE: encode_aside(aside), "plan.json": notes}
     try:
         run.publish(f"plan-{generation}", run.generation_folder(generation) / "plan", files)
     except seam.TakenError:
@@ -124,8 +127,9 @@ def _publish_plan(run: RunFolder, generation: int, table: pa.Table, aside: Seque
 def read_plan(run: RunFolder, generation: int) -> Plan:
     """The frozen plan of a generation."""
     folder = run.generation_folder(generation) / "plan"
-    notes = json.loads((folder / "plan.json").read_bytes())
-    return Plan(generation, pq.read_table(folder / "plan.parquet"), tuple(SetAside(**one) for one in notes["aside"]))
+    aside = folder / ASIDE_FILE  # a takedown's plan has none
+    listed = pq.read_table(aside).to_pylist() if aside.is_file() else []
+    return Plan(generation, pq.read_table(folder / "plan.parquet"), tuple(SetAside(**one) for one in listed))
 
 
 def curate(

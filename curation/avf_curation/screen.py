@@ -47,7 +47,7 @@ class _Sampler:
 
 
 def screen(
-    media: MediaFile, scenes: ScenesConfig, faces: FacesConfig, detector: DlibFaces
+    media: MediaFile, scenes: ScenesConfig, faces: FacesConfig, detector: DlibFaces, look_for_faces: bool = True
 ) -> tuple[Picture, list[Shot]]:
     """Decode `media` once. Its timeline, and its shots up to where decoding ends. Raises MediaError."""
     converter, cuts = Converter(), Cuts(scenes)
@@ -60,7 +60,7 @@ def screen(
         nonlocal start
         span = Span(start, stop)
         looked: tuple[tuple[Box, ...], ...] | None = None
-        if span.seconds >= scenes.min_shot_s:
+        if span.seconds >= scenes.min_shot_s and look_for_faces:
             mine = {i: kept for i, kept in sampler.held.items() if start <= i < stop}
             chosen = sample_indices(start, stop, sorted(mine), faces.samples)
             looked = tuple(tuple(detector.find(*mine[i], faces.upsample, faces.min_score)) for i in chosen)
@@ -73,7 +73,8 @@ def screen(
             index = at.index
             if small is None or not at.repeated:
                 small, _ = converter.long_side(at.frame, scenes.width_px, "bgr24")
-            sampler.offer(index, at.frame)
+            if look_for_faces:
+                sampler.offer(index, at.frame)
             for cut in cuts.feed(index, small):
                 if cut > start:
                     close(cut)

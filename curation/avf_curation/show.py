@@ -14,7 +14,10 @@ from rich.text import Text
 
 from avf_curation.audit import STAGES, Audit, SourceAudit, duration
 from avf_curation.run import Plan
+from avf_curation.sources.read import SourceCheck
 from avf_curation.whatif import WhatIf
+
+_FEW = 10  # of each kind, in a report for a terminal
 
 
 def console() -> Console:
@@ -40,7 +43,7 @@ def show_plan(out: Console, planned: Plan) -> None:
     for one in planned.aside[:20]:
         out.print(plain(f"set aside: {one.source}: {one.path}: {one.why}"))
     if len(planned.aside) > 20:
-        out.print(f"set aside: {len(planned.aside) - 20} more (gen-{planned.generation}/plan/plan.json lists them)")
+        out.print(f"set aside: {len(planned.aside) - 20} more (gen-{planned.generation}/plan/aside.parquet lists them)")
 
 
 def plan_rows(planned: Plan) -> list[dict[str, Any]]:
@@ -60,6 +63,27 @@ def plan_rows(planned: Plan) -> list[dict[str, Any]]:
     ]
 
 
+def show_source_check(out: Console, found: SourceCheck) -> None:
+    """What is there of one source, then what is not, the first few of each kind."""
+    owners = f" of the owners' {found.owners_count:,}" if found.owners_count else ""
+    out.print(Text(f"{found.source}: {found.videos:,} videos{owners}, {found.bytes / 1e9:,.3f} GB", style="bold"))
+    speakers = f"{found.speakers:,} speakers" if found.speakers else "speakers not known"
+    out.print(
+        f"  {found.parents:,} parents, {speakers}, {found.with_sound_beside:,} with sound beside, "
+        f"{found.ranges:,} as a range of a longer film"
+    )
+    for kind, count in found.kinds.items():
+        out.print(f"  {kind.replace('_', ' ')}: {count:,}")
+        for one in [one for one in found.aside if one.kind == kind][:_FEW]:
+            out.print(plain(f"    {one.path}: {one.why}"))
+        if count > _FEW:
+            out.print(f"    and {count - _FEW:,} more (--json - lists all)")
+    if found.bad_tracks:
+        out.print(f"  owners' face tracks that cannot be read: {len(found.bad_tracks):,}")
+        for path, why in list(found.bad_tracks.items())[:_FEW]:
+            out.print(plain(f"    {path}: {why}"))
+
+
 def show_audit(out: Console, result: Audit) -> None:
     """Per source: input = kept + rejected + failed, then every reason and error."""
     if not result.finished:
@@ -77,6 +101,8 @@ def show_audit(out: Console, result: Audit) -> None:
     for name, source in result.sources.items():
         out.print()
         out.print(Text(name, style="bold"))
+        for stage, gate in result.gates.get(name, {}).items():
+            out.print(f"  {stage}: {'only measured' if gate == 'measure' else 'skipped'} by the recipe")
         for kind, group, style in (("rejected", source.reasons, ""), ("failed", source.errors, "red")):
             for reason, entry in group.items():
                 share = entry["frames"] / max(1, source.input_frames)

@@ -1,7 +1,7 @@
 """A unit: the videos that one worker commits at once. Pools what the clips of a parent show together, then commits."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from avf_shards import ledger
 from avf_shards.keys import clip_key
@@ -11,8 +11,8 @@ from avf_shards.run_folder import PackedClip, RunFolder
 from avf_shards.timeline import FRAMES_PER_SECOND, check_tiling
 
 from avf_curation.backends import overlay
+from avf_curation.inputs import Video, readable
 from avf_curation.media import Bytes
-from avf_curation.plan import Video
 from avf_curation.recipe import Recipe
 from avf_curation.stages import quality
 from avf_curation.video import Outcome, VideoResult, measures_json
@@ -71,7 +71,7 @@ def decide_unit(
     for result in results:
         parents.setdefault((result.video.source, result.video.parent), []).append(result)
     for (source, _), family in parents.items():
-        config = recipe.of(source).quality
+        config, gate = recipe.of(source).quality, recipe.of(source).gates.quality
         spans = [outcome for result in family for outcome in result.outcomes]
         pooled = pool_overlay([outcome.pictures for outcome in spans if outcome.pictures], config)
         check = quality.decide_pooled(pooled, config)
@@ -79,9 +79,9 @@ def decide_unit(
             frames = max(outcome.candidate.span.stop_frame for outcome in result.outcomes)
             check_tiling((outcome.candidate.span for outcome in result.outcomes), frames)
             for outcome in result.outcomes:
-                if outcome.clip is not None:
+                if outcome.clip is not None and gate != "skip":
                     measured = outcome.candidate.measures.get(quality.STAGE, {}) | {"overlay_pooled_px": pooled}
-                    candidate = outcome.candidate.after(quality.STAGE, measured, (check,))
+                    candidate = outcome.candidate.after(quality.STAGE, measured, (check,), gate)
                     outcome = replace(outcome, candidate=candidate)
                 yield _decide(result, outcome, identity, job)
 
@@ -109,11 +109,13 @@ def _decide(
         source=video.source,
         video=video.video,
         parent=video.parent,
-        path=video.video,
+        path=readable(video.path),
         span=candidate.span,
         status=status,
         input_bytes=video.size_bytes,
         input_sha256=result.sha256,
+        speaker=video.speaker,
+        language=video.language,
         unit=job.unit,
         generation=job.generation,
         checks=candidate.checks,
@@ -160,5 +162,7 @@ def _packed(result: VideoResult, outcome: Outcome, decision: Decision, identity:
         backends=identity.backends,
         checks=outcome.candidate.checks,
         measures=outcome.candidate.measures,
+        start_s=video.start_s,
+        origin=None if result.origin is None else asdict(result.origin),
     )
     return PackedClip(key, video.source, span.frames, draft.media | {"json": record.to_json()})

@@ -7,7 +7,7 @@ from typing import Any
 
 from avf_shards.run_folder import RunFolder
 
-from avf_curation.plan import Video
+from avf_curation.inputs import Video
 from avf_curation.recipe import Recipe
 from avf_curation.tools import Choice, Tools
 from avf_curation.unit import Identity, UnitJob, UnitReport, curate_unit

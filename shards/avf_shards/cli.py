@@ -17,7 +17,7 @@ from avf_shards.lineage import find_clips, lineage, lineage_text
 from avf_shards.manifest import read_manifest
 from avf_shards.mix import Mix
 from avf_shards.order import Order, stream_digest
-from avf_shards.pack import pack
+from avf_shards.pack import pack, selected
 from avf_shards.run_folder import RunFolder
 from avf_shards.select import Choice, load_selection
 from avf_shards.takedown import take_down
@@ -32,7 +32,9 @@ selection file (TOML); every line is optional:
   "sync/low_confidence" = 4.0
   [sources.voxceleb2]            # with any [sources.X], only those named are packed
   quota = 515000
-  order = "shuffled"             # or "ledger"
+  order = "shuffled"             # or "speakers": one clip of each before the second of any; or "ledger"
+  [near_duplicates]              # clips whose sound is that of a clip that is taken stay out
+  max_bit_error = 0.3
   [sources.cncvs.thresholds]
   "sync/low_confidence" = 2.5
 """
@@ -64,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=SELECT_HELP,
     )
     one.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folder of a finished run")
-    one.add_argument("--out", metavar="SHARDS", type=Path, required=True, help="folder for the shards; made if missing")
+    one.add_argument("--out", metavar="SHARDS", type=Path, help="folder for the shards; made if missing")
+    one.add_argument("--dry-run", action="store_true", help="only say what would be taken")
     one.add_argument("--select", metavar="FILE", type=Path, help="what to take (default: all that was kept)")
     json_option(one)
     one.set_defaults(run=_pack)
@@ -145,20 +148,31 @@ def _pack(options: argparse.Namespace) -> int:
         if bar:
             print(f"\r{done}/{total} clips", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
-    choice = pack(RunFolder.existing(options.runs[0]), options.out, load_selection(options.select), progress)
-    rows = {source: asdict(account) | {"short": account.short} for source, account in choice.sources.items()}
-    _answer(options, {"shards": str(options.out), "sources": rows}, _choice_table(choice, options.out))
+    run, selection = RunFolder.existing(options.runs[0]), load_selection(options.select)
+    if options.dry_run:
+        _answer(options, *told_choice(selected(run, selection)[1], None))
+        return 0
+    if options.out is None:
+        raise UserError("--out SHARDS is missing; --dry-run needs none")
+    _answer(options, *told_choice(pack(run, options.out, selection, progress), options.out))
     return 0
 
 
-def _choice_table(choice: Choice, out: Path) -> str:
-    lines = [f"{'source':<20}{'asked':>9}{'kept':>9}{'doubled':>9}{'stricter':>9}{'taken':>9}{'short':>9}"]
-    for source, row in choice.sources.items():
-        asked = "all" if row.asked is None else str(row.asked)
-        lines.append(
-            f"{source:<20}{asked:>9}{row.kept:>9}{row.duplicates:>9}{row.below_threshold:>9}{row.taken:>9}{row.short:>9}"
-        )
-    return "\n".join([*lines, f"packed into {out}"])
+def told_choice(choice: Choice, out: Path | None) -> tuple[dict[str, Any], str]:
+    """What was asked for, what there is and what was taken of each source: for machines, and as a table."""
+    rows = {
+        source: asdict(account) | {"available": account.available, "short": account.short}
+        for source, account in choice.sources.items()
+    }
+    columns = {"kept": "kept", "doubled": "duplicates", "near": "near_duplicates", "stricter": "below_threshold"}
+    columns |= {name: name for name in ("available", "taken", "short")}
+    lines = [f"{'source':<20}{'asked':>10}" + "".join(f"{name:>10}" for name in columns)]
+    for source, row in rows.items():
+        asked = "all" if row["asked"] is None else str(row["asked"])
+        lines.append(f"{source:<20}{asked:>10}" + "".join(f"{row[name]:>10}" for name in columns.values()))
+    return {"shards": None if out is None else str(out), "sources": rows}, "\n".join(
+        [*lines, "nothing was written" if out is None else f"packed into {out}"]
+    )
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -71,6 +71,8 @@ class Decision:
     message: str | None = None
     input_bytes: int = 0
     input_sha256: str | None = None
+    speaker: str | None = None
+    language: str | None = None
     unit: int = 0
     generation: int = 0
     clips: tuple[str, ...] = ()
@@ -106,6 +108,8 @@ SCHEMA = pa.schema(
         ("message", _TEXT),
         ("input_bytes", pa.int64()),
         ("input_sha256", _TEXT),
+        ("speaker", _TEXT),
+        ("language", _TEXT),
         ("unit", pa.int64()),
         ("generation", pa.int64()),
         ("clips", pa.list_(_TEXT)),

@@ -3,6 +3,7 @@
     SHARDS/pack.json                 what is packed, frozen first: ledger digest, selection, fingerprint
     SHARDS/SOURCE-000000.tar         clips of one source
     SHARDS/SOURCE-000000.index.json  its sidecar; a shard exists if and only if its sidecar does
+    SHARDS/selection.parquet         every kept clip of the run: taken, or why not
     SHARDS/manifest.json             all shards with their digests: the corpus is complete
 
 Killed anywhere and started again, pack goes on after the last shard with a sidecar and ends with the same bytes.
@@ -16,16 +17,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from avf_shards import ledger, seam
 from avf_shards.errors import UserError
 from avf_shards.index import ShardReader, load, sidecar
 from avf_shards.manifest import MANIFEST, TOMBSTONES, as_file, read_manifest, sealed
+from avf_shards.near import Words
 from avf_shards.run_folder import PART, PackedClip, RunFolder, write_part
 from avf_shards.select import Choice, Selection, choose
 from avf_shards.settings import difference
 from avf_shards.tar import Member
 
-PACK = "pack.json"
+PACK, SELECTED = "pack.json", "selection.parquet"
+PRINT = "print"
+"""Extension of a clip's sound fingerprint: it stays with the run, shards do not carry it."""
 _OPEN_PARTS = 64
 
 
@@ -36,11 +44,7 @@ def pack(
 
     Raises UserError when `shards` holds something else, FaultError when a unit's part is damaged.
     """
-    newest = max(run.generations(), default=None)
-    if newest is None or not (run.generation_folder(newest) / "ledger").is_dir():
-        raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then pack")
-    table = run.ledger()
-    choice = choose(table, selection)
+    table, choice = selected(run, selection)
     identity = {
         "fingerprint": run.identity()["fingerprint"],
         "ledger_sha256": hashlib.sha256(ledger.encode(table)).hexdigest(),
@@ -64,13 +68,37 @@ def pack(
                 progress(done, total)
     finally:
         parts.close()
+    decisions = ledger.encode(choice.as_table())
+    _publish_file(shards, SELECTED, decisions)
     manifest = identity | {
+        "selection_sha256": hashlib.sha256(decisions).hexdigest(),
         "shards": listed,
         "sources": {source: asdict(account) for source, account in choice.sources.items()},
     }
     _publish_file(shards, MANIFEST, sealed(manifest))
     seam.remove(shards / "tmp")
     return choice
+
+
+def selected(run: RunFolder, selection: Selection) -> tuple[pa.Table, Choice]:
+    """The ledger of a finished run, and what `selection` takes of it; nothing is written. Raises UserError."""
+    newest = max(run.generations(), default=None)
+    if newest is None or not (run.generation_folder(newest) / "ledger").is_dir():
+        raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then pack")
+    table = run.ledger()
+    return table, choose(table, selection, read_prints(run, table) if selection.near_duplicates else None)
+
+
+def read_prints(run: RunFolder, table: pa.Table) -> dict[str, Words]:
+    """Sound fingerprints of the kept clips that have one, by key. Raises FaultError."""
+    kept = table.filter(pc.equal(table["status"], "kept"))
+    prints: dict[str, Words] = {}
+    for place in sorted({*zip(kept["generation"].to_pylist(), kept["unit"].to_pylist(), strict=True)}):
+        with ShardReader(run.unit_folder(*place) / PART) as reader:
+            for key, members in reader.index.by_key().items():
+                if PRINT in members:
+                    prints[key] = np.frombuffer(reader.read(members[PRINT]), "<u4")
+    return prints
 
 
 def _freeze(shards: Path, identity: dict[str, Any]) -> None:
@@ -136,7 +164,7 @@ class _Parts:
                 self._open.popitem(last=False)[1][0].close()
         self._open.move_to_end(place)
         reader, members = self._open[place]
-        payloads = {extension: reader.read(member) for extension, member in members[key].items()}
+        payloads = {kind: reader.read(member) for kind, member in members[key].items() if kind != PRINT}
         start, stop = key.split("-")[2:4]
         return PackedClip(key, source, int(stop) - int(start), payloads)
 

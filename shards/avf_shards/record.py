@@ -13,7 +13,8 @@ class ClipRecord:
     """What a reader needs to know about a clip, and an auditor to follow it back to its input.
 
     `window` is the crop's side in source pixels and its centre per frame is `measures`' business; `av_offset_ms` is
-    the shift already applied to the stored sound (positive: sound moved later): readers never apply it.
+    the shift already applied to the stored sound (positive: sound moved later): readers never apply it. `start_s`: of
+    the video in its file, where it is a part of one. `origin`: what the corpus' owners say of where it was cut from.
     """
 
     key: str
@@ -34,6 +35,8 @@ class ClipRecord:
     backends: dict[str, str]
     checks: tuple[Check, ...]
     measures: dict[str, Any] = field(default_factory=dict)
+    start_s: float | None = None
+    origin: dict[str, Any] | None = None
 
     def to_json(self) -> bytes:
         """Sorted keys, UTF-8, one trailing newline: the same record gives the same bytes."""

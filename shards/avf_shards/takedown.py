@@ -89,7 +89,7 @@ def _publish(run: RunFolder, generation: int, decisions: pa.Table, videos: set[t
     sink = io.BytesIO()
     pq.write_table(plan, sink, compression="zstd")
     seam.write(whole / "plan/plan.parquet", sink.getvalue())
-    notes = {"aside": [], "videos": plan.num_rows}
+    notes = {"videos": plan.num_rows}
     seam.write(whole / "plan/plan.json", (json.dumps(notes, sort_keys=True) + "\n").encode())
     data = ledger.encode(decisions.sort_by(ledger.SORT_KEYS))
     files = write_part(unit, PART, [])

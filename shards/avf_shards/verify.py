@@ -10,7 +10,7 @@ from typing import Any
 from avf_shards import index
 from avf_shards.errors import FaultError, UserError
 from avf_shards.manifest import MANIFEST, unsealed
-from avf_shards.pack import PACK
+from avf_shards.pack import PACK, SELECTED
 from avf_shards.tar import BLOCK, END, read_member, sha256_file
 
 
@@ -32,7 +32,7 @@ def verify(shards: Path, progress: Callable[[str], None] = lambda name: None) ->
     except FaultError as error:
         return [str(error)]
     digests = {Path(one["shard"]).name: (one["sha256"], one["index_sha256"]) for one in manifest["shards"]}
-    faults = _pack_faults(shards / PACK, manifest)
+    faults = _pack_faults(shards / PACK, manifest) + _selection_faults(shards / SELECTED, manifest)
     faults += [f"{name}: {why}" for name, why in _foreign(shards, set(digests))]
     for name, (tar_digest, index_digest) in sorted(digests.items()):
         progress(name)
@@ -52,8 +52,15 @@ def _pack_faults(path: Path, manifest: dict[str, Any]) -> list[str]:
     return [] if same else [f"{path.name}: damaged, or not the one of this manifest"]
 
 
+def _selection_faults(path: Path, manifest: dict[str, Any]) -> list[str]:
+    if not path.is_file():
+        return [f"{path.name}: missing"]
+    same = sha256_file(path) == manifest["selection_sha256"]
+    return [] if same else [f"{path.name}: damaged (its SHA-256 is not the manifest's)"]
+
+
 def _foreign(shards: Path, names: set[str]) -> Iterator[tuple[str, str]]:
-    expected = {MANIFEST, PACK} | names | {index.sidecar(Path(name)).name for name in names}
+    expected = {MANIFEST, PACK, SELECTED} | names | {index.sidecar(Path(name)).name for name in names}
     for path in sorted(shards.iterdir()):
         if path.name not in expected:
             yield path.name, "foreign; the manifest does not list it"

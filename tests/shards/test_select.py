@@ -5,33 +5,10 @@ from pathlib import Path
 import pytest
 from avf_shards.cli import main
 from avf_shards.errors import UserError
-from avf_shards.ledger import Check, Decision, to_table
+from avf_shards.ledger import Decision, to_table
 from avf_shards.select import Selection, SourceSelection, choose, load_selection
 from avf_shards.timeline import Span
-
-
-def ledger_of(scores: dict[str, list[float | None]]):
-    decisions = []
-    for source, values in scores.items():
-        for number, score in enumerate(values):
-            name = f"v{number:03d}"
-            decisions.append(
-                Decision(
-                    source,
-                    name,
-                    name,
-                    name,
-                    Span(0, 50),
-                    "kept",
-                    input_sha256=f"{source}{number}",
-                    clips=(f"{source}-{number:012x}-0000000-0000050-0",),
-                    checks=(
-                        Check("sync", "low_confidence", score, ">=", 3.0),
-                        Check("faces", "no_face", 0.0, "<=", 0.4),
-                    ),
-                )
-            )
-    return to_table(decisions)
+from support.ledgers import ledger_of
 
 
 def test_quota_is_met_and_shortfall_said() -> None:
@@ -123,3 +100,31 @@ def test_ls_show_lineage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "made: 00" in out
     assert main(["lineage", shards, "../../etc"]) == 2
     assert "not a clip's key" in capsys.readouterr().err
+
+
+def test_speakers_take_turns() -> None:
+    table = ledger_of({"a": [5.0] * 30}, speakers=10)
+    wanted = Selection(sources={"a": SourceSelection(20, "speakers")})
+    speakers = dict(zip((keys[0] for keys in table["clips"].to_pylist()), table["speaker"].to_pylist(), strict=True))
+    taken = [speakers[row[0]] for row in choose(table, wanted).clips["a"]]
+    assert len(set(taken[:10])) == len(set(taken[10:])) == 10
+
+
+def test_every_kept_clip_is_told_of() -> None:
+    table = ledger_of({"a": [5.0] * 6 + [3.5] * 3, "b": [5.0] * 4})
+    wanted = Selection(
+        thresholds={"sync/low_confidence": 4.0}, sources={"a": SourceSelection(4)}, absent_sources="report"
+    )
+    choice = choose(table, wanted)
+    told = choice.as_table().to_pylist()
+    assert [row["key"] for row in told] == sorted(key for keys in table["clips"].to_pylist()[:9] for key in keys)
+    assert [row["why"] for row in told if not row["taken"]].count("sync/low_confidence") == 3
+    assert [row["why"] for row in told if not row["taken"]].count("quota") == 2
+    account = choice.sources["a"]
+    assert (account.kept, account.available, account.taken, account.below_threshold) == (9, 6, 4, 3)
+
+
+def test_a_source_that_is_absent_is_a_shortfall_where_asked_for() -> None:
+    table = ledger_of({"a": [5.0] * 3})
+    wanted = Selection(sources={"a": SourceSelection(), "z": SourceSelection(7)}, absent_sources="report")
+    assert choose(table, wanted).sources["z"].short == 7

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from avf_curation.backends.encode import flac, mp4
 from avf_curation.candidate import Candidate
-from avf_curation.plan import Video
+from avf_curation.inputs import Video
 from avf_curation.run import curate
 from avf_curation.stages import scenes
 from avf_curation.video import ClipDraft, Outcome, VideoResult, digest_of

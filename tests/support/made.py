@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 from avf_curation.candidate import Candidate
-from avf_curation.plan import Video
+from avf_curation.inputs import Video
 from avf_curation.recipe import Recipe, load_recipe
 from avf_curation.stages import quality, scenes
 from avf_curation.tools import Choice

@@ -1,11 +1,8 @@
-"""PyAV (LibAV): one sequential decode onto the 25 fps timeline, and later reads of any span of it.
-
-Inputs are hostile: only container formats that hold one plain file are allowed (no playlists, no references to other
-files or addresses), and only the `file` protocol.
-"""
+"""PyAV (LibAV): one sequential decode onto the 25 fps timeline, and later reads of any span of it."""
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,43 +10,22 @@ from typing import Any
 import av
 import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
-from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Span
+from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
+from avf_curation.backends.container import open_container
+from avf_curation.backends.sound import read_sound
 from avf_curation.media import (
     Bytes,
     MediaConfig,
     MediaError,
     Picture,
-    Samples,
+    Range,
     Sound,
     nearest_indices,
     rounded_frames,
 )
 
-av.logging.set_level(None)
-
-FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,wav,w64,flac,mp3,aac,rm,"
-    "h264,hevc,m4v,dv,nut,mxf,ivf,yuv4mpegpipe,aiff,caf,au,amr,ac3,eac3,dts,obu,av1,vc1,rawvideo,gif"
-)
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art is not video
-_LOST_SYNC_S = 0.05  # sound whose timestamps drift less than this is taken as continuous
-
-
-def _open(path: Path) -> Any:
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    try:
-        return av.open(str(path), "r", options=options, metadata_errors="replace")
-    except FileNotFoundError:
-        raise MediaError("missing", "the file is not there") from None
-    except PermissionError:
-        raise MediaError("unreadable", "no permission to read the file") from None
-    except IsADirectoryError:
-        raise MediaError("unreadable", "is a folder") from None
-    except av.error.FFmpegError as error:
-        raise MediaError("not_media", f"cannot be opened as audio or video ({error.strerror})") from None
-    except (ValueError, OverflowError) as error:
-        raise MediaError("not_media", f"cannot be opened as audio or video ({type(error).__name__})") from None
 
 
 @dataclass
@@ -62,11 +38,17 @@ class TimelineFrame:
 
 
 class MediaFile:
-    """One opened input. `frames()` must be run to its end once; then `picture` is known and `read()` works."""
+    """One opened input. `frames()` must be run to its end once; then `picture` is known and `read()` works.
 
-    def __init__(self, path: Path, config: MediaConfig, sound_path: Path | None = None) -> None:
+    within: the part of the file that is the input; its frame 0 is the first frame in it.
+    """
+
+    def __init__(
+        self, path: Path, config: MediaConfig, sound_path: Path | None = None, within: Range | None = None
+    ) -> None:
         self._path, self._sound_path, self._config = path, sound_path or path, config
-        self._container = _open(path)
+        self._range = within
+        self._container = open_container(path)
         streams = [s for s in self._container.streams.video if not int(s.disposition) & _ATTACHED_PICTURE]
         self._video = streams[0] if streams else None
         if self._video is not None:
@@ -110,7 +92,13 @@ class MediaFile:
                 pts.append(at)
                 yield TimelineFrame(index, frame, i > 0)
 
+        from_pts, to_pts = self._seek_range()
         for frame in self._decoded(errors, pts):
+            if from_pts is not None and (frame.pts is None or frame.pts < from_pts):
+                errors.clear()  # of what lies before the range
+                continue
+            if to_pts is not None and frame.pts is not None and frame.pts >= to_pts:
+                break
             if before is None:
                 at = frame.pts if frame.pts is not None else 0
                 first, previous, before = at, at, frame
@@ -131,12 +119,29 @@ class MediaFile:
             raise MediaError("no_frames", "the video stream has no frame that can be decoded")
         last = before.duration or min(step, 10 * fallback)
         total = max(rounded_frames(previous - first + last, number, denominator), len(pts), 1)
-        yield from emit(before, previous, range(len(pts), total))
         declared = rounded_frames(video.duration, number, denominator) if video.duration else 0
+        if self._range is not None:
+            declared = round(self._range.seconds * FRAMES_PER_SECOND)
+            total = max(min(total, declared), len(pts))
+        yield from emit(before, previous, range(len(pts), total))
         if declared > self._config.max_duration_s * FRAMES_PER_SECOND:
             declared = 0
         array = np.asarray(pts, np.int64)
         self.picture = Picture(max(total, declared), array, tuple(gaps), tuple(errors), *self._size)
+
+    def _seek_range(self) -> tuple[int | None, int | None]:
+        """First and end timestamp of the range, the container standing before it. Raises MediaError."""
+        if self._range is None or self._video is None:
+            return None, None
+        video = self._video
+        start = video.start_time or 0
+        from_pts = start + round(self._range.start_s / float(video.time_base))
+        to_pts = start + round(self._range.stop_s / float(video.time_base))
+        if video.duration and from_pts >= start + video.duration:
+            raise MediaError("range_outside", f"the file ends before {self._range.start_s:g} s, where the range begins")
+        with suppress(av.error.FFmpegError, ValueError):  # decoded from the start instead
+            self._container.seek(max(from_pts, start), stream=video)
+        return from_pts, to_pts
 
     def _decoded(self, errors: list[int], pts: list[int]) -> Iterator[Any]:
         """Decoded frames; packets that cannot be decoded are noted in `errors` by the index they would have had."""
@@ -206,7 +211,7 @@ class MediaFile:
                 return None
         else:
             self.close()
-            fresh = MediaFile(self._path, self._config, self._sound_path)
+            fresh = MediaFile(self._path, self._config, self._sound_path, self._range)
             self._container, self._video = fresh._container, fresh._video
         frames = self._decoded([], [])
         for count, frame in enumerate(frames):
@@ -221,94 +226,20 @@ class MediaFile:
     # -- sound ---------------------------------------------------------------------------------------------------
 
     def sound(self, frames: int | None) -> Sound | None:
-        """The first audio stream as 16 kHz mono on a timeline of `frames` (None: the sound's own length).
+        """The sound on a timeline of `frames` (None: the sound's own length, in an input without pictures)."""
+        return read_sound(self._sound_path, self._config, self.start_s, frames, self._range)
 
-        None when the input has no audio stream. Packets that cannot be decoded leave a hole that is not covered.
-        """
-        with _open(self._sound_path) as container:
-            if not container.streams.audio:
-                return None
-            pieces = _pieces(container, self._config.max_duration_s)
-            if frames is None:
-                return _own_length(list(pieces))
-            return _placed(pieces, self.start_s, frames)
+    def own_sound_s(self) -> float | None:
+        """The declared length of the file's own first audio stream; None without one."""
+        streams = self._container.streams.audio
+        if not streams:
+            return None
+        length = streams[0].duration
+        return float(length * streams[0].time_base) if length else 0.0
 
-
-def _own_length(pieces: list[tuple[float, int, Samples]]) -> Sound:
-    """Sound without pictures: its timeline starts with it."""
-    if not pieces:
-        return Sound(np.zeros(0, np.int16))
-    start_s = pieces[0][0]
-    end_s = max(at_s + (skip + len(data)) / SAMPLE_RATE_HZ for at_s, skip, data in pieces)
-    return _placed(iter(pieces), start_s, max(1, round((end_s - start_s) * FRAMES_PER_SECOND)))
-
-
-def _placed(pieces: Iterator[tuple[float, int, Samples]], start_s: float, frames: int) -> Sound:
-    """Pieces put where they belong on a timeline of `frames` that starts at `start_s`."""
-    samples = np.zeros(frames * SAMPLES_PER_FRAME, np.int16)
-    covered: list[Span] = []
-    for at_s, skip, data in pieces:
-        place = round((at_s - start_s) * SAMPLE_RATE_HZ) + skip
-        cut = data[max(0, -place) : max(0, len(samples) - place)]
-        place = max(0, place)
-        if not len(cut):
-            continue
-        samples[place : place + len(cut)] = cut
-        if covered and covered[-1].stop_frame == place:
-            covered[-1] = Span(covered[-1].start_frame, place + len(cut))
-        else:
-            covered.append(Span(place, place + len(cut)))
-    return Sound(samples, tuple(covered))
-
-
-def _pieces(container: Any, max_duration_s: float) -> Iterator[tuple[float, int, Samples]]:
-    """(start_s of its stretch, samples into it, samples) piece by piece; a stretch has no hole in its timestamps."""
-    stream = container.streams.audio[0]
-    stream.thread_count = 1
-    resampler: Any = None
-    start_s = expected_s = total_s = 0.0
-    given = 0
-
-    def resampled(frame: Any) -> Iterator[tuple[float, int, Samples]]:
-        nonlocal given
-        for out in resampler.resample(frame):
-            data = out.to_ndarray()[0]
-            yield start_s, given, data
-            given += len(data)
-
-    for frame in _audio_frames(container, stream):
-        if not frame.sample_rate or not frame.samples:
-            continue
-        at_s = frame.time if frame.pts is not None else expected_s
-        if resampler is None or abs(at_s - expected_s) > _LOST_SYNC_S:
-            if resampler is not None:
-                yield from resampled(None)
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
-            start_s, expected_s, given = at_s, at_s, 0
-        frame.pts = None
-        try:
-            yield from resampled(frame)
-        except (av.error.FFmpegError, ValueError):  # the format changed in mid-stream: a new stretch
-            resampler = None
-            continue
-        seconds = frame.samples / frame.sample_rate
-        expected_s, total_s = expected_s + seconds, total_s + seconds
-        if total_s > max_duration_s:
-            break
-    if resampler is not None:
-        yield from resampled(None)
-
-
-def _audio_frames(container: Any, stream: Any) -> Iterator[Any]:
-    packets = container.demux(stream)
-    errors = 0
-    while errors < 10_000:
-        try:
-            yield from next(packets).decode()
-        except (StopIteration, EOFError):
-            return
-        except av.error.FFmpegError:
-            errors += 1
+    def take_own_sound(self) -> None:
+        """Read the sound from the file itself, not from the second one."""
+        self._sound_path = self._path
 
 
 class Converter:

@@ -1,0 +1,1 @@
+"""What avf-curate does beside running: one file for each kind of question."""

@@ -1,0 +1,118 @@
+"""CN-CVS and CN-Celeb-AV, the "CN-Celeb series": Mandarin face crops, silent mp4 with the sound beside it.
+
+    cncvs/news/n001/video/n001_00001_001.mp4       cncvs/news/n001/audio/n001_00001_001.wav
+    cncvs/speech/s00001/video/s00001_00001_001.mp4
+    final_video/id1000/interview-01-001.mp4        final_audio/..., final_metadata/id1000.json     (CN-Celeb-AV)
+
+CN-Celeb 1 and 2 (OpenSLR 82, FLAC) are sound without picture and no source of clips.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from avf_shards.errors import UserError
+
+from avf_curation.inputs import Origin, SetAside, Video
+from avf_curation.sources.listing import Found, Listing
+
+OWNERS_COUNT = None
+LAYOUT = (
+    "{news,speech}/SPEAKER/{video,audio}/SPEAKER_SESSION_NNN.{mp4,wav}; final_{video,audio,metadata}/ (CN-Celeb-AV)"
+)
+_BRANCHES = {"news": r"n\d{3,}", "speech": r"s\d{3,}"}
+_TIME = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
+
+
+def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+    """The clips of every part that is there. Raises UserError when none is, and for CN-Celeb's sound."""
+    listing = Listing("cncvs", root, aside)
+    base = "cncvs/" if listing.has("cncvs") else ""
+    branches = [branch for branch in _BRANCHES if listing.has(base + branch)]
+    celeb_av = listing.has("final_video")
+    sound_only = [name for name in ("CN-Celeb_flac", "CN-Celeb2_flac", "CN-Celeb", "data") if listing.has(name)]
+    if not branches and not celeb_av:
+        if sound_only:
+            raise UserError(
+                f"--source cncvs={root}: this is CN-Celeb ({sound_only[0]}/), sound without picture; "
+                "the video corpora of the series are CN-CVS and CN-Celeb-AV"
+            )
+        raise UserError(f"--source cncvs={root}: no news/ or speech/ (CN-CVS), no final_video/ (CN-Celeb-AV)")
+    for name in sound_only:
+        listing.note("left_out", name, "CN-Celeb is sound without picture")
+    for branch in branches:
+        for speaker in listing.entries(base + branch, _BRANCHES[branch], f"speaker of {branch}"):
+            yield from _speaker(listing, speaker)
+    if celeb_av:
+        for speaker in listing.entries("final_video", r"id\d+", "speaker (id and digits)"):
+            yield from _celeb(listing, speaker)
+
+
+def _video(
+    listing: Listing, clip: Found, sound: Found | None, speaker: str, video: str, origin: Origin | None
+) -> Video:
+    return Video(
+        source=listing.source,
+        video=video,
+        parent=video.rpartition("_" if "_" in video else "-")[0] or video,
+        path=clip.path,
+        size_bytes=clip.size_bytes,
+        mtime_ns=clip.mtime_ns,
+        sound_path=sound.path if sound else None,
+        speaker=speaker,
+        language="zh",
+        origin=origin,
+    )
+
+
+def _speaker(listing: Listing, speaker: Found) -> Iterator[Video]:
+    wanted = rf"{re.escape(speaker.name)}_\d+_\d+"
+    sounds = listing.by_stem(f"{speaker.path}/audio", rf"{wanted}\.wav", "sound of this speaker")
+    if not listing.has(f"{speaker.path}/audio"):
+        listing.note("missing", f"{speaker.path}/audio", "no sound beside: what the mp4 itself carries is used")
+    for stem, clip in listing.by_stem(f"{speaker.path}/video", rf"{wanted}\.mp4", "clip of this speaker").items():
+        yield _video(listing, clip, sounds.pop(stem, None), speaker.name, stem, None)
+    for left in sounds.values():
+        listing.note("missing", left.path, "the clip of this name is not in video/")
+
+
+def _celeb(listing: Listing, speaker: Found) -> Iterator[Video]:
+    sounds = listing.by_stem(f"final_audio/{speaker.name}", r"[a-z]+-\d\d-\d{3}\.wav", "sound (GENRE-NN-NNN)")
+    told = _metadata(listing, f"final_metadata/{speaker.name}.json")
+    for stem, clip in listing.by_stem(speaker.path, r"[a-z]+-\d\d-\d{3}\.mp4", "clip (GENRE-NN-NNN)").items():
+        video = f"{speaker.name}-{stem}"
+        yield _video(listing, clip, sounds.pop(stem, None), speaker.name, video, told.pop(stem, None))
+    for left in sounds.values():
+        listing.note("missing", left.path, "the clip of this name is not in final_video/")
+    for stem in told:
+        listing.note("missing", f"final_metadata/{speaker.name}.json: {stem}", "the clip of this name is not here")
+
+
+def _metadata(listing: Listing, path: str) -> dict[str, Origin]:
+    """Clip -> where it was cut from, of a collector's JSON; times are HH:MM:SS:FF with FF in 25ths of a second."""
+    try:
+        entries = json.loads((listing.root / path).read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        listing.note("bad_row", path, "cannot be read as JSON")
+        return {}
+    found: dict[str, Origin] = {}
+    for number, entry in enumerate(entries if isinstance(entries, list) else [entries]):
+        try:
+            start = _seconds(entry["start_time"])
+            name = str(entry["filename"]).rpartition("/")[2].split(".")[0]
+            found[name] = Origin(str(entry["url"]), start, start + _seconds(entry["duration"]))
+        except (KeyError, TypeError, ValueError):
+            listing.note("bad_row", f"{path}[{number}]", "no url, start_time, duration and filename as the owners give")
+    return found
+
+
+def _seconds(text: Any) -> float:
+    matched = _TIME.fullmatch(str(text))
+    if matched is None:
+        raise ValueError(text)
+    hours, minutes, seconds, frames = (int(part) for part in matched.groups())
+    return hours * 3600 + minutes * 60 + seconds + frames / 25

@@ -1,0 +1,68 @@
+"""A plain folder: every regular file under it is an input."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from avf_curation.inputs import SetAside, Video, readable
+from avf_curation.recipe import PlanConfig
+
+
+def walk(root: Path, source: str, config: PlanConfig, aside: list[SetAside]) -> Iterator[Video]:
+    """A plain folder: every regular file under `root`, links followed, is an input. Sorted by name.
+
+    Hidden files and folders are set aside, as are folders that a link leads into a second time.
+    """
+    pattern = None if config.parent in ("file", "directory") else re.compile(config.parent)
+    seen = {_identity(os.stat(root))}
+    stack = [""]
+    while stack:
+        below = stack.pop()
+        try:
+            entries = sorted(os.scandir(root / below), key=lambda entry: os.fsencode(entry.name))
+        except OSError as error:
+            aside.append(SetAside(source, readable(below), f"folder cannot be read ({error.strerror})"))
+            continue
+        folders = []
+        for entry in entries:
+            path = f"{below}/{entry.name}" if below else entry.name
+            if entry.name.startswith(".") and not entry.name.startswith(".."):
+                aside.append(SetAside(source, readable(path), "hidden", "hidden"))
+                continue
+            try:
+                stat = entry.stat()
+                folder = entry.is_dir()
+            except OSError:  # a broken link, or one that leads to itself: an input that cannot be read
+                yield _listed(source, path, 0, 0, config, pattern)
+                continue
+            if folder:
+                if _identity(stat) in seen:
+                    aside.append(SetAside(source, readable(path), "leads to a folder that is read already"))
+                    continue
+                seen.add(_identity(stat))
+                folders.append(path)
+            elif entry.is_file():
+                yield _listed(source, path, stat.st_size, stat.st_mtime_ns, config, pattern)
+            else:
+                aside.append(SetAside(source, readable(path), "not a regular file"))
+        stack.extend(reversed(folders))
+
+
+def _identity(stat: os.stat_result) -> tuple[int, int]:
+    return stat.st_dev, stat.st_ino
+
+
+def _listed(
+    source: str, path: str, size: int, mtime_ns: int, config: PlanConfig, pattern: re.Pattern[str] | None
+) -> Video:
+    name = readable(path)
+    if config.parent == "file":
+        parent = name
+    elif config.parent == "directory":
+        parent = readable(os.path.dirname(path)) or "."
+    else:
+        assert pattern is not None
+        found = pattern.search(name)
+        parent = found.group(1) if found and found.group(1) else name
+    return Video(source, name, parent, path, size, mtime_ns)

@@ -1,0 +1,95 @@
+"""What is on disk: one listing per folder, links followed, everything told that is not what a corpus should hold."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from avf_shards.errors import UserError
+
+from avf_curation.inputs import SetAside, readable
+
+_ARCHIVE = re.compile(r"\.(zip|tar|tgz|gz|rar|7z)$|_part", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file or folder below a source's root; `path` is relative to it."""
+
+    name: str
+    path: str
+    folder: bool
+    size_bytes: int
+    mtime_ns: int
+
+    @property
+    def stem(self) -> str:
+        return self.name.rpartition(".")[0] or self.name
+
+
+class Listing:
+    """Lists folders of one source and notes what is set aside."""
+
+    def __init__(self, source: str, root: Path, aside: list[SetAside]) -> None:
+        self.source, self.root, self._aside = source, root, aside
+
+    def note(self, kind: str, path: str, why: str) -> None:
+        """One thing that is no input."""
+        self._aside.append(SetAside(self.source, readable(path), why, kind))
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a folder."""
+        return (self.root / path).is_dir()
+
+    def entries(self, below: str, wanted: str, what: str) -> Iterator[Found]:
+        """What matches the expression `wanted` in folder `below`, sorted; `what` names it where something does not."""
+        pattern = re.compile(wanted)
+        try:
+            with os.scandir(self.root / below) as listing:
+                entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
+        except OSError as error:
+            self.note("unexpected", below, f"folder cannot be read ({error.strerror})")
+            return
+        for entry in entries:
+            path = f"{below}/{entry.name}" if below else entry.name
+            if pattern.fullmatch(entry.name):
+                found = _found(entry, path)
+                yield found
+            elif entry.name.startswith("."):
+                self.note("hidden", path, "hidden")
+            elif _ARCHIVE.search(entry.name):
+                self.note("packed", path, "an archive; unpack it, or take it away")
+            else:
+                self.note("unexpected", path, f"is no {what}")
+
+    def by_stem(self, below: str, wanted: str, what: str) -> dict[str, Found]:
+        """The files that match, by name without extension; a second file of a stem is noted. A folder that is not
+        there has none."""
+        if not self.has(below):
+            return {}
+        found: dict[str, Found] = {}
+        for one in self.entries(below, wanted, what):
+            if one.stem in found:
+                self.note("doubled", one.path, f"the same name as {found[one.stem].path}")
+            else:
+                found[one.stem] = one
+        return found
+
+    def base(self, folder: str, holds: str) -> str:
+        """ "" or `folder`, whichever has `holds` below it. Raises UserError naming what a tree should look like."""
+        for base in ("", folder):
+            if self.has(f"{base}/{holds}" if base else holds):
+                return f"{base}/" if base else ""
+        raise UserError(
+            f"--source {self.source}={self.root}: no {holds}/ in it or in its {folder}/; "
+            f"the owners' layout is described by avf-curate sources ls"
+        )
+
+
+def _found(entry: "os.DirEntry[str]", path: str) -> Found:
+    try:
+        stat = entry.stat()
+        return Found(entry.name, path, entry.is_dir(), stat.st_size, stat.st_mtime_ns)
+    except OSError:  # a broken link: an input that cannot be read
+        return Found(entry.name, path, False, 0, 0)

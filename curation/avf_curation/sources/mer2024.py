@@ -1,0 +1,48 @@
+"""MER2024, unlabelled: mer2024-dataset/video-unlabeled-with-test2noise/NAME.mp4; Mandarin, one clip a file.
+
+The pool also hides the challenge's test clips under other names; the organisers alone can tell which. The labelled
+clips belong to evaluation and are left out here, as is their list.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from avf_curation.inputs import SetAside, Video
+from avf_curation.sources.listing import Listing
+
+OWNERS_COUNT = 115_595
+LAYOUT = "video-unlabeled-with-test2noise/samplenew_00000000.mp4; video-labeled/ and label-disdim.csv are left out"
+_POOL, _LABELLED, _LIST = "video-unlabeled-with-test2noise", "video-labeled", "label-disdim.csv"
+
+
+def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+    """The clips of the unlabelled pool. Raises UserError when it is not there."""
+    listing = Listing("mer2024", root, aside)
+    base = listing.base("mer2024-dataset", _POOL)
+    labelled: set[str] = set()
+    if listing.has(f"{base}{_LABELLED}"):
+        labelled = set(listing.by_stem(f"{base}{_LABELLED}", r"(?!\.).*\.\w+", "clip"))
+        listing.note("left_out", f"{base}{_LABELLED}", f"{len(labelled)} labelled clips: for evaluation")
+    if (root / base / _LIST).is_file():
+        _check_list(listing, f"{base}{_LIST}", labelled)
+    for stem, clip in listing.by_stem(f"{base}{_POOL}", r"(?!\.).*\.(mp4|avi|mkv|mov)", "clip").items():
+        if stem in labelled:
+            listing.note("doubled", clip.path, "a labelled clip has this name: left out, it is for evaluation")
+            continue
+        yield Video(listing.source, stem, stem, clip.path, clip.size_bytes, clip.mtime_ns, language="zh")
+
+
+def _check_list(listing: Listing, path: str, labelled: set[str]) -> None:
+    """Notes the rows of the labelled list that have no clip, and those that are no rows."""
+    with open(listing.root / path, encoding="utf-8", errors="replace", newline="") as file:
+        rows = csv.DictReader(file)
+        if "name" not in (rows.fieldnames or ()):
+            listing.note("bad_row", f"{path}:1", "no column `name`")
+            return
+        for number, row in enumerate(rows, 2):
+            name = (row["name"] or "").strip()
+            if not name:
+                listing.note("bad_row", f"{path}:{number}", "no name")
+            elif name not in labelled:
+                listing.note("missing", f"{path}:{number}", f"no clip {name} in {_LABELLED}/")

@@ -1,0 +1,74 @@
+"""The inputs of a source: its name selects how its folder is read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from avf_curation.inputs import SetAside, Video
+from avf_curation.recipe import PlanConfig
+from avf_curation.sources import avspeech, celebvhq, cncvs, mer2024, voxceleb2
+from avf_curation.sources.folder import walk
+
+CORPORA: tuple[ModuleType, ...] = (voxceleb2, avspeech, mer2024, cncvs, celebvhq)
+"""The corpora that are read as their owners lay them out, under these names; any other name is a plain folder."""
+
+
+def corpus_of(source: str) -> ModuleType | None:
+    """The corpus that a source's name stands for."""
+    return next((corpus for corpus in CORPORA if corpus.__name__.rpartition(".")[2] == source), None)
+
+
+def inputs_of(source: str, root: Path, config: PlanConfig, aside: list[SetAside]) -> Iterator[Video]:
+    """Every input of a source; what is none goes to `aside`. Raises UserError for another layout than its name says."""
+    corpus = corpus_of(source)
+    yield from walk(root, source, config, aside) if corpus is None else corpus.read(root, aside)
+
+
+@dataclass(frozen=True)
+class SourceCheck:
+    """What is there of a source. bad_tracks: owners' face tracks that cannot be read, path -> why (where looked at)."""
+
+    source: str
+    videos: int
+    bytes: int
+    parents: int
+    speakers: int
+    with_sound_beside: int
+    ranges: int
+    owners_count: int | None
+    aside: tuple[SetAside, ...]
+    bad_tracks: dict[str, str]
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Kind of what was set aside -> how many."""
+        found: dict[str, int] = {}
+        for one in self.aside:
+            found[one.kind] = found.get(one.kind, 0) + 1
+        return dict(sorted(found.items()))
+
+
+def check_source(source: str, root: Path, config: PlanConfig) -> SourceCheck:
+    """Read a source as a run would, and the owners' face tracks too. Raises UserError."""
+    aside: list[SetAside] = []
+    videos = list(inputs_of(source, root, config, aside))
+    bad = {}
+    for video in videos:
+        if video.boxes_path is not None and video.origin is not None:
+            try:
+                voxceleb2.face_track((root / video.boxes_path).read_text("utf-8", "replace"), video.origin.id)
+            except (OSError, ValueError) as error:
+                bad[video.boxes_path] = str(error)
+    return SourceCheck(
+        source,
+        len(videos),
+        sum(video.size_bytes for video in videos),
+        len({video.parent for video in videos}),
+        len({video.speaker for video in videos} - {None}),
+        sum(video.sound_path is not None for video in videos),
+        sum(video.start_s is not None for video in videos),
+        getattr(corpus_of(source), "OWNERS_COUNT", None),
+        tuple(aside),
+        bad,
+    )

@@ -1,0 +1,109 @@
+"""Near duplicates: the same recording in two clips, cut or coded otherwise, found by the fingerprints of their sound.
+
+A fingerprint is a 32-bit word per frame (avf_curation/soundprint.py). Two clips are the same recording when, laid over
+each other at some offset, they share enough frames and few enough of the bits differ there. Offsets worth a look come
+from words that occur in both; only words that a seeded hash picks are looked up, so that a million clips fit in memory.
+"""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Words = npt.NDArray[np.uint32]
+_COMMON = 64  # a word in more clips than this says nothing: silence, a hum
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """max_bit_error: share of differing bits (unrelated sound: 0.5; Haitsma and Kalker allow 0.35).
+
+    min_overlap_s: shared time at least. min_share: of the shorter clip that must be shared. index_every: one word in
+    this many is looked up.
+    """
+
+    max_bit_error: float = 0.3
+    min_overlap_s: float = 2.0
+    min_share: float = 0.5
+    index_every: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_bit_error < 0.45:
+            raise ValueError(f"max_bit_error {self.max_bit_error} must lie between 0 and 0.45; chance is 0.5")
+        if self.index_every < 1 or self.min_overlap_s <= 0 or not 0 < self.min_share <= 1:
+            raise ValueError("index_every at least 1, min_overlap_s above 0, min_share above 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A clip that goes because another stays. error: share of differing bits over `overlap_frames`."""
+
+    key: str
+    of: str
+    error: float
+    overlap_frames: int
+
+
+class Twins:
+    """Which clips may be the same recording, looked up once; asked clip by clip.
+
+    families: clip -> its parent; clips of one parent are no duplicates of each other (one film, two people).
+    """
+
+    def __init__(
+        self, prints: Mapping[str, Words], families: Mapping[str, str], config: NearDuplicates, seed: int
+    ) -> None:
+        self._prints, self._families, self._config = prints, families, config
+        self._pairs = _pairs(prints, config, seed)
+
+    def of(self, key: str, taken: Set[str]) -> Twin | None:
+        """The clip of `taken` that `key` is the same recording as, if there is one."""
+        for other, offsets in self._pairs.get(key, {}).items():
+            if other in taken and self._families[key] != self._families[other]:
+                error, overlap = _distance(self._prints[key], self._prints[other], offsets, self._config)
+                if error <= self._config.max_bit_error:
+                    return Twin(key, other, round(error, 4), overlap)
+        return None
+
+
+def _pairs(prints: Mapping[str, Words], config: NearDuplicates, seed: int) -> dict[str, dict[str, list[int]]]:
+    """Clip -> clips with words in common -> offsets at which those lie over each other. N: words looked up."""
+    keys = sorted(prints)
+    words, clips, places = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for number, key in enumerate(keys):
+        word_T = prints[key]
+        mixed_T = (word_T.astype(np.uint64) ^ np.uint64(seed * 2 + 1)) * np.uint64(0x9E3779B97F4A7C15)
+        at = np.nonzero((mixed_T >> np.uint64(40)) % np.uint64(config.index_every) == 0)[0]
+        words.append(word_T[at])
+        places.append(at)
+        clips.append(np.full(len(at), number))
+    word_N, clip_N, place_N = np.concatenate(words), np.concatenate(clips), np.concatenate(places)
+    _, group_N, count_G = np.unique(word_N, return_inverse=True, return_counts=True)
+    shared_N = (count_G[group_N] > 1) & (count_G[group_N] <= _COMMON)
+    order_N = np.flatnonzero(shared_N)[np.argsort(group_N[shared_N], kind="stable")]
+    group_N, clip_N, place_N = group_N[order_N], clip_N[order_N], place_N[order_N]
+    pairs: dict[str, dict[str, list[int]]] = {}
+    for lag in range(1, min(_COMMON, len(group_N))):
+        here = np.flatnonzero((group_N[lag:] == group_N[:-lag]) & (clip_N[lag:] != clip_N[:-lag]))
+        if not (group_N[lag:] == group_N[:-lag]).any():
+            break
+        found = np.stack([clip_N[here], clip_N[here + lag], place_N[here + lag] - place_N[here]], axis=1)
+        for i, j, offset in np.unique(found, axis=0).tolist():
+            pairs.setdefault(keys[i], {}).setdefault(keys[j], []).append(offset)
+            pairs.setdefault(keys[j], {}).setdefault(keys[i], []).append(-offset)
+    return pairs
+
+
+def _distance(one: Words, other: Words, offsets: Sequence[int], config: NearDuplicates) -> tuple[float, int]:
+    """Smallest share of differing bits over the offsets with overlap enough, and that overlap; (1, 0) without one."""
+    needed = max(config.min_overlap_s * 25, config.min_share * min(len(one), len(other)))
+    best = (1.0, 0)
+    for offset in sorted(set(offsets)):
+        start, stop = max(0, -offset), min(len(one), len(other) - offset)
+        if stop - start >= needed:
+            differ: Any = one[start:stop] ^ other[start + offset : stop + offset]
+            error = float(np.bitwise_count(differ).sum()) / (32 * (stop - start))
+            best = min(best, (error, stop - start))
+    return best

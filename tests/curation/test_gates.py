@@ -1,0 +1,101 @@
+"""Stages that only measure or are skipped, and verdicts that stand while a sample is measured on."""
+
+from pathlib import Path
+
+import pytest
+from avf_curation.inputs import Video
+from avf_curation.run import curate
+from avf_curation.stages.gates import GatesConfig
+from avf_curation.tools import Tools
+from avf_curation.video import VideoResult, curate_video
+from avf_shards.errors import UserError
+from avf_shards.ledger import from_table
+from support.made import EMBEDDED, recipe
+
+QUICK = ("faces.side_px=300", "track.side_px=300")
+
+
+@pytest.fixture(scope="module")
+def tools() -> Tools:
+    return Tools(EMBEDDED)
+
+
+def result(corpus: Path, path: str, tools: Tools, *settings: str) -> VideoResult:
+    stat = (corpus / path).stat()
+    video = Video("s", path, path, path, stat.st_size, stat.st_mtime_ns)
+    return curate_video(video, corpus, recipe(*QUICK, *settings).defaults, tools)
+
+
+def verdicts(told: VideoResult) -> list[str]:
+    return [
+        f"{one.candidate.failing.stage}/{one.candidate.failing.reason}" if one.candidate.failing else "kept"
+        for one in told.outcomes
+    ]
+
+
+def stages(told: VideoResult) -> set[str]:
+    return {check.stage for outcome in told.outcomes for check in outcome.candidate.checks}
+
+
+def test_two_faces_go_on_where_faces_only_measure_or_are_skipped(corpus: Path, tools: Tools) -> None:
+    path = "street/two faces.mp4"
+    assert verdicts(result(corpus, path, tools)) == ["faces/several_faces"]
+    measured = result(corpus, path, tools, "gates.faces=measure", "gates.track=measure", "gates.sync=measure")
+    assert verdicts(measured) == ["kept"]
+    (outcome,) = measured.outcomes
+    assert outcome.candidate.measures["faces"]["would_reject"] == ["several_faces"]
+    assert "faces" not in stages(measured)
+    skipped = result(corpus, path, tools, "gates.faces=skip")
+    assert "faces" not in skipped.outcomes[0].candidate.measures
+    assert verdicts(skipped) == ["track/several_faces"]
+
+
+def test_without_a_face_there_is_no_clip_whatever_the_gates(corpus: Path, tools: Tools) -> None:
+    settings = ("gates.faces=measure", "gates.track=measure", "gates.sync=skip", "gates.quality=skip")
+    assert verdicts(result(corpus, "street/no face.mp4", tools, *settings)) == ["track/face_lost"]
+
+
+def test_a_clip_stays_whole_where_silence_is_skipped(corpus: Path, tools: Tools) -> None:
+    settings = ("gates.scenes=measure", "scenes.detectors=[]", "gates.silence=skip", "gates.sync=measure")
+    told = result(corpus, "studio/pause.mp4", tools, *settings)
+    assert verdicts(told) == ["kept"]
+    assert told.outcomes[0].candidate.span.start_frame == 0
+    mute = result(corpus, "archive/no_sound.mp4", tools, *settings)
+    assert verdicts(mute) == ["kept"]
+    assert mute.outcomes[0].candidate.measures["scenes"]["would_reject"] == ["no_sound"]
+
+
+@pytest.mark.parametrize("path", ["street/two faces.mp4", "archive/blurred.mp4", "studio/talk_0.mp4"])
+def test_measuring_on_changes_no_verdict(corpus: Path, tools: Tools, path: str) -> None:
+    as_ever, further = result(corpus, path, tools), result(corpus, path, tools, "gates.score_all=1")
+    first = {outcome.candidate.failing for outcome in as_ever.outcomes}
+    assert first == {outcome.candidate.failing for outcome in further.outcomes}
+    assert {"scenes", "faces", "silence", "track", "sync", "quality"} <= stages(further)
+
+
+def test_the_sample_is_the_share_asked_for_and_seeded() -> None:
+    def sample(share: float, seed: int) -> set[int]:
+        gates = GatesConfig("decide", "decide", "decide", "decide", "decide", "decide", share, seed)
+        return {n for n in range(4000) if gates.goes_on("s", f"video {n}")}
+
+    assert 300 < len(sample(0.1, 0)) < 500
+    assert sample(0.1, 0) == sample(0.1, 0) != sample(0.1, 1)
+    assert sample(0.1, 0) < sample(0.2, 0)
+    assert sample(0, 0) == set()
+    assert len(sample(1, 0)) == 4000
+    with pytest.raises(UserError, match="score_all"):
+        recipe("gates.score_all=1.5")
+
+
+def test_the_sample_does_not_sway_its_parents_watermark(corpus: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for name in ("channel/news/0.mp4", "channel/news/1.mp4", "street/two faces.mp4", "channel/clean/moving.mp4"):
+        (source / name.replace("/", "_")).symlink_to(corpus / name)
+    told = {}
+    for share in (0, 1):
+        settings = recipe(*QUICK, "plan.parent=directory", f"gates.score_all={share}")
+        run = curate(settings, EMBEDDED, {"s": source}, tmp_path / f"run{share}", engine="inline")
+        told[share] = {(d.video, d.stage, d.reason, d.score) for d in from_table(run.ledger()) if d.stage != "faces"}
+    pooled = {row for row in told[1] if row[2] == "watermark_pooled"}
+    assert pooled == {row for row in told[0] if row[2] == "watermark_pooled"}

@@ -1,0 +1,91 @@
+"""A range of a file is a video of its own; sound in a second file is used where it should be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from avf_curation.backends.decode import Converter, MediaFile
+from avf_curation.inputs import Origin, Video
+from avf_curation.media import MediaError, Range
+from avf_curation.tools import Tools
+from avf_curation.video import curate_video, digest_of
+from avf_shards.timeline import Span
+from support import corpora
+from support.films import film
+from support.made import EMBEDDED, recipe
+
+CONFIG = recipe().defaults.media
+
+
+def brightness(media: MediaFile, span: Span) -> list[int]:
+    convert = Converter()
+    return [round(float(convert.array(frame, 96, 64, "gray")[:, 60:].mean())) for frame in media.read(span)]
+
+
+@pytest.mark.parametrize("options", [{}, {"g": "250", "bf": "3"}])
+def test_a_range_has_the_frames_and_the_sound_of_the_whole_file_there(tmp_path: Path, options: dict[str, str]) -> None:
+    (tmp_path / "film.mp4").write_bytes(film(frames=100, options=options))
+    with (
+        MediaFile(tmp_path / "film.mp4", CONFIG) as whole,
+        MediaFile(tmp_path / "film.mp4", CONFIG, None, Range(1.2, 3.2)) as part,
+    ):
+        everything, some = list(whole.frames()), list(part.frames())
+        assert len(some) == 50
+        assert part.picture is not None
+        assert part.picture.frames == part.picture.decoded_frames == 50
+        assert everything[30].frame.pts == some[0].frame.pts
+        assert brightness(part, Span(0, 50)) == brightness(whole, Span(30, 80))
+        assert brightness(part, Span(10, 13)) == brightness(whole, Span(40, 43))
+        of_whole, of_part = whole.sound(100), part.sound(50)
+        assert of_whole is not None
+        assert of_part is not None
+        difference = of_part.samples.astype(int) - of_whole.samples[30 * 640 : 80 * 640]
+        assert np.abs(difference[640:]).max() < 200  # AAC and resampler begin elsewhere
+        assert of_part.missing_frames(Span(0, 50)) < 2
+
+
+def test_a_range_beyond_the_end(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(film(frames=50))
+    with MediaFile(tmp_path / "film.mp4", CONFIG, None, Range(1.0, 4.0)) as part:
+        list(part.frames())
+        assert part.picture is not None
+        assert (part.picture.decoded_frames, part.picture.frames) == (25, 75)
+    with (
+        MediaFile(tmp_path / "film.mp4", CONFIG, None, Range(10.0, 12.0)) as none,
+        pytest.raises(MediaError, match="ends before"),
+    ):
+        list(none.frames())
+
+
+def test_two_ranges_of_a_file_are_not_the_same_input(tmp_path: Path) -> None:
+    path = corpora.put(tmp_path, "film.mp4")
+    assert len({digest_of(path, None), digest_of(path, None, Range(0, 1)), digest_of(path, None, Range(1, 2))}) == 3
+
+
+def planned(root: Path, path: str, **more: object) -> Video:
+    stat = (root / path).stat()
+    return Video("voxceleb2", path, path, path, stat.st_size, stat.st_mtime_ns, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("own", "beside_frames", "complete"),
+    [
+        (0.0, 20, True),  # its own sound fits: the one beside, too short, is not asked
+        (None, 75, True),  # no sound of its own
+        (None, 20, False),
+    ],
+)
+def test_sound_beside_is_taken_only_where_the_own_does_not_serve(
+    tmp_path: Path, own: float | None, beside_frames: int, complete: bool
+) -> None:
+    corpora.put(tmp_path, "a.mp4", film(frames=75, sound_from_s=own))
+    corpora.put(tmp_path, "a.m4a", film(frames=beside_frames))
+    corpora.put(tmp_path, "a.txt", corpora.TRACK)
+    video = planned(
+        tmp_path, "a.mp4", sound_path="a.m4a", own_sound_first=True, boxes_path="a.txt", origin=Origin("21Uxsk56VDQ")
+    )
+    result = curate_video(video, tmp_path, recipe().defaults, Tools(EMBEDDED))
+    reasons = {outcome.candidate.failing.reason for outcome in result.outcomes if outcome.candidate.failing}
+    assert ("no_sound" not in reasons) == complete
+    assert result.origin is not None
+    assert result.origin.start_s == 149 / 25

@@ -1,0 +1,72 @@
+"""The fingerprint of a clip's sound: told again after another cut and another codec, apart from other speech."""
+
+import io
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from avf_curation.backends.sound import read_sound
+from avf_curation.demo.speech import speak
+from avf_curation.media import Samples
+from avf_curation.soundprint import soundprint
+from avf_shards.near import NearDuplicates, Twins
+from support.made import recipe
+
+
+def recoded(samples: Samples, bits_per_s: int = 32_000) -> Samples:
+    """Through AAC and back."""
+    sink = io.BytesIO()
+    with av.open(sink, "w", format="mp4") as out:
+        stream = out.add_stream("aac", rate=16_000, layout="mono")
+        stream.bit_rate = bits_per_s
+        for at in range(0, len(samples) - 1023, 1024):
+            piece = (samples[None, at : at + 1024] / 32768).astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(piece, "fltp", "mono")
+            frame.sample_rate, frame.pts = 16_000, at
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    sink.seek(0)
+    with av.open(sink) as container:
+        loud = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    return (loud[: len(loud) // 640 * 640] * 32767 * 0.6).astype(np.int16)
+
+
+def found(originals: dict[str, Samples], again: dict[str, Samples]) -> dict[str, str | None]:
+    """Each of `again` -> the original it is told to be."""
+    sounds = originals | again
+    prints = {name: soundprint(samples) for name, samples in sounds.items()}
+    twins = Twins(prints, {name: name for name in prints}, NearDuplicates(), 0)
+    return {name: twin.of if (twin := twins.of(name, set(originals))) else None for name in again}
+
+
+def test_one_word_a_frame() -> None:
+    assert len(soundprint(np.zeros(6400, np.int16))) == 10
+    assert soundprint(np.zeros(0, np.int16)).dtype == np.dtype("<u4")
+
+
+def test_made_speech_is_told_again_after_another_cut_and_codec() -> None:
+    takes = {f"take-{n}": (speak(150, 110 + 7 * n, n).samples * 20_000).astype(np.int16) for n in range(12)}
+    cuts = {f"cut-{n}": recoded(takes[f"take-{n}"][777 * n :]) for n in range(12)}
+    told = found(takes, cuts)
+    assert sum(told[f"cut-{n}"] == f"take-{n}" for n in range(12)) >= 11
+    assert all(of in (None, f"take-{name.split('-')[1]}") for name, of in told.items())
+
+
+@pytest.mark.real
+def test_real_speech_is_told_again_and_nothing_else_is(shared: Path) -> None:
+    config = recipe().defaults.media
+    takes: dict[str, Samples] = {}
+    for path in sorted((shared / "assets/video").iterdir()):
+        if path.name.startswith("syncnet_example_offset"):
+            continue  # the same recording as syncnet_example on purpose
+        sound = read_sound(path, config, 0.0, None, None)
+        if sound is not None and len(sound.samples) >= 4 * 16_000:
+            takes[f"take-{path.name}"] = sound.samples[: 12 * 16_000]
+    assert len(takes) > 10
+    cuts = {name.replace("take-", "cut-"): recoded(samples[9000:]) for name, samples in takes.items()}
+    told = found(takes, cuts)
+    right = sum(of == name.replace("cut-", "take-") for name, of in told.items())
+    wrong = {name: of for name, of in told.items() if of not in (None, name.replace("cut-", "take-"))}
+    assert not wrong
+    assert right >= 0.9 * len(takes)

@@ -1,0 +1,157 @@
+"""Each corpus as its owners lay it out: every file and every row is an input or told of, with its kind."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from avf_curation.cli import main
+from avf_curation.inputs import Origin, SetAside, Video
+from avf_curation.sources.read import inputs_of
+from avf_curation.sources.voxceleb2 import face_track
+from avf_shards.errors import UserError
+from support import corpora
+from support.made import recipe
+
+PLAN = recipe().defaults.plan
+
+
+def read(name: str, root: Path) -> tuple[dict[str, Video], Counter[str], list[SetAside]]:
+    aside: list[SetAside] = []
+    videos = list(inputs_of(name, root, PLAN, aside))
+    assert len({video.video for video in videos}) == len(videos)
+    return {video.video: video for video in videos}, Counter(one.kind for one in aside), aside
+
+
+def test_voxceleb2(tmp_path: Path) -> None:
+    videos, kinds, _ = read("voxceleb2", corpora.voxceleb2(tmp_path))
+    assert set(videos) == {"id00012/21Uxsk56VDQ/00001", "id00012/21Uxsk56VDQ/00002", "id00017/-abcDEF_12x/00001"}
+    first, second = videos["id00012/21Uxsk56VDQ/00001"], videos["id00012/21Uxsk56VDQ/00002"]
+    assert (first.speaker, first.parent) == ("id00012", "id00012/21Uxsk56VDQ")
+    assert first.sound_path == "dev/aac/id00012/21Uxsk56VDQ/00001.m4a"
+    assert first.own_sound_first
+    assert second.sound_path is None
+    assert first.origin == Origin("21Uxsk56VDQ")
+    assert kinds == {"left_out": 1, "missing": 2, "unexpected": 1, "packed": 1}
+
+
+def test_voxceleb2_of_one_split_is_read_as_it_is(tmp_path: Path) -> None:
+    videos, _, _ = read("voxceleb2", corpora.voxceleb2(tmp_path) / "test")
+    assert list(videos) == ["id00099/21Uxsk56VDQ/00001"]
+
+
+def test_a_face_track_gives_the_range_in_the_film_and_the_median_box() -> None:
+    origin = face_track(corpora.TRACK, "21Uxsk56VDQ")
+    assert (origin.start_s, origin.stop_s) == (149 / 25, 249 / 25)
+    assert origin.box == pytest.approx((0.376, 0.166, 0.603, 0.569))
+    pixels = face_track(corpora.TRACK.replace("0.376", "376"), "21Uxsk56VDQ")
+    assert pixels.box is None
+    assert pixels.start_s == 149 / 25
+    with pytest.raises(ValueError, match="FRAME"):
+        face_track("nothing", "x")
+
+
+def test_avspeech(tmp_path: Path) -> None:
+    videos, kinds, aside = read("avspeech", corpora.avspeech(tmp_path))
+    assert set(videos) == {
+        "Qa_3zKpLm-0_30.030000-36.503133",
+        "-_startsodd_1.000000-5.000000",
+        "wholefilm___2.000000-4.000000",
+        "numbered____10.000000-14.000000",
+    }
+    whole = videos["wholefilm___2.000000-4.000000"]
+    assert (whole.path, whole.start_s, whole.stop_s) == ("more/wholefilm__.mkv", 2.0, 4.0)
+    assert whole.origin == Origin("wholefilm__", 2.0, 4.0, (0.25, 0.75, 0.25, 0.75))
+    assert videos["Qa_3zKpLm-0_30.030000-36.503133"].start_s is None
+    assert kinds == {"doubled": 1, "missing": 2, "bad_row": 4, "unlisted": 2, "unexpected": 1}
+    missing = {one.path: one.why for one in aside if one.kind == "missing"}
+    assert "gone" in missing["gonegonegon_0.000000-3.000000"]
+    assert "other rows" in missing["Qa_3zKpLm-0_90.000000-95.500000"]
+
+
+def test_mer2024(tmp_path: Path) -> None:
+    videos, kinds, _ = read("mer2024", corpora.mer2024(tmp_path))
+    assert set(videos) == {"sample_00001001", "sample_00001002", "samplenew_00001003"}
+    assert {video.language for video in videos.values()} == {"zh"}
+    assert kinds == {"left_out": 1, "missing": 1, "bad_row": 1, "doubled": 1}
+
+
+def test_cncvs(tmp_path: Path) -> None:
+    videos, kinds, _ = read("cncvs", corpora.cncvs(tmp_path))
+    assert set(videos) == {"n001_00001_001", "n001_00001_002", "s00001_00003_001", "id1000-interview-01-001"}
+    news = videos["n001_00001_001"]
+    assert (news.speaker, news.parent, news.language) == ("n001", "n001_00001", "zh")
+    assert news.sound_path == "cncvs/news/n001/audio/n001_00001_001.wav"
+    assert not news.own_sound_first
+    celeb = videos["id1000-interview-01-001"]
+    assert celeb.parent == "id1000-interview-01"
+    assert celeb.origin == Origin("https://example.org/v", 62.2, 66.2)
+    # sound without a clip, a speaker without audio/, a row of metadata without a clip; a clip of another speaker
+    assert kinds == {"left_out": 1, "missing": 3, "unexpected": 1, "bad_row": 1}
+
+
+def test_cn_celeb_is_no_source_of_clips(tmp_path: Path) -> None:
+    corpora.put(tmp_path, "CN-Celeb_flac/data/id00000/singing-01-001.flac")
+    with pytest.raises(UserError, match="sound without picture"):
+        read("cncvs", tmp_path)
+
+
+@pytest.mark.parametrize("top", ["meta_info", "mete_info"])
+def test_celebvhq(tmp_path: Path, top: str) -> None:
+    videos, kinds, _ = read("celebvhq", corpora.celebvhq(tmp_path, top))
+    assert set(videos) == {"M2Ohb0FAaJU_1", "M2Ohb0FAaJU_2", "_0tfABCDE_q_0"}
+    one = videos["M2Ohb0FAaJU_2"]
+    assert (one.path, one.start_s, one.stop_s) == ("downloaded_celebvhq/raw/M2Ohb0FAaJU.mp4", 4.0, 5.5)
+    assert one.parent == videos["M2Ohb0FAaJU_1"].parent == "M2Ohb0FAaJU"
+    cut = videos["_0tfABCDE_q_0"]
+    assert (cut.parent, cut.start_s) == ("_0tfABCDE_q", None)
+    assert cut.origin == Origin("_0tfABCDE_q", 7.0, 9.0, (0.1964, 0.0, 0.6922, 0.8815))
+    assert kinds == {"doubled": 1, "missing": 1, "bad_row": 2, "unlisted": 1}
+
+
+def test_celebvhq_with_clips_at_the_top(tmp_path: Path) -> None:
+    corpora.put(
+        tmp_path, "celebvhq_info.json", json.dumps({"M2Ohb0FAaJU_1": corpora.celebvhq_entry("M2Ohb0FAaJU", 1, 3)})
+    )
+    corpora.put(tmp_path, "raw/M2Ohb0FAaJU.mp4")
+    assert set(read("celebvhq", tmp_path)[0]) == {"M2Ohb0FAaJU_1"}
+
+
+@pytest.mark.parametrize("name", ["voxceleb2", "avspeech", "mer2024", "cncvs", "celebvhq"])
+def test_another_layout_is_refused_by_name(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "some.mp4").write_bytes(b"x")
+    assert main(["sources", "check", f"{name}={tmp_path}"]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+MAKE: dict[str, Callable[[Path], Path]] = {
+    name: getattr(corpora, name) for name in ("voxceleb2", "avspeech", "mer2024", "cncvs", "celebvhq")
+}
+
+
+def test_check_says_what_is_there_and_what_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [f"{name}={make(tmp_path / name)}" for name, make in MAKE.items()]
+    assert main(["sources", "check", *arguments]) == 0
+    told = capsys.readouterr().out
+    assert "voxceleb2: 3 videos of the owners' 1,092,009" in told
+    assert "owners' face tracks that cannot be read: 1" in told
+    assert "gonegonegon_0.000000-3.000000: nothing of this film is: not downloaded, or gone" in told
+    assert main(["sources", "check", *arguments, "--json", "-"]) == 0
+    found = {one["source"]: one for one in json.loads(capsys.readouterr().out)}
+    assert found["celebvhq"]["ranges"] == 2
+    assert found["cncvs"]["kinds"]["missing"] == 3
+
+
+def test_what_is_not_there_is_in_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [word for name, make in MAKE.items() for word in ("--source", f"{name}={make(tmp_path / name)}")]
+    assert main(["plan", *arguments, "--out", str(tmp_path / "run"), "--json", "-"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {row["source"]: row["videos"] for row in told["sources"]} == {
+        "voxceleb2": 3,
+        "avspeech": 4,
+        "mer2024": 3,
+        "cncvs": 4,
+        "celebvhq": 3,
+    }
+    assert sum(one["kind"] == "missing" for one in told["aside"]) == 9

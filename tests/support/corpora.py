@@ -1,0 +1,122 @@
+"""Miniature trees of the corpora, laid out as their owners distribute them, with the faults that are known of each."""
+
+import json
+from pathlib import Path
+
+HEAD = "Identity : \tid00012\nReference : \t_21Uxsk56VD\nOffset : \t-1\nFV Conf : \t20.6\nASD Conf : \t5.2\n\n"
+TRACK = (
+    HEAD
+    + "FRAME \tX \tY \tW \tH \n"
+    + "".join(f"{frame:06d} \t0.376 \t0.166 \t0.227 \t0.403 \n" for frame in range(149, 249))
+)
+
+
+def put(root: Path, path: str, data: bytes | str = b"media") -> Path:
+    """One file of a tree."""
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data.encode() if isinstance(data, str) else data)
+    return file
+
+
+def voxceleb2(root: Path) -> Path:
+    """Two speakers; an id that begins with '-', one clip without sound beside, sound and track without a clip."""
+    for clip in ("id00012/21Uxsk56VDQ/00001", "id00012/21Uxsk56VDQ/00002", "id00017/-abcDEF_12x/00001"):
+        put(root, f"dev/mp4/{clip}.mp4", f"film {clip}")
+        put(root, f"dev/txt/{clip}.txt", TRACK)
+        if clip[-1] == "1":
+            put(root, f"dev/aac/{clip}.m4a")
+    put(root, "dev/txt/id00012/21Uxsk56VDQ/00002.txt", HEAD + "FRAME \tX \tY \tW \tH \n000149 \tnothing\n")
+    put(root, "dev/aac/id00012/21Uxsk56VDQ/00009.m4a")
+    put(root, "dev/aac/id00018/aaaaaaaaaaa/00001.m4a")
+    put(root, "dev/mp4/id00012/21Uxsk56VDQ/notes.docx")
+    put(root, "dev/mp4/vox2_dev_mp4_partaa")
+    put(root, "test/mp4/id00099/21Uxsk56VDQ/00001.mp4")
+    return root
+
+
+def avspeech(root: Path) -> Path:
+    """Rows that are doubled, broken, without a file; downloads named in each of the known ways."""
+    rows = [
+        "youtube_id,start,end,x,y",
+        "Qa_3zKpLm-0,30.030000,36.503133,0.468750,0.281944",
+        "Qa_3zKpLm-0,90,95.5,0.5,0.3",
+        "Qa_3zKpLm-0,30.03,36.503133,0.468750,0.281944",
+        "-_startsodd,1,5,0.5,0.5",
+        "wholefilm__,2,4,0.25,0.75",
+        "gonegonegon,0,3,0.5,0.5",
+        "short,0,3,0.5,0.5",
+        "backwards__,9,3,0.5,0.5",
+        "outside____,1,3,1.5,0.5",
+        "threecolumns,1,3",
+    ]
+    put(root, "avspeech_train.csv", "\n".join(rows) + "\n")
+    put(root, "avspeech_test.csv", "7,numbered___,10.0,14.0,0.5,0.5\n")
+    put(root, "clips/Qa_3zKpLm-0_030.030000-036.503133.mp4")
+    put(root, "clips/-_startsodd_001.000000-005.000000.mp4")
+    put(root, "clips/-_startsodd_002.000000-005.000000.mp4")
+    put(root, "clips/nobodyknows_001.000000-005.000000.mp4")
+    put(root, "more/wholefilm__.mkv")
+    put(root, "more/numbered____0.mp4")
+    put(root, "more/holiday.mp4")
+    return root
+
+
+def mer2024(root: Path) -> Path:
+    """Three labelled clips, four unlabelled; one name in both; a row without a clip."""
+    for name in ("sample_00000001", "sample_00000002", "samplenew_00000003"):
+        put(root, f"mer2024-dataset/video-labeled/{name}.mp4")
+    for name in ("sample_00000002", "sample_00001001", "sample_00001002", "samplenew_00001003"):
+        put(root, f"mer2024-dataset/video-unlabeled-with-test2noise/{name}.mp4")
+    rows = ["name,discrete,valence", "sample_00000001,worried,-1.25", "sample_00000009,happy,1.5", ",sad,0"]
+    put(root, "mer2024-dataset/label-disdim.csv", "\n".join(rows) + "\n")
+    return root
+
+
+def cncvs(root: Path) -> Path:
+    """Both branches of CN-CVS, a speaker without sound beside, CN-Celeb-AV, and CN-Celeb's sound."""
+    put(root, "cncvs/news/n001/video/n001_00001_001.mp4")
+    put(root, "cncvs/news/n001/video/n001_00001_002.mp4")
+    put(root, "cncvs/news/n001/audio/n001_00001_001.wav")
+    put(root, "cncvs/news/n001/audio/n001_00001_009.wav")
+    put(root, "cncvs/speech/s00001/video/s00001_00003_001.mp4")
+    put(root, "cncvs/speech/s00001/video/s00002_00003_001.mp4")
+    put(root, "final_video/id1000/interview-01-001.mp4")
+    put(root, "final_audio/id1000/interview-01-001.wav")
+    told = {"url": "https://example.org/v", "start_time": "00:01:02:05", "duration": "00:00:04:00", "id": "id1000"}
+    entries = [told | {"filename": "interview-01-001.mp4"}, told | {"filename": "interview-01-002.mp4"}, {"id": "x"}]
+    put(root, "final_metadata/id1000.json", json.dumps(entries))
+    put(root, "CN-Celeb_flac/data/id00000/singing-01-001.flac")
+    return root
+
+
+def celebvhq_entry(film: str, start: float, stop: float, **more: object) -> dict[str, object]:
+    """One clip of the owners' JSON."""
+    return {
+        "ytb_id": film,
+        "duration": {"start_sec": start, "end_sec": stop},
+        "bbox": {"top": 0.0, "bottom": 0.8815, "left": 0.1964, "right": 0.6922},
+        "attributes": {"emotion": {"sep_flag": False, "labels": "neutral"}},
+        "version": "v0.1",
+    } | more
+
+
+def celebvhq(root: Path, top: str = "meta_info") -> Path:
+    """A film that serves two clips, a cut clip, a dead id, a bad box, a clip listed twice."""
+    changing = {"emotion": {"sep_flag": True, "labels": [{"emotion": "happy", "start_sec": 0, "end_sec": 1}]}}
+    upside_down = {"top": 0.5, "bottom": 0.2, "left": 0, "right": 1}
+    clips = {
+        "M2Ohb0FAaJU_1": celebvhq_entry("M2Ohb0FAaJU", 1.0, 3.0),
+        "M2Ohb0FAaJU_2": celebvhq_entry("M2Ohb0FAaJU", 4.0, 5.5, attributes=changing),
+        "_0tfABCDE_q_0": celebvhq_entry("_0tfABCDE_q", 7.0, 9.0),
+        "deaddeaddea_0": celebvhq_entry("deaddeaddea", 0.0, 2.0),
+        "badbadbadba_0": celebvhq_entry("badbadbadba", 0.0, 2.0, bbox=upside_down),
+        "otherotherot_0": celebvhq_entry("M2Ohb0FAaJU", 0.0, 2.0),
+    }
+    text = json.dumps({top: {"appearance_mapping": []}, "clips": clips})
+    again = json.dumps({"M2Ohb0FAaJU_1": clips["M2Ohb0FAaJU_1"]})[1:-1]
+    put(root, "celebvhq_info.json", text.replace('"clips": {', '"clips": {' + again + ", "))
+    put(root, "downloaded_celebvhq/raw/M2Ohb0FAaJU.mp4")
+    put(root, "downloaded_celebvhq/raw/unusedunuse.mp4")
+    put(root, "downloaded_celebvhq/processed/_0tfABCDE_q_0.mp4")
+    return root

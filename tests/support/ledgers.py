@@ -1,0 +1,31 @@
+"""Ledgers made by hand."""
+
+import pyarrow as pa
+from avf_shards.ledger import Check, Decision, to_table
+from avf_shards.timeline import Span
+
+
+def ledger_of(scores: dict[str, list[float | None]], speakers: int = 0) -> pa.Table:
+    """A kept clip for each score of each source; clip n is of speaker n modulo `speakers`."""
+    decisions = []
+    for source, values in scores.items():
+        for number, score in enumerate(values):
+            name = f"v{number:03d}"
+            decisions.append(
+                Decision(
+                    source,
+                    name,
+                    name,
+                    name,
+                    Span(0, 50),
+                    "kept",
+                    input_sha256=f"{source}{number}",
+                    speaker=f"s{number % speakers}" if speakers else None,
+                    clips=(f"{source}-{number:012x}-0000000-0000050-0",),
+                    checks=(
+                        Check("sync", "low_confidence", score, ">=", 3.0),
+                        Check("faces", "no_face", 0.0, "<=", 0.4),
+                    ),
+                )
+            )
+    return to_table(decisions)
