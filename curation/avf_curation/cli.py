@@ -96,6 +96,12 @@ def _source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="the run's folder; made if missing")
     parser.add_argument("--recipe", metavar="FILE", type=Path, help="settings that differ from the default recipe")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeat for more")
+    parser.add_argument(
+        "--score-all",
+        metavar="SHARE",
+        type=float,
+        help="measure this share of the videos on past a rejection, for whatif and calibrate (gates.score_all)",
+    )
     weights_option(parser)
 
 
@@ -105,7 +111,8 @@ def _prepare(options: argparse.Namespace) -> Any:
     from avf_curation.recipe import load_recipe
     from avf_curation.tools import choose
 
-    recipe = load_recipe(options.recipe, options.set)
+    sample = [] if options.score_all is None else [f"gates.score_all={options.score_all}"]
+    recipe = load_recipe(options.recipe, [*options.set, *sample])
     sources = parse_sources(options.source)
     return recipe, choose(recipe, weights_folder(options)), sources
 

@@ -23,6 +23,7 @@ from avf_curation.backends.decode import Converter, clip_frame, picture_at
 from avf_curation.identity import remembered_roots
 from avf_curation.media import MediaConfig
 from avf_curation.run import read_plan
+from avf_curation.scores import by_language
 
 _BINS = 40
 _KEPT, _PER_REASON = 12, 6
@@ -71,6 +72,7 @@ def write_page(run: RunFolder, result: Audit, path: Path, seed: int, roots: dict
         totals=result.totals,
         funnels={name: funnel(source) for name, source in result.sources.items()},
         histograms=histograms(table),
+        languages=by_language(table),
         sheets=_sheets(run, table, seed, roots or remembered_roots(run)),
         failures=_failures(table),
         slowest=_slowest(run),

@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from avf_curation.audit import STAGES, Audit, SourceAudit, duration
+from avf_curation.calibrate import Calibration
+from avf_curation.intervals import wilson
 from avf_curation.run import Plan
 from avf_curation.sources.read import SourceCheck
 from avf_curation.whatif import WhatIf
@@ -144,6 +146,30 @@ def show_whatif(out: Console, found: WhatIf) -> None:
     for stage, count in sorted(unknown.items()):
         later = ", ".join(STAGES[STAGES.index(stage) + 1 :]) or "the pooled watermark"
         out.print(f"unknown: {duration(count)} would pass {stage}, but {later} never saw them; curate again to know")
+    spans = {name: source.unknown_spans for name, source in found.sources.items() if source.unknown_spans}
+    if spans:
+        out.print("spans unknown: " + ", ".join(f"{name} {count:,}" for name, count in spans.items()))
+    for name, source in found.sources.items():
+        if source.sampled_spans:
+            passing = wilson(source.sampled_pass_spans, source.sampled_spans)
+            out.print(
+                f"{name}: of {source.sampled_spans:,} such spans that were measured on (score_all), "
+                f"{source.sampled_pass_spans:,} would be kept: {passing}"
+            )
+
+
+def show_calibration(out: Console, found: Calibration) -> None:
+    """The threshold in use and the one proposed, for each check; then the settings as they go on a command line."""
+    table = Table("check", box=None, header_style="bold", pad_edge=False)
+    for heading in ("spans", "parents", "now", "passes", f"{found.keep:.0%} pass at", "95 % interval"):
+        table.add_column(heading, justify="right")
+    for one in found.proposals:
+        cells = f"{one.spans:,}", f"{one.parents:,}", f"{one.now:g}", f"{one.passes.value:.1%}"
+        table.add_row(one.check, *cells, f"{one.proposed:.4g}", f"{one.low:.4g} to {one.high:.4g}")
+    out.print(table)
+    out.print("Each alone; all of them together keep less. The interval counts parents, whose spans are alike.")
+    for one in found.proposals:
+        out.print(f"  --set sources.{found.source}.{one.setting}={one.proposed:.4g}")
 
 
 def show_story(out: Console, decisions: list[Decision]) -> None:

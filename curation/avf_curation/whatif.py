@@ -59,7 +59,8 @@ _LAST = "quality/watermark_pooled"  # nothing comes after it
 class SourceWhatIf:
     """Frames of one source, before and after. unknown: would pass here, but later stages never saw them.
 
-    now_rejected: check -> frames; unknown_after: stage that rejected them before -> frames.
+    now_rejected: check -> frames; unknown_after: stage that rejected them before -> frames. sampled: would pass here
+    too, and were measured on (gates.score_all): later stages did see them; sampled_pass: of those, would be kept.
     """
 
     kept_before: int
@@ -67,6 +68,11 @@ class SourceWhatIf:
     rejected: int
     admitted: int
     unknown: int
+    unknown_spans: int
+    sampled: int
+    sampled_spans: int
+    sampled_pass: int
+    sampled_pass_spans: int
     spans: int
     now_rejected: dict[str, int]
     unknown_after: dict[str, int]
@@ -140,11 +146,14 @@ def whatif_batches(batches: Iterator[pa.RecordBatch], thresholds: Mapping[str, M
     return WhatIf({s: dict(t) for s, t in thresholds.items()}, {name: totals[name].told() for name in sorted(totals)})
 
 
+_TABLES = ("now_rejected", "unknown_after")
+
+
 class _Total:
     """Counts of one source, over batches."""
 
     def __init__(self) -> None:
-        self.counts = dict.fromkeys(("kept_before", "kept_after", "rejected", "admitted", "unknown", "spans"), 0)
+        self.counts = {name: 0 for name in SourceWhatIf.__dataclass_fields__ if name not in _TABLES}
         self.now_rejected: dict[str, int] = {}
         self.unknown_after: dict[str, int] = {}
 
@@ -167,12 +176,15 @@ class _Total:
         falls_R = kept_R & fails_R
         passes_R = was_rejected_R & ~fails_R
         last_R = _named(rows, _LAST)
-        admitted_R, unknown_R = passes_R & last_R, passes_R & ~last_R
+        sampled_R = was_rejected_R & _measured_on(rows, row_C, flat, fails_C)
+        admitted_R, unknown_R = passes_R & last_R, passes_R & ~last_R & ~sampled_R
         self._count("kept_before", frames_R[kept_R])
         self._count("kept_after", frames_R[(kept_R & ~fails_R) | admitted_R])
         self._count("rejected", frames_R[falls_R])
         self._count("admitted", frames_R[admitted_R])
-        self._count("unknown", frames_R[unknown_R])
+        for name, chosen_R in (("unknown", unknown_R), ("sampled", sampled_R), ("sampled_pass", sampled_R & passes_R)):
+            self._count(name, frames_R[chosen_R])
+            self.counts[f"{name}_spans"] += int(chosen_R.sum())
         self.counts["spans"] += rows.num_rows
         first_R = np.full(rows.num_rows, -1)
         decided_C = fails_C & changed_C
@@ -193,6 +205,20 @@ class _Total:
 def _add(counts: dict[str, int], name: str, frames: int) -> None:
     if frames:
         counts[name] = counts.get(name, 0) + frames
+
+
+def _measured_on(
+    rows: pa.RecordBatch, row_C: npt.NDArray[np.int64], checks: pa.StructArray, fails_C: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Rows that pass up to the stage that rejected them, and that later stages measured nevertheless."""
+    order = pa.array(STAGES)
+    stage_C = pc.index_in(checks.field("stage"), order).fill_null(-1).to_numpy(zero_copy_only=False)
+    stage_R = pc.index_in(rows.column("stage"), order).fill_null(-1).to_numpy(zero_copy_only=False)
+    later_C = stage_C > stage_R[row_C]
+    stopped_R, later_R = np.zeros(rows.num_rows, bool), np.zeros(rows.num_rows, bool)
+    stopped_R[row_C[fails_C & ~later_C]] = True
+    later_R[row_C[later_C]] = True
+    return later_R & ~stopped_R
 
 
 def _is(checks: pa.StructArray, name: str) -> npt.NDArray[np.bool_]:

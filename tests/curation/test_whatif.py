@@ -122,3 +122,15 @@ def test_the_table_of_thresholds_is_the_stages_own() -> None:
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["whatif", str(tmp_path), "--set", "sync.min_confidence=4"]) == 2
     assert "no run" in capsys.readouterr().err
+
+
+def test_what_was_measured_on_is_known_and_counted_apart() -> None:
+    late = Check("sync", "offset", 2.0, "<=", 6.0)
+    rows = [decision("a", 100 * n, "rejected", heard(2.5), late) for n in range(3)]  # stopped at sync
+    rows += [decision("a", 1000 + 100 * n, "rejected", heard(2.5), late, sharp(80.0)) for n in range(4)]
+    rows += [decision("a", 2000 + 100 * n, "rejected", heard(2.5), late, sharp(10.0)) for n in range(2)]
+    rows += [decision("a", 3000, "rejected", heard(1.0), late, sharp(80.0))]
+    found = whatif_batches(iter(to_table(rows).to_batches()), asked(["sync.min_confidence=2"], IDENTITY)).sources["a"]
+    assert (found.unknown_spans, found.sampled_spans, found.sampled_pass_spans) == (3, 6, 4)
+    assert (found.unknown, found.sampled, found.sampled_pass) == (300, 600, 400)
+    assert found.kept_after == 0

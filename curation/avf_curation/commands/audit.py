@@ -32,6 +32,14 @@ def add(commands: Any) -> None:
     json_option(one)
     one.set_defaults(run=_whatif)
 
+    one = commands.add_parser("calibrate", help="thresholds for one source, by the share of its spans that should pass")
+    run_folder(one)
+    one.add_argument("--source", metavar="NAME", required=True)
+    one.add_argument("--keep", metavar="SHARE", type=float, default=0.8, help="should pass each check (default 0.8)")
+    one.add_argument("--check", metavar="STAGE/REASON", action="append", help="only these; repeat for more")
+    json_option(one)
+    one.set_defaults(run=_calibrate)
+
 
 def _audit(options: argparse.Namespace) -> int:
     from avf_curation.audit import audit
@@ -71,4 +79,14 @@ def _whatif(options: argparse.Namespace) -> int:
     found = whatif(run, asked(options.set, run.identity()))
     if not answered(options, found.as_json()):
         show_whatif(console(), found)
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from avf_curation.calibrate import calibrate
+    from avf_curation.show import console, show_calibration
+
+    found = calibrate(existing(options).ledger(), options.source, options.keep, options.check)
+    if not answered(options, found.as_json()):
+        show_calibration(console(), found)
     return 0

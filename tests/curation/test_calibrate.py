@@ -1,0 +1,87 @@
+"""Calibration: the share asked for passes at the threshold proposed, and the interval covers as often as it says."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from avf_curation.calibrate import calibrate
+from avf_curation.cli import main
+from avf_curation.intervals import effective, wilson
+from avf_curation.scores import by_language
+from avf_shards.errors import UserError
+from avf_shards.ledger import Check, Decision, to_table
+from avf_shards.timeline import Span
+from scipy.stats import binomtest
+from support.runs import made_run
+
+
+def ledger(seed: int, parents: int = 60, spans: int = 4, low: float = 5.0) -> pa.Table:
+    """Confidences that are alike within a parent; rejected below 3, some measured on past a rejection."""
+    draw = np.random.default_rng(seed)
+    rows = []
+    for parent in range(parents):
+        centre = draw.normal(low, 1.0)
+        for span in range(spans):
+            score = float(draw.normal(centre, 0.3))
+            checks = [Check("sync", "low_confidence", score, ">=", 3.0)]
+            bad = checks[0].passed is False
+            if not bad or span == 0:
+                checks.append(Check("quality", "blurred", 99.0 if bad else float(draw.normal(50, 5)), ">=", 20.0))
+            told = {"stage": "sync", "reason": "low_confidence"} if bad else {}
+            at = Span(100 * span, 100 * span + 100)
+            where = Decision("a", f"v{parent}-{span}", f"v{parent}", "p", at, "rejected" if bad else "kept", **told)
+            rows.append(Decision(**{**vars(where), "checks": tuple(checks), "language": "zh" if parent % 2 else "en"}))
+    return to_table(rows)
+
+
+def test_the_share_asked_for_passes_at_the_threshold_proposed() -> None:
+    table = ledger(0)
+    found = {one.check: one for one in calibrate(table, "a", 0.8).proposals}
+    sync = found["sync/low_confidence"]
+    scores = [row["checks"][0]["score"] for row in table.to_pylist()]
+    assert np.mean(np.array(scores) >= sync.proposed) == pytest.approx(0.8, abs=0.01)
+    assert sync.low < sync.proposed < sync.high
+    assert (sync.setting, sync.now, sync.parents, sync.spans) == ("sync.min_confidence", 3.0, 60, 240)
+    assert found["quality/blurred"].high < 90  # what was measured past a rejection never reached the stage
+
+
+def test_the_interval_covers_the_truth() -> None:
+    truth = float(np.mean([calibrate(ledger(1000 + n, 400), "a", 0.8).proposals[0].proposed for n in range(10)]))
+    inside = 0
+    for seed in range(60):
+        one = calibrate(ledger(seed), "a", 0.8, ["sync/low_confidence"]).proposals[0]
+        inside += one.low <= truth <= one.high
+    assert inside >= 54  # of 60; 95 % or more is promised, parents counted
+
+
+def test_wilson_is_wilson() -> None:
+    for hits, count in ((0, 7), (3, 9), (80, 100), (5, 5)):
+        exact = binomtest(hits, count).proportion_ci(method="wilson")
+        mine = wilson(hits, count)
+        assert (mine.low, mine.high) == pytest.approx((exact.low, exact.high), abs=1e-6)
+    assert (wilson(0, 0).low, wilson(0, 0).high) == (0, 1)
+    assert effective(np.ones(9)) == 9
+    assert effective(np.array([9.0, 1.0])) < 1.3
+
+
+def test_scores_by_language() -> None:
+    found = {one.language: one for one in by_language(ledger(0))}
+    assert set(found) == {"en", "zh"}
+    assert found["zh"].spans + found["en"].spans == 240
+    assert found["zh"].threshold == 3.0
+    assert 0.8 < found["zh"].passed.value <= 1
+    assert by_language(ledger(0).set_column(17, "language", pa.nulls(240, pa.string()))) == []
+
+
+def test_bad_questions(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = ledger(0)
+    for keep, source, checks, said in (
+        (1.5, "a", None, "--keep 1.5"),
+        (0.8, "b", None, "no such source; it has a"),
+        (0.8, "a", ["sync/confidence"], "checks are"),
+        (0.8, "a", ["faces/no_face"], "no span of a has a score"),
+    ):
+        with pytest.raises(UserError, match=said):
+            calibrate(table, source, keep, checks)
+    run = made_run(tmp_path)
+    assert main(["calibrate", str(run.root), "--source", "made", "--keep", "0.5"]) == 0
+    assert "Each alone" in capsys.readouterr().out
