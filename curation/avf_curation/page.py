@@ -1,7 +1,6 @@
 """The audit as one self-contained page: funnels, reasons, histograms with thresholds, contact sheets, versions."""
 
 import base64
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -21,8 +20,10 @@ from avf_curation.audit import Audit, duration, funnel
 from avf_curation.backends import crop
 from avf_curation.backends.decode import Converter, clip_frame, picture_at
 from avf_curation.identity import remembered_roots
+from avf_curation.inputs import Video
+from avf_curation.lots import sample
 from avf_curation.media import MediaConfig
-from avf_curation.run import read_plan
+from avf_curation.run import planned_videos, read_plan
 from avf_curation.scores import by_language
 
 _BINS = 40
@@ -121,39 +122,19 @@ def _histogram(name: str, scores: np.ndarray, marks: list[float], operator: str,
 
 def _sheets(run: RunFolder, table: pa.Table, seed: int, roots: dict[str, Path]) -> list[tuple[str, int, list[Picture]]]:
     """(heading, how many there are, sample): kept clips, then each reject reason, seeded and unbiased."""
-    kept_count, kept = _sample(table.filter(pc.equal(table["status"], "kept")), _KEPT, seed)
+    kept_rows = table.filter(pc.equal(table["status"], "kept"))
+    kept = sample(kept_rows, _KEPT, seed)
     rejected = table.filter(pc.equal(table["status"], "rejected"))
     reasons = pc.binary_join_element_wise(rejected["stage"], rejected["reason"], "/")
-    chosen = {
-        name: _sample(rejected.filter(pc.equal(reasons, name)), _PER_REASON, seed)
-        for name in sorted(pc.unique(reasons).to_pylist())
-    }
-    paths = _paths(run, {decision.video for _, sample in chosen.values() for decision in sample})
-    sheets = [("kept", kept_count, [_clip_tile(run, decision) for decision in kept])] if kept else []
-    for name, (count, sample) in chosen.items():
-        sheets.append((f"rejected: {name}", count, [_span_tile(one, roots, paths) for one in sample]))
+    chosen = {}
+    for name in sorted(pc.unique(reasons).to_pylist()):
+        rows = rejected.filter(pc.equal(reasons, name))
+        chosen[name] = (rows.num_rows, sample(rows, _PER_REASON, seed))
+    planned = planned_videos(run, {one.video for _, ones in chosen.values() for one in ones})
+    sheets = [("kept", kept_rows.num_rows, [_clip_tile(run, decision) for decision in kept])] if kept else []
+    for name, (count, ones) in chosen.items():
+        sheets.append((f"rejected: {name}", count, [_span_tile(one, roots, planned) for one in ones]))
     return sheets
-
-
-def _sample(table: pa.Table, size: int, seed: int) -> tuple[int, list[Decision]]:
-    """How many rows, and `size` of them by a seeded lot that depends on nothing but the span's identity."""
-    names = pc.binary_join_element_wise(
-        table["source"], table["video"], pc.cast(table["start_frame"], pa.string()), "\0"
-    ).to_pylist()
-    lots = [hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest() for name in names]
-    chosen = sorted(sorted(range(len(lots)), key=lots.__getitem__)[:size])
-    return table.num_rows, from_table(table.take(pa.array(chosen, pa.int64())))
-
-
-def _paths(run: RunFolder, videos: set[str]) -> dict[tuple[str, str], tuple[str, float]]:
-    """(source, video) -> path below the source's folder, as the plan has it, and where in the file it starts."""
-    paths = {}
-    for generation in run.generations():
-        planned = read_plan(run, generation).table.select(["source", "video", "path", "start_s"])
-        wanted = planned.filter(pc.is_in(planned["video"], value_set=pa.array(sorted(videos), pa.string())))
-        for row in wanted.to_pylist():
-            paths[row["source"], row["video"]] = os.fsdecode(row["path"]), row["start_s"] or 0.0
-    return paths
 
 
 def _clip_tile(run: RunFolder, decision: Decision) -> Picture:
@@ -170,13 +151,13 @@ def _clip_tile(run: RunFolder, decision: Decision) -> Picture:
     return Picture(decision.video, _where(decision), key, data)
 
 
-def _span_tile(decision: Decision, roots: dict[str, Path], paths: dict[tuple[str, str], tuple[str, float]]) -> Picture:
+def _span_tile(decision: Decision, roots: dict[str, Path], planned: dict[tuple[str, str], Video]) -> Picture:
     root = roots.get(decision.source)
-    place = paths.get((decision.source, decision.video))
+    video = planned.get((decision.source, decision.video))
     frame = None
-    if root is not None and place is not None:
-        path, start_s = place
-        frame = picture_at(root / path, start_s + (decision.span.start_s + decision.span.stop_s) / 2, _MEDIA)
+    if root is not None and video is not None:
+        middle = (video.start_s or 0.0) + (decision.span.start_s + decision.span.stop_s) / 2
+        frame = picture_at(root / video.path, middle, _MEDIA)
     sign = {"<=": ">", ">=": "<"}.get(decision.operator or "", "?")
     detail = f"{decision.score:g} {sign} {decision.threshold:g}" if decision.score is not None else ""
     return Picture(decision.video, _where(decision), detail, None if frame is None else _encoded(frame))

@@ -132,6 +132,16 @@ def read_plan(run: RunFolder, generation: int) -> Plan:
     return Plan(generation, pq.read_table(folder / "plan.parquet"), tuple(SetAside(**one) for one in listed))
 
 
+def planned_videos(run: RunFolder, videos: set[str]) -> dict[tuple[str, str], Video]:
+    """(source, video) -> the input as the newest plan has it, for these ids."""
+    found = {}
+    for generation in run.generations():
+        table = read_plan(run, generation).table
+        for video in videos_of(table.filter(pc.is_in(table["video"], value_set=pa.array(sorted(videos), pa.string())))):
+            found[video.source, video.video] = video
+    return found
+
+
 def curate(
     recipe: Recipe,
     choice: Choice,

@@ -14,7 +14,9 @@ from rich.text import Text
 
 from avf_curation.audit import STAGES, Audit, SourceAudit, duration
 from avf_curation.calibrate import Calibration
+from avf_curation.compare import ALPHA, Comparison
 from avf_curation.intervals import wilson
+from avf_curation.review import StageReview
 from avf_curation.run import Plan
 from avf_curation.sources.read import SourceCheck
 from avf_curation.whatif import WhatIf
@@ -170,6 +172,45 @@ def show_calibration(out: Console, found: Calibration) -> None:
     out.print("Each alone; all of them together keep less. The interval counts parents, whose spans are alike.")
     for one in found.proposals:
         out.print(f"  --set sources.{found.source}.{one.setting}={one.proposed:.4g}")
+
+
+def show_judged(out: Console, found: list[StageReview], answers: int, asked: int) -> None:
+    """Precision and recall per source and stage, as far as the answers reach."""
+    out.print(f"{answers:,} of {asked:,} spans answered; intervals are 95 % (Wilson), recall's are wider")
+    table = Table("source", "verdicts of", box=None, header_style="bold", pad_edge=False)
+    for heading in ("spans", "judged", "unsure", "right (precision)", "found (recall)"):
+        table.add_column(heading, justify="right")
+    for one in found:
+        cells = (f"{one.spans:,}", str(one.judged), str(one.unsure))
+        shares = [str(share) if one.judged else "not judged" for share in (one.precision, one.recall)]
+        table.add_row(plain(one.source), one.stage, *cells, *shares)
+    out.print(table)
+
+
+def show_comparison(out: Console, found: Comparison) -> None:
+    """Per source: what moved in the same videos, and what changed between different ones beyond chance."""
+    for one in found.sources:
+        out.print(plain(f"{one.source}: {one.videos_before:,} videos before, {one.videos_after:,} after"))
+        if one.common:
+            told = "beyond chance" if one.sign_p < ALPHA else "could be chance"
+            out.print(
+                f"  {one.common:,} with the same bytes: {one.gained:,} keep more now, {one.lost:,} less "
+                f"(p {one.sign_p:.3g}, {told})"
+                if one.gained or one.lost
+                else f"  {one.common:,} with the same bytes, each keeps as much as before"
+            )
+        for move in one.moved[:_FEW]:
+            out.print(
+                plain(f"    {duration(move.frames):>10} in {move.videos:,} videos: {move.before} -> {move.after}")
+            )
+        if len(one.moved) > _FEW:
+            out.print(f"    and {len(one.moved) - _FEW} more kinds of change (--json - lists all)")
+        for shift in one.shifts:
+            if shift.beyond_chance:
+                line = f"{shift.outcome}: {shift.before:.1%} -> {shift.after:.1%} of the other videos"
+                out.print(plain(f"  {line} (p {shift.p:.3g}, beyond chance)"))
+        if one.shifts and not any(shift.beyond_chance for shift in one.shifts):
+            out.print("  the other videos: no share changed beyond chance")
 
 
 def show_story(out: Console, decisions: list[Decision]) -> None:

@@ -5,7 +5,7 @@ and cpu-independent=1 make the bytes the same on every machine of a CPU family.
 """
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import av
@@ -57,6 +57,14 @@ def packed_jpeg(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
     offsets = np.cumsum([0, *map(len, pictures)]) + 8 + 4 * (len(pictures) + 1)
     head = b"AVFJ" + np.uint32(len(pictures)).tobytes() + offsets.astype("<u4").tobytes()
     return head + b"".join(pictures)
+
+
+def unpacked_jpeg(data: bytes) -> Iterator[Bytes]:
+    """The frames of `packed_jpeg`, BGR."""
+    count = int(np.frombuffer(data, "<u4", 1, 4)[0])
+    offsets = np.frombuffer(data, "<u4", count + 1, 8)
+    for start, stop in zip(offsets, offsets[1:], strict=False):
+        yield np.asarray(cv2.imdecode(np.frombuffer(data[start:stop], np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
 
 def flac(samples: Samples) -> bytes:

@@ -14,11 +14,21 @@ def add(commands: Any) -> None:
     """Add the commands."""
     one = commands.add_parser("audit", help="the funnel per source x stage x reason; a page with pictures and charts")
     run_folder(one)
+    one.add_argument("other", metavar="RUN2", type=Path, nargs="?", help="a second run: what moved, beyond chance")
+    one.add_argument("--verdicts", metavar="FILE", type=Path, help="answers of a review: precision and recall")
     one.add_argument("--html", metavar="FILE", type=Path, help="write one self-contained page")
     one.add_argument("--seed", type=int, default=0, help="of the contact sheet's sample (default: 0)")
     one.add_argument("--source", action="append", default=[], metavar="NAME=DIR", help="where inputs lie now")
     json_option(one)
     one.set_defaults(run=_audit)
+
+    one = commands.add_parser("review", help="a page of sampled clips to judge: right, wrong, unsure; works offline")
+    run_folder(one)
+    one.add_argument("--n", type=int, default=200, help="spans, shared out over source x reason (default 200)")
+    one.add_argument("--seed", type=int, default=0, help="of the sample (default 0)")
+    one.add_argument("--out", metavar="DIR", type=Path, required=True, help="new folder for the page and its clips")
+    one.add_argument("--source", action="append", default=[], metavar="NAME=DIR", help="where inputs lie now")
+    one.set_defaults(run=_review)
 
     one = commands.add_parser("explain", help="one video's story, second by second")
     run_folder(one)
@@ -48,6 +58,10 @@ def _audit(options: argparse.Namespace) -> int:
     from avf_curation.show import console, show_audit
 
     run = existing(options)
+    if options.other is not None:
+        return _compare(options)
+    if options.verdicts is not None:
+        return _judged(options)
     result = audit(run)
     if options.html:
         roots = parse_sources(options.source) if options.source else None
@@ -89,4 +103,46 @@ def _calibrate(options: argparse.Namespace) -> int:
     found = calibrate(existing(options).ledger(), options.source, options.keep, options.check)
     if not answered(options, found.as_json()):
         show_calibration(console(), found)
+    return 0
+
+
+def _judged(options: argparse.Namespace) -> int:
+    from avf_curation.review import as_json, assess, read_verdicts
+    from avf_curation.show import console, show_judged
+
+    review, verdicts = read_verdicts(options.verdicts, existing(options))
+    found = assess(review, verdicts)
+    if not answered(options, as_json(found)):
+        show_judged(console(), found, len(verdicts), len(review.items))
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from avf_shards.run_folder import RunFolder
+
+    from avf_curation.compare import compare
+    from avf_curation.show import console, show_comparison
+
+    found = compare(existing(options).ledger(), RunFolder.existing(options.other).ledger())
+    if not answered(options, found.as_json()):
+        show_comparison(console(), found)
+    return 0
+
+
+def _review(options: argparse.Namespace) -> int:
+    from avf_curation.identity import remembered_roots
+    from avf_curation.plan import parse_sources
+    from avf_curation.review import draw
+    from avf_curation.review_page import write_review
+
+    run = existing(options)
+    roots = parse_sources(options.source) if options.source else remembered_roots(run)
+    review = draw(run, options.n, options.seed)
+    terminal = sys.stderr.isatty()
+
+    def progress(done: int) -> None:
+        if terminal:
+            print(f"\r{done}/{len(review.items)} clips", end="", file=sys.stderr, flush=True)
+
+    print(write_review(run, review, options.out, roots, progress))
     return 0

@@ -1,0 +1,179 @@
+"""Two runs side by side: what moved, in which source, and whether that is more than chance.
+
+Where both decided the same bytes, their timelines are laid over each other and every frame that changed its verdict is
+counted; whether videos gain or lose is a sign test. Everything else is compared as two samples: each parent (a film, a
+session) is one observation of the share of its frames that came to an outcome, because spans of one parent are alike.
+P-values are corrected for the number of questions (Holm, 1979).
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.stats import binomtest, ttest_ind
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Frames of the same videos that were one thing and are another. An outcome is "kept", "stage/reason" or
+    "failed stage/error"."""
+
+    before: str
+    after: str
+    frames: int
+    videos: int
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Share of the frames of a source with one outcome, before and after, with its p-value after correction."""
+
+    outcome: str
+    before: float
+    after: float
+    p: float
+
+    @property
+    def beyond_chance(self) -> bool:
+        return self.p < ALPHA
+
+
+@dataclass(frozen=True)
+class SourceComparison:
+    """One source. common: videos with the same bytes in both; gained, lost: of those, with more or less kept now;
+    sign_p: chance of so uneven a split. shifts: of the videos that are not common, or of all where none is."""
+
+    source: str
+    videos_before: int
+    videos_after: int
+    common: int
+    gained: int
+    lost: int
+    sign_p: float
+    moved: tuple[Moved, ...]
+    shifts: tuple[Shift, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All sources."""
+
+    sources: tuple[SourceComparison, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape that --json prints."""
+        return {"sources": [asdict(one) for one in self.sources]}
+
+
+_Timeline = list[tuple[int, int, str]]
+
+
+@dataclass
+class _Video:
+    parent: str
+    digest: str | None
+    spans: _Timeline
+
+
+def compare(before: pa.Table, after: pa.Table) -> Comparison:
+    """Compare two ledgers, `before` and `after`."""
+    names = sorted({*before["source"].unique().to_pylist(), *after["source"].unique().to_pylist()})
+    found = [_source(name, _videos(before, name), _videos(after, name)) for name in names]
+    questions = [one.sign_p for one in found if one.common] + [s.p for one in found for s in one.shifts]
+    corrected = iter(holm(questions))
+    signs = [next(corrected) if one.common else one.sign_p for one in found]
+    made = []
+    for one, sign in zip(found, signs, strict=True):
+        shifts = tuple(Shift(s.outcome, s.before, s.after, next(corrected)) for s in one.shifts)
+        made.append(SourceComparison(**{**vars(one), "sign_p": sign, "shifts": shifts}))
+    return Comparison(tuple(made))
+
+
+def holm(p_values: Iterable[float]) -> list[float]:
+    """P-values corrected by Holm's step-down method."""
+    values = list(p_values)
+    found, running = [1.0] * len(values), 0.0
+    for rank, index in enumerate(np.argsort(values, kind="stable")):
+        running = max(running, min(1.0, (len(values) - rank) * values[index]))
+        found[index] = running
+    return found
+
+
+def _videos(table: pa.Table, source: str) -> dict[str, _Video]:
+    mine = table.filter(pc.equal(table["source"], source))
+    names = ("video", "parent", "input_sha256", "start_frame", "stop_frame", "status", "stage", "reason", "error")
+    found: dict[str, _Video] = {}
+    for video, parent, digest, start, stop, status, stage, reason, error in zip(
+        *(mine[name].to_pylist() for name in names), strict=True
+    ):
+        outcome = {"kept": "kept", "rejected": f"{stage}/{reason}", "failed": f"failed {stage}/{error}"}[status]
+        found.setdefault(video, _Video(parent, digest, [])).spans.append((start, stop, outcome))
+    return found
+
+
+def _source(name: str, before: dict[str, _Video], after: dict[str, _Video]) -> SourceComparison:
+    common = {v for v in before.keys() & after.keys() if before[v].digest and before[v].digest == after[v].digest}
+    frames: Counter[tuple[str, str]] = Counter()
+    videos: Counter[tuple[str, str]] = Counter()
+    gained = lost = 0
+    for video in common:
+        moves = _moves(before[video].spans, after[video].spans)
+        frames.update(moves)
+        videos.update(moves.keys())
+        change = sum(n for (_, now), n in moves.items() if now == "kept")
+        change -= sum(n for (was, _), n in moves.items() if was == "kept")
+        gained, lost = gained + (change > 0), lost + (change < 0)
+    sign_p = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    moved = tuple(Moved(was, now, n, videos[was, now]) for (was, now), n in frames.most_common())
+    old = {v: one for v, one in before.items() if v not in common}
+    new = {v: one for v, one in after.items() if v not in common}
+    shifts = _shifts(old, new)
+    return SourceComparison(name, len(before), len(after), len(common), gained, lost, sign_p, moved, shifts)
+
+
+def _moves(before: _Timeline, after: _Timeline) -> Counter[tuple[str, str]]:
+    """(was, is) -> frames, for the frames whose outcome changed. Both timelines are sorted and tile the video."""
+    found: Counter[tuple[str, str]] = Counter()
+    i = j = 0
+    while i < len(before) and j < len(after):
+        start, stop = max(before[i][0], after[j][0]), min(before[i][1], after[j][1])
+        if stop > start and before[i][2] != after[j][2]:
+            found[before[i][2], after[j][2]] += stop - start
+        if before[i][1] <= after[j][1]:
+            i += 1
+        else:
+            j += 1
+    return found
+
+
+def _shifts(before: dict[str, _Video], after: dict[str, _Video]) -> tuple[Shift, ...]:
+    """Welch's test on the parents' shares of each outcome."""
+    old, new = _parents(before), _parents(after)
+    if len(old) < 2 or len(new) < 2:
+        return ()
+    outcomes = sorted({outcome for shares in (*old, *new) for outcome in shares if outcome})
+    found = []
+    for outcome in outcomes:
+        was, now = (np.array([shares[outcome] / shares[""] for shares in side]) for side in (old, new))
+        alike = np.ptp(np.concatenate([was, now])) == 0
+        p = 1.0 if alike else float(ttest_ind(was, now, equal_var=False).pvalue)
+        first, second = (sum(s[outcome] for s in side) / sum(s[""] for s in side) for side in (old, new))
+        found.append(Shift(outcome, first, second, 0.0 if np.isnan(p) else p))
+    return tuple(sorted(found, key=lambda one: one.p))
+
+
+def _parents(videos: dict[str, _Video]) -> list[Counter[str]]:
+    """For each parent: outcome -> frames, and "" -> all frames."""
+    found: dict[str, Counter[str]] = {}
+    for video in videos.values():
+        counts = found.setdefault(video.parent, Counter())
+        for start, stop, outcome in video.spans:
+            counts[outcome] += stop - start
+            counts[""] += stop - start
+    return [counts for counts in found.values() if counts[""]]

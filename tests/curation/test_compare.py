@@ -1,0 +1,84 @@
+"""Two runs compared: every frame that moved is counted, and chance is not taken for change."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from avf_curation.cli import main
+from avf_curation.compare import compare, holm
+from avf_curation.run import curate
+from avf_shards.ledger import Decision, to_table
+from avf_shards.timeline import Span
+from support.made import EMBEDDED, recipe, stub_curate
+from support.runs import made_inputs
+
+
+def video(source: str, name: str, *spans: tuple[int, int, str], digest: str = "same") -> list[Decision]:
+    rows = []
+    for start, stop, outcome in spans:
+        if outcome == "kept":
+            rows.append(Decision(source, name, name, name, Span(start, stop), "kept", input_sha256=digest))
+        else:
+            told = {"stage": outcome.split("/")[0], "reason": outcome.split("/")[1]}
+            one = Decision(source, name, name, name, Span(start, stop), "rejected", input_sha256=digest, **told)
+            rows.append(one)
+    return rows
+
+
+def test_every_frame_that_moved_is_counted() -> None:
+    before = video("a", "v", (0, 50, "kept"), (50, 80, "faces/no_face"), (80, 140, "kept"))
+    after = video("a", "v", (0, 20, "sync/offset"), (20, 60, "kept"), (60, 140, "faces/no_face"))
+    (found,) = compare(to_table(before), to_table(after)).sources
+    moved = {(one.before, one.after): one.frames for one in found.moved}
+    assert moved == {("kept", "sync/offset"): 20, ("faces/no_face", "kept"): 10, ("kept", "faces/no_face"): 60}
+    assert (found.common, found.gained, found.lost) == (1, 0, 1)
+    assert found.sign_p == 1.0  # one video could be chance
+    assert compare(to_table(before), to_table(before)).sources[0].moved == ()
+
+
+def test_many_videos_that_lose_are_beyond_chance() -> None:
+    before = [row for n in range(12) for row in video("a", f"v{n}", (0, 50, "kept"))]
+    after = [row for n in range(12) for row in video("a", f"v{n}", (0, 10, "sync/offset"), (10, 50, "kept"))]
+    (found,) = compare(to_table(before), to_table(after)).sources
+    assert (found.gained, found.lost) == (0, 12)
+    assert found.sign_p < 0.01
+
+
+def corpus(seed: int, share: float, parents: int = 80) -> pa.Table:
+    draw = np.random.default_rng(seed)
+    rows: list[Decision] = []
+    for n in range(parents):
+        bad = int(np.clip(draw.normal(share, 0.2), 0, 1) * 100)
+        rows += video("a", f"{seed}-{n}", *[s for s in ((0, bad, "faces/no_face"), (bad, 100, "kept")) if s[1] > s[0]])
+    return to_table(rows)
+
+
+def test_chance_is_not_taken_for_change_and_change_is_seen() -> None:
+    chance = [compare(corpus(2 * n, 0.4), corpus(2 * n + 1, 0.4)).sources[0] for n in range(40)]
+    assert sum(any(shift.beyond_chance for shift in one.shifts) for one in chance) <= 5
+    changed = [compare(corpus(2 * n, 0.3), corpus(2 * n + 1, 0.5)).sources[0] for n in range(10)]
+    assert all(
+        {shift.outcome for shift in one.shifts if shift.beyond_chance} == {"kept", "faces/no_face"} for one in changed
+    )
+
+
+def test_holm() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([]) == []
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = made_inputs(tmp_path / "in", 3)
+    runs = [
+        curate(recipe(setting), EMBEDDED, {"made": source}, tmp_path / setting, engine="inline", curate_one=stub_curate)
+        for setting in ("sync.min_confidence=3", "sync.min_confidence=4")
+    ]
+    words = ["audit", *(str(run.root) for run in runs)]
+    assert main(words) == 0
+    assert "3 with the same bytes, each keeps as much as before" in capsys.readouterr().out
+    assert main([*words, "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["sources"][0]["common"] == 3
+    assert main(["audit", str(runs[0].root), str(tmp_path / "none")]) == 2

@@ -1,0 +1,128 @@
+"""Review: the sample is unbiased, the answers are checked, the estimates are those of a known truth."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from avf_curation.cli import main
+from avf_curation.review import Item, Review, Verdict, assess, draw, read_verdicts, span_name
+from avf_shards.errors import UserError
+from avf_shards.ledger import Decision
+from avf_shards.run_folder import RunFolder
+from avf_shards.timeline import Span
+from support.runs import made_run
+
+
+def item(number: int, source: str, stratum: str) -> Item:
+    return Item(f"{number:04d}", stratum, Decision(source, f"v{number}", "p", "v", Span(0, 50), "kept"))
+
+
+def truth(seed: int) -> tuple[Review, dict[str, Verdict]]:
+    """10,000 kept, 9 of 10 right, half of the rest for sync; 4,000 of sync, 3 of 4 right; 40 blurred, all right."""
+    draw_ = np.random.default_rng(seed)
+    items, verdicts = [], {}
+    for stratum, right in (("kept", 0.9), ("sync/offset", 0.75), ("quality/blurred", 1.0)):
+        for _ in range(40):
+            one = item(len(items), "a", stratum)
+            items.append(one)
+            good = draw_.random() < right
+            stage = "sync" if stratum == "kept" and not good and draw_.random() < 0.5 else None
+            verdicts[one.id] = Verdict("right" if good else "wrong", stage)
+    sizes = {"a": {"kept": 10_000, "quality/blurred": 40, "sync/offset": 4_000}}
+    return Review("f", 120, seed, tuple(items), sizes), verdicts
+
+
+def test_intervals_hold_the_truth() -> None:
+    inside = dict.fromkeys(("kept precision", "kept recall", "sync precision", "sync recall"), 0)
+    real = {"kept precision": 0.9, "sync precision": 0.75}
+    real["kept recall"] = 9000 / (9000 + 1000)  # a quarter of 4,000 rejections should have been kept
+    real["sync recall"] = 3000 / (3000 + 500)
+    for seed in range(60):
+        found = {one.stage: one for one in assess(*truth(seed))}
+        for name, value in real.items():
+            stage, what = name.split()
+            share = getattr(found[stage], what)
+            inside[name] += share.low <= value <= share.high
+    assert min(inside.values()) >= 53, inside
+
+
+def test_what_nobody_judged_is_not_judged() -> None:
+    review, _ = truth(0)
+    assert {one.judged for one in assess(review, {})} == {0}
+    unsure = {one.id: Verdict("unsure") for one in review.items}
+    found = {one.stage: one for one in assess(review, unsure)}
+    assert (found["sync"].judged, found["sync"].unsure) == (0, 40)
+    assert (found["sync"].precision.low, found["sync"].precision.high) == (0, 1)
+
+
+def test_a_sample_is_shared_out_and_each_span_as_likely_as_any(tmp_path: Path) -> None:
+    run = made_run(tmp_path, videos=30)  # two kept spans and a rejected one a video
+    review = draw(run, 21, 0)
+    strata = [one.stratum for one in review.items]
+    assert (strata.count("kept"), strata.count("faces/no_face")) == (10, 11)
+    assert review.sizes == {"made": {"kept": 60, "faces/no_face": 30}}
+    assert len(draw(run, 1000, 0).items) == 90
+    assert draw(run, 21, 0) == review
+    times: dict[str, int] = {}
+    for seed in range(400):
+        for one in draw(run, 20, seed).items:
+            if one.stratum != "kept":
+                times[one.decision.video] = times.get(one.decision.video, 0) + 1
+    assert len(times) == 30
+    assert 90 < min(times.values()) <= max(times.values()) < 180  # 133 on average, deviation 9.4
+
+
+@pytest.fixture
+def answered(tmp_path: Path) -> tuple[RunFolder, dict[str, Any]]:
+    run = made_run(tmp_path)
+    review = draw(run, 9, 0)
+    answers = {
+        one.id: {"answer": "right" if one.stratum == "kept" else "wrong", "span": span_name(one.decision)}
+        for one in review.items
+    }
+    return run, {"fingerprint": review.fingerprint, "n": 9, "seed": 0, "verdicts": answers}
+
+
+def test_audit_reads_the_answers(
+    answered: tuple[RunFolder, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, values = answered
+    (tmp_path / "verdicts.json").write_text(json.dumps(values))
+    words = ["audit", str(run.root), "--verdicts", str(tmp_path / "verdicts.json")]
+    assert main(words) == 0
+    assert "9 of 9 spans answered" in capsys.readouterr().out
+    assert main([*words, "--json", "-"]) == 0
+    found = {one["stage"]: one for one in json.loads(capsys.readouterr().out)}
+    assert found["kept"]["precision"]["value"] == 1
+    assert found["kept"]["recall"]["value"] == pytest.approx(6 / 9)
+    assert found["faces"]["precision"]["value"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"fingerprint": "other"}, "of the run other"),
+        ({"n": 0}, "--n 0"),
+        ({"n": "many"}, "not a file of verdicts"),
+        (
+            {"verdicts": {"0000": {"answer": "right", "span": "made/../x/0-50"}}},
+            "not a span of this sample",
+        ),
+        ({"verdicts": {"9999": {"answer": "right", "span": "x"}}}, "not a span of this sample"),
+        ({"verdicts": {"0000": "right"}}, "not a span of this sample"),
+        ({"verdicts": {"0000": {"answer": "maybe"}}}, "'maybe' is not right, wrong or unsure"),
+        ({"verdicts": {"0000": {"answer": "wrong", "stage": "magic"}}}, "'magic' is not one of scenes"),
+    ],
+)
+def test_bad_files_are_named(
+    answered: tuple[RunFolder, dict[str, Any]], tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    run, values = answered
+    for name, value in change.get("verdicts", {}).items():
+        if isinstance(value, dict) and name in values["verdicts"]:
+            change["verdicts"][name] = values["verdicts"][name] | value
+    (tmp_path / "verdicts.json").write_text(json.dumps(values | change))
+    with pytest.raises(UserError, match=said):
+        read_verdicts(tmp_path / "verdicts.json", run)
