@@ -1,14 +1,12 @@
 """The pipeline on one screen: what happens to one input, from its first byte to an outcome for every second of it."""
 
-import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, Span, check_tiling
+from avf_shards.timeline import SAMPLES_PER_FRAME, Span, check_tiling
 
 from avf_curation import refine
 from avf_curation.backends.decode import MediaFile
@@ -16,15 +14,13 @@ from avf_curation.backends.librosa_split import split
 from avf_curation.candidate import Candidate
 from avf_curation.failure import Failure, failure_of
 from avf_curation.inputs import Origin, Video
-from avf_curation.media import Bytes, MediaError, Picture, Range, Sound
+from avf_curation.intake import check_unchanged, digest_of, fits, origin_of, range_of, sound_beside
+from avf_curation.media import Bytes, MediaError, Picture, Sound
 from avf_curation.recipe import SourceSettings
 from avf_curation.screen import Shot, screen
 from avf_curation.soundprint import soundprint
-from avf_curation.sources.voxceleb2 import face_track
 from avf_curation.stages import faces, quality, scenes, silence, sync, track
 from avf_curation.tools import Tools
-
-_OWN_SOUND_S = 0.1  # VoxCeleb2: 145 clips have sound that is longer or shorter than the picture by more
 
 
 @dataclass(frozen=True)
@@ -60,52 +56,92 @@ class VideoResult:
     origin: Origin | None = None
 
 
+@dataclass(frozen=True)
+class Screened:
+    """One input after screening: its timeline, and its parts in order, ended or still alive. No frame is in it, so it
+    can go to another machine for refining. picture: None where nothing is alive."""
+
+    video: Video
+    parts: tuple[Outcome | Candidate, ...]
+    sha256: str | None = None
+    picture: Picture | None = None
+    start_s: float = 0.0
+    own_sound: bool = False
+
+
 def curate_video(video: Video, root: Path, settings: SourceSettings, tools: Tools) -> VideoResult:
     """Measure and decide one input. Never raises for the input's sake; raises InfrastructureError for the machine's."""
-    path = root / video.path
-    digest = None
+    return refine_video(screen_video(video, root, settings, tools), root, settings, tools)
+
+
+def screen_video(video: Video, root: Path, settings: SourceSettings, tools: Tools) -> Screened:
+    """Stages 1 to 3: one decode of all of it. Raises as curate_video."""
+    path, digest = root / video.path, None
     try:
         check_unchanged(video, path)
-        digest = digest_of(path, None if video.sound_path is None else root / video.sound_path, range_of(video))
-        outcomes = tuple(_curate(path, video, root, settings, tools))
-        check_unchanged(video, path)
+        digest = digest_of(path, sound_beside(video, root), range_of(video))
+        return _screen(video, path, root, digest, settings, tools)
+    except Exception as error:
+        return Screened(video, (failed_whole(failure_of("open", error)),), digest)
+
+
+def refine_video(screened: Screened, root: Path, settings: SourceSettings, tools: Tools) -> VideoResult:
+    """Stages 4 to 6 and the clips of what is still alive, which is decoded again. Raises as curate_video."""
+    video = screened.video
+    try:
+        outcomes = tuple(_refined(screened, root, settings, tools))
+        if screened.picture is not None:
+            check_unchanged(video, root / video.path)
     except Exception as error:
         outcomes = (failed_whole(failure_of("open", error)),)
     frames = max(outcome.candidate.span.stop_frame for outcome in outcomes)
     check_tiling((outcome.candidate.span for outcome in outcomes), frames)
-    return VideoResult(video, outcomes, digest, origin_of(video, root))
+    return VideoResult(video, outcomes, screened.sha256, origin_of(video, root))
 
 
-def _curate(path: Path, video: Video, root: Path, settings: SourceSettings, tools: Tools) -> Iterator[Outcome]:
-    sound_path = None if video.sound_path is None else root / video.sound_path
+def _screen(
+    video: Video, path: Path, root: Path, digest: str | None, settings: SourceSettings, tools: Tools
+) -> Screened:
     gates = settings.gates
-    goes_on = gates.goes_on(video.source, video.video)
-    with MediaFile(path, settings.media, sound_path, range_of(video)) as media:
+    with MediaFile(path, settings.media, sound_beside(video, root), range_of(video)) as media:
         if not media.has_picture:
-            yield _sound_only(media, settings)
-            return
+            return Screened(video, (_sound_only(media, settings),), digest)
         with tools.clock.stage("scenes+faces"):
             picture, shots = screen(media, settings.scenes, settings.faces, tools.dlib, gates.faces != "skip")
-        if video.own_sound_first and _fits(media.own_sound_s(), picture):
+        own_sound = video.own_sound_first and fits(media.own_sound_s(), picture)
+        if own_sound:
             media.take_own_sound()
         with tools.clock.stage("sound"):
             sound = media.sound(picture.frames)
+        parts: list[Outcome | Candidate] = []
         for shot in shots:
-            yield from _shot(shot, picture, sound, media, settings, tools, goes_on)
+            parts += _shot(shot, picture, sound, settings, tools, gates.goes_on(video.source, video.video))
         if picture.frames > picture.decoded_frames:
             tail = Candidate(Span(picture.decoded_frames, picture.frames))
-            yield Outcome(tail, Failure("scenes", "cut_off", "declared, but cannot be decoded"))
+            parts.append(Outcome(tail, Failure("scenes", "cut_off", "declared, but cannot be decoded")))
+        check_unchanged(video, path)
+        alive = any(isinstance(part, Candidate) for part in parts)
+        return Screened(video, tuple(parts), digest, picture if alive else None, media.start_s, own_sound)
+
+
+def _refined(screened: Screened, root: Path, settings: SourceSettings, tools: Tools) -> Iterator[Outcome]:
+    video, picture = screened.video, screened.picture
+    if picture is None:
+        yield from (part for part in screened.parts if isinstance(part, Outcome))
+        return
+    goes_on = settings.gates.goes_on(video.source, video.video)
+    path, beside = root / video.path, None if screened.own_sound else sound_beside(video, root)
+    with MediaFile(path, settings.media, beside, range_of(video)) as media:
+        media.resume(picture, screened.start_s)
+        with tools.clock.stage("sound"):
+            sound = media.sound(picture.frames) or Sound(np.zeros(picture.frames * SAMPLES_PER_FRAME, np.int16))
+        for part in screened.parts:
+            yield part if isinstance(part, Outcome) else _refine(part, media, sound, settings, tools, goes_on)
 
 
 def _shot(
-    shot: Shot,
-    picture: Picture,
-    sound: Sound | None,
-    media: MediaFile,
-    settings: SourceSettings,
-    tools: Tools,
-    goes_on: bool,
-) -> Iterator[Outcome]:
+    shot: Shot, picture: Picture, sound: Sound | None, settings: SourceSettings, tools: Tools, goes_on: bool
+) -> Iterator[Outcome | Candidate]:
     """Stages 1 to 3 on one shot; what speech it holds goes on, and in the sample of `goes_on` what was rejected too."""
     gates = settings.gates
     whole = scenes.measure(shot.span, picture, sound)
@@ -122,7 +158,7 @@ def _shot(
         yield Outcome(candidate)
         return
     if gates.silence == "skip":
-        yield _refine(candidate, media, sound, settings, tools, goes_on)
+        yield candidate
         return
     try:
         with tools.clock.stage("silence"):
@@ -133,8 +169,8 @@ def _shot(
     for stretch in stretches:
         part = Candidate(stretch.span, candidate.checks, candidate.measures)
         part = part.after(silence.STAGE, stretch.record(), silence.decide(stretch, settings.silence))
-        spoken = all(check.passed for check in part.checks if check.stage == silence.STAGE)
-        yield _refine(part, media, sound, settings, tools, goes_on) if spoken else Outcome(part)
+        silent = any(check.passed is False for check in part.checks if check.stage == silence.STAGE)
+        yield Outcome(part) if silent else part
 
 
 def _refine(
@@ -203,49 +239,6 @@ def _sound_only(media: MediaFile, settings: SourceSettings) -> Outcome:
 def failed_whole(failure: Failure) -> Outcome:
     """An input that cannot be used at all has no frames."""
     return Outcome(Candidate(Span(0, 0)), failure)
-
-
-def check_unchanged(video: Video, path: Path) -> None:
-    """Raise MediaError when the file is not the one that was planned."""
-    stat = os.stat(path)
-    if (stat.st_size, stat.st_mtime_ns) != (video.size_bytes, video.mtime_ns):
-        if video.mtime_ns == 0 and video.size_bytes == 0:
-            raise MediaError("unreadable", "could not be read when the plan was made")
-        raise MediaError("input_changed", "size or time of the file changed after the plan was made")
-
-
-def _fits(sound_s: float | None, picture: Picture) -> bool:
-    """Whether a file's own sound is there and as long as its picture, within what some corpora are off by."""
-    return sound_s is not None and abs(sound_s - picture.frames / FRAMES_PER_SECOND) <= _OWN_SOUND_S
-
-
-def range_of(video: Video) -> Range | None:
-    """The part of its file that is the video; None: all of it."""
-    if video.start_s is None or video.stop_s is None:
-        return None
-    return Range(video.start_s, video.stop_s)
-
-
-def origin_of(video: Video, root: Path) -> Origin | None:
-    """Where the owners say the video was cut from; with their face track, where they give one that can be read."""
-    if video.origin is None or video.boxes_path is None:
-        return video.origin
-    try:
-        return face_track((root / video.boxes_path).read_text("utf-8", "replace"), video.origin.id)
-    except (OSError, ValueError):  # `sources check` lists them; a hint is not worth a clip
-        return video.origin
-
-
-def digest_of(path: Path, sound_path: Path | None, within: Range | None = None) -> str:
-    """SHA-256 of the file; of both files' digests where the sound lies in a second one, and of the range in it."""
-    digests = []
-    for one in (path, sound_path):
-        if one is not None:
-            with open(one, "rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    if within is not None:
-        digests.append(f"{within.start_s!r}-{within.stop_s!r}")
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def measures_json(candidate: Candidate) -> str:

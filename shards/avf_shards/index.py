@@ -13,7 +13,9 @@ from avf_shards.tar import Member, read_member
 
 SUFFIX = ".index.json"
 MEMBERS_PER_CLIP = ("flac", "json", "mp4")
-_EXTENSIONS = (*MEMBERS_PER_CLIP, "frames")
+PRINT = "print"
+"""A clip's sound fingerprint: it stays with the run, shards do not carry it."""
+_EXTENSIONS = (*MEMBERS_PER_CLIP, "frames", PRINT)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from avf_shards import ledger, seam
 from avf_shards.errors import UserError
-from avf_shards.index import ShardReader, load, sidecar
+from avf_shards.index import PRINT, ShardReader, load, sidecar
 from avf_shards.manifest import MANIFEST, TOMBSTONES, as_file, read_manifest, sealed
 from avf_shards.near import Words
 from avf_shards.run_folder import PART, PackedClip, RunFolder, write_part
@@ -32,8 +32,6 @@ from avf_shards.settings import difference
 from avf_shards.tar import Member
 
 PACK, SELECTED = "pack.json", "selection.parquet"
-PRINT = "print"
-"""Extension of a clip's sound fingerprint: it stays with the run, shards do not carry it."""
 _OPEN_PARTS = 64
 
 

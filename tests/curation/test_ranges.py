@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from avf_curation.backends.decode import Converter, MediaFile
 from avf_curation.inputs import Origin, Video
+from avf_curation.intake import digest_of
 from avf_curation.media import MediaError, Range
 from avf_curation.tools import Tools
-from avf_curation.video import curate_video, digest_of
+from avf_curation.video import curate_video
 from avf_shards.timeline import Span
 from support import corpora
 from support.films import film

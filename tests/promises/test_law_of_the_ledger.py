@@ -64,6 +64,10 @@ class Media:
     def __init__(self, dice: Dice) -> None:
         self.dice = dice
         self.has_picture = True
+        self.start_s = 0.0
+
+    def resume(self, picture: object, start_s: float) -> None:
+        self.dice.maybe_fail()
 
     def __enter__(self) -> "Media":
         self.dice.maybe_fail()

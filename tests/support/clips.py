@@ -7,9 +7,10 @@ import numpy as np
 from avf_curation.backends.encode import flac, mp4
 from avf_curation.candidate import Candidate
 from avf_curation.inputs import Video
+from avf_curation.intake import digest_of
 from avf_curation.run import curate
 from avf_curation.stages import scenes
-from avf_curation.video import ClipDraft, Outcome, VideoResult, digest_of
+from avf_curation.video import ClipDraft, Outcome, VideoResult
 from avf_shards.ledger import Check
 from avf_shards.pack import pack
 from avf_shards.select import Selection

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from avf_curation.candidate import Candidate
 from avf_curation.inputs import Video
+from avf_curation.intake import digest_of
 from avf_curation.recipe import Recipe, load_recipe
 from avf_curation.stages import quality, scenes
 from avf_curation.tools import Choice
 from avf_curation.unit import Identity
-from avf_curation.video import ClipDraft, Outcome, VideoResult, digest_of
+from avf_curation.video import ClipDraft, Outcome, VideoResult
 from avf_shards.ledger import Check
 from avf_shards.timeline import Span
 

@@ -58,6 +58,11 @@ class MediaFile:
         self.start_s = 0.0
         self._size = (0, 0)
 
+    def resume(self, picture: Picture, start_s: float) -> None:
+        """Take what the sequential pass found, in another process perhaps: `read` and `sound` work at once."""
+        self.picture, self.start_s = picture, start_s
+        self._size = (picture.width_px, picture.height_px)
+
     @property
     def has_picture(self) -> bool:
         return self._video is not None

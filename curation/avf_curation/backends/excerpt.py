@@ -47,7 +47,7 @@ def _decoded(mp4: bytes) -> Iterator[Bytes]:
 
 def _mp4(pictures: Iterable[Bytes], samples: Samples | None) -> bytes:
     sink = io.BytesIO()
-    with av.open(sink, "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as out:
+    with av.open(sink, "w", format="mp4", options={"fflags": "+bitexact"}) as out:
         video = out.add_stream("libx264", rate=FRAMES_PER_SECOND, options={"preset": "veryfast", "crf": "28"})
         video.pix_fmt, video.codec_context.thread_count = "yuv420p", 1
         audio = None if samples is None else out.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")

@@ -1,0 +1,61 @@
+"""An input on disk: that it is the one that was planned, its digest, its range, whose sound it takes."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from avf_shards.timeline import FRAMES_PER_SECOND
+
+from avf_curation.inputs import Origin, Video
+from avf_curation.media import MediaError, Picture, Range
+from avf_curation.sources.voxceleb2 import face_track
+
+_OWN_SOUND_S = 0.1  # VoxCeleb2: 145 clips have sound that is longer or shorter than the picture by more
+
+
+def check_unchanged(video: Video, path: Path) -> None:
+    """Raise MediaError when the file is not the one that was planned."""
+    stat = os.stat(path)
+    if (stat.st_size, stat.st_mtime_ns) != (video.size_bytes, video.mtime_ns):
+        if video.mtime_ns == 0 and video.size_bytes == 0:
+            raise MediaError("unreadable", "could not be read when the plan was made")
+        raise MediaError("input_changed", "size or time of the file changed after the plan was made")
+
+
+def digest_of(path: Path, sound_path: Path | None, within: Range | None = None) -> str:
+    """SHA-256 of the file; of both files' digests where the sound lies in a second one, and of the range in it."""
+    digests = []
+    for one in (path, sound_path):
+        if one is not None:
+            with open(one, "rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    if within is not None:
+        digests.append(f"{within.start_s!r}-{within.stop_s!r}")
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def range_of(video: Video) -> Range | None:
+    """The part of its file that is the video; None: all of it."""
+    if video.start_s is None or video.stop_s is None:
+        return None
+    return Range(video.start_s, video.stop_s)
+
+
+def sound_beside(video: Video, root: Path) -> Path | None:
+    """The second file with the sound, if there is one."""
+    return None if video.sound_path is None else root / video.sound_path
+
+
+def fits(sound_s: float | None, picture: Picture) -> bool:
+    """Whether a file's own sound is there and as long as its picture, within what some corpora are off by."""
+    return sound_s is not None and abs(sound_s - picture.frames / FRAMES_PER_SECOND) <= _OWN_SOUND_S
+
+
+def origin_of(video: Video, root: Path) -> Origin | None:
+    """Where the owners say the video was cut from; with their face track, where they give one that can be read."""
+    if video.origin is None or video.boxes_path is None:
+        return video.origin
+    try:
+        return face_track((root / video.boxes_path).read_text("utf-8", "replace"), video.origin.id)
+    except (OSError, ValueError):  # `sources check` lists them; a hint is not worth a clip
+        return video.origin
