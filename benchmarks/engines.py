@@ -14,6 +14,7 @@ from benchmarks.table import Section
 _RUN = """
 import json, os, sys, time
 from pathlib import Path
+from avf_curation.cluster import Cluster
 from avf_curation.recipe import load_recipe
 from avf_curation.run import curate
 from avf_curation.tools import Choice
@@ -23,7 +24,7 @@ if engine == "inline":
 marks = []
 start = time.time()
 curate(load_recipe(None, ["plan.unit_videos=1"]), Choice("dlib", "envelope", {}), {"s": folder}, out, engine=engine,
-       workers=workers, on_progress=lambda p: marks.append((p.units_done, time.time())))
+       cluster=Cluster(workers=workers), on_progress=lambda p: marks.append((p.units_done, time.time())))
 lines = [json.loads(line) for line in open(out / "log/units.jsonl")]
 work = sum(sum(line["stage_seconds"].values()) for line in lines)
 # Warm: from the end of each worker's first unit, which holds its cold start, to the end of the last.

@@ -4,7 +4,6 @@ import argparse
 import logging
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from avf_shards.command import answered, guarded, json_option
 from avf_shards.errors import UserError
 
 from avf_curation import interrupt
-from avf_curation.commands import audit, corpus, weights
-from avf_curation.commands.options import existing, run_folder, weights_folder, weights_option
+from avf_curation.commands import audit, corpus, upkeep, weights
+from avf_curation.commands.options import weights_folder, weights_option
 
 _RAW = argparse.RawDescriptionHelpFormatter
 
@@ -63,20 +62,12 @@ def _parser() -> argparse.ArgumentParser:
         "run", help="curate: plan, measure, decide, cut clips", epilog=RUN_HELP, formatter_class=_RAW
     )
     _source_options(one)
-    one.add_argument("--engine", choices=("ray", "inline"), default="ray", help="inline: one process, for debugging")
-    one.add_argument("--workers", type=int, metavar="N", help="Ray workers (default: the cores of this machine)")
-    one.add_argument("--address", metavar="ADDRESS", help="a Ray cluster to join (default: one is started here)")
-    one.add_argument("--device", default="cpu", help="device of RetinaFace and SyncNet: cpu, cuda (default: cpu)")
+    _engine_options(one)
     one.add_argument("--retry-failed", action="store_true", help="decide the failed videos of a finished run again")
     json_option(one)
     one.set_defaults(run=_run)
 
-    one = commands.add_parser("status", help="how far a run is, going or stopped")
-    run_folder(one)
-    one.add_argument("--watch", metavar="S", type=float, help="say it again every S seconds until it ends or stops")
-    json_option(one)
-    one.set_defaults(run=_status)
-
+    upkeep.add(commands)
     audit.add(commands)
     corpus.add(commands)
     weights.add(commands)
@@ -87,6 +78,20 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--workers", type=int, metavar="N")
     one.set_defaults(run=_demo)
     return parser
+
+
+def _engine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=("ray", "inline"), default="ray", help="inline: one process, to debug")
+    parser.add_argument("--workers", type=int, metavar="N", help="Ray workers (default: the CPUs of the cluster)")
+    parser.add_argument("--refiners", type=int, default=0, metavar="N", help="a pool of their own for stages 4 to 6")
+    parser.add_argument(
+        "--gpus-each", type=float, default=1.0, metavar="G", help="of a refiner, 0.25: four share one (default: 1)"
+    )
+    parser.add_argument("--address", metavar="ADDRESS", help="a Ray cluster to join (default: one is started here)")
+    parser.add_argument("--device", default="cpu", help="device of RetinaFace and SyncNet: cpu, cuda (default: cpu)")
+    parser.add_argument(
+        "--min-free-gb", type=float, default=1.0, metavar="GB", help="stop before the disk has less (default: 1)"
+    )
 
 
 def _source_options(parser: argparse.ArgumentParser) -> None:
@@ -134,8 +139,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.run import curate
     from avf_curation.show import console, show_audit
 
-    if options.workers is not None and options.workers < 1:
-        raise UserError(f"--workers {options.workers}: at least 1")
+    cluster = _cluster(options)
     recipe, choice, sources = _prepare(options)
     _check_device(options)
     backends = ", ".join(f"{stage}={name}" for stage, name in choice.names().items())
@@ -147,8 +151,8 @@ def _run(options: argparse.Namespace) -> int:
             sources,
             options.out,
             engine=options.engine,
-            workers=options.workers or os.cpu_count() or 1,
-            address=options.address,
+            cluster=cluster,
+            min_free_gb=options.min_free_gb,
             device=options.device,
             retry_failed=options.retry_failed,
             on_progress=bar,
@@ -157,6 +161,16 @@ def _run(options: argparse.Namespace) -> int:
     if not answered(options, result.as_json()):
         show_audit(console(), result)
     return 1 if result.law else 0
+
+
+def _cluster(options: argparse.Namespace) -> Any:
+    from avf_curation.cluster import Cluster
+
+    if options.workers is not None and options.workers < 1:
+        raise UserError(f"--workers {options.workers}: at least 1")
+    if options.refiners < 0 or options.gpus_each <= 0:
+        raise UserError("--refiners: 0 or more; --gpus-each: above 0")
+    return Cluster(options.address, options.workers, options.refiners, options.gpus_each)
 
 
 def _check_device(options: argparse.Namespace) -> None:
@@ -168,31 +182,6 @@ def _check_device(options: argparse.Namespace) -> None:
         raise UserError(f"--device {options.device}: cpu or cuda")
     if kind == "cuda" and not options.address and not cuda_is_here():
         raise UserError(f"--device {options.device}: torch finds no CUDA device here; use --device cpu")
-
-
-def _status(options: argparse.Namespace) -> int:
-    from avf_curation.status import status, watched
-
-    run = existing(options)
-    if options.watch is not None:
-        if options.watch <= 0 or options.json:
-            raise UserError("--watch wants seconds above 0, and no --json")
-        for now in watched(run, options.watch):
-            p = now.progress
-            done = f"{p.videos_done}/{p.videos} videos, {p.kept} kept, {p.rejected} rejected, {p.failed} failed"
-            print(f"{time.strftime('%H:%M:%S')} {now.state}: {done}", flush=True)
-        return 0
-    now = status(run)
-    if answered(options, now.as_json()):
-        return 0
-    p = now.progress
-    who = {"going": f" ({now.driver})", "stopped": "; start it again with the same command"}.get(now.state, "")
-    print(f"{now.state}{who}")
-    print(f"{p.videos_done}/{p.videos} videos, {p.units_done}/{p.units} units in generation {now.generation}")
-    print(f"{p.kept} clips kept, {p.rejected} spans rejected, {p.failed} failed, {p.frames / 25:.1f} s of video")
-    if now.last_unit_s_ago is not None:
-        print(f"last unit {now.last_unit_s_ago:.0f} s ago")
-    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,9 @@ from avf_shards import seam
 from avf_shards.errors import UserError
 from avf_shards.run_folder import UNIT, RunFolder
 
+from avf_curation.cluster import Cluster
+from avf_curation.driver import Driver
+from avf_curation.events import Event, EventLog
 from avf_curation.failure import InfrastructureError
 from avf_curation.identity import freeze_identity, remember_roots, run_identity
 from avf_curation.inputs import SetAside, Video
@@ -26,11 +28,11 @@ from avf_curation.recipe import Recipe
 from avf_curation.sources.read import inputs_of
 from avf_curation.tools import Choice
 from avf_curation.unit import Identity, UnitJob, UnitReport
-from avf_curation.video import curate_video
-from avf_curation.worker import Curate, UnitWorker, WorkerSetup
+from avf_curation.worker import Curate, Halves, UnitWorker, WorkerSetup
 
 Engine = Literal["inline", "ray"]
 ASIDE_FILE = "aside.parquet"
+ONE_WORKER = Cluster(workers=1)
 _LOG = logging.getLogger("avf_curation")
 
 
@@ -149,49 +151,59 @@ def curate(
     out: Path,
     *,
     engine: Engine = "ray",
-    workers: int = 1,
-    address: str | None = None,
+    cluster: Cluster = ONE_WORKER,
     device: str = "cpu",
     retry_failed: bool = False,
+    min_free_gb: float = 0.0,
     on_progress: Callable[[Progress], None] = lambda progress: None,
-    curate_one: Curate = curate_video,
+    curate_one: Curate | None = None,
 ) -> RunFolder:
-    """Curate `sources` into `out`. Raises UserError, or InfrastructureError after which the same call goes on."""
+    """Curate `sources` into `out`. Raises UserError, or InfrastructureError after which the same call goes on.
+
+    min_free_gb: stop when the disk of `out` has less. curate_one: stands for the work on a video, in tests.
+    """
     run = RunFolder(out.resolve())
     planned = plan_run(recipe, choice, sources, run.root, device)
     roots = {name: root.resolve() for name, root in sources.items()}
-    if retry_failed:
-        retry = plan_retry(run, recipe, roots)
-        if retry is None:
-            return run
-        planned = retry
-    seam.remove(run.root / "tmp")  # what a killed run left half done
-    identity = run.identity()
-    setup = WorkerSetup(
-        run, recipe, choice, roots, Identity(identity["fingerprint"], identity["backends"]), device, curate_one
-    )
-    finished = run.finished_units(planned.generation)
-    jobs = planned.jobs(finished) if len(finished) < planned.units else None
-    progress = progress_of(run, planned, finished)
-    on_progress(progress)
-    with _Heartbeat(run):
-        for report in _reports(engine, jobs, setup, workers, address):
-            _log_unit(run, report)
-            progress = _advance(progress, report)
+    tell = EventLog(run.log_folder)
+    try:
+        with Driver(run, tell, min_free_gb) as driver:
+            if retry_failed:
+                retry = plan_retry(run, recipe, roots)
+                if retry is None:
+                    return run
+                planned = retry
+            seam.remove(run.root / "tmp")  # what a killed run left half done
+            identity = run.identity()
+            told = Identity(identity["fingerprint"], identity["backends"])
+            halves = Halves() if curate_one is None else Halves.undivided(curate_one)
+            setup = WorkerSetup(run, recipe, choice, roots, told, device, halves)
+            finished = run.finished_units(planned.generation)
+            jobs = planned.jobs(finished) if len(finished) < planned.units else None
+            progress = progress_of(run, planned, finished)
             on_progress(progress)
-        run.finish_generation(planned.generation)
-    seam.remove(run.root / "tmp")
+            for report in _reports(engine, jobs, setup, cluster, tell):
+                _log_unit(run, report)
+                tell(Event("unit_done", unit=report.unit))
+                progress = _advance(progress, report)
+                on_progress(progress)
+                driver.check()
+            run.finish_generation(planned.generation)
+            seam.remove(run.root / "tmp")
+    finally:
+        tell.close()
     return run
 
 
 def _reports(
-    engine: Engine, jobs: Iterator[UnitJob] | None, setup: WorkerSetup, workers: int, address: str | None
+    engine: Engine, jobs: Iterator[UnitJob] | None, setup: WorkerSetup, cluster: Cluster, tell: EventLog
 ) -> Iterator[UnitReport]:
     if jobs is None:  # all is done: no worker is started
         return
     if engine == "inline":
         worker = UnitWorker(setup)
         for job in jobs:
+            tell(Event("unit_started", unit=job.unit, pool="inline"))
             try:
                 yield worker.run(job)
             except OSError as error:
@@ -199,7 +211,7 @@ def _reports(
     else:
         from avf_curation.backends.ray_engine import run_units
 
-        yield from run_units(jobs, setup, workers, address)
+        yield from run_units(jobs, setup, cluster, tell)
 
 
 def progress_of(run: RunFolder, planned: Plan, finished: set[int]) -> Progress:
@@ -229,16 +241,3 @@ def _advance(before: Progress, report: UnitReport) -> Progress:
 def _log_unit(run: RunFolder, report: UnitReport) -> None:
     with open(run.log_folder / "units.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps({"time": round(time.time(), 3)} | asdict(report)) + "\n")
-
-
-class _Heartbeat:
-    """Says in the log folder that a driver is at work, so that `status` can tell going from stopped."""
-
-    def __init__(self, run: RunFolder) -> None:
-        self._file = run.log_folder / "driver.json"
-
-    def __enter__(self) -> None:
-        self._file.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
-
-    def __exit__(self, *_: object) -> None:
-        self._file.unlink(missing_ok=True)

@@ -1,8 +1,5 @@
 """How far a run is, going or stopped. Reads only what is committed and the log."""
 
-import json
-import os
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +8,7 @@ from typing import Any
 from avf_shards.errors import UserError
 from avf_shards.run_folder import RunFolder
 
+from avf_curation.driver import driver_at_work
 from avf_curation.run import Progress, progress_of, read_plan
 
 
@@ -38,8 +36,9 @@ def status(run: RunFolder) -> RunStatus:
     progress = progress_of(run, planned, run.finished_units(newest))
     if (run.generation_folder(newest) / "ledger").is_dir():
         return RunStatus("finished", newest, progress, None, _last_unit(run))
-    driver = _driver(run)
-    return RunStatus("going" if driver else "stopped", newest, progress, driver, _last_unit(run))
+    driver = driver_at_work(run)
+    state = "going" if driver else "stopped"
+    return RunStatus(state, newest, progress, str(driver) if driver else None, _last_unit(run))
 
 
 def watched(run: RunFolder, every_s: float) -> Iterator[RunStatus]:
@@ -50,23 +49,6 @@ def watched(run: RunFolder, every_s: float) -> Iterator[RunStatus]:
         time.sleep(every_s)
         now = status(run)
         yield now
-
-
-def _driver(run: RunFolder) -> str | None:
-    """The living driver, "pid on host"; on another host it is believed."""
-    try:
-        values = json.loads((run.log_folder / "driver.json").read_text("utf-8"))
-        pid, host = int(values["pid"]), str(values["host"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if host == socket.gethostname():
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return None
-        except PermissionError:
-            pass
-    return f"process {pid} on {host}"
 
 
 def _last_unit(run: RunFolder) -> float | None:

@@ -1,7 +1,8 @@
-"""What one worker does, the same for every engine: load the tools once, then curate units."""
+"""What one worker does, the same for every engine: load the tools once, then curate units, whole or in two halves."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,35 @@ from avf_curation.inputs import Video
 from avf_curation.recipe import Recipe
 from avf_curation.tools import Choice, Tools
 from avf_curation.unit import Identity, UnitJob, UnitReport, curate_unit
-from avf_curation.video import VideoResult, curate_video
+from avf_curation.video import Screened, VideoResult, refine_video, screen_video
 
 Curate = Callable[[Video, Path, Any, Any], VideoResult]
 
 
 @dataclass(frozen=True)
+class Halves:
+    """The two halves of the work on a video: screening, and refining what it left."""
+
+    screen: Callable[[Video, Path, Any, Any], Screened] = screen_video
+    refine: Callable[[Screened, Path, Any, Any], VideoResult] = refine_video
+
+    @classmethod
+    def undivided(cls, curate: Curate) -> "Halves":
+        """Work that knows no halves: all of it is done in the second."""
+        return cls(_nothing_yet, partial(_all_of_it, curate))
+
+
+def _nothing_yet(video: Video, root: Path, settings: Any, tools: Any) -> Screened:
+    return Screened(video, ())
+
+
+def _all_of_it(curate: Curate, screened: Screened, root: Path, settings: Any, tools: Any) -> VideoResult:
+    return curate(screened.video, root, settings, tools)
+
+
+@dataclass(frozen=True)
 class WorkerSetup:
-    """Everything a worker is made from; can be sent to another machine. `curate` stands for curate_video in tests."""
+    """Everything a worker is made from; can be sent to another machine."""
 
     run: RunFolder
     recipe: Recipe
@@ -26,7 +48,15 @@ class WorkerSetup:
     roots: dict[str, Path]
     identity: Identity
     device: str = "cpu"
-    curate: Curate = curate_video
+    halves: Halves = Halves()
+
+
+@dataclass(frozen=True)
+class ScreenedUnit:
+    """The videos of a unit after screening, and what that took."""
+
+    videos: tuple[Screened, ...]
+    stage_seconds: dict[str, float]
 
 
 class UnitWorker:
@@ -38,20 +68,42 @@ class UnitWorker:
 
     def run(self, job: UnitJob) -> UnitReport:
         """Curate and commit one unit. Raises InfrastructureError."""
+        self.tools.clock.clear()
         return self._commit(job, self.curate)
 
     def run_isolated(self, job: UnitJob) -> UnitReport:
         """The same, but each video in a child of its own, so that one that kills its process ends as `failed`."""
         from avf_curation.isolate import curate_alone
 
+        self.tools.clock.clear()
         return self._commit(job, lambda video: curate_alone(self.setup, video))
+
+    def screen(self, job: UnitJob) -> ScreenedUnit:
+        """The first half of a unit, for a refiner elsewhere. Raises InfrastructureError."""
+        self.tools.clock.clear()
+        videos = tuple(self._screened(video) for video in job.videos)
+        return ScreenedUnit(videos, self.tools.clock.seconds)
+
+    def refine(self, job: UnitJob, unit: ScreenedUnit) -> UnitReport:
+        """The second half, and the commit. Raises InfrastructureError."""
+        self.tools.clock.clear()
+        halves = {(one.video.source, one.video.video): one for one in unit.videos}
+        report = self._commit(job, lambda video: self._refined(halves[video.source, video.video]))
+        return replace(report, stage_seconds=unit.stage_seconds | report.stage_seconds)
 
     def curate(self, video: Video) -> VideoResult:
         """One video with the warm tools."""
+        return self._refined(self._screened(video))
+
+    def _screened(self, video: Video) -> Screened:
         setup = self.setup
-        return setup.curate(video, setup.roots[video.source], setup.recipe.of(video.source), self.tools)
+        root, settings = setup.roots[video.source], setup.recipe.of(video.source)
+        return setup.halves.screen(video, root, settings, self.tools)
+
+    def _refined(self, screened: Screened) -> VideoResult:
+        setup, source = self.setup, screened.video.source
+        return setup.halves.refine(screened, setup.roots[source], setup.recipe.of(source), self.tools)
 
     def _commit(self, job: UnitJob, curate: Callable[[Video], VideoResult]) -> UnitReport:
-        self.tools.clock.clear()
         report = curate_unit(job, self.setup.run, self.setup.recipe, self.setup.identity, curate)
         return replace(report, stage_seconds=self.tools.clock.seconds)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,8 @@ def test_watch_ends_with_the_run(
     run = RunFolder(tmp_path / "run")
     ledger = run.generation_folder(0) / "ledger"
     ledger.rename(tmp_path / "ledger")
-    driver = {"pid": os.getpid(), "host": socket.gethostname(), "since": 0}
-    (run.log_folder / "driver.json").write_text(json.dumps(driver))
+    driver = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+    (run.log_folder / "driver-000001.json").write_text(json.dumps(driver))
     slept: list[float] = []
 
     def sleep(seconds: float) -> None:

@@ -13,6 +13,7 @@ import ray
 import torch
 from avf_curation.backends.retinaface import resnet50
 from avf_curation.backends.syncnet import formula_tensor, formula_weights
+from avf_curation.cluster import Cluster
 from avf_curation.demo.film import Film, Shot, encode_film
 from avf_curation.run import curate
 from avf_curation.tools import Choice
@@ -43,7 +44,13 @@ def test_poison_is_isolated(tmp_path: Path) -> None:
         "plan.unit_videos=1", "run.video_cpu_s=6", "run.video_memory_mb=1500", "run.unit_timeout_s=8", "run.kills=1"
     )
     run = curate(
-        settings, EMBEDDED, {"made": inputs}, tmp_path / "run", engine="ray", workers=2, curate_one=poison_curate
+        settings,
+        EMBEDDED,
+        {"made": inputs},
+        tmp_path / "run",
+        engine="ray",
+        cluster=Cluster(workers=2),
+        curate_one=poison_curate,
     )
     rows = run.ledger().to_pylist()
     failed = {row["video"]: (row["error"], row["message"]) for row in rows if row["status"] == "failed"}
@@ -67,7 +74,7 @@ def test_syncnet_through_ray(source: Path, tmp_path: Path) -> None:
     torch.save(formula_weights(), tmp_path / "syncnet.model")
     choice = Choice("dlib", "syncnet", {"syncnet": tmp_path / "syncnet.model"})
     settings = recipe("sync.every=3", "sync.min_confidence=-1000", "sync.max_offset_frames=14", "track.side_px=300")
-    run = curate(settings, choice, {"s": source}, tmp_path / "run", engine="ray", workers=1)
+    run = curate(settings, choice, {"s": source}, tmp_path / "run", engine="ray", cluster=Cluster(workers=1))
     (decision,) = [d for d in from_table(run.ledger()) if "sync" in d.measures]
     measured = json.loads(decision.measures)["sync"]
     assert measured["backend"] == "syncnet"
@@ -81,7 +88,7 @@ def test_resnet_through_ray(source: Path, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "resnet.pth")
     choice = Choice("retinaface-resnet50", "envelope", {"retinaface": tmp_path / "resnet.pth"})
     settings = recipe("track.side_px=96", "track.every=20", "track.recheck_iou=0.0")
-    run = curate(settings, choice, {"s": source}, tmp_path / "run", engine="ray", workers=1)
+    run = curate(settings, choice, {"s": source}, tmp_path / "run", engine="ray", cluster=Cluster(workers=1))
     assert run.identity()["backends"]["track"] == "retinaface-resnet50"
     reached = [d for d in from_table(run.ledger()) if any(c.stage == "track" for c in d.checks)]
     assert reached, "the stage ran; what made-up weights see is not the point"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from avf_curation.audit import audit
+from avf_curation.cluster import Cluster
 from avf_curation.recipe import load_recipe
 from avf_curation.run import curate
 from avf_curation.tools import choose
@@ -77,7 +78,7 @@ def decided(shared: Path, real_weights: Path, tmp_path_factory: pytest.TempPathF
     recipe = load_recipe(None, ["plan.unit_videos=4"])
     out = tmp_path_factory.mktemp("real")
     sources = {"folder": shared / "assets/video"}
-    run = curate(recipe, choose(recipe, real_weights), sources, out / "run", engine="ray", workers=2)
+    run = curate(recipe, choose(recipe, real_weights), sources, out / "run", engine="ray", cluster=Cluster(workers=2))
     result = audit(run)
     assert result.totals["videos"] == 26
     assert not result.law

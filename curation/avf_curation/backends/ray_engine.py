@@ -1,5 +1,8 @@
 """Ray: warm actors, one unit in flight each, on this machine or a cluster. The work itself is worker.py's.
 
+One pool curates whole units; or, where refining wants GPUs, one pool screens on CPUs and a second one refines. What
+goes between them is metadata; frames never travel.
+
 A unit that has killed its worker `kills` times is run again with each of its videos alone in a child. The death of a
 node, the raylet or the driver never counts against a unit. A run never hangs: a unit that exceeds its time counts as a
 death, a lost cluster ends the run with an error.
@@ -9,211 +12,253 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError, WorkerCrashedError
+from ray.exceptions import RayActorError, RayError, RayTaskError, WorkerCrashedError
 
 from avf_curation import interrupt
-from avf_curation.backends.threads import VARIABLES
+from avf_curation.backends.ray_pool import Pool, PoolConfig, Worker
+from avf_curation.cluster import Cluster
+from avf_curation.events import Event
 from avf_curation.failure import InfrastructureError
 from avf_curation.isolate import longest_alone_s
 from avf_curation.unit import UnitJob, UnitReport
-from avf_curation.worker import UnitWorker, WorkerSetup
+from avf_curation.worker import ScreenedUnit, WorkerSetup
 
 _LOG = logging.getLogger("avf_curation")
 _COMMIT_TRIES = 3
 _SILENCE_S = 15.0  # without news for this long, ask whether the cluster lives
+_AHEAD = 2  # screened units that wait for each refiner, at most
+
+
+@dataclass
+class _Unit:
+    """A unit on its way."""
+
+    job: UnitJob
+    screened: ScreenedUnit | None = None
+    alone: bool = False
+    deaths: int = 0
+    tries: int = 0
 
 
 @dataclass
 class _Busy:
     """A worker with a unit in flight."""
 
-    actor: Any
-    node: str
-    job: UnitJob
-    alone: bool
-    since: float
+    pool: Pool
+    worker: Worker
+    unit: _Unit
+    since: float = field(default_factory=time.monotonic)
 
 
-def run_units(jobs: Iterator[UnitJob], setup: WorkerSetup, workers: int, address: str | None) -> Iterator[UnitReport]:
-    """Run `jobs` on `workers` actors; reports as units finish. Raises InfrastructureError."""
-    started = _connect(workers, address, setup.device)
-    pool = _Pool(setup, workers)
+def run_units(
+    jobs: Iterator[UnitJob], setup: WorkerSetup, cluster: Cluster, tell: Callable[[Event], None]
+) -> Iterator[UnitReport]:
+    """Run `jobs`; reports as units finish. Raises InfrastructureError."""
+    started = _connect(cluster, setup.device)
+    flow = _Flow(setup, cluster, tell)
     try:
-        yield from pool.run(jobs)
+        yield from flow.run(jobs)
     except (RayError, ConnectionError) as error:
         what = type(error).__name__
         raise InfrastructureError(f"the Ray cluster was lost ({what}); the same command goes on") from None
     finally:
-        pool.stop()
+        flow.stop()
         if started:
             ray.shutdown()
 
 
-def _connect(workers: int, address: str | None, device: str) -> bool:
-    """Join the cluster at `address`, or start one on this machine; whether it is ours to shut down."""
+def _connect(cluster: Cluster, device: str) -> bool:
+    """Join the cluster, or start one on this machine; whether it is ours to shut down."""
     if ray.is_initialized():
         return False
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        if address:
-            ray.init(address=address, **common)
+        if cluster.address:
+            ray.init(address=cluster.address, **common)
         else:
             gpus = 0 if device == "cpu" else None  # None: Ray counts them
-            ray.init(
-                num_cpus=workers, num_gpus=gpus, include_dashboard=False, object_store_memory=200_000_000, **common
-            )
+            cpus = (cluster.workers or os.cpu_count() or 1) + cluster.refiners
+            ray.init(num_cpus=cpus, num_gpus=gpus, include_dashboard=False, object_store_memory=200_000_000, **common)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        where = address or "this machine"
+        where = cluster.address or "this machine"
         raise InfrastructureError(f"no Ray cluster on {where}: {' '.join(str(error).split())[:300]}") from None
     return True
 
 
-class _Actor:
-    """Runs in a Ray worker process."""
+class _Flow:
+    """Units go from `waiting` to a worker, with two pools over `screened` to a refiner, and end as a report."""
 
-    def __init__(self, setup: WorkerSetup) -> None:
-        self._worker = UnitWorker(setup)
-
-    def node(self) -> str:
-        return str(ray.get_runtime_context().get_node_id())
-
-    def run(self, job: UnitJob, alone: bool) -> UnitReport:
-        return self._worker.run_isolated(job) if alone else self._worker.run(job)
-
-
-class _Pool:
-    def __init__(self, setup: WorkerSetup, workers: int) -> None:
-        self._setup, self._size = setup, workers
-        self._idle: list[tuple[Any, str]] = []
-        self._starting: dict[Any, Any] = {}
+    def __init__(self, setup: WorkerSetup, cluster: Cluster, tell: Callable[[Event], None]) -> None:
+        self._setup, self._tell = setup, tell
+        self._follow_cluster = cluster.workers is None
+        size = cluster.workers or _cpus() or 1
+        gpus = 0.0 if setup.device == "cpu" else cluster.gpus_each
+        if cluster.refiners:
+            self._first = Pool(PoolConfig("screen", size), setup)
+            self._last = Pool(PoolConfig("refine", cluster.refiners, gpus), setup)
+        else:
+            self._first = self._last = Pool(PoolConfig("curate", size, gpus), setup)
+        self._pools = (self._first,) if self._first is self._last else (self._first, self._last)
+        self._waiting: deque[_Unit] = deque()
+        self._screened: deque[_Unit] = deque()
         self._busy: dict[Any, _Busy] = {}
-        self._deaths: dict[int, int] = {}
-        self._tries: dict[int, int] = {}
-        self._lost_starts = 0
         self._last_news = time.monotonic()
 
     def run(self, jobs: Iterator[UnitJob]) -> Iterator[UnitReport]:
-        waiting: deque[UnitJob] = deque()
-        alone_units: set[int] = set()
+        more = True
         while True:
             interrupt.check()
-            waiting.extend(islice(jobs, max(0, self._size - len(waiting))))
-            if not waiting and not self._busy:
+            while more and len(self._waiting) < self._first.config.size:
+                job = next(jobs, None)
+                more = job is not None
+                if job is not None:
+                    self._waiting.append(_Unit(job))
+            if not (self._waiting or self._screened or self._busy):
                 return
-            self._grow(min(self._size, len(waiting) + len(self._busy)))
-            while self._idle and waiting:
-                actor, node = self._idle.pop()
-                job = waiting.popleft()
-                alone = job.unit in alone_units
-                reference = actor.run.remote(job, alone)
-                self._busy[reference] = _Busy(actor, node, job, alone, time.monotonic())
+            self._hand_out(more)
             for reference in self._ready():
-                if reference in self._starting:
-                    self._started(reference)
+                if any(pool.started(reference) for pool in self._pools):
                     continue
-                busy = self._busy.pop(reference)
-                report = self._result(reference, busy, waiting, alone_units)
+                report = self._result(reference, self._busy.pop(reference))
                 if report is not None:
                     yield report
             self._stop_overdue()
 
-    def _grow(self, wanted: int) -> None:
-        gpus = 0 if self._setup.device == "cpu" else 1
-        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Actor)
-        environment = {"env_vars": dict.fromkeys(VARIABLES, "1") | {"PYTHONPATH": _python_path()}}
-        while len(self._idle) + len(self._starting) + len(self._busy) < wanted:
-            actor = remote.options(runtime_env=environment).remote(self._setup)
-            self._starting[actor.node.remote()] = actor
+    # -- out -----------------------------------------------------------------------------------------------------
+
+    def _hand_out(self, more: bool) -> None:
+        """Give waiting units to idle workers, the screened ones first: what is begun is ended."""
+        two = self._first is not self._last
+        if two:
+            self._last.grow(len(self._screened) + self._last.busy)
+            self._give(self._screened, self._last, self._last.config.size)
+        room = len(self._waiting)
+        if two:  # what is screened waits in this process: only so much of it
+            room = _AHEAD * self._last.config.size - len(self._screened) - self._last.busy - self._first.busy
+        self._first.grow(min(len(self._waiting), max(0, room)) + self._first.busy)
+        self._give(self._waiting, self._first, room)
+        if not more:
+            for pool, queue in ((self._first, self._waiting), (self._last, self._screened)):
+                if not queue and not (two and pool is self._last and (self._waiting or self._first.busy)):
+                    pool.shrink()
+
+    def _give(self, queue: deque[_Unit], pool: Pool, room: int) -> None:
+        while queue and room > 0:
+            worker = pool.take()
+            if worker is None:
+                return
+            unit = queue.popleft()
+            actor = worker.actor
+            if pool.config.kind == "screen" and not unit.alone:
+                reference = actor.screen.remote(unit.job)
+            elif unit.screened is not None:
+                reference = actor.refine.remote(unit.job, unit.screened)
+            else:
+                reference = actor.curate.remote(unit.job, unit.alone)
+            self._busy[reference] = _Busy(pool, worker, unit)
+            self._tell(Event("unit_started", unit=unit.job.unit, pool=pool.config.kind, node=worker.node))
+            room -= 1
+
+    # -- in ------------------------------------------------------------------------------------------------------
 
     def _ready(self) -> list[Any]:
-        references = [*self._starting, *self._busy]
-        ready, _ = ray.wait(references, num_returns=1, timeout=1.0, fetch_local=True)
+        references = [reference for pool in self._pools for reference in pool.starting] + list(self._busy)
+        ready, _ = ray.wait(references, num_returns=1, timeout=1.0, fetch_local=True) if references else ([], [])
         if ready:
             self._last_news = time.monotonic()
         elif time.monotonic() - self._last_news > _SILENCE_S:
             self._last_news = time.monotonic()
             if not any(node["Alive"] for node in ray.nodes()):  # Ray itself would wait for ever
                 raise InfrastructureError("no node of the Ray cluster is alive; the same command goes on")
-            if not self._busy and not self._idle:
-                _LOG.warning("waiting for the Ray cluster to start a worker (1 CPU each)")
+            for pool in self._pools:
+                if pool.starting and pool.empty:
+                    self._tell(Event("waiting_for_cluster", pool=pool.config.kind, message=pool.told()))
+        if self._follow_cluster and self._waiting:
+            size = max(self._first.config.size, _cpus() - self._last.config.size * (len(self._pools) - 1))
+            self._first.config = PoolConfig(self._first.config.kind, size, self._first.config.gpus)
         return list(ready)
 
-    def _started(self, reference: Any) -> None:
-        actor = self._starting.pop(reference)
+    def _result(self, reference: Any, busy: _Busy) -> UnitReport | None:
+        unit = busy.unit
+        back = self._waiting if unit.screened is None else self._screened
         try:
-            self._idle.append((actor, ray.get(reference, timeout=10)))
-            self._lost_starts = 0
-        except (RayActorError, GetTimeoutError, RayTaskError) as error:
-            self._lost_starts += 1
-            if self._lost_starts > 5:
-                raise InfrastructureError(f"workers do not start: {' '.join(str(error).split())[-300:]}") from None
-
-    def _result(
-        self, reference: Any, busy: _Busy, waiting: "deque[UnitJob]", alone_units: set[int]
-    ) -> UnitReport | None:
-        unit = busy.job.unit
-        try:
-            report: UnitReport = ray.get(reference)
+            result = ray.get(reference)
         except (RayActorError, WorkerCrashedError, ray.exceptions.OutOfMemoryError):
-            if self._node_lives(busy.node):
-                self._deaths[unit] = self._deaths.get(unit, 0) + 1
-                _LOG.warning("unit %d: its worker died (%d)", unit, self._deaths[unit])
-                if self._deaths[unit] >= self._setup.recipe.run.kills:
-                    alone_units.add(unit)
-            waiting.appendleft(busy.job)
-            if self._deaths.get(unit, 0) > self._setup.recipe.run.kills + 3:
-                raise InfrastructureError(f"unit {unit} kills its worker even with each video alone") from None
+            busy.pool.lose()
+            self._died(busy)
+            (self._last_queue if unit.alone else back).appendleft(unit)
             return None
         except RayTaskError as error:
-            self._idle.append((busy.actor, busy.node))
+            busy.pool.give_back(busy.worker)
             cause = error.cause if isinstance(error.cause, BaseException) else error
-            if isinstance(cause, FileNotFoundError) and self._tries.get(unit, 0) < _COMMIT_TRIES:
-                self._tries[unit] = self._tries.get(unit, 0) + 1  # another driver swept our temporary folder
-                waiting.appendleft(busy.job)
+            if isinstance(cause, FileNotFoundError) and unit.tries < _COMMIT_TRIES:
+                unit.tries += 1  # another driver swept our temporary folder
+                back.appendleft(unit)
                 return None
             if isinstance(cause, InfrastructureError | OSError):
                 raise InfrastructureError(str(cause)) from None
             raise
-        self._idle.append((busy.actor, busy.node))
-        return report
+        busy.pool.give_back(busy.worker)
+        if isinstance(result, UnitReport):
+            return result
+        unit.screened = result
+        self._screened.append(unit)
+        return None
 
-    def _node_lives(self, node: str) -> bool:
-        """Whether a worker died alone, or with its node. A node's death takes a moment to be known."""
-        for _ in range(2):
-            if not any(one["NodeID"] == node and one["Alive"] for one in ray.nodes()):
-                return False
-            time.sleep(0.5)
-        return True
+    @property
+    def _last_queue(self) -> deque[_Unit]:
+        """Where units wait that run alone: with the pool that has all devices."""
+        return self._waiting if self._first is self._last else self._screened
+
+    def _died(self, busy: _Busy) -> None:
+        """A worker died with a unit: its own death, or its node's?"""
+        unit, number = busy.unit, busy.unit.job.unit
+        if not _node_lives(busy.worker.node):
+            self._tell(Event("node_lost", unit=number, pool=busy.pool.config.kind, node=busy.worker.node))
+            return
+        unit.deaths += 1
+        self._tell(Event("worker_died", unit=number, pool=busy.pool.config.kind, deaths=unit.deaths))
+        if unit.deaths >= self._setup.recipe.run.kills and not unit.alone:
+            unit.alone, unit.screened = True, None
+            self._tell(Event("unit_alone", unit=number, message="each of its videos runs in a child of its own"))
+        if unit.deaths > self._setup.recipe.run.kills + 3:
+            raise InfrastructureError(f"unit {number} kills its worker even with each video alone") from None
 
     def _stop_overdue(self) -> None:
         for busy in self._busy.values():
             limit = self._setup.recipe.run.unit_timeout_s
-            if busy.alone:  # each video has limits of its own
-                limit += len(busy.job.videos) * longest_alone_s(self._setup.recipe.run.video_cpu_s)
+            if busy.unit.alone:  # each video has limits of its own
+                limit += len(busy.unit.job.videos) * longest_alone_s(self._setup.recipe.run.video_cpu_s)
             if time.monotonic() - busy.since > limit:
-                _LOG.warning("unit %d: still running after %g s, its worker is stopped", busy.job.unit, limit)
-                ray.kill(busy.actor)
+                self._tell(Event("unit_overdue", unit=busy.unit.job.unit, message=f"still running after {limit:g} s"))
+                ray.kill(busy.worker.actor)
                 busy.since = time.monotonic()
 
     def stop(self) -> None:
         """Stop all workers at once; what they had not committed is done again by the next start."""
-        actors = [busy.actor for busy in self._busy.values()] + [actor for actor, _ in self._idle]
-        for actor in [*actors, *self._starting.values()]:
+        for busy in self._busy.values():
             try:
-                ray.kill(actor)
+                ray.kill(busy.worker.actor)
             except Exception:
                 _LOG.debug("a worker was gone already")
+        for pool in self._pools:
+            pool.stop()
 
 
-def _python_path() -> str:
-    import sys
+def _cpus() -> int:
+    return int(ray.cluster_resources().get("CPU", 0))
 
-    return os.pathsep.join(path for path in sys.path if path and Path(path).is_dir())
+
+def _node_lives(node: str) -> bool:
+    """Whether a worker died alone, or with its node. A node's death takes a moment to be known."""
+    for _ in range(2):
+        if not any(one["NodeID"] == node and one["Alive"] for one in ray.nodes()):
+            return False
+        time.sleep(0.5)
+    return True

@@ -10,6 +10,7 @@ from avf_shards.select import Selection, SourceSelection
 from avf_shards.verify import verify
 
 from avf_curation.audit import audit
+from avf_curation.cluster import Cluster
 from avf_curation.demo.corpus import HELD_OUT, RECIPE, SOURCES, write_corpus
 from avf_curation.page import write_page
 from avf_curation.progress import ProgressBar
@@ -36,7 +37,9 @@ def tour(out: Path, engine: Engine, workers: int) -> int:
     _say(f"curating with {engine}, {workers} worker{'s' if workers > 1 else ''}")
     sources = {name: corpus / name for name in SOURCES}
     with ProgressBar() as bar:
-        run = curate(recipe, choice, sources, out / "run", engine=engine, workers=workers, on_progress=bar)
+        run = curate(
+            recipe, choice, sources, out / "run", engine=engine, cluster=Cluster(workers=workers), on_progress=bar
+        )
     result = audit(run)
     show_audit(console(), result)
     _say("packing shards")

@@ -1,0 +1,174 @@
+"""Operations: one driver at a time, room on the disk, retry, gc, events."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from avf_curation import driver
+from avf_curation.cli import main
+from avf_curation.events import read_events
+from avf_curation.failure import InfrastructureError
+from avf_curation.inputs import Video
+from avf_curation.run import curate
+from avf_curation.status import status
+from avf_curation.video import VideoResult
+from avf_shards.errors import UserError
+from avf_shards.run_folder import RunFolder
+from support.made import EMBEDDED, recipe, stub_curate
+from support.runs import made_inputs, made_run
+
+
+def say_at_work(run: RunFolder, pid: int, host: str = "", since: float | None = None, number: int = 1) -> Path:
+    values = {"pid": pid, "host": host or socket.gethostname(), "since": time.time() if since is None else since}
+    path = run.log_folder / f"driver-{number:06d}.json"
+    path.write_text(json.dumps(values))
+    return path
+
+
+def go_on(tmp_path: Path, **more: object) -> RunFolder:
+    settings = recipe("plan.unit_videos=2")
+    sources = {"made": tmp_path / "in"}
+    return curate(settings, EMBEDDED, sources, tmp_path / "run", engine="inline", curate_one=stub_curate, **more)
+
+
+def test_a_second_driver_is_refused_and_told_who_is_at_work(tmp_path: Path) -> None:
+    run = made_run(tmp_path)
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        say_at_work(run, sleeper.pid)
+        with pytest.raises(UserError, match=f"process {sleeper.pid} on .* is at work"):
+            go_on(tmp_path)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    go_on(tmp_path)  # the dead count for nothing
+    assert not list(run.log_folder.glob("driver-*"))
+
+
+def test_a_driver_elsewhere_is_believed_while_it_touches_its_marker(tmp_path: Path) -> None:
+    run = made_run(tmp_path)
+    marker = say_at_work(run, 1, "another-machine")
+    with pytest.raises(UserError, match="another-machine"):
+        go_on(tmp_path)
+    os.utime(marker, (time.time() - 120, time.time() - 120))
+    go_on(tmp_path)
+
+
+def test_a_number_that_another_process_got_since_is_nobody(tmp_path: Path) -> None:
+    run = made_run(tmp_path)
+    say_at_work(run, os.getpid(), since=1.0)
+    go_on(tmp_path)
+
+
+def test_two_at_once_one_wins(tmp_path: Path) -> None:
+    """Many processes claim the same run at the same moment, again and again: never two at a time."""
+    run = made_run(tmp_path)
+    say_at_work(run, os.getpid(), since=1.0, number=7)
+    code = """
+import os, sys, time
+from pathlib import Path
+from avf_curation.driver import Driver
+from avf_curation.events import EventLog
+from avf_shards.errors import UserError
+from avf_shards.run_folder import RunFolder
+run = RunFolder(Path(sys.argv[1]))
+won = 0
+end = time.time() + 4
+while time.time() < end:
+    try:
+        with Driver(run, EventLog(run.log_folder), 0):
+            (run.root / "log/inside").touch(exist_ok=False)
+            time.sleep(0.005)
+            (run.root / "log/inside").unlink()
+            won += 1
+            if won % 3 == 0:  # die now and then: leave a marker that counts for nothing
+                path = run.log_folder / f"driver-{500 + won:06d}.json"
+                path.write_text('{"pid": 1, "host": "' + os.uname().nodename + '", "since": 1.0}')
+    except UserError:
+        time.sleep(0.001)
+print(won)
+"""
+    racers = [subprocess.Popen([sys.executable, "-c", code, str(run.root)], stdout=subprocess.PIPE) for _ in range(4)]
+    won = [int(racer.communicate(timeout=120)[0]) for racer in racers]
+    assert [racer.returncode for racer in racers] == [0] * 4
+    assert sum(won) > 10
+
+
+def test_a_driver_whose_marker_is_taken_away_stops(tmp_path: Path) -> None:
+    made_inputs(tmp_path / "in", 6)
+    taken: list[str] = []
+
+    def take_over(one: Video, root: Path, settings: object, tools: object) -> VideoResult:
+        if not taken:
+            (marker,) = (tmp_path / "run/log").glob("driver-*.json")
+            marker.unlink()
+            taken.append(one.video)
+        return stub_curate(one, root, settings, tools)
+
+    with pytest.raises(InfrastructureError, match="took this run over"):
+        curate(
+            recipe("plan.unit_videos=2"),
+            EMBEDDED,
+            {"made": tmp_path / "in"},
+            tmp_path / "run",
+            engine="inline",
+            curate_one=take_over,
+        )
+    assert status(RunFolder(tmp_path / "run")).state == "stopped"
+    go_on(tmp_path)
+
+
+def test_the_disk_is_watched_before_and_during(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_inputs(tmp_path / "in", 6)
+    free = iter([50e9, 50e9, 0.4e9] + [0.4e9] * 9)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(driver.shutil, "disk_usage", lambda path: usage._replace(free=int(next(free))))
+    with pytest.raises(InfrastructureError, match=r"0.40 GB free, less than --min-free-gb 1"):
+        go_on(tmp_path, min_free_gb=1.0)
+    assert len(RunFolder(tmp_path / "run").finished_units(0)) == 2
+    with pytest.raises(InfrastructureError, match="make room"):
+        go_on(tmp_path, min_free_gb=1.0)
+    monkeypatch.undo()
+    run = go_on(tmp_path, min_free_gb=1e-6)
+    names = [one["name"] for one in read_events(run.log_folder)]
+    assert names.count("disk_almost_full") == 2
+    assert names[-1] == "run_finished"
+    assert sorted(one["unit"] for one in read_events(run.log_folder) if one["name"] == "unit_done") == [0, 1, 2]
+
+
+def test_retry_takes_settings_and_places_from_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/notes.mp4").write_text("no film")
+    words = ["--engine", "inline", "--weights", str(tmp_path / "none")]
+    assert main(["run", "--source", f"s={tmp_path / 'in'}", "--out", str(tmp_path / "run"), *words]) == 0
+    assert main(["retry", str(tmp_path / "run"), "--failed", *words]) == 0
+    assert RunFolder(tmp_path / "run").generations() == [0, 1]
+    shutil.rmtree(tmp_path / "run/log")
+    capsys.readouterr()
+    assert main(["retry", str(tmp_path / "run"), "--failed", *words]) == 2
+    assert "where s lies is not known; say --source s=DIR" in capsys.readouterr().err
+
+
+def test_gc_removes_what_the_dead_left_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = made_run(tmp_path)
+    before = sorted(path for path in run.root.rglob("*") if path.is_file())
+    (run.root / "tmp/unit-0000001-1-abcd").mkdir(parents=True)
+    (run.root / "tmp/unit-0000001-1-abcd/clips.tar").write_bytes(b"x" * 2_000_000)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    say_at_work(run, dead.pid, since=1.0)
+    assert main(["gc", str(run.root), "--dry-run"]) == 0
+    assert "2.0 MB would be freed" in capsys.readouterr().out
+    assert (run.root / "tmp/unit-0000001-1-abcd").is_dir()
+    assert main(["gc", str(run.root)]) == 0
+    assert sorted(path for path in run.root.rglob("*") if path.is_file()) == before
+    assert main(["gc", str(run.root)]) == 0
+    assert "nothing is left behind" in capsys.readouterr().out
+    say_at_work(run, 1, "another-machine")
+    assert main(["gc", str(run.root)]) == 2

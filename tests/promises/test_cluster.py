@@ -1,0 +1,160 @@
+"""Three nodes on one machine: nodes go and come during a run, two pools share the work, and the bytes are the same."""
+
+import logging
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from avf_curation.cluster import Cluster
+from avf_curation.events import read_events
+from avf_curation.inputs import Video
+from avf_curation.run import Progress, curate
+from avf_curation.video import VideoResult
+from ray.cluster_utils import Cluster as RayCluster
+from support.made import EMBEDDED, recipe, stub_curate
+from support.ray_runs import QUICK, linked
+from support.runs import made_inputs
+from support.trees import results
+
+UNITS = 36
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RayCluster]:
+    """A head without CPUs, which no test kills, and two nodes of two CPUs."""
+    cluster = RayCluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "num_gpus": 0, "object_store_memory": 100_000_000, "include_dashboard": False},
+    )
+    for _ in range(2):
+        add(cluster)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def add(cluster: RayCluster) -> object:
+    return cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=100_000_000)
+
+
+def slow_stub(one: Video, root: Path, settings: object, tools: object) -> VideoResult:
+    """Long enough for something to happen to it."""
+    time.sleep(0.3)
+    return stub_curate(one, root, settings, tools)
+
+
+@pytest.mark.slow
+def test_nodes_die_and_come_during_a_run(nodes: RayCluster, tmp_path: Path) -> None:
+    inputs = made_inputs(tmp_path / "in", UNITS)
+    settings = recipe("plan.unit_videos=1")
+    expected = results(
+        curate(settings, EMBEDDED, {"s": inputs}, tmp_path / "a", engine="inline", curate_one=stub_curate).root
+    )
+    lost: list[int] = []
+
+    def disturb(progress: Progress) -> None:
+        if len(lost) < 2 and progress.units_done >= (6, 16)[len(lost)]:
+            lost.append(progress.units_done)
+            nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)
+            add(nodes)
+
+    run = curate(
+        settings,
+        EMBEDDED,
+        {"s": inputs},
+        tmp_path / "b",
+        engine="ray",
+        cluster=Cluster(workers=3),
+        on_progress=disturb,
+        curate_one=slow_stub,
+    )
+    assert len(lost) == 2
+    assert results(run.root) == expected
+    events = read_events(run.log_folder)
+    started = [one["unit"] for one in events if one["name"] == "unit_started"]
+    assert {one["unit"] for one in events if one["name"] == "unit_done"} == set(range(UNITS))
+    assert len(started) - UNITS <= 2 * 3, "each death repeats what was in flight, no more"
+    assert not [one for one in events if one["name"] == "unit_alone"], "a node's death is not held against a unit"
+
+
+@pytest.mark.slow
+def test_screening_and_refining_on_pools_of_their_own(nodes: RayCluster, corpus: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    linked(corpus, source)
+    settings = recipe(*QUICK)
+    whole = curate(settings, EMBEDDED, {"s": source}, tmp_path / "inline", engine="inline")
+    cluster = Cluster(workers=2, refiners=1)
+    halves = curate(settings, EMBEDDED, {"s": source}, tmp_path / "halves", engine="ray", cluster=cluster)
+    assert results(halves.root) == results(whole.root)
+    pools = [one["pool"] for one in read_events(halves.log_folder) if one["name"] == "unit_started"]
+    assert sorted(pools) == ["refine"] * 4 + ["screen"] * 4
+
+
+@pytest.mark.slow
+def test_refiners_declare_the_gpu_they_want(nodes: RayCluster, tmp_path: Path) -> None:
+    """Two refiners of half a GPU each fit on a node with one; nothing here has a real one, so the work is a stub's."""
+    inputs = made_inputs(tmp_path / "in", 6)
+    seen: list[float] = []
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.05):
+            total, free = ray.cluster_resources().get("GPU", 0), ray.available_resources().get("GPU", 0)
+            seen.append(total - free)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    cluster = Cluster(workers=1, refiners=2, gpus_each=0.5)
+    try:
+        curate(
+            recipe("plan.unit_videos=1"),
+            EMBEDDED,
+            {"s": inputs},
+            tmp_path / "run",
+            engine="ray",
+            cluster=cluster,
+            device="cuda",
+            curate_one=slow_stub,
+        )
+    finally:
+        stop.set()
+        watcher.join()
+    assert max(seen) == 1.0
+
+
+@pytest.mark.slow
+def test_prometheus_sees_the_stages(nodes: RayCluster, corpus: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    linked(corpus, source)
+    curate(recipe(*QUICK), EMBEDDED, {"s": source}, tmp_path / "run", engine="ray", cluster=Cluster(workers=1))
+    end = time.monotonic() + 60
+    wanted = {
+        "ray_avf_units_total",
+        "ray_avf_spans_total",
+        "ray_avf_stage_seconds_total",
+        "ray_avf_video_seconds_total",
+    }
+    told = ""
+    while time.monotonic() < end and not all(name in told for name in wanted):
+        time.sleep(2)
+        told = "".join(exported(node) for node in ray.nodes() if node["Alive"])
+    assert all(name in told for name in wanted)
+    assert 'stage="track"' in told
+    assert 'status="kept"' in told
+
+
+def exported(node: dict[str, object]) -> str:
+    """What Prometheus would scrape of a node."""
+    address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""
