@@ -6,14 +6,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from avf_shards.command import answered, guarded, json_option
-from avf_shards.errors import UserError
 
 from avf_curation import interrupt
-from avf_curation.commands import audit, corpus, upkeep, weights
-from avf_curation.commands.options import weights_folder, weights_option
+from avf_curation.commands import audit, corpus, estimate, upkeep, weights
+from avf_curation.commands.options import check_device, cluster, engine_options, prepare, source_options
 
 _RAW = argparse.RawDescriptionHelpFormatter
 
@@ -54,19 +52,20 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     one = commands.add_parser("plan", help="list and freeze the inputs of a run, by stat alone")
-    _source_options(one)
+    source_options(one)
     json_option(one)
     one.set_defaults(run=_plan)
 
     one = commands.add_parser(
         "run", help="curate: plan, measure, decide, cut clips", epilog=RUN_HELP, formatter_class=_RAW
     )
-    _source_options(one)
-    _engine_options(one)
+    source_options(one)
+    engine_options(one)
     one.add_argument("--retry-failed", action="store_true", help="decide the failed videos of a finished run again")
     json_option(one)
     one.set_defaults(run=_run)
 
+    estimate.add(commands)
     upkeep.add(commands)
     audit.add(commands)
     corpus.add(commands)
@@ -80,53 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _engine_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--engine", choices=("ray", "inline"), default="ray", help="inline: one process, to debug")
-    parser.add_argument("--workers", type=int, metavar="N", help="Ray workers (default: the CPUs of the cluster)")
-    parser.add_argument("--refiners", type=int, default=0, metavar="N", help="a pool of their own for stages 4 to 6")
-    parser.add_argument(
-        "--gpus-each", type=float, default=1.0, metavar="G", help="of a refiner, 0.25: four share one (default: 1)"
-    )
-    parser.add_argument("--address", metavar="ADDRESS", help="a Ray cluster to join (default: one is started here)")
-    parser.add_argument("--device", default="cpu", help="device of RetinaFace and SyncNet: cpu, cuda (default: cpu)")
-    parser.add_argument(
-        "--min-free-gb", type=float, default=1.0, metavar="GB", help="stop before the disk has less (default: 1)"
-    )
-
-
-def _source_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--source", action="append", default=[], metavar="NAME=DIR", help="a folder of video; repeat for more sources"
-    )
-    parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="the run's folder; made if missing")
-    parser.add_argument("--recipe", metavar="FILE", type=Path, help="settings that differ from the default recipe")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeat for more")
-    parser.add_argument(
-        "--score-all",
-        metavar="SHARE",
-        type=float,
-        help="measure this share of the videos on past a rejection, for whatif and calibrate (gates.score_all)",
-    )
-    weights_option(parser)
-
-
-def _prepare(options: argparse.Namespace) -> Any:
-    """Recipe, backends and sources of plan and run, all checked before any work."""
-    from avf_curation.plan import parse_sources
-    from avf_curation.recipe import load_recipe
-    from avf_curation.tools import choose
-
-    sample = [] if options.score_all is None else [f"gates.score_all={options.score_all}"]
-    recipe = load_recipe(options.recipe, [*options.set, *sample])
-    sources = parse_sources(options.source)
-    return recipe, choose(recipe, weights_folder(options)), sources
-
-
 def _plan(options: argparse.Namespace) -> int:
     from avf_curation.run import plan_run
     from avf_curation.show import console, plan_rows, show_plan
 
-    recipe, choice, sources = _prepare(options)
+    recipe, choice, sources = prepare(options)
     planned = plan_run(recipe, choice, sources, options.out)
     if not answered(options, {"sources": plan_rows(planned), "aside": [vars(one) for one in planned.aside]}):
         show_plan(console(), planned)
@@ -139,9 +96,9 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.run import curate
     from avf_curation.show import console, show_audit
 
-    cluster = _cluster(options)
-    recipe, choice, sources = _prepare(options)
-    _check_device(options)
+    asked = cluster(options)
+    recipe, choice, sources = prepare(options)
+    check_device(options)
     backends = ", ".join(f"{stage}={name}" for stage, name in choice.names().items())
     print(f"avf-curate: backends {backends}", file=sys.stderr)
     with ProgressBar() as bar:
@@ -151,7 +108,7 @@ def _run(options: argparse.Namespace) -> int:
             sources,
             options.out,
             engine=options.engine,
-            cluster=cluster,
+            cluster=asked,
             min_free_gb=options.min_free_gb,
             device=options.device,
             retry_failed=options.retry_failed,
@@ -161,27 +118,6 @@ def _run(options: argparse.Namespace) -> int:
     if not answered(options, result.as_json()):
         show_audit(console(), result)
     return 1 if result.law else 0
-
-
-def _cluster(options: argparse.Namespace) -> Any:
-    from avf_curation.cluster import Cluster
-
-    if options.workers is not None and options.workers < 1:
-        raise UserError(f"--workers {options.workers}: at least 1")
-    if options.refiners < 0 or options.gpus_each <= 0:
-        raise UserError("--refiners: 0 or more; --gpus-each: above 0")
-    return Cluster(options.address, options.workers, options.refiners, options.gpus_each)
-
-
-def _check_device(options: argparse.Namespace) -> None:
-    """A device that this machine lacks is said before any work; a cluster's machines are their own."""
-    from avf_curation.backends.threads import cuda_is_here
-
-    kind = options.device.split(":", 1)[0]
-    if kind not in ("cpu", "cuda"):
-        raise UserError(f"--device {options.device}: cpu or cuda")
-    if kind == "cuda" and not options.address and not cuda_is_here():
-        raise UserError(f"--device {options.device}: torch finds no CUDA device here; use --device cpu")
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -71,7 +71,18 @@ class Progress:
     frames: int
 
 
-def plan_run(recipe: Recipe, choice: Choice, sources: dict[str, Path], out: Path, device: str = "cpu") -> Plan:
+Choose = Callable[[list[Video]], list[Video]]
+"""Which of all inputs a run takes."""
+
+
+def plan_run(
+    recipe: Recipe,
+    choice: Choice,
+    sources: dict[str, Path],
+    out: Path,
+    device: str = "cpu",
+    chosen: Choose = lambda videos: videos,
+) -> Plan:
     """Freeze identity and plan of a run in `out`, or read the frozen ones. Raises UserError."""
     for name, root in sources.items():
         if out.resolve().is_relative_to(root.resolve()):
@@ -83,7 +94,7 @@ def plan_run(recipe: Recipe, choice: Choice, sources: dict[str, Path], out: Path
     if not run.generations():
         aside: list[SetAside] = []
         videos = [v for name, root in sorted(roots.items()) for v in inputs_of(name, root, recipe.of(name).plan, aside)]
-        _publish_plan(run, 0, make_plan(videos, {name: recipe.of(name).plan for name in roots}), aside)
+        _publish_plan(run, 0, make_plan(chosen(videos), {name: recipe.of(name).plan for name in roots}), aside)
     return read_plan(run, run.generations()[-1])
 
 

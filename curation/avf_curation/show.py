@@ -15,6 +15,7 @@ from rich.text import Text
 from avf_curation.audit import STAGES, Audit, SourceAudit, duration
 from avf_curation.calibrate import Calibration
 from avf_curation.compare import ALPHA, Comparison
+from avf_curation.estimate import Estimate, Quantity
 from avf_curation.intervals import wilson
 from avf_curation.review import StageReview
 from avf_curation.run import Plan
@@ -211,6 +212,24 @@ def show_comparison(out: Console, found: Comparison) -> None:
                 out.print(plain(f"  {line} (p {shift.p:.3g}, beyond chance)"))
         if one.shifts and not any(shift.beyond_chance for shift in one.shifts):
             out.print("  the other videos: no share changed beyond chance")
+
+
+def show_estimate(out: Console, found: Estimate) -> None:
+    """Per source: what there is, and what all of it will take and give."""
+    for one in found.sources:
+        total, head = one.total, f"{one.sampled_parents:,} of {one.total.parents:,} parents curated"
+        out.print(plain(f"{one.source}: {total.videos:,} videos, {total.bytes / 1e9:,.3f} GB; {head}"))
+        rows = {"core-hours": one.core_hours, "GPU-hours": one.gpu_hours, "clips": one.clips}
+        rows |= {"hours of clips": one.kept_hours, "GB of clips": one.stored_gb}
+        for name, quantity in rows.items():
+            out.print(f"  {name:<16}{'no GPU was used' if quantity is None else _ranged(quantity)}")
+    work = found.core_hours
+    out.print(f"in all {_ranged(work)} core-hours; with 64 cores {work.value / 64:,.2f} hours, without cold starts")
+    out.print("95 % intervals, bootstrap over parents. Shards take as much room again as the run's clips.")
+
+
+def _ranged(quantity: Quantity) -> str:
+    return f"{quantity.value:,.3g} ({quantity.low:,.3g} to {quantity.high:,.3g})"
 
 
 def show_story(out: Console, decisions: list[Decision]) -> None:

@@ -32,7 +32,7 @@ class UnitJob:
 
 @dataclass(frozen=True)
 class UnitReport:
-    """What a worker says about a finished unit, for the progress line."""
+    """What a worker says about a finished unit, for the progress line and the log. cpu_seconds: of its process."""
 
     unit: int
     videos: int
@@ -41,6 +41,7 @@ class UnitReport:
     failed: int
     frames: int
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

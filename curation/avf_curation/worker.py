@@ -1,5 +1,6 @@
 """What one worker does, the same for every engine: load the tools once, then curate units, whole or in two halves."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -57,6 +58,7 @@ class ScreenedUnit:
 
     videos: tuple[Screened, ...]
     stage_seconds: dict[str, float]
+    cpu_seconds: float
 
 
 class UnitWorker:
@@ -81,15 +83,17 @@ class UnitWorker:
     def screen(self, job: UnitJob) -> ScreenedUnit:
         """The first half of a unit, for a refiner elsewhere. Raises InfrastructureError."""
         self.tools.clock.clear()
+        begin_s = time.process_time()
         videos = tuple(self._screened(video) for video in job.videos)
-        return ScreenedUnit(videos, self.tools.clock.seconds)
+        return ScreenedUnit(videos, self.tools.clock.seconds, time.process_time() - begin_s)
 
     def refine(self, job: UnitJob, unit: ScreenedUnit) -> UnitReport:
         """The second half, and the commit. Raises InfrastructureError."""
         self.tools.clock.clear()
         halves = {(one.video.source, one.video.video): one for one in unit.videos}
         report = self._commit(job, lambda video: self._refined(halves[video.source, video.video]))
-        return replace(report, stage_seconds=unit.stage_seconds | report.stage_seconds)
+        cpu_seconds = unit.cpu_seconds + report.cpu_seconds
+        return replace(report, stage_seconds=unit.stage_seconds | report.stage_seconds, cpu_seconds=cpu_seconds)
 
     def curate(self, video: Video) -> VideoResult:
         """One video with the warm tools."""
@@ -105,5 +109,7 @@ class UnitWorker:
         return setup.halves.refine(screened, setup.roots[source], setup.recipe.of(source), self.tools)
 
     def _commit(self, job: UnitJob, curate: Callable[[Video], VideoResult]) -> UnitReport:
+        begin_s = time.process_time()
         report = curate_unit(job, self.setup.run, self.setup.recipe, self.setup.identity, curate)
-        return replace(report, stage_seconds=self.tools.clock.seconds)
+        cpu_seconds = round(time.process_time() - begin_s, 4)
+        return replace(report, stage_seconds=self.tools.clock.seconds, cpu_seconds=cpu_seconds)

@@ -1,0 +1,89 @@
+"""Estimate: the intervals hold the whole, and the sample is a run that goes on where it was."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from avf_curation.cli import main
+from avf_curation.estimate import Total, drawn, predict
+from avf_curation.inputs import Video
+from avf_shards.errors import UserError
+from avf_shards.run_folder import RunFolder
+from support.ray_runs import QUICK
+
+
+def population(seed: int, parents: int = 2000) -> np.ndarray:
+    """Bytes, core seconds, GPU seconds, stored bytes, clips, frames of each parent; all follow the bytes, loosely."""
+    draw = np.random.default_rng(seed)
+    size = draw.lognormal(14, 0.8, parents)
+    kept = draw.random(parents) < 0.7
+    clips = draw.poisson(size / 3e5) * kept
+    core_s = size * draw.lognormal(-12, 0.4, parents)
+    stored = clips * 2e5 * draw.lognormal(0, 0.2, parents)
+    return np.stack([size, core_s, size * 1e-6, stored, clips, clips * 150], 1)
+
+
+def test_the_intervals_hold_the_whole() -> None:
+    inside = np.zeros(4)
+    rounds = 60
+    for seed in range(rounds):
+        whole = population(seed)
+        total = Total(2000, 2000, int(whole[:, 0].sum()))
+        chosen = np.random.default_rng(seed).choice(2000, 120, replace=False)
+        found = predict("a", total, whole[chosen], True, seed)
+        truth = (whole[:, 1].sum() / 3600, whole[:, 3].sum() / 1e9, whole[:, 4].sum(), whole[:, 5].sum() / 90_000)
+        told = (found.core_hours, found.stored_gb, found.clips, found.kept_hours)
+        inside += [one.low <= value <= one.high for one, value in zip(told, truth, strict=True)]
+    assert inside.min() >= 0.88 * rounds, inside
+
+
+def test_all_of_it_leaves_nothing_to_guess() -> None:
+    whole = population(0, 30)
+    found = predict("a", Total(30, 30, int(whole[:, 0].sum())), whole, False, 0)
+    assert found.clips.low == found.clips.high == pytest.approx(found.clips.value)
+    assert found.gpu_hours is None
+
+
+def test_parents_are_drawn_whole_by_a_seeded_lot() -> None:
+    videos = [Video("a", f"p{n // 3}/{n}", f"p{n // 3}", "x", 10, 1) for n in range(90)]
+    chosen = drawn(videos, 5, 0)
+    assert len(chosen) == 15
+    assert chosen == drawn(videos, 5, 0) != drawn(videos, 5, 1)
+    with pytest.raises(UserError, match="--sample 1"):
+        drawn(videos, 1, 0)
+
+
+def test_the_prediction_holds_against_the_full_run(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Films of one kind, so that a few say much; and the same sample, asked for again, is not curated again."""
+    source = tmp_path / "in"
+    source.mkdir()
+    for film in sorted((corpus / "strangers").iterdir())[:16]:
+        (source / film.name).symlink_to(film)
+    words = ["--source", f"s={source}", "--engine", "inline", "--weights", str(tmp_path / "none")]
+    words += [word for setting in QUICK for word in ("--set", setting)]
+    sample = ["estimate", *words, "--sample", "6", "--out", str(tmp_path / "sample"), "--json", "-"]
+    assert main(sample) == 0
+    first = capsys.readouterr().out
+    log = (tmp_path / "sample/log/units.jsonl").read_text()
+    assert main(sample) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(first)
+    assert (tmp_path / "sample/log/units.jsonl").read_text() == log
+    (found,) = json.loads(first)["sources"]
+    assert found["sampled_parents"] == 6
+    assert main(["run", *words, "--out", str(tmp_path / "whole")]) == 0
+    whole = RunFolder(tmp_path / "whole")
+    kept = [row for row in whole.ledger().to_pylist() if row["status"] == "kept"]
+    stored = sum(path.stat().st_size for path in whole.root.rglob("clips.tar"))
+    frames = sum(row["stop_frame"] - row["start_frame"] for row in kept)
+    for name, truth in (("clips", len(kept)), ("stored_gb", stored / 1e9), ("kept_hours", frames / 90_000)):
+        slack = 0.05 * truth  # six films: the interval's own chance of missing is not what this is about
+        assert found[name]["low"] - slack <= truth <= found[name]["high"] + slack, name
+    assert 0 < found["core_hours"]["low"] <= found["core_hours"]["value"] <= found["core_hours"]["high"]
+    capsys.readouterr()
+    assert main([*sample[:-2]]) == 0
+    assert "6 of 16 parents" in capsys.readouterr().out
+    words[1] = f"s={source}"
+    assert main(["estimate", *words, "--out", str(tmp_path / "whole")]) == 2
