@@ -30,6 +30,10 @@ NAMES = (
     "resume",
     "learning",
     "trainer",
+    "tracking",
+    "rivals",
+    "scheduler",
+    "cluster_kills",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

@@ -108,7 +108,7 @@ class _Flow:
         self._waiting: deque[_Unit] = deque()
         self._screened: deque[_Unit] = deque()
         self._busy: dict[Any, _Busy] = {}
-        self._last_news = time.monotonic()
+        self._last_news = self._looked = time.monotonic()
 
     def run(self, jobs: Iterator[UnitJob]) -> Iterator[UnitReport]:
         more = True
@@ -172,6 +172,7 @@ class _Flow:
         ready, _ = ray.wait(references, num_returns=1, timeout=1.0, fetch_local=True) if references else ([], [])
         if ready:
             self._last_news = time.monotonic()
+            ready, _ = ray.wait(references, num_returns=len(references), timeout=0)  # all that are: one look for many
         elif time.monotonic() - self._last_news > _SILENCE_S:
             self._last_news = time.monotonic()
             if not any(node["Alive"] for node in ray.nodes()):  # Ray itself would wait for ever
@@ -231,6 +232,9 @@ class _Flow:
             raise InfrastructureError(f"unit {number} kills its worker even with each video alone") from None
 
     def _stop_overdue(self) -> None:
+        if time.monotonic() - self._looked < 1.0:
+            return
+        self._looked = time.monotonic()
         for busy in self._busy.values():
             limit = self._setup.recipe.run.unit_timeout_s
             if busy.unit.alone:  # each video has limits of its own

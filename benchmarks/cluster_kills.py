@@ -1,0 +1,99 @@
+"""A hundred random deaths of workers and nodes in one run on three Ray nodes; the same bytes, little done twice."""
+
+import logging
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import ray
+from avf_curation.cluster import Cluster
+from avf_curation.events import read_events
+from avf_curation.inputs import Video
+from avf_curation.run import Progress, curate
+from avf_curation.video import VideoResult
+from ray.cluster_utils import Cluster as RayCluster
+
+from benchmarks.table import Section
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.made import EMBEDDED, recipe, stub_curate
+from support.runs import made_inputs
+from support.trees import results
+
+KILLS, NODES, UNITS, WORKERS = 100, 15, 420, 3
+
+
+def light(one: Video, root: Path, settings: object, tools: object) -> VideoResult:
+    """The stub, long enough to be struck."""
+    time.sleep(0.2)
+    return stub_curate(one, root, settings, tools)
+
+
+def run() -> list[Section]:
+    draw = random.Random(0)
+    logging.getLogger("avf_curation").setLevel(logging.ERROR)
+    node = {"num_cpus": 2, "object_store_memory": 100_000_000}
+    head = {"num_cpus": 0, "object_store_memory": 100_000_000, "include_dashboard": False}
+    cluster = RayCluster(initialize_head=True, head_node_args=head)
+    struck: Counter[str] = Counter()
+    try:
+        for _ in range(2):
+            cluster.add_node(**node)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+        with tempfile.TemporaryDirectory() as name:
+            inputs = made_inputs(Path(name) / "in", UNITS)
+            settings = recipe("plan.unit_videos=1", "run.kills=9")
+            plain = curate(settings, EMBEDDED, {"s": inputs}, Path(name) / "a", engine="inline", curate_one=stub_curate)
+
+            def strike(progress: Progress) -> None:
+                if sum(struck.values()) >= KILLS or draw.random() > 2.5 * KILLS / UNITS:
+                    return
+                if struck["node"] < NODES and draw.random() < NODES / KILLS:
+                    cluster.remove_node(draw.choice(sorted(cluster.worker_nodes, key=id)), allow_graceful=False)
+                    cluster.add_node(**node)
+                    struck["node"] += 1
+                elif victims := [one for one in psutil.process_iter(["cmdline"]) if _is_worker(one)]:
+                    draw.choice(victims).send_signal(signal.SIGKILL)
+                    struck["worker"] += 1
+
+            run_ = curate(
+                settings,
+                EMBEDDED,
+                {"s": inputs},
+                Path(name) / "b",
+                engine="ray",
+                cluster=Cluster(workers=WORKERS),
+                on_progress=strike,
+                curate_one=light,
+            )
+            same = results(run_.root) == results(plain.root)
+            started = [one["unit"] for one in read_events(run_.log_folder) if one["name"] == "unit_started"]
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    allowed = struck["worker"] + WORKERS * struck["node"]
+    rows = [["workers killed", "nodes killed", "units", "units begun again", "allowed", "same bytes"]]
+    rows.append(
+        [
+            str(struck["worker"]),
+            str(struck["node"]),
+            str(UNITS),
+            str(len(started) - UNITS),
+            str(allowed),
+            "yes" if same else "NO",
+        ]
+    )
+    note = (
+        "Three nodes of ray.cluster_utils on one machine (one is the head, without workers), a stub for the work; SIGKILL at random moments, a new node for "
+        "each that goes. Allowed: what was in flight, one unit for a worker, all workers for a node."
+    )
+    return [Section("Kills on a cluster", note, rows)]
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    return "ray::_Actor" in " ".join(process.info["cmdline"] or ())
