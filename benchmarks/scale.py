@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from avf_curation.audit import audit_table
 from avf_curation.inputs import SetAside
 from avf_curation.plan import encode_plan, make_plan
 from avf_curation.recipe import load_recipe
 from avf_curation.sources.folder import walk
+from avf_curation.whatif import whatif_batches
 from avf_shards import ledger
+from avf_shards.near import NearDuplicates, Twins
 from avf_shards.select import Selection, SourceSelection, choose
 
 from benchmarks.table import Section
@@ -30,6 +33,12 @@ def run() -> list[Section]:
         [f"plan of {ENTRIES:,} files by stat, {units:,} units", f"{plan_s:.1f}", "60"],
         [f"read and audit a ledger of {table.num_rows:,} decisions", f"{audit_s:.1f}", "20"],
         [f"pack's selection, all five quotas exact: {'yes' if exact else 'NO'}", f"{select_s:.1f}", "60"],
+        [
+            f"whatif on {ENTRIES:,} decisions of {len(CHECKS)} checks each, two thresholds",
+            f"{_whatif():.1f}",
+            "seconds",
+        ],
+        [f"near duplicates among {CLIPS:,} clips of 8 s: {_near()}", f"{_near_s[0]:.1f}", ""],
     ]
     return [Section("Scale", "Made-up entries on a local disk; one process.", rows)]
 
@@ -87,6 +96,8 @@ def _ledger() -> pa.Table:
             "message": pa.nulls(rows, pa.string()),
             "input_bytes": pa.array(np.full(rows, 300_000, np.int64)),
             "input_sha256": pa.array([f"{source}{n:055x}" for n in numbers]),
+            "speaker": pa.array([f"id{n // 200:05d}" for n in numbers]),
+            "language": pa.array(["zh" if source in ("cncvs", "mer2024") else None] * rows, pa.string()),
             "unit": pa.array(numbers // 16),
             "generation": pa.array(np.zeros(rows, np.int64)),
             "clips": pa.array(keys, pa.list_(pa.string())),
@@ -95,6 +106,74 @@ def _ledger() -> pa.Table:
         }
         tables.append(pa.table(columns, schema=ledger.SCHEMA))
     return pa.concat_tables(tables).combine_chunks()
+
+
+CHECKS = [
+    *(("scenes", reason) for reason in ("too_short", "cut_off", "no_picture", "no_sound")),
+    *(
+        ("faces", reason)
+        for reason in ("no_face", "several_faces", "too_small", "size_jump", "out_of_frame", "too_wide")
+    ),
+    *(("silence", reason) for reason in ("silent", "too_short")),
+    *(("track", reason) for reason in ("face_lost", "several_faces", "jump", "too_small", "out_of_frame")),
+    *(("sync", reason) for reason in ("low_confidence", "offset")),
+    *(("quality", reason) for reason in ("blurred", "frozen", "black", "letterbox", "watermark", "watermark_pooled")),
+]
+CLIPS = 50_000
+_near_s = [0.0]
+
+
+def _whatif() -> float:
+    """Seconds to decide a ledger anew, read from disk, as `avf-curate whatif` does it."""
+    draw = np.random.default_rng(0)
+    part, width = 68_000, len(CHECKS)
+    values = part * width
+    stages, reasons = (pa.array([pair[i] for pair in CHECKS] * part) for i in (0, 1))
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "ledger.parquet"
+        writer: pq.ParquetWriter | None = None
+        for _ in range(ENTRIES // part):
+            score = draw.normal(5, 1, values).round(4)
+            score[width - 7 :: width] = draw.normal(4.5, 1.2, part).round(4)  # sync/low_confidence: one in ten falls
+            fields = [stages, reasons, pa.array(score), pa.array([">="] * values), pa.array(np.full(values, 1.0))]
+            checks = pa.StructArray.from_arrays(fields, fields=list(ledger.CHECK_TYPE))
+            table = pa.table(
+                {
+                    "source": pa.array([list(QUOTAS)[n % 5] for n in range(part)]),
+                    "status": pa.array(["kept"] * part),
+                    "stage": pa.nulls(part, pa.string()),
+                    "reason": pa.nulls(part, pa.string()),
+                    "start_frame": pa.array(np.zeros(part, np.int64)),
+                    "stop_frame": pa.array(np.full(part, 200, np.int64)),
+                    "checks": pa.ListArray.from_arrays(np.arange(0, values + 1, width, dtype=np.int32), checks),
+                }
+            )
+            writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
+            writer.write_table(table)
+        assert writer is not None
+        writer.close()
+        start = time.perf_counter()
+        with pq.ParquetFile(path) as file:
+            found = whatif_batches(
+                file.iter_batches(), {"": {"sync/low_confidence": 3.0}, "cncvs": {"quality/blurred": 4.0}}
+            )
+        assert sum(source.rejected for source in found.sources.values()) > 0
+        return time.perf_counter() - start
+
+
+def _near() -> str:
+    """How many of the recordings that are there twice are found; the seconds go to _near_s."""
+    draw = np.random.default_rng(0)
+    prints = {f"a-{n:012x}": draw.integers(0, 2**32, 200, np.uint32) for n in range(CLIPS)}
+    twice = list(prints)[:500]
+    for key in twice:
+        flips = (draw.random((160, 32)) < 0.1) @ (1 << np.arange(32, dtype=np.uint64))
+        prints[key.replace("a-", "b-")] = prints[key][30:190] ^ flips.astype(np.uint32)
+    start = time.perf_counter()
+    twins = Twins(prints, {key: key for key in prints}, NearDuplicates(), 0)
+    found = sum(twins.of(key.replace("a-", "b-"), {key}) is not None for key in twice)
+    _near_s[0] = time.perf_counter() - start
+    return f"{found} of {len(twice)} found"
 
 
 def _read_and_ask(table: pa.Table) -> tuple[float, float, bool]:
