@@ -194,7 +194,7 @@ def curate(
             progress = progress_of(run, planned, finished)
             on_progress(progress)
             for report in _reports(engine, jobs, setup, cluster, tell):
-                _log_unit(run, report)
+                _log_unit(run, report, planned.generation)
                 tell(Event("unit_done", unit=report.unit))
                 progress = _advance(progress, report)
                 on_progress(progress)
@@ -249,6 +249,6 @@ def _advance(before: Progress, report: UnitReport) -> Progress:
     )
 
 
-def _log_unit(run: RunFolder, report: UnitReport) -> None:
+def _log_unit(run: RunFolder, report: UnitReport, generation: int) -> None:
     with open(run.log_folder / "units.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps({"time": round(time.time(), 3)} | asdict(report)) + "\n")
+        file.write(json.dumps({"time": round(time.time(), 3), "generation": generation} | asdict(report)) + "\n")

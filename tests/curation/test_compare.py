@@ -12,7 +12,7 @@ from avf_curation.run import curate
 from avf_shards.ledger import Decision, to_table
 from avf_shards.timeline import Span
 from support.made import EMBEDDED, recipe, stub_curate
-from support.runs import made_inputs
+from support.runs import made_inputs, made_run
 
 
 def video(source: str, name: str, *spans: tuple[int, int, str], digest: str = "same") -> list[Decision]:
@@ -82,3 +82,24 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main([*words, "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["sources"][0]["common"] == 3
     assert main(["audit", str(runs[0].root), str(tmp_path / "none")]) == 2
+
+
+def test_two_dates_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = made_run(tmp_path, videos=8, unit_videos=2)
+    log = run.log_folder / "units.jsonl"
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    day = 86_400
+    for number, entry in enumerate(entries):
+        entry["time"] = 1_790_000_000 + number * day  # 2026-09-21 and the days after
+    log.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    assert main(["audit", f"{run.root}@2026-09-22", f"{run.root}@2026-09-30", "--json", "-"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["sources"]
+    assert (found["videos_before"], found["videos_after"], found["common"]) == (4, 4, 0)
+    assert [shift["p"] for shift in found["shifts"]] == [1.0, 1.0]
+    for words, said in (
+        ([str(run.root), str(run.root)], "name two dates"),
+        ([f"{run.root}@monday", str(run.root)], "no date"),
+        ([f"{run.root}@2020-01-01", str(run.root)], "nothing was decided"),
+    ):
+        assert main(["audit", *words]) == 2
+        assert said in capsys.readouterr().err

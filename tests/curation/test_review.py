@@ -1,6 +1,9 @@
-"""Review: the sample is unbiased, the answers are checked, the estimates are those of a known truth."""
+"""Review: the sample is unbiased, the answers are checked, the estimates are those of a known truth; the page works."""
 
 import json
+import os
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +11,14 @@ import numpy as np
 import pytest
 from avf_curation.cli import main
 from avf_curation.review import Item, Review, Verdict, assess, draw, read_verdicts, span_name
+from avf_curation.run import curate
 from avf_shards.errors import UserError
 from avf_shards.ledger import Decision
 from avf_shards.run_folder import RunFolder
 from avf_shards.timeline import Span
+from support.browser import BROWSER, HEADLESS
+from support.made import EMBEDDED, recipe
+from support.ray_runs import QUICK
 from support.runs import made_run
 
 
@@ -126,3 +133,46 @@ def test_bad_files_are_named(
     (tmp_path / "verdicts.json").write_text(json.dumps(values | change))
     with pytest.raises(UserError, match=said):
         read_verdicts(tmp_path / "verdicts.json", run)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(
+    BROWSER is None and "AVF_NEED_BROWSER" not in os.environ,
+    reason="no Chromium here; Debian's package chromium has it",
+)
+def test_the_page_takes_answers_and_saves_what_audit_reads(corpus: Path, tmp_path: Path) -> None:
+    assert BROWSER is not None, "CI must have a browser"
+    source = tmp_path / "in"
+    source.mkdir()
+    for film, name in (("studio/talk_0.mp4", "</script><b>talk.mp4"), ("street/no face.mp4", "no face.mp4")):
+        (source / name.replace("/", "\u2215")).symlink_to(corpus / film)
+    run = curate(recipe(*QUICK), EMBEDDED, {"s": source}, tmp_path / "run", engine="inline")
+    assert main(["review", str(run.root), "--n", "9", "--out", str(tmp_path / "review")]) == 0
+    assert main(["review", str(run.root), "--n", "9", "--out", str(tmp_path / "review")]) == 2, "never written over"
+    page = tmp_path / "review/review.html"
+    clips = sorted((tmp_path / "review/clips").iterdir())
+    assert len(clips) == len(draw(run, 9, 0).items) == 2
+    probe = """<script>addEventListener('load', async () => {
+      const v = document.querySelector('video');
+      await new Promise(done => { if (v.readyState > 1) done(); else v.addEventListener('loadeddata', done) });
+      const facts = { seconds: v.duration, wide: v.videoWidth, bold: document.querySelectorAll('b').length };
+      const press = key => dispatchEvent(new KeyboardEvent('keydown', { key }));
+      const saved = []; URL.createObjectURL = blob => { saved.push(blob); return '#' };
+      press('k'); press('k'); press('5'); press('ArrowLeft'); press('j'); press('s');
+      facts.file = await saved[0].text();
+      document.body.setAttribute('data-facts', JSON.stringify(facts)); });</script></body>"""
+    page.write_text(page.read_text().replace("</body>", probe))
+    common = [str(BROWSER), *HEADLESS, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1000,800"]
+    done = subprocess.run([*common, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=90)
+    found = re.search(r"data-facts=\"([^\"]+)\"", done.stdout)
+    assert found, done.stderr[-500:]
+    facts = json.loads(
+        found.group(1).replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    )
+    assert facts["seconds"] > 1
+    assert facts["wide"] >= 224
+    assert facts["bold"] == 0, "a name must not become markup"
+    (tmp_path / "verdicts.json").write_text(facts["file"])
+    _, verdicts = read_verdicts(tmp_path / "verdicts.json", run)
+    assert len(verdicts) == 2
+    assert {one.answer for one in verdicts.values()} == {"right", "wrong"}

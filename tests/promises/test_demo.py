@@ -24,21 +24,9 @@ from avf_training.data.storage import StorageConfig
 from avf_training.metrics import read_lines
 from avf_training.pretrain import pretrain
 from avf_training.recipe import load_recipe
+from support.browser import BROWSER, HEADLESS
 
 pytestmark = pytest.mark.timeout(700)
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-HEADLESS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--virtual-time-budget=5000",
-]
 
 
 @pytest.fixture(scope="module")

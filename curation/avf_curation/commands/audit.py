@@ -14,7 +14,7 @@ def add(commands: Any) -> None:
     """Add the commands."""
     one = commands.add_parser("audit", help="the funnel per source x stage x reason; a page with pictures and charts")
     run_folder(one)
-    one.add_argument("other", metavar="RUN2", type=Path, nargs="?", help="a second run: what moved, beyond chance")
+    one.add_argument("other", metavar="RUN2", nargs="?", help="a second run: what moved, beyond chance; RUN@DATE too")
     one.add_argument("--verdicts", metavar="FILE", type=Path, help="answers of a review: precision and recall")
     one.add_argument("--html", metavar="FILE", type=Path, help="write one self-contained page")
     one.add_argument("--seed", type=int, default=0, help="of the contact sheet's sample (default: 0)")
@@ -57,9 +57,9 @@ def _audit(options: argparse.Namespace) -> int:
     from avf_curation.plan import parse_sources
     from avf_curation.show import console, show_audit
 
-    run = existing(options)
     if options.other is not None:
         return _compare(options)
+    run = existing(options)
     if options.verdicts is not None:
         return _judged(options)
     result = audit(run)
@@ -118,12 +118,11 @@ def _judged(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from avf_shards.run_folder import RunFolder
-
     from avf_curation.compare import compare
+    from avf_curation.dated import two_ledgers
     from avf_curation.show import console, show_comparison
 
-    found = compare(existing(options).ledger(), RunFolder.existing(options.other).ledger())
+    found = compare(*two_ledgers(str(options.folder), options.other))
     if not answered(options, found.as_json()):
         show_comparison(console(), found)
     return 0
