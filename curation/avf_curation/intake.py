@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from avf_shards.timeline import FRAMES_PER_SECOND
@@ -27,11 +28,17 @@ def digest_of(path: Path, sound_path: Path | None, within: Range | None = None) 
     digests = []
     for one in (path, sound_path):
         if one is not None:
-            with open(one, "rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+            stat = os.stat(one)
+            digests.append(_file_digest(one, stat.st_size, stat.st_mtime_ns))
     if within is not None:
         digests.append(f"{within.start_s!r}-{within.stop_s!r}")
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+@lru_cache(maxsize=8)  # a film of which many ranges are inputs is read once: they are of one unit
+def _file_digest(path: Path, size_bytes: int, mtime_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def range_of(video: Video) -> Range | None:

@@ -31,6 +31,7 @@ from avf_curation.worker import ScreenedUnit, WorkerSetup
 _LOG = logging.getLogger("avf_curation")
 _COMMIT_TRIES = 3
 _SILENCE_S = 15.0  # without news for this long, ask whether the cluster lives
+_LOOK_S = 1.0  # between two looks at what runs too long, and at the size of the cluster
 _AHEAD = 2  # screened units that wait for each refiner, at most
 
 
@@ -128,7 +129,11 @@ class _Flow:
                 report = self._result(reference, self._busy.pop(reference))
                 if report is not None:
                     yield report
-            self._stop_overdue()
+            if time.monotonic() - self._looked > _LOOK_S:
+                self._looked = time.monotonic()
+                self._stop_overdue()
+                if self._follow_cluster and self._waiting:
+                    self._grow_with_cluster()
 
     # -- out -----------------------------------------------------------------------------------------------------
 
@@ -180,9 +185,6 @@ class _Flow:
             for pool in self._pools:
                 if pool.starting and pool.empty:
                     self._tell(Event("waiting_for_cluster", pool=pool.config.kind, message=pool.told()))
-        if self._follow_cluster and self._waiting:
-            size = max(self._first.config.size, _cpus() - self._last.config.size * (len(self._pools) - 1))
-            self._first.config = PoolConfig(self._first.config.kind, size, self._first.config.gpus)
         return list(ready)
 
     def _result(self, reference: Any, busy: _Busy) -> UnitReport | None:
@@ -231,10 +233,12 @@ class _Flow:
         if unit.deaths > self._setup.recipe.run.kills + 3:
             raise InfrastructureError(f"unit {number} kills its worker even with each video alone") from None
 
+    def _grow_with_cluster(self) -> None:
+        """Nodes came: there may be as many workers as there are CPUs now, less those of the refiners."""
+        first, others = self._first.config, self._last.config.size * (len(self._pools) - 1)
+        self._first.config = PoolConfig(first.kind, max(first.size, _cpus() - others), first.gpus)
+
     def _stop_overdue(self) -> None:
-        if time.monotonic() - self._looked < 1.0:
-            return
-        self._looked = time.monotonic()
         for busy in self._busy.values():
             limit = self._setup.recipe.run.unit_timeout_s
             if busy.unit.alone:  # each video has limits of its own
