@@ -79,7 +79,8 @@ def test_nodes_die_and_come_during_a_run(nodes: RayCluster, tmp_path: Path) -> N
     started = [one["unit"] for one in events if one["name"] == "unit_started"]
     assert {one["unit"] for one in events if one["name"] == "unit_done"} == set(range(UNITS))
     assert len(started) - UNITS <= 2 * 3, "each death repeats what was in flight, no more"
-    assert not [one for one in events if one["name"] == "unit_alone"], "a node's death is not held against a unit"
+    assert not [one for one in events if one["name"] == "worker_died"], "a node's death is not held against a unit"
+    assert [one for one in events if one["name"] == "node_lost"]
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ death, a lost cluster ends the run with an error.
 
 import logging
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -109,6 +110,7 @@ class _Flow:
         self._waiting: deque[_Unit] = deque()
         self._screened: deque[_Unit] = deque()
         self._busy: dict[Any, _Busy] = {}
+        self._gone: set[str] = set()  # nodes that were found dead
         self._last_news = self._looked = time.monotonic()
 
     def run(self, jobs: Iterator[UnitJob]) -> Iterator[UnitReport]:
@@ -222,7 +224,9 @@ class _Flow:
     def _died(self, busy: _Busy) -> None:
         """A worker died with a unit: its own death, or its node's?"""
         unit, number = busy.unit, busy.unit.job.unit
-        if not _node_lives(busy.worker.node):
+        node = busy.worker.node
+        if node in self._gone or not _node_lives(node):
+            self._gone.add(node)
             self._tell(Event("node_lost", unit=number, pool=busy.pool.config.kind, node=busy.worker.node))
             return
         unit.deaths += 1
@@ -264,9 +268,15 @@ def _cpus() -> int:
 
 
 def _node_lives(node: str) -> bool:
-    """Whether a worker died alone, or with its node. A node's death takes a moment to be known."""
-    for _ in range(2):
-        if not any(one["NodeID"] == node and one["Alive"] for one in ray.nodes()):
+    """Whether a worker died alone, or with its node. Ray takes half a minute to call a silent node dead, and its raylet
+    may outlive its workers for a moment: so its port is asked, twice."""
+    for pause_s in (0.5, 0.0):
+        found = next((one for one in ray.nodes() if one["NodeID"] == node and one["Alive"]), None)
+        if found is None:
             return False
-        time.sleep(0.5)
+        try:
+            socket.create_connection((found["NodeManagerAddress"], found["NodeManagerPort"]), timeout=3).close()
+        except OSError:
+            return False
+        time.sleep(pause_s)
     return True
