@@ -1,0 +1,115 @@
+"""README: five corpora as their owners lay them out become one hybrid; real films in miniature trees, to the shards."""
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from avf_curation.cli import main
+from avf_curation.demo.film import Film, Shot, encode_film
+from avf_shards.index import ShardReader
+from avf_shards.ledger import from_table
+from avf_shards.run_folder import RunFolder
+from support import corpora
+
+RECIPE = """
+sources:
+  voxceleb2: {scenes: {detectors: []}, gates: {faces: skip}}
+  cncvs: {scenes: {detectors: []}, gates: {faces: skip}}
+hybrid:
+  near_duplicates: {}
+  sources:
+    voxceleb2: {quota: 10, order: speakers}
+    cncvs: {}
+    mer2024: {}
+    celebvhq: {quota: 1}
+    avspeech: {}
+"""
+
+
+def mute(film: bytes, path: Path) -> None:
+    """The pictures alone, as OpenCV writes them."""
+    source = path.with_suffix(".whole")
+    corpora.put(path.parent, source.name, film)
+    with av.open(str(source)) as whole, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(whole.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    source.unlink()
+
+
+def sound(film: bytes, path: Path) -> None:
+    """The sound alone, 16 kHz mono."""
+    corpora.put(path.parent, path.name, film)
+    with av.open(str(path)) as whole:
+        resampler = av.AudioResampler("s16", "mono", 16_000)
+        pieces = []
+        for frame in whole.decode(audio=0):
+            frame.pts = None
+            pieces += [one.to_ndarray()[0] for one in resampler.resample(frame)]
+    soundfile.write(path, np.concatenate(pieces), 16_000, format="WAV")
+
+
+def trees(root: Path) -> list[str]:
+    """Five corpora; one recording is in two of them."""
+    films = [encode_film(Film((Shot(75, (n,), seed=700 + n),))) for n in range(5)]
+    clip = "id00012/21Uxsk56VDQ/00001"
+    corpora.put(root, f"voxceleb2/dev/mp4/{clip}.mp4", films[0])
+    corpora.put(root, f"voxceleb2/dev/txt/{clip}.txt", corpora.TRACK)
+    mute(films[1], corpora.put(root, "voxceleb2/dev/mp4/id00013/21Uxsk56VDQ/00001.mp4"))
+    sound(films[1], corpora.put(root, "voxceleb2/dev/aac/id00013/21Uxsk56VDQ/00001.wav"))
+    mute(films[2], corpora.put(root, "cncvs/news/n001/video/n001_00001_001.mp4"))
+    sound(films[2], corpora.put(root, "cncvs/news/n001/audio/n001_00001_001.wav"))
+    corpora.put(root, "mer2024/video-unlabeled-with-test2noise/sample_00000001.mp4", films[0])
+    two = encode_film(Film((Shot(75, (6,), seed=800), Shot(75, (7,), seed=801))))
+    corpora.put(root, "celebvhq/raw/M2Ohb0FAaJU.mp4", two)
+    clips = {f"M2Ohb0FAaJU_{n}": corpora.celebvhq_entry("M2Ohb0FAaJU", 3.0 * n, 3.0 * n + 3) for n in range(2)}
+    corpora.put(root, "celebvhq/celebvhq_info.json", json.dumps({"clips": clips}))
+    corpora.put(root, "avspeech/avspeech_train.csv", "wholefilm__,3.0,6.0,0.5,0.5\ngonegonegon,0,3,0.5,0.5\n")
+    corpora.put(
+        root, "avspeech/wholefilm__.mp4", encode_film(Film((Shot(75, (8,), seed=802), Shot(75, (9,), seed=803))))
+    )
+    return [f"{name}={root / name}" for name in ("voxceleb2", "cncvs", "mer2024", "celebvhq", "avspeech")]
+
+
+@pytest.mark.slow
+def test_from_the_owners_trees_to_the_hybrids_shards(tmp_path: Path) -> None:
+    sources = trees(tmp_path / "in")
+    (tmp_path / "mine.yaml").write_text(RECIPE)
+    recipe = ["--recipe", str(tmp_path / "mine.yaml")]
+    words = [word for source in sources for word in ("--source", source)]
+    words += ["--engine", "inline", "--weights", str(tmp_path / "none"), "--out", str(tmp_path / "run")]
+    assert main(["run", *recipe, *words]) == 0
+    run = RunFolder(tmp_path / "run")
+    decisions = from_table(run.ledger())
+    assert {(one.source, one.status) for one in decisions} == {(name.partition("=")[0], "kept") for name in sources}, (
+        "each film is one whole talker"
+    )
+    assert {
+        one.video: (one.span.start_frame, one.span.stop_frame) for one in decisions if one.source == "avspeech"
+    } == {"wholefilm___3.000000-6.000000": (0, 75)}
+    assert {one.language for one in decisions if one.source in ("cncvs", "mer2024")} == {"zh"}
+    assert main(["hybrid", str(run.root), *recipe, "--out", str(tmp_path / "shards")]) == 0
+    told = pq.read_table(tmp_path / "shards/selection.parquet").to_pylist()
+    assert sum(row["taken"] for row in told) == 5
+    (near,) = [row for row in told if row["why"] == "near_duplicate"]
+    assert {near["key"].split("-")[0], near["of"].split("-")[0]} == {"voxceleb2", "mer2024"}
+    records = [record for shard in (tmp_path / "shards").glob("*.tar") for record in of_shard(shard)]
+    by_source = {record["source"]: record for record in records}
+    assert by_source["celebvhq"]["origin"]["box"] == [0.1964, 0.0, 0.6922, 0.8815]
+    assert by_source["celebvhq"]["start_s"] == by_source["celebvhq"]["origin"]["start_s"]
+    assert by_source["avspeech"]["start_s"] == 3.0
+    assert by_source["cncvs"]["speaker"] == "n001"
+
+
+def of_shard(shard: Path) -> list[dict[str, object]]:
+    """The records of a shard; no clip carries its fingerprint there."""
+    with ShardReader(shard) as reader:
+        members = reader.index.by_key().values()
+        assert all(set(one) == {"mp4", "flac", "json"} for one in members)
+        return [json.loads(reader.read(one["json"])) for one in members]
