@@ -9,7 +9,7 @@ from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.inputs import Origin, Video
 from avf_curation.media import MediaError, Picture, Range
-from avf_curation.sources.voxceleb2 import face_track
+from avf_curation.sources.voxceleb2 import read_track
 
 _OWN_SOUND_S = 0.1  # VoxCeleb2: 145 clips have sound that is longer or shorter than the picture by more
 
@@ -63,6 +63,6 @@ def origin_of(video: Video, root: Path) -> Origin | None:
     if video.origin is None or video.boxes_path is None:
         return video.origin
     try:
-        return face_track((root / video.boxes_path).read_text("utf-8", "replace"), video.origin.id)
+        return read_track(root / video.boxes_path, video.origin.id)
     except (OSError, ValueError):  # `sources check` lists them; a hint is not worth a clip
         return video.origin

@@ -191,7 +191,7 @@ class _Flow:
 
     def _result(self, reference: Any, busy: _Busy) -> UnitReport | None:
         unit = busy.unit
-        back = self._waiting if unit.screened is None else self._screened
+        back = self._last_queue if unit.alone else self._waiting if unit.screened is None else self._screened
         try:
             result = ray.get(reference)
         except (RayActorError, WorkerCrashedError, ray.exceptions.OutOfMemoryError):

@@ -57,7 +57,7 @@ def check_source(source: str, root: Path, config: PlanConfig) -> SourceCheck:
     for video in videos:
         if video.boxes_path is not None and video.origin is not None:
             try:
-                voxceleb2.face_track((root / video.boxes_path).read_text("utf-8", "replace"), video.origin.id)
+                voxceleb2.read_track(root / video.boxes_path, video.origin.id)
             except (OSError, ValueError) as error:
                 bad[video.boxes_path] = str(error)
     return SourceCheck(

@@ -15,6 +15,7 @@ from avf_curation.sources.listing import Found, Listing
 
 OWNERS_COUNT = 1_092_009
 LAYOUT = "dev/mp4/id00012/21Uxsk56VDQ/00001.mp4, dev/aac/.../00001.m4a, dev/txt/.../00001.txt (aac and txt may lack)"
+_TRACK_BYTES = 10_000_000  # ten thousand times what a track takes; files from outside may be anything
 _SPEAKER, _FILM = r"id\d{5}", r"[A-Za-z0-9_-]{11}"
 
 
@@ -62,6 +63,12 @@ def _without_picture(listing: Listing, base: str) -> Iterator[Video]:
                 if not listing.has(f"{base}mp4/{speaker.name}/{film.name}"):
                     listing.note("missing", film.path, "sound without clips: mp4/ has no such folder")
     yield from ()
+
+
+def read_track(path: Path, film: str) -> Origin:
+    """`face_track` of a txt file. Raises ValueError, OSError."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return face_track(file.read(_TRACK_BYTES), film)
 
 
 def face_track(text: str, film: str) -> Origin:
