@@ -56,10 +56,10 @@ def run() -> list[Section]:
     inline, one, two = figures["inline", 1], figures["ray", 1], figures["ray", 2]
     per = {key: value[1] / value[2] for key, value in figures.items()}  # warm seconds per unit
     rows = [
-        ["", "whole run, wall s", "warm s per 8 s video", "against inline", "target"],
+        ["", "whole run, wall s", "warm s a unit", "against inline", "target"],
         ["inline, one core", f"{inline[0]:.1f}", f"{per['inline', 1]:.2f}", "1", ""],
         ["ray, 1 worker", f"{one[0]:.1f}", f"{per['ray', 1]:.2f}", f"{per['inline', 1] / per['ray', 1]:.2f}", "0.95"],
         ["ray, 2 workers", f"{two[0]:.1f}", f"{per['ray', 2]:.2f}", f"{per['inline', 1] / per['ray', 2]:.2f}", "1.8"],
     ]
-    note = "Sixteen units of one 8 s talker each, dlib and envelope. Warm: after every worker's first unit."
+    note = "Eighty units of one talker of 4 or 8 s each, dlib and envelope. Warm: after every worker's first unit."
     return [Section("Engines", note, rows)]
