@@ -67,7 +67,7 @@ def _cost_of_a_unit() -> dict[str, float]:
 
 def _waits() -> dict[int, float]:
     """Milliseconds of one look at so many references of which none is ready."""
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
     try:
         never = ray.remote(num_cpus=1)(_sleep)
         actor = never.remote(3600)

@@ -88,13 +88,17 @@ def plan_run(
         if out.resolve().is_relative_to(root.resolve()):
             raise UserError(f"--out {out}: lies inside source {name} ({root}); inputs are never written to")
     run = RunFolder(out)
-    freeze_identity(run, run_identity(recipe, choice, list(sources), device))
+    identity = run_identity(recipe, choice, list(sources), device)
+    if run.identity_file.is_file() or run.root.exists():
+        freeze_identity(run, identity)  # before anything is read: it may be another run's folder
     roots = {name: root.resolve() for name, root in sources.items()}
-    remember_roots(run, roots)
     if not run.generations():
         aside: list[SetAside] = []
         videos = [v for name, root in sorted(roots.items()) for v in inputs_of(name, root, recipe.of(name).plan, aside)]
-        _publish_plan(run, 0, make_plan(chosen(videos), {name: recipe.of(name).plan for name in roots}), aside)
+        table = make_plan(chosen(videos), {name: recipe.of(name).plan for name in roots})
+        freeze_identity(run, identity)  # after: a corpus of another layout leaves nothing behind
+        _publish_plan(run, 0, table, aside)
+    remember_roots(run, roots)
     return read_plan(run, run.generations()[-1])
 
 

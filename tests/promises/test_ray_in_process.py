@@ -26,6 +26,7 @@ from support.runs import made_inputs
 def one_ray() -> Iterator[None]:
     """Runs in this process join it; starting one takes longer than these runs."""
     ray.init(
+        address="local",
         num_cpus=2,
         num_gpus=0,
         include_dashboard=False,

@@ -86,7 +86,14 @@ def _connect(cluster: Cluster, device: str) -> bool:
         else:
             gpus = 0 if device == "cpu" else None  # None: Ray counts them
             cpus = (cluster.workers or os.cpu_count() or 1) + cluster.refiners
-            ray.init(num_cpus=cpus, num_gpus=gpus, include_dashboard=False, object_store_memory=200_000_000, **common)
+            ray.init(
+                address="local",  # not a cluster that happens to run here: that is --address auto
+                num_cpus=cpus,
+                num_gpus=gpus,
+                include_dashboard=False,
+                object_store_memory=200_000_000,
+                **common,
+            )
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = cluster.address or "this machine"
         raise InfrastructureError(f"no Ray cluster on {where}: {' '.join(str(error).split())[:300]}") from None
