@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 Box4 = tuple[float, float, float, float]
 
@@ -19,6 +20,17 @@ class Origin:
     start_s: float | None = None
     stop_s: float | None = None
     box: Box4 | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a labelled corpus says of a video. values: name -> label, as its owners write it. folds: scheme -> the fold
+    in whose test set it is, from 1 on; 0 where it is never tested."""
+
+    values: Mapping[str, str]
+    subject: str | None = None
+    session: str | None = None
+    folds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,7 @@ class Video:
     speaker: str | None = None
     language: str | None = None
     origin: Origin | None = None
+    labels: Labels | None = None
 
 
 @dataclass(frozen=True)

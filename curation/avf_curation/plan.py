@@ -1,6 +1,7 @@
 """The plan: every input of a run, by name and stat alone, sorted and cut into units, frozen before any work."""
 
 import io
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from avf_shards.errors import UserError
 from avf_shards.keys import check_source_name
 
-from avf_curation.inputs import Origin, SetAside, Video
+from avf_curation.inputs import Labels, Origin, SetAside, Video
 from avf_curation.recipe import PlanConfig
 
 ORIGIN = pa.struct(
@@ -35,6 +36,7 @@ SCHEMA = pa.schema(
         ("speaker", pa.string()),
         ("language", pa.string()),
         ("origin", ORIGIN),
+        ("labels", pa.string()),
     ]
 )
 
@@ -108,6 +110,7 @@ def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.T
         "speaker": [v.speaker for v in ordered],
         "language": [v.language for v in ordered],
         "origin": [None if v.origin is None else asdict(v.origin) for v in ordered],
+        "labels": [None if v.labels is None else json.dumps(asdict(v.labels), sort_keys=True) for v in ordered],
     }
     return pa.table(columns, schema=SCHEMA)
 
@@ -131,6 +134,8 @@ def _video(row: dict[str, Any]) -> Video:
     if row["origin"] is not None:
         box = row["origin"]["box"]
         row["origin"] = Origin(**row["origin"] | {"box": None if box is None else tuple(box)})
+    if row["labels"] is not None:
+        row["labels"] = Labels(**json.loads(row["labels"]))
     return Video(**row)
 
 

@@ -165,5 +165,6 @@ def _packed(result: VideoResult, outcome: Outcome, decision: Decision, identity:
         measures=outcome.candidate.measures,
         start_s=video.start_s,
         origin=None if result.origin is None else asdict(result.origin),
+        labels=None if video.labels is None else asdict(video.labels),
     )
     return PackedClip(key, video.source, span.frames, draft.media | {"json": record.to_json()})

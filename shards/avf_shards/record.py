@@ -14,7 +14,8 @@ class ClipRecord:
 
     `window` is the crop's side in source pixels and its centre per frame is `measures`' business; `av_offset_ms` is
     the shift already applied to the stored sound (positive: sound moved later): readers never apply it. `start_s`: of
-    the video in its file, where it is a part of one. `origin`: what the corpus' owners say of where it was cut from.
+    the video in its file, where it is a part of one. `origin`: what the corpus' owners say of where it was cut from;
+    `labels`: what they say is in it (values, subject, session, folds).
     """
 
     key: str
@@ -37,6 +38,7 @@ class ClipRecord:
     measures: dict[str, Any] = field(default_factory=dict)
     start_s: float | None = None
     origin: dict[str, Any] | None = None
+    labels: dict[str, Any] | None = None
 
     def to_json(self) -> bytes:
         """Sorted keys, UTF-8, one trailing newline: the same record gives the same bytes."""

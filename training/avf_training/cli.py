@@ -102,6 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--shards", metavar="SHARDS", required=True, help="of the run")
     one.add_argument("--rank", metavar="N", type=int, default=0, help="whose part of the step (default 0)")
     json_option(one)
+
+    one = _command(commands, "datasets", "the labelled data sets: task, labels, folds, metrics, clips", _datasets)
+    json_option(one)
     return parser
 
 
@@ -109,6 +112,15 @@ def _command(commands: Any, name: str, text: str, run: Callable[[Any], int]) -> 
     one: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     one.set_defaults(run=run)
     return one
+
+
+def _datasets(options: argparse.Namespace) -> int:
+    from avf_training.downstream.datasets import DATASETS
+    from avf_training.show import show_datasets
+
+    if not answered(options, [asdict(one) for one in DATASETS]):
+        show_datasets(DATASETS)
+    return 0
 
 
 def _describe(options: argparse.Namespace) -> int:

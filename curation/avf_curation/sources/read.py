@@ -7,10 +7,26 @@ from types import ModuleType
 
 from avf_curation.inputs import SetAside, Video
 from avf_curation.recipe import PlanConfig
-from avf_curation.sources import avspeech, celebvhq, cncvs, mer2024, voxceleb2
+from avf_curation.sources import (
+    avcaffe,
+    avspeech,
+    celebvhq,
+    cncvs,
+    crema_d,
+    dfew,
+    mafw,
+    mer24,
+    mer2024,
+    mer_multi,
+    msp_improv,
+    ravdess,
+    voxceleb2,
+)
 from avf_curation.sources.folder import walk
 
-CORPORA: tuple[ModuleType, ...] = (voxceleb2, avspeech, mer2024, cncvs, celebvhq)
+UNLABELLED: tuple[ModuleType, ...] = (voxceleb2, avspeech, mer2024, cncvs, celebvhq)
+LABELLED: tuple[ModuleType, ...] = (mafw, dfew, mer_multi, mer24, crema_d, ravdess, msp_improv, avcaffe)
+CORPORA = UNLABELLED + LABELLED
 """The corpora that are read as their owners lay them out, under these names; any other name is a plain folder."""
 
 

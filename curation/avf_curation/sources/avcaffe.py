@@ -1,0 +1,78 @@
+"""AVCAffe: videos/shorter_segments/PARTICIPANT/task_N/SEGMENT.avi, labels per task in ground_truths/."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from avf_shards.errors import UserError
+
+from avf_curation.inputs import Labels, SetAside, Video
+from avf_curation.sources.listing import Listing
+
+OWNERS_COUNT = 58_112
+LAYOUT = "ground_truths/{arousal,valence}.txt, videos/shorter_segments/aiim001/task_1/*.avi, info/no_audio_files.txt"
+LABELS = {
+    "arousal": ("Excited", "Wide-awake", "Neutral", "Dull", "Calm"),
+    "valence": ("Pleasant", "Pleased", "Neutral", "Unsatisfied", "Unpleasant"),
+}
+_SEGMENTS = "videos/shorter_segments"
+
+
+def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+    """Every segment of a participant and task that has labels. Raises UserError for another layout."""
+    listing = Listing("avcaffe", root, aside)
+    base = listing.base("avcaffe", _SEGMENTS)
+    labels: dict[str, dict[str, str]] = {}
+    for name in LABELS:
+        for key, label in _lines(listing, f"{base}ground_truths/{name}.txt", name):
+            labels.setdefault(key, {})[name] = label
+    silent = _names(root / base / "info/no_audio_files.txt")
+    used: set[str] = set()
+    for person in listing.entries(f"{base}{_SEGMENTS}", r"aiim\d{3}", "participant (aiim and three digits)"):
+        for task in listing.entries(person.path, r"task_\d", "task (task_1 to task_9)"):
+            key = f"{person.name}_{task.name}"
+            told = labels.get(key)
+            segments = listing.by_stem(task.path, r"(?!\.).+\.(avi|mp4)", "segment")
+            if told is None:
+                listing.note("unlisted", task.path, f"{len(segments)} segments: no label of {key}")
+                continue
+            used.add(key)
+            for stem, clip in segments.items():
+                values = told | {"task": task.name} | ({"speech": "none"} if stem in silent else {})
+                yield Video(
+                    source="avcaffe",
+                    video=f"{key}/{stem}",
+                    parent=key,
+                    path=clip.path,
+                    size_bytes=clip.size_bytes,
+                    mtime_ns=clip.mtime_ns,
+                    speaker=person.name,
+                    language="en",
+                    labels=Labels(values, person.name, key),
+                )
+    for key in sorted(set(labels) - used):
+        listing.note("missing", key, "labelled, but none of its segments is here")
+
+
+def _lines(listing: Listing, path: str, name: str) -> Iterator[tuple[str, str]]:
+    """(PARTICIPANT_task_N, label) of `aiim001_task_1, Neutral`; lines without a comma are heads."""
+    try:
+        lines = (listing.root / path).read_text("utf-8", "replace").splitlines()
+    except OSError as error:
+        raise UserError(f"{listing.root / path}: cannot be read ({error.strerror})") from None
+    for number, line in enumerate(lines, 1):
+        key, comma, label = (part.strip() for part in line.partition(","))
+        if not comma:
+            continue
+        if label not in LABELS[name]:
+            listing.note("bad_row", f"{path}:{number}", f"{label!r} is not one of {', '.join(LABELS[name])}")
+            continue
+        yield key, label
+
+
+def _names(path: Path) -> set[str]:
+    """Basenames without extension, a line each; none where the file is missing."""
+    try:
+        lines = path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return set()
+    return {Path(line.strip()).stem for line in lines if line.strip()}

@@ -1,0 +1,62 @@
+"""MAFW: data/clips/NNNNN.mp4; labels and folds in "Train & Test Set"/{single,compound}/no_caption/set_K/*.txt.
+
+A clip may be in the 11-label set, in the 43-label set, or in both; folds are official, by clip: no subjects are known.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from avf_shards.errors import UserError
+
+from avf_curation.inputs import Labels, SetAside, Video
+from avf_curation.sources.listing import Listing
+
+OWNERS_COUNT = 10_045
+LAYOUT = "data/clips/00025.mp4, 'Train & Test Set'/{single,compound}/no_caption/set_1..5/{train,test}.txt"
+_SPLITS = ("Train & Test Set", "Train_Test_Set")  # a space in a path breaks some tools, so copies rename it
+_FOLDS = range(1, 6)
+
+
+def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+    """The clips that a list names. Raises UserError without lists or clips."""
+    listing = Listing("mafw", root, aside)
+    split = next((name for name in _SPLITS if listing.has(name)), None)
+    if split is None or not listing.has("data/clips"):
+        raise UserError(f"--source mafw={root}: {_SPLITS[0]}/ and data/clips/ must be in it")
+    labels: dict[str, dict[str, str]] = {}
+    folds: dict[str, dict[str, int]] = {}
+    for scheme in ("single", "compound"):
+        for number in _FOLDS:
+            for part in ("train", "test"):
+                path = f"{split}/{scheme}/no_caption/set_{number}/{part}.txt"
+                for stem, label in _lines(listing, path):
+                    before = labels.setdefault(stem, {}).setdefault(scheme, label)
+                    if before != label:
+                        listing.note("bad_row", path, f"{stem} is {label} here and {before} elsewhere")
+                    elif part == "test":
+                        folds.setdefault(stem, {})[scheme] = number
+    for stem, clip in listing.by_stem("data/clips", r"\d{5}\.mp4", "clip (five digits)").items():
+        told = labels.pop(stem, None)
+        if told is None:
+            listing.note("unlisted", clip.path, "in no list: the owners' 43 and 11 labels leave it out")
+            continue
+        said = Labels(told, folds=folds.get(stem, {}))
+        yield Video("mafw", stem, stem, clip.path, clip.size_bytes, clip.mtime_ns, language="zh", labels=said)
+    for stem in sorted(labels):
+        listing.note("missing", f"{stem}.mp4", "listed, but data/clips/ has no such clip")
+
+
+def _lines(listing: Listing, path: str) -> Iterator[tuple[str, str]]:
+    """(stem, label) of a list without captions: `00025.mp4 anger`."""
+    try:
+        lines = (listing.root / path).read_text("utf-8", "replace").splitlines()
+    except OSError as error:
+        listing.note("missing", path, f"a list of the owners ({error.strerror})")
+        return
+    for number, line in enumerate(lines, 1):
+        fields = line.split()
+        if len(fields) != 2 or not fields[0].endswith(".mp4"):
+            if fields:
+                listing.note("bad_row", f"{path}:{number}", "is not NNNNN.mp4 LABEL")
+            continue
+        yield fields[0].removesuffix(".mp4"), fields[1]

@@ -1,0 +1,18 @@
+"""MER24-T&V: MER2024's video-labeled/ with label-disdim.csv; the four labelled sets of MER2023 in one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from avf_curation.inputs import SetAside, Video
+from avf_curation.sources.listing import Listing
+from avf_curation.sources.mer2023 import read_part
+
+OWNERS_COUNT = 5_030
+LAYOUT = "video-labeled/sample_00000000.mp4, label-disdim.csv (MER2024)"
+
+
+def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+    """All labelled clips. Raises UserError for another layout."""
+    listing = Listing("mer24", root, aside)
+    base = listing.base("mer2024-dataset", "video-labeled")
+    yield from read_part(listing, f"{base}video-labeled", f"{base}label-disdim.csv", None)

@@ -1,0 +1,22 @@
+"""MER-MULTI: MER2023's train to train on, test1 to test on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from avf_curation.inputs import SetAside, Video
+from avf_curation.sources.listing import Listing
+from avf_curation.sources.mer2023 import read_part
+
+OWNERS_COUNT = 3_784
+LAYOUT = "train/sample_00000000.mp4, test1/..., train-label.csv, test1-label.csv (MER2023)"
+
+
+def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+    """Train and test1. Raises UserError for another layout."""
+    listing = Listing("mer_multi", root, aside)
+    base = listing.base("mer2023-dataset", "train")
+    for name, tested in (("train", 0), ("test1", 1)):
+        yield from read_part(listing, f"{base}{name}", f"{base}{name}-label.csv", tested)
+    for name in ("test2", "test3"):
+        if listing.has(f"{base}{name}"):
+            listing.note("left_out", f"{base}{name}", "no part of MER-MULTI; MER24-T&V has it")

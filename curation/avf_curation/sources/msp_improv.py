@@ -1,0 +1,97 @@
+"""MSP-IMPROV: {Video,Audio}/sessionK/SENTENCE/SCENARIO/NAME.{avi,wav}, consensus labels in Evalution.txt.
+
+The label is the raters' consensus, not the letter in the name, which is what the actors aimed at. Labels name the films
+UTD-..., the files MSP-....
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from avf_shards.errors import UserError
+
+from avf_curation.inputs import Labels, SetAside, Video
+from avf_curation.sources.listing import Found, Listing
+
+OWNERS_COUNT = 7_798
+LAYOUT = "Evalution.txt, Video/session1/S01A/P/MSP-IMPROV-S01A-F01-P-FM01.avi, Audio/...wav (or side by side)"
+LABELS = {"A": "ang", "H": "hap", "N": "neu", "S": "sad"}
+_NAME = r"S(\d\d)([AHSN])-([MF])(\d\d)-([PRST])-([FM])([FM])(\d{2,3})"
+_LINE = re.compile(rf"UTD-IMPROV-({_NAME})\.avi;\s*([A-Z])\s*;(.*)")
+_FILE = re.compile(rf"MSP-IMPROV-({_NAME})\.(avi|wav|mp4)")
+_NUMBER = re.compile(r"([AVDN]):\s*([-\d.]+)")
+
+
+def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+    """Every film with a consensus of four emotions. Raises UserError without the labels."""
+    listing = Listing("msp_improv", root, aside)
+    table = next((name for name in ("Evalution.txt", "Evaluation.txt") if (root / name).is_file()), None)
+    if table is None:
+        raise UserError(f"--source msp_improv={root}: no Evalution.txt (so the owners spell it) in it")
+    labels = _labels(listing, table)
+    films: dict[str, Found] = {}
+    sounds: dict[str, Found] = {}
+    stack = [name for name in ("Video", "Audio") if listing.has(name)] or [""]
+    while stack:
+        below = stack.pop()
+        for one in listing.entries(below, r"(?!\.)[^.]+(\.(avi|wav|mp4))?", "film, sound or folder"):
+            matched = _FILE.fullmatch(one.name)
+            if one.folder:
+                stack.append(one.path)
+            elif matched:
+                (sounds if one.name.endswith(".wav") else films).setdefault(matched[1], one)
+            elif below:
+                listing.note("unexpected", one.path, "its name is not MSP-IMPROV-S..")
+    for name, film in sorted(films.items()):
+        yield from _film(listing, name, film, sounds.pop(name, None), labels.pop(name, None))
+    for left in sounds.values():
+        listing.note("missing", left.path, "the film of this name is not here")
+    for name in sorted(labels):
+        listing.note("missing", f"{table}: {name}", "listed, but no such film is here")
+
+
+def _film(
+    listing: Listing, name: str, film: Found, sound: Found | None, told: dict[str, str] | None
+) -> Iterator[Video]:
+    matched = re.fullmatch(_NAME, name)
+    assert matched is not None
+    _, target, gender, session, scenario = matched.groups()[:5]
+    if told is None:
+        listing.note("unlisted", film.path, "no row of the labels has this film")
+        return
+    if told["consensus"] not in LABELS:
+        listing.note("left_out", film.path, f"consensus {told['consensus']}: other, or none")
+        return
+    values = told | {"emotion": LABELS[told["consensus"]], "target": target, "scenario": scenario}
+    speaker = f"{gender}{session}"
+    yield Video(
+        source="msp_improv",
+        video=name,
+        parent=name.rsplit("-", 1)[0],
+        path=film.path,
+        size_bytes=film.size_bytes,
+        mtime_ns=film.mtime_ns,
+        sound_path=sound.path if sound else None,
+        own_sound_first=sound is not None,
+        speaker=speaker,
+        language="en",
+        labels=Labels(values, speaker, session),
+    )
+
+
+def _labels(listing: Listing, table: str) -> dict[str, dict[str, str]]:
+    """Name -> consensus and mean ratings, of the lines that begin with UTD-; raters' lines and blanks lie between."""
+    found: dict[str, dict[str, str]] = {}
+    for number, line in enumerate((listing.root / table).read_text("utf-8", "replace").splitlines(), 1):
+        if not line.startswith("UTD-"):
+            continue
+        matched = _LINE.match(line)
+        if matched is None:
+            listing.note("bad_row", f"{table}:{number}", "is not UTD-IMPROV-NAME.avi; CODE; A:..; V:..; D:..; N:..;")
+            continue
+        names = {"A": "arousal", "V": "valence", "D": "dominance", "N": "naturalness"}
+        means = {names[one]: value for one, value in _NUMBER.findall(matched.groups()[-1])}  # NaN is no number
+        if matched[1] in found:
+            listing.note("doubled", f"{table}:{number}", f"{matched[1]} was listed before")
+        found[matched[1]] = {"consensus": matched.groups()[-2]} | means
+    return found

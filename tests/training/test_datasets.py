@@ -1,0 +1,115 @@
+"""The table of labelled data sets, their folds, how labels meet, and the guard against leaks."""
+
+import json
+
+import pytest
+from avf_shards.errors import UserError
+from avf_training.cli import main
+from avf_training.downstream.alignment import ALIGNED, HYBRID, Sample, guard, three_classes
+from avf_training.downstream.datasets import DATASETS, dataset
+from avf_training.downstream.folds import AVCAFFE_TEST, LabelledClip, make_folds
+
+
+def test_seventeen_rows_that_agree_with_themselves() -> None:
+    assert len(DATASETS) == len({one.name for one in DATASETS}) == 17
+    for one in DATASETS:
+        assert len(set(one.labels)) == len(one.labels)
+        assert bool(one.labels) != bool(one.dimensions)
+        assert set(one.per_label) <= set(one.labels)
+        if one.per_label and one.name not in ("casme3", "mafw_11"):
+            assert sum(one.per_label.values()) == one.clips, one.name
+    assert len(dataset("mafw_43").labels) == 43
+    assert sum(dataset("mafw_11").per_label.values()) == 9_172
+    with pytest.raises(UserError, match="did you mean 'iemocap'"):
+        dataset("iemocop")
+
+
+def test_every_aligned_label_is_one_of_its_data_set_and_of_the_hybrid() -> None:
+    assert len(HYBRID) == len(set(HYBRID)) == 13
+    for name, table in ALIGNED.items():
+        assert set(table.values()) <= set(HYBRID)
+        assert set(table) <= {*dataset(name).labels, "exc"}
+    assert {label for table in ALIGNED.values() for label in table.values()} == set(HYBRID)
+
+
+def test_three_classes_of_micro_expressions() -> None:
+    assert three_classes("casme2", "repression") == "negative"
+    assert three_classes("casme2", "fear") is None, "MEGC 2019 leaves it out of CASME II"
+    assert three_classes("samm", "Fear") == "negative"
+    assert three_classes("mmew", "others") is None
+    assert three_classes("casme3", "happy") == "positive"
+    assert three_classes("smic", "surprise") == "surprise"
+
+
+def test_folds_by_blocks_of_actors_are_the_authors() -> None:
+    actors = [LabelledClip(f"crema_d-{a}", "ANG", str(a)) for a in range(1001, 1092)]
+    folds = make_folds(dataset("crema_d_6"), actors)
+    assert [len(fold.test) for fold in folds] == [18, 18, 18, 18, 19]
+    assert folds[0].test[0] == "crema_d-1001"
+    assert folds[4].test == tuple(f"crema_d-{a}" for a in range(1073, 1092))
+    (last,) = make_folds(dataset("crema_d_4"), actors)
+    assert last.test == folds[4].test
+    people = [LabelledClip(f"r-{a:02d}", "sad", str(a)) for a in range(1, 25)]
+    assert [fold.test for fold in make_folds(dataset("ravdess"), people)][1] == ("r-05", "r-06", "r-07", "r-08")
+
+
+def test_folds_by_session_by_seed_by_subject_and_official() -> None:
+    clips = [
+        LabelledClip(f"k{n}", "neu", f"s{n % 10}", f"Session{n % 10 // 2 + 1}", {"single": n % 5 + 1})
+        for n in range(50)
+    ]
+    sessions = make_folds(dataset("iemocap"), clips)
+    assert [len(fold.test) for fold in sessions] == [10] * 5
+    for fold in sessions:
+        assert not set(fold.train) & set(fold.test)
+        assert len(fold.train) + len(fold.test) == 50
+    assert [len(fold.test) for fold in make_folds(dataset("dfew"), clips)] == [10] * 5
+    seeded = make_folds(dataset("mer24"), clips, seed=3)
+    assert seeded == make_folds(dataset("mer24"), clips[::-1], seed=3) != make_folds(dataset("mer24"), clips, seed=4)
+    assert len(make_folds(dataset("smic"), clips)) == 10
+    people = [LabelledClip(f"a{n}", "Calm", f"aiim{n:03d}") for n in range(1, 109)]
+    (fold,) = make_folds(dataset("avcaffe_arousal"), people)
+    assert len(fold.test) == len(AVCAFFE_TEST) == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "clips", "said"),
+    [
+        ("iemocap", [LabelledClip("k", "neu", "s", None)], "k: its record has no session"),
+        ("crema_d_6", [LabelledClip("k", "ANG")], "k: its record has no subject"),
+        ("dfew", [LabelledClip("k", "sad", folds={"compound": 1})], "k: its record has no fold 'single'"),
+        ("dfew", [LabelledClip("k", "sad", folds={"single": 9})], "k: its record has no fold 'single'"),
+        ("ravdess", [LabelledClip("k", "sad", "1")], "1 sessions or subjects cannot make 6 folds"),
+        ("mafw_11", [], "no labelled clip"),
+        (
+            "msp_improv",
+            [LabelledClip(f"k{n}", "neu", f"p{n % 7}", str(n % 6 + 1)) for n in range(84)],
+            "p0 is in sessions",
+        ),
+    ],
+)
+def test_folds_that_cannot_be_made_name_the_clip_and_the_rule(name: str, clips: list[LabelledClip], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        make_folds(dataset(name), clips)
+
+
+def test_the_guard_finds_a_test_clip_by_key_by_name_and_by_person() -> None:
+    test = [Sample("mer_multi-1", "sample_00000007", None), Sample("ravdess-1", "01-01-01", "12")]
+    guard([Sample("mer24-1", "sample_00000008", None), Sample("ravdess-2", "01-01-02", "13")], test, "MER-MULTI")
+    guard([Sample("crema_d-2", "other", "12")], test, "RAVDESS")  # actor 12 of another set is another person
+    for leak, why in (
+        (Sample("mer_multi-1", "x", None), "the same clip"),
+        (Sample("mer24-9", "sample_00000007", None), "the same recording"),
+        (Sample("ravdess-7", "02-02-02", "12"), "the same person"),
+    ):
+        with pytest.raises(UserError, match=why):
+            guard([leak], test, "the fold")
+
+
+def test_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["datasets"]) == 0
+    told = capsys.readouterr().out
+    assert "MAFW (43 classes)" in told
+    assert main(["datasets", "--json", "-"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == [one.name for one in DATASETS]

@@ -1,0 +1,1 @@
+"""Downstream: labelled data sets, their folds, metrics, and how their labels meet."""
