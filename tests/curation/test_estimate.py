@@ -54,6 +54,7 @@ def test_parents_are_drawn_whole_by_a_seeded_lot() -> None:
         drawn(videos, 1, 0)
 
 
+@pytest.mark.slow
 def test_the_prediction_holds_against_the_full_run(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
