@@ -35,8 +35,8 @@ class Scores:
         return Scores(*(getattr(self, name)[chosen_C] for name in self.__dataclass_fields__))
 
 
-def scores_of(table: pa.Table) -> Scores:
-    """The comparisons of a ledger, without those that were made past a rejection (gates.score_all)."""
+def scores_of(table: pa.Table, stage: str | None = None) -> Scores:
+    """The comparisons of a ledger (of one stage), without those made past a rejection (gates.score_all)."""
     column = table["checks"].combine_chunks()
     checks = column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks else column
     if isinstance(checks, pa.ChunkedArray):
@@ -47,15 +47,18 @@ def scores_of(table: pa.Table) -> Scores:
     order = pa.array(STAGES)
     stage_C = pc.index_in(flat.field("stage"), order).fill_null(-1).to_numpy(zero_copy_only=False)
     last_R = pc.index_in(table["stage"], order).fill_null(len(STAGES)).to_numpy()
-    names = pc.binary_join_element_wise(flat.field("stage"), flat.field("reason"), "/")
+    names = pc.binary_join_element_wise(flat.field("stage"), flat.field("reason"), "/").dictionary_encode()
     whole = Scores(
-        names.to_numpy(zero_copy_only=False),
+        np.array(names.dictionary.to_pylist(), object)[
+            names.indices.to_numpy()
+        ],  # one text each, shared: millions of rows
         row_C,
         flat.field("score").to_numpy(zero_copy_only=False).astype(float),
         flat.field("threshold").to_numpy(zero_copy_only=False),
         pc.equal(flat.field("operator"), "<=").to_numpy(zero_copy_only=False),
     )
-    return whole.where(stage_C <= last_R[row_C])
+    chosen_C = stage_C <= last_R[row_C]
+    return whole.where(chosen_C if stage is None else chosen_C & (stage_C == STAGES.index(stage)))
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,7 @@ def by_language(table: pa.Table, stage: str = "sync") -> list[LanguageScores]:
     """The scores of a stage per source and language; empty where no language is known."""
     if not table.num_rows or table["language"].null_count == table.num_rows:
         return []
-    scores = scores_of(table)
-    scores = scores.where(np.array([name.startswith(f"{stage}/") for name in scores.name_C], bool))
+    scores = scores_of(table, stage)
     scores = scores.where(~np.isnan(scores.score_C))
     rows = table.select(["source", "language"]).take(pa.array(scores.row_C))
     group_C = pc.binary_join_element_wise(

@@ -33,7 +33,7 @@ _LOG = logging.getLogger("avf_curation")
 _COMMIT_TRIES = 3
 _SILENCE_S = 15.0  # without news for this long, ask whether the cluster lives
 _LOOK_S = 1.0  # between two looks at what runs too long, and at the size of the cluster
-_AHEAD = 2  # screened units that wait for each refiner, at most
+_AHEAD = 2  # screened units that wait for each refiner before screening pauses
 
 
 @dataclass
@@ -153,8 +153,8 @@ class _Flow:
             self._last.grow(len(self._screened) + self._last.busy)
             self._give(self._screened, self._last, self._last.config.size)
         room = len(self._waiting)
-        if two:  # what is screened waits in this process: only so much of it
-            room = _AHEAD * self._last.config.size - len(self._screened) - self._last.busy - self._first.busy
+        if two and len(self._screened) >= _AHEAD * self._last.config.size:
+            room = 0  # what is screened waits in this process: no more of it until refiners keep up
         self._first.grow(min(len(self._waiting), max(0, room)) + self._first.busy)
         self._give(self._waiting, self._first, room)
         if not more:
