@@ -1,0 +1,69 @@
+"""The scheduler on a simulated Ray: workers are busy, queues are bounded, lost nodes are not held against units."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from avf_curation.backends import ray_engine
+from avf_curation.cluster import Cluster
+from avf_curation.events import Event
+from avf_curation.unit import UnitJob
+from support.made import recipe
+from support.simulated_ray import SimulatedRay, instead_of_ray
+
+
+def run(sim: SimulatedRay, cluster: Cluster, units: int) -> tuple[list[int], list[Event]]:
+    """Unit numbers in the order they were done, and what was told."""
+    some: tuple[Any, ...] = (None,)
+
+    def jobs() -> Iterator[UnitJob]:
+        for unit in range(units):
+            yield UnitJob(unit, 0, some)
+
+    told: list[Event] = []
+    setup = SimpleNamespace(device="cpu", recipe=recipe())
+    with instead_of_ray(sim):
+        flow = ray_engine._Flow(setup, cluster, told.append)  # type: ignore[arg-type]
+        return [report.unit for report in flow.run(jobs())], told
+
+
+def a_cluster(nodes: int, each: int, lost_every_s: float = 1e9) -> SimulatedRay:
+    return SimulatedRay(nodes, each, 1.0, {1: 0.1, 1000: 1.0}, lost_every_s)
+
+
+def test_a_hundred_workers_do_everything_once() -> None:
+    sim = a_cluster(10, 10)
+    done, told = run(sim, Cluster(workers=100), 2000)
+    assert sorted(done) == list(range(2000))
+    assert sum(event.name == "unit_started" for event in told) == 2000
+    assert sim.tick() < 40 + 2000 / 100 * 1.6, "the start, and little more than the work"
+
+
+def test_lost_nodes_cost_what_was_in_flight_and_nothing_is_held_against_a_unit() -> None:
+    sim = a_cluster(10, 10, lost_every_s=60)
+    done, told = run(sim, Cluster(workers=100), 6000)
+    assert sorted(done) == list(range(6000))
+    assert sim.losses
+    started = sum(event.name == "unit_started" for event in told)
+    assert started - 6000 <= 10 * sim.losses
+    assert {event.name for event in told} - {"waiting_for_cluster"} == {"unit_started", "node_lost"}
+
+
+@pytest.mark.parametrize("refine_s", [0.01, 20.0])
+def test_all_screeners_work_until_the_refiners_fall_behind(refine_s: float) -> None:
+    sim = a_cluster(6, 10)
+    sim.refine_s = refine_s
+    most = 0
+    tick = sim.tick
+
+    def watched() -> float:
+        nonlocal most
+        most = max(most, sim.screening)
+        return tick()
+
+    sim.tick = watched  # type: ignore[method-assign]
+    done, _ = run(sim, Cluster(workers=40, refiners=2), 300)
+    assert sorted(done) == list(range(300))
+    assert most >= 40, "one refiner more or less does not idle forty screeners"
+    assert most <= 40 + 2 * 2 + 2, "what waits is bounded"
