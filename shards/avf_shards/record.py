@@ -43,6 +43,8 @@ class ClipRecord:
     def to_json(self) -> bytes:
         """Sorted keys, UTF-8, one trailing newline: the same record gives the same bytes."""
         values = asdict(self)
+        if self.labels is None:  # most clips have none, and say nothing of it
+            del values["labels"]
         values["checks"] = [asdict(check) | {"passed": check.passed} for check in self.checks]
         values["fps"], values["sample_rate_hz"] = 25, 16_000
         values["seconds"] = self.span.seconds
