@@ -42,6 +42,10 @@ class Corpus:
     first_clip: Counts
     sources: tuple[Source, ...]
 
+    def __len__(self) -> int:
+        """Clips, forgotten ones too."""
+        return int(self.first_clip[-1])
+
     def place(self, clip: int) -> tuple[int, int]:
         """(shard number, place in the shard) of a clip of the corpus."""
         shard = int(np.searchsorted(self.first_clip, clip, "right")) - 1

@@ -5,6 +5,7 @@ a stopped stream goes on anywhere. Shapes: P positions of an epoch.
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,18 +29,14 @@ class EpochOrder:
     source_P: npt.NDArray[np.int16]
 
 
-class Order:
-    """The order of `corpus` under `mix` and `seed`. Epochs are made when first asked for; two are kept."""
+class EpochwiseOrder(ABC):
+    """Epochs of one length, each made when first asked for; two are kept. digest: of all that decides the order."""
 
-    def __init__(self, corpus: Corpus, mix: Mix, seed: int) -> None:
-        self.corpus, self.mix, self.seed = corpus, mix, seed
-        self.quotas = quotas_of(corpus, mix)
-        if not sum(self.quotas):
-            raise UserError("the mix takes no clip of any source")
-        self._source_P = interleave(self.quotas)  # every epoch's: which source comes when is not shuffled
+    digest: str
+
+    def __init__(self, corpus: Corpus, quotas: list[int]) -> None:
+        self.corpus, self.quotas = corpus, quotas
         self._epochs: OrderedDict[int, EpochOrder] = OrderedDict()
-        named = {source.name: quota for source, quota in zip(corpus.sources, self.quotas, strict=True)}
-        self.digest = hashlib.sha256(f"{corpus.digest} {sorted(named.items())} {seed}".encode()).hexdigest()
 
     def __len__(self) -> int:
         """Clips in an epoch."""
@@ -67,8 +64,27 @@ class Order:
             return np.empty(0, np.int64), np.empty(0, np.int16)
         return np.concatenate(clips), np.concatenate(sources)
 
+    @abstractmethod
     def substitute(self, source: int, epoch: int, position: int, attempt: int) -> int:
         """The clip that stands in for an unreadable one: of the same source, by position and attempt (1, 2, ...)."""
+
+    @abstractmethod
+    def _make(self, epoch: int) -> EpochOrder: ...
+
+
+class Order(EpochwiseOrder):
+    """The order of `corpus` under `mix` and `seed`."""
+
+    def __init__(self, corpus: Corpus, mix: Mix, seed: int) -> None:
+        super().__init__(corpus, quotas_of(corpus, mix))
+        self.mix, self.seed = mix, seed
+        if not sum(self.quotas):
+            raise UserError("the mix takes no clip of any source")
+        self._source_P = interleave(self.quotas)  # every epoch's: which source comes when is not shuffled
+        named = {source.name: quota for source, quota in zip(corpus.sources, self.quotas, strict=True)}
+        self.digest = hashlib.sha256(f"{corpus.digest} {sorted(named.items())} {seed}".encode()).hexdigest()
+
+    def substitute(self, source: int, epoch: int, position: int, attempt: int) -> int:
         mine = self.corpus.sources[source]
         chosen = int(random_of(self.digest, "substitute", epoch, position, attempt).integers(mine.count))
         shard = int(np.searchsorted(np.cumsum(mine.clips), chosen, "right"))
@@ -108,7 +124,7 @@ def random_of(*parts: object) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], np.uint64)))
 
 
-def rank_steps(order: Order, start: int, steps: int, batch: int, world: int, rank: int) -> Iterator[range]:
+def rank_steps(order: EpochwiseOrder, start: int, steps: int, batch: int, world: int, rank: int) -> Iterator[range]:
     """Positions (from the first epoch on) that `rank` takes of each step: its slice of the global batch.
 
     Raises UserError when the world does not divide the batch.

@@ -10,6 +10,8 @@ from typing import Any
 from avf_shards.command import answered, guarded, json_option
 from avf_shards.errors import UserError
 
+from avf_training.commands.downstream import add_commands, device_of
+
 RATIOS = "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
 
 
@@ -103,8 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--rank", metavar="N", type=int, default=0, help="whose part of the step (default 0)")
     json_option(one)
 
-    one = _command(commands, "datasets", "the labelled data sets: task, labels, folds, metrics, clips", _datasets)
-    json_option(one)
+    add_commands(commands, _command)
     return parser
 
 
@@ -112,15 +113,6 @@ def _command(commands: Any, name: str, text: str, run: Callable[[Any], int]) -> 
     one: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     one.set_defaults(run=run)
     return one
-
-
-def _datasets(options: argparse.Namespace) -> int:
-    from avf_training.downstream.datasets import DATASETS
-    from avf_training.show import show_datasets
-
-    if not answered(options, [asdict(one) for one in DATASETS]):
-        show_datasets(DATASETS)
-    return 0
 
 
 def _describe(options: argparse.Namespace) -> int:
@@ -190,22 +182,13 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
-def _device(asked: str | None) -> str:
-    import torch
-
-    device = asked or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: this machine has none; leave it out to train on the CPU")
-    return device
-
-
 def _pretrain(options: argparse.Namespace) -> int:
     from avf_training.data.storage import StorageConfig
     from avf_training.data.world import this_world
     from avf_training.pretrain import pretrain
     from avf_training.recipe import load_recipe
 
-    device = _device(options.device)
+    device = device_of(options.device)
     recipe = load_recipe(options.recipe, options.set)
     storage = StorageConfig(cache=options.cache)
     reached = pretrain(recipe, options.shards, options.out, storage, device, options.held_out, options.from_step)
@@ -223,7 +206,7 @@ def _plan(options: argparse.Namespace) -> int:
     from avf_training.recipe import load_recipe
     from avf_training.show import show_plan
 
-    device, recipe = _device(options.device), load_recipe(options.recipe, options.set)
+    device, recipe = device_of(options.device), load_recipe(options.recipe, options.set)
     clips = options.clips or (min(2, recipe.micro_batch) if device == "cpu" else recipe.micro_batch)
     if min(options.devices, options.steps) < 1 or clips < 2:
         raise UserError("--devices and --steps must be at least 1, --clips at least 2")

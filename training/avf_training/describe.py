@@ -96,8 +96,10 @@ def describe(config: ModelConfig, batch: int, precision: Precision) -> Descripti
     )
 
 
-def forward_gmacs(config: ModelConfig) -> float:
-    """Multiply-adds of one clip's forward pass in pre-training, in 10^9."""
+def forward_gmacs(config: ModelConfig, outputs: int | None = None) -> float:
+    """Multiply-adds of one clip's forward pass in 10^9: in pre-training, or in a classifier of so many outputs."""
+    if outputs is not None:
+        return _built_and_counted(lambda: Classifier(config, outputs), _shapes(config), ())[1]
     masker = Masker(config, paper_masks(config))
     masks = Masks.of([masker.draw(np.random.default_rng(0)) for _ in range(2)])
     _, gmacs = _built_and_counted(lambda: MaskedAutoencoder(config), _shapes(config), (masks,))

@@ -56,7 +56,7 @@ def spread(model: MaskedAutoencoder, parallel: Parallel, place: Place) -> nn.Mod
     Batch norm keeps each process's own running statistics, as the authors' does; nothing of them is read in training.
     """
     if parallel == "ddp":
-        return model if place.size == 1 else DistributedDataParallel(model, broadcast_buffers=False)
+        return copied(model, place)
     mesh = init_device_mesh(place.device.type, (place.size,))
     for part in (*model.encoders(), *model.decoders()):
         for block in part.get_submodule("blocks").children():
@@ -66,6 +66,11 @@ def spread(model: MaskedAutoencoder, parallel: Parallel, place: Place) -> nn.Mod
     fully_shard(model, mesh=mesh)
     register_fsdp_forward_method(model, "levels")
     return model
+
+
+def copied(model: nn.Module, place: Place) -> nn.Module:
+    """The model as all processes train it, a copy in each."""
+    return model if place.size == 1 else DistributedDataParallel(model, broadcast_buffers=False)
 
 
 def sum_gradients(model: nn.Module, on: bool) -> Any:

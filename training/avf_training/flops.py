@@ -35,9 +35,9 @@ class Peak:
 NO_PEAK = Peak(float("inf"), "unknown")
 
 
-def training_flops(config: ModelConfig) -> float:
-    """FLOPs of one clip in one step of pre-training."""
-    return 3 * 2 * forward_gmacs(config) * 1e9
+def training_flops(config: ModelConfig, outputs: int | None = None) -> float:
+    """FLOPs of one clip in one step of pre-training, or of fine-tuning a model of so many outputs."""
+    return 3 * 2 * forward_gmacs(config, outputs) * 1e9
 
 
 def peak(device: torch.device, precision: Precision) -> Peak:

@@ -52,7 +52,7 @@ class Loop(Generic[B]):
         """Step `number` over all its micro-batches."""
         lr = self.schedule.lr(number)
         for group in self.optimiser.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["lr_scale"]
         self.optimiser.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         for n, batch in enumerate(micro_batches):

@@ -1,6 +1,8 @@
 """AdamW, its groups of parameters, and the schedule of the learning rate (HiCMAE 4.1; AVF-MAE++ Table 5)."""
 
 import math
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,14 +71,39 @@ def decays(name: str, parameter: torch.Tensor, rule: Literal["sound", "official"
     return name.rpartition(".")[2] not in _TOKENS
 
 
-def adamw(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW over the parameters that learn, in two groups: with weight decay and without."""
-    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+def layer_of(name: str, depth: int, rule: Literal["sound", "official"]) -> int | None:
+    """Where a parameter of a classifier lies: 0 the embedding, 1 .. depth the encoders' blocks, then the fusion's.
+
+    None: after all of them (heads, norms, layer weights, ER and HAFE). Region tokens belong to the embedding; the
+    authors' code takes them for what comes last (`official`).
+    """
+    if re.match(r"encoder_\w+\.embed\.", name) or (rule == "sound" and name.endswith(".region_tokens")):
+        return 0
+    if block := re.match(r"encoder_\w+\.blocks\.(\d+)\.", name):
+        return int(block[1]) + 1
+    if block := re.match(r"fusion\.(?:blocks|blocks_audio|units)\.(\d+)\.", name):
+        return depth + int(block[1]) + 1
+    return None
+
+
+def layer_scale(name: str, layer_decay: float, depth: int, fusion: int, rule: Literal["sound", "official"]) -> float:
+    """Factor on a parameter's learning rate: layer_decay for each layer that lies above it."""
+    layer = layer_of(name, depth, rule)
+    return 1.0 if layer is None else layer_decay ** (depth + fusion + 1 - layer)
+
+
+def adamw(model: nn.Module, config: OptimConfig, scale: Callable[[str], float] = lambda name: 1.0) -> torch.optim.AdamW:
+    """AdamW over the parameters that learn, in groups: with weight decay and without, for each `scale` of the rate."""
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups[decays(name, parameter, config.decay)].append(parameter)
+            groups.setdefault((decays(name, parameter, config.decay), scale(name)), []).append(parameter)
     return torch.optim.AdamW(
-        [{"params": found, "weight_decay": config.weight_decay * on} for on, found in groups.items()],
+        [
+            {"params": found, "weight_decay": config.weight_decay * on, "lr_scale": factor}
+            for (on, factor), found in groups.items()
+            if found
+        ],
         lr=config.base_lr,
         betas=(config.betas[0], config.betas[1]),
         fused=True,  # of 700 small tensors, one by one takes longer than a small model's forward pass

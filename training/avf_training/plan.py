@@ -14,7 +14,8 @@ from avf_training.describe import training_bytes
 from avf_training.distributed import joined_world
 from avf_training.flops import peak, training_flops
 from avf_training.forward import make_loader
-from avf_training.pretrain import lengths_of, make_loop, set_numerics
+from avf_training.precision import set_numerics
+from avf_training.pretrain import lengths_of, make_loop
 from avf_training.recipe import PretrainRecipe
 
 _WARM = 2  # steps before the clock starts: memory is found, kernels are chosen
@@ -82,7 +83,7 @@ def plan(
     precision = replace(recipe.precision, compute="fp32") if device == "cpu" else recipe.precision
     short = replace(recipe, batch=measured_batch, micro_batch=measured_batch, parallel="ddp", precision=precision)
     with joined_world(device) as place, tempfile.TemporaryDirectory(prefix="avf-plan-") as folder:
-        set_numerics(short)
+        set_numerics(short.threads, short.precision)
         loader = make_loader(short, shards, storage, place, Path(folder))
         clips = len(loader.stream.order)
         steps, warmup = lengths_of(recipe, clips)

@@ -28,6 +28,13 @@ class Precision:
         return torch.autocast(device_type, _DTYPES[self.compute])
 
 
+def set_numerics(threads: int | None, precision: Precision) -> None:
+    """Threads of this process, and the type of products that stay in single precision."""
+    if threads:
+        torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("high" if precision.tf32 else "highest")
+
+
 def full_precision(device_type: str, on: bool) -> AbstractContextManager[object]:
     """Inside an autocast: none here."""
     if not on or device_type == "meta" or not torch.is_autocast_enabled(device_type):

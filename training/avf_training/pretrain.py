@@ -21,6 +21,7 @@ from avf_training.loop import Loop
 from avf_training.metrics import Metrics
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.optim import adamw, schedule
+from avf_training.precision import set_numerics
 from avf_training.recipe import PretrainRecipe
 from avf_training.replay import keep_for_replay
 from avf_training.run import MODEL, Lengths, Run, freeze
@@ -42,7 +43,7 @@ def pretrain(
     SIGTERM and SIGUSR1 save and end it early.
     """
     with joined_world(device) as place:
-        set_numerics(recipe)
+        set_numerics(recipe.threads, recipe.precision)
         accumulation = recipe.accumulation(place.size)
         unseen = _unseen(recipe, shards, held_out, storage, place)
         loader = make_loader(recipe, shards, storage, place, out)
@@ -68,13 +69,6 @@ def pretrain(
         if place.rank == 0:
             draw_curve(out)
         return reached
-
-
-def set_numerics(recipe: PretrainRecipe) -> None:
-    """Threads, and the type of products that stay in single precision."""
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    torch.set_float32_matmul_precision("high" if recipe.precision.tf32 else "highest")
 
 
 def lengths_of(recipe: PretrainRecipe, clips: int) -> tuple[int, int]:

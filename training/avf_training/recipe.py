@@ -43,7 +43,8 @@ class PretrainRecipe:
     """model: a preset. batch: clips of a step of all processes. micro_batch: clips of one process at once, the rest is
     accumulated. epochs: passes over the mix; steps: given, the run's length instead. checkpoint_every: steps;
     checkpoint_keep: how many stay, the newest. picture_every: steps between two pictures of reconstructions; 0 draws
-    none. wandb: project of Weights & Biases to tell as well.
+    none. wandb: project of Weights & Biases to tell as well. variant: fields of the preset that are
+    changed, for ablations.
     """
 
     model: str
@@ -72,6 +73,7 @@ class PretrainRecipe:
     wandb: str | None = None
     nonfinite_limit: int = 20
     threads: int | None = None
+    variant: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.model not in PRESETS:
@@ -91,14 +93,13 @@ class PretrainRecipe:
 
     def frozen(self) -> dict[str, Any]:
         """What makes a run this run, and may not change between two starts of it."""
-        return {name: value for name, value in asdict(self).items() if name not in FREE}
+        return settled(asdict(self), FREE)
 
     def model_config(self) -> ModelConfig:
         """The preset, with this recipe's loss."""
         loss = self.contrastive
-        return replace(
-            preset(self.model), contrastive_weight=loss.weight, temperature=loss.temperature, targets=self.targets
-        )
+        model = varied(preset(self.model), self.variant)
+        return replace(model, contrastive_weight=loss.weight, temperature=loss.temperature, targets=self.targets)
 
     def accumulation(self, world: int) -> int:
         """Micro-batches of one step of each of `world` processes. Raises UserError when they do not fill the batch."""
@@ -111,19 +112,34 @@ class PretrainRecipe:
         return self.batch // (world * self.micro_batch)
 
 
+def settled(values: Mapping[str, Any], free: Sequence[str]) -> dict[str, Any]:
+    """A recipe's values without those that may change, and without a variant that changes nothing."""
+    return {key: value for key, value in values.items() if key not in free and (key != "variant" or value)}
+
+
+def varied(model: ModelConfig, variant: Mapping[str, Any]) -> ModelConfig:
+    """A preset with some fields of its config changed, for ablations. Raises UserError naming a field that is none."""
+    return bind(ModelConfig, merge(asdict(model), variant), "variant") if variant else model
+
+
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> PretrainRecipe:
     """The recipe of that name in training/recipes, or at that path, then `overrides` ("key=value").
 
     Raises UserError.
     """
-    known = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+    return bind(PretrainRecipe, recipe_values(name, FOLDER, overrides))
+
+
+def recipe_values(name: str, folder: Path, overrides: Sequence[str] = ()) -> Mapping[str, Any]:
+    """What a recipe says: of that name in `folder`, or at that path, on what it is based on, then the overrides."""
+    known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     path = known.get(name) or Path(name)
     if not path.is_file():
         raise UserError(f"--recipe {name}: no such file, and none of {', '.join(known)}")
-    values = _read(path)
+    values = _read(path, folder)
     for text in overrides:
         values = merge(values, override(text, yaml.safe_load, yaml.YAMLError, "steps=30"))
-    return bind(PretrainRecipe, values)
+    return values
 
 
 def thawed(frozen: Mapping[str, Any]) -> PretrainRecipe:
@@ -131,12 +147,12 @@ def thawed(frozen: Mapping[str, Any]) -> PretrainRecipe:
     return bind(PretrainRecipe, {**frozen, "checkpoint_every": 1, "checkpoint_keep": 1})
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read(path: Path, folder: Path) -> Mapping[str, Any]:
     values = read_table(path, yaml.safe_load, yaml.YAMLError)
     based_on = values.pop("based_on", None)
     if based_on is None:
         return values
-    base = FOLDER / f"{Path(str(based_on)).name}.yaml"
+    base = folder / f"{Path(str(based_on)).name}.yaml"
     if not base.is_file():
         raise UserError(f"{path}: based_on {based_on!r} is no recipe of ours")
-    return merge(_read(base), values)
+    return merge(_read(base, folder), values)

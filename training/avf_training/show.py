@@ -10,7 +10,6 @@ from rich.table import Table
 
 from avf_training.bench import StreamCost
 from avf_training.describe import Description, Stage
-from avf_training.downstream.datasets import Dataset
 from avf_training.heldout import HeldOut
 from avf_training.parity import Row
 from avf_training.plan import Plan
@@ -26,20 +25,6 @@ from any other configuration can be checked the same way.
 
 def _console() -> Console:
     return Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
-
-
-def show_datasets(rows: Sequence[Dataset]) -> None:
-    """One line a data set, then what there is to say of it."""
-    out = _console()
-    out.print(f"{'data set':<20}{'source':<13}{'labels':<10}{'clips':>7}  {'folds':<25}metrics")
-    for one in rows:
-        labels = f"{len(one.labels)}" if one.labels else f"{len(one.dimensions)} values"
-        folds = f"{one.folds or 'all'}, {one.split.replace('_', ' ')}".removeprefix("all, ")
-        metrics = ", ".join(metric.replace("_", " ") for metric in one.metrics)
-        out.print(f"{one.title:<20}{one.source:<13}{labels:<10}{one.clips:>7,}  {folds:<25}{metrics}")
-    for one in rows:
-        if one.note:
-            out.print(f"{one.title}: {one.note}")
 
 
 def show_descriptions(found: Sequence[Description], batch: int, precision: str) -> None:

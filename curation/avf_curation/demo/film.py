@@ -26,7 +26,8 @@ class Shot:
     """One take. people: numbers of those in it, the first speaks. pauses: silent frame ranges.
 
     sound_shift: frames by which the sound comes late. blur: Gaussian sigma. frozen: frame range with a still picture.
-    pan: backdrop pixels per frame. hum: whether the room is heard.
+    pan: backdrop pixels per frame. hum: whether the room is heard. smile, voice: how the speaker feels, by face and by
+    voice, from -1 (grim, flat) to 1 (smiling, lively).
     """
 
     frames: int
@@ -40,6 +41,8 @@ class Shot:
     pan: float = 0.0
     logo: bool = False
     hum: bool = True
+    smile: float = 0.0
+    voice: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Film:
 def shot_frames(shot: Shot) -> tuple[Iterator[Bytes], np.ndarray]:
     """Pictures of a shot, (HEIGHT, WIDTH, 3) BGR, and its samples, float."""
     speaker = make_person(shot.people[0]) if shot.people else make_person(0)
-    said = speak(shot.frames, speaker.pitch_hz, shot.seed, shot.pauses)
+    said = speak(shot.frames, speaker.pitch_hz, shot.seed, shot.pauses, shot.voice)
     samples = said.samples + (hum(shot.seed, len(said.samples)) if shot.hum else 0.0)
     if shot.sound_shift:
         late = shot.sound_shift * SAMPLES_PER_FRAME
@@ -80,7 +83,7 @@ def _pictures(shot: Shot, mouth_T: np.ndarray) -> Iterator[Bytes]:
             x = WIDTH * (place + 1) / (len(shot.people) + 1)
             eyes = 0.0 if (t + 31 * place) % blink < 3 else 1.0
             mouth = float(mouth_T[t]) if place == 0 else 0.05
-            pose = Pose(x + sway[t], HEIGHT * 0.44 + nod[t], shot.face_px, roll[t], mouth, eyes)
+            pose = Pose(x + sway[t], HEIGHT * 0.44 + nod[t], shot.face_px, roll[t], mouth, eyes, shot.smile)
             draw_person(frame, make_person(number), pose)
         if shot.blur:
             frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), shot.blur), np.uint8)

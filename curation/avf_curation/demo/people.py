@@ -30,7 +30,10 @@ class Person:
 
 @dataclass(frozen=True)
 class Pose:
-    """Centre of the face in pixels, its height in pixels, roll in degrees, mouth 0 (shut) to 1, eyes 0 (shut) to 1."""
+    """Centre of the face in pixels, its height in pixels, roll in degrees, mouth 0 (shut) to 1, eyes 0 (shut) to 1.
+
+    smile: 1 lifts the corners of the mouth, the cheeks and the brows; -1 lowers the corners and knits the brows.
+    """
 
     x: float
     y: float
@@ -38,6 +41,7 @@ class Pose:
     roll: float = 0.0
     mouth: float = 0.0
     eyes: float = 1.0
+    smile: float = 0.0
 
 
 def make_person(seed: int) -> Person:
@@ -85,7 +89,7 @@ def draw_person(canvas_HWC: Bytes, person: Person, pose: Pose) -> None:
         if pose.eyes > 0.4:
             pen.ellipse(x, -0.07, 0.03, 0.03, (50, 35, 25))
             pen.ellipse(x + 0.01, -0.08, 0.009, 0.009, (255, 255, 255))
-        pen.ellipse(x, -0.16, 0.1, person.brow, person.hair)
+        _draw_brow(pen, person, side, pose.smile)
         if person.glasses:
             pen.ring(x, -0.07, 0.11, 0.085, (30, 30, 30))
     pen.ellipse(0, 0.06, 0.035, 0.1, _scaled(person.skin, 0.9))
@@ -94,7 +98,26 @@ def draw_person(canvas_HWC: Bytes, person: Person, pose: Pose) -> None:
         pen.ellipse(side * 0.035, 0.15, 0.016, 0.01, _scaled(person.skin, 0.4))
     if person.beard:
         pen.ellipse(0, 0.33, w / h * 0.36, 0.17, _scaled(person.hair, 1.2))
+    if pose.smile:
+        _draw_corners(pen, person, pose.smile)
     _draw_mouth(pen, person, pose.mouth)
+
+
+def _draw_brow(pen: "_Pen", person: Person, side: int, smile: float) -> None:
+    """Knitted brows lean inwards and lie low; lifted ones arch."""
+    lift = 0.03 * max(0.0, smile) - 0.025 * max(0.0, -smile)
+    pen.ellipse(side * person.eyes_apart, -0.16 - lift, 0.1, person.brow, person.hair, side * 22 * min(0.0, smile))
+
+
+def _draw_corners(pen: "_Pen", person: Person, smile: float) -> None:
+    """A line through the mouth, bent up or down, and the cheeks that a smile lifts."""
+    dark = _scaled(person.lips, 0.45)
+    for step in range(-6, 7):
+        x = step / 6
+        pen.ellipse(x * 0.19, 0.27 - smile * 0.085 * x**2, 0.024, 0.016, dark)
+    if smile > 0:
+        for side in (-1, 1):
+            pen.ellipse(side * 0.24, 0.17, 0.07, 0.045, _scaled(person.skin, 1.1))
 
 
 def _draw_mouth(pen: "_Pen", person: Person, mouth: float) -> None:
@@ -122,16 +145,19 @@ class _Pen:
         angle = np.deg2rad(pose.roll)
         self._turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
-    def ellipse(self, x: float, y: float, half_w: float, half_h: float, colour: Colour) -> None:
-        self._draw(x, y, half_w, half_h, colour, -1)
+    def ellipse(self, x: float, y: float, half_w: float, half_h: float, colour: Colour, lean: float = 0.0) -> None:
+        """Filled; `lean` in degrees against the face."""
+        self._draw(x, y, half_w, half_h, colour, -1, lean)
 
     def ring(self, x: float, y: float, half_w: float, half_h: float, colour: Colour) -> None:
         self._draw(x, y, half_w, half_h, colour, max(1, round(0.012 * self._pose.height)))
 
-    def _draw(self, x: float, y: float, half_w: float, half_h: float, colour: Colour, thickness: int) -> None:
+    def _draw(
+        self, x: float, y: float, half_w: float, half_h: float, colour: Colour, thickness: int, lean: float = 0.0
+    ) -> None:
         pose = self._pose
         at = self._turn @ np.array([x, y]) * pose.height + (pose.x, pose.y)
         one = 1 << _SHIFT
         centre = (round(at[0] * one), round(at[1] * one))
         axes = (max(1, round(half_w * pose.height * one)), max(1, round(half_h * pose.height * one)))
-        cv2.ellipse(self._canvas, centre, axes, pose.roll, 0, 360, colour, thickness, cv2.LINE_AA, _SHIFT)
+        cv2.ellipse(self._canvas, centre, axes, pose.roll + lean, 0, 360, colour, thickness, cv2.LINE_AA, _SHIFT)

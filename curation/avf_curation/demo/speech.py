@@ -27,8 +27,10 @@ class Utterance:
     mouth_T: Floats
 
 
-def speak(frames: int, pitch_hz: float, seed: int, pauses: tuple[tuple[int, int], ...] = ()) -> Utterance:
-    """`frames` of talking, silent during `pauses` (frame ranges)."""
+def speak(
+    frames: int, pitch_hz: float, seed: int, pauses: tuple[tuple[int, int], ...] = (), voice: float = 0.0
+) -> Utterance:
+    """`frames` of talking, silent during `pauses` (frame ranges). voice: 1 goes up and down, -1 sinks."""
     draw = np.random.default_rng([seed, 11])
     total = frames * SAMPLES_PER_FRAME
     sound, opening = np.zeros(total), np.zeros(total)
@@ -39,7 +41,11 @@ def speak(frames: int, pitch_hz: float, seed: int, pauses: tuple[tuple[int, int]
         formants, wide = VOWELS[draw.integers(len(VOWELS))]
         loud = draw.uniform(0.45, 1.0)
         shape = np.sin(np.pi * np.linspace(0, 1, stop - at)) ** 0.7
-        sound[at:stop] += loud * shape * _vowel(stop - at, pitch_hz * draw.uniform(0.9, 1.15), formants, draw)
+        sound[at:stop] += (
+            loud
+            * shape
+            * _vowel(stop - at, pitch_hz * draw.uniform(0.9, 1.15) * _melody(voice, stop - at, at), formants, draw)
+        )
         opening[at:stop] = np.maximum(opening[at:stop], wide * loud * shape)
         gap = draw.uniform(0.02, 0.1) if draw.uniform() < 0.8 else draw.uniform(0.15, 0.3)
         at = stop + int(gap * SAMPLE_RATE_HZ)
@@ -52,8 +58,16 @@ def speak(frames: int, pitch_hz: float, seed: int, pauses: tuple[tuple[int, int]
     return Utterance(sound, np.clip(np.convolve(mouth_T, [0.2, 0.6, 0.2], mode="same"), 0, 1))
 
 
-def _vowel(samples: int, pitch_hz: float, formants: tuple[int, int, int], draw: np.random.Generator) -> Floats:
-    phase = np.cumsum(np.full(samples, pitch_hz / SAMPLE_RATE_HZ) * (1 + 0.01 * draw.normal(0, 1, samples)))
+def _melody(voice: float, samples: int, at: int) -> Floats:
+    """Factor on the pitch: a lively voice swings by a third three times a second, a flat one glides down."""
+    time_s = (at + np.arange(samples)) / SAMPLE_RATE_HZ
+    swing = 0.33 * max(0.0, voice) * np.sin(2 * np.pi * 3 * time_s)
+    glide = 0.35 * max(0.0, -voice) * np.arange(samples) / max(1, samples)
+    return np.asarray(1 + swing - glide)
+
+
+def _vowel(samples: int, pitch_hz: Floats, formants: tuple[int, int, int], draw: np.random.Generator) -> Floats:
+    phase = np.cumsum(pitch_hz / SAMPLE_RATE_HZ * (1 + 0.01 * draw.normal(0, 1, samples)))
     source = np.diff(np.floor(phase), prepend=0) + 0.02 * draw.normal(0, 1, samples)
     for hz in formants:
         radius = np.exp(-np.pi * 90 / SAMPLE_RATE_HZ)

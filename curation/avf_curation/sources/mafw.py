@@ -40,7 +40,7 @@ def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
         if told is None:
             listing.note("unlisted", clip.path, "in no list: the owners' 43 and 11 labels leave it out")
             continue
-        said = Labels(told, folds=folds.get(stem, {}))
+        said = Labels(told, folds=dict.fromkeys(told, 0) | folds.get(stem, {}))
         yield Video("mafw", stem, stem, clip.path, clip.size_bytes, clip.mtime_ns, language="zh", labels=said)
     for stem in sorted(labels):
         listing.note("missing", f"{stem}.mp4", "listed, but data/clips/ has no such clip")

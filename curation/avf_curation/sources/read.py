@@ -14,6 +14,7 @@ from avf_curation.sources import (
     cncvs,
     crema_d,
     dfew,
+    labelled_folder,
     mafw,
     mer24,
     mer2024,
@@ -27,7 +28,8 @@ from avf_curation.sources.folder import walk
 UNLABELLED: tuple[ModuleType, ...] = (voxceleb2, avspeech, mer2024, cncvs, celebvhq)
 LABELLED: tuple[ModuleType, ...] = (mafw, dfew, mer_multi, mer24, crema_d, ravdess, msp_improv, avcaffe)
 CORPORA = UNLABELLED + LABELLED
-"""The corpora that are read as their owners lay them out, under these names; any other name is a plain folder."""
+"""The corpora that are read as their owners lay them out, under these names; any other name is a plain folder,
+labelled if it holds a labels.csv."""
 
 
 def corpus_of(source: str) -> ModuleType | None:
@@ -38,7 +40,12 @@ def corpus_of(source: str) -> ModuleType | None:
 def inputs_of(source: str, root: Path, config: PlanConfig, aside: list[SetAside]) -> Iterator[Video]:
     """Every input of a source; what is none goes to `aside`. Raises UserError for another layout than its name says."""
     corpus = corpus_of(source)
-    yield from walk(root, source, config, aside) if corpus is None else corpus.read(root, aside)
+    if corpus is not None:
+        yield from corpus.read(root, aside)
+    elif labelled_folder.has_labels(root):
+        yield from labelled_folder.read(root, source, config, aside)
+    else:
+        yield from walk(root, source, config, aside)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from avf_shards.errors import FaultError, UserError
-from avf_shards.order import Order, rank_steps
+from avf_shards.order import EpochwiseOrder, rank_steps
 
 from avf_training.data.batch import Batch, Fault
 
@@ -48,7 +48,9 @@ class Account:
     quarantine: JSON lines of unreadable clips. log: JSON lines of the table.
     """
 
-    def __init__(self, order: Order, max_fault_share: float, quarantine: Path | None, log: Path | None) -> None:
+    def __init__(
+        self, order: EpochwiseOrder, max_fault_share: float, quarantine: Path | None, log: Path | None
+    ) -> None:
         self.order, self.max_fault_share = order, max_fault_share
         self.quarantine, self.log = quarantine, log
         for path in (quarantine, log):

@@ -23,7 +23,7 @@ from avf_training.data.mixing import (
 from avf_training.data.pretraining import draw_gain, draw_start
 from avf_training.data.transforms import log_mel_batch, normalised, pixels, resampled, wave
 from avf_training.data.windows import STRIDE, spread_frames
-from avf_training.models.config import Geometry
+from avf_training.models.config import Geometry, Modalities
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,16 @@ class Finetuning:
         return FinetuningBatch(**vars(common), draws=draws, records=records, own_B=own_B, partner_B=partner_B)
 
 
-def finetuning_input(batch: FinetuningBatch, config: Finetuning) -> tuple[Tensor, Tensor]:
-    """The model's video (B, 3, T, H, W) and sound (B, 1, M, F), made where the batch's tensors lie.
+def finetuning_input(
+    batch: FinetuningBatch, config: Finetuning, modalities: Modalities = "av"
+) -> tuple[Tensor | None, Tensor | None]:
+    """The model's video (B, 3, T, H, W) and sound (B, 1, M, F), made where the batch lies; None: not asked for."""
+    video = _video(batch, config) if "v" in modalities else None
+    return video, _sound(batch, config) if "a" in modalities else None
 
-    As the authors: the picture is brought to the model's size, RandAugment, random resized crop, mirror, erasing, mix.
-    """
+
+def _video(batch: FinetuningBatch, config: Finetuning) -> Tensor:
+    """As the authors: brought to the model's size, RandAugment, random resized crop, mirror, erasing, mix."""
     geometry, draws = config.geometry, batch.draws
     size_px = batch.planes_RTQW.shape[-1]
     whole_R4 = torch.tensor([[0, 0, size_px, size_px]] * len(draws))
@@ -104,14 +109,18 @@ def finetuning_input(batch: FinetuningBatch, config: Finetuning) -> tuple[Tensor
     boxes_R4 = torch.tensor([draw.augment.box() for draw in draws])
     video_R3THW = normalised(resampled(pixels_R3THW, boxes_R4, geometry.size_px))
     video_R3THW = torch.stack([erased(row, draw.augment) for row, draw in zip(video_R3THW, draws, strict=True)])
-    wave_RS = wave(batch.sound_RS, batch.samples_R, torch.tensor([draw.gain for draw in draws]))
-    mixes, own_B, partner_B = batch.mixes(), batch.own_B, batch.partner_B
-    video = mixed_video(video_R3THW[own_B], video_R3THW[partner_B], mixes)
+    return mixed_video(video_R3THW[batch.own_B], video_R3THW[batch.partner_B], batch.mixes())
+
+
+def _sound(batch: FinetuningBatch, config: Finetuning) -> Tensor:
+    """Gain as drawn, mixed where the config says so, log-mel."""
+    geometry, own_B, partner_B = config.geometry, batch.own_B, batch.partner_B
+    wave_RS = wave(batch.sound_RS, batch.samples_R, torch.tensor([draw.gain for draw in batch.draws]))
     samples_B = batch.samples_R[own_B]
     if not config.mix.mix_sound:
-        return video, log_mel_batch(wave_RS[own_B], samples_B, geometry)
+        return log_mel_batch(wave_RS[own_B], samples_B, geometry)
     heard_B = torch.maximum(samples_B, batch.samples_R[partner_B])
-    return video, log_mel_batch(mixed_sound(wave_RS[own_B], wave_RS[partner_B], mixes), heard_B, geometry)
+    return log_mel_batch(mixed_sound(wave_RS[own_B], wave_RS[partner_B], batch.mixes()), heard_B, geometry)
 
 
 def finetuning_targets(batch: FinetuningBatch, labels_R: Tensor, classes: int, smoothing: float = 0.1) -> Tensor:

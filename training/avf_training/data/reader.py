@@ -74,12 +74,19 @@ class ClipReader:
 
         What does not match its checksum is read once more, past any cache, before it counts as damaged.
         """
+        return self._files(clip, ("video", "flac", "json") if self.record else ("video", "flac"))
+
+    def read_record(self, clip: int) -> bytes:
+        """`KEY.json` of a clip alone. Raises as `read`."""
+        return self._files(clip, ("json",))["json"]
+
+    def _files(self, clip: int, kinds: tuple[str, ...]) -> dict[str, bytes]:
         found, place = self._found(clip)
         shard, key, members = found.shard, found.keys[place], found.members(place)
         if not key:
             raise ForgottenError(f"{shard}: clip {place} was forgotten")
         video = "frames" if "frames" in members else "mp4"
-        wanted = (video, "flac", "json") if self.record else (video, "flac")
+        wanted = tuple(video if kind == "video" else kind for kind in kinds)
         missing = set(wanted) - members.keys()
         if missing:
             raise FaultError(f"{shard}: clip {key} has no {' and no '.join(sorted(missing))}")

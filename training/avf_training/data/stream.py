@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from avf_shards.errors import FaultError, ForgottenError, UserError
 from avf_shards.mix import Mix
-from avf_shards.order import Order, rank_steps
+from avf_shards.order import EpochwiseOrder, Order, rank_steps
 from avf_shards.timeline import SAMPLES_PER_FRAME
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -57,8 +57,10 @@ class StreamConfig:
 class Draws(Protocol[D, B_co]):
     """What a stage does with clips: `Pretraining` or `Finetuning`."""
 
-    geometry: Geometry
-    reads_record: bool
+    @property
+    def geometry(self) -> Geometry: ...
+    @property
+    def reads_record(self) -> bool: ...
 
     def draw(self, digest: str, epoch: int, position: int, total_frames: int) -> D:
         """The choices for one clip, by its place alone."""
@@ -73,6 +75,18 @@ class Draws(Protocol[D, B_co]):
         ...
 
 
+class Reads(Protocol):
+    """Clips by number: a `ClipReader`, or several as one."""
+
+    def key(self, clip: int) -> str:
+        """Its key. Raises FaultError."""
+        ...
+
+    def read(self, clip: int) -> dict[str, bytes]:
+        """Its files by extension. Raises FaultError."""
+        ...
+
+
 @dataclass(frozen=True)
 class Part:
     """Positions that are made together: this rank's own, which each is mixed with, and those that only serve for it."""
@@ -83,16 +97,31 @@ class Part:
 
 
 class Stream(IterableDataset[B_co], Generic[D, B_co]):
-    """A rank's steps from one on, in parts of a few clips. Workers take turns, so the loader gives parts in order."""
+    """A rank's steps from one on, in parts of a few clips. Workers take turns, so the loader gives parts in order.
 
-    def __init__(self, config: StreamConfig, draws: Draws[D, B_co], world: int = 1, rank: int = 0) -> None:
+    chosen: an order and the reader of its clips, in place of all that the config's shards hold, as its mix has them.
+    """
+
+    def __init__(
+        self,
+        config: StreamConfig,
+        draws: Draws[D, B_co],
+        world: int = 1,
+        rank: int = 0,
+        chosen: tuple[EpochwiseOrder, Reads] | None = None,
+    ) -> None:
         super().__init__()
         if not 0 <= rank < world:
             raise UserError(f"rank {rank} is not one of a world of {world}")
         self.config, self.draws, self.world, self.rank = config, draws, world, rank
-        self.order = Order(read_corpus(config.shards, config.storage), config.mix, config.seed)
+        self.order: EpochwiseOrder
+        self.reader: Reads
+        if chosen is not None:
+            self.order, self.reader = chosen
+        else:
+            self.order = Order(read_corpus(config.shards, config.storage), config.mix, config.seed)
+            self.reader = ClipReader(config.shards, config.storage, self.order.corpus, draws.reads_record)
         next(rank_steps(self.order, 0, 1, config.batch, world, rank))  # says now when the world does not divide
-        self.reader = ClipReader(config.shards, config.storage, self.order.corpus, draws.reads_record)
         self.start = 0  # position that the next iteration starts with
         self.slots = 0  # parts that a worker keeps memory for
 

@@ -79,37 +79,54 @@ def three_classes(source: str, label: str) -> str | None:
     return "surprise" if name == "surprise" else None
 
 
+MICRO = ("negative", "positive", "surprise")
+MICRO_SETS = ("samm", "casme2", "smic", "casme3", "mmew")
+
+TRANSFER: Mapping[str, Mapping[str, str]] = {
+    "msp_improv": {"ang": "anger", "hap": "happy", "neu": "neutral", "sad": "sadness"},
+}
+"""Sets that are in no hybrid and can still be compared with one that is (AVF-MAE++ Table 26)."""
+
+
 @dataclass(frozen=True)
 class Sample:
-    """A labelled clip as the guard sees it: its key, its name in the owners' corpus, who is in it."""
+    """A labelled clip as the guard sees it. corpus: sources that hold one another's recordings have one name here."""
 
     key: str
+    corpus: str
     video: str
     subject: str | None
 
 
-def guard(hybrid: Iterable[Sample], test: Iterable[Sample], target: str) -> None:
+class Tested:
+    """The test clips of a fold, to be asked who of the others must stay away."""
+
+    def __init__(self, test: Iterable[Sample]) -> None:
+        tests = list(test)
+        self._keys = {one.key for one in tests}
+        self._videos = {(one.corpus, one.video) for one in tests}
+        self._subjects = {(one.corpus, one.subject) for one in tests if one.subject is not None}
+
+    def clash(self, one: Sample) -> str | None:
+        """Why a clip may not be trained on, or None."""
+        if one.key in self._keys:
+            return "the same clip"
+        if (one.corpus, one.video) in self._videos:
+            return f"the same recording ({one.video})"
+        if (one.corpus, one.subject) in self._subjects:
+            return f"the same person ({one.subject})"
+        return None
+
+
+def guard(hybrid: Iterable[Sample], tested: Tested, target: str) -> None:
     """Prove that no test clip of the target fold is in the hybrid: not by key, not by name, not by subject.
 
-    Names are compared across sources too: MER24 holds MER-MULTI's test clips. Raises UserError naming the first.
+    Names are compared across the sources of one corpus too: MER24 holds MER-MULTI's test clips. Raises UserError naming
+    the first.
     """
-    tests = list(test)
-    keys = {one.key for one in tests}
-    videos = {one.video for one in tests}
-    subjects = {(_source(one.key), one.subject) for one in tests if one.subject is not None}
     for one in hybrid:
-        why = None
-        if one.key in keys:
-            why = "the same clip"
-        elif one.video in videos:
-            why = f"the same recording ({one.video})"
-        elif (_source(one.key), one.subject) in subjects:
-            why = f"the same person ({one.subject})"
+        why = tested.clash(one)
         if why is not None:
             raise UserError(
                 f"{one.key}: {why} is in the test set of {target}; leave it out of the hybrid for this fold"
             )
-
-
-def _source(key: str) -> str:
-    return key.split("-", 1)[0]

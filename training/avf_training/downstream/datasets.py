@@ -6,7 +6,12 @@ Reading the owners' layout is curation's work; `source` is the name it uses ther
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
+
+import yaml
+from avf_shards.errors import UserError
+from avf_shards.settings import bind, read_table, unknown_key
 
 Task = Literal["emotion", "dimensions", "micro_expression"]
 Split = Literal["official", "session", "subject_blocks", "random", "leave_one_subject_out", "held_out_subjects"]
@@ -17,7 +22,11 @@ Metric = Literal["UAR", "WAR", "weighted_F1", "macro_F1", "UF1", "PCC", "CCC", "
 class Dataset:
     """labels: in index order; dimensions: of a regression, in order. folds: how many; split: how they are made.
 
-    clips: as published. per_label: clips of each, where published. scheme: the name of the official folds in a record.
+    clips: as published, 0 where nothing is. per_label: clips of each, where published. scheme: the name of the official
+    folds in a record. value: the name that the label has in a record. merged: native label -> the label it counts as.
+    left_out: native labels that the task does not ask for. aligned: label -> the hybrid's, of a row of yours; ours are
+    in alignment.py. range: of a regression's targets. averaged_over: clip, or session where the answers to all clips of
+    one are averaged before they are scored.
     """
 
     name: str
@@ -33,7 +42,25 @@ class Dataset:
     dimensions: tuple[str, ...] = ()
     per_label: Mapping[str, int] = field(default_factory=dict)
     scheme: str = ""
+    value: str = "emotion"
+    merged: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    aligned: Mapping[str, str] = field(default_factory=dict)
+    range: tuple[float, float] | None = None
+    averaged_over: Literal["clip", "session"] = "clip"
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.labels) == bool(self.dimensions):
+            raise ValueError(f"{self.name}: has labels or dimensions, one of them")
+        if (self.task == "dimensions") != bool(self.dimensions):
+            raise ValueError(f"{self.name}: task {self.task!r} and dimensions {list(self.dimensions)} do not fit")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"{self.name}: a label is there twice")
+        if self.folds < 1 and self.split != "leave_one_subject_out":
+            raise ValueError(f"{self.name}: folds {self.folds} must be at least 1")
+        if self.split == "official" and not self.scheme:
+            raise ValueError(f"{self.name}: official folds need the name of their scheme")
 
 
 MAFW_SINGLE = (
@@ -69,6 +96,7 @@ DATASETS = (
         9_172,
         per_label=dict(zip(MAFW_SINGLE, (1390, 639, 625, 1242, 1138, 1470, 1072, 236, 916, 262, 182), strict=True)),
         scheme="single",
+        value="single",
         note="16 clips have no sound; the authors' folds leave them out (9,156)",
     ),
     Dataset(
@@ -82,6 +110,7 @@ DATASETS = (
         _RECALLS,
         8_996,
         scheme="compound",
+        value="compound",
         note="no official order of the 43 labels: sorted",
     ),
     Dataset(
@@ -104,6 +133,7 @@ DATASETS = (
             "fear": 902,
         },
         scheme="single",
+        value="single",
     ),
     Dataset(
         "mer_multi",
@@ -141,6 +171,8 @@ DATASETS = (
         _RECALLS,
         5_531,
         per_label={"ang": 1103, "hap": 1636, "neu": 1708, "sad": 1084},
+        merged={"exc": "hap"},
+        left_out=("dis", "fea", "fru", "oth", "sur", "xxx"),
         note="exc counts as hap; other codes are left out",
     ),
     Dataset(
@@ -165,6 +197,7 @@ DATASETS = (
         "subject_blocks",
         _RECALLS,
         4_896,
+        left_out=("DIS", "FEA"),
         note="the last of the five blocks of actors is the test set",
     ),
     Dataset(
@@ -203,6 +236,7 @@ DATASETS = (
         ("PCC", "CCC"),
         14_632,
         dimensions=("arousal", "valence", "dominance"),
+        range=(-2.0, 2.0),
         note="the authors' folds are blocks of six sessions, in which players come again",
     ),
     Dataset(
@@ -215,6 +249,8 @@ DATASETS = (
         "held_out_subjects",
         ("weighted_F1",),
         58_112,
+        value="arousal",
+        averaged_over="session",
         note="valence has five labels too: Pleasant, Pleased, Neutral, Unsatisfied, Unpleasant; logits are averaged "
         "over the segments of a participant and task",
     ),
@@ -287,10 +323,9 @@ DATASETS = (
 
 
 def dataset(name: str) -> Dataset:
-    """One row. Raises UserError naming the nearest known name."""
-    from avf_shards.errors import UserError
-    from avf_shards.settings import unknown_key
-
+    """One row, or the row in a YAML file of yours. Raises UserError naming the nearest known name."""
+    if name.endswith((".yaml", ".yml")):
+        return bind(Dataset, read_table(Path(name), yaml.safe_load, yaml.YAMLError), name)
     for one in DATASETS:
         if one.name == name:
             return one

@@ -1,0 +1,80 @@
+"""A plain folder with a labels.csv: your own labelled corpus.
+
+    file,label,subject,session,fold
+    anna/take_1.mp4,happy,anna,1,2
+
+`file` is relative to the folder. `subject`, `session`, `fold` (of the test set a file is in, from 1 on), `speaker` and
+`language` may be missing; every other column is a label.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from avf_shards.errors import UserError
+
+from avf_curation.inputs import Labels, SetAside, Video, readable
+from avf_curation.recipe import PlanConfig
+from avf_curation.sources.folder import walk
+
+TABLE = "labels.csv"
+_KNOWN = ("file", "subject", "session", "fold", "speaker", "language")
+
+
+def has_labels(root: Path) -> bool:
+    """Whether a folder is such a corpus."""
+    return (root / TABLE).is_file()
+
+
+def read(root: Path, source: str, config: PlanConfig, aside: list[SetAside]) -> Iterator[Video]:
+    """Every file that the table names and that is there. Raises UserError for a table without files or labels."""
+    rows = _rows(root, source, aside)
+    for video in walk(root, source, config, aside):
+        if video.path == TABLE:
+            continue
+        row = rows.pop(readable(video.path), None)
+        if row is None:
+            aside.append(SetAside(source, readable(video.path), f"{TABLE} has no such row", "unlisted"))
+            continue
+        labels = _labels(row, source, aside)
+        if labels is not None:
+            speaker = row.get("speaker") or labels.subject
+            yield replace(video, speaker=speaker, language=row.get("language") or None, labels=labels)
+    for left in sorted(rows):
+        aside.append(SetAside(source, f"{TABLE}: {left}", "no such file", "missing"))
+
+
+def _rows(root: Path, source: str, aside: list[SetAside]) -> dict[str, dict[str, str]]:
+    where = f"--source {source}={root}: {TABLE}"
+    try:
+        reader = csv.DictReader(io.StringIO((root / TABLE).read_text("utf-8-sig")), strict=True)
+        names = [name.strip() for name in reader.fieldnames or ()]
+        found: dict[str, dict[str, str]] = {}
+        for number, values in enumerate(reader, 2):
+            row = {name: (value or "").strip() for name, value in zip(names, values.values(), strict=False)}
+            if None in values or not row.get("file"):
+                why = "more fields than columns" if None in values else "no file"
+                aside.append(SetAside(source, f"{TABLE}: row {number}", why, "bad_row"))
+            elif row["file"] in found:
+                aside.append(SetAside(source, f"{TABLE}: row {number}", f"{row['file']} once more", "doubled"))
+            else:
+                found[row["file"]] = row
+    except UnicodeDecodeError:
+        raise UserError(f"{where} is not UTF-8") from None
+    except csv.Error as error:
+        raise UserError(f"{where} is no CSV table ({error})") from None
+    if "file" not in names or not set(names) - set(_KNOWN):
+        raise UserError(f"{where} needs a column `file` and one of labels; it has {', '.join(names) or 'none'}")
+    return found
+
+
+def _labels(row: dict[str, str], source: str, aside: list[SetAside]) -> Labels | None:
+    fold = row.get("fold", "")
+    if fold and not fold.isdigit():
+        aside.append(SetAside(source, f"{TABLE}: {row['file']}", f"fold {fold!r} is no number", "bad_row"))
+        return None
+    values = {name: value for name, value in row.items() if name not in _KNOWN and value}
+    folds = {"own": int(fold)} if fold else {}
+    return Labels(values, row.get("subject") or None, row.get("session") or None, folds)

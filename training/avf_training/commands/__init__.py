@@ -1,0 +1,1 @@
+"""Commands of avf-train by what they are for."""

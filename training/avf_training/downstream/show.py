@@ -1,0 +1,75 @@
+"""Tables of the labelled side: data sets, counts, scores."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from avf_training.downstream.datasets import Dataset
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+
+def show_datasets(rows: Sequence[Dataset]) -> None:
+    """One line a data set, then what there is to say of it."""
+    out = _console()
+    out.print(f"{'data set':<20}{'source':<13}{'labels':<10}{'clips':>7}  {'folds':<25}metrics")
+    for one in rows:
+        labels = f"{len(one.labels)}" if one.labels else f"{len(one.dimensions)} values"
+        folds = f"{one.folds or 'all'}, {one.split.replace('_', ' ')}".removeprefix("all, ")
+        metrics = ", ".join(metric.replace("_", " ") for metric in one.metrics)
+        out.print(f"{one.title:<20}{one.source:<13}{labels:<10}{one.clips:>7,}  {folds:<25}{metrics}")
+    for one in rows:
+        if one.note:
+            out.print(f"{one.title}: {one.note}")
+
+
+def show_counts(found: Sequence[Mapping[str, Any]]) -> None:
+    """What shards hold of labelled data sets, beside what is published."""
+    table = Table(box=None, header_style="bold")
+    for name in ("data set", "clips", "published", "per label", "left out", "no sound"):
+        table.add_column(name, justify="right" if name in ("clips", "published", "no sound") else "left")
+    for one in found:
+        labels = ", ".join(f"{label} {count}" for label, count in one["per_label"].items() if count)
+        left = ", ".join(f"{label} {count}" for label, count in one["left_out"].items())
+        counts = f"{one['clips']:,}", f"{one['published']:,}" if one["published"] else "-"
+        table.add_row(one["name"], *counts, labels, left, f"{one['without_sound']:,}")
+    console = _console()
+    console.print(table)
+    for one in found:
+        for difference in one["differences"]:
+            console.print(f"differs: {difference}")
+
+
+def show_result(result: Mapping[str, Any], run: Path) -> None:
+    """Scores of a finished stage by protocol, with bootstrap intervals."""
+    table = Table(box=None, header_style="bold", title=f"{result['task']}: {result['test']} test clips", title_style="")
+    for name in ("chosen by", "epoch's step", "metric", "score", "95 % of resamples"):
+        table.add_column(name, justify="right" if name in ("epoch's step", "score") else "left")
+    how = {"held_out": f"{result['chosen_by']} on {result['held_out']} held-out clips", "last": "last step"}
+    how["official"] = f"{result['chosen_by']} on the test clips (as published)"
+    for protocol, entry in result["protocols"].items():
+        first, step = how[protocol], "" if entry["step"] is None else str(entry["step"] + 1)
+        for name, score in entry.get("scores", {}).items():
+            value = f"undefined: {score['undefined']}" if score["value"] is None else f"{score['value']:.4f}"
+            between = "" if score["interval"] is None else "{:.4f} to {:.4f}".format(*score["interval"])
+            table.add_row(first, step, name, value, between)
+            first = step = ""
+    console = _console()
+    console.print(table)
+    for name in ("curve.png", "result.json", "answers"):
+        if (run / name).exists():
+            console.print(f"  {name:<12}{run / name}")
+
+
+def show_again(found: Mapping[str, Any]) -> None:
+    """Scores of a run that was tested again, and whether they are the same."""
+    for name, score in found["scores"].items():
+        value = f"undefined: {score['undefined']}" if score["value"] is None else f"{score['value']:.6f}"
+        print(f"{name:<14}{value}")
+    told = {True: "every answer is the same, bit for bit", False: "ANSWERS DIFFER from the run's", None: "other views"}
+    print(f"{found['run']} ({found['protocol']}): {told[found['same']]}")

@@ -1,0 +1,49 @@
+"""What a stage starts from: a saved model, or what a run of an earlier stage has in the end."""
+
+from pathlib import Path
+
+from avf_shards.errors import UserError
+from avf_shards.tar import sha256_file
+from torch import nn
+
+from avf_training.models.pretrained import CONFIG, WEIGHTS, initialise, load_folder
+from avf_training.run import MODEL
+
+_CHOSEN = "chosen/held_out"  # of a stage that chooses its epoch
+
+
+def model_of(start: Path) -> Path:
+    """The folder of a saved model: `start` itself, or the one a run chose, or its last. Raises UserError."""
+    for folder in (start, start / _CHOSEN, start / MODEL):
+        if (folder / CONFIG).is_file():
+            return folder
+    raise UserError(f"{start}: holds no saved model and no finished run ({CONFIG} and {WEIGHTS} are looked for)")
+
+
+def digest_of(start: Path) -> str:
+    """SHA-256 of the weights a stage starts from."""
+    return sha256_file(model_of(start) / WEIGHTS)
+
+
+def start_from(model: nn.Module, start: Path) -> list[str]:
+    """Load what `model` shares with a saved one; the names of the tensors that stay new: heads, layer weights.
+
+    Raises UserError when the saved model is of another size, naming the first tensor that does not fit.
+    """
+    values, tensors = load_folder(model_of(start))
+    own = model.state_dict()
+    for name, tensor in tensors.items():
+        if name in own and name.startswith(("encoder_", "fusion.")) and own[name].shape != tensor.shape:
+            raise UserError(
+                f"{start}: holds a {values['model'].get('name')!r} of another size: {name} is {tuple(tensor.shape)}, "
+                f"this model's is {tuple(own[name].shape)}; start from a model of the same preset"
+            )
+    new = initialise(model, tensors)
+    missing = [name for name in new if name.startswith("encoder_")]
+    if missing:
+        raise UserError(f"{start}: has no {missing[0]} and {len(missing) - 1} other tensors of this model's encoders")
+    if values["kind"] == "classifier":  # of an earlier supervised stage: its layer weights are learned already
+        kept = {name: tensors[name] for name in new if name.startswith("layer_weights") and name in tensors}
+        model.load_state_dict({**model.state_dict(), **kept})
+        new = [name for name in new if name not in kept]
+    return new
