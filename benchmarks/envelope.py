@@ -68,7 +68,7 @@ def _pairs(path: Path, own: int, tools: Tools) -> list[tuple[int, int, envelope.
         span = Span(0, min(500, picture.decoded_frames))
         sound = media.sound(picture.frames)
         seen = refine.look(media, span, settings.track.side_px, tools)
-        found = refine.follow(seen, tools, settings.track)
+        (found, *_) = refine.follow(seen, tools, settings.track) or (None,)
         if found is None or sound is None:
             return []
         crops = refine.cut_out(media, seen, found, settings, tools, False)

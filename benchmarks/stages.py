@@ -75,7 +75,7 @@ def _rows(path: Path) -> list[list[str]]:
     samples = sound.cut(span)
     split(samples, settings.silence)
     seen = refine.look(media, span, settings.track.side_px, tools)
-    found = refine.follow(seen, tools, settings.track)
+    (found, *_) = refine.follow(seen, tools, settings.track) or (None,)
     assert found is not None
     crops = refine.cut_out(media, seen, found, settings, tools, False)
     media.close()

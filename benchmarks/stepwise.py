@@ -210,7 +210,7 @@ def _track(place: Path, tools: Tools) -> str | None:
             found += tools.faces([small], scale, SETTINGS.track)
         return found
 
-    found = track.measure(len(pictures), detect, width, height, replace(SETTINGS.track, every=1))
+    found = next(iter(track.measure(len(pictures), detect, width, height, replace(SETTINGS.track, every=1))), None)
     reason = _failing(track.decide(found, SETTINGS.track))
     if reason is None and found is not None:
         for t, picture in enumerate(pictures):

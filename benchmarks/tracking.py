@@ -58,7 +58,7 @@ def _tracks() -> Section:
                     for label, config in (("ours", settings.track), ("every frame", every)):
                         refine.follow(seen, tools, config)  # warm: priors, kernels for this size
                         start = time.process_time()
-                        both[label] = refine.follow(seen, tools, config)
+                        (both[label], *_) = refine.follow(seen, tools, config)
                         seconds[label] += time.process_time() - start
                     ours, all_of_them = both["ours"], both["every frame"]
                     passed = all(check.passed is not False for check in track.decide(ours, settings.track))

@@ -4,8 +4,10 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 Box4 = tuple[float, float, float, float]
+Side = Literal["left", "right"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class Video:
 
     `path` may hold bytes that are no UTF-8, as Python's file names do; `video` never does. start_s, stop_s: the range
     of the file that is the video (None: all of it). sound_path: a second file with the sound; `own_sound_first`: only
-    where the file's own is missing or of another length. boxes_path: the owners' face track, for `origin`.
+    where the file's own is missing or of another length. boxes_path: the owners' face track, for `origin`. side:
+    the half of the picture that the person is in, where two films lie side by side.
     """
 
     source: str
@@ -57,6 +60,7 @@ class Video:
     language: str | None = None
     origin: Origin | None = None
     labels: Labels | None = None
+    side: Side | None = None
 
 
 @dataclass(frozen=True)

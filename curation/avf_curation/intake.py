@@ -9,6 +9,7 @@ from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.inputs import Origin, Video
 from avf_curation.media import MediaError, Picture, Range
+from avf_curation.sources.pictures import pictures_in
 from avf_curation.sources.voxceleb2 import read_track
 
 _OWN_SOUND_S = 0.1  # VoxCeleb2: 145 clips have sound that is longer or shorter than the picture by more
@@ -16,8 +17,7 @@ _OWN_SOUND_S = 0.1  # VoxCeleb2: 145 clips have sound that is longer or shorter 
 
 def check_unchanged(video: Video, path: Path) -> None:
     """Raise MediaError when the file is not the one that was planned."""
-    stat = os.stat(path)
-    if (stat.st_size, stat.st_mtime_ns) != (video.size_bytes, video.mtime_ns):
+    if _stat(path) != (video.size_bytes, video.mtime_ns):
         if video.mtime_ns == 0 and video.size_bytes == 0:
             raise MediaError("unreadable", "could not be read when the plan was made")
         raise MediaError("input_changed", "size or time of the file changed after the plan was made")
@@ -28,15 +28,28 @@ def digest_of(path: Path, sound_path: Path | None, within: Range | None = None) 
     digests = []
     for one in (path, sound_path):
         if one is not None:
-            stat = os.stat(one)
-            digests.append(_file_digest(one, stat.st_size, stat.st_mtime_ns))
+            digests.append(_file_digest(one, *_stat(one)))
     if within is not None:
         digests.append(f"{within.start_s!r}-{within.stop_s!r}")
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
+def _stat(path: Path) -> tuple[int, int]:
+    """Size and time of a file, or of the pictures in a folder. Raises OSError."""
+    if path.is_dir():
+        pictures = pictures_in(path)
+        return pictures.size_bytes, pictures.mtime_ns
+    stat = os.stat(path)
+    return stat.st_size, stat.st_mtime_ns
+
+
 @lru_cache(maxsize=8)  # a film of which many ranges are inputs is read once: they are of one unit
 def _file_digest(path: Path, size_bytes: int, mtime_ns: int) -> str:
+    if path.is_dir():
+        digest = hashlib.sha256()
+        for name in pictures_in(path).names:
+            digest.update(hashlib.sha256((path / name).read_bytes()).digest())
+        return digest.hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

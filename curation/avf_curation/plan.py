@@ -37,6 +37,7 @@ SCHEMA = pa.schema(
         ("language", pa.string()),
         ("origin", ORIGIN),
         ("labels", pa.string()),
+        ("side", pa.string()),
     ]
 )
 
@@ -111,6 +112,7 @@ def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.T
         "language": [v.language for v in ordered],
         "origin": [None if v.origin is None else asdict(v.origin) for v in ordered],
         "labels": [None if v.labels is None else json.dumps(asdict(v.labels), sort_keys=True) for v in ordered],
+        "side": [v.side for v in ordered],
     }
     return pa.table(columns, schema=SCHEMA)
 

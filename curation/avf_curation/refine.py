@@ -9,6 +9,7 @@ from scipy.signal import medfilt
 
 from avf_curation.backends import crop, encode, envelope, overlay
 from avf_curation.backends.decode import MediaFile
+from avf_curation.inputs import Side
 from avf_curation.media import Bytes, Samples, Sound
 from avf_curation.recipe import SourceSettings
 from avf_curation.stages import quality, sync, track
@@ -56,11 +57,15 @@ def look(media: MediaFile, span: Span, side_px: int, tools: Tools) -> Look:
     return Look(span, pictures, scale, media.picture.width_px, media.picture.height_px)
 
 
-def follow(seen: Look, tools: Tools, config: track.TrackConfig) -> track.Track | None:
-    """Track the face through the span; None when there is none."""
+def follow(seen: Look, tools: Tools, config: track.TrackConfig, side: Side | None = None) -> list[track.Track]:
+    """Track the face through the span, or each face; none when there is none. side: half of the picture to look in."""
 
     def detect(frames: Sequence[int]) -> list[list[Box]]:
-        return tools.faces([seen.pictures[i] for i in frames], seen.scale, config)
+        found = tools.faces([seen.pictures[i] for i in frames], seen.scale, config)
+        if side is None:
+            return found
+        middle_px = seen.width_px / 2
+        return [[box for box in one if ((box.left + box.right) / 2 < middle_px) == (side == "left")] for one in found]
 
     return track.measure(len(seen.pictures), detect, seen.width_px, seen.height_px, config)
 

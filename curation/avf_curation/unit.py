@@ -15,7 +15,7 @@ from avf_curation.inputs import Video, readable
 from avf_curation.media import Bytes
 from avf_curation.recipe import Recipe
 from avf_curation.stages import quality
-from avf_curation.video import Outcome, VideoResult, measures_json
+from avf_curation.video import ClipDraft, Outcome, VideoResult, measures_json
 
 CurateVideo = Callable[[Video], VideoResult]
 _POOLED = 64  # pictures of one parent at most, evenly spread
@@ -57,7 +57,7 @@ def curate_unit(job: UnitJob, run: RunFolder, recipe: Recipe, identity: Identity
     results = [curate(video) for video in job.videos]
     decided = list(decide_unit(results, recipe, identity, job))
     decisions = [decision for decision, _ in decided]
-    clips = sorted((clip for _, clip in decided if clip is not None), key=lambda clip: clip.key)
+    clips = sorted((clip for _, some in decided for clip in some), key=lambda clip: clip.key)
     counts = {status: sum(one.status == status for one in decisions) for status in ("kept", "rejected", "failed")}
     counts["frames"] = sum(decision.span.frames for decision in decisions)
     run.commit_unit(job.generation, job.unit, ledger.to_table(decisions), clips, counts)
@@ -66,8 +66,8 @@ def curate_unit(job: UnitJob, run: RunFolder, recipe: Recipe, identity: Identity
 
 def decide_unit(
     results: Iterable[VideoResult], recipe: Recipe, identity: Identity, job: UnitJob
-) -> Iterator[tuple[Decision, PackedClip | None]]:
-    """Decisions of all spans of the unit, with the clip of each kept one."""
+) -> Iterator[tuple[Decision, tuple[PackedClip, ...]]]:
+    """Decisions of all spans of the unit, with the clips of each kept one."""
     parents: dict[tuple[str, str], list[VideoResult]] = {}
     for result in results:
         parents.setdefault((result.video.source, result.video.parent), []).append(result)
@@ -80,7 +80,7 @@ def decide_unit(
             frames = max(outcome.candidate.span.stop_frame for outcome in result.outcomes)
             check_tiling((outcome.candidate.span for outcome in result.outcomes), frames)
             for outcome in result.outcomes:
-                if outcome.clip is not None and gate != "skip":
+                if outcome.clips and gate != "skip":
                     measured = outcome.candidate.measures.get(quality.STAGE, {}) | {"overlay_pooled_px": pooled}
                     candidate = outcome.candidate.after(quality.STAGE, measured, (check,), gate)
                     outcome = replace(outcome, candidate=candidate)
@@ -103,7 +103,7 @@ def pool_overlay(spans: Sequence[tuple[Bytes, ...]], config: quality.QualityConf
 
 def _decide(
     result: VideoResult, outcome: Outcome, identity: Identity, job: UnitJob
-) -> tuple[Decision, PackedClip | None]:
+) -> tuple[Decision, tuple[PackedClip, ...]]:
     video, candidate = result.video, outcome.candidate
     status: Status = "failed" if outcome.failure else "rejected" if candidate.failing else "kept"
     decision = Decision(
@@ -124,7 +124,7 @@ def _decide(
     )
     if outcome.failure is not None:
         failure = outcome.failure
-        return replace(decision, stage=failure.stage, error=failure.error, message=failure.message), None
+        return replace(decision, stage=failure.stage, error=failure.error, message=failure.message), ()
     failing = candidate.failing
     if failing is not None:
         return replace(
@@ -134,16 +134,17 @@ def _decide(
             score=failing.score,
             operator=failing.operator,
             threshold=failing.threshold,
-        ), None
-    assert outcome.clip is not None, "a kept span has a clip"
-    clip = _packed(result, outcome, decision, identity)
-    return replace(decision, clips=(clip.key,)), clip
+        ), ()
+    assert outcome.clips, "a kept span has a clip"
+    clips = tuple(_packed(result, outcome, draft, decision, identity) for draft in outcome.clips)
+    return replace(decision, clips=tuple(clip.key for clip in clips)), clips
 
 
-def _packed(result: VideoResult, outcome: Outcome, decision: Decision, identity: Identity) -> PackedClip:
-    video, draft, span = result.video, outcome.clip, outcome.candidate.span
-    assert draft is not None
-    key = clip_key(video.source, video.video, span, 0)
+def _packed(
+    result: VideoResult, outcome: Outcome, draft: ClipDraft, decision: Decision, identity: Identity
+) -> PackedClip:
+    video, span = result.video, outcome.candidate.span
+    key = clip_key(video.source, video.video, span, draft.track)
     record = ClipRecord(
         key=key,
         source=video.source,
@@ -151,7 +152,7 @@ def _packed(result: VideoResult, outcome: Outcome, decision: Decision, identity:
         parent=video.parent,
         path=decision.path,
         span=span,
-        track=0,
+        track=draft.track,
         speaker=video.speaker,
         language=video.language,
         window_px=round(draft.window_px, 2),

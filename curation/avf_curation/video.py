@@ -13,7 +13,7 @@ from avf_curation.backends.decode import MediaFile
 from avf_curation.backends.librosa_split import split
 from avf_curation.candidate import Candidate
 from avf_curation.failure import Failure, failure_of
-from avf_curation.inputs import Origin, Video
+from avf_curation.inputs import Origin, Side, Video
 from avf_curation.intake import check_unchanged, digest_of, fits, origin_of, range_of, sound_beside
 from avf_curation.media import Bytes, MediaError, Picture, Sound
 from avf_curation.recipe import SourceSettings
@@ -31,18 +31,20 @@ class ClipDraft:
     window_px: float
     size_px: int
     shift_frames: int
+    track: int = 0
 
 
 @dataclass(frozen=True)
 class Outcome:
     """The end of one span, but for what the spans of its parent show together.
 
-    Kept: a clip; rejected: a failing check in `candidate`; failed: `failure`. `pictures` are for the pooled watermark.
+    Kept: clips, one for each person; rejected: a failing check in `candidate`; failed: `failure`. `pictures` are for
+    the pooled watermark.
     """
 
     candidate: Candidate
     failure: Failure | None = None
-    clip: ClipDraft | None = None
+    clips: tuple[ClipDraft, ...] = ()
     pictures: tuple[Bytes, ...] = ()
 
 
@@ -114,7 +116,7 @@ def _screen(
         with tools.clock.stage("sound"):
             sound = media.sound(picture.frames)
         parts: list[Outcome | Candidate] = []
-        for shot in shots:
+        for shot in (Shot(part, whole.faces) for whole in shots for part in scenes.parts(whole.span, settings.scenes)):
             parts += _shot(shot, picture, sound, settings, tools, gates.goes_on(video.source, video.video))
         if picture.frames > picture.decoded_frames:
             tail = Candidate(Span(picture.decoded_frames, picture.frames))
@@ -136,7 +138,9 @@ def _refined(screened: Screened, root: Path, settings: SourceSettings, tools: To
         with tools.clock.stage("sound"):
             sound = media.sound(picture.frames) or Sound(np.zeros(picture.frames * SAMPLES_PER_FRAME, np.int16))
         for part in screened.parts:
-            yield part if isinstance(part, Outcome) else _refine(part, media, sound, settings, tools, goes_on)
+            yield (
+                part if isinstance(part, Outcome) else _refine(part, media, sound, settings, tools, goes_on, video.side)
+            )
 
 
 def _shot(
@@ -174,7 +178,13 @@ def _shot(
 
 
 def _refine(
-    candidate: Candidate, media: MediaFile, sound: Sound, settings: SourceSettings, tools: Tools, goes_on: bool
+    candidate: Candidate,
+    media: MediaFile,
+    sound: Sound,
+    settings: SourceSettings,
+    tools: Tools,
+    goes_on: bool,
+    side: Side | None,
 ) -> Outcome:
     """Stages 4 to 6 on one stretch of speech, and its clip. A verdict that stands is not changed by what follows."""
     stage = track.STAGE
@@ -183,7 +193,8 @@ def _refine(
     try:
         with tools.clock.stage("track"):
             seen = refine.look(media, span, settings.track.side_px, tools)
-            found = refine.follow(seen, tools, settings.track)
+            tracks = refine.follow(seen, tools, settings.track, side)
+        found = tracks[0] if tracks else None
         record = {} if found is None else found.record()
         gate = "decide" if found is None else gates.track  # without a face there is no clip
         candidate = candidate.after(stage, record, track.decide(found, settings.track), gate)
@@ -217,8 +228,13 @@ def _refine(
         with tools.clock.stage(stage):
             files = refine.store(crops, sound, span, shift, settings)
         files["print"] = soundprint(sound.cut(span)).tobytes()
-        clip = ClipDraft(files, found.window.side_px, settings.clip.size_px, shift)
-        return Outcome(candidate, clip=clip, pictures=pictures)
+        clips = [ClipDraft(files, found.window.side_px, settings.clip.size_px, shift)]
+        for number, other in enumerate(tracks[1:], 1):
+            with tools.clock.stage("crop"):
+                crops = refine.cut_out(media, seen, other, settings, tools, False)
+            files = refine.store(crops, sound, span, shift, settings) | {"print": files["print"]}
+            clips.append(ClipDraft(files, other.window.side_px, settings.clip.size_px, shift, number))
+        return Outcome(candidate, clips=tuple(clips), pictures=pictures)
     except Exception as error:
         if candidate.failing:
             return Outcome(candidate)

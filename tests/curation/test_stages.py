@@ -131,7 +131,7 @@ def moving_face(frames: int, hide: set[int] = frozenset(), rival: bool = False):
 
 def test_a_moving_face_is_followed_with_one_window() -> None:
     detect, asked = moving_face(100)
-    found = track.measure(100, detect, 1000, 600, DEFAULT.track)
+    (found,) = track.measure(100, detect, 1000, 600, DEFAULT.track)
     assert found is not None
     assert failing(track.decide(found, DEFAULT.track)) == []
     assert sorted(asked) == [*range(0, 99, DEFAULT.track.every), 99]
@@ -150,7 +150,7 @@ def test_more_looks_where_the_face_moves() -> None:
         fast.extend(wanted)
         return jumping(wanted)
 
-    found = track.measure(100, counted, 1000, 600, DEFAULT.track)
+    (found,) = track.measure(100, counted, 1000, 600, DEFAULT.track)
     assert len(fast) > len(slow[1])
     assert {52, 53} <= set(fast)
     assert found is not None
@@ -158,9 +158,9 @@ def test_more_looks_where_the_face_moves() -> None:
 
 
 def test_lost_and_rival_faces() -> None:
-    lost = track.measure(100, moving_face(100, hide=set(range(40, 100)))[0], 1000, 600, DEFAULT.track)
+    (lost,) = track.measure(100, moving_face(100, hide=set(range(40, 100)))[0], 1000, 600, DEFAULT.track)
     assert failing(track.decide(lost, DEFAULT.track)) == ["face_lost"]
-    rival = track.measure(100, moving_face(100, rival=True)[0], 1000, 600, DEFAULT.track)
+    (rival,) = track.measure(100, moving_face(100, rival=True)[0], 1000, 600, DEFAULT.track)
     assert failing(track.decide(rival, DEFAULT.track)) == ["several_faces"]
     assert failing(track.decide(None, DEFAULT.track)) == ["face_lost"]
 

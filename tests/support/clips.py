@@ -40,7 +40,7 @@ def flash_curate(one: Video, root: Path, settings: object, tools: object) -> Vid
     frames = LENGTHS[number % len(LENGTHS)]
     checks = (Check(scenes.STAGE, "too_short", frames / 25, ">=", 1.5),)
     draft = ClipDraft(flashing(frames, number), 300.0, SIZE_PX, 0)
-    outcome = Outcome(Candidate(Span(0, frames), checks), clip=draft)
+    outcome = Outcome(Candidate(Span(0, frames), checks), clips=(draft,))
     return VideoResult(one, (outcome,), digest_of(root / one.path, None))
 
 

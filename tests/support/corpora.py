@@ -1,7 +1,14 @@
 """Miniature trees of the corpora, laid out as their owners distribute them, with the faults that are known of each."""
 
 import json
+from collections import Counter
 from pathlib import Path
+
+from avf_curation.inputs import Labels, SetAside, Video
+from avf_curation.plan import make_plan, videos_of
+from avf_curation.sources.read import inputs_of
+
+from support.made import recipe
 
 HEAD = "Identity : \tid00012\nReference : \t_21Uxsk56VD\nOffset : \t-1\nFV Conf : \t20.6\nASD Conf : \t5.2\n\n"
 TRACK = (
@@ -120,3 +127,20 @@ def celebvhq(root: Path, top: str = "meta_info") -> Path:
     put(root, "downloaded_celebvhq/raw/unusedunuse.mp4")
     put(root, "downloaded_celebvhq/processed/_0tfABCDE_q_0.mp4")
     return root
+
+
+PLAN = recipe().defaults.plan
+
+
+def read(name: str, root: Path) -> tuple[dict[str, Video], Counter[str]]:
+    aside: list[SetAside] = []
+    videos = list(inputs_of(name, root, PLAN, aside))
+    assert videos_of(make_plan(videos, {name: PLAN})) == sorted(videos, key=lambda v: (v.parent, v.video)), (
+        "plan keeps all"
+    )
+    return {video.video: video for video in videos}, Counter(one.kind for one in aside)
+
+
+def said(video: Video) -> Labels:
+    assert video.labels is not None
+    return video.labels

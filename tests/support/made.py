@@ -35,7 +35,7 @@ def kept(start: int, stop: int, text: str = "x") -> Outcome:
         Check(quality.STAGE, "blurred", None, ">=", 20.0),
     )
     media = {"mp4": f"mp4 {text} {start}".encode() * 50, "flac": f"flac {text} {stop}".encode() * 20}
-    return Outcome(Candidate(Span(start, stop), checks), clip=ClipDraft(media, 300.0, 224, 0))
+    return Outcome(Candidate(Span(start, stop), checks), clips=(ClipDraft(media, 300.0, 224, 0),))
 
 
 def rejected(start: int, stop: int) -> Outcome:

@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
+from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.official import official_names
-from avf_training.optim import OptimConfig, Schedule, adamw, decays, schedule
+from avf_training.optim import OptimConfig, Schedule, adamw, decays, layer_scale, schedule
 from support.models import tiny
 
 CONFIG = OptimConfig(1.5e-4, 1e-5, (0.9, 0.95), 0.05, 20)
@@ -75,3 +77,20 @@ def test_adamw_steps() -> None:
     model(torch.ones(1, 2)).sum().backward()
     optimiser.step()
     assert not torch.equal(before, model.weight)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("rule", ["official", "sound"])
+def test_layer_decay_of_fine_tuning_is_the_authors(shared: Path, rule: Literal["official", "sound"]) -> None:
+    oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["avf_ft_tiny"]["params"]
+    model = Classifier(tiny(), 7)
+    names, checked = official_names(model), set()
+    for name, parameter in model.named_parameters():
+        for theirs in names[name]:
+            scale, decay = layer_scale(name, 0.75, 4, 2, rule), decays(name, parameter, rule)
+            if rule == "official" or not name.endswith("region_tokens"):
+                assert (scale, 0.05 * decay) == (oracle[theirs]["lr_scale"], oracle[theirs]["wd"]), name
+            else:
+                assert (scale, decay) == (0.75**7, False), "region tokens lie with the embedding"
+            checked.add(theirs)
+    assert checked == oracle.keys()

@@ -10,6 +10,7 @@ from typing import Any
 from avf_shards.command import answered, guarded, json_option
 from avf_shards.errors import UserError
 
+from avf_training.commands import study, use
 from avf_training.commands.downstream import add_commands, device_of
 
 RATIOS = "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
@@ -106,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     json_option(one)
 
     add_commands(commands, _command)
+    study.add_commands(commands, _command)
+    use.add_commands(commands, _command)
     return parser
 
 

@@ -20,7 +20,9 @@ FORMATS = (
 
 
 def open_container(path: Path) -> Any:
-    """The opened input. Raises MediaError."""
+    """The opened input: a file, or a folder of numbered pictures. Raises MediaError."""
+    if path.is_dir():
+        return _film_of(path)
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
         return av.open(str(path), "r", options=options, metadata_errors="replace")
@@ -28,9 +30,16 @@ def open_container(path: Path) -> Any:
         raise MediaError("missing", "the file is not there") from None
     except PermissionError:
         raise MediaError("unreadable", "no permission to read the file") from None
-    except IsADirectoryError:
-        raise MediaError("unreadable", "is a folder") from None
     except av.error.FFmpegError as error:
         raise MediaError("not_media", f"cannot be opened as audio or video ({error.strerror})") from None
     except (ValueError, OverflowError) as error:
         raise MediaError("not_media", f"cannot be opened as audio or video ({type(error).__name__})") from None
+
+
+def _film_of(folder: Path) -> Any:
+    from avf_curation.backends.pictures import film_of
+
+    try:
+        return film_of(folder)
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise MediaError("not_media", f"its pictures cannot be opened as a film ({type(error).__name__})") from None

@@ -10,23 +10,33 @@ from avf_curation.recipe import PlanConfig
 from avf_curation.sources import (
     avcaffe,
     avspeech,
+    casme2,
+    casme3,
     celebvhq,
     cncvs,
     crema_d,
     dfew,
+    iemocap,
     labelled_folder,
     mafw,
     mer24,
     mer2024,
     mer_multi,
+    mmew,
     msp_improv,
     ravdess,
+    samm,
+    smic,
     voxceleb2,
+    werewolf_xl,
 )
 from avf_curation.sources.folder import walk
 
 UNLABELLED: tuple[ModuleType, ...] = (voxceleb2, avspeech, mer2024, cncvs, celebvhq)
-LABELLED: tuple[ModuleType, ...] = (mafw, dfew, mer_multi, mer24, crema_d, ravdess, msp_improv, avcaffe)
+LABELLED: tuple[ModuleType, ...] = (
+    *(mafw, dfew, mer_multi, mer24, iemocap, crema_d, ravdess, msp_improv, werewolf_xl, avcaffe),
+    *(samm, casme2, smic, casme3, mmew),
+)
 CORPORA = UNLABELLED + LABELLED
 """The corpora that are read as their owners lay them out, under these names; any other name is a plain folder,
 labelled if it holds a labels.csv."""

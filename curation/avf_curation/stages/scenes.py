@@ -17,7 +17,7 @@ class ScenesConfig:
     """detectors: PySceneDetect detectors whose cuts are united; *_threshold: theirs.
 
     width_px: frames are shrunk to this width before detection. min_shot_s: shorter shots are rejected.
-    max_missing_s: a shot may lack picture or sound for this long.
+    max_missing_s: a shot may lack picture or sound for this long. max_shot_s: longer shots are cut into equal parts.
     """
 
     detectors: tuple[DetectorName, ...]
@@ -31,12 +31,15 @@ class ScenesConfig:
     width_px: int
     min_shot_s: float
     max_missing_s: float
+    max_shot_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.width_px < 32:
             raise ValueError(f"width_px {self.width_px} is less than 32")
         if self.min_shot_s < 0 or self.max_missing_s < 0:
             raise ValueError("min_shot_s and max_missing_s cannot be negative")
+        if self.max_shot_s is not None and self.max_shot_s < max(1.0, 2 * self.min_shot_s):
+            raise ValueError(f"max_shot_s {self.max_shot_s} must be at least 1 and twice min_shot_s {self.min_shot_s}")
         if self.max_missing_s >= self.min_shot_s:
             raise ValueError(
                 f"max_missing_s {self.max_missing_s} must be below min_shot_s {self.min_shot_s}: "
@@ -55,6 +58,15 @@ class ScenesScores:
 
     def record(self) -> dict[str, Any]:
         return {name: round(value, 4) for name, value in asdict(self).items()}
+
+
+def parts(shot: Span, config: ScenesConfig) -> list[Span]:
+    """The shot, or equal parts of it that are no longer than max_shot_s."""
+    if config.max_shot_s is None:
+        return [shot]
+    count = -(-shot.frames // int(config.max_shot_s * FRAMES_PER_SECOND))
+    ends = [shot.start_frame + shot.frames * n // count for n in range(count + 1)]
+    return [Span(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
 
 
 def measure(shot: Span, picture: Picture, sound: Sound | None) -> ScenesScores:

@@ -30,7 +30,8 @@ class TrackConfig:
     every: detect on each every-th frame. recheck_iou: detect between two detections that overlap less than this.
     link_iou: two detections that overlap more are one track. side_px: longer side of the picture the detector sees.
     smooth_s, smooth_order: Savitzky-Golay. window_scale: window side over the largest face's side.
-    rival_size: another face counts when its side is at least this share of the tracked one's.
+    rival_size: another face counts when its side is at least this share of the tracked one's. people: a clip of the
+    largest face, or of each that is there for min_present of the span.
     """
 
     backend: TrackBackend
@@ -49,10 +50,14 @@ class TrackConfig:
     max_step: float
     min_face_px: float
     max_padding: float
+    people: Literal["largest", "each"] = "largest"
+    min_present: float = 0.3
 
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"every {self.every} is less than 1")
+        if not 0 < self.min_present <= 1:
+            raise ValueError(f"min_present {self.min_present} must be above 0 and at most 1")
         if self.max_lost_share >= 1:
             raise ValueError(f"max_lost_share {self.max_lost_share} must be below 1: a span without a face would pass")
         if self.window_scale < 1:
@@ -95,13 +100,32 @@ class Track:
         }
 
 
-def measure(frames: int, detect: Detect, width_px: int, height_px: int, config: TrackConfig) -> Track | None:
-    """Follow the largest face through `frames` frames. None when no face is found at all."""
+def measure(frames: int, detect: Detect, width_px: int, height_px: int, config: TrackConfig) -> list[Track]:
+    """Follow the largest face through `frames` frames, and the others where `people` is each; largest first.
+
+    Empty when no face is found at all.
+    """
     found = _look(frames, detect, config)
     chains = _link(found, config.link_iou)
-    if not chains:
-        return None
-    main = max(chains, key=lambda chain: (sum(box.width * box.height for _, box in chain), -chain[0][0]))
+    ranked = sorted(chains, key=lambda chain: (-sum(box.width * box.height for _, box in chain), chain[0][0]))
+    if config.people == "largest":
+        ranked = ranked[:1]
+    else:
+        looked = len([i for i in found if i % config.every == 0])
+        ranked = ranked[:1] + [
+            chain for chain in ranked[1:] if sum(i % config.every == 0 for i, _ in chain) >= config.min_present * looked
+        ]
+    return [_followed(frames, found, chain, width_px, height_px, config) for chain in ranked]
+
+
+def _followed(
+    frames: int,
+    found: Mapping[int, list[Box]],
+    main: list[tuple[int, Box]],
+    width_px: int,
+    height_px: int,
+    config: TrackConfig,
+) -> Track:
     looked, mine = sorted(found), dict(main)
     grid = [i for i in looked if i % config.every == 0]  # not the rechecks: they gather where faces are missed
     lost = sum(i not in mine for i in grid)

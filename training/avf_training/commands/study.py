@@ -12,9 +12,13 @@ from avf_shards.errors import UserError
 
 def add_commands(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
     """Add it to avf-train's parser."""
-    one = command(commands, "study", "a matrix of runs: models x data sets x folds x seeds; the same line goes on", _study)
+    one = command(
+        commands, "study", "a matrix of runs: models x data sets x folds x seeds; the same line goes on", _study
+    )
     one.add_argument("study", metavar="STUDY|FILE", help="of training/recipes/study, or a file of yours")
-    one.add_argument("--shards", metavar="SHARDS", action="append", required=True, help="labelled; again for each corpus")
+    one.add_argument(
+        "--shards", metavar="SHARDS", action="append", required=True, help="labelled; again for each corpus"
+    )
     one.add_argument("--unlabelled", metavar="SHARDS", action="append", default=[], help="for rows that pre-train")
     one.add_argument("--start", metavar="NAME=MODEL", action="append", default=[], help="models that rows start from")
     one.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the study; made if missing")
@@ -53,8 +57,7 @@ def _study(options: argparse.Namespace) -> int:
         return 0
     failures = []
     if not options.report:
-        with_words = (lambda text: print(f"avf-train: {text}", file=sys.stderr, flush=True))
-        failures = run_all(made.jobs, _place(options), with_words)
+        failures = run_all(made.jobs, _place(options), _say)
     seam.make_folder(options.out)
     values = summary(study, made)
     seam.replace_file(options.out / "study.json", write_summary(values))
@@ -63,6 +66,10 @@ def _study(options: argparse.Namespace) -> int:
     for failure in failures:
         print(f"failed: {failure.job.name} (status {failure.status}): {failure.said}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _say(text: str) -> None:
+    print(f"avf-train: {text}", file=sys.stderr, flush=True)
 
 
 def _place(options: argparse.Namespace) -> Any:

@@ -1,6 +1,8 @@
 """A finished run tested again, from its folder and its shards alone."""
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,6 @@ from avf_shards.errors import UserError
 
 from avf_training.distributed import joined_world
 from avf_training.downstream.chooser import Protocol
-from avf_training.downstream.datasets import Dataset
 from avf_training.downstream.recipe import FinetuneRecipe, thawed
 from avf_training.downstream.result import ANSWERS, answer, read_answers, told_scores
 from avf_training.downstream.shelf import Shelf
@@ -33,7 +34,8 @@ def load_run(folder: Path, shelf: Shelf) -> tuple[FinetuneRecipe, Task]:
     values = run_of(folder)
     if values["corpus"] != shelf.corpus.digest:
         raise UserError(f"{folder}: was made on other shards, or on the same in another order; give --shards as then")
-    return thawed(values["recipe"]), task_again(values, shelf)
+    workers = min(4, (os.cpu_count() or 1) - 1)
+    return replace(thawed(values["recipe"]), workers=workers), task_again(values, shelf)
 
 
 def evaluate_again(folder: Path, shelf: Shelf, protocol: Protocol, segments: int | None, device: str) -> dict[str, Any]:
@@ -50,10 +52,3 @@ def evaluate_again(folder: Path, shelf: Shelf, protocol: Protocol, segments: int
     _, before = read_answers(folder / ANSWERS / f"{protocol}.json")
     same = before.keys == answers.keys and bool((before.scores_NJ == answers.scores_NJ).all())
     return told | {"same": same}
-
-
-def dataset_of(values: dict[str, Any]) -> Dataset:
-    """The row that a run was made with."""
-    from avf_shards.settings import bind
-
-    return bind(Dataset, values["data"])

@@ -98,7 +98,7 @@ class Sample:
     subject: str | None
 
 
-class Tested:
+class Barred:
     """The test clips of a fold, to be asked who of the others must stay away."""
 
     def __init__(self, test: Iterable[Sample]) -> None:
@@ -118,7 +118,7 @@ class Tested:
         return None
 
 
-def guard(hybrid: Iterable[Sample], tested: Tested, target: str) -> None:
+def guard(hybrid: Iterable[Sample], tested: Barred, target: str) -> None:
     """Prove that no test clip of the target fold is in the hybrid: not by key, not by name, not by subject.
 
     Names are compared across the sources of one corpus too: MER24 holds MER-MULTI's test clips. Raises UserError naming

@@ -88,9 +88,9 @@ def labelled_clips(shelf: Shelf, data: Dataset) -> LabelledClips:
             mute.add(key)
     if unknown:
         label, keys = next(iter(unknown.items()))
-        told = unknown_key(label, label, list(data.labels)).replace("unknown setting", f"{keys[0]}: no such label")
-        more = f"; {sum(map(len, unknown.values()))} clips have labels outside the vocabulary" if unknown else ""
-        raise UserError(f"{told} of {data.name}{more}")
+        told = unknown_key(keys[0], label, list(data.labels))
+        told = told.replace("unknown setting", f"its label {label!r} is none of {data.name}'s")
+        raise UserError(f"{told} ({sum(map(len, unknown.values()))} such clips)")
     if not clips:
         held = ", ".join(f"{name} ({count})" for name, count in sorted(seen.items()))
         raise UserError(f"{data.name}: no clip of source {data.source!r} in these shards; they hold {held}")
@@ -154,5 +154,5 @@ def _numbers(key: str, values: Mapping[str, Any], data: Dataset) -> tuple[float,
 
 def _mute(record: Mapping[str, Any]) -> bool:
     """Whether the input had no sound for (nearly) all of the clip, as the scenes stage measured it."""
-    missing_s = [check["score"] for check in record["checks"] if check["reason"] == "no_sound"]
-    return bool(missing_s) and missing_s[0] is not None and missing_s[0] > 0.9 * record["seconds"]
+    missing_s = record["measures"].get("scenes", {}).get("no_sound_s", 0.0)
+    return bool(missing_s > 0.9 * record["seconds"])

@@ -12,30 +12,21 @@ from torch import Tensor
 from avf_training.data.finetuning import FinetuningBatch, finetuning_targets
 from avf_training.downstream.recipe import FinetuneRecipe
 from avf_training.downstream.task import Task
-
-Range = tuple[float, float]
-
-
-def answer_range(recipe: FinetuneRecipe, task: Task) -> Range | None:
-    """The range that a regression's answers are kept in; None leaves outputs as they are."""
-    return task.data.range if recipe.activation == "range" and not task.classes else None
+from avf_training.models.classifier import Meaning, ranged
 
 
-def ranged(outputs: Tensor, within: Range | None) -> Tensor:
-    """Outputs brought into [low, high]: by tanh where labels have both signs, by a sigmoid where they do not."""
-    if within is None:
-        return outputs
-    low, high = within
-    if low < 0 < high:
-        return (low + high) / 2 + (high - low) / 2 * outputs.tanh()
-    return low + (high - low) * outputs.sigmoid()
+def meaning_of(recipe: FinetuneRecipe, task: Task) -> Meaning:
+    """What the outputs of a model of this task are."""
+    data = task.data
+    within = data.range if recipe.activation == "range" and not task.classes else None
+    return Meaning(data.labels or data.dimensions, task.classes, within)
 
 
 def task_loss(recipe: FinetuneRecipe, task: Task) -> Callable[[Tensor, FinetuningBatch], Tensor]:
     """Model outputs (B, J) and their batch to the loss."""
     if task.classes:
         return lambda logits_BJ, batch: _cross_entropy(logits_BJ, batch, task, recipe.smoothing)
-    within, kind = answer_range(recipe, task), recipe.regression
+    within, kind = meaning_of(recipe, task).within, recipe.regression
 
     def of_dimensions(outputs_BD: Tensor, batch: FinetuningBatch) -> Tensor:
         truth = [task.truth[key] for key in batch.keys]

@@ -8,26 +8,24 @@ from typing import Any
 import numpy as np
 from avf_shards import seam
 from avf_shards.errors import UserError
-from torch import nn
 
 from avf_training.distributed import Place
-from avf_training.downstream.losses import answer_range
 from avf_training.downstream.recipe import FinetuneRecipe
 from avf_training.downstream.scoring import Answers, interval, scores_of
 from avf_training.downstream.task import Task
 from avf_training.downstream.views import ViewConfig, answers_of
+from avf_training.models.classifier import Classifier
 
 RESULT, ANSWERS = "result.json", "answers"
 
 
 def answer(
-    model: nn.Module, recipe: FinetuneRecipe, task: Task, keys: tuple[str, ...], segments: int, place: Place
+    model: Classifier, recipe: FinetuneRecipe, task: Task, keys: tuple[str, ...], segments: int, place: Place
 ) -> Answers:
     """A model's answers to some clips of its task, averaged as the data set asks."""
     config = recipe.model_config()
     views = ViewConfig(config.geometry, config.modalities, recipe.precision, segments, workers=recipe.workers)
-    scale = answer_range(recipe, task)
-    found = answers_of(model, task.shelf, task.number, task.truth, keys, views, place, task.classes, scale)
+    found = answers_of(model, task.shelf, task.number, task.truth, keys, views, place)
     return found.grouped(task.group) if task.group else found
 
 

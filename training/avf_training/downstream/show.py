@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from avf_training.downstream.datasets import Dataset
+from avf_training.predict import Told
 
 
 def _console() -> Console:
@@ -73,3 +74,13 @@ def show_again(found: Mapping[str, Any]) -> None:
         print(f"{name:<14}{value}")
     told = {True: "every answer is the same, bit for bit", False: "ANSWERS DIFFER from the run's", None: "other views"}
     print(f"{found['run']} ({found['protocol']}): {told[found['same']]}")
+
+
+def show_told(told: Sequence[Told]) -> None:
+    """A line for each window: when, and the highest shares, or every dimension."""
+    for one in told:
+        print(f"{one.video}, person {one.person + 1}" + (f": {one.best}" if one.best else ""))
+        for moment in one.moments:
+            ranked = sorted(zip(one.names, moment.scores, strict=True), key=lambda pair: -pair[1] * one.classes)
+            said = "  ".join(f"{name} {score:.2f}" for name, score in ranked[: 3 if one.classes else None])
+            print(f"  {moment.start_s:7.2f} to {moment.stop_s:7.2f} s  {said}")

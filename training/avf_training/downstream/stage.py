@@ -24,7 +24,7 @@ from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import Stream, StreamConfig
 from avf_training.distributed import Place, copied, joined_world, whole_state
 from avf_training.downstream.chooser import CHOSEN, PROTOCOLS, Chooser, Protocol, best_epoch, read_epochs
-from avf_training.downstream.losses import task_loss
+from avf_training.downstream.losses import meaning_of, task_loss
 from avf_training.downstream.order import TrainingOrder
 from avf_training.downstream.recipe import FinetuneRecipe
 from avf_training.downstream.result import ANSWERS, RESULT, answer, told_scores, write_answers
@@ -55,7 +55,7 @@ def train_stage(
         if (out / RESULT).is_file():
             return out / RESULT
         torch.manual_seed(recipe.seed)
-        model = Classifier(config, task.outputs, recipe.drop_path)
+        model = Classifier(config, task.outputs, recipe.drop_path, meaning_of(recipe, task))
         kept = start_from(model, start) if start is not None else []
         model.to(place.device).train()
         model.checkpoint_activations(recipe.activation_checkpointing)

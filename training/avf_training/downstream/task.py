@@ -9,7 +9,7 @@ from avf_shards.errors import UserError
 from avf_shards.order import random_of
 from avf_shards.settings import bind
 
-from avf_training.downstream.alignment import ALIGNED, HYBRID, MICRO, MICRO_SETS, TRANSFER, Sample, Tested, guard
+from avf_training.downstream.alignment import ALIGNED, HYBRID, MICRO, MICRO_SETS, TRANSFER, Barred, Sample, guard
 from avf_training.downstream.clips import LabelledClips, check_classes, check_sound, labelled_clips
 from avf_training.downstream.datasets import Dataset, dataset
 from avf_training.downstream.folds import Fold, make_folds
@@ -157,7 +157,7 @@ def hybrid_task(
     own = labelled_clips(shelf, target)
     fold = fold_of(own, number, seed)
     _, chosen_by = split(own, fold.train, held_out, seed)
-    tested = Tested(_samples(target.source, own, fold.test))
+    tested = Barred(_samples(target.source, own, fold.test))
     kept_away = {*fold.test, *chosen_by}
     members: dict[str, dict[str, int]] = {}
     truth: dict[str, int] = {}

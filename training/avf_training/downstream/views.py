@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from avf_training.data.batch import Batch
 from avf_training.data.clip import Clip
@@ -18,10 +18,10 @@ from avf_training.data.stream import Stream, StreamConfig
 from avf_training.data.transforms import audio_input, video_input
 from avf_training.data.windows import segment_frames
 from avf_training.distributed import Place
-from avf_training.downstream.losses import Range, ranged
 from avf_training.downstream.order import ViewOrder
 from avf_training.downstream.scoring import Answers
 from avf_training.downstream.shelf import Shelf
+from avf_training.models.classifier import Classifier
 from avf_training.models.config import Geometry, Modalities
 from avf_training.precision import Precision
 
@@ -94,20 +94,15 @@ def view_loader(
 
 @torch.no_grad()
 def answers_of(
-    model: nn.Module,
+    model: Classifier,
     shelf: Shelf,
     number: Mapping[str, int],
     truth: Mapping[str, tuple[float, ...] | int],
     keys: Sequence[str],
     config: ViewConfig,
     place: Place,
-    classes: bool,
-    within: Range | None = None,
 ) -> Answers:
-    """The answers to `keys`, on every rank; each rank computes its share. The model is left in the mode it was in.
-
-    classes: softmax of the outputs, else dimensions, kept in the range `within`.
-    """
+    """The answers to `keys`, on every rank; each rank computes its share. The model is left in the mode it was in."""
     training = model.training
     model.eval()
     mine = sorted(keys)[place.rank :: place.size]
@@ -120,8 +115,7 @@ def answers_of(
             video, audio = view_input(batch, config.geometry, config.modalities)
             with config.precision.autocast(place.device.type):
                 logits_BJ = model(video, audio).logits_BJ
-            told_BJ = logits_BJ.float().softmax(-1) if classes else ranged(logits_BJ.float(), within)
-            for row, told in enumerate(told_BJ.cpu().double().tolist()):
+            for row, told in enumerate(model.answers(logits_BJ).cpu().double().tolist()):
                 at = batch.first + row
                 if at < len(mine) * config.segments:
                     key = mine[at // config.segments]

@@ -4,10 +4,12 @@ Shapes: B batch, N tokens, K regions, C width, L layers, J outputs.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import torch
 from avf_shards.errors import UserError
+from avf_shards.settings import bind
 from torch import Tensor, nn
 
 from avf_training.models.config import ModelConfig
@@ -26,6 +28,15 @@ class Answer(NamedTuple):
     feature_BC: Tensor
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """What a classifier's outputs are: names of classes, or of dimensions kept in the range `within`."""
+
+    names: tuple[str, ...] = ()
+    classes: bool = True
+    within: tuple[float, float] | None = None
+
+
 class Classifier(Pretrained):
     """Clips to `outputs` numbers: classes, or dimensions to regress.
 
@@ -35,10 +46,15 @@ class Classifier(Pretrained):
 
     kind = "classifier"
 
-    def __init__(self, config: ModelConfig, outputs: int, drop_path: float = 0.0) -> None:
+    def __init__(
+        self, config: ModelConfig, outputs: int, drop_path: float = 0.0, meaning: Meaning | None = None
+    ) -> None:
         super().__init__()
         if outputs < 1:
             raise ValueError(f"outputs {outputs} must be at least 1")
+        if meaning is not None and meaning.names and len(meaning.names) != outputs:
+            raise ValueError(f"outputs {outputs} have {len(meaning.names)} names")
+        self.meaning = meaning or Meaning()
         if config.modalities == "av" and config.fusion == "iavcl" and config.encoder == "vit":
             raise ValueError("fusion 'iavcl' pairs regions; fine-tuning it needs encoder 'lgi' or 'lgi_vanilla'")
         self.config, self.outputs = config, outputs
@@ -56,14 +72,14 @@ class Classifier(Pretrained):
         init_finetuning(self)
 
     def settings(self) -> dict[str, Any]:
-        return {"outputs": self.outputs}
+        return {"outputs": self.outputs, "meaning": asdict(self.meaning)}
 
     @classmethod
     def _arguments(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         outputs = values.get("outputs")
         if not isinstance(outputs, int):
             raise UserError(f"{CONFIG}: outputs {outputs!r} must be a whole number")
-        return {"outputs": outputs}
+        return {"outputs": outputs, "meaning": bind(Meaning, values.get("meaning", {}), f"{CONFIG}: meaning")}
 
     def encoders(self) -> list[Encoder]:
         return [module for module in self.children() if isinstance(module, Encoder)]
@@ -82,10 +98,16 @@ class Classifier(Pretrained):
             video = self.encoder_video(video_BCTHW, None, tuple(range(config.video.depth))).layers
         if audio_B1MF is not None:
             audio = self.encoder_audio(audio_B1MF, None, tuple(range(config.audio.depth))).layers
-        feature_BC = self.fc_norm(self._feature(video, audio))
+        feature_BC = self.fc_norm(self.feature(video, audio))
         return Answer(self.head(feature_BC), feature_BC)
 
-    def _feature(self, video: list[Tensor] | None, audio: list[Tensor] | None) -> Tensor:
+    def answers(self, logits_BJ: Tensor) -> Tensor:
+        """Outputs as they are meant: shares of the classes, or dimensions in their range."""
+        logits_BJ = logits_BJ.float()
+        return logits_BJ.softmax(-1) if self.meaning.classes else ranged(logits_BJ, self.meaning.within)
+
+    def feature(self, video: list[Tensor] | None, audio: list[Tensor] | None) -> Tensor:
+        """What the head reads, before its norm, from the layers of both encoders, (B, ...)."""
         if video is None or audio is None:
             only, weights = (video, "layer_weights_video") if video is not None else (audio, "layer_weights_audio")
             assert only is not None
@@ -96,6 +118,16 @@ class Classifier(Pretrained):
             return torch.cat([part.mean(1) for part in (v, a, *fused)], -1)
         fused = self.fusion(video[-1], audio[-1], torch.cat((v, a), -1))
         return torch.cat([part.mean(1) for part in fused], -1)
+
+
+def ranged(outputs: Tensor, within: tuple[float, float] | None) -> Tensor:
+    """Outputs brought into [low, high]: by tanh where it holds both signs, by a sigmoid where it does not."""
+    if within is None:
+        return outputs
+    low, high = within
+    if low < 0 < high:
+        return (low + high) / 2 + (high - low) / 2 * outputs.tanh()
+    return low + (high - low) * outputs.sigmoid()
 
 
 def weighted(layers: list[Tensor], weights_L: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def video_patches(video_BCTHW: Tensor, geometry: Geometry, index_BM: Tensor) -> 
     time, height, width = geometry.video_grid
     t, p = geometry.tube_frames, geometry.patch_px
     cut = video_BCTHW.reshape(-1, 3, time, t, height, p, width, p)
-    clip_B1 = torch.arange(len(cut), device=index_BM.device)[:, None]
+    clip_B1 = torch.arange(cut.shape[0], device=index_BM.device)[:, None]
     at = index_BM // (height * width), index_BM // width % height, index_BM % width
     return cut[clip_B1, :, at[0], :, at[1], :, at[2]].flatten(2)
 
@@ -40,7 +40,7 @@ def audio_patches(audio_B1MF: Tensor, geometry: Geometry, index_BM: Tensor) -> T
     time, frequency = geometry.audio_grid
     p = geometry.mel_patch
     cut = audio_B1MF.reshape(-1, time, p, frequency, p)
-    clip_B1 = torch.arange(len(cut), device=index_BM.device)[:, None]
+    clip_B1 = torch.arange(cut.shape[0], device=index_BM.device)[:, None]
     return cut[clip_B1, index_BM // frequency, :, index_BM % frequency].flatten(2)
 
 

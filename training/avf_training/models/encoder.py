@@ -87,7 +87,7 @@ class Encoder(nn.Module):
 
     def _regional(self, x_BNC: Tensor, wanted: tuple[int, ...]) -> Features:
         local = x_BNC.unflatten(1, (self.regions, -1))
-        tokens = self.region_tokens[None, :, None].expand(len(local), -1, 1, -1).to(local.dtype)
+        tokens = self.region_tokens[None, :, None].expand(local.shape[0], -1, 1, -1).to(local.dtype)
         x, found = torch.cat((tokens, local), 2), []
         *others, last = self.blocks
         for layer, block in enumerate(others):

@@ -29,5 +29,5 @@ def check_inputs(config: ModelConfig, video: Tensor | None, audio: Tensor | None
             raise ValueError(f"{name}: shape {tuple(given.shape)} does not fit; {axes} must be {fits}")
         if given.dtype not in _FLOATS:
             raise ValueError(f"{name}: dtype {given.dtype} does not fit; it must be a float type, normalised")
-    if video is not None and audio is not None and len(video) != len(audio):
+    if video is not None and audio is not None and video.shape[0] != audio.shape[0]:
         raise ValueError(f"audio: {len(audio)} clips beside {len(video)} of video; both need the same batch")

@@ -125,7 +125,7 @@ def matrix(
     overrides: Sequence[str] = (),
     device: str | None = None,
 ) -> Matrix:
-    """All runs. folds_of: data set -> how many folds it has on these shards. Raises UserError naming what is missing."""
+    """All runs. folds_of: data set -> how many folds it has here. Raises UserError naming what is missing."""
     jobs: dict[Path, Job] = {}
     cells: list[Cell] = []
     for name, row in study.rows.items():

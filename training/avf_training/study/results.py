@@ -124,7 +124,8 @@ def comparisons(study: Study, matrix: Matrix, protocol: Protocol) -> list[Compar
                 if (cell.row, cell.data.name) != (name, data):
                     continue
                 twin = next(
-                    one for one in matrix.cells
+                    one
+                    for one in matrix.cells
                     if (one.row, one.data.name, one.fold, one.seed) == (row.without, data, cell.fold, cell.seed)
                 )
                 values = [_value(one, protocol, metric) for one in (cell, twin)]

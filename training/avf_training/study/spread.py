@@ -156,7 +156,9 @@ class RayCluster:
         self._running -= 1
         try:
             return int(self._ray.get(handle))
-        except self._ray.exceptions.RayError:  # its worker or node died: the run goes on when the study is started again
+        except (
+            self._ray.exceptions.RayError
+        ):  # its worker or node died: the run goes on when the study is started again
             return -1
 
     def stop(self) -> None:

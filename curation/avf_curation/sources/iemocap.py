@@ -1,0 +1,68 @@
+"""IEMOCAP: a turn is a range of a dialogue's film and the half of its picture that the speaker sits in.
+
+The actor with the markers (sixth letter of the dialogue's name) sits on the left; the turn's letter says who speaks.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from avf_curation.inputs import Labels, SetAside, Side, Video
+from avf_curation.sources.listing import Found, Listing
+
+OWNERS_COUNT = 10_039
+LAYOUT = "Session1/dialog/{EmoEvaluation/Ses01F_impro01.txt,avi/DivX/Ses01F_impro01.avi}, Session1/sentences/wav/..."
+_DIALOGUE = r"Ses0[1-5][FM]_(?:impro\d\d|script\d\d_\d)[a-z]?"
+_LINE = re.compile(rf"\[(\d+\.\d+) - (\d+\.\d+)\]\t(({_DIALOGUE})_([FM])\d{{3}})\t(\w{{3}})\t\[([\d., ]+)\]")
+
+
+def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+    """Every labelled turn whose dialogue is there. Raises UserError when no session is there."""
+    listing = Listing("iemocap", root, aside)
+    base = listing.base("IEMOCAP_full_release", "Session1")
+    for session in range(1, 6):
+        dialog = f"{base}Session{session}/dialog"
+        if not listing.has(dialog):
+            listing.note("missing", dialog, "no such session")
+            continue
+        films = listing.by_stem(f"{dialog}/avi/DivX", rf"{_DIALOGUE}\.avi", "film of a dialogue")
+        told = listing.by_stem(f"{dialog}/EmoEvaluation", rf"{_DIALOGUE}\.txt", "labels of a dialogue")
+        for name, one in told.items():
+            film = films.get(name)
+            if film is None:
+                listing.note("missing", one.path, f"the film {name}.avi is not here")
+                continue
+            yield from _turns(listing, one, film, f"{base}Session{session}", str(session))
+
+
+def _turns(listing: Listing, table: Found, film: Found, session: str, number: str) -> Iterator[Video]:
+    text = (listing.root / table.path).read_text("utf-8", "replace")
+    for place, line in enumerate(text.splitlines(), 1):
+        if not line.startswith("["):
+            continue  # a heading, or what single raters said
+        matched = _LINE.fullmatch(line.strip())
+        if matched is None:
+            listing.note("bad_row", f"{table.path}: line {place}", "is no turn with times, name, emotion and [V, A, D]")
+            continue
+        start_s, stop_s = float(matched[1]), float(matched[2])
+        if stop_s <= start_s:
+            listing.note("bad_row", f"{table.path}: line {place}", f"{stop_s} s is not after {start_s} s")
+            continue
+        turn, dialogue, gender, emotion = matched[3], matched[4], matched[5], matched[6]
+        side: Side = "left" if gender == dialogue[5] else "right"
+        axes = dict(zip(("valence", "activation", "dominance"), matched[7].replace(" ", "").split(","), strict=False))
+        speaker = f"{number}{gender}"
+        yield Video(
+            source="iemocap",
+            video=turn,
+            parent=dialogue,
+            path=film.path,
+            size_bytes=film.size_bytes,
+            mtime_ns=film.mtime_ns,
+            start_s=start_s,
+            stop_s=stop_s,
+            speaker=speaker,
+            language="en",
+            labels=Labels({"emotion": emotion, **axes}, speaker, number),
+            side=side,
+        )

@@ -1,0 +1,31 @@
+"""MMEW: Micro_Expression/anger/S01-02-003/1.jpg, 90 pictures a second; the folder is the label."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from avf_shards.errors import UserError
+
+from avf_curation.inputs import SetAside, Video
+from avf_curation.sources.listing import Listing
+from avf_curation.sources.micro import sequence
+
+OWNERS_COUNT = 300
+LAYOUT = "Micro_Expression/{anger,disgust,fear,happiness,others,sadness,surprise}/S01-02-003/1.jpg"
+_BASE = "Micro_Expression"
+_EMOTIONS = ("anger", "disgust", "fear", "happiness", "others", "sadness", "surprise")
+
+
+def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+    """Every clip of a micro-expression, whole: the owners cut them from onset to offset. Raises UserError."""
+    listing = Listing("mmew", root, aside)
+    base = listing.base("MMEW", _BASE)
+    if not any(listing.has(f"{base}{_BASE}/{emotion}") for emotion in _EMOTIONS):
+        raise UserError(f"--source mmew={root}: no {_BASE}/anger and so on in it")
+    for emotion in _EMOTIONS:
+        if not listing.has(f"{base}{_BASE}/{emotion}"):
+            listing.note("missing", f"{base}{_BASE}/{emotion}", "no such folder")
+            continue
+        for take in listing.entries(f"{base}{_BASE}/{emotion}", r"S\d\d-\d\d-\d{3}", "clip (S01-02-003)"):
+            made = sequence(listing, take.path, take.name, take.name[:3], emotion, 90)
+            if made is not None:
+                yield made

@@ -1,0 +1,193 @@
+"""Corpora of pictures, of halves of a frame and of dimensions: labels, subjects, ranges, and everything else told."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from avf_curation.backends.decode import MediaFile
+from avf_curation.demo.film import Shot, shot_frames
+from avf_curation.intake import range_of
+from avf_curation.media import MediaError
+from avf_curation.recipe import load_recipe
+from avf_curation.run import curate
+from avf_shards.errors import UserError
+from avf_shards.pack import pack
+from avf_shards.select import Selection
+from avf_training.data.storage import StorageConfig
+from avf_training.downstream.clips import labelled_clips
+from avf_training.downstream.datasets import dataset
+from avf_training.downstream.shelf import Shelf
+from support.corpora import put, read, said
+from support.made import EMBEDDED, recipe
+from support.pictures import pictures, sheet
+
+CASME2 = ("Subject", "Filename", "", "OnsetFrame", "ApexFrame", "OffsetFrame", "", "Action Units", "Estimated Emotion")
+
+
+def test_casme2(tmp_path: Path) -> None:
+    rows = [
+        CASME2,
+        (1, "EP02_01f", "", 46, "/", 60.0, "", "4+7", "disgust"),
+        (2, "EP01_01", "", 85, 88, 60, "", "4", "happiness"),  # the owners' typo: 91 is meant
+        (3, "EP09_09", "", 5, 6, 400, "", "4", "others"),
+        (4, "EP12_01f", "", 1, 2, 3, "", "4", "surprise"),
+        ("x", "EP", "", 1, 2, 3, "", "4", "surprise"),
+    ]
+    sheet(tmp_path / "CASME2-coding-20140508.xlsx", rows)
+    for folder, first, last in (("sub01/EP02_01f", 40, 70), ("sub02/EP01_01", 80, 95), ("sub03/EP09_09", 1, 20)):
+        names = [f"img{n}.jpg" for n in range(first, last + 1)]
+        pictures(tmp_path / "CASME2_RAW_selected" / folder, [*names, ".hidden1.jpg"])
+    videos, kinds = read("casme2", tmp_path)
+    one, other = videos["sub01/EP02_01f"], videos["sub02/EP01_01"]
+    assert (one.start_s, one.stop_s) == (6 / 25, 21 / 25), "img46 is the seventh picture, img60 the twenty-first"
+    assert said(one).values == {"emotion": "disgust", "pictures_per_s": "200", "action_units": "4+7"}
+    assert (said(one).subject, one.parent) == ("sub01", "sub01")
+    assert (other.start_s, other.stop_s) == (5 / 25, 12 / 25)
+    assert set(videos) == {"sub01/EP02_01f", "sub02/EP01_01"}
+    assert kinds == {"left_out": 1, "bad_row": 2}
+
+
+def test_samm_below_its_preamble(tmp_path: Path) -> None:
+    head = ("Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration", "Micro",
+            "Action Units", "Estimated Emotion", "Objective Classes", "Notes")  # fmt: skip
+    rows = [("SAMM", "", ""), *[("",)] * 12, head]
+    rows += [("006", "006_1_2", 1, 562, 588, 605, 44, "Micro - 1/2", "4+7", "Anger", 4, ""),
+             (7, "007_3_1", 1, 500, 510, 56, 9, "", "4", "Other", 4, "")]  # fmt: skip
+    sheet(tmp_path / "SAMM_Micro_FACS_Codes_v2.xlsx", rows)
+    pictures(tmp_path / "SAMM/006/006_1_2", [f"006_{n:05d}.jpg" for n in range(560, 610)])
+    pictures(tmp_path / "SAMM/007/007_3_1", [f"007_{n:04d}.jpg" for n in (498, 500, 504)])
+    videos, kinds = read("samm", tmp_path)
+    assert said(videos["006_1_2"]).values["emotion"] == "anger"
+    assert (videos["006_1_2"].start_s, videos["006_1_2"].stop_s) == (2 / 25, 46 / 25)
+    assert (videos["007_3_1"].start_s, videos["007_3_1"].stop_s) == (1 / 25, 3 / 25), "offset before onset: to the end"
+    assert kinds == {"bad_row": 1}
+
+
+def test_smic_mmew_and_casme3(tmp_path: Path) -> None:
+    smic = tmp_path / "smic/SMIC_all_cropped/HS"
+    pictures(smic / "s1/micro/negative/s1_ne_01", ["reg_image000123.bmp", "reg_image000124.bmp"])
+    pictures(smic / "s1/micro/surprise/s1_sur_02", ["reg_image000001.bmp"])
+    pictures(smic / "s1/non_micro/s1_n_01", ["reg_image000001.bmp"])
+    videos, kinds = read("smic", tmp_path / "smic")
+    assert {name: said(one).values["emotion"] for name, one in videos.items()} == {
+        "s1_ne_01": "negative",
+        "s1_sur_02": "surprise",
+    }
+    assert kinds == {"left_out": 1}
+
+    mmew = tmp_path / "mmew/Micro_Expression"
+    pictures(mmew / "anger/S01-02-003", ["10.jpg", "9.jpg", "1.jpg"])
+    (mmew / "others/S02-07-001").mkdir(parents=True)
+    videos, kinds = read("mmew", tmp_path / "mmew")
+    assert said(videos["S01-02-003"]).subject == "S01"
+    assert kinds == {"missing": 6}
+
+    casme3 = tmp_path / "casme3"
+    rows = [("Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"),
+            ("spNO.10", "a", 116, 121, 126, "4", "II", "Disgust"), ("spNO.1", "b", 5, 6, 7, "4", "II", "happy"),
+            ("spNO.1", "b", "?", 6, 7, "4", "II", "happy")]  # fmt: skip
+    sheet(casme3 / "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", rows)
+    pictures(casme3 / "Part_A_ME_clip/frame/spNo.10_a_116", ["116.jpg", "117.jpg"])
+    videos, kinds = read("casme3", casme3)
+    assert said(videos["spNo.10_a_116"]).values["emotion"] == "disgust"
+    assert said(videos["spNo.10_a_116"]).subject == "spNO.10"
+    assert kinds == {"missing": 1, "bad_row": 1}
+
+
+def test_iemocap_turns_are_halves_of_a_dialogue(tmp_path: Path) -> None:
+    base = "IEMOCAP_full_release/Session1/dialog"
+    put(tmp_path, f"{base}/avi/DivX/Ses01F_impro01.avi")
+    lines = [
+        "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]",
+        "[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]",
+        "C-E2:\tNeutral;\t()",
+        "[10.0100 - 11.3925]\tSes01F_impro01_M001\texc\t[2.5000, 3.5000, 2.5000]",
+        "[112.0 - 111.0]\tSes01F_impro01_M002\txxx\t[2.5000, 3.5000, 2.5000]",
+        "[112.0]\tnonsense",
+    ]
+    put(tmp_path, f"{base}/EmoEvaluation/Ses01F_impro01.txt", "\n".join(lines))
+    put(tmp_path, f"{base}/EmoEvaluation/Ses01M_script01_1b.txt", "")
+    videos, kinds = read("iemocap", tmp_path)
+    own, other = videos["Ses01F_impro01_F000"], videos["Ses01F_impro01_M001"]
+    assert (own.side, other.side) == ("left", "right"), "the woman wears the markers and sits on the left"
+    assert (own.start_s, own.stop_s) == (6.2901, 8.2357)
+    assert said(own).values == {"emotion": "neu", "valence": "2.5000", "activation": "2.5000", "dominance": "2.5000"}
+    assert (said(other).subject, said(other).session) == ("1M", "1")
+    assert kinds == {"bad_row": 2, "missing": 5}, "four sessions and a film"
+
+
+def test_werewolf_players_come_again(tmp_path: Path) -> None:
+    for name in ("07_01_200", "07_02_3", "08_01_1"):
+        put(tmp_path, f"Werewolf-XL_Speaker_Video/{name}.mp4")
+    table = "VideoName,Session,Categorical,Mean_P_1_2_3_4,Mean_A_1_2,Mean_D_1_2_4,Group\n"
+    table += "07_01_200,7,中性,0.25,1.0,0.5,1\n08_01_1,8,高兴,-0.5,0.5,x,1\n09_01_1,9,高兴,-0.5,0.5,0,1\n"
+    put(tmp_path, "labels.csv", table)
+    put(tmp_path, "players.csv", "session,seat,player\n7,1,ann\n8,1,bob\n")
+    videos, kinds = read("werewolf_xl", tmp_path)
+    one = said(videos["07_01_200"])
+    assert (one.values["valence"], one.values["arousal"], one.values["dominance"]) == ("0.25", "1.0", "0.5")
+    assert (one.subject, one.session) == ("ann", "07")
+    assert kinds == {"unlisted": 2, "bad_row": 1, "missing": 1}
+
+
+@pytest.mark.parametrize(
+    ("source", "made", "said_to_be"),
+    [
+        ("casme2", {"CASME2-coding-20140508.xlsx": "no zip"}, "CASME2-coding-20140508.xlsx cannot be read as an .xlsx"),
+        ("casme2", {"CASME2-coding-20140508.csv": "a,b\n1,2\n"}, "has no row with the columns subject, filename"),
+        ("samm", {}, "none of SAMM_Micro_FACS_Codes_v2.xlsx is there"),
+        ("smic", {"x": "y"}, "no s1/micro and so on in it"),
+        ("mmew", {"x": "y"}, "no Micro_Expression/"),
+        ("iemocap", {"x": "y"}, "no Session1/"),
+        ("werewolf_xl", {"x": "y"}, "none of Werewolf-XL_Speaker_Video, Speaker_Video, video is there"),
+        ("werewolf_xl", {"video/07_01_1.mp4": "y"}, "no .csv with VideoName and Mean_P"),
+    ],
+)
+def test_another_layout_is_one_sentence(tmp_path: Path, source: str, made: dict[str, str], said_to_be: str) -> None:
+    for path, text in made.items():
+        put(tmp_path, path, text)
+    with pytest.raises(UserError, match=said_to_be):
+        read(source, tmp_path)
+
+
+def test_pictures_are_frames_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    levels = [10, 60, 110, 160, 210]
+    frames = [np.full((64, 64, 3), level, np.uint8) for level in levels]
+    pictures(
+        tmp_path / "mmew/Micro_Expression/anger/S01-02-003", ["8.png", "9.png", "10.png", "11.png", "100.png"], frames
+    )
+    videos, _ = read("mmew", tmp_path / "mmew")
+    (video,) = videos.values()
+    with MediaFile(tmp_path / "mmew" / video.path, load_recipe().defaults.media, None, range_of(video)) as media:
+        seen = [int(at.frame.to_ndarray(format="gray").mean()) for at in media.frames()]
+        assert seen == pytest.approx(levels, abs=2)
+        assert media.picture is not None
+        assert media.picture.frames == 5
+        assert media.sound(5) is None
+
+
+def test_a_micro_expression_from_its_pictures_to_a_labelled_clip(tmp_path: Path) -> None:
+    faces, _ = shot_frames(Shot(24, (3,), seed=5))
+    names = [f"img{n}.jpg" for n in range(40, 64)]
+    pictures(tmp_path / "in/CASME2_RAW_selected/sub01/EP02_01f", names, list(faces))
+    sheet(tmp_path / "in/CASME2-coding-20140508.xlsx", [CASME2, (1, "EP02_01f", "", 45, 50, 56, "", "4", "repression")])
+    run = curate(recipe(*_labelled()), EMBEDDED, {"casme2": tmp_path / "in"}, tmp_path / "run", engine="inline")
+    pack(run, tmp_path / "shards", Selection())
+    found = labelled_clips(Shelf([tmp_path / "shards"], StorageConfig()), dataset("casme2"))
+    (clip,) = found.clips
+    assert (clip.label, clip.subject) == ("negative", "sub01")
+    assert clip.key in found.mute
+    (record,) = [record for _, record in Shelf([tmp_path / "shards"], StorageConfig()).records()]
+    assert record["span"] == {"start_frame": 0, "stop_frame": 12}
+
+
+def _labelled() -> list[str]:
+    sets = ["scenes.detectors=[]", "gates.silence=skip"]
+    return sets + [f"gates.{stage}=measure" for stage in ("scenes", "faces", "track", "sync", "quality")]
+
+
+def test_a_playlist_in_a_picture_s_name_is_no_film(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/1.jpg").write_text("#EXTM3U\n#EXTINF:1,\n/etc/hosts\n")
+    with pytest.raises(MediaError, match="cannot be opened as a film"):
+        MediaFile(tmp_path / "x", load_recipe().defaults.media)

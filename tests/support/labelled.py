@@ -1,0 +1,86 @@
+"""Shards of labelled clips, made without video: a colour and a tone tell the label, a spot the person."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from avf_curation.backends.encode import flac, mp4
+from avf_curation.candidate import Candidate
+from avf_curation.inputs import Video
+from avf_curation.intake import digest_of
+from avf_curation.run import curate
+from avf_curation.stages import scenes
+from avf_curation.video import ClipDraft, Outcome, VideoResult
+from avf_shards.ledger import Check
+from avf_shards.pack import pack
+from avf_shards.select import Selection
+from avf_shards.timeline import Span
+from avf_training.downstream.datasets import Dataset
+
+from support.clips import SIZE_PX
+from support.made import EMBEDDED, recipe
+
+LABELS = ("left", "right")
+FRAMES = 64
+
+
+def row(name: str = "lab", people: int = 4, **changes: object) -> Dataset:
+    """A data set of two labels, a fold for each person or two."""
+    made = Dataset(
+        name, name.title(), name, "emotion", LABELS, 2, "subject_blocks", ("UAR", "WAR"), 0, value="label",
+        aligned={"left": "happy", "right": "sadness"},
+    )  # fmt: skip
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def labelled_shards(folder: Path, sources: Mapping[str, Sequence[Mapping[str, str]]], **settings: object) -> Path:
+    """One clip for each row of each source's labels.csv; a row with mute=yes has no sound."""
+    roots = {}
+    for source, rows in sources.items():
+        roots[source] = folder / "in" / source
+        roots[source].mkdir(parents=True)
+        columns = sorted({name for one in rows for name in one})
+        with (roots[source] / "labels.csv").open("w", newline="") as file:
+            table = csv.DictWriter(file, ["file", *columns])
+            table.writeheader()
+            for number, one in enumerate(rows):
+                name = f"{number:03d}.mp4"
+                (roots[source] / name).write_bytes(f"{source} {number}".encode())
+                table.writerow({"file": name, **one})
+    run = curate(recipe(), EMBEDDED, roots, folder / "run", engine="inline", curate_one=labelled_curate)
+    pack(run, folder / "shards", Selection(clips_per_shard=8))
+    return folder / "shards"
+
+
+def takes(people: int, each: int = 2, first: int = 0) -> list[dict[str, str]]:
+    """Rows: each person with each label, `each` times."""
+    return [
+        {"label": label, "subject": f"p{first + person}"}
+        for person in range(people)
+        for _ in range(each)
+        for label in LABELS
+    ]
+
+
+def labelled_curate(one: Video, root: Path, settings: object, tools: object) -> VideoResult:
+    """Stands for curate_video."""
+    assert one.labels is not None
+    mute = one.labels.values.get("mute") == "yes"
+    loud = 0 if mute else 8000
+    right = one.labels.values.get("label") == "right" or one.labels.values.get("valence", "-")[0] in "12"
+    checks = (Check(scenes.STAGE, "too_short", FRAMES / 25, ">=", 1.5),)
+    measured = {scenes.STAGE: {"no_sound_s": FRAMES / 25 if mute else 0.0}}
+    person = sum(map(ord, one.labels.subject or ""))
+    pictures = []
+    for t in range(FRAMES):
+        picture = np.full((SIZE_PX, SIZE_PX, 3), 60 + person * 7 % 80, np.uint8)
+        half = slice(SIZE_PX // 2, None) if right else slice(0, SIZE_PX // 2)
+        picture[:, half] = 200 + 10 * (t % 4)
+        pictures.append(picture)
+    at_S = np.arange(FRAMES * 640) / 16000
+    samples = (loud * np.sin(2 * np.pi * (880 if right else 330) * at_S)).astype(np.int16)
+    media = {"mp4": mp4(pictures, replace(recipe().defaults.clip, size_px=SIZE_PX)), "flac": flac(samples)}
+    outcome = Outcome(Candidate(Span(0, FRAMES), checks, measured), clips=(ClipDraft(media, 300.0, SIZE_PX, 0),))
+    return VideoResult(one, (outcome,), digest_of(root / one.path, None))

@@ -1,0 +1,224 @@
+"""Fine-tuning of a fold: it learns, repeats bit for bit, goes on after a kill, and says what is wrong with its data."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from avf_shards.errors import UserError
+from avf_training.data.storage import StorageConfig
+from avf_training.downstream.again import evaluate_again
+from avf_training.downstream.chooser import Chooser, best_epoch, read_epochs
+from avf_training.downstream.clips import labelled_clips
+from avf_training.downstream.recipe import FinetuneRecipe, load_finetune_recipe
+from avf_training.downstream.shelf import Shelf
+from avf_training.downstream.stage import chosen_model, train_stage
+from avf_training.downstream.task import Task, fold_task, hybrid_task
+from avf_training.models.classifier import Classifier
+from support.labelled import LABELS, labelled_shards, row, takes
+
+STORAGE = StorageConfig()
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return labelled_shards(tmp_path_factory.mktemp("lab"), {"lab": takes(6, 3), "more": takes(3, 2, first=50)})
+
+
+def small(*more: str, seed: int = 0) -> FinetuneRecipe:
+    sets = ["batch=6", "micro_batch=6", "workers=0", "epochs=8", "evaluate_every=2", "threads=1", f"seed={seed}"]
+    return load_finetune_recipe("finetune", "nano", [*sets, "validation_share=0.2", *more])
+
+
+def task(shards: Path, recipe: FinetuneRecipe, fold: int = 1, **changes: object) -> Task:
+    return fold_task(row(**changes), Shelf([shards], STORAGE), fold, recipe.modalities, recipe.validation_share)
+
+
+def answers(out: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted((out / "answers").glob("*.json"))}
+
+
+@pytest.fixture(scope="module")
+def finished(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    recipe = small()
+    train_stage(recipe, task(shards, recipe), None, out, STORAGE)
+    return out
+
+
+def test_a_fold_is_learned_and_told_by_three_protocols(finished: Path, shards: Path) -> None:
+    result = json.loads((finished / "result.json").read_text())
+    assert set(result["protocols"]) == {"held_out", "official", "last"}
+    assert result["train"] + result["held_out"] + result["test"] == 36
+    assert result["protocols"]["last"]["scores"]["WAR"]["value"] > 0.9
+    low, high = result["protocols"]["last"]["scores"]["UAR"]["interval"]
+    assert 0.5 < low <= high <= 1
+    rows = read_epochs(finished)
+    assert [one["epoch"] for one in rows] == [1, 2, 3, 4]
+    chosen = result["protocols"]["official"]["step"]
+    assert chosen == best_epoch(rows, "official", "WAR")[0]  # type: ignore[index]
+    model = Classifier.from_pretrained(chosen_model(finished, "held_out"))
+    assert model.meaning.names == LABELS
+
+
+def test_nobody_is_in_two_parts(finished: Path, shards: Path) -> None:
+    told = json.loads((finished / "run.json").read_text())
+    subject = {clip.key: clip.subject for clip in labelled_clips(Shelf([shards], STORAGE), row()).clips}
+    parts = [{subject[key] for key in told[name]} for name in ("train", "held_out", "test")]
+    assert all(parts)
+    assert len(set.union(*parts)) == sum(map(len, parts)) == 6
+
+
+def test_the_same_again_bit_for_bit(finished: Path, shards: Path, tmp_path: Path) -> None:
+    recipe = small()
+    train_stage(recipe, task(shards, recipe), None, tmp_path / "again", STORAGE)
+    assert answers(tmp_path / "again") == answers(finished)
+    assert (tmp_path / "again/epochs.jsonl").read_text() == (finished / "epochs.jsonl").read_text()
+    other = small(seed=1)
+    train_stage(other, task(shards, other), None, tmp_path / "other", STORAGE)
+    assert answers(tmp_path / "other") != answers(finished)
+
+
+def test_killed_in_an_epoch_it_goes_on_to_the_same_end(
+    finished: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, looked = small(), Chooser.look
+
+    def dies(self: Chooser, step: int) -> object:
+        if len(read_epochs(self.out)) == 2:
+            raise KeyboardInterrupt
+        return looked(self, step)
+
+    monkeypatch.setattr(Chooser, "look", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train_stage(recipe, task(shards, recipe), None, tmp_path / "cut", STORAGE)
+    assert not (tmp_path / "cut/result.json").exists()
+    monkeypatch.undo()
+    train_stage(recipe, task(shards, recipe), None, tmp_path / "cut", STORAGE)
+    assert answers(tmp_path / "cut") == answers(finished)
+    assert (tmp_path / "cut/epochs.jsonl").read_text() == (finished / "epochs.jsonl").read_text()
+
+
+def test_a_finished_run_is_tested_again_from_its_folder(finished: Path, shards: Path, tmp_path: Path) -> None:
+    shelf = Shelf([shards], STORAGE)
+    for protocol in ("held_out", "official", "last"):
+        assert evaluate_again(finished, shelf, protocol, None, "cpu")["same"] is True  # type: ignore[arg-type]
+    assert evaluate_again(finished, shelf, "last", 1, "cpu")["same"] is None
+    spoiled = json.loads((finished / "answers/last.json").read_text())
+    spoiled["scores"][0][0] += 1e-9
+    kept = (finished / "answers/last.json").read_text()
+    (finished / "answers/last.json").write_text(json.dumps(spoiled))
+    assert evaluate_again(finished, shelf, "last", None, "cpu")["same"] is False
+    (finished / "answers/last.json").write_text(kept)
+
+
+def test_post_pre_training_for_a_fold_and_fine_tuning_from_it(shards: Path, tmp_path: Path) -> None:
+    recipe, shelf = small("epochs=2"), Shelf([shards], STORAGE)
+    more = row("more")
+    hybrid = hybrid_task(row(), shelf, 1, "av", 0.2, joining=[more])
+    tested = set(task(shards, recipe).test)
+    assert set(hybrid.data.labels) == {"happy", "sadness"}
+    assert not tested & set(hybrid.truth)
+    assert any(key.startswith("more") for key in hybrid.train)
+    assert hybrid.told["guarded_against"] == len(tested)
+    train_stage(recipe, hybrid, None, tmp_path / "psi", STORAGE)
+    train_stage(recipe, task(shards, recipe), tmp_path / "psi", tmp_path / "ft", STORAGE)
+    one, other = (Classifier.from_pretrained(chosen_model(tmp_path / name, "last")) for name in ("psi", "ft"))
+    assert one.head.weight.shape == other.head.weight.shape
+    assert json.loads((tmp_path / "ft/run.json").read_text())["start"] is not None
+
+
+@pytest.mark.parametrize("modalities", ["a", "v"])
+def test_one_modality(shards: Path, tmp_path: Path, modalities: str) -> None:
+    recipe = small("epochs=3", f"modalities={modalities}")
+    train_stage(recipe, task(shards, recipe), None, tmp_path / "run", STORAGE)
+    names = dict(Classifier.from_pretrained(tmp_path / "run/model").named_parameters())
+    assert any(name.startswith("encoder_video") for name in names) == (modalities == "v")
+    assert any(name.startswith("encoder_audio") for name in names) == (modalities == "a")
+
+
+def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
+    rows = [{"valence": str(v), "subject": f"p{n}"} for n in range(6) for v in (-1.5, -1.0, 1.0, 1.5)]
+    shards = labelled_shards(tmp_path, {"lab": rows})
+    recipe = small("epochs=6")
+    data = row(task="dimensions", labels=(), dimensions=("valence",), range=(-2.0, 2.0), metrics=("PCC", "CCC"))
+    made = fold_task(data, Shelf([shards], STORAGE), 1, "av", 0.0)
+    train_stage(replace(recipe, validation_share=0.0), made, None, tmp_path / "run", STORAGE)
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert set(result["protocols"]) == {"official", "last"}, "nothing was held out, so nothing could be chosen by it"
+    assert result["protocols"]["last"]["scores"]["PCC valence"]["value"] > 0.8
+    told = json.loads((tmp_path / "run/answers/last.json").read_text())
+    assert all(-2 <= value <= 2 for (value,) in told["scores"])
+
+
+def test_a_start_of_another_size_names_the_tensor(finished: Path, shards: Path, tmp_path: Path) -> None:
+    recipe = small("variant={video: {width: 48, heads: 3}, audio: {width: 48, heads: 3}}")
+    with pytest.raises(
+        UserError,
+        match=r"of another size: encoder_audio\.blocks\.0\.gather_attn\S+ is \(192, 96\), this model's is \(96, 48\)",
+    ):
+        train_stage(recipe, task(shards, recipe), finished, tmp_path / "run", STORAGE)
+    assert not (tmp_path / "run/result.json").exists()
+    with pytest.raises(UserError, match="holds no saved model and no finished run"):
+        train_stage(small(), task(shards, small()), tmp_path, tmp_path / "x", STORAGE)
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "said"),
+    [
+        (
+            [{"label": "up", "subject": "a"}],
+            {},
+            r"its label 'up' is none of lab's; known here: left, right \(1 such",
+        ),
+        ([{"label": "lefr", "subject": "a"}], {}, "its label 'lefr' is none of lab's; did you mean 'left'"),
+        (takes(4), {"labels": (*LABELS, "none")}, "fold 1: no clip to train on for none"),
+        ([{**one, "mute": "yes"} for one in takes(4)], {}, "no clip has sound .* take modalities v"),
+        (
+            [{**one, "fold": "1"} for one in takes(4)],
+            {"split": "official", "scheme": "own"},
+            "fold 1 has no clip to train",
+        ),
+        (
+            [{**one, "fold": str(n % 2 + 1)} for n, one in enumerate(takes(4))],
+            {"split": "official", "scheme": "own"},
+            "fold 1: subject p3 is trained on .* and tested",
+        ),
+        (takes(4), {"split": "official", "scheme": "theirs"}, "its record has no fold 'theirs' of lab"),
+        (takes(4), {"source": "elsewhere"}, r"no clip of source 'elsewhere' in these shards; they hold lab \(16\)"),
+        (
+            [{"valence": "high", "subject": "a"}],
+            {"task": "dimensions", "labels": (), "dimensions": ("valence",)},
+            "its valence is 'high', not a number",
+        ),
+    ],
+)
+def test_bad_labels_name_the_clip_and_the_rule(
+    tmp_path: Path, rows: list[dict[str, str]], changes: dict[str, object], said: str
+) -> None:
+    shards = labelled_shards(tmp_path, {"lab": rows})
+    with pytest.raises(UserError, match=said):
+        task(shards, small(), **changes)
+
+
+def test_another_setting_or_another_fold_is_another_run(finished: Path, shards: Path) -> None:
+    recipe = small("smoothing=0.2")
+    with pytest.raises(UserError, match=r"another folder\n.*smoothing"):
+        train_stage(recipe, task(shards, recipe), None, finished, STORAGE)
+    with pytest.raises(UserError, match="holds a run with other settings"):
+        train_stage(small(), task(shards, small(), fold=2), None, finished, STORAGE)
+    with pytest.raises(UserError, match="has folds 1 to 2, not 3"):
+        task(shards, small(), fold=3)
+
+
+def test_recipes_of_both_stages_hold_table_6() -> None:
+    for stage, rate in (("posttrain", 1e-3), ("finetune", 5e-4)):
+        recipe = load_finetune_recipe(stage, "avfmaepp_b")  # type: ignore[arg-type]
+        assert (recipe.optim.base_lr, recipe.optim.weight_decay, recipe.optim.betas) == (rate, 0.05, (0.9, 0.999))
+        assert (recipe.epochs, recipe.optim.warmup_epochs, recipe.batch, recipe.repeats) == (100, 5, 32, 2)
+        assert (recipe.drop_path, recipe.layer_decay, recipe.mix.mixup, recipe.smoothing) == (0.1, 0.75, 0.8, 0.1)
+        assert recipe.segments == 2
+    hicmae = load_finetune_recipe("finetune", "hicmae_b")
+    assert (hicmae.batch, hicmae.optim.base_lr, hicmae.repeats) == (56, 1e-3, 1)
+    for name in ("avfmaepp_l", "avfmaepp_h", "hicmae_s", "hicmae_t", "nano"):
+        assert asdict(load_finetune_recipe("finetune", name))["model"] == name

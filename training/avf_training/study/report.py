@@ -1,0 +1,188 @@
+"""The page of a study: results beside the papers', and for each row what lies behind its numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from avf_shards import seam
+
+from avf_training.downstream.chooser import PROTOCOLS, Protocol, read_epochs
+from avf_training.downstream.published import Figure, published
+from avf_training.downstream.result import RESULT
+from avf_training.downstream.scoring import Answers, interval, scores_of
+from avf_training.downstream.shelf import Shelf
+from avf_training.downstream.stage import chosen_folder
+from avf_training.metrics import METRICS, read_lines
+from avf_training.study import pictures
+from avf_training.study.plan import Cell, Matrix, Study
+from avf_training.study.results import Line, cell_answers, comparisons, joined, lines
+
+PAGE = "report.html"
+_MOST_CLIPS = 300  # of one t-SNE
+_SHOWN: dict[Protocol, str] = {
+    "held_out": "held out (epoch chosen on a part of the training fold)",
+    "official": "official (epoch chosen on the test clips, as the published numbers were)",
+    "last": "last epoch (nothing is chosen)",
+}
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """What one row on one data set looks like from near."""
+
+    row: str
+    dataset: str
+    sentence: str
+    scores: list[tuple[str, str]]
+    images: list[tuple[str, str]]
+
+
+def write_report(study: Study, matrix: Matrix, shelf: Shelf, out: Path) -> Path:
+    """OUT/report.html, one file that needs no other."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent.parent / "pages"), autoescape=True, trim_blocks=True
+    )
+    datasets = list(dict.fromkeys(cell.data.name for cell in matrix.cells))
+    tables = [_table(study, matrix, name) for name in datasets]
+    done = sum((cell.out / RESULT).is_file() for cell in matrix.cells)
+    page = environment.get_template("study.html").render(
+        study=study,
+        done=done,
+        wanted=len(matrix.cells),
+        tables=tables,
+        compared=[one.sentence for one in comparisons(study, matrix, "held_out")],
+        panels=[panel for row in study.rows for name in datasets if (panel := _panel(matrix, shelf, row, name))],
+    )
+    seam.replace_file(out / PAGE, page.encode())
+    return out / PAGE
+
+
+def _table(study: Study, matrix: Matrix, dataset: str) -> dict[str, Any]:
+    data = next(cell.data for cell in matrix.cells if cell.data.name == dataset)
+    shown = list(data.metrics) + [f"PCC {name}" for name in data.dimensions]
+    found: dict[tuple[str, Protocol], Line] = {
+        (line.row, protocol): line
+        for protocol in PROTOCOLS
+        for line in lines(study, matrix, protocol)
+        if line.dataset == dataset
+    }
+    rows = []
+    for row in study.rows:
+        for protocol in PROTOCOLS:
+            line = found[row, protocol]
+            cells = [_cell(line, metric) for metric in shown]
+            done = f"{line.done} of {line.wanted}"
+            rows.append({"row": row, "protocol": _SHOWN[protocol], "cells": cells, "done": done})
+    figures = [one for one in published() if one.dataset == dataset]
+    named = {row.published_as for row in study.rows.values() if row.published_as}
+    chosen = [one for one in figures if one.table in named] if named else [one for one in figures if _main(one)]
+    papers = [
+        {
+            "method": one.method,
+            "modality": one.modality,
+            "table": one.table,
+            "cells": [f"{one.scores[metric]:.2f}" if metric in one.scores else "" for metric in shown],
+        }
+        for one in chosen
+    ]
+    return {"dataset": data.title, "name": dataset, "metrics": shown, "rows": rows, "papers": papers}
+
+
+def _main(figure: Figure) -> bool:
+    """Of the tables of results, not of the ablations."""
+    number = int(figure.table.rpartition(" ")[2])
+    return not figure.table.startswith("HiCMAE") and (number <= 19 or number in (25, 26))
+
+
+def _cell(line: Line, metric: str) -> str:
+    mean, spread = line.mean(metric), line.spread(metric)
+    if mean is None:
+        return "–"
+    return f"{100 * mean:.2f}" + ("" if spread is None else f" ± {100 * spread:.2f}")
+
+
+def _panel(matrix: Matrix, shelf: Shelf, row: str, dataset: str) -> _Panel | None:
+    cells = [cell for cell in matrix.cells if (cell.row, cell.data.name) == (row, dataset)]
+    protocol: Protocol = "held_out"
+    there = [(cell, answers) for cell in cells if (answers := cell_answers(cell, protocol)) is not None]
+    if not there:
+        protocol = "last"
+        there = [(cell, answers) for cell in cells if (answers := cell_answers(cell, protocol)) is not None]
+    if not there:
+        return None
+    first_seed = there[0][0].seed
+    mine = [pair for pair in there if pair[0].seed == first_seed]
+    data, whole = mine[0][0].data, joined([answers for _, answers in mine])
+    images: list[tuple[str, str]] = []
+    if data.task == "dimensions":
+        images.append(("said over true", pictures.scatter(data.dimensions, whole)))
+    else:
+        images += _of_classes([(cell.fold, answers) for cell, answers in mine], data.labels, whole)
+    cell = mine[0][0]
+    metric = _metric_of(cell)
+    images.append(("curves", pictures.curves(read_lines(cell.out / METRICS), read_epochs(cell.out), metric)))
+    images += _features(cell, shelf, protocol)
+    unreadable = f", {len(whole.unreadable)} unreadable" if whole.unreadable else ""
+    folds = ", ".join(str(cell.fold) for cell, _ in mine)
+    sentence = f"{_SHOWN[protocol]}; seed {first_seed}, folds {folds}: {len(whole.keys)} test clips{unreadable}"
+    return _Panel(row, data.title, sentence, _scores(data, whole), images)
+
+
+def _scores(data: Any, whole: Answers) -> list[tuple[str, str]]:
+    told = []
+    for name, score in scores_of(data, whole).items():
+        between = interval(data, whole, name, 500) if score.value is not None else None
+        bounds = "" if between is None else f" [{between.low:.3f}, {between.high:.3f}]"
+        told.append((name, f"undefined: {score.undefined}" if score.value is None else f"{score.value:.3f}{bounds}"))
+    return told
+
+
+def _of_classes(parts: list[tuple[int, Answers]], names: tuple[str, ...], whole: Answers) -> list[tuple[str, str]]:
+    images = []
+    if len(parts) > 1:
+        for fold, answers in parts[:12]:
+            images.append((f"fold {fold}", pictures.confusion(f"fold {fold}", names, answers.counts())))
+    images.append(
+        ("all folds", pictures.confusion("all folds" if len(parts) > 1 else "confusion", names, whole.counts()))
+    )
+    images.append(("recalls", pictures.recalls(names, whole.counts())))
+    images.append(("reliability", pictures.reliability(whole)[0]))
+    return images
+
+
+def _metric_of(cell: Cell) -> str:
+    import json
+
+    told: Mapping[str, Any] = json.loads((cell.out / RESULT).read_text("utf-8"))
+    return str(told["chosen_by"])
+
+
+def _features(cell: Cell, shelf: Shelf, protocol: Protocol) -> list[tuple[str, str]]:
+    """t-SNE of the test clips' features, one window each."""
+    from avf_training.downstream.again import load_run
+    from avf_training.features import FeatureModel
+
+    if cell.data.task == "dimensions":
+        return []
+    _, task = load_run(cell.out, shelf)
+    model = FeatureModel(chosen_folder(cell.out, protocol))
+    answers = cell_answers(cell, protocol)
+    assert answers is not None
+    keys = [key for key in task.test if key not in answers.unreadable][:: max(1, len(task.test) // _MOST_CLIPS)]
+    if len(keys) < 5:
+        return []
+    rows: dict[str, list[np.ndarray]] = {}
+    for key in keys:
+        files = shelf.read(task.number[key])
+        (one,) = model.of(files, [model.windows(1, 1.0)[0]])
+        for kind, value in (("video", one.video), ("audio", one.audio), ("fused", one.fused)):
+            if value is not None:
+                rows.setdefault(kind, []).append(value.cpu().numpy())
+    if len(rows) == 2:  # one modality: what the head reads is its mean, normed
+        rows.pop("fused")
+    stacked = {kind: np.stack(values) for kind, values in rows.items()}
+    truth = [int(task.truth[key]) for key in keys]
+    return [("t-SNE of features", pictures.plane(stacked, truth, task.data.labels))]

@@ -1,0 +1,37 @@
+"""A study's results in the terminal."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from avf_training.study.plan import Matrix, Study
+from avf_training.study.results import comparisons, lines
+
+
+def show_study(study: Study, matrix: Matrix, page: Path) -> None:
+    """Each row by two protocols, the comparisons, and where the page is."""
+    console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+    for dataset in dict.fromkeys(cell.data.name for cell in matrix.cells):
+        data = next(cell.data for cell in matrix.cells if cell.data.name == dataset)
+        table = Table(box=None, header_style="bold", title=f"{data.title}, percent", title_style="")
+        table.add_column("row")
+        for metric in data.metrics:
+            table.add_column(f"{metric} held out", justify="right")
+            table.add_column("official", justify="right")
+        table.add_column("runs", justify="right")
+        found = [lines(study, matrix, protocol) for protocol in ("held_out", "official")]
+        for held_out, official in zip(*found, strict=True):
+            if held_out.dataset != dataset:
+                continue
+            cells = []
+            for metric in data.metrics:
+                for line in (held_out, official):
+                    mean, spread = line.mean(metric), line.spread(metric)
+                    told = "-" if mean is None else f"{100 * mean:.1f}"
+                    cells.append(told if spread is None else f"{told} ± {100 * spread:.1f}")
+            table.add_row(held_out.row, *cells, f"{held_out.done} of {held_out.wanted}")
+        console.print(table)
+    for one in comparisons(study, matrix, "held_out"):
+        console.print(one.sentence)
+    console.print(f"  page  {page}")
