@@ -10,7 +10,7 @@ from pathlib import Path
 from avf_shards.command import answered, guarded, json_option
 
 from avf_curation import interrupt
-from avf_curation.commands import audit, corpus, estimate, upkeep, weights
+from avf_curation.commands import audit, clip, corpus, estimate, upkeep, weights
 from avf_curation.commands.options import check_device, cluster, engine_options, prepare, source_options
 
 _RAW = argparse.RawDescriptionHelpFormatter
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     json_option(one)
     one.set_defaults(run=_run)
 
+    clip.add(commands)
     estimate.add(commands)
     upkeep.add(commands)
     audit.add(commands)

@@ -60,14 +60,14 @@ class Classifier(Pretrained):
         self.config, self.outputs = config, outputs
         if "v" in config.modalities:
             self.encoder_video = Encoder(config, "video", "region", drop_path)
-            self.layer_weights_video = nn.Parameter(torch.full((config.video.depth,), 1 / config.video.depth))
+            self.layer_weights_video = _even(config.video.depth) if config.layer_fusion else None
         if "a" in config.modalities:
             self.encoder_audio = Encoder(config, "audio", "region", drop_path)
-            self.layer_weights_audio = nn.Parameter(torch.full((config.audio.depth,), 1 / config.audio.depth))
+            self.layer_weights_audio = _even(config.audio.depth) if config.layer_fusion else None
         width = (config.video if "v" in config.modalities else config.audio).width
         if config.modalities == "av":
             self.fusion = build_fusion(config, drop_path)
-            width *= 4 if config.fusion == "cross" else 2
+            width *= 2 if self._iavcl_alone else 4
         self.fc_norm, self.head = nn.LayerNorm(width, config.norm_eps), nn.Linear(width, outputs)
         init_finetuning(self)
 
@@ -80,6 +80,11 @@ class Classifier(Pretrained):
         if not isinstance(outputs, int):
             raise UserError(f"{CONFIG}: outputs {outputs!r} must be a whole number")
         return {"outputs": outputs, "meaning": bind(Meaning, values.get("meaning", {}), f"{CONFIG}: meaning")}
+
+    @property
+    def _iavcl_alone(self) -> bool:
+        """Whether the head reads the fused means only: without HAFE, HiCMAE's four means stand in its place."""
+        return self.config.fusion == "iavcl" and self.config.hafe
 
     def encoders(self) -> list[Encoder]:
         return [module for module in self.children() if isinstance(module, Encoder)]
@@ -117,7 +122,8 @@ class Classifier(Pretrained):
             fused = self.fusion(video[-1], audio[-1])
             return torch.cat([part.mean(1) for part in (v, a, *fused)], -1)
         fused = self.fusion(video[-1], audio[-1], torch.cat((v, a), -1))
-        return torch.cat([part.mean(1) for part in fused], -1)
+        parts = fused if self._iavcl_alone else (v, a, *fused)
+        return torch.cat([part.mean(1) for part in parts], -1)
 
 
 def ranged(outputs: Tensor, within: tuple[float, float] | None) -> Tensor:
@@ -130,6 +136,12 @@ def ranged(outputs: Tensor, within: tuple[float, float] | None) -> Tensor:
     return low + (high - low) * outputs.sigmoid()
 
 
-def weighted(layers: list[Tensor], weights_L: Tensor) -> Tensor:
-    """Sum of the layers, each (B, N, C), by softmax weights."""
+def _even(layers: int) -> nn.Parameter:
+    return nn.Parameter(torch.full((layers,), 1 / layers))
+
+
+def weighted(layers: list[Tensor], weights_L: Tensor | None) -> Tensor:
+    """Sum of the layers, each (B, N, C), by softmax weights; without weights the last one."""
+    if weights_L is None:
+        return layers[-1]
     return (torch.stack(layers, -1) * weights_L.softmax(0)).sum(-1)

@@ -9,6 +9,7 @@ from typing import Literal
 EncoderKind = Literal["vit", "lgi", "lgi_vanilla"]
 FusionKind = Literal["cross", "iavcl"]
 Modalities = Literal["av", "a", "v"]
+Flow = Literal["default", "raw_input", "video_first", "audio_first"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,9 @@ class ModelConfig:
 
     overall: the context of IAV-CL in pre-training: `pooled` (one token, the authors' code) or `region` (one token for
     each region, as the paper's F_av in R^(K x 2C) has it).
+
+    For ablations. flow: what the layers of fusion `cross` attend to (HiCMAE Figure 5). dier, hafe: False puts HiCMAE's
+    parts in their place (AVF-MAE++ Table 21). layer_fusion: False fine-tunes on the last layer alone (HiCMAE Table 13).
     """
 
     name: str
@@ -124,6 +128,10 @@ class ModelConfig:
     contrastive_weight: float = 0.0025
     geometry: Geometry = Geometry()
     targets: TargetConfig = TargetConfig()
+    flow: Flow = "default"
+    dier: bool = True
+    hafe: bool = True
+    layer_fusion: bool = True
 
     def __post_init__(self) -> None:
         for name, stream, grid in (
@@ -138,8 +146,12 @@ class ModelConfig:
                     "fusion needs one width"
                 )
             _check_heads("fusion_heads", self.fusion_heads, self.video.width)
-            if self.fusion_depth < 1:
-                raise ValueError(f"fusion_depth {self.fusion_depth} must be at least 1")
+            if self.fusion_depth < (0 if self.fusion == "cross" else 1):
+                raise ValueError(f"fusion_depth {self.fusion_depth} is too small for fusion {self.fusion!r}")
+            if self.fusion == "cross" and not (self.dier and self.hafe):
+                raise ValueError("dier and hafe are parts of fusion 'iavcl'; fusion 'cross' has neither")
+            if self.fusion == "iavcl" and self.flow != "default":
+                raise ValueError(f"flow {self.flow!r} is of fusion 'cross'")
         if list(self.skips) != sorted(set(self.skips)):
             raise ValueError(f"skips {list(self.skips)} must rise")
         if self.temperature <= 0:

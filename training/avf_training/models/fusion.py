@@ -1,4 +1,4 @@
-"""HiCMAE's cross-modal fusion encoder (3.2).
+"""HiCMAE's cross-modal fusion encoder (3.2), and the other flows of its Figure 5.
 
 Shapes: B batch, N video tokens, M audio tokens, C width.
 """
@@ -6,19 +6,33 @@ Shapes: B batch, N video tokens, M audio tokens, C width.
 from torch import Tensor, nn
 
 from avf_training.models.attention import CrossBlock
+from avf_training.models.config import Flow
 
 
 class FusionEncoder(nn.Module):
-    """Both modalities attend to each other in every layer, from the values before that layer."""
+    """Both modalities attend to each other in every layer: to the values before that layer, or as `flow` says."""
 
-    def __init__(self, width: int, depth: int, heads: int, ratio: int, eps: float, drop: float = 0.0) -> None:
+    def __init__(
+        self, width: int, depth: int, heads: int, ratio: int, eps: float, drop: float = 0.0, flow: Flow = "default"
+    ) -> None:
         super().__init__()
+        self.flow = flow
         rates = [drop * layer / max(1, depth - 1) for layer in range(depth)]
         self.blocks = nn.ModuleList(CrossBlock(width, heads, ratio, eps, rate) for rate in rates)
         self.blocks_audio = nn.ModuleList(CrossBlock(width, heads, ratio, eps, rate) for rate in rates)
         self.norm, self.norm_audio = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
 
     def forward(self, video_BNC: Tensor, audio_BMC: Tensor) -> tuple[Tensor, Tensor]:
+        raw = video_BNC, audio_BMC
         for video_block, audio_block in zip(self.blocks, self.blocks_audio, strict=True):
-            video_BNC, audio_BMC = video_block(video_BNC, audio_BMC), audio_block(audio_BMC, video_BNC)
+            if self.flow == "raw_input":
+                video_BNC, audio_BMC = video_block(video_BNC, raw[1]), audio_block(audio_BMC, raw[0])
+            elif self.flow == "video_first":
+                video_BNC = video_block(video_BNC, audio_BMC)
+                audio_BMC = audio_block(audio_BMC, video_BNC)
+            elif self.flow == "audio_first":
+                audio_BMC = audio_block(audio_BMC, video_BNC)
+                video_BNC = video_block(video_BNC, audio_BMC)
+            else:
+                video_BNC, audio_BMC = video_block(video_BNC, audio_BMC), audio_block(audio_BMC, video_BNC)
         return self.norm(video_BNC), self.norm_audio(audio_BMC)

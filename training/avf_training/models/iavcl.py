@@ -7,7 +7,7 @@ Shapes: B batch, N video tokens, M audio tokens, O overall tokens, U units, C wi
 import torch
 from torch import Tensor, nn
 
-from avf_training.models.attention import CrossAttention, FeedForward, SelfAttention, attend, drop_path
+from avf_training.models.attention import CrossAttention, CrossBlock, FeedForward, SelfAttention, attend, drop_path
 
 
 class _Exchange(nn.Module):
@@ -41,6 +41,17 @@ class DiERUnit(nn.Module):
         super().__init__()
         self.video = _Exchange(width, heads, ratio, eps, drop)
         self.audio = _Exchange(width, heads, ratio, eps, drop)
+
+    def forward(self, video_BNC: Tensor, audio_BMC: Tensor) -> tuple[Tensor, Tensor]:
+        return self.video(video_BNC, audio_BMC), self.audio(audio_BMC, video_BNC)
+
+
+class CrossUnit(nn.Module):
+    """HiCMAE's fusion blocks in a unit's place (Table 21 without DiER)."""
+
+    def __init__(self, width: int, heads: int, ratio: int, eps: float, drop: float) -> None:
+        super().__init__()
+        self.video, self.audio = (CrossBlock(width, heads, ratio, eps, drop) for _ in range(2))
 
     def forward(self, video_BNC: Tensor, audio_BMC: Tensor) -> tuple[Tensor, Tensor]:
         return self.video(video_BNC, audio_BMC), self.audio(audio_BMC, video_BNC)
@@ -118,15 +129,34 @@ class HAFE(nn.Module):
 class IAVCL(nn.Module):
     """(B, N, C) video, (B, M, C) audio and the overall context (B, O, 2C) -> fused video and audio."""
 
-    def __init__(self, width: int, units: int, heads: int, ratio: int, eps: float, drop: float = 0.0) -> None:
+    def __init__(
+        self,
+        width: int,
+        units: int,
+        heads: int,
+        ratio: int,
+        eps: float,
+        drop: float = 0.0,
+        dier: bool = True,
+        hafe: bool = True,
+    ) -> None:
         super().__init__()
         rates = [drop * unit / max(1, units - 1) for unit in range(units)]
-        self.units = nn.ModuleList(DiERUnit(width, heads, ratio, eps, rate) for rate in rates)
-        self.refinement = EmotionRefinement(width)
-        self.hafe = HAFE(width, heads, ratio, eps, drop / 2)  # the authors drop half as often here
+        kind = DiERUnit if dier else CrossUnit
+        self.units = nn.ModuleList(kind(width, heads, ratio, eps, rate) for rate in rates)
+        if hafe:
+            self.refinement = EmotionRefinement(width)
+            self.hafe = HAFE(width, heads, ratio, eps, drop / 2)  # the authors drop half as often here
+        else:
+            self.norm, self.norm_audio = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
+        self.with_hafe = hafe
 
     def forward(self, video_BNC: Tensor, audio_BMC: Tensor, overall_BOE: Tensor) -> tuple[Tensor, Tensor]:
         """Raises ValueError while training on a batch that leaves one value per channel: batch norm cannot use it."""
+        if not self.with_hafe:
+            for unit in self.units:
+                video_BNC, audio_BMC = unit(video_BNC, audio_BMC)
+            return self.norm(video_BNC), self.norm_audio(audio_BMC)
         if self.training and overall_BOE.shape[0] * overall_BOE.shape[1] == 1:
             raise ValueError("batch of 1: the refinement layer's batch norm needs at least 2 clips while training")
         overall = self.refinement.reduce(overall_BOE)

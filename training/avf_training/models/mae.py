@@ -163,5 +163,7 @@ def wanted_layers(config: ModelConfig, stream: ModalityConfig) -> tuple[int, ...
 
 def build_fusion(config: ModelConfig, drop: float = 0.0) -> FusionEncoder | IAVCL:
     """The fusion that `config` names."""
-    kind = FusionEncoder if config.fusion == "cross" else IAVCL
-    return kind(config.video.width, config.fusion_depth, config.fusion_heads, config.mlp_ratio, config.norm_eps, drop)
+    width, depth, heads = config.video.width, config.fusion_depth, config.fusion_heads
+    if config.fusion == "cross":
+        return FusionEncoder(width, depth, heads, config.mlp_ratio, config.norm_eps, drop, config.flow)
+    return IAVCL(width, depth, heads, config.mlp_ratio, config.norm_eps, drop, config.dier, config.hafe)

@@ -26,8 +26,9 @@ STUDY = "study.yaml"
 @dataclass(frozen=True)
 class StudyRow:
     """One line of a study's table. recipe: of every stage, of that name among the stage's. start: name of a model
-    given with --start. settings: stage -> fields, as --set has them. train_on: another data set, for a transfer.
-    without: name of the row that lacks one thing of this one, to be compared with.
+    given with --start. settings: stage -> fields, as --set has them. variant: fields of the model that are changed in
+    every stage. train_on: another data set, for a transfer. without: name of the row that lacks one thing of this one,
+    to be compared with. published_as: table of the papers to be set beside.
     """
 
     recipe: str
@@ -35,6 +36,7 @@ class StudyRow:
     start: str | None = None
     modalities: str = "av"
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    variant: Mapping[str, Any] = field(default_factory=dict)
     train_on: str | None = None
     without: str | None = None
     published_as: str | None = None
@@ -165,6 +167,8 @@ class _Chain:
         self, stage: StudyStage, title: str, data: Dataset, fold: int, before: Path | None, join: Sequence[str]
     ) -> Job:
         settings = {**self.row.settings.get(stage, {}), "seed": self.seed}
+        if self.row.variant:
+            settings["variant"] = self.row.variant
         if stage != "pretrain" and self.row.modalities != "av":
             settings["modalities"] = self.row.modalities
         sets = [f"{key}={json.dumps(value)}" for key, value in settings.items()]

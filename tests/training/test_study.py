@@ -1,0 +1,283 @@
+"""Studies: every recipe builds its models, runs are shared and resumed, results say plainly what helped."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from avf_shards.errors import UserError
+from avf_training.cli import main
+from avf_training.downstream.datasets import DATASETS, dataset
+from avf_training.downstream.published import published
+from avf_training.downstream.recipe import load_finetune_recipe
+from avf_training.models.classifier import Classifier
+from avf_training.models.mae import MaskedAutoencoder
+from avf_training.recipe import FOLDER, load_recipe
+from avf_training.study.plan import load_study, matrix
+from avf_training.study.results import Compared
+from avf_training.study.spread import RayCluster, ThisMachine, run_all
+from support.labelled import labelled_shards, takes
+from support.models import batch, tiny
+
+STUDIES = sorted(path.stem for path in (FOLDER / "study").glob("*.yaml"))
+STARTS = {"avfmaepp_b": Path("B"), "avfmaepp_h": Path("H"), "hicmae_b": Path("HIC")}
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if name != "it_learns"])
+def test_every_run_of_every_study_has_a_recipe_and_a_model(name: str) -> None:
+    study = load_study(name)
+    folds = dict.fromkeys(study.datasets, 2)
+    made = matrix(study, Path("out"), ["L"], ["U"], STARTS, folds)
+    assert len(made.cells) == len(study.rows) * len(study.datasets) * len(study.folds or (1, 2))
+    for argv in {tuple(part for part in job.argv[:-2] if not part.startswith("seed=")) for job in made.jobs}:
+        recipe = argv[argv.index("--recipe") + 1]
+        sets = [argv[n + 1] for n, part in enumerate(argv) if part == "--set" and "=" in argv[n + 1]]
+        with torch.device("meta"):
+            if argv[1] == "pretrain":
+                MaskedAutoencoder(load_recipe(recipe, sets).model_config())
+            else:
+                Classifier(load_finetune_recipe(argv[1], recipe, sets).model_config(), 7)  # type: ignore[arg-type]
+    tables = {row.published_as for row in study.rows.values()} - {None}
+    assert all(any(one.table == table for one in published()) for table in tables)
+
+
+def test_rows_share_the_runs_they_have_in_common() -> None:
+    made = matrix(load_study("table24"), Path("o"), ["L"], ["U"], {}, {"mafw_11": 5, "mer24": 5})
+    pretrained = [job for job in made.jobs if job.stage == "pretrain"]
+    assert len(pretrained) == 8, "PSI starts from the same pre-training as IAV-CL"
+    assert len({job.out for job in made.jobs}) == len(made.jobs)
+    assert [job.stage for job in made.jobs] == sorted(
+        (job.stage for job in made.jobs), key=["pretrain", "posttrain", "finetune"].index
+    )
+
+
+def test_published_figures_are_of_known_data_sets_and_metrics() -> None:
+    assert len(published()) > 200
+    pairs = {"msp_improv_to_crema_d_4", "ravdess_to_iemocap"}
+    for one in published():
+        assert one.dataset in {data.name for data in DATASETS} | pairs
+        assert all(0 < value < 100 for value in one.scores.values())
+    best = next(one for one in published() if (one.dataset, one.method) == ("mafw_11", "AVF-MAE++ (H)"))
+    assert best.scores == {"UAR": 46.05, "WAR": 60.24}
+    assert {data.name for data in DATASETS} <= {one.dataset for one in published()}
+
+
+def test_parts_that_ablations_take_away_change_what_is_computed() -> None:
+    video, audio = batch(tiny())
+    answers = {}
+    for name, changes in {
+        "whole": {},
+        "no dier": {"dier": False},
+        "no hafe": {"hafe": False},
+        "last layer": {"layer_fusion": False},
+        "cross": {"fusion": "cross"},
+        "raw": {"fusion": "cross", "flow": "raw_input"},
+        "video first": {"fusion": "cross", "flow": "video_first"},
+        "audio first": {"fusion": "cross", "flow": "audio_first"},
+        "no fusion": {"fusion": "cross", "fusion_depth": 0},
+    }.items():
+        torch.manual_seed(0)
+        model = Classifier(tiny(**changes), 3).eval()  # type: ignore[arg-type]
+        answers[name] = model(video, audio).logits_BJ.sum().item()
+        unused = [n for n, p in model.named_parameters() if not _reached(model, p, video, audio)]
+        assert not unused, f"{name}: {unused[:3]} learn nothing"
+    assert len({round(value, 6) for value in answers.values()}) == len(answers)
+    with pytest.raises(ValueError, match="dier and hafe are parts of fusion 'iavcl'"):
+        tiny(fusion="cross", dier=False)
+    with pytest.raises(ValueError, match="flow 'raw_input' is of fusion 'cross'"):
+        tiny(flow="raw_input")
+    with pytest.raises(UserError, match=r"variant\.encodre: unknown setting; did you mean 'encoder'"):
+        load_finetune_recipe("finetune", "nano", ["variant={encodre: vit}"]).model_config()
+
+
+def _reached(model: Classifier, parameter: torch.Tensor, video: torch.Tensor, audio: torch.Tensor) -> bool:
+    if not hasattr(model, "_grads"):
+        model.train()
+        loss = model(video, audio).logits_BJ.square().sum()
+        model._grads = {  # type: ignore[assignment]
+            id(p): g is not None
+            for p, g in zip(
+                model.parameters(), torch.autograd.grad(loss, list(model.parameters()), allow_unused=True), strict=True
+            )
+        }
+    return model._grads[id(parameter)]  # type: ignore[index]
+
+
+STUDY = """
+title: Small
+datasets: [{row}]
+folds: [1]
+seeds: [0, 1]
+rows:
+  both: {{recipe: nano, stages: [finetune], without: face}}
+  face: {{recipe: nano, stages: [finetune], modalities: v}}
+"""
+ROW = """
+name: lab
+title: Lab
+source: lab
+task: emotion
+labels: [left, right]
+folds: 2
+split: subject_blocks
+metrics: [UAR, WAR]
+clips: 24
+value: label
+"""
+SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=1", "threads=1"]
+
+
+def line(folder: Path, *more: str) -> list[str]:
+    sets = [part for one in SETS for part in ("--set", one)]
+    return [
+        "study",
+        str(folder / "study.yaml"),
+        "--shards",
+        str(folder / "shards"),
+        "--out",
+        str(folder / "out"),
+        *sets,
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    labelled_shards(folder, {"lab": takes(6, 2)})
+    (folder / "lab.yaml").write_text(ROW)
+    (folder / "study.yaml").write_text(STUDY.format(row=folder / "lab.yaml"))
+    return folder
+
+
+@pytest.mark.slow
+def test_a_study_runs_is_resumed_and_leaves_a_page(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line(lab, "--plan")) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 4
+    assert all(one.startswith("to do") for one in told)
+    assert main(line(lab)) == 0
+    out = capsys.readouterr()
+    assert "4 runs, 0 done already" in out.err
+    assert " on Lab: " in out.out or " on lab: " in out.out
+    values = json.loads((lab / "out/study.json").read_text())
+    held_out = [row for row in values["rows"] if row["protocol"] == "held_out"]
+    assert [(row["row"], row["done"], len(row["per_seed"]["UAR"])) for row in held_out] == [
+        ("both", 2, 2),
+        ("face", 2, 2),
+    ]
+    page = (lab / "out/report.html").read_text()
+    assert page.count("data:image/png;base64,") >= 8
+    assert "held out (epoch chosen on a part of the training fold)" in page
+    assert main(line(lab)) == 0
+    assert "4 runs, 4 done already" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_named_and_the_others_go_on(
+    lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = STUDY.replace("modalities: v", "settings: {{finetune: {{epochs: 0}}}}").replace(
+        "seeds: [0, 1]", "seeds: [0]"
+    )
+    (tmp_path / "study.yaml").write_text(broken.format(row=lab / "lab.yaml"))
+    argv = [str(tmp_path / "study.yaml") if part.endswith("study.yaml") else part for part in line(lab)]
+    argv[argv.index("--out") + 1] = str(tmp_path / "out")
+    argv = [part for n, part in enumerate(argv) if "epochs=1" not in (part, *argv[n + 1 : n + 2])]
+    argv += ["--set", "steps=2"]
+    assert main(argv) == 1
+    out = capsys.readouterr()
+    assert "FAILED  finetune lab-fold1-nano-seed0" in out.err
+    assert "epochs must be above 0" in out.err
+    assert "1 of 1" in out.out
+
+
+def test_what_is_needed_comes_first_and_its_failure_takes_only_what_needs_it(tmp_path: Path) -> None:
+    study = load_study("figure4")
+    made = matrix(study, tmp_path, ["L"], [], {"avfmaepp_b": tmp_path / "B"}, dict.fromkeys(study.datasets, 1))
+
+    class Pretended:
+        def __init__(self) -> None:
+            self.started: list[str] = []
+
+        def free(self) -> bool:
+            return True
+
+        def start(self, job: object) -> object:
+            self.started.append(job.name)  # type: ignore[attr-defined]
+            return job
+
+        def done(self, handle: object) -> int:
+            if handle.stage == "posttrain" and "mer24" in handle.name:  # type: ignore[attr-defined]
+                return 2
+            handle.done.parent.mkdir(parents=True)  # type: ignore[attr-defined]
+            handle.done.write_text("{}")  # type: ignore[attr-defined]
+            return 0
+
+        def stop(self) -> None: ...
+
+    place = Pretended()
+    failures = run_all(made.jobs, place, lambda text: None)
+    assert [one.job.stage for one in failures] == ["posttrain"]
+    assert len(place.started) == len(made.jobs) - 1, "the fine-tuning after it was not started"
+    first = place.started.index(next(one for one in place.started if one.startswith("posttrain mafw_11")))
+    assert all(not one.startswith("finetune mafw_11") or "-" in one for one in place.started[:first])
+    again = Pretended()
+    run_all(made.jobs, again, lambda text: None)
+    assert len(again.started) == 1, "only what is not done is started again"
+
+
+def test_a_comparison_speaks_plainly() -> None:
+    def one(*values: float) -> str:
+        return Compared("a", "b", "lab", "UAR", values).sentence
+
+    assert "a beats b on lab: UAR +0.200 on average, above in 2 of 2" in one(0.1, 0.3)
+    assert "mostly beats" in one(0.1, 0.1, -0.1)
+    assert "does not beat" in one(0.1, -0.1)
+    assert "does not beat" in one(0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"stages: [finetune], without: face": "stages: [posttrain], without: face"},
+            "the last stage must be finetune",
+        ),
+        ({"without: face": "without: fase"}, "no row 'fase'; did you mean 'face'"),
+        ({"modalities: v": "settings: {{fine: {{}}}}"}, "settings of 'fine', which is no stage"),
+        ({"modalities: v": "start: big"}, "rows.face: starts from 'big'; give it with --start big=MODEL"),
+        (
+            {"stages: [finetune], modalities": "stages: [pretrain, finetune], modalities"},
+            "give its shards with --unlabelled",
+        ),
+    ],
+)
+def test_a_study_that_cannot_be_says_why(
+    lab: Path, tmp_path: Path, change: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = STUDY
+    for old, new in change.items():
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "study.yaml").write_text(text.format(row=lab / "lab.yaml"))
+    argv = [str(tmp_path / "study.yaml") if part.endswith("study.yaml") else part for part in line(lab)]
+    assert main(argv) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_on_ray_as_on_this_machine(lab: Path, tmp_path: Path) -> None:
+    study = replace(load_study(str(lab / "study.yaml")), seeds=(0,))
+    title = str(lab / "lab.yaml")
+    made = [matrix(study, tmp_path / name, [str(lab / "shards")], [], {}, {title: 2}, SETS) for name in ("here", "ray")]
+    assert dataset(title).name == "lab"
+    assert run_all(made[0].jobs, ThisMachine(1), print) == []
+    cluster = RayCluster(None, 0.0, 1.0, 1)
+    try:
+        assert run_all(made[1].jobs, cluster, print) == []
+    finally:
+        cluster.stop()
+    for here, there in zip(made[0].cells, made[1].cells, strict=True):
+        assert (here.out / "answers/last.json").read_text() == (there.out / "answers/last.json").read_text()
