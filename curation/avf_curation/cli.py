@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--out", metavar="DIR", type=Path, required=True)
     one.add_argument("--engine", choices=("ray", "inline"), default="ray")
     one.add_argument("--workers", type=int, metavar="N")
+    one.add_argument("--labelled", action="store_true", help="two labelled corpora instead: people who feel")
     one.set_defaults(run=_demo)
     return parser
 
@@ -122,9 +123,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    from avf_curation.demo.labelled_tour import labelled_tour
     from avf_curation.demo.tour import tour
 
-    return tour(options.out, options.engine, options.workers or os.cpu_count() or 1)
+    return (labelled_tour if options.labelled else tour)(
+        options.out, options.engine, options.workers or os.cpu_count() or 1
+    )
 
 
 if __name__ == "__main__":

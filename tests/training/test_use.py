@@ -1,0 +1,159 @@
+"""A model at work: what it says over time, features, one file for other programs; from the command line and Python."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from avf_curation.cli import main as curate_main
+from avf_curation.demo.film import Film, Shot, encode_film
+from avf_shards.errors import UserError
+from avf_training.cli import main
+from avf_training.data.storage import StorageConfig
+from avf_training.downstream.recipe import load_finetune_recipe
+from avf_training.downstream.shelf import Shelf
+from avf_training.downstream.stage import train_stage
+from avf_training.downstream.task import fold_task
+from avf_training.features import FeatureModel, frame_tokens
+from avf_training.models.classifier import Classifier
+from avf_training.models.mae import MaskedAutoencoder
+from avf_training.models.presets import preset
+from avf_training.use import embed, predict
+from support.labelled import LABELS, labelled_shards, row, takes
+from support.models import batch, tiny
+
+SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=6", "threads=1", "validation_share=0", "evaluate_every=6"]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """shards/ of labelled clips, and run/, a model that has learned from some of them."""
+    folder = tmp_path_factory.mktemp("lab")
+    labelled_shards(folder, {"lab": takes(6, 3)})
+    recipe = load_finetune_recipe("finetune", "nano", SETS)
+    task = fold_task(row(), Shelf([folder / "shards"], StorageConfig()), 1, "av", 0.0)
+    train_stage(recipe, task, None, folder / "run", StorageConfig())
+    return folder
+
+
+def test_what_it_says_is_right_of_people_it_never_saw(lab: Path) -> None:
+    tested = json.loads((lab / "run/run.json").read_text())
+    truth = dict(zip(tested["test"], tested["truth"], strict=True))
+    told = [one for one in predict(lab / "shards", lab / "run") if one.key in truth]
+    assert len(told) == 18
+    assert all(one.names == LABELS for one in told)
+    assert np.mean([one.best == LABELS[truth[one.key]] for one in told]) > 0.8
+    for one in told:
+        (moment,) = one.moments
+        assert (moment.start_s, moment.stop_s) == (0.0, 2.56)
+        assert sum(moment.scores) == pytest.approx(1, abs=1e-5)
+
+
+def test_on_the_command_line_with_a_picture(lab: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    argv = ["predict", str(lab / "shards"), "--model", str(lab / "run"), "--out", str(tmp_path / "p.png")]
+    assert main([*argv, "--json", str(tmp_path / "p.json")]) == 0
+    assert "0.00 to    2.56 s  " in capsys.readouterr().out
+    assert (tmp_path / "p.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    rows = json.loads((tmp_path / "p.json").read_text())
+    assert {one["best"] for one in rows} <= set(LABELS)
+    assert set(rows[0]) == {"key", "video", "person", "names", "classes", "moments", "mean", "best"}
+
+
+def test_a_pre_trained_model_has_features_and_no_answers(lab: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    MaskedAutoencoder(preset("nano")).save_pretrained(tmp_path / "mae")
+    with pytest.raises(UserError, match="has learned no answers; fine-tune it first"):
+        predict(lab / "shards", tmp_path / "mae")
+    table = embed(lab / "shards", tmp_path / "mae", ["fused"])
+    assert table.num_rows == 36
+    with pytest.raises(UserError, match="fuzed: is no kind of feature; there are video, audio"):
+        embed(lab / "shards", tmp_path / "mae", ["fuzed"])
+
+
+def test_features_are_the_model_s_own(lab: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "f.parquet"
+    assert main(["embed", str(lab / "shards"), "--model", str(lab / "run"), "--out", str(out)]) == 0
+    assert "36 windows of 36 clips" in capsys.readouterr().out
+    table = pq.read_table(out)
+    one = table.slice(0, 1).to_pylist()[0]
+    model = Classifier.from_pretrained(lab / "run/model")
+    assert len(one["fused"]) == 2 * 96
+    assert (len(one["regions_video"]), len(one["regions_video"][0])) == (8, 96)
+    assert len(one["frames"]) == 8, "a feature for each pair of the sixteen pictures"
+    head = model.head(torch.tensor(one["fused"])).softmax(-1)
+    said = next(told for told in predict(lab / "shards", lab / "run") if told.key == one["key"])
+    assert head.tolist() == pytest.approx(list(said.moments[0].scores), abs=1e-5)
+
+
+def test_frames_come_in_the_order_of_time() -> None:
+    for encoder in ("lgi", "vit"):
+        config = tiny(encoder, "cross" if encoder == "vit" else "iavcl")  # type: ignore[arg-type]
+        torch.manual_seed(1)
+        model = Classifier(config, 2).eval()
+        video, _ = batch(config, 2)
+        assert video is not None
+        before = frame_tokens(model.encoder_video, video)
+        changed = video.clone()
+        changed[:, :, 6:8] += 3  # the fourth tube
+        moved = (frame_tokens(model.encoder_video, changed) - before).norm(dim=-1)
+        assert before.shape[1] == config.geometry.video_grid[0]
+        assert (moved.argmax(1) == 3).all()
+        assert model.encoder_video.gives == ("region" if encoder == "lgi" else "local"), "left as it was"
+
+
+def test_windows_cover_a_clip_from_end_to_end(lab: Path) -> None:
+    model = FeatureModel(lab / "run")
+    assert [(one.start_frame, one.stop_frame) for one in model.windows(40, 0.64)] == [(0, 40)]
+    starts = [one.start_frame for one in model.windows(250, 0.64)]
+    assert starts == [*range(0, 187, 16), 184]
+    assert all(start % 4 == 0 for start in starts)
+
+
+def test_one_file_for_other_programs_says_the_same(
+    lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "model.pt2"
+    assert main(["export", str(lab / "run"), "--out", str(out)]) == 0
+    assert "left, right" in capsys.readouterr().out
+    program = torch.export.load(out).module()
+    model = Classifier.from_pretrained(lab / "run/model")
+    video, audio = (
+        torch.randn(4, *model.config.geometry.video_shape),
+        torch.randn(4, *model.config.geometry.audio_shape),
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(
+            program(video, audio), model.answers(model(video, audio).logits_BJ), atol=1e-5, rtol=0
+        )
+    assert main(["export", str(lab / "run"), "--out", str(out)]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_a_raw_video_to_clips_of_its_people(tmp_path: Path, capsys: pytest.CaptureFixture[str], lab: Path) -> None:
+    shots = (Shot(50, (501, 502), seed=4, face_px=140), Shot(45, (503,), seed=5))
+    (tmp_path / "two then one.mp4").write_bytes(encode_film(Film(shots)))
+    argv = ["clip", str(tmp_path / "two then one.mp4"), "--out", str(tmp_path / "out"), "--set", "clip.size_px=64"]
+    assert curate_main([*argv, "--json", str(tmp_path / "c.json")]) == 0
+    rows = json.loads((tmp_path / "c.json").read_text())
+    assert [(one["start_s"], one["stop_s"], one["person"]) for one in rows] == [
+        (0.0, 2.0, 0),
+        (0.0, 2.0, 1),
+        (2.0, 3.8, 0),
+    ]
+    assert curate_main(argv) == 0, "the same line again"
+    told = predict(tmp_path / "out", lab / "run")
+    assert [(one.video, one.person, one.moments[0].start_s) for one in told] == [
+        ("two then one.mp4", 0, 0.0),
+        ("two then one.mp4", 1, 0.0),
+        ("two then one.mp4", 0, 2.0),
+    ]
+    (tmp_path / "other.mp4").write_bytes(encode_film(Film((Shot(50, (503,)),))))
+    assert curate_main(["clip", str(tmp_path / "other.mp4"), "--out", str(tmp_path / "out")]) == 2
+    assert "is of two then one.mp4; name a new folder for other.mp4" in capsys.readouterr().err
+    (tmp_path / "wall.mp4").write_bytes(encode_film(Film((Shot(50, ()),))))
+    assert curate_main(["clip", str(tmp_path / "wall.mp4"), "--out", str(tmp_path / "wall")]) == 2
+    assert "no face is in it, or it cannot be read" in capsys.readouterr().err
+    assert curate_main(["clip", str(tmp_path / "none.mp4"), "--out", str(tmp_path / "x")]) == 2
+    assert "none.mp4: no such file" in capsys.readouterr().err
