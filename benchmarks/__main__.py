@@ -34,6 +34,7 @@ NAMES = (
     "rivals",
     "scheduler",
     "cluster_kills",
+    "downstream",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

@@ -54,7 +54,7 @@ def _cost_of_a_unit() -> dict[str, float]:
                 EMBEDDED,
                 {"s": inputs},
                 Path(name) / engine,
-                engine=engine,  # type: ignore[arg-type]
+                engine=engine,
                 cluster=Cluster(workers=1),
                 on_progress=lambda progress, marks=marks: marks.append(time.perf_counter()),
                 curate_one=stub_curate,
@@ -131,7 +131,7 @@ def _simulate(units: int, videos: int, waits: dict[int, float]) -> tuple[Simulat
     with instead_of_ray(sim), tempfile.TemporaryDirectory() as name:
         folder = RunFolder(Path(name))
         tell = EventLog(folder.log_folder)
-        flow = ray_engine._Flow(setup, Cluster(workers=WORKERS), tell)  # type: ignore[arg-type]
+        flow = ray_engine._Flow(setup, Cluster(workers=WORKERS), tell)
         with Driver(folder, tell, 0.0) as driver:
             for report in flow.run(_jobs(units, videos)):
                 _log_unit(folder, report, 0)

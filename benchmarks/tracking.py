@@ -98,7 +98,7 @@ def _resnet() -> Section:
     state = resnet50().state_dict()
     ours = RetinaFaceDetector("resnet50", state)
     theirs = Model(max_size=640)
-    theirs.load_state_dict(state)  # type: ignore[arg-type]
+    theirs.load_state_dict(state)
     theirs.eval()
     pictures = _pictures()
     threshold = _threshold(ours, pictures)

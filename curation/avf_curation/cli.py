@@ -11,7 +11,7 @@ from avf_shards.command import answered, guarded, json_option
 
 from avf_curation import interrupt
 from avf_curation.commands import audit, clip, corpus, estimate, upkeep, weights
-from avf_curation.commands.options import check_device, cluster, engine_options, prepare, source_options
+from avf_curation.commands.options import check_device, cluster, curated, engine_options, prepare, source_options
 
 _RAW = argparse.RawDescriptionHelpFormatter
 
@@ -94,28 +94,14 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_curation.audit import audit as audited
-    from avf_curation.progress import ProgressBar
-    from avf_curation.run import curate
     from avf_curation.show import console, show_audit
 
-    asked = cluster(options)
+    cluster(options)  # says now what it cannot be
     recipe, choice, sources = prepare(options)
     check_device(options)
     backends = ", ".join(f"{stage}={name}" for stage, name in choice.names().items())
     print(f"avf-curate: backends {backends}", file=sys.stderr)
-    with ProgressBar() as bar:
-        run = curate(
-            recipe,
-            choice,
-            sources,
-            options.out,
-            engine=options.engine,
-            cluster=asked,
-            min_free_gb=options.min_free_gb,
-            device=options.device,
-            retry_failed=options.retry_failed,
-            on_progress=bar,
-        )
+    run = curated(options, recipe, choice, sources)
     result = audited(run)
     if not answered(options, result.as_json()):
         show_audit(console(), result)

@@ -9,8 +9,8 @@ from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.inputs import Origin, Video
 from avf_curation.media import MediaError, Picture, Range
+from avf_curation.sources.face_track import read_track
 from avf_curation.sources.pictures import pictures_in
-from avf_curation.sources.voxceleb2 import read_track
 
 _OWN_SOUND_S = 0.1  # VoxCeleb2: 145 clips have sound that is longer or shorter than the picture by more
 

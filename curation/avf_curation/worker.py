@@ -1,6 +1,7 @@
 """What one worker does, the same for every engine: load the tools once, then curate units, whole or in two halves."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -93,7 +94,11 @@ class UnitWorker:
         halves = {(one.video.source, one.video.video): one for one in unit.videos}
         report = self._commit(job, lambda video: self._refined(halves[video.source, video.video]))
         cpu_seconds = unit.cpu_seconds + report.cpu_seconds
-        return replace(report, stage_seconds=unit.stage_seconds | report.stage_seconds, cpu_seconds=cpu_seconds)
+        return replace(
+            report,
+            stage_seconds=dict(Counter(unit.stage_seconds) + Counter(report.stage_seconds)),
+            cpu_seconds=cpu_seconds,
+        )
 
     def curate(self, video: Video) -> VideoResult:
         """One video with the warm tools."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards import index
+from avf_shards.choice_table import told_choice
 from avf_shards.command import answered, guarded, json_option
 from avf_shards.corpus import load_corpus
 from avf_shards.errors import UserError
@@ -19,7 +20,7 @@ from avf_shards.mix import Mix
 from avf_shards.order import Order, stream_digest
 from avf_shards.pack import pack, selected
 from avf_shards.run_folder import RunFolder
-from avf_shards.select import Choice, load_selection
+from avf_shards.select import load_selection
 from avf_shards.takedown import take_down
 from avf_shards.verify import verify
 
@@ -156,23 +157,6 @@ def _pack(options: argparse.Namespace) -> int:
         raise UserError("--out SHARDS is missing; --dry-run needs none")
     _answer(options, *told_choice(pack(run, options.out, selection, progress), options.out))
     return 0
-
-
-def told_choice(choice: Choice, out: Path | None) -> tuple[dict[str, Any], str]:
-    """What was asked for, what there is and what was taken of each source: for machines, and as a table."""
-    rows = {
-        source: asdict(account) | {"available": account.available, "short": account.short}
-        for source, account in choice.sources.items()
-    }
-    columns = {"kept": "kept", "doubled": "duplicates", "near": "near_duplicates", "stricter": "below_threshold"}
-    columns |= {name: name for name in ("available", "taken", "short")}
-    lines = [f"{'source':<20}{'asked':>10}" + "".join(f"{name:>10}" for name in columns)]
-    for source, row in rows.items():
-        asked = "all" if row["asked"] is None else str(row["asked"])
-        lines.append(f"{source:<20}{asked:>10}" + "".join(f"{row[name]:>10}" for name in columns.values()))
-    return {"shards": None if out is None else str(out), "sources": rows}, "\n".join(
-        [*lines, "nothing was written" if out is None else f"packed into {out}"]
-    )
 
 
 def _verify(options: argparse.Namespace) -> int:

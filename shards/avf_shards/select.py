@@ -131,6 +131,7 @@ class _Clip:
     unit: int
     family: str
     who: str
+    lot: bytes
 
 
 def load_selection(path: Path | None) -> Selection:
@@ -165,7 +166,7 @@ def choose(table: pa.Table, selection: Selection, prints: Mapping[str, Words] | 
         wanted = selection.sources.get(name, SourceSelection())
         mine = kept.filter(pc.equal(kept["source"], name))
         strict = _passes(mine, selection.thresholds | wanted.thresholds, name, left)
-        ordered[name] = _ordered(_clips(strict, left), wanted.order, selection.seed)
+        ordered[name] = _ordered(_clips(strict, left, selection.seed), wanted.order)
     taken = _take(ordered, selection, prints, left)
     left_of: dict[str, list[Left]] = {name: [] for name in taken}
     for one in left:
@@ -182,18 +183,17 @@ def _account(name: str, selection: Selection, left: Sequence[Left], taken: int) 
     return SourceChoice(asked, twice + near + quota + below + taken, twice, below, near, taken)
 
 
-def _ordered(clips: list[_Clip], order: Order, seed: int) -> list[_Clip]:
+def _ordered(clips: list[_Clip], order: Order) -> list[_Clip]:
     if order == "ledger":
         return clips
-    lots = {clip.key: _lot(seed, clip.key) for clip in clips}
-    clips = sorted(clips, key=lambda clip: lots[clip.key])
+    clips = sorted(clips, key=lambda clip: clip.lot)
     if order == "speakers":
         seen: Counter[str] = Counter()
         turn = {}
         for clip in clips:
             turn[clip.key] = seen[clip.who]
             seen[clip.who] += 1
-        clips.sort(key=lambda clip: (turn[clip.key], lots[clip.key]))
+        clips.sort(key=lambda clip: (turn[clip.key], clip.lot))
     return clips
 
 
@@ -208,7 +208,7 @@ def _take(
         mine = {key: (prints or {})[key] for key in families if key in (prints or {})}
         twins = Twins(mine, families, near, selection.seed)
     walk = [
-        (place / len(clips), _lot(selection.seed, clip.key), name, clip)
+        (place / len(clips), clip.lot, name, clip)
         for name, clips in ordered.items()
         for place, clip in enumerate(clips)
     ]
@@ -233,7 +233,7 @@ def _lot(seed: int, key: str) -> bytes:
     return hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=16).digest()
 
 
-def _clips(kept: pa.Table, left: list[Left]) -> list[_Clip]:
+def _clips(kept: pa.Table, left: list[Left], seed: int) -> list[_Clip]:
     """The clips of these rows; the same span of the same bytes is taken once, under its first name."""
     seen: dict[tuple[Any, ...], str] = {}
     found: list[_Clip] = []
@@ -247,7 +247,7 @@ def _clips(kept: pa.Table, left: list[Left]) -> list[_Clip]:
         if keys:
             seen[digest, start, stop] = keys[0]
         who = f"speaker {speaker}" if speaker else f"parent {parent}"
-        found.extend(_Clip(key, generation, unit, parent, who) for key in keys)
+        found.extend(_Clip(key, generation, unit, parent, who, _lot(seed, key)) for key in keys)
     return found
 
 

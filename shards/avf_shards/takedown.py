@@ -34,9 +34,8 @@ def take_down(run: RunFolder, what: Wanted) -> tuple[str, ...]:
     if not generations or not (run.generation_folder(generations[-1]) / "ledger").is_dir():
         raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then forget")
     table = run.ledger()
-    speakers = _of_speakers(run, table, what)
     rows: list[dict[str, Any]] = table.to_pylist()
-    hit = [_named(row, what, speakers) for row in rows]
+    hit = [_named(row, what) for row in rows]
     new = [row for row, mine in zip(rows, hit, strict=True) if mine and row["stage"] != STAGE]
     videos = {(row["source"], row["video"]) for row in new}
     if videos:
@@ -49,9 +48,9 @@ def take_down(run: RunFolder, what: Wanted) -> tuple[str, ...]:
     return tuple(_erase(run))
 
 
-def _named(row: dict[str, Any], what: Wanted, speakers: set[str]) -> bool:
-    named = (row["source"], row["video"]) in what.videos
-    return named or any(key in what.keys or key in speakers for key in row["clips"])
+def _named(row: dict[str, Any], what: Wanted) -> bool:
+    named = (row["source"], row["video"]) in what.videos or (row["source"], row["speaker"]) in what.speakers
+    return named or any(key in what.keys for key in row["clips"])
 
 
 def _stone(row: dict[str, Any]) -> dict[str, Any]:
@@ -59,22 +58,6 @@ def _stone(row: dict[str, Any]) -> dict[str, Any]:
     said = {"stage": STAGE, "reason": REASON, "score": 1.0, "operator": "<=", "threshold": 0.0}
     empty: dict[str, Any] = {"error": None, "message": None, "clips": [], "measures": "{}"}
     return row | said | empty | {"status": "rejected", "checks": [vars(_STONE)]}
-
-
-def _of_speakers(run: RunFolder, table: pa.Table, what: Wanted) -> set[str]:
-    """Keys of the clips whose record names one of the speakers."""
-    found = set()
-    for source in {source for source, _ in what.speakers}:
-        names = {name for of, name in what.speakers if of == source}
-        kept = table.filter(pc.and_(pc.equal(table["source"], source), pc.equal(table["status"], "kept")))
-        for place in {*zip(kept["generation"].to_pylist(), kept["unit"].to_pylist(), strict=True)}:
-            part = run.unit_folder(*place) / PART
-            with index.ShardReader(part) as reader:
-                for key, members in reader.index.by_key().items():
-                    mine = key.startswith(f"{source}-") and not _is_blank(part, members["json"])
-                    if mine and json.loads(reader.read(members["json"])).get("speaker") in names:
-                        found.add(key)
-    return found
 
 
 def _publish(run: RunFolder, generation: int, decisions: pa.Table, videos: set[tuple[str, str]]) -> None:

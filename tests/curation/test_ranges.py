@@ -65,7 +65,7 @@ def test_two_ranges_of_a_file_are_not_the_same_input(tmp_path: Path) -> None:
 
 def planned(root: Path, path: str, **more: object) -> Video:
     stat = (root / path).stat()
-    return Video("voxceleb2", path, path, path, stat.st_size, stat.st_mtime_ns, **more)  # type: ignore[arg-type]
+    return Video("voxceleb2", path, path, path, stat.st_size, stat.st_mtime_ns, **more)
 
 
 @pytest.mark.parametrize(

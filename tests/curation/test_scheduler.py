@@ -24,7 +24,7 @@ def run(sim: SimulatedRay, cluster: Cluster, units: int) -> tuple[list[int], lis
     told: list[Event] = []
     setup = SimpleNamespace(device="cpu", recipe=recipe())
     with instead_of_ray(sim):
-        flow = ray_engine._Flow(setup, cluster, told.append)  # type: ignore[arg-type]
+        flow = ray_engine._Flow(setup, cluster, told.append)
         return [report.unit for report in flow.run(jobs())], told
 
 
@@ -62,7 +62,7 @@ def test_all_screeners_work_until_the_refiners_fall_behind(refine_s: float) -> N
         most = max(most, sim.screening)
         return tick()
 
-    sim.tick = watched  # type: ignore[method-assign]
+    sim.tick = watched
     done, _ = run(sim, Cluster(workers=40, refiners=2), 300)
     assert sorted(done) == list(range(300))
     assert most >= 40, "one refiner more or less does not idle forty screeners"

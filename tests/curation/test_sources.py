@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from avf_curation.cli import main
 from avf_curation.inputs import Origin, SetAside, Video
+from avf_curation.sources.face_track import face_track
 from avf_curation.sources.read import inputs_of
-from avf_curation.sources.voxceleb2 import face_track
 from avf_shards.errors import UserError
 from support import corpora
 from support.made import recipe

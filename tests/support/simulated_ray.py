@@ -143,7 +143,7 @@ class SimulatedActor:
 def instead_of_ray(sim: SimulatedRay) -> Iterator[None]:
     """Inside, the scheduler talks to the simulation and looks at its clock."""
     before = ray_engine.ray, ray_pool.ray, ray_engine.time
-    ray_engine.ray = ray_pool.ray = ray_engine.time = sim  # type: ignore[assignment]
+    ray_engine.ray = ray_pool.ray = ray_engine.time = sim
     try:
         yield
     finally:

@@ -49,12 +49,11 @@ def add(commands: Any) -> None:
 def _sources_ls(options: argparse.Namespace) -> int:
     from avf_curation.sources.read import CORPORA
 
-    rows = {corpus.__name__.rpartition(".")[2]: corpus for corpus in CORPORA}
-    told = {name: {"layout": corpus.LAYOUT, "about": corpus.__doc__} for name, corpus in rows.items()}
+    told = {one.name: {"layout": one.layout, "about": one.about, "labelled": one.labelled} for one in CORPORA}
     if not answered(options, told):
-        for name, corpus in rows.items():
-            print(f"{name:<12}{corpus.LAYOUT}")
-        print("any other name is a plain folder: every file below it is an input")
+        for one in CORPORA:
+            print(f"{one.name:<12}{one.layout}")
+        print("any other name is a plain folder: every file below it is an input; with a labels.csv it is labelled")
     return 0
 
 
@@ -95,7 +94,7 @@ def _card(options: argparse.Namespace) -> int:
 
 
 def _hybrid(options: argparse.Namespace) -> int:
-    from avf_shards.cli import told_choice
+    from avf_shards.choice_table import told_choice
     from avf_shards.pack import pack, selected
 
     from avf_curation.recipe import load_recipe

@@ -6,8 +6,9 @@ from functools import partial
 from typing import Any
 
 from avf_shards.command import answered, json_option
+from avf_shards.errors import UserError
 
-from avf_curation.commands.options import check_device, cluster, engine_options, prepare, source_options
+from avf_curation.commands.options import check_device, cluster, curated, engine_options, prepare, source_options
 
 
 def add(commands: Any) -> None:
@@ -30,14 +31,13 @@ def _estimate(options: argparse.Namespace) -> int:
 
     from avf_curation.estimate import drawn, estimate, remembered_totals, totals_of, units_of_one_parent, write_totals
     from avf_curation.inputs import Video
-    from avf_curation.progress import ProgressBar
     from avf_curation.recipe import load_recipe
-    from avf_curation.run import curate, plan_run
+    from avf_curation.run import plan_run
     from avf_curation.show import console, show_estimate
 
     named = load_recipe(options.recipe, options.set).sources
     options.set = units_of_one_parent(options.set, named)
-    asked = cluster(options)
+    cluster(options)  # says now what it cannot be
     recipe, choice, sources = prepare(options)
     check_device(options)
     draw = partial(drawn, sample=options.sample, seed=options.seed)
@@ -49,22 +49,9 @@ def _estimate(options: argparse.Namespace) -> int:
     plan_run(recipe, choice, sources, options.out, options.device, chosen)
     totals = remembered_totals(options.out)
     if totals is None:
-        from avf_shards.errors import UserError
-
         raise UserError(f"--out {options.out}: not begun by estimate (no log/estimate.json); use another folder")
     print(f"avf-curate: curating the sample in {options.out}", file=sys.stderr)
-    with ProgressBar() as bar:
-        run = curate(
-            recipe,
-            choice,
-            sources,
-            options.out,
-            engine=options.engine,
-            cluster=asked,
-            min_free_gb=options.min_free_gb,
-            device=options.device,
-            on_progress=bar,
-        )
+    run = curated(options, recipe, choice, sources)
     found = estimate(run, totals, options.device != "cpu", options.seed)
     if not answered(options, found.as_json()):
         show_estimate(console(), found)

@@ -80,6 +80,26 @@ def prepare(options: argparse.Namespace) -> Any:
     return recipe, choose(recipe, weights_folder(options)), sources
 
 
+def curated(options: argparse.Namespace, recipe: Any, choice: Any, sources: Any) -> Any:
+    """The run of these inputs where and how the options say, with a bar on the terminal."""
+    from avf_curation.progress import ProgressBar
+    from avf_curation.run import curate
+
+    with ProgressBar() as bar:
+        return curate(
+            recipe,
+            choice,
+            sources,
+            options.out,
+            engine=options.engine,
+            cluster=cluster(options),
+            min_free_gb=options.min_free_gb,
+            device=options.device,
+            retry_failed=getattr(options, "retry_failed", False),
+            on_progress=bar,
+        )
+
+
 def cluster(options: argparse.Namespace) -> Any:
     """The Ray that the options ask for. Raises UserError."""
     from avf_curation.cluster import Cluster

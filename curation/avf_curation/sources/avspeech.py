@@ -15,7 +15,7 @@ from avf_shards.errors import UserError
 
 from avf_curation.inputs import Origin, SetAside, Video
 from avf_curation.sources.listing import Found, Listing
-from avf_curation.sources.voxceleb2 import is_film
+from avf_curation.sources.youtube import is_film
 
 OWNERS_COUNT = None
 LAYOUT = "avspeech_train.csv, avspeech_test.csv; media anywhere below: ID_030.030000-036.503133.mp4, ID_0.mp4 or ID.mp4"
@@ -154,9 +154,7 @@ def _film(listing: Listing, name: str, film: _Film) -> Iterator[Video]:
             source=listing.source,
             video=video,
             parent=name,
-            path=one.path,
-            size_bytes=one.size_bytes,
-            mtime_ns=one.mtime_ns,
+            **one.file,
             start_s=start if whole else None,
             stop_s=stop if whole else None,
             origin=Origin(name, start, stop, (x, y, x, y)),

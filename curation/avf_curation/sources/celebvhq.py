@@ -14,7 +14,7 @@ from avf_shards.errors import UserError
 
 from avf_curation.inputs import Origin, SetAside, Video
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.voxceleb2 import is_film
+from avf_curation.sources.youtube import is_film
 
 OWNERS_COUNT = 35_666
 LAYOUT = "celebvhq_info.json; downloaded_celebvhq/raw/ID.mp4 and downloaded_celebvhq/processed/ID_N.mp4, either or both"
@@ -41,9 +41,7 @@ def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
             source=listing.source,
             video=key,
             parent=origin.id,
-            path=one.path,
-            size_bytes=one.size_bytes,
-            mtime_ns=one.mtime_ns,
+            **one.file,
             start_s=None if cut else origin.start_s,
             stop_s=None if cut else origin.stop_s,
             origin=origin,

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from avf_shards.errors import UserError
 
@@ -22,6 +23,11 @@ class Found:
     folder: bool
     size_bytes: int
     mtime_ns: int
+
+    @property
+    def file(self) -> dict[str, Any]:
+        """What an input says of the file it is."""
+        return {"path": self.path, "size_bytes": self.size_bytes, "mtime_ns": self.mtime_ns}
 
     @property
     def stem(self) -> str:

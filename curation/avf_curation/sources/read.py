@@ -1,6 +1,6 @@
 """The inputs of a source: its name selects how its folder is read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -30,21 +30,39 @@ from avf_curation.sources import (
     voxceleb2,
     werewolf_xl,
 )
+from avf_curation.sources.face_track import read_track
 from avf_curation.sources.folder import walk
 
-UNLABELLED: tuple[ModuleType, ...] = (voxceleb2, avspeech, mer2024, cncvs, celebvhq)
-LABELLED: tuple[ModuleType, ...] = (
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus that is read as its owners lay it out. clips: as they count them."""
+
+    name: str
+    about: str
+    layout: str
+    clips: int
+    labelled: bool
+    read: Callable[[Path, list[SetAside]], Iterator[Video]]
+
+
+def _corpus(module: ModuleType, labelled: bool) -> Corpus:
+    name = module.__name__.rpartition(".")[2]
+    return Corpus(name, (module.__doc__ or "").strip(), module.LAYOUT, module.OWNERS_COUNT, labelled, module.read)
+
+
+_UNLABELLED = (voxceleb2, avspeech, mer2024, cncvs, celebvhq)
+_LABELLED = (
     *(mafw, dfew, mer_multi, mer24, iemocap, crema_d, ravdess, msp_improv, werewolf_xl, avcaffe),
     *(samm, casme2, smic, casme3, mmew),
 )
-CORPORA = UNLABELLED + LABELLED
-"""The corpora that are read as their owners lay them out, under these names; any other name is a plain folder,
-labelled if it holds a labels.csv."""
+CORPORA = (*(_corpus(one, False) for one in _UNLABELLED), *(_corpus(one, True) for one in _LABELLED))
+"""Under these names; any other name is a plain folder, labelled if it holds a labels.csv."""
 
 
-def corpus_of(source: str) -> ModuleType | None:
+def corpus_of(source: str) -> Corpus | None:
     """The corpus that a source's name stands for."""
-    return next((corpus for corpus in CORPORA if corpus.__name__.rpartition(".")[2] == source), None)
+    return next((corpus for corpus in CORPORA if corpus.name == source), None)
 
 
 def inputs_of(source: str, root: Path, config: PlanConfig, aside: list[SetAside]) -> Iterator[Video]:
@@ -86,11 +104,12 @@ def check_source(source: str, root: Path, config: PlanConfig) -> SourceCheck:
     """Read a source as a run would, and the owners' face tracks too. Raises UserError."""
     aside: list[SetAside] = []
     videos = list(inputs_of(source, root, config, aside))
+    corpus = corpus_of(source)
     bad = {}
     for video in videos:
         if video.boxes_path is not None and video.origin is not None:
             try:
-                voxceleb2.read_track(root / video.boxes_path, video.origin.id)
+                read_track(root / video.boxes_path, video.origin.id)
             except (OSError, ValueError) as error:
                 bad[video.boxes_path] = str(error)
     return SourceCheck(
@@ -101,7 +120,7 @@ def check_source(source: str, root: Path, config: PlanConfig) -> SourceCheck:
         len({video.speaker for video in videos} - {None}),
         sum(video.sound_path is not None for video in videos),
         sum(video.start_s is not None for video in videos),
-        getattr(corpus_of(source), "OWNERS_COUNT", None),
+        None if corpus is None else corpus.clips,
         tuple(aside),
         bad,
     )
