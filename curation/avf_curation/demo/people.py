@@ -105,19 +105,20 @@ def draw_person(canvas_HWC: Bytes, person: Person, pose: Pose) -> None:
 
 def _draw_brow(pen: "_Pen", person: Person, side: int, smile: float) -> None:
     """Knitted brows lean inwards and lie low; lifted ones arch."""
-    lift = 0.03 * max(0.0, smile) - 0.025 * max(0.0, -smile)
-    pen.ellipse(side * person.eyes_apart, -0.16 - lift, 0.1, person.brow, person.hair, side * 22 * min(0.0, smile))
+    lift = 0.05 * max(0.0, smile) - 0.03 * max(0.0, -smile)
+    thick = person.brow * (1 + 0.5 * max(0.0, -smile))
+    pen.ellipse(side * person.eyes_apart, -0.16 - lift, 0.11, thick, person.hair, side * 28 * min(0.0, smile))
 
 
 def _draw_corners(pen: "_Pen", person: Person, smile: float) -> None:
     """A line through the mouth, bent up or down, and the cheeks that a smile lifts."""
     dark = _scaled(person.lips, 0.45)
-    for step in range(-6, 7):
-        x = step / 6
-        pen.ellipse(x * 0.19, 0.27 - smile * 0.085 * x**2, 0.024, 0.016, dark)
+    for step in range(-8, 9):
+        x = step / 8
+        pen.ellipse(x * 0.22, 0.29 - smile * (0.14 * x**2 - 0.03), 0.034, 0.026, dark)
     if smile > 0:
         for side in (-1, 1):
-            pen.ellipse(side * 0.24, 0.17, 0.07, 0.045, _scaled(person.skin, 1.1))
+            pen.ellipse(side * 0.25, 0.1, 0.075, 0.05, _rosy(person.skin))
 
 
 def _draw_mouth(pen: "_Pen", person: Person, mouth: float) -> None:
@@ -130,6 +131,11 @@ def _draw_mouth(pen: "_Pen", person: Person, mouth: float) -> None:
             pen.ellipse(0, 0.27 - gap * 0.25, wide * 0.6, gap * 0.28, (235, 235, 235))
     else:
         pen.ellipse(0, 0.27, wide * 0.85, 0.004, _scaled(person.lips, 0.5))
+
+
+def _rosy(colour: Colour) -> Colour:
+    b, g, r = colour
+    return int(b * 0.78), int(g * 0.72), min(255, int(r * 1.08))
 
 
 def _scaled(colour: Colour, factor: float) -> Colour:
