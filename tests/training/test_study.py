@@ -1,6 +1,9 @@
 """Studies: every recipe builds its models, runs are shared and resumed, results say plainly what helped."""
 
 import json
+import os
+import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from avf_training.recipe import FOLDER, load_recipe
 from avf_training.study.plan import load_study, matrix
 from avf_training.study.results import Compared
 from avf_training.study.spread import RayCluster, ThisMachine, run_all
+from support.browser import BROWSER, HEADLESS
 from support.labelled import labelled_shards, takes
 from support.models import batch, tiny
 
@@ -172,6 +176,41 @@ def test_a_study_runs_is_resumed_and_leaves_a_page(lab: Path, capsys: pytest.Cap
     assert "held out (epoch chosen on a part of the training fold)" in page
     assert main(line(lab)) == 0
     assert "4 runs, 4 done already" in capsys.readouterr().err
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.skipif(
+    BROWSER is None and "AVF_NEED_BROWSER" not in os.environ,
+    reason="no Chromium here; Debian's package chromium has it",
+)
+def test_the_page_in_a_browser(lab: Path, tmp_path: Path) -> None:
+    """Every picture is drawn, each row can be opened, and nothing is asked of a network."""
+    assert BROWSER is not None, "CI must have a browser"
+    assert main(line(lab)) == 0
+    page = (lab / "out/report.html").read_text()
+    assert "http://" not in page
+    assert "https://" not in page
+    check = (
+        "<script>addEventListener('load', () => { const images = [...document.images];"
+        "document.querySelectorAll('details').forEach(one => { one.open = true; });"
+        "const drawn = images.filter(one => one.complete && one.naturalWidth > 50).length;"
+        "const open = document.querySelectorAll('details[open]').length;"
+        "document.title = `${drawn} of ${images.length} drawn, ${open} open`;"
+        "}); </script></body>"
+    )
+    (tmp_path / "page.html").write_text(page.replace("</body>", check))
+    argv = [
+        BROWSER,
+        *HEADLESS,
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--dump-dom",
+        f"file://{tmp_path / 'page.html'}",
+    ]
+    dom = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
+    (told,) = re.findall(r"<title>(.*?)</title>", dom)
+    count = page.count("data:image/png;base64,")
+    assert told == f"{count} of {count} drawn, 2 open"
 
 
 @pytest.mark.slow

@@ -30,7 +30,8 @@ class Utterance:
 def speak(
     frames: int, pitch_hz: float, seed: int, pauses: tuple[tuple[int, int], ...] = (), voice: float = 0.0
 ) -> Utterance:
-    """`frames` of talking, silent during `pauses` (frame ranges). voice: 1 goes up and down, -1 sinks."""
+    """`frames` of talking, silent during `pauses` (frame ranges). voice: 1 is bright and goes up and down, -1 is
+    dull and sinks; the mouth does not tell."""
     draw = np.random.default_rng([seed, 11])
     total = frames * SAMPLES_PER_FRAME
     sound, opening = np.zeros(total), np.zeros(total)
@@ -52,7 +53,7 @@ def speak(
     quiet = np.ones(total)
     for start, stop in pauses:
         quiet[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME] = 0
-    sound, opening = sound * quiet, opening * quiet
+    sound, opening = _timbre(sound, voice) * quiet, opening * quiet
     sound = 0.3 * sound / max(1e-9, np.abs(sound).max()) + draw.normal(0, NOISE, total)
     mouth_T = opening.reshape(frames, -1).mean(1)
     return Utterance(sound, np.clip(np.convolve(mouth_T, [0.2, 0.6, 0.2], mode="same"), 0, 1))
@@ -64,6 +65,14 @@ def _melody(voice: float, samples: int, at: int) -> Floats:
     swing = 0.33 * max(0.0, voice) * np.sin(2 * np.pi * 3 * time_s)
     glide = 0.35 * max(0.0, -voice) * np.arange(samples) / max(1, samples)
     return np.asarray(1 + swing - glide)
+
+
+def _timbre(sound: Floats, voice: float) -> Floats:
+    """An aroused voice is bright, a low one dull: the tilt of the spectrum."""
+    if not voice:
+        return sound
+    tilt = 0.8 * abs(voice)
+    return np.asarray(lfilter([1, -tilt], [1], sound) if voice > 0 else lfilter([1 - tilt], [1, -tilt], sound))
 
 
 def _vowel(samples: int, pitch_hz: Floats, formants: tuple[int, int, int], draw: np.random.Generator) -> Floats:
