@@ -55,6 +55,8 @@ def show_result(result: Mapping[str, Any], run: Path) -> None:
     how["official"] = f"{result['chosen_by']} on the test clips (as published)"
     for protocol, entry in result["protocols"].items():
         first, step = how[protocol], "" if entry["step"] is None else str(entry["step"] + 1)
+        if not entry.get("scores"):  # a stage on the way: nothing is tested
+            table.add_row(first, step, "", "" if entry["by"] is None else f"{entry['by']:.4f}", "")
         for name, score in entry.get("scores", {}).items():
             value = f"undefined: {score['undefined']}" if score["value"] is None else f"{score['value']:.4f}"
             between = "" if score["interval"] is None else "{:.4f} to {:.4f}".format(*score["interval"])

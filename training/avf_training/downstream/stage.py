@@ -117,7 +117,9 @@ def conclude(recipe: FinetuneRecipe, task: Task, out: Path, place: Place) -> Pat
         if not folder.exists():
             continue
         chosen = None if protocol == "last" else best_epoch(rows, protocol, metric)
-        entry: dict[str, Any] = {"step": None if chosen is None else chosen[0]}
+        entry: dict[str, Any] = (
+            {"step": None, "by": None} if chosen is None else dict(zip(("step", "by"), chosen, strict=True))
+        )
         if task.test:
             model = Classifier.from_pretrained(folder).to(place.device)
             answers = answer(model, recipe, task, task.test, recipe.segments, place)
