@@ -98,7 +98,7 @@ def by_lot(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     scores = quality.QualityScores(1.0, 0.0, 0.0, 0.0, None)
     for name, value in (
         ("look", "look"),
-        ("follow", track),
+        ("follow", [track, track]),
         ("cut_out", "crops"),
         ("synchrony", sync.SyncScores("envelope", 0, 5.0, None, 2.0)),
         ("assess", (scores, ())),
@@ -127,8 +127,10 @@ def test_random_verdicts_tile(by_lot: SimpleNamespace, seed: int) -> None:
         mine = [d for d, _ in decided if d.video == result.video.video]
         frames = max(d.span.stop_frame for d in mine)
         check_tiling((d.span for d in mine), frames)
-    for decision, clip in decided:
-        assert (clip is not None) == (decision.status == "kept") == bool(decision.clips)
+    for decision, clips in decided:
+        assert bool(clips) == (decision.status == "kept")
+        assert decision.clips == tuple(clip.key for clip in clips)
+        assert len(set(decision.clips)) == len(clips) in (0, 2), "a clip for each of the two people"
         if decision.status == "failed":
             assert decision.error
             assert "/a/b" not in (decision.message or "")

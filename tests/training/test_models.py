@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from avf_training.convert import convert, read_official, to_authors
+from avf_training.downstream.start import start_from
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.models.presets import PRESETS
+from avf_training.models.presets import PRESETS, preset
 from avf_training.objectives.pretraining import pretraining_losses
 from avf_training.precision import Precision
 from support.models import batch, drawn, tiny
@@ -244,3 +247,39 @@ def test_streams_that_cannot_be_built_are_named() -> None:
             replace(base, **changes)
     with pytest.raises(ValueError, match="size_px 41 is not a multiple of patch_px 4"):
         replace(base.geometry, size_px=41)
+
+
+def test_what_evaluation_computes_is_what_training_did(tmp_path: Path) -> None:
+    """Each unit has running statistics of its own; one pair for both, as the authors have it, is of neither."""
+    video, audio = batch(tiny(), 8)
+    off = {}
+    for statistics in ("per_unit", "shared"):
+        torch.manual_seed(0)
+        model = Classifier(tiny(statistics=statistics), 3).train()
+        with torch.no_grad():
+            for _ in range(80):
+                trained = model(video, audio).logits_BJ
+            model.eval()
+            off[statistics] = float((model(video, audio).logits_BJ - trained).abs().max())
+        model.save_pretrained(tmp_path / statistics)
+        again = Classifier.from_pretrained(tmp_path / statistics)
+        torch.testing.assert_close(again(video, audio).logits_BJ, model(video, audio).logits_BJ)
+    assert 5 * off["per_unit"] < off["shared"], off
+
+
+def test_running_statistics_go_to_the_authors_and_back(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Classifier(preset("avfmaepp_b"), 2).train()
+    for unit, mean in enumerate((1.0, 3.0)):
+        model.fusion.refinement.video.norm.running_mean[unit] = mean
+    model.save_pretrained(tmp_path / "ours")
+    to_authors(tmp_path / "ours", tmp_path / "theirs.pth")
+    back = convert(read_official(tmp_path / "theirs.pth"))
+    norm = {name.rpartition(".")[2]: tensor for name, tensor in back.tensors.items() if ".video.norm.running" in name}
+    assert back.config.statistics == "shared"
+    assert norm["running_mean"].unique().tolist() == [2.0]
+    assert norm["running_var"].unique().tolist() == [2.0], "the variance inside units, and of their means"
+    back.save(tmp_path / "back")
+    fresh = Classifier(preset("avfmaepp_b"), 2)
+    assert start_from(fresh, tmp_path / "back") != []
+    assert fresh.fusion.refinement.video.norm.running_mean.unique().tolist() == [2.0]

@@ -78,7 +78,7 @@ def test_a_classifier_starts_from_pretraining() -> None:
     [("vit", "cross", "module."), ("lgi", "cross", "_orig_mod."), ("lgi", "iavcl", "module._orig_mod.")],
 )
 def test_the_authors_checkpoint_makes_the_round_trip(tmp_path: Path, encoder: str, fusion: str, prefix: str) -> None:
-    config = tiny(encoder, fusion)
+    config = tiny(encoder, fusion, statistics="shared")
     for model in (MaskedAutoencoder(config), Classifier(config, 7)):
         folder = tmp_path / type(model).__name__
         theirs = authors_file(tmp_path / "theirs.pth", model, prefix)

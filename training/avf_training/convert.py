@@ -6,7 +6,7 @@ Their files are pickles; they are read with `weights_only`, which runs no code f
 import argparse
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -20,7 +20,7 @@ from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import PRESETS
-from avf_training.models.pretrained import CONFIG, FORMAT, load_folder, save_folder
+from avf_training.models.pretrained import FORMAT, load_folder, save_folder, saved_config
 from avf_training.official import from_official, official_names, to_official
 
 _CONTAINERS = ("model", "module", "state_dict")
@@ -90,7 +90,7 @@ def convert(tensors: Mapping[str, Tensor], config: ModelConfig | None = None) ->
     """
     outputs = len(tensors["head.weight"]) if "head.weight" in tensors else None
     pretrained = any(name.startswith("decoder.") for name in tensors)
-    chosen = config or _recognised(tensors, outputs)
+    chosen = _as_theirs(config) if config else _recognised(tensors, outputs)
     with torch.device("meta"):
         model: nn.Module = Classifier(chosen, outputs) if outputs is not None else MaskedAutoencoder(chosen)
     names = official_names(model)
@@ -100,6 +100,21 @@ def convert(tensors: Mapping[str, Tensor], config: ModelConfig | None = None) ->
     _check(tensors, names, ours, model.state_dict())
     kind = "classifier" if outputs is not None else "mae" if pretrained else ENCODERS
     return Converted(kind, chosen, outputs, ours)
+
+
+def _as_theirs(config: ModelConfig) -> ModelConfig:
+    """The same model with the authors' one pair of running statistics for all units."""
+    return replace(config, statistics="shared")
+
+
+def _of_all_units(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+    """A tensor; running statistics of each unit become those of all their values together."""
+    tensor, last = tensors[name], name.rpartition(".")[2]
+    if tensor.ndim != 2 or last not in ("running_mean", "running_var"):
+        return tensor
+    if last == "running_mean":
+        return tensor.mean(0)
+    return tensor.mean(0) + tensors[name.replace("running_var", "running_mean")].var(0, unbiased=False)
 
 
 def _check(
@@ -124,7 +139,7 @@ def _recognised(tensors: Mapping[str, Tensor], outputs: int | None) -> ModelConf
     """The published model with most of these names and shapes: width and depth tell them apart."""
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     best, score = None, 0
-    for config in PRESETS.values():
+    for config in map(_as_theirs, PRESETS.values()):
         with torch.device("meta"):
             model: nn.Module = Classifier(config, outputs or 1) if outputs is not None else MaskedAutoencoder(config)
             theirs = to_official(model.state_dict(), official_names(model))
@@ -144,7 +159,8 @@ def to_authors(folder: Path, path: Path) -> int:
     if path.exists():
         raise UserError(f"{path}: is there already; name a new file")
     values, tensors = load_folder(folder)
-    config = bind(ModelConfig, values["model"], f"{folder / CONFIG}: model")
+    config = saved_config(values["model"], folder)
+    tensors = {name: _of_all_units(name, tensors) for name in tensors}
     with torch.device("meta"):
         model: nn.Module = (
             Classifier(config, int(values["outputs"])) if values["kind"] == "classifier" else MaskedAutoencoder(config)

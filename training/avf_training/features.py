@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from avf_shards.errors import UserError
-from avf_shards.settings import bind
 from avf_shards.timeline import FRAMES_PER_SECOND
 from torch import Tensor
 
@@ -22,9 +21,8 @@ from avf_training.downstream.shelf import Shelf
 from avf_training.downstream.start import model_of, start_from
 from avf_training.downstream.views import View, view_input
 from avf_training.models.classifier import Classifier, weighted
-from avf_training.models.config import ModelConfig
 from avf_training.models.encoder import Encoder
-from avf_training.models.pretrained import load_folder
+from avf_training.models.pretrained import load_folder, saved_config
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class FeatureModel:
         if self.fine_tuned:
             self.model = Classifier.from_pretrained(folder)
         else:
-            self.model = Classifier(bind(ModelConfig, values["model"], f"{folder}: model"), 1)
+            self.model = Classifier(saved_config(values["model"], folder), 1)
             start_from(self.model, folder)
         self.model.to(self.device).eval()
         self.names = self.model.meaning.names

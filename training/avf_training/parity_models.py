@@ -76,6 +76,7 @@ def model_config(config: Config, weights: Collection[str]) -> ModelConfig:
         temperature=config.get("inter_contrastive_temperature", 0.07),
         contrastive_weight=config.get("loss_weight", 0.0025),
         geometry=geometry,
+        statistics="shared",
     )
 
 

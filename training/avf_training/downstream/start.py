@@ -33,6 +33,9 @@ def start_from(model: nn.Module, start: Path) -> list[str]:
     values, tensors = load_folder(model_of(start))
     own = model.state_dict()
     for name, tensor in tensors.items():
+        if name in own and own[name].ndim == tensor.ndim + 1 and name.rpartition(".")[2].startswith("running_"):
+            tensors[name] = tensor.expand_as(own[name])  # one for all units, as the authors save them
+    for name, tensor in tensors.items():
         if name in own and name.startswith(("encoder_", "fusion.")) and own[name].shape != tensor.shape:
             raise UserError(
                 f"{start}: holds a {values['model'].get('name')!r} of another size: {name} is {tuple(tensor.shape)}, "

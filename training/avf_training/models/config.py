@@ -9,6 +9,7 @@ from typing import Literal
 EncoderKind = Literal["vit", "lgi", "lgi_vanilla"]
 FusionKind = Literal["cross", "iavcl"]
 Modalities = Literal["av", "a", "v"]
+Statistics = Literal["per_unit", "shared"]
 Flow = Literal["default", "raw_input", "video_first", "audio_first"]
 
 
@@ -106,7 +107,8 @@ class ModelConfig:
     """A whole model. skips: encoder layers, first to last, that the decoder's last blocks attend to and HCMCL compares.
 
     overall: the context of IAV-CL in pre-training: `pooled` (one token, the authors' code) or `region` (one token for
-    each region, as the paper's F_av in R^(K x 2C) has it).
+    each region, as the paper's F_av in R^(K x 2C) has it). statistics: running statistics of the batch norms that all
+    DiER units share: of each unit, or one for all (`shared`, the authors' code).
 
     For ablations. flow: what the layers of fusion `cross` attend to (HiCMAE Figure 5). dier, hafe: False puts HiCMAE's
     parts in their place (AVF-MAE++ Table 21). layer_fusion: False fine-tunes on the last layer alone (HiCMAE Table 13).
@@ -121,6 +123,7 @@ class ModelConfig:
     skips: tuple[int, ...]
     fusion_depth: int = 2
     overall: Literal["pooled", "region"] = "pooled"
+    statistics: Statistics = "per_unit"
     modalities: Modalities = "av"
     mlp_ratio: int = 4
     norm_eps: float = 1e-6

@@ -5,9 +5,11 @@ Shapes: B batch, N video tokens, M audio tokens, O overall tokens, U units, C wi
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avf_training.models.attention import CrossAttention, CrossBlock, FeedForward, SelfAttention, attend, drop_path
+from avf_training.models.config import Statistics
 
 
 class _Exchange(nn.Module):
@@ -57,30 +59,52 @@ class CrossUnit(nn.Module):
         return self.video(video_BNC, audio_BMC), self.audio(audio_BMC, video_BNC)
 
 
+class UnitBatchNorm(nn.BatchNorm1d):
+    """Batch norm of a layer that all units share: one weight and bias, running statistics (U, C) of each unit's own.
+
+    Units give it different distributions. With one pair of running statistics for all, as the authors have it, what is
+    computed in evaluation is of neither unit, and answers swing from epoch to epoch.
+    """
+
+    def __init__(self, width: int, units: int) -> None:
+        super().__init__(width)
+        self.running_mean, self.running_var = torch.zeros(units, width), torch.ones(units, width)
+
+    def forward(self, x_BCO: Tensor, unit: int = 0) -> Tensor:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        mean_C, var_C = self.running_mean[unit], self.running_var[unit]
+        momentum = self.momentum or 0.0
+        return F.batch_norm(x_BCO, mean_C, var_C, self.weight, self.bias, self.training, momentum, self.eps)
+
+
 class Refine(nn.Module):
-    """1x1 convolution, batch norm and PReLU over tokens: (B, O, C) -> the same."""
+    """1x1 convolution, batch norm and PReLU over tokens: (B, O, C) -> the same. units: with statistics of their own."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, units: int | None) -> None:
         super().__init__()
-        self.conv, self.norm, self.act = nn.Conv1d(width, width, 1), nn.BatchNorm1d(width), nn.PReLU()
+        norm = nn.BatchNorm1d(width) if units is None else UnitBatchNorm(width, units)
+        self.conv, self.norm, self.act = nn.Conv1d(width, width, 1), norm, nn.PReLU()
 
-    def forward(self, x_BOC: Tensor) -> Tensor:
-        return self.act(self.norm(self.conv(x_BOC.transpose(1, 2)))).transpose(1, 2)
+    def forward(self, x_BOC: Tensor, unit: int) -> Tensor:
+        x_BCO = self.conv(x_BOC.transpose(1, 2))
+        normed = self.norm(x_BCO, unit) if isinstance(self.norm, UnitBatchNorm) else self.norm(x_BCO)
+        return self.act(normed).transpose(1, 2)
 
 
 class EmotionRefinement(nn.Module):
     """ER: the overall context asks both modalities, without projections (eq. 15, 16). One copy serves all units."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, units: int | None) -> None:
         super().__init__()
         self.reduce = nn.Linear(2 * width, width)
-        self.audio, self.video = Refine(width), Refine(width)
+        self.audio, self.video = Refine(width, units), Refine(width, units)
         self.norm = nn.LayerNorm(width)  # the default eps of 1e-5, as in the authors' code
 
-    def forward(self, overall_BOC: Tensor, video_BNC: Tensor, audio_BMC: Tensor) -> Tensor:
-        """Attention scores are scaled by 1 / sqrt(C): one head over the whole width."""
-        video = self.video(attend(overall_BOC, video_BNC, video_BNC, 1))
-        audio = self.audio(attend(overall_BOC, audio_BMC, audio_BMC, 1))
+    def forward(self, overall_BOC: Tensor, video_BNC: Tensor, audio_BMC: Tensor, unit: int) -> Tensor:
+        """After unit number `unit`. Attention scores are scaled by 1 / sqrt(C): one head over the whole width."""
+        video = self.video(attend(overall_BOC, video_BNC, video_BNC, 1), unit)
+        audio = self.audio(attend(overall_BOC, audio_BMC, audio_BMC, 1), unit)
         return self.norm(overall_BOC + audio + video)
 
 
@@ -139,13 +163,14 @@ class IAVCL(nn.Module):
         drop: float = 0.0,
         dier: bool = True,
         hafe: bool = True,
+        statistics: Statistics = "per_unit",
     ) -> None:
         super().__init__()
         rates = [drop * unit / max(1, units - 1) for unit in range(units)]
         kind = DiERUnit if dier else CrossUnit
         self.units = nn.ModuleList(kind(width, heads, ratio, eps, rate) for rate in rates)
         if hafe:
-            self.refinement = EmotionRefinement(width)
+            self.refinement = EmotionRefinement(width, units if statistics == "per_unit" else None)
             self.hafe = HAFE(width, heads, ratio, eps, drop / 2)  # the authors drop half as often here
         else:
             self.norm, self.norm_audio = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
@@ -161,9 +186,9 @@ class IAVCL(nn.Module):
             raise ValueError("batch of 1: the refinement layer's batch norm needs at least 2 clips while training")
         overall = self.refinement.reduce(overall_BOE)
         videos, audios = [], []
-        for unit in self.units:
+        for number, unit in enumerate(self.units):
             video_BNC, audio_BMC = unit(video_BNC, audio_BMC)
-            overall = self.refinement(overall, video_BNC, audio_BMC)
+            overall = self.refinement(overall, video_BNC, audio_BMC, number)
             videos.append(video_BNC)
             audios.append(audio_BMC)
         return self.hafe(videos, audios, overall)

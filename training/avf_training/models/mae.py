@@ -166,4 +166,6 @@ def build_fusion(config: ModelConfig, drop: float = 0.0) -> FusionEncoder | IAVC
     width, depth, heads = config.video.width, config.fusion_depth, config.fusion_heads
     if config.fusion == "cross":
         return FusionEncoder(width, depth, heads, config.mlp_ratio, config.norm_eps, drop, config.flow)
-    return IAVCL(width, depth, heads, config.mlp_ratio, config.norm_eps, drop, config.dier, config.hafe)
+    return IAVCL(
+        width, depth, heads, config.mlp_ratio, config.norm_eps, drop, config.dier, config.hafe, config.statistics
+    )

@@ -44,13 +44,18 @@ class Pretrained(nn.Module):
         values, tensors = load_folder(Path(folder))
         if values["kind"] != cls.kind:
             raise UserError(f"{folder}: holds a {values['kind']!r}, not a {cls.kind!r}")
-        model = cls(bind(ModelConfig, values["model"], f"{folder}/{CONFIG}: model"), **cls._arguments(values))
+        model = cls(saved_config(values["model"], folder), **cls._arguments(values))
         load_exactly(model, tensors, str(folder))
         return model.eval()
 
     @classmethod
     def _arguments(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         return {}
+
+
+def saved_config(values: Mapping[str, Any], folder: Path | str) -> ModelConfig:
+    """The config of a saved model; one without `statistics` is of when there was only `shared`. Raises UserError."""
+    return bind(ModelConfig, {"statistics": "shared", **values}, f"{folder}/{CONFIG}: model")
 
 
 def save_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
