@@ -35,6 +35,7 @@ NAMES = (
     "scheduler",
     "cluster_kills",
     "downstream",
+    "it_learns",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
