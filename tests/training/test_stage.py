@@ -1,10 +1,13 @@
 """Fine-tuning of a fold: it learns, repeats bit for bit, goes on after a kill, and says what is wrong with its data."""
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import yaml
 from avf_shards.errors import UserError
 from avf_training.data.storage import StorageConfig
 from avf_training.downstream.again import evaluate_again
@@ -199,6 +202,28 @@ def test_bad_labels_name_the_clip_and_the_rule(
     shards = labelled_shards(tmp_path, {"lab": rows})
     with pytest.raises(UserError, match=said):
         task(shards, small(), **changes)
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_test_as_one(shards: Path, tmp_path: Path) -> None:
+    """Each answers a part of the test clips; both leave with all of them."""
+    (tmp_path / "lab.yaml").write_text(yaml.safe_dump(_plain(asdict(row()))))
+    sets = ["batch=6", "micro_batch=3", "workers=0", "epochs=2", "threads=1", "validation_share=0.2"]
+    argv = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "--no-python"]
+    argv += [str(Path(sys.executable).with_name("avf-train")), "finetune", "--dataset", str(tmp_path / "lab.yaml")]
+    argv += ["--shards", str(shards), "--recipe", "nano", "--device", "cpu", "--out", str(tmp_path / "run")]
+    argv += [part for one in sets for part in ("--set", one)]
+    subprocess.run(argv, check=True, timeout=400, capture_output=True)
+    run = json.loads((tmp_path / "run/run.json").read_text())
+    told = json.loads((tmp_path / "run/answers/last.json").read_text())
+    assert sorted(told["keys"]) == sorted(run["test"])
+    assert set(json.loads((tmp_path / "run/result.json").read_text())["protocols"]) == {"held_out", "official", "last"}
+
+
+def _plain(values: object) -> object:
+    if isinstance(values, dict):
+        return {key: _plain(value) for key, value in values.items()}
+    return [_plain(one) for one in values] if isinstance(values, tuple) else values
 
 
 def test_another_setting_or_another_fold_is_another_run(finished: Path, shards: Path) -> None:

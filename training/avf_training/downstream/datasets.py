@@ -1,4 +1,4 @@
-"""The seventeen labelled data sets, one row each: what is asked, of which clips, in which folds, by which metric.
+"""The seventeen labelled data sets, a row each (AVCAffe has two: its axes are two tasks): what is asked, of which clips, in which folds, by which metric.
 
 Counts are those the papers and owners publish; what a corpus really holds is compared with them and told, not hidden.
 Reading the owners' layout is curation's work; `source` is the name it uses there.
@@ -237,22 +237,28 @@ DATASETS = (
         14_632,
         dimensions=("arousal", "valence", "dominance"),
         range=(-2.0, 2.0),
-        note="the authors' folds are blocks of six sessions, in which players come again",
+        note="the authors' folds are blocks of six sessions, in which players come again; a row of yours with split: "
+        "subject_blocks keeps players apart",
     ),
-    Dataset(
-        "avcaffe_arousal",
-        "AVCAffe",
-        "avcaffe",
-        "emotion",
-        ("Excited", "Wide-awake", "Neutral", "Dull", "Calm"),
-        1,
-        "held_out_subjects",
-        ("weighted_F1",),
-        58_112,
-        value="arousal",
-        averaged_over="session",
-        note="valence has five labels too: Pleasant, Pleased, Neutral, Unsatisfied, Unpleasant; logits are averaged "
-        "over the segments of a participant and task",
+    *(
+        Dataset(
+            f"avcaffe_{axis}",
+            f"AVCAffe ({axis})",
+            "avcaffe",
+            "emotion",
+            labels,
+            1,
+            "held_out_subjects",
+            ("weighted_F1",),
+            58_112,
+            value=axis,
+            averaged_over="session",
+            note="answers are averaged over the segments of a participant and task",
+        )
+        for axis, labels in (
+            ("arousal", ("Excited", "Wide-awake", "Neutral", "Dull", "Calm")),
+            ("valence", ("Pleasant", "Pleased", "Neutral", "Unsatisfied", "Unpleasant")),
+        )
     ),
     Dataset(
         "samm",
