@@ -1,4 +1,4 @@
-"""The labelled data sets, a row each, two for AVCAffe's axes: what is asked, of which clips, in which folds, how scored.
+"""The labelled data sets, a row each, two for AVCAffe: what is asked of which clips, in which folds, by which metric.
 
 Counts are those the papers and owners publish; what a corpus really holds is compared with them and told, not hidden.
 Reading the owners' layout is curation's work; `source` is the name it uses there.

@@ -102,7 +102,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Every run of a study, what is needed first first, and which of them are cells of its table."""
+    """Every run of a study, seed by seed, each after what it needs; and which of them are cells of its table."""
 
     jobs: tuple[Job, ...]
     cells: tuple[Cell, ...]
@@ -148,7 +148,7 @@ def matrix(
                         before = job.out
                     assert before is not None
                     cells.append(Cell(name, data, fold, seed, before))
-    return Matrix(tuple(sorted(jobs.values(), key=lambda job: ORDER.index(job.stage))), tuple(cells))
+    return Matrix(tuple(jobs.values()), tuple(cells))
 
 
 @dataclass(frozen=True)
