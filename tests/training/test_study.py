@@ -4,9 +4,12 @@ import json
 import os
 import re
 import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from avf_shards.errors import UserError
@@ -231,6 +234,22 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(
     assert "FAILED  finetune lab-fold1-nano-seed0" in out.err
     assert "epochs must be above 0" in out.err
     assert "1 of 1" in out.out
+
+
+@pytest.mark.slow
+def test_a_study_that_is_ended_ends_its_runs(lab: Path, tmp_path: Path) -> None:
+    argv = line(lab)
+    argv[argv.index("--out") + 1] = str(tmp_path / "out")
+    study = subprocess.Popen([sys.executable, "-m", "avf_training.cli", *argv], stderr=subprocess.PIPE, text=True)
+    assert study.stderr is not None
+    while not study.stderr.readline().startswith("avf-train: started"):
+        assert study.poll() is None
+    time.sleep(3)
+    mine = [one for one in psutil.Process(study.pid).children(recursive=True) if "avf_training.cli" in one.cmdline()]
+    assert mine
+    study.terminate()
+    assert study.wait(timeout=120) == 130
+    assert not [one for one in mine if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_what_is_needed_comes_first_and_its_failure_takes_only_what_needs_it(tmp_path: Path) -> None:

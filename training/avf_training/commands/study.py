@@ -1,6 +1,7 @@
 """avf-train study: a matrix of runs, and its page."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,7 @@ def _study(options: argparse.Namespace) -> int:
         return 0
     failures = []
     if not options.report:
+        signal.signal(signal.SIGTERM, _stopped)  # a scheduler's end of the job is an end of its runs
         failures = run_all(made.jobs, _place(options), _say)
     seam.make_folder(options.out)
     values = summary(study, made)
@@ -66,6 +68,10 @@ def _study(options: argparse.Namespace) -> int:
     for failure in failures:
         print(f"failed: {failure.job.name} (status {failure.status}): {failure.said}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _stopped(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:
