@@ -10,6 +10,7 @@ import pytest
 import yaml
 from avf_shards.errors import UserError
 from avf_training.data.storage import StorageConfig
+from avf_training.downstream import task as task_module
 from avf_training.downstream.again import evaluate_again
 from avf_training.downstream.chooser import Chooser, best_epoch, read_epochs
 from avf_training.downstream.clips import labelled_clips
@@ -129,6 +130,23 @@ def test_post_pre_training_for_a_fold_and_fine_tuning_from_it(shards: Path, tmp_
     one, other = (Classifier.from_pretrained(chosen_model(tmp_path / name, "last")) for name in ("psi", "ft"))
     assert one.head.weight.shape == other.head.weight.shape
     assert json.loads((tmp_path / "ft/run.json").read_text())["start"] is not None
+
+
+def test_another_release_of_a_test_clip_stays_out_and_a_leak_stops_the_stage(
+    shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf, data, more = Shelf([shards], STORAGE), row(), row("more")
+    apart = hybrid_task(data, shelf, 1, "av", 0.0, joining=[more])
+    for source in ("lab", "more"):
+        monkeypatch.setitem(task_module._SAME_RECORDINGS, source, "two releases")
+    together = hybrid_task(data, shelf, 1, "av", 0.0, joining=[more])
+    tested = {labelled_clips(shelf, data).video[key] for key in task(shards, small()).test}
+    videos = labelled_clips(shelf, more).video
+    assert {videos[key] for key in apart.truth if key in videos} & tested, "names of two corpora mean nothing"
+    assert not {videos[key] for key in together.truth if key in videos} & tested
+    monkeypatch.setattr(task_module, "related", lambda sample, test: False)
+    with pytest.raises(UserError, match=r"more-\S+: the same recording \(\d+.mp4\) is in the test set of lab, fold 1"):
+        hybrid_task(data, shelf, 1, "av", 0.0, joining=[more])
 
 
 @pytest.mark.parametrize("modalities", ["a", "v"])

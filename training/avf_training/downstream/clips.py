@@ -15,7 +15,7 @@ from avf_shards.settings import unknown_key
 from avf_training.downstream.alignment import three_classes
 from avf_training.downstream.datasets import Dataset
 from avf_training.downstream.folds import LabelledClip
-from avf_training.downstream.shelf import Shelf
+from avf_training.downstream.shelf import Shelf, ShelfClip
 
 _NAMED_MOST = 5
 
@@ -63,29 +63,29 @@ def labelled_clips(shelf: Shelf, data: Dataset) -> LabelledClips:
     clips, number, video, targets = [], {}, {}, {}
     mute, left_out, seen = set(), Counter[str](), Counter[str]()
     unknown: dict[str, list[str]] = {}
-    for n, record in shelf.records():
-        seen[record["source"]] += 1
-        if record["source"] != data.source:
+    for one in shelf.clips():
+        seen[one.source] += 1
+        if one.source != data.source:
             continue
-        key, labels = str(record["key"]), _labels(record, data)
-        if key in number:
-            raise UserError(f"{key}: is in two of the folders of shards; name each corpus once")
+        labels = _labels(one, data)
+        if one.key in number:
+            raise UserError(f"{one.key}: is in two of the folders of shards; name each corpus once")
         folds = labels.get("folds") or {}
         if data.task == "dimensions":
-            label, targets[key] = "", _numbers(key, labels["values"], data)
+            label, targets[one.key] = "", _numbers(one.key, labels["values"], data)
         else:
             native = labels["values"].get(data.value)
-            found = _class(data, native, folds)
+            found = _class(data, native)
             if found is None:
                 left_out[str(native)] += 1
                 continue
             label = found
             if label not in data.labels:
-                unknown.setdefault(label, []).append(key)
-        clips.append(LabelledClip(key, label, labels.get("subject"), labels.get("session"), folds))
-        number[key], video[key] = n, str(record["video"])
-        if _mute(record):
-            mute.add(key)
+                unknown.setdefault(label, []).append(one.key)
+        clips.append(LabelledClip(one.key, label, labels.get("subject"), labels.get("session"), folds))
+        number[one.key], video[one.key] = one.number, one.video
+        if one.mute:
+            mute.add(one.key)
     if unknown:
         label, keys = next(iter(unknown.items()))
         told = unknown_key(keys[0], label, list(data.labels))
@@ -119,17 +119,16 @@ def check_sound(data: Dataset, keys: Sequence[str], mute: frozenset[str], modali
     return heard
 
 
-def _labels(record: Mapping[str, Any], data: Dataset) -> Mapping[str, Any]:
-    labels = record.get("labels")
-    if not isinstance(labels, dict) or not isinstance(labels.get("values"), dict):
+def _labels(clip: ShelfClip, data: Dataset) -> Mapping[str, Any]:
+    if clip.labels is None:
         raise UserError(
-            f"{record['key']}: its record has no labels; curate it with avf-curate run --source {data.source}=DIR "
+            f"{clip.key}: its record has no labels; curate it with avf-curate run --source {data.source}=DIR "
             "--recipe labelled"
         )
-    return labels
+    return clip.labels
 
 
-def _class(data: Dataset, native: object, folds: Mapping[str, int]) -> str | None:
+def _class(data: Dataset, native: object) -> str | None:
     """The label of the task; None where the data set has it but the task leaves it out."""
     if not isinstance(native, str) or not native:
         return None
@@ -150,9 +149,3 @@ def _numbers(key: str, values: Mapping[str, Any], data: Dataset) -> tuple[float,
             raise UserError(f"{key}: its {name} is {number}; a dimension is a finite number")
         found.append(number)
     return tuple(found)
-
-
-def _mute(record: Mapping[str, Any]) -> bool:
-    """Whether the input had no sound for (nearly) all of the clip, as the scenes stage measured it."""
-    missing_s = record["measures"].get("scenes", {}).get("no_sound_s", 0.0)
-    return bool(missing_s > 0.9 * record["seconds"])

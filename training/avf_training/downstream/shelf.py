@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,18 @@ from avf_shards.errors import FaultError, ForgottenError, UserError
 
 from avf_training.data.reader import ClipReader, read_corpus
 from avf_training.data.storage import StorageConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfClip:
+    """What folds are made from, of one clip. labels: of its record, None where it has none. mute: it has no sound."""
+
+    number: int
+    key: str
+    source: str
+    video: str
+    labels: Mapping[str, Any] | None
+    mute: bool
 
 
 class Shelf:
@@ -27,6 +40,7 @@ class Shelf:
         self._readers = [ClipReader(*pair, record=True) for pair in zip(shards, repeat(storage), corpora)]
         self._first = np.cumsum([0, *(len(corpus) for corpus in corpora)])
         self.corpus = _joined(corpora)
+        self._clips: tuple[ShelfClip, ...] | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
         return Shelf, (self.shards, self.storage)  # handles stay in their process
@@ -43,6 +57,12 @@ class Shelf:
         """Its files, the record too. Raises FaultError."""
         reader, number = self._at(clip)
         return reader.read(number)
+
+    def clips(self) -> tuple[ShelfClip, ...]:
+        """Every clip that was not forgotten, read once. Raises FaultError naming the shard."""
+        if self._clips is None:
+            self._clips = tuple(_clip(number, record) for number, record in self.records())
+        return self._clips
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Number and record of every clip that was not forgotten, in order. Raises FaultError naming the shard."""
@@ -67,6 +87,15 @@ class Shelf:
     def _at(self, clip: int) -> tuple[ClipReader, int]:
         folder = int(np.searchsorted(self._first, clip, "right")) - 1
         return self._readers[folder], clip - int(self._first[folder])
+
+
+def _clip(number: int, record: Mapping[str, Any]) -> ShelfClip:
+    labels = record.get("labels")
+    known = labels if isinstance(labels, dict) and isinstance(labels.get("values"), dict) else None
+    # Whether the input had no sound for (nearly) all of the clip, as the scenes stage measured it.
+    missing_s = record["measures"].get("scenes", {}).get("no_sound_s", 0.0)
+    mute = bool(missing_s > 0.9 * record["seconds"])
+    return ShelfClip(number, str(record["key"]), str(record["source"]), str(record["video"]), known, mute)
 
 
 def _joined(corpora: Sequence[Corpus]) -> Corpus:
