@@ -83,6 +83,7 @@ def test_the_same_again_bit_for_bit(finished: Path, shards: Path, tmp_path: Path
     assert answers(tmp_path / "other") != answers(finished)
 
 
+@pytest.mark.slow
 def test_killed_in_an_epoch_it_goes_on_to_the_same_end(
     finished: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_finished_run_is_tested_again_from_its_folder(finished: Path, shards: 
     (finished / "answers/last.json").write_text(kept)
 
 
+@pytest.mark.slow
 def test_post_pre_training_for_a_fold_and_fine_tuning_from_it(shards: Path, tmp_path: Path) -> None:
     recipe, shelf = small("epochs=2"), Shelf([shards], STORAGE)
     more = row("more")
@@ -149,6 +151,7 @@ def test_another_release_of_a_test_clip_stays_out_and_a_leak_stops_the_stage(
         hybrid_task(data, shelf, 1, "av", 0.0, joining=[more])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modalities", ["a", "v"])
 def test_one_modality(shards: Path, tmp_path: Path, modalities: str) -> None:
     recipe = small("epochs=3", f"modalities={modalities}")
@@ -158,6 +161,7 @@ def test_one_modality(shards: Path, tmp_path: Path, modalities: str) -> None:
     assert any(name.startswith("encoder_audio") for name in names) == (modalities == "a")
 
 
+@pytest.mark.slow
 def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
     rows = [{"valence": str(v), "subject": f"p{n}"} for n in range(6) for v in (-1.5, -1.0, 1.0, 1.5)]
     shards = labelled_shards(tmp_path, {"lab": rows})

@@ -111,6 +111,7 @@ def test_windows_cover_a_clip_from_end_to_end(lab: Path) -> None:
     assert all(start % 4 == 0 for start in starts)
 
 
+@pytest.mark.slow
 def test_one_file_for_other_programs_says_the_same(
     lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +132,7 @@ def test_one_file_for_other_programs_says_the_same(
     assert "is there already" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_raw_video_to_clips_of_its_people(tmp_path: Path, capsys: pytest.CaptureFixture[str], lab: Path) -> None:
     shots = (Shot(50, (501, 502), seed=4, face_px=140), Shot(45, (503,), seed=5))
     (tmp_path / "two then one.mp4").write_bytes(encode_film(Film(shots)))
