@@ -1,6 +1,7 @@
 """The table of labelled data sets, their folds, how labels meet, and the guard against leaks."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -114,6 +115,10 @@ def test_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["datasets"]) == 0
     told = capsys.readouterr().out
     assert "MAFW (43 classes)" in told
+    assert main(["datasets", "--alignment"]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"happy +happiness +happy +happy +happy +hap\+exc +HAP +HAP +happy", told)
+    assert "in no hybrid: mafw_43, msp_improv, werewolf_xl, avcaffe_arousal, avcaffe_valence" in told
     assert main(["datasets", "--json", "-"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == [one.name for one in DATASETS]

@@ -18,6 +18,7 @@ def add_commands(commands: Any, command: Callable[..., argparse.ArgumentParser])
     one.add_argument(
         "--shards", metavar="SHARDS", action="append", default=[], help="count their clips beside the published ones"
     )
+    one.add_argument("--alignment", action="store_true", help="how their labels meet in the labelled hybrid")
     json_option(one)
 
     one = command(commands, "posttrain", "post-pre-training on the labelled hybrid for a target's fold", _posttrain)
@@ -62,11 +63,16 @@ def device_of(asked: str | None) -> str:
 
 def _datasets(options: argparse.Namespace) -> int:
     from avf_training.data.storage import StorageConfig
+    from avf_training.downstream.alignment import ALIGNED
     from avf_training.downstream.clips import labelled_clips
     from avf_training.downstream.datasets import DATASETS, dataset
     from avf_training.downstream.shelf import Shelf
-    from avf_training.downstream.show import show_counts, show_datasets
+    from avf_training.downstream.show import show_alignment, show_counts, show_datasets
 
+    if options.alignment:
+        if not answered(options, {name: dict(each) for name, each in ALIGNED.items()}):
+            show_alignment()
+        return 0
     rows = [dataset(name) for name in options.names] or list(DATASETS)
     if not options.shards:
         if not answered(options, [asdict(one) for one in rows]):

@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from avf_training.downstream.datasets import Dataset
+from avf_training.downstream.alignment import ALIGNED, HYBRID, MICRO, MICRO_SETS
+from avf_training.downstream.datasets import DATASETS, Dataset
 from avf_training.predict import Told
 
 
@@ -44,6 +45,21 @@ def show_counts(found: Sequence[Mapping[str, Any]]) -> None:
     for one in found:
         for difference in one["differences"]:
             console.print(f"differs: {difference}")
+
+
+def show_alignment() -> None:
+    """The labelled hybrid: its labels, and which label of each data set each is."""
+    table = Table(box=None, header_style="bold", title="labelled hybrid of categorical emotions", title_style="")
+    table.add_column("hybrid")
+    for name in ALIGNED:
+        table.add_column(name)
+    for label in HYBRID:
+        table.add_row(label, *("+".join(own for own, to in each.items() if to == label) for each in ALIGNED.values()))
+    console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False, width=130)  # cut, it would say nothing
+    console.print(table)
+    outside = [one.name for one in DATASETS if one.task != "micro_expression" and one.name not in ALIGNED]
+    console.print(f"in no hybrid: {', '.join(outside)}; a label that is in no row is left out, never guessed")
+    console.print(f"micro-expressions ({', '.join(MICRO_SETS)}): {', '.join(MICRO)}, by the rule of MEGC 2019")
 
 
 def show_result(result: Mapping[str, Any], run: Path) -> None:
