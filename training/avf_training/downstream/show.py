@@ -12,8 +12,8 @@ from avf_training.downstream.datasets import DATASETS, Dataset
 from avf_training.predict import Told
 
 
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+def _console(width: int | None = None) -> Console:
+    return Console(highlight=False, soft_wrap=True, emoji=False, markup=False, width=width)
 
 
 def show_datasets(rows: Sequence[Dataset]) -> None:
@@ -55,7 +55,7 @@ def show_alignment() -> None:
         table.add_column(name)
     for label in HYBRID:
         table.add_row(label, *("+".join(own for own, to in each.items() if to == label) for each in ALIGNED.values()))
-    console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False, width=130)  # cut, it would say nothing
+    console = _console(130)  # cut, it would say nothing
     console.print(table)
     outside = [one.name for one in DATASETS if one.task != "micro_expression" and one.name not in ALIGNED]
     console.print(f"in no hybrid: {', '.join(outside)}; a label that is in no row is left out, never guessed")
