@@ -58,7 +58,7 @@ def test_a_fold_is_learned_and_told_by_three_protocols(finished: Path, shards: P
     low, high = result["protocols"]["last"]["scores"]["UAR"]["interval"]
     assert 0.5 < low <= high <= 1
     rows = read_epochs(finished)
-    assert [one["epoch"] for one in rows] == [1, 2, 3, 4]
+    assert [one["epoch"] for one in rows] == [2, 4, 6, 8]
     chosen = result["protocols"]["official"]["step"]
     assert chosen == best_epoch(rows, "official", "WAR")[0]  # type: ignore[index]
     model = Classifier.from_pretrained(chosen_model(finished, "held_out"))

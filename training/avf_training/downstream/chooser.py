@@ -35,7 +35,7 @@ class Chooser:
 
     def look(self, step: int) -> tuple[dict[str, float], Path | None]:
         """After an epoch: scores of one view a clip, written down; the model kept where it is the best so far."""
-        epoch = (step + 1) // self.every
+        epoch = (step + 1) // self.every * self.recipe.evaluate_every
         told: dict[str, float] = {}
         row: dict[str, Any] = {"step": step, "epoch": epoch}
         state: dict[str, Tensor] | None = None
