@@ -107,7 +107,8 @@ def _draw_brow(pen: "_Pen", person: Person, side: int, smile: float) -> None:
     """Knitted brows lean inwards and lie low; lifted ones arch."""
     lift = 0.05 * max(0.0, smile) - 0.03 * max(0.0, -smile)
     thick = person.brow * (1 + 0.5 * max(0.0, -smile))
-    pen.ellipse(side * person.eyes_apart, -0.16 - lift, 0.11, thick, person.hair, side * 28 * min(0.0, smile))
+    wide = 0.1 + 0.01 * abs(smile)
+    pen.ellipse(side * person.eyes_apart, -0.16 - lift, wide, thick, person.hair, side * 28 * min(0.0, smile))
 
 
 def _draw_corners(pen: "_Pen", person: Person, smile: float) -> None:
