@@ -73,6 +73,7 @@ def test_nobody_is_in_two_parts(finished: Path, shards: Path) -> None:
     assert len(set.union(*parts)) == sum(map(len, parts)) == 6
 
 
+@pytest.mark.slow
 def test_the_same_again_bit_for_bit(finished: Path, shards: Path, tmp_path: Path) -> None:
     recipe = small()
     train_stage(recipe, task(shards, recipe), None, tmp_path / "again", STORAGE)
