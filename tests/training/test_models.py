@@ -257,7 +257,7 @@ def test_what_evaluation_computes_is_what_training_did(tmp_path: Path) -> None:
         torch.manual_seed(0)
         model = Classifier(tiny(statistics=statistics), 3).train()
         with torch.no_grad():
-            for _ in range(50):
+            for _ in range(80):
                 trained = model(video, audio).logits_BJ
             model.eval()
             off[statistics] = float((model(video, audio).logits_BJ - trained).abs().max())
