@@ -70,7 +70,7 @@ def _video(folder: Path) -> list[Section]:
     film = Film((Shot(250, (500,), seed=1, smile=1.0, voice=1.0),))
     (folder / "film.mp4").write_bytes(encode_film(film))
     models = {}
-    for name in ("nano", "avfmaepp_b", "avfmaepp_h"):
+    for name in ("nano", "avfmaepp_b"):
         torch.manual_seed(0)
         models[name] = folder / name
         Classifier(preset(name), _CLASSES, meaning=Meaning(_LABELS)).save_pretrained(models[name])
@@ -105,7 +105,7 @@ def _views(folder: Path, models: dict[str, Path]) -> Section:
         window = segment_frames(16, total, 2)[1]
         decoded(files, lambda _: View(tuple(window), window[0]), 16 * STRIDE)
 
-    loaded = {name: Classifier.from_pretrained(path) for name, path in models.items() if name != "avfmaepp_h"}
+    loaded = {name: Classifier.from_pretrained(path) for name, path in models.items()}
 
     def answer(model: Classifier) -> object:
         geometry = model.config.geometry
