@@ -28,7 +28,7 @@ def test_casme2(tmp_path: Path) -> None:
     rows = [
         CASME2,
         (1, "EP02_01f", "", 46, "/", 60.0, "", "4+7", "disgust"),
-        (2, "EP01_01", "", 85, 88, 60, "", "4", "happiness"),  # the owners' typo: 91 is meant
+        (2, "EP01_01", "", 85, 88, 60, "", "4", "happiness"),  # before its onset: taken to the last picture
         (3, "EP09_09", "", 5, 6, 400, "", "4", "others"),
         (4, "EP12_01f", "", 1, 2, 3, "", "4", "surprise"),
         ("x", "EP", "", 1, 2, 3, "", "4", "surprise"),
@@ -42,9 +42,19 @@ def test_casme2(tmp_path: Path) -> None:
     assert (one.start_s, one.stop_s) == (6 / 25, 21 / 25), "img46 is the seventh picture, img60 the twenty-first"
     assert said(one).values == {"emotion": "disgust", "pictures_per_s": "200", "action_units": "4+7"}
     assert (said(one).subject, one.parent) == ("sub01", "sub01")
-    assert (other.start_s, other.stop_s) == (5 / 25, 12 / 25)
+    assert (other.start_s, other.stop_s) == (5 / 25, 16 / 25)
     assert set(videos) == {"sub01/EP02_01f", "sub02/EP01_01"}
-    assert kinds == {"left_out": 1, "bad_row": 2}
+    assert kinds == {"left_out": 1, "bad_row": 3}
+
+
+def test_known_errors_of_the_owners_tables_are_put_right(tmp_path: Path) -> None:
+    """CASME II, row 60 below the head: an offset before its onset, where 91 is meant."""
+    filler = [(9, f"EP{n:02d}", "", 1, 2, 3, "", "4", "others") for n in range(60)]
+    row = (2, "EP01_01", "", 85, 88, 19, "", "4", "happiness")
+    sheet(tmp_path / "CASME2-coding-20140508.xlsx", [CASME2, *filler, row])
+    pictures(tmp_path / "CASME2_RAW_selected/sub02/EP01_01", [f"img{n}.jpg" for n in range(80, 96)])
+    videos, _ = read("casme2", tmp_path)
+    assert (videos["sub02/EP01_01"].start_s, videos["sub02/EP01_01"].stop_s) == (5 / 25, 12 / 25)
 
 
 def test_samm_below_its_preamble(tmp_path: Path) -> None:

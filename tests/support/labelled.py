@@ -32,7 +32,7 @@ def row(name: str = "lab", people: int = 4, **changes: object) -> Dataset:
         name, name.title(), name, "emotion", LABELS, 2, "subject_blocks", ("UAR", "WAR"), 0, value="label",
         aligned={"left": "happy", "right": "sadness"},
     )  # fmt: skip
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 def labelled_shards(folder: Path, sources: Mapping[str, Sequence[Mapping[str, str]]], **settings: object) -> Path:

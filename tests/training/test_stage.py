@@ -1,6 +1,7 @@
 """Fine-tuning of a fold: it learns, repeats bit for bit, goes on after a kill, and says what is wrong with its data."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -17,6 +18,7 @@ from avf_training.downstream.clips import labelled_clips
 from avf_training.downstream.recipe import FinetuneRecipe, load_finetune_recipe
 from avf_training.downstream.shelf import Shelf
 from avf_training.downstream.stage import chosen_model, train_stage
+from avf_training.downstream.start import model_of
 from avf_training.downstream.task import Task, fold_task, hybrid_task
 from avf_training.models.classifier import Classifier
 from support.labelled import LABELS, labelled_shards, row, takes
@@ -46,7 +48,7 @@ def answers(out: Path) -> dict[str, str]:
 def finished(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
     recipe = small()
-    train_stage(recipe, task(shards, recipe), None, out, STORAGE)
+    train_stage(recipe, task(shards, recipe), None, out)
     return out
 
 
@@ -60,7 +62,7 @@ def test_a_fold_is_learned_and_told_by_three_protocols(finished: Path, shards: P
     rows = read_epochs(finished)
     assert [one["epoch"] for one in rows] == [2, 4, 6, 8]
     chosen = result["protocols"]["official"]["step"]
-    assert chosen == best_epoch(rows, "official", "WAR")[0]  # type: ignore[index]
+    assert chosen == best_epoch(rows, "official", "WAR")[0]
     model = Classifier.from_pretrained(chosen_model(finished, "held_out"))
     assert model.meaning.names == LABELS
 
@@ -76,11 +78,11 @@ def test_nobody_is_in_two_parts(finished: Path, shards: Path) -> None:
 @pytest.mark.slow
 def test_the_same_again_bit_for_bit(finished: Path, shards: Path, tmp_path: Path) -> None:
     recipe = small()
-    train_stage(recipe, task(shards, recipe), None, tmp_path / "again", STORAGE)
+    train_stage(recipe, task(shards, recipe), None, tmp_path / "again")
     assert answers(tmp_path / "again") == answers(finished)
     assert (tmp_path / "again/epochs.jsonl").read_text() == (finished / "epochs.jsonl").read_text()
     other = small(seed=1)
-    train_stage(other, task(shards, other), None, tmp_path / "other", STORAGE)
+    train_stage(other, task(shards, other), None, tmp_path / "other")
     assert answers(tmp_path / "other") != answers(finished)
 
 
@@ -97,10 +99,10 @@ def test_killed_in_an_epoch_it_goes_on_to_the_same_end(
 
     monkeypatch.setattr(Chooser, "look", dies)
     with pytest.raises(KeyboardInterrupt):
-        train_stage(recipe, task(shards, recipe), None, tmp_path / "cut", STORAGE)
+        train_stage(recipe, task(shards, recipe), None, tmp_path / "cut")
     assert not (tmp_path / "cut/result.json").exists()
     monkeypatch.undo()
-    train_stage(recipe, task(shards, recipe), None, tmp_path / "cut", STORAGE)
+    train_stage(recipe, task(shards, recipe), None, tmp_path / "cut")
     assert answers(tmp_path / "cut") == answers(finished)
     assert (tmp_path / "cut/epochs.jsonl").read_text() == (finished / "epochs.jsonl").read_text()
 
@@ -108,7 +110,7 @@ def test_killed_in_an_epoch_it_goes_on_to_the_same_end(
 def test_a_finished_run_is_tested_again_from_its_folder(finished: Path, shards: Path, tmp_path: Path) -> None:
     shelf = Shelf([shards], STORAGE)
     for protocol in ("held_out", "official", "last"):
-        assert evaluate_again(finished, shelf, protocol, None, "cpu")["same"] is True  # type: ignore[arg-type]
+        assert evaluate_again(finished, shelf, protocol, None, "cpu")["same"] is True
     assert evaluate_again(finished, shelf, "last", 1, "cpu")["same"] is None
     spoiled = json.loads((finished / "answers/last.json").read_text())
     spoiled["scores"][0][0] += 1e-9
@@ -128,8 +130,8 @@ def test_post_pre_training_for_a_fold_and_fine_tuning_from_it(shards: Path, tmp_
     assert not tested & set(hybrid.truth)
     assert any(key.startswith("more") for key in hybrid.train)
     assert hybrid.told["guarded_against"] == len(tested)
-    train_stage(recipe, hybrid, None, tmp_path / "psi", STORAGE)
-    train_stage(recipe, task(shards, recipe), tmp_path / "psi", tmp_path / "ft", STORAGE)
+    train_stage(recipe, hybrid, None, tmp_path / "psi")
+    train_stage(recipe, task(shards, recipe), tmp_path / "psi", tmp_path / "ft")
     one, other = (Classifier.from_pretrained(chosen_model(tmp_path / name, "last")) for name in ("psi", "ft"))
     assert one.head.weight.shape == other.head.weight.shape
     assert json.loads((tmp_path / "ft/run.json").read_text())["start"] is not None
@@ -152,11 +154,29 @@ def test_another_release_of_a_test_clip_stays_out_and_a_leak_stops_the_stage(
         hybrid_task(data, shelf, 1, "av", 0.0, joining=[more])
 
 
+def test_a_start_that_saw_the_test_clips_is_refused(finished: Path, shards: Path, tmp_path: Path) -> None:
+    recipe = small()
+    for start in (finished, finished / "chosen/held_out", finished / "model"):
+        with pytest.raises(UserError, match=r"was trained on lab-\S+ and \d+ more clips that lab/fold_2 tests"):
+            train_stage(recipe, task(shards, recipe, fold=2), start, tmp_path / "ft", "cpu")
+    assert not (tmp_path / "ft").exists()
+
+
+def test_no_seed_moves_who_is_held_out_and_the_hybrid_leaves_them_out(shards: Path) -> None:
+    shelf = Shelf([shards], STORAGE)
+    parts = {share: fold_task(row(), shelf, 1, "av", share).held_out for share in (0.05, 0.1, 0.4)}
+    assert set(parts[0.05]) <= set(parts[0.1]) <= set(parts[0.4])
+    for share in (0.05, 0.3):
+        hybrid = hybrid_task(row(), shelf, 1, "av", share, joining=[row("more")])
+        assert not {*parts[0.1], *fold_task(row(), shelf, 1, "av", 0.1).test} & set(hybrid.truth)
+    assert task(shards, small(seed=1)).identity() == task(shards, small(seed=2)).identity()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("modalities", ["a", "v"])
 def test_one_modality(shards: Path, tmp_path: Path, modalities: str) -> None:
     recipe = small("epochs=3", f"modalities={modalities}")
-    train_stage(recipe, task(shards, recipe), None, tmp_path / "run", STORAGE)
+    train_stage(recipe, task(shards, recipe), None, tmp_path / "run")
     names = dict(Classifier.from_pretrained(tmp_path / "run/model").named_parameters())
     assert any(name.startswith("encoder_video") for name in names) == (modalities == "v")
     assert any(name.startswith("encoder_audio") for name in names) == (modalities == "a")
@@ -169,7 +189,7 @@ def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
     recipe = small("epochs=6")
     data = row(task="dimensions", labels=(), dimensions=("valence",), range=(-2.0, 2.0), metrics=("PCC", "CCC"))
     made = fold_task(data, Shelf([shards], STORAGE), 1, "av", 0.0)
-    train_stage(replace(recipe, validation_share=0.0), made, None, tmp_path / "run", STORAGE)
+    train_stage(replace(recipe, validation_share=0.0), made, None, tmp_path / "run")
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert set(result["protocols"]) == {"official", "last"}, "nothing was held out, so nothing could be chosen by it"
     assert result["protocols"]["last"]["scores"]["PCC valence"]["value"] > 0.8
@@ -179,14 +199,15 @@ def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
 
 def test_a_start_of_another_size_names_the_tensor(finished: Path, shards: Path, tmp_path: Path) -> None:
     recipe = small("variant={video: {width: 48, heads: 3}, audio: {width: 48, heads: 3}}")
+    alone = shutil.copytree(model_of(finished), tmp_path / "a model alone")  # tells nothing of what it has seen
     with pytest.raises(
         UserError,
         match=r"of another size: encoder_audio\.blocks\.0\.gather_attn\S+ is \(192, 96\), this model's is \(96, 48\)",
     ):
-        train_stage(recipe, task(shards, recipe), finished, tmp_path / "run", STORAGE)
+        train_stage(recipe, task(shards, recipe), alone, tmp_path / "run")
     assert not (tmp_path / "run/result.json").exists()
     with pytest.raises(UserError, match="holds no saved model and no finished run"):
-        train_stage(small(), task(shards, small()), tmp_path, tmp_path / "x", STORAGE)
+        train_stage(small(), task(shards, small()), tmp_path, tmp_path / "x")
 
 
 @pytest.mark.parametrize(
@@ -252,16 +273,16 @@ def _plain(values: object) -> object:
 def test_another_setting_or_another_fold_is_another_run(finished: Path, shards: Path) -> None:
     recipe = small("smoothing=0.2")
     with pytest.raises(UserError, match=r"another folder\n.*smoothing"):
-        train_stage(recipe, task(shards, recipe), None, finished, STORAGE)
+        train_stage(recipe, task(shards, recipe), None, finished)
     with pytest.raises(UserError, match="holds a run with other settings"):
-        train_stage(small(), task(shards, small(), fold=2), None, finished, STORAGE)
+        train_stage(small(), task(shards, small(), fold=2), None, finished)
     with pytest.raises(UserError, match="has folds 1 to 2, not 3"):
         task(shards, small(), fold=3)
 
 
 def test_recipes_of_both_stages_hold_table_6() -> None:
     for stage, rate in (("posttrain", 1e-3), ("finetune", 5e-4)):
-        recipe = load_finetune_recipe(stage, "avfmaepp_b")  # type: ignore[arg-type]
+        recipe = load_finetune_recipe(stage, "avfmaepp_b")
         assert (recipe.optim.base_lr, recipe.optim.weight_decay, recipe.optim.betas) == (rate, 0.05, (0.9, 0.999))
         assert (recipe.epochs, recipe.optim.warmup_epochs, recipe.batch, recipe.repeats) == (100, 5, 32, 2)
         assert (recipe.drop_path, recipe.layer_decay, recipe.mix.mixup, recipe.smoothing) == (0.1, 0.75, 0.8, 0.1)

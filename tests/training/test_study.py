@@ -44,7 +44,7 @@ def test_every_run_of_every_study_has_a_recipe_and_a_model(name: str) -> None:
             if argv[1] == "pretrain":
                 MaskedAutoencoder(load_recipe(recipe, sets).model_config())
             else:
-                Classifier(load_finetune_recipe(argv[1], recipe, sets).model_config(), 7)  # type: ignore[arg-type]
+                Classifier(load_finetune_recipe(argv[1], recipe, sets).model_config(), 7)
     tables = {row.published_as for row in study.rows.values()} - {None}
     assert all(any(one.table == table for one in published()) for table in tables)
 
@@ -86,7 +86,7 @@ def test_parts_that_ablations_take_away_change_what_is_computed() -> None:
         "no fusion": {"fusion": "cross", "fusion_depth": 0},
     }.items():
         torch.manual_seed(0)
-        model = Classifier(tiny(**changes), 3).eval()  # type: ignore[arg-type]
+        model = Classifier(tiny(**changes), 3).eval()
         answers[name] = model(video, audio).logits_BJ.sum().item()
         unused = [n for n, p in model.named_parameters() if not _reached(model, p, video, audio)]
         assert not unused, f"{name}: {unused[:3]} learn nothing"
@@ -103,13 +103,13 @@ def _reached(model: Classifier, parameter: torch.Tensor, video: torch.Tensor, au
     if not hasattr(model, "_grads"):
         model.train()
         loss = model(video, audio).logits_BJ.square().sum()
-        model._grads = {  # type: ignore[assignment]
+        model._grads = {
             id(p): g is not None
             for p, g in zip(
                 model.parameters(), torch.autograd.grad(loss, list(model.parameters()), allow_unused=True), strict=True
             )
         }
-    return model._grads[id(parameter)]  # type: ignore[index]
+    return model._grads[id(parameter)]
 
 
 STUDY = """
@@ -264,14 +264,14 @@ def test_what_is_needed_comes_first_and_its_failure_takes_only_what_needs_it(tmp
             return True
 
         def start(self, job: object) -> object:
-            self.started.append(job.name)  # type: ignore[attr-defined]
+            self.started.append(job.name)
             return job
 
         def done(self, handle: object) -> int:
-            if handle.stage == "posttrain" and "mer24" in handle.name:  # type: ignore[attr-defined]
+            if handle.stage == "posttrain" and "mer24" in handle.name:
                 return 2
-            handle.done.parent.mkdir(parents=True)  # type: ignore[attr-defined]
-            handle.done.write_text("{}")  # type: ignore[attr-defined]
+            handle.done.parent.mkdir(parents=True)
+            handle.done.write_text("{}")
             return 0
 
         def stop(self) -> None: ...

@@ -34,7 +34,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labelled_shards(folder, {"lab": takes(6, 3)})
     recipe = load_finetune_recipe("finetune", "nano", SETS)
     task = fold_task(row(), Shelf([folder / "shards"], StorageConfig()), 1, "av", 0.0)
-    train_stage(recipe, task, None, folder / "run", StorageConfig())
+    train_stage(recipe, task, None, folder / "run")
     return folder
 
 
@@ -89,7 +89,7 @@ def test_features_are_the_model_s_own(lab: Path, capsys: pytest.CaptureFixture[s
 
 def test_frames_come_in_the_order_of_time() -> None:
     for encoder in ("lgi", "vit"):
-        config = tiny(encoder, "cross" if encoder == "vit" else "iavcl")  # type: ignore[arg-type]
+        config = tiny(encoder, "cross" if encoder == "vit" else "iavcl")
         torch.manual_seed(1)
         model = Classifier(config, 2).eval()
         video, _ = batch(config, 2)

@@ -15,10 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from avf_shards import seam
 from avf_shards.errors import UserError
-from avf_shards.timeline import FRAMES_PER_SECOND
 from torch import Tensor
 
-from avf_training.data.decode import StoredSound
 from avf_training.data.storage import StorageConfig
 from avf_training.downstream.shelf import Shelf
 from avf_training.features import FeatureModel, clips_of
@@ -61,12 +59,9 @@ def write_features(table: pa.Table, out: Path, model: Path | str) -> None:
 
 def _rows(folder: Path | str, asked: FeatureModel, kinds: Sequence[str], hop_s: float) -> Iterator[dict[str, Any]]:
     for record, files in clips_of(Shelf([shards_in(folder)], StorageConfig())):
-        windows = asked.windows(StoredSound(files["flac"]).frames, hop_s)
-        first_s = record["span"]["start_frame"] / FRAMES_PER_SECOND + (record.get("start_s") or 0.0)
-        for window, found in zip(windows, asked.of(files, windows, "frames" in kinds), strict=True):
+        for start_s, stop_s, found in asked.over_time(record, files, hop_s, "frames" in kinds):
             which = {"key": record["key"], "source": record["source"], "video": record["video"]}
-            when = {"person": record["track"], "start_s": first_s + window.start_frame / FRAMES_PER_SECOND}
-            when["stop_s"] = first_s + window.stop_frame / FRAMES_PER_SECOND
+            when = {"person": record["track"], "start_s": start_s, "stop_s": stop_s}
             yield which | when | {kind: _listed(getattr(found, kind)) for kind in kinds}
 
 

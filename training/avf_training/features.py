@@ -3,7 +3,7 @@
 Shapes: B windows, K regions, C width, N tokens, U tubes (two pictures each), J outputs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from avf_training.data.batch import Batch
 from avf_training.data.clip import Clip, decoded
+from avf_training.data.decode import StoredSound
 from avf_training.data.windows import STRIDE, window_frames
 from avf_training.downstream.shelf import Shelf
 from avf_training.downstream.start import model_of, start_from
@@ -31,10 +32,6 @@ class Window:
 
     start_frame: int
     stop_frame: int
-
-    @property
-    def middle_s(self) -> float:
-        return (self.start_frame + self.stop_frame) / 2 / FRAMES_PER_SECOND
 
 
 @dataclass(frozen=True)
@@ -97,6 +94,16 @@ class FeatureModel:
             batch = _batch(clips[at : at + 8], geometry.frames * STRIDE).to(self.device)
             video, audio = view_input(batch, geometry, self.config.modalities)
             yield from self._features(video, audio, per_frame)
+
+    def over_time(
+        self, record: Mapping[str, Any], files: dict[str, bytes], hop_s: float, per_frame: bool = False
+    ) -> Iterator[tuple[float, float, Features]]:
+        """(start_s, stop_s, features) of each window of a clip, in seconds of its video's file."""
+        windows = self.windows(StoredSound(files["flac"]).frames, hop_s)
+        first_s = record["span"]["start_frame"] / FRAMES_PER_SECOND + (record.get("start_s") or 0.0)
+        for window, found in zip(windows, self.of(files, windows, per_frame), strict=True):
+            start_s, stop_s = (first_s + at / FRAMES_PER_SECOND for at in (window.start_frame, window.stop_frame))
+            yield start_s, stop_s, found
 
     def _decoded(self, files: dict[str, bytes], window: Window) -> Clip[View]:
         geometry = self.config.geometry

@@ -10,7 +10,6 @@ import torch
 from avf_shards import seam
 from avf_shards.errors import UserError
 from avf_shards.manifest import MANIFEST
-from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_training.data.clip import Clip, decoded
 from avf_training.data.decode import StoredSound
@@ -21,6 +20,7 @@ from avf_training.downstream.views import View
 from avf_training.features import FeatureModel, clips_of
 
 HOP_S = 0.64
+DRAWN = 12  # clips of one picture
 _THUMBNAILS, _THUMBNAIL_PX = 10, 112
 
 
@@ -75,12 +75,9 @@ def predict(folder: Path | str, model: Path | str, hop_s: float = HOP_S, device:
         raise UserError(f"hop_s {hop_s} must be above 0")
     found = []
     for record, files in clips_of(Shelf([shards_in(folder)], StorageConfig())):
-        windows = asked.windows(StoredSound(files["flac"]).frames, hop_s)
-        first_s = record["span"]["start_frame"] / FRAMES_PER_SECOND + (record.get("start_s") or 0.0)
         moments = []
-        for window, features in zip(windows, asked.of(files, windows), strict=True):
+        for start_s, stop_s, features in asked.over_time(record, files, hop_s):
             assert features.answer is not None
-            start_s, stop_s = (first_s + frame / FRAMES_PER_SECOND for frame in (window.start_frame, window.stop_frame))
             moments.append(Moment(start_s, stop_s, tuple(features.answer.cpu().tolist())))
         names = asked.names or tuple(f"class {n}" for n in range(asked.model.outputs))
         told = Told(record["key"], record["video"], record["track"], names, asked.classes, tuple(moments))
@@ -88,21 +85,23 @@ def predict(folder: Path | str, model: Path | str, hop_s: float = HOP_S, device:
     return sorted(found, key=lambda told: (told.video, told.moments[0].start_s, told.person))
 
 
-def draw(folder: Path | str, told: Sequence[Told], out: Path) -> None:
-    """A row for each clip: pictures of it, and below what the model says over time."""
+def draw(folder: Path | str, told: Sequence[Told], out: Path) -> int:
+    """A row for each clip, DRAWN at most: pictures of it, and below what the model says over time; how many rows."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    files_of = {record["key"]: files for record, files in clips_of(Shelf([shards_in(folder)], StorageConfig()))}
+    told = told[:DRAWN]
+    shelf = Shelf([shards_in(folder)], StorageConfig())
+    number_of = {one.key: one.number for one in shelf.clips()}
     count = len(told)
     figure = pyplot.figure(figsize=(9, 3.3 * count), layout="constrained")
     rows = figure.add_gridspec(2 * count, 1, height_ratios=[1, 2.2] * count)
     for n, one in enumerate(told):
         above, below = figure.add_subplot(rows[2 * n]), figure.add_subplot(rows[2 * n + 1])
         start_s, stop_s = one.moments[0].start_s, one.moments[-1].stop_s
-        strip = np.concatenate(thumbnails(files_of[one.key]), 1)
+        strip = np.concatenate(thumbnails(shelf.read(number_of[one.key])), 1)
         above.imshow(strip, aspect="auto", extent=(start_s, stop_s, 0, 1))
         above.set_axis_off()
         above.set_title(f"{one.video}, person {one.person + 1}" + (f": {one.best}" if one.best else ""), fontsize=9)
@@ -127,6 +126,7 @@ def draw(folder: Path | str, told: Sequence[Told], out: Path) -> None:
     figure.savefig(data, dpi=110, format="png")
     pyplot.close(figure)
     seam.replace_file(out, data.getvalue())
+    return count
 
 
 def thumbnails(files: dict[str, bytes]) -> list[np.ndarray]:

@@ -103,13 +103,17 @@ class PretrainRecipe:
 
     def accumulation(self, world: int) -> int:
         """Micro-batches of one step of each of `world` processes. Raises UserError when they do not fill the batch."""
-        rest = self.batch % (world * self.micro_batch)
-        if rest or self.batch < world * self.micro_batch:
-            raise UserError(
-                f"a batch of {self.batch} is no multiple of {world} processes x micro_batch {self.micro_batch}; "
-                f"set micro_batch to a divisor of {self.batch / world:g}"
-            )
-        return self.batch // (world * self.micro_batch)
+        return accumulation(self.batch, self.micro_batch, world)
+
+
+def accumulation(batch: int, micro_batch: int, world: int) -> int:
+    """Micro-batches of one step of each of `world` processes. Raises UserError when they do not fill the batch."""
+    if batch % (world * micro_batch):
+        raise UserError(
+            f"a batch of {batch} is no multiple of {world} processes x micro_batch {micro_batch}; "
+            f"set micro_batch to a divisor of {batch / world:g}"
+        )
+    return batch // (world * micro_batch)
 
 
 def settled(values: Mapping[str, Any], free: Sequence[str]) -> dict[str, Any]:

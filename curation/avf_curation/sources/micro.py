@@ -1,6 +1,7 @@
 """What the micro-expression corpora share: folders of pictures, cut from onset to offset, an emotion each, no sound."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from avf_shards.errors import UserError
@@ -8,6 +9,7 @@ from avf_shards.errors import UserError
 from avf_curation.inputs import Labels, Video
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.pictures import pictures_in
+from avf_curation.sources.sheet import rows_of, whole
 
 
 def table_of(listing: Listing, names: tuple[str, ...]) -> Path:
@@ -17,6 +19,40 @@ def table_of(listing: Listing, names: tuple[str, ...]) -> Path:
             if (listing.root / one).is_file():
                 return listing.root / one
     raise UserError(f"--source {listing.source}={listing.root}: none of {', '.join(names)} is there")
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A row of a coding table. offset: None where the table has none that can be: the folder's last picture."""
+
+    subject: int
+    take: str
+    onset: int
+    offset: int | None
+    emotion: str
+    more: Mapping[str, str]
+
+
+def coded(listing: Listing, table: Path, onset: str, offset: str, corrected: Mapping[int, int]) -> Iterator[Coded]:
+    """The rows of a coding table; those that cannot be read are noted.
+
+    onset, offset: names of the columns. corrected: row below the head, from 0 on -> the offset that it must have, for
+    those that the owners' table is known to have before the onset.
+    """
+    needed = ("subject", "filename", onset, offset, "estimated emotion")
+    rows = rows_of(table, needed, f"--source {listing.source}={listing.root}")
+    for place, (number, row) in enumerate(rows):
+        where = f"{table.name}: row {number}"
+        subject, first, last = whole(row["subject"]), whole(row[onset]), whole(row[offset])
+        if subject is None or first is None or last is None:
+            listing.note("bad_row", where, "subject, onset or offset is no number")
+            continue
+        if last < first:
+            last = corrected.get(place)
+            if last is None:
+                listing.note("bad_row", where, f"offset {row[offset]} before onset {first}: taken to the last picture")
+        more = {"action_units": row.get("action units", "")}
+        yield Coded(subject, row["filename"], first, last, row["estimated emotion"].lower(), more)
 
 
 def sequence(

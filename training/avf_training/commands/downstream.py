@@ -101,7 +101,7 @@ def _posttrain(options: argparse.Namespace) -> int:
 
     def made(recipe: Any, shelf: Any) -> Any:
         target = dataset(options.target)
-        return hybrid_task(target, shelf, options.fold, recipe.modalities, recipe.validation_share, recipe.seed, rows)
+        return hybrid_task(target, shelf, options.fold, recipe.modalities, recipe.validation_share, rows)
 
     return _staged(options, "posttrain", made)
 
@@ -112,7 +112,7 @@ def _finetune(options: argparse.Namespace) -> int:
 
     def made(recipe: Any, shelf: Any) -> Any:
         data = dataset(options.dataset)
-        more = recipe.modalities, recipe.validation_share, recipe.seed
+        more = recipe.modalities, recipe.validation_share
         if options.train_on:
             return transfer_task(dataset(options.train_on), data, shelf, *more)
         return fold_task(data, shelf, options.fold, *more)
@@ -131,9 +131,8 @@ def _staged(options: argparse.Namespace, stage: Any, made: Callable[[Any, Any], 
 
     device = device_of(options.device)
     recipe = load_finetune_recipe(stage, options.recipe, options.set)
-    storage = StorageConfig(cache=options.cache)
-    task = made(recipe, Shelf(options.shards, storage))
-    result = train_stage(recipe, task, options.start, options.out, storage, device)
+    task = made(recipe, Shelf(options.shards, StorageConfig(cache=options.cache)))
+    result = train_stage(recipe, task, options.start, options.out, device)
     if this_world().rank == 0:
         draw_curve(options.out)
         if result.is_file():

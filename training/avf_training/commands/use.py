@@ -40,11 +40,11 @@ def _predict(options: argparse.Namespace) -> int:
 
     told = predict(options.folder, options.model, options.hop, device_of(options.device))
     out = options.out or options.folder / "predicted.png"
-    draw(options.folder, told, out)
+    drawn = draw(options.folder, told, out)
     values = [asdict(one) | {"mean": one.mean, "best": one.best} for one in told]
     if not answered(options, values):
         show_told(told)
-        print(f"  picture  {out}")
+        print(f"  picture  {out}" + (f" (the first {drawn} of {len(told)} clips)" if drawn < len(told) else ""))
     return 0
 
 

@@ -108,7 +108,7 @@ def check_classes(data: Dataset, train: Sequence[str], classes: Mapping[str, int
 
 def check_sound(data: Dataset, keys: Sequence[str], mute: frozenset[str], modalities: str) -> list[str]:
     """Keys that can be used with these modalities. Raises UserError when none has sound and sound is asked for."""
-    if "a" not in modalities:
+    if "a" not in modalities or not keys:
         return list(keys)
     heard = [key for key in keys if key not in mute]
     if not heard:

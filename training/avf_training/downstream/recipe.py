@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from avf_shards.errors import UserError
 from avf_shards.settings import bind, unknown_key
 
 from avf_training.data.augment import AugmentConfig
@@ -14,7 +13,7 @@ from avf_training.models.config import Modalities, ModelConfig
 from avf_training.models.presets import PRESETS, preset
 from avf_training.optim import OptimConfig
 from avf_training.precision import Precision
-from avf_training.recipe import FOLDER, recipe_values, settled, varied
+from avf_training.recipe import FOLDER, accumulation, recipe_values, settled, varied
 
 Stage = Literal["posttrain", "finetune"]
 # What may change between two starts of a run.
@@ -102,11 +101,7 @@ class FinetuneRecipe:
 
     def accumulation(self, world: int) -> int:
         """Micro-batches of one step of each of `world` processes. Raises UserError when they do not fill the batch."""
-        if self.batch % (world * self.micro_batch):
-            raise UserError(
-                f"a batch of {self.batch} is no multiple of {world} processes x micro_batch {self.micro_batch}"
-            )
-        return self.batch // (world * self.micro_batch)
+        return accumulation(self.batch, self.micro_batch, world)
 
 
 def load_finetune_recipe(stage: Stage, name: str, overrides: Sequence[str] = ()) -> FinetuneRecipe:

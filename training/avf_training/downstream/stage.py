@@ -20,7 +20,6 @@ from avf_training.board import Board
 from avf_training.checkpoint import Checkpoints
 from avf_training.data.finetuning import Finetuning, FinetuningBatch, FinetuningDraw, finetuning_input
 from avf_training.data.loader import StreamLoader
-from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import Stream, StreamConfig
 from avf_training.distributed import Place, copied, joined_world, whole_state
 from avf_training.downstream.chooser import CHOSEN, PROTOCOLS, Chooser, Protocol, best_epoch, read_epochs
@@ -28,7 +27,7 @@ from avf_training.downstream.losses import meaning_of, task_loss
 from avf_training.downstream.order import TrainingOrder
 from avf_training.downstream.recipe import FinetuneRecipe
 from avf_training.downstream.result import ANSWERS, RESULT, answer, told_scores, write_answers
-from avf_training.downstream.start import digest_of, start_from
+from avf_training.downstream.start import check_unseen, digest_of, start_from
 from avf_training.downstream.task import Task
 from avf_training.flops import NO_PEAK, peak, training_flops
 from avf_training.loop import Forward, Loop
@@ -40,17 +39,17 @@ from avf_training.run import MODEL, Lengths, Run, freeze
 from avf_training.watch import Watch, Work
 
 
-def train_stage(
-    recipe: FinetuneRecipe, task: Task, start: Path | None, out: Path, storage: StorageConfig, device: str = "cpu"
-) -> Path:
+def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Path, device: str = "cpu") -> Path:
     """Train to the recipe's last step, from the newest checkpoint in `out` or from `start`; RUN/result.json.
 
-    start: a saved model or a finished run; None starts from nothing. Raises UserError, FaultError.
+    start: a saved model or a finished run, which must not have seen what is tested here; None starts from nothing.
+    Raises UserError, FaultError.
     """
     with joined_world(device) as place:
         set_numerics(recipe.threads, recipe.precision)
         config = recipe.model_config()
-        identity = {"recipe": recipe.frozen(), "start": None if start is None else digest_of(start)}
+        identity: dict[str, Any] = {"recipe": recipe.frozen(), "start": None if start is None else digest_of(start)}
+        identity["seen_before"] = [] if start is None else check_unseen(start, task)
         freeze(out, identity | task.identity() | {"told": dict(task.told)}, place)
         if (out / RESULT).is_file():
             return out / RESULT
@@ -59,11 +58,12 @@ def train_stage(
         kept = start_from(model, start) if start is not None else []
         model.to(place.device).train()
         model.checkpoint_activations(recipe.activation_checkpointing)
-        loader = _loader(recipe, task, place, out)
+        draws = Finetuning(config.geometry, recipe.augment, recipe.mixing(task.data))
+        loader = _loader(recipe, task, draws, place, out)
         per_epoch = max(1, len(loader.stream.order) // recipe.batch)
         steps = recipe.steps or max(1, int(recipe.epochs * len(loader.stream.order) / recipe.batch))
         warmup = int(recipe.optim.warmup_epochs * per_epoch) if recipe.warmup_steps is None else recipe.warmup_steps
-        wrapped, loop = _loop(recipe, task, model, place, steps, warmup)
+        wrapped, loop = _loop(recipe, task, draws, model, place, steps, warmup)
         run = Run(wrapped, loop, loader, Checkpoints(out, recipe.checkpoint_keep, place.rank), place)
         begun = run.resume(None)
         every = per_epoch * recipe.evaluate_every
@@ -133,17 +133,16 @@ def conclude(recipe: FinetuneRecipe, task: Task, out: Path, place: Place) -> Pat
 
 
 def _loader(
-    recipe: FinetuneRecipe, task: Task, place: Place, out: Path
+    recipe: FinetuneRecipe, task: Task, draws: Finetuning, place: Place, out: Path
 ) -> StreamLoader[FinetuningDraw, FinetuningBatch]:
     order = TrainingOrder(task.shelf.corpus, [task.number[key] for key in task.train], recipe.seed, recipe.repeats)
-    draws = Finetuning(recipe.model_config().geometry, recipe.augment, recipe.mixing(task.data))
     config = StreamConfig(".", recipe.micro_batch * place.size, recipe.seed, max_fault_share=recipe.max_fault_share)
     stream = Stream(config, draws, place.size, place.rank, (order, task.shelf))
     return StreamLoader(stream, recipe.workers, place.device, out / "quarantine.jsonl", out / "account.jsonl")
 
 
 def _loop(
-    recipe: FinetuneRecipe, task: Task, model: Classifier, place: Place, steps: int, warmup: int
+    recipe: FinetuneRecipe, task: Task, draws: Finetuning, model: Classifier, place: Place, steps: int, warmup: int
 ) -> tuple[nn.Module, Loop[FinetuningBatch]]:
     config = recipe.model_config()
     depth = (config.video if "v" in config.modalities else config.audio).depth
@@ -156,16 +155,14 @@ def _loop(
     scaler = torch.amp.GradScaler(place.device.type, enabled=recipe.precision.compute == "fp16")
     rates = schedule(recipe.optim, recipe.batch, steps, warmup)
     optimiser = adamw(model, recipe.optim, scale)
-    return wrapped, Loop(wrapped, optimiser, rates, _forward(recipe, task), recipe.optim.clip_norm, scaler)
+    return wrapped, Loop(wrapped, optimiser, rates, _forward(recipe, task, draws), recipe.optim.clip_norm, scaler)
 
 
-def _forward(recipe: FinetuneRecipe, task: Task) -> Forward[FinetuningBatch]:
-    config = recipe.model_config()
-    draws = Finetuning(config.geometry, recipe.augment, recipe.mixing(task.data))
+def _forward(recipe: FinetuneRecipe, task: Task, draws: Finetuning) -> Forward[FinetuningBatch]:
     loss_of = task_loss(recipe, task)
 
     def forward(model: nn.Module, batch: FinetuningBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        video, audio = finetuning_input(batch, draws, config.modalities)
+        video, audio = finetuning_input(batch, draws, recipe.modalities)
         with recipe.precision.autocast(batch.planes_RTQW.device.type):
             logits_BJ = model(video, audio).logits_BJ
         return loss_of(logits_BJ.float(), batch), {}

@@ -1,13 +1,15 @@
 """What a stage starts from: a saved model, or what a run of an earlier stage has in the end."""
 
+import json
 from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.tar import sha256_file
 from torch import nn
 
+from avf_training.downstream.task import RESERVED, Task
 from avf_training.models.pretrained import CONFIG, WEIGHTS, initialise, load_folder
-from avf_training.run import MODEL
+from avf_training.run import MODEL, RUN
 
 _CHOSEN = "chosen/held_out"  # of a stage that chooses its epoch
 
@@ -18,6 +20,24 @@ def model_of(start: Path) -> Path:
         if (folder / CONFIG).is_file():
             return folder
     raise UserError(f"{start}: holds no saved model and no finished run ({CONFIG} and {WEIGHTS} are looked for)")
+
+
+def check_unseen(start: Path, task: Task) -> list[str]:
+    """Keys that the stages before have learned from or chosen by, none of which this task tests or chooses by.
+
+    Raises UserError naming the first that it does.
+    """
+    told = next((folder / RUN for folder in (start, *start.parents[:2]) if (folder / RUN).is_file()), None)
+    values = json.loads(told.read_text("utf-8")) if told is not None else {}
+    seen = {*values.get("train", ()), *values.get("held_out", ()), *values.get("seen_before", ())}
+    for what, keys in (("tests", task.test), ("chooses its epoch by", task.held_out)):
+        leaked = sorted(seen & set(keys))
+        if leaked:
+            raise UserError(
+                f"{start}: was trained on {leaked[0]} and {len(leaked) - 1} more clips that {task.name} {what}; "
+                f"post-pre-train for this very fold, with a validation_share of at most {RESERVED} here"
+            )
+    return sorted(seen)
 
 
 def digest_of(start: Path) -> str:

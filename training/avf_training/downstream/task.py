@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from avf_shards.errors import UserError
 from avf_shards.order import random_of
 from avf_shards.settings import bind
@@ -16,6 +15,7 @@ from avf_training.downstream.folds import Fold, make_folds
 from avf_training.downstream.shelf import Shelf
 from avf_training.models.config import Modalities
 
+RESERVED = 0.1  # of a target's training fold, kept from its hybrid for fine-tuning to choose by
 _SAME_RECORDINGS = {"mer_multi": "mer2023", "mer24": "mer2023"}  # sources that hold one another's clips by name
 
 
@@ -72,12 +72,12 @@ def task_again(values: Mapping[str, Any], shelf: Shelf) -> Task:
     return Task(values["task"], data, shelf, number, truth, (), (), tuple(values["test"]), averaged)
 
 
-def fold_task(data: Dataset, shelf: Shelf, number: int, modalities: Modalities, held_out: float, seed: int = 0) -> Task:
+def fold_task(data: Dataset, shelf: Shelf, number: int, modalities: Modalities, held_out: float) -> Task:
     """Fold `number` of a data set. Raises UserError naming the clip, the class or the subject that breaks a rule."""
     found = labelled_clips(shelf, data)
-    fold = fold_of(found, number, seed)
-    train, test = (tuple(check_sound(data, part, found.mute, modalities)) for part in (fold.train, fold.test))
-    learned, kept_out = split(found, train, held_out, seed)
+    fold = fold_of(found, number)
+    parts = (*split(found, fold.train, held_out), fold.test)
+    learned, kept_out, test = (tuple(check_sound(data, part, found.mute, modalities)) for part in parts)
     truth: Mapping[str, Any] = found.targets or found.classes()
     if data.task != "dimensions":
         check_classes(data, learned, found.classes(), f"fold {number}")
@@ -93,41 +93,40 @@ def fold_task(data: Dataset, shelf: Shelf, number: int, modalities: Modalities, 
     return Task(name, data, shelf, found.number, truth, learned, kept_out, test, group, told)
 
 
-def fold_of(found: LabelledClips, number: int, seed: int = 0) -> Fold:
+def fold_of(found: LabelledClips, number: int) -> Fold:
     """One fold. Raises UserError for a number that there is not."""
-    folds = make_folds(found.data, found.clips, seed)
+    folds = make_folds(found.data, found.clips)
     if not 1 <= number <= len(folds):
         raise UserError(f"{found.data.name}: has folds 1 to {len(folds)}, not {number}")
     return folds[number - 1]
 
 
-def split(
-    found: LabelledClips, train: Sequence[str], share: float, seed: int
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def split(found: LabelledClips, train: Sequence[str], share: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A training fold in two: to learn from, and `share` of it to choose by; whole people where they are known.
 
-    Without subjects the clips of each label are split alike.
+    Without subjects the clips of each label are split alike. Nothing but the fold decides, no recipe's seed: each stage
+    must keep out the same clips, and a smaller share is a part of a larger one.
     """
     if not share:
         return tuple(train), ()
     clip_of = {clip.key: clip for clip in found.clips}
-    random = random_of("held out", found.data.name, seed, *sorted(train)[:1], len(train))
-    subjects = sorted({clip_of[key].subject or "" for key in train})
+    subjects = _drawn(found, {clip_of[key].subject or "" for key in train})
     kept: set[str] = set()
-    if subjects != [""] and len(subjects) > 1:
-        shuffled = [subjects[place] for place in random.permutation(len(subjects))]
-        for subject in shuffled[: len(subjects) - 1]:  # somebody must be left to learn from
+    if len(subjects) > 1:
+        for subject in subjects[:-1]:  # somebody must be left to learn from
             if len(kept) >= share * len(train):
                 break
             kept |= {key for key in train if (clip_of[key].subject or "") == subject}
     else:
         for label in sorted({clip_of[key].label for key in train}):
-            mine = sorted(key for key in train if clip_of[key].label == label)
-            wanted = (
-                min(len(mine) - 1, max(1, round(share * len(mine)))) if found.data.labels else round(share * len(mine))
-            )
-            kept |= {mine[place] for place in random.permutation(len(mine))[:wanted]}
+            mine = _drawn(found, {key for key in train if clip_of[key].label == label})
+            kept |= set(mine[: min(len(mine) - 1, max(1, round(share * len(mine))))])
     return tuple(key for key in train if key not in kept), tuple(sorted(kept))
+
+
+def _drawn(found: LabelledClips, names: set[str]) -> list[str]:
+    """Names in an order drawn for the data set; each has its place whoever else is there."""
+    return sorted(names, key=lambda name: random_of("held out", found.data.name, name).random())
 
 
 def hybrid_task(
@@ -136,13 +135,12 @@ def hybrid_task(
     number: int,
     modalities: Modalities,
     held_out: float,
-    seed: int = 0,
     joining: Sequence[Dataset] = (),
 ) -> Task:
     """The labelled hybrid for fold `number` of `target`: every aligned set on the shelf, without the fold's test clips.
 
-    Also left out: what the target's own split keeps to choose by. joining: rows of yours, with their alignment. Raises
-    UserError when the guard finds a leak.
+    Also left out: what fine-tuning on the fold keeps to choose by, up to a share of RESERVED. joining: rows of yours,
+    with their alignment. Raises UserError when the guard finds a leak.
     """
     micro = target.task == "micro_expression"
     labels = MICRO if micro else HYBRID
@@ -155,8 +153,8 @@ def hybrid_task(
         raise UserError(f"aligned: {wrong[0]!r} is no label of the hybrid; it has {', '.join(HYBRID)}")
     yours = {data.name: data for data in (target, *joining)}
     own = labelled_clips(shelf, target)
-    fold = fold_of(own, number, seed)
-    _, chosen_by = split(own, fold.train, held_out, seed)
+    fold = fold_of(own, number)
+    _, chosen_by = split(own, fold.train, RESERVED)
     test = _samples(target.source, own, fold.test)
     kept_away = {*fold.test, *chosen_by}
     members: dict[str, dict[str, int]] = {}
@@ -192,11 +190,9 @@ def hybrid_task(
         f"hybrid_{len(labels)}", "labelled hybrid", "hybrid", target.task, there, 1, "random", target.metrics, 0
     )
     renumbered = {key: there.index(labels[value]) for key, value in truth.items()}
-    keys = sorted(renumbered)
-    random = random_of("hybrid", target.name, number, seed)
-    wanted = round(held_out * len(keys))
-    kept = {keys[place] for place in random.permutation(len(keys))[:wanted]}
-    train = tuple(key for key in keys if key not in kept)
+    lots = sorted(renumbered, key=lambda key: random_of("hybrid", target.name, number, key).random())
+    kept = lots[: round(held_out * len(lots))]
+    train = tuple(sorted(renumbered.keys() - set(kept)))
     told = {"members": members, "left_out_for_the_test_fold": left_out, "guarded_against": len(fold.test)}
     name = f"hybrid for {target.name}/fold_{number}"
     return Task(name, data, shelf, where, renumbered, train, tuple(sorted(kept)), (), {}, told)
@@ -211,9 +207,7 @@ def related(sample: Sample, test: Sequence[Sample]) -> bool:
     )
 
 
-def transfer_task(
-    source: Dataset, target: Dataset, shelf: Shelf, modalities: Modalities, held_out: float, seed: int = 0
-) -> Task:
+def transfer_task(source: Dataset, target: Dataset, shelf: Shelf, modalities: Modalities, held_out: float) -> Task:
     """Trained on all of `source`, tested on all of `target`, in the labels both have (AVF-MAE++ Table 26)."""
     aligned = {**ALIGNED, **TRANSFER}
     if not {source.name, target.name} <= aligned.keys():
@@ -230,7 +224,7 @@ def transfer_task(
         parts.append(check_sound(found.data, sorted(usable), found.mute, modalities))
         truth |= {key: shared.index(str(mine[key])) for key in usable}
         where |= {key: found.number[key] for key in usable}
-    learned, kept = split(both[0], parts[0], held_out, seed)
+    learned, kept = split(both[0], parts[0], held_out)
     data = replace(target, name=f"{source.name}_to_{target.name}", labels=tuple(shared), per_label={}, clips=0)
     check_classes(data, learned, truth, "training")
     told = {"trained_on": len(parts[0]), "tested_on": len(parts[1]), "labels": shared}
@@ -245,9 +239,3 @@ def _samples(source: str, found: LabelledClips, keys: Sequence[str]) -> list[Sam
     subject_of = {clip.key: clip.subject for clip in found.clips}
     corpus = _corpus(source)
     return [Sample(key, corpus, found.video[key], subject_of[key]) for key in keys]
-
-
-def label_counts(task: Task, keys: Sequence[str]) -> dict[str, int]:
-    """Label -> clips among `keys`."""
-    counts = np.bincount([task.truth[key] for key in keys], minlength=len(task.data.labels))
-    return dict(zip(task.data.labels, counts.tolist(), strict=True))
