@@ -224,7 +224,8 @@ def _held_out(options: argparse.Namespace) -> int:
     from avf_training.data.storage import StorageConfig
     from avf_training.heldout import HeldOutClips
     from avf_training.models.mae import MaskedAutoencoder
-    from avf_training.run import MODEL, recipe_of
+    from avf_training.recipe import recipe_of
+    from avf_training.run_folder import MODEL
     from avf_training.show import show_held_out
 
     recipe, model = recipe_of(options.folder), MaskedAutoencoder.from_pretrained(options.folder / MODEL)

@@ -3,8 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -18,17 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from avf_training.data.world import this_world
 from avf_training.models.lgi import LGIBlock
 from avf_training.models.mae import MaskedAutoencoder
-
-Parallel = Literal["ddp", "fsdp"]
-
-
-@dataclass(frozen=True)
-class Place:
-    """This process: rank of a world of `size`, on its device."""
-
-    size: int
-    rank: int
-    device: torch.device
+from avf_training.place import Parallel, Place
 
 
 @contextmanager

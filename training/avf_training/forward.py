@@ -9,9 +9,9 @@ from avf_training.data.loader import StreamLoader
 from avf_training.data.pretraining import Pretraining, PretrainingBatch, PretrainingDraw, pretraining_input
 from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import Stream, StreamConfig
-from avf_training.distributed import Place
 from avf_training.loop import Forward
 from avf_training.objectives.pretraining import pretraining_losses
+from avf_training.place import Place
 from avf_training.recipe import PretrainRecipe
 
 

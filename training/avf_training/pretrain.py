@@ -12,7 +12,7 @@ from avf_training.checkpoint import Checkpoints
 from avf_training.curve import draw_curve
 from avf_training.data.pretraining import PretrainingBatch
 from avf_training.data.storage import StorageConfig
-from avf_training.distributed import Place, joined_world, spread, whole_state
+from avf_training.distributed import joined_world, spread, whole_state
 from avf_training.flops import NO_PEAK, peak, training_flops
 from avf_training.forward import make_loader, pretraining_forward
 from avf_training.heldout import HeldOutClips
@@ -21,10 +21,12 @@ from avf_training.loop import Loop
 from avf_training.metrics import Metrics
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.optim import adamw, schedule
+from avf_training.place import Place
 from avf_training.precision import set_numerics
 from avf_training.recipe import PretrainRecipe
 from avf_training.replay import keep_for_replay
-from avf_training.run import MODEL, Lengths, Run, freeze
+from avf_training.run import Lengths, Run
+from avf_training.run_folder import MODEL, freeze
 from avf_training.watch import Watch, Work
 
 
@@ -48,7 +50,7 @@ def pretrain(
         unseen = _unseen(recipe, shards, held_out, storage, place)
         loader = make_loader(recipe, shards, storage, place, out)
         steps, warmup = lengths_of(recipe, len(loader.stream.order))
-        freeze(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, place)
+        freeze(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, place.rank)
         model, wrapped, loop = make_loop(recipe, place, steps, warmup)
         run = Run(wrapped, loop, loader, Checkpoints(out, recipe.checkpoint_keep, place.rank), place)
         start = run.resume(from_step)

@@ -1,5 +1,6 @@
 """Recipes of pre-training: YAML over frozen dataclasses, each value with its source in training/recipes/."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,13 +11,14 @@ from avf_shards.errors import UserError
 from avf_shards.mix import Mix
 from avf_shards.settings import bind, merge, override, read_table, unknown_key
 
-from avf_training.distributed import Parallel
 from avf_training.masking import MaskConfig
 from avf_training.models.config import ModelConfig, TargetConfig
 from avf_training.models.presets import PRESETS, preset
 from avf_training.objectives.hcmcl import Negatives
 from avf_training.optim import OptimConfig
+from avf_training.place import Parallel
 from avf_training.precision import Precision
+from avf_training.run_folder import RUN
 
 # What may change between two starts of a run.
 FREE = ("workers", "threads", "log_every", "checkpoint_every", "checkpoint_keep", "picture_every", "wandb", "parallel")
@@ -149,6 +151,13 @@ def recipe_values(name: str, folder: Path, overrides: Sequence[str] = ()) -> Map
 def thawed(frozen: Mapping[str, Any]) -> PretrainRecipe:
     """The recipe of a run again; what is free has its default."""
     return bind(PretrainRecipe, {**frozen, "checkpoint_every": 1, "checkpoint_keep": 1})
+
+
+def recipe_of(run: Path) -> PretrainRecipe:
+    """What a folder's run was started with. Raises UserError when it holds none."""
+    if not (run / RUN).is_file():
+        raise UserError(f"{run}: holds no run (no {RUN}); `avf-train pretrain --out {run}` makes one")
+    return thawed(json.loads((run / RUN).read_text("utf-8"))["recipe"])
 
 
 def _read(path: Path, folder: Path) -> Mapping[str, Any]:

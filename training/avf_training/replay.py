@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from avf_training.data.pretraining import PretrainingBatch
 from avf_training.data.storage import StorageConfig
-from avf_training.distributed import Place, whole_state
+from avf_training.distributed import whole_state
 from avf_training.forward import make_loader, pretraining_forward
 from avf_training.models.mae import MaskedAutoencoder, Reconstruction
-from avf_training.recipe import PretrainRecipe
-from avf_training.run import recipe_of
+from avf_training.place import Place
+from avf_training.recipe import PretrainRecipe, recipe_of
 
 FOLDER = "nonfinite"
 

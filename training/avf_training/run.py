@@ -1,58 +1,25 @@
-"""A run's folder and its steps, the same for every stage: frozen settings, checkpoints, signals, what is told.
+"""A run's steps, the same for every stage: checkpoints, signals, what is told."""
 
-RUN/run.json          what this run is; a folder holds one run
-RUN/checkpoints/      see checkpoint.py
-RUN/metrics.jsonl     one object a step; RUN/speed.jsonl: one every few steps
-RUN/tensorboard/      the same, and pictures
-RUN/model/            the model, when the last step is done
-"""
-
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from avf_shards import seam
-from avf_shards.errors import FaultError, UserError
-from avf_shards.settings import difference
+from avf_shards.errors import FaultError
 from torch import nn
 
 from avf_training.checkpoint import Checkpoints
 from avf_training.data.batch import Batch
 from avf_training.data.loader import StreamLoader
-from avf_training.distributed import Place, any_rank
+from avf_training.distributed import any_rank
 from avf_training.loop import Loop
-from avf_training.recipe import PretrainRecipe, thawed
+from avf_training.place import Place
 from avf_training.watch import Watch
 
-RUN, MODEL = "run.json", "model"
 B = TypeVar("B", bound=Batch)
-
-
-def freeze(out: Path, identity: dict[str, Any], place: Place) -> None:
-    """Record what this folder's run is, or refuse when it is another. Raises UserError with the difference."""
-    now = json.loads(json.dumps(identity))
-    if (out / RUN).is_file():
-        changed = difference(json.loads((out / RUN).read_text("utf-8")), now)
-        if changed:
-            raise UserError(f"{out}: holds a run with other settings; use another folder\n{changed}")
-    elif place.rank == 0:
-        seam.make_folder(out)
-        seam.remove(out / f".{RUN}")  # of a process that died here
-        seam.write(out / f".{RUN}", (json.dumps(now, indent=1) + "\n").encode())
-        seam.publish_file(out / f".{RUN}", out / RUN)
-
-
-def recipe_of(run: Path) -> PretrainRecipe:
-    """What a folder's run was started with. Raises UserError when it holds none."""
-    if not (run / RUN).is_file():
-        raise UserError(f"{run}: holds no run (no {RUN}); `avf-train pretrain --out {run}` makes one")
-    return thawed(json.loads((run / RUN).read_text("utf-8"))["recipe"])
 
 
 @dataclass(frozen=True)

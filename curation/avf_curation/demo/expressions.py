@@ -15,7 +15,7 @@ from pathlib import Path
 
 from avf_curation.demo.film import Film, Shot, encode_film
 
-FRAMES = 66  # one window of the models
+FRAMES = 80  # more than one window of the models, so that training never sees a clip from one start alone
 FEELINGS = {"happy": (1.0, 1.0), "calm": (1.0, -1.0), "anger": (-1.0, 1.0), "sadness": (-1.0, -1.0)}
 DATASET = """\
 # {title}: drawn people who feel; made by avf-curate demo --labelled.

@@ -16,7 +16,7 @@ from avf_training.downstream.shelf import Shelf
 from avf_training.downstream.stage import chosen_model
 from avf_training.downstream.task import Task, task_again
 from avf_training.models.classifier import Classifier
-from avf_training.run import RUN
+from avf_training.run_folder import RUN
 
 
 def run_of(folder: Path) -> dict[str, Any]:

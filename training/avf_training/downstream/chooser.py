@@ -11,12 +11,13 @@ from typing import Any, Literal
 from avf_shards import seam
 from torch import Tensor
 
-from avf_training.distributed import Place, whole_state
+from avf_training.distributed import whole_state
 from avf_training.downstream.recipe import FinetuneRecipe
 from avf_training.downstream.result import answer
 from avf_training.downstream.scoring import scores_of
 from avf_training.downstream.task import Task
 from avf_training.models.classifier import Classifier
+from avf_training.place import Place
 
 Protocol = Literal["held_out", "official", "last"]
 PROTOCOLS: tuple[Protocol, ...] = ("held_out", "official", "last")

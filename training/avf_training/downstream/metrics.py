@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -100,6 +99,8 @@ def ccc(truth: Floats, predicted: Floats) -> Score:
 
 def auc(truth: Sequence[int], scores_NC: Floats) -> Score:
     """Area under the ROC curve: class 1 against class 0, or the mean over classes of one against the rest."""
+    from scipy.stats import rankdata  # two seconds to import, and an answer needs no metric
+
     labels = np.asarray(truth)
     classes = scores_NC.shape[1]
     found = []

@@ -9,12 +9,12 @@ import numpy as np
 from avf_shards import seam
 from avf_shards.errors import UserError
 
-from avf_training.distributed import Place
 from avf_training.downstream.recipe import FinetuneRecipe
 from avf_training.downstream.scoring import Answers, interval, scores_of
 from avf_training.downstream.task import Task
 from avf_training.downstream.views import ViewConfig, answers_of
 from avf_training.models.classifier import Classifier
+from avf_training.place import Place
 
 RESULT, ANSWERS = "result.json", "answers"
 

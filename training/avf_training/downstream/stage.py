@@ -21,7 +21,7 @@ from avf_training.checkpoint import Checkpoints
 from avf_training.data.finetuning import Finetuning, FinetuningBatch, FinetuningDraw, finetuning_input
 from avf_training.data.loader import StreamLoader
 from avf_training.data.stream import Stream, StreamConfig
-from avf_training.distributed import Place, copied, joined_world, whole_state
+from avf_training.distributed import copied, joined_world, whole_state
 from avf_training.downstream.chooser import CHOSEN, PROTOCOLS, Chooser, Protocol, best_epoch, read_epochs
 from avf_training.downstream.losses import meaning_of, task_loss
 from avf_training.downstream.order import TrainingOrder
@@ -34,8 +34,10 @@ from avf_training.loop import Forward, Loop
 from avf_training.metrics import Metrics
 from avf_training.models.classifier import Classifier
 from avf_training.optim import adamw, layer_scale, schedule
+from avf_training.place import Place
 from avf_training.precision import set_numerics
-from avf_training.run import MODEL, Lengths, Run, freeze
+from avf_training.run import Lengths, Run
+from avf_training.run_folder import MODEL, freeze
 from avf_training.watch import Watch, Work
 
 
@@ -50,7 +52,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         config = recipe.model_config()
         identity: dict[str, Any] = {"recipe": recipe.frozen(), "start": None if start is None else digest_of(start)}
         identity["seen_before"] = [] if start is None else check_unseen(start, task)
-        freeze(out, identity | task.identity() | {"told": dict(task.told)}, place)
+        freeze(out, identity | task.identity() | {"told": dict(task.told)}, place.rank)
         if (out / RESULT).is_file():
             return out / RESULT
         torch.manual_seed(recipe.seed)

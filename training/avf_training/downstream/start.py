@@ -9,7 +9,7 @@ from torch import nn
 
 from avf_training.downstream.task import RESERVED, Task
 from avf_training.models.pretrained import CONFIG, WEIGHTS, initialise, load_folder
-from avf_training.run import MODEL, RUN
+from avf_training.run_folder import MODEL, RUN
 
 _CHOSEN = "chosen/held_out"  # of a stage that chooses its epoch
 

@@ -17,12 +17,12 @@ from avf_training.data.loader import StreamLoader
 from avf_training.data.stream import Stream, StreamConfig
 from avf_training.data.transforms import audio_input, video_input
 from avf_training.data.windows import segment_frames
-from avf_training.distributed import Place
 from avf_training.downstream.order import ViewOrder
 from avf_training.downstream.scoring import Answers
 from avf_training.downstream.shelf import Shelf
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import Geometry, Modalities
+from avf_training.place import Place
 from avf_training.precision import Precision
 
 

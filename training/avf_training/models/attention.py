@@ -7,12 +7,15 @@ the keys would move every score of a query alike.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 
 def drop_path(rate: float) -> nn.Module:
     """Drops a whole row of a residual branch while training (stochastic depth)."""
-    return StochasticDepth(rate, "row") if rate else nn.Identity()
+    if not rate:
+        return nn.Identity()
+    from torchvision.ops import StochasticDepth  # seconds to import, and only training drops
+
+    return StochasticDepth(rate, "row")
 
 
 def attend(q_BNC: Tensor, k_BMC: Tensor, v_BMC: Tensor, heads: int) -> Tensor:

@@ -16,7 +16,7 @@ from avf_shards.settings import bind, read_table, unknown_key
 
 from avf_training.downstream.datasets import Dataset, dataset
 from avf_training.recipe import FOLDER
-from avf_training.run import MODEL
+from avf_training.run_folder import MODEL
 
 StudyStage = Literal["pretrain", "posttrain", "finetune"]
 ORDER: tuple[StudyStage, ...] = ("pretrain", "posttrain", "finetune")
