@@ -90,6 +90,7 @@ class Tools:
             from avf_curation.backends.syncnet import SyncNetScorer
 
             self.syncnet = SyncNetScorer.from_file(choice.weights["syncnet"], device)
+        one_thread()  # torch as well, where it came with a model
 
     def faces(self, pictures: list[Bytes], scale: float, config: TrackConfig) -> list[list[Box]]:
         """Faces in BGR pictures that are the source times `scale`, by the run's track backend."""
