@@ -1,10 +1,8 @@
 """`avf-curate demo --labelled`: people who feel, curated as a labelled corpus is, for `avf-train study it_learns`."""
 
-import sys
 import time
 from pathlib import Path
 
-from avf_shards.errors import UserError
 from avf_shards.pack import pack
 from avf_shards.select import Selection
 from avf_shards.verify import verify
@@ -12,6 +10,7 @@ from avf_shards.verify import verify
 from avf_curation.audit import audit
 from avf_curation.cluster import Cluster
 from avf_curation.demo.expressions import ACTORS, CROWD, dataset_row, write_troupe
+from avf_curation.demo.tour import make_place, say
 from avf_curation.progress import ProgressBar
 from avf_curation.recipe import load_recipe
 from avf_curation.run import Engine, curate
@@ -22,10 +21,8 @@ from avf_curation.tools import choose
 def labelled_tour(out: Path, engine: Engine, workers: int) -> int:
     """Make both corpora, curate and pack them, leave their rows of the data sets' table; 1 when something is wrong."""
     start = time.monotonic()
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out}: is a file, not a folder")
-    out.mkdir(parents=True, exist_ok=True)
-    _say("making two labelled corpora (nothing is downloaded)")
+    make_place(out)
+    say("making two labelled corpora (nothing is downloaded)")
     sources = {}
     for troupe in (ACTORS, CROWD):
         sources[troupe.name] = out / "corpus" / troupe.name
@@ -48,13 +45,9 @@ def labelled_tour(out: Path, engine: Engine, workers: int) -> int:
     pack(run, out / "shards", Selection(clips_per_shard=32))
     faults = verify(out / "shards")
     for fault in faults:
-        _say(fault)
-    _say(f"done in {time.monotonic() - start:.0f} s")
+        say(fault)
+    say(f"done in {time.monotonic() - start:.0f} s")
     for what, path in (("raw video", out / "corpus"), ("shards", out / "shards"), ("rows", out / "actors.yaml")):
         print(f"  {what:<18}{path}")
     print(f"next, in {out}: avf-train study it_learns --shards shards --unlabelled shards --out study")
     return 1 if faults or result.law else 0
-
-
-def _say(text: str) -> None:
-    print(f"avf-curate: {text}", file=sys.stderr, flush=True)

@@ -23,10 +23,8 @@ from avf_curation.tools import choose
 def tour(out: Path, engine: Engine, workers: int) -> int:
     """The whole main job on made-up video, in `out`; 1 when something is not as it must be."""
     start = time.monotonic()
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out}: is a file, not a folder")
-    out.mkdir(parents=True, exist_ok=True)
-    _say("making six small sources (nothing is downloaded)")
+    make_place(out)
+    say("making six small sources (nothing is downloaded)")
     corpus = out / "corpus"
     write_corpus(corpus)
     recipe_file = out / "demo.yaml"
@@ -34,7 +32,7 @@ def tour(out: Path, engine: Engine, workers: int) -> int:
     recipe = load_recipe(recipe_file)
     # Embedded backends whatever weights are here: the corpus' truth is stated for them.
     choice = choose(recipe, out / "no-weights")
-    _say(f"curating with {engine}, {workers} worker{'s' if workers > 1 else ''}")
+    say(f"curating with {engine}, {workers} worker{'s' if workers > 1 else ''}")
     sources = {name: corpus / name for name in SOURCES}
     with ProgressBar() as bar:
         run = curate(
@@ -42,16 +40,16 @@ def tour(out: Path, engine: Engine, workers: int) -> int:
         )
     result = audit(run)
     show_audit(console(), result)
-    _say("packing shards")
+    say("packing shards")
     taught = {name: SourceSelection() for name in SOURCES if name != HELD_OUT}
     pack(run, out / "shards", Selection(clips_per_shard=8, sources=taught))
     pack(run, out / "held-out", Selection(sources={HELD_OUT: SourceSelection()}))
     faults = verify(out / "shards") + verify(out / "held-out")
     for fault in faults:
-        _say(fault)
+        say(fault)
     page = out / "report.html"
     write_page(run, result, page, 0, None)
-    _say(f"done in {time.monotonic() - start:.0f} s; every shard verified" if not faults else "shards are damaged")
+    say(f"done in {time.monotonic() - start:.0f} s; every shard verified" if not faults else "shards are damaged")
     for what, path in (
         ("raw video", corpus),
         ("recipe", recipe_file),
@@ -65,5 +63,13 @@ def tour(out: Path, engine: Engine, workers: int) -> int:
     return 1 if faults or result.law else 0
 
 
-def _say(text: str) -> None:
+def make_place(out: Path) -> None:
+    """The folder of a demo. Raises UserError when a file is there."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: is a file, not a folder")
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def say(text: str) -> None:
+    """A line of what is going on, beside the answer."""
     print(f"avf-curate: {text}", file=sys.stderr, flush=True)

@@ -31,6 +31,7 @@ def spread_frames(start: int, frames: int, total: int) -> list[int]:
 def segment_frames(frames: int, total: int, segments: int) -> list[list[int]]:
     """Test: `segments` windows at stride 4, the first at the clip's start, the last at its end; alike in short clips.
 
+    The last one starts on the stride, so its sound may be up to three frames short, and is filled as short sound is.
     Raises ValueError for less than one segment.
     """
     if segments < 1:

@@ -1,0 +1,46 @@
+"""README: without licensed data, on people drawn by code, labels of other people teach what a few clips cannot.
+
+Half of each feeling is in the face, half in the voice. Everything runs as a user runs it, smaller than the demo. The
+study `it_learns` shows pre-training as well, which takes longer.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from avf_curation.cli import main as curate_main
+from avf_curation.demo import labelled_tour
+from avf_curation.demo.expressions import ACTORS, CROWD
+from avf_training.cli import main
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_stages_on_people_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labelled_tour, "ACTORS", replace(ACTORS, people=8, takes=1))
+    monkeypatch.setattr(labelled_tour, "CROWD", replace(CROWD, people=24, takes=2))
+    monkeypatch.chdir(tmp_path)
+    assert curate_main(["demo", "--labelled", "--out", "lab", "--workers", "2"]) == 0
+    row = tmp_path / "lab/actors.yaml"
+    row.write_text(row.read_text().replace("folds: 4", "folds: 2"))
+
+    def run(stage: str, out: str, *more: str) -> float:
+        which = ["--target", str(row), "--join", "lab/crowd.yaml"] if stage == "posttrain" else ["--dataset", str(row)]
+        sets = [
+            part for one in ("workers=1", "log_every=50", "evaluate_every=4", "epochs=10") for part in ("--set", one)
+        ]
+        argv = [stage, *which, "--shards", "lab/shards", "--recipe", "nano", "--out", out, *sets, *more]
+        assert main(argv) == 0
+        last = json.loads((tmp_path / out / "result.json").read_text())["protocols"]["last"]
+        return float(last["scores"]["UAR"]["value"]) if "scores" in last else 0.0
+
+    alone = run("finetune", "alone")
+    run("posttrain", "psi")
+    after = run("finetune", "after", "--from", "psi")
+    assert after > 0.75, (alone, after)
+    assert after > alone + 0.2, (alone, after)
+    run("posttrain", "face", "--set", "modalities=v")
+    face = run("finetune", "face-after", "--set", "modalities=v", "--from", "face")
+    assert face < 0.7, "a face alone tells two of four apart"
+    assert after > face, (face, after)
