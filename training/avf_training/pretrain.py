@@ -1,6 +1,7 @@
 """Pre-training: masked audio-visual autoencoding of a stream of clips, from a recipe to a model, through any kill."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ from avf_training.precision import set_numerics
 from avf_training.recipe import PretrainRecipe
 from avf_training.replay import keep_for_replay
 from avf_training.run import Lengths, Run
-from avf_training.run_folder import MODEL, freeze
+from avf_training.run_folder import MODEL, alone, freeze
 from avf_training.watch import Watch, Work
 
 
@@ -44,12 +45,13 @@ def pretrain(
     held_out: shards of people the model never sees, scored beside the pictures. Raises UserError, FaultError.
     SIGTERM and SIGUSR1 save and end it early.
     """
-    with joined_world(device) as place:
+    with joined_world(device) as place, ExitStack() as until_done:
         set_numerics(recipe.threads, recipe.precision)
         accumulation = recipe.accumulation(place.size)
         unseen = _unseen(recipe, shards, held_out, storage, place)
         loader = make_loader(recipe, shards, storage, place, out)
         steps, warmup = lengths_of(recipe, len(loader.stream.order))
+        until_done.enter_context(alone(out, place.rank))
         freeze(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, place.rank)
         model, wrapped, loop = make_loop(recipe, place, steps, warmup)
         run = Run(wrapped, loop, loader, Checkpoints(out, recipe.checkpoint_keep, place.rank), place)

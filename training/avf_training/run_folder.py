@@ -7,7 +7,10 @@ RUN/tensorboard/      the same, and pictures
 RUN/model/            the model, when the last step is done
 """
 
+import fcntl
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,28 @@ from avf_shards import seam
 from avf_shards.errors import UserError
 from avf_shards.settings import difference
 
-RUN, MODEL = "run.json", "model"
+RUN, MODEL, LOCK = "run.json", "model", ".lock"
+
+
+@contextmanager
+def alone(folder: Path, rank: int = 0) -> Iterator[None]:
+    """Inside, no other process works in this folder: rank 0 holds a lock that ends with it, however it ends.
+
+    Raises UserError when another holds it. A file system that knows no locks gives none. The lock is the process's own
+    (POSIX): what it forked may outlive it and holds nothing.
+    """
+    if rank:
+        yield
+        return
+    seam.make_folder(folder)
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise UserError(f"{folder}: another process is at work in it; wait for it or stop it") from None
+        except OSError:
+            pass
+        yield
 
 
 def freeze(out: Path, identity: dict[str, Any], rank: int) -> None:

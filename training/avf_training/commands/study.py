@@ -38,6 +38,7 @@ def _study(options: argparse.Namespace) -> int:
     from avf_training.downstream.datasets import dataset
     from avf_training.downstream.folds import make_folds
     from avf_training.downstream.shelf import Shelf
+    from avf_training.run_folder import alone
     from avf_training.study.plan import load_study, matrix
     from avf_training.study.report import write_report
     from avf_training.study.results import summary, write_summary
@@ -59,7 +60,8 @@ def _study(options: argparse.Namespace) -> int:
     failures = []
     if not options.report:
         signal.signal(signal.SIGTERM, _stopped)  # a scheduler's end of the job is an end of its runs
-        failures = run_all(made.jobs, _place(options), _say)
+        with alone(options.out):
+            failures = run_all(made.jobs, _place(options), _say)
     seam.make_folder(options.out)
     values = summary(study, made)
     seam.replace_file(options.out / "study.json", write_summary(values))

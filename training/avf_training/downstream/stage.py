@@ -37,7 +37,7 @@ from avf_training.optim import adamw, layer_scale, schedule
 from avf_training.place import Place
 from avf_training.precision import set_numerics
 from avf_training.run import Lengths, Run
-from avf_training.run_folder import MODEL, freeze
+from avf_training.run_folder import MODEL, alone, freeze
 from avf_training.watch import Watch, Work
 
 
@@ -47,11 +47,11 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
     start: a saved model or a finished run, which must not have seen what is tested here; None starts from nothing.
     Raises UserError, FaultError.
     """
-    with joined_world(device) as place:
+    config = recipe.model_config()
+    identity: dict[str, Any] = {"recipe": recipe.frozen(), "start": None if start is None else digest_of(start)}
+    identity["seen_before"] = [] if start is None else check_unseen(start, task)
+    with joined_world(device) as place, alone(out, place.rank):
         set_numerics(recipe.threads, recipe.precision)
-        config = recipe.model_config()
-        identity: dict[str, Any] = {"recipe": recipe.frozen(), "start": None if start is None else digest_of(start)}
-        identity["seen_before"] = [] if start is None else check_unseen(start, task)
         freeze(out, identity | task.identity() | {"told": dict(task.told)}, place.rank)
         if (out / RESULT).is_file():
             return out / RESULT

@@ -1,0 +1,37 @@
+"""A run's folder: one process works in it at a time, and one that was killed holds nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from avf_shards.errors import UserError
+from avf_training.run_folder import alone
+
+HOLD = """
+import os, sys, time
+from pathlib import Path
+from avf_training.run_folder import alone
+with alone(Path(sys.argv[1])):
+    if os.fork() == 0:  # as a loader's worker, which may live on for a while
+        os.close(1)
+        time.sleep(20)
+        os._exit(0)
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = subprocess.Popen([sys.executable, "-c", HOLD, str(out)], stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match="run: another process is at work in it"), alone(out):
+        pass
+    with alone(out, rank=1):  # another rank of the first one's world
+        pass
+    first.kill()
+    first.wait()
+    with alone(out):
+        assert sorted(path.name for path in out.iterdir()) == [".lock"]
