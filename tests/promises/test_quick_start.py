@@ -1,0 +1,30 @@
+"""What a command does not use it does not load: packages that take seconds to import stay out of quick answers."""
+
+import subprocess
+import sys
+
+import pytest
+
+EMBEDDED = """
+from pathlib import Path
+from avf_curation.recipe import load_recipe
+from avf_curation.tools import Tools, choose
+import avf_curation.run
+recipe = load_recipe(Path("clip"))
+Tools(choose(recipe, Path("no-weights")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        ("import avf_training.use", ("torchvision", "torch.distributed.checkpoint", "torch._dynamo", "scipy.stats")),
+        (EMBEDDED, ("torch", "ray", "matplotlib")),
+        ("import avf_shards.cli, avf_training.cli, avf_curation.cli", ("torch", "ray", "av", "cv2")),
+    ],
+)
+def test_heavy_packages_stay_out(code: str, unwanted: tuple[str, ...]) -> None:
+    asked = f"{code}\nimport sys\nprint(*sorted({set(unwanted)!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
