@@ -1,4 +1,4 @@
-"""The study `it_learns`: each stage beside the one without it, on the labelled demo. Half an hour on two cores.
+"""The study `it_learns`: each stage beside the one without it, on the labelled demo. An hour on two cores, the demo included.
 
 AVF_IT_LEARNS names a folder of `avf-curate demo --labelled` whose study is done or half done; without it one is made.
 """
