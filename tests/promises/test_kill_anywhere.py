@@ -71,6 +71,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_inputs(tmp_path_factory.mktemp("inputs"), 2)
 
 
+@pytest.mark.slow  # `test_dies_again_and_again` is the quick one
 def test_dies_after_every_file_operation(source: Path, tmp_path: Path) -> None:
     operations: list[str] = []
     with seam.watch(lambda operation, path: operations.append(operation)):

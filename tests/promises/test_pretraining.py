@@ -274,6 +274,7 @@ def test_compiled_it_learns_the_same(
         assert one == pytest.approx(two, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("compute", "most_skipped"), [("bf16", 0), ("fp16", 3)])
 def test_other_precisions_and_checkpointed_activations(
     shards: Path, undisturbed: Path, tmp_path: Path, compute: str, most_skipped: int
