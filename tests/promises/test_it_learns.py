@@ -1,7 +1,7 @@
 """README: without licensed data, on people drawn by code, labels of other people teach what a few clips cannot.
 
 Half of each feeling is in the face, half in the voice. Everything runs as a user runs it, smaller than the demo. The
-study `it_learns` shows pre-training as well, which takes longer.
+study `it_learns` shows pre-training and single modalities as well, which takes longer.
 """
 
 import json
@@ -27,7 +27,7 @@ def test_stages_on_people_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def run(stage: str, out: str, *more: str) -> float:
         which = ["--target", str(row), "--join", "lab/crowd.yaml"] if stage == "posttrain" else ["--dataset", str(row)]
-        settings = ["workers=1", "log_every=50", "evaluate_every=4", "epochs=12"]
+        settings = ["workers=1", "evaluate_every=4", "epochs=24" if stage == "posttrain" else "epochs=12"]
         if stage == "finetune":
             settings.append("optim.base_lr=1e-2")  # on two dozen clips more unlearns what the crowd taught
         sets = [part for one in settings for part in ("--set", one)]
@@ -41,7 +41,3 @@ def test_stages_on_people_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyP
     after = run("finetune", "after", "--from", "psi")
     assert after > 0.75, (alone, after)
     assert after > alone + 0.2, (alone, after)
-    run("posttrain", "face", "--set", "modalities=v")
-    face = run("finetune", "face-after", "--set", "modalities=v", "--from", "face")
-    assert face < 0.7, "a face alone tells two of four apart"
-    assert after > face, (face, after)
