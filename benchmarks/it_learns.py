@@ -41,6 +41,7 @@ def _section(folder: Path) -> Section:
         f"{values['title']}. {values['note']} nano, one fold of four, twelve actors; people who are tested are seen in no stage "
         "before. Percent, mean over seeds ± standard deviation, each seed in parentheses. "
         + " ".join(f"{one}." for one in values["compared"])
+        + " What pre-training adds to post-pre-training: the third row beside the fourth."
     )
     return Section("It learns: pre-training, post-pre-training, fine-tuning", note, rows)
 
