@@ -54,8 +54,8 @@ def _steps() -> Section:
     )
     note = (
         "Forward, backward and AdamW with layer decay, all cores, input ready. The paper's figure is of GPUs and of whole "
-        "epochs (supplement, overall ablations). What bounds it here is the number of multiply-adds, of which AVF-MAE++ B has "
-        "only so many fewer; the last row is that bound. Smaller types and fewer stored activations move both models alike."
+        "epochs (supplement, overall ablations), in mixed precision; bf16 is nearest to that. In fp32 multiply-adds bound it, of "
+        "which AVF-MAE++ B has only so many fewer (last row). Computing activations twice takes the gain away."
     )
     return Section("Fine-tuning: a step of AVF-MAE++ B beside HiCMAE B", note, rows)
 
