@@ -54,7 +54,7 @@ def _steps() -> Section:
     )
     note = (
         "Forward, backward and AdamW with layer decay, all cores, input ready. The paper's figure is of GPUs and of whole "
-        "epochs (supplement, overall ablations), in mixed precision; bf16 is nearest to that. In fp32 multiply-adds bound it, of "
+        "epochs (supplement, overall ablations); the authors' code computes in fp16, to which bf16 is nearest here. In fp32 multiply-adds bound it, of "
         "which AVF-MAE++ B has only so many fewer (last row). Computing activations twice takes the gain away."
     )
     return Section("Fine-tuning: a step of AVF-MAE++ B beside HiCMAE B", note, rows)

@@ -1,16 +1,26 @@
 """Fixtures shared by all tests. Real media lie beside the project; without them the `real` tests skip."""
 
+import os
 from pathlib import Path
 
 import pytest
 from avf_curation.backends.threads import one_thread
 from avf_curation.demo.corpus import write_corpus
+from support.browser import BROWSER
 
 SHARED = Path(__file__).parents[2] / "shared"
 
 
 def pytest_configure() -> None:
     one_thread()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked `browser` skips where there is none, or fails where AVF_NEED_BROWSER says that one must be."""
+    if BROWSER is None and item.get_closest_marker("browser"):
+        if "AVF_NEED_BROWSER" in os.environ:
+            pytest.fail("no Chromium here, and AVF_NEED_BROWSER asks for one")
+        pytest.skip("no Chromium here; Debian's package chromium has it")
 
 
 @pytest.fixture(scope="session")

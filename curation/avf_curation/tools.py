@@ -78,14 +78,10 @@ class Tools:
         self._retinaface: Any = None
         self.syncnet: Any = None
         if "retinaface" in choice.weights:
-            from avf_curation.backends.retinaface import RetinaFaceDetector, load_weights
+            from avf_curation.backends.retinaface import Architecture, RetinaFaceDetector, load_weights
 
-            architecture = "mobilenet" if choice.track == "retinaface-mobilenet" else "resnet50"
-            self._retinaface = RetinaFaceDetector(
-                architecture,  # type: ignore[arg-type]  # one of its two names
-                load_weights(choice.weights["retinaface"]),
-                device,
-            )
+            architecture: Architecture = "mobilenet" if choice.track == "retinaface-mobilenet" else "resnet50"
+            self._retinaface = RetinaFaceDetector(architecture, load_weights(choice.weights["retinaface"]), device)
         if "syncnet" in choice.weights:
             from avf_curation.backends.syncnet import SyncNetScorer
 

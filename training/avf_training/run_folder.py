@@ -26,7 +26,8 @@ def alone(folder: Path, rank: int = 0) -> Iterator[None]:
     """Inside, no other process works in this folder: rank 0 holds a lock that ends with it, however it ends.
 
     Raises UserError when another holds it. A file system that knows no locks gives none. The lock is the process's own
-    (POSIX): what it forked may outlive it and holds nothing.
+    (POSIX): what it forked may outlive it and holds nothing. Curation's driver leaves a marker instead, for others to
+    read who it is.
     """
     if rank:
         yield

@@ -1,4 +1,4 @@
-"""Folds of a data set: official ones from the records, or made by session, by subject, by seed; each is checked.
+"""Folds of a data set: official ones from the records, or made by session, by subject, by lot; each is checked.
 
 A fold is which clips are trained on and which are tested; where subjects are known, none is in both, but for folds that
 the owners made otherwise.
@@ -38,18 +38,18 @@ class Fold:
     test: tuple[str, ...]
 
 
-def make_folds(data: Dataset, clips: Sequence[LabelledClip], seed: int = 0) -> list[Fold]:
+def make_folds(data: Dataset, clips: Sequence[LabelledClip]) -> list[Fold]:
     """The folds of a data set. Raises UserError naming the clip and the rule where they cannot be made."""
     if not clips:
         raise UserError(f"{data.name}: no labelled clip")
-    return _apart(data, clips, _made(data, clips, seed))
+    return _apart(data, clips, _made(data, clips))
 
 
-def _made(data: Dataset, clips: Sequence[LabelledClip], seed: int) -> list[Fold]:
+def _made(data: Dataset, clips: Sequence[LabelledClip]) -> list[Fold]:
     if data.split == "official":
         return _numbered(clips, {clip.key: _official(data, clip) for clip in clips}, data.folds)
     if data.split == "random":
-        order = sorted(clips, key=lambda clip: hashlib.blake2b(f"{seed}:{clip.key}".encode()).digest())
+        order = sorted(clips, key=lambda clip: hashlib.blake2b(clip.key.encode()).digest())
         return _numbered(clips, {clip.key: place % data.folds + 1 for place, clip in enumerate(order)}, data.folds)
     if data.split == "session":
         names = {clip.key: _needed(data, clip, "session", clip.session) for clip in clips}

@@ -25,7 +25,7 @@ def model_of(start: Path) -> Path:
 def check_unseen(start: Path, task: Task) -> list[str]:
     """Keys that the stages before have learned from or chosen by, none of which this task tests or chooses by.
 
-    Raises UserError naming the first that it does.
+    A saved model alone, out of its run's folder, tells of none. Raises UserError naming the first that it does.
     """
     told = next((folder / RUN for folder in (start, *start.parents[:2]) if (folder / RUN).is_file()), None)
     values = json.loads(told.read_text("utf-8")) if told is not None else {}
