@@ -96,4 +96,4 @@ def run() -> list[Section]:
 
 
 def _is_worker(process: psutil.Process) -> bool:
-    return "ray::_Actor" in " ".join(process.info["cmdline"] or ())
+    return "ray::UnitActor" in " ".join(process.info["cmdline"] or ())

@@ -38,7 +38,7 @@ def curate_alone(setup: WorkerSetup, video: Video) -> VideoResult:
         job.write_bytes(pickle.dumps((setup, video)))  # our own file, read by our own child
         command = [sys.executable, "-m", "avf_curation.isolate", str(job), str(answer), str(limits.video_cpu_s)]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment)
         fault = _watch(child, limits.video_cpu_s, limits.video_memory_mb * 1e6)
         if fault is None and child.returncode == 0 and answer.is_file():
             result: VideoResult = pickle.loads(answer.read_bytes())

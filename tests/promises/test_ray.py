@@ -43,7 +43,7 @@ def finish(source: Path, out: Path, workers: int) -> dict[str, str]:
 
 
 def victims(driver: psutil.Process, kind: str) -> list[psutil.Process]:
-    words = {"worker": "ray::_Actor", "raylet": "raylet/raylet"}
+    words = {"worker": "ray::UnitActor", "raylet": "raylet/raylet"}
     if kind == "driver":
         return [driver]
     found = []

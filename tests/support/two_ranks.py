@@ -49,6 +49,20 @@ def trained(parallel: str, compute: str, place) -> tuple[list[float], dict[str, 
     return told, whole_state(model), scaler.get_scale()
 
 
+def initial_weights() -> dict[str, Tensor]:
+    """Return the weights that both trainings start from."""
+    torch.manual_seed(0)
+    return MaskedAutoencoder(tiny()).state_dict()
+
+
+def relative_difference(first: dict[str, Tensor], second: dict[str, Tensor], start: dict[str, Tensor]) -> float:
+    """Return |first - second| / |first - start|, Euclidean norms over all floating-point weights."""
+    names = [name for name in start if start[name].is_floating_point()]
+    difference = sum(float((first[name] - second[name]).double().square().sum()) for name in names)
+    update = sum(float((first[name] - start[name]).double().square().sum()) for name in names)
+    return (difference / update) ** 0.5
+
+
 def main() -> None:
     with joined_world("cpu") as place:
         answers = {}
@@ -56,9 +70,9 @@ def main() -> None:
             one, weights, scale = trained("ddp", compute, place)
             two, shared, scale_too = trained("fsdp", compute, place)
             if place.rank == 0:
-                worst = max(float((weights[name] - shared[name]).abs().max()) for name in weights)
+                worst = relative_difference(weights, shared, initial_weights())
                 finite = all(bool(tensor.isfinite().all()) for tensor in shared.values())
-                answers[compute] = {"ddp": one, "fsdp": two, "worst": worst, "scales": [scale, scale_too]}
+                answers[compute] = {"ddp": one, "fsdp": two, "weights_off": worst, "scales": [scale, scale_too]}
                 answers[compute] |= {"finite": finite, "names": sorted(weights) == sorted(shared)}
         draw = torch.Generator().manual_seed(1)
         video_GC, audio_GC = (torch.randn(2 * CLIPS, 8, generator=draw) for _ in range(2))

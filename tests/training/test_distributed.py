@@ -9,6 +9,11 @@ from typing import Any
 
 import pytest
 
+# Relative spacing of the numbers that activations are computed in. FSDP2 takes sums in another order than DDP does,
+# so losses and norms differ by some spacings. AdamW divides a gradient by its own size: where the gradient is smaller
+# than the rounding noise (a share of about one spacing), the update may have any sign; hence the root for the weights.
+EPSILON = {"fp32": 2.0**-23, "fp16": 2.0**-10}
+LOSS_EPSILONS = 64
 SCRIPT = Path(__file__).parents[1] / "support/two_ranks.py"
 
 
@@ -27,15 +32,17 @@ def told() -> dict[str, Any]:
 
 
 def test_sharded_is_as_copied(told: dict[str, Any]) -> None:
-    assert told["fp32"]["fsdp"] == pytest.approx(told["fp32"]["ddp"], rel=1e-5)
-    assert told["fp32"]["worst"] < 1e-3
+    assert told["fp32"]["fsdp"] == pytest.approx(told["fp32"]["ddp"], rel=LOSS_EPSILONS * EPSILON["fp32"])
+    assert told["fp32"]["weights_off"] < EPSILON["fp32"] ** 0.5
     assert told["fp32"]["names"], "both give the whole model's tensors"
 
 
 def test_an_overflow_on_one_rank_skips_the_step_on_both(told: dict[str, Any]) -> None:
     assert told["fp16"]["scales"] == [512.0, 512.0], "halved once"
     assert told["fp16"]["finite"]
-    assert told["fp16"]["worst"] < 1e-3
+    losses = pytest.approx(told["fp16"]["ddp"], rel=LOSS_EPSILONS * EPSILON["fp16"], nan_ok=True)
+    assert told["fp16"]["fsdp"] == losses
+    assert told["fp16"]["weights_off"] < EPSILON["fp16"] ** 0.5
 
 
 def test_gathered_negatives_are_the_whole_batch(told: dict[str, Any]) -> None:

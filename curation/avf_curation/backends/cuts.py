@@ -3,11 +3,20 @@
 from typing import Any
 
 from avf_shards.timeline import FRAMES_PER_SECOND
-from scenedetect.common import FrameTimecode
-from scenedetect.detectors import AdaptiveDetector, ContentDetector, HashDetector, HistogramDetector, ThresholdDetector
 
+from avf_curation.backends.terminal import no_terminal_input
 from avf_curation.media import Bytes
 from avf_curation.stages.scenes import ScenesConfig
+
+with no_terminal_input():  # the import runs ffmpeg, which would change the settings of the user's terminal
+    from scenedetect.common import FrameTimecode
+    from scenedetect.detectors import (
+        AdaptiveDetector,
+        ContentDetector,
+        HashDetector,
+        HistogramDetector,
+        ThresholdDetector,
+    )
 
 
 class Cuts:

@@ -118,6 +118,8 @@ class _Flow:
         self._screened: deque[_Unit] = deque()
         self._busy: dict[Any, _Busy] = {}
         self._gone: set[str] = set()  # nodes that were found dead
+        self._start_timeout_s = cluster.start_timeout_s
+        self._empty_since: dict[str, float] = {}  # pools that wait for their first worker
         self._last_news = self._looked = time.monotonic()
 
     def run(self, jobs: Iterator[UnitJob]) -> Iterator[UnitReport]:
@@ -141,6 +143,7 @@ class _Flow:
             if time.monotonic() - self._looked > _LOOK_S:
                 self._looked = time.monotonic()
                 self._stop_overdue()
+                self._check_start()
                 if self._follow_cluster and self._waiting:
                     self._grow_with_cluster()
 
@@ -248,6 +251,19 @@ class _Flow:
         """Nodes came: there may be as many workers as there are CPUs now, less those of the refiners."""
         first, others = self._first.config, self._last.config.size * (len(self._pools) - 1)
         self._first.config = PoolConfig(first.kind, max(first.size, _cpus() - others), first.gpus)
+
+    def _check_start(self) -> None:
+        """Raise InfrastructureError for a pool that has had no worker for longer than the limit."""
+        for pool in self._pools:
+            if not (pool.starting and pool.empty):
+                self._empty_since.pop(pool.config.kind, None)
+                continue
+            since = self._empty_since.setdefault(pool.config.kind, time.monotonic())
+            if time.monotonic() - since > self._start_timeout_s:
+                raise InfrastructureError(
+                    f"no worker of the pool `{pool.config.kind}` started within {self._start_timeout_s:g} s: "
+                    f"{pool.start_obstacle()}; --start-timeout-s sets this limit, and the same command goes on"
+                )
 
     def _stop_overdue(self) -> None:
         for busy in self._busy.values():

@@ -5,6 +5,7 @@ waits, so it sees what it may take away.
 """
 
 import os
+import pickle
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,11 @@ from typing import Any, Literal
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
-from avf_curation.backends.ray_meters import Meters
+from avf_curation.backends.ray_actor import UnitActor
+from avf_curation.backends.terminal import stopped_processes
 from avf_curation.backends.threads import VARIABLES
 from avf_curation.failure import InfrastructureError
-from avf_curation.unit import UnitJob, UnitReport
-from avf_curation.worker import ScreenedUnit, UnitWorker, WorkerSetup
+from avf_curation.worker import WorkerSetup
 
 Kind = Literal["curate", "screen", "refine"]
 _LOST_STARTS = 5  # actors that die while they load their tools, one after another
@@ -38,26 +39,6 @@ class Worker:
 
     actor: Any
     node: str
-
-
-class _Actor:
-    """Runs in a Ray worker process."""
-
-    def __init__(self, setup: WorkerSetup) -> None:
-        self._worker = UnitWorker(setup)
-        self._meters = Meters()
-
-    def node(self) -> str:
-        return str(ray.get_runtime_context().get_node_id())
-
-    def curate(self, job: UnitJob, alone: bool) -> UnitReport:
-        return self._meters.count(self._worker.run_isolated(job) if alone else self._worker.run(job))
-
-    def screen(self, job: UnitJob) -> ScreenedUnit:
-        return self._worker.screen(job)
-
-    def refine(self, job: UnitJob, screened: ScreenedUnit) -> UnitReport:
-        return self._meters.count(self._worker.refine(job, screened))
 
 
 class Pool:
@@ -84,10 +65,10 @@ class Pool:
     def grow(self, wanted: int) -> None:
         """Start actors until so many are there or on their way, at most the pool's size."""
         gpus = self.config.gpus
-        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Actor)
+        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(UnitActor)
         environment = {"env_vars": dict.fromkeys(VARIABLES, "1") | {"PYTHONPATH": _python_path()}}
         while len(self._idle) + len(self._starting) + self.busy < min(wanted, self.config.size):
-            actor = remote.options(runtime_env=environment).remote(self._setup)
+            actor = remote.options(runtime_env=environment).remote(pickle.dumps(self._setup))
             self._starting[actor.node.remote()] = actor
 
     def shrink(self) -> None:
@@ -132,6 +113,19 @@ class Pool:
         for actor in self._starting.values():
             _kill(actor)
         self._starting.clear()
+
+    def start_obstacle(self) -> str:
+        """Return what is known about why no worker starts: a stopped program, or what the cluster has free."""
+        stopped = stopped_processes()
+        if stopped:
+            return f"a signal stopped {', '.join(stopped)}, and its worker waits for it"
+        free, total = ray.available_resources(), ray.cluster_resources()
+        needs = {"CPU": 1.0, "GPU": self.config.gpus}
+        counts = [f"{free.get(name, 0):g} of {total.get(name, 0):g} {name}s" for name, each in needs.items() if each]
+        return (
+            f"{len(self._starting)} workers wait for a node with room or still load their libraries; "
+            f"each needs {self.told().split(': ')[1]}, the cluster has {' and '.join(counts)} free"
+        )
 
     def told(self) -> str:
         """What an actor of this pool needs."""

@@ -47,6 +47,13 @@ def engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", metavar="ADDRESS", help="a Ray cluster to join (default: one is started here)")
     parser.add_argument("--device", default="cpu", help="device of RetinaFace and SyncNet: cpu, cuda (default: cpu)")
     parser.add_argument(
+        "--start-timeout-s",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help="end the run when no worker has started after S seconds (default: 600)",
+    )
+    parser.add_argument(
         "--min-free-gb", type=float, default=1.0, metavar="GB", help="stop before the disk has less (default: 1)"
     )
 
@@ -108,7 +115,9 @@ def cluster(options: argparse.Namespace) -> Any:
         raise UserError(f"--workers {options.workers}: at least 1")
     if options.refiners < 0 or options.gpus_each <= 0:
         raise UserError("--refiners: 0 or more; --gpus-each: above 0")
-    return Cluster(options.address, options.workers, options.refiners, options.gpus_each)
+    if options.start_timeout_s <= 0:
+        raise UserError(f"--start-timeout-s {options.start_timeout_s:g}: above 0")
+    return Cluster(options.address, options.workers, options.refiners, options.gpus_each, options.start_timeout_s)
 
 
 def check_device(options: argparse.Namespace) -> None:
