@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from avf_curation.backends.threads import one_thread
+from avf_curation.detectors.threads import one_thread
 
 from benchmarks.table import Section, machine
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 import ray
-from avf_curation.cluster import Cluster
-from avf_curation.events import read_events
-from avf_curation.inputs import Video
-from avf_curation.run import Progress, curate
-from avf_curation.video import VideoResult
+from avf_curation.execution.cluster import Cluster
+from avf_curation.execution.events import read_events
+from avf_curation.pipeline.video import VideoResult
+from avf_curation.runs.curate import Progress, curate
+from avf_curation.sources.types import Video
 from ray.cluster_utils import Cluster as RayCluster
 
 from benchmarks.table import Section

@@ -9,19 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from avf_curation.demo.film import Film, Shot, encode_film
+from avf_curation.demo.video import Film, Shot, encode_film
+from avf_training.config.finetune import load_finetune_recipe
 from avf_training.data.clip import decoded
 from avf_training.data.decode import StoredSound
 from avf_training.data.storage import StorageConfig
 from avf_training.data.windows import STRIDE, segment_frames
-from avf_training.describe import forward_gmacs
-from avf_training.downstream.recipe import load_finetune_recipe
-from avf_training.downstream.shelf import Shelf
-from avf_training.downstream.views import View
+from avf_training.evaluation.multi_view import View
 from avf_training.models.classifier import Classifier, Meaning
+from avf_training.models.precision import Precision
 from avf_training.models.presets import preset
-from avf_training.optim import adamw, layer_scale
-from avf_training.precision import Precision
+from avf_training.models.summary import forward_gmacs
+from avf_training.tasks.labelled_shards import Shelf
+from avf_training.trainer.optimizer import adamw, layer_scale
 
 from benchmarks.table import Section, medians
 
@@ -88,11 +88,11 @@ def _video(folder: Path) -> list[Section]:
         torch.manual_seed(0)
         models[name] = folder / name
         Classifier(preset(name), _CLASSES, meaning=Meaning(_LABELS)).save_pretrained(models[name])
-    clipped_s = _seconds("avf_curation.cli", "clip", str(folder / "film.mp4"), "--out", str(folder / "out"))
+    clipped_s = _seconds("avf_curation.cli.main", "clip", str(folder / "film.mp4"), "--out", str(folder / "out"))
     rows = [["", "clip, s", "predict, s", "both", "of its ten seconds"]]
     for name in ("nano", "avfmaepp_b"):
         told_s = _seconds(
-            "avf_training.cli", "predict", str(folder / "out"), "--model", str(models[name]), "--hop", "2.56"
+            "avf_training.cli.main", "predict", str(folder / "out"), "--model", str(models[name]), "--hop", "2.56"
         )
         both = clipped_s + told_s
         rows.append([name, f"{clipped_s:.1f}", f"{told_s:.1f}", f"{both:.1f}", f"{both / 10:.1f}"])

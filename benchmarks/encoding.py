@@ -5,9 +5,9 @@ import time
 
 import av
 import numpy as np
-from avf_curation.backends.encode import mp4
-from avf_curation.demo.film import Shot, shot_frames
-from avf_curation.stages.clip import ClipConfig
+from avf_curation.demo.video import Shot, shot_frames
+from avf_curation.media.clip_config import ClipConfig
+from avf_curation.media.encode import mp4
 
 from benchmarks.table import SHARED, Section
 

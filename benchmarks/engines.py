@@ -14,10 +14,10 @@ from benchmarks.table import Section
 _RUN = """
 import json, os, sys, time
 from pathlib import Path
-from avf_curation.cluster import Cluster
+from avf_curation.execution.cluster import Cluster
 from avf_curation.recipe import load_recipe
-from avf_curation.run import curate
-from avf_curation.tools import Choice
+from avf_curation.runs.curate import curate
+from avf_curation.detectors.detector_set import Choice
 folder, out, engine, workers = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 if engine == "inline":
     os.sched_setaffinity(0, {0})  # decoding has a thread of its own, which a second core would help

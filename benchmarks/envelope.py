@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from avf_curation import refine
-from avf_curation.backends import envelope
-from avf_curation.backends.decode import MediaFile
 from avf_curation.demo.corpus import demo_videos
-from avf_curation.demo.film import encode_film
+from avf_curation.demo.video import encode_film
+from avf_curation.detectors import envelope_sync
+from avf_curation.detectors.detector_set import Choice, Tools
+from avf_curation.detectors.weights import KNOWN
+from avf_curation.media.decode import MediaFile
+from avf_curation.pipeline import refining
+from avf_curation.pipeline.screening import screen
 from avf_curation.recipe import load_recipe
-from avf_curation.screen import screen
-from avf_curation.tools import Choice, Tools
-from avf_curation.weights import KNOWN
 from avf_shards.timeline import Span
 
 from benchmarks.table import SHARED, Section
@@ -59,7 +59,7 @@ def _made() -> Iterator[tuple[Path, int]]:
                 yield path, 0
 
 
-def _pairs(path: Path, own: int, tools: Tools) -> list[tuple[int, int, envelope.EnvelopeScore]]:
+def _pairs(path: Path, own: int, tools: Tools) -> list[tuple[int, int, envelope_sync.EnvelopeScore]]:
     """(seconds, true offset, what was found) for pieces of the clip, in sync and with the sound moved."""
     settings = load_recipe().defaults
     draw = np.random.default_rng(len(path.name))
@@ -67,12 +67,12 @@ def _pairs(path: Path, own: int, tools: Tools) -> list[tuple[int, int, envelope.
         picture, _ = screen(media, settings.scenes, settings.faces, tools.dlib)
         span = Span(0, min(500, picture.decoded_frames))
         sound = media.sound(picture.frames)
-        seen = refine.look(media, span, settings.track.side_px, tools)
-        (found, *_) = refine.follow(seen, tools, settings.track) or (None,)
+        seen = refining.look(media, span, settings.track.side_px, tools)
+        (found, *_) = refining.follow(seen, tools, settings.track) or (None,)
         if found is None or sound is None:
             return []
-        crops = refine.cut_out(media, seen, found, settings, tools, False)
-    patches = envelope.patches(crops.face_THWC, refine.mouth_place(crops, found))
+        crops = refining.cut_out(media, seen, found, settings, tools, False)
+    patches = envelope_sync.patches(crops.face_THWC, refining.mouth_place(crops, found))
     samples = sound.cut(span)
     result = []
     for seconds in SECONDS:
@@ -80,13 +80,13 @@ def _pairs(path: Path, own: int, tools: Tools) -> list[tuple[int, int, envelope.
         for start in range(0, span.frames - frames + 1, max(25, frames // 2)):
             for moved in (0, *(int(s) for s in draw.choice([-10, -9, -8, -7, 7, 8, 9, 10], 2, replace=False))):
                 piece = np.roll(samples, moved * 640)[start * 640 : (start + frames) * 640]
-                score = envelope.score(patches[start : start + frames], piece, settings.sync.shifts)
+                score = envelope_sync.score(patches[start : start + frames], piece, settings.sync.shifts)
                 if score is not None:
                     result.append((seconds, own - moved, score))
     return result
 
 
-def _table(title: str, pairs: list[tuple[int, int, envelope.EnvelopeScore]]) -> Section:
+def _table(title: str, pairs: list[tuple[int, int, envelope_sync.EnvelopeScore]]) -> Section:
     limit = load_recipe().defaults.sync
     rows = [["length", "pairs", "right within 2", "told (confident)", "told and right", "ROC area in-sync / shifted"]]
     for seconds in SECONDS:
@@ -114,7 +114,7 @@ def _table(title: str, pairs: list[tuple[int, int, envelope.EnvelopeScore]]) -> 
     return Section(title, note, rows)
 
 
-def _area(pairs: list[tuple[int, envelope.EnvelopeScore]]) -> float:
+def _area(pairs: list[tuple[int, envelope_sync.EnvelopeScore]]) -> float:
     """Area under the ROC of `best near zero - best elsewhere` for in-sync (true offset within 3) against shifted."""
     values = []
     for true, score in pairs:

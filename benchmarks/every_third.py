@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from avf_curation.detectors.detector_set import Choice, choose
+from avf_curation.detectors.weights import default_folder, find_weight
 from avf_curation.recipe import load_recipe
-from avf_curation.run import curate
-from avf_curation.tools import Choice, choose
-from avf_curation.weights import default_folder, find_weight
+from avf_curation.runs.curate import curate
 
 from benchmarks.table import SHARED, Section
 

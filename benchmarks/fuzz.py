@@ -5,12 +5,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from avf_curation.audit import audit
+from avf_curation.audit.funnel import audit
 from avf_curation.demo.corpus import demo_bytes, demo_videos
-from avf_curation.demo.film import Film, Shot, encode_film
+from avf_curation.demo.video import Film, Shot, encode_film
+from avf_curation.detectors.detector_set import Choice
 from avf_curation.recipe import load_recipe
-from avf_curation.run import curate
-from avf_curation.tools import Choice
+from avf_curation.runs.curate import curate
 
 from benchmarks.table import Section
 

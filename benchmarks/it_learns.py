@@ -23,14 +23,14 @@ def run() -> list[Section]:
         return [_section(Path(named))]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "demo"
-        _call(Path(name), "avf_curation.cli", "demo", "--labelled", "--out", str(folder))
+        _call(Path(name), "avf_curation.cli.main", "demo", "--labelled", "--out", str(folder))
         return [_section(folder)]
 
 
 def _section(folder: Path) -> Section:
     jobs = str(os.cpu_count() or 1)
     argv = ("study", "it_learns", "--shards", "shards", "--unlabelled", "shards", "--jobs", jobs, "--out", "study")
-    _call(folder, "avf_training.cli", *argv)
+    _call(folder, "avf_training.cli.main", *argv)
     values = json.loads((folder / "study/study.json").read_text("utf-8"))
     rows = [["", *(f"UAR, {name.replace('_', ' ')}" for name in _SHOWN), "seeds"]]
     found = {(one["row"], one["protocol"]): one["per_seed"].get("UAR", []) for one in values["rows"]}

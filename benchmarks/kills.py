@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from avf_curation.demo.corpus import demo_bytes, demo_videos
+from avf_curation.detectors.detector_set import Choice
 from avf_curation.recipe import load_recipe
-from avf_curation.run import curate
-from avf_curation.tools import Choice
-from avf_shards.pack import pack
-from avf_shards.select import Selection
+from avf_curation.runs.curate import curate
+from avf_shards.packing.pack import pack
+from avf_shards.packing.selection import Selection
 
 from benchmarks.table import Section
 

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 import torch
-from avf_curation.demo.tour import tour
+from avf_curation.demo.demo import tour
+from avf_training.config.pretrain import load_recipe
 from avf_training.data.storage import StorageConfig
-from avf_training.heldout import HeldOut, HeldOutClips
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.pretrain import pretrain
-from avf_training.recipe import load_recipe
+from avf_training.pretraining.pretrain import pretrain
+from avf_training.pretraining.validation import HeldOut, HeldOutClips
 
 from benchmarks.table import Section
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from avf_curation.demo.people import Pose, draw_person, make_person
-from avf_curation.demo.rooms import backdrop
+from avf_curation.demo.backgrounds import backdrop
+from avf_curation.demo.face_renderer import Pose, draw_person, make_person
 from avf_curation.demo.speech import speak
 
 from benchmarks.table import Section
@@ -21,8 +21,8 @@ _CHILD = """
 import resource, sys, time
 from pathlib import Path
 from avf_curation.recipe import load_recipe
-from avf_curation.run import curate
-from avf_curation.tools import Choice
+from avf_curation.runs.curate import curate
+from avf_curation.detectors.detector_set import Choice
 start = time.time()
 run = curate(load_recipe(), Choice("dlib", "envelope", {}), {"long": Path(sys.argv[1])}, Path(sys.argv[2]), engine="inline")
 kept = sum(len(clips) for clips in run.ledger()["clips"].to_pylist())

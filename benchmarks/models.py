@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from avf_training.describe import forward_gmacs
-from avf_training.masking import Masker, paper_masks
+from avf_training.conversion.authors_state_dict import official_names, to_official
 from avf_training.models.config import ModelConfig
-from avf_training.models.mae import MaskedAutoencoder, Masks
+from avf_training.models.mae import MaskedAutoencoder
+from avf_training.models.masking import Masker, paper_masks
+from avf_training.models.masks import Masks
+from avf_training.models.precision import Precision
 from avf_training.models.presets import PRESETS
+from avf_training.models.summary import forward_gmacs
 from avf_training.objectives.pretraining import pretraining_losses
-from avf_training.official import official_names, to_official
-from avf_training.precision import Precision
 
 from benchmarks.plain_hicmae import PlainHiCMAE
 from benchmarks.table import Section

@@ -8,8 +8,8 @@ Shapes: B batch, N tokens, C width.
 import torch
 import torch.nn.functional as F
 from avf_training.models.config import ModalityConfig, ModelConfig
-from avf_training.models.embed import sincos_table
-from avf_training.objectives.targets import IMAGE_MEAN, IMAGE_STD
+from avf_training.models.inputs import IMAGE_MEAN, IMAGE_STD
+from avf_training.models.patch_embed import sincos_table
 from torch import Tensor, nn
 
 

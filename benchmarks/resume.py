@@ -9,18 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-from avf_shards.corpus import load_corpus
-from avf_shards.index import sidecar
-from avf_shards.keys import clip_key
-from avf_shards.manifest import MANIFEST, sealed
-from avf_shards.mix import Mix
-from avf_shards.order import Order
-from avf_shards.run_folder import PackedClip, write_part
+from avf_shards.format.corpus import load_corpus
+from avf_shards.format.index import sidecar
+from avf_shards.format.manifest import MANIFEST, sealed
+from avf_shards.format.run_folder import PackedClip, write_part
+from avf_shards.sampling.mixture import Mix
+from avf_shards.sampling.stream_order import Order
+from avf_shards.schema.clip_key import clip_key
 from avf_shards.timeline import Span
 from avf_training.data.loader import StreamLoader
 from avf_training.data.pretraining import Pretraining
 from avf_training.data.stream import Stream, StreamConfig
-from avf_training.masking import paper_masks
+from avf_training.models.masking import paper_masks
 from avf_training.models.presets import PRESETS
 
 from benchmarks.scale import QUOTAS

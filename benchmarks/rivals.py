@@ -5,11 +5,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from avf_curation.inputs import Video
+from avf_curation.detectors.detector_set import Tools, choose
+from avf_curation.detectors.weights import pull
+from avf_curation.pipeline.video import curate_video
 from avf_curation.recipe import load_recipe
-from avf_curation.tools import Tools, choose
-from avf_curation.video import curate_video
-from avf_curation.weights import pull
+from avf_curation.sources.types import Video
 
 from benchmarks.stepwise import STEPS, Costs, pipeline
 from benchmarks.table import SHARED, Section
@@ -71,7 +71,7 @@ def _cold(clip: str, weights: Path) -> None:
     import sys
 
     code = (
-        "import sys; from pathlib import Path; from benchmarks.rivals import ours; from avf_curation.tools import Tools, choose;"
+        "import sys; from pathlib import Path; from benchmarks.rivals import ours; from avf_curation.detectors.detector_set import Tools, choose;"
         "from avf_curation.recipe import load_recipe; ours(sys.argv[1], Tools(choose(load_recipe(), Path(sys.argv[2]))))"
     )
     subprocess.run([sys.executable, "-c", code, clip, str(weights)], check=True)

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from avf_curation.audit import audit_table
-from avf_curation.inputs import SetAside
-from avf_curation.plan import encode_plan, make_plan
+from avf_curation.audit.funnel import audit_table
+from avf_curation.audit.what_if import whatif_batches
 from avf_curation.recipe import load_recipe
+from avf_curation.runs.plan import encode_plan, make_plan
 from avf_curation.sources.folder import walk
-from avf_curation.whatif import whatif_batches
-from avf_shards import ledger
-from avf_shards.near import NearDuplicates, Twins
-from avf_shards.select import Selection, SourceSelection, choose
+from avf_curation.sources.types import SetAside
+from avf_shards.packing.near_duplicates import NearDuplicates, Twins
+from avf_shards.packing.selection import Selection, SourceSelection, choose
+from avf_shards.schema import ledger
 
 from benchmarks.table import Section
 

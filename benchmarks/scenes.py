@@ -8,10 +8,10 @@ from pathlib import Path
 
 import av
 import cv2
-from avf_curation.backends.ahead import ahead
-from avf_curation.backends.cuts import Cuts
-from avf_curation.backends.decode import Converter, MediaFile
-from avf_curation.demo.film import Shot, shot_frames
+from avf_curation.demo.video import Shot, shot_frames
+from avf_curation.detectors.shot_boundaries import Cuts
+from avf_curation.media.decode import Converter, MediaFile
+from avf_curation.media.prefetch import ahead
 from avf_curation.recipe import load_recipe
 from scenedetect import AdaptiveDetector, SceneManager, open_video
 

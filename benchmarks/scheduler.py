@@ -9,13 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import ray
-from avf_curation.backends import ray_engine
-from avf_curation.cluster import Cluster
-from avf_curation.driver import Driver
-from avf_curation.events import Event, EventLog
-from avf_curation.run import _log_unit, curate
-from avf_curation.unit import UnitJob
-from avf_shards.run_folder import RunFolder
+from avf_curation.execution import ray_executor
+from avf_curation.execution.cluster import Cluster
+from avf_curation.execution.events import Event, EventLog
+from avf_curation.pipeline.unit import UnitJob
+from avf_curation.runs.coordinator import Driver
+from avf_curation.runs.curate import _log_unit, curate
+from avf_shards.format.run_folder import RunFolder
 
 from benchmarks.table import Section
 
@@ -131,7 +131,7 @@ def _simulate(units: int, videos: int, waits: dict[int, float]) -> tuple[Simulat
     with instead_of_ray(sim), tempfile.TemporaryDirectory() as name:
         folder = RunFolder(Path(name))
         tell = EventLog(folder.log_folder)
-        flow = ray_engine._Flow(setup, Cluster(workers=WORKERS), tell)
+        flow = ray_executor._Flow(setup, Cluster(workers=WORKERS), tell)
         with Driver(folder, tell, 0.0) as driver:
             for report in flow.run(_jobs(units, videos)):
                 _log_unit(folder, report, 0)

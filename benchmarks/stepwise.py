@@ -19,13 +19,14 @@ from typing import Any
 import cv2
 import numpy as np
 import soundfile
-from avf_curation import refine
-from avf_curation.backends import crop, overlay
-from avf_curation.backends.librosa_split import split
+from avf_curation.detectors import overlay
+from avf_curation.detectors.detector_set import Tools, choose
+from avf_curation.detectors.librosa_split import split
+from avf_curation.media import crop
+from avf_curation.pipeline import refining
 from avf_curation.recipe import load_recipe
-from avf_curation.stages import faces, quality, scenes, silence, sync, track
-from avf_curation.tools import Tools, choose
-from avf_shards.ledger import Check
+from avf_curation.stages import faces, quality, scenes, silence, sync, tracking
+from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
 
 STEPS = (
@@ -210,8 +211,8 @@ def _track(place: Path, tools: Tools) -> str | None:
             found += tools.faces([small], scale, SETTINGS.track)
         return found
 
-    found = next(iter(track.measure(len(pictures), detect, width, height, replace(SETTINGS.track, every=1))), None)
-    reason = _failing(track.decide(found, SETTINGS.track))
+    found = next(iter(tracking.measure(len(pictures), detect, width, height, replace(SETTINGS.track, every=1))), None)
+    reason = _failing(tracking.decide(found, SETTINGS.track))
     if reason is None and found is not None:
         for t, picture in enumerate(pictures):
             x, y = found.window.centres_T2[t]
@@ -227,19 +228,19 @@ def _track(place: Path, tools: Tools) -> str | None:
     return reason
 
 
-def _loaded(place: Path) -> track.Track:
+def _loaded(place: Path) -> tracking.Track:
     with np.load(place / "track.npz") as data:
         mouths = data["mouths"] if len(data["mouths"]) else None
-        window = track.Window(float(data["side"]), data["centres"])
-        return track.Track(data["boxes"], mouths, window, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
+        window = tracking.Window(float(data["side"]), data["centres"])
+        return tracking.Track(data["boxes"], mouths, window, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
 
 
 def _sync(place: Path, tools: Tools) -> str | None:
-    crops = refine.Crops(np.stack(_pictures(place, "crop*.jpg")), None)
+    crops = refining.Crops(np.stack(_pictures(place, "crop*.jpg")), None)
     samples, _ = soundfile.read(place / "sound.wav", dtype="int16")
     whole = np.zeros(len(crops.face_THWC) * 640, np.int16)
     whole[: len(samples)] = samples[: len(whole)]
-    heard = refine.synchrony(crops, _loaded(place), whole, SETTINGS.sync, tools)
+    heard = refining.synchrony(crops, _loaded(place), whole, SETTINGS.sync, tools)
     return _failing(sync.decide(heard, SETTINGS.sync))
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import av
 import torch
-from avf_training.bench import torchcodec_works
+from avf_training.data.benchmark import torchcodec_works
 from avf_training.data.decode import StoredSound, planes
 from avf_training.data.pretraining import Pretraining
 from avf_training.data.stream import Stream, StreamConfig
-from avf_training.masking import paper_masks
+from avf_training.models.masking import paper_masks
 from avf_training.models.presets import PRESETS
 
 from benchmarks.stream import steps

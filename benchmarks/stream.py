@@ -16,13 +16,13 @@ import numpy as np
 import soundfile
 import torch
 import webdataset
-from avf_shards.tar import TarWriter
+from avf_shards.format.tar import TarWriter
 from avf_training.data.batch import joined
 from avf_training.data.fbank import log_mel
 from avf_training.data.loader import StreamLoader
 from avf_training.data.pretraining import Pretraining, PretrainingBatch, PretrainingDraw, pretraining_input
 from avf_training.data.stream import Stream, StreamConfig
-from avf_training.masking import paper_masks
+from avf_training.models.masking import paper_masks
 from avf_training.models.presets import PRESETS
 
 from benchmarks.table import Section, medians

@@ -3,8 +3,8 @@
 import av
 import numpy as np
 import torch
-from avf_curation.backends.mfcc import mfcc
-from avf_curation.backends.syncnet import SyncNetScorer, formula_weights
+from avf_curation.detectors.mfcc import mfcc
+from avf_curation.detectors.syncnet import SyncNetScorer, formula_weights
 from torch import nn
 
 from benchmarks.table import SHARED, Section, cpu_s

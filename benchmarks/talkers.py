@@ -9,15 +9,15 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from avf_curation.backends.encode import flac, mp4, packed_jpeg
-from avf_curation.demo.people import Pose, draw_person, make_person
-from avf_curation.demo.rooms import backdrop
+from avf_curation.demo.backgrounds import backdrop
+from avf_curation.demo.face_renderer import Pose, draw_person, make_person
 from avf_curation.demo.speech import speak
+from avf_curation.media.encode import flac, mp4, packed_jpeg
 from avf_curation.recipe import load_recipe
-from avf_shards.index import load, sidecar
-from avf_shards.keys import clip_key
-from avf_shards.manifest import MANIFEST, sealed
-from avf_shards.run_folder import PackedClip, write_part
+from avf_shards.format.index import load, sidecar
+from avf_shards.format.manifest import MANIFEST, sealed
+from avf_shards.format.run_folder import PackedClip, write_part
+from avf_shards.schema.clip_key import clip_key
 from avf_shards.timeline import Span
 
 FRAMES = 150

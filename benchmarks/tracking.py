@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from avf_curation import refine
-from avf_curation.backends.decode import Converter, MediaFile
-from avf_curation.backends.retinaface import RetinaFaceDetector, resnet50
-from avf_curation.candidate import Candidate
-from avf_curation.inputs import Video
+from avf_curation.detectors.detector_set import Tools, choose
+from avf_curation.detectors.retinaface import RetinaFaceDetector, resnet50
+from avf_curation.detectors.weights import pull
+from avf_curation.media.decode import Converter, MediaFile
+from avf_curation.pipeline import refining
+from avf_curation.pipeline.video import screen_video
 from avf_curation.recipe import load_recipe
-from avf_curation.stages import track
-from avf_curation.tools import Tools, choose
-from avf_curation.video import screen_video
-from avf_curation.weights import pull
+from avf_curation.sources.types import Video
+from avf_curation.stages import tracking
+from avf_curation.stages.candidate import Candidate
 
 from benchmarks.table import SHARED, Section, medians
 
@@ -53,15 +53,15 @@ def _tracks() -> Section:
                 for part in screened.parts:
                     if not isinstance(part, Candidate):
                         continue
-                    seen = refine.look(media, part.span, settings.track.side_px, tools)
+                    seen = refining.look(media, part.span, settings.track.side_px, tools)
                     both = {}
                     for label, config in (("ours", settings.track), ("every frame", every)):
-                        refine.follow(seen, tools, config)  # warm: priors, kernels for this size
+                        refining.follow(seen, tools, config)  # warm: priors, kernels for this size
                         start = time.process_time()
-                        (both[label], *_) = refine.follow(seen, tools, config)
+                        (both[label], *_) = refining.follow(seen, tools, config)
                         seconds[label] += time.process_time() - start
                     ours, all_of_them = both["ours"], both["every frame"]
-                    passed = all(check.passed is not False for check in track.decide(ours, settings.track))
+                    passed = all(check.passed is not False for check in tracking.decide(ours, settings.track))
                     if ours is None or all_of_them is None or not passed:
                         for label in seconds:
                             seconds[label] += 0.0

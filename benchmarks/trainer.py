@@ -5,12 +5,12 @@ import tempfile
 from pathlib import Path
 
 import torch
-from avf_training.checkpoint import Checkpoints
+from avf_training.config.pretrain import load_recipe
 from avf_training.data.storage import StorageConfig
-from avf_training.flops import training_flops
-from avf_training.metrics import SPEED, read_lines
-from avf_training.pretrain import pretrain
-from avf_training.recipe import load_recipe
+from avf_training.models.flops import training_flops
+from avf_training.pretraining.pretrain import pretrain
+from avf_training.trainer.checkpoint import Checkpoints
+from avf_training.trainer.metrics import SPEED, read_lines
 
 from benchmarks.table import Section
 from benchmarks.talkers import ABOUT, shards_of, stored

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from avf_curation.backends.threads import one_thread
 from avf_curation.demo.corpus import write_corpus
+from avf_curation.detectors.threads import one_thread
 from support.browser import BROWSER
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -34,7 +34,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def real_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights folder with RetinaFace MobileNet-0.25."""
-    from avf_curation.weights import pull
+    from avf_curation.detectors.weights import pull
 
     folder = tmp_path_factory.mktemp("weights")
     pull("retinaface_mobilenet", folder, shared / "assets/weights/retinaface_mobilenet0.25_Final.pth")

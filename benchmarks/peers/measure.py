@@ -21,7 +21,7 @@ import numpy as np
 import soundfile
 import streaming
 import torch
-from avf_shards.corpus import load_corpus
+from avf_shards.format.corpus import load_corpus
 from avf_training.data.decode import StoredSound, planes
 from avf_training.data.reader import ClipReader
 from avf_training.data.storage import StorageConfig

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from avf_shards.config import bind, merge, override, read_table, unknown_key
 from avf_shards.errors import UserError
-from avf_shards.select import Selection
-from avf_shards.settings import bind, merge, override, read_table, unknown_key
+from avf_shards.packing.selection import Selection
 
-from avf_curation.media import MediaConfig
-from avf_curation.stages.clip import ClipConfig
+from avf_curation.media.clip_config import ClipConfig
+from avf_curation.media.types import MediaConfig
 from avf_curation.stages.faces import FacesConfig
 from avf_curation.stages.gates import GatesConfig
 from avf_curation.stages.quality import QualityConfig
 from avf_curation.stages.scenes import ScenesConfig
 from avf_curation.stages.silence import SilenceConfig
 from avf_curation.stages.sync import SyncConfig
-from avf_curation.stages.track import TrackConfig
+from avf_curation.stages.tracking import TrackConfig
 
 DEFAULT = Path(__file__).parent / "recipes" / "default.yaml"
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from avf_curation.calibrate import calibrate
-from avf_curation.cli import main
-from avf_curation.intervals import effective, wilson
-from avf_curation.scores import by_language
+from avf_curation.audit.calibrate import calibrate
+from avf_curation.audit.confidence import effective, wilson
+from avf_curation.audit.scores import by_language
+from avf_curation.cli.main import main
 from avf_shards.errors import UserError
-from avf_shards.ledger import Check, Decision, to_table
+from avf_shards.schema.ledger import Check, Decision, to_table
 from avf_shards.timeline import Span
 from scipy.stats import binomtest
 from support.runs import made_run

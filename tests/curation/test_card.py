@@ -6,9 +6,9 @@ from pathlib import Path
 
 import mlcroissant
 import pytest
-from avf_curation.card import read_card
-from avf_curation.cli import main
-from avf_shards.forget import forget, wanted
+from avf_curation.cli.main import main
+from avf_curation.reports.data_card import read_card
+from avf_shards.deletion.shard_deletion import forget, wanted
 from support.clips import flashing_shards
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from avf_curation.cli import main
-from avf_curation.compare import compare, holm
-from avf_curation.run import curate
-from avf_shards.ledger import Decision, to_table
+from avf_curation.audit.compare import compare, holm
+from avf_curation.cli.main import main
+from avf_curation.runs.curate import curate
+from avf_shards.schema.ledger import Decision, to_table
 from avf_shards.timeline import Span
 from support.made import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs, made_run

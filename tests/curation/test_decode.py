@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from avf_curation.backends.decode import Converter, MediaFile
-from avf_curation.media import MediaError
+from avf_curation.media.decode import Converter, MediaFile
+from avf_curation.media.types import MediaError
 from avf_shards.timeline import Span
 from support.films import film
 from support.made import recipe

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from avf_curation.cli import main
-from avf_curation.estimate import Total, drawn, predict
-from avf_curation.inputs import Video
+from avf_curation.cli.main import main
+from avf_curation.runs.cost_estimate import Total, drawn, predict
+from avf_curation.sources.types import Video
 from avf_shards.errors import UserError
-from avf_shards.run_folder import RunFolder
+from avf_shards.format.run_folder import RunFolder
 from support.ray_runs import QUICK
 
 

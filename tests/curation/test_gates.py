@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from avf_curation.inputs import Video
-from avf_curation.run import curate
+from avf_curation.detectors.detector_set import Tools
+from avf_curation.pipeline.video import VideoResult, curate_video
+from avf_curation.runs.curate import curate
+from avf_curation.sources.types import Video
 from avf_curation.stages.gates import GatesConfig
-from avf_curation.tools import Tools
-from avf_curation.video import VideoResult, curate_video
 from avf_shards.errors import UserError
-from avf_shards.ledger import from_table
+from avf_shards.schema.ledger import from_table
 from support.made import EMBEDDED, recipe
 
 QUICK = ("faces.side_px=300", "track.side_px=300")

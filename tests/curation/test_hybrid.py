@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from avf_curation.cli import main
-from avf_curation.identity import run_identity
+from avf_curation.cli.main import main
 from avf_curation.recipe import load_recipe
+from avf_curation.runs.identity import run_identity
 from support.made import EMBEDDED
 from support.runs import made_run
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from avf_curation.inputs import Labels
 from avf_curation.recipe import load_recipe
 from avf_shards.errors import UserError
+from avf_shards.schema.labels import Labels
 from support.corpora import put, read, said
 
 

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from avf_curation.backends.decode import MediaFile
-from avf_curation.demo.film import Shot, shot_frames
-from avf_curation.intake import range_of
-from avf_curation.media import MediaError
+from avf_curation.demo.video import Shot, shot_frames
+from avf_curation.media.decode import MediaFile
+from avf_curation.media.types import MediaError
+from avf_curation.pipeline.input_check import range_of
 from avf_curation.recipe import load_recipe
-from avf_curation.run import curate
+from avf_curation.runs.curate import curate
 from avf_shards.errors import UserError
-from avf_shards.pack import pack
-from avf_shards.select import Selection
+from avf_shards.packing.pack import pack
+from avf_shards.packing.selection import Selection
 from avf_training.data.storage import StorageConfig
-from avf_training.downstream.clips import labelled_clips
-from avf_training.downstream.datasets import dataset
-from avf_training.downstream.shelf import Shelf
+from avf_training.tasks.catalog import dataset
+from avf_training.tasks.labelled_clips import labelled_clips
+from avf_training.tasks.labelled_shards import Shelf
 from support.corpora import put, read, said
 from support.made import EMBEDDED, recipe
 from support.pictures import pictures, sheet

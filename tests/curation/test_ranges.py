@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from avf_curation.backends.decode import Converter, MediaFile
-from avf_curation.inputs import Origin, Video
-from avf_curation.intake import digest_of
-from avf_curation.media import MediaError, Range
-from avf_curation.tools import Tools
-from avf_curation.video import curate_video
+from avf_curation.detectors.detector_set import Tools
+from avf_curation.media.decode import Converter, MediaFile
+from avf_curation.media.types import MediaError, Range
+from avf_curation.pipeline.input_check import digest_of
+from avf_curation.pipeline.video import curate_video
+from avf_curation.sources.types import Video
+from avf_shards.schema.labels import Origin
 from avf_shards.timeline import Span
 from support import corpora
 from support.films import film

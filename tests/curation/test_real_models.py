@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from avf_curation.backends.mfcc import mfcc
-from avf_curation.backends.retinaface import RetinaFaceDetector, decode, load_weights, priors, resnet50
-from avf_curation.backends.syncnet import SyncNet, SyncNetScorer, formula_tensor, formula_weights
+from avf_curation.detectors.mfcc import mfcc
+from avf_curation.detectors.retinaface import RetinaFaceDetector, decode, priors, resnet50
+from avf_curation.detectors.syncnet import SyncNet, SyncNetScorer, formula_tensor, formula_weights
+from avf_curation.detectors.weight_files import load_weights
 
 COUNTS = {
     "ternaus_13_three_faces": 3,
@@ -124,7 +125,7 @@ def test_syncnet_matches_the_authors_numbers(
 
 
 def test_padding_is_masked_unless_official() -> None:
-    from avf_curation.backends.syncnet import mean_distances
+    from avf_curation.detectors.syncnet import mean_distances
 
     lip, sound = torch.ones(10, 4), torch.ones(10, 4)
     at = torch.arange(10)

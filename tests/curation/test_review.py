@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from avf_curation.cli import main
-from avf_curation.review import Item, Review, Verdict, assess, draw, read_verdicts, span_name
-from avf_curation.run import curate
+from avf_curation.audit.review import Item, Review, Verdict, assess, draw, read_verdicts, span_name
+from avf_curation.cli.main import main
+from avf_curation.runs.curate import curate
 from avf_shards.errors import UserError
-from avf_shards.ledger import Decision
-from avf_shards.run_folder import RunFolder
+from avf_shards.format.run_folder import RunFolder
+from avf_shards.schema.ledger import Decision
 from avf_shards.timeline import Span
 from support.browser import BROWSER, HEADLESS
 from support.made import EMBEDDED, recipe

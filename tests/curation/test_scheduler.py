@@ -5,10 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from avf_curation.backends import ray_engine
-from avf_curation.cluster import Cluster
-from avf_curation.events import Event
-from avf_curation.unit import UnitJob
+from avf_curation.execution import ray_executor
+from avf_curation.execution.cluster import Cluster
+from avf_curation.execution.events import Event
+from avf_curation.pipeline.unit import UnitJob
 from support.made import recipe
 from support.simulated_ray import SimulatedRay, instead_of_ray
 
@@ -24,7 +24,7 @@ def run(sim: SimulatedRay, cluster: Cluster, units: int) -> tuple[list[int], lis
     told: list[Event] = []
     setup = SimpleNamespace(device="cpu", recipe=recipe())
     with instead_of_ray(sim):
-        flow = ray_engine._Flow(setup, cluster, told.append)
+        flow = ray_executor._Flow(setup, cluster, told.append)
         return [report.unit for report in flow.run(jobs())], told
 
 

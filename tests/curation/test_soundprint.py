@@ -6,11 +6,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from avf_curation.backends.sound import read_sound
 from avf_curation.demo.speech import speak
-from avf_curation.media import Samples
-from avf_curation.soundprint import soundprint
-from avf_shards.near import NearDuplicates, Twins
+from avf_curation.media.audio import read_sound
+from avf_curation.media.types import Samples
+from avf_curation.pipeline.audio_fingerprint import soundprint
+from avf_shards.packing.near_duplicates import NearDuplicates, Twins
 from support.made import recipe
 
 

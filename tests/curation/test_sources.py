@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from avf_curation.cli import main
-from avf_curation.inputs import Origin, SetAside, Video
+from avf_curation.cli.main import main
 from avf_curation.sources.face_track import face_track
-from avf_curation.sources.read import inputs_of
+from avf_curation.sources.registry import inputs_of
+from avf_curation.sources.types import SetAside, Video
 from avf_shards.errors import UserError
+from avf_shards.schema.labels import Origin
 from support import corpora
 from support.made import recipe
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from avf_curation.backends import envelope, overlay
-from avf_curation.backends.librosa_split import split
 from avf_curation.demo.speech import speak
-from avf_curation.media import Picture, Sound, nearest_indices, rounded_frames
-from avf_curation.stages import faces, quality, scenes, silence, sync, track
+from avf_curation.detectors import envelope_sync, overlay
+from avf_curation.detectors.librosa_split import split
+from avf_curation.media.types import Picture, Sound, nearest_indices, rounded_frames
+from avf_curation.stages import faces, quality, scenes, silence, sync, tracking
 from avf_curation.stages.faces import Box
 from avf_shards.timeline import Span
 from support.made import recipe
@@ -131,9 +131,9 @@ def moving_face(frames: int, hide: set[int] = frozenset(), rival: bool = False):
 
 def test_a_moving_face_is_followed_with_one_window() -> None:
     detect, asked = moving_face(100)
-    (found,) = track.measure(100, detect, 1000, 600, DEFAULT.track)
+    (found,) = tracking.measure(100, detect, 1000, 600, DEFAULT.track)
     assert found is not None
-    assert failing(track.decide(found, DEFAULT.track)) == []
+    assert failing(tracking.decide(found, DEFAULT.track)) == []
     assert sorted(asked) == [*range(0, 99, DEFAULT.track.every), 99]
     assert found.window.side_px == pytest.approx(180)
     np.testing.assert_allclose(found.window.centres_T2[:, 0], 260 + 1.5 * np.arange(100), atol=2)
@@ -144,25 +144,25 @@ def test_more_looks_where_the_face_moves() -> None:
         return [[box(100 + (300 if t > 52 else 0), 120)] for t in wanted]
 
     slow, fast = moving_face(100), []
-    track.measure(100, slow[0], 1000, 600, DEFAULT.track)
+    tracking.measure(100, slow[0], 1000, 600, DEFAULT.track)
 
     def counted(wanted):
         fast.extend(wanted)
         return jumping(wanted)
 
-    (found,) = track.measure(100, counted, 1000, 600, DEFAULT.track)
+    (found,) = tracking.measure(100, counted, 1000, 600, DEFAULT.track)
     assert len(fast) > len(slow[1])
     assert {52, 53} <= set(fast)
     assert found is not None
-    assert "face_lost" in failing(track.decide(found, DEFAULT.track))
+    assert "face_lost" in failing(tracking.decide(found, DEFAULT.track))
 
 
 def test_lost_and_rival_faces() -> None:
-    (lost,) = track.measure(100, moving_face(100, hide=set(range(40, 100)))[0], 1000, 600, DEFAULT.track)
-    assert failing(track.decide(lost, DEFAULT.track)) == ["face_lost"]
-    (rival,) = track.measure(100, moving_face(100, rival=True)[0], 1000, 600, DEFAULT.track)
-    assert failing(track.decide(rival, DEFAULT.track)) == ["several_faces"]
-    assert failing(track.decide(None, DEFAULT.track)) == ["face_lost"]
+    (lost,) = tracking.measure(100, moving_face(100, hide=set(range(40, 100)))[0], 1000, 600, DEFAULT.track)
+    assert failing(tracking.decide(lost, DEFAULT.track)) == ["face_lost"]
+    (rival,) = tracking.measure(100, moving_face(100, rival=True)[0], 1000, 600, DEFAULT.track)
+    assert failing(tracking.decide(rival, DEFAULT.track)) == ["several_faces"]
+    assert failing(tracking.decide(None, DEFAULT.track)) == ["face_lost"]
 
 
 # -- sync
@@ -194,7 +194,7 @@ def test_the_envelope_finds_a_made_offset(shift: int) -> None:
         frames[t, 10 - gap : 10 + gap + 1, 8:24] = 40
     frames += np.random.default_rng(1).normal(0, 4, frames.shape)
     samples = np.round(np.roll(said.samples, -shift * 640) * 32767).astype(np.int16)
-    found = envelope.score(np.clip(frames, 0, 255).astype(np.uint8), samples, 15)
+    found = envelope_sync.score(np.clip(frames, 0, 255).astype(np.uint8), samples, 15)
     assert found is not None
     assert abs(found.offset - shift) <= 1
     assert found.confidence > DEFAULT.sync.envelope_min_confidence
@@ -229,8 +229,8 @@ def test_frozen_and_black() -> None:
 def test_bars_count_only_inside_the_window() -> None:
     picture = np.full((100, 200), 120, np.uint8)
     picture[:20] = picture[80:] = 0
-    middle = track.Window(40.0, np.full((3, 2), (100.0, 50.0)))
-    high = track.Window(40.0, np.full((3, 2), (100.0, 20.0)))
+    middle = tracking.Window(40.0, np.full((3, 2), (100.0, 50.0)))
+    high = tracking.Window(40.0, np.full((3, 2), (100.0, 20.0)))
     assert quality.bars_in_window([picture], 1.0, middle) == pytest.approx(0, abs=0.02)
     assert quality.bars_in_window([picture], 1.0, high) == pytest.approx(0.5, abs=0.05)
 

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from avf_curation import status as module
-from avf_curation.cli import main
-from avf_shards.run_folder import RunFolder
+from avf_curation.cli.main import main
+from avf_curation.runs import status as module
+from avf_shards.format.run_folder import RunFolder
 from support.clips import flashing_shards
 
 

@@ -10,16 +10,16 @@ import time
 from pathlib import Path
 
 import pytest
-from avf_curation import driver
-from avf_curation.cli import main
-from avf_curation.events import read_events
-from avf_curation.failure import InfrastructureError
-from avf_curation.inputs import Video
-from avf_curation.run import curate
-from avf_curation.status import status
-from avf_curation.video import VideoResult
+from avf_curation.cli.main import main
+from avf_curation.execution.events import read_events
+from avf_curation.pipeline.failures import InfrastructureError
+from avf_curation.pipeline.video import VideoResult
+from avf_curation.runs import coordinator
+from avf_curation.runs.curate import curate
+from avf_curation.runs.status import status
+from avf_curation.sources.types import Video
 from avf_shards.errors import UserError
-from avf_shards.run_folder import RunFolder
+from avf_shards.format.run_folder import RunFolder
 from support.made import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs, made_run
 
@@ -73,10 +73,10 @@ def test_two_at_once_one_wins(tmp_path: Path) -> None:
     code = """
 import os, sys, time
 from pathlib import Path
-from avf_curation.driver import Driver
-from avf_curation.events import EventLog
+from avf_curation.runs.coordinator import Driver
+from avf_curation.execution.events import EventLog
 from avf_shards.errors import UserError
-from avf_shards.run_folder import RunFolder
+from avf_shards.format.run_folder import RunFolder
 run = RunFolder(Path(sys.argv[1]))
 won = 0
 end = time.time() + 4
@@ -128,7 +128,7 @@ def test_the_disk_is_watched_before_and_during(tmp_path: Path, monkeypatch: pyte
     made_inputs(tmp_path / "in", 6)
     free = iter([50e9, 50e9, 0.4e9] + [0.4e9] * 9)
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(driver.shutil, "disk_usage", lambda path: usage._replace(free=int(next(free))))
+    monkeypatch.setattr(coordinator.shutil, "disk_usage", lambda path: usage._replace(free=int(next(free))))
     with pytest.raises(InfrastructureError, match=r"0.40 GB free, less than --min-free-gb 1"):
         go_on(tmp_path, min_free_gb=1.0)
     assert len(RunFolder(tmp_path / "run").finished_units(0)) == 2

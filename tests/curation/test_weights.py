@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from avf_curation import weights
-from avf_curation.cli import main
+from avf_curation.cli.main import main
+from avf_curation.detectors import weights
 from avf_shards.errors import UserError
 
 CONTENT = bytes(range(256)) * 4096

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from avf_curation.cli import main
+from avf_curation.audit.what_if import asked, whatif_batches
+from avf_curation.cli.main import main
 from avf_curation.recipe import load_recipe
-from avf_curation.stages import faces, quality, sync, track
-from avf_curation.whatif import DECIDES, asked, whatif_batches
+from avf_curation.stages import faces, quality, sync, tracking
+from avf_curation.stages.checks import DECIDES
 from avf_shards.errors import UserError
-from avf_shards.ledger import Check, Decision, Status, to_table
+from avf_shards.schema.ledger import Check, Decision, Status, to_table
 from avf_shards.timeline import Span
 
 IDENTITY = {"settings": load_recipe().values, "sources": ["a", "b"], "backends": {"sync": "syncnet"}}
@@ -107,7 +108,7 @@ def test_the_table_of_thresholds_is_the_stages_own() -> None:
         stage, _, field = setting.partition(".")
         for check in checks:
             told.setdefault(check, set()).add(float(getattr(getattr(settings, stage), field)))
-    modules = {"faces": faces, "track": track, "sync": sync, "quality": quality}
+    modules = {"faces": faces, "track": tracking, "sync": sync, "quality": quality}
     written = set()
     for stage, module in modules.items():
         source = Path(str(module.__file__)).read_text()

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from avf_curation.audit import audit
-from avf_curation.cli import main
-from avf_curation.demo.film import Film, Shot, encode_film
-from avf_curation.run import curate, read_plan
-from avf_shards.ledger import from_table
+from avf_curation.audit.funnel import audit
+from avf_curation.cli.main import main
+from avf_curation.demo.video import Film, Shot, encode_film
+from avf_curation.runs.curate import curate, read_plan
+from avf_shards.schema.ledger import from_table
 from support.made import EMBEDDED, recipe
 from support.runs import made_run
 from support.trees import tree

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from avf_curation.cli import main
-from avf_curation.demo.film import Film, Shot, encode_film
-from avf_shards.index import ShardReader
-from avf_shards.ledger import from_table
-from avf_shards.run_folder import RunFolder
+from avf_curation.cli.main import main
+from avf_curation.demo.video import Film, Shot, encode_film
+from avf_shards.format.index import ShardReader
+from avf_shards.format.run_folder import RunFolder
+from avf_shards.schema.ledger import from_table
 from support import corpora
 
 RECIPE = """

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import soundfile
 from avf_curation.demo.corpus import HELD_OUT, demo_videos
-from avf_shards.cli import main as shards_main
-from avf_shards.index import ShardReader
-from avf_shards.ledger import Decision, from_table
-from avf_shards.run_folder import RunFolder
+from avf_shards.cli.main import main as shards_main
+from avf_shards.format.index import ShardReader
+from avf_shards.format.run_folder import RunFolder
+from avf_shards.schema.ledger import Decision, from_table
+from avf_training.config.pretrain import load_recipe
 from avf_training.data.storage import StorageConfig
-from avf_training.metrics import read_lines
-from avf_training.pretrain import pretrain
-from avf_training.recipe import load_recipe
+from avf_training.pretraining.pretrain import pretrain
+from avf_training.trainer.metrics import read_lines
 from support.browser import BROWSER, HEADLESS
 
 pytestmark = pytest.mark.timeout(700)
@@ -33,7 +33,7 @@ def demo(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo")
     shutil.copytree(corpus, out / "corpus")
     done = subprocess.run(
-        [sys.executable, "-m", "avf_curation.cli", "demo", "--out", str(out), "--workers", "2"],
+        [sys.executable, "-m", "avf_curation.cli.main", "demo", "--out", str(out), "--workers", "2"],
         capture_output=True,
         text=True,
         timeout=600,
@@ -181,7 +181,7 @@ def test_lineage_leads_back_to_the_input(demo: Path, capsys: pytest.CaptureFixtu
 
 
 def test_audit_json_has_the_promised_shape(demo: Path) -> None:
-    asked = [sys.executable, "-m", "avf_curation.cli", "audit", str(demo / "run"), "--json", "-"]
+    asked = [sys.executable, "-m", "avf_curation.cli.main", "audit", str(demo / "run"), "--json", "-"]
     values = json.loads(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
     assert {"totals", "sources", "backends", "fingerprint"} <= values.keys()
     names = {"videos", "clips", "input_frames", "kept_frames", "rejected_frames", "failed_frames", "reasons", "errors"}
@@ -195,7 +195,7 @@ def test_audit_json_has_the_promised_shape(demo: Path) -> None:
 
 
 def test_explain_tells_the_story(demo: Path) -> None:
-    asked = [sys.executable, "-m", "avf_curation.cli", "explain", str(demo / "run"), "crowd <b>then</b> one.mp4"]
+    asked = [sys.executable, "-m", "avf_curation.cli.main", "explain", str(demo / "run"), "crowd <b>then</b> one.mp4"]
     out = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     assert "rejected faces/no_face" in out
     assert "kept as street-" in out

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
-from avf_curation.cli import _parser as curate_parser
-from avf_shards.cli import _parser as shards_parser
-from avf_training.cli import _parser as train_parser
+from avf_curation.cli.main import _parser as curate_parser
+from avf_shards.cli.main import _parser as shards_parser
+from avf_training.cli.main import _parser as train_parser
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -91,7 +91,7 @@ def test_the_commands_are_ours(command: list[str]) -> None:
 
 
 def test_the_job_fills_the_batch() -> None:
-    from avf_training.recipe import load_recipe
+    from avf_training.config.pretrain import load_recipe
 
     *_, command = our_commands()
     options = train_parser().parse_args(command[1:])
@@ -157,7 +157,7 @@ def test_the_run_lines_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         done = subprocess.run(shlex.split(command), env=bare, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     shown = subprocess.run(
-        ["python", "-c", "from avf_training.recipe import *; print(load_recipe('avfmaepp_b').batch)"],
+        ["python", "-c", "from avf_training.config.pretrain import *; print(load_recipe('avfmaepp_b').batch)"],
         env=bare, cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert shown.stdout == "1312\n"

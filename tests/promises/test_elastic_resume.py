@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 from avf_shards.errors import FaultError, UserError
-from avf_shards.lineage import lineage
-from avf_shards.mix import Mix
+from avf_shards.packing.lineage import lineage
+from avf_shards.sampling.mixture import Mix
 from avf_training.data.finetuning import finetuning_input
 from avf_training.data.loader import StreamLoader
 from avf_training.data.pretraining import pretraining_input
 from avf_training.data.stream import Stream, StreamConfig
-from avf_training.data.world import this_world
+from avf_training.distributed.environment import this_world
 from support.clips import flashing_shards
 from support.streams import MODEL, contents, finetuning, loader, pretraining, world_step
 
@@ -227,7 +227,7 @@ _RANK = """
 import json, sys
 from pathlib import Path
 import torch.distributed as distributed
-from avf_training.data.world import this_world
+from avf_training.distributed.environment import this_world
 from support.streams import loader, pretraining
 distributed.init_process_group("gloo")
 world = this_world()

@@ -9,17 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from avf_curation.cli import main as curate_main
-from avf_curation.demo import labelled_tour
+from avf_curation.cli.main import main as curate_main
+from avf_curation.demo import labelled_demo
 from avf_curation.demo.expressions import ACTORS, CROWD
-from avf_training.cli import main
+from avf_training.cli.main import main
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_stages_on_people_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labelled_tour, "ACTORS", replace(ACTORS, people=12, takes=1))
-    monkeypatch.setattr(labelled_tour, "CROWD", replace(CROWD, people=24, takes=2))
+    monkeypatch.setattr(labelled_demo, "ACTORS", replace(ACTORS, people=12, takes=1))
+    monkeypatch.setattr(labelled_demo, "CROWD", replace(CROWD, people=24, takes=2))
     monkeypatch.chdir(tmp_path)
     assert curate_main(["demo", "--labelled", "--out", "lab", "--workers", "2"]) == 0
     row = tmp_path / "lab/actors.yaml"

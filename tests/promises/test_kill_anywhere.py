@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from avf_curation.clock import StageClock
-from avf_curation.run import curate
-from avf_shards import seam
-from avf_shards.pack import pack
-from avf_shards.select import Selection
-from avf_shards.verify import verify
+from avf_curation.runs.curate import curate
+from avf_curation.stages.stage_timer import StageClock
+from avf_shards import durable_io
+from avf_shards.packing.pack import pack
+from avf_shards.packing.selection import Selection
+from avf_shards.packing.verify import verify
 from support.made import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs
 from support.trees import tree
@@ -50,7 +50,7 @@ def die_after(number: int, work: Callable[[], None]) -> None:
         if count == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    with seam.watch(watcher):
+    with durable_io.watch(watcher):
         work()
 
 
@@ -63,7 +63,7 @@ class NoModels:
 
 @pytest.fixture(autouse=True)
 def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avf_curation.worker.Tools", NoModels)
+    monkeypatch.setattr("avf_curation.execution.worker.Tools", NoModels)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow  # `test_dies_again_and_again` is the quick one
 def test_dies_after_every_file_operation(source: Path, tmp_path: Path) -> None:
     operations: list[str] = []
-    with seam.watch(lambda operation, path: operations.append(operation)):
+    with durable_io.watch(lambda operation, path: operations.append(operation)):
         whole_job(source, tmp_path / "undisturbed")
     expected = tree(tmp_path / "undisturbed")
     assert verify(tmp_path / "undisturbed/shards") == []
@@ -106,14 +106,14 @@ def test_dies_again_and_again(source: Path, tmp_path: Path) -> None:
 def test_a_full_disk_is_said_and_nothing_is_lost(source: Path, tmp_path: Path) -> None:
     import errno
 
-    from avf_curation.failure import InfrastructureError
+    from avf_curation.pipeline.failures import InfrastructureError
 
     def full(operation: str, path: Path) -> None:
         if path.name == "clips.tar" and operation == "half a write":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     out = tmp_path / "out"
-    with seam.watch(full), pytest.raises(InfrastructureError, match="No space left"):
+    with durable_io.watch(full), pytest.raises(InfrastructureError, match="No space left"):
         whole_job(source, out)
     assert not list((out / "run/gen-0").rglob("unit.json"))
     whole_job(source, out)

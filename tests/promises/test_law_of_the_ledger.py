@@ -9,14 +9,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from avf_curation import video as pipeline
-from avf_curation.audit import audit_table
-from avf_curation.clock import StageClock
-from avf_curation.media import MediaError, Picture, Sound
-from avf_curation.screen import Shot
+from avf_curation.audit.funnel import audit_table
+from avf_curation.media.types import MediaError, Picture, Sound
+from avf_curation.pipeline import video as pipeline
+from avf_curation.pipeline.screening import Shot
+from avf_curation.pipeline.unit import UnitJob, decide_unit
 from avf_curation.stages import quality, sync
-from avf_curation.unit import UnitJob, decide_unit
-from avf_shards.ledger import Check, to_table
+from avf_curation.stages.stage_timer import StageClock
+from avf_shards.schema.ledger import Check, to_table
 from avf_shards.timeline import Span, TilingError, check_tiling
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -104,8 +104,15 @@ def by_lot(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         ("assess", (scores, ())),
         ("store", {"mp4": b"m", "flac": b"f"}),
     ):
-        monkeypatch.setattr(pipeline.refine, name, failing(value))
-    for module in (pipeline.scenes, pipeline.faces, pipeline.silence, pipeline.track, pipeline.sync, pipeline.quality):
+        monkeypatch.setattr(pipeline.refining, name, failing(value))
+    for module in (
+        pipeline.scenes,
+        pipeline.faces,
+        pipeline.silence,
+        pipeline.tracking,
+        pipeline.sync,
+        pipeline.quality,
+    ):
         monkeypatch.setattr(module, "decide", lambda *_, stage=module.STAGE: holder.dice.checks(stage))
     monkeypatch.setattr(pipeline, "MediaFile", lambda *_: Media(holder.dice))
     monkeypatch.setattr(pipeline, "screen", lambda *_: holder.dice.screen())
@@ -153,7 +160,7 @@ def test_broken_tilings_are_found(spans: list[tuple[int, int]], frames: int) -> 
 
 
 def test_the_audit_finds_a_broken_law() -> None:
-    from avf_curation.video import VideoResult
+    from avf_curation.pipeline.video import VideoResult
     from support.made import kept, rejected
 
     one = video("a.mp4")

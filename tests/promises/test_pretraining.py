@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 from avf_shards.errors import FaultError, UserError
-from avf_training.checkpoint import Checkpoints
+from avf_training.config.pretrain import load_recipe
 from avf_training.data.storage import StorageConfig
-from avf_training.distributed import joined_world
-from avf_training.forward import make_loader
+from avf_training.distributed.collectives import joined_world
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.pretrain import pretrain
-from avf_training.recipe import load_recipe
-from avf_training.replay import keep_for_replay, replay
+from avf_training.pretraining.pretrain import pretrain
+from avf_training.pretraining.replay import keep_for_replay, replay
+from avf_training.pretraining.step import make_loader
+from avf_training.trainer.checkpoint import Checkpoints
 from support.clips import flashing_shards
 
 QUICK = (
@@ -48,7 +48,18 @@ def train(shards: Path, out: Path, *settings: str, from_step: int | None = None)
 
 def command(shards: Path, out: Path, *settings: str) -> list[str]:
     sets = [word for setting in (*QUICK, *SAVE, *settings) for word in ("--set", setting)]
-    return ["-m", "avf_training.cli", "pretrain", "--recipe", "nano", "--shards", str(shards), "--out", str(out), *sets]
+    return [
+        "-m",
+        "avf_training.cli.main",
+        "pretrain",
+        "--recipe",
+        "nano",
+        "--shards",
+        str(shards),
+        "--out",
+        str(out),
+        *sets,
+    ]
 
 
 def metrics(out: Path) -> list[dict[str, float]]:

@@ -8,8 +8,8 @@ import pytest
 EMBEDDED = """
 from pathlib import Path
 from avf_curation.recipe import load_recipe
-from avf_curation.tools import Tools, choose
-import avf_curation.run
+from avf_curation.detectors.detector_set import Tools, choose
+import avf_curation.runs.curate
 recipe = load_recipe(Path("clip"))
 Tools(choose(recipe, Path("no-weights")))
 """
@@ -18,9 +18,12 @@ Tools(choose(recipe, Path("no-weights")))
 @pytest.mark.parametrize(
     ("code", "unwanted"),
     [
-        ("import avf_training.use", ("torchvision", "torch.distributed.checkpoint", "torch._dynamo", "scipy.stats")),
+        (
+            "import avf_training.inference.api",
+            ("torchvision", "torch.distributed.checkpoint", "torch._dynamo", "scipy.stats"),
+        ),
         (EMBEDDED, ("torch", "ray", "matplotlib")),
-        ("import avf_shards.cli, avf_training.cli, avf_curation.cli", ("torch", "ray", "av", "cv2")),
+        ("import avf_shards.cli.main, avf_training.cli.main, avf_curation.cli.main", ("torch", "ray", "av", "cv2")),
     ],
 )
 def test_heavy_packages_stay_out(code: str, unwanted: tuple[str, ...]) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from avf_curation.run import curate
-from avf_curation.status import status
-from avf_shards.pack import pack
-from avf_shards.run_folder import RunFolder
-from avf_shards.select import Selection
+from avf_curation.runs.curate import curate
+from avf_curation.runs.status import status
+from avf_shards.format.run_folder import RunFolder
+from avf_shards.packing.pack import pack
+from avf_shards.packing.selection import Selection
 from support.made import EMBEDDED, recipe
 from support.ray_runs import QUICK, command, linked
 from support.trees import results

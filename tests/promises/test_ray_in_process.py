@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import ray
 import torch
-from avf_curation.backends.retinaface import resnet50
-from avf_curation.backends.syncnet import formula_tensor, formula_weights
-from avf_curation.cluster import Cluster
-from avf_curation.demo.film import Film, Shot, encode_film
-from avf_curation.run import curate
-from avf_curation.tools import Choice
-from avf_shards.ledger import from_table
+from avf_curation.demo.video import Film, Shot, encode_film
+from avf_curation.detectors.detector_set import Choice
+from avf_curation.detectors.retinaface import resnet50
+from avf_curation.detectors.syncnet import formula_tensor, formula_weights
+from avf_curation.execution.cluster import Cluster
+from avf_curation.runs.curate import curate
+from avf_shards.schema.ledger import from_table
 from support.made import EMBEDDED, poison_curate, recipe
 from support.runs import made_inputs
 

@@ -6,15 +6,15 @@ Track by RetinaFace MobileNet-0.25, sync by the embedded envelope.
 from pathlib import Path
 
 import pytest
-from avf_curation.audit import audit
-from avf_curation.cluster import Cluster
+from avf_curation.audit.funnel import audit
+from avf_curation.detectors.detector_set import choose
+from avf_curation.execution.cluster import Cluster
 from avf_curation.recipe import load_recipe
-from avf_curation.run import curate
-from avf_curation.tools import choose
-from avf_shards.ledger import Decision, from_table
-from avf_shards.pack import pack
-from avf_shards.select import Selection
-from avf_shards.verify import verify
+from avf_curation.runs.curate import curate
+from avf_shards.packing.pack import pack
+from avf_shards.packing.selection import Selection
+from avf_shards.packing.verify import verify
+from avf_shards.schema.ledger import Decision, from_table
 
 KEPT, REJECTED = "kept", "rejected"
 

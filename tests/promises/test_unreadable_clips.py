@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from avf_shards import index
 from avf_shards.errors import FaultError, UserError
+from avf_shards.format import index
 from support.clips import flashing_shards
 from support.streams import loader, pretraining
 

@@ -7,18 +7,18 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from avf_shards.cli import main
-from avf_shards.corpus import load_corpus
+from avf_shards.cli.main import main
+from avf_shards.deletion.shard_deletion import forget, prove_absent, wanted
 from avf_shards.errors import FaultError, UserError
-from avf_shards.forget import forget, prove_absent, wanted
-from avf_shards.index import ShardReader, load, sidecar
-from avf_shards.keys import clip_key
-from avf_shards.manifest import MANIFEST, read_manifest, sealed
-from avf_shards.pack import pack
-from avf_shards.run_folder import PackedClip, RunFolder, write_part
-from avf_shards.select import Selection
+from avf_shards.format.corpus import load_corpus
+from avf_shards.format.index import ShardReader, load, sidecar
+from avf_shards.format.manifest import MANIFEST, read_manifest, sealed
+from avf_shards.format.run_folder import PackedClip, RunFolder, write_part
+from avf_shards.packing.pack import pack
+from avf_shards.packing.selection import Selection
+from avf_shards.packing.verify import verify
+from avf_shards.schema.clip_key import clip_key
 from avf_shards.timeline import Span
-from avf_shards.verify import verify
 from support.clips import flashing_shards
 from support.deaths import dies_after
 from support.streams import loader, pretraining

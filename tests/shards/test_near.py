@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from avf_shards.near import NearDuplicates, Twins, Words
-from avf_shards.select import Selection, SourceSelection, choose
+from avf_shards.packing.near_duplicates import NearDuplicates, Twins, Words
+from avf_shards.packing.selection import Selection, SourceSelection, choose
 from support.ledgers import ledger_of
 
 

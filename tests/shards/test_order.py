@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from avf_shards.cli import main
-from avf_shards.corpus import Corpus, Source, load_corpus
+from avf_shards.cli.main import main
 from avf_shards.errors import UserError
-from avf_shards.mix import Mix, interleave, quotas_of, shares
-from avf_shards.order import BLOCK_SHARDS, Order, rank_steps, stream_digest
-from avf_shards.pack import pack
-from avf_shards.select import Selection
+from avf_shards.format.corpus import Corpus, Source, load_corpus
+from avf_shards.packing.pack import pack
+from avf_shards.packing.selection import Selection
+from avf_shards.sampling.mixture import Mix, interleave, quotas_of, shares
+from avf_shards.sampling.stream_order import BLOCK_SHARDS, Order, rank_steps, stream_digest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.runs import made_run

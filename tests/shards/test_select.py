@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from avf_shards.cli import main
+from avf_shards.cli.main import main
 from avf_shards.errors import UserError
-from avf_shards.ledger import Decision, to_table
-from avf_shards.select import Selection, SourceSelection, choose, load_selection
+from avf_shards.packing.selection import Selection, SourceSelection, choose, load_selection
+from avf_shards.schema.ledger import Decision, to_table
 from avf_shards.timeline import Span
 from support.ledgers import ledger_of
 

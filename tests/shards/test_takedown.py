@@ -5,18 +5,18 @@ import shutil
 from pathlib import Path
 
 import pytest
-from avf_curation.audit import audit, funnel
-from avf_curation.cli import main as curate_main
-from avf_curation.run import plan_retry, read_plan
-from avf_shards.cli import main
+from avf_curation.audit.funnel import audit, funnel
+from avf_curation.cli.main import main as curate_main
+from avf_curation.runs.curate import plan_retry, read_plan
+from avf_shards.cli.main import main
+from avf_shards.deletion.shard_deletion import forget, wanted
+from avf_shards.deletion.takedown import take_down
 from avf_shards.errors import UserError
-from avf_shards.forget import forget, wanted
-from avf_shards.ledger import from_table
-from avf_shards.pack import pack
-from avf_shards.run_folder import PART, RunFolder
-from avf_shards.select import Selection
-from avf_shards.takedown import take_down
-from avf_shards.verify import verify
+from avf_shards.format.run_folder import PART, RunFolder
+from avf_shards.packing.pack import pack
+from avf_shards.packing.selection import Selection
+from avf_shards.packing.verify import verify
+from avf_shards.schema.ledger import from_table
 from support.clips import flashing_shards
 from support.deaths import dies_after
 from support.made import recipe

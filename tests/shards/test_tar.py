@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from avf_shards.errors import FaultError
-from avf_shards.index import ShardReader, load, sidecar
-from avf_shards.keys import clip_key, is_key
-from avf_shards.run_folder import PackedClip, write_part
-from avf_shards.tar import header
+from avf_shards.format.index import ShardReader, load, sidecar
+from avf_shards.format.run_folder import PackedClip, write_part
+from avf_shards.format.tar import header
+from avf_shards.schema.clip_key import clip_key, is_key
 from avf_shards.timeline import Span
 
 

@@ -4,11 +4,11 @@ import random
 from pathlib import Path
 
 import pytest
-from avf_shards.cli import main
-from avf_shards.pack import pack
-from avf_shards.run_folder import RunFolder
-from avf_shards.select import Selection
-from avf_shards.verify import verify
+from avf_shards.cli.main import main
+from avf_shards.format.run_folder import RunFolder
+from avf_shards.packing.pack import pack
+from avf_shards.packing.selection import Selection
+from avf_shards.packing.verify import verify
 from support.runs import made_run
 
 

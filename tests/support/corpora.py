@@ -4,9 +4,10 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from avf_curation.inputs import Labels, SetAside, Video
-from avf_curation.plan import make_plan, videos_of
-from avf_curation.sources.read import inputs_of
+from avf_curation.runs.plan import make_plan, videos_of
+from avf_curation.sources.registry import inputs_of
+from avf_curation.sources.types import SetAside, Video
+from avf_shards.schema.labels import Labels
 
 from support.made import recipe
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from avf_shards import seam
+from avf_shards import durable_io
 
 
 class DiedError(Exception):
@@ -28,5 +28,5 @@ def dies_after(number: int, *told_as: type[Exception]) -> Iterator[Death]:
             death.came = True
             raise DiedError
 
-    with seam.watch(die), suppress(DiedError, *told_as):
+    with durable_io.watch(die), suppress(DiedError, *told_as):
         yield death

@@ -6,18 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from avf_curation.backends.encode import flac, mp4
-from avf_curation.candidate import Candidate
-from avf_curation.inputs import Video
-from avf_curation.intake import digest_of
-from avf_curation.run import curate
+from avf_curation.media.encode import flac, mp4
+from avf_curation.pipeline.input_check import digest_of
+from avf_curation.pipeline.video import ClipDraft, Outcome, VideoResult
+from avf_curation.runs.curate import curate
+from avf_curation.sources.types import Video
 from avf_curation.stages import scenes
-from avf_curation.video import ClipDraft, Outcome, VideoResult
-from avf_shards.ledger import Check
-from avf_shards.pack import pack
-from avf_shards.select import Selection
+from avf_curation.stages.candidate import Candidate
+from avf_shards.packing.pack import pack
+from avf_shards.packing.selection import Selection
+from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
-from avf_training.downstream.datasets import Dataset
+from avf_training.tasks.catalog import Dataset
 
 from support.clips import SIZE_PX
 from support.made import EMBEDDED, recipe

@@ -1,7 +1,7 @@
 """Ledgers made by hand."""
 
 import pyarrow as pa
-from avf_shards.ledger import Check, Decision, to_table
+from avf_shards.schema.ledger import Check, Decision, to_table
 from avf_shards.timeline import Span
 
 

@@ -4,15 +4,15 @@ import os
 import signal
 from pathlib import Path
 
-from avf_curation.candidate import Candidate
-from avf_curation.inputs import Video
-from avf_curation.intake import digest_of
+from avf_curation.detectors.detector_set import Choice
+from avf_curation.pipeline.input_check import digest_of
+from avf_curation.pipeline.unit import Identity
+from avf_curation.pipeline.video import ClipDraft, Outcome, VideoResult
 from avf_curation.recipe import Recipe, load_recipe
+from avf_curation.sources.types import Video
 from avf_curation.stages import quality, scenes
-from avf_curation.tools import Choice
-from avf_curation.unit import Identity
-from avf_curation.video import ClipDraft, Outcome, VideoResult
-from avf_shards.ledger import Check
+from avf_curation.stages.candidate import Candidate
+from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
 
 EMBEDDED = Choice("dlib", "envelope", {})

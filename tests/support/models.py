@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from avf_training.masking import MaskConfig, Masker, paper_masks
 from avf_training.models.config import EncoderKind, FusionKind, Geometry, Modalities, ModalityConfig, ModelConfig
-from avf_training.models.mae import Masks
+from avf_training.models.masking import MaskConfig, Masker, paper_masks
+from avf_training.models.masks import Masks
 from torch import Tensor
 
 GEOMETRY = Geometry(size_px=40, patch_px=4, mel_frames=64, mels=32, mel_patch=4)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from avf_curation.media import Bytes
+from avf_curation.media.types import Bytes
 from openpyxl import Workbook
 
 

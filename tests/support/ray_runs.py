@@ -17,7 +17,7 @@ def command(source: Path, out: Path, workers: int) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "avf_curation.cli",
+        "avf_curation.cli.main",
         *("run", "--source", f"s={source}", "--out", str(out)),
         *(word for setting in QUICK for word in ("--set", setting)),
         *("--workers", str(workers), "--weights", str(out.parent / "none")),

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from avf_curation.run import curate
-from avf_shards.run_folder import RunFolder
+from avf_curation.runs.curate import curate
+from avf_shards.format.run_folder import RunFolder
 
 from support.made import EMBEDDED, recipe, stub_curate
 

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import ray
-from avf_curation.backends import ray_engine, ray_pool
-from avf_curation.unit import UnitJob, UnitReport
-from avf_curation.worker import ScreenedUnit
+from avf_curation.execution import ray_executor, ray_pool
+from avf_curation.execution.worker import ScreenedUnit
+from avf_curation.pipeline.unit import UnitJob, UnitReport
 
 
 class SimulatedRay:
@@ -142,9 +142,9 @@ class SimulatedActor:
 @contextmanager
 def instead_of_ray(sim: SimulatedRay) -> Iterator[None]:
     """Inside, the scheduler talks to the simulation and looks at its clock."""
-    before = ray_engine.ray, ray_pool.ray, ray_engine.time
-    ray_engine.ray = ray_pool.ray = ray_engine.time = sim
+    before = ray_executor.ray, ray_pool.ray, ray_executor.time
+    ray_executor.ray = ray_pool.ray = ray_executor.time = sim
     try:
         yield
     finally:
-        ray_engine.ray, ray_pool.ray, ray_engine.time = before
+        ray_executor.ray, ray_pool.ray, ray_executor.time = before

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from avf_curation.backends.librosa_split import split
+from avf_curation.detectors.librosa_split import split
 from avf_curation.stages import silence
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, Span
 

@@ -10,7 +10,7 @@ from avf_training.data.loader import StreamLoader
 from avf_training.data.mixing import MixConfig
 from avf_training.data.pretraining import Pretraining, PretrainingBatch
 from avf_training.data.stream import Stream, StreamConfig
-from avf_training.masking import paper_masks
+from avf_training.models.masking import paper_masks
 
 from support.models import tiny
 

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 import torch
-from avf_training.distributed import joined_world, spread, sum_gradients, whole_state
+from avf_training.distributed.collectives import joined_world, sum_gradients
+from avf_training.distributed.parallelize import spread, whole_state
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.objectives.hcmcl import contrastive
 from avf_training.objectives.pretraining import pretraining_losses
-from avf_training.optim import OptimConfig, adamw
+from avf_training.trainer.optimizer import OptimConfig, adamw
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 

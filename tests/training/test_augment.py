@@ -4,15 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from avf_training.data.augment import (
-    Augment,
-    AugmentConfig,
-    Operation,
-    Rectangle,
-    applied,
-    draw_augment,
-    erased,
-)
+from avf_training.data.augment import Augment, AugmentConfig, Operation, Rectangle, applied, draw_augment, erased
 from avf_training.data.mixing import (
     MixConfig,
     MixDraw,

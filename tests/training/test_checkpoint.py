@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from avf_shards import seam
+from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
-from avf_training.checkpoint import Checkpoints
-from avf_training.distributed import joined_world
+from avf_training.distributed.collectives import joined_world
+from avf_training.trainer.checkpoint import Checkpoints
 from support.deaths import dies_after
 from torch import nn
 
@@ -151,7 +151,10 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
         if operation == "half a write":
             raise OSError(28, "No space left on device")
 
-    with seam.watch(full), pytest.raises(UserError, match=r"step 2 cannot be written .*No space left.* are whole"):
+    with (
+        durable_io.watch(full),
+        pytest.raises(UserError, match=r"step 2 cannot be written .*No space left.* are whole"),
+    ):
         run.save(2)
     assert Run(tmp_path).load() == 1
     run.save(2)

@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from avf_curation.demo.film import Film, Shot, encode_film
-from avf_curation.run import curate
-from avf_shards.pack import pack
-from avf_shards.select import Selection
-from avf_training.cli import main
+from avf_curation.demo.video import Film, Shot, encode_film
+from avf_curation.runs.curate import curate
+from avf_shards.packing.pack import pack
+from avf_shards.packing.selection import Selection
+from avf_training.cli.main import main
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import PRESETS
-from avf_training.reconstruct import reconstruct
+from avf_training.pretraining.reconstruction import reconstruct
 from support.made import EMBEDDED, recipe
 
 
@@ -110,8 +110,9 @@ def test_bench_on_the_users_own_shards(shards: Path, capsys: pytest.CaptureFixtu
 def test_a_perfect_prediction_gives_the_original_back() -> None:
     """The picture's arithmetic undoes the targets': with targets as predictions it shows the original everywhere."""
     import torch
-    from avf_training.masking import MaskConfig
-    from avf_training.models.mae import Masks, Reconstruction
+    from avf_training.models.mae import Reconstruction
+    from avf_training.models.masking import MaskConfig
+    from avf_training.models.masks import Masks
     from avf_training.objectives.targets import audio_targets, video_targets
     from support.models import batch, tiny
 

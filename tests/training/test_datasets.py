@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 from avf_shards.errors import UserError
-from avf_training.cli import main
-from avf_training.downstream.alignment import ALIGNED, HYBRID, Barred, Sample, guard, three_classes
-from avf_training.downstream.datasets import DATASETS, dataset
-from avf_training.downstream.folds import AVCAFFE_TEST, LabelledClip, make_folds
+from avf_training.cli.main import main
+from avf_training.tasks.catalog import DATASETS, dataset
+from avf_training.tasks.folds import AVCAFFE_TEST, LabelledClip, make_folds
+from avf_training.tasks.label_alignment import ALIGNED, HYBRID, Barred, Sample, guard, three_classes
 
 
 def test_seventeen_rows_that_agree_with_themselves() -> None:

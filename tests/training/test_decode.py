@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from avf_curation.backends.encode import packed_jpeg
+from avf_curation.media.encode import packed_jpeg
 from avf_curation.recipe import load_recipe
 from avf_shards.errors import FaultError
 from avf_training.data.decode import StoredSound, jpeg_planes, planes

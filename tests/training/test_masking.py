@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from avf_training.masking import MaskConfig, Masker, paper_masks, region_order, running_cells
+from avf_training.models.masking import MaskConfig, Masker, paper_masks, region_order, running_cells
 from support.models import tiny
 
 LGI, VIT = tiny(), tiny("vit", "cross")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from avf_training.downstream import metrics
+from avf_training.evaluation import metrics
 from scipy.stats import pearsonr
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 

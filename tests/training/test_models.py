@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from avf_training.convert import convert, read_official, to_authors
-from avf_training.downstream.start import start_from
+from avf_training.conversion.convert import convert, read_official, to_authors
+from avf_training.finetuning.initialization import start_from
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
+from avf_training.models.precision import Precision
 from avf_training.models.presets import PRESETS, preset
 from avf_training.objectives.pretraining import pretraining_losses
-from avf_training.precision import Precision
 from support.models import batch, drawn, tiny
 from torch import nn
 

@@ -6,10 +6,10 @@ from typing import Literal
 
 import pytest
 import torch
+from avf_training.conversion.authors_state_dict import official_names
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.official import official_names
-from avf_training.optim import OptimConfig, Schedule, adamw, decays, layer_scale, schedule
+from avf_training.trainer.optimizer import OptimConfig, Schedule, adamw, decays, layer_scale, schedule
 from support.models import tiny
 
 CONFIG = OptimConfig(1.5e-4, 1e-5, (0.9, 0.95), 0.05, 20)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from avf_training.cli import main
-from avf_training.parity import compare
+from avf_training.cli.main import main
+from avf_training.conversion.parity import compare
 
 MODELS = ("hicmae_pretrain_tiny", "hicmae_finetune_tiny", "avfmaepp_pretrain_tiny", "avfmaepp_finetune_tiny")
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from avf_shards.errors import UserError
-from avf_training.cli import main
-from avf_training.convert import convert, read_official
+from avf_training.cli.main import main
+from avf_training.conversion.authors_state_dict import official_names, to_official
+from avf_training.conversion.convert import convert, read_official
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.pretrained import initialise, load_folder
-from avf_training.official import official_names, to_official
 from support.models import batch, drawn, tiny
 from torch import Tensor, nn
 
@@ -100,7 +100,7 @@ def _file(folder: Path, config: ModelConfig) -> Path:
 @pytest.mark.parametrize("name", ["hicmae_pretrain", "hicmae_finetune", "avfmaepp_pretrain", "avfmaepp_finetune"])
 def test_oracle_weights_make_the_round_trip(shared: Path, tmp_path: Path, name: str) -> None:
     import numpy as np
-    from avf_training.parity_models import model_config
+    from avf_training.conversion.parity_models import model_config
 
     with np.load(shared / f"oracles/{name}_tiny.npz") as archive:
         config = model_config(json.loads(str(archive["meta.config"])), archive.files)

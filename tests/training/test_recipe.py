@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from avf_shards.errors import UserError
+from avf_training.config.pretrain import FOLDER, load_recipe, thawed
 from avf_training.models.config import TargetConfig
-from avf_training.recipe import FOLDER, load_recipe, thawed
 
 
 def test_the_papers_values() -> None:

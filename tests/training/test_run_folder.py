@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from avf_shards.errors import UserError
-from avf_training.run_folder import alone
+from avf_training.trainer.run_folder import alone
 
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from avf_training.run_folder import alone
+from avf_training.trainer.run_folder import alone
 with alone(Path(sys.argv[1])):
     if os.fork() == 0:  # as a loader's worker, which may live on for a while
         os.close(1)

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 import yaml
 from avf_shards.errors import UserError
+from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
 from avf_training.data.storage import StorageConfig
-from avf_training.downstream import task as task_module
-from avf_training.downstream.again import evaluate_again
-from avf_training.downstream.chooser import Chooser, best_epoch, read_epochs
-from avf_training.downstream.clips import labelled_clips
-from avf_training.downstream.recipe import FinetuneRecipe, load_finetune_recipe
-from avf_training.downstream.shelf import Shelf
-from avf_training.downstream.stage import chosen_model, train_stage
-from avf_training.downstream.start import model_of
-from avf_training.downstream.task import Task, fold_task, hybrid_task
+from avf_training.finetuning.finetune import chosen_model, train_stage
+from avf_training.finetuning.initialization import model_of
+from avf_training.finetuning.model_selection import Chooser, best_epoch, read_epochs
+from avf_training.finetuning.reevaluate import evaluate_again
 from avf_training.models.classifier import Classifier
+from avf_training.tasks import task as task_module
+from avf_training.tasks.labelled_clips import labelled_clips
+from avf_training.tasks.labelled_shards import Shelf
+from avf_training.tasks.task import Task, fold_task, hybrid_task
 from support.labelled import LABELS, labelled_shards, row, takes
 
 STORAGE = StorageConfig()

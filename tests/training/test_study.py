@@ -12,16 +12,16 @@ import psutil
 import pytest
 import torch
 from avf_shards.errors import UserError
-from avf_training.cli import main
-from avf_training.downstream.datasets import DATASETS, dataset
-from avf_training.downstream.published import published
-from avf_training.downstream.recipe import load_finetune_recipe
+from avf_training.cli.main import main
+from avf_training.config.finetune import load_finetune_recipe
+from avf_training.config.pretrain import FOLDER, load_recipe
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.recipe import FOLDER, load_recipe
+from avf_training.study.launcher import RayCluster, ThisMachine, run_all
 from avf_training.study.plan import load_study, matrix
 from avf_training.study.results import Compared
-from avf_training.study.spread import RayCluster, ThisMachine, run_all
+from avf_training.tasks.catalog import DATASETS, dataset
+from avf_training.tasks.published import published
 from support.browser import BROWSER, HEADLESS
 from support.labelled import labelled_shards, takes
 from support.models import batch, tiny
@@ -234,12 +234,14 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(
 def test_a_study_that_is_ended_ends_its_runs(lab: Path, tmp_path: Path) -> None:
     argv = line(lab)
     argv[argv.index("--out") + 1] = str(tmp_path / "out")
-    study = subprocess.Popen([sys.executable, "-m", "avf_training.cli", *argv], stderr=subprocess.PIPE, text=True)
+    study = subprocess.Popen([sys.executable, "-m", "avf_training.cli.main", *argv], stderr=subprocess.PIPE, text=True)
     assert study.stderr is not None
     while not study.stderr.readline().startswith("avf-train: started"):
         assert study.poll() is None
     time.sleep(3)
-    mine = [one for one in psutil.Process(study.pid).children(recursive=True) if "avf_training.cli" in one.cmdline()]
+    mine = [
+        one for one in psutil.Process(study.pid).children(recursive=True) if "avf_training.cli.main" in one.cmdline()
+    ]
     assert mine
     study.terminate()
     assert study.wait(timeout=120) == 130

@@ -5,8 +5,8 @@ import torch
 from avf_training.data.fbank import log_mel
 from avf_training.data.pretraining import CROP_SCALES, Crop, Pretraining, PretrainingDraw
 from avf_training.data.transforms import audio_input, log_mel_batch, pixels, video_input
-from avf_training.masking import paper_masks
 from avf_training.models.config import Geometry
+from avf_training.models.masking import paper_masks
 from support.models import tiny
 
 

@@ -7,20 +7,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from avf_curation.cli import main as curate_main
-from avf_curation.demo.film import Film, Shot, encode_film
+from avf_curation.cli.main import main as curate_main
+from avf_curation.demo.video import Film, Shot, encode_film
 from avf_shards.errors import UserError
-from avf_training.cli import main
+from avf_training.cli.main import main
+from avf_training.config.finetune import load_finetune_recipe
 from avf_training.data.storage import StorageConfig
-from avf_training.downstream.recipe import load_finetune_recipe
-from avf_training.downstream.shelf import Shelf
-from avf_training.downstream.stage import train_stage
-from avf_training.downstream.task import fold_task
-from avf_training.features import FeatureModel, frame_tokens
+from avf_training.finetuning.finetune import train_stage
+from avf_training.inference.api import embed, predict
+from avf_training.inference.feature_model import FeatureModel, frame_tokens
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import preset
-from avf_training.use import embed, predict
+from avf_training.tasks.labelled_shards import Shelf
+from avf_training.tasks.task import fold_task
 from support.labelled import LABELS, labelled_shards, row, takes
 from support.models import batch, tiny
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from avf_curation.demo.film import Film, Shot, encode_film
+from avf_curation.demo.video import Film, Shot, encode_film
 
 HELD_OUT = "strangers"  # people of no other source, for scoring a model
 SOURCES = ("archive", "channel", "dubbed", HELD_OUT, "street", "studio")

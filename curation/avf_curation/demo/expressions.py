@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from avf_curation.demo.film import Film, Shot, encode_film
+from avf_curation.demo.video import Film, Shot, encode_film
 
 FRAMES = 80  # more than one window of the models, so that training never sees a clip from one start alone
 FEELINGS = {"happy": (1.0, 1.0), "calm": (1.0, -1.0), "anger": (-1.0, 1.0), "sadness": (-1.0, -1.0)}

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_shards.errors import UserError
+from avf_shards.schema.labels import Labels
 
-from avf_curation.inputs import Labels, SetAside, Video
 from avf_curation.sources.listing import Listing
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = 58_112
 LAYOUT = "ground_truths/{arousal,valence}.txt, videos/shorter_segments/aiim001/task_1/*.avi, info/no_audio_files.txt"

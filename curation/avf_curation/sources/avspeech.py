@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avf_shards.errors import UserError
+from avf_shards.schema.labels import Origin
 
-from avf_curation.inputs import Origin, SetAside, Video
 from avf_curation.sources.listing import Found, Listing
+from avf_curation.sources.types import SetAside, Video
 from avf_curation.sources.youtube import is_film
 
 OWNERS_COUNT = None

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from avf_curation.inputs import SetAside, Video
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro import coded, sequence, table_of
+from avf_curation.sources.micro_expression import coded, sequence, table_of
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = 255
 LAYOUT = "CASME2_RAW_selected/sub01/EP02_01f/img46.jpg (or CASME2-RAW, Cropped), CASME2-coding-20140508.xlsx"

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from avf_curation.inputs import SetAside, Video
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro import sequence, table_of
-from avf_curation.sources.sheet import rows_of, whole
+from avf_curation.sources.micro_expression import sequence, table_of
+from avf_curation.sources.spreadsheet import rows_of, whole
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = 943
 LAYOUT = "Part_A_ME_clip/frame/spNO.10_a_116/116.jpg, cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx"

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.errors import UserError
+from avf_shards.schema.labels import Origin
 
-from avf_curation.inputs import Origin, SetAside, Video
 from avf_curation.sources.listing import Listing
+from avf_curation.sources.types import SetAside, Video
 from avf_curation.sources.youtube import is_film
 
 OWNERS_COUNT = 35_666

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.errors import UserError
+from avf_shards.schema.labels import Origin
 
-from avf_curation.inputs import Origin, SetAside, Video
 from avf_curation.sources.listing import Found, Listing
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = None
 LAYOUT = (

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_shards.errors import UserError
+from avf_shards.schema.labels import Labels
 
-from avf_curation.inputs import Labels, SetAside, Video
 from avf_curation.sources.listing import Listing
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = 16_372
 LAYOUT = "Clip/original/00001.mp4, EmoLabel_DataSplit/{train,test}(single-labeled)/set_1..5.csv"

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
+from avf_shards.schema.labels import Box4, Origin
 from avf_shards.timeline import FRAMES_PER_SECOND
-
-from avf_curation.inputs import Box4, Origin
 
 _TRACK_BYTES = 10_000_000  # ten thousand times what a track takes; files from outside may be anything
 

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from avf_curation.inputs import SetAside, Video, readable
 from avf_curation.recipe import PlanConfig
+from avf_curation.sources.types import SetAside, Video, readable
 
 
 def walk(root: Path, source: str, config: PlanConfig, aside: list[SetAside]) -> Iterator[Video]:

@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from avf_curation.inputs import Labels, SetAside, Side, Video
+from avf_shards.schema.labels import Labels
+
 from avf_curation.sources.listing import Found, Listing
+from avf_curation.sources.types import SetAside, Side, Video
 
 OWNERS_COUNT = 10_039
 LAYOUT = "Session1/dialog/{EmoEvaluation/Ses01F_impro01.txt,avi/DivX/Ses01F_impro01.avi}, Session1/sentences/wav/..."

@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from avf_shards.errors import UserError
+from avf_shards.schema.labels import Labels
 
-from avf_curation.inputs import Labels, SetAside, Video, readable
 from avf_curation.recipe import PlanConfig
 from avf_curation.sources.folder import walk
+from avf_curation.sources.types import SetAside, Video, readable
 
 TABLE = "labels.csv"
 _KNOWN = ("file", "subject", "session", "fold", "speaker", "language")

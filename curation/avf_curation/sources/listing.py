@@ -9,7 +9,7 @@ from typing import Any
 
 from avf_shards.errors import UserError
 
-from avf_curation.inputs import SetAside, readable
+from avf_curation.sources.types import SetAside, readable
 
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|gz|rar|7z)$|_part", re.IGNORECASE)
 

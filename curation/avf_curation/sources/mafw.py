@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_shards.errors import UserError
+from avf_shards.schema.labels import Labels
 
-from avf_curation.inputs import Labels, SetAside, Video
 from avf_curation.sources.listing import Listing
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = 10_045
 LAYOUT = "data/clips/00025.mp4, 'Train & Test Set'/{single,compound}/no_caption/set_1..5/{train,test}.txt"

@@ -8,9 +8,10 @@ import csv
 from collections.abc import Iterator
 
 from avf_shards.errors import UserError
+from avf_shards.schema.labels import Labels
 
-from avf_curation.inputs import Labels, Video
 from avf_curation.sources.listing import Found, Listing
+from avf_curation.sources.types import Video
 
 LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 _CLIP = r"sample(new)?_\d{8}\.(mp4|avi|mkv|mov)"

@@ -8,8 +8,8 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from avf_curation.inputs import SetAside, Video
 from avf_curation.sources.listing import Listing
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = 115_595
 LAYOUT = "video-unlabeled-with-test2noise/samplenew_00000000.mp4; video-labeled/ and label-disdim.csv are left out"

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from avf_curation.inputs import SetAside, Video
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.mer2023 import read_part
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = 5_030
 LAYOUT = "video-labeled/sample_00000000.mp4, label-disdim.csv (MER2024)"

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from avf_curation.inputs import SetAside, Video
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.mer2023 import read_part
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = 3_784
 LAYOUT = "train/sample_00000000.mp4, test1/..., train-label.csv, test1-label.csv (MER2023)"

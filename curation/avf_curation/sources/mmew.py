@@ -5,9 +5,9 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 
-from avf_curation.inputs import SetAside, Video
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro import sequence
+from avf_curation.sources.micro_expression import sequence
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = 300
 LAYOUT = "Micro_Expression/{anger,disgust,fear,happiness,others,sadness,surprise}/S01-02-003/1.jpg"

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_shards.errors import UserError
+from avf_shards.schema.labels import Labels
 
-from avf_curation.inputs import Labels, SetAside, Video
 from avf_curation.sources.listing import Found, Listing
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = 7_798
 LAYOUT = "Evalution.txt, Video/session1/S01A/P/MSP-IMPROV-S01A-F01-P-FM01.avi, Audio/...wav (or side by side)"

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_shards.errors import UserError
+from avf_shards.schema.labels import Labels
 
-from avf_curation.inputs import Labels, SetAside, Video
 from avf_curation.sources.listing import Found, Listing
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = 1_440
 LAYOUT = "Actor_01/01-01-03-01-01-01-01.mp4, or 02-01-....mp4 with 03-01-....wav beside"

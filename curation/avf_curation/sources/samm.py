@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from avf_curation.inputs import SetAside, Video
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro import coded, sequence, table_of
+from avf_curation.sources.micro_expression import coded, sequence, table_of
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = 159
 LAYOUT = "SAMM/006/006_1_2/006_05562.jpg, SAMM_Micro_FACS_Codes_v2.xlsx"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 
-from avf_curation.inputs import SetAside, Video
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro import sequence
+from avf_curation.sources.micro_expression import sequence
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = 164
 LAYOUT = "SMIC_all_cropped/HS/s1/micro/{negative,positive,surprise}/s1_ne_01/reg_image000123.bmp (or SMIC_all_raw)"

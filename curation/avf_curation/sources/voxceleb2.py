@@ -7,8 +7,10 @@ picture: then the sibling in aac/ stands in. txt/ holds the owners' face track i
 from collections.abc import Iterator
 from pathlib import Path
 
-from avf_curation.inputs import Origin, SetAside, Video
+from avf_shards.schema.labels import Origin
+
 from avf_curation.sources.listing import Found, Listing
+from avf_curation.sources.types import SetAside, Video
 from avf_curation.sources.youtube import FILM
 
 OWNERS_COUNT = 1_092_009

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_shards.errors import UserError
+from avf_shards.schema.labels import Labels
 
-from avf_curation.inputs import Labels, SetAside, Video
 from avf_curation.sources.listing import Found, Listing
-from avf_curation.sources.sheet import rows_of
+from avf_curation.sources.spreadsheet import rows_of
+from avf_curation.sources.types import SetAside, Video
 
 OWNERS_COUNT = 14_632
 LAYOUT = "Werewolf-XL_Speaker_Video/07_01_200.mp4, a .csv with VideoName, Mean_P..., Mean_A..., Mean_D..., players.csv"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from avf_shards.ledger import Check
+from avf_shards.schema.ledger import Check
 
 STAGE = "faces"
 

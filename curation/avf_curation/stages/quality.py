@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from avf_shards.ledger import Check
+from avf_shards.schema.ledger import Check
 from avf_shards.timeline import FRAMES_PER_SECOND
 
-from avf_curation.media import Bytes
-from avf_curation.stages.track import Window
+from avf_curation.media.types import Bytes
+from avf_curation.stages.tracking import Window
 
 STAGE = "quality"
 

@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from avf_shards.ledger import Check
+from avf_shards.schema.ledger import Check
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
-from avf_curation.media import Picture, Sound, overlap
+from avf_curation.media.types import Picture, Sound, overlap
 
 STAGE = "scenes"
 DetectorName = Literal["adaptive", "content", "histogram", "hash", "threshold"]

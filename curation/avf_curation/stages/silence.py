@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from avf_shards.ledger import Check
+from avf_shards.schema.ledger import Check
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, Span
 
-from avf_curation.media import Samples
+from avf_curation.media.types import Samples
 
 STAGE = "silence"
 Levels = npt.NDArray[np.float64]

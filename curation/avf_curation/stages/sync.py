@@ -7,7 +7,7 @@ sound before it is stored.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from avf_shards.ledger import Check
+from avf_shards.schema.ledger import Check
 
 STAGE = "sync"
 SyncBackend = Literal["auto", "syncnet", "envelope"]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from avf_training.models.mae import Masks
+from avf_training.models.masks import Masks
 
 B = TypeVar("B", bound="Batch")
 

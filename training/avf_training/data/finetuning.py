@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from avf_shards.order import random_of
+from avf_shards.sampling.stream_order import random_of
 from torch import Tensor
 
 from avf_training.data.augment import Augment, AugmentConfig, applied, draw_augment, erased

@@ -11,10 +11,10 @@ from avf_shards.errors import FaultError, UserError
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from avf_training.data.account import Account, Line
 from avf_training.data.batch import Batch, joined
 from avf_training.data.clip import Draw
-from avf_training.data.slots import slots_needed
+from avf_training.data.delivery import Account, Line
+from avf_training.data.shared_buffers import slots_needed
 from avf_training.data.stream import Stream
 
 D = TypeVar("D", bound=Draw)

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from avf_shards.order import random_of
+from avf_shards.sampling.stream_order import random_of
 from torch import Tensor
 
 from avf_training.data.batch import Batch
 from avf_training.data.clip import Clip
 from avf_training.data.transforms import audio_input, video_input
 from avf_training.data.windows import STRIDE, window_frames
-from avf_training.masking import ClipMask, MaskConfig, Masker
 from avf_training.models.config import Geometry, ModelConfig
-from avf_training.models.mae import Masks
+from avf_training.models.masking import ClipMask, MaskConfig, Masker
+from avf_training.models.masks import Masks
 
 CROP_SCALES = (1.0, 0.875, 0.75, 0.66)  # multi-scale crop (HiCMAE 4.1; AVF-MAE++ Table 5)
 _MAX_DISTORT = 1  # width and height may be this many scales apart

@@ -6,12 +6,12 @@ from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
-from avf_shards import index
-from avf_shards.corpus import Corpus, corpus_of
 from avf_shards.errors import FaultError, ForgottenError, UserError
-from avf_shards.index import ShardIndex
-from avf_shards.manifest import MANIFEST, unsealed
-from avf_shards.tar import BLOCK, Member, checked
+from avf_shards.format import index
+from avf_shards.format.corpus import Corpus, corpus_of
+from avf_shards.format.index import ShardIndex
+from avf_shards.format.manifest import MANIFEST, unsealed
+from avf_shards.format.tar import BLOCK, Member, checked
 
 from avf_training.data.storage import LocalFolder, RemoteFolder, StorageConfig, storage
 

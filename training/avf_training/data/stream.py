@@ -10,17 +10,17 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 import torch
 from avf_shards.errors import FaultError, ForgottenError, UserError
-from avf_shards.mix import Mix
-from avf_shards.order import EpochwiseOrder, Order, rank_steps
+from avf_shards.sampling.mixture import Mix
+from avf_shards.sampling.stream_order import EpochwiseOrder, Order, rank_steps
 from avf_shards.timeline import SAMPLES_PER_FRAME
 from torch.utils.data import IterableDataset, get_worker_info
 
-from avf_training.data.ahead import read_ahead
 from avf_training.data.batch import Batch, Fault
 from avf_training.data.clip import Clip, Draw, decoded
 from avf_training.data.decode import Planes
+from avf_training.data.prefetch import read_ahead
 from avf_training.data.reader import ClipReader, read_corpus
-from avf_training.data.slots import Slots
+from avf_training.data.shared_buffers import Slots
 from avf_training.data.storage import StorageConfig
 from avf_training.data.windows import STRIDE
 from avf_training.models.config import Geometry

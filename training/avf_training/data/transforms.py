@@ -13,7 +13,7 @@ from torch import Tensor
 from avf_training.data.colour import rgb, split
 from avf_training.data.fbank import MEAN, SAMPLE_RATE_HZ, SHIFT_MS, TWO_STD, WINDOW_MS
 from avf_training.models.config import Geometry
-from avf_training.objectives.targets import IMAGE_MEAN, IMAGE_STD
+from avf_training.models.inputs import IMAGE_MEAN, IMAGE_STD
 
 _PREEMPHASIS = 0.97
 _WINDOW, _SHIFT = SAMPLE_RATE_HZ * WINDOW_MS // 1000, SAMPLE_RATE_HZ * SHIFT_MS // 1000

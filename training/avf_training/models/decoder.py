@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from avf_training.models.attention import CrossBlock, ViTBlock
 from avf_training.models.config import ModalityConfig, ModelConfig
-from avf_training.models.embed import sincos_table
+from avf_training.models.patch_embed import sincos_table
 
 
 class SkipDecoder(nn.Module):

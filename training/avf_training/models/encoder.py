@@ -10,11 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from avf_training.masking import region_order
 from avf_training.models.attention import ViTBlock
 from avf_training.models.config import ModelConfig
-from avf_training.models.embed import PatchEmbed, audio_embed, audio_patches, sincos_table, video_embed, video_patches
 from avf_training.models.lgi import LGIBlock
+from avf_training.models.masking import region_order
+from avf_training.models.patch_embed import (
+    PatchEmbed,
+    audio_embed,
+    audio_patches,
+    sincos_table,
+    video_embed,
+    video_patches,
+)
 
 Name = Literal["video", "audio"]
 Gives = Literal["local", "region", "both"]

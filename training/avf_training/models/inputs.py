@@ -5,6 +5,7 @@ from torch import Tensor
 
 from avf_training.models.config import ModelConfig
 
+IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 

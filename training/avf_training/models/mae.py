@@ -5,13 +5,10 @@ M tokens to reconstruct, C width, P values of a patch.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from avf_training.masking import ClipMask
 from avf_training.models.config import ModalityConfig, ModelConfig
 from avf_training.models.decoder import SkipDecoder
 from avf_training.models.encoder import Encoder, Features, Gives
@@ -19,33 +16,9 @@ from avf_training.models.fusion import FusionEncoder
 from avf_training.models.iavcl import IAVCL
 from avf_training.models.init import init_pretraining
 from avf_training.models.inputs import check_inputs
+from avf_training.models.masks import Masks
+from avf_training.models.precision import at_least_fp32, full_precision
 from avf_training.models.pretrained import Pretrained
-from avf_training.precision import at_least_fp32, full_precision
-
-
-class Masks(NamedTuple):
-    """The masks of a batch: indices int64, weights float."""
-
-    video_visible_BV: Tensor
-    video_position_BV: Tensor
-    video_target_BM: Tensor
-    video_weight_BM: Tensor
-    audio_visible_BV: Tensor
-    audio_position_BV: Tensor
-    audio_target_BM: Tensor
-    audio_weight_BM: Tensor
-
-    @classmethod
-    def of(cls, clips: list[ClipMask], device: torch.device | str = "cpu") -> "Masks":
-        """Stack the masks of single clips."""
-        parts = [
-            getattr(getattr(clip, stream), part)
-            for stream in ("video", "audio")
-            for part in ("visible_V", "position_V", "target_M", "weight_M")
-            for clip in clips
-        ]
-        stacked = [np.stack(parts[at : at + len(clips)]) for at in range(0, len(parts), len(clips))]
-        return cls(*(torch.from_numpy(array).to(device) for array in stacked))
 
 
 @dataclass(frozen=True)

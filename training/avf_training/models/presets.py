@@ -6,8 +6,8 @@ LGI-Former encoders under HiCMAE's fusion.
 
 from dataclasses import replace
 
+from avf_shards.config import unknown_key
 from avf_shards.errors import UserError
-from avf_shards.settings import unknown_key
 
 from avf_training.models.config import EncoderKind, FusionKind, Geometry, Modalities, ModalityConfig, ModelConfig
 

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from avf_shards import seam
+from avf_shards import durable_io
+from avf_shards.config import bind
 from avf_shards.errors import UserError
-from avf_shards.settings import bind
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -66,11 +66,13 @@ def save_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, T
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder.parent) as name:
         made = Path(name) / "model"
         made.mkdir()
-        seam.write(made / WEIGHTS, save({key: value.detach().contiguous().cpu() for key, value in tensors.items()}))
-        seam.write(made / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+        durable_io.write(
+            made / WEIGHTS, save({key: value.detach().contiguous().cpu() for key, value in tensors.items()})
+        )
+        durable_io.write(made / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
         try:
-            seam.publish_folder(made, folder)
-        except seam.TakenError:
+            durable_io.publish_folder(made, folder)
+        except durable_io.TakenError:
             raise UserError(f"{folder}: is there already; name a new folder") from None
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avf_training.distributed import gathered
+from avf_training.distributed.collectives import gathered
 
 Negatives = Literal["own", "gathered"]
 

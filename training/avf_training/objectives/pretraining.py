@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from avf_training.models.config import ModelConfig
-from avf_training.models.mae import Masks, Reconstruction
+from avf_training.models.mae import Reconstruction
+from avf_training.models.masks import Masks
+from avf_training.models.precision import at_least_fp32
 from avf_training.objectives.hcmcl import Negatives, contrastive
 from avf_training.objectives.reconstruction import masked_mse
 from avf_training.objectives.targets import audio_targets, video_targets
-from avf_training.precision import at_least_fp32
 
 
 @dataclass(frozen=True)

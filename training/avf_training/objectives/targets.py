@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from avf_training.models.config import Geometry, TargetConfig
-from avf_training.models.embed import audio_patches, video_patches
+from avf_training.models.inputs import IMAGE_STD
+from avf_training.models.patch_embed import audio_patches, video_patches
 
-IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _EPS = 1e-6
 PAPERS = TargetConfig()
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from avf_shards.config import bind, read_table, unknown_key
 from avf_shards.errors import UserError
-from avf_shards.settings import bind, read_table, unknown_key
 
-from avf_training.downstream.datasets import Dataset, dataset
-from avf_training.recipe import FOLDER
-from avf_training.run_folder import MODEL
+from avf_training.config.pretrain import FOLDER
+from avf_training.tasks.catalog import Dataset, dataset
+from avf_training.trainer.run_folder import MODEL
 
 StudyStage = Literal["pretrain", "posttrain", "finetune"]
 ORDER: tuple[StudyStage, ...] = ("pretrain", "posttrain", "finetune")

@@ -7,18 +7,18 @@ from typing import Any
 
 import jinja2
 import numpy as np
-from avf_shards import seam
+from avf_shards import durable_io
 
-from avf_training.downstream.chooser import PROTOCOLS, Protocol, read_epochs
-from avf_training.downstream.published import Figure, published
-from avf_training.downstream.result import RESULT
-from avf_training.downstream.scoring import Answers, interval, scores_of
-from avf_training.downstream.shelf import Shelf
-from avf_training.downstream.stage import chosen_folder
-from avf_training.metrics import METRICS, read_lines
-from avf_training.study import pictures
+from avf_training.evaluation.results import RESULT
+from avf_training.evaluation.scoring import Answers, interval, scores_of
+from avf_training.finetuning.finetune import chosen_folder
+from avf_training.finetuning.model_selection import PROTOCOLS, Protocol, read_epochs
+from avf_training.study import plots
 from avf_training.study.plan import Cell, Matrix, Study
 from avf_training.study.results import Line, cell_answers, comparisons, joined, lines
+from avf_training.tasks.labelled_shards import Shelf
+from avf_training.tasks.published import Figure, published
+from avf_training.trainer.metrics import METRICS, read_lines
 
 PAGE = "report.html"
 _MOST_CLIPS = 300  # of one t-SNE
@@ -43,7 +43,7 @@ class _Panel:
 def write_report(study: Study, matrix: Matrix, shelf: Shelf, out: Path) -> Path:
     """OUT/report.html, one file that needs no other."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent.parent / "pages"), autoescape=True, trim_blocks=True
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True
     )
     datasets = list(dict.fromkeys(cell.data.name for cell in matrix.cells))
     tables = [_table(study, matrix, name) for name in datasets]
@@ -56,7 +56,7 @@ def write_report(study: Study, matrix: Matrix, shelf: Shelf, out: Path) -> Path:
         compared=[one.sentence for one in comparisons(study, matrix, "held_out")],
         panels=[panel for row in study.rows for name in datasets if (panel := _panel(matrix, shelf, row, name))],
     )
-    seam.replace_file(out / PAGE, page.encode())
+    durable_io.replace_file(out / PAGE, page.encode())
     return out / PAGE
 
 
@@ -118,12 +118,12 @@ def _panel(matrix: Matrix, shelf: Shelf, row: str, dataset: str) -> _Panel | Non
     data, whole = mine[0][0].data, joined([answers for _, answers in mine])
     images: list[tuple[str, str]] = []
     if data.task == "dimensions":
-        images.append(("said over true", pictures.scatter(data.dimensions, whole)))
+        images.append(("said over true", plots.scatter(data.dimensions, whole)))
     else:
         images += _of_classes([(cell.fold, answers) for cell, answers in mine], data.labels, whole)
     cell = mine[0][0]
     metric = _metric_of(cell)
-    images.append(("curves", pictures.curves(read_lines(cell.out / METRICS), read_epochs(cell.out), metric)))
+    images.append(("curves", plots.curves(read_lines(cell.out / METRICS), read_epochs(cell.out), metric)))
     images += _features(cell, shelf, protocol)
     unreadable = f", {len(whole.unreadable)} unreadable" if whole.unreadable else ""
     folds = ", ".join(str(cell.fold) for cell, _ in mine)
@@ -144,12 +144,10 @@ def _of_classes(parts: list[tuple[int, Answers]], names: tuple[str, ...], whole:
     images = []
     if len(parts) > 1:
         for fold, answers in parts[:12]:
-            images.append((f"fold {fold}", pictures.confusion(f"fold {fold}", names, answers.counts())))
-    images.append(
-        ("all folds", pictures.confusion("all folds" if len(parts) > 1 else "confusion", names, whole.counts()))
-    )
-    images.append(("recalls", pictures.recalls(names, whole.counts())))
-    images.append(("reliability", pictures.reliability(whole)[0]))
+            images.append((f"fold {fold}", plots.confusion(f"fold {fold}", names, answers.counts())))
+    images.append(("all folds", plots.confusion("all folds" if len(parts) > 1 else "confusion", names, whole.counts())))
+    images.append(("recalls", plots.recalls(names, whole.counts())))
+    images.append(("reliability", plots.reliability(whole)[0]))
     return images
 
 
@@ -162,8 +160,8 @@ def _metric_of(cell: Cell) -> str:
 
 def _features(cell: Cell, shelf: Shelf, protocol: Protocol) -> list[tuple[str, str]]:
     """t-SNE of the test clips' features, one window each."""
-    from avf_training.downstream.again import load_run
-    from avf_training.features import FeatureModel
+    from avf_training.finetuning.reevaluate import load_run
+    from avf_training.inference.feature_model import FeatureModel
 
     if cell.data.task == "dimensions":
         return []
@@ -185,4 +183,4 @@ def _features(cell: Cell, shelf: Shelf, protocol: Protocol) -> list[tuple[str, s
         rows.pop("fused")
     stacked = {kind: np.stack(values) for kind, values in rows.items()}
     truth = [int(task.truth[key]) for key in keys]
-    return [("t-SNE of features", pictures.plane(stacked, truth, task.data.labels))]
+    return [("t-SNE of features", plots.plane(stacked, truth, task.data.labels))]

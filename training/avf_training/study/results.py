@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from avf_training.downstream.chooser import Protocol
-from avf_training.downstream.result import ANSWERS, RESULT, read_answers
-from avf_training.downstream.scoring import Answers, scores_of
+from avf_training.evaluation.results import ANSWERS, RESULT, read_answers
+from avf_training.evaluation.scoring import Answers, scores_of
+from avf_training.finetuning.model_selection import Protocol
 from avf_training.study.plan import Cell, Matrix, Study
 
 

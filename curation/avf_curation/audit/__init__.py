@@ -1,0 +1,1 @@
+"""Numbers about a finished run: funnel, scores, what-if, calibration, review."""

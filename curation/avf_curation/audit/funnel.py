@@ -1,0 +1,178 @@
+"""The audit: what was kept, rejected and failed, per source x stage x reason, in exact frames."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from avf_shards.deletion.takedown import STAGE as TAKEDOWN
+from avf_shards.format.run_folder import RunFolder
+from avf_shards.timeline import FRAMES_PER_SECOND
+
+from avf_curation.recipe import make_recipe
+from avf_curation.stages.checks import STAGES
+
+
+@dataclass(frozen=True)
+class SourceAudit:
+    """One source's account. reasons and errors: "stage/name" -> spans and frames."""
+
+    videos: int
+    clips: int
+    input_frames: int
+    kept_frames: int
+    rejected_frames: int
+    failed_frames: int
+    reasons: dict[str, dict[str, int]]
+    errors: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The account of a run. `law` names the videos whose decisions do not tile; empty when the law holds.
+
+    gates: source -> stage -> "measure" or "skip", for the stages that do not decide there.
+    """
+
+    sources: dict[str, SourceAudit]
+    backends: dict[str, str]
+    fingerprint: str
+    finished: bool
+    doubled_inputs: int
+    law: tuple[str, ...]
+    gates: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Sums over sources."""
+        names = ("videos", "clips", "input_frames", "kept_frames", "rejected_frames", "failed_frames")
+        return {name: sum(getattr(source, name) for source in self.sources.values()) for name in names}
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape that --json prints."""
+        return {
+            "totals": self.totals | {"doubled_inputs": self.doubled_inputs},
+            "sources": {name: vars(source) for name, source in self.sources.items()},
+            "backends": self.backends,
+            "fingerprint": self.fingerprint,
+            "finished": self.finished,
+            "law_broken_by": list(self.law),
+            "gates": self.gates,
+        }
+
+
+def audit(run: RunFolder) -> Audit:
+    """Audit what is committed so far."""
+    identity = run.identity()
+    newest = max(run.generations(), default=0)
+    finished = (run.generation_folder(newest) / "ledger").is_dir()
+    return audit_table(run.ledger(), identity, finished)
+
+
+def audit_table(table: pa.Table, identity: dict[str, Any], finished: bool = True) -> Audit:
+    """Audit a ledger in ledger order."""
+    frames = pc.subtract(table["stop_frame"], table["start_frame"])
+    clips = pc.list_value_length(table["clips"])
+    table = table.append_column("frames", frames).append_column("clip_count", clips)
+    per_status = table.group_by(["source", "status"]).aggregate([("frames", "sum"), ("clip_count", "sum")]).to_pylist()
+    names = sorted({row["source"] for row in per_status} | set(identity.get("sources", ())))
+    new_video = _starts_video(table)
+    videos = table.filter(pa.array(new_video)).group_by("source").aggregate([("video", "count")]).to_pylist()
+    video_count = {row["source"]: row["video_count"] for row in videos}
+    rejected = _grouped(table, "rejected", "reason")
+    failed = _grouped(table, "failed", "error")
+    sources = {}
+    for name in names:
+        mine = {row["status"]: row for row in per_status if row["source"] == name}
+        sums = {status: int(mine.get(status, {}).get("frames_sum") or 0) for status in ("kept", "rejected", "failed")}
+        sources[name] = SourceAudit(
+            videos=video_count.get(name, 0),
+            clips=int(mine.get("kept", {}).get("clip_count_sum") or 0),
+            input_frames=sum(sums.values()),
+            kept_frames=sums["kept"],
+            rejected_frames=sums["rejected"],
+            failed_frames=sums["failed"],
+            reasons=rejected.get(name, {}),
+            errors=failed.get(name, {}),
+        )
+    doubled = _doubled(table, new_video)
+    law = tuple(_law(table, new_video))
+    gates = _open_gates(identity, names)
+    return Audit(sources, identity["backends"], identity["fingerprint"], finished, doubled, law, gates)
+
+
+def _open_gates(identity: dict[str, Any], sources: list[str]) -> dict[str, dict[str, str]]:
+    if "settings" not in identity:
+        return {}
+    recipe = make_recipe(identity["settings"])
+    return {name: recipe.of(name).gates.open for name in sources if recipe.of(name).gates.open}
+
+
+def _starts_video(table: pa.Table) -> np.ndarray:
+    """Whether each row is the first of its video; the table is in ledger order."""
+    if not table.num_rows:
+        return np.zeros(0, bool)
+    first = np.ones(table.num_rows, bool)
+    changed = np.zeros(table.num_rows - 1, bool)
+    for name in ("source", "video"):
+        column = table[name].combine_chunks()
+        differs = pc.not_equal(column[1:], column[:-1])
+        changed |= differs.to_numpy(zero_copy_only=False)
+    first[1:] = changed
+    return first
+
+
+def _law(table: pa.Table, new_video: np.ndarray) -> list[str]:
+    """Videos whose spans leave a gap or overlap, at most twenty."""
+    if not table.num_rows:
+        return []
+    start, stop = table["start_frame"].to_numpy(), table["stop_frame"].to_numpy()
+    expected = np.where(new_video, 0, np.roll(stop, 1))
+    empty_inside = (stop == start) & ~(new_video & np.append(new_video[1:], True))
+    broken = np.nonzero((start != expected) | empty_inside)[0][:20]
+    return [f"{table['source'][int(i)]}: {table['video'][int(i)]}" for i in broken]
+
+
+def _grouped(table: pa.Table, status: str, column: str) -> dict[str, dict[str, dict[str, int]]]:
+    """source -> "stage/name" -> spans and frames, most frames first."""
+    rows = table.filter(pc.equal(table["status"], status))
+    grouped = rows.group_by(["source", "stage", column]).aggregate([("frames", "sum"), ("frames", "count")])
+    result: dict[str, dict[str, dict[str, int]]] = {}
+    for row in sorted(grouped.to_pylist(), key=lambda r: (-r["frames_sum"], r["stage"], r[column])):
+        entry = {"spans": row["frames_count"], "frames": row["frames_sum"]}
+        result.setdefault(row["source"], {})[f"{row['stage']}/{row[column]}"] = entry
+    return result
+
+
+def _doubled(table: pa.Table, new_video: np.ndarray) -> int:
+    """Inputs whose bytes were seen before under another name; pack takes their clips once."""
+    digests = table.filter(pa.array(new_video))["input_sha256"].drop_null()
+    return len(digests) - int(pc.count_distinct(digests).as_py()) if len(digests) else 0
+
+
+def hours(frames: int) -> float:
+    """Frames of the 25 fps timeline in hours."""
+    return frames / FRAMES_PER_SECOND / 3600
+
+
+def duration(frames: int) -> str:
+    """Frames as 1:02:03 or 2:03.4 for people."""
+    seconds = frames / FRAMES_PER_SECOND
+    if seconds >= 3600:
+        return f"{int(seconds // 3600)}:{int(seconds // 60 % 60):02d}:{int(seconds % 60):02d}"
+    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+
+
+def funnel(source: SourceAudit) -> list[tuple[str, int]]:
+    """(stage, frames still alive after it); starts with the input and ends with what is kept."""
+    alive = source.input_frames
+    steps = [("input", alive)]
+    opened = sum(entry["frames"] for name, entry in source.errors.items() if name.split("/")[0] not in STAGES)
+    alive -= opened
+    for stage in STAGES:
+        for group in (source.reasons, source.errors):
+            alive -= sum(entry["frames"] for name, entry in group.items() if name.startswith(f"{stage}/"))
+        steps.append((stage, alive))
+    taken_down = sum(entry["frames"] for name, entry in source.reasons.items() if name.split("/")[0] == TAKEDOWN)
+    return [*steps, (TAKEDOWN, alive - taken_down)] if taken_down else steps

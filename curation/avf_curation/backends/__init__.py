@@ -1,1 +1,0 @@
-"""The only place where heavy third-party packages are imported, one file each, lazily where they are slow."""

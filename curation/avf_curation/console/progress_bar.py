@@ -1,0 +1,59 @@
+"""The live progress bar of a run: videos, clips kept / rejected / failed, speed, time left."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from avf_shards.timeline import FRAMES_PER_SECOND
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from avf_curation.runs.curate import Progress
+
+_LINE_EVERY_S = 15.0
+
+
+class ProgressBar:
+    """A bar on a terminal; elsewhere a line now and then. Call it with each Progress."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._start = time.monotonic()
+        self._said = 0.0
+        self._base_frames: int | None = None
+        self._bar = RichProgress(
+            TextColumn("[bold]curate"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("videos, {task.fields[counts]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self._console,
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._bar.add_task("curate", total=None, counts="")
+
+    def __call__(self, progress: Progress) -> None:
+        if self._base_frames is None:
+            self._base_frames = progress.frames
+        elapsed = max(1e-6, time.monotonic() - self._start)
+        speed = (progress.frames - self._base_frames) / FRAMES_PER_SECOND / elapsed
+        counts = (
+            f"{progress.kept} kept, {progress.rejected} rejected, {progress.failed} failed, "
+            f"{speed:.1f} s of video per s"
+        )
+        self._bar.update(self._task, completed=progress.videos_done, total=progress.videos, counts=counts)
+        last = progress.units_done == progress.units
+        if not sys.stderr.isatty() and (last or time.monotonic() - self._said > _LINE_EVERY_S):
+            self._said = time.monotonic()
+            print(f"{progress.videos_done}/{progress.videos} videos, {counts}", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()

@@ -1,0 +1,170 @@
+"""Drawn people: faces that dlib and RetinaFace find, with a mouth that opens by a number between 0 and 1."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from avf_curation.media.types import Bytes
+
+Colour = tuple[int, int, int]
+_SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
+
+
+@dataclass(frozen=True)
+class Person:
+    """How somebody looks (BGR colours, sizes over the face's height) and sounds (pitch)."""
+
+    skin: Colour
+    hair: Colour
+    lips: Colour
+    shirt: Colour
+    width: float
+    eyes_apart: float
+    brow: float
+    hair_length: float
+    glasses: bool
+    beard: bool
+    pitch_hz: float
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Centre of the face in pixels, its height in pixels, roll in degrees, mouth 0 (shut) to 1, eyes 0 (shut) to 1.
+
+    smile: 1 lifts the corners of the mouth, the cheeks and the brows; -1 lowers the corners and knits the brows.
+    """
+
+    x: float
+    y: float
+    height: float
+    roll: float = 0.0
+    mouth: float = 0.0
+    eyes: float = 1.0
+    smile: float = 0.0
+
+
+def make_person(seed: int) -> Person:
+    """A person by number; the same number is the same person."""
+    draw = np.random.default_rng([seed, 77])
+    tone = draw.uniform(0.35, 1.0)
+    skin = (int(120 + 75 * tone), int(140 + 75 * tone), int(175 + 70 * tone))
+    dark = draw.integers(15, 95)
+    hair = (int(dark * draw.uniform(0.4, 0.9)), int(dark * draw.uniform(0.6, 1.1)), int(dark * draw.uniform(0.9, 1.6)))
+    b, g, r = (int(v) for v in draw.integers(40, 210, 3))
+    female = bool(seed % 2)
+    return Person(
+        skin,
+        hair,
+        (int(skin[0] * 0.55), int(skin[1] * 0.5), int(min(255, skin[2] * 0.85))),
+        (b, g, r),
+        float(draw.uniform(0.68, 0.8)),
+        float(draw.uniform(0.2, 0.24)),
+        float(draw.uniform(0.018, 0.032)),
+        float(draw.uniform(0.5, 0.75)) if female else 0.1,
+        bool(draw.uniform() < 0.25),
+        not female and bool(draw.uniform() < 0.4),
+        float(draw.uniform(180, 230) if female else draw.uniform(95, 140)),
+    )
+
+
+def draw_person(canvas_HWC: Bytes, person: Person, pose: Pose) -> None:
+    """Draw head and shoulders onto `canvas_HWC`, in place."""
+    h, w = pose.height, pose.height * person.width
+    pen = _Pen(canvas_HWC, pose)
+    shade = _scaled(person.skin, 0.82)
+    pen.ellipse(0, 1.12, 1.0, 0.55, person.shirt)
+    pen.ellipse(0, 0.5, 0.17, 0.25, shade)
+    if person.hair_length > 0.3:
+        pen.ellipse(0, 0.1, w / h * 0.62, 0.5 + person.hair_length * 0.3, person.hair)
+    pen.ellipse(0, -0.12, w / h * 0.56, 0.46, person.hair)
+    pen.ellipse(0, 0, w / h * 0.5, 0.5, person.skin)
+    pen.ellipse(0, -0.4, w / h * 0.4, 0.13, person.hair)
+    for side in (-1, 1):
+        pen.ellipse(side * w / h * 0.5, 0.0, 0.035, 0.08, shade)
+        pen.ellipse(side * w / h * 0.28, 0.12, 0.08, 0.07, _scaled(person.skin, 0.95))
+        x = side * person.eyes_apart
+        pen.ellipse(x, -0.07, 0.095, 0.06, shade)
+        pen.ellipse(x, -0.07, 0.075, 0.008 + 0.03 * pose.eyes, (245, 245, 245))
+        if pose.eyes > 0.4:
+            pen.ellipse(x, -0.07, 0.03, 0.03, (50, 35, 25))
+            pen.ellipse(x + 0.01, -0.08, 0.009, 0.009, (255, 255, 255))
+        _draw_brow(pen, person, side, pose.smile)
+        if person.glasses:
+            pen.ring(x, -0.07, 0.11, 0.085, (30, 30, 30))
+    pen.ellipse(0, 0.06, 0.035, 0.1, _scaled(person.skin, 0.9))
+    pen.ellipse(0, 0.14, 0.07, 0.03, _scaled(person.skin, 0.78))
+    for side in (-1, 1):
+        pen.ellipse(side * 0.035, 0.15, 0.016, 0.01, _scaled(person.skin, 0.4))
+    if person.beard:
+        pen.ellipse(0, 0.33, w / h * 0.36, 0.17, _scaled(person.hair, 1.2))
+    if pose.smile:
+        _draw_corners(pen, person, pose.smile)
+    _draw_mouth(pen, person, pose.mouth)
+
+
+def _draw_brow(pen: "_Pen", person: Person, side: int, smile: float) -> None:
+    """Knitted brows lean inwards and lie low; lifted ones arch."""
+    lift = 0.05 * max(0.0, smile) - 0.03 * max(0.0, -smile)
+    thick = person.brow * (1 + 0.5 * max(0.0, -smile))
+    wide = 0.1 + 0.01 * abs(smile)
+    pen.ellipse(side * person.eyes_apart, -0.16 - lift, wide, thick, person.hair, side * 28 * min(0.0, smile))
+
+
+def _draw_corners(pen: "_Pen", person: Person, smile: float) -> None:
+    """A line through the mouth, bent up or down, and the cheeks that a smile lifts."""
+    dark = _scaled(person.lips, 0.45)
+    for step in range(-8, 9):
+        x = step / 8
+        pen.ellipse(x * 0.22, 0.29 - smile * (0.14 * x**2 - 0.03), 0.034, 0.026, dark)
+    if smile > 0:
+        for side in (-1, 1):
+            pen.ellipse(side * 0.25, 0.1, 0.075, 0.05, _rosy(person.skin))
+
+
+def _draw_mouth(pen: "_Pen", person: Person, mouth: float) -> None:
+    gap = 0.075 * mouth
+    wide = 0.14 - 0.02 * mouth
+    pen.ellipse(0, 0.27 + gap / 2, wide, 0.026 + gap, person.lips)
+    if mouth > 0.04:
+        pen.ellipse(0, 0.27 + gap / 2, wide * 0.82, gap, (35, 20, 45))
+        if mouth > 0.35:
+            pen.ellipse(0, 0.27 - gap * 0.25, wide * 0.6, gap * 0.28, (235, 235, 235))
+    else:
+        pen.ellipse(0, 0.27, wide * 0.85, 0.004, _scaled(person.lips, 0.5))
+
+
+def _rosy(colour: Colour) -> Colour:
+    b, g, r = colour
+    return int(b * 0.78), int(g * 0.72), min(255, int(r * 1.08))
+
+
+def _scaled(colour: Colour, factor: float) -> Colour:
+    b, g, r = (int(min(255, v * factor)) for v in colour)
+    return b, g, r
+
+
+class _Pen:
+    """Draws in face coordinates: unit = the face's height, origin = its centre, rolled."""
+
+    def __init__(self, canvas_HWC: Bytes, pose: Pose) -> None:
+        self._canvas, self._pose = canvas_HWC, pose
+        angle = np.deg2rad(pose.roll)
+        self._turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+    def ellipse(self, x: float, y: float, half_w: float, half_h: float, colour: Colour, lean: float = 0.0) -> None:
+        """Filled; `lean` in degrees against the face."""
+        self._draw(x, y, half_w, half_h, colour, -1, lean)
+
+    def ring(self, x: float, y: float, half_w: float, half_h: float, colour: Colour) -> None:
+        self._draw(x, y, half_w, half_h, colour, max(1, round(0.012 * self._pose.height)))
+
+    def _draw(
+        self, x: float, y: float, half_w: float, half_h: float, colour: Colour, thickness: int, lean: float = 0.0
+    ) -> None:
+        pose = self._pose
+        at = self._turn @ np.array([x, y]) * pose.height + (pose.x, pose.y)
+        one = 1 << _SHIFT
+        centre = (round(at[0] * one), round(at[1] * one))
+        axes = (max(1, round(half_w * pose.height * one)), max(1, round(half_h * pose.height * one)))
+        cv2.ellipse(self._canvas, centre, axes, pose.roll + lean, 0, 360, colour, thickness, cv2.LINE_AA, _SHIFT)

@@ -1,0 +1,1 @@
+"""Third-party detectors, networks and signal measures behind the stages."""

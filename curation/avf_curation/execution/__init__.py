@@ -1,0 +1,1 @@
+"""Workers: in this process, in a child, on Ray."""

@@ -1,0 +1,48 @@
+"""The Ray actor that curates units.
+
+Ray imports this module in a worker process before anything else of the project. So the module imports nothing heavy:
+some libraries run programs that set the terminal, and by then the process must have left the terminal.
+"""
+
+import pickle
+from typing import TYPE_CHECKING
+
+import ray
+
+from avf_curation.detectors.terminal import detach_from_terminal
+
+if TYPE_CHECKING:
+    from avf_curation.execution.worker import ScreenedUnit
+    from avf_curation.pipeline.unit import UnitJob, UnitReport
+
+
+class UnitActor:
+    """A warm worker in a process of Ray's. setup: a pickled WorkerSetup, so that unpickling imports nothing early."""
+
+    def __init__(self, setup: bytes) -> None:
+        detach_from_terminal()
+        from avf_curation.execution.ray_metrics import Meters
+        from avf_curation.execution.worker import UnitWorker
+
+        self._worker = UnitWorker(pickle.loads(setup))
+        self._meters = Meters()
+
+    def node(self) -> str:
+        """Return the id of the node that this actor runs on."""
+        return str(ray.get_runtime_context().get_node_id())
+
+    def curate(self, job: "UnitJob", alone: bool) -> "UnitReport":
+        """Curate and commit a unit; alone: each video in a child process of its own."""
+        if alone:
+            from avf_curation.execution.isolated import run_isolated
+
+            return self._meters.count(run_isolated(self._worker, job))
+        return self._meters.count(self._worker.run(job))
+
+    def screen(self, job: "UnitJob") -> "ScreenedUnit":
+        """Run the first half of a unit."""
+        return self._worker.screen(job)
+
+    def refine(self, job: "UnitJob", screened: "ScreenedUnit") -> "UnitReport":
+        """Run the second half of a unit, and commit it."""
+        return self._meters.count(self._worker.refine(job, screened))

@@ -1,0 +1,74 @@
+"""Clips as bytes: H.264 in mp4 through PyAV with a stride-aligned GOP, FLAC through libsndfile.
+
+Every fourth frame is a reference frame (I BBB P BBB P ...), so a reader that wants stride 4 skips the rest. One thread
+and cpu-independent=1 make the bytes the same on every machine of a CPU family.
+"""
+
+import io
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import soundfile
+from av.video.reformatter import Colorspace
+from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
+
+from avf_curation.media.clip_config import ClipConfig
+from avf_curation.media.types import Bytes, Samples
+
+STRIDE_ALIGNED = "keyint=32:min-keyint=32:scenecut=0:bframes=3:b-adapt=0:b-pyramid=none:open-gop=0"
+DETERMINISTIC = "threads=1:sliced-threads=0:cpu-independent=1"
+
+
+def mp4(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
+    """Square BGR frames at 25 fps as an mp4: yuv420p, constant frame rate, no edit list, bit-exact muxing."""
+    sink = io.BytesIO()
+    muxing = {"fflags": "+bitexact", "movflags": "negative_cts_offsets", "use_editlist": "0"}
+    with av.open(sink, "w", format="mp4", options=muxing) as container:
+        options = {"preset": config.preset, "crf": str(config.crf), "x264-params": f"{STRIDE_ALIGNED}:{DETERMINISTIC}"}
+        if config.fastdecode:
+            options["tune"] = "fastdecode"
+        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=options)
+        stream.width = stream.height = config.size_px
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = Fraction(1, FRAMES_PER_SECOND)
+        stream.codec_context.thread_count = 1
+        stream.codec_context.flags |= av.codec.context.Flags.bitexact
+        for number, frame_HWC in enumerate(frames_HWC):
+            frame = av.VideoFrame.from_ndarray(frame_HWC, format="bgr24").reformat(
+                format="yuv420p", dst_colorspace=Colorspace.ITU601, threads=1
+            )
+            frame.pts, frame.time_base = number, Fraction(1, FRAMES_PER_SECOND)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return sink.getvalue()
+
+
+def packed_jpeg(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
+    """Frames as JPEGs in one member: magic, count, offsets (little-endian uint32), then the pictures."""
+    pictures = []
+    for frame_HWC in frames_HWC:
+        done, data = cv2.imencode(".jpg", frame_HWC, [cv2.IMWRITE_JPEG_QUALITY, config.jpeg_quality])
+        if not done:
+            raise RuntimeError("a frame could not be encoded as JPEG")
+        pictures.append(data.tobytes())
+    offsets = np.cumsum([0, *map(len, pictures)]) + 8 + 4 * (len(pictures) + 1)
+    head = b"AVFJ" + np.uint32(len(pictures)).tobytes() + offsets.astype("<u4").tobytes()
+    return head + b"".join(pictures)
+
+
+def unpacked_jpeg(data: bytes) -> Iterator[Bytes]:
+    """The frames of `packed_jpeg`, BGR."""
+    count = int(np.frombuffer(data, "<u4", 1, 4)[0])
+    offsets = np.frombuffer(data, "<u4", count + 1, 8)
+    for start, stop in zip(offsets, offsets[1:], strict=False):
+        yield np.asarray(cv2.imdecode(np.frombuffer(data[start:stop], np.uint8), cv2.IMREAD_COLOR), np.uint8)
+
+
+def flac(samples: Samples) -> bytes:
+    """16 kHz mono 16-bit FLAC of exactly these samples."""
+    sink = io.BytesIO()
+    soundfile.write(sink, samples, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    return sink.getvalue()

@@ -1,0 +1,263 @@
+"""The pipeline on one screen: what happens to one input, from its first byte to an outcome for every second of it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from avf_shards.schema.labels import Origin
+from avf_shards.timeline import SAMPLES_PER_FRAME, Span, check_tiling
+
+from avf_curation.detectors.detector_set import Tools
+from avf_curation.detectors.librosa_split import split
+from avf_curation.media.decode import MediaFile
+from avf_curation.media.types import Bytes, MediaError, Picture, Sound
+from avf_curation.pipeline import refining
+from avf_curation.pipeline.audio_fingerprint import soundprint
+from avf_curation.pipeline.failures import Failure, failure_of
+from avf_curation.pipeline.input_check import check_unchanged, digest_of, fits, origin_of, range_of, sound_beside
+from avf_curation.pipeline.screening import Shot, screen
+from avf_curation.recipe import SourceSettings
+from avf_curation.sources.types import Side, Video
+from avf_curation.stages import faces, quality, scenes, silence, sync, tracking
+from avf_curation.stages.candidate import Candidate
+
+
+@dataclass(frozen=True)
+class ClipDraft:
+    """A clip that passed all that one span can show: its media, its window, the shift of its sound."""
+
+    media: dict[str, bytes]
+    window_px: float
+    size_px: int
+    shift_frames: int
+    track: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of one span, but for what the spans of its parent show together.
+
+    Kept: clips, one for each person; rejected: a failing check in `candidate`; failed: `failure`. `pictures` are for
+    the pooled watermark.
+    """
+
+    candidate: Candidate
+    failure: Failure | None = None
+    clips: tuple[ClipDraft, ...] = ()
+    pictures: tuple[Bytes, ...] = ()
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """All outcomes of one input; their spans tile its timeline."""
+
+    video: Video
+    outcomes: tuple[Outcome, ...]
+    sha256: str | None = None
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True)
+class Screened:
+    """One input after screening: its timeline, and its parts in order, ended or still alive. No frame is in it, so it
+    can go to another machine for refining. picture: None where nothing is alive."""
+
+    video: Video
+    parts: tuple[Outcome | Candidate, ...]
+    sha256: str | None = None
+    picture: Picture | None = None
+    start_s: float = 0.0
+    own_sound: bool = False
+
+
+def curate_video(video: Video, root: Path, settings: SourceSettings, tools: Tools) -> VideoResult:
+    """Measure and decide one input. Never raises for the input's sake; raises InfrastructureError for the machine's."""
+    return refine_video(screen_video(video, root, settings, tools), root, settings, tools)
+
+
+def screen_video(video: Video, root: Path, settings: SourceSettings, tools: Tools) -> Screened:
+    """Stages 1 to 3: one decode of all of it. Raises as curate_video."""
+    path, digest = root / video.path, None
+    try:
+        check_unchanged(video, path)
+        digest = digest_of(path, sound_beside(video, root), range_of(video))
+        return _screen(video, path, root, digest, settings, tools)
+    except Exception as error:
+        return Screened(video, (failed_whole(failure_of("open", error)),), digest)
+
+
+def refine_video(screened: Screened, root: Path, settings: SourceSettings, tools: Tools) -> VideoResult:
+    """Stages 4 to 6 and the clips of what is still alive, which is decoded again. Raises as curate_video."""
+    video = screened.video
+    try:
+        outcomes = tuple(_refined(screened, root, settings, tools))
+        if screened.picture is not None:
+            check_unchanged(video, root / video.path)
+    except Exception as error:
+        outcomes = (failed_whole(failure_of("open", error)),)
+    frames = max(outcome.candidate.span.stop_frame for outcome in outcomes)
+    check_tiling((outcome.candidate.span for outcome in outcomes), frames)
+    return VideoResult(video, outcomes, screened.sha256, origin_of(video, root))
+
+
+def _screen(
+    video: Video, path: Path, root: Path, digest: str | None, settings: SourceSettings, tools: Tools
+) -> Screened:
+    gates = settings.gates
+    with MediaFile(path, settings.media, sound_beside(video, root), range_of(video)) as media:
+        if not media.has_picture:
+            return Screened(video, (_sound_only(media, settings),), digest)
+        with tools.clock.stage("scenes+faces"):
+            picture, shots = screen(media, settings.scenes, settings.faces, tools.dlib, gates.faces != "skip")
+        own_sound = video.own_sound_first and fits(media.own_sound_s(), picture)
+        if own_sound:
+            media.take_own_sound()
+        with tools.clock.stage("sound"):
+            sound = media.sound(picture.frames)
+        parts: list[Outcome | Candidate] = []
+        for shot in (Shot(part, whole.faces) for whole in shots for part in scenes.parts(whole.span, settings.scenes)):
+            parts += _shot(shot, picture, sound, settings, tools, gates.goes_on(video.source, video.video))
+        if picture.frames > picture.decoded_frames:
+            tail = Candidate(Span(picture.decoded_frames, picture.frames))
+            parts.append(Outcome(tail, Failure("scenes", "cut_off", "declared, but cannot be decoded")))
+        check_unchanged(video, path)
+        alive = any(isinstance(part, Candidate) for part in parts)
+        return Screened(video, tuple(parts), digest, picture if alive else None, media.start_s, own_sound)
+
+
+def _refined(screened: Screened, root: Path, settings: SourceSettings, tools: Tools) -> Iterator[Outcome]:
+    video, picture = screened.video, screened.picture
+    if picture is None:
+        yield from (part for part in screened.parts if isinstance(part, Outcome))
+        return
+    goes_on = settings.gates.goes_on(video.source, video.video)
+    path, beside = root / video.path, None if screened.own_sound else sound_beside(video, root)
+    with MediaFile(path, settings.media, beside, range_of(video)) as media:
+        media.resume(picture, screened.start_s)
+        with tools.clock.stage("sound"):
+            sound = media.sound(picture.frames) or Sound(np.zeros(picture.frames * SAMPLES_PER_FRAME, np.int16))
+        for part in screened.parts:
+            yield (
+                part if isinstance(part, Outcome) else _refine(part, media, sound, settings, tools, goes_on, video.side)
+            )
+
+
+def _shot(
+    shot: Shot, picture: Picture, sound: Sound | None, settings: SourceSettings, tools: Tools, goes_on: bool
+) -> Iterator[Outcome | Candidate]:
+    """Stages 1 to 3 on one shot; what speech it holds goes on, and in the sample of `goes_on` what was rejected too."""
+    gates = settings.gates
+    whole = scenes.measure(shot.span, picture, sound)
+    checks = scenes.decide(whole, settings.scenes)
+    candidate = Candidate(shot.span).after(scenes.STAGE, whole.record(), checks, gates.scenes)
+    if candidate.failing:  # incomplete or too short: there is nothing to go on with
+        yield Outcome(candidate)
+        return
+    sound = sound or Sound(np.zeros(picture.frames * SAMPLES_PER_FRAME, np.int16))
+    if gates.faces != "skip":
+        seen = faces.measure(shot.faces or (), picture.width_px, picture.height_px)
+        candidate = candidate.after(faces.STAGE, seen.record(), faces.decide(seen, settings.faces), gates.faces)
+    if candidate.failing and not goes_on:
+        yield Outcome(candidate)
+        return
+    if gates.silence == "skip":
+        yield candidate
+        return
+    try:
+        with tools.clock.stage("silence"):
+            stretches = silence.measure(shot.span, sound.cut(shot.span), split, settings.silence)
+    except Exception as error:
+        yield Outcome(candidate, failure_of(silence.STAGE, error))
+        return
+    for stretch in stretches:
+        part = Candidate(stretch.span, candidate.checks, candidate.measures)
+        part = part.after(silence.STAGE, stretch.record(), silence.decide(stretch, settings.silence))
+        silent = any(check.passed is False for check in part.checks if check.stage == silence.STAGE)
+        yield Outcome(part) if silent else part
+
+
+def _refine(
+    candidate: Candidate,
+    media: MediaFile,
+    sound: Sound,
+    settings: SourceSettings,
+    tools: Tools,
+    goes_on: bool,
+    side: Side | None,
+) -> Outcome:
+    """Stages 4 to 6 on one stretch of speech, and its clip. A verdict that stands is not changed by what follows."""
+    stage = tracking.STAGE
+    span, gates = candidate.span, settings.gates
+    stops = not goes_on
+    try:
+        with tools.clock.stage("track"):
+            seen = refining.look(media, span, settings.track.side_px, tools)
+            tracks = refining.follow(seen, tools, settings.track, side)
+        found = tracks[0] if tracks else None
+        record = {} if found is None else found.record()
+        gate = "decide" if found is None else gates.track  # without a face there is no clip
+        candidate = candidate.after(stage, record, tracking.decide(found, settings.track), gate)
+        if found is None or (candidate.failing and stops):
+            return Outcome(candidate)
+        with tools.clock.stage("crop"):
+            crops = refining.cut_out(media, seen, found, settings, tools, tools.syncnet is not None)
+
+        stage, shift = sync.STAGE, 0
+        if gates.sync != "skip":
+            with tools.clock.stage(stage):
+                heard = refining.synchrony(crops, found, sound.cut(span), settings.sync, tools)
+            candidate = candidate.after(stage, heard.record(), sync.decide(heard, settings.sync), gates.sync)
+            shift = sync.repair_frames(heard, settings.sync) if gates.sync == "decide" else 0
+            if candidate.failing and stops:
+                return Outcome(candidate)
+
+        stage = quality.STAGE
+        pictures: tuple[Bytes, ...] = ()
+        if gates.quality != "skip":
+            with tools.clock.stage(stage):
+                scores, pictures = refining.assess(seen, crops, found, settings.quality)
+            before = candidate.failing
+            candidate = candidate.after(stage, scores.record(), quality.decide(scores, settings.quality), gates.quality)
+            if candidate.failing:  # what only the sample looked at must not sway its parent's watermark
+                return Outcome(candidate, pictures=() if before else pictures)
+        if candidate.failing:
+            return Outcome(candidate)
+
+        stage = "clip"
+        with tools.clock.stage(stage):
+            files = refining.store(crops, sound, span, shift, settings)
+        files["print"] = soundprint(sound.cut(span)).tobytes()
+        clips = [ClipDraft(files, found.window.side_px, settings.clip.size_px, shift)]
+        for number, other in enumerate(tracks[1:], 1):
+            with tools.clock.stage("crop"):
+                crops = refining.cut_out(media, seen, other, settings, tools, False)
+            files = refining.store(crops, sound, span, shift, settings) | {"print": files["print"]}
+            clips.append(ClipDraft(files, other.window.side_px, settings.clip.size_px, shift, number))
+        return Outcome(candidate, clips=tuple(clips), pictures=pictures)
+    except Exception as error:
+        if candidate.failing:
+            return Outcome(candidate)
+        return Outcome(candidate, failure_of(stage, error))
+
+
+def _sound_only(media: MediaFile, settings: SourceSettings) -> Outcome:
+    """An input without pictures: its length is the sound's, and it is incomplete."""
+    sound = media.sound(None)
+    if sound is None or not len(sound.samples):
+        raise MediaError("no_streams", "neither a picture nor a sound that can be decoded")
+    frames = len(sound.samples) // SAMPLES_PER_FRAME
+    whole = scenes.ScenesScores(frames / 25, 0.0, frames / 25, 0.0)
+    candidate = Candidate(Span(0, frames))
+    return Outcome(candidate.after(scenes.STAGE, whole.record(), scenes.decide(whole, settings.scenes)))
+
+
+def failed_whole(failure: Failure) -> Outcome:
+    """An input that cannot be used at all has no frames."""
+    return Outcome(Candidate(Span(0, 0)), failure)
+
+
+def measures_json(candidate: Candidate) -> str:
+    """The ledger's JSON of what was measured."""
+    return json.dumps(candidate.measures, sort_keys=True)

@@ -1,0 +1,1 @@
+"""Written reports: audit page, review sheet, data card."""

@@ -1,0 +1,193 @@
+"""The audit as one self-contained page: funnels, reasons, histograms with thresholds, contact sheets, versions."""
+
+import base64
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from avf_shards.errors import FaultError
+from avf_shards.format.index import ShardReader
+from avf_shards.format.run_folder import PART, RunFolder
+from avf_shards.schema.ledger import Decision, from_table
+
+from avf_curation.audit.funnel import Audit, duration, funnel
+from avf_curation.audit.sampling import sample
+from avf_curation.audit.scores import by_language
+from avf_curation.media import crop
+from avf_curation.media.decode import Converter, clip_frame, picture_at
+from avf_curation.media.types import MediaConfig
+from avf_curation.runs.curate import planned_videos, read_plan
+from avf_curation.runs.identity import remembered_roots
+from avf_curation.sources.types import Video
+
+_BINS = 40
+_KEPT, _PER_REASON = 12, 6
+_THUMB_PX = 240
+_MEDIA = MediaConfig(43200, 67108864, 0.5)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """One score over all spans that were measured. bars: counts; low, high: the axis; marks: threshold positions."""
+
+    name: str
+    bars: list[int]
+    low: float
+    high: float
+    marks: list[tuple[float, str]]
+    measured: int
+    undecided: int
+    outside: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A tile of a contact sheet. data: JPEG as base64, or None with a word why."""
+
+    title: str
+    where: str
+    detail: str
+    data: str | None
+
+
+def write_page(run: RunFolder, result: Audit, path: Path, seed: int, roots: dict[str, Path] | None) -> None:
+    """Write the page to `path`, whole or not at all."""
+    table = run.ledger()
+    identity = run.identity()
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["duration"] = duration
+    html = environment.get_template("report.html").render(
+        audit=result,
+        totals=result.totals,
+        funnels={name: funnel(source) for name, source in result.sources.items()},
+        histograms=histograms(table),
+        languages=by_language(table),
+        sheets=_sheets(run, table, seed, roots or remembered_roots(run)),
+        failures=_failures(table),
+        slowest=_slowest(run),
+        identity=identity,
+        aside=[one for generation in run.generations() for one in read_plan(run, generation).aside][:200],
+        seed=seed,
+    )
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(html, "utf-8")
+    os.replace(temporary, path)
+
+
+def histograms(table: pa.Table) -> list[Histogram]:
+    """One per stage/reason, in the order of the pipeline; the axis holds the middle 99 % and every threshold."""
+    column = table["checks"].combine_chunks()
+    checks = pc.list_flatten(column)
+    if not len(checks):
+        return []
+    stage, reason = pc.struct_field(checks, "stage"), pc.struct_field(checks, "reason")
+    names = pc.binary_join_element_wise(stage, reason, "/").dictionary_encode()
+    codes = names.indices.to_numpy()
+    scores = pc.struct_field(checks, "score").to_numpy(zero_copy_only=False).astype(float)
+    thresholds = pc.struct_field(checks, "threshold").to_numpy(zero_copy_only=False)
+    operators = pc.struct_field(checks, "operator").to_numpy(zero_copy_only=False)
+    result = []
+    for code, name in enumerate(names.dictionary.to_pylist()):
+        mine = codes == code
+        known = scores[mine][~np.isnan(scores[mine])]
+        marks = sorted({float(t) for t in thresholds[mine]})
+        operator = str(operators[mine][0])
+        result.append(_histogram(name, known, marks, operator, int(mine.sum() - len(known))))
+    return result
+
+
+def _histogram(name: str, scores: np.ndarray, marks: list[float], operator: str, undecided: int) -> Histogram:
+    shown = [0.5, 99.5] if len(scores) > 500 else [0, 100]
+    edges = [*np.percentile(scores, shown), *marks] if len(scores) else marks
+    low, high = float(min(edges)), float(max(edges))
+    pad = 0.05 * (high - low) or 0.5
+    low, high = low - pad, high + pad
+    bars, _ = np.histogram(scores, bins=_BINS, range=(low, high))
+    places = [((mark - low) / (high - low), f"{operator} {mark:g}") for mark in marks]
+    outside = len(scores) - int(bars.sum())
+    return Histogram(name, [int(n) for n in bars], low, high, places, len(scores), undecided, outside)
+
+
+def _sheets(run: RunFolder, table: pa.Table, seed: int, roots: dict[str, Path]) -> list[tuple[str, int, list[Picture]]]:
+    """(heading, how many there are, sample): kept clips, then each reject reason, seeded and unbiased."""
+    kept_rows = table.filter(pc.equal(table["status"], "kept"))
+    kept = sample(kept_rows, _KEPT, seed)
+    rejected = table.filter(pc.equal(table["status"], "rejected"))
+    reasons = pc.binary_join_element_wise(rejected["stage"], rejected["reason"], "/")
+    chosen = {}
+    for name in sorted(pc.unique(reasons).to_pylist()):
+        rows = rejected.filter(pc.equal(reasons, name))
+        chosen[name] = (rows.num_rows, sample(rows, _PER_REASON, seed))
+    planned = planned_videos(run, {one.video for _, ones in chosen.values() for one in ones})
+    sheets = [("kept", kept_rows.num_rows, [_clip_tile(run, decision) for decision in kept])] if kept else []
+    for name, (count, ones) in chosen.items():
+        sheets.append((f"rejected: {name}", count, [_span_tile(one, roots, planned) for one in ones]))
+    return sheets
+
+
+def _clip_tile(run: RunFolder, decision: Decision) -> Picture:
+    key = decision.clips[0]
+    data: str | None = None
+    try:
+        with ShardReader(run.unit_folder(decision.generation, decision.unit) / PART) as reader:
+            members = reader.index.by_key()[key]
+            if "mp4" in members:
+                frame = clip_frame(reader.read(members["mp4"]), decision.span.frames // 2)
+                data = None if frame is None else _encoded(frame)
+    except (FaultError, KeyError):
+        data = None
+    return Picture(decision.video, _where(decision), key, data)
+
+
+def _span_tile(decision: Decision, roots: dict[str, Path], planned: dict[tuple[str, str], Video]) -> Picture:
+    root = roots.get(decision.source)
+    video = planned.get((decision.source, decision.video))
+    frame = None
+    if root is not None and video is not None:
+        middle = (video.start_s or 0.0) + (decision.span.start_s + decision.span.stop_s) / 2
+        frame = picture_at(root / video.path, middle, _MEDIA)
+    sign = {"<=": ">", ">=": "<"}.get(decision.operator or "", "?")
+    detail = f"{decision.score:g} {sign} {decision.threshold:g}" if decision.score is not None else ""
+    return Picture(decision.video, _where(decision), detail, None if frame is None else _encoded(frame))
+
+
+def _encoded(frame: Any) -> str:
+    picture, _ = Converter().long_side(frame, _THUMB_PX, "bgr24")
+    return base64.b64encode(crop.jpeg(picture, 75)).decode()
+
+
+def _where(decision: Decision) -> str:
+    return f"{decision.source}, {decision.span.start_s:.2f} to {decision.span.stop_s:.2f} s"
+
+
+def _failures(table: pa.Table) -> list[Decision]:
+    """The failed rows, at most 200."""
+    return from_table(table.filter(pc.equal(table["status"], "failed")).slice(0, 200))
+
+
+def _slowest(run: RunFolder) -> list[tuple[str, float]]:
+    """(stage, seconds of all workers), slowest first, from the log."""
+    sums: dict[str, float] = {}
+    try:
+        lines = (run.log_folder / "units.jsonl").read_text("utf-8").splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        try:
+            for stage, seconds in json.loads(line)["stage_seconds"].items():
+                sums[stage] = sums.get(stage, 0.0) + float(seconds)
+        except (ValueError, KeyError, AttributeError):
+            continue
+    return sorted(sums.items(), key=lambda item: -item[1])

@@ -1,0 +1,196 @@
+"""The data card of a corpus: what is in it, by which gates, under whose licence; for people, and as Croissant metadata.
+
+Everything is read from the shards: manifest and records. What they do not know (licences, a name, an address) is asked
+for, and says "not stated" where nobody answered.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from avf_shards import durable_io
+from avf_shards.errors import UserError
+from avf_shards.format.corpus import load_corpus
+from avf_shards.format.index import ShardReader
+from avf_shards.format.manifest import TOMBSTONES, read_manifest
+
+CARD, CROISSANT = "DATA_CARD.md", "croissant.json"
+UNSTATED = "not stated"
+
+
+@dataclass
+class SourceCard:
+    """One source. gates: "stage/reason operator threshold" -> clips it was applied to."""
+
+    clips: int = 0
+    seconds: float = 0.0
+    languages: Counter[str] = field(default_factory=Counter)
+    speakers: set[str] = field(default_factory=set)
+    videos: set[str] = field(default_factory=set)
+    gates: Counter[str] = field(default_factory=Counter)
+    licence: str = UNSTATED
+
+    @property
+    def hours(self) -> float:
+        return self.seconds / 3600
+
+
+@dataclass(frozen=True)
+class Card:
+    """A whole corpus. backends, fingerprints: of the runs that its clips come from."""
+
+    name: str
+    digest: str
+    sources: dict[str, SourceCard]
+    backends: dict[str, str]
+    fingerprints: tuple[str, ...]
+    shards: tuple[tuple[str, str, int], ...]
+    forgotten: int
+
+
+def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> Card:
+    """Read every record of `shards`. Raises UserError for a licence of a source that is not there, FaultError."""
+    manifest = read_manifest(shards)
+    sources: dict[str, SourceCard] = {}
+    backends: dict[str, str] = {}
+    fingerprints: set[str] = set()
+    for entry in manifest["shards"]:
+        with ShardReader(shards / Path(entry["shard"]).name) as reader:
+            for members in reader.index.by_key().values():
+                record = json.loads(reader.read(members["json"]))
+                _add(sources.setdefault(record["source"], SourceCard()), record)
+                backends |= record["backends"]
+                fingerprints.add(record["fingerprint"])
+    for source, licence in licences.items():
+        if source not in sources:
+            raise UserError(f"--licence {source}=...: the shards have no such source; they have {', '.join(sources)}")
+        sources[source].licence = licence
+    listed = tuple((str(one["shard"]), str(one["sha256"]), int(one["bytes"])) for one in manifest["shards"])
+    gone = len(manifest.get(TOMBSTONES, ()))
+    return Card(name, load_corpus(shards).digest, sources, backends, tuple(sorted(fingerprints)), listed, gone)
+
+
+def _add(source: SourceCard, record: dict[str, Any]) -> None:
+    source.clips += 1
+    source.seconds += record["seconds"]
+    source.languages[record["language"] or UNSTATED] += 1
+    source.videos.add(record["video"])
+    if record["speaker"]:
+        source.speakers.add(record["speaker"])
+    for check in record["checks"]:
+        source.gates[f"{check['stage']}/{check['reason']} {check['operator']} {check['threshold']:g}"] += 1
+
+
+def write_card(card: Card, out: Path, url: str | None, published: date | None = None) -> None:
+    """Write DATA_CARD.md and croissant.json into `out`, new or over older ones."""
+    durable_io.make_folder(out)
+    durable_io.replace_file(out / CARD, markdown(card).encode())
+    durable_io.replace_file(
+        out / CROISSANT, (json.dumps(croissant(card, url, published), indent=1, default=str) + "\n").encode()
+    )
+
+
+def markdown(card: Card) -> str:
+    """The card for people."""
+    hours = sum(source.hours for source in card.sources.values())
+    clips = sum(source.clips for source in card.sources.values())
+    lines = [
+        f"# {_cell(card.name)}",
+        "",
+        f"{clips:,} clips of talking faces, {hours:,.2f} hours, from {len(card.sources)} sources.",
+        "25 frames a second, 16 kHz sound.",
+        "",
+        "| source | clips | hours | videos | speakers | languages | licence |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, source in sorted(card.sources.items()):
+        languages = ", ".join(f"{_cell(language)} {count:,}" for language, count in source.languages.most_common(5))
+        speakers = f"{len(source.speakers):,}" if source.speakers else UNSTATED
+        cells = name, f"{source.clips:,}", f"{source.hours:,.2f}", f"{len(source.videos):,}", speakers, languages
+        lines.append(f"| {' | '.join(cells)} | {_cell(source.licence)} |")
+    lines += ["", "## Gates", "", "Every clip passed these; a source is named where its threshold is its own.", ""]
+    lines += [f"- {gate}" for gate in _gates(card)]
+    lines += ["", "## Where it comes from", ""]
+    lines += [f"- {stage}: {backend}" for stage, backend in sorted(card.backends.items())]
+    lines += [f"- fingerprint of the curation: {one}" for one in card.fingerprints]
+    lines += [f"- digest of the corpus: {card.digest}"]
+    if card.forgotten:
+        lines.append(f"- {card.forgotten} clips were taken down after packing")
+    lines += ["", "| shard | bytes | SHA-256 |", "|---|---|---|"]
+    lines += [f"| {name} | {size:,} | {digest} |" for name, digest, size in card.shards]
+    return "\n".join(lines) + "\n"
+
+
+def _gates(card: Card) -> list[str]:
+    sources_of: dict[str, list[str]] = {}
+    for name, source in sorted(card.sources.items()):
+        for gate in source.gates:
+            sources_of.setdefault(gate, []).append(name)
+    everywhere = len(card.sources)
+    return [
+        gate if len(names) == everywhere else f"{gate} ({', '.join(names)})"
+        for gate, names in sorted(sources_of.items())
+    ]
+
+
+def _cell(text: str) -> str:
+    """Text from outside as one cell: no markup, no line break, no bar."""
+    shown = "".join(c if c.isprintable() else " " for c in text)
+    return shown.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
+
+
+def croissant(card: Card, url: str | None, published: date | None = None) -> dict[str, Any]:
+    """The card as Croissant metadata: each shard with its digest, and the records that are in them."""
+    import mlcroissant as mlc
+
+    shards = [
+        mlc.FileObject(
+            id=name,
+            name=name,
+            content_url=f"{url.rstrip('/')}/{name}" if url else name,
+            content_size=f"{size} B",
+            encoding_formats=[mlc.EncodingFormat.TAR],
+            sha256=digest,
+        )
+        for name, digest, size in card.shards
+    ]
+    inside = [shard.id for shard in shards]
+    kinds = {"json": mlc.EncodingFormat.JSON, "mp4": mlc.EncodingFormat.MP4, "flac": "audio/flac"}
+    files = [
+        mlc.FileSet(id=kind, name=kind, contained_in=inside, includes=[f"*.{kind}"], encoding_formats=[encoding])
+        for kind, encoding in kinds.items()
+    ]
+    columns = dict.fromkeys(("key", "source", "video", "speaker", "language"), mlc.DataType.TEXT)
+    columns["seconds"] = mlc.DataType.FLOAT
+    fields = [
+        mlc.Field(
+            id=f"clips/{name}",
+            name=name,
+            description=f"`{name}` of the clip's record",
+            data_types=[kind],
+            source=mlc.Source(file_set="json", extract=mlc.Extract(json_path=f"$.{name}")),
+        )
+        for name, kind in columns.items()
+    ]
+    licences = sorted({source.licence for source in card.sources.values()})
+    seconds = sum(source.seconds for source in card.sources.values())
+    languages = sorted({one for source in card.sources.values() for one in source.languages} - {UNSTATED})
+    made = mlc.Metadata(
+        name=card.name,
+        description=f"{sum(s.clips for s in card.sources.values())} clips of talking faces, {seconds / 3600:.2f} hours",
+        conforms_to=["http://mlcommons.org/croissant/1.0"],
+        license=licences,
+        url=url or f"urn:sha256:{card.digest}",
+        version="1.0.0",
+        cite_as=UNSTATED,
+        date_published=None if published is None else datetime.combine(published, time()),
+        in_language=languages or None,
+        distribution=[*shards, *files],
+        record_sets=[mlc.RecordSet(id="clips", name="clips", key=["clips/key"], fields=fields)],
+    )
+    found: dict[str, Any] = made.to_json()
+    return found

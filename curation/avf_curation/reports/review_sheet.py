@@ -1,0 +1,93 @@
+"""The page of a review: a folder with one HTML file and its clips, for a browser without a network."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from avf_shards import durable_io
+from avf_shards.errors import FaultError, UserError
+from avf_shards.format.index import ShardReader
+from avf_shards.format.run_folder import PART, RunFolder
+
+from avf_curation.audit.review import KEPT, Item, Review, span_name
+from avf_curation.media import preview
+from avf_curation.media.types import MediaError, Range
+from avf_curation.recipe import make_recipe
+from avf_curation.runs.curate import planned_videos
+from avf_curation.sources.types import Video
+from avf_curation.stages.checks import STAGES
+
+PAGE = "review.html"
+
+
+def write_review(
+    run: RunFolder,
+    review: Review,
+    out: Path,
+    roots: dict[str, Path],
+    on_item: Callable[[int], None] = lambda n: None,
+) -> Path:
+    """Write the page and its clips into the new or empty folder `out`. Raises UserError where it holds anything."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out}: not a new or empty folder")
+    durable_io.make_folder(out / "clips")
+    planned = planned_videos(run, {item.decision.video for item in review.items})
+    media = make_recipe(run.identity()["settings"]).defaults.media
+    told = []
+    for number, item in enumerate(review.items):
+        decision = item.decision
+        entry: dict[str, Any] = {
+            "id": item.id,
+            "span": span_name(decision),
+            "source": decision.source,
+            "video": decision.video,
+            "where": f"{decision.span.start_s:.2f} to {decision.span.stop_s:.2f} s",
+            "stratum": item.stratum,
+            "score": _comparison(item),
+            "cut": decision.span.seconds > preview.LONGEST_S,
+        }
+        try:
+            data = _excerpt(run, item, planned.get((decision.source, decision.video)), roots, media)
+            durable_io.write(out / "clips" / f"{item.id}.mp4", data)
+            entry["clip"] = f"clips/{item.id}.mp4"
+        except (MediaError, FaultError, KeyError, OSError) as error:
+            entry["why"] = str(error) or type(error).__name__
+        told.append(entry)
+        on_item(number + 1)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    head = {"fingerprint": review.fingerprint, "n": review.n, "seed": review.seed, "stages": STAGES, "items": told}
+    script = json.dumps(head).replace("<", "\\u003c")  # names from outside must not end the script
+    html = environment.get_template(PAGE).render(data=script)
+    durable_io.write(out / PAGE, html.encode())
+    return out / PAGE
+
+
+def _excerpt(run: RunFolder, item: Item, video: Video | None, roots: dict[str, Path], media: Any) -> bytes:
+    """What to show of a span: the clip as stored, or the input where there is none."""
+    decision = item.decision
+    if item.stratum == KEPT:
+        with ShardReader(run.unit_folder(decision.generation, decision.unit) / PART) as reader:
+            members = reader.index.by_key()[decision.clips[0]]
+            return preview.of_clip({kind: reader.read(member) for kind, member in members.items() if kind != "json"})
+    root = roots.get(decision.source)
+    if root is None or video is None:
+        raise MediaError("missing", f"where {decision.source} lies is not known; say --source {decision.source}=DIR")
+    start_s = video.start_s or 0.0
+    within = Range(start_s + decision.span.start_s, start_s + decision.span.stop_s)
+    sound = None if video.sound_path is None or video.own_sound_first else root / video.sound_path
+    path = Path(os.path.join(root, video.path))
+    return preview.of_input(path, sound, within, media)
+
+
+def _comparison(item: Item) -> str:
+    decision = item.decision
+    if decision.score is None or decision.threshold is None:
+        return ""
+    return f"{decision.score:g}, wanted {decision.operator} {decision.threshold:g}"

@@ -1,0 +1,1 @@
+"""A run: plan, identity, coordination, resumption and its cost."""

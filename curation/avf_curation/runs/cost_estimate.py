@@ -1,0 +1,196 @@
+"""What a run will cost and yield, from a seeded sample of its parents that is curated for real.
+
+Parents (a film, a session) are drawn, not videos, because that is what resembles itself. Sums are scaled by bytes (a
+ratio estimator): stat knows the bytes of all inputs, and time, storage and yield follow them. Intervals are 95 % of a
+seeded bootstrap over the parents, narrower the more of them were curated.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from avf_shards.errors import UserError
+from avf_shards.format.run_folder import PART, UNIT, RunFolder
+from avf_shards.timeline import FRAMES_PER_SECOND
+
+from avf_curation.runs.curate import read_plan
+from avf_curation.sources.types import Video
+
+TOTALS = "estimate.json"
+_RESAMPLES = 1000
+_ON_GPU = ("track", "sync")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A prediction with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Total:
+    """All there is of a source, by stat."""
+
+    videos: int
+    parents: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class SourceEstimate:
+    """One source. core_hours: of one CPU thread; gpu_hours: wall time of the stages that a GPU serves, None where none
+    was used; stored_gb: of clips in the run, shards take as much again; kept_hours: of clips."""
+
+    source: str
+    total: Total
+    sampled_parents: int
+    core_hours: Quantity
+    gpu_hours: Quantity | None
+    stored_gb: Quantity
+    clips: Quantity
+    kept_hours: Quantity
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """All sources, and their sum."""
+
+    sources: tuple[SourceEstimate, ...]
+
+    @property
+    def core_hours(self) -> Quantity:
+        """Of all sources; their intervals are independent, so half widths add in squares."""
+        parts = [source.core_hours for source in self.sources]
+        value = sum(part.value for part in parts)
+        low = sum((part.value - part.low) ** 2 for part in parts) ** 0.5
+        high = sum((part.high - part.value) ** 2 for part in parts) ** 0.5
+        return Quantity(value, max(0.0, value - low), value + high)
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape that --json prints."""
+        return asdict(self) | {"core_hours": asdict(self.core_hours)}
+
+
+def drawn(videos: list[Video], sample: int, seed: int) -> list[Video]:
+    """The videos of `sample` parents of each source, by lot. Raises UserError for a number that is none."""
+    if sample < 2:
+        raise UserError(f"--sample {sample}: at least 2 parents of each source, or there is no interval")
+    chosen: set[tuple[str, str]] = set()
+    for source in {video.source for video in videos}:
+        parents = {video.parent for video in videos if video.source == source}
+        lots = {p: hashlib.blake2b(f"{seed}:{source}\0{p}".encode(), digest_size=8).digest() for p in parents}
+        chosen |= {(source, parent) for parent in sorted(parents, key=lots.__getitem__)[:sample]}
+    return [video for video in videos if (video.source, video.parent) in chosen]
+
+
+def totals_of(videos: Iterable[Video]) -> dict[str, Total]:
+    """Source -> what there is, by stat."""
+    counts: dict[str, tuple[int, set[str], int]] = {}
+    for video in videos:
+        number, parents, size = counts.get(video.source, (0, set(), 0))
+        parents.add(video.parent)
+        counts[video.source] = (number + 1, parents, size + video.size_bytes)
+    return {name: Total(number, len(parents), size) for name, (number, parents, size) in sorted(counts.items())}
+
+
+def write_totals(run: RunFolder, totals: Mapping[str, Total]) -> None:
+    """Keep what the whole is, beside the run of the sample."""
+    run.log_folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({name: asdict(total) for name, total in totals.items()}, indent=1)
+    (run.log_folder / TOTALS).write_text(text, "utf-8")
+
+
+def estimate(run: RunFolder, totals: Mapping[str, Total], gpu: bool, seed: int = 0) -> Estimate:
+    """Predict from the finished run of a sample, whose units are one parent each. Raises UserError without figures."""
+    figures = _figures(run)
+    found = []
+    for source, total in totals.items():
+        rows = figures.get(source, [])
+        if not rows:
+            raise UserError(f"{source}: nothing of it was curated; is the source empty?")
+        found.append(predict(source, total, np.array(rows, float), gpu, seed))
+    return Estimate(tuple(found))
+
+
+def predict(source: str, total: Total, figures_PQ: npt.NDArray[np.float64], gpu: bool, seed: int) -> SourceEstimate:
+    """figures_PQ: a row for each sampled parent P: bytes, core seconds, GPU seconds, stored bytes, clips, frames."""
+    parents = len(figures_PQ)
+    size_P = np.maximum(figures_PQ[:, 0], 1.0)
+    picks_RP = np.random.default_rng(seed).integers(0, parents, (_RESAMPLES, parents))
+    rest = max(0.0, 1.0 - parents / max(total.parents, 1)) ** 0.5  # nothing is left to guess when all were curated
+
+    def scaled(column: int, unit: float) -> Quantity:
+        value_P = figures_PQ[:, column]
+        value = float(value_P.sum() / size_P.sum()) * total.bytes / unit
+        many_R = value_P[picks_RP].sum(1) / size_P[picks_RP].sum(1) * total.bytes / unit
+        low, high = (float(v) for v in np.quantile(many_R, (0.025, 0.975)))
+        widened = (parents / max(parents - 1, 1)) ** 0.5 * rest  # the bootstrap of few is too sure
+        return Quantity(value, max(0.0, value - (value - low) * widened), value + (high - value) * widened)
+
+    return SourceEstimate(
+        source,
+        total,
+        parents,
+        scaled(1, 3600),
+        scaled(2, 3600) if gpu else None,
+        scaled(3, 1e9),
+        scaled(4, 1),
+        scaled(5, 3600 * FRAMES_PER_SECOND),
+    )
+
+
+def _figures(run: RunFolder) -> dict[str, list[tuple[float, ...]]]:
+    """Source -> a row for each unit of the sample. A unit that was done twice counts with its last time."""
+    table = read_plan(run, 0).table
+    sizes: dict[int, tuple[str, int]] = {}
+    columns = (table[name].to_pylist() for name in ("unit", "source", "size_bytes"))
+    for unit, source, size in zip(*columns, strict=True):
+        sizes[unit] = (source, sizes.get(unit, (source, 0))[1] + size)
+    times: dict[int, tuple[float, float]] = {}
+    for line in (run.log_folder / "units.jsonl").read_text("utf-8").splitlines():
+        try:
+            report = json.loads(line)
+            gpu_s = sum(report["stage_seconds"].get(stage, 0.0) for stage in _ON_GPU)
+            times[report["unit"]] = (report["cpu_seconds"], gpu_s)
+        except (ValueError, KeyError):
+            continue
+    kept = _kept_frames(run)
+    found: dict[str, list[tuple[float, ...]]] = {}
+    for unit, (source, size) in sizes.items():
+        if unit in times:
+            manifest = json.loads((run.unit_folder(0, unit) / UNIT).read_bytes())
+            stored = manifest["bytes"][PART]
+            row = (size, *times[unit], stored, manifest["counts"]["kept"], kept.get(unit, 0))
+            found.setdefault(source, []).append(row)
+    return found
+
+
+def _kept_frames(run: RunFolder) -> dict[int, int]:
+    table = run.ledger().select(["unit", "status", "start_frame", "stop_frame"])
+    found: dict[int, int] = {}
+    for row in table.to_pylist():
+        if row["status"] == "kept":
+            found[row["unit"]] = found.get(row["unit"], 0) + row["stop_frame"] - row["start_frame"]
+    return found
+
+
+def units_of_one_parent(overrides: Iterable[str], recipe_sources: Iterable[str]) -> list[str]:
+    """The settings by which a unit is one parent: what a unit costs is then what the parent costs."""
+    return [*overrides, "plan.unit_videos=1", *(f"sources.{name}.plan.unit_videos=1" for name in recipe_sources)]
+
+
+def remembered_totals(folder: Path) -> dict[str, Total] | None:
+    """What `write_totals` kept; None where it is gone."""
+    try:
+        values = json.loads((folder / "log" / TOTALS).read_text("utf-8"))
+        return {name: Total(**value) for name, value in values.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None

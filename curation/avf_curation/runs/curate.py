@@ -1,0 +1,258 @@
+"""A run from start to end: identity, plan, units, ledger. Started again after any death it goes on where it was."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from avf_shards import durable_io
+from avf_shards.errors import UserError
+from avf_shards.format.run_folder import UNIT, RunFolder
+
+from avf_curation.detectors.detector_set import Choice
+from avf_curation.execution.cluster import Cluster
+from avf_curation.execution.events import Event, EventLog
+from avf_curation.execution.worker import Curate, Halves, UnitWorker, WorkerSetup
+from avf_curation.pipeline.failures import InfrastructureError
+from avf_curation.pipeline.unit import Identity, UnitJob, UnitReport
+from avf_curation.recipe import Recipe
+from avf_curation.runs.coordinator import Driver
+from avf_curation.runs.identity import freeze_identity, remember_roots, run_identity
+from avf_curation.runs.plan import encode_aside, encode_plan, make_plan, videos_of
+from avf_curation.sources.registry import inputs_of
+from avf_curation.sources.types import SetAside, Video
+
+Engine = Literal["inline", "ray"]
+ASIDE_FILE = "aside.parquet"
+ONE_WORKER = Cluster(workers=1)
+_LOG = logging.getLogger("avf_curation")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A frozen plan: its table and what was set aside."""
+
+    generation: int
+    table: pa.Table
+    aside: tuple[SetAside, ...]
+
+    @property
+    def units(self) -> int:
+        return int(pc.max(self.table["unit"]).as_py()) + 1 if self.table.num_rows else 0
+
+    def jobs(self, finished: set[int]) -> Iterator[UnitJob]:
+        """The units that are still to do, in order; made when they are asked for."""
+        edges = np.searchsorted(self.table["unit"].to_numpy(), np.arange(self.units + 1))
+        for unit in range(self.units):
+            if unit not in finished:
+                rows = self.table.slice(int(edges[unit]), int(edges[unit + 1] - edges[unit]))
+                yield UnitJob(unit, self.generation, tuple(videos_of(rows)))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, after each unit. Frames are of finished units."""
+
+    units: int
+    units_done: int
+    videos: int
+    videos_done: int
+    kept: int
+    rejected: int
+    failed: int
+    frames: int
+
+
+Choose = Callable[[list[Video]], list[Video]]
+"""Which of all inputs a run takes."""
+
+
+def plan_run(
+    recipe: Recipe,
+    choice: Choice,
+    sources: dict[str, Path],
+    out: Path,
+    device: str = "cpu",
+    chosen: Choose = lambda videos: videos,
+) -> Plan:
+    """Freeze identity and plan of a run in `out`, or read the frozen ones. Raises UserError."""
+    for name, root in sources.items():
+        if out.resolve().is_relative_to(root.resolve()):
+            raise UserError(f"--out {out}: lies inside source {name} ({root}); inputs are never written to")
+    run = RunFolder(out)
+    identity = run_identity(recipe, choice, list(sources), device)
+    if run.identity_file.is_file() or run.root.exists():
+        freeze_identity(run, identity)  # before anything is read: it may be another run's folder
+    roots = {name: root.resolve() for name, root in sources.items()}
+    if not run.generations():
+        aside: list[SetAside] = []
+        videos = [v for name, root in sorted(roots.items()) for v in inputs_of(name, root, recipe.of(name).plan, aside)]
+        table = make_plan(chosen(videos), {name: recipe.of(name).plan for name in roots})
+        freeze_identity(run, identity)  # after: a corpus of another layout leaves nothing behind
+        _publish_plan(run, 0, table, aside)
+    remember_roots(run, roots)
+    return read_plan(run, run.generations()[-1])
+
+
+def plan_retry(run: RunFolder, recipe: Recipe, roots: dict[str, Path]) -> Plan | None:
+    """A new generation of the videos that failed, as they are now; None when none did. The last must be finished."""
+    newest = run.generations()[-1]
+    if not (run.generation_folder(newest) / "ledger").is_dir():
+        return read_plan(run, newest)
+    table = run.ledger()
+    failed = table.filter(pc.equal(table["status"], "failed"))
+    wanted = set(zip(failed["source"].to_pylist(), failed["video"].to_pylist(), strict=True))
+    again: dict[tuple[str, str], Video] = {}
+    for generation in run.generations():
+        planned = read_plan(run, generation).table
+        rows = planned.filter(pc.is_in(planned["video"], value_set=pc.unique(failed["video"])))
+        for video in videos_of(rows):
+            if (video.source, video.video) in wanted:
+                again[video.source, video.video] = _as_it_is(video, roots[video.source])
+    if not again:
+        return None
+    config = {name: recipe.of(name).plan for name in roots}
+    _publish_plan(run, newest + 1, make_plan(again.values(), config), [])
+    return read_plan(run, newest + 1)
+
+
+def _as_it_is(video: Video, root: Path) -> Video:
+    try:
+        stat = os.stat(root / video.path)
+    except OSError:
+        return video
+    return replace(video, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
+
+
+def _publish_plan(run: RunFolder, generation: int, table: pa.Table, aside: Sequence[SetAside]) -> None:
+    notes = (json.dumps({"videos": table.num_rows, "aside": len(aside)}, sort_keys=True) + "\n").encode()
+    files = {"plan.parquet": encode_plan(table), ASIDE_FILE: encode_aside(aside), "plan.json": notes}
+    try:
+        run.publish(f"plan-{generation}", run.generation_folder(generation) / "plan", files)
+    except durable_io.TakenError:
+        _LOG.info("another process froze the plan first")
+
+
+def read_plan(run: RunFolder, generation: int) -> Plan:
+    """The frozen plan of a generation."""
+    folder = run.generation_folder(generation) / "plan"
+    aside = folder / ASIDE_FILE  # a takedown's plan has none
+    listed = pq.read_table(aside).to_pylist() if aside.is_file() else []
+    return Plan(generation, pq.read_table(folder / "plan.parquet"), tuple(SetAside(**one) for one in listed))
+
+
+def planned_videos(run: RunFolder, videos: set[str]) -> dict[tuple[str, str], Video]:
+    """(source, video) -> the input as the newest plan has it, for these ids."""
+    found = {}
+    for generation in run.generations():
+        table = read_plan(run, generation).table
+        for video in videos_of(table.filter(pc.is_in(table["video"], value_set=pa.array(sorted(videos), pa.string())))):
+            found[video.source, video.video] = video
+    return found
+
+
+def curate(
+    recipe: Recipe,
+    choice: Choice,
+    sources: dict[str, Path],
+    out: Path,
+    *,
+    engine: Engine = "ray",
+    cluster: Cluster = ONE_WORKER,
+    device: str = "cpu",
+    retry_failed: bool = False,
+    min_free_gb: float = 0.0,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    curate_one: Curate | None = None,
+) -> RunFolder:
+    """Curate `sources` into `out`. Raises UserError, or InfrastructureError after which the same call goes on.
+
+    min_free_gb: stop when the disk of `out` has less. curate_one: stands for the work on a video, in tests.
+    """
+    run = RunFolder(out.resolve())
+    planned = plan_run(recipe, choice, sources, run.root, device)
+    roots = {name: root.resolve() for name, root in sources.items()}
+    tell = EventLog(run.log_folder)
+    try:
+        with Driver(run, tell, min_free_gb) as driver:
+            if retry_failed:
+                retry = plan_retry(run, recipe, roots)
+                if retry is None:
+                    return run
+                planned = retry
+            durable_io.remove(run.root / "tmp")  # what a killed run left half done
+            identity = run.identity()
+            told = Identity(identity["fingerprint"], identity["backends"])
+            halves = Halves() if curate_one is None else Halves.undivided(curate_one)
+            setup = WorkerSetup(run, recipe, choice, roots, told, device, halves)
+            finished = run.finished_units(planned.generation)
+            jobs = planned.jobs(finished) if len(finished) < planned.units else None
+            progress = progress_of(run, planned, finished)
+            on_progress(progress)
+            for report in _reports(engine, jobs, setup, cluster, tell):
+                _log_unit(run, report, planned.generation)
+                tell(Event("unit_done", unit=report.unit))
+                progress = _advance(progress, report)
+                on_progress(progress)
+                driver.check()
+            run.finish_generation(planned.generation)
+            durable_io.remove(run.root / "tmp")
+    finally:
+        tell.close()
+    return run
+
+
+def _reports(
+    engine: Engine, jobs: Iterator[UnitJob] | None, setup: WorkerSetup, cluster: Cluster, tell: EventLog
+) -> Iterator[UnitReport]:
+    if jobs is None:  # all is done: no worker is started
+        return
+    if engine == "inline":
+        worker = UnitWorker(setup)
+        for job in jobs:
+            tell(Event("unit_started", unit=job.unit, pool="inline"))
+            try:
+                yield worker.run(job)
+            except OSError as error:
+                raise InfrastructureError(f"{error.filename or setup.run.root}: {error.strerror}") from error
+    else:
+        from avf_curation.execution.ray_executor import run_units
+
+        yield from run_units(jobs, setup, cluster, tell)
+
+
+def progress_of(run: RunFolder, planned: Plan, finished: set[int]) -> Progress:
+    """How far a generation is, from its committed units."""
+    sums = dict.fromkeys(("kept", "rejected", "failed", "frames"), 0)
+    for unit in finished:
+        manifest = json.loads((run.unit_folder(planned.generation, unit) / UNIT).read_bytes())
+        for name in sums:
+            sums[name] += manifest["counts"][name]
+    done = int(np.isin(planned.table["unit"].to_numpy(), list(finished)).sum()) if finished else 0
+    return Progress(planned.units, len(finished), planned.table.num_rows, done, **sums)
+
+
+def _advance(before: Progress, report: UnitReport) -> Progress:
+    return Progress(
+        before.units,
+        before.units_done + 1,
+        before.videos,
+        before.videos_done + report.videos,
+        before.kept + report.kept,
+        before.rejected + report.rejected,
+        before.failed + report.failed,
+        before.frames + report.frames,
+    )
+
+
+def _log_unit(run: RunFolder, report: UnitReport, generation: int) -> None:
+    with open(run.log_folder / "units.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps({"time": round(time.time(), 3), "generation": generation} | asdict(report)) + "\n")

@@ -1,0 +1,89 @@
+"""What a run is: settings, weights, versions. Paths and workers are not part of it. Its digest is the fingerprint."""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from avf_shards import durable_io
+from avf_shards.config import flatten
+from avf_shards.errors import UserError
+from avf_shards.format.run_folder import RunFolder
+
+from avf_curation.detectors.detector_set import Choice
+from avf_curation.detectors.weights import short_digest
+from avf_curation.recipe import Recipe
+
+# The packages whose arithmetic decides scores, cuts or bytes.
+PACKAGES = (
+    "av",
+    "avf-foundry",
+    "dlib-bin",
+    "librosa",
+    "numpy",
+    "opencv-python-headless",
+    "retinaface-pytorch",
+    "scenedetect",
+    "scipy",
+    "soundfile",
+    "torch",
+    "torchvision",
+)
+
+
+def run_identity(recipe: Recipe, choice: Choice, sources: list[str], device: str = "cpu") -> dict[str, Any]:
+    """The content of run.json."""
+    values: dict[str, Any] = {
+        "settings": recipe.values,
+        "backends": choice.names(),
+        "device": device,
+        "weights": {name: short_digest(path) for name, path in sorted(choice.weights.items())},
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    return values | {"fingerprint": digest, "sources": sorted(sources)}
+
+
+def freeze_identity(run: RunFolder, identity: Mapping[str, Any]) -> None:
+    """Write run.json at the first start; later starts must be the same run. Raises UserError with the difference."""
+    if run.root.exists() and not run.root.is_dir():
+        raise UserError(f"--out {run.root}: is a file, not a folder")
+    if not run.identity_file.is_file():
+        if run.root.is_dir() and any(path.name not in ("tmp", "log") for path in run.root.iterdir()):
+            raise UserError(f"--out {run.root}: not empty and not a run; name a new or empty folder")
+        data = (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode()
+        try:
+            run.publish("identity", run.root / "run", {"run.json": data})
+        except durable_io.TakenError:
+            durable_io.remove(run.root / "tmp")
+    before = flatten(run.identity())
+    now = flatten(json.loads(json.dumps(identity)))
+    diff = [
+        f"  {key}: {before.get(key, 'absent')!r} -> {now.get(key, 'absent')!r}"
+        for key in sorted(before | now)
+        if key != "fingerprint" and before.get(key, "absent") != now.get(key, "absent")
+    ]
+    if diff:
+        raise UserError(
+            f"--out {run.root}: holds a run with other settings (fingerprint {before['fingerprint']}, now "
+            f"{now['fingerprint']}); use another folder, or the same settings. What differs, before -> now:\n"
+            + "\n".join(diff)
+        )
+
+
+def remember_roots(run: RunFolder, roots: Mapping[str, Path]) -> None:
+    """Where the sources lie on this machine: for the report's pictures, in the log folder, never in a result."""
+    run.log_folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({name: str(root) for name, root in roots.items()}, indent=1)
+    (run.log_folder / "sources.json").write_text(text, "utf-8")
+
+
+def remembered_roots(run: RunFolder) -> dict[str, Path]:
+    """What `remember_roots` wrote; empty where it is gone."""
+    try:
+        values = json.loads((run.log_folder / "sources.json").read_text("utf-8"))
+        return {str(name): Path(root) for name, root in values.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}

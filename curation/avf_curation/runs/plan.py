@@ -1,0 +1,152 @@
+"""The plan: every input of a run, by name and stat alone, sorted and cut into units, frozen before any work."""
+
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from avf_shards.errors import UserError
+from avf_shards.schema.clip_key import check_source_name
+from avf_shards.schema.labels import Labels, Origin
+
+from avf_curation.recipe import PlanConfig
+from avf_curation.sources.types import SetAside, Video
+
+ORIGIN = pa.struct(
+    [("id", pa.string()), ("start_s", pa.float64()), ("stop_s", pa.float64()), ("box", pa.list_(pa.float64()))]
+)
+SCHEMA = pa.schema(
+    [
+        ("unit", pa.int64()),
+        ("source", pa.dictionary(pa.int32(), pa.string())),
+        ("video", pa.string()),
+        ("parent", pa.string()),
+        ("path", pa.binary()),
+        ("size_bytes", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("sound_path", pa.binary()),
+        ("own_sound_first", pa.bool_()),
+        ("boxes_path", pa.binary()),
+        ("start_s", pa.float64()),
+        ("stop_s", pa.float64()),
+        ("speaker", pa.string()),
+        ("language", pa.string()),
+        ("origin", ORIGIN),
+        ("labels", pa.string()),
+        ("side", pa.string()),
+    ]
+)
+
+
+def parse_sources(arguments: Iterable[str]) -> dict[str, Path]:
+    """`NAME=DIR` arguments. Raises UserError for bad or doubled names and missing folders."""
+    sources: dict[str, Path] = {}
+    for text in arguments:
+        name, equals, folder = text.partition("=")
+        if not equals or not folder:
+            raise UserError(f"--source {text}: expected NAME=DIR, as in --source interviews=/data/interviews")
+        check_source_name(name)
+        if name in sources:
+            raise UserError(f"--source {name}: given twice; one name is one source")
+        root = Path(folder)
+        if not root.is_dir():
+            what = "is a file; name the folder it lies in" if root.exists() else "no such folder"
+            raise UserError(f"--source {name}={folder}: {what}")
+        if not os.access(root, os.R_OK | os.X_OK):
+            raise UserError(f"--source {name}={folder}: no permission to read the folder")
+        sources[name] = root
+    if not sources:
+        raise UserError("no --source given; as in --source interviews=/data/interviews")
+    return sources
+
+
+def cut_units(videos: list[Video], config: Mapping[str, PlanConfig]) -> list[int]:
+    """The unit of each video. `videos` are sorted by source, parent, video; a parent is never split."""
+    units: list[int] = []
+    unit, count, size = -1, 0, 0
+    at = 0
+    while at < len(videos):
+        first = videos[at]
+        end = at
+        while end < len(videos) and videos[end].parent == first.parent and videos[end].source == first.source:
+            end += 1
+        limits = config[first.source]
+        more = sum(video.size_bytes for video in videos[at:end])
+        full = count + end - at > limits.unit_videos or size + more > limits.unit_mb * 1e6
+        if at == 0 or full or videos[at - 1].source != first.source:
+            unit, count, size = unit + 1, 0, 0
+        units += [unit] * (end - at)
+        count, size = count + end - at, size + more
+        at = end
+    return units
+
+
+def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.Table:
+    """The plan's table: sorted by source, parent, video, with units. Raises UserError for a doubled id."""
+    ordered = sorted(videos, key=lambda v: (v.source, v.parent, v.video))
+    for before, after in zip(ordered, ordered[1:], strict=False):
+        if (before.source, before.video) == (after.source, after.video):
+            raise UserError(f"{after.source}: two inputs have the id {after.video!r}")
+
+    def encoded(path: str | None) -> bytes | None:
+        return None if path is None else os.fsencode(path)
+
+    columns: dict[str, Any] = {
+        "unit": cut_units(ordered, config),
+        "source": pa.array([v.source for v in ordered], pa.string()).dictionary_encode(),
+        "video": [v.video for v in ordered],
+        "parent": [v.parent for v in ordered],
+        "path": [encoded(v.path) for v in ordered],
+        "size_bytes": [v.size_bytes for v in ordered],
+        "mtime_ns": [v.mtime_ns for v in ordered],
+        "sound_path": [encoded(v.sound_path) for v in ordered],
+        "own_sound_first": [v.own_sound_first for v in ordered],
+        "boxes_path": [encoded(v.boxes_path) for v in ordered],
+        "start_s": [v.start_s for v in ordered],
+        "stop_s": [v.stop_s for v in ordered],
+        "speaker": [v.speaker for v in ordered],
+        "language": [v.language for v in ordered],
+        "origin": [None if v.origin is None else asdict(v.origin) for v in ordered],
+        "labels": [None if v.labels is None else json.dumps(asdict(v.labels), sort_keys=True) for v in ordered],
+        "side": [v.side for v in ordered],
+    }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def encode_plan(table: pa.Table) -> bytes:
+    """The plan as the bytes of a Parquet file."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def videos_of(rows: pa.Table) -> list[Video]:
+    """Rows of a plan as inputs, in their order."""
+    return [_video(row) for row in rows.to_pylist()]
+
+
+def _video(row: dict[str, Any]) -> Video:
+    row.pop("unit")
+    for name in ("path", "sound_path", "boxes_path"):
+        row[name] = None if row[name] is None else os.fsdecode(row[name])
+    if row["origin"] is not None:
+        box = row["origin"]["box"]
+        row["origin"] = Origin(**row["origin"] | {"box": None if box is None else tuple(box)})
+    if row["labels"] is not None:
+        row["labels"] = Labels(**json.loads(row["labels"]))
+    return Video(**row)
+
+
+ASIDE = pa.schema([(name, pa.string()) for name in ("source", "kind", "path", "why")])
+
+
+def encode_aside(aside: Iterable[SetAside]) -> bytes:
+    """What was set aside, as the bytes of a Parquet file; a corpus may lack a million downloads."""
+    rows = [(one.source, one.kind, one.path, one.why) for one in aside]
+    columns = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return encode_plan(pa.table([pa.array(column, pa.string()) for column in columns], schema=ASIDE))

@@ -1,0 +1,126 @@
+"""The inputs of a source: its name selects how its folder is read."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from avf_curation.recipe import PlanConfig
+from avf_curation.sources import (
+    avcaffe,
+    avspeech,
+    casme2,
+    casme3,
+    celebvhq,
+    cncvs,
+    crema_d,
+    dfew,
+    iemocap,
+    labelled_folder,
+    mafw,
+    mer24,
+    mer2024,
+    mer_multi,
+    mmew,
+    msp_improv,
+    ravdess,
+    samm,
+    smic,
+    voxceleb2,
+    werewolf_xl,
+)
+from avf_curation.sources.face_track import read_track
+from avf_curation.sources.folder import walk
+from avf_curation.sources.types import SetAside, Video
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus that is read as its owners lay it out. clips: as they count them."""
+
+    name: str
+    about: str
+    layout: str
+    clips: int
+    labelled: bool
+    read: Callable[[Path, list[SetAside]], Iterator[Video]]
+
+
+def _corpus(module: ModuleType, labelled: bool) -> Corpus:
+    name = module.__name__.rpartition(".")[2]
+    return Corpus(name, (module.__doc__ or "").strip(), module.LAYOUT, module.OWNERS_COUNT, labelled, module.read)
+
+
+_UNLABELLED = (voxceleb2, avspeech, mer2024, cncvs, celebvhq)
+_LABELLED = (
+    *(mafw, dfew, mer_multi, mer24, iemocap, crema_d, ravdess, msp_improv, werewolf_xl, avcaffe),
+    *(samm, casme2, smic, casme3, mmew),
+)
+CORPORA = (*(_corpus(one, False) for one in _UNLABELLED), *(_corpus(one, True) for one in _LABELLED))
+"""Under these names; any other name is a plain folder, labelled if it holds a labels.csv."""
+
+
+def corpus_of(source: str) -> Corpus | None:
+    """The corpus that a source's name stands for."""
+    return next((corpus for corpus in CORPORA if corpus.name == source), None)
+
+
+def inputs_of(source: str, root: Path, config: PlanConfig, aside: list[SetAside]) -> Iterator[Video]:
+    """Every input of a source; what is none goes to `aside`. Raises UserError for another layout than its name says."""
+    corpus = corpus_of(source)
+    if corpus is not None:
+        yield from corpus.read(root, aside)
+    elif labelled_folder.has_labels(root):
+        yield from labelled_folder.read(root, source, config, aside)
+    else:
+        yield from walk(root, source, config, aside)
+
+
+@dataclass(frozen=True)
+class SourceCheck:
+    """What is there of a source. bad_tracks: owners' face tracks that cannot be read, path -> why (where looked at)."""
+
+    source: str
+    videos: int
+    bytes: int
+    parents: int
+    speakers: int
+    with_sound_beside: int
+    ranges: int
+    owners_count: int | None
+    aside: tuple[SetAside, ...]
+    bad_tracks: dict[str, str]
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Kind of what was set aside -> how many."""
+        found: dict[str, int] = {}
+        for one in self.aside:
+            found[one.kind] = found.get(one.kind, 0) + 1
+        return dict(sorted(found.items()))
+
+
+def check_source(source: str, root: Path, config: PlanConfig) -> SourceCheck:
+    """Read a source as a run would, and the owners' face tracks too. Raises UserError."""
+    aside: list[SetAside] = []
+    videos = list(inputs_of(source, root, config, aside))
+    corpus = corpus_of(source)
+    bad = {}
+    for video in videos:
+        if video.boxes_path is not None and video.origin is not None:
+            try:
+                read_track(root / video.boxes_path, video.origin.id)
+            except (OSError, ValueError) as error:
+                bad[video.boxes_path] = str(error)
+    return SourceCheck(
+        source,
+        len(videos),
+        sum(video.size_bytes for video in videos),
+        len({video.parent for video in videos}),
+        len({video.speaker for video in videos} - {None}),
+        sum(video.sound_path is not None for video in videos),
+        sum(video.start_s is not None for video in videos),
+        None if corpus is None else corpus.clips,
+        tuple(aside),
+        bad,
+    )

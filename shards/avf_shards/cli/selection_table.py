@@ -1,0 +1,24 @@
+"""What a selection took of each source, as a table."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from avf_shards.packing.selection import Choice
+
+
+def told_choice(choice: Choice, out: Path | None) -> tuple[dict[str, Any], str]:
+    """What was asked for, what there is and what was taken of each source: for machines, and as a table."""
+    rows = {
+        source: asdict(account) | {"available": account.available, "short": account.short}
+        for source, account in choice.sources.items()
+    }
+    columns = {"kept": "kept", "doubled": "duplicates", "near": "near_duplicates", "stricter": "below_threshold"}
+    columns |= {name: name for name in ("available", "taken", "short")}
+    lines = [f"{'source':<20}{'asked':>10}" + "".join(f"{name:>10}" for name in columns)]
+    for source, row in rows.items():
+        asked = "all" if row["asked"] is None else str(row["asked"])
+        lines.append(f"{source:<20}{asked:>10}" + "".join(f"{row[name]:>10}" for name in columns.values()))
+    return {"shards": None if out is None else str(out), "sources": rows}, "\n".join(
+        [*lines, "nothing was written" if out is None else f"packed into {out}"]
+    )

@@ -1,0 +1,1 @@
+"""Taking clips out of shards and runs after they were published."""

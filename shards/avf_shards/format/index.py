@@ -1,0 +1,127 @@
+"""The sidecar of a shard, `NAME.index.json`: members with offset, size and CRC, and the digest of the whole."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from avf_shards.errors import FaultError
+from avf_shards.format.tar import Member, read_member
+from avf_shards.schema.clip_key import is_key
+
+SUFFIX = ".index.json"
+MEMBERS_PER_CLIP = ("flac", "json", "mp4")
+PRINT = "print"
+"""A clip's sound fingerprint: it stays with the run, shards do not carry it."""
+_EXTENSIONS = (*MEMBERS_PER_CLIP, "frames", PRINT)
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """What a shard holds. `seconds` and `clips` are per source. gone: places whose clips were forgotten."""
+
+    shard: str
+    size_bytes: int
+    sha256: str
+    clips: dict[str, int]
+    seconds: dict[str, float]
+    members: tuple[Member, ...]
+    gone: tuple[int, ...] = ()
+
+    def to_json(self) -> bytes:
+        """The sidecar's bytes; the same index gives the same bytes."""
+        values = asdict(self)
+        values["members"] = [list(asdict(member).values()) for member in self.members]
+        if not self.gone:
+            del values["gone"]
+        return (json.dumps(values, sort_keys=True) + "\n").encode()
+
+    def check_size(self, size_bytes: int) -> None:
+        """Raises FaultError when the shard is not as long as it was written."""
+        if size_bytes != self.size_bytes:
+            fault = "truncated" if size_bytes < self.size_bytes else "longer than written"
+            raise FaultError(f"{self.shard}: {size_bytes} bytes, its index says {self.size_bytes} ({fault})")
+
+    def places(self) -> list[int]:
+        """The place of each clip of `by_key`: its number in the shard as it was packed."""
+        gone = set(self.gone)
+        return [place for place in range(len(self.by_key()) + len(gone)) if place not in gone]
+
+    def by_key(self) -> dict[str, dict[str, Member]]:
+        """Clip key -> extension -> member, in shard order."""
+        clips: dict[str, dict[str, Member]] = {}
+        for member in self.members:
+            key, extension = member.name.split(".", 1)
+            clips.setdefault(key, {})[extension] = member
+        return clips
+
+
+def sidecar(shard: Path) -> Path:
+    """`a.tar` -> `a.index.json`."""
+    return shard.with_name(shard.name.removesuffix(".tar") + SUFFIX)
+
+
+def load(path: Path) -> ShardIndex:
+    """The sidecar at `path`. Raises FaultError when it is missing, not one of ours, or names what no clip is named."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise FaultError(f"{path.name}: missing; without its index the shard cannot be trusted") from None
+    return parse(data, path.name)
+
+
+def parse(data: bytes, name: str) -> ShardIndex:
+    """The index in a sidecar's bytes; `name` is the file's, for messages. Raises FaultError as `load` does."""
+    try:
+        values: dict[str, Any] = json.loads(data)
+        members = tuple(Member(str(n), int(o), int(s), int(c)) for n, o, s, c in values.pop("members"))
+        gone = tuple(int(place) for place in values.pop("gone", ()))
+        index = ShardIndex(members=members, gone=gone, **values)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FaultError(f"{name}: not a shard index ({type(error).__name__})") from None
+    for member in members:
+        key, _, extension = member.name.partition(".")
+        if not is_key(key) or extension not in _EXTENSIONS:
+            raise FaultError(f"{name}: {member.name!r} cannot be the name of a clip's file")
+    return index
+
+
+class ShardReader:
+    """Reads clips of one shard by their place in the index. The size is checked on open, each member when read."""
+
+    def __init__(self, shard: Path) -> None:
+        self.path = shard
+        self.index = load(sidecar(shard))
+        try:
+            self._handle = os.open(shard, os.O_RDONLY)
+        except FileNotFoundError:
+            raise FaultError(f"{shard.name}: missing, though its index is there") from None
+        size = os.fstat(self._handle).st_size
+        try:
+            self.index.check_size(size)
+        except FaultError:
+            self.close()
+            raise
+
+    def read(self, member: Member) -> bytes:
+        """One member's payload, checked. Raises FaultError."""
+        return read_member(self._handle, self.path, member)
+
+    def clips(self) -> Iterator[tuple[str, dict[str, bytes]]]:
+        """(key, extension -> payload) in shard order."""
+        for key, members in self.index.by_key().items():
+            yield key, {extension: self.read(member) for extension, member in members.items()}
+
+    def close(self) -> None:
+        """Close the file; more than once is fine."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def __enter__(self) -> "ShardReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,187 @@
+"""The folder of a curation run, and the commit of a unit into it.
+
+RUN/run/run.json              fingerprint and settings, frozen at the first start
+RUN/gen-0/plan/               plan.parquet, plan.json: frozen before any work
+RUN/gen-0/units/0000/0000042/ ledger.parquet, clips.tar, clips.index.json, unit.json: all or nothing
+RUN/gen-0/ledger/             ledger.parquet of all units, when the generation is finished
+RUN/gen-1/...                 a retry of the failed videos: its decisions stand in for theirs
+RUN/tmp, RUN/log              not part of the result
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from avf_shards import durable_io
+from avf_shards.errors import UserError
+from avf_shards.format import index
+from avf_shards.format.tar import TarWriter
+from avf_shards.schema import ledger
+from avf_shards.timeline import FRAMES_PER_SECOND
+
+LEDGER, PART, PART_INDEX, UNIT = "ledger.parquet", "clips.tar", "clips.index.json", "unit.json"
+
+
+@dataclass(frozen=True)
+class PackedClip:
+    """A clip ready to be stored: its key, its source, its length and its members by extension."""
+
+    key: str
+    source: str
+    frames: int
+    members: dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run, and what is finished in it."""
+
+    root: Path
+
+    @classmethod
+    def existing(cls, root: Path) -> "RunFolder":
+        """The run at `root`. Raises UserError when there is none."""
+        run = cls(root)
+        if not run.identity_file.is_file():
+            raise UserError(
+                f"{root}: not the folder of a run (no run/run.json); start one with avf-curate run --out {root}"
+            )
+        return run
+
+    @property
+    def identity_file(self) -> Path:
+        return self.root / "run" / "run.json"
+
+    @property
+    def log_folder(self) -> Path:
+        return self.root / "log"
+
+    def identity(self) -> dict[str, Any]:
+        """What run.json says: fingerprint, settings, versions, backends, weights."""
+        values: dict[str, Any] = json.loads(self.identity_file.read_bytes())
+        return values
+
+    def temporary(self, name: str) -> Path:
+        """A fresh folder under tmp/, named apart from any other process's."""
+        durable_io.make_folder(self.root / "tmp")
+        path = self.root / "tmp" / f"{name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        durable_io.make_new_folder(path)
+        return path
+
+    def generation_folder(self, generation: int) -> Path:
+        return self.root / f"gen-{generation}"
+
+    def generations(self) -> list[int]:
+        """Numbers of the generations that have a plan, ascending."""
+        numbers = [int(path.name[4:]) for path in self.root.glob("gen-*") if path.name[4:].isdigit()]
+        return sorted(n for n in numbers if (self.generation_folder(n) / "plan").is_dir())
+
+    def unit_folder(self, generation: int, unit: int) -> Path:
+        return self.generation_folder(generation) / "units" / f"{unit // 1000:04d}" / f"{unit:07d}"
+
+    def finished_units(self, generation: int) -> set[int]:
+        """Numbers of the units that are committed: a unit exists if and only if its folder does."""
+        units = self.generation_folder(generation) / "units"
+        found: set[int] = set()
+        if units.is_dir():
+            for bucket in os.scandir(units):
+                if bucket.is_dir():  # NFS leaves .nfs files behind
+                    found.update(int(entry.name) for entry in os.scandir(bucket.path) if entry.name.isdigit())
+        return found
+
+    def publish(self, name: str, final: Path, files: dict[str, bytes]) -> None:
+        """A folder of small files, all or nothing. Raises seam.TakenError when it is there already."""
+        temporary = self.temporary(name)
+        for file_name, data in files.items():
+            durable_io.write(temporary / file_name, data)
+        durable_io.make_folder(final.parent)
+        durable_io.publish_folder(temporary, final)
+
+    def commit_unit(
+        self, generation: int, unit: int, decisions: pa.Table, clips: Iterable[PackedClip], counts: dict[str, int]
+    ) -> None:
+        """Ledger and part of a unit become visible together. A unit that is there already stays as it is."""
+        final = self.unit_folder(generation, unit)
+        temporary = self.temporary(f"unit-{unit:07d}")
+        files = write_part(temporary, PART, clips)
+        data = ledger.encode(decisions)
+        durable_io.write(temporary / LEDGER, data)
+        files[LEDGER] = len(data)
+        manifest = {"unit": unit, "generation": generation, "counts": counts, "bytes": files}
+        durable_io.write(temporary / UNIT, (json.dumps(manifest, sort_keys=True) + "\n").encode())
+        durable_io.make_folder(final.parent)
+        try:
+            durable_io.publish_folder(temporary, final)
+        except durable_io.TakenError:
+            durable_io.remove(temporary)
+
+    def finish_generation(self, generation: int) -> None:
+        """Write the ledger of all committed units of a finished generation, once."""
+        final = self.generation_folder(generation) / "ledger"
+        if final.is_dir():
+            return
+        temporary = self.temporary(f"ledger-{generation}")
+        ledger.write(temporary / LEDGER, list(self._unit_ledgers(generation)))
+        try:
+            durable_io.publish_folder(temporary, final)
+        except durable_io.TakenError:
+            durable_io.remove(temporary)
+
+    def _unit_ledgers(self, generation: int) -> Iterator[pa.Table]:
+        for unit in sorted(self.finished_units(generation)):
+            yield ledger.read(self.unit_folder(generation, unit) / LEDGER)
+
+    def _generation_ledger(self, generation: int) -> pa.Table:
+        whole = self.generation_folder(generation) / "ledger" / LEDGER
+        if whole.is_file():
+            return ledger.read(whole)
+        tables = list(self._unit_ledgers(generation))
+        return pa.concat_tables(tables) if tables else ledger.SCHEMA.empty_table()
+
+    def ledger(self) -> pa.Table:
+        """Every decision so far; a video decided again by a later generation counts with its last decisions only."""
+        table = ledger.SCHEMA.empty_table()
+        for generation in self.generations():
+            newer = self._generation_ledger(generation)
+            if table.num_rows and newer.num_rows:
+                names = pc.binary_join_element_wise(newer["source"], newer["video"], "\0")
+                mine = pc.binary_join_element_wise(table["source"], table["video"], "\0")
+                table = table.filter(pc.invert(pc.is_in(mine, value_set=pc.unique(names))))
+            table = pa.concat_tables([table, newer])
+        return table.sort_by(ledger.SORT_KEYS) if table.num_rows else table
+
+    def ledger_batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """`ledger()`, some rows at a time and only these columns: millions of decisions in little memory."""
+        (*earlier, newest) = self.generations() or [0]
+        whole = self.generation_folder(newest) / "ledger" / LEDGER
+        if earlier or not whole.is_file():
+            yield from self.ledger().select(list(columns)).combine_chunks().to_batches()
+            return
+        with pq.ParquetFile(whole) as file:
+            yield from file.iter_batches(columns=list(columns))
+
+
+def write_part(folder: Path, name: str, clips: Iterable[PackedClip]) -> dict[str, int]:
+    """A tar of clips and its sidecar in `folder`; sizes by file name. Members are sorted by key, then extension."""
+    writer = TarWriter(folder / name)
+    count: dict[str, int] = {}
+    frames: dict[str, int] = {}
+    for clip in clips:
+        for extension in sorted(clip.members):
+            writer.add(f"{clip.key}.{extension}", clip.members[extension])
+        count[clip.source] = count.get(clip.source, 0) + 1
+        frames[clip.source] = frames.get(clip.source, 0) + clip.frames
+    size, digest = writer.close()
+    seconds = {source: n / FRAMES_PER_SECOND for source, n in frames.items()}
+    sidecar = index.ShardIndex(name, size, digest, count, seconds, tuple(writer.members)).to_json()
+    side_path = index.sidecar(folder / name)
+    durable_io.write(side_path, sidecar)
+    return {name: size, side_path.name: len(sidecar)}

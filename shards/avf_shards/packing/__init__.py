@@ -1,0 +1,1 @@
+"""From the clips of runs to shards: selection, near-duplicates, packing, verification."""

@@ -1,0 +1,172 @@
+"""Finished units become training shards, exactly once.
+
+    SHARDS/pack.json                 what is packed, frozen first: ledger digest, selection, fingerprint
+    SHARDS/SOURCE-000000.tar         clips of one source
+    SHARDS/SOURCE-000000.index.json  its sidecar; a shard exists if and only if its sidecar does
+    SHARDS/selection.parquet         every kept clip of the run: taken, or why not
+    SHARDS/manifest.json             all shards with their digests: the corpus is complete
+
+Killed anywhere and started again, pack goes on after the last shard with a sidecar and ends with the same bytes.
+"""
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from avf_shards import durable_io
+from avf_shards.config import difference
+from avf_shards.errors import UserError
+from avf_shards.format.index import PRINT, ShardReader, load, sidecar
+from avf_shards.format.manifest import MANIFEST, TOMBSTONES, as_file, read_manifest, sealed
+from avf_shards.format.run_folder import PART, PackedClip, RunFolder, write_part
+from avf_shards.format.tar import Member
+from avf_shards.packing.near_duplicates import Words
+from avf_shards.packing.selection import Choice, Selection, choose
+from avf_shards.schema import ledger
+
+PACK, SELECTED = "pack.json", "selection.parquet"
+_OPEN_PARTS = 64
+
+
+def pack(
+    run: RunFolder, shards: Path, selection: Selection, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Choice:
+    """Write the selected clips of `run` into the folder `shards`; the account of what was taken.
+
+    Raises UserError when `shards` holds something else, FaultError when a unit's part is damaged.
+    """
+    table, choice = selected(run, selection)
+    identity = {
+        "fingerprint": run.identity()["fingerprint"],
+        "ledger_sha256": hashlib.sha256(ledger.encode(table)).hexdigest(),
+        "selection": asdict(selection),
+    }
+    _freeze(shards, identity)
+    if (shards / MANIFEST).is_file() and TOMBSTONES in read_manifest(shards):
+        raise UserError(f"{shards}: clips were forgotten here, packing would bring them back; use another folder")
+    durable_io.make_new_folder(shards / "tmp")
+    total, done = sum(map(len, choice.clips.values())), 0
+    parts = _Parts(run)
+    listed: list[dict[str, Any]] = []
+    try:
+        for source, clips in choice.clips.items():
+            for number, at in enumerate(range(0, len(clips), selection.clips_per_shard)):
+                chosen = clips[at : at + selection.clips_per_shard]
+                shard = shards / f"{source}-{number:06d}.tar"
+                _write_shard(shard, shards / "tmp", (parts.clip(*place, source) for place in chosen))
+                listed.append(_entry(shard))
+                done += len(chosen)
+                progress(done, total)
+    finally:
+        parts.close()
+    decisions = ledger.encode(choice.as_table())
+    _publish_file(shards, SELECTED, decisions)
+    manifest = identity | {
+        "selection_sha256": hashlib.sha256(decisions).hexdigest(),
+        "shards": listed,
+        "sources": {source: asdict(account) for source, account in choice.sources.items()},
+    }
+    _publish_file(shards, MANIFEST, sealed(manifest))
+    durable_io.remove(shards / "tmp")
+    return choice
+
+
+def selected(run: RunFolder, selection: Selection) -> tuple[pa.Table, Choice]:
+    """The ledger of a finished run, and what `selection` takes of it; nothing is written. Raises UserError."""
+    newest = max(run.generations(), default=None)
+    if newest is None or not (run.generation_folder(newest) / "ledger").is_dir():
+        raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then pack")
+    table = run.ledger()
+    return table, choose(table, selection, read_prints(run, table) if selection.near_duplicates else None)
+
+
+def read_prints(run: RunFolder, table: pa.Table) -> dict[str, Words]:
+    """Sound fingerprints of the kept clips that have one, by key. Raises FaultError."""
+    kept = table.filter(pc.equal(table["status"], "kept"))
+    prints: dict[str, Words] = {}
+    for place in sorted({*zip(kept["generation"].to_pylist(), kept["unit"].to_pylist(), strict=True)}):
+        with ShardReader(run.unit_folder(*place) / PART) as reader:
+            for key, members in reader.index.by_key().items():
+                if PRINT in members:
+                    prints[key] = np.frombuffer(reader.read(members[PRINT]), "<u4")
+    return prints
+
+
+def _freeze(shards: Path, identity: dict[str, Any]) -> None:
+    """Record what this folder is for, or refuse when it is for something else."""
+    if shards.exists() and not shards.is_dir():
+        raise UserError(f"{shards}: is a file, not a folder for shards")
+    frozen = shards / PACK
+    if frozen.is_file():
+        diff = difference(json.loads(frozen.read_bytes()), json.loads(json.dumps(identity)))
+        if diff:
+            raise UserError(f"{shards}: packed before from something else; use another folder\n{diff}")
+        return
+    if shards.is_dir() and any(path.name != "tmp" for path in shards.iterdir()):
+        raise UserError(f"{shards}: not empty and not ours (no {PACK}); use another folder")
+    durable_io.make_folder(shards)
+    durable_io.make_new_folder(shards / "tmp")
+    _publish_file(shards, PACK, as_file(identity))
+
+
+def _publish_file(shards: Path, name: str, data: bytes) -> None:
+    if (shards / name).is_file():
+        return
+    durable_io.write(shards / "tmp" / name, data)
+    durable_io.publish_file(shards / "tmp" / name, shards / name)
+
+
+def _write_shard(shard: Path, temporary: Path, clips: Iterator[PackedClip]) -> None:
+    side = sidecar(shard)
+    if side.is_file():
+        return
+    durable_io.remove(shard)  # published by a process that died before its sidecar was
+    write_part(temporary, shard.name, clips)
+    durable_io.publish_file(temporary / shard.name, shard)
+    durable_io.publish_file(temporary / side.name, side)
+
+
+def _entry(shard: Path) -> dict[str, Any]:
+    side = sidecar(shard)
+    loaded = load(side)
+    return {
+        "shard": shard.name,
+        "bytes": loaded.size_bytes,
+        "sha256": loaded.sha256,
+        "index_sha256": hashlib.sha256(side.read_bytes()).hexdigest(),
+        "clips": loaded.clips,
+        "seconds": loaded.seconds,
+    }
+
+
+class _Parts:
+    """Parts of units, opened when first needed, the least recently used closed beyond a few dozen."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._open: OrderedDict[tuple[int, int], tuple[ShardReader, dict[str, dict[str, Member]]]] = OrderedDict()
+
+    def clip(self, key: str, generation: int, unit: int, source: str) -> PackedClip:
+        place = (generation, unit)
+        if place not in self._open:
+            reader = ShardReader(self._run.unit_folder(generation, unit) / PART)
+            self._open[place] = (reader, reader.index.by_key())
+            if len(self._open) > _OPEN_PARTS:
+                self._open.popitem(last=False)[1][0].close()
+        self._open.move_to_end(place)
+        reader, members = self._open[place]
+        payloads = {kind: reader.read(member) for kind, member in members[key].items() if kind != PRINT}
+        start, stop = key.split("-")[2:4]
+        return PackedClip(key, source, int(stop) - int(start), payloads)
+
+    def close(self) -> None:
+        for reader, _ in self._open.values():
+            reader.close()

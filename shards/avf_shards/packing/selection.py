@@ -1,0 +1,303 @@
+"""Which kept clips go into training shards: per-source quota and seeded order, stricter thresholds.
+
+Knows no stage: it compares the score / operator / threshold triples that the ledger stores.
+"""
+
+import hashlib
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from avf_shards.config import bind
+from avf_shards.errors import UserError
+from avf_shards.packing.near_duplicates import NearDuplicates, Twins, Words
+
+Order = Literal["shuffled", "speakers", "ledger"]
+
+
+@dataclass(frozen=True)
+class SourceSelection:
+    """One source's share. `quota`: clips at most (absent: all). `thresholds` override the general ones.
+
+    order: by lot; by lot with one clip of each speaker (where none is known, of each parent) before the second of any;
+    or as in the ledger.
+    """
+
+    quota: int | None = None
+    order: Order = "shuffled"
+    thresholds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.quota is not None and self.quota < 0:
+            raise ValueError(f"quota {self.quota} is negative")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A selection file (TOML). Without `sources` every source is taken whole.
+
+    `thresholds` maps "stage/reason" to a stricter limit than the run's: `"sync/low_confidence" = 4.0`.
+    near_duplicates: leave out clips whose sound is that of a clip that is taken. absent_sources: what a source that the
+    run does not have is: a mistake, or a shortfall to report.
+    """
+
+    seed: int = 0
+    clips_per_shard: int = 512
+    thresholds: dict[str, float] = field(default_factory=dict)
+    sources: dict[str, SourceSelection] = field(default_factory=dict)
+    near_duplicates: NearDuplicates | None = None
+    absent_sources: Literal["refuse", "report"] = "refuse"
+
+    def __post_init__(self) -> None:
+        if self.clips_per_shard < 1:
+            raise ValueError(f"clips_per_shard {self.clips_per_shard} is less than 1")
+
+
+@dataclass(frozen=True)
+class SourceChoice:
+    """What the selection found for one source. `asked` is None where there is no quota."""
+
+    asked: int | None
+    kept: int
+    duplicates: int
+    below_threshold: int
+    near_duplicates: int
+    taken: int
+
+    @property
+    def available(self) -> int:
+        """Clips that could have been taken."""
+        return self.kept - self.duplicates - self.below_threshold - self.near_duplicates
+
+    @property
+    def short(self) -> int:
+        return max(0, (self.asked or 0) - self.taken)
+
+
+@dataclass(frozen=True)
+class Left:
+    """A kept clip that is not taken. why: a threshold's name, "same_bytes", "near_duplicate" or "quota".
+
+    of: the clip that is taken in its stead. score, threshold: of the share of differing bits.
+    """
+
+    key: str
+    why: str
+    of: str | None = None
+    score: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen clips in shard order per source: (key, generation, unit); the account of each source; who is left."""
+
+    clips: dict[str, list[tuple[str, int, int]]]
+    sources: dict[str, SourceChoice]
+    left: tuple[Left, ...] = ()
+
+    def as_table(self) -> pa.Table:
+        """A row for each kept clip: taken, or why not. Sorted by key."""
+        rows = [{"key": row[0], "taken": True} for clips in self.clips.values() for row in clips]
+        rows += [asdict(one) | {"taken": False} for one in self.left]
+        return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["key"])), schema=DECISIONS)
+
+
+DECISIONS = pa.schema(
+    [
+        ("key", pa.string()),
+        ("taken", pa.bool_()),
+        ("why", pa.string()),
+        ("of", pa.string()),
+        ("score", pa.float64()),
+        ("threshold", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """A kept clip on its way: where it lies, whom it shows, its place in its source's order."""
+
+    key: str
+    generation: int
+    unit: int
+    family: str
+    who: str
+    lot: bytes
+
+
+def load_selection(path: Path | None) -> Selection:
+    """The selection file at `path`; None takes all that was kept. Raises UserError."""
+    if path is None:
+        return Selection()
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the selection file ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a TOML file ({error})") from None
+    return bind(Selection, values, path.name)
+
+
+def choose(table: pa.Table, selection: Selection, prints: Mapping[str, Words] | None = None) -> Choice:
+    """Apply `selection` to a ledger. Raises UserError for unknown sources, unknown checks and laxer thresholds.
+
+    prints: sound fingerprints of the kept clips, for `near_duplicates`.
+    """
+    kept = table.filter(pc.equal(table["status"], "kept"))
+    known = sorted(set(table["source"].unique().to_pylist()))
+    for name in selection.sources:
+        if name not in known and selection.absent_sources == "refuse":
+            raise UserError(f"sources.{name}: the run has no such source; it has {', '.join(known) or 'none'}")
+    _check_names(kept, selection)
+    left: list[Left] = []
+    ordered: dict[str, list[_Clip]] = {}
+    for name in sorted({*known, *selection.sources}):
+        if selection.sources and name not in selection.sources:
+            continue
+        wanted = selection.sources.get(name, SourceSelection())
+        mine = kept.filter(pc.equal(kept["source"], name))
+        strict = _passes(mine, selection.thresholds | wanted.thresholds, name, left)
+        ordered[name] = _ordered(_clips(strict, left, selection.seed), wanted.order)
+    taken = _take(ordered, selection, prints, left)
+    left_of: dict[str, list[Left]] = {name: [] for name in taken}
+    for one in left:
+        left_of[one.key.split("-", 1)[0]].append(one)
+    account = {name: _account(name, selection, left_of[name], len(clips)) for name, clips in taken.items()}
+    return Choice(taken, account, tuple(left))
+
+
+def _account(name: str, selection: Selection, left: Sequence[Left], taken: int) -> SourceChoice:
+    count = Counter(one.why for one in left)
+    twice, near, quota = (count.pop(why, 0) for why in ("same_bytes", "near_duplicate", "quota"))
+    below = sum(count.values())
+    asked = selection.sources.get(name, SourceSelection()).quota
+    return SourceChoice(asked, twice + near + quota + below + taken, twice, below, near, taken)
+
+
+def _ordered(clips: list[_Clip], order: Order) -> list[_Clip]:
+    if order == "ledger":
+        return clips
+    clips = sorted(clips, key=lambda clip: clip.lot)
+    if order == "speakers":
+        seen: Counter[str] = Counter()
+        turn = {}
+        for clip in clips:
+            turn[clip.key] = seen[clip.who]
+            seen[clip.who] += 1
+        clips.sort(key=lambda clip: (turn[clip.key], clip.lot))
+    return clips
+
+
+def _take(
+    ordered: Mapping[str, list[_Clip]], selection: Selection, prints: Mapping[str, Words] | None, left: list[Left]
+) -> dict[str, list[tuple[str, int, int]]]:
+    """Fill the quotas. With near duplicates out, sources take turns in proportion, so that none is always the one that
+    gives way; a clip gives way only to one that is taken."""
+    twins, near = None, selection.near_duplicates
+    if near is not None:
+        families = {clip.key: f"{name}/{clip.family}" for name, clips in ordered.items() for clip in clips}
+        mine = {key: (prints or {})[key] for key in families if key in (prints or {})}
+        twins = Twins(mine, families, near, selection.seed)
+    walk = [
+        (place / len(clips), clip.lot, name, clip)
+        for name, clips in ordered.items()
+        for place, clip in enumerate(clips)
+    ]
+    walk.sort(key=lambda step: step[:3])
+    keys: set[str] = set()
+    taken: dict[str, list[tuple[str, int, int]]] = {name: [] for name in ordered}
+    for _, _, name, clip in walk:
+        quota = selection.sources.get(name, SourceSelection()).quota
+        twin = None if twins is None else twins.of(clip.key, keys)
+        if twin is not None and near is not None:
+            left.append(Left(clip.key, "near_duplicate", twin.of, twin.error, near.max_bit_error))
+        elif quota is not None and len(taken[name]) >= quota:
+            left.append(Left(clip.key, "quota"))
+        else:
+            keys.add(clip.key)
+            taken[name].append((clip.key, clip.generation, clip.unit))
+    return taken
+
+
+def _lot(seed: int, key: str) -> bytes:
+    """A clip's place in the seeded order depends on nothing but the seed and its key."""
+    return hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=16).digest()
+
+
+def _clips(kept: pa.Table, left: list[Left], seed: int) -> list[_Clip]:
+    """The clips of these rows; the same span of the same bytes is taken once, under its first name."""
+    seen: dict[tuple[Any, ...], str] = {}
+    found: list[_Clip] = []
+    names = ("clips", "generation", "unit", "input_sha256", "start_frame", "stop_frame", "parent", "speaker")
+    columns: Iterable[list[Any]] = (kept[name].to_pylist() for name in names)
+    for keys, generation, unit, digest, start, stop, parent, speaker in zip(*columns, strict=True):
+        first = seen.get((digest, start, stop)) if digest is not None else None
+        if first is not None:
+            left.extend(Left(key, "same_bytes", first) for key in keys)
+            continue
+        if keys:
+            seen[digest, start, stop] = keys[0]
+        who = f"speaker {speaker}" if speaker else f"parent {parent}"
+        found.extend(_Clip(key, generation, unit, parent, who, _lot(seed, key)) for key in keys)
+    return found
+
+
+def _flat_checks(table: pa.Table) -> tuple[np.ndarray[Any, Any], pa.StructArray]:
+    """Row number of each check, and all checks in one array."""
+    column = table["checks"].combine_chunks()
+    checks = column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks else column
+    if isinstance(checks, pa.ChunkedArray):
+        return np.zeros(0, np.int64), pa.array([], column.type.value_type)
+    return checks.value_parent_indices().to_numpy(), checks.flatten()
+
+
+def _names(checks: pa.StructArray) -> pa.Array:
+    return pc.binary_join_element_wise(checks.field("stage"), checks.field("reason"), "/")
+
+
+def _check_names(kept: pa.Table, selection: Selection) -> None:
+    asked = set(selection.thresholds).union(*(source.thresholds for source in selection.sources.values()))
+    if not asked or not kept.num_rows:
+        return
+    known = set(pc.unique(_names(_flat_checks(kept)[1])).to_pylist())
+    for name in sorted(asked - known):
+        raise UserError(
+            f"thresholds.{name!r}: no kept clip was checked for that; checks are {', '.join(sorted(known))}"
+        )
+
+
+def _passes(kept: pa.Table, thresholds: dict[str, float], source: str, left: list[Left]) -> pa.Table:
+    """The rows that hold under the stricter thresholds too. A null score (could not tell) is not a rejection."""
+    if not thresholds or not kept.num_rows:
+        return kept
+    row_of, checks = _flat_checks(kept)
+    names, fails = _names(checks), np.zeros(kept.num_rows, bool)
+    for name, limit in thresholds.items():
+        here = pc.equal(names, name).to_numpy(zero_copy_only=False)
+        if not here.any():
+            continue
+        mine = checks.filter(pa.array(here))
+        at_most = pc.equal(mine.field("operator"), "<=").to_numpy(zero_copy_only=False)
+        stored = mine.field("threshold").to_numpy(zero_copy_only=False)
+        if np.any(np.where(at_most, limit > stored, limit < stored)):
+            raise UserError(
+                f"thresholds.{name!r} = {limit}: laxer than {stored[0]:g}, at which {source} was curated; "
+                "what was rejected there has no clip. Curate again with the laxer one, or ask for a stricter one"
+            )
+        score = mine.field("score").to_numpy(zero_copy_only=False).astype(float)
+        with np.errstate(invalid="ignore"):
+            bad = np.where(at_most, score > limit, score < limit)  # NaN compares false: not a rejection
+        rows = row_of[here][bad]
+        for row in rows[~fails[rows]]:
+            left.extend(Left(key, name, threshold=limit) for key in kept["clips"][int(row)].as_py())
+        fails[rows] = True
+    return kept.filter(pa.array(~fails))

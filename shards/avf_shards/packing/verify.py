@@ -1,0 +1,108 @@
+"""Is every byte of a shard folder what was packed? Names each fault: shard, member, place."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from avf_shards.errors import FaultError, UserError
+from avf_shards.format import index
+from avf_shards.format.manifest import MANIFEST, unsealed
+from avf_shards.format.tar import BLOCK, END, read_member, sha256_file
+from avf_shards.packing.pack import PACK, SELECTED
+
+
+def verify(shards: Path, progress: Callable[[str], None] = lambda name: None) -> list[str]:
+    """Every fault found in `shards`, one sentence each; none means every byte is as packed.
+
+    Raises UserError when `shards` is not a folder of shards.
+    """
+    if not shards.is_dir():
+        raise UserError(f"{shards}: no such folder")
+    if not (shards / MANIFEST).is_file():
+        if (shards / PACK).is_file():
+            return [f"{MANIFEST}: missing; packing was not finished, start it again with the same command"]
+        raise UserError(
+            f"{shards}: not a folder of shards (no {MANIFEST}); make one with avf-shards pack RUN --out {shards}"
+        )
+    try:
+        manifest = unsealed((shards / MANIFEST).read_bytes())
+    except FaultError as error:
+        return [str(error)]
+    digests = {Path(one["shard"]).name: (one["sha256"], one["index_sha256"]) for one in manifest["shards"]}
+    faults = _pack_faults(shards / PACK, manifest) + _selection_faults(shards / SELECTED, manifest)
+    faults += [f"{name}: {why}" for name, why in _foreign(shards, set(digests))]
+    for name, (tar_digest, index_digest) in sorted(digests.items()):
+        progress(name)
+        faults += _shard_faults(shards / name, tar_digest, index_digest)
+    return faults
+
+
+def _pack_faults(path: Path, manifest: dict[str, Any]) -> list[str]:
+    """pack.json says what was to be packed; the manifest repeats it."""
+    try:
+        frozen = json.loads(path.read_bytes())
+        same = all(manifest[name] == value for name, value in frozen.items()) and len(frozen) == 3
+    except FileNotFoundError:
+        return [f"{path.name}: missing"]
+    except (ValueError, KeyError, AttributeError):
+        same = False
+    return [] if same else [f"{path.name}: damaged, or not the one of this manifest"]
+
+
+def _selection_faults(path: Path, manifest: dict[str, Any]) -> list[str]:
+    if not path.is_file():
+        return [f"{path.name}: missing"]
+    same = sha256_file(path) == manifest["selection_sha256"]
+    return [] if same else [f"{path.name}: damaged (its SHA-256 is not the manifest's)"]
+
+
+def _foreign(shards: Path, names: set[str]) -> Iterator[tuple[str, str]]:
+    expected = {MANIFEST, PACK, SELECTED} | names | {index.sidecar(Path(name)).name for name in names}
+    for path in sorted(shards.iterdir()):
+        if path.name not in expected:
+            yield path.name, "foreign; the manifest does not list it"
+
+
+def _shard_faults(shard: Path, tar_digest: str, index_digest: str) -> list[str]:
+    side = index.sidecar(shard)
+    if not shard.is_file():
+        return [f"{shard.name}: missing"] + ([] if side.is_file() else [f"{side.name}: missing"])
+    if not side.is_file():
+        return [f"{side.name}: missing"]
+    if hashlib.sha256(side.read_bytes()).hexdigest() != index_digest:
+        return [f"{side.name}: damaged, or not the one that was packed (its SHA-256 is not the manifest's)"]
+    if sha256_file(shard) == tar_digest:
+        return []
+    try:
+        return list(_locate(shard)) or [f"{shard.name}: its SHA-256 is not the manifest's"]
+    except FaultError as error:
+        return [str(error)]
+
+
+def _locate(shard: Path) -> Iterator[str]:
+    """Where the shard differs from its index: size, each member's header, payload and padding, the end blocks."""
+    loaded = index.load(index.sidecar(shard))
+    size = shard.stat().st_size
+    if size != loaded.size_bytes:
+        fault = "truncated" if size < loaded.size_bytes else "longer than written"
+        yield f"{shard.name}: {size} bytes, its index says {loaded.size_bytes} ({fault})"
+    handle = os.open(shard, os.O_RDONLY)
+    try:
+        at = 0
+        for member in loaded.members:
+            try:
+                read_member(handle, shard, member)
+            except FaultError as error:
+                yield str(error)
+            at = member.offset + member.size
+            padding = os.pread(handle, -member.size % BLOCK, at)
+            if padding.strip(b"\0"):
+                yield f"{shard.name}: the padding after {member.name} at byte {at} is damaged"
+            at += -member.size % BLOCK
+        if size == loaded.size_bytes and os.pread(handle, len(END), at) != END:
+            yield f"{shard.name}: the end-of-archive blocks at byte {at} are damaged"
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Which clip comes when: mixtures of sources and the stream order."""

@@ -1,0 +1,109 @@
+"""How sources share an epoch, and who comes when: never off target by more than one clip at any prefix."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from avf_shards.config import unknown_key
+from avf_shards.errors import UserError
+from avf_shards.format.corpus import Corpus
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Clips of each source in an epoch: all (nothing given), by `quotas`, or by `weights` of `clips_per_epoch`.
+
+    A source that is not named in a mix that names some is left out. A quota above what a source has repeats it, each
+    time in another order; one below takes the next part each epoch, so that all are seen before any is seen again.
+    """
+
+    quotas: Mapping[str, int] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    clips_per_epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.quotas and self.weights:
+            raise ValueError("quotas and weights are both given; a mix has one of them")
+        if self.clips_per_epoch is not None and (not self.weights or self.clips_per_epoch < 1):
+            raise ValueError(f"clips_per_epoch {self.clips_per_epoch} needs weights, and must be at least 1")
+        for name, value in (*self.quotas.items(), *self.weights.items()):
+            if not value > 0 or math.isinf(value):
+                raise ValueError(f"{name}: {value} must be a number above 0")
+
+
+def quotas_of(corpus: Corpus, mix: Mix) -> list[int]:
+    """Clips of each of the corpus's sources in one epoch. Raises UserError for a source it does not have."""
+    known = [source.name for source in corpus.sources]
+    for name in (*mix.quotas, *mix.weights):
+        if name not in known:
+            raise UserError(unknown_key(name, name, known).replace("unknown setting", "no such source in the shards"))
+    if mix.quotas:
+        return [mix.quotas.get(name, 0) for name in known]
+    if not mix.weights:
+        return [source.count for source in corpus.sources]
+    named = sum(source.count for source in corpus.sources if source.name in mix.weights)
+    return shares([mix.weights.get(name, 0.0) for name in known], mix.clips_per_epoch or named)
+
+
+def shares(weights: Sequence[float], total: int) -> list[int]:
+    """`total` split in proportion to `weights`, whole numbers by largest remainder."""
+    all_weight = sum(weights)
+    exact = [weight / all_weight * total for weight in weights]
+    given = [math.floor(part) for part in exact]
+    most_left = sorted((whole - part, i) for i, (whole, part) in enumerate(zip(given, exact, strict=True)))
+    for _, i in most_left[: total - sum(given)]:
+        given[i] += 1
+    return given
+
+
+def interleave(quotas: Sequence[int]) -> npt.NDArray[np.int16]:
+    """Which source (its number) each position of an epoch takes: (P,) with quotas[s] times s.
+
+    After n positions source s has had n * quotas[s] / P clips, but for at most one.
+    """
+    counts = np.array(quotas, np.int64)
+    number = np.arange(len(counts), dtype=np.float64)
+    for phases in (0 * number + 0.5, (0.5 + _GOLDEN * number) % 1):
+        made = _by_ideal_time(counts, phases)
+        if _within_one(made, counts):
+            return made
+    return _chairman(counts)
+
+
+def _by_ideal_time(counts: npt.NDArray[np.int64], phases: npt.NDArray[np.float64]) -> npt.NDArray[np.int16]:
+    times = np.concatenate([(np.arange(n) + phase) / n for n, phase in zip(counts, phases, strict=True) if n])
+    sources = np.repeat(np.arange(len(counts), dtype=np.int16), counts)
+    return sources[np.argsort(times, kind="stable")]
+
+
+def _within_one(made: npt.NDArray[np.int16], counts: npt.NDArray[np.int64]) -> bool:
+    total = len(made)
+    upto = np.arange(1, total + 1)
+    for source, count in enumerate(counts):
+        had = np.cumsum(made == source)
+        if np.abs(had * total - upto * count).max(initial=0) > total:
+            return False
+    return True
+
+
+def _chairman(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
+    """Tijdeman's chairman assignment: always within one, position by position. Slower, for many uneven sources."""
+    common = int(np.gcd.reduce(counts))
+    sources = np.flatnonzero(counts).astype(np.int16)
+    needed = counts[sources] // common
+    total = int(needed.sum())
+    share = needed / total
+    slack = 1 / max(2, 2 * len(needed) - 2)
+    had = np.zeros(len(needed))
+    made = np.empty(total, np.int16)
+    for n in range(1, total + 1):
+        owed = share * n - had
+        urgency = np.where(owed >= slack - 1e-9, (1 - slack - owed) / share, np.inf)
+        made[n - 1] = chosen = int(np.argmin(urgency))
+        had[chosen] += 1
+    return np.tile(sources[made], common)

@@ -1,0 +1,149 @@
+"""The global order of a stream: a pure function of (index digest, mix, seed, epoch, position).
+
+No buffer and no state but (digest, epoch, position): any number of ranks and workers can take its part of any step, and
+a stopped stream goes on anywhere. Shapes: P positions of an epoch.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from avf_shards.errors import UserError
+from avf_shards.format.corpus import Corpus, Source
+from avf_shards.sampling.mixture import Mix, interleave, quotas_of
+
+BLOCK_SHARDS = 16  # shards read side by side: clips are shuffled inside such a block, blocks one after the other
+_KEPT_EPOCHS = 2
+
+
+@dataclass(frozen=True)
+class EpochOrder:
+    """clip_P: number of each position's clip in the corpus; source_P: number of its source."""
+
+    clip_P: npt.NDArray[np.int64]
+    source_P: npt.NDArray[np.int16]
+
+
+class EpochwiseOrder(ABC):
+    """Epochs of one length, each made when first asked for; two are kept. digest: of all that decides the order."""
+
+    digest: str
+
+    def __init__(self, corpus: Corpus, quotas: list[int]) -> None:
+        self.corpus, self.quotas = corpus, quotas
+        self._epochs: OrderedDict[int, EpochOrder] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Clips in an epoch."""
+        return sum(self.quotas)
+
+    def epoch(self, number: int) -> EpochOrder:
+        """The order of one epoch."""
+        if number not in self._epochs:
+            self._epochs[number] = self._make(number)
+            if len(self._epochs) > _KEPT_EPOCHS:
+                self._epochs.popitem(last=False)
+        return self._epochs[number]
+
+    def at(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int16]]:
+        """Clips and sources of the positions [start, stop) counted from the first epoch on."""
+        clips, sources = [], []
+        while start < stop:
+            number, inside = divmod(start, len(self))
+            upto = min(len(self), inside + stop - start)
+            order = self.epoch(number)
+            clips.append(order.clip_P[inside:upto])
+            sources.append(order.source_P[inside:upto])
+            start += upto - inside
+        if not clips:
+            return np.empty(0, np.int64), np.empty(0, np.int16)
+        return np.concatenate(clips), np.concatenate(sources)
+
+    @abstractmethod
+    def substitute(self, source: int, epoch: int, position: int, attempt: int) -> int:
+        """The clip that stands in for an unreadable one: of the same source, by position and attempt (1, 2, ...)."""
+
+    @abstractmethod
+    def _make(self, epoch: int) -> EpochOrder: ...
+
+
+class Order(EpochwiseOrder):
+    """The order of `corpus` under `mix` and `seed`."""
+
+    def __init__(self, corpus: Corpus, mix: Mix, seed: int) -> None:
+        super().__init__(corpus, quotas_of(corpus, mix))
+        self.mix, self.seed = mix, seed
+        if not sum(self.quotas):
+            raise UserError("the mix takes no clip of any source")
+        self._source_P = interleave(self.quotas)  # every epoch's: which source comes when is not shuffled
+        named = {source.name: quota for source, quota in zip(corpus.sources, self.quotas, strict=True)}
+        self.digest = hashlib.sha256(f"{corpus.digest} {sorted(named.items())} {seed}".encode()).hexdigest()
+
+    def substitute(self, source: int, epoch: int, position: int, attempt: int) -> int:
+        mine = self.corpus.sources[source]
+        chosen = int(random_of(self.digest, "substitute", epoch, position, attempt).integers(mine.count))
+        shard = int(np.searchsorted(np.cumsum(mine.clips), chosen, "right"))
+        before = int(mine.clips[:shard].sum())
+        return int(self.corpus.first_clip[mine.shards[shard]]) + chosen - before
+
+    def _make(self, epoch: int) -> EpochOrder:
+        clip_P = np.empty(len(self), np.int64)
+        for number, (source, quota) in enumerate(zip(self.corpus.sources, self.quotas, strict=True)):
+            if quota:
+                clip_P[self._source_P == number] = self._stretch(source, epoch * quota, (epoch + 1) * quota)
+        return EpochOrder(clip_P, self._source_P)
+
+    def _stretch(self, source: Source, start: int, stop: int) -> npt.NDArray[np.int64]:
+        """Clips [start, stop) of the endless row of a source's shuffled passes."""
+        passes = range(start // source.count, -(-stop // source.count))
+        row: npt.NDArray[np.int64] = np.concatenate([self._pass(source, number) for number in passes])
+        first = passes.start * source.count
+        return row[start - first : stop - first]
+
+    def _pass(self, source: Source, number: int) -> npt.NDArray[np.int64]:
+        """All clips of a source once: shards in random order, clips shuffled over each block of shards."""
+        random = random_of(self.digest, "pass", source.name, number)
+        shuffled = random.permutation(len(source.shards))
+        firsts, counts = self.corpus.first_clip[source.shards[shuffled]], source.clips[shuffled]
+        ends = np.cumsum(counts)
+        row: npt.NDArray[np.int64] = np.arange(source.count) + np.repeat(firsts - (ends - counts), counts)
+        for block in range(0, len(counts), BLOCK_SHARDS):
+            upto = ends[min(block + BLOCK_SHARDS, len(counts)) - 1]
+            random.shuffle(row[ends[block] - counts[block] : upto])
+        return row
+
+
+def random_of(*parts: object) -> np.random.Generator:
+    """A generator whose numbers depend on `parts` alone."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], np.uint64)))
+
+
+def rank_steps(order: EpochwiseOrder, start: int, steps: int, batch: int, world: int, rank: int) -> Iterator[range]:
+    """Positions (from the first epoch on) that `rank` takes of each step: its slice of the global batch.
+
+    Raises UserError when the world does not divide the batch.
+    """
+    if world < 1 or batch < 1 or batch % world:
+        fitting = [n for n in range(1, batch + 1) if batch % n == 0] if batch > 0 else []
+        raise UserError(f"a global batch of {batch} cannot be shared by {world} ranks; these numbers fit: {fitting}")
+    mine = batch // world
+    for step in range(steps):
+        first = start + step * batch + rank * mine
+        yield range(first, first + mine)
+
+
+def stream_digest(order: Order, start: int, steps: int, batch: int, world: int) -> str:
+    """SHA-256 of the clips of `steps` global batches, put together from what each rank takes."""
+    ranks = [rank_steps(order, start, steps, batch, world, rank) for rank in range(world)]
+    digest = hashlib.sha256(order.digest.encode())
+    for parts in zip(*ranks, strict=True):
+        for part in parts:
+            clips, _ = order.at(part.start, part.stop)
+            digest.update(clips.astype("<i8").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""What is written down of a clip: ledger row, record, key, labels."""

@@ -1,0 +1,31 @@
+"""What a corpus says of a clip: where it comes from, and its labels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Box4 = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a corpus' owners say of where a video was cut from: a hint for people and later tools, never a measurement.
+
+    id: theirs of the whole film, as a YouTube id. start_s, stop_s: in that film. box: left, top, right, bottom of the
+    face as shares of the picture; a point (left = right, top = bottom) where they give its centre alone.
+    """
+
+    id: str
+    start_s: float | None = None
+    stop_s: float | None = None
+    box: Box4 | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a labelled corpus says of a video. values: name -> label, as its owners write it. folds: scheme -> the fold
+    in whose test set it is, from 1 on; 0 where it is never tested."""
+
+    values: Mapping[str, str]
+    subject: str | None = None
+    session: str | None = None
+    folds: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,166 @@
+"""The ledger: every decision of a run, as Parquet.
+
+A decision is the end of a span. Its checks keep every score that was compared, with operator and threshold, so that a
+threshold can be changed later over a finished ledger without touching video.
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from avf_shards import durable_io
+from avf_shards.timeline import Span
+
+Status = Literal["kept", "rejected", "failed"]
+Operator = Literal["<=", ">="]
+
+SCORE_DECIMALS = 4
+"""Scores are rounded to this many decimals before they are compared, so that the ledger's figures give its verdicts."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison: the span passes `stage` on `reason` when `score operator threshold` holds.
+
+    `score` is None where the stage could not tell (too short, too little motion): neither a pass nor a rejection.
+    """
+
+    stage: str
+    reason: str
+    score: float | None
+    operator: Operator
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if self.score is not None:
+            object.__setattr__(self, "score", round(float(self.score), SCORE_DECIMALS))
+
+    @property
+    def passed(self) -> bool | None:
+        """True, False, or None where the stage could not tell."""
+        if self.score is None:
+            return None
+        return self.score <= self.threshold if self.operator == "<=" else self.score >= self.threshold
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The end of one span of one video.
+
+    `stage`, `reason`, `score`, `operator`, `threshold` repeat the failing check of a rejection; `stage`, `error`,
+    `message` say what failed. `measures` is a JSON object stage -> what it measured. `path` is relative to its source.
+    """
+
+    source: str
+    video: str
+    parent: str
+    path: str
+    span: Span
+    status: Status
+    stage: str | None = None
+    reason: str | None = None
+    score: float | None = None
+    operator: str | None = None
+    threshold: float | None = None
+    error: str | None = None
+    message: str | None = None
+    input_bytes: int = 0
+    input_sha256: str | None = None
+    speaker: str | None = None
+    language: str | None = None
+    unit: int = 0
+    generation: int = 0
+    clips: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    measures: str = "{}"
+
+
+_TEXT = pa.string()
+CHECK_TYPE = pa.struct(
+    [
+        ("stage", _TEXT),
+        ("reason", _TEXT),
+        ("score", pa.float64()),
+        ("operator", _TEXT),
+        ("threshold", pa.float64()),
+    ]
+)
+SCHEMA = pa.schema(
+    [
+        ("source", _TEXT),
+        ("video", _TEXT),
+        ("parent", _TEXT),
+        ("path", _TEXT),
+        ("start_frame", pa.int64()),
+        ("stop_frame", pa.int64()),
+        ("status", _TEXT),
+        ("stage", _TEXT),
+        ("reason", _TEXT),
+        ("score", pa.float64()),
+        ("operator", _TEXT),
+        ("threshold", pa.float64()),
+        ("error", _TEXT),
+        ("message", _TEXT),
+        ("input_bytes", pa.int64()),
+        ("input_sha256", _TEXT),
+        ("speaker", _TEXT),
+        ("language", _TEXT),
+        ("unit", pa.int64()),
+        ("generation", pa.int64()),
+        ("clips", pa.list_(_TEXT)),
+        ("checks", pa.list_(CHECK_TYPE)),
+        ("measures", _TEXT),
+    ]
+)
+SORT_KEYS = [
+    ("source", "ascending"),
+    ("video", "ascending"),
+    ("start_frame", "ascending"),
+    ("stop_frame", "ascending"),
+]
+
+
+def to_table(decisions: Iterable[Decision]) -> pa.Table:
+    """The decisions as a table in ledger order: source, video, start, stop."""
+    rows: list[dict[str, Any]] = []
+    for decision in decisions:
+        row = {name: getattr(decision, name) for name in SCHEMA.names if name not in ("start_frame", "stop_frame")}
+        row["start_frame"], row["stop_frame"] = decision.span.start_frame, decision.span.stop_frame
+        row["checks"] = [asdict(check) for check in decision.checks]
+        rows.append(row)
+    rows.sort(key=lambda row: (row["source"], row["video"], row["start_frame"], row["stop_frame"]))
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def from_table(table: pa.Table) -> list[Decision]:
+    """The table's rows as decisions."""
+    decisions = []
+    for row in table.to_pylist():
+        span = Span(row.pop("start_frame"), row.pop("stop_frame"))
+        row["clips"] = tuple(row["clips"])
+        row["checks"] = tuple(Check(**check) for check in row["checks"])
+        decisions.append(Decision(span=span, **row))
+    return decisions
+
+
+def encode(table: pa.Table) -> bytes:
+    """The table as the bytes of a Parquet file; the same table gives the same bytes."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", row_group_size=131_072)
+    return sink.getvalue()
+
+
+def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A Parquet file of the ledger."""
+    return pq.read_table(path, columns=list(columns) if columns else None)
+
+
+def write(path: Path, tables: Sequence[pa.Table]) -> None:
+    """One sorted ledger file from the tables of all units. Units come in plan order, which is not ledger order."""
+    whole = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    durable_io.write(path, encode(whole.sort_by(SORT_KEYS)))

@@ -1,1 +1,0 @@
-"""Commands of avf-train by what they are for."""

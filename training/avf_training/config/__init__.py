@@ -1,0 +1,1 @@
+"""Recipes: YAML values bound to dataclasses."""

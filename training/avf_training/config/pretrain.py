@@ -1,0 +1,171 @@
+"""Recipes of pre-training: YAML over frozen dataclasses, each value with its source in training/recipes/."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from avf_shards.config import bind, merge, override, read_table, unknown_key
+from avf_shards.errors import UserError
+from avf_shards.sampling.mixture import Mix
+
+from avf_training.distributed.context import Parallel
+from avf_training.models.config import ModelConfig, TargetConfig
+from avf_training.models.masking import MaskConfig
+from avf_training.models.precision import Precision
+from avf_training.models.presets import PRESETS, preset
+from avf_training.objectives.hcmcl import Negatives
+from avf_training.trainer.optimizer import OptimConfig
+from avf_training.trainer.run_folder import RUN
+
+# What may change between two starts of a run.
+FREE = ("workers", "threads", "log_every", "checkpoint_every", "checkpoint_keep", "picture_every", "wandb", "parallel")
+FOLDER = Path(__file__).parent.parent / "recipes"
+
+
+@dataclass(frozen=True)
+class ContrastiveConfig:
+    """HCMCL's weight in the loss and its temperature. negatives: other clips of the same process (`own`, the authors'),
+    or of all processes, with gradients (`gathered`).
+    """
+
+    weight: float
+    temperature: float
+    negatives: Negatives = "own"
+
+    def __post_init__(self) -> None:
+        if self.weight < 0 or self.temperature <= 0:
+            raise ValueError(f"weight {self.weight} must not be below 0, temperature {self.temperature} be above 0")
+
+
+@dataclass(frozen=True)
+class PretrainRecipe:
+    """model: a preset. batch: clips of a step of all processes. micro_batch: clips of one process at once, the rest is
+    accumulated. epochs: passes over the mix; steps: given, the run's length instead. checkpoint_every: steps;
+    checkpoint_keep: how many stay, the newest. picture_every: steps between two pictures of reconstructions; 0 draws
+    none. wandb: project of Weights & Biases to tell as well. variant: fields of the preset that are
+    changed, for ablations.
+    """
+
+    model: str
+    batch: int
+    micro_batch: int
+    epochs: float
+    optim: OptimConfig
+    masks: MaskConfig
+    contrastive: ContrastiveConfig
+    precision: Precision
+    checkpoint_every: int
+    checkpoint_keep: int
+    mix: Mix = field(default_factory=Mix)
+    steps: int | None = None
+    warmup_steps: int | None = None
+    seed: int = 0
+    workers: int = 4
+    max_fault_share: float = 0.01
+    official_windows: bool = False
+    targets: TargetConfig = field(default_factory=TargetConfig)
+    activation_checkpointing: bool = False
+    compile: bool = False
+    parallel: Parallel = "ddp"
+    log_every: int = 10
+    picture_every: int = 1000
+    wandb: str | None = None
+    nonfinite_limit: int = 20
+    threads: int | None = None
+    variant: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.model not in PRESETS:
+            told = unknown_key("model", self.model, list(PRESETS))
+            raise ValueError(told.replace("unknown setting", f"no model {self.model!r}"))
+        for name in ("batch", "micro_batch", "log_every", "nonfinite_limit", "checkpoint_every", "checkpoint_keep"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
+        if self.micro_batch < 2:
+            raise ValueError("micro_batch 1 has no negatives for the contrastive loss; take at least 2")
+        if self.compile and self.parallel == "fsdp":
+            raise ValueError("compile and parallel: fsdp have not been tried together; take one of them")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps {self.steps} must be at least 1")
+        if self.epochs <= 0 or self.workers < 0 or self.picture_every < 0:
+            raise ValueError("epochs must be above 0, workers and picture_every at least 0")
+
+    def frozen(self) -> dict[str, Any]:
+        """What makes a run this run, and may not change between two starts of it."""
+        return settled(asdict(self), FREE)
+
+    def model_config(self) -> ModelConfig:
+        """The preset, with this recipe's loss."""
+        loss = self.contrastive
+        model = varied(preset(self.model), self.variant)
+        return replace(model, contrastive_weight=loss.weight, temperature=loss.temperature, targets=self.targets)
+
+    def accumulation(self, world: int) -> int:
+        """Micro-batches of one step of each of `world` processes. Raises UserError when they do not fill the batch."""
+        return accumulation(self.batch, self.micro_batch, world)
+
+
+def accumulation(batch: int, micro_batch: int, world: int) -> int:
+    """Micro-batches of one step of each of `world` processes. Raises UserError when they do not fill the batch."""
+    if batch % (world * micro_batch):
+        raise UserError(
+            f"a batch of {batch} is no multiple of {world} processes x micro_batch {micro_batch}; "
+            f"set micro_batch to a divisor of {batch / world:g}"
+        )
+    return batch // (world * micro_batch)
+
+
+def settled(values: Mapping[str, Any], free: Sequence[str]) -> dict[str, Any]:
+    """A recipe's values without those that may change, and without a variant that changes nothing."""
+    return {key: value for key, value in values.items() if key not in free and (key != "variant" or value)}
+
+
+def varied(model: ModelConfig, variant: Mapping[str, Any]) -> ModelConfig:
+    """A preset with some fields of its config changed, for ablations. Raises UserError naming a field that is none."""
+    return bind(ModelConfig, merge(asdict(model), variant), "variant") if variant else model
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> PretrainRecipe:
+    """The recipe of that name in training/recipes, or at that path, then `overrides` ("key=value").
+
+    Raises UserError.
+    """
+    return bind(PretrainRecipe, recipe_values(name, FOLDER, overrides))
+
+
+def recipe_values(name: str, folder: Path, overrides: Sequence[str] = ()) -> Mapping[str, Any]:
+    """What a recipe says: of that name in `folder`, or at that path, on what it is based on, then the overrides."""
+    known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    path = known.get(name) or Path(name)
+    if not path.is_file():
+        raise UserError(f"--recipe {name}: no such file, and none of {', '.join(known)}")
+    values = _read(path, folder)
+    for text in overrides:
+        values = merge(values, override(text, yaml.safe_load, yaml.YAMLError, "steps=30"))
+    return values
+
+
+def thawed(frozen: Mapping[str, Any]) -> PretrainRecipe:
+    """The recipe of a run again; what is free has its default."""
+    return bind(PretrainRecipe, {**frozen, "checkpoint_every": 1, "checkpoint_keep": 1})
+
+
+def recipe_of(run: Path) -> PretrainRecipe:
+    """What a folder's run was started with. Raises UserError when it holds none."""
+    if not (run / RUN).is_file():
+        raise UserError(f"{run}: holds no run (no {RUN}); `avf-train pretrain --out {run}` makes one")
+    return thawed(json.loads((run / RUN).read_text("utf-8"))["recipe"])
+
+
+def _read(path: Path, folder: Path) -> Mapping[str, Any]:
+    values = read_table(path, yaml.safe_load, yaml.YAMLError)
+    based_on = values.pop("based_on", None)
+    if based_on is None:
+        return values
+    base = folder / f"{Path(str(based_on)).name}.yaml"
+    if not base.is_file():
+        raise UserError(f"{path}: based_on {based_on!r} is no recipe of ours")
+    return merge(_read(base, folder), values)

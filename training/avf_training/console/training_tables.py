@@ -1,0 +1,189 @@
+"""Tables of the command line, and the page of parity."""
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from avf_training.conversion.parity import Row
+from avf_training.data.benchmark import StreamCost
+from avf_training.models.summary import Description, Stage
+from avf_training.pretraining.cost_estimate import Plan
+from avf_training.pretraining.replay import Replayed
+from avf_training.pretraining.validation import HeldOut
+
+PAGE_HEAD = """# Parity with the authors' code
+
+Worst difference of each group of numbers from what the authors' own code computed on small models with random weights,
+filled by `avf-train parity FILE.npz ...`. Differences are |ours - theirs| / max(1, |theirs|). A file of the same format
+from any other configuration can be checked the same way.
+"""
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+
+def show_descriptions(found: Sequence[Description], batch: int, precision: str) -> None:
+    """One row a model and stage, what the papers print beside it; then parts, then tokens."""
+    costs = _table("model", "stage", "parameters", "paper", "G mult-adds", "paper", f"memory ({batch})")
+    parts = _table("millions in", "", "video", "audio", "fusion", "head", "video dec.", "audio dec.")
+    for one in found:
+        published = one.published
+        for stage, made, paper_m, paper_g in (
+            ("fine-tune", one.finetune, published.finetune_m, published.finetune_g),
+            ("pre-train", one.pretrain, published.pretrain_m, None),
+        ):
+            paper = "" if paper_m is None else f"{paper_m:g} M"
+            memory = f"{made.activation_bytes / 1e9:.2f} GB"
+            costs.add_row(
+                one.name,
+                stage,
+                f"{made.parameters:,}",
+                paper,
+                f"{made.gmacs:.2f}",
+                "" if paper_g is None else f"{paper_g:g}",
+                memory,
+            )
+            parts.add_row(one.name, stage, *_parts(made))
+    out = _console()
+    for table in (costs, parts):
+        out.print(table)
+        out.print()
+    for tokens, group in groupby(found, lambda one: one.tokens):
+        out.print(f"tokens of {', '.join(one.name for one in group)}:")
+        out.print(f"  {', '.join(f'{name} {count}' for name, count in tokens.items())}")
+    for one in found:
+        if one.note:
+            out.print(f"{one.name}: {one.note}")
+    out.print("heads have 11 classes (MAFW); multiply-adds are of one clip, forward;")
+    out.print(f"memory: what a backward pass of {batch} clips in {precision} needs besides parameters")
+
+
+def _table(first: str, second: str, *numbers: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in (first, second):
+        table.add_column(name, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _parts(stage: Stage) -> list[str]:
+    head = sum(stage.parts.get(name, 0) for name in ("fc_norm", "head", "layer weights"))
+    names = ("encoder_video", "encoder_audio", "fusion", "", "decoder_video", "decoder_audio")
+    counts = [stage.parts.get(name, 0) if name else head for name in names]
+    return [f"{count / 1e6:.3f}" if count else "" for count in counts]
+
+
+def show_cost(cost: StreamCost, batch: int, step_s: float) -> None:
+    """Milliseconds of each part, clips a second and core, what bounds it, and the cores for one GPU."""
+    table = _table("CPU time of a clip", "", "ms", "clips/core-s")
+    places = {"worker": "worker", "device": "device, if any", "other": "not used"}
+    for part in cost.parts:
+        table.add_row(part.name, places[part.where], f"{part.ms:.2f}", f"{1000 / max(part.ms, 1e-6):,.0f}")
+    table.add_row("whole batches", "worker", f"{cost.worker_ms:.2f}", f"{1000 / cost.worker_ms:,.0f}")
+    out = _console()
+    out.print(table)
+    bound = cost.bound_by()
+    out.print(f"{cost.clips} clips of {cost.kb:.0f} KB")
+    out.print(f"bound by: {bound.name} ({bound.ms / cost.worker_ms:.0%})")
+    out.print(f"cores for one GPU that makes {batch} clips in {step_s:g} s: {cost.cores(step_s, batch):.1f}")
+
+
+def show_plan(made: Plan) -> None:
+    """A plan in a few lines, and what the paper took."""
+    out = _console()
+    accumulated = made.batch // (made.devices * made.micro_batch)
+    rows = [
+        ("clips of an epoch", f"{made.clips:,}"),
+        ("batch", f"{made.batch:,} = {made.devices} devices x {made.micro_batch} x {accumulated}"),
+        ("steps", f"{made.steps:,} ({made.epochs:g} epochs), warm-up {made.warmup_steps:,}"),
+        ("measured on", f"{made.device}, {made.measured_batch} clips at once, one device"),
+        (
+            "step",
+            f"{made.step_s:.3g} s, {made.clips_per_s:.1f} clips/s; waited for data {made.waited_share:.0%} of the time",
+        ),
+        ("work", f"{made.teraflops:.3g} TFLOP/s, MFU {made.mfu:.1%} of {made.peak_source}"),
+        ("hours", f"{made.hours:,.1f} on {made.devices} such devices, if data never makes them wait"),
+        ("memory of a device", f"{made.memory_bytes / 1e9:.1f} GB at {made.micro_batch} clips, computed"),
+    ]
+    if made.peak_bytes is not None:
+        rows.append(("", f"{made.peak_bytes / 1e9:.1f} GB at {made.measured_batch} clips, measured"))
+    if made.paper is not None:
+        rows.append(("the paper", f"{made.paper.hours:g} h on {made.paper.machine} ({made.paper.source})"))
+    out.print(f"{made.model}:")
+    for name, told in rows:
+        out.print(f"  {name:<20}{told}")
+
+
+def show_held_out(found: HeldOut) -> None:
+    """Errors beside the mean predictors', and recall beside chance."""
+    table = _table(f"{found.clips} clips", "", "model", "mean patch", "ratio", "mean picture", "ratio")
+    video = found.video_mse, found.video_mean_mse, found.video_place_mse
+    audio = found.audio_mse, found.audio_mean_mse, found.audio_place_mse
+    both = found.video_mse + found.audio_mse, *(v + a for v, a in zip(video[1:], audio[1:], strict=True))
+    for name, (own, patch, place) in (("video", video), ("sound", audio), ("both", both)):
+        row = f"{own:.4f}", f"{patch:.4f}", f"{own / patch:.3f}", f"{place:.4f}", f"{own / place:.3f}"
+        table.add_row("error of masked", name, *row)
+    _console().print(table)
+    chance = 1 / found.clips
+    for name, share in (("video to sound", found.recall), ("sound to video", found.recall_back)):
+        _console().print(f"R@1 {name}: {share:.3f}, {share / chance:.1f} times chance ({chance:.3f})")
+
+
+def show_replayed(found: Replayed) -> None:
+    """What the step gave this time, and where the first number came from that is not finite."""
+    out = _console()
+    parts = "  ".join(f"{name} {value:.4g}" for name, value in found.parts.items())
+    out.print(f"step {found.step}: {parts}")
+    if found.finite:
+        out.print("finite here, forward and backward: look at what differs, the device or the other ranks (--rank)")
+        return
+    out.print(f"first output that is not finite: {found.module or 'none, the forward pass is finite'}")
+    out.print(f"clips whose own reconstruction is not finite: {', '.join(found.keys) or 'none'}")
+    count = len(found.parameters)
+    out.print(f"parameters with such a gradient: {count}{', first ' + found.parameters[0] if count else ''}")
+
+
+def show_parity(rows: Sequence[Row]) -> None:
+    """Every group with its worst error and tolerance."""
+    out = _console()
+    for file, group in groupby(rows, lambda row: row.file):
+        table = _table("precision", "group", "numbers", "worst", "tolerance", "")
+        for row in group:
+            verdict = "ok" if row.passed else "OFF"
+            worst = f"{row.worst:.1e}", f"{row.tolerance:.0e}"
+            table.add_row(row.precision, row.group, f"{row.numbers:,}", *worst, verdict)
+        out.print(file, style="bold")
+        out.print(table)
+        out.print()
+    off = [row for row in rows if not row.passed]
+    for row in off:
+        out.print(f"OFF: {row.file}, {row.precision}, {row.group}: {row.where}")
+    out.print(f"{len(rows) - len(off)} of {len(rows)} groups within their tolerance")
+
+
+def fill_page(page: Path, rows: Sequence[Row]) -> None:
+    """Put each file's table into its section of `page`, which is made if missing."""
+    text = page.read_text("utf-8") if page.is_file() else PAGE_HEAD
+    for file, group in groupby(rows, lambda row: row.file):
+        lines = [
+            f"<!-- {file} -->",
+            f"## {file}",
+            "",
+            "| precision | group | numbers | worst | tolerance | |",
+            "|---|---|---|---|---|---|",
+        ]
+        for row in group:
+            verdict = "ok" if row.passed else f"OFF at `{row.where}`"
+            cells = row.precision, row.group, f"{row.numbers:,}", f"{row.worst:.1e}", f"{row.tolerance:.0e}", verdict
+            lines.append(f"| {' | '.join(cells)} |")
+        block = "\n".join([*lines, f"<!-- end {file} -->"])
+        pattern = re.compile(f"<!-- {re.escape(file)} -->.*?<!-- end {re.escape(file)} -->", re.S)
+        found = pattern.search(text)
+        text = f"{text[: found.start()]}{block}{text[found.end() :]}" if found else f"{text}\n{block}\n"
+    page.write_text(text, "utf-8")

@@ -1,0 +1,175 @@
+"""The authors' checkpoints to ours and back.
+
+Their files are pickles; they are read with `weights_only`, which runs no code from them.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from avf_shards.config import bind
+from avf_shards.errors import UserError
+from torch import Tensor, nn
+
+from avf_training.conversion.authors_state_dict import from_official, official_names, to_official
+from avf_training.models.classifier import Classifier
+from avf_training.models.config import ModelConfig
+from avf_training.models.mae import MaskedAutoencoder
+from avf_training.models.presets import PRESETS
+from avf_training.models.pretrained import FORMAT, load_folder, save_folder, saved_config
+
+_CONTAINERS = ("model", "module", "state_dict")
+_PREFIXES = ("module.", "_orig_mod.")
+ENCODERS = "encoders"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Tensors under our names, what they are (`mae`, `classifier` or `encoders`), and their model."""
+
+    kind: str
+    config: ModelConfig
+    outputs: int | None
+    tensors: dict[str, Tensor]
+
+    def save(self, folder: Path) -> None:
+        """As a folder of config.json and model.safetensors."""
+        outputs = {} if self.outputs is None else {"outputs": self.outputs}
+        values = {"format": FORMAT, "kind": self.kind, **outputs, "model": asdict(self.config)}
+        save_folder(folder, values, self.tensors)
+
+
+def config_of(path: Path) -> ModelConfig:
+    """The model described in a config.json. Raises UserError."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: is not there") from None
+    except ValueError as error:
+        raise UserError(f"{path}: is not JSON ({error})") from None
+    return bind(ModelConfig, values.get("model", values) if isinstance(values, dict) else values, str(path))
+
+
+def read_official(path: Path) -> dict[str, Tensor]:
+    """The tensors of one of the authors' files, without the prefixes of compiled and distributed models."""
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):  # their files carry their arguments
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: is not there") from None
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"{path}: cannot be read as weights alone ({reason})") from None
+    for name in _CONTAINERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
+            loaded = loaded[name]
+            break
+    if not isinstance(loaded, Mapping):
+        raise UserError(f"{path}: holds no table of tensors")
+    tensors = {_stripped(str(key)): value for key, value in loaded.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise UserError(f"{path}: holds no table of tensors; the names in it: {', '.join(map(str, list(loaded)[:8]))}")
+    return tensors
+
+
+def _stripped(name: str) -> str:
+    while name.startswith(_PREFIXES):
+        name = name.split(".", 1)[1]
+    return name
+
+
+def convert(tensors: Mapping[str, Tensor], config: ModelConfig | None = None) -> Converted:
+    """The authors' tensors as ours. Raises UserError that lists unknown and missing names.
+
+    config: the model, where its sizes are not those of a published one. Decoders may be missing as a whole.
+    """
+    outputs = len(tensors["head.weight"]) if "head.weight" in tensors else None
+    pretrained = any(name.startswith("decoder.") for name in tensors)
+    chosen = _as_theirs(config) if config else _recognised(tensors, outputs)
+    with torch.device("meta"):
+        model: nn.Module = Classifier(chosen, outputs) if outputs is not None else MaskedAutoencoder(chosen)
+    names = official_names(model)
+    if outputs is None and not pretrained:
+        names = {ours: theirs for ours, theirs in names.items() if not ours.startswith("decoder_")}
+    ours = from_official(tensors, names)
+    _check(tensors, names, ours, model.state_dict())
+    kind = "classifier" if outputs is not None else "mae" if pretrained else ENCODERS
+    return Converted(kind, chosen, outputs, ours)
+
+
+def _as_theirs(config: ModelConfig) -> ModelConfig:
+    """The same model with the authors' one pair of running statistics for all units."""
+    return replace(config, statistics="shared")
+
+
+def _of_all_units(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+    """A tensor; running statistics of each unit become those of all their values together."""
+    tensor, last = tensors[name], name.rpartition(".")[2]
+    if tensor.ndim != 2 or last not in ("running_mean", "running_var"):
+        return tensor
+    if last == "running_mean":
+        return tensor.mean(0)
+    return tensor.mean(0) + tensors[name.replace("running_var", "running_mean")].var(0, unbiased=False)
+
+
+def _check(
+    tensors: Mapping[str, Tensor],
+    names: Mapping[str, tuple[str, ...]],
+    ours: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+) -> None:
+    known = {part for parts in names.values() for part in parts}
+    faults = [f"  missing: {name}" for name in sorted(known - tensors.keys())]
+    faults += [f"  unknown: {name}" for name in sorted(tensors.keys() - known)]
+    faults += [
+        f"  {' + '.join(names[name])}: shape {tuple(tensor.shape)}, the model's is {tuple(wanted[name].shape)}"
+        for name, tensor in ours.items()
+        if tensor.shape != wanted[name].shape
+    ]
+    if faults:
+        raise UserError("\n".join(["the checkpoint does not fit the model:", *faults]))
+
+
+def _recognised(tensors: Mapping[str, Tensor], outputs: int | None) -> ModelConfig:
+    """The published model with most of these names and shapes: width and depth tell them apart."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    best, score = None, 0
+    for config in map(_as_theirs, PRESETS.values()):
+        with torch.device("meta"):
+            model: nn.Module = Classifier(config, outputs or 1) if outputs is not None else MaskedAutoencoder(config)
+            theirs = to_official(model.state_dict(), official_names(model))
+        hits = sum(shapes.get(name) == tuple(tensor.shape) for name, tensor in theirs.items())
+        if hits > score:
+            best, score = config, hits
+    if best is None or score < len(shapes) // 2:
+        raise UserError(
+            f"the checkpoint's sizes are no published model's ({', '.join(PRESETS)}); name it with --model NAME or "
+            "--config FILE (a config.json)"
+        )
+    return best
+
+
+def to_authors(folder: Path, path: Path) -> int:
+    """Write the model in `folder` as the authors' file `path`; the number of tensors. Raises UserError."""
+    if path.exists():
+        raise UserError(f"{path}: is there already; name a new file")
+    values, tensors = load_folder(folder)
+    config = saved_config(values["model"], folder)
+    tensors = {name: _of_all_units(name, tensors) for name in tensors}
+    with torch.device("meta"):
+        model: nn.Module = (
+            Classifier(config, int(values["outputs"])) if values["kind"] == "classifier" else MaskedAutoencoder(config)
+        )
+    names = {ours: theirs for ours, theirs in official_names(model).items() if ours in tensors}
+    if unknown := sorted(tensors.keys() - names.keys()):
+        raise UserError(f"{folder}: tensors that its model does not have: {', '.join(unknown)}")
+    made: dict[str, Any] = {"model": to_official(tensors, names)}
+    half = path.with_name(f".{path.name}.half")
+    torch.save(made, half)
+    half.replace(path)
+    return len(made["model"])

@@ -1,0 +1,166 @@
+"""Our numbers beside the authors': files of tensors that their code computed on small models with random weights.
+
+Each file says what it is by what it holds. Errors are |ours - theirs| / max(1, |theirs|); tolerances by precision:
+in float64 1e-12 against what is stored in float64, 2e-7 against what was cut to float32, 1e-7 for losses (their mean
+and deviation of images are float32 constants); in float32 2e-5 for all.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from avf_shards.errors import UserError
+from torch import Tensor
+
+from avf_training.conversion.parity_models import classifier_numbers, mae_dfer_numbers, mae_numbers
+from avf_training.data.fbank import log_mel
+from avf_training.models.masking import block_mask, running_cells, tube_mask
+from avf_training.models.patch_embed import sincos_table
+
+_RESULTS = ("out.", "loss.", "grad.", "target.", "bn_after.", "pt.", "ft.")
+
+Numbers = Mapping[str, Tensor]
+Oracle = Mapping[str, npt.NDArray[np.generic]]
+STORED_F64, STORED_F32, LOSS, SINGLE = 1e-12, 2e-7, 1e-7, 2e-5
+
+
+@dataclass(frozen=True)
+class Row:
+    """The worst number of one group."""
+
+    file: str
+    precision: str
+    group: str
+    numbers: int
+    worst: float
+    tolerance: float
+    where: str
+
+    @property
+    def passed(self) -> bool:
+        return self.worst <= self.tolerance  # False for nan
+
+
+def compare(path: Path) -> list[Row]:
+    """Every group of one file in float64 and, for models, float32. Raises UserError for a file that is no oracle."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            oracle = {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise UserError(f"{path}: is not there") from None
+    except (ValueError, BadZipFile, OSError, AttributeError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read as a .npz file of plain arrays ({error})") from None
+    try:
+        if "meta.config" in oracle:
+            return _models(path.name, oracle)
+        return _exact(path.name, oracle)
+    except KeyError as error:
+        raise UserError(f"{path}: has no {error}, so it is not an oracle file of a kind known here") from None
+
+
+def _models(file: str, oracle: Oracle) -> list[Row]:
+    config = json.loads(str(oracle["meta.config"]))
+    numbers: Callable[[Oracle, dict[str, object], torch.dtype], Numbers]
+    if any(name.startswith("pt.w.") for name in oracle):
+        numbers = mae_dfer_numbers
+    else:
+        numbers = mae_numbers if "decoder_embed_dim" in config else classifier_numbers
+    rows = []
+    for dtype in (torch.float64, torch.float32):
+        ours = numbers(oracle, config, dtype)
+        precision = str(dtype).removeprefix("torch.")
+        rows += _rows(file, precision, oracle, ours, partial(_tolerance, oracle, dtype))
+    left = [name for name in oracle if name not in ours and name.startswith(_RESULTS) and ".w." not in name]
+    if left:
+        rows.append(Row(file, "", "not computed here", len(left), float("inf"), 0.0, left[0]))
+    return rows
+
+
+def _tolerance(oracle: Oracle, dtype: torch.dtype, name: str) -> float:
+    if dtype == torch.float32:
+        return SINGLE
+    if name.startswith("loss."):
+        return LOSS
+    return STORED_F64 if oracle[name].dtype == np.float64 else STORED_F32
+
+
+def _exact(file: str, oracle: Oracle) -> list[Row]:
+    """Masks, positions and sound: no weights, one precision."""
+    ours: dict[str, Tensor] = {}
+    for name, stored in oracle.items():
+        made = _position(name) if name.startswith("n") and "_d" in name else _mask(name)
+        if made is None and name.startswith("fbank_norm."):
+            wave = torch.from_numpy(np.asarray(oracle[name.replace("fbank_norm.", "wave.")]))
+            made = log_mel(wave, 16_000)[0].double().numpy()
+        if made is not None:
+            ours[name] = torch.from_numpy(np.asarray(made)[: len(stored)].reshape(stored.shape))
+    if not ours:
+        raise KeyError("meta.config")
+    return _rows(file, "as stored", oracle, ours, lambda _: STORED_F32)
+
+
+def _position(name: str) -> npt.NDArray[np.float64]:
+    tokens, width = (int(part[1:]) for part in name.split("_")[:2])
+    return sincos_table(tokens, width).double().numpy()
+
+
+def _mask(name: str) -> npt.NDArray[np.float64] | None:
+    """Masks named like tube_seed0_8x10x10_r0.9_win5x10, drawn from numpy's old generator."""
+    parts = name.split("_")
+    grids = [tuple(map(int, part.split("x"))) for part in parts if part[0].isdigit() and "x" in part]
+    ratios = [float(part[1:]) for part in parts if part[0] == "r" and part[1:2].isdigit()]
+    if not grids or not ratios:
+        return None
+    grid, ratio = grids[0], ratios[0]
+    if name.startswith("run_cell"):
+        return (~running_cells((grid[0], grid[1], grid[2]), ratio)).astype(float)
+    random = np.random.RandomState(0)
+    windows = [part[3:] for part in parts if part.startswith("win") and part[3:4].isdigit()]
+    masks = []
+    for _ in range(4):
+        if len(grid) == 3:
+            window = tuple(map(int, windows[0].split("x"))) if windows else grid[1:]
+            size = window[0] * window[1]
+            masks.append(tube_mask(random, (grid[0], grid[1], grid[2]), (window[0], window[1]), int(ratio * size)))
+        else:
+            masks.append(block_mask(random, (grid[0], grid[1]), (grid[0], grid[1]), int(ratio * grid[0] * grid[1])))
+    return np.stack(masks).astype(float)
+
+
+def _rows(file: str, precision: str, oracle: Oracle, ours: Numbers, tolerance: Callable[[str], float]) -> list[Row]:
+    """The worst of each group, measured in units of its tolerance where a group has more than one."""
+    worst: dict[tuple[str, float], tuple[float, str, int]] = {}
+    for name, mine in ours.items():
+        theirs = oracle[name].astype(np.float64)
+        got = mine.detach().double().numpy()
+        if got.shape != theirs.shape:
+            raise UserError(f"{file}: {name}: shape {got.shape} here, {theirs.shape} in the file")
+        error = float(np.max(np.abs(got - theirs) / np.maximum(1.0, np.abs(theirs)), initial=0.0))
+        group = _group(name), tolerance(name)
+        before = worst.get(group, (-1.0, "", 0))
+        count = before[2] + theirs.size
+        worst[group] = (error, name, count) if not error <= before[0] else (*before[:2], count)
+    return [
+        Row(file, precision, group, count, error, limit, where)
+        for (group, limit), (error, where, count) in worst.items()
+    ]
+
+
+def _group(name: str) -> str:
+    """The part of a name that says what kind of number it is."""
+    parts = name.split(".")
+    if parts[0] in ("grad", "bn_after"):
+        return {"grad": "gradients", "bn_after": "batch-norm statistics"}[parts[0]]
+    if parts[0] == "loss":
+        return "losses"
+    if parts[0] == "target":
+        return "targets"
+    if parts[0] in ("out", "pt", "ft"):
+        return ".".join(part for part in parts[:3] if not part.isdigit())
+    return "features" if parts[0].startswith("fbank") else name.split("_seed")[0].split("_8x")[0]

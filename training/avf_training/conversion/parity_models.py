@@ -1,0 +1,259 @@
+"""A model built from an oracle file's own config and weights, and the numbers that file holds, computed by it."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from avf_shards.errors import UserError
+from torch import Tensor, nn
+
+from avf_training.conversion.authors_state_dict import from_official, official_names, to_official
+from avf_training.models.classifier import Classifier
+from avf_training.models.config import Geometry, ModalityConfig, ModelConfig, TargetConfig
+from avf_training.models.decoder import SkipDecoder
+from avf_training.models.encoder import Encoder
+from avf_training.models.mae import MaskedAutoencoder, wanted_layers
+from avf_training.models.masking import MaskConfig, Masker
+from avf_training.models.masks import Masks
+from avf_training.models.pretrained import load_exactly
+from avf_training.objectives.hcmcl import similarity
+from avf_training.objectives.pretraining import pretraining_losses
+from avf_training.objectives.targets import audio_targets, video_targets
+
+Oracle = Mapping[str, npt.NDArray[Any]]
+Config = Mapping[str, Any]
+
+
+def model_config(config: Config, weights: Collection[str]) -> ModelConfig:
+    """The authors' arguments as ours; which blocks there are is told by the names of the weights.
+
+    Raises UserError for what our models do not have.
+    """
+    prefix = "encoder_" if "decoder_embed_dim" in config else ""
+    if not config.get("qkv_bias", True):
+        raise UserError("meta.config: qkv_bias is off; the published models have it")
+    improved, vanilla, iavcl = (
+        any(part in name for name in weights)
+        for part in (".fourth_attn.", ".third_attn.", "Iterative_Refinement_Module")
+    )
+    mel_frames, mels = config["img_size_audio"]
+    geometry = Geometry(
+        config.get("all_frames", 16),
+        config["img_size"],
+        config["tubelet_size"],
+        config["patch_size"],
+        mel_frames,
+        mels,
+        config["patch_size_audio"],
+    )
+
+    def stream(suffix: str) -> ModalityConfig:
+        width = config[f"{prefix}embed_dim{suffix}"]
+        return ModalityConfig(
+            width,
+            config[f"{prefix}depth{suffix}"],
+            config[f"{prefix}num_heads{suffix}"],
+            config.get(f"decoder_embed_dim{suffix}", width),
+            config.get(f"decoder_num_heads{suffix}", 1),
+            tuple(config.get(f"lg_region_size{suffix}", ())),
+            config.get(f"decoder_depth{suffix}", 4),
+        )
+
+    return ModelConfig(
+        str(config.get("source", "oracle")),
+        stream(""),
+        stream("_audio"),
+        "lgi" if improved else "lgi_vanilla" if vanilla else "vit",
+        "iavcl" if iavcl else "cross",
+        config[f"{prefix}fusion_num_heads"],
+        tuple(config.get("return_intermediate_features", ())),
+        config[f"{prefix}fusion_depth"],
+        mlp_ratio=int(config["mlp_ratio"]),
+        norm_eps=config["norm_eps"],
+        temperature=config.get("inter_contrastive_temperature", 0.07),
+        contrastive_weight=config.get("loss_weight", 0.0025),
+        geometry=geometry,
+        statistics="shared",
+    )
+
+
+def load(model: nn.Module, oracle: Oracle, dtype: torch.dtype, prefix: str = "w.") -> dict[str, tuple[str, ...]]:
+    """Load the file's weights, all of them and nothing else, and give the names. Raises UserError."""
+    model.to(dtype)
+    names = official_names(model)
+    weights = {name[len(prefix) :]: _tensor(array) for name, array in oracle.items() if name.startswith(prefix)}
+    unknown = weights.keys() - {part for parts in names.values() for part in parts}
+    if unknown:
+        raise UserError("weights of the file that the model does not have:\n  " + "\n  ".join(sorted(unknown)))
+    load_exactly(model, from_official(weights, names), "the file's weights")
+    return names
+
+
+def _tensor(array: npt.NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.array(array))
+
+
+def _gradients(model: nn.Module, names: Mapping[str, tuple[str, ...]]) -> dict[str, Tensor]:
+    """By the authors' names. What gets no gradient here gets zeros from them."""
+    ours = {
+        name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        for name, parameter in model.named_parameters()
+    }
+    return {f"grad.{name}": grad for name, grad in to_official(ours, {k: names[k] for k in ours}).items()}
+
+
+def _modes(oracle: Oracle) -> list[str]:
+    """Losses and gradients are of the last one: train where batch norm makes the two differ."""
+    return [mode for mode in ("eval", "train") if any(name.startswith(f"out.{mode}.") for name in oracle)]
+
+
+def mae_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Pre-training: predictions, features, similarities, targets, losses, gradients, batch-norm statistics."""
+    config = model_config(settings, oracle.keys())
+    model = MaskedAutoencoder(config)
+    names = load(model, oracle, dtype)
+    model.requires_grad_()
+    video, audio = _tensor(oracle["in.video"]).to(dtype), _tensor(oracle["in.audio"]).to(dtype)
+    masks = _masks(oracle, config, dtype)
+    found: dict[str, Tensor] = {}
+    for mode in _modes(oracle):
+        model.train(mode == "train")
+        out = model(video, audio, masks)
+        assert out.video_BMP is not None
+        assert out.audio_BMP is not None
+        found |= {f"out.{mode}.pred_video": out.video_BMP, f"out.{mode}.pred_audio": out.audio_BMP}
+        for number, (v, a) in enumerate(out.levels):
+            found[f"out.{mode}.logits_per_video.{number}"] = similarity(v, a, config.temperature)
+        found |= {f"out.{mode}.{name}": value for name, value in _features(model, video, audio, masks).items()}
+    targets = {kind: TargetConfig(frame_difference=kind == "framediff") for kind in ("plain", "framediff")}
+    losses = {
+        kind: pretraining_losses(out, video, audio, masks, replace(config, targets=target))
+        for kind, target in targets.items()
+    }
+    for kind, one in losses.items():
+        assert one.video is not None
+        assert one.audio is not None
+        parts = {"total": one.total, "video": one.video, "audio": one.audio}
+        found |= {f"loss.{kind}.{name}": value for name, value in parts.items()}
+        found[f"loss.{kind}.hcmcl_per_level"] = torch.stack(one.levels)
+        stored = len(oracle[f"target.{kind}.video"])
+        everything = torch.arange(config.geometry.video_tokens).expand(stored, -1)
+        made = video_targets(video[:stored], everything, config.geometry, targets[kind])
+        found[f"target.{kind}.video"] = made
+    everything = torch.arange(config.geometry.audio_tokens).expand(len(audio), -1)
+    found["target.audio"] = audio_targets(audio, everything, config.geometry)
+    losses["framediff"].total.backward()
+    state = to_official(model.state_dict(), names)
+    found |= {f"bn_after.{name}": value for name, value in state.items()}
+    return {name: value for name, value in (found | _gradients(model, names)).items() if name in oracle}
+
+
+def _masks(oracle: Oracle, config: ModelConfig, dtype: torch.dtype) -> Masks:
+    hidden = oracle["in.mask_video"], oracle["in.mask_audio"]
+    kept = tuple(
+        ~oracle[f"in.mask_{name}_dec"] if f"in.mask_{name}_dec" in oracle else mask
+        for name, mask in zip(("video", "audio"), hidden, strict=True)
+    )
+    ratios = MaskConfig(float(hidden[0][0].mean()), float(hidden[1][0].mean()), 0, "official")
+    masker = Masker(config, ratios)
+    masks = Masks.of([masker.of_flags(*clip) for clip in zip(*hidden, *kept, strict=True)])
+    return Masks(*(part.to(dtype) if part.is_floating_point() else part for part in masks))
+
+
+def _features(model: MaskedAutoencoder, video: Tensor, audio: Tensor, masks: Masks) -> dict[str, Tensor]:
+    config, found = model.config, {}
+    for name, encoder, clips, visible_BV, stream in (
+        ("video", model.encoder_video, video, masks.video_visible_BV, config.video),
+        ("audio", model.encoder_audio, audio, masks.audio_visible_BV, config.audio),
+    ):
+        layers = encoder(clips, visible_BV, wanted_layers(config, stream)).layers
+        found[f"enc_{name}"] = layers[-1]
+        found |= {f"enc_{name}_inter.{n}": layer for n, layer in enumerate(layers[: len(config.skips)])}
+    return found
+
+
+def classifier_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Fine-tuning: logits, feature, cross-entropy, gradients."""
+    model = Classifier(model_config(settings, oracle.keys()), settings["num_classes"])
+    names = load(model, oracle, dtype)
+    video, audio = _tensor(oracle["in.video"]).to(dtype), _tensor(oracle["in.audio"]).to(dtype)
+    found: dict[str, Tensor] = {}
+    for mode in _modes(oracle):
+        model.train(mode == "train")
+        out = model(video, audio)
+        found |= {f"out.{mode}.logits": out.logits_BJ, f"out.{mode}.feature": out.feature_BC}
+    found["loss.ce"] = F.cross_entropy(out.logits_BJ, _tensor(oracle["in.label"]))
+    found["loss.ce"].backward()
+    return {name: value for name, value in (found | _gradients(model, names)).items() if name in oracle}
+
+
+class _MAEDFER(nn.Module):
+    """MAE-DFER: one LGI encoder of three stages, a decoder without skips."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.encoder_video = Encoder(config, "video", "local")
+        geometry = config.geometry
+        self.decoder_video = SkipDecoder(config, config.video, geometry.video_tokens, geometry.video_values)
+
+
+class _MAEDFERHead(nn.Module):
+    """Its fine-tuning: a head over the mean of the last layer's region tokens, without the encoder's norm."""
+
+    def __init__(self, config: ModelConfig, classes: int) -> None:
+        super().__init__()
+        self.encoder_video = Encoder(config, "video", "region")
+        self.encoder_video.norm = nn.Identity()  # the head has its own
+        self.fc_norm = nn.LayerNorm(config.video.width, config.norm_eps)
+        self.head = nn.Linear(config.video.width, classes)
+
+
+def mae_dfer_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[str, Tensor]:
+    """MAE-DFER, video alone: predictions and logits."""
+    stream = ModalityConfig(
+        settings["C"],
+        settings["depth"],
+        settings["heads"],
+        settings["dec_dim"],
+        settings["dec_heads"],
+        tuple(settings["region"]),
+        settings["dec_depth"],
+    )
+    # Sound is not there; its grid and mask are any that can be built.
+    config = ModelConfig(
+        "mae_dfer",
+        stream,
+        replace(stream, region=(4, 4)),
+        "lgi_vanilla",
+        "cross",
+        1,
+        (),
+        modalities="v",
+        norm_eps=settings["norm_eps"],
+        geometry=Geometry(16, settings["img"], 2, settings["patch"]),
+    )
+    video, hidden = _tensor(oracle["in.video"]).to(dtype), oracle["in.mask"]
+    model, last = _MAEDFER(config), (stream.depth - 1,)
+    load(model, oracle, dtype, "pt.w.")
+    masker = Masker(config, MaskConfig(float(hidden[0].mean()), 0.5, 0, "official"))
+    silent = np.arange(config.geometry.audio_tokens) % 2 == 0
+    clips = [masker.of_flags(mask, silent, mask, silent).video for mask in hidden]
+    visible, position, target = (
+        _tensor(np.stack([getattr(clip, part) for clip in clips])) for part in ("visible_V", "position_V", "target_M")
+    )
+    (local,) = model.encoder_video(video, visible, last).layers
+    found = {"pt.out": model.decoder_video(local, [], position, target)}
+    head = _MAEDFERHead(config, settings["classes"])
+    weights = {f"ft.w.{_nested(name[5:])}": array for name, array in oracle.items() if name.startswith("ft.w.")}
+    load(head, weights, dtype, "ft.w.")
+    regions = head.encoder_video(video, None, last).regions
+    found["ft.out"] = head.head(head.fc_norm(regions.mean(1)))
+    return found
+
+
+def _nested(name: str) -> str:
+    return name if name.startswith(("fc_norm", "head")) else f"encoder.{name}"

@@ -1,1 +1,0 @@
-"""Downstream: labelled data sets, their folds, metrics, and how their labels meet."""

@@ -1,0 +1,69 @@
+"""What a finished run says: answers to every test clip, and scores by protocol with bootstrap intervals."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from avf_shards import durable_io
+from avf_shards.errors import UserError
+
+from avf_training.config.finetune import FinetuneRecipe
+from avf_training.distributed.context import Place
+from avf_training.evaluation.multi_view import ViewConfig, answers_of
+from avf_training.evaluation.scoring import Answers, interval, scores_of
+from avf_training.models.classifier import Classifier
+from avf_training.tasks.task import Task
+
+RESULT, ANSWERS = "result.json", "answers"
+
+
+def answer(
+    model: Classifier, recipe: FinetuneRecipe, task: Task, keys: tuple[str, ...], segments: int, place: Place
+) -> Answers:
+    """A model's answers to some clips of its task, averaged as the data set asks."""
+    config = recipe.model_config()
+    views = ViewConfig(config.geometry, config.modalities, recipe.precision, segments, workers=recipe.workers)
+    found = answers_of(model, task.shelf, task.number, task.truth, keys, views, place)
+    return found.grouped(task.group) if task.group else found
+
+
+def told_scores(task: Task, answers: Answers) -> dict[str, Any]:
+    """Scores and their intervals for a result; what is undefined says why."""
+    scores, told = scores_of(task.data, answers), {}
+    for name, score in scores.items():
+        between = interval(task.data, answers, name) if name in task.data.metrics else None
+        bounds = None if between is None else [between.low, between.high]
+        told[name] = {"value": score.value, "undefined": score.undefined, "interval": bounds}
+    return {"scores": told, "unreadable": list(answers.unreadable)}
+
+
+def write_answers(path: Path, task: Task, answers: Answers) -> None:
+    """One table: keys, truth, scores."""
+    durable_io.make_folder(path.parent)
+    names = task.data.labels or task.data.dimensions
+    values = {"names": list(names), "keys": list(answers.keys), "truth": answers.truth.tolist()}
+    values |= {"scores": answers.scores_NJ.tolist(), "unreadable": list(answers.unreadable)}
+    durable_io.replace_file(path, (json.dumps(values) + "\n").encode())
+
+
+def read_answers(path: Path) -> tuple[tuple[str, ...], Answers]:
+    """Names of the outputs, and the answers of `write_answers`. Raises UserError."""
+    if not path.is_file():
+        raise UserError(f"{path}: is not there; a finished fine-tuning run has it")
+    values = json.loads(path.read_text("utf-8"))
+    scores = np.array(values["scores"], float)
+    answers = Answers(tuple(values["keys"]), np.array(values["truth"], float), scores, tuple(values["unreadable"]))
+    return tuple(values["names"]), answers
+
+
+def describe_result(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(protocol, metric, value with interval) rows of a result."""
+    rows = []
+    for protocol, entry in result["protocols"].items():
+        for name, score in entry.get("scores", {}).items():
+            value = "undefined" if score["value"] is None else f"{score['value']:.4f}"
+            bounds = score["interval"]
+            rows.append((protocol, name, value + ("" if bounds is None else f"  [{bounds[0]:.4f}, {bounds[1]:.4f}]")))
+    return rows

@@ -1,0 +1,1 @@
+"""Supervised stages: fine-tuning, post-pre-training, model selection."""

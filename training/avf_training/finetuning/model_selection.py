@@ -1,0 +1,79 @@
+"""Which epoch a run's scores are of: three protocols, side by side, written down after each epoch.
+
+`held_out` (the default) chooses on a part of the training fold; `official` on the test clips themselves, as the
+published numbers were chosen; `last` does not choose.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from avf_shards import durable_io
+from torch import Tensor
+
+from avf_training.config.finetune import FinetuneRecipe
+from avf_training.distributed.context import Place
+from avf_training.distributed.parallelize import whole_state
+from avf_training.evaluation.results import answer
+from avf_training.evaluation.scoring import scores_of
+from avf_training.models.classifier import Classifier
+from avf_training.tasks.task import Task
+
+Protocol = Literal["held_out", "official", "last"]
+PROTOCOLS: tuple[Protocol, ...] = ("held_out", "official", "last")
+EPOCHS, CHOSEN = "epochs.jsonl", "chosen"
+
+
+class Chooser:
+    """Scores a model after each epoch and keeps the best by each protocol."""
+
+    def __init__(
+        self, recipe: FinetuneRecipe, task: Task, model: Classifier, out: Path, place: Place, every: int
+    ) -> None:
+        self.recipe, self.task, self.model, self.out, self.place, self.every = recipe, task, model, out, place, every
+        self.metric = recipe.chosen_by(task.data)
+        self.parts: dict[Protocol, tuple[str, ...]] = {"held_out": task.held_out, "official": task.test}
+
+    def look(self, step: int) -> tuple[dict[str, float], Path | None]:
+        """After an epoch: scores of one view a clip, written down; the model kept where it is the best so far."""
+        epoch = (step + 1) // self.every * self.recipe.evaluate_every
+        told: dict[str, float] = {}
+        row: dict[str, Any] = {"step": step, "epoch": epoch}
+        state: dict[str, Tensor] | None = None
+        for protocol, keys in self.parts.items():
+            if not keys:
+                continue
+            answers = answer(self.model, self.recipe, self.task, keys, 1, self.place)
+            found = {name: score.value for name, score in scores_of(self.task.data, answers).items()}
+            row[protocol] = found
+            value = found[self.metric]
+            told[f"{protocol} {self.metric}"] = float("nan") if value is None else value
+            best = best_epoch(read_epochs(self.out), protocol, self.metric, before=step)
+            if value is not None and (best is None or value > best[1]):
+                state = whole_state(self.model) if state is None else state
+                if self.place.rank == 0:
+                    folder = self.out / CHOSEN / protocol
+                    durable_io.remove(folder)
+                    self.model.save_pretrained(folder, state)
+        if self.place.rank == 0:
+            rows = [kept for kept in read_epochs(self.out) if kept["step"] < step]
+            durable_io.replace_file(self.out / EPOCHS, "".join(json.dumps(one) + "\n" for one in [*rows, row]).encode())
+        return told, None
+
+
+def read_epochs(run: Path) -> list[dict[str, Any]]:
+    """The rows of RUN/epochs.jsonl."""
+    path = run / EPOCHS
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+
+
+def best_epoch(
+    rows: list[dict[str, Any]], protocol: Protocol, metric: str, before: int | None = None
+) -> tuple[int, float] | None:
+    """(step, score) of the epoch that a protocol chooses: the highest score, the first of equals."""
+    found = [
+        (row["step"], row[protocol][metric])
+        for row in rows
+        if protocol in row and row[protocol][metric] is not None and (before is None or row["step"] < before)
+    ]
+    return max(found, key=lambda pair: (pair[1], -pair[0])) if found else None

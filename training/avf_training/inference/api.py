@@ -1,0 +1,11 @@
+"""A model in three lines: what it says over time, and its features.
+
+from avf_training.inference.api import predict
+for told in predict("DIR", "RUN"):
+    print(told.video, told.person, told.best)
+"""
+
+from avf_training.inference.embeddings import embed
+from avf_training.inference.predict import Moment, Told, predict
+
+__all__ = ["Moment", "Told", "embed", "predict"]

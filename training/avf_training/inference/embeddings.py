@@ -1,0 +1,69 @@
+"""Features of clips as Parquet: one row for each window, to be read by anything.
+
+key, source, video, person, start_s, stop_s     which window (seconds of the video)
+video, audio, fused                             list<float32>: each modality's mean, and what the head reads
+regions_video, regions_audio                    list<list<float32>>: the region tokens, K x C
+frames                                          list<list<float32>>: one for each pair of the 16 pictures
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from avf_shards import durable_io
+from avf_shards.errors import UserError
+from torch import Tensor
+
+from avf_training.data.storage import StorageConfig
+from avf_training.inference.feature_model import FeatureModel, clips_of
+from avf_training.inference.predict import shards_in
+from avf_training.tasks.labelled_shards import Shelf
+
+KINDS = ("video", "audio", "fused", "regions_video", "regions_audio", "frames")
+_HOP_S = 2.56
+_VECTOR, _MATRIX = pa.list_(pa.float32()), pa.list_(pa.list_(pa.float32()))
+_SCHEMA = {
+    "key": pa.string(), "source": pa.string(), "video": pa.string(), "person": pa.int32(),
+    "start_s": pa.float64(), "stop_s": pa.float64(),
+}  # fmt: skip
+
+
+def embed(
+    folder: Path | str,
+    model: Path | str,
+    kinds: Sequence[str] = KINDS,
+    hop_s: float = _HOP_S,
+    device: str = "cpu",
+) -> pa.Table:
+    """Features of every window of every clip in a folder of shards, by a pre-trained or fine-tuned model.
+
+    What the model does not have (a modality, regions) is null. Raises UserError for a kind that there is not.
+    """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise UserError(f"{', '.join(unknown) or 'nothing'}: is no kind of feature; there are {', '.join(KINDS)}")
+    types = {kind: _VECTOR if kind in ("video", "audio", "fused") else _MATRIX for kind in kinds}
+    rows = list(_rows(folder, FeatureModel(Path(model), device), kinds, hop_s))
+    return pa.Table.from_pylist(rows, pa.schema(_SCHEMA | types))
+
+
+def write_features(table: pa.Table, out: Path, model: Path | str) -> None:
+    """The table as a Parquet file that says by which model it was made."""
+    data = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"model": str(Path(model).name)}), data, compression="zstd")
+    durable_io.replace_file(out, data.getvalue())
+
+
+def _rows(folder: Path | str, asked: FeatureModel, kinds: Sequence[str], hop_s: float) -> Iterator[dict[str, Any]]:
+    for record, files in clips_of(Shelf([shards_in(folder)], StorageConfig())):
+        for start_s, stop_s, found in asked.over_time(record, files, hop_s, "frames" in kinds):
+            which = {"key": record["key"], "source": record["source"], "video": record["video"]}
+            when = {"person": record["track"], "start_s": start_s, "stop_s": stop_s}
+            yield which | when | {kind: _listed(getattr(found, kind)) for kind in kinds}
+
+
+def _listed(value: Tensor | None) -> list[Any] | None:
+    return None if value is None else value.float().cpu().tolist()

@@ -1,0 +1,1 @@
+"""Masked pre-training: step, validation, reconstructions."""

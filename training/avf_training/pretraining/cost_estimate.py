@@ -1,0 +1,133 @@
+"""What a recipe will take on a machine: steps, clips, hours and memory, from a few measured steps of the run itself."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from avf_training.config.pretrain import PretrainRecipe
+from avf_training.data.storage import StorageConfig
+from avf_training.distributed.collectives import joined_world
+from avf_training.models.flops import peak, training_flops
+from avf_training.models.precision import set_numerics
+from avf_training.models.summary import training_bytes
+from avf_training.pretraining.pretrain import lengths_of, make_loop
+from avf_training.pretraining.step import make_loader
+
+_WARM = 2  # steps before the clock starts: memory is found, kernels are chosen
+
+
+@dataclass(frozen=True)
+class PaperTime:
+    """A training time that a paper prints."""
+
+    hours: float
+    machine: str
+    source: str
+
+
+PAPER_TIMES: Mapping[str, PaperTime] = {
+    "hicmae_b": PaperTime(115.45, "8 x RTX A6000", "AVF-MAE++ Tables 20, 24; VoxCeleb2-dev, 100 epochs"),
+    "avfmaepp_b": PaperTime(85.87, "8 x RTX A6000", "AVF-MAE++ Table 24; unlabeled hybrid"),
+    "avfmaepp_l": PaperTime(88.58, "8 x RTX A6000", "AVF-MAE++ Table 24; unlabeled hybrid"),
+    "avfmaepp_h": PaperTime(93.52, "8 x RTX A6000", "AVF-MAE++ Table 24; unlabeled hybrid"),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run as it would be. clips: of an epoch. hours: on `devices` like the measured one, if data never makes it wait.
+
+    measured_*: of `measured_batch` clips at once on one device; waited_share: of that time, with the recipe's workers.
+    memory_bytes: of one device at the recipe's micro-batch, computed; peak_bytes: measured, on a GPU only.
+    """
+
+    model: str
+    clips: int
+    epochs: float
+    steps: int
+    warmup_steps: int
+    batch: int
+    micro_batch: int
+    devices: int
+    device: str
+    measured_batch: int
+    step_s: float
+    waited_share: float
+    clips_per_s: float
+    teraflops: float
+    mfu: float
+    peak_source: str
+    hours: float
+    memory_bytes: int
+    peak_bytes: int | None
+    paper: PaperTime | None
+
+
+def plan(
+    recipe: PretrainRecipe,
+    shards: Path | str,
+    devices: int,
+    measured_batch: int,
+    measured_steps: int,
+    storage: StorageConfig,
+    device: str,
+) -> Plan:
+    """Measure `measured_steps` steps of `measured_batch` clips on this device. Raises UserError, FaultError."""
+    recipe.accumulation(devices)  # says when the world does not fill the batch
+    # A CPU has no fast fp16: what it can say of the work, it says in fp32.
+    precision = replace(recipe.precision, compute="fp32") if device == "cpu" else recipe.precision
+    short = replace(recipe, batch=measured_batch, micro_batch=measured_batch, parallel="ddp", precision=precision)
+    with joined_world(device) as place, tempfile.TemporaryDirectory(prefix="avf-plan-") as folder:
+        set_numerics(short.threads, short.precision)
+        loader = make_loader(short, shards, storage, place, Path(folder))
+        clips = len(loader.stream.order)
+        steps, warmup = lengths_of(recipe, clips)
+        model, _, loop = make_loop(short, place, steps, warmup)
+        batches = iter(loader)
+        for step in range(_WARM):
+            loop.step(step, [next(batches)])
+        waited_s, begun_s = 0.0, time.perf_counter()
+        for step in range(_WARM, _WARM + measured_steps):
+            asked_s = time.perf_counter()
+            micro_batches = list(islice(batches, 1))
+            waited_s += time.perf_counter() - asked_s
+            loop.step(step, micro_batches)
+        spent_s = time.perf_counter() - begun_s
+        computed_s = (spent_s - waited_s) / measured_steps
+        limit = peak(place.device, precision)
+        clips_per_s = measured_batch / computed_s
+        flops_per_s = training_flops(model.config) * clips_per_s
+        on_gpu = place.device.type == "cuda"
+        return Plan(
+            recipe.model,
+            clips,
+            steps * recipe.batch / clips,
+            steps,
+            warmup,
+            recipe.batch,
+            recipe.micro_batch,
+            devices,
+            torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads",
+            measured_batch,
+            computed_s,
+            waited_s / spent_s,
+            clips_per_s,
+            flops_per_s / 1e12,
+            flops_per_s / limit.flops_per_s,
+            limit.source,
+            steps * recipe.batch / clips_per_s / devices / 3600,
+            training_bytes(
+                recipe.model_config(),
+                recipe.masks,
+                recipe.micro_batch,
+                recipe.precision,
+                recipe.activation_checkpointing,
+            ),
+            torch.cuda.max_memory_allocated() if on_gpu else None,
+            PAPER_TIMES.get(recipe.model),
+        )

@@ -1,0 +1,240 @@
+"""A picture of what a model reconstructs: original, masked and reconstructed frames and spectrograms (paper's Fig. 5).
+
+Shapes: B batch, N tokens, P values of a patch, T frames, H W picture, M mel frames, F mels.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from avf_shards.errors import UserError
+from avf_shards.format.index import ShardReader
+from torch import Tensor
+
+from avf_training.data.clip import decoded
+from avf_training.data.transforms import audio_input, video_input
+from avf_training.data.windows import STRIDE, window_frames
+from avf_training.models.config import Geometry, TargetConfig
+from avf_training.models.inputs import IMAGE_MEAN, IMAGE_STD
+from avf_training.models.mae import MaskedAutoencoder
+from avf_training.models.masking import MaskConfig, Masker
+from avf_training.models.masks import Masks
+from avf_training.models.patch_embed import audio_patches, video_patches
+from avf_training.models.presets import preset
+
+_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class Reconstructed:
+    """One clip at one pair of mask ratios. video_*: (T, H, W, 3) in [0, 1]; audio_*: (M, F), normalised log-mel.
+
+    *_shown: what the encoder saw, nan elsewhere. *_whole: reconstruction where masked, original elsewhere.
+    """
+
+    video_ratio: float
+    audio_ratio: float
+    video: npt.NDArray[np.float32]
+    video_shown: npt.NDArray[np.float32]
+    video_whole: npt.NDArray[np.float32]
+    audio: npt.NDArray[np.float32]
+    audio_shown: npt.NDArray[np.float32]
+    audio_whole: npt.NDArray[np.float32]
+
+
+@torch.no_grad()
+def reconstruct(
+    model: MaskedAutoencoder, video_BCTHW: Tensor, audio_B1MF: Tensor, ratios: MaskConfig, seed: int
+) -> Reconstructed:
+    """Mask the one clip given, reconstruct everything masked, and undo the normalisation with the originals' own.
+
+    Where the model predicts patches brought to mean 0 and deviation 1, the true patch's mean and deviation are put
+    back, as is usual for such pictures.
+    """
+    geometry = model.config.geometry
+    everything = replace(ratios, decoder_ratio=0.0)
+    clip = Masker(model.config, everything).draw(np.random.default_rng(seed))
+    masks = Masks.of([clip], video_BCTHW.device)
+    out = model.eval()(video_BCTHW, audio_B1MF, masks)
+    assert out.video_BMP is not None
+    assert out.audio_BMP is not None
+    video_BMP, audio_BMP, video_BCTHW, audio_B1MF = (
+        x.float().cpu() for x in (out.video_BMP, out.audio_BMP, video_BCTHW, audio_B1MF)
+    )
+    std, mean = (video_BCTHW.new_tensor(v).view(1, 3, 1, 1, 1) for v in (IMAGE_STD, IMAGE_MEAN))
+    video_BNP = video_patches(video_BCTHW * std + mean, geometry, torch.arange(geometry.video_tokens)[None])
+    audio_BNP = audio_patches(audio_B1MF, geometry, torch.arange(geometry.audio_tokens)[None])
+    targets = model.config.targets
+    video = _pixels(video_BMP, video_BNP[:, clip.video.target_M], geometry, targets)
+    audio = audio_BMP
+    if targets.normalised:
+        audio = _denormalised(audio, audio_BNP[:, clip.audio.target_M])
+    return Reconstructed(
+        ratios.video_ratio,
+        ratios.audio_ratio,
+        _picture(video_BNP, geometry),
+        _picture(_filled(video_BNP, clip.video.target_M, torch.full_like(video, torch.nan)), geometry),
+        _picture(_filled(video_BNP, clip.video.target_M, video), geometry),
+        _spectrogram(audio_BNP, geometry),
+        _spectrogram(_filled(audio_BNP, clip.audio.target_M, torch.full_like(audio, torch.nan)), geometry),
+        _spectrogram(_filled(audio_BNP, clip.audio.target_M, audio), geometry),
+    )
+
+
+def _pixels(predicted_BMP: Tensor, true_BMP: Tensor, geometry: Geometry, targets: TargetConfig) -> Tensor:
+    """Predictions, (frame, voxel, channel), to patches of pixels as `video_patches` has them."""
+    cube = predicted_BMP.unflatten(-1, (geometry.tube_frames, geometry.patch_px**2, 3)).permute(0, 1, 4, 2, 3)
+    if targets.frame_difference:
+        even, odd = cube[..., 0::2, :], cube[..., 1::2, :]
+        cube = torch.stack((even, even + odd), -2).flatten(-3, -2)
+    if targets.normalised:
+        return _denormalised(cube.flatten(-2), true_BMP.unflatten(-1, (3, -1))).flatten(-2)
+    std_C1, mean_C1 = (cube.new_tensor(value)[:, None] for value in (IMAGE_STD, IMAGE_MEAN))
+    return (cube.flatten(-2) * std_C1 + mean_C1).flatten(-2)
+
+
+def _denormalised(predicted: Tensor, true: Tensor) -> Tensor:
+    variance, mean = torch.var_mean(true, -1, keepdim=True)
+    return predicted * (variance.sqrt() + _EPS) + mean
+
+
+def _filled(patches_BNP: Tensor, target_M: npt.NDArray[np.int64], values_BMP: Tensor) -> Tensor:
+    filled = patches_BNP.clone()
+    filled[:, torch.from_numpy(target_M)] = values_BMP
+    return filled
+
+
+def _picture(patches_BNP: Tensor, geometry: Geometry) -> npt.NDArray[np.float32]:
+    time, height, width = geometry.video_grid
+    t, p = geometry.tube_frames, geometry.patch_px
+    cut = patches_BNP[0].reshape(time, height, width, 3, t, p, p).permute(0, 4, 1, 5, 2, 6, 3)
+    return cut.reshape(time * t, height * p, width * p, 3).clamp(0, 1).numpy()
+
+
+def _spectrogram(patches_BNP: Tensor, geometry: Geometry) -> npt.NDArray[np.float32]:
+    time, frequency = geometry.audio_grid
+    p = geometry.mel_patch
+    cut = patches_BNP[0].reshape(time, frequency, p, p).permute(0, 2, 1, 3)
+    return cut.reshape(time * p, frequency * p).numpy()
+
+
+def draw(path: Path, found: list[Reconstructed], title: str, put_back: bool, every: int = 2) -> None:
+    """Write the picture: the original above, then for each ratio what was shown and what came back.
+
+    put_back: whether the patches' own means and deviations were, which the picture then says.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows = [("original", found[0].video, found[0].audio)]
+    for one in found:
+        video, audio = f"{one.video_ratio:.4g}", f"{one.audio_ratio:.4g}"
+        rows.append((f"masked\nvideo {video}\nsound {audio}", one.video_shown, one.audio_shown))
+        rows.append(("reconstructed", one.video_whole, one.audio_whole))
+    shown = range(0, len(found[0].video), every)
+    widths = [1.0] * len(shown) + [2.0]
+    figure, axes = pyplot.subplots(
+        len(rows),
+        len(shown) + 1,
+        figsize=(1.15 * sum(widths) + 0.9, 1.25 * len(rows) + 0.5),
+        gridspec_kw={"width_ratios": widths, "wspace": 0.04, "hspace": 0.06},
+        squeeze=False,
+    )
+    low, high = np.nanpercentile(found[0].audio, [1, 99])
+    for line, (name, frames_THWC, mel_MF) in zip(axes, rows, strict=True):
+        for axis, at in zip(line, shown, strict=False):
+            axis.imshow(np.where(np.isnan(frames_THWC[at]), 0.5, frames_THWC[at]))
+        line[-1].set_facecolor("0.5")
+        line[-1].imshow(mel_MF.T, origin="lower", aspect="auto", vmin=low, vmax=high, cmap="magma")
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+        for axis in line:
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+    figure.text(0.06, 0.895, title, fontsize=9)
+    if put_back:
+        told = "Each reconstructed patch has its original's own mean and deviation put back."
+        figure.text(0.06, 0.075, told, fontsize=7)
+    figure.savefig(path, dpi=130, bbox_inches="tight")
+    pyplot.close(figure)
+
+
+def picture(
+    shards: Path,
+    key: str | None,
+    checkpoint: Path | None,
+    model_name: str,
+    ratios: str,
+    all_must_fit: bool,
+    seed: int,
+    out: Path,
+) -> None:
+    """Reconstruct one stored clip and write the picture. all_must_fit: or those ratios are left out that do not.
+
+    Raises UserError, FaultError.
+    """
+    if out.suffix.lower() not in (".png", ".jpg", ".pdf", ".svg"):
+        raise UserError(f"{out}: must end in .png, .jpg, .pdf or .svg")
+    pairs = _ratios(ratios)
+    if checkpoint is not None:
+        model, what = MaskedAutoencoder.from_pretrained(checkpoint), str(checkpoint)
+    else:
+        torch.manual_seed(seed)
+        model, what = MaskedAutoencoder(preset(model_name)), f"{model_name}, untrained"
+    if model.config.modalities != "av":
+        raise UserError(f"{what}: takes {model.config.modalities!r} alone; a picture needs a model of both modalities")
+    chosen, video, audio = _stored_clip(shards, key, model.config.geometry)
+    found = []
+    for pair in pairs:
+        try:
+            found.append(reconstruct(model, video, audio, MaskConfig(*pair, 0.0), seed))
+        except ValueError as error:
+            if not all_must_fit:
+                continue
+            raise UserError(f"--ratios {pair[0]:g}:{pair[1]:g}: {error}") from None
+    draw(out, found, f"{chosen}   {what}", model.config.targets.normalised)
+
+
+def _ratios(text: str) -> list[tuple[float, float]]:
+    try:
+        pairs = [tuple(float(part) for part in pair.split(":")) for pair in text.split(",")]
+        return [(video, audio) for video, audio in pairs]
+    except ValueError:
+        raise UserError(f"--ratios {text}: must look like 0.8:0.75,0.9:0.8125 (video:sound)") from None
+
+
+def _stored_clip(shards: Path, key: str | None, geometry: Geometry) -> tuple[str, Tensor, Tensor]:
+    """(key, video, sound) of one clip of a folder of shards, as the model takes them."""
+    tars = sorted(shards.glob("*.tar"))
+    if not tars:
+        raise UserError(f"{shards}: holds no shards (*.tar); `avf-shards pack RUN --out {shards}` makes them")
+    for tar in tars:
+        with ShardReader(tar) as reader:
+            members = reader.index.by_key()
+            chosen = key or next(iter(members), None)
+            if chosen not in members:
+                continue
+            files = {kind: reader.read(member) for kind, member in members[chosen].items()}
+            return chosen, *_first_window(files, geometry)
+    raise UserError(f"{shards}: has no clip {key!r}; `avf-shards ls {shards} --keys` lists them")
+
+
+def _first_window(files: dict[str, bytes], geometry: Geometry) -> tuple[Tensor, Tensor]:
+    clip = decoded(files, lambda total: _Start(window_frames(0, geometry.frames, total)), geometry.frames * STRIDE)
+    planes_1TQW, sound_1S = torch.from_numpy(clip.planes_TRW)[None], torch.from_numpy(clip.sound_S)[None]
+    size_px = planes_1TQW.shape[-1]
+    whole_14 = torch.tensor([[0, 0, size_px, size_px]])
+    video = video_input(planes_1TQW, torch.tensor([clip.full_range]), whole_14, geometry)
+    return video, audio_input(sound_1S, torch.tensor([sound_1S.shape[1]]), torch.ones(1), geometry)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The first window of a clip."""
+
+    frames: list[int]
+    start_frame: int = 0

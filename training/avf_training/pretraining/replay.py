@@ -1,0 +1,147 @@
+"""After a run that stopped for want of a finite loss: the same batch again, and where the first such number came from.
+
+RUN/nonfinite/model          the weights then
+RUN/nonfinite/rank-0.json    step, place in the stream, keys, scale of the gradients
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from avf_shards import durable_io
+from avf_shards.errors import FaultError, UserError
+from torch import Tensor, nn
+
+from avf_training.config.pretrain import PretrainRecipe, recipe_of
+from avf_training.data.pretraining import PretrainingBatch
+from avf_training.data.storage import StorageConfig
+from avf_training.distributed.context import Place
+from avf_training.distributed.parallelize import whole_state
+from avf_training.models.mae import MaskedAutoencoder, Reconstruction
+from avf_training.pretraining.step import make_loader, pretraining_forward
+
+FOLDER = "nonfinite"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What the batch gave this time. module: the first whose output is not finite; parameters: with such gradients.
+
+    keys: clips whose own reconstruction is not finite.
+    """
+
+    step: int
+    parts: dict[str, float]
+    module: str | None
+    parameters: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    @property
+    def finite(self) -> bool:
+        return self.module is None and not self.parameters and all(map(math.isfinite, self.parts.values()))
+
+
+def keep_for_replay(
+    out: Path,
+    step: int,
+    skipped: int,
+    batches: Sequence[PretrainingBatch],
+    model: MaskedAutoencoder,
+    scaler: torch.amp.GradScaler,
+    place: Place,
+) -> FaultError:
+    """Keep the batch's keys and the weights, which skipped steps left as they were. Called by all ranks."""
+    folder = out / FOLDER
+    tensors = whole_state(model)
+    if place.rank == 0:
+        durable_io.remove(folder)
+        durable_io.make_folder(folder)
+        model.save_pretrained(folder / "model", tensors)
+    dist.barrier()
+    told = {
+        "step": step,
+        "world": place.size,
+        "rank": place.rank,
+        "first": batches[0].first - place.rank * len(batches[0]),
+        "scale": scaler.get_scale(),
+        "keys": [batch.keys for batch in batches],
+    }
+    durable_io.write(folder / f"rank-{place.rank}.json", (json.dumps(told, indent=1) + "\n").encode())
+    dist.barrier()
+    return FaultError(
+        f"step {step}: {skipped} steps in a row gave a loss or gradient that is not finite; "
+        f"`avf-train replay {out} --shards SHARDS` takes the last batch apart"
+    )
+
+
+def replay(run: Path, shards: Path | str, storage: StorageConfig, rank: int = 0) -> Replayed:
+    """Compute one rank's part of that step once more. Raises UserError, FaultError when the shards are others."""
+    told = _told(run, rank)
+    recipe = recipe_of(run)
+    model = MaskedAutoencoder.from_pretrained(run / FOLDER / "model").train()
+    model.fp32_decoder = recipe.precision.fp32_decoder
+    seen = _Seen(model)
+    forward = pretraining_forward(recipe)
+    parts: dict[str, float] = {}
+    bad_keys: list[str] = []
+    for batch, keys in zip(_batches(recipe, shards, storage, told), told["keys"], strict=True):
+        if list(batch.keys) != keys:
+            raise FaultError(f"{shards}: gives other clips than step {told['step']} of {run} had")
+        loss, found = forward(model, batch)
+        for name, value in {"loss": loss, **found}.items():
+            parts[name] = parts.get(name, 0.0) + float(value) / len(told["keys"])
+        bad_keys += [key for key, bad in zip(keys, seen.bad_rows(), strict=True) if bad]
+        (loss * told["scale"] / len(told["keys"])).backward()
+    bad = tuple(n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all())
+    return Replayed(told["step"], parts, seen.first, bad, tuple(bad_keys))
+
+
+def _told(run: Path, rank: int) -> dict[str, Any]:
+    path = run / FOLDER / f"rank-{rank}.json"
+    if not path.is_file():
+        raise UserError(f"{path}: is not there; a run that stops for a loss that is not finite writes it")
+    told: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return told
+
+
+def _batches(
+    recipe: PretrainRecipe, shards: Path | str, storage: StorageConfig, told: dict[str, Any]
+) -> Iterator[PretrainingBatch]:
+    """The micro-batches of the step that was noted."""
+    alike = replace(recipe, workers=0, max_fault_share=1.0)
+    loader = make_loader(alike, shards, storage, Place(told["world"], told["rank"], torch.device("cpu")))
+    loader.go_to(told["first"])
+    return islice(loader, len(told["keys"]))
+
+
+class _Seen:
+    """Notes what a model's modules put out: the first that is not finite, and the last output of the whole."""
+
+    def __init__(self, model: MaskedAutoencoder) -> None:
+        self.first: str | None = None
+        self._out: Reconstruction | None = None
+        for name, module in model.named_modules():
+            module.register_forward_hook(self._noting(name))
+
+    def _noting(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def note(module: nn.Module, given: Any, out: Any) -> None:
+            if isinstance(out, Reconstruction):
+                self._out = out
+            elif self.first is None and isinstance(out, Tensor) and not out.isfinite().all():
+                self.first = name
+
+        return note
+
+    def bad_rows(self) -> list[bool]:
+        """For each clip of the last batch, whether its own reconstruction is not finite."""
+        assert self._out is not None
+        both = [
+            out.isfinite().flatten(1).all(1) for out in (self._out.video_BMP, self._out.audio_BMP) if out is not None
+        ]
+        return [not fine for fine in torch.stack(both).all(0).tolist()]

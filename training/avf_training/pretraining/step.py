@@ -1,0 +1,45 @@
+"""From a recipe: its batches, and a batch to its loss (input made on the device, autocast model, loss in fp32)."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from avf_training.config.pretrain import PretrainRecipe
+from avf_training.data.loader import StreamLoader
+from avf_training.data.pretraining import Pretraining, PretrainingBatch, PretrainingDraw, pretraining_input
+from avf_training.data.storage import StorageConfig
+from avf_training.data.stream import Stream, StreamConfig
+from avf_training.distributed.context import Place
+from avf_training.objectives.pretraining import pretraining_losses
+from avf_training.trainer.loop import Forward
+
+
+def make_loader(
+    recipe: PretrainRecipe, shards: Path | str, storage: StorageConfig, place: Place, out: Path | None = None
+) -> StreamLoader[PretrainingDraw, PretrainingBatch]:
+    """This rank's micro-batches; the account and the quarantine go to `out`."""
+    micro = recipe.micro_batch * place.size  # a step of the stream is a micro-batch of all processes
+    config = StreamConfig(shards, micro, recipe.seed, recipe.mix, recipe.max_fault_share, storage=storage)
+    stream = Stream(
+        config, Pretraining(recipe.model_config(), recipe.masks, recipe.official_windows), place.size, place.rank
+    )
+    files = (out / "quarantine.jsonl", out / "account.jsonl") if out else (None, None)
+    return StreamLoader(stream, recipe.workers, place.device, *files)
+
+
+def pretraining_forward(recipe: PretrainRecipe) -> Forward[PretrainingBatch]:
+    """The loss and its parts, as the recipe weighs them."""
+    config, negatives = recipe.model_config(), recipe.contrastive.negatives
+
+    def forward(model: nn.Module, batch: PretrainingBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        video, audio = pretraining_input(batch, config.geometry)
+        with recipe.precision.autocast(video.device.type):
+            out = model(video, audio, batch.masks)
+        losses = pretraining_losses(out, video, audio, batch.masks, config, negatives)
+        parts = {"video": losses.video, "audio": losses.audio}
+        if losses.levels:
+            parts["contrastive"] = torch.stack(losses.levels).sum()
+        return losses.total, {name: part for name, part in parts.items() if part is not None}
+
+    return forward

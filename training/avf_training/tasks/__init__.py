@@ -1,0 +1,1 @@
+"""Labelled data sets, their folds, and what is trained and tested on them."""

@@ -1,0 +1,1 @@
+"""What every training stage shares: loop, optimizer, checkpoints, metrics."""

@@ -1,0 +1,187 @@
+"""Checkpoints that are whole or not there: torch's distributed checkpoint, through the seam, published by rename.
+
+    RUN/checkpoints/step-00000050/__0_0.distcp, .metadata   tensors of model and optimiser
+    RUN/checkpoints/step-00000050/manifest.json             size and SHA-256 of each file; scaler, place in the stream
+    RUN/checkpoints/latest                                  the newest one's name, for people
+
+A folder has its final name if and only if all of it is durable. The newest is the one with the highest step; `latest`
+only repeats that. `.metadata` is a pickle of torch's, so a file is read only when its digest is the manifest's.
+"""
+
+import io
+import os
+from collections.abc import Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from avf_shards import durable_io
+from avf_shards.errors import FaultError, UserError
+from avf_shards.format.manifest import MANIFEST, sealed, unsealed
+from avf_shards.format.tar import sha256_file
+from torch import nn, optim
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystem, FileSystemWriter
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+
+LATEST = "latest"
+_BUFFER_BYTES = 8_000_000  # torch writes each tensor in small pieces
+
+
+class _Stream(io.RawIOBase):
+    """What torch writes to; the seam's writer makes it durable when it closes."""
+
+    def __init__(self, file: durable_io.Writer) -> None:
+        self._file, self._at = file, 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._file.write(view)
+        self._at += len(view)
+        return len(view)
+
+    def tell(self) -> int:
+        return self._at
+
+
+class _SeamFiles(FileSystem):
+    """torch's file system, its writes through the seam."""
+
+    @contextmanager
+    def create_stream(self, path: str | os.PathLike[str], mode: str) -> Generator[io.IOBase, None, None]:
+        if "w" in mode:
+            with durable_io.Writer(Path(path)) as file, io.BufferedWriter(_Stream(file), _BUFFER_BYTES) as stream:
+                yield stream
+        else:
+            with super().create_stream(path, mode) as stream:
+                yield stream
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A published checkpoint. state: what its manifest keeps besides the files."""
+
+    step: int
+    folder: Path
+    state: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of a run. Only rank 0 publishes; `keep` newest stay."""
+
+    def __init__(self, run: Path, keep: int, rank: int) -> None:
+        self.folder, self.keep, self.rank = run / "checkpoints", keep, rank
+        self._pending: Future[None] | None = None
+        self._finishing = ThreadPoolExecutor(1, "checkpoint")  # digests of gigabytes take longer than a step
+        # Written in a thread of its own, whose talk must not mix with that of training.
+        self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None
+
+    def save(self, step: int, model: nn.Module, optimiser: optim.Optimizer, state: Mapping[str, Any]) -> None:
+        """Copy everything now, write it while training goes on. Called by all ranks; waits for the one before.
+
+        Raises UserError when that one could not be written, say on a full disk.
+        """
+        self.wait()
+        temporary = self.folder / f".step-{step:08d}"
+        if self.rank == 0:
+            durable_io.make_folder(self.folder)
+            durable_io.make_new_folder(temporary)
+        dist.barrier()
+        writer = FileSystemWriter(temporary, sync_files=False, single_file_per_rank=True, thread_count=1)
+        writer.fs = _SeamFiles()
+        model_state, optimiser_state = get_state_dict(model, optimiser)
+        future = dcp.async_save(
+            {"model": model_state, "optim": optimiser_state}, storage_writer=writer, process_group=self._group
+        )
+        assert isinstance(future, Future)  # the other answer is for staging, which is not asked for
+        self._pending = self._finishing.submit(self._finish, future, step, dict(state))
+
+    def poll(self) -> None:
+        """Raise what writing raised, if it did; costs nothing while it goes on."""
+        if self._pending is not None and self._pending.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until what is being written is published."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def _finish(self, future: Future[Any], step: int, state: dict[str, Any]) -> None:
+        """In its own thread: when all is written, publish it."""
+        try:
+            future.result()
+        except CheckpointException as error:  # no Exception: it would pass everybody by
+            cause = next(iter(error.failures.values()))[0]
+            told = f"checkpoint of step {step} cannot be written ({type(cause).__name__}: {cause})"
+            raise UserError(f"{told}; those before it are whole, and the same command goes on") from None
+        if self.rank == 0:
+            self._publish(step, state)
+
+    def _publish(self, step: int, state: dict[str, Any]) -> None:
+        temporary, final = self.folder / f".step-{step:08d}", self.folder / f"step-{step:08d}"
+        files = {
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+            for path in sorted(temporary.iterdir())
+        }
+        durable_io.write(temporary / MANIFEST, sealed({"step": step, "files": files, "state": state}))
+        durable_io.remove(final)  # of a run that went back to an earlier step
+        durable_io.publish_folder(temporary, final)
+        durable_io.replace_file(self.folder / LATEST, f"{final.name}\n".encode())
+        steps = self.steps()
+        kept = [n for n in steps if n <= step][-self.keep :]  # later ones are of a run that went back, past damage
+        for old in steps:
+            if old not in kept:
+                durable_io.remove(self.folder / f"step-{old:08d}")
+
+    def steps(self) -> list[int]:
+        """Steps of all published checkpoints, rising."""
+        return sorted(int(path.name[5:]) for path in self.folder.glob("step-*") if path.name[5:].isdigit())
+
+    def newest(self, step: int | None = None) -> Saved | None:
+        """The newest checkpoint, or the one of `step`, every byte checked.
+
+        Raises UserError for a step that is not there, FaultError for a damaged one, with the one before it.
+        """
+        steps = self.steps()
+        if step is not None and step not in steps:
+            raise UserError(f"{self.folder}: has no checkpoint of step {step}; there are {steps or 'none'}")
+        if not steps:
+            return None
+        chosen = steps[-1] if step is None else step
+        folder = self.folder / f"step-{chosen:08d}"
+        try:
+            return Saved(chosen, folder, _checked(folder))
+        except FaultError as error:
+            earlier = [n for n in steps if n < chosen]
+            hint = f"start again with --from-step {earlier[-1]}" if earlier else "there is none before it"
+            raise FaultError(f"checkpoint {folder.name}: {error}; {hint}") from None
+
+    def load(self, saved: Saved, model: nn.Module, optimiser: optim.Optimizer) -> None:
+        """Put a checkpoint's tensors into model and optimiser, in any world."""
+        model_state, optimiser_state = get_state_dict(model, optimiser)
+        state: dict[str, Any] = {"model": model_state, "optim": optimiser_state}
+        dcp.load(state, storage_reader=dcp.FileSystemReader(saved.folder))
+        set_state_dict(model, optimiser, model_state_dict=state["model"], optim_state_dict=state["optim"])
+
+
+def _checked(folder: Path) -> dict[str, Any]:
+    """The state in a checkpoint's manifest, when every file is as it was written. Raises FaultError."""
+    if not (folder / MANIFEST).is_file():
+        raise FaultError(f"{MANIFEST} is missing")
+    values = unsealed((folder / MANIFEST).read_bytes())
+    for name, told in values["files"].items():
+        path = folder / Path(name).name
+        if not path.is_file():
+            raise FaultError(f"{name} is missing")
+        if path.stat().st_size != told["bytes"] or sha256_file(path) != told["sha256"]:
+            raise FaultError(f"{name} is damaged")
+    state: dict[str, Any] = values["state"]
+    return state

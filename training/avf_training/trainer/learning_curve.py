@@ -1,0 +1,54 @@
+"""A run's curve as a picture: loss and its parts by step, from metrics.jsonl."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from avf_training.trainer.metrics import HELD_OUT, METRICS, read_lines
+
+CURVE = "curve.png"
+_NOT_LOSSES = ("step", "lr", "grad_norm", "skipped")
+
+
+def draw_curve(run: Path) -> Path:
+    """Draw RUN/curve.png: each part of the loss, and held-out scores where there are any."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows, scores = read_lines(run / METRICS), read_lines(run / HELD_OUT)
+    parts = [name for name in rows[0] if name not in _NOT_LOSSES] if rows else []
+    told = [name for name in scores[0] if name != "step"] if scores else []
+    count = max(1, len(parts) + bool(told))
+    figure, axes = pyplot.subplots(1, count, figsize=(3.4 * count, 2.8), squeeze=False, layout="constrained")
+    for axis, name in zip(axes[0], parts, strict=False):
+        points = [(row["step"] + 1, row[name]) for row in rows if row[name] is not None]
+        steps, values = zip(*points, strict=True) if points else ((), ())
+        axis.plot(steps, values, color="0.75", linewidth=0.8)
+        axis.plot(steps, _smooth(values), color="tab:blue", linewidth=1.6)
+        axis.set_title(name, fontsize=10)
+    if told:
+        for name in told:
+            axes[0][-1].plot([row["step"] + 1 for row in scores], [row[name] for row in scores], "o-", label=name)
+        axes[0][-1].axhline(1, color="0.6", linewidth=0.8, linestyle="--")
+        axes[0][-1].set_yscale("log")
+        axes[0][-1].yaxis.set_major_formatter("{x:g}")
+        axes[0][-1].yaxis.set_minor_formatter("{x:g}")
+        axes[0][-1].set_title("held-out people", fontsize=10)
+        axes[0][-1].legend(fontsize=7)
+    for axis in axes[0]:
+        axis.set_xlabel("step", fontsize=8)
+        axis.tick_params(labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(run / CURVE, dpi=120)
+    pyplot.close(figure)
+    return run / CURVE
+
+
+def _smooth(values: Sequence[float], share: float = 0.9) -> list[float]:
+    """A running mean that starts without a bias to zero."""
+    found, total, weight = [], 0.0, 0.0
+    for value in values:
+        total, weight = share * total + value, share * weight + 1
+        found.append(total / weight)
+    return found
