@@ -39,7 +39,8 @@ def backdrop(seed: int, width: int, height: int) -> npt.NDArray[np.uint8]:
     coarse = np.clip(wall + draw.normal(0, 8, (5, 7, 3)) + draw.normal(0, 22, (5, 7, 1)), 0, 255).astype(np.uint8)
     smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.int16)
     grain = cv2.GaussianBlur(draw.normal(0, 60, (height, width, 1)).astype(np.float32), (0, 0), 2.5)[..., None]
-    return np.clip(smooth + grain, 0, 255).astype(np.uint8)
+    backdrop_HW3: npt.NDArray[np.uint8] = np.clip(smooth + grain, 0, 255).astype(np.uint8)
+    return backdrop_HW3
 
 
 def hum(seed: int, samples: int) -> Floats:

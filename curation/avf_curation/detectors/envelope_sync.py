@@ -107,7 +107,8 @@ def _pair(mouth: Floats, sound: Floats, shift: int) -> tuple[Floats, Floats]:
 
 
 def _unit(x: Floats) -> Floats:
-    return (x - x.mean(0)) / (x.std(0) + _TINY)
+    standardised: Floats = (x - x.mean(0)) / (x.std(0) + _TINY)
+    return standardised
 
 
 def _standard(curve: Floats) -> Floats:

@@ -38,7 +38,7 @@ def mfcc(samples: npt.NDArray[np.int16]) -> Floats:
     floor = np.finfo(float).eps
     energy = np.maximum(power.sum(1), floor)
     mel = np.log(np.maximum(power @ mel_filters().T, floor))
-    cepstra = dct(mel, type=2, axis=1, norm="ortho")[:, :COEFFICIENTS]
+    cepstra: Floats = dct(mel, type=2, axis=1, norm="ortho")[:, :COEFFICIENTS]
     cepstra *= 1 + LIFTER / 2 * np.sin(np.pi * np.arange(COEFFICIENTS) / LIFTER)
     cepstra[:, 0] = np.log(energy)
     return cepstra

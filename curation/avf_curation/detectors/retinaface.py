@@ -101,7 +101,8 @@ class Head(nn.Module):
         self.conv1x1 = nn.Conv2d(width, 2 * values, 1)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        return self.conv1x1(x_BCHW).permute(0, 2, 3, 1).reshape(len(x_BCHW), -1, self.values)
+        values_BCHW: Tensor = self.conv1x1(x_BCHW)
+        return values_BCHW.permute(0, 2, 3, 1).reshape(len(x_BCHW), -1, self.values)
 
 
 class RetinaFaceMobileNet(nn.Module):

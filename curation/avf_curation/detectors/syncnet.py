@@ -78,11 +78,13 @@ class SyncNet(nn.Module):
 
     def lip(self, windows_W15HW: Tensor) -> Tensor:
         """(W, 3 * 5, 224, 224), BGR 0 to 255, channel-major -> (W, D)."""
-        return self.netfclip(self.netcnnlip(windows_W15HW).flatten(1))
+        embedding_WD: Tensor = self.netfclip(self.netcnnlip(windows_W15HW).flatten(1))
+        return embedding_WD
 
     def audio(self, windows_W1FT: Tensor) -> Tensor:
         """(W, 1, 13, 20) MFCCs -> (W, D)."""
-        return self.netfcaud(self.netcnnaud(windows_W1FT).flatten(1))
+        embedding_WD: Tensor = self.netfcaud(self.netcnnaud(windows_W1FT).flatten(1))
+        return embedding_WD
 
 
 @dataclass(frozen=True)

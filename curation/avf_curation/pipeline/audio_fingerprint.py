@@ -29,4 +29,5 @@ def soundprint(samples: Samples) -> Print:
     energy_TB = np.add.reduceat(power, edges.astype(int), axis=1)[:, :_BANDS]
     slope_TB = energy_TB[:, :-1] - energy_TB[:, 1:]
     bits_TB = slope_TB[1:] - slope_TB[:-1] > 0
-    return (bits_TB @ (1 << np.arange(_BANDS - 1, dtype=np.uint64))).astype("<u4")
+    words_T: Print = (bits_TB @ (1 << np.arange(_BANDS - 1, dtype=np.uint64))).astype("<u4")
+    return words_T

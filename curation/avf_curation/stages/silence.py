@@ -89,7 +89,8 @@ def frame_levels_dbfs(samples: Samples) -> Levels:
     """RMS of each 25 fps frame in dB below full scale, (frames,)."""
     frames = samples[: len(samples) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME].reshape(-1, SAMPLES_PER_FRAME)
     rms = np.sqrt(np.mean((frames.astype(np.float64) / 32768) ** 2, axis=1))
-    return 20 * np.log10(np.maximum(rms, 1e-5))
+    levels_T: Levels = 20 * np.log10(np.maximum(rms, 1e-5))
+    return levels_T
 
 
 def cut_long(levels: Levels, span: Span, longest: int, shortest: int) -> list[int]:

@@ -56,7 +56,8 @@ def resampled(pixels_BCTHW: Tensor, boxes_B4: Tensor, size_px: int) -> Tensor:
     y_BP = top[:, None] + at_P * (bottom - top)[:, None]
     grid = torch.stack(torch.broadcast_tensors(x_BP[:, None, :], y_BP[:, :, None]), -1) * (2 / size) - 1
     made = F.grid_sample(pixels_BCTHW.flatten(1, 2), grid, "bilinear", "border", align_corners=False)
-    return made.unflatten(1, pixels_BCTHW.shape[1:3])
+    resized_BCTHW: Tensor = made.unflatten(1, pixels_BCTHW.shape[1:3])
+    return resized_BCTHW
 
 
 def audio_input(sound_BS: Tensor, samples_B: Tensor, gain_B: Tensor, geometry: Geometry) -> Tensor:

@@ -60,7 +60,9 @@ def f1(counts_CC: Counts) -> Floats:
     """F1 of each class, (C,): 2 tp / (2 tp + fp + fn), 0 where a class is neither there nor predicted."""
     hits_C = np.diag(counts_CC).astype(float)
     total_C = counts_CC.sum(0) + counts_CC.sum(1)
-    return np.divide(2 * hits_C, total_C, out=np.zeros(len(counts_CC)), where=total_C > 0)
+    f1_C = np.zeros(len(counts_CC))
+    np.divide(2 * hits_C, total_C, out=f1_C, where=total_C > 0)
+    return f1_C
 
 
 def weighted_f1(counts_CC: Counts) -> Score:

@@ -147,7 +147,8 @@ def frame_tokens(encoder: Encoder, video_BCTHW: Tensor) -> Tensor:
     tubes, height, width = encoder.geometry.video_grid
     in_time = torch.empty_like(local_BNC)
     in_time[:, encoder.order_N] = local_BNC  # LGI tokens are ordered by region
-    return in_time.unflatten(1, (tubes, height * width)).mean(2)
+    in_time_BUSC: Tensor = in_time.unflatten(1, (tubes, height * width))
+    return in_time_BUSC.mean(2)
 
 
 def _batch(clips: Sequence[Clip[View]], sound_frames: int) -> Batch:

@@ -25,7 +25,7 @@ def video_targets(video_BCTHW: Tensor, target_BM: Tensor, geometry: Geometry, ta
     if targets.normalised:
         # The authors first bring pixels back to [0, 1]. Normalising undoes that again, but for its eps, which grows.
         voxels_BMCV = _normalised(voxels_BMCV, _EPS / voxels_BMCV.new_tensor(IMAGE_STD).view(3, 1))
-    normed = voxels_BMCV.unflatten(-1, (geometry.tube_frames, -1))
+    normed: Tensor = voxels_BMCV.unflatten(-1, (geometry.tube_frames, -1))
     if targets.frame_difference:
         even, odd = normed[..., 0::2, :], normed[..., 1::2, :]
         normed = torch.stack((even[..., : odd.shape[-2], :], odd - even[..., : odd.shape[-2], :]), -2).flatten(-3, -2)

@@ -85,7 +85,7 @@ def reconstruct(
 
 def _pixels(predicted_BMP: Tensor, true_BMP: Tensor, geometry: Geometry, targets: TargetConfig) -> Tensor:
     """Predictions, (frame, voxel, channel), to patches of pixels as `video_patches` has them."""
-    cube = predicted_BMP.unflatten(-1, (geometry.tube_frames, geometry.patch_px**2, 3)).permute(0, 1, 4, 2, 3)
+    cube: Tensor = predicted_BMP.unflatten(-1, (geometry.tube_frames, geometry.patch_px**2, 3)).permute(0, 1, 4, 2, 3)
     if targets.frame_difference:
         even, odd = cube[..., 0::2, :], cube[..., 1::2, :]
         cube = torch.stack((even, even + odd), -2).flatten(-3, -2)
