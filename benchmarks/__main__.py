@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from avf_curation.detectors.threads import one_thread
+from avf_curation.detectors.threads import limit_threads
 
 from benchmarks.table import Section, machine
 
@@ -51,7 +51,7 @@ def main(names: list[str]) -> None:
     unknown = set(names) - set(NAMES)
     if unknown:
         sys.exit(f"unknown benchmark {', '.join(sorted(unknown))}; known are {', '.join(NAMES)}")
-    one_thread()
+    limit_threads()
     for name in names or NAMES:
         sections: list[Section] = importlib.import_module(f"benchmarks.{name}").run()
         body = "\n".join(section.markdown() for section in sections)

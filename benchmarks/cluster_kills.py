@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 import ray
-from avf_curation.execution.cluster import Cluster
+from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import read_events
-from avf_curation.pipeline.video import VideoResult
+from avf_curation.pipeline.video import VideoOutcomes
 from avf_curation.runs.curate import Progress, curate
 from avf_curation.sources.types import Video
 from ray.cluster_utils import Cluster as RayCluster
@@ -28,7 +28,7 @@ from support.trees import results
 KILLS, NODES, UNITS, WORKERS = 100, 15, 420, 3
 
 
-def light(one: Video, root: Path, settings: object, tools: object) -> VideoResult:
+def light(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
     """The stub, long enough to be struck."""
     time.sleep(0.2)
     return stub_curate(one, root, settings, tools)
@@ -67,7 +67,7 @@ def run() -> list[Section]:
                 {"s": inputs},
                 Path(name) / "b",
                 engine="ray",
-                cluster=Cluster(workers=WORKERS),
+                cluster=ClusterConfig(workers=WORKERS),
                 on_progress=strike,
                 curate_one=light,
             )

@@ -9,18 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from avf_curation.demo.video import Film, Shot, encode_film
+from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_training.config.finetune import load_finetune_recipe
-from avf_training.data.clip import decoded
+from avf_training.data.clip import decode_clip
 from avf_training.data.decode import StoredSound
 from avf_training.data.storage import StorageConfig
 from avf_training.data.windows import STRIDE, segment_frames
-from avf_training.evaluation.multi_view import View
-from avf_training.models.classifier import Classifier, Meaning
+from avf_training.evaluation.multi_view import ViewParams
+from avf_training.models.classifier import Classifier, OutputSpec
 from avf_training.models.precision import Precision
 from avf_training.models.presets import preset
 from avf_training.models.summary import forward_gmacs
-from avf_training.tasks.labelled_shards import Shelf
+from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.trainer.optimizer import adamw, layer_scale
 
 from benchmarks.table import Section, medians
@@ -81,13 +81,13 @@ def _step(name: str, precision: Precision, twice: bool) -> Callable[[], object]:
 
 def _video(folder: Path) -> list[Section]:
     """A film of ten seconds through `clip` and `predict`, and the parts of a tested view."""
-    film = Film((Shot(250, (500,), seed=1, smile=1.0, voice=1.0),))
-    (folder / "film.mp4").write_bytes(encode_film(film))
+    film = VideoScript((ShotScript(250, (500,), seed=1, smile=1.0, voice=1.0),))
+    (folder / "film.mp4").write_bytes(encode_video(film))
     models = {}
     for name in ("nano", "avfmaepp_b"):
         torch.manual_seed(0)
         models[name] = folder / name
-        Classifier(preset(name), _CLASSES, meaning=Meaning(_LABELS)).save_pretrained(models[name])
+        Classifier(preset(name), _CLASSES, meaning=OutputSpec(_LABELS)).save_pretrained(models[name])
     clipped_s = _seconds("avf_curation.cli.main", "clip", str(folder / "film.mp4"), "--out", str(folder / "out"))
     rows = [["", "clip, s", "predict, s", "both", "of its ten seconds"]]
     for name in ("nano", "avfmaepp_b"):
@@ -110,14 +110,14 @@ def _seconds(*argv: str) -> float:
 
 
 def _views(folder: Path, models: dict[str, Path]) -> Section:
-    shelf = Shelf([folder / "out/shards"], StorageConfig())
+    shelf = LabelledShards([folder / "out/shards"], StorageConfig())
     files = shelf.read(0)
     torch.set_num_threads(1)
 
     def read() -> None:
         total = StoredSound(files["flac"]).frames
         window = segment_frames(16, total, 2)[1]
-        decoded(files, lambda _: View(tuple(window), window[0]), 16 * STRIDE)
+        decode_clip(files, lambda _: ViewParams(tuple(window), window[0]), 16 * STRIDE)
 
     loaded = {name: Classifier.from_pretrained(path) for name, path in models.items()}
 

@@ -5,9 +5,9 @@ import time
 
 import av
 import numpy as np
-from avf_curation.demo.video import Shot, shot_frames
+from avf_curation.demo.video import ShotScript, shot_frames
 from avf_curation.media.clip_config import ClipConfig
-from avf_curation.media.encode import mp4
+from avf_curation.media.encode import encode_mp4
 
 from benchmarks.table import SHARED, Section
 
@@ -20,7 +20,7 @@ def run() -> list[Section]:
     for preset in PRESETS:
         config = ClipConfig(224, "h264", preset, 20, True, 90)
         start = time.process_time()
-        data = mp4(frames, config)
+        data = encode_mp4(frames, config)
         spent = (time.process_time() - start) * 200 / len(frames)
         with av.open(io.BytesIO(data)) as container:
             back = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
@@ -36,5 +36,5 @@ def _frames() -> tuple[list[np.ndarray], str]:
         with av.open(str(path)) as container:
             frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
         return frames[:200], "200 frames of a real news speaker, 224x224"
-    pictures, _ = shot_frames(Shot(200, (0,), seed=1))
+    pictures, _ = shot_frames(ShotScript(200, (0,), seed=1))
     return [np.ascontiguousarray(picture[68:292, 128:352]) for picture in pictures], "200 frames of a drawn talker"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from avf_curation.demo.corpus import demo_videos
-from avf_curation.demo.video import encode_film
+from avf_curation.demo.video import encode_video
 from avf_curation.detectors import envelope_sync
-from avf_curation.detectors.detector_set import Choice, Tools
+from avf_curation.detectors.detector_set import BackendSelection, Detectors
 from avf_curation.detectors.weights import KNOWN
 from avf_curation.media.decode import MediaFile
 from avf_curation.pipeline import refining
-from avf_curation.pipeline.screening import screen
+from avf_curation.pipeline.screening import screen_shots
 from avf_curation.recipe import load_recipe
 from avf_shards.timeline import Span
 
@@ -35,12 +35,12 @@ def run() -> list[Section]:
     weights = SHARED / "assets/weights" / KNOWN["retinaface_mobilenet"].file_name
     if weights.is_file():
         for name, choice in (
-            ("RetinaFace", Choice("retinaface-mobilenet", "envelope", {"retinaface": weights})),
-            ("dlib", Choice("dlib", "envelope", {})),
+            ("RetinaFace", BackendSelection("retinaface-mobilenet", "envelope", {"retinaface": weights})),
+            ("dlib", BackendSelection("dlib", "envelope", {})),
         ):
-            pairs = [pair for clip in _real() for pair in _pairs(*clip, Tools(choice))]
+            pairs = [pair for clip in _real() for pair in _pairs(*clip, Detectors(choice))]
             sections.append(_table(f"Envelope on the real clips, mouth from {name}", pairs))
-    pairs = [pair for clip in _made() for pair in _pairs(*clip, Tools(Choice("dlib", "envelope", {})))]
+    pairs = [pair for clip in _made() for pair in _pairs(*clip, Detectors(BackendSelection("dlib", "envelope", {})))]
     sections.append(_table("Envelope on the demo corpus, mouth from dlib", pairs))
     return sections
 
@@ -55,24 +55,24 @@ def _made() -> Iterator[tuple[Path, int]]:
         for video in demo_videos():
             if video.film is not None and video.path.startswith(("studio/talk", "dubbed/on")):
                 path = Path(folder) / Path(video.path).name
-                path.write_bytes(encode_film(video.film))
+                path.write_bytes(encode_video(video.film))
                 yield path, 0
 
 
-def _pairs(path: Path, own: int, tools: Tools) -> list[tuple[int, int, envelope_sync.EnvelopeScore]]:
+def _pairs(path: Path, own: int, tools: Detectors) -> list[tuple[int, int, envelope_sync.EnvelopeScore]]:
     """(seconds, true offset, what was found) for pieces of the clip, in sync and with the sound moved."""
     settings = load_recipe().defaults
     draw = np.random.default_rng(len(path.name))
     with MediaFile(path, settings.media) as media:
-        picture, _ = screen(media, settings.scenes, settings.faces, tools.dlib)
+        picture, _ = screen_shots(media, settings.scenes, settings.faces, tools.dlib)
         span = Span(0, min(500, picture.decoded_frames))
         sound = media.sound(picture.frames)
-        seen = refining.look(media, span, settings.track.side_px, tools)
-        (found, *_) = refining.follow(seen, tools, settings.track) or (None,)
+        seen = refining.decode_for_detector(media, span, settings.track.side_px, tools)
+        (found, *_) = refining.track_faces(seen, tools, settings.track) or (None,)
         if found is None or sound is None:
             return []
-        crops = refining.cut_out(media, seen, found, settings, tools, False)
-    patches = envelope_sync.patches(crops.face_THWC, refining.mouth_place(crops, found))
+        crops = refining.crop_clip(media, seen, found, settings, tools, False)
+    patches = envelope_sync.mouth_patches(crops.face_THWC, refining.mouth_position(crops, found))
     samples = sound.cut(span)
     result = []
     for seconds in SECONDS:
@@ -80,7 +80,7 @@ def _pairs(path: Path, own: int, tools: Tools) -> list[tuple[int, int, envelope_
         for start in range(0, span.frames - frames + 1, max(25, frames // 2)):
             for moved in (0, *(int(s) for s in draw.choice([-10, -9, -8, -7, 7, 8, 9, 10], 2, replace=False))):
                 piece = np.roll(samples, moved * 640)[start * 640 : (start + frames) * 640]
-                score = envelope_sync.score(patches[start : start + frames], piece, settings.sync.shifts)
+                score = envelope_sync.score_envelope_sync(patches[start : start + frames], piece, settings.sync.shifts)
                 if score is not None:
                     result.append((seconds, own - moved, score))
     return result

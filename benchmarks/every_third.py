@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from avf_curation.detectors.detector_set import Choice, choose
+from avf_curation.detectors.detector_set import BackendSelection, resolve_backends
 from avf_curation.detectors.weights import default_folder, find_weight
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.curate import curate
@@ -21,10 +21,10 @@ def run() -> list[Section]:
     if not clips.is_dir() or find_weight("syncnet", default_folder()) is None:
         why = "Not measured: it needs the official weights (`avf-curate weights pull syncnet`) and the folder of real clips."
         return [Section(TITLE, why, [["", ""]])]
-    return compare(choose(load_recipe(None, ["sync.backend=syncnet"]), default_folder()), clips)
+    return compare(resolve_backends(load_recipe(None, ["sync.backend=syncnet"]), default_folder()), clips)
 
 
-def compare(choice: Choice, clips: Path) -> list[Section]:
+def compare(choice: BackendSelection, clips: Path) -> list[Section]:
     """Offsets and confidences of every span of `clips` that reaches the sync stage, every window beside every third."""
     with tempfile.TemporaryDirectory() as name:
         every, third = (_sync(choice, clips, Path(name) / str(n), n) for n in (1, 3))
@@ -48,7 +48,7 @@ def compare(choice: Choice, clips: Path) -> list[Section]:
     return [Section(TITLE, f"Every span of the real clips that reaches the sync stage; track: {choice.track}.", rows)]
 
 
-def _sync(choice: Choice, clips: Path, out: Path, every: int) -> dict[tuple[str, int, int], dict[str, Any]]:
+def _sync(choice: BackendSelection, clips: Path, out: Path, every: int) -> dict[tuple[str, int, int], dict[str, Any]]:
     """(video, first frame, end) -> what the sync stage measured."""
     recipe = load_recipe(None, [f"sync.every={every}", "sync.backend=syncnet"])
     ledger = curate(recipe, choice, {"clips": clips}, out, engine="inline").ledger()

@@ -5,10 +5,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from avf_curation.audit.funnel import audit
-from avf_curation.demo.corpus import demo_bytes, demo_videos
-from avf_curation.demo.video import Film, Shot, encode_film
-from avf_curation.detectors.detector_set import Choice
+from avf_curation.audit.funnel import summarize_run
+from avf_curation.demo.corpus import demo_videos, encode_demo_video
+from avf_curation.demo.video import ShotScript, VideoScript, encode_video
+from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.curate import curate
 
@@ -20,7 +20,7 @@ FILES, BATCH = 5000, 250
 def run() -> list[Section]:
     settings = ["faces.samples=1", "faces.side_px=120", "track.side_px=120"]
     (mute,) = [video for video in demo_videos() if video.path == "archive/no_sound.mp4"]
-    bases = [encode_film(Film((Shot(50, (0,), seed=1),))), demo_bytes(mute)[:60_000]]
+    bases = [encode_video(VideoScript((ShotScript(50, (0,), seed=1),))), encode_demo_video(mute)[:60_000]]
     counts = {"videos": 0, "kept": 0, "rejected": 0, "failed": 0, "broken law": 0}
     start = time.monotonic()
     for batch in range(FILES // BATCH):
@@ -32,12 +32,12 @@ def run() -> list[Section]:
                 (source / f"{number:03d}.mp4").write_bytes(damaged(draw.choice(bases), draw))
             done = curate(
                 load_recipe(None, settings),
-                Choice("dlib", "envelope", {}),
+                BackendSelection("dlib", "envelope", {}),
                 {"s": source},
                 Path(name) / "run",
                 engine="inline",
             )
-            result = audit(done)
+            result = summarize_run(done)
             statuses = done.ledger()["status"].to_pylist()
             counts["videos"] += result.totals["videos"]
             counts["broken law"] += len(result.law)

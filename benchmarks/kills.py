@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from avf_curation.demo.corpus import demo_bytes, demo_videos
-from avf_curation.detectors.detector_set import Choice
+from avf_curation.demo.corpus import demo_videos, encode_demo_video
+from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.curate import curate
-from avf_shards.packing.pack import pack
+from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 
 from benchmarks.table import Section
@@ -32,7 +32,7 @@ def run() -> list[Section]:
         source.mkdir()
         for video in demo_videos():
             if video.path in FILMS:
-                (source / Path(video.path).name).write_bytes(demo_bytes(video))
+                (source / Path(video.path).name).write_bytes(encode_demo_video(video))
         _job(source, Path(name) / "warm")
         start = time.monotonic()
         _job(source, Path(name) / "undisturbed")
@@ -52,8 +52,8 @@ def run() -> list[Section]:
 
 def _job(source: Path, out: Path) -> None:
     recipe = load_recipe(None, ["plan.unit_videos=1", "faces.side_px=300", "track.side_px=300"])
-    done = curate(recipe, Choice("dlib", "envelope", {}), {"s": source}, out / "run", engine="inline")
-    pack(done, out / "shards", Selection())
+    done = curate(recipe, BackendSelection("dlib", "envelope", {}), {"s": source}, out / "run", engine="inline")
+    pack_shards(done, out / "shards", Selection())
 
 
 def _child(work: Callable[[], None], kill_after_s: float | None) -> bool:

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 import torch
-from avf_curation.demo.demo import tour
+from avf_curation.demo.demo import run_demo
 from avf_training.config.pretrain import load_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.pretraining.pretrain import pretrain
-from avf_training.pretraining.validation import HeldOut, HeldOutClips
+from avf_training.pretraining.validation import ValidationClips, ValidationScores
 
 from benchmarks.table import Section
 
@@ -31,7 +31,7 @@ def run() -> list[Section]:
     rows = [["run", "steps", "minutes", "error / mean patch", "error / mean picture", "R@1 / chance", "clips"]]
     with tempfile.TemporaryDirectory() as folder:
         demo = Path(folder)
-        tour(demo, "ray", 2)
+        run_demo(demo, "ray", 2)
         for seed in SEEDS:
             rows.append([f"seed {seed}", *_row(demo, demo / f"run-{seed}", f"seed={seed}")])
         steps = load_recipe("nano").steps or 0
@@ -52,8 +52,8 @@ def _row(demo: Path, out: Path, *settings: str) -> list[str]:
     return [f"{recipe.steps:,}", f"{minutes:.1f}", *told]
 
 
-def _score(demo: Path, out: Path) -> HeldOut:
+def _score(demo: Path, out: Path) -> ValidationScores:
     model = MaskedAutoencoder.from_pretrained(out / "model")
     recipe = load_recipe("nano")
-    clips = HeldOutClips(model.config, recipe.masks, demo / "shards", demo / "held-out", StorageConfig())
+    clips = ValidationClips(model.config, recipe.masks, demo / "shards", demo / "held-out", StorageConfig())
     return clips.score(model)

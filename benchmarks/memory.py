@@ -10,8 +10,8 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from avf_curation.demo.backgrounds import backdrop
-from avf_curation.demo.face_renderer import Pose, draw_person, make_person
+from avf_curation.demo.backgrounds import draw_background
+from avf_curation.demo.face_renderer import Pose, draw_speaker, make_speaker
 from avf_curation.demo.speech import speak
 
 from benchmarks.table import Section
@@ -22,9 +22,9 @@ import resource, sys, time
 from pathlib import Path
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.curate import curate
-from avf_curation.detectors.detector_set import Choice
+from avf_curation.detectors.detector_set import BackendSelection
 start = time.time()
-run = curate(load_recipe(), Choice("dlib", "envelope", {}), {"long": Path(sys.argv[1])}, Path(sys.argv[2]), engine="inline")
+run = curate(load_recipe(), BackendSelection("dlib", "envelope", {}), {"long": Path(sys.argv[1])}, Path(sys.argv[2]), engine="inline")
 kept = sum(len(clips) for clips in run.ledger()["clips"].to_pylist())
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, kept, time.time() - start)
 """
@@ -73,7 +73,7 @@ def film(minutes: int) -> bytes:
 def _piece(talks: bool) -> bytes:
     said = speak(250, 120, 4)
     samples = said.samples if talks else said.samples * 0
-    wall = backdrop(3 if talks else 8, 1920, 1080)
+    wall = draw_background(3 if talks else 8, 1920, 1080)
     sink = io.BytesIO()
     with av.open(sink, "w", format="mp4") as out:
         video = out.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "26", "bf": "0"})
@@ -82,8 +82,8 @@ def _piece(talks: bool) -> bytes:
         for t in range(250):
             frame = wall.copy()
             if talks:
-                draw_person(
-                    frame, make_person(1), Pose(960 + 20 * np.sin(t / 20), 480, 420, 0.0, float(said.mouth_T[t]))
+                draw_speaker(
+                    frame, make_speaker(1), Pose(960 + 20 * np.sin(t / 20), 480, 420, 0.0, float(said.mouth_T[t]))
                 )
             picture = av.VideoFrame.from_ndarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), format="rgb24")
             picture.pts, picture.time_base = t, Fraction(1, 25)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from avf_training.conversion.authors_state_dict import official_names, to_official
+from avf_training.conversion.authors_state_dict import authors_names, to_authors_names
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.masking import Masker, paper_masks
@@ -52,7 +52,7 @@ def step_of(name: str, precision: Precision, device: str) -> Step:
     gmacs = forward_gmacs(config)
     if name == PLAIN:
         plain = PlainHiCMAE(config)
-        plain.load_state_dict(to_official(model.state_dict(), official_names(model)))
+        plain.load_state_dict(to_authors_names(model.state_dict(), authors_names(model)))
         model, gmacs = plain, float("nan")
     model.to(device).train()
     optimiser = torch.optim.AdamW(model.parameters(), 1e-5, fused=True)

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import psutil
 from avf_shards.format.corpus import load_corpus
-from avf_shards.format.index import sidecar
-from avf_shards.format.manifest import MANIFEST, sealed
+from avf_shards.format.index import sidecar_path
+from avf_shards.format.manifest import MANIFEST, seal
 from avf_shards.format.run_folder import PackedClip, write_part
-from avf_shards.sampling.mixture import Mix
-from avf_shards.sampling.stream_order import Order
+from avf_shards.sampling.mixture import Mixture
+from avf_shards.sampling.stream_order import StreamOrder
 from avf_shards.schema.clip_key import clip_key
 from avf_shards.timeline import Span
 from avf_training.data.loader import StreamLoader
-from avf_training.data.pretraining import Pretraining
-from avf_training.data.stream import Stream, StreamConfig
+from avf_training.data.pretraining import PretrainingSampler
+from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.models.masking import paper_masks
 from avf_training.models.presets import PRESETS
 
@@ -38,21 +38,24 @@ NOTE = (
 
 def run() -> list[Section]:
     model = PRESETS["avfmaepp_b"]
-    draws = Pretraining(model, paper_masks(model))
+    draws = PretrainingSampler(model, paper_masks(model))
     with tempfile.TemporaryDirectory() as folder:
         shards = _corpus(Path(folder))
         load_s = _median(lambda: load_corpus(shards))
         corpus = load_corpus(shards)
-        order_s = _median(lambda: Order(corpus, Mix(), 0).epoch(3))
-        state = StreamLoader(Stream(StreamConfig(shards, 24), draws)).state_dict() | {"epoch": 3, "position": 600_000}
+        order_s = _median(lambda: StreamOrder(corpus, Mixture(), 0).epoch(3))
+        state = StreamLoader(ClipStream(StreamConfig(shards, 24), draws)).state_dict() | {
+            "epoch": 3,
+            "position": 600_000,
+        }
 
         def resume() -> None:
-            loader = StreamLoader(Stream(StreamConfig(shards, 24), draws), workers=2)
+            loader = StreamLoader(ClipStream(StreamConfig(shards, 24), draws), workers=2)
             loader.load_state_dict(state)
             next(iter(loader))
 
         resume_s = _median(resume)
-        memory = {n: _worker_mb(StreamLoader(Stream(StreamConfig(shards, 164), draws), workers=n)) for n in (2, 8)}
+        memory = {n: _worker_mb(StreamLoader(ClipStream(StreamConfig(shards, 164), draws), workers=n)) for n in (2, 8)}
     rows = [
         ["what", "figure", "target"],
         [f"read the manifest of {len(corpus.shards):,} shards", f"{load_s:.2f} s", ""],
@@ -67,7 +70,7 @@ def run() -> list[Section]:
             for n, (own, shared) in memory.items()
         ),
     ]
-    return [Section("Order, resume, memory", NOTE, rows)]
+    return [Section("StreamOrder, resume, memory", NOTE, rows)]
 
 
 def _corpus(folder: Path) -> Path:
@@ -86,11 +89,11 @@ def _corpus(folder: Path) -> Path:
             clips = min(CLIPS_PER_SHARD, quota - number * CLIPS_PER_SHARD)
             shard = folder / f"{source}-{number:06d}.tar"
             os.link(first, shard)
-            os.link(sidecar(first), sidecar(shard))
+            os.link(sidecar_path(first), sidecar_path(shard))
             listed.append(
                 entry | {"shard": shard.name, "clips": {source: clips}, "seconds": {source: clips * FRAMES / 25}}
             )
-    (folder / MANIFEST).write_bytes(sealed({"shards": listed, "sources": {}}))
+    (folder / MANIFEST).write_bytes(seal({"shards": listed, "sources": {}}))
     return folder
 
 

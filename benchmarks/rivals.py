@@ -5,8 +5,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from avf_curation.detectors.detector_set import Tools, choose
-from avf_curation.detectors.weights import pull
+from avf_curation.detectors.detector_set import Detectors, resolve_backends
+from avf_curation.detectors.weights import pull_weights
 from avf_curation.pipeline.video import curate_video
 from avf_curation.recipe import load_recipe
 from avf_curation.sources.types import Video
@@ -37,8 +37,8 @@ def run() -> list[Section]:
         return [Section("Peers' way of curating", "Not measured: no real clips or no ffmpeg here.", [["", ""]])]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pull("retinaface_mobilenet", folder / "w", SHARED / "assets/weights/retinaface_mobilenet0.25_Final.pth")
-        tools = Tools(choose(load_recipe(), folder / "w"))
+        pull_weights("retinaface_mobilenet", folder / "w", SHARED / "assets/weights/retinaface_mobilenet0.25_Final.pth")
+        tools = Detectors(resolve_backends(load_recipe(), folder / "w"))
         ours(CLIPS[0], tools)  # warm
         mine, theirs = Costs(), Costs()
         verdicts = {}
@@ -53,7 +53,7 @@ def run() -> list[Section]:
     return [_section(mine, theirs, cold, cold_mine, verdicts)]
 
 
-def ours(clip: str, tools: Tools) -> list[tuple[float, float, str]]:
+def ours(clip: str, tools: Detectors) -> list[tuple[float, float, str]]:
     """The same through our pipeline."""
     path = SHARED / "assets/video" / clip
     stat = path.stat()
@@ -71,8 +71,8 @@ def _cold(clip: str, weights: Path) -> None:
     import sys
 
     code = (
-        "import sys; from pathlib import Path; from benchmarks.rivals import ours; from avf_curation.detectors.detector_set import Tools, choose;"
-        "from avf_curation.recipe import load_recipe; ours(sys.argv[1], Tools(choose(load_recipe(), Path(sys.argv[2]))))"
+        "import sys; from pathlib import Path; from benchmarks.rivals import ours; from avf_curation.detectors.detector_set import Detectors, resolve_backends;"
+        "from avf_curation.recipe import load_recipe; ours(sys.argv[1], Detectors(resolve_backends(load_recipe(), Path(sys.argv[2]))))"
     )
     subprocess.run([sys.executable, "-c", code, clip, str(weights)], check=True)
 

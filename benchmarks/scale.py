@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from avf_curation.audit.funnel import audit_table
-from avf_curation.audit.what_if import whatif_batches
+from avf_curation.audit.funnel import summarize_ledger
+from avf_curation.audit.what_if import what_if_batches
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.plan import encode_plan, make_plan
-from avf_curation.sources.folder import walk
-from avf_curation.sources.types import SetAside
-from avf_shards.packing.near_duplicates import NearDuplicates, Twins
-from avf_shards.packing.selection import Selection, SourceSelection, choose
+from avf_curation.sources.folder import list_videos
+from avf_curation.sources.types import SkippedInput
+from avf_shards.packing.near_duplicates import NearDuplicateConfig, NearDuplicateIndex
+from avf_shards.packing.selection import Selection, SourceSelection, select_clips
 from avf_shards.schema import ledger
 
 from benchmarks.table import Section
@@ -51,9 +51,9 @@ def _plan() -> tuple[float, int]:
             (root / f"id{folder:05d}").mkdir()
             for number in range(1000):
                 os.mknod(root / f"id{folder:05d}" / f"{number:05d}.mp4")
-        aside: list[SetAside] = []
+        aside: list[SkippedInput] = []
         start = time.perf_counter()
-        table = make_plan(walk(root, "made", config, aside), {"made": config})
+        table = make_plan(list_videos(root, "made", config, aside), {"made": config})
         encode_plan(table)
         return time.perf_counter() - start, int(table["unit"].to_numpy().max()) + 1
 
@@ -154,7 +154,7 @@ def _whatif() -> float:
         writer.close()
         start = time.perf_counter()
         with pq.ParquetFile(path) as file:
-            found = whatif_batches(
+            found = what_if_batches(
                 file.iter_batches(), {"": {"sync/low_confidence": 3.0}, "cncvs": {"quality/blurred": 4.0}}
             )
         assert sum(source.rejected for source in found.sources.values()) > 0
@@ -170,7 +170,7 @@ def _near() -> str:
         flips = (draw.random((160, 32)) < 0.1) @ (1 << np.arange(32, dtype=np.uint64))
         prints[key.replace("a-", "b-")] = prints[key][30:190] ^ flips.astype(np.uint32)
     start = time.perf_counter()
-    twins = Twins(prints, {key: key for key in prints}, NearDuplicates(), 0)
+    twins = NearDuplicateIndex(prints, {key: key for key in prints}, NearDuplicateConfig(), 0)
     found = sum(twins.of(key.replace("a-", "b-"), {key}) is not None for key in twice)
     _near_s[0] = time.perf_counter() - start
     return f"{found} of {len(twice)} found"
@@ -179,13 +179,13 @@ def _near() -> str:
 def _read_and_ask(table: pa.Table) -> tuple[float, float, bool]:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "ledger.parquet"
-        path.write_bytes(ledger.encode(table))
+        path.write_bytes(ledger.encode_ledger(table))
         start = time.perf_counter()
-        read = ledger.read(path)
-        audit_table(read, {"backends": {}, "fingerprint": "f"})
+        read = ledger.read_ledger(path)
+        summarize_ledger(read, {"backends": {}, "fingerprint": "f"})
         audit_s = time.perf_counter() - start
     start = time.perf_counter()
     wanted = Selection(sources={name: SourceSelection(quota) for name, quota in QUOTAS.items()})
-    choice = choose(read, wanted)
+    choice = select_clips(read, wanted)
     select_s = time.perf_counter() - start
     return audit_s, select_s, all(len(choice.clips[name]) == quota for name, quota in QUOTAS.items())

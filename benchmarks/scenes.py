@@ -8,10 +8,10 @@ from pathlib import Path
 
 import av
 import cv2
-from avf_curation.demo.video import Shot, shot_frames
-from avf_curation.detectors.shot_boundaries import Cuts
-from avf_curation.media.decode import Converter, MediaFile
-from avf_curation.media.prefetch import ahead
+from avf_curation.demo.video import ShotScript, shot_frames
+from avf_curation.detectors.shot_boundaries import ShotBoundaryDetector
+from avf_curation.media.decode import FrameConverter, MediaFile
+from avf_curation.media.prefetch import prefetch_items
 from avf_curation.recipe import load_recipe
 from scenedetect import AdaptiveDetector, SceneManager, open_video
 
@@ -63,7 +63,7 @@ def _film(path: Path) -> int:
         video = out.add_stream("libx264", rate=25, options={"crf": "21", "preset": "fast"})
         video.width, video.height, video.pix_fmt = 1280, 720, "yuv420p"
         for frames, number in SHOTS:
-            pictures, _ = shot_frames(Shot(frames, (number,), seed=number, pan=1.5))
+            pictures, _ = shot_frames(ShotScript(frames, (number,), seed=number, pan=1.5))
             for picture in pictures:
                 frame = av.VideoFrame.from_ndarray(cv2.resize(picture, (1280, 720)), format="bgr24")
                 out.mux(video.encode(frame))
@@ -74,8 +74,8 @@ def _film(path: Path) -> int:
 
 def _ours(path: Path) -> list[int]:
     recipe = load_recipe().defaults
-    cuts, found, converter = Cuts(recipe.scenes), [], Converter()
-    with MediaFile(path, recipe.media) as media, closing(ahead(media.frames())) as frames:
+    cuts, found, converter = ShotBoundaryDetector(recipe.scenes), [], FrameConverter()
+    with MediaFile(path, recipe.media) as media, closing(prefetch_items(media.frames())) as frames:
         for at in frames:
             small, _ = converter.long_side(at.frame, recipe.scenes.width_px, "bgr24")
             found += cuts.feed(at.index, small)

@@ -10,10 +10,10 @@ from typing import Any
 
 import ray
 from avf_curation.execution import ray_executor
-from avf_curation.execution.cluster import Cluster
+from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event, EventLog
 from avf_curation.pipeline.unit import UnitJob
-from avf_curation.runs.coordinator import Driver
+from avf_curation.runs.coordinator import Coordinator
 from avf_curation.runs.curate import _log_unit, curate
 from avf_shards.format.run_folder import RunFolder
 
@@ -55,7 +55,7 @@ def _cost_of_a_unit() -> dict[str, float]:
                 {"s": inputs},
                 Path(name) / engine,
                 engine=engine,
-                cluster=Cluster(workers=1),
+                cluster=ClusterConfig(workers=1),
                 on_progress=lambda progress, marks=marks: marks.append(time.perf_counter()),
                 curate_one=stub_curate,
             )
@@ -131,8 +131,8 @@ def _simulate(units: int, videos: int, waits: dict[int, float]) -> tuple[Simulat
     with instead_of_ray(sim), tempfile.TemporaryDirectory() as name:
         folder = RunFolder(Path(name))
         tell = EventLog(folder.log_folder)
-        flow = ray_executor._Flow(setup, Cluster(workers=WORKERS), tell)
-        with Driver(folder, tell, 0.0) as driver:
+        flow = ray_executor._Flow(setup, ClusterConfig(workers=WORKERS), tell)
+        with Coordinator(folder, tell, 0.0) as driver:
             for report in flow.run(_jobs(units, videos)):
                 _log_unit(folder, report, 0)
                 tell(Event("unit_done", unit=report.unit))

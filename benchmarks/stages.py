@@ -9,13 +9,13 @@ from pathlib import Path
 
 import av
 import cv2
-from avf_curation.demo.video import HEIGHT, WIDTH, Shot, shot_frames
-from avf_curation.detectors.detector_set import Choice, Tools
-from avf_curation.detectors.librosa_split import split
+from avf_curation.demo.video import HEIGHT, WIDTH, ShotScript, shot_frames
+from avf_curation.detectors.detector_set import BackendSelection, Detectors
+from avf_curation.detectors.librosa_split import split_silence
 from avf_curation.detectors.weights import KNOWN
 from avf_curation.media.decode import MediaFile
 from avf_curation.pipeline import refining
-from avf_curation.pipeline.screening import screen
+from avf_curation.pipeline.screening import screen_shots
 from avf_curation.recipe import load_recipe
 from avf_curation.stages import silence
 from avf_shards.timeline import Span
@@ -40,7 +40,7 @@ def run() -> list[Section]:
 
 def clip_224() -> bytes:
     """Eight seconds of a drawn talker, cropped square."""
-    pictures, samples = shot_frames(Shot(FRAMES, (0,), seed=100))
+    pictures, samples = shot_frames(ShotScript(FRAMES, (0,), seed=100))
     sink = io.BytesIO()
     with av.open(sink, "w", format="mp4") as out:
         video = out.add_stream("libx264", rate=25, options={"crf": "20"})
@@ -63,41 +63,45 @@ def clip_224() -> bytes:
 
 def _rows(path: Path) -> list[list[str]]:
     settings = load_recipe().defaults
-    tools = Tools(Choice("dlib", "envelope", {}))
+    tools = Detectors(BackendSelection("dlib", "envelope", {}))
 
     def opened() -> tuple[MediaFile, object, object]:
         media = MediaFile(path, settings.media)
-        picture, _ = screen(media, settings.scenes, settings.faces, tools.dlib)
+        picture, _ = screen_shots(media, settings.scenes, settings.faces, tools.dlib)
         return media, picture, media.sound(picture.frames)
 
     media, picture, sound = opened()
     span = Span(0, picture.frames)
     samples = sound.cut(span)
-    split(samples, settings.silence)
-    seen = refining.look(media, span, settings.track.side_px, tools)
-    (found, *_) = refining.follow(seen, tools, settings.track) or (None,)
+    split_silence(samples, settings.silence)
+    seen = refining.decode_for_detector(media, span, settings.track.side_px, tools)
+    (found, *_) = refining.track_faces(seen, tools, settings.track) or (None,)
     assert found is not None
-    crops = refining.cut_out(media, seen, found, settings, tools, False)
+    crops = refining.crop_clip(media, seen, found, settings, tools, False)
     media.close()
     parts = {
         "scenes + faces + sound (one decode)": cpu_s(lambda: opened()[0].close(), 5),
-        "silence": cpu_s(lambda: silence.measure(span, samples, split, settings.silence), 5),
-        "sync: envelope": cpu_s(lambda: refining.synchrony(crops, found, samples, settings.sync, tools), 5),
-        "quality": cpu_s(lambda: refining.assess(seen, crops, found, settings.quality), 5),
+        "silence": cpu_s(lambda: silence.measure(span, samples, split_silence, settings.silence), 5),
+        "sync: envelope": cpu_s(lambda: refining.score_sync(crops, found, samples, settings.sync, tools), 5),
+        "quality": cpu_s(lambda: refining.score_quality(seen, crops, found, settings.quality), 5),
     }
     rows = [["what", "core-seconds", "target"]]
     rows += [[name, f"{value:.3f}", ""] for name, value in parts.items()]
     rows.append(["**scenes + faces + silence + quality + envelope**", f"**{sum(parts.values()):.3f}**", "0.5"])
-    second = cpu_s(lambda: refining.cut_out(media_again(path, settings), seen, found, settings, tools, False), 5)
+    second = cpu_s(lambda: refining.crop_clip(media_again(path, settings), seen, found, settings, tools, False), 5)
     rows.append(["crop (second decode where the detector saw less than full size)", f"{second:.3f}", ""])
-    rows.append(["track: dlib", f"{cpu_s(lambda: refining.follow(seen, tools, settings.track)):.3f}", ""])
+    rows.append(["track: dlib", f"{cpu_s(lambda: refining.track_faces(seen, tools, settings.track)):.3f}", ""])
     weights = SHARED / "assets/weights" / KNOWN["retinaface_mobilenet"].file_name
     if weights.is_file():
-        mobile = Tools(Choice("retinaface-mobilenet", "envelope", {"retinaface": weights}))
+        mobile = Detectors(BackendSelection("retinaface-mobilenet", "envelope", {"retinaface": weights}))
         rows.append(
-            ["track: RetinaFace MobileNet", f"{cpu_s(lambda: refining.follow(seen, mobile, settings.track)):.3f}", ""]
+            [
+                "track: RetinaFace MobileNet",
+                f"{cpu_s(lambda: refining.track_faces(seen, mobile, settings.track)):.3f}",
+                "",
+            ]
         )
-    stored = cpu_s(lambda: refining.store(crops, sound, span, 0, settings))
+    stored = cpu_s(lambda: refining.encode_clip(crops, sound, span, 0, settings))
     rows.append(["encode: mp4 (x264 medium) and FLAC", f"{stored:.3f}", "0.57 reference"])
     return rows
 
@@ -109,11 +113,11 @@ def media_again(path: Path, settings) -> MediaFile:
 def _cold() -> list[list[str]]:
     code = (
         "import time; t=time.time()\n"
-        "from avf_curation.detectors.detector_set import Choice, Tools\n"
-        "Tools(Choice('dlib','envelope',{})); a=time.time()-t\n"
-        "import numpy as np\nfrom avf_curation.detectors.librosa_split import split\n"
+        "from avf_curation.detectors.detector_set import BackendSelection, Detectors\n"
+        "Detectors(BackendSelection('dlib','envelope',{})); a=time.time()-t\n"
+        "import numpy as np\nfrom avf_curation.detectors.librosa_split import split_silence\n"
         "from avf_curation.recipe import load_recipe\n"
-        "t=time.time(); split(np.ones(16000,'i2'), load_recipe().defaults.silence); print(a, time.time()-t)"
+        "t=time.time(); split_silence(np.ones(16000,'i2'), load_recipe().defaults.silence); print(a, time.time()-t)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     tools, librosa = (float(word) for word in done.stdout.split())

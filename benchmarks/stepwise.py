@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 import soundfile
 from avf_curation.detectors import overlay
-from avf_curation.detectors.detector_set import Tools, choose
-from avf_curation.detectors.librosa_split import split
+from avf_curation.detectors.detector_set import Detectors, resolve_backends
+from avf_curation.detectors.librosa_split import split_silence
 from avf_curation.media import crop
 from avf_curation.pipeline import refining
 from avf_curation.recipe import load_recipe
@@ -67,7 +67,7 @@ def _cpu() -> float:
 
 
 def pipeline(
-    video: Path, folder: Path, tools: Tools | None, weights: Path, costs: Costs
+    video: Path, folder: Path, tools: Detectors | None, weights: Path, costs: Costs
 ) -> list[tuple[float, float, str]]:
     """(start_s, stop_s, verdict) of each span of `video`. tools: Python steps run in forks that have them; None: cold."""
 
@@ -165,14 +165,14 @@ def _failing(checks: tuple[Check, ...]) -> str | None:
 # -- the Python steps: each reads what the one before left on disk ------------------------------------------------------
 
 
-def run_step(step: str, place: Path, tools: Tools) -> Any:
+def run_step(step: str, place: Path, tools: Detectors) -> Any:
     """One step in this process."""
     return {"faces": _faces, "silence": _silence, "track": _track, "sync": _sync, "quality": _quality}[step](
         place, tools
     )
 
 
-def _faces(place: Path, tools: Tools) -> str | None:
+def _faces(place: Path, tools: Detectors) -> str | None:
     pictures = [cv2.imread(str(path)) for path in sorted(place.glob("s*.jpg"))][: SETTINGS.faces.samples]
     height, width = pictures[0].shape[:2]
     scale = min(1.0, SETTINGS.faces.side_px / max(height, width))
@@ -184,10 +184,10 @@ def _faces(place: Path, tools: Tools) -> str | None:
     return _failing(faces.decide(faces.measure(tuple(found), width, height), SETTINGS.faces))
 
 
-def _silence(place: Path, tools: Tools) -> list[tuple[int, int, str | None]]:
+def _silence(place: Path, tools: Detectors) -> list[tuple[int, int, str | None]]:
     samples, _ = soundfile.read(place / "sound.wav", dtype="int16")
     shot = Span(0, len(samples) // 640)
-    stretches = silence.measure(shot, samples[: shot.frames * 640], split, SETTINGS.silence)
+    stretches = silence.measure(shot, samples[: shot.frames * 640], split_silence, SETTINGS.silence)
     return [
         (one.span.start_frame, one.span.stop_frame, _failing(silence.decide(one, SETTINGS.silence)))
         for one in stretches
@@ -198,7 +198,7 @@ def _pictures(place: Path, pattern: str) -> list[np.ndarray]:
     return [cv2.imread(str(path)) for path in sorted(place.glob(pattern))]
 
 
-def _track(place: Path, tools: Tools) -> str | None:
+def _track(place: Path, tools: Detectors) -> str | None:
     pictures = _pictures(place, "0*.jpg")
     height, width = pictures[0].shape[:2]
     scale = min(1.0, SETTINGS.track.side_px / max(height, width))
@@ -216,7 +216,9 @@ def _track(place: Path, tools: Tools) -> str | None:
     if reason is None and found is not None:
         for t, picture in enumerate(pictures):
             x, y = found.window.centres_T2[t]
-            cv2.imwrite(str(place / f"crop{t + 1:05d}.jpg"), crop.square(picture, (x, y), found.window.side_px, 224))
+            cv2.imwrite(
+                str(place / f"crop{t + 1:05d}.jpg"), crop.crop_square(picture, (x, y), found.window.side_px, 224)
+            )
         mouths = found.mouths_T2
         np.savez(
             place / "track.npz",
@@ -235,24 +237,24 @@ def _loaded(place: Path) -> tracking.Track:
         return tracking.Track(data["boxes"], mouths, window, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
 
 
-def _sync(place: Path, tools: Tools) -> str | None:
-    crops = refining.Crops(np.stack(_pictures(place, "crop*.jpg")), None)
+def _sync(place: Path, tools: Detectors) -> str | None:
+    crops = refining.FaceCrops(np.stack(_pictures(place, "crop*.jpg")), None)
     samples, _ = soundfile.read(place / "sound.wav", dtype="int16")
     whole = np.zeros(len(crops.face_THWC) * 640, np.int16)
     whole[: len(samples)] = samples[: len(whole)]
-    heard = refining.synchrony(crops, _loaded(place), whole, SETTINGS.sync, tools)
+    heard = refining.score_sync(crops, _loaded(place), whole, SETTINGS.sync, tools)
     return _failing(sync.decide(heard, SETTINGS.sync))
 
 
-def _quality(place: Path, tools: Tools) -> str | None:
+def _quality(place: Path, tools: Detectors) -> str | None:
     pictures, crops = _pictures(place, "0*.jpg"), _pictures(place, "crop*.jpg")
     config = SETTINGS.quality
     height, width = pictures[0].shape[:2]
     scale = min(1.0, config.side_px / max(height, width))
     size = max(16, round(width * scale)), max(16, round(height * scale))
-    small = [crop.resize_grey(crop.grey(one), *size) for one in pictures[:: config.every]]
-    grey = np.stack([crop.grey(one) for one in crops])
-    shown = overlay.find(small) if len(pictures) / 25 >= config.watermark_min_s else None
+    small = [crop.resize_grey(crop.to_grey(one), *size) for one in pictures[:: config.every]]
+    grey = np.stack([crop.to_grey(one) for one in crops])
+    shown = overlay.find_overlay(small) if len(pictures) / 25 >= config.watermark_min_s else None
     scores = quality.QualityScores(
         float(np.median([crop.sharpness(one) for one in grey[:: config.every]])),
         quality.frozen_s(grey, config.frozen_level),
@@ -266,7 +268,7 @@ def _quality(place: Path, tools: Tools) -> str | None:
 # -- processes ----------------------------------------------------------------------------------------------------------
 
 
-def _forked(step: str, place: Path, tools: Tools) -> Any:
+def _forked(step: str, place: Path, tools: Detectors) -> Any:
     """In a child that starts with all imports and models loaded."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -293,4 +295,8 @@ def _fresh(step: str, place: Path, weights: Path) -> Any:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run_step(sys.argv[1], Path(sys.argv[2]), Tools(choose(load_recipe(), Path(sys.argv[3]))))))
+    print(
+        json.dumps(
+            run_step(sys.argv[1], Path(sys.argv[2]), Detectors(resolve_backends(load_recipe(), Path(sys.argv[3]))))
+        )
+    )

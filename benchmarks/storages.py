@@ -11,8 +11,8 @@ import av
 import torch
 from avf_training.data.benchmark import torchcodec_works
 from avf_training.data.decode import StoredSound, planes
-from avf_training.data.pretraining import Pretraining
-from avf_training.data.stream import Stream, StreamConfig
+from avf_training.data.pretraining import PretrainingSampler
+from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.models.masking import paper_masks
 from avf_training.models.presets import PRESETS
 
@@ -56,13 +56,15 @@ WAYS = (
 
 def run() -> list[Section]:
     model = PRESETS["avfmaepp_b"]
-    draws = Pretraining(model, paper_masks(model))
+    draws = PretrainingSampler(model, paper_masks(model))
     rows = [["a whole worker", "CPU ms a clip", "KB a clip", "cores for 3,700 clips/s"]]
     costs: dict[str, tuple[float, float]] = {}
     parts = [["a part", "CPU ms a window", "KB a clip", ""]]
     with tempfile.TemporaryDirectory() as folder:
         streams = [
-            Stream(StreamConfig(shards_of(Path(folder) / str(n), [way.store(c) for c in range(CLIPS)]), CLIPS), draws)
+            ClipStream(
+                StreamConfig(shards_of(Path(folder) / str(n), [way.store(c) for c in range(CLIPS)]), CLIPS), draws
+            )
             for n, way in enumerate(WAYS)
         ]
         works = [steps(stream) for stream in streams]
@@ -151,6 +153,6 @@ def _windows(clips: list[dict[str, bytes]], count: int) -> None:
             sound.cut(start, 64)
 
 
-def _draws(draws: Pretraining) -> None:
+def _draws(draws: PretrainingSampler) -> None:
     for position in range(CLIPS):
         draws.draw("bench", 0, position, FRAMES)

@@ -17,11 +17,11 @@ import soundfile
 import torch
 import webdataset
 from avf_shards.format.tar import TarWriter
-from avf_training.data.batch import joined
+from avf_training.data.batch import concat_batches
 from avf_training.data.fbank import log_mel
 from avf_training.data.loader import StreamLoader
-from avf_training.data.pretraining import Pretraining, PretrainingBatch, PretrainingDraw, pretraining_input
-from avf_training.data.stream import Stream, StreamConfig
+from avf_training.data.pretraining import PretrainingBatch, PretrainingParams, PretrainingSampler, pretraining_input
+from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.models.masking import paper_masks
 from avf_training.models.presets import PRESETS
 
@@ -42,14 +42,14 @@ NOTE = (
 def run() -> list[Section]:
     model = PRESETS["avfmaepp_b"]
     with tempfile.TemporaryDirectory() as folder:
-        stream = Stream(
+        stream = ClipStream(
             StreamConfig(shards_of(Path(folder) / "ours", [stored(n) for n in range(CLIPS)]), CLIPS),
-            Pretraining(model, paper_masks(model)),
+            PretrainingSampler(model, paper_masks(model)),
         )
         chosen = [int(clip) for clip in stream.order.at(0, CLIPS)[0]]
         files = [dict(stream.reader.read(clip)) for clip in chosen]
         parts = list(islice(stream, stream.parts))
-        batch = joined(parts)
+        batch = concat_batches(parts)
         peers = [by_x264(clip) for clip in chosen]
         path = Path(folder) / "peer.tar"
         writer = TarWriter(path)
@@ -94,10 +94,10 @@ def run() -> list[Section]:
             "",
         ],
     )
-    return [Section("Stream", NOTE, rows)]
+    return [Section("ClipStream", NOTE, rows)]
 
 
-def steps(stream: Stream[PretrainingDraw, PretrainingBatch]) -> Callable[[], object]:
+def steps(stream: ClipStream[PretrainingParams, PretrainingBatch]) -> Callable[[], object]:
     """A call that makes the next step as a worker does: in the same memory again, part by part."""
     stream.slots = 2
     parts = iter(stream)
@@ -111,7 +111,7 @@ def steps(stream: Stream[PretrainingDraw, PretrainingBatch]) -> Callable[[], obj
     return step
 
 
-def _in_a_worker(stream: Stream[PretrainingDraw, PretrainingBatch]) -> float:
+def _in_a_worker(stream: ClipStream[PretrainingParams, PretrainingBatch]) -> float:
     """CPU milliseconds of one clip in a DataLoader's worker: of 40 steps, less those of 10."""
 
     def cpu_s(steps: int) -> float:
@@ -125,7 +125,7 @@ def _in_a_worker(stream: Stream[PretrainingDraw, PretrainingBatch]) -> float:
     return 1000 * (cpu_s(40) - cpu_s(10)) / 30 / CLIPS
 
 
-def _by_sample(mp4_file: bytes, flac_file: bytes, draw: PretrainingDraw) -> None:
+def _by_sample(mp4_file: bytes, flac_file: bytes, draw: PretrainingParams) -> None:
     """What a loader of the usual kind does for one sample."""
     found = []
     with av.open(io.BytesIO(mp4_file)) as container:
@@ -141,7 +141,7 @@ def _by_sample(mp4_file: bytes, flac_file: bytes, draw: PretrainingDraw) -> None
     log_mel(torch.from_numpy(samples[draw.start_frame * 640 : (draw.start_frame + 64) * 640]), 16_000)
 
 
-def _raw(clips: list[dict[str, bytes]], draws: Sequence[PretrainingDraw]) -> None:
+def _raw(clips: list[dict[str, bytes]], draws: Sequence[PretrainingParams]) -> None:
     for files, draw in zip(clips, draws, strict=True):
         with av.open(io.BytesIO(files["mp4"]), "r", format="mp4") as container:
             stream = container.streams.video[0]

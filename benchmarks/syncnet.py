@@ -3,7 +3,7 @@
 import av
 import numpy as np
 import torch
-from avf_curation.detectors.mfcc import mfcc
+from avf_curation.detectors.mfcc import compute_mfcc
 from avf_curation.detectors.syncnet import SyncNetScorer, formula_weights
 from torch import nn
 
@@ -63,7 +63,7 @@ class _WindowLoop:
     def score(self, frames: list[np.ndarray], sound: np.ndarray) -> None:
         video = torch.from_numpy(np.stack(frames, 3)[None].transpose(0, 3, 4, 1, 2).astype(np.float32))
         video = video.permute(0, 2, 1, 3, 4) if video.shape[1] != 3 else video
-        steps = torch.from_numpy(mfcc(sound).T.astype(np.float32))[None, None]
+        steps = torch.from_numpy(compute_mfcc(sound).T.astype(np.float32))[None, None]
         last = min(len(frames), len(sound) // 640) - 5
         for at in range(0, last, 20):
             windows = range(at, min(last, at + 20))

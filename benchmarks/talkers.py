@@ -9,13 +9,13 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from avf_curation.demo.backgrounds import backdrop
-from avf_curation.demo.face_renderer import Pose, draw_person, make_person
+from avf_curation.demo.backgrounds import draw_background
+from avf_curation.demo.face_renderer import Pose, draw_speaker, make_speaker
 from avf_curation.demo.speech import speak
-from avf_curation.media.encode import flac, mp4, packed_jpeg
+from avf_curation.media.encode import encode_flac, encode_mp4, encode_packed_jpeg
 from avf_curation.recipe import load_recipe
-from avf_shards.format.index import load, sidecar
-from avf_shards.format.manifest import MANIFEST, sealed
+from avf_shards.format.index import load_index, sidecar_path
+from avf_shards.format.manifest import MANIFEST, seal
 from avf_shards.format.run_folder import PackedClip, write_part
 from avf_shards.schema.clip_key import clip_key
 from avf_shards.timeline import Span
@@ -28,14 +28,14 @@ ABOUT = "made talkers of 6 s over a textured, slowly moving background"
 def talker(number: int) -> tuple[np.ndarray, bytes]:
     """224 x 224 BGR pictures (150, 224, 224, 3) and the sound as FLAC."""
     said = speak(FRAMES, 110 + 5 * number, number)
-    wall = backdrop(number, 400, 300)
+    wall = draw_background(number, 400, 300)
     pictures = []
     for t in range(FRAMES):
         frame = wall[t // 6 % 60 : t // 6 % 60 + 224, t // 3 % 120 : t // 3 % 120 + 224].copy()
         pose = Pose(112 + 6 * np.sin(t / 9), 118 + 3 * np.cos(t / 7), 120, 0.0, float(said.mouth_T[t]))
-        draw_person(frame, make_person(number % 5), pose)
+        draw_speaker(frame, make_speaker(number % 5), pose)
         pictures.append(frame)
-    return np.stack(pictures), flac((said.samples[: FRAMES * 640] * 32767).astype(np.int16))
+    return np.stack(pictures), encode_flac((said.samples[: FRAMES * 640] * 32767).astype(np.int16))
 
 
 def stored(number: int, size_px: int = 224, jpeg_quality: int = 0) -> dict[str, bytes]:
@@ -44,8 +44,8 @@ def stored(number: int, size_px: int = 224, jpeg_quality: int = 0) -> dict[str, 
     sized = [cv2.resize(one, (size_px, size_px), interpolation=cv2.INTER_AREA) for one in pictures]
     config = replace(load_recipe().defaults.clip, size_px=size_px)
     if jpeg_quality:
-        return {"frames": packed_jpeg(sized, replace(config, jpeg_quality=jpeg_quality)), "flac": sound}
-    return {"mp4": mp4(sized, config), "flac": sound}
+        return {"frames": encode_packed_jpeg(sized, replace(config, jpeg_quality=jpeg_quality)), "flac": sound}
+    return {"mp4": encode_mp4(sized, config), "flac": sound}
 
 
 def by_x264(number: int, **options: str) -> dict[str, bytes]:
@@ -72,7 +72,7 @@ def shards_of(folder: Path, clips: Sequence[dict[str, bytes]], name: str = "made
     shard = folder / f"{name}-000000.tar"
     write_part(folder, shard.name, packed)
     entry = manifest_entry(shard)
-    (folder / MANIFEST).write_bytes(sealed({"shards": [entry], "sources": {}}))
+    (folder / MANIFEST).write_bytes(seal({"shards": [entry], "sources": {}}))
     return folder
 
 
@@ -80,12 +80,12 @@ def manifest_entry(shard: Path) -> dict[str, object]:
     """What a manifest says of a shard."""
     import hashlib
 
-    index = load(sidecar(shard))
+    index = load_index(sidecar_path(shard))
     return {
         "shard": shard.name,
         "bytes": index.size_bytes,
         "sha256": index.sha256,
-        "index_sha256": hashlib.sha256(sidecar(shard).read_bytes()).hexdigest(),
+        "index_sha256": hashlib.sha256(sidecar_path(shard).read_bytes()).hexdigest(),
         "clips": index.clips,
         "seconds": index.seconds,
     }

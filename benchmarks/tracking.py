@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from avf_curation.detectors.detector_set import Tools, choose
+from avf_curation.detectors.detector_set import Detectors, resolve_backends
 from avf_curation.detectors.retinaface import RetinaFaceDetector, resnet50
-from avf_curation.detectors.weights import pull
-from avf_curation.media.decode import Converter, MediaFile
+from avf_curation.detectors.weights import pull_weights
+from avf_curation.media.decode import FrameConverter, MediaFile
 from avf_curation.pipeline import refining
 from avf_curation.pipeline.video import screen_video
 from avf_curation.recipe import load_recipe
@@ -40,8 +40,8 @@ def _tracks() -> Section:
     rows = [["clip", "frames", "looked at", "IoU, least", "IoU >= 0.9"]]
     with tempfile.TemporaryDirectory() as name:
         weights = Path(name)
-        pull("retinaface_mobilenet", weights, SHARED / "assets/weights/retinaface_mobilenet0.25_Final.pth")
-        tools = Tools(choose(recipe, weights))
+        pull_weights("retinaface_mobilenet", weights, SHARED / "assets/weights/retinaface_mobilenet0.25_Final.pth")
+        tools = Detectors(resolve_backends(recipe, weights))
         for path in sorted((SHARED / "assets/video").iterdir()):
             stat = path.stat()
             video = Video("s", path.name, path.name, path.name, stat.st_size, stat.st_mtime_ns)
@@ -53,12 +53,12 @@ def _tracks() -> Section:
                 for part in screened.parts:
                     if not isinstance(part, Candidate):
                         continue
-                    seen = refining.look(media, part.span, settings.track.side_px, tools)
+                    seen = refining.decode_for_detector(media, part.span, settings.track.side_px, tools)
                     both = {}
                     for label, config in (("ours", settings.track), ("every frame", every)):
-                        refining.follow(seen, tools, config)  # warm: priors, kernels for this size
+                        refining.track_faces(seen, tools, config)  # warm: priors, kernels for this size
                         start = time.process_time()
-                        (both[label], *_) = refining.follow(seen, tools, config)
+                        (both[label], *_) = refining.track_faces(seen, tools, config)
                         seconds[label] += time.process_time() - start
                     ours, all_of_them = both["ours"], both["every frame"]
                     passed = all(check.passed is not False for check in tracking.decide(ours, settings.track))
@@ -128,7 +128,7 @@ def _resnet() -> Section:
 
 def _pictures() -> list[np.ndarray]:
     files = sorted((SHARED / "assets/video").glob("retalking*")) if (SHARED / "assets").is_dir() else []
-    convert, found = Converter(), []
+    convert, found = FrameConverter(), []
     for path in files[:1]:
         with MediaFile(path, load_recipe().defaults.media) as media:
             for at in media.frames():

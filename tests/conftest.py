@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 from avf_curation.demo.corpus import write_corpus
-from avf_curation.detectors.threads import one_thread
+from avf_curation.detectors.threads import limit_threads
 from support.browser import BROWSER
 
 SHARED = Path(__file__).parents[2] / "shared"
 
 
 def pytest_configure() -> None:
-    one_thread()
+    limit_threads()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -34,10 +34,10 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def real_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights folder with RetinaFace MobileNet-0.25."""
-    from avf_curation.detectors.weights import pull
+    from avf_curation.detectors.weights import pull_weights
 
     folder = tmp_path_factory.mktemp("weights")
-    pull("retinaface_mobilenet", folder, shared / "assets/weights/retinaface_mobilenet0.25_Final.pth")
+    pull_weights("retinaface_mobilenet", folder, shared / "assets/weights/retinaface_mobilenet0.25_Final.pth")
     return folder
 
 

@@ -23,7 +23,7 @@ _TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 
-class TakenError(Exception):
+class AlreadyExistsError(Exception):
     """The name to publish under exists already: somebody else published first."""
 
 
@@ -124,7 +124,7 @@ def publish_folder(temporary: Path, final: Path) -> None:
         os.rename(temporary, final)
     except OSError as error:
         if error.errno in _TAKEN:
-            raise TakenError(str(final)) from error
+            raise AlreadyExistsError(str(final)) from error
         raise
     _done("rename", final)
     sync_folder(final.parent)
@@ -135,12 +135,12 @@ def publish_file(temporary: Path, final: Path) -> None:
     try:
         os.link(temporary, final)
     except FileExistsError as error:
-        raise TakenError(str(final)) from error
+        raise AlreadyExistsError(str(final)) from error
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         if final.exists():
-            raise TakenError(str(final)) from error
+            raise AlreadyExistsError(str(final)) from error
         os.rename(temporary, final)
         _done("rename", final)
     else:
@@ -160,7 +160,7 @@ def replace_file(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def blank(path: Path, offset: int, size: int) -> None:
+def overwrite_with_zeros(path: Path, offset: int, size: int) -> None:
     """Overwrite a part of a file with zeros, durably: what was there is to be forgotten."""
     with open(path, "r+b") as file:
         file.seek(offset)

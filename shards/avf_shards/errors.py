@@ -9,5 +9,5 @@ class FaultError(Exception):
     """Data on disk is not what its index says. The message names the file, the place and the fault."""
 
 
-class ForgottenError(FaultError):
+class DeletedClipError(FaultError):
     """A clip that was taken down: its place in the order is there, it is not."""

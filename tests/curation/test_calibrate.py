@@ -3,12 +3,12 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from avf_curation.audit.calibrate import calibrate
-from avf_curation.audit.confidence import effective, wilson
-from avf_curation.audit.scores import by_language
+from avf_curation.audit.calibrate import propose_thresholds
+from avf_curation.audit.confidence import effective_size, wilson_interval
+from avf_curation.audit.scores import scores_by_language
 from avf_curation.cli.main import main
 from avf_shards.errors import UserError
-from avf_shards.schema.ledger import Check, Decision, to_table
+from avf_shards.schema.ledger import Check, Decision, decisions_to_table
 from avf_shards.timeline import Span
 from scipy.stats import binomtest
 from support.runs import made_run
@@ -30,12 +30,12 @@ def ledger(seed: int, parents: int = 60, spans: int = 4, low: float = 5.0) -> pa
             at = Span(100 * span, 100 * span + 100)
             where = Decision("a", f"v{parent}-{span}", f"v{parent}", "p", at, "rejected" if bad else "kept", **told)
             rows.append(Decision(**{**vars(where), "checks": tuple(checks), "language": "zh" if parent % 2 else "en"}))
-    return to_table(rows)
+    return decisions_to_table(rows)
 
 
 def test_the_share_asked_for_passes_at_the_threshold_proposed() -> None:
     table = ledger(0)
-    found = {one.check: one for one in calibrate(table, "a", 0.8).proposals}
+    found = {one.check: one for one in propose_thresholds(table, "a", 0.8).proposals}
     sync = found["sync/low_confidence"]
     scores = [row["checks"][0]["score"] for row in table.to_pylist()]
     assert np.mean(np.array(scores) >= sync.proposed) == pytest.approx(0.8, abs=0.01)
@@ -45,10 +45,12 @@ def test_the_share_asked_for_passes_at_the_threshold_proposed() -> None:
 
 
 def test_the_interval_covers_the_truth() -> None:
-    truth = float(np.mean([calibrate(ledger(1000 + n, 400), "a", 0.8).proposals[0].proposed for n in range(10)]))
+    truth = float(
+        np.mean([propose_thresholds(ledger(1000 + n, 400), "a", 0.8).proposals[0].proposed for n in range(10)])
+    )
     inside = 0
     for seed in range(60):
-        one = calibrate(ledger(seed), "a", 0.8, ["sync/low_confidence"]).proposals[0]
+        one = propose_thresholds(ledger(seed), "a", 0.8, ["sync/low_confidence"]).proposals[0]
         inside += one.low <= truth <= one.high
     assert inside >= 54  # of 60; 95 % or more is promised, parents counted
 
@@ -56,20 +58,20 @@ def test_the_interval_covers_the_truth() -> None:
 def test_wilson_is_wilson() -> None:
     for hits, count in ((0, 7), (3, 9), (80, 100), (5, 5)):
         exact = binomtest(hits, count).proportion_ci(method="wilson")
-        mine = wilson(hits, count)
+        mine = wilson_interval(hits, count)
         assert (mine.low, mine.high) == pytest.approx((exact.low, exact.high), abs=1e-6)
-    assert (wilson(0, 0).low, wilson(0, 0).high) == (0, 1)
-    assert effective(np.ones(9)) == 9
-    assert effective(np.array([9.0, 1.0])) < 1.3
+    assert (wilson_interval(0, 0).low, wilson_interval(0, 0).high) == (0, 1)
+    assert effective_size(np.ones(9)) == 9
+    assert effective_size(np.array([9.0, 1.0])) < 1.3
 
 
 def test_scores_by_language() -> None:
-    found = {one.language: one for one in by_language(ledger(0))}
+    found = {one.language: one for one in scores_by_language(ledger(0))}
     assert set(found) == {"en", "zh"}
     assert found["zh"].spans + found["en"].spans == 240
     assert found["zh"].threshold == 3.0
     assert 0.8 < found["zh"].passed.value <= 1
-    assert by_language(ledger(0).set_column(17, "language", pa.nulls(240, pa.string()))) == []
+    assert scores_by_language(ledger(0).set_column(17, "language", pa.nulls(240, pa.string()))) == []
 
 
 def test_bad_questions(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +83,7 @@ def test_bad_questions(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
         (0.8, "a", ["faces/no_face"], "no span of a has a score"),
     ):
         with pytest.raises(UserError, match=said):
-            calibrate(table, source, keep, checks)
+            propose_thresholds(table, source, keep, checks)
     run = made_run(tmp_path)
     assert main(["calibrate", str(run.root), "--source", "made", "--keep", "0.5"]) == 0
     assert "Each alone" in capsys.readouterr().out

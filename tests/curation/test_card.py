@@ -8,7 +8,7 @@ import mlcroissant
 import pytest
 from avf_curation.cli.main import main
 from avf_curation.reports.data_card import read_card
-from avf_shards.deletion.shard_deletion import forget, wanted
+from avf_shards.deletion.shard_deletion import delete_clips, deletion_request
 from support.clips import flashing_shards
 
 
@@ -45,7 +45,7 @@ def test_for_machines(shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFix
 
 def test_what_was_forgotten_is_not_counted(tmp_path: Path) -> None:
     shards = flashing_shards(tmp_path, {"a": 4})
-    forget(shards, wanted(["a/001.mp4"]))
+    delete_clips(shards, deletion_request(["a/001.mp4"]))
     card = read_card(shards, "c", {})
     assert (card.sources["a"].clips, card.forgotten) == (3, 1)
 

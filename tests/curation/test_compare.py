@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from avf_curation.audit.compare import compare, holm
+from avf_curation.audit.compare import compare_ledgers, holm
 from avf_curation.cli.main import main
 from avf_curation.runs.curate import curate
-from avf_shards.schema.ledger import Decision, to_table
+from avf_shards.schema.ledger import Decision, decisions_to_table
 from avf_shards.timeline import Span
 from support.made import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs, made_run
@@ -30,18 +30,18 @@ def video(source: str, name: str, *spans: tuple[int, int, str], digest: str = "s
 def test_every_frame_that_moved_is_counted() -> None:
     before = video("a", "v", (0, 50, "kept"), (50, 80, "faces/no_face"), (80, 140, "kept"))
     after = video("a", "v", (0, 20, "sync/offset"), (20, 60, "kept"), (60, 140, "faces/no_face"))
-    (found,) = compare(to_table(before), to_table(after)).sources
+    (found,) = compare_ledgers(decisions_to_table(before), decisions_to_table(after)).sources
     moved = {(one.before, one.after): one.frames for one in found.moved}
     assert moved == {("kept", "sync/offset"): 20, ("faces/no_face", "kept"): 10, ("kept", "faces/no_face"): 60}
     assert (found.common, found.gained, found.lost) == (1, 0, 1)
     assert found.sign_p == 1.0  # one video could be chance
-    assert compare(to_table(before), to_table(before)).sources[0].moved == ()
+    assert compare_ledgers(decisions_to_table(before), decisions_to_table(before)).sources[0].moved == ()
 
 
 def test_many_videos_that_lose_are_beyond_chance() -> None:
     before = [row for n in range(12) for row in video("a", f"v{n}", (0, 50, "kept"))]
     after = [row for n in range(12) for row in video("a", f"v{n}", (0, 10, "sync/offset"), (10, 50, "kept"))]
-    (found,) = compare(to_table(before), to_table(after)).sources
+    (found,) = compare_ledgers(decisions_to_table(before), decisions_to_table(after)).sources
     assert (found.gained, found.lost) == (0, 12)
     assert found.sign_p < 0.01
 
@@ -52,13 +52,13 @@ def corpus(seed: int, share: float, parents: int = 80) -> pa.Table:
     for n in range(parents):
         bad = int(np.clip(draw.normal(share, 0.2), 0, 1) * 100)
         rows += video("a", f"{seed}-{n}", *[s for s in ((0, bad, "faces/no_face"), (bad, 100, "kept")) if s[1] > s[0]])
-    return to_table(rows)
+    return decisions_to_table(rows)
 
 
 def test_chance_is_not_taken_for_change_and_change_is_seen() -> None:
-    chance = [compare(corpus(2 * n, 0.4), corpus(2 * n + 1, 0.4)).sources[0] for n in range(40)]
+    chance = [compare_ledgers(corpus(2 * n, 0.4), corpus(2 * n + 1, 0.4)).sources[0] for n in range(40)]
     assert sum(any(shift.beyond_chance for shift in one.shifts) for one in chance) <= 5
-    changed = [compare(corpus(2 * n, 0.3), corpus(2 * n + 1, 0.5)).sources[0] for n in range(10)]
+    changed = [compare_ledgers(corpus(2 * n, 0.3), corpus(2 * n + 1, 0.5)).sources[0] for n in range(10)]
     assert all(
         {shift.outcome for shift in one.shifts if shift.beyond_chance} == {"kept", "faces/no_face"} for one in changed
     )

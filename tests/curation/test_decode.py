@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from avf_curation.media.decode import Converter, MediaFile
+from avf_curation.media.decode import FrameConverter, MediaFile
 from avf_curation.media.types import MediaError
 from avf_shards.timeline import Span
 from support.films import film
@@ -21,7 +21,7 @@ def opened(tmp_path: Path, data: bytes, name: str = "film.mp4") -> MediaFile:
 
 def levels(media: MediaFile) -> list[int]:
     """Brightness of the right half at each index."""
-    converter = Converter()
+    converter = FrameConverter()
     return [int(converter.array(at.frame, 96, 64, "gray")[32, 80]) for at in media.frames()]
 
 
@@ -34,7 +34,7 @@ def test_every_rate_becomes_25(tmp_path: Path, rate: int, frames: int, expected:
 
 
 def test_a_second_read_is_bit_equal(tmp_path: Path) -> None:
-    converter = Converter()
+    converter = FrameConverter()
     with opened(tmp_path, film(200, options={"g": "90"})) as media:
         first = [converter.array(at.frame, 96, 64, "bgr24") for at in media.frames()]
         for span in (Span(0, 3), Span(85, 100), Span(190, 200), Span(40, 41)):
@@ -49,7 +49,7 @@ def test_rotated_pictures_come_upright(tmp_path: Path) -> None:
     data[at : at + 36] = quarter_clockwise
     with opened(tmp_path, bytes(data)) as media:
         frame = next(media.frames()).frame
-        upright, _ = Converter().long_side(frame, 96, "gray")
+        upright, _ = FrameConverter().long_side(frame, 96, "gray")
         list(media.frames())
     assert upright.shape == (96, 64)
     assert upright[10].mean() < upright[-10].mean(), "the dark left half is on top after a quarter turn clockwise"

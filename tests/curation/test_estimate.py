@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from avf_curation.cli.main import main
-from avf_curation.runs.cost_estimate import Total, drawn, predict
+from avf_curation.runs.cost_estimate import SourceTotals, estimate_source, sample_parents
 from avf_curation.sources.types import Video
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
@@ -29,9 +29,9 @@ def test_the_intervals_hold_the_whole() -> None:
     rounds = 60
     for seed in range(rounds):
         whole = population(seed)
-        total = Total(2000, 2000, int(whole[:, 0].sum()))
+        total = SourceTotals(2000, 2000, int(whole[:, 0].sum()))
         chosen = np.random.default_rng(seed).choice(2000, 120, replace=False)
-        found = predict("a", total, whole[chosen], True, seed)
+        found = estimate_source("a", total, whole[chosen], True, seed)
         truth = (whole[:, 1].sum() / 3600, whole[:, 3].sum() / 1e9, whole[:, 4].sum(), whole[:, 5].sum() / 90_000)
         told = (found.core_hours, found.stored_gb, found.clips, found.kept_hours)
         inside += [one.low <= value <= one.high for one, value in zip(told, truth, strict=True)]
@@ -40,18 +40,18 @@ def test_the_intervals_hold_the_whole() -> None:
 
 def test_all_of_it_leaves_nothing_to_guess() -> None:
     whole = population(0, 30)
-    found = predict("a", Total(30, 30, int(whole[:, 0].sum())), whole, False, 0)
+    found = estimate_source("a", SourceTotals(30, 30, int(whole[:, 0].sum())), whole, False, 0)
     assert found.clips.low == found.clips.high == pytest.approx(found.clips.value)
     assert found.gpu_hours is None
 
 
 def test_parents_are_drawn_whole_by_a_seeded_lot() -> None:
     videos = [Video("a", f"p{n // 3}/{n}", f"p{n // 3}", "x", 10, 1) for n in range(90)]
-    chosen = drawn(videos, 5, 0)
+    chosen = sample_parents(videos, 5, 0)
     assert len(chosen) == 15
-    assert chosen == drawn(videos, 5, 0) != drawn(videos, 5, 1)
+    assert chosen == sample_parents(videos, 5, 0) != sample_parents(videos, 5, 1)
     with pytest.raises(UserError, match="--sample 1"):
-        drawn(videos, 1, 0)
+        sample_parents(videos, 1, 0)
 
 
 @pytest.mark.slow

@@ -3,41 +3,41 @@
 from pathlib import Path
 
 import pytest
-from avf_curation.detectors.detector_set import Tools
-from avf_curation.pipeline.video import VideoResult, curate_video
+from avf_curation.detectors.detector_set import Detectors
+from avf_curation.pipeline.video import VideoOutcomes, curate_video
 from avf_curation.runs.curate import curate
 from avf_curation.sources.types import Video
 from avf_curation.stages.gates import GatesConfig
 from avf_shards.errors import UserError
-from avf_shards.schema.ledger import from_table
+from avf_shards.schema.ledger import table_to_decisions
 from support.made import EMBEDDED, recipe
 
 QUICK = ("faces.side_px=300", "track.side_px=300")
 
 
 @pytest.fixture(scope="module")
-def tools() -> Tools:
-    return Tools(EMBEDDED)
+def tools() -> Detectors:
+    return Detectors(EMBEDDED)
 
 
-def result(corpus: Path, path: str, tools: Tools, *settings: str) -> VideoResult:
+def result(corpus: Path, path: str, tools: Detectors, *settings: str) -> VideoOutcomes:
     stat = (corpus / path).stat()
     video = Video("s", path, path, path, stat.st_size, stat.st_mtime_ns)
     return curate_video(video, corpus, recipe(*QUICK, *settings).defaults, tools)
 
 
-def verdicts(told: VideoResult) -> list[str]:
+def verdicts(told: VideoOutcomes) -> list[str]:
     return [
         f"{one.candidate.failing.stage}/{one.candidate.failing.reason}" if one.candidate.failing else "kept"
         for one in told.outcomes
     ]
 
 
-def stages(told: VideoResult) -> set[str]:
+def stages(told: VideoOutcomes) -> set[str]:
     return {check.stage for outcome in told.outcomes for check in outcome.candidate.checks}
 
 
-def test_two_faces_go_on_where_faces_only_measure_or_are_skipped(corpus: Path, tools: Tools) -> None:
+def test_two_faces_go_on_where_faces_only_measure_or_are_skipped(corpus: Path, tools: Detectors) -> None:
     path = "street/two faces.mp4"
     assert verdicts(result(corpus, path, tools)) == ["faces/several_faces"]
     measured = result(corpus, path, tools, "gates.faces=measure", "gates.track=measure", "gates.sync=measure")
@@ -50,12 +50,12 @@ def test_two_faces_go_on_where_faces_only_measure_or_are_skipped(corpus: Path, t
     assert verdicts(skipped) == ["track/several_faces"]
 
 
-def test_without_a_face_there_is_no_clip_whatever_the_gates(corpus: Path, tools: Tools) -> None:
+def test_without_a_face_there_is_no_clip_whatever_the_gates(corpus: Path, tools: Detectors) -> None:
     settings = ("gates.faces=measure", "gates.track=measure", "gates.sync=skip", "gates.quality=skip")
     assert verdicts(result(corpus, "street/no face.mp4", tools, *settings)) == ["track/face_lost"]
 
 
-def test_a_clip_stays_whole_where_silence_is_skipped(corpus: Path, tools: Tools) -> None:
+def test_a_clip_stays_whole_where_silence_is_skipped(corpus: Path, tools: Detectors) -> None:
     settings = ("gates.scenes=measure", "scenes.detectors=[]", "gates.silence=skip", "gates.sync=measure")
     told = result(corpus, "studio/pause.mp4", tools, *settings)
     assert verdicts(told) == ["kept"]
@@ -66,7 +66,7 @@ def test_a_clip_stays_whole_where_silence_is_skipped(corpus: Path, tools: Tools)
 
 
 @pytest.mark.parametrize("path", ["street/two faces.mp4", "archive/blurred.mp4", "studio/talk_0.mp4"])
-def test_measuring_on_changes_no_verdict(corpus: Path, tools: Tools, path: str) -> None:
+def test_measuring_on_changes_no_verdict(corpus: Path, tools: Detectors, path: str) -> None:
     as_ever, further = result(corpus, path, tools), result(corpus, path, tools, "gates.score_all=1")
     first = {outcome.candidate.failing for outcome in as_ever.outcomes}
     assert first == {outcome.candidate.failing for outcome in further.outcomes}
@@ -96,6 +96,8 @@ def test_the_sample_does_not_sway_its_parents_watermark(corpus: Path, tmp_path: 
     for share in (0, 1):
         settings = recipe(*QUICK, "plan.parent=directory", f"gates.score_all={share}")
         run = curate(settings, EMBEDDED, {"s": source}, tmp_path / f"run{share}", engine="inline")
-        told[share] = {(d.video, d.stage, d.reason, d.score) for d in from_table(run.ledger()) if d.stage != "faces"}
+        told[share] = {
+            (d.video, d.stage, d.reason, d.score) for d in table_to_decisions(run.ledger()) if d.stage != "faces"
+        }
     pooled = {row for row in told[1] if row[2] == "watermark_pooled"}
     assert pooled == {row for row in told[0] if row[2] == "watermark_pooled"}

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from avf_curation.demo.video import Shot, shot_frames
+from avf_curation.demo.video import ShotScript, shot_frames
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.types import MediaError
-from avf_curation.pipeline.input_check import range_of
+from avf_curation.pipeline.input_check import time_range
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.curate import curate
 from avf_shards.errors import UserError
-from avf_shards.packing.pack import pack
+from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_training.data.storage import StorageConfig
-from avf_training.tasks.catalog import dataset
-from avf_training.tasks.labelled_clips import labelled_clips
-from avf_training.tasks.labelled_shards import Shelf
+from avf_training.tasks.catalog import find_dataset
+from avf_training.tasks.labelled_clips import read_labelled_clips
+from avf_training.tasks.labelled_shards import LabelledShards
 from support.corpora import put, read, said
 from support.made import EMBEDDED, recipe
 from support.pictures import pictures, sheet
@@ -168,7 +168,7 @@ def test_pictures_are_frames_in_the_order_of_their_numbers(tmp_path: Path) -> No
     )
     videos, _ = read("mmew", tmp_path / "mmew")
     (video,) = videos.values()
-    with MediaFile(tmp_path / "mmew" / video.path, load_recipe().defaults.media, None, range_of(video)) as media:
+    with MediaFile(tmp_path / "mmew" / video.path, load_recipe().defaults.media, None, time_range(video)) as media:
         seen = [int(at.frame.to_ndarray(format="gray").mean()) for at in media.frames()]
         assert seen == pytest.approx(levels, abs=2)
         assert media.picture is not None
@@ -177,17 +177,17 @@ def test_pictures_are_frames_in_the_order_of_their_numbers(tmp_path: Path) -> No
 
 
 def test_a_micro_expression_from_its_pictures_to_a_labelled_clip(tmp_path: Path) -> None:
-    faces, _ = shot_frames(Shot(24, (3,), seed=5))
+    faces, _ = shot_frames(ShotScript(24, (3,), seed=5))
     names = [f"img{n}.jpg" for n in range(40, 64)]
     pictures(tmp_path / "in/CASME2_RAW_selected/sub01/EP02_01f", names, list(faces))
     sheet(tmp_path / "in/CASME2-coding-20140508.xlsx", [CASME2, (1, "EP02_01f", "", 45, 50, 56, "", "4", "repression")])
     run = curate(recipe(*_labelled()), EMBEDDED, {"casme2": tmp_path / "in"}, tmp_path / "run", engine="inline")
-    pack(run, tmp_path / "shards", Selection())
-    found = labelled_clips(Shelf([tmp_path / "shards"], StorageConfig()), dataset("casme2"))
+    pack_shards(run, tmp_path / "shards", Selection())
+    found = read_labelled_clips(LabelledShards([tmp_path / "shards"], StorageConfig()), find_dataset("casme2"))
     (clip,) = found.clips
     assert (clip.label, clip.subject) == ("negative", "sub01")
     assert clip.key in found.mute
-    (record,) = [record for _, record in Shelf([tmp_path / "shards"], StorageConfig()).records()]
+    (record,) = [record for _, record in LabelledShards([tmp_path / "shards"], StorageConfig()).records()]
     assert record["span"] == {"start_frame": 0, "stop_frame": 12}
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from avf_curation.detectors.detector_set import Tools
-from avf_curation.media.decode import Converter, MediaFile
-from avf_curation.media.types import MediaError, Range
-from avf_curation.pipeline.input_check import digest_of
+from avf_curation.detectors.detector_set import Detectors
+from avf_curation.media.decode import FrameConverter, MediaFile
+from avf_curation.media.types import MediaError, TimeRange
+from avf_curation.pipeline.input_check import input_digest
 from avf_curation.pipeline.video import curate_video
 from avf_curation.sources.types import Video
 from avf_shards.schema.labels import Origin
@@ -20,7 +20,7 @@ CONFIG = recipe().defaults.media
 
 
 def brightness(media: MediaFile, span: Span) -> list[int]:
-    convert = Converter()
+    convert = FrameConverter()
     return [round(float(convert.array(frame, 96, 64, "gray")[:, 60:].mean())) for frame in media.read(span)]
 
 
@@ -29,7 +29,7 @@ def test_a_range_has_the_frames_and_the_sound_of_the_whole_file_there(tmp_path: 
     (tmp_path / "film.mp4").write_bytes(film(frames=100, options=options))
     with (
         MediaFile(tmp_path / "film.mp4", CONFIG) as whole,
-        MediaFile(tmp_path / "film.mp4", CONFIG, None, Range(1.2, 3.2)) as part,
+        MediaFile(tmp_path / "film.mp4", CONFIG, None, TimeRange(1.2, 3.2)) as part,
     ):
         everything, some = list(whole.frames()), list(part.frames())
         assert len(some) == 50
@@ -48,12 +48,12 @@ def test_a_range_has_the_frames_and_the_sound_of_the_whole_file_there(tmp_path: 
 
 def test_a_range_beyond_the_end(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(film(frames=50))
-    with MediaFile(tmp_path / "film.mp4", CONFIG, None, Range(1.0, 4.0)) as part:
+    with MediaFile(tmp_path / "film.mp4", CONFIG, None, TimeRange(1.0, 4.0)) as part:
         list(part.frames())
         assert part.picture is not None
         assert (part.picture.decoded_frames, part.picture.frames) == (25, 75)
     with (
-        MediaFile(tmp_path / "film.mp4", CONFIG, None, Range(10.0, 12.0)) as none,
+        MediaFile(tmp_path / "film.mp4", CONFIG, None, TimeRange(10.0, 12.0)) as none,
         pytest.raises(MediaError, match="ends before"),
     ):
         list(none.frames())
@@ -61,7 +61,16 @@ def test_a_range_beyond_the_end(tmp_path: Path) -> None:
 
 def test_two_ranges_of_a_file_are_not_the_same_input(tmp_path: Path) -> None:
     path = corpora.put(tmp_path, "film.mp4")
-    assert len({digest_of(path, None), digest_of(path, None, Range(0, 1)), digest_of(path, None, Range(1, 2))}) == 3
+    assert (
+        len(
+            {
+                input_digest(path, None),
+                input_digest(path, None, TimeRange(0, 1)),
+                input_digest(path, None, TimeRange(1, 2)),
+            }
+        )
+        == 3
+    )
 
 
 def planned(root: Path, path: str, **more: object) -> Video:
@@ -86,7 +95,7 @@ def test_sound_beside_is_taken_only_where_the_own_does_not_serve(
     video = planned(
         tmp_path, "a.mp4", sound_path="a.m4a", own_sound_first=True, boxes_path="a.txt", origin=Origin("21Uxsk56VDQ")
     )
-    result = curate_video(video, tmp_path, recipe().defaults, Tools(EMBEDDED))
+    result = curate_video(video, tmp_path, recipe().defaults, Detectors(EMBEDDED))
     reasons = {outcome.candidate.failing.reason for outcome in result.outcomes if outcome.candidate.failing}
     assert ("no_sound" not in reasons) == complete
     assert result.origin is not None

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from avf_curation.detectors.mfcc import mfcc
-from avf_curation.detectors.retinaface import RetinaFaceDetector, decode, priors, resnet50
+from avf_curation.detectors.mfcc import compute_mfcc
+from avf_curation.detectors.retinaface import RetinaFaceDetector, decode_boxes, prior_boxes, resnet50
 from avf_curation.detectors.syncnet import SyncNet, SyncNetScorer, formula_tensor, formula_weights
 from avf_curation.detectors.weight_files import load_weights
 
@@ -60,12 +60,12 @@ def test_priors_and_decode_agree_with_the_package() -> None:
     from retinaface.prior_box import priorbox
 
     height, width = 96, 160
-    ours = priors(height, width)
+    ours = prior_boxes(height, width)
     published = priorbox([[16, 32], [64, 128], [256, 512]], [8, 16, 32], False, (height, width))
     size = torch.tensor([width, height, width, height])
     torch.testing.assert_close(ours, published * size)
     deltas, points = torch.randn(len(ours), 4), torch.randn(len(ours), 10)
-    boxes, landmarks = decode(deltas, points, ours)
+    boxes, landmarks = decode_boxes(deltas, points, ours)
     torch.testing.assert_close(boxes, theirs(deltas, published, [0.1, 0.2]) * size, rtol=1e-4, atol=1e-3)
     expected = decode_landm(points, published, [0.1, 0.2]) * size.repeat(3)[:10]
     torch.testing.assert_close(landmarks.reshape(-1, 10), expected, rtol=1e-4, atol=1e-3)
@@ -101,7 +101,7 @@ def test_syncnet_has_the_authors_tensors(oracle: dict[str, np.ndarray]) -> None:
 
 @pytest.mark.real
 def test_mfcc(oracle: dict[str, np.ndarray], example: tuple[list[np.ndarray], np.ndarray]) -> None:
-    np.testing.assert_allclose(mfcc(example[1]), oracle["mfcc"], atol=1e-9)
+    np.testing.assert_allclose(compute_mfcc(example[1]), oracle["mfcc"], atol=1e-9)
 
 
 @pytest.mark.real

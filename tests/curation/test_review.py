@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from avf_curation.audit.review import Item, Review, Verdict, assess, draw, read_verdicts, span_name
+from avf_curation.audit.review import Review, ReviewItem, Verdict, read_verdicts, sample_review, score_review, span_name
 from avf_curation.cli.main import main
 from avf_curation.runs.curate import curate
 from avf_shards.errors import UserError
@@ -21,8 +21,8 @@ from support.ray_runs import QUICK
 from support.runs import made_run
 
 
-def item(number: int, source: str, stratum: str) -> Item:
-    return Item(f"{number:04d}", stratum, Decision(source, f"v{number}", "p", "v", Span(0, 50), "kept"))
+def item(number: int, source: str, stratum: str) -> ReviewItem:
+    return ReviewItem(f"{number:04d}", stratum, Decision(source, f"v{number}", "p", "v", Span(0, 50), "kept"))
 
 
 def truth(seed: int) -> tuple[Review, dict[str, Verdict]]:
@@ -46,7 +46,7 @@ def test_intervals_hold_the_truth() -> None:
     real["kept recall"] = 9000 / (9000 + 1000)  # a quarter of 4,000 rejections should have been kept
     real["sync recall"] = 3000 / (3000 + 500)
     for seed in range(60):
-        found = {one.stage: one for one in assess(*truth(seed))}
+        found = {one.stage: one for one in score_review(*truth(seed))}
         for name, value in real.items():
             stage, what = name.split()
             share = getattr(found[stage], what)
@@ -56,24 +56,24 @@ def test_intervals_hold_the_truth() -> None:
 
 def test_what_nobody_judged_is_not_judged() -> None:
     review, _ = truth(0)
-    assert {one.judged for one in assess(review, {})} == {0}
+    assert {one.judged for one in score_review(review, {})} == {0}
     unsure = {one.id: Verdict("unsure") for one in review.items}
-    found = {one.stage: one for one in assess(review, unsure)}
+    found = {one.stage: one for one in score_review(review, unsure)}
     assert (found["sync"].judged, found["sync"].unsure) == (0, 40)
     assert (found["sync"].precision.low, found["sync"].precision.high) == (0, 1)
 
 
 def test_a_sample_is_shared_out_and_each_span_as_likely_as_any(tmp_path: Path) -> None:
     run = made_run(tmp_path, videos=30)  # two kept spans and a rejected one a video
-    review = draw(run, 21, 0)
+    review = sample_review(run, 21, 0)
     strata = [one.stratum for one in review.items]
     assert (strata.count("kept"), strata.count("faces/no_face")) == (10, 11)
     assert review.sizes == {"made": {"kept": 60, "faces/no_face": 30}}
-    assert len(draw(run, 1000, 0).items) == 90
-    assert draw(run, 21, 0) == review
+    assert len(sample_review(run, 1000, 0).items) == 90
+    assert sample_review(run, 21, 0) == review
     times: dict[str, int] = {}
     for seed in range(400):
-        for one in draw(run, 20, seed).items:
+        for one in sample_review(run, 20, seed).items:
             if one.stratum != "kept":
                 times[one.decision.video] = times.get(one.decision.video, 0) + 1
     assert len(times) == 30
@@ -83,7 +83,7 @@ def test_a_sample_is_shared_out_and_each_span_as_likely_as_any(tmp_path: Path) -
 @pytest.fixture
 def answered(tmp_path: Path) -> tuple[RunFolder, dict[str, Any]]:
     run = made_run(tmp_path)
-    review = draw(run, 9, 0)
+    review = sample_review(run, 9, 0)
     answers = {
         one.id: {"answer": "right" if one.stratum == "kept" else "wrong", "span": span_name(one.decision)}
         for one in review.items
@@ -145,7 +145,7 @@ def test_the_page_takes_answers_and_saves_what_audit_reads(corpus: Path, tmp_pat
     assert main(["review", str(run.root), "--n", "9", "--out", str(tmp_path / "review")]) == 2, "never written over"
     page = tmp_path / "review/review.html"
     clips = sorted((tmp_path / "review/clips").iterdir())
-    assert len(clips) == len(draw(run, 9, 0).items) == 2
+    assert len(clips) == len(sample_review(run, 9, 0).items) == 2
     probe = """<script>addEventListener('load', async () => {
       const v = document.querySelector('video');
       await new Promise(done => { if (v.readyState > 1) done(); else v.addEventListener('loadeddata', done) });

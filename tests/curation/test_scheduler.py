@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 from avf_curation.execution import ray_executor
-from avf_curation.execution.cluster import Cluster
+from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
 from avf_curation.pipeline.unit import UnitJob
 from support.made import recipe
 from support.simulated_ray import SimulatedRay, instead_of_ray
 
 
-def run(sim: SimulatedRay, cluster: Cluster, units: int) -> tuple[list[int], list[Event]]:
+def run(sim: SimulatedRay, cluster: ClusterConfig, units: int) -> tuple[list[int], list[Event]]:
     """Unit numbers in the order they were done, and what was told."""
     some: tuple[Any, ...] = (None,)
 
@@ -34,7 +34,7 @@ def a_cluster(nodes: int, each: int, lost_every_s: float = 1e9) -> SimulatedRay:
 
 def test_a_hundred_workers_do_everything_once() -> None:
     sim = a_cluster(10, 10)
-    done, told = run(sim, Cluster(workers=100), 2000)
+    done, told = run(sim, ClusterConfig(workers=100), 2000)
     assert sorted(done) == list(range(2000))
     assert sum(event.name == "unit_started" for event in told) == 2000
     assert sim.tick() < 40 + 2000 / 100 * 1.6, "the start, and little more than the work"
@@ -42,7 +42,7 @@ def test_a_hundred_workers_do_everything_once() -> None:
 
 def test_lost_nodes_cost_what_was_in_flight_and_nothing_is_held_against_a_unit() -> None:
     sim = a_cluster(10, 10, lost_every_s=60)
-    done, told = run(sim, Cluster(workers=100), 6000)
+    done, told = run(sim, ClusterConfig(workers=100), 6000)
     assert sorted(done) == list(range(6000))
     assert sim.losses
     started = sum(event.name == "unit_started" for event in told)
@@ -63,7 +63,7 @@ def test_all_screeners_work_until_the_refiners_fall_behind(refine_s: float) -> N
         return tick()
 
     sim.tick = watched
-    done, _ = run(sim, Cluster(workers=40, refiners=2), 300)
+    done, _ = run(sim, ClusterConfig(workers=40, refiners=2), 300)
     assert sorted(done) == list(range(300))
     assert most >= 40, "one refiner more or less does not idle forty screeners"
     assert most <= 40 + 2 * 2 + 2, "what waits is bounded"

@@ -7,10 +7,10 @@ import av
 import numpy as np
 import pytest
 from avf_curation.demo.speech import speak
-from avf_curation.media.audio import read_sound
+from avf_curation.media.audio import read_audio
 from avf_curation.media.types import Samples
-from avf_curation.pipeline.audio_fingerprint import soundprint
-from avf_shards.packing.near_duplicates import NearDuplicates, Twins
+from avf_curation.pipeline.audio_fingerprint import compute_fingerprint
+from avf_shards.packing.near_duplicates import NearDuplicateConfig, NearDuplicateIndex
 from support.made import recipe
 
 
@@ -35,14 +35,14 @@ def recoded(samples: Samples, bits_per_s: int = 32_000) -> Samples:
 def found(originals: dict[str, Samples], again: dict[str, Samples]) -> dict[str, str | None]:
     """Each of `again` -> the original it is told to be."""
     sounds = originals | again
-    prints = {name: soundprint(samples) for name, samples in sounds.items()}
-    twins = Twins(prints, {name: name for name in prints}, NearDuplicates(), 0)
+    prints = {name: compute_fingerprint(samples) for name, samples in sounds.items()}
+    twins = NearDuplicateIndex(prints, {name: name for name in prints}, NearDuplicateConfig(), 0)
     return {name: twin.of if (twin := twins.of(name, set(originals))) else None for name in again}
 
 
 def test_one_word_a_frame() -> None:
-    assert len(soundprint(np.zeros(6400, np.int16))) == 10
-    assert soundprint(np.zeros(0, np.int16)).dtype == np.dtype("<u4")
+    assert len(compute_fingerprint(np.zeros(6400, np.int16))) == 10
+    assert compute_fingerprint(np.zeros(0, np.int16)).dtype == np.dtype("<u4")
 
 
 def test_made_speech_is_told_again_after_another_cut_and_codec() -> None:
@@ -60,7 +60,7 @@ def test_real_speech_is_told_again_and_nothing_else_is(shared: Path) -> None:
     for path in sorted((shared / "assets/video").iterdir()):
         if path.name.startswith("syncnet_example_offset"):
             continue  # the same recording as syncnet_example on purpose
-        sound = read_sound(path, config, 0.0, None, None)
+        sound = read_audio(path, config, 0.0, None, None)
         if sound is not None and len(sound.samples) >= 4 * 16_000:
             takes[f"take-{path.name}"] = sound.samples[: 12 * 16_000]
     assert len(takes) > 10

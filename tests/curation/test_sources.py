@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from avf_curation.cli.main import main
-from avf_curation.sources.face_track import face_track
-from avf_curation.sources.registry import inputs_of
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.face_track import parse_face_track
+from avf_curation.sources.registry import list_inputs
+from avf_curation.sources.types import SkippedInput, Video
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
 from support import corpora
@@ -18,9 +18,9 @@ from support.made import recipe
 PLAN = recipe().defaults.plan
 
 
-def read(name: str, root: Path) -> tuple[dict[str, Video], Counter[str], list[SetAside]]:
-    aside: list[SetAside] = []
-    videos = list(inputs_of(name, root, PLAN, aside))
+def read(name: str, root: Path) -> tuple[dict[str, Video], Counter[str], list[SkippedInput]]:
+    aside: list[SkippedInput] = []
+    videos = list(list_inputs(name, root, PLAN, aside))
     assert len({video.video for video in videos}) == len(videos)
     return {video.video: video for video in videos}, Counter(one.kind for one in aside), aside
 
@@ -43,14 +43,14 @@ def test_voxceleb2_of_one_split_is_read_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_face_track_gives_the_range_in_the_film_and_the_median_box() -> None:
-    origin = face_track(corpora.TRACK, "21Uxsk56VDQ")
+    origin = parse_face_track(corpora.TRACK, "21Uxsk56VDQ")
     assert (origin.start_s, origin.stop_s) == (149 / 25, 249 / 25)
     assert origin.box == pytest.approx((0.376, 0.166, 0.603, 0.569))
-    pixels = face_track(corpora.TRACK.replace("0.376", "376"), "21Uxsk56VDQ")
+    pixels = parse_face_track(corpora.TRACK.replace("0.376", "376"), "21Uxsk56VDQ")
     assert pixels.box is None
     assert pixels.start_s == 149 / 25
     with pytest.raises(ValueError, match="FRAME"):
-        face_track("nothing", "x")
+        parse_face_track("nothing", "x")
 
 
 def test_avspeech(tmp_path: Path) -> None:

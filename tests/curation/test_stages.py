@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from avf_curation.demo.speech import speak
 from avf_curation.detectors import envelope_sync, overlay
-from avf_curation.detectors.librosa_split import split
-from avf_curation.media.types import Picture, Sound, nearest_indices, rounded_frames
+from avf_curation.detectors.librosa_split import split_silence
+from avf_curation.media.types import AudioTrack, VideoTrack, nearest_indices, round_to_frames
 from avf_curation.stages import faces, quality, scenes, silence, sync, tracking
 from avf_curation.stages.faces import Box
 from avf_shards.timeline import Span
@@ -28,7 +28,7 @@ def test_every_rate_lands_on_25(rate: int, frames: int, expected: int) -> None:
     shown: list[int] = []
     for n in range(1, frames):
         shown += [n - 1] * len(nearest_indices(n - 1, n, len(shown), 1, rate))
-    total = rounded_frames(frames, 1, rate)
+    total = round_to_frames(frames, 1, rate)
     shown += [frames - 1] * (total - len(shown))
     assert total == expected
     for index, source in enumerate(shown):
@@ -40,8 +40,8 @@ def test_every_rate_lands_on_25(rate: int, frames: int, expected: int) -> None:
 
 
 def test_incomplete_shots() -> None:
-    picture = Picture(100, np.arange(80), gaps=(Span(10, 30),), errors=(5,))
-    sound = Sound(np.zeros(100 * 640, np.int16), (Span(0, 60 * 640),))
+    picture = VideoTrack(100, np.arange(80), gaps=(Span(10, 30),), errors=(5,))
+    sound = AudioTrack(np.zeros(100 * 640, np.int16), (Span(0, 60 * 640),))
 
     def verdict(span: Span) -> list[str]:
         return failing(scenes.decide(scenes.measure(span, picture, sound), DEFAULT.scenes))
@@ -88,7 +88,7 @@ def test_a_shot_without_faces_has_no_size() -> None:
 def test_stretches_tile_and_find_the_pause() -> None:
     said = speak(250, 120, 3, pauses=((100, 150),))
     samples = np.round(said.samples * 32767).astype(np.int16)
-    stretches = silence.measure(Span(40, 290), samples, split, DEFAULT.silence)
+    stretches = silence.measure(Span(40, 290), samples, split_silence, DEFAULT.silence)
     assert [s.span.start_frame for s in stretches[1:]] == [s.span.stop_frame for s in stretches[:-1]]
     pause = [s.span for s in stretches if not s.speech and s.span.frames > 25]
     assert len(pause) == 1
@@ -98,7 +98,7 @@ def test_stretches_tile_and_find_the_pause() -> None:
 
 def test_silence_throughout_is_silence() -> None:
     for samples in (np.zeros(64000, np.int16), np.random.default_rng(0).integers(-8, 9, 64000).astype(np.int16)):
-        assert [s.speech for s in silence.measure(Span(0, 100), samples, split, DEFAULT.silence)] == [False]
+        assert [s.speech for s in silence.measure(Span(0, 100), samples, split_silence, DEFAULT.silence)] == [False]
 
 
 def test_long_speech_is_cut_where_it_is_quiet() -> None:
@@ -194,7 +194,7 @@ def test_the_envelope_finds_a_made_offset(shift: int) -> None:
         frames[t, 10 - gap : 10 + gap + 1, 8:24] = 40
     frames += np.random.default_rng(1).normal(0, 4, frames.shape)
     samples = np.round(np.roll(said.samples, -shift * 640) * 32767).astype(np.int16)
-    found = envelope_sync.score(np.clip(frames, 0, 255).astype(np.uint8), samples, 15)
+    found = envelope_sync.score_envelope_sync(np.clip(frames, 0, 255).astype(np.uint8), samples, 15)
     assert found is not None
     assert abs(found.offset - shift) <= 1
     assert found.confidence > DEFAULT.sync.envelope_min_confidence
@@ -202,7 +202,7 @@ def test_the_envelope_finds_a_made_offset(shift: int) -> None:
 
 def test_sound_is_moved_by_whole_frames() -> None:
     samples = np.arange(10 * 640, dtype=np.int16)
-    sound = Sound(samples, (Span(0, 6400),))
+    sound = AudioTrack(samples, (Span(0, 6400),))
     np.testing.assert_array_equal(sound.cut(Span(2, 5)), samples[2 * 640 : 5 * 640])
     np.testing.assert_array_equal(sound.cut(Span(2, 5), shift_frames=1), samples[640 : 4 * 640])
     late = sound.cut(Span(0, 3), shift_frames=2)
@@ -246,10 +246,10 @@ def scene(seed: int, logo: bool) -> np.ndarray:
 
 
 def test_a_logo_is_seen_over_moving_pictures_only() -> None:
-    with_logo = overlay.find([scene(n, True) for n in range(16)])
-    without = overlay.find([scene(n, False) for n in range(16)])
+    with_logo = overlay.find_overlay([scene(n, True) for n in range(16)])
+    without = overlay.find_overlay([scene(n, False) for n in range(16)])
     assert with_logo is not None
     assert with_logo.edge_px > 50
     assert without is not None
     assert without.edge_px == 0
-    assert overlay.find([scene(1, True)] * 16) is None, "nothing moves: no evidence either way"
+    assert overlay.find_overlay([scene(1, True)] * 16) is None, "nothing moves: no evidence either way"

@@ -13,10 +13,10 @@ import pytest
 from avf_curation.cli.main import main
 from avf_curation.execution.events import read_events
 from avf_curation.pipeline.failures import InfrastructureError
-from avf_curation.pipeline.video import VideoResult
+from avf_curation.pipeline.video import VideoOutcomes
 from avf_curation.runs import coordinator
 from avf_curation.runs.curate import curate
-from avf_curation.runs.status import status
+from avf_curation.runs.status import run_status
 from avf_curation.sources.types import Video
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
@@ -73,7 +73,7 @@ def test_two_at_once_one_wins(tmp_path: Path) -> None:
     code = """
 import os, sys, time
 from pathlib import Path
-from avf_curation.runs.coordinator import Driver
+from avf_curation.runs.coordinator import Coordinator
 from avf_curation.execution.events import EventLog
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
@@ -82,7 +82,7 @@ won = 0
 end = time.time() + 4
 while time.time() < end:
     try:
-        with Driver(run, EventLog(run.log_folder), 0):
+        with Coordinator(run, EventLog(run.log_folder), 0):
             (run.root / "log/inside").touch(exist_ok=False)
             time.sleep(0.005)
             (run.root / "log/inside").unlink()
@@ -104,7 +104,7 @@ def test_a_driver_whose_marker_is_taken_away_stops(tmp_path: Path) -> None:
     made_inputs(tmp_path / "in", 6)
     taken: list[str] = []
 
-    def take_over(one: Video, root: Path, settings: object, tools: object) -> VideoResult:
+    def take_over(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
         if not taken:
             (marker,) = (tmp_path / "run/log").glob("driver-*.json")
             marker.unlink()
@@ -120,7 +120,7 @@ def test_a_driver_whose_marker_is_taken_away_stops(tmp_path: Path) -> None:
             engine="inline",
             curate_one=take_over,
         )
-    assert status(RunFolder(tmp_path / "run")).state == "stopped"
+    assert run_status(RunFolder(tmp_path / "run")).state == "stopped"
     go_on(tmp_path)
 
 

@@ -56,18 +56,18 @@ def address() -> Iterator[str]:
 def test_pull_goes_on_after_a_dropped_connection(address: str, tmp_path: Path) -> None:
     Server.drop = 300_000
     with pytest.raises(UserError, match="goes on"):
-        weights.pull("syncnet", tmp_path, address=address)
+        weights.pull_weights("syncnet", tmp_path, address=address)
     assert not (tmp_path / "syncnet_v2.model").exists()
     assert (tmp_path / "syncnet_v2.model.part").stat().st_size >= 1
     Server.drop = 0
-    path = weights.pull("syncnet", tmp_path, address=address)
+    path = weights.pull_weights("syncnet", tmp_path, address=address)
     assert path.read_bytes() == CONTENT
     assert Server.asked[-1].startswith("bytes=")
     assert not (tmp_path / "syncnet_v2.model.part").exists()
 
 
 def test_first_sight_is_locked(address: str, tmp_path: Path) -> None:
-    path = weights.pull("syncnet", tmp_path, address=address)
+    path = weights.pull_weights("syncnet", tmp_path, address=address)
     assert weights.find_weight("syncnet", tmp_path)
     path.write_bytes(CONTENT[:-1] + b"x")
     with pytest.raises(UserError, match="recorded in"):
@@ -95,7 +95,7 @@ def test_ls_and_unknown_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_an_address_that_does_not_answer(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be reached"):
-        weights.pull("syncnet", tmp_path, address="http://127.0.0.1:9/x")
+        weights.pull_weights("syncnet", tmp_path, address="http://127.0.0.1:9/x")
 
 
 @pytest.mark.real

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from avf_curation.audit.what_if import asked, whatif_batches
+from avf_curation.audit.what_if import requested_thresholds, what_if_batches
 from avf_curation.cli.main import main
 from avf_curation.recipe import load_recipe
 from avf_curation.stages import faces, quality, sync, tracking
 from avf_curation.stages.checks import DECIDES
 from avf_shards.errors import UserError
-from avf_shards.schema.ledger import Check, Decision, Status, to_table
+from avf_shards.schema.ledger import Check, Decision, Status, decisions_to_table
 from avf_shards.timeline import Span
 
 IDENTITY = {"settings": load_recipe().values, "sources": ["a", "b"], "backends": {"sync": "syncnet"}}
@@ -30,7 +30,7 @@ def heard(score: float) -> Check:
     return Check("sync", "low_confidence", score, ">=", 3.0)
 
 
-LEDGER = to_table(
+LEDGER = decisions_to_table(
     [
         decision("a", 0, "kept", heard(3.5), sharp(80.0)),
         decision("a", 100, "kept", heard(6.0), sharp(60.0)),
@@ -46,7 +46,7 @@ LEDGER = to_table(
 
 def ask(*settings: str, rows: int = 1000) -> dict[str, Any]:
     batches = iter(LEDGER.to_batches(max_chunksize=rows))
-    return whatif_batches(batches, asked(settings, IDENTITY)).as_json()["sources"]
+    return what_if_batches(batches, requested_thresholds(settings, IDENTITY)).as_json()["sources"]
 
 
 @pytest.mark.parametrize("rows", [1, 3, 1000])
@@ -131,7 +131,9 @@ def test_what_was_measured_on_is_known_and_counted_apart() -> None:
     rows += [decision("a", 1000 + 100 * n, "rejected", heard(2.5), late, sharp(80.0)) for n in range(4)]
     rows += [decision("a", 2000 + 100 * n, "rejected", heard(2.5), late, sharp(10.0)) for n in range(2)]
     rows += [decision("a", 3000, "rejected", heard(1.0), late, sharp(80.0))]
-    found = whatif_batches(iter(to_table(rows).to_batches()), asked(["sync.min_confidence=2"], IDENTITY)).sources["a"]
+    found = what_if_batches(
+        iter(decisions_to_table(rows).to_batches()), requested_thresholds(["sync.min_confidence=2"], IDENTITY)
+    ).sources["a"]
     assert (found.unknown_spans, found.sampled_spans, found.sampled_pass_spans) == (3, 6, 4)
     assert (found.unknown, found.sampled, found.sampled_pass) == (300, 600, 400)
     assert found.kept_after == 0

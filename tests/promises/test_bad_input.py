@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from avf_curation.audit.funnel import audit
+from avf_curation.audit.funnel import summarize_run
 from avf_curation.cli.main import main
-from avf_curation.demo.video import Film, Shot, encode_film
+from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_curation.runs.curate import curate, read_plan
-from avf_shards.schema.ledger import from_table
+from avf_shards.schema.ledger import table_to_decisions
 from support.made import EMBEDDED, recipe
 from support.runs import made_run
 from support.trees import tree
@@ -22,7 +22,7 @@ from support.trees import tree
 @pytest.fixture(scope="module")
 def small() -> bytes:
     """A good three-second film."""
-    return encode_film(Film((Shot(75, (0,), seed=1),)))
+    return encode_video(VideoScript((ShotScript(75, (0,), seed=1),)))
 
 
 QUICK = ("faces.side_px=300", "track.side_px=300")
@@ -33,7 +33,7 @@ def run_on(source: Path, out: Path, *overrides: str):
 
 
 def errors(run) -> dict[str, tuple[str, str]]:
-    rows = from_table(run.ledger())
+    rows = table_to_decisions(run.ledger())
     return {d.video: (d.error or "", d.message or "") for d in rows if d.status == "failed"}
 
 
@@ -68,7 +68,7 @@ def test_every_bad_file_is_one_row_and_the_good_one_is_kept(small: bytes, tmp_pa
     run = run_on(source, tmp_path / "run")
     failed = errors(run)
     assert {*bad, "broken link.mp4"} - {"half.mp4"} <= failed.keys()
-    kept = {d.video for d in from_table(run.ledger()) if d.status == "kept"}
+    kept = {d.video for d in table_to_decisions(run.ledger()) if d.status == "kept"}
     assert set(good) <= kept
     assert any(name.startswith("bytes\\xff\\xfe.mp4~") for name in kept)
     aside = {one.path: one.why for one in read_plan(run, 0).aside}
@@ -77,7 +77,7 @@ def test_every_bad_file_is_one_row_and_the_good_one_is_kept(small: bytes, tmp_pa
         "loop": "leads to a folder that is read already",
         "pipe.mp4": "not a regular file",
     }
-    result = audit(run)
+    result = summarize_run(run)
     assert result.totals["videos"] == len(bad) + len(good) + 2
     assert not result.law
     assert result.doubled_inputs == len(good)
@@ -115,8 +115,8 @@ def test_failed_videos_can_be_retried(small: bytes, tmp_path: Path) -> None:
     settings = recipe(*QUICK)
     again = curate(settings, EMBEDDED, {"s": source}, tmp_path / "run", engine="inline", retry_failed=True)
     assert errors(again) == {}
-    assert {d.video for d in from_table(again.ledger()) if d.status == "kept"} == {"a.mp4", "b.mp4"}
-    assert audit(again).totals["videos"] == 2
+    assert {d.video for d in table_to_decisions(again.ledger()) if d.status == "kept"} == {"a.mp4", "b.mp4"}
+    assert summarize_run(again).totals["videos"] == 2
 
 
 def test_unreadable_files(small: bytes, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_flipped_and_cut_bytes(small: bytes, corpus: Path, tmp_path: Path, seed:
             del data[draw.randrange(len(data)) :]
         (source / f"{number:02d}.mp4").write_bytes(data)
     run = run_on(source, tmp_path / "run", "faces.samples=1", "faces.side_px=120", "track.side_px=120")
-    result = audit(run)
+    result = summarize_run(run)
     assert result.totals["videos"] == 50
     assert not result.law
     shutil.rmtree(tmp_path / "in")
@@ -261,7 +261,7 @@ def test_sound_alone_has_the_sounds_length(tmp_path: Path) -> None:
     source.mkdir()
     soundfile.write(source / "voice.wav", np.zeros(48_000, np.int16), 16_000)
     soundfile.write(source / "voice.flac", np.zeros(8_000, np.int16), 16_000)
-    rows = {d.video: d for d in from_table(run_on(source, tmp_path / "run").ledger())}
+    rows = {d.video: d for d in table_to_decisions(run_on(source, tmp_path / "run").ledger())}
     assert [(d.span.frames, d.stage, d.reason) for d in (rows["voice.wav"], rows["voice.flac"])] == [
         (75, "scenes", "no_picture"),
         (12, "scenes", "too_short"),

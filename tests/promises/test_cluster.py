@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import ray
-from avf_curation.execution.cluster import Cluster
+from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import read_events
-from avf_curation.pipeline.video import VideoResult
+from avf_curation.pipeline.video import VideoOutcomes
 from avf_curation.runs.curate import Progress, curate
 from avf_curation.sources.types import Video
 from ray.cluster_utils import Cluster as RayCluster
@@ -42,7 +42,7 @@ def add(cluster: RayCluster) -> object:
     return cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=100_000_000)
 
 
-def slow_stub(one: Video, root: Path, settings: object, tools: object) -> VideoResult:
+def slow_stub(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
     """Long enough for something to happen to it."""
     time.sleep(0.3)
     return stub_curate(one, root, settings, tools)
@@ -69,7 +69,7 @@ def test_nodes_die_and_come_during_a_run(nodes: RayCluster, tmp_path: Path) -> N
         {"s": inputs},
         tmp_path / "b",
         engine="ray",
-        cluster=Cluster(workers=3),
+        cluster=ClusterConfig(workers=3),
         on_progress=disturb,
         curate_one=slow_stub,
     )
@@ -90,7 +90,7 @@ def test_screening_and_refining_on_pools_of_their_own(nodes: RayCluster, corpus:
     linked(corpus, source)
     settings = recipe(*QUICK)
     whole = curate(settings, EMBEDDED, {"s": source}, tmp_path / "inline", engine="inline")
-    cluster = Cluster(workers=2, refiners=1)
+    cluster = ClusterConfig(workers=2, refiners=1)
     halves = curate(settings, EMBEDDED, {"s": source}, tmp_path / "halves", engine="ray", cluster=cluster)
     assert results(halves.root) == results(whole.root)
     pools = [one["pool"] for one in read_events(halves.log_folder) if one["name"] == "unit_started"]
@@ -111,7 +111,7 @@ def test_refiners_declare_the_gpu_they_want(nodes: RayCluster, tmp_path: Path) -
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    cluster = Cluster(workers=1, refiners=2, gpus_each=0.5)
+    cluster = ClusterConfig(workers=1, refiners=2, gpus_each=0.5)
     try:
         curate(
             recipe("plan.unit_videos=1"),
@@ -134,7 +134,7 @@ def test_prometheus_sees_the_stages(nodes: RayCluster, corpus: Path, tmp_path: P
     source = tmp_path / "in"
     source.mkdir()
     linked(corpus, source)
-    curate(recipe(*QUICK), EMBEDDED, {"s": source}, tmp_path / "run", engine="ray", cluster=Cluster(workers=1))
+    curate(recipe(*QUICK), EMBEDDED, {"s": source}, tmp_path / "run", engine="ray", cluster=ClusterConfig(workers=1))
     end = time.monotonic() + 60
     wanted = {
         "ray_avf_units_total",

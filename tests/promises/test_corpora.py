@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from avf_curation.cli.main import main
-from avf_curation.demo.video import Film, Shot, encode_film
+from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.schema.ledger import from_table
+from avf_shards.schema.ledger import table_to_decisions
 from support import corpora
 
 RECIPE = """
@@ -57,7 +57,7 @@ def sound(film: bytes, path: Path) -> None:
 
 def trees(root: Path) -> list[str]:
     """Five corpora; one recording is in two of them."""
-    films = [encode_film(Film((Shot(75, (n,), seed=700 + n),))) for n in range(5)]
+    films = [encode_video(VideoScript((ShotScript(75, (n,), seed=700 + n),))) for n in range(5)]
     clip = "id00012/21Uxsk56VDQ/00001"
     corpora.put(root, f"voxceleb2/dev/mp4/{clip}.mp4", films[0])
     corpora.put(root, f"voxceleb2/dev/txt/{clip}.txt", corpora.TRACK)
@@ -66,13 +66,15 @@ def trees(root: Path) -> list[str]:
     mute(films[2], corpora.put(root, "cncvs/news/n001/video/n001_00001_001.mp4"))
     sound(films[2], corpora.put(root, "cncvs/news/n001/audio/n001_00001_001.wav"))
     corpora.put(root, "mer2024/video-unlabeled-with-test2noise/sample_00000001.mp4", films[0])
-    two = encode_film(Film((Shot(75, (6,), seed=800), Shot(75, (7,), seed=801))))
+    two = encode_video(VideoScript((ShotScript(75, (6,), seed=800), ShotScript(75, (7,), seed=801))))
     corpora.put(root, "celebvhq/raw/M2Ohb0FAaJU.mp4", two)
     clips = {f"M2Ohb0FAaJU_{n}": corpora.celebvhq_entry("M2Ohb0FAaJU", 3.0 * n, 3.0 * n + 3) for n in range(2)}
     corpora.put(root, "celebvhq/celebvhq_info.json", json.dumps({"clips": clips}))
     corpora.put(root, "avspeech/avspeech_train.csv", "wholefilm__,3.0,6.0,0.5,0.5\ngonegonegon,0,3,0.5,0.5\n")
     corpora.put(
-        root, "avspeech/wholefilm__.mp4", encode_film(Film((Shot(75, (8,), seed=802), Shot(75, (9,), seed=803))))
+        root,
+        "avspeech/wholefilm__.mp4",
+        encode_video(VideoScript((ShotScript(75, (8,), seed=802), ShotScript(75, (9,), seed=803)))),
     )
     return [f"{name}={root / name}" for name in ("voxceleb2", "cncvs", "mer2024", "celebvhq", "avspeech")]
 
@@ -86,7 +88,7 @@ def test_from_the_owners_trees_to_the_hybrids_shards(tmp_path: Path) -> None:
     words += ["--engine", "inline", "--weights", str(tmp_path / "none"), "--out", str(tmp_path / "run")]
     assert main(["run", *recipe, *words]) == 0
     run = RunFolder(tmp_path / "run")
-    decisions = from_table(run.ledger())
+    decisions = table_to_decisions(run.ledger())
     assert {(one.source, one.status) for one in decisions} == {(name.partition("=")[0], "kept") for name in sources}, (
         "each film is one whole talker"
     )

@@ -18,7 +18,7 @@ from avf_curation.demo.corpus import HELD_OUT, demo_videos
 from avf_shards.cli.main import main as shards_main
 from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.schema.ledger import Decision, from_table
+from avf_shards.schema.ledger import Decision, table_to_decisions
 from avf_training.config.pretrain import load_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.pretraining.pretrain import pretrain
@@ -69,7 +69,7 @@ def test_a_model_learns_from_it(demo: Path, tmp_path: Path) -> None:
 
 def decisions(demo: Path) -> dict[str, list[Decision]]:
     found: dict[str, list[Decision]] = {}
-    for decision in from_table(RunFolder(demo / "run").ledger()):
+    for decision in table_to_decisions(RunFolder(demo / "run").ledger()):
         found.setdefault(f"{decision.source}/{decision.video}", []).append(decision)
     return found
 

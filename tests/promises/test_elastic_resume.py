@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 from avf_shards.errors import FaultError, UserError
-from avf_shards.packing.lineage import lineage
-from avf_shards.sampling.mixture import Mix
+from avf_shards.packing.lineage import trace_clips
+from avf_shards.sampling.mixture import Mixture
 from avf_training.data.finetuning import finetuning_input
 from avf_training.data.loader import StreamLoader
 from avf_training.data.pretraining import pretraining_input
-from avf_training.data.stream import Stream, StreamConfig
-from avf_training.distributed.environment import this_world
+from avf_training.data.stream import ClipStream, StreamConfig
+from avf_training.distributed.environment import torchrun_environment
 from support.clips import flashing_shards
 from support.streams import MODEL, contents, finetuning, loader, pretraining, world_step
 
@@ -120,7 +120,7 @@ def test_every_clip_is_mixed_with_its_neighbour_in_any_world(shards: Path) -> No
 
 def test_lineage_from_the_keys_of_a_batch(shards: Path) -> None:
     batch = next(iter(loader(shards, pretraining(), BATCH)))
-    records = lineage(shards, batch.keys)
+    records = trace_clips(shards, batch.keys)
     assert [record["key"] for record in records] == list(batch.keys)
     assert [record["source"] for record in records] == list(batch.sources)
     assert all(record["checks"] and len(record["input_sha256"]) == 64 for record in records)
@@ -171,7 +171,7 @@ def test_killed_anywhere_and_resumed_in_another_world(
 @pytest.mark.parametrize("workers", WORKERS)
 def test_the_ids_from_every_position_on(shards: Path, world: int, workers: int) -> None:
     """Two steps from each of an epoch's positions on, put together from the turns of workers and ranks."""
-    ranks = [Stream(StreamConfig(shards, BATCH), finetuning(), world, rank) for rank in range(world)]
+    ranks = [ClipStream(StreamConfig(shards, BATCH), finetuning(), world, rank) for rank in range(world)]
     order = ranks[0].order
     for start in range(len(order)):
         taken: list[list[int]] = [[], []]
@@ -185,7 +185,7 @@ def test_the_ids_from_every_position_on(shards: Path, world: int, workers: int) 
 
 
 def test_the_account_is_exact_and_goes_on(shards: Path, tmp_path: Path) -> None:
-    mix, log = Mix(weights={"a": 1, "b": 1, "c": 0.5}), tmp_path / "account.jsonl"
+    mix, log = Mixture(weights={"a": 1, "b": 1, "c": 0.5}), tmp_path / "account.jsonl"
     one = loader(shards, pretraining(), BATCH, mix=mix, log=log, log_steps=5)
     stream, had = iter(one), dict.fromkeys("abc", 0)
     for _ in range(9):
@@ -206,8 +206,8 @@ def test_the_account_is_exact_and_goes_on(shards: Path, tmp_path: Path) -> None:
 
 def test_an_epoch_that_was_not_as_the_order_says_is_found(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = loader(shards, pretraining(), BATCH)
-    real = Stream._batch
-    monkeypatch.setattr(Stream, "_batch", lambda *a: replace(real(*a), sources=("a",) * len(real(*a))))
+    real = ClipStream._batch
+    monkeypatch.setattr(ClipStream, "_batch", lambda *a: replace(real(*a), sources=("a",) * len(real(*a))))
     with pytest.raises(FaultError, match=r"delivered .* but the order gave"):
         for _ in zip(range(4), one, strict=False):
             pass
@@ -227,10 +227,10 @@ _RANK = """
 import json, sys
 from pathlib import Path
 import torch.distributed as distributed
-from avf_training.distributed.environment import this_world
+from avf_training.distributed.environment import torchrun_environment
 from support.streams import loader, pretraining
 distributed.init_process_group("gloo")
-world = this_world()
+world = torchrun_environment()
 one = loader(Path(sys.argv[1]), pretraining(), 24, *world, workers=1)
 for number, batch in zip(range(4), one):
     steps = [None] * world.size
@@ -256,9 +256,9 @@ def test_under_torchrun(shards: Path, tmp_path: Path) -> None:
 
 
 def test_a_world_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert this_world() == (1, 0)
+    assert torchrun_environment() == (1, 0)
     for size, rank in (("2", "2"), ("0", "0"), ("x", "0")):
         monkeypatch.setenv("WORLD_SIZE", size)
         monkeypatch.setenv("RANK", rank)
         with pytest.raises(UserError, match="WORLD_SIZE"):
-            this_world()
+            torchrun_environment()

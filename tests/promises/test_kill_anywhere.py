@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from avf_curation.runs.curate import curate
-from avf_curation.stages.stage_timer import StageClock
+from avf_curation.stages.stage_timer import StageTimer
 from avf_shards import durable_io
-from avf_shards.packing.pack import pack
+from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
-from avf_shards.packing.verify import verify
+from avf_shards.packing.verify import verify_shards
 from support.made import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs
 from support.trees import tree
@@ -25,7 +25,7 @@ SETTINGS = recipe("plan.unit_videos=1")
 
 def whole_job(source: Path, out: Path) -> None:
     run = curate(SETTINGS, EMBEDDED, {"made": source}, out / "run", engine="inline", curate_one=stub_curate)
-    pack(run, out / "shards", Selection(clips_per_shard=3))
+    pack_shards(run, out / "shards", Selection(clips_per_shard=3))
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -58,12 +58,12 @@ class NoModels:
     """Stands for the loaded models: the stub for measuring needs none, and hundreds of children are forked."""
 
     def __init__(self, *_: object) -> None:
-        self.clock = StageClock()
+        self.clock = StageTimer()
 
 
 @pytest.fixture(autouse=True)
 def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avf_curation.execution.worker.Tools", NoModels)
+    monkeypatch.setattr("avf_curation.execution.worker.Detectors", NoModels)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_dies_after_every_file_operation(source: Path, tmp_path: Path) -> None:
     with durable_io.watch(lambda operation, path: operations.append(operation)):
         whole_job(source, tmp_path / "undisturbed")
     expected = tree(tmp_path / "undisturbed")
-    assert verify(tmp_path / "undisturbed/shards") == []
+    assert verify_shards(tmp_path / "undisturbed/shards") == []
     assert {"mkdir", "create", "half a write", "write", "fsync", "rename", "link", "unlink"} <= set(operations)
     for number in range(1, len(operations) + 1):
         out = tmp_path / str(number)

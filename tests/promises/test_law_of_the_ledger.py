@@ -9,14 +9,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from avf_curation.audit.funnel import audit_table
-from avf_curation.media.types import MediaError, Picture, Sound
+from avf_curation.audit.funnel import summarize_ledger
+from avf_curation.media.types import AudioTrack, MediaError, VideoTrack
 from avf_curation.pipeline import video as pipeline
-from avf_curation.pipeline.screening import Shot
+from avf_curation.pipeline.screening import ScreenedShot
 from avf_curation.pipeline.unit import UnitJob, decide_unit
 from avf_curation.stages import quality, sync
-from avf_curation.stages.stage_timer import StageClock
-from avf_shards.schema.ledger import Check, to_table
+from avf_curation.stages.stage_timer import StageTimer
+from avf_shards.schema.ledger import Check, decisions_to_table
 from avf_shards.timeline import Span, TilingError, check_tiling
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -45,12 +45,12 @@ class Dice:
         edges = [0, *inner, frames]
         return [Span(a, b) for a, b in zip(edges, edges[1:], strict=False)]
 
-    def screen(self, *_: object) -> tuple[Picture, list[Shot]]:
+    def screen(self, *_: object) -> tuple[VideoTrack, list[ScreenedShot]]:
         self.maybe_fail()
         frames = self.draw.randrange(1, 400)
         tail = self.draw.choice([0, 0, self.draw.randrange(50)])
-        shots = [Shot(span, ((),)) for span in self.cuts(frames)]
-        return Picture(frames + tail, np.arange(frames)), shots
+        shots = [ScreenedShot(span, ((),)) for span in self.cuts(frames)]
+        return VideoTrack(frames + tail, np.arange(frames)), shots
 
     def split(self, samples: np.ndarray, config: object) -> list[Span]:
         self.maybe_fail()
@@ -76,11 +76,11 @@ class Media:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def sound(self, frames: int | None) -> Sound | None:
+    def sound(self, frames: int | None) -> AudioTrack | None:
         if frames is not None and self.dice.draw.random() < 0.1:
             return None
         length = frames if frames is not None else self.dice.draw.randrange(300)
-        return Sound(np.zeros(length * 640, np.int16), (Span(0, length * 640),))
+        return AudioTrack(np.zeros(length * 640, np.int16), (Span(0, length * 640),))
 
 
 @pytest.fixture
@@ -97,12 +97,12 @@ def by_lot(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     track = SimpleNamespace(record=dict, window=SimpleNamespace(side_px=100.0))
     scores = quality.QualityScores(1.0, 0.0, 0.0, 0.0, None)
     for name, value in (
-        ("look", "look"),
-        ("follow", [track, track]),
-        ("cut_out", "crops"),
-        ("synchrony", sync.SyncScores("envelope", 0, 5.0, None, 2.0)),
-        ("assess", (scores, ())),
-        ("store", {"mp4": b"m", "flac": b"f"}),
+        ("decode_for_detector", "frames"),
+        ("track_faces", [track, track]),
+        ("crop_clip", "crops"),
+        ("score_sync", sync.SyncScores("envelope", 0, 5.0, None, 2.0)),
+        ("score_quality", (scores, ())),
+        ("encode_clip", {"mp4": b"m", "flac": b"f"}),
     ):
         monkeypatch.setattr(pipeline.refining, name, failing(value))
     for module in (
@@ -115,10 +115,10 @@ def by_lot(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     ):
         monkeypatch.setattr(module, "decide", lambda *_, stage=module.STAGE: holder.dice.checks(stage))
     monkeypatch.setattr(pipeline, "MediaFile", lambda *_: Media(holder.dice))
-    monkeypatch.setattr(pipeline, "screen", lambda *_: holder.dice.screen())
-    monkeypatch.setattr(pipeline, "split", lambda *arguments: holder.dice.split(*arguments))
+    monkeypatch.setattr(pipeline, "screen_shots", lambda *_: holder.dice.screen())
+    monkeypatch.setattr(pipeline, "split_silence", lambda *arguments: holder.dice.split(*arguments))
     monkeypatch.setattr(pipeline, "check_unchanged", lambda *_: None)
-    monkeypatch.setattr(pipeline, "digest_of", lambda *_: "d" * 64)
+    monkeypatch.setattr(pipeline, "input_digest", lambda *_: "d" * 64)
     return holder
 
 
@@ -126,7 +126,7 @@ def by_lot(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_verdicts_tile(by_lot: SimpleNamespace, seed: int) -> None:
     by_lot.dice = Dice(seed)
-    tools = SimpleNamespace(dlib=None, syncnet=None, clock=StageClock(), choice=EMBEDDED)
+    tools = SimpleNamespace(dlib=None, syncnet=None, clock=StageTimer(), choice=EMBEDDED)
     videos = tuple(video(f"d/{n}.mp4", parent="d") for n in range(3))
     results = [pipeline.curate_video(one, Path("/nowhere"), RECIPE.of("made"), tools) for one in videos]
     decided = list(decide_unit(results, RECIPE, IDENTITY, UnitJob(0, 0, videos)))
@@ -143,7 +143,7 @@ def test_random_verdicts_tile(by_lot: SimpleNamespace, seed: int) -> None:
             assert "/a/b" not in (decision.message or "")
         if decision.status == "rejected":
             assert decision.score is not None
-    account = audit_table(to_table(d for d, _ in decided), {"backends": {}, "fingerprint": "f"})
+    account = summarize_ledger(decisions_to_table(d for d, _ in decided), {"backends": {}, "fingerprint": "f"})
     total = account.totals
     assert not account.law
     assert total["input_frames"] == total["kept_frames"] + total["rejected_frames"] + total["failed_frames"]
@@ -160,11 +160,11 @@ def test_broken_tilings_are_found(spans: list[tuple[int, int]], frames: int) -> 
 
 
 def test_the_audit_finds_a_broken_law() -> None:
-    from avf_curation.pipeline.video import VideoResult
+    from avf_curation.pipeline.video import VideoOutcomes
     from support.made import kept, rejected
 
     one = video("a.mp4")
-    result = VideoResult(one, (kept(0, 50), rejected(50, 60)))
+    result = VideoOutcomes(one, (kept(0, 50), rejected(50, 60)))
     rows = [d for d, _ in decide_unit([result], RECIPE, IDENTITY, UnitJob(0, 0, (one,)))]
-    table = to_table(rows).slice(1)
-    assert audit_table(table, {"backends": {}, "fingerprint": "f"}).law == ("made: a.mp4",)
+    table = decisions_to_table(rows).slice(1)
+    assert summarize_ledger(table, {"backends": {}, "fingerprint": "f"}).law == ("made: a.mp4",)

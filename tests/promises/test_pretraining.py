@@ -15,10 +15,10 @@ import torch
 from avf_shards.errors import FaultError, UserError
 from avf_training.config.pretrain import load_recipe
 from avf_training.data.storage import StorageConfig
-from avf_training.distributed.collectives import joined_world
+from avf_training.distributed.collectives import process_group
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.pretraining.pretrain import pretrain
-from avf_training.pretraining.replay import keep_for_replay, replay
+from avf_training.pretraining.replay import keep_for_replay, replay_step
 from avf_training.pretraining.step import make_loader
 from avf_training.trainer.checkpoint import Checkpoints
 from support.clips import flashing_shards
@@ -202,16 +202,16 @@ def test_a_loss_that_is_not_finite_is_skipped_counted_and_stops_the_run(shards: 
     last = metrics(tmp_path / "run")[-1]
     assert last["skipped"]
     assert last["loss"] is None or last["grad_norm"] is None
-    found = replay(tmp_path / "run", shards, StorageConfig())
+    found = replay_step(tmp_path / "run", shards, StorageConfig())
     assert not found.finite
     assert found.step == last["step"]
     assert found.module or found.parameters
     with pytest.raises(UserError, match=r"rank-1.json: is not there"):
-        replay(tmp_path / "run", shards, StorageConfig(), rank=1)
+        replay_step(tmp_path / "run", shards, StorageConfig(), rank=1)
     spoilt = tmp_path / "run/nonfinite/rank-0.json"
     spoilt.write_text(spoilt.read_text().replace('"a-', '"x-'))
     with pytest.raises(FaultError, match=r"gives other clips than step"):
-        replay(tmp_path / "run", shards, StorageConfig())
+        replay_step(tmp_path / "run", shards, StorageConfig())
 
 
 def test_replay_names_the_module_the_clip_and_the_gradient(shards: Path, tmp_path: Path) -> None:
@@ -220,11 +220,11 @@ def test_replay_names_the_module_the_clip_and_the_gradient(shards: Path, tmp_pat
     model = MaskedAutoencoder.from_pretrained(tmp_path / "run/model")
     with torch.no_grad():
         model.encoder_audio.blocks[2].local_norm.weight[3] = float("inf")
-    with joined_world("cpu") as place:
+    with process_group("cpu") as place:
         batch = next(iter(make_loader(recipe, shards, StorageConfig(), place)))
         scaler = torch.amp.GradScaler("cpu", enabled=False)
         keep_for_replay(tmp_path / "run", 0, 1, [batch], model, scaler, place)
-    found = replay(tmp_path / "run", shards, StorageConfig())
+    found = replay_step(tmp_path / "run", shards, StorageConfig())
     assert found.module is not None
     assert found.module.startswith("encoder_audio.blocks.2.")
     assert found.keys == batch.keys

@@ -8,10 +8,10 @@ import pytest
 EMBEDDED = """
 from pathlib import Path
 from avf_curation.recipe import load_recipe
-from avf_curation.detectors.detector_set import Tools, choose
+from avf_curation.detectors.detector_set import Detectors, resolve_backends
 import avf_curation.runs.curate
 recipe = load_recipe(Path("clip"))
-Tools(choose(recipe, Path("no-weights")))
+Detectors(resolve_backends(recipe, Path("no-weights")))
 """
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 from avf_curation.runs.curate import curate
-from avf_curation.runs.status import status
+from avf_curation.runs.status import run_status
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.packing.pack import pack
+from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from support.made import EMBEDDED, recipe
 from support.ray_runs import QUICK, command, linked
@@ -31,14 +31,14 @@ def source(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     out = tmp_path_factory.mktemp("inline") / "run"
     run = curate(recipe(*QUICK), EMBEDDED, {"s": source}, out, engine="inline")
-    pack(run, out.parent / "shards", Selection())
+    pack_shards(run, out.parent / "shards", Selection())
     return results(out) | results(out.parent / "shards")
 
 
 def finish(source: Path, out: Path, workers: int) -> dict[str, str]:
     done = subprocess.run(command(source, out, workers), capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    pack(RunFolder(out), out.parent / "shards", Selection())
+    pack_shards(RunFolder(out), out.parent / "shards", Selection())
     return results(out) | results(out.parent / "shards")
 
 
@@ -101,4 +101,4 @@ def test_ctrl_c_is_clean(source: Path, tmp_path: Path) -> None:
     assert running.returncode == 130
     assert "the same command goes on" in said
     assert "Traceback" not in said
-    assert status(RunFolder(out)).state == "stopped"
+    assert run_status(RunFolder(out)).state == "stopped"

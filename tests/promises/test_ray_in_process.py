@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import ray
 import torch
-from avf_curation.demo.video import Film, Shot, encode_film
-from avf_curation.detectors.detector_set import Choice
+from avf_curation.demo.video import ShotScript, VideoScript, encode_video
+from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.detectors.retinaface import resnet50
 from avf_curation.detectors.syncnet import formula_tensor, formula_weights
-from avf_curation.execution.cluster import Cluster
+from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.runs.curate import curate
-from avf_shards.schema.ledger import from_table
+from avf_shards.schema.ledger import table_to_decisions
 from support.made import EMBEDDED, poison_curate, recipe
 from support.runs import made_inputs
 
@@ -50,7 +50,7 @@ def test_poison_is_isolated(tmp_path: Path) -> None:
         {"made": inputs},
         tmp_path / "run",
         engine="ray",
-        cluster=Cluster(workers=2),
+        cluster=ClusterConfig(workers=2),
         curate_one=poison_curate,
     )
     rows = run.ledger().to_pylist()
@@ -67,16 +67,16 @@ def test_poison_is_isolated(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source")
-    (folder / "talk.mp4").write_bytes(encode_film(Film((Shot(60, (0,), seed=1),))))
+    (folder / "talk.mp4").write_bytes(encode_video(VideoScript((ShotScript(60, (0,), seed=1),))))
     return folder
 
 
 def test_syncnet_through_ray(source: Path, tmp_path: Path) -> None:
     torch.save(formula_weights(), tmp_path / "syncnet.model")
-    choice = Choice("dlib", "syncnet", {"syncnet": tmp_path / "syncnet.model"})
+    choice = BackendSelection("dlib", "syncnet", {"syncnet": tmp_path / "syncnet.model"})
     settings = recipe("sync.every=3", "sync.min_confidence=-1000", "sync.max_offset_frames=14", "track.side_px=300")
-    run = curate(settings, choice, {"s": source}, tmp_path / "run", engine="ray", cluster=Cluster(workers=1))
-    (decision,) = [d for d in from_table(run.ledger()) if "sync" in d.measures]
+    run = curate(settings, choice, {"s": source}, tmp_path / "run", engine="ray", cluster=ClusterConfig(workers=1))
+    (decision,) = [d for d in table_to_decisions(run.ledger()) if "sync" in d.measures]
     measured = json.loads(decision.measures)["sync"]
     assert measured["backend"] == "syncnet"
     assert isinstance(measured["offset_frames"], int)
@@ -87,10 +87,10 @@ def test_syncnet_through_ray(source: Path, tmp_path: Path) -> None:
 def test_resnet_through_ray(source: Path, tmp_path: Path) -> None:
     state = {key: formula_tensor(key, value) for key, value in resnet50().state_dict().items()}
     torch.save(state, tmp_path / "resnet.pth")
-    choice = Choice("retinaface-resnet50", "envelope", {"retinaface": tmp_path / "resnet.pth"})
+    choice = BackendSelection("retinaface-resnet50", "envelope", {"retinaface": tmp_path / "resnet.pth"})
     settings = recipe("track.side_px=96", "track.every=20", "track.recheck_iou=0.0")
-    run = curate(settings, choice, {"s": source}, tmp_path / "run", engine="ray", cluster=Cluster(workers=1))
+    run = curate(settings, choice, {"s": source}, tmp_path / "run", engine="ray", cluster=ClusterConfig(workers=1))
     assert run.identity()["backends"]["track"] == "retinaface-resnet50"
-    reached = [d for d in from_table(run.ledger()) if any(c.stage == "track" for c in d.checks)]
+    reached = [d for d in table_to_decisions(run.ledger()) if any(c.stage == "track" for c in d.checks)]
     assert reached, "the stage ran; what made-up weights see is not the point"
-    assert not [d for d in from_table(run.ledger()) if d.status == "failed"]
+    assert not [d for d in table_to_decisions(run.ledger()) if d.status == "failed"]

@@ -6,15 +6,15 @@ Track by RetinaFace MobileNet-0.25, sync by the embedded envelope.
 from pathlib import Path
 
 import pytest
-from avf_curation.audit.funnel import audit
-from avf_curation.detectors.detector_set import choose
-from avf_curation.execution.cluster import Cluster
+from avf_curation.audit.funnel import summarize_run
+from avf_curation.detectors.detector_set import resolve_backends
+from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.curate import curate
-from avf_shards.packing.pack import pack
+from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
-from avf_shards.packing.verify import verify
-from avf_shards.schema.ledger import Decision, from_table
+from avf_shards.packing.verify import verify_shards
+from avf_shards.schema.ledger import Decision, table_to_decisions
 
 KEPT, REJECTED = "kept", "rejected"
 
@@ -78,14 +78,21 @@ def decided(shared: Path, real_weights: Path, tmp_path_factory: pytest.TempPathF
     recipe = load_recipe(None, ["plan.unit_videos=4"])
     out = tmp_path_factory.mktemp("real")
     sources = {"folder": shared / "assets/video"}
-    run = curate(recipe, choose(recipe, real_weights), sources, out / "run", engine="ray", cluster=Cluster(workers=2))
-    result = audit(run)
+    run = curate(
+        recipe,
+        resolve_backends(recipe, real_weights),
+        sources,
+        out / "run",
+        engine="ray",
+        cluster=ClusterConfig(workers=2),
+    )
+    result = summarize_run(run)
     assert result.totals["videos"] == 26
     assert not result.law
-    pack(run, out / "shards", Selection())
-    assert verify(out / "shards") == []
+    pack_shards(run, out / "shards", Selection())
+    assert verify_shards(out / "shards") == []
     found: dict[str, list[Decision]] = {}
-    for decision in from_table(run.ledger()):
+    for decision in table_to_decisions(run.ledger()):
         found.setdefault(decision.video, []).append(decision)
     return found
 

@@ -22,7 +22,7 @@ def shards(whole: Path, tmp_path: Path) -> Path:
 
 
 def members(shards: Path, shard: str) -> dict[str, index.Member]:
-    return {member.name: member for member in index.load(index.sidecar(shards / shard)).members}
+    return {member.name: member for member in index.load_index(index.sidecar_path(shards / shard)).members}
 
 
 def flip(path: Path, at: int) -> None:
@@ -133,7 +133,7 @@ def test_a_worker_says_what_it_found_without_a_traceback(shards: Path) -> None:
 
 
 def test_another_index_than_the_manifest_lists(shards: Path) -> None:
-    side = index.sidecar(shards / "a-000000.tar")
+    side = index.sidecar_path(shards / "a-000000.tar")
     side.write_bytes(side.read_bytes().replace(b'"sha256": "', b'"sha256": "0', 1))
     keys, faults = read(shards)
     assert len(keys) == 28

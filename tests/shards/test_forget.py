@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 from avf_shards.cli.main import main
-from avf_shards.deletion.shard_deletion import forget, prove_absent, wanted
+from avf_shards.deletion.shard_deletion import check_absence, delete_clips, deletion_request
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.corpus import load_corpus
-from avf_shards.format.index import ShardReader, load, sidecar
-from avf_shards.format.manifest import MANIFEST, read_manifest, sealed
+from avf_shards.format.index import ShardReader, load_index, sidecar_path
+from avf_shards.format.manifest import MANIFEST, read_manifest, seal
 from avf_shards.format.run_folder import PackedClip, RunFolder, write_part
-from avf_shards.packing.pack import pack
+from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
-from avf_shards.packing.verify import verify
+from avf_shards.packing.verify import verify_shards
 from avf_shards.schema.clip_key import clip_key
 from avf_shards.timeline import Span
 from support.clips import flashing_shards
@@ -56,13 +56,13 @@ def key_of(shards: Path, source: str, video: str) -> str:
 
 def test_it_is_gone_and_all_else_is_as_it_was(shards: Path, packed: Path) -> None:
     key, before = key_of(shards, "a", "003.mp4"), clips(packed)
-    done = forget(shards, wanted(["a/003.mp4"]), "asked by the owner")
+    done = delete_clips(shards, deletion_request(["a/003.mp4"]), "asked by the owner")
     assert done.keys == (key,)
     after = clips(shards)
     assert before.keys() - after.keys() == {key}
     assert all(after[other] == before[other] for other in after)
     assert list(after) == [other for other in before if other != key], "the order of all others"
-    assert verify(shards) == []
+    assert verify_shards(shards) == []
     old, new = contents(packed), contents(shards)
     assert len(old.keys() - new.keys()) == 2, "one shard and its index were rewritten, no other was touched"
     assert all(new[name] == old[name] for name in old.keys() & new.keys() - {MANIFEST})
@@ -75,7 +75,7 @@ def test_a_stream_goes_on_with_the_same_digest_and_others_in_their_places(shards
     before = [batch.keys for batch in islice(loader(shards, pretraining(), BATCH), 8)]
     state = loader(shards, pretraining(), BATCH).state_dict()
     digest = load_corpus(shards).digest
-    forget(shards, wanted(["a/003.mp4"]))
+    delete_clips(shards, deletion_request(["a/003.mp4"]))
     assert load_corpus(shards).digest == digest
     quarantine = tmp_path / "quarantine.jsonl"
     for workers in (0, 2):
@@ -91,36 +91,36 @@ def test_a_stream_goes_on_with_the_same_digest_and_others_in_their_places(shards
 
 
 def test_more_of_the_same_shard_and_what_is_gone_already(shards: Path) -> None:
-    first = forget(shards, wanted(["a/003.mp4"]))
-    assert forget(shards, wanted(["a/003.mp4"])).keys == (), "it was done; the proof is made again"
+    first = delete_clips(shards, deletion_request(["a/003.mp4"]))
+    assert delete_clips(shards, deletion_request(["a/003.mp4"])).keys == (), "it was done; the proof is made again"
     with ShardReader(shards / first.rewritten[0]) as reader:
         neighbour = next(iter(reader.index.by_key()))
-    second = forget(shards, wanted(listed=[f"key {neighbour}", "# a comment", ""]))
+    second = delete_clips(shards, deletion_request(listed=[f"key {neighbour}", "# a comment", ""]))
     assert second.keys == (neighbour,)
     assert second.gone == 2
     assert second.rewritten[0].endswith("-r2.tar")
-    assert len(load(sidecar(shards / second.rewritten[0])).gone) == 2
-    assert verify(shards) == []
+    assert len(load_index(sidecar_path(shards / second.rewritten[0])).gone) == 2
+    assert verify_shards(shards) == []
     with pytest.raises(UserError, match="no clip of what was named"):
-        forget(shards, wanted(["a/nobody.mp4"]))
+        delete_clips(shards, deletion_request(["a/nobody.mp4"]))
 
 
 def test_a_whole_source_can_go(shards: Path) -> None:
-    forget(shards, wanted([f"b/{n:03d}.mp4" for n in range(5)]))
+    delete_clips(shards, deletion_request([f"b/{n:03d}.mp4" for n in range(5)]))
     assert {key.split("-")[0] for key in clips(shards)} == {"a"}
-    assert verify(shards) == []
+    assert verify_shards(shards) == []
 
 
 def test_dies_after_each_file_operation_in_turn(packed: Path, tmp_path: Path) -> None:
     whole = Path(shutil.copytree(packed, tmp_path / "whole"))
-    what = wanted(["a/003.mp4", "b/001.mp4"])
-    forget(whole, what)
+    what = deletion_request(["a/003.mp4", "b/001.mp4"])
+    delete_clips(whole, what)
     number = 0
     while True:
         folder = Path(shutil.copytree(packed, tmp_path / str(number)))
         with dies_after(number) as death:
-            forget(folder, what)
-        forget(folder, what)
+            delete_clips(folder, what)
+        delete_clips(folder, what)
         assert contents(folder) == contents(whole), f"after operation {number}"
         shutil.rmtree(folder)
         if not death.came:
@@ -135,8 +135,8 @@ def test_by_speaker(tmp_path: Path) -> None:
         for n, record in enumerate(json.dumps({"speaker": f"id{n % 2}"}).encode() for n in range(4))
     ]
     write_part(tmp_path, "s-000000.tar", made)
-    side = sidecar(tmp_path / "s-000000.tar")
-    index = load(side)
+    side = sidecar_path(tmp_path / "s-000000.tar")
+    index = load_index(side)
     entry = {
         "shard": index.shard,
         "bytes": index.size_bytes,
@@ -145,39 +145,39 @@ def test_by_speaker(tmp_path: Path) -> None:
         "clips": index.clips,
         "seconds": index.seconds,
     }
-    (tmp_path / MANIFEST).write_bytes(sealed({"shards": [entry], "sources": {}}))
-    done = forget(tmp_path, wanted(speakers=["s/id1"]))
+    (tmp_path / MANIFEST).write_bytes(seal({"shards": [entry], "sources": {}}))
+    done = delete_clips(tmp_path, deletion_request(speakers=["s/id1"]))
     assert len(done.keys) == 2
     assert {json.loads(files["json"])["speaker"] for files in clips(tmp_path).values()} == {"id0"}
     with pytest.raises(UserError, match="no clip of what was named"):
-        forget(tmp_path, wanted(speakers=["other/id0"]))
+        delete_clips(tmp_path, deletion_request(speakers=["other/id0"]))
 
 
 def test_packing_does_not_bring_it_back(packed: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(packed.parent, tmp_path / "all"))
-    forget(folder / "shards", wanted(["a/003.mp4"]))
+    delete_clips(folder / "shards", deletion_request(["a/003.mp4"]))
     before = contents(folder / "shards")
     with pytest.raises(UserError, match="clips were forgotten here"):
-        pack(RunFolder(folder / "run"), folder / "shards", Selection(clips_per_shard=4))
+        pack_shards(RunFolder(folder / "run"), folder / "shards", Selection(clips_per_shard=4))
     assert contents(folder / "shards") == before
 
 
 def test_what_is_left_behind_is_found(shards: Path, packed: Path) -> None:
     key = key_of(shards, "a", "003.mp4")
     (old,) = [path for path in packed.glob("a-*.tar") if key.encode() in path.read_bytes()]
-    forget(shards, wanted(["a/003.mp4"]))
+    delete_clips(shards, deletion_request(["a/003.mp4"]))
     shutil.copy(old, shards / "copy.tar")
     with pytest.raises(FaultError, match=r"copy.tar: is still there, though the manifest does not list it"):
-        forget(shards, wanted(["a/003.mp4"]))
+        delete_clips(shards, deletion_request(["a/003.mp4"]))
 
 
 def test_a_name_in_any_file_breaks_the_proof(shards: Path) -> None:
     key = key_of(shards, "a", "003.mp4")
-    forget(shards, wanted(["a/003.mp4"]))
+    delete_clips(shards, deletion_request(["a/003.mp4"]))
     with open(shards / "pack.json", "a") as file:
         file.write(f"seen {key}.mp4")
     with pytest.raises(FaultError, match=r"pack.json: still holds"):
-        prove_absent(shards, [key])
+        check_absence(shards, [key])
 
 
 @pytest.mark.parametrize(

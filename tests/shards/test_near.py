@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from avf_shards.packing.near_duplicates import NearDuplicates, Twins, Words
-from avf_shards.packing.selection import Selection, SourceSelection, choose
+from avf_shards.packing.near_duplicates import Fingerprint, NearDuplicateConfig, NearDuplicateIndex
+from avf_shards.packing.selection import Selection, SourceSelection, select_clips
 from support.ledgers import ledger_of
 
 
-def recording(seed: int, frames: int) -> Words:
+def recording(seed: int, frames: int) -> Fingerprint:
     return np.random.default_rng(seed).integers(0, 2**32, frames, np.uint32)
 
 
-def worn(words: Words, share: float) -> Words:
+def worn(words: Fingerprint, share: float) -> Fingerprint:
     """The words with about this share of their bits turned over, unevenly, as sound does it."""
     draw = np.random.default_rng(1)
     rate_T = np.clip(draw.exponential(share, len(words)), 0, 0.5)
@@ -26,12 +26,12 @@ def test_a_recording_is_found_at_any_offset_and_others_are_not(seed: int) -> Non
     prints["b-1"] = worn(prints["a-9"][:120], 0.1)
     prints["b-2"] = np.concatenate([recording(99, 170), prints["a-3"][:30]])  # 30 frames shared: too few
     families = {key: key for key in prints}
-    twins = Twins(prints, families, NearDuplicates(), seed)
+    twins = NearDuplicateIndex(prints, families, NearDuplicateConfig(), seed)
     everyone = set(prints)
     found = {key: twin.of for key in prints if (twin := twins.of(key, everyone - {key}))}
     assert found == {"a-7": "b-0", "b-0": "a-7", "a-9": "b-1", "b-1": "a-9"}
     assert twins.of("b-0", {"a-1"}) is None
-    apart = Twins(prints, families | {"b-0": "film", "a-7": "film"}, NearDuplicates(), seed)
+    apart = NearDuplicateIndex(prints, families | {"b-0": "film", "a-7": "film"}, NearDuplicateConfig(), seed)
     assert apart.of("b-0", everyone) is None
 
 
@@ -42,10 +42,10 @@ def test_a_clip_gives_way_only_to_one_that_is_taken() -> None:
     for quota in (None, 25):
         wanted = Selection(
             seed=3,
-            near_duplicates=NearDuplicates(),
+            near_duplicates=NearDuplicateConfig(),
             sources={"a": SourceSelection(quota), "b": SourceSelection(quota)},
         )
-        choice = choose(table, wanted, prints)
+        choice = select_clips(table, wanted, prints)
         taken = [row[0] for clips in choice.clips.values() for row in clips]
         recordings = [key.split("-")[1] for key in taken]
         assert len(set(recordings)) == len(recordings) == 40
@@ -61,6 +61,8 @@ def test_the_same_seed_leaves_the_same_clips() -> None:
     table = ledger_of({"a": [5.0] * 40, "b": [5.0] * 40})
     keys = [keys[0] for keys in table["clips"].to_pylist()]
     prints = {key: recording(int(key.split("-")[1], 16), 100) for key in keys}
-    wanted = Selection(seed=3, near_duplicates=NearDuplicates())
-    assert choose(table, wanted, prints) == choose(table, wanted, dict(reversed(prints.items())))
-    assert choose(table, wanted, prints) != choose(table, Selection(seed=4, near_duplicates=NearDuplicates()), prints)
+    wanted = Selection(seed=3, near_duplicates=NearDuplicateConfig())
+    assert select_clips(table, wanted, prints) == select_clips(table, wanted, dict(reversed(prints.items())))
+    assert select_clips(table, wanted, prints) != select_clips(
+        table, Selection(seed=4, near_duplicates=NearDuplicateConfig()), prints
+    )

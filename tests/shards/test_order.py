@@ -8,10 +8,10 @@ import pytest
 from avf_shards.cli.main import main
 from avf_shards.errors import UserError
 from avf_shards.format.corpus import Corpus, Source, load_corpus
-from avf_shards.packing.pack import pack
+from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
-from avf_shards.sampling.mixture import Mix, interleave, quotas_of, shares
-from avf_shards.sampling.stream_order import BLOCK_SHARDS, Order, rank_steps, stream_digest
+from avf_shards.sampling.mixture import Mixture, interleave, shares, source_quotas
+from avf_shards.sampling.stream_order import BLOCK_SHARDS, StreamOrder, rank_steps, stream_digest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.runs import made_run
@@ -48,23 +48,23 @@ def test_the_papers_quotas_and_one_large_among_many_small() -> None:
 
 
 def test_an_epoch_has_every_clip_once_and_epochs_differ() -> None:
-    order = Order(corpus(37, 11, 5), Mix(), 3)
+    order = StreamOrder(corpus(37, 11, 5), Mixture(), 3)
     first, second = order.epoch(0).clip_P, order.epoch(1).clip_P
     assert sorted(first) == sorted(second) == list(range(53))
     assert (first != second).any()
-    assert (Order(corpus(37, 11, 5), Mix(), 3).epoch(1).clip_P == second).all()
-    assert (Order(corpus(37, 11, 5), Mix(), 4).epoch(1).clip_P != second).any()
+    assert (StreamOrder(corpus(37, 11, 5), Mixture(), 3).epoch(1).clip_P == second).all()
+    assert (StreamOrder(corpus(37, 11, 5), Mixture(), 4).epoch(1).clip_P != second).any()
 
 
 def test_reads_stay_within_a_block_of_shards() -> None:
     one = corpus(4 * 100)
-    shards = np.array([one.place(int(clip))[0] for clip in Order(one, Mix(), 0).epoch(0).clip_P])
+    shards = np.array([one.place(int(clip))[0] for clip in StreamOrder(one, Mixture(), 0).epoch(0).clip_P])
     for at in range(0, 400, 4 * BLOCK_SHARDS):
         assert len(set(shards[at : at + 4 * BLOCK_SHARDS])) <= BLOCK_SHARDS
 
 
 def test_a_quota_below_takes_the_next_part_each_epoch_and_one_above_repeats() -> None:
-    order = Order(corpus(20, 6), Mix(quotas={"s0": 8, "s1": 9}), 1)
+    order = StreamOrder(corpus(20, 6), Mixture(quotas={"s0": 8, "s1": 9}), 1)
     assert len(order) == 17
     of = [[order.epoch(e).clip_P[order.epoch(e).source_P == s].tolist() for e in range(5)] for s in (0, 1)]
     assert len({*of[0][0], *of[0][1]}) == 16
@@ -73,16 +73,16 @@ def test_a_quota_below_takes_the_next_part_each_epoch_and_one_above_repeats() ->
 
 
 def test_weights_become_whole_quotas() -> None:
-    assert quotas_of(corpus(20, 6, 9), Mix(weights={"s0": 1, "s2": 2}, clips_per_epoch=100)) == [33, 0, 67]
+    assert source_quotas(corpus(20, 6, 9), Mixture(weights={"s0": 1, "s2": 2}, clips_per_epoch=100)) == [33, 0, 67]
     assert shares([1, 1, 1], 100) == [34, 33, 33]
     with pytest.raises(UserError, match="no such source in the shards; did you mean 's0'"):
-        quotas_of(corpus(20), Mix(weights={"s00": 1}))
+        source_quotas(corpus(20), Mixture(weights={"s00": 1}))
     with pytest.raises(ValueError, match="both given"):
-        Mix({"a": 1}, {"a": 1})
+        Mixture({"a": 1}, {"a": 1})
 
 
 def test_every_world_takes_the_same_steps_from_every_start() -> None:
-    order = Order(corpus(90, 31, 14), Mix(), 0)
+    order = StreamOrder(corpus(90, 31, 14), Mixture(), 0)
     whole, _ = order.at(0, 24 * 40)
     for start in range(0, 24 * 20, 7):
         for world in (1, 2, 3, 4, 8):
@@ -94,23 +94,25 @@ def test_every_world_takes_the_same_steps_from_every_start() -> None:
 
 
 def test_a_substitute_is_of_the_same_source_and_always_the_same() -> None:
-    order = Order(corpus(90, 31, 14), Mix(), 0)
+    order = StreamOrder(corpus(90, 31, 14), Mixture(), 0)
     found = [order.substitute(1, 0, position, 1) for position in range(200)]
     assert set(found) <= set(range(90, 121))
     assert len(set(found)) > 25
-    assert found == [Order(corpus(90, 31, 14), Mix(), 0).substitute(1, 0, position, 1) for position in range(200)]
+    assert found == [
+        StreamOrder(corpus(90, 31, 14), Mixture(), 0).substitute(1, 0, position, 1) for position in range(200)
+    ]
     assert order.substitute(1, 0, 3, 2) != order.substitute(1, 0, 3, 1)
 
 
 def test_a_million_clips_each_once() -> None:
-    order = Order(corpus(515_000, 371_000, 370_000, 85_000, 18_000, per_shard=512), Mix(), 0)
+    order = StreamOrder(corpus(515_000, 371_000, 370_000, 85_000, 18_000, per_shard=512), Mixture(), 0)
     assert len(np.unique(order.epoch(7).clip_P)) == 1_359_000
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("order")
-    pack(made_run(folder, videos=15), folder / "shards", Selection(clips_per_shard=4))
+    pack_shards(made_run(folder, videos=15), folder / "shards", Selection(clips_per_shard=4))
     return folder / "shards"
 
 
@@ -127,11 +129,11 @@ def test_the_command_prints_one_digest_for_every_world(shards: Path, capsys: pyt
 
 
 def test_the_digest_is_of_the_content(shards: Path, tmp_path: Path) -> None:
-    pack(made_run(tmp_path, videos=14), tmp_path / "shards", Selection(clips_per_shard=4))
+    pack_shards(made_run(tmp_path, videos=14), tmp_path / "shards", Selection(clips_per_shard=4))
     one, other = load_corpus(shards), load_corpus(tmp_path / "shards")
     assert one.digest != other.digest
-    assert Order(one, Mix(), 0).digest != Order(one, Mix(), 1).digest
-    assert Order(one, Mix(), 0).digest != Order(one, Mix(quotas={"made": 5}), 0).digest
+    assert StreamOrder(one, Mixture(), 0).digest != StreamOrder(one, Mixture(), 1).digest
+    assert StreamOrder(one, Mixture(), 0).digest != StreamOrder(one, Mixture(quotas={"made": 5}), 0).digest
 
 
 @pytest.mark.parametrize(

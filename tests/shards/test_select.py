@@ -5,23 +5,23 @@ from pathlib import Path
 import pytest
 from avf_shards.cli.main import main
 from avf_shards.errors import UserError
-from avf_shards.packing.selection import Selection, SourceSelection, choose, load_selection
-from avf_shards.schema.ledger import Decision, to_table
+from avf_shards.packing.selection import Selection, SourceSelection, load_selection, select_clips
+from avf_shards.schema.ledger import Decision, decisions_to_table
 from avf_shards.timeline import Span
 from support.ledgers import ledger_of
 
 
 def test_quota_is_met_and_shortfall_said() -> None:
     table = ledger_of({"a": [5.0] * 30, "b": [5.0] * 4})
-    choice = choose(table, Selection(sources={"a": SourceSelection(10), "b": SourceSelection(10)}))
+    choice = select_clips(table, Selection(sources={"a": SourceSelection(10), "b": SourceSelection(10)}))
     assert [(len(choice.clips[s]), choice.sources[s].short) for s in "ab"] == [(10, 0), (4, 6)]
 
 
 def test_order_is_seeded_and_a_quota_is_a_prefix() -> None:
     table = ledger_of({"a": [5.0] * 50})
-    whole = choose(table, Selection(seed=3)).clips["a"]
-    part = choose(table, Selection(seed=3, sources={"a": SourceSelection(20)})).clips["a"]
-    other = choose(table, Selection(seed=4)).clips["a"]
+    whole = select_clips(table, Selection(seed=3)).clips["a"]
+    part = select_clips(table, Selection(seed=3, sources={"a": SourceSelection(20)})).clips["a"]
+    other = select_clips(table, Selection(seed=4)).clips["a"]
     assert whole[:20] == part
     assert sorted(whole) == sorted(other)
     assert whole != other
@@ -30,21 +30,23 @@ def test_order_is_seeded_and_a_quota_is_a_prefix() -> None:
 def test_stricter_thresholds_and_null_scores() -> None:
     table = ledger_of({"a": [3.5, 4.5, None], "b": [3.5]})
     name = "sync/low_confidence"
-    choice = choose(table, Selection(thresholds={name: 4.0}, sources={"a": SourceSelection(), "b": SourceSelection()}))
+    choice = select_clips(
+        table, Selection(thresholds={name: 4.0}, sources={"a": SourceSelection(), "b": SourceSelection()})
+    )
     assert (len(choice.clips["a"]), len(choice.clips["b"])) == (2, 0)
     per_source = Selection(sources={"a": SourceSelection(thresholds={name: 4.0}), "b": SourceSelection()})
-    choice = choose(table, per_source)
+    choice = select_clips(table, per_source)
     assert (len(choice.clips["a"]), len(choice.clips["b"])) == (2, 1)
 
 
 def test_laxer_and_unknown_are_refused() -> None:
     table = ledger_of({"a": [5.0]})
     with pytest.raises(UserError, match="laxer than 3"):
-        choose(table, Selection(thresholds={"sync/low_confidence": 2.0}))
+        select_clips(table, Selection(thresholds={"sync/low_confidence": 2.0}))
     with pytest.raises(UserError, match="no kept clip was checked"):
-        choose(table, Selection(thresholds={"sync/confidence": 4.0}))
+        select_clips(table, Selection(thresholds={"sync/confidence": 4.0}))
     with pytest.raises(UserError, match="no such source"):
-        choose(table, Selection(sources={"nope": SourceSelection()}))
+        select_clips(table, Selection(sources={"nope": SourceSelection()}))
 
 
 def test_the_same_bytes_are_taken_once() -> None:
@@ -52,7 +54,7 @@ def test_the_same_bytes_are_taken_once() -> None:
         Decision("a", n, n, n, Span(0, 50), "kept", input_sha256="same", clips=(f"a-{i:012x}-0000000-0000050-0",))
         for i, n in enumerate(("one", "two"))
     ]
-    choice = choose(to_table(rows), Selection())
+    choice = select_clips(decisions_to_table(rows), Selection())
     assert (len(choice.clips["a"]), choice.sources["a"].duplicates) == (1, 1)
 
 
@@ -106,7 +108,7 @@ def test_speakers_take_turns() -> None:
     table = ledger_of({"a": [5.0] * 30}, speakers=10)
     wanted = Selection(sources={"a": SourceSelection(20, "speakers")})
     speakers = dict(zip((keys[0] for keys in table["clips"].to_pylist()), table["speaker"].to_pylist(), strict=True))
-    taken = [speakers[row[0]] for row in choose(table, wanted).clips["a"]]
+    taken = [speakers[row[0]] for row in select_clips(table, wanted).clips["a"]]
     assert len(set(taken[:10])) == len(set(taken[10:])) == 10
 
 
@@ -115,7 +117,7 @@ def test_every_kept_clip_is_told_of() -> None:
     wanted = Selection(
         thresholds={"sync/low_confidence": 4.0}, sources={"a": SourceSelection(4)}, absent_sources="report"
     )
-    choice = choose(table, wanted)
+    choice = select_clips(table, wanted)
     told = choice.as_table().to_pylist()
     assert [row["key"] for row in told] == sorted(key for keys in table["clips"].to_pylist()[:9] for key in keys)
     assert [row["why"] for row in told if not row["taken"]].count("sync/low_confidence") == 3
@@ -127,4 +129,4 @@ def test_every_kept_clip_is_told_of() -> None:
 def test_a_source_that_is_absent_is_a_shortfall_where_asked_for() -> None:
     table = ledger_of({"a": [5.0] * 3})
     wanted = Selection(sources={"a": SourceSelection(), "z": SourceSelection(7)}, absent_sources="report")
-    assert choose(table, wanted).sources["z"].short == 7
+    assert select_clips(table, wanted).sources["z"].short == 7

@@ -5,23 +5,23 @@ import shutil
 from pathlib import Path
 
 import pytest
-from avf_curation.audit.funnel import audit, funnel
+from avf_curation.audit.funnel import funnel_steps, summarize_run
 from avf_curation.cli.main import main as curate_main
 from avf_curation.runs.curate import plan_retry, read_plan
 from avf_shards.cli.main import main
-from avf_shards.deletion.shard_deletion import forget, wanted
+from avf_shards.deletion.shard_deletion import delete_clips, deletion_request
 from avf_shards.deletion.takedown import take_down
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import PART, RunFolder
-from avf_shards.packing.pack import pack
+from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
-from avf_shards.packing.verify import verify
-from avf_shards.schema.ledger import from_table
+from avf_shards.packing.verify import verify_shards
+from avf_shards.schema.ledger import table_to_decisions
 from support.clips import flashing_shards
 from support.deaths import dies_after
 from support.made import recipe
 
-GONE = wanted(["a/003.mp4", "b/001.mp4"])
+GONE = deletion_request(["a/003.mp4", "b/001.mp4"])
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def folder(made: Path, tmp_path: Path) -> Path:
 
 
 def verdicts(run: RunFolder) -> dict[str, str]:
-    return {f"{d.source}/{d.video}": f"{d.status} {d.stage or ''}".strip() for d in from_table(run.ledger())}
+    return {f"{d.source}/{d.video}": f"{d.status} {d.stage or ''}".strip() for d in table_to_decisions(run.ledger())}
 
 
 def payloads(run: RunFolder) -> bytes:
@@ -52,16 +52,16 @@ def test_the_ledger_the_bytes_and_the_next_pack(folder: Path) -> None:
     after = verdicts(run)
     assert {video for video in after if after[video] != before[video]} == taken
     assert {after[video] for video in taken} == {"rejected takedown"}
-    for decision in from_table(run.ledger()):
+    for decision in table_to_decisions(run.ledger()):
         if f"{decision.source}/{decision.video}" in taken:
             assert (decision.clips, decision.measures, len(decision.checks)) == ((), "{}", 1)
-    result = audit(run)
+    result = summarize_run(run)
     assert not result.law
     for source in result.sources.values():
-        assert funnel(source)[-1][0] == "takedown"
-        assert funnel(source)[-1][1] == source.kept_frames
-    pack(run, folder / "again", Selection(clips_per_shard=4))
-    assert verify(folder / "again") == []
+        assert funnel_steps(source)[-1][0] == "takedown"
+        assert funnel_steps(source)[-1][1] == source.kept_frames
+    pack_shards(run, folder / "again", Selection(clips_per_shard=4))
+    assert verify_shards(folder / "again") == []
     packed = b"".join(path.read_bytes() for path in (folder / "again").iterdir())
     assert not any(key.encode() in packed for key in erased)
     assert take_down(run, GONE) == (), "once is enough"
@@ -73,7 +73,7 @@ def test_the_clip_is_in_no_file_of_the_run(folder: Path) -> None:
     run = RunFolder(folder / "run")
     (stored,) = [path for path in run.root.rglob(PART) if b"a-" in path.read_bytes()][:1]
     assert b"ftyp" in stored.read_bytes()
-    take_down(run, wanted([f"a/{n:03d}.mp4" for n in range(6)] + [f"b/{n:03d}.mp4" for n in range(3)]))
+    take_down(run, deletion_request([f"a/{n:03d}.mp4" for n in range(6)] + [f"b/{n:03d}.mp4" for n in range(3)]))
     assert b"ftyp" not in payloads(run), "no mp4 is left"
     assert b"fLaC" not in payloads(run), "and no sound"
     assert set(verdicts(run).values()) == {"rejected takedown"}
@@ -125,4 +125,4 @@ def test_a_run_that_is_not_finished_waits(folder: Path) -> None:
     shutil.rmtree(run.generation_folder(0) / "ledger")
     with pytest.raises(UserError, match="the run is not finished"):
         take_down(run, GONE)
-    forget(folder / "shards", GONE)
+    delete_clips(folder / "shards", GONE)

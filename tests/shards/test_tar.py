@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from avf_shards.errors import FaultError
-from avf_shards.format.index import ShardReader, load, sidecar
+from avf_shards.format.index import ShardReader, load_index, sidecar_path
 from avf_shards.format.run_folder import PackedClip, write_part
 from avf_shards.format.tar import header
 from avf_shards.schema.clip_key import clip_key, is_key
@@ -35,7 +35,7 @@ def test_python_reads_it(shard: Path) -> None:
 
 
 def test_index_counts_and_reads(shard: Path) -> None:
-    index = load(sidecar(shard))
+    index = load_index(sidecar_path(shard))
     assert index.clips == {"made": 3}
     assert index.seconds == {"made": 6.0}
     with ShardReader(shard) as reader:
@@ -49,10 +49,10 @@ def test_same_clips_same_bytes(shard: Path, tmp_path: Path) -> None:
 
 
 def test_a_name_from_outside_is_not_used(shard: Path) -> None:
-    side = sidecar(shard)
+    side = sidecar_path(shard)
     side.write_text(side.read_text().replace(clips()[0].key, "../../etc/passwd"))
     with pytest.raises(FaultError, match="cannot be the name"):
-        load(side)
+        load_index(side)
 
 
 def test_keys() -> None:

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 from avf_shards.cli.main import main
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.packing.pack import pack
+from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
-from avf_shards.packing.verify import verify
+from avf_shards.packing.verify import verify_shards
 from support.runs import made_run
 
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
     run = made_run(tmp_path, videos=5)
-    pack(run, tmp_path / "shards", Selection(clips_per_shard=4))
-    assert verify(tmp_path / "shards") == []
+    pack_shards(run, tmp_path / "shards", Selection(clips_per_shard=4))
+    assert verify_shards(tmp_path / "shards") == []
     return tmp_path / "shards"
 
 
@@ -32,7 +32,7 @@ def test_a_flipped_byte_anywhere(shards: Path, seed: int) -> None:
     at = draw.randrange(len(data))
     data[at] ^= 1 << draw.randrange(8)
     path.write_bytes(data)
-    faults = verify(shards)
+    faults = verify_shards(shards)
     assert faults
     assert any(path.name.split(".")[0] in fault for fault in faults)
 
@@ -42,7 +42,7 @@ def test_flips_in_header_and_payload_are_named(shards: Path) -> None:
     clean = path.read_bytes()
     for at, word in ((100, "tar header is damaged"), (600, "content is damaged")):
         path.write_bytes(clean[:at] + bytes([clean[at] ^ 1]) + clean[at + 1 :])
-        (fault,) = verify(shards)
+        (fault,) = verify_shards(shards)
         assert word in fault
         assert path.name in fault
         assert ".flac" in fault
@@ -53,7 +53,7 @@ def test_a_truncation_anywhere(shards: Path, share: float) -> None:
     path = a_shard(shards)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    assert any(path.name in fault and "truncated" in fault for fault in verify(shards))
+    assert any(path.name in fault and "truncated" in fault for fault in verify_shards(shards))
 
 
 def test_missing_and_foreign(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,7 +73,7 @@ def test_not_shards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_unfinished_pack_is_said(shards: Path) -> None:
     (shards / "manifest.json").unlink()
-    assert "not finished" in verify(shards)[0]
+    assert "not finished" in verify_shards(shards)[0]
 
 
 def test_run_folder_is_checked(tmp_path: Path) -> None:

@@ -4,14 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from avf_curation.media.encode import flac, mp4
-from avf_curation.pipeline.input_check import digest_of
-from avf_curation.pipeline.video import ClipDraft, Outcome, VideoResult
+from avf_curation.media.encode import encode_flac, encode_mp4
+from avf_curation.pipeline.input_check import input_digest
+from avf_curation.pipeline.video import EncodedClip, SpanOutcome, VideoOutcomes
 from avf_curation.runs.curate import curate
 from avf_curation.sources.types import Video
 from avf_curation.stages import scenes
 from avf_curation.stages.candidate import Candidate
-from avf_shards.packing.pack import pack
+from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
@@ -31,17 +31,17 @@ def flashing(frames: int, number: int) -> dict[str, bytes]:
         pictures.append(picture)
         if t % 8 == 0:
             samples[t * 640 : t * 640 + 4] = 20_000
-    return {"mp4": mp4(pictures, replace(recipe().defaults.clip, size_px=SIZE_PX)), "flac": flac(samples)}
+    return {"mp4": encode_mp4(pictures, replace(recipe().defaults.clip, size_px=SIZE_PX)), "flac": encode_flac(samples)}
 
 
-def flash_curate(one: Video, root: Path, settings: object, tools: object) -> VideoResult:
+def flash_curate(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
     """Stands for curate_video: one flashing clip a video, told by the file's name."""
     number = int(one.path.split(".")[0])
     frames = LENGTHS[number % len(LENGTHS)]
     checks = (Check(scenes.STAGE, "too_short", frames / 25, ">=", 1.5),)
-    draft = ClipDraft(flashing(frames, number), 300.0, SIZE_PX, 0)
-    outcome = Outcome(Candidate(Span(0, frames), checks), clips=(draft,))
-    return VideoResult(one, (outcome,), digest_of(root / one.path, None))
+    draft = EncodedClip(flashing(frames, number), 300.0, SIZE_PX, 0)
+    outcome = SpanOutcome(Candidate(Span(0, frames), checks), clips=(draft,))
+    return VideoOutcomes(one, (outcome,), input_digest(root / one.path, None))
 
 
 def flashing_shards(folder: Path, videos: dict[str, int], clips_per_shard: int = 4) -> Path:
@@ -53,5 +53,5 @@ def flashing_shards(folder: Path, videos: dict[str, int], clips_per_shard: int =
         for number in range(count):
             (sources[source] / f"{number:03d}.mp4").write_bytes(f"{source} {number}".encode())
     run = curate(recipe(), EMBEDDED, sources, folder / "run", engine="inline", curate_one=flash_curate)
-    pack(run, folder / "shards", Selection(clips_per_shard=clips_per_shard))
+    pack_shards(run, folder / "shards", Selection(clips_per_shard=clips_per_shard))
     return folder / "shards"

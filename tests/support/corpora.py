@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 from avf_curation.runs.plan import make_plan, videos_of
-from avf_curation.sources.registry import inputs_of
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.registry import list_inputs
+from avf_curation.sources.types import SkippedInput, Video
 from avf_shards.schema.labels import Labels
 
 from support.made import recipe
@@ -134,8 +134,8 @@ PLAN = recipe().defaults.plan
 
 
 def read(name: str, root: Path) -> tuple[dict[str, Video], Counter[str]]:
-    aside: list[SetAside] = []
-    videos = list(inputs_of(name, root, PLAN, aside))
+    aside: list[SkippedInput] = []
+    videos = list(list_inputs(name, root, PLAN, aside))
     assert videos_of(make_plan(videos, {name: PLAN})) == sorted(videos, key=lambda v: (v.parent, v.video)), (
         "plan keeps all"
     )

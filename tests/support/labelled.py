@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from avf_curation.media.encode import flac, mp4
-from avf_curation.pipeline.input_check import digest_of
-from avf_curation.pipeline.video import ClipDraft, Outcome, VideoResult
+from avf_curation.media.encode import encode_flac, encode_mp4
+from avf_curation.pipeline.input_check import input_digest
+from avf_curation.pipeline.video import EncodedClip, SpanOutcome, VideoOutcomes
 from avf_curation.runs.curate import curate
 from avf_curation.sources.types import Video
 from avf_curation.stages import scenes
 from avf_curation.stages.candidate import Candidate
-from avf_shards.packing.pack import pack
+from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
@@ -50,7 +50,7 @@ def labelled_shards(folder: Path, sources: Mapping[str, Sequence[Mapping[str, st
                 (roots[source] / name).write_bytes(f"{source} {number}".encode())
                 table.writerow({"file": name, **one})
     run = curate(recipe(), EMBEDDED, roots, folder / "run", engine="inline", curate_one=labelled_curate)
-    pack(run, folder / "shards", Selection(clips_per_shard=8))
+    pack_shards(run, folder / "shards", Selection(clips_per_shard=8))
     return folder / "shards"
 
 
@@ -64,7 +64,7 @@ def takes(people: int, each: int = 2, first: int = 0) -> list[dict[str, str]]:
     ]
 
 
-def labelled_curate(one: Video, root: Path, settings: object, tools: object) -> VideoResult:
+def labelled_curate(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
     """Stands for curate_video."""
     assert one.labels is not None
     mute = one.labels.values.get("mute") == "yes"
@@ -81,6 +81,9 @@ def labelled_curate(one: Video, root: Path, settings: object, tools: object) -> 
         pictures.append(picture)
     at_S = np.arange(FRAMES * 640) / 16000
     samples = (loud * np.sin(2 * np.pi * (880 if right else 330) * at_S)).astype(np.int16)
-    media = {"mp4": mp4(pictures, replace(recipe().defaults.clip, size_px=SIZE_PX)), "flac": flac(samples)}
-    outcome = Outcome(Candidate(Span(0, FRAMES), checks, measured), clips=(ClipDraft(media, 300.0, SIZE_PX, 0),))
-    return VideoResult(one, (outcome,), digest_of(root / one.path, None))
+    media = {
+        "mp4": encode_mp4(pictures, replace(recipe().defaults.clip, size_px=SIZE_PX)),
+        "flac": encode_flac(samples),
+    }
+    outcome = SpanOutcome(Candidate(Span(0, FRAMES), checks, measured), clips=(EncodedClip(media, 300.0, SIZE_PX, 0),))
+    return VideoOutcomes(one, (outcome,), input_digest(root / one.path, None))

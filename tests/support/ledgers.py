@@ -1,7 +1,7 @@
 """Ledgers made by hand."""
 
 import pyarrow as pa
-from avf_shards.schema.ledger import Check, Decision, to_table
+from avf_shards.schema.ledger import Check, Decision, decisions_to_table
 from avf_shards.timeline import Span
 
 
@@ -28,4 +28,4 @@ def ledger_of(scores: dict[str, list[float | None]], speakers: int = 0) -> pa.Ta
                     ),
                 )
             )
-    return to_table(decisions)
+    return decisions_to_table(decisions)

@@ -4,10 +4,10 @@ import os
 import signal
 from pathlib import Path
 
-from avf_curation.detectors.detector_set import Choice
-from avf_curation.pipeline.input_check import digest_of
-from avf_curation.pipeline.unit import Identity
-from avf_curation.pipeline.video import ClipDraft, Outcome, VideoResult
+from avf_curation.detectors.detector_set import BackendSelection
+from avf_curation.pipeline.input_check import input_digest
+from avf_curation.pipeline.unit import RunIdentity
+from avf_curation.pipeline.video import EncodedClip, SpanOutcome, VideoOutcomes
 from avf_curation.recipe import Recipe, load_recipe
 from avf_curation.sources.types import Video
 from avf_curation.stages import quality, scenes
@@ -15,8 +15,8 @@ from avf_curation.stages.candidate import Candidate
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
 
-EMBEDDED = Choice("dlib", "envelope", {})
-IDENTITY = Identity("f" * 16, EMBEDDED.names())
+EMBEDDED = BackendSelection("dlib", "envelope", {})
+IDENTITY = RunIdentity("f" * 16, EMBEDDED.names())
 
 
 def recipe(*overrides: str) -> Recipe:
@@ -27,7 +27,7 @@ def video(name: str, source: str = "made", parent: str | None = None, size: int 
     return Video(source, name, parent or name, name, size, 1)
 
 
-def kept(start: int, stop: int, text: str = "x") -> Outcome:
+def kept(start: int, stop: int, text: str = "x") -> SpanOutcome:
     """A span that passes, with media that depend on it alone."""
     checks = (
         Check(scenes.STAGE, "too_short", (stop - start) / 25, ">=", 1.5),
@@ -35,21 +35,21 @@ def kept(start: int, stop: int, text: str = "x") -> Outcome:
         Check(quality.STAGE, "blurred", None, ">=", 20.0),
     )
     media = {"mp4": f"mp4 {text} {start}".encode() * 50, "flac": f"flac {text} {stop}".encode() * 20}
-    return Outcome(Candidate(Span(start, stop), checks), clips=(ClipDraft(media, 300.0, 224, 0),))
+    return SpanOutcome(Candidate(Span(start, stop), checks), clips=(EncodedClip(media, 300.0, 224, 0),))
 
 
-def rejected(start: int, stop: int) -> Outcome:
-    return Outcome(Candidate(Span(start, stop), (Check("faces", "no_face", 1.0, "<=", 0.4),)))
+def rejected(start: int, stop: int) -> SpanOutcome:
+    return SpanOutcome(Candidate(Span(start, stop), (Check("faces", "no_face", 1.0, "<=", 0.4),)))
 
 
-def stub_curate(one: Video, root: Path, settings: object, tools: object) -> VideoResult:
+def stub_curate(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
     """Stands for curate_video: two clips and a rejected span, from the file's name and bytes alone."""
     path = root / one.path
     outcomes = (kept(0, 50, one.video), rejected(50, 80), kept(80, 140, one.video))
-    return VideoResult(one, outcomes, digest_of(path, None))
+    return VideoOutcomes(one, outcomes, input_digest(path, None))
 
 
-def poison_curate(one: Video, root: Path, settings: object, tools: object) -> VideoResult:
+def poison_curate(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
     """Like stub_curate, but some inputs kill their process: by a signal, by memory, by never ending."""
     if one.path == "001.mp4":
         os.kill(os.getpid(), signal.SIGSEGV)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from avf_curation.detectors.librosa_split import split
+from avf_curation.detectors.librosa_split import split_silence
 from avf_curation.stages import silence
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, Span
 
@@ -37,7 +37,9 @@ def _frames(path: Path, spans: list[tuple[float, float]]) -> tuple[np.ndarray, n
 def f1(samples: np.ndarray, speech_T: np.ndarray, config: silence.SilenceConfig) -> float:
     """Frame F1 of the stage's speech against the truth."""
     found = np.zeros(len(speech_T), bool)
-    for stretch in silence.measure(Span(0, len(speech_T)), samples[: len(speech_T) * SAMPLES_PER_FRAME], split, config):
+    for stretch in silence.measure(
+        Span(0, len(speech_T)), samples[: len(speech_T) * SAMPLES_PER_FRAME], split_silence, config
+    ):
         found[stretch.span.start_frame : stretch.span.stop_frame] = stretch.speech
     both = int((found & speech_T).sum())
     return 2 * both / max(1, int(found.sum() + speech_T.sum()))

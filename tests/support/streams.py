@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from avf_training.data.batch import Batch
-from avf_training.data.finetuning import Finetuning, FinetuningBatch
+from avf_training.data.finetuning import FinetuningBatch, FinetuningSampler
 from avf_training.data.loader import StreamLoader
 from avf_training.data.mixing import MixConfig
-from avf_training.data.pretraining import Pretraining, PretrainingBatch
-from avf_training.data.stream import Stream, StreamConfig
+from avf_training.data.pretraining import PretrainingBatch, PretrainingSampler
+from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.models.masking import paper_masks
 
 from support.models import tiny
@@ -17,12 +17,12 @@ from support.models import tiny
 MODEL = tiny()
 
 
-def pretraining(official: bool = False) -> Pretraining:
-    return Pretraining(MODEL, paper_masks(MODEL), official)
+def pretraining(official: bool = False) -> PretrainingSampler:
+    return PretrainingSampler(MODEL, paper_masks(MODEL), official)
 
 
-def finetuning(**mix: Any) -> Finetuning:
-    return Finetuning(MODEL.geometry, mix=MixConfig(**mix))
+def finetuning(**mix: Any) -> FinetuningSampler:
+    return FinetuningSampler(MODEL.geometry, mix=MixConfig(**mix))
 
 
 def loader(
@@ -30,7 +30,7 @@ def loader(
 ) -> StreamLoader[Any, Any]:
     """A rank's loader; `more` goes to the stream's config, or to the loader."""
     mine = {name: more.pop(name) for name in ("quarantine", "log", "log_steps") if name in more}
-    return StreamLoader(Stream(StreamConfig(shards, batch, **more), draws, world, rank), workers, **mine)
+    return StreamLoader(ClipStream(StreamConfig(shards, batch, **more), draws, world, rank), workers, **mine)
 
 
 def contents(batch: Batch) -> list[tuple[object, ...]]:

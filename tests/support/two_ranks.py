@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import torch
-from avf_training.distributed.collectives import joined_world, sum_gradients
-from avf_training.distributed.parallelize import spread, whole_state
+from avf_training.distributed.collectives import accumulate_gradients, process_group
+from avf_training.distributed.parallelize import full_state_dict, parallelize
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.objectives.hcmcl import contrastive
 from avf_training.objectives.pretraining import pretraining_losses
@@ -25,7 +25,7 @@ def trained(parallel: str, compute: str, place) -> tuple[list[float], dict[str, 
     torch.manual_seed(0)
     config = tiny()
     model = MaskedAutoencoder(config).train()
-    wrapped = spread(model, parallel, place)
+    wrapped = parallelize(model, parallel, place)
     optimiser = adamw(model, OptimConfig(1e-3, 0.0, (0.9, 0.95), 0.05, 0.0))
     scaler = torch.amp.GradScaler("cpu", enabled=compute == "fp16", init_scale=1024.0)
     told = []
@@ -34,7 +34,7 @@ def trained(parallel: str, compute: str, place) -> tuple[list[float], dict[str, 
             seed = 100 * place.rank + 10 * step + n
             video, audio = batch(config, CLIPS, seed)
             masks = drawn(config, CLIPS, seed)
-            with sum_gradients(wrapped, n == ACCUMULATED - 1):
+            with accumulate_gradients(wrapped, n == ACCUMULATED - 1):
                 with torch.autocast("cpu", torch.float16, enabled=compute == "fp16"):
                     out = wrapped(video, audio, masks)
                 loss = pretraining_losses(out, video, audio, masks, config).total
@@ -47,7 +47,7 @@ def trained(parallel: str, compute: str, place) -> tuple[list[float], dict[str, 
         scaler.update()
         optimiser.zero_grad()
         told += [float(loss), float(norm.full_tensor() if isinstance(norm, DTensor) else norm)]
-    return told, whole_state(model), scaler.get_scale()
+    return told, full_state_dict(model), scaler.get_scale()
 
 
 def initial_weights() -> dict[str, Tensor]:
@@ -65,7 +65,7 @@ def relative_difference(first: dict[str, Tensor], second: dict[str, Tensor], sta
 
 
 def main() -> None:
-    with joined_world("cpu") as place:
+    with process_group("cpu") as place:
         answers = {}
         for compute in ("fp32", "fp16"):
             one, weights, scale = trained("ddp", compute, place)

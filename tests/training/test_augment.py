@@ -4,18 +4,26 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from avf_training.data.augment import Augment, AugmentConfig, Operation, Rectangle, applied, draw_augment, erased
+from avf_training.data.augment import (
+    Augment,
+    AugmentConfig,
+    Operation,
+    Rectangle,
+    apply_operation,
+    erase_rectangles,
+    sample_augment,
+)
 from avf_training.data.mixing import (
     MixConfig,
-    MixDraw,
-    draw_mix,
-    mixed_sound,
-    mixed_targets,
-    mixed_video,
-    partner_of,
-    smoothed,
+    MixParams,
+    mix_audio,
+    mix_targets,
+    mix_video,
+    partner_position,
+    sample_mix,
+    smooth_labels,
 )
-from avf_training.data.transforms import resampled
+from avf_training.data.transforms import resample_pixels
 from PIL import Image, ImageEnhance, ImageOps
 
 SIZE = 96
@@ -66,11 +74,11 @@ def by_pillow(picture: Image.Image, operation: Operation) -> Image.Image:
 def test_each_operation_is_pillows(picture: Image.Image, name: str) -> None:
     seen = set()
     for position in range(400):
-        operations = draw_augment(np.random.default_rng(position), AugmentConfig(), SIZE).operations
+        operations = sample_augment(np.random.default_rng(position), AugmentConfig(), SIZE).operations
         for operation in operations:
             if operation.name == name and len(seen) < 6:
                 seen.add(operation.value)
-                made = applied(operation, torch.stack([tensor(picture)] * 2))
+                made = apply_operation(operation, torch.stack([tensor(picture)] * 2))
                 assert made.dtype == torch.uint8
                 assert (made[0] == made[1]).all()
                 off = (made[0].int() - tensor(by_pillow(picture, operation)).int()).abs()
@@ -80,7 +88,7 @@ def test_each_operation_is_pillows(picture: Image.Image, name: str) -> None:
 
 
 def test_draws_are_those_of_the_paper() -> None:
-    many = [draw_augment(np.random.default_rng(n), AugmentConfig(), SIZE) for n in range(3000)]
+    many = [sample_augment(np.random.default_rng(n), AugmentConfig(), SIZE) for n in range(3000)]
     assert {operation.name for one in many for operation in one.operations} == set(NAMES)
     assert np.mean([len(one.operations) for one in many]) == pytest.approx(2.0, abs=0.1)  # four, each with 0.5
     assert np.mean([one.mirrored for one in many]) == pytest.approx(0.5, abs=0.03)
@@ -95,15 +103,15 @@ def test_draws_are_those_of_the_paper() -> None:
             assert 0 <= box.top <= box.top + box.height <= SIZE
     turns = [abs(op.value) for one in many for op in one.operations if op.name == "rotate"]
     assert np.mean(turns) == pytest.approx(21, abs=0.5)  # magnitude 7 of 10 of 30 degrees
-    again = draw_augment(np.random.default_rng(7), AugmentConfig(), SIZE)
+    again = sample_augment(np.random.default_rng(7), AugmentConfig(), SIZE)
     assert again == many[7]
-    assert not draw_augment(np.random.default_rng(7), AugmentConfig(layers=0), SIZE).operations
+    assert not sample_augment(np.random.default_rng(7), AugmentConfig(layers=0), SIZE).operations
 
 
 def test_a_mirrored_crop_is_the_mirror_image_of_the_crop(picture: Image.Image) -> None:
     frames = (tensor(picture).float() / 255)[None, :, None]
     boxes = [Augment((), Rectangle(10, 20, 40, 60), mirrored, None, 0).box() for mirrored in (False, True)]
-    plain, mirrored = (resampled(frames, torch.tensor([box]), 32) for box in boxes)
+    plain, mirrored = (resample_pixels(frames, torch.tensor([box]), 32) for box in boxes)
     torch.testing.assert_close(mirrored, plain.flip(-1), atol=1e-5, rtol=0)
     theirs = torch.nn.functional.interpolate(frames[:, :, 0, 20:80, 10:50], (32, 32), mode="bilinear")
     torch.testing.assert_close(plain[:, :, 0, 1:-1, 1:-1], theirs[..., 1:-1, 1:-1], atol=1e-4, rtol=0)
@@ -112,18 +120,18 @@ def test_a_mirrored_crop_is_the_mirror_image_of_the_crop(picture: Image.Image) -
 def test_erasing_is_noise_inside_its_rectangle_alone() -> None:
     frames = torch.zeros(3, 4, SIZE, SIZE)
     where = Rectangle(5, 50, 30, 20)
-    made = erased(frames, Augment((), where, False, where, 9))
+    made = erase_rectangles(frames, Augment((), where, False, where, 9))
     inside = made[:, :, 50:70, 5:35]
     assert inside.std() == pytest.approx(1, abs=0.05)
     assert (made != 0).sum() == inside.numel()
-    assert (made == erased(frames, Augment((), where, False, where, 9))).all()
-    assert erased(frames, Augment((), where, False, None, 9)) is frames
+    assert (made == erase_rectangles(frames, Augment((), where, False, where, 9))).all()
+    assert erase_rectangles(frames, Augment((), where, False, None, 9)) is frames
 
 
 def test_partners_are_neighbours_in_the_step() -> None:
-    assert [partner_of(n, 48, 8) for n in range(48, 56)] == [49, 48, 51, 50, 53, 52, 55, 54]
-    assert [partner_of(n, 10, 5) for n in range(10, 15)] == [11, 10, 13, 12, 13]
-    assert partner_of(3, 3, 1) == 3
+    assert [partner_position(n, 48, 8) for n in range(48, 56)] == [49, 48, 51, 50, 53, 52, 55, 54]
+    assert [partner_position(n, 10, 5) for n in range(10, 15)] == [11, 10, 13, 12, 13]
+    assert partner_position(3, 3, 1) == 3
 
 
 def test_mixup_and_cutmix_clip_by_clip() -> None:
@@ -132,14 +140,14 @@ def test_mixup_and_cutmix_clip_by_clip() -> None:
     sound, other_sound = torch.rand(3, 1000), torch.rand(3, 1000)
     cut = Rectangle(8, 16, 48, 24)
     share = 1 - 48 * 24 / SIZE**2
-    draws = [MixDraw(0.3, None, 0.5), MixDraw(share, cut, 0.5), MixDraw(1.0, None, 0.5)]
-    video = mixed_video(own, other, draws)
+    draws = [MixParams(0.3, None, 0.5), MixParams(share, cut, 0.5), MixParams(1.0, None, 0.5)]
+    video = mix_video(own, other, draws)
     torch.testing.assert_close(video[0], 0.3 * own[0] + 0.7 * other[0])
     covered = torch.zeros(SIZE, SIZE, dtype=torch.bool)
     covered[16:40, 8:56] = True
     assert (video[1] == torch.where(covered, other[1], own[1])).all()
     torch.testing.assert_close(video[2], own[2])
-    heard = mixed_sound(sound, other_sound, draws)
+    heard = mix_audio(sound, other_sound, draws)
     torch.testing.assert_close(heard[0], 0.3 * sound[0] + 0.7 * other_sound[0])
     from_other = heard[1] == other_sound[1]
     assert from_other.sum() == round((1 - share) * 1000)
@@ -149,15 +157,15 @@ def test_mixup_and_cutmix_clip_by_clip() -> None:
 
 
 def test_targets_follow_the_shares() -> None:
-    hot = smoothed(torch.tensor([0, 2]), 4, 0.1)
+    hot = smooth_labels(torch.tensor([0, 2]), 4, 0.1)
     torch.testing.assert_close(hot, torch.tensor([[0.925, 0.025, 0.025, 0.025], [0.025, 0.025, 0.925, 0.025]]))
-    mixed = mixed_targets(hot[:1], hot[1:], [MixDraw(0.25, None, 0.0)])
+    mixed = mix_targets(hot[:1], hot[1:], [MixParams(0.25, None, 0.0)])
     torch.testing.assert_close(mixed, torch.tensor([[0.25, 0.025, 0.7, 0.025]]))
 
 
 def test_mixes_are_drawn_as_configured() -> None:
-    def drawn(**config: float) -> list[MixDraw]:
-        return [draw_mix(np.random.default_rng(n), MixConfig(**config), SIZE) for n in range(2000)]
+    def drawn(**config: float) -> list[MixParams]:
+        return [sample_mix(np.random.default_rng(n), MixConfig(**config), SIZE) for n in range(2000)]
 
     both = drawn()
     assert np.mean([one.rectangle is not None for one in both]) == pytest.approx(0.5, abs=0.04)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
-from avf_training.distributed.collectives import joined_world
+from avf_training.distributed.collectives import process_group
 from avf_training.trainer.checkpoint import Checkpoints
 from support.deaths import dies_after
 from torch import nn
@@ -16,7 +16,7 @@ from torch import nn
 
 @pytest.fixture(scope="module", autouse=True)
 def world() -> Iterator[None]:
-    with joined_world("cpu"):
+    with process_group("cpu"):
         yield
 
 

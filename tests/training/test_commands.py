@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from avf_curation.demo.video import Film, Shot, encode_film
+from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_curation.runs.curate import curate
-from avf_shards.packing.pack import pack
+from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_training.cli.main import main
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import PRESETS
-from avf_training.pretraining.reconstruction import reconstruct
+from avf_training.pretraining.reconstruction import reconstruct_clip
 from support.made import EMBEDDED, recipe
 
 
@@ -66,9 +66,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards with one talking face."""
     folder = tmp_path_factory.mktemp("talk")
     (folder / "in").mkdir()
-    (folder / "in/talk.mp4").write_bytes(encode_film(Film((Shot(100, (0,), seed=1),))))
+    (folder / "in/talk.mp4").write_bytes(encode_video(VideoScript((ShotScript(100, (0,), seed=1),))))
     run = curate(recipe(), EMBEDDED, {"s": folder / "in"}, folder / "run", engine="inline")
-    pack(run, folder / "shards", Selection())
+    pack_shards(run, folder / "shards", Selection())
     return folder / "shards"
 
 
@@ -110,7 +110,7 @@ def test_bench_on_the_users_own_shards(shards: Path, capsys: pytest.CaptureFixtu
 def test_a_perfect_prediction_gives_the_original_back() -> None:
     """The picture's arithmetic undoes the targets': with targets as predictions it shows the original everywhere."""
     import torch
-    from avf_training.models.mae import Reconstruction
+    from avf_training.models.mae import ReconstructionOutput
     from avf_training.models.masking import MaskConfig
     from avf_training.models.masks import Masks
     from avf_training.objectives.targets import audio_targets, video_targets
@@ -123,14 +123,14 @@ def test_a_perfect_prediction_gives_the_original_back() -> None:
     video = (video * 0.3).clamp(-1.5, 1.5)
 
     class Perfect(MaskedAutoencoder):
-        def forward(self, video_BCTHW: torch.Tensor, audio_B1MF: torch.Tensor, masks: Masks) -> Reconstruction:
-            return Reconstruction(
+        def forward(self, video_BCTHW: torch.Tensor, audio_B1MF: torch.Tensor, masks: Masks) -> ReconstructionOutput:
+            return ReconstructionOutput(
                 video_targets(video_BCTHW, masks.video_target_BM, self.config.geometry),
                 audio_targets(audio_B1MF, masks.audio_target_BM, self.config.geometry),
                 (),
             )
 
-    found = reconstruct(Perfect(config), video, audio, MaskConfig(0.9, 0.75, 0.0), 1)
+    found = reconstruct_clip(Perfect(config), video, audio, MaskConfig(0.9, 0.75, 0.0), 1)
     torch.testing.assert_close(torch.from_numpy(found.video_whole), torch.from_numpy(found.video), atol=1e-5, rtol=0)
     torch.testing.assert_close(torch.from_numpy(found.audio_whole), torch.from_numpy(found.audio), atol=1e-5, rtol=0)
     hidden = torch.from_numpy(found.video_shown).isnan().float().mean()

@@ -7,9 +7,16 @@ from dataclasses import replace
 import pytest
 from avf_shards.errors import UserError
 from avf_training.cli.main import main
-from avf_training.tasks.catalog import DATASETS, dataset
-from avf_training.tasks.folds import AVCAFFE_TEST, LabelledClip, make_folds
-from avf_training.tasks.label_alignment import ALIGNED, HYBRID, Barred, Sample, guard, three_classes
+from avf_training.tasks.catalog import DATASETS, find_dataset
+from avf_training.tasks.folds import AVCAFFE_TEST, FoldClip, make_folds
+from avf_training.tasks.label_alignment import (
+    ALIGNED,
+    HYBRID,
+    ClipOrigin,
+    ExcludedClips,
+    assert_no_leakage,
+    three_classes,
+)
 
 
 def test_seventeen_rows_that_agree_with_themselves() -> None:
@@ -20,17 +27,17 @@ def test_seventeen_rows_that_agree_with_themselves() -> None:
         assert set(one.per_label) <= set(one.labels)
         if one.per_label and one.name not in ("casme3", "mafw_11"):
             assert sum(one.per_label.values()) == one.clips, one.name
-    assert len(dataset("mafw_43").labels) == 43
-    assert sum(dataset("mafw_11").per_label.values()) == 9_172
+    assert len(find_dataset("mafw_43").labels) == 43
+    assert sum(find_dataset("mafw_11").per_label.values()) == 9_172
     with pytest.raises(UserError, match="did you mean 'iemocap'"):
-        dataset("iemocop")
+        find_dataset("iemocop")
 
 
 def test_every_aligned_label_is_one_of_its_data_set_and_of_the_hybrid() -> None:
     assert len(HYBRID) == len(set(HYBRID)) == 13
     for name, table in ALIGNED.items():
         assert set(table.values()) <= set(HYBRID)
-        assert set(table) <= {*dataset(name).labels, "exc"}
+        assert set(table) <= {*find_dataset(name).labels, "exc"}
     assert {label for table in ALIGNED.values() for label in table.values()} == set(HYBRID)
 
 
@@ -44,71 +51,74 @@ def test_three_classes_of_micro_expressions() -> None:
 
 
 def test_folds_by_blocks_of_actors_are_the_authors() -> None:
-    actors = [LabelledClip(f"crema_d-{a}", "ANG", str(a)) for a in range(1001, 1092)]
-    folds = make_folds(dataset("crema_d_6"), actors)
+    actors = [FoldClip(f"crema_d-{a}", "ANG", str(a)) for a in range(1001, 1092)]
+    folds = make_folds(find_dataset("crema_d_6"), actors)
     assert [len(fold.test) for fold in folds] == [18, 18, 18, 18, 19]
     assert folds[0].test[0] == "crema_d-1001"
     assert folds[4].test == tuple(f"crema_d-{a}" for a in range(1073, 1092))
-    (last,) = make_folds(dataset("crema_d_4"), actors)
+    (last,) = make_folds(find_dataset("crema_d_4"), actors)
     assert last.test == folds[4].test
-    people = [LabelledClip(f"r-{a:02d}", "sad", str(a)) for a in range(1, 25)]
-    assert [fold.test for fold in make_folds(dataset("ravdess"), people)][1] == ("r-05", "r-06", "r-07", "r-08")
+    people = [FoldClip(f"r-{a:02d}", "sad", str(a)) for a in range(1, 25)]
+    assert [fold.test for fold in make_folds(find_dataset("ravdess"), people)][1] == ("r-05", "r-06", "r-07", "r-08")
 
 
 def test_folds_by_session_by_lot_by_subject_and_official() -> None:
     clips = [
-        LabelledClip(f"k{n}", "neu", f"s{n % 10}", f"Session{n % 10 // 2 + 1}", {"single": n % 5 + 1})
-        for n in range(50)
+        FoldClip(f"k{n}", "neu", f"s{n % 10}", f"Session{n % 10 // 2 + 1}", {"single": n % 5 + 1}) for n in range(50)
     ]
-    sessions = make_folds(dataset("iemocap"), clips)
+    sessions = make_folds(find_dataset("iemocap"), clips)
     assert [len(fold.test) for fold in sessions] == [10] * 5
     for fold in sessions:
         assert not set(fold.train) & set(fold.test)
         assert len(fold.train) + len(fold.test) == 50
-    assert [len(fold.test) for fold in make_folds(dataset("dfew"), clips)] == [10] * 5
+    assert [len(fold.test) for fold in make_folds(find_dataset("dfew"), clips)] == [10] * 5
     unknown = [replace(clip, subject=None) for clip in clips]
-    drawn = make_folds(dataset("mer24"), unknown)
-    assert drawn == make_folds(dataset("mer24"), unknown[::-1])
+    drawn = make_folds(find_dataset("mer24"), unknown)
+    assert drawn == make_folds(find_dataset("mer24"), unknown[::-1])
     assert list(drawn[0].test) != sorted(clip.key for clip in unknown)[: len(drawn[0].test)], "by lot, not by name"
-    assert len(make_folds(dataset("smic"), clips)) == 10
-    people = [LabelledClip(f"a{n}", "Calm", f"aiim{n:03d}") for n in range(1, 109)]
-    (fold,) = make_folds(dataset("avcaffe_arousal"), people)
+    assert len(make_folds(find_dataset("smic"), clips)) == 10
+    people = [FoldClip(f"a{n}", "Calm", f"aiim{n:03d}") for n in range(1, 109)]
+    (fold,) = make_folds(find_dataset("avcaffe_arousal"), people)
     assert len(fold.test) == len(AVCAFFE_TEST) == 20
 
 
 @pytest.mark.parametrize(
     ("name", "clips", "said"),
     [
-        ("iemocap", [LabelledClip("k", "neu", "s", None)], "k: its record has no session"),
-        ("crema_d_6", [LabelledClip("k", "ANG")], "k: its record has no subject"),
-        ("dfew", [LabelledClip("k", "sad", folds={"compound": 1})], "k: its record has no fold 'single'"),
-        ("dfew", [LabelledClip("k", "sad", folds={"single": 9})], "k: its record has no fold 'single'"),
-        ("ravdess", [LabelledClip("k", "sad", "1")], "1 sessions or subjects cannot make 6 folds"),
+        ("iemocap", [FoldClip("k", "neu", "s", None)], "k: its record has no session"),
+        ("crema_d_6", [FoldClip("k", "ANG")], "k: its record has no subject"),
+        ("dfew", [FoldClip("k", "sad", folds={"compound": 1})], "k: its record has no fold 'single'"),
+        ("dfew", [FoldClip("k", "sad", folds={"single": 9})], "k: its record has no fold 'single'"),
+        ("ravdess", [FoldClip("k", "sad", "1")], "1 sessions or subjects cannot make 6 folds"),
         ("mafw_11", [], "no labelled clip"),
         (
             "msp_improv",
-            [LabelledClip(f"k{n}", "neu", f"p{n % 7}", str(n % 6 + 1)) for n in range(84)],
+            [FoldClip(f"k{n}", "neu", f"p{n % 7}", str(n % 6 + 1)) for n in range(84)],
             r"msp_improv, fold 1: subject p1 is trained on \(k1\) and tested \(k78\)",
         ),
     ],
 )
-def test_folds_that_cannot_be_made_name_the_clip_and_the_rule(name: str, clips: list[LabelledClip], said: str) -> None:
+def test_folds_that_cannot_be_made_name_the_clip_and_the_rule(name: str, clips: list[FoldClip], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        make_folds(dataset(name), clips)
+        make_folds(find_dataset(name), clips)
 
 
 def test_the_guard_finds_a_test_clip_by_key_by_name_and_by_person() -> None:
     mer = "mer2023"
-    test = Barred([Sample("a", mer, "sample_00000007", None), Sample("b", "ravdess", "01-01-01", "12")])
-    guard([Sample("c", mer, "sample_00000008", None), Sample("d", "ravdess", "01-01-02", "13")], test, "MER-MULTI")
-    guard([Sample("e", "crema_d", "01-01-01", "12")], test, "RAVDESS")  # names and actors are each corpus' own
+    test = ExcludedClips([ClipOrigin("a", mer, "sample_00000007", None), ClipOrigin("b", "ravdess", "01-01-01", "12")])
+    assert_no_leakage(
+        [ClipOrigin("c", mer, "sample_00000008", None), ClipOrigin("d", "ravdess", "01-01-02", "13")], test, "MER-MULTI"
+    )
+    assert_no_leakage(
+        [ClipOrigin("e", "crema_d", "01-01-01", "12")], test, "RAVDESS"
+    )  # names and actors are each corpus' own
     for leak, why in (
-        (Sample("a", mer, "x", None), "the same clip"),
-        (Sample("f", mer, "sample_00000007", None), "the same recording"),
-        (Sample("g", "ravdess", "02-02-02", "12"), "the same person"),
+        (ClipOrigin("a", mer, "x", None), "the same clip"),
+        (ClipOrigin("f", mer, "sample_00000007", None), "the same recording"),
+        (ClipOrigin("g", "ravdess", "02-02-02", "12"), "the same person"),
     ):
         with pytest.raises(UserError, match=why):
-            guard([leak], test, "the fold")
+            assert_no_leakage([leak], test, "the fold")
 
 
 def test_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:

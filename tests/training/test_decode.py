@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from avf_curation.media.encode import packed_jpeg
+from avf_curation.media.encode import encode_packed_jpeg
 from avf_curation.recipe import load_recipe
 from avf_shards.errors import FaultError
 from avf_training.data.decode import StoredSound, jpeg_planes, planes
-from avf_training.data.transforms import pixels
+from avf_training.data.transforms import crop_pixels
 from avf_training.data.windows import segment_frames, spread_frames, window_frames
 from support.clips import SIZE_PX, flashing
 
@@ -103,11 +103,11 @@ def whole(planes_BTQW: torch.Tensor, full_range: bool) -> torch.Tensor:
     """RGB from 0 to 255 at the stored size."""
     width = planes_BTQW.shape[-1]
     box = torch.tensor([[0, 0, width, width]])
-    return pixels(planes_BTQW, torch.tensor([full_range]), box, width) * 255
+    return crop_pixels(planes_BTQW, torch.tensor([full_range]), box, width) * 255
 
 
 def packed(pictures: list[np.ndarray], quality: int = 95) -> bytes:
-    return packed_jpeg(pictures, replace(load_recipe().defaults.clip, jpeg_quality=quality))
+    return encode_packed_jpeg(pictures, replace(load_recipe().defaults.clip, jpeg_quality=quality))
 
 
 def test_packed_jpeg_gives_the_pictures_asked_for() -> None:

@@ -64,7 +64,7 @@ def test_uf1_of_summed_folds_is_not_the_mean_of_the_folds() -> None:
         (metrics.recalls(np.array([[0, 0], [1, 1]]))[0], "class 0 has no sample"),
     ],
 )
-def test_what_is_undefined_says_why(score: metrics.Score, why: str) -> None:
+def test_what_is_undefined_says_why(score: metrics.MetricValue, why: str) -> None:
     assert score.value is None
     assert score.undefined == why
     assert str(score) == f"undefined ({why})"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from avf_training.conversion.convert import convert, read_official, to_authors
-from avf_training.finetuning.initialization import start_from
+from avf_training.conversion.convert import convert_state_dict, convert_to_authors, read_authors_checkpoint
+from avf_training.finetuning.initialization import load_start
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
@@ -274,13 +274,13 @@ def test_running_statistics_go_to_the_authors_and_back(tmp_path: Path) -> None:
     for unit, mean in enumerate((1.0, 3.0)):
         model.fusion.refinement.video.norm.running_mean[unit] = mean
     model.save_pretrained(tmp_path / "ours")
-    to_authors(tmp_path / "ours", tmp_path / "theirs.pth")
-    back = convert(read_official(tmp_path / "theirs.pth"))
+    convert_to_authors(tmp_path / "ours", tmp_path / "theirs.pth")
+    back = convert_state_dict(read_authors_checkpoint(tmp_path / "theirs.pth"))
     norm = {name.rpartition(".")[2]: tensor for name, tensor in back.tensors.items() if ".video.norm.running" in name}
     assert back.config.statistics == "shared"
     assert norm["running_mean"].unique().tolist() == [2.0]
     assert norm["running_var"].unique().tolist() == [2.0], "the variance inside units, and of their means"
     back.save(tmp_path / "back")
     fresh = Classifier(preset("avfmaepp_b"), 2)
-    assert start_from(fresh, tmp_path / "back") != []
+    assert load_start(fresh, tmp_path / "back") != []
     assert fresh.fusion.refinement.video.norm.running_mean.unique().tolist() == [2.0]

@@ -6,10 +6,10 @@ from typing import Literal
 
 import pytest
 import torch
-from avf_training.conversion.authors_state_dict import official_names
+from avf_training.conversion.authors_state_dict import authors_names
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.trainer.optimizer import OptimConfig, Schedule, adamw, decays, layer_scale, schedule
+from avf_training.trainer.optimizer import OptimConfig, Schedule, adamw, has_weight_decay, layer_scale, schedule
 from support.models import tiny
 
 CONFIG = OptimConfig(1.5e-4, 1e-5, (0.9, 0.95), 0.05, 20)
@@ -27,10 +27,10 @@ def test_the_schedule_is_the_authors(shared: Path) -> None:
 def test_official_decay_is_the_authors(shared: Path) -> None:
     oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["avf_pt_tiny"]["params"]
     model = MaskedAutoencoder(tiny())
-    names, checked = official_names(model), set()
+    names, checked = authors_names(model), set()
     for name, parameter in model.named_parameters():
         for theirs in names[name]:
-            assert (oracle[theirs]["wd"] > 0) == decays(name, parameter, "official"), name
+            assert (oracle[theirs]["wd"] > 0) == has_weight_decay(name, parameter, "official"), name
             checked.add(theirs)
     assert checked == oracle.keys()
 
@@ -84,10 +84,10 @@ def test_adamw_steps() -> None:
 def test_layer_decay_of_fine_tuning_is_the_authors(shared: Path, rule: Literal["official", "sound"]) -> None:
     oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["avf_ft_tiny"]["params"]
     model = Classifier(tiny(), 7)
-    names, checked = official_names(model), set()
+    names, checked = authors_names(model), set()
     for name, parameter in model.named_parameters():
         for theirs in names[name]:
-            scale, decay = layer_scale(name, 0.75, 4, 2, rule), decays(name, parameter, rule)
+            scale, decay = layer_scale(name, 0.75, 4, 2, rule), has_weight_decay(name, parameter, rule)
             if rule == "official" or not name.endswith("region_tokens"):
                 assert (scale, 0.05 * decay) == (oracle[theirs]["lr_scale"], oracle[theirs]["wd"]), name
             else:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from avf_training.cli.main import main
-from avf_training.conversion.parity import compare
+from avf_training.conversion.parity import compare_with_oracle
 
 MODELS = ("hicmae_pretrain_tiny", "hicmae_finetune_tiny", "avfmaepp_pretrain_tiny", "avfmaepp_finetune_tiny")
 
@@ -22,7 +22,7 @@ def oracles(shared: Path) -> Path:
 @pytest.mark.real
 @pytest.mark.parametrize("name", [*MODELS, "maedfer_lgi_tiny", "masks", "fbank", "sincos"])
 def test_our_numbers_are_the_authors(oracles: Path, name: str) -> None:
-    rows = compare(oracles / f"{name}.npz")
+    rows = compare_with_oracle(oracles / f"{name}.npz")
     assert not [row for row in rows if not row.passed]
     if name in MODELS:
         groups = {row.group for row in rows}
@@ -56,7 +56,7 @@ def test_a_model_of_other_sizes_is_built_from_its_file(oracles: Path, tmp_path: 
     config = json.loads(str(changed["meta.config"])) | {"num_heads": 2, "fusion_num_heads": 8}
     changed["meta.config"] = np.array(json.dumps(config))
     np.savez(tmp_path / "heads.npz", **changed)
-    rows = compare(tmp_path / "heads.npz")
+    rows = compare_with_oracle(tmp_path / "heads.npz")
     assert not next(row for row in rows if row.group == "out.eval.logits").passed
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from avf_shards.errors import UserError
 from avf_training.cli.main import main
-from avf_training.conversion.authors_state_dict import official_names, to_official
-from avf_training.conversion.convert import convert, read_official
+from avf_training.conversion.authors_state_dict import authors_names, to_authors_names
+from avf_training.conversion.convert import convert_state_dict, read_authors_checkpoint
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.models.pretrained import initialise, load_folder
+from avf_training.models.pretrained import initialize_encoders, load_folder
 from support.models import batch, drawn, tiny
 from torch import Tensor, nn
 
@@ -23,7 +23,7 @@ KINDS = [("vit", "cross"), ("lgi", "iavcl"), ("lgi", "cross")]
 
 def authors_file(path: Path, model: nn.Module, prefix: str = "", drop: str = "", **more: Tensor) -> Path:
     """A checkpoint as the authors save theirs: tensors under `model`, their arguments beside."""
-    tensors = to_official(model.state_dict(), official_names(model)) | more
+    tensors = to_authors_names(model.state_dict(), authors_names(model)) | more
     named = {prefix + name: value for name, value in tensors.items() if not drop or not name.startswith(drop)}
     torch.save({"model": named, "epoch": 99, "args": argparse.Namespace(lr=1e-3, mask_type="tube")}, path)
     return path
@@ -59,7 +59,7 @@ def test_saved_and_loaded(tmp_path: Path, encoder: str, fusion: str) -> None:
 def test_a_classifier_starts_from_pretraining() -> None:
     config = tiny()
     pretrained, head = MaskedAutoencoder(config), Classifier(config, 7)
-    new = initialise(head, pretrained.state_dict())
+    new = initialize_encoders(head, pretrained.state_dict())
     assert set(new) == {
         "layer_weights_video",
         "layer_weights_audio",
@@ -87,7 +87,7 @@ def test_the_authors_checkpoint_makes_the_round_trip(tmp_path: Path, encoder: st
         assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
         back = folder.with_suffix(".pth")
         assert main(["convert", str(folder), "--to", str(back)]) == 0
-        before, after = read_official(theirs), read_official(back)
+        before, after = read_authors_checkpoint(theirs), read_authors_checkpoint(back)
         assert before.keys() == after.keys()
         assert all(torch.equal(before[name], after[name]) for name in before)
 
@@ -106,10 +106,10 @@ def test_oracle_weights_make_the_round_trip(shared: Path, tmp_path: Path, name: 
         config = model_config(json.loads(str(archive["meta.config"])), archive.files)
         tensors = {key[2:]: torch.from_numpy(np.array(archive[key])) for key in archive.files if key.startswith("w.")}
     torch.save({"model": tensors}, tmp_path / "theirs.pth")
-    made = convert(read_official(tmp_path / "theirs.pth"), config)
+    made = convert_state_dict(read_authors_checkpoint(tmp_path / "theirs.pth"), config)
     made.save(tmp_path / "ours")
     assert main(["convert", str(tmp_path / "ours"), "--to", str(tmp_path / "back.pth")]) == 0
-    back = read_official(tmp_path / "back.pth")
+    back = read_authors_checkpoint(tmp_path / "back.pth")
     assert back.keys() == tensors.keys()
     assert all(torch.equal(back[key], value) for key, value in tensors.items())
 
@@ -119,14 +119,16 @@ def test_published_sizes_are_told_by_their_shapes(tmp_path: Path, capsys: pytest
 
     model = MaskedAutoencoder(PRESETS["hicmae_t"])
     theirs = authors_file(tmp_path / "t.pth", model, drop="decoder")
-    tensors = {n: v for n, v in read_official(theirs).items() if "mask_token" not in n and "to_decoder" not in n}
+    tensors = {
+        n: v for n, v in read_authors_checkpoint(theirs).items() if "mask_token" not in n and "to_decoder" not in n
+    }
     torch.save(tensors, theirs)
     assert main(["convert", str(theirs), "--to", str(tmp_path / "t")]) == 0
     assert "encoders hicmae_t" in capsys.readouterr().out
     values, kept = load_folder(tmp_path / "t")
     assert values["kind"] == "encoders"
     head = Classifier(PRESETS["hicmae_t"], 3)
-    assert len(initialise(head, kept)) == 6
+    assert len(initialize_encoders(head, kept)) == 6
 
 
 def test_names_that_do_not_fit_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

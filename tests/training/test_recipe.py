@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from avf_shards.errors import UserError
-from avf_training.config.pretrain import FOLDER, load_recipe, thawed
+from avf_training.config.pretrain import FOLDER, load_recipe, recipe_from_frozen
 from avf_training.models.config import TargetConfig
 
 
@@ -73,7 +73,7 @@ def test_what_was_never_tried_together_is_refused() -> None:
 
 def test_a_runs_recipe_comes_back() -> None:
     recipe = load_recipe("avfmaepp_h", ["steps=30", "mix.quotas.a=3", "workers=7"])
-    again = thawed(json.loads(json.dumps(recipe.frozen())))
+    again = recipe_from_frozen(json.loads(json.dumps(recipe.frozen())))
     assert again.frozen() == recipe.frozen()
     assert again.workers != recipe.workers, "what is free has its default"
 

@@ -12,14 +12,14 @@ import yaml
 from avf_shards.errors import UserError
 from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
 from avf_training.data.storage import StorageConfig
-from avf_training.finetuning.finetune import chosen_model, train_stage
-from avf_training.finetuning.initialization import model_of
-from avf_training.finetuning.model_selection import Chooser, best_epoch, read_epochs
-from avf_training.finetuning.reevaluate import evaluate_again
+from avf_training.finetuning.finetune import load_best_model, train_stage
+from avf_training.finetuning.initialization import start_model
+from avf_training.finetuning.model_selection import BestCheckpointTracker, read_validation, select_epoch
+from avf_training.finetuning.reevaluate import reevaluate_run
 from avf_training.models.classifier import Classifier
 from avf_training.tasks import task as task_module
-from avf_training.tasks.labelled_clips import labelled_clips
-from avf_training.tasks.labelled_shards import Shelf
+from avf_training.tasks.labelled_clips import read_labelled_clips
+from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import Task, fold_task, hybrid_task
 from support.labelled import LABELS, labelled_shards, row, takes
 
@@ -37,7 +37,9 @@ def small(*more: str, seed: int = 0) -> FinetuneRecipe:
 
 
 def task(shards: Path, recipe: FinetuneRecipe, fold: int = 1, **changes: object) -> Task:
-    return fold_task(row(**changes), Shelf([shards], STORAGE), fold, recipe.modalities, recipe.validation_share)
+    return fold_task(
+        row(**changes), LabelledShards([shards], STORAGE), fold, recipe.modalities, recipe.validation_share
+    )
 
 
 def answers(out: Path) -> dict[str, str]:
@@ -59,17 +61,17 @@ def test_a_fold_is_learned_and_told_by_three_protocols(finished: Path, shards: P
     assert result["protocols"]["last"]["scores"]["WAR"]["value"] > 0.9
     low, high = result["protocols"]["last"]["scores"]["UAR"]["interval"]
     assert 0.5 < low <= high <= 1
-    rows = read_epochs(finished)
+    rows = read_validation(finished)
     assert [one["epoch"] for one in rows] == [2, 4, 6, 8]
     chosen = result["protocols"]["official"]["step"]
-    assert chosen == best_epoch(rows, "official", "WAR")[0]
-    model = Classifier.from_pretrained(chosen_model(finished, "held_out"))
+    assert chosen == select_epoch(rows, "official", "WAR")[0]
+    model = Classifier.from_pretrained(load_best_model(finished, "held_out"))
     assert model.meaning.names == LABELS
 
 
 def test_nobody_is_in_two_parts(finished: Path, shards: Path) -> None:
     told = json.loads((finished / "run.json").read_text())
-    subject = {clip.key: clip.subject for clip in labelled_clips(Shelf([shards], STORAGE), row()).clips}
+    subject = {clip.key: clip.subject for clip in read_labelled_clips(LabelledShards([shards], STORAGE), row()).clips}
     parts = [{subject[key] for key in told[name]} for name in ("train", "held_out", "test")]
     assert all(parts)
     assert len(set.union(*parts)) == sum(map(len, parts)) == 6
@@ -90,14 +92,14 @@ def test_the_same_again_bit_for_bit(finished: Path, shards: Path, tmp_path: Path
 def test_killed_in_an_epoch_it_goes_on_to_the_same_end(
     finished: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe, looked = small(), Chooser.look
+    recipe, looked = small(), BestCheckpointTracker.look
 
-    def dies(self: Chooser, step: int) -> object:
-        if len(read_epochs(self.out)) == 2:
+    def dies(self: BestCheckpointTracker, step: int) -> object:
+        if len(read_validation(self.out)) == 2:
             raise KeyboardInterrupt
         return looked(self, step)
 
-    monkeypatch.setattr(Chooser, "look", dies)
+    monkeypatch.setattr(BestCheckpointTracker, "look", dies)
     with pytest.raises(KeyboardInterrupt):
         train_stage(recipe, task(shards, recipe), None, tmp_path / "cut")
     assert not (tmp_path / "cut/result.json").exists()
@@ -108,21 +110,21 @@ def test_killed_in_an_epoch_it_goes_on_to_the_same_end(
 
 
 def test_a_finished_run_is_tested_again_from_its_folder(finished: Path, shards: Path, tmp_path: Path) -> None:
-    shelf = Shelf([shards], STORAGE)
+    shelf = LabelledShards([shards], STORAGE)
     for protocol in ("held_out", "official", "last"):
-        assert evaluate_again(finished, shelf, protocol, None, "cpu")["same"] is True
-    assert evaluate_again(finished, shelf, "last", 1, "cpu")["same"] is None
+        assert reevaluate_run(finished, shelf, protocol, None, "cpu")["same"] is True
+    assert reevaluate_run(finished, shelf, "last", 1, "cpu")["same"] is None
     spoiled = json.loads((finished / "answers/last.json").read_text())
     spoiled["scores"][0][0] += 1e-9
     kept = (finished / "answers/last.json").read_text()
     (finished / "answers/last.json").write_text(json.dumps(spoiled))
-    assert evaluate_again(finished, shelf, "last", None, "cpu")["same"] is False
+    assert reevaluate_run(finished, shelf, "last", None, "cpu")["same"] is False
     (finished / "answers/last.json").write_text(kept)
 
 
 @pytest.mark.slow
 def test_post_pre_training_for_a_fold_and_fine_tuning_from_it(shards: Path, tmp_path: Path) -> None:
-    recipe, shelf = small("epochs=2"), Shelf([shards], STORAGE)
+    recipe, shelf = small("epochs=2"), LabelledShards([shards], STORAGE)
     more = row("more")
     hybrid = hybrid_task(row(), shelf, 1, "av", 0.2, joining=[more])
     tested = set(task(shards, recipe).test)
@@ -132,7 +134,7 @@ def test_post_pre_training_for_a_fold_and_fine_tuning_from_it(shards: Path, tmp_
     assert hybrid.told["guarded_against"] == len(tested)
     train_stage(recipe, hybrid, None, tmp_path / "psi")
     train_stage(recipe, task(shards, recipe), tmp_path / "psi", tmp_path / "ft")
-    one, other = (Classifier.from_pretrained(chosen_model(tmp_path / name, "last")) for name in ("psi", "ft"))
+    one, other = (Classifier.from_pretrained(load_best_model(tmp_path / name, "last")) for name in ("psi", "ft"))
     assert one.head.weight.shape == other.head.weight.shape
     assert json.loads((tmp_path / "ft/run.json").read_text())["start"] is not None
 
@@ -140,16 +142,16 @@ def test_post_pre_training_for_a_fold_and_fine_tuning_from_it(shards: Path, tmp_
 def test_another_release_of_a_test_clip_stays_out_and_a_leak_stops_the_stage(
     shards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shelf, data, more = Shelf([shards], STORAGE), row(), row("more")
+    shelf, data, more = LabelledShards([shards], STORAGE), row(), row("more")
     apart = hybrid_task(data, shelf, 1, "av", 0.0, joining=[more])
     for source in ("lab", "more"):
         monkeypatch.setitem(task_module._SAME_RECORDINGS, source, "two releases")
     together = hybrid_task(data, shelf, 1, "av", 0.0, joining=[more])
-    tested = {labelled_clips(shelf, data).video[key] for key in task(shards, small()).test}
-    videos = labelled_clips(shelf, more).video
+    tested = {read_labelled_clips(shelf, data).video[key] for key in task(shards, small()).test}
+    videos = read_labelled_clips(shelf, more).video
     assert {videos[key] for key in apart.truth if key in videos} & tested, "names of two corpora mean nothing"
     assert not {videos[key] for key in together.truth if key in videos} & tested
-    monkeypatch.setattr(task_module, "related", lambda sample, test: False)
+    monkeypatch.setattr(task_module, "are_related", lambda sample, test: False)
     with pytest.raises(UserError, match=r"more-\S+: the same recording \(\d+.mp4\) is in the test set of lab, fold 1"):
         hybrid_task(data, shelf, 1, "av", 0.0, joining=[more])
 
@@ -163,7 +165,7 @@ def test_a_start_that_saw_the_test_clips_is_refused(finished: Path, shards: Path
 
 
 def test_no_seed_moves_who_is_held_out_and_the_hybrid_leaves_them_out(shards: Path) -> None:
-    shelf = Shelf([shards], STORAGE)
+    shelf = LabelledShards([shards], STORAGE)
     parts = {share: fold_task(row(), shelf, 1, "av", share).held_out for share in (0.05, 0.1, 0.4)}
     assert set(parts[0.05]) <= set(parts[0.1]) <= set(parts[0.4])
     for share in (0.05, 0.3):
@@ -188,7 +190,7 @@ def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
     shards = labelled_shards(tmp_path, {"lab": rows})
     recipe = small("epochs=6")
     data = row(task="dimensions", labels=(), dimensions=("valence",), range=(-2.0, 2.0), metrics=("PCC", "CCC"))
-    made = fold_task(data, Shelf([shards], STORAGE), 1, "av", 0.0)
+    made = fold_task(data, LabelledShards([shards], STORAGE), 1, "av", 0.0)
     train_stage(replace(recipe, validation_share=0.0), made, None, tmp_path / "run")
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert set(result["protocols"]) == {"official", "last"}, "nothing was held out, so nothing could be chosen by it"
@@ -199,7 +201,7 @@ def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
 
 def test_a_start_of_another_size_names_the_tensor(finished: Path, shards: Path, tmp_path: Path) -> None:
     recipe = small("variant={video: {width: 48, heads: 3}, audio: {width: 48, heads: 3}}")
-    alone = shutil.copytree(model_of(finished), tmp_path / "a model alone")  # tells nothing of what it has seen
+    alone = shutil.copytree(start_model(finished), tmp_path / "a model alone")  # tells nothing of what it has seen
     with pytest.raises(
         UserError,
         match=r"of another size: encoder_audio\.blocks\.0\.gather_attn\S+ is \(192, 96\), this model's is \(96, 48\)",

@@ -17,11 +17,11 @@ from avf_training.config.finetune import load_finetune_recipe
 from avf_training.config.pretrain import FOLDER, load_recipe
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.study.launcher import RayCluster, ThisMachine, run_all
-from avf_training.study.plan import load_study, matrix
-from avf_training.study.results import Compared
-from avf_training.tasks.catalog import DATASETS, dataset
-from avf_training.tasks.published import published
+from avf_training.study.launcher import LocalMachine, RayCluster, run_all
+from avf_training.study.plan import load_study, study_matrix
+from avf_training.study.results import Comparison
+from avf_training.tasks.catalog import DATASETS, find_dataset
+from avf_training.tasks.published import published_figures
 from support.browser import BROWSER, HEADLESS
 from support.labelled import labelled_shards, takes
 from support.models import batch, tiny
@@ -34,7 +34,7 @@ STARTS = {"avfmaepp_b": Path("B"), "avfmaepp_h": Path("H"), "hicmae_b": Path("HI
 def test_every_run_of_every_study_has_a_recipe_and_a_model(name: str) -> None:
     study = load_study(name)
     folds = dict.fromkeys(study.datasets, 2)
-    made = matrix(study, Path("out"), ["L"], ["U"], STARTS, folds)
+    made = study_matrix(study, Path("out"), ["L"], ["U"], STARTS, folds)
     assert len(made.cells) == len(study.rows) * len(study.datasets) * len(study.folds or (1, 2))
     for argv in {tuple(part for part in job.argv[:-2] if not part.startswith("seed=")) for job in made.jobs}:
         recipe = argv[argv.index("--recipe") + 1]
@@ -45,11 +45,11 @@ def test_every_run_of_every_study_has_a_recipe_and_a_model(name: str) -> None:
             else:
                 Classifier(load_finetune_recipe(argv[1], recipe, sets).model_config(), 7)
     tables = {row.published_as for row in study.rows.values()} - {None}
-    assert all(any(one.table == table for one in published()) for table in tables)
+    assert all(any(one.table == table for one in published_figures()) for table in tables)
 
 
 def test_rows_share_the_runs_they_have_in_common() -> None:
-    made = matrix(load_study("table24"), Path("o"), ["L"], ["U"], {}, {"mafw_11": 5, "mer24": 5})
+    made = study_matrix(load_study("table24"), Path("o"), ["L"], ["U"], {}, {"mafw_11": 5, "mer24": 5})
     pretrained = [job for job in made.jobs if job.stage == "pretrain"]
     assert len(pretrained) == 8, "PSI starts from the same pre-training as IAV-CL"
     assert len({job.out for job in made.jobs}) == len(made.jobs)
@@ -60,14 +60,14 @@ def test_rows_share_the_runs_they_have_in_common() -> None:
 
 
 def test_published_figures_are_of_known_data_sets_and_metrics() -> None:
-    assert len(published()) > 200
+    assert len(published_figures()) > 200
     pairs = {"msp_improv_to_crema_d_4", "ravdess_to_iemocap"}
-    for one in published():
+    for one in published_figures():
         assert one.dataset in {data.name for data in DATASETS} | pairs
         assert all(0 < value < 100 for value in one.scores.values())
-    best = next(one for one in published() if (one.dataset, one.method) == ("mafw_11", "AVF-MAE++ (H)"))
+    best = next(one for one in published_figures() if (one.dataset, one.method) == ("mafw_11", "AVF-MAE++ (H)"))
     assert best.scores == {"UAR": 46.05, "WAR": 60.24}
-    assert {data.name for data in DATASETS} <= {one.dataset for one in published()}
+    assert {data.name for data in DATASETS} <= {one.dataset for one in published_figures()}
 
 
 def test_parts_that_ablations_take_away_change_what_is_computed() -> None:
@@ -250,7 +250,7 @@ def test_a_study_that_is_ended_ends_its_runs(lab: Path, tmp_path: Path) -> None:
 
 def test_what_is_needed_comes_first_and_its_failure_takes_only_what_needs_it(tmp_path: Path) -> None:
     study = load_study("figure4")
-    made = matrix(study, tmp_path, ["L"], [], {"avfmaepp_b": tmp_path / "B"}, dict.fromkeys(study.datasets, 1))
+    made = study_matrix(study, tmp_path, ["L"], [], {"avfmaepp_b": tmp_path / "B"}, dict.fromkeys(study.datasets, 1))
 
     class Pretended:
         def __init__(self) -> None:
@@ -285,7 +285,7 @@ def test_what_is_needed_comes_first_and_its_failure_takes_only_what_needs_it(tmp
 
 def test_a_comparison_speaks_plainly() -> None:
     def one(*values: float) -> str:
-        return Compared("a", "b", "lab", "UAR", values).sentence
+        return Comparison("a", "b", "lab", "UAR", values).sentence
 
     assert "a beats b on lab: UAR +0.200 on average, above in 2 of 2" in one(0.1, 0.3)
     assert "mostly beats" in one(0.1, 0.1, -0.1)
@@ -326,9 +326,12 @@ def test_a_study_that_cannot_be_says_why(
 def test_on_ray_as_on_this_machine(lab: Path, tmp_path: Path) -> None:
     study = replace(load_study(str(lab / "study.yaml")), seeds=(0,))
     title = str(lab / "lab.yaml")
-    made = [matrix(study, tmp_path / name, [str(lab / "shards")], [], {}, {title: 2}, SETS) for name in ("here", "ray")]
-    assert dataset(title).name == "lab"
-    assert run_all(made[0].jobs, ThisMachine(1), print) == []
+    made = [
+        study_matrix(study, tmp_path / name, [str(lab / "shards")], [], {}, {title: 2}, SETS)
+        for name in ("here", "ray")
+    ]
+    assert find_dataset(title).name == "lab"
+    assert run_all(made[0].jobs, LocalMachine(1), print) == []
     cluster = RayCluster(None, 0.0, 1.0, 1)
     try:
         assert run_all(made[1].jobs, cluster, print) == []

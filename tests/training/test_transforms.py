@@ -3,15 +3,15 @@
 import numpy as np
 import torch
 from avf_training.data.fbank import log_mel
-from avf_training.data.pretraining import CROP_SCALES, Crop, Pretraining, PretrainingDraw
-from avf_training.data.transforms import audio_input, log_mel_batch, pixels, video_input
+from avf_training.data.pretraining import CROP_SCALES, Crop, PretrainingParams, PretrainingSampler
+from avf_training.data.transforms import audio_input, crop_pixels, log_mel_batch, video_input
 from avf_training.models.config import Geometry
 from avf_training.models.masking import paper_masks
 from support.models import tiny
 
 
-def drawn(position: int, frames: int = 100, official: bool = False) -> PretrainingDraw:
-    return Pretraining(tiny(), paper_masks(tiny()), official).draw("d", 0, position, frames)
+def drawn(position: int, frames: int = 100, official: bool = False) -> PretrainingParams:
+    return PretrainingSampler(tiny(), paper_masks(tiny()), official).draw("d", 0, position, frames)
 
 
 def boxes(*crops: Crop, size_px: int) -> torch.Tensor:
@@ -45,7 +45,7 @@ def test_the_whole_picture_at_its_own_size_keeps_its_luma() -> None:
     planes[:, :, 160:] = planes[:, :, 160:] // 16 + 124  # colours that no channel has to be cut for
     whole = boxes(*[Crop(1.0, 1.0, 2, 2)] * 2, size_px=160)
     full_range = torch.tensor([False, True])
-    made = pixels(planes, full_range, whole, 160)
+    made = crop_pixels(planes, full_range, whole, 160)
     luma = (made * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1, 1)).sum(1) * 255
     stored = planes[:, :, :160].float()
     expected = torch.stack(((stored[0] - 16) * 255 / 219, stored[1]))

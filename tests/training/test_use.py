@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from avf_curation.cli.main import main as curate_main
-from avf_curation.demo.video import Film, Shot, encode_film
+from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_shards.errors import UserError
 from avf_training.cli.main import main
 from avf_training.config.finetune import load_finetune_recipe
@@ -19,7 +19,7 @@ from avf_training.inference.feature_model import FeatureModel, frame_tokens
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import preset
-from avf_training.tasks.labelled_shards import Shelf
+from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import fold_task
 from support.labelled import LABELS, labelled_shards, row, takes
 from support.models import batch, tiny
@@ -33,7 +33,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lab")
     labelled_shards(folder, {"lab": takes(6, 3)})
     recipe = load_finetune_recipe("finetune", "nano", SETS)
-    task = fold_task(row(), Shelf([folder / "shards"], StorageConfig()), 1, "av", 0.0)
+    task = fold_task(row(), LabelledShards([folder / "shards"], StorageConfig()), 1, "av", 0.0)
     train_stage(recipe, task, None, folder / "run")
     return folder
 
@@ -134,8 +134,8 @@ def test_one_file_for_other_programs_says_the_same(
 
 @pytest.mark.slow
 def test_a_raw_video_to_clips_of_its_people(tmp_path: Path, capsys: pytest.CaptureFixture[str], lab: Path) -> None:
-    shots = (Shot(50, (501, 502), seed=4, face_px=140), Shot(45, (503,), seed=5))
-    (tmp_path / "two then one.mp4").write_bytes(encode_film(Film(shots)))
+    shots = (ShotScript(50, (501, 502), seed=4, face_px=140), ShotScript(45, (503,), seed=5))
+    (tmp_path / "two then one.mp4").write_bytes(encode_video(VideoScript(shots)))
     argv = ["clip", str(tmp_path / "two then one.mp4"), "--out", str(tmp_path / "out"), "--set", "clip.size_px=64"]
     assert curate_main([*argv, "--json", str(tmp_path / "c.json")]) == 0
     rows = json.loads((tmp_path / "c.json").read_text())
@@ -151,10 +151,10 @@ def test_a_raw_video_to_clips_of_its_people(tmp_path: Path, capsys: pytest.Captu
         ("two then one.mp4", 1, 0.0),
         ("two then one.mp4", 0, 2.0),
     ]
-    (tmp_path / "other.mp4").write_bytes(encode_film(Film((Shot(50, (503,)),))))
+    (tmp_path / "other.mp4").write_bytes(encode_video(VideoScript((ShotScript(50, (503,)),))))
     assert curate_main(["clip", str(tmp_path / "other.mp4"), "--out", str(tmp_path / "out")]) == 2
     assert "is of two then one.mp4; name a new folder for other.mp4" in capsys.readouterr().err
-    (tmp_path / "wall.mp4").write_bytes(encode_film(Film((Shot(50, ()),))))
+    (tmp_path / "wall.mp4").write_bytes(encode_video(VideoScript((ShotScript(50, ()),))))
     assert curate_main(["clip", str(tmp_path / "wall.mp4"), "--out", str(tmp_path / "wall")]) == 2
     assert "no face is in it, or it cannot be read" in capsys.readouterr().err
     assert curate_main(["clip", str(tmp_path / "none.mp4"), "--out", str(tmp_path / "x")]) == 2

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from avf_shards.errors import UserError
 from scipy.stats import binom
 
-from avf_curation.audit.confidence import Share, wilson
-from avf_curation.audit.scores import scores_of
+from avf_curation.audit.confidence import Proportion, wilson_interval
+from avf_curation.audit.scores import score_columns
 from avf_curation.stages.checks import DECIDES
 
 
@@ -29,7 +29,7 @@ class Proposal:
     spans: int
     parents: int
     now: float
-    passes: Share
+    passes: Proportion
     proposed: float
     low: float
     high: float
@@ -48,7 +48,7 @@ class Calibration:
         return asdict(self)
 
 
-def calibrate(table: pa.Table, source: str, keep: float, checks: list[str] | None = None) -> Calibration:
+def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[str] | None = None) -> Calibration:
     """Propose thresholds of `source` that a share `keep` of its spans passes. Raises UserError.
 
     checks: "stage/reason" names to look at (default: all that a setting decides and that can tell spans apart).
@@ -59,7 +59,7 @@ def calibrate(table: pa.Table, source: str, keep: float, checks: list[str] | Non
     if source not in known:
         raise UserError(f"--source {source}: the run has no such source; it has {', '.join(known) or 'none'}")
     mine = table.filter(pc.equal(table["source"], source))
-    scores = scores_of(mine)
+    scores = score_columns(mine)
     settings = {check: setting for setting, names in DECIDES.items() for check in names}
     for check in checks or ():
         if check not in settings:
@@ -78,7 +78,7 @@ def calibrate(table: pa.Table, source: str, keep: float, checks: list[str] | Non
         ordered = np.sort(sign * here.score_C)
         shares = [float(binom.ppf(p, count, keep)) / count for p in (0.025, 0.975)]
         low, proposed, high = (sign * float(np.quantile(ordered, q)) for q in (shares[0], keep, shares[1]))
-        passes = wilson(here.passed().mean() * count, count)
+        passes = wilson_interval(here.passed().mean() * count, count)
         now = float(here.threshold_C[0])
         ends = sorted((low, high))
         found.append(Proposal(settings[check], check, len(ordered), count, now, passes, proposed, *ends))

@@ -20,7 +20,7 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True)
-class Moved:
+class ChangedFrames:
     """Frames of the same videos that were one thing and are another. An outcome is "kept", "stage/reason" or
     "failed stage/error"."""
 
@@ -31,7 +31,7 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Shift:
+class OutcomeShift:
     """Share of the frames of a source with one outcome, before and after, with its p-value after correction."""
 
     outcome: str
@@ -56,8 +56,8 @@ class SourceComparison:
     gained: int
     lost: int
     sign_p: float
-    moved: tuple[Moved, ...]
-    shifts: tuple[Shift, ...]
+    moved: tuple[ChangedFrames, ...]
+    shifts: tuple[OutcomeShift, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class _Video:
     spans: _Timeline
 
 
-def compare(before: pa.Table, after: pa.Table) -> Comparison:
+def compare_ledgers(before: pa.Table, after: pa.Table) -> Comparison:
     """Compare two ledgers, `before` and `after`."""
     names = sorted({*before["source"].unique().to_pylist(), *after["source"].unique().to_pylist()})
     found = [_source(name, _videos(before, name), _videos(after, name)) for name in names]
@@ -90,7 +90,7 @@ def compare(before: pa.Table, after: pa.Table) -> Comparison:
     signs = [next(corrected) if one.common else one.sign_p for one in found]
     made = []
     for one, sign in zip(found, signs, strict=True):
-        shifts = tuple(Shift(s.outcome, s.before, s.after, next(corrected)) for s in one.shifts)
+        shifts = tuple(OutcomeShift(s.outcome, s.before, s.after, next(corrected)) for s in one.shifts)
         made.append(SourceComparison(**{**vars(one), "sign_p": sign, "shifts": shifts}))
     return Comparison(tuple(made))
 
@@ -130,7 +130,7 @@ def _source(name: str, before: dict[str, _Video], after: dict[str, _Video]) -> S
         change -= sum(n for (was, _), n in moves.items() if was == "kept")
         gained, lost = gained + (change > 0), lost + (change < 0)
     sign_p = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
-    moved = tuple(Moved(was, now, n, videos[was, now]) for (was, now), n in frames.most_common())
+    moved = tuple(ChangedFrames(was, now, n, videos[was, now]) for (was, now), n in frames.most_common())
     old = {v: one for v, one in before.items() if v not in common}
     new = {v: one for v, one in after.items() if v not in common}
     shifts = _shifts(old, new)
@@ -152,7 +152,7 @@ def _moves(before: _Timeline, after: _Timeline) -> Counter[tuple[str, str]]:
     return found
 
 
-def _shifts(before: dict[str, _Video], after: dict[str, _Video]) -> tuple[Shift, ...]:
+def _shifts(before: dict[str, _Video], after: dict[str, _Video]) -> tuple[OutcomeShift, ...]:
     """Welch's test on the parents' shares of each outcome."""
     old, new = _parents(before), _parents(after)
     if len(old) < 2 or len(new) < 2:
@@ -164,7 +164,7 @@ def _shifts(before: dict[str, _Video], after: dict[str, _Video]) -> tuple[Shift,
         alike = np.ptp(np.concatenate([was, now])) == 0
         p = 1.0 if alike else float(ttest_ind(was, now, equal_var=False).pvalue)
         first, second = (sum(s[outcome] for s in side) / sum(s[""] for s in side) for side in (old, new))
-        found.append(Shift(outcome, first, second, 0.0 if np.isnan(p) else p))
+        found.append(OutcomeShift(outcome, first, second, 0.0 if np.isnan(p) else p))
     return tuple(sorted(found, key=lambda one: one.p))
 
 

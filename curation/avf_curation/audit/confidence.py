@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True)
-class Share:
+class Proportion:
     """A share with its 95 % interval; 0 to 1 where nothing was counted."""
 
     value: float
@@ -18,18 +18,18 @@ class Share:
         return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%})"
 
 
-def wilson(hits: float, count: float) -> Share:
+def wilson_interval(hits: float, count: float) -> Proportion:
     """Wilson's score interval (1927) of hits / count, 95 %. `count` may be an effective number, not whole."""
     if count <= 0:
-        return Share(float("nan"), 0.0, 1.0)
+        return Proportion(float("nan"), 0.0, 1.0)
     z = 1.959964
     share = hits / count
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return Share(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)))
+    return Proportion(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)))
 
 
-def effective(weights: npt.NDArray[np.float64]) -> float:
+def effective_size(weights: npt.NDArray[np.float64]) -> float:
     """Kish's effective sample size of weighted observations: (sum w)^2 / sum w^2."""
     squares = float((weights**2).sum())
     return float(weights.sum()) ** 2 / squares if squares else 0.0

@@ -5,14 +5,14 @@ import difflib
 import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.errors import UserError
-from avf_shards.schema.ledger import Decision, from_table
+from avf_shards.schema.ledger import Decision, table_to_decisions
 
 
 def find_video(table: pa.Table, wanted: str) -> list[Decision]:
     """The decisions of the video called `wanted`: its id, or SOURCE/id. Raises UserError with the nearest names."""
     full = pc.binary_join_element_wise(table["source"], table["video"], "/")
     rows = table.filter(pc.or_(pc.equal(table["video"], wanted), pc.equal(full, wanted)))
-    found = from_table(rows)
+    found = table_to_decisions(rows)
     names = sorted({(d.source, d.video) for d in found})
     if len(names) == 1:
         return sorted(found, key=lambda d: d.span)

@@ -15,7 +15,7 @@ from avf_curation.stages.checks import STAGES
 
 
 @dataclass(frozen=True)
-class SourceAudit:
+class SourceSummary:
     """One source's account. reasons and errors: "stage/name" -> spans and frames."""
 
     videos: int
@@ -29,13 +29,13 @@ class SourceAudit:
 
 
 @dataclass(frozen=True)
-class Audit:
+class LedgerSummary:
     """The account of a run. `law` names the videos whose decisions do not tile; empty when the law holds.
 
     gates: source -> stage -> "measure" or "skip", for the stages that do not decide there.
     """
 
-    sources: dict[str, SourceAudit]
+    sources: dict[str, SourceSummary]
     backends: dict[str, str]
     fingerprint: str
     finished: bool
@@ -62,15 +62,15 @@ class Audit:
         }
 
 
-def audit(run: RunFolder) -> Audit:
+def summarize_run(run: RunFolder) -> LedgerSummary:
     """Audit what is committed so far."""
     identity = run.identity()
     newest = max(run.generations(), default=0)
     finished = (run.generation_folder(newest) / "ledger").is_dir()
-    return audit_table(run.ledger(), identity, finished)
+    return summarize_ledger(run.ledger(), identity, finished)
 
 
-def audit_table(table: pa.Table, identity: dict[str, Any], finished: bool = True) -> Audit:
+def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool = True) -> LedgerSummary:
     """Audit a ledger in ledger order."""
     frames = pc.subtract(table["stop_frame"], table["start_frame"])
     clips = pc.list_value_length(table["clips"])
@@ -86,7 +86,7 @@ def audit_table(table: pa.Table, identity: dict[str, Any], finished: bool = True
     for name in names:
         mine = {row["status"]: row for row in per_status if row["source"] == name}
         sums = {status: int(mine.get(status, {}).get("frames_sum") or 0) for status in ("kept", "rejected", "failed")}
-        sources[name] = SourceAudit(
+        sources[name] = SourceSummary(
             videos=video_count.get(name, 0),
             clips=int(mine.get("kept", {}).get("clip_count_sum") or 0),
             input_frames=sum(sums.values()),
@@ -99,7 +99,7 @@ def audit_table(table: pa.Table, identity: dict[str, Any], finished: bool = True
     doubled = _doubled(table, new_video)
     law = tuple(_law(table, new_video))
     gates = _open_gates(identity, names)
-    return Audit(sources, identity["backends"], identity["fingerprint"], finished, doubled, law, gates)
+    return LedgerSummary(sources, identity["backends"], identity["fingerprint"], finished, doubled, law, gates)
 
 
 def _open_gates(identity: dict[str, Any], sources: list[str]) -> dict[str, dict[str, str]]:
@@ -164,7 +164,7 @@ def duration(frames: int) -> str:
     return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
 
 
-def funnel(source: SourceAudit) -> list[tuple[str, int]]:
+def funnel_steps(source: SourceSummary) -> list[tuple[str, int]]:
     """(stage, frames still alive after it); starts with the input and ends with what is kept."""
     alive = source.input_frames
     steps = [("input", alive)]

@@ -18,8 +18,8 @@ from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import Decision
 
-from avf_curation.audit.confidence import Share, effective, wilson
-from avf_curation.audit.sampling import sample
+from avf_curation.audit.confidence import Proportion, effective_size, wilson_interval
+from avf_curation.audit.sampling import sample_rows
 from avf_curation.stages.checks import STAGES
 
 Answer = Literal["right", "wrong", "unsure"]
@@ -27,7 +27,7 @@ KEPT = "kept"
 
 
 @dataclass(frozen=True)
-class Item:
+class ReviewItem:
     """One span of the sample. stratum: "kept" or "stage/reason"."""
 
     id: str
@@ -42,7 +42,7 @@ class Review:
     fingerprint: str
     n: int
     seed: int
-    items: tuple[Item, ...]
+    items: tuple[ReviewItem, ...]
     sizes: dict[str, dict[str, int]]
 
 
@@ -67,11 +67,11 @@ class StageReview:
     spans: int
     judged: int
     unsure: int
-    precision: Share
-    recall: Share
+    precision: Proportion
+    recall: Proportion
 
 
-def draw(run: RunFolder, n: int, seed: int) -> Review:
+def sample_review(run: RunFolder, n: int, seed: int) -> Review:
     """The sample of a run. Raises UserError for a number that is none and for a run without verdicts."""
     if n < 1:
         raise UserError(f"--n {n}: at least 1")
@@ -87,11 +87,11 @@ def draw(run: RunFolder, n: int, seed: int) -> Review:
     sizes: dict[str, dict[str, int]] = {}
     for row in sorted(counts, key=lambda row: (row["source"], row["stratum"])):
         sizes.setdefault(row["source"], {})[row["stratum"]] = row["video_count"]
-    items: list[Item] = []
+    items: list[ReviewItem] = []
     for (source, stratum), size in _shared_out(sizes, n).items():
         mine = table.filter(pc.and_(pc.equal(table["source"], source), pc.equal(table["stratum"], stratum)))
-        for decision in sample(mine.drop_columns(["stratum"]), size, seed):
-            items.append(Item(f"{len(items):04d}", stratum, decision))
+        for decision in sample_rows(mine.drop_columns(["stratum"]), size, seed):
+            items.append(ReviewItem(f"{len(items):04d}", stratum, decision))
     return Review(run.identity()["fingerprint"], n, seed, tuple(items), sizes)
 
 
@@ -119,7 +119,7 @@ def read_verdicts(path: Path, review_of: RunFolder) -> tuple[Review, dict[str, V
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path}: not a file of verdicts (fingerprint, n, seed, verdicts)") from None
-    review = draw(review_of, n, seed)
+    review = sample_review(review_of, n, seed)
     if fingerprint != review.fingerprint:
         raise UserError(f"{path}: of the run {fingerprint}, but {review_of.root} is {review.fingerprint}")
     known = {item.id: item for item in review.items}
@@ -142,7 +142,7 @@ def span_name(decision: Decision) -> str:
     return f"{decision.source}/{decision.video}/{decision.span.start_frame}-{decision.span.stop_frame}"
 
 
-def assess(review: Review, verdicts: Mapping[str, Verdict]) -> list[StageReview]:
+def score_review(review: Review, verdicts: Mapping[str, Verdict]) -> list[StageReview]:
     """Precision and recall per source: of what is kept, and of every stage that rejected something there."""
     found = []
     for source, strata in review.sizes.items():
@@ -159,7 +159,7 @@ def assess(review: Review, verdicts: Mapping[str, Verdict]) -> list[StageReview]
             mine = {stratum: size for stratum, size in rejected.items() if stratum.startswith(f"{stage}/")}
             if mine:
                 judged = _Judged(mine, told)
-                missed = wilson(sum(one.stage == stage for one in kept.judged), len(kept.judged))
+                missed = wilson_interval(sum(one.stage == stage for one in kept.judged), len(kept.judged))
                 found.append(_line(source, stage, judged, judged.right(), missed, strata.get(KEPT, 0)))
     return found
 
@@ -176,19 +176,19 @@ class _Judged:
         self._weights = np.array(weights, float)
         self._right = np.array([one.answer == "right" for one in self.judged], bool)
 
-    def right(self) -> Share:
+    def right(self) -> Proportion:
         return self._share(self._right)
 
-    def wrong(self) -> Share:
+    def wrong(self) -> Proportion:
         return self._share(~self._right)
 
-    def _share(self, hits: np.ndarray) -> Share:
-        count = effective(self._weights)
+    def _share(self, hits: np.ndarray) -> Proportion:
+        count = effective_size(self._weights)
         total = float(self._weights.sum())
-        return wilson(float(self._weights[hits].sum()) / total * count if total else 0.0, count)
+        return wilson_interval(float(self._weights[hits].sum()) / total * count if total else 0.0, count)
 
 
-def _line(source: str, stage: str, mine: _Judged, right: Share, missed: Share, elsewhere: int) -> StageReview:
+def _line(source: str, stage: str, mine: _Judged, right: Proportion, missed: Proportion, elsewhere: int) -> StageReview:
     """missed: share of `elsewhere` spans that belonged here."""
 
     def recall(hit: float, miss: float) -> float:
@@ -198,10 +198,10 @@ def _line(source: str, stage: str, mine: _Judged, right: Share, missed: Share, e
     value = recall(right.value, missed.value if elsewhere else 0.0)
     ends = recall(right.low, missed.high if elsewhere else 0.0), recall(right.high, missed.low if elsewhere else 0.0)
     low, high = (0.0 if np.isnan(ends[0]) else ends[0], 1.0 if np.isnan(ends[1]) else ends[1])
-    return StageReview(source, stage, mine.spans, len(mine.judged), mine.unsure, right, Share(value, low, high))
+    return StageReview(source, stage, mine.spans, len(mine.judged), mine.unsure, right, Proportion(value, low, high))
 
 
-def as_json(found: list[StageReview]) -> list[dict[str, Any]]:
+def review_as_json(found: list[StageReview]) -> list[dict[str, Any]]:
     """The shape that --json prints; what nobody judged is null."""
 
     def plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -8,14 +8,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from avf_curation.audit.confidence import Share, wilson
+from avf_curation.audit.confidence import Proportion, wilson_interval
 from avf_curation.stages.checks import STAGES
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Scores:
+class ScoreColumns:
     """All comparisons of a ledger. C: comparisons. row_C: ledger row; score_C: NaN where it could not be told."""
 
     name_C: npt.NDArray[np.object_]
@@ -30,25 +30,25 @@ class Scores:
             failed = np.where(self.at_most_C, self.score_C > self.threshold_C, self.score_C < self.threshold_C)
         return ~failed
 
-    def where(self, chosen_C: npt.NDArray[np.bool_]) -> "Scores":
+    def where(self, chosen_C: npt.NDArray[np.bool_]) -> "ScoreColumns":
         """Those comparisons alone."""
-        return Scores(*(getattr(self, name)[chosen_C] for name in self.__dataclass_fields__))
+        return ScoreColumns(*(getattr(self, name)[chosen_C] for name in self.__dataclass_fields__))
 
 
-def scores_of(table: pa.Table, stage: str | None = None) -> Scores:
+def score_columns(table: pa.Table, stage: str | None = None) -> ScoreColumns:
     """The comparisons of a ledger (of one stage), without those made past a rejection (gates.score_all)."""
     column = table["checks"].combine_chunks()
     checks = column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks else column
     if isinstance(checks, pa.ChunkedArray):
         empty = np.zeros(0)
-        return Scores(empty.astype(object), empty.astype(np.int64), empty, empty, empty.astype(bool))
+        return ScoreColumns(empty.astype(object), empty.astype(np.int64), empty, empty, empty.astype(bool))
     flat = checks.flatten()
     row_C = checks.value_parent_indices().to_numpy()
     order = pa.array(STAGES)
     stage_C = pc.index_in(flat.field("stage"), order).fill_null(-1).to_numpy(zero_copy_only=False)
     last_R = pc.index_in(table["stage"], order).fill_null(len(STAGES)).to_numpy()
     names = pc.binary_join_element_wise(flat.field("stage"), flat.field("reason"), "/").dictionary_encode()
-    whole = Scores(
+    whole = ScoreColumns(
         np.array(names.dictionary.to_pylist(), object)[
             names.indices.to_numpy()
         ],  # one text each, shared: millions of rows
@@ -71,14 +71,14 @@ class LanguageScores:
     spans: int
     quartiles: tuple[float, float, float]
     threshold: float
-    passed: Share
+    passed: Proportion
 
 
-def by_language(table: pa.Table, stage: str = "sync") -> list[LanguageScores]:
+def scores_by_language(table: pa.Table, stage: str = "sync") -> list[LanguageScores]:
     """The scores of a stage per source and language; empty where no language is known."""
     if not table.num_rows or table["language"].null_count == table.num_rows:
         return []
-    scores = scores_of(table, stage)
+    scores = score_columns(table, stage)
     scores = scores.where(~np.isnan(scores.score_C))
     rows = table.select(["source", "language"]).take(pa.array(scores.row_C))
     group_C = pc.binary_join_element_wise(
@@ -89,7 +89,7 @@ def by_language(table: pa.Table, stage: str = "sync") -> list[LanguageScores]:
         mine = scores.where(np.asarray(group_C == group))
         source, language, check = group.split("\0")
         quartiles: Any = tuple(float(v) for v in np.percentile(mine.score_C, [25, 50, 75]))
-        passed = wilson(int(mine.passed().sum()), len(mine.score_C))
+        passed = wilson_interval(int(mine.passed().sum()), len(mine.score_C))
         threshold = float(mine.threshold_C[0])
         found.append(LanguageScores(check, source, language, len(mine.score_C), quartiles, threshold, passed))
     return sorted(found, key=lambda one: (one.check, one.language, one.source))

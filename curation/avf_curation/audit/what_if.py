@@ -61,7 +61,7 @@ class WhatIf:
         return asdict(self)
 
 
-def asked(settings: Sequence[str], identity: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+def requested_thresholds(settings: Sequence[str], identity: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Source -> check -> threshold, of "--set" texts. Raises UserError for what is no threshold, with the reason."""
     values: dict[str, Any] = {}
     for text in settings:
@@ -97,12 +97,12 @@ def _checks(setting: str, identity: Mapping[str, Any]) -> tuple[str, ...]:
     raise UserError(unknown_key(setting, setting, list(DECIDES)))
 
 
-def whatif(run: RunFolder, thresholds: Mapping[str, Mapping[str, float]]) -> WhatIf:
+def what_if_run(run: RunFolder, thresholds: Mapping[str, Mapping[str, float]]) -> WhatIf:
     """Decide a run's ledger anew."""
-    return whatif_batches(run.ledger_batches(_COLUMNS), thresholds)
+    return what_if_batches(run.ledger_batches(_COLUMNS), thresholds)
 
 
-def whatif_batches(batches: Iterator[pa.RecordBatch], thresholds: Mapping[str, Mapping[str, float]]) -> WhatIf:
+def what_if_batches(batches: Iterator[pa.RecordBatch], thresholds: Mapping[str, Mapping[str, float]]) -> WhatIf:
     """Decide the rows of a ledger anew, some at a time."""
     totals: dict[str, _Total] = {}
     for batch in batches:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import answered, json_option
+from avf_shards.cli.common import json_option, write_answer
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.timeline import FRAMES_PER_SECOND
@@ -27,10 +27,10 @@ def add(commands: Any) -> None:
 
 
 def _clip(options: argparse.Namespace) -> int:
-    from avf_shards.packing.pack import pack
+    from avf_shards.packing.pack import pack_shards
     from avf_shards.packing.selection import Selection
 
-    from avf_curation.detectors.detector_set import choose
+    from avf_curation.detectors.detector_set import resolve_backends
     from avf_curation.recipe import load_recipe
     from avf_curation.runs.curate import curate
 
@@ -38,7 +38,7 @@ def _clip(options: argparse.Namespace) -> int:
         what = "is a folder; name one video" if options.video.is_dir() else "no such file"
         raise UserError(f"{options.video}: {what}")
     recipe = load_recipe(Path("clip"), options.set)
-    choice = choose(recipe, weights_folder(options))
+    choice = resolve_backends(recipe, weights_folder(options))
     source = _linked(options.video, options.out / "in")
     run = curate(recipe, choice, {SOURCE: source}, options.out / "run", engine="inline")
     rows = _clips(run)
@@ -46,8 +46,8 @@ def _clip(options: argparse.Namespace) -> int:
         raise UserError(
             f"{options.video}: no face is in it, or it cannot be read; {options.out / 'run'} tells per span"
         )
-    pack(run, options.out / "shards", Selection())
-    if not answered(options, rows):
+    pack_shards(run, options.out / "shards", Selection())
+    if not write_answer(options, rows):
         print(f"{options.video}: {len(rows)} clip{'s' if len(rows) > 1 else ''}; backends {choice.track}")
         for row in rows:
             print(f"  {row['start_s']:7.2f} to {row['stop_s']:7.2f} s  person {row['person'] + 1}  {row['key']}")
@@ -68,10 +68,10 @@ def _linked(video: Path, folder: Path) -> Path:
 
 
 def _clips(run: RunFolder) -> list[dict[str, Any]]:
-    from avf_shards.schema.ledger import from_table
+    from avf_shards.schema.ledger import table_to_decisions
 
     found = []
-    for decision in from_table(run.ledger()):
+    for decision in table_to_decisions(run.ledger()):
         start_s, stop_s = (frame / FRAMES_PER_SECOND for frame in (decision.span.start_frame, decision.span.stop_frame))
         for key in decision.clips:
             person = int(key.rpartition("-")[2])

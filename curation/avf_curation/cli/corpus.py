@@ -5,10 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import answered, json_option
+from avf_shards.cli.common import json_option, write_answer
 from avf_shards.errors import UserError
 
-from avf_curation.cli.options import existing, run_folder
+from avf_curation.cli.options import open_run, run_argument
 
 
 def add(commands: Any) -> None:
@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
         help="what the recipe's quotas take of a finished run, and its shards",
         description="Another quota packs again and touches no video. avf-shards pack is the same with a TOML file.",
     )
-    run_folder(one)
+    run_argument(one)
     one.add_argument("--recipe", metavar="FILE", type=Path, default=Path("hybrid"), help="with a table `hybrid`")
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="hybrid.sources.cncvs.quota=9000")
     one.add_argument("--out", metavar="SHARDS", type=Path, help="folder for the shards; made if missing")
@@ -50,7 +50,7 @@ def _sources_ls(options: argparse.Namespace) -> int:
     from avf_curation.sources.registry import CORPORA
 
     told = {one.name: {"layout": one.layout, "about": one.about, "labelled": one.labelled} for one in CORPORA}
-    if not answered(options, told):
+    if not write_answer(options, told):
         for one in CORPORA:
             print(f"{one.name:<12}{one.layout}")
         print("any other name is a plain folder: every file below it is an input; with a labels.csv it is labelled")
@@ -58,8 +58,8 @@ def _sources_ls(options: argparse.Namespace) -> int:
 
 
 def _sources_check(options: argparse.Namespace) -> int:
-    from avf_curation.console.run_tables import show_source_check
-    from avf_curation.console.tables import console
+    from avf_curation.console.run_tables import print_source_check
+    from avf_curation.console.tables import make_console
     from avf_curation.recipe import load_recipe
     from avf_curation.runs.plan import parse_sources
     from avf_curation.sources.registry import check_source
@@ -67,9 +67,9 @@ def _sources_check(options: argparse.Namespace) -> int:
     recipe = load_recipe()
     sources = parse_sources(options.sources)
     found = [check_source(name, root, recipe.of(name).plan) for name, root in sources.items()]
-    if not answered(options, [asdict(one) | {"kinds": one.kinds} for one in found]):
+    if not write_answer(options, [asdict(one) | {"kinds": one.kinds} for one in found]):
         for one in found:
-            show_source_check(console(), one)
+            print_source_check(make_console(), one)
     return 0
 
 
@@ -95,8 +95,8 @@ def _card(options: argparse.Namespace) -> int:
 
 
 def _hybrid(options: argparse.Namespace) -> int:
-    from avf_shards.cli.selection_table import told_choice
-    from avf_shards.packing.pack import pack, selected
+    from avf_shards.cli.selection_table import print_selection
+    from avf_shards.packing.pack import pack_shards, select_from_run
 
     from avf_curation.recipe import load_recipe
 
@@ -105,12 +105,12 @@ def _hybrid(options: argparse.Namespace) -> int:
         raise UserError(f"--recipe {options.recipe}: no table `hybrid` in it; curation/recipes/hybrid.yaml has one")
     if options.out is None and not options.dry_run:
         raise UserError("--out SHARDS is missing; --dry-run needs none")
-    run = existing(options)
+    run = open_run(options)
     if options.dry_run:
-        choice = selected(run, recipe.hybrid)[1]
+        choice = select_from_run(run, recipe.hybrid)[1]
     else:
-        choice = pack(run, options.out, recipe.hybrid)
-    values, table = told_choice(choice, None if options.dry_run else options.out)
-    if not answered(options, values):
+        choice = pack_shards(run, options.out, recipe.hybrid)
+    values, table = print_selection(choice, None if options.dry_run else options.out)
+    if not write_answer(options, values):
         print(table)
     return 0

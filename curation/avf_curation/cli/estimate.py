@@ -5,10 +5,10 @@ import sys
 from functools import partial
 from typing import Any
 
-from avf_shards.cli.common import answered, json_option
+from avf_shards.cli.common import json_option, write_answer
 from avf_shards.errors import UserError
 
-from avf_curation.cli.options import check_device, cluster, curated, engine_options, prepare, source_options
+from avf_curation.cli.options import check_device, cluster_config, engine_options, prepare, run_curation, source_options
 
 
 def add(commands: Any) -> None:
@@ -29,26 +29,26 @@ def add(commands: Any) -> None:
 def _estimate(options: argparse.Namespace) -> int:
     from avf_shards.format.run_folder import RunFolder
 
-    from avf_curation.console.run_tables import show_estimate
-    from avf_curation.console.tables import console
+    from avf_curation.console.run_tables import print_estimate
+    from avf_curation.console.tables import make_console
     from avf_curation.recipe import load_recipe
     from avf_curation.runs.cost_estimate import (
-        drawn,
-        estimate,
+        estimate_cost,
+        one_parent_per_unit,
         remembered_totals,
+        sample_parents,
         totals_of,
-        units_of_one_parent,
         write_totals,
     )
     from avf_curation.runs.curate import plan_run
     from avf_curation.sources.types import Video
 
     named = load_recipe(options.recipe, options.set).sources
-    options.set = units_of_one_parent(options.set, named)
-    cluster(options)  # says now what it cannot be
+    options.set = one_parent_per_unit(options.set, named)
+    cluster_config(options)  # says now what it cannot be
     recipe, choice, sources = prepare(options)
     check_device(options)
-    draw = partial(drawn, sample=options.sample, seed=options.seed)
+    draw = partial(sample_parents, sample=options.sample, seed=options.seed)
 
     def chosen(videos: list[Video]) -> list[Video]:
         write_totals(RunFolder(options.out), totals_of(videos))
@@ -59,8 +59,8 @@ def _estimate(options: argparse.Namespace) -> int:
     if totals is None:
         raise UserError(f"--out {options.out}: not begun by estimate (no log/estimate.json); use another folder")
     print(f"avf-curate: curating the sample in {options.out}", file=sys.stderr)
-    run = curated(options, recipe, choice, sources)
-    found = estimate(run, totals, options.device != "cpu", options.seed)
-    if not answered(options, found.as_json()):
-        show_estimate(console(), found)
+    run = run_curation(options, recipe, choice, sources)
+    found = estimate_cost(run, totals, options.device != "cpu", options.seed)
+    if not write_answer(options, found.as_json()):
+        print_estimate(make_console(), found)
     return 0

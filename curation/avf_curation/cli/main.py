@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from avf_shards.cli.common import answered, guarded, json_option
+from avf_shards.cli.common import json_option, run_command, write_answer
 
 from avf_curation.cli import audit, clip, corpus, estimate, runs, weights
-from avf_curation.cli.options import check_device, cluster, curated, engine_options, prepare, source_options
+from avf_curation.cli.options import check_device, cluster_config, engine_options, prepare, run_curation, source_options
 from avf_curation.execution import signals
 
 _RAW = argparse.RawDescriptionHelpFormatter
@@ -34,11 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from avf_curation.pipeline.failures import InfrastructureError
 
     def work() -> int:
-        with signals.noted():
+        with signals.remember_interrupt():
             return int(options.run(options))
 
     stopped = "stopped; nothing half-done is left, and the same command goes on where it was"
-    return guarded("avf-curate", work, stopped, (InfrastructureError,))
+    return run_command("avf-curate", work, stopped, (InfrastructureError,))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,38 +82,38 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from avf_curation.console.run_tables import plan_rows, show_plan
-    from avf_curation.console.tables import console
+    from avf_curation.console.run_tables import plan_rows, print_plan
+    from avf_curation.console.tables import make_console
     from avf_curation.runs.curate import plan_run
 
     recipe, choice, sources = prepare(options)
     planned = plan_run(recipe, choice, sources, options.out)
-    if not answered(options, {"sources": plan_rows(planned), "aside": [vars(one) for one in planned.aside]}):
-        show_plan(console(), planned)
+    if not write_answer(options, {"sources": plan_rows(planned), "aside": [vars(one) for one in planned.aside]}):
+        print_plan(make_console(), planned)
     return 0
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_curation.audit.funnel import audit as audited
-    from avf_curation.console.tables import console, show_audit
+    from avf_curation.audit.funnel import summarize_run as audited
+    from avf_curation.console.tables import make_console, print_audit
 
-    cluster(options)  # says now what it cannot be
+    cluster_config(options)  # says now what it cannot be
     recipe, choice, sources = prepare(options)
     check_device(options)
     backends = ", ".join(f"{stage}={name}" for stage, name in choice.names().items())
     print(f"avf-curate: backends {backends}", file=sys.stderr)
-    run = curated(options, recipe, choice, sources)
+    run = run_curation(options, recipe, choice, sources)
     result = audited(run)
-    if not answered(options, result.as_json()):
-        show_audit(console(), result)
+    if not write_answer(options, result.as_json()):
+        print_audit(make_console(), result)
     return 1 if result.law else 0
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from avf_curation.demo.demo import tour
-    from avf_curation.demo.labelled_demo import labelled_tour
+    from avf_curation.demo.demo import run_demo
+    from avf_curation.demo.labelled_demo import run_labelled_demo
 
-    return (labelled_tour if options.labelled else tour)(
+    return (run_labelled_demo if options.labelled else run_demo)(
         options.out, options.engine, options.workers or os.cpu_count() or 1
     )
 

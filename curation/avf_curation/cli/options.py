@@ -7,12 +7,12 @@ from typing import Any
 from avf_shards.errors import UserError
 
 
-def run_folder(parser: argparse.ArgumentParser) -> None:
+def run_argument(parser: argparse.ArgumentParser) -> None:
     """Add the folder of a run as the first word."""
     parser.add_argument("folder", metavar="RUN", type=Path)
 
 
-def existing(options: argparse.Namespace) -> Any:
+def open_run(options: argparse.Namespace) -> Any:
     """The run that the options name. Raises UserError."""
     from avf_shards.format.run_folder import RunFolder
 
@@ -77,17 +77,17 @@ def source_options(parser: argparse.ArgumentParser) -> None:
 
 def prepare(options: argparse.Namespace) -> Any:
     """Recipe, backends and sources of plan and run, all checked before any work."""
-    from avf_curation.detectors.detector_set import choose
+    from avf_curation.detectors.detector_set import resolve_backends
     from avf_curation.recipe import load_recipe
     from avf_curation.runs.plan import parse_sources
 
     sample = [] if options.score_all is None else [f"gates.score_all={options.score_all}"]
     recipe = load_recipe(options.recipe, [*options.set, *sample])
     sources = parse_sources(options.source)
-    return recipe, choose(recipe, weights_folder(options)), sources
+    return recipe, resolve_backends(recipe, weights_folder(options)), sources
 
 
-def curated(options: argparse.Namespace, recipe: Any, choice: Any, sources: Any) -> Any:
+def run_curation(options: argparse.Namespace, recipe: Any, choice: Any, sources: Any) -> Any:
     """The run of these inputs where and how the options say, with a bar on the terminal."""
     from avf_curation.console.progress_bar import ProgressBar
     from avf_curation.runs.curate import curate
@@ -99,7 +99,7 @@ def curated(options: argparse.Namespace, recipe: Any, choice: Any, sources: Any)
             sources,
             options.out,
             engine=options.engine,
-            cluster=cluster(options),
+            cluster=cluster_config(options),
             min_free_gb=options.min_free_gb,
             device=options.device,
             retry_failed=getattr(options, "retry_failed", False),
@@ -107,9 +107,9 @@ def curated(options: argparse.Namespace, recipe: Any, choice: Any, sources: Any)
         )
 
 
-def cluster(options: argparse.Namespace) -> Any:
+def cluster_config(options: argparse.Namespace) -> Any:
     """The Ray that the options ask for. Raises UserError."""
-    from avf_curation.execution.cluster import Cluster
+    from avf_curation.execution.cluster import ClusterConfig
 
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers {options.workers}: at least 1")
@@ -117,15 +117,15 @@ def cluster(options: argparse.Namespace) -> Any:
         raise UserError("--refiners: 0 or more; --gpus-each: above 0")
     if options.start_timeout_s <= 0:
         raise UserError(f"--start-timeout-s {options.start_timeout_s:g}: above 0")
-    return Cluster(options.address, options.workers, options.refiners, options.gpus_each, options.start_timeout_s)
+    return ClusterConfig(options.address, options.workers, options.refiners, options.gpus_each, options.start_timeout_s)
 
 
 def check_device(options: argparse.Namespace) -> None:
     """A device that this machine lacks is said before any work; a cluster's machines are their own."""
-    from avf_curation.detectors.threads import cuda_is_here
+    from avf_curation.detectors.threads import cuda_available
 
     kind = options.device.split(":", 1)[0]
     if kind not in ("cpu", "cuda"):
         raise UserError(f"--device {options.device}: cpu or cuda")
-    if kind == "cuda" and not options.address and not cuda_is_here():
+    if kind == "cuda" and not options.address and not cuda_available():
         raise UserError(f"--device {options.device}: torch finds no CUDA device here; use --device cpu")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import answered, json_option
+from avf_shards.cli.common import json_option, write_answer
 
 from avf_curation.cli.options import weights_folder, weights_option
 
@@ -45,7 +45,7 @@ def _weights_ls(options: argparse.Namespace) -> int:
         }
         for entry in KNOWN.values()
     ]
-    if not answered(options, {"folder": str(folder), "weights": rows}):
+    if not write_answer(options, {"folder": str(folder), "weights": rows}):
         print(f"in {folder}:")
         for row in rows:
             print(f"  {row['name']:<22}{'here' if row['here'] else 'not here':<10}{row['licence']}")
@@ -54,7 +54,7 @@ def _weights_ls(options: argparse.Namespace) -> int:
 
 
 def _weights_pull(options: argparse.Namespace) -> int:
-    from avf_curation.detectors.weights import pull
+    from avf_curation.detectors.weights import pull_weights
 
     terminal = sys.stderr.isatty()
 
@@ -62,7 +62,7 @@ def _weights_pull(options: argparse.Namespace) -> int:
         if terminal:
             print(f"\r{done / 1e6:.1f} of {(total or 0) / 1e6:.1f} MB", end="", file=sys.stderr, flush=True)
 
-    path = pull(options.name, weights_folder(options), options.take_from, options.address, progress)
+    path = pull_weights(options.name, weights_folder(options), options.take_from, options.address, progress)
     print(path)
     return 0
 
@@ -72,7 +72,7 @@ def _weights_verify(options: argparse.Namespace) -> int:
 
     folder = weights_folder(options)
     here = {name: find_weight(name, folder) is not None for name in KNOWN}
-    if not answered(options, here):
+    if not write_answer(options, here):
         for name, found in here.items():
             print(f"{name:<22}{'as published or first seen' if found else 'not here'}")
     return 0

@@ -6,13 +6,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from avf_curation.console.tables import FEW, plain
-from avf_curation.runs.cost_estimate import Estimate, Quantity
-from avf_curation.runs.curate import Plan
+from avf_curation.console.tables import FEW, printable
+from avf_curation.runs.cost_estimate import CostEstimate, Quantity
+from avf_curation.runs.curate import RunPlan
 from avf_curation.sources.registry import SourceCheck
 
 
-def show_plan(out: Console, planned: Plan) -> None:
+def print_plan(out: Console, planned: RunPlan) -> None:
     """Videos, bytes and units per source; what was set aside."""
     table = Table("source", box=None, header_style="bold", pad_edge=False)
     for name in ("videos", "GB", "parents", "units"):
@@ -23,12 +23,12 @@ def show_plan(out: Console, planned: Plan) -> None:
         )
     out.print(table)
     for one in planned.aside[:20]:
-        out.print(plain(f"set aside: {one.source}: {one.path}: {one.why}"))
+        out.print(printable(f"set aside: {one.source}: {one.path}: {one.why}"))
     if len(planned.aside) > 20:
         out.print(f"set aside: {len(planned.aside) - 20} more (gen-{planned.generation}/plan/aside.parquet lists them)")
 
 
-def plan_rows(planned: Plan) -> list[dict[str, Any]]:
+def plan_rows(planned: RunPlan) -> list[dict[str, Any]]:
     """One row per source."""
     grouped = planned.table.group_by("source").aggregate(
         [("video", "count"), ("size_bytes", "sum"), ("parent", "count_distinct"), ("unit", "count_distinct")]
@@ -45,7 +45,7 @@ def plan_rows(planned: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def show_source_check(out: Console, found: SourceCheck) -> None:
+def print_source_check(out: Console, found: SourceCheck) -> None:
     """What is there of one source, then what is not, the first few of each kind."""
     owners = f" of the owners' {found.owners_count:,}" if found.owners_count else ""
     out.print(Text(f"{found.source}: {found.videos:,} videos{owners}, {found.bytes / 1e9:,.3f} GB", style="bold"))
@@ -57,20 +57,20 @@ def show_source_check(out: Console, found: SourceCheck) -> None:
     for kind, count in found.kinds.items():
         out.print(f"  {kind.replace('_', ' ')}: {count:,}")
         for one in [one for one in found.aside if one.kind == kind][:FEW]:
-            out.print(plain(f"    {one.path}: {one.why}"))
+            out.print(printable(f"    {one.path}: {one.why}"))
         if count > FEW:
             out.print(f"    and {count - FEW:,} more (--json - lists all)")
     if found.bad_tracks:
         out.print(f"  owners' face tracks that cannot be read: {len(found.bad_tracks):,}")
         for path, why in list(found.bad_tracks.items())[:FEW]:
-            out.print(plain(f"    {path}: {why}"))
+            out.print(printable(f"    {path}: {why}"))
 
 
-def show_estimate(out: Console, found: Estimate) -> None:
+def print_estimate(out: Console, found: CostEstimate) -> None:
     """Per source: what there is, and what all of it will take and give."""
     for one in found.sources:
         total, head = one.total, f"{one.sampled_parents:,} of {one.total.parents:,} parents curated"
-        out.print(plain(f"{one.source}: {total.videos:,} videos, {total.bytes / 1e9:,.3f} GB; {head}"))
+        out.print(printable(f"{one.source}: {total.videos:,} videos, {total.bytes / 1e9:,.3f} GB; {head}"))
         rows = {"core-hours": one.core_hours, "GPU-hours": one.gpu_hours, "clips": one.clips}
         rows |= {"hours of clips": one.kept_hours, "GB of clips": one.stored_gb}
         for name, quantity in rows.items():

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from avf_curation.audit.calibrate import Calibration
 from avf_curation.audit.compare import ALPHA, Comparison
-from avf_curation.audit.confidence import wilson
-from avf_curation.audit.funnel import Audit, SourceAudit, duration
+from avf_curation.audit.confidence import wilson_interval
+from avf_curation.audit.funnel import LedgerSummary, SourceSummary, duration
 from avf_curation.audit.review import StageReview
 from avf_curation.audit.what_if import WhatIf
 from avf_curation.stages.checks import STAGES
@@ -17,17 +17,17 @@ from avf_curation.stages.checks import STAGES
 FEW = 10  # of each kind, in a report for a terminal
 
 
-def console() -> Console:
+def make_console() -> Console:
     """Standard output, without guessing what names mean."""
     return Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
 
 
-def plain(text: str) -> Text:
+def printable(text: str) -> Text:
     """Text from outside: control characters are shown, markup is not read."""
     return Text("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
 
 
-def show_audit(out: Console, result: Audit) -> None:
+def print_audit(out: Console, result: LedgerSummary) -> None:
     """Per source: input = kept + rejected + failed, then every reason and error."""
     if not result.finished:
         out.print(Text("The run is not finished; this is what is committed so far.", style="yellow"))
@@ -38,7 +38,7 @@ def show_audit(out: Console, result: Audit) -> None:
         table.add_row(name, *_row(source))
     if len(result.sources) > 1:
         table.add_section()
-        totals = SourceAudit(reasons={}, errors={}, **result.totals)
+        totals = SourceSummary(reasons={}, errors={}, **result.totals)
         table.add_row("all", *_row(totals), style="bold")
     out.print(table)
     for name, source in result.sources.items():
@@ -58,20 +58,20 @@ def show_audit(out: Console, result: Audit) -> None:
     if result.doubled_inputs:
         out.print(f"{result.doubled_inputs} inputs have the same bytes as another; pack takes their clips once")
     for name in result.law:
-        out.print(Text("the law of the ledger is broken by ", style="red") + plain(name))
+        out.print(Text("the law of the ledger is broken by ", style="red") + printable(name))
 
 
-def _row(source: SourceAudit) -> list[str]:
+def _row(source: SourceSummary) -> list[str]:
     share = source.kept_frames / max(1, source.input_frames)
     frames = (source.input_frames, source.kept_frames, source.rejected_frames, source.failed_frames)
     return [str(source.videos), str(source.clips), *(duration(n) for n in frames), f"{share:.1%}"]
 
 
-def show_whatif(out: Console, found: WhatIf) -> None:
+def print_what_if(out: Console, found: WhatIf) -> None:
     """Kept before and after per source; what falls, what comes in, and what nobody can know without curating again."""
     for name, limits in sorted(found.thresholds.items()):
         told = ", ".join(f"{check} at {limit:g}" for check, limit in limits.items())
-        out.print(plain(f"{name or 'every source'}: {told}"))
+        out.print(printable(f"{name or 'every source'}: {told}"))
     table = Table("source", box=None, header_style="bold", pad_edge=False)
     for heading in ("kept before", "after", "", "falls", "comes in", "unknown"):
         table.add_column(heading, justify="right")
@@ -80,7 +80,7 @@ def show_whatif(out: Console, found: WhatIf) -> None:
         share = source.kept_after / source.kept_before - 1 if source.kept_before else 0.0
         moved = map(duration, (source.rejected, source.admitted, source.unknown))
         kept = duration(source.kept_before), duration(source.kept_after)
-        table.add_row(plain(name), *kept, f"{share:+.1%}", *moved)
+        table.add_row(printable(name), *kept, f"{share:+.1%}", *moved)
         for stage, count in source.unknown_after.items():
             unknown[stage] = unknown.get(stage, 0) + count
     out.print(table)
@@ -92,14 +92,14 @@ def show_whatif(out: Console, found: WhatIf) -> None:
         out.print("spans unknown: " + ", ".join(f"{name} {count:,}" for name, count in spans.items()))
     for name, source in found.sources.items():
         if source.sampled_spans:
-            passing = wilson(source.sampled_pass_spans, source.sampled_spans)
+            passing = wilson_interval(source.sampled_pass_spans, source.sampled_spans)
             out.print(
                 f"{name}: of {source.sampled_spans:,} such spans that were measured on (score_all), "
                 f"{source.sampled_pass_spans:,} would be kept: {passing}"
             )
 
 
-def show_calibration(out: Console, found: Calibration) -> None:
+def print_calibration(out: Console, found: Calibration) -> None:
     """The threshold in use and the one proposed, for each check; then the settings as they go on a command line."""
     table = Table("check", box=None, header_style="bold", pad_edge=False)
     for heading in ("spans", "parents", "now", "passes", f"{found.keep:.0%} pass at", "95 % interval"):
@@ -113,7 +113,7 @@ def show_calibration(out: Console, found: Calibration) -> None:
         out.print(f"  --set sources.{found.source}.{one.setting}={one.proposed:.4g}")
 
 
-def show_judged(out: Console, found: list[StageReview], answers: int, asked: int) -> None:
+def print_review(out: Console, found: list[StageReview], answers: int, asked: int) -> None:
     """Precision and recall per source and stage, as far as the answers reach."""
     out.print(f"{answers:,} of {asked:,} spans answered; intervals are 95 % (Wilson), recall's are wider")
     table = Table("source", "verdicts of", box=None, header_style="bold", pad_edge=False)
@@ -122,14 +122,14 @@ def show_judged(out: Console, found: list[StageReview], answers: int, asked: int
     for one in found:
         cells = (f"{one.spans:,}", str(one.judged), str(one.unsure))
         shares = [str(share) if one.judged else "not judged" for share in (one.precision, one.recall)]
-        table.add_row(plain(one.source), one.stage, *cells, *shares)
+        table.add_row(printable(one.source), one.stage, *cells, *shares)
     out.print(table)
 
 
-def show_comparison(out: Console, found: Comparison) -> None:
+def print_comparison(out: Console, found: Comparison) -> None:
     """Per source: what moved in the same videos, and what changed between different ones beyond chance."""
     for one in found.sources:
-        out.print(plain(f"{one.source}: {one.videos_before:,} videos before, {one.videos_after:,} after"))
+        out.print(printable(f"{one.source}: {one.videos_before:,} videos before, {one.videos_after:,} after"))
         if one.common:
             told = "beyond chance" if one.sign_p < ALPHA else "could be chance"
             out.print(
@@ -140,34 +140,34 @@ def show_comparison(out: Console, found: Comparison) -> None:
             )
         for move in one.moved[:FEW]:
             out.print(
-                plain(f"    {duration(move.frames):>10} in {move.videos:,} videos: {move.before} -> {move.after}")
+                printable(f"    {duration(move.frames):>10} in {move.videos:,} videos: {move.before} -> {move.after}")
             )
         if len(one.moved) > FEW:
             out.print(f"    and {len(one.moved) - FEW} more kinds of change (--json - lists all)")
         for shift in one.shifts:
             if shift.beyond_chance:
                 line = f"{shift.outcome}: {shift.before:.1%} -> {shift.after:.1%} of the other videos"
-                out.print(plain(f"  {line} (p {shift.p:.3g}, beyond chance)"))
+                out.print(printable(f"  {line} (p {shift.p:.3g}, beyond chance)"))
         if one.shifts and not any(shift.beyond_chance for shift in one.shifts):
             out.print("  the other videos: no share changed beyond chance")
 
 
-def show_story(out: Console, decisions: list[Decision]) -> None:
+def print_decisions(out: Console, decisions: list[Decision]) -> None:
     """One video, span by span, with every comparison on the way."""
     first = decisions[0]
-    out.print(plain(f"{first.source}: {first.path}"))
+    out.print(printable(f"{first.source}: {first.path}"))
     frames = max(decision.span.stop_frame for decision in decisions)
     out.print(
         f"{frames} frames = {duration(frames)}, {first.input_bytes} bytes, sha256 {first.input_sha256 or 'unread'}"
     )
     for decision in decisions:
         style = {"kept": "green", "rejected": "", "failed": "red"}[decision.status]
-        out.print(Text(f"{_when(decision.span)}  {verdict(decision)}", style=f"bold {style}".strip()))
+        out.print(Text(f"{_when(decision.span)}  {verdict_text(decision)}", style=f"bold {style}".strip()))
         for check in decision.checks:
             out.print(Text(f"    {_comparison(check)}", style="dim"))
 
 
-def verdict(decision: Decision) -> str:
+def verdict_text(decision: Decision) -> str:
     """One phrase: what became of a span, and why."""
     if decision.status == "kept":
         return f"kept as {', '.join(decision.clips)}"

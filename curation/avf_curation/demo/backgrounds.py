@@ -14,7 +14,7 @@ _WIDTH_HZ = 400
 
 
 @dataclass(frozen=True)
-class Room:
+class Background:
     """wall: hue in degrees; hum_hz: where its ventilation is loudest."""
 
     wall: int
@@ -22,19 +22,19 @@ class Room:
 
 
 ROOMS = tuple(
-    Room(45 * number, hum_hz) for number, hum_hz in enumerate((3600, 700, 5000, 1100, 6800, 1700, 2500, 4200))
+    Background(45 * number, hum_hz) for number, hum_hz in enumerate((3600, 700, 5000, 1100, 6800, 1700, 2500, 4200))
 )
 
 
-def room_of(seed: int) -> Room:
+def make_background(seed: int) -> Background:
     """The room of a shot."""
     return ROOMS[seed % len(ROOMS)]
 
 
-def backdrop(seed: int, width: int, height: int) -> npt.NDArray[np.uint8]:
+def draw_background(seed: int, width: int, height: int) -> npt.NDArray[np.uint8]:
     """The wall behind the people of a shot, textured and unevenly lit: (height, width, 3) BGR."""
     draw = np.random.default_rng([seed, 5])
-    hsv = np.array([[[room_of(seed).wall // 2, draw.integers(110, 170), draw.integers(110, 180)]]], np.uint8)
+    hsv = np.array([[[make_background(seed).wall // 2, draw.integers(110, 170), draw.integers(110, 180)]]], np.uint8)
     wall = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(float)
     coarse = np.clip(wall + draw.normal(0, 8, (5, 7, 3)) + draw.normal(0, 22, (5, 7, 1)), 0, 255).astype(np.uint8)
     smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.int16)
@@ -43,10 +43,10 @@ def backdrop(seed: int, width: int, height: int) -> npt.NDArray[np.uint8]:
     return backdrop_HW3
 
 
-def hum(seed: int, samples: int) -> Floats:
+def make_hum(seed: int, samples: int) -> Floats:
     """The sound of a shot's room: noise around its frequency."""
     draw = np.random.default_rng([seed, 13])
     radius = np.exp(-np.pi * _WIDTH_HZ / SAMPLE_RATE_HZ)
-    turn = 2 * np.pi * room_of(seed).hum_hz / SAMPLE_RATE_HZ
+    turn = 2 * np.pi * make_background(seed).hum_hz / SAMPLE_RATE_HZ
     noise = lfilter([1 - radius], [1, -2 * radius * np.cos(turn), radius**2], draw.normal(0, 1, samples))
     return np.asarray(HUM * noise / noise.std())

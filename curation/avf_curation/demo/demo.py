@@ -5,51 +5,53 @@ import time
 from pathlib import Path
 
 from avf_shards.errors import UserError
-from avf_shards.packing.pack import pack
+from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection, SourceSelection
-from avf_shards.packing.verify import verify
+from avf_shards.packing.verify import verify_shards
 
-from avf_curation.audit.funnel import audit
+from avf_curation.audit.funnel import summarize_run
 from avf_curation.console.progress_bar import ProgressBar
-from avf_curation.console.tables import console, show_audit
+from avf_curation.console.tables import make_console, print_audit
 from avf_curation.demo.corpus import HELD_OUT, RECIPE, SOURCES, write_corpus
-from avf_curation.detectors.detector_set import choose
-from avf_curation.execution.cluster import Cluster
+from avf_curation.detectors.detector_set import resolve_backends
+from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.recipe import load_recipe
-from avf_curation.reports.audit_report import write_page
+from avf_curation.reports.audit_report import write_audit_report
 from avf_curation.runs.curate import Engine, curate
 
 
-def tour(out: Path, engine: Engine, workers: int) -> int:
+def run_demo(out: Path, engine: Engine, workers: int) -> int:
     """The whole main job on made-up video, in `out`; 1 when something is not as it must be."""
     start = time.monotonic()
-    make_place(out)
-    say("making six small sources (nothing is downloaded)")
+    make_demo_folder(out)
+    print_progress("making six small sources (nothing is downloaded)")
     corpus = out / "corpus"
     write_corpus(corpus)
     recipe_file = out / "demo.yaml"
     recipe_file.write_text(RECIPE, "utf-8")
     recipe = load_recipe(recipe_file)
     # Embedded backends whatever weights are here: the corpus' truth is stated for them.
-    choice = choose(recipe, out / "no-weights")
-    say(f"curating with {engine}, {workers} worker{'s' if workers > 1 else ''}")
+    choice = resolve_backends(recipe, out / "no-weights")
+    print_progress(f"curating with {engine}, {workers} worker{'s' if workers > 1 else ''}")
     sources = {name: corpus / name for name in SOURCES}
     with ProgressBar() as bar:
         run = curate(
-            recipe, choice, sources, out / "run", engine=engine, cluster=Cluster(workers=workers), on_progress=bar
+            recipe, choice, sources, out / "run", engine=engine, cluster=ClusterConfig(workers=workers), on_progress=bar
         )
-    result = audit(run)
-    show_audit(console(), result)
-    say("packing shards")
+    result = summarize_run(run)
+    print_audit(make_console(), result)
+    print_progress("packing shards")
     taught = {name: SourceSelection() for name in SOURCES if name != HELD_OUT}
-    pack(run, out / "shards", Selection(clips_per_shard=8, sources=taught))
-    pack(run, out / "held-out", Selection(sources={HELD_OUT: SourceSelection()}))
-    faults = verify(out / "shards") + verify(out / "held-out")
+    pack_shards(run, out / "shards", Selection(clips_per_shard=8, sources=taught))
+    pack_shards(run, out / "held-out", Selection(sources={HELD_OUT: SourceSelection()}))
+    faults = verify_shards(out / "shards") + verify_shards(out / "held-out")
     for fault in faults:
-        say(fault)
+        print_progress(fault)
     page = out / "report.html"
-    write_page(run, result, page, 0, None)
-    say(f"done in {time.monotonic() - start:.0f} s; every shard verified" if not faults else "shards are damaged")
+    write_audit_report(run, result, page, 0, None)
+    print_progress(
+        f"done in {time.monotonic() - start:.0f} s; every shard verified" if not faults else "shards are damaged"
+    )
     for what, path in (
         ("raw video", corpus),
         ("recipe", recipe_file),
@@ -63,13 +65,13 @@ def tour(out: Path, engine: Engine, workers: int) -> int:
     return 1 if faults or result.law else 0
 
 
-def make_place(out: Path) -> None:
+def make_demo_folder(out: Path) -> None:
     """The folder of a demo. Raises UserError when a file is there."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: is a file, not a folder")
     out.mkdir(parents=True, exist_ok=True)
 
 
-def say(text: str) -> None:
+def print_progress(text: str) -> None:
     """A line of what is going on, beside the answer."""
     print(f"avf-curate: {text}", file=sys.stderr, flush=True)

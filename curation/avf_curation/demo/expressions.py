@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from avf_curation.demo.video import Film, Shot, encode_film
+from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 
 FRAMES = 80  # more than one window of the models, so that training never sees a clip from one start alone
 FEELINGS = {"happy": (1.0, 1.0), "calm": (1.0, -1.0), "anger": (-1.0, 1.0), "sadness": (-1.0, -1.0)}
@@ -34,8 +34,8 @@ aligned: {{happy: happy, calm: calm, anger: anger, sadness: sadness}}
 
 
 @dataclass(frozen=True)
-class Troupe:
-    """One corpus: people from number `first` on, each in every feeling, `takes` times."""
+class Cast:
+    """One corpus: people from number `first` on, each in every feeling, `cast_videos` times."""
 
     name: str
     title: str
@@ -48,18 +48,18 @@ class Troupe:
         return self.people * self.takes * len(FEELINGS)
 
 
-ACTORS = Troupe("actors", "Actors", 300, 12, 2)
-CROWD = Troupe("crowd", "Crowd", 400, 36, 2)
+ACTORS = Cast("actors", "Actors", 300, 12, 2)
+CROWD = Cast("crowd", "Crowd", 400, 36, 2)
 
 
-def takes(troupe: Troupe) -> Iterator[tuple[str, str, str, Film]]:
+def cast_videos(troupe: Cast) -> Iterator[tuple[str, str, str, VideoScript]]:
     """(file, label, subject, film) of each take."""
     for number in range(troupe.first, troupe.first + troupe.people):
         for take in range(troupe.takes):
             for feeling, (smile, voice) in FEELINGS.items():
                 seed = _unrelated(f"{number} {take} {feeling}")
-                shot = Shot(FRAMES, (number,), seed=seed, smile=smile, voice=voice)
-                yield f"{number}/{feeling}_{take}.mp4", feeling, str(number), Film((shot,))
+                shot = ShotScript(FRAMES, (number,), seed=seed, smile=smile, voice=voice)
+                yield f"{number}/{feeling}_{take}.mp4", feeling, str(number), VideoScript((shot,))
 
 
 def _unrelated(text: str) -> int:
@@ -67,7 +67,7 @@ def _unrelated(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
-def write_troupe(troupe: Troupe, folder: Path) -> None:
+def write_cast(troupe: Cast, folder: Path) -> None:
     """Make the corpus with its labels.csv in `folder`, whole or not at all; one that is there stays."""
     if folder.is_dir():
         return
@@ -76,14 +76,14 @@ def write_troupe(troupe: Troupe, folder: Path) -> None:
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(("file", "label", "subject"))
-    for path, label, subject, film in takes(troupe):
+    for path, label, subject, film in cast_videos(troupe):
         (temporary / path).parent.mkdir(parents=True, exist_ok=True)
-        (temporary / path).write_bytes(encode_film(film))
+        (temporary / path).write_bytes(encode_video(film))
         rows.writerow((path, label, subject))
     (temporary / "labels.csv").write_text(table.getvalue(), "utf-8")
     os.replace(temporary, folder)
 
 
-def dataset_row(troupe: Troupe) -> str:
+def dataset_row(troupe: Cast) -> str:
     """The row of the labelled data sets' table that `avf-train` reads for it."""
     return DATASET.format(name=troupe.name, title=troupe.title, clips=troupe.clips)

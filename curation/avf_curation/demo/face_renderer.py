@@ -12,7 +12,7 @@ _SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
 
 
 @dataclass(frozen=True)
-class Person:
+class Speaker:
     """How somebody looks (BGR colours, sizes over the face's height) and sounds (pitch)."""
 
     skin: Colour
@@ -44,7 +44,7 @@ class Pose:
     smile: float = 0.0
 
 
-def make_person(seed: int) -> Person:
+def make_speaker(seed: int) -> Speaker:
     """A person by number; the same number is the same person."""
     draw = np.random.default_rng([seed, 77])
     tone = draw.uniform(0.35, 1.0)
@@ -53,7 +53,7 @@ def make_person(seed: int) -> Person:
     hair = (int(dark * draw.uniform(0.4, 0.9)), int(dark * draw.uniform(0.6, 1.1)), int(dark * draw.uniform(0.9, 1.6)))
     b, g, r = (int(v) for v in draw.integers(40, 210, 3))
     female = bool(seed % 2)
-    return Person(
+    return Speaker(
         skin,
         hair,
         (int(skin[0] * 0.55), int(skin[1] * 0.5), int(min(255, skin[2] * 0.85))),
@@ -68,7 +68,7 @@ def make_person(seed: int) -> Person:
     )
 
 
-def draw_person(canvas_HWC: Bytes, person: Person, pose: Pose) -> None:
+def draw_speaker(canvas_HWC: Bytes, person: Speaker, pose: Pose) -> None:
     """Draw head and shoulders onto `canvas_HWC`, in place."""
     h, w = pose.height, pose.height * person.width
     pen = _Pen(canvas_HWC, pose)
@@ -103,7 +103,7 @@ def draw_person(canvas_HWC: Bytes, person: Person, pose: Pose) -> None:
     _draw_mouth(pen, person, pose.mouth)
 
 
-def _draw_brow(pen: "_Pen", person: Person, side: int, smile: float) -> None:
+def _draw_brow(pen: "_Pen", person: Speaker, side: int, smile: float) -> None:
     """Knitted brows lean inwards and lie low; lifted ones arch."""
     lift = 0.05 * max(0.0, smile) - 0.03 * max(0.0, -smile)
     thick = person.brow * (1 + 0.5 * max(0.0, -smile))
@@ -111,7 +111,7 @@ def _draw_brow(pen: "_Pen", person: Person, side: int, smile: float) -> None:
     pen.ellipse(side * person.eyes_apart, -0.16 - lift, wide, thick, person.hair, side * 28 * min(0.0, smile))
 
 
-def _draw_corners(pen: "_Pen", person: Person, smile: float) -> None:
+def _draw_corners(pen: "_Pen", person: Speaker, smile: float) -> None:
     """A line through the mouth, bent up or down, and the cheeks that a smile lifts."""
     dark = _scaled(person.lips, 0.45)
     for step in range(-8, 9):
@@ -122,7 +122,7 @@ def _draw_corners(pen: "_Pen", person: Person, smile: float) -> None:
             pen.ellipse(side * 0.25, 0.1, 0.075, 0.05, _rosy(person.skin))
 
 
-def _draw_mouth(pen: "_Pen", person: Person, mouth: float) -> None:
+def _draw_mouth(pen: "_Pen", person: Speaker, mouth: float) -> None:
     gap = 0.075 * mouth
     wide = 0.14 - 0.02 * mouth
     pen.ellipse(0, 0.27 + gap / 2, wide, 0.026 + gap, person.lips)

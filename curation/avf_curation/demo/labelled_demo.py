@@ -3,50 +3,50 @@
 import time
 from pathlib import Path
 
-from avf_shards.packing.pack import pack
+from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
-from avf_shards.packing.verify import verify
+from avf_shards.packing.verify import verify_shards
 
-from avf_curation.audit.funnel import audit
+from avf_curation.audit.funnel import summarize_run
 from avf_curation.console.progress_bar import ProgressBar
-from avf_curation.console.tables import console, show_audit
-from avf_curation.demo.demo import make_place, say
-from avf_curation.demo.expressions import ACTORS, CROWD, dataset_row, write_troupe
-from avf_curation.detectors.detector_set import choose
-from avf_curation.execution.cluster import Cluster
+from avf_curation.console.tables import make_console, print_audit
+from avf_curation.demo.demo import make_demo_folder, print_progress
+from avf_curation.demo.expressions import ACTORS, CROWD, dataset_row, write_cast
+from avf_curation.detectors.detector_set import resolve_backends
+from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.curate import Engine, curate
 
 
-def labelled_tour(out: Path, engine: Engine, workers: int) -> int:
+def run_labelled_demo(out: Path, engine: Engine, workers: int) -> int:
     """Make both corpora, curate and pack them, leave their rows of the data sets' table; 1 when something is wrong."""
     start = time.monotonic()
-    make_place(out)
-    say("making two labelled corpora (nothing is downloaded)")
+    make_demo_folder(out)
+    print_progress("making two labelled corpora (nothing is downloaded)")
     sources = {}
     for troupe in (ACTORS, CROWD):
         sources[troupe.name] = out / "corpus" / troupe.name
         sources[troupe.name].parent.mkdir(exist_ok=True)
-        write_troupe(troupe, sources[troupe.name])
+        write_cast(troupe, sources[troupe.name])
         (out / f"{troupe.name}.yaml").write_text(dataset_row(troupe), "utf-8")
     recipe = load_recipe(Path("labelled"))
     with ProgressBar() as bar:
         run = curate(
             recipe,
-            choose(recipe, out / "no-weights"),
+            resolve_backends(recipe, out / "no-weights"),
             sources,
             out / "run",
             engine=engine,
-            cluster=Cluster(workers=workers),
+            cluster=ClusterConfig(workers=workers),
             on_progress=bar,
         )
-    result = audit(run)
-    show_audit(console(), result)
-    pack(run, out / "shards", Selection(clips_per_shard=32))
-    faults = verify(out / "shards")
+    result = summarize_run(run)
+    print_audit(make_console(), result)
+    pack_shards(run, out / "shards", Selection(clips_per_shard=32))
+    faults = verify_shards(out / "shards")
     for fault in faults:
-        say(fault)
-    say(f"done in {time.monotonic() - start:.0f} s")
+        print_progress(fault)
+    print_progress(f"done in {time.monotonic() - start:.0f} s")
     for what, path in (("raw video", out / "corpus"), ("shards", out / "shards"), ("rows", out / "actors.yaml")):
         print(f"  {what:<18}{path}")
     print(f"next, in {out}: avf-train study it_learns --shards shards --unlabelled shards --out study")

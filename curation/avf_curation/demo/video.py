@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
-from avf_curation.demo.backgrounds import backdrop, hum
-from avf_curation.demo.face_renderer import Pose, draw_person, make_person
+from avf_curation.demo.backgrounds import draw_background, make_hum
+from avf_curation.demo.face_renderer import Pose, draw_speaker, make_speaker
 from avf_curation.demo.speech import speak
 from avf_curation.media.types import Bytes
 
@@ -22,7 +22,7 @@ _AAC_FRAME = 1024
 
 
 @dataclass(frozen=True)
-class Shot:
+class ShotScript:
     """One take. people: numbers of those in it, the first speaks. pauses: silent frame ranges.
 
     sound_shift: frames by which the sound comes late. blur: Gaussian sigma. frozen: frame range with a still picture.
@@ -46,28 +46,28 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Film:
+class VideoScript:
     """A file: shots one after another, with sound or without."""
 
-    shots: tuple[Shot, ...]
+    shots: tuple[ShotScript, ...]
     sound: bool = True
     moov_first: bool = True
 
 
-def shot_frames(shot: Shot) -> tuple[Iterator[Bytes], np.ndarray]:
+def shot_frames(shot: ShotScript) -> tuple[Iterator[Bytes], np.ndarray]:
     """Pictures of a shot, (HEIGHT, WIDTH, 3) BGR, and its samples, float."""
-    speaker = make_person(shot.people[0]) if shot.people else make_person(0)
+    speaker = make_speaker(shot.people[0]) if shot.people else make_speaker(0)
     said = speak(shot.frames, speaker.pitch_hz, shot.seed, shot.pauses, shot.voice)
-    samples = said.samples + (hum(shot.seed, len(said.samples)) if shot.hum else 0.0)
+    samples = said.samples + (make_hum(shot.seed, len(said.samples)) if shot.hum else 0.0)
     if shot.sound_shift:
         late = shot.sound_shift * SAMPLES_PER_FRAME
         samples = np.concatenate([np.zeros(late), samples[:-late]]) if late > 0 else np.roll(samples, late)
     return _pictures(shot, said.mouth_T), samples
 
 
-def _pictures(shot: Shot, mouth_T: np.ndarray) -> Iterator[Bytes]:
+def _pictures(shot: ShotScript, mouth_T: np.ndarray) -> Iterator[Bytes]:
     draw = np.random.default_rng([shot.seed, 3])
-    far = backdrop(shot.seed, WIDTH + int(abs(shot.pan) * shot.frames) + 1, HEIGHT)
+    far = draw_background(shot.seed, WIDTH + int(abs(shot.pan) * shot.frames) + 1, HEIGHT)
     sway = _wander(draw, shot.frames, 5.0)
     nod = _wander(draw, shot.frames, 3.0)
     roll = _wander(draw, shot.frames, 2.5)
@@ -84,7 +84,7 @@ def _pictures(shot: Shot, mouth_T: np.ndarray) -> Iterator[Bytes]:
             eyes = 0.0 if (t + 31 * place) % blink < 3 else 1.0
             mouth = float(mouth_T[t]) if place == 0 else 0.05
             pose = Pose(x + sway[t], HEIGHT * 0.44 + nod[t], shot.face_px, roll[t], mouth, eyes, shot.smile)
-            draw_person(frame, make_person(number), pose)
+            draw_speaker(frame, make_speaker(number), pose)
         if shot.blur:
             frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), shot.blur), np.uint8)
         if shot.logo:
@@ -105,7 +105,7 @@ def _stamp(frame_HWC: Bytes) -> None:
     cv2.putText(frame_HWC, "AVF TV", (WIDTH - 86, 36), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (250, 250, 250), 2, cv2.LINE_AA)
 
 
-def encode_film(film: Film) -> bytes:
+def encode_video(film: VideoScript) -> bytes:
     """The film as an mp4: H.264, and AAC at 16 kHz where it has sound."""
     with tempfile.TemporaryDirectory(prefix="avf-film-") as folder:
         path = Path(folder, "film.mp4")  # a file, because +faststart reads it back
@@ -115,7 +115,7 @@ def encode_film(film: Film) -> bytes:
         return path.read_bytes()
 
 
-def _mux(container: Any, film: Film) -> None:
+def _mux(container: Any, film: VideoScript) -> None:
     """Encode pictures and sound side by side, so that a file cut short loses both at the same time."""
     video = container.add_stream(
         "libx264",

@@ -11,12 +11,12 @@ from avf_curation.detectors.weights import KNOWN, find_weight
 from avf_curation.media.types import Bytes
 from avf_curation.recipe import Recipe
 from avf_curation.stages.faces import Box
-from avf_curation.stages.stage_timer import StageClock
+from avf_curation.stages.stage_timer import StageTimer
 from avf_curation.stages.tracking import TrackConfig
 
 
 @dataclass(frozen=True)
-class Choice:
+class BackendSelection:
     """Which backend each model stage uses in a run, and the files they need (name -> path)."""
 
     track: str
@@ -28,7 +28,7 @@ class Choice:
         return {"faces": "dlib", "silence": "librosa", "track": self.track, "sync": self.sync}
 
 
-def choose(recipe: Recipe, weights_folder: Path) -> Choice:
+def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
     """`auto` becomes a name: with weights where they are, else embedded. Raises UserError for a backend without them.
 
     Backends are chosen for the run, not per source: two sources of one run are measured alike.
@@ -39,7 +39,7 @@ def choose(recipe: Recipe, weights_folder: Path) -> Choice:
     track, track_file = _backend("track", settings.track.backend, "dlib", (preferred, *others), weights_folder)
     sync, sync_file = _backend("sync", settings.sync.backend, "envelope", ("syncnet",), weights_folder)
     files = {"retinaface": track_file, "syncnet": sync_file}
-    return Choice(track, sync, {name: path for name, path in files.items() if path is not None})
+    return BackendSelection(track, sync, {name: path for name, path in files.items() if path is not None})
 
 
 def _backend(stage: str, wanted: str, embedded: str, weights: tuple[str, ...], folder: Path) -> tuple[str, Path | None]:
@@ -62,19 +62,19 @@ def _missing(setting: str, backend: str, name: str, folder: Path) -> str:
     )
 
 
-class Tools:
+class Detectors:
     """Loaded models. Every library runs one thread: what a worker computes must not depend on its neighbours."""
 
-    def __init__(self, choice: Choice, device: str = "cpu") -> None:
-        from avf_curation.detectors.dlib_faces import DlibFaces
-        from avf_curation.detectors.threads import one_thread
-        from avf_curation.media.decode import Converter
+    def __init__(self, choice: BackendSelection, device: str = "cpu") -> None:
+        from avf_curation.detectors.dlib_faces import DlibFaceDetector
+        from avf_curation.detectors.threads import limit_threads
+        from avf_curation.media.decode import FrameConverter
 
-        one_thread()
+        limit_threads()
         self.choice = choice
-        self.clock = StageClock()
-        self.converter = Converter()
-        self.dlib = DlibFaces()
+        self.clock = StageTimer()
+        self.converter = FrameConverter()
+        self.dlib = DlibFaceDetector()
         self._retinaface: Any = None
         self.syncnet: Any = None
         if "retinaface" in choice.weights:
@@ -87,15 +87,15 @@ class Tools:
             from avf_curation.detectors.syncnet import SyncNetScorer
 
             self.syncnet = SyncNetScorer.from_file(choice.weights["syncnet"], device)
-        one_thread()  # torch as well, where it came with a model
+        limit_threads()  # torch as well, where it came with a model
 
     def faces(self, pictures: list[Bytes], scale: float, config: TrackConfig) -> list[list[Box]]:
         """Faces in BGR pictures that are the source times `scale`, by the run's track backend."""
         if self._retinaface is not None:
-            from avf_curation.detectors.retinaface import boxes_of
+            from avf_curation.detectors.retinaface import to_boxes
 
             found = self._retinaface.detect(pictures, config.min_score, config.nms_iou)
-            return [boxes_of(one, scale) for one in found]
-        from avf_curation.media.crop import grey
+            return [to_boxes(one, scale) for one in found]
+        from avf_curation.media.crop import to_grey
 
-        return [self.dlib.find(grey(np.asarray(picture)), scale, 1, 0.0) for picture in pictures]
+        return [self.dlib.find(to_grey(np.asarray(picture)), scale, 1, 0.0) for picture in pictures]

@@ -7,7 +7,7 @@ from avf_curation.media.types import Bytes
 from avf_curation.stages.faces import Box
 
 
-class DlibFaces:
+class DlibFaceDetector:
     """Warm detector. Boxes come back in source pixels."""
 
     def __init__(self) -> None:

@@ -41,25 +41,25 @@ class EnvelopeScore:
 
 
 @dataclass(frozen=True)
-class MouthPlace:
+class MouthPosition:
     """Where the mouth is in a clip's frames: centres (T, 2) in pixels of the crop, width of the box in pixels."""
 
     centres_T2: Floats
     width_px: float
 
 
-def mouth_from_landmarks(mouths_T2: Floats, face_width_px: float) -> MouthPlace:
+def mouth_from_landmarks(mouths_T2: Floats, face_width_px: float) -> MouthPosition:
     """From the centre between the mouth's corners, in crop pixels."""
     width = 0.75 * face_width_px
-    return MouthPlace(np.add(mouths_T2, (0.0, 0.05 * width)), width)
+    return MouthPosition(np.add(mouths_T2, (0.0, 0.05 * width)), width)
 
 
-def mouth_from_box(centres_T2: Floats, face_width_px: float, face_height_px: float) -> MouthPlace:
+def mouth_from_box(centres_T2: Floats, face_width_px: float, face_height_px: float) -> MouthPosition:
     """From dlib's box, which holds the mouth about a quarter of its height below its centre."""
-    return MouthPlace(np.add(centres_T2, (0.0, 0.26 * face_height_px)), 0.6 * face_width_px)
+    return MouthPosition(np.add(centres_T2, (0.0, 0.26 * face_height_px)), 0.6 * face_width_px)
 
 
-def patches(frames_THWC: Bytes, place: MouthPlace) -> Bytes:
+def mouth_patches(frames_THWC: Bytes, place: MouthPosition) -> Bytes:
     """The mouth in each frame, (T, 20, 32, 3)."""
     width = max(8, round(place.width_px))
     height = max(5, round(place.width_px * PATCH_H / PATCH_W))
@@ -73,7 +73,7 @@ def patches(frames_THWC: Bytes, place: MouthPlace) -> Bytes:
     return out
 
 
-def score(patches_THWC: Bytes, samples: Samples, shifts: int) -> EnvelopeScore | None:
+def score_envelope_sync(patches_THWC: Bytes, samples: Samples, shifts: int) -> EnvelopeScore | None:
     """Offset and confidence over -shifts to +shifts. None when the clip is too short or either side does not move."""
     frames = len(patches_THWC)
     if frames < 3 * shifts:

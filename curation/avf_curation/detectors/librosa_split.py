@@ -10,7 +10,7 @@ _WINDOW = 2048  # librosa's default, 128 ms
 _HOP = 160  # 10 ms: four to a frame
 
 
-def split(samples: Samples, config: SilenceConfig) -> list[Span]:
+def split_silence(samples: Samples, config: SilenceConfig) -> list[Span]:
     """Non-silent spans of `samples`, in frames, merged where they touch."""
     import librosa.effects as effects
     import librosa.feature as feature

@@ -27,7 +27,7 @@ def mel_filters() -> Floats:
     return np.where(inside, np.where(grid < middle, rising, falling), 0.0)
 
 
-def mfcc(samples: npt.NDArray[np.int16]) -> Floats:
+def compute_mfcc(samples: npt.NDArray[np.int16]) -> Floats:
     """(frames, 13) at 100 Hz from int16 samples; the last window is padded with zeros."""
     signal = samples.astype(np.float64)
     signal = np.append(signal[:1], signal[1:] - PREEMPHASIS * signal[:-1])

@@ -30,7 +30,7 @@ class Overlay:
     box: tuple[int, int, int, int] | None
 
 
-def find(pictures_THW: Sequence[Bytes]) -> Overlay | None:
+def find_overlay(pictures_THW: Sequence[Bytes]) -> Overlay | None:
     """The strongest overlay in corners, borders and text-like rows of pictures of one size. None: too little moves."""
     stack = np.stack(pictures_THW).astype(np.float32)
     moving = np.asarray(stack.std(0) > MOVING)

@@ -170,7 +170,7 @@ def for_one_core(model: nn.Module) -> nn.Module:
 
 
 @lru_cache(maxsize=16)
-def priors(height: int, width: int) -> Tensor:
+def prior_boxes(height: int, width: int) -> Tensor:
     """Prior boxes as centre x, y, width, height in pixels, (P, 4)."""
     levels = []
     for stride, sides in zip(STRIDES, PRIOR_SIDES, strict=True):
@@ -181,7 +181,7 @@ def priors(height: int, width: int) -> Tensor:
     return torch.cat(levels)
 
 
-def decode(deltas_P4: Tensor, landmarks_P10: Tensor, priors_P4: Tensor) -> tuple[Tensor, Tensor]:
+def decode_boxes(deltas_P4: Tensor, landmarks_P10: Tensor, priors_P4: Tensor) -> tuple[Tensor, Tensor]:
     """Boxes (P, 4) as left, top, right, bottom and landmarks (P, 5, 2), in pixels."""
     at, size = priors_P4[:, :2], priors_P4[:, 2:]
     centres = at + deltas_P4[:, :2] * VARIANCE[0] * size
@@ -191,7 +191,7 @@ def decode(deltas_P4: Tensor, landmarks_P10: Tensor, priors_P4: Tensor) -> tuple
 
 
 @dataclass(frozen=True)
-class Found:
+class RetinaFaceDetections:
     """Faces of one picture: boxes (N, 4), scores (N,), landmarks (N, 5, 2), in pixels of the given picture."""
 
     boxes_N4: np.ndarray
@@ -213,26 +213,30 @@ class RetinaFaceDetector:
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types lack it
 
     @torch.inference_mode()
-    def detect(self, pictures_BHWC: Sequence[Bytes], min_score: float, nms_iou: float) -> list[Found]:
+    def detect(self, pictures_BHWC: Sequence[Bytes], min_score: float, nms_iou: float) -> list[RetinaFaceDetections]:
         """Faces in each BGR picture, best first."""
-        found: list[Found] = []
+        found: list[RetinaFaceDetections] = []
         for at in range(0, len(pictures_BHWC), self._batch_size):
             found += self._batch(np.stack(pictures_BHWC[at : at + self._batch_size]), min_score, nms_iou)
         return found
 
-    def _batch(self, pictures_BHWC: Bytes, min_score: float, nms_iou: float) -> list[Found]:
+    def _batch(self, pictures_BHWC: Bytes, min_score: float, nms_iou: float) -> list[RetinaFaceDetections]:
         height, width = pictures_BHWC.shape[1:3]
         deltas, logits, points = self.model(self._prepare(pictures_BHWC))
         scores_BP = logits.softmax(-1)[..., 1]
-        prior = priors(-(-height // 32) * 32, -(-width // 32) * 32).to(self.device)
+        prior = prior_boxes(-(-height // 32) * 32, -(-width // 32) * 32).to(self.device)
         picture, place = torch.nonzero(scores_BP > min_score, as_tuple=True)
         scores = scores_BP[picture, place]
-        boxes, landmarks = decode(deltas[picture, place], points[picture, place], prior[place])
+        boxes, landmarks = decode_boxes(deltas[picture, place], points[picture, place], prior[place])
         keep = batched_nms(boxes, scores, picture, nms_iou)
         results = []
         for number in range(len(pictures_BHWC)):
             mine = keep[picture[keep] == number]
-            results.append(Found(boxes[mine].cpu().numpy(), scores[mine].cpu().numpy(), landmarks[mine].cpu().numpy()))
+            results.append(
+                RetinaFaceDetections(
+                    boxes[mine].cpu().numpy(), scores[mine].cpu().numpy(), landmarks[mine].cpu().numpy()
+                )
+            )
         return results
 
     def _prepare(self, pictures_BHWC: Bytes) -> Tensor:
@@ -246,7 +250,7 @@ class RetinaFaceDetector:
         return F.pad(x, pad).contiguous(memory_format=torch.channels_last)
 
 
-def boxes_of(found: Found, scale: float) -> list[Box]:
+def to_boxes(found: RetinaFaceDetections, scale: float) -> list[Box]:
     """`found` in a picture that is the source times `scale`, as boxes in source pixels with the mouth's centre."""
     boxes_N4 = found.boxes_N4.astype(float) / scale
     mouths_N2 = found.landmarks_N52[:, 3:].mean(1).astype(float) / scale

@@ -19,7 +19,7 @@ with no_terminal_input():  # the import runs ffmpeg, which would change the sett
     )
 
 
-class Cuts:
+class ShotBoundaryDetector:
     """Give it every frame of a video in order; it answers with cuts, a few frames later than they are."""
 
     def __init__(self, config: ScenesConfig) -> None:

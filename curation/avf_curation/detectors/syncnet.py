@@ -17,7 +17,7 @@ from avf_shards.timeline import SAMPLES_PER_FRAME
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from avf_curation.detectors.mfcc import mfcc
+from avf_curation.detectors.mfcc import compute_mfcc
 from avf_curation.detectors.weight_files import load_weights
 from avf_curation.media.types import Bytes, Samples
 
@@ -155,7 +155,7 @@ class SyncNetScorer:
     @torch.inference_mode()
     def sounds(self, samples: Samples, windows: int, batch: int = 8) -> Tensor:
         """Embeddings of the audio windows of frames 0 to windows - 1, (W, D)."""
-        steps = torch.from_numpy(mfcc(samples).T.astype(np.float32)).to(self.device)  # (13, steps)
+        steps = torch.from_numpy(compute_mfcc(samples).T.astype(np.float32)).to(self.device)  # (13, steps)
         x = steps.unfold(1, AUDIO_STEPS, STEPS_PER_FRAME)[:, :windows].permute(1, 0, 2).unsqueeze(1)
         return torch.cat([self._audio(x[i : i + 4 * batch]) for i in range(0, windows, 4 * batch)])
 

@@ -6,7 +6,7 @@ import sys
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def one_thread() -> None:
+def limit_threads() -> None:
     """Hold OpenCV, torch, BLAS and OpenMP of this process to one thread, now and for what is loaded later.
 
     torch is not loaded for it: that takes seconds, and the embedded backends do without. Call again after it is.
@@ -24,7 +24,7 @@ def one_thread() -> None:
     threadpool_limits(1)
 
 
-def cuda_is_here() -> bool:
+def cuda_available() -> bool:
     """Whether torch can use a CUDA device of this machine."""
     import torch
 

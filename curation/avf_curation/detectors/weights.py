@@ -70,7 +70,7 @@ def default_folder() -> Path:
     return Path(named) if named else Path.home() / ".cache" / "avf-foundry" / "weights"
 
 
-def known(name: str) -> WeightFile:
+def weight_file(name: str) -> WeightFile:
     """The entry called `name`. Raises UserError."""
     if name not in KNOWN:
         raise UserError(f"{name!r}: no such weights; known are {', '.join(KNOWN)}")
@@ -79,15 +79,15 @@ def known(name: str) -> WeightFile:
 
 def find_weight(name: str, folder: Path) -> tuple[WeightFile, Path] | None:
     """The entry and its file in `folder`, checked; None where there is none. Raises UserError for a wrong digest."""
-    entry = known(name)
+    entry = weight_file(name)
     path = folder / entry.file_name
     if not path.is_file():
         return None
-    check(entry, path, folder)
+    check_weights(entry, path, folder)
     return entry, path
 
 
-def check(entry: WeightFile, path: Path, folder: Path) -> str:
+def check_weights(entry: WeightFile, path: Path, folder: Path) -> str:
     """The digest of `path` if it is the right one; the first one seen is recorded. Raises UserError."""
     digest = sha256_file(path)
     expected = entry.sha256_prefix or _locked(folder).get(entry.name, "")
@@ -102,7 +102,7 @@ def check(entry: WeightFile, path: Path, folder: Path) -> str:
     return digest
 
 
-def pull(
+def pull_weights(
     name: str,
     folder: Path,
     take_from: Path | None = None,
@@ -110,10 +110,10 @@ def pull(
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Path:
     """Get one weight file into `folder`, from its owner's address or from a file the user has. Raises UserError."""
-    entry = known(name)
+    entry = weight_file(name)
     final = folder / entry.file_name
     if final.is_file():
-        check(entry, final, folder)
+        check_weights(entry, final, folder)
         return final
     folder.mkdir(parents=True, exist_ok=True)
     part = final.with_name(final.name + ".part")
@@ -124,7 +124,7 @@ def pull(
     else:
         _download(address or entry.address, part, progress)
     try:
-        check(entry, part, folder)
+        check_weights(entry, part, folder)
     except UserError:
         part.unlink()
         raise

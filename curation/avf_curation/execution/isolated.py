@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 
 from avf_curation.execution.worker import UnitWorker, WorkerSetup
-from avf_curation.pipeline.failures import Failure, InfrastructureError
+from avf_curation.pipeline.failures import FailureCause, InfrastructureError
 from avf_curation.pipeline.unit import UnitJob, UnitReport
-from avf_curation.pipeline.video import VideoResult, failed_whole
+from avf_curation.pipeline.video import VideoOutcomes, fail_video
 from avf_curation.sources.types import Video
 
 _POLL_S = 0.05
@@ -26,7 +26,7 @@ _WALL_FACTOR = 4  # a child that waits is given this many times its CPU limit,
 _LOADING_S = 120  # and this long to load its tools
 
 
-def longest_alone_s(cpu_s: float) -> float:
+def isolated_timeout_s(cpu_s: float) -> float:
     """How long a child may take in all: loading its tools, then a multiple of its CPU limit."""
     return _LOADING_S + _WALL_FACTOR * cpu_s
 
@@ -34,10 +34,10 @@ def longest_alone_s(cpu_s: float) -> float:
 def run_isolated(worker: UnitWorker, job: UnitJob) -> UnitReport:
     """Curate and commit one unit, each video in a child of its own: one that kills its process ends as `failed`."""
     worker.tools.clock.clear()
-    return worker.commit(job, lambda video: curate_alone(worker.setup, video))
+    return worker.commit(job, lambda video: curate_isolated(worker.setup, video))
 
 
-def curate_alone(setup: WorkerSetup, video: Video) -> VideoResult:
+def curate_isolated(setup: WorkerSetup, video: Video) -> VideoOutcomes:
     """Curate one video in a child. Raises InfrastructureError when the child ends for no fault of the video's."""
     limits = setup.recipe.run
     with tempfile.TemporaryDirectory(prefix="avf-alone-") as folder:
@@ -55,7 +55,7 @@ def curate_alone(setup: WorkerSetup, video: Video) -> VideoResult:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment)
         fault = _watch(child, limits.video_cpu_s, limits.video_memory_mb * 1e6)
         if fault is None and child.returncode == 0 and answer.is_file():
-            result: VideoResult = pickle.loads(answer.read_bytes())
+            result: VideoOutcomes = pickle.loads(answer.read_bytes())
             return result
         if fault is None and child.returncode < 0:
             name = signal.Signals(-child.returncode).name
@@ -63,18 +63,20 @@ def curate_alone(setup: WorkerSetup, video: Video) -> VideoResult:
                 raise InfrastructureError(f"the isolated video was stopped from outside ({name})")
             limit = name == "SIGXCPU"
             fault = (
-                _cpu_fault(limits.video_cpu_s) if limit else Failure("open", "killed", f"its process died of {name}")
+                _cpu_fault(limits.video_cpu_s)
+                if limit
+                else FailureCause("open", "killed", f"its process died of {name}")
             )
         if fault is None:
             raise InfrastructureError(f"the isolated video's process ended with status {child.returncode}")
-        return VideoResult(video, (failed_whole(fault),))
+        return VideoOutcomes(video, (fail_video(fault),))
 
 
-def _cpu_fault(limit_s: float) -> Failure:
-    return Failure("open", "cpu_limit", f"took more than {limit_s:g} s of CPU time")
+def _cpu_fault(limit_s: float) -> FailureCause:
+    return FailureCause("open", "cpu_limit", f"took more than {limit_s:g} s of CPU time")
 
 
-def _watch(child: "subprocess.Popen[bytes]", cpu_s: float, memory_bytes: float) -> Failure | None:
+def _watch(child: "subprocess.Popen[bytes]", cpu_s: float, memory_bytes: float) -> FailureCause | None:
     """Wait for the child; kill it and say why when it exceeds a limit."""
     start = time.monotonic()
     process = psutil.Process(child.pid)
@@ -85,9 +87,9 @@ def _watch(child: "subprocess.Popen[bytes]", cpu_s: float, memory_bytes: float) 
             break
         fault = None
         if used > memory_bytes:
-            fault = Failure("open", "memory_limit", f"took more than {memory_bytes / 1e6:g} MB of memory")
-        elif time.monotonic() - start > longest_alone_s(cpu_s):
-            fault = Failure("open", "time_limit", f"took more than {longest_alone_s(cpu_s):g} s")
+            fault = FailureCause("open", "memory_limit", f"took more than {memory_bytes / 1e6:g} MB of memory")
+        elif time.monotonic() - start > isolated_timeout_s(cpu_s):
+            fault = FailureCause("open", "time_limit", f"took more than {isolated_timeout_s(cpu_s):g} s")
         if fault:
             child.kill()
             child.wait()

@@ -21,11 +21,11 @@ class UnitActor:
 
     def __init__(self, setup: bytes) -> None:
         detach_from_terminal()
-        from avf_curation.execution.ray_metrics import Meters
+        from avf_curation.execution.ray_metrics import UnitMetrics
         from avf_curation.execution.worker import UnitWorker
 
         self._worker = UnitWorker(pickle.loads(setup))
-        self._meters = Meters()
+        self._meters = UnitMetrics()
 
     def node(self) -> str:
         """Return the id of the node that this actor runs on."""

@@ -21,10 +21,10 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError, WorkerCrashedError
 
 from avf_curation.execution import signals
-from avf_curation.execution.cluster import Cluster
+from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
-from avf_curation.execution.isolated import longest_alone_s
-from avf_curation.execution.ray_pool import Pool, PoolConfig, Worker
+from avf_curation.execution.isolated import isolated_timeout_s
+from avf_curation.execution.ray_pool import ActorPool, PoolConfig, PooledActor
 from avf_curation.execution.worker import ScreenedUnit, WorkerSetup
 from avf_curation.pipeline.failures import InfrastructureError
 from avf_curation.pipeline.unit import UnitJob, UnitReport
@@ -51,14 +51,14 @@ class _Unit:
 class _Busy:
     """A worker with a unit in flight."""
 
-    pool: Pool
-    worker: Worker
+    pool: ActorPool
+    worker: PooledActor
     unit: _Unit
     since: float = field(default_factory=time.monotonic)
 
 
 def run_units(
-    jobs: Iterator[UnitJob], setup: WorkerSetup, cluster: Cluster, tell: Callable[[Event], None]
+    jobs: Iterator[UnitJob], setup: WorkerSetup, cluster: ClusterConfig, tell: Callable[[Event], None]
 ) -> Iterator[UnitReport]:
     """Run `jobs`; reports as units finish. Raises InfrastructureError."""
     started = _connect(cluster, setup.device)
@@ -74,7 +74,7 @@ def run_units(
             ray.shutdown()
 
 
-def _connect(cluster: Cluster, device: str) -> bool:
+def _connect(cluster: ClusterConfig, device: str) -> bool:
     """Join the cluster, or start one on this machine; whether it is ours to shut down."""
     if ray.is_initialized():
         return False
@@ -103,16 +103,16 @@ def _connect(cluster: Cluster, device: str) -> bool:
 class _Flow:
     """Units go from `waiting` to a worker, with two pools over `screened` to a refiner, and end as a report."""
 
-    def __init__(self, setup: WorkerSetup, cluster: Cluster, tell: Callable[[Event], None]) -> None:
+    def __init__(self, setup: WorkerSetup, cluster: ClusterConfig, tell: Callable[[Event], None]) -> None:
         self._setup, self._tell = setup, tell
         self._follow_cluster = cluster.workers is None
         size = cluster.workers or _cpus() or 1
         gpus = 0.0 if setup.device == "cpu" else cluster.gpus_each
         if cluster.refiners:
-            self._first = Pool(PoolConfig("screen", size), setup)
-            self._last = Pool(PoolConfig("refine", cluster.refiners, gpus), setup)
+            self._first = ActorPool(PoolConfig("screen", size), setup)
+            self._last = ActorPool(PoolConfig("refine", cluster.refiners, gpus), setup)
         else:
-            self._first = self._last = Pool(PoolConfig("curate", size, gpus), setup)
+            self._first = self._last = ActorPool(PoolConfig("curate", size, gpus), setup)
         self._pools = (self._first,) if self._first is self._last else (self._first, self._last)
         self._waiting: deque[_Unit] = deque()
         self._screened: deque[_Unit] = deque()
@@ -125,7 +125,7 @@ class _Flow:
     def run(self, jobs: Iterator[UnitJob]) -> Iterator[UnitReport]:
         more = True
         while True:
-            signals.check()
+            signals.check_interrupt()
             while more and len(self._waiting) < self._first.config.size:
                 job = next(jobs, None)
                 more = job is not None
@@ -165,7 +165,7 @@ class _Flow:
                 if not queue and not (two and pool is self._last and (self._waiting or self._first.busy)):
                     pool.shrink()
 
-    def _give(self, queue: deque[_Unit], pool: Pool, room: int) -> None:
+    def _give(self, queue: deque[_Unit], pool: ActorPool, room: int) -> None:
         while queue and room > 0:
             worker = pool.take()
             if worker is None:
@@ -269,7 +269,7 @@ class _Flow:
         for busy in self._busy.values():
             limit = self._setup.recipe.run.unit_timeout_s
             if busy.unit.alone:  # each video has limits of its own
-                limit += len(busy.unit.job.videos) * longest_alone_s(self._setup.recipe.run.video_cpu_s)
+                limit += len(busy.unit.job.videos) * isolated_timeout_s(self._setup.recipe.run.video_cpu_s)
             if time.monotonic() - busy.since > limit:
                 self._tell(Event("unit_overdue", unit=busy.unit.job.unit, message=f"still running after {limit:g} s"))
                 ray.kill(busy.worker.actor)

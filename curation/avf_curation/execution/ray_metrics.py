@@ -6,7 +6,7 @@ from ray.util.metrics import Counter
 from avf_curation.pipeline.unit import UnitReport
 
 
-class Meters:
+class UnitMetrics:
     """Counters of one worker; Ray exports them as ray_avf_..., with the node and worker as labels."""
 
     def __init__(self) -> None:

@@ -34,20 +34,20 @@ class PoolConfig:
 
 
 @dataclass(frozen=True)
-class Worker:
+class PooledActor:
     """An actor and the node it runs on."""
 
     actor: Any
     node: str
 
 
-class Pool:
+class ActorPool:
     """Actors of one kind."""
 
     def __init__(self, config: PoolConfig, setup: WorkerSetup) -> None:
         self.config = config
         self._setup = setup
-        self._idle: list[Worker] = []
+        self._idle: list[PooledActor] = []
         self._starting: dict[Any, Any] = {}
         self.busy = 0
         self._lost_starts = 0
@@ -77,14 +77,14 @@ class Pool:
             _kill(worker.actor)
         self._idle.clear()
 
-    def take(self) -> Worker | None:
+    def take(self) -> PooledActor | None:
         """An idle actor, which is busy from now on."""
         if not self._idle:
             return None
         self.busy += 1
         return self._idle.pop()
 
-    def give_back(self, worker: Worker) -> None:
+    def give_back(self, worker: PooledActor) -> None:
         """An actor that is done and alive."""
         self.busy -= 1
         self._idle.append(worker)
@@ -99,7 +99,7 @@ class Pool:
         if actor is None:
             return False
         try:
-            self._idle.append(Worker(actor, ray.get(reference, timeout=10)))
+            self._idle.append(PooledActor(actor, ray.get(reference, timeout=10)))
             self._lost_starts = 0
         except (RayActorError, GetTimeoutError, RayTaskError) as error:
             self._lost_starts += 1

@@ -10,8 +10,8 @@ _pressed = threading.Event()
 
 
 @contextmanager
-def noted() -> Iterator[None]:
-    """Inside, Ctrl-C raises KeyboardInterrupt as ever and is remembered for `check`. Only the main thread can do so."""
+def remember_interrupt() -> Iterator[None]:
+    """Raise KeyboardInterrupt on Ctrl-C as usual, and also remember it for `check_interrupt`; main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -29,7 +29,7 @@ def noted() -> Iterator[None]:
         _pressed.clear()
 
 
-def check() -> None:
+def check_interrupt() -> None:
     """Raise KeyboardInterrupt when Ctrl-C was pressed and got lost. Engines call it between two looks at their work."""
     if _pressed.is_set():
         raise KeyboardInterrupt

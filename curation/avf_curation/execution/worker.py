@@ -10,33 +10,33 @@ from typing import Any
 
 from avf_shards.format.run_folder import RunFolder
 
-from avf_curation.detectors.detector_set import Choice, Tools
-from avf_curation.pipeline.unit import Identity, UnitJob, UnitReport, curate_unit
-from avf_curation.pipeline.video import Screened, VideoResult, refine_video, screen_video
+from avf_curation.detectors.detector_set import BackendSelection, Detectors
+from avf_curation.pipeline.unit import RunIdentity, UnitJob, UnitReport, curate_unit
+from avf_curation.pipeline.video import ScreenedVideo, VideoOutcomes, refine_video, screen_video
 from avf_curation.recipe import Recipe
 from avf_curation.sources.types import Video
 
-Curate = Callable[[Video, Path, Any, Any], VideoResult]
+Curate = Callable[[Video, Path, Any, Any], VideoOutcomes]
 
 
 @dataclass(frozen=True)
-class Halves:
+class PipelineStages:
     """The two halves of the work on a video: screening, and refining what it left."""
 
-    screen: Callable[[Video, Path, Any, Any], Screened] = screen_video
-    refine: Callable[[Screened, Path, Any, Any], VideoResult] = refine_video
+    screen: Callable[[Video, Path, Any, Any], ScreenedVideo] = screen_video
+    refine: Callable[[ScreenedVideo, Path, Any, Any], VideoOutcomes] = refine_video
 
     @classmethod
-    def undivided(cls, curate: Curate) -> "Halves":
+    def undivided(cls, curate: Curate) -> "PipelineStages":
         """Work that knows no halves: all of it is done in the second."""
         return cls(_nothing_yet, partial(_all_of_it, curate))
 
 
-def _nothing_yet(video: Video, root: Path, settings: Any, tools: Any) -> Screened:
-    return Screened(video, ())
+def _nothing_yet(video: Video, root: Path, settings: Any, tools: Any) -> ScreenedVideo:
+    return ScreenedVideo(video, ())
 
 
-def _all_of_it(curate: Curate, screened: Screened, root: Path, settings: Any, tools: Any) -> VideoResult:
+def _all_of_it(curate: Curate, screened: ScreenedVideo, root: Path, settings: Any, tools: Any) -> VideoOutcomes:
     return curate(screened.video, root, settings, tools)
 
 
@@ -46,18 +46,18 @@ class WorkerSetup:
 
     run: RunFolder
     recipe: Recipe
-    choice: Choice
+    choice: BackendSelection
     roots: dict[str, Path]
-    identity: Identity
+    identity: RunIdentity
     device: str = "cpu"
-    halves: Halves = Halves()
+    halves: PipelineStages = PipelineStages()
 
 
 @dataclass(frozen=True)
 class ScreenedUnit:
     """The videos of a unit after screening, and what that took."""
 
-    videos: tuple[Screened, ...]
+    videos: tuple[ScreenedVideo, ...]
     stage_seconds: dict[str, float]
     cpu_seconds: float
 
@@ -67,7 +67,7 @@ class UnitWorker:
 
     def __init__(self, setup: WorkerSetup) -> None:
         self.setup = setup
-        self.tools = Tools(setup.choice, setup.device)
+        self.tools = Detectors(setup.choice, setup.device)
 
     def run(self, job: UnitJob) -> UnitReport:
         """Curate and commit one unit. Raises InfrastructureError."""
@@ -93,20 +93,20 @@ class UnitWorker:
             cpu_seconds=cpu_seconds,
         )
 
-    def curate(self, video: Video) -> VideoResult:
+    def curate(self, video: Video) -> VideoOutcomes:
         """One video with the warm tools."""
         return self._refined(self._screened(video))
 
-    def _screened(self, video: Video) -> Screened:
+    def _screened(self, video: Video) -> ScreenedVideo:
         setup = self.setup
         root, settings = setup.roots[video.source], setup.recipe.of(video.source)
         return setup.halves.screen(video, root, settings, self.tools)
 
-    def _refined(self, screened: Screened) -> VideoResult:
+    def _refined(self, screened: ScreenedVideo) -> VideoOutcomes:
         setup, source = self.setup, screened.video.source
         return setup.halves.refine(screened, setup.roots[source], setup.recipe.of(source), self.tools)
 
-    def commit(self, job: UnitJob, curate: Callable[[Video], VideoResult]) -> UnitReport:
+    def commit(self, job: UnitJob, curate: Callable[[Video], VideoOutcomes]) -> UnitReport:
         """Curate a unit by `curate` and commit it, with what it took. Raises InfrastructureError."""
         begin_s = time.process_time()
         report = curate_unit(job, self.setup.run, self.setup.recipe, self.setup.identity, curate)

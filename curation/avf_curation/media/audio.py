@@ -10,15 +10,15 @@ import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Span
 
 from avf_curation.media.container import open_container
-from avf_curation.media.types import MediaConfig, Range, Samples, Sound
+from avf_curation.media.types import AudioTrack, MediaConfig, Samples, TimeRange
 
 _LOST_SYNC_S = 0.05  # sound whose timestamps drift less than this is taken as continuous
 _MARGIN_S = 1.0  # decoded before and after a range, so that the resampler has settled
 
 
-def read_sound(
-    path: Path, config: MediaConfig, start_s: float, frames: int | None, within: Range | None
-) -> Sound | None:
+def read_audio(
+    path: Path, config: MediaConfig, start_s: float, frames: int | None, within: TimeRange | None
+) -> AudioTrack | None:
     """The first audio stream as 16 kHz mono on a timeline of `frames` from `start_s` on (None: the sound's own length).
 
     None when the input has no audio stream. Packets that cannot be decoded leave a hole that is not covered.
@@ -41,16 +41,16 @@ def read_sound(
         return _placed(pieces, start_s, frames)
 
 
-def _own_length(pieces: list[tuple[float, int, Samples]]) -> Sound:
+def _own_length(pieces: list[tuple[float, int, Samples]]) -> AudioTrack:
     """Sound without pictures: its timeline starts with it."""
     if not pieces:
-        return Sound(np.zeros(0, np.int16))
+        return AudioTrack(np.zeros(0, np.int16))
     start_s = pieces[0][0]
     end_s = max(at_s + (skip + len(data)) / SAMPLE_RATE_HZ for at_s, skip, data in pieces)
     return _placed(iter(pieces), start_s, max(1, round((end_s - start_s) * FRAMES_PER_SECOND)))
 
 
-def _placed(pieces: Iterator[tuple[float, int, Samples]], start_s: float, frames: int) -> Sound:
+def _placed(pieces: Iterator[tuple[float, int, Samples]], start_s: float, frames: int) -> AudioTrack:
     """Pieces put where they belong on a timeline of `frames` that starts at `start_s`."""
     samples = np.zeros(frames * SAMPLES_PER_FRAME, np.int16)
     covered: list[Span] = []
@@ -65,7 +65,7 @@ def _placed(pieces: Iterator[tuple[float, int, Samples]], start_s: float, frames
             covered[-1] = Span(covered[-1].start_frame, place + len(cut))
         else:
             covered.append(Span(place, place + len(cut)))
-    return Sound(samples, tuple(covered))
+    return AudioTrack(samples, tuple(covered))
 
 
 def _pieces(

@@ -37,9 +37,9 @@ def open_container(path: Path) -> Any:
 
 
 def _film_of(folder: Path) -> Any:
-    from avf_curation.media.image_sequence import film_of
+    from avf_curation.media.image_sequence import image_sequence_video
 
     try:
-        return film_of(folder)
+        return image_sequence_video(folder)
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise MediaError("not_media", f"its pictures cannot be opened as a film ({type(error).__name__})") from None

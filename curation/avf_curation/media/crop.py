@@ -8,14 +8,14 @@ from avf_curation.media.types import Bytes
 cv2.setNumThreads(1)
 
 
-def square(frame_HWC: Bytes, centre: tuple[float, float], side_px: float, size_px: int, fill: int = 0) -> Bytes:
+def crop_square(frame_HWC: Bytes, centre: tuple[float, float], side_px: float, size_px: int, fill: int = 0) -> Bytes:
     """The square of `side_px` around `centre` as (size_px, size_px, 3); what lies outside the picture is `fill`."""
     side = max(2, round(side_px))
     left, top = round(centre[0] - side / 2), round(centre[1] - side / 2)
     return _resized(_cut(frame_HWC, left, top, side, side, fill), size_px, size_px)
 
 
-def syncnet_square(frame_HWC: Bytes, centre: tuple[float, float], half_px: float, scale: float, fill: int) -> Bytes:
+def crop_for_syncnet(frame_HWC: Bytes, centre: tuple[float, float], half_px: float, scale: float, fill: int) -> Bytes:
     """SyncNet's crop, (224, 224, 3): half above the centre, half * (1 + 2 scale) below, half * (1 + scale) aside.
 
     The region is square: half * (2 + 2 scale) on both sides.
@@ -42,7 +42,7 @@ def _resized(frame_HWC: Bytes, width: int, height: int) -> Bytes:
     return np.asarray(cv2.resize(frame_HWC, (width, height), interpolation=how))
 
 
-def grey(frame_HWC: Bytes) -> Bytes:
+def to_grey(frame_HWC: Bytes) -> Bytes:
     """(H, W) luma."""
     return np.asarray(cv2.cvtColor(frame_HWC, cv2.COLOR_BGR2GRAY))
 
@@ -63,7 +63,7 @@ def resize_grey(grey_HW: Bytes, width: int, height: int) -> Bytes:
     return np.asarray(cv2.resize(grey_HW, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def jpeg(frame_HWC: Bytes, quality: int = 80) -> bytes:
+def encode_jpeg(frame_HWC: Bytes, quality: int = 80) -> bytes:
     """A picture for a page."""
     done, data = cv2.imencode(".jpg", frame_HWC, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:

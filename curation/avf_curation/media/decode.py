@@ -12,17 +12,17 @@ import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
-from avf_curation.media.audio import read_sound
+from avf_curation.media.audio import read_audio
 from avf_curation.media.container import open_container
 from avf_curation.media.types import (
+    AudioTrack,
     Bytes,
     MediaConfig,
     MediaError,
-    Picture,
-    Range,
-    Sound,
+    TimeRange,
+    VideoTrack,
     nearest_indices,
-    rounded_frames,
+    round_to_frames,
 )
 
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art is not video
@@ -44,7 +44,7 @@ class MediaFile:
     """
 
     def __init__(
-        self, path: Path, config: MediaConfig, sound_path: Path | None = None, within: Range | None = None
+        self, path: Path, config: MediaConfig, sound_path: Path | None = None, within: TimeRange | None = None
     ) -> None:
         self._path, self._sound_path, self._config = path, sound_path or path, config
         self._range = within
@@ -54,11 +54,11 @@ class MediaFile:
         if self._video is not None:
             self._video.thread_count = 1
             self._video.codec_context.options = {"max_pixels": str(config.max_pixels)}
-        self.picture: Picture | None = None
+        self.picture: VideoTrack | None = None
         self.start_s = 0.0
         self._size = (0, 0)
 
-    def resume(self, picture: Picture, start_s: float) -> None:
+    def resume(self, picture: VideoTrack, start_s: float) -> None:
         """Take what the sequential pass found, in another process perhaps: `read` and `sound` work at once."""
         self.picture, self.start_s = picture, start_s
         self._size = (picture.width_px, picture.height_px)
@@ -123,8 +123,8 @@ class MediaFile:
         if before is None:
             raise MediaError("no_frames", "the video stream has no frame that can be decoded")
         last = before.duration or min(step, 10 * fallback)
-        total = max(rounded_frames(previous - first + last, number, denominator), len(pts), 1)
-        declared = rounded_frames(video.duration, number, denominator) if video.duration else 0
+        total = max(round_to_frames(previous - first + last, number, denominator), len(pts), 1)
+        declared = round_to_frames(video.duration, number, denominator) if video.duration else 0
         if self._range is not None:
             declared = round(self._range.seconds * FRAMES_PER_SECOND)
             total = max(min(total, declared), len(pts))
@@ -132,7 +132,7 @@ class MediaFile:
         if declared > self._config.max_duration_s * FRAMES_PER_SECOND:
             declared = 0
         array = np.asarray(pts, np.int64)
-        self.picture = Picture(max(total, declared), array, tuple(gaps), tuple(errors), *self._size)
+        self.picture = VideoTrack(max(total, declared), array, tuple(gaps), tuple(errors), *self._size)
 
     def _seek_range(self) -> tuple[int | None, int | None]:
         """First and end timestamp of the range, the container standing before it. Raises MediaError."""
@@ -230,9 +230,9 @@ class MediaFile:
 
     # -- sound ---------------------------------------------------------------------------------------------------
 
-    def sound(self, frames: int | None) -> Sound | None:
+    def sound(self, frames: int | None) -> AudioTrack | None:
         """The sound on a timeline of `frames` (None: the sound's own length, in an input without pictures)."""
-        return read_sound(self._sound_path, self._config, self.start_s, frames, self._range)
+        return read_audio(self._sound_path, self._config, self.start_s, frames, self._range)
 
     def own_sound_s(self) -> float | None:
         """The declared length of the file's own first audio stream; None without one."""
@@ -247,7 +247,7 @@ class MediaFile:
         self._sound_path = self._path
 
 
-class Converter:
+class FrameConverter:
     """Frames to arrays through swscale: upright, with the colour matrix the frame is tagged with."""
 
     def __init__(self) -> None:
@@ -274,13 +274,13 @@ class Converter:
 
     def long_side(self, frame: Any, side_px: int, pixels: str) -> tuple[Bytes, float]:
         """`frame` shrunk so that its longer side is at most `side_px`, and the scale (array px / source px)."""
-        width, height = upright_size(frame)
+        width, height = display_size(frame)
         scale = min(1.0, side_px / max(width, height))
         size = (max(8, round(width * scale)), max(8, round(height * scale)))  # the cut detectors want a few rows
         return self.array(frame, *size, pixels), scale
 
 
-def upright_size(frame: Any) -> tuple[int, int]:
+def display_size(frame: Any) -> tuple[int, int]:
     """(width, height) of the picture as a viewer shows it."""
     return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
 
@@ -293,7 +293,7 @@ def _matrix(frame: Any) -> Colorspace:
     return Colorspace.BT2020 if tag in (9, 10) else Colorspace.ITU601
 
 
-def picture_at(path: Path, second: float, config: MediaConfig) -> Any | None:
+def frame_at(path: Path, second: float, config: MediaConfig) -> Any | None:
     """The frame shown `second` after the first one, for a page; None where that cannot be decoded."""
     try:
         with MediaFile(path, config) as media:

@@ -22,7 +22,7 @@ STRIDE_ALIGNED = "keyint=32:min-keyint=32:scenecut=0:bframes=3:b-adapt=0:b-pyram
 DETERMINISTIC = "threads=1:sliced-threads=0:cpu-independent=1"
 
 
-def mp4(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
+def encode_mp4(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
     """Square BGR frames at 25 fps as an mp4: yuv420p, constant frame rate, no edit list, bit-exact muxing."""
     sink = io.BytesIO()
     muxing = {"fflags": "+bitexact", "movflags": "negative_cts_offsets", "use_editlist": "0"}
@@ -46,7 +46,7 @@ def mp4(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
     return sink.getvalue()
 
 
-def packed_jpeg(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
+def encode_packed_jpeg(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
     """Frames as JPEGs in one member: magic, count, offsets (little-endian uint32), then the pictures."""
     pictures = []
     for frame_HWC in frames_HWC:
@@ -59,15 +59,15 @@ def packed_jpeg(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
     return head + b"".join(pictures)
 
 
-def unpacked_jpeg(data: bytes) -> Iterator[Bytes]:
-    """The frames of `packed_jpeg`, BGR."""
+def decode_packed_jpeg(data: bytes) -> Iterator[Bytes]:
+    """The frames of `encode_packed_jpeg`, BGR."""
     count = int(np.frombuffer(data, "<u4", 1, 4)[0])
     offsets = np.frombuffer(data, "<u4", count + 1, 8)
     for start, stop in zip(offsets, offsets[1:], strict=False):
         yield np.asarray(cv2.imdecode(np.frombuffer(data[start:stop], np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
 
-def flac(samples: Samples) -> bytes:
+def encode_flac(samples: Samples) -> bytes:
     """16 kHz mono 16-bit FLAC of exactly these samples."""
     sink = io.BytesIO()
     soundfile.write(sink, samples, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")

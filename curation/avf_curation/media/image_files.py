@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"(\d+)\D*$")
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageFolder:
     """names: in the order of their numbers; numbers rise. size_bytes, mtime_ns: of all together, the newest."""
 
     names: tuple[str, ...]
@@ -32,7 +32,7 @@ class Pictures:
         return inside[0] / FRAMES_PER_SECOND, (inside[-1] + 1) / FRAMES_PER_SECOND
 
 
-def pictures_in(folder: Path) -> Pictures:
+def list_images(folder: Path) -> ImageFolder:
     """The pictures of a folder, by the number at the end of their names. Raises OSError."""
     found: list[tuple[int, str]] = []
     size, newest = 0, 0
@@ -46,4 +46,4 @@ def pictures_in(folder: Path) -> Pictures:
             found.append((int(number[1]), entry.name))
             size, newest = size + stat.st_size, max(newest, stat.st_mtime_ns)
     found.sort()
-    return Pictures(tuple(name for _, name in found), tuple(number for number, _ in found), size, newest)
+    return ImageFolder(tuple(name for _, name in found), tuple(number for number, _ in found), size, newest)

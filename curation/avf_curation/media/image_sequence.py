@@ -13,15 +13,15 @@ import cv2
 import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND
 
-from avf_curation.media.image_files import KINDS, pictures_in
+from avf_curation.media.image_files import KINDS, list_images
 from avf_curation.media.types import MediaError
 
 _ALLOWED = {"format_whitelist": "jpeg_pipe,png_pipe,mjpeg"}  # a picture's name may hide a playlist
 
 
-def film_of(folder: Path) -> Any:
+def image_sequence_video(folder: Path) -> Any:
     """The opened film. Raises MediaError for a folder without pictures, or with several kinds of them."""
-    names = pictures_in(folder).names
+    names = list_images(folder).names
     kinds = {KINDS[Path(name).suffix.lower()] for name in names}
     if not names:
         raise MediaError("not_media", "a folder without numbered pictures")

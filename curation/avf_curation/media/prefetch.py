@@ -10,7 +10,7 @@ T = TypeVar("T")
 HELD = 2  # more frames ahead gain nothing, and an 8K frame is 50 MB
 
 
-def ahead(items: Iterator[T], held: int = HELD) -> Generator[T, None, None]:
+def prefetch_items(items: Iterator[T], held: int = HELD) -> Generator[T, None, None]:
     """`items` (never None) in their order, made up to `held` ahead by a second thread.
 
     What `items` raises is raised where its next item would have been. Close it (`contextlib.closing`) where it may be

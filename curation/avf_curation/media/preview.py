@@ -10,19 +10,19 @@ import numpy as np
 import soundfile
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 
-from avf_curation.media.decode import Converter, MediaFile
-from avf_curation.media.encode import unpacked_jpeg
-from avf_curation.media.types import Bytes, MediaConfig, MediaError, Range, Samples
+from avf_curation.media.decode import FrameConverter, MediaFile
+from avf_curation.media.encode import decode_packed_jpeg
+from avf_curation.media.types import Bytes, MediaConfig, MediaError, Samples, TimeRange
 
 LONGEST_S = 10.0
 _SIDE_PX = 480
 _AAC_FRAME = 1024
 
 
-def of_input(path: Path, sound_path: Path | None, within: Range, config: MediaConfig) -> bytes:
+def input_preview(path: Path, sound_path: Path | None, within: TimeRange, config: MediaConfig) -> bytes:
     """At most LONGEST_S of a range of an input, shrunk. Raises MediaError."""
-    within = Range(within.start_s, min(within.stop_s, within.start_s + LONGEST_S))
-    convert = Converter()
+    within = TimeRange(within.start_s, min(within.stop_s, within.start_s + LONGEST_S))
+    convert = FrameConverter()
     with MediaFile(path, config, sound_path, within) as media:
         if not media.has_picture:
             raise MediaError("no_picture", "sound without a picture")
@@ -31,10 +31,10 @@ def of_input(path: Path, sound_path: Path | None, within: Range, config: MediaCo
     return _mp4(pictures, None if sound is None else sound.samples)
 
 
-def of_clip(members: dict[str, bytes]) -> bytes:
+def clip_preview(members: dict[str, bytes]) -> bytes:
     """At most LONGEST_S of a stored clip (mp4 or packed JPEG, and flac)."""
     samples, _ = soundfile.read(io.BytesIO(members["flac"]), dtype="int16")
-    pictures = unpacked_jpeg(members["frames"]) if "frames" in members else _decoded(members["mp4"])
+    pictures = decode_packed_jpeg(members["frames"]) if "frames" in members else _decoded(members["mp4"])
     kept = [picture for _, picture in zip(range(int(LONGEST_S * FRAMES_PER_SECOND)), pictures, strict=False)]
     return _mp4(kept, samples[: len(kept) * SAMPLE_RATE_HZ // FRAMES_PER_SECOND])
 

@@ -37,7 +37,7 @@ class MediaConfig:
 
 
 @dataclass(frozen=True)
-class Range:
+class TimeRange:
     """The part of a file that is the input, in seconds of the file's own clock."""
 
     start_s: float
@@ -58,13 +58,13 @@ def nearest_indices(earlier: int, later: int, first: int, ticks_numerator: int, 
     return range(first, last + 1)
 
 
-def rounded_frames(ticks: int, ticks_numerator: int, ticks_denominator: int) -> int:
+def round_to_frames(ticks: int, ticks_numerator: int, ticks_denominator: int) -> int:
     """A duration in ticks as a number of 25 fps frames, half rounded up."""
     return (2 * 25 * ticks * ticks_numerator + ticks_denominator) // (2 * ticks_denominator)
 
 
 @dataclass(frozen=True)
-class Picture:
+class VideoTrack:
     """The picture side of a timeline.
 
     pts: stream timestamp of the source frame shown at each decoded index, (decoded_frames,).
@@ -85,7 +85,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Sound:
+class AudioTrack:
     """16 kHz mono sound on the video's timeline: samples (frames * 640,), zero where there is none.
 
     covered: sample ranges that the input has sound for.
@@ -111,7 +111,7 @@ class Sound:
         return out
 
 
-def overlap(spans: tuple[Span, ...], span: Span) -> int:
+def overlap_s(spans: tuple[Span, ...], span: Span) -> int:
     """How many frames of `span` lie in `spans`."""
     return sum(
         max(0, min(span.stop_frame, other.stop_frame) - max(span.start_frame, other.start_frame)) for other in spans

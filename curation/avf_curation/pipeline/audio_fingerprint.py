@@ -17,7 +17,7 @@ _BANDS = 33
 _LOW_HZ, _HIGH_HZ = 300.0, 2000.0
 
 
-def soundprint(samples: Samples) -> Print:
+def compute_fingerprint(samples: Samples) -> Print:
     """(frames,) 32-bit words, little endian, one per 640 samples; moments near the end see zeros beyond it."""
     frames = len(samples) // SAMPLES_PER_FRAME
     if not frames:

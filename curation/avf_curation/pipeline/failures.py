@@ -8,7 +8,7 @@ from avf_curation.media.types import MediaError
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailureCause:
     """Where it failed and why."""
 
     stage: str
@@ -23,20 +23,20 @@ class InfrastructureError(Exception):
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
 
 
-def failure_of(stage: str, error: BaseException) -> Failure:
+def classify_failure(stage: str, error: BaseException) -> FailureCause:
     """The ledger's view of `error`. Raises InfrastructureError for what says nothing about the video."""
     if isinstance(error, MediaError):
-        return Failure(stage, error.kind, str(error))
+        return FailureCause(stage, error.kind, str(error))
     if isinstance(error, MemoryError):
-        return Failure(stage, "out_of_memory", "not enough memory")
+        return FailureCause(stage, "out_of_memory", "not enough memory")
     if isinstance(error, OSError):
         if error.errno in _FULL:
             raise InfrastructureError(f"{error.strerror}") from error
-        return Failure(stage, "unreadable", error.strerror or type(error).__name__)
-    return Failure(stage, type(error).__name__, normalised(str(error)))
+        return FailureCause(stage, "unreadable", error.strerror or type(error).__name__)
+    return FailureCause(stage, type(error).__name__, normalize_message(str(error)))
 
 
-def normalised(message: str) -> str:
+def normalize_message(message: str) -> str:
     """One line without paths, addresses, times and process numbers; at most 200 characters."""
     line = " ".join(message.split())
     line = re.sub(r"0x[0-9a-fA-F]+", "0x..", line)

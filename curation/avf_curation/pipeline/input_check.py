@@ -8,9 +8,9 @@ from pathlib import Path
 from avf_shards.schema.labels import Origin
 from avf_shards.timeline import FRAMES_PER_SECOND
 
-from avf_curation.media.image_files import pictures_in
-from avf_curation.media.types import MediaError, Picture, Range
-from avf_curation.sources.face_track import read_track
+from avf_curation.media.image_files import list_images
+from avf_curation.media.types import MediaError, TimeRange, VideoTrack
+from avf_curation.sources.face_track import read_face_track
 from avf_curation.sources.types import Video
 
 _OWN_SOUND_S = 0.1  # VoxCeleb2: 145 clips have sound that is longer or shorter than the picture by more
@@ -24,7 +24,7 @@ def check_unchanged(video: Video, path: Path) -> None:
         raise MediaError("input_changed", "size or time of the file changed after the plan was made")
 
 
-def digest_of(path: Path, sound_path: Path | None, within: Range | None = None) -> str:
+def input_digest(path: Path, sound_path: Path | None, within: TimeRange | None = None) -> str:
     """SHA-256 of the file; of both files' digests where the sound lies in a second one, and of the range in it."""
     digests = []
     for one in (path, sound_path):
@@ -38,7 +38,7 @@ def digest_of(path: Path, sound_path: Path | None, within: Range | None = None) 
 def _stat(path: Path) -> tuple[int, int]:
     """Size and time of a file, or of the pictures in a folder. Raises OSError."""
     if path.is_dir():
-        pictures = pictures_in(path)
+        pictures = list_images(path)
         return pictures.size_bytes, pictures.mtime_ns
     stat = os.stat(path)
     return stat.st_size, stat.st_mtime_ns
@@ -48,35 +48,35 @@ def _stat(path: Path) -> tuple[int, int]:
 def _file_digest(path: Path, size_bytes: int, mtime_ns: int) -> str:
     if path.is_dir():
         digest = hashlib.sha256()
-        for name in pictures_in(path).names:
+        for name in list_images(path).names:
             digest.update(hashlib.sha256((path / name).read_bytes()).digest())
         return digest.hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def range_of(video: Video) -> Range | None:
+def time_range(video: Video) -> TimeRange | None:
     """The part of its file that is the video; None: all of it."""
     if video.start_s is None or video.stop_s is None:
         return None
-    return Range(video.start_s, video.stop_s)
+    return TimeRange(video.start_s, video.stop_s)
 
 
-def sound_beside(video: Video, root: Path) -> Path | None:
+def separate_audio(video: Video, root: Path) -> Path | None:
     """The second file with the sound, if there is one."""
     return None if video.sound_path is None else root / video.sound_path
 
 
-def fits(sound_s: float | None, picture: Picture) -> bool:
+def audio_covers_video(sound_s: float | None, picture: VideoTrack) -> bool:
     """Whether a file's own sound is there and as long as its picture, within what some corpora are off by."""
     return sound_s is not None and abs(sound_s - picture.frames / FRAMES_PER_SECOND) <= _OWN_SOUND_S
 
 
-def origin_of(video: Video, root: Path) -> Origin | None:
+def read_origin(video: Video, root: Path) -> Origin | None:
     """Where the owners say the video was cut from; with their face track, where they give one that can be read."""
     if video.origin is None or video.boxes_path is None:
         return video.origin
     try:
-        return read_track(root / video.boxes_path, video.origin.id)
+        return read_face_track(root / video.boxes_path, video.origin.id)
     except (OSError, ValueError):  # `sources check` lists them; a hint is not worth a clip
         return video.origin

@@ -8,10 +8,10 @@ from avf_shards.timeline import Span
 from scipy.signal import medfilt
 
 from avf_curation.detectors import envelope_sync, overlay
-from avf_curation.detectors.detector_set import Tools
+from avf_curation.detectors.detector_set import Detectors
 from avf_curation.media import crop, encode
 from avf_curation.media.decode import MediaFile
-from avf_curation.media.types import Bytes, Samples, Sound
+from avf_curation.media.types import AudioTrack, Bytes, Samples
 from avf_curation.recipe import SourceSettings
 from avf_curation.sources.types import Side
 from avf_curation.stages import quality, sync, tracking
@@ -19,7 +19,7 @@ from avf_curation.stages.faces import Box
 
 
 @dataclass(frozen=True)
-class Look:
+class DetectorFrames:
     """A span's pictures shrunk for the detector, (T, h, w, 3) BGR, and their scale."""
 
     span: Span
@@ -33,19 +33,19 @@ class Look:
         height, width = self.pictures[0].shape[:2]
         shrink = min(1.0, config.side_px / max(height, width))
         size = max(16, round(width * shrink)), max(16, round(height * shrink))
-        chosen = [crop.grey(picture) for picture in self.pictures[:: config.every]]
+        chosen = [crop.to_grey(picture) for picture in self.pictures[:: config.every]]
         return [crop.resize_grey(one, *size) for one in chosen], self.scale * size[0] / width
 
 
 @dataclass(frozen=True)
-class Crops:
+class FaceCrops:
     """face_THWC: the clip's frames, BGR. sync_THWC: SyncNet's own crop, where SyncNet runs."""
 
     face_THWC: Bytes
     sync_THWC: Bytes | None
 
 
-def look(media: MediaFile, span: Span, side_px: int, tools: Tools) -> Look:
+def decode_for_detector(media: MediaFile, span: Span, side_px: int, tools: Detectors) -> DetectorFrames:
     """Decode `span` for the detector. Raises MediaError."""
     assert media.picture is not None
     pictures, scale = [], 1.0
@@ -55,10 +55,12 @@ def look(media: MediaFile, span: Span, side_px: int, tools: Tools) -> Look:
             picture, scale = tools.converter.long_side(frame, side_px, "bgr24")
             before = frame
         pictures.append(picture)
-    return Look(span, pictures, scale, media.picture.width_px, media.picture.height_px)
+    return DetectorFrames(span, pictures, scale, media.picture.width_px, media.picture.height_px)
 
 
-def follow(seen: Look, tools: Tools, config: tracking.TrackConfig, side: Side | None = None) -> list[tracking.Track]:
+def track_faces(
+    seen: DetectorFrames, tools: Detectors, config: tracking.TrackConfig, side: Side | None = None
+) -> list[tracking.Track]:
     """Track the face through the span, or each face; none when there is none. side: half of the picture to look in."""
 
     def detect(frames: Sequence[int]) -> list[list[Box]]:
@@ -71,9 +73,14 @@ def follow(seen: Look, tools: Tools, config: tracking.TrackConfig, side: Side | 
     return tracking.measure(len(seen.pictures), detect, seen.width_px, seen.height_px, config)
 
 
-def cut_out(
-    media: MediaFile, seen: Look, found: tracking.Track, settings: SourceSettings, tools: Tools, with_sync: bool
-) -> Crops:
+def crop_clip(
+    media: MediaFile,
+    seen: DetectorFrames,
+    found: tracking.Track,
+    settings: SourceSettings,
+    tools: Detectors,
+    with_sync: bool,
+) -> FaceCrops:
     """Crop the clip and, for SyncNet, the authors' face crop. Decodes again unless the detector saw full size."""
     if seen.scale == 1.0:
         full = iter(seen.pictures)
@@ -84,11 +91,11 @@ def cut_out(
     faces, lips = [], []
     for t, frame_HWC in enumerate(full):
         x, y = found.window.centres_T2[t]
-        faces.append(crop.square(frame_HWC, (x, y), found.window.side_px, settings.clip.size_px))
+        faces.append(crop.crop_square(frame_HWC, (x, y), found.window.side_px, settings.clip.size_px))
         if with_sync:
             padding, scale = settings.sync.crop_padding, settings.sync.crop_scale
-            lips.append(crop.syncnet_square(frame_HWC, (x_T[t], y_T[t]), half_T[t], scale, padding))
-    return Crops(np.stack(faces), np.stack(lips) if with_sync else None)
+            lips.append(crop.crop_for_syncnet(frame_HWC, (x_T[t], y_T[t]), half_T[t], scale, padding))
+    return FaceCrops(np.stack(faces), np.stack(lips) if with_sync else None)
 
 
 def _syncnet_path(found: tracking.Track, median: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -99,8 +106,8 @@ def _syncnet_path(found: tracking.Track, median: int) -> tuple[np.ndarray, np.nd
     return medfilt(half, median), medfilt(centres[:, 0], median), medfilt(centres[:, 1], median)
 
 
-def synchrony(
-    crops: Crops, found: tracking.Track, samples: Samples, config: sync.SyncConfig, tools: Tools
+def score_sync(
+    crops: FaceCrops, found: tracking.Track, samples: Samples, config: sync.SyncConfig, tools: Detectors
 ) -> sync.SyncScores:
     """Offset and confidence by the run's sync backend; None where the clip is too short to tell."""
     frames = len(crops.face_THWC)
@@ -112,15 +119,15 @@ def synchrony(
         return sync.SyncScores("syncnet", one.offset, one.confidence, one.distance, seconds)
     told = None
     if seconds >= config.envelope_min_seconds:
-        told = envelope_sync.score(
-            envelope_sync.patches(crops.face_THWC, mouth_place(crops, found)), samples, config.shifts
+        told = envelope_sync.score_envelope_sync(
+            envelope_sync.mouth_patches(crops.face_THWC, mouth_position(crops, found)), samples, config.shifts
         )
     if told is None:
         return sync.SyncScores("envelope", None, None, None, seconds)
     return sync.SyncScores("envelope", told.offset, told.confidence, None, seconds, told.mouth_motion)
 
 
-def mouth_place(crops: Crops, found: tracking.Track) -> envelope_sync.MouthPlace:
+def mouth_position(crops: FaceCrops, found: tracking.Track) -> envelope_sync.MouthPosition:
     """Where the mouth is in the clip's own frames."""
     size = crops.face_THWC.shape[1]
     scale = size / found.window.side_px
@@ -135,13 +142,13 @@ def mouth_place(crops: Crops, found: tracking.Track) -> envelope_sync.MouthPlace
     return envelope_sync.mouth_from_box(inside((found.boxes_T4[:, :2] + found.boxes_T4[:, 2:]) / 2), width, height)
 
 
-def assess(
-    seen: Look, crops: Crops, found: tracking.Track, config: quality.QualityConfig
+def score_quality(
+    seen: DetectorFrames, crops: FaceCrops, found: tracking.Track, config: quality.QualityConfig
 ) -> tuple[quality.QualityScores, tuple[Bytes, ...]]:
     """Quality scores of the span, and two of its pictures for the pooled watermark."""
-    grey_THW = np.stack([crop.grey(frame) for frame in crops.face_THWC])
+    grey_THW = np.stack([crop.to_grey(frame) for frame in crops.face_THWC])
     pictures, scale = seen.grey(config)
-    shown = overlay.find(pictures) if seen.span.seconds >= config.watermark_min_s else None
+    shown = overlay.find_overlay(pictures) if seen.span.seconds >= config.watermark_min_s else None
     scores = quality.QualityScores(
         float(np.median([crop.sharpness(one) for one in grey_THW[:: config.every]])),
         quality.frozen_s(grey_THW, config.frozen_level),
@@ -153,9 +160,14 @@ def assess(
     return scores, (pictures[third], pictures[-1 - third])
 
 
-def store(crops: Crops, sound: Sound, span: Span, shift_frames: int, settings: SourceSettings) -> dict[str, bytes]:
+def encode_clip(
+    crops: FaceCrops, sound: AudioTrack, span: Span, shift_frames: int, settings: SourceSettings
+) -> dict[str, bytes]:
     """The clip's media by extension."""
     samples = sound.cut(span, shift_frames)
     if settings.clip.codec == "jpeg":
-        return {"frames": encode.packed_jpeg(crops.face_THWC, settings.clip), "flac": encode.flac(samples)}
-    return {"mp4": encode.mp4(crops.face_THWC, settings.clip), "flac": encode.flac(samples)}
+        return {
+            "frames": encode.encode_packed_jpeg(crops.face_THWC, settings.clip),
+            "flac": encode.encode_flac(samples),
+        }
+    return {"mp4": encode.encode_mp4(crops.face_THWC, settings.clip), "flac": encode.encode_flac(samples)}

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from avf_shards.timeline import Span
 
-from avf_curation.detectors.dlib_faces import DlibFaces
-from avf_curation.detectors.shot_boundaries import Cuts
-from avf_curation.media.decode import Converter, MediaFile
-from avf_curation.media.prefetch import ahead
-from avf_curation.media.types import Bytes, MediaError, Picture
+from avf_curation.detectors.dlib_faces import DlibFaceDetector
+from avf_curation.detectors.shot_boundaries import ShotBoundaryDetector
+from avf_curation.media.decode import FrameConverter, MediaFile
+from avf_curation.media.prefetch import prefetch_items
+from avf_curation.media.types import Bytes, MediaError, VideoTrack
 from avf_curation.stages.faces import Box, FacesConfig, sample_indices
 from avf_curation.stages.scenes import ScenesConfig
 
@@ -17,7 +17,7 @@ _HELD = 32  # frames kept per shot at most; when full, every second one goes
 
 
 @dataclass(frozen=True)
-class Shot:
+class ScreenedShot:
     """A stretch without a cut, and the faces in its sampled frames (None: too short to be looked at)."""
 
     span: Span
@@ -27,7 +27,7 @@ class Shot:
 class _Sampler:
     """Holds frames of the running shot at a stride that doubles when there are too many: bounded, evenly spread."""
 
-    def __init__(self, side_px: int, converter: Converter) -> None:
+    def __init__(self, side_px: int, converter: FrameConverter) -> None:
         self._side_px, self._converter = side_px, converter
         self._stride = 4
         self.held: dict[int, tuple[Bytes, float]] = {}
@@ -46,13 +46,13 @@ class _Sampler:
         self._stride = 4
 
 
-def screen(
-    media: MediaFile, scenes: ScenesConfig, faces: FacesConfig, detector: DlibFaces, look_for_faces: bool = True
-) -> tuple[Picture, list[Shot]]:
+def screen_shots(
+    media: MediaFile, scenes: ScenesConfig, faces: FacesConfig, detector: DlibFaceDetector, look_for_faces: bool = True
+) -> tuple[VideoTrack, list[ScreenedShot]]:
     """Decode `media` once. Its timeline, and its shots up to where decoding ends. Raises MediaError."""
-    converter, cuts = Converter(), Cuts(scenes)
+    converter, cuts = FrameConverter(), ShotBoundaryDetector(scenes)
     sampler = _Sampler(faces.side_px, converter)
-    found: list[Shot] = []
+    found: list[ScreenedShot] = []
     start = index = 0
     small: Bytes | None = None
 
@@ -64,11 +64,11 @@ def screen(
             mine = {i: kept for i, kept in sampler.held.items() if start <= i < stop}
             chosen = sample_indices(start, stop, sorted(mine), faces.samples)
             looked = tuple(tuple(detector.find(*mine[i], faces.upsample, faces.min_score)) for i in chosen)
-        found.append(Shot(span, looked))
+        found.append(ScreenedShot(span, looked))
         sampler.restart(stop)
         start = stop
 
-    with closing(ahead(media.frames())) as frames:
+    with closing(prefetch_items(media.frames())) as frames:
         for at in frames:
             index = at.index
             if small is None or not at.repeated:

@@ -12,12 +12,12 @@ from avf_shards.timeline import FRAMES_PER_SECOND, check_tiling
 
 from avf_curation.detectors import overlay
 from avf_curation.media.types import Bytes
-from avf_curation.pipeline.video import ClipDraft, Outcome, VideoResult, measures_json
+from avf_curation.pipeline.video import EncodedClip, SpanOutcome, VideoOutcomes, measures_json
 from avf_curation.recipe import Recipe
-from avf_curation.sources.types import Video, readable
+from avf_curation.sources.types import Video, is_readable
 from avf_curation.stages import quality
 
-CurateVideo = Callable[[Video], VideoResult]
+CurateVideo = Callable[[Video], VideoOutcomes]
 _POOLED = 64  # pictures of one parent at most, evenly spread
 
 
@@ -45,14 +45,14 @@ class UnitReport:
 
 
 @dataclass(frozen=True)
-class Identity:
+class RunIdentity:
     """What goes into every record: the run's fingerprint and its backends."""
 
     fingerprint: str
     backends: dict[str, str]
 
 
-def curate_unit(job: UnitJob, run: RunFolder, recipe: Recipe, identity: Identity, curate: CurateVideo) -> UnitReport:
+def curate_unit(job: UnitJob, run: RunFolder, recipe: Recipe, identity: RunIdentity, curate: CurateVideo) -> UnitReport:
     """Curate every video of the unit, decide what they show together, and commit. The same for every engine."""
     results = [curate(video) for video in job.videos]
     decided = list(decide_unit(results, recipe, identity, job))
@@ -60,15 +60,15 @@ def curate_unit(job: UnitJob, run: RunFolder, recipe: Recipe, identity: Identity
     clips = sorted((clip for _, some in decided for clip in some), key=lambda clip: clip.key)
     counts = {status: sum(one.status == status for one in decisions) for status in ("kept", "rejected", "failed")}
     counts["frames"] = sum(decision.span.frames for decision in decisions)
-    run.commit_unit(job.generation, job.unit, ledger.to_table(decisions), clips, counts)
+    run.commit_unit(job.generation, job.unit, ledger.decisions_to_table(decisions), clips, counts)
     return UnitReport(job.unit, len(results), counts["kept"], counts["rejected"], counts["failed"], counts["frames"])
 
 
 def decide_unit(
-    results: Iterable[VideoResult], recipe: Recipe, identity: Identity, job: UnitJob
+    results: Iterable[VideoOutcomes], recipe: Recipe, identity: RunIdentity, job: UnitJob
 ) -> Iterator[tuple[Decision, tuple[PackedClip, ...]]]:
     """Decisions of all spans of the unit, with the clips of each kept one."""
-    parents: dict[tuple[str, str], list[VideoResult]] = {}
+    parents: dict[tuple[str, str], list[VideoOutcomes]] = {}
     for result in results:
         parents.setdefault((result.video.source, result.video.parent), []).append(result)
     for (source, _), family in parents.items():
@@ -97,12 +97,12 @@ def pool_overlay(spans: Sequence[tuple[Bytes, ...]], config: quality.QualityConf
     if len(pictures) < 2 * config.pool_min_shots:
         return None
     step = max(1, len(pictures) // _POOLED)
-    found = overlay.find(pictures[::step][:_POOLED])
+    found = overlay.find_overlay(pictures[::step][:_POOLED])
     return None if found is None else float(found.edge_px)
 
 
 def _decide(
-    result: VideoResult, outcome: Outcome, identity: Identity, job: UnitJob
+    result: VideoOutcomes, outcome: SpanOutcome, identity: RunIdentity, job: UnitJob
 ) -> tuple[Decision, tuple[PackedClip, ...]]:
     video, candidate = result.video, outcome.candidate
     status: Status = "failed" if outcome.failure else "rejected" if candidate.failing else "kept"
@@ -110,7 +110,7 @@ def _decide(
         source=video.source,
         video=video.video,
         parent=video.parent,
-        path=readable(video.path),
+        path=is_readable(video.path),
         span=candidate.span,
         status=status,
         input_bytes=video.size_bytes,
@@ -141,7 +141,7 @@ def _decide(
 
 
 def _packed(
-    result: VideoResult, outcome: Outcome, draft: ClipDraft, decision: Decision, identity: Identity
+    result: VideoOutcomes, outcome: SpanOutcome, draft: EncodedClip, decision: Decision, identity: RunIdentity
 ) -> PackedClip:
     video, span = result.video, outcome.candidate.span
     key = clip_key(video.source, video.video, span, draft.track)

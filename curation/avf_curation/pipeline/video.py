@@ -9,15 +9,22 @@ import numpy as np
 from avf_shards.schema.labels import Origin
 from avf_shards.timeline import SAMPLES_PER_FRAME, Span, check_tiling
 
-from avf_curation.detectors.detector_set import Tools
-from avf_curation.detectors.librosa_split import split
+from avf_curation.detectors.detector_set import Detectors
+from avf_curation.detectors.librosa_split import split_silence
 from avf_curation.media.decode import MediaFile
-from avf_curation.media.types import Bytes, MediaError, Picture, Sound
+from avf_curation.media.types import AudioTrack, Bytes, MediaError, VideoTrack
 from avf_curation.pipeline import refining
-from avf_curation.pipeline.audio_fingerprint import soundprint
-from avf_curation.pipeline.failures import Failure, failure_of
-from avf_curation.pipeline.input_check import check_unchanged, digest_of, fits, origin_of, range_of, sound_beside
-from avf_curation.pipeline.screening import Shot, screen
+from avf_curation.pipeline.audio_fingerprint import compute_fingerprint
+from avf_curation.pipeline.failures import FailureCause, classify_failure
+from avf_curation.pipeline.input_check import (
+    audio_covers_video,
+    check_unchanged,
+    input_digest,
+    read_origin,
+    separate_audio,
+    time_range,
+)
+from avf_curation.pipeline.screening import ScreenedShot, screen_shots
 from avf_curation.recipe import SourceSettings
 from avf_curation.sources.types import Side, Video
 from avf_curation.stages import faces, quality, scenes, silence, sync, tracking
@@ -25,7 +32,7 @@ from avf_curation.stages.candidate import Candidate
 
 
 @dataclass(frozen=True)
-class ClipDraft:
+class EncodedClip:
     """A clip that passed all that one span can show: its media, its window, the shift of its sound."""
 
     media: dict[str, bytes]
@@ -36,7 +43,7 @@ class ClipDraft:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SpanOutcome:
     """The end of one span, but for what the spans of its parent show together.
 
     Kept: clips, one for each person; rejected: a failing check in `candidate`; failed: `failure`. `pictures` are for
@@ -44,51 +51,51 @@ class Outcome:
     """
 
     candidate: Candidate
-    failure: Failure | None = None
-    clips: tuple[ClipDraft, ...] = ()
+    failure: FailureCause | None = None
+    clips: tuple[EncodedClip, ...] = ()
     pictures: tuple[Bytes, ...] = ()
 
 
 @dataclass(frozen=True)
-class VideoResult:
+class VideoOutcomes:
     """All outcomes of one input; their spans tile its timeline."""
 
     video: Video
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[SpanOutcome, ...]
     sha256: str | None = None
     origin: Origin | None = None
 
 
 @dataclass(frozen=True)
-class Screened:
+class ScreenedVideo:
     """One input after screening: its timeline, and its parts in order, ended or still alive. No frame is in it, so it
     can go to another machine for refining. picture: None where nothing is alive."""
 
     video: Video
-    parts: tuple[Outcome | Candidate, ...]
+    parts: tuple[SpanOutcome | Candidate, ...]
     sha256: str | None = None
-    picture: Picture | None = None
+    picture: VideoTrack | None = None
     start_s: float = 0.0
     own_sound: bool = False
 
 
-def curate_video(video: Video, root: Path, settings: SourceSettings, tools: Tools) -> VideoResult:
+def curate_video(video: Video, root: Path, settings: SourceSettings, tools: Detectors) -> VideoOutcomes:
     """Measure and decide one input. Never raises for the input's sake; raises InfrastructureError for the machine's."""
     return refine_video(screen_video(video, root, settings, tools), root, settings, tools)
 
 
-def screen_video(video: Video, root: Path, settings: SourceSettings, tools: Tools) -> Screened:
+def screen_video(video: Video, root: Path, settings: SourceSettings, tools: Detectors) -> ScreenedVideo:
     """Stages 1 to 3: one decode of all of it. Raises as curate_video."""
     path, digest = root / video.path, None
     try:
         check_unchanged(video, path)
-        digest = digest_of(path, sound_beside(video, root), range_of(video))
+        digest = input_digest(path, separate_audio(video, root), time_range(video))
         return _screen(video, path, root, digest, settings, tools)
     except Exception as error:
-        return Screened(video, (failed_whole(failure_of("open", error)),), digest)
+        return ScreenedVideo(video, (fail_video(classify_failure("open", error)),), digest)
 
 
-def refine_video(screened: Screened, root: Path, settings: SourceSettings, tools: Tools) -> VideoResult:
+def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, tools: Detectors) -> VideoOutcomes:
     """Stages 4 to 6 and the clips of what is still alive, which is decoded again. Raises as curate_video."""
     video = screened.video
     try:
@@ -96,153 +103,162 @@ def refine_video(screened: Screened, root: Path, settings: SourceSettings, tools
         if screened.picture is not None:
             check_unchanged(video, root / video.path)
     except Exception as error:
-        outcomes = (failed_whole(failure_of("open", error)),)
+        outcomes = (fail_video(classify_failure("open", error)),)
     frames = max(outcome.candidate.span.stop_frame for outcome in outcomes)
     check_tiling((outcome.candidate.span for outcome in outcomes), frames)
-    return VideoResult(video, outcomes, screened.sha256, origin_of(video, root))
+    return VideoOutcomes(video, outcomes, screened.sha256, read_origin(video, root))
 
 
 def _screen(
-    video: Video, path: Path, root: Path, digest: str | None, settings: SourceSettings, tools: Tools
-) -> Screened:
+    video: Video, path: Path, root: Path, digest: str | None, settings: SourceSettings, tools: Detectors
+) -> ScreenedVideo:
     gates = settings.gates
-    with MediaFile(path, settings.media, sound_beside(video, root), range_of(video)) as media:
+    with MediaFile(path, settings.media, separate_audio(video, root), time_range(video)) as media:
         if not media.has_picture:
-            return Screened(video, (_sound_only(media, settings),), digest)
+            return ScreenedVideo(video, (_sound_only(media, settings),), digest)
         with tools.clock.stage("scenes+faces"):
-            picture, shots = screen(media, settings.scenes, settings.faces, tools.dlib, gates.faces != "skip")
-        own_sound = video.own_sound_first and fits(media.own_sound_s(), picture)
+            picture, shots = screen_shots(media, settings.scenes, settings.faces, tools.dlib, gates.faces != "skip")
+        own_sound = video.own_sound_first and audio_covers_video(media.own_sound_s(), picture)
         if own_sound:
             media.take_own_sound()
         with tools.clock.stage("sound"):
             sound = media.sound(picture.frames)
-        parts: list[Outcome | Candidate] = []
-        for shot in (Shot(part, whole.faces) for whole in shots for part in scenes.parts(whole.span, settings.scenes)):
+        parts: list[SpanOutcome | Candidate] = []
+        for shot in (
+            ScreenedShot(part, whole.faces) for whole in shots for part in scenes.parts(whole.span, settings.scenes)
+        ):
             parts += _shot(shot, picture, sound, settings, tools, gates.goes_on(video.source, video.video))
         if picture.frames > picture.decoded_frames:
             tail = Candidate(Span(picture.decoded_frames, picture.frames))
-            parts.append(Outcome(tail, Failure("scenes", "cut_off", "declared, but cannot be decoded")))
+            parts.append(SpanOutcome(tail, FailureCause("scenes", "cut_off", "declared, but cannot be decoded")))
         check_unchanged(video, path)
         alive = any(isinstance(part, Candidate) for part in parts)
-        return Screened(video, tuple(parts), digest, picture if alive else None, media.start_s, own_sound)
+        return ScreenedVideo(video, tuple(parts), digest, picture if alive else None, media.start_s, own_sound)
 
 
-def _refined(screened: Screened, root: Path, settings: SourceSettings, tools: Tools) -> Iterator[Outcome]:
+def _refined(screened: ScreenedVideo, root: Path, settings: SourceSettings, tools: Detectors) -> Iterator[SpanOutcome]:
     video, picture = screened.video, screened.picture
     if picture is None:
-        yield from (part for part in screened.parts if isinstance(part, Outcome))
+        yield from (part for part in screened.parts if isinstance(part, SpanOutcome))
         return
     goes_on = settings.gates.goes_on(video.source, video.video)
-    path, beside = root / video.path, None if screened.own_sound else sound_beside(video, root)
-    with MediaFile(path, settings.media, beside, range_of(video)) as media:
+    path, beside = root / video.path, None if screened.own_sound else separate_audio(video, root)
+    with MediaFile(path, settings.media, beside, time_range(video)) as media:
         media.resume(picture, screened.start_s)
         with tools.clock.stage("sound"):
-            sound = media.sound(picture.frames) or Sound(np.zeros(picture.frames * SAMPLES_PER_FRAME, np.int16))
+            sound = media.sound(picture.frames) or AudioTrack(np.zeros(picture.frames * SAMPLES_PER_FRAME, np.int16))
         for part in screened.parts:
             yield (
-                part if isinstance(part, Outcome) else _refine(part, media, sound, settings, tools, goes_on, video.side)
+                part
+                if isinstance(part, SpanOutcome)
+                else _refine(part, media, sound, settings, tools, goes_on, video.side)
             )
 
 
 def _shot(
-    shot: Shot, picture: Picture, sound: Sound | None, settings: SourceSettings, tools: Tools, goes_on: bool
-) -> Iterator[Outcome | Candidate]:
+    shot: ScreenedShot,
+    picture: VideoTrack,
+    sound: AudioTrack | None,
+    settings: SourceSettings,
+    tools: Detectors,
+    goes_on: bool,
+) -> Iterator[SpanOutcome | Candidate]:
     """Stages 1 to 3 on one shot; what speech it holds goes on, and in the sample of `goes_on` what was rejected too."""
     gates = settings.gates
     whole = scenes.measure(shot.span, picture, sound)
     checks = scenes.decide(whole, settings.scenes)
     candidate = Candidate(shot.span).after(scenes.STAGE, whole.record(), checks, gates.scenes)
     if candidate.failing:  # incomplete or too short: there is nothing to go on with
-        yield Outcome(candidate)
+        yield SpanOutcome(candidate)
         return
-    sound = sound or Sound(np.zeros(picture.frames * SAMPLES_PER_FRAME, np.int16))
+    sound = sound or AudioTrack(np.zeros(picture.frames * SAMPLES_PER_FRAME, np.int16))
     if gates.faces != "skip":
         seen = faces.measure(shot.faces or (), picture.width_px, picture.height_px)
         candidate = candidate.after(faces.STAGE, seen.record(), faces.decide(seen, settings.faces), gates.faces)
     if candidate.failing and not goes_on:
-        yield Outcome(candidate)
+        yield SpanOutcome(candidate)
         return
     if gates.silence == "skip":
         yield candidate
         return
     try:
         with tools.clock.stage("silence"):
-            stretches = silence.measure(shot.span, sound.cut(shot.span), split, settings.silence)
+            stretches = silence.measure(shot.span, sound.cut(shot.span), split_silence, settings.silence)
     except Exception as error:
-        yield Outcome(candidate, failure_of(silence.STAGE, error))
+        yield SpanOutcome(candidate, classify_failure(silence.STAGE, error))
         return
     for stretch in stretches:
         part = Candidate(stretch.span, candidate.checks, candidate.measures)
         part = part.after(silence.STAGE, stretch.record(), silence.decide(stretch, settings.silence))
         silent = any(check.passed is False for check in part.checks if check.stage == silence.STAGE)
-        yield Outcome(part) if silent else part
+        yield SpanOutcome(part) if silent else part
 
 
 def _refine(
     candidate: Candidate,
     media: MediaFile,
-    sound: Sound,
+    sound: AudioTrack,
     settings: SourceSettings,
-    tools: Tools,
+    tools: Detectors,
     goes_on: bool,
     side: Side | None,
-) -> Outcome:
+) -> SpanOutcome:
     """Stages 4 to 6 on one stretch of speech, and its clip. A verdict that stands is not changed by what follows."""
     stage = tracking.STAGE
     span, gates = candidate.span, settings.gates
     stops = not goes_on
     try:
         with tools.clock.stage("track"):
-            seen = refining.look(media, span, settings.track.side_px, tools)
-            tracks = refining.follow(seen, tools, settings.track, side)
+            seen = refining.decode_for_detector(media, span, settings.track.side_px, tools)
+            tracks = refining.track_faces(seen, tools, settings.track, side)
         found = tracks[0] if tracks else None
         record = {} if found is None else found.record()
         gate = "decide" if found is None else gates.track  # without a face there is no clip
         candidate = candidate.after(stage, record, tracking.decide(found, settings.track), gate)
         if found is None or (candidate.failing and stops):
-            return Outcome(candidate)
+            return SpanOutcome(candidate)
         with tools.clock.stage("crop"):
-            crops = refining.cut_out(media, seen, found, settings, tools, tools.syncnet is not None)
+            crops = refining.crop_clip(media, seen, found, settings, tools, tools.syncnet is not None)
 
         stage, shift = sync.STAGE, 0
         if gates.sync != "skip":
             with tools.clock.stage(stage):
-                heard = refining.synchrony(crops, found, sound.cut(span), settings.sync, tools)
+                heard = refining.score_sync(crops, found, sound.cut(span), settings.sync, tools)
             candidate = candidate.after(stage, heard.record(), sync.decide(heard, settings.sync), gates.sync)
             shift = sync.repair_frames(heard, settings.sync) if gates.sync == "decide" else 0
             if candidate.failing and stops:
-                return Outcome(candidate)
+                return SpanOutcome(candidate)
 
         stage = quality.STAGE
         pictures: tuple[Bytes, ...] = ()
         if gates.quality != "skip":
             with tools.clock.stage(stage):
-                scores, pictures = refining.assess(seen, crops, found, settings.quality)
+                scores, pictures = refining.score_quality(seen, crops, found, settings.quality)
             before = candidate.failing
             candidate = candidate.after(stage, scores.record(), quality.decide(scores, settings.quality), gates.quality)
             if candidate.failing:  # what only the sample looked at must not sway its parent's watermark
-                return Outcome(candidate, pictures=() if before else pictures)
+                return SpanOutcome(candidate, pictures=() if before else pictures)
         if candidate.failing:
-            return Outcome(candidate)
+            return SpanOutcome(candidate)
 
         stage = "clip"
         with tools.clock.stage(stage):
-            files = refining.store(crops, sound, span, shift, settings)
-        files["print"] = soundprint(sound.cut(span)).tobytes()
-        clips = [ClipDraft(files, found.window.side_px, settings.clip.size_px, shift)]
+            files = refining.encode_clip(crops, sound, span, shift, settings)
+        files["print"] = compute_fingerprint(sound.cut(span)).tobytes()
+        clips = [EncodedClip(files, found.window.side_px, settings.clip.size_px, shift)]
         for number, other in enumerate(tracks[1:], 1):
             with tools.clock.stage("crop"):
-                crops = refining.cut_out(media, seen, other, settings, tools, False)
-            files = refining.store(crops, sound, span, shift, settings) | {"print": files["print"]}
-            clips.append(ClipDraft(files, other.window.side_px, settings.clip.size_px, shift, number))
-        return Outcome(candidate, clips=tuple(clips), pictures=pictures)
+                crops = refining.crop_clip(media, seen, other, settings, tools, False)
+            files = refining.encode_clip(crops, sound, span, shift, settings) | {"print": files["print"]}
+            clips.append(EncodedClip(files, other.window.side_px, settings.clip.size_px, shift, number))
+        return SpanOutcome(candidate, clips=tuple(clips), pictures=pictures)
     except Exception as error:
         if candidate.failing:
-            return Outcome(candidate)
-        return Outcome(candidate, failure_of(stage, error))
+            return SpanOutcome(candidate)
+        return SpanOutcome(candidate, classify_failure(stage, error))
 
 
-def _sound_only(media: MediaFile, settings: SourceSettings) -> Outcome:
+def _sound_only(media: MediaFile, settings: SourceSettings) -> SpanOutcome:
     """An input without pictures: its length is the sound's, and it is incomplete."""
     sound = media.sound(None)
     if sound is None or not len(sound.samples):
@@ -250,12 +266,12 @@ def _sound_only(media: MediaFile, settings: SourceSettings) -> Outcome:
     frames = len(sound.samples) // SAMPLES_PER_FRAME
     whole = scenes.ScenesScores(frames / 25, 0.0, frames / 25, 0.0)
     candidate = Candidate(Span(0, frames))
-    return Outcome(candidate.after(scenes.STAGE, whole.record(), scenes.decide(whole, settings.scenes)))
+    return SpanOutcome(candidate.after(scenes.STAGE, whole.record(), scenes.decide(whole, settings.scenes)))
 
 
-def failed_whole(failure: Failure) -> Outcome:
+def fail_video(failure: FailureCause) -> SpanOutcome:
     """An input that cannot be used at all has no frames."""
-    return Outcome(Candidate(Span(0, 0)), failure)
+    return SpanOutcome(Candidate(Span(0, 0)), failure)
 
 
 def measures_json(candidate: Candidate) -> str:

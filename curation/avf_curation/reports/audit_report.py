@@ -14,13 +14,13 @@ import pyarrow.compute as pc
 from avf_shards.errors import FaultError
 from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import PART, RunFolder
-from avf_shards.schema.ledger import Decision, from_table
+from avf_shards.schema.ledger import Decision, table_to_decisions
 
-from avf_curation.audit.funnel import Audit, duration, funnel
-from avf_curation.audit.sampling import sample
-from avf_curation.audit.scores import by_language
+from avf_curation.audit.funnel import LedgerSummary, duration, funnel_steps
+from avf_curation.audit.sampling import sample_rows
+from avf_curation.audit.scores import scores_by_language
 from avf_curation.media import crop
-from avf_curation.media.decode import Converter, clip_frame, picture_at
+from avf_curation.media.decode import FrameConverter, clip_frame, frame_at
 from avf_curation.media.types import MediaConfig
 from avf_curation.runs.curate import planned_videos, read_plan
 from avf_curation.runs.identity import remembered_roots
@@ -47,7 +47,7 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ContactImage:
     """A tile of a contact sheet. data: JPEG as base64, or None with a word why."""
 
     title: str
@@ -56,7 +56,9 @@ class Picture:
     data: str | None
 
 
-def write_page(run: RunFolder, result: Audit, path: Path, seed: int, roots: dict[str, Path] | None) -> None:
+def write_audit_report(
+    run: RunFolder, result: LedgerSummary, path: Path, seed: int, roots: dict[str, Path] | None
+) -> None:
     """Write the page to `path`, whole or not at all."""
     table = run.ledger()
     identity = run.identity()
@@ -71,9 +73,9 @@ def write_page(run: RunFolder, result: Audit, path: Path, seed: int, roots: dict
     html = environment.get_template("report.html").render(
         audit=result,
         totals=result.totals,
-        funnels={name: funnel(source) for name, source in result.sources.items()},
+        funnels={name: funnel_steps(source) for name, source in result.sources.items()},
         histograms=histograms(table),
-        languages=by_language(table),
+        languages=scores_by_language(table),
         sheets=_sheets(run, table, seed, roots or remembered_roots(run)),
         failures=_failures(table),
         slowest=_slowest(run),
@@ -120,16 +122,18 @@ def _histogram(name: str, scores: np.ndarray, marks: list[float], operator: str,
     return Histogram(name, [int(n) for n in bars], low, high, places, len(scores), undecided, outside)
 
 
-def _sheets(run: RunFolder, table: pa.Table, seed: int, roots: dict[str, Path]) -> list[tuple[str, int, list[Picture]]]:
+def _sheets(
+    run: RunFolder, table: pa.Table, seed: int, roots: dict[str, Path]
+) -> list[tuple[str, int, list[ContactImage]]]:
     """(heading, how many there are, sample): kept clips, then each reject reason, seeded and unbiased."""
     kept_rows = table.filter(pc.equal(table["status"], "kept"))
-    kept = sample(kept_rows, _KEPT, seed)
+    kept = sample_rows(kept_rows, _KEPT, seed)
     rejected = table.filter(pc.equal(table["status"], "rejected"))
     reasons = pc.binary_join_element_wise(rejected["stage"], rejected["reason"], "/")
     chosen = {}
     for name in sorted(pc.unique(reasons).to_pylist()):
         rows = rejected.filter(pc.equal(reasons, name))
-        chosen[name] = (rows.num_rows, sample(rows, _PER_REASON, seed))
+        chosen[name] = (rows.num_rows, sample_rows(rows, _PER_REASON, seed))
     planned = planned_videos(run, {one.video for _, ones in chosen.values() for one in ones})
     sheets = [("kept", kept_rows.num_rows, [_clip_tile(run, decision) for decision in kept])] if kept else []
     for name, (count, ones) in chosen.items():
@@ -137,7 +141,7 @@ def _sheets(run: RunFolder, table: pa.Table, seed: int, roots: dict[str, Path]) 
     return sheets
 
 
-def _clip_tile(run: RunFolder, decision: Decision) -> Picture:
+def _clip_tile(run: RunFolder, decision: Decision) -> ContactImage:
     key = decision.clips[0]
     data: str | None = None
     try:
@@ -148,24 +152,24 @@ def _clip_tile(run: RunFolder, decision: Decision) -> Picture:
                 data = None if frame is None else _encoded(frame)
     except (FaultError, KeyError):
         data = None
-    return Picture(decision.video, _where(decision), key, data)
+    return ContactImage(decision.video, _where(decision), key, data)
 
 
-def _span_tile(decision: Decision, roots: dict[str, Path], planned: dict[tuple[str, str], Video]) -> Picture:
+def _span_tile(decision: Decision, roots: dict[str, Path], planned: dict[tuple[str, str], Video]) -> ContactImage:
     root = roots.get(decision.source)
     video = planned.get((decision.source, decision.video))
     frame = None
     if root is not None and video is not None:
         middle = (video.start_s or 0.0) + (decision.span.start_s + decision.span.stop_s) / 2
-        frame = picture_at(root / video.path, middle, _MEDIA)
+        frame = frame_at(root / video.path, middle, _MEDIA)
     sign = {"<=": ">", ">=": "<"}.get(decision.operator or "", "?")
     detail = f"{decision.score:g} {sign} {decision.threshold:g}" if decision.score is not None else ""
-    return Picture(decision.video, _where(decision), detail, None if frame is None else _encoded(frame))
+    return ContactImage(decision.video, _where(decision), detail, None if frame is None else _encoded(frame))
 
 
 def _encoded(frame: Any) -> str:
-    picture, _ = Converter().long_side(frame, _THUMB_PX, "bgr24")
-    return base64.b64encode(crop.jpeg(picture, 75)).decode()
+    picture, _ = FrameConverter().long_side(frame, _THUMB_PX, "bgr24")
+    return base64.b64encode(crop.encode_jpeg(picture, 75)).decode()
 
 
 def _where(decision: Decision) -> str:
@@ -174,7 +178,7 @@ def _where(decision: Decision) -> str:
 
 def _failures(table: pa.Table) -> list[Decision]:
     """The failed rows, at most 200."""
-    return from_table(table.filter(pc.equal(table["status"], "failed")).slice(0, 200))
+    return table_to_decisions(table.filter(pc.equal(table["status"], "failed")).slice(0, 200))
 
 
 def _slowest(run: RunFolder) -> list[tuple[str, float]]:

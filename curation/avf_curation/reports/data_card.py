@@ -40,7 +40,7 @@ class SourceCard:
 
 
 @dataclass(frozen=True)
-class Card:
+class DataCard:
     """A whole corpus. backends, fingerprints: of the runs that its clips come from."""
 
     name: str
@@ -52,7 +52,7 @@ class Card:
     forgotten: int
 
 
-def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> Card:
+def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
     """Read every record of `shards`. Raises UserError for a licence of a source that is not there, FaultError."""
     manifest = read_manifest(shards)
     sources: dict[str, SourceCard] = {}
@@ -71,7 +71,7 @@ def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> Card:
         sources[source].licence = licence
     listed = tuple((str(one["shard"]), str(one["sha256"]), int(one["bytes"])) for one in manifest["shards"])
     gone = len(manifest.get(TOMBSTONES, ()))
-    return Card(name, load_corpus(shards).digest, sources, backends, tuple(sorted(fingerprints)), listed, gone)
+    return DataCard(name, load_corpus(shards).digest, sources, backends, tuple(sorted(fingerprints)), listed, gone)
 
 
 def _add(source: SourceCard, record: dict[str, Any]) -> None:
@@ -85,16 +85,16 @@ def _add(source: SourceCard, record: dict[str, Any]) -> None:
         source.gates[f"{check['stage']}/{check['reason']} {check['operator']} {check['threshold']:g}"] += 1
 
 
-def write_card(card: Card, out: Path, url: str | None, published: date | None = None) -> None:
+def write_card(card: DataCard, out: Path, url: str | None, published: date | None = None) -> None:
     """Write DATA_CARD.md and croissant.json into `out`, new or over older ones."""
     durable_io.make_folder(out)
-    durable_io.replace_file(out / CARD, markdown(card).encode())
+    durable_io.replace_file(out / CARD, card_markdown(card).encode())
     durable_io.replace_file(
-        out / CROISSANT, (json.dumps(croissant(card, url, published), indent=1, default=str) + "\n").encode()
+        out / CROISSANT, (json.dumps(card_croissant(card, url, published), indent=1, default=str) + "\n").encode()
     )
 
 
-def markdown(card: Card) -> str:
+def card_markdown(card: DataCard) -> str:
     """The card for people."""
     hours = sum(source.hours for source in card.sources.values())
     clips = sum(source.clips for source in card.sources.values())
@@ -125,7 +125,7 @@ def markdown(card: Card) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _gates(card: Card) -> list[str]:
+def _gates(card: DataCard) -> list[str]:
     sources_of: dict[str, list[str]] = {}
     for name, source in sorted(card.sources.items()):
         for gate in source.gates:
@@ -143,7 +143,7 @@ def _cell(text: str) -> str:
     return shown.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
 
 
-def croissant(card: Card, url: str | None, published: date | None = None) -> dict[str, Any]:
+def card_croissant(card: DataCard, url: str | None, published: date | None = None) -> dict[str, Any]:
     """The card as Croissant metadata: each shard with its digest, and the records that are in them."""
     import mlcroissant as mlc
 

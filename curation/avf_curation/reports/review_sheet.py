@@ -12,9 +12,9 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import PART, RunFolder
 
-from avf_curation.audit.review import KEPT, Item, Review, span_name
+from avf_curation.audit.review import KEPT, Review, ReviewItem, span_name
 from avf_curation.media import preview
-from avf_curation.media.types import MediaError, Range
+from avf_curation.media.types import MediaError, TimeRange
 from avf_curation.recipe import make_recipe
 from avf_curation.runs.curate import planned_videos
 from avf_curation.sources.types import Video
@@ -23,7 +23,7 @@ from avf_curation.stages.checks import STAGES
 PAGE = "review.html"
 
 
-def write_review(
+def write_review_sheet(
     run: RunFolder,
     review: Review,
     out: Path,
@@ -69,24 +69,26 @@ def write_review(
     return out / PAGE
 
 
-def _excerpt(run: RunFolder, item: Item, video: Video | None, roots: dict[str, Path], media: Any) -> bytes:
+def _excerpt(run: RunFolder, item: ReviewItem, video: Video | None, roots: dict[str, Path], media: Any) -> bytes:
     """What to show of a span: the clip as stored, or the input where there is none."""
     decision = item.decision
     if item.stratum == KEPT:
         with ShardReader(run.unit_folder(decision.generation, decision.unit) / PART) as reader:
             members = reader.index.by_key()[decision.clips[0]]
-            return preview.of_clip({kind: reader.read(member) for kind, member in members.items() if kind != "json"})
+            return preview.clip_preview(
+                {kind: reader.read(member) for kind, member in members.items() if kind != "json"}
+            )
     root = roots.get(decision.source)
     if root is None or video is None:
         raise MediaError("missing", f"where {decision.source} lies is not known; say --source {decision.source}=DIR")
     start_s = video.start_s or 0.0
-    within = Range(start_s + decision.span.start_s, start_s + decision.span.stop_s)
+    within = TimeRange(start_s + decision.span.start_s, start_s + decision.span.stop_s)
     sound = None if video.sound_path is None or video.own_sound_first else root / video.sound_path
     path = Path(os.path.join(root, video.path))
-    return preview.of_input(path, sound, within, media)
+    return preview.input_preview(path, sound, within, media)
 
 
-def _comparison(item: Item) -> str:
+def _comparison(item: ReviewItem) -> str:
     decision = item.decision
     if decision.score is None or decision.threshold is None:
         return ""

@@ -7,23 +7,23 @@ from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 
-from avf_curation.runs.coordinator import driver_at_work, markers
+from avf_curation.runs.coordinator import active_coordinator, read_records
 
 
-def garbage(run: RunFolder) -> dict[Path, int]:
+def find_garbage(run: RunFolder) -> dict[Path, int]:
     """Path -> bytes. Raises UserError while a driver is at work: what looks dead may be its own."""
-    driver = driver_at_work(run)
+    driver = active_coordinator(run)
     if driver is not None:
         raise UserError(f"{run.root}: {driver} is at work on it; wait for it or stop it")
     temporary = run.root / "tmp"
     paths = sorted(temporary.iterdir()) if temporary.is_dir() else []
-    paths += [marker.path for marker in markers(run)]
+    paths += [marker.path for marker in read_records(run)]
     for pattern in ("claim-*", "clock-*"):
         paths += sorted(run.log_folder.glob(pattern))
     return {path: _bytes(path) for path in paths}
 
 
-def collect(found: dict[Path, int]) -> None:
+def remove_garbage(found: dict[Path, int]) -> None:
     """Remove them."""
     for path in found:
         durable_io.remove(path)

@@ -27,7 +27,7 @@ _TOUCH_S, _GONE_S = 10.0, 60.0
 
 
 @dataclass(frozen=True)
-class Marker:
+class CoordinatorRecord:
     """A driver that says it is at work. alive: as far as this machine can tell."""
 
     path: Path
@@ -39,22 +39,22 @@ class Marker:
         return f"process {self.pid} on {self.host}"
 
 
-def markers(run: RunFolder) -> list[Marker]:
+def read_records(run: RunFolder) -> list[CoordinatorRecord]:
     """All markers, by number."""
     found = []
     for path in sorted(run.log_folder.glob("driver-*.json")):
         try:
             values = json.loads(path.read_text("utf-8"))
             pid, host, since = int(values["pid"]), str(values["host"]), float(values["since"])
-            found.append(Marker(path, pid, host, _alive(path, pid, host, since)))
+            found.append(CoordinatorRecord(path, pid, host, _alive(path, pid, host, since)))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return found
 
 
-def driver_at_work(run: RunFolder) -> Marker | None:
+def active_coordinator(run: RunFolder) -> CoordinatorRecord | None:
     """The living driver, if there is one."""
-    return next((marker for marker in reversed(markers(run)) if marker.alive), None)
+    return next((marker for marker in reversed(read_records(run)) if marker.alive), None)
 
 
 def _alive(path: Path, pid: int, host: str, since: float) -> bool:
@@ -78,7 +78,7 @@ def _now_there(folder: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
-class Driver:
+class Coordinator:
     """Be the driver of a run; raises UserError when another is. `check` between units."""
 
     def __init__(self, run: RunFolder, tell: EventLog, min_free_gb: float) -> None:
@@ -113,14 +113,14 @@ class Driver:
     def _claim(self) -> Path:
         """Take the next free number, then look again: of two that found each other, both give way."""
         while True:
-            before = markers(self._run)
+            before = read_records(self._run)
             self._refuse_beside(before)
             number = max((int(other.path.stem[7:]) for other in before), default=0) + 1
             mine = self._run.log_folder / f"driver-{number:06d}.json"
             if not self._take(mine):
                 continue
             try:
-                self._refuse_beside([other for other in markers(self._run) if other.path != mine])
+                self._refuse_beside([other for other in read_records(self._run) if other.path != mine])
             except UserError:
                 mine.unlink(missing_ok=True)
                 raise
@@ -128,7 +128,7 @@ class Driver:
                 other.path.unlink(missing_ok=True)
             return mine
 
-    def _refuse_beside(self, others: list[Marker]) -> None:
+    def _refuse_beside(self, others: list[CoordinatorRecord]) -> None:
         for other in others:
             if other.alive:
                 raise UserError(

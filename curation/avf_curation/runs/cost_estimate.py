@@ -36,7 +36,7 @@ class Quantity:
 
 
 @dataclass(frozen=True)
-class Total:
+class SourceTotals:
     """All there is of a source, by stat."""
 
     videos: int
@@ -50,7 +50,7 @@ class SourceEstimate:
     was used; stored_gb: of clips in the run, shards take as much again; kept_hours: of clips."""
 
     source: str
-    total: Total
+    total: SourceTotals
     sampled_parents: int
     core_hours: Quantity
     gpu_hours: Quantity | None
@@ -60,7 +60,7 @@ class SourceEstimate:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """All sources, and their sum."""
 
     sources: tuple[SourceEstimate, ...]
@@ -79,7 +79,7 @@ class Estimate:
         return asdict(self) | {"core_hours": asdict(self.core_hours)}
 
 
-def drawn(videos: list[Video], sample: int, seed: int) -> list[Video]:
+def sample_parents(videos: list[Video], sample: int, seed: int) -> list[Video]:
     """The videos of `sample` parents of each source, by lot. Raises UserError for a number that is none."""
     if sample < 2:
         raise UserError(f"--sample {sample}: at least 2 parents of each source, or there is no interval")
@@ -91,24 +91,24 @@ def drawn(videos: list[Video], sample: int, seed: int) -> list[Video]:
     return [video for video in videos if (video.source, video.parent) in chosen]
 
 
-def totals_of(videos: Iterable[Video]) -> dict[str, Total]:
+def totals_of(videos: Iterable[Video]) -> dict[str, SourceTotals]:
     """Source -> what there is, by stat."""
     counts: dict[str, tuple[int, set[str], int]] = {}
     for video in videos:
         number, parents, size = counts.get(video.source, (0, set(), 0))
         parents.add(video.parent)
         counts[video.source] = (number + 1, parents, size + video.size_bytes)
-    return {name: Total(number, len(parents), size) for name, (number, parents, size) in sorted(counts.items())}
+    return {name: SourceTotals(number, len(parents), size) for name, (number, parents, size) in sorted(counts.items())}
 
 
-def write_totals(run: RunFolder, totals: Mapping[str, Total]) -> None:
+def write_totals(run: RunFolder, totals: Mapping[str, SourceTotals]) -> None:
     """Keep what the whole is, beside the run of the sample."""
     run.log_folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({name: asdict(total) for name, total in totals.items()}, indent=1)
     (run.log_folder / TOTALS).write_text(text, "utf-8")
 
 
-def estimate(run: RunFolder, totals: Mapping[str, Total], gpu: bool, seed: int = 0) -> Estimate:
+def estimate_cost(run: RunFolder, totals: Mapping[str, SourceTotals], gpu: bool, seed: int = 0) -> CostEstimate:
     """Predict from the finished run of a sample, whose units are one parent each. Raises UserError without figures."""
     figures = _figures(run)
     found = []
@@ -116,11 +116,13 @@ def estimate(run: RunFolder, totals: Mapping[str, Total], gpu: bool, seed: int =
         rows = figures.get(source, [])
         if not rows:
             raise UserError(f"{source}: nothing of it was curated; is the source empty?")
-        found.append(predict(source, total, np.array(rows, float), gpu, seed))
-    return Estimate(tuple(found))
+        found.append(estimate_source(source, total, np.array(rows, float), gpu, seed))
+    return CostEstimate(tuple(found))
 
 
-def predict(source: str, total: Total, figures_PQ: npt.NDArray[np.float64], gpu: bool, seed: int) -> SourceEstimate:
+def estimate_source(
+    source: str, total: SourceTotals, figures_PQ: npt.NDArray[np.float64], gpu: bool, seed: int
+) -> SourceEstimate:
     """figures_PQ: a row for each sampled parent P: bytes, core seconds, GPU seconds, stored bytes, clips, frames."""
     parents = len(figures_PQ)
     size_P = np.maximum(figures_PQ[:, 0], 1.0)
@@ -182,15 +184,15 @@ def _kept_frames(run: RunFolder) -> dict[int, int]:
     return found
 
 
-def units_of_one_parent(overrides: Iterable[str], recipe_sources: Iterable[str]) -> list[str]:
+def one_parent_per_unit(overrides: Iterable[str], recipe_sources: Iterable[str]) -> list[str]:
     """The settings by which a unit is one parent: what a unit costs is then what the parent costs."""
     return [*overrides, "plan.unit_videos=1", *(f"sources.{name}.plan.unit_videos=1" for name in recipe_sources)]
 
 
-def remembered_totals(folder: Path) -> dict[str, Total] | None:
+def remembered_totals(folder: Path) -> dict[str, SourceTotals] | None:
     """What `write_totals` kept; None where it is gone."""
     try:
         values = json.loads((folder / "log" / TOTALS).read_text("utf-8"))
-        return {name: Total(**value) for name, value in values.items()}
+        return {name: SourceTotals(**value) for name, value in values.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return None

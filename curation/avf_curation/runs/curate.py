@@ -17,32 +17,32 @@ from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import UNIT, RunFolder
 
-from avf_curation.detectors.detector_set import Choice
-from avf_curation.execution.cluster import Cluster
+from avf_curation.detectors.detector_set import BackendSelection
+from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event, EventLog
-from avf_curation.execution.worker import Curate, Halves, UnitWorker, WorkerSetup
+from avf_curation.execution.worker import Curate, PipelineStages, UnitWorker, WorkerSetup
 from avf_curation.pipeline.failures import InfrastructureError
-from avf_curation.pipeline.unit import Identity, UnitJob, UnitReport
+from avf_curation.pipeline.unit import RunIdentity, UnitJob, UnitReport
 from avf_curation.recipe import Recipe
-from avf_curation.runs.coordinator import Driver
+from avf_curation.runs.coordinator import Coordinator
 from avf_curation.runs.identity import freeze_identity, remember_roots, run_identity
 from avf_curation.runs.plan import encode_aside, encode_plan, make_plan, videos_of
-from avf_curation.sources.registry import inputs_of
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.registry import list_inputs
+from avf_curation.sources.types import SkippedInput, Video
 
 Engine = Literal["inline", "ray"]
 ASIDE_FILE = "aside.parquet"
-ONE_WORKER = Cluster(workers=1)
+ONE_WORKER = ClusterConfig(workers=1)
 _LOG = logging.getLogger("avf_curation")
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """A frozen plan: its table and what was set aside."""
 
     generation: int
     table: pa.Table
-    aside: tuple[SetAside, ...]
+    aside: tuple[SkippedInput, ...]
 
     @property
     def units(self) -> int:
@@ -77,12 +77,12 @@ Choose = Callable[[list[Video]], list[Video]]
 
 def plan_run(
     recipe: Recipe,
-    choice: Choice,
+    choice: BackendSelection,
     sources: dict[str, Path],
     out: Path,
     device: str = "cpu",
     chosen: Choose = lambda videos: videos,
-) -> Plan:
+) -> RunPlan:
     """Freeze identity and plan of a run in `out`, or read the frozen ones. Raises UserError."""
     for name, root in sources.items():
         if out.resolve().is_relative_to(root.resolve()):
@@ -93,8 +93,10 @@ def plan_run(
         freeze_identity(run, identity)  # before anything is read: it may be another run's folder
     roots = {name: root.resolve() for name, root in sources.items()}
     if not run.generations():
-        aside: list[SetAside] = []
-        videos = [v for name, root in sorted(roots.items()) for v in inputs_of(name, root, recipe.of(name).plan, aside)]
+        aside: list[SkippedInput] = []
+        videos = [
+            v for name, root in sorted(roots.items()) for v in list_inputs(name, root, recipe.of(name).plan, aside)
+        ]
         table = make_plan(chosen(videos), {name: recipe.of(name).plan for name in roots})
         freeze_identity(run, identity)  # after: a corpus of another layout leaves nothing behind
         _publish_plan(run, 0, table, aside)
@@ -102,7 +104,7 @@ def plan_run(
     return read_plan(run, run.generations()[-1])
 
 
-def plan_retry(run: RunFolder, recipe: Recipe, roots: dict[str, Path]) -> Plan | None:
+def plan_retry(run: RunFolder, recipe: Recipe, roots: dict[str, Path]) -> RunPlan | None:
     """A new generation of the videos that failed, as they are now; None when none did. The last must be finished."""
     newest = run.generations()[-1]
     if not (run.generation_folder(newest) / "ledger").is_dir():
@@ -132,21 +134,21 @@ def _as_it_is(video: Video, root: Path) -> Video:
     return replace(video, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
 
 
-def _publish_plan(run: RunFolder, generation: int, table: pa.Table, aside: Sequence[SetAside]) -> None:
+def _publish_plan(run: RunFolder, generation: int, table: pa.Table, aside: Sequence[SkippedInput]) -> None:
     notes = (json.dumps({"videos": table.num_rows, "aside": len(aside)}, sort_keys=True) + "\n").encode()
     files = {"plan.parquet": encode_plan(table), ASIDE_FILE: encode_aside(aside), "plan.json": notes}
     try:
         run.publish(f"plan-{generation}", run.generation_folder(generation) / "plan", files)
-    except durable_io.TakenError:
+    except durable_io.AlreadyExistsError:
         _LOG.info("another process froze the plan first")
 
 
-def read_plan(run: RunFolder, generation: int) -> Plan:
+def read_plan(run: RunFolder, generation: int) -> RunPlan:
     """The frozen plan of a generation."""
     folder = run.generation_folder(generation) / "plan"
     aside = folder / ASIDE_FILE  # a takedown's plan has none
     listed = pq.read_table(aside).to_pylist() if aside.is_file() else []
-    return Plan(generation, pq.read_table(folder / "plan.parquet"), tuple(SetAside(**one) for one in listed))
+    return RunPlan(generation, pq.read_table(folder / "plan.parquet"), tuple(SkippedInput(**one) for one in listed))
 
 
 def planned_videos(run: RunFolder, videos: set[str]) -> dict[tuple[str, str], Video]:
@@ -161,12 +163,12 @@ def planned_videos(run: RunFolder, videos: set[str]) -> dict[tuple[str, str], Vi
 
 def curate(
     recipe: Recipe,
-    choice: Choice,
+    choice: BackendSelection,
     sources: dict[str, Path],
     out: Path,
     *,
     engine: Engine = "ray",
-    cluster: Cluster = ONE_WORKER,
+    cluster: ClusterConfig = ONE_WORKER,
     device: str = "cpu",
     retry_failed: bool = False,
     min_free_gb: float = 0.0,
@@ -182,7 +184,7 @@ def curate(
     roots = {name: root.resolve() for name, root in sources.items()}
     tell = EventLog(run.log_folder)
     try:
-        with Driver(run, tell, min_free_gb) as driver:
+        with Coordinator(run, tell, min_free_gb) as driver:
             if retry_failed:
                 retry = plan_retry(run, recipe, roots)
                 if retry is None:
@@ -190,8 +192,8 @@ def curate(
                 planned = retry
             durable_io.remove(run.root / "tmp")  # what a killed run left half done
             identity = run.identity()
-            told = Identity(identity["fingerprint"], identity["backends"])
-            halves = Halves() if curate_one is None else Halves.undivided(curate_one)
+            told = RunIdentity(identity["fingerprint"], identity["backends"])
+            halves = PipelineStages() if curate_one is None else PipelineStages.undivided(curate_one)
             setup = WorkerSetup(run, recipe, choice, roots, told, device, halves)
             finished = run.finished_units(planned.generation)
             jobs = planned.jobs(finished) if len(finished) < planned.units else None
@@ -211,7 +213,7 @@ def curate(
 
 
 def _reports(
-    engine: Engine, jobs: Iterator[UnitJob] | None, setup: WorkerSetup, cluster: Cluster, tell: EventLog
+    engine: Engine, jobs: Iterator[UnitJob] | None, setup: WorkerSetup, cluster: ClusterConfig, tell: EventLog
 ) -> Iterator[UnitReport]:
     if jobs is None:  # all is done: no worker is started
         return
@@ -229,7 +231,7 @@ def _reports(
         yield from run_units(jobs, setup, cluster, tell)
 
 
-def progress_of(run: RunFolder, planned: Plan, finished: set[int]) -> Progress:
+def progress_of(run: RunFolder, planned: RunPlan, finished: set[int]) -> Progress:
     """How far a generation is, from its committed units."""
     sums = dict.fromkeys(("kept", "rejected", "failed", "frames"), 0)
     for unit in finished:

@@ -12,7 +12,7 @@ from avf_shards.config import flatten
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 
-from avf_curation.detectors.detector_set import Choice
+from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.detectors.weights import short_digest
 from avf_curation.recipe import Recipe
 
@@ -33,7 +33,7 @@ PACKAGES = (
 )
 
 
-def run_identity(recipe: Recipe, choice: Choice, sources: list[str], device: str = "cpu") -> dict[str, Any]:
+def run_identity(recipe: Recipe, choice: BackendSelection, sources: list[str], device: str = "cpu") -> dict[str, Any]:
     """The content of run.json."""
     values: dict[str, Any] = {
         "settings": recipe.values,
@@ -56,7 +56,7 @@ def freeze_identity(run: RunFolder, identity: Mapping[str, Any]) -> None:
         data = (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode()
         try:
             run.publish("identity", run.root / "run", {"run.json": data})
-        except durable_io.TakenError:
+        except durable_io.AlreadyExistsError:
             durable_io.remove(run.root / "tmp")
     before = flatten(run.identity())
     now = flatten(json.loads(json.dumps(identity)))

@@ -15,7 +15,7 @@ from avf_shards.schema.clip_key import check_source_name
 from avf_shards.schema.labels import Labels, Origin
 
 from avf_curation.recipe import PlanConfig
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.types import SkippedInput, Video
 
 ORIGIN = pa.struct(
     [("id", pa.string()), ("start_s", pa.float64()), ("stop_s", pa.float64()), ("box", pa.list_(pa.float64()))]
@@ -145,7 +145,7 @@ def _video(row: dict[str, Any]) -> Video:
 ASIDE = pa.schema([(name, pa.string()) for name in ("source", "kind", "path", "why")])
 
 
-def encode_aside(aside: Iterable[SetAside]) -> bytes:
+def encode_aside(aside: Iterable[SkippedInput]) -> bytes:
     """What was set aside, as the bytes of a Parquet file; a corpus may lack a million downloads."""
     rows = [(one.source, one.kind, one.path, one.why) for one in aside]
     columns = zip(*rows, strict=True) if rows else ((), (), (), ())

@@ -10,7 +10,7 @@ from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 
 
-def two_ledgers(before: str, after: str) -> tuple[pa.Table, pa.Table]:
+def load_ledgers(before: str, after: str) -> tuple[pa.Table, pa.Table]:
     """The ledgers that two names mean. Two dates of one run: up to the first, and from the first to the second, so
     that what happened between is compared with what was before. Raises UserError."""
     old, new = _parsed(before), _parsed(after)

@@ -8,7 +8,7 @@ from typing import Any
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 
-from avf_curation.runs.coordinator import driver_at_work
+from avf_curation.runs.coordinator import active_coordinator
 from avf_curation.runs.curate import Progress, progress_of, read_plan
 
 
@@ -26,7 +26,7 @@ class RunStatus:
         return vars(self) | {"progress": vars(self.progress)}
 
 
-def status(run: RunFolder) -> RunStatus:
+def run_status(run: RunFolder) -> RunStatus:
     """The newest generation's status. Raises UserError when nothing is planned."""
     generations = run.generations()
     if not generations:
@@ -36,18 +36,18 @@ def status(run: RunFolder) -> RunStatus:
     progress = progress_of(run, planned, run.finished_units(newest))
     if (run.generation_folder(newest) / "ledger").is_dir():
         return RunStatus("finished", newest, progress, None, _last_unit(run))
-    driver = driver_at_work(run)
+    driver = active_coordinator(run)
     state = "going" if driver else "stopped"
     return RunStatus(state, newest, progress, str(driver) if driver else None, _last_unit(run))
 
 
-def watched(run: RunFolder, every_s: float) -> Iterator[RunStatus]:
+def watch_status(run: RunFolder, every_s: float) -> Iterator[RunStatus]:
     """The status now, and again every so many seconds for as long as somebody works on the run."""
-    now = status(run)
+    now = run_status(run)
     yield now
     while now.state == "going":
         time.sleep(every_s)
-        now = status(run)
+        now = run_status(run)
         yield now
 
 

@@ -7,7 +7,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 58_112
 LAYOUT = "ground_truths/{arousal,valence}.txt, videos/shorter_segments/aiim001/task_1/*.avi, info/no_audio_files.txt"
@@ -18,7 +18,7 @@ LABELS = {
 _SEGMENTS = "videos/shorter_segments"
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """Every segment of a participant and task that has labels. Raises UserError for another layout."""
     listing = Listing("avcaffe", root, aside)
     base = listing.base("avcaffe", _SEGMENTS)

@@ -14,9 +14,9 @@ from pathlib import Path
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
 
-from avf_curation.sources.listing import Found, Listing
-from avf_curation.sources.types import SetAside, Video
-from avf_curation.sources.youtube import is_film
+from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.youtube import is_video_id
 
 OWNERS_COUNT = None
 LAYOUT = "avspeech_train.csv, avspeech_test.csv; media anywhere below: ID_030.030000-036.503133.mp4, ID_0.mp4 or ID.mp4"
@@ -34,12 +34,12 @@ class _Film:
     """What the lists and the disk have of one YouTube id."""
 
     rows: dict[_Range, tuple[float, float]] = field(default_factory=dict)
-    cut: dict[_Range, Found] = field(default_factory=dict)
-    numbered: dict[int, Found] = field(default_factory=dict)
-    whole: Found | None = None
+    cut: dict[_Range, ListedFile] = field(default_factory=dict)
+    numbered: dict[int, ListedFile] = field(default_factory=dict)
+    whole: ListedFile | None = None
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """The rows whose media are there. Raises UserError without one of the owners' lists."""
     listing = Listing("avspeech", root, aside)
     lists = [name for name in LISTS if (root / name).is_file()]
@@ -83,7 +83,7 @@ def _rows(listing: Listing, name: str, films: dict[str, _Film]) -> None:
 
 
 def _fault(film: str, start: float, stop: float, x: float, y: float) -> str | None:
-    if not is_film(film):
+    if not is_video_id(film):
         return "the first column is no YouTube id (11 characters)"
     if not all(math.isfinite(value) for value in (start, stop, x, y)) or not 0 <= start < stop:
         return f"no range: from {start:g} to {stop:g} s"
@@ -117,7 +117,7 @@ def _media(listing: Listing, films: dict[str, _Film]) -> None:
                 listing.note("unexpected", one.path, "its name is none of the known ways to name a download")
 
 
-def _put(listing: Listing, films: dict[str, _Film], name: str, one: Found, what: _Range | int | None) -> None:
+def _put(listing: Listing, films: dict[str, _Film], name: str, one: ListedFile, what: _Range | int | None) -> None:
     film = films.get(name)
     if film is None:
         listing.note("unlisted", one.path, f"no row of the lists has the id {name}")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro_expression import coded, sequence, table_of
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.micro_expression import coded_samples, image_sequence_input, read_coding_table
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 255
 LAYOUT = "CASME2_RAW_selected/sub01/EP02_01f/img46.jpg (or CASME2-RAW, Cropped), CASME2-coding-20140508.xlsx"
@@ -15,17 +15,17 @@ _OFFSETS = {60: 91}  # row of the owners' table whose offset lies before its ons
 _UNUSABLE = ("sub04", "EP12_01f")  # left out of the three-emotion protocol
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """Every row of the table whose pictures are there. Raises UserError for another layout."""
     listing = Listing("casme2", root, aside)
-    table = table_of(listing, _TABLES)
+    table = read_coding_table(listing, _TABLES)
     folder = next((name for name in _FOLDERS if listing.has(name)), _FOLDERS[0])
-    for row in coded(listing, table, "onsetframe", "offsetframe", _OFFSETS):
+    for row in coded_samples(listing, table, "onsetframe", "offsetframe", _OFFSETS):
         person, take = f"sub{row.subject:02d}", row.take
         if (person, take) == _UNUSABLE:
             listing.note("left_out", f"{folder}/{person}/{take}", "left out of the three-emotion protocol")
             continue
         path, name = f"{folder}/{person}/{take}", f"{person}/{take}"
-        made = sequence(listing, path, name, person, row.emotion, 200, row.onset, row.offset, row.more)
+        made = image_sequence_input(listing, path, name, person, row.emotion, 200, row.onset, row.offset, row.more)
         if made is not None:
             yield made

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro_expression import sequence, table_of
-from avf_curation.sources.spreadsheet import rows_of, whole
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.micro_expression import image_sequence_input, read_coding_table
+from avf_curation.sources.spreadsheet import parse_integer, read_rows
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 943
 LAYOUT = "Part_A_ME_clip/frame/spNO.10_a_116/116.jpg, cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx"
@@ -14,15 +14,17 @@ _TABLE = "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx"
 _FRAMES = ("Part_A_ME_clip/frame", "frame", "")
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """Every row of the table whose clip is there. Raises UserError for another layout."""
     listing = Listing("casme3", root, aside)
-    table = table_of(listing, (_TABLE, f"annotation/{_TABLE}"))
+    table = read_coding_table(listing, (_TABLE, f"annotation/{_TABLE}"))
     base = next(name for name in _FRAMES if not name or listing.has(name))
     prefix = f"{base}/" if base else ""
     there = {one.name.lower(): one.name for one in listing.entries(base, r"(?i)spno\.\d+_\w+_\d+", "clip")}
-    for number, row in rows_of(table, ("subject", "filename", "onset", "offset", "emotion"), f"--source casme3={root}"):
-        onset = whole(row["onset"])
+    for number, row in read_rows(
+        table, ("subject", "filename", "onset", "offset", "emotion"), f"--source casme3={root}"
+    ):
+        onset = parse_integer(row["onset"])
         if onset is None:
             listing.note("bad_row", f"{table.name}: row {number}", f"onset {row['onset']!r} is no number")
             continue
@@ -33,6 +35,6 @@ def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
             continue
         more = {"action_units": row.get("au", "")}
         path = prefix + there[name]
-        made = sequence(listing, path, there[name], subject, row["emotion"].lower(), 30, more=more)
+        made = image_sequence_input(listing, path, there[name], subject, row["emotion"].lower(), 30, more=more)
         if made is not None:
             yield made

@@ -14,8 +14,8 @@ from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.types import SetAside, Video
-from avf_curation.sources.youtube import is_film
+from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.youtube import is_video_id
 
 OWNERS_COUNT = 35_666
 LAYOUT = "celebvhq_info.json; downloaded_celebvhq/raw/ID.mp4 and downloaded_celebvhq/processed/ID_N.mp4, either or both"
@@ -23,7 +23,7 @@ INFO = "celebvhq_info.json"
 _MEDIA = r"[A-Za-z0-9_-]{11}\.(mp4|mkv|webm)"
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """The clips whose film or cut is there. Raises UserError without the owners' JSON."""
     listing = Listing("celebvhq", root, aside)
     clips = _clips(listing)
@@ -86,7 +86,7 @@ def _clips(listing: Listing) -> dict[str, Origin]:
 
 def _origin(key: str, entry: Any) -> Origin:
     film, _, number = key.rpartition("_")
-    if entry["ytb_id"] != film or not is_film(film) or not number.isdigit():
+    if entry["ytb_id"] != film or not is_video_id(film) or not number.isdigit():
         raise ValueError("its key is not ytb_id and a number")
     start, stop = float(entry["duration"]["start_sec"]), float(entry["duration"]["end_sec"])
     left, top, right, bottom = (float(entry["bbox"][side]) for side in ("left", "top", "right", "bottom"))

@@ -16,8 +16,8 @@ from typing import Any
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
 
-from avf_curation.sources.listing import Found, Listing
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = None
 LAYOUT = (
@@ -27,7 +27,7 @@ _BRANCHES = {"news": r"n\d{3,}", "speech": r"s\d{3,}"}
 _TIME = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """The clips of every part that is there. Raises UserError when none is, and for CN-Celeb's sound."""
     listing = Listing("cncvs", root, aside)
     base = "cncvs/" if listing.has("cncvs") else ""
@@ -52,7 +52,7 @@ def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
 
 
 def _video(
-    listing: Listing, clip: Found, sound: Found | None, speaker: str, video: str, origin: Origin | None
+    listing: Listing, clip: ListedFile, sound: ListedFile | None, speaker: str, video: str, origin: Origin | None
 ) -> Video:
     return Video(
         source=listing.source,
@@ -66,7 +66,7 @@ def _video(
     )
 
 
-def _speaker(listing: Listing, speaker: Found) -> Iterator[Video]:
+def _speaker(listing: Listing, speaker: ListedFile) -> Iterator[Video]:
     wanted = rf"{re.escape(speaker.name)}_\d+_\d+"
     sounds = listing.by_stem(f"{speaker.path}/audio", rf"{wanted}\.wav", "sound of this speaker")
     if not listing.has(f"{speaker.path}/audio"):
@@ -77,7 +77,7 @@ def _speaker(listing: Listing, speaker: Found) -> Iterator[Video]:
         listing.note("missing", left.path, "the clip of this name is not in video/")
 
 
-def _celeb(listing: Listing, speaker: Found) -> Iterator[Video]:
+def _celeb(listing: Listing, speaker: ListedFile) -> Iterator[Video]:
     sounds = listing.by_stem(f"final_audio/{speaker.name}", r"[a-z]+-\d\d-\d{3}\.wav", "sound (GENRE-NN-NNN)")
     told = _metadata(listing, f"final_metadata/{speaker.name}.json")
     for stem, clip in listing.by_stem(speaker.path, r"[a-z]+-\d\d-\d{3}\.mp4", "clip (GENRE-NN-NNN)").items():

@@ -8,7 +8,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 7_442
 LAYOUT = "VideoFlash/1001_DFA_ANG_XX.flv, AudioWAV/1001_DFA_ANG_XX.wav"
@@ -17,7 +17,7 @@ _STEM = re.compile(r"(10\d\d)_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_(LO|MD|HI|XX)
 _POINTER = b"version https://git-lfs"
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """Every clip; the sound is always the WAV's (28 films had none). Raises UserError for git-lfs pointers."""
     listing = Listing("crema_d", root, aside)
     base = listing.base("CREMA-D", "VideoFlash")

@@ -8,7 +8,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 16_372
 LAYOUT = "Clip/original/00001.mp4, EmoLabel_DataSplit/{train,test}(single-labeled)/set_1..5.csv"
@@ -16,7 +16,7 @@ LABELS = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")  # 
 _SPLIT = "EmoLabel_DataSplit"
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """The clips with one label. Raises UserError without lists or clips."""
     listing = Listing("dfew", root, aside)
     if not listing.has(_SPLIT) or not listing.has("Clip/original"):

@@ -8,13 +8,13 @@ from avf_shards.timeline import FRAMES_PER_SECOND
 _TRACK_BYTES = 10_000_000  # ten thousand times what a track takes; files from outside may be anything
 
 
-def read_track(path: Path, film: str) -> Origin:
-    """`face_track` of a txt file. Raises ValueError, OSError."""
+def read_face_track(path: Path, film: str) -> Origin:
+    """`parse_face_track` of a txt file. Raises ValueError, OSError."""
     with open(path, encoding="utf-8", errors="replace") as file:
-        return face_track(file.read(_TRACK_BYTES), film)
+        return parse_face_track(file.read(_TRACK_BYTES), film)
 
 
-def face_track(text: str, film: str) -> Origin:
+def parse_face_track(text: str, film: str) -> Origin:
     """The range of the YouTube film and the face's median box, from a txt file. Raises ValueError naming the line.
 
     Seven lines of head, of which only the one that begins with FRAME counts; then FRAME X Y W H, frames at 25 a second,

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_curation.recipe import PlanConfig
-from avf_curation.sources.types import SetAside, Video, readable
+from avf_curation.sources.types import SkippedInput, Video, is_readable
 
 
-def walk(root: Path, source: str, config: PlanConfig, aside: list[SetAside]) -> Iterator[Video]:
+def list_videos(root: Path, source: str, config: PlanConfig, aside: list[SkippedInput]) -> Iterator[Video]:
     """A plain folder: every regular file under `root`, links followed, is an input. Sorted by name.
 
     Hidden files and folders are set aside, as are folders that a link leads into a second time.
@@ -22,13 +22,13 @@ def walk(root: Path, source: str, config: PlanConfig, aside: list[SetAside]) -> 
         try:
             entries = sorted(os.scandir(root / below), key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
-            aside.append(SetAside(source, readable(below), f"folder cannot be read ({error.strerror})"))
+            aside.append(SkippedInput(source, is_readable(below), f"folder cannot be read ({error.strerror})"))
             continue
         folders = []
         for entry in entries:
             path = f"{below}/{entry.name}" if below else entry.name
             if entry.name.startswith(".") and not entry.name.startswith(".."):
-                aside.append(SetAside(source, readable(path), "hidden", "hidden"))
+                aside.append(SkippedInput(source, is_readable(path), "hidden", "hidden"))
                 continue
             try:
                 stat = entry.stat()
@@ -38,14 +38,14 @@ def walk(root: Path, source: str, config: PlanConfig, aside: list[SetAside]) -> 
                 continue
             if folder:
                 if _identity(stat) in seen:
-                    aside.append(SetAside(source, readable(path), "leads to a folder that is read already"))
+                    aside.append(SkippedInput(source, is_readable(path), "leads to a folder that is read already"))
                     continue
                 seen.add(_identity(stat))
                 folders.append(path)
             elif entry.is_file():
                 yield _listed(source, path, stat.st_size, stat.st_mtime_ns, config, pattern)
             else:
-                aside.append(SetAside(source, readable(path), "not a regular file"))
+                aside.append(SkippedInput(source, is_readable(path), "not a regular file"))
         stack.extend(reversed(folders))
 
 
@@ -56,11 +56,11 @@ def _identity(stat: os.stat_result) -> tuple[int, int]:
 def _listed(
     source: str, path: str, size: int, mtime_ns: int, config: PlanConfig, pattern: re.Pattern[str] | None
 ) -> Video:
-    name = readable(path)
+    name = is_readable(path)
     if config.parent == "file":
         parent = name
     elif config.parent == "directory":
-        parent = readable(os.path.dirname(path)) or "."
+        parent = is_readable(os.path.dirname(path)) or "."
     else:
         assert pattern is not None
         found = pattern.search(name)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from avf_shards.schema.labels import Labels
 
-from avf_curation.sources.listing import Found, Listing
-from avf_curation.sources.types import SetAside, Side, Video
+from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.types import Side, SkippedInput, Video
 
 OWNERS_COUNT = 10_039
 LAYOUT = "Session1/dialog/{EmoEvaluation/Ses01F_impro01.txt,avi/DivX/Ses01F_impro01.avi}, Session1/sentences/wav/..."
@@ -18,7 +18,7 @@ _DIALOGUE = r"Ses0[1-5][FM]_(?:impro\d\d|script\d\d_\d)[a-z]?"
 _LINE = re.compile(rf"\[(\d+\.\d+) - (\d+\.\d+)\]\t(({_DIALOGUE})_([FM])\d{{3}})\t(\w{{3}})\t\[([\d., ]+)\]")
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """Every labelled turn whose dialogue is there. Raises UserError when no session is there."""
     listing = Listing("iemocap", root, aside)
     base = listing.base("IEMOCAP_full_release", "Session1")
@@ -37,7 +37,7 @@ def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
             yield from _turns(listing, one, film, f"{base}Session{session}", str(session))
 
 
-def _turns(listing: Listing, table: Found, film: Found, session: str, number: str) -> Iterator[Video]:
+def _turns(listing: Listing, table: ListedFile, film: ListedFile, session: str, number: str) -> Iterator[Video]:
     text = (listing.root / table.path).read_text("utf-8", "replace")
     for place, line in enumerate(text.splitlines(), 1):
         if not line.startswith("["):

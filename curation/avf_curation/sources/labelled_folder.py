@@ -17,8 +17,8 @@ from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
 from avf_curation.recipe import PlanConfig
-from avf_curation.sources.folder import walk
-from avf_curation.sources.types import SetAside, Video, readable
+from avf_curation.sources.folder import list_videos
+from avf_curation.sources.types import SkippedInput, Video, is_readable
 
 TABLE = "labels.csv"
 _KNOWN = ("file", "subject", "session", "fold", "speaker", "language")
@@ -29,25 +29,25 @@ def has_labels(root: Path) -> bool:
     return (root / TABLE).is_file()
 
 
-def read(root: Path, source: str, config: PlanConfig, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, source: str, config: PlanConfig, aside: list[SkippedInput]) -> Iterator[Video]:
     """Every file that the table names and that is there. Raises UserError for a table without files or labels."""
     rows = _rows(root, source, aside)
-    for video in walk(root, source, config, aside):
+    for video in list_videos(root, source, config, aside):
         if video.path == TABLE:
             continue
-        row = rows.pop(readable(video.path), None)
+        row = rows.pop(is_readable(video.path), None)
         if row is None:
-            aside.append(SetAside(source, readable(video.path), f"{TABLE} has no such row", "unlisted"))
+            aside.append(SkippedInput(source, is_readable(video.path), f"{TABLE} has no such row", "unlisted"))
             continue
         labels = _labels(row, source, aside)
         if labels is not None:
             speaker = row.get("speaker") or labels.subject
             yield replace(video, speaker=speaker, language=row.get("language") or None, labels=labels)
     for left in sorted(rows):
-        aside.append(SetAside(source, f"{TABLE}: {left}", "no such file", "missing"))
+        aside.append(SkippedInput(source, f"{TABLE}: {left}", "no such file", "missing"))
 
 
-def _rows(root: Path, source: str, aside: list[SetAside]) -> dict[str, dict[str, str]]:
+def _rows(root: Path, source: str, aside: list[SkippedInput]) -> dict[str, dict[str, str]]:
     where = f"--source {source}={root}: {TABLE}"
     try:
         reader = csv.DictReader(io.StringIO((root / TABLE).read_text("utf-8-sig")), strict=True)
@@ -57,9 +57,9 @@ def _rows(root: Path, source: str, aside: list[SetAside]) -> dict[str, dict[str,
             row = {name: (value or "").strip() for name, value in zip(names, values.values(), strict=False)}
             if None in values or not row.get("file"):
                 why = "more fields than columns" if None in values else "no file"
-                aside.append(SetAside(source, f"{TABLE}: row {number}", why, "bad_row"))
+                aside.append(SkippedInput(source, f"{TABLE}: row {number}", why, "bad_row"))
             elif row["file"] in found:
-                aside.append(SetAside(source, f"{TABLE}: row {number}", f"{row['file']} once more", "doubled"))
+                aside.append(SkippedInput(source, f"{TABLE}: row {number}", f"{row['file']} once more", "doubled"))
             else:
                 found[row["file"]] = row
     except UnicodeDecodeError:
@@ -71,10 +71,10 @@ def _rows(root: Path, source: str, aside: list[SetAside]) -> dict[str, dict[str,
     return found
 
 
-def _labels(row: dict[str, str], source: str, aside: list[SetAside]) -> Labels | None:
+def _labels(row: dict[str, str], source: str, aside: list[SkippedInput]) -> Labels | None:
     fold = row.get("fold", "")
     if fold and not fold.isdigit():
-        aside.append(SetAside(source, f"{TABLE}: {row['file']}", f"fold {fold!r} is no number", "bad_row"))
+        aside.append(SkippedInput(source, f"{TABLE}: {row['file']}", f"fold {fold!r} is no number", "bad_row"))
         return None
     values = {name: value for name, value in row.items() if name not in _KNOWN and value}
     folds = {"own": int(fold)} if fold else {}

@@ -9,13 +9,13 @@ from typing import Any
 
 from avf_shards.errors import UserError
 
-from avf_curation.sources.types import SetAside, readable
+from avf_curation.sources.types import SkippedInput, is_readable
 
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|gz|rar|7z)$|_part", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ListedFile:
     """A file or folder below a source's root; `path` is relative to it."""
 
     name: str
@@ -37,18 +37,18 @@ class Found:
 class Listing:
     """Lists folders of one source and notes what is set aside."""
 
-    def __init__(self, source: str, root: Path, aside: list[SetAside]) -> None:
+    def __init__(self, source: str, root: Path, aside: list[SkippedInput]) -> None:
         self.source, self.root, self._aside = source, root, aside
 
     def note(self, kind: str, path: str, why: str) -> None:
         """One thing that is no input."""
-        self._aside.append(SetAside(self.source, readable(path), why, kind))
+        self._aside.append(SkippedInput(self.source, is_readable(path), why, kind))
 
     def has(self, path: str) -> bool:
         """Whether there is such a folder."""
         return (self.root / path).is_dir()
 
-    def entries(self, below: str, wanted: str, what: str) -> Iterator[Found]:
+    def entries(self, below: str, wanted: str, what: str) -> Iterator[ListedFile]:
         """What matches the expression `wanted` in folder `below`, sorted; `what` names it where something does not."""
         pattern = re.compile(wanted)
         try:
@@ -69,12 +69,12 @@ class Listing:
             else:
                 self.note("unexpected", path, f"is no {what}")
 
-    def by_stem(self, below: str, wanted: str, what: str) -> dict[str, Found]:
+    def by_stem(self, below: str, wanted: str, what: str) -> dict[str, ListedFile]:
         """The files that match, by name without extension; a second file of a stem is noted. A folder that is not
         there has none."""
         if not self.has(below):
             return {}
-        found: dict[str, Found] = {}
+        found: dict[str, ListedFile] = {}
         for one in self.entries(below, wanted, what):
             if one.stem in found:
                 self.note("doubled", one.path, f"the same name as {found[one.stem].path}")
@@ -93,9 +93,9 @@ class Listing:
         )
 
 
-def _found(entry: "os.DirEntry[str]", path: str) -> Found:
+def _found(entry: "os.DirEntry[str]", path: str) -> ListedFile:
     try:
         stat = entry.stat()
-        return Found(entry.name, path, entry.is_dir(), stat.st_size, stat.st_mtime_ns)
+        return ListedFile(entry.name, path, entry.is_dir(), stat.st_size, stat.st_mtime_ns)
     except OSError:  # a broken link: an input that cannot be read
-        return Found(entry.name, path, False, 0, 0)
+        return ListedFile(entry.name, path, False, 0, 0)

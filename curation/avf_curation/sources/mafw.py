@@ -10,7 +10,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 10_045
 LAYOUT = "data/clips/00025.mp4, 'Train & Test Set'/{single,compound}/no_caption/set_1..5/{train,test}.txt"
@@ -18,7 +18,7 @@ _SPLITS = ("Train & Test Set", "Train_Test_Set")  # a space in a path breaks som
 _FOLDS = range(1, 6)
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """The clips that a list names. Raises UserError without lists or clips."""
     listing = Listing("mafw", root, aside)
     split = next((name for name in _SPLITS if listing.has(name)), None)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
-from avf_curation.sources.listing import Found, Listing
+from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.types import Video
 
 LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise")
@@ -30,7 +30,7 @@ def read_part(listing: Listing, folder: str, table: str, tested: int | None) -> 
         listing.note("unlisted", left.path, f"{table} has no such row")
 
 
-def _video(source: str, stem: str, clip: Found, label: str, valence: str, tested: int | None) -> Video:
+def _video(source: str, stem: str, clip: ListedFile, label: str, valence: str, tested: int | None) -> Video:
     values = {"emotion": label} | ({"valence": valence} if valence else {})
     said = Labels(values, folds={} if tested is None else {"multi": tested})
     return Video(source, stem, stem, clip.path, clip.size_bytes, clip.mtime_ns, language="zh", labels=said)

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 115_595
 LAYOUT = "video-unlabeled-with-test2noise/samplenew_00000000.mp4; video-labeled/ and label-disdim.csv are left out"
 _POOL, _LABELLED, _LIST = "video-unlabeled-with-test2noise", "video-labeled", "label-disdim.csv"
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """The clips of the unlabelled pool. Raises UserError when it is not there."""
     listing = Listing("mer2024", root, aside)
     base = listing.base("mer2024-dataset", _POOL)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.mer2023 import read_part
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 5_030
 LAYOUT = "video-labeled/sample_00000000.mp4, label-disdim.csv (MER2024)"
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """All labelled clips. Raises UserError for another layout."""
     listing = Listing("mer24", root, aside)
     base = listing.base("mer2024-dataset", "video-labeled")

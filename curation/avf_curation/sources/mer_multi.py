@@ -5,13 +5,13 @@ from pathlib import Path
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.mer2023 import read_part
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 3_784
 LAYOUT = "train/sample_00000000.mp4, test1/..., train-label.csv, test1-label.csv (MER2023)"
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """Train and test1. Raises UserError for another layout."""
     listing = Listing("mer_multi", root, aside)
     base = listing.base("mer2023-dataset", "train")

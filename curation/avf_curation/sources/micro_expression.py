@@ -7,13 +7,13 @@ from pathlib import Path
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
-from avf_curation.media.image_files import pictures_in
+from avf_curation.media.image_files import list_images
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.spreadsheet import rows_of, whole
+from avf_curation.sources.spreadsheet import parse_integer, read_rows
 from avf_curation.sources.types import Video
 
 
-def table_of(listing: Listing, names: tuple[str, ...]) -> Path:
+def read_coding_table(listing: Listing, names: tuple[str, ...]) -> Path:
     """The first of the owners' tables that is there, or the same as .csv. Raises UserError naming them."""
     for name in names:
         for one in (name, f"{name.rpartition('.')[0]}.csv"):
@@ -23,7 +23,7 @@ def table_of(listing: Listing, names: tuple[str, ...]) -> Path:
 
 
 @dataclass(frozen=True)
-class Coded:
+class CodedSample:
     """A row of a coding table. offset: None where the table has none that can be: the folder's last picture."""
 
     subject: int
@@ -34,17 +34,19 @@ class Coded:
     more: Mapping[str, str]
 
 
-def coded(listing: Listing, table: Path, onset: str, offset: str, corrected: Mapping[int, int]) -> Iterator[Coded]:
+def coded_samples(
+    listing: Listing, table: Path, onset: str, offset: str, corrected: Mapping[int, int]
+) -> Iterator[CodedSample]:
     """The rows of a coding table; those that cannot be read are noted.
 
     onset, offset: names of the columns. corrected: row below the head, from 0 on -> the offset that it must have, for
     those that the owners' table is known to have before the onset.
     """
     needed = ("subject", "filename", onset, offset, "estimated emotion")
-    rows = rows_of(table, needed, f"--source {listing.source}={listing.root}")
+    rows = read_rows(table, needed, f"--source {listing.source}={listing.root}")
     for place, (number, row) in enumerate(rows):
         where = f"{table.name}: row {number}"
-        subject, first, last = whole(row["subject"]), whole(row[onset]), whole(row[offset])
+        subject, first, last = parse_integer(row["subject"]), parse_integer(row[onset]), parse_integer(row[offset])
         if subject is None or first is None or last is None:
             listing.note("bad_row", where, "subject, onset or offset is no number")
             continue
@@ -53,10 +55,10 @@ def coded(listing: Listing, table: Path, onset: str, offset: str, corrected: Map
             if last is None:
                 listing.note("bad_row", where, f"offset {row[offset]} before onset {first}: taken to the last picture")
         more = {"action_units": row.get("action units", "")}
-        yield Coded(subject, row["filename"], first, last, row["estimated emotion"].lower(), more)
+        yield CodedSample(subject, row["filename"], first, last, row["estimated emotion"].lower(), more)
 
 
-def sequence(
+def image_sequence_input(
     listing: Listing,
     folder: str,
     video: str,
@@ -69,7 +71,7 @@ def sequence(
 ) -> Video | None:
     """A folder of pictures from the number `onset` to `offset` (None: its ends); None and a note where it is not so."""
     try:
-        found = pictures_in(listing.root / folder)
+        found = list_images(listing.root / folder)
     except OSError:
         listing.note("missing", folder, "no such folder of pictures")
         return None

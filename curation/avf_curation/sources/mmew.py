@@ -6,8 +6,8 @@ from pathlib import Path
 from avf_shards.errors import UserError
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro_expression import sequence
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.micro_expression import image_sequence_input
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 300
 LAYOUT = "Micro_Expression/{anger,disgust,fear,happiness,others,sadness,surprise}/S01-02-003/1.jpg"
@@ -15,7 +15,7 @@ _BASE = "Micro_Expression"
 _EMOTIONS = ("anger", "disgust", "fear", "happiness", "others", "sadness", "surprise")
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """Every clip of a micro-expression, whole: the owners cut them from onset to offset. Raises UserError."""
     listing = Listing("mmew", root, aside)
     base = listing.base("MMEW", _BASE)
@@ -26,6 +26,6 @@ def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
             listing.note("missing", f"{base}{_BASE}/{emotion}", "no such folder")
             continue
         for take in listing.entries(f"{base}{_BASE}/{emotion}", r"S\d\d-\d\d-\d{3}", "clip (S01-02-003)"):
-            made = sequence(listing, take.path, take.name, take.name[:3], emotion, 90)
+            made = image_sequence_input(listing, take.path, take.name, take.name[:3], emotion, 90)
             if made is not None:
                 yield made

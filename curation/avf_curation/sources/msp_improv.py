@@ -11,8 +11,8 @@ from pathlib import Path
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
-from avf_curation.sources.listing import Found, Listing
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 7_798
 LAYOUT = "Evalution.txt, Video/session1/S01A/P/MSP-IMPROV-S01A-F01-P-FM01.avi, Audio/...wav (or side by side)"
@@ -23,15 +23,15 @@ _FILE = re.compile(rf"MSP-IMPROV-({_NAME})\.(avi|wav|mp4)")
 _NUMBER = re.compile(r"([AVDN]):\s*([-\d.]+)")
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """Every film with a consensus of four emotions. Raises UserError without the labels."""
     listing = Listing("msp_improv", root, aside)
     table = next((name for name in ("Evalution.txt", "Evaluation.txt") if (root / name).is_file()), None)
     if table is None:
         raise UserError(f"--source msp_improv={root}: no Evalution.txt (so the owners spell it) in it")
     labels = _labels(listing, table)
-    films: dict[str, Found] = {}
-    sounds: dict[str, Found] = {}
+    films: dict[str, ListedFile] = {}
+    sounds: dict[str, ListedFile] = {}
     stack = [name for name in ("Video", "Audio") if listing.has(name)] or [""]
     while stack:
         below = stack.pop()
@@ -52,7 +52,7 @@ def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
 
 
 def _film(
-    listing: Listing, name: str, film: Found, sound: Found | None, told: dict[str, str] | None
+    listing: Listing, name: str, film: ListedFile, sound: ListedFile | None, told: dict[str, str] | None
 ) -> Iterator[Video]:
     matched = re.fullmatch(_NAME, name)
     assert matched is not None

@@ -10,8 +10,8 @@ from pathlib import Path
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
-from avf_curation.sources.listing import Found, Listing
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 1_440
 LAYOUT = "Actor_01/01-01-03-01-01-01-01.mp4, or 02-01-....mp4 with 03-01-....wav beside"
@@ -19,14 +19,14 @@ LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "sur
 _STEM = re.compile(r"(0[123])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d)")
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """Each take of speech once. Raises UserError when no actor's folder is there."""
     listing = Listing("ravdess", root, aside)
     actors = list(listing.entries("", r"Actor_\d\d", "folder of an actor"))
     if not actors:
         raise UserError(f"--source ravdess={root}: no Actor_01 and so on in it")
     for actor in actors:
-        takes: dict[str, dict[str, Found]] = {}
+        takes: dict[str, dict[str, ListedFile]] = {}
         for one in listing.entries(actor.path, rf"{_STEM.pattern}\.(mp4|wav)", "take (seven fields)"):
             modality, channel = one.name[:2], one.name[3:5]
             if channel == "02":
@@ -37,7 +37,7 @@ def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
             yield from _take(listing, take, files)
 
 
-def _take(listing: Listing, take: str, files: dict[str, Found]) -> Iterator[Video]:
+def _take(listing: Listing, take: str, files: dict[str, ListedFile]) -> Iterator[Video]:
     picture = files.get("01") or files.get("02")
     if picture is None:
         listing.note("missing", files["03"].path, "sound without a picture")

@@ -29,13 +29,13 @@ from avf_curation.sources import (
     voxceleb2,
     werewolf_xl,
 )
-from avf_curation.sources.face_track import read_track
-from avf_curation.sources.folder import walk
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.face_track import read_face_track
+from avf_curation.sources.folder import list_videos
+from avf_curation.sources.types import SkippedInput, Video
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CorpusReader:
     """A corpus that is read as its owners lay it out. clips: as they count them."""
 
     name: str
@@ -43,12 +43,12 @@ class Corpus:
     layout: str
     clips: int
     labelled: bool
-    read: Callable[[Path, list[SetAside]], Iterator[Video]]
+    read: Callable[[Path, list[SkippedInput]], Iterator[Video]]
 
 
-def _corpus(module: ModuleType, labelled: bool) -> Corpus:
+def _corpus(module: ModuleType, labelled: bool) -> CorpusReader:
     name = module.__name__.rpartition(".")[2]
-    return Corpus(name, (module.__doc__ or "").strip(), module.LAYOUT, module.OWNERS_COUNT, labelled, module.read)
+    return CorpusReader(name, (module.__doc__ or "").strip(), module.LAYOUT, module.OWNERS_COUNT, labelled, module.read)
 
 
 _UNLABELLED = (voxceleb2, avspeech, mer2024, cncvs, celebvhq)
@@ -60,20 +60,20 @@ CORPORA = (*(_corpus(one, False) for one in _UNLABELLED), *(_corpus(one, True) f
 """Under these names; any other name is a plain folder, labelled if it holds a labels.csv."""
 
 
-def corpus_of(source: str) -> Corpus | None:
+def corpus_reader(source: str) -> CorpusReader | None:
     """The corpus that a source's name stands for."""
     return next((corpus for corpus in CORPORA if corpus.name == source), None)
 
 
-def inputs_of(source: str, root: Path, config: PlanConfig, aside: list[SetAside]) -> Iterator[Video]:
+def list_inputs(source: str, root: Path, config: PlanConfig, aside: list[SkippedInput]) -> Iterator[Video]:
     """Every input of a source; what is none goes to `aside`. Raises UserError for another layout than its name says."""
-    corpus = corpus_of(source)
+    corpus = corpus_reader(source)
     if corpus is not None:
         yield from corpus.read(root, aside)
     elif labelled_folder.has_labels(root):
         yield from labelled_folder.read(root, source, config, aside)
     else:
-        yield from walk(root, source, config, aside)
+        yield from list_videos(root, source, config, aside)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class SourceCheck:
     with_sound_beside: int
     ranges: int
     owners_count: int | None
-    aside: tuple[SetAside, ...]
+    aside: tuple[SkippedInput, ...]
     bad_tracks: dict[str, str]
 
     @property
@@ -102,14 +102,14 @@ class SourceCheck:
 
 def check_source(source: str, root: Path, config: PlanConfig) -> SourceCheck:
     """Read a source as a run would, and the owners' face tracks too. Raises UserError."""
-    aside: list[SetAside] = []
-    videos = list(inputs_of(source, root, config, aside))
-    corpus = corpus_of(source)
+    aside: list[SkippedInput] = []
+    videos = list(list_inputs(source, root, config, aside))
+    corpus = corpus_reader(source)
     bad = {}
     for video in videos:
         if video.boxes_path is not None and video.origin is not None:
             try:
-                read_track(root / video.boxes_path, video.origin.id)
+                read_face_track(root / video.boxes_path, video.origin.id)
             except (OSError, ValueError) as error:
                 bad[video.boxes_path] = str(error)
     return SourceCheck(

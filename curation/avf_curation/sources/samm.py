@@ -4,21 +4,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro_expression import coded, sequence, table_of
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.micro_expression import coded_samples, image_sequence_input, read_coding_table
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 159
 LAYOUT = "SAMM/006/006_1_2/006_05562.jpg, SAMM_Micro_FACS_Codes_v2.xlsx"
 _OFFSETS = {56: 5739}  # row of the owners' table whose offset lies before its onset -> what it must be
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """Every row of the table whose pictures are there. Raises UserError for another layout."""
     listing = Listing("samm", root, aside)
-    table = table_of(listing, ("SAMM_Micro_FACS_Codes_v2.xlsx",))
+    table = read_coding_table(listing, ("SAMM_Micro_FACS_Codes_v2.xlsx",))
     base = "SAMM/" if listing.has("SAMM") else ""
-    for row in coded(listing, table, "onset frame", "offset frame", _OFFSETS):
+    for row in coded_samples(listing, table, "onset frame", "offset frame", _OFFSETS):
         person, path = f"{row.subject:03d}", f"{base}{row.subject:03d}/{row.take}"
-        made = sequence(listing, path, row.take, person, row.emotion, 200, row.onset, row.offset, row.more)
+        made = image_sequence_input(listing, path, row.take, person, row.emotion, 200, row.onset, row.offset, row.more)
         if made is not None:
             yield made

@@ -6,8 +6,8 @@ from pathlib import Path
 from avf_shards.errors import UserError
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro_expression import sequence
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.micro_expression import image_sequence_input
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 164
 LAYOUT = "SMIC_all_cropped/HS/s1/micro/{negative,positive,surprise}/s1_ne_01/reg_image000123.bmp (or SMIC_all_raw)"
@@ -15,7 +15,7 @@ _ROOTS = ("SMIC_all_cropped/HS", "SMIC_all_raw/HS", "HS", "")
 _CODES = {"negative": "ne", "positive": "po", "surprise": "sur"}
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """Every clip of a micro-expression; non_micro ones are left out. Raises UserError when no subject is there."""
     listing = Listing("smic", root, aside)
     base = next((name for name in _ROOTS if any((root / name).glob("s[0-9]*/micro"))), None)
@@ -27,7 +27,7 @@ def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
             if not listing.has(below):
                 continue
             for take in listing.entries(below, rf"{person.name}_{code}_\d+", f"clip ({person.name}_{code}_01)"):
-                made = sequence(listing, take.path, take.name, person.name, emotion, 100)
+                made = image_sequence_input(listing, take.path, take.name, person.name, emotion, 100)
                 if made is not None:
                     yield made
         if listing.has(f"{person.path}/non_micro"):

@@ -12,7 +12,7 @@ from avf_shards.errors import UserError
 _MOST_ROWS = 100_000
 
 
-def rows_of(path: Path, needed: tuple[str, ...], where: str) -> Iterator[tuple[int, dict[str, str]]]:
+def read_rows(path: Path, needed: tuple[str, ...], where: str) -> Iterator[tuple[int, dict[str, str]]]:
     """(row number, column -> text) below the row that has all of `needed`, whatever lies above it.
 
     Column names are compared without case and blanks around. Raises UserError for a file that is no such table.
@@ -29,7 +29,7 @@ def rows_of(path: Path, needed: tuple[str, ...], where: str) -> Iterator[tuple[i
         raise UserError(f"{where}: {path.name} has no row with the columns {', '.join(needed)}")
 
 
-def whole(text: str) -> int | None:
+def parse_integer(text: str) -> int | None:
     """A whole number, also as a sheet writes it (46.0); None for anything else, as a `/`."""
     try:
         value = float(text)

@@ -39,7 +39,7 @@ class Video:
 
 
 @dataclass(frozen=True)
-class SetAside:
+class SkippedInput:
     """Something of a source that is no input, counted and listed.
 
     kind: hidden, unexpected, left_out, packed (an archive), missing (listed but not there), unlisted (there but not
@@ -52,7 +52,7 @@ class SetAside:
     kind: str = "unexpected"
 
 
-def readable(path: str) -> str:
+def is_readable(path: str) -> str:
     """A file name as text that is UTF-8 and unique; names that are no UTF-8 get their bytes' hash behind them."""
     raw = os.fsencode(path)
     try:

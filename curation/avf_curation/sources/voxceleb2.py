@@ -9,8 +9,8 @@ from pathlib import Path
 
 from avf_shards.schema.labels import Origin
 
-from avf_curation.sources.listing import Found, Listing
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.types import SkippedInput, Video
 from avf_curation.sources.youtube import FILM
 
 OWNERS_COUNT = 1_092_009
@@ -18,7 +18,7 @@ LAYOUT = "dev/mp4/id00012/21Uxsk56VDQ/00001.mp4, dev/aac/.../00001.m4a, dev/txt/
 _SPEAKER = r"id\d{5}"
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """The clips of dev, or of `root` itself where it is one split. Raises UserError for another layout."""
     listing = Listing("voxceleb2", root, aside)
     base = listing.base("dev", "mp4")
@@ -30,7 +30,7 @@ def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
     yield from _without_picture(listing, base)
 
 
-def _film(listing: Listing, base: str, speaker: str, film: Found) -> Iterator[Video]:
+def _film(listing: Listing, base: str, speaker: str, film: ListedFile) -> Iterator[Video]:
     parent = f"{speaker}/{film.name}"
     sounds = listing.by_stem(f"{base}aac/{parent}", r"\d{5}\.(m4a|wav)", "sound file")
     tracks = listing.by_stem(f"{base}txt/{parent}", r"\d{5}\.txt", "face track")

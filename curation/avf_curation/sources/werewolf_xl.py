@@ -10,9 +10,9 @@ from pathlib import Path
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
-from avf_curation.sources.listing import Found, Listing
-from avf_curation.sources.spreadsheet import rows_of
-from avf_curation.sources.types import SetAside, Video
+from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.spreadsheet import read_rows
+from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 14_632
 LAYOUT = "Werewolf-XL_Speaker_Video/07_01_200.mp4, a .csv with VideoName, Mean_P..., Mean_A..., Mean_D..., players.csv"
@@ -22,7 +22,7 @@ PLAYERS = "players.csv"
 _AXES = (("arousal", "a"), ("valence", "p"), ("dominance", "d"))
 
 
-def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
+def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
     """Every clip that the table names. Raises UserError for a folder without clips or table.
 
     players.csv (session, seat, player) tells who came again in another session; without it a seat of a session is one
@@ -55,8 +55,8 @@ def read(root: Path, aside: list[SetAside]) -> Iterator[Video]:
         listing.note("missing", f"{table}: {name}", "no such clip")
 
 
-def _films(listing: Listing, folder: str) -> dict[str, Found]:
-    found: dict[str, Found] = {}
+def _films(listing: Listing, folder: str) -> dict[str, ListedFile]:
+    found: dict[str, ListedFile] = {}
     for one in listing.entries(folder, rf"{_NAME}\.(mp4|avi|mkv)|\d\d(_\d\d)?", "clip (session_seat_number)"):
         if one.folder:
             found |= listing.by_stem(one.path, rf"{_NAME}\.(mp4|avi|mkv)", "clip (session_seat_number)")
@@ -71,7 +71,7 @@ def _labels(listing: Listing) -> tuple[str, dict[str, dict[str, str]]]:
         if path.name == PLAYERS:
             continue
         found: dict[str, dict[str, str]] = {}
-        for number, row in rows_of(path, ("videoname",), where):
+        for number, row in read_rows(path, ("videoname",), where):
             axes = {axis: _mean(row, letter) for axis, letter in _AXES}
             if not re.fullmatch(_NAME, row["videoname"]) or None in axes.values():
                 listing.note("bad_row", f"{path.name}: row {number}", "no VideoName, or no number of a dimension")
@@ -99,5 +99,5 @@ def _players(listing: Listing) -> dict[tuple[int, int], str]:
     if not path.is_file():
         listing.note("missing", PLAYERS, "who came again in another session is unknown: each seat counts as a person")
         return {}
-    rows = rows_of(path, ("session", "seat", "player"), f"--source werewolf_xl={listing.root}")
+    rows = read_rows(path, ("session", "seat", "player"), f"--source werewolf_xl={listing.root}")
     return {(int(row["session"]), int(row["seat"])): row["player"] for _, row in rows if row["session"].isdigit()}

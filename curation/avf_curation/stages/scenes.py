@@ -6,7 +6,7 @@ from typing import Any, Literal
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
-from avf_curation.media.types import Picture, Sound, overlap
+from avf_curation.media.types import AudioTrack, VideoTrack, overlap_s
 
 STAGE = "scenes"
 DetectorName = Literal["adaptive", "content", "histogram", "hash", "threshold"]
@@ -69,9 +69,9 @@ def parts(shot: Span, config: ScenesConfig) -> list[Span]:
     return [Span(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
 
 
-def measure(shot: Span, picture: Picture, sound: Sound | None) -> ScenesScores:
+def measure(shot: Span, picture: VideoTrack, sound: AudioTrack | None) -> ScenesScores:
     """What `shot` has and lacks. A shot that ends where decoding ends lacks what the input declares beyond."""
-    gaps = overlap(picture.gaps, shot)
+    gaps = overlap_s(picture.gaps, shot)
     broken = sum(shot.start_frame <= at <= shot.stop_frame for at in picture.errors)
     if shot.stop_frame == picture.decoded_frames:
         broken += picture.frames - picture.decoded_frames

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class StageClock:
+class StageTimer:
     """Adds up wall-clock seconds by stage name."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from avf_shards.errors import FaultError, UserError
 
 
-def guarded(program: str, work: Callable[[], int], stopped: str, others: tuple[type[Exception], ...] = ()) -> int:
+def run_command(program: str, work: Callable[[], int], stopped: str, others: tuple[type[Exception], ...] = ()) -> int:
     """Exit status of `work`: its own, 1 = damaged data, 2 = cannot do that, 130 = Ctrl-C.
 
     stopped: the sentence for Ctrl-C. others: exceptions whose text is meant for users, like UserError's.
@@ -45,19 +45,19 @@ def guarded(program: str, work: Callable[[], int], stopped: str, others: tuple[t
 
 
 def json_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--json FILE`; `answered` obeys it."""
+    """Add `--json FILE`; `write_answer` obeys it."""
     parser.add_argument("--json", metavar="FILE", help="write the answer as JSON to FILE, '-' for standard output")
 
 
-def answered(options: argparse.Namespace, values: Any) -> bool:
+def write_answer(options: argparse.Namespace, values: Any) -> bool:
     """Write `values` where `--json` says. True when that was standard output, where nothing else belongs then."""
     if options.json == "-":
-        print(as_json(values))
+        print(to_json(values))
     elif options.json:
-        Path(options.json).write_text(as_json(values) + "\n", "utf-8")
+        Path(options.json).write_text(to_json(values) + "\n", "utf-8")
     return bool(options.json == "-")
 
 
-def as_json(values: Any) -> str:
+def to_json(values: Any) -> str:
     """Sorted keys, one space of indent: the same values give the same text."""
     return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False)

@@ -8,21 +8,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import answered, guarded, json_option
-from avf_shards.cli.selection_table import told_choice
-from avf_shards.deletion.shard_deletion import forget, wanted
+from avf_shards.cli.common import json_option, run_command, write_answer
+from avf_shards.cli.selection_table import print_selection
+from avf_shards.deletion.shard_deletion import delete_clips, deletion_request
 from avf_shards.deletion.takedown import take_down
 from avf_shards.errors import UserError
 from avf_shards.format import index
 from avf_shards.format.corpus import load_corpus
 from avf_shards.format.manifest import read_manifest
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.packing.lineage import find_clips, lineage, lineage_text
-from avf_shards.packing.pack import pack, selected
+from avf_shards.packing.lineage import find_clips, format_lineage, trace_clips
+from avf_shards.packing.pack import pack_shards, select_from_run
 from avf_shards.packing.selection import load_selection
-from avf_shards.packing.verify import verify
-from avf_shards.sampling.mixture import Mix
-from avf_shards.sampling.stream_order import Order, stream_digest
+from avf_shards.packing.verify import verify_shards
+from avf_shards.sampling.mixture import Mixture
+from avf_shards.sampling.stream_order import StreamOrder, stream_digest
 
 SELECT_HELP = """\
 selection file (TOML); every line is optional:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 = done, 1 = faults found, 2 = cannot do that, 130 = interrupted."""
     options = _parser().parse_args(arguments)
     stopped = "stopped; the same command goes on where it was"
-    return guarded("avf-shards", lambda: int(options.run(options)), stopped)
+    return run_command("avf-shards", lambda: int(options.run(options)), stopped)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _answer(options: argparse.Namespace, values: Any, text: str) -> None:
     """Print the table, or the same facts as JSON."""
-    if not answered(options, values):
+    if not write_answer(options, values):
         print(text)
 
 
@@ -151,16 +151,16 @@ def _pack(options: argparse.Namespace) -> int:
 
     run, selection = RunFolder.existing(options.runs[0]), load_selection(options.select)
     if options.dry_run:
-        _answer(options, *told_choice(selected(run, selection)[1], None))
+        _answer(options, *print_selection(select_from_run(run, selection)[1], None))
         return 0
     if options.out is None:
         raise UserError("--out SHARDS is missing; --dry-run needs none")
-    _answer(options, *told_choice(pack(run, options.out, selection, progress), options.out))
+    _answer(options, *print_selection(pack_shards(run, options.out, selection, progress), options.out))
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
-    faults = verify(options.shards)
+    faults = verify_shards(options.shards)
     text = "\n".join(faults) if faults else f"{options.shards}: every byte is as packed"
     _answer(options, {"faults": faults}, text)
     return 1 if faults else 0
@@ -169,7 +169,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _ls(options: argparse.Namespace) -> int:
     manifest = read_manifest(options.shards)
     if options.keys:
-        keys = [key for entry in manifest["shards"] for key in index.load(_side(options.shards, entry)).by_key()]
+        keys = [key for entry in manifest["shards"] for key in index.load_index(_side(options.shards, entry)).by_key()]
         _answer(options, keys, "\n".join(keys))
         return 0
     lines = [f"{'shard':<32}{'clips':>8}{'seconds':>11}{'MB':>9}"]
@@ -181,7 +181,7 @@ def _ls(options: argparse.Namespace) -> int:
 
 
 def _side(shards: Path, entry: dict[str, Any]) -> Path:
-    return index.sidecar(shards / Path(entry["shard"]).name)
+    return index.sidecar_path(shards / Path(entry["shard"]).name)
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -196,9 +196,9 @@ def _show(options: argparse.Namespace) -> int:
 
 def _lineage(options: argparse.Namespace) -> int:
     keys = sys.stdin.read().split() if options.keys == ["-"] else options.keys
-    records = lineage(options.shards, keys)
+    records = trace_clips(options.shards, keys)
     values = records[0] if len(keys) == 1 else records
-    _answer(options, values, "\n".join(lineage_text(record) for record in records))
+    _answer(options, values, "\n".join(format_lineage(record) for record in records))
     return 0
 
 
@@ -207,9 +207,9 @@ def _forget(options: argparse.Namespace) -> int:
         listed = options.list.read_text("utf-8").splitlines() if options.list else []
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--list {options.list}: cannot be read ({error})") from None
-    what = wanted(options.video, options.speaker, listed)
+    what = deletion_request(options.video, options.speaker, listed)
     run = RunFolder.existing(options.of_run) if options.of_run else None
-    found = forget(options.shards, what, options.why)
+    found = delete_clips(options.shards, what, options.why)
     erased = take_down(run, what) if run else ()
     text = [f"forgotten: {key}" for key in found.keys]
     text += [f"rewritten: {name}" for name in found.rewritten]
@@ -221,7 +221,7 @@ def _forget(options: argparse.Namespace) -> int:
 
 
 def _order(options: argparse.Namespace) -> int:
-    order = Order(load_corpus(options.shards), _mix(options.quota, options.weight), options.seed)
+    order = StreamOrder(load_corpus(options.shards), _mix(options.quota, options.weight), options.seed)
     for name in ("steps", "epoch"):
         value = getattr(options, name)
         if value is not None and value < 0:
@@ -248,10 +248,10 @@ def _order(options: argparse.Namespace) -> int:
     return 0
 
 
-def _mix(quotas: list[str], weights: list[str]) -> Mix:
+def _mix(quotas: list[str], weights: list[str]) -> Mixture:
     """The mix of `--quota SOURCE=N` and `--weight SOURCE=W`. Raises UserError."""
     try:
-        return Mix({k: int(v) for k, v in map(_pair, quotas)}, {k: float(v) for k, v in map(_pair, weights)})
+        return Mixture({k: int(v) for k, v in map(_pair, quotas)}, {k: float(v) for k, v in map(_pair, weights)})
     except ValueError as error:
         raise UserError(f"--quota, --weight: {error}") from None
 

@@ -4,10 +4,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avf_shards.packing.selection import Choice
+from avf_shards.packing.selection import SelectionResult
 
 
-def told_choice(choice: Choice, out: Path | None) -> tuple[dict[str, Any], str]:
+def print_selection(choice: SelectionResult, out: Path | None) -> tuple[dict[str, Any], str]:
     """What was asked for, what there is and what was taken of each source: for machines, and as a table."""
     rows = {
         source: asdict(account) | {"available": account.available, "short": account.short}

@@ -16,8 +16,8 @@ from typing import Any
 from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
-from avf_shards.format.index import ShardReader, sidecar
-from avf_shards.format.manifest import MANIFEST, TOMBSTONES, read_manifest, sealed
+from avf_shards.format.index import ShardReader, sidecar_path
+from avf_shards.format.manifest import MANIFEST, TOMBSTONES, read_manifest, seal
 from avf_shards.format.tar import TarWriter
 from avf_shards.schema.clip_key import clip_key, is_key
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
@@ -28,7 +28,7 @@ _REWRITTEN = re.compile(r"(.+?)(?:-r\d+)?\.(?:tar|index\.json)")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DeletionRequest:
     """What is to be forgotten. videos: (source, id); speakers: (source, name)."""
 
     videos: frozenset[tuple[str, str]] = frozenset()
@@ -37,7 +37,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Forgotten:
+class DeletionReport:
     """What was done. keys: of the clips that went now; gone: of all that ever did; searched_bytes: for the proof."""
 
     keys: tuple[str, ...]
@@ -46,7 +46,9 @@ class Forgotten:
     searched_bytes: int
 
 
-def wanted(videos: Iterable[str] = (), speakers: Iterable[str] = (), listed: Iterable[str] = ()) -> Wanted:
+def deletion_request(
+    videos: Iterable[str] = (), speakers: Iterable[str] = (), listed: Iterable[str] = ()
+) -> DeletionRequest:
     """From command-line words "SOURCE/ID", and lines "video SOURCE/ID", "speaker SOURCE/NAME", "key KEY".
 
     Raises UserError for what is none of these.
@@ -72,10 +74,10 @@ def wanted(videos: Iterable[str] = (), speakers: Iterable[str] = (), listed: Ite
     def pairs(kind: str) -> frozenset[tuple[str, str]]:
         return frozenset((word.partition("/")[0], word.partition("/")[2]) for found, word in words if found == kind)
 
-    return Wanted(pairs("video"), pairs("speaker"), frozenset(word for kind, word in words if kind == "key"))
+    return DeletionRequest(pairs("video"), pairs("speaker"), frozenset(word for kind, word in words if kind == "key"))
 
 
-def forget(shards: Path, what: Wanted, why: str = "") -> Forgotten:
+def delete_clips(shards: Path, what: DeletionRequest, why: str = "") -> DeletionReport:
     """Take the clips of `what` out of `shards`. Raises UserError when none is there and none ever was, FaultError."""
     manifest = read_manifest(shards)
     _clear(
@@ -95,13 +97,13 @@ def forget(shards: Path, what: Wanted, why: str = "") -> Forgotten:
         raise UserError(f"{shards}: has no clip of what was named, and none of it was forgotten here before")
     if gone:
         stones = sorted([*stones, *({"key": key, "why": why} for key in gone)], key=lambda stone: stone["key"])
-        durable_io.replace_file(shards / MANIFEST, sealed(manifest | {"shards": entries, TOMBSTONES: stones}))
+        durable_io.replace_file(shards / MANIFEST, seal(manifest | {"shards": entries, TOMBSTONES: stones}))
         _clear(shards, read_manifest(shards))
-    searched = prove_absent(shards, [stone["key"] for stone in stones])
-    return Forgotten(tuple(gone), len(stones), tuple(rewritten), searched)
+    searched = check_absence(shards, [stone["key"] for stone in stones])
+    return DeletionReport(tuple(gone), len(stones), tuple(rewritten), searched)
 
 
-def prove_absent(shards: Path, keys: Iterable[str]) -> int:
+def check_absence(shards: Path, keys: Iterable[str]) -> int:
     """Look for the names of forgotten clips in every byte of every file but the tombstones; how many were read.
 
     Raises FaultError that names the file where one is still there.
@@ -109,7 +111,7 @@ def prove_absent(shards: Path, keys: Iterable[str]) -> int:
     gone, searched = {key.encode() for key in keys}, 0
     fronts = {key.partition(b"-")[0] + b"-" for key in gone}
     listed = {str(entry["shard"]) for entry in read_manifest(shards)["shards"]}
-    expected = listed | {sidecar(Path(name)).name for name in listed}
+    expected = listed | {sidecar_path(Path(name)).name for name in listed}
     for path in sorted(shards.iterdir()):
         if path.suffix not in (".tar", ".json") or path.name == MANIFEST:
             continue
@@ -125,7 +127,7 @@ def prove_absent(shards: Path, keys: Iterable[str]) -> int:
     return searched
 
 
-def _asked(key: str, what: Wanted) -> bool:
+def _asked(key: str, what: DeletionRequest) -> bool:
     source, digest, *_ = key.split("-")
     return key in what.keys or any((source, digest) == _of_video(*video) for video in what.videos)
 
@@ -136,7 +138,7 @@ def _of_video(source: str, video: str) -> tuple[str, str]:
     return first, digest
 
 
-def _places(shards: Path, entry: dict[str, Any], what: Wanted) -> dict[int, str]:
+def _places(shards: Path, entry: dict[str, Any], what: DeletionRequest) -> dict[int, str]:
     """Place in the shard -> key, of the clips that must go."""
     sources = {source for source, _ in what.videos | what.speakers} | {key.split("-", 1)[0] for key in what.keys}
     if not sources & entry["clips"].keys():
@@ -185,7 +187,7 @@ def _rewritten(shards: Path, entry: dict[str, Any], places: dict[int, str]) -> d
             members=tuple(writer.members),
             gone=gone,
         )
-    side = sidecar(shards / name)
+    side = sidecar_path(shards / name)
     data = made.to_json()
     durable_io.write(temporary / side.name, data)
     durable_io.publish_file(temporary / name, shards / name)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from avf_shards import durable_io
-from avf_shards.deletion.shard_deletion import Wanted
+from avf_shards.deletion.shard_deletion import DeletionRequest
 from avf_shards.errors import UserError
 from avf_shards.format import index
 from avf_shards.format.run_folder import LEDGER, PART, UNIT, RunFolder, write_part
@@ -27,7 +27,7 @@ STAGE, REASON = "takedown", "forgotten"
 _STONE = Check(STAGE, REASON, 1.0, "<=", 0.0)
 
 
-def take_down(run: RunFolder, what: Wanted) -> tuple[str, ...]:
+def take_down(run: RunFolder, what: DeletionRequest) -> tuple[str, ...]:
     """Forget the clips of `what` in a finished run; the keys of those that went now.
 
     Raises UserError when the run is not finished.
@@ -50,7 +50,7 @@ def take_down(run: RunFolder, what: Wanted) -> tuple[str, ...]:
     return tuple(_erase(run))
 
 
-def _named(row: dict[str, Any], what: Wanted) -> bool:
+def _named(row: dict[str, Any], what: DeletionRequest) -> bool:
     named = (row["source"], row["video"]) in what.videos or (row["source"], row["speaker"]) in what.speakers
     return named or any(key in what.keys for key in row["clips"])
 
@@ -76,7 +76,7 @@ def _publish(run: RunFolder, generation: int, decisions: pa.Table, videos: set[t
     durable_io.write(whole / "plan/plan.parquet", sink.getvalue())
     notes = {"videos": plan.num_rows}
     durable_io.write(whole / "plan/plan.json", (json.dumps(notes, sort_keys=True) + "\n").encode())
-    data = ledger.encode(decisions.sort_by(ledger.SORT_KEYS))
+    data = ledger.encode_ledger(decisions.sort_by(ledger.SORT_KEYS))
     files = write_part(unit, PART, [])
     durable_io.write(unit / LEDGER, data)
     counts = {"kept": 0, "rejected": decisions.num_rows, "failed": 0, "frames": 0}
@@ -95,16 +95,16 @@ def _erase(run: RunFolder) -> Iterator[str]:
     forgotten = forgotten.filter(pc.equal(forgotten["stage"], STAGE).fill_null(False))
     spans = _spans(forgotten)
     for generation in run.generations():
-        old = ledger.read(run.generation_folder(generation) / "ledger" / LEDGER)
+        old = ledger.read_ledger(run.generation_folder(generation) / "ledger" / LEDGER)
         kept = old.filter(pc.equal(old["status"], "kept"))
         for span, place, keys in zip(_spans(kept, True), _places(kept), kept["clips"].to_pylist(), strict=True):
             if span in spans:
                 part = run.unit_folder(*place) / PART
-                members = index.load(index.sidecar(part)).by_key()
+                members = index.load_index(index.sidecar_path(part)).by_key()
                 for key in keys:
                     if not all(_is_blank(part, member) for member in members[key].values()):
                         for member in members[key].values():
-                            durable_io.blank(part, member.offset, member.size)
+                            durable_io.overwrite_with_zeros(part, member.offset, member.size)
                         yield key
 
 

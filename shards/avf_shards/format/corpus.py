@@ -54,10 +54,10 @@ class Corpus:
 
 def load_corpus(folder: Path) -> Corpus:
     """What the manifest of `folder` lists. Raises UserError without one, FaultError for a damaged one."""
-    return corpus_of(read_manifest(folder), str(folder))
+    return parse_corpus(read_manifest(folder), str(folder))
 
 
-def corpus_of(manifest: dict[str, Any], where: str) -> Corpus:
+def parse_corpus(manifest: dict[str, Any], where: str) -> Corpus:
     """What a manifest lists; `where` it lies is for messages. Raises UserError, FaultError for a name with a path."""
     listed = manifest["shards"]
     names = tuple(str(entry["shard"]) for entry in listed)

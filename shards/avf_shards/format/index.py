@@ -58,22 +58,22 @@ class ShardIndex:
         return clips
 
 
-def sidecar(shard: Path) -> Path:
+def sidecar_path(shard: Path) -> Path:
     """`a.tar` -> `a.index.json`."""
     return shard.with_name(shard.name.removesuffix(".tar") + SUFFIX)
 
 
-def load(path: Path) -> ShardIndex:
+def load_index(path: Path) -> ShardIndex:
     """The sidecar at `path`. Raises FaultError when it is missing, not one of ours, or names what no clip is named."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         raise FaultError(f"{path.name}: missing; without its index the shard cannot be trusted") from None
-    return parse(data, path.name)
+    return parse_index(data, path.name)
 
 
-def parse(data: bytes, name: str) -> ShardIndex:
-    """The index in a sidecar's bytes; `name` is the file's, for messages. Raises FaultError as `load` does."""
+def parse_index(data: bytes, name: str) -> ShardIndex:
+    """The index in a sidecar's bytes; `name` is the file's, for messages. Raises FaultError as `load_index` does."""
     try:
         values: dict[str, Any] = json.loads(data)
         members = tuple(Member(str(n), int(o), int(s), int(c)) for n, o, s, c in values.pop("members"))
@@ -93,7 +93,7 @@ class ShardReader:
 
     def __init__(self, shard: Path) -> None:
         self.path = shard
-        self.index = load(sidecar(shard))
+        self.index = load_index(sidecar_path(shard))
         try:
             self._handle = os.open(shard, os.O_RDONLY)
         except FileNotFoundError:

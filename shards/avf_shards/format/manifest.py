@@ -11,20 +11,20 @@ MANIFEST = "manifest.json"
 TOMBSTONES = "tombstones"  # in it: clips that were forgotten
 
 
-def sealed(manifest: dict[str, Any]) -> bytes:
+def seal(manifest: dict[str, Any]) -> bytes:
     """The manifest with the SHA-256 of its own content, so that a flipped byte in it is found too."""
-    return as_file(manifest | {"self_sha256": hashlib.sha256(as_file(manifest)).hexdigest()})
+    return canonical_json(manifest | {"self_sha256": hashlib.sha256(canonical_json(manifest)).hexdigest()})
 
 
-def unsealed(data: bytes) -> dict[str, Any]:
+def unseal(data: bytes) -> dict[str, Any]:
     """What the manifest's bytes say. Raises FaultError when they are not as they were written."""
     try:
         values: dict[str, Any] = json.loads(data)
-        seal = values.pop("self_sha256")
+        content_sha256 = values.pop("self_sha256")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise FaultError(f"{MANIFEST}: not readable as a manifest ({type(error).__name__})") from None
-    if sealed(values) != data:
-        raise FaultError(f"{MANIFEST}: damaged (its content is not what {str(seal)[:12]}... seals)")
+    if seal(values) != data:
+        raise FaultError(f"{MANIFEST}: damaged (its content is not what {str(content_sha256)[:12]}... seals)")
     return values
 
 
@@ -32,9 +32,9 @@ def read_manifest(shards: Path) -> dict[str, Any]:
     """The manifest of a folder of finished shards. Raises UserError without one, FaultError for a damaged one."""
     if not (shards / MANIFEST).is_file():
         raise UserError(f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out {shards}` writes it")
-    return unsealed((shards / MANIFEST).read_bytes())
+    return unseal((shards / MANIFEST).read_bytes())
 
 
-def as_file(values: dict[str, Any]) -> bytes:
+def canonical_json(values: dict[str, Any]) -> bytes:
     """JSON with one spelling."""
     return (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()

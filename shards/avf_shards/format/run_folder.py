@@ -112,7 +112,7 @@ class RunFolder:
         final = self.unit_folder(generation, unit)
         temporary = self.temporary(f"unit-{unit:07d}")
         files = write_part(temporary, PART, clips)
-        data = ledger.encode(decisions)
+        data = ledger.encode_ledger(decisions)
         durable_io.write(temporary / LEDGER, data)
         files[LEDGER] = len(data)
         manifest = {"unit": unit, "generation": generation, "counts": counts, "bytes": files}
@@ -120,7 +120,7 @@ class RunFolder:
         durable_io.make_folder(final.parent)
         try:
             durable_io.publish_folder(temporary, final)
-        except durable_io.TakenError:
+        except durable_io.AlreadyExistsError:
             durable_io.remove(temporary)
 
     def finish_generation(self, generation: int) -> None:
@@ -129,20 +129,20 @@ class RunFolder:
         if final.is_dir():
             return
         temporary = self.temporary(f"ledger-{generation}")
-        ledger.write(temporary / LEDGER, list(self._unit_ledgers(generation)))
+        ledger.write_ledger(temporary / LEDGER, list(self._unit_ledgers(generation)))
         try:
             durable_io.publish_folder(temporary, final)
-        except durable_io.TakenError:
+        except durable_io.AlreadyExistsError:
             durable_io.remove(temporary)
 
     def _unit_ledgers(self, generation: int) -> Iterator[pa.Table]:
         for unit in sorted(self.finished_units(generation)):
-            yield ledger.read(self.unit_folder(generation, unit) / LEDGER)
+            yield ledger.read_ledger(self.unit_folder(generation, unit) / LEDGER)
 
     def _generation_ledger(self, generation: int) -> pa.Table:
         whole = self.generation_folder(generation) / "ledger" / LEDGER
         if whole.is_file():
-            return ledger.read(whole)
+            return ledger.read_ledger(whole)
         tables = list(self._unit_ledgers(generation))
         return pa.concat_tables(tables) if tables else ledger.SCHEMA.empty_table()
 
@@ -182,6 +182,6 @@ def write_part(folder: Path, name: str, clips: Iterable[PackedClip]) -> dict[str
     size, digest = writer.close()
     seconds = {source: n / FRAMES_PER_SECOND for source, n in frames.items()}
     sidecar = index.ShardIndex(name, size, digest, count, seconds, tuple(writer.members)).to_json()
-    side_path = index.sidecar(folder / name)
+    side_path = index.sidecar_path(folder / name)
     durable_io.write(side_path, sidecar)
     return {name: size, side_path.name: len(sidecar)}

@@ -82,10 +82,10 @@ class TarWriter:
 
 def read_member(handle: int, path: Path, member: Member) -> bytes:
     """The payload of `member` from the open file `handle`. Raises FaultError naming the shard, member and fault."""
-    return checked(os.pread(handle, BLOCK + member.size, member.offset - BLOCK), path.name, member)
+    return check_member(os.pread(handle, BLOCK + member.size, member.offset - BLOCK), path.name, member)
 
 
-def checked(data: bytes | memoryview, shard: str, member: Member) -> bytes:
+def check_member(data: bytes | memoryview, shard: str, member: Member) -> bytes:
     """The payload in `data`, the bytes of `member` with the header before it. Raises FaultError as `read_member`."""
     where = f"{shard}: member {member.name} at byte {member.offset}"
     if len(data) < BLOCK + member.size:

@@ -32,7 +32,7 @@ def find_clips(shards: Path, keys: Iterable[str]) -> dict[str, tuple[str, dict[s
     return {key: found[key] for key in asked}
 
 
-def lineage(shards: Path, keys: Iterable[str]) -> list[dict[str, Any]]:
+def trace_clips(shards: Path, keys: Iterable[str]) -> list[dict[str, Any]]:
     """The records of clips, say of a batch's `keys`, each with the shard it lies in.
 
     A record has the input's path, size and SHA-256, the span, and every score with its threshold. Raises UserError.
@@ -40,8 +40,8 @@ def lineage(shards: Path, keys: Iterable[str]) -> list[dict[str, Any]]:
     return [{"shard": shard, **json.loads(files["json"])} for shard, files in find_clips(shards, keys).values()]
 
 
-def lineage_text(record: dict[str, Any]) -> str:
-    """One record of `lineage` for people."""
+def format_lineage(record: dict[str, Any]) -> str:
+    """One record of `trace_clips` for people."""
     span = record["span"]
     lines = [
         record["key"],

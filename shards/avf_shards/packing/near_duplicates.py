@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Words = npt.NDArray[np.uint32]
+Fingerprint = npt.NDArray[np.uint32]
 _COMMON = 64  # a word in more clips than this says nothing: silence, a hum
 
 
 @dataclass(frozen=True)
-class NearDuplicates:
+class NearDuplicateConfig:
     """max_bit_error: share of differing bits (unrelated sound: 0.5; Haitsma and Kalker allow 0.35).
 
     min_overlap_s: shared time at least. min_share: of the shorter clip that must be shared. index_every: one word in
@@ -37,7 +37,7 @@ class NearDuplicates:
 
 
 @dataclass(frozen=True)
-class Twin:
+class NearDuplicate:
     """A clip that goes because another stays. error: share of differing bits over `overlap_frames`."""
 
     key: str
@@ -46,29 +46,31 @@ class Twin:
     overlap_frames: int
 
 
-class Twins:
+class NearDuplicateIndex:
     """Which clips may be the same recording, looked up once; asked clip by clip.
 
     families: clip -> its parent; clips of one parent are no duplicates of each other (one film, two people).
     """
 
     def __init__(
-        self, prints: Mapping[str, Words], families: Mapping[str, str], config: NearDuplicates, seed: int
+        self, prints: Mapping[str, Fingerprint], families: Mapping[str, str], config: NearDuplicateConfig, seed: int
     ) -> None:
         self._prints, self._families, self._config = prints, families, config
         self._pairs = _pairs(prints, config, seed)
 
-    def of(self, key: str, taken: Set[str]) -> Twin | None:
+    def of(self, key: str, taken: Set[str]) -> NearDuplicate | None:
         """The clip of `taken` that `key` is the same recording as, if there is one."""
         for other, offsets in self._pairs.get(key, {}).items():
             if other in taken and self._families[key] != self._families[other]:
                 error, overlap = _distance(self._prints[key], self._prints[other], offsets, self._config)
                 if error <= self._config.max_bit_error:
-                    return Twin(key, other, round(error, 4), overlap)
+                    return NearDuplicate(key, other, round(error, 4), overlap)
         return None
 
 
-def _pairs(prints: Mapping[str, Words], config: NearDuplicates, seed: int) -> dict[str, dict[str, list[int]]]:
+def _pairs(
+    prints: Mapping[str, Fingerprint], config: NearDuplicateConfig, seed: int
+) -> dict[str, dict[str, list[int]]]:
     """Clip -> clips with words in common -> offsets at which those lie over each other. N: words looked up."""
     keys = sorted(prints)
     words, clips, places = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -96,7 +98,9 @@ def _pairs(prints: Mapping[str, Words], config: NearDuplicates, seed: int) -> di
     return pairs
 
 
-def _distance(one: Words, other: Words, offsets: Sequence[int], config: NearDuplicates) -> tuple[float, int]:
+def _distance(
+    one: Fingerprint, other: Fingerprint, offsets: Sequence[int], config: NearDuplicateConfig
+) -> tuple[float, int]:
     """Smallest share of differing bits over the offsets with overlap enough, and that overlap; (1, 0) without one."""
     needed = max(config.min_overlap_s * 25, config.min_share * min(len(one), len(other)))
     best = (1.0, 0)

@@ -24,29 +24,29 @@ import pyarrow.compute as pc
 from avf_shards import durable_io
 from avf_shards.config import difference
 from avf_shards.errors import UserError
-from avf_shards.format.index import PRINT, ShardReader, load, sidecar
-from avf_shards.format.manifest import MANIFEST, TOMBSTONES, as_file, read_manifest, sealed
+from avf_shards.format.index import PRINT, ShardReader, load_index, sidecar_path
+from avf_shards.format.manifest import MANIFEST, TOMBSTONES, canonical_json, read_manifest, seal
 from avf_shards.format.run_folder import PART, PackedClip, RunFolder, write_part
 from avf_shards.format.tar import Member
-from avf_shards.packing.near_duplicates import Words
-from avf_shards.packing.selection import Choice, Selection, choose
+from avf_shards.packing.near_duplicates import Fingerprint
+from avf_shards.packing.selection import Selection, SelectionResult, select_clips
 from avf_shards.schema import ledger
 
 PACK, SELECTED = "pack.json", "selection.parquet"
 _OPEN_PARTS = 64
 
 
-def pack(
+def pack_shards(
     run: RunFolder, shards: Path, selection: Selection, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Choice:
+) -> SelectionResult:
     """Write the selected clips of `run` into the folder `shards`; the account of what was taken.
 
     Raises UserError when `shards` holds something else, FaultError when a unit's part is damaged.
     """
-    table, choice = selected(run, selection)
+    table, choice = select_from_run(run, selection)
     identity = {
         "fingerprint": run.identity()["fingerprint"],
-        "ledger_sha256": hashlib.sha256(ledger.encode(table)).hexdigest(),
+        "ledger_sha256": hashlib.sha256(ledger.encode_ledger(table)).hexdigest(),
         "selection": asdict(selection),
     }
     _freeze(shards, identity)
@@ -67,31 +67,31 @@ def pack(
                 progress(done, total)
     finally:
         parts.close()
-    decisions = ledger.encode(choice.as_table())
+    decisions = ledger.encode_ledger(choice.as_table())
     _publish_file(shards, SELECTED, decisions)
     manifest = identity | {
         "selection_sha256": hashlib.sha256(decisions).hexdigest(),
         "shards": listed,
         "sources": {source: asdict(account) for source, account in choice.sources.items()},
     }
-    _publish_file(shards, MANIFEST, sealed(manifest))
+    _publish_file(shards, MANIFEST, seal(manifest))
     durable_io.remove(shards / "tmp")
     return choice
 
 
-def selected(run: RunFolder, selection: Selection) -> tuple[pa.Table, Choice]:
+def select_from_run(run: RunFolder, selection: Selection) -> tuple[pa.Table, SelectionResult]:
     """The ledger of a finished run, and what `selection` takes of it; nothing is written. Raises UserError."""
     newest = max(run.generations(), default=None)
     if newest is None or not (run.generation_folder(newest) / "ledger").is_dir():
         raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then pack")
     table = run.ledger()
-    return table, choose(table, selection, read_prints(run, table) if selection.near_duplicates else None)
+    return table, select_clips(table, selection, read_fingerprints(run, table) if selection.near_duplicates else None)
 
 
-def read_prints(run: RunFolder, table: pa.Table) -> dict[str, Words]:
+def read_fingerprints(run: RunFolder, table: pa.Table) -> dict[str, Fingerprint]:
     """Sound fingerprints of the kept clips that have one, by key. Raises FaultError."""
     kept = table.filter(pc.equal(table["status"], "kept"))
-    prints: dict[str, Words] = {}
+    prints: dict[str, Fingerprint] = {}
     for place in sorted({*zip(kept["generation"].to_pylist(), kept["unit"].to_pylist(), strict=True)}):
         with ShardReader(run.unit_folder(*place) / PART) as reader:
             for key, members in reader.index.by_key().items():
@@ -114,7 +114,7 @@ def _freeze(shards: Path, identity: dict[str, Any]) -> None:
         raise UserError(f"{shards}: not empty and not ours (no {PACK}); use another folder")
     durable_io.make_folder(shards)
     durable_io.make_new_folder(shards / "tmp")
-    _publish_file(shards, PACK, as_file(identity))
+    _publish_file(shards, PACK, canonical_json(identity))
 
 
 def _publish_file(shards: Path, name: str, data: bytes) -> None:
@@ -125,7 +125,7 @@ def _publish_file(shards: Path, name: str, data: bytes) -> None:
 
 
 def _write_shard(shard: Path, temporary: Path, clips: Iterator[PackedClip]) -> None:
-    side = sidecar(shard)
+    side = sidecar_path(shard)
     if side.is_file():
         return
     durable_io.remove(shard)  # published by a process that died before its sidecar was
@@ -135,8 +135,8 @@ def _write_shard(shard: Path, temporary: Path, clips: Iterator[PackedClip]) -> N
 
 
 def _entry(shard: Path) -> dict[str, Any]:
-    side = sidecar(shard)
-    loaded = load(side)
+    side = sidecar_path(shard)
+    loaded = load_index(side)
     return {
         "shard": shard.name,
         "bytes": loaded.size_bytes,

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from avf_shards.config import bind
 from avf_shards.errors import UserError
-from avf_shards.packing.near_duplicates import NearDuplicates, Twins, Words
+from avf_shards.packing.near_duplicates import Fingerprint, NearDuplicateConfig, NearDuplicateIndex
 
-Order = Literal["shuffled", "speakers", "ledger"]
+ClipOrder = Literal["shuffled", "speakers", "ledger"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SourceSelection:
     """
 
     quota: int | None = None
-    order: Order = "shuffled"
+    order: ClipOrder = "shuffled"
     thresholds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class Selection:
     clips_per_shard: int = 512
     thresholds: dict[str, float] = field(default_factory=dict)
     sources: dict[str, SourceSelection] = field(default_factory=dict)
-    near_duplicates: NearDuplicates | None = None
+    near_duplicates: NearDuplicateConfig | None = None
     absent_sources: Literal["refuse", "report"] = "refuse"
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class SourceChoice:
+class SourceCounts:
     """What the selection found for one source. `asked` is None where there is no quota."""
 
     asked: int | None
@@ -82,7 +82,7 @@ class SourceChoice:
 
 
 @dataclass(frozen=True)
-class Left:
+class RejectedClip:
     """A kept clip that is not taken. why: a threshold's name, "same_bytes", "near_duplicate" or "quota".
 
     of: the clip that is taken in its stead. score, threshold: of the share of differing bits.
@@ -96,12 +96,12 @@ class Left:
 
 
 @dataclass(frozen=True)
-class Choice:
+class SelectionResult:
     """The chosen clips in shard order per source: (key, generation, unit); the account of each source; who is left."""
 
     clips: dict[str, list[tuple[str, int, int]]]
-    sources: dict[str, SourceChoice]
-    left: tuple[Left, ...] = ()
+    sources: dict[str, SourceCounts]
+    left: tuple[RejectedClip, ...] = ()
 
     def as_table(self) -> pa.Table:
         """A row for each kept clip: taken, or why not. Sorted by key."""
@@ -147,7 +147,9 @@ def load_selection(path: Path | None) -> Selection:
     return bind(Selection, values, path.name)
 
 
-def choose(table: pa.Table, selection: Selection, prints: Mapping[str, Words] | None = None) -> Choice:
+def select_clips(
+    table: pa.Table, selection: Selection, prints: Mapping[str, Fingerprint] | None = None
+) -> SelectionResult:
     """Apply `selection` to a ledger. Raises UserError for unknown sources, unknown checks and laxer thresholds.
 
     prints: sound fingerprints of the kept clips, for `near_duplicates`.
@@ -158,7 +160,7 @@ def choose(table: pa.Table, selection: Selection, prints: Mapping[str, Words] | 
         if name not in known and selection.absent_sources == "refuse":
             raise UserError(f"sources.{name}: the run has no such source; it has {', '.join(known) or 'none'}")
     _check_names(kept, selection)
-    left: list[Left] = []
+    left: list[RejectedClip] = []
     ordered: dict[str, list[_Clip]] = {}
     for name in sorted({*known, *selection.sources}):
         if selection.sources and name not in selection.sources:
@@ -168,22 +170,22 @@ def choose(table: pa.Table, selection: Selection, prints: Mapping[str, Words] | 
         strict = _passes(mine, selection.thresholds | wanted.thresholds, name, left)
         ordered[name] = _ordered(_clips(strict, left, selection.seed), wanted.order)
     taken = _take(ordered, selection, prints, left)
-    left_of: dict[str, list[Left]] = {name: [] for name in taken}
+    left_of: dict[str, list[RejectedClip]] = {name: [] for name in taken}
     for one in left:
         left_of[one.key.split("-", 1)[0]].append(one)
     account = {name: _account(name, selection, left_of[name], len(clips)) for name, clips in taken.items()}
-    return Choice(taken, account, tuple(left))
+    return SelectionResult(taken, account, tuple(left))
 
 
-def _account(name: str, selection: Selection, left: Sequence[Left], taken: int) -> SourceChoice:
+def _account(name: str, selection: Selection, left: Sequence[RejectedClip], taken: int) -> SourceCounts:
     count = Counter(one.why for one in left)
     twice, near, quota = (count.pop(why, 0) for why in ("same_bytes", "near_duplicate", "quota"))
     below = sum(count.values())
     asked = selection.sources.get(name, SourceSelection()).quota
-    return SourceChoice(asked, twice + near + quota + below + taken, twice, below, near, taken)
+    return SourceCounts(asked, twice + near + quota + below + taken, twice, below, near, taken)
 
 
-def _ordered(clips: list[_Clip], order: Order) -> list[_Clip]:
+def _ordered(clips: list[_Clip], order: ClipOrder) -> list[_Clip]:
     if order == "ledger":
         return clips
     clips = sorted(clips, key=lambda clip: clip.lot)
@@ -198,7 +200,10 @@ def _ordered(clips: list[_Clip], order: Order) -> list[_Clip]:
 
 
 def _take(
-    ordered: Mapping[str, list[_Clip]], selection: Selection, prints: Mapping[str, Words] | None, left: list[Left]
+    ordered: Mapping[str, list[_Clip]],
+    selection: Selection,
+    prints: Mapping[str, Fingerprint] | None,
+    left: list[RejectedClip],
 ) -> dict[str, list[tuple[str, int, int]]]:
     """Fill the quotas. With near duplicates out, sources take turns in proportion, so that none is always the one that
     gives way; a clip gives way only to one that is taken."""
@@ -206,7 +211,7 @@ def _take(
     if near is not None:
         families = {clip.key: f"{name}/{clip.family}" for name, clips in ordered.items() for clip in clips}
         mine = {key: (prints or {})[key] for key in families if key in (prints or {})}
-        twins = Twins(mine, families, near, selection.seed)
+        twins = NearDuplicateIndex(mine, families, near, selection.seed)
     walk = [
         (place / len(clips), clip.lot, name, clip)
         for name, clips in ordered.items()
@@ -219,9 +224,9 @@ def _take(
         quota = selection.sources.get(name, SourceSelection()).quota
         twin = None if twins is None else twins.of(clip.key, keys)
         if twin is not None and near is not None:
-            left.append(Left(clip.key, "near_duplicate", twin.of, twin.error, near.max_bit_error))
+            left.append(RejectedClip(clip.key, "near_duplicate", twin.of, twin.error, near.max_bit_error))
         elif quota is not None and len(taken[name]) >= quota:
-            left.append(Left(clip.key, "quota"))
+            left.append(RejectedClip(clip.key, "quota"))
         else:
             keys.add(clip.key)
             taken[name].append((clip.key, clip.generation, clip.unit))
@@ -233,7 +238,7 @@ def _lot(seed: int, key: str) -> bytes:
     return hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=16).digest()
 
 
-def _clips(kept: pa.Table, left: list[Left], seed: int) -> list[_Clip]:
+def _clips(kept: pa.Table, left: list[RejectedClip], seed: int) -> list[_Clip]:
     """The clips of these rows; the same span of the same bytes is taken once, under its first name."""
     seen: dict[tuple[Any, ...], str] = {}
     found: list[_Clip] = []
@@ -242,7 +247,7 @@ def _clips(kept: pa.Table, left: list[Left], seed: int) -> list[_Clip]:
     for keys, generation, unit, digest, start, stop, parent, speaker in zip(*columns, strict=True):
         first = seen.get((digest, start, stop)) if digest is not None else None
         if first is not None:
-            left.extend(Left(key, "same_bytes", first) for key in keys)
+            left.extend(RejectedClip(key, "same_bytes", first) for key in keys)
             continue
         if keys:
             seen[digest, start, stop] = keys[0]
@@ -275,7 +280,7 @@ def _check_names(kept: pa.Table, selection: Selection) -> None:
         )
 
 
-def _passes(kept: pa.Table, thresholds: dict[str, float], source: str, left: list[Left]) -> pa.Table:
+def _passes(kept: pa.Table, thresholds: dict[str, float], source: str, left: list[RejectedClip]) -> pa.Table:
     """The rows that hold under the stricter thresholds too. A null score (could not tell) is not a rejection."""
     if not thresholds or not kept.num_rows:
         return kept
@@ -298,6 +303,6 @@ def _passes(kept: pa.Table, thresholds: dict[str, float], source: str, left: lis
             bad = np.where(at_most, score > limit, score < limit)  # NaN compares false: not a rejection
         rows = row_of[here][bad]
         for row in rows[~fails[rows]]:
-            left.extend(Left(key, name, threshold=limit) for key in kept["clips"][int(row)].as_py())
+            left.extend(RejectedClip(key, name, threshold=limit) for key in kept["clips"][int(row)].as_py())
         fails[rows] = True
     return kept.filter(pa.array(~fails))

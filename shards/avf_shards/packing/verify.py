@@ -9,12 +9,12 @@ from typing import Any
 
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
-from avf_shards.format.manifest import MANIFEST, unsealed
+from avf_shards.format.manifest import MANIFEST, unseal
 from avf_shards.format.tar import BLOCK, END, read_member, sha256_file
 from avf_shards.packing.pack import PACK, SELECTED
 
 
-def verify(shards: Path, progress: Callable[[str], None] = lambda name: None) -> list[str]:
+def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: None) -> list[str]:
     """Every fault found in `shards`, one sentence each; none means every byte is as packed.
 
     Raises UserError when `shards` is not a folder of shards.
@@ -28,7 +28,7 @@ def verify(shards: Path, progress: Callable[[str], None] = lambda name: None) ->
             f"{shards}: not a folder of shards (no {MANIFEST}); make one with avf-shards pack RUN --out {shards}"
         )
     try:
-        manifest = unsealed((shards / MANIFEST).read_bytes())
+        manifest = unseal((shards / MANIFEST).read_bytes())
     except FaultError as error:
         return [str(error)]
     digests = {Path(one["shard"]).name: (one["sha256"], one["index_sha256"]) for one in manifest["shards"]}
@@ -60,14 +60,14 @@ def _selection_faults(path: Path, manifest: dict[str, Any]) -> list[str]:
 
 
 def _foreign(shards: Path, names: set[str]) -> Iterator[tuple[str, str]]:
-    expected = {MANIFEST, PACK, SELECTED} | names | {index.sidecar(Path(name)).name for name in names}
+    expected = {MANIFEST, PACK, SELECTED} | names | {index.sidecar_path(Path(name)).name for name in names}
     for path in sorted(shards.iterdir()):
         if path.name not in expected:
             yield path.name, "foreign; the manifest does not list it"
 
 
 def _shard_faults(shard: Path, tar_digest: str, index_digest: str) -> list[str]:
-    side = index.sidecar(shard)
+    side = index.sidecar_path(shard)
     if not shard.is_file():
         return [f"{shard.name}: missing"] + ([] if side.is_file() else [f"{side.name}: missing"])
     if not side.is_file():
@@ -84,7 +84,7 @@ def _shard_faults(shard: Path, tar_digest: str, index_digest: str) -> list[str]:
 
 def _locate(shard: Path) -> Iterator[str]:
     """Where the shard differs from its index: size, each member's header, payload and padding, the end blocks."""
-    loaded = index.load(index.sidecar(shard))
+    loaded = index.load_index(index.sidecar_path(shard))
     size = shard.stat().st_size
     if size != loaded.size_bytes:
         fault = "truncated" if size < loaded.size_bytes else "longer than written"

@@ -15,7 +15,7 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
-class Mix:
+class Mixture:
     """Clips of each source in an epoch: all (nothing given), by `quotas`, or by `weights` of `clips_per_epoch`.
 
     A source that is not named in a mix that names some is left out. A quota above what a source has repeats it, each
@@ -36,7 +36,7 @@ class Mix:
                 raise ValueError(f"{name}: {value} must be a number above 0")
 
 
-def quotas_of(corpus: Corpus, mix: Mix) -> list[int]:
+def source_quotas(corpus: Corpus, mix: Mixture) -> list[int]:
     """Clips of each of the corpus's sources in one epoch. Raises UserError for a source it does not have."""
     known = [source.name for source in corpus.sources]
     for name in (*mix.quotas, *mix.weights):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from avf_shards.errors import UserError
 from avf_shards.format.corpus import Corpus, Source
-from avf_shards.sampling.mixture import Mix, interleave, quotas_of
+from avf_shards.sampling.mixture import Mixture, interleave, source_quotas
 
 BLOCK_SHARDS = 16  # shards read side by side: clips are shuffled inside such a block, blocks one after the other
 _KEPT_EPOCHS = 2
@@ -72,11 +72,11 @@ class EpochwiseOrder(ABC):
     def _make(self, epoch: int) -> EpochOrder: ...
 
 
-class Order(EpochwiseOrder):
+class StreamOrder(EpochwiseOrder):
     """The order of `corpus` under `mix` and `seed`."""
 
-    def __init__(self, corpus: Corpus, mix: Mix, seed: int) -> None:
-        super().__init__(corpus, quotas_of(corpus, mix))
+    def __init__(self, corpus: Corpus, mix: Mixture, seed: int) -> None:
+        super().__init__(corpus, source_quotas(corpus, mix))
         self.mix, self.seed = mix, seed
         if not sum(self.quotas):
             raise UserError("the mix takes no clip of any source")
@@ -86,7 +86,7 @@ class Order(EpochwiseOrder):
 
     def substitute(self, source: int, epoch: int, position: int, attempt: int) -> int:
         mine = self.corpus.sources[source]
-        chosen = int(random_of(self.digest, "substitute", epoch, position, attempt).integers(mine.count))
+        chosen = int(position_random(self.digest, "substitute", epoch, position, attempt).integers(mine.count))
         shard = int(np.searchsorted(np.cumsum(mine.clips), chosen, "right"))
         before = int(mine.clips[:shard].sum())
         return int(self.corpus.first_clip[mine.shards[shard]]) + chosen - before
@@ -107,7 +107,7 @@ class Order(EpochwiseOrder):
 
     def _pass(self, source: Source, number: int) -> npt.NDArray[np.int64]:
         """All clips of a source once: shards in random order, clips shuffled over each block of shards."""
-        random = random_of(self.digest, "pass", source.name, number)
+        random = position_random(self.digest, "pass", source.name, number)
         shuffled = random.permutation(len(source.shards))
         firsts, counts = self.corpus.first_clip[source.shards[shuffled]], source.clips[shuffled]
         ends = np.cumsum(counts)
@@ -118,7 +118,7 @@ class Order(EpochwiseOrder):
         return row
 
 
-def random_of(*parts: object) -> np.random.Generator:
+def position_random(*parts: object) -> np.random.Generator:
     """A generator whose numbers depend on `parts` alone."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], np.uint64)))
@@ -138,7 +138,7 @@ def rank_steps(order: EpochwiseOrder, start: int, steps: int, batch: int, world:
         yield range(first, first + mine)
 
 
-def stream_digest(order: Order, start: int, steps: int, batch: int, world: int) -> str:
+def stream_digest(order: StreamOrder, start: int, steps: int, batch: int, world: int) -> str:
     """SHA-256 of the clips of `steps` global batches, put together from what each rank takes."""
     ranks = [rank_steps(order, start, steps, batch, world, rank) for rank in range(world)]
     digest = hashlib.sha256(order.digest.encode())

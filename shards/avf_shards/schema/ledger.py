@@ -125,7 +125,7 @@ SORT_KEYS = [
 ]
 
 
-def to_table(decisions: Iterable[Decision]) -> pa.Table:
+def decisions_to_table(decisions: Iterable[Decision]) -> pa.Table:
     """The decisions as a table in ledger order: source, video, start, stop."""
     rows: list[dict[str, Any]] = []
     for decision in decisions:
@@ -137,7 +137,7 @@ def to_table(decisions: Iterable[Decision]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def from_table(table: pa.Table) -> list[Decision]:
+def table_to_decisions(table: pa.Table) -> list[Decision]:
     """The table's rows as decisions."""
     decisions = []
     for row in table.to_pylist():
@@ -148,19 +148,19 @@ def from_table(table: pa.Table) -> list[Decision]:
     return decisions
 
 
-def encode(table: pa.Table) -> bytes:
+def encode_ledger(table: pa.Table) -> bytes:
     """The table as the bytes of a Parquet file; the same table gives the same bytes."""
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", row_group_size=131_072)
     return sink.getvalue()
 
 
-def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read_ledger(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """A Parquet file of the ledger."""
     return pq.read_table(path, columns=list(columns) if columns else None)
 
 
-def write(path: Path, tables: Sequence[pa.Table]) -> None:
+def write_ledger(path: Path, tables: Sequence[pa.Table]) -> None:
     """One sorted ledger file from the tables of all units. Units come in plan order, which is not ledger order."""
     whole = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
-    durable_io.write(path, encode(whole.sort_by(SORT_KEYS)))
+    durable_io.write(path, encode_ledger(whole.sort_by(SORT_KEYS)))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import answered, json_option
+from avf_shards.cli.common import json_option, write_answer
 from avf_shards.errors import UserError
 
 
@@ -51,7 +51,7 @@ def _stage_options(one: argparse.ArgumentParser) -> None:
     one.add_argument("--cache", metavar="DIR", type=Path, help="keep there what an address gave")
 
 
-def device_of(asked: str | None) -> str:
+def resolve_device(asked: str | None) -> str:
     """The device to compute on. Raises UserError for a GPU that is not there."""
     import torch
 
@@ -62,25 +62,25 @@ def device_of(asked: str | None) -> str:
 
 
 def _datasets(options: argparse.Namespace) -> int:
-    from avf_training.console.task_tables import show_alignment, show_counts, show_datasets
+    from avf_training.console.task_tables import print_alignment, print_counts, print_datasets
     from avf_training.data.storage import StorageConfig
-    from avf_training.tasks.catalog import DATASETS, dataset
+    from avf_training.tasks.catalog import DATASETS, find_dataset
     from avf_training.tasks.label_alignment import ALIGNED
-    from avf_training.tasks.labelled_clips import labelled_clips
-    from avf_training.tasks.labelled_shards import Shelf
+    from avf_training.tasks.labelled_clips import read_labelled_clips
+    from avf_training.tasks.labelled_shards import LabelledShards
 
     if options.alignment:
-        if not answered(options, {name: dict(each) for name, each in ALIGNED.items()}):
-            show_alignment()
+        if not write_answer(options, {name: dict(each) for name, each in ALIGNED.items()}):
+            print_alignment()
         return 0
-    rows = [dataset(name) for name in options.names] or list(DATASETS)
+    rows = [find_dataset(name) for name in options.names] or list(DATASETS)
     if not options.shards:
-        if not answered(options, [asdict(one) for one in rows]):
-            show_datasets(rows)
+        if not write_answer(options, [asdict(one) for one in rows]):
+            print_datasets(rows)
         return 0
-    shelf = Shelf(options.shards, StorageConfig())
+    shelf = LabelledShards(options.shards, StorageConfig())
     there = {source.name for source in shelf.corpus.sources}
-    found = [labelled_clips(shelf, one) for one in rows if options.names or one.source in there]
+    found = [read_labelled_clips(shelf, one) for one in rows if options.names or one.source in there]
     if not found:
         raise UserError(f"{', '.join(options.shards)}: hold no labelled source of the table, only {', '.join(there)}")
     values = [
@@ -88,33 +88,33 @@ def _datasets(options: argparse.Namespace) -> int:
         | {"published": one.data.clips, "differences": one.differences(), "without_sound": len(one.mute)}
         for one in found
     ]
-    if not answered(options, values):
-        show_counts(values)
+    if not write_answer(options, values):
+        print_counts(values)
     return 0
 
 
 def _posttrain(options: argparse.Namespace) -> int:
-    from avf_training.tasks.catalog import dataset
+    from avf_training.tasks.catalog import find_dataset
     from avf_training.tasks.task import hybrid_task
 
-    rows = [dataset(name) for name in options.join]
+    rows = [find_dataset(name) for name in options.join]
 
     def made(recipe: Any, shelf: Any) -> Any:
-        target = dataset(options.target)
+        target = find_dataset(options.target)
         return hybrid_task(target, shelf, options.fold, recipe.modalities, recipe.validation_share, rows)
 
     return _staged(options, "posttrain", made)
 
 
 def _finetune(options: argparse.Namespace) -> int:
-    from avf_training.tasks.catalog import dataset
+    from avf_training.tasks.catalog import find_dataset
     from avf_training.tasks.task import fold_task, transfer_task
 
     def made(recipe: Any, shelf: Any) -> Any:
-        data = dataset(options.dataset)
+        data = find_dataset(options.dataset)
         more = recipe.modalities, recipe.validation_share
         if options.train_on:
-            return transfer_task(dataset(options.train_on), data, shelf, *more)
+            return transfer_task(find_dataset(options.train_on), data, shelf, *more)
         return fold_task(data, shelf, options.fold, *more)
 
     return _staged(options, "finetune", made)
@@ -122,34 +122,34 @@ def _finetune(options: argparse.Namespace) -> int:
 
 def _staged(options: argparse.Namespace, stage: Any, made: Callable[[Any, Any], Any]) -> int:
     from avf_training.config.finetune import load_finetune_recipe
-    from avf_training.console.task_tables import show_result
+    from avf_training.console.task_tables import print_result
     from avf_training.data.storage import StorageConfig
-    from avf_training.distributed.environment import this_world
+    from avf_training.distributed.environment import torchrun_environment
     from avf_training.finetuning.finetune import train_stage
-    from avf_training.tasks.labelled_shards import Shelf
-    from avf_training.trainer.learning_curve import draw_curve
+    from avf_training.tasks.labelled_shards import LabelledShards
+    from avf_training.trainer.learning_curve import draw_learning_curve
 
-    device = device_of(options.device)
+    device = resolve_device(options.device)
     recipe = load_finetune_recipe(stage, options.recipe, options.set)
-    task = made(recipe, Shelf(options.shards, StorageConfig(cache=options.cache)))
+    task = made(recipe, LabelledShards(options.shards, StorageConfig(cache=options.cache)))
     result = train_stage(recipe, task, options.start, options.out, device)
-    if this_world().rank == 0:
-        draw_curve(options.out)
+    if torchrun_environment().rank == 0:
+        draw_learning_curve(options.out)
         if result.is_file():
-            show_result(json.loads(result.read_text("utf-8")), options.out)
+            print_result(json.loads(result.read_text("utf-8")), options.out)
         else:
             print(f"{options.out}: stopped and saved; the same line goes on")
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from avf_training.console.task_tables import show_again
+    from avf_training.console.task_tables import print_reevaluation
     from avf_training.data.storage import StorageConfig
-    from avf_training.finetuning.reevaluate import evaluate_again
-    from avf_training.tasks.labelled_shards import Shelf
+    from avf_training.finetuning.reevaluate import reevaluate_run
+    from avf_training.tasks.labelled_shards import LabelledShards
 
-    shelf = Shelf(options.shards, StorageConfig())
-    found = evaluate_again(options.folder, shelf, options.protocol, options.segments, device_of(options.device))
-    if not answered(options, found):
-        show_again(found)
+    shelf = LabelledShards(options.shards, StorageConfig())
+    found = reevaluate_run(options.folder, shelf, options.protocol, options.segments, resolve_device(options.device))
+    if not write_answer(options, found):
+        print_reevaluation(found)
     return 0 if found["same"] in (True, None) else 1

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import answered, json_option
+from avf_shards.cli.common import json_option, write_answer
 
-from avf_training.cli.finetune import device_of
+from avf_training.cli.finetune import resolve_device
 
 
 def add_commands(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -35,33 +35,33 @@ def add_commands(commands: Any, command: Callable[..., argparse.ArgumentParser])
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from avf_training.console.task_tables import show_told
-    from avf_training.inference.predict import draw, predict
+    from avf_training.console.task_tables import print_predictions
+    from avf_training.inference.predict import draw_predictions, predict
 
-    told = predict(options.folder, options.model, options.hop, device_of(options.device))
+    told = predict(options.folder, options.model, options.hop, resolve_device(options.device))
     out = options.out or options.folder / "predicted.png"
-    drawn = draw(options.folder, told, out)
+    drawn = draw_predictions(options.folder, told, out)
     values = [asdict(one) | {"mean": one.mean, "best": one.best} for one in told]
-    if not answered(options, values):
-        show_told(told)
+    if not write_answer(options, values):
+        print_predictions(told)
         print(f"  picture  {out}" + (f" (the first {drawn} of {len(told)} clips)" if drawn < len(told) else ""))
     return 0
 
 
 def _embed(options: argparse.Namespace) -> int:
-    from avf_training.inference.embeddings import KINDS, embed, write_features
+    from avf_training.inference.embeddings import KINDS, embed_clips, write_features
 
     kinds = options.what.split(",") if options.what else KINDS
-    table = embed(options.folder, options.model, kinds, options.hop, device_of(options.device))
+    table = embed_clips(options.folder, options.model, kinds, options.hop, resolve_device(options.device))
     write_features(table, options.out, options.model)
     print(f"{options.out}: {table.num_rows} windows of {len(set(table['key'].to_pylist()))} clips; {', '.join(kinds)}")
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
-    from avf_training.inference.export import export
+    from avf_training.inference.export import export_model
 
-    made = export(options.model, options.out)
+    made = export_model(options.model, options.out)
     print(
         f"{made.path}: inputs {' and '.join(made.inputs)}; answers differ by {made.worst:.1g} at most from the model's"
     )

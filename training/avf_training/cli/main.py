@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import answered, guarded, json_option
+from avf_shards.cli.common import json_option, run_command, write_answer
 from avf_shards.errors import UserError
 
 from avf_training.cli import inference, study
-from avf_training.cli.finetune import add_commands, device_of
+from avf_training.cli.finetune import add_commands, resolve_device
 
 RATIOS = "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
 
@@ -19,7 +19,7 @@ RATIOS = "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 = done, 1 = faults found, 2 = cannot do that, 130 = interrupted."""
     options = _parser().parse_args(arguments)
-    return guarded("avf-train", lambda: int(options.run(options)), "stopped")
+    return run_command("avf-train", lambda: int(options.run(options)), "stopped")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -119,26 +119,26 @@ def _command(commands: Any, name: str, text: str, run: Callable[[Any], int]) -> 
 
 
 def _describe(options: argparse.Namespace) -> int:
-    from avf_training.console.training_tables import show_descriptions
+    from avf_training.console.training_tables import print_summaries
     from avf_training.models.precision import Precision
     from avf_training.models.presets import PRESETS, preset
-    from avf_training.models.summary import describe
+    from avf_training.models.summary import summarize_model
 
     if options.batch < 2:
         raise UserError(f"--batch {options.batch} must be at least 2: the contrastive loss needs negatives")
     models = [preset(name, options.modalities) for name in options.models or PRESETS]
-    found = [describe(model, options.batch, Precision(options.precision)) for model in models]
-    if not answered(options, [asdict(one) for one in found]):
-        show_descriptions(found, options.batch, options.precision)
+    found = [summarize_model(model, options.batch, Precision(options.precision)) for model in models]
+    if not write_answer(options, [asdict(one) for one in found]):
+        print_summaries(found, options.batch, options.precision)
     return 0
 
 
 def _parity(options: argparse.Namespace) -> int:
-    from avf_training.console.training_tables import fill_page, show_parity
-    from avf_training.conversion.parity import compare
+    from avf_training.console.training_tables import fill_page, print_parity
+    from avf_training.conversion.parity import compare_with_oracle
 
-    rows = [row for file in options.files for row in compare(file)]
-    show_parity(rows)
+    rows = [row for file in options.files for row in compare_with_oracle(file)]
+    print_parity(rows)
     page = options.page or Path("docs/parity.md")
     if options.page or page.is_file():
         fill_page(page, rows)
@@ -146,15 +146,20 @@ def _parity(options: argparse.Namespace) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from avf_training.conversion.convert import config_of, convert, read_official, to_authors
+    from avf_training.conversion.convert import (
+        convert_state_dict,
+        convert_to_authors,
+        read_authors_checkpoint,
+        read_model_config,
+    )
     from avf_training.models.presets import preset
 
     if options.source.is_dir():
-        count = to_authors(options.source, options.to)
+        count = convert_to_authors(options.source, options.to)
         print(f"{options.to}: {count} tensors under the authors' names")
         return 0
-    config = preset(options.model) if options.model else config_of(options.config) if options.config else None
-    made = convert(read_official(options.source), config)
+    config = preset(options.model) if options.model else read_model_config(options.config) if options.config else None
+    made = convert_state_dict(read_authors_checkpoint(options.source), config)
     made.save(options.to)
     outputs = f", {made.outputs} outputs" if made.outputs else ""
     print(f"{options.to}: {made.kind} {made.config.name}{outputs}, {len(made.tensors)} tensors")
@@ -162,17 +167,19 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
-    from avf_training.pretraining.reconstruction import picture
+    from avf_training.pretraining.reconstruction import save_reconstruction
 
     ratios = options.ratios or RATIOS
     asked = options.ratios is not None
-    picture(options.shards, options.key, options.checkpoint, options.model, ratios, asked, options.seed, options.out)
+    save_reconstruction(
+        options.shards, options.key, options.checkpoint, options.model, ratios, asked, options.seed, options.out
+    )
     print(options.out)
     return 0
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from avf_training.console.training_tables import show_cost
+    from avf_training.console.training_tables import print_stream_cost
     from avf_training.data.benchmark import stream_cost
     from avf_training.data.storage import StorageConfig
 
@@ -180,22 +187,22 @@ def _bench(options: argparse.Namespace) -> int:
         if getattr(options, name) <= 0:
             raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)} must be above 0")
     cost = stream_cost(options.shards, options.clips, options.model, StorageConfig(cache=options.cache))
-    if not answered(options, asdict(cost) | {"cores": cost.cores(options.step_s, options.batch)}):
-        show_cost(cost, options.batch, options.step_s)
+    if not write_answer(options, asdict(cost) | {"cores": cost.cores(options.step_s, options.batch)}):
+        print_stream_cost(cost, options.batch, options.step_s)
     return 0
 
 
 def _pretrain(options: argparse.Namespace) -> int:
     from avf_training.config.pretrain import load_recipe
     from avf_training.data.storage import StorageConfig
-    from avf_training.distributed.environment import this_world
+    from avf_training.distributed.environment import torchrun_environment
     from avf_training.pretraining.pretrain import pretrain
 
-    device = device_of(options.device)
+    device = resolve_device(options.device)
     recipe = load_recipe(options.recipe, options.set)
     storage = StorageConfig(cache=options.cache)
     reached = pretrain(recipe, options.shards, options.out, storage, device, options.held_out, options.from_step)
-    if this_world().rank == 0:
+    if torchrun_environment().rank == 0:
         print(f"{options.out}: step {reached}")
         pictures = sorted((options.out / "pictures").glob("step-*.png"))
         for what, path in (("curve", options.out / "curve.png"), *(("picture", path) for path in pictures[-1:])):
@@ -205,44 +212,44 @@ def _pretrain(options: argparse.Namespace) -> int:
 
 def _plan(options: argparse.Namespace) -> int:
     from avf_training.config.pretrain import load_recipe
-    from avf_training.console.training_tables import show_plan
+    from avf_training.console.training_tables import print_cost_estimate
     from avf_training.data.storage import StorageConfig
-    from avf_training.pretraining.cost_estimate import plan
+    from avf_training.pretraining.cost_estimate import estimate_training_cost
 
-    device, recipe = device_of(options.device), load_recipe(options.recipe, options.set)
+    device, recipe = resolve_device(options.device), load_recipe(options.recipe, options.set)
     clips = options.clips or (min(2, recipe.micro_batch) if device == "cpu" else recipe.micro_batch)
     if min(options.devices, options.steps) < 1 or clips < 2:
         raise UserError("--devices and --steps must be at least 1, --clips at least 2")
     storage = StorageConfig(cache=options.cache)
-    made = plan(recipe, options.shards, options.devices, clips, options.steps, storage, device)
-    if not answered(options, asdict(made)):
-        show_plan(made)
+    made = estimate_training_cost(recipe, options.shards, options.devices, clips, options.steps, storage, device)
+    if not write_answer(options, asdict(made)):
+        print_cost_estimate(made)
     return 0
 
 
 def _held_out(options: argparse.Namespace) -> int:
-    from avf_training.config.pretrain import recipe_of
-    from avf_training.console.training_tables import show_held_out
+    from avf_training.config.pretrain import recipe_of_run
+    from avf_training.console.training_tables import print_validation
     from avf_training.data.storage import StorageConfig
     from avf_training.models.mae import MaskedAutoencoder
-    from avf_training.pretraining.validation import HeldOutClips
+    from avf_training.pretraining.validation import ValidationClips
     from avf_training.trainer.run_folder import MODEL
 
-    recipe, model = recipe_of(options.folder), MaskedAutoencoder.from_pretrained(options.folder / MODEL)
-    found = HeldOutClips(model.config, recipe.masks, options.train, options.unseen, StorageConfig()).score(model)
-    if not answered(options, asdict(found) | found.told()):
-        show_held_out(found)
+    recipe, model = recipe_of_run(options.folder), MaskedAutoencoder.from_pretrained(options.folder / MODEL)
+    found = ValidationClips(model.config, recipe.masks, options.train, options.unseen, StorageConfig()).score(model)
+    if not write_answer(options, asdict(found) | found.told()):
+        print_validation(found)
     return 0
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from avf_training.console.training_tables import show_replayed
+    from avf_training.console.training_tables import print_replay
     from avf_training.data.storage import StorageConfig
-    from avf_training.pretraining.replay import replay
+    from avf_training.pretraining.replay import replay_step
 
-    found = replay(options.folder, options.shards, StorageConfig(), options.rank)
-    if not answered(options, asdict(found) | {"finite": found.finite}):
-        show_replayed(found)
+    found = replay_step(options.folder, options.shards, StorageConfig(), options.rank)
+    if not write_answer(options, asdict(found) | {"finite": found.finite}):
+        print_replay(found)
     return 0 if found.finite else 1
 
 

@@ -33,26 +33,26 @@ def add_commands(commands: Any, command: Callable[..., argparse.ArgumentParser])
 
 
 def _study(options: argparse.Namespace) -> int:
-    from avf_training.console.study_tables import show_study
+    from avf_training.console.study_tables import print_study
     from avf_training.data.storage import StorageConfig
     from avf_training.study.launcher import run_all
-    from avf_training.study.plan import load_study, matrix
+    from avf_training.study.plan import load_study, study_matrix
     from avf_training.study.report import write_report
     from avf_training.study.results import summary, write_summary
-    from avf_training.tasks.catalog import dataset
+    from avf_training.tasks.catalog import find_dataset
     from avf_training.tasks.folds import make_folds
-    from avf_training.tasks.labelled_clips import labelled_clips
-    from avf_training.tasks.labelled_shards import Shelf
-    from avf_training.trainer.run_folder import alone
+    from avf_training.tasks.labelled_clips import read_labelled_clips
+    from avf_training.tasks.labelled_shards import LabelledShards
+    from avf_training.trainer.run_folder import exclusive_lock
 
     study, starts = load_study(options.study), _starts(options.start)
-    shelf = Shelf(options.shards, StorageConfig())
+    shelf = LabelledShards(options.shards, StorageConfig())
     folds = {}
     for title in study.datasets:
-        found = labelled_clips(shelf, dataset(title))
+        found = read_labelled_clips(shelf, find_dataset(title))
         folds[title] = len(make_folds(found.data, found.clips))
     more = options.set, options.device
-    made = matrix(study, options.out, options.shards, options.unlabelled, starts, folds, *more)
+    made = study_matrix(study, options.out, options.shards, options.unlabelled, starts, folds, *more)
     if options.plan:
         for job in made.jobs:
             print(f"{'done' if job.done.is_file() else 'to do':<7}{' '.join(job.argv)}")
@@ -60,13 +60,13 @@ def _study(options: argparse.Namespace) -> int:
     failures = []
     if not options.report:
         signal.signal(signal.SIGTERM, _stopped)  # a scheduler's end of the job is an end of its runs
-        with alone(options.out):
+        with exclusive_lock(options.out):
             failures = run_all(made.jobs, _place(options), _say)
     durable_io.make_folder(options.out)
     values = summary(study, made)
     durable_io.replace_file(options.out / "study.json", write_summary(values))
     page = write_report(study, made, shelf, options.out)
-    show_study(study, made, page)
+    print_study(study, made, page)
     for failure in failures:
         print(f"failed: {failure.job.name} (status {failure.status}): {failure.said}", file=sys.stderr)
     return 1 if failures else 0
@@ -81,14 +81,14 @@ def _say(text: str) -> None:
 
 
 def _place(options: argparse.Namespace) -> Any:
-    from avf_training.study.launcher import RayCluster, ThisMachine
+    from avf_training.study.launcher import LocalMachine, RayCluster
 
     if options.jobs < 1:
         raise UserError(f"--jobs {options.jobs} must be at least 1")
     if options.ray:
         address = None if options.ray == "local" else options.ray
         return RayCluster(address, 1.0 if options.device == "cuda" else 0.0, 1.0, options.jobs)
-    return ThisMachine(options.jobs, options.gpus.split(",") if options.gpus else ())
+    return LocalMachine(options.jobs, options.gpus.split(",") if options.gpus else ())
 
 
 def _starts(given: list[str]) -> dict[str, Path]:

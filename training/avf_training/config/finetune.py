@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from avf_shards.config import bind, unknown_key
 
-from avf_training.config.pretrain import FOLDER, accumulation, recipe_values, settled, varied
+from avf_training.config.pretrain import FOLDER, accumulation, apply_variant, recipe_values, resolve_recipe
 from avf_training.data.augment import AugmentConfig
 from avf_training.data.mixing import MixConfig
 from avf_training.models.config import Modalities, ModelConfig
@@ -83,11 +83,11 @@ class FinetuneRecipe:
 
     def frozen(self) -> dict[str, Any]:
         """What makes a run this run, and may not change between two starts of it."""
-        return settled(asdict(self), FREE)
+        return resolve_recipe(asdict(self), FREE)
 
     def model_config(self) -> ModelConfig:
         """The preset with the modalities that are used."""
-        return varied(preset(self.model, self.modalities), self.variant)
+        return apply_variant(preset(self.model, self.modalities), self.variant)
 
     def chosen_by(self, data: Dataset) -> str:
         """The metric that chooses the epoch; the authors take the accuracy."""
@@ -109,6 +109,6 @@ def load_finetune_recipe(stage: Stage, name: str, overrides: Sequence[str] = ())
     return bind(FinetuneRecipe, recipe_values(name, FOLDER / stage, overrides))
 
 
-def thawed(frozen: Mapping[str, Any]) -> FinetuneRecipe:
+def recipe_from_frozen(frozen: Mapping[str, Any]) -> FinetuneRecipe:
     """The recipe of a run again; what is free has its default."""
     return bind(FinetuneRecipe, frozen)

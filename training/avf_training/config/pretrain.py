@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from avf_shards.config import bind, merge, override, read_table, unknown_key
 from avf_shards.errors import UserError
-from avf_shards.sampling.mixture import Mix
+from avf_shards.sampling.mixture import Mixture
 
 from avf_training.distributed.context import Parallel
 from avf_training.models.config import ModelConfig, TargetConfig
@@ -59,7 +59,7 @@ class PretrainRecipe:
     precision: Precision
     checkpoint_every: int
     checkpoint_keep: int
-    mix: Mix = field(default_factory=Mix)
+    mix: Mixture = field(default_factory=Mixture)
     steps: int | None = None
     warmup_steps: int | None = None
     seed: int = 0
@@ -95,12 +95,12 @@ class PretrainRecipe:
 
     def frozen(self) -> dict[str, Any]:
         """What makes a run this run, and may not change between two starts of it."""
-        return settled(asdict(self), FREE)
+        return resolve_recipe(asdict(self), FREE)
 
     def model_config(self) -> ModelConfig:
         """The preset, with this recipe's loss."""
         loss = self.contrastive
-        model = varied(preset(self.model), self.variant)
+        model = apply_variant(preset(self.model), self.variant)
         return replace(model, contrastive_weight=loss.weight, temperature=loss.temperature, targets=self.targets)
 
     def accumulation(self, world: int) -> int:
@@ -118,12 +118,12 @@ def accumulation(batch: int, micro_batch: int, world: int) -> int:
     return batch // (world * micro_batch)
 
 
-def settled(values: Mapping[str, Any], free: Sequence[str]) -> dict[str, Any]:
+def resolve_recipe(values: Mapping[str, Any], free: Sequence[str]) -> dict[str, Any]:
     """A recipe's values without those that may change, and without a variant that changes nothing."""
     return {key: value for key, value in values.items() if key not in free and (key != "variant" or value)}
 
 
-def varied(model: ModelConfig, variant: Mapping[str, Any]) -> ModelConfig:
+def apply_variant(model: ModelConfig, variant: Mapping[str, Any]) -> ModelConfig:
     """A preset with some fields of its config changed, for ablations. Raises UserError naming a field that is none."""
     return bind(ModelConfig, merge(asdict(model), variant), "variant") if variant else model
 
@@ -148,16 +148,16 @@ def recipe_values(name: str, folder: Path, overrides: Sequence[str] = ()) -> Map
     return values
 
 
-def thawed(frozen: Mapping[str, Any]) -> PretrainRecipe:
+def recipe_from_frozen(frozen: Mapping[str, Any]) -> PretrainRecipe:
     """The recipe of a run again; what is free has its default."""
     return bind(PretrainRecipe, {**frozen, "checkpoint_every": 1, "checkpoint_keep": 1})
 
 
-def recipe_of(run: Path) -> PretrainRecipe:
+def recipe_of_run(run: Path) -> PretrainRecipe:
     """What a folder's run was started with. Raises UserError when it holds none."""
     if not (run / RUN).is_file():
         raise UserError(f"{run}: holds no run (no {RUN}); `avf-train pretrain --out {run}` makes one")
-    return thawed(json.loads((run / RUN).read_text("utf-8"))["recipe"])
+    return recipe_from_frozen(json.loads((run / RUN).read_text("utf-8"))["recipe"])
 
 
 def _read(path: Path, folder: Path) -> Mapping[str, Any]:

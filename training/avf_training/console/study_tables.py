@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.table import Table
 
 from avf_training.study.plan import Matrix, Study
-from avf_training.study.results import comparisons, lines
+from avf_training.study.results import comparisons, result_lines
 
 
-def show_study(study: Study, matrix: Matrix, page: Path) -> None:
+def print_study(study: Study, matrix: Matrix, page: Path) -> None:
     """Each row by two protocols, the comparisons, and where the page is."""
     console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
     for dataset in dict.fromkeys(cell.data.name for cell in matrix.cells):
@@ -20,7 +20,7 @@ def show_study(study: Study, matrix: Matrix, page: Path) -> None:
             table.add_column(f"{metric} held out", justify="right")
             table.add_column("official", justify="right")
         table.add_column("runs", justify="right")
-        found = [lines(study, matrix, protocol) for protocol in ("held_out", "official")]
+        found = [result_lines(study, matrix, protocol) for protocol in ("held_out", "official")]
         for held_out, official in zip(*found, strict=True):
             if held_out.dataset != dataset:
                 continue

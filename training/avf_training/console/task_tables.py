@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from avf_training.inference.predict import Told
+from avf_training.inference.predict import ClipPrediction
 from avf_training.tasks.catalog import DATASETS, Dataset
 from avf_training.tasks.label_alignment import ALIGNED, HYBRID, MICRO, MICRO_SETS
 
@@ -16,7 +16,7 @@ def _console(width: int | None = None) -> Console:
     return Console(highlight=False, soft_wrap=True, emoji=False, markup=False, width=width)
 
 
-def show_datasets(rows: Sequence[Dataset]) -> None:
+def print_datasets(rows: Sequence[Dataset]) -> None:
     """One line a data set, then what there is to say of it."""
     out = _console()
     out.print(f"{'data set':<20}{'source':<13}{'labels':<10}{'clips':>7}  {'folds':<25}metrics")
@@ -30,7 +30,7 @@ def show_datasets(rows: Sequence[Dataset]) -> None:
             out.print(f"{one.title}: {one.note}")
 
 
-def show_counts(found: Sequence[Mapping[str, Any]]) -> None:
+def print_counts(found: Sequence[Mapping[str, Any]]) -> None:
     """What shards hold of labelled data sets, beside what is published."""
     table = Table(box=None, header_style="bold")
     for name in ("data set", "clips", "published", "per label", "left out", "no sound"):
@@ -47,7 +47,7 @@ def show_counts(found: Sequence[Mapping[str, Any]]) -> None:
             console.print(f"differs: {difference}")
 
 
-def show_alignment() -> None:
+def print_alignment() -> None:
     """The labelled hybrid: its labels, and which label of each data set each is."""
     table = Table(box=None, header_style="bold", title="labelled hybrid of categorical emotions", title_style="")
     table.add_column("hybrid")
@@ -62,7 +62,7 @@ def show_alignment() -> None:
     console.print(f"micro-expressions ({', '.join(MICRO_SETS)}): {', '.join(MICRO)}, by the rule of MEGC 2019")
 
 
-def show_result(result: Mapping[str, Any], run: Path) -> None:
+def print_result(result: Mapping[str, Any], run: Path) -> None:
     """Scores of a finished stage by protocol, with bootstrap intervals."""
     table = Table(box=None, header_style="bold", title=f"{result['task']}: {result['test']} test clips", title_style="")
     for name in ("chosen by", "epoch's step", "metric", "score", "95 % of resamples"):
@@ -85,7 +85,7 @@ def show_result(result: Mapping[str, Any], run: Path) -> None:
             console.print(f"  {name:<12}{run / name}")
 
 
-def show_again(found: Mapping[str, Any]) -> None:
+def print_reevaluation(found: Mapping[str, Any]) -> None:
     """Scores of a run that was tested again, and whether they are the same."""
     for name, score in found["scores"].items():
         value = f"undefined: {score['undefined']}" if score["value"] is None else f"{score['value']:.6f}"
@@ -94,7 +94,7 @@ def show_again(found: Mapping[str, Any]) -> None:
     print(f"{found['run']} ({found['protocol']}): {told[found['same']]}")
 
 
-def show_told(told: Sequence[Told]) -> None:
+def print_predictions(told: Sequence[ClipPrediction]) -> None:
     """A line for each window: when, and the highest shares, or every dimension."""
     for one in told:
         print(f"{one.video}, person {one.person + 1}" + (f": {one.best}" if one.best else ""))

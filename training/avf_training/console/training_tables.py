@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from avf_training.conversion.parity import Row
+from avf_training.conversion.parity import ParityRow
 from avf_training.data.benchmark import StreamCost
-from avf_training.models.summary import Description, Stage
-from avf_training.pretraining.cost_estimate import Plan
-from avf_training.pretraining.replay import Replayed
-from avf_training.pretraining.validation import HeldOut
+from avf_training.models.summary import ModelSummary, StageSummary
+from avf_training.pretraining.cost_estimate import TrainingCost
+from avf_training.pretraining.replay import ReplayReport
+from avf_training.pretraining.validation import ValidationScores
 
 PAGE_HEAD = """# Parity with the authors' code
 
@@ -27,7 +27,7 @@ def _console() -> Console:
     return Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
 
 
-def show_descriptions(found: Sequence[Description], batch: int, precision: str) -> None:
+def print_summaries(found: Sequence[ModelSummary], batch: int, precision: str) -> None:
     """One row a model and stage, what the papers print beside it; then parts, then tokens."""
     costs = _table("model", "stage", "parameters", "paper", "G mult-adds", "paper", f"memory ({batch})")
     parts = _table("millions in", "", "video", "audio", "fusion", "head", "video dec.", "audio dec.")
@@ -72,14 +72,14 @@ def _table(first: str, second: str, *numbers: str) -> Table:
     return table
 
 
-def _parts(stage: Stage) -> list[str]:
+def _parts(stage: StageSummary) -> list[str]:
     head = sum(stage.parts.get(name, 0) for name in ("fc_norm", "head", "layer weights"))
     names = ("encoder_video", "encoder_audio", "fusion", "", "decoder_video", "decoder_audio")
     counts = [stage.parts.get(name, 0) if name else head for name in names]
     return [f"{count / 1e6:.3f}" if count else "" for count in counts]
 
 
-def show_cost(cost: StreamCost, batch: int, step_s: float) -> None:
+def print_stream_cost(cost: StreamCost, batch: int, step_s: float) -> None:
     """Milliseconds of each part, clips a second and core, what bounds it, and the cores for one GPU."""
     table = _table("CPU time of a clip", "", "ms", "clips/core-s")
     places = {"worker": "worker", "device": "device, if any", "other": "not used"}
@@ -94,7 +94,7 @@ def show_cost(cost: StreamCost, batch: int, step_s: float) -> None:
     out.print(f"cores for one GPU that makes {batch} clips in {step_s:g} s: {cost.cores(step_s, batch):.1f}")
 
 
-def show_plan(made: Plan) -> None:
+def print_cost_estimate(made: TrainingCost) -> None:
     """A plan in a few lines, and what the paper took."""
     out = _console()
     accumulated = made.batch // (made.devices * made.micro_batch)
@@ -120,7 +120,7 @@ def show_plan(made: Plan) -> None:
         out.print(f"  {name:<20}{told}")
 
 
-def show_held_out(found: HeldOut) -> None:
+def print_validation(found: ValidationScores) -> None:
     """Errors beside the mean predictors', and recall beside chance."""
     table = _table(f"{found.clips} clips", "", "model", "mean patch", "ratio", "mean picture", "ratio")
     video = found.video_mse, found.video_mean_mse, found.video_place_mse
@@ -135,7 +135,7 @@ def show_held_out(found: HeldOut) -> None:
         _console().print(f"R@1 {name}: {share:.3f}, {share / chance:.1f} times chance ({chance:.3f})")
 
 
-def show_replayed(found: Replayed) -> None:
+def print_replay(found: ReplayReport) -> None:
     """What the step gave this time, and where the first number came from that is not finite."""
     out = _console()
     parts = "  ".join(f"{name} {value:.4g}" for name, value in found.parts.items())
@@ -149,7 +149,7 @@ def show_replayed(found: Replayed) -> None:
     out.print(f"parameters with such a gradient: {count}{', first ' + found.parameters[0] if count else ''}")
 
 
-def show_parity(rows: Sequence[Row]) -> None:
+def print_parity(rows: Sequence[ParityRow]) -> None:
     """Every group with its worst error and tolerance."""
     out = _console()
     for file, group in groupby(rows, lambda row: row.file):
@@ -167,7 +167,7 @@ def show_parity(rows: Sequence[Row]) -> None:
     out.print(f"{len(rows) - len(off)} of {len(rows)} groups within their tolerance")
 
 
-def fill_page(page: Path, rows: Sequence[Row]) -> None:
+def fill_page(page: Path, rows: Sequence[ParityRow]) -> None:
     """Put each file's table into its section of `page`, which is made if missing."""
     text = page.read_text("utf-8") if page.is_file() else PAGE_HEAD
     for file, group in groupby(rows, lambda row: row.file):

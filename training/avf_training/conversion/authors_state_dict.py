@@ -85,7 +85,7 @@ _HICMAE_HEADS = {"layer_weights_video": "video_layer_weights", "layer_weights_au
 _SPLIT = re.compile(r"(\.(?:first|second)_attn\.)qkv\.weight$")
 
 
-def official_names(model: nn.Module) -> dict[str, tuple[str, ...]]:
+def authors_names(model: nn.Module) -> dict[str, tuple[str, ...]]:
     """Our name of each stored tensor -> the authors' (two where they keep queries apart)."""
     hicmae = isinstance(model, MaskedAutoencoder | Classifier) and model.config.encoder == "vit"
     found: dict[str, tuple[str, ...]] = {}
@@ -101,7 +101,7 @@ def official_names(model: nn.Module) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def to_official(tensors: Mapping[str, Tensor], names: Mapping[str, tuple[str, ...]]) -> dict[str, Tensor]:
+def to_authors_names(tensors: Mapping[str, Tensor], names: Mapping[str, tuple[str, ...]]) -> dict[str, Tensor]:
     """Our tensors under the authors' names."""
     theirs: dict[str, Tensor] = {}
     for ours, parts in names.items():
@@ -111,7 +111,7 @@ def to_official(tensors: Mapping[str, Tensor], names: Mapping[str, tuple[str, ..
     return theirs
 
 
-def from_official(tensors: Mapping[str, Tensor], names: Mapping[str, tuple[str, ...]]) -> dict[str, Tensor]:
+def from_authors_names(tensors: Mapping[str, Tensor], names: Mapping[str, tuple[str, ...]]) -> dict[str, Tensor]:
     """The authors' tensors under our names; one of ours is left out where a part of it is missing."""
     return {
         ours: torch.cat([tensors[part] for part in parts]) if len(parts) > 1 else tensors[parts[0]]

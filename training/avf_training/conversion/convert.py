@@ -16,7 +16,7 @@ from avf_shards.config import bind
 from avf_shards.errors import UserError
 from torch import Tensor, nn
 
-from avf_training.conversion.authors_state_dict import from_official, official_names, to_official
+from avf_training.conversion.authors_state_dict import authors_names, from_authors_names, to_authors_names
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
@@ -44,7 +44,7 @@ class Converted:
         save_folder(folder, values, self.tensors)
 
 
-def config_of(path: Path) -> ModelConfig:
+def read_model_config(path: Path) -> ModelConfig:
     """The model described in a config.json. Raises UserError."""
     try:
         values = json.loads(path.read_text("utf-8"))
@@ -55,7 +55,7 @@ def config_of(path: Path) -> ModelConfig:
     return bind(ModelConfig, values.get("model", values) if isinstance(values, dict) else values, str(path))
 
 
-def read_official(path: Path) -> dict[str, Tensor]:
+def read_authors_checkpoint(path: Path) -> dict[str, Tensor]:
     """The tensors of one of the authors' files, without the prefixes of compiled and distributed models."""
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # their files carry their arguments
@@ -83,7 +83,7 @@ def _stripped(name: str) -> str:
     return name
 
 
-def convert(tensors: Mapping[str, Tensor], config: ModelConfig | None = None) -> Converted:
+def convert_state_dict(tensors: Mapping[str, Tensor], config: ModelConfig | None = None) -> Converted:
     """The authors' tensors as ours. Raises UserError that lists unknown and missing names.
 
     config: the model, where its sizes are not those of a published one. Decoders may be missing as a whole.
@@ -93,10 +93,10 @@ def convert(tensors: Mapping[str, Tensor], config: ModelConfig | None = None) ->
     chosen = _as_theirs(config) if config else _recognised(tensors, outputs)
     with torch.device("meta"):
         model: nn.Module = Classifier(chosen, outputs) if outputs is not None else MaskedAutoencoder(chosen)
-    names = official_names(model)
+    names = authors_names(model)
     if outputs is None and not pretrained:
         names = {ours: theirs for ours, theirs in names.items() if not ours.startswith("decoder_")}
-    ours = from_official(tensors, names)
+    ours = from_authors_names(tensors, names)
     _check(tensors, names, ours, model.state_dict())
     kind = "classifier" if outputs is not None else "mae" if pretrained else ENCODERS
     return Converted(kind, chosen, outputs, ours)
@@ -142,7 +142,7 @@ def _recognised(tensors: Mapping[str, Tensor], outputs: int | None) -> ModelConf
     for config in map(_as_theirs, PRESETS.values()):
         with torch.device("meta"):
             model: nn.Module = Classifier(config, outputs or 1) if outputs is not None else MaskedAutoencoder(config)
-            theirs = to_official(model.state_dict(), official_names(model))
+            theirs = to_authors_names(model.state_dict(), authors_names(model))
         hits = sum(shapes.get(name) == tuple(tensor.shape) for name, tensor in theirs.items())
         if hits > score:
             best, score = config, hits
@@ -154,7 +154,7 @@ def _recognised(tensors: Mapping[str, Tensor], outputs: int | None) -> ModelConf
     return best
 
 
-def to_authors(folder: Path, path: Path) -> int:
+def convert_to_authors(folder: Path, path: Path) -> int:
     """Write the model in `folder` as the authors' file `path`; the number of tensors. Raises UserError."""
     if path.exists():
         raise UserError(f"{path}: is there already; name a new file")
@@ -165,10 +165,10 @@ def to_authors(folder: Path, path: Path) -> int:
         model: nn.Module = (
             Classifier(config, int(values["outputs"])) if values["kind"] == "classifier" else MaskedAutoencoder(config)
         )
-    names = {ours: theirs for ours, theirs in official_names(model).items() if ours in tensors}
+    names = {ours: theirs for ours, theirs in authors_names(model).items() if ours in tensors}
     if unknown := sorted(tensors.keys() - names.keys()):
         raise UserError(f"{folder}: tensors that its model does not have: {', '.join(unknown)}")
-    made: dict[str, Any] = {"model": to_official(tensors, names)}
+    made: dict[str, Any] = {"model": to_authors_names(tensors, names)}
     half = path.with_name(f".{path.name}.half")
     torch.save(made, half)
     half.replace(path)

@@ -31,7 +31,7 @@ STORED_F64, STORED_F32, LOSS, SINGLE = 1e-12, 2e-7, 1e-7, 2e-5
 
 
 @dataclass(frozen=True)
-class Row:
+class ParityRow:
     """The worst number of one group."""
 
     file: str
@@ -47,7 +47,7 @@ class Row:
         return self.worst <= self.tolerance  # False for nan
 
 
-def compare(path: Path) -> list[Row]:
+def compare_with_oracle(path: Path) -> list[ParityRow]:
     """Every group of one file in float64 and, for models, float32. Raises UserError for a file that is no oracle."""
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -64,7 +64,7 @@ def compare(path: Path) -> list[Row]:
         raise UserError(f"{path}: has no {error}, so it is not an oracle file of a kind known here") from None
 
 
-def _models(file: str, oracle: Oracle) -> list[Row]:
+def _models(file: str, oracle: Oracle) -> list[ParityRow]:
     config = json.loads(str(oracle["meta.config"]))
     numbers: Callable[[Oracle, dict[str, object], torch.dtype], Numbers]
     if any(name.startswith("pt.w.") for name in oracle):
@@ -78,7 +78,7 @@ def _models(file: str, oracle: Oracle) -> list[Row]:
         rows += _rows(file, precision, oracle, ours, partial(_tolerance, oracle, dtype))
     left = [name for name in oracle if name not in ours and name.startswith(_RESULTS) and ".w." not in name]
     if left:
-        rows.append(Row(file, "", "not computed here", len(left), float("inf"), 0.0, left[0]))
+        rows.append(ParityRow(file, "", "not computed here", len(left), float("inf"), 0.0, left[0]))
     return rows
 
 
@@ -90,7 +90,7 @@ def _tolerance(oracle: Oracle, dtype: torch.dtype, name: str) -> float:
     return STORED_F64 if oracle[name].dtype == np.float64 else STORED_F32
 
 
-def _exact(file: str, oracle: Oracle) -> list[Row]:
+def _exact(file: str, oracle: Oracle) -> list[ParityRow]:
     """Masks, positions and sound: no weights, one precision."""
     ours: dict[str, Tensor] = {}
     for name, stored in oracle.items():
@@ -133,7 +133,9 @@ def _mask(name: str) -> npt.NDArray[np.float64] | None:
     return np.stack(masks).astype(float)
 
 
-def _rows(file: str, precision: str, oracle: Oracle, ours: Numbers, tolerance: Callable[[str], float]) -> list[Row]:
+def _rows(
+    file: str, precision: str, oracle: Oracle, ours: Numbers, tolerance: Callable[[str], float]
+) -> list[ParityRow]:
     """The worst of each group, measured in units of its tolerance where a group has more than one."""
     worst: dict[tuple[str, float], tuple[float, str, int]] = {}
     for name, mine in ours.items():
@@ -147,7 +149,7 @@ def _rows(file: str, precision: str, oracle: Oracle, ours: Numbers, tolerance: C
         count = before[2] + theirs.size
         worst[group] = (error, name, count) if not error <= before[0] else (*before[:2], count)
     return [
-        Row(file, precision, group, count, error, limit, where)
+        ParityRow(file, precision, group, count, error, limit, where)
         for (group, limit), (error, where, count) in worst.items()
     ]
 

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from avf_shards.errors import UserError
 from torch import Tensor, nn
 
-from avf_training.conversion.authors_state_dict import from_official, official_names, to_official
+from avf_training.conversion.authors_state_dict import authors_names, from_authors_names, to_authors_names
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import Geometry, ModalityConfig, ModelConfig, TargetConfig
 from avf_training.models.decoder import SkipDecoder
 from avf_training.models.encoder import Encoder
-from avf_training.models.mae import MaskedAutoencoder, wanted_layers
+from avf_training.models.mae import MaskedAutoencoder, required_layers
 from avf_training.models.masking import MaskConfig, Masker
 from avf_training.models.masks import Masks
 from avf_training.models.pretrained import load_exactly
@@ -84,12 +84,12 @@ def model_config(config: Config, weights: Collection[str]) -> ModelConfig:
 def load(model: nn.Module, oracle: Oracle, dtype: torch.dtype, prefix: str = "w.") -> dict[str, tuple[str, ...]]:
     """Load the file's weights, all of them and nothing else, and give the names. Raises UserError."""
     model.to(dtype)
-    names = official_names(model)
+    names = authors_names(model)
     weights = {name[len(prefix) :]: _tensor(array) for name, array in oracle.items() if name.startswith(prefix)}
     unknown = weights.keys() - {part for parts in names.values() for part in parts}
     if unknown:
         raise UserError("weights of the file that the model does not have:\n  " + "\n  ".join(sorted(unknown)))
-    load_exactly(model, from_official(weights, names), "the file's weights")
+    load_exactly(model, from_authors_names(weights, names), "the file's weights")
     return names
 
 
@@ -103,7 +103,7 @@ def _gradients(model: nn.Module, names: Mapping[str, tuple[str, ...]]) -> dict[s
         name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         for name, parameter in model.named_parameters()
     }
-    return {f"grad.{name}": grad for name, grad in to_official(ours, {k: names[k] for k in ours}).items()}
+    return {f"grad.{name}": grad for name, grad in to_authors_names(ours, {k: names[k] for k in ours}).items()}
 
 
 def _modes(oracle: Oracle) -> list[str]:
@@ -147,7 +147,7 @@ def mae_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[st
     everything = torch.arange(config.geometry.audio_tokens).expand(len(audio), -1)
     found["target.audio"] = audio_targets(audio, everything, config.geometry)
     losses["framediff"].total.backward()
-    state = to_official(model.state_dict(), names)
+    state = to_authors_names(model.state_dict(), names)
     found |= {f"bn_after.{name}": value for name, value in state.items()}
     return {name: value for name, value in (found | _gradients(model, names)).items() if name in oracle}
 
@@ -170,7 +170,7 @@ def _features(model: MaskedAutoencoder, video: Tensor, audio: Tensor, masks: Mas
         ("video", model.encoder_video, video, masks.video_visible_BV, config.video),
         ("audio", model.encoder_audio, audio, masks.audio_visible_BV, config.audio),
     ):
-        layers = encoder(clips, visible_BV, wanted_layers(config, stream)).layers
+        layers = encoder(clips, visible_BV, required_layers(config, stream)).layers
         found[f"enc_{name}"] = layers[-1]
         found |= {f"enc_{name}_inter.{n}": layer for n, layer in enumerate(layers[: len(config.skips)])}
     return found

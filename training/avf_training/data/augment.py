@@ -69,7 +69,7 @@ class Augment:
         return ends[0], self.crop.top, ends[1], self.crop.top + self.crop.height
 
 
-def draw_augment(random: np.random.Generator, config: AugmentConfig, size_px: int) -> Augment:
+def sample_augment(random: np.random.Generator, config: AugmentConfig, size_px: int) -> Augment:
     """The choices for one clip of size_px x size_px."""
     operations = tuple(
         _operation(random, name, config)
@@ -104,12 +104,12 @@ def _rectangle(
     return None
 
 
-def applied(operation: Operation, x_T3HW: Tensor) -> Tensor:
+def apply_operation(operation: Operation, x_T3HW: Tensor) -> Tensor:
     """One operation on uint8 frames."""
     return _OPERATIONS[operation.name].apply(x_T3HW, operation.value)
 
 
-def erased(x_3THW: Tensor, augment: Augment) -> Tensor:
+def erase_rectangles(x_3THW: Tensor, augment: Augment) -> Tensor:
     """Normalised frames with the drawn rectangle replaced by normal noise, the same on any device."""
     where = augment.erased
     if where is None:

@@ -21,7 +21,7 @@ ROW_NUMBERS = {"row_numbers": True}  # marks a field that counts rows from the s
 
 
 @dataclass(frozen=True)
-class Fault:
+class ClipFault:
     """A clip that could not be read, and where the stream met it."""
 
     source: str
@@ -47,7 +47,7 @@ class Batch:
     full_range_R: Tensor
     sound_RS: Tensor
     samples_R: Tensor
-    faults: tuple[Fault, ...]
+    faults: tuple[ClipFault, ...]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -80,7 +80,7 @@ def _each_tensor(batch: B, work: Callable[[Tensor], Tensor]) -> B:
     return replace(batch, **changed)
 
 
-def joined(parts: Sequence[B], copied: bool = False) -> B:
+def concat_batches(parts: Sequence[B], copied: bool = False) -> B:
     """Parts of one step, in order, as one batch. copied: in memory of its own, also where there is one part only."""
     first, *more = parts
     if not more:

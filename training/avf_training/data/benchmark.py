@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from avf_training.data.decode import StoredSound, jpeg_planes, planes
-from avf_training.data.pretraining import Pretraining, PretrainingDraw, pretraining_input
+from avf_training.data.pretraining import PretrainingParams, PretrainingSampler, pretraining_input
 from avf_training.data.storage import StorageConfig
-from avf_training.data.stream import Stream, StreamConfig
+from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.data.windows import STRIDE
 from avf_training.models.masking import paper_masks
 from avf_training.models.presets import preset
@@ -22,7 +22,7 @@ _Files = list[dict[str, bytes]]
 
 
 @dataclass(frozen=True)
-class Part:
+class CostPart:
     """CPU milliseconds of one part for one clip. where: worker, device (a GPU would do it) or other (not used)."""
 
     name: str
@@ -37,13 +37,13 @@ class StreamCost:
     clips: int
     kb: float
     worker_ms: float
-    parts: tuple[Part, ...]
+    parts: tuple[CostPart, ...]
 
     def cores(self, step_s: float, batch: int) -> float:
         """Cores that keep one GPU busy which makes a step of `batch` clips in `step_s`."""
         return self.worker_ms / 1000 * batch / step_s
 
-    def bound_by(self) -> Part:
+    def bound_by(self) -> CostPart:
         """The part that costs a worker most."""
         return max((part for part in self.parts if part.where == "worker"), key=lambda part: part.ms)
 
@@ -52,9 +52,9 @@ def stream_cost(shards: Path | str, clips: int, model: str, storage: StorageConf
     """Time the parts over `clips` clips of the stream's own order, one thread, median of three rounds."""
     torch.set_num_threads(1)
     config = preset(model)
-    draws = Pretraining(config, paper_masks(config))
+    draws = PretrainingSampler(config, paper_masks(config))
     step = min(clips, 16)
-    stream = Stream(StreamConfig(shards, step, storage=storage), draws)
+    stream = ClipStream(StreamConfig(shards, step, storage=storage), draws)
     order, reader, frames = stream.order, stream.reader, config.geometry.frames
     chosen = [int(clip) for clip in order.at(0, clips)[0]]
     files = [dict(reader.read(clip)) for clip in chosen]
@@ -72,7 +72,7 @@ def stream_cost(shards: Path | str, clips: int, model: str, storage: StorageConf
         ("sound", "worker", sound),
         ("colour, crop, fbank", "device", lambda: [pretraining_input(batch, config.geometry) for batch in batches]),
     ]
-    parts = tuple(Part(name, 1000 * _median_s(work) / clips, where) for name, where, work in works)
+    parts = tuple(CostPart(name, 1000 * _median_s(work) / clips, where) for name, where, work in works)
     made = sum(len(batch) for batch in batches)
     stream.slots = 2  # as in a worker, which fills the same memory again
     parts_made = iter(stream)
@@ -88,7 +88,7 @@ def stream_cost(shards: Path | str, clips: int, model: str, storage: StorageConf
     return StreamCost(clips, kb, 1000 * whole_s / made, parts)
 
 
-def _decoders(files: _Files, drawn: Sequence[PretrainingDraw]) -> list[tuple[str, str, Callable[[], object]]]:
+def _decoders(files: _Files, drawn: Sequence[PretrainingParams]) -> list[tuple[str, str, Callable[[], object]]]:
     """Every way there is here to decode the windows drawn."""
     pairs = list(zip(files, drawn, strict=True))
     if "frames" in files[0]:

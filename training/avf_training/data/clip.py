@@ -10,7 +10,7 @@ from avf_shards.errors import FaultError
 from avf_training.data.decode import Planes, Samples, StoredSound, jpeg_planes, planes
 
 
-class Draw(Protocol):
+class SampledParams(Protocol):
     """What was drawn for a clip. frames: the pictures it shows; its sound starts with frame start_frame."""
 
     @property
@@ -19,7 +19,7 @@ class Draw(Protocol):
     def start_frame(self) -> int: ...
 
 
-D = TypeVar("D", bound=Draw)
+D = TypeVar("D", bound=SampledParams)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Clip(Generic[D]):
     record: dict[str, Any]
 
 
-def decoded(
+def decode_clip(
     files: Mapping[str, bytes], draw: Callable[[int], D], sound_frames: int, into: Planes | None = None
 ) -> Clip[D]:
     """The window of a clip that `draw` chooses, told how many frames it has. Raises FaultError.

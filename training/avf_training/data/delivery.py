@@ -11,7 +11,7 @@ import numpy as np
 from avf_shards.errors import FaultError, UserError
 from avf_shards.sampling.stream_order import EpochwiseOrder, rank_steps
 
-from avf_training.data.batch import Batch, Fault
+from avf_training.data.batch import Batch, ClipFault
 
 WINDOW_S = 2.56  # 16 frames at stride 4, 25 fps
 _FEW = 10  # faults of a source that stop nothing
@@ -19,7 +19,7 @@ log = logging.getLogger("avf_training.stream")
 
 
 @dataclass(frozen=True)
-class Line:
+class SourceDelivery:
     """One source. clips: delivered by all ranks up to here; target: its exact share of as many clips.
 
     seconds: of model input, 2.56 a clip. faults: positions of this rank where another clip stood in for an unreadable
@@ -42,7 +42,7 @@ def _check_writable(path: Path) -> None:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-class Account:
+class DeliveryTracker:
     """Counts what this rank delivered, and answers for the whole world: by the order, positions decide it.
 
     quarantine: JSON lines of unreadable clips. log: JSON lines of the table.
@@ -86,13 +86,13 @@ class Account:
                 f"more than {self.max_fault_share:.1%} of {', '.join(over)} cannot be read{where}\n" + "\n".join(rows)
             )
 
-    def _quarantined(self, fault: Fault) -> None:
+    def _quarantined(self, fault: ClipFault) -> None:
         log.warning("%s: clip %s cannot be read, another stands in for it: %s", fault.shard, fault.key, fault.error)
         if self.quarantine is not None:
             with open(self.quarantine, "a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(fault), ensure_ascii=False) + "\n")
 
-    def lines(self, upto: int) -> list[Line]:
+    def lines(self, upto: int) -> list[SourceDelivery]:
         """Every source after the first `upto` clips of the stream."""
         epochs, position = divmod(upto, len(self.order))
         inside = np.bincount(self.order.epoch(epochs).source_P[:position], minlength=len(self.order.quotas))
@@ -100,7 +100,7 @@ class Account:
         for source, quota, more in zip(self.order.corpus.sources, self.order.quotas, inside, strict=True):
             clips = epochs * quota + int(more)
             target = upto * quota / len(self.order)
-            found.append(Line(source.name, clips, clips * WINDOW_S, target, self._faults[source.name]))
+            found.append(SourceDelivery(source.name, clips, clips * WINDOW_S, target, self._faults[source.name]))
         return found
 
     def write(self, upto: int) -> None:

@@ -11,13 +11,13 @@ from avf_shards.errors import FaultError, UserError
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from avf_training.data.batch import Batch, joined
-from avf_training.data.clip import Draw
-from avf_training.data.delivery import Account, Line
-from avf_training.data.shared_buffers import slots_needed
-from avf_training.data.stream import Stream
+from avf_training.data.batch import Batch, concat_batches
+from avf_training.data.clip import SampledParams
+from avf_training.data.delivery import DeliveryTracker, SourceDelivery
+from avf_training.data.shared_buffers import buffers_needed
+from avf_training.data.stream import ClipStream
 
-D = TypeVar("D", bound=Draw)
+D = TypeVar("D", bound=SampledParams)
 B = TypeVar("B", bound=Batch)
 
 
@@ -32,7 +32,7 @@ class StreamLoader(Generic[D, B]):
 
     def __init__(
         self,
-        stream: Stream[D, B],
+        stream: ClipStream[D, B],
         workers: int = 0,
         device: torch.device | str = "cpu",
         quarantine: Path | None = None,
@@ -41,7 +41,7 @@ class StreamLoader(Generic[D, B]):
     ) -> None:
         self.stream, self.workers, self.device, self.log_steps = stream, workers, torch.device(device), log_steps
         told = log if stream.rank == 0 else None  # the table is the same on every rank
-        self.account = Account(stream.order, stream.config.max_fault_share, quarantine, told)
+        self.account = DeliveryTracker(stream.order, stream.config.max_fault_share, quarantine, told)
         self._next = 0
 
     def __iter__(self) -> Iterator[B]:
@@ -63,13 +63,13 @@ class StreamLoader(Generic[D, B]):
         """Batches on the device, in order."""
         if self.device.type != "cuda":
             for parts in self._steps():
-                yield joined([part.to(self.device) for part in parts], self.workers > 0)
+                yield concat_batches([part.to(self.device) for part in parts], self.workers > 0)
             return
         copying = torch.cuda.Stream(self.device)
         waiting: tuple[B, torch.cuda.Event] | None = None
         for parts in self._steps():
             with torch.cuda.stream(copying):
-                coming = joined([part.to(self.device) for part in parts]), copying.record_event()
+                coming = concat_batches([part.to(self.device) for part in parts]), copying.record_event()
             if waiting is not None:
                 yield _handed_over(*waiting)
             waiting = coming
@@ -80,7 +80,7 @@ class StreamLoader(Generic[D, B]):
         """The parts of each step."""
         per_step, workers = self.stream.parts, self.workers
         ahead = max(2, -(-per_step // workers)) if workers else None  # a step, or two parts each
-        self.stream.slots = slots_needed(ahead, per_step, workers) if ahead else 0
+        self.stream.slots = buffers_needed(ahead, per_step, workers) if ahead else 0
         loader = DataLoader(
             self.stream,
             batch_size=None,
@@ -99,7 +99,7 @@ class StreamLoader(Generic[D, B]):
         except (UserError, FaultError) as error:
             raise _as_said(error) from None
 
-    def delivered(self) -> list[Line]:
+    def delivered(self) -> list[SourceDelivery]:
         """Per source, what the stream has given to all ranks so far."""
         return self.account.lines(self._next)
 

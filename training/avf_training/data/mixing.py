@@ -35,7 +35,7 @@ class MixConfig:
 
 
 @dataclass(frozen=True)
-class MixDraw:
+class MixParams:
     """share: how much of a clip stays its own. rectangle: what the other one's picture covers (CutMix), and sound_at:
     where its stretch of sound starts, as a share of what is left; None: both are blended (mixup).
     """
@@ -45,30 +45,30 @@ class MixDraw:
     sound_at: float
 
 
-def partner_of(position: int, first: int, batch: int) -> int:
+def partner_position(position: int, first: int, batch: int) -> int:
     """The position whose clip is mixed into this one: its neighbour in the step of `batch` from `first` on."""
     inside = position - first
     other = inside ^ 1
     return first + (other if other < batch else max(0, inside - 1))
 
 
-def draw_mix(random: np.random.Generator, config: MixConfig, size_px: int) -> MixDraw:
+def sample_mix(random: np.random.Generator, config: MixConfig, size_px: int) -> MixParams:
     """How one clip is mixed."""
     applied, cut = random.random() < config.probability, random.random() < config.cutmix_share
     sound_at = float(random.random())
     if not applied or not config.any:
-        return MixDraw(1.0, None, sound_at)
+        return MixParams(1.0, None, sound_at)
     if config.cutmix <= 0 or (config.mixup > 0 and not cut):
-        return MixDraw(float(random.beta(config.mixup, config.mixup)), None, sound_at)
+        return MixParams(float(random.beta(config.mixup, config.mixup)), None, sound_at)
     half = int(size_px * math.sqrt(1 - random.beta(config.cutmix, config.cutmix))) // 2
     (left, right), (top, bottom) = (
         (max(0, centre - half), min(size_px, centre + half)) for centre in random.integers(size_px, size=2).tolist()
     )
     covered = Rectangle(left, top, right - left, bottom - top)
-    return MixDraw(1 - covered.width * covered.height / size_px**2, covered, sound_at)
+    return MixParams(1 - covered.width * covered.height / size_px**2, covered, sound_at)
 
 
-def mixed_video(own_BCTHW: Tensor, other_BCTHW: Tensor, draws: Sequence[MixDraw]) -> Tensor:
+def mix_video(own_BCTHW: Tensor, other_BCTHW: Tensor, draws: Sequence[MixParams]) -> Tensor:
     """Pictures with their partners' mixed in: blended, or the drawn rectangle replaced."""
     blend = [1.0 if draw.rectangle else draw.share for draw in draws]
     made = torch.lerp(other_BCTHW, own_BCTHW, own_BCTHW.new_tensor(blend).view(-1, 1, 1, 1, 1))
@@ -80,7 +80,7 @@ def mixed_video(own_BCTHW: Tensor, other_BCTHW: Tensor, draws: Sequence[MixDraw]
     return made
 
 
-def mixed_sound(own_BS: Tensor, other_BS: Tensor, draws: Sequence[MixDraw]) -> Tensor:
+def mix_audio(own_BS: Tensor, other_BS: Tensor, draws: Sequence[MixParams]) -> Tensor:
     """Sound with its partners' mixed in: blended, or a stretch replaced that is as large a share as the rectangle."""
     samples = own_BS.shape[1]
     at_S = torch.arange(samples, device=own_BS.device)
@@ -93,12 +93,12 @@ def mixed_sound(own_BS: Tensor, other_BS: Tensor, draws: Sequence[MixDraw]) -> T
     return torch.where(is_cut_B1, torch.where(cut_BS, other_BS, own_BS), blended)
 
 
-def mixed_targets(own_BN: Tensor, other_BN: Tensor, draws: Sequence[MixDraw]) -> Tensor:
+def mix_targets(own_BN: Tensor, other_BN: Tensor, draws: Sequence[MixParams]) -> Tensor:
     """Targets in the shares that picture and sound have."""
     return torch.lerp(other_BN, own_BN, own_BN.new_tensor([[draw.share] for draw in draws]))
 
 
-def smoothed(labels_R: Tensor, classes: int, smoothing: float) -> Tensor:
+def smooth_labels(labels_R: Tensor, classes: int, smoothing: float) -> Tensor:
     """One-hot targets (R, classes) with `smoothing` spread over all classes."""
     off = smoothing / classes
     hot_RN = torch.full((len(labels_R), classes), off, device=labels_R.device)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from avf_shards.sampling.stream_order import random_of
+from avf_shards.sampling.stream_order import position_random
 from torch import Tensor
 
 from avf_training.data.batch import Batch
@@ -39,7 +39,7 @@ class Crop:
 
 
 @dataclass(frozen=True)
-class PretrainingDraw:
+class PretrainingParams:
     """The choices for one clip. frames: 16 at stride 4; start_frame: of the window; gain: factor on the sound."""
 
     frames: tuple[int, ...]
@@ -53,11 +53,11 @@ class PretrainingDraw:
 class PretrainingBatch(Batch):
     """A batch with what was drawn for each clip, and the masks of all."""
 
-    draws: tuple[PretrainingDraw, ...]
+    draws: tuple[PretrainingParams, ...]
     masks: Masks
 
 
-class Pretraining:
+class PretrainingSampler:
     """Draws for one model's input. Windows start at multiples of 4, where the stride-aligned GOP is cheap to read;
     official_windows: at any frame, as the authors do.
     """
@@ -68,32 +68,32 @@ class Pretraining:
         self.geometry, self.official_windows = model.geometry, official_windows
         self._masker = Masker(model, masks)
 
-    def draw(self, digest: str, epoch: int, position: int, total_frames: int) -> PretrainingDraw:
+    def draw(self, digest: str, epoch: int, position: int, total_frames: int) -> PretrainingParams:
         """What happens to the clip of `total_frames` at this place of the order `digest`."""
-        random = random_of(digest, "draw", epoch, position)
+        random = position_random(digest, "draw", epoch, position)
         frames = self.geometry.frames
-        start = draw_start(random, max(0, total_frames - frames * STRIDE), self.official_windows)
+        start = sample_start(random, max(0, total_frames - frames * STRIDE), self.official_windows)
         crop = _multi_scale_crop(random)
-        gain = draw_gain(random)
+        gain = sample_gain(random)
         masks = self._masker.draw(random)
-        return PretrainingDraw(tuple(window_frames(start, frames, total_frames)), start, crop, gain, masks)
+        return PretrainingParams(tuple(window_frames(start, frames, total_frames)), start, crop, gain, masks)
 
     def partners(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
         """No clip needs another."""
         return ()
 
-    def batch(self, common: Batch, clips: list[Clip[PretrainingDraw]], partners: list[int]) -> PretrainingBatch:
+    def batch(self, common: Batch, clips: list[Clip[PretrainingParams]], partners: list[int]) -> PretrainingBatch:
         """The batch of these clips."""
         draws = tuple(clip.draw for clip in clips)
         return PretrainingBatch(**vars(common), draws=draws, masks=Masks.of([draw.masks for draw in draws]))
 
 
-def draw_start(random: np.random.Generator, last: int, any_frame: bool) -> int:
+def sample_start(random: np.random.Generator, last: int, any_frame: bool) -> int:
     """First frame of a window, up to `last`: a multiple of 4, or any."""
     return int(random.integers(last + 1)) if any_frame else STRIDE * int(random.integers(last // STRIDE + 1))
 
 
-def draw_gain(random: np.random.Generator) -> float:
+def sample_gain(random: np.random.Generator) -> float:
     """Factor on the sound, 0.5 to 1.5, mostly near 1 (HiCMAE's audio augmentation)."""
     return float(random.beta(10, 10)) + 0.5
 

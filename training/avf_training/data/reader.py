@@ -6,14 +6,14 @@ from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
-from avf_shards.errors import FaultError, ForgottenError, UserError
+from avf_shards.errors import DeletedClipError, FaultError, UserError
 from avf_shards.format import index
-from avf_shards.format.corpus import Corpus, corpus_of
+from avf_shards.format.corpus import Corpus, parse_corpus
 from avf_shards.format.index import ShardIndex
-from avf_shards.format.manifest import MANIFEST, unsealed
-from avf_shards.format.tar import BLOCK, Member, checked
+from avf_shards.format.manifest import MANIFEST, unseal
+from avf_shards.format.tar import BLOCK, Member, check_member
 
-from avf_training.data.storage import LocalFolder, RemoteFolder, StorageConfig, storage
+from avf_training.data.storage import LocalFolder, RemoteFolder, StorageConfig, open_storage
 
 _KEPT_INDEXES = 256
 _KINDS = ("mp4", "frames", "flac", "json")
@@ -41,12 +41,12 @@ class _Clips:
 def read_corpus(shards: str | Path, config: StorageConfig) -> Corpus:
     """The corpus at a folder or address. Raises UserError without a manifest, FaultError for a damaged one."""
     try:
-        data = storage(shards, config).whole(MANIFEST, "")
+        data = open_storage(shards, config).whole(MANIFEST, "")
     except FaultError:
         raise UserError(
             f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out SHARDS` writes it"
         ) from None
-    return corpus_of(unsealed(data), str(shards))
+    return parse_corpus(unseal(data), str(shards))
 
 
 class ClipReader:
@@ -57,7 +57,7 @@ class ClipReader:
 
     def __init__(self, shards: str | Path, config: StorageConfig, corpus: Corpus, record: bool = False) -> None:
         self.shards, self.config, self.corpus, self.record = shards, config, corpus, record
-        self._storage: LocalFolder | RemoteFolder = storage(shards, config)
+        self._storage: LocalFolder | RemoteFolder = open_storage(shards, config)
         self._indexes: OrderedDict[int, _Clips] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -84,7 +84,7 @@ class ClipReader:
         found, place = self._found(clip)
         shard, key, members = found.shard, found.keys[place], found.members(place)
         if not key:
-            raise ForgottenError(f"{shard}: clip {place} was forgotten")
+            raise DeletedClipError(f"{shard}: clip {place} was forgotten")
         video = "frames" if "frames" in members else "mp4"
         wanted = tuple(video if kind == "video" else kind for kind in kinds)
         missing = set(wanted) - members.keys()
@@ -102,7 +102,7 @@ class ClipReader:
         version = self.corpus.index_sha256[self.corpus.place(clip)[0]]
         data = memoryview(self._storage.range(shard, version, start, stop, fresh))
         return {
-            kind: checked(data[member.offset - BLOCK - start : member.offset + member.size - start], shard, member)
+            kind: check_member(data[member.offset - BLOCK - start : member.offset + member.size - start], shard, member)
             for kind, member in members.items()
         }
 
@@ -123,14 +123,14 @@ class ClipReader:
     def _index(self, number: int) -> _Clips:
         """A shard's index, the one that the manifest means, of a shard that is as long as it says."""
         shard, version = self.corpus.shards[number], self.corpus.index_sha256[number]
-        name = index.sidecar(Path(shard)).name
+        name = index.sidecar_path(Path(shard)).name
         try:
             data = self._storage.whole(name, version)
         except FaultError:
             raise FaultError(f"{name}: missing; without its index the shard cannot be trusted") from None
         if hashlib.sha256(data).hexdigest() != version:
             raise FaultError(f"{name}: is not the index that {MANIFEST} lists")
-        found = index.parse(data, name)
+        found = index.parse_index(data, name)
         found.check_size(self._storage.size(shard))
         return _Clips(found)
 

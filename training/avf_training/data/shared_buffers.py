@@ -1,7 +1,7 @@
 """Shared memory that a worker fills again and again: new memory for each batch costs as much as decoding it.
 
 A worker's parts lie in `count` slots in turn. The loader makes `count` so large that a slot is filled anew only after
-its last part was copied out (`slots_needed`). Shapes: R rows, T frames, Q = 3H / 2 rows of planes, W width.
+its last part was copied out (`buffers_needed`). Shapes: R rows, T frames, Q = 3H / 2 rows of planes, W width.
 """
 
 import math
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 
-def slots_needed(ahead: int, parts_of_a_step: int, workers: int) -> int:
+def buffers_needed(ahead: int, parts_of_a_step: int, workers: int) -> int:
     """How many a worker needs that may be `ahead` parts ahead of what the loader took.
 
     torch asks a worker for its next part only when the loader has taken one of its parts; the loader holds those of the
@@ -19,7 +19,7 @@ def slots_needed(ahead: int, parts_of_a_step: int, workers: int) -> int:
     return ahead + -(-parts_of_a_step // workers) + 1
 
 
-class Slots:
+class SharedBuffers:
     """Without slots (`count` 0) every array is new."""
 
     def __init__(self, count: int) -> None:

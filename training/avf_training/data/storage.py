@@ -169,6 +169,6 @@ def is_address(shards: str | Path) -> bool:
     return "://" in str(shards)
 
 
-def storage(shards: str | Path, config: StorageConfig) -> LocalFolder | RemoteFolder:
+def open_storage(shards: str | Path, config: StorageConfig) -> LocalFolder | RemoteFolder:
     """The folder or address of shards. Raises UserError for a cache or protocol that cannot be used."""
     return RemoteFolder(str(shards), config) if is_address(shards) else LocalFolder(Path(shards))

@@ -9,24 +9,24 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
-from avf_shards.errors import FaultError, ForgottenError, UserError
-from avf_shards.sampling.mixture import Mix
-from avf_shards.sampling.stream_order import EpochwiseOrder, Order, rank_steps
+from avf_shards.errors import DeletedClipError, FaultError, UserError
+from avf_shards.sampling.mixture import Mixture
+from avf_shards.sampling.stream_order import EpochwiseOrder, StreamOrder, rank_steps
 from avf_shards.timeline import SAMPLES_PER_FRAME
 from torch.utils.data import IterableDataset, get_worker_info
 
-from avf_training.data.batch import Batch, Fault
-from avf_training.data.clip import Clip, Draw, decoded
+from avf_training.data.batch import Batch, ClipFault
+from avf_training.data.clip import Clip, SampledParams, decode_clip
 from avf_training.data.decode import Planes
 from avf_training.data.prefetch import read_ahead
 from avf_training.data.reader import ClipReader, read_corpus
-from avf_training.data.shared_buffers import Slots
+from avf_training.data.shared_buffers import SharedBuffers
 from avf_training.data.storage import StorageConfig
 from avf_training.data.windows import STRIDE
 from avf_training.models.config import Geometry
 
 _Read = Callable[[], Mapping[str, bytes]]
-D = TypeVar("D", bound=Draw)
+D = TypeVar("D", bound=SampledParams)
 B_co = TypeVar("B_co", bound=Batch, covariant=True)
 _ATTEMPTS = 8  # substitutes tried for one position before the run stops
 _PART_CLIPS = 16  # clips a worker makes at once: small parts of a step keep its memory small, and all workers busy
@@ -42,7 +42,7 @@ class StreamConfig:
     shards: Path | str
     batch: int
     seed: int = 0
-    mix: Mix = field(default_factory=Mix)
+    mix: Mixture = field(default_factory=Mixture)
     max_fault_share: float = 0.01
     epochs: int | None = None
     storage: StorageConfig = field(default_factory=StorageConfig)
@@ -54,7 +54,7 @@ class StreamConfig:
             raise UserError(f"epochs {self.epochs} must be at least 1")
 
 
-class Draws(Protocol[D, B_co]):
+class StageSampler(Protocol[D, B_co]):
     """What a stage does with clips: `Pretraining` or `Finetuning`."""
 
     @property
@@ -75,7 +75,7 @@ class Draws(Protocol[D, B_co]):
         ...
 
 
-class Reads(Protocol):
+class ClipSource(Protocol):
     """Clips by number: a `ClipReader`, or several as one."""
 
     def key(self, clip: int) -> str:
@@ -88,7 +88,7 @@ class Reads(Protocol):
 
 
 @dataclass(frozen=True)
-class Part:
+class MicroBatchPlan:
     """Positions that are made together: this rank's own, which each is mixed with, and those that only serve for it."""
 
     own: range
@@ -96,7 +96,7 @@ class Part:
     others: tuple[int, ...]
 
 
-class Stream(IterableDataset[B_co], Generic[D, B_co]):
+class ClipStream(IterableDataset[B_co], Generic[D, B_co]):
     """A rank's steps from one on, in parts of a few clips. Workers take turns, so the loader gives parts in order.
 
     chosen: an order and the reader of its clips, in place of all that the config's shards hold, as its mix has them.
@@ -105,21 +105,21 @@ class Stream(IterableDataset[B_co], Generic[D, B_co]):
     def __init__(
         self,
         config: StreamConfig,
-        draws: Draws[D, B_co],
+        draws: StageSampler[D, B_co],
         world: int = 1,
         rank: int = 0,
-        chosen: tuple[EpochwiseOrder, Reads] | None = None,
+        chosen: tuple[EpochwiseOrder, ClipSource] | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= rank < world:
             raise UserError(f"rank {rank} is not one of a world of {world}")
         self.config, self.draws, self.world, self.rank = config, draws, world, rank
         self.order: EpochwiseOrder
-        self.reader: Reads
+        self.reader: ClipSource
         if chosen is not None:
             self.order, self.reader = chosen
         else:
-            self.order = Order(read_corpus(config.shards, config.storage), config.mix, config.seed)
+            self.order = StreamOrder(read_corpus(config.shards, config.storage), config.mix, config.seed)
             self.reader = ClipReader(config.shards, config.storage, self.order.corpus, draws.reads_record)
         next(rank_steps(self.order, 0, 1, config.batch, world, rank))  # says now when the world does not divide
         self.start = 0  # position that the next iteration starts with
@@ -141,12 +141,12 @@ class Stream(IterableDataset[B_co], Generic[D, B_co]):
         threads = self.config.storage.threads(self.config.shards)
         wanted = (position for part in self.plan(turn, turns) for position in chain(part.own, part.others))
         reads = read_ahead(wanted, self._read, threads)
-        slots = Slots(self.slots)
+        slots = SharedBuffers(self.slots)
         with closing(reads):
             for part in self.plan(turn, turns):
                 yield self._batch(part, reads, slots)
 
-    def plan(self, turn: int, turns: int) -> Iterator[Part]:
+    def plan(self, turn: int, turns: int) -> Iterator[MicroBatchPlan]:
         """The parts that worker `turn` of `turns` makes, from the stream's start on."""
         number, first, batch = 0, self.start, self.config.batch
         while self.end is None or first + batch <= self.end:
@@ -155,12 +155,12 @@ class Stream(IterableDataset[B_co], Generic[D, B_co]):
                 if number % turns == turn:
                     own = mine[at : at + _PART_CLIPS]
                     partners = self.draws.partners(own, first, batch)
-                    yield Part(own, partners, tuple(dict.fromkeys(n for n in partners if n not in own)))
+                    yield MicroBatchPlan(own, partners, tuple(dict.fromkeys(n for n in partners if n not in own)))
                 number += 1
             first += batch
 
-    def _batch(self, part: Part, reads: Iterator[tuple[int, _Read]], slots: Slots) -> B_co:
-        faults: list[Fault] = []
+    def _batch(self, part: MicroBatchPlan, reads: Iterator[tuple[int, _Read]], slots: SharedBuffers) -> B_co:
+        faults: list[ClipFault] = []
         rows = len(part.own) + len(part.others)
         found = [self._clip(*next(reads), faults, None)]
         kept_RTQW = slots.take(rows, found[0][2].planes_TRW.shape)
@@ -199,7 +199,7 @@ class Stream(IterableDataset[B_co], Generic[D, B_co]):
         clips, _ = self.order.at(at, at + 1)
         return self.reader.read(int(clips[0]))
 
-    def _clip(self, at: int, read: _Read, faults: list[Fault], into: Planes | None) -> tuple[str, str, Clip[D]]:
+    def _clip(self, at: int, read: _Read, faults: list[ClipFault], into: Planes | None) -> tuple[str, str, Clip[D]]:
         """(key, source, clip) at a position, or the substitute that always stands for it.
 
         Raises FaultError when none can be read.
@@ -218,11 +218,11 @@ class Stream(IterableDataset[B_co], Generic[D, B_co]):
             try:
                 key = self.reader.key(clip)
                 files = read() if attempt == 1 else self.reader.read(clip)
-                return key, name, decoded(files, draw, self._sound_frames, into)
-            except ForgottenError:
+                return key, name, decode_clip(files, draw, self._sound_frames, into)
+            except DeletedClipError:
                 clip = self.order.substitute(source, epoch, position, attempt)  # no fault: it was asked for
             except FaultError as error:
-                faults.append(Fault(name, self.order.corpus.shards[shard], key, epoch, position, str(error)))
+                faults.append(ClipFault(name, self.order.corpus.shards[shard], key, epoch, position, str(error)))
                 clip = self.order.substitute(source, epoch, position, attempt)
         last = faults[-1] if faults else "all of them forgotten"
         raise FaultError(f"position {position} of epoch {epoch}: {_ATTEMPTS} clips in a row are unreadable: {last}")

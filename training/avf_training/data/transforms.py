@@ -28,23 +28,23 @@ def video_input(planes_BTQW: Tensor, full_range_B: Tensor, boxes_B4: Tensor, geo
     """
     few = len(planes_BTQW) if planes_BTQW.is_cuda else _CPU_CLIPS
     parts = zip(planes_BTQW.split(few), full_range_B.split(few), boxes_B4.split(few), strict=True)
-    return torch.cat([normalised(pixels(*part, geometry.size_px)) for part in parts])
+    return torch.cat([normalize_pixels(crop_pixels(*part, geometry.size_px)) for part in parts])
 
 
-def pixels(planes_BTQW: Tensor, full_range_B: Tensor, boxes_B4: Tensor, size_px: int) -> Tensor:
+def crop_pixels(planes_BTQW: Tensor, full_range_B: Tensor, boxes_B4: Tensor, size_px: int) -> Tensor:
     """Each clip's own box of its planes as RGB in [0, 1], (B, 3, T, size_px, size_px)."""
     luma, chroma = split(planes_BTQW)
     # Colour comes last: there is less to convert, and chroma is brought to size once.
-    return rgb(resampled(luma, boxes_B4, size_px), resampled(chroma, boxes_B4 / 2, size_px), full_range_B)
+    return rgb(resample_pixels(luma, boxes_B4, size_px), resample_pixels(chroma, boxes_B4 / 2, size_px), full_range_B)
 
 
-def normalised(pixels_B3THW: Tensor) -> Tensor:
+def normalize_pixels(pixels_B3THW: Tensor) -> Tensor:
     """RGB in [0, 1] to ImageNet's mean 0 and deviation 1."""
     std, mean = (pixels_B3THW.new_tensor(v).view(1, 3, 1, 1, 1) for v in (IMAGE_STD, IMAGE_MEAN))
     return (pixels_B3THW - mean).div_(std)
 
 
-def resampled(pixels_BCTHW: Tensor, boxes_B4: Tensor, size_px: int) -> Tensor:
+def resample_pixels(pixels_BCTHW: Tensor, boxes_B4: Tensor, size_px: int) -> Tensor:
     """Each clip's own box, bilinear, to size_px x size_px. Pixel centres are at halves.
 
     A box whose right lies left of its left gives its mirror image.
@@ -62,10 +62,10 @@ def resampled(pixels_BCTHW: Tensor, boxes_B4: Tensor, size_px: int) -> Tensor:
 
 def audio_input(sound_BS: Tensor, samples_B: Tensor, gain_B: Tensor, geometry: Geometry) -> Tensor:
     """Stored sound to the model's, (B, 1, M, F): mean of the clip removed, gain as drawn, fbank, normalised."""
-    return log_mel_batch(wave(sound_BS, samples_B, gain_B), samples_B, geometry)
+    return log_mel_batch(decode_waveform(sound_BS, samples_B, gain_B), samples_B, geometry)
 
 
-def wave(sound_BS: Tensor, samples_B: Tensor, gain_B: Tensor) -> Tensor:
+def decode_waveform(sound_BS: Tensor, samples_B: Tensor, gain_B: Tensor) -> Tensor:
     """Stored sound (int16) to float, its mean removed, times its gain; 0 after its end."""
     wave_BS = sound_BS.float() / 32768
     inside_BS = torch.arange(wave_BS.shape[1], device=wave_BS.device) < samples_B[:, None]

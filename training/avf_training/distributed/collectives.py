@@ -12,14 +12,14 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.nn.functional import all_gather
 from torch.nn.parallel import DistributedDataParallel
 
-from avf_training.distributed.context import Place
-from avf_training.distributed.environment import this_world
+from avf_training.distributed.context import DistributedContext
+from avf_training.distributed.environment import torchrun_environment
 
 
 @contextmanager
-def joined_world(device: str) -> Iterator[Place]:
+def process_group(device: str) -> Iterator[DistributedContext]:
     """Inside, torch's process group is up, also for a single process: checkpoints are written by it."""
-    size, rank = this_world()
+    size, rank = torchrun_environment()
     on_gpu = device == "cuda"
     if on_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -29,27 +29,29 @@ def joined_world(device: str) -> Iterator[Place]:
     else:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
     try:
-        yield Place(size, rank, torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu"))
+        yield DistributedContext(
+            size, rank, torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
+        )
         dist.barrier()  # nobody leaves while another still talks
     finally:
         dist.destroy_process_group()
 
 
-def sum_gradients(model: nn.Module, on: bool) -> Any:
+def accumulate_gradients(model: nn.Module, on: bool) -> Any:
     """A context in whose backward passes gradients are averaged over all processes, or, where off, kept to add to."""
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(on)
     return model.no_sync() if isinstance(model, DistributedDataParallel) and not on else torch.enable_grad()
 
 
-def gathered(x_BC: Tensor) -> tuple[Tensor, int]:
+def all_gather_features(x_BC: Tensor) -> tuple[Tensor, int]:
     """The rows of all ranks in order, with gradients, and where this rank's own begin."""
     if dist.get_world_size() == 1:
         return x_BC, 0
     return torch.cat(all_gather(x_BC.contiguous())), dist.get_rank() * len(x_BC)
 
 
-def mean_of_ranks(values: Tensor) -> Tensor:
+def all_reduce_mean(values: Tensor) -> Tensor:
     """The mean over all ranks."""
     if dist.get_world_size() > 1:
         dist.all_reduce(values)
@@ -57,7 +59,7 @@ def mean_of_ranks(values: Tensor) -> Tensor:
     return values
 
 
-def any_rank(flag: bool, device: torch.device) -> bool:
+def all_reduce_any(flag: bool, device: torch.device) -> bool:
     """Whether it is so on any rank. Called by all."""
     if dist.get_world_size() == 1:
         return flag

@@ -9,7 +9,7 @@ Parallel = Literal["ddp", "fsdp"]
 
 
 @dataclass(frozen=True)
-class Place:
+class DistributedContext:
     """This process: rank of a world of `size`, on its device."""
 
     size: int

@@ -6,18 +6,18 @@ from typing import NamedTuple
 from avf_shards.errors import UserError
 
 
-class World(NamedTuple):
+class WorldSize(NamedTuple):
     """size: processes that share each step; rank: this one."""
 
     size: int
     rank: int
 
 
-def this_world() -> World:
+def torchrun_environment() -> WorldSize:
     """As torchrun says in WORLD_SIZE and RANK; alone without it. Raises UserError for values that cannot be."""
     texts = os.environ.get("WORLD_SIZE", "1"), os.environ.get("RANK", "0")
     try:
-        world = World(*map(int, texts))
+        world = WorldSize(*map(int, texts))
     except ValueError:
         raise UserError(f"WORLD_SIZE={texts[0]!r}, RANK={texts[1]!r}: must be whole numbers") from None
     if not 0 <= world.rank < world.size:

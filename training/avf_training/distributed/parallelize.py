@@ -6,18 +6,18 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
-from avf_training.distributed.context import Parallel, Place
+from avf_training.distributed.context import DistributedContext, Parallel
 from avf_training.models.lgi import LGIBlock
 from avf_training.models.mae import MaskedAutoencoder
 
 
-def spread(model: MaskedAutoencoder, parallel: Parallel, place: Place) -> nn.Module:
+def parallelize(model: MaskedAutoencoder, parallel: Parallel, place: DistributedContext) -> nn.Module:
     """The model as all processes train it. ddp: a copy in each. fsdp: each holds its share of every block (FSDP2).
 
     Batch norm keeps each process's own running statistics, as the authors' does; nothing of them is read in training.
     """
     if parallel == "ddp":
-        return copied(model, place)
+        return wrap_ddp(model, place)
     mesh = init_device_mesh(place.device.type, (place.size,))
     for part in (*model.encoders(), *model.decoders()):
         for block in part.get_submodule("blocks").children():
@@ -29,12 +29,12 @@ def spread(model: MaskedAutoencoder, parallel: Parallel, place: Place) -> nn.Mod
     return model
 
 
-def copied(model: nn.Module, place: Place) -> nn.Module:
+def wrap_ddp(model: nn.Module, place: DistributedContext) -> nn.Module:
     """The model as all processes train it, a copy in each."""
     return model if place.size == 1 else DistributedDataParallel(model, broadcast_buffers=False)
 
 
-def whole_state(model: nn.Module) -> dict[str, Tensor]:
+def full_state_dict(model: nn.Module) -> dict[str, Tensor]:
     """All tensors of a model, also of one that is spread. Called by all ranks; only rank 0 gets them then."""
     found = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
     return {name: tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}

@@ -14,20 +14,20 @@ from torch import Tensor
 from avf_training.data.batch import Batch
 from avf_training.data.clip import Clip
 from avf_training.data.loader import StreamLoader
-from avf_training.data.stream import Stream, StreamConfig
+from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.data.transforms import audio_input, video_input
 from avf_training.data.windows import segment_frames
-from avf_training.distributed.context import Place
-from avf_training.evaluation.scoring import Answers
+from avf_training.distributed.context import DistributedContext
+from avf_training.evaluation.scoring import Predictions
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import Geometry, Modalities
 from avf_training.models.precision import Precision
-from avf_training.tasks.labelled_shards import Shelf
+from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.sampling import ViewOrder
 
 
 @dataclass(frozen=True)
-class View:
+class ViewParams:
     """One window of a clip."""
 
     frames: tuple[int, ...]
@@ -35,24 +35,24 @@ class View:
 
 
 @dataclass(frozen=True)
-class Views:
+class ViewSampler:
     """Each clip gives `segments` windows, one after the other: nothing is drawn."""
 
     geometry: Geometry
     segments: int
     reads_record: bool = True
 
-    def draw(self, digest: str, epoch: int, position: int, total_frames: int) -> View:
+    def draw(self, digest: str, epoch: int, position: int, total_frames: int) -> ViewParams:
         """The window that this position is."""
         windows = segment_frames(self.geometry.frames, total_frames, self.segments)
         frames = windows[position % self.segments]
-        return View(tuple(frames), frames[0])
+        return ViewParams(tuple(frames), frames[0])
 
     def partners(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
         """Nothing is mixed."""
         return ()
 
-    def batch(self, common: Batch, clips: list[Clip[View]], partners: list[int]) -> Batch:
+    def batch(self, common: Batch, clips: list[Clip[ViewParams]], partners: list[int]) -> Batch:
         """As it is."""
         return common
 
@@ -83,25 +83,25 @@ class ViewConfig:
 
 
 def view_loader(
-    shelf: Shelf, clips: Sequence[int], config: ViewConfig, device: torch.device
-) -> StreamLoader[View, Batch]:
+    shelf: LabelledShards, clips: Sequence[int], config: ViewConfig, device: torch.device
+) -> StreamLoader[ViewParams, Batch]:
     """Batches of all views of `clips`, in order."""
     order = ViewOrder(shelf.corpus, clips, config.segments, config.batch)
     stream_config = StreamConfig(".", config.batch, max_fault_share=1.0, epochs=1)
-    draws = Views(config.geometry, config.segments)
-    return StreamLoader(Stream(stream_config, draws, chosen=(order, shelf)), config.workers, device)
+    draws = ViewSampler(config.geometry, config.segments)
+    return StreamLoader(ClipStream(stream_config, draws, chosen=(order, shelf)), config.workers, device)
 
 
 @torch.no_grad()
-def answers_of(
+def predict_clips(
     model: Classifier,
-    shelf: Shelf,
+    shelf: LabelledShards,
     number: Mapping[str, int],
     truth: Mapping[str, tuple[float, ...] | int],
     keys: Sequence[str],
     config: ViewConfig,
-    place: Place,
-) -> Answers:
+    place: DistributedContext,
+) -> Predictions:
     """The answers to `keys`, on every rank; each rank computes its share. The model is left in the mode it was in."""
     training = model.training
     model.eval()
@@ -132,4 +132,4 @@ def answers_of(
     lost = sorted(key for _, some in parts for key in some)
     known = [key for key in sorted(views) if key not in lost]
     scores = np.array([np.mean(views[key], 0) for key in known])
-    return Answers(tuple(known), np.array([truth[key] for key in known], float), scores, tuple(lost))
+    return Predictions(tuple(known), np.array([truth[key] for key in known], float), scores, tuple(lost))

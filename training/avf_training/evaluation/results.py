@@ -10,36 +10,41 @@ from avf_shards import durable_io
 from avf_shards.errors import UserError
 
 from avf_training.config.finetune import FinetuneRecipe
-from avf_training.distributed.context import Place
-from avf_training.evaluation.multi_view import ViewConfig, answers_of
-from avf_training.evaluation.scoring import Answers, interval, scores_of
+from avf_training.distributed.context import DistributedContext
+from avf_training.evaluation.multi_view import ViewConfig, predict_clips
+from avf_training.evaluation.scoring import Predictions, bootstrap_interval, score_predictions
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.task import Task
 
 RESULT, ANSWERS = "result.json", "answers"
 
 
-def answer(
-    model: Classifier, recipe: FinetuneRecipe, task: Task, keys: tuple[str, ...], segments: int, place: Place
-) -> Answers:
+def predict_test_clips(
+    model: Classifier,
+    recipe: FinetuneRecipe,
+    task: Task,
+    keys: tuple[str, ...],
+    segments: int,
+    place: DistributedContext,
+) -> Predictions:
     """A model's answers to some clips of its task, averaged as the data set asks."""
     config = recipe.model_config()
     views = ViewConfig(config.geometry, config.modalities, recipe.precision, segments, workers=recipe.workers)
-    found = answers_of(model, task.shelf, task.number, task.truth, keys, views, place)
+    found = predict_clips(model, task.shelf, task.number, task.truth, keys, views, place)
     return found.grouped(task.group) if task.group else found
 
 
-def told_scores(task: Task, answers: Answers) -> dict[str, Any]:
+def scores_as_dict(task: Task, answers: Predictions) -> dict[str, Any]:
     """Scores and their intervals for a result; what is undefined says why."""
-    scores, told = scores_of(task.data, answers), {}
+    scores, told = score_predictions(task.data, answers), {}
     for name, score in scores.items():
-        between = interval(task.data, answers, name) if name in task.data.metrics else None
+        between = bootstrap_interval(task.data, answers, name) if name in task.data.metrics else None
         bounds = None if between is None else [between.low, between.high]
         told[name] = {"value": score.value, "undefined": score.undefined, "interval": bounds}
     return {"scores": told, "unreadable": list(answers.unreadable)}
 
 
-def write_answers(path: Path, task: Task, answers: Answers) -> None:
+def write_predictions(path: Path, task: Task, answers: Predictions) -> None:
     """One table: keys, truth, scores."""
     durable_io.make_folder(path.parent)
     names = task.data.labels or task.data.dimensions
@@ -48,13 +53,13 @@ def write_answers(path: Path, task: Task, answers: Answers) -> None:
     durable_io.replace_file(path, (json.dumps(values) + "\n").encode())
 
 
-def read_answers(path: Path) -> tuple[tuple[str, ...], Answers]:
-    """Names of the outputs, and the answers of `write_answers`. Raises UserError."""
+def read_predictions(path: Path) -> tuple[tuple[str, ...], Predictions]:
+    """Names of the outputs, and the answers of `write_predictions`. Raises UserError."""
     if not path.is_file():
         raise UserError(f"{path}: is not there; a finished fine-tuning run has it")
     values = json.loads(path.read_text("utf-8"))
     scores = np.array(values["scores"], float)
-    answers = Answers(tuple(values["keys"]), np.array(values["truth"], float), scores, tuple(values["unreadable"]))
+    answers = Predictions(tuple(values["keys"]), np.array(values["truth"], float), scores, tuple(values["unreadable"]))
     return tuple(values["names"]), answers
 
 

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from avf_training.evaluation.metrics import Counts, Score, auc, ccc, confusion, macro_f1, pcc, uar, war, weighted_f1
+from avf_training.evaluation.metrics import (
+    Counts,
+    MetricValue,
+    auc,
+    ccc,
+    confusion,
+    macro_f1,
+    pcc,
+    uar,
+    war,
+    weighted_f1,
+)
 from avf_training.tasks.catalog import Dataset
 
 Floats = npt.NDArray[np.float64]
@@ -17,7 +28,7 @@ MEAN = "mean"  # of the dimensions
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """truth_N: classes; truth_ND: dimensions. scores_NJ: mean softmax of the views, or the mean answer of a regression.
 
     unreadable: clips that could not be read, and so have no answer.
@@ -28,7 +39,7 @@ class Answers:
     scores_NJ: Floats
     unreadable: tuple[str, ...] = ()
 
-    def grouped(self, group_of: Mapping[str, str]) -> "Answers":
+    def grouped(self, group_of: Mapping[str, str]) -> "Predictions":
         """Answers of one group averaged: a participant's task in AVCAffe. Groups by name."""
         places: dict[str, list[int]] = {}
         for place, key in enumerate(self.keys):
@@ -36,7 +47,7 @@ class Answers:
         names = sorted(places)
         truth = np.array([self.truth[places[name][0]] for name in names])
         scores = np.array([self.scores_NJ[places[name]].mean(0) for name in names])
-        return Answers(tuple(names), truth, scores, self.unreadable)
+        return Predictions(tuple(names), truth, scores, self.unreadable)
 
     def counts(self) -> Counts:
         """Confusion matrix (C, C) of a classification."""
@@ -48,7 +59,7 @@ class Answers:
         return found
 
 
-def scores_of(data: Dataset, answers: Answers) -> dict[str, Score]:
+def score_predictions(data: Dataset, answers: Predictions) -> dict[str, MetricValue]:
     """Every metric of the task by name; a dimension's as `PCC arousal`, their mean as `PCC`.
 
     Of folds that are summed (leave-one-subject-out), join their answers first.
@@ -62,8 +73,8 @@ def scores_of(data: Dataset, answers: Answers) -> dict[str, Score]:
     return found
 
 
-def _of_dimensions(data: Dataset, answers: Answers) -> dict[str, Score]:
-    found: dict[str, Score] = {}
+def _of_dimensions(data: Dataset, answers: Predictions) -> dict[str, MetricValue]:
+    found: dict[str, MetricValue] = {}
     for name, metric in (("PCC", pcc), ("CCC", ccc)):
         each = {
             dimension: metric(answers.truth[:, d], answers.scores_NJ[:, d])
@@ -71,13 +82,13 @@ def _of_dimensions(data: Dataset, answers: Answers) -> dict[str, Score]:
         }
         bad = [f"{dimension}: {score.undefined}" for dimension, score in each.items() if score.value is None]
         values = [score.value for score in each.values() if score.value is not None]
-        found[name] = Score(None, "; ".join(bad)) if bad else Score(float(np.mean(values)))
+        found[name] = MetricValue(None, "; ".join(bad)) if bad else MetricValue(float(np.mean(values)))
         found |= {f"{name} {dimension}": score for dimension, score in each.items()}
     return found
 
 
 @dataclass(frozen=True)
-class Interval:
+class BootstrapInterval:
     """Percentile bootstrap over clips: `share` of resamples lie between low and high."""
 
     low: float
@@ -85,15 +96,15 @@ class Interval:
     share: float = 0.95
 
 
-def interval(
-    data: Dataset, answers: Answers, name: str, resamples: int = 1000, seed: int = 0, share: float = 0.95
-) -> Interval | None:
+def bootstrap_interval(
+    data: Dataset, answers: Predictions, name: str, resamples: int = 1000, seed: int = 0, share: float = 0.95
+) -> BootstrapInterval | None:
     """The interval of one metric; None where it is undefined, or in more than a tenth of the resamples.
 
     Clips are drawn with replacement. It tells how much the test set's size allows to say, not how training varies.
     """
     count = len(answers.keys)
-    if count < 2 or scores_of(data, answers)[name].value is None:
+    if count < 2 or score_predictions(data, answers)[name].value is None:
         return None
     random = np.random.Generator(np.random.Philox(seed))
     value = _quick(data, answers, name)
@@ -102,16 +113,18 @@ def interval(
     if len(known) < 0.9 * resamples:
         return None
     low, high = np.quantile(known, [(1 - share) / 2, (1 + share) / 2])
-    return Interval(float(low), float(high), share)
+    return BootstrapInterval(float(low), float(high), share)
 
 
-def _quick(data: Dataset, answers: Answers, name: str) -> Callable[[npt.NDArray[np.int64]], float | None]:
+def _quick(data: Dataset, answers: Predictions, name: str) -> Callable[[npt.NDArray[np.int64]], float | None]:
     """One metric of resampled answers; counts are summed by class pairs, not by clips."""
     if data.task == "dimensions" or name == "AUC":
 
         def slowly(rows_N: npt.NDArray[np.int64]) -> float | None:
             keys = tuple(answers.keys[row] for row in rows_N)
-            return scores_of(data, Answers(keys, answers.truth[rows_N], answers.scores_NJ[rows_N]))[name].value
+            return score_predictions(data, Predictions(keys, answers.truth[rows_N], answers.scores_NJ[rows_N]))[
+                name
+            ].value
 
         return slowly
     classes = answers.scores_NJ.shape[1]

@@ -17,29 +17,36 @@ from avf_shards.errors import FaultError, UserError
 from torch import Tensor, nn
 
 from avf_training.config.finetune import FinetuneRecipe
-from avf_training.data.finetuning import Finetuning, FinetuningBatch, FinetuningDraw, finetuning_input
+from avf_training.data.finetuning import FinetuningBatch, FinetuningParams, FinetuningSampler, finetuning_input
 from avf_training.data.loader import StreamLoader
-from avf_training.data.stream import Stream, StreamConfig
-from avf_training.distributed.collectives import joined_world
-from avf_training.distributed.context import Place
-from avf_training.distributed.parallelize import copied, whole_state
-from avf_training.evaluation.results import ANSWERS, RESULT, answer, told_scores, write_answers
-from avf_training.finetuning.initialization import check_unseen, digest_of, start_from
-from avf_training.finetuning.losses import meaning_of, task_loss
-from avf_training.finetuning.model_selection import CHOSEN, PROTOCOLS, Chooser, Protocol, best_epoch, read_epochs
+from avf_training.data.stream import ClipStream, StreamConfig
+from avf_training.distributed.collectives import process_group
+from avf_training.distributed.context import DistributedContext
+from avf_training.distributed.parallelize import full_state_dict, wrap_ddp
+from avf_training.evaluation.results import ANSWERS, RESULT, predict_test_clips, scores_as_dict, write_predictions
+from avf_training.finetuning.initialization import check_leakage, load_start, start_digest
+from avf_training.finetuning.losses import output_spec, task_loss
+from avf_training.finetuning.model_selection import (
+    CHOSEN,
+    PROTOCOLS,
+    BestCheckpointTracker,
+    Protocol,
+    read_validation,
+    select_epoch,
+)
 from avf_training.models.classifier import Classifier
-from avf_training.models.flops import NO_PEAK, peak, training_flops
+from avf_training.models.flops import NO_PEAK, peak_flops, training_flops
 from avf_training.models.precision import set_numerics
 from avf_training.tasks.sampling import TrainingOrder
 from avf_training.tasks.task import Task
 from avf_training.trainer.checkpoint import Checkpoints
-from avf_training.trainer.loop import Forward, Loop
-from avf_training.trainer.metrics import Metrics
+from avf_training.trainer.loop import Forward, TrainStep
+from avf_training.trainer.metrics import MetricsWriter
 from avf_training.trainer.optimizer import adamw, layer_scale, schedule
-from avf_training.trainer.progress import Watch, Work
-from avf_training.trainer.run_folder import MODEL, alone, freeze
-from avf_training.trainer.tensorboard import Board
-from avf_training.trainer.trainer import Lengths, Run
+from avf_training.trainer.progress import ProgressReporter, StepCost
+from avf_training.trainer.run_folder import MODEL, exclusive_lock, freeze_identity
+from avf_training.trainer.tensorboard import TensorBoardLogger
+from avf_training.trainer.trainer import RunLengths, Trainer
 
 
 def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Path, device: str = "cpu") -> Path:
@@ -49,40 +56,45 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
     Raises UserError, FaultError.
     """
     config = recipe.model_config()
-    identity: dict[str, Any] = {"recipe": recipe.frozen(), "start": None if start is None else digest_of(start)}
-    identity["seen_before"] = [] if start is None else check_unseen(start, task)
-    with joined_world(device) as place, alone(out, place.rank):
+    identity: dict[str, Any] = {"recipe": recipe.frozen(), "start": None if start is None else start_digest(start)}
+    identity["seen_before"] = [] if start is None else check_leakage(start, task)
+    with process_group(device) as place, exclusive_lock(out, place.rank):
         set_numerics(recipe.threads, recipe.precision)
-        freeze(out, identity | task.identity() | {"told": dict(task.told)}, place.rank)
+        freeze_identity(out, identity | task.identity() | {"told": dict(task.told)}, place.rank)
         if (out / RESULT).is_file():
             return out / RESULT
         torch.manual_seed(recipe.seed)
-        model = Classifier(config, task.outputs, recipe.drop_path, meaning_of(recipe, task))
-        kept = start_from(model, start) if start is not None else []
+        model = Classifier(config, task.outputs, recipe.drop_path, output_spec(recipe, task))
+        kept = load_start(model, start) if start is not None else []
         model.to(place.device).train()
         model.checkpoint_activations(recipe.activation_checkpointing)
-        draws = Finetuning(config.geometry, recipe.augment, recipe.mixing(task.data))
+        draws = FinetuningSampler(config.geometry, recipe.augment, recipe.mixing(task.data))
         loader = _loader(recipe, task, draws, place, out)
         per_epoch = max(1, len(loader.stream.order) // recipe.batch)
         steps = recipe.steps or max(1, int(recipe.epochs * len(loader.stream.order) / recipe.batch))
         warmup = int(recipe.optim.warmup_epochs * per_epoch) if recipe.warmup_steps is None else recipe.warmup_steps
         wrapped, loop = _loop(recipe, task, draws, model, place, steps, warmup)
-        run = Run(wrapped, loop, loader, Checkpoints(out, recipe.checkpoint_keep, place.rank), place)
+        run = Trainer(wrapped, loop, loader, Checkpoints(out, recipe.checkpoint_keep, place.rank), place)
         begun = run.resume(None)
         every = per_epoch * recipe.evaluate_every
-        chooser = Chooser(recipe, task, model, out, place, every)
+        chooser = BestCheckpointTracker(recipe, task, model, out, place, every)
         metrics = board = None
         if place.rank == 0:
-            metrics, board = Metrics(out, begun, steps), Board(out, begun, recipe.wandb, recipe.frozen())
+            metrics, board = (
+                MetricsWriter(out, begun, steps),
+                TensorBoardLogger(out, begun, recipe.wandb, recipe.frozen()),
+            )
             metrics.say(_sentence(recipe, task, start, kept, steps, per_epoch))
         flops = training_flops(config, task.outputs) * recipe.batch
-        work = Work(recipe.batch, flops, NO_PEAK if place.rank else peak(place.device, recipe.precision), place.size)
-        watch = Watch(metrics, board, work, recipe.log_every, chooser.look, every)
+        work = StepCost(
+            recipe.batch, flops, NO_PEAK if place.rank else peak_flops(place.device, recipe.precision), place.size
+        )
+        watch = ProgressReporter(metrics, board, work, recipe.log_every, chooser.look, every)
 
         def diverged(step: int, micro_batches: object) -> FaultError:
             return FaultError(f"{out}: {recipe.nonfinite_limit} steps in a row have no finite loss, up to step {step}")
 
-        lengths = Lengths(steps, recipe.accumulation(place.size), every, recipe.nonfinite_limit)
+        lengths = RunLengths(steps, recipe.accumulation(place.size), every, recipe.nonfinite_limit)
         try:
             reached = run.train(begun, lengths, watch, diverged)
         finally:
@@ -90,45 +102,45 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         if reached < steps:
             return out
         if not (out / MODEL).exists():
-            tensors = whole_state(model)
+            tensors = full_state_dict(model)
             if place.rank == 0:
                 model.save_pretrained(out / MODEL, tensors)
-        return conclude(recipe, task, out, place)
+        return finish_stage(recipe, task, out, place)
 
 
-def chosen_folder(run: Path, protocol: Protocol) -> Path:
+def best_folder(run: Path, protocol: Protocol) -> Path:
     """Where the model lies that a protocol chose."""
     return run / MODEL if protocol == "last" else run / CHOSEN / protocol
 
 
-def chosen_model(run: Path, protocol: Protocol) -> Path:
+def load_best_model(run: Path, protocol: Protocol) -> Path:
     """The same, of a finished run. Raises UserError where the protocol chose none."""
-    folder = chosen_folder(run, protocol)
+    folder = best_folder(run, protocol)
     if not folder.exists():
-        there = [one for one in PROTOCOLS if chosen_folder(run, one).exists()]
+        there = [one for one in PROTOCOLS if best_folder(run, one).exists()]
         raise UserError(f"{run}: has no model by {protocol!r}; it has {', '.join(there) or 'none yet'}")
     return folder
 
 
-def conclude(recipe: FinetuneRecipe, task: Task, out: Path, place: Place) -> Path:
+def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, place: DistributedContext) -> Path:
     """The last test of the chosen models with all views; RUN/result.json."""
-    metric, rows = recipe.chosen_by(task.data), read_epochs(out)
+    metric, rows = recipe.chosen_by(task.data), read_validation(out)
     result: dict[str, Any] = {"task": task.name, "data": task.data.name, "chosen_by": metric, "protocols": {}}
     result |= {"train": len(task.train), "held_out": len(task.held_out), "test": len(task.test)}
     for protocol in PROTOCOLS:
-        folder = chosen_folder(out, protocol)
+        folder = best_folder(out, protocol)
         if not folder.exists():
             continue
-        chosen = None if protocol == "last" else best_epoch(rows, protocol, metric)
+        chosen = None if protocol == "last" else select_epoch(rows, protocol, metric)
         entry: dict[str, Any] = (
             {"step": None, "by": None} if chosen is None else dict(zip(("step", "by"), chosen, strict=True))
         )
         if task.test:
             model = Classifier.from_pretrained(folder).to(place.device)
-            answers = answer(model, recipe, task, task.test, recipe.segments, place)
+            answers = predict_test_clips(model, recipe, task, task.test, recipe.segments, place)
             if place.rank == 0:
-                write_answers(out / ANSWERS / f"{protocol}.json", task, answers)
-            entry |= told_scores(task, answers)
+                write_predictions(out / ANSWERS / f"{protocol}.json", task, answers)
+            entry |= scores_as_dict(task, answers)
         result["protocols"][protocol] = entry
     if place.rank == 0:
         durable_io.replace_file(out / RESULT, (json.dumps(result, indent=1, sort_keys=True) + "\n").encode())
@@ -136,17 +148,23 @@ def conclude(recipe: FinetuneRecipe, task: Task, out: Path, place: Place) -> Pat
 
 
 def _loader(
-    recipe: FinetuneRecipe, task: Task, draws: Finetuning, place: Place, out: Path
-) -> StreamLoader[FinetuningDraw, FinetuningBatch]:
+    recipe: FinetuneRecipe, task: Task, draws: FinetuningSampler, place: DistributedContext, out: Path
+) -> StreamLoader[FinetuningParams, FinetuningBatch]:
     order = TrainingOrder(task.shelf.corpus, [task.number[key] for key in task.train], recipe.seed, recipe.repeats)
     config = StreamConfig(".", recipe.micro_batch * place.size, recipe.seed, max_fault_share=recipe.max_fault_share)
-    stream = Stream(config, draws, place.size, place.rank, (order, task.shelf))
+    stream = ClipStream(config, draws, place.size, place.rank, (order, task.shelf))
     return StreamLoader(stream, recipe.workers, place.device, out / "quarantine.jsonl", out / "account.jsonl")
 
 
 def _loop(
-    recipe: FinetuneRecipe, task: Task, draws: Finetuning, model: Classifier, place: Place, steps: int, warmup: int
-) -> tuple[nn.Module, Loop[FinetuningBatch]]:
+    recipe: FinetuneRecipe,
+    task: Task,
+    draws: FinetuningSampler,
+    model: Classifier,
+    place: DistributedContext,
+    steps: int,
+    warmup: int,
+) -> tuple[nn.Module, TrainStep[FinetuningBatch]]:
     config = recipe.model_config()
     depth = (config.video if "v" in config.modalities else config.audio).depth
     fusion = config.fusion_depth if config.modalities == "av" else 0
@@ -154,14 +172,14 @@ def _loop(
     def scale(name: str) -> float:
         return layer_scale(name, recipe.layer_decay, depth, fusion, recipe.optim.decay)
 
-    wrapped = copied(model, place)
+    wrapped = wrap_ddp(model, place)
     scaler = torch.amp.GradScaler(place.device.type, enabled=recipe.precision.compute == "fp16")
     rates = schedule(recipe.optim, recipe.batch, steps, warmup)
     optimiser = adamw(model, recipe.optim, scale)
-    return wrapped, Loop(wrapped, optimiser, rates, _forward(recipe, task, draws), recipe.optim.clip_norm, scaler)
+    return wrapped, TrainStep(wrapped, optimiser, rates, _forward(recipe, task, draws), recipe.optim.clip_norm, scaler)
 
 
-def _forward(recipe: FinetuneRecipe, task: Task, draws: Finetuning) -> Forward[FinetuningBatch]:
+def _forward(recipe: FinetuneRecipe, task: Task, draws: FinetuningSampler) -> Forward[FinetuningBatch]:
     loss_of = task_loss(recipe, task)
 
     def forward(model: nn.Module, batch: FinetuningBatch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -7,14 +7,14 @@ from avf_shards.errors import UserError
 from avf_shards.format.tar import sha256_file
 from torch import nn
 
-from avf_training.models.pretrained import CONFIG, WEIGHTS, initialise, load_folder
+from avf_training.models.pretrained import CONFIG, WEIGHTS, initialize_encoders, load_folder
 from avf_training.tasks.task import RESERVED, Task
 from avf_training.trainer.run_folder import MODEL, RUN
 
 _CHOSEN = "chosen/held_out"  # of a stage that chooses its epoch
 
 
-def model_of(start: Path) -> Path:
+def start_model(start: Path) -> Path:
     """The folder of a saved model: `start` itself, or the one a run chose, or its last. Raises UserError."""
     for folder in (start, start / _CHOSEN, start / MODEL):
         if (folder / CONFIG).is_file():
@@ -22,7 +22,7 @@ def model_of(start: Path) -> Path:
     raise UserError(f"{start}: holds no saved model and no finished run ({CONFIG} and {WEIGHTS} are looked for)")
 
 
-def check_unseen(start: Path, task: Task) -> list[str]:
+def check_leakage(start: Path, task: Task) -> list[str]:
     """Keys that the stages before have learned from or chosen by, none of which this task tests or chooses by.
 
     A saved model alone, out of its run's folder, tells of none. Raises UserError naming the first that it does.
@@ -40,17 +40,17 @@ def check_unseen(start: Path, task: Task) -> list[str]:
     return sorted(seen)
 
 
-def digest_of(start: Path) -> str:
+def start_digest(start: Path) -> str:
     """SHA-256 of the weights a stage starts from."""
-    return sha256_file(model_of(start) / WEIGHTS)
+    return sha256_file(start_model(start) / WEIGHTS)
 
 
-def start_from(model: nn.Module, start: Path) -> list[str]:
+def load_start(model: nn.Module, start: Path) -> list[str]:
     """Load what `model` shares with a saved one; the names of the tensors that stay new: heads, layer weights.
 
     Raises UserError when the saved model is of another size, naming the first tensor that does not fit.
     """
-    values, tensors = load_folder(model_of(start))
+    values, tensors = load_folder(start_model(start))
     own = model.state_dict()
     for name, tensor in tensors.items():
         if name in own and own[name].ndim == tensor.ndim + 1 and name.rpartition(".")[2].startswith("running_"):
@@ -61,7 +61,7 @@ def start_from(model: nn.Module, start: Path) -> list[str]:
                 f"{start}: holds a {values['model'].get('name')!r} of another size: {name} is {tuple(tensor.shape)}, "
                 f"this model's is {tuple(own[name].shape)}; start from a model of the same preset"
             )
-    new = initialise(model, tensors)
+    new = initialize_encoders(model, tensors)
     missing = [name for name in new if name.startswith("encoder_")]
     if missing:
         raise UserError(f"{start}: has no {missing[0]} and {len(missing) - 1} other tensors of this model's encoders")

@@ -11,29 +11,29 @@ from torch import Tensor
 
 from avf_training.config.finetune import FinetuneRecipe
 from avf_training.data.finetuning import FinetuningBatch, finetuning_targets
-from avf_training.models.classifier import Meaning, ranged
+from avf_training.models.classifier import OutputSpec, scale_outputs
 from avf_training.tasks.task import Task
 
 
-def meaning_of(recipe: FinetuneRecipe, task: Task) -> Meaning:
+def output_spec(recipe: FinetuneRecipe, task: Task) -> OutputSpec:
     """What the outputs of a model of this task are."""
     data = task.data
     within = data.range if recipe.activation == "range" and not task.classes else None
-    return Meaning(data.labels or data.dimensions, task.classes, within)
+    return OutputSpec(data.labels or data.dimensions, task.classes, within)
 
 
 def task_loss(recipe: FinetuneRecipe, task: Task) -> Callable[[Tensor, FinetuningBatch], Tensor]:
     """Model outputs (B, J) and their batch to the loss."""
     if task.classes:
         return lambda logits_BJ, batch: _cross_entropy(logits_BJ, batch, task, recipe.smoothing)
-    within, kind = meaning_of(recipe, task).within, recipe.regression
+    within, kind = output_spec(recipe, task).within, recipe.regression
 
     def of_dimensions(outputs_BD: Tensor, batch: FinetuningBatch) -> Tensor:
         truth = [task.truth[key] for key in batch.keys]
         truth_BD = torch.tensor(truth, dtype=torch.float32, device=outputs_BD.device)
-        told_BD = ranged(outputs_BD, within)
+        told_BD = scale_outputs(outputs_BD, within)
         if kind == "ccc":
-            return (1 - concordance(told_BD, truth_BD)).mean()
+            return (1 - ccc_loss(told_BD, truth_BD)).mean()
         return (F.mse_loss if kind == "mse" else F.l1_loss)(told_BD, truth_BD)
 
     return of_dimensions
@@ -45,7 +45,7 @@ def _cross_entropy(logits_BJ: Tensor, batch: FinetuningBatch, task: Task, smooth
     return -(targets_BJ * logits_BJ.log_softmax(-1)).sum(-1).mean()
 
 
-def concordance(told_BD: Tensor, truth_BD: Tensor) -> Tensor:
+def ccc_loss(told_BD: Tensor, truth_BD: Tensor) -> Tensor:
     """Lin's concordance of each dimension over the batch, (D,), with biased moments (HiCMAE's loss)."""
     mean_t, mean_p = truth_BD.mean(0), told_BD.mean(0)
     covariance = ((truth_BD - mean_t) * (told_BD - mean_p)).mean(0)

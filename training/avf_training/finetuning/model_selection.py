@@ -12,10 +12,10 @@ from avf_shards import durable_io
 from torch import Tensor
 
 from avf_training.config.finetune import FinetuneRecipe
-from avf_training.distributed.context import Place
-from avf_training.distributed.parallelize import whole_state
-from avf_training.evaluation.results import answer
-from avf_training.evaluation.scoring import scores_of
+from avf_training.distributed.context import DistributedContext
+from avf_training.distributed.parallelize import full_state_dict
+from avf_training.evaluation.results import predict_test_clips
+from avf_training.evaluation.scoring import score_predictions
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.task import Task
 
@@ -24,11 +24,11 @@ PROTOCOLS: tuple[Protocol, ...] = ("held_out", "official", "last")
 EPOCHS, CHOSEN = "epochs.jsonl", "chosen"
 
 
-class Chooser:
+class BestCheckpointTracker:
     """Scores a model after each epoch and keeps the best by each protocol."""
 
     def __init__(
-        self, recipe: FinetuneRecipe, task: Task, model: Classifier, out: Path, place: Place, every: int
+        self, recipe: FinetuneRecipe, task: Task, model: Classifier, out: Path, place: DistributedContext, every: int
     ) -> None:
         self.recipe, self.task, self.model, self.out, self.place, self.every = recipe, task, model, out, place, every
         self.metric = recipe.chosen_by(task.data)
@@ -43,31 +43,31 @@ class Chooser:
         for protocol, keys in self.parts.items():
             if not keys:
                 continue
-            answers = answer(self.model, self.recipe, self.task, keys, 1, self.place)
-            found = {name: score.value for name, score in scores_of(self.task.data, answers).items()}
+            answers = predict_test_clips(self.model, self.recipe, self.task, keys, 1, self.place)
+            found = {name: score.value for name, score in score_predictions(self.task.data, answers).items()}
             row[protocol] = found
             value = found[self.metric]
             told[f"{protocol} {self.metric}"] = float("nan") if value is None else value
-            best = best_epoch(read_epochs(self.out), protocol, self.metric, before=step)
+            best = select_epoch(read_validation(self.out), protocol, self.metric, before=step)
             if value is not None and (best is None or value > best[1]):
-                state = whole_state(self.model) if state is None else state
+                state = full_state_dict(self.model) if state is None else state
                 if self.place.rank == 0:
                     folder = self.out / CHOSEN / protocol
                     durable_io.remove(folder)
                     self.model.save_pretrained(folder, state)
         if self.place.rank == 0:
-            rows = [kept for kept in read_epochs(self.out) if kept["step"] < step]
+            rows = [kept for kept in read_validation(self.out) if kept["step"] < step]
             durable_io.replace_file(self.out / EPOCHS, "".join(json.dumps(one) + "\n" for one in [*rows, row]).encode())
         return told, None
 
 
-def read_epochs(run: Path) -> list[dict[str, Any]]:
+def read_validation(run: Path) -> list[dict[str, Any]]:
     """The rows of RUN/epochs.jsonl."""
     path = run / EPOCHS
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
 
 
-def best_epoch(
+def select_epoch(
     rows: list[dict[str, Any]], protocol: Protocol, metric: str, before: int | None = None
 ) -> tuple[int, float] | None:
     """(step, score) of the epoch that a protocol chooses: the highest score, the first of equals."""

@@ -5,7 +5,7 @@ for told in predict("DIR", "RUN"):
     print(told.video, told.person, told.best)
 """
 
-from avf_training.inference.embeddings import embed
-from avf_training.inference.predict import Moment, Told, predict
+from avf_training.inference.embeddings import embed_clips
+from avf_training.inference.predict import ClipPrediction, WindowPrediction, predict
 
-__all__ = ["Moment", "Told", "embed", "predict"]
+__all__ = ["ClipPrediction", "WindowPrediction", "embed_clips", "predict"]

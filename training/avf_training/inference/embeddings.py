@@ -18,9 +18,9 @@ from avf_shards.errors import UserError
 from torch import Tensor
 
 from avf_training.data.storage import StorageConfig
-from avf_training.inference.feature_model import FeatureModel, clips_of
-from avf_training.inference.predict import shards_in
-from avf_training.tasks.labelled_shards import Shelf
+from avf_training.inference.feature_model import FeatureModel, read_clips
+from avf_training.inference.predict import find_shards
+from avf_training.tasks.labelled_shards import LabelledShards
 
 KINDS = ("video", "audio", "fused", "regions_video", "regions_audio", "frames")
 _HOP_S = 2.56
@@ -31,7 +31,7 @@ _SCHEMA = {
 }  # fmt: skip
 
 
-def embed(
+def embed_clips(
     folder: Path | str,
     model: Path | str,
     kinds: Sequence[str] = KINDS,
@@ -58,7 +58,7 @@ def write_features(table: pa.Table, out: Path, model: Path | str) -> None:
 
 
 def _rows(folder: Path | str, asked: FeatureModel, kinds: Sequence[str], hop_s: float) -> Iterator[dict[str, Any]]:
-    for record, files in clips_of(Shelf([shards_in(folder)], StorageConfig())):
+    for record, files in read_clips(LabelledShards([find_shards(folder)], StorageConfig())):
         for start_s, stop_s, found in asked.over_time(record, files, hop_s, "frames" in kinds):
             which = {"key": record["key"], "source": record["source"], "video": record["video"]}
             when = {"person": record["track"], "start_s": start_s, "stop_s": stop_s}

@@ -9,7 +9,7 @@ from avf_shards import durable_io
 from avf_shards.errors import UserError
 from torch import Tensor, nn
 
-from avf_training.finetuning.initialization import model_of
+from avf_training.finetuning.initialization import start_model
 from avf_training.models.classifier import Classifier
 
 _BATCHES = (2, 3, 5)
@@ -17,7 +17,7 @@ _TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """worst: largest difference of any answer, over batches of several sizes. inputs: shapes, B the batch."""
 
     path: Path
@@ -40,7 +40,7 @@ class _Answers(nn.Module):
         return self.model.answers(self.model(video, audio).logits_BJ)
 
 
-def export(saved: Path, out: Path) -> Exported:
+def export_model(saved: Path, out: Path) -> ExportResult:
     """Write OUT.pt2, to be run with `torch.export.load(OUT).module()(video, sound)`, for any batch from 2 clips on.
 
     video: (B, 3, 16, 160, 160), ImageNet-normalised; sound: (B, 1, 256, 128), log-mel as data/transforms makes it.
@@ -48,7 +48,7 @@ def export(saved: Path, out: Path) -> Exported:
     """
     if out.exists():
         raise UserError(f"{out}: is there already; name a new file")
-    model = Classifier.from_pretrained(model_of(saved))
+    model = Classifier.from_pretrained(start_model(saved))
     answers = _Answers(model).eval()
     geometry, modalities = model.config.geometry, model.config.modalities
     shapes = [shape for kind, shape in (("v", geometry.video_shape), ("a", geometry.audio_shape)) if kind in modalities]
@@ -68,7 +68,7 @@ def export(saved: Path, out: Path) -> Exported:
             raise UserError(f"{saved}: the exported model differs by {worst:.2g} from it; nothing was written")
         durable_io.replace_file(out, path.read_bytes())
     told = tuple(f"(B, {', '.join(map(str, shape))})" for shape in shapes)
-    return Exported(out, model.meaning.names, told, worst)
+    return ExportResult(out, model.meaning.names, told, worst)
 
 
 def _random(shape: tuple[int, ...], batch: int) -> Tensor:

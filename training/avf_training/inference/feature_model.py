@@ -15,19 +15,19 @@ from avf_shards.timeline import FRAMES_PER_SECOND
 from torch import Tensor
 
 from avf_training.data.batch import Batch
-from avf_training.data.clip import Clip, decoded
+from avf_training.data.clip import Clip, decode_clip
 from avf_training.data.decode import StoredSound
 from avf_training.data.windows import STRIDE, window_frames
-from avf_training.evaluation.multi_view import View, view_input
-from avf_training.finetuning.initialization import model_of, start_from
-from avf_training.models.classifier import Classifier, weighted
+from avf_training.evaluation.multi_view import ViewParams, view_input
+from avf_training.finetuning.initialization import load_start, start_model
+from avf_training.models.classifier import Classifier, weighted_layers
 from avf_training.models.encoder import Encoder
 from avf_training.models.pretrained import load_folder, saved_config
-from avf_training.tasks.labelled_shards import Shelf
+from avf_training.tasks.labelled_shards import LabelledShards
 
 
 @dataclass(frozen=True)
-class Window:
+class ClipWindow:
     """Frames [start, stop) of a clip; a window that the clip's end cuts repeats the last picture."""
 
     start_frame: int
@@ -35,7 +35,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Features:
+class WindowFeatures:
     """Of one window; what the model's modalities or encoder lack is None.
 
     regions_*: (K, C) of LGI encoders. video, audio: (C,), the layers weighed. fused: what the head reads. frames:
@@ -56,7 +56,7 @@ class FeatureModel:
     """A saved model, pre-trained or fine-tuned, to be asked for features. Raises UserError for a folder without one."""
 
     def __init__(self, saved: Path, device: str = "cpu") -> None:
-        folder = model_of(Path(saved))
+        folder = start_model(Path(saved))
         values, _ = load_folder(folder)
         self.device = torch.device(device)
         self.fine_tuned = values["kind"] == "classifier"
@@ -64,7 +64,7 @@ class FeatureModel:
             self.model = Classifier.from_pretrained(folder)
         else:
             self.model = Classifier(saved_config(values["model"], folder), 1)
-            start_from(self.model, folder)
+            load_start(self.model, folder)
         self.model.to(self.device).eval()
         self.names = self.model.meaning.names
         self.within = self.model.meaning.within
@@ -75,7 +75,7 @@ class FeatureModel:
         """Whether answers are classes, not dimensions."""
         return self.model.meaning.classes
 
-    def windows(self, frames: int, hop_s: float) -> list[Window]:
+    def windows(self, frames: int, hop_s: float) -> list[ClipWindow]:
         """Windows of a clip of so many frames, `hop_s` apart, the last at its end."""
         length = self.config.geometry.frames * STRIDE
         hop = max(STRIDE, round(hop_s * FRAMES_PER_SECOND / STRIDE) * STRIDE)
@@ -83,10 +83,12 @@ class FeatureModel:
         last = max(0, (frames - length) // STRIDE * STRIDE)
         if starts[-1] < last:
             starts.append(last)
-        return [Window(start, min(frames, start + length)) for start in starts]
+        return [ClipWindow(start, min(frames, start + length)) for start in starts]
 
     @torch.no_grad()
-    def of(self, files: dict[str, bytes], windows: Sequence[Window], per_frame: bool = False) -> Iterator[Features]:
+    def of(
+        self, files: dict[str, bytes], windows: Sequence[ClipWindow], per_frame: bool = False
+    ) -> Iterator[WindowFeatures]:
         """Features of windows of one clip's files. Raises FaultError for a clip that cannot be read."""
         geometry = self.config.geometry
         clips = [self._decoded(files, window) for window in windows]
@@ -97,7 +99,7 @@ class FeatureModel:
 
     def over_time(
         self, record: Mapping[str, Any], files: dict[str, bytes], hop_s: float, per_frame: bool = False
-    ) -> Iterator[tuple[float, float, Features]]:
+    ) -> Iterator[tuple[float, float, WindowFeatures]]:
         """(start_s, stop_s, features) of each window of a clip, in seconds of its video's file."""
         windows = self.windows(StoredSound(files["flac"]).frames, hop_s)
         first_s = record["span"]["start_frame"] / FRAMES_PER_SECOND + (record.get("start_s") or 0.0)
@@ -105,15 +107,17 @@ class FeatureModel:
             start_s, stop_s = (first_s + at / FRAMES_PER_SECOND for at in (window.start_frame, window.stop_frame))
             yield start_s, stop_s, found
 
-    def _decoded(self, files: dict[str, bytes], window: Window) -> Clip[View]:
+    def _decoded(self, files: dict[str, bytes], window: ClipWindow) -> Clip[ViewParams]:
         geometry = self.config.geometry
 
-        def draw(total_frames: int) -> View:
-            return View(tuple(window_frames(window.start_frame, geometry.frames, total_frames)), window.start_frame)
+        def draw(total_frames: int) -> ViewParams:
+            return ViewParams(
+                tuple(window_frames(window.start_frame, geometry.frames, total_frames)), window.start_frame
+            )
 
-        return decoded(files, draw, geometry.frames * STRIDE)
+        return decode_clip(files, draw, geometry.frames * STRIDE)
 
-    def _features(self, video_in: Tensor | None, audio_in: Tensor | None, per_frame: bool) -> Iterator[Features]:
+    def _features(self, video_in: Tensor | None, audio_in: Tensor | None, per_frame: bool) -> Iterator[WindowFeatures]:
         model, with_regions = self.model, self.config.encoder != "vit"
         video = audio = frames = None
         if video_in is not None:
@@ -123,10 +127,10 @@ class FeatureModel:
             audio = model.encoder_audio(audio_in, None, tuple(range(self.config.audio.depth))).layers
         fused = model.fc_norm(model.feature(video, audio))
         answer = model.answers(model.head(fused)) if self.fine_tuned else None
-        pooled_video = None if video is None else weighted(video, model.layer_weights_video).mean(1)
-        pooled_audio = None if audio is None else weighted(audio, model.layer_weights_audio).mean(1)
+        pooled_video = None if video is None else weighted_layers(video, model.layer_weights_video).mean(1)
+        pooled_audio = None if audio is None else weighted_layers(audio, model.layer_weights_audio).mean(1)
         for b in range(len(fused)):
-            yield Features(
+            yield WindowFeatures(
                 video[-1][b] if video is not None and with_regions else None,
                 audio[-1][b] if audio is not None and with_regions else None,
                 None if pooled_video is None else pooled_video[b],
@@ -151,7 +155,7 @@ def frame_tokens(encoder: Encoder, video_BCTHW: Tensor) -> Tensor:
     return in_time_BUSC.mean(2)
 
 
-def _batch(clips: Sequence[Clip[View]], sound_frames: int) -> Batch:
+def _batch(clips: Sequence[Clip[ViewParams]], sound_frames: int) -> Batch:
     sound_RS = np.zeros((len(clips), sound_frames * 640), np.int16)
     for row, clip in zip(sound_RS, clips, strict=True):
         row[: len(clip.sound_S)] = clip.sound_S
@@ -167,7 +171,7 @@ def _batch(clips: Sequence[Clip[View]], sound_frames: int) -> Batch:
     )
 
 
-def clips_of(shelf: Shelf) -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
+def read_clips(shelf: LabelledShards) -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
     """Record and files of every clip. Raises UserError where there is none."""
     found = False
     for number, record in shelf.records():

@@ -11,13 +11,13 @@ from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format.manifest import MANIFEST
 
-from avf_training.data.clip import Clip, decoded
+from avf_training.data.clip import Clip, decode_clip
 from avf_training.data.decode import StoredSound
 from avf_training.data.storage import StorageConfig
-from avf_training.data.transforms import pixels
-from avf_training.evaluation.multi_view import View
-from avf_training.inference.feature_model import FeatureModel, clips_of
-from avf_training.tasks.labelled_shards import Shelf
+from avf_training.data.transforms import crop_pixels
+from avf_training.evaluation.multi_view import ViewParams
+from avf_training.inference.feature_model import FeatureModel, read_clips
+from avf_training.tasks.labelled_shards import LabelledShards
 
 HOP_S = 0.64
 DRAWN = 12  # clips of one picture
@@ -25,7 +25,7 @@ _THUMBNAILS, _THUMBNAIL_PX = 10, 112
 
 
 @dataclass(frozen=True)
-class Moment:
+class WindowPrediction:
     """What the model says of [start_s, stop_s) of the video: shares of the classes, or dimensions."""
 
     start_s: float
@@ -34,7 +34,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Told:
+class ClipPrediction:
     """One clip, one person: the video it is of, and moments in order. best: the name of the highest mean share, of
     classes only.
     """
@@ -44,7 +44,7 @@ class Told:
     person: int
     names: tuple[str, ...]
     classes: bool
-    moments: tuple[Moment, ...]
+    moments: tuple[WindowPrediction, ...]
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -56,13 +56,13 @@ class Told:
         return self.names[int(np.argmax(self.mean))] if self.classes else None
 
 
-def shards_in(folder: Path | str) -> str:
+def find_shards(folder: Path | str) -> str:
     """The shards that `avf-curate clip --out DIR` left in DIR, or DIR itself."""
     inner = Path(folder) / "shards"
     return str(inner) if (inner / MANIFEST).is_file() else str(folder)
 
 
-def predict(folder: Path | str, model: Path | str, hop_s: float = HOP_S, device: str = "cpu") -> list[Told]:
+def predict(folder: Path | str, model: Path | str, hop_s: float = HOP_S, device: str = "cpu") -> list[ClipPrediction]:
     """What a fine-tuned model says of every clip, a window every `hop_s`.
 
     folder: of `avf-curate clip`, or of shards. Raises UserError for a model that has learned no answers, FaultError for
@@ -74,18 +74,18 @@ def predict(folder: Path | str, model: Path | str, hop_s: float = HOP_S, device:
     if hop_s <= 0:
         raise UserError(f"hop_s {hop_s} must be above 0")
     found = []
-    for record, files in clips_of(Shelf([shards_in(folder)], StorageConfig())):
+    for record, files in read_clips(LabelledShards([find_shards(folder)], StorageConfig())):
         moments = []
         for start_s, stop_s, features in asked.over_time(record, files, hop_s):
             assert features.answer is not None
-            moments.append(Moment(start_s, stop_s, tuple(features.answer.cpu().tolist())))
+            moments.append(WindowPrediction(start_s, stop_s, tuple(features.answer.cpu().tolist())))
         names = asked.names or tuple(f"class {n}" for n in range(asked.model.outputs))
-        told = Told(record["key"], record["video"], record["track"], names, asked.classes, tuple(moments))
+        told = ClipPrediction(record["key"], record["video"], record["track"], names, asked.classes, tuple(moments))
         found.append(told)
     return sorted(found, key=lambda told: (told.video, told.moments[0].start_s, told.person))
 
 
-def draw(folder: Path | str, told: Sequence[Told], out: Path) -> int:
+def draw_predictions(folder: Path | str, told: Sequence[ClipPrediction], out: Path) -> int:
     """A row for each clip, DRAWN at most: pictures of it, and below what the model says over time; how many rows."""
     import matplotlib
 
@@ -93,7 +93,7 @@ def draw(folder: Path | str, told: Sequence[Told], out: Path) -> int:
     from matplotlib import pyplot
 
     told = told[:DRAWN]
-    shelf = Shelf([shards_in(folder)], StorageConfig())
+    shelf = LabelledShards([find_shards(folder)], StorageConfig())
     number_of = {one.key: one.number for one in shelf.clips()}
     count = len(told)
     figure = pyplot.figure(figsize=(9, 3.3 * count), layout="constrained")
@@ -133,8 +133,8 @@ def thumbnails(files: dict[str, bytes]) -> list[np.ndarray]:
     """Pictures evenly spread over a clip, (H, W, 3) uint8."""
     total = StoredSound(files["flac"]).frames
     wanted = np.linspace(0, total - 1, _THUMBNAILS).astype(int) // 4 * 4
-    clip: Clip[View] = decoded(files, lambda _: View(tuple(wanted.tolist()), 0), 1)
+    clip: Clip[ViewParams] = decode_clip(files, lambda _: ViewParams(tuple(wanted.tolist()), 0), 1)
     planes_1TRW = torch.from_numpy(clip.planes_TRW.copy())[None]
     whole_14 = torch.tensor([[0, 0, planes_1TRW.shape[-1], planes_1TRW.shape[-1]]])
-    made = pixels(planes_1TRW, torch.tensor([clip.full_range]), whole_14, _THUMBNAIL_PX)[0]
+    made = crop_pixels(planes_1TRW, torch.tensor([clip.full_range]), whole_14, _THUMBNAIL_PX)[0]
     return list((made * 255).round().byte().permute(1, 2, 3, 0).numpy())

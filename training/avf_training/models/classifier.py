@@ -21,7 +21,7 @@ from avf_training.models.mae import build_fusion
 from avf_training.models.pretrained import CONFIG, Pretrained
 
 
-class Answer(NamedTuple):
+class ClassifierOutput(NamedTuple):
     """logits (B, J); feature: what the head reads, after its norm."""
 
     logits_BJ: Tensor
@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Meaning:
+class OutputSpec:
     """What a classifier's outputs are: names of classes, or of dimensions kept in the range `within`."""
 
     names: tuple[str, ...] = ()
@@ -47,14 +47,14 @@ class Classifier(Pretrained):
     kind = "classifier"
 
     def __init__(
-        self, config: ModelConfig, outputs: int, drop_path: float = 0.0, meaning: Meaning | None = None
+        self, config: ModelConfig, outputs: int, drop_path: float = 0.0, meaning: OutputSpec | None = None
     ) -> None:
         super().__init__()
         if outputs < 1:
             raise ValueError(f"outputs {outputs} must be at least 1")
         if meaning is not None and meaning.names and len(meaning.names) != outputs:
             raise ValueError(f"outputs {outputs} have {len(meaning.names)} names")
-        self.meaning = meaning or Meaning()
+        self.meaning = meaning or OutputSpec()
         if config.modalities == "av" and config.fusion == "iavcl" and config.encoder == "vit":
             raise ValueError("fusion 'iavcl' pairs regions; fine-tuning it needs encoder 'lgi' or 'lgi_vanilla'")
         self.config, self.outputs = config, outputs
@@ -79,7 +79,7 @@ class Classifier(Pretrained):
         outputs = values.get("outputs")
         if not isinstance(outputs, int):
             raise UserError(f"{CONFIG}: outputs {outputs!r} must be a whole number")
-        return {"outputs": outputs, "meaning": bind(Meaning, values.get("meaning", {}), f"{CONFIG}: meaning")}
+        return {"outputs": outputs, "meaning": bind(OutputSpec, values.get("meaning", {}), f"{CONFIG}: meaning")}
 
     @property
     def _iavcl_alone(self) -> bool:
@@ -94,7 +94,7 @@ class Classifier(Pretrained):
         for encoder in self.encoders():
             encoder.checkpointing = on
 
-    def forward(self, video_BCTHW: Tensor | None, audio_B1MF: Tensor | None) -> Answer:
+    def forward(self, video_BCTHW: Tensor | None, audio_B1MF: Tensor | None) -> ClassifierOutput:
         """Raises ValueError for inputs that do not fit the config, before any compute."""
         config = self.config
         check_inputs(config, video_BCTHW, audio_B1MF)
@@ -104,20 +104,20 @@ class Classifier(Pretrained):
         if audio_B1MF is not None:
             audio = self.encoder_audio(audio_B1MF, None, tuple(range(config.audio.depth))).layers
         feature_BC = self.fc_norm(self.feature(video, audio))
-        return Answer(self.head(feature_BC), feature_BC)
+        return ClassifierOutput(self.head(feature_BC), feature_BC)
 
     def answers(self, logits_BJ: Tensor) -> Tensor:
         """Outputs as they are meant: shares of the classes, or dimensions in their range."""
         logits_BJ = logits_BJ.float()
-        return logits_BJ.softmax(-1) if self.meaning.classes else ranged(logits_BJ, self.meaning.within)
+        return logits_BJ.softmax(-1) if self.meaning.classes else scale_outputs(logits_BJ, self.meaning.within)
 
     def feature(self, video: list[Tensor] | None, audio: list[Tensor] | None) -> Tensor:
         """What the head reads, before its norm, from the layers of both encoders, (B, ...)."""
         if video is None or audio is None:
             only, weights = (video, "layer_weights_video") if video is not None else (audio, "layer_weights_audio")
             assert only is not None
-            return weighted(only, getattr(self, weights)).mean(1)
-        v, a = weighted(video, self.layer_weights_video), weighted(audio, self.layer_weights_audio)
+            return weighted_layers(only, getattr(self, weights)).mean(1)
+        v, a = weighted_layers(video, self.layer_weights_video), weighted_layers(audio, self.layer_weights_audio)
         if isinstance(self.fusion, FusionEncoder):
             fused = self.fusion(video[-1], audio[-1])
             return torch.cat([part.mean(1) for part in (v, a, *fused)], -1)
@@ -126,7 +126,7 @@ class Classifier(Pretrained):
         return torch.cat([part.mean(1) for part in parts], -1)
 
 
-def ranged(outputs: Tensor, within: tuple[float, float] | None) -> Tensor:
+def scale_outputs(outputs: Tensor, within: tuple[float, float] | None) -> Tensor:
     """Outputs brought into [low, high]: by tanh where it holds both signs, by a sigmoid where it does not."""
     if within is None:
         return outputs
@@ -140,7 +140,7 @@ def _even(layers: int) -> nn.Parameter:
     return nn.Parameter(torch.full((layers,), 1 / layers))
 
 
-def weighted(layers: list[Tensor], weights_L: Tensor | None) -> Tensor:
+def weighted_layers(layers: list[Tensor], weights_L: Tensor | None) -> Tensor:
     """Sum of the layers, each (B, N, C), by softmax weights; without weights the last one."""
     if weights_L is None:
         return layers[-1]

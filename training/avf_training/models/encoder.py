@@ -27,7 +27,7 @@ Name = Literal["video", "audio"]
 Gives = Literal["local", "region", "both"]
 
 
-class Features(NamedTuple):
+class EncoderOutputs(NamedTuple):
     """layers: normed output of those asked for, (B, N, C). regions: normed region tokens of the last, (B, K, C)."""
 
     layers: list[Tensor]
@@ -73,7 +73,7 @@ class Encoder(nn.Module):
         last = self.blocks[-1]
         return last.only_for_regions() if isinstance(last, LGIBlock) and self.gives == "local" else []
 
-    def forward(self, clips: Tensor, visible_BN: Tensor | None, wanted: tuple[int, ...]) -> Features:
+    def forward(self, clips: Tensor, visible_BN: Tensor | None, wanted: tuple[int, ...]) -> EncoderOutputs:
         """The layers in `wanted` (rising, ending with the last).
 
         clips: video (B, 3, T, H, W) or sound (B, 1, M, F). visible_BN: the tokens shown, ordered by region for LGI;
@@ -84,15 +84,15 @@ class Encoder(nn.Module):
         x = self.embed(patches_BNP) + self.table_NC[index]
         return self._regional(x, wanted) if self.regions else self._plain(x, wanted)
 
-    def _plain(self, x_BNC: Tensor, wanted: tuple[int, ...]) -> Features:
+    def _plain(self, x_BNC: Tensor, wanted: tuple[int, ...]) -> EncoderOutputs:
         found = []
         for layer, block in enumerate(self.blocks):
             x_BNC = self._run(block, x_BNC)
             if layer in wanted:
                 found.append(self.norm(x_BNC))
-        return Features(found, None)
+        return EncoderOutputs(found, None)
 
-    def _regional(self, x_BNC: Tensor, wanted: tuple[int, ...]) -> Features:
+    def _regional(self, x_BNC: Tensor, wanted: tuple[int, ...]) -> EncoderOutputs:
         local = x_BNC.unflatten(1, (self.regions, -1))
         tokens = self.region_tokens[None, :, None].expand(local.shape[0], -1, 1, -1).to(local.dtype)
         x, found = torch.cat((tokens, local), 2), []
@@ -102,10 +102,12 @@ class Encoder(nn.Module):
             if layer in wanted:
                 found.append(self.norm(x[:, :, 0] if self.gives == "region" else x[:, :, 1:].flatten(1, 2)))
         if self.gives == "local":
-            return Features([*found, self.norm(self._run(cast(LGIBlock, last).forward_local, x))], None)
+            return EncoderOutputs([*found, self.norm(self._run(cast(LGIBlock, last).forward_local, x))], None)
         x = self._run(last, x)
         regions = self.norm(x[:, :, 0])
-        return Features([*found, regions if self.gives == "region" else self.norm(x[:, :, 1:].flatten(1, 2))], regions)
+        return EncoderOutputs(
+            [*found, regions if self.gives == "region" else self.norm(x[:, :, 1:].flatten(1, 2))], regions
+        )
 
     def _run(self, block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         if self.checkpointing and torch.is_grad_enabled():

@@ -25,14 +25,14 @@ _MATMUL, _MEASURED_S = 1024, 0.3
 
 
 @dataclass(frozen=True)
-class Peak:
+class PeakFlops:
     """FLOP/s of one device, and where the figure is from."""
 
     flops_per_s: float
     source: str
 
 
-NO_PEAK = Peak(float("inf"), "unknown")
+NO_PEAK = PeakFlops(float("inf"), "unknown")
 
 
 def training_flops(config: ModelConfig, outputs: int | None = None) -> float:
@@ -40,7 +40,7 @@ def training_flops(config: ModelConfig, outputs: int | None = None) -> float:
     return 3 * 2 * forward_gmacs(config, outputs) * 1e9
 
 
-def peak(device: torch.device, precision: Precision) -> Peak:
+def peak_flops(device: torch.device, precision: Precision) -> PeakFlops:
     """The device's peak for the recipe's matrix products: its data sheet's, or a large product measured now."""
     kind = "TF32" if precision.tf32 else "fp32"
     kind = kind if precision.compute == "fp32" else precision.compute
@@ -49,9 +49,9 @@ def peak(device: torch.device, precision: Precision) -> Peak:
         for known, figures in _DATA_SHEETS.items():
             if known in name:
                 teraflops = figures[{"TF32": 1, "fp32": 2}.get(kind, 0)]
-                return Peak(teraflops * 1e12, f"{name}, data sheet, dense {kind}")
-        return Peak(_measured(device, precision), f"{name}, measured, {kind}")
-    return Peak(_measured(device, precision), f"measured here, {torch.get_num_threads()} threads, {kind}")
+                return PeakFlops(teraflops * 1e12, f"{name}, data sheet, dense {kind}")
+        return PeakFlops(_measured(device, precision), f"{name}, measured, {kind}")
+    return PeakFlops(_measured(device, precision), f"measured here, {torch.get_num_threads()} threads, {kind}")
 
 
 def _measured(device: torch.device, precision: Precision) -> float:

@@ -78,7 +78,7 @@ class UnitBatchNorm(nn.BatchNorm1d):
         return F.batch_norm(x_BCO, mean_C, var_C, self.weight, self.bias, self.training, momentum, self.eps)
 
 
-class Refine(nn.Module):
+class RefineBlock(nn.Module):
     """1x1 convolution, batch norm and PReLU over tokens: (B, O, C) -> the same. units: with statistics of their own."""
 
     def __init__(self, width: int, units: int | None) -> None:
@@ -92,13 +92,13 @@ class Refine(nn.Module):
         return self.act(normed).transpose(1, 2)
 
 
-class EmotionRefinement(nn.Module):
+class EvolutionaryRefinement(nn.Module):
     """ER: the overall context asks both modalities, without projections (eq. 15, 16). One copy serves all units."""
 
     def __init__(self, width: int, units: int | None) -> None:
         super().__init__()
         self.reduce = nn.Linear(2 * width, width)
-        self.audio, self.video = Refine(width, units), Refine(width, units)
+        self.audio, self.video = RefineBlock(width, units), RefineBlock(width, units)
         self.norm = nn.LayerNorm(width)  # the default eps of 1e-5, as in the authors' code
 
     def forward(self, overall_BOC: Tensor, video_BNC: Tensor, audio_BMC: Tensor, unit: int) -> Tensor:
@@ -170,7 +170,7 @@ class IAVCL(nn.Module):
         kind = DiERUnit if dier else CrossUnit
         self.units = nn.ModuleList(kind(width, heads, ratio, eps, rate) for rate in rates)
         if hafe:
-            self.refinement = EmotionRefinement(width, units if statistics == "per_unit" else None)
+            self.refinement = EvolutionaryRefinement(width, units if statistics == "per_unit" else None)
             self.hafe = HAFE(width, heads, ratio, eps, drop / 2)  # the authors drop half as often here
         else:
             self.norm, self.norm_audio = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from avf_training.models.config import ModalityConfig, ModelConfig
 from avf_training.models.decoder import SkipDecoder
-from avf_training.models.encoder import Encoder, Features, Gives
+from avf_training.models.encoder import Encoder, EncoderOutputs, Gives
 from avf_training.models.fusion import FusionEncoder
 from avf_training.models.iavcl import IAVCL
 from avf_training.models.init import init_pretraining
@@ -22,7 +22,7 @@ from avf_training.models.pretrained import Pretrained
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class ReconstructionOutput:
     """Predicted patches (B, M, P), None for a modality the model lacks.
 
     levels: mean visible token of each skip layer, video and audio (B, C), for the contrastive loss.
@@ -73,7 +73,7 @@ class MaskedAutoencoder(Pretrained):
         for part in parts:
             part.checkpointing = on
 
-    def forward(self, video_BCTHW: Tensor | None, audio_B1MF: Tensor | None, masks: Masks) -> Reconstruction:
+    def forward(self, video_BCTHW: Tensor | None, audio_B1MF: Tensor | None, masks: Masks) -> ReconstructionOutput:
         """Raises ValueError for inputs that do not fit the config, before any compute."""
         config = self.config
         check_inputs(config, video_BCTHW, audio_B1MF)
@@ -81,12 +81,12 @@ class MaskedAutoencoder(Pretrained):
             raise ValueError("batch of 1: contrastive loss and batch norm need at least 2 clips while training")
         video = audio = None
         if video_BCTHW is not None:
-            video = self.encoder_video(video_BCTHW, masks.video_visible_BV, wanted_layers(config, config.video))
+            video = self.encoder_video(video_BCTHW, masks.video_visible_BV, required_layers(config, config.video))
         if audio_B1MF is not None:
-            audio = self.encoder_audio(audio_B1MF, masks.audio_visible_BV, wanted_layers(config, config.audio))
+            audio = self.encoder_audio(audio_B1MF, masks.audio_visible_BV, required_layers(config, config.audio))
         fused = self._fused(video, audio)
         with full_precision(masks.video_target_BM.device.type, self.fp32_decoder):
-            return Reconstruction(
+            return ReconstructionOutput(
                 self._decoded("video", video, fused[0], masks.video_position_BV, masks.video_target_BM),
                 self._decoded("audio", audio, fused[1], masks.audio_position_BV, masks.audio_target_BM),
                 self._levels(video, audio),
@@ -95,10 +95,10 @@ class MaskedAutoencoder(Pretrained):
     def levels(self, video_BCTHW: Tensor, audio_B1MF: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
         """Mean token of each skip layer, video and audio (B, C), with every token shown: for retrieval."""
         config = self.config
-        video = self.encoder_video(video_BCTHW, None, wanted_layers(config, config.video))
-        return self._levels(video, self.encoder_audio(audio_B1MF, None, wanted_layers(config, config.audio)))
+        video = self.encoder_video(video_BCTHW, None, required_layers(config, config.video))
+        return self._levels(video, self.encoder_audio(audio_B1MF, None, required_layers(config, config.audio)))
 
-    def _fused(self, video: Features | None, audio: Features | None) -> tuple[Tensor | None, Tensor | None]:
+    def _fused(self, video: EncoderOutputs | None, audio: EncoderOutputs | None) -> tuple[Tensor | None, Tensor | None]:
         if video is None or audio is None:
             return video and video.layers[-1], audio and audio.layers[-1]
         v, a = video.layers[-1], audio.layers[-1]
@@ -111,7 +111,7 @@ class MaskedAutoencoder(Pretrained):
         return self.fusion(v, a, overall)
 
     def _decoded(
-        self, name: str, seen: Features | None, fused: Tensor | None, position_BV: Tensor, target_BM: Tensor
+        self, name: str, seen: EncoderOutputs | None, fused: Tensor | None, position_BV: Tensor, target_BM: Tensor
     ) -> Tensor | None:
         if seen is None or fused is None:
             return None
@@ -121,7 +121,7 @@ class MaskedAutoencoder(Pretrained):
             fused, skips = at_least_fp32(fused), [at_least_fp32(skip) for skip in skips]
         return decoder(fused, skips, position_BV, target_BM)
 
-    def _levels(self, video: Features | None, audio: Features | None) -> tuple[tuple[Tensor, Tensor], ...]:
+    def _levels(self, video: EncoderOutputs | None, audio: EncoderOutputs | None) -> tuple[tuple[Tensor, Tensor], ...]:
         if video is None or audio is None:
             return ()
         skips = slice(len(self.config.skips))
@@ -129,7 +129,7 @@ class MaskedAutoencoder(Pretrained):
         return tuple((at_least_fp32(v).mean(1), at_least_fp32(a).mean(1)) for v, a in pairs)
 
 
-def wanted_layers(config: ModelConfig, stream: ModalityConfig) -> tuple[int, ...]:
+def required_layers(config: ModelConfig, stream: ModalityConfig) -> tuple[int, ...]:
     """The skips, and the last layer."""
     return tuple(sorted({*config.skips, stream.depth - 1}))
 

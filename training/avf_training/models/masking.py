@@ -23,7 +23,7 @@ Index = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 
-class Random(Protocol):
+class RandomSource(Protocol):
     """numpy's Generator, and its older RandomState."""
 
     def shuffle(self, x: npt.NDArray[np.bool_]) -> None: ...
@@ -177,25 +177,25 @@ def region_order(grid: tuple[int, ...], region: tuple[int, ...]) -> Index:
     return index.transpose([*outer, *inner]).ravel()
 
 
-def shuffled(random: Random, shown: int, hidden: int) -> Flags:
+def shuffle_mask(random: RandomSource, shown: int, hidden: int) -> Flags:
     """`hidden` True and `shown` False in random order."""
     flags = np.concatenate((np.zeros(shown, bool), np.ones(hidden, bool)))
     random.shuffle(flags)
     return flags
 
 
-def tube_mask(random: Random, grid: tuple[int, int, int], window: tuple[int, int], masked: int) -> Flags:
+def tube_mask(random: RandomSource, grid: tuple[int, int, int], window: tuple[int, int], masked: int) -> Flags:
     """The same `masked` places of each window in every frame: (N,). A window as large as the frame is a plain tube."""
     time, height, width = grid
     return np.tile(block_mask(random, (height, width), window, masked), time)
 
 
-def block_mask(random: Random, grid: tuple[int, int], block: tuple[int, int], masked: int) -> Flags:
+def block_mask(random: RandomSource, grid: tuple[int, int], block: tuple[int, int], masked: int) -> Flags:
     """`masked` places of each block of a two-dimensional grid: (N,)."""
     rows, columns = block
     flags = np.zeros(grid, bool)
     for top, left in itertools.product(range(0, grid[0], rows), range(0, grid[1], columns)):
-        flags[top : top + rows, left : left + columns] = shuffled(random, rows * columns - masked, masked).reshape(
+        flags[top : top + rows, left : left + columns] = shuffle_mask(random, rows * columns - masked, masked).reshape(
             block
         )
     return flags.ravel()

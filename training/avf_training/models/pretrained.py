@@ -72,7 +72,7 @@ def save_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, T
         durable_io.write(made / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
         try:
             durable_io.publish_folder(made, folder)
-        except durable_io.TakenError:
+        except durable_io.AlreadyExistsError:
             raise UserError(f"{folder}: is there already; name a new folder") from None
 
 
@@ -105,7 +105,7 @@ def load_exactly(model: nn.Module, tensors: Mapping[str, Tensor], where: str) ->
     model.load_state_dict(dict(tensors))
 
 
-def initialise(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
+def initialize_encoders(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
     """Load into `model` the encoders and the fusion it shares with `tensors`; the names it keeps as they were.
 
     A pre-trained model starts a classifier this way: decoders are left out, the head and layer weights stay new.

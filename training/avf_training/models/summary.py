@@ -25,7 +25,7 @@ CLASSES = 11  # MAFW, for which the papers count fine-tuning parameters
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedSize:
     """What the papers print: millions of parameters, multiply-adds in G; None where they print nothing."""
 
     finetune_m: float | None = None
@@ -33,15 +33,15 @@ class Published:
     finetune_g: float | None = None
 
 
-PUBLISHED: Mapping[str, Published] = {
-    "hicmae_t": Published(20, None, 14),  # HiCMAE, Table 4
-    "hicmae_s": Published(46, None, 28),
-    "hicmae_b": Published(81, 99, 46),  # 99: AVF-MAE++, Table 20
-    "avfmaepp_b": Published(169),  # AVF-MAE++, Table 7
-    "avfmaepp_l": Published(303),
-    "avfmaepp_h": Published(521),
-    "table20_vanilla_lgi": Published(None, 142),
-    "table20_improved_lgi": Published(None, 163),
+PUBLISHED: Mapping[str, PublishedSize] = {
+    "hicmae_t": PublishedSize(20, None, 14),  # HiCMAE, Table 4
+    "hicmae_s": PublishedSize(46, None, 28),
+    "hicmae_b": PublishedSize(81, 99, 46),  # 99: AVF-MAE++, Table 20
+    "avfmaepp_b": PublishedSize(169),  # AVF-MAE++, Table 7
+    "avfmaepp_l": PublishedSize(303),
+    "avfmaepp_h": PublishedSize(521),
+    "table20_vanilla_lgi": PublishedSize(None, 142),
+    "table20_improved_lgi": PublishedSize(None, 163),
 }
 NOTES: Mapping[str, str] = {
     "hicmae_t": "its pre-training decoder is unpublished; chosen here: 128 wide, 2 heads",
@@ -50,7 +50,7 @@ NOTES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageSummary:
     """Pre-training or fine-tuning of one model. gmacs: forward multiply-adds of one clip in 10^9."""
 
     parameters: int
@@ -60,18 +60,18 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Description:
+class ModelSummary:
     """One model. tokens: name -> count of one clip."""
 
     name: str
-    pretrain: Stage
-    finetune: Stage
+    pretrain: StageSummary
+    finetune: StageSummary
     tokens: dict[str, int]
-    published: Published
+    published: PublishedSize
     note: str
 
 
-def describe(config: ModelConfig, batch: int, precision: Precision) -> Description:
+def summarize_model(config: ModelConfig, batch: int, precision: Precision) -> ModelSummary:
     """Count everything for `batch` clips in `precision`."""
     masker, random = Masker(config, paper_masks(config)), np.random.default_rng(0)
     clips = [masker.draw(random) for _ in range(2)]
@@ -87,12 +87,12 @@ def describe(config: ModelConfig, batch: int, precision: Precision) -> Descripti
             tokens |= {modality: total, f"{modality} seen": visible, f"{modality} decoder": visible + target}
 
     masks = Masks.of(clips * (batch // 2 + 1))
-    return Description(
+    return ModelSummary(
         config.name,
         _stage(lambda: MaskedAutoencoder(config, precision.fp32_decoder), shapes, (masks,), batch, precision),
         _stage(lambda: Classifier(config, CLASSES), shapes, (), batch, precision),
         tokens,
-        PUBLISHED.get(config.name, Published()),
+        PUBLISHED.get(config.name, PublishedSize()),
         NOTES.get(config.name, ""),
     )
 
@@ -145,13 +145,13 @@ def _built_and_counted(build: Build, shapes: Shapes, masks: tuple[Masks, ...]) -
     return model, counter.get_total_flops() / 2 / 2 / 1e9  # two clips, two operations a multiply-add
 
 
-def _stage(build: Build, shapes: Shapes, masks: tuple[Masks, ...], batch: int, precision: Precision) -> Stage:
+def _stage(build: Build, shapes: Shapes, masks: tuple[Masks, ...], batch: int, precision: Precision) -> StageSummary:
     model, gmacs = _built_and_counted(build, shapes, masks)
     parts = {name: sum(p.numel() for p in child.parameters()) for name, child in model.named_children()}
     total = sum(p.numel() for p in model.parameters())
     parts["layer weights"] = total - sum(parts.values())
     kept = _activations(build, shapes, masks, batch, precision)
-    return Stage(total, {name: n for name, n in parts.items() if n}, gmacs, kept)
+    return StageSummary(total, {name: n for name, n in parts.items() if n}, gmacs, kept)
 
 
 def _activations(build: Build, shapes: Shapes, masks: tuple[Masks, ...], batch: int, precision: Precision) -> int:

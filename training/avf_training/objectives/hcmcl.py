@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avf_training.distributed.collectives import gathered
+from avf_training.distributed.collectives import all_gather_features
 
 Negatives = Literal["own", "gathered"]
 
@@ -28,7 +28,7 @@ def contrastive(video_BC: Tensor, audio_BC: Tensor, temperature: float, negative
         raise ValueError("batch of 1: the contrastive loss needs at least 2 clips, the others are its negatives")
     videos_GC, sounds_GC, first = video_BC, audio_BC, 0
     if negatives == "gathered":
-        (videos_GC, first), (sounds_GC, _) = gathered(video_BC), gathered(audio_BC)
+        (videos_GC, first), (sounds_GC, _) = all_gather_features(video_BC), all_gather_features(audio_BC)
     own_B = torch.arange(first, first + len(video_BC), device=video_BC.device)
     to_sound = F.cross_entropy(similarity(video_BC, sounds_GC, temperature), own_B)
     return (to_sound + F.cross_entropy(similarity(audio_BC, videos_GC, temperature), own_B)) / 2

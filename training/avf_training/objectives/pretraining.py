@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from avf_training.models.config import ModelConfig
-from avf_training.models.mae import Reconstruction
+from avf_training.models.mae import ReconstructionOutput
 from avf_training.models.masks import Masks
 from avf_training.models.precision import at_least_fp32
 from avf_training.objectives.hcmcl import Negatives, contrastive
@@ -15,7 +15,7 @@ from avf_training.objectives.targets import audio_targets, video_targets
 
 
 @dataclass(frozen=True)
-class Losses:
+class PretrainingLosses:
     """total = video + audio + weight * sum of the contrastive levels; parts a model lacks are None or empty."""
 
     total: Tensor
@@ -25,13 +25,13 @@ class Losses:
 
 
 def pretraining_losses(
-    out: Reconstruction,
+    out: ReconstructionOutput,
     video_BCTHW: Tensor | None,
     audio_B1MF: Tensor | None,
     masks: Masks,
     config: ModelConfig,
     negatives: Negatives = "own",
-) -> Losses:
+) -> PretrainingLosses:
     """Compare `out` with what was masked, in fp32 at least. negatives: see `contrastive`."""
     parts: list[Tensor] = []
     video = audio = None
@@ -47,4 +47,4 @@ def pretraining_losses(
     if config.contrastive_weight:
         levels = tuple(contrastive(v, a, config.temperature, negatives) for v, a in out.levels)
         parts += [config.contrastive_weight * level for level in levels]
-    return Losses(torch.stack(parts).sum(), video, audio, levels)
+    return PretrainingLosses(torch.stack(parts).sum(), video, audio, levels)

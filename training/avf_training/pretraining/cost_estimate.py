@@ -11,11 +11,11 @@ import torch
 
 from avf_training.config.pretrain import PretrainRecipe
 from avf_training.data.storage import StorageConfig
-from avf_training.distributed.collectives import joined_world
-from avf_training.models.flops import peak, training_flops
+from avf_training.distributed.collectives import process_group
+from avf_training.models.flops import peak_flops, training_flops
 from avf_training.models.precision import set_numerics
 from avf_training.models.summary import training_bytes
-from avf_training.pretraining.pretrain import lengths_of, make_loop
+from avf_training.pretraining.pretrain import make_train_step, run_lengths
 from avf_training.pretraining.step import make_loader
 
 _WARM = 2  # steps before the clock starts: memory is found, kernels are chosen
@@ -39,7 +39,7 @@ PAPER_TIMES: Mapping[str, PaperTime] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingCost:
     """A run as it would be. clips: of an epoch. hours: on `devices` like the measured one, if data never makes it wait.
 
     measured_*: of `measured_batch` clips at once on one device; waited_share: of that time, with the recipe's workers.
@@ -68,7 +68,7 @@ class Plan:
     paper: PaperTime | None
 
 
-def plan(
+def estimate_training_cost(
     recipe: PretrainRecipe,
     shards: Path | str,
     devices: int,
@@ -76,18 +76,18 @@ def plan(
     measured_steps: int,
     storage: StorageConfig,
     device: str,
-) -> Plan:
+) -> TrainingCost:
     """Measure `measured_steps` steps of `measured_batch` clips on this device. Raises UserError, FaultError."""
     recipe.accumulation(devices)  # says when the world does not fill the batch
     # A CPU has no fast fp16: what it can say of the work, it says in fp32.
     precision = replace(recipe.precision, compute="fp32") if device == "cpu" else recipe.precision
     short = replace(recipe, batch=measured_batch, micro_batch=measured_batch, parallel="ddp", precision=precision)
-    with joined_world(device) as place, tempfile.TemporaryDirectory(prefix="avf-plan-") as folder:
+    with process_group(device) as place, tempfile.TemporaryDirectory(prefix="avf-plan-") as folder:
         set_numerics(short.threads, short.precision)
         loader = make_loader(short, shards, storage, place, Path(folder))
         clips = len(loader.stream.order)
-        steps, warmup = lengths_of(recipe, clips)
-        model, _, loop = make_loop(short, place, steps, warmup)
+        steps, warmup = run_lengths(recipe, clips)
+        model, _, loop = make_train_step(short, place, steps, warmup)
         batches = iter(loader)
         for step in range(_WARM):
             loop.step(step, [next(batches)])
@@ -99,11 +99,11 @@ def plan(
             loop.step(step, micro_batches)
         spent_s = time.perf_counter() - begun_s
         computed_s = (spent_s - waited_s) / measured_steps
-        limit = peak(place.device, precision)
+        limit = peak_flops(place.device, precision)
         clips_per_s = measured_batch / computed_s
         flops_per_s = training_flops(model.config) * clips_per_s
         on_gpu = place.device.type == "cuda"
-        return Plan(
+        return TrainingCost(
             recipe.model,
             clips,
             steps * recipe.batch / clips,

@@ -11,25 +11,25 @@ from torch import nn
 from avf_training.config.pretrain import PretrainRecipe
 from avf_training.data.pretraining import PretrainingBatch
 from avf_training.data.storage import StorageConfig
-from avf_training.distributed.collectives import joined_world
-from avf_training.distributed.context import Place
-from avf_training.distributed.parallelize import spread, whole_state
-from avf_training.models.flops import NO_PEAK, peak, training_flops
+from avf_training.distributed.collectives import process_group
+from avf_training.distributed.context import DistributedContext
+from avf_training.distributed.parallelize import full_state_dict, parallelize
+from avf_training.models.flops import NO_PEAK, peak_flops, training_flops
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.precision import set_numerics
 from avf_training.pretraining.replay import keep_for_replay
 from avf_training.pretraining.step import make_loader, pretraining_forward
-from avf_training.pretraining.validation import HeldOutClips
-from avf_training.pretraining.visual_callback import looking
+from avf_training.pretraining.validation import ValidationClips
+from avf_training.pretraining.visual_callback import make_eval_callback
 from avf_training.trainer.checkpoint import Checkpoints
-from avf_training.trainer.learning_curve import draw_curve
-from avf_training.trainer.loop import Loop
-from avf_training.trainer.metrics import Metrics
+from avf_training.trainer.learning_curve import draw_learning_curve
+from avf_training.trainer.loop import TrainStep
+from avf_training.trainer.metrics import MetricsWriter
 from avf_training.trainer.optimizer import adamw, schedule
-from avf_training.trainer.progress import Watch, Work
-from avf_training.trainer.run_folder import MODEL, alone, freeze
-from avf_training.trainer.tensorboard import Board
-from avf_training.trainer.trainer import Lengths, Run
+from avf_training.trainer.progress import ProgressReporter, StepCost
+from avf_training.trainer.run_folder import MODEL, exclusive_lock, freeze_identity
+from avf_training.trainer.tensorboard import TensorBoardLogger
+from avf_training.trainer.trainer import RunLengths, Trainer
 
 
 def pretrain(
@@ -46,37 +46,37 @@ def pretrain(
     held_out: shards of people the model never sees, scored beside the pictures. Raises UserError, FaultError.
     SIGTERM and SIGUSR1 save and end it early.
     """
-    with joined_world(device) as place, ExitStack() as until_done:
+    with process_group(device) as place, ExitStack() as until_done:
         set_numerics(recipe.threads, recipe.precision)
         accumulation = recipe.accumulation(place.size)
         unseen = _unseen(recipe, shards, held_out, storage, place)
         loader = make_loader(recipe, shards, storage, place, out)
-        steps, warmup = lengths_of(recipe, len(loader.stream.order))
-        until_done.enter_context(alone(out, place.rank))
-        freeze(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, place.rank)
-        model, wrapped, loop = make_loop(recipe, place, steps, warmup)
-        run = Run(wrapped, loop, loader, Checkpoints(out, recipe.checkpoint_keep, place.rank), place)
+        steps, warmup = run_lengths(recipe, len(loader.stream.order))
+        until_done.enter_context(exclusive_lock(out, place.rank))
+        freeze_identity(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, place.rank)
+        model, wrapped, loop = make_train_step(recipe, place, steps, warmup)
+        run = Trainer(wrapped, loop, loader, Checkpoints(out, recipe.checkpoint_keep, place.rank), place)
         start = run.resume(from_step)
         watch = _watch(recipe, model, unseen, held_out is not None, out, start, steps, place)
 
         def diverged(step: int, micro_batches: Sequence[PretrainingBatch]) -> FaultError:
             return keep_for_replay(out, step, recipe.nonfinite_limit, micro_batches, model, loop.scaler, place)
 
-        lengths = Lengths(steps, accumulation, recipe.checkpoint_every, recipe.nonfinite_limit)
+        lengths = RunLengths(steps, accumulation, recipe.checkpoint_every, recipe.nonfinite_limit)
         try:
             reached = run.train(start, lengths, watch, diverged)
         finally:
             watch.close()
         if reached == steps and not (out / MODEL).exists():
-            tensors = whole_state(model)
+            tensors = full_state_dict(model)
             if place.rank == 0:
                 model.save_pretrained(out / MODEL, tensors)
         if place.rank == 0:
-            draw_curve(out)
+            draw_learning_curve(out)
         return reached
 
 
-def lengths_of(recipe: PretrainRecipe, clips: int) -> tuple[int, int]:
+def run_lengths(recipe: PretrainRecipe, clips: int) -> tuple[int, int]:
     """(steps, warm-up steps) of a run over epochs of `clips`. Raises UserError for a run without a step."""
     per_epoch = clips / recipe.batch
     steps = recipe.steps if recipe.steps is not None else int(recipe.epochs * per_epoch)
@@ -86,50 +86,58 @@ def lengths_of(recipe: PretrainRecipe, clips: int) -> tuple[int, int]:
     return steps, int(recipe.optim.warmup_epochs * per_epoch) if warmup is None else warmup
 
 
-def make_loop(
-    recipe: PretrainRecipe, place: Place, steps: int, warmup: int
-) -> tuple[MaskedAutoencoder, nn.Module, Loop[PretrainingBatch]]:
+def make_train_step(
+    recipe: PretrainRecipe, place: DistributedContext, steps: int, warmup: int
+) -> tuple[MaskedAutoencoder, nn.Module, TrainStep[PretrainingBatch]]:
     """The model, its weights drawn by the recipe's seed, the same spread over all processes, and its loop."""
     torch.manual_seed(recipe.seed)
     model = MaskedAutoencoder(recipe.model_config(), recipe.precision.fp32_decoder).to(place.device).train()
     model.checkpoint_activations(recipe.activation_checkpointing)
     if recipe.compile:
         model.compile()
-    wrapped = spread(model, recipe.parallel, place)
+    wrapped = parallelize(model, recipe.parallel, place)
     scaler = torch.amp.GradScaler(place.device.type, enabled=recipe.precision.compute == "fp16")
     rates = schedule(recipe.optim, recipe.batch, steps, warmup)
     optimiser = adamw(model, recipe.optim)
-    return model, wrapped, Loop(wrapped, optimiser, rates, pretraining_forward(recipe), recipe.optim.clip_norm, scaler)
+    return (
+        model,
+        wrapped,
+        TrainStep(wrapped, optimiser, rates, pretraining_forward(recipe), recipe.optim.clip_norm, scaler),
+    )
 
 
 def _watch(
     recipe: PretrainRecipe,
     model: MaskedAutoencoder,
-    seen: HeldOutClips | None,
+    seen: ValidationClips | None,
     scored: bool,
     out: Path,
     start: int,
     steps: int,
-    place: Place,
-) -> Watch:
+    place: DistributedContext,
+) -> ProgressReporter:
     """What is told; by rank 0 only, but all compute what they must for it."""
     first = place.rank == 0
-    look = looking(model, recipe.masks, seen, scored, out, draws=first)
+    look = make_eval_callback(model, recipe.masks, seen, scored, out, draws=first)
     flops = training_flops(model.config) * recipe.batch if first else 0.0
-    work = Work(recipe.batch, flops, peak(place.device, recipe.precision) if first else NO_PEAK, place.size)
+    work = StepCost(recipe.batch, flops, peak_flops(place.device, recipe.precision) if first else NO_PEAK, place.size)
     metrics = board = None
     if first:
-        metrics = Metrics(out, start, steps)
+        metrics = MetricsWriter(out, start, steps)
         metrics.say(work.sentence(recipe.model))
-        board = Board(out, start, recipe.wandb, recipe.frozen())
-    return Watch(metrics, board, work, recipe.log_every, look, recipe.picture_every)
+        board = TensorBoardLogger(out, start, recipe.wandb, recipe.frozen())
+    return ProgressReporter(metrics, board, work, recipe.log_every, look, recipe.picture_every)
 
 
 def _unseen(
-    recipe: PretrainRecipe, shards: Path | str, held_out: Path | str | None, storage: StorageConfig, place: Place
-) -> HeldOutClips | None:
+    recipe: PretrainRecipe,
+    shards: Path | str,
+    held_out: Path | str | None,
+    storage: StorageConfig,
+    place: DistributedContext,
+) -> ValidationClips | None:
     looks = place.rank == 0 or recipe.parallel == "fsdp"
     if not looks or not (held_out or recipe.picture_every):
         return None
     train = shards if held_out else None  # without others to score, one of its own to look at
-    return HeldOutClips(recipe.model_config(), recipe.masks, train, held_out or shards, storage, place.device)
+    return ValidationClips(recipe.model_config(), recipe.masks, train, held_out or shards, storage, place.device)

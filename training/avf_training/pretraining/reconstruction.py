@@ -13,7 +13,7 @@ from avf_shards.errors import UserError
 from avf_shards.format.index import ShardReader
 from torch import Tensor
 
-from avf_training.data.clip import decoded
+from avf_training.data.clip import decode_clip
 from avf_training.data.transforms import audio_input, video_input
 from avf_training.data.windows import STRIDE, window_frames
 from avf_training.models.config import Geometry, TargetConfig
@@ -28,7 +28,7 @@ _EPS = 1e-6
 
 
 @dataclass(frozen=True)
-class Reconstructed:
+class ReconstructedClip:
     """One clip at one pair of mask ratios. video_*: (T, H, W, 3) in [0, 1]; audio_*: (M, F), normalised log-mel.
 
     *_shown: what the encoder saw, nan elsewhere. *_whole: reconstruction where masked, original elsewhere.
@@ -45,9 +45,9 @@ class Reconstructed:
 
 
 @torch.no_grad()
-def reconstruct(
+def reconstruct_clip(
     model: MaskedAutoencoder, video_BCTHW: Tensor, audio_B1MF: Tensor, ratios: MaskConfig, seed: int
-) -> Reconstructed:
+) -> ReconstructedClip:
     """Mask the one clip given, reconstruct everything masked, and undo the normalisation with the originals' own.
 
     Where the model predicts patches brought to mean 0 and deviation 1, the true patch's mean and deviation are put
@@ -71,7 +71,7 @@ def reconstruct(
     audio = audio_BMP
     if targets.normalised:
         audio = _denormalised(audio, audio_BNP[:, clip.audio.target_M])
-    return Reconstructed(
+    return ReconstructedClip(
         ratios.video_ratio,
         ratios.audio_ratio,
         _picture(video_BNP, geometry),
@@ -120,7 +120,7 @@ def _spectrogram(patches_BNP: Tensor, geometry: Geometry) -> npt.NDArray[np.floa
     return cut.reshape(time * p, frequency * p).numpy()
 
 
-def draw(path: Path, found: list[Reconstructed], title: str, put_back: bool, every: int = 2) -> None:
+def draw_reconstruction(path: Path, found: list[ReconstructedClip], title: str, put_back: bool, every: int = 2) -> None:
     """Write the picture: the original above, then for each ratio what was shown and what came back.
 
     put_back: whether the patches' own means and deviations were, which the picture then says.
@@ -163,7 +163,7 @@ def draw(path: Path, found: list[Reconstructed], title: str, put_back: bool, eve
     pyplot.close(figure)
 
 
-def picture(
+def save_reconstruction(
     shards: Path,
     key: str | None,
     checkpoint: Path | None,
@@ -191,12 +191,12 @@ def picture(
     found = []
     for pair in pairs:
         try:
-            found.append(reconstruct(model, video, audio, MaskConfig(*pair, 0.0), seed))
+            found.append(reconstruct_clip(model, video, audio, MaskConfig(*pair, 0.0), seed))
         except ValueError as error:
             if not all_must_fit:
                 continue
             raise UserError(f"--ratios {pair[0]:g}:{pair[1]:g}: {error}") from None
-    draw(out, found, f"{chosen}   {what}", model.config.targets.normalised)
+    draw_reconstruction(out, found, f"{chosen}   {what}", model.config.targets.normalised)
 
 
 def _ratios(text: str) -> list[tuple[float, float]]:
@@ -224,7 +224,7 @@ def _stored_clip(shards: Path, key: str | None, geometry: Geometry) -> tuple[str
 
 
 def _first_window(files: dict[str, bytes], geometry: Geometry) -> tuple[Tensor, Tensor]:
-    clip = decoded(files, lambda total: _Start(window_frames(0, geometry.frames, total)), geometry.frames * STRIDE)
+    clip = decode_clip(files, lambda total: _Start(window_frames(0, geometry.frames, total)), geometry.frames * STRIDE)
     planes_1TQW, sound_1S = torch.from_numpy(clip.planes_TRW)[None], torch.from_numpy(clip.sound_S)[None]
     size_px = planes_1TQW.shape[-1]
     whole_14 = torch.tensor([[0, 0, size_px, size_px]])

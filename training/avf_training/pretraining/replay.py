@@ -18,19 +18,19 @@ from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
 from torch import Tensor, nn
 
-from avf_training.config.pretrain import PretrainRecipe, recipe_of
+from avf_training.config.pretrain import PretrainRecipe, recipe_of_run
 from avf_training.data.pretraining import PretrainingBatch
 from avf_training.data.storage import StorageConfig
-from avf_training.distributed.context import Place
-from avf_training.distributed.parallelize import whole_state
-from avf_training.models.mae import MaskedAutoencoder, Reconstruction
+from avf_training.distributed.context import DistributedContext
+from avf_training.distributed.parallelize import full_state_dict
+from avf_training.models.mae import MaskedAutoencoder, ReconstructionOutput
 from avf_training.pretraining.step import make_loader, pretraining_forward
 
 FOLDER = "nonfinite"
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayReport:
     """What the batch gave this time. module: the first whose output is not finite; parameters: with such gradients.
 
     keys: clips whose own reconstruction is not finite.
@@ -54,11 +54,11 @@ def keep_for_replay(
     batches: Sequence[PretrainingBatch],
     model: MaskedAutoencoder,
     scaler: torch.amp.GradScaler,
-    place: Place,
+    place: DistributedContext,
 ) -> FaultError:
     """Keep the batch's keys and the weights, which skipped steps left as they were. Called by all ranks."""
     folder = out / FOLDER
-    tensors = whole_state(model)
+    tensors = full_state_dict(model)
     if place.rank == 0:
         durable_io.remove(folder)
         durable_io.make_folder(folder)
@@ -80,10 +80,10 @@ def keep_for_replay(
     )
 
 
-def replay(run: Path, shards: Path | str, storage: StorageConfig, rank: int = 0) -> Replayed:
+def replay_step(run: Path, shards: Path | str, storage: StorageConfig, rank: int = 0) -> ReplayReport:
     """Compute one rank's part of that step once more. Raises UserError, FaultError when the shards are others."""
     told = _told(run, rank)
-    recipe = recipe_of(run)
+    recipe = recipe_of_run(run)
     model = MaskedAutoencoder.from_pretrained(run / FOLDER / "model").train()
     model.fp32_decoder = recipe.precision.fp32_decoder
     seen = _Seen(model)
@@ -99,7 +99,7 @@ def replay(run: Path, shards: Path | str, storage: StorageConfig, rank: int = 0)
         bad_keys += [key for key, bad in zip(keys, seen.bad_rows(), strict=True) if bad]
         (loss * told["scale"] / len(told["keys"])).backward()
     bad = tuple(n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all())
-    return Replayed(told["step"], parts, seen.first, bad, tuple(bad_keys))
+    return ReplayReport(told["step"], parts, seen.first, bad, tuple(bad_keys))
 
 
 def _told(run: Path, rank: int) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _batches(
 ) -> Iterator[PretrainingBatch]:
     """The micro-batches of the step that was noted."""
     alike = replace(recipe, workers=0, max_fault_share=1.0)
-    loader = make_loader(alike, shards, storage, Place(told["world"], told["rank"], torch.device("cpu")))
+    loader = make_loader(alike, shards, storage, DistributedContext(told["world"], told["rank"], torch.device("cpu")))
     loader.go_to(told["first"])
     return islice(loader, len(told["keys"]))
 
@@ -125,13 +125,13 @@ class _Seen:
 
     def __init__(self, model: MaskedAutoencoder) -> None:
         self.first: str | None = None
-        self._out: Reconstruction | None = None
+        self._out: ReconstructionOutput | None = None
         for name, module in model.named_modules():
             module.register_forward_hook(self._noting(name))
 
     def _noting(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def note(module: nn.Module, given: Any, out: Any) -> None:
-            if isinstance(out, Reconstruction):
+            if isinstance(out, ReconstructionOutput):
                 self._out = out
             elif self.first is None and isinstance(out, Tensor) and not out.isfinite().all():
                 self.first = name

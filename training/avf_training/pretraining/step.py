@@ -7,22 +7,26 @@ from torch import Tensor, nn
 
 from avf_training.config.pretrain import PretrainRecipe
 from avf_training.data.loader import StreamLoader
-from avf_training.data.pretraining import Pretraining, PretrainingBatch, PretrainingDraw, pretraining_input
+from avf_training.data.pretraining import PretrainingBatch, PretrainingParams, PretrainingSampler, pretraining_input
 from avf_training.data.storage import StorageConfig
-from avf_training.data.stream import Stream, StreamConfig
-from avf_training.distributed.context import Place
+from avf_training.data.stream import ClipStream, StreamConfig
+from avf_training.distributed.context import DistributedContext
 from avf_training.objectives.pretraining import pretraining_losses
 from avf_training.trainer.loop import Forward
 
 
 def make_loader(
-    recipe: PretrainRecipe, shards: Path | str, storage: StorageConfig, place: Place, out: Path | None = None
-) -> StreamLoader[PretrainingDraw, PretrainingBatch]:
+    recipe: PretrainRecipe,
+    shards: Path | str,
+    storage: StorageConfig,
+    place: DistributedContext,
+    out: Path | None = None,
+) -> StreamLoader[PretrainingParams, PretrainingBatch]:
     """This rank's micro-batches; the account and the quarantine go to `out`."""
     micro = recipe.micro_batch * place.size  # a step of the stream is a micro-batch of all processes
     config = StreamConfig(shards, micro, recipe.seed, recipe.mix, recipe.max_fault_share, storage=storage)
-    stream = Stream(
-        config, Pretraining(recipe.model_config(), recipe.masks, recipe.official_windows), place.size, place.rank
+    stream = ClipStream(
+        config, PretrainingSampler(recipe.model_config(), recipe.masks, recipe.official_windows), place.size, place.rank
     )
     files = (out / "quarantine.jsonl", out / "account.jsonl") if out else (None, None)
     return StreamLoader(stream, recipe.workers, place.device, *files)

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avf_training.data.batch import joined
+from avf_training.data.batch import concat_batches
 from avf_training.data.loader import StreamLoader
-from avf_training.data.pretraining import Crop, Pretraining, PretrainingBatch, pretraining_input
+from avf_training.data.pretraining import Crop, PretrainingBatch, PretrainingSampler, pretraining_input
 from avf_training.data.storage import StorageConfig
-from avf_training.data.stream import Stream, StreamConfig
+from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.masking import MaskConfig
@@ -28,7 +28,7 @@ _BATCH, _MOST, _TRAIN_WINDOWS = 16, 256, 256
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class ValidationScores:
     """*_mse: error of what was masked; *_mean_mse: of predicting the mean patch of the training clips; *_place_mse: of
     predicting their mean patch at each place, a mean picture, which knows where faces are.
 
@@ -66,7 +66,7 @@ class HeldOut:
         return ratios | {"R@1/chance": self.recall_over_chance}
 
 
-class HeldOutClips:
+class ValidationClips:
     """One window of every clip of `unseen` (256 at most), whole pictures at their own loudness, kept in memory.
 
     train: the shards a model was trained on; None takes one clip only, to look at and not to score.
@@ -82,10 +82,12 @@ class HeldOutClips:
         device: torch.device | str = "cpu",
     ) -> None:
         def windows(shards: Path | str, count: int, epochs: int | None) -> Iterator[PretrainingBatch]:
-            stream = Stream(StreamConfig(shards, 1, epochs=epochs, storage=storage), Pretraining(config, masks))
+            stream = ClipStream(
+                StreamConfig(shards, 1, epochs=epochs, storage=storage), PretrainingSampler(config, masks)
+            )
             singles = islice(iter(StreamLoader(stream)), count)
             while group := list(islice(singles, _BATCH)):
-                batch = joined(group)
+                batch = concat_batches(group)
                 yield replace(batch, draws=tuple(replace(draw, crop=_WHOLE, gain=1.0) for draw in batch.draws))
 
         self.config, self.device = config, device
@@ -93,7 +95,7 @@ class HeldOutClips:
         self._batches = list(windows(unseen, 1 if train is None else _MOST, 1))
 
     @torch.no_grad()
-    def score(self, model: MaskedAutoencoder) -> HeldOut:
+    def score(self, model: MaskedAutoencoder) -> ValidationScores:
         """The model's errors and recall; it is in train mode afterwards if it was before."""
         if self._means is None:
             raise ValueError("made without the training shards: to look at, not to score")
@@ -127,7 +129,7 @@ class HeldOutClips:
         clips = len(scores_BB)
         recall, back = (one.argmax(1).eq(torch.arange(clips)).float().mean().item() for one in (scores_BB, scores_BB.T))
         video, video_mean, video_place, audio, audio_mean, audio_place = (torch.stack(errors).sum(0) / clips).tolist()
-        return HeldOut(clips, video, video_mean, video_place, audio, audio_mean, audio_place, recall, back)
+        return ValidationScores(clips, video, video_mean, video_place, audio, audio_mean, audio_place, recall, back)
 
     def first(self) -> tuple[str, Tensor, Tensor]:
         """(key, video, sound) of the first clip, as the model takes them."""

@@ -6,16 +6,16 @@ import torch
 
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.masking import MaskConfig
-from avf_training.pretraining.reconstruction import draw, reconstruct
-from avf_training.pretraining.validation import HeldOutClips
+from avf_training.pretraining.reconstruction import draw_reconstruction, reconstruct_clip
+from avf_training.pretraining.validation import ValidationClips
 from avf_training.trainer.progress import Look
 
 PICTURES = "pictures"
 _EASY = MaskConfig(0.5, 0.5, 0.0)  # shown below the masks of training
 
 
-def looking(
-    model: MaskedAutoencoder, masks: MaskConfig, seen: HeldOutClips | None, scored: bool, out: Path, draws: bool
+def make_eval_callback(
+    model: MaskedAutoencoder, masks: MaskConfig, seen: ValidationClips | None, scored: bool, out: Path, draws: bool
 ) -> Look:
     """The function that a run calls every few steps. seen: clips to look at, None where this process does not look.
 
@@ -33,13 +33,13 @@ def looking(
         with torch.compiler.set_stance("force_eager"):  # other shapes, a few times a run: not worth compiling
             scores = seen.score(model).told() if scored else {}
             key, video, audio = seen.first()
-            found = [reconstruct(model, video, audio, ratios, seed=0) for ratios in pairs]
+            found = [reconstruct_clip(model, video, audio, ratios, seed=0) for ratios in pairs]
         model.train(training)
         if not draws:
             return scores, None
         path = out / PICTURES / f"step-{step + 1:08d}.png"
         path.parent.mkdir(exist_ok=True)
-        draw(path, found, f"{key}   step {step + 1}", model.config.targets.normalised)
+        draw_reconstruction(path, found, f"{key}   step {step + 1}", model.config.targets.normalised)
         return scores, path
 
     return look

@@ -19,7 +19,7 @@ _POLL_S = 0.2
 
 
 @dataclass(frozen=True)
-class Failure:
+class JobFailure:
     """A run that ended badly, and its last words."""
 
     job: Job
@@ -27,7 +27,7 @@ class Failure:
     said: str
 
 
-class Place(Protocol):
+class Slot(Protocol):
     """Where runs go on. start gives a handle; done its exit status, or None while it runs."""
 
     def free(self) -> bool:
@@ -47,12 +47,12 @@ class Place(Protocol):
         ...
 
 
-def run_all(jobs: Sequence[Job], place: Place, told: Told) -> list[Failure]:
+def run_all(jobs: Sequence[Job], place: Slot, told: Told) -> list[JobFailure]:
     """Every run that is not done yet, what is needed first first; those that failed. Ctrl-C ends all of them."""
     waiting = [job for job in jobs if not job.done.is_file()]
     told(f"{len(jobs)} runs, {len(jobs) - len(waiting)} done already")
     running: list[tuple[Job, Any]] = []
-    failures: list[Failure] = []
+    failures: list[JobFailure] = []
     lost: set[Path] = set()
     try:
         while waiting or running:
@@ -76,7 +76,7 @@ def run_all(jobs: Sequence[Job], place: Place, told: Told) -> list[Failure]:
                     told(f"done    {job.name}; {len(waiting) + len(running)} left")
                 else:
                     lost.add(job.out)
-                    failures.append(Failure(job, status, last_words(log_of(job))))
+                    failures.append(JobFailure(job, status, log_tail(log_of(job))))
                     told(f"FAILED  {job.name}: {failures[-1].said}")
     except BaseException:
         place.stop()
@@ -89,7 +89,7 @@ def log_of(job: Job) -> Path:
     return job.out.with_name(f"{job.out.name}.log")
 
 
-def last_words(log: Path) -> str:
+def log_tail(log: Path) -> str:
     """The last line of a log."""
     lines = log.read_text("utf-8", "replace").strip().splitlines() if log.is_file() else []
     return lines[-1] if lines else "it said nothing"
@@ -99,7 +99,7 @@ def _command(job: Job) -> list[str]:
     return [sys.executable, "-m", "avf_training.cli.main", *job.argv[1:]]
 
 
-class ThisMachine:
+class LocalMachine:
     """`slots` at once; with GPUs, each run sees one."""
 
     def __init__(self, slots: int, gpus: Sequence[str] = ()) -> None:

@@ -15,7 +15,7 @@ from avf_shards.config import bind, read_table, unknown_key
 from avf_shards.errors import UserError
 
 from avf_training.config.pretrain import FOLDER
-from avf_training.tasks.catalog import Dataset, dataset
+from avf_training.tasks.catalog import Dataset, find_dataset
 from avf_training.trainer.run_folder import MODEL
 
 StudyStage = Literal["pretrain", "posttrain", "finetune"]
@@ -117,7 +117,7 @@ def load_study(name: str) -> Study:
     return bind(Study, read_table(path, yaml.safe_load, yaml.YAMLError))
 
 
-def matrix(
+def study_matrix(
     study: Study,
     out: Path,
     shards: Sequence[str],
@@ -136,7 +136,7 @@ def matrix(
         if "pretrain" in row.stages and len(unlabelled) != 1:
             raise UserError(f"rows.{name}: has a stage pretrain; give its shards with --unlabelled SHARDS, once")
     for title in study.datasets:
-        data = dataset(title)
+        data = find_dataset(title)
         for fold in study.folds or range(1, folds_of[title] + 1):
             for seed in study.seeds:
                 for name, row in study.rows.items():

@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 
-from avf_training.evaluation.scoring import Answers
+from avf_training.evaluation.scoring import Predictions
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # after the backend is chosen
@@ -60,7 +60,7 @@ def recalls(names: Sequence[str], counts_CC: npt.NDArray[np.int64]) -> str:
     return _png(figure)
 
 
-def reliability(answers: Answers) -> tuple[str, float]:
+def reliability(answers: Predictions) -> tuple[str, float]:
     """How often answers of some confidence are right, and the expected calibration error."""
     confidence_N = answers.scores_NJ.max(1)
     right_N = answers.scores_NJ.argmax(1) == answers.truth
@@ -83,7 +83,7 @@ def reliability(answers: Answers) -> tuple[str, float]:
     return _png(figure), float(error)
 
 
-def scatter(names: Sequence[str], answers: Answers) -> str:
+def scatter(names: Sequence[str], answers: Predictions) -> str:
     """Dimensions: what was said over what is true."""
     figure, axes = pyplot.subplots(1, len(names), figsize=(3 * len(names), 3), squeeze=False, layout="constrained")
     for d, (axis, name) in enumerate(zip(axes[0], names, strict=True)):
@@ -117,7 +117,7 @@ def curves(losses: Sequence[Mapping[str, Any]], epochs: Sequence[Mapping[str, An
     return _png(figure)
 
 
-def plane(features: Mapping[str, npt.NDArray[np.float32]], truth: Sequence[int], names: Sequence[str]) -> str:
+def tsne_plane(features: Mapping[str, npt.NDArray[np.float32]], truth: Sequence[int], names: Sequence[str]) -> str:
     """t-SNE of each modality's features, (N, F), coloured by class."""
     from sklearn.manifold import TSNE
 

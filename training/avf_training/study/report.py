@@ -10,14 +10,14 @@ import numpy as np
 from avf_shards import durable_io
 
 from avf_training.evaluation.results import RESULT
-from avf_training.evaluation.scoring import Answers, interval, scores_of
-from avf_training.finetuning.finetune import chosen_folder
-from avf_training.finetuning.model_selection import PROTOCOLS, Protocol, read_epochs
+from avf_training.evaluation.scoring import Predictions, bootstrap_interval, score_predictions
+from avf_training.finetuning.finetune import best_folder
+from avf_training.finetuning.model_selection import PROTOCOLS, Protocol, read_validation
 from avf_training.study import plots
 from avf_training.study.plan import Cell, Matrix, Study
-from avf_training.study.results import Line, cell_answers, comparisons, joined, lines
-from avf_training.tasks.labelled_shards import Shelf
-from avf_training.tasks.published import Figure, published
+from avf_training.study.results import ResultLine, cell_answers, comparisons, concat_predictions, result_lines
+from avf_training.tasks.labelled_shards import LabelledShards
+from avf_training.tasks.published import PublishedFigure, published_figures
 from avf_training.trainer.metrics import METRICS, read_lines
 
 PAGE = "report.html"
@@ -40,7 +40,7 @@ class _Panel:
     images: list[tuple[str, str]]
 
 
-def write_report(study: Study, matrix: Matrix, shelf: Shelf, out: Path) -> Path:
+def write_report(study: Study, matrix: Matrix, shelf: LabelledShards, out: Path) -> Path:
     """OUT/report.html, one file that needs no other."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True
@@ -63,10 +63,10 @@ def write_report(study: Study, matrix: Matrix, shelf: Shelf, out: Path) -> Path:
 def _table(study: Study, matrix: Matrix, dataset: str) -> dict[str, Any]:
     data = next(cell.data for cell in matrix.cells if cell.data.name == dataset)
     shown = list(data.metrics) + [f"PCC {name}" for name in data.dimensions]
-    found: dict[tuple[str, Protocol], Line] = {
+    found: dict[tuple[str, Protocol], ResultLine] = {
         (line.row, protocol): line
         for protocol in PROTOCOLS
-        for line in lines(study, matrix, protocol)
+        for line in result_lines(study, matrix, protocol)
         if line.dataset == dataset
     }
     rows = []
@@ -76,7 +76,7 @@ def _table(study: Study, matrix: Matrix, dataset: str) -> dict[str, Any]:
             cells = [_cell(line, metric) for metric in shown]
             done = f"{line.done} of {line.wanted}"
             rows.append({"row": row, "protocol": _SHOWN[protocol], "cells": cells, "done": done})
-    figures = [one for one in published() if one.dataset == dataset]
+    figures = [one for one in published_figures() if one.dataset == dataset]
     named = {row.published_as for row in study.rows.values() if row.published_as}
     chosen = [one for one in figures if one.table in named] if named else [one for one in figures if _main(one)]
     papers = [
@@ -91,20 +91,20 @@ def _table(study: Study, matrix: Matrix, dataset: str) -> dict[str, Any]:
     return {"dataset": data.title, "name": dataset, "metrics": shown, "rows": rows, "papers": papers}
 
 
-def _main(figure: Figure) -> bool:
+def _main(figure: PublishedFigure) -> bool:
     """Of the tables of results, not of the ablations."""
     number = int(figure.table.rpartition(" ")[2])
     return not figure.table.startswith("HiCMAE") and (number <= 19 or number in (25, 26))
 
 
-def _cell(line: Line, metric: str) -> str:
+def _cell(line: ResultLine, metric: str) -> str:
     mean, spread = line.mean(metric), line.spread(metric)
     if mean is None:
         return "–"
     return f"{100 * mean:.2f}" + ("" if spread is None else f" ± {100 * spread:.2f}")
 
 
-def _panel(matrix: Matrix, shelf: Shelf, row: str, dataset: str) -> _Panel | None:
+def _panel(matrix: Matrix, shelf: LabelledShards, row: str, dataset: str) -> _Panel | None:
     cells = [cell for cell in matrix.cells if (cell.row, cell.data.name) == (row, dataset)]
     protocol: Protocol = "held_out"
     there = [(cell, answers) for cell in cells if (answers := cell_answers(cell, protocol)) is not None]
@@ -115,7 +115,7 @@ def _panel(matrix: Matrix, shelf: Shelf, row: str, dataset: str) -> _Panel | Non
         return None
     first_seed = there[0][0].seed
     mine = [pair for pair in there if pair[0].seed == first_seed]
-    data, whole = mine[0][0].data, joined([answers for _, answers in mine])
+    data, whole = mine[0][0].data, concat_predictions([answers for _, answers in mine])
     images: list[tuple[str, str]] = []
     if data.task == "dimensions":
         images.append(("said over true", plots.scatter(data.dimensions, whole)))
@@ -123,7 +123,7 @@ def _panel(matrix: Matrix, shelf: Shelf, row: str, dataset: str) -> _Panel | Non
         images += _of_classes([(cell.fold, answers) for cell, answers in mine], data.labels, whole)
     cell = mine[0][0]
     metric = _metric_of(cell)
-    images.append(("curves", plots.curves(read_lines(cell.out / METRICS), read_epochs(cell.out), metric)))
+    images.append(("curves", plots.curves(read_lines(cell.out / METRICS), read_validation(cell.out), metric)))
     images += _features(cell, shelf, protocol)
     unreadable = f", {len(whole.unreadable)} unreadable" if whole.unreadable else ""
     folds = ", ".join(str(cell.fold) for cell, _ in mine)
@@ -131,16 +131,18 @@ def _panel(matrix: Matrix, shelf: Shelf, row: str, dataset: str) -> _Panel | Non
     return _Panel(row, data.title, sentence, _scores(data, whole), images)
 
 
-def _scores(data: Any, whole: Answers) -> list[tuple[str, str]]:
+def _scores(data: Any, whole: Predictions) -> list[tuple[str, str]]:
     told = []
-    for name, score in scores_of(data, whole).items():
-        between = interval(data, whole, name, 500) if score.value is not None else None
+    for name, score in score_predictions(data, whole).items():
+        between = bootstrap_interval(data, whole, name, 500) if score.value is not None else None
         bounds = "" if between is None else f" [{between.low:.3f}, {between.high:.3f}]"
         told.append((name, f"undefined: {score.undefined}" if score.value is None else f"{score.value:.3f}{bounds}"))
     return told
 
 
-def _of_classes(parts: list[tuple[int, Answers]], names: tuple[str, ...], whole: Answers) -> list[tuple[str, str]]:
+def _of_classes(
+    parts: list[tuple[int, Predictions]], names: tuple[str, ...], whole: Predictions
+) -> list[tuple[str, str]]:
     images = []
     if len(parts) > 1:
         for fold, answers in parts[:12]:
@@ -158,7 +160,7 @@ def _metric_of(cell: Cell) -> str:
     return str(told["chosen_by"])
 
 
-def _features(cell: Cell, shelf: Shelf, protocol: Protocol) -> list[tuple[str, str]]:
+def _features(cell: Cell, shelf: LabelledShards, protocol: Protocol) -> list[tuple[str, str]]:
     """t-SNE of the test clips' features, one window each."""
     from avf_training.finetuning.reevaluate import load_run
     from avf_training.inference.feature_model import FeatureModel
@@ -166,7 +168,7 @@ def _features(cell: Cell, shelf: Shelf, protocol: Protocol) -> list[tuple[str, s
     if cell.data.task == "dimensions":
         return []
     _, task = load_run(cell.out, shelf)
-    model = FeatureModel(chosen_folder(cell.out, protocol))
+    model = FeatureModel(best_folder(cell.out, protocol))
     answers = cell_answers(cell, protocol)
     assert answers is not None
     keys = [key for key in task.test if key not in answers.unreadable][:: max(1, len(task.test) // _MOST_CLIPS)]
@@ -183,4 +185,4 @@ def _features(cell: Cell, shelf: Shelf, protocol: Protocol) -> list[tuple[str, s
         rows.pop("fused")
     stacked = {kind: np.stack(values) for kind, values in rows.items()}
     truth = [int(task.truth[key]) for key in keys]
-    return [("t-SNE of features", plots.plane(stacked, truth, task.data.labels))]
+    return [("t-SNE of features", plots.tsne_plane(stacked, truth, task.data.labels))]

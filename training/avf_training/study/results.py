@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from avf_training.evaluation.results import ANSWERS, RESULT, read_answers
-from avf_training.evaluation.scoring import Answers, scores_of
+from avf_training.evaluation.results import ANSWERS, RESULT, read_predictions
+from avf_training.evaluation.scoring import Predictions, score_predictions
 from avf_training.finetuning.model_selection import Protocol
 from avf_training.study.plan import Cell, Matrix, Study
 
 
 @dataclass(frozen=True)
-class Line:
+class ResultLine:
     """One row on one data set by one protocol. per_seed: metric -> a value for each seed, folds taken together.
 
     folds, seeds: that are done, of how many.
@@ -39,7 +39,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparison:
     """A row beside the one without: differences of the same fold and seed. won: in how many it is above."""
 
     row: str
@@ -63,15 +63,15 @@ class Compared:
         )
 
 
-def cell_answers(cell: Cell, protocol: Protocol) -> Answers | None:
+def cell_answers(cell: Cell, protocol: Protocol) -> Predictions | None:
     """A finished cell's answers; None where it is not done, or the protocol chose nothing."""
     path = cell.out / ANSWERS / f"{protocol}.json"
-    return read_answers(path)[1] if (cell.out / RESULT).is_file() and path.is_file() else None
+    return read_predictions(path)[1] if (cell.out / RESULT).is_file() and path.is_file() else None
 
 
-def joined(parts: Sequence[Answers]) -> Answers:
+def concat_predictions(parts: Sequence[Predictions]) -> Predictions:
     """Answers of several folds as one: leave-one-subject-out is scored so."""
-    return Answers(
+    return Predictions(
         tuple(key for part in parts for key in part.keys),
         np.concatenate([part.truth for part in parts]),
         np.concatenate([part.scores_NJ for part in parts]),
@@ -79,7 +79,7 @@ def joined(parts: Sequence[Answers]) -> Answers:
     )
 
 
-def lines(study: Study, matrix: Matrix, protocol: Protocol) -> list[Line]:
+def result_lines(study: Study, matrix: Matrix, protocol: Protocol) -> list[ResultLine]:
     """Every row on every data set. Scores of folds are averaged, as the papers do; leave-one-subject-out is summed."""
     found = []
     for name in study.rows:
@@ -94,14 +94,14 @@ def lines(study: Study, matrix: Matrix, protocol: Protocol) -> list[Line]:
                 for metric, value in (_of_folds(cells[0], there) if there else {}).items():
                     per_seed.setdefault(metric, []).append(value)
             values = {metric: tuple(some) for metric, some in per_seed.items()}
-            found.append(Line(name, data, protocol, values, done, len(cells)))
+            found.append(ResultLine(name, data, protocol, values, done, len(cells)))
     return found
 
 
-def _of_folds(cell: Cell, parts: Sequence[Answers]) -> dict[str, float]:
+def _of_folds(cell: Cell, parts: Sequence[Predictions]) -> dict[str, float]:
     if cell.data.split == "leave_one_subject_out":
-        parts = [joined(parts)]
-    scored = [scores_of(cell.data, part) for part in parts]
+        parts = [concat_predictions(parts)]
+    scored = [score_predictions(cell.data, part) for part in parts]
     means: dict[str, float] = {}
     for metric in scored[0]:
         values = [one[metric].value for one in scored]
@@ -111,7 +111,7 @@ def _of_folds(cell: Cell, parts: Sequence[Answers]) -> dict[str, float]:
     return means
 
 
-def comparisons(study: Study, matrix: Matrix, protocol: Protocol) -> list[Compared]:
+def comparisons(study: Study, matrix: Matrix, protocol: Protocol) -> list[Comparison]:
     """Each row that names one without, where both are done."""
     found = []
     for name, row in study.rows.items():
@@ -132,13 +132,13 @@ def comparisons(study: Study, matrix: Matrix, protocol: Protocol) -> list[Compar
                 if values[0] is not None and values[1] is not None:
                     pairs.append(values[0] - values[1])
             if pairs:
-                found.append(Compared(name, row.without, data, metric, tuple(pairs)))
+                found.append(Comparison(name, row.without, data, metric, tuple(pairs)))
     return found
 
 
 def _value(cell: Cell, protocol: Protocol, metric: str) -> float | None:
     answers = cell_answers(cell, protocol)
-    return None if answers is None else scores_of(cell.data, answers)[metric].value
+    return None if answers is None else score_predictions(cell.data, answers)[metric].value
 
 
 def summary(study: Study, matrix: Matrix) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def summary(study: Study, matrix: Matrix) -> dict[str, Any]:
             "per_seed": {metric: list(values) for metric, values in line.per_seed.items()},
         }
         for protocol in ("held_out", "official", "last")
-        for line in lines(study, matrix, protocol)
+        for line in result_lines(study, matrix, protocol)
     ]
     told = [one.sentence for one in comparisons(study, matrix, "held_out")]
     return {"title": study.title, "note": study.note, "rows": rows, "compared": told}

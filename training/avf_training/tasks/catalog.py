@@ -328,7 +328,7 @@ DATASETS = (
 )
 
 
-def dataset(name: str) -> Dataset:
+def find_dataset(name: str) -> Dataset:
     """One row, or the row in a YAML file of yours. Raises UserError naming the nearest known name."""
     if name.endswith((".yaml", ".yml")):
         return bind(Dataset, read_table(Path(name), yaml.safe_load, yaml.YAMLError), name)

@@ -19,7 +19,7 @@ AVCAFFE_TEST = frozenset(
 
 
 @dataclass(frozen=True)
-class LabelledClip:
+class FoldClip:
     """What folds are made from. folds: scheme -> the fold in whose test set the clip is, from 1 on (0: in none)."""
 
     key: str
@@ -38,14 +38,14 @@ class Fold:
     test: tuple[str, ...]
 
 
-def make_folds(data: Dataset, clips: Sequence[LabelledClip]) -> list[Fold]:
+def make_folds(data: Dataset, clips: Sequence[FoldClip]) -> list[Fold]:
     """The folds of a data set. Raises UserError naming the clip and the rule where they cannot be made."""
     if not clips:
         raise UserError(f"{data.name}: no labelled clip")
     return _apart(data, clips, _made(data, clips))
 
 
-def _made(data: Dataset, clips: Sequence[LabelledClip]) -> list[Fold]:
+def _made(data: Dataset, clips: Sequence[FoldClip]) -> list[Fold]:
     if data.split == "official":
         return _numbered(clips, {clip.key: _official(data, clip) for clip in clips}, data.folds)
     if data.split == "random":
@@ -65,7 +65,7 @@ def _made(data: Dataset, clips: Sequence[LabelledClip]) -> list[Fold]:
     return folds[-1:] if data.folds == 1 else folds  # CREMA-D with four classes is tested on the last block
 
 
-def _official(data: Dataset, clip: LabelledClip) -> int:
+def _official(data: Dataset, clip: FoldClip) -> int:
     number = (clip.folds or {}).get(data.scheme)
     if number is None or not 0 <= number <= data.folds:
         raise UserError(
@@ -74,13 +74,13 @@ def _official(data: Dataset, clip: LabelledClip) -> int:
     return number
 
 
-def _needed(data: Dataset, clip: LabelledClip, what: str, value: str | None) -> str:
+def _needed(data: Dataset, clip: FoldClip, what: str, value: str | None) -> str:
     if not value:
         raise UserError(f"{clip.key}: its record has no {what}, and the folds of {data.name} are made by {what}")
     return value
 
 
-def _numbered(clips: Sequence[LabelledClip], fold_of: Mapping[str, int], folds: int) -> list[Fold]:
+def _numbered(clips: Sequence[FoldClip], fold_of: Mapping[str, int], folds: int) -> list[Fold]:
     made = []
     for number in range(1, folds + 1):
         test = tuple(sorted(clip.key for clip in clips if fold_of[clip.key] == number))
@@ -91,7 +91,7 @@ def _numbered(clips: Sequence[LabelledClip], fold_of: Mapping[str, int], folds: 
     return made
 
 
-def _blocks(clips: Sequence[LabelledClip], names: Mapping[str, str], blocks: int) -> list[Fold]:
+def _blocks(clips: Sequence[FoldClip], names: Mapping[str, str], blocks: int) -> list[Fold]:
     """Names in their order (numbers as numbers), cut into blocks of one size; the last takes what is left over."""
     ordered = sorted(set(names.values()), key=_natural)
     if len(ordered) < blocks:
@@ -105,7 +105,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def _apart(data: Dataset, clips: Sequence[LabelledClip], folds: list[Fold]) -> list[Fold]:
+def _apart(data: Dataset, clips: Sequence[FoldClip], folds: list[Fold]) -> list[Fold]:
     """Nobody is trained on and tested in one fold, where subjects are known; the first who is, is named.
 
     Werewolf-XL's players come again in other sessions, and its owners' folds are by session.

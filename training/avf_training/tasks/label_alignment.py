@@ -89,7 +89,7 @@ TRANSFER: Mapping[str, Mapping[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Sample:
+class ClipOrigin:
     """A labelled clip as the guard sees it. corpus: sources that hold one another's recordings have one name here."""
 
     key: str
@@ -98,16 +98,16 @@ class Sample:
     subject: str | None
 
 
-class Barred:
+class ExcludedClips:
     """The test clips of a fold, to be asked who of the others must stay away."""
 
-    def __init__(self, test: Iterable[Sample]) -> None:
+    def __init__(self, test: Iterable[ClipOrigin]) -> None:
         tests = list(test)
         self._keys = {one.key for one in tests}
         self._videos = {(one.corpus, one.video) for one in tests}
         self._subjects = {(one.corpus, one.subject) for one in tests if one.subject is not None}
 
-    def clash(self, one: Sample) -> str | None:
+    def clash(self, one: ClipOrigin) -> str | None:
         """Why a clip may not be trained on, or None."""
         if one.key in self._keys:
             return "the same clip"
@@ -118,7 +118,7 @@ class Barred:
         return None
 
 
-def guard(hybrid: Iterable[Sample], tested: Barred, target: str) -> None:
+def assert_no_leakage(hybrid: Iterable[ClipOrigin], tested: ExcludedClips, target: str) -> None:
     """Prove that no test clip of the target fold is in the hybrid: not by key, not by name, not by subject.
 
     Names are compared across the sources of one corpus too: MER24 holds MER-MULTI's test clips. Raises UserError naming

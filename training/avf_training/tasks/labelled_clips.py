@@ -13,9 +13,9 @@ from avf_shards.config import unknown_key
 from avf_shards.errors import UserError
 
 from avf_training.tasks.catalog import Dataset
-from avf_training.tasks.folds import LabelledClip
+from avf_training.tasks.folds import FoldClip
 from avf_training.tasks.label_alignment import three_classes
-from avf_training.tasks.labelled_shards import Shelf, ShelfClip
+from avf_training.tasks.labelled_shards import LabelledClip, LabelledShards
 
 _NAMED_MOST = 5
 
@@ -29,7 +29,7 @@ class LabelledClips:
     """
 
     data: Dataset
-    clips: tuple[LabelledClip, ...]
+    clips: tuple[FoldClip, ...]
     number: Mapping[str, int]
     video: Mapping[str, str]
     targets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class LabelledClips:
         return {clip.key: index[clip.label] for clip in self.clips}
 
 
-def labelled_clips(shelf: Shelf, data: Dataset) -> LabelledClips:
+def read_labelled_clips(shelf: LabelledShards, data: Dataset) -> LabelledClips:
     """The clips of `data` on the shelf. Raises UserError naming a clip whose label is missing or none of its own."""
     clips, number, video, targets = [], {}, {}, {}
     mute, left_out, seen = set(), Counter[str](), Counter[str]()
@@ -82,7 +82,7 @@ def labelled_clips(shelf: Shelf, data: Dataset) -> LabelledClips:
             label = found
             if label not in data.labels:
                 unknown.setdefault(label, []).append(one.key)
-        clips.append(LabelledClip(one.key, label, labels.get("subject"), labels.get("session"), folds))
+        clips.append(FoldClip(one.key, label, labels.get("subject"), labels.get("session"), folds))
         number[one.key], video[one.key] = one.number, one.video
         if one.mute:
             mute.add(one.key)
@@ -119,7 +119,7 @@ def check_sound(data: Dataset, keys: Sequence[str], mute: frozenset[str], modali
     return heard
 
 
-def _labels(clip: ShelfClip, data: Dataset) -> Mapping[str, Any]:
+def _labels(clip: LabelledClip, data: Dataset) -> Mapping[str, Any]:
     if clip.labels is None:
         raise UserError(
             f"{clip.key}: its record has no labels; curate it with avf-curate run --source {data.source}=DIR "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from avf_shards.errors import FaultError, ForgottenError, UserError
+from avf_shards.errors import DeletedClipError, FaultError, UserError
 from avf_shards.format.corpus import Corpus, Source
 
 from avf_training.data.reader import ClipReader, read_corpus
@@ -18,7 +18,7 @@ from avf_training.data.storage import StorageConfig
 
 
 @dataclass(frozen=True, slots=True)
-class ShelfClip:
+class LabelledClip:
     """What folds are made from, of one clip. labels: of its record, None where it has none. mute: it has no sound."""
 
     number: int
@@ -29,7 +29,7 @@ class ShelfClip:
     mute: bool
 
 
-class Shelf:
+class LabelledShards:
     """Reads like a `ClipReader`. corpus: all folders' as one, so that a clip's shard can be named."""
 
     def __init__(self, shards: Sequence[str | Path], storage: StorageConfig) -> None:
@@ -40,10 +40,10 @@ class Shelf:
         self._readers = [ClipReader(*pair, record=True) for pair in zip(shards, repeat(storage), corpora)]
         self._first = np.cumsum([0, *(len(corpus) for corpus in corpora)])
         self.corpus = _joined(corpora)
-        self._clips: tuple[ShelfClip, ...] | None = None
+        self._clips: tuple[LabelledClip, ...] | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Shelf, (self.shards, self.storage)  # handles stay in their process
+        return LabelledShards, (self.shards, self.storage)  # handles stay in their process
 
     def __len__(self) -> int:
         return int(self._first[-1])
@@ -58,7 +58,7 @@ class Shelf:
         reader, number = self._at(clip)
         return reader.read(number)
 
-    def clips(self) -> tuple[ShelfClip, ...]:
+    def clips(self) -> tuple[LabelledClip, ...]:
         """Every clip that was not forgotten, read once. Raises FaultError naming the shard."""
         if self._clips is None:
             self._clips = tuple(_clip(number, record) for number, record in self.records())
@@ -76,7 +76,7 @@ class Shelf:
         reader, number = self._at(clip)
         try:
             values = json.loads(reader.read_record(number))
-        except ForgottenError:
+        except DeletedClipError:
             return None
         except ValueError as error:
             raise FaultError(f"{reader.key(number)}: the record is not JSON ({error})") from None
@@ -89,13 +89,13 @@ class Shelf:
         return self._readers[folder], clip - int(self._first[folder])
 
 
-def _clip(number: int, record: Mapping[str, Any]) -> ShelfClip:
+def _clip(number: int, record: Mapping[str, Any]) -> LabelledClip:
     labels = record.get("labels")
     known = labels if isinstance(labels, dict) and isinstance(labels.get("values"), dict) else None
     # Whether the input had no sound for (nearly) all of the clip, as the scenes stage measured it.
     missing_s = record["measures"].get("scenes", {}).get("no_sound_s", 0.0)
     mute = bool(missing_s > 0.9 * record["seconds"])
-    return ShelfClip(number, str(record["key"]), str(record["source"]), str(record["video"]), known, mute)
+    return LabelledClip(number, str(record["key"]), str(record["source"]), str(record["video"]), known, mute)
 
 
 def _joined(corpora: Sequence[Corpus]) -> Corpus:

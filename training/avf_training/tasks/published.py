@@ -12,7 +12,7 @@ _FILE = Path(__file__).parent / "published.yaml"
 
 
 @dataclass(frozen=True)
-class Figure:
+class PublishedFigure:
     """What a paper prints for a method on a data set, in percent."""
 
     dataset: str
@@ -24,10 +24,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class _Published:
-    figures: tuple[Figure, ...]
+    figures: tuple[PublishedFigure, ...]
 
 
 @cache
-def published() -> tuple[Figure, ...]:
+def published_figures() -> tuple[PublishedFigure, ...]:
     """Every figure. Raises UserError where the file is damaged."""
     return bind(_Published, read_table(_FILE, yaml.safe_load, yaml.YAMLError)).figures

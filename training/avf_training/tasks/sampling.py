@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from avf_shards.format.corpus import Corpus
-from avf_shards.sampling.stream_order import EpochOrder, EpochwiseOrder, random_of
+from avf_shards.sampling.stream_order import EpochOrder, EpochwiseOrder, position_random
 
 _BLOCK = 16  # clips whose repeats lie near each other, never side by side: neighbours are mixed
 
@@ -26,10 +26,10 @@ class TrainingOrder(EpochwiseOrder):
 
     def substitute(self, source: int, epoch: int, position: int, attempt: int) -> int:
         mine = self._clips[self._sources == source]
-        return int(mine[random_of(self.digest, "substitute", epoch, position, attempt).integers(len(mine))])
+        return int(mine[position_random(self.digest, "substitute", epoch, position, attempt).integers(len(mine))])
 
     def _make(self, epoch: int) -> EpochOrder:
-        shuffled = random_of(self.digest, "epoch", epoch).permutation(len(self._clips))
+        shuffled = position_random(self.digest, "epoch", epoch).permutation(len(self._clips))
         blocks = [shuffled[at : at + _BLOCK] for at in range(0, len(shuffled), _BLOCK)]
         places = np.concatenate([np.tile(block, self._repeats) for block in blocks])
         return EpochOrder(self._clips[places], self._sources[places])

@@ -6,14 +6,23 @@ from typing import Any
 
 from avf_shards.config import bind
 from avf_shards.errors import UserError
-from avf_shards.sampling.stream_order import random_of
+from avf_shards.sampling.stream_order import position_random
 
 from avf_training.models.config import Modalities
-from avf_training.tasks.catalog import Dataset, dataset
+from avf_training.tasks.catalog import Dataset, find_dataset
 from avf_training.tasks.folds import Fold, make_folds
-from avf_training.tasks.label_alignment import ALIGNED, HYBRID, MICRO, MICRO_SETS, TRANSFER, Barred, Sample, guard
-from avf_training.tasks.labelled_clips import LabelledClips, check_classes, check_sound, labelled_clips
-from avf_training.tasks.labelled_shards import Shelf
+from avf_training.tasks.label_alignment import (
+    ALIGNED,
+    HYBRID,
+    MICRO,
+    MICRO_SETS,
+    TRANSFER,
+    ClipOrigin,
+    ExcludedClips,
+    assert_no_leakage,
+)
+from avf_training.tasks.labelled_clips import LabelledClips, check_classes, check_sound, read_labelled_clips
+from avf_training.tasks.labelled_shards import LabelledShards
 
 RESERVED = 0.1  # of a target's training fold, kept from its hybrid for fine-tuning to choose by
 _SAME_RECORDINGS = {"mer_multi": "mer2023", "mer24": "mer2023"}  # sources that hold one another's clips by name
@@ -29,7 +38,7 @@ class Task:
 
     name: str
     data: Dataset
-    shelf: Shelf
+    shelf: LabelledShards
     number: Mapping[str, int]
     truth: Mapping[str, Any]
     train: tuple[str, ...]
@@ -54,7 +63,7 @@ class Task:
         return named | {name: list(keys) for name, keys in parts.items()}
 
 
-def task_again(values: Mapping[str, Any], shelf: Shelf) -> Task:
+def task_from_frozen(values: Mapping[str, Any], shelf: LabelledShards) -> Task:
     """The task of a run from what it wrote down, without its truth on the way: only its test can be done again."""
     data, keys = bind(Dataset, values["data"]), set(values["test"])
     number, group = {}, {}
@@ -72,11 +81,11 @@ def task_again(values: Mapping[str, Any], shelf: Shelf) -> Task:
     return Task(values["task"], data, shelf, number, truth, (), (), tuple(values["test"]), averaged)
 
 
-def fold_task(data: Dataset, shelf: Shelf, number: int, modalities: Modalities, held_out: float) -> Task:
+def fold_task(data: Dataset, shelf: LabelledShards, number: int, modalities: Modalities, held_out: float) -> Task:
     """Fold `number` of a data set. Raises UserError naming the clip, the class or the subject that breaks a rule."""
-    found = labelled_clips(shelf, data)
-    fold = fold_of(found, number)
-    parts = (*split(found, fold.train, held_out), fold.test)
+    found = read_labelled_clips(shelf, data)
+    fold = find_fold(found, number)
+    parts = (*split_validation(found, fold.train, held_out), fold.test)
     learned, kept_out, test = (tuple(check_sound(data, part, found.mute, modalities)) for part in parts)
     truth: Mapping[str, Any] = found.targets or found.classes()
     if data.task != "dimensions":
@@ -93,7 +102,7 @@ def fold_task(data: Dataset, shelf: Shelf, number: int, modalities: Modalities, 
     return Task(name, data, shelf, found.number, truth, learned, kept_out, test, group, told)
 
 
-def fold_of(found: LabelledClips, number: int) -> Fold:
+def find_fold(found: LabelledClips, number: int) -> Fold:
     """One fold. Raises UserError for a number that there is not."""
     folds = make_folds(found.data, found.clips)
     if not 1 <= number <= len(folds):
@@ -101,7 +110,9 @@ def fold_of(found: LabelledClips, number: int) -> Fold:
     return folds[number - 1]
 
 
-def split(found: LabelledClips, train: Sequence[str], share: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def split_validation(
+    found: LabelledClips, train: Sequence[str], share: float
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A training fold in two: to learn from, and `share` of it to choose by; whole people where they are known.
 
     Without subjects the clips of each label are split alike. Nothing but the fold decides, no recipe's seed: each stage
@@ -126,12 +137,12 @@ def split(found: LabelledClips, train: Sequence[str], share: float) -> tuple[tup
 
 def _drawn(found: LabelledClips, names: set[str]) -> list[str]:
     """Names in an order drawn for the data set; each has its place whoever else is there."""
-    return sorted(names, key=lambda name: random_of("held out", found.data.name, name).random())
+    return sorted(names, key=lambda name: position_random("held out", found.data.name, name).random())
 
 
 def hybrid_task(
     target: Dataset,
-    shelf: Shelf,
+    shelf: LabelledShards,
     number: int,
     modalities: Modalities,
     held_out: float,
@@ -152,22 +163,22 @@ def hybrid_task(
     if wrong:
         raise UserError(f"aligned: {wrong[0]!r} is no label of the hybrid; it has {', '.join(HYBRID)}")
     yours = {data.name: data for data in (target, *joining)}
-    own = labelled_clips(shelf, target)
-    fold = fold_of(own, number)
-    _, chosen_by = split(own, fold.train, RESERVED)
+    own = read_labelled_clips(shelf, target)
+    fold = find_fold(own, number)
+    _, chosen_by = split_validation(own, fold.train, RESERVED)
     test = _samples(target.source, own, fold.test)
     kept_away = {*fold.test, *chosen_by}
     members: dict[str, dict[str, int]] = {}
     truth: dict[str, int] = {}
     where: dict[str, int] = {}
-    samples: list[Sample] = []
+    samples: list[ClipOrigin] = []
     left_out = 0
     present = {source.name for source in shelf.corpus.sources}
     for name in MICRO_SETS if micro else tables:
-        data = yours[name] if name in yours else dataset(name)
+        data = yours[name] if name in yours else find_dataset(name)
         if data.source not in present or (data.source == target.source and name != target.name):
             continue
-        found = own if name == target.name else labelled_clips(shelf, data)
+        found = own if name == target.name else read_labelled_clips(shelf, data)
         label_of = {clip.key: clip.label for clip in found.clips}
         keys = check_sound(data, list(label_of), found.mute, modalities)
         near = [one for one in test if one.corpus == _corpus(data.source)]
@@ -175,14 +186,14 @@ def hybrid_task(
             aligned = label_of[key] if micro else tables[name].get(label_of[key])
             if aligned is None or key in truth:
                 continue
-            if key in kept_away or related(sample, near):
+            if key in kept_away or are_related(sample, near):
                 left_out += 1
                 continue
             truth[key], where[key] = labels.index(aligned), found.number[key]
             samples.append(sample)
             mine = members.setdefault(name, dict.fromkeys(labels, 0))
             mine[aligned] += 1
-    guard(samples, Barred(test), f"{target.name}, fold {number}")
+    assert_no_leakage(samples, ExcludedClips(test), f"{target.name}, fold {number}")
     if not truth:
         raise UserError(f"{target.name}: no aligned clip is left for its hybrid on these shards")
     there = tuple(label for label in labels if any(counts[label] for counts in members.values()))
@@ -190,7 +201,7 @@ def hybrid_task(
         f"hybrid_{len(labels)}", "labelled hybrid", "hybrid", target.task, there, 1, "random", target.metrics, 0
     )
     renumbered = {key: there.index(labels[value]) for key, value in truth.items()}
-    lots = sorted(renumbered, key=lambda key: random_of("hybrid", target.name, number, key).random())
+    lots = sorted(renumbered, key=lambda key: position_random("hybrid", target.name, number, key).random())
     kept = lots[: round(held_out * len(lots))]
     train = tuple(sorted(renumbered.keys() - set(kept)))
     told = {"members": members, "left_out_for_the_test_fold": left_out, "guarded_against": len(fold.test)}
@@ -198,7 +209,7 @@ def hybrid_task(
     return Task(name, data, shelf, where, renumbered, train, tuple(sorted(kept)), (), {}, told)
 
 
-def related(sample: Sample, test: Sequence[Sample]) -> bool:
+def are_related(sample: ClipOrigin, test: Sequence[ClipOrigin]) -> bool:
     """Whether a clip shows a test clip's recording or person. The guard asks again in its own way, and stops a leak."""
     return any(
         one.corpus == sample.corpus
@@ -207,14 +218,16 @@ def related(sample: Sample, test: Sequence[Sample]) -> bool:
     )
 
 
-def transfer_task(source: Dataset, target: Dataset, shelf: Shelf, modalities: Modalities, held_out: float) -> Task:
+def transfer_task(
+    source: Dataset, target: Dataset, shelf: LabelledShards, modalities: Modalities, held_out: float
+) -> Task:
     """Trained on all of `source`, tested on all of `target`, in the labels both have (AVF-MAE++ Table 26)."""
     aligned = {**ALIGNED, **TRANSFER}
     if not {source.name, target.name} <= aligned.keys():
         raise UserError(f"{source.name} to {target.name}: labels of both must be aligned; known: {', '.join(aligned)}")
     tables = aligned[source.name], aligned[target.name]
     shared = [label for label in HYBRID if label in tables[0].values() and label in tables[1].values()]
-    both = [labelled_clips(shelf, data) for data in (source, target)]
+    both = [read_labelled_clips(shelf, data) for data in (source, target)]
     truth: dict[str, int] = {}
     where: dict[str, int] = {}
     parts: list[list[str]] = []
@@ -224,7 +237,7 @@ def transfer_task(source: Dataset, target: Dataset, shelf: Shelf, modalities: Mo
         parts.append(check_sound(found.data, sorted(usable), found.mute, modalities))
         truth |= {key: shared.index(str(mine[key])) for key in usable}
         where |= {key: found.number[key] for key in usable}
-    learned, kept = split(both[0], parts[0], held_out)
+    learned, kept = split_validation(both[0], parts[0], held_out)
     data = replace(target, name=f"{source.name}_to_{target.name}", labels=tuple(shared), per_label={}, clips=0)
     check_classes(data, learned, truth, "training")
     told = {"trained_on": len(parts[0]), "tested_on": len(parts[1]), "labels": shared}
@@ -235,7 +248,7 @@ def _corpus(source: str) -> str:
     return _SAME_RECORDINGS.get(source, source)
 
 
-def _samples(source: str, found: LabelledClips, keys: Sequence[str]) -> list[Sample]:
+def _samples(source: str, found: LabelledClips, keys: Sequence[str]) -> list[ClipOrigin]:
     subject_of = {clip.key: clip.subject for clip in found.clips}
     corpus = _corpus(source)
-    return [Sample(key, corpus, found.video[key], subject_of[key]) for key in keys]
+    return [ClipOrigin(key, corpus, found.video[key], subject_of[key]) for key in keys]

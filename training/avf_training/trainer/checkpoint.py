@@ -21,7 +21,7 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
-from avf_shards.format.manifest import MANIFEST, sealed, unsealed
+from avf_shards.format.manifest import MANIFEST, seal, unseal
 from avf_shards.format.tar import sha256_file
 from torch import nn, optim
 from torch.distributed.checkpoint.api import CheckpointException
@@ -65,7 +65,7 @@ class _SeamFiles(FileSystem):
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedCheckpoint:
     """A published checkpoint. state: what its manifest keeps besides the files."""
 
     step: int
@@ -131,7 +131,7 @@ class Checkpoints:
             path.name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
             for path in sorted(temporary.iterdir())
         }
-        durable_io.write(temporary / MANIFEST, sealed({"step": step, "files": files, "state": state}))
+        durable_io.write(temporary / MANIFEST, seal({"step": step, "files": files, "state": state}))
         durable_io.remove(final)  # of a run that went back to an earlier step
         durable_io.publish_folder(temporary, final)
         durable_io.replace_file(self.folder / LATEST, f"{final.name}\n".encode())
@@ -145,7 +145,7 @@ class Checkpoints:
         """Steps of all published checkpoints, rising."""
         return sorted(int(path.name[5:]) for path in self.folder.glob("step-*") if path.name[5:].isdigit())
 
-    def newest(self, step: int | None = None) -> Saved | None:
+    def newest(self, step: int | None = None) -> SavedCheckpoint | None:
         """The newest checkpoint, or the one of `step`, every byte checked.
 
         Raises UserError for a step that is not there, FaultError for a damaged one, with the one before it.
@@ -158,13 +158,13 @@ class Checkpoints:
         chosen = steps[-1] if step is None else step
         folder = self.folder / f"step-{chosen:08d}"
         try:
-            return Saved(chosen, folder, _checked(folder))
+            return SavedCheckpoint(chosen, folder, _checked(folder))
         except FaultError as error:
             earlier = [n for n in steps if n < chosen]
             hint = f"start again with --from-step {earlier[-1]}" if earlier else "there is none before it"
             raise FaultError(f"checkpoint {folder.name}: {error}; {hint}") from None
 
-    def load(self, saved: Saved, model: nn.Module, optimiser: optim.Optimizer) -> None:
+    def load(self, saved: SavedCheckpoint, model: nn.Module, optimiser: optim.Optimizer) -> None:
         """Put a checkpoint's tensors into model and optimiser, in any world."""
         model_state, optimiser_state = get_state_dict(model, optimiser)
         state: dict[str, Any] = {"model": model_state, "optim": optimiser_state}
@@ -176,7 +176,7 @@ def _checked(folder: Path) -> dict[str, Any]:
     """The state in a checkpoint's manifest, when every file is as it was written. Raises FaultError."""
     if not (folder / MANIFEST).is_file():
         raise FaultError(f"{MANIFEST} is missing")
-    values = unsealed((folder / MANIFEST).read_bytes())
+    values = unseal((folder / MANIFEST).read_bytes())
     for name, told in values["files"].items():
         path = folder / Path(name).name
         if not path.is_file():

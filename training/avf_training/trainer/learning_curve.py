@@ -9,7 +9,7 @@ CURVE = "curve.png"
 _NOT_LOSSES = ("step", "lr", "grad_norm", "skipped")
 
 
-def draw_curve(run: Path) -> Path:
+def draw_learning_curve(run: Path) -> Path:
     """Draw RUN/curve.png: each part of the loss, and held-out scores where there are any."""
     import matplotlib
 

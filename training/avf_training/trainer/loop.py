@@ -12,7 +12,7 @@ from torch import Tensor, nn, optim
 from torch.distributed.tensor import DTensor
 
 from avf_training.data.batch import Batch
-from avf_training.distributed.collectives import mean_of_ranks, sum_gradients
+from avf_training.distributed.collectives import accumulate_gradients, all_reduce_mean
 from avf_training.trainer.optimizer import Schedule
 
 B = TypeVar("B", bound=Batch)
@@ -20,7 +20,7 @@ Forward = Callable[[nn.Module, B], tuple[Tensor, dict[str, Tensor]]]
 
 
 @dataclass(frozen=True)
-class Step:
+class StepResult:
     """What one step was. parts: of the loss, with `loss` itself, means over micro-batches and ranks."""
 
     parts: dict[str, float]
@@ -33,7 +33,7 @@ class Step:
         return {**self.parts, "lr": self.lr, "grad_norm": self.grad_norm, "skipped": self.skipped}
 
 
-class Loop(Generic[B]):
+class TrainStep(Generic[B]):
     """Model, optimiser, scaler and schedule of a stage."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Loop(Generic[B]):
         self.model, self.optimiser, self.schedule, self.forward = model, optimiser, schedule, forward
         self.clip_norm, self.scaler = clip_norm, scaler
 
-    def step(self, number: int, micro_batches: Sequence[B]) -> Step:
+    def step(self, number: int, micro_batches: Sequence[B]) -> StepResult:
         """Step `number` over all its micro-batches."""
         lr = self.schedule.lr(number)
         for group in self.optimiser.param_groups:
@@ -56,7 +56,7 @@ class Loop(Generic[B]):
         self.optimiser.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         for n, batch in enumerate(micro_batches):
-            with sum_gradients(self.model, n == len(micro_batches) - 1):
+            with accumulate_gradients(self.model, n == len(micro_batches) - 1):
                 loss, parts = self.forward(self.model, batch)
                 self.scaler.scale(loss / len(micro_batches)).backward()
             for name, part in {"loss": loss, **parts}.items():
@@ -65,9 +65,9 @@ class Loop(Generic[B]):
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm or float("inf"))
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        told = mean_of_ranks(torch.stack([*sums.values(), norm.to(loss.device)]).float()).tolist()
+        told = all_reduce_mean(torch.stack([*sums.values(), norm.to(loss.device)]).float()).tolist()
         skipped = not torch.tensor(told).isfinite().all()
         if not skipped or self.scaler.is_enabled():
             self.scaler.step(self.optimiser)  # with a scale, it skips what is not finite by itself
         self.scaler.update()
-        return Step(dict(zip(sums, told[:-1], strict=True)), lr, told[-1], bool(skipped))
+        return StepResult(dict(zip(sums, told[:-1], strict=True)), lr, told[-1], bool(skipped))

@@ -12,7 +12,7 @@ from avf_shards import durable_io
 METRICS, SPEED, HELD_OUT = "metrics.jsonl", "speed.jsonl", "heldout.jsonl"
 
 
-class Metrics:
+class MetricsWriter:
     """Lines of a run; those from `step` on belong to a part that is done again, and go."""
 
     def __init__(self, run: Path, step: int, steps: int, out: TextIO | None = None) -> None:

@@ -62,7 +62,7 @@ def schedule(config: OptimConfig, batch: int, steps: int, warmup_steps: int) -> 
     return Schedule(config.base_lr * scale, config.min_lr * scale, min(warmup_steps, steps), steps)
 
 
-def decays(name: str, parameter: torch.Tensor, rule: Literal["sound", "official"]) -> bool:
+def has_weight_decay(name: str, parameter: torch.Tensor, rule: Literal["sound", "official"]) -> bool:
     """Whether weight decay acts on a parameter."""
     if parameter.ndim <= 1 or name.endswith(".bias"):
         return False
@@ -97,7 +97,7 @@ def adamw(model: nn.Module, config: OptimConfig, scale: Callable[[str], float] =
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((decays(name, parameter, config.decay), scale(name)), []).append(parameter)
+            groups.setdefault((has_weight_decay(name, parameter, config.decay), scale(name)), []).append(parameter)
     return torch.optim.AdamW(
         [
             {"params": found, "weight_decay": config.weight_decay * on, "lr_scale": factor}

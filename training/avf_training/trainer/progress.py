@@ -8,18 +8,18 @@ from typing import Any
 
 import torch
 
-from avf_training.models.flops import Peak
-from avf_training.trainer.metrics import HELD_OUT, SPEED, Metrics
-from avf_training.trainer.tensorboard import Board
+from avf_training.models.flops import PeakFlops
+from avf_training.trainer.metrics import HELD_OUT, SPEED, MetricsWriter
+from avf_training.trainer.tensorboard import TensorBoardLogger
 
 
 @dataclass(frozen=True)
-class Work:
+class StepCost:
     """Of one step of all processes. clips, flops: computed; peak: of one of `devices`."""
 
     clips: int
     flops: float
-    peak: Peak
+    peak: PeakFlops
     devices: int
 
     def sentence(self, model: str) -> str:
@@ -33,11 +33,17 @@ class Work:
 Look = Callable[[int], tuple[dict[str, float], Path | None]]
 
 
-class Watch:
+class ProgressReporter:
     """What rank 0 tells. look: called by all ranks each look_every steps; scores and a picture for the boards."""
 
     def __init__(
-        self, metrics: Metrics | None, board: Board | None, work: Work, log_every: int, look: Look, look_every: int
+        self,
+        metrics: MetricsWriter | None,
+        board: TensorBoardLogger | None,
+        work: StepCost,
+        log_every: int,
+        look: Look,
+        look_every: int,
     ) -> None:
         self._metrics, self._board, self._work = metrics, board, work
         self._log_every, self._look, self._look_every = log_every, look, look_every

@@ -22,7 +22,7 @@ RUN, MODEL, LOCK = "run.json", "model", ".lock"
 
 
 @contextmanager
-def alone(folder: Path, rank: int = 0) -> Iterator[None]:
+def exclusive_lock(folder: Path, rank: int = 0) -> Iterator[None]:
     """Inside, no other process works in this folder: rank 0 holds a lock that ends with it, however it ends.
 
     Raises UserError when another holds it. A file system that knows no locks gives none. The lock is the process's own
@@ -43,7 +43,7 @@ def alone(folder: Path, rank: int = 0) -> Iterator[None]:
         yield
 
 
-def freeze(out: Path, identity: dict[str, Any], rank: int) -> None:
+def freeze_identity(out: Path, identity: dict[str, Any], rank: int) -> None:
     """Record what this folder's run is, or refuse when it is another. Raises UserError with the difference."""
     now = json.loads(json.dumps(identity))
     if (out / RUN).is_file():

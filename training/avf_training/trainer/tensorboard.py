@@ -11,7 +11,7 @@ from avf_shards.errors import UserError
 WANDB_ID = "wandb.id"
 
 
-class Board:
+class TensorBoardLogger:
     """RUN/tensorboard from `step` on: what an earlier start wrote after it is hidden. wandb: a project, or None."""
 
     def __init__(self, run: Path, step: int, wandb: str | None, settings: dict[str, Any]) -> None:

@@ -13,17 +13,17 @@ from torch import nn
 
 from avf_training.data.batch import Batch
 from avf_training.data.loader import StreamLoader
-from avf_training.distributed.collectives import any_rank
-from avf_training.distributed.context import Place
+from avf_training.distributed.collectives import all_reduce_any
+from avf_training.distributed.context import DistributedContext
 from avf_training.trainer.checkpoint import Checkpoints
-from avf_training.trainer.loop import Loop
-from avf_training.trainer.progress import Watch
+from avf_training.trainer.loop import TrainStep
+from avf_training.trainer.progress import ProgressReporter
 
 B = TypeVar("B", bound=Batch)
 
 
 @dataclass(frozen=True)
-class Lengths:
+class RunLengths:
     """Of a run, in steps. accumulation: micro-batches of one; nonfinite_limit: skipped ones in a row that end it."""
 
     steps: int
@@ -33,14 +33,14 @@ class Lengths:
 
 
 @dataclass
-class Run(Generic[B]):
+class Trainer(Generic[B]):
     """All that one process of a run needs for its steps. diverged: called after too many steps without a number."""
 
     model: nn.Module
-    loop: Loop[B]
+    loop: TrainStep[B]
     loader: StreamLoader[Any, B]
     checkpoints: Checkpoints
-    place: Place
+    place: DistributedContext
 
     def resume(self, from_step: int | None) -> int:
         """Go on from the newest checkpoint or the one asked for; the step. Raises UserError, FaultError."""
@@ -53,11 +53,15 @@ class Run(Generic[B]):
         return saved.step
 
     def train(
-        self, start: int, lengths: Lengths, watch: Watch, diverged: Callable[[int, Sequence[B]], FaultError]
+        self,
+        start: int,
+        lengths: RunLengths,
+        watch: ProgressReporter,
+        diverged: Callable[[int, Sequence[B]], FaultError],
     ) -> int:
         """Steps from `start` to the end, or until a signal; the step reached, saved."""
         batches, skipped, reached = iter(self.loader), 0, start
-        with stop_asked() as stopping:
+        with stop_requested() as stopping:
             for step in range(start, lengths.steps):
                 asked_s = time.perf_counter()
                 micro_batches = list(islice(batches, lengths.accumulation))
@@ -70,7 +74,7 @@ class Run(Generic[B]):
                     raise diverged(step, micro_batches)
                 reached = step + 1
                 self.checkpoints.poll()
-                ending = any_rank(bool(stopping), self.place.device)
+                ending = all_reduce_any(bool(stopping), self.place.device)
                 if ending or reached % lengths.checkpoint_every == 0 or reached == lengths.steps:
                     self._save(reached)
                 if ending:
@@ -84,7 +88,7 @@ class Run(Generic[B]):
 
 
 @contextmanager
-def stop_asked() -> Iterator[list[int]]:
+def stop_requested() -> Iterator[list[int]]:
     """The signals that came: SIGTERM (a scheduler ends the job) and SIGUSR1 (it will soon)."""
     came: list[int] = []
     kinds = (signal.SIGTERM, signal.SIGUSR1)
