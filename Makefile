@@ -1,6 +1,7 @@
 # make demo    raw video -> audited shards -> a model that learned from them, on made-up video, in about seven minutes
 # make test    lint, types, architecture, tests
-# make test-all  the slow tests too, as CI does
+# make test-all  the slow tests too
+# make coverage  test-all, and the share of statements that ran, for each folder (slower by a third); CI runs it
 # make setup   .venv from requirements.lock, every wheel checked against its hash (about 6 GB: torch brings CUDA)
 # make lock    requirements.lock anew from pyproject.toml
 # make bench   the benchmark tables of docs/benchmarks.md
@@ -9,7 +10,7 @@ DEMO ?= demo-out
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint setup lock bench clean
+.PHONY: demo test test-all coverage lint setup lock bench clean
 
 demo: setup
 	$(BIN)/avf-curate demo --out $(DEMO)
@@ -21,11 +22,16 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest
 
+coverage: lint
+	$(BIN)/python -m pytest --cov --cov-report=json:coverage.json
+	$(BIN)/python .ci/coverage_table.py coverage.json
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell shards curation training tests benchmarks docs docker .ci *.md CITATION.cff NOTICE
 
 setup: .venv/.locked
 
@@ -47,4 +53,4 @@ bench: setup
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv .uv $(DEMO) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .uv $(DEMO) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage* coverage.json
