@@ -117,7 +117,7 @@ def _simulated(waits: dict[int, float]) -> Section:
         hours = f"{wall_s / 3600:.2f}", f"{ideal_s / 3600:.2f}"
         rows.append([str(videos), f"{units:,}", str(sim.losses), *hours, busy, f"{sim.busy_s / wall_s:.0%}"])
     note = (
-        f"The real scheduler (ray_engine.py) on a simulated Ray: {WORKERS:,} workers on 625 nodes, {CLIPS:,} clips of {CORE_S_A_CLIP} core-seconds, "
+        f"The real scheduler (ray_executor.py) on a simulated Ray: {WORKERS:,} workers on 625 nodes, {CLIPS:,} clips of {CORE_S_A_CLIP} core-seconds, "
         "unit times log-normal (0.4), a worker starts in 20 to 40 s, a node is lost every minute. The clock runs while the scheduler computes, and each "
         "ray.wait costs what it was measured to cost above."
     )
