@@ -24,10 +24,12 @@ def main(report: Path) -> None:
         for group in ((package, folder), (package, "all"), ("total", "")):
             counts[group][0] += file["summary"]["covered_lines"]
             counts[group][1] += file["summary"]["num_statements"]
+    rows = sorted(counts.items(), key=lambda item: (item[0][1] != "all", item))
     for package in (*PACKAGES, "total"):
-        for (name, folder), (covered, statements) in sorted(counts.items()):
+        for (name, folder), (covered, statements) in rows:
             if name == package and statements:
-                print(f"{name:14}{folder:14}{statements:7} statements {100 * covered / statements:6.1f} % covered")
+                percent = 100 * covered / statements
+                print(f"{name:14}{folder:14}{statements:7} statements {percent:6.1f} % covered")
 
 
 if __name__ == "__main__":
