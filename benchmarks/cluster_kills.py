@@ -21,7 +21,7 @@ from ray.cluster_utils import Cluster as RayCluster
 from benchmarks.table import Section
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from support.made import EMBEDDED, recipe, stub_curate
+from support.curation_runs import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs
 from support.trees import results
 

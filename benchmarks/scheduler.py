@@ -20,7 +20,7 @@ from avf_shards.format.run_folder import RunFolder
 from benchmarks.table import Section
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from support.made import EMBEDDED, recipe, stub_curate
+from support.curation_runs import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs
 from support.simulated_ray import SimulatedRay, instead_of_ray
 

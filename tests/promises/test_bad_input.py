@@ -14,7 +14,7 @@ from avf_curation.cli.main import main
 from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_curation.runs.curate import curate, read_plan
 from avf_shards.schema.ledger import table_to_decisions
-from support.made import EMBEDDED, recipe
+from support.curation_runs import EMBEDDED, recipe
 from support.runs import made_run
 from support.trees import tree
 

@@ -15,7 +15,7 @@ from avf_curation.pipeline.video import VideoOutcomes
 from avf_curation.runs.curate import Progress, curate
 from avf_curation.sources.types import Video
 from ray.cluster_utils import Cluster as RayCluster
-from support.made import EMBEDDED, recipe, stub_curate
+from support.curation_runs import EMBEDDED, recipe, stub_curate
 from support.ray_runs import QUICK, linked
 from support.runs import made_inputs
 from support.trees import results

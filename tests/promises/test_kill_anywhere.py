@@ -16,7 +16,7 @@ from avf_shards import durable_io
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
-from support.made import EMBEDDED, recipe, stub_curate
+from support.curation_runs import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs
 from support.trees import tree
 

@@ -20,7 +20,7 @@ from avf_shards.schema.ledger import Check, decisions_to_table
 from avf_shards.timeline import Span, TilingError, check_tiling
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.made import EMBEDDED, IDENTITY, recipe, video
+from support.curation_runs import EMBEDDED, IDENTITY, recipe, video
 
 RECIPE = recipe("plan.parent=directory")
 
@@ -161,7 +161,7 @@ def test_broken_tilings_are_found(spans: list[tuple[int, int]], frames: int) -> 
 
 def test_the_audit_finds_a_broken_law() -> None:
     from avf_curation.pipeline.video import VideoOutcomes
-    from support.made import kept, rejected
+    from support.curation_runs import kept, rejected
 
     one = video("a.mp4")
     result = VideoOutcomes(one, (kept(0, 50), rejected(50, 60)))

@@ -17,7 +17,7 @@ from avf_curation.runs.status import run_status
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
-from support.made import EMBEDDED, recipe
+from support.curation_runs import EMBEDDED, recipe
 from support.ray_runs import QUICK, command, linked
 from support.trees import results
 

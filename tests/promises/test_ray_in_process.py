@@ -18,7 +18,7 @@ from avf_curation.detectors.syncnet import formula_tensor, formula_weights
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.runs.curate import curate
 from avf_shards.schema.ledger import table_to_decisions
-from support.made import EMBEDDED, poison_curate, recipe
+from support.curation_runs import EMBEDDED, poison_curate, recipe
 from support.runs import made_inputs
 
 

@@ -16,7 +16,7 @@ from avf_shards.packing.selection import Selection
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
 
-from support.made import EMBEDDED, recipe
+from support.curation_runs import EMBEDDED, recipe
 
 SIZE_PX = 64
 LENGTHS = (100, 72, 64, 40)  # frames of a source's videos in turn; the last is shorter than a window

@@ -9,7 +9,7 @@ from avf_curation.sources.registry import list_inputs
 from avf_curation.sources.types import SkippedInput, Video
 from avf_shards.schema.labels import Labels
 
-from support.made import recipe
+from support.curation_runs import recipe
 
 HEAD = "Identity : \tid00012\nReference : \t_21Uxsk56VD\nOffset : \t-1\nFV Conf : \t20.6\nASD Conf : \t5.2\n\n"
 TRACK = (

@@ -20,7 +20,7 @@ from avf_shards.timeline import Span
 from avf_training.tasks.catalog import Dataset
 
 from support.clips import SIZE_PX
-from support.made import EMBEDDED, recipe
+from support.curation_runs import EMBEDDED, recipe
 
 LABELS = ("left", "right")
 FRAMES = 64

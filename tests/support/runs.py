@@ -5,7 +5,7 @@ from pathlib import Path
 from avf_curation.runs.curate import curate
 from avf_shards.format.run_folder import RunFolder
 
-from support.made import EMBEDDED, recipe, stub_curate
+from support.curation_runs import EMBEDDED, recipe, stub_curate
 
 
 def made_inputs(folder: Path, videos: int) -> Path:

@@ -20,7 +20,7 @@ from avf_curation.runs.status import run_status
 from avf_curation.sources.types import Video
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
-from support.made import EMBEDDED, recipe, stub_curate
+from support.curation_runs import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs, made_run
 
 

@@ -20,7 +20,7 @@ from avf_shards.packing.verify import verify_shards
 from avf_shards.schema.clip_key import clip_key
 from avf_shards.timeline import Span
 from support.clips import flashing_shards
-from support.deaths import dies_after
+from support.crash_points import dies_after
 from support.streams import loader, pretraining
 
 BATCH = 6

@@ -10,7 +10,7 @@ from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
 from avf_training.distributed.collectives import process_group
 from avf_training.trainer.checkpoint import Checkpoints
-from support.deaths import dies_after
+from support.crash_points import dies_after
 from torch import nn
 
 

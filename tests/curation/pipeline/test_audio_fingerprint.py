@@ -11,7 +11,7 @@ from avf_curation.media.audio import read_audio
 from avf_curation.media.types import Samples
 from avf_curation.pipeline.audio_fingerprint import compute_fingerprint
 from avf_shards.packing.near_duplicates import NearDuplicateConfig, NearDuplicateIndex
-from support.made import recipe
+from support.curation_runs import recipe
 
 
 def recoded(samples: Samples, bits_per_s: int = 32_000) -> Samples:

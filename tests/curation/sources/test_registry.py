@@ -13,7 +13,7 @@ from avf_curation.sources.types import SkippedInput, Video
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
 from support import corpora
-from support.made import recipe
+from support.curation_runs import recipe
 
 PLAN = recipe().defaults.plan
 

@@ -18,8 +18,8 @@ from avf_training.tasks.catalog import find_dataset
 from avf_training.tasks.labelled_clips import read_labelled_clips
 from avf_training.tasks.labelled_shards import LabelledShards
 from support.corpora import put, read, said
-from support.made import EMBEDDED, recipe
-from support.pictures import pictures, sheet
+from support.curation_runs import EMBEDDED, recipe
+from support.images import pictures, sheet
 
 CASME2 = ("Subject", "Filename", "", "OnsetFrame", "ApexFrame", "OffsetFrame", "", "Action Units", "Estimated Emotion")
 

@@ -11,7 +11,7 @@ from avf_curation.cli.main import main
 from avf_curation.runs.curate import curate
 from avf_shards.schema.ledger import Decision, decisions_to_table
 from avf_shards.timeline import Span
-from support.made import EMBEDDED, recipe, stub_curate
+from support.curation_runs import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs, made_run
 
 

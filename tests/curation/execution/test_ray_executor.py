@@ -9,7 +9,7 @@ from avf_curation.execution import ray_executor
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
 from avf_curation.pipeline.unit import UnitJob
-from support.made import recipe
+from support.curation_runs import recipe
 from support.simulated_ray import SimulatedRay, instead_of_ray
 
 

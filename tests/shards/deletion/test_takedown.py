@@ -18,8 +18,8 @@ from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
 from avf_shards.schema.ledger import table_to_decisions
 from support.clips import flashing_shards
-from support.deaths import dies_after
-from support.made import recipe
+from support.crash_points import dies_after
+from support.curation_runs import recipe
 
 GONE = deletion_request(["a/003.mp4", "b/001.mp4"])
 

@@ -14,7 +14,7 @@ import pytest
 # than the rounding noise (a share of about one spacing), the update may have any sign; hence the root for the weights.
 EPSILON = {"fp32": 2.0**-23, "fp16": 2.0**-10}
 LOSS_EPSILONS = 64
-SCRIPT = Path(__file__).parents[1] / "support/two_ranks.py"
+SCRIPT = Path(__file__).parents[2] / "support/two_ranks.py"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from avf_curation.cli.main import main
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.identity import run_identity
-from support.made import EMBEDDED
+from support.curation_runs import EMBEDDED
 from support.runs import made_run
 
 RECIPE = """

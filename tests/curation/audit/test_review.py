@@ -16,7 +16,7 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import Decision
 from avf_shards.timeline import Span
 from support.browser import BROWSER, HEADLESS
-from support.made import EMBEDDED, recipe
+from support.curation_runs import EMBEDDED, recipe
 from support.ray_runs import QUICK
 from support.runs import made_run
 

@@ -12,7 +12,7 @@ from avf_training.cli.main import main
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import PRESETS
 from avf_training.pretraining.reconstruction import reconstruct_clip
-from support.made import EMBEDDED, recipe
+from support.curation_runs import EMBEDDED, recipe
 
 
 def test_describe_in_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from avf_curation.sources.types import Video
 from avf_curation.stages.gates import GatesConfig
 from avf_shards.errors import UserError
 from avf_shards.schema.ledger import table_to_decisions
-from support.made import EMBEDDED, recipe
+from support.curation_runs import EMBEDDED, recipe
 
 QUICK = ("faces.side_px=300", "track.side_px=300")
 
