@@ -14,7 +14,7 @@ from avf_training.cli.main import main
 from avf_training.config.finetune import load_finetune_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.finetuning.finetune import train_stage
-from avf_training.inference.api import embed, predict
+from avf_training.inference.api import embed_clips, predict
 from avf_training.inference.feature_model import FeatureModel, frame_tokens
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
@@ -66,10 +66,10 @@ def test_a_pre_trained_model_has_features_and_no_answers(lab: Path, tmp_path: Pa
     MaskedAutoencoder(preset("nano")).save_pretrained(tmp_path / "mae")
     with pytest.raises(UserError, match="has learned no answers; fine-tune it first"):
         predict(lab / "shards", tmp_path / "mae")
-    table = embed(lab / "shards", tmp_path / "mae", ["fused"])
+    table = embed_clips(lab / "shards", tmp_path / "mae", ["fused"])
     assert table.num_rows == 36
     with pytest.raises(UserError, match="fuzed: is no kind of feature; there are video, audio"):
-        embed(lab / "shards", tmp_path / "mae", ["fuzed"])
+        embed_clips(lab / "shards", tmp_path / "mae", ["fuzed"])
 
 
 def test_features_are_the_model_s_own(lab: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
