@@ -8,8 +8,8 @@ import pytest
 from avf_curation.media.decode import FrameConverter, MediaFile
 from avf_curation.media.types import MediaError
 from avf_shards.timeline import Span
-from support.videos import film
 from support.curation_runs import recipe
+from support.videos import film
 
 CONFIG = recipe().defaults.media
 

@@ -13,8 +13,8 @@ from avf_curation.sources.types import Video
 from avf_shards.schema.labels import Origin
 from avf_shards.timeline import Span
 from support import corpora
-from support.videos import film
 from support.curation_runs import EMBEDDED, recipe
+from support.videos import film
 
 CONFIG = recipe().defaults.media
 
