@@ -38,9 +38,9 @@ def run() -> list[Section]:
 def _steps() -> Section:
     hicmae, ours = "hicmae_b", "avfmaepp_b"
     ways: dict[str, tuple[Precision, bool]] = {
-        "fp32": (Precision("fp32"), False),
-        "fp32, activations computed twice": (Precision("fp32"), True),
-        "bf16": (Precision("bf16"), False),
+        "fp32": (Precision(compute="fp32"), False),
+        "fp32, activations computed twice": (Precision(compute="fp32"), True),
+        "bf16": (Precision(compute="bf16"), False),
     }
     steps = [_step(name, *way) for way in ways.values() for name in (hicmae, ours)]
     seconds = medians(steps, time.perf_counter, 5)
@@ -81,13 +81,13 @@ def _step(name: str, precision: Precision, twice: bool) -> Callable[[], object]:
 
 def _video(folder: Path) -> list[Section]:
     """A film of ten seconds through `clip` and `predict`, and the parts of a tested view."""
-    film = VideoScript((ShotScript(250, (500,), seed=1, smile=1.0, voice=1.0),))
+    film = VideoScript(shots=(ShotScript(frames=250, people=(500,), seed=1, smile=1.0, voice=1.0),))
     (folder / "film.mp4").write_bytes(encode_video(film))
     models = {}
     for name in ("nano", "avfmaepp_b"):
         torch.manual_seed(0)
         models[name] = folder / name
-        Classifier(preset(name), _CLASSES, meaning=OutputSpec(_LABELS)).save_pretrained(models[name])
+        Classifier(preset(name), _CLASSES, meaning=OutputSpec(names=_LABELS)).save_pretrained(models[name])
     clipped_s = _seconds("avf_curation.cli.main", "clip", str(folder / "film.mp4"), "--out", str(folder / "out"))
     rows = [["", "clip, s", "predict, s", "both", "of its ten seconds"]]
     for name in ("nano", "avfmaepp_b"):
@@ -117,7 +117,7 @@ def _views(folder: Path, models: dict[str, Path]) -> Section:
     def read() -> None:
         total = StoredSound(files["flac"]).frames
         window = segment_frames(16, total, 2)[1]
-        decode_clip(files, lambda _: ViewParams(tuple(window), window[0]), 16 * STRIDE)
+        decode_clip(files, lambda _: ViewParams(frames=tuple(window), start_frame=window[0]), 16 * STRIDE)
 
     loaded = {name: Classifier.from_pretrained(path) for name, path in models.items()}
 

@@ -18,7 +18,7 @@ def run() -> list[Section]:
     frames, what = _frames()
     rows = [["preset, crf 20, fastdecode", "core-s / 200 frames", "KB", "PSNR dB"]]
     for preset in PRESETS:
-        config = ClipConfig(224, "h264", preset, 20, True, 90)
+        config = ClipConfig(size_px=224, codec="h264", preset=preset, crf=20, fastdecode=True, jpeg_quality=90)
         start = time.process_time()
         data = encode_mp4(frames, config)
         spent = (time.process_time() - start) * 200 / len(frames)
@@ -36,5 +36,5 @@ def _frames() -> tuple[list[np.ndarray], str]:
         with av.open(str(path)) as container:
             frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
         return frames[:200], "200 frames of a real news speaker, 224x224"
-    pictures, _ = shot_frames(ShotScript(200, (0,), seed=1))
+    pictures, _ = shot_frames(ShotScript(frames=200, people=(0,), seed=1))
     return [np.ascontiguousarray(picture[68:292, 128:352]) for picture in pictures], "200 frames of a drawn talker"

@@ -23,7 +23,7 @@ if engine == "inline":
     os.sched_setaffinity(0, {0})  # decoding has a thread of its own, which a second core would help
 marks = []
 start = time.time()
-curate(load_recipe(None, ["plan.unit_videos=1"]), BackendSelection("dlib", "envelope", {}), {"s": folder}, out, engine=engine,
+curate(load_recipe(None, ["plan.unit_videos=1"]), BackendSelection(track="dlib", sync="envelope", weights={}), {"s": folder}, out, engine=engine,
        cluster=ClusterConfig(workers=workers), on_progress=lambda p: marks.append((p.units_done, time.time())))
 lines = [json.loads(line) for line in open(out / "log/units.jsonl")]
 work = sum(sum(line["stage_seconds"].values()) for line in lines)

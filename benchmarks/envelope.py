@@ -35,12 +35,19 @@ def run() -> list[Section]:
     weights = SHARED / "assets/weights" / KNOWN["retinaface_mobilenet"].file_name
     if weights.is_file():
         for name, choice in (
-            ("RetinaFace", BackendSelection("retinaface-mobilenet", "envelope", {"retinaface": weights})),
-            ("dlib", BackendSelection("dlib", "envelope", {})),
+            (
+                "RetinaFace",
+                BackendSelection(track="retinaface-mobilenet", sync="envelope", weights={"retinaface": weights}),
+            ),
+            ("dlib", BackendSelection(track="dlib", sync="envelope", weights={})),
         ):
             pairs = [pair for clip in _real() for pair in _pairs(*clip, Detectors(choice))]
             sections.append(_table(f"Envelope on the real clips, mouth from {name}", pairs))
-    pairs = [pair for clip in _made() for pair in _pairs(*clip, Detectors(BackendSelection("dlib", "envelope", {})))]
+    pairs = [
+        pair
+        for clip in _made()
+        for pair in _pairs(*clip, Detectors(BackendSelection(track="dlib", sync="envelope", weights={})))
+    ]
     sections.append(_table("Envelope on the demo corpus, mouth from dlib", pairs))
     return sections
 

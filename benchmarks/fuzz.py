@@ -20,7 +20,10 @@ FILES, BATCH = 5000, 250
 def run() -> list[Section]:
     settings = ["faces.samples=1", "faces.side_px=120", "track.side_px=120"]
     (mute,) = [video for video in demo_videos() if video.path == "archive/no_sound.mp4"]
-    bases = [encode_video(VideoScript((ShotScript(50, (0,), seed=1),))), encode_demo_video(mute)[:60_000]]
+    bases = [
+        encode_video(VideoScript(shots=(ShotScript(frames=50, people=(0,), seed=1),))),
+        encode_demo_video(mute)[:60_000],
+    ]
     counts = {"videos": 0, "kept": 0, "rejected": 0, "failed": 0, "broken law": 0}
     start = time.monotonic()
     for batch in range(FILES // BATCH):
@@ -32,7 +35,7 @@ def run() -> list[Section]:
                 (source / f"{number:03d}.mp4").write_bytes(damaged(draw.choice(bases), draw))
             done = curate(
                 load_recipe(None, settings),
-                BackendSelection("dlib", "envelope", {}),
+                BackendSelection(track="dlib", sync="envelope", weights={}),
                 {"s": source},
                 Path(name) / "run",
                 engine="inline",

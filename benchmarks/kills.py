@@ -52,7 +52,9 @@ def run() -> list[Section]:
 
 def _job(source: Path, out: Path) -> None:
     recipe = load_recipe(None, ["plan.unit_videos=1", "faces.side_px=300", "track.side_px=300"])
-    done = curate(recipe, BackendSelection("dlib", "envelope", {}), {"s": source}, out / "run", engine="inline")
+    done = curate(
+        recipe, BackendSelection(track="dlib", sync="envelope", weights={}), {"s": source}, out / "run", engine="inline"
+    )
     pack_shards(done, out / "shards", Selection())
 
 

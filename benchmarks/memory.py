@@ -24,7 +24,7 @@ from avf_curation.recipe import load_recipe
 from avf_curation.runs.curate import curate
 from avf_curation.detectors.detector_set import BackendSelection
 start = time.time()
-run = curate(load_recipe(), BackendSelection("dlib", "envelope", {}), {"long": Path(sys.argv[1])}, Path(sys.argv[2]), engine="inline")
+run = curate(load_recipe(), BackendSelection(track="dlib", sync="envelope", weights={}), {"long": Path(sys.argv[1])}, Path(sys.argv[2]), engine="inline")
 kept = sum(len(clips) for clips in run.ledger()["clips"].to_pylist())
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, kept, time.time() - start)
 """
@@ -83,7 +83,9 @@ def _piece(talks: bool) -> bytes:
             frame = wall.copy()
             if talks:
                 draw_speaker(
-                    frame, make_speaker(1), Pose(960 + 20 * np.sin(t / 20), 480, 420, 0.0, float(said.mouth_T[t]))
+                    frame,
+                    make_speaker(1),
+                    Pose(x=960 + 20 * np.sin(t / 20), y=480, height=420, roll=0.0, mouth=float(said.mouth_T[t])),
                 )
             picture = av.VideoFrame.from_ndarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), format="rgb24")
             picture.pts, picture.time_base = t, Fraction(1, 25)

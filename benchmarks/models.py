@@ -25,7 +25,7 @@ from benchmarks.table import Section
 
 BATCH, ROUNDS = 16, 3
 PLAIN = "plain"
-ONE = {name: Precision(name, fp32_decoder=False) for name in ("fp32", "bf16")}
+ONE = {name: Precision(compute=name, fp32_decoder=False) for name in ("fp32", "bf16")}
 
 
 @dataclass

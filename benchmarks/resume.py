@@ -44,18 +44,21 @@ def run() -> list[Section]:
         load_s = _median(lambda: load_corpus(shards))
         corpus = load_corpus(shards)
         order_s = _median(lambda: StreamOrder(corpus, Mixture(), 0).epoch(3))
-        state = StreamLoader(ClipStream(StreamConfig(shards, 24), draws)).state_dict() | {
+        state = StreamLoader(ClipStream(StreamConfig(shards=shards, batch=24), draws)).state_dict() | {
             "epoch": 3,
             "position": 600_000,
         }
 
         def resume() -> None:
-            loader = StreamLoader(ClipStream(StreamConfig(shards, 24), draws), workers=2)
+            loader = StreamLoader(ClipStream(StreamConfig(shards=shards, batch=24), draws), workers=2)
             loader.load_state_dict(state)
             next(iter(loader))
 
         resume_s = _median(resume)
-        memory = {n: _worker_mb(StreamLoader(ClipStream(StreamConfig(shards, 164), draws), workers=n)) for n in (2, 8)}
+        memory = {
+            n: _worker_mb(StreamLoader(ClipStream(StreamConfig(shards=shards, batch=164), draws), workers=n))
+            for n in (2, 8)
+        }
     rows = [
         ["what", "figure", "target"],
         [f"read the manifest of {len(corpus.shards):,} shards", f"{load_s:.2f} s", ""],
@@ -78,7 +81,12 @@ def _corpus(folder: Path) -> Path:
     for n in range(CLIPS_PER_SHARD):
         different[n % DIFFERENT]["json"] = b"{}\n"
     packed = [
-        PackedClip(clip_key("made", str(n), Span(0, FRAMES), 0), "made", FRAMES, different[n % DIFFERENT])
+        PackedClip(
+            key=clip_key("made", str(n), Span(0, FRAMES), 0),
+            source="made",
+            frames=FRAMES,
+            members=different[n % DIFFERENT],
+        )
         for n in range(CLIPS_PER_SHARD)
     ]
     first = folder / "made-000000.tar"

@@ -185,7 +185,7 @@ def _read_and_ask(table: pa.Table) -> tuple[float, float, bool]:
         summarize_ledger(read, {"backends": {}, "fingerprint": "f"})
         audit_s = time.perf_counter() - start
     start = time.perf_counter()
-    wanted = Selection(sources={name: SourceSelection(quota) for name, quota in QUOTAS.items()})
+    wanted = Selection(sources={name: SourceSelection(quota=quota) for name, quota in QUOTAS.items()})
     choice = select_clips(read, wanted)
     select_s = time.perf_counter() - start
     return audit_s, select_s, all(len(choice.clips[name]) == quota for name, quota in QUOTAS.items())

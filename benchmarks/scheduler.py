@@ -135,7 +135,7 @@ def _simulate(units: int, videos: int, waits: dict[int, float]) -> tuple[Simulat
         with Coordinator(folder, tell, 0.0) as driver:
             for report in flow.run(_jobs(units, videos)):
                 _log_unit(folder, report, 0)
-                tell(Event("unit_done", unit=report.unit))
+                tell(Event(name="unit_done", unit=report.unit))
                 driver.check()
         return sim, sim.tick()
 
@@ -143,4 +143,4 @@ def _simulate(units: int, videos: int, waits: dict[int, float]) -> tuple[Simulat
 def _jobs(units: int, videos: int) -> Iterator[UnitJob]:
     some: tuple[Any, ...] = (None,) * videos
     for unit in range(units):
-        yield UnitJob(unit, 0, some)
+        yield UnitJob(unit=unit, generation=0, videos=some)

@@ -40,7 +40,7 @@ def run() -> list[Section]:
 
 def clip_224() -> bytes:
     """Eight seconds of a drawn talker, cropped square."""
-    pictures, samples = shot_frames(ShotScript(FRAMES, (0,), seed=100))
+    pictures, samples = shot_frames(ShotScript(frames=FRAMES, people=(0,), seed=100))
     sink = io.BytesIO()
     with av.open(sink, "w", format="mp4") as out:
         video = out.add_stream("libx264", rate=25, options={"crf": "20"})
@@ -63,7 +63,7 @@ def clip_224() -> bytes:
 
 def _rows(path: Path) -> list[list[str]]:
     settings = load_recipe().defaults
-    tools = Detectors(BackendSelection("dlib", "envelope", {}))
+    tools = Detectors(BackendSelection(track="dlib", sync="envelope", weights={}))
 
     def opened() -> tuple[MediaFile, object, object]:
         media = MediaFile(path, settings.media)
@@ -93,7 +93,9 @@ def _rows(path: Path) -> list[list[str]]:
     rows.append(["track: dlib", f"{cpu_s(lambda: refining.track_faces(seen, tools, settings.track)):.3f}", ""])
     weights = SHARED / "assets/weights" / KNOWN["retinaface_mobilenet"].file_name
     if weights.is_file():
-        mobile = Detectors(BackendSelection("retinaface-mobilenet", "envelope", {"retinaface": weights}))
+        mobile = Detectors(
+            BackendSelection(track="retinaface-mobilenet", sync="envelope", weights={"retinaface": weights})
+        )
         rows.append(
             [
                 "track: RetinaFace MobileNet",
@@ -114,7 +116,7 @@ def _cold() -> list[list[str]]:
     code = (
         "import time; t=time.time()\n"
         "from avf_curation.detectors.detector_set import BackendSelection, Detectors\n"
-        "Detectors(BackendSelection('dlib','envelope',{})); a=time.time()-t\n"
+        "Detectors(BackendSelection(track='dlib', sync='envelope', weights={})); a=time.time()-t\n"
         "import numpy as np\nfrom avf_curation.detectors.librosa_split import split_silence\n"
         "from avf_curation.recipe import load_recipe\n"
         "t=time.time(); split_silence(np.ones(16000,'i2'), load_recipe().defaults.silence); print(a, time.time()-t)"

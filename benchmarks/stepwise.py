@@ -87,7 +87,10 @@ def pipeline(
         place = folder / f"shot{number}"
         place.mkdir()
         checks = scenes.decide(
-            scenes.ScenesScores(stop - start, 0.0, 0.0, _missing_s(shot, stop - start)), SETTINGS.scenes
+            scenes.ScenesScores(
+                length_s=stop - start, cut_off_s=0.0, no_picture_s=0.0, no_sound_s=_missing_s(shot, stop - start)
+            ),
+            SETTINGS.scenes,
         )
         reason = _failing(checks)
         if reason is None:
@@ -233,12 +236,22 @@ def _track(place: Path, tools: Detectors) -> str | None:
 def _loaded(place: Path) -> tracking.Track:
     with np.load(place / "track.npz") as data:
         mouths = data["mouths"] if len(data["mouths"]) else None
-        window = tracking.Window(float(data["side"]), data["centres"])
-        return tracking.Track(data["boxes"], mouths, window, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
+        window = tracking.Window(side_px=float(data["side"]), centres_T2=data["centres"])
+        return tracking.Track(
+            boxes_T4=data["boxes"],
+            mouths_T2=mouths,
+            window=window,
+            face_px=0.0,
+            lost_share=0.0,
+            rival_share=0.0,
+            step=0.0,
+            padding=0.0,
+            detections=0,
+        )
 
 
 def _sync(place: Path, tools: Detectors) -> str | None:
-    crops = refining.FaceCrops(np.stack(_pictures(place, "crop*.jpg")), None)
+    crops = refining.FaceCrops(face_THWC=np.stack(_pictures(place, "crop*.jpg")), sync_THWC=None)
     samples, _ = soundfile.read(place / "sound.wav", dtype="int16")
     whole = np.zeros(len(crops.face_THWC) * 640, np.int16)
     whole[: len(samples)] = samples[: len(whole)]
@@ -256,11 +269,11 @@ def _quality(place: Path, tools: Detectors) -> str | None:
     grey = np.stack([crop.to_grey(one) for one in crops])
     shown = overlay.find_overlay(small) if len(pictures) / 25 >= config.watermark_min_s else None
     scores = quality.QualityScores(
-        float(np.median([crop.sharpness(one) for one in grey[:: config.every]])),
-        quality.frozen_s(grey, config.frozen_level),
-        quality.black_share(grey, config.black_level),
-        quality.bars_in_window(small, scale, _loaded(place).window),
-        None if shown is None else float(shown.edge_px),
+        sharpness=float(np.median([crop.sharpness(one) for one in grey[:: config.every]])),
+        frozen_s=quality.frozen_s(grey, config.frozen_level),
+        black_share=quality.black_share(grey, config.black_level),
+        bars=quality.bars_in_window(small, scale, _loaded(place).window),
+        overlay_px=None if shown is None else float(shown.edge_px),
     )
     return _failing(quality.decide(scores, config))
 

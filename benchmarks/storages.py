@@ -63,7 +63,10 @@ def run() -> list[Section]:
     with tempfile.TemporaryDirectory() as folder:
         streams = [
             ClipStream(
-                StreamConfig(shards_of(Path(folder) / str(n), [way.store(c) for c in range(CLIPS)]), CLIPS), draws
+                StreamConfig(
+                    shards=shards_of(Path(folder) / str(n), [way.store(c) for c in range(CLIPS)]), batch=CLIPS
+                ),
+                draws,
             )
             for n, way in enumerate(WAYS)
         ]

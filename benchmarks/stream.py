@@ -43,7 +43,7 @@ def run() -> list[Section]:
     model = PRESETS["avfmaepp_b"]
     with tempfile.TemporaryDirectory() as folder:
         stream = ClipStream(
-            StreamConfig(shards_of(Path(folder) / "ours", [stored(n) for n in range(CLIPS)]), CLIPS),
+            StreamConfig(shards=shards_of(Path(folder) / "ours", [stored(n) for n in range(CLIPS)]), batch=CLIPS),
             PretrainingSampler(model, paper_masks(model)),
         )
         chosen = [int(clip) for clip in stream.order.at(0, CLIPS)[0]]

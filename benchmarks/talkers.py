@@ -32,7 +32,9 @@ def talker(number: int) -> tuple[np.ndarray, bytes]:
     pictures = []
     for t in range(FRAMES):
         frame = wall[t // 6 % 60 : t // 6 % 60 + 224, t // 3 % 120 : t // 3 % 120 + 224].copy()
-        pose = Pose(112 + 6 * np.sin(t / 9), 118 + 3 * np.cos(t / 7), 120, 0.0, float(said.mouth_T[t]))
+        pose = Pose(
+            x=112 + 6 * np.sin(t / 9), y=118 + 3 * np.cos(t / 7), height=120, roll=0.0, mouth=float(said.mouth_T[t])
+        )
         draw_speaker(frame, make_speaker(number % 5), pose)
         pictures.append(frame)
     return np.stack(pictures), encode_flac((said.samples[: FRAMES * 640] * 32767).astype(np.int16))
@@ -66,7 +68,12 @@ def shards_of(folder: Path, clips: Sequence[dict[str, bytes]], name: str = "made
     """A folder of one packed shard."""
     folder.mkdir(parents=True, exist_ok=True)
     packed = [
-        PackedClip(clip_key(name, str(n), Span(0, FRAMES), 0), name, FRAMES, files | {"json": b"{}\n"})
+        PackedClip(
+            key=clip_key(name, str(n), Span(0, FRAMES), 0),
+            source=name,
+            frames=FRAMES,
+            members=files | {"json": b"{}\n"},
+        )
         for n, files in enumerate(clips)
     ]
     shard = folder / f"{name}-000000.tar"

@@ -44,7 +44,14 @@ def _tracks() -> Section:
         tools = Detectors(resolve_backends(recipe, weights))
         for path in sorted((SHARED / "assets/video").iterdir()):
             stat = path.stat()
-            video = Video("s", path.name, path.name, path.name, stat.st_size, stat.st_mtime_ns)
+            video = Video(
+                source="s",
+                video=path.name,
+                parent=path.name,
+                path=path.name,
+                size_bytes=stat.st_size,
+                mtime_ns=stat.st_mtime_ns,
+            )
             screened = screen_video(video, path.parent, settings, tools)
             if screened.picture is None:
                 continue

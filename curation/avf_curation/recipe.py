@@ -25,7 +25,7 @@ from avf_curation.stages.tracking import TrackConfig
 DEFAULT = Path(__file__).parent / "recipes" / "default.yaml"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlanConfig:
     """parent: file, directory, or a regular expression with one group. unit_videos, unit_mb: of a unit, at most."""
 
@@ -47,7 +47,7 @@ class PlanConfig:
                 raise ValueError(f"parent {self.parent!r} must have one group, it has {groups}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Which RetinaFace, and what a video or unit may cost before it is taken for poison."""
 
@@ -58,7 +58,7 @@ class RunConfig:
     video_memory_mb: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceSettings:
     """Everything that can differ between sources."""
 
@@ -74,7 +74,7 @@ class SourceSettings:
     clip: ClipConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """defaults: of every source; sources: of those that differ; values: the plain tables, for the fingerprint.
 
@@ -131,4 +131,4 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
                 raise UserError(f"{place}.{stage}.backend: a run measures all its sources alike; set {stage}.backend")
         sources[str(name)] = bind(SourceSettings, merge(stages, table), place)
     defaults, run = bind(SourceSettings, stages), bind(RunConfig, general.get("run", {}), "run")
-    return Recipe(defaults, run, sources, dict(values), hybrid)
+    return Recipe(defaults=defaults, run=run, sources=sources, values=dict(values), hybrid=hybrid)

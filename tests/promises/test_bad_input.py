@@ -22,7 +22,7 @@ from support.trees import tree
 @pytest.fixture(scope="module")
 def small() -> bytes:
     """A good three-second film."""
-    return encode_video(VideoScript((ShotScript(75, (0,), seed=1),)))
+    return encode_video(VideoScript(shots=(ShotScript(frames=75, people=(0,), seed=1),)))
 
 
 QUICK = ("faces.side_px=300", "track.side_px=300")

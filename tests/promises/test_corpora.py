@@ -57,7 +57,7 @@ def sound(film: bytes, path: Path) -> None:
 
 def trees(root: Path) -> list[str]:
     """Five corpora; one recording is in two of them."""
-    films = [encode_video(VideoScript((ShotScript(75, (n,), seed=700 + n),))) for n in range(5)]
+    films = [encode_video(VideoScript(shots=(ShotScript(frames=75, people=(n,), seed=700 + n),))) for n in range(5)]
     clip = "id00012/21Uxsk56VDQ/00001"
     corpora.put(root, f"voxceleb2/dev/mp4/{clip}.mp4", films[0])
     corpora.put(root, f"voxceleb2/dev/txt/{clip}.txt", corpora.TRACK)
@@ -66,7 +66,9 @@ def trees(root: Path) -> list[str]:
     mute(films[2], corpora.put(root, "cncvs/news/n001/video/n001_00001_001.mp4"))
     sound(films[2], corpora.put(root, "cncvs/news/n001/audio/n001_00001_001.wav"))
     corpora.put(root, "mer2024/video-unlabeled-with-test2noise/sample_00000001.mp4", films[0])
-    two = encode_video(VideoScript((ShotScript(75, (6,), seed=800), ShotScript(75, (7,), seed=801))))
+    two = encode_video(
+        VideoScript(shots=(ShotScript(frames=75, people=(6,), seed=800), ShotScript(frames=75, people=(7,), seed=801)))
+    )
     corpora.put(root, "celebvhq/raw/M2Ohb0FAaJU.mp4", two)
     clips = {f"M2Ohb0FAaJU_{n}": corpora.celebvhq_entry("M2Ohb0FAaJU", 3.0 * n, 3.0 * n + 3) for n in range(2)}
     corpora.put(root, "celebvhq/celebvhq_info.json", json.dumps({"clips": clips}))
@@ -74,7 +76,11 @@ def trees(root: Path) -> list[str]:
     corpora.put(
         root,
         "avspeech/wholefilm__.mp4",
-        encode_video(VideoScript((ShotScript(75, (8,), seed=802), ShotScript(75, (9,), seed=803)))),
+        encode_video(
+            VideoScript(
+                shots=(ShotScript(frames=75, people=(8,), seed=802), ShotScript(frames=75, people=(9,), seed=803))
+            )
+        ),
     )
     return [f"{name}={root / name}" for name in ("voxceleb2", "cncvs", "mer2024", "celebvhq", "avspeech")]
 

@@ -171,7 +171,7 @@ def test_killed_anywhere_and_resumed_in_another_world(
 @pytest.mark.parametrize("workers", WORKERS)
 def test_the_ids_from_every_position_on(shards: Path, world: int, workers: int) -> None:
     """Two steps from each of an epoch's positions on, put together from the turns of workers and ranks."""
-    ranks = [ClipStream(StreamConfig(shards, BATCH), finetuning(), world, rank) for rank in range(world)]
+    ranks = [ClipStream(StreamConfig(shards=shards, batch=BATCH), finetuning(), world, rank) for rank in range(world)]
     order = ranks[0].order
     for start in range(len(order)):
         taken: list[list[int]] = [[], []]

@@ -33,7 +33,7 @@ class Dice:
 
     def checks(self, stage: str) -> tuple[Check, ...]:
         score = self.draw.choice([0.0, 1.0, 1.0, 1.0, None])
-        return (Check(stage, self.draw.choice(["one", "two"]), score, ">=", 0.5),)
+        return (Check(stage=stage, reason=self.draw.choice(["one", "two"]), score=score, operator=">=", threshold=0.5),)
 
     def maybe_fail(self) -> None:
         if self.draw.random() < 0.08:
@@ -49,8 +49,8 @@ class Dice:
         self.maybe_fail()
         frames = self.draw.randrange(1, 400)
         tail = self.draw.choice([0, 0, self.draw.randrange(50)])
-        shots = [ScreenedShot(span, ((),)) for span in self.cuts(frames)]
-        return VideoTrack(frames + tail, np.arange(frames)), shots
+        shots = [ScreenedShot(span=span, faces=((),)) for span in self.cuts(frames)]
+        return VideoTrack(frames=frames + tail, pts=np.arange(frames)), shots
 
     def split(self, samples: np.ndarray, config: object) -> list[Span]:
         self.maybe_fail()
@@ -80,7 +80,7 @@ class Media:
         if frames is not None and self.dice.draw.random() < 0.1:
             return None
         length = frames if frames is not None else self.dice.draw.randrange(300)
-        return AudioTrack(np.zeros(length * 640, np.int16), (Span(0, length * 640),))
+        return AudioTrack(samples=np.zeros(length * 640, np.int16), covered=(Span(0, length * 640),))
 
 
 @pytest.fixture
@@ -95,12 +95,15 @@ def by_lot(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         return run
 
     track = SimpleNamespace(record=dict, window=SimpleNamespace(side_px=100.0))
-    scores = quality.QualityScores(1.0, 0.0, 0.0, 0.0, None)
+    scores = quality.QualityScores(sharpness=1.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None)
     for name, value in (
         ("decode_for_detector", "frames"),
         ("track_faces", [track, track]),
         ("crop_clip", "crops"),
-        ("score_sync", sync.SyncScores("envelope", 0, 5.0, None, 2.0)),
+        (
+            "score_sync",
+            sync.SyncScores(backend="envelope", offset_frames=0, confidence=5.0, distance=None, length_s=2.0),
+        ),
         ("score_quality", (scores, ())),
         ("encode_clip", {"mp4": b"m", "flac": b"f"}),
     ):
@@ -129,7 +132,7 @@ def test_random_verdicts_tile(by_lot: SimpleNamespace, seed: int) -> None:
     tools = SimpleNamespace(dlib=None, syncnet=None, clock=StageTimer(), choice=EMBEDDED)
     videos = tuple(video(f"d/{n}.mp4", parent="d") for n in range(3))
     results = [pipeline.curate_video(one, Path("/nowhere"), RECIPE.of("made"), tools) for one in videos]
-    decided = list(decide_unit(results, RECIPE, IDENTITY, UnitJob(0, 0, videos)))
+    decided = list(decide_unit(results, RECIPE, IDENTITY, UnitJob(unit=0, generation=0, videos=videos)))
     for result in results:
         mine = [d for d, _ in decided if d.video == result.video.video]
         frames = max(d.span.stop_frame for d in mine)
@@ -164,7 +167,7 @@ def test_the_audit_finds_a_broken_law() -> None:
     from support.curation_runs import kept, rejected
 
     one = video("a.mp4")
-    result = VideoOutcomes(one, (kept(0, 50), rejected(50, 60)))
-    rows = [d for d, _ in decide_unit([result], RECIPE, IDENTITY, UnitJob(0, 0, (one,)))]
+    result = VideoOutcomes(video=one, outcomes=(kept(0, 50), rejected(50, 60)))
+    rows = [d for d, _ in decide_unit([result], RECIPE, IDENTITY, UnitJob(unit=0, generation=0, videos=(one,)))]
     table = decisions_to_table(rows).slice(1)
     assert summarize_ledger(table, {"backends": {}, "fingerprint": "f"}).law == ("made: a.mp4",)

@@ -67,13 +67,13 @@ def test_poison_is_isolated(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source")
-    (folder / "talk.mp4").write_bytes(encode_video(VideoScript((ShotScript(60, (0,), seed=1),))))
+    (folder / "talk.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=60, people=(0,), seed=1),))))
     return folder
 
 
 def test_syncnet_through_ray(source: Path, tmp_path: Path) -> None:
     torch.save(formula_weights(), tmp_path / "syncnet.model")
-    choice = BackendSelection("dlib", "syncnet", {"syncnet": tmp_path / "syncnet.model"})
+    choice = BackendSelection(track="dlib", sync="syncnet", weights={"syncnet": tmp_path / "syncnet.model"})
     settings = recipe("sync.every=3", "sync.min_confidence=-1000", "sync.max_offset_frames=14", "track.side_px=300")
     run = curate(settings, choice, {"s": source}, tmp_path / "run", engine="ray", cluster=ClusterConfig(workers=1))
     (decision,) = [d for d in table_to_decisions(run.ledger()) if "sync" in d.measures]
@@ -87,7 +87,9 @@ def test_syncnet_through_ray(source: Path, tmp_path: Path) -> None:
 def test_resnet_through_ray(source: Path, tmp_path: Path) -> None:
     state = {key: formula_tensor(key, value) for key, value in resnet50().state_dict().items()}
     torch.save(state, tmp_path / "resnet.pth")
-    choice = BackendSelection("retinaface-resnet50", "envelope", {"retinaface": tmp_path / "resnet.pth"})
+    choice = BackendSelection(
+        track="retinaface-resnet50", sync="envelope", weights={"retinaface": tmp_path / "resnet.pth"}
+    )
     settings = recipe("track.side_px=96", "track.every=20", "track.recheck_iou=0.0")
     run = curate(settings, choice, {"s": source}, tmp_path / "run", engine="ray", cluster=ClusterConfig(workers=1))
     assert run.identity()["backends"]["track"] == "retinaface-resnet50"

@@ -267,7 +267,12 @@ def test_from_s3(shards: Path, tmp_path: Path) -> None:
         assert read("s3://corpus/shards", workers=1, options=options) == wanted
         there.rm("corpus/shards/b-000000.tar")
         one = loader(
-            "s3://corpus/shards", pretraining(), 1, max_fault_share=1.0, epochs=1, storage=StorageConfig(options)
+            "s3://corpus/shards",
+            pretraining(),
+            1,
+            max_fault_share=1.0,
+            epochs=1,
+            storage=StorageConfig(options=options),
         )
         assert any("missing" in fault.error for batch in one for fault in batch.faults)
     finally:

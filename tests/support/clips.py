@@ -38,10 +38,10 @@ def flash_curate(one: Video, root: Path, settings: object, tools: object) -> Vid
     """Stands for curate_video: one flashing clip a video, told by the file's name."""
     number = int(one.path.split(".")[0])
     frames = LENGTHS[number % len(LENGTHS)]
-    checks = (Check(scenes.STAGE, "too_short", frames / 25, ">=", 1.5),)
-    draft = EncodedClip(flashing(frames, number), 300.0, SIZE_PX, 0)
-    outcome = SpanOutcome(Candidate(Span(0, frames), checks), clips=(draft,))
-    return VideoOutcomes(one, (outcome,), input_digest(root / one.path, None))
+    checks = (Check(stage=scenes.STAGE, reason="too_short", score=frames / 25, operator=">=", threshold=1.5),)
+    draft = EncodedClip(media=flashing(frames, number), window_px=300.0, size_px=SIZE_PX, shift_frames=0)
+    outcome = SpanOutcome(candidate=Candidate(span=Span(0, frames), checks=checks), clips=(draft,))
+    return VideoOutcomes(video=one, outcomes=(outcome,), sha256=input_digest(root / one.path, None))
 
 
 def flashing_shards(folder: Path, videos: dict[str, int], clips_per_shard: int = 4) -> Path:

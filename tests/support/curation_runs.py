@@ -15,8 +15,8 @@ from avf_curation.stages.candidate import Candidate
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
 
-EMBEDDED = BackendSelection("dlib", "envelope", {})
-IDENTITY = RunIdentity("f" * 16, EMBEDDED.names())
+EMBEDDED = BackendSelection(track="dlib", sync="envelope", weights={})
+IDENTITY = RunIdentity(fingerprint="f" * 16, backends=EMBEDDED.names())
 
 
 def recipe(*overrides: str) -> Recipe:
@@ -24,29 +24,37 @@ def recipe(*overrides: str) -> Recipe:
 
 
 def video(name: str, source: str = "made", parent: str | None = None, size: int = 10) -> Video:
-    return Video(source, name, parent or name, name, size, 1)
+    return Video(source=source, video=name, parent=parent or name, path=name, size_bytes=size, mtime_ns=1)
 
 
 def kept(start: int, stop: int, text: str = "x") -> SpanOutcome:
     """A span that passes, with media that depend on it alone."""
     checks = (
-        Check(scenes.STAGE, "too_short", (stop - start) / 25, ">=", 1.5),
-        Check("sync", "low_confidence", 5.0, ">=", 3.0),
-        Check(quality.STAGE, "blurred", None, ">=", 20.0),
+        Check(stage=scenes.STAGE, reason="too_short", score=(stop - start) / 25, operator=">=", threshold=1.5),
+        Check(stage="sync", reason="low_confidence", score=5.0, operator=">=", threshold=3.0),
+        Check(stage=quality.STAGE, reason="blurred", score=None, operator=">=", threshold=20.0),
     )
     media = {"mp4": f"mp4 {text} {start}".encode() * 50, "flac": f"flac {text} {stop}".encode() * 20}
-    return SpanOutcome(Candidate(Span(start, stop), checks), clips=(EncodedClip(media, 300.0, 224, 0),))
+    return SpanOutcome(
+        candidate=Candidate(span=Span(start, stop), checks=checks),
+        clips=(EncodedClip(media=media, window_px=300.0, size_px=224, shift_frames=0),),
+    )
 
 
 def rejected(start: int, stop: int) -> SpanOutcome:
-    return SpanOutcome(Candidate(Span(start, stop), (Check("faces", "no_face", 1.0, "<=", 0.4),)))
+    return SpanOutcome(
+        candidate=Candidate(
+            span=Span(start, stop),
+            checks=(Check(stage="faces", reason="no_face", score=1.0, operator="<=", threshold=0.4),),
+        )
+    )
 
 
 def stub_curate(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
     """Stands for curate_video: two clips and a rejected span, from the file's name and bytes alone."""
     path = root / one.path
     outcomes = (kept(0, 50, one.video), rejected(50, 80), kept(80, 140, one.video))
-    return VideoOutcomes(one, outcomes, input_digest(path, None))
+    return VideoOutcomes(video=one, outcomes=outcomes, sha256=input_digest(path, None))
 
 
 def poison_curate(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:

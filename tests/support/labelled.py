@@ -29,7 +29,8 @@ FRAMES = 64
 def row(name: str = "lab", people: int = 4, **changes: object) -> Dataset:
     """A data set of two labels, a fold for each person or two."""
     made = Dataset(
-        name, name.title(), name, "emotion", LABELS, 2, "subject_blocks", ("UAR", "WAR"), 0, value="label",
+        name=name, title=name.title(), source=name, task="emotion", labels=LABELS, folds=2, split="subject_blocks",
+        metrics=("UAR", "WAR"), clips=0, value="label",
         aligned={"left": "happy", "right": "sadness"},
     )  # fmt: skip
     return replace(made, **changes)
@@ -70,7 +71,7 @@ def labelled_curate(one: Video, root: Path, settings: object, tools: object) -> 
     mute = one.labels.values.get("mute") == "yes"
     loud = 0 if mute else 8000
     right = one.labels.values.get("label") == "right" or one.labels.values.get("valence", "-")[0] in "12"
-    checks = (Check(scenes.STAGE, "too_short", FRAMES / 25, ">=", 1.5),)
+    checks = (Check(stage=scenes.STAGE, reason="too_short", score=FRAMES / 25, operator=">=", threshold=1.5),)
     measured = {scenes.STAGE: {"no_sound_s": FRAMES / 25 if mute else 0.0}}
     person = sum(map(ord, one.labels.subject or ""))
     pictures = []
@@ -85,5 +86,8 @@ def labelled_curate(one: Video, root: Path, settings: object, tools: object) -> 
         "mp4": encode_mp4(pictures, replace(recipe().defaults.clip, size_px=SIZE_PX)),
         "flac": encode_flac(samples),
     }
-    outcome = SpanOutcome(Candidate(Span(0, FRAMES), checks, measured), clips=(EncodedClip(media, 300.0, SIZE_PX, 0),))
-    return VideoOutcomes(one, (outcome,), input_digest(root / one.path, None))
+    outcome = SpanOutcome(
+        candidate=Candidate(span=Span(0, FRAMES), checks=checks, measures=measured),
+        clips=(EncodedClip(media=media, window_px=300.0, size_px=SIZE_PX, shift_frames=0),),
+    )
+    return VideoOutcomes(video=one, outcomes=(outcome,), sha256=input_digest(root / one.path, None))

@@ -13,18 +13,18 @@ def ledger_of(scores: dict[str, list[float | None]], speakers: int = 0) -> pa.Ta
             name = f"v{number:03d}"
             decisions.append(
                 Decision(
-                    source,
-                    name,
-                    name,
-                    name,
-                    Span(0, 50),
-                    "kept",
+                    source=source,
+                    video=name,
+                    parent=name,
+                    path=name,
+                    span=Span(0, 50),
+                    status="kept",
                     input_sha256=f"{source}{number}",
                     speaker=f"s{number % speakers}" if speakers else None,
                     clips=(f"{source}-{number:012x}-0000000-0000050-0",),
                     checks=(
-                        Check("sync", "low_confidence", score, ">=", 3.0),
-                        Check("faces", "no_face", 0.0, "<=", 0.4),
+                        Check(stage="sync", reason="low_confidence", score=score, operator=">=", threshold=3.0),
+                        Check(stage="faces", reason="no_face", score=0.0, operator="<=", threshold=0.4),
                     ),
                 )
             )

@@ -16,9 +16,19 @@ def tiny(
     encoder: EncoderKind = "lgi", fusion: FusionKind = "iavcl", modalities: Modalities = "av", **changes: object
 ) -> ModelConfig:
     """A model of width 32 over the papers' grids (8 x 10 x 10 and 16 x 8 tokens)."""
-    video = ModalityConfig(32, 4, 4, 16, 2, (2, 5, 10))
+    video = ModalityConfig(width=32, depth=4, heads=4, decoder_width=16, decoder_heads=2, region=(2, 5, 10))
     audio = replace(video, region=(4, 4))
-    made = ModelConfig("tiny", video, audio, encoder, fusion, 4, (1, 2, 3), modalities=modalities, geometry=GEOMETRY)
+    made = ModelConfig(
+        name="tiny",
+        video=video,
+        audio=audio,
+        encoder=encoder,
+        fusion=fusion,
+        fusion_heads=4,
+        skips=(1, 2, 3),
+        modalities=modalities,
+        geometry=GEOMETRY,
+    )
     return replace(made, **changes)
 
 

@@ -127,16 +127,22 @@ class SimulatedActor:
 
     def _curate(self, job: UnitJob, alone: bool) -> Any:
         seconds = self.sim.unit_s * len(job.videos) * self.sim.draw.lognormvariate(-0.08, 0.4)
-        report = UnitReport(job.unit, len(job.videos), 0, 0, 0, 0)
+        report = UnitReport(unit=job.unit, videos=len(job.videos), kept=0, rejected=0, failed=0, frames=0)
         return self.sim.later(seconds, report, self.place)
 
     def _screen(self, job: UnitJob) -> Any:
         self.sim.screening += 1
-        return self.sim.later(self.sim.unit_s * len(job.videos), ScreenedUnit((), {}, 0.0), self.place)
+        return self.sim.later(
+            self.sim.unit_s * len(job.videos), ScreenedUnit(videos=(), stage_seconds={}, cpu_seconds=0.0), self.place
+        )
 
     def _refine(self, job: UnitJob, screened: ScreenedUnit) -> Any:
         self.sim.screening -= 1
-        return self.sim.later(self.sim.refine_s, UnitReport(job.unit, len(job.videos), 0, 0, 0, 0), self.place)
+        return self.sim.later(
+            self.sim.refine_s,
+            UnitReport(unit=job.unit, videos=len(job.videos), kept=0, rejected=0, failed=0, frames=0),
+            self.place,
+        )
 
 
 @contextmanager

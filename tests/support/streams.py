@@ -22,7 +22,7 @@ def pretraining(official: bool = False) -> PretrainingSampler:
 
 
 def finetuning(**mix: Any) -> FinetuningSampler:
-    return FinetuningSampler(MODEL.geometry, mix=MixConfig(**mix))
+    return FinetuningSampler(geometry=MODEL.geometry, mix=MixConfig(**mix))
 
 
 def loader(
@@ -30,7 +30,9 @@ def loader(
 ) -> StreamLoader[Any, Any]:
     """A rank's loader; `more` goes to the stream's config, or to the loader."""
     mine = {name: more.pop(name) for name in ("quarantine", "log", "log_steps") if name in more}
-    return StreamLoader(ClipStream(StreamConfig(shards, batch, **more), draws, world, rank), workers, **mine)
+    return StreamLoader(
+        ClipStream(StreamConfig(shards=shards, batch=batch, **more), draws, world, rank), workers, **mine
+    )
 
 
 def contents(batch: Batch) -> list[tuple[object, ...]]:

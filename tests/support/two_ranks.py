@@ -26,7 +26,9 @@ def trained(parallel: str, compute: str, place) -> tuple[list[float], dict[str, 
     config = tiny()
     model = MaskedAutoencoder(config).train()
     wrapped = parallelize(model, parallel, place)
-    optimiser = adamw(model, OptimConfig(1e-3, 0.0, (0.9, 0.95), 0.05, 0.0))
+    optimiser = adamw(
+        model, OptimConfig(base_lr=1e-3, min_lr=0.0, betas=(0.9, 0.95), weight_decay=0.05, warmup_epochs=0.0)
+    )
     scaler = torch.amp.GradScaler("cpu", enabled=compute == "fp16", init_scale=1024.0)
     told = []
     for step in range(STEPS):

@@ -19,7 +19,7 @@ from avf_curation.audit.scores import score_columns
 from avf_curation.stages.checks import DECIDES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Proposal:
     """A threshold for one setting. spans, parents: that have a score; now, passes: the threshold in use and the share
     that passes it; proposed, low, high: the threshold that the share asked for passes, and its 95 % interval."""
@@ -35,7 +35,7 @@ class Proposal:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Calibration:
     """Proposals for one source."""
 
@@ -80,6 +80,18 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
         low, proposed, high = (sign * float(np.quantile(ordered, q)) for q in (shares[0], keep, shares[1]))
         passes = wilson_interval(here.passed().mean() * count, count)
         now = float(here.threshold_C[0])
-        ends = sorted((low, high))
-        found.append(Proposal(settings[check], check, len(ordered), count, now, passes, proposed, *ends))
-    return Calibration(source, keep, tuple(found))
+        low, high = sorted((low, high))
+        found.append(
+            Proposal(
+                setting=settings[check],
+                check=check,
+                spans=len(ordered),
+                parents=count,
+                now=now,
+                passes=passes,
+                proposed=proposed,
+                low=low,
+                high=high,
+            )
+        )
+    return Calibration(source=source, keep=keep, proposals=tuple(found))

@@ -19,7 +19,7 @@ from scipy.stats import binomtest, ttest_ind
 ALPHA = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ChangedFrames:
     """Frames of the same videos that were one thing and are another. An outcome is "kept", "stage/reason" or
     "failed stage/error"."""
@@ -30,7 +30,7 @@ class ChangedFrames:
     videos: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OutcomeShift:
     """Share of the frames of a source with one outcome, before and after, with its p-value after correction."""
 
@@ -44,7 +44,7 @@ class OutcomeShift:
         return self.p < ALPHA
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceComparison:
     """One source. common: videos with the same bytes in both; gained, lost: of those, with more or less kept now;
     sign_p: chance of so uneven a split. shifts: of the videos that are not common, or of all where none is."""
@@ -60,7 +60,7 @@ class SourceComparison:
     shifts: tuple[OutcomeShift, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """All sources."""
 
@@ -74,7 +74,7 @@ class Comparison:
 _Timeline = list[tuple[int, int, str]]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Video:
     parent: str
     digest: str | None
@@ -90,9 +90,11 @@ def compare_ledgers(before: pa.Table, after: pa.Table) -> Comparison:
     signs = [next(corrected) if one.common else one.sign_p for one in found]
     made = []
     for one, sign in zip(found, signs, strict=True):
-        shifts = tuple(OutcomeShift(s.outcome, s.before, s.after, next(corrected)) for s in one.shifts)
+        shifts = tuple(
+            OutcomeShift(outcome=s.outcome, before=s.before, after=s.after, p=next(corrected)) for s in one.shifts
+        )
         made.append(SourceComparison(**{**vars(one), "sign_p": sign, "shifts": shifts}))
-    return Comparison(tuple(made))
+    return Comparison(sources=tuple(made))
 
 
 def holm(p_values: Iterable[float]) -> list[float]:
@@ -113,7 +115,7 @@ def _videos(table: pa.Table, source: str) -> dict[str, _Video]:
         *(mine[name].to_pylist() for name in names), strict=True
     ):
         outcome = {"kept": "kept", "rejected": f"{stage}/{reason}", "failed": f"failed {stage}/{error}"}[status]
-        found.setdefault(video, _Video(parent, digest, [])).spans.append((start, stop, outcome))
+        found.setdefault(video, _Video(parent=parent, digest=digest, spans=[])).spans.append((start, stop, outcome))
     return found
 
 
@@ -130,11 +132,24 @@ def _source(name: str, before: dict[str, _Video], after: dict[str, _Video]) -> S
         change -= sum(n for (was, _), n in moves.items() if was == "kept")
         gained, lost = gained + (change > 0), lost + (change < 0)
     sign_p = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
-    moved = tuple(ChangedFrames(was, now, n, videos[was, now]) for (was, now), n in frames.most_common())
+    moved = tuple(
+        ChangedFrames(before=was, after=now, frames=n, videos=videos[was, now])
+        for (was, now), n in frames.most_common()
+    )
     old = {v: one for v, one in before.items() if v not in common}
     new = {v: one for v, one in after.items() if v not in common}
     shifts = _shifts(old, new)
-    return SourceComparison(name, len(before), len(after), len(common), gained, lost, sign_p, moved, shifts)
+    return SourceComparison(
+        source=name,
+        videos_before=len(before),
+        videos_after=len(after),
+        common=len(common),
+        gained=gained,
+        lost=lost,
+        sign_p=sign_p,
+        moved=moved,
+        shifts=shifts,
+    )
 
 
 def _moves(before: _Timeline, after: _Timeline) -> Counter[tuple[str, str]]:
@@ -164,7 +179,7 @@ def _shifts(before: dict[str, _Video], after: dict[str, _Video]) -> tuple[Outcom
         alike = np.ptp(np.concatenate([was, now])) == 0
         p = 1.0 if alike else float(ttest_ind(was, now, equal_var=False).pvalue)
         first, second = (sum(s[outcome] for s in side) / sum(s[""] for s in side) for side in (old, new))
-        found.append(OutcomeShift(outcome, first, second, 0.0 if np.isnan(p) else p))
+        found.append(OutcomeShift(outcome=outcome, before=first, after=second, p=0.0 if np.isnan(p) else p))
     return tuple(sorted(found, key=lambda one: one.p))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Proportion:
     """A share with its 95 % interval; 0 to 1 where nothing was counted."""
 
@@ -21,12 +21,12 @@ class Proportion:
 def wilson_interval(hits: float, count: float) -> Proportion:
     """Wilson's score interval (1927) of hits / count, 95 %. `count` may be an effective number, not whole."""
     if count <= 0:
-        return Proportion(float("nan"), 0.0, 1.0)
+        return Proportion(value=float("nan"), low=0.0, high=1.0)
     z = 1.959964
     share = hits / count
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return Proportion(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)))
+    return Proportion(value=share, low=max(0.0, float(middle - half)), high=min(1.0, float(middle + half)))
 
 
 def effective_size(weights: npt.NDArray[np.float64]) -> float:

@@ -14,7 +14,7 @@ from avf_curation.recipe import make_recipe
 from avf_curation.stages.checks import STAGES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceSummary:
     """One source's account. reasons and errors: "stage/name" -> spans and frames."""
 
@@ -28,7 +28,7 @@ class SourceSummary:
     errors: dict[str, dict[str, int]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LedgerSummary:
     """The account of a run. `law` names the videos whose decisions do not tile; empty when the law holds.
 
@@ -99,7 +99,15 @@ def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool =
     doubled = _doubled(table, new_video)
     law = tuple(_law(table, new_video))
     gates = _open_gates(identity, names)
-    return LedgerSummary(sources, identity["backends"], identity["fingerprint"], finished, doubled, law, gates)
+    return LedgerSummary(
+        sources=sources,
+        backends=identity["backends"],
+        fingerprint=identity["fingerprint"],
+        finished=finished,
+        doubled_inputs=doubled,
+        law=law,
+        gates=gates,
+    )
 
 
 def _open_gates(identity: dict[str, Any], sources: list[str]) -> dict[str, dict[str, str]]:

@@ -26,7 +26,7 @@ Answer = Literal["right", "wrong", "unsure"]
 KEPT = "kept"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReviewItem:
     """One span of the sample. stratum: "kept" or "stage/reason"."""
 
@@ -35,7 +35,7 @@ class ReviewItem:
     decision: Decision
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Review:
     """A sample. sizes: source -> stratum -> spans in the ledger."""
 
@@ -46,7 +46,7 @@ class Review:
     sizes: dict[str, dict[str, int]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """A person's answer. stage: of a kept span that is wrong, the stage that should have stopped it, if it was said."""
 
@@ -54,7 +54,7 @@ class Verdict:
     stage: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StageReview:
     """What the answers say of a stage in a source, or of what is kept (stage "kept").
 
@@ -91,8 +91,8 @@ def sample_review(run: RunFolder, n: int, seed: int) -> Review:
     for (source, stratum), size in _shared_out(sizes, n).items():
         mine = table.filter(pc.and_(pc.equal(table["source"], source), pc.equal(table["stratum"], stratum)))
         for decision in sample_rows(mine.drop_columns(["stratum"]), size, seed):
-            items.append(ReviewItem(f"{len(items):04d}", stratum, decision))
-    return Review(run.identity()["fingerprint"], n, seed, tuple(items), sizes)
+            items.append(ReviewItem(id=f"{len(items):04d}", stratum=stratum, decision=decision))
+    return Review(fingerprint=run.identity()["fingerprint"], n=n, seed=seed, items=tuple(items), sizes=sizes)
 
 
 def _shared_out(sizes: Mapping[str, Mapping[str, int]], n: int) -> dict[tuple[str, str], int]:
@@ -133,7 +133,7 @@ def read_verdicts(path: Path, review_of: RunFolder) -> tuple[Review, dict[str, V
             raise UserError(f"{path}: {name}: {answer!r} is not right, wrong or unsure")
         if stage is not None and stage not in STAGES:
             raise UserError(f"{path}: {name}: {stage!r} is not one of {', '.join(STAGES)}")
-        verdicts[name] = Verdict(answer, stage)
+        verdicts[name] = Verdict(answer=answer, stage=stage)
     return review, verdicts
 
 
@@ -198,7 +198,15 @@ def _line(source: str, stage: str, mine: _Judged, right: Proportion, missed: Pro
     value = recall(right.value, missed.value if elsewhere else 0.0)
     ends = recall(right.low, missed.high if elsewhere else 0.0), recall(right.high, missed.low if elsewhere else 0.0)
     low, high = (0.0 if np.isnan(ends[0]) else ends[0], 1.0 if np.isnan(ends[1]) else ends[1])
-    return StageReview(source, stage, mine.spans, len(mine.judged), mine.unsure, right, Proportion(value, low, high))
+    return StageReview(
+        source=source,
+        stage=stage,
+        spans=mine.spans,
+        judged=len(mine.judged),
+        unsure=mine.unsure,
+        precision=right,
+        recall=Proportion(value=value, low=low, high=high),
+    )
 
 
 def review_as_json(found: list[StageReview]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from avf_curation.stages.checks import STAGES
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreColumns:
     """All comparisons of a ledger. C: comparisons. row_C: ledger row; score_C: NaN where it could not be told."""
 
@@ -32,7 +32,7 @@ class ScoreColumns:
 
     def where(self, chosen_C: npt.NDArray[np.bool_]) -> "ScoreColumns":
         """Those comparisons alone."""
-        return ScoreColumns(*(getattr(self, name)[chosen_C] for name in self.__dataclass_fields__))
+        return ScoreColumns(**{name: getattr(self, name)[chosen_C] for name in self.__dataclass_fields__})
 
 
 def score_columns(table: pa.Table, stage: str | None = None) -> ScoreColumns:
@@ -41,7 +41,13 @@ def score_columns(table: pa.Table, stage: str | None = None) -> ScoreColumns:
     checks = column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks else column
     if isinstance(checks, pa.ChunkedArray):
         empty = np.zeros(0)
-        return ScoreColumns(empty.astype(object), empty.astype(np.int64), empty, empty, empty.astype(bool))
+        return ScoreColumns(
+            name_C=empty.astype(object),
+            row_C=empty.astype(np.int64),
+            score_C=empty,
+            threshold_C=empty,
+            at_most_C=empty.astype(bool),
+        )
     flat = checks.flatten()
     row_C = checks.value_parent_indices().to_numpy()
     order = pa.array(STAGES)
@@ -49,19 +55,19 @@ def score_columns(table: pa.Table, stage: str | None = None) -> ScoreColumns:
     last_R = pc.index_in(table["stage"], order).fill_null(len(STAGES)).to_numpy()
     names = pc.binary_join_element_wise(flat.field("stage"), flat.field("reason"), "/").dictionary_encode()
     whole = ScoreColumns(
-        np.array(names.dictionary.to_pylist(), object)[
+        name_C=np.array(names.dictionary.to_pylist(), object)[
             names.indices.to_numpy()
         ],  # one text each, shared: millions of rows
-        row_C,
-        flat.field("score").to_numpy(zero_copy_only=False).astype(float),
-        flat.field("threshold").to_numpy(zero_copy_only=False),
-        pc.equal(flat.field("operator"), "<=").to_numpy(zero_copy_only=False),
+        row_C=row_C,
+        score_C=flat.field("score").to_numpy(zero_copy_only=False).astype(float),
+        threshold_C=flat.field("threshold").to_numpy(zero_copy_only=False),
+        at_most_C=pc.equal(flat.field("operator"), "<=").to_numpy(zero_copy_only=False),
     )
     chosen_C = stage_C <= last_R[row_C]
     return whole.where(chosen_C if stage is None else chosen_C & (stage_C == STAGES.index(stage)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LanguageScores:
     """One comparison in one source and language. quartiles: of the scores; passed: with its interval."""
 
@@ -91,5 +97,15 @@ def scores_by_language(table: pa.Table, stage: str = "sync") -> list[LanguageSco
         quartiles: Any = tuple(float(v) for v in np.percentile(mine.score_C, [25, 50, 75]))
         passed = wilson_interval(int(mine.passed().sum()), len(mine.score_C))
         threshold = float(mine.threshold_C[0])
-        found.append(LanguageScores(check, source, language, len(mine.score_C), quartiles, threshold, passed))
+        found.append(
+            LanguageScores(
+                check=check,
+                source=source,
+                language=language,
+                spans=len(mine.score_C),
+                quartiles=quartiles,
+                threshold=threshold,
+                passed=passed,
+            )
+        )
     return sorted(found, key=lambda one: (one.check, one.language, one.source))

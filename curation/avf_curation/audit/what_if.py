@@ -26,7 +26,7 @@ _COLUMNS = ("source", "status", "stage", "reason", "start_frame", "stop_frame", 
 _LAST = "quality/watermark_pooled"  # nothing comes after it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceWhatIf:
     """Frames of one source, before and after. unknown: would pass here, but later stages never saw them.
 
@@ -49,7 +49,7 @@ class SourceWhatIf:
     unknown_after: dict[str, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WhatIf:
     """The answer. thresholds: source -> check -> the threshold asked for ("" stands for all sources)."""
 
@@ -114,7 +114,10 @@ def what_if_batches(batches: Iterator[pa.RecordBatch], thresholds: Mapping[str, 
             mine = batch.filter(pa.array(code_R == code))
             limits = {**thresholds.get("", {}), **thresholds.get(name, {})}
             totals.setdefault(name, _Total()).add(mine, limits)
-    return WhatIf({s: dict(t) for s, t in thresholds.items()}, {name: totals[name].told() for name in sorted(totals)})
+    return WhatIf(
+        thresholds={s: dict(t) for s, t in thresholds.items()},
+        sources={name: totals[name].told() for name in sorted(totals)},
+    )
 
 
 _TABLES = ("now_rejected", "unknown_after")

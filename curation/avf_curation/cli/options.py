@@ -117,7 +117,13 @@ def cluster_config(options: argparse.Namespace) -> Any:
         raise UserError("--refiners: 0 or more; --gpus-each: above 0")
     if options.start_timeout_s <= 0:
         raise UserError(f"--start-timeout-s {options.start_timeout_s:g}: above 0")
-    return ClusterConfig(options.address, options.workers, options.refiners, options.gpus_each, options.start_timeout_s)
+    return ClusterConfig(
+        address=options.address,
+        workers=options.workers,
+        refiners=options.refiners,
+        gpus_each=options.gpus_each,
+        start_timeout_s=options.start_timeout_s,
+    )
 
 
 def check_device(options: argparse.Namespace) -> None:

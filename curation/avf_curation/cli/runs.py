@@ -87,7 +87,7 @@ def _retry(options: argparse.Namespace) -> int:
             {name: sources[name] for name in identity["sources"]},
             options.folder,
             engine=options.engine,
-            cluster=ClusterConfig(options.address, options.workers),
+            cluster=ClusterConfig(address=options.address, workers=options.workers),
             device=identity["device"],
             retry_failed=True,
             on_progress=bar,

@@ -13,7 +13,7 @@ HUM = 0.003  # RMS over full scale, -50 dBFS: far below speech, plain in a spect
 _WIDTH_HZ = 400
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Background:
     """wall: hue in degrees; hum_hz: where its ventilation is loudest."""
 
@@ -22,7 +22,8 @@ class Background:
 
 
 ROOMS = tuple(
-    Background(45 * number, hum_hz) for number, hum_hz in enumerate((3600, 700, 5000, 1100, 6800, 1700, 2500, 4200))
+    Background(wall=45 * number, hum_hz=hum_hz)
+    for number, hum_hz in enumerate((3600, 700, 5000, 1100, 6800, 1700, 2500, 4200))
 )
 
 

@@ -18,7 +18,7 @@ sources:
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Expected:
     """What must become of frames [start, stop): "kept", "rejected stage/reason" or "failed stage/error".
 
@@ -31,7 +31,7 @@ class Expected:
     slack: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DemoVideo:
     """One file of the corpus. film: None for what is no video. cut_at: keep this share of the bytes."""
 
@@ -48,83 +48,117 @@ def demo_videos() -> tuple[DemoVideo, ...]:
 
 
 def _kept(frames: int, start: int = 0) -> Expected:
-    return Expected(start, start + frames, "kept", 3)
+    return Expected(start=start, stop=start + frames, verdict="kept", slack=3)
 
 
 def _rejected(reason: str, frames: int, start: int = 0, slack: int = 0) -> Expected:
-    return Expected(start, start + frames, f"rejected {reason}", slack)
+    return Expected(start=start, stop=start + frames, verdict=f"rejected {reason}", slack=slack)
 
 
 def _studio() -> Iterator[DemoVideo]:
     for number in range(4):
-        film = VideoScript((ShotScript(200, (number,), seed=100 + number),))
-        yield DemoVideo(f"studio/talk_{number}.mp4", film, (_kept(200),))
+        film = VideoScript(shots=(ShotScript(frames=200, people=(number,), seed=100 + number),))
+        yield DemoVideo(path=f"studio/talk_{number}.mp4", film=film, expected=(_kept(200),))
     for number in range(30, 46):
-        film = VideoScript((ShotScript(100, (number,), seed=170 + number),))
-        yield DemoVideo(f"studio/talk_{number}.mp4", film, (_kept(100),))
-    pause = VideoScript((ShotScript(250, (10,), seed=110, pauses=((100, 150),), hum=False),))
-    parts = (_kept(104), _rejected("silence/silent", 42, 104, 8), Expected(146, 250, "kept", 8))
-    yield DemoVideo("studio/pause.mp4", pause, parts)
-    cuts = VideoScript(
-        (ShotScript(125, (5,), seed=111), ShotScript(25, (6,), seed=112), ShotScript(150, (7,), seed=113))
+        film = VideoScript(shots=(ShotScript(frames=100, people=(number,), seed=170 + number),))
+        yield DemoVideo(path=f"studio/talk_{number}.mp4", film=film, expected=(_kept(100),))
+    pause = VideoScript(shots=(ShotScript(frames=250, people=(10,), seed=110, pauses=((100, 150),), hum=False),))
+    parts = (
+        _kept(104),
+        _rejected("silence/silent", 42, 104, 8),
+        Expected(start=146, stop=250, verdict="kept", slack=8),
     )
-    parts = (_kept(125), _rejected("scenes/too_short", 25, 125), Expected(150, 300, "kept", 3))
-    yield DemoVideo("studio/cuts.mp4", cuts, parts)
+    yield DemoVideo(path="studio/pause.mp4", film=pause, expected=parts)
+    cuts = VideoScript(
+        shots=(
+            ShotScript(frames=125, people=(5,), seed=111),
+            ShotScript(frames=25, people=(6,), seed=112),
+            ShotScript(frames=150, people=(7,), seed=113),
+        )
+    )
+    parts = (_kept(125), _rejected("scenes/too_short", 25, 125), Expected(start=150, stop=300, verdict="kept", slack=3))
+    yield DemoVideo(path="studio/cuts.mp4", film=cuts, expected=parts)
 
 
 def _street() -> Iterator[DemoVideo]:
-    two = VideoScript((ShotScript(125, (8, 9), seed=120, face_px=140),))
-    yield DemoVideo("street/two faces.mp4", two, (_rejected("faces/several_faces", 125),))
-    none = VideoScript((ShotScript(125, (), seed=121, pan=1.0),))
-    yield DemoVideo("street/no face.mp4", none, (_rejected("faces/no_face", 125),))
-    small = VideoScript((ShotScript(125, (4,), seed=122, face_px=44),))
-    yield DemoVideo("street/small & far.mp4", small, (_rejected("faces/too_small", 125),))
-    mixed = VideoScript((ShotScript(100, (), seed=123), ShotScript(150, (11,), seed=124)))
-    parts = (_rejected("faces/no_face", 100), Expected(100, 250, "kept", 3))
-    yield DemoVideo("street/crowd <b>then</b> one.mp4", mixed, parts)
+    two = VideoScript(shots=(ShotScript(frames=125, people=(8, 9), seed=120, face_px=140),))
+    yield DemoVideo(path="street/two faces.mp4", film=two, expected=(_rejected("faces/several_faces", 125),))
+    none = VideoScript(shots=(ShotScript(frames=125, people=(), seed=121, pan=1.0),))
+    yield DemoVideo(path="street/no face.mp4", film=none, expected=(_rejected("faces/no_face", 125),))
+    small = VideoScript(shots=(ShotScript(frames=125, people=(4,), seed=122, face_px=44),))
+    yield DemoVideo(path="street/small & far.mp4", film=small, expected=(_rejected("faces/too_small", 125),))
+    mixed = VideoScript(
+        shots=(ShotScript(frames=100, people=(), seed=123), ShotScript(frames=150, people=(11,), seed=124))
+    )
+    parts = (_rejected("faces/no_face", 100), Expected(start=100, stop=250, verdict="kept", slack=3))
+    yield DemoVideo(path="street/crowd <b>then</b> one.mp4", film=mixed, expected=parts)
 
 
 def _dubbed() -> Iterator[DemoVideo]:
-    late = VideoScript((ShotScript(250, (12,), seed=130, sound_shift=12),))
+    late = VideoScript(shots=(ShotScript(frames=250, people=(12,), seed=130, sound_shift=12),))
     parts = (_rejected("silence/silent", 10, 0, 14), _rejected("sync/offset", 240, 10, 14))
-    yield DemoVideo("dubbed/late_by_480_ms.mp4", late, parts)
-    slip = VideoScript((ShotScript(250, (13,), seed=131, sound_shift=3),))
-    yield DemoVideo("dubbed/late_by_120_ms.mp4", slip, (Expected(0, 250, "kept", 6),), av_offset_ms=-120)
-    yield DemoVideo("dubbed/on_time.mp4", VideoScript((ShotScript(250, (14,), seed=132),)), (_kept(250),))
+    yield DemoVideo(path="dubbed/late_by_480_ms.mp4", film=late, expected=parts)
+    slip = VideoScript(shots=(ShotScript(frames=250, people=(13,), seed=131, sound_shift=3),))
+    yield DemoVideo(
+        path="dubbed/late_by_120_ms.mp4",
+        film=slip,
+        expected=(Expected(start=0, stop=250, verdict="kept", slack=6),),
+        av_offset_ms=-120,
+    )
+    yield DemoVideo(
+        path="dubbed/on_time.mp4",
+        film=VideoScript(shots=(ShotScript(frames=250, people=(14,), seed=132),)),
+        expected=(_kept(250),),
+    )
 
 
 def _channel() -> Iterator[DemoVideo]:
     for number in range(5):
-        film = VideoScript((ShotScript(100, (15 + number,), seed=140 + number, logo=True),))
+        film = VideoScript(shots=(ShotScript(frames=100, people=(15 + number,), seed=140 + number, logo=True),))
         parts = (_rejected("quality/watermark_pooled", 100, 0, 3),)
-        yield DemoVideo(f"channel/news/{number}.mp4", film, parts)
-    moving = VideoScript((ShotScript(125, (20,), seed=150, pan=2.0, logo=True),))
-    yield DemoVideo("channel/trailer/moving.mp4", moving, (_rejected("quality/watermark", 125, 0, 3),))
-    clean = VideoScript((ShotScript(125, (21,), seed=151, pan=2.0),))
-    yield DemoVideo("channel/clean/moving.mp4", clean, (_kept(125),))
+        yield DemoVideo(path=f"channel/news/{number}.mp4", film=film, expected=parts)
+    moving = VideoScript(shots=(ShotScript(frames=125, people=(20,), seed=150, pan=2.0, logo=True),))
+    yield DemoVideo(
+        path="channel/trailer/moving.mp4", film=moving, expected=(_rejected("quality/watermark", 125, 0, 3),)
+    )
+    clean = VideoScript(shots=(ShotScript(frames=125, people=(21,), seed=151, pan=2.0),))
+    yield DemoVideo(path="channel/clean/moving.mp4", film=clean, expected=(_kept(125),))
 
 
 def _archive() -> Iterator[DemoVideo]:
-    blurred = VideoScript((ShotScript(125, (22,), seed=160, blur=4.0),))
-    yield DemoVideo("archive/blurred.mp4", blurred, (_rejected("quality/blurred", 125, 0, 3),))
-    frozen = VideoScript((ShotScript(200, (23,), seed=161, frozen=(120, 170)),))
-    yield DemoVideo("archive/frozen.mp4", frozen, (_rejected("quality/frozen", 200, 0, 3),))
-    mute = VideoScript((ShotScript(100, (24,), seed=162),), sound=False)
-    yield DemoVideo("archive/no_sound.mp4", mute, (_rejected("scenes/no_sound", 100),))
-    hush = VideoScript((ShotScript(100, (25,), seed=163, pauses=((0, 100),), hum=False),))
-    yield DemoVideo("archive/silent.mp4", hush, (_rejected("silence/silent", 100),))
-    halved = VideoScript((ShotScript(150, (26,), seed=164), ShotScript(150, (27,), seed=165)))
-    parts = (_kept(150), _rejected("scenes/cut_off", 75, 150, 76), Expected(225, 300, "failed scenes/cut_off", 76))
-    yield DemoVideo("archive/truncated.mp4", halved, parts, cut_at=0.75)
-    headless = VideoScript((ShotScript(50, (28,), seed=166),), moov_first=False)
-    yield DemoVideo("archive/truncated_headless.mp4", headless, (Expected(0, 0, "failed open/not_media"),), cut_at=0.5)
-    yield DemoVideo("archive/notes.mp4", None, (Expected(0, 0, "failed open/not_media"),))
+    blurred = VideoScript(shots=(ShotScript(frames=125, people=(22,), seed=160, blur=4.0),))
+    yield DemoVideo(path="archive/blurred.mp4", film=blurred, expected=(_rejected("quality/blurred", 125, 0, 3),))
+    frozen = VideoScript(shots=(ShotScript(frames=200, people=(23,), seed=161, frozen=(120, 170)),))
+    yield DemoVideo(path="archive/frozen.mp4", film=frozen, expected=(_rejected("quality/frozen", 200, 0, 3),))
+    mute = VideoScript(shots=(ShotScript(frames=100, people=(24,), seed=162),), sound=False)
+    yield DemoVideo(path="archive/no_sound.mp4", film=mute, expected=(_rejected("scenes/no_sound", 100),))
+    hush = VideoScript(shots=(ShotScript(frames=100, people=(25,), seed=163, pauses=((0, 100),), hum=False),))
+    yield DemoVideo(path="archive/silent.mp4", film=hush, expected=(_rejected("silence/silent", 100),))
+    halved = VideoScript(
+        shots=(ShotScript(frames=150, people=(26,), seed=164), ShotScript(frames=150, people=(27,), seed=165))
+    )
+    parts = (
+        _kept(150),
+        _rejected("scenes/cut_off", 75, 150, 76),
+        Expected(start=225, stop=300, verdict="failed scenes/cut_off", slack=76),
+    )
+    yield DemoVideo(path="archive/truncated.mp4", film=halved, expected=parts, cut_at=0.75)
+    headless = VideoScript(shots=(ShotScript(frames=50, people=(28,), seed=166),), moov_first=False)
+    yield DemoVideo(
+        path="archive/truncated_headless.mp4",
+        film=headless,
+        expected=(Expected(start=0, stop=0, verdict="failed open/not_media"),),
+        cut_at=0.5,
+    )
+    yield DemoVideo(
+        path="archive/notes.mp4", film=None, expected=(Expected(start=0, stop=0, verdict="failed open/not_media"),)
+    )
 
 
 def _strangers() -> Iterator[DemoVideo]:
     for number in range(100, 128):
-        film = VideoScript((ShotScript(75, (number,), seed=200 + number),))
-        yield DemoVideo(f"{HELD_OUT}/talk_{number}.mp4", film, (_kept(75),))
+        film = VideoScript(shots=(ShotScript(frames=75, people=(number,), seed=200 + number),))
+        yield DemoVideo(path=f"{HELD_OUT}/talk_{number}.mp4", film=film, expected=(_kept(75),))
 
 
 def write_corpus(folder: Path) -> None:

@@ -33,7 +33,7 @@ aligned: {{happy: happy, calm: calm, anger: anger, sadness: sadness}}
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cast:
     """One corpus: people from number `first` on, each in every feeling, `cast_videos` times."""
 
@@ -48,8 +48,8 @@ class Cast:
         return self.people * self.takes * len(FEELINGS)
 
 
-ACTORS = Cast("actors", "Actors", 300, 12, 2)
-CROWD = Cast("crowd", "Crowd", 400, 36, 2)
+ACTORS = Cast(name="actors", title="Actors", first=300, people=12, takes=2)
+CROWD = Cast(name="crowd", title="Crowd", first=400, people=36, takes=2)
 
 
 def cast_videos(troupe: Cast) -> Iterator[tuple[str, str, str, VideoScript]]:
@@ -58,8 +58,8 @@ def cast_videos(troupe: Cast) -> Iterator[tuple[str, str, str, VideoScript]]:
         for take in range(troupe.takes):
             for feeling, (smile, voice) in FEELINGS.items():
                 seed = _unrelated(f"{number} {take} {feeling}")
-                shot = ShotScript(FRAMES, (number,), seed=seed, smile=smile, voice=voice)
-                yield f"{number}/{feeling}_{take}.mp4", feeling, str(number), VideoScript((shot,))
+                shot = ShotScript(frames=FRAMES, people=(number,), seed=seed, smile=smile, voice=voice)
+                yield f"{number}/{feeling}_{take}.mp4", feeling, str(number), VideoScript(shots=(shot,))
 
 
 def _unrelated(text: str) -> int:

@@ -11,7 +11,7 @@ Colour = tuple[int, int, int]
 _SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Speaker:
     """How somebody looks (BGR colours, sizes over the face's height) and sounds (pitch)."""
 
@@ -28,7 +28,7 @@ class Speaker:
     pitch_hz: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pose:
     """Centre of the face in pixels, its height in pixels, roll in degrees, mouth 0 (shut) to 1, eyes 0 (shut) to 1.
 
@@ -54,17 +54,17 @@ def make_speaker(seed: int) -> Speaker:
     b, g, r = (int(v) for v in draw.integers(40, 210, 3))
     female = bool(seed % 2)
     return Speaker(
-        skin,
-        hair,
-        (int(skin[0] * 0.55), int(skin[1] * 0.5), int(min(255, skin[2] * 0.85))),
-        (b, g, r),
-        float(draw.uniform(0.68, 0.8)),
-        float(draw.uniform(0.2, 0.24)),
-        float(draw.uniform(0.018, 0.032)),
-        float(draw.uniform(0.5, 0.75)) if female else 0.1,
-        bool(draw.uniform() < 0.25),
-        not female and bool(draw.uniform() < 0.4),
-        float(draw.uniform(180, 230) if female else draw.uniform(95, 140)),
+        skin=skin,
+        hair=hair,
+        lips=(int(skin[0] * 0.55), int(skin[1] * 0.5), int(min(255, skin[2] * 0.85))),
+        shirt=(b, g, r),
+        width=float(draw.uniform(0.68, 0.8)),
+        eyes_apart=float(draw.uniform(0.2, 0.24)),
+        brow=float(draw.uniform(0.018, 0.032)),
+        hair_length=float(draw.uniform(0.5, 0.75)) if female else 0.1,
+        glasses=bool(draw.uniform() < 0.25),
+        beard=not female and bool(draw.uniform() < 0.4),
+        pitch_hz=float(draw.uniform(180, 230) if female else draw.uniform(95, 140)),
     )
 
 

@@ -19,7 +19,7 @@ VOWELS = (
 NOISE = 0.0006  # of full scale, -64 dBFS: the room
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Utterance:
     """samples: 16 kHz float, -1 to 1. mouth_T: opening per 25 fps frame, 0 to 1."""
 
@@ -56,7 +56,7 @@ def speak(
     sound, opening = _timbre(sound, voice) * quiet, opening * quiet
     sound = 0.3 * sound / max(1e-9, np.abs(sound).max()) + draw.normal(0, NOISE, total)
     mouth_T = opening.reshape(frames, -1).mean(1)
-    return Utterance(sound, np.clip(np.convolve(mouth_T, [0.2, 0.6, 0.2], mode="same"), 0, 1))
+    return Utterance(samples=sound, mouth_T=np.clip(np.convolve(mouth_T, [0.2, 0.6, 0.2], mode="same"), 0, 1))
 
 
 def _melody(voice: float, samples: int, at: int) -> Floats:

@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 480, 360
 _AAC_FRAME = 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ShotScript:
     """One take. people: numbers of those in it, the first speaks. pauses: silent frame ranges.
 
@@ -45,7 +45,7 @@ class ShotScript:
     voice: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VideoScript:
     """A file: shots one after another, with sound or without."""
 
@@ -83,7 +83,15 @@ def _pictures(shot: ShotScript, mouth_T: np.ndarray) -> Iterator[Bytes]:
             x = WIDTH * (place + 1) / (len(shot.people) + 1)
             eyes = 0.0 if (t + 31 * place) % blink < 3 else 1.0
             mouth = float(mouth_T[t]) if place == 0 else 0.05
-            pose = Pose(x + sway[t], HEIGHT * 0.44 + nod[t], shot.face_px, roll[t], mouth, eyes, shot.smile)
+            pose = Pose(
+                x=x + sway[t],
+                y=HEIGHT * 0.44 + nod[t],
+                height=shot.face_px,
+                roll=roll[t],
+                mouth=mouth,
+                eyes=eyes,
+                smile=shot.smile,
+            )
             draw_speaker(frame, make_speaker(number), pose)
         if shot.blur:
             frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), shot.blur), np.uint8)

@@ -15,7 +15,7 @@ from avf_curation.stages.stage_timer import StageTimer
 from avf_curation.stages.tracking import TrackConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BackendSelection:
     """Which backend each model stage uses in a run, and the files they need (name -> path)."""
 
@@ -39,7 +39,9 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
     track, track_file = _backend("track", settings.track.backend, "dlib", (preferred, *others), weights_folder)
     sync, sync_file = _backend("sync", settings.sync.backend, "envelope", ("syncnet",), weights_folder)
     files = {"retinaface": track_file, "syncnet": sync_file}
-    return BackendSelection(track, sync, {name: path for name, path in files.items() if path is not None})
+    return BackendSelection(
+        track=track, sync=sync, weights={name: path for name, path in files.items() if path is not None}
+    )
 
 
 def _backend(stage: str, wanted: str, embedded: str, weights: tuple[str, ...], folder: Path) -> tuple[str, Path | None]:

@@ -17,6 +17,12 @@ class DlibFaceDetector:
         """Faces in `grey` (H, W), which is the source times `scale`."""
         found, scores, _ = self._detector.run(np.ascontiguousarray(grey), upsample, min_score)
         return [
-            Box(r.left() / scale, r.top() / scale, (r.right() + 1) / scale, (r.bottom() + 1) / scale, score)
+            Box(
+                left=r.left() / scale,
+                top=r.top() / scale,
+                right=(r.right() + 1) / scale,
+                bottom=(r.bottom() + 1) / scale,
+                score=score,
+            )
             for r, score in zip(found, scores, strict=True)
         ]

@@ -27,7 +27,7 @@ FULL_LENGTH_S = 8.0  # from here on more length adds no trust
 _TINY = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EnvelopeScore:
     """offset: frames by which the sound must be moved later; confidence: see the module; curve_S: dependence.
 
@@ -40,7 +40,7 @@ class EnvelopeScore:
     mouth_motion: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MouthPosition:
     """Where the mouth is in a clip's frames: centres (T, 2) in pixels of the crop, width of the box in pixels."""
 
@@ -51,12 +51,12 @@ class MouthPosition:
 def mouth_from_landmarks(mouths_T2: Floats, face_width_px: float) -> MouthPosition:
     """From the centre between the mouth's corners, in crop pixels."""
     width = 0.75 * face_width_px
-    return MouthPosition(np.add(mouths_T2, (0.0, 0.05 * width)), width)
+    return MouthPosition(centres_T2=np.add(mouths_T2, (0.0, 0.05 * width)), width_px=width)
 
 
 def mouth_from_box(centres_T2: Floats, face_width_px: float, face_height_px: float) -> MouthPosition:
     """From dlib's box, which holds the mouth about a quarter of its height below its centre."""
-    return MouthPosition(np.add(centres_T2, (0.0, 0.26 * face_height_px)), 0.6 * face_width_px)
+    return MouthPosition(centres_T2=np.add(centres_T2, (0.0, 0.26 * face_height_px)), width_px=0.6 * face_width_px)
 
 
 def mouth_patches(frames_THWC: Bytes, place: MouthPosition) -> Bytes:
@@ -95,7 +95,7 @@ def score_envelope_sync(patches_THWC: Bytes, samples: Samples, shifts: int) -> E
     away = np.abs(np.arange(len(curve_S)) - best) > APART
     lead = curve_S[best] - max(0.0, float(curve_S[away].max()))
     trust = min(1.0, frames / FRAMES_PER_SECOND / FULL_LENGTH_S) ** 0.5
-    return EnvelopeScore(best - shifts, float(lead * trust), curve_S, motion)
+    return EnvelopeScore(offset=best - shifts, confidence=float(lead * trust), curve_S=curve_S, mouth_motion=motion)
 
 
 def _pair(mouth: Floats, sound: Floats, shift: int) -> tuple[Floats, Floats]:

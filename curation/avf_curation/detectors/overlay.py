@@ -22,7 +22,7 @@ MIN_MOVING = 0.5  # share of the picture that must move: a still camera's backgr
 BORDER, CORNER, ROWS = 0.15, 0.28, (0.2, 0.65)  # zones, as shares of the picture's sides
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Overlay:
     """The strongest overlay found: edge pixels in it (at the analysed size) and its box, left, top, width, height."""
 
@@ -63,12 +63,12 @@ def _strongest(edges: Mask) -> Overlay:
     height, width = edges.shape
     joined = cv2.morphologyEx(edges.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 15)))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined)
-    best = Overlay(0, None)
+    best = Overlay(edge_px=0, box=None)
     for label in range(1, count):
         left, top, w, h = (int(v) for v in stats[label][:4])
         pixels = int(((labels == label) & edges).sum())
         if pixels > best.edge_px and _placed(left / width, top / height, w / width, h / height):
-            best = Overlay(pixels, (left, top, w, h))
+            best = Overlay(edge_px=pixels, box=(left, top, w, h))
     return best
 
 

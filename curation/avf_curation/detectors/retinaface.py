@@ -190,7 +190,7 @@ def decode_boxes(deltas_P4: Tensor, landmarks_P10: Tensor, priors_P4: Tensor) ->
     return torch.cat([centres - half, centres + half], 1), points
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RetinaFaceDetections:
     """Faces of one picture: boxes (N, 4), scores (N,), landmarks (N, 5, 2), in pixels of the given picture."""
 
@@ -234,7 +234,9 @@ class RetinaFaceDetector:
             mine = keep[picture[keep] == number]
             results.append(
                 RetinaFaceDetections(
-                    boxes[mine].cpu().numpy(), scores[mine].cpu().numpy(), landmarks[mine].cpu().numpy()
+                    boxes_N4=boxes[mine].cpu().numpy(),
+                    scores_N=scores[mine].cpu().numpy(),
+                    landmarks_N52=landmarks[mine].cpu().numpy(),
                 )
             )
         return results
@@ -255,7 +257,7 @@ def to_boxes(found: RetinaFaceDetections, scale: float) -> list[Box]:
     boxes_N4 = found.boxes_N4.astype(float) / scale
     mouths_N2 = found.landmarks_N52[:, 3:].mean(1).astype(float) / scale
     return [
-        Box(left, top, right, bottom, float(score), (mouth[0], mouth[1]))
+        Box(left=left, top=top, right=right, bottom=bottom, score=float(score), mouth=(mouth[0], mouth[1]))
         for (left, top, right, bottom), score, mouth in zip(
             boxes_N4.tolist(), found.scores_N, mouths_N2.tolist(), strict=True
         )

@@ -87,7 +87,7 @@ class SyncNet(nn.Module):
         return embedding_WD
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SyncNetScore:
     """offset: frames by which the sound must be moved later. distance: least mean distance over shifts.
 
@@ -139,7 +139,13 @@ class SyncNetScorer:
         distances_S = mean_distances(lip_WD, audio_WD, torch.from_numpy(at), shifts, official).cpu().numpy()
         best = int(np.argmin(distances_S))
         confidence = float(np.median(distances_S) - distances_S[best])
-        return SyncNetScore(shifts - best, float(distances_S[best]), confidence, distances_S, len(at))
+        return SyncNetScore(
+            offset=shifts - best,
+            distance=float(distances_S[best]),
+            confidence=confidence,
+            distances_S=distances_S,
+            windows=len(at),
+        )
 
     @torch.inference_mode()
     def lips(self, frames_THWC: Sequence[Bytes], at: npt.NDArray[np.int64], batch: int = 8) -> Tensor:

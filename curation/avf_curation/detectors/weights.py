@@ -21,7 +21,7 @@ LOCK = "weights.lock.json"
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WeightFile:
     """sha256_prefix: as much of the digest as is published; empty where none is. backend: the name it gives a stage."""
 
@@ -37,28 +37,28 @@ KNOWN = {
     file.name: file
     for file in (
         WeightFile(
-            "retinaface_mobilenet",
-            "retinaface_mobilenet0.25_Final.pth",
-            "https://github.com/xinntao/facexlib/releases/download/v0.1.0/detection_mobilenet0.25_Final.pth",
-            "2979b33ffafda5d74b6948cd7a5b9a7a62f62b949cef24e95fd15d2883a65220",
-            "MIT (biubug6/Pytorch_Retinaface)",
-            "retinaface-mobilenet",
+            name="retinaface_mobilenet",
+            file_name="retinaface_mobilenet0.25_Final.pth",
+            address="https://github.com/xinntao/facexlib/releases/download/v0.1.0/detection_mobilenet0.25_Final.pth",
+            sha256_prefix="2979b33ffafda5d74b6948cd7a5b9a7a62f62b949cef24e95fd15d2883a65220",
+            licence="MIT (biubug6/Pytorch_Retinaface)",
+            backend="retinaface-mobilenet",
         ),
         WeightFile(
-            "retinaface_resnet50",
-            "retinaface_resnet50_2020-07-20-f168fae3c.zip",
-            "https://github.com/ternaus/retinaface/releases/download/0.01/retinaface_resnet50_2020-07-20-f168fae3c.zip",
-            "f168fae3c",
-            "MIT (ternaus/retinaface)",
-            "retinaface-resnet50",
+            name="retinaface_resnet50",
+            file_name="retinaface_resnet50_2020-07-20-f168fae3c.zip",
+            address="https://github.com/ternaus/retinaface/releases/download/0.01/retinaface_resnet50_2020-07-20-f168fae3c.zip",
+            sha256_prefix="f168fae3c",
+            licence="MIT (ternaus/retinaface)",
+            backend="retinaface-resnet50",
         ),
         WeightFile(
-            "syncnet",
-            "syncnet_v2.model",
-            "http://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model",
-            "",
-            "research only (VGG, Oxford)",
-            "syncnet",
+            name="syncnet",
+            file_name="syncnet_v2.model",
+            address="http://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model",
+            sha256_prefix="",
+            licence="research only (VGG, Oxford)",
+            backend="syncnet",
         ),
     )
 }

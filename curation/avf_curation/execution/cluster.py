@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClusterConfig:
     """workers: None takes one for each CPU of the cluster, and more as it grows. refiners: a pool of their own with
     `gpus_each` (0 refiners: the workers do it all, and have the GPUs). start_timeout_s: seconds after which a pool

@@ -12,7 +12,7 @@ FILE = "events.jsonl"
 _WARNINGS = ("worker_died", "node_lost", "unit_alone", "unit_overdue", "waiting_for_cluster", "disk_almost_full")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Event:
     """name: run_started, unit_started, unit_done, worker_died, node_lost, unit_alone, unit_overdue, disk_almost_full,
     waiting_for_cluster, run_stopped, run_finished. What does not apply is None and left out."""

@@ -65,15 +65,15 @@ def curate_isolated(setup: WorkerSetup, video: Video) -> VideoOutcomes:
             fault = (
                 _cpu_fault(limits.video_cpu_s)
                 if limit
-                else FailureCause("open", "killed", f"its process died of {name}")
+                else FailureCause(stage="open", error="killed", message=f"its process died of {name}")
             )
         if fault is None:
             raise InfrastructureError(f"the isolated video's process ended with status {child.returncode}")
-        return VideoOutcomes(video, (fail_video(fault),))
+        return VideoOutcomes(video=video, outcomes=(fail_video(fault),))
 
 
 def _cpu_fault(limit_s: float) -> FailureCause:
-    return FailureCause("open", "cpu_limit", f"took more than {limit_s:g} s of CPU time")
+    return FailureCause(stage="open", error="cpu_limit", message=f"took more than {limit_s:g} s of CPU time")
 
 
 def _watch(child: "subprocess.Popen[bytes]", cpu_s: float, memory_bytes: float) -> FailureCause | None:
@@ -87,9 +87,13 @@ def _watch(child: "subprocess.Popen[bytes]", cpu_s: float, memory_bytes: float) 
             break
         fault = None
         if used > memory_bytes:
-            fault = FailureCause("open", "memory_limit", f"took more than {memory_bytes / 1e6:g} MB of memory")
+            fault = FailureCause(
+                stage="open", error="memory_limit", message=f"took more than {memory_bytes / 1e6:g} MB of memory"
+            )
         elif time.monotonic() - start > isolated_timeout_s(cpu_s):
-            fault = FailureCause("open", "time_limit", f"took more than {isolated_timeout_s(cpu_s):g} s")
+            fault = FailureCause(
+                stage="open", error="time_limit", message=f"took more than {isolated_timeout_s(cpu_s):g} s"
+            )
         if fault:
             child.kill()
             child.wait()

@@ -36,7 +36,7 @@ _LOOK_S = 1.0  # between two looks at what runs too long, and at the size of the
 _AHEAD = 2  # screened units that wait for each refiner before screening pauses
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Unit:
     """A unit on its way."""
 
@@ -47,7 +47,7 @@ class _Unit:
     tries: int = 0
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Busy:
     """A worker with a unit in flight."""
 
@@ -109,10 +109,10 @@ class _Flow:
         size = cluster.workers or _cpus() or 1
         gpus = 0.0 if setup.device == "cpu" else cluster.gpus_each
         if cluster.refiners:
-            self._first = ActorPool(PoolConfig("screen", size), setup)
-            self._last = ActorPool(PoolConfig("refine", cluster.refiners, gpus), setup)
+            self._first = ActorPool(PoolConfig(kind="screen", size=size), setup)
+            self._last = ActorPool(PoolConfig(kind="refine", size=cluster.refiners, gpus=gpus), setup)
         else:
-            self._first = self._last = ActorPool(PoolConfig("curate", size, gpus), setup)
+            self._first = self._last = ActorPool(PoolConfig(kind="curate", size=size, gpus=gpus), setup)
         self._pools = (self._first,) if self._first is self._last else (self._first, self._last)
         self._waiting: deque[_Unit] = deque()
         self._screened: deque[_Unit] = deque()
@@ -130,7 +130,7 @@ class _Flow:
                 job = next(jobs, None)
                 more = job is not None
                 if job is not None:
-                    self._waiting.append(_Unit(job))
+                    self._waiting.append(_Unit(job=job))
             if not (self._waiting or self._screened or self._busy):
                 return
             self._hand_out(more)
@@ -178,8 +178,8 @@ class _Flow:
                 reference = actor.refine.remote(unit.job, unit.screened)
             else:
                 reference = actor.curate.remote(unit.job, unit.alone)
-            self._busy[reference] = _Busy(pool, worker, unit)
-            self._tell(Event("unit_started", unit=unit.job.unit, pool=pool.config.kind, node=worker.node))
+            self._busy[reference] = _Busy(pool=pool, worker=worker, unit=unit)
+            self._tell(Event(name="unit_started", unit=unit.job.unit, pool=pool.config.kind, node=worker.node))
             room -= 1
 
     # -- in ------------------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ class _Flow:
                 raise InfrastructureError("no node of the Ray cluster is alive; the same command goes on")
             for pool in self._pools:
                 if pool.starting and pool.empty:
-                    self._tell(Event("waiting_for_cluster", pool=pool.config.kind, message=pool.told()))
+                    self._tell(Event(name="waiting_for_cluster", pool=pool.config.kind, message=pool.told()))
         return list(ready)
 
     def _result(self, reference: Any, busy: _Busy) -> UnitReport | None:
@@ -237,20 +237,20 @@ class _Flow:
         node = busy.worker.node
         if node in self._gone or not _node_lives(node):
             self._gone.add(node)
-            self._tell(Event("node_lost", unit=number, pool=busy.pool.config.kind, node=busy.worker.node))
+            self._tell(Event(name="node_lost", unit=number, pool=busy.pool.config.kind, node=busy.worker.node))
             return
         unit.deaths += 1
-        self._tell(Event("worker_died", unit=number, pool=busy.pool.config.kind, deaths=unit.deaths))
+        self._tell(Event(name="worker_died", unit=number, pool=busy.pool.config.kind, deaths=unit.deaths))
         if unit.deaths >= self._setup.recipe.run.kills and not unit.alone:
             unit.alone, unit.screened = True, None
-            self._tell(Event("unit_alone", unit=number, message="each of its videos runs in a child of its own"))
+            self._tell(Event(name="unit_alone", unit=number, message="each of its videos runs in a child of its own"))
         if unit.deaths > self._setup.recipe.run.kills + 3:
             raise InfrastructureError(f"unit {number} kills its worker even with each video alone") from None
 
     def _grow_with_cluster(self) -> None:
         """Nodes came: there may be as many workers as there are CPUs now, less those of the refiners."""
         first, others = self._first.config, self._last.config.size * (len(self._pools) - 1)
-        self._first.config = PoolConfig(first.kind, max(first.size, _cpus() - others), first.gpus)
+        self._first.config = PoolConfig(kind=first.kind, size=max(first.size, _cpus() - others), gpus=first.gpus)
 
     def _check_start(self) -> None:
         """Raise InfrastructureError for a pool that has had no worker for longer than the limit."""
@@ -271,7 +271,9 @@ class _Flow:
             if busy.unit.alone:  # each video has limits of its own
                 limit += len(busy.unit.job.videos) * isolated_timeout_s(self._setup.recipe.run.video_cpu_s)
             if time.monotonic() - busy.since > limit:
-                self._tell(Event("unit_overdue", unit=busy.unit.job.unit, message=f"still running after {limit:g} s"))
+                self._tell(
+                    Event(name="unit_overdue", unit=busy.unit.job.unit, message=f"still running after {limit:g} s")
+                )
                 ray.kill(busy.worker.actor)
                 busy.since = time.monotonic()
 

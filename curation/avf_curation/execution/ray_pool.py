@@ -24,7 +24,7 @@ Kind = Literal["curate", "screen", "refine"]
 _LOST_STARTS = 5  # actors that die while they load their tools, one after another
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PoolConfig:
     """kind: what its actors do; size: how many at most; gpus: of each, a share of one where several fit."""
 
@@ -33,7 +33,7 @@ class PoolConfig:
     gpus: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PooledActor:
     """An actor and the node it runs on."""
 
@@ -99,7 +99,7 @@ class ActorPool:
         if actor is None:
             return False
         try:
-            self._idle.append(PooledActor(actor, ray.get(reference, timeout=10)))
+            self._idle.append(PooledActor(actor=actor, node=ray.get(reference, timeout=10)))
             self._lost_starts = 0
         except (RayActorError, GetTimeoutError, RayTaskError) as error:
             self._lost_starts += 1

@@ -19,7 +19,7 @@ from avf_curation.sources.types import Video
 Curate = Callable[[Video, Path, Any, Any], VideoOutcomes]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PipelineStages:
     """The two halves of the work on a video: screening, and refining what it left."""
 
@@ -29,18 +29,18 @@ class PipelineStages:
     @classmethod
     def undivided(cls, curate: Curate) -> "PipelineStages":
         """Work that knows no halves: all of it is done in the second."""
-        return cls(_nothing_yet, partial(_all_of_it, curate))
+        return cls(screen=_nothing_yet, refine=partial(_all_of_it, curate))
 
 
 def _nothing_yet(video: Video, root: Path, settings: Any, tools: Any) -> ScreenedVideo:
-    return ScreenedVideo(video, ())
+    return ScreenedVideo(video=video, parts=())
 
 
 def _all_of_it(curate: Curate, screened: ScreenedVideo, root: Path, settings: Any, tools: Any) -> VideoOutcomes:
     return curate(screened.video, root, settings, tools)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WorkerSetup:
     """Everything a worker is made from; can be sent to another machine."""
 
@@ -53,7 +53,7 @@ class WorkerSetup:
     halves: PipelineStages = PipelineStages()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScreenedUnit:
     """The videos of a unit after screening, and what that took."""
 
@@ -79,7 +79,9 @@ class UnitWorker:
         self.tools.clock.clear()
         begin_s = time.process_time()
         videos = tuple(self._screened(video) for video in job.videos)
-        return ScreenedUnit(videos, self.tools.clock.seconds, time.process_time() - begin_s)
+        return ScreenedUnit(
+            videos=videos, stage_seconds=self.tools.clock.seconds, cpu_seconds=time.process_time() - begin_s
+        )
 
     def refine(self, job: UnitJob, unit: ScreenedUnit) -> UnitReport:
         """The second half, and the commit. Raises InfrastructureError."""

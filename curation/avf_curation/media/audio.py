@@ -44,7 +44,7 @@ def read_audio(
 def _own_length(pieces: list[tuple[float, int, Samples]]) -> AudioTrack:
     """Sound without pictures: its timeline starts with it."""
     if not pieces:
-        return AudioTrack(np.zeros(0, np.int16))
+        return AudioTrack(samples=np.zeros(0, np.int16))
     start_s = pieces[0][0]
     end_s = max(at_s + (skip + len(data)) / SAMPLE_RATE_HZ for at_s, skip, data in pieces)
     return _placed(iter(pieces), start_s, max(1, round((end_s - start_s) * FRAMES_PER_SECOND)))
@@ -65,7 +65,7 @@ def _placed(pieces: Iterator[tuple[float, int, Samples]], start_s: float, frames
             covered[-1] = Span(covered[-1].start_frame, place + len(cut))
         else:
             covered.append(Span(place, place + len(cut)))
-    return AudioTrack(samples, tuple(covered))
+    return AudioTrack(samples=samples, covered=tuple(covered))
 
 
 def _pieces(

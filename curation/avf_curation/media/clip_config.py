@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClipConfig:
     """size_px: side of the stored square. codec: h264, or packed JPEG frames. preset, crf, fastdecode: x264's."""
 

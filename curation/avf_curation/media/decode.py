@@ -28,7 +28,7 @@ from avf_curation.media.types import (
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art is not video
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TimelineFrame:
     """One index of the timeline and the source frame shown there; `repeated`: the same frame as at the index before."""
 
@@ -95,7 +95,7 @@ class MediaFile:
         def emit(frame: Any, at: int, indices: range) -> Iterator[TimelineFrame]:
             for i, index in enumerate(indices):
                 pts.append(at)
-                yield TimelineFrame(index, frame, i > 0)
+                yield TimelineFrame(index=index, frame=frame, repeated=i > 0)
 
         from_pts, to_pts = self._seek_range()
         for frame in self._decoded(errors, pts):
@@ -132,7 +132,15 @@ class MediaFile:
         if declared > self._config.max_duration_s * FRAMES_PER_SECOND:
             declared = 0
         array = np.asarray(pts, np.int64)
-        self.picture = VideoTrack(max(total, declared), array, tuple(gaps), tuple(errors), *self._size)
+        width_px, height_px = self._size
+        self.picture = VideoTrack(
+            frames=max(total, declared),
+            pts=array,
+            gaps=tuple(gaps),
+            errors=tuple(errors),
+            width_px=width_px,
+            height_px=height_px,
+        )
 
     def _seek_range(self) -> tuple[int | None, int | None]:
         """First and end timestamp of the range, the container standing before it. Raises MediaError."""

@@ -15,7 +15,7 @@ KINDS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".bmp": "bmp"}
 _NUMBER = re.compile(r"(\d+)\D*$")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageFolder:
     """names: in the order of their numbers; numbers rise. size_bytes, mtime_ns: of all together, the newest."""
 
@@ -46,4 +46,9 @@ def list_images(folder: Path) -> ImageFolder:
             found.append((int(number[1]), entry.name))
             size, newest = size + stat.st_size, max(newest, stat.st_mtime_ns)
     found.sort()
-    return ImageFolder(tuple(name for _, name in found), tuple(number for number, _ in found), size, newest)
+    return ImageFolder(
+        names=tuple(name for _, name in found),
+        numbers=tuple(number for number, _ in found),
+        size_bytes=size,
+        mtime_ns=newest,
+    )

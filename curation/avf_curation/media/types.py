@@ -22,7 +22,7 @@ class MediaError(Exception):
         self.kind = kind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MediaConfig:
     """Limits on one input.
 
@@ -63,7 +63,7 @@ def round_to_frames(ticks: int, ticks_numerator: int, ticks_denominator: int) ->
     return (2 * 25 * ticks * ticks_numerator + ticks_denominator) // (2 * ticks_denominator)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VideoTrack:
     """The picture side of a timeline.
 
@@ -84,7 +84,7 @@ class VideoTrack:
         return len(self.pts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AudioTrack:
     """16 kHz mono sound on the video's timeline: samples (frames * 640,), zero where there is none.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from avf_curation.media.types import MediaError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FailureCause:
     """Where it failed and why."""
 
@@ -26,14 +26,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
 def classify_failure(stage: str, error: BaseException) -> FailureCause:
     """The ledger's view of `error`. Raises InfrastructureError for what says nothing about the video."""
     if isinstance(error, MediaError):
-        return FailureCause(stage, error.kind, str(error))
+        return FailureCause(stage=stage, error=error.kind, message=str(error))
     if isinstance(error, MemoryError):
-        return FailureCause(stage, "out_of_memory", "not enough memory")
+        return FailureCause(stage=stage, error="out_of_memory", message="not enough memory")
     if isinstance(error, OSError):
         if error.errno in _FULL:
             raise InfrastructureError(f"{error.strerror}") from error
-        return FailureCause(stage, "unreadable", error.strerror or type(error).__name__)
-    return FailureCause(stage, type(error).__name__, normalize_message(str(error)))
+        return FailureCause(stage=stage, error="unreadable", message=error.strerror or type(error).__name__)
+    return FailureCause(stage=stage, error=type(error).__name__, message=normalize_message(str(error)))
 
 
 def normalize_message(message: str) -> str:

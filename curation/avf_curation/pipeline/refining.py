@@ -18,7 +18,7 @@ from avf_curation.stages import quality, sync, tracking
 from avf_curation.stages.faces import Box
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DetectorFrames:
     """A span's pictures shrunk for the detector, (T, h, w, 3) BGR, and their scale."""
 
@@ -37,7 +37,7 @@ class DetectorFrames:
         return [crop.resize_grey(one, *size) for one in chosen], self.scale * size[0] / width
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FaceCrops:
     """face_THWC: the clip's frames, BGR. sync_THWC: SyncNet's own crop, where SyncNet runs."""
 
@@ -55,7 +55,9 @@ def decode_for_detector(media: MediaFile, span: Span, side_px: int, tools: Detec
             picture, scale = tools.converter.long_side(frame, side_px, "bgr24")
             before = frame
         pictures.append(picture)
-    return DetectorFrames(span, pictures, scale, media.picture.width_px, media.picture.height_px)
+    return DetectorFrames(
+        span=span, pictures=pictures, scale=scale, width_px=media.picture.width_px, height_px=media.picture.height_px
+    )
 
 
 def track_faces(
@@ -95,7 +97,7 @@ def crop_clip(
         if with_sync:
             padding, scale = settings.sync.crop_padding, settings.sync.crop_scale
             lips.append(crop.crop_for_syncnet(frame_HWC, (x_T[t], y_T[t]), half_T[t], scale, padding))
-    return FaceCrops(np.stack(faces), np.stack(lips) if with_sync else None)
+    return FaceCrops(face_THWC=np.stack(faces), sync_THWC=np.stack(lips) if with_sync else None)
 
 
 def _syncnet_path(found: tracking.Track, median: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -114,17 +116,32 @@ def score_sync(
     seconds = frames / 25
     if tools.syncnet is not None and crops.sync_THWC is not None:
         if seconds < config.min_seconds:
-            return sync.SyncScores("syncnet", None, None, None, seconds)
+            return sync.SyncScores(
+                backend="syncnet", offset_frames=None, confidence=None, distance=None, length_s=seconds
+            )
         one = tools.syncnet.score(crops.sync_THWC, samples, config.shifts, config.every, config.official)
-        return sync.SyncScores("syncnet", one.offset, one.confidence, one.distance, seconds)
+        return sync.SyncScores(
+            backend="syncnet",
+            offset_frames=one.offset,
+            confidence=one.confidence,
+            distance=one.distance,
+            length_s=seconds,
+        )
     told = None
     if seconds >= config.envelope_min_seconds:
         told = envelope_sync.score_envelope_sync(
             envelope_sync.mouth_patches(crops.face_THWC, mouth_position(crops, found)), samples, config.shifts
         )
     if told is None:
-        return sync.SyncScores("envelope", None, None, None, seconds)
-    return sync.SyncScores("envelope", told.offset, told.confidence, None, seconds, told.mouth_motion)
+        return sync.SyncScores(backend="envelope", offset_frames=None, confidence=None, distance=None, length_s=seconds)
+    return sync.SyncScores(
+        backend="envelope",
+        offset_frames=told.offset,
+        confidence=told.confidence,
+        distance=None,
+        length_s=seconds,
+        mouth_motion=told.mouth_motion,
+    )
 
 
 def mouth_position(crops: FaceCrops, found: tracking.Track) -> envelope_sync.MouthPosition:
@@ -150,11 +167,11 @@ def score_quality(
     pictures, scale = seen.grey(config)
     shown = overlay.find_overlay(pictures) if seen.span.seconds >= config.watermark_min_s else None
     scores = quality.QualityScores(
-        float(np.median([crop.sharpness(one) for one in grey_THW[:: config.every]])),
-        quality.frozen_s(grey_THW, config.frozen_level),
-        quality.black_share(grey_THW, config.black_level),
-        quality.bars_in_window(pictures, scale, found.window),
-        None if shown is None else float(shown.edge_px),
+        sharpness=float(np.median([crop.sharpness(one) for one in grey_THW[:: config.every]])),
+        frozen_s=quality.frozen_s(grey_THW, config.frozen_level),
+        black_share=quality.black_share(grey_THW, config.black_level),
+        bars=quality.bars_in_window(pictures, scale, found.window),
+        overlay_px=None if shown is None else float(shown.edge_px),
     )
     third = len(pictures) // 3
     return scores, (pictures[third], pictures[-1 - third])

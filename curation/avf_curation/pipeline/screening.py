@@ -16,7 +16,7 @@ from avf_curation.stages.scenes import ScenesConfig
 _HELD = 32  # frames kept per shot at most; when full, every second one goes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScreenedShot:
     """A stretch without a cut, and the faces in its sampled frames (None: too short to be looked at)."""
 
@@ -64,7 +64,7 @@ def screen_shots(
             mine = {i: kept for i, kept in sampler.held.items() if start <= i < stop}
             chosen = sample_indices(start, stop, sorted(mine), faces.samples)
             looked = tuple(tuple(detector.find(*mine[i], faces.upsample, faces.min_score)) for i in chosen)
-        found.append(ScreenedShot(span, looked))
+        found.append(ScreenedShot(span=span, faces=looked))
         sampler.restart(stop)
         start = stop
 

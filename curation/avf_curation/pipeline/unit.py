@@ -21,7 +21,7 @@ CurateVideo = Callable[[Video], VideoOutcomes]
 _POOLED = 64  # pictures of one parent at most, evenly spread
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class UnitJob:
     """What a worker needs to know about a unit."""
 
@@ -30,7 +30,7 @@ class UnitJob:
     videos: tuple[Video, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class UnitReport:
     """What a worker says about a finished unit, for the progress line and the log. cpu_seconds: of its process."""
 
@@ -44,7 +44,7 @@ class UnitReport:
     cpu_seconds: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunIdentity:
     """What goes into every record: the run's fingerprint and its backends."""
 
@@ -61,7 +61,14 @@ def curate_unit(job: UnitJob, run: RunFolder, recipe: Recipe, identity: RunIdent
     counts = {status: sum(one.status == status for one in decisions) for status in ("kept", "rejected", "failed")}
     counts["frames"] = sum(decision.span.frames for decision in decisions)
     run.commit_unit(job.generation, job.unit, ledger.decisions_to_table(decisions), clips, counts)
-    return UnitReport(job.unit, len(results), counts["kept"], counts["rejected"], counts["failed"], counts["frames"])
+    return UnitReport(
+        unit=job.unit,
+        videos=len(results),
+        kept=counts["kept"],
+        rejected=counts["rejected"],
+        failed=counts["failed"],
+        frames=counts["frames"],
+    )
 
 
 def decide_unit(
@@ -168,4 +175,6 @@ def _packed(
         origin=None if result.origin is None else asdict(result.origin),
         labels=None if video.labels is None else asdict(video.labels),
     )
-    return PackedClip(key, video.source, span.frames, draft.media | {"json": record.to_json()})
+    return PackedClip(
+        key=key, source=video.source, frames=span.frames, members=draft.media | {"json": record.to_json()}
+    )

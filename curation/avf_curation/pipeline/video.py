@@ -31,7 +31,7 @@ from avf_curation.stages import faces, quality, scenes, silence, sync, tracking
 from avf_curation.stages.candidate import Candidate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EncodedClip:
     """A clip that passed all that one span can show: its media, its window, the shift of its sound."""
 
@@ -42,7 +42,7 @@ class EncodedClip:
     track: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SpanOutcome:
     """The end of one span, but for what the spans of its parent show together.
 
@@ -56,7 +56,7 @@ class SpanOutcome:
     pictures: tuple[Bytes, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VideoOutcomes:
     """All outcomes of one input; their spans tile its timeline."""
 
@@ -66,7 +66,7 @@ class VideoOutcomes:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScreenedVideo:
     """One input after screening: its timeline, and its parts in order, ended or still alive. No frame is in it, so it
     can go to another machine for refining. picture: None where nothing is alive."""
@@ -92,7 +92,7 @@ def screen_video(video: Video, root: Path, settings: SourceSettings, tools: Dete
         digest = input_digest(path, separate_audio(video, root), time_range(video))
         return _screen(video, path, root, digest, settings, tools)
     except Exception as error:
-        return ScreenedVideo(video, (fail_video(classify_failure("open", error)),), digest)
+        return ScreenedVideo(video=video, parts=(fail_video(classify_failure("open", error)),), sha256=digest)
 
 
 def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, tools: Detectors) -> VideoOutcomes:
@@ -106,7 +106,7 @@ def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, 
         outcomes = (fail_video(classify_failure("open", error)),)
     frames = max(outcome.candidate.span.stop_frame for outcome in outcomes)
     check_tiling((outcome.candidate.span for outcome in outcomes), frames)
-    return VideoOutcomes(video, outcomes, screened.sha256, read_origin(video, root))
+    return VideoOutcomes(video=video, outcomes=outcomes, sha256=screened.sha256, origin=read_origin(video, root))
 
 
 def _screen(
@@ -115,7 +115,7 @@ def _screen(
     gates = settings.gates
     with MediaFile(path, settings.media, separate_audio(video, root), time_range(video)) as media:
         if not media.has_picture:
-            return ScreenedVideo(video, (_sound_only(media, settings),), digest)
+            return ScreenedVideo(video=video, parts=(_sound_only(media, settings),), sha256=digest)
         with tools.clock.stage("scenes+faces"):
             picture, shots = screen_shots(media, settings.scenes, settings.faces, tools.dlib, gates.faces != "skip")
         own_sound = video.own_sound_first and audio_covers_video(media.own_sound_s(), picture)
@@ -125,15 +125,29 @@ def _screen(
             sound = media.sound(picture.frames)
         parts: list[SpanOutcome | Candidate] = []
         for shot in (
-            ScreenedShot(part, whole.faces) for whole in shots for part in scenes.parts(whole.span, settings.scenes)
+            ScreenedShot(span=part, faces=whole.faces)
+            for whole in shots
+            for part in scenes.parts(whole.span, settings.scenes)
         ):
             parts += _shot(shot, picture, sound, settings, tools, gates.goes_on(video.source, video.video))
         if picture.frames > picture.decoded_frames:
-            tail = Candidate(Span(picture.decoded_frames, picture.frames))
-            parts.append(SpanOutcome(tail, FailureCause("scenes", "cut_off", "declared, but cannot be decoded")))
+            tail = Candidate(span=Span(picture.decoded_frames, picture.frames))
+            parts.append(
+                SpanOutcome(
+                    candidate=tail,
+                    failure=FailureCause(stage="scenes", error="cut_off", message="declared, but cannot be decoded"),
+                )
+            )
         check_unchanged(video, path)
         alive = any(isinstance(part, Candidate) for part in parts)
-        return ScreenedVideo(video, tuple(parts), digest, picture if alive else None, media.start_s, own_sound)
+        return ScreenedVideo(
+            video=video,
+            parts=tuple(parts),
+            sha256=digest,
+            picture=picture if alive else None,
+            start_s=media.start_s,
+            own_sound=own_sound,
+        )
 
 
 def _refined(screened: ScreenedVideo, root: Path, settings: SourceSettings, tools: Detectors) -> Iterator[SpanOutcome]:
@@ -146,7 +160,9 @@ def _refined(screened: ScreenedVideo, root: Path, settings: SourceSettings, tool
     with MediaFile(path, settings.media, beside, time_range(video)) as media:
         media.resume(picture, screened.start_s)
         with tools.clock.stage("sound"):
-            sound = media.sound(picture.frames) or AudioTrack(np.zeros(picture.frames * SAMPLES_PER_FRAME, np.int16))
+            sound = media.sound(picture.frames) or AudioTrack(
+                samples=np.zeros(picture.frames * SAMPLES_PER_FRAME, np.int16)
+            )
         for part in screened.parts:
             yield (
                 part
@@ -167,16 +183,16 @@ def _shot(
     gates = settings.gates
     whole = scenes.measure(shot.span, picture, sound)
     checks = scenes.decide(whole, settings.scenes)
-    candidate = Candidate(shot.span).after(scenes.STAGE, whole.record(), checks, gates.scenes)
+    candidate = Candidate(span=shot.span).after(scenes.STAGE, whole.record(), checks, gates.scenes)
     if candidate.failing:  # incomplete or too short: there is nothing to go on with
-        yield SpanOutcome(candidate)
+        yield SpanOutcome(candidate=candidate)
         return
-    sound = sound or AudioTrack(np.zeros(picture.frames * SAMPLES_PER_FRAME, np.int16))
+    sound = sound or AudioTrack(samples=np.zeros(picture.frames * SAMPLES_PER_FRAME, np.int16))
     if gates.faces != "skip":
         seen = faces.measure(shot.faces or (), picture.width_px, picture.height_px)
         candidate = candidate.after(faces.STAGE, seen.record(), faces.decide(seen, settings.faces), gates.faces)
     if candidate.failing and not goes_on:
-        yield SpanOutcome(candidate)
+        yield SpanOutcome(candidate=candidate)
         return
     if gates.silence == "skip":
         yield candidate
@@ -185,13 +201,13 @@ def _shot(
         with tools.clock.stage("silence"):
             stretches = silence.measure(shot.span, sound.cut(shot.span), split_silence, settings.silence)
     except Exception as error:
-        yield SpanOutcome(candidate, classify_failure(silence.STAGE, error))
+        yield SpanOutcome(candidate=candidate, failure=classify_failure(silence.STAGE, error))
         return
     for stretch in stretches:
-        part = Candidate(stretch.span, candidate.checks, candidate.measures)
+        part = Candidate(span=stretch.span, checks=candidate.checks, measures=candidate.measures)
         part = part.after(silence.STAGE, stretch.record(), silence.decide(stretch, settings.silence))
         silent = any(check.passed is False for check in part.checks if check.stage == silence.STAGE)
-        yield SpanOutcome(part) if silent else part
+        yield SpanOutcome(candidate=part) if silent else part
 
 
 def _refine(
@@ -216,7 +232,7 @@ def _refine(
         gate = "decide" if found is None else gates.track  # without a face there is no clip
         candidate = candidate.after(stage, record, tracking.decide(found, settings.track), gate)
         if found is None or (candidate.failing and stops):
-            return SpanOutcome(candidate)
+            return SpanOutcome(candidate=candidate)
         with tools.clock.stage("crop"):
             crops = refining.crop_clip(media, seen, found, settings, tools, tools.syncnet is not None)
 
@@ -227,7 +243,7 @@ def _refine(
             candidate = candidate.after(stage, heard.record(), sync.decide(heard, settings.sync), gates.sync)
             shift = sync.repair_frames(heard, settings.sync) if gates.sync == "decide" else 0
             if candidate.failing and stops:
-                return SpanOutcome(candidate)
+                return SpanOutcome(candidate=candidate)
 
         stage = quality.STAGE
         pictures: tuple[Bytes, ...] = ()
@@ -237,25 +253,35 @@ def _refine(
             before = candidate.failing
             candidate = candidate.after(stage, scores.record(), quality.decide(scores, settings.quality), gates.quality)
             if candidate.failing:  # what only the sample looked at must not sway its parent's watermark
-                return SpanOutcome(candidate, pictures=() if before else pictures)
+                return SpanOutcome(candidate=candidate, pictures=() if before else pictures)
         if candidate.failing:
-            return SpanOutcome(candidate)
+            return SpanOutcome(candidate=candidate)
 
         stage = "clip"
         with tools.clock.stage(stage):
             files = refining.encode_clip(crops, sound, span, shift, settings)
         files["print"] = compute_fingerprint(sound.cut(span)).tobytes()
-        clips = [EncodedClip(files, found.window.side_px, settings.clip.size_px, shift)]
+        clips = [
+            EncodedClip(media=files, window_px=found.window.side_px, size_px=settings.clip.size_px, shift_frames=shift)
+        ]
         for number, other in enumerate(tracks[1:], 1):
             with tools.clock.stage("crop"):
                 crops = refining.crop_clip(media, seen, other, settings, tools, False)
             files = refining.encode_clip(crops, sound, span, shift, settings) | {"print": files["print"]}
-            clips.append(EncodedClip(files, other.window.side_px, settings.clip.size_px, shift, number))
-        return SpanOutcome(candidate, clips=tuple(clips), pictures=pictures)
+            clips.append(
+                EncodedClip(
+                    media=files,
+                    window_px=other.window.side_px,
+                    size_px=settings.clip.size_px,
+                    shift_frames=shift,
+                    track=number,
+                )
+            )
+        return SpanOutcome(candidate=candidate, clips=tuple(clips), pictures=pictures)
     except Exception as error:
         if candidate.failing:
-            return SpanOutcome(candidate)
-        return SpanOutcome(candidate, classify_failure(stage, error))
+            return SpanOutcome(candidate=candidate)
+        return SpanOutcome(candidate=candidate, failure=classify_failure(stage, error))
 
 
 def _sound_only(media: MediaFile, settings: SourceSettings) -> SpanOutcome:
@@ -264,14 +290,14 @@ def _sound_only(media: MediaFile, settings: SourceSettings) -> SpanOutcome:
     if sound is None or not len(sound.samples):
         raise MediaError("no_streams", "neither a picture nor a sound that can be decoded")
     frames = len(sound.samples) // SAMPLES_PER_FRAME
-    whole = scenes.ScenesScores(frames / 25, 0.0, frames / 25, 0.0)
-    candidate = Candidate(Span(0, frames))
-    return SpanOutcome(candidate.after(scenes.STAGE, whole.record(), scenes.decide(whole, settings.scenes)))
+    whole = scenes.ScenesScores(length_s=frames / 25, cut_off_s=0.0, no_picture_s=frames / 25, no_sound_s=0.0)
+    candidate = Candidate(span=Span(0, frames))
+    return SpanOutcome(candidate=candidate.after(scenes.STAGE, whole.record(), scenes.decide(whole, settings.scenes)))
 
 
 def fail_video(failure: FailureCause) -> SpanOutcome:
     """An input that cannot be used at all has no frames."""
-    return SpanOutcome(Candidate(Span(0, 0)), failure)
+    return SpanOutcome(candidate=Candidate(span=Span(0, 0)), failure=failure)
 
 
 def measures_json(candidate: Candidate) -> str:

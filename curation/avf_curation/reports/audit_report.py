@@ -29,10 +29,10 @@ from avf_curation.sources.types import Video
 _BINS = 40
 _KEPT, _PER_REASON = 12, 6
 _THUMB_PX = 240
-_MEDIA = MediaConfig(43200, 67108864, 0.5)
+_MEDIA = MediaConfig(max_duration_s=43200, max_pixels=67108864, max_gap_s=0.5)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Histogram:
     """One score over all spans that were measured. bars: counts; low, high: the axis; marks: threshold positions."""
 
@@ -46,7 +46,7 @@ class Histogram:
     outside: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ContactImage:
     """A tile of a contact sheet. data: JPEG as base64, or None with a word why."""
 
@@ -119,7 +119,16 @@ def _histogram(name: str, scores: np.ndarray, marks: list[float], operator: str,
     bars, _ = np.histogram(scores, bins=_BINS, range=(low, high))
     places = [((mark - low) / (high - low), f"{operator} {mark:g}") for mark in marks]
     outside = len(scores) - int(bars.sum())
-    return Histogram(name, [int(n) for n in bars], low, high, places, len(scores), undecided, outside)
+    return Histogram(
+        name=name,
+        bars=[int(n) for n in bars],
+        low=low,
+        high=high,
+        marks=places,
+        measured=len(scores),
+        undecided=undecided,
+        outside=outside,
+    )
 
 
 def _sheets(
@@ -152,7 +161,7 @@ def _clip_tile(run: RunFolder, decision: Decision) -> ContactImage:
                 data = None if frame is None else _encoded(frame)
     except (FaultError, KeyError):
         data = None
-    return ContactImage(decision.video, _where(decision), key, data)
+    return ContactImage(title=decision.video, where=_where(decision), detail=key, data=data)
 
 
 def _span_tile(decision: Decision, roots: dict[str, Path], planned: dict[tuple[str, str], Video]) -> ContactImage:
@@ -164,7 +173,9 @@ def _span_tile(decision: Decision, roots: dict[str, Path], planned: dict[tuple[s
         frame = frame_at(root / video.path, middle, _MEDIA)
     sign = {"<=": ">", ">=": "<"}.get(decision.operator or "", "?")
     detail = f"{decision.score:g} {sign} {decision.threshold:g}" if decision.score is not None else ""
-    return ContactImage(decision.video, _where(decision), detail, None if frame is None else _encoded(frame))
+    return ContactImage(
+        title=decision.video, where=_where(decision), detail=detail, data=None if frame is None else _encoded(frame)
+    )
 
 
 def _encoded(frame: Any) -> str:

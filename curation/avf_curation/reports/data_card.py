@@ -22,7 +22,7 @@ CARD, CROISSANT = "DATA_CARD.md", "croissant.json"
 UNSTATED = "not stated"
 
 
-@dataclass
+@dataclass(kw_only=True)
 class SourceCard:
     """One source. gates: "stage/reason operator threshold" -> clips it was applied to."""
 
@@ -39,7 +39,7 @@ class SourceCard:
         return self.seconds / 3600
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataCard:
     """A whole corpus. backends, fingerprints: of the runs that its clips come from."""
 
@@ -71,7 +71,15 @@ def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
         sources[source].licence = licence
     listed = tuple((str(one["shard"]), str(one["sha256"]), int(one["bytes"])) for one in manifest["shards"])
     gone = len(manifest.get(TOMBSTONES, ()))
-    return DataCard(name, load_corpus(shards).digest, sources, backends, tuple(sorted(fingerprints)), listed, gone)
+    return DataCard(
+        name=name,
+        digest=load_corpus(shards).digest,
+        sources=sources,
+        backends=backends,
+        fingerprints=tuple(sorted(fingerprints)),
+        shards=listed,
+        forgotten=gone,
+    )
 
 
 def _add(source: SourceCard, record: dict[str, Any]) -> None:

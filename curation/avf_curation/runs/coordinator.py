@@ -26,7 +26,7 @@ from avf_curation.pipeline.failures import InfrastructureError
 _TOUCH_S, _GONE_S = 10.0, 60.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CoordinatorRecord:
     """A driver that says it is at work. alive: as far as this machine can tell."""
 
@@ -46,7 +46,7 @@ def read_records(run: RunFolder) -> list[CoordinatorRecord]:
         try:
             values = json.loads(path.read_text("utf-8"))
             pid, host, since = int(values["pid"]), str(values["host"]), float(values["since"])
-            found.append(CoordinatorRecord(path, pid, host, _alive(path, pid, host, since)))
+            found.append(CoordinatorRecord(path=path, pid=pid, host=host, alive=_alive(path, pid, host, since)))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return found
@@ -91,7 +91,7 @@ class Coordinator:
         self._check_disk()
         self.marker = self._claim()
         self._toucher.start()
-        self._tell(Event("run_started", message=f"process {os.getpid()} on {socket.gethostname()}"))
+        self._tell(Event(name="run_started", message=f"process {os.getpid()} on {socket.gethostname()}"))
         return self
 
     def __exit__(
@@ -99,7 +99,7 @@ class Coordinator:
     ) -> None:
         self._stop.set()
         self._tell(
-            Event("run_finished" if kind is None else "run_stopped", message=None if kind is None else str(error))
+            Event(name="run_finished" if kind is None else "run_stopped", message=None if kind is None else str(error))
         )
         if self.marker is not None:
             self.marker.unlink(missing_ok=True)
@@ -161,7 +161,7 @@ class Coordinator:
     def _check_disk(self) -> None:
         free_gb = shutil.disk_usage(self._run.log_folder).free / 1e9
         if free_gb < self._min_free_gb:
-            self._tell(Event("disk_almost_full", message=f"{free_gb:.2f} GB free"))
+            self._tell(Event(name="disk_almost_full", message=f"{free_gb:.2f} GB free"))
             raise InfrastructureError(
                 f"{self._run.root}: {free_gb:.2f} GB free, less than --min-free-gb {self._min_free_gb:g}; "
                 "make room, then the same command goes on"

@@ -26,7 +26,7 @@ _RESAMPLES = 1000
 _ON_GPU = ("track", "sync")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Quantity:
     """A prediction with its 95 % interval."""
 
@@ -35,7 +35,7 @@ class Quantity:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceTotals:
     """All there is of a source, by stat."""
 
@@ -44,7 +44,7 @@ class SourceTotals:
     bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceEstimate:
     """One source. core_hours: of one CPU thread; gpu_hours: wall time of the stages that a GPU serves, None where none
     was used; stored_gb: of clips in the run, shards take as much again; kept_hours: of clips."""
@@ -59,7 +59,7 @@ class SourceEstimate:
     kept_hours: Quantity
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CostEstimate:
     """All sources, and their sum."""
 
@@ -72,7 +72,7 @@ class CostEstimate:
         value = sum(part.value for part in parts)
         low = sum((part.value - part.low) ** 2 for part in parts) ** 0.5
         high = sum((part.high - part.value) ** 2 for part in parts) ** 0.5
-        return Quantity(value, max(0.0, value - low), value + high)
+        return Quantity(value=value, low=max(0.0, value - low), high=value + high)
 
     def as_json(self) -> dict[str, Any]:
         """The shape that --json prints."""
@@ -98,7 +98,10 @@ def totals_of(videos: Iterable[Video]) -> dict[str, SourceTotals]:
         number, parents, size = counts.get(video.source, (0, set(), 0))
         parents.add(video.parent)
         counts[video.source] = (number + 1, parents, size + video.size_bytes)
-    return {name: SourceTotals(number, len(parents), size) for name, (number, parents, size) in sorted(counts.items())}
+    return {
+        name: SourceTotals(videos=number, parents=len(parents), bytes=size)
+        for name, (number, parents, size) in sorted(counts.items())
+    }
 
 
 def write_totals(run: RunFolder, totals: Mapping[str, SourceTotals]) -> None:
@@ -117,7 +120,7 @@ def estimate_cost(run: RunFolder, totals: Mapping[str, SourceTotals], gpu: bool,
         if not rows:
             raise UserError(f"{source}: nothing of it was curated; is the source empty?")
         found.append(estimate_source(source, total, np.array(rows, float), gpu, seed))
-    return CostEstimate(tuple(found))
+    return CostEstimate(sources=tuple(found))
 
 
 def estimate_source(
@@ -135,17 +138,19 @@ def estimate_source(
         many_R = value_P[picks_RP].sum(1) / size_P[picks_RP].sum(1) * total.bytes / unit
         low, high = (float(v) for v in np.quantile(many_R, (0.025, 0.975)))
         widened = (parents / max(parents - 1, 1)) ** 0.5 * rest  # the bootstrap of few is too sure
-        return Quantity(value, max(0.0, value - (value - low) * widened), value + (high - value) * widened)
+        return Quantity(
+            value=value, low=max(0.0, value - (value - low) * widened), high=value + (high - value) * widened
+        )
 
     return SourceEstimate(
-        source,
-        total,
-        parents,
-        scaled(1, 3600),
-        scaled(2, 3600) if gpu else None,
-        scaled(3, 1e9),
-        scaled(4, 1),
-        scaled(5, 3600 * FRAMES_PER_SECOND),
+        source=source,
+        total=total,
+        sampled_parents=parents,
+        core_hours=scaled(1, 3600),
+        gpu_hours=scaled(2, 3600) if gpu else None,
+        stored_gb=scaled(3, 1e9),
+        clips=scaled(4, 1),
+        kept_hours=scaled(5, 3600 * FRAMES_PER_SECOND),
     )
 
 

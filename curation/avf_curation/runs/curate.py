@@ -36,7 +36,7 @@ ONE_WORKER = ClusterConfig(workers=1)
 _LOG = logging.getLogger("avf_curation")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunPlan:
     """A frozen plan: its table and what was set aside."""
 
@@ -54,10 +54,10 @@ class RunPlan:
         for unit in range(self.units):
             if unit not in finished:
                 rows = self.table.slice(int(edges[unit]), int(edges[unit + 1] - edges[unit]))
-                yield UnitJob(unit, self.generation, tuple(videos_of(rows)))
+                yield UnitJob(unit=unit, generation=self.generation, videos=tuple(videos_of(rows)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """How far a run is, after each unit. Frames are of finished units."""
 
@@ -148,7 +148,11 @@ def read_plan(run: RunFolder, generation: int) -> RunPlan:
     folder = run.generation_folder(generation) / "plan"
     aside = folder / ASIDE_FILE  # a takedown's plan has none
     listed = pq.read_table(aside).to_pylist() if aside.is_file() else []
-    return RunPlan(generation, pq.read_table(folder / "plan.parquet"), tuple(SkippedInput(**one) for one in listed))
+    return RunPlan(
+        generation=generation,
+        table=pq.read_table(folder / "plan.parquet"),
+        aside=tuple(SkippedInput(**one) for one in listed),
+    )
 
 
 def planned_videos(run: RunFolder, videos: set[str]) -> dict[tuple[str, str], Video]:
@@ -192,16 +196,18 @@ def curate(
                 planned = retry
             durable_io.remove(run.root / "tmp")  # what a killed run left half done
             identity = run.identity()
-            told = RunIdentity(identity["fingerprint"], identity["backends"])
+            told = RunIdentity(fingerprint=identity["fingerprint"], backends=identity["backends"])
             halves = PipelineStages() if curate_one is None else PipelineStages.undivided(curate_one)
-            setup = WorkerSetup(run, recipe, choice, roots, told, device, halves)
+            setup = WorkerSetup(
+                run=run, recipe=recipe, choice=choice, roots=roots, identity=told, device=device, halves=halves
+            )
             finished = run.finished_units(planned.generation)
             jobs = planned.jobs(finished) if len(finished) < planned.units else None
             progress = progress_of(run, planned, finished)
             on_progress(progress)
             for report in _reports(engine, jobs, setup, cluster, tell):
                 _log_unit(run, report, planned.generation)
-                tell(Event("unit_done", unit=report.unit))
+                tell(Event(name="unit_done", unit=report.unit))
                 progress = _advance(progress, report)
                 on_progress(progress)
                 driver.check()
@@ -220,7 +226,7 @@ def _reports(
     if engine == "inline":
         worker = UnitWorker(setup)
         for job in jobs:
-            tell(Event("unit_started", unit=job.unit, pool="inline"))
+            tell(Event(name="unit_started", unit=job.unit, pool="inline"))
             try:
                 yield worker.run(job)
             except OSError as error:
@@ -239,19 +245,21 @@ def progress_of(run: RunFolder, planned: RunPlan, finished: set[int]) -> Progres
         for name in sums:
             sums[name] += manifest["counts"][name]
     done = int(np.isin(planned.table["unit"].to_numpy(), list(finished)).sum()) if finished else 0
-    return Progress(planned.units, len(finished), planned.table.num_rows, done, **sums)
+    return Progress(
+        units=planned.units, units_done=len(finished), videos=planned.table.num_rows, videos_done=done, **sums
+    )
 
 
 def _advance(before: Progress, report: UnitReport) -> Progress:
     return Progress(
-        before.units,
-        before.units_done + 1,
-        before.videos,
-        before.videos_done + report.videos,
-        before.kept + report.kept,
-        before.rejected + report.rejected,
-        before.failed + report.failed,
-        before.frames + report.frames,
+        units=before.units,
+        units_done=before.units_done + 1,
+        videos=before.videos,
+        videos_done=before.videos_done + report.videos,
+        kept=before.kept + report.kept,
+        rejected=before.rejected + report.rejected,
+        failed=before.failed + report.failed,
+        frames=before.frames + report.frames,
     )
 
 

@@ -12,7 +12,7 @@ from avf_curation.runs.coordinator import active_coordinator
 from avf_curation.runs.curate import Progress, progress_of, read_plan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunStatus:
     """state: "finished", "going" or "stopped"; `driver` says who works on it."""
 
@@ -35,10 +35,18 @@ def run_status(run: RunFolder) -> RunStatus:
     planned = read_plan(run, newest)
     progress = progress_of(run, planned, run.finished_units(newest))
     if (run.generation_folder(newest) / "ledger").is_dir():
-        return RunStatus("finished", newest, progress, None, _last_unit(run))
+        return RunStatus(
+            state="finished", generation=newest, progress=progress, driver=None, last_unit_s_ago=_last_unit(run)
+        )
     driver = active_coordinator(run)
     state = "going" if driver else "stopped"
-    return RunStatus(state, newest, progress, str(driver) if driver else None, _last_unit(run))
+    return RunStatus(
+        state=state,
+        generation=newest,
+        progress=progress,
+        driver=str(driver) if driver else None,
+        last_unit_s_ago=_last_unit(run),
+    )
 
 
 def watch_status(run: RunFolder, every_s: float) -> Iterator[RunStatus]:

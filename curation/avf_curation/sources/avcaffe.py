@@ -46,7 +46,7 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
                     **clip.file,
                     speaker=person.name,
                     language="en",
-                    labels=Labels(values, person.name, key),
+                    labels=Labels(values=values, subject=person.name, session=key),
                 )
     for key in sorted(set(labels) - used):
         listing.note("missing", key, "labelled, but none of its segments is here")

@@ -29,7 +29,7 @@ _WHOLE = re.compile(rf"(?P<film>[A-Za-z0-9_-]{{11}}){_EXTENSION}")
 _Range = tuple[str, str]  # start and end as the CSV's numbers with six decimals
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Film:
     """What the lists and the disk have of one YouTube id."""
 
@@ -158,7 +158,7 @@ def _film(listing: Listing, name: str, film: _Film) -> Iterator[Video]:
             **one.file,
             start_s=start if whole else None,
             stop_s=stop if whole else None,
-            origin=Origin(name, start, stop, (x, y, x, y)),
+            origin=Origin(id=name, start_s=start, stop_s=stop, box=(x, y, x, y)),
         )
     for number, one in sorted(film.numbered.items()):
         if number >= len(ordered):

@@ -94,4 +94,4 @@ def _origin(key: str, entry: Any) -> Origin:
         raise ValueError(f"no range: from {start:g} to {stop:g} s")
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
         raise ValueError("its box lies outside the picture")
-    return Origin(film, start, stop, (left, top, right, bottom))
+    return Origin(id=film, start_s=start, stop_s=stop, box=(left, top, right, bottom))

@@ -103,7 +103,7 @@ def _metadata(listing: Listing, path: str) -> dict[str, Origin]:
         try:
             start = _seconds(entry["start_time"])
             name = str(entry["filename"]).rpartition("/")[2].split(".")[0]
-            found[name] = Origin(str(entry["url"]), start, start + _seconds(entry["duration"]))
+            found[name] = Origin(id=str(entry["url"]), start_s=start, stop_s=start + _seconds(entry["duration"]))
         except (KeyError, TypeError, ValueError):
             listing.note("bad_row", f"{path}[{number}]", "no url, start_time, duration and filename as the owners give")
     return found

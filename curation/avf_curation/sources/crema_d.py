@@ -43,7 +43,7 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
             sound_path=sound.path if sound else None,
             speaker=actor,
             language="en",
-            labels=Labels({"emotion": emotion, "level": level}, actor),
+            labels=Labels(values={"emotion": emotion, "level": level}, subject=actor),
         )
     for left in sounds.values():
         listing.note("missing", left.path, "the film of this name is not in VideoFlash/")

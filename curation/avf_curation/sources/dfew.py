@@ -39,8 +39,16 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
         if told is None:
             unlabelled += 1
             continue
-        said = Labels({"single": told}, folds={"single": tested.get(stem, 0)})
-        yield Video("dfew", stem, stem, clip.path, clip.size_bytes, clip.mtime_ns, labels=said)
+        said = Labels(values={"single": told}, folds={"single": tested.get(stem, 0)})
+        yield Video(
+            source="dfew",
+            video=stem,
+            parent=stem,
+            path=clip.path,
+            size_bytes=clip.size_bytes,
+            mtime_ns=clip.mtime_ns,
+            labels=said,
+        )
     if unlabelled:
         listing.note("left_out", "Clip/original", f"{unlabelled} clips without a single label")
     for stem in sorted(labels):

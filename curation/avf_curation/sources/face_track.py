@@ -41,4 +41,4 @@ def parse_face_track(text: str, film: str) -> Origin:
     if all(0 <= value <= 1.001 for row in rows for value in row[1:]):
         left, top, right, bottom = (sorted(row[i] for row in rows)[len(rows) // 2] for i in range(1, 5))
         box = (left, top, right, bottom)
-    return Origin(film, start / FRAMES_PER_SECOND, stop / FRAMES_PER_SECOND, box)
+    return Origin(id=film, start_s=start / FRAMES_PER_SECOND, stop_s=stop / FRAMES_PER_SECOND, box=box)

@@ -22,13 +22,15 @@ def list_videos(root: Path, source: str, config: PlanConfig, aside: list[Skipped
         try:
             entries = sorted(os.scandir(root / below), key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
-            aside.append(SkippedInput(source, is_readable(below), f"folder cannot be read ({error.strerror})"))
+            aside.append(
+                SkippedInput(source=source, path=is_readable(below), why=f"folder cannot be read ({error.strerror})")
+            )
             continue
         folders = []
         for entry in entries:
             path = f"{below}/{entry.name}" if below else entry.name
             if entry.name.startswith(".") and not entry.name.startswith(".."):
-                aside.append(SkippedInput(source, is_readable(path), "hidden", "hidden"))
+                aside.append(SkippedInput(source=source, path=is_readable(path), why="hidden", kind="hidden"))
                 continue
             try:
                 stat = entry.stat()
@@ -38,14 +40,18 @@ def list_videos(root: Path, source: str, config: PlanConfig, aside: list[Skipped
                 continue
             if folder:
                 if _identity(stat) in seen:
-                    aside.append(SkippedInput(source, is_readable(path), "leads to a folder that is read already"))
+                    aside.append(
+                        SkippedInput(
+                            source=source, path=is_readable(path), why="leads to a folder that is read already"
+                        )
+                    )
                     continue
                 seen.add(_identity(stat))
                 folders.append(path)
             elif entry.is_file():
                 yield _listed(source, path, stat.st_size, stat.st_mtime_ns, config, pattern)
             else:
-                aside.append(SkippedInput(source, is_readable(path), "not a regular file"))
+                aside.append(SkippedInput(source=source, path=is_readable(path), why="not a regular file"))
         stack.extend(reversed(folders))
 
 
@@ -65,4 +71,4 @@ def _listed(
         assert pattern is not None
         found = pattern.search(name)
         parent = found.group(1) if found and found.group(1) else name
-    return Video(source, name, parent, path, size, mtime_ns)
+    return Video(source=source, video=name, parent=parent, path=path, size_bytes=size, mtime_ns=mtime_ns)

@@ -63,6 +63,6 @@ def _turns(listing: Listing, table: ListedFile, film: ListedFile, session: str, 
             stop_s=stop_s,
             speaker=speaker,
             language="en",
-            labels=Labels({"emotion": emotion, **axes}, speaker, number),
+            labels=Labels(values={"emotion": emotion, **axes}, subject=speaker, session=number),
             side=side,
         )

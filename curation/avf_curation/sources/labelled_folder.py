@@ -37,14 +37,18 @@ def read(root: Path, source: str, config: PlanConfig, aside: list[SkippedInput])
             continue
         row = rows.pop(is_readable(video.path), None)
         if row is None:
-            aside.append(SkippedInput(source, is_readable(video.path), f"{TABLE} has no such row", "unlisted"))
+            aside.append(
+                SkippedInput(
+                    source=source, path=is_readable(video.path), why=f"{TABLE} has no such row", kind="unlisted"
+                )
+            )
             continue
         labels = _labels(row, source, aside)
         if labels is not None:
             speaker = row.get("speaker") or labels.subject
             yield replace(video, speaker=speaker, language=row.get("language") or None, labels=labels)
     for left in sorted(rows):
-        aside.append(SkippedInput(source, f"{TABLE}: {left}", "no such file", "missing"))
+        aside.append(SkippedInput(source=source, path=f"{TABLE}: {left}", why="no such file", kind="missing"))
 
 
 def _rows(root: Path, source: str, aside: list[SkippedInput]) -> dict[str, dict[str, str]]:
@@ -57,9 +61,13 @@ def _rows(root: Path, source: str, aside: list[SkippedInput]) -> dict[str, dict[
             row = {name: (value or "").strip() for name, value in zip(names, values.values(), strict=False)}
             if None in values or not row.get("file"):
                 why = "more fields than columns" if None in values else "no file"
-                aside.append(SkippedInput(source, f"{TABLE}: row {number}", why, "bad_row"))
+                aside.append(SkippedInput(source=source, path=f"{TABLE}: row {number}", why=why, kind="bad_row"))
             elif row["file"] in found:
-                aside.append(SkippedInput(source, f"{TABLE}: row {number}", f"{row['file']} once more", "doubled"))
+                aside.append(
+                    SkippedInput(
+                        source=source, path=f"{TABLE}: row {number}", why=f"{row['file']} once more", kind="doubled"
+                    )
+                )
             else:
                 found[row["file"]] = row
     except UnicodeDecodeError:
@@ -74,8 +82,12 @@ def _rows(root: Path, source: str, aside: list[SkippedInput]) -> dict[str, dict[
 def _labels(row: dict[str, str], source: str, aside: list[SkippedInput]) -> Labels | None:
     fold = row.get("fold", "")
     if fold and not fold.isdigit():
-        aside.append(SkippedInput(source, f"{TABLE}: {row['file']}", f"fold {fold!r} is no number", "bad_row"))
+        aside.append(
+            SkippedInput(
+                source=source, path=f"{TABLE}: {row['file']}", why=f"fold {fold!r} is no number", kind="bad_row"
+            )
+        )
         return None
     values = {name: value for name, value in row.items() if name not in _KNOWN and value}
     folds = {"own": int(fold)} if fold else {}
-    return Labels(values, row.get("subject") or None, row.get("session") or None, folds)
+    return Labels(values=values, subject=row.get("subject") or None, session=row.get("session") or None, folds=folds)

@@ -14,7 +14,7 @@ from avf_curation.sources.types import SkippedInput, is_readable
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|gz|rar|7z)$|_part", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListedFile:
     """A file or folder below a source's root; `path` is relative to it."""
 
@@ -42,7 +42,7 @@ class Listing:
 
     def note(self, kind: str, path: str, why: str) -> None:
         """One thing that is no input."""
-        self._aside.append(SkippedInput(self.source, is_readable(path), why, kind))
+        self._aside.append(SkippedInput(source=self.source, path=is_readable(path), why=why, kind=kind))
 
     def has(self, path: str) -> bool:
         """Whether there is such a folder."""
@@ -96,6 +96,8 @@ class Listing:
 def _found(entry: "os.DirEntry[str]", path: str) -> ListedFile:
     try:
         stat = entry.stat()
-        return ListedFile(entry.name, path, entry.is_dir(), stat.st_size, stat.st_mtime_ns)
+        return ListedFile(
+            name=entry.name, path=path, folder=entry.is_dir(), size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns
+        )
     except OSError:  # a broken link: an input that cannot be read
-        return ListedFile(entry.name, path, False, 0, 0)
+        return ListedFile(name=entry.name, path=path, folder=False, size_bytes=0, mtime_ns=0)

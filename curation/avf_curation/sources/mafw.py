@@ -41,8 +41,17 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
         if told is None:
             listing.note("unlisted", clip.path, "in no list: the owners' 43 and 11 labels leave it out")
             continue
-        said = Labels(told, folds=dict.fromkeys(told, 0) | folds.get(stem, {}))
-        yield Video("mafw", stem, stem, clip.path, clip.size_bytes, clip.mtime_ns, language="zh", labels=said)
+        said = Labels(values=told, folds=dict.fromkeys(told, 0) | folds.get(stem, {}))
+        yield Video(
+            source="mafw",
+            video=stem,
+            parent=stem,
+            path=clip.path,
+            size_bytes=clip.size_bytes,
+            mtime_ns=clip.mtime_ns,
+            language="zh",
+            labels=said,
+        )
     for stem in sorted(labels):
         listing.note("missing", f"{stem}.mp4", "listed, but data/clips/ has no such clip")
 

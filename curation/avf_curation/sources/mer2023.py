@@ -32,8 +32,17 @@ def read_part(listing: Listing, folder: str, table: str, tested: int | None) -> 
 
 def _video(source: str, stem: str, clip: ListedFile, label: str, valence: str, tested: int | None) -> Video:
     values = {"emotion": label} | ({"valence": valence} if valence else {})
-    said = Labels(values, folds={} if tested is None else {"multi": tested})
-    return Video(source, stem, stem, clip.path, clip.size_bytes, clip.mtime_ns, language="zh", labels=said)
+    said = Labels(values=values, folds={} if tested is None else {"multi": tested})
+    return Video(
+        source=source,
+        video=stem,
+        parent=stem,
+        path=clip.path,
+        size_bytes=clip.size_bytes,
+        mtime_ns=clip.mtime_ns,
+        language="zh",
+        labels=said,
+    )
 
 
 def _rows(listing: Listing, path: str) -> Iterator[tuple[str, str, str]]:

@@ -30,7 +30,15 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
         if stem in labelled:
             listing.note("doubled", clip.path, "a labelled clip has this name: left out, it is for evaluation")
             continue
-        yield Video(listing.source, stem, stem, clip.path, clip.size_bytes, clip.mtime_ns, language="zh")
+        yield Video(
+            source=listing.source,
+            video=stem,
+            parent=stem,
+            path=clip.path,
+            size_bytes=clip.size_bytes,
+            mtime_ns=clip.mtime_ns,
+            language="zh",
+        )
 
 
 def _check_list(listing: Listing, path: str, labelled: set[str]) -> None:

@@ -22,7 +22,7 @@ def read_coding_table(listing: Listing, names: tuple[str, ...]) -> Path:
     raise UserError(f"--source {listing.source}={listing.root}: none of {', '.join(names)} is there")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CodedSample:
     """A row of a coding table. offset: None where the table has none that can be: the folder's last picture."""
 
@@ -55,7 +55,14 @@ def coded_samples(
             if last is None:
                 listing.note("bad_row", where, f"offset {row[offset]} before onset {first}: taken to the last picture")
         more = {"action_units": row.get("action units", "")}
-        yield CodedSample(subject, row["filename"], first, last, row["estimated emotion"].lower(), more)
+        yield CodedSample(
+            subject=subject,
+            take=row["filename"],
+            onset=first,
+            offset=last,
+            emotion=row["estimated emotion"].lower(),
+            more=more,
+        )
 
 
 def image_sequence_input(
@@ -97,5 +104,5 @@ def image_sequence_input(
         start_s=start_s,
         stop_s=stop_s,
         speaker=subject,
-        labels=Labels(values, subject),
+        labels=Labels(values=values, subject=subject),
     )

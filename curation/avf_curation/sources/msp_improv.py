@@ -74,7 +74,7 @@ def _film(
         own_sound_first=sound is not None,
         speaker=speaker,
         language="en",
-        labels=Labels(values, speaker, session),
+        labels=Labels(values=values, subject=speaker, session=session),
     )
 
 

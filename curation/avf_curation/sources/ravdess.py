@@ -57,5 +57,5 @@ def _take(listing: Listing, take: str, files: dict[str, ListedFile]) -> Iterator
         sound_path=sound.path if sound else None,
         speaker=actor,
         language="en",
-        labels=Labels(values | {"repetition": repetition}, actor),
+        labels=Labels(values=values | {"repetition": repetition}, subject=actor),
     )

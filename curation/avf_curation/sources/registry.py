@@ -34,7 +34,7 @@ from avf_curation.sources.folder import list_videos
 from avf_curation.sources.types import SkippedInput, Video
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CorpusReader:
     """A corpus that is read as its owners lay it out. clips: as they count them."""
 
@@ -48,7 +48,14 @@ class CorpusReader:
 
 def _corpus(module: ModuleType, labelled: bool) -> CorpusReader:
     name = module.__name__.rpartition(".")[2]
-    return CorpusReader(name, (module.__doc__ or "").strip(), module.LAYOUT, module.OWNERS_COUNT, labelled, module.read)
+    return CorpusReader(
+        name=name,
+        about=(module.__doc__ or "").strip(),
+        layout=module.LAYOUT,
+        clips=module.OWNERS_COUNT,
+        labelled=labelled,
+        read=module.read,
+    )
 
 
 _UNLABELLED = (voxceleb2, avspeech, mer2024, cncvs, celebvhq)
@@ -76,7 +83,7 @@ def list_inputs(source: str, root: Path, config: PlanConfig, aside: list[Skipped
         yield from list_videos(root, source, config, aside)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceCheck:
     """What is there of a source. bad_tracks: owners' face tracks that cannot be read, path -> why (where looked at)."""
 
@@ -113,14 +120,14 @@ def check_source(source: str, root: Path, config: PlanConfig) -> SourceCheck:
             except (OSError, ValueError) as error:
                 bad[video.boxes_path] = str(error)
     return SourceCheck(
-        source,
-        len(videos),
-        sum(video.size_bytes for video in videos),
-        len({video.parent for video in videos}),
-        len({video.speaker for video in videos} - {None}),
-        sum(video.sound_path is not None for video in videos),
-        sum(video.start_s is not None for video in videos),
-        None if corpus is None else corpus.clips,
-        tuple(aside),
-        bad,
+        source=source,
+        videos=len(videos),
+        bytes=sum(video.size_bytes for video in videos),
+        parents=len({video.parent for video in videos}),
+        speakers=len({video.speaker for video in videos} - {None}),
+        with_sound_beside=sum(video.sound_path is not None for video in videos),
+        ranges=sum(video.start_s is not None for video in videos),
+        owners_count=None if corpus is None else corpus.clips,
+        aside=tuple(aside),
+        bad_tracks=bad,
     )

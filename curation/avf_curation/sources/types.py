@@ -10,7 +10,7 @@ from avf_shards.schema.labels import Labels, Origin
 Side = Literal["left", "right"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
     """One input: a stable id inside its source, where it lies under the source's folder, what stat says of it.
 
@@ -38,7 +38,7 @@ class Video:
     side: Side | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SkippedInput:
     """Something of a source that is no input, counted and listed.
 

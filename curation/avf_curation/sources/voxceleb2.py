@@ -46,7 +46,7 @@ def _film(listing: Listing, base: str, speaker: str, film: ListedFile) -> Iterat
             own_sound_first=sound is not None,
             boxes_path=track.path if track else None,
             speaker=speaker,
-            origin=Origin(film.name),
+            origin=Origin(id=film.name),
         )
     for left in (*sounds.values(), *tracks.values()):
         listing.note("missing", left.path, "the clip of this name is not in mp4/")

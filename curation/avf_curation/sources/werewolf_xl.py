@@ -49,7 +49,7 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
             **film.file,
             speaker=subject,
             language="zh",
-            labels=Labels(told, subject, session),
+            labels=Labels(values=told, subject=subject, session=session),
         )
     for name in sorted(labels):
         listing.note("missing", f"{table}: {name}", "no such clip")

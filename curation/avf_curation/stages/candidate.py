@@ -7,7 +7,7 @@ from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """A span still alive. `measures`: stage -> plain values for the ledger."""
 

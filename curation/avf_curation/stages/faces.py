@@ -11,7 +11,7 @@ from avf_shards.schema.ledger import Check
 STAGE = "faces"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Box:
     """A face in source pixels: left, top, right, bottom, and the detector's score. `mouth`: centre, if it is known."""
 
@@ -54,7 +54,7 @@ class Box:
         return max(0.0, width) * max(0.0, height) / (self.width * self.height)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FacesConfig:
     """samples: frames looked at per shot; side_px: their longer side is shrunk to this; upsample: dlib's, 0 to 2.
 
@@ -81,7 +81,7 @@ class FacesConfig:
             raise ValueError(f"upsample {self.upsample} is not 0, 1 or 2")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FacesScores:
     """What the sampled frames show. Box statistics are of the largest face of each frame; None where there is none."""
 
@@ -109,31 +109,48 @@ def measure(faces: Sequence[Sequence[Box]], width_px: int, height_px: int) -> Fa
     none, several = counts.count(0) * share, sum(n > 1 for n in counts) * share
     largest = [max(found, key=lambda box: box.width * box.height) for found in faces if found]
     if not largest:
-        return FacesScores(counts, none if counts else 1.0, several, None, None, None, None, None)
+        return FacesScores(
+            counts=counts,
+            no_face_share=none if counts else 1.0,
+            several_share=several,
+            face_px=None,
+            size_ratio=None,
+            inside=None,
+            aspect_low=None,
+            aspect_high=None,
+        )
     areas = [box.width * box.height for box in largest]
     aspects = [box.width / box.height for box in largest]
     return FacesScores(
-        counts,
-        none,
-        several,
-        float(np.median([box.width for box in largest])),
-        max(areas) / min(areas),
-        float(np.median([box.inside(width_px, height_px) for box in largest])),
-        min(aspects),
-        max(aspects),
+        counts=counts,
+        no_face_share=none,
+        several_share=several,
+        face_px=float(np.median([box.width for box in largest])),
+        size_ratio=max(areas) / min(areas),
+        inside=float(np.median([box.inside(width_px, height_px) for box in largest])),
+        aspect_low=min(aspects),
+        aspect_high=max(aspects),
     )
 
 
 def decide(scores: FacesScores, config: FacesConfig) -> tuple[Check, ...]:
     """One face, large enough, whole, and the same all along."""
     return (
-        Check(STAGE, "no_face", scores.no_face_share, "<=", config.max_no_face_share),
-        Check(STAGE, "several_faces", scores.several_share, "<=", config.max_several_share),
-        Check(STAGE, "too_small", scores.face_px, ">=", config.min_face_px),
-        Check(STAGE, "size_jump", scores.size_ratio, "<=", config.max_size_ratio),
-        Check(STAGE, "out_of_frame", scores.inside, ">=", config.min_inside),
-        Check(STAGE, "too_narrow", scores.aspect_low, ">=", config.min_aspect),
-        Check(STAGE, "too_wide", scores.aspect_high, "<=", config.max_aspect),
+        Check(
+            stage=STAGE, reason="no_face", score=scores.no_face_share, operator="<=", threshold=config.max_no_face_share
+        ),
+        Check(
+            stage=STAGE,
+            reason="several_faces",
+            score=scores.several_share,
+            operator="<=",
+            threshold=config.max_several_share,
+        ),
+        Check(stage=STAGE, reason="too_small", score=scores.face_px, operator=">=", threshold=config.min_face_px),
+        Check(stage=STAGE, reason="size_jump", score=scores.size_ratio, operator="<=", threshold=config.max_size_ratio),
+        Check(stage=STAGE, reason="out_of_frame", score=scores.inside, operator=">=", threshold=config.min_inside),
+        Check(stage=STAGE, reason="too_narrow", score=scores.aspect_low, operator=">=", threshold=config.min_aspect),
+        Check(stage=STAGE, reason="too_wide", score=scores.aspect_high, operator="<=", threshold=config.max_aspect),
     )
 
 

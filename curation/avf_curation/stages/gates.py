@@ -12,7 +12,7 @@ Gate = Literal["decide", "measure"]
 GateOrSkip = Literal["decide", "measure", "skip"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GatesConfig:
     """decide: rejects; measure: only records; skip: is not run. score_all: share of the videos that are measured on
     past a rejection, drawn by score_seed; their verdicts stay what they were.

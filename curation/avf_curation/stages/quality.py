@@ -18,7 +18,7 @@ from avf_curation.stages.tracking import Window
 STAGE = "quality"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QualityConfig:
     """min_sharpness: median variance of the Laplacian on the grey crop. max_frozen_s: longest run without any change.
 
@@ -45,7 +45,7 @@ class QualityConfig:
             raise ValueError("every must be at least 1, side_px at least 64, pool_min_shots at least 2")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QualityScores:
     """None where there was too little motion or time to tell."""
 
@@ -62,17 +62,19 @@ class QualityScores:
 def decide(scores: QualityScores, config: QualityConfig) -> tuple[Check, ...]:
     """Everything one span can show by itself."""
     return (
-        Check(STAGE, "blurred", scores.sharpness, ">=", config.min_sharpness),
-        Check(STAGE, "frozen", scores.frozen_s, "<=", config.max_frozen_s),
-        Check(STAGE, "black", scores.black_share, "<=", config.max_black_share),
-        Check(STAGE, "letterbox", scores.bars, "<=", config.max_bars),
-        Check(STAGE, "watermark", scores.overlay_px, "<=", config.max_overlay_px),
+        Check(stage=STAGE, reason="blurred", score=scores.sharpness, operator=">=", threshold=config.min_sharpness),
+        Check(stage=STAGE, reason="frozen", score=scores.frozen_s, operator="<=", threshold=config.max_frozen_s),
+        Check(stage=STAGE, reason="black", score=scores.black_share, operator="<=", threshold=config.max_black_share),
+        Check(stage=STAGE, reason="letterbox", score=scores.bars, operator="<=", threshold=config.max_bars),
+        Check(stage=STAGE, reason="watermark", score=scores.overlay_px, operator="<=", threshold=config.max_overlay_px),
     )
 
 
 def decide_pooled(overlay_px: float | None, config: QualityConfig) -> Check:
     """What the spans of one parent show together."""
-    return Check(STAGE, "watermark_pooled", overlay_px, "<=", config.max_overlay_px)
+    return Check(
+        stage=STAGE, reason="watermark_pooled", score=overlay_px, operator="<=", threshold=config.max_overlay_px
+    )
 
 
 def frozen_s(grey_THW: Bytes, level: float) -> float:

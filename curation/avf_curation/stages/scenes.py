@@ -12,7 +12,7 @@ STAGE = "scenes"
 DetectorName = Literal["adaptive", "content", "histogram", "hash", "threshold"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScenesConfig:
     """detectors: PySceneDetect detectors whose cuts are united; *_threshold: theirs.
 
@@ -47,7 +47,7 @@ class ScenesConfig:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScenesScores:
     """Length of a shot and how much of it lacks decodable picture or sound, all in seconds."""
 
@@ -77,14 +77,18 @@ def measure(shot: Span, picture: VideoTrack, sound: AudioTrack | None) -> Scenes
         broken += picture.frames - picture.decoded_frames
     silent = sound.missing_frames(shot) if sound else float(shot.frames)
     per_s = FRAMES_PER_SECOND
-    return ScenesScores(shot.frames / per_s, broken / per_s, gaps / per_s, silent / per_s)
+    return ScenesScores(
+        length_s=shot.frames / per_s, cut_off_s=broken / per_s, no_picture_s=gaps / per_s, no_sound_s=silent / per_s
+    )
 
 
 def decide(scores: ScenesScores, config: ScenesConfig) -> tuple[Check, ...]:
     """Long enough, and complete."""
     return (
-        Check(STAGE, "too_short", scores.length_s, ">=", config.min_shot_s),
-        Check(STAGE, "cut_off", scores.cut_off_s, "<=", config.max_missing_s),
-        Check(STAGE, "no_picture", scores.no_picture_s, "<=", config.max_missing_s),
-        Check(STAGE, "no_sound", scores.no_sound_s, "<=", config.max_missing_s),
+        Check(stage=STAGE, reason="too_short", score=scores.length_s, operator=">=", threshold=config.min_shot_s),
+        Check(stage=STAGE, reason="cut_off", score=scores.cut_off_s, operator="<=", threshold=config.max_missing_s),
+        Check(
+            stage=STAGE, reason="no_picture", score=scores.no_picture_s, operator="<=", threshold=config.max_missing_s
+        ),
+        Check(stage=STAGE, reason="no_sound", score=scores.no_sound_s, operator="<=", threshold=config.max_missing_s),
     )

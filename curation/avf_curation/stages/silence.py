@@ -21,7 +21,7 @@ Split = Callable[[Samples, "SilenceConfig"], list[Span]]
 """(samples of a shot, config) -> non-silent spans, in frames of the shot. backends/librosa_split.py."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SilenceConfig:
     """top_db: below the loudest frame by this is silent. floor_dbfs: below this is silent whatever the loudest is.
 
@@ -40,7 +40,7 @@ class SilenceConfig:
             raise ValueError(f"min_clip_s {self.min_clip_s} must be above 0 and at most half of max_clip_s")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stretch:
     """A part of a shot: speech or silence, with its level."""
 
@@ -65,7 +65,7 @@ def measure(shot: Span, samples: Samples, split: Split, config: SilenceConfig) -
     def add(start: int, stop: int, is_speech: bool) -> None:
         if stop > start:
             span = Span(shot.start_frame + start, shot.start_frame + stop)
-            stretches.append(Stretch(span, is_speech, _mean_level(levels[start:stop])))
+            stretches.append(Stretch(span=span, speech=is_speech, level_dbfs=_mean_level(levels[start:stop])))
 
     for span in speech:
         add(at, span.start_frame, False)
@@ -80,8 +80,8 @@ def measure(shot: Span, samples: Samples, split: Split, config: SilenceConfig) -
 def decide(stretch: Stretch, config: SilenceConfig) -> tuple[Check, ...]:
     """Speech, and long enough. Silence is recorded with the share of speech in it, which is 0."""
     return (
-        Check(STAGE, "silent", 1.0 if stretch.speech else 0.0, ">=", 0.5),
-        Check(STAGE, "too_short", stretch.span.seconds, ">=", config.min_clip_s),
+        Check(stage=STAGE, reason="silent", score=1.0 if stretch.speech else 0.0, operator=">=", threshold=0.5),
+        Check(stage=STAGE, reason="too_short", score=stretch.span.seconds, operator=">=", threshold=config.min_clip_s),
     )
 
 

@@ -13,7 +13,7 @@ STAGE = "sync"
 SyncBackend = Literal["auto", "syncnet", "envelope"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SyncConfig:
     """backend: auto takes syncnet where its weights are, else envelope.
 
@@ -50,7 +50,7 @@ class SyncConfig:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SyncScores:
     """What a backend found; None where it could not tell. `length_s` is stored because confidence depends on it."""
 
@@ -73,13 +73,25 @@ def decide(scores: SyncScores, config: SyncConfig) -> tuple[Check, ...]:
     if scores.backend == "syncnet":
         offset = None if scores.offset_frames is None else float(abs(scores.offset_frames))
         return (
-            Check(STAGE, "low_confidence", scores.confidence, ">=", config.min_confidence),
-            Check(STAGE, "offset", offset, "<=", config.max_offset_frames),
+            Check(
+                stage=STAGE,
+                reason="low_confidence",
+                score=scores.confidence,
+                operator=">=",
+                threshold=config.min_confidence,
+            ),
+            Check(stage=STAGE, reason="offset", score=offset, operator="<=", threshold=config.max_offset_frames),
         )
     offset = float(abs(scores.offset_frames)) if scores.offset_frames is not None and _tells(scores, config) else None
     return (
-        Check(STAGE, "mouth_still", scores.mouth_motion, ">=", config.envelope_min_motion),
-        Check(STAGE, "offset", offset, "<=", config.envelope_max_offset_frames),
+        Check(
+            stage=STAGE,
+            reason="mouth_still",
+            score=scores.mouth_motion,
+            operator=">=",
+            threshold=config.envelope_min_motion,
+        ),
+        Check(stage=STAGE, reason="offset", score=offset, operator="<=", threshold=config.envelope_max_offset_frames),
     )
 
 

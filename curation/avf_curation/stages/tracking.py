@@ -23,7 +23,7 @@ Detect = Callable[[Sequence[int]], list[list[Box]]]
 """Frame numbers of the span -> the faces in each, in source pixels."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrackConfig:
     """backend: auto takes retinaface where its weights are, else dlib.
 
@@ -64,7 +64,7 @@ class TrackConfig:
             raise ValueError(f"window_scale {self.window_scale} is less than 1: the face would be cut")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Window:
     """A square of side_px source pixels whose centre follows the face: centres_T2, (frames, 2) as x, y."""
 
@@ -72,7 +72,7 @@ class Window:
     centres_T2: Floats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Track:
     """The tracked face: boxes_T4 (left, top, right, bottom per frame), mouths_T2 or None, its window, its scores.
 
@@ -138,31 +138,37 @@ def _followed(
     mouths = {i: box.mouth for i, box in main if box.mouth is not None}
     sides = np.max(boxes_T4[:, 2:] - boxes_T4[:, :2], axis=1)
     centres_T2 = smooth((boxes_T4[:, :2] + boxes_T4[:, 2:]) / 2, config)
-    window = Window(float(config.window_scale * sides.max()), centres_T2)
+    window = Window(side_px=float(config.window_scale * sides.max()), centres_T2=centres_T2)
     steps = np.hypot(*np.diff(centres_T2, axis=0).T) if frames > 1 else np.zeros(1)
     return Track(
-        boxes_T4,
-        _interpolate(frames, mouths) if len(mouths) == len(main) else None,
-        window,
-        float(np.median(sides)),
-        lost / len(grid),
-        rivals / len(grid),
-        float(steps.max() / np.median(sides)),
-        _padding(window, width_px, height_px),
-        len(looked),
+        boxes_T4=boxes_T4,
+        mouths_T2=_interpolate(frames, mouths) if len(mouths) == len(main) else None,
+        window=window,
+        face_px=float(np.median(sides)),
+        lost_share=lost / len(grid),
+        rival_share=rivals / len(grid),
+        step=float(steps.max() / np.median(sides)),
+        padding=_padding(window, width_px, height_px),
+        detections=len(looked),
     )
 
 
 def decide(track: Track | None, config: TrackConfig) -> tuple[Check, ...]:
     """One face, found nearly always, alone, moving like a face, large enough, and in the picture."""
     if track is None:
-        return (Check(STAGE, "face_lost", 1.0, "<=", config.max_lost_share),)
+        return (Check(stage=STAGE, reason="face_lost", score=1.0, operator="<=", threshold=config.max_lost_share),)
     return (
-        Check(STAGE, "face_lost", track.lost_share, "<=", config.max_lost_share),
-        Check(STAGE, "several_faces", track.rival_share, "<=", config.max_rival_share),
-        Check(STAGE, "jump", track.step, "<=", config.max_step),
-        Check(STAGE, "too_small", track.face_px, ">=", config.min_face_px),
-        Check(STAGE, "out_of_frame", track.padding, "<=", config.max_padding),
+        Check(stage=STAGE, reason="face_lost", score=track.lost_share, operator="<=", threshold=config.max_lost_share),
+        Check(
+            stage=STAGE,
+            reason="several_faces",
+            score=track.rival_share,
+            operator="<=",
+            threshold=config.max_rival_share,
+        ),
+        Check(stage=STAGE, reason="jump", score=track.step, operator="<=", threshold=config.max_step),
+        Check(stage=STAGE, reason="too_small", score=track.face_px, operator=">=", threshold=config.min_face_px),
+        Check(stage=STAGE, reason="out_of_frame", score=track.padding, operator="<=", threshold=config.max_padding),
     )
 
 

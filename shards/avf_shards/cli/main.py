@@ -251,7 +251,9 @@ def _order(options: argparse.Namespace) -> int:
 def _mix(quotas: list[str], weights: list[str]) -> Mixture:
     """The mix of `--quota SOURCE=N` and `--weight SOURCE=W`. Raises UserError."""
     try:
-        return Mixture({k: int(v) for k, v in map(_pair, quotas)}, {k: float(v) for k, v in map(_pair, weights)})
+        return Mixture(
+            quotas={k: int(v) for k, v in map(_pair, quotas)}, weights={k: float(v) for k, v in map(_pair, weights)}
+        )
     except ValueError as error:
         raise UserError(f"--quota, --weight: {error}") from None
 

@@ -27,7 +27,7 @@ _NAMED = re.compile(rb"[0-9a-f]{12}-\d{7,}-\d{7,}-\d+")  # what follows the sour
 _REWRITTEN = re.compile(r"(.+?)(?:-r\d+)?\.(?:tar|index\.json)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DeletionRequest:
     """What is to be forgotten. videos: (source, id); speakers: (source, name)."""
 
@@ -36,7 +36,7 @@ class DeletionRequest:
     keys: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DeletionReport:
     """What was done. keys: of the clips that went now; gone: of all that ever did; searched_bytes: for the proof."""
 
@@ -74,7 +74,9 @@ def deletion_request(
     def pairs(kind: str) -> frozenset[tuple[str, str]]:
         return frozenset((word.partition("/")[0], word.partition("/")[2]) for found, word in words if found == kind)
 
-    return DeletionRequest(pairs("video"), pairs("speaker"), frozenset(word for kind, word in words if kind == "key"))
+    return DeletionRequest(
+        videos=pairs("video"), speakers=pairs("speaker"), keys=frozenset(word for kind, word in words if kind == "key")
+    )
 
 
 def delete_clips(shards: Path, what: DeletionRequest, why: str = "") -> DeletionReport:
@@ -100,7 +102,7 @@ def delete_clips(shards: Path, what: DeletionRequest, why: str = "") -> Deletion
         durable_io.replace_file(shards / MANIFEST, seal(manifest | {"shards": entries, TOMBSTONES: stones}))
         _clear(shards, read_manifest(shards))
     searched = check_absence(shards, [stone["key"] for stone in stones])
-    return DeletionReport(tuple(gone), len(stones), tuple(rewritten), searched)
+    return DeletionReport(keys=tuple(gone), gone=len(stones), rewritten=tuple(rewritten), searched_bytes=searched)
 
 
 def check_absence(shards: Path, keys: Iterable[str]) -> int:

@@ -24,7 +24,7 @@ from avf_shards.schema import ledger
 from avf_shards.schema.ledger import Check
 
 STAGE, REASON = "takedown", "forgotten"
-_STONE = Check(STAGE, REASON, 1.0, "<=", 0.0)
+_STONE = Check(stage=STAGE, reason=REASON, score=1.0, operator="<=", threshold=0.0)
 
 
 def take_down(run: RunFolder, what: DeletionRequest) -> tuple[str, ...]:

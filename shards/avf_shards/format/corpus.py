@@ -14,7 +14,7 @@ from avf_shards.format.manifest import read_manifest
 Counts = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """One source's shards: their numbers in the corpus, and clips in each. seconds: of all its clips together."""
 
@@ -28,7 +28,7 @@ class Source:
         return int(self.clips.sum())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Corpus:
     """digest: of every shard's name, SHA-256 and clips as packed, so that no other data can pass for these.
 
@@ -78,12 +78,18 @@ def parse_corpus(manifest: dict[str, Any], where: str) -> Corpus:
     clips_of = [sum(entry["clips"].values()) for entry in listed]
     sources = tuple(
         Source(
-            name,
-            np.array([number for number, _, _ in rows], np.int64),
-            np.array([clips for _, clips, _ in rows], np.int64),
-            sum(seconds for _, _, seconds in rows),
+            name=name,
+            shards=np.array([number for number, _, _ in rows], np.int64),
+            clips=np.array([clips for _, clips, _ in rows], np.int64),
+            seconds=sum(seconds for _, _, seconds in rows),
         )
         for name, rows in sorted(mine.items())
     )
     indexes = tuple(str(entry["index_sha256"]) for entry in listed)
-    return Corpus(digest.hexdigest(), names, indexes, np.cumsum([0, *clips_of], dtype=np.int64), sources)
+    return Corpus(
+        digest=digest.hexdigest(),
+        shards=names,
+        index_sha256=indexes,
+        first_clip=np.cumsum([0, *clips_of], dtype=np.int64),
+        sources=sources,
+    )

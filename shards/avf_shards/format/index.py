@@ -18,7 +18,7 @@ PRINT = "print"
 _EXTENSIONS = (*MEMBERS_PER_CLIP, "frames", PRINT)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ShardIndex:
     """What a shard holds. `seconds` and `clips` are per source. gone: places whose clips were forgotten."""
 
@@ -76,7 +76,9 @@ def parse_index(data: bytes, name: str) -> ShardIndex:
     """The index in a sidecar's bytes; `name` is the file's, for messages. Raises FaultError as `load_index` does."""
     try:
         values: dict[str, Any] = json.loads(data)
-        members = tuple(Member(str(n), int(o), int(s), int(c)) for n, o, s, c in values.pop("members"))
+        members = tuple(
+            Member(name=str(n), offset=int(o), size=int(s), crc32=int(c)) for n, o, s, c in values.pop("members")
+        )
         gone = tuple(int(place) for place in values.pop("gone", ()))
         index = ShardIndex(members=members, gone=gone, **values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

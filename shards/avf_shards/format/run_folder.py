@@ -30,7 +30,7 @@ from avf_shards.timeline import FRAMES_PER_SECOND
 LEDGER, PART, PART_INDEX, UNIT = "ledger.parquet", "clips.tar", "clips.index.json", "unit.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PackedClip:
     """A clip ready to be stored: its key, its source, its length and its members by extension."""
 
@@ -181,7 +181,9 @@ def write_part(folder: Path, name: str, clips: Iterable[PackedClip]) -> dict[str
         frames[clip.source] = frames.get(clip.source, 0) + clip.frames
     size, digest = writer.close()
     seconds = {source: n / FRAMES_PER_SECOND for source, n in frames.items()}
-    sidecar = index.ShardIndex(name, size, digest, count, seconds, tuple(writer.members)).to_json()
+    sidecar = index.ShardIndex(
+        shard=name, size_bytes=size, sha256=digest, clips=count, seconds=seconds, members=tuple(writer.members)
+    ).to_json()
     side_path = index.sidecar_path(folder / name)
     durable_io.write(side_path, sidecar)
     return {name: size, side_path.name: len(sidecar)}

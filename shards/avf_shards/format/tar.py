@@ -32,7 +32,7 @@ def _template() -> bytes:
 _TEMPLATE = _template()  # a reader compares two headers a clip, and tarfile takes a tenth of a millisecond for them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Member:
     """One file in a shard: `offset` is where its payload starts; its header is the 512 bytes before."""
 
@@ -65,7 +65,7 @@ class TarWriter:
 
     def add(self, name: str, payload: bytes) -> None:
         """Append one member."""
-        self.members.append(Member(name, self._at + BLOCK, len(payload), zlib.crc32(payload)))
+        self.members.append(Member(name=name, offset=self._at + BLOCK, size=len(payload), crc32=zlib.crc32(payload)))
         self._put(header(name, len(payload)) + payload + bytes(-len(payload) % BLOCK))
 
     def close(self) -> tuple[int, str]:

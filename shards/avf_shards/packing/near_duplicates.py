@@ -16,7 +16,7 @@ Fingerprint = npt.NDArray[np.uint32]
 _COMMON = 64  # a word in more clips than this says nothing: silence, a hum
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NearDuplicateConfig:
     """max_bit_error: share of differing bits (unrelated sound: 0.5; Haitsma and Kalker allow 0.35).
 
@@ -36,7 +36,7 @@ class NearDuplicateConfig:
             raise ValueError("index_every at least 1, min_overlap_s above 0, min_share above 0 and at most 1")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NearDuplicate:
     """A clip that goes because another stays. error: share of differing bits over `overlap_frames`."""
 
@@ -64,7 +64,7 @@ class NearDuplicateIndex:
             if other in taken and self._families[key] != self._families[other]:
                 error, overlap = _distance(self._prints[key], self._prints[other], offsets, self._config)
                 if error <= self._config.max_bit_error:
-                    return NearDuplicate(key, other, round(error, 4), overlap)
+                    return NearDuplicate(key=key, of=other, error=round(error, 4), overlap_frames=overlap)
         return None
 
 

@@ -165,7 +165,7 @@ class _Parts:
         reader, members = self._open[place]
         payloads = {kind: reader.read(member) for kind, member in members[key].items() if kind != PRINT}
         start, stop = key.split("-")[2:4]
-        return PackedClip(key, source, int(stop) - int(start), payloads)
+        return PackedClip(key=key, source=source, frames=int(stop) - int(start), members=payloads)
 
     def close(self) -> None:
         for reader, _ in self._open.values():

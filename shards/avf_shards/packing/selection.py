@@ -22,7 +22,7 @@ from avf_shards.packing.near_duplicates import Fingerprint, NearDuplicateConfig,
 ClipOrder = Literal["shuffled", "speakers", "ledger"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceSelection:
     """One source's share. `quota`: clips at most (absent: all). `thresholds` override the general ones.
 
@@ -39,7 +39,7 @@ class SourceSelection:
             raise ValueError(f"quota {self.quota} is negative")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Selection:
     """A selection file (TOML). Without `sources` every source is taken whole.
 
@@ -60,7 +60,7 @@ class Selection:
             raise ValueError(f"clips_per_shard {self.clips_per_shard} is less than 1")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceCounts:
     """What the selection found for one source. `asked` is None where there is no quota."""
 
@@ -81,7 +81,7 @@ class SourceCounts:
         return max(0, (self.asked or 0) - self.taken)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RejectedClip:
     """A kept clip that is not taken. why: a threshold's name, "same_bytes", "near_duplicate" or "quota".
 
@@ -95,7 +95,7 @@ class RejectedClip:
     threshold: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SelectionResult:
     """The chosen clips in shard order per source: (key, generation, unit); the account of each source; who is left."""
 
@@ -122,7 +122,7 @@ DECISIONS = pa.schema(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Clip:
     """A kept clip on its way: where it lies, whom it shows, its place in its source's order."""
 
@@ -174,7 +174,7 @@ def select_clips(
     for one in left:
         left_of[one.key.split("-", 1)[0]].append(one)
     account = {name: _account(name, selection, left_of[name], len(clips)) for name, clips in taken.items()}
-    return SelectionResult(taken, account, tuple(left))
+    return SelectionResult(clips=taken, sources=account, left=tuple(left))
 
 
 def _account(name: str, selection: Selection, left: Sequence[RejectedClip], taken: int) -> SourceCounts:
@@ -182,7 +182,14 @@ def _account(name: str, selection: Selection, left: Sequence[RejectedClip], take
     twice, near, quota = (count.pop(why, 0) for why in ("same_bytes", "near_duplicate", "quota"))
     below = sum(count.values())
     asked = selection.sources.get(name, SourceSelection()).quota
-    return SourceCounts(asked, twice + near + quota + below + taken, twice, below, near, taken)
+    return SourceCounts(
+        asked=asked,
+        kept=twice + near + quota + below + taken,
+        duplicates=twice,
+        below_threshold=below,
+        near_duplicates=near,
+        taken=taken,
+    )
 
 
 def _ordered(clips: list[_Clip], order: ClipOrder) -> list[_Clip]:
@@ -224,9 +231,13 @@ def _take(
         quota = selection.sources.get(name, SourceSelection()).quota
         twin = None if twins is None else twins.of(clip.key, keys)
         if twin is not None and near is not None:
-            left.append(RejectedClip(clip.key, "near_duplicate", twin.of, twin.error, near.max_bit_error))
+            left.append(
+                RejectedClip(
+                    key=clip.key, why="near_duplicate", of=twin.of, score=twin.error, threshold=near.max_bit_error
+                )
+            )
         elif quota is not None and len(taken[name]) >= quota:
-            left.append(RejectedClip(clip.key, "quota"))
+            left.append(RejectedClip(key=clip.key, why="quota"))
         else:
             keys.add(clip.key)
             taken[name].append((clip.key, clip.generation, clip.unit))
@@ -247,12 +258,15 @@ def _clips(kept: pa.Table, left: list[RejectedClip], seed: int) -> list[_Clip]:
     for keys, generation, unit, digest, start, stop, parent, speaker in zip(*columns, strict=True):
         first = seen.get((digest, start, stop)) if digest is not None else None
         if first is not None:
-            left.extend(RejectedClip(key, "same_bytes", first) for key in keys)
+            left.extend(RejectedClip(key=key, why="same_bytes", of=first) for key in keys)
             continue
         if keys:
             seen[digest, start, stop] = keys[0]
         who = f"speaker {speaker}" if speaker else f"parent {parent}"
-        found.extend(_Clip(key, generation, unit, parent, who, _lot(seed, key)) for key in keys)
+        found.extend(
+            _Clip(key=key, generation=generation, unit=unit, family=parent, who=who, lot=_lot(seed, key))
+            for key in keys
+        )
     return found
 
 
@@ -303,6 +317,6 @@ def _passes(kept: pa.Table, thresholds: dict[str, float], source: str, left: lis
             bad = np.where(at_most, score > limit, score < limit)  # NaN compares false: not a rejection
         rows = row_of[here][bad]
         for row in rows[~fails[rows]]:
-            left.extend(RejectedClip(key, name, threshold=limit) for key in kept["clips"][int(row)].as_py())
+            left.extend(RejectedClip(key=key, why=name, threshold=limit) for key in kept["clips"][int(row)].as_py())
         fails[rows] = True
     return kept.filter(pa.array(~fails))

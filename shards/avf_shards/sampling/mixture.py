@@ -14,7 +14,7 @@ from avf_shards.format.corpus import Corpus
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mixture:
     """Clips of each source in an epoch: all (nothing given), by `quotas`, or by `weights` of `clips_per_epoch`.
 

@@ -21,7 +21,7 @@ BLOCK_SHARDS = 16  # shards read side by side: clips are shuffled inside such a 
 _KEPT_EPOCHS = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EpochOrder:
     """clip_P: number of each position's clip in the corpus; source_P: number of its source."""
 
@@ -96,7 +96,7 @@ class StreamOrder(EpochwiseOrder):
         for number, (source, quota) in enumerate(zip(self.corpus.sources, self.quotas, strict=True)):
             if quota:
                 clip_P[self._source_P == number] = self._stretch(source, epoch * quota, (epoch + 1) * quota)
-        return EpochOrder(clip_P, self._source_P)
+        return EpochOrder(clip_P=clip_P, source_P=self._source_P)
 
     def _stretch(self, source: Source, start: int, stop: int) -> npt.NDArray[np.int64]:
         """Clips [start, stop) of the endless row of a source's shuffled passes."""

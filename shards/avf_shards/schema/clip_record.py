@@ -8,7 +8,7 @@ from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClipRecord:
     """What a reader needs to know about a clip, and an auditor to follow it back to its input.
 

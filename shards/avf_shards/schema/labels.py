@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 Box4 = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """What a corpus' owners say of where a video was cut from: a hint for people and later tools, never a measurement.
 
@@ -20,7 +20,7 @@ class Origin:
     box: Box4 | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
     """What a labelled corpus says of a video. values: name -> label, as its owners write it. folds: scheme -> the fold
     in whose test set it is, from 1 on; 0 where it is never tested."""

@@ -23,7 +23,7 @@ SCORE_DECIMALS = 4
 """Scores are rounded to this many decimals before they are compared, so that the ledger's figures give its verdicts."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Check:
     """One comparison: the span passes `stage` on `reason` when `score operator threshold` holds.
 
@@ -48,7 +48,7 @@ class Check:
         return self.score <= self.threshold if self.operator == "<=" else self.score >= self.threshold
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """The end of one span of one video.
 

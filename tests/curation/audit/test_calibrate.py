@@ -22,13 +22,29 @@ def ledger(seed: int, parents: int = 60, spans: int = 4, low: float = 5.0) -> pa
         centre = draw.normal(low, 1.0)
         for span in range(spans):
             score = float(draw.normal(centre, 0.3))
-            checks = [Check("sync", "low_confidence", score, ">=", 3.0)]
+            checks = [Check(stage="sync", reason="low_confidence", score=score, operator=">=", threshold=3.0)]
             bad = checks[0].passed is False
             if not bad or span == 0:
-                checks.append(Check("quality", "blurred", 99.0 if bad else float(draw.normal(50, 5)), ">=", 20.0))
+                checks.append(
+                    Check(
+                        stage="quality",
+                        reason="blurred",
+                        score=99.0 if bad else float(draw.normal(50, 5)),
+                        operator=">=",
+                        threshold=20.0,
+                    )
+                )
             told = {"stage": "sync", "reason": "low_confidence"} if bad else {}
             at = Span(100 * span, 100 * span + 100)
-            where = Decision("a", f"v{parent}-{span}", f"v{parent}", "p", at, "rejected" if bad else "kept", **told)
+            where = Decision(
+                source="a",
+                video=f"v{parent}-{span}",
+                parent=f"v{parent}",
+                path="p",
+                span=at,
+                status="rejected" if bad else "kept",
+                **told,
+            )
             rows.append(Decision(**{**vars(where), "checks": tuple(checks), "language": "zh" if parent % 2 else "en"}))
     return decisions_to_table(rows)
 

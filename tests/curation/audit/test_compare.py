@@ -19,10 +19,29 @@ def video(source: str, name: str, *spans: tuple[int, int, str], digest: str = "s
     rows = []
     for start, stop, outcome in spans:
         if outcome == "kept":
-            rows.append(Decision(source, name, name, name, Span(start, stop), "kept", input_sha256=digest))
+            rows.append(
+                Decision(
+                    source=source,
+                    video=name,
+                    parent=name,
+                    path=name,
+                    span=Span(start, stop),
+                    status="kept",
+                    input_sha256=digest,
+                )
+            )
         else:
             told = {"stage": outcome.split("/")[0], "reason": outcome.split("/")[1]}
-            one = Decision(source, name, name, name, Span(start, stop), "rejected", input_sha256=digest, **told)
+            one = Decision(
+                source=source,
+                video=name,
+                parent=name,
+                path=name,
+                span=Span(start, stop),
+                status="rejected",
+                input_sha256=digest,
+                **told,
+            )
             rows.append(one)
     return rows
 

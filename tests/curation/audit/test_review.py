@@ -22,7 +22,11 @@ from support.runs import made_run
 
 
 def item(number: int, source: str, stratum: str) -> ReviewItem:
-    return ReviewItem(f"{number:04d}", stratum, Decision(source, f"v{number}", "p", "v", Span(0, 50), "kept"))
+    return ReviewItem(
+        id=f"{number:04d}",
+        stratum=stratum,
+        decision=Decision(source=source, video=f"v{number}", parent="p", path="v", span=Span(0, 50), status="kept"),
+    )
 
 
 def truth(seed: int) -> tuple[Review, dict[str, Verdict]]:
@@ -35,9 +39,9 @@ def truth(seed: int) -> tuple[Review, dict[str, Verdict]]:
             items.append(one)
             good = draw_.random() < right
             stage = "sync" if stratum == "kept" and not good and draw_.random() < 0.5 else None
-            verdicts[one.id] = Verdict("right" if good else "wrong", stage)
+            verdicts[one.id] = Verdict(answer="right" if good else "wrong", stage=stage)
     sizes = {"a": {"kept": 10_000, "quality/blurred": 40, "sync/offset": 4_000}}
-    return Review("f", 120, seed, tuple(items), sizes), verdicts
+    return Review(fingerprint="f", n=120, seed=seed, items=tuple(items), sizes=sizes), verdicts
 
 
 def test_intervals_hold_the_truth() -> None:
@@ -57,7 +61,7 @@ def test_intervals_hold_the_truth() -> None:
 def test_what_nobody_judged_is_not_judged() -> None:
     review, _ = truth(0)
     assert {one.judged for one in score_review(review, {})} == {0}
-    unsure = {one.id: Verdict("unsure") for one in review.items}
+    unsure = {one.id: Verdict(answer="unsure") for one in review.items}
     found = {one.stage: one for one in score_review(review, unsure)}
     assert (found["sync"].judged, found["sync"].unsure) == (0, 40)
     assert (found["sync"].precision.low, found["sync"].precision.high) == (0, 1)

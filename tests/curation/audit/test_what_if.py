@@ -1,5 +1,6 @@
 """whatif: stricter is exact, laxer says what nobody knows, and what is no threshold is refused with the reason."""
 
+import ast
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,24 @@ IDENTITY = {"settings": load_recipe().values, "sources": ["a", "b"], "backends":
 def decision(source: str, start: int, status: Status, *checks: Check) -> Decision:
     last = next((check for check in checks if check.passed is False), None)
     told: dict[str, Any] = {} if last is None else {"stage": last.stage, "reason": last.reason}
-    return Decision(source, "v", "v", "v", Span(start, start + 100), status, checks=checks, **told)
+    return Decision(
+        source=source,
+        video="v",
+        parent="v",
+        path="v",
+        span=Span(start, start + 100),
+        status=status,
+        checks=checks,
+        **told,
+    )
 
 
 def sharp(score: float | None) -> Check:
-    return Check("quality", "blurred", score, ">=", 50.0)
+    return Check(stage="quality", reason="blurred", score=score, operator=">=", threshold=50.0)
 
 
 def heard(score: float) -> Check:
-    return Check("sync", "low_confidence", score, ">=", 3.0)
+    return Check(stage="sync", reason="low_confidence", score=score, operator=">=", threshold=3.0)
 
 
 LEDGER = decisions_to_table(
@@ -39,7 +49,14 @@ LEDGER = decisions_to_table(
         decision("a", 400, "rejected", heard(1.0)),
         decision("a", 500, "failed"),
         decision("b", 0, "kept", heard(3.5), sharp(80.0)),
-        decision("b", 100, "rejected", heard(9.0), sharp(80.0), Check("quality", "watermark_pooled", 9.0, "<=", 5.0)),
+        decision(
+            "b",
+            100,
+            "rejected",
+            heard(9.0),
+            sharp(80.0),
+            Check(stage="quality", reason="watermark_pooled", score=9.0, operator="<=", threshold=5.0),
+        ),
     ]
 )
 
@@ -112,9 +129,13 @@ def test_the_table_of_thresholds_is_the_stages_own() -> None:
     written = set()
     for stage, module in modules.items():
         source = Path(str(module.__file__)).read_text()
-        for part in source.split("Check(STAGE, ")[1:]:
-            reason = part.split('"')[1]
-            field = part.split("config.")[1].split(")")[0]
+        calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+        for call in calls:
+            if ast.unparse(call.func) != "Check":
+                continue
+            values = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+            reason = ast.literal_eval(values["reason"])
+            field = values["threshold"].split("config.")[1].split(")")[0]
             written.add(f"{stage}/{reason}")
             assert f"{stage}/{reason}" in DECIDES[f"{stage}.{field}"]
     assert written == named
@@ -126,7 +147,7 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_what_was_measured_on_is_known_and_counted_apart() -> None:
-    late = Check("sync", "offset", 2.0, "<=", 6.0)
+    late = Check(stage="sync", reason="offset", score=2.0, operator="<=", threshold=6.0)
     rows = [decision("a", 100 * n, "rejected", heard(2.5), late) for n in range(3)]  # stopped at sync
     rows += [decision("a", 1000 + 100 * n, "rejected", heard(2.5), late, sharp(80.0)) for n in range(4)]
     rows += [decision("a", 2000 + 100 * n, "rejected", heard(2.5), late, sharp(10.0)) for n in range(2)]

@@ -75,7 +75,15 @@ def test_two_ranges_of_a_file_are_not_the_same_input(tmp_path: Path) -> None:
 
 def planned(root: Path, path: str, **more: object) -> Video:
     stat = (root / path).stat()
-    return Video("voxceleb2", path, path, path, stat.st_size, stat.st_mtime_ns, **more)
+    return Video(
+        source="voxceleb2",
+        video=path,
+        parent=path,
+        path=path,
+        size_bytes=stat.st_size,
+        mtime_ns=stat.st_mtime_ns,
+        **more,
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,7 +101,7 @@ def test_sound_beside_is_taken_only_where_the_own_does_not_serve(
     corpora.put(tmp_path, "a.m4a", film(frames=beside_frames))
     corpora.put(tmp_path, "a.txt", corpora.TRACK)
     video = planned(
-        tmp_path, "a.mp4", sound_path="a.m4a", own_sound_first=True, boxes_path="a.txt", origin=Origin("21Uxsk56VDQ")
+        tmp_path, "a.mp4", sound_path="a.m4a", own_sound_first=True, boxes_path="a.txt", origin=Origin(id="21Uxsk56VDQ")
     )
     result = curate_video(video, tmp_path, recipe().defaults, Detectors(EMBEDDED))
     reasons = {outcome.candidate.failing.reason for outcome in result.outcomes if outcome.candidate.failing}

@@ -29,7 +29,7 @@ def test_the_intervals_hold_the_whole() -> None:
     rounds = 60
     for seed in range(rounds):
         whole = population(seed)
-        total = SourceTotals(2000, 2000, int(whole[:, 0].sum()))
+        total = SourceTotals(videos=2000, parents=2000, bytes=int(whole[:, 0].sum()))
         chosen = np.random.default_rng(seed).choice(2000, 120, replace=False)
         found = estimate_source("a", total, whole[chosen], True, seed)
         truth = (whole[:, 1].sum() / 3600, whole[:, 3].sum() / 1e9, whole[:, 4].sum(), whole[:, 5].sum() / 90_000)
@@ -40,13 +40,16 @@ def test_the_intervals_hold_the_whole() -> None:
 
 def test_all_of_it_leaves_nothing_to_guess() -> None:
     whole = population(0, 30)
-    found = estimate_source("a", SourceTotals(30, 30, int(whole[:, 0].sum())), whole, False, 0)
+    found = estimate_source("a", SourceTotals(videos=30, parents=30, bytes=int(whole[:, 0].sum())), whole, False, 0)
     assert found.clips.low == found.clips.high == pytest.approx(found.clips.value)
     assert found.gpu_hours is None
 
 
 def test_parents_are_drawn_whole_by_a_seeded_lot() -> None:
-    videos = [Video("a", f"p{n // 3}/{n}", f"p{n // 3}", "x", 10, 1) for n in range(90)]
+    videos = [
+        Video(source="a", video=f"p{n // 3}/{n}", parent=f"p{n // 3}", path="x", size_bytes=10, mtime_ns=1)
+        for n in range(90)
+    ]
     chosen = sample_parents(videos, 5, 0)
     assert len(chosen) == 15
     assert chosen == sample_parents(videos, 5, 0) != sample_parents(videos, 5, 1)

@@ -23,7 +23,7 @@ def test_mafw(tmp_path: Path) -> None:
     videos, kinds = read("mafw", tmp_path)
     assert set(videos) == set(clips)
     assert said(videos["00021"]) == Labels(
-        {"single": "anger", "compound": "anger_disgust_contempt"}, folds={"single": 2, "compound": 2}
+        values={"single": "anger", "compound": "anger_disgust_contempt"}, folds={"single": 2, "compound": 2}
     )
     assert said(videos["00030"]).folds == {"single": 0, "compound": 0}, "trained on alone"
     assert kinds == {"unlisted": 1, "missing": 1, "bad_row": 1}
@@ -39,7 +39,7 @@ def test_dfew(tmp_path: Path) -> None:
         put(tmp_path, f"EmoLabel_DataSplit/train(single_labeled)/set_{fold}.csv", rows)
     videos, kinds = read("dfew", tmp_path)
     assert set(videos) == {"00001", "00002", "02522"}
-    assert said(videos["02522"]) == Labels({"single": "disgust"}, folds={"single": 1})
+    assert said(videos["02522"]) == Labels(values={"single": "disgust"}, folds={"single": 1})
     assert said(videos["00001"]).folds == {"single": 2}
     assert kinds == {"left_out": 1, "missing": 1, "bad_row": 5}
 
@@ -57,7 +57,9 @@ def test_mer_multi_and_mer24(tmp_path: Path) -> None:
     put(tmp_path, "a/mer2023-dataset/test3/samplenew_00000007.mp4")
     put(tmp_path, "a/mer2023-dataset/train/sample_00000001_more.avi")
     videos, kinds = read("mer_multi", tmp_path / "a")
-    assert said(videos["sample_00000003"]) == Labels({"emotion": "worried", "valence": "-1.25"}, folds={"multi": 1})
+    assert said(videos["sample_00000003"]) == Labels(
+        values={"emotion": "worried", "valence": "-1.25"}, folds={"multi": 1}
+    )
     assert said(videos["sample_00000001"]).folds == {"multi": 0}
     assert kinds == {"bad_row": 2, "left_out": 1, "unexpected": 1}
     put(tmp_path, "b/video-labeled/samplenew_00000003.mp4")
@@ -76,7 +78,7 @@ def test_crema_d(tmp_path: Path) -> None:
     put(tmp_path, "AudioWAV/1076_MTI_SAD_XX.wav")
     videos, kinds = read("crema_d", tmp_path)
     one = videos["1001_DFA_ANG_XX"]
-    assert said(one) == Labels({"emotion": "ANG", "level": "XX"}, "1001")
+    assert said(one) == Labels(values={"emotion": "ANG", "level": "XX"}, subject="1001")
     assert (one.speaker, one.sound_path) == ("1001", "AudioWAV/1001_DFA_ANG_XX.wav")
     assert kinds == {"missing": 2}
     put(tmp_path, "VideoFlash/1001_DFA_ANG_XX.flv", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n")

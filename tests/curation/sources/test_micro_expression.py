@@ -177,7 +177,7 @@ def test_pictures_are_frames_in_the_order_of_their_numbers(tmp_path: Path) -> No
 
 
 def test_a_micro_expression_from_its_pictures_to_a_labelled_clip(tmp_path: Path) -> None:
-    faces, _ = shot_frames(ShotScript(24, (3,), seed=5))
+    faces, _ = shot_frames(ShotScript(frames=24, people=(3,), seed=5))
     names = [f"img{n}.jpg" for n in range(40, 64)]
     pictures(tmp_path / "in/CASME2_RAW_selected/sub01/EP02_01f", names, list(faces))
     sheet(tmp_path / "in/CASME2-coding-20140508.xlsx", [CASME2, (1, "EP02_01f", "", 45, 50, 56, "", "4", "repression")])

@@ -33,7 +33,7 @@ def test_voxceleb2(tmp_path: Path) -> None:
     assert first.sound_path == "dev/aac/id00012/21Uxsk56VDQ/00001.m4a"
     assert first.own_sound_first
     assert second.sound_path is None
-    assert first.origin == Origin("21Uxsk56VDQ")
+    assert first.origin == Origin(id="21Uxsk56VDQ")
     assert kinds == {"left_out": 1, "missing": 2, "unexpected": 1, "packed": 1}
 
 
@@ -63,7 +63,7 @@ def test_avspeech(tmp_path: Path) -> None:
     }
     whole = videos["wholefilm___2.000000-4.000000"]
     assert (whole.path, whole.start_s, whole.stop_s) == ("more/wholefilm__.mkv", 2.0, 4.0)
-    assert whole.origin == Origin("wholefilm__", 2.0, 4.0, (0.25, 0.75, 0.25, 0.75))
+    assert whole.origin == Origin(id="wholefilm__", start_s=2.0, stop_s=4.0, box=(0.25, 0.75, 0.25, 0.75))
     assert videos["Qa_3zKpLm-0_30.030000-36.503133"].start_s is None
     assert kinds == {"doubled": 1, "missing": 2, "bad_row": 4, "unlisted": 2, "unexpected": 1}
     missing = {one.path: one.why for one in aside if one.kind == "missing"}
@@ -87,7 +87,7 @@ def test_cncvs(tmp_path: Path) -> None:
     assert not news.own_sound_first
     celeb = videos["id1000-interview-01-001"]
     assert celeb.parent == "id1000-interview-01"
-    assert celeb.origin == Origin("https://example.org/v", 62.2, 66.2)
+    assert celeb.origin == Origin(id="https://example.org/v", start_s=62.2, stop_s=66.2)
     # sound without a clip, a speaker without audio/, a row of metadata without a clip; a clip of another speaker
     assert kinds == {"left_out": 1, "missing": 3, "unexpected": 1, "bad_row": 1}
 
@@ -107,7 +107,7 @@ def test_celebvhq(tmp_path: Path, top: str) -> None:
     assert one.parent == videos["M2Ohb0FAaJU_1"].parent == "M2Ohb0FAaJU"
     cut = videos["_0tfABCDE_q_0"]
     assert (cut.parent, cut.start_s) == ("_0tfABCDE_q", None)
-    assert cut.origin == Origin("_0tfABCDE_q", 7.0, 9.0, (0.1964, 0.0, 0.6922, 0.8815))
+    assert cut.origin == Origin(id="_0tfABCDE_q", start_s=7.0, stop_s=9.0, box=(0.1964, 0.0, 0.6922, 0.8815))
     assert kinds == {"doubled": 1, "missing": 1, "bad_row": 2, "unlisted": 1}
 
 

@@ -22,7 +22,7 @@ def tools() -> Detectors:
 
 def result(corpus: Path, path: str, tools: Detectors, *settings: str) -> VideoOutcomes:
     stat = (corpus / path).stat()
-    video = Video("s", path, path, path, stat.st_size, stat.st_mtime_ns)
+    video = Video(source="s", video=path, parent=path, path=path, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
     return curate_video(video, corpus, recipe(*QUICK, *settings).defaults, tools)
 
 
@@ -75,7 +75,16 @@ def test_measuring_on_changes_no_verdict(corpus: Path, tools: Detectors, path: s
 
 def test_the_sample_is_the_share_asked_for_and_seeded() -> None:
     def sample(share: float, seed: int) -> set[int]:
-        gates = GatesConfig("decide", "decide", "decide", "decide", "decide", "decide", share, seed)
+        gates = GatesConfig(
+            scenes="decide",
+            faces="decide",
+            silence="decide",
+            track="decide",
+            sync="decide",
+            quality="decide",
+            score_all=share,
+            score_seed=seed,
+        )
         return {n for n in range(4000) if gates.goes_on("s", f"video {n}")}
 
     assert 300 < len(sample(0.1, 0)) < 500

@@ -40,8 +40,8 @@ def test_every_rate_lands_on_25(rate: int, frames: int, expected: int) -> None:
 
 
 def test_incomplete_shots() -> None:
-    picture = VideoTrack(100, np.arange(80), gaps=(Span(10, 30),), errors=(5,))
-    sound = AudioTrack(np.zeros(100 * 640, np.int16), (Span(0, 60 * 640),))
+    picture = VideoTrack(frames=100, pts=np.arange(80), gaps=(Span(10, 30),), errors=(5,))
+    sound = AudioTrack(samples=np.zeros(100 * 640, np.int16), covered=(Span(0, 60 * 640),))
 
     def verdict(span: Span) -> list[str]:
         return failing(scenes.decide(scenes.measure(span, picture, sound), DEFAULT.scenes))
@@ -56,7 +56,7 @@ def test_incomplete_shots() -> None:
 
 
 def box(x: float = 100, side: float = 100, y: float = 100) -> Box:
-    return Box(x, y, x + side, y + side)
+    return Box(left=x, top=y, right=x + side, bottom=y + side)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def box(x: float = 100, side: float = 100, y: float = 100) -> Box:
         ([[box(side=40)]] * 5, ["too_small"]),
         ([[box(side=60)], [box(side=180)]], ["size_jump"]),
         ([[box(x=-60)]] * 5, ["out_of_frame"]),
-        ([[Box(100, 100, 200, 700)]] * 5, ["too_narrow"]),
+        ([[Box(left=100, top=100, right=200, bottom=700)]] * 5, ["too_narrow"]),
     ],
 )
 def test_faces(seen: list[list[Box]], expected: list[str]) -> None:
@@ -169,19 +169,25 @@ def test_lost_and_rival_faces() -> None:
 
 
 def test_what_cannot_be_told_is_no_rejection() -> None:
-    unsure = sync.SyncScores("envelope", 9, 0.4, None, 3.0, 0.5)
+    unsure = sync.SyncScores(
+        backend="envelope", offset_frames=9, confidence=0.4, distance=None, length_s=3.0, mouth_motion=0.5
+    )
     (still, offset) = sync.decide(unsure, DEFAULT.sync)
     assert (still.passed, offset.passed) == (True, None)
     assert sync.repair_frames(unsure, DEFAULT.sync) == 0
 
 
 def test_confident_offsets() -> None:
-    far = sync.SyncScores("envelope", -9, 5.0, None, 8.0, 0.5)
-    near = sync.SyncScores("envelope", -3, 5.0, None, 8.0, 0.5)
+    far = sync.SyncScores(
+        backend="envelope", offset_frames=-9, confidence=5.0, distance=None, length_s=8.0, mouth_motion=0.5
+    )
+    near = sync.SyncScores(
+        backend="envelope", offset_frames=-3, confidence=5.0, distance=None, length_s=8.0, mouth_motion=0.5
+    )
     assert failing(sync.decide(far, DEFAULT.sync)) == ["offset"]
     assert failing(sync.decide(near, DEFAULT.sync)) == []
     assert sync.repair_frames(near, DEFAULT.sync) == -3
-    poor = sync.SyncScores("syncnet", 0, 1.0, 9.0, 8.0)
+    poor = sync.SyncScores(backend="syncnet", offset_frames=0, confidence=1.0, distance=9.0, length_s=8.0)
     assert failing(sync.decide(poor, DEFAULT.sync)) == ["low_confidence"]
 
 
@@ -202,7 +208,7 @@ def test_the_envelope_finds_a_made_offset(shift: int) -> None:
 
 def test_sound_is_moved_by_whole_frames() -> None:
     samples = np.arange(10 * 640, dtype=np.int16)
-    sound = AudioTrack(samples, (Span(0, 6400),))
+    sound = AudioTrack(samples=samples, covered=(Span(0, 6400),))
     np.testing.assert_array_equal(sound.cut(Span(2, 5)), samples[2 * 640 : 5 * 640])
     np.testing.assert_array_equal(sound.cut(Span(2, 5), shift_frames=1), samples[640 : 4 * 640])
     late = sound.cut(Span(0, 3), shift_frames=2)
@@ -229,8 +235,8 @@ def test_frozen_and_black() -> None:
 def test_bars_count_only_inside_the_window() -> None:
     picture = np.full((100, 200), 120, np.uint8)
     picture[:20] = picture[80:] = 0
-    middle = tracking.Window(40.0, np.full((3, 2), (100.0, 50.0)))
-    high = tracking.Window(40.0, np.full((3, 2), (100.0, 20.0)))
+    middle = tracking.Window(side_px=40.0, centres_T2=np.full((3, 2), (100.0, 50.0)))
+    high = tracking.Window(side_px=40.0, centres_T2=np.full((3, 2), (100.0, 20.0)))
     assert quality.bars_in_window([picture], 1.0, middle) == pytest.approx(0, abs=0.02)
     assert quality.bars_in_window([picture], 1.0, high) == pytest.approx(0.5, abs=0.05)
 

@@ -131,7 +131,12 @@ def test_dies_after_each_file_operation_in_turn(packed: Path, tmp_path: Path) ->
 
 def test_by_speaker(tmp_path: Path) -> None:
     made = [
-        PackedClip(clip_key("s", str(n), Span(0, 50), 0), "s", 50, {"mp4": b"m", "flac": b"f", "json": record})
+        PackedClip(
+            key=clip_key("s", str(n), Span(0, 50), 0),
+            source="s",
+            frames=50,
+            members={"mp4": b"m", "flac": b"f", "json": record},
+        )
         for n, record in enumerate(json.dumps({"speaker": f"id{n % 2}"}).encode() for n in range(4))
     ]
     write_part(tmp_path, "s-000000.tar", made)

@@ -16,7 +16,14 @@ def clips(count: int = 3) -> list[PackedClip]:
     made = []
     for number in range(count):
         key = clip_key("made", f"v{number}", Span(0, 50), 0)
-        made.append(PackedClip(key, "made", 50, {"mp4": b"m" * (700 + number), "flac": b"f" * 512, "json": b"{}\n"}))
+        made.append(
+            PackedClip(
+                key=key,
+                source="made",
+                frames=50,
+                members={"mp4": b"m" * (700 + number), "flac": b"f" * 512, "json": b"{}\n"},
+            )
+        )
     return sorted(made, key=lambda clip: clip.key)
 
 

@@ -43,7 +43,7 @@ def test_a_clip_gives_way_only_to_one_that_is_taken() -> None:
         wanted = Selection(
             seed=3,
             near_duplicates=NearDuplicateConfig(),
-            sources={"a": SourceSelection(quota), "b": SourceSelection(quota)},
+            sources={"a": SourceSelection(quota=quota), "b": SourceSelection(quota=quota)},
         )
         choice = select_clips(table, wanted, prints)
         taken = [row[0] for clips in choice.clips.values() for row in clips]

@@ -13,14 +13,14 @@ from support.ledgers import ledger_of
 
 def test_quota_is_met_and_shortfall_said() -> None:
     table = ledger_of({"a": [5.0] * 30, "b": [5.0] * 4})
-    choice = select_clips(table, Selection(sources={"a": SourceSelection(10), "b": SourceSelection(10)}))
+    choice = select_clips(table, Selection(sources={"a": SourceSelection(quota=10), "b": SourceSelection(quota=10)}))
     assert [(len(choice.clips[s]), choice.sources[s].short) for s in "ab"] == [(10, 0), (4, 6)]
 
 
 def test_order_is_seeded_and_a_quota_is_a_prefix() -> None:
     table = ledger_of({"a": [5.0] * 50})
     whole = select_clips(table, Selection(seed=3)).clips["a"]
-    part = select_clips(table, Selection(seed=3, sources={"a": SourceSelection(20)})).clips["a"]
+    part = select_clips(table, Selection(seed=3, sources={"a": SourceSelection(quota=20)})).clips["a"]
     other = select_clips(table, Selection(seed=4)).clips["a"]
     assert whole[:20] == part
     assert sorted(whole) == sorted(other)
@@ -51,7 +51,16 @@ def test_laxer_and_unknown_are_refused() -> None:
 
 def test_the_same_bytes_are_taken_once() -> None:
     rows = [
-        Decision("a", n, n, n, Span(0, 50), "kept", input_sha256="same", clips=(f"a-{i:012x}-0000000-0000050-0",))
+        Decision(
+            source="a",
+            video=n,
+            parent=n,
+            path=n,
+            span=Span(0, 50),
+            status="kept",
+            input_sha256="same",
+            clips=(f"a-{i:012x}-0000000-0000050-0",),
+        )
         for i, n in enumerate(("one", "two"))
     ]
     choice = select_clips(decisions_to_table(rows), Selection())
@@ -62,7 +71,7 @@ def test_selection_file(tmp_path: Path) -> None:
     path = tmp_path / "pick.toml"
     path.write_text('seed = 7\n[sources.a]\nquota = 3\n[thresholds]\n"sync/low_confidence" = 4.0\n')
     assert load_selection(path) == Selection(
-        seed=7, thresholds={"sync/low_confidence": 4.0}, sources={"a": SourceSelection(3)}
+        seed=7, thresholds={"sync/low_confidence": 4.0}, sources={"a": SourceSelection(quota=3)}
     )
     path.write_text("seeed = 7\n")
     with pytest.raises(UserError, match=r"pick\.toml\.seeed: unknown setting; did you mean 'seed'"):
@@ -106,7 +115,7 @@ def test_ls_show_lineage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_speakers_take_turns() -> None:
     table = ledger_of({"a": [5.0] * 30}, speakers=10)
-    wanted = Selection(sources={"a": SourceSelection(20, "speakers")})
+    wanted = Selection(sources={"a": SourceSelection(quota=20, order="speakers")})
     speakers = dict(zip((keys[0] for keys in table["clips"].to_pylist()), table["speaker"].to_pylist(), strict=True))
     taken = [speakers[row[0]] for row in select_clips(table, wanted).clips["a"]]
     assert len(set(taken[:10])) == len(set(taken[10:])) == 10
@@ -115,7 +124,7 @@ def test_speakers_take_turns() -> None:
 def test_every_kept_clip_is_told_of() -> None:
     table = ledger_of({"a": [5.0] * 6 + [3.5] * 3, "b": [5.0] * 4})
     wanted = Selection(
-        thresholds={"sync/low_confidence": 4.0}, sources={"a": SourceSelection(4)}, absent_sources="report"
+        thresholds={"sync/low_confidence": 4.0}, sources={"a": SourceSelection(quota=4)}, absent_sources="report"
     )
     choice = select_clips(table, wanted)
     told = choice.as_table().to_pylist()
@@ -128,5 +137,5 @@ def test_every_kept_clip_is_told_of() -> None:
 
 def test_a_source_that_is_absent_is_a_shortfall_where_asked_for() -> None:
     table = ledger_of({"a": [5.0] * 3})
-    wanted = Selection(sources={"a": SourceSelection(), "z": SourceSelection(7)}, absent_sources="report")
+    wanted = Selection(sources={"a": SourceSelection(), "z": SourceSelection(quota=7)}, absent_sources="report")
     assert select_clips(table, wanted).sources["z"].short == 7

@@ -22,11 +22,18 @@ def corpus(*clips: int, per_shard: int = 4) -> Corpus:
     sources, first, shards = [], [0], 0
     for number, count in enumerate(clips):
         sizes = [min(per_shard, count - at) for at in range(0, count, per_shard)]
-        sources.append(Source(f"s{number}", np.arange(shards, shards + len(sizes)), np.array(sizes), 4.0 * count))
+        sources.append(
+            Source(
+                name=f"s{number}",
+                shards=np.arange(shards, shards + len(sizes)),
+                clips=np.array(sizes),
+                seconds=4.0 * count,
+            )
+        )
         shards += len(sizes)
         first += (first[-1] + np.cumsum(sizes)).tolist()
     names = tuple(f"{n}.tar" for n in range(shards))
-    return Corpus("d" * 64, names, names, np.array(first), tuple(sources))
+    return Corpus(digest="d" * 64, shards=names, index_sha256=names, first_clip=np.array(first), sources=tuple(sources))
 
 
 def off_target(made: np.ndarray, quotas: list[int]) -> float:
@@ -78,7 +85,7 @@ def test_weights_become_whole_quotas() -> None:
     with pytest.raises(UserError, match="no such source in the shards; did you mean 's0'"):
         source_quotas(corpus(20), Mixture(weights={"s00": 1}))
     with pytest.raises(ValueError, match="both given"):
-        Mixture({"a": 1}, {"a": 1})
+        Mixture(quotas={"a": 1}, weights={"a": 1})
 
 
 def test_every_world_takes_the_same_steps_from_every_start() -> None:

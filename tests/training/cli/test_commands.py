@@ -66,7 +66,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards with one talking face."""
     folder = tmp_path_factory.mktemp("talk")
     (folder / "in").mkdir()
-    (folder / "in/talk.mp4").write_bytes(encode_video(VideoScript((ShotScript(100, (0,), seed=1),))))
+    (folder / "in/talk.mp4").write_bytes(
+        encode_video(VideoScript(shots=(ShotScript(frames=100, people=(0,), seed=1),)))
+    )
     run = curate(recipe(), EMBEDDED, {"s": folder / "in"}, folder / "run", engine="inline")
     pack_shards(run, folder / "shards", Selection())
     return folder / "shards"
@@ -125,12 +127,14 @@ def test_a_perfect_prediction_gives_the_original_back() -> None:
     class Perfect(MaskedAutoencoder):
         def forward(self, video_BCTHW: torch.Tensor, audio_B1MF: torch.Tensor, masks: Masks) -> ReconstructionOutput:
             return ReconstructionOutput(
-                video_targets(video_BCTHW, masks.video_target_BM, self.config.geometry),
-                audio_targets(audio_B1MF, masks.audio_target_BM, self.config.geometry),
-                (),
+                video_BMP=video_targets(video_BCTHW, masks.video_target_BM, self.config.geometry),
+                audio_BMP=audio_targets(audio_B1MF, masks.audio_target_BM, self.config.geometry),
+                levels=(),
             )
 
-    found = reconstruct_clip(Perfect(config), video, audio, MaskConfig(0.9, 0.75, 0.0), 1)
+    found = reconstruct_clip(
+        Perfect(config), video, audio, MaskConfig(video_ratio=0.9, audio_ratio=0.75, decoder_ratio=0.0), 1
+    )
     torch.testing.assert_close(torch.from_numpy(found.video_whole), torch.from_numpy(found.video), atol=1e-5, rtol=0)
     torch.testing.assert_close(torch.from_numpy(found.audio_whole), torch.from_numpy(found.audio), atol=1e-5, rtol=0)
     hidden = torch.from_numpy(found.video_shown).isnan().float().mean()

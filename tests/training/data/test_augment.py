@@ -110,7 +110,16 @@ def test_draws_are_those_of_the_paper() -> None:
 
 def test_a_mirrored_crop_is_the_mirror_image_of_the_crop(picture: Image.Image) -> None:
     frames = (tensor(picture).float() / 255)[None, :, None]
-    boxes = [Augment((), Rectangle(10, 20, 40, 60), mirrored, None, 0).box() for mirrored in (False, True)]
+    boxes = [
+        Augment(
+            operations=(),
+            crop=Rectangle(left=10, top=20, width=40, height=60),
+            mirrored=mirrored,
+            erased=None,
+            erase_seed=0,
+        ).box()
+        for mirrored in (False, True)
+    ]
     plain, mirrored = (resample_pixels(frames, torch.tensor([box]), 32) for box in boxes)
     torch.testing.assert_close(mirrored, plain.flip(-1), atol=1e-5, rtol=0)
     theirs = torch.nn.functional.interpolate(frames[:, :, 0, 20:80, 10:50], (32, 32), mode="bilinear")
@@ -119,13 +128,18 @@ def test_a_mirrored_crop_is_the_mirror_image_of_the_crop(picture: Image.Image) -
 
 def test_erasing_is_noise_inside_its_rectangle_alone() -> None:
     frames = torch.zeros(3, 4, SIZE, SIZE)
-    where = Rectangle(5, 50, 30, 20)
-    made = erase_rectangles(frames, Augment((), where, False, where, 9))
+    where = Rectangle(left=5, top=50, width=30, height=20)
+    made = erase_rectangles(frames, Augment(operations=(), crop=where, mirrored=False, erased=where, erase_seed=9))
     inside = made[:, :, 50:70, 5:35]
     assert inside.std() == pytest.approx(1, abs=0.05)
     assert (made != 0).sum() == inside.numel()
-    assert (made == erase_rectangles(frames, Augment((), where, False, where, 9))).all()
-    assert erase_rectangles(frames, Augment((), where, False, None, 9)) is frames
+    assert (
+        made == erase_rectangles(frames, Augment(operations=(), crop=where, mirrored=False, erased=where, erase_seed=9))
+    ).all()
+    assert (
+        erase_rectangles(frames, Augment(operations=(), crop=where, mirrored=False, erased=None, erase_seed=9))
+        is frames
+    )
 
 
 def test_partners_are_neighbours_in_the_step() -> None:
@@ -138,9 +152,13 @@ def test_mixup_and_cutmix_clip_by_clip() -> None:
     torch.manual_seed(0)
     own, other = torch.rand(3, 3, 2, SIZE, SIZE), torch.rand(3, 3, 2, SIZE, SIZE)
     sound, other_sound = torch.rand(3, 1000), torch.rand(3, 1000)
-    cut = Rectangle(8, 16, 48, 24)
+    cut = Rectangle(left=8, top=16, width=48, height=24)
     share = 1 - 48 * 24 / SIZE**2
-    draws = [MixParams(0.3, None, 0.5), MixParams(share, cut, 0.5), MixParams(1.0, None, 0.5)]
+    draws = [
+        MixParams(share=0.3, rectangle=None, sound_at=0.5),
+        MixParams(share=share, rectangle=cut, sound_at=0.5),
+        MixParams(share=1.0, rectangle=None, sound_at=0.5),
+    ]
     video = mix_video(own, other, draws)
     torch.testing.assert_close(video[0], 0.3 * own[0] + 0.7 * other[0])
     covered = torch.zeros(SIZE, SIZE, dtype=torch.bool)
@@ -159,7 +177,7 @@ def test_mixup_and_cutmix_clip_by_clip() -> None:
 def test_targets_follow_the_shares() -> None:
     hot = smooth_labels(torch.tensor([0, 2]), 4, 0.1)
     torch.testing.assert_close(hot, torch.tensor([[0.925, 0.025, 0.025, 0.025], [0.025, 0.025, 0.925, 0.025]]))
-    mixed = mix_targets(hot[:1], hot[1:], [MixParams(0.25, None, 0.0)])
+    mixed = mix_targets(hot[:1], hot[1:], [MixParams(share=0.25, rectangle=None, sound_at=0.0)])
     torch.testing.assert_close(mixed, torch.tensor([[0.25, 0.025, 0.7, 0.025]]))
 
 

@@ -43,7 +43,7 @@ def test_gain_and_mean() -> None:
 def test_the_whole_picture_at_its_own_size_keeps_its_luma() -> None:
     planes = torch.randint(60, 180, (2, 2, 240, 160), dtype=torch.uint8)
     planes[:, :, 160:] = planes[:, :, 160:] // 16 + 124  # colours that no channel has to be cut for
-    whole = boxes(*[Crop(1.0, 1.0, 2, 2)] * 2, size_px=160)
+    whole = boxes(*[Crop(wide=1.0, high=1.0, quarter_x=2, quarter_y=2)] * 2, size_px=160)
     full_range = torch.tensor([False, True])
     made = crop_pixels(planes, full_range, whole, 160)
     luma = (made * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1, 1)).sum(1) * 255
@@ -60,12 +60,14 @@ def test_a_crop_is_where_it_was_drawn() -> None:
     ramp = torch.linspace(16, 235, 224).round().to(torch.uint8).expand(1, 1, 224, 224)
     grey = torch.full((1, 1, 112, 224), 128, dtype=torch.uint8)
     planes = torch.cat((ramp, grey), 2)
-    geometry, limited = Geometry(2, 160, 1), torch.tensor([False])
+    geometry, limited = Geometry(frames=2, size_px=160, tube_frames=1), torch.tensor([False])
     made = [
-        video_input(planes, limited, boxes(Crop(0.66, 1.0, quarter, 0), size_px=224), geometry)[0, 0, 0]
+        video_input(
+            planes, limited, boxes(Crop(wide=0.66, high=1.0, quarter_x=quarter, quarter_y=0), size_px=224), geometry
+        )[0, 0, 0]
         for quarter in (0, 4)
     ]
-    left, top, right, bottom = Crop(0.66, 1.0, 4, 0).box(224)
+    left, top, right, bottom = Crop(wide=0.66, high=1.0, quarter_x=4, quarter_y=0).box(224)
     assert (left, top, right - left, bottom - top) == (76, 0, 147, 224)
     assert made[1].mean() > made[0].mean() + 1
     assert (made[0].diff(dim=1) > -1e-3).all()

@@ -134,8 +134,11 @@ def test_one_file_for_other_programs_says_the_same(
 
 @pytest.mark.slow
 def test_a_raw_video_to_clips_of_its_people(tmp_path: Path, capsys: pytest.CaptureFixture[str], lab: Path) -> None:
-    shots = (ShotScript(50, (501, 502), seed=4, face_px=140), ShotScript(45, (503,), seed=5))
-    (tmp_path / "two then one.mp4").write_bytes(encode_video(VideoScript(shots)))
+    shots = (
+        ShotScript(frames=50, people=(501, 502), seed=4, face_px=140),
+        ShotScript(frames=45, people=(503,), seed=5),
+    )
+    (tmp_path / "two then one.mp4").write_bytes(encode_video(VideoScript(shots=shots)))
     argv = ["clip", str(tmp_path / "two then one.mp4"), "--out", str(tmp_path / "out"), "--set", "clip.size_px=64"]
     assert curate_main([*argv, "--json", str(tmp_path / "c.json")]) == 0
     rows = json.loads((tmp_path / "c.json").read_text())
@@ -151,10 +154,10 @@ def test_a_raw_video_to_clips_of_its_people(tmp_path: Path, capsys: pytest.Captu
         ("two then one.mp4", 1, 0.0),
         ("two then one.mp4", 0, 2.0),
     ]
-    (tmp_path / "other.mp4").write_bytes(encode_video(VideoScript((ShotScript(50, (503,)),))))
+    (tmp_path / "other.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, people=(503,)),))))
     assert curate_main(["clip", str(tmp_path / "other.mp4"), "--out", str(tmp_path / "out")]) == 2
     assert "is of two then one.mp4; name a new folder for other.mp4" in capsys.readouterr().err
-    (tmp_path / "wall.mp4").write_bytes(encode_video(VideoScript((ShotScript(50, ()),))))
+    (tmp_path / "wall.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, people=()),))))
     assert curate_main(["clip", str(tmp_path / "wall.mp4"), "--out", str(tmp_path / "wall")]) == 2
     assert "no face is in it, or it cannot be read" in capsys.readouterr().err
     assert curate_main(["clip", str(tmp_path / "none.mp4"), "--out", str(tmp_path / "x")]) == 2

@@ -36,7 +36,7 @@ def test_video_masks_are_tubes() -> None:
 def test_official_masks_are_cut_in_raster_order() -> None:
     """The authors' regions: the first five visible tokens of a frame are its first region, wherever they lie."""
     wrong = 0
-    for clip in clips(LGI, MaskConfig(0.9, 0.8125, 0.5, "official")):
+    for clip in clips(LGI, MaskConfig(video_ratio=0.9, audio_ratio=0.8125, decoder_ratio=0.5, region_mask="official")):
         chunks = clip.video.visible_V.reshape(8, 2, 5)
         assert (chunks[0, 0] < chunks[1, 0]).all()
         assert (clip.video.position_V == np.sort(clip.video.visible_V)).all()
@@ -81,19 +81,25 @@ def test_a_clip_depends_on_its_generator_alone() -> None:
     ("masks", "message"),
     [
         (
-            MaskConfig(0.9, 0.8, 0.5),
+            MaskConfig(video_ratio=0.9, audio_ratio=0.8, decoder_ratio=0.5),
             r"audio_ratio 0.8 masks 12.8 of the 16 tokens of a 4x4 region; 0.75 or 0.8125",
         ),
-        (MaskConfig(0.93, 0.8125, 0.5), r"video_ratio 0.93 masks 46.5 of the 50 tokens of a 5x10 region; 0.92 or 0.94"),
         (
-            MaskConfig(0.9, 0.8, 0.5, "official"),
+            MaskConfig(video_ratio=0.93, audio_ratio=0.8125, decoder_ratio=0.5),
+            r"video_ratio 0.93 masks 46.5 of the 50 tokens of a 5x10 region; 0.92 or 0.94",
+        ),
+        (
+            MaskConfig(video_ratio=0.9, audio_ratio=0.8, decoder_ratio=0.5, region_mask="official"),
             r"audio_ratio 0.8 leaves 26 visible tokens, which 8 regions",
         ),
         (
-            MaskConfig(0.91, 0.8125, 0.5, "official"),
+            MaskConfig(video_ratio=0.91, audio_ratio=0.8125, decoder_ratio=0.5, region_mask="official"),
             r"video_ratio 0.91 leaves 9 visible tokens, which 2 regions",
         ),
-        (MaskConfig(0.99, 0.8125, 0.5), r"video_ratio 0.99 masks 49.5 of the 50.*; 0.98 would fit"),
+        (
+            MaskConfig(video_ratio=0.99, audio_ratio=0.8125, decoder_ratio=0.5),
+            r"video_ratio 0.99 masks 49.5 of the 50.*; 0.98 would fit",
+        ),
     ],
 )
 def test_a_ratio_that_does_not_fit_the_regions_is_named(masks: MaskConfig, message: str) -> None:
@@ -104,4 +110,4 @@ def test_a_ratio_that_does_not_fit_the_regions_is_named(masks: MaskConfig, messa
 def test_ratios_out_of_range() -> None:
     for values, message in (((1.0, 0.8, 0.5), "video_ratio 1.0"), ((0.9, 0.8, 0.4), "decoder_ratio 0.4")):
         with pytest.raises(ValueError, match=message):
-            MaskConfig(*values)
+            MaskConfig(video_ratio=values[0], audio_ratio=values[1], decoder_ratio=values[2])

@@ -116,8 +116,8 @@ def test_the_compiler_finds_no_graph_break(encoder: str, fusion: str) -> None:
     video, audio = (replace(stream, depth=2, decoder_depth=2) for stream in (base.video, base.audio))
     config = replace(base, video=video, audio=audio, skips=(1,), fusion_depth=1)
     for model, inputs, precision in (
-        (MaskedAutoencoder(config).train(), (*batch(config), drawn(config)), Precision("bf16")),
-        (Classifier(config, 3, drop_path=0.1).train(), batch(config), Precision("fp32")),
+        (MaskedAutoencoder(config).train(), (*batch(config), drawn(config)), Precision(compute="bf16")),
+        (Classifier(config, 3, drop_path=0.1).train(), batch(config), Precision(compute="fp32")),
     ):
         torch.compiler.reset()
         torch._dynamo.utils.counters.clear()
@@ -138,7 +138,7 @@ def test_the_decoder_stays_in_single_precision() -> None:
         model = MaskedAutoencoder(config, fp32_decoder=paper).train()
         model.encoder_video.blocks[0].mlp.fc1.register_forward_hook(note("encoder"))
         model.decoder_video.blocks[0].mlp.fc1.register_forward_hook(note("decoder"))
-        with Precision("bf16", paper).autocast("cpu"):
+        with Precision(compute="bf16", fp32_decoder=paper).autocast("cpu"):
             out = model(*batch(config), drawn(config))
         assert seen == {"encoder": torch.bfloat16, "decoder": torch.float32 if paper else torch.bfloat16}
         assert out.levels[0][0].dtype == torch.float32
@@ -154,7 +154,7 @@ def test_narrow_types_come_close_to_single_precision(compute: str) -> None:
     model, inputs, masks = MaskedAutoencoder(config).eval(), batch(config), drawn(config)
     with torch.no_grad():
         exact = model(*inputs, masks).video_BMP
-        with Precision(compute).autocast("cpu"):
+        with Precision(compute=compute).autocast("cpu"):
             narrow = model(*inputs, masks).video_BMP
     assert narrow.dtype == torch.float32
     assert (narrow - exact).abs().max() < 0.1

@@ -285,7 +285,7 @@ def test_what_is_needed_comes_first_and_its_failure_takes_only_what_needs_it(tmp
 
 def test_a_comparison_speaks_plainly() -> None:
     def one(*values: float) -> str:
-        return Comparison("a", "b", "lab", "UAR", values).sentence
+        return Comparison(row="a", without="b", dataset="lab", metric="UAR", differences=values).sentence
 
     assert "a beats b on lab: UAR +0.200 on average, above in 2 of 2" in one(0.1, 0.3)
     assert "mostly beats" in one(0.1, 0.1, -0.1)

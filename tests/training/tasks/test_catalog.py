@@ -51,20 +51,27 @@ def test_three_classes_of_micro_expressions() -> None:
 
 
 def test_folds_by_blocks_of_actors_are_the_authors() -> None:
-    actors = [FoldClip(f"crema_d-{a}", "ANG", str(a)) for a in range(1001, 1092)]
+    actors = [FoldClip(key=f"crema_d-{a}", label="ANG", subject=str(a)) for a in range(1001, 1092)]
     folds = make_folds(find_dataset("crema_d_6"), actors)
     assert [len(fold.test) for fold in folds] == [18, 18, 18, 18, 19]
     assert folds[0].test[0] == "crema_d-1001"
     assert folds[4].test == tuple(f"crema_d-{a}" for a in range(1073, 1092))
     (last,) = make_folds(find_dataset("crema_d_4"), actors)
     assert last.test == folds[4].test
-    people = [FoldClip(f"r-{a:02d}", "sad", str(a)) for a in range(1, 25)]
+    people = [FoldClip(key=f"r-{a:02d}", label="sad", subject=str(a)) for a in range(1, 25)]
     assert [fold.test for fold in make_folds(find_dataset("ravdess"), people)][1] == ("r-05", "r-06", "r-07", "r-08")
 
 
 def test_folds_by_session_by_lot_by_subject_and_official() -> None:
     clips = [
-        FoldClip(f"k{n}", "neu", f"s{n % 10}", f"Session{n % 10 // 2 + 1}", {"single": n % 5 + 1}) for n in range(50)
+        FoldClip(
+            key=f"k{n}",
+            label="neu",
+            subject=f"s{n % 10}",
+            session=f"Session{n % 10 // 2 + 1}",
+            folds={"single": n % 5 + 1},
+        )
+        for n in range(50)
     ]
     sessions = make_folds(find_dataset("iemocap"), clips)
     assert [len(fold.test) for fold in sessions] == [10] * 5
@@ -77,7 +84,7 @@ def test_folds_by_session_by_lot_by_subject_and_official() -> None:
     assert drawn == make_folds(find_dataset("mer24"), unknown[::-1])
     assert list(drawn[0].test) != sorted(clip.key for clip in unknown)[: len(drawn[0].test)], "by lot, not by name"
     assert len(make_folds(find_dataset("smic"), clips)) == 10
-    people = [FoldClip(f"a{n}", "Calm", f"aiim{n:03d}") for n in range(1, 109)]
+    people = [FoldClip(key=f"a{n}", label="Calm", subject=f"aiim{n:03d}") for n in range(1, 109)]
     (fold,) = make_folds(find_dataset("avcaffe_arousal"), people)
     assert len(fold.test) == len(AVCAFFE_TEST) == 20
 
@@ -85,15 +92,15 @@ def test_folds_by_session_by_lot_by_subject_and_official() -> None:
 @pytest.mark.parametrize(
     ("name", "clips", "said"),
     [
-        ("iemocap", [FoldClip("k", "neu", "s", None)], "k: its record has no session"),
-        ("crema_d_6", [FoldClip("k", "ANG")], "k: its record has no subject"),
-        ("dfew", [FoldClip("k", "sad", folds={"compound": 1})], "k: its record has no fold 'single'"),
-        ("dfew", [FoldClip("k", "sad", folds={"single": 9})], "k: its record has no fold 'single'"),
-        ("ravdess", [FoldClip("k", "sad", "1")], "1 sessions or subjects cannot make 6 folds"),
+        ("iemocap", [FoldClip(key="k", label="neu", subject="s", session=None)], "k: its record has no session"),
+        ("crema_d_6", [FoldClip(key="k", label="ANG")], "k: its record has no subject"),
+        ("dfew", [FoldClip(key="k", label="sad", folds={"compound": 1})], "k: its record has no fold 'single'"),
+        ("dfew", [FoldClip(key="k", label="sad", folds={"single": 9})], "k: its record has no fold 'single'"),
+        ("ravdess", [FoldClip(key="k", label="sad", subject="1")], "1 sessions or subjects cannot make 6 folds"),
         ("mafw_11", [], "no labelled clip"),
         (
             "msp_improv",
-            [FoldClip(f"k{n}", "neu", f"p{n % 7}", str(n % 6 + 1)) for n in range(84)],
+            [FoldClip(key=f"k{n}", label="neu", subject=f"p{n % 7}", session=str(n % 6 + 1)) for n in range(84)],
             r"msp_improv, fold 1: subject p1 is trained on \(k1\) and tested \(k78\)",
         ),
     ],
@@ -105,17 +112,27 @@ def test_folds_that_cannot_be_made_name_the_clip_and_the_rule(name: str, clips: 
 
 def test_the_guard_finds_a_test_clip_by_key_by_name_and_by_person() -> None:
     mer = "mer2023"
-    test = ExcludedClips([ClipOrigin("a", mer, "sample_00000007", None), ClipOrigin("b", "ravdess", "01-01-01", "12")])
-    assert_no_leakage(
-        [ClipOrigin("c", mer, "sample_00000008", None), ClipOrigin("d", "ravdess", "01-01-02", "13")], test, "MER-MULTI"
+    test = ExcludedClips(
+        [
+            ClipOrigin(key="a", corpus=mer, video="sample_00000007", subject=None),
+            ClipOrigin(key="b", corpus="ravdess", video="01-01-01", subject="12"),
+        ]
     )
     assert_no_leakage(
-        [ClipOrigin("e", "crema_d", "01-01-01", "12")], test, "RAVDESS"
+        [
+            ClipOrigin(key="c", corpus=mer, video="sample_00000008", subject=None),
+            ClipOrigin(key="d", corpus="ravdess", video="01-01-02", subject="13"),
+        ],
+        test,
+        "MER-MULTI",
+    )
+    assert_no_leakage(
+        [ClipOrigin(key="e", corpus="crema_d", video="01-01-01", subject="12")], test, "RAVDESS"
     )  # names and actors are each corpus' own
     for leak, why in (
-        (ClipOrigin("a", mer, "x", None), "the same clip"),
-        (ClipOrigin("f", mer, "sample_00000007", None), "the same recording"),
-        (ClipOrigin("g", "ravdess", "02-02-02", "12"), "the same person"),
+        (ClipOrigin(key="a", corpus=mer, video="x", subject=None), "the same clip"),
+        (ClipOrigin(key="f", corpus=mer, video="sample_00000007", subject=None), "the same recording"),
+        (ClipOrigin(key="g", corpus="ravdess", video="02-02-02", subject="12"), "the same person"),
     ):
         with pytest.raises(UserError, match=why):
             assert_no_leakage([leak], test, "the fold")

@@ -12,14 +12,19 @@ from avf_training.models.mae import MaskedAutoencoder
 from avf_training.trainer.optimizer import OptimConfig, Schedule, adamw, has_weight_decay, layer_scale, schedule
 from support.models import tiny
 
-CONFIG = OptimConfig(1.5e-4, 1e-5, (0.9, 0.95), 0.05, 20)
+CONFIG = OptimConfig(base_lr=1.5e-4, min_lr=1e-5, betas=(0.9, 0.95), weight_decay=0.05, warmup_epochs=20)
 
 
 @pytest.mark.real
 def test_the_schedule_is_the_authors(shared: Path) -> None:
     oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["cosine"]
     args = oracle["args"]
-    made = Schedule(args["base"], args["final"], args["warmup_epochs"] * args["niter"], args["epochs"] * args["niter"])
+    made = Schedule(
+        peak=args["base"],
+        end=args["final"],
+        warmup_steps=args["warmup_epochs"] * args["niter"],
+        steps=args["epochs"] * args["niter"],
+    )
     assert [made.lr(step) for step in range(made.steps)] == pytest.approx(oracle["values"], rel=1e-12)
 
 

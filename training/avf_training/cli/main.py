@@ -127,7 +127,7 @@ def _describe(options: argparse.Namespace) -> int:
     if options.batch < 2:
         raise UserError(f"--batch {options.batch} must be at least 2: the contrastive loss needs negatives")
     models = [preset(name, options.modalities) for name in options.models or PRESETS]
-    found = [summarize_model(model, options.batch, Precision(options.precision)) for model in models]
+    found = [summarize_model(model, options.batch, Precision(compute=options.precision)) for model in models]
     if not write_answer(options, [asdict(one) for one in found]):
         print_summaries(found, options.batch, options.precision)
     return 0

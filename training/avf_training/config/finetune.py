@@ -20,7 +20,7 @@ Stage = Literal["posttrain", "finetune"]
 FREE = ("workers", "threads", "log_every", "checkpoint_keep", "wandb")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FinetuneRecipe:
     """model: a preset. batch: clips of a step of all processes, in micro-batches of one process. layer_decay: factor on
     the rate for each layer below the last. repeats: draws of each clip in an epoch (repeated augmentation). segments:

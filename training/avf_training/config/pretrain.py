@@ -25,7 +25,7 @@ FREE = ("workers", "threads", "log_every", "checkpoint_every", "checkpoint_keep"
 FOLDER = Path(__file__).parent.parent / "recipes"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ContrastiveConfig:
     """HCMCL's weight in the loss and its temperature. negatives: other clips of the same process (`own`, the authors'),
     or of all processes, with gradients (`gathered`).
@@ -40,7 +40,7 @@ class ContrastiveConfig:
             raise ValueError(f"weight {self.weight} must not be below 0, temperature {self.temperature} be above 0")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PretrainRecipe:
     """model: a preset. batch: clips of a step of all processes. micro_batch: clips of one process at once, the rest is
     accumulated. epochs: passes over the mix; steps: given, the run's length instead. checkpoint_every: steps;

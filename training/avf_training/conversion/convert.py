@@ -28,7 +28,7 @@ _PREFIXES = ("module.", "_orig_mod.")
 ENCODERS = "encoders"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Converted:
     """Tensors under our names, what they are (`mae`, `classifier` or `encoders`), and their model."""
 
@@ -99,7 +99,7 @@ def convert_state_dict(tensors: Mapping[str, Tensor], config: ModelConfig | None
     ours = from_authors_names(tensors, names)
     _check(tensors, names, ours, model.state_dict())
     kind = "classifier" if outputs is not None else "mae" if pretrained else ENCODERS
-    return Converted(kind, chosen, outputs, ours)
+    return Converted(kind=kind, config=chosen, outputs=outputs, tensors=ours)
 
 
 def _as_theirs(config: ModelConfig) -> ModelConfig:

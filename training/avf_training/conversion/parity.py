@@ -30,7 +30,7 @@ Oracle = Mapping[str, npt.NDArray[np.generic]]
 STORED_F64, STORED_F32, LOSS, SINGLE = 1e-12, 2e-7, 1e-7, 2e-5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ParityRow:
     """The worst number of one group."""
 
@@ -78,7 +78,17 @@ def _models(file: str, oracle: Oracle) -> list[ParityRow]:
         rows += _rows(file, precision, oracle, ours, partial(_tolerance, oracle, dtype))
     left = [name for name in oracle if name not in ours and name.startswith(_RESULTS) and ".w." not in name]
     if left:
-        rows.append(ParityRow(file, "", "not computed here", len(left), float("inf"), 0.0, left[0]))
+        rows.append(
+            ParityRow(
+                file=file,
+                precision="",
+                group="not computed here",
+                numbers=len(left),
+                worst=float("inf"),
+                tolerance=0.0,
+                where=left[0],
+            )
+        )
     return rows
 
 
@@ -149,7 +159,7 @@ def _rows(
         count = before[2] + theirs.size
         worst[group] = (error, name, count) if not error <= before[0] else (*before[:2], count)
     return [
-        ParityRow(file, precision, group, count, error, limit, where)
+        ParityRow(file=file, precision=precision, group=group, numbers=count, worst=error, tolerance=limit, where=where)
         for (group, limit), (error, where, count) in worst.items()
     ]
 

@@ -42,36 +42,36 @@ def model_config(config: Config, weights: Collection[str]) -> ModelConfig:
     )
     mel_frames, mels = config["img_size_audio"]
     geometry = Geometry(
-        config.get("all_frames", 16),
-        config["img_size"],
-        config["tubelet_size"],
-        config["patch_size"],
-        mel_frames,
-        mels,
-        config["patch_size_audio"],
+        frames=config.get("all_frames", 16),
+        size_px=config["img_size"],
+        tube_frames=config["tubelet_size"],
+        patch_px=config["patch_size"],
+        mel_frames=mel_frames,
+        mels=mels,
+        mel_patch=config["patch_size_audio"],
     )
 
     def stream(suffix: str) -> ModalityConfig:
         width = config[f"{prefix}embed_dim{suffix}"]
         return ModalityConfig(
-            width,
-            config[f"{prefix}depth{suffix}"],
-            config[f"{prefix}num_heads{suffix}"],
-            config.get(f"decoder_embed_dim{suffix}", width),
-            config.get(f"decoder_num_heads{suffix}", 1),
-            tuple(config.get(f"lg_region_size{suffix}", ())),
-            config.get(f"decoder_depth{suffix}", 4),
+            width=width,
+            depth=config[f"{prefix}depth{suffix}"],
+            heads=config[f"{prefix}num_heads{suffix}"],
+            decoder_width=config.get(f"decoder_embed_dim{suffix}", width),
+            decoder_heads=config.get(f"decoder_num_heads{suffix}", 1),
+            region=tuple(config.get(f"lg_region_size{suffix}", ())),
+            decoder_depth=config.get(f"decoder_depth{suffix}", 4),
         )
 
     return ModelConfig(
-        str(config.get("source", "oracle")),
-        stream(""),
-        stream("_audio"),
-        "lgi" if improved else "lgi_vanilla" if vanilla else "vit",
-        "iavcl" if iavcl else "cross",
-        config[f"{prefix}fusion_num_heads"],
-        tuple(config.get("return_intermediate_features", ())),
-        config[f"{prefix}fusion_depth"],
+        name=str(config.get("source", "oracle")),
+        video=stream(""),
+        audio=stream("_audio"),
+        encoder="lgi" if improved else "lgi_vanilla" if vanilla else "vit",
+        fusion="iavcl" if iavcl else "cross",
+        fusion_heads=config[f"{prefix}fusion_num_heads"],
+        skips=tuple(config.get("return_intermediate_features", ())),
+        fusion_depth=config[f"{prefix}fusion_depth"],
         mlp_ratio=int(config["mlp_ratio"]),
         norm_eps=config["norm_eps"],
         temperature=config.get("inter_contrastive_temperature", 0.07),
@@ -158,7 +158,12 @@ def _masks(oracle: Oracle, config: ModelConfig, dtype: torch.dtype) -> Masks:
         ~oracle[f"in.mask_{name}_dec"] if f"in.mask_{name}_dec" in oracle else mask
         for name, mask in zip(("video", "audio"), hidden, strict=True)
     )
-    ratios = MaskConfig(float(hidden[0][0].mean()), float(hidden[1][0].mean()), 0, "official")
+    ratios = MaskConfig(
+        video_ratio=float(hidden[0][0].mean()),
+        audio_ratio=float(hidden[1][0].mean()),
+        decoder_ratio=0,
+        region_mask="official",
+    )
     masker = Masker(config, ratios)
     masks = Masks.of([masker.of_flags(*clip) for clip in zip(*hidden, *kept, strict=True)])
     return Masks(*(part.to(dtype) if part.is_floating_point() else part for part in masks))
@@ -215,31 +220,34 @@ class _MAEDFERHead(nn.Module):
 def mae_dfer_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[str, Tensor]:
     """MAE-DFER, video alone: predictions and logits."""
     stream = ModalityConfig(
-        settings["C"],
-        settings["depth"],
-        settings["heads"],
-        settings["dec_dim"],
-        settings["dec_heads"],
-        tuple(settings["region"]),
-        settings["dec_depth"],
+        width=settings["C"],
+        depth=settings["depth"],
+        heads=settings["heads"],
+        decoder_width=settings["dec_dim"],
+        decoder_heads=settings["dec_heads"],
+        region=tuple(settings["region"]),
+        decoder_depth=settings["dec_depth"],
     )
     # Sound is not there; its grid and mask are any that can be built.
     config = ModelConfig(
-        "mae_dfer",
-        stream,
-        replace(stream, region=(4, 4)),
-        "lgi_vanilla",
-        "cross",
-        1,
-        (),
+        name="mae_dfer",
+        video=stream,
+        audio=replace(stream, region=(4, 4)),
+        encoder="lgi_vanilla",
+        fusion="cross",
+        fusion_heads=1,
+        skips=(),
         modalities="v",
         norm_eps=settings["norm_eps"],
-        geometry=Geometry(16, settings["img"], 2, settings["patch"]),
+        geometry=Geometry(frames=16, size_px=settings["img"], tube_frames=2, patch_px=settings["patch"]),
     )
     video, hidden = _tensor(oracle["in.video"]).to(dtype), oracle["in.mask"]
     model, last = _MAEDFER(config), (stream.depth - 1,)
     load(model, oracle, dtype, "pt.w.")
-    masker = Masker(config, MaskConfig(float(hidden[0].mean()), 0.5, 0, "official"))
+    masker = Masker(
+        config,
+        MaskConfig(video_ratio=float(hidden[0].mean()), audio_ratio=0.5, decoder_ratio=0, region_mask="official"),
+    )
     silent = np.arange(config.geometry.audio_tokens) % 2 == 0
     clips = [masker.of_flags(mask, silent, mask, silent).video for mask in hidden]
     visible, position, target = (

@@ -19,7 +19,7 @@ _GREY = 128  # where nothing of the picture is left
 _TRIES = 10  # for a box that fits, before the whole picture (crop) or nothing (erasing) is taken
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
     """rand-m7-n4-mstd0.5-inc1 and what comes with it. layers: operations in a row; 0 leaves RandAugment out."""
 
@@ -34,7 +34,7 @@ class AugmentConfig:
     erase_ratio: tuple[float, float] = (0.3, 1 / 0.3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Operation:
     """One of RandAugment's, with its argument: degrees, factor, bits, threshold, share of a side."""
 
@@ -42,7 +42,7 @@ class Operation:
     value: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rectangle:
     """Pixels of a picture."""
 
@@ -52,7 +52,7 @@ class Rectangle:
     height: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Augment:
     """What was drawn for one clip. erased: filled with noise of erase_seed."""
 
@@ -81,14 +81,20 @@ def sample_augment(random: np.random.Generator, config: AugmentConfig, size_px: 
     erased = None
     if random.random() < config.erase:
         erased = _rectangle(random, size_px, config.erase_area, config.erase_ratio)
-    whole = Rectangle(0, 0, size_px, size_px)
-    return Augment(operations, crop or whole, mirrored, erased, int(random.integers(2**63)))
+    whole = Rectangle(left=0, top=0, width=size_px, height=size_px)
+    return Augment(
+        operations=operations,
+        crop=crop or whole,
+        mirrored=mirrored,
+        erased=erased,
+        erase_seed=int(random.integers(2**63)),
+    )
 
 
 def _operation(random: np.random.Generator, name: str, config: AugmentConfig) -> Operation:
     level = min(_LEVELS, max(0.0, random.normal(config.magnitude, config.magnitude_std))) / _LEVELS
     sign = 1 if random.random() < 0.5 else -1
-    return Operation(str(name), _OPERATIONS[name].value(level, sign))
+    return Operation(name=str(name), value=_OPERATIONS[name].value(level, sign))
 
 
 def _rectangle(
@@ -100,7 +106,7 @@ def _rectangle(
         width, height = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
         if 0 < width <= size_px and 0 < height <= size_px:
             left, top = (int(random.integers(size_px - side + 1)) for side in (width, height))
-            return Rectangle(left, top, width, height)
+            return Rectangle(left=left, top=top, width=width, height=height)
     return None
 
 
@@ -121,7 +127,7 @@ def erase_rectangles(x_3THW: Tensor, augment: Augment) -> Tensor:
     return made
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Kind:
     """value: an operation's argument from the level (0 to 1) and a random sign. apply: on uint8 frames (T, 3, H, W)."""
 
@@ -158,23 +164,31 @@ def _none(level: float, sign: int) -> float:
 # The fifteen whose strength grows with the level, with RandAugment's usual arguments. Shear and translation count from
 # the upper left corner.
 _OPERATIONS = {
-    "autocontrast": _Kind(_none, lambda x, _: image.autocontrast(x)),
-    "equalize": _Kind(_none, lambda x, _: image.equalize(x)),
-    "invert": _Kind(_none, lambda x, _: 255 - x),
-    "rotate": _Kind(lambda level, sign: sign * 30 * level, _rotated),
-    "posterize": _Kind(lambda level, _: 4 - int(4 * level), lambda x, bits: x & (256 - 2 ** (8 - int(bits)))),
-    "solarize": _Kind(lambda level, _: 256 - int(256 * level), lambda x, upto: torch.where(x < upto, x, 255 - x)),
-    "solarize_add": _Kind(lambda level, _: min(128, int(110 * level)), _solarized_by_adding),
-    "color": _Kind(_factor, image.adjust_saturation),
-    "contrast": _Kind(_factor, image.adjust_contrast),
-    "brightness": _Kind(_factor, image.adjust_brightness),
-    "sharpness": _Kind(_factor, image.adjust_sharpness),
-    "shear_x": _Kind(lambda level, sign: sign * 0.3 * level, lambda x, by: _affine(x, ((1, by, by), (0, 1, 0)))),
-    "shear_y": _Kind(lambda level, sign: sign * 0.3 * level, lambda x, by: _affine(x, ((1, 0, 0), (by, 1, by)))),
+    "autocontrast": _Kind(value=_none, apply=lambda x, _: image.autocontrast(x)),
+    "equalize": _Kind(value=_none, apply=lambda x, _: image.equalize(x)),
+    "invert": _Kind(value=_none, apply=lambda x, _: 255 - x),
+    "rotate": _Kind(value=lambda level, sign: sign * 30 * level, apply=_rotated),
+    "posterize": _Kind(
+        value=lambda level, _: 4 - int(4 * level), apply=lambda x, bits: x & (256 - 2 ** (8 - int(bits)))
+    ),
+    "solarize": _Kind(
+        value=lambda level, _: 256 - int(256 * level), apply=lambda x, upto: torch.where(x < upto, x, 255 - x)
+    ),
+    "solarize_add": _Kind(value=lambda level, _: min(128, int(110 * level)), apply=_solarized_by_adding),
+    "color": _Kind(value=_factor, apply=image.adjust_saturation),
+    "contrast": _Kind(value=_factor, apply=image.adjust_contrast),
+    "brightness": _Kind(value=_factor, apply=image.adjust_brightness),
+    "sharpness": _Kind(value=_factor, apply=image.adjust_sharpness),
+    "shear_x": _Kind(
+        value=lambda level, sign: sign * 0.3 * level, apply=lambda x, by: _affine(x, ((1, by, by), (0, 1, 0)))
+    ),
+    "shear_y": _Kind(
+        value=lambda level, sign: sign * 0.3 * level, apply=lambda x, by: _affine(x, ((1, 0, 0), (by, 1, by)))
+    ),
     "translate_x": _Kind(
-        lambda level, sign: sign * 0.45 * level, lambda x, by: _affine(x, ((1, 0, 2 * by), (0, 1, 0)))
+        value=lambda level, sign: sign * 0.45 * level, apply=lambda x, by: _affine(x, ((1, 0, 2 * by), (0, 1, 0)))
     ),
     "translate_y": _Kind(
-        lambda level, sign: sign * 0.45 * level, lambda x, by: _affine(x, ((1, 0, 0), (0, 1, 2 * by)))
+        value=lambda level, sign: sign * 0.45 * level, apply=lambda x, by: _affine(x, ((1, 0, 0), (0, 1, 2 * by)))
     ),
 }

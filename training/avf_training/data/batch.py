@@ -20,7 +20,7 @@ B = TypeVar("B", bound="Batch")
 ROW_NUMBERS = {"row_numbers": True}  # marks a field that counts rows from the start of its batch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClipFault:
     """A clip that could not be read, and where the stream met it."""
 
@@ -32,7 +32,7 @@ class ClipFault:
     error: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """This rank's part of one step: planes and sound as stored.
 

@@ -21,7 +21,7 @@ _ROUNDS = 3
 _Files = list[dict[str, bytes]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CostPart:
     """CPU milliseconds of one part for one clip. where: worker, device (a GPU would do it) or other (not used)."""
 
@@ -30,7 +30,7 @@ class CostPart:
     where: str = "worker"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StreamCost:
     """kb: stored bytes of a clip. worker_ms: CPU milliseconds of a clip in whole batches, all of a worker's parts."""
 
@@ -54,7 +54,7 @@ def stream_cost(shards: Path | str, clips: int, model: str, storage: StorageConf
     config = preset(model)
     draws = PretrainingSampler(config, paper_masks(config))
     step = min(clips, 16)
-    stream = ClipStream(StreamConfig(shards, step, storage=storage), draws)
+    stream = ClipStream(StreamConfig(shards=shards, batch=step, storage=storage), draws)
     order, reader, frames = stream.order, stream.reader, config.geometry.frames
     chosen = [int(clip) for clip in order.at(0, clips)[0]]
     files = [dict(reader.read(clip)) for clip in chosen]
@@ -72,7 +72,7 @@ def stream_cost(shards: Path | str, clips: int, model: str, storage: StorageConf
         ("sound", "worker", sound),
         ("colour, crop, fbank", "device", lambda: [pretraining_input(batch, config.geometry) for batch in batches]),
     ]
-    parts = tuple(CostPart(name, 1000 * _median_s(work) / clips, where) for name, where, work in works)
+    parts = tuple(CostPart(name=name, ms=1000 * _median_s(work) / clips, where=where) for name, where, work in works)
     made = sum(len(batch) for batch in batches)
     stream.slots = 2  # as in a worker, which fills the same memory again
     parts_made = iter(stream)
@@ -85,7 +85,7 @@ def stream_cost(shards: Path | str, clips: int, model: str, storage: StorageConf
 
     whole_s = _median_s(whole)
     kb = sum(len(data) for one in files for data in one.values()) / clips / 1000
-    return StreamCost(clips, kb, 1000 * whole_s / made, parts)
+    return StreamCost(clips=clips, kb=kb, worker_ms=1000 * whole_s / made, parts=parts)
 
 
 def _decoders(files: _Files, drawn: Sequence[PretrainingParams]) -> list[tuple[str, str, Callable[[], object]]]:

@@ -22,7 +22,7 @@ class SampledParams(Protocol):
 D = TypeVar("D", bound=SampledParams)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Clip(Generic[D]):
     """planes_TRW: uint8, of full range (JPEG) or limited (H.264); sound_S: int16, shorter where the clip ends."""
 
@@ -47,7 +47,13 @@ def decode_clip(
     else:
         pictures = jpeg_planes(files["frames"], drawn.frames, into)
     heard = sound.cut(drawn.start_frame, sound_frames)
-    return Clip(pictures, "mp4" not in files, heard, drawn, _record(files["json"]) if "json" in files else {})
+    return Clip(
+        planes_TRW=pictures,
+        full_range="mp4" not in files,
+        sound_S=heard,
+        draw=drawn,
+        record=_record(files["json"]) if "json" in files else {},
+    )
 
 
 def _record(data: bytes) -> dict[str, Any]:

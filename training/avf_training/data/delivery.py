@@ -18,7 +18,7 @@ _FEW = 10  # faults of a source that stop nothing
 log = logging.getLogger("avf_training.stream")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceDelivery:
     """One source. clips: delivered by all ranks up to here; target: its exact share of as many clips.
 
@@ -100,7 +100,15 @@ class DeliveryTracker:
         for source, quota, more in zip(self.order.corpus.sources, self.order.quotas, inside, strict=True):
             clips = epochs * quota + int(more)
             target = upto * quota / len(self.order)
-            found.append(SourceDelivery(source.name, clips, clips * WINDOW_S, target, self._faults[source.name]))
+            found.append(
+                SourceDelivery(
+                    source=source.name,
+                    clips=clips,
+                    seconds=clips * WINDOW_S,
+                    target=target,
+                    faults=self._faults[source.name],
+                )
+            )
         return found
 
     def write(self, upto: int) -> None:

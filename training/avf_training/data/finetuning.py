@@ -26,7 +26,7 @@ from avf_training.data.windows import STRIDE, spread_frames
 from avf_training.models.config import Geometry, Modalities
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FinetuningParams:
     """The choices for one clip. frames: spread over the window from start_frame on; gain: factor on the sound."""
 
@@ -37,7 +37,7 @@ class FinetuningParams:
     mix: MixParams
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FinetuningBatch(Batch):
     """A batch with what was drawn for each row, and its record.
 
@@ -54,7 +54,7 @@ class FinetuningBatch(Batch):
         return [self.draws[row].mix for row in self.own_B.tolist()]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FinetuningSampler:
     """Draws for one model's input. Records come with the clips, for their labels."""
 
@@ -71,7 +71,13 @@ class FinetuningSampler:
         gain = sample_gain(random)
         augment = sample_augment(random, self.augment, self.geometry.size_px)
         mix = sample_mix(random, self.mix, self.geometry.size_px)
-        return FinetuningParams(tuple(spread_frames(start, frames, total_frames)), start, gain, augment, mix)
+        return FinetuningParams(
+            frames=tuple(spread_frames(start, frames, total_frames)),
+            start_frame=start,
+            gain=gain,
+            augment=augment,
+            mix=mix,
+        )
 
     def partners(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
         """Position of the clip that each of `positions` is mixed with."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from avf_training.data.augment import Rectangle
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MixConfig:
     """mixup, cutmix: parameter of their beta distributions, 0 leaves one out. cutmix_share: of clips where both are on.
 
@@ -34,7 +34,7 @@ class MixConfig:
         return self.probability > 0 and (self.mixup > 0 or self.cutmix > 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MixParams:
     """share: how much of a clip stays its own. rectangle: what the other one's picture covers (CutMix), and sound_at:
     where its stretch of sound starts, as a share of what is left; None: both are blended (mixup).
@@ -57,15 +57,15 @@ def sample_mix(random: np.random.Generator, config: MixConfig, size_px: int) -> 
     applied, cut = random.random() < config.probability, random.random() < config.cutmix_share
     sound_at = float(random.random())
     if not applied or not config.any:
-        return MixParams(1.0, None, sound_at)
+        return MixParams(share=1.0, rectangle=None, sound_at=sound_at)
     if config.cutmix <= 0 or (config.mixup > 0 and not cut):
-        return MixParams(float(random.beta(config.mixup, config.mixup)), None, sound_at)
+        return MixParams(share=float(random.beta(config.mixup, config.mixup)), rectangle=None, sound_at=sound_at)
     half = int(size_px * math.sqrt(1 - random.beta(config.cutmix, config.cutmix))) // 2
     (left, right), (top, bottom) = (
         (max(0, centre - half), min(size_px, centre + half)) for centre in random.integers(size_px, size=2).tolist()
     )
-    covered = Rectangle(left, top, right - left, bottom - top)
-    return MixParams(1 - covered.width * covered.height / size_px**2, covered, sound_at)
+    covered = Rectangle(left=left, top=top, width=right - left, height=bottom - top)
+    return MixParams(share=1 - covered.width * covered.height / size_px**2, rectangle=covered, sound_at=sound_at)
 
 
 def mix_video(own_BCTHW: Tensor, other_BCTHW: Tensor, draws: Sequence[MixParams]) -> Tensor:

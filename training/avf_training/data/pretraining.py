@@ -21,7 +21,7 @@ _MAX_DISTORT = 1  # width and height may be this many scales apart
 _PLACES = ((0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Crop:
     """A rectangle of the stored picture: scales of its side, and its place in quarters of what is free."""
 
@@ -38,7 +38,7 @@ class Crop:
         return left, top, left + width, top + height
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PretrainingParams:
     """The choices for one clip. frames: 16 at stride 4; start_frame: of the window; gain: factor on the sound."""
 
@@ -49,7 +49,7 @@ class PretrainingParams:
     masks: ClipMask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PretrainingBatch(Batch):
     """A batch with what was drawn for each clip, and the masks of all."""
 
@@ -76,7 +76,13 @@ class PretrainingSampler:
         crop = _multi_scale_crop(random)
         gain = sample_gain(random)
         masks = self._masker.draw(random)
-        return PretrainingParams(tuple(window_frames(start, frames, total_frames)), start, crop, gain, masks)
+        return PretrainingParams(
+            frames=tuple(window_frames(start, frames, total_frames)),
+            start_frame=start,
+            crop=crop,
+            gain=gain,
+            masks=masks,
+        )
 
     def partners(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
         """No clip needs another."""
@@ -103,7 +109,8 @@ def _multi_scale_crop(random: np.random.Generator) -> Crop:
     steps = range(len(CROP_SCALES))
     pairs = [(w, h) for h in steps for w in steps if abs(w - h) <= _MAX_DISTORT]
     wide, high = pairs[int(random.integers(len(pairs)))]
-    return Crop(CROP_SCALES[wide], CROP_SCALES[high], *_PLACES[int(random.integers(len(_PLACES)))])
+    quarter_x, quarter_y = _PLACES[int(random.integers(len(_PLACES)))]
+    return Crop(wide=CROP_SCALES[wide], high=CROP_SCALES[high], quarter_x=quarter_x, quarter_y=quarter_y)
 
 
 def pretraining_input(batch: PretrainingBatch, geometry: Geometry) -> tuple[Tensor, Tensor]:

@@ -34,8 +34,12 @@ class _Clips:
 
     def members(self, place: int) -> dict[str, Member]:
         """Extension -> member of one clip; payloads start after a header, so that an offset of 0 is none."""
-        found = zip(_KINDS, self._where[place].tolist(), strict=True)
-        return {kind: Member(f"{self.keys[place]}.{kind}", *where) for kind, where in found if where[0]}
+        members = zip(_KINDS, self._where[place].tolist(), strict=True)
+        return {
+            kind: Member(name=f"{self.keys[place]}.{kind}", offset=offset, size=size, crc32=crc32)
+            for kind, (offset, size, crc32) in members
+            if offset
+        }
 
 
 def read_corpus(shards: str | Path, config: StorageConfig) -> Corpus:

@@ -19,7 +19,7 @@ _OPEN = 64  # local shards kept open; a block of the order reads sixteen per sou
 _TRIES, _FIRST_WAIT_S = 7, 0.2  # 0.2, 0.4, ... 6.4 s between: half a minute until the network has to be back
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StorageConfig:
     """How an address is read. options: for fsspec, say an S3 endpoint and keys. cache: local folder for what was read.
 

@@ -32,7 +32,7 @@ _ATTEMPTS = 8  # substitutes tried for one position before the run stops
 _PART_CLIPS = 16  # clips a worker makes at once: small parts of a step keep its memory small, and all workers busy
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StreamConfig:
     """shards: folder or address. batch: clips of a global step, over all ranks. epochs: None is without end.
 
@@ -87,7 +87,7 @@ class ClipSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MicroBatchPlan:
     """Positions that are made together: this rank's own, which each is mixed with, and those that only serve for it."""
 
@@ -155,7 +155,9 @@ class ClipStream(IterableDataset[B_co], Generic[D, B_co]):
                 if number % turns == turn:
                     own = mine[at : at + _PART_CLIPS]
                     partners = self.draws.partners(own, first, batch)
-                    yield MicroBatchPlan(own, partners, tuple(dict.fromkeys(n for n in partners if n not in own)))
+                    yield MicroBatchPlan(
+                        own=own, partners=partners, others=tuple(dict.fromkeys(n for n in partners if n not in own))
+                    )
                 number += 1
             first += batch
 
@@ -175,14 +177,14 @@ class ClipStream(IterableDataset[B_co], Generic[D, B_co]):
             row[: len(clip.sound_S)] = clip.sound_S
         own = len(part.own)
         common = Batch(
-            part.own.start,
-            keys[:own],
-            tuple(source for _, source, _ in found[:own]),
-            kept_RTQW,
-            torch.tensor([clip.full_range for clip in clips]),
-            torch.from_numpy(sound_RS),
-            torch.tensor([len(clip.sound_S) for clip in clips]),
-            tuple(fault for fault in faults if self._at(fault.epoch, fault.position) in part.own),
+            first=part.own.start,
+            keys=keys[:own],
+            sources=tuple(source for _, source, _ in found[:own]),
+            planes_RTQW=kept_RTQW,
+            full_range_R=torch.tensor([clip.full_range for clip in clips]),
+            sound_RS=torch.from_numpy(sound_RS),
+            samples_R=torch.tensor([len(clip.sound_S) for clip in clips]),
+            faults=tuple(fault for fault in faults if self._at(fault.epoch, fault.position) in part.own),
         )
         row_of = {position: row for row, position in enumerate(chain(part.own, part.others))}
         return self.draws.batch(common, clips, [row_of[position] for position in part.partners])
@@ -222,7 +224,16 @@ class ClipStream(IterableDataset[B_co], Generic[D, B_co]):
             except DeletedClipError:
                 clip = self.order.substitute(source, epoch, position, attempt)  # no fault: it was asked for
             except FaultError as error:
-                faults.append(ClipFault(name, self.order.corpus.shards[shard], key, epoch, position, str(error)))
+                faults.append(
+                    ClipFault(
+                        source=name,
+                        shard=self.order.corpus.shards[shard],
+                        key=key,
+                        epoch=epoch,
+                        position=position,
+                        error=str(error),
+                    )
+                )
                 clip = self.order.substitute(source, epoch, position, attempt)
         last = faults[-1] if faults else "all of them forgotten"
         raise FaultError(f"position {position} of epoch {epoch}: {_ATTEMPTS} clips in a row are unreadable: {last}")

@@ -30,7 +30,9 @@ def process_group(device: str) -> Iterator[DistributedContext]:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
     try:
         yield DistributedContext(
-            size, rank, torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
+            size=size,
+            rank=rank,
+            device=torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu"),
         )
         dist.barrier()  # nobody leaves while another still talks
     finally:

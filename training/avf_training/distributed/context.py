@@ -8,7 +8,7 @@ import torch
 Parallel = Literal["ddp", "fsdp"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DistributedContext:
     """This process: rank of a world of `size`, on its device."""
 

@@ -14,7 +14,7 @@ Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MetricValue:
     """A metric's value, or None and the rule by which it has none."""
 
@@ -39,9 +39,9 @@ def recalls(counts_CC: Counts) -> list[MetricValue]:
     """Recall of each class; undefined for a class of which there is no sample."""
     support_C = counts_CC.sum(1)
     return [
-        MetricValue(float(counts_CC[c, c] / support_C[c]))
+        MetricValue(value=float(counts_CC[c, c] / support_C[c]))
         if support_C[c]
-        else MetricValue(None, f"class {c} has no sample")
+        else MetricValue(value=None, undefined=f"class {c} has no sample")
         for c in range(len(counts_CC))
     ]
 
@@ -49,13 +49,19 @@ def recalls(counts_CC: Counts) -> list[MetricValue]:
 def war(counts_CC: Counts) -> MetricValue:
     """Weighted average recall: the share that is right."""
     total = int(counts_CC.sum())
-    return MetricValue(float(np.trace(counts_CC) / total)) if total else MetricValue(None, "there is no sample")
+    return (
+        MetricValue(value=float(np.trace(counts_CC) / total))
+        if total
+        else MetricValue(value=None, undefined="there is no sample")
+    )
 
 
 def uar(counts_CC: Counts) -> MetricValue:
     """Unweighted average recall: the mean of the recalls of the classes that have samples."""
     known = [one.value for one in recalls(counts_CC) if one.value is not None]
-    return MetricValue(float(np.mean(known))) if known else MetricValue(None, "there is no sample")
+    return (
+        MetricValue(value=float(np.mean(known))) if known else MetricValue(value=None, undefined="there is no sample")
+    )
 
 
 def f1(counts_CC: Counts) -> Floats:
@@ -71,34 +77,38 @@ def weighted_f1(counts_CC: Counts) -> MetricValue:
     """Mean of the F1s, weighted by how many samples each class has."""
     support_C = counts_CC.sum(1)
     if not support_C.sum():
-        return MetricValue(None, "there is no sample")
-    return MetricValue(float((f1(counts_CC) * support_C).sum() / support_C.sum()))
+        return MetricValue(value=None, undefined="there is no sample")
+    return MetricValue(value=float((f1(counts_CC) * support_C).sum() / support_C.sum()))
 
 
 def macro_f1(counts_CC: Counts) -> MetricValue:
     """Plain mean of the F1s over the classes that are there or predicted. UF1 (MEGC 2019) is this on summed folds."""
     here_C = counts_CC.sum(0) + counts_CC.sum(1) > 0
-    return MetricValue(float(f1(counts_CC)[here_C].mean())) if here_C.any() else MetricValue(None, "there is no sample")
+    return (
+        MetricValue(value=float(f1(counts_CC)[here_C].mean()))
+        if here_C.any()
+        else MetricValue(value=None, undefined="there is no sample")
+    )
 
 
 def pcc(truth: Floats, predicted: Floats) -> MetricValue:
     """Pearson's correlation."""
     if len(truth) < 2:
-        return MetricValue(None, "fewer than two samples")
+        return MetricValue(value=None, undefined="fewer than two samples")
     for name, values in (("target", truth), ("prediction", predicted)):
         if np.ptp(values) == 0:
-            return MetricValue(None, f"the {name} is constant ({values[0]:g})")
-    return MetricValue(float(np.corrcoef(truth, predicted)[0, 1]))
+            return MetricValue(value=None, undefined=f"the {name} is constant ({values[0]:g})")
+    return MetricValue(value=float(np.corrcoef(truth, predicted)[0, 1]))
 
 
 def ccc(truth: Floats, predicted: Floats) -> MetricValue:
     """Lin's concordance, 2 cov / (var + var + (mean - mean)^2), with unbiased moments as the authors take them."""
     if len(truth) < 2:
-        return MetricValue(None, "fewer than two samples")
+        return MetricValue(value=None, undefined="fewer than two samples")
     if np.ptp(truth) == 0:
-        return MetricValue(None, f"the target is constant ({truth[0]:g})")
+        return MetricValue(value=None, undefined=f"the target is constant ({truth[0]:g})")
     (var_t, cov), (_, var_p) = np.cov(truth, predicted)
-    return MetricValue(float(2 * cov / (var_t + var_p + (truth.mean() - predicted.mean()) ** 2)))
+    return MetricValue(value=float(2 * cov / (var_t + var_p + (truth.mean() - predicted.mean()) ** 2)))
 
 
 def auc(truth: Sequence[int], scores_NC: Floats) -> MetricValue:
@@ -112,7 +122,7 @@ def auc(truth: Sequence[int], scores_NC: Floats) -> MetricValue:
         here = labels == c
         positive, negative = int(here.sum()), int((~here).sum())
         if not positive or not negative:
-            return MetricValue(None, f"class {c} has {'no' if not positive else 'every'} sample")
+            return MetricValue(value=None, undefined=f"class {c} has {'no' if not positive else 'every'} sample")
         ranks = rankdata(scores_NC[:, c])
         found.append((ranks[here].sum() - positive * (positive + 1) / 2) / (positive * negative))
-    return MetricValue(float(np.mean(found)))
+    return MetricValue(value=float(np.mean(found)))

@@ -26,7 +26,7 @@ from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.sampling import ViewOrder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ViewParams:
     """One window of a clip."""
 
@@ -34,7 +34,7 @@ class ViewParams:
     start_frame: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ViewSampler:
     """Each clip gives `segments` windows, one after the other: nothing is drawn."""
 
@@ -46,7 +46,7 @@ class ViewSampler:
         """The window that this position is."""
         windows = segment_frames(self.geometry.frames, total_frames, self.segments)
         frames = windows[position % self.segments]
-        return ViewParams(tuple(frames), frames[0])
+        return ViewParams(frames=tuple(frames), start_frame=frames[0])
 
     def partners(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
         """Nothing is mixed."""
@@ -70,7 +70,7 @@ def view_input(batch: Batch, geometry: Geometry, modalities: Modalities) -> tupl
     return video, audio
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ViewConfig:
     """How clips are read. batch: clips of one forward pass."""
 
@@ -87,8 +87,8 @@ def view_loader(
 ) -> StreamLoader[ViewParams, Batch]:
     """Batches of all views of `clips`, in order."""
     order = ViewOrder(shelf.corpus, clips, config.segments, config.batch)
-    stream_config = StreamConfig(".", config.batch, max_fault_share=1.0, epochs=1)
-    draws = ViewSampler(config.geometry, config.segments)
+    stream_config = StreamConfig(shards=".", batch=config.batch, max_fault_share=1.0, epochs=1)
+    draws = ViewSampler(geometry=config.geometry, segments=config.segments)
     return StreamLoader(ClipStream(stream_config, draws, chosen=(order, shelf)), config.workers, device)
 
 
@@ -132,4 +132,9 @@ def predict_clips(
     lost = sorted(key for _, some in parts for key in some)
     known = [key for key in sorted(views) if key not in lost]
     scores = np.array([np.mean(views[key], 0) for key in known])
-    return Predictions(tuple(known), np.array([truth[key] for key in known], float), scores, tuple(lost))
+    return Predictions(
+        keys=tuple(known),
+        truth=np.array([truth[key] for key in known], float),
+        scores_NJ=scores,
+        unreadable=tuple(lost),
+    )

@@ -29,7 +29,13 @@ def predict_test_clips(
 ) -> Predictions:
     """A model's answers to some clips of its task, averaged as the data set asks."""
     config = recipe.model_config()
-    views = ViewConfig(config.geometry, config.modalities, recipe.precision, segments, workers=recipe.workers)
+    views = ViewConfig(
+        geometry=config.geometry,
+        modalities=config.modalities,
+        precision=recipe.precision,
+        segments=segments,
+        workers=recipe.workers,
+    )
     found = predict_clips(model, task.shelf, task.number, task.truth, keys, views, place)
     return found.grouped(task.group) if task.group else found
 
@@ -59,7 +65,12 @@ def read_predictions(path: Path) -> tuple[tuple[str, ...], Predictions]:
         raise UserError(f"{path}: is not there; a finished fine-tuning run has it")
     values = json.loads(path.read_text("utf-8"))
     scores = np.array(values["scores"], float)
-    answers = Predictions(tuple(values["keys"]), np.array(values["truth"], float), scores, tuple(values["unreadable"]))
+    answers = Predictions(
+        keys=tuple(values["keys"]),
+        truth=np.array(values["truth"], float),
+        scores_NJ=scores,
+        unreadable=tuple(values["unreadable"]),
+    )
     return tuple(values["names"]), answers
 
 

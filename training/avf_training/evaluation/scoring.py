@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 MEAN = "mean"  # of the dimensions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Predictions:
     """truth_N: classes; truth_ND: dimensions. scores_NJ: mean softmax of the views, or the mean answer of a regression.
 
@@ -47,7 +47,7 @@ class Predictions:
         names = sorted(places)
         truth = np.array([self.truth[places[name][0]] for name in names])
         scores = np.array([self.scores_NJ[places[name]].mean(0) for name in names])
-        return Predictions(tuple(names), truth, scores, self.unreadable)
+        return Predictions(keys=tuple(names), truth=truth, scores_NJ=scores, unreadable=self.unreadable)
 
     def counts(self) -> Counts:
         """Confusion matrix (C, C) of a classification."""
@@ -82,12 +82,14 @@ def _of_dimensions(data: Dataset, answers: Predictions) -> dict[str, MetricValue
         }
         bad = [f"{dimension}: {score.undefined}" for dimension, score in each.items() if score.value is None]
         values = [score.value for score in each.values() if score.value is not None]
-        found[name] = MetricValue(None, "; ".join(bad)) if bad else MetricValue(float(np.mean(values)))
+        found[name] = (
+            MetricValue(value=None, undefined="; ".join(bad)) if bad else MetricValue(value=float(np.mean(values)))
+        )
         found |= {f"{name} {dimension}": score for dimension, score in each.items()}
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BootstrapInterval:
     """Percentile bootstrap over clips: `share` of resamples lie between low and high."""
 
@@ -113,7 +115,7 @@ def bootstrap_interval(
     if len(known) < 0.9 * resamples:
         return None
     low, high = np.quantile(known, [(1 - share) / 2, (1 + share) / 2])
-    return BootstrapInterval(float(low), float(high), share)
+    return BootstrapInterval(low=float(low), high=float(high), share=share)
 
 
 def _quick(data: Dataset, answers: Predictions, name: str) -> Callable[[npt.NDArray[np.int64]], float | None]:
@@ -122,9 +124,9 @@ def _quick(data: Dataset, answers: Predictions, name: str) -> Callable[[npt.NDAr
 
         def slowly(rows_N: npt.NDArray[np.int64]) -> float | None:
             keys = tuple(answers.keys[row] for row in rows_N)
-            return score_predictions(data, Predictions(keys, answers.truth[rows_N], answers.scores_NJ[rows_N]))[
-                name
-            ].value
+            return score_predictions(
+                data, Predictions(keys=keys, truth=answers.truth[rows_N], scores_NJ=answers.scores_NJ[rows_N])
+            )[name].value
 
         return slowly
     classes = answers.scores_NJ.shape[1]

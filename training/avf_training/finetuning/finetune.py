@@ -68,13 +68,19 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         kept = load_start(model, start) if start is not None else []
         model.to(place.device).train()
         model.checkpoint_activations(recipe.activation_checkpointing)
-        draws = FinetuningSampler(config.geometry, recipe.augment, recipe.mixing(task.data))
+        draws = FinetuningSampler(geometry=config.geometry, augment=recipe.augment, mix=recipe.mixing(task.data))
         loader = _loader(recipe, task, draws, place, out)
         per_epoch = max(1, len(loader.stream.order) // recipe.batch)
         steps = recipe.steps or max(1, int(recipe.epochs * len(loader.stream.order) / recipe.batch))
         warmup = int(recipe.optim.warmup_epochs * per_epoch) if recipe.warmup_steps is None else recipe.warmup_steps
         wrapped, loop = _loop(recipe, task, draws, model, place, steps, warmup)
-        run = Trainer(wrapped, loop, loader, Checkpoints(out, recipe.checkpoint_keep, place.rank), place)
+        run = Trainer(
+            model=wrapped,
+            loop=loop,
+            loader=loader,
+            checkpoints=Checkpoints(out, recipe.checkpoint_keep, place.rank),
+            place=place,
+        )
         begun = run.resume(None)
         every = per_epoch * recipe.evaluate_every
         chooser = BestCheckpointTracker(recipe, task, model, out, place, every)
@@ -87,14 +93,22 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
             metrics.say(_sentence(recipe, task, start, kept, steps, per_epoch))
         flops = training_flops(config, task.outputs) * recipe.batch
         work = StepCost(
-            recipe.batch, flops, NO_PEAK if place.rank else peak_flops(place.device, recipe.precision), place.size
+            clips=recipe.batch,
+            flops=flops,
+            peak=NO_PEAK if place.rank else peak_flops(place.device, recipe.precision),
+            devices=place.size,
         )
         watch = ProgressReporter(metrics, board, work, recipe.log_every, chooser.look, every)
 
         def diverged(step: int, micro_batches: object) -> FaultError:
             return FaultError(f"{out}: {recipe.nonfinite_limit} steps in a row have no finite loss, up to step {step}")
 
-        lengths = RunLengths(steps, recipe.accumulation(place.size), every, recipe.nonfinite_limit)
+        lengths = RunLengths(
+            steps=steps,
+            accumulation=recipe.accumulation(place.size),
+            checkpoint_every=every,
+            nonfinite_limit=recipe.nonfinite_limit,
+        )
         try:
             reached = run.train(begun, lengths, watch, diverged)
         finally:
@@ -151,7 +165,9 @@ def _loader(
     recipe: FinetuneRecipe, task: Task, draws: FinetuningSampler, place: DistributedContext, out: Path
 ) -> StreamLoader[FinetuningParams, FinetuningBatch]:
     order = TrainingOrder(task.shelf.corpus, [task.number[key] for key in task.train], recipe.seed, recipe.repeats)
-    config = StreamConfig(".", recipe.micro_batch * place.size, recipe.seed, max_fault_share=recipe.max_fault_share)
+    config = StreamConfig(
+        shards=".", batch=recipe.micro_batch * place.size, seed=recipe.seed, max_fault_share=recipe.max_fault_share
+    )
     stream = ClipStream(config, draws, place.size, place.rank, (order, task.shelf))
     return StreamLoader(stream, recipe.workers, place.device, out / "quarantine.jsonl", out / "account.jsonl")
 

@@ -19,7 +19,7 @@ def output_spec(recipe: FinetuneRecipe, task: Task) -> OutputSpec:
     """What the outputs of a model of this task are."""
     data = task.data
     within = data.range if recipe.activation == "range" and not task.classes else None
-    return OutputSpec(data.labels or data.dimensions, task.classes, within)
+    return OutputSpec(names=data.labels or data.dimensions, classes=task.classes, within=within)
 
 
 def task_loss(recipe: FinetuneRecipe, task: Task) -> Callable[[Tensor, FinetuningBatch], Tensor]:

@@ -16,7 +16,7 @@ _BATCHES = (2, 3, 5)
 _TOLERANCE = 1e-5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExportResult:
     """worst: largest difference of any answer, over batches of several sizes. inputs: shapes, B the batch."""
 
@@ -68,7 +68,7 @@ def export_model(saved: Path, out: Path) -> ExportResult:
             raise UserError(f"{saved}: the exported model differs by {worst:.2g} from it; nothing was written")
         durable_io.replace_file(out, path.read_bytes())
     told = tuple(f"(B, {', '.join(map(str, shape))})" for shape in shapes)
-    return ExportResult(out, model.meaning.names, told, worst)
+    return ExportResult(path=out, names=model.meaning.names, inputs=told, worst=worst)
 
 
 def _random(shape: tuple[int, ...], batch: int) -> Tensor:

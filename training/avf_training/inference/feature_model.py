@@ -26,7 +26,7 @@ from avf_training.models.pretrained import load_folder, saved_config
 from avf_training.tasks.labelled_shards import LabelledShards
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClipWindow:
     """Frames [start, stop) of a clip; a window that the clip's end cuts repeats the last picture."""
 
@@ -34,7 +34,7 @@ class ClipWindow:
     stop_frame: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WindowFeatures:
     """Of one window; what the model's modalities or encoder lack is None.
 
@@ -83,7 +83,7 @@ class FeatureModel:
         last = max(0, (frames - length) // STRIDE * STRIDE)
         if starts[-1] < last:
             starts.append(last)
-        return [ClipWindow(start, min(frames, start + length)) for start in starts]
+        return [ClipWindow(start_frame=start, stop_frame=min(frames, start + length)) for start in starts]
 
     @torch.no_grad()
     def of(
@@ -112,7 +112,8 @@ class FeatureModel:
 
         def draw(total_frames: int) -> ViewParams:
             return ViewParams(
-                tuple(window_frames(window.start_frame, geometry.frames, total_frames)), window.start_frame
+                frames=tuple(window_frames(window.start_frame, geometry.frames, total_frames)),
+                start_frame=window.start_frame,
             )
 
         return decode_clip(files, draw, geometry.frames * STRIDE)
@@ -131,13 +132,13 @@ class FeatureModel:
         pooled_audio = None if audio is None else weighted_layers(audio, model.layer_weights_audio).mean(1)
         for b in range(len(fused)):
             yield WindowFeatures(
-                video[-1][b] if video is not None and with_regions else None,
-                audio[-1][b] if audio is not None and with_regions else None,
-                None if pooled_video is None else pooled_video[b],
-                None if pooled_audio is None else pooled_audio[b],
-                fused[b],
-                None if frames is None else frames[b],
-                None if answer is None else answer[b],
+                regions_video=video[-1][b] if video is not None and with_regions else None,
+                regions_audio=audio[-1][b] if audio is not None and with_regions else None,
+                video=None if pooled_video is None else pooled_video[b],
+                audio=None if pooled_audio is None else pooled_audio[b],
+                fused=fused[b],
+                frames=None if frames is None else frames[b],
+                answer=None if answer is None else answer[b],
             )
 
 
@@ -160,14 +161,14 @@ def _batch(clips: Sequence[Clip[ViewParams]], sound_frames: int) -> Batch:
     for row, clip in zip(sound_RS, clips, strict=True):
         row[: len(clip.sound_S)] = clip.sound_S
     return Batch(
-        0,
-        tuple("" for _ in clips),
-        tuple("" for _ in clips),
-        torch.from_numpy(np.stack([clip.planes_TRW for clip in clips])),
-        torch.tensor([clip.full_range for clip in clips]),
-        torch.from_numpy(sound_RS),
-        torch.tensor([max(1, len(clip.sound_S)) for clip in clips]),
-        (),
+        first=0,
+        keys=tuple("" for _ in clips),
+        sources=tuple("" for _ in clips),
+        planes_RTQW=torch.from_numpy(np.stack([clip.planes_TRW for clip in clips])),
+        full_range_R=torch.tensor([clip.full_range for clip in clips]),
+        sound_RS=torch.from_numpy(sound_RS),
+        samples_R=torch.tensor([max(1, len(clip.sound_S)) for clip in clips]),
+        faults=(),
     )
 
 

@@ -24,7 +24,7 @@ DRAWN = 12  # clips of one picture
 _THUMBNAILS, _THUMBNAIL_PX = 10, 112
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WindowPrediction:
     """What the model says of [start_s, stop_s) of the video: shares of the classes, or dimensions."""
 
@@ -33,7 +33,7 @@ class WindowPrediction:
     scores: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClipPrediction:
     """One clip, one person: the video it is of, and moments in order. best: the name of the highest mean share, of
     classes only.
@@ -78,9 +78,18 @@ def predict(folder: Path | str, model: Path | str, hop_s: float = HOP_S, device:
         moments = []
         for start_s, stop_s, features in asked.over_time(record, files, hop_s):
             assert features.answer is not None
-            moments.append(WindowPrediction(start_s, stop_s, tuple(features.answer.cpu().tolist())))
+            moments.append(
+                WindowPrediction(start_s=start_s, stop_s=stop_s, scores=tuple(features.answer.cpu().tolist()))
+            )
         names = asked.names or tuple(f"class {n}" for n in range(asked.model.outputs))
-        told = ClipPrediction(record["key"], record["video"], record["track"], names, asked.classes, tuple(moments))
+        told = ClipPrediction(
+            key=record["key"],
+            video=record["video"],
+            person=record["track"],
+            names=names,
+            classes=asked.classes,
+            moments=tuple(moments),
+        )
         found.append(told)
     return sorted(found, key=lambda told: (told.video, told.moments[0].start_s, told.person))
 
@@ -133,7 +142,7 @@ def thumbnails(files: dict[str, bytes]) -> list[np.ndarray]:
     """Pictures evenly spread over a clip, (H, W, 3) uint8."""
     total = StoredSound(files["flac"]).frames
     wanted = np.linspace(0, total - 1, _THUMBNAILS).astype(int) // 4 * 4
-    clip: Clip[ViewParams] = decode_clip(files, lambda _: ViewParams(tuple(wanted.tolist()), 0), 1)
+    clip: Clip[ViewParams] = decode_clip(files, lambda _: ViewParams(frames=tuple(wanted.tolist()), start_frame=0), 1)
     planes_1TRW = torch.from_numpy(clip.planes_TRW.copy())[None]
     whole_14 = torch.tensor([[0, 0, planes_1TRW.shape[-1], planes_1TRW.shape[-1]]])
     made = crop_pixels(planes_1TRW, torch.tensor([clip.full_range]), whole_14, _THUMBNAIL_PX)[0]

@@ -28,7 +28,7 @@ class ClassifierOutput(NamedTuple):
     feature_BC: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OutputSpec:
     """What a classifier's outputs are: names of classes, or of dimensions kept in the range `within`."""
 

@@ -13,7 +13,7 @@ Statistics = Literal["per_unit", "shared"]
 Flow = Literal["default", "raw_input", "video_first", "audio_first"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Geometry:
     """Model input: `frames` RGB frames of size_px x size_px in tubes, and mel_frames x mels of log-mel in patches."""
 
@@ -76,7 +76,7 @@ class Geometry:
         return self.mel_patch**2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModalityConfig:
     """One modality: its encoder of `depth` layers, and its decoder (unused in fine-tuning).
 
@@ -92,7 +92,7 @@ class ModalityConfig:
     decoder_depth: int = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TargetConfig:
     """What the decoders predict. normalised: each patch brought to mean 0 and deviation 1, as the papers have it, or as
     the model's input has it. frame_difference: every odd frame of a tube as its difference to the one before.
@@ -102,7 +102,7 @@ class TargetConfig:
     frame_difference: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """A whole model. skips: encoder layers, first to last, that the decoder's last blocks attend to and HCMCL compares.
 

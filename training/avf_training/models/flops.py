@@ -24,7 +24,7 @@ _DATA_SHEETS = {
 _MATMUL, _MEASURED_S = 1024, 0.3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PeakFlops:
     """FLOP/s of one device, and where the figure is from."""
 
@@ -32,7 +32,7 @@ class PeakFlops:
     source: str
 
 
-NO_PEAK = PeakFlops(float("inf"), "unknown")
+NO_PEAK = PeakFlops(flops_per_s=float("inf"), source="unknown")
 
 
 def training_flops(config: ModelConfig, outputs: int | None = None) -> float:
@@ -49,9 +49,11 @@ def peak_flops(device: torch.device, precision: Precision) -> PeakFlops:
         for known, figures in _DATA_SHEETS.items():
             if known in name:
                 teraflops = figures[{"TF32": 1, "fp32": 2}.get(kind, 0)]
-                return PeakFlops(teraflops * 1e12, f"{name}, data sheet, dense {kind}")
-        return PeakFlops(_measured(device, precision), f"{name}, measured, {kind}")
-    return PeakFlops(_measured(device, precision), f"measured here, {torch.get_num_threads()} threads, {kind}")
+                return PeakFlops(flops_per_s=teraflops * 1e12, source=f"{name}, data sheet, dense {kind}")
+        return PeakFlops(flops_per_s=_measured(device, precision), source=f"{name}, measured, {kind}")
+    return PeakFlops(
+        flops_per_s=_measured(device, precision), source=f"measured here, {torch.get_num_threads()} threads, {kind}"
+    )
 
 
 def _measured(device: torch.device, precision: Precision) -> float:

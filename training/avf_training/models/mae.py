@@ -21,7 +21,7 @@ from avf_training.models.precision import at_least_fp32, full_precision
 from avf_training.models.pretrained import Pretrained
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReconstructionOutput:
     """Predicted patches (B, M, P), None for a modality the model lacks.
 
@@ -87,9 +87,9 @@ class MaskedAutoencoder(Pretrained):
         fused = self._fused(video, audio)
         with full_precision(masks.video_target_BM.device.type, self.fp32_decoder):
             return ReconstructionOutput(
-                self._decoded("video", video, fused[0], masks.video_position_BV, masks.video_target_BM),
-                self._decoded("audio", audio, fused[1], masks.audio_position_BV, masks.audio_target_BM),
-                self._levels(video, audio),
+                video_BMP=self._decoded("video", video, fused[0], masks.video_position_BV, masks.video_target_BM),
+                audio_BMP=self._decoded("audio", audio, fused[1], masks.audio_position_BV, masks.audio_target_BM),
+                levels=self._levels(video, audio),
             )
 
     def levels(self, video_BCTHW: Tensor, audio_B1MF: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:

@@ -29,7 +29,7 @@ class RandomSource(Protocol):
     def shuffle(self, x: npt.NDArray[np.bool_]) -> None: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MaskConfig:
     """*_ratio: masked share of the encoder's tokens. decoder_ratio: share that the decoder leaves out; at 0 it
     reconstructs all that is masked.
@@ -55,12 +55,14 @@ class MaskConfig:
 def paper_masks(config: ModelConfig) -> MaskConfig:
     """The ratios of the model's paper (HiCMAE 4.1; AVF-MAE++ Table 5), or the nearest that its regions allow."""
     if config.encoder == "vit":
-        return MaskConfig(0.9, 0.8, 0.0)
+        return MaskConfig(video_ratio=0.9, audio_ratio=0.8, decoder_ratio=0.0)
     window, block = math.prod(config.video.region[1:]), math.prod(config.audio.region)
-    return MaskConfig(round(0.9 * window) / window, round(0.8125 * block) / block, 0.5)
+    return MaskConfig(
+        video_ratio=round(0.9 * window) / window, audio_ratio=round(0.8125 * block) / block, decoder_ratio=0.5
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StreamMask:
     """One modality of one clip. weight_M: 1 where the encoder did not see the token, so that its error counts.
 
@@ -74,7 +76,7 @@ class StreamMask:
     weight_M: npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClipMask:
     """The masks of one clip."""
 
@@ -124,15 +126,17 @@ class Masker:
     def of_flags(self, video_hidden: Flags, audio_hidden: Flags, video_kept: Flags, audio_kept: Flags) -> ClipMask:
         """Given masks, (N,): hidden from the encoder, and kept for the decoder to reconstruct."""
         return ClipMask(
-            self._stream(video_hidden, video_kept, self._arrange_video),
-            self._stream(audio_hidden, audio_kept, self._arrange_audio),
+            video=self._stream(video_hidden, video_kept, self._arrange_video),
+            audio=self._stream(audio_hidden, audio_kept, self._arrange_audio),
         )
 
     def _stream(self, hidden_N: Flags, kept_N: Flags, arrange: Arrange) -> StreamMask:
         raster, target = np.flatnonzero(~hidden_N), np.flatnonzero(kept_N)
         visible = arrange(raster)
         position = raster if self.masks.region_mask == "official" else visible
-        return StreamMask(visible, position, target, hidden_N[target].astype(np.float32))
+        return StreamMask(
+            visible_V=visible, position_V=position, target_M=target, weight_M=hidden_N[target].astype(np.float32)
+        )
 
 
 def _as_it_is(visible_V: Index) -> Index:

@@ -10,7 +10,7 @@ from torch import Tensor
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Precision:
     """compute: type of matrix products. fp32_decoder: decoders and loss in fp32 (the paper), else one autocast.
 

@@ -25,9 +25,21 @@ def _model(
     region: tuple[int, int, int] = VIDEO_REGION,
 ) -> ModelConfig:
     width, depth, heads = size
-    video = ModalityConfig(width, depth, heads, *decoder, region=region)
+    decoder_width, decoder_heads = decoder
+    video = ModalityConfig(
+        width=width, depth=depth, heads=heads, decoder_width=decoder_width, decoder_heads=decoder_heads, region=region
+    )
     audio = replace(video, region=AUDIO_REGION)
-    return ModelConfig(name, video, audio, encoder, fusion, heads, skips, geometry=geometry)
+    return ModelConfig(
+        name=name,
+        video=video,
+        audio=audio,
+        encoder=encoder,
+        fusion=fusion,
+        fusion_heads=heads,
+        skips=skips,
+        geometry=geometry,
+    )
 
 
 PRESETS: dict[str, ModelConfig] = {

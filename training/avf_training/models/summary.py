@@ -24,7 +24,7 @@ _STATE_BYTES = 16  # of a parameter: weight, gradient and two moments in fp32
 CLASSES = 11  # MAFW, for which the papers count fine-tuning parameters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PublishedSize:
     """What the papers print: millions of parameters, multiply-adds in G; None where they print nothing."""
 
@@ -34,14 +34,14 @@ class PublishedSize:
 
 
 PUBLISHED: Mapping[str, PublishedSize] = {
-    "hicmae_t": PublishedSize(20, None, 14),  # HiCMAE, Table 4
-    "hicmae_s": PublishedSize(46, None, 28),
-    "hicmae_b": PublishedSize(81, 99, 46),  # 99: AVF-MAE++, Table 20
-    "avfmaepp_b": PublishedSize(169),  # AVF-MAE++, Table 7
-    "avfmaepp_l": PublishedSize(303),
-    "avfmaepp_h": PublishedSize(521),
-    "table20_vanilla_lgi": PublishedSize(None, 142),
-    "table20_improved_lgi": PublishedSize(None, 163),
+    "hicmae_t": PublishedSize(finetune_m=20, pretrain_m=None, finetune_g=14),  # HiCMAE, Table 4
+    "hicmae_s": PublishedSize(finetune_m=46, pretrain_m=None, finetune_g=28),
+    "hicmae_b": PublishedSize(finetune_m=81, pretrain_m=99, finetune_g=46),  # 99: AVF-MAE++, Table 20
+    "avfmaepp_b": PublishedSize(finetune_m=169),  # AVF-MAE++, Table 7
+    "avfmaepp_l": PublishedSize(finetune_m=303),
+    "avfmaepp_h": PublishedSize(finetune_m=521),
+    "table20_vanilla_lgi": PublishedSize(finetune_m=None, pretrain_m=142),
+    "table20_improved_lgi": PublishedSize(finetune_m=None, pretrain_m=163),
 }
 NOTES: Mapping[str, str] = {
     "hicmae_t": "its pre-training decoder is unpublished; chosen here: 128 wide, 2 heads",
@@ -49,7 +49,7 @@ NOTES: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StageSummary:
     """Pre-training or fine-tuning of one model. gmacs: forward multiply-adds of one clip in 10^9."""
 
@@ -59,7 +59,7 @@ class StageSummary:
     activation_bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelSummary:
     """One model. tokens: name -> count of one clip."""
 
@@ -88,12 +88,12 @@ def summarize_model(config: ModelConfig, batch: int, precision: Precision) -> Mo
 
     masks = Masks.of(clips * (batch // 2 + 1))
     return ModelSummary(
-        config.name,
-        _stage(lambda: MaskedAutoencoder(config, precision.fp32_decoder), shapes, (masks,), batch, precision),
-        _stage(lambda: Classifier(config, CLASSES), shapes, (), batch, precision),
-        tokens,
-        PUBLISHED.get(config.name, PublishedSize()),
-        NOTES.get(config.name, ""),
+        name=config.name,
+        pretrain=_stage(lambda: MaskedAutoencoder(config, precision.fp32_decoder), shapes, (masks,), batch, precision),
+        finetune=_stage(lambda: Classifier(config, CLASSES), shapes, (), batch, precision),
+        tokens=tokens,
+        published=PUBLISHED.get(config.name, PublishedSize()),
+        note=NOTES.get(config.name, ""),
     )
 
 
@@ -151,7 +151,9 @@ def _stage(build: Build, shapes: Shapes, masks: tuple[Masks, ...], batch: int, p
     total = sum(p.numel() for p in model.parameters())
     parts["layer weights"] = total - sum(parts.values())
     kept = _activations(build, shapes, masks, batch, precision)
-    return StageSummary(total, {name: n for name, n in parts.items() if n}, gmacs, kept)
+    return StageSummary(
+        parameters=total, parts={name: n for name, n in parts.items() if n}, gmacs=gmacs, activation_bytes=kept
+    )
 
 
 def _activations(build: Build, shapes: Shapes, masks: tuple[Masks, ...], batch: int, precision: Precision) -> int:

@@ -14,7 +14,7 @@ from avf_training.objectives.reconstruction import masked_mse
 from avf_training.objectives.targets import audio_targets, video_targets
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PretrainingLosses:
     """total = video + audio + weight * sum of the contrastive levels; parts a model lacks are None or empty."""
 
@@ -47,4 +47,4 @@ def pretraining_losses(
     if config.contrastive_weight:
         levels = tuple(contrastive(v, a, config.temperature, negatives) for v, a in out.levels)
         parts += [config.contrastive_weight * level for level in levels]
-    return PretrainingLosses(torch.stack(parts).sum(), video, audio, levels)
+    return PretrainingLosses(total=torch.stack(parts).sum(), video=video, audio=audio, levels=levels)

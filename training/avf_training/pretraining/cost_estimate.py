@@ -21,7 +21,7 @@ from avf_training.pretraining.step import make_loader
 _WARM = 2  # steps before the clock starts: memory is found, kernels are chosen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PaperTime:
     """A training time that a paper prints."""
 
@@ -31,14 +31,16 @@ class PaperTime:
 
 
 PAPER_TIMES: Mapping[str, PaperTime] = {
-    "hicmae_b": PaperTime(115.45, "8 x RTX A6000", "AVF-MAE++ Tables 20, 24; VoxCeleb2-dev, 100 epochs"),
-    "avfmaepp_b": PaperTime(85.87, "8 x RTX A6000", "AVF-MAE++ Table 24; unlabeled hybrid"),
-    "avfmaepp_l": PaperTime(88.58, "8 x RTX A6000", "AVF-MAE++ Table 24; unlabeled hybrid"),
-    "avfmaepp_h": PaperTime(93.52, "8 x RTX A6000", "AVF-MAE++ Table 24; unlabeled hybrid"),
+    "hicmae_b": PaperTime(
+        hours=115.45, machine="8 x RTX A6000", source="AVF-MAE++ Tables 20, 24; VoxCeleb2-dev, 100 epochs"
+    ),
+    "avfmaepp_b": PaperTime(hours=85.87, machine="8 x RTX A6000", source="AVF-MAE++ Table 24; unlabeled hybrid"),
+    "avfmaepp_l": PaperTime(hours=88.58, machine="8 x RTX A6000", source="AVF-MAE++ Table 24; unlabeled hybrid"),
+    "avfmaepp_h": PaperTime(hours=93.52, machine="8 x RTX A6000", source="AVF-MAE++ Table 24; unlabeled hybrid"),
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingCost:
     """A run as it would be. clips: of an epoch. hours: on `devices` like the measured one, if data never makes it wait.
 
@@ -104,30 +106,30 @@ def estimate_training_cost(
         flops_per_s = training_flops(model.config) * clips_per_s
         on_gpu = place.device.type == "cuda"
         return TrainingCost(
-            recipe.model,
-            clips,
-            steps * recipe.batch / clips,
-            steps,
-            warmup,
-            recipe.batch,
-            recipe.micro_batch,
-            devices,
-            torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads",
-            measured_batch,
-            computed_s,
-            waited_s / spent_s,
-            clips_per_s,
-            flops_per_s / 1e12,
-            flops_per_s / limit.flops_per_s,
-            limit.source,
-            steps * recipe.batch / clips_per_s / devices / 3600,
-            training_bytes(
+            model=recipe.model,
+            clips=clips,
+            epochs=steps * recipe.batch / clips,
+            steps=steps,
+            warmup_steps=warmup,
+            batch=recipe.batch,
+            micro_batch=recipe.micro_batch,
+            devices=devices,
+            device=torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads",
+            measured_batch=measured_batch,
+            step_s=computed_s,
+            waited_share=waited_s / spent_s,
+            clips_per_s=clips_per_s,
+            teraflops=flops_per_s / 1e12,
+            mfu=flops_per_s / limit.flops_per_s,
+            peak_source=limit.source,
+            hours=steps * recipe.batch / clips_per_s / devices / 3600,
+            memory_bytes=training_bytes(
                 recipe.model_config(),
                 recipe.masks,
                 recipe.micro_batch,
                 recipe.precision,
                 recipe.activation_checkpointing,
             ),
-            torch.cuda.max_memory_allocated() if on_gpu else None,
-            PAPER_TIMES.get(recipe.model),
+            peak_bytes=torch.cuda.max_memory_allocated() if on_gpu else None,
+            paper=PAPER_TIMES.get(recipe.model),
         )

@@ -55,14 +55,25 @@ def pretrain(
         until_done.enter_context(exclusive_lock(out, place.rank))
         freeze_identity(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, place.rank)
         model, wrapped, loop = make_train_step(recipe, place, steps, warmup)
-        run = Trainer(wrapped, loop, loader, Checkpoints(out, recipe.checkpoint_keep, place.rank), place)
+        run = Trainer(
+            model=wrapped,
+            loop=loop,
+            loader=loader,
+            checkpoints=Checkpoints(out, recipe.checkpoint_keep, place.rank),
+            place=place,
+        )
         start = run.resume(from_step)
         watch = _watch(recipe, model, unseen, held_out is not None, out, start, steps, place)
 
         def diverged(step: int, micro_batches: Sequence[PretrainingBatch]) -> FaultError:
             return keep_for_replay(out, step, recipe.nonfinite_limit, micro_batches, model, loop.scaler, place)
 
-        lengths = RunLengths(steps, accumulation, recipe.checkpoint_every, recipe.nonfinite_limit)
+        lengths = RunLengths(
+            steps=steps,
+            accumulation=accumulation,
+            checkpoint_every=recipe.checkpoint_every,
+            nonfinite_limit=recipe.nonfinite_limit,
+        )
         try:
             reached = run.train(start, lengths, watch, diverged)
         finally:
@@ -120,7 +131,12 @@ def _watch(
     first = place.rank == 0
     look = make_eval_callback(model, recipe.masks, seen, scored, out, draws=first)
     flops = training_flops(model.config) * recipe.batch if first else 0.0
-    work = StepCost(recipe.batch, flops, peak_flops(place.device, recipe.precision) if first else NO_PEAK, place.size)
+    work = StepCost(
+        clips=recipe.batch,
+        flops=flops,
+        peak=peak_flops(place.device, recipe.precision) if first else NO_PEAK,
+        devices=place.size,
+    )
     metrics = board = None
     if first:
         metrics = MetricsWriter(out, start, steps)

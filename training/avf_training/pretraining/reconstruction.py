@@ -27,7 +27,7 @@ from avf_training.models.presets import preset
 _EPS = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReconstructedClip:
     """One clip at one pair of mask ratios. video_*: (T, H, W, 3) in [0, 1]; audio_*: (M, F), normalised log-mel.
 
@@ -72,14 +72,14 @@ def reconstruct_clip(
     if targets.normalised:
         audio = _denormalised(audio, audio_BNP[:, clip.audio.target_M])
     return ReconstructedClip(
-        ratios.video_ratio,
-        ratios.audio_ratio,
-        _picture(video_BNP, geometry),
-        _picture(_filled(video_BNP, clip.video.target_M, torch.full_like(video, torch.nan)), geometry),
-        _picture(_filled(video_BNP, clip.video.target_M, video), geometry),
-        _spectrogram(audio_BNP, geometry),
-        _spectrogram(_filled(audio_BNP, clip.audio.target_M, torch.full_like(audio, torch.nan)), geometry),
-        _spectrogram(_filled(audio_BNP, clip.audio.target_M, audio), geometry),
+        video_ratio=ratios.video_ratio,
+        audio_ratio=ratios.audio_ratio,
+        video=_picture(video_BNP, geometry),
+        video_shown=_picture(_filled(video_BNP, clip.video.target_M, torch.full_like(video, torch.nan)), geometry),
+        video_whole=_picture(_filled(video_BNP, clip.video.target_M, video), geometry),
+        audio=_spectrogram(audio_BNP, geometry),
+        audio_shown=_spectrogram(_filled(audio_BNP, clip.audio.target_M, torch.full_like(audio, torch.nan)), geometry),
+        audio_whole=_spectrogram(_filled(audio_BNP, clip.audio.target_M, audio), geometry),
     )
 
 
@@ -189,13 +189,14 @@ def save_reconstruction(
         raise UserError(f"{what}: takes {model.config.modalities!r} alone; a picture needs a model of both modalities")
     chosen, video, audio = _stored_clip(shards, key, model.config.geometry)
     found = []
-    for pair in pairs:
+    for video_ratio, audio_ratio in pairs:
         try:
-            found.append(reconstruct_clip(model, video, audio, MaskConfig(*pair, 0.0), seed))
+            masks = MaskConfig(video_ratio=video_ratio, audio_ratio=audio_ratio, decoder_ratio=0.0)
+            found.append(reconstruct_clip(model, video, audio, masks, seed))
         except ValueError as error:
             if not all_must_fit:
                 continue
-            raise UserError(f"--ratios {pair[0]:g}:{pair[1]:g}: {error}") from None
+            raise UserError(f"--ratios {video_ratio:g}:{audio_ratio:g}: {error}") from None
     draw_reconstruction(out, found, f"{chosen}   {what}", model.config.targets.normalised)
 
 
@@ -224,7 +225,9 @@ def _stored_clip(shards: Path, key: str | None, geometry: Geometry) -> tuple[str
 
 
 def _first_window(files: dict[str, bytes], geometry: Geometry) -> tuple[Tensor, Tensor]:
-    clip = decode_clip(files, lambda total: _Start(window_frames(0, geometry.frames, total)), geometry.frames * STRIDE)
+    clip = decode_clip(
+        files, lambda total: _Start(frames=window_frames(0, geometry.frames, total)), geometry.frames * STRIDE
+    )
     planes_1TQW, sound_1S = torch.from_numpy(clip.planes_TRW)[None], torch.from_numpy(clip.sound_S)[None]
     size_px = planes_1TQW.shape[-1]
     whole_14 = torch.tensor([[0, 0, size_px, size_px]])
@@ -232,7 +235,7 @@ def _first_window(files: dict[str, bytes], geometry: Geometry) -> tuple[Tensor, 
     return video, audio_input(sound_1S, torch.tensor([sound_1S.shape[1]]), torch.ones(1), geometry)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Start:
     """The first window of a clip."""
 

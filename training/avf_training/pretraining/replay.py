@@ -29,7 +29,7 @@ from avf_training.pretraining.step import make_loader, pretraining_forward
 FOLDER = "nonfinite"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReplayReport:
     """What the batch gave this time. module: the first whose output is not finite; parameters: with such gradients.
 
@@ -99,7 +99,7 @@ def replay_step(run: Path, shards: Path | str, storage: StorageConfig, rank: int
         bad_keys += [key for key, bad in zip(keys, seen.bad_rows(), strict=True) if bad]
         (loss * told["scale"] / len(told["keys"])).backward()
     bad = tuple(n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all())
-    return ReplayReport(told["step"], parts, seen.first, bad, tuple(bad_keys))
+    return ReplayReport(step=told["step"], parts=parts, module=seen.first, parameters=bad, keys=tuple(bad_keys))
 
 
 def _told(run: Path, rank: int) -> dict[str, Any]:
@@ -115,7 +115,9 @@ def _batches(
 ) -> Iterator[PretrainingBatch]:
     """The micro-batches of the step that was noted."""
     alike = replace(recipe, workers=0, max_fault_share=1.0)
-    loader = make_loader(alike, shards, storage, DistributedContext(told["world"], told["rank"], torch.device("cpu")))
+    loader = make_loader(
+        alike, shards, storage, DistributedContext(size=told["world"], rank=told["rank"], device=torch.device("cpu"))
+    )
     loader.go_to(told["first"])
     return islice(loader, len(told["keys"]))
 

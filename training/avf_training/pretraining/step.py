@@ -24,7 +24,14 @@ def make_loader(
 ) -> StreamLoader[PretrainingParams, PretrainingBatch]:
     """This rank's micro-batches; the account and the quarantine go to `out`."""
     micro = recipe.micro_batch * place.size  # a step of the stream is a micro-batch of all processes
-    config = StreamConfig(shards, micro, recipe.seed, recipe.mix, recipe.max_fault_share, storage=storage)
+    config = StreamConfig(
+        shards=shards,
+        batch=micro,
+        seed=recipe.seed,
+        mix=recipe.mix,
+        max_fault_share=recipe.max_fault_share,
+        storage=storage,
+    )
     stream = ClipStream(
         config, PretrainingSampler(recipe.model_config(), recipe.masks, recipe.official_windows), place.size, place.rank
     )

@@ -23,11 +23,11 @@ from avf_training.models.masking import MaskConfig
 from avf_training.objectives.reconstruction import masked_mse
 from avf_training.objectives.targets import audio_targets, video_targets
 
-_WHOLE = Crop(1.0, 1.0, 2, 2)
+_WHOLE = Crop(wide=1.0, high=1.0, quarter_x=2, quarter_y=2)
 _BATCH, _MOST, _TRAIN_WINDOWS = 16, 256, 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ValidationScores:
     """*_mse: error of what was masked; *_mean_mse: of predicting the mean patch of the training clips; *_place_mse: of
     predicting their mean patch at each place, a mean picture, which knows where faces are.
@@ -83,7 +83,7 @@ class ValidationClips:
     ) -> None:
         def windows(shards: Path | str, count: int, epochs: int | None) -> Iterator[PretrainingBatch]:
             stream = ClipStream(
-                StreamConfig(shards, 1, epochs=epochs, storage=storage), PretrainingSampler(config, masks)
+                StreamConfig(shards=shards, batch=1, epochs=epochs, storage=storage), PretrainingSampler(config, masks)
             )
             singles = islice(iter(StreamLoader(stream)), count)
             while group := list(islice(singles, _BATCH)):
@@ -129,7 +129,17 @@ class ValidationClips:
         clips = len(scores_BB)
         recall, back = (one.argmax(1).eq(torch.arange(clips)).float().mean().item() for one in (scores_BB, scores_BB.T))
         video, video_mean, video_place, audio, audio_mean, audio_place = (torch.stack(errors).sum(0) / clips).tolist()
-        return ValidationScores(clips, video, video_mean, video_place, audio, audio_mean, audio_place, recall, back)
+        return ValidationScores(
+            clips=clips,
+            video_mse=video,
+            video_mean_mse=video_mean,
+            video_place_mse=video_place,
+            audio_mse=audio,
+            audio_mean_mse=audio_mean,
+            audio_place_mse=audio_place,
+            recall=recall,
+            recall_back=back,
+        )
 
     def first(self) -> tuple[str, Tensor, Tensor]:
         """(key, video, sound) of the first clip, as the model takes them."""

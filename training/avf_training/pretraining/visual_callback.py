@@ -11,7 +11,7 @@ from avf_training.pretraining.validation import ValidationClips
 from avf_training.trainer.progress import Look
 
 PICTURES = "pictures"
-_EASY = MaskConfig(0.5, 0.5, 0.0)  # shown below the masks of training
+_EASY = MaskConfig(video_ratio=0.5, audio_ratio=0.5, decoder_ratio=0.0)  # shown below the masks of training
 
 
 def make_eval_callback(

@@ -18,7 +18,7 @@ Told = Callable[[str], None]
 _POLL_S = 0.2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JobFailure:
     """A run that ended badly, and its last words."""
 
@@ -76,7 +76,7 @@ def run_all(jobs: Sequence[Job], place: Slot, told: Told) -> list[JobFailure]:
                     told(f"done    {job.name}; {len(waiting) + len(running)} left")
                 else:
                     lost.add(job.out)
-                    failures.append(JobFailure(job, status, log_tail(log_of(job))))
+                    failures.append(JobFailure(job=job, status=status, said=log_tail(log_of(job))))
                     told(f"FAILED  {job.name}: {failures[-1].said}")
     except BaseException:
         place.stop()

@@ -23,7 +23,7 @@ ORDER: tuple[StudyStage, ...] = ("pretrain", "posttrain", "finetune")
 STUDY = "study.yaml"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StudyRow:
     """One line of a study's table. recipe: of every stage, of that name among the stage's. start: name of a model
     given with --start. settings: stage -> fields, as --set has them. variant: fields of the model that are changed in
@@ -53,7 +53,7 @@ class StudyRow:
             raise ValueError(f"settings of {sorted(unknown)[0]!r}, which is no stage")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """datasets: names, or files of rows of yours. folds: empty takes all. join: rows of yours that enter hybrids."""
 
@@ -74,7 +74,7 @@ class Study:
                 raise ValueError(told.replace("unknown setting", f"no row {row.without!r}"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One run. needs: folders of runs that it starts from. done: the file that is there when it is."""
 
@@ -89,7 +89,7 @@ class Job:
         return f"{self.stage} {self.out.name}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """One tested run of the matrix."""
 
@@ -100,7 +100,7 @@ class Cell:
     out: Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Matrix:
     """Every run of a study, seed by seed, each after what it needs; and which of them are cells of its table."""
 
@@ -140,18 +140,26 @@ def study_matrix(
         for fold in study.folds or range(1, folds_of[title] + 1):
             for seed in study.seeds:
                 for name, row in study.rows.items():
-                    chain = _Chain(out, shards, unlabelled, overrides, device, row, seed)
+                    chain = _Chain(
+                        out=out,
+                        shards=shards,
+                        unlabelled=unlabelled,
+                        overrides=overrides,
+                        device=device,
+                        row=row,
+                        seed=seed,
+                    )
                     before = starts[row.start] if row.start is not None else None
                     for stage in row.stages:
                         job = chain.job(stage, title, data, fold, before, study.join)
                         jobs.setdefault(job.out, job)
                         before = job.out
                     assert before is not None
-                    cells.append(Cell(name, data, fold, seed, before))
-    return Matrix(tuple(jobs.values()), tuple(cells))
+                    cells.append(Cell(row=name, data=data, fold=fold, seed=seed, out=before))
+    return Matrix(jobs=tuple(jobs.values()), cells=tuple(cells))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Chain:
     """The runs of one row, one after the other."""
 
@@ -191,7 +199,13 @@ class _Chain:
         device = ["--device", self.device] if self.device else []
         done = folder / MODEL / "config.json" if stage == "pretrain" else folder / "result.json"
         needs = (before,) if before is not None and before.is_relative_to(self.out) else ()
-        return Job(stage, folder, ("avf-train", stage, *what, *device, "--out", str(folder)), needs, done)
+        return Job(
+            stage=stage,
+            out=folder,
+            argv=("avf-train", stage, *what, *device, "--out", str(folder)),
+            needs=needs,
+            done=done,
+        )
 
 
 def _stage_named(text: str) -> bool:

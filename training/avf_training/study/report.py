@@ -29,7 +29,7 @@ _SHOWN: dict[Protocol, str] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Panel:
     """What one row on one data set looks like from near."""
 
@@ -128,7 +128,7 @@ def _panel(matrix: Matrix, shelf: LabelledShards, row: str, dataset: str) -> _Pa
     unreadable = f", {len(whole.unreadable)} unreadable" if whole.unreadable else ""
     folds = ", ".join(str(cell.fold) for cell, _ in mine)
     sentence = f"{_SHOWN[protocol]}; seed {first_seed}, folds {folds}: {len(whole.keys)} test clips{unreadable}"
-    return _Panel(row, data.title, sentence, _scores(data, whole), images)
+    return _Panel(row=row, dataset=data.title, sentence=sentence, scores=_scores(data, whole), images=images)
 
 
 def _scores(data: Any, whole: Predictions) -> list[tuple[str, str]]:

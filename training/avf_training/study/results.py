@@ -13,7 +13,7 @@ from avf_training.finetuning.model_selection import Protocol
 from avf_training.study.plan import Cell, Matrix, Study
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ResultLine:
     """One row on one data set by one protocol. per_seed: metric -> a value for each seed, folds taken together.
 
@@ -38,7 +38,7 @@ class ResultLine:
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """A row beside the one without: differences of the same fold and seed. won: in how many it is above."""
 
@@ -72,10 +72,10 @@ def cell_answers(cell: Cell, protocol: Protocol) -> Predictions | None:
 def concat_predictions(parts: Sequence[Predictions]) -> Predictions:
     """Answers of several folds as one: leave-one-subject-out is scored so."""
     return Predictions(
-        tuple(key for part in parts for key in part.keys),
-        np.concatenate([part.truth for part in parts]),
-        np.concatenate([part.scores_NJ for part in parts]),
-        tuple(key for part in parts for key in part.unreadable),
+        keys=tuple(key for part in parts for key in part.keys),
+        truth=np.concatenate([part.truth for part in parts]),
+        scores_NJ=np.concatenate([part.scores_NJ for part in parts]),
+        unreadable=tuple(key for part in parts for key in part.unreadable),
     )
 
 
@@ -94,7 +94,9 @@ def result_lines(study: Study, matrix: Matrix, protocol: Protocol) -> list[Resul
                 for metric, value in (_of_folds(cells[0], there) if there else {}).items():
                     per_seed.setdefault(metric, []).append(value)
             values = {metric: tuple(some) for metric, some in per_seed.items()}
-            found.append(ResultLine(name, data, protocol, values, done, len(cells)))
+            found.append(
+                ResultLine(row=name, dataset=data, protocol=protocol, per_seed=values, done=done, wanted=len(cells))
+            )
     return found
 
 
@@ -132,7 +134,9 @@ def comparisons(study: Study, matrix: Matrix, protocol: Protocol) -> list[Compar
                 if values[0] is not None and values[1] is not None:
                     pairs.append(values[0] - values[1])
             if pairs:
-                found.append(Comparison(name, row.without, data, metric, tuple(pairs)))
+                found.append(
+                    Comparison(row=name, without=row.without, dataset=data, metric=metric, differences=tuple(pairs))
+                )
     return found
 
 

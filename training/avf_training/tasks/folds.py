@@ -18,7 +18,7 @@ AVCAFFE_TEST = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FoldClip:
     """What folds are made from. folds: scheme -> the fold in whose test set the clip is, from 1 on (0: in none)."""
 
@@ -29,7 +29,7 @@ class FoldClip:
     folds: Mapping[str, int] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fold:
     """Keys to train on and to test on."""
 
@@ -87,7 +87,7 @@ def _numbered(clips: Sequence[FoldClip], fold_of: Mapping[str, int], folds: int)
         train = tuple(sorted(clip.key for clip in clips if fold_of[clip.key] != number))
         if not test or not train:
             raise UserError(f"fold {number} has no clip to {'test' if not test else 'train'} on")
-        made.append(Fold(number, train, test))
+        made.append(Fold(number=number, train=train, test=test))
     return made
 
 

@@ -88,7 +88,7 @@ TRANSFER: Mapping[str, Mapping[str, str]] = {
 """Sets that are in no hybrid and can still be compared with one that is (AVF-MAE++ Table 26)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClipOrigin:
     """A labelled clip as the guard sees it. corpus: sources that hold one another's recordings have one name here."""
 

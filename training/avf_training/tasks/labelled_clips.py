@@ -20,7 +20,7 @@ from avf_training.tasks.labelled_shards import LabelledClip, LabelledShards
 _NAMED_MOST = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelledClips:
     """The clips of a data set. number: of a key's clip on the shelf. targets: of a regression, by key, (D,) floats.
 
@@ -82,7 +82,11 @@ def read_labelled_clips(shelf: LabelledShards, data: Dataset) -> LabelledClips:
             label = found
             if label not in data.labels:
                 unknown.setdefault(label, []).append(one.key)
-        clips.append(FoldClip(one.key, label, labels.get("subject"), labels.get("session"), folds))
+        clips.append(
+            FoldClip(
+                key=one.key, label=label, subject=labels.get("subject"), session=labels.get("session"), folds=folds
+            )
+        )
         number[one.key], video[one.key] = one.number, one.video
         if one.mute:
             mute.add(one.key)
@@ -94,7 +98,15 @@ def read_labelled_clips(shelf: LabelledShards, data: Dataset) -> LabelledClips:
     if not clips:
         held = ", ".join(f"{name} ({count})" for name, count in sorted(seen.items()))
         raise UserError(f"{data.name}: no clip of source {data.source!r} in these shards; they hold {held}")
-    return LabelledClips(data, tuple(clips), number, video, targets, frozenset(mute), dict(left_out))
+    return LabelledClips(
+        data=data,
+        clips=tuple(clips),
+        number=number,
+        video=video,
+        targets=targets,
+        mute=frozenset(mute),
+        left_out=dict(left_out),
+    )
 
 
 def check_classes(data: Dataset, train: Sequence[str], classes: Mapping[str, int], what: str) -> None:

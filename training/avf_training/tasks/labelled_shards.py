@@ -17,7 +17,7 @@ from avf_training.data.reader import ClipReader, read_corpus
 from avf_training.data.storage import StorageConfig
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledClip:
     """What folds are made from, of one clip. labels: of its record, None where it has none. mute: it has no sound."""
 
@@ -95,7 +95,14 @@ def _clip(number: int, record: Mapping[str, Any]) -> LabelledClip:
     # Whether the input had no sound for (nearly) all of the clip, as the scenes stage measured it.
     missing_s = record["measures"].get("scenes", {}).get("no_sound_s", 0.0)
     mute = bool(missing_s > 0.9 * record["seconds"])
-    return LabelledClip(number, str(record["key"]), str(record["source"]), str(record["video"]), known, mute)
+    return LabelledClip(
+        number=number,
+        key=str(record["key"]),
+        source=str(record["source"]),
+        video=str(record["video"]),
+        labels=known,
+        mute=mute,
+    )
 
 
 def _joined(corpora: Sequence[Corpus]) -> Corpus:
@@ -106,20 +113,20 @@ def _joined(corpora: Sequence[Corpus]) -> Corpus:
     for corpus in corpora:
         firsts.append(corpus.first_clip[1:] + first)
         for source in corpus.sources:
-            moved = Source(source.name, source.shards + shards, source.clips, source.seconds)
+            moved = Source(name=source.name, shards=source.shards + shards, clips=source.clips, seconds=source.seconds)
             sources.setdefault(source.name, []).append(moved)
         first, shards = first + len(corpus), shards + len(corpus.shards)
     return Corpus(
-        digest,
-        tuple(name for corpus in corpora for name in corpus.shards),
-        tuple(version for corpus in corpora for version in corpus.index_sha256),
-        np.concatenate(firsts),
-        tuple(
+        digest=digest,
+        shards=tuple(name for corpus in corpora for name in corpus.shards),
+        index_sha256=tuple(version for corpus in corpora for version in corpus.index_sha256),
+        first_clip=np.concatenate(firsts),
+        sources=tuple(
             Source(
-                name,
-                np.concatenate([part.shards for part in parts]),
-                np.concatenate([part.clips for part in parts]),
-                sum(part.seconds for part in parts),
+                name=name,
+                shards=np.concatenate([part.shards for part in parts]),
+                clips=np.concatenate([part.clips for part in parts]),
+                seconds=sum(part.seconds for part in parts),
             )
             for name, parts in sorted(sources.items())
         ),

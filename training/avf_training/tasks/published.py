@@ -11,7 +11,7 @@ from avf_shards.config import bind, read_table
 _FILE = Path(__file__).parent / "published.yaml"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PublishedFigure:
     """What a paper prints for a method on a data set, in percent."""
 
@@ -22,7 +22,7 @@ class PublishedFigure:
     scores: Mapping[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Published:
     figures: tuple[PublishedFigure, ...]
 

@@ -32,7 +32,7 @@ class TrainingOrder(EpochwiseOrder):
         shuffled = position_random(self.digest, "epoch", epoch).permutation(len(self._clips))
         blocks = [shuffled[at : at + _BLOCK] for at in range(0, len(shuffled), _BLOCK)]
         places = np.concatenate([np.tile(block, self._repeats) for block in blocks])
-        return EpochOrder(self._clips[places], self._sources[places])
+        return EpochOrder(clip_P=self._clips[places], source_P=self._sources[places])
 
 
 class ViewOrder(EpochwiseOrder):
@@ -51,7 +51,7 @@ class ViewOrder(EpochwiseOrder):
         return int(self._clips[others[(position + attempt) % len(others)]])
 
     def _make(self, epoch: int) -> EpochOrder:
-        return EpochOrder(self._clips, self._sources)
+        return EpochOrder(clip_P=self._clips, source_P=self._sources)
 
 
 def sources_of(corpus: Corpus, clips: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:

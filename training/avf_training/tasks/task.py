@@ -28,7 +28,7 @@ RESERVED = 0.1  # of a target's training fold, kept from its hybrid for fine-tun
 _SAME_RECORDINGS = {"mer_multi": "mer2023", "mer24": "mer2023"}  # sources that hold one another's clips by name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """train, held_out: parts of the training fold, the second to choose the epoch by; test: may be empty.
 
@@ -78,7 +78,17 @@ def task_from_frozen(values: Mapping[str, Any], shelf: LabelledShards) -> Task:
         )
     truth = dict(zip(values["test"], values["truth"], strict=True))
     averaged = group if data.averaged_over == "session" else {}
-    return Task(values["task"], data, shelf, number, truth, (), (), tuple(values["test"]), averaged)
+    return Task(
+        name=values["task"],
+        data=data,
+        shelf=shelf,
+        number=number,
+        truth=truth,
+        train=(),
+        held_out=(),
+        test=tuple(values["test"]),
+        group=averaged,
+    )
 
 
 def fold_task(data: Dataset, shelf: LabelledShards, number: int, modalities: Modalities, held_out: float) -> Task:
@@ -99,7 +109,18 @@ def fold_task(data: Dataset, shelf: LabelledShards, number: int, modalities: Mod
         "differences": found.differences(),
     }
     name = f"{data.name}/fold_{number}"
-    return Task(name, data, shelf, found.number, truth, learned, kept_out, test, group, told)
+    return Task(
+        name=name,
+        data=data,
+        shelf=shelf,
+        number=found.number,
+        truth=truth,
+        train=learned,
+        held_out=kept_out,
+        test=test,
+        group=group,
+        told=told,
+    )
 
 
 def find_fold(found: LabelledClips, number: int) -> Fold:
@@ -198,7 +219,15 @@ def hybrid_task(
         raise UserError(f"{target.name}: no aligned clip is left for its hybrid on these shards")
     there = tuple(label for label in labels if any(counts[label] for counts in members.values()))
     data = Dataset(
-        f"hybrid_{len(labels)}", "labelled hybrid", "hybrid", target.task, there, 1, "random", target.metrics, 0
+        name=f"hybrid_{len(labels)}",
+        title="labelled hybrid",
+        source="hybrid",
+        task=target.task,
+        labels=there,
+        folds=1,
+        split="random",
+        metrics=target.metrics,
+        clips=0,
     )
     renumbered = {key: there.index(labels[value]) for key, value in truth.items()}
     lots = sorted(renumbered, key=lambda key: position_random("hybrid", target.name, number, key).random())
@@ -206,7 +235,18 @@ def hybrid_task(
     train = tuple(sorted(renumbered.keys() - set(kept)))
     told = {"members": members, "left_out_for_the_test_fold": left_out, "guarded_against": len(fold.test)}
     name = f"hybrid for {target.name}/fold_{number}"
-    return Task(name, data, shelf, where, renumbered, train, tuple(sorted(kept)), (), {}, told)
+    return Task(
+        name=name,
+        data=data,
+        shelf=shelf,
+        number=where,
+        truth=renumbered,
+        train=train,
+        held_out=tuple(sorted(kept)),
+        test=(),
+        group={},
+        told=told,
+    )
 
 
 def are_related(sample: ClipOrigin, test: Sequence[ClipOrigin]) -> bool:
@@ -241,7 +281,18 @@ def transfer_task(
     data = replace(target, name=f"{source.name}_to_{target.name}", labels=tuple(shared), per_label={}, clips=0)
     check_classes(data, learned, truth, "training")
     told = {"trained_on": len(parts[0]), "tested_on": len(parts[1]), "labels": shared}
-    return Task(f"{data.name}/fold_1", data, shelf, where, truth, learned, kept, tuple(parts[1]), {}, told)
+    return Task(
+        name=f"{data.name}/fold_1",
+        data=data,
+        shelf=shelf,
+        number=where,
+        truth=truth,
+        train=learned,
+        held_out=kept,
+        test=tuple(parts[1]),
+        group={},
+        told=told,
+    )
 
 
 def _corpus(source: str) -> str:
@@ -251,4 +302,4 @@ def _corpus(source: str) -> str:
 def _samples(source: str, found: LabelledClips, keys: Sequence[str]) -> list[ClipOrigin]:
     subject_of = {clip.key: clip.subject for clip in found.clips}
     corpus = _corpus(source)
-    return [ClipOrigin(key, corpus, found.video[key], subject_of[key]) for key in keys]
+    return [ClipOrigin(key=key, corpus=corpus, video=found.video[key], subject=subject_of[key]) for key in keys]

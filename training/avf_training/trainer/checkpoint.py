@@ -64,7 +64,7 @@ class _SeamFiles(FileSystem):
                 yield stream
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SavedCheckpoint:
     """A published checkpoint. state: what its manifest keeps besides the files."""
 
@@ -158,7 +158,7 @@ class Checkpoints:
         chosen = steps[-1] if step is None else step
         folder = self.folder / f"step-{chosen:08d}"
         try:
-            return SavedCheckpoint(chosen, folder, _checked(folder))
+            return SavedCheckpoint(step=chosen, folder=folder, state=_checked(folder))
         except FaultError as error:
             earlier = [n for n in steps if n < chosen]
             hint = f"start again with --from-step {earlier[-1]}" if earlier else "there is none before it"

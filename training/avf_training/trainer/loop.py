@@ -19,7 +19,7 @@ B = TypeVar("B", bound=Batch)
 Forward = Callable[[nn.Module, B], tuple[Tensor, dict[str, Tensor]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StepResult:
     """What one step was. parts: of the loss, with `loss` itself, means over micro-batches and ranks."""
 
@@ -70,4 +70,6 @@ class TrainStep(Generic[B]):
         if not skipped or self.scaler.is_enabled():
             self.scaler.step(self.optimiser)  # with a scale, it skips what is not finite by itself
         self.scaler.update()
-        return StepResult(dict(zip(sums, told[:-1], strict=True)), lr, told[-1], bool(skipped))
+        return StepResult(
+            parts=dict(zip(sums, told[:-1], strict=True)), lr=lr, grad_norm=told[-1], skipped=bool(skipped)
+        )

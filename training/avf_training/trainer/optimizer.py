@@ -12,7 +12,7 @@ from torch import nn
 _TOKENS = ("mask_token", "region_tokens")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OptimConfig:
     """base_lr, min_lr: for a total batch of 256, scaled with it. clip_norm: of the gradient; None does not clip.
 
@@ -39,7 +39,7 @@ class OptimConfig:
             raise ValueError(f"clip_norm {self.clip_norm} must be above 0, or null")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """Learning rate by step: a straight line from 0 to `peak` over the warm-up, then half a cosine to `end`."""
 
@@ -59,7 +59,9 @@ class Schedule:
 def schedule(config: OptimConfig, batch: int, steps: int, warmup_steps: int) -> Schedule:
     """The schedule of a run of `steps` with a total `batch` (rates scale with batch / 256)."""
     scale = batch / 256
-    return Schedule(config.base_lr * scale, config.min_lr * scale, min(warmup_steps, steps), steps)
+    return Schedule(
+        peak=config.base_lr * scale, end=config.min_lr * scale, warmup_steps=min(warmup_steps, steps), steps=steps
+    )
 
 
 def has_weight_decay(name: str, parameter: torch.Tensor, rule: Literal["sound", "official"]) -> bool:

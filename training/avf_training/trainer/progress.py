@@ -13,7 +13,7 @@ from avf_training.trainer.metrics import HELD_OUT, SPEED, MetricsWriter
 from avf_training.trainer.tensorboard import TensorBoardLogger
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StepCost:
     """Of one step of all processes. clips, flops: computed; peak: of one of `devices`."""
 

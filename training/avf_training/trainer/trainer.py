@@ -22,7 +22,7 @@ from avf_training.trainer.progress import ProgressReporter
 B = TypeVar("B", bound=Batch)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunLengths:
     """Of a run, in steps. accumulation: micro-batches of one; nonfinite_limit: skipped ones in a row that end it."""
 
@@ -32,7 +32,7 @@ class RunLengths:
     nonfinite_limit: int
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Trainer(Generic[B]):
     """All that one process of a run needs for its steps. diverged: called after too many steps without a number."""
 
