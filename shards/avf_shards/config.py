@@ -49,11 +49,17 @@ def bind(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
         raise UserError(f"{where or cls.__name__}: {error}") from error
 
 
-def unknown_key(place: str, key: str, known: list[str]) -> str:
-    """The sentence for a key nobody knows, with the nearest one that somebody does."""
+def unknown_key(place: str, key: str, known: list[str], kind: str = "setting") -> str:
+    """Return the message for a name that does not exist, with the most similar name that does.
+
+    Args:
+        place: Where the name was given, as "optim.base_rl".
+        key: The name that is compared with the `known` names.
+        kind: What `key` should have been, for the message: "PLACE: unknown KIND; did you mean ...?".
+    """
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
-    return f"{place}: unknown setting; {hint}"
+    return f"{place}: unknown {kind}; {hint}"
 
 
 def _convert(kind: Any, value: Any, place: str) -> Any:
@@ -154,7 +160,17 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """A line for each setting that is not the same in both tables; empty when none is."""
+    """Return a line "name: before -> now" for each value that is not the same in both tables; empty when none is."""
     old, new = flatten(before), flatten(now)
-    changed = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
-    return "\n".join(f"  {name}: {old.get(name)!r} -> {new.get(name)!r}" for name in changed)
+    pairs = [(name, old.get(name, _ABSENT), new.get(name, _ABSENT)) for name in sorted(old | new)]
+    return "\n".join(f"  {name}: {value!r} -> {other!r}" for name, value, other in pairs if value != other)
+
+
+class _Absent:
+    """Stands for a value that a table does not have, which is not the same as null."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+_ABSENT = _Absent()

@@ -5,7 +5,6 @@ ratio estimator): stat knows the bytes of all inputs, and time, storage and yiel
 seeded bootstrap over the parents, narrower the more of them were curated.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import PART, UNIT, RunFolder
+from avf_shards.hash_draw import priority
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.runs.curate import read_plan
@@ -86,8 +86,8 @@ def sample_parents(videos: list[Video], sample: int, seed: int) -> list[Video]:
     chosen: set[tuple[str, str]] = set()
     for source in {video.source for video in videos}:
         parents = {video.parent for video in videos if video.source == source}
-        lots = {p: hashlib.blake2b(f"{seed}:{source}\0{p}".encode(), digest_size=8).digest() for p in parents}
-        chosen |= {(source, parent) for parent in sorted(parents, key=lots.__getitem__)[:sample]}
+        order = sorted(parents, key=lambda parent: priority(f"{source}\0{parent}", seed))
+        chosen |= {(source, parent) for parent in order[:sample]}
     return [video for video in videos if (video.source, video.parent) in chosen]
 
 

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avf_shards import durable_io
-from avf_shards.config import flatten
 from avf_shards.errors import UserError
+from avf_shards.format.frozen_identity import freeze_or_refuse
 from avf_shards.format.run_folder import RunFolder
 
 from avf_curation.detectors.detector_set import BackendSelection
@@ -50,27 +49,17 @@ def freeze_identity(run: RunFolder, identity: Mapping[str, Any]) -> None:
     """Write run.json at the first start; later starts must be the same run. Raises UserError with the difference."""
     if run.root.exists() and not run.root.is_dir():
         raise UserError(f"--out {run.root}: is a file, not a folder")
-    if not run.identity_file.is_file():
+
+    def publish(data: bytes) -> None:
         if run.root.is_dir() and any(path.name not in ("tmp", "log") for path in run.root.iterdir()):
             raise UserError(f"--out {run.root}: not empty and not a run; name a new or empty folder")
-        data = (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode()
-        try:
-            run.publish("identity", run.root / "run", {"run.json": data})
-        except durable_io.AlreadyExistsError:
-            durable_io.remove(run.root / "tmp")
-    before = flatten(run.identity())
-    now = flatten(json.loads(json.dumps(identity)))
-    diff = [
-        f"  {key}: {before.get(key, 'absent')!r} -> {now.get(key, 'absent')!r}"
-        for key in sorted(before | now)
-        if key != "fingerprint" and before.get(key, "absent") != now.get(key, "absent")
-    ]
-    if diff:
-        raise UserError(
-            f"--out {run.root}: holds a run with other settings (fingerprint {before['fingerprint']}, now "
-            f"{now['fingerprint']}); use another folder, or the same settings. What differs, before -> now:\n"
-            + "\n".join(diff)
-        )
+        run.publish("identity", run.root / "run", {"run.json": data})
+
+    refusal = (
+        f"--out {run.root}: holds a run with other settings; use another folder, or the same settings. "
+        "What differs, before -> now:"
+    )
+    freeze_or_refuse(run.identity_file, identity, publish, refusal, derived=("fingerprint",))
 
 
 def remember_roots(run: RunFolder, roots: Mapping[str, Path]) -> None:

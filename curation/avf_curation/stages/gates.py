@@ -4,9 +4,10 @@ A corpus that comes as face crops has no use for a second look for faces; the cl
 whatever their scores.
 """
 
-import hashlib
 from dataclasses import asdict, dataclass
 from typing import Literal
+
+from avf_shards.hash_draw import is_drawn
 
 Gate = Literal["decide", "measure"]
 GateOrSkip = Literal["decide", "measure", "skip"]
@@ -38,7 +39,4 @@ class GatesConfig:
 
     def goes_on(self, source: str, video: str) -> bool:
         """Whether this video is in the seeded sample that is measured past rejections."""
-        if self.score_all in (0, 1):
-            return self.score_all == 1
-        lot = hashlib.blake2b(f"{self.score_seed}:{source}\0{video}".encode(), digest_size=8).digest()
-        return int.from_bytes(lot, "big") < self.score_all * 2**64
+        return is_drawn(f"{source}\0{video}", self.score_seed, self.score_all)

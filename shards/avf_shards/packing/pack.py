@@ -10,7 +10,6 @@ Killed anywhere and started again, pack goes on after the last shard with a side
 """
 
 import hashlib
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -22,10 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from avf_shards import durable_io
-from avf_shards.config import difference
 from avf_shards.errors import UserError
+from avf_shards.format.frozen_identity import freeze_or_refuse
 from avf_shards.format.index import PRINT, ShardReader, load_index, sidecar_path
-from avf_shards.format.manifest import MANIFEST, TOMBSTONES, canonical_json, read_manifest, seal
+from avf_shards.format.manifest import MANIFEST, TOMBSTONES, read_manifest, seal
 from avf_shards.format.run_folder import PART, PackedClip, RunFolder, write_part
 from avf_shards.format.tar import Member
 from avf_shards.packing.near_duplicates import Fingerprint
@@ -101,20 +100,19 @@ def read_fingerprints(run: RunFolder, table: pa.Table) -> dict[str, Fingerprint]
 
 
 def _freeze(shards: Path, identity: dict[str, Any]) -> None:
-    """Record what this folder is for, or refuse when it is for something else."""
+    """Write pack.json at the first start; raise UserError for a folder that was made for something else."""
     if shards.exists() and not shards.is_dir():
         raise UserError(f"{shards}: is a file, not a folder for shards")
-    frozen = shards / PACK
-    if frozen.is_file():
-        diff = difference(json.loads(frozen.read_bytes()), json.loads(json.dumps(identity)))
-        if diff:
-            raise UserError(f"{shards}: packed before from something else; use another folder\n{diff}")
-        return
-    if shards.is_dir() and any(path.name != "tmp" for path in shards.iterdir()):
-        raise UserError(f"{shards}: not empty and not ours (no {PACK}); use another folder")
-    durable_io.make_folder(shards)
-    durable_io.make_new_folder(shards / "tmp")
-    _publish_file(shards, PACK, canonical_json(identity))
+
+    def publish(data: bytes) -> None:
+        if shards.is_dir() and any(path.name != "tmp" for path in shards.iterdir()):
+            raise UserError(f"{shards}: holds files but no {PACK}, so it is not a folder of shards; use another folder")
+        durable_io.make_folder(shards)
+        durable_io.make_new_folder(shards / "tmp")
+        _publish_file(shards, PACK, data)
+
+    refusal = f"{shards}: was packed from another run, or with another selection; use another folder"
+    freeze_or_refuse(shards / PACK, identity, publish, refusal)
 
 
 def _publish_file(shards: Path, name: str, data: bytes) -> None:

@@ -3,7 +3,6 @@
 Knows no stage: it compares the score / operator / threshold triples that the ledger stores.
 """
 
-import hashlib
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 
 from avf_shards.config import bind
 from avf_shards.errors import UserError
+from avf_shards.hash_draw import priority
 from avf_shards.packing.near_duplicates import Fingerprint, NearDuplicateConfig, NearDuplicateIndex
 
 ClipOrder = Literal["shuffled", "speakers", "ledger"]
@@ -131,7 +131,7 @@ class _Clip:
     unit: int
     family: str
     who: str
-    lot: bytes
+    priority: bytes  # position in the seeded order
 
 
 def load_selection(path: Path | None) -> Selection:
@@ -195,14 +195,14 @@ def _account(name: str, selection: Selection, left: Sequence[RejectedClip], take
 def _ordered(clips: list[_Clip], order: ClipOrder) -> list[_Clip]:
     if order == "ledger":
         return clips
-    clips = sorted(clips, key=lambda clip: clip.lot)
+    clips = sorted(clips, key=lambda clip: clip.priority)
     if order == "speakers":
         seen: Counter[str] = Counter()
         turn = {}
         for clip in clips:
             turn[clip.key] = seen[clip.who]
             seen[clip.who] += 1
-        clips.sort(key=lambda clip: (turn[clip.key], clip.lot))
+        clips.sort(key=lambda clip: (turn[clip.key], clip.priority))
     return clips
 
 
@@ -220,7 +220,7 @@ def _take(
         mine = {key: (prints or {})[key] for key in families if key in (prints or {})}
         twins = NearDuplicateIndex(mine, families, near, selection.seed)
     walk = [
-        (place / len(clips), clip.lot, name, clip)
+        (place / len(clips), clip.priority, name, clip)
         for name, clips in ordered.items()
         for place, clip in enumerate(clips)
     ]
@@ -244,11 +244,6 @@ def _take(
     return taken
 
 
-def _lot(seed: int, key: str) -> bytes:
-    """A clip's place in the seeded order depends on nothing but the seed and its key."""
-    return hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=16).digest()
-
-
 def _clips(kept: pa.Table, left: list[RejectedClip], seed: int) -> list[_Clip]:
     """The clips of these rows; the same span of the same bytes is taken once, under its first name."""
     seen: dict[tuple[Any, ...], str] = {}
@@ -264,7 +259,7 @@ def _clips(kept: pa.Table, left: list[RejectedClip], seed: int) -> list[_Clip]:
             seen[digest, start, stop] = keys[0]
         who = f"speaker {speaker}" if speaker else f"parent {parent}"
         found.extend(
-            _Clip(key=key, generation=generation, unit=unit, family=parent, who=who, lot=_lot(seed, key))
+            _Clip(key=key, generation=generation, unit=unit, family=parent, who=who, priority=priority(key, seed, 16))
             for key in keys
         )
     return found

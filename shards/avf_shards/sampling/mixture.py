@@ -41,7 +41,7 @@ def source_quotas(corpus: Corpus, mix: Mixture) -> list[int]:
     known = [source.name for source in corpus.sources]
     for name in (*mix.quotas, *mix.weights):
         if name not in known:
-            raise UserError(unknown_key(name, name, known).replace("unknown setting", "no such source in the shards"))
+            raise UserError(unknown_key(name, name, known, "source of these shards"))
     if mix.quotas:
         return [mix.quotas.get(name, 0) for name in known]
     if not mix.weights:

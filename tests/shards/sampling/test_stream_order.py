@@ -82,7 +82,7 @@ def test_a_quota_below_takes_the_next_part_each_epoch_and_one_above_repeats() ->
 def test_weights_become_whole_quotas() -> None:
     assert source_quotas(corpus(20, 6, 9), Mixture(weights={"s0": 1, "s2": 2}, clips_per_epoch=100)) == [33, 0, 67]
     assert shares([1, 1, 1], 100) == [34, 33, 33]
-    with pytest.raises(UserError, match="no such source in the shards; did you mean 's0'"):
+    with pytest.raises(UserError, match="unknown source of these shards; did you mean 's0'"):
         source_quotas(corpus(20), Mixture(weights={"s00": 1}))
     with pytest.raises(ValueError, match="both given"):
         Mixture(quotas={"a": 1}, weights={"a": 1})

@@ -37,14 +37,14 @@ def test_describe_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["describe", "hicmea_b"], "no such model; did you mean 'hicmae_b'?"),
+        (["describe", "hicmea_b"], "unknown model; did you mean 'hicmae_b'?"),
         (["describe", "nano", "--batch", "1"], "--batch 1 must be at least 2"),
         (["reconstruct", "gone", "--out", "x.png"], "gone: holds no shards"),
         (["bench", "gone"], "gone: has no manifest.json"),
         (["bench", "gone", "--clips", "0"], "--clips 0 must be above 0"),
         (["reconstruct", "gone", "--out", "x.exe"], "x.exe: must end in .png"),
         (["reconstruct", "gone", "--out", "x.png", "--ratios", "0.9"], "--ratios 0.9: must look like"),
-        (["reconstruct", "gone", "--out", "x.png", "--model", "nan"], "no such model; did you mean 'nano'?"),
+        (["reconstruct", "gone", "--out", "x.png", "--model", "nan"], "unknown model; did you mean 'nano'?"),
         (["reconstruct", "gone", "--out", "x.png", "--checkpoint", "none"], "none/config.json: is not there"),
     ],
 )

@@ -35,7 +35,7 @@ def test_every_recipe_loads() -> None:
         ("stepz=3", "stepz: unknown setting; did you mean 'steps'"),
         ("optim.base_rl=3", "optim.base_rl: unknown setting; did you mean 'base_lr'"),
         ("steps=many", "steps: expected a whole number, got 'many'"),
-        ("model=avfmaepp_x", "no model 'avfmaepp_x'; did you mean 'avfmaepp_"),
+        ("model=avfmaepp_x", "unknown model 'avfmaepp_x'; did you mean 'avfmaepp_"),
         ("micro_batch=1", "no negatives"),
         ("precision.compute=fp8", "'fp8' is not one of 'fp32', 'fp16', 'bf16'"),
         ("masks.video_ratio=1.5", "video_ratio 1.5 must lie between"),

@@ -218,9 +218,9 @@ def test_a_start_of_another_size_names_the_tensor(finished: Path, shards: Path, 
         (
             [{"label": "up", "subject": "a"}],
             {},
-            r"its label 'up' is none of lab's; known here: left, right \(1 such",
+            r"unknown label 'up' of lab; known here: left, right \(1 such",
         ),
-        ([{"label": "lefr", "subject": "a"}], {}, "its label 'lefr' is none of lab's; did you mean 'left'"),
+        ([{"label": "lefr", "subject": "a"}], {}, "unknown label 'lefr' of lab; did you mean 'left'"),
         (takes(4), {"labels": (*LABELS, "none")}, "fold 1: no clip to train on for none"),
         ([{**one, "mute": "yes"} for one in takes(4)], {}, "no clip has sound .* take modalities v"),
         (

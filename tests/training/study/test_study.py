@@ -300,7 +300,7 @@ def test_a_comparison_speaks_plainly() -> None:
             {"stages: [finetune], without: face": "stages: [posttrain], without: face"},
             "the last stage must be finetune",
         ),
-        ({"without: face": "without: fase"}, "no row 'fase'; did you mean 'face'"),
+        ({"without: face": "without: fase"}, "unknown row 'fase'; did you mean 'face'"),
         ({"modalities: v": "settings: {{fine: {{}}}}"}, "settings of 'fine', which is no stage"),
         ({"modalities: v": "start: big"}, "rows.face: starts from 'big'; give it with --start big=MODEL"),
         (

@@ -79,8 +79,7 @@ class PretrainRecipe:
 
     def __post_init__(self) -> None:
         if self.model not in PRESETS:
-            told = unknown_key("model", self.model, list(PRESETS))
-            raise ValueError(told.replace("unknown setting", f"no model {self.model!r}"))
+            raise ValueError(unknown_key("model", self.model, list(PRESETS), f"model {self.model!r}"))
         for name in ("batch", "micro_batch", "log_every", "nonfinite_limit", "checkpoint_every", "checkpoint_keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")

@@ -62,5 +62,5 @@ PRESETS: dict[str, ModelConfig] = {
 def preset(name: str, modalities: Modalities = "av") -> ModelConfig:
     """The model called `name`. Raises UserError with the nearest name."""
     if name not in PRESETS:
-        raise UserError(unknown_key(name, name, list(PRESETS)).replace("unknown setting", "no such model"))
+        raise UserError(unknown_key(name, name, list(PRESETS), "model"))
     return replace(PRESETS[name], modalities=modalities)

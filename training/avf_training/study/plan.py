@@ -70,8 +70,8 @@ class Study:
             raise ValueError("rows, datasets and seeds must not be empty")
         for name, row in self.rows.items():
             if row.without is not None and row.without not in self.rows:
-                told = unknown_key(f"rows.{name}.without", row.without, list(self.rows))
-                raise ValueError(told.replace("unknown setting", f"no row {row.without!r}"))
+                place, kind = f"rows.{name}.without", f"row {row.without!r}"
+                raise ValueError(unknown_key(place, row.without, list(self.rows), kind))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -336,4 +336,4 @@ def find_dataset(name: str) -> Dataset:
         if one.name == name:
             return one
     known = [one.name for one in DATASETS]
-    raise UserError(unknown_key(f"data set {name!r}", name, known).replace("unknown setting", "no such data set"))
+    raise UserError(unknown_key(name, name, known, "data set"))

@@ -4,12 +4,12 @@ A fold is which clips are trained on and which are tested; where subjects are kn
 the owners made otherwise.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from avf_shards.errors import UserError
+from avf_shards.hash_draw import priority
 
 from avf_training.tasks.catalog import Dataset
 
@@ -49,7 +49,7 @@ def _made(data: Dataset, clips: Sequence[FoldClip]) -> list[Fold]:
     if data.split == "official":
         return _numbered(clips, {clip.key: _official(data, clip) for clip in clips}, data.folds)
     if data.split == "random":
-        order = sorted(clips, key=lambda clip: hashlib.blake2b(clip.key.encode()).digest())
+        order = sorted(clips, key=lambda clip: priority(clip.key, size=64))
         return _numbered(clips, {clip.key: place % data.folds + 1 for place, clip in enumerate(order)}, data.folds)
     if data.split == "session":
         names = {clip.key: _needed(data, clip, "session", clip.session) for clip in clips}

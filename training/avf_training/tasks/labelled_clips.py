@@ -92,9 +92,8 @@ def read_labelled_clips(shelf: LabelledShards, data: Dataset) -> LabelledClips:
             mute.add(one.key)
     if unknown:
         label, keys = next(iter(unknown.items()))
-        told = unknown_key(keys[0], label, list(data.labels))
-        told = told.replace("unknown setting", f"its label {label!r} is none of {data.name}'s")
-        raise UserError(f"{told} ({sum(map(len, unknown.values()))} such clips)")
+        message = unknown_key(keys[0], label, list(data.labels), f"label {label!r} of {data.name}")
+        raise UserError(f"{message} ({sum(map(len, unknown.values()))} such clips)")
     if not clips:
         held = ", ".join(f"{name} ({count})" for name, count in sorted(seen.items()))
         raise UserError(f"{data.name}: no clip of source {data.source!r} in these shards; they hold {held}")

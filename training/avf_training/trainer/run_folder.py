@@ -8,15 +8,14 @@ RUN/model/            the model, when the last step is done
 """
 
 import fcntl
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from avf_shards import durable_io
-from avf_shards.config import difference
 from avf_shards.errors import UserError
+from avf_shards.format.frozen_identity import freeze_or_refuse
 
 RUN, MODEL, LOCK = "run.json", "model", ".lock"
 
@@ -44,14 +43,14 @@ def exclusive_lock(folder: Path, rank: int = 0) -> Iterator[None]:
 
 
 def freeze_identity(out: Path, identity: dict[str, Any], rank: int) -> None:
-    """Record what this folder's run is, or refuse when it is another. Raises UserError with the difference."""
-    now = json.loads(json.dumps(identity))
-    if (out / RUN).is_file():
-        changed = difference(json.loads((out / RUN).read_text("utf-8")), now)
-        if changed:
-            raise UserError(f"{out}: holds a run with other settings; use another folder\n{changed}")
-    elif rank == 0:
+    """Write run.json on rank 0 at the first start; on every rank raise UserError when the folder's run is another."""
+
+    def publish(data: bytes) -> None:
+        temporary = out / f".{RUN}"
         durable_io.make_folder(out)
-        durable_io.remove(out / f".{RUN}")  # of a process that died here
-        durable_io.write(out / f".{RUN}", (json.dumps(now, indent=1) + "\n").encode())
-        durable_io.publish_file(out / f".{RUN}", out / RUN)
+        durable_io.remove(temporary)  # of a process that died here
+        durable_io.write(temporary, data)
+        durable_io.publish_file(temporary, out / RUN)
+
+    refusal = f"{out}: holds a run with other settings; use another folder"
+    freeze_or_refuse(out / RUN, identity, publish if rank == 0 else None, refusal)

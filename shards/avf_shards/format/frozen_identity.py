@@ -1,0 +1,40 @@
+"""What a folder was made for, written down once and compared at every later start."""
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from avf_shards import durable_io
+from avf_shards.config import difference
+from avf_shards.errors import UserError
+from avf_shards.format.manifest import canonical_json
+
+
+def freeze_or_refuse(
+    file: Path,
+    identity: Mapping[str, Any],
+    publish: Callable[[bytes], None] | None,
+    refusal: str,
+    derived: Collection[str] = (),
+) -> None:
+    """Write `identity` to `file` at the first start; later, raise UserError unless the file says the same.
+
+    Args:
+        file: A JSON file. Until it exists the folder belongs to nothing.
+        identity: What must not change between two starts; plain JSON values.
+        publish: Gives `file` this content all at once, and may raise AlreadyExistsError. None only compares, and
+            accepts a file that does not exist yet: for ranks that leave the writing to rank 0.
+        refusal: The sentence of the error; a line for each value that differs follows it.
+        derived: Keys that follow from the others and are not compared.
+    """
+    values = json.loads(json.dumps(identity))  # as the file will give them back: tuples become lists
+    if publish is not None and not file.is_file():
+        with suppress(durable_io.AlreadyExistsError):  # another process was first: agree with what that one wrote
+            publish(canonical_json(values))
+    if file.is_file():
+        before = json.loads(file.read_bytes())
+        changed = difference(*({key: table[key] for key in table if key not in derived} for table in (before, values)))
+        if changed:
+            raise UserError(f"{refusal}\n{changed}")
