@@ -53,8 +53,8 @@ def _sync(choice: BackendSelection, clips: Path, out: Path, every: int) -> dict[
     recipe = load_recipe(None, [f"sync.every={every}", "sync.backend=syncnet"])
     ledger = curate(recipe, choice, {"clips": clips}, out, engine="inline").ledger()
     found = {}
-    for row in ledger.select(["video", "start_frame", "stop_frame", "measures"]).to_pylist():
-        measured = json.loads(row["measures"] or "{}").get("sync")
+    for row in ledger.select(["video_id", "start_frame", "stop_frame", "measurements"]).to_pylist():
+        measured = json.loads(row["measurements"] or "{}").get("sync")
         if measured:
-            found[row["video"], row["start_frame"], row["stop_frame"]] = measured
+            found[row["video_id"], row["start_frame"], row["stop_frame"]] = measured
     return found

@@ -57,7 +57,9 @@ def ours(clip: str, tools: Detectors) -> list[tuple[float, float, str]]:
     """The same through our pipeline."""
     path = SHARED / "assets/video" / clip
     stat = path.stat()
-    video = Video(source="s", video=clip, parent=clip, path=clip, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
+    video = Video(
+        source="s", video_id=clip, group_id=clip, path=clip, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns
+    )
     found = []
     for outcome in curate_video(video, path.parent, load_recipe().defaults, tools).outcomes:
         failing, span = outcome.candidate.failing, outcome.candidate.span

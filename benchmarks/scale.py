@@ -51,9 +51,9 @@ def _plan() -> tuple[float, int]:
             (root / f"id{folder:05d}").mkdir()
             for number in range(1000):
                 os.mknod(root / f"id{folder:05d}" / f"{number:05d}.mp4")
-        aside: list[SkippedInput] = []
+        skipped_inputs: list[SkippedInput] = []
         start = time.perf_counter()
-        table = make_plan(list_videos(root, "made", config, aside), {"made": config})
+        table = make_plan(list_videos(root, "made", config, skipped_inputs), {"made": config})
         encode_plan(table)
         return time.perf_counter() - start, int(table["unit"].to_numpy().max()) + 1
 
@@ -81,8 +81,8 @@ def _ledger() -> pa.Table:
         )
         columns = {
             "source": pa.array([source] * rows),
-            "video": pa.array(names),
-            "parent": pa.array(names),
+            "video_id": pa.array(names),
+            "group_id": pa.array(names),
             "path": pa.array(names),
             "start_frame": pa.array(np.zeros(rows, np.int64)),
             "stop_frame": pa.array(np.full(rows, 200, np.int64)),
@@ -99,10 +99,10 @@ def _ledger() -> pa.Table:
             "speaker": pa.array([f"id{n // 200:05d}" for n in numbers]),
             "language": pa.array(["zh" if source in ("cncvs", "mer2024") else None] * rows, pa.string()),
             "unit": pa.array(numbers // 16),
-            "generation": pa.array(np.zeros(rows, np.int64)),
+            "attempt": pa.array(np.zeros(rows, np.int64)),
             "clips": pa.array(keys, pa.list_(pa.string())),
             "checks": pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32), check),
-            "measures": pa.array(["{}"] * rows),
+            "measurements": pa.array(["{}"] * rows),
         }
         tables.append(pa.table(columns, schema=ledger.SCHEMA))
     return pa.concat_tables(tables).combine_chunks()
@@ -171,7 +171,7 @@ def _near() -> str:
         prints[key.replace("a-", "b-")] = prints[key][30:190] ^ flips.astype(np.uint32)
     start = time.perf_counter()
     twins = NearDuplicateIndex(prints, {key: key for key in prints}, NearDuplicateConfig(), 0)
-    found = sum(twins.of(key.replace("a-", "b-"), {key}) is not None for key in twice)
+    found = sum(twins.find(key.replace("a-", "b-"), {key}) is not None for key in twice)
     _near_s[0] = time.perf_counter() - start
     return f"{found} of {len(twice)} found"
 

@@ -132,15 +132,15 @@ def _simulate(units: int, videos: int, waits: dict[int, float]) -> tuple[Simulat
         folder = RunFolder(Path(name))
         tell = EventLog(folder.log_folder)
         flow = ray_executor._Flow(setup, ClusterConfig(workers=WORKERS), tell)
-        with Coordinator(folder, tell, 0.0) as driver:
+        with Coordinator(folder, tell, 0.0) as coordinator:
             for report in flow.run(_jobs(units, videos)):
                 _log_unit(folder, report, 0)
                 tell(Event(name="unit_done", unit=report.unit))
-                driver.check()
+                coordinator.check()
         return sim, sim.tick()
 
 
 def _jobs(units: int, videos: int) -> Iterator[UnitJob]:
     some: tuple[Any, ...] = (None,) * videos
     for unit in range(units):
-        yield UnitJob(unit=unit, generation=0, videos=some)
+        yield UnitJob(unit=unit, attempt=0, videos=some)

@@ -46,8 +46,8 @@ def _tracks() -> Section:
             stat = path.stat()
             video = Video(
                 source="s",
-                video=path.name,
-                parent=path.name,
+                video_id=path.name,
+                group_id=path.name,
                 path=path.name,
                 size_bytes=stat.st_size,
                 mtime_ns=stat.st_mtime_ns,

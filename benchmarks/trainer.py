@@ -10,7 +10,7 @@ from avf_training.data.storage import StorageConfig
 from avf_training.models.flops import training_flops
 from avf_training.pretraining.pretrain import pretrain
 from avf_training.trainer.checkpoint import Checkpoints
-from avf_training.trainer.metrics import SPEED, read_lines
+from avf_training.trainer.metrics import THROUGHPUT, read_lines
 
 from benchmarks.table import Section
 from benchmarks.talkers import ABOUT, shards_of, stored
@@ -46,7 +46,7 @@ def run() -> list[Section]:
 
 
 def _row(out: Path) -> list[str]:
-    speed = read_lines(out / SPEED)[2:]  # the first steps find their memory
+    speed = read_lines(out / THROUGHPUT)[2:]  # the first steps find their memory
     step_s = statistics.median(row["step_s"] for row in speed)
     others = [1 - row["waited_share"] - row["computed_share"] for row in speed]
     after = [row["step_s"] for row in speed if row["step"] % EVERY in (0, 1)]

@@ -27,24 +27,24 @@ DEFAULT = Path(__file__).parent / "recipes" / "default.yaml"
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig:
-    """parent: file, directory, or a regular expression with one group. unit_videos, unit_mb: of a unit, at most."""
+    """group_by: file, directory, or a regular expression with one group. unit_videos, unit_mb: of a unit, at most."""
 
-    parent: str
+    group_by: str
     unit_videos: int
     unit_mb: float
 
     def __post_init__(self) -> None:
         if self.unit_videos < 1 or self.unit_mb <= 0:
             raise ValueError("unit_videos must be at least 1 and unit_mb above 0")
-        if self.parent not in ("file", "directory"):
+        if self.group_by not in ("file", "directory"):
             try:
-                groups = re.compile(self.parent).groups
+                groups = re.compile(self.group_by).groups
             except re.error as error:
                 raise ValueError(
-                    f"parent {self.parent!r} is not file, directory or a regular expression: {error}"
+                    f"group_by {self.group_by!r} is not file, directory or a regular expression: {error}"
                 ) from None
             if groups != 1:
-                raise ValueError(f"parent {self.parent!r} must have one group, it has {groups}")
+                raise ValueError(f"group_by {self.group_by!r} must have one group, it has {groups}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -161,7 +161,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def overwrite_with_zeros(path: Path, offset: int, size: int) -> None:
-    """Overwrite a part of a file with zeros, durably: what was there is to be forgotten."""
+    """Overwrite a part of a file with zeros, durably: what was there is to be deleted."""
     with open(path, "r+b") as file:
         file.seek(offset)
         file.write(bytes(size))

@@ -34,7 +34,7 @@ def run_on(source: Path, out: Path, *overrides: str):
 
 def errors(run) -> dict[str, tuple[str, str]]:
     rows = table_to_decisions(run.ledger())
-    return {d.video: (d.error or "", d.message or "") for d in rows if d.status == "failed"}
+    return {d.video_id: (d.error or "", d.message or "") for d in rows if d.status == "failed"}
 
 
 def test_every_bad_file_is_one_row_and_the_good_one_is_kept(small: bytes, tmp_path: Path) -> None:
@@ -68,11 +68,11 @@ def test_every_bad_file_is_one_row_and_the_good_one_is_kept(small: bytes, tmp_pa
     run = run_on(source, tmp_path / "run")
     failed = errors(run)
     assert {*bad, "broken link.mp4"} - {"half.mp4"} <= failed.keys()
-    kept = {d.video for d in table_to_decisions(run.ledger()) if d.status == "kept"}
+    kept = {d.video_id for d in table_to_decisions(run.ledger()) if d.status == "kept"}
     assert set(good) <= kept
     assert any(name.startswith("bytes\\xff\\xfe.mp4~") for name in kept)
-    aside = {one.path: one.why for one in read_plan(run, 0).aside}
-    assert aside == {
+    skipped_inputs = {one.path: one.reason for one in read_plan(run, 0).skipped_inputs}
+    assert skipped_inputs == {
         ".hidden": "hidden",
         "loop": "leads to a folder that is read already",
         "pipe.mp4": "not a regular file",
@@ -80,7 +80,7 @@ def test_every_bad_file_is_one_row_and_the_good_one_is_kept(small: bytes, tmp_pa
     result = summarize_run(run)
     assert result.totals["videos"] == len(bad) + len(good) + 2
     assert not result.law
-    assert result.doubled_inputs == len(good)
+    assert result.duplicate_inputs == len(good)
     assert {path: path.stat().st_mtime_ns for path in source.rglob("*") if path.is_file()} == before
 
 
@@ -115,7 +115,7 @@ def test_failed_videos_can_be_retried(small: bytes, tmp_path: Path) -> None:
     settings = recipe(*QUICK)
     again = curate(settings, EMBEDDED, {"s": source}, tmp_path / "run", engine="inline", retry_failed=True)
     assert errors(again) == {}
-    assert {d.video for d in table_to_decisions(again.ledger()) if d.status == "kept"} == {"a.mp4", "b.mp4"}
+    assert {d.video_id for d in table_to_decisions(again.ledger()) if d.status == "kept"} == {"a.mp4", "b.mp4"}
     assert summarize_run(again).totals["videos"] == 2
 
 
@@ -261,7 +261,7 @@ def test_sound_alone_has_the_sounds_length(tmp_path: Path) -> None:
     source.mkdir()
     soundfile.write(source / "voice.wav", np.zeros(48_000, np.int16), 16_000)
     soundfile.write(source / "voice.flac", np.zeros(8_000, np.int16), 16_000)
-    rows = {d.video: d for d in table_to_decisions(run_on(source, tmp_path / "run").ledger())}
+    rows = {d.video_id: d for d in table_to_decisions(run_on(source, tmp_path / "run").ledger())}
     assert [(d.span.frames, d.stage, d.reason) for d in (rows["voice.wav"], rows["voice.flac"])] == [
         (75, "scenes", "no_picture"),
         (12, "scenes", "too_short"),

@@ -99,14 +99,14 @@ def test_from_the_owners_trees_to_the_hybrids_shards(tmp_path: Path) -> None:
         "each film is one whole talker"
     )
     assert {
-        one.video: (one.span.start_frame, one.span.stop_frame) for one in decisions if one.source == "avspeech"
+        one.video_id: (one.span.start_frame, one.span.stop_frame) for one in decisions if one.source == "avspeech"
     } == {"wholefilm___3.000000-6.000000": (0, 75)}
     assert {one.language for one in decisions if one.source in ("cncvs", "mer2024")} == {"zh"}
     assert main(["hybrid", str(run.root), *recipe, "--out", str(tmp_path / "shards")]) == 0
     told = pq.read_table(tmp_path / "shards/selection.parquet").to_pylist()
-    assert sum(row["taken"] for row in told) == 5
-    (near,) = [row for row in told if row["why"] == "near_duplicate"]
-    assert {near["key"].split("-")[0], near["of"].split("-")[0]} == {"voxceleb2", "mer2024"}
+    assert sum(row["selected"] for row in told) == 5
+    (near,) = [row for row in told if row["reason"] == "near_duplicate"]
+    assert {near["key"].split("-")[0], near["duplicate_of"].split("-")[0]} == {"voxceleb2", "mer2024"}
     records = [record for shard in (tmp_path / "shards").glob("*.tar") for record in of_shard(shard)]
     by_source = {record["source"]: record for record in records}
     assert by_source["celebvhq"]["origin"]["box"] == [0.1964, 0.0, 0.6922, 0.8815]

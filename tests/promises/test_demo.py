@@ -58,7 +58,7 @@ def test_a_model_learns_from_it(demo: Path, tmp_path: Path) -> None:
     """As `make demo` trains it. docs/benchmarks.md has the figures of three seeds; here they must only not be luck."""
     recipe = load_recipe("nano")
     pretrain(recipe, demo / "shards", tmp_path / "run", StorageConfig(), held_out=demo / "held-out")
-    scores = read_lines(tmp_path / "run/heldout.jsonl")
+    scores = read_lines(tmp_path / "run/evaluation.jsonl")
     assert [row["step"] + 1 for row in scores] == [recipe.steps // 2, recipe.steps]
     assert scores[-1]["mse/mean patch"] <= 0.8
     assert scores[-1]["R@1/chance"] >= 3
@@ -70,7 +70,7 @@ def test_a_model_learns_from_it(demo: Path, tmp_path: Path) -> None:
 def decisions(demo: Path) -> dict[str, list[Decision]]:
     found: dict[str, list[Decision]] = {}
     for decision in table_to_decisions(RunFolder(demo / "run").ledger()):
-        found.setdefault(f"{decision.source}/{decision.video}", []).append(decision)
+        found.setdefault(f"{decision.source}/{decision.video_id}", []).append(decision)
     return found
 
 

@@ -185,7 +185,7 @@ def test_the_ids_from_every_position_on(shards: Path, world: int, workers: int) 
 
 
 def test_the_account_is_exact_and_goes_on(shards: Path, tmp_path: Path) -> None:
-    mix, log = Mixture(weights={"a": 1, "b": 1, "c": 0.5}), tmp_path / "account.jsonl"
+    mix, log = Mixture(weights={"a": 1, "b": 1, "c": 0.5}), tmp_path / "delivery.jsonl"
     one = loader(shards, pretraining(), BATCH, mix=mix, log=log, log_steps=5)
     stream, had = iter(one), dict.fromkeys("abc", 0)
     for _ in range(9):

@@ -115,7 +115,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(source: Path, tmp_path: Path) -
     out = tmp_path / "out"
     with durable_io.watch(full), pytest.raises(InfrastructureError, match="No space left"):
         whole_job(source, out)
-    assert not list((out / "run/gen-0").rglob("unit.json"))
+    assert not list((out / "run/attempt-0").rglob("unit.json"))
     whole_job(source, out)
     whole_job(source, tmp_path / "undisturbed")
     assert tree(out) == tree(tmp_path / "undisturbed")

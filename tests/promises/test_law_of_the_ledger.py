@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.curation_runs import EMBEDDED, IDENTITY, recipe, video
 
-RECIPE = recipe("plan.parent=directory")
+RECIPE = recipe("plan.group_by=directory")
 
 
 class Dice:
@@ -130,11 +130,11 @@ def by_lot(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_random_verdicts_tile(by_lot: SimpleNamespace, seed: int) -> None:
     by_lot.dice = Dice(seed)
     tools = SimpleNamespace(dlib=None, syncnet=None, clock=StageTimer(), choice=EMBEDDED)
-    videos = tuple(video(f"d/{n}.mp4", parent="d") for n in range(3))
+    videos = tuple(video(f"d/{n}.mp4", group_id="d") for n in range(3))
     results = [pipeline.curate_video(one, Path("/nowhere"), RECIPE.of("made"), tools) for one in videos]
-    decided = list(decide_unit(results, RECIPE, IDENTITY, UnitJob(unit=0, generation=0, videos=videos)))
+    decided = list(decide_unit(results, RECIPE, IDENTITY, UnitJob(unit=0, attempt=0, videos=videos)))
     for result in results:
-        mine = [d for d, _ in decided if d.video == result.video.video]
+        mine = [d for d, _ in decided if d.video_id == result.video.video_id]
         frames = max(d.span.stop_frame for d in mine)
         check_tiling((d.span for d in mine), frames)
     for decision, clips in decided:
@@ -168,6 +168,6 @@ def test_the_audit_finds_a_broken_law() -> None:
 
     one = video("a.mp4")
     result = VideoOutcomes(video=one, outcomes=(kept(0, 50), rejected(50, 60)))
-    rows = [d for d, _ in decide_unit([result], RECIPE, IDENTITY, UnitJob(unit=0, generation=0, videos=(one,)))]
+    rows = [d for d, _ in decide_unit([result], RECIPE, IDENTITY, UnitJob(unit=0, attempt=0, videos=(one,)))]
     table = decisions_to_table(rows).slice(1)
     assert summarize_ledger(table, {"backends": {}, "fingerprint": "f"}).law == ("made: a.mp4",)

@@ -243,7 +243,7 @@ def test_what_is_told_while_it_goes(shards: Path, tmp_path: Path, capfd: pytest.
     for word in ("step 2/6", "loss", "video", "audio", "contrastive", "lr", "grad", "clips/s", "waited", "MFU", "left"):
         assert word in said[1]
     assert any("held out: mse/mean patch" in line for line in said)
-    speed = [json.loads(line) for line in (out / "speed.jsonl").read_text().splitlines()]
+    speed = [json.loads(line) for line in (out / "throughput.jsonl").read_text().splitlines()]
     assert [row["step"] for row in speed] == [1, 3, 5]
     for row in speed:
         assert 0 <= row["waited_share"] <= 1

@@ -54,13 +54,13 @@ def test_poison_is_isolated(tmp_path: Path) -> None:
         curate_one=poison_curate,
     )
     rows = run.ledger().to_pylist()
-    failed = {row["video"]: (row["error"], row["message"]) for row in rows if row["status"] == "failed"}
+    failed = {row["video_id"]: (row["error"], row["message"]) for row in rows if row["status"] == "failed"}
     assert failed == {
         "001.mp4": ("killed", "its process died of SIGSEGV"),
         "003.mp4": ("memory_limit", "took more than 1500 MB of memory"),
         "005.mp4": ("cpu_limit", "took more than 6 s of CPU time"),
     }
-    kept = {row["video"] for row in rows if row["status"] == "kept"}
+    kept = {row["video_id"] for row in rows if row["status"] == "kept"}
     assert kept == {"000.mp4", "002.mp4", "004.mp4", "006.mp4"}
 
 
@@ -76,8 +76,8 @@ def test_syncnet_through_ray(source: Path, tmp_path: Path) -> None:
     choice = BackendSelection(track="dlib", sync="syncnet", weights={"syncnet": tmp_path / "syncnet.model"})
     settings = recipe("sync.every=3", "sync.min_confidence=-1000", "sync.max_offset_frames=14", "track.side_px=300")
     run = curate(settings, choice, {"s": source}, tmp_path / "run", engine="ray", cluster=ClusterConfig(workers=1))
-    (decision,) = [d for d in table_to_decisions(run.ledger()) if "sync" in d.measures]
-    measured = json.loads(decision.measures)["sync"]
+    (decision,) = [d for d in table_to_decisions(run.ledger()) if "sync" in d.measurements]
+    measured = json.loads(decision.measurements)["sync"]
     assert measured["backend"] == "syncnet"
     assert isinstance(measured["offset_frames"], int)
     assert measured["distance"] > 0

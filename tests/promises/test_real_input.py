@@ -93,7 +93,7 @@ def decided(shared: Path, real_weights: Path, tmp_path_factory: pytest.TempPathF
     assert verify_shards(out / "shards") == []
     found: dict[str, list[Decision]] = {}
     for decision in table_to_decisions(run.ledger()):
-        found.setdefault(decision.video, []).append(decision)
+        found.setdefault(decision.video_id, []).append(decision)
     return found
 
 
@@ -117,4 +117,4 @@ def test_the_published_offset_of_syncnets_example(decided: dict[str, list[Decisi
     import json
 
     longest = max((d for d in decided["syncnet_example.avi"] if d.status == KEPT), key=lambda d: d.span.frames)
-    assert json.loads(longest.measures)["sync"]["offset_frames"] == 3
+    assert json.loads(longest.measurements)["sync"]["offset_frames"] == 3

@@ -44,7 +44,7 @@ def voxceleb2(root: Path) -> Path:
 
 
 def avspeech(root: Path) -> Path:
-    """Rows that are doubled, broken, without a file; downloads named in each of the known ways."""
+    """Rows that are duplicate, broken, without a file; downloads named in each of the known ways."""
     rows = [
         "youtube_id,start,end,x,y",
         "Qa_3zKpLm-0,30.030000,36.503133,0.468750,0.281944",
@@ -134,12 +134,12 @@ PLAN = recipe().defaults.plan
 
 
 def read(name: str, root: Path) -> tuple[dict[str, Video], Counter[str]]:
-    aside: list[SkippedInput] = []
-    videos = list(list_inputs(name, root, PLAN, aside))
-    assert videos_of(make_plan(videos, {name: PLAN})) == sorted(videos, key=lambda v: (v.parent, v.video)), (
+    skipped_inputs: list[SkippedInput] = []
+    videos = list(list_inputs(name, root, PLAN, skipped_inputs))
+    assert videos_of(make_plan(videos, {name: PLAN})) == sorted(videos, key=lambda v: (v.group_id, v.video_id)), (
         "plan keeps all"
     )
-    return {video.video: video for video in videos}, Counter(one.kind for one in aside)
+    return {video.video_id: video for video in videos}, Counter(one.kind for one in skipped_inputs)
 
 
 def said(video: Video) -> Labels:

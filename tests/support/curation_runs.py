@@ -23,8 +23,8 @@ def recipe(*overrides: str) -> Recipe:
     return load_recipe(None, overrides)
 
 
-def video(name: str, source: str = "made", parent: str | None = None, size: int = 10) -> Video:
-    return Video(source=source, video=name, parent=parent or name, path=name, size_bytes=size, mtime_ns=1)
+def video(name: str, source: str = "made", group_id: str | None = None, size: int = 10) -> Video:
+    return Video(source=source, video_id=name, group_id=group_id or name, path=name, size_bytes=size, mtime_ns=1)
 
 
 def kept(start: int, stop: int, text: str = "x") -> SpanOutcome:
@@ -53,7 +53,7 @@ def rejected(start: int, stop: int) -> SpanOutcome:
 def stub_curate(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
     """Stands for curate_video: two clips and a rejected span, from the file's name and bytes alone."""
     path = root / one.path
-    outcomes = (kept(0, 50, one.video), rejected(50, 80), kept(80, 140, one.video))
+    outcomes = (kept(0, 50, one.video_id), rejected(50, 80), kept(80, 140, one.video_id))
     return VideoOutcomes(video=one, outcomes=outcomes, sha256=input_digest(path, None))
 
 

@@ -87,7 +87,7 @@ def labelled_curate(one: Video, root: Path, settings: object, tools: object) -> 
         "flac": encode_flac(samples),
     }
     outcome = SpanOutcome(
-        candidate=Candidate(span=Span(0, FRAMES), checks=checks, measures=measured),
+        candidate=Candidate(span=Span(0, FRAMES), checks=checks, measurements=measured),
         clips=(EncodedClip(media=media, window_px=300.0, size_px=SIZE_PX, shift_frames=0),),
     )
     return VideoOutcomes(video=one, outcomes=(outcome,), sha256=input_digest(root / one.path, None))

@@ -14,8 +14,8 @@ def ledger_of(scores: dict[str, list[float | None]], speakers: int = 0) -> pa.Ta
             decisions.append(
                 Decision(
                     source=source,
-                    video=name,
-                    parent=name,
+                    video_id=name,
+                    group_id=name,
                     path=name,
                     span=Span(0, 50),
                     status="kept",

@@ -1,7 +1,7 @@
 """Thresholds for one source by the share of its spans that should pass, each with the interval its sample allows.
 
-Spans of one parent (a film, a session) resemble each other, so the interval counts parents, not spans: it is that of
-an order statistic of as many independent draws as there are parents. Every threshold stands alone: together they keep
+Spans of one group (a film, a session) resemble each other, so the interval counts groups, not spans: it is that of
+an order statistic of as many independent draws as there are groups. Every threshold stands alone: together they keep
 less.
 """
 
@@ -21,13 +21,13 @@ from avf_curation.stages.checks import DECIDES
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A threshold for one setting. spans, parents: that have a score; now, passes: the threshold in use and the share
+    """A threshold for one setting. spans, groups: that have a score; now, passes: the threshold in use and the share
     that passes it; proposed, low, high: the threshold that the share asked for passes, and its 95 % interval."""
 
     setting: str
     check: str
     spans: int
-    parents: int
+    groups: int
     now: float
     passes: Proportion
     proposed: float
@@ -64,7 +64,7 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
     for check in checks or ():
         if check not in settings:
             raise UserError(f"--check {check}: no threshold decides that; checks are {', '.join(sorted(settings))}")
-    parents = mine["parent"].to_numpy()
+    groups = mine["group_id"].to_numpy()
     found = []
     for check in checks or [name for name in settings if (scores.name_C == name).any()]:
         here = scores.where((scores.name_C == check) & ~np.isnan(scores.score_C))
@@ -72,7 +72,7 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
             continue  # none, or all alike: any threshold keeps all or none
         if not len(here.score_C):
             raise UserError(f"--check {check}: no span of {source} has a score for it")
-        count = len(set(parents[here.row_C]))
+        count = len(set(groups[here.row_C]))
         at_most = bool(here.at_most_C[0])
         sign = 1.0 if at_most else -1.0  # as if larger were worse
         ordered = np.sort(sign * here.score_C)
@@ -86,7 +86,7 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
                 setting=settings[check],
                 check=check,
                 spans=len(ordered),
-                parents=count,
+                groups=count,
                 now=now,
                 passes=passes,
                 proposed=proposed,

@@ -1,8 +1,8 @@
 """Two runs side by side: what moved, in which source, and whether that is more than chance.
 
 Where both decided the same bytes, their timelines are laid over each other and every frame that changed its verdict is
-counted; whether videos gain or lose is a sign test. Everything else is compared as two samples: each parent (a film, a
-session) is one observation of the share of its frames that came to an outcome, because spans of one parent are alike.
+counted; whether videos gain or lose is a sign test. Everything else is compared as two samples: each group (a film, a
+session) is one observation of the share of its frames that came to an outcome, because spans of one group are alike.
 P-values are corrected for the number of questions (Holm, 1979).
 """
 
@@ -76,7 +76,7 @@ _Timeline = list[tuple[int, int, str]]
 
 @dataclass(kw_only=True)
 class _Video:
-    parent: str
+    group_id: str
     digest: str | None
     spans: _Timeline
 
@@ -109,13 +109,13 @@ def holm(p_values: Iterable[float]) -> list[float]:
 
 def _videos(table: pa.Table, source: str) -> dict[str, _Video]:
     mine = table.filter(pc.equal(table["source"], source))
-    names = ("video", "parent", "input_sha256", "start_frame", "stop_frame", "status", "stage", "reason", "error")
+    names = ("video_id", "group_id", "input_sha256", "start_frame", "stop_frame", "status", "stage", "reason", "error")
     found: dict[str, _Video] = {}
-    for video, parent, digest, start, stop, status, stage, reason, error in zip(
+    for video, group, digest, start, stop, status, stage, reason, error in zip(
         *(mine[name].to_pylist() for name in names), strict=True
     ):
         outcome = {"kept": "kept", "rejected": f"{stage}/{reason}", "failed": f"failed {stage}/{error}"}[status]
-        found.setdefault(video, _Video(parent=parent, digest=digest, spans=[])).spans.append((start, stop, outcome))
+        found.setdefault(video, _Video(group_id=group, digest=digest, spans=[])).spans.append((start, stop, outcome))
     return found
 
 
@@ -168,8 +168,8 @@ def _moves(before: _Timeline, after: _Timeline) -> Counter[tuple[str, str]]:
 
 
 def _shifts(before: dict[str, _Video], after: dict[str, _Video]) -> tuple[OutcomeShift, ...]:
-    """Welch's test on the parents' shares of each outcome."""
-    old, new = _parents(before), _parents(after)
+    """Welch's test on the groups' shares of each outcome."""
+    old, new = _groups(before), _groups(after)
     if len(old) < 2 or len(new) < 2:
         return ()
     outcomes = sorted({outcome for shares in (*old, *new) for outcome in shares if outcome})
@@ -183,11 +183,11 @@ def _shifts(before: dict[str, _Video], after: dict[str, _Video]) -> tuple[Outcom
     return tuple(sorted(found, key=lambda one: one.p))
 
 
-def _parents(videos: dict[str, _Video]) -> list[Counter[str]]:
-    """For each parent: outcome -> frames, and "" -> all frames."""
+def _groups(videos: dict[str, _Video]) -> list[Counter[str]]:
+    """For each group: outcome -> frames, and "" -> all frames."""
     found: dict[str, Counter[str]] = {}
     for video in videos.values():
-        counts = found.setdefault(video.parent, Counter())
+        counts = found.setdefault(video.group_id, Counter())
         for start, stop, outcome in video.spans:
             counts[outcome] += stop - start
             counts[""] += stop - start

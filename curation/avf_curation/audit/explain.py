@@ -10,15 +10,15 @@ from avf_shards.schema.ledger import Decision, table_to_decisions
 
 def find_video(table: pa.Table, wanted: str) -> list[Decision]:
     """The decisions of the video called `wanted`: its id, or SOURCE/id. Raises UserError with the nearest names."""
-    full = pc.binary_join_element_wise(table["source"], table["video"], "/")
-    rows = table.filter(pc.or_(pc.equal(table["video"], wanted), pc.equal(full, wanted)))
+    full = pc.binary_join_element_wise(table["source"], table["video_id"], "/")
+    rows = table.filter(pc.or_(pc.equal(table["video_id"], wanted), pc.equal(full, wanted)))
     found = table_to_decisions(rows)
-    names = sorted({(d.source, d.video) for d in found})
+    names = sorted({(d.source, d.video_id) for d in found})
     if len(names) == 1:
         return sorted(found, key=lambda d: d.span)
     if names:
         raise UserError(f"{wanted!r} is in several sources; name one: {', '.join('/'.join(n) for n in names)}")
-    known = pc.unique(table["video"]).to_pylist()[:100_000]
+    known = pc.unique(table["video_id"]).to_pylist()[:100_000]
     near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.4)
     hint = f"; near: {', '.join(near)}" if near else ""
     raise UserError(f"{wanted!r}: no such video in this run{hint}")

@@ -39,7 +39,7 @@ class LedgerSummary:
     backends: dict[str, str]
     fingerprint: str
     finished: bool
-    doubled_inputs: int
+    duplicate_inputs: int
     law: tuple[str, ...]
     gates: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class LedgerSummary:
     def as_json(self) -> dict[str, Any]:
         """The shape that --json prints."""
         return {
-            "totals": self.totals | {"doubled_inputs": self.doubled_inputs},
+            "totals": self.totals | {"duplicate_inputs": self.duplicate_inputs},
             "sources": {name: vars(source) for name, source in self.sources.items()},
             "backends": self.backends,
             "fingerprint": self.fingerprint,
@@ -65,8 +65,8 @@ class LedgerSummary:
 def summarize_run(run: RunFolder) -> LedgerSummary:
     """Audit what is committed so far."""
     identity = run.identity()
-    newest = max(run.generations(), default=0)
-    finished = (run.generation_folder(newest) / "ledger").is_dir()
+    newest = max(run.attempts(), default=0)
+    finished = (run.attempt_folder(newest) / "ledger").is_dir()
     return summarize_ledger(run.ledger(), identity, finished)
 
 
@@ -78,8 +78,8 @@ def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool =
     per_status = table.group_by(["source", "status"]).aggregate([("frames", "sum"), ("clip_count", "sum")]).to_pylist()
     names = sorted({row["source"] for row in per_status} | set(identity.get("sources", ())))
     new_video = _starts_video(table)
-    videos = table.filter(pa.array(new_video)).group_by("source").aggregate([("video", "count")]).to_pylist()
-    video_count = {row["source"]: row["video_count"] for row in videos}
+    videos = table.filter(pa.array(new_video)).group_by("source").aggregate([("video_id", "count")]).to_pylist()
+    video_count = {row["source"]: row["video_id_count"] for row in videos}
     rejected = _grouped(table, "rejected", "reason")
     failed = _grouped(table, "failed", "error")
     sources = {}
@@ -96,7 +96,7 @@ def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool =
             reasons=rejected.get(name, {}),
             errors=failed.get(name, {}),
         )
-    doubled = _doubled(table, new_video)
+    duplicates = _duplicates(table, new_video)
     law = tuple(_law(table, new_video))
     gates = _open_gates(identity, names)
     return LedgerSummary(
@@ -104,7 +104,7 @@ def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool =
         backends=identity["backends"],
         fingerprint=identity["fingerprint"],
         finished=finished,
-        doubled_inputs=doubled,
+        duplicate_inputs=duplicates,
         law=law,
         gates=gates,
     )
@@ -123,7 +123,7 @@ def _starts_video(table: pa.Table) -> np.ndarray:
         return np.zeros(0, bool)
     first = np.ones(table.num_rows, bool)
     changed = np.zeros(table.num_rows - 1, bool)
-    for name in ("source", "video"):
+    for name in ("source", "video_id"):
         column = table[name].combine_chunks()
         differs = pc.not_equal(column[1:], column[:-1])
         changed |= differs.to_numpy(zero_copy_only=False)
@@ -153,7 +153,7 @@ def _grouped(table: pa.Table, status: str, column: str) -> dict[str, dict[str, d
     return result
 
 
-def _doubled(table: pa.Table, new_video: np.ndarray) -> int:
+def _duplicates(table: pa.Table, new_video: np.ndarray) -> int:
     """Inputs whose bytes were seen before under another name; pack takes their clips once."""
     digests = table.filter(pa.array(new_video))["input_sha256"].drop_null()
     return len(digests) - int(pc.count_distinct(digests).as_py()) if len(digests) else 0

@@ -83,10 +83,10 @@ def sample_review(run: RunFolder, n: int, seed: int) -> Review:
         pc.equal(table["status"], KEPT), KEPT, pc.binary_join_element_wise(table["stage"], table["reason"], "/")
     )
     table = table.append_column("stratum", reasons)
-    counts = table.group_by(["source", "stratum"]).aggregate([("video", "count")]).to_pylist()
+    counts = table.group_by(["source", "stratum"]).aggregate([("video_id", "count")]).to_pylist()
     sizes: dict[str, dict[str, int]] = {}
     for row in sorted(counts, key=lambda row: (row["source"], row["stratum"])):
-        sizes.setdefault(row["source"], {})[row["stratum"]] = row["video_count"]
+        sizes.setdefault(row["source"], {})[row["stratum"]] = row["video_id_count"]
     items: list[ReviewItem] = []
     for (source, stratum), size in _shared_out(sizes, n).items():
         mine = table.filter(pc.and_(pc.equal(table["source"], source), pc.equal(table["stratum"], stratum)))
@@ -139,7 +139,7 @@ def read_verdicts(path: Path, review_of: RunFolder) -> tuple[Review, dict[str, V
 
 def span_name(decision: Decision) -> str:
     """A span's name in a file of verdicts."""
-    return f"{decision.source}/{decision.video}/{decision.span.start_frame}-{decision.span.stop_frame}"
+    return f"{decision.source}/{decision.video_id}/{decision.span.start_frame}-{decision.span.stop_frame}"
 
 
 def score_review(review: Review, verdicts: Mapping[str, Verdict]) -> list[StageReview]:

@@ -9,7 +9,7 @@ from avf_shards.schema.ledger import Decision, table_to_decisions
 def sample_rows(table: pa.Table, size: int, seed: int) -> list[Decision]:
     """Return `size` rows of a seeded random sample, in ledger order."""
     names = pc.binary_join_element_wise(
-        table["source"], table["video"], pc.cast(table["start_frame"], pa.string()), "\0"
+        table["source"], table["video_id"], pc.cast(table["start_frame"], pa.string()), "\0"
     ).to_pylist()
     order = sorted(range(len(names)), key=lambda row: priority(names[row], seed))
     chosen = sorted(order[:size])

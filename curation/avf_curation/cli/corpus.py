@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
     verb = verbs.add_parser("ls", help="their names and layouts")
     json_option(verb)
     verb.set_defaults(run=_sources_ls)
-    verb = verbs.add_parser("check", help="what is there of a corpus and what is not: missing, doubled, bad rows")
+    verb = verbs.add_parser("check", help="what is there of a corpus and what is not: missing, duplicate, bad rows")
     verb.add_argument("sources", metavar="NAME=DIR", nargs="+")
     json_option(verb)
     verb.set_defaults(run=_sources_check)

@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
     )
     source_options(one)
     engine_options(one)
-    one.add_argument("--sample", type=int, default=100, metavar="N", help="parents of each source (default 100)")
+    one.add_argument("--sample", type=int, default=100, metavar="N", help="groups of each source (default 100)")
     one.add_argument("--seed", type=int, default=0, help="of the sample (default 0)")
     json_option(one)
     one.set_defaults(run=_estimate)
@@ -36,7 +36,7 @@ def _estimate(options: argparse.Namespace) -> int:
         estimate_cost,
         one_parent_per_unit,
         remembered_totals,
-        sample_parents,
+        sample_groups,
         totals_of,
         write_totals,
     )
@@ -48,7 +48,7 @@ def _estimate(options: argparse.Namespace) -> int:
     cluster_config(options)  # says now what it cannot be
     recipe, choice, sources = prepare(options)
     check_device(options)
-    draw = partial(sample_parents, sample=options.sample, seed=options.seed)
+    draw = partial(sample_groups, sample=options.sample, seed=options.seed)
 
     def chosen(videos: list[Video]) -> list[Video]:
         write_totals(RunFolder(options.out), totals_of(videos))

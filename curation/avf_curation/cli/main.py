@@ -88,7 +88,9 @@ def _plan(options: argparse.Namespace) -> int:
 
     recipe, choice, sources = prepare(options)
     planned = plan_run(recipe, choice, sources, options.out)
-    if not write_answer(options, {"sources": plan_rows(planned), "aside": [vars(one) for one in planned.aside]}):
+    if not write_answer(
+        options, {"sources": plan_rows(planned), "skipped_inputs": [vars(one) for one in planned.skipped_inputs]}
+    ):
         print_plan(make_console(), planned)
     return 0
 

@@ -52,9 +52,9 @@ def _status(options: argparse.Namespace) -> int:
     if write_answer(options, now.as_json()):
         return 0
     p = now.progress
-    who = {"going": f" ({now.driver})", "stopped": "; start it again with the same command"}.get(now.state, "")
+    who = {"going": f" ({now.coordinator})", "stopped": "; start it again with the same command"}.get(now.state, "")
     print(f"{now.state}{who}")
-    print(f"{p.videos_done}/{p.videos} videos, {p.units_done}/{p.units} units in generation {now.generation}")
+    print(f"{p.videos_done}/{p.videos} videos, {p.units_done}/{p.units} units in attempt {now.attempt}")
     print(f"{p.kept} clips kept, {p.rejected} spans rejected, {p.failed} failed, {p.frames / 25:.1f} s of video")
     if now.last_unit_s_ago is not None:
         print(f"last unit {now.last_unit_s_ago:.0f} s ago")

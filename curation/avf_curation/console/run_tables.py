@@ -13,32 +13,33 @@ from avf_curation.sources.registry import SourceCheck
 
 
 def print_plan(out: Console, planned: RunPlan) -> None:
-    """Videos, bytes and units per source; what was set aside."""
+    """Videos, bytes and units per source; what was skipped."""
     table = Table("source", box=None, header_style="bold", pad_edge=False)
-    for name in ("videos", "GB", "parents", "units"):
+    for name in ("videos", "GB", "groups", "units"):
         table.add_column(name, justify="right")
     for row in plan_rows(planned):
         table.add_row(
-            row["source"], f"{row['videos']}", f"{row['bytes'] / 1e9:.3f}", f"{row['parents']}", f"{row['units']}"
+            row["source"], f"{row['videos']}", f"{row['bytes'] / 1e9:.3f}", f"{row['groups']}", f"{row['units']}"
         )
     out.print(table)
-    for one in planned.aside[:20]:
-        out.print(printable(f"set aside: {one.source}: {one.path}: {one.why}"))
-    if len(planned.aside) > 20:
-        out.print(f"set aside: {len(planned.aside) - 20} more (gen-{planned.generation}/plan/aside.parquet lists them)")
+    for one in planned.skipped_inputs[:20]:
+        out.print(printable(f"skipped: {one.source}: {one.path}: {one.reason}"))
+    if len(planned.skipped_inputs) > 20:
+        listed = f"attempt-{planned.attempt}/plan/skipped_inputs.parquet"
+        out.print(f"skipped: {len(planned.skipped_inputs) - 20} more ({listed} lists them)")
 
 
 def plan_rows(planned: RunPlan) -> list[dict[str, Any]]:
     """One row per source."""
     grouped = planned.table.group_by("source").aggregate(
-        [("video", "count"), ("size_bytes", "sum"), ("parent", "count_distinct"), ("unit", "count_distinct")]
+        [("video_id", "count"), ("size_bytes", "sum"), ("group_id", "count_distinct"), ("unit", "count_distinct")]
     )
     return [
         {
             "source": row["source"],
-            "videos": row["video_count"],
+            "videos": row["video_id_count"],
             "bytes": row["size_bytes_sum"],
-            "parents": row["parent_count_distinct"],
+            "groups": row["group_id_count_distinct"],
             "units": row["unit_count_distinct"],
         }
         for row in sorted(grouped.to_pylist(), key=lambda row: row["source"])
@@ -51,13 +52,13 @@ def print_source_check(out: Console, found: SourceCheck) -> None:
     out.print(Text(f"{found.source}: {found.videos:,} videos{owners}, {found.bytes / 1e9:,.3f} GB", style="bold"))
     speakers = f"{found.speakers:,} speakers" if found.speakers else "speakers not known"
     out.print(
-        f"  {found.parents:,} parents, {speakers}, {found.with_sound_beside:,} with sound beside, "
+        f"  {found.groups:,} groups, {speakers}, {found.with_sound_beside:,} with sound beside, "
         f"{found.ranges:,} as a range of a longer film"
     )
     for kind, count in found.kinds.items():
         out.print(f"  {kind.replace('_', ' ')}: {count:,}")
-        for one in [one for one in found.aside if one.kind == kind][:FEW]:
-            out.print(printable(f"    {one.path}: {one.why}"))
+        for one in [one for one in found.skipped_inputs if one.kind == kind][:FEW]:
+            out.print(printable(f"    {one.path}: {one.reason}"))
         if count > FEW:
             out.print(f"    and {count - FEW:,} more (--json - lists all)")
     if found.bad_tracks:
@@ -69,7 +70,7 @@ def print_source_check(out: Console, found: SourceCheck) -> None:
 def print_estimate(out: Console, found: CostEstimate) -> None:
     """Per source: what there is, and what all of it will take and give."""
     for one in found.sources:
-        total, head = one.total, f"{one.sampled_parents:,} of {one.total.parents:,} parents curated"
+        total, head = one.total, f"{one.sampled_groups:,} of {one.total.groups:,} groups curated"
         out.print(printable(f"{one.source}: {total.videos:,} videos, {total.bytes / 1e9:,.3f} GB; {head}"))
         rows = {"core-hours": one.core_hours, "GPU-hours": one.gpu_hours, "clips": one.clips}
         rows |= {"hours of clips": one.kept_hours, "GB of clips": one.stored_gb}
@@ -77,7 +78,7 @@ def print_estimate(out: Console, found: CostEstimate) -> None:
             out.print(f"  {name:<16}{'no GPU was used' if quantity is None else _ranged(quantity)}")
     work = found.core_hours
     out.print(f"in all {_ranged(work)} core-hours; with 64 cores {work.value / 64:,.2f} hours, without cold starts")
-    out.print("95 % intervals, bootstrap over parents. Shards take as much room again as the run's clips.")
+    out.print("95 % intervals, bootstrap over groups. Shards take as much room again as the run's clips.")
 
 
 def _ranged(quantity: Quantity) -> str:

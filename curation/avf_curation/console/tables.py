@@ -55,8 +55,8 @@ def print_audit(out: Console, result: LedgerSummary) -> None:
     out.print()
     backends = ", ".join(f"{stage}={name}" for stage, name in sorted(result.backends.items()))
     out.print(f"backends {backends}; fingerprint {result.fingerprint}")
-    if result.doubled_inputs:
-        out.print(f"{result.doubled_inputs} inputs have the same bytes as another; pack takes their clips once")
+    if result.duplicate_inputs:
+        out.print(f"{result.duplicate_inputs} inputs have the same bytes as another; pack takes their clips once")
     for name in result.law:
         out.print(Text("the law of the ledger is broken by ", style="red") + printable(name))
 
@@ -102,13 +102,13 @@ def print_what_if(out: Console, found: WhatIf) -> None:
 def print_calibration(out: Console, found: Calibration) -> None:
     """The threshold in use and the one proposed, for each check; then the settings as they go on a command line."""
     table = Table("check", box=None, header_style="bold", pad_edge=False)
-    for heading in ("spans", "parents", "now", "passes", f"{found.keep:.0%} pass at", "95 % interval"):
+    for heading in ("spans", "groups", "now", "passes", f"{found.keep:.0%} pass at", "95 % interval"):
         table.add_column(heading, justify="right")
     for one in found.proposals:
-        cells = f"{one.spans:,}", f"{one.parents:,}", f"{one.now:g}", f"{one.passes.value:.1%}"
+        cells = f"{one.spans:,}", f"{one.groups:,}", f"{one.now:g}", f"{one.passes.value:.1%}"
         table.add_row(one.check, *cells, f"{one.proposed:.4g}", f"{one.low:.4g} to {one.high:.4g}")
     out.print(table)
-    out.print("Each alone; all of them together keep less. The interval counts parents, whose spans are alike.")
+    out.print("Each alone; all of them together keep less. The interval counts groups, whose spans are alike.")
     for one in found.proposals:
         out.print(f"  --set sources.{found.source}.{one.setting}={one.proposed:.4g}")
 

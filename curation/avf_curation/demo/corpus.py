@@ -11,10 +11,10 @@ from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 HELD_OUT = "strangers"  # people of no other source, for scoring a model
 SOURCES = ("archive", "channel", "dubbed", HELD_OUT, "street", "studio")
 RECIPE = """\
-# The demo: clips of one folder of `channel` share a parent, so that they show their logo together.
+# The demo: clips of one folder of `channel` share a group, so that they show their logo together.
 sources:
   channel:
-    plan: {parent: directory}
+    plan: {group_by: directory}
 """
 
 

@@ -1,4 +1,4 @@
-"""What a driver does and sees, as lines of JSON in the log folder: for people and log collectors, not for results."""
+"""Events of a run as JSON lines in the log folder: for people and log collectors, never part of a result."""
 
 import json
 import logging

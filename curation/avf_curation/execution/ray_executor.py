@@ -213,7 +213,7 @@ class _Flow:
             busy.pool.give_back(busy.worker)
             cause = error.cause if isinstance(error.cause, BaseException) else error
             if isinstance(cause, FileNotFoundError) and unit.tries < _COMMIT_TRIES:
-                unit.tries += 1  # another driver swept our temporary folder
+                unit.tries += 1  # another coordinator swept our temporary folder
                 back.appendleft(unit)
                 return None
             if isinstance(cause, InfrastructureError | OSError):

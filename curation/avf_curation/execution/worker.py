@@ -86,8 +86,8 @@ class UnitWorker:
     def refine(self, job: UnitJob, unit: ScreenedUnit) -> UnitReport:
         """The second half, and the commit. Raises InfrastructureError."""
         self.tools.clock.clear()
-        halves = {(one.video.source, one.video.video): one for one in unit.videos}
-        report = self.commit(job, lambda video: self._refined(halves[video.source, video.video]))
+        halves = {(one.video.source, one.video.video_id): one for one in unit.videos}
+        report = self.commit(job, lambda video: self._refined(halves[video.source, video.video_id]))
         cpu_seconds = unit.cpu_seconds + report.cpu_seconds
         return replace(
             report,

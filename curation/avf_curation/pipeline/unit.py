@@ -1,4 +1,4 @@
-"""A unit: the videos that one worker commits at once. Pools what the clips of a parent show together, then commits."""
+"""A unit: the videos that one worker commits at once. Pools what the clips of a group show together, then commits."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -12,13 +12,13 @@ from avf_shards.timeline import FRAMES_PER_SECOND, check_tiling
 
 from avf_curation.detectors import overlay
 from avf_curation.media.types import Bytes
-from avf_curation.pipeline.video import EncodedClip, SpanOutcome, VideoOutcomes, measures_json
+from avf_curation.pipeline.video import EncodedClip, SpanOutcome, VideoOutcomes, measurements_json
 from avf_curation.recipe import Recipe
 from avf_curation.sources.types import Video, is_readable
 from avf_curation.stages import quality
 
 CurateVideo = Callable[[Video], VideoOutcomes]
-_POOLED = 64  # pictures of one parent at most, evenly spread
+_POOLED = 64  # pictures of one group at most, evenly spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class UnitJob:
     """What a worker needs to know about a unit."""
 
     unit: int
-    generation: int
+    attempt: int
     videos: tuple[Video, ...]
 
 
@@ -60,7 +60,7 @@ def curate_unit(job: UnitJob, run: RunFolder, recipe: Recipe, identity: RunIdent
     clips = sorted((clip for _, some in decided for clip in some), key=lambda clip: clip.key)
     counts = {status: sum(one.status == status for one in decisions) for status in ("kept", "rejected", "failed")}
     counts["frames"] = sum(decision.span.frames for decision in decisions)
-    run.commit_unit(job.generation, job.unit, ledger.decisions_to_table(decisions), clips, counts)
+    run.commit_unit(job.attempt, job.unit, ledger.decisions_to_table(decisions), clips, counts)
     return UnitReport(
         unit=job.unit,
         videos=len(results),
@@ -75,27 +75,27 @@ def decide_unit(
     results: Iterable[VideoOutcomes], recipe: Recipe, identity: RunIdentity, job: UnitJob
 ) -> Iterator[tuple[Decision, tuple[PackedClip, ...]]]:
     """Decisions of all spans of the unit, with the clips of each kept one."""
-    parents: dict[tuple[str, str], list[VideoOutcomes]] = {}
+    groups: dict[tuple[str, str], list[VideoOutcomes]] = {}
     for result in results:
-        parents.setdefault((result.video.source, result.video.parent), []).append(result)
-    for (source, _), family in parents.items():
+        groups.setdefault((result.video.source, result.video.group_id), []).append(result)
+    for (source, _), members in groups.items():
         config, gate = recipe.of(source).quality, recipe.of(source).gates.quality
-        spans = [outcome for result in family for outcome in result.outcomes]
+        spans = [outcome for result in members for outcome in result.outcomes]
         pooled = pool_overlay([outcome.pictures for outcome in spans if outcome.pictures], config)
         check = quality.decide_pooled(pooled, config)
-        for result in family:
+        for result in members:
             frames = max(outcome.candidate.span.stop_frame for outcome in result.outcomes)
             check_tiling((outcome.candidate.span for outcome in result.outcomes), frames)
             for outcome in result.outcomes:
                 if outcome.clips and gate != "skip":
-                    measured = outcome.candidate.measures.get(quality.STAGE, {}) | {"overlay_pooled_px": pooled}
+                    measured = outcome.candidate.measurements.get(quality.STAGE, {}) | {"overlay_pooled_px": pooled}
                     candidate = outcome.candidate.after(quality.STAGE, measured, (check,), gate)
                     outcome = replace(outcome, candidate=candidate)
                 yield _decide(result, outcome, identity, job)
 
 
 def pool_overlay(spans: Sequence[tuple[Bytes, ...]], config: quality.QualityConfig) -> float | None:
-    """The watermark in pictures of several spans of one parent, of the commonest size. None: too few, or no motion."""
+    """The watermark in pictures of several spans of one group, of the commonest size. None: too few, or no motion."""
     if len(spans) < config.pool_min_shots:
         return None
     shapes = [pictures[0].shape for pictures in spans]
@@ -115,8 +115,8 @@ def _decide(
     status: Status = "failed" if outcome.failure else "rejected" if candidate.failing else "kept"
     decision = Decision(
         source=video.source,
-        video=video.video,
-        parent=video.parent,
+        video_id=video.video_id,
+        group_id=video.group_id,
         path=is_readable(video.path),
         span=candidate.span,
         status=status,
@@ -125,9 +125,9 @@ def _decide(
         speaker=video.speaker,
         language=video.language,
         unit=job.unit,
-        generation=job.generation,
+        attempt=job.attempt,
         checks=candidate.checks,
-        measures=measures_json(candidate),
+        measurements=measurements_json(candidate),
     )
     if outcome.failure is not None:
         failure = outcome.failure
@@ -151,12 +151,12 @@ def _packed(
     result: VideoOutcomes, outcome: SpanOutcome, draft: EncodedClip, decision: Decision, identity: RunIdentity
 ) -> PackedClip:
     video, span = result.video, outcome.candidate.span
-    key = clip_key(video.source, video.video, span, draft.track)
+    key = clip_key(video.source, video.video_id, span, draft.track)
     record = ClipRecord(
         key=key,
         source=video.source,
-        video=video.video,
-        parent=video.parent,
+        video_id=video.video_id,
+        group_id=video.group_id,
         path=decision.path,
         span=span,
         track=draft.track,
@@ -170,7 +170,7 @@ def _packed(
         fingerprint=identity.fingerprint,
         backends=identity.backends,
         checks=outcome.candidate.checks,
-        measures=outcome.candidate.measures,
+        measurements=outcome.candidate.measurements,
         start_s=video.start_s,
         origin=None if result.origin is None else asdict(result.origin),
         labels=None if video.labels is None else asdict(video.labels),

@@ -44,7 +44,7 @@ class EncodedClip:
 
 @dataclass(frozen=True, kw_only=True)
 class SpanOutcome:
-    """The end of one span, but for what the spans of its parent show together.
+    """The end of one span, but for what the spans of its group show together.
 
     Kept: clips, one for each person; rejected: a failing check in `candidate`; failed: `failure`. `pictures` are for
     the pooled watermark.
@@ -129,7 +129,7 @@ def _screen(
             for whole in shots
             for part in scenes.parts(whole.span, settings.scenes)
         ):
-            parts += _shot(shot, picture, sound, settings, tools, gates.goes_on(video.source, video.video))
+            parts += _shot(shot, picture, sound, settings, tools, gates.goes_on(video.source, video.video_id))
         if picture.frames > picture.decoded_frames:
             tail = Candidate(span=Span(picture.decoded_frames, picture.frames))
             parts.append(
@@ -155,7 +155,7 @@ def _refined(screened: ScreenedVideo, root: Path, settings: SourceSettings, tool
     if picture is None:
         yield from (part for part in screened.parts if isinstance(part, SpanOutcome))
         return
-    goes_on = settings.gates.goes_on(video.source, video.video)
+    goes_on = settings.gates.goes_on(video.source, video.video_id)
     path, beside = root / video.path, None if screened.own_sound else separate_audio(video, root)
     with MediaFile(path, settings.media, beside, time_range(video)) as media:
         media.resume(picture, screened.start_s)
@@ -204,7 +204,7 @@ def _shot(
         yield SpanOutcome(candidate=candidate, failure=classify_failure(silence.STAGE, error))
         return
     for stretch in stretches:
-        part = Candidate(span=stretch.span, checks=candidate.checks, measures=candidate.measures)
+        part = Candidate(span=stretch.span, checks=candidate.checks, measurements=candidate.measurements)
         part = part.after(silence.STAGE, stretch.record(), silence.decide(stretch, settings.silence))
         silent = any(check.passed is False for check in part.checks if check.stage == silence.STAGE)
         yield SpanOutcome(candidate=part) if silent else part
@@ -252,7 +252,7 @@ def _refine(
                 scores, pictures = refining.score_quality(seen, crops, found, settings.quality)
             before = candidate.failing
             candidate = candidate.after(stage, scores.record(), quality.decide(scores, settings.quality), gates.quality)
-            if candidate.failing:  # what only the sample looked at must not sway its parent's watermark
+            if candidate.failing:  # what only the sample looked at must not sway its group's watermark
                 return SpanOutcome(candidate=candidate, pictures=() if before else pictures)
         if candidate.failing:
             return SpanOutcome(candidate=candidate)
@@ -260,14 +260,14 @@ def _refine(
         stage = "clip"
         with tools.clock.stage(stage):
             files = refining.encode_clip(crops, sound, span, shift, settings)
-        files["print"] = compute_fingerprint(sound.cut(span)).tobytes()
+        files["fingerprint"] = compute_fingerprint(sound.cut(span)).tobytes()
         clips = [
             EncodedClip(media=files, window_px=found.window.side_px, size_px=settings.clip.size_px, shift_frames=shift)
         ]
         for number, other in enumerate(tracks[1:], 1):
             with tools.clock.stage("crop"):
                 crops = refining.crop_clip(media, seen, other, settings, tools, False)
-            files = refining.encode_clip(crops, sound, span, shift, settings) | {"print": files["print"]}
+            files = refining.encode_clip(crops, sound, span, shift, settings) | {"fingerprint": files["fingerprint"]}
             clips.append(
                 EncodedClip(
                     media=files,
@@ -300,6 +300,6 @@ def fail_video(failure: FailureCause) -> SpanOutcome:
     return SpanOutcome(candidate=Candidate(span=Span(0, 0)), failure=failure)
 
 
-def measures_json(candidate: Candidate) -> str:
+def measurements_json(candidate: Candidate) -> str:
     """The ledger's JSON of what was measured."""
-    return json.dumps(candidate.measures, sort_keys=True)
+    return json.dumps(candidate.measurements, sort_keys=True)

@@ -80,7 +80,7 @@ def write_audit_report(
         failures=_failures(table),
         slowest=_slowest(run),
         identity=identity,
-        aside=[one for generation in run.generations() for one in read_plan(run, generation).aside][:200],
+        skipped_inputs=[one for attempt in run.attempts() for one in read_plan(run, attempt).skipped_inputs][:200],
         seed=seed,
     )
     temporary = path.with_name(path.name + ".part")
@@ -143,7 +143,7 @@ def _sheets(
     for name in sorted(pc.unique(reasons).to_pylist()):
         rows = rejected.filter(pc.equal(reasons, name))
         chosen[name] = (rows.num_rows, sample_rows(rows, _PER_REASON, seed))
-    planned = planned_videos(run, {one.video for _, ones in chosen.values() for one in ones})
+    planned = planned_videos(run, {one.video_id for _, ones in chosen.values() for one in ones})
     sheets = [("kept", kept_rows.num_rows, [_clip_tile(run, decision) for decision in kept])] if kept else []
     for name, (count, ones) in chosen.items():
         sheets.append((f"rejected: {name}", count, [_span_tile(one, roots, planned) for one in ones]))
@@ -154,19 +154,19 @@ def _clip_tile(run: RunFolder, decision: Decision) -> ContactImage:
     key = decision.clips[0]
     data: str | None = None
     try:
-        with ShardReader(run.unit_folder(decision.generation, decision.unit) / PART) as reader:
+        with ShardReader(run.unit_folder(decision.attempt, decision.unit) / PART) as reader:
             members = reader.index.by_key()[key]
             if "mp4" in members:
                 frame = clip_frame(reader.read(members["mp4"]), decision.span.frames // 2)
                 data = None if frame is None else _encoded(frame)
     except (FaultError, KeyError):
         data = None
-    return ContactImage(title=decision.video, where=_where(decision), detail=key, data=data)
+    return ContactImage(title=decision.video_id, where=_where(decision), detail=key, data=data)
 
 
 def _span_tile(decision: Decision, roots: dict[str, Path], planned: dict[tuple[str, str], Video]) -> ContactImage:
     root = roots.get(decision.source)
-    video = planned.get((decision.source, decision.video))
+    video = planned.get((decision.source, decision.video_id))
     frame = None
     if root is not None and video is not None:
         middle = (video.start_s or 0.0) + (decision.span.start_s + decision.span.stop_s) / 2
@@ -174,7 +174,7 @@ def _span_tile(decision: Decision, roots: dict[str, Path], planned: dict[tuple[s
     sign = {"<=": ">", ">=": "<"}.get(decision.operator or "", "?")
     detail = f"{decision.score:g} {sign} {decision.threshold:g}" if decision.score is not None else ""
     return ContactImage(
-        title=decision.video, where=_where(decision), detail=detail, data=None if frame is None else _encoded(frame)
+        title=decision.video_id, where=_where(decision), detail=detail, data=None if frame is None else _encoded(frame)
     )
 
 

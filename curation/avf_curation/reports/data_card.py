@@ -49,7 +49,7 @@ class DataCard:
     backends: dict[str, str]
     fingerprints: tuple[str, ...]
     shards: tuple[tuple[str, str, int], ...]
-    forgotten: int
+    deleted: int
 
 
 def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
@@ -78,7 +78,7 @@ def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
         backends=backends,
         fingerprints=tuple(sorted(fingerprints)),
         shards=listed,
-        forgotten=gone,
+        deleted=gone,
     )
 
 
@@ -86,7 +86,7 @@ def _add(source: SourceCard, record: dict[str, Any]) -> None:
     source.clips += 1
     source.seconds += record["seconds"]
     source.languages[record["language"] or UNSTATED] += 1
-    source.videos.add(record["video"])
+    source.videos.add(record["video_id"])
     if record["speaker"]:
         source.speakers.add(record["speaker"])
     for check in record["checks"]:
@@ -126,8 +126,8 @@ def card_markdown(card: DataCard) -> str:
     lines += [f"- {stage}: {backend}" for stage, backend in sorted(card.backends.items())]
     lines += [f"- fingerprint of the curation: {one}" for one in card.fingerprints]
     lines += [f"- digest of the corpus: {card.digest}"]
-    if card.forgotten:
-        lines.append(f"- {card.forgotten} clips were taken down after packing")
+    if card.deleted:
+        lines.append(f"- {card.deleted} clips were taken down after packing")
     lines += ["", "| shard | bytes | SHA-256 |", "|---|---|---|"]
     lines += [f"| {name} | {size:,} | {digest} |" for name, digest, size in card.shards]
     return "\n".join(lines) + "\n"
@@ -172,7 +172,7 @@ def card_croissant(card: DataCard, url: str | None, published: date | None = Non
         mlc.FileSet(id=kind, name=kind, contained_in=inside, includes=[f"*.{kind}"], encoding_formats=[encoding])
         for kind, encoding in kinds.items()
     ]
-    columns = dict.fromkeys(("key", "source", "video", "speaker", "language"), mlc.DataType.TEXT)
+    columns = dict.fromkeys(("key", "source", "video_id", "speaker", "language"), mlc.DataType.TEXT)
     columns["seconds"] = mlc.DataType.FLOAT
     fields = [
         mlc.Field(

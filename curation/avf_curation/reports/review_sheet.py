@@ -34,7 +34,7 @@ def write_review_sheet(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: not a new or empty folder")
     durable_io.make_folder(out / "clips")
-    planned = planned_videos(run, {item.decision.video for item in review.items})
+    planned = planned_videos(run, {item.decision.video_id for item in review.items})
     media = make_recipe(run.identity()["settings"]).defaults.media
     told = []
     for number, item in enumerate(review.items):
@@ -43,14 +43,14 @@ def write_review_sheet(
             "id": item.id,
             "span": span_name(decision),
             "source": decision.source,
-            "video": decision.video,
+            "video": decision.video_id,
             "where": f"{decision.span.start_s:.2f} to {decision.span.stop_s:.2f} s",
             "stratum": item.stratum,
             "score": _comparison(item),
             "cut": decision.span.seconds > preview.LONGEST_S,
         }
         try:
-            data = _excerpt(run, item, planned.get((decision.source, decision.video)), roots, media)
+            data = _excerpt(run, item, planned.get((decision.source, decision.video_id)), roots, media)
             durable_io.write(out / "clips" / f"{item.id}.mp4", data)
             entry["clip"] = f"clips/{item.id}.mp4"
         except (MediaError, FaultError, KeyError, OSError) as error:
@@ -73,7 +73,7 @@ def _excerpt(run: RunFolder, item: ReviewItem, video: Video | None, roots: dict[
     """What to show of a span: the clip as stored, or the input where there is none."""
     decision = item.decision
     if item.stratum == KEPT:
-        with ShardReader(run.unit_folder(decision.generation, decision.unit) / PART) as reader:
+        with ShardReader(run.unit_folder(decision.attempt, decision.unit) / PART) as reader:
             members = reader.index.by_key()[decision.clips[0]]
             return preview.clip_preview(
                 {kind: reader.read(member) for kind, member in members.items() if kind != "json"}

@@ -11,10 +11,10 @@ from avf_curation.runs.coordinator import active_coordinator, read_records
 
 
 def find_garbage(run: RunFolder) -> dict[Path, int]:
-    """Path -> bytes. Raises UserError while a driver is at work: what looks dead may be its own."""
-    driver = active_coordinator(run)
-    if driver is not None:
-        raise UserError(f"{run.root}: {driver} is at work on it; wait for it or stop it")
+    """Path -> bytes. Raises UserError while a coordinator is at work: what looks dead may be its own."""
+    coordinator = active_coordinator(run)
+    if coordinator is not None:
+        raise UserError(f"{run.root}: {coordinator} is at work on it; wait for it or stop it")
     temporary = run.root / "tmp"
     paths = sorted(temporary.iterdir()) if temporary.is_dir() else []
     paths += [marker.path for marker in read_records(run)]

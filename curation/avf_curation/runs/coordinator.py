@@ -1,6 +1,6 @@
-"""The one driver of a run: who it is, that no other is at work, that the disk has room.
+"""The one coordinator of a run: who it is, that no other is at work, that the disk has room.
 
-Markers are numbered files, RUN/log/driver-000001.json, each linked to a name that must be free: no lock to be left
+Markers are numbered files, RUN/log/coordinator-000001.json, each linked to a name that must be free: no lock to be left
 behind. A marker whose process is gone, or on another machine was not touched for a minute, counts for nothing.
 """
 
@@ -28,7 +28,7 @@ _TOUCH_S, _GONE_S = 10.0, 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class CoordinatorRecord:
-    """A driver that says it is at work. alive: as far as this machine can tell."""
+    """A coordinator that says it is at work. alive: as far as this machine can tell."""
 
     path: Path
     pid: int
@@ -42,7 +42,7 @@ class CoordinatorRecord:
 def read_records(run: RunFolder) -> list[CoordinatorRecord]:
     """All markers, by number."""
     found = []
-    for path in sorted(run.log_folder.glob("driver-*.json")):
+    for path in sorted(run.log_folder.glob("coordinator-*.json")):
         try:
             values = json.loads(path.read_text("utf-8"))
             pid, host, since = int(values["pid"]), str(values["host"]), float(values["since"])
@@ -53,7 +53,7 @@ def read_records(run: RunFolder) -> list[CoordinatorRecord]:
 
 
 def active_coordinator(run: RunFolder) -> CoordinatorRecord | None:
-    """The living driver, if there is one."""
+    """The living coordinator, if there is one."""
     return next((marker for marker in reversed(read_records(run)) if marker.alive), None)
 
 
@@ -79,7 +79,7 @@ def _now_there(folder: Path) -> float:
 
 
 class Coordinator:
-    """Be the driver of a run; raises UserError when another is. `check` between units."""
+    """Be the coordinator of a run; raises UserError when another is. `check` between units."""
 
     def __init__(self, run: RunFolder, tell: EventLog, min_free_gb: float) -> None:
         self._run, self._tell, self._min_free_gb = run, tell, min_free_gb
@@ -105,18 +105,18 @@ class Coordinator:
             self.marker.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Raise InfrastructureError when the disk is almost full or another driver took over."""
+        """Raise InfrastructureError when the disk is almost full or another coordinator took over."""
         self._check_disk()
         if self.marker is not None and not self.marker.exists():
-            raise InfrastructureError("another driver took this run over (its marker is gone); nothing is lost")
+            raise InfrastructureError("another coordinator took this run over (its marker is gone); nothing is lost")
 
     def _claim(self) -> Path:
         """Take the next free number, then look again: of two that found each other, both give way."""
         while True:
             before = read_records(self._run)
             self._refuse_beside(before)
-            number = max((int(other.path.stem[7:]) for other in before), default=0) + 1
-            mine = self._run.log_folder / f"driver-{number:06d}.json"
+            number = max((int(other.path.stem.removeprefix("coordinator-")) for other in before), default=0) + 1
+            mine = self._run.log_folder / f"coordinator-{number:06d}.json"
             if not self._take(mine):
                 continue
             try:

@@ -1,8 +1,8 @@
-"""What a run will cost and yield, from a seeded sample of its parents that is curated for real.
+"""What a run will cost and yield, from a seeded sample of its groups that is curated for real.
 
 Parents (a film, a session) are drawn, not videos, because that is what resembles itself. Sums are scaled by bytes (a
 ratio estimator): stat knows the bytes of all inputs, and time, storage and yield follow them. Intervals are 95 % of a
-seeded bootstrap over the parents, narrower the more of them were curated.
+seeded bootstrap over the groups, narrower the more of them were curated.
 """
 
 import json
@@ -40,7 +40,7 @@ class SourceTotals:
     """All there is of a source, by stat."""
 
     videos: int
-    parents: int
+    groups: int
     bytes: int
 
 
@@ -51,7 +51,7 @@ class SourceEstimate:
 
     source: str
     total: SourceTotals
-    sampled_parents: int
+    sampled_groups: int
     core_hours: Quantity
     gpu_hours: Quantity | None
     stored_gb: Quantity
@@ -79,28 +79,28 @@ class CostEstimate:
         return asdict(self) | {"core_hours": asdict(self.core_hours)}
 
 
-def sample_parents(videos: list[Video], sample: int, seed: int) -> list[Video]:
-    """The videos of `sample` parents of each source, by lot. Raises UserError for a number that is none."""
+def sample_groups(videos: list[Video], sample: int, seed: int) -> list[Video]:
+    """The videos of `sample` groups of each source, by lot. Raises UserError for a number that is none."""
     if sample < 2:
-        raise UserError(f"--sample {sample}: at least 2 parents of each source, or there is no interval")
+        raise UserError(f"--sample {sample}: at least 2 groups of each source, or there is no interval")
     chosen: set[tuple[str, str]] = set()
     for source in {video.source for video in videos}:
-        parents = {video.parent for video in videos if video.source == source}
-        order = sorted(parents, key=lambda parent: priority(f"{source}\0{parent}", seed))
-        chosen |= {(source, parent) for parent in order[:sample]}
-    return [video for video in videos if (video.source, video.parent) in chosen]
+        groups = {video.group_id for video in videos if video.source == source}
+        order = sorted(groups, key=lambda group: priority(f"{source}\0{group}", seed))
+        chosen |= {(source, group) for group in order[:sample]}
+    return [video for video in videos if (video.source, video.group_id) in chosen]
 
 
 def totals_of(videos: Iterable[Video]) -> dict[str, SourceTotals]:
     """Source -> what there is, by stat."""
     counts: dict[str, tuple[int, set[str], int]] = {}
     for video in videos:
-        number, parents, size = counts.get(video.source, (0, set(), 0))
-        parents.add(video.parent)
-        counts[video.source] = (number + 1, parents, size + video.size_bytes)
+        number, groups, size = counts.get(video.source, (0, set(), 0))
+        groups.add(video.group_id)
+        counts[video.source] = (number + 1, groups, size + video.size_bytes)
     return {
-        name: SourceTotals(videos=number, parents=len(parents), bytes=size)
-        for name, (number, parents, size) in sorted(counts.items())
+        name: SourceTotals(videos=number, groups=len(groups), bytes=size)
+        for name, (number, groups, size) in sorted(counts.items())
     }
 
 
@@ -112,7 +112,7 @@ def write_totals(run: RunFolder, totals: Mapping[str, SourceTotals]) -> None:
 
 
 def estimate_cost(run: RunFolder, totals: Mapping[str, SourceTotals], gpu: bool, seed: int = 0) -> CostEstimate:
-    """Predict from the finished run of a sample, whose units are one parent each. Raises UserError without figures."""
+    """Predict from the finished run of a sample, whose units are one group each. Raises UserError without figures."""
     figures = _figures(run)
     found = []
     for source, total in totals.items():
@@ -126,18 +126,18 @@ def estimate_cost(run: RunFolder, totals: Mapping[str, SourceTotals], gpu: bool,
 def estimate_source(
     source: str, total: SourceTotals, figures_PQ: npt.NDArray[np.float64], gpu: bool, seed: int
 ) -> SourceEstimate:
-    """figures_PQ: a row for each sampled parent P: bytes, core seconds, GPU seconds, stored bytes, clips, frames."""
-    parents = len(figures_PQ)
+    """figures_PQ: a row for each sampled group P: bytes, core seconds, GPU seconds, stored bytes, clips, frames."""
+    groups = len(figures_PQ)
     size_P = np.maximum(figures_PQ[:, 0], 1.0)
-    picks_RP = np.random.default_rng(seed).integers(0, parents, (_RESAMPLES, parents))
-    rest = max(0.0, 1.0 - parents / max(total.parents, 1)) ** 0.5  # nothing is left to guess when all were curated
+    picks_RP = np.random.default_rng(seed).integers(0, groups, (_RESAMPLES, groups))
+    rest = max(0.0, 1.0 - groups / max(total.groups, 1)) ** 0.5  # nothing is left to guess when all were curated
 
     def scaled(column: int, unit: float) -> Quantity:
         value_P = figures_PQ[:, column]
         value = float(value_P.sum() / size_P.sum()) * total.bytes / unit
         many_R = value_P[picks_RP].sum(1) / size_P[picks_RP].sum(1) * total.bytes / unit
         low, high = (float(v) for v in np.quantile(many_R, (0.025, 0.975)))
-        widened = (parents / max(parents - 1, 1)) ** 0.5 * rest  # the bootstrap of few is too sure
+        widened = (groups / max(groups - 1, 1)) ** 0.5 * rest  # the bootstrap of few is too sure
         return Quantity(
             value=value, low=max(0.0, value - (value - low) * widened), high=value + (high - value) * widened
         )
@@ -145,7 +145,7 @@ def estimate_source(
     return SourceEstimate(
         source=source,
         total=total,
-        sampled_parents=parents,
+        sampled_groups=groups,
         core_hours=scaled(1, 3600),
         gpu_hours=scaled(2, 3600) if gpu else None,
         stored_gb=scaled(3, 1e9),
@@ -190,7 +190,7 @@ def _kept_frames(run: RunFolder) -> dict[int, int]:
 
 
 def one_parent_per_unit(overrides: Iterable[str], recipe_sources: Iterable[str]) -> list[str]:
-    """The settings by which a unit is one parent: what a unit costs is then what the parent costs."""
+    """The settings by which a unit is one group: what a unit costs is then what the group costs."""
     return [*overrides, "plan.unit_videos=1", *(f"sources.{name}.plan.unit_videos=1" for name in recipe_sources)]
 
 

@@ -26,23 +26,23 @@ from avf_curation.pipeline.unit import RunIdentity, UnitJob, UnitReport
 from avf_curation.recipe import Recipe
 from avf_curation.runs.coordinator import Coordinator
 from avf_curation.runs.identity import freeze_identity, remember_roots, run_identity
-from avf_curation.runs.plan import encode_aside, encode_plan, make_plan, videos_of
+from avf_curation.runs.plan import encode_plan, encode_skipped_inputs, make_plan, videos_of
 from avf_curation.sources.registry import list_inputs
 from avf_curation.sources.types import SkippedInput, Video
 
 Engine = Literal["inline", "ray"]
-ASIDE_FILE = "aside.parquet"
+SKIPPED_FILE = "skipped_inputs.parquet"
 ONE_WORKER = ClusterConfig(workers=1)
 _LOG = logging.getLogger("avf_curation")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """A frozen plan: its table and what was set aside."""
+    """A frozen plan: its table and what was skipped."""
 
-    generation: int
+    attempt: int
     table: pa.Table
-    aside: tuple[SkippedInput, ...]
+    skipped_inputs: tuple[SkippedInput, ...]
 
     @property
     def units(self) -> int:
@@ -54,7 +54,7 @@ class RunPlan:
         for unit in range(self.units):
             if unit not in finished:
                 rows = self.table.slice(int(edges[unit]), int(edges[unit + 1] - edges[unit]))
-                yield UnitJob(unit=unit, generation=self.generation, videos=tuple(videos_of(rows)))
+                yield UnitJob(unit=unit, attempt=self.attempt, videos=tuple(videos_of(rows)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,33 +92,35 @@ def plan_run(
     if run.identity_file.is_file() or run.root.exists():
         freeze_identity(run, identity)  # before anything is read: it may be another run's folder
     roots = {name: root.resolve() for name, root in sources.items()}
-    if not run.generations():
-        aside: list[SkippedInput] = []
+    if not run.attempts():
+        skipped_inputs: list[SkippedInput] = []
         videos = [
-            v for name, root in sorted(roots.items()) for v in list_inputs(name, root, recipe.of(name).plan, aside)
+            v
+            for name, root in sorted(roots.items())
+            for v in list_inputs(name, root, recipe.of(name).plan, skipped_inputs)
         ]
         table = make_plan(chosen(videos), {name: recipe.of(name).plan for name in roots})
         freeze_identity(run, identity)  # after: a corpus of another layout leaves nothing behind
-        _publish_plan(run, 0, table, aside)
+        _publish_plan(run, 0, table, skipped_inputs)
     remember_roots(run, roots)
-    return read_plan(run, run.generations()[-1])
+    return read_plan(run, run.attempts()[-1])
 
 
 def plan_retry(run: RunFolder, recipe: Recipe, roots: dict[str, Path]) -> RunPlan | None:
-    """A new generation of the videos that failed, as they are now; None when none did. The last must be finished."""
-    newest = run.generations()[-1]
-    if not (run.generation_folder(newest) / "ledger").is_dir():
+    """A new attempt of the videos that failed, as they are now; None when none did. The last must be finished."""
+    newest = run.attempts()[-1]
+    if not (run.attempt_folder(newest) / "ledger").is_dir():
         return read_plan(run, newest)
     table = run.ledger()
     failed = table.filter(pc.equal(table["status"], "failed"))
-    wanted = set(zip(failed["source"].to_pylist(), failed["video"].to_pylist(), strict=True))
+    wanted = set(zip(failed["source"].to_pylist(), failed["video_id"].to_pylist(), strict=True))
     again: dict[tuple[str, str], Video] = {}
-    for generation in run.generations():
-        planned = read_plan(run, generation).table
-        rows = planned.filter(pc.is_in(planned["video"], value_set=pc.unique(failed["video"])))
+    for attempt in run.attempts():
+        planned = read_plan(run, attempt).table
+        rows = planned.filter(pc.is_in(planned["video_id"], value_set=pc.unique(failed["video_id"])))
         for video in videos_of(rows):
-            if (video.source, video.video) in wanted:
-                again[video.source, video.video] = _as_it_is(video, roots[video.source])
+            if (video.source, video.video_id) in wanted:
+                again[video.source, video.video_id] = _as_it_is(video, roots[video.source])
     if not again:
         return None
     config = {name: recipe.of(name).plan for name in roots}
@@ -134,34 +136,42 @@ def _as_it_is(video: Video, root: Path) -> Video:
     return replace(video, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
 
 
-def _publish_plan(run: RunFolder, generation: int, table: pa.Table, aside: Sequence[SkippedInput]) -> None:
-    notes = (json.dumps({"videos": table.num_rows, "aside": len(aside)}, sort_keys=True) + "\n").encode()
-    files = {"plan.parquet": encode_plan(table), ASIDE_FILE: encode_aside(aside), "plan.json": notes}
+def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs: Sequence[SkippedInput]) -> None:
+    notes = (
+        json.dumps({"videos": table.num_rows, "skipped_inputs": len(skipped_inputs)}, sort_keys=True) + "\n"
+    ).encode()
+    files = {
+        "plan.parquet": encode_plan(table),
+        SKIPPED_FILE: encode_skipped_inputs(skipped_inputs),
+        "plan.json": notes,
+    }
     try:
-        run.publish(f"plan-{generation}", run.generation_folder(generation) / "plan", files)
+        run.publish(f"plan-{attempt}", run.attempt_folder(attempt) / "plan", files)
     except durable_io.AlreadyExistsError:
         _LOG.info("another process froze the plan first")
 
 
-def read_plan(run: RunFolder, generation: int) -> RunPlan:
-    """The frozen plan of a generation."""
-    folder = run.generation_folder(generation) / "plan"
-    aside = folder / ASIDE_FILE  # a takedown's plan has none
-    listed = pq.read_table(aside).to_pylist() if aside.is_file() else []
+def read_plan(run: RunFolder, attempt: int) -> RunPlan:
+    """The frozen plan of an attempt."""
+    folder = run.attempt_folder(attempt) / "plan"
+    skipped_inputs = folder / SKIPPED_FILE  # a takedown's plan has none
+    listed = pq.read_table(skipped_inputs).to_pylist() if skipped_inputs.is_file() else []
     return RunPlan(
-        generation=generation,
+        attempt=attempt,
         table=pq.read_table(folder / "plan.parquet"),
-        aside=tuple(SkippedInput(**one) for one in listed),
+        skipped_inputs=tuple(SkippedInput(**one) for one in listed),
     )
 
 
 def planned_videos(run: RunFolder, videos: set[str]) -> dict[tuple[str, str], Video]:
     """(source, video) -> the input as the newest plan has it, for these ids."""
     found = {}
-    for generation in run.generations():
-        table = read_plan(run, generation).table
-        for video in videos_of(table.filter(pc.is_in(table["video"], value_set=pa.array(sorted(videos), pa.string())))):
-            found[video.source, video.video] = video
+    for attempt in run.attempts():
+        table = read_plan(run, attempt).table
+        for video in videos_of(
+            table.filter(pc.is_in(table["video_id"], value_set=pa.array(sorted(videos), pa.string())))
+        ):
+            found[video.source, video.video_id] = video
     return found
 
 
@@ -188,7 +198,7 @@ def curate(
     roots = {name: root.resolve() for name, root in sources.items()}
     tell = EventLog(run.log_folder)
     try:
-        with Coordinator(run, tell, min_free_gb) as driver:
+        with Coordinator(run, tell, min_free_gb) as coordinator:
             if retry_failed:
                 retry = plan_retry(run, recipe, roots)
                 if retry is None:
@@ -201,17 +211,17 @@ def curate(
             setup = WorkerSetup(
                 run=run, recipe=recipe, choice=choice, roots=roots, identity=told, device=device, halves=halves
             )
-            finished = run.finished_units(planned.generation)
+            finished = run.finished_units(planned.attempt)
             jobs = planned.jobs(finished) if len(finished) < planned.units else None
             progress = progress_of(run, planned, finished)
             on_progress(progress)
             for report in _reports(engine, jobs, setup, cluster, tell):
-                _log_unit(run, report, planned.generation)
+                _log_unit(run, report, planned.attempt)
                 tell(Event(name="unit_done", unit=report.unit))
                 progress = _advance(progress, report)
                 on_progress(progress)
-                driver.check()
-            run.finish_generation(planned.generation)
+                coordinator.check()
+            run.finish_attempt(planned.attempt)
             durable_io.remove(run.root / "tmp")
     finally:
         tell.close()
@@ -238,10 +248,10 @@ def _reports(
 
 
 def progress_of(run: RunFolder, planned: RunPlan, finished: set[int]) -> Progress:
-    """How far a generation is, from its committed units."""
+    """How far an attempt is, from its committed units."""
     sums = dict.fromkeys(("kept", "rejected", "failed", "frames"), 0)
     for unit in finished:
-        manifest = json.loads((run.unit_folder(planned.generation, unit) / UNIT).read_bytes())
+        manifest = json.loads((run.unit_folder(planned.attempt, unit) / UNIT).read_bytes())
         for name in sums:
             sums[name] += manifest["counts"][name]
     done = int(np.isin(planned.table["unit"].to_numpy(), list(finished)).sum()) if finished else 0
@@ -263,6 +273,6 @@ def _advance(before: Progress, report: UnitReport) -> Progress:
     )
 
 
-def _log_unit(run: RunFolder, report: UnitReport, generation: int) -> None:
+def _log_unit(run: RunFolder, report: UnitReport, attempt: int) -> None:
     with open(run.log_folder / "units.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps({"time": round(time.time(), 3), "generation": generation} | asdict(report)) + "\n")
+        file.write(json.dumps({"time": round(time.time(), 3), "attempt": attempt} | asdict(report)) + "\n")

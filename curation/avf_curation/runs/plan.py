@@ -24,8 +24,8 @@ SCHEMA = pa.schema(
     [
         ("unit", pa.int64()),
         ("source", pa.dictionary(pa.int32(), pa.string())),
-        ("video", pa.string()),
-        ("parent", pa.string()),
+        ("video_id", pa.string()),
+        ("group_id", pa.string()),
         ("path", pa.binary()),
         ("size_bytes", pa.int64()),
         ("mtime_ns", pa.int64()),
@@ -44,7 +44,7 @@ SCHEMA = pa.schema(
 
 
 def parse_sources(arguments: Iterable[str]) -> dict[str, Path]:
-    """`NAME=DIR` arguments. Raises UserError for bad or doubled names and missing folders."""
+    """`NAME=DIR` arguments. Raises UserError for bad or duplicate names and missing folders."""
     sources: dict[str, Path] = {}
     for text in arguments:
         name, equals, folder = text.partition("=")
@@ -66,14 +66,14 @@ def parse_sources(arguments: Iterable[str]) -> dict[str, Path]:
 
 
 def cut_units(videos: list[Video], config: Mapping[str, PlanConfig]) -> list[int]:
-    """The unit of each video. `videos` are sorted by source, parent, video; a parent is never split."""
+    """The unit of each video. `videos` are sorted by source, group id, video id; a group is never split."""
     units: list[int] = []
     unit, count, size = -1, 0, 0
     at = 0
     while at < len(videos):
         first = videos[at]
         end = at
-        while end < len(videos) and videos[end].parent == first.parent and videos[end].source == first.source:
+        while end < len(videos) and videos[end].group_id == first.group_id and videos[end].source == first.source:
             end += 1
         limits = config[first.source]
         more = sum(video.size_bytes for video in videos[at:end])
@@ -87,11 +87,11 @@ def cut_units(videos: list[Video], config: Mapping[str, PlanConfig]) -> list[int
 
 
 def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.Table:
-    """The plan's table: sorted by source, parent, video, with units. Raises UserError for a doubled id."""
-    ordered = sorted(videos, key=lambda v: (v.source, v.parent, v.video))
+    """The plan's table: sorted by source, group id, video id, with units. Raises UserError for a duplicate id."""
+    ordered = sorted(videos, key=lambda v: (v.source, v.group_id, v.video_id))
     for before, after in zip(ordered, ordered[1:], strict=False):
-        if (before.source, before.video) == (after.source, after.video):
-            raise UserError(f"{after.source}: two inputs have the id {after.video!r}")
+        if (before.source, before.video_id) == (after.source, after.video_id):
+            raise UserError(f"{after.source}: two inputs have the id {after.video_id!r}")
 
     def encoded(path: str | None) -> bytes | None:
         return None if path is None else os.fsencode(path)
@@ -99,8 +99,8 @@ def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.T
     columns: dict[str, Any] = {
         "unit": cut_units(ordered, config),
         "source": pa.array([v.source for v in ordered], pa.string()).dictionary_encode(),
-        "video": [v.video for v in ordered],
-        "parent": [v.parent for v in ordered],
+        "video_id": [v.video_id for v in ordered],
+        "group_id": [v.group_id for v in ordered],
         "path": [encoded(v.path) for v in ordered],
         "size_bytes": [v.size_bytes for v in ordered],
         "mtime_ns": [v.mtime_ns for v in ordered],
@@ -142,11 +142,11 @@ def _video(row: dict[str, Any]) -> Video:
     return Video(**row)
 
 
-ASIDE = pa.schema([(name, pa.string()) for name in ("source", "kind", "path", "why")])
+SKIPPED_SCHEMA = pa.schema([(name, pa.string()) for name in ("source", "kind", "path", "reason")])
 
 
-def encode_aside(aside: Iterable[SkippedInput]) -> bytes:
-    """What was set aside, as the bytes of a Parquet file; a corpus may lack a million downloads."""
-    rows = [(one.source, one.kind, one.path, one.why) for one in aside]
+def encode_skipped_inputs(skipped_inputs: Iterable[SkippedInput]) -> bytes:
+    """What was skipped, as the bytes of a Parquet file; a corpus may lack a million downloads."""
+    rows = [(one.source, one.kind, one.path, one.reason) for one in skipped_inputs]
     columns = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return encode_plan(pa.table([pa.array(column, pa.string()) for column in columns], schema=ASIDE))
+    return encode_plan(pa.table([pa.array(column, pa.string()) for column in columns], schema=SKIPPED_SCHEMA))

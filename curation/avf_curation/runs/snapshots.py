@@ -40,7 +40,7 @@ def _ledger(run: RunFolder, until: datetime | None, after: datetime | None = Non
     if until is None and after is None:
         return table
     times = _times(run)
-    places = zip(table["generation"].to_pylist(), table["unit"].to_pylist(), strict=True)
+    places = zip(table["attempt"].to_pylist(), table["unit"].to_pylist(), strict=True)
     time_R = np.array([times.get(place, 0.0) for place in places])
     chosen_R = np.ones(len(time_R), bool)
     if until is not None:
@@ -53,7 +53,7 @@ def _ledger(run: RunFolder, until: datetime | None, after: datetime | None = Non
 
 
 def _times(run: RunFolder) -> dict[tuple[int, int], float]:
-    """(generation, unit) -> when it was committed, as the log has it."""
+    """(attempt, unit) -> when it was committed, as the log has it."""
     found: dict[tuple[int, int], float] = {}
     try:
         lines = (run.log_folder / "units.jsonl").read_text("utf-8").splitlines()
@@ -62,7 +62,7 @@ def _times(run: RunFolder) -> dict[tuple[int, int], float]:
     for line in lines:
         try:
             entry = json.loads(line)
-            found.setdefault((int(entry["generation"]), int(entry["unit"])), float(entry["time"]))
+            found.setdefault((int(entry["attempt"]), int(entry["unit"])), float(entry["time"]))
         except (ValueError, KeyError, TypeError):
             continue
     return found

@@ -14,12 +14,12 @@ from avf_curation.runs.curate import Progress, progress_of, read_plan
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
-    """state: "finished", "going" or "stopped"; `driver` says who works on it."""
+    """state: "finished", "going" or "stopped"; `coordinator` says who works on it."""
 
     state: str
-    generation: int
+    attempt: int
     progress: Progress
-    driver: str | None
+    coordinator: str | None
     last_unit_s_ago: float | None
 
     def as_json(self) -> dict[str, Any]:
@@ -27,24 +27,24 @@ class RunStatus:
 
 
 def run_status(run: RunFolder) -> RunStatus:
-    """The newest generation's status. Raises UserError when nothing is planned."""
-    generations = run.generations()
-    if not generations:
+    """The newest attempt's status. Raises UserError when nothing is planned."""
+    attempts = run.attempts()
+    if not attempts:
         raise UserError(f"{run.root}: nothing is planned yet")
-    newest = generations[-1]
+    newest = attempts[-1]
     planned = read_plan(run, newest)
     progress = progress_of(run, planned, run.finished_units(newest))
-    if (run.generation_folder(newest) / "ledger").is_dir():
+    if (run.attempt_folder(newest) / "ledger").is_dir():
         return RunStatus(
-            state="finished", generation=newest, progress=progress, driver=None, last_unit_s_ago=_last_unit(run)
+            state="finished", attempt=newest, progress=progress, coordinator=None, last_unit_s_ago=_last_unit(run)
         )
-    driver = active_coordinator(run)
-    state = "going" if driver else "stopped"
+    coordinator = active_coordinator(run)
+    state = "going" if coordinator else "stopped"
     return RunStatus(
         state=state,
-        generation=newest,
+        attempt=newest,
         progress=progress,
-        driver=str(driver) if driver else None,
+        coordinator=str(coordinator) if coordinator else None,
         last_unit_s_ago=_last_unit(run),
     )
 

@@ -18,9 +18,9 @@ LABELS = {
 _SEGMENTS = "videos/shorter_segments"
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """Every segment of a participant and task that has labels. Raises UserError for another layout."""
-    listing = Listing("avcaffe", root, aside)
+    listing = Listing("avcaffe", root, skipped_inputs)
     base = listing.base("avcaffe", _SEGMENTS)
     labels: dict[str, dict[str, str]] = {}
     for name in LABELS:
@@ -41,8 +41,8 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
                 values = told | {"task": task.name} | ({"speech": "none"} if stem in silent else {})
                 yield Video(
                     source="avcaffe",
-                    video=f"{key}/{stem}",
-                    parent=key,
+                    video_id=f"{key}/{stem}",
+                    group_id=key,
                     **clip.file,
                     speaker=person.name,
                     language="en",

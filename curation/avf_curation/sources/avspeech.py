@@ -39,9 +39,9 @@ class _Film:
     whole: ListedFile | None = None
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """The rows whose media are there. Raises UserError without one of the owners' lists."""
-    listing = Listing("avspeech", root, aside)
+    listing = Listing("avspeech", root, skipped_inputs)
     lists = [name for name in LISTS if (root / name).is_file()]
     if not lists:
         raise UserError(f"--source avspeech={root}: neither {' nor '.join(LISTS)} is there; they are the corpus")
@@ -77,7 +77,7 @@ def _rows(listing: Listing, name: str, films: dict[str, _Film]) -> None:
                 continue
             known = films.setdefault(film, _Film()).rows
             if (key := _key(start, stop)) in known:
-                listing.note("doubled", place, f"{film} from {key[0]} to {key[1]} s was listed before")
+                listing.note("duplicate", place, f"{film} from {key[0]} to {key[1]} s was listed before")
             else:
                 known[key] = (x, y)
 
@@ -134,7 +134,7 @@ def _put(listing: Listing, films: dict[str, _Film], name: str, one: ListedFile, 
         before = film.cut.get(what)
         film.cut.setdefault(what, one)
     if before is not None:
-        listing.note("doubled", one.path, f"the same segment as {before.path}")
+        listing.note("duplicate", one.path, f"the same segment as {before.path}")
 
 
 def _film(listing: Listing, name: str, film: _Film) -> Iterator[Video]:
@@ -153,8 +153,8 @@ def _film(listing: Listing, name: str, film: _Film) -> Iterator[Video]:
         x, y = film.rows[key]
         yield Video(
             source=listing.source,
-            video=video,
-            parent=name,
+            video_id=video,
+            group_id=name,
             **one.file,
             start_s=start if whole else None,
             stop_s=stop if whole else None,

@@ -15,15 +15,15 @@ _OFFSETS = {60: 91}  # row of the owners' table whose offset lies before its ons
 _UNUSABLE = ("sub04", "EP12_01f")  # left out of the three-emotion protocol
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """Every row of the table whose pictures are there. Raises UserError for another layout."""
-    listing = Listing("casme2", root, aside)
+    listing = Listing("casme2", root, skipped_inputs)
     table = read_coding_table(listing, _TABLES)
     folder = next((name for name in _FOLDERS if listing.has(name)), _FOLDERS[0])
     for row in coded_samples(listing, table, "onsetframe", "offsetframe", _OFFSETS):
         person, take = f"sub{row.subject:02d}", row.take
         if (person, take) == _UNUSABLE:
-            listing.note("left_out", f"{folder}/{person}/{take}", "left out of the three-emotion protocol")
+            listing.note("excluded", f"{folder}/{person}/{take}", "left out of the three-emotion protocol")
             continue
         path, name = f"{folder}/{person}/{take}", f"{person}/{take}"
         made = image_sequence_input(listing, path, name, person, row.emotion, 200, row.onset, row.offset, row.more)

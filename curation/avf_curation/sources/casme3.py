@@ -14,9 +14,9 @@ _TABLE = "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx"
 _FRAMES = ("Part_A_ME_clip/frame", "frame", "")
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """Every row of the table whose clip is there. Raises UserError for another layout."""
-    listing = Listing("casme3", root, aside)
+    listing = Listing("casme3", root, skipped_inputs)
     table = read_coding_table(listing, (_TABLE, f"annotation/{_TABLE}"))
     base = next(name for name in _FRAMES if not name or listing.has(name))
     prefix = f"{base}/" if base else ""

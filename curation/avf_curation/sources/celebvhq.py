@@ -23,9 +23,9 @@ INFO = "celebvhq_info.json"
 _MEDIA = r"[A-Za-z0-9_-]{11}\.(mp4|mkv|webm)"
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """The clips whose film or cut is there. Raises UserError without the owners' JSON."""
-    listing = Listing("celebvhq", root, aside)
+    listing = Listing("celebvhq", root, skipped_inputs)
     clips = _clips(listing)
     base = "downloaded_celebvhq/" if listing.has("downloaded_celebvhq") else ""
     films = listing.by_stem(f"{base}raw", _MEDIA, "film (a YouTube id)")
@@ -40,8 +40,8 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
             continue
         yield Video(
             source=listing.source,
-            video=key,
-            parent=origin.id,
+            video_id=key,
+            group_id=origin.id,
             **one.file,
             start_s=None if cut else origin.start_s,
             stop_s=None if cut else origin.stop_s,
@@ -53,13 +53,13 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
 
 def _clips(listing: Listing) -> dict[str, Origin]:
     path = listing.root / INFO
-    doubled: list[str] = []
+    duplicates: list[str] = []
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(found)
         if len(values) != len(found):
             names = [name for name, _ in found]
-            doubled.extend(sorted({name for name in names if names.count(name) > 1}))
+            duplicates.extend(sorted({name for name in names if names.count(name) > 1}))
         return values
 
     try:
@@ -71,8 +71,8 @@ def _clips(listing: Listing) -> dict[str, Origin]:
     entries = info.get("clips", info) if isinstance(info, dict) else None
     if not isinstance(entries, dict):
         raise UserError(f"{path}: expected a table of clips")
-    for name in doubled:
-        listing.note("doubled", f"{INFO}: {name}", "listed twice; the last one counts")
+    for name in duplicates:
+        listing.note("duplicate", f"{INFO}: {name}", "listed twice; the last one counts")
     found: dict[str, Origin] = {}
     for key, entry in entries.items():
         if key in ("meta_info", "mete_info"):  # the owners' spelling of one release

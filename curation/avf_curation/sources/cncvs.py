@@ -27,9 +27,9 @@ _BRANCHES = {"news": r"n\d{3,}", "speech": r"s\d{3,}"}
 _TIME = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """The clips of every part that is there. Raises UserError when none is, and for CN-Celeb's sound."""
-    listing = Listing("cncvs", root, aside)
+    listing = Listing("cncvs", root, skipped_inputs)
     base = "cncvs/" if listing.has("cncvs") else ""
     branches = [branch for branch in _BRANCHES if listing.has(base + branch)]
     celeb_av = listing.has("final_video")
@@ -42,7 +42,7 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
             )
         raise UserError(f"--source cncvs={root}: no news/ or speech/ (CN-CVS), no final_video/ (CN-Celeb-AV)")
     for name in sound_only:
-        listing.note("left_out", name, "CN-Celeb is sound without picture")
+        listing.note("excluded", name, "CN-Celeb is sound without picture")
     for branch in branches:
         for speaker in listing.entries(base + branch, _BRANCHES[branch], f"speaker of {branch}"):
             yield from _speaker(listing, speaker)
@@ -56,8 +56,8 @@ def _video(
 ) -> Video:
     return Video(
         source=listing.source,
-        video=video,
-        parent=video.rpartition("_" if "_" in video else "-")[0] or video,
+        video_id=video,
+        group_id=video.rpartition("_" if "_" in video else "-")[0] or video,
         **clip.file,
         sound_path=sound.path if sound else None,
         speaker=speaker,

@@ -17,9 +17,9 @@ _STEM = re.compile(r"(10\d\d)_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_(LO|MD|HI|XX)
 _POINTER = b"version https://git-lfs"
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """Every clip; the sound is always the WAV's (28 films had none). Raises UserError for git-lfs pointers."""
-    listing = Listing("crema_d", root, aside)
+    listing = Listing("crema_d", root, skipped_inputs)
     base = listing.base("CREMA-D", "VideoFlash")
     sounds = listing.by_stem(f"{base}AudioWAV", rf"{_STEM.pattern}\.wav", "sound of a clip")
     clips = listing.by_stem(f"{base}VideoFlash", rf"{_STEM.pattern}\.flv", "clip (ACTOR_SENTENCE_EMOTION_LEVEL.flv)")
@@ -37,8 +37,8 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
             listing.note("missing", f"{base}AudioWAV/{stem}.wav", "the film's own sound is used")
         yield Video(
             source="crema_d",
-            video=stem,
-            parent=stem,
+            video_id=stem,
+            group_id=stem,
             **clip.file,
             sound_path=sound.path if sound else None,
             speaker=actor,

@@ -16,9 +16,9 @@ LABELS = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")  # 
 _SPLIT = "EmoLabel_DataSplit"
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """The clips with one label. Raises UserError without lists or clips."""
-    listing = Listing("dfew", root, aside)
+    listing = Listing("dfew", root, skipped_inputs)
     if not listing.has(_SPLIT) or not listing.has("Clip/original"):
         raise UserError(
             f"--source dfew={root}: {_SPLIT}/ and Clip/original/ must be in it; only the originals have sound"
@@ -42,15 +42,15 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
         said = Labels(values={"single": told}, folds={"single": tested.get(stem, 0)})
         yield Video(
             source="dfew",
-            video=stem,
-            parent=stem,
+            video_id=stem,
+            group_id=stem,
             path=clip.path,
             size_bytes=clip.size_bytes,
             mtime_ns=clip.mtime_ns,
             labels=said,
         )
     if unlabelled:
-        listing.note("left_out", "Clip/original", f"{unlabelled} clips without a single label")
+        listing.note("excluded", "Clip/original", f"{unlabelled} clips without a single label")
     for stem in sorted(labels):
         listing.note("missing", f"{stem}.mp4", "listed, but Clip/original/ has no such clip")
 

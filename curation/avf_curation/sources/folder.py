@@ -9,12 +9,12 @@ from avf_curation.recipe import PlanConfig
 from avf_curation.sources.types import SkippedInput, Video, is_readable
 
 
-def list_videos(root: Path, source: str, config: PlanConfig, aside: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(root: Path, source: str, config: PlanConfig, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """A plain folder: every regular file under `root`, links followed, is an input. Sorted by name.
 
-    Hidden files and folders are set aside, as are folders that a link leads into a second time.
+    Hidden files and folders are skipped, as are folders that a link leads into a second time.
     """
-    pattern = None if config.parent in ("file", "directory") else re.compile(config.parent)
+    pattern = None if config.group_by in ("file", "directory") else re.compile(config.group_by)
     seen = {_identity(os.stat(root))}
     stack = [""]
     while stack:
@@ -22,15 +22,17 @@ def list_videos(root: Path, source: str, config: PlanConfig, aside: list[Skipped
         try:
             entries = sorted(os.scandir(root / below), key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
-            aside.append(
-                SkippedInput(source=source, path=is_readable(below), why=f"folder cannot be read ({error.strerror})")
+            skipped_inputs.append(
+                SkippedInput(source=source, path=is_readable(below), reason=f"folder cannot be read ({error.strerror})")
             )
             continue
         folders = []
         for entry in entries:
             path = f"{below}/{entry.name}" if below else entry.name
             if entry.name.startswith(".") and not entry.name.startswith(".."):
-                aside.append(SkippedInput(source=source, path=is_readable(path), why="hidden", kind="hidden"))
+                skipped_inputs.append(
+                    SkippedInput(source=source, path=is_readable(path), reason="hidden", kind="hidden")
+                )
                 continue
             try:
                 stat = entry.stat()
@@ -40,9 +42,9 @@ def list_videos(root: Path, source: str, config: PlanConfig, aside: list[Skipped
                 continue
             if folder:
                 if _identity(stat) in seen:
-                    aside.append(
+                    skipped_inputs.append(
                         SkippedInput(
-                            source=source, path=is_readable(path), why="leads to a folder that is read already"
+                            source=source, path=is_readable(path), reason="leads to a folder that is read already"
                         )
                     )
                     continue
@@ -51,7 +53,7 @@ def list_videos(root: Path, source: str, config: PlanConfig, aside: list[Skipped
             elif entry.is_file():
                 yield _listed(source, path, stat.st_size, stat.st_mtime_ns, config, pattern)
             else:
-                aside.append(SkippedInput(source=source, path=is_readable(path), why="not a regular file"))
+                skipped_inputs.append(SkippedInput(source=source, path=is_readable(path), reason="not a regular file"))
         stack.extend(reversed(folders))
 
 
@@ -63,12 +65,12 @@ def _listed(
     source: str, path: str, size: int, mtime_ns: int, config: PlanConfig, pattern: re.Pattern[str] | None
 ) -> Video:
     name = is_readable(path)
-    if config.parent == "file":
-        parent = name
-    elif config.parent == "directory":
-        parent = is_readable(os.path.dirname(path)) or "."
+    if config.group_by == "file":
+        group = name
+    elif config.group_by == "directory":
+        group = is_readable(os.path.dirname(path)) or "."
     else:
         assert pattern is not None
         found = pattern.search(name)
-        parent = found.group(1) if found and found.group(1) else name
-    return Video(source=source, video=name, parent=parent, path=path, size_bytes=size, mtime_ns=mtime_ns)
+        group = found.group(1) if found and found.group(1) else name
+    return Video(source=source, video_id=name, group_id=group, path=path, size_bytes=size, mtime_ns=mtime_ns)

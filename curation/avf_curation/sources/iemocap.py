@@ -18,9 +18,9 @@ _DIALOGUE = r"Ses0[1-5][FM]_(?:impro\d\d|script\d\d_\d)[a-z]?"
 _LINE = re.compile(rf"\[(\d+\.\d+) - (\d+\.\d+)\]\t(({_DIALOGUE})_([FM])\d{{3}})\t(\w{{3}})\t\[([\d., ]+)\]")
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """Every labelled turn whose dialogue is there. Raises UserError when no session is there."""
-    listing = Listing("iemocap", root, aside)
+    listing = Listing("iemocap", root, skipped_inputs)
     base = listing.base("IEMOCAP_full_release", "Session1")
     for session in range(1, 6):
         dialog = f"{base}Session{session}/dialog"
@@ -56,8 +56,8 @@ def _turns(listing: Listing, table: ListedFile, film: ListedFile, session: str, 
         speaker = f"{number}{gender}"
         yield Video(
             source="iemocap",
-            video=turn,
-            parent=dialogue,
+            video_id=turn,
+            group_id=dialogue,
             **film.file,
             start_s=start_s,
             stop_s=stop_s,

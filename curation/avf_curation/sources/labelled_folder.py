@@ -29,29 +29,31 @@ def has_labels(root: Path) -> bool:
     return (root / TABLE).is_file()
 
 
-def read(root: Path, source: str, config: PlanConfig, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, source: str, config: PlanConfig, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """Every file that the table names and that is there. Raises UserError for a table without files or labels."""
-    rows = _rows(root, source, aside)
-    for video in list_videos(root, source, config, aside):
+    rows = _rows(root, source, skipped_inputs)
+    for video in list_videos(root, source, config, skipped_inputs):
         if video.path == TABLE:
             continue
         row = rows.pop(is_readable(video.path), None)
         if row is None:
-            aside.append(
+            skipped_inputs.append(
                 SkippedInput(
-                    source=source, path=is_readable(video.path), why=f"{TABLE} has no such row", kind="unlisted"
+                    source=source, path=is_readable(video.path), reason=f"{TABLE} has no such row", kind="unlisted"
                 )
             )
             continue
-        labels = _labels(row, source, aside)
+        labels = _labels(row, source, skipped_inputs)
         if labels is not None:
             speaker = row.get("speaker") or labels.subject
             yield replace(video, speaker=speaker, language=row.get("language") or None, labels=labels)
     for left in sorted(rows):
-        aside.append(SkippedInput(source=source, path=f"{TABLE}: {left}", why="no such file", kind="missing"))
+        skipped_inputs.append(
+            SkippedInput(source=source, path=f"{TABLE}: {left}", reason="no such file", kind="missing")
+        )
 
 
-def _rows(root: Path, source: str, aside: list[SkippedInput]) -> dict[str, dict[str, str]]:
+def _rows(root: Path, source: str, skipped_inputs: list[SkippedInput]) -> dict[str, dict[str, str]]:
     where = f"--source {source}={root}: {TABLE}"
     try:
         reader = csv.DictReader(io.StringIO((root / TABLE).read_text("utf-8-sig")), strict=True)
@@ -61,11 +63,16 @@ def _rows(root: Path, source: str, aside: list[SkippedInput]) -> dict[str, dict[
             row = {name: (value or "").strip() for name, value in zip(names, values.values(), strict=False)}
             if None in values or not row.get("file"):
                 why = "more fields than columns" if None in values else "no file"
-                aside.append(SkippedInput(source=source, path=f"{TABLE}: row {number}", why=why, kind="bad_row"))
+                skipped_inputs.append(
+                    SkippedInput(source=source, path=f"{TABLE}: row {number}", reason=why, kind="bad_row")
+                )
             elif row["file"] in found:
-                aside.append(
+                skipped_inputs.append(
                     SkippedInput(
-                        source=source, path=f"{TABLE}: row {number}", why=f"{row['file']} once more", kind="doubled"
+                        source=source,
+                        path=f"{TABLE}: row {number}",
+                        reason=f"{row['file']} once more",
+                        kind="duplicate",
                     )
                 )
             else:
@@ -79,12 +86,12 @@ def _rows(root: Path, source: str, aside: list[SkippedInput]) -> dict[str, dict[
     return found
 
 
-def _labels(row: dict[str, str], source: str, aside: list[SkippedInput]) -> Labels | None:
+def _labels(row: dict[str, str], source: str, skipped_inputs: list[SkippedInput]) -> Labels | None:
     fold = row.get("fold", "")
     if fold and not fold.isdigit():
-        aside.append(
+        skipped_inputs.append(
             SkippedInput(
-                source=source, path=f"{TABLE}: {row['file']}", why=f"fold {fold!r} is no number", kind="bad_row"
+                source=source, path=f"{TABLE}: {row['file']}", reason=f"fold {fold!r} is no number", kind="bad_row"
             )
         )
         return None

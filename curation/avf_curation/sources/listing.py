@@ -35,14 +35,14 @@ class ListedFile:
 
 
 class Listing:
-    """Lists folders of one source and notes what is set aside."""
+    """Lists folders of one source and notes what is skipped."""
 
-    def __init__(self, source: str, root: Path, aside: list[SkippedInput]) -> None:
-        self.source, self.root, self._aside = source, root, aside
+    def __init__(self, source: str, root: Path, skipped_inputs: list[SkippedInput]) -> None:
+        self.source, self.root, self._skipped_inputs = source, root, skipped_inputs
 
     def note(self, kind: str, path: str, why: str) -> None:
         """One thing that is no input."""
-        self._aside.append(SkippedInput(source=self.source, path=is_readable(path), why=why, kind=kind))
+        self._skipped_inputs.append(SkippedInput(source=self.source, path=is_readable(path), reason=why, kind=kind))
 
     def has(self, path: str) -> bool:
         """Whether there is such a folder."""
@@ -77,7 +77,7 @@ class Listing:
         found: dict[str, ListedFile] = {}
         for one in self.entries(below, wanted, what):
             if one.stem in found:
-                self.note("doubled", one.path, f"the same name as {found[one.stem].path}")
+                self.note("duplicate", one.path, f"the same name as {found[one.stem].path}")
             else:
                 found[one.stem] = one
         return found

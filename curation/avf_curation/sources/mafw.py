@@ -18,9 +18,9 @@ _SPLITS = ("Train & Test Set", "Train_Test_Set")  # a space in a path breaks som
 _FOLDS = range(1, 6)
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """The clips that a list names. Raises UserError without lists or clips."""
-    listing = Listing("mafw", root, aside)
+    listing = Listing("mafw", root, skipped_inputs)
     split = next((name for name in _SPLITS if listing.has(name)), None)
     if split is None or not listing.has("data/clips"):
         raise UserError(f"--source mafw={root}: {_SPLITS[0]}/ and data/clips/ must be in it")
@@ -44,8 +44,8 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
         said = Labels(values=told, folds=dict.fromkeys(told, 0) | folds.get(stem, {}))
         yield Video(
             source="mafw",
-            video=stem,
-            parent=stem,
+            video_id=stem,
+            group_id=stem,
             path=clip.path,
             size_bytes=clip.size_bytes,
             mtime_ns=clip.mtime_ns,

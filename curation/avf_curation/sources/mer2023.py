@@ -35,8 +35,8 @@ def _video(source: str, stem: str, clip: ListedFile, label: str, valence: str, t
     said = Labels(values=values, folds={} if tested is None else {"multi": tested})
     return Video(
         source=source,
-        video=stem,
-        parent=stem,
+        video_id=stem,
+        group_id=stem,
         path=clip.path,
         size_bytes=clip.size_bytes,
         mtime_ns=clip.mtime_ns,
@@ -57,7 +57,7 @@ def _rows(listing: Listing, path: str) -> Iterator[tuple[str, str, str]]:
             if not name or label not in LABELS:
                 listing.note("bad_row", f"{path}:{number}", f"label {label!r} is not one of {', '.join(LABELS)}")
             elif name in seen:
-                listing.note("doubled", f"{path}:{number}", f"{name} was listed before")
+                listing.note("duplicate", f"{path}:{number}", f"{name} was listed before")
             else:
                 seen.add(name)
                 yield name, label, (row.get("valence") or "").strip()

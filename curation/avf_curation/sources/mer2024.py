@@ -16,24 +16,24 @@ LAYOUT = "video-unlabeled-with-test2noise/samplenew_00000000.mp4; video-labeled/
 _POOL, _LABELLED, _LIST = "video-unlabeled-with-test2noise", "video-labeled", "label-disdim.csv"
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """The clips of the unlabelled pool. Raises UserError when it is not there."""
-    listing = Listing("mer2024", root, aside)
+    listing = Listing("mer2024", root, skipped_inputs)
     base = listing.base("mer2024-dataset", _POOL)
     labelled: set[str] = set()
     if listing.has(f"{base}{_LABELLED}"):
         labelled = set(listing.by_stem(f"{base}{_LABELLED}", r"(?!\.).*\.\w+", "clip"))
-        listing.note("left_out", f"{base}{_LABELLED}", f"{len(labelled)} labelled clips: for evaluation")
+        listing.note("excluded", f"{base}{_LABELLED}", f"{len(labelled)} labelled clips: for evaluation")
     if (root / base / _LIST).is_file():
         _check_list(listing, f"{base}{_LIST}", labelled)
     for stem, clip in listing.by_stem(f"{base}{_POOL}", r"(?!\.).*\.(mp4|avi|mkv|mov)", "clip").items():
         if stem in labelled:
-            listing.note("doubled", clip.path, "a labelled clip has this name: left out, it is for evaluation")
+            listing.note("duplicate", clip.path, "a labelled clip has this name: left out, it is for evaluation")
             continue
         yield Video(
             source=listing.source,
-            video=stem,
-            parent=stem,
+            video_id=stem,
+            group_id=stem,
             path=clip.path,
             size_bytes=clip.size_bytes,
             mtime_ns=clip.mtime_ns,

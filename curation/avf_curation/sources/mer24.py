@@ -11,8 +11,8 @@ OWNERS_COUNT = 5_030
 LAYOUT = "video-labeled/sample_00000000.mp4, label-disdim.csv (MER2024)"
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """All labelled clips. Raises UserError for another layout."""
-    listing = Listing("mer24", root, aside)
+    listing = Listing("mer24", root, skipped_inputs)
     base = listing.base("mer2024-dataset", "video-labeled")
     yield from read_part(listing, f"{base}video-labeled", f"{base}label-disdim.csv", None)

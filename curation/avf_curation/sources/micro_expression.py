@@ -96,8 +96,8 @@ def image_sequence_input(
     values = {"emotion": emotion, "pictures_per_s": str(pictures_per_s), **(more or {})}
     return Video(
         source=listing.source,
-        video=video,
-        parent=subject,
+        video_id=video,
+        group_id=subject,
         path=folder,
         size_bytes=found.size_bytes,
         mtime_ns=found.mtime_ns,

@@ -15,9 +15,9 @@ _BASE = "Micro_Expression"
 _EMOTIONS = ("anger", "disgust", "fear", "happiness", "others", "sadness", "surprise")
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """Every clip of a micro-expression, whole: the owners cut them from onset to offset. Raises UserError."""
-    listing = Listing("mmew", root, aside)
+    listing = Listing("mmew", root, skipped_inputs)
     base = listing.base("MMEW", _BASE)
     if not any(listing.has(f"{base}{_BASE}/{emotion}") for emotion in _EMOTIONS):
         raise UserError(f"--source mmew={root}: no {_BASE}/anger and so on in it")

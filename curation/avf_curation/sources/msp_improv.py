@@ -23,9 +23,9 @@ _FILE = re.compile(rf"MSP-IMPROV-({_NAME})\.(avi|wav|mp4)")
 _NUMBER = re.compile(r"([AVDN]):\s*([-\d.]+)")
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """Every film with a consensus of four emotions. Raises UserError without the labels."""
-    listing = Listing("msp_improv", root, aside)
+    listing = Listing("msp_improv", root, skipped_inputs)
     table = next((name for name in ("Evalution.txt", "Evaluation.txt") if (root / name).is_file()), None)
     if table is None:
         raise UserError(f"--source msp_improv={root}: no Evalution.txt (so the owners spell it) in it")
@@ -61,14 +61,14 @@ def _film(
         listing.note("unlisted", film.path, "no row of the labels has this film")
         return
     if told["consensus"] not in LABELS:
-        listing.note("left_out", film.path, f"consensus {told['consensus']}: other, or none")
+        listing.note("excluded", film.path, f"consensus {told['consensus']}: other, or none")
         return
     values = told | {"emotion": LABELS[told["consensus"]], "target": target, "scenario": scenario}
     speaker = f"{gender}{session}"
     yield Video(
         source="msp_improv",
-        video=name,
-        parent=name.rsplit("-", 1)[0],
+        video_id=name,
+        group_id=name.rsplit("-", 1)[0],
         **film.file,
         sound_path=sound.path if sound else None,
         own_sound_first=sound is not None,
@@ -91,6 +91,6 @@ def _labels(listing: Listing, table: str) -> dict[str, dict[str, str]]:
         names = {"A": "arousal", "V": "valence", "D": "dominance", "N": "naturalness"}
         means = {names[one]: value for one, value in _NUMBER.findall(matched.groups()[-1])}  # NaN is no number
         if matched[1] in found:
-            listing.note("doubled", f"{table}:{number}", f"{matched[1]} was listed before")
+            listing.note("duplicate", f"{table}:{number}", f"{matched[1]} was listed before")
         found[matched[1]] = {"consensus": matched.groups()[-2]} | means
     return found

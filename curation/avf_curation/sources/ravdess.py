@@ -19,9 +19,9 @@ LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "sur
 _STEM = re.compile(r"(0[123])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d)")
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """Each take of speech once. Raises UserError when no actor's folder is there."""
-    listing = Listing("ravdess", root, aside)
+    listing = Listing("ravdess", root, skipped_inputs)
     actors = list(listing.entries("", r"Actor_\d\d", "folder of an actor"))
     if not actors:
         raise UserError(f"--source ravdess={root}: no Actor_01 and so on in it")
@@ -30,7 +30,7 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
         for one in listing.entries(actor.path, rf"{_STEM.pattern}\.(mp4|wav)", "take (seven fields)"):
             modality, channel = one.name[:2], one.name[3:5]
             if channel == "02":
-                listing.note("left_out", one.path, "song")
+                listing.note("excluded", one.path, "song")
             else:
                 takes.setdefault(one.stem[3:], {})[modality] = one
         for take, files in sorted(takes.items()):
@@ -43,7 +43,7 @@ def _take(listing: Listing, take: str, files: dict[str, ListedFile]) -> Iterator
         listing.note("missing", files["03"].path, "sound without a picture")
         return
     if "01" in files and "02" in files:
-        listing.note("doubled", files["02"].path, "the same take as its twin 01, without sound")
+        listing.note("duplicate", files["02"].path, "the same take as its twin 01, without sound")
     sound = None if "01" in files else files.get("03")
     if "01" not in files and sound is None:
         listing.note("missing", picture.path, "a picture without sound: neither 01 nor 03 is here")
@@ -51,8 +51,8 @@ def _take(listing: Listing, take: str, files: dict[str, ListedFile]) -> Iterator
     values = {"emotion": LABELS[int(emotion) - 1], "intensity": intensity, "statement": statement}
     yield Video(
         source="ravdess",
-        video=take,
-        parent=take,
+        video_id=take,
+        group_id=take,
         **picture.file,
         sound_path=sound.path if sound else None,
         speaker=actor,

@@ -72,15 +72,18 @@ def corpus_reader(source: str) -> CorpusReader | None:
     return next((corpus for corpus in CORPORA if corpus.name == source), None)
 
 
-def list_inputs(source: str, root: Path, config: PlanConfig, aside: list[SkippedInput]) -> Iterator[Video]:
-    """Every input of a source; what is none goes to `aside`. Raises UserError for another layout than its name says."""
+def list_inputs(source: str, root: Path, config: PlanConfig, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield every input of a source and append what is no input to `skipped_inputs`.
+
+    Raises UserError when the folder's layout is not the one that the source's name stands for.
+    """
     corpus = corpus_reader(source)
     if corpus is not None:
-        yield from corpus.read(root, aside)
+        yield from corpus.read(root, skipped_inputs)
     elif labelled_folder.has_labels(root):
-        yield from labelled_folder.read(root, source, config, aside)
+        yield from labelled_folder.read(root, source, config, skipped_inputs)
     else:
-        yield from list_videos(root, source, config, aside)
+        yield from list_videos(root, source, config, skipped_inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,27 +93,27 @@ class SourceCheck:
     source: str
     videos: int
     bytes: int
-    parents: int
+    groups: int
     speakers: int
     with_sound_beside: int
     ranges: int
     owners_count: int | None
-    aside: tuple[SkippedInput, ...]
+    skipped_inputs: tuple[SkippedInput, ...]
     bad_tracks: dict[str, str]
 
     @property
     def kinds(self) -> dict[str, int]:
-        """Kind of what was set aside -> how many."""
+        """Kind of what was skipped -> how many."""
         found: dict[str, int] = {}
-        for one in self.aside:
+        for one in self.skipped_inputs:
             found[one.kind] = found.get(one.kind, 0) + 1
         return dict(sorted(found.items()))
 
 
 def check_source(source: str, root: Path, config: PlanConfig) -> SourceCheck:
     """Read a source as a run would, and the owners' face tracks too. Raises UserError."""
-    aside: list[SkippedInput] = []
-    videos = list(list_inputs(source, root, config, aside))
+    skipped_inputs: list[SkippedInput] = []
+    videos = list(list_inputs(source, root, config, skipped_inputs))
     corpus = corpus_reader(source)
     bad = {}
     for video in videos:
@@ -123,11 +126,11 @@ def check_source(source: str, root: Path, config: PlanConfig) -> SourceCheck:
         source=source,
         videos=len(videos),
         bytes=sum(video.size_bytes for video in videos),
-        parents=len({video.parent for video in videos}),
+        groups=len({video.group_id for video in videos}),
         speakers=len({video.speaker for video in videos} - {None}),
         with_sound_beside=sum(video.sound_path is not None for video in videos),
         ranges=sum(video.start_s is not None for video in videos),
         owners_count=None if corpus is None else corpus.clips,
-        aside=tuple(aside),
+        skipped_inputs=tuple(skipped_inputs),
         bad_tracks=bad,
     )

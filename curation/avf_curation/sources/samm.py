@@ -12,9 +12,9 @@ LAYOUT = "SAMM/006/006_1_2/006_05562.jpg, SAMM_Micro_FACS_Codes_v2.xlsx"
 _OFFSETS = {56: 5739}  # row of the owners' table whose offset lies before its onset -> what it must be
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """Every row of the table whose pictures are there. Raises UserError for another layout."""
-    listing = Listing("samm", root, aside)
+    listing = Listing("samm", root, skipped_inputs)
     table = read_coding_table(listing, ("SAMM_Micro_FACS_Codes_v2.xlsx",))
     base = "SAMM/" if listing.has("SAMM") else ""
     for row in coded_samples(listing, table, "onset frame", "offset frame", _OFFSETS):

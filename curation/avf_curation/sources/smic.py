@@ -15,9 +15,9 @@ _ROOTS = ("SMIC_all_cropped/HS", "SMIC_all_raw/HS", "HS", "")
 _CODES = {"negative": "ne", "positive": "po", "surprise": "sur"}
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """Every clip of a micro-expression; non_micro ones are left out. Raises UserError when no subject is there."""
-    listing = Listing("smic", root, aside)
+    listing = Listing("smic", root, skipped_inputs)
     base = next((name for name in _ROOTS if any((root / name).glob("s[0-9]*/micro"))), None)
     if base is None:
         raise UserError(f"--source smic={root}: no s1/micro and so on in it or in {_ROOTS[0]}")
@@ -31,4 +31,4 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
                 if made is not None:
                     yield made
         if listing.has(f"{person.path}/non_micro"):
-            listing.note("left_out", f"{person.path}/non_micro", "no micro-expressions")
+            listing.note("excluded", f"{person.path}/non_micro", "no micro-expressions")

@@ -14,15 +14,15 @@ Side = Literal["left", "right"]
 class Video:
     """One input: a stable id inside its source, where it lies under the source's folder, what stat says of it.
 
-    `path` may hold bytes that are no UTF-8, as Python's file names do; `video` never does. start_s, stop_s: the range
-    of the file that is the video (None: all of it). sound_path: a second file with the sound; `own_sound_first`: only
-    where the file's own is missing or of another length. boxes_path: the owners' face track, for `origin`. side:
+    `path` may hold bytes that are no UTF-8, as Python's file names do; `video_id` never does. start_s, stop_s: the
+    range of the file that is the video (None: all of it). sound_path: a second file with the sound; `own_sound_first`:
+    only where the file's own is missing or of another length. boxes_path: the owners' face track, for `origin`. side:
     the half of the picture that the person is in, where two films lie side by side.
     """
 
     source: str
-    video: str
-    parent: str
+    video_id: str
+    group_id: str
     path: str
     size_bytes: int
     mtime_ns: int
@@ -42,13 +42,13 @@ class Video:
 class SkippedInput:
     """Something of a source that is no input, counted and listed.
 
-    kind: hidden, unexpected, left_out, packed (an archive), missing (listed but not there), unlisted (there but not
-    listed), doubled, bad_row.
+    kind: hidden, unexpected, excluded, packed (an archive), missing (listed but not there), unlisted (there but not
+    listed), duplicate, bad_row.
     """
 
     source: str
     path: str
-    why: str
+    reason: str
     kind: str = "unexpected"
 
 

@@ -18,12 +18,12 @@ LAYOUT = "dev/mp4/id00012/21Uxsk56VDQ/00001.mp4, dev/aac/.../00001.m4a, dev/txt/
 _SPEAKER = r"id\d{5}"
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """The clips of dev, or of `root` itself where it is one split. Raises UserError for another layout."""
-    listing = Listing("voxceleb2", root, aside)
+    listing = Listing("voxceleb2", root, skipped_inputs)
     base = listing.base("dev", "mp4")
     if base and listing.has("test"):
-        listing.note("left_out", "test", "the test split; to read it name it as the source's folder")
+        listing.note("excluded", "test", "the test split; to read it name it as the source's folder")
     for speaker in listing.entries(f"{base}mp4", _SPEAKER, "speaker (id and five digits)"):
         for film in listing.entries(speaker.path, FILM, "YouTube id (11 characters)"):
             yield from _film(listing, base, speaker.name, film)
@@ -31,16 +31,16 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
 
 
 def _film(listing: Listing, base: str, speaker: str, film: ListedFile) -> Iterator[Video]:
-    parent = f"{speaker}/{film.name}"
-    sounds = listing.by_stem(f"{base}aac/{parent}", r"\d{5}\.(m4a|wav)", "sound file")
-    tracks = listing.by_stem(f"{base}txt/{parent}", r"\d{5}\.txt", "face track")
+    group = f"{speaker}/{film.name}"
+    sounds = listing.by_stem(f"{base}aac/{group}", r"\d{5}\.(m4a|wav)", "sound file")
+    tracks = listing.by_stem(f"{base}txt/{group}", r"\d{5}\.txt", "face track")
     clips = listing.by_stem(film.path, r"\d{5}\.mp4", "clip (five digits, mp4)")
     for stem, clip in clips.items():
         sound, track = sounds.pop(stem, None), tracks.pop(stem, None)
         yield Video(
             source=listing.source,
-            video=f"{parent}/{stem}",
-            parent=parent,
+            video_id=f"{group}/{stem}",
+            group_id=group,
             **clip.file,
             sound_path=sound.path if sound else None,
             own_sound_first=sound is not None,

@@ -22,13 +22,13 @@ PLAYERS = "players.csv"
 _AXES = (("arousal", "a"), ("valence", "p"), ("dominance", "d"))
 
 
-def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
+def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     """Every clip that the table names. Raises UserError for a folder without clips or table.
 
     players.csv (session, seat, player) tells who came again in another session; without it a seat of a session is one
     person, and folds by subject cannot keep players apart.
     """
-    listing = Listing("werewolf_xl", root, aside)
+    listing = Listing("werewolf_xl", root, skipped_inputs)
     folder = next((name for name in _FOLDERS if listing.has(name)), None)
     if folder is None:
         raise UserError(f"--source werewolf_xl={root}: none of {', '.join(_FOLDERS)} is there")
@@ -44,8 +44,8 @@ def read(root: Path, aside: list[SkippedInput]) -> Iterator[Video]:
         subject = players.get((int(session), int(seat)), f"{session}_{seat}")
         yield Video(
             source="werewolf_xl",
-            video=name,
-            parent=f"{session}_{seat}",
+            video_id=name,
+            group_id=f"{session}_{seat}",
             **film.file,
             speaker=subject,
             language="zh",

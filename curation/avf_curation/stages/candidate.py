@@ -9,11 +9,11 @@ from avf_shards.timeline import Span
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A span still alive. `measures`: stage -> plain values for the ledger."""
+    """A span still alive. `measurements`: stage -> plain values for the ledger."""
 
     span: Span
     checks: tuple[Check, ...] = ()
-    measures: dict[str, Any] = field(default_factory=dict)
+    measurements: dict[str, Any] = field(default_factory=dict)
 
     def after(
         self, stage: str, measured: dict[str, Any], checks: tuple[Check, ...], gate: str = "decide"
@@ -23,7 +23,7 @@ class Candidate:
             before = measured.get("would_reject", [])
             measured = measured | {"would_reject": before + [check.reason for check in checks if check.passed is False]}
             checks = ()
-        return replace(self, checks=self.checks + checks, measures=self.measures | {stage: measured})
+        return replace(self, checks=self.checks + checks, measurements=self.measurements | {stage: measured})
 
     @property
     def failing(self) -> Check | None:

@@ -1,7 +1,7 @@
 """Stage 6, quality: blur, frozen or black pictures, letterbox, watermark and burnt-in text (4.1, last sentence).
 
 Blur is measured on the fixed-size crop, because the figure depends on size. The watermark is looked for within one
-moving shot, and pooled over the shots of all clips of one parent, because most corpora arrive as single-shot clips.
+moving shot, and pooled over the shots of all clips of one group, because most corpora arrive as single-shot clips.
 """
 
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ def decide(scores: QualityScores, config: QualityConfig) -> tuple[Check, ...]:
 
 
 def decide_pooled(overlay_px: float | None, config: QualityConfig) -> Check:
-    """What the spans of one parent show together."""
+    """What the spans of one group show together."""
     return Check(
         stage=STAGE, reason="watermark_pooled", score=overlay_px, operator="<=", threshold=config.max_overlay_px
     )

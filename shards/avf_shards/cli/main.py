@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(run=_lineage)
 
     one = commands.add_parser(
-        "forget",
+        "delete",
         help="take clips down: out of the shards, others keep their place, the absence is proved",
         formatter_class=raw,
         description="Rewrites only the shards concerned and leaves tombstones. Killed and started again, it goes on.",
@@ -110,9 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--speaker", metavar="SOURCE/NAME", action="append", default=[], help="repeat for more")
     one.add_argument("--list", metavar="FILE", type=Path, help="what to take down, a line each")
     one.add_argument("--run", dest="of_run", metavar="RUN", type=Path, help="that they were packed from: there too")
-    one.add_argument("--why", metavar="TEXT", default="", help="kept with the tombstones")
+    one.add_argument("--reason", metavar="TEXT", default="", help="kept with the tombstones")
     json_option(one)
-    one.set_defaults(run=_forget)
+    one.set_defaults(run=_delete)
 
     one = commands.add_parser(
         "order",
@@ -174,7 +174,7 @@ def _ls(options: argparse.Namespace) -> int:
         return 0
     lines = [f"{'shard':<32}{'clips':>8}{'seconds':>11}{'MB':>9}"]
     for entry in manifest["shards"]:
-        clips, seconds = sum(entry["clips"].values()) - entry.get("forgotten", 0), sum(entry["seconds"].values())
+        clips, seconds = sum(entry["clips"].values()) - entry.get("deleted", 0), sum(entry["seconds"].values())
         lines.append(f"{entry['shard']:<32}{clips:>8}{seconds:>11.1f}{entry['bytes'] / 1e6:>9.1f}")
     _answer(options, {"shards": manifest["shards"], "sources": manifest["sources"]}, "\n".join(lines))
     return 0
@@ -202,20 +202,20 @@ def _lineage(options: argparse.Namespace) -> int:
     return 0
 
 
-def _forget(options: argparse.Namespace) -> int:
+def _delete(options: argparse.Namespace) -> int:
     try:
         listed = options.list.read_text("utf-8").splitlines() if options.list else []
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--list {options.list}: cannot be read ({error})") from None
     what = deletion_request(options.video, options.speaker, listed)
     run = RunFolder.existing(options.of_run) if options.of_run else None
-    found = delete_clips(options.shards, what, options.why)
+    found = delete_clips(options.shards, what, options.reason)
     erased = take_down(run, what) if run else ()
-    text = [f"forgotten: {key}" for key in found.keys]
+    text = [f"deleted: {key}" for key in found.keys]
     text += [f"rewritten: {name}" for name in found.rewritten]
-    text.append(f"absent: {found.gone} forgotten clips, looked for in {found.searched_bytes:,} bytes")
+    text.append(f"absent: {found.tombstones} deleted clips, looked for in {found.searched_bytes:,} bytes")
     if run:
-        text.append(f"{run.root}: {len(erased)} clips erased, their spans are rejected as takedown/forgotten")
+        text.append(f"{run.root}: {len(erased)} clips erased, their spans are rejected as takedown/deleted")
     _answer(options, asdict(found) | {"erased_in_run": list(erased)}, "\n".join(text))
     return 0
 

@@ -13,8 +13,8 @@ def print_selection(choice: SelectionResult, out: Path | None) -> tuple[dict[str
         source: asdict(account) | {"available": account.available, "short": account.short}
         for source, account in choice.sources.items()
     }
-    columns = {"kept": "kept", "doubled": "duplicates", "near": "near_duplicates", "stricter": "below_threshold"}
-    columns |= {name: name for name in ("available", "taken", "short")}
+    columns = {"kept": "kept", "duplicate": "duplicates", "near": "near_duplicates", "stricter": "below_threshold"}
+    columns |= {name: name for name in ("available", "selected", "short")}
     lines = [f"{'source':<20}{'asked':>10}" + "".join(f"{name:>10}" for name in columns)]
     for source, row in rows.items():
         asked = "all" if row["asked"] is None else str(row["asked"])

@@ -1,8 +1,9 @@
 """Takedown: clips leave the shards, every other clip keeps its place in the order, and the absence is proved.
 
-A shard that held such a clip is written anew under another name, its index notes which places are gone, and one replace
-of the manifest makes it so. Killed anywhere, the same command goes on. The order of a stream counts places, gone or
-not, and a training run goes on with the same digest: at a gone place stands the substitute of an unreadable clip.
+A shard that held such a clip is written anew under another name, its index notes which places are empty, and one
+replace of the manifest makes it so. Killed anywhere, the same command goes on. The order of a stream counts places,
+empty or not, and a training run goes on with the same digest: an empty place is filled as the place of an
+unreadable clip is.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ _REWRITTEN = re.compile(r"(.+?)(?:-r\d+)?\.(?:tar|index\.json)")
 
 @dataclass(frozen=True, kw_only=True)
 class DeletionRequest:
-    """What is to be forgotten. videos: (source, id); speakers: (source, name)."""
+    """What is to be deleted. videos: (source, id); speakers: (source, name)."""
 
     videos: frozenset[tuple[str, str]] = frozenset()
     speakers: frozenset[tuple[str, str]] = frozenset()
@@ -38,10 +39,11 @@ class DeletionRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class DeletionReport:
-    """What was done. keys: of the clips that went now; gone: of all that ever did; searched_bytes: for the proof."""
+    """What was done. keys: clips deleted by this call; tombstones: clips deleted by all calls; searched_bytes: for
+    the proof."""
 
     keys: tuple[str, ...]
-    gone: int
+    tombstones: int
     rewritten: tuple[str, ...]
     searched_bytes: int
 
@@ -79,14 +81,14 @@ def deletion_request(
     )
 
 
-def delete_clips(shards: Path, what: DeletionRequest, why: str = "") -> DeletionReport:
+def delete_clips(shards: Path, what: DeletionRequest, reason: str = "") -> DeletionReport:
     """Take the clips of `what` out of `shards`. Raises UserError when none is there and none ever was, FaultError."""
     manifest = read_manifest(shards)
     _clear(
         shards, manifest
     )  # what a killed start left, or what one that was killed after the manifest had still to remove
-    stones: list[dict[str, str]] = list(manifest.get(TOMBSTONES, ()))
-    entries, gone, rewritten = [], [], []
+    tombstones: list[dict[str, str]] = list(manifest.get(TOMBSTONES, ()))
+    entries, deleted, rewritten = [], [], []
     for entry in manifest["shards"]:
         places = _places(shards, entry, what)
         if not places:
@@ -94,24 +96,28 @@ def delete_clips(shards: Path, what: DeletionRequest, why: str = "") -> Deletion
             continue
         entries.append(_rewritten(shards, entry, places))
         rewritten.append(entries[-1]["shard"])
-        gone += list(places.values())
-    if not gone and not any(_asked(stone["key"], what) for stone in stones):
-        raise UserError(f"{shards}: has no clip of what was named, and none of it was forgotten here before")
-    if gone:
-        stones = sorted([*stones, *({"key": key, "why": why} for key in gone)], key=lambda stone: stone["key"])
-        durable_io.replace_file(shards / MANIFEST, seal(manifest | {"shards": entries, TOMBSTONES: stones}))
+        deleted += list(places.values())
+    if not deleted and not any(_asked(tombstone["key"], what) for tombstone in tombstones):
+        raise UserError(f"{shards}: has no clip of what was named, and none of it was deleted here before")
+    if deleted:
+        tombstones = sorted(
+            [*tombstones, *({"key": key, "reason": reason} for key in deleted)], key=lambda tombstone: tombstone["key"]
+        )
+        durable_io.replace_file(shards / MANIFEST, seal(manifest | {"shards": entries, TOMBSTONES: tombstones}))
         _clear(shards, read_manifest(shards))
-    searched = check_absence(shards, [stone["key"] for stone in stones])
-    return DeletionReport(keys=tuple(gone), gone=len(stones), rewritten=tuple(rewritten), searched_bytes=searched)
+    searched = check_absence(shards, [tombstone["key"] for tombstone in tombstones])
+    return DeletionReport(
+        keys=tuple(deleted), tombstones=len(tombstones), rewritten=tuple(rewritten), searched_bytes=searched
+    )
 
 
 def check_absence(shards: Path, keys: Iterable[str]) -> int:
-    """Look for the names of forgotten clips in every byte of every file but the tombstones; how many were read.
+    """Look for the names of deleted clips in every byte of every file but the tombstones; how many were read.
 
     Raises FaultError that names the file where one is still there.
     """
-    gone, searched = {key.encode() for key in keys}, 0
-    fronts = {key.partition(b"-")[0] + b"-" for key in gone}
+    deleted, searched = {key.encode() for key in keys}, 0
+    fronts = {key.partition(b"-")[0] + b"-" for key in deleted}
     listed = {str(entry["shard"]) for entry in read_manifest(shards)["shards"]}
     expected = listed | {sidecar_path(Path(name)).name for name in listed}
     for path in sorted(shards.iterdir()):
@@ -121,10 +127,10 @@ def check_absence(shards: Path, keys: Iterable[str]) -> int:
             raise FaultError(f"{path.name}: is still there, though the manifest does not list it")
         data = path.read_bytes()
         searched += len(data)
-        for found in _NAMED.finditer(data):  # one pass, however many are forgotten
+        for found in _NAMED.finditer(data):  # one pass, however many are deleted
             for front in fronts:
                 name = front + found[0]
-                if name in gone and data.endswith(front, 0, found.start()):
+                if name in deleted and data.endswith(front, 0, found.start()):
                     raise FaultError(f"{path.name}: still holds {name.decode()}")
     return searched
 
@@ -177,7 +183,7 @@ def _rewritten(shards: Path, entry: dict[str, Any], places: dict[int, str]) -> d
                 for extension in sorted(members):
                     writer.add(f"{key}.{extension}", reader.read(members[extension]))
         size, digest = writer.close()
-        gone = tuple(sorted({*reader.index.gone, *places}))
+        deleted = tuple(sorted({*reader.index.deleted, *places}))
         clips = {source: reader.index.clips[source] - len(places)}
         made = replace(
             reader.index,
@@ -187,7 +193,7 @@ def _rewritten(shards: Path, entry: dict[str, Any], places: dict[int, str]) -> d
             clips=clips,
             seconds={source: frames / FRAMES_PER_SECOND},
             members=tuple(writer.members),
-            gone=gone,
+            deleted=deleted,
         )
     side = sidecar_path(shards / name)
     data = made.to_json()
@@ -202,7 +208,7 @@ def _rewritten(shards: Path, entry: dict[str, Any], places: dict[int, str]) -> d
         "seconds": made.seconds,
         "order": order,
         "rewritten": times,
-        "forgotten": len(gone),
+        "deleted": len(deleted),
     }
 
 

@@ -1,6 +1,6 @@
 """The same takedown in a run: tombstones in its ledger, so that no pack brings clips back, and their bytes erased.
 
-A new generation decides the videos again: spans of what was named are rejected as takedown/forgotten. It appears whole,
+A new attempt decides the videos again: spans of what was named are rejected as takedown/deleted. It appears whole,
 in one rename, before any byte is erased; started again after a kill, what is left is erased.
 """
 
@@ -23,51 +23,51 @@ from avf_shards.format.tar import Member
 from avf_shards.schema import ledger
 from avf_shards.schema.ledger import Check
 
-STAGE, REASON = "takedown", "forgotten"
-_STONE = Check(stage=STAGE, reason=REASON, score=1.0, operator="<=", threshold=0.0)
+STAGE, REASON = "takedown", "deleted"
+_TOMBSTONE = Check(stage=STAGE, reason=REASON, score=1.0, operator="<=", threshold=0.0)
 
 
 def take_down(run: RunFolder, what: DeletionRequest) -> tuple[str, ...]:
-    """Forget the clips of `what` in a finished run; the keys of those that went now.
+    """Delete the clips of `what` in a finished run; the keys of those that went now.
 
     Raises UserError when the run is not finished.
     """
-    generations = run.generations()
-    if not generations or not (run.generation_folder(generations[-1]) / "ledger").is_dir():
-        raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then forget")
+    attempts = run.attempts()
+    if not attempts or not (run.attempt_folder(attempts[-1]) / "ledger").is_dir():
+        raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then delete")
     table = run.ledger()
     rows: list[dict[str, Any]] = table.to_pylist()
     hit = [_named(row, what) for row in rows]
     new = [row for row, mine in zip(rows, hit, strict=True) if mine and row["stage"] != STAGE]
-    videos = {(row["source"], row["video"]) for row in new}
+    videos = {(row["source"], row["video_id"]) for row in new}
     if videos:
         again = [
-            _stone(row) if mine else row
+            _tombstone(row) if mine else row
             for row, mine in zip(rows, hit, strict=True)
-            if (row["source"], row["video"]) in videos
+            if (row["source"], row["video_id"]) in videos
         ]
-        _publish(run, generations[-1] + 1, pa.Table.from_pylist(again, schema=ledger.SCHEMA), videos)
+        _publish(run, attempts[-1] + 1, pa.Table.from_pylist(again, schema=ledger.SCHEMA), videos)
     return tuple(_erase(run))
 
 
 def _named(row: dict[str, Any], what: DeletionRequest) -> bool:
-    named = (row["source"], row["video"]) in what.videos or (row["source"], row["speaker"]) in what.speakers
+    named = (row["source"], row["video_id"]) in what.videos or (row["source"], row["speaker"]) in what.speakers
     return named or any(key in what.keys for key in row["clips"])
 
 
-def _stone(row: dict[str, Any]) -> dict[str, Any]:
+def _tombstone(row: dict[str, Any]) -> dict[str, Any]:
     """The same span, rejected, with nothing left of what was measured."""
     said = {"stage": STAGE, "reason": REASON, "score": 1.0, "operator": "<=", "threshold": 0.0}
-    empty: dict[str, Any] = {"error": None, "message": None, "clips": [], "measures": "{}"}
-    return row | said | empty | {"status": "rejected", "checks": [vars(_STONE)]}
+    empty: dict[str, Any] = {"error": None, "message": None, "clips": [], "measurements": "{}"}
+    return row | said | empty | {"status": "rejected", "checks": [vars(_TOMBSTONE)]}
 
 
-def _publish(run: RunFolder, generation: int, decisions: pa.Table, videos: set[tuple[str, str]]) -> None:
-    """A finished generation of one unit without clips, all of it in one rename."""
-    plans = [pq.read_table(run.generation_folder(n) / "plan/plan.parquet") for n in run.generations()]
-    newest = {(row["source"], row["video"]): row | {"unit": 0} for plan in plans for row in plan.to_pylist()}
+def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tuple[str, str]]) -> None:
+    """A finished attempt of one unit without clips, all of it in one rename."""
+    plans = [pq.read_table(run.attempt_folder(n) / "plan/plan.parquet") for n in run.attempts()]
+    newest = {(row["source"], row["video_id"]): row | {"unit": 0} for plan in plans for row in plan.to_pylist()}
     plan = pa.Table.from_pylist([newest[video] for video in sorted(videos)], schema=plans[-1].schema)
-    whole = run.temporary(f"takedown-{generation}")
+    whole = run.temporary(f"takedown-{attempt}")
     unit = whole / "units" / "0000" / "0000000"
     for folder in (whole / "plan", whole / "ledger", unit):
         durable_io.make_folder(folder)
@@ -80,22 +80,22 @@ def _publish(run: RunFolder, generation: int, decisions: pa.Table, videos: set[t
     files = write_part(unit, PART, [])
     durable_io.write(unit / LEDGER, data)
     counts = {"kept": 0, "rejected": decisions.num_rows, "failed": 0, "frames": 0}
-    manifest = {"unit": 0, "generation": generation, "counts": counts, "bytes": files | {LEDGER: len(data)}}
+    manifest = {"unit": 0, "attempt": attempt, "counts": counts, "bytes": files | {LEDGER: len(data)}}
     durable_io.write(unit / UNIT, (json.dumps(manifest, sort_keys=True) + "\n").encode())
     durable_io.write(whole / "ledger" / LEDGER, data)
     for folder in (unit, unit.parent, unit.parent.parent, whole / "plan", whole / "ledger"):
         durable_io.sync_folder(folder)
-    durable_io.publish_folder(whole, run.generation_folder(generation))
+    durable_io.publish_folder(whole, run.attempt_folder(attempt))
     durable_io.remove(run.root / "tmp")
 
 
 def _erase(run: RunFolder) -> Iterator[str]:
-    """Overwrite every clip that an older generation kept and the newest takes down; the keys that still had bytes."""
-    forgotten = run.ledger()
-    forgotten = forgotten.filter(pc.equal(forgotten["stage"], STAGE).fill_null(False))
-    spans = _spans(forgotten)
-    for generation in run.generations():
-        old = ledger.read_ledger(run.generation_folder(generation) / "ledger" / LEDGER)
+    """Overwrite every clip that anolder attempt kept and the newest takes down; the keys that still had bytes."""
+    deleted = run.ledger()
+    deleted = deleted.filter(pc.equal(deleted["stage"], STAGE).fill_null(False))
+    spans = _spans(deleted)
+    for attempt in run.attempts():
+        old = ledger.read_ledger(run.attempt_folder(attempt) / "ledger" / LEDGER)
         kept = old.filter(pc.equal(old["status"], "kept"))
         for span, place, keys in zip(_spans(kept, True), _places(kept), kept["clips"].to_pylist(), strict=True):
             if span in spans:
@@ -109,13 +109,13 @@ def _erase(run: RunFolder) -> Iterator[str]:
 
 
 def _spans(table: pa.Table, in_order: bool = False) -> Any:
-    names = ("source", "video", "start_frame", "stop_frame")
+    names = ("source", "video_id", "start_frame", "stop_frame")
     found = list(zip(*(table[name].to_pylist() for name in names), strict=True))
     return found if in_order else set(found)
 
 
 def _places(table: pa.Table) -> list[tuple[int, int]]:
-    return list(zip(table["generation"].to_pylist(), table["unit"].to_pylist(), strict=True))
+    return list(zip(table["attempt"].to_pylist(), table["unit"].to_pylist(), strict=True))
 
 
 def _is_blank(part: Path, member: Member) -> bool:

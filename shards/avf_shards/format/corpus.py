@@ -43,7 +43,7 @@ class Corpus:
     sources: tuple[Source, ...]
 
     def __len__(self) -> int:
-        """Clips, forgotten ones too."""
+        """Clips, deleted ones too."""
         return int(self.first_clip[-1])
 
     def place(self, clip: int) -> tuple[int, int]:
@@ -70,7 +70,7 @@ def parse_corpus(manifest: dict[str, Any], where: str) -> Corpus:
         (source, clips), *more = entry["clips"].items()
         if more:
             raise UserError(f"{where}: shard {entry['shard']} mixes sources; pack it anew")
-        packed = entry.get("order", entry)  # a shard that was rewritten to forget clips keeps its place in the order
+        packed = entry.get("order", entry)  # a shard that was rewritten to delete clips keeps its place in the order
         digest.update(f"{packed['shard']} {packed['sha256']} {source} {clips}\n".encode())
         mine.setdefault(source, []).append((number, clips, entry["seconds"][source]))
     if not mine:

@@ -13,14 +13,14 @@ from avf_shards.schema.clip_key import is_key
 
 SUFFIX = ".index.json"
 MEMBERS_PER_CLIP = ("flac", "json", "mp4")
-PRINT = "print"
+FINGERPRINT = "fingerprint"
 """A clip's sound fingerprint: it stays with the run, shards do not carry it."""
-_EXTENSIONS = (*MEMBERS_PER_CLIP, "frames", PRINT)
+_EXTENSIONS = (*MEMBERS_PER_CLIP, "frames", FINGERPRINT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardIndex:
-    """What a shard holds. `seconds` and `clips` are per source. gone: places whose clips were forgotten."""
+    """What a shard holds. `seconds` and `clips` are per source. deleted: places whose clips were deleted."""
 
     shard: str
     size_bytes: int
@@ -28,14 +28,14 @@ class ShardIndex:
     clips: dict[str, int]
     seconds: dict[str, float]
     members: tuple[Member, ...]
-    gone: tuple[int, ...] = ()
+    deleted: tuple[int, ...] = ()
 
     def to_json(self) -> bytes:
         """The sidecar's bytes; the same index gives the same bytes."""
         values = asdict(self)
         values["members"] = [list(asdict(member).values()) for member in self.members]
-        if not self.gone:
-            del values["gone"]
+        if not self.deleted:
+            del values["deleted"]
         return (json.dumps(values, sort_keys=True) + "\n").encode()
 
     def check_size(self, size_bytes: int) -> None:
@@ -46,8 +46,8 @@ class ShardIndex:
 
     def places(self) -> list[int]:
         """The place of each clip of `by_key`: its number in the shard as it was packed."""
-        gone = set(self.gone)
-        return [place for place in range(len(self.by_key()) + len(gone)) if place not in gone]
+        deleted = set(self.deleted)
+        return [place for place in range(len(self.by_key()) + len(deleted)) if place not in deleted]
 
     def by_key(self) -> dict[str, dict[str, Member]]:
         """Clip key -> extension -> member, in shard order."""
@@ -79,8 +79,8 @@ def parse_index(data: bytes, name: str) -> ShardIndex:
         members = tuple(
             Member(name=str(n), offset=int(o), size=int(s), crc32=int(c)) for n, o, s, c in values.pop("members")
         )
-        gone = tuple(int(place) for place in values.pop("gone", ()))
-        index = ShardIndex(members=members, gone=gone, **values)
+        deleted = tuple(int(place) for place in values.pop("deleted", ()))
+        index = ShardIndex(members=members, deleted=deleted, **values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FaultError(f"{name}: not a shard index ({type(error).__name__})") from None
     for member in members:

@@ -8,7 +8,7 @@ from typing import Any
 from avf_shards.errors import FaultError, UserError
 
 MANIFEST = "manifest.json"
-TOMBSTONES = "tombstones"  # in it: clips that were forgotten
+TOMBSTONES = "tombstones"  # in it: clips that were deleted
 
 
 def seal(manifest: dict[str, Any]) -> bytes:

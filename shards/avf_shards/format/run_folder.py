@@ -1,10 +1,10 @@
 """The folder of a curation run, and the commit of a unit into it.
 
 RUN/run/run.json              fingerprint and settings, frozen at the first start
-RUN/gen-0/plan/               plan.parquet, plan.json: frozen before any work
-RUN/gen-0/units/0000/0000042/ ledger.parquet, clips.tar, clips.index.json, unit.json: all or nothing
-RUN/gen-0/ledger/             ledger.parquet of all units, when the generation is finished
-RUN/gen-1/...                 a retry of the failed videos: its decisions stand in for theirs
+RUN/attempt-0/plan/               plan.parquet, plan.json: frozen before any work
+RUN/attempt-0/units/0000/0000042/ ledger.parquet, clips.tar, clips.index.json, unit.json: all or nothing
+RUN/attempt-0/ledger/             ledger.parquet of all units, when the attempt is finished
+RUN/attempt-1/...                 a retry of the failed videos: its decisions stand in for theirs
 RUN/tmp, RUN/log              not part of the result
 """
 
@@ -76,20 +76,21 @@ class RunFolder:
         durable_io.make_new_folder(path)
         return path
 
-    def generation_folder(self, generation: int) -> Path:
-        return self.root / f"gen-{generation}"
+    def attempt_folder(self, attempt: int) -> Path:
+        return self.root / f"attempt-{attempt}"
 
-    def generations(self) -> list[int]:
-        """Numbers of the generations that have a plan, ascending."""
-        numbers = [int(path.name[4:]) for path in self.root.glob("gen-*") if path.name[4:].isdigit()]
-        return sorted(n for n in numbers if (self.generation_folder(n) / "plan").is_dir())
+    def attempts(self) -> list[int]:
+        """Numbers of the attempts that have a plan, ascending."""
+        names = [path.name.removeprefix("attempt-") for path in self.root.glob("attempt-*")]
+        numbers = [int(name) for name in names if name.isdigit()]
+        return sorted(n for n in numbers if (self.attempt_folder(n) / "plan").is_dir())
 
-    def unit_folder(self, generation: int, unit: int) -> Path:
-        return self.generation_folder(generation) / "units" / f"{unit // 1000:04d}" / f"{unit:07d}"
+    def unit_folder(self, attempt: int, unit: int) -> Path:
+        return self.attempt_folder(attempt) / "units" / f"{unit // 1000:04d}" / f"{unit:07d}"
 
-    def finished_units(self, generation: int) -> set[int]:
+    def finished_units(self, attempt: int) -> set[int]:
         """Numbers of the units that are committed: a unit exists if and only if its folder does."""
-        units = self.generation_folder(generation) / "units"
+        units = self.attempt_folder(attempt) / "units"
         found: set[int] = set()
         if units.is_dir():
             for bucket in os.scandir(units):
@@ -106,16 +107,16 @@ class RunFolder:
         durable_io.publish_folder(temporary, final)
 
     def commit_unit(
-        self, generation: int, unit: int, decisions: pa.Table, clips: Iterable[PackedClip], counts: dict[str, int]
+        self, attempt: int, unit: int, decisions: pa.Table, clips: Iterable[PackedClip], counts: dict[str, int]
     ) -> None:
         """Ledger and part of a unit become visible together. A unit that is there already stays as it is."""
-        final = self.unit_folder(generation, unit)
+        final = self.unit_folder(attempt, unit)
         temporary = self.temporary(f"unit-{unit:07d}")
         files = write_part(temporary, PART, clips)
         data = ledger.encode_ledger(decisions)
         durable_io.write(temporary / LEDGER, data)
         files[LEDGER] = len(data)
-        manifest = {"unit": unit, "generation": generation, "counts": counts, "bytes": files}
+        manifest = {"unit": unit, "attempt": attempt, "counts": counts, "bytes": files}
         durable_io.write(temporary / UNIT, (json.dumps(manifest, sort_keys=True) + "\n").encode())
         durable_io.make_folder(final.parent)
         try:
@@ -123,45 +124,45 @@ class RunFolder:
         except durable_io.AlreadyExistsError:
             durable_io.remove(temporary)
 
-    def finish_generation(self, generation: int) -> None:
-        """Write the ledger of all committed units of a finished generation, once."""
-        final = self.generation_folder(generation) / "ledger"
+    def finish_attempt(self, attempt: int) -> None:
+        """Write the ledger of all committed units of a finished attempt, once."""
+        final = self.attempt_folder(attempt) / "ledger"
         if final.is_dir():
             return
-        temporary = self.temporary(f"ledger-{generation}")
-        ledger.write_ledger(temporary / LEDGER, list(self._unit_ledgers(generation)))
+        temporary = self.temporary(f"ledger-{attempt}")
+        ledger.write_ledger(temporary / LEDGER, list(self._unit_ledgers(attempt)))
         try:
             durable_io.publish_folder(temporary, final)
         except durable_io.AlreadyExistsError:
             durable_io.remove(temporary)
 
-    def _unit_ledgers(self, generation: int) -> Iterator[pa.Table]:
-        for unit in sorted(self.finished_units(generation)):
-            yield ledger.read_ledger(self.unit_folder(generation, unit) / LEDGER)
+    def _unit_ledgers(self, attempt: int) -> Iterator[pa.Table]:
+        for unit in sorted(self.finished_units(attempt)):
+            yield ledger.read_ledger(self.unit_folder(attempt, unit) / LEDGER)
 
-    def _generation_ledger(self, generation: int) -> pa.Table:
-        whole = self.generation_folder(generation) / "ledger" / LEDGER
+    def _attempt_ledger(self, attempt: int) -> pa.Table:
+        whole = self.attempt_folder(attempt) / "ledger" / LEDGER
         if whole.is_file():
             return ledger.read_ledger(whole)
-        tables = list(self._unit_ledgers(generation))
+        tables = list(self._unit_ledgers(attempt))
         return pa.concat_tables(tables) if tables else ledger.SCHEMA.empty_table()
 
     def ledger(self) -> pa.Table:
-        """Every decision so far; a video decided again by a later generation counts with its last decisions only."""
+        """Every decision so far; a video decided again by a later attempt counts with its last decisions only."""
         table = ledger.SCHEMA.empty_table()
-        for generation in self.generations():
-            newer = self._generation_ledger(generation)
+        for attempt in self.attempts():
+            newer = self._attempt_ledger(attempt)
             if table.num_rows and newer.num_rows:
-                names = pc.binary_join_element_wise(newer["source"], newer["video"], "\0")
-                mine = pc.binary_join_element_wise(table["source"], table["video"], "\0")
+                names = pc.binary_join_element_wise(newer["source"], newer["video_id"], "\0")
+                mine = pc.binary_join_element_wise(table["source"], table["video_id"], "\0")
                 table = table.filter(pc.invert(pc.is_in(mine, value_set=pc.unique(names))))
             table = pa.concat_tables([table, newer])
         return table.sort_by(ledger.SORT_KEYS) if table.num_rows else table
 
     def ledger_batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """`ledger()`, some rows at a time and only these columns: millions of decisions in little memory."""
-        (*earlier, newest) = self.generations() or [0]
-        whole = self.generation_folder(newest) / "ledger" / LEDGER
+        (*earlier, newest) = self.attempts() or [0]
+        whole = self.attempt_folder(newest) / "ledger" / LEDGER
         if earlier or not whole.is_file():
             yield from self.ledger().select(list(columns)).combine_chunks().to_batches()
             return

@@ -48,7 +48,7 @@ def format_lineage(record: dict[str, Any]) -> str:
         f"  shard        {record['shard']}",
         f"  input        {record['source']}: {record['path']}",
         f"  input bytes  {record['input_bytes']}, sha256 {record['input_sha256']}",
-        f"  video        {record['video']} (parent {record['parent']})",
+        f"  video        {record['video_id']} (group {record['group_id']})",
         f"  span         frames [{span['start_frame']}, {span['stop_frame']}) = {record['seconds']:.2f} s",
         f"  window       {record['window_px']:.0f} px of the source -> {record['size_px']} px",
         f"  sound        moved by {record['av_offset_ms']} ms",

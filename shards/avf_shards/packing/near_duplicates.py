@@ -41,7 +41,7 @@ class NearDuplicate:
     """A clip that goes because another stays. error: share of differing bits over `overlap_frames`."""
 
     key: str
-    of: str
+    duplicate_of: str
     error: float
     overlap_frames: int
 
@@ -49,22 +49,22 @@ class NearDuplicate:
 class NearDuplicateIndex:
     """Which clips may be the same recording, looked up once; asked clip by clip.
 
-    families: clip -> its parent; clips of one parent are no duplicates of each other (one film, two people).
+    groups: clip -> its group; clips of one group are no duplicates of each other (one film, two people).
     """
 
     def __init__(
-        self, prints: Mapping[str, Fingerprint], families: Mapping[str, str], config: NearDuplicateConfig, seed: int
+        self, prints: Mapping[str, Fingerprint], groups: Mapping[str, str], config: NearDuplicateConfig, seed: int
     ) -> None:
-        self._prints, self._families, self._config = prints, families, config
+        self._prints, self._groups, self._config = prints, groups, config
         self._pairs = _pairs(prints, config, seed)
 
-    def of(self, key: str, taken: Set[str]) -> NearDuplicate | None:
+    def find(self, key: str, taken: Set[str]) -> NearDuplicate | None:
         """The clip of `taken` that `key` is the same recording as, if there is one."""
         for other, offsets in self._pairs.get(key, {}).items():
-            if other in taken and self._families[key] != self._families[other]:
+            if other in taken and self._groups[key] != self._groups[other]:
                 error, overlap = _distance(self._prints[key], self._prints[other], offsets, self._config)
                 if error <= self._config.max_bit_error:
-                    return NearDuplicate(key=key, of=other, error=round(error, 4), overlap_frames=overlap)
+                    return NearDuplicate(key=key, duplicate_of=other, error=round(error, 4), overlap_frames=overlap)
         return None
 
 

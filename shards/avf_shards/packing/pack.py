@@ -3,7 +3,7 @@
     SHARDS/pack.json                 what is packed, frozen first: ledger digest, selection, fingerprint
     SHARDS/SOURCE-000000.tar         clips of one source
     SHARDS/SOURCE-000000.index.json  its sidecar; a shard exists if and only if its sidecar does
-    SHARDS/selection.parquet         every kept clip of the run: taken, or why not
+    SHARDS/selection.parquet         every kept clip of the run: selected, or why not
     SHARDS/manifest.json             all shards with their digests: the corpus is complete
 
 Killed anywhere and started again, pack goes on after the last shard with a sidecar and ends with the same bytes.
@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format.frozen_identity import freeze_or_refuse
-from avf_shards.format.index import PRINT, ShardReader, load_index, sidecar_path
+from avf_shards.format.index import FINGERPRINT, ShardReader, load_index, sidecar_path
 from avf_shards.format.manifest import MANIFEST, TOMBSTONES, read_manifest, seal
 from avf_shards.format.run_folder import PART, PackedClip, RunFolder, write_part
 from avf_shards.format.tar import Member
@@ -50,7 +50,7 @@ def pack_shards(
     }
     _freeze(shards, identity)
     if (shards / MANIFEST).is_file() and TOMBSTONES in read_manifest(shards):
-        raise UserError(f"{shards}: clips were forgotten here, packing would bring them back; use another folder")
+        raise UserError(f"{shards}: clips were deleted here, packing would bring them back; use another folder")
     durable_io.make_new_folder(shards / "tmp")
     total, done = sum(map(len, choice.clips.values())), 0
     parts = _Parts(run)
@@ -80,8 +80,8 @@ def pack_shards(
 
 def select_from_run(run: RunFolder, selection: Selection) -> tuple[pa.Table, SelectionResult]:
     """The ledger of a finished run, and what `selection` takes of it; nothing is written. Raises UserError."""
-    newest = max(run.generations(), default=None)
-    if newest is None or not (run.generation_folder(newest) / "ledger").is_dir():
+    newest = max(run.attempts(), default=None)
+    if newest is None or not (run.attempt_folder(newest) / "ledger").is_dir():
         raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then pack")
     table = run.ledger()
     return table, select_clips(table, selection, read_fingerprints(run, table) if selection.near_duplicates else None)
@@ -91,11 +91,11 @@ def read_fingerprints(run: RunFolder, table: pa.Table) -> dict[str, Fingerprint]
     """Sound fingerprints of the kept clips that have one, by key. Raises FaultError."""
     kept = table.filter(pc.equal(table["status"], "kept"))
     prints: dict[str, Fingerprint] = {}
-    for place in sorted({*zip(kept["generation"].to_pylist(), kept["unit"].to_pylist(), strict=True)}):
+    for place in sorted({*zip(kept["attempt"].to_pylist(), kept["unit"].to_pylist(), strict=True)}):
         with ShardReader(run.unit_folder(*place) / PART) as reader:
             for key, members in reader.index.by_key().items():
-                if PRINT in members:
-                    prints[key] = np.frombuffer(reader.read(members[PRINT]), "<u4")
+                if FINGERPRINT in members:
+                    prints[key] = np.frombuffer(reader.read(members[FINGERPRINT]), "<u4")
     return prints
 
 
@@ -152,16 +152,16 @@ class _Parts:
         self._run = run
         self._open: OrderedDict[tuple[int, int], tuple[ShardReader, dict[str, dict[str, Member]]]] = OrderedDict()
 
-    def clip(self, key: str, generation: int, unit: int, source: str) -> PackedClip:
-        place = (generation, unit)
+    def clip(self, key: str, attempt: int, unit: int, source: str) -> PackedClip:
+        place = (attempt, unit)
         if place not in self._open:
-            reader = ShardReader(self._run.unit_folder(generation, unit) / PART)
+            reader = ShardReader(self._run.unit_folder(attempt, unit) / PART)
             self._open[place] = (reader, reader.index.by_key())
             if len(self._open) > _OPEN_PARTS:
                 self._open.popitem(last=False)[1][0].close()
         self._open.move_to_end(place)
         reader, members = self._open[place]
-        payloads = {kind: reader.read(member) for kind, member in members[key].items() if kind != PRINT}
+        payloads = {kind: reader.read(member) for kind, member in members[key].items() if kind != FINGERPRINT}
         start, stop = key.split("-")[2:4]
         return PackedClip(key=key, source=source, frames=int(stop) - int(start), members=payloads)
 

@@ -26,7 +26,7 @@ ClipOrder = Literal["shuffled", "speakers", "ledger"]
 class SourceSelection:
     """One source's share. `quota`: clips at most (absent: all). `thresholds` override the general ones.
 
-    order: by lot; by lot with one clip of each speaker (where none is known, of each parent) before the second of any;
+    order: by lot; by lot with one clip of each speaker (where none is known, of each group) before the second of any;
     or as in the ledger.
     """
 
@@ -69,7 +69,7 @@ class SourceCounts:
     duplicates: int
     below_threshold: int
     near_duplicates: int
-    taken: int
+    selected: int
 
     @property
     def available(self) -> int:
@@ -78,44 +78,44 @@ class SourceCounts:
 
     @property
     def short(self) -> int:
-        return max(0, (self.asked or 0) - self.taken)
+        return max(0, (self.asked or 0) - self.selected)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedClip:
-    """A kept clip that is not taken. why: a threshold's name, "same_bytes", "near_duplicate" or "quota".
+    """A kept clip that is not selected. reason: a threshold's name, "same_bytes", "near_duplicate" or "quota".
 
-    of: the clip that is taken in its stead. score, threshold: of the share of differing bits.
+    duplicate_of: the clip that is selected in its stead. score, threshold: of the share of differing bits.
     """
 
     key: str
-    why: str
-    of: str | None = None
+    reason: str
+    duplicate_of: str | None = None
     score: float | None = None
     threshold: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionResult:
-    """The chosen clips in shard order per source: (key, generation, unit); the account of each source; who is left."""
+    """The chosen clips in shard order per source: (key, attempt, unit); the account of each source; who is left."""
 
     clips: dict[str, list[tuple[str, int, int]]]
     sources: dict[str, SourceCounts]
-    left: tuple[RejectedClip, ...] = ()
+    rejected: tuple[RejectedClip, ...] = ()
 
     def as_table(self) -> pa.Table:
-        """A row for each kept clip: taken, or why not. Sorted by key."""
-        rows = [{"key": row[0], "taken": True} for clips in self.clips.values() for row in clips]
-        rows += [asdict(one) | {"taken": False} for one in self.left]
-        return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["key"])), schema=DECISIONS)
+        """A row for each kept clip: selected, or why not. Sorted by key."""
+        rows = [{"key": row[0], "selected": True} for clips in self.clips.values() for row in clips]
+        rows += [asdict(one) | {"selected": False} for one in self.rejected]
+        return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["key"])), schema=SELECTION_SCHEMA)
 
 
-DECISIONS = pa.schema(
+SELECTION_SCHEMA = pa.schema(
     [
         ("key", pa.string()),
-        ("taken", pa.bool_()),
-        ("why", pa.string()),
-        ("of", pa.string()),
+        ("selected", pa.bool_()),
+        ("reason", pa.string()),
+        ("duplicate_of", pa.string()),
         ("score", pa.float64()),
         ("threshold", pa.float64()),
     ]
@@ -127,9 +127,9 @@ class _Clip:
     """A kept clip on its way: where it lies, whom it shows, its place in its source's order."""
 
     key: str
-    generation: int
+    attempt: int
     unit: int
-    family: str
+    group_id: str
     who: str
     priority: bytes  # position in the seeded order
 
@@ -174,12 +174,12 @@ def select_clips(
     for one in left:
         left_of[one.key.split("-", 1)[0]].append(one)
     account = {name: _account(name, selection, left_of[name], len(clips)) for name, clips in taken.items()}
-    return SelectionResult(clips=taken, sources=account, left=tuple(left))
+    return SelectionResult(clips=taken, sources=account, rejected=tuple(left))
 
 
 def _account(name: str, selection: Selection, left: Sequence[RejectedClip], taken: int) -> SourceCounts:
-    count = Counter(one.why for one in left)
-    twice, near, quota = (count.pop(why, 0) for why in ("same_bytes", "near_duplicate", "quota"))
+    count = Counter(one.reason for one in left)
+    twice, near, quota = (count.pop(reason, 0) for reason in ("same_bytes", "near_duplicate", "quota"))
     below = sum(count.values())
     asked = selection.sources.get(name, SourceSelection()).quota
     return SourceCounts(
@@ -188,7 +188,7 @@ def _account(name: str, selection: Selection, left: Sequence[RejectedClip], take
         duplicates=twice,
         below_threshold=below,
         near_duplicates=near,
-        taken=taken,
+        selected=taken,
     )
 
 
@@ -216,9 +216,9 @@ def _take(
     gives way; a clip gives way only to one that is taken."""
     twins, near = None, selection.near_duplicates
     if near is not None:
-        families = {clip.key: f"{name}/{clip.family}" for name, clips in ordered.items() for clip in clips}
-        mine = {key: (prints or {})[key] for key in families if key in (prints or {})}
-        twins = NearDuplicateIndex(mine, families, near, selection.seed)
+        groups = {clip.key: f"{name}/{clip.group_id}" for name, clips in ordered.items() for clip in clips}
+        mine = {key: (prints or {})[key] for key in groups if key in (prints or {})}
+        twins = NearDuplicateIndex(mine, groups, near, selection.seed)
     walk = [
         (place / len(clips), clip.priority, name, clip)
         for name, clips in ordered.items()
@@ -229,18 +229,22 @@ def _take(
     taken: dict[str, list[tuple[str, int, int]]] = {name: [] for name in ordered}
     for _, _, name, clip in walk:
         quota = selection.sources.get(name, SourceSelection()).quota
-        twin = None if twins is None else twins.of(clip.key, keys)
+        twin = None if twins is None else twins.find(clip.key, keys)
         if twin is not None and near is not None:
             left.append(
                 RejectedClip(
-                    key=clip.key, why="near_duplicate", of=twin.of, score=twin.error, threshold=near.max_bit_error
+                    key=clip.key,
+                    reason="near_duplicate",
+                    duplicate_of=twin.duplicate_of,
+                    score=twin.error,
+                    threshold=near.max_bit_error,
                 )
             )
         elif quota is not None and len(taken[name]) >= quota:
-            left.append(RejectedClip(key=clip.key, why="quota"))
+            left.append(RejectedClip(key=clip.key, reason="quota"))
         else:
             keys.add(clip.key)
-            taken[name].append((clip.key, clip.generation, clip.unit))
+            taken[name].append((clip.key, clip.attempt, clip.unit))
     return taken
 
 
@@ -248,18 +252,18 @@ def _clips(kept: pa.Table, left: list[RejectedClip], seed: int) -> list[_Clip]:
     """The clips of these rows; the same span of the same bytes is taken once, under its first name."""
     seen: dict[tuple[Any, ...], str] = {}
     found: list[_Clip] = []
-    names = ("clips", "generation", "unit", "input_sha256", "start_frame", "stop_frame", "parent", "speaker")
+    names = ("clips", "attempt", "unit", "input_sha256", "start_frame", "stop_frame", "group_id", "speaker")
     columns: Iterable[list[Any]] = (kept[name].to_pylist() for name in names)
-    for keys, generation, unit, digest, start, stop, parent, speaker in zip(*columns, strict=True):
+    for keys, attempt, unit, digest, start, stop, group, speaker in zip(*columns, strict=True):
         first = seen.get((digest, start, stop)) if digest is not None else None
         if first is not None:
-            left.extend(RejectedClip(key=key, why="same_bytes", of=first) for key in keys)
+            left.extend(RejectedClip(key=key, reason="same_bytes", duplicate_of=first) for key in keys)
             continue
         if keys:
             seen[digest, start, stop] = keys[0]
-        who = f"speaker {speaker}" if speaker else f"parent {parent}"
+        who = f"speaker {speaker}" if speaker else f"group {group}"
         found.extend(
-            _Clip(key=key, generation=generation, unit=unit, family=parent, who=who, priority=priority(key, seed, 16))
+            _Clip(key=key, attempt=attempt, unit=unit, group_id=group, who=who, priority=priority(key, seed, 16))
             for key in keys
         )
     return found
@@ -312,6 +316,6 @@ def _passes(kept: pa.Table, thresholds: dict[str, float], source: str, left: lis
             bad = np.where(at_most, score > limit, score < limit)  # NaN compares false: not a rejection
         rows = row_of[here][bad]
         for row in rows[~fails[rows]]:
-            left.extend(RejectedClip(key=key, why=name, threshold=limit) for key in kept["clips"][int(row)].as_py())
+            left.extend(RejectedClip(key=key, reason=name, threshold=limit) for key in kept["clips"][int(row)].as_py())
         fails[rows] = True
     return kept.filter(pa.array(~fails))

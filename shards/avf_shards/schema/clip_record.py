@@ -12,7 +12,7 @@ from avf_shards.timeline import Span
 class ClipRecord:
     """What a reader needs to know about a clip, and an auditor to follow it back to its input.
 
-    `window` is the crop's side in source pixels and its centre per frame is `measures`' business; `av_offset_ms` is
+    `window` is the crop's side in source pixels and its centre per frame is `measurements`' business; `av_offset_ms` is
     the shift already applied to the stored sound (positive: sound moved later): readers never apply it. `start_s`: of
     the video in its file, where it is a part of one. `origin`: what the corpus' owners say of where it was cut from;
     `labels`: what they say is in it (values, subject, session, folds).
@@ -20,8 +20,8 @@ class ClipRecord:
 
     key: str
     source: str
-    video: str
-    parent: str
+    video_id: str
+    group_id: str
     path: str
     span: Span
     track: int
@@ -35,7 +35,7 @@ class ClipRecord:
     fingerprint: str
     backends: dict[str, str]
     checks: tuple[Check, ...]
-    measures: dict[str, Any] = field(default_factory=dict)
+    measurements: dict[str, Any] = field(default_factory=dict)
     start_s: float | None = None
     origin: dict[str, Any] | None = None
     labels: dict[str, Any] | None = None

@@ -53,12 +53,13 @@ class Decision:
     """The end of one span of one video.
 
     `stage`, `reason`, `score`, `operator`, `threshold` repeat the failing check of a rejection; `stage`, `error`,
-    `message` say what failed. `measures` is a JSON object stage -> what it measured. `path` is relative to its source.
+    `message` say what failed. `measurements` is a JSON object stage -> what it measured. `path` is relative to its
+    source.
     """
 
     source: str
-    video: str
-    parent: str
+    video_id: str
+    group_id: str
     path: str
     span: Span
     status: Status
@@ -74,10 +75,10 @@ class Decision:
     speaker: str | None = None
     language: str | None = None
     unit: int = 0
-    generation: int = 0
+    attempt: int = 0
     clips: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
-    measures: str = "{}"
+    measurements: str = "{}"
 
 
 _TEXT = pa.string()
@@ -93,8 +94,8 @@ CHECK_TYPE = pa.struct(
 SCHEMA = pa.schema(
     [
         ("source", _TEXT),
-        ("video", _TEXT),
-        ("parent", _TEXT),
+        ("video_id", _TEXT),
+        ("group_id", _TEXT),
         ("path", _TEXT),
         ("start_frame", pa.int64()),
         ("stop_frame", pa.int64()),
@@ -111,29 +112,29 @@ SCHEMA = pa.schema(
         ("speaker", _TEXT),
         ("language", _TEXT),
         ("unit", pa.int64()),
-        ("generation", pa.int64()),
+        ("attempt", pa.int64()),
         ("clips", pa.list_(_TEXT)),
         ("checks", pa.list_(CHECK_TYPE)),
-        ("measures", _TEXT),
+        ("measurements", _TEXT),
     ]
 )
 SORT_KEYS = [
     ("source", "ascending"),
-    ("video", "ascending"),
+    ("video_id", "ascending"),
     ("start_frame", "ascending"),
     ("stop_frame", "ascending"),
 ]
 
 
 def decisions_to_table(decisions: Iterable[Decision]) -> pa.Table:
-    """The decisions as a table in ledger order: source, video, start, stop."""
+    """The decisions as a table in ledger order: source, video id, start, stop."""
     rows: list[dict[str, Any]] = []
     for decision in decisions:
         row = {name: getattr(decision, name) for name in SCHEMA.names if name not in ("start_frame", "stop_frame")}
         row["start_frame"], row["stop_frame"] = decision.span.start_frame, decision.span.stop_frame
         row["checks"] = [asdict(check) for check in decision.checks]
         rows.append(row)
-    rows.sort(key=lambda row: (row["source"], row["video"], row["start_frame"], row["stop_frame"]))
+    rows.sort(key=lambda row: (row["source"], row["video_id"], row["start_frame"], row["stop_frame"]))
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 

@@ -14,11 +14,11 @@ from scipy.stats import binomtest
 from support.runs import made_run
 
 
-def ledger(seed: int, parents: int = 60, spans: int = 4, low: float = 5.0) -> pa.Table:
-    """Confidences that are alike within a parent; rejected below 3, some measured on past a rejection."""
+def ledger(seed: int, groups: int = 60, spans: int = 4, low: float = 5.0) -> pa.Table:
+    """Confidences that are alike within a group; rejected below 3, some measured on past a rejection."""
     draw = np.random.default_rng(seed)
     rows = []
-    for parent in range(parents):
+    for group in range(groups):
         centre = draw.normal(low, 1.0)
         for span in range(spans):
             score = float(draw.normal(centre, 0.3))
@@ -38,14 +38,14 @@ def ledger(seed: int, parents: int = 60, spans: int = 4, low: float = 5.0) -> pa
             at = Span(100 * span, 100 * span + 100)
             where = Decision(
                 source="a",
-                video=f"v{parent}-{span}",
-                parent=f"v{parent}",
+                video_id=f"v{group}-{span}",
+                group=f"v{group}",
                 path="p",
                 span=at,
                 status="rejected" if bad else "kept",
                 **told,
             )
-            rows.append(Decision(**{**vars(where), "checks": tuple(checks), "language": "zh" if parent % 2 else "en"}))
+            rows.append(Decision(**{**vars(where), "checks": tuple(checks), "language": "zh" if group % 2 else "en"}))
     return decisions_to_table(rows)
 
 
@@ -56,7 +56,7 @@ def test_the_share_asked_for_passes_at_the_threshold_proposed() -> None:
     scores = [row["checks"][0]["score"] for row in table.to_pylist()]
     assert np.mean(np.array(scores) >= sync.proposed) == pytest.approx(0.8, abs=0.01)
     assert sync.low < sync.proposed < sync.high
-    assert (sync.setting, sync.now, sync.parents, sync.spans) == ("sync.min_confidence", 3.0, 60, 240)
+    assert (sync.setting, sync.now, sync.groups, sync.spans) == ("sync.min_confidence", 3.0, 60, 240)
     assert found["quality/blurred"].high < 90  # what was measured past a rejection never reached the stage
 
 
@@ -68,7 +68,7 @@ def test_the_interval_covers_the_truth() -> None:
     for seed in range(60):
         one = propose_thresholds(ledger(seed), "a", 0.8, ["sync/low_confidence"]).proposals[0]
         inside += one.low <= truth <= one.high
-    assert inside >= 54  # of 60; 95 % or more is promised, parents counted
+    assert inside >= 54  # of 60; 95 % or more is promised, groups counted
 
 
 def test_wilson_is_wilson() -> None:

@@ -22,8 +22,8 @@ def video(source: str, name: str, *spans: tuple[int, int, str], digest: str = "s
             rows.append(
                 Decision(
                     source=source,
-                    video=name,
-                    parent=name,
+                    video_id=name,
+                    group=name,
                     path=name,
                     span=Span(start, stop),
                     status="kept",
@@ -34,8 +34,8 @@ def video(source: str, name: str, *spans: tuple[int, int, str], digest: str = "s
             told = {"stage": outcome.split("/")[0], "reason": outcome.split("/")[1]}
             one = Decision(
                 source=source,
-                video=name,
-                parent=name,
+                video_id=name,
+                group=name,
                 path=name,
                 span=Span(start, stop),
                 status="rejected",
@@ -65,10 +65,10 @@ def test_many_videos_that_lose_are_beyond_chance() -> None:
     assert found.sign_p < 0.01
 
 
-def corpus(seed: int, share: float, parents: int = 80) -> pa.Table:
+def corpus(seed: int, share: float, groups: int = 80) -> pa.Table:
     draw = np.random.default_rng(seed)
     rows: list[Decision] = []
-    for n in range(parents):
+    for n in range(groups):
         bad = int(np.clip(draw.normal(share, 0.2), 0, 1) * 100)
         rows += video("a", f"{seed}-{n}", *[s for s in ((0, bad, "faces/no_face"), (bad, 100, "kept")) if s[1] > s[0]])
     return decisions_to_table(rows)

@@ -25,7 +25,9 @@ def item(number: int, source: str, stratum: str) -> ReviewItem:
     return ReviewItem(
         id=f"{number:04d}",
         stratum=stratum,
-        decision=Decision(source=source, video=f"v{number}", parent="p", path="v", span=Span(0, 50), status="kept"),
+        decision=Decision(
+            source=source, video_id=f"v{number}", group_id="p", path="v", span=Span(0, 50), status="kept"
+        ),
     )
 
 
@@ -79,7 +81,7 @@ def test_a_sample_is_shared_out_and_each_span_as_likely_as_any(tmp_path: Path) -
     for seed in range(400):
         for one in sample_review(run, 20, seed).items:
             if one.stratum != "kept":
-                times[one.decision.video] = times.get(one.decision.video, 0) + 1
+                times[one.decision.video_id] = times.get(one.decision.video_id, 0) + 1
     assert len(times) == 30
     assert 90 < min(times.values()) <= max(times.values()) < 180  # 133 on average, deviation 9.4
 

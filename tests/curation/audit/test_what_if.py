@@ -22,8 +22,8 @@ def decision(source: str, start: int, status: Status, *checks: Check) -> Decisio
     told: dict[str, Any] = {} if last is None else {"stage": last.stage, "reason": last.reason}
     return Decision(
         source=source,
-        video="v",
-        parent="v",
+        video_id="v",
+        group_id="v",
         path="v",
         span=Span(start, start + 100),
         status=status,

@@ -68,9 +68,9 @@ def test_asked_available_taken_then_packed_with_another_quota(
     more = ["--set", "hybrid.sources.made.quota=9", "--out", str(tmp_path / "b"), "--json", "-"]
     capsys.readouterr()
     assert main([*words, *more]) == 0
-    assert json.loads(capsys.readouterr().out)["sources"]["made"]["taken"] == 9
+    assert json.loads(capsys.readouterr().out)["sources"]["made"]["selected"] == 9
     small, large = (pq.read_table(tmp_path / name / "selection.parquet").to_pylist() for name in "ab")
-    assert {row["key"] for row in small if row["taken"]} < {row["key"] for row in large if row["taken"]}
+    assert {row["key"] for row in small if row["selected"]} < {row["key"] for row in large if row["selected"]}
     assert len(small) == len(large) == 12
 
 

@@ -19,7 +19,7 @@ def run(sim: SimulatedRay, cluster: ClusterConfig, units: int) -> tuple[list[int
 
     def jobs() -> Iterator[UnitJob]:
         for unit in range(units):
-            yield UnitJob(unit=unit, generation=0, videos=some)
+            yield UnitJob(unit=unit, attempt=0, videos=some)
 
     told: list[Event] = []
     setup = SimpleNamespace(device="cpu", recipe=recipe())

@@ -77,8 +77,8 @@ def planned(root: Path, path: str, **more: object) -> Video:
     stat = (root / path).stat()
     return Video(
         source="voxceleb2",
-        video=path,
-        parent=path,
+        video_id=path,
+        group_id=path,
         path=path,
         size_bytes=stat.st_size,
         mtime_ns=stat.st_mtime_ns,

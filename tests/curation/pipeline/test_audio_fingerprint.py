@@ -37,7 +37,7 @@ def found(originals: dict[str, Samples], again: dict[str, Samples]) -> dict[str,
     sounds = originals | again
     prints = {name: compute_fingerprint(samples) for name, samples in sounds.items()}
     twins = NearDuplicateIndex(prints, {name: name for name in prints}, NearDuplicateConfig(), 0)
-    return {name: twin.of if (twin := twins.of(name, set(originals))) else None for name in again}
+    return {name: twin.duplicate_of if (twin := twins.find(name, set(originals))) else None for name in again}
 
 
 def test_one_word_a_frame() -> None:

@@ -47,7 +47,7 @@ def test_what_was_forgotten_is_not_counted(tmp_path: Path) -> None:
     shards = flashing_shards(tmp_path, {"a": 4})
     delete_clips(shards, deletion_request(["a/001.mp4"]))
     card = read_card(shards, "c", {})
-    assert (card.sources["a"].clips, card.forgotten) == (3, 1)
+    assert (card.sources["a"].clips, card.deleted) == (3, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Operations: one driver at a time, room on the disk, retry, gc, events."""
+"""Operations: one coordinator at a time, room on the disk, retry, gc, events."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from support.runs import made_inputs, made_run
 
 def say_at_work(run: RunFolder, pid: int, host: str = "", since: float | None = None, number: int = 1) -> Path:
     values = {"pid": pid, "host": host or socket.gethostname(), "since": time.time() if since is None else since}
-    path = run.log_folder / f"driver-{number:06d}.json"
+    path = run.log_folder / f"coordinator-{number:06d}.json"
     path.write_text(json.dumps(values))
     return path
 
@@ -48,7 +48,7 @@ def test_a_second_driver_is_refused_and_told_who_is_at_work(tmp_path: Path) -> N
         sleeper.kill()
         sleeper.wait()
     go_on(tmp_path)  # the dead count for nothing
-    assert not list(run.log_folder.glob("driver-*"))
+    assert not list(run.log_folder.glob("coordinator-*"))
 
 
 def test_a_driver_elsewhere_is_believed_while_it_touches_its_marker(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ while time.time() < end:
             (run.root / "log/inside").unlink()
             won += 1
             if won % 3 == 0:  # die now and then: leave a marker that counts for nothing
-                path = run.log_folder / f"driver-{500 + won:06d}.json"
+                path = run.log_folder / f"coordinator-{500 + won:06d}.json"
                 path.write_text('{"pid": 1, "host": "' + os.uname().nodename + '", "since": 1.0}')
     except UserError:
         time.sleep(0.001)
@@ -106,9 +106,9 @@ def test_a_driver_whose_marker_is_taken_away_stops(tmp_path: Path) -> None:
 
     def take_over(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
         if not taken:
-            (marker,) = (tmp_path / "run/log").glob("driver-*.json")
+            (marker,) = (tmp_path / "run/log").glob("coordinator-*.json")
             marker.unlink()
-            taken.append(one.video)
+            taken.append(one.video_id)
         return stub_curate(one, root, settings, tools)
 
     with pytest.raises(InfrastructureError, match="took this run over"):
@@ -148,7 +148,7 @@ def test_retry_takes_settings_and_places_from_the_run(tmp_path: Path, capsys: py
     words = ["--engine", "inline", "--weights", str(tmp_path / "none")]
     assert main(["run", "--source", f"s={tmp_path / 'in'}", "--out", str(tmp_path / "run"), *words]) == 0
     assert main(["retry", str(tmp_path / "run"), "--failed", *words]) == 0
-    assert RunFolder(tmp_path / "run").generations() == [0, 1]
+    assert RunFolder(tmp_path / "run").attempts() == [0, 1]
     shutil.rmtree(tmp_path / "run/log")
     capsys.readouterr()
     assert main(["retry", str(tmp_path / "run"), "--failed", *words]) == 2

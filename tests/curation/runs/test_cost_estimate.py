@@ -6,21 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from avf_curation.cli.main import main
-from avf_curation.runs.cost_estimate import SourceTotals, estimate_source, sample_parents
+from avf_curation.runs.cost_estimate import SourceTotals, estimate_source, sample_groups
 from avf_curation.sources.types import Video
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from support.ray_runs import QUICK
 
 
-def population(seed: int, parents: int = 2000) -> np.ndarray:
-    """Bytes, core seconds, GPU seconds, stored bytes, clips, frames of each parent; all follow the bytes, loosely."""
+def population(seed: int, groups: int = 2000) -> np.ndarray:
+    """Bytes, core seconds, GPU seconds, stored bytes, clips, frames of each group; all follow the bytes, loosely."""
     draw = np.random.default_rng(seed)
-    size = draw.lognormal(14, 0.8, parents)
-    kept = draw.random(parents) < 0.7
+    size = draw.lognormal(14, 0.8, groups)
+    kept = draw.random(groups) < 0.7
     clips = draw.poisson(size / 3e5) * kept
-    core_s = size * draw.lognormal(-12, 0.4, parents)
-    stored = clips * 2e5 * draw.lognormal(0, 0.2, parents)
+    core_s = size * draw.lognormal(-12, 0.4, groups)
+    stored = clips * 2e5 * draw.lognormal(0, 0.2, groups)
     return np.stack([size, core_s, size * 1e-6, stored, clips, clips * 150], 1)
 
 
@@ -29,7 +29,7 @@ def test_the_intervals_hold_the_whole() -> None:
     rounds = 60
     for seed in range(rounds):
         whole = population(seed)
-        total = SourceTotals(videos=2000, parents=2000, bytes=int(whole[:, 0].sum()))
+        total = SourceTotals(videos=2000, groups=2000, bytes=int(whole[:, 0].sum()))
         chosen = np.random.default_rng(seed).choice(2000, 120, replace=False)
         found = estimate_source("a", total, whole[chosen], True, seed)
         truth = (whole[:, 1].sum() / 3600, whole[:, 3].sum() / 1e9, whole[:, 4].sum(), whole[:, 5].sum() / 90_000)
@@ -40,21 +40,21 @@ def test_the_intervals_hold_the_whole() -> None:
 
 def test_all_of_it_leaves_nothing_to_guess() -> None:
     whole = population(0, 30)
-    found = estimate_source("a", SourceTotals(videos=30, parents=30, bytes=int(whole[:, 0].sum())), whole, False, 0)
+    found = estimate_source("a", SourceTotals(videos=30, groups=30, bytes=int(whole[:, 0].sum())), whole, False, 0)
     assert found.clips.low == found.clips.high == pytest.approx(found.clips.value)
     assert found.gpu_hours is None
 
 
-def test_parents_are_drawn_whole_by_a_seeded_lot() -> None:
+def test_groups_are_drawn_whole_by_a_seeded_lot() -> None:
     videos = [
-        Video(source="a", video=f"p{n // 3}/{n}", parent=f"p{n // 3}", path="x", size_bytes=10, mtime_ns=1)
+        Video(source="a", video_id=f"p{n // 3}/{n}", group=f"p{n // 3}", path="x", size_bytes=10, mtime_ns=1)
         for n in range(90)
     ]
-    chosen = sample_parents(videos, 5, 0)
+    chosen = sample_groups(videos, 5, 0)
     assert len(chosen) == 15
-    assert chosen == sample_parents(videos, 5, 0) != sample_parents(videos, 5, 1)
+    assert chosen == sample_groups(videos, 5, 0) != sample_groups(videos, 5, 1)
     with pytest.raises(UserError, match="--sample 1"):
-        sample_parents(videos, 1, 0)
+        sample_groups(videos, 1, 0)
 
 
 @pytest.mark.slow
@@ -76,7 +76,7 @@ def test_the_prediction_holds_against_the_full_run(
     assert json.loads(capsys.readouterr().out) == json.loads(first)
     assert (tmp_path / "sample/log/units.jsonl").read_text() == log
     (found,) = json.loads(first)["sources"]
-    assert found["sampled_parents"] == 6
+    assert found["sampled_groups"] == 6
     assert main(["run", *words, "--out", str(tmp_path / "whole")]) == 0
     whole = RunFolder(tmp_path / "whole")
     kept = [row for row in whole.ledger().to_pylist() if row["status"] == "kept"]
@@ -88,6 +88,6 @@ def test_the_prediction_holds_against_the_full_run(
     assert 0 < found["core_hours"]["low"] <= found["core_hours"]["value"] <= found["core_hours"]["high"]
     capsys.readouterr()
     assert main([*sample[:-2]]) == 0
-    assert "6 of 16 parents" in capsys.readouterr().out
+    assert "6 of 16 groups" in capsys.readouterr().out
     words[1] = f"s={source}"
     assert main(["estimate", *words, "--out", str(tmp_path / "whole")]) == 2

@@ -19,10 +19,10 @@ def test_watch_ends_with_the_run(
 ) -> None:
     flashing_shards(tmp_path, {"a": 2})
     run = RunFolder(tmp_path / "run")
-    ledger = run.generation_folder(0) / "ledger"
+    ledger = run.attempt_folder(0) / "ledger"
     ledger.rename(tmp_path / "ledger")
-    driver = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
-    (run.log_folder / "driver-000001.json").write_text(json.dumps(driver))
+    coordinator = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+    (run.log_folder / "coordinator-000001.json").write_text(json.dumps(coordinator))
     slept: list[float] = []
 
     def sleep(seconds: float) -> None:

@@ -41,7 +41,7 @@ def test_dfew(tmp_path: Path) -> None:
     assert set(videos) == {"00001", "00002", "02522"}
     assert said(videos["02522"]) == Labels(values={"single": "disgust"}, folds={"single": 1})
     assert said(videos["00001"]).folds == {"single": 2}
-    assert kinds == {"left_out": 1, "missing": 1, "bad_row": 5}
+    assert kinds == {"excluded": 1, "missing": 1, "bad_row": 5}
 
 
 def test_mer_multi_and_mer24(tmp_path: Path) -> None:
@@ -61,13 +61,13 @@ def test_mer_multi_and_mer24(tmp_path: Path) -> None:
         values={"emotion": "worried", "valence": "-1.25"}, folds={"multi": 1}
     )
     assert said(videos["sample_00000001"]).folds == {"multi": 0}
-    assert kinds == {"bad_row": 2, "left_out": 1, "unexpected": 1}
+    assert kinds == {"bad_row": 2, "excluded": 1, "unexpected": 1}
     put(tmp_path, "b/video-labeled/samplenew_00000003.mp4")
     rows = "samplenew_00000003,sad,0.5\nsamplenew_00000003,sad,0.5\nsample_00000004,happy,1\n"
     put(tmp_path, "b/label-disdim.csv", "name,discrete,valence\n" + rows)
     videos, kinds = read("mer24", tmp_path / "b")
     assert set(videos) == {"samplenew_00000003"}
-    assert kinds == {"doubled": 1, "missing": 1}
+    assert kinds == {"duplicate": 1, "missing": 1}
 
 
 def test_crema_d(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_ravdess_takes_each_take_once(tmp_path: Path) -> None:
     assert said(happy).values["emotion"] == "happy"
     assert fearful.sound_path == "Actor_24/03-01-06-02-02-01-24.wav"
     assert (said(fearful).values["emotion"], said(fearful).subject) == ("fearful", "24")
-    assert kinds == {"doubled": 1, "left_out": 1, "missing": 1}
+    assert kinds == {"duplicate": 1, "excluded": 1, "missing": 1}
 
 
 def test_msp_improv(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_msp_improv(tmp_path: Path) -> None:
     assert (said(one).subject, said(one).session) == ("F01", "01")
     assert one.sound_path == "Audio/session1/S01A/P/MSP-IMPROV-S01A-F01-P-FM01.wav"
     # the film whose consensus is X, the one without a row; the sound of neither is left over
-    assert kinds == {"left_out": 1, "unlisted": 1, "missing": 1, "bad_row": 1, "unexpected": 1}
+    assert kinds == {"excluded": 1, "unlisted": 1, "missing": 1, "bad_row": 1, "unexpected": 1}
 
 
 def test_avcaffe(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_avcaffe(tmp_path: Path) -> None:
     assert set(videos) == {"aiim001_task_1/a", "aiim001_task_1/b", "aiim003_task_9/c"}
     quiet = said(videos["aiim001_task_1/b"])
     assert quiet.values == {"arousal": "Neutral", "valence": "Pleased", "task": "task_1", "speech": "none"}
-    assert (quiet.subject, videos["aiim001_task_1/b"].parent) == ("aiim001", "aiim001_task_1")
+    assert (quiet.subject, videos["aiim001_task_1/b"].group_id) == ("aiim001", "aiim001_task_1")
     assert kinds == {"bad_row": 1, "unlisted": 1, "missing": 1}
 
 

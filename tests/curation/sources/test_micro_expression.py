@@ -41,10 +41,10 @@ def test_casme2(tmp_path: Path) -> None:
     one, other = videos["sub01/EP02_01f"], videos["sub02/EP01_01"]
     assert (one.start_s, one.stop_s) == (6 / 25, 21 / 25), "img46 is the seventh picture, img60 the twenty-first"
     assert said(one).values == {"emotion": "disgust", "pictures_per_s": "200", "action_units": "4+7"}
-    assert (said(one).subject, one.parent) == ("sub01", "sub01")
+    assert (said(one).subject, one.group_id) == ("sub01", "sub01")
     assert (other.start_s, other.stop_s) == (5 / 25, 16 / 25)
     assert set(videos) == {"sub01/EP02_01f", "sub02/EP01_01"}
-    assert kinds == {"left_out": 1, "bad_row": 3}
+    assert kinds == {"excluded": 1, "bad_row": 3}
 
 
 def test_known_errors_of_the_owners_tables_are_put_right(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_smic_mmew_and_casme3(tmp_path: Path) -> None:
         "s1_ne_01": "negative",
         "s1_sur_02": "surprise",
     }
-    assert kinds == {"left_out": 1}
+    assert kinds == {"excluded": 1}
 
     mmew = tmp_path / "mmew/Micro_Expression"
     pictures(mmew / "anger/S01-02-003", ["10.jpg", "9.jpg", "1.jpg"])

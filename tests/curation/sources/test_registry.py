@@ -19,10 +19,10 @@ PLAN = recipe().defaults.plan
 
 
 def read(name: str, root: Path) -> tuple[dict[str, Video], Counter[str], list[SkippedInput]]:
-    aside: list[SkippedInput] = []
-    videos = list(list_inputs(name, root, PLAN, aside))
-    assert len({video.video for video in videos}) == len(videos)
-    return {video.video: video for video in videos}, Counter(one.kind for one in aside), aside
+    skipped_inputs: list[SkippedInput] = []
+    videos = list(list_inputs(name, root, PLAN, skipped_inputs))
+    assert len({video.video_id for video in videos}) == len(videos)
+    return {video.video_id: video for video in videos}, Counter(one.kind for one in skipped_inputs), skipped_inputs
 
 
 def test_voxceleb2(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_voxceleb2(tmp_path: Path) -> None:
     assert first.own_sound_first
     assert second.sound_path is None
     assert first.origin == Origin(id="21Uxsk56VDQ")
-    assert kinds == {"left_out": 1, "missing": 2, "unexpected": 1, "packed": 1}
+    assert kinds == {"excluded": 1, "missing": 2, "unexpected": 1, "packed": 1}
 
 
 def test_voxceleb2_of_one_split_is_read_as_it_is(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_face_track_gives_the_range_in_the_film_and_the_median_box() -> None:
 
 
 def test_avspeech(tmp_path: Path) -> None:
-    videos, kinds, aside = read("avspeech", corpora.avspeech(tmp_path))
+    videos, kinds, skipped_inputs = read("avspeech", corpora.avspeech(tmp_path))
     assert set(videos) == {
         "Qa_3zKpLm-0_30.030000-36.503133",
         "-_startsodd_1.000000-5.000000",
@@ -65,8 +65,8 @@ def test_avspeech(tmp_path: Path) -> None:
     assert (whole.path, whole.start_s, whole.stop_s) == ("more/wholefilm__.mkv", 2.0, 4.0)
     assert whole.origin == Origin(id="wholefilm__", start_s=2.0, stop_s=4.0, box=(0.25, 0.75, 0.25, 0.75))
     assert videos["Qa_3zKpLm-0_30.030000-36.503133"].start_s is None
-    assert kinds == {"doubled": 1, "missing": 2, "bad_row": 4, "unlisted": 2, "unexpected": 1}
-    missing = {one.path: one.why for one in aside if one.kind == "missing"}
+    assert kinds == {"duplicate": 1, "missing": 2, "bad_row": 4, "unlisted": 2, "unexpected": 1}
+    missing = {one.path: one.reason for one in skipped_inputs if one.kind == "missing"}
     assert "gone" in missing["gonegonegon_0.000000-3.000000"]
     assert "other rows" in missing["Qa_3zKpLm-0_90.000000-95.500000"]
 
@@ -75,21 +75,21 @@ def test_mer2024(tmp_path: Path) -> None:
     videos, kinds, _ = read("mer2024", corpora.mer2024(tmp_path))
     assert set(videos) == {"sample_00001001", "sample_00001002", "samplenew_00001003"}
     assert {video.language for video in videos.values()} == {"zh"}
-    assert kinds == {"left_out": 1, "missing": 1, "bad_row": 1, "doubled": 1}
+    assert kinds == {"excluded": 1, "missing": 1, "bad_row": 1, "duplicate": 1}
 
 
 def test_cncvs(tmp_path: Path) -> None:
     videos, kinds, _ = read("cncvs", corpora.cncvs(tmp_path))
     assert set(videos) == {"n001_00001_001", "n001_00001_002", "s00001_00003_001", "id1000-interview-01-001"}
     news = videos["n001_00001_001"]
-    assert (news.speaker, news.parent, news.language) == ("n001", "n001_00001", "zh")
+    assert (news.speaker, news.group_id, news.language) == ("n001", "n001_00001", "zh")
     assert news.sound_path == "cncvs/news/n001/audio/n001_00001_001.wav"
     assert not news.own_sound_first
     celeb = videos["id1000-interview-01-001"]
-    assert celeb.parent == "id1000-interview-01"
+    assert celeb.group_id == "id1000-interview-01"
     assert celeb.origin == Origin(id="https://example.org/v", start_s=62.2, stop_s=66.2)
     # sound without a clip, a speaker without audio/, a row of metadata without a clip; a clip of another speaker
-    assert kinds == {"left_out": 1, "missing": 3, "unexpected": 1, "bad_row": 1}
+    assert kinds == {"excluded": 1, "missing": 3, "unexpected": 1, "bad_row": 1}
 
 
 def test_cn_celeb_is_no_source_of_clips(tmp_path: Path) -> None:
@@ -104,11 +104,11 @@ def test_celebvhq(tmp_path: Path, top: str) -> None:
     assert set(videos) == {"M2Ohb0FAaJU_1", "M2Ohb0FAaJU_2", "_0tfABCDE_q_0"}
     one = videos["M2Ohb0FAaJU_2"]
     assert (one.path, one.start_s, one.stop_s) == ("downloaded_celebvhq/raw/M2Ohb0FAaJU.mp4", 4.0, 5.5)
-    assert one.parent == videos["M2Ohb0FAaJU_1"].parent == "M2Ohb0FAaJU"
+    assert one.group_id == videos["M2Ohb0FAaJU_1"].group_id == "M2Ohb0FAaJU"
     cut = videos["_0tfABCDE_q_0"]
-    assert (cut.parent, cut.start_s) == ("_0tfABCDE_q", None)
+    assert (cut.group_id, cut.start_s) == ("_0tfABCDE_q", None)
     assert cut.origin == Origin(id="_0tfABCDE_q", start_s=7.0, stop_s=9.0, box=(0.1964, 0.0, 0.6922, 0.8815))
-    assert kinds == {"doubled": 1, "missing": 1, "bad_row": 2, "unlisted": 1}
+    assert kinds == {"duplicate": 1, "missing": 1, "bad_row": 2, "unlisted": 1}
 
 
 def test_celebvhq_with_clips_at_the_top(tmp_path: Path) -> None:
@@ -155,4 +155,4 @@ def test_what_is_not_there_is_in_the_plan(tmp_path: Path, capsys: pytest.Capture
         "cncvs": 4,
         "celebvhq": 3,
     }
-    assert sum(one["kind"] == "missing" for one in told["aside"]) == 9
+    assert sum(one["kind"] == "missing" for one in told["skipped_inputs"]) == 9

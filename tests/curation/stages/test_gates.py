@@ -22,7 +22,9 @@ def tools() -> Detectors:
 
 def result(corpus: Path, path: str, tools: Detectors, *settings: str) -> VideoOutcomes:
     stat = (corpus / path).stat()
-    video = Video(source="s", video=path, parent=path, path=path, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
+    video = Video(
+        source="s", video_id=path, group_id=path, path=path, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns
+    )
     return curate_video(video, corpus, recipe(*QUICK, *settings).defaults, tools)
 
 
@@ -43,10 +45,10 @@ def test_two_faces_go_on_where_faces_only_measure_or_are_skipped(corpus: Path, t
     measured = result(corpus, path, tools, "gates.faces=measure", "gates.track=measure", "gates.sync=measure")
     assert verdicts(measured) == ["kept"]
     (outcome,) = measured.outcomes
-    assert outcome.candidate.measures["faces"]["would_reject"] == ["several_faces"]
+    assert outcome.candidate.measurements["faces"]["would_reject"] == ["several_faces"]
     assert "faces" not in stages(measured)
     skipped = result(corpus, path, tools, "gates.faces=skip")
-    assert "faces" not in skipped.outcomes[0].candidate.measures
+    assert "faces" not in skipped.outcomes[0].candidate.measurements
     assert verdicts(skipped) == ["track/several_faces"]
 
 
@@ -62,7 +64,7 @@ def test_a_clip_stays_whole_where_silence_is_skipped(corpus: Path, tools: Detect
     assert told.outcomes[0].candidate.span.start_frame == 0
     mute = result(corpus, "archive/no_sound.mp4", tools, *settings)
     assert verdicts(mute) == ["kept"]
-    assert mute.outcomes[0].candidate.measures["scenes"]["would_reject"] == ["no_sound"]
+    assert mute.outcomes[0].candidate.measurements["scenes"]["would_reject"] == ["no_sound"]
 
 
 @pytest.mark.parametrize("path", ["street/two faces.mp4", "archive/blurred.mp4", "studio/talk_0.mp4"])
@@ -103,10 +105,10 @@ def test_the_sample_does_not_sway_its_parents_watermark(corpus: Path, tmp_path: 
         (source / name.replace("/", "_")).symlink_to(corpus / name)
     told = {}
     for share in (0, 1):
-        settings = recipe(*QUICK, "plan.parent=directory", f"gates.score_all={share}")
+        settings = recipe(*QUICK, "plan.group_by=directory", f"gates.score_all={share}")
         run = curate(settings, EMBEDDED, {"s": source}, tmp_path / f"run{share}", engine="inline")
         told[share] = {
-            (d.video, d.stage, d.reason, d.score) for d in table_to_decisions(run.ledger()) if d.stage != "faces"
+            (d.video_id, d.stage, d.reason, d.score) for d in table_to_decisions(run.ledger()) if d.stage != "faces"
         }
     pooled = {row for row in told[1] if row[2] == "watermark_pooled"}
     assert pooled == {row for row in told[0] if row[2] == "watermark_pooled"}

@@ -28,7 +28,7 @@ BATCH = 6
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return flashing_shards(tmp_path_factory.mktemp("forget"), {"a": 9, "b": 5})
+    return flashing_shards(tmp_path_factory.mktemp("delete"), {"a": 9, "b": 5})
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_it_is_gone_and_all_else_is_as_it_was(shards: Path, packed: Path) -> Non
     assert len(old.keys() - new.keys()) == 2, "one shard and its index were rewritten, no other was touched"
     assert all(new[name] == old[name] for name in old.keys() & new.keys() - {MANIFEST})
     assert not any(key.encode() in path.read_bytes() for path in shards.iterdir() if path.name != MANIFEST)
-    assert read_manifest(shards)["tombstones"] == [{"key": key, "why": "asked by the owner"}]
+    assert read_manifest(shards)["tombstones"] == [{"key": key, "reason": "asked by the owner"}]
 
 
 def test_a_stream_goes_on_with_the_same_digest_and_others_in_their_places(shards: Path, tmp_path: Path) -> None:
@@ -97,9 +97,9 @@ def test_more_of_the_same_shard_and_what_is_gone_already(shards: Path) -> None:
         neighbour = next(iter(reader.index.by_key()))
     second = delete_clips(shards, deletion_request(listed=[f"key {neighbour}", "# a comment", ""]))
     assert second.keys == (neighbour,)
-    assert second.gone == 2
+    assert second.tombstones == 2
     assert second.rewritten[0].endswith("-r2.tar")
-    assert len(load_index(sidecar_path(shards / second.rewritten[0])).gone) == 2
+    assert len(load_index(sidecar_path(shards / second.rewritten[0])).deleted) == 2
     assert verify_shards(shards) == []
     with pytest.raises(UserError, match="no clip of what was named"):
         delete_clips(shards, deletion_request(["a/nobody.mp4"]))
@@ -162,7 +162,7 @@ def test_packing_does_not_bring_it_back(packed: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(packed.parent, tmp_path / "all"))
     delete_clips(folder / "shards", deletion_request(["a/003.mp4"]))
     before = contents(folder / "shards")
-    with pytest.raises(UserError, match="clips were forgotten here"):
+    with pytest.raises(UserError, match="clips were deleted here"):
         pack_shards(RunFolder(folder / "run"), folder / "shards", Selection(clips_per_shard=4))
     assert contents(folder / "shards") == before
 
@@ -198,16 +198,16 @@ def test_a_name_in_any_file_breaks_the_proof(shards: Path) -> None:
 def test_what_cannot_be_is_told(
     shards: Path, options: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["forget", str(shards), *options]) == 2
+    assert main(["delete", str(shards), *options]) == 2
     assert says in capsys.readouterr().err
 
 
 def test_on_the_command_line(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "list.txt").write_text("# owner's letter\nvideo a/003.mp4\nvideo b/001.mp4\n")
-    assert main(["forget", str(shards), "--list", str(tmp_path / "list.txt")]) == 0
-    assert "absent: 2 forgotten clips" in capsys.readouterr().out
+    assert main(["delete", str(shards), "--list", str(tmp_path / "list.txt")]) == 0
+    assert "absent: 2 deleted clips" in capsys.readouterr().out
     assert main(["ls", str(shards)]) == 0
     assert main(["verify", str(shards)]) == 0
     (tmp_path / "list.txt").write_text("vidio a/003.mp4\n")
-    assert main(["forget", str(shards), "--list", str(tmp_path / "list.txt")]) == 2
+    assert main(["delete", str(shards), "--list", str(tmp_path / "list.txt")]) == 2
     assert "line 1" in capsys.readouterr().err

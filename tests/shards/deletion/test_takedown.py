@@ -37,7 +37,7 @@ def folder(made: Path, tmp_path: Path) -> Path:
 
 
 def verdicts(run: RunFolder) -> dict[str, str]:
-    return {f"{d.source}/{d.video}": f"{d.status} {d.stage or ''}".strip() for d in table_to_decisions(run.ledger())}
+    return {f"{d.source}/{d.video_id}": f"{d.status} {d.stage or ''}".strip() for d in table_to_decisions(run.ledger())}
 
 
 def payloads(run: RunFolder) -> bytes:
@@ -53,8 +53,8 @@ def test_the_ledger_the_bytes_and_the_next_pack(folder: Path) -> None:
     assert {video for video in after if after[video] != before[video]} == taken
     assert {after[video] for video in taken} == {"rejected takedown"}
     for decision in table_to_decisions(run.ledger()):
-        if f"{decision.source}/{decision.video}" in taken:
-            assert (decision.clips, decision.measures, len(decision.checks)) == ((), "{}", 1)
+        if f"{decision.source}/{decision.video_id}" in taken:
+            assert (decision.clips, decision.measurements, len(decision.checks)) == ((), "{}", 1)
     result = summarize_run(run)
     assert not result.law
     for source in result.sources.values():
@@ -89,7 +89,7 @@ def test_other_commands_read_such_a_run(folder: Path, capsys: pytest.CaptureFixt
     ):
         assert curate_main(command) == 0, capsys.readouterr().err
     said = capsys.readouterr().out
-    assert "takedown/forgotten" in said
+    assert "takedown/deleted" in said
 
 
 def test_dies_after_each_file_operation_in_turn(made: Path, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_dies_after_each_file_operation_in_turn(made: Path, tmp_path: Path) -> N
         take_down(run, GONE)
         taken = [name for name, said in verdicts(run).items() if said == "rejected takedown"]
         assert taken == ["a/003.mp4", "b/001.mp4"]
-        assert run.generations() == [0, 1]
+        assert run.attempts() == [0, 1]
         assert payloads(run).count(b"ftyp") == 7
         shutil.rmtree(folder)
         if not death.came:
@@ -112,17 +112,17 @@ def test_dies_after_each_file_operation_in_turn(made: Path, tmp_path: Path) -> N
 
 
 def test_one_command_for_both(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["forget", str(folder / "shards"), "--video", "a/003.mp4", "--run", str(folder / "run"), "--json", "-"]
+    asked = ["delete", str(folder / "shards"), "--video", "a/003.mp4", "--run", str(folder / "run"), "--json", "-"]
     assert main(asked) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["keys"] == told["erased_in_run"]
-    assert main([*asked[:-2], "--why", "again"]) == 0
+    assert main([*asked[:-2], "--reason", "again"]) == 0
     assert "0 clips erased" in capsys.readouterr().out
 
 
 def test_a_run_that_is_not_finished_waits(folder: Path) -> None:
     run = RunFolder(folder / "run")
-    shutil.rmtree(run.generation_folder(0) / "ledger")
+    shutil.rmtree(run.attempt_folder(0) / "ledger")
     with pytest.raises(UserError, match="the run is not finished"):
         take_down(run, GONE)
     delete_clips(folder / "shards", GONE)

@@ -25,14 +25,14 @@ def test_a_recording_is_found_at_any_offset_and_others_are_not(seed: int) -> Non
     prints["b-0"] = worn(prints["a-7"][40:], 0.1)
     prints["b-1"] = worn(prints["a-9"][:120], 0.1)
     prints["b-2"] = np.concatenate([recording(99, 170), prints["a-3"][:30]])  # 30 frames shared: too few
-    families = {key: key for key in prints}
-    twins = NearDuplicateIndex(prints, families, NearDuplicateConfig(), seed)
+    groups = {key: key for key in prints}
+    twins = NearDuplicateIndex(prints, groups, NearDuplicateConfig(), seed)
     everyone = set(prints)
-    found = {key: twin.of for key in prints if (twin := twins.of(key, everyone - {key}))}
+    found = {key: twin.duplicate_of for key in prints if (twin := twins.find(key, everyone - {key}))}
     assert found == {"a-7": "b-0", "b-0": "a-7", "a-9": "b-1", "b-1": "a-9"}
-    assert twins.of("b-0", {"a-1"}) is None
-    apart = NearDuplicateIndex(prints, families | {"b-0": "film", "a-7": "film"}, NearDuplicateConfig(), seed)
-    assert apart.of("b-0", everyone) is None
+    assert twins.find("b-0", {"a-1"}) is None
+    apart = NearDuplicateIndex(prints, groups | {"b-0": "film", "a-7": "film"}, NearDuplicateConfig(), seed)
+    assert apart.find("b-0", everyone) is None
 
 
 def test_a_clip_gives_way_only_to_one_that_is_taken() -> None:
@@ -49,12 +49,12 @@ def test_a_clip_gives_way_only_to_one_that_is_taken() -> None:
         taken = [row[0] for clips in choice.clips.values() for row in clips]
         recordings = [key.split("-")[1] for key in taken]
         assert len(set(recordings)) == len(recordings) == 40
-        near = [one for one in choice.left if one.why == "near_duplicate"]
-        assert all(one.of in taken and one.score == 0.0 for one in near)
+        near = [one for one in choice.rejected if one.reason == "near_duplicate"]
+        assert all(one.duplicate_of in taken and one.score == 0.0 for one in near)
         for name in "ab":
             mine = [row for row in choice.as_table().to_pylist() if row["key"].startswith(name)]
             assert len(mine) == 40
-            assert 10 <= sum(row["taken"] for row in mine) <= 30
+            assert 10 <= sum(row["selected"] for row in mine) <= 30
 
 
 def test_the_same_seed_leaves_the_same_clips() -> None:

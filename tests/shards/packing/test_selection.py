@@ -1,4 +1,4 @@
-"""Quotas, seeded order, stricter thresholds, doubled bytes."""
+"""Quotas, seeded order, stricter thresholds, duplicate bytes."""
 
 from pathlib import Path
 
@@ -53,8 +53,8 @@ def test_the_same_bytes_are_taken_once() -> None:
     rows = [
         Decision(
             source="a",
-            video=n,
-            parent=n,
+            video_id=n,
+            group_id=n,
             path=n,
             span=Span(0, 50),
             status="kept",
@@ -129,10 +129,10 @@ def test_every_kept_clip_is_told_of() -> None:
     choice = select_clips(table, wanted)
     told = choice.as_table().to_pylist()
     assert [row["key"] for row in told] == sorted(key for keys in table["clips"].to_pylist()[:9] for key in keys)
-    assert [row["why"] for row in told if not row["taken"]].count("sync/low_confidence") == 3
-    assert [row["why"] for row in told if not row["taken"]].count("quota") == 2
+    assert [row["reason"] for row in told if not row["selected"]].count("sync/low_confidence") == 3
+    assert [row["reason"] for row in told if not row["selected"]].count("quota") == 2
     account = choice.sources["a"]
-    assert (account.kept, account.available, account.taken, account.below_threshold) == (9, 6, 4, 3)
+    assert (account.kept, account.available, account.selected, account.below_threshold) == (9, 6, 4, 3)
 
 
 def test_a_source_that_is_absent_is_a_shortfall_where_asked_for() -> None:

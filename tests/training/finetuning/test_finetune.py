@@ -43,7 +43,7 @@ def task(shards: Path, recipe: FinetuneRecipe, fold: int = 1, **changes: object)
 
 
 def answers(out: Path) -> dict[str, str]:
-    return {path.name: path.read_text() for path in sorted((out / "answers").glob("*.json"))}
+    return {path.name: path.read_text() for path in sorted((out / "predictions").glob("*.json"))}
 
 
 @pytest.fixture(scope="module")
@@ -56,23 +56,23 @@ def finished(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_fold_is_learned_and_told_by_three_protocols(finished: Path, shards: Path) -> None:
     result = json.loads((finished / "result.json").read_text())
-    assert set(result["protocols"]) == {"held_out", "official", "last"}
-    assert result["train"] + result["held_out"] + result["test"] == 36
+    assert set(result["protocols"]) == {"validation", "test_best", "last"}
+    assert result["train"] + result["validation"] + result["test"] == 36
     assert result["protocols"]["last"]["scores"]["WAR"]["value"] > 0.9
     low, high = result["protocols"]["last"]["scores"]["UAR"]["interval"]
     assert 0.5 < low <= high <= 1
     rows = read_validation(finished)
     assert [one["epoch"] for one in rows] == [2, 4, 6, 8]
-    chosen = result["protocols"]["official"]["step"]
-    assert chosen == select_epoch(rows, "official", "WAR")[0]
-    model = Classifier.from_pretrained(load_best_model(finished, "held_out"))
+    chosen = result["protocols"]["test_best"]["step"]
+    assert chosen == select_epoch(rows, "test_best", "WAR")[0]
+    model = Classifier.from_pretrained(load_best_model(finished, "validation"))
     assert model.meaning.names == LABELS
 
 
 def test_nobody_is_in_two_parts(finished: Path, shards: Path) -> None:
     told = json.loads((finished / "run.json").read_text())
     subject = {clip.key: clip.subject for clip in read_labelled_clips(LabelledShards([shards], STORAGE), row()).clips}
-    parts = [{subject[key] for key in told[name]} for name in ("train", "held_out", "test")]
+    parts = [{subject[key] for key in told[name]} for name in ("train", "validation", "test")]
     assert all(parts)
     assert len(set.union(*parts)) == sum(map(len, parts)) == 6
 
@@ -82,7 +82,7 @@ def test_the_same_again_bit_for_bit(finished: Path, shards: Path, tmp_path: Path
     recipe = small()
     train_stage(recipe, task(shards, recipe), None, tmp_path / "again")
     assert answers(tmp_path / "again") == answers(finished)
-    assert (tmp_path / "again/epochs.jsonl").read_text() == (finished / "epochs.jsonl").read_text()
+    assert (tmp_path / "again/validation.jsonl").read_text() == (finished / "validation.jsonl").read_text()
     other = small(seed=1)
     train_stage(other, task(shards, other), None, tmp_path / "other")
     assert answers(tmp_path / "other") != answers(finished)
@@ -106,20 +106,20 @@ def test_killed_in_an_epoch_it_goes_on_to_the_same_end(
     monkeypatch.undo()
     train_stage(recipe, task(shards, recipe), None, tmp_path / "cut")
     assert answers(tmp_path / "cut") == answers(finished)
-    assert (tmp_path / "cut/epochs.jsonl").read_text() == (finished / "epochs.jsonl").read_text()
+    assert (tmp_path / "cut/validation.jsonl").read_text() == (finished / "validation.jsonl").read_text()
 
 
 def test_a_finished_run_is_tested_again_from_its_folder(finished: Path, shards: Path, tmp_path: Path) -> None:
     shelf = LabelledShards([shards], STORAGE)
-    for protocol in ("held_out", "official", "last"):
+    for protocol in ("validation", "test_best", "last"):
         assert reevaluate_run(finished, shelf, protocol, None, "cpu")["same"] is True
     assert reevaluate_run(finished, shelf, "last", 1, "cpu")["same"] is None
-    spoiled = json.loads((finished / "answers/last.json").read_text())
+    spoiled = json.loads((finished / "predictions/last.json").read_text())
     spoiled["scores"][0][0] += 1e-9
-    kept = (finished / "answers/last.json").read_text()
-    (finished / "answers/last.json").write_text(json.dumps(spoiled))
+    kept = (finished / "predictions/last.json").read_text()
+    (finished / "predictions/last.json").write_text(json.dumps(spoiled))
     assert reevaluate_run(finished, shelf, "last", None, "cpu")["same"] is False
-    (finished / "answers/last.json").write_text(kept)
+    (finished / "predictions/last.json").write_text(kept)
 
 
 @pytest.mark.slow
@@ -147,8 +147,8 @@ def test_another_release_of_a_test_clip_stays_out_and_a_leak_stops_the_stage(
     for source in ("lab", "more"):
         monkeypatch.setitem(task_module._SAME_RECORDINGS, source, "two releases")
     together = hybrid_task(data, shelf, 1, "av", 0.0, joining=[more])
-    tested = {read_labelled_clips(shelf, data).video[key] for key in task(shards, small()).test}
-    videos = read_labelled_clips(shelf, more).video
+    tested = {read_labelled_clips(shelf, data).video_ids[key] for key in task(shards, small()).test}
+    videos = read_labelled_clips(shelf, more).video_ids
     assert {videos[key] for key in apart.truth if key in videos} & tested, "names of two corpora mean nothing"
     assert not {videos[key] for key in together.truth if key in videos} & tested
     monkeypatch.setattr(task_module, "are_related", lambda sample, test: False)
@@ -158,7 +158,7 @@ def test_another_release_of_a_test_clip_stays_out_and_a_leak_stops_the_stage(
 
 def test_a_start_that_saw_the_test_clips_is_refused(finished: Path, shards: Path, tmp_path: Path) -> None:
     recipe = small()
-    for start in (finished, finished / "chosen/held_out", finished / "model"):
+    for start in (finished, finished / "best/validation", finished / "model"):
         with pytest.raises(UserError, match=r"was trained on lab-\S+ and \d+ more clips that lab/fold_2 tests"):
             train_stage(recipe, task(shards, recipe, fold=2), start, tmp_path / "ft", "cpu")
     assert not (tmp_path / "ft").exists()
@@ -166,7 +166,7 @@ def test_a_start_that_saw_the_test_clips_is_refused(finished: Path, shards: Path
 
 def test_no_seed_moves_who_is_held_out_and_the_hybrid_leaves_them_out(shards: Path) -> None:
     shelf = LabelledShards([shards], STORAGE)
-    parts = {share: fold_task(row(), shelf, 1, "av", share).held_out for share in (0.05, 0.1, 0.4)}
+    parts = {share: fold_task(row(), shelf, 1, "av", share).validation for share in (0.05, 0.1, 0.4)}
     assert set(parts[0.05]) <= set(parts[0.1]) <= set(parts[0.4])
     for share in (0.05, 0.3):
         hybrid = hybrid_task(row(), shelf, 1, "av", share, joining=[row("more")])
@@ -193,9 +193,9 @@ def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
     made = fold_task(data, LabelledShards([shards], STORAGE), 1, "av", 0.0)
     train_stage(replace(recipe, validation_share=0.0), made, None, tmp_path / "run")
     result = json.loads((tmp_path / "run/result.json").read_text())
-    assert set(result["protocols"]) == {"official", "last"}, "nothing was held out, so nothing could be chosen by it"
+    assert set(result["protocols"]) == {"test_best", "last"}, "nothing was held out, so nothing could be chosen by it"
     assert result["protocols"]["last"]["scores"]["PCC valence"]["value"] > 0.8
-    told = json.loads((tmp_path / "run/answers/last.json").read_text())
+    told = json.loads((tmp_path / "run/predictions/last.json").read_text())
     assert all(-2 <= value <= 2 for (value,) in told["scores"])
 
 
@@ -261,9 +261,13 @@ def test_two_processes_train_and_test_as_one(shards: Path, tmp_path: Path) -> No
     argv += [part for one in sets for part in ("--set", one)]
     subprocess.run(argv, check=True, timeout=400, capture_output=True)
     run = json.loads((tmp_path / "run/run.json").read_text())
-    told = json.loads((tmp_path / "run/answers/last.json").read_text())
+    told = json.loads((tmp_path / "run/predictions/last.json").read_text())
     assert sorted(told["keys"]) == sorted(run["test"])
-    assert set(json.loads((tmp_path / "run/result.json").read_text())["protocols"]) == {"held_out", "official", "last"}
+    assert set(json.loads((tmp_path / "run/result.json").read_text())["protocols"]) == {
+        "validation",
+        "test_best",
+        "last",
+    }
 
 
 def _plain(values: object) -> object:

@@ -24,7 +24,7 @@ from avf_training.tasks.task import fold_task
 from support.labelled import LABELS, labelled_shards, row, takes
 from support.models import batch, tiny
 
-SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=6", "threads=1", "validation_share=0", "evaluate_every=6"]
+SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=12", "threads=1", "validation_share=0", "evaluate_every=12"]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_on_the_command_line_with_a_picture(lab: Path, capsys: pytest.CaptureFix
     assert (tmp_path / "p.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     rows = json.loads((tmp_path / "p.json").read_text())
     assert {one["best"] for one in rows} <= set(LABELS)
-    assert set(rows[0]) == {"key", "video", "person", "names", "classes", "moments", "mean", "best"}
+    assert set(rows[0]) == {"key", "video_id", "person", "names", "classes", "moments", "mean", "best"}
 
 
 def test_a_pre_trained_model_has_features_and_no_answers(lab: Path, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_raw_video_to_clips_of_its_people(tmp_path: Path, capsys: pytest.Captu
     ]
     assert curate_main(argv) == 0, "the same line again"
     told = predict(tmp_path / "out", lab / "run")
-    assert [(one.video, one.person, one.moments[0].start_s) for one in told] == [
+    assert [(one.video_id, one.person, one.moments[0].start_s) for one in told] == [
         ("two then one.mp4", 0, 0.0),
         ("two then one.mp4", 1, 0.0),
         ("two then one.mp4", 0, 2.0),

@@ -169,14 +169,14 @@ def test_a_study_runs_is_resumed_and_leaves_a_page(lab: Path, capsys: pytest.Cap
     assert "4 runs, 0 done already" in out.err
     assert " on Lab: " in out.out or " on lab: " in out.out
     values = json.loads((lab / "out/study.json").read_text())
-    held_out = [row for row in values["rows"] if row["protocol"] == "held_out"]
-    assert [(row["row"], row["done"], len(row["per_seed"]["UAR"])) for row in held_out] == [
+    validation = [row for row in values["rows"] if row["protocol"] == "validation"]
+    assert [(row["row"], row["done"], len(row["per_seed"]["UAR"])) for row in validation] == [
         ("both", 2, 2),
         ("face", 2, 2),
     ]
     page = (lab / "out/report.html").read_text()
     assert page.count("data:image/png;base64,") >= 8
-    assert "held out (epoch chosen on a part of the training fold)" in page
+    assert "validation (epoch chosen on a part of the training fold)" in page
     assert main(line(lab)) == 0
     assert "4 runs, 4 done already" in capsys.readouterr().err
 
@@ -338,4 +338,4 @@ def test_on_ray_as_on_this_machine(lab: Path, tmp_path: Path) -> None:
     finally:
         cluster.stop()
     for here, there in zip(made[0].cells, made[1].cells, strict=True):
-        assert (here.out / "answers/last.json").read_text() == (there.out / "answers/last.json").read_text()
+        assert (here.out / "predictions/last.json").read_text() == (there.out / "predictions/last.json").read_text()

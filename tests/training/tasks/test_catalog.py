@@ -114,25 +114,25 @@ def test_the_guard_finds_a_test_clip_by_key_by_name_and_by_person() -> None:
     mer = "mer2023"
     test = ExcludedClips(
         [
-            ClipOrigin(key="a", corpus=mer, video="sample_00000007", subject=None),
-            ClipOrigin(key="b", corpus="ravdess", video="01-01-01", subject="12"),
+            ClipOrigin(key="a", corpus=mer, video_id="sample_00000007", subject=None),
+            ClipOrigin(key="b", corpus="ravdess", video_id="01-01-01", subject="12"),
         ]
     )
     assert_no_leakage(
         [
-            ClipOrigin(key="c", corpus=mer, video="sample_00000008", subject=None),
-            ClipOrigin(key="d", corpus="ravdess", video="01-01-02", subject="13"),
+            ClipOrigin(key="c", corpus=mer, video_id="sample_00000008", subject=None),
+            ClipOrigin(key="d", corpus="ravdess", video_id="01-01-02", subject="13"),
         ],
         test,
         "MER-MULTI",
     )
     assert_no_leakage(
-        [ClipOrigin(key="e", corpus="crema_d", video="01-01-01", subject="12")], test, "RAVDESS"
+        [ClipOrigin(key="e", corpus="crema_d", video_id="01-01-01", subject="12")], test, "RAVDESS"
     )  # names and actors are each corpus' own
     for leak, why in (
-        (ClipOrigin(key="a", corpus=mer, video="x", subject=None), "the same clip"),
-        (ClipOrigin(key="f", corpus=mer, video="sample_00000007", subject=None), "the same recording"),
-        (ClipOrigin(key="g", corpus="ravdess", video="02-02-02", subject="12"), "the same person"),
+        (ClipOrigin(key="a", corpus=mer, video_id="x", subject=None), "the same clip"),
+        (ClipOrigin(key="f", corpus=mer, video_id="sample_00000007", subject=None), "the same recording"),
+        (ClipOrigin(key="g", corpus="ravdess", video_id="02-02-02", subject="12"), "the same person"),
     ):
         with pytest.raises(UserError, match=why):
             assert_no_leakage([leak], test, "the fold")

@@ -34,7 +34,7 @@ def add_commands(commands: Any, command: Callable[..., argparse.ArgumentParser])
     one = command(commands, "evaluate", "test a finished run again: the answers must be the same", _evaluate)
     one.add_argument("folder", metavar="RUN", type=Path)
     one.add_argument("--shards", metavar="SHARDS", action="append", required=True, help="of the run")
-    one.add_argument("--protocol", choices=("held_out", "official", "last"), default="held_out")
+    one.add_argument("--protocol", choices=("validation", "test_best", "last"), default="validation")
     one.add_argument("--segments", metavar="N", type=int, help="windows of a clip (default: the recipe's)")
     one.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")
     json_option(one)
@@ -84,7 +84,7 @@ def _datasets(options: argparse.Namespace) -> int:
     if not found:
         raise UserError(f"{', '.join(options.shards)}: hold no labelled source of the table, only {', '.join(there)}")
     values = [
-        {"name": one.data.name, "clips": len(one.clips), "per_label": one.per_label, "left_out": dict(one.left_out)}
+        {"name": one.data.name, "clips": len(one.clips), "per_label": one.per_label, "excluded": dict(one.excluded)}
         | {"published": one.data.clips, "differences": one.differences(), "without_sound": len(one.mute)}
         for one in found
     ]

@@ -27,7 +27,7 @@ class FinetuneRecipe:
     windows of a clip whose answers are averaged in the last test; in between, one is taken.
 
     validation_share: of the training fold, kept out to choose the epoch by; with 0 the last epoch is the choice, and
-    `official` is what the papers report. select_by: metric that chooses; None: WAR, UF1 or PCC by the task.
+    `test_best` is what the papers report. select_by: metric that chooses; None: WAR, UF1 or PCC by the task.
     regression: loss of dimensions. activation: of dimensions, `range` keeps answers inside the labels' range. variant:
     fields of the preset that are changed, for ablations.
     """
@@ -88,7 +88,7 @@ class FinetuneRecipe:
         """The preset with the modalities that are used."""
         return apply_variant(preset(self.model, self.modalities), self.variant)
 
-    def chosen_by(self, data: Dataset) -> str:
+    def selection_metric(self, data: Dataset) -> str:
         """The metric that chooses the epoch; the authors take the accuracy."""
         if self.select_by is not None:
             return self.select_by

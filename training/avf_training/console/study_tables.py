@@ -17,21 +17,21 @@ def print_study(study: Study, matrix: Matrix, page: Path) -> None:
         table = Table(box=None, header_style="bold", title=f"{data.title}, percent", title_style="")
         table.add_column("row")
         for metric in data.metrics:
-            table.add_column(f"{metric} held out", justify="right")
-            table.add_column("official", justify="right")
+            table.add_column(f"{metric} validation", justify="right")
+            table.add_column("test_best", justify="right")
         table.add_column("runs", justify="right")
-        found = [result_lines(study, matrix, protocol) for protocol in ("held_out", "official")]
-        for held_out, official in zip(*found, strict=True):
-            if held_out.dataset != dataset:
+        found = [result_lines(study, matrix, protocol) for protocol in ("validation", "test_best")]
+        for validation, test_best in zip(*found, strict=True):
+            if validation.dataset != dataset:
                 continue
             cells = []
             for metric in data.metrics:
-                for line in (held_out, official):
+                for line in (validation, test_best):
                     mean, spread = line.mean(metric), line.spread(metric)
                     told = "-" if mean is None else f"{100 * mean:.1f}"
                     cells.append(told if spread is None else f"{told} ± {100 * spread:.1f}")
-            table.add_row(held_out.row, *cells, f"{held_out.done} of {held_out.wanted}")
+            table.add_row(validation.row, *cells, f"{validation.done} of {validation.wanted}")
         console.print(table)
-    for one in comparisons(study, matrix, "held_out"):
+    for one in comparisons(study, matrix, "validation"):
         console.print(one.sentence)
     console.print(f"  page  {page}")

@@ -37,7 +37,7 @@ def print_counts(found: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(name, justify="right" if name in ("clips", "published", "no sound") else "left")
     for one in found:
         labels = ", ".join(f"{label} {count}" for label, count in one["per_label"].items() if count)
-        left = ", ".join(f"{label} {count}" for label, count in one["left_out"].items())
+        left = ", ".join(f"{label} {count}" for label, count in one["excluded"].items())
         counts = f"{one['clips']:,}", f"{one['published']:,}" if one["published"] else "-"
         table.add_row(one["name"], *counts, labels, left, f"{one['without_sound']:,}")
     console = _console()
@@ -67,8 +67,8 @@ def print_result(result: Mapping[str, Any], run: Path) -> None:
     table = Table(box=None, header_style="bold", title=f"{result['task']}: {result['test']} test clips", title_style="")
     for name in ("chosen by", "epoch's step", "metric", "score", "95 % of resamples"):
         table.add_column(name, justify="right" if name in ("epoch's step", "score") else "left")
-    how = {"held_out": f"{result['chosen_by']} on {result['held_out']} held-out clips", "last": "last step"}
-    how["official"] = f"{result['chosen_by']} on the test clips (as published)"
+    how = {"validation": f"{result['selection_metric']} on {result['validation']} held-out clips", "last": "last step"}
+    how["test_best"] = f"{result['selection_metric']} on the test clips (as published)"
     for protocol, entry in result["protocols"].items():
         first, step = how[protocol], "" if entry["step"] is None else str(entry["step"] + 1)
         if not entry.get("scores"):  # a stage on the way: nothing is tested
@@ -80,7 +80,7 @@ def print_result(result: Mapping[str, Any], run: Path) -> None:
             first = step = ""
     console = _console()
     console.print(table)
-    for name in ("curve.png", "result.json", "answers"):
+    for name in ("curve.png", "result.json", "predictions"):
         if (run / name).exists():
             console.print(f"  {name:<12}{run / name}")
 
@@ -97,7 +97,7 @@ def print_reevaluation(found: Mapping[str, Any]) -> None:
 def print_predictions(told: Sequence[ClipPrediction]) -> None:
     """A line for each window: when, and the highest shares, or every dimension."""
     for one in told:
-        print(f"{one.video}, person {one.person + 1}" + (f": {one.best}" if one.best else ""))
+        print(f"{one.video_id}, person {one.person + 1}" + (f": {one.best}" if one.best else ""))
         for moment in one.moments:
             ranked = sorted(zip(one.names, moment.scores, strict=True), key=lambda pair: -pair[1] * one.classes)
             said = "  ".join(f"{name} {score:.2f}" for name, score in ranked[: 3 if one.classes else None])

@@ -24,7 +24,7 @@ class _Clips:
 
     def __init__(self, shard: ShardIndex) -> None:
         clips = dict(zip(shard.places(), shard.by_key().items(), strict=True))
-        size = len(clips) + len(shard.gone)
+        size = len(clips) + len(shard.deleted)
         self.shard, self.keys = shard.shard, tuple(clips[n][0] if n in clips else "" for n in range(size))
         self._where = np.zeros((size, len(_KINDS), 3), np.int64)
         for place, (_, members) in clips.items():
@@ -88,7 +88,7 @@ class ClipReader:
         found, place = self._found(clip)
         shard, key, members = found.shard, found.keys[place], found.members(place)
         if not key:
-            raise DeletedClipError(f"{shard}: clip {place} was forgotten")
+            raise DeletedClipError(f"{shard}: clip {place} was deleted")
         video = "frames" if "frames" in members else "mp4"
         wanted = tuple(video if kind == "video" else kind for kind in kinds)
         missing = set(wanted) - members.keys()

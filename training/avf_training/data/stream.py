@@ -235,7 +235,7 @@ class ClipStream(IterableDataset[B_co], Generic[D, B_co]):
                     )
                 )
                 clip = self.order.substitute(source, epoch, position, attempt)
-        last = faults[-1] if faults else "all of them forgotten"
+        last = faults[-1] if faults else "all of them deleted"
         raise FaultError(f"position {position} of epoch {epoch}: {_ATTEMPTS} clips in a row are unreadable: {last}")
 
 

@@ -16,7 +16,7 @@ from avf_training.evaluation.scoring import Predictions, bootstrap_interval, sco
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.task import Task
 
-RESULT, ANSWERS = "result.json", "answers"
+RESULT, PREDICTIONS = "result.json", "predictions"
 
 
 def predict_test_clips(

@@ -1,9 +1,9 @@
 """Post-pre-training and fine-tuning: one stage, from a starting model to answers on people it never saw.
 
 RUN/run.json, checkpoints/, metrics.jsonl, tensorboard/   as of any run (see run.py)
-RUN/epochs.jsonl              scores after each epoch, on what was held out and on the test clips
-RUN/chosen/held_out, ...      the models of the epochs that each protocol chose
-RUN/answers/held_out.json     what that model says to each test clip, all views
+RUN/validation.jsonl              scores after each epoch, on what was held out and on the test clips
+RUN/best/validation, ...      the models of the epochs that each protocol chose
+RUN/predictions/validation.json     what that model says to each test clip, all views
 RUN/result.json               the scores by protocol; written last: a run is done when it is there
 """
 
@@ -23,11 +23,11 @@ from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.distributed.collectives import process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import full_state_dict, wrap_ddp
-from avf_training.evaluation.results import ANSWERS, RESULT, predict_test_clips, scores_as_dict, write_predictions
+from avf_training.evaluation.results import PREDICTIONS, RESULT, predict_test_clips, scores_as_dict, write_predictions
 from avf_training.finetuning.initialization import check_leakage, load_start, start_digest
 from avf_training.finetuning.losses import output_spec, task_loss
 from avf_training.finetuning.model_selection import (
-    CHOSEN,
+    BEST,
     PROTOCOLS,
     BestCheckpointTracker,
     Protocol,
@@ -57,7 +57,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
     """
     config = recipe.model_config()
     identity: dict[str, Any] = {"recipe": recipe.frozen(), "start": None if start is None else start_digest(start)}
-    identity["seen_before"] = [] if start is None else check_leakage(start, task)
+    identity["inherited_keys"] = [] if start is None else check_leakage(start, task)
     with process_group(device) as place, exclusive_lock(out, place.rank):
         set_numerics(recipe.threads, recipe.precision)
         freeze_identity(out, identity | task.identity() | {"told": dict(task.told)}, place.rank)
@@ -124,7 +124,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
 
 def best_folder(run: Path, protocol: Protocol) -> Path:
     """Where the model lies that a protocol chose."""
-    return run / MODEL if protocol == "last" else run / CHOSEN / protocol
+    return run / MODEL if protocol == "last" else run / BEST / protocol
 
 
 def load_best_model(run: Path, protocol: Protocol) -> Path:
@@ -138,9 +138,9 @@ def load_best_model(run: Path, protocol: Protocol) -> Path:
 
 def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, place: DistributedContext) -> Path:
     """The last test of the chosen models with all views; RUN/result.json."""
-    metric, rows = recipe.chosen_by(task.data), read_validation(out)
-    result: dict[str, Any] = {"task": task.name, "data": task.data.name, "chosen_by": metric, "protocols": {}}
-    result |= {"train": len(task.train), "held_out": len(task.held_out), "test": len(task.test)}
+    metric, rows = recipe.selection_metric(task.data), read_validation(out)
+    result: dict[str, Any] = {"task": task.name, "data": task.data.name, "selection_metric": metric, "protocols": {}}
+    result |= {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)}
     for protocol in PROTOCOLS:
         folder = best_folder(out, protocol)
         if not folder.exists():
@@ -153,7 +153,7 @@ def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, place: Distribut
             model = Classifier.from_pretrained(folder).to(place.device)
             answers = predict_test_clips(model, recipe, task, task.test, recipe.segments, place)
             if place.rank == 0:
-                write_predictions(out / ANSWERS / f"{protocol}.json", task, answers)
+                write_predictions(out / PREDICTIONS / f"{protocol}.json", task, answers)
             entry |= scores_as_dict(task, answers)
         result["protocols"][protocol] = entry
     if place.rank == 0:
@@ -169,7 +169,7 @@ def _loader(
         shards=".", batch=recipe.micro_batch * place.size, seed=recipe.seed, max_fault_share=recipe.max_fault_share
     )
     stream = ClipStream(config, draws, place.size, place.rank, (order, task.shelf))
-    return StreamLoader(stream, recipe.workers, place.device, out / "quarantine.jsonl", out / "account.jsonl")
+    return StreamLoader(stream, recipe.workers, place.device, out / "quarantine.jsonl", out / "delivery.jsonl")
 
 
 def _loop(
@@ -213,6 +213,6 @@ def _sentence(
     how = f"from {start}, {len(kept)} tensors new" if start is not None else "from nothing"
     more = "".join(f"\n  note: {one}" for one in task.told.get("differences", ()))
     return (
-        f"{task.name}: {len(task.train)} clips to train on, {len(task.held_out)} held out, {len(task.test)} to test; "
+        f"{task.name}: {len(task.train)} clips to train on, {len(task.validation)} held out, {len(task.test)} to test; "
         f"{recipe.model} ({recipe.modalities}), {how}; {steps} steps, {per_epoch} an epoch{more}"
     )

@@ -11,12 +11,12 @@ from avf_training.models.pretrained import CONFIG, WEIGHTS, initialize_encoders,
 from avf_training.tasks.task import RESERVED, Task
 from avf_training.trainer.run_folder import MODEL, RUN
 
-_CHOSEN = "chosen/held_out"  # of a stage that chooses its epoch
+_BEST = "best/validation"  # of a stage that chooses its epoch
 
 
 def start_model(start: Path) -> Path:
     """The folder of a saved model: `start` itself, or the one a run chose, or its last. Raises UserError."""
-    for folder in (start, start / _CHOSEN, start / MODEL):
+    for folder in (start, start / _BEST, start / MODEL):
         if (folder / CONFIG).is_file():
             return folder
     raise UserError(f"{start}: holds no saved model and no finished run ({CONFIG} and {WEIGHTS} are looked for)")
@@ -29,8 +29,8 @@ def check_leakage(start: Path, task: Task) -> list[str]:
     """
     told = next((folder / RUN for folder in (start, *start.parents[:2]) if (folder / RUN).is_file()), None)
     values = json.loads(told.read_text("utf-8")) if told is not None else {}
-    seen = {*values.get("train", ()), *values.get("held_out", ()), *values.get("seen_before", ())}
-    for what, keys in (("tests", task.test), ("chooses its epoch by", task.held_out)):
+    seen = {*values.get("train", ()), *values.get("validation", ()), *values.get("inherited_keys", ())}
+    for what, keys in (("tests", task.test), ("chooses its epoch by", task.validation)):
         leaked = sorted(seen & set(keys))
         if leaked:
             raise UserError(

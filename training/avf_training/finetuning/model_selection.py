@@ -1,6 +1,6 @@
 """Which epoch a run's scores are of: three protocols, side by side, written down after each epoch.
 
-`held_out` (the default) chooses on a part of the training fold; `official` on the test clips themselves, as the
+`validation` (the default) chooses on a part of the training fold; `test_best` on the test clips themselves, as the
 published numbers were chosen; `last` does not choose.
 """
 
@@ -19,9 +19,9 @@ from avf_training.evaluation.scoring import score_predictions
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.task import Task
 
-Protocol = Literal["held_out", "official", "last"]
-PROTOCOLS: tuple[Protocol, ...] = ("held_out", "official", "last")
-EPOCHS, CHOSEN = "epochs.jsonl", "chosen"
+Protocol = Literal["validation", "test_best", "last"]
+PROTOCOLS: tuple[Protocol, ...] = ("validation", "test_best", "last")
+VALIDATION, BEST = "validation.jsonl", "best"
 
 
 class BestCheckpointTracker:
@@ -31,8 +31,8 @@ class BestCheckpointTracker:
         self, recipe: FinetuneRecipe, task: Task, model: Classifier, out: Path, place: DistributedContext, every: int
     ) -> None:
         self.recipe, self.task, self.model, self.out, self.place, self.every = recipe, task, model, out, place, every
-        self.metric = recipe.chosen_by(task.data)
-        self.parts: dict[Protocol, tuple[str, ...]] = {"held_out": task.held_out, "official": task.test}
+        self.metric = recipe.selection_metric(task.data)
+        self.parts: dict[Protocol, tuple[str, ...]] = {"validation": task.validation, "test_best": task.test}
 
     def look(self, step: int) -> tuple[dict[str, float], Path | None]:
         """After an epoch: scores of one view a clip, written down; the model kept where it is the best so far."""
@@ -52,18 +52,20 @@ class BestCheckpointTracker:
             if value is not None and (best is None or value > best[1]):
                 state = full_state_dict(self.model) if state is None else state
                 if self.place.rank == 0:
-                    folder = self.out / CHOSEN / protocol
+                    folder = self.out / BEST / protocol
                     durable_io.remove(folder)
                     self.model.save_pretrained(folder, state)
         if self.place.rank == 0:
             rows = [kept for kept in read_validation(self.out) if kept["step"] < step]
-            durable_io.replace_file(self.out / EPOCHS, "".join(json.dumps(one) + "\n" for one in [*rows, row]).encode())
+            durable_io.replace_file(
+                self.out / VALIDATION, "".join(json.dumps(one) + "\n" for one in [*rows, row]).encode()
+            )
         return told, None
 
 
 def read_validation(run: Path) -> list[dict[str, Any]]:
-    """The rows of RUN/epochs.jsonl."""
-    path = run / EPOCHS
+    """The rows of RUN/validation.jsonl."""
+    path = run / VALIDATION
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
 
 

@@ -10,7 +10,7 @@ from avf_shards.errors import UserError
 
 from avf_training.config.finetune import FinetuneRecipe, recipe_from_frozen
 from avf_training.distributed.collectives import process_group
-from avf_training.evaluation.results import ANSWERS, predict_test_clips, read_predictions, scores_as_dict
+from avf_training.evaluation.results import PREDICTIONS, predict_test_clips, read_predictions, scores_as_dict
 from avf_training.finetuning.finetune import load_best_model
 from avf_training.finetuning.model_selection import Protocol
 from avf_training.models.classifier import Classifier
@@ -51,6 +51,6 @@ def reevaluate_run(
     told = {"run": str(folder), "protocol": protocol, **scores_as_dict(task, answers)}
     if segments is not None and segments != recipe.segments:
         return told | {"same": None}
-    _, before = read_predictions(folder / ANSWERS / f"{protocol}.json")
+    _, before = read_predictions(folder / PREDICTIONS / f"{protocol}.json")
     same = before.keys == answers.keys and bool((before.scores_NJ == answers.scores_NJ).all())
     return told | {"same": same}

@@ -2,7 +2,7 @@
 
 from avf_training.inference.api import predict
 for told in predict("DIR", "RUN"):
-    print(told.video, told.person, told.best)
+    print(told.video_id, told.person, told.best)
 """
 
 from avf_training.inference.embeddings import embed_clips

@@ -1,6 +1,6 @@
 """Features of clips as Parquet: one row for each window, to be read by anything.
 
-key, source, video, person, start_s, stop_s     which window (seconds of the video)
+key, source, video_id, person, start_s, stop_s     which window (seconds of the video)
 video, audio, fused                             list<float32>: each modality's mean, and what the head reads
 regions_video, regions_audio                    list<list<float32>>: the region tokens, K x C
 frames                                          list<list<float32>>: one for each pair of the 16 pictures
@@ -26,7 +26,7 @@ KINDS = ("video", "audio", "fused", "regions_video", "regions_audio", "frames")
 _HOP_S = 2.56
 _VECTOR, _MATRIX = pa.list_(pa.float32()), pa.list_(pa.list_(pa.float32()))
 _SCHEMA = {
-    "key": pa.string(), "source": pa.string(), "video": pa.string(), "person": pa.int32(),
+    "key": pa.string(), "source": pa.string(), "video_id": pa.string(), "person": pa.int32(),
     "start_s": pa.float64(), "stop_s": pa.float64(),
 }  # fmt: skip
 
@@ -60,7 +60,7 @@ def write_features(table: pa.Table, out: Path, model: Path | str) -> None:
 def _rows(folder: Path | str, asked: FeatureModel, kinds: Sequence[str], hop_s: float) -> Iterator[dict[str, Any]]:
     for record, files in read_clips(LabelledShards([find_shards(folder)], StorageConfig())):
         for start_s, stop_s, found in asked.over_time(record, files, hop_s, "frames" in kinds):
-            which = {"key": record["key"], "source": record["source"], "video": record["video"]}
+            which = {"key": record["key"], "source": record["source"], "video_id": record["video_id"]}
             when = {"person": record["track"], "start_s": start_s, "stop_s": stop_s}
             yield which | when | {kind: _listed(getattr(found, kind)) for kind in kinds}
 

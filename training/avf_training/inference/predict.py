@@ -40,7 +40,7 @@ class ClipPrediction:
     """
 
     key: str
-    video: str
+    video_id: str
     person: int
     names: tuple[str, ...]
     classes: bool
@@ -84,14 +84,14 @@ def predict(folder: Path | str, model: Path | str, hop_s: float = HOP_S, device:
         names = asked.names or tuple(f"class {n}" for n in range(asked.model.outputs))
         told = ClipPrediction(
             key=record["key"],
-            video=record["video"],
+            video_id=record["video_id"],
             person=record["track"],
             names=names,
             classes=asked.classes,
             moments=tuple(moments),
         )
         found.append(told)
-    return sorted(found, key=lambda told: (told.video, told.moments[0].start_s, told.person))
+    return sorted(found, key=lambda told: (told.video_id, told.moments[0].start_s, told.person))
 
 
 def draw_predictions(folder: Path | str, told: Sequence[ClipPrediction], out: Path) -> int:
@@ -113,7 +113,7 @@ def draw_predictions(folder: Path | str, told: Sequence[ClipPrediction], out: Pa
         strip = np.concatenate(thumbnails(shelf.read(number_of[one.key])), 1)
         above.imshow(strip, aspect="auto", extent=(start_s, stop_s, 0, 1))
         above.set_axis_off()
-        above.set_title(f"{one.video}, person {one.person + 1}" + (f": {one.best}" if one.best else ""), fontsize=9)
+        above.set_title(f"{one.video_id}, person {one.person + 1}" + (f": {one.best}" if one.best else ""), fontsize=9)
         at_s = [(moment.start_s + moment.stop_s) / 2 for moment in one.moments]
         values = np.array([moment.scores for moment in one.moments])
         if len(at_s) == 1:  # a clip of one window is the same all along

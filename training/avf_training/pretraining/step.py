@@ -35,7 +35,7 @@ def make_loader(
     stream = ClipStream(
         config, PretrainingSampler(recipe.model_config(), recipe.masks, recipe.official_windows), place.size, place.rank
     )
-    files = (out / "quarantine.jsonl", out / "account.jsonl") if out else (None, None)
+    files = (out / "quarantine.jsonl", out / "delivery.jsonl") if out else (None, None)
     return StreamLoader(stream, recipe.workers, place.device, *files)
 
 

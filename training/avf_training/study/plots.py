@@ -103,11 +103,11 @@ def curves(losses: Sequence[Mapping[str, Any]], epochs: Sequence[Mapping[str, An
     left.plot([row["step"] + 1 for row in losses], [row["loss"] for row in losses], color="tab:blue", linewidth=0.9)
     left.set_title("loss", fontsize=9)
     left.set_xlabel("step", fontsize=8)
-    for protocol, colour in (("held_out", "tab:green"), ("official", "tab:red")):
+    for protocol, colour in (("validation", "tab:green"), ("test_best", "tab:red")):
         rows = [row for row in epochs if protocol in row and row[protocol][metric] is not None]
         if rows:
             values = [row[protocol][metric] for row in rows]
-            label = "held out" if protocol == "held_out" else "test clips"
+            label = "held out" if protocol == "validation" else "test clips"
             right.plot([row["epoch"] for row in rows], values, "o-", color=colour, markersize=3, label=label)
     right.set_title(f"{metric}, one view", fontsize=9)
     right.set_xlabel("epoch", fontsize=8)

@@ -23,8 +23,8 @@ from avf_training.trainer.metrics import METRICS, read_lines
 PAGE = "report.html"
 _MOST_CLIPS = 300  # of one t-SNE
 _SHOWN: dict[Protocol, str] = {
-    "held_out": "held out (epoch chosen on a part of the training fold)",
-    "official": "official (epoch chosen on the test clips, as the published numbers were)",
+    "validation": "validation (epoch chosen on a part of the training fold)",
+    "test_best": "test_best (epoch chosen on the test clips, as the published numbers were)",
     "last": "last epoch (nothing is chosen)",
 }
 
@@ -53,7 +53,7 @@ def write_report(study: Study, matrix: Matrix, shelf: LabelledShards, out: Path)
         done=done,
         wanted=len(matrix.cells),
         tables=tables,
-        compared=[one.sentence for one in comparisons(study, matrix, "held_out")],
+        compared=[one.sentence for one in comparisons(study, matrix, "validation")],
         panels=[panel for row in study.rows for name in datasets if (panel := _panel(matrix, shelf, row, name))],
     )
     durable_io.replace_file(out / PAGE, page.encode())
@@ -106,7 +106,7 @@ def _cell(line: ResultLine, metric: str) -> str:
 
 def _panel(matrix: Matrix, shelf: LabelledShards, row: str, dataset: str) -> _Panel | None:
     cells = [cell for cell in matrix.cells if (cell.row, cell.data.name) == (row, dataset)]
-    protocol: Protocol = "held_out"
+    protocol: Protocol = "validation"
     there = [(cell, answers) for cell in cells if (answers := cell_answers(cell, protocol)) is not None]
     if not there:
         protocol = "last"
@@ -157,7 +157,7 @@ def _metric_of(cell: Cell) -> str:
     import json
 
     told: Mapping[str, Any] = json.loads((cell.out / RESULT).read_text("utf-8"))
-    return str(told["chosen_by"])
+    return str(told["selection_metric"])
 
 
 def _features(cell: Cell, shelf: LabelledShards, protocol: Protocol) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from avf_training.evaluation.results import ANSWERS, RESULT, read_predictions
+from avf_training.evaluation.results import PREDICTIONS, RESULT, read_predictions
 from avf_training.evaluation.scoring import Predictions, score_predictions
 from avf_training.finetuning.model_selection import Protocol
 from avf_training.study.plan import Cell, Matrix, Study
@@ -65,7 +65,7 @@ class Comparison:
 
 def cell_answers(cell: Cell, protocol: Protocol) -> Predictions | None:
     """A finished cell's answers; None where it is not done, or the protocol chose nothing."""
-    path = cell.out / ANSWERS / f"{protocol}.json"
+    path = cell.out / PREDICTIONS / f"{protocol}.json"
     return read_predictions(path)[1] if (cell.out / RESULT).is_file() and path.is_file() else None
 
 
@@ -156,10 +156,10 @@ def summary(study: Study, matrix: Matrix) -> dict[str, Any]:
             "wanted": line.wanted,
             "per_seed": {metric: list(values) for metric, values in line.per_seed.items()},
         }
-        for protocol in ("held_out", "official", "last")
+        for protocol in ("validation", "test_best", "last")
         for line in result_lines(study, matrix, protocol)
     ]
-    told = [one.sentence for one in comparisons(study, matrix, "held_out")]
+    told = [one.sentence for one in comparisons(study, matrix, "validation")]
     return {"title": study.title, "note": study.note, "rows": rows, "compared": told}
 
 

@@ -24,7 +24,7 @@ class Dataset:
 
     clips: as published, 0 where nothing is. per_label: clips of each, where published. scheme: the name of the official
     folds in a record. value: the name that the label has in a record. merged: native label -> the label it counts as.
-    left_out: native labels that the task does not ask for. aligned: label -> the hybrid's, of a row of yours; ours are
+    excluded: native labels that the task does not ask for. aligned: label -> the hybrid's, of a row of yours; ours are
     in alignment.py. range: of a regression's targets. averaged_over: clip, or session where the answers to all clips of
     one are averaged before they are scored.
     """
@@ -44,7 +44,7 @@ class Dataset:
     scheme: str = ""
     value: str = "emotion"
     merged: Mapping[str, str] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     aligned: Mapping[str, str] = field(default_factory=dict)
     range: tuple[float, float] | None = None
     averaged_over: Literal["clip", "session"] = "clip"
@@ -172,7 +172,7 @@ DATASETS = (
         clips=5_531,
         per_label={"ang": 1103, "hap": 1636, "neu": 1708, "sad": 1084},
         merged={"exc": "hap"},
-        left_out=("dis", "fea", "fru", "oth", "sur", "xxx"),
+        excluded=("dis", "fea", "fru", "oth", "sur", "xxx"),
         note="exc counts as hap; other codes are left out",
     ),
     Dataset(
@@ -197,7 +197,7 @@ DATASETS = (
         split="subject_blocks",
         metrics=_RECALLS,
         clips=4_896,
-        left_out=("DIS", "FEA"),
+        excluded=("DIS", "FEA"),
         note="the last of the five blocks of actors is the test set",
     ),
     Dataset(

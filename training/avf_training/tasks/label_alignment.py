@@ -94,7 +94,7 @@ class ClipOrigin:
 
     key: str
     corpus: str
-    video: str
+    video_id: str
     subject: str | None
 
 
@@ -104,15 +104,15 @@ class ExcludedClips:
     def __init__(self, test: Iterable[ClipOrigin]) -> None:
         tests = list(test)
         self._keys = {one.key for one in tests}
-        self._videos = {(one.corpus, one.video) for one in tests}
+        self._videos = {(one.corpus, one.video_id) for one in tests}
         self._subjects = {(one.corpus, one.subject) for one in tests if one.subject is not None}
 
     def clash(self, one: ClipOrigin) -> str | None:
         """Why a clip may not be trained on, or None."""
         if one.key in self._keys:
             return "the same clip"
-        if (one.corpus, one.video) in self._videos:
-            return f"the same recording ({one.video})"
+        if (one.corpus, one.video_id) in self._videos:
+            return f"the same recording ({one.video_id})"
         if (one.corpus, one.subject) in self._subjects:
             return f"the same person ({one.subject})"
         return None

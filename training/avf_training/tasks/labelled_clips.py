@@ -25,16 +25,16 @@ class LabelledClips:
     """The clips of a data set. number: of a key's clip on the shelf. targets: of a regression, by key, (D,) floats.
 
     mute: keys of clips without sound. group: what belongs together when answers are averaged (AVCAffe's tasks).
-    left_out: native label -> clips with it that the task does not ask for.
+    excluded: native label -> clips with it that the task does not ask for.
     """
 
     data: Dataset
     clips: tuple[FoldClip, ...]
     number: Mapping[str, int]
-    video: Mapping[str, str]
+    video_ids: Mapping[str, str]
     targets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     mute: frozenset[str] = frozenset()
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    excluded: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def per_label(self) -> dict[str, int]:
@@ -60,8 +60,8 @@ class LabelledClips:
 
 def read_labelled_clips(shelf: LabelledShards, data: Dataset) -> LabelledClips:
     """The clips of `data` on the shelf. Raises UserError naming a clip whose label is missing or none of its own."""
-    clips, number, video, targets = [], {}, {}, {}
-    mute, left_out, seen = set(), Counter[str](), Counter[str]()
+    clips, number, video_ids, targets = [], {}, {}, {}
+    mute, excluded, seen = set(), Counter[str](), Counter[str]()
     unknown: dict[str, list[str]] = {}
     for one in shelf.clips():
         seen[one.source] += 1
@@ -77,7 +77,7 @@ def read_labelled_clips(shelf: LabelledShards, data: Dataset) -> LabelledClips:
             native = labels["values"].get(data.value)
             found = _class(data, native)
             if found is None:
-                left_out[str(native)] += 1
+                excluded[str(native)] += 1
                 continue
             label = found
             if label not in data.labels:
@@ -87,7 +87,7 @@ def read_labelled_clips(shelf: LabelledShards, data: Dataset) -> LabelledClips:
                 key=one.key, label=label, subject=labels.get("subject"), session=labels.get("session"), folds=folds
             )
         )
-        number[one.key], video[one.key] = one.number, one.video
+        number[one.key], video_ids[one.key] = one.number, one.video_id
         if one.mute:
             mute.add(one.key)
     if unknown:
@@ -101,10 +101,10 @@ def read_labelled_clips(shelf: LabelledShards, data: Dataset) -> LabelledClips:
         data=data,
         clips=tuple(clips),
         number=number,
-        video=video,
+        video_ids=video_ids,
         targets=targets,
         mute=frozenset(mute),
-        left_out=dict(left_out),
+        excluded=dict(excluded),
     )
 
 
@@ -146,7 +146,7 @@ def _class(data: Dataset, native: object) -> str | None:
     if data.task == "micro_expression":
         return three_classes(data.source, native)
     native = data.merged.get(native, native)
-    return None if native in data.left_out else native
+    return None if native in data.excluded else native
 
 
 def _numbers(key: str, values: Mapping[str, Any], data: Dataset) -> tuple[float, ...]:

@@ -24,7 +24,7 @@ class LabelledClip:
     number: int
     key: str
     source: str
-    video: str
+    video_id: str
     labels: Mapping[str, Any] | None
     mute: bool
 
@@ -59,13 +59,13 @@ class LabelledShards:
         return reader.read(number)
 
     def clips(self) -> tuple[LabelledClip, ...]:
-        """Every clip that was not forgotten, read once. Raises FaultError naming the shard."""
+        """Every clip that was not deleted, read once. Raises FaultError naming the shard."""
         if self._clips is None:
             self._clips = tuple(_clip(number, record) for number, record in self.records())
         return self._clips
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Number and record of every clip that was not forgotten, in order. Raises FaultError naming the shard."""
+        """Number and record of every clip that was not deleted, in order. Raises FaultError naming the shard."""
         threads = max(1, *(self.storage.threads(folder) for folder in self.shards))
         with ThreadPoolExecutor(threads) as pool:
             for number, record in enumerate(pool.map(self._record, range(len(self)))):
@@ -93,13 +93,13 @@ def _clip(number: int, record: Mapping[str, Any]) -> LabelledClip:
     labels = record.get("labels")
     known = labels if isinstance(labels, dict) and isinstance(labels.get("values"), dict) else None
     # Whether the input had no sound for (nearly) all of the clip, as the scenes stage measured it.
-    missing_s = record["measures"].get("scenes", {}).get("no_sound_s", 0.0)
+    missing_s = record["measurements"].get("scenes", {}).get("no_sound_s", 0.0)
     mute = bool(missing_s > 0.9 * record["seconds"])
     return LabelledClip(
         number=number,
         key=str(record["key"]),
         source=str(record["source"]),
-        video=str(record["video"]),
+        video_id=str(record["video_id"]),
         labels=known,
         mute=mute,
     )

@@ -30,7 +30,7 @@ _SAME_RECORDINGS = {"mer_multi": "mer2023", "mer24": "mer2023"}  # sources that 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """train, held_out: parts of the training fold, the second to choose the epoch by; test: may be empty.
+    """train, validation: parts of the training fold, the second to choose the epoch by; test: may be empty.
 
     truth: key -> class, or dimensions. number: of a key's clip on the shelf. group: key -> whose answers are averaged.
     told: what a run writes down of it.
@@ -42,7 +42,7 @@ class Task:
     number: Mapping[str, int]
     truth: Mapping[str, Any]
     train: tuple[str, ...]
-    held_out: tuple[str, ...]
+    validation: tuple[str, ...]
     test: tuple[str, ...]
     group: Mapping[str, str] = field(default_factory=dict)
     told: Mapping[str, Any] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Task:
 
     def identity(self) -> dict[str, Any]:
         """What makes it this task: data, fold and who is where."""
-        parts = {"train": self.train, "held_out": self.held_out, "test": self.test}
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
         parts["truth"] = tuple(self.truth[key] for key in self.test)
         named = {"task": self.name, "data": asdict(self.data), "corpus": self.shelf.corpus.digest}
         return named | {name: list(keys) for name, keys in parts.items()}
@@ -85,17 +85,19 @@ def task_from_frozen(values: Mapping[str, Any], shelf: LabelledShards) -> Task:
         number=number,
         truth=truth,
         train=(),
-        held_out=(),
+        validation=(),
         test=tuple(values["test"]),
         group=averaged,
     )
 
 
-def fold_task(data: Dataset, shelf: LabelledShards, number: int, modalities: Modalities, held_out: float) -> Task:
+def fold_task(
+    data: Dataset, shelf: LabelledShards, number: int, modalities: Modalities, validation_share: float
+) -> Task:
     """Fold `number` of a data set. Raises UserError naming the clip, the class or the subject that breaks a rule."""
     found = read_labelled_clips(shelf, data)
     fold = find_fold(found, number)
-    parts = (*split_validation(found, fold.train, held_out), fold.test)
+    parts = (*split_validation(found, fold.train, validation_share), fold.test)
     learned, kept_out, test = (tuple(check_sound(data, part, found.mute, modalities)) for part in parts)
     truth: Mapping[str, Any] = found.targets or found.classes()
     if data.task != "dimensions":
@@ -104,7 +106,7 @@ def fold_task(data: Dataset, shelf: LabelledShards, number: int, modalities: Mod
     told = {
         "clips": len(found.clips),
         "per_label": found.per_label,
-        "left_out": dict(found.left_out),
+        "excluded": dict(found.excluded),
         "without_sound": len(found.mute) if "a" in modalities else 0,
         "differences": found.differences(),
     }
@@ -116,7 +118,7 @@ def fold_task(data: Dataset, shelf: LabelledShards, number: int, modalities: Mod
         number=found.number,
         truth=truth,
         train=learned,
-        held_out=kept_out,
+        validation=kept_out,
         test=test,
         group=group,
         told=told,
@@ -166,7 +168,7 @@ def hybrid_task(
     shelf: LabelledShards,
     number: int,
     modalities: Modalities,
-    held_out: float,
+    validation_share: float,
     joining: Sequence[Dataset] = (),
 ) -> Task:
     """The labelled hybrid for fold `number` of `target`: every aligned set on the shelf, without the fold's test clips.
@@ -193,7 +195,7 @@ def hybrid_task(
     truth: dict[str, int] = {}
     where: dict[str, int] = {}
     samples: list[ClipOrigin] = []
-    left_out = 0
+    excluded = 0
     present = {source.name for source in shelf.corpus.sources}
     for name in MICRO_SETS if micro else tables:
         data = yours[name] if name in yours else find_dataset(name)
@@ -208,7 +210,7 @@ def hybrid_task(
             if aligned is None or key in truth:
                 continue
             if key in kept_away or are_related(sample, near):
-                left_out += 1
+                excluded += 1
                 continue
             truth[key], where[key] = labels.index(aligned), found.number[key]
             samples.append(sample)
@@ -231,9 +233,9 @@ def hybrid_task(
     )
     renumbered = {key: there.index(labels[value]) for key, value in truth.items()}
     lots = sorted(renumbered, key=lambda key: position_random("hybrid", target.name, number, key).random())
-    kept = lots[: round(held_out * len(lots))]
+    kept = lots[: round(validation_share * len(lots))]
     train = tuple(sorted(renumbered.keys() - set(kept)))
-    told = {"members": members, "left_out_for_the_test_fold": left_out, "guarded_against": len(fold.test)}
+    told = {"members": members, "excluded_for_the_test_fold": excluded, "guarded_against": len(fold.test)}
     name = f"hybrid for {target.name}/fold_{number}"
     return Task(
         name=name,
@@ -242,7 +244,7 @@ def hybrid_task(
         number=where,
         truth=renumbered,
         train=train,
-        held_out=tuple(sorted(kept)),
+        validation=tuple(sorted(kept)),
         test=(),
         group={},
         told=told,
@@ -253,13 +255,13 @@ def are_related(sample: ClipOrigin, test: Sequence[ClipOrigin]) -> bool:
     """Whether a clip shows a test clip's recording or person. The guard asks again in its own way, and stops a leak."""
     return any(
         one.corpus == sample.corpus
-        and (one.video == sample.video or (one.subject is not None and one.subject == sample.subject))
+        and (one.video_id == sample.video_id or (one.subject is not None and one.subject == sample.subject))
         for one in test
     )
 
 
 def transfer_task(
-    source: Dataset, target: Dataset, shelf: LabelledShards, modalities: Modalities, held_out: float
+    source: Dataset, target: Dataset, shelf: LabelledShards, modalities: Modalities, validation_share: float
 ) -> Task:
     """Trained on all of `source`, tested on all of `target`, in the labels both have (AVF-MAE++ Table 26)."""
     aligned = {**ALIGNED, **TRANSFER}
@@ -277,7 +279,7 @@ def transfer_task(
         parts.append(check_sound(found.data, sorted(usable), found.mute, modalities))
         truth |= {key: shared.index(str(mine[key])) for key in usable}
         where |= {key: found.number[key] for key in usable}
-    learned, kept = split_validation(both[0], parts[0], held_out)
+    learned, kept = split_validation(both[0], parts[0], validation_share)
     data = replace(target, name=f"{source.name}_to_{target.name}", labels=tuple(shared), per_label={}, clips=0)
     check_classes(data, learned, truth, "training")
     told = {"trained_on": len(parts[0]), "tested_on": len(parts[1]), "labels": shared}
@@ -288,7 +290,7 @@ def transfer_task(
         number=where,
         truth=truth,
         train=learned,
-        held_out=kept,
+        validation=kept,
         test=tuple(parts[1]),
         group={},
         told=told,
@@ -302,4 +304,4 @@ def _corpus(source: str) -> str:
 def _samples(source: str, found: LabelledClips, keys: Sequence[str]) -> list[ClipOrigin]:
     subject_of = {clip.key: clip.subject for clip in found.clips}
     corpus = _corpus(source)
-    return [ClipOrigin(key=key, corpus=corpus, video=found.video[key], subject=subject_of[key]) for key in keys]
+    return [ClipOrigin(key=key, corpus=corpus, video_id=found.video_ids[key], subject=subject_of[key]) for key in keys]

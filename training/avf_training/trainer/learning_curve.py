@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from avf_training.trainer.metrics import HELD_OUT, METRICS, read_lines
+from avf_training.trainer.metrics import EVALUATION, METRICS, read_lines
 
 CURVE = "curve.png"
 _NOT_LOSSES = ("step", "lr", "grad_norm", "skipped")
@@ -16,7 +16,7 @@ def draw_learning_curve(run: Path) -> Path:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows, scores = read_lines(run / METRICS), read_lines(run / HELD_OUT)
+    rows, scores = read_lines(run / METRICS), read_lines(run / EVALUATION)
     parts = [name for name in rows[0] if name not in _NOT_LOSSES] if rows else []
     told = [name for name in scores[0] if name != "step"] if scores else []
     count = max(1, len(parts) + bool(told))

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from avf_shards import durable_io
 
-METRICS, SPEED, HELD_OUT = "metrics.jsonl", "speed.jsonl", "heldout.jsonl"
+METRICS, THROUGHPUT, EVALUATION = "metrics.jsonl", "throughput.jsonl", "evaluation.jsonl"
 
 
 class MetricsWriter:
@@ -18,7 +18,7 @@ class MetricsWriter:
     def __init__(self, run: Path, step: int, steps: int, out: TextIO | None = None) -> None:
         self._run, self._steps, self._out = run, steps, out or sys.stderr
         self._start_s, self._start = time.perf_counter(), step
-        for name in (METRICS, SPEED, HELD_OUT):
+        for name in (METRICS, THROUGHPUT, EVALUATION):
             kept = [row for row in read_lines(run / name) if row["step"] < step]
             durable_io.replace_file(run / name, "".join(map(_line, kept)).encode())
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from avf_training.models.flops import PeakFlops
-from avf_training.trainer.metrics import HELD_OUT, SPEED, MetricsWriter
+from avf_training.trainer.metrics import EVALUATION, THROUGHPUT, MetricsWriter
 from avf_training.trainer.tensorboard import TensorBoardLogger
 
 
@@ -78,7 +78,7 @@ class ProgressReporter:
         if torch.cuda.is_available():
             speed["gpu_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
         if self._metrics is not None:
-            self._metrics.write({"step": row["step"], **speed}, SPEED)
+            self._metrics.write({"step": row["step"], **speed}, THROUGHPUT)
             self._metrics.show(row, speed)
         if self._board is not None:
             self._board.scalars(row["step"], "speed", speed)
@@ -88,7 +88,7 @@ class ProgressReporter:
         begun_s = perf_counter()
         scores, path = self._look(step)
         if self._metrics is not None and scores:
-            self._metrics.write({"step": step, **scores}, HELD_OUT)
+            self._metrics.write({"step": step, **scores}, EVALUATION)
             self._metrics.say(f"step {step + 1}  held out: " + "  ".join(f"{k} {v:.3g}" for k, v in scores.items()))
         if self._board is not None:
             self._board.scalars(step, "held out", scores)

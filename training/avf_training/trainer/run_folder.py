@@ -2,7 +2,7 @@
 
 RUN/run.json          what this run is; a folder holds one run
 RUN/checkpoints/      see checkpoint.py
-RUN/metrics.jsonl     one object a step; RUN/speed.jsonl: one every few steps
+RUN/metrics.jsonl     one object a step; RUN/throughput.jsonl: one every few steps
 RUN/tensorboard/      the same, and pictures
 RUN/model/            the model, when the last step is done
 """
@@ -25,8 +25,8 @@ def exclusive_lock(folder: Path, rank: int = 0) -> Iterator[None]:
     """Inside, no other process works in this folder: rank 0 holds a lock that ends with it, however it ends.
 
     Raises UserError when another holds it. A file system that knows no locks gives none. The lock is the process's own
-    (POSIX): what it forked may outlive it and holds nothing. Curation's driver leaves a marker instead, for others to
-    read who it is.
+    (POSIX): what it forked may outlive it and holds nothing. Curation's coordinator leaves a marker instead, for others
+    to read who it is.
     """
     if rank:
         yield
