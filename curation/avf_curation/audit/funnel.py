@@ -139,7 +139,7 @@ def _law(table: pa.Table, new_video: np.ndarray) -> list[str]:
     expected = np.where(new_video, 0, np.roll(stop, 1))
     empty_inside = (stop == start) & ~(new_video & np.append(new_video[1:], True))
     broken = np.nonzero((start != expected) | empty_inside)[0][:20]
-    return [f"{table['source'][int(i)]}: {table['video'][int(i)]}" for i in broken]
+    return [f"{table['source'][int(i)]}: {table['video_id'][int(i)]}" for i in broken]
 
 
 def _grouped(table: pa.Table, status: str, column: str) -> dict[str, dict[str, dict[str, int]]]:

@@ -43,7 +43,7 @@ def write_review_sheet(
             "id": item.id,
             "span": span_name(decision),
             "source": decision.source,
-            "video": decision.video_id,
+            "video_id": decision.video_id,
             "where": f"{decision.span.start_s:.2f} to {decision.span.stop_s:.2f} s",
             "stratum": item.stratum,
             "score": _comparison(item),
@@ -54,7 +54,7 @@ def write_review_sheet(
             durable_io.write(out / "clips" / f"{item.id}.mp4", data)
             entry["clip"] = f"clips/{item.id}.mp4"
         except (MediaError, FaultError, KeyError, OSError) as error:
-            entry["why"] = str(error) or type(error).__name__
+            entry["reason"] = str(error) or type(error).__name__
         told.append(entry)
         on_item(number + 1)
     environment = jinja2.Environment(

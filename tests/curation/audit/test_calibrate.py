@@ -39,7 +39,7 @@ def ledger(seed: int, groups: int = 60, spans: int = 4, low: float = 5.0) -> pa.
             where = Decision(
                 source="a",
                 video_id=f"v{group}-{span}",
-                group=f"v{group}",
+                group_id=f"v{group}",
                 path="p",
                 span=at,
                 status="rejected" if bad else "kept",

@@ -23,7 +23,7 @@ def video(source: str, name: str, *spans: tuple[int, int, str], digest: str = "s
                 Decision(
                     source=source,
                     video_id=name,
-                    group=name,
+                    group_id=name,
                     path=name,
                     span=Span(start, stop),
                     status="kept",
@@ -35,7 +35,7 @@ def video(source: str, name: str, *spans: tuple[int, int, str], digest: str = "s
             one = Decision(
                 source=source,
                 video_id=name,
-                group=name,
+                group_id=name,
                 path=name,
                 span=Span(start, stop),
                 status="rejected",

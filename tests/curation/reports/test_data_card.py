@@ -43,7 +43,7 @@ def test_for_machines(shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFix
     assert set(values["license"]) == {"CC-BY-4.0", "not stated"}
 
 
-def test_what_was_forgotten_is_not_counted(tmp_path: Path) -> None:
+def test_deleted_clips_are_not_counted(tmp_path: Path) -> None:
     shards = flashing_shards(tmp_path, {"a": 4})
     delete_clips(shards, deletion_request(["a/001.mp4"]))
     card = read_card(shards, "c", {})

@@ -47,7 +47,7 @@ def test_all_of_it_leaves_nothing_to_guess() -> None:
 
 def test_groups_are_drawn_whole_by_a_seeded_lot() -> None:
     videos = [
-        Video(source="a", video_id=f"p{n // 3}/{n}", group=f"p{n // 3}", path="x", size_bytes=10, mtime_ns=1)
+        Video(source="a", video_id=f"p{n // 3}/{n}", group_id=f"p{n // 3}", path="x", size_bytes=10, mtime_ns=1)
         for n in range(90)
     ]
     chosen = sample_groups(videos, 5, 0)

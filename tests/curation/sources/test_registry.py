@@ -29,7 +29,7 @@ def test_voxceleb2(tmp_path: Path) -> None:
     videos, kinds, _ = read("voxceleb2", corpora.voxceleb2(tmp_path))
     assert set(videos) == {"id00012/21Uxsk56VDQ/00001", "id00012/21Uxsk56VDQ/00002", "id00017/-abcDEF_12x/00001"}
     first, second = videos["id00012/21Uxsk56VDQ/00001"], videos["id00012/21Uxsk56VDQ/00002"]
-    assert (first.speaker, first.parent) == ("id00012", "id00012/21Uxsk56VDQ")
+    assert (first.speaker, first.group_id) == ("id00012", "id00012/21Uxsk56VDQ")
     assert first.sound_path == "dev/aac/id00012/21Uxsk56VDQ/00001.m4a"
     assert first.own_sound_first
     assert second.sound_path is None

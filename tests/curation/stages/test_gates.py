@@ -98,7 +98,7 @@ def test_the_sample_is_the_share_asked_for_and_seeded() -> None:
         recipe("gates.score_all=1.5")
 
 
-def test_the_sample_does_not_sway_its_parents_watermark(corpus: Path, tmp_path: Path) -> None:
+def test_the_sample_does_not_sway_its_groups_watermark(corpus: Path, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     for name in ("channel/news/0.mp4", "channel/news/1.mp4", "street/two faces.mp4", "channel/clean/moving.mp4"):
