@@ -19,6 +19,7 @@ from support.curation_runs import EMBEDDED, recipe, stub_curate
 from support.ray_runs import QUICK, linked
 from support.runs import made_inputs
 from support.trees import results
+from support.waiting import wait_until
 
 UNITS = 36
 
@@ -135,20 +136,20 @@ def test_prometheus_sees_the_stages(nodes: RayCluster, corpus: Path, tmp_path: P
     source.mkdir()
     linked(corpus, source)
     curate(recipe(*QUICK), EMBEDDED, {"s": source}, tmp_path / "run", engine="ray", cluster=ClusterConfig(workers=1))
-    end = time.monotonic() + 60
     wanted = {
         "ray_avf_units_total",
         "ray_avf_spans_total",
         "ray_avf_stage_seconds_total",
         "ray_avf_video_seconds_total",
     }
-    told = ""
-    while time.monotonic() < end and not all(name in told for name in wanted):
-        time.sleep(2)
-        told = "".join(exported(node) for node in ray.nodes() if node["Alive"])
-    assert all(name in told for name in wanted)
-    assert 'stage="track"' in told
-    assert 'status="kept"' in told
+
+    def all_exported() -> str:
+        text = "".join(exported(node) for node in ray.nodes() if node["Alive"])
+        return text if all(name in text for name in wanted) else ""
+
+    metrics = wait_until(all_exported, f"{', '.join(sorted(wanted))} at the nodes' metrics ports")
+    assert 'stage="track"' in metrics
+    assert 'status="kept"' in metrics
 
 
 def exported(node: dict[str, object]) -> str:

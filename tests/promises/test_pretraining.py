@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from functools import partialmethod
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from avf_training.pretraining.replay import keep_for_replay, replay_step
 from avf_training.pretraining.step import make_loader
 from avf_training.trainer.checkpoint import Checkpoints
 from support.clips import flashing_shards
+from support.waiting import wait_until
 
 QUICK = (
     "steps=6",
@@ -84,11 +84,11 @@ def start(shards: Path, out: Path, *settings: str) -> "subprocess.Popen[str]":
 
 
 def wait_for_lines(running: "subprocess.Popen[str]", out: Path, lines: int) -> None:
-    end = time.monotonic() + 120
-    while time.monotonic() < end and running.poll() is None:
-        if (out / "metrics.jsonl").is_file() and len((out / "metrics.jsonl").read_text().splitlines()) >= lines:
-            return
-        time.sleep(0.01)
+    file = out / "metrics.jsonl"
+    wait_until(
+        lambda: running.poll() is not None or (file.is_file() and len(file.read_text().splitlines()) >= lines),
+        f"{lines} lines of {file.name}",
+    )
 
 
 def test_the_run_is_whole(undisturbed: Path) -> None:

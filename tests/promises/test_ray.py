@@ -4,10 +4,8 @@ Also: 1 and 2 workers and `inline` give the same bytes; Ctrl-C stops a run clean
 """
 
 import contextlib
-import random
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
@@ -20,6 +18,7 @@ from avf_shards.packing.selection import Selection
 from support.curation_runs import EMBEDDED, recipe
 from support.ray_runs import QUICK, command, linked
 from support.trees import results
+from support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +59,15 @@ def strike(source: Path, out: Path, kind: str, after_units: int, workers: int = 
         command(source, out, workers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     driver = psutil.Process(running.pid)
-    end = time.monotonic() + 120
-    while time.monotonic() < end and running.poll() is None:
-        done = len(RunFolder(out).finished_units(0))
-        at_work = done >= after_units and victims(driver, "worker")
-        targets = victims(driver, kind) if at_work else []
-        if targets:
-            time.sleep(random.Random(after_units).uniform(0, 0.5))
-            for target in targets:
-                with contextlib.suppress(psutil.Error):
-                    target.kill()
-            break
-        time.sleep(0.02)
+
+    def targets() -> list[psutil.Process]:
+        assert running.poll() is None, "the run ended before anything could be killed"
+        at_work = len(RunFolder(out).finished_units(0)) >= after_units and victims(driver, "worker")
+        return victims(driver, kind) if at_work else []
+
+    for target in wait_until(targets, f"a {kind} at work after {after_units} units"):
+        with contextlib.suppress(psutil.Error):
+            target.kill()
     return running.wait(timeout=150)
 
 
@@ -93,9 +89,8 @@ def test_worker_killed_and_one_worker(source: Path, undisturbed: dict[str, str],
 def test_ctrl_c_is_clean(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     running = subprocess.Popen(command(source, out, 2), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while len(RunFolder(out).finished_units(0)) < 1:
-        time.sleep(0.05)
-        assert running.poll() is None
+    wait_until(lambda: RunFolder(out).finished_units(0), "the first finished unit")
+    assert running.poll() is None
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130

@@ -1,10 +1,10 @@
 """Studies: every recipe builds its models, runs are shared and resumed, results say plainly what helped."""
 
+import contextlib
 import json
 import re
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from avf_training.tasks.published import published_figures
 from support.browser import BROWSER, HEADLESS
 from support.labelled import labelled_shards, takes
 from support.models import batch, tiny
+from support.waiting import wait_until
 
 STUDIES = sorted(path.stem for path in (FOLDER / "study").glob("*.yaml"))
 STARTS = {"avfmaepp_b": Path("B"), "avfmaepp_h": Path("H"), "hicmae_b": Path("HIC")}
@@ -238,14 +239,20 @@ def test_a_study_that_is_ended_ends_its_runs(lab: Path, tmp_path: Path) -> None:
     assert study.stderr is not None
     while not study.stderr.readline().startswith("avf-train: started"):
         assert study.poll() is None
-    time.sleep(3)
-    mine = [
-        one for one in psutil.Process(study.pid).children(recursive=True) if "avf_training.cli.main" in one.cmdline()
-    ]
-    assert mine
+    runs = wait_until(lambda: training_processes(study.pid), "a run of the study")
     study.terminate()
     assert study.wait(timeout=120) == 130
-    assert not [one for one in mine if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert not [run for run in runs if run.is_running() and run.status() != psutil.STATUS_ZOMBIE]
+
+
+def training_processes(parent: int) -> list[psutil.Process]:
+    """Return the processes below `parent` that run `avf-train`."""
+    processes = []
+    for process in psutil.Process(parent).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "avf_training.cli.main" in process.cmdline():
+                processes.append(process)
+    return processes
 
 
 def test_what_is_needed_comes_first_and_its_failure_takes_only_what_needs_it(tmp_path: Path) -> None:
