@@ -78,7 +78,7 @@ def _pairs(path: Path, own: int, tools: Detectors) -> list[tuple[int, int, envel
         (found, *_) = refining.track_faces(seen, tools, settings.track) or (None,)
         if found is None or sound is None:
             return []
-        crops = refining.crop_clip(media, seen, found, settings, tools, False)
+        crops = refining.crop_clip(media, seen, found, settings, tools, with_sync=False)
     patches = envelope_sync.mouth_patches(crops.face_THWC, refining.mouth_position(crops, found))
     samples = sound.cut(span)
     result = []

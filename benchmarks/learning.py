@@ -10,7 +10,7 @@ from avf_curation.demo.demo import run_demo
 from avf_training.config.pretrain import load_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.pretraining.pretrain import pretrain
+from avf_training.pretraining.pretrain import PretrainingData, pretrain
 from avf_training.pretraining.validation import ValidationClips, ValidationScores
 
 from benchmarks.table import Section
@@ -45,7 +45,7 @@ def run() -> list[Section]:
 def _row(demo: Path, out: Path, *settings: str) -> list[str]:
     recipe = load_recipe("nano", settings)
     begun_s = time.perf_counter()
-    pretrain(recipe, demo / "shards", out, StorageConfig(), held_out=demo / "held-out")
+    pretrain(recipe, PretrainingData(shards=demo / "shards", held_out=demo / "held-out"), out)
     minutes = (time.perf_counter() - begun_s) / 60
     found = _score(demo, out)
     told = f"{found.mse_ratio:.3f}", f"{found.place_ratio:.3f}", f"{found.recall_over_chance:.1f}", f"{found.clips}"
@@ -55,5 +55,7 @@ def _row(demo: Path, out: Path, *settings: str) -> list[str]:
 def _score(demo: Path, out: Path) -> ValidationScores:
     model = MaskedAutoencoder.from_pretrained(out / "model")
     recipe = load_recipe("nano")
-    clips = ValidationClips(model.config, recipe.masks, demo / "shards", demo / "held-out", StorageConfig())
+    clips = ValidationClips(
+        model.config, recipe.masks, train=demo / "shards", unseen=demo / "held-out", storage=StorageConfig()
+    )
     return clips.score(model)

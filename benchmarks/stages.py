@@ -77,7 +77,7 @@ def _rows(path: Path) -> list[list[str]]:
     seen = refining.decode_for_detector(media, span, settings.track.side_px, tools)
     (found, *_) = refining.track_faces(seen, tools, settings.track) or (None,)
     assert found is not None
-    crops = refining.crop_clip(media, seen, found, settings, tools, False)
+    crops = refining.crop_clip(media, seen, found, settings, tools, with_sync=False)
     media.close()
     parts = {
         "scenes + faces + sound (one decode)": cpu_s(lambda: opened()[0].close(), 5),
@@ -88,7 +88,9 @@ def _rows(path: Path) -> list[list[str]]:
     rows = [["what", "core-seconds", "target"]]
     rows += [[name, f"{value:.3f}", ""] for name, value in parts.items()]
     rows.append(["**scenes + faces + silence + quality + envelope**", f"**{sum(parts.values()):.3f}**", "0.5"])
-    second = cpu_s(lambda: refining.crop_clip(media_again(path, settings), seen, found, settings, tools, False), 5)
+    second = cpu_s(
+        lambda: refining.crop_clip(media_again(path, settings), seen, found, settings, tools, with_sync=False), 5
+    )
     rows.append(["crop (second decode where the detector saw less than full size)", f"{second:.3f}", ""])
     rows.append(["track: dlib", f"{cpu_s(lambda: refining.track_faces(seen, tools, settings.track)):.3f}", ""])
     weights = SHARED / "assets/weights" / KNOWN["retinaface_mobilenet"].file_name

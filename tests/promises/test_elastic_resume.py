@@ -53,7 +53,7 @@ def test_six_points_decoded_and_compared(
     # A worker costs a process for each rank and resume, so there the next steps are taken from the same resume.
     for point, more in [(step, 1) for step in range(6)] if workers == 0 else [(1, 3), (5, 3)]:
         state = json.loads(json.dumps(state_at(loader(shards, STAGES[stage], BATCH), point)))
-        ranks = [loader(shards, STAGES[stage], BATCH, world, rank, workers) for rank in range(world)]
+        ranks = [loader(shards, STAGES[stage], BATCH, world=world, rank=rank, workers=workers) for rank in range(world)]
         for one in ranks:
             one.load_state_dict(state)
         streams = [iter(one) for one in ranks]
@@ -96,7 +96,7 @@ def test_batches_kept_for_long_stay_as_they_came(shards: Path, stage: str, batch
 def test_float_transforms_are_the_same_in_any_world(shards: Path, stage: str) -> None:
     draws = STAGES[stage]
     whole = next(iter(loader(shards, draws, BATCH)))
-    batches = [whole, *(next(iter(loader(shards, draws, BATCH, 8, rank))) for rank in range(8))]
+    batches = [whole, *(next(iter(loader(shards, draws, BATCH, world=8, rank=rank))) for rank in range(8))]
     if stage == "pretraining":
         made = [pretraining_input(batch, MODEL.geometry) for batch in batches]
     else:
@@ -113,7 +113,7 @@ def test_every_clip_is_mixed_with_its_neighbour_in_any_world(shards: Path) -> No
     assert keys == list(whole.keys)
     partners = [whole.records[row]["key"] for row in whole.partner_B]
     assert partners == [keys[n ^ 1] for n in range(BATCH)]
-    odd = [next(iter(loader(shards, finetuning(), BATCH, 8, rank))) for rank in range(8)]
+    odd = [next(iter(loader(shards, finetuning(), BATCH, world=8, rank=rank))) for rank in range(8)]
     assert [batch.records[row]["key"] for batch in odd for row in batch.partner_B] == partners
     assert [len(batch.samples_R) for batch in odd] == [4] * 8, "three of its own, one of its neighbour's"
 
@@ -161,7 +161,7 @@ def test_killed_anywhere_and_resumed_in_another_world(
     wanted = [next(whole) for _ in range(max(len(seen), step) + 1)]
     for (keys, starts), batch in zip(seen, wanted, strict=False):
         assert (tuple(keys), starts) == (batch.keys, [draw.start_frame for draw in batch.draws])
-    ranks = [loader(shards, pretraining(), BATCH, 3, rank) for rank in range(3)]
+    ranks = [loader(shards, pretraining(), BATCH, world=3, rank=rank) for rank in range(3)]
     for one in ranks:
         one.load_state_dict(state)
     assert world_step(ranks) == contents(wanted[step])
@@ -195,7 +195,7 @@ def test_the_account_is_exact_and_goes_on(shards: Path, tmp_path: Path) -> None:
             assert line.clips == had[line.source]
             assert abs(line.clips - line.target) <= 1 + 1e-9
             assert line.seconds == line.clips * 2.56
-    again = loader(shards, pretraining(), BATCH, 2, 1, mix=mix)
+    again = loader(shards, pretraining(), BATCH, world=2, rank=1, mix=mix)
     again.load_state_dict(one.state_dict())
     assert again.delivered() == one.delivered()
     rows = [json.loads(line) for line in log.read_text().splitlines()]
@@ -220,7 +220,7 @@ def test_a_finite_stream_ends_and_a_state_of_another_stream_is_refused(shards: P
     with pytest.raises(UserError, match="the state is of another stream"):
         other.load_state_dict(one.state_dict())
     with pytest.raises(UserError, match="cannot be shared by 5 ranks"):
-        loader(shards, pretraining(), BATCH, 5)
+        loader(shards, pretraining(), BATCH, world=5)
 
 
 _RANK = """
@@ -231,7 +231,7 @@ from avf_training.distributed.environment import torchrun_environment
 from support.streams import loader, pretraining
 distributed.init_process_group("gloo")
 world = torchrun_environment()
-one = loader(Path(sys.argv[1]), pretraining(), 24, *world, workers=1)
+one = loader(Path(sys.argv[1]), pretraining(), 24, world=world.size, rank=world.rank, workers=1)
 for number, batch in zip(range(4), one):
     steps = [None] * world.size
     distributed.all_gather_object(steps, batch.keys)

@@ -16,7 +16,7 @@ from avf_training.config.pretrain import load_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.distributed.collectives import process_group
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.pretraining.pretrain import pretrain
+from avf_training.pretraining.pretrain import PretrainingData, pretrain
 from avf_training.pretraining.replay import keep_for_replay, replay_step
 from avf_training.pretraining.step import make_loader
 from avf_training.trainer.checkpoint import Checkpoints
@@ -43,7 +43,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(shards: Path, out: Path, *settings: str, from_step: int | None = None) -> int:
     recipe = load_recipe("nano", (*QUICK, *SAVE, *settings))
-    return pretrain(recipe, shards, out, StorageConfig(), from_step=from_step)
+    return pretrain(recipe, PretrainingData(shards=shards), out, from_step=from_step)
 
 
 def command(shards: Path, out: Path, *settings: str) -> list[str]:
@@ -223,7 +223,7 @@ def test_replay_names_the_module_the_clip_and_the_gradient(shards: Path, tmp_pat
     with process_group("cpu") as place:
         batch = next(iter(make_loader(recipe, shards, StorageConfig(), place)))
         scaler = torch.amp.GradScaler("cpu", enabled=False)
-        keep_for_replay(tmp_path / "run", 0, 1, [batch], model, scaler, place)
+        keep_for_replay(tmp_path / "run", 0, batches=[batch], model=model, scaler=scaler, place=place)
     found = replay_step(tmp_path / "run", shards, StorageConfig())
     assert found.module is not None
     assert found.module.startswith("encoder_audio.blocks.2.")
@@ -236,7 +236,7 @@ def test_what_is_told_while_it_goes(shards: Path, tmp_path: Path, capfd: pytest.
 
     recipe = load_recipe("nano", (*QUICK, *SAVE, "picture_every=3"))
     out = tmp_path / "run"
-    pretrain(recipe, shards, out, StorageConfig(), held_out=shards)
+    pretrain(recipe, PretrainingData(shards=shards, held_out=shards), out)
     said = capfd.readouterr().err.splitlines()
     assert "GFLOP a clip" in said[0]
     assert "TFLOP/s (measured here" in said[0]

@@ -35,7 +35,7 @@ def read(shards: Path, world: int = 1, **more: object) -> tuple[list[str], list[
     """(keys of one epoch in order, the quarantine)."""
     quarantine = shards.parent / f"quarantine-{world}.jsonl"
     more = {"epochs": 1, "max_fault_share": 1.0, "quarantine": quarantine} | more
-    ranks = [loader(shards, pretraining(), 4, world, rank, **more) for rank in range(world)]
+    ranks = [loader(shards, pretraining(), 4, world=world, rank=rank, **more) for rank in range(world)]
     keys = [key for step in zip(*ranks, strict=True) for batch in step for key in batch.keys]
     lines = quarantine.read_text().splitlines()
     return keys, [json.loads(line) for line in lines]

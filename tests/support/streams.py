@@ -26,12 +26,12 @@ def finetuning(**mix: Any) -> FinetuningSampler:
 
 
 def loader(
-    shards: Path | str, draws: Any, batch: int, world: int = 1, rank: int = 0, workers: int = 0, **more: Any
+    shards: Path | str, draws: Any, batch: int, *, world: int = 1, rank: int = 0, workers: int = 0, **more: Any
 ) -> StreamLoader[Any, Any]:
     """A rank's loader; `more` goes to the stream's config, or to the loader."""
     mine = {name: more.pop(name) for name in ("quarantine", "log", "log_steps") if name in more}
     return StreamLoader(
-        ClipStream(StreamConfig(shards=shards, batch=batch, **more), draws, world, rank), workers, **mine
+        ClipStream(StreamConfig(shards=shards, batch=batch, **more), draws, world, rank), workers=workers, **mine
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 def film(
     frames: int = 50,
     size: tuple[int, int] = (96, 64),
+    *,
     rate: int = 25,
     codec: str = "libx264",
     container: str = "mp4",

@@ -154,13 +154,15 @@ def score_review(review: Review, verdicts: Mapping[str, Verdict]) -> list[StageR
         rejected = {stratum: size for stratum, size in strata.items() if stratum != KEPT}
         everything = _Judged(rejected, told)
         lost = everything.wrong()
-        found.append(_line(source, KEPT, kept, kept.right(), lost, sum(rejected.values())))
+        found.append(_line(source, KEPT, kept, right=kept.right(), missed=lost, elsewhere=sum(rejected.values())))
         for stage in STAGES:
             mine = {stratum: size for stratum, size in rejected.items() if stratum.startswith(f"{stage}/")}
             if mine:
                 judged = _Judged(mine, told)
                 missed = wilson_interval(sum(one.stage == stage for one in kept.judged), len(kept.judged))
-                found.append(_line(source, stage, judged, judged.right(), missed, strata.get(KEPT, 0)))
+                found.append(
+                    _line(source, stage, judged, right=judged.right(), missed=missed, elsewhere=strata.get(KEPT, 0))
+                )
     return found
 
 
@@ -188,7 +190,9 @@ class _Judged:
         return wilson_interval(float(self._weights[hits].sum()) / total * count if total else 0.0, count)
 
 
-def _line(source: str, stage: str, mine: _Judged, right: Proportion, missed: Proportion, elsewhere: int) -> StageReview:
+def _line(
+    source: str, stage: str, mine: _Judged, *, right: Proportion, missed: Proportion, elsewhere: int
+) -> StageReview:
     """missed: share of `elsewhere` spans that belonged here."""
 
     def recall(hit: float, miss: float) -> float:

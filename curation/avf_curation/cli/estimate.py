@@ -54,7 +54,7 @@ def _estimate(options: argparse.Namespace) -> int:
         write_totals(RunFolder(options.out), totals_of(videos))
         return draw(videos)
 
-    plan_run(recipe, choice, sources, options.out, options.device, chosen)
+    plan_run(recipe, choice, sources, options.out, device=options.device, chosen=chosen)
     totals = remembered_totals(options.out)
     if totals is None:
         raise UserError(f"--out {options.out}: not begun by estimate (no log/estimate.json); use another folder")

@@ -108,7 +108,7 @@ def _draw_brow(pen: "_Pen", person: Speaker, side: int, smile: float) -> None:
     lift = 0.05 * max(0.0, smile) - 0.03 * max(0.0, -smile)
     thick = person.brow * (1 + 0.5 * max(0.0, -smile))
     wide = 0.1 + 0.01 * abs(smile)
-    pen.ellipse(side * person.eyes_apart, -0.16 - lift, wide, thick, person.hair, side * 28 * min(0.0, smile))
+    pen.ellipse(side * person.eyes_apart, -0.16 - lift, wide, thick, person.hair, lean=side * 28 * min(0.0, smile))
 
 
 def _draw_corners(pen: "_Pen", person: Speaker, smile: float) -> None:
@@ -152,19 +152,25 @@ class _Pen:
         angle = np.deg2rad(pose.roll)
         self._turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
-    def ellipse(self, x: float, y: float, half_w: float, half_h: float, colour: Colour, lean: float = 0.0) -> None:
+    def ellipse(self, x: float, y: float, half_w: float, half_h: float, colour: Colour, *, lean: float = 0.0) -> None:
         """Filled; `lean` in degrees against the face."""
-        self._draw(x, y, half_w, half_h, colour, -1, lean)
+        self._draw((x, y), (half_w, half_h), colour, thickness=-1, lean=lean)
 
     def ring(self, x: float, y: float, half_w: float, half_h: float, colour: Colour) -> None:
-        self._draw(x, y, half_w, half_h, colour, max(1, round(0.012 * self._pose.height)))
+        self._draw((x, y), (half_w, half_h), colour, thickness=max(1, round(0.012 * self._pose.height)))
 
     def _draw(
-        self, x: float, y: float, half_w: float, half_h: float, colour: Colour, thickness: int, lean: float = 0.0
+        self,
+        centre: tuple[float, float],
+        half_size: tuple[float, float],
+        colour: Colour,
+        *,
+        thickness: int,
+        lean: float = 0.0,
     ) -> None:
         pose = self._pose
-        at = self._turn @ np.array([x, y]) * pose.height + (pose.x, pose.y)
+        at = self._turn @ np.array(centre) * pose.height + (pose.x, pose.y)
         one = 1 << _SHIFT
-        centre = (round(at[0] * one), round(at[1] * one))
-        axes = (max(1, round(half_w * pose.height * one)), max(1, round(half_h * pose.height * one)))
-        cv2.ellipse(self._canvas, centre, axes, pose.roll + lean, 0, 360, colour, thickness, cv2.LINE_AA, _SHIFT)
+        pixel = (round(at[0] * one), round(at[1] * one))
+        axes = (max(1, round(half_size[0] * pose.height * one)), max(1, round(half_size[1] * pose.height * one)))
+        cv2.ellipse(self._canvas, pixel, axes, pose.roll + lean, 0, 360, colour, thickness, cv2.LINE_AA, _SHIFT)

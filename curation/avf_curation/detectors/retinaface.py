@@ -24,7 +24,7 @@ PRIOR_SIDES = ((16, 32), (64, 128), (256, 512))
 VARIANCE = (0.1, 0.2)
 
 
-def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, slope: float | None = 0.1, groups: int = 1) -> Any:
+def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, *, slope: float | None = 0.1, groups: int = 1) -> Any:
     """Convolution, batch norm and, with a slope, leaky ReLU."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),

@@ -28,7 +28,9 @@ _EPSILON = 1e-6  # torch's pairwise_distance adds it to every difference; the pu
 class FoldedConv(nn.Module):
     """A Conv3d that sees all its frames at once, kept in the authors' 5-D shape and run as a Conv2d."""
 
-    def __init__(self, inputs: int, outputs: int, frames: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, frames: int, kernel: int, *, stride: int = 1, padding: int = 0
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(outputs, inputs, frames, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(outputs))
@@ -64,13 +66,13 @@ class SyncNet(nn.Module):
             *normed(nn.Conv2d(256, 512, (5, 4)), 512),
         )
         self.netcnnlip = nn.Sequential(
-            *normed(FoldedConv(3, 96, 5, 7, 2), 96),
+            *normed(FoldedConv(3, 96, 5, 7, stride=2), 96),
             nn.MaxPool2d(3, 2),
-            *normed(FoldedConv(96, 256, 1, 5, 2, 1), 256),
+            *normed(FoldedConv(96, 256, 1, 5, stride=2, padding=1), 256),
             nn.MaxPool2d(3, 2, 1),
-            *normed(FoldedConv(256, 256, 1, 3, 1, 1), 256),
-            *normed(FoldedConv(256, 256, 1, 3, 1, 1), 256),
-            *normed(FoldedConv(256, 256, 1, 3, 1, 1), 256),
+            *normed(FoldedConv(256, 256, 1, 3, stride=1, padding=1), 256),
+            *normed(FoldedConv(256, 256, 1, 3, stride=1, padding=1), 256),
+            *normed(FoldedConv(256, 256, 1, 3, stride=1, padding=1), 256),
             nn.MaxPool2d(3, 2),
             *normed(FoldedConv(256, 512, 1, 6), 512),
         )
@@ -120,6 +122,7 @@ class SyncNetScorer:
         self,
         frames_THWC: Sequence[Bytes],
         samples: Samples,
+        *,
         shifts: int = 15,
         every: int = 1,
         official: bool = False,

@@ -12,7 +12,7 @@ def crop_square(frame_HWC: Bytes, centre: tuple[float, float], side_px: float, s
     """The square of `side_px` around `centre` as (size_px, size_px, 3); what lies outside the picture is `fill`."""
     side = max(2, round(side_px))
     left, top = round(centre[0] - side / 2), round(centre[1] - side / 2)
-    return _resized(_cut(frame_HWC, left, top, side, side, fill), size_px, size_px)
+    return _resized(_cut(frame_HWC, left, top, side, side, fill=fill), size_px, size_px)
 
 
 def crop_for_syncnet(frame_HWC: Bytes, centre: tuple[float, float], half_px: float, scale: float, fill: int) -> Bytes:
@@ -22,10 +22,10 @@ def crop_for_syncnet(frame_HWC: Bytes, centre: tuple[float, float], half_px: flo
     """
     side = max(2, round(half_px * (2 + 2 * scale)))
     left, top = round(centre[0] - half_px * (1 + scale)), round(centre[1] - half_px)
-    return _resized(_cut(frame_HWC, left, top, side, side, fill), 224, 224)
+    return _resized(_cut(frame_HWC, left, top, side, side, fill=fill), 224, 224)
 
 
-def _cut(frame_HWC: Bytes, left: int, top: int, width: int, height: int, fill: int) -> Bytes:
+def _cut(frame_HWC: Bytes, left: int, top: int, width: int, height: int, *, fill: int) -> Bytes:
     rows, columns = frame_HWC.shape[:2]
     x0, y0, x1, y1 = max(0, left), max(0, top), min(columns, left + width), min(rows, top + height)
     if (x0, y0, x1, y1) == (left, top, left + width, top + height):

@@ -131,15 +131,13 @@ class MediaFile:
         yield from emit(before, previous, range(len(pts), total))
         if declared > self._config.max_duration_s * FRAMES_PER_SECOND:
             declared = 0
-        array = np.asarray(pts, np.int64)
-        width_px, height_px = self._size
         self.picture = VideoTrack(
             frames=max(total, declared),
-            pts=array,
+            pts=np.asarray(pts, np.int64),
             gaps=tuple(gaps),
             errors=tuple(errors),
-            width_px=width_px,
-            height_px=height_px,
+            width_px=self._size[0],
+            height_px=self._size[1],
         )
 
     def _seek_range(self) -> tuple[int | None, int | None]:

@@ -81,6 +81,7 @@ def crop_clip(
     found: tracking.Track,
     settings: SourceSettings,
     tools: Detectors,
+    *,
     with_sync: bool,
 ) -> FaceCrops:
     """Crop the clip and, for SyncNet, the authors' face crop. Decodes again unless the detector saw full size."""
@@ -119,7 +120,9 @@ def score_sync(
             return sync.SyncScores(
                 backend="syncnet", offset_frames=None, confidence=None, distance=None, length_s=seconds
             )
-        one = tools.syncnet.score(crops.sync_THWC, samples, config.shifts, config.every, config.official)
+        one = tools.syncnet.score(
+            crops.sync_THWC, samples, shifts=config.shifts, every=config.every, official=config.official
+        )
         return sync.SyncScores(
             backend="syncnet",
             offset_frames=one.offset,

@@ -26,7 +26,7 @@ from avf_curation.pipeline.input_check import (
 )
 from avf_curation.pipeline.screening import ScreenedShot, screen_shots
 from avf_curation.recipe import SourceSettings
-from avf_curation.sources.types import Side, Video
+from avf_curation.sources.types import Video
 from avf_curation.stages import faces, quality, scenes, silence, sync, tracking
 from avf_curation.stages.candidate import Candidate
 
@@ -90,7 +90,7 @@ def screen_video(video: Video, root: Path, settings: SourceSettings, tools: Dete
     try:
         check_unchanged(video, path)
         digest = input_digest(path, separate_audio(video, root), time_range(video))
-        return _screen(video, path, root, digest, settings, tools)
+        return _screen(video, path, root, digest=digest, settings=settings, tools=tools)
     except Exception as error:
         return ScreenedVideo(video=video, parts=(fail_video(classify_failure("open", error)),), sha256=digest)
 
@@ -110,7 +110,7 @@ def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, 
 
 
 def _screen(
-    video: Video, path: Path, root: Path, digest: str | None, settings: SourceSettings, tools: Detectors
+    video: Video, path: Path, root: Path, *, digest: str | None, settings: SourceSettings, tools: Detectors
 ) -> ScreenedVideo:
     gates = settings.gates
     with MediaFile(path, settings.media, separate_audio(video, root), time_range(video)) as media:
@@ -129,7 +129,7 @@ def _screen(
             for whole in shots
             for part in scenes.parts(whole.span, settings.scenes)
         ):
-            parts += _shot(shot, picture, sound, settings, tools, gates.goes_on(video.source, video.video_id))
+            parts += _shot(shot, picture, sound, settings, tools, goes_on=gates.goes_on(video.source, video.video_id))
         if picture.frames > picture.decoded_frames:
             tail = Candidate(span=Span(picture.decoded_frames, picture.frames))
             parts.append(
@@ -155,7 +155,6 @@ def _refined(screened: ScreenedVideo, root: Path, settings: SourceSettings, tool
     if picture is None:
         yield from (part for part in screened.parts if isinstance(part, SpanOutcome))
         return
-    goes_on = settings.gates.goes_on(video.source, video.video_id)
     path, beside = root / video.path, None if screened.own_sound else separate_audio(video, root)
     with MediaFile(path, settings.media, beside, time_range(video)) as media:
         media.resume(picture, screened.start_s)
@@ -167,7 +166,7 @@ def _refined(screened: ScreenedVideo, root: Path, settings: SourceSettings, tool
             yield (
                 part
                 if isinstance(part, SpanOutcome)
-                else _refine(part, media, sound, settings, tools, goes_on, video.side)
+                else _refine(part, media, sound, settings=settings, tools=tools, video=video)
             )
 
 
@@ -177,6 +176,7 @@ def _shot(
     sound: AudioTrack | None,
     settings: SourceSettings,
     tools: Detectors,
+    *,
     goes_on: bool,
 ) -> Iterator[SpanOutcome | Candidate]:
     """Stages 1 to 3 on one shot; what speech it holds goes on, and in the sample of `goes_on` what was rejected too."""
@@ -214,19 +214,19 @@ def _refine(
     candidate: Candidate,
     media: MediaFile,
     sound: AudioTrack,
+    *,
     settings: SourceSettings,
     tools: Detectors,
-    goes_on: bool,
-    side: Side | None,
+    video: Video,
 ) -> SpanOutcome:
     """Stages 4 to 6 on one stretch of speech, and its clip. A verdict that stands is not changed by what follows."""
     stage = tracking.STAGE
     span, gates = candidate.span, settings.gates
-    stops = not goes_on
+    stops = not gates.goes_on(video.source, video.video_id)
     try:
         with tools.clock.stage("track"):
             seen = refining.decode_for_detector(media, span, settings.track.side_px, tools)
-            tracks = refining.track_faces(seen, tools, settings.track, side)
+            tracks = refining.track_faces(seen, tools, settings.track, video.side)
         found = tracks[0] if tracks else None
         record = {} if found is None else found.record()
         gate = "decide" if found is None else gates.track  # without a face there is no clip
@@ -234,7 +234,7 @@ def _refine(
         if found is None or (candidate.failing and stops):
             return SpanOutcome(candidate=candidate)
         with tools.clock.stage("crop"):
-            crops = refining.crop_clip(media, seen, found, settings, tools, tools.syncnet is not None)
+            crops = refining.crop_clip(media, seen, found, settings, tools, with_sync=tools.syncnet is not None)
 
         stage, shift = sync.STAGE, 0
         if gates.sync != "skip":
@@ -266,7 +266,7 @@ def _refine(
         ]
         for number, other in enumerate(tracks[1:], 1):
             with tools.clock.stage("crop"):
-                crops = refining.crop_clip(media, seen, other, settings, tools, False)
+                crops = refining.crop_clip(media, seen, other, settings, tools, with_sync=False)
             files = refining.encode_clip(crops, sound, span, shift, settings) | {"fingerprint": files["fingerprint"]}
             clips.append(
                 EncodedClip(

@@ -80,6 +80,7 @@ def plan_run(
     choice: BackendSelection,
     sources: dict[str, Path],
     out: Path,
+    *,
     device: str = "cpu",
     chosen: Choose = lambda videos: videos,
 ) -> RunPlan:
@@ -194,7 +195,7 @@ def curate(
     min_free_gb: stop when the disk of `out` has less. curate_one: stands for the work on a video, in tests.
     """
     run = RunFolder(out.resolve())
-    planned = plan_run(recipe, choice, sources, run.root, device)
+    planned = plan_run(recipe, choice, sources, run.root, device=device)
     roots = {name: root.resolve() for name, root in sources.items()}
     tell = EventLog(run.log_folder)
     try:

@@ -4,7 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro_expression import coded_samples, image_sequence_input, read_coding_table
+from avf_curation.sources.micro_expression import (
+    LabelledSequence,
+    coded_samples,
+    image_sequence_input,
+    read_coding_table,
+)
 from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 255
@@ -26,6 +31,18 @@ def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
             listing.note("excluded", f"{folder}/{person}/{take}", "left out of the three-emotion protocol")
             continue
         path, name = f"{folder}/{person}/{take}", f"{person}/{take}"
-        made = image_sequence_input(listing, path, name, person, row.emotion, 200, row.onset, row.offset, row.more)
+        made = image_sequence_input(
+            listing,
+            LabelledSequence(
+                folder=path,
+                video_id=name,
+                subject=person,
+                emotion=row.emotion,
+                pictures_per_s=200,
+                onset=row.onset,
+                offset=row.offset,
+                more=row.more,
+            ),
+        )
         if made is not None:
             yield made

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro_expression import image_sequence_input, read_coding_table
+from avf_curation.sources.micro_expression import LabelledSequence, image_sequence_input, read_coding_table
 from avf_curation.sources.spreadsheet import parse_integer, read_rows
 from avf_curation.sources.types import SkippedInput, Video
 
@@ -35,6 +35,16 @@ def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
             continue
         more = {"action_units": row.get("au", "")}
         path = prefix + there[name]
-        made = image_sequence_input(listing, path, there[name], subject, row["emotion"].lower(), 30, more=more)
+        made = image_sequence_input(
+            listing,
+            LabelledSequence(
+                folder=path,
+                video_id=there[name],
+                subject=subject,
+                emotion=row["emotion"].lower(),
+                pictures_per_s=30,
+                more=more,
+            ),
+        )
         if made is not None:
             yield made

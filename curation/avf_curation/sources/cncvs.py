@@ -52,7 +52,7 @@ def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
 
 
 def _video(
-    listing: Listing, clip: ListedFile, sound: ListedFile | None, speaker: str, video: str, origin: Origin | None
+    listing: Listing, clip: ListedFile, sound: ListedFile | None, *, speaker: str, video: str, origin: Origin | None
 ) -> Video:
     return Video(
         source=listing.source,
@@ -72,7 +72,7 @@ def _speaker(listing: Listing, speaker: ListedFile) -> Iterator[Video]:
     if not listing.has(f"{speaker.path}/audio"):
         listing.note("missing", f"{speaker.path}/audio", "no sound beside: what the mp4 itself carries is used")
     for stem, clip in listing.by_stem(f"{speaker.path}/video", rf"{wanted}\.mp4", "clip of this speaker").items():
-        yield _video(listing, clip, sounds.pop(stem, None), speaker.name, stem, None)
+        yield _video(listing, clip, sounds.pop(stem, None), speaker=speaker.name, video=stem, origin=None)
     for left in sounds.values():
         listing.note("missing", left.path, "the clip of this name is not in video/")
 
@@ -82,7 +82,9 @@ def _celeb(listing: Listing, speaker: ListedFile) -> Iterator[Video]:
     told = _metadata(listing, f"final_metadata/{speaker.name}.json")
     for stem, clip in listing.by_stem(speaker.path, r"[a-z]+-\d\d-\d{3}\.mp4", "clip (GENRE-NN-NNN)").items():
         video = f"{speaker.name}-{stem}"
-        yield _video(listing, clip, sounds.pop(stem, None), speaker.name, video, told.pop(stem, None))
+        yield _video(
+            listing, clip, sounds.pop(stem, None), speaker=speaker.name, video=video, origin=told.pop(stem, None)
+        )
     for left in sounds.values():
         listing.note("missing", left.path, "the clip of this name is not in final_video/")
     for stem in told:

@@ -38,7 +38,7 @@ def list_videos(root: Path, source: str, config: PlanConfig, skipped_inputs: lis
                 stat = entry.stat()
                 folder = entry.is_dir()
             except OSError:  # a broken link, or one that leads to itself: an input that cannot be read
-                yield _listed(source, path, 0, 0, config, pattern)
+                yield _listed(source, path, size=0, mtime_ns=0, config=config, pattern=pattern)
                 continue
             if folder:
                 if _identity(stat) in seen:
@@ -51,7 +51,9 @@ def list_videos(root: Path, source: str, config: PlanConfig, skipped_inputs: lis
                 seen.add(_identity(stat))
                 folders.append(path)
             elif entry.is_file():
-                yield _listed(source, path, stat.st_size, stat.st_mtime_ns, config, pattern)
+                yield _listed(
+                    source, path, size=stat.st_size, mtime_ns=stat.st_mtime_ns, config=config, pattern=pattern
+                )
             else:
                 skipped_inputs.append(SkippedInput(source=source, path=is_readable(path), reason="not a regular file"))
         stack.extend(reversed(folders))
@@ -62,7 +64,7 @@ def _identity(stat: os.stat_result) -> tuple[int, int]:
 
 
 def _listed(
-    source: str, path: str, size: int, mtime_ns: int, config: PlanConfig, pattern: re.Pattern[str] | None
+    source: str, path: str, *, size: int, mtime_ns: int, config: PlanConfig, pattern: re.Pattern[str] | None
 ) -> Video:
     name = is_readable(path)
     if config.group_by == "file":

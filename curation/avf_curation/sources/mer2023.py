@@ -25,12 +25,12 @@ def read_part(listing: Listing, folder: str, table: str, tested: int | None) -> 
         if clip is None:
             listing.note("missing", f"{table}: {stem}", f"no such clip in {folder}/")
             continue
-        yield _video(listing.source, stem, clip, label, valence, tested)
+        yield _video(listing.source, stem, clip, label=label, valence=valence, tested=tested)
     for left in clips.values():
         listing.note("unlisted", left.path, f"{table} has no such row")
 
 
-def _video(source: str, stem: str, clip: ListedFile, label: str, valence: str, tested: int | None) -> Video:
+def _video(source: str, stem: str, clip: ListedFile, *, label: str, valence: str, tested: int | None) -> Video:
     values = {"emotion": label} | ({"valence": valence} if valence else {})
     said = Labels(values=values, folds={} if tested is None else {"multi": tested})
     return Video(

@@ -1,7 +1,7 @@
 """What the micro-expression corpora share: folders of pictures, cut from onset to offset, an emotion each, no sound."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from avf_shards.errors import UserError
@@ -65,18 +65,23 @@ def coded_samples(
         )
 
 
-def image_sequence_input(
-    listing: Listing,
-    folder: str,
-    video: str,
-    subject: str,
-    emotion: str,
-    pictures_per_s: int,
-    onset: int | None = None,
-    offset: int | None = None,
-    more: Mapping[str, str] | None = None,
-) -> Video | None:
-    """A folder of pictures from the number `onset` to `offset` (None: its ends); None and a note where it is not so."""
+@dataclass(frozen=True, kw_only=True)
+class LabelledSequence:
+    """A folder of numbered pictures that shows one expression, and what the corpus says of it."""
+
+    folder: str  # relative to the root of the source
+    video_id: str
+    subject: str
+    emotion: str
+    pictures_per_s: int
+    onset: int | None = None  # number of the first picture; None: the first that is there
+    offset: int | None = None  # number of the last picture; None: the last that is there
+    more: Mapping[str, str] = field(default_factory=dict)  # further labels: name -> value
+
+
+def image_sequence_input(listing: Listing, sequence: LabelledSequence) -> Video | None:
+    """Return a sequence as an input, from its onset to its offset; None and a note where its pictures are not there."""
+    folder, onset, offset = sequence.folder, sequence.onset, sequence.offset
     try:
         found = list_images(listing.root / folder)
     except OSError:
@@ -93,16 +98,16 @@ def image_sequence_input(
         listing.note("bad_row", folder, f"onset {first} to offset {last}, but its pictures are {ends}")
         return None
     start_s, stop_s = within
-    values = {"emotion": emotion, "pictures_per_s": str(pictures_per_s), **(more or {})}
+    values = {"emotion": sequence.emotion, "pictures_per_s": str(sequence.pictures_per_s), **sequence.more}
     return Video(
         source=listing.source,
-        video_id=video,
-        group_id=subject,
+        video_id=sequence.video_id,
+        group_id=sequence.subject,
         path=folder,
         size_bytes=found.size_bytes,
         mtime_ns=found.mtime_ns,
         start_s=start_s,
         stop_s=stop_s,
-        speaker=subject,
-        labels=Labels(values=values, subject=subject),
+        speaker=sequence.subject,
+        labels=Labels(values=values, subject=sequence.subject),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from avf_shards.errors import UserError
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro_expression import image_sequence_input
+from avf_curation.sources.micro_expression import LabelledSequence, image_sequence_input
 from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 300
@@ -26,6 +26,11 @@ def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
             listing.note("missing", f"{base}{_BASE}/{emotion}", "no such folder")
             continue
         for take in listing.entries(f"{base}{_BASE}/{emotion}", r"S\d\d-\d\d-\d{3}", "clip (S01-02-003)"):
-            made = image_sequence_input(listing, take.path, take.name, take.name[:3], emotion, 90)
+            made = image_sequence_input(
+                listing,
+                LabelledSequence(
+                    folder=take.path, video_id=take.name, subject=take.name[:3], emotion=emotion, pictures_per_s=90
+                ),
+            )
             if made is not None:
                 yield made

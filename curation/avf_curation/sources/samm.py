@@ -4,7 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro_expression import coded_samples, image_sequence_input, read_coding_table
+from avf_curation.sources.micro_expression import (
+    LabelledSequence,
+    coded_samples,
+    image_sequence_input,
+    read_coding_table,
+)
 from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 159
@@ -19,6 +24,18 @@ def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
     base = "SAMM/" if listing.has("SAMM") else ""
     for row in coded_samples(listing, table, "onset frame", "offset frame", _OFFSETS):
         person, path = f"{row.subject:03d}", f"{base}{row.subject:03d}/{row.take}"
-        made = image_sequence_input(listing, path, row.take, person, row.emotion, 200, row.onset, row.offset, row.more)
+        made = image_sequence_input(
+            listing,
+            LabelledSequence(
+                folder=path,
+                video_id=row.take,
+                subject=person,
+                emotion=row.emotion,
+                pictures_per_s=200,
+                onset=row.onset,
+                offset=row.offset,
+                more=row.more,
+            ),
+        )
         if made is not None:
             yield made

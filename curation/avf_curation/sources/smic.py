@@ -6,7 +6,7 @@ from pathlib import Path
 from avf_shards.errors import UserError
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro_expression import image_sequence_input
+from avf_curation.sources.micro_expression import LabelledSequence, image_sequence_input
 from avf_curation.sources.types import SkippedInput, Video
 
 OWNERS_COUNT = 164
@@ -27,7 +27,12 @@ def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
             if not listing.has(below):
                 continue
             for take in listing.entries(below, rf"{person.name}_{code}_\d+", f"clip ({person.name}_{code}_01)"):
-                made = image_sequence_input(listing, take.path, take.name, person.name, emotion, 100)
+                made = image_sequence_input(
+                    listing,
+                    LabelledSequence(
+                        folder=take.path, video_id=take.name, subject=person.name, emotion=emotion, pictures_per_s=100
+                    ),
+                )
                 if made is not None:
                     yield made
         if listing.has(f"{person.path}/non_micro"):

@@ -115,13 +115,14 @@ def measure(frames: int, detect: Detect, width_px: int, height_px: int, config: 
         ranked = ranked[:1] + [
             chain for chain in ranked[1:] if sum(i % config.every == 0 for i, _ in chain) >= config.min_present * looked
         ]
-    return [_followed(frames, found, chain, width_px, height_px, config) for chain in ranked]
+    return [_followed(frames, found, chain, width_px=width_px, height_px=height_px, config=config) for chain in ranked]
 
 
 def _followed(
     frames: int,
     found: Mapping[int, list[Box]],
     main: list[tuple[int, Box]],
+    *,
     width_px: int,
     height_px: int,
     config: TrackConfig,

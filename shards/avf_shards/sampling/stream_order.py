@@ -124,7 +124,7 @@ def position_random(*parts: object) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], np.uint64)))
 
 
-def rank_steps(order: EpochwiseOrder, start: int, steps: int, batch: int, world: int, rank: int) -> Iterator[range]:
+def rank_steps(order: EpochwiseOrder, start: int, steps: int, *, batch: int, world: int, rank: int) -> Iterator[range]:
     """Positions (from the first epoch on) that `rank` takes of each step: its slice of the global batch.
 
     Raises UserError when the world does not divide the batch.
@@ -140,7 +140,7 @@ def rank_steps(order: EpochwiseOrder, start: int, steps: int, batch: int, world:
 
 def stream_digest(order: StreamOrder, start: int, steps: int, batch: int, world: int) -> str:
     """SHA-256 of the clips of `steps` global batches, put together from what each rank takes."""
-    ranks = [rank_steps(order, start, steps, batch, world, rank) for rank in range(world)]
+    ranks = [rank_steps(order, start, steps, batch=batch, world=world, rank=rank) for rank in range(world)]
     digest = hashlib.sha256(order.digest.encode())
     for parts in zip(*ranks, strict=True):
         for part in parts:

@@ -93,7 +93,7 @@ def test_every_world_takes_the_same_steps_from_every_start() -> None:
     whole, _ = order.at(0, 24 * 40)
     for start in range(0, 24 * 20, 7):
         for world in (1, 2, 3, 4, 8):
-            ranks = [list(rank_steps(order, start, 3, 24, world, rank)) for rank in range(world)]
+            ranks = [list(rank_steps(order, start, 3, batch=24, world=world, rank=rank)) for rank in range(world)]
             row = [order.at(p.start, p.stop)[0] for step in zip(*ranks, strict=True) for p in step]
             assert np.concatenate(row).tolist() == whole[start : start + 72].tolist()
     with pytest.raises(UserError, match=r"batch of 24 cannot be shared by 5 ranks; these numbers fit: \[1, 2, 3, 4"):

@@ -126,7 +126,7 @@ def test_a_finished_run_is_tested_again_from_its_folder(finished: Path, shards: 
 def test_post_pre_training_for_a_fold_and_fine_tuning_from_it(shards: Path, tmp_path: Path) -> None:
     recipe, shelf = small("epochs=2"), LabelledShards([shards], STORAGE)
     more = row("more")
-    hybrid = hybrid_task(row(), shelf, 1, "av", 0.2, joining=[more])
+    hybrid = hybrid_task(row(), shelf, 1, modalities="av", validation_share=0.2, joining=[more])
     tested = set(task(shards, recipe).test)
     assert set(hybrid.data.labels) == {"happy", "sadness"}
     assert not tested & set(hybrid.truth)
@@ -143,17 +143,17 @@ def test_another_release_of_a_test_clip_stays_out_and_a_leak_stops_the_stage(
     shards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf, data, more = LabelledShards([shards], STORAGE), row(), row("more")
-    apart = hybrid_task(data, shelf, 1, "av", 0.0, joining=[more])
+    apart = hybrid_task(data, shelf, 1, modalities="av", validation_share=0.0, joining=[more])
     for source in ("lab", "more"):
         monkeypatch.setitem(task_module._SAME_RECORDINGS, source, "two releases")
-    together = hybrid_task(data, shelf, 1, "av", 0.0, joining=[more])
+    together = hybrid_task(data, shelf, 1, modalities="av", validation_share=0.0, joining=[more])
     tested = {read_labelled_clips(shelf, data).video_ids[key] for key in task(shards, small()).test}
     videos = read_labelled_clips(shelf, more).video_ids
     assert {videos[key] for key in apart.truth if key in videos} & tested, "names of two corpora mean nothing"
     assert not {videos[key] for key in together.truth if key in videos} & tested
     monkeypatch.setattr(task_module, "are_related", lambda sample, test: False)
     with pytest.raises(UserError, match=r"more-\S+: the same recording \(\d+.mp4\) is in the test set of lab, fold 1"):
-        hybrid_task(data, shelf, 1, "av", 0.0, joining=[more])
+        hybrid_task(data, shelf, 1, modalities="av", validation_share=0.0, joining=[more])
 
 
 def test_a_start_that_saw_the_test_clips_is_refused(finished: Path, shards: Path, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_no_seed_moves_who_is_held_out_and_the_hybrid_leaves_them_out(shards: Pa
     parts = {share: fold_task(row(), shelf, 1, "av", share).validation for share in (0.05, 0.1, 0.4)}
     assert set(parts[0.05]) <= set(parts[0.1]) <= set(parts[0.4])
     for share in (0.05, 0.3):
-        hybrid = hybrid_task(row(), shelf, 1, "av", share, joining=[row("more")])
+        hybrid = hybrid_task(row(), shelf, 1, modalities="av", validation_share=share, joining=[row("more")])
         assert not {*parts[0.1], *fold_task(row(), shelf, 1, "av", 0.1).test} & set(hybrid.truth)
     assert task(shards, small(seed=1)).identity() == task(shards, small(seed=2)).identity()
 

@@ -18,7 +18,7 @@ from avf_training.config.pretrain import FOLDER, load_recipe
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.study.launcher import LocalMachine, RayCluster, run_all
-from avf_training.study.plan import load_study, study_matrix
+from avf_training.study.plan import StudyInputs, load_study, study_matrix
 from avf_training.study.results import Comparison
 from avf_training.tasks.catalog import DATASETS, find_dataset
 from avf_training.tasks.published import published_figures
@@ -35,7 +35,7 @@ STARTS = {"avfmaepp_b": Path("B"), "avfmaepp_h": Path("H"), "hicmae_b": Path("HI
 def test_every_run_of_every_study_has_a_recipe_and_a_model(name: str) -> None:
     study = load_study(name)
     folds = dict.fromkeys(study.datasets, 2)
-    made = study_matrix(study, Path("out"), ["L"], ["U"], STARTS, folds)
+    made = study_matrix(study, Path("out"), StudyInputs(shards=["L"], unlabelled=["U"], starts=STARTS, folds_of=folds))
     assert len(made.cells) == len(study.rows) * len(study.datasets) * len(study.folds or (1, 2))
     for argv in {tuple(part for part in job.argv[:-2] if not part.startswith("seed=")) for job in made.jobs}:
         recipe = argv[argv.index("--recipe") + 1]
@@ -50,7 +50,11 @@ def test_every_run_of_every_study_has_a_recipe_and_a_model(name: str) -> None:
 
 
 def test_rows_share_the_runs_they_have_in_common() -> None:
-    made = study_matrix(load_study("table24"), Path("o"), ["L"], ["U"], {}, {"mafw_11": 5, "mer24": 5})
+    made = study_matrix(
+        load_study("table24"),
+        Path("o"),
+        StudyInputs(shards=["L"], unlabelled=["U"], starts={}, folds_of={"mafw_11": 5, "mer24": 5}),
+    )
     pretrained = [job for job in made.jobs if job.stage == "pretrain"]
     assert len(pretrained) == 8, "PSI starts from the same pre-training as IAV-CL"
     assert len({job.out for job in made.jobs}) == len(made.jobs)
@@ -257,7 +261,16 @@ def training_processes(parent: int) -> list[psutil.Process]:
 
 def test_what_is_needed_comes_first_and_its_failure_takes_only_what_needs_it(tmp_path: Path) -> None:
     study = load_study("figure4")
-    made = study_matrix(study, tmp_path, ["L"], [], {"avfmaepp_b": tmp_path / "B"}, dict.fromkeys(study.datasets, 1))
+    made = study_matrix(
+        study,
+        tmp_path,
+        StudyInputs(
+            shards=["L"],
+            unlabelled=[],
+            starts={"avfmaepp_b": tmp_path / "B"},
+            folds_of=dict.fromkeys(study.datasets, 1),
+        ),
+    )
 
     class Pretended:
         def __init__(self) -> None:
@@ -334,7 +347,11 @@ def test_on_ray_as_on_this_machine(lab: Path, tmp_path: Path) -> None:
     study = replace(load_study(str(lab / "study.yaml")), seeds=(0,))
     title = str(lab / "lab.yaml")
     made = [
-        study_matrix(study, tmp_path / name, [str(lab / "shards")], [], {}, {title: 2}, SETS)
+        study_matrix(
+            study,
+            tmp_path / name,
+            StudyInputs(shards=[str(lab / "shards")], unlabelled=[], starts={}, folds_of={title: 2}, overrides=SETS),
+        )
         for name in ("here", "ray")
     ]
     assert find_dataset(title).name == "lab"

@@ -101,7 +101,14 @@ def _posttrain(options: argparse.Namespace) -> int:
 
     def made(recipe: Any, shelf: Any) -> Any:
         target = find_dataset(options.target)
-        return hybrid_task(target, shelf, options.fold, recipe.modalities, recipe.validation_share, rows)
+        return hybrid_task(
+            target,
+            shelf,
+            options.fold,
+            modalities=recipe.modalities,
+            validation_share=recipe.validation_share,
+            joining=rows,
+        )
 
     return _staged(options, "posttrain", made)
 

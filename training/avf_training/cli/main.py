@@ -167,13 +167,20 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
-    from avf_training.pretraining.reconstruction import save_reconstruction
+    from avf_training.pretraining.reconstruction import ReconstructionRequest, save_reconstruction
 
     ratios = options.ratios or RATIOS
     asked = options.ratios is not None
-    save_reconstruction(
-        options.shards, options.key, options.checkpoint, options.model, ratios, asked, options.seed, options.out
+    request = ReconstructionRequest(
+        shards=options.shards,
+        key=options.key,
+        checkpoint=options.checkpoint,
+        model_name=options.model,
+        ratios=ratios,
+        all_must_fit=asked,
+        seed=options.seed,
     )
+    save_reconstruction(request, options.out)
     print(options.out)
     return 0
 
@@ -196,12 +203,13 @@ def _pretrain(options: argparse.Namespace) -> int:
     from avf_training.config.pretrain import load_recipe
     from avf_training.data.storage import StorageConfig
     from avf_training.distributed.environment import torchrun_environment
-    from avf_training.pretraining.pretrain import pretrain
+    from avf_training.pretraining.pretrain import PretrainingData, pretrain
 
     device = resolve_device(options.device)
     recipe = load_recipe(options.recipe, options.set)
     storage = StorageConfig(cache=options.cache)
-    reached = pretrain(recipe, options.shards, options.out, storage, device, options.held_out, options.from_step)
+    data = PretrainingData(shards=options.shards, held_out=options.held_out, storage=storage)
+    reached = pretrain(recipe, data, options.out, device=device, from_step=options.from_step)
     if torchrun_environment().rank == 0:
         print(f"{options.out}: step {reached}")
         pictures = sorted((options.out / "pictures").glob("step-*.png"))
@@ -215,13 +223,16 @@ def _plan(options: argparse.Namespace) -> int:
     from avf_training.console.training_tables import print_cost_estimate
     from avf_training.data.storage import StorageConfig
     from avf_training.pretraining.cost_estimate import estimate_training_cost
+    from avf_training.pretraining.pretrain import PretrainingData
 
     device, recipe = resolve_device(options.device), load_recipe(options.recipe, options.set)
     clips = options.clips or (min(2, recipe.micro_batch) if device == "cpu" else recipe.micro_batch)
     if min(options.devices, options.steps) < 1 or clips < 2:
         raise UserError("--devices and --steps must be at least 1, --clips at least 2")
-    storage = StorageConfig(cache=options.cache)
-    made = estimate_training_cost(recipe, options.shards, options.devices, clips, options.steps, storage, device)
+    data = PretrainingData(shards=options.shards, storage=StorageConfig(cache=options.cache))
+    made = estimate_training_cost(
+        recipe, data, options.devices, measured_batch=clips, measured_steps=options.steps, device=device
+    )
     if not write_answer(options, asdict(made)):
         print_cost_estimate(made)
     return 0
@@ -236,7 +247,9 @@ def _held_out(options: argparse.Namespace) -> int:
     from avf_training.trainer.run_folder import MODEL
 
     recipe, model = recipe_of_run(options.folder), MaskedAutoencoder.from_pretrained(options.folder / MODEL)
-    found = ValidationClips(model.config, recipe.masks, options.train, options.unseen, StorageConfig()).score(model)
+    found = ValidationClips(
+        model.config, recipe.masks, train=options.train, unseen=options.unseen, storage=StorageConfig()
+    ).score(model)
     if not write_answer(options, asdict(found) | found.told()):
         print_validation(found)
     return 0

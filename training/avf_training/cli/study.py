@@ -36,7 +36,7 @@ def _study(options: argparse.Namespace) -> int:
     from avf_training.console.study_tables import print_study
     from avf_training.data.storage import StorageConfig
     from avf_training.study.launcher import run_all
-    from avf_training.study.plan import load_study, study_matrix
+    from avf_training.study.plan import StudyInputs, load_study, study_matrix
     from avf_training.study.report import write_report
     from avf_training.study.results import summary, write_summary
     from avf_training.tasks.catalog import find_dataset
@@ -51,8 +51,15 @@ def _study(options: argparse.Namespace) -> int:
     for title in study.datasets:
         found = read_labelled_clips(shelf, find_dataset(title))
         folds[title] = len(make_folds(found.data, found.clips))
-    more = options.set, options.device
-    made = study_matrix(study, options.out, options.shards, options.unlabelled, starts, folds, *more)
+    inputs = StudyInputs(
+        shards=options.shards,
+        unlabelled=options.unlabelled,
+        starts=starts,
+        folds_of=folds,
+        overrides=options.set,
+        device=options.device,
+    )
+    made = study_matrix(study, options.out, inputs)
     if options.plan:
         for job in made.jobs:
             print(f"{'done' if job.done.is_file() else 'to do':<7}{' '.join(job.argv)}")

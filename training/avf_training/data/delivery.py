@@ -125,7 +125,12 @@ class DeliveryTracker:
         """What this rank delivered since the last check is what the order gave it. Raises FaultError."""
         wanted: Counter[str] = Counter()
         for mine in rank_steps(
-            self.order, self._unchecked_from, (upto - self._unchecked_from) // batch, batch, world, rank
+            self.order,
+            self._unchecked_from,
+            (upto - self._unchecked_from) // batch,
+            batch=batch,
+            world=world,
+            rank=rank,
         ):
             _, sources = self.order.at(mine.start, mine.stop)
             wanted.update(self.order.corpus.sources[source].name for source in sources)

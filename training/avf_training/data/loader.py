@@ -33,6 +33,7 @@ class StreamLoader(Generic[D, B]):
     def __init__(
         self,
         stream: ClipStream[D, B],
+        *,
         workers: int = 0,
         device: torch.device | str = "cpu",
         quarantine: Path | None = None,

@@ -121,7 +121,9 @@ class ClipStream(IterableDataset[B_co], Generic[D, B_co]):
         else:
             self.order = StreamOrder(read_corpus(config.shards, config.storage), config.mix, config.seed)
             self.reader = ClipReader(config.shards, config.storage, self.order.corpus, draws.reads_record)
-        next(rank_steps(self.order, 0, 1, config.batch, world, rank))  # says now when the world does not divide
+        next(
+            rank_steps(self.order, 0, 1, batch=config.batch, world=world, rank=rank)
+        )  # says now when the world does not divide
         self.start = 0  # position that the next iteration starts with
         self.slots = 0  # parts that a worker keeps memory for
 
@@ -150,7 +152,7 @@ class ClipStream(IterableDataset[B_co], Generic[D, B_co]):
         """The parts that worker `turn` of `turns` makes, from the stream's start on."""
         number, first, batch = 0, self.start, self.config.batch
         while self.end is None or first + batch <= self.end:
-            (mine,) = rank_steps(self.order, first, 1, batch, self.world, self.rank)
+            (mine,) = rank_steps(self.order, first, 1, batch=batch, world=self.world, rank=self.rank)
             for at in range(0, len(mine), _PART_CLIPS):
                 if number % turns == turn:
                     own = mine[at : at + _PART_CLIPS]

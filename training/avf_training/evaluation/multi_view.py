@@ -3,7 +3,7 @@
 The authors' second crop is the same picture again, as their frames are square: it is not computed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from avf_training.models.config import Geometry, Modalities
 from avf_training.models.precision import Precision
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.sampling import ViewOrder
+from avf_training.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,18 +90,12 @@ def view_loader(
     order = ViewOrder(shelf.corpus, clips, config.segments, config.batch)
     stream_config = StreamConfig(shards=".", batch=config.batch, max_fault_share=1.0, epochs=1)
     draws = ViewSampler(geometry=config.geometry, segments=config.segments)
-    return StreamLoader(ClipStream(stream_config, draws, chosen=(order, shelf)), config.workers, device)
+    return StreamLoader(ClipStream(stream_config, draws, chosen=(order, shelf)), workers=config.workers, device=device)
 
 
 @torch.no_grad()
 def predict_clips(
-    model: Classifier,
-    shelf: LabelledShards,
-    number: Mapping[str, int],
-    truth: Mapping[str, tuple[float, ...] | int],
-    keys: Sequence[str],
-    config: ViewConfig,
-    place: DistributedContext,
+    model: Classifier, task: Task, keys: Sequence[str], config: ViewConfig, place: DistributedContext
 ) -> Predictions:
     """The answers to `keys`, on every rank; each rank computes its share. The model is left in the mode it was in."""
     training = model.training
@@ -109,7 +104,7 @@ def predict_clips(
     found: dict[str, list[list[float]]] = {}
     unreadable: set[str] = set()
     if mine:
-        loader = view_loader(shelf, [number[key] for key in mine], config, place.device)
+        loader = view_loader(task.shelf, [task.number[key] for key in mine], config, place.device)
         for batch in loader:
             faulty = {fault.position for fault in batch.faults}
             video, audio = view_input(batch, config.geometry, config.modalities)
@@ -134,7 +129,7 @@ def predict_clips(
     scores = np.array([np.mean(views[key], 0) for key in known])
     return Predictions(
         keys=tuple(known),
-        truth=np.array([truth[key] for key in known], float),
+        truth=np.array([task.truth[key] for key in known], float),
         scores_NJ=scores,
         unreadable=tuple(lost),
     )

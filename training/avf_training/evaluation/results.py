@@ -24,6 +24,7 @@ def predict_test_clips(
     recipe: FinetuneRecipe,
     task: Task,
     keys: tuple[str, ...],
+    *,
     segments: int,
     place: DistributedContext,
 ) -> Predictions:
@@ -36,7 +37,7 @@ def predict_test_clips(
         segments=segments,
         workers=recipe.workers,
     )
-    found = predict_clips(model, task.shelf, task.number, task.truth, keys, views, place)
+    found = predict_clips(model, task, keys, views, place)
     return found.grouped(task.group) if task.group else found
 
 

@@ -99,7 +99,7 @@ class BootstrapInterval:
 
 
 def bootstrap_interval(
-    data: Dataset, answers: Predictions, name: str, resamples: int = 1000, seed: int = 0, share: float = 0.95
+    data: Dataset, answers: Predictions, name: str, *, resamples: int = 1000, seed: int = 0, share: float = 0.95
 ) -> BootstrapInterval | None:
     """The interval of one metric; None where it is undefined, or in more than a tenth of the resamples.
 

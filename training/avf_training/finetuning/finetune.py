@@ -73,7 +73,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         per_epoch = max(1, len(loader.stream.order) // recipe.batch)
         steps = recipe.steps or max(1, int(recipe.epochs * len(loader.stream.order) / recipe.batch))
         warmup = int(recipe.optim.warmup_epochs * per_epoch) if recipe.warmup_steps is None else recipe.warmup_steps
-        wrapped, loop = _loop(recipe, task, draws, model, place, steps, warmup)
+        wrapped, loop = _loop(recipe, model, _forward(recipe, task, draws), place=place, steps=steps, warmup=warmup)
         run = Trainer(
             model=wrapped,
             loop=loop,
@@ -83,22 +83,14 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         )
         begun = run.resume(None)
         every = per_epoch * recipe.evaluate_every
-        chooser = BestCheckpointTracker(recipe, task, model, out, place, every)
+        chooser = BestCheckpointTracker(recipe, task, model, out, place=place, every=every)
         metrics = board = None
         if place.rank == 0:
-            metrics, board = (
-                MetricsWriter(out, begun, steps),
-                TensorBoardLogger(out, begun, recipe.wandb, recipe.frozen()),
-            )
-            metrics.say(_sentence(recipe, task, start, kept, steps, per_epoch))
-        flops = training_flops(config, task.outputs) * recipe.batch
-        work = StepCost(
-            clips=recipe.batch,
-            flops=flops,
-            peak=NO_PEAK if place.rank else peak_flops(place.device, recipe.precision),
-            devices=place.size,
-        )
-        watch = ProgressReporter(metrics, board, work, recipe.log_every, chooser.look, every)
+            metrics = MetricsWriter(out, begun, steps)
+            board = TensorBoardLogger(out, begun, recipe.wandb, recipe.frozen())
+            metrics.say(_sentence(recipe, task, start, kept=kept, steps=steps, per_epoch=per_epoch))
+        work = _step_cost(recipe, task, place)
+        watch = ProgressReporter(metrics, board, work, log_every=recipe.log_every, look=chooser.look, look_every=every)
 
         def diverged(step: int, micro_batches: object) -> FaultError:
             return FaultError(f"{out}: {recipe.nonfinite_limit} steps in a row have no finite loss, up to step {step}")
@@ -151,7 +143,7 @@ def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, place: Distribut
         )
         if task.test:
             model = Classifier.from_pretrained(folder).to(place.device)
-            answers = predict_test_clips(model, recipe, task, task.test, recipe.segments, place)
+            answers = predict_test_clips(model, recipe, task, task.test, segments=recipe.segments, place=place)
             if place.rank == 0:
                 write_predictions(out / PREDICTIONS / f"{protocol}.json", task, answers)
             entry |= scores_as_dict(task, answers)
@@ -169,14 +161,20 @@ def _loader(
         shards=".", batch=recipe.micro_batch * place.size, seed=recipe.seed, max_fault_share=recipe.max_fault_share
     )
     stream = ClipStream(config, draws, place.size, place.rank, (order, task.shelf))
-    return StreamLoader(stream, recipe.workers, place.device, out / "quarantine.jsonl", out / "delivery.jsonl")
+    return StreamLoader(
+        stream,
+        workers=recipe.workers,
+        device=place.device,
+        quarantine=out / "quarantine.jsonl",
+        log=out / "delivery.jsonl",
+    )
 
 
 def _loop(
     recipe: FinetuneRecipe,
-    task: Task,
-    draws: FinetuningSampler,
     model: Classifier,
+    forward: Forward[FinetuningBatch],
+    *,
     place: DistributedContext,
     steps: int,
     warmup: int,
@@ -192,7 +190,7 @@ def _loop(
     scaler = torch.amp.GradScaler(place.device.type, enabled=recipe.precision.compute == "fp16")
     rates = schedule(recipe.optim, recipe.batch, steps, warmup)
     optimiser = adamw(model, recipe.optim, scale)
-    return wrapped, TrainStep(wrapped, optimiser, rates, _forward(recipe, task, draws), recipe.optim.clip_norm, scaler)
+    return wrapped, TrainStep(wrapped, optimiser, rates, forward, clip_norm=recipe.optim.clip_norm, scaler=scaler)
 
 
 def _forward(recipe: FinetuneRecipe, task: Task, draws: FinetuningSampler) -> Forward[FinetuningBatch]:
@@ -207,8 +205,18 @@ def _forward(recipe: FinetuneRecipe, task: Task, draws: FinetuningSampler) -> Fo
     return forward
 
 
+def _step_cost(recipe: FinetuneRecipe, task: Task, place: DistributedContext) -> StepCost:
+    """What one step computes, and what rank 0's device could; other ranks tell nothing."""
+    return StepCost(
+        clips=recipe.batch,
+        flops=training_flops(recipe.model_config(), task.outputs) * recipe.batch,
+        peak=NO_PEAK if place.rank else peak_flops(place.device, recipe.precision),
+        devices=place.size,
+    )
+
+
 def _sentence(
-    recipe: FinetuneRecipe, task: Task, start: Path | None, kept: list[str], steps: int, per_epoch: int
+    recipe: FinetuneRecipe, task: Task, start: Path | None, *, kept: list[str], steps: int, per_epoch: int
 ) -> str:
     how = f"from {start}, {len(kept)} tensors new" if start is not None else "from nothing"
     more = "".join(f"\n  note: {one}" for one in task.told.get("differences", ()))

@@ -28,7 +28,7 @@ class BestCheckpointTracker:
     """Scores a model after each epoch and keeps the best by each protocol."""
 
     def __init__(
-        self, recipe: FinetuneRecipe, task: Task, model: Classifier, out: Path, place: DistributedContext, every: int
+        self, recipe: FinetuneRecipe, task: Task, model: Classifier, out: Path, *, place: DistributedContext, every: int
     ) -> None:
         self.recipe, self.task, self.model, self.out, self.place, self.every = recipe, task, model, out, place, every
         self.metric = recipe.selection_metric(task.data)
@@ -43,7 +43,7 @@ class BestCheckpointTracker:
         for protocol, keys in self.parts.items():
             if not keys:
                 continue
-            answers = predict_test_clips(self.model, self.recipe, self.task, keys, 1, self.place)
+            answers = predict_test_clips(self.model, self.recipe, self.task, keys, segments=1, place=self.place)
             found = {name: score.value for name, score in score_predictions(self.task.data, answers).items()}
             row[protocol] = found
             value = found[self.metric]

@@ -47,7 +47,7 @@ def reevaluate_run(
         raise UserError(f"{folder}: {task.name} has no test clips; it is a stage on the way")
     with process_group(device) as place:
         model = Classifier.from_pretrained(load_best_model(folder, protocol)).to(place.device)
-        answers = predict_test_clips(model, recipe, task, task.test, segments or recipe.segments, place)
+        answers = predict_test_clips(model, recipe, task, task.test, segments=segments or recipe.segments, place=place)
     told = {"run": str(folder), "protocol": protocol, **scores_as_dict(task, answers)}
     if segments is not None and segments != recipe.segments:
         return told | {"same": None}

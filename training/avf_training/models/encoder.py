@@ -63,7 +63,7 @@ class Encoder(nn.Module):
         if self.regions:
             improved = config.encoder == "lgi"
             self.region_tokens = nn.Parameter(torch.zeros(self.regions, stream.width))
-            self.blocks = nn.ModuleList(LGIBlock(*shape, rate, improved) for rate in rates)
+            self.blocks = nn.ModuleList(LGIBlock(*shape, drop=rate, improved=improved) for rate in rates)
         else:
             self.blocks = nn.ModuleList(ViTBlock(*shape, rate) for rate in rates)
         self.norm: nn.Module = nn.LayerNorm(stream.width, config.norm_eps)

@@ -6,17 +6,17 @@ Shapes: B batch, N video tokens, M audio tokens, C width.
 from torch import Tensor, nn
 
 from avf_training.models.attention import CrossBlock
-from avf_training.models.config import Flow
+from avf_training.models.config import ModelConfig
 
 
 class FusionEncoder(nn.Module):
     """Both modalities attend to each other in every layer: to the values before that layer, or as `flow` says."""
 
-    def __init__(
-        self, width: int, depth: int, heads: int, ratio: int, eps: float, drop: float = 0.0, flow: Flow = "default"
-    ) -> None:
+    def __init__(self, config: ModelConfig, drop: float = 0.0) -> None:
         super().__init__()
-        self.flow = flow
+        width, depth, heads = config.video.width, config.fusion_depth, config.fusion_heads
+        ratio, eps = config.mlp_ratio, config.norm_eps
+        self.flow = config.flow
         rates = [drop * layer / max(1, depth - 1) for layer in range(depth)]
         self.blocks = nn.ModuleList(CrossBlock(width, heads, ratio, eps, rate) for rate in rates)
         self.blocks_audio = nn.ModuleList(CrossBlock(width, heads, ratio, eps, rate) for rate in rates)

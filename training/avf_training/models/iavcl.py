@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avf_training.models.attention import CrossAttention, CrossBlock, FeedForward, SelfAttention, attend, drop_path
-from avf_training.models.config import Statistics
+from avf_training.models.config import ModelConfig
 
 
 class _Exchange(nn.Module):
@@ -153,28 +153,19 @@ class HAFE(nn.Module):
 class IAVCL(nn.Module):
     """(B, N, C) video, (B, M, C) audio and the overall context (B, O, 2C) -> fused video and audio."""
 
-    def __init__(
-        self,
-        width: int,
-        units: int,
-        heads: int,
-        ratio: int,
-        eps: float,
-        drop: float = 0.0,
-        dier: bool = True,
-        hafe: bool = True,
-        statistics: Statistics = "per_unit",
-    ) -> None:
+    def __init__(self, config: ModelConfig, drop: float = 0.0) -> None:
         super().__init__()
+        width, units, heads = config.video.width, config.fusion_depth, config.fusion_heads
+        ratio, eps = config.mlp_ratio, config.norm_eps
         rates = [drop * unit / max(1, units - 1) for unit in range(units)]
-        kind = DiERUnit if dier else CrossUnit
+        kind = DiERUnit if config.dier else CrossUnit
         self.units = nn.ModuleList(kind(width, heads, ratio, eps, rate) for rate in rates)
-        if hafe:
-            self.refinement = EvolutionaryRefinement(width, units if statistics == "per_unit" else None)
+        if config.hafe:
+            self.refinement = EvolutionaryRefinement(width, units if config.statistics == "per_unit" else None)
             self.hafe = HAFE(width, heads, ratio, eps, drop / 2)  # the authors drop half as often here
         else:
             self.norm, self.norm_audio = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
-        self.with_hafe = hafe
+        self.with_hafe = config.hafe
 
     def forward(self, video_BNC: Tensor, audio_BMC: Tensor, overall_BOE: Tensor) -> tuple[Tensor, Tensor]:
         """Raises ValueError while training on a batch that leaves one value per channel: batch norm cannot use it."""

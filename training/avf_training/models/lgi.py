@@ -19,7 +19,7 @@ class LGIBlock(nn.Module):
     """
 
     def __init__(
-        self, width: int, heads: int, ratio: int, eps: float, drop: float = 0.0, improved: bool = True
+        self, width: int, heads: int, ratio: int, eps: float, *, drop: float = 0.0, improved: bool = True
     ) -> None:
         super().__init__()
         self.local_norm, self.local_attn = nn.LayerNorm(width, eps), SelfAttention(width, heads)

@@ -136,9 +136,4 @@ def required_layers(config: ModelConfig, stream: ModalityConfig) -> tuple[int, .
 
 def build_fusion(config: ModelConfig, drop: float = 0.0) -> FusionEncoder | IAVCL:
     """The fusion that `config` names."""
-    width, depth, heads = config.video.width, config.fusion_depth, config.fusion_heads
-    if config.fusion == "cross":
-        return FusionEncoder(width, depth, heads, config.mlp_ratio, config.norm_eps, drop, config.flow)
-    return IAVCL(
-        width, depth, heads, config.mlp_ratio, config.norm_eps, drop, config.dier, config.hafe, config.statistics
-    )
+    return FusionEncoder(config, drop) if config.fusion == "cross" else IAVCL(config, drop)

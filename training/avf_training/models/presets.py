@@ -14,29 +14,32 @@ from avf_training.models.config import EncoderKind, FusionKind, Geometry, Modali
 PAPERS, VIDEO_REGION, AUDIO_REGION = Geometry(), (2, 5, 10), (4, 4)
 
 
+def _stream(
+    width: int, depth: int, heads: int, *, decoder: tuple[int, int], region: tuple[int, int, int] = VIDEO_REGION
+) -> ModalityConfig:
+    """Return the video side of a model. decoder: its width and heads."""
+    return ModalityConfig(
+        width=width, depth=depth, heads=heads, decoder_width=decoder[0], decoder_heads=decoder[1], region=region
+    )
+
+
 def _model(
     name: str,
-    size: tuple[int, int, int],
-    decoder: tuple[int, int],
+    video: ModalityConfig,
+    *,
     skips: tuple[int, ...],
     encoder: EncoderKind,
     fusion: FusionKind,
     geometry: Geometry = PAPERS,
-    region: tuple[int, int, int] = VIDEO_REGION,
 ) -> ModelConfig:
-    width, depth, heads = size
-    decoder_width, decoder_heads = decoder
-    video = ModalityConfig(
-        width=width, depth=depth, heads=heads, decoder_width=decoder_width, decoder_heads=decoder_heads, region=region
-    )
-    audio = replace(video, region=AUDIO_REGION)
+    """Return a model whose audio side is its video side with a region of its own."""
     return ModelConfig(
         name=name,
         video=video,
-        audio=audio,
+        audio=replace(video, region=AUDIO_REGION),
         encoder=encoder,
         fusion=fusion,
-        fusion_heads=heads,
+        fusion_heads=video.heads,
         skips=skips,
         geometry=geometry,
     )
@@ -46,15 +49,34 @@ PRESETS: dict[str, ModelConfig] = {
     model.name: model
     for model in (
         # The decoder of HiCMAE-T is unpublished; half the encoder's width in two heads keeps S's proportion.
-        _model("hicmae_t", (256, 10, 4), (128, 2), (3, 6, 9), "vit", "cross"),
-        _model("hicmae_s", (384, 10, 6), (192, 3), (3, 6, 9), "vit", "cross"),
-        _model("hicmae_b", (512, 10, 8), (384, 6), (3, 6, 9), "vit", "cross"),
-        _model("avfmaepp_b", (512, 10, 8), (384, 6), (3, 6, 9), "lgi", "iavcl"),
-        _model("avfmaepp_l", (640, 12, 10), (512, 8), (3, 7, 11), "lgi", "iavcl"),
-        _model("avfmaepp_h", (768, 15, 12), (640, 8), (4, 9, 14), "lgi", "iavcl"),
-        _model("table20_vanilla_lgi", (512, 10, 8), (384, 6), (3, 6, 9), "lgi_vanilla", "cross"),
-        _model("table20_improved_lgi", (512, 10, 8), (384, 6), (3, 6, 9), "lgi", "cross"),
-        _model("nano", (96, 4, 3), (64, 2), (1, 2, 3), "lgi", "iavcl", Geometry(size_px=64), (1, 4, 4)),
+        _model("hicmae_t", _stream(256, 10, 4, decoder=(128, 2)), skips=(3, 6, 9), encoder="vit", fusion="cross"),
+        _model("hicmae_s", _stream(384, 10, 6, decoder=(192, 3)), skips=(3, 6, 9), encoder="vit", fusion="cross"),
+        _model("hicmae_b", _stream(512, 10, 8, decoder=(384, 6)), skips=(3, 6, 9), encoder="vit", fusion="cross"),
+        _model("avfmaepp_b", _stream(512, 10, 8, decoder=(384, 6)), skips=(3, 6, 9), encoder="lgi", fusion="iavcl"),
+        _model("avfmaepp_l", _stream(640, 12, 10, decoder=(512, 8)), skips=(3, 7, 11), encoder="lgi", fusion="iavcl"),
+        _model("avfmaepp_h", _stream(768, 15, 12, decoder=(640, 8)), skips=(4, 9, 14), encoder="lgi", fusion="iavcl"),
+        _model(
+            "table20_vanilla_lgi",
+            _stream(512, 10, 8, decoder=(384, 6)),
+            skips=(3, 6, 9),
+            encoder="lgi_vanilla",
+            fusion="cross",
+        ),
+        _model(
+            "table20_improved_lgi",
+            _stream(512, 10, 8, decoder=(384, 6)),
+            skips=(3, 6, 9),
+            encoder="lgi",
+            fusion="cross",
+        ),
+        _model(
+            "nano",
+            _stream(96, 4, 3, decoder=(64, 2), region=(1, 4, 4)),
+            skips=(1, 2, 3),
+            encoder="lgi",
+            fusion="iavcl",
+            geometry=Geometry(size_px=64),
+        ),
     )
 }
 

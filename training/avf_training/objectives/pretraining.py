@@ -30,6 +30,7 @@ def pretraining_losses(
     audio_B1MF: Tensor | None,
     masks: Masks,
     config: ModelConfig,
+    *,
     negatives: Negatives = "own",
 ) -> PretrainingLosses:
     """Compare `out` with what was masked, in fp32 at least. negatives: see `contrastive`."""

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 
 from avf_training.config.pretrain import PretrainRecipe
-from avf_training.data.storage import StorageConfig
+from avf_training.data.pretraining import PretrainingBatch
 from avf_training.distributed.collectives import process_group
 from avf_training.models.flops import peak_flops, training_flops
 from avf_training.models.precision import set_numerics
 from avf_training.models.summary import training_bytes
-from avf_training.pretraining.pretrain import make_train_step, run_lengths
+from avf_training.pretraining.pretrain import PretrainingData, make_train_step, run_lengths
 from avf_training.pretraining.step import make_loader
+from avf_training.trainer.loop import TrainStep
 
 _WARM = 2  # steps before the clock starts: memory is found, kernels are chosen
 
@@ -72,11 +73,11 @@ class TrainingCost:
 
 def estimate_training_cost(
     recipe: PretrainRecipe,
-    shards: Path | str,
+    data: PretrainingData,
     devices: int,
+    *,
     measured_batch: int,
     measured_steps: int,
-    storage: StorageConfig,
     device: str,
 ) -> TrainingCost:
     """Measure `measured_steps` steps of `measured_batch` clips on this device. Raises UserError, FaultError."""
@@ -86,20 +87,14 @@ def estimate_training_cost(
     short = replace(recipe, batch=measured_batch, micro_batch=measured_batch, parallel="ddp", precision=precision)
     with process_group(device) as place, tempfile.TemporaryDirectory(prefix="avf-plan-") as folder:
         set_numerics(short.threads, short.precision)
-        loader = make_loader(short, shards, storage, place, Path(folder))
+        loader = make_loader(short, data.shards, data.storage, place, Path(folder))
         clips = len(loader.stream.order)
         steps, warmup = run_lengths(recipe, clips)
         model, _, loop = make_train_step(short, place, steps, warmup)
         batches = iter(loader)
         for step in range(_WARM):
             loop.step(step, [next(batches)])
-        waited_s, begun_s = 0.0, time.perf_counter()
-        for step in range(_WARM, _WARM + measured_steps):
-            asked_s = time.perf_counter()
-            micro_batches = list(islice(batches, 1))
-            waited_s += time.perf_counter() - asked_s
-            loop.step(step, micro_batches)
-        spent_s = time.perf_counter() - begun_s
+        spent_s, waited_s = _time_steps(loop, batches, measured_steps)
         computed_s = (spent_s - waited_s) / measured_steps
         limit = peak_flops(place.device, precision)
         clips_per_s = measured_batch / computed_s
@@ -133,3 +128,16 @@ def estimate_training_cost(
             peak_bytes=torch.cuda.max_memory_allocated() if on_gpu else None,
             paper=PAPER_TIMES.get(recipe.model),
         )
+
+
+def _time_steps(
+    loop: TrainStep[PretrainingBatch], batches: Iterator[PretrainingBatch], count: int
+) -> tuple[float, float]:
+    """Run `count` steps after the warm-up; return the seconds that they took, and those of them spent on waiting."""
+    waited_s, begun_s = 0.0, time.perf_counter()
+    for step in range(_WARM, _WARM + count):
+        asked_s = time.perf_counter()
+        micro_batches = list(islice(batches, 1))
+        waited_s += time.perf_counter() - asked_s
+        loop.step(step, micro_batches)
+    return time.perf_counter() - begun_s, waited_s

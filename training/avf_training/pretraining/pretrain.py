@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -26,31 +27,33 @@ from avf_training.trainer.learning_curve import draw_learning_curve
 from avf_training.trainer.loop import TrainStep
 from avf_training.trainer.metrics import MetricsWriter
 from avf_training.trainer.optimizer import adamw, schedule
-from avf_training.trainer.progress import ProgressReporter, StepCost
+from avf_training.trainer.progress import Look, ProgressReporter, StepCost
 from avf_training.trainer.run_folder import MODEL, exclusive_lock, freeze_identity
 from avf_training.trainer.tensorboard import TensorBoardLogger
 from avf_training.trainer.trainer import RunLengths, Trainer
 
 
+@dataclass(frozen=True, kw_only=True)
+class PretrainingData:
+    """The clips of a run, and where they are read."""
+
+    shards: Path | str
+    held_out: Path | str | None = None  # shards of people the model never sees, scored beside the pictures
+    storage: StorageConfig = field(default_factory=StorageConfig)
+
+
 def pretrain(
-    recipe: PretrainRecipe,
-    shards: Path | str,
-    out: Path,
-    storage: StorageConfig,
-    device: str = "cpu",
-    held_out: Path | str | None = None,
-    from_step: int | None = None,
+    recipe: PretrainRecipe, data: PretrainingData, out: Path, *, device: str = "cpu", from_step: int | None = None
 ) -> int:
     """Train to the recipe's last step, from the newest checkpoint in `out` or from the start; the step reached.
 
-    held_out: shards of people the model never sees, scored beside the pictures. Raises UserError, FaultError.
-    SIGTERM and SIGUSR1 save and end it early.
+    SIGTERM and SIGUSR1 save and end it early. Raises UserError, FaultError.
     """
     with process_group(device) as place, ExitStack() as until_done:
         set_numerics(recipe.threads, recipe.precision)
         accumulation = recipe.accumulation(place.size)
-        unseen = _unseen(recipe, shards, held_out, storage, place)
-        loader = make_loader(recipe, shards, storage, place, out)
+        unseen = _unseen(recipe, data, place)
+        loader = make_loader(recipe, data.shards, data.storage, place, out)
         steps, warmup = run_lengths(recipe, len(loader.stream.order))
         until_done.enter_context(exclusive_lock(out, place.rank))
         freeze_identity(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, place.rank)
@@ -63,10 +66,17 @@ def pretrain(
             place=place,
         )
         start = run.resume(from_step)
-        watch = _watch(recipe, model, unseen, held_out is not None, out, start, steps, place)
+        look = make_eval_callback(
+            model, recipe.masks, unseen, scored=data.held_out is not None, out=out, draws=place.rank == 0
+        )
+        watch = _reporter(recipe, look, out, start=start, steps=steps, place=place)
 
         def diverged(step: int, micro_batches: Sequence[PretrainingBatch]) -> FaultError:
-            return keep_for_replay(out, step, recipe.nonfinite_limit, micro_batches, model, loop.scaler, place)
+            keep_for_replay(out, step, batches=micro_batches, model=model, scaler=loop.scaler, place=place)
+            return FaultError(
+                f"step {step}: {recipe.nonfinite_limit} steps in a row gave a loss or gradient that is not finite; "
+                f"`avf-train replay {out} --shards SHARDS` takes the last batch apart"
+            )
 
         lengths = RunLengths(
             steps=steps,
@@ -113,24 +123,18 @@ def make_train_step(
     return (
         model,
         wrapped,
-        TrainStep(wrapped, optimiser, rates, pretraining_forward(recipe), recipe.optim.clip_norm, scaler),
+        TrainStep(
+            wrapped, optimiser, rates, pretraining_forward(recipe), clip_norm=recipe.optim.clip_norm, scaler=scaler
+        ),
     )
 
 
-def _watch(
-    recipe: PretrainRecipe,
-    model: MaskedAutoencoder,
-    seen: ValidationClips | None,
-    scored: bool,
-    out: Path,
-    start: int,
-    steps: int,
-    place: DistributedContext,
+def _reporter(
+    recipe: PretrainRecipe, look: Look, out: Path, *, start: int, steps: int, place: DistributedContext
 ) -> ProgressReporter:
     """What is told; by rank 0 only, but all compute what they must for it."""
     first = place.rank == 0
-    look = make_eval_callback(model, recipe.masks, seen, scored, out, draws=first)
-    flops = training_flops(model.config) * recipe.batch if first else 0.0
+    flops = training_flops(recipe.model_config()) * recipe.batch if first else 0.0
     work = StepCost(
         clips=recipe.batch,
         flops=flops,
@@ -142,18 +146,21 @@ def _watch(
         metrics = MetricsWriter(out, start, steps)
         metrics.say(work.sentence(recipe.model))
         board = TensorBoardLogger(out, start, recipe.wandb, recipe.frozen())
-    return ProgressReporter(metrics, board, work, recipe.log_every, look, recipe.picture_every)
+    return ProgressReporter(
+        metrics, board, work, log_every=recipe.log_every, look=look, look_every=recipe.picture_every
+    )
 
 
-def _unseen(
-    recipe: PretrainRecipe,
-    shards: Path | str,
-    held_out: Path | str | None,
-    storage: StorageConfig,
-    place: DistributedContext,
-) -> ValidationClips | None:
+def _unseen(recipe: PretrainRecipe, data: PretrainingData, place: DistributedContext) -> ValidationClips | None:
     looks = place.rank == 0 or recipe.parallel == "fsdp"
-    if not looks or not (held_out or recipe.picture_every):
+    if not looks or not (data.held_out or recipe.picture_every):
         return None
-    train = shards if held_out else None  # without others to score, one of its own to look at
-    return ValidationClips(recipe.model_config(), recipe.masks, train, held_out or shards, storage, place.device)
+    train = data.shards if data.held_out else None  # without others to score, one of its own to look at
+    return ValidationClips(
+        recipe.model_config(),
+        recipe.masks,
+        train=train,
+        unseen=data.held_out or data.shards,
+        storage=data.storage,
+        device=place.device,
+    )

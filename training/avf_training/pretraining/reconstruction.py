@@ -163,38 +163,39 @@ def draw_reconstruction(path: Path, found: list[ReconstructedClip], title: str, 
     pyplot.close(figure)
 
 
-def save_reconstruction(
-    shards: Path,
-    key: str | None,
-    checkpoint: Path | None,
-    model_name: str,
-    ratios: str,
-    all_must_fit: bool,
-    seed: int,
-    out: Path,
-) -> None:
-    """Reconstruct one stored clip and write the picture. all_must_fit: or those ratios are left out that do not.
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionRequest:
+    """Which clip is reconstructed, by which model, at which ratios."""
 
-    Raises UserError, FaultError.
-    """
+    shards: Path
+    key: str | None  # None: the first clip
+    checkpoint: Path | None  # None: an untrained model
+    model_name: str  # of the untrained model
+    ratios: str  # video:sound,video:sound
+    all_must_fit: bool  # refuse ratios that the model's regions do not fit; else they are left out
+    seed: int
+
+
+def save_reconstruction(request: ReconstructionRequest, out: Path) -> None:
+    """Reconstruct one stored clip and write the picture to `out`. Raises UserError, FaultError."""
     if out.suffix.lower() not in (".png", ".jpg", ".pdf", ".svg"):
         raise UserError(f"{out}: must end in .png, .jpg, .pdf or .svg")
-    pairs = _ratios(ratios)
-    if checkpoint is not None:
-        model, what = MaskedAutoencoder.from_pretrained(checkpoint), str(checkpoint)
+    pairs = _ratios(request.ratios)
+    if request.checkpoint is not None:
+        model, what = MaskedAutoencoder.from_pretrained(request.checkpoint), str(request.checkpoint)
     else:
-        torch.manual_seed(seed)
-        model, what = MaskedAutoencoder(preset(model_name)), f"{model_name}, untrained"
+        torch.manual_seed(request.seed)
+        model, what = MaskedAutoencoder(preset(request.model_name)), f"{request.model_name}, untrained"
     if model.config.modalities != "av":
         raise UserError(f"{what}: takes {model.config.modalities!r} alone; a picture needs a model of both modalities")
-    chosen, video, audio = _stored_clip(shards, key, model.config.geometry)
+    chosen, video, audio = _stored_clip(request.shards, request.key, model.config.geometry)
     found = []
     for video_ratio, audio_ratio in pairs:
         try:
             masks = MaskConfig(video_ratio=video_ratio, audio_ratio=audio_ratio, decoder_ratio=0.0)
-            found.append(reconstruct_clip(model, video, audio, masks, seed))
+            found.append(reconstruct_clip(model, video, audio, masks, request.seed))
         except ValueError as error:
-            if not all_must_fit:
+            if not request.all_must_fit:
                 continue
             raise UserError(f"--ratios {video_ratio:g}:{audio_ratio:g}: {error}") from None
     draw_reconstruction(out, found, f"{chosen}   {what}", model.config.targets.normalised)

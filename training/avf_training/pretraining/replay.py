@@ -50,12 +50,12 @@ class ReplayReport:
 def keep_for_replay(
     out: Path,
     step: int,
-    skipped: int,
+    *,
     batches: Sequence[PretrainingBatch],
     model: MaskedAutoencoder,
     scaler: torch.amp.GradScaler,
     place: DistributedContext,
-) -> FaultError:
+) -> None:
     """Keep the batch's keys and the weights, which skipped steps left as they were. Called by all ranks."""
     folder = out / FOLDER
     tensors = full_state_dict(model)
@@ -74,10 +74,6 @@ def keep_for_replay(
     }
     durable_io.write(folder / f"rank-{place.rank}.json", (json.dumps(told, indent=1) + "\n").encode())
     dist.barrier()
-    return FaultError(
-        f"step {step}: {skipped} steps in a row gave a loss or gradient that is not finite; "
-        f"`avf-train replay {out} --shards SHARDS` takes the last batch apart"
-    )
 
 
 def replay_step(run: Path, shards: Path | str, storage: StorageConfig, rank: int = 0) -> ReplayReport:

@@ -35,8 +35,8 @@ def make_loader(
     stream = ClipStream(
         config, PretrainingSampler(recipe.model_config(), recipe.masks, recipe.official_windows), place.size, place.rank
     )
-    files = (out / "quarantine.jsonl", out / "delivery.jsonl") if out else (None, None)
-    return StreamLoader(stream, recipe.workers, place.device, *files)
+    quarantine, log = (out / "quarantine.jsonl", out / "delivery.jsonl") if out else (None, None)
+    return StreamLoader(stream, workers=recipe.workers, device=place.device, quarantine=quarantine, log=log)
 
 
 def pretraining_forward(recipe: PretrainRecipe) -> Forward[PretrainingBatch]:
@@ -47,7 +47,7 @@ def pretraining_forward(recipe: PretrainRecipe) -> Forward[PretrainingBatch]:
         video, audio = pretraining_input(batch, config.geometry)
         with recipe.precision.autocast(video.device.type):
             out = model(video, audio, batch.masks)
-        losses = pretraining_losses(out, video, audio, batch.masks, config, negatives)
+        losses = pretraining_losses(out, video, audio, batch.masks, config, negatives=negatives)
         parts = {"video": losses.video, "audio": losses.audio}
         if losses.levels:
             parts["contrastive"] = torch.stack(losses.levels).sum()

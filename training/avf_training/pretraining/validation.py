@@ -76,6 +76,7 @@ class ValidationClips:
         self,
         config: ModelConfig,
         masks: MaskConfig,
+        *,
         train: Path | str | None,
         unseen: Path | str,
         storage: StorageConfig,

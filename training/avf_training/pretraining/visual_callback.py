@@ -15,7 +15,7 @@ _EASY = MaskConfig(video_ratio=0.5, audio_ratio=0.5, decoder_ratio=0.0)  # shown
 
 
 def make_eval_callback(
-    model: MaskedAutoencoder, masks: MaskConfig, seen: ValidationClips | None, scored: bool, out: Path, draws: bool
+    model: MaskedAutoencoder, masks: MaskConfig, seen: ValidationClips | None, *, scored: bool, out: Path, draws: bool
 ) -> Look:
     """The function that a run calls every few steps. seen: clips to look at, None where this process does not look.
 

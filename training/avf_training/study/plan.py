@@ -117,41 +117,36 @@ def load_study(name: str) -> Study:
     return bind(Study, read_table(path, yaml.safe_load, yaml.YAMLError))
 
 
-def study_matrix(
-    study: Study,
-    out: Path,
-    shards: Sequence[str],
-    unlabelled: Sequence[str],
-    starts: Mapping[str, Path],
-    folds_of: Mapping[str, int],
-    overrides: Sequence[str] = (),
-    device: str | None = None,
-) -> Matrix:
-    """All runs. folds_of: data set -> how many folds it has here. Raises UserError naming what is missing."""
+@dataclass(frozen=True, kw_only=True)
+class StudyInputs:
+    """What the runs of a study are given."""
+
+    shards: Sequence[str]  # labelled, packed with the test folds
+    unlabelled: Sequence[str]  # for the rows that pre-train; one at most
+    starts: Mapping[str, Path]  # model name -> a pre-trained model
+    folds_of: Mapping[str, int]  # data set -> how many folds it has here
+    overrides: Sequence[str] = ()  # settings, as in finetune:epochs=30
+    device: str | None = None
+
+
+def study_matrix(study: Study, out: Path, inputs: StudyInputs) -> Matrix:
+    """All runs. Raises UserError naming what is missing."""
     jobs: dict[Path, Job] = {}
     cells: list[Cell] = []
     for name, row in study.rows.items():
-        if row.start is not None and row.start not in starts:
+        if row.start is not None and row.start not in inputs.starts:
             raise UserError(f"rows.{name}: starts from {row.start!r}; give it with --start {row.start}=MODEL")
-        if "pretrain" in row.stages and len(unlabelled) != 1:
+        if "pretrain" in row.stages and len(inputs.unlabelled) != 1:
             raise UserError(f"rows.{name}: has a stage pretrain; give its shards with --unlabelled SHARDS, once")
     for title in study.datasets:
         data = find_dataset(title)
-        for fold in study.folds or range(1, folds_of[title] + 1):
+        for fold in study.folds or range(1, inputs.folds_of[title] + 1):
             for seed in study.seeds:
                 for name, row in study.rows.items():
-                    chain = _Chain(
-                        out=out,
-                        shards=shards,
-                        unlabelled=unlabelled,
-                        overrides=overrides,
-                        device=device,
-                        row=row,
-                        seed=seed,
-                    )
-                    before = starts[row.start] if row.start is not None else None
+                    chain = _Chain(out=out, inputs=inputs, row=row, seed=seed)
+                    before = inputs.starts[row.start] if row.start is not None else None
                     for stage in row.stages:
-                        job = chain.job(stage, title, data, fold, before, study.join)
+                        job = chain.job(stage, title, data, fold, before=before, join=study.join)
                         jobs.setdefault(job.out, job)
                         before = job.out
                     assert before is not None
@@ -164,15 +159,12 @@ class _Chain:
     """The runs of one row, one after the other."""
 
     out: Path
-    shards: Sequence[str]
-    unlabelled: Sequence[str]
-    overrides: Sequence[str]
-    device: str | None
+    inputs: StudyInputs
     row: StudyRow
     seed: int
 
     def job(
-        self, stage: StudyStage, title: str, data: Dataset, fold: int, before: Path | None, join: Sequence[str]
+        self, stage: StudyStage, title: str, data: Dataset, fold: int, *, before: Path | None, join: Sequence[str]
     ) -> Job:
         settings = {**self.row.settings.get(stage, {}), "seed": self.seed}
         if self.row.variant:
@@ -180,13 +172,13 @@ class _Chain:
         if stage != "pretrain" and self.row.modalities != "av":
             settings["modalities"] = self.row.modalities
         sets = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-        sets += [text for text in self.overrides if _meant_for(text, stage)]
+        sets += [text for text in self.inputs.overrides if _meant_for(text, stage)]
         sets = [text.partition(":")[2] if _stage_named(text) else text for text in sets]
         what = ["--recipe", self.row.recipe, *(part for text in sets for part in ("--set", text))]
         if stage == "pretrain":
-            what += ["--shards", self.unlabelled[0]]
+            what += ["--shards", self.inputs.unlabelled[0]]
         else:
-            what += [part for folder in self.shards for part in ("--shards", folder)]
+            what += [part for folder in self.inputs.shards for part in ("--shards", folder)]
             what += ["--target" if stage == "posttrain" else "--dataset", title, "--fold", str(fold)]
             what += [part for file in join for part in ("--join", file)] if stage == "posttrain" else []
             if stage == "finetune" and self.row.train_on is not None:
@@ -196,7 +188,7 @@ class _Chain:
         named = "" if stage == "pretrain" else f"{data.name}-fold{fold}-"
         short = hashlib.sha256(json.dumps([stage, *what]).encode()).hexdigest()[:8]
         folder = self.out / "runs" / stage / f"{named}{Path(self.row.recipe).stem}-seed{self.seed}-{short}"
-        device = ["--device", self.device] if self.device else []
+        device = ["--device", self.inputs.device] if self.inputs.device else []
         done = folder / MODEL / "config.json" if stage == "pretrain" else folder / "result.json"
         needs = (before,) if before is not None and before.is_relative_to(self.out) else ()
         return Job(

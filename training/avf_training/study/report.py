@@ -134,7 +134,7 @@ def _panel(matrix: Matrix, shelf: LabelledShards, row: str, dataset: str) -> _Pa
 def _scores(data: Any, whole: Predictions) -> list[tuple[str, str]]:
     told = []
     for name, score in score_predictions(data, whole).items():
-        between = bootstrap_interval(data, whole, name, 500) if score.value is not None else None
+        between = bootstrap_interval(data, whole, name, resamples=500) if score.value is not None else None
         bounds = "" if between is None else f" [{between.low:.3f}, {between.high:.3f}]"
         told.append((name, f"undefined: {score.undefined}" if score.value is None else f"{score.value:.3f}{bounds}"))
     return told

@@ -167,6 +167,7 @@ def hybrid_task(
     target: Dataset,
     shelf: LabelledShards,
     number: int,
+    *,
     modalities: Modalities,
     validation_share: float,
     joining: Sequence[Dataset] = (),

@@ -42,6 +42,7 @@ class TrainStep(Generic[B]):
         optimiser: optim.Optimizer,
         schedule: Schedule,
         forward: Forward[B],
+        *,
         clip_norm: float | None,
         scaler: torch.amp.GradScaler,
     ) -> None:

@@ -41,6 +41,7 @@ class ProgressReporter:
         metrics: MetricsWriter | None,
         board: TensorBoardLogger | None,
         work: StepCost,
+        *,
         log_every: int,
         look: Look,
         look_every: int,
