@@ -34,8 +34,8 @@ def run() -> list[Section]:
         [f"read and audit a ledger of {table.num_rows:,} decisions", f"{audit_s:.1f}", "20"],
         [f"pack's selection, all five quotas exact: {'yes' if exact else 'NO'}", f"{select_s:.1f}", "60"],
         [
-            f"whatif on {ENTRIES:,} decisions of {len(CHECKS)} checks each, two thresholds",
-            f"{_whatif():.1f}",
+            f"what-if on {ENTRIES:,} decisions of {len(CHECKS)} checks each, two thresholds",
+            f"{_what_if():.1f}",
             "seconds",
         ],
         [f"near duplicates among {CLIPS:,} clips of 8 s: {_near()}", f"{_near_s[0]:.1f}", ""],
@@ -123,8 +123,8 @@ CLIPS = 50_000
 _near_s = [0.0]
 
 
-def _whatif() -> float:
-    """Seconds to decide a ledger anew, read from disk, as `avf-curate whatif` does it."""
+def _what_if() -> float:
+    """Seconds to decide a ledger anew, read from disk, as `avf-curate what-if` does it."""
     draw = np.random.default_rng(0)
     part, width = 68_000, len(CHECKS)
     values = part * width

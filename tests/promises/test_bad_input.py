@@ -147,8 +147,8 @@ def test_unreadable_files(small: bytes, tmp_path: Path) -> None:
         (["--source", "s=.", "--set", "track.backend=retinaface"], "retinaface_mobilenet0.25_Final.pth"),
         (["--source", "s=.", "--recipe", "/no/recipe.yaml"], "/no/recipe.yaml: cannot read the recipe"),
         (["--source", "voxceleb2=/etc"], "no mp4/ in it or in its dev/"),
-        (["--source", "s=.", "--workers", "0"], "--workers 0: at least 1"),
-        (["--source", "s=.", "--device", "tpu"], "--device tpu: cpu or cuda"),
+        (["--source", "s=.", "--workers", "0"], "--workers 0 must be at least 1"),
+        (["--source", "s=.", "--device", "tpu"], "--device tpu must be cpu or cuda"),
     ],
 )
 def test_a_users_mistake_is_one_sentence(

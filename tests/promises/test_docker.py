@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
-from avf_curation.cli.main import _parser as curate_parser
-from avf_shards.cli.main import _parser as shards_parser
-from avf_training.cli.main import _parser as train_parser
+from avf_curation.cli.main import build_parser as curate_parser
+from avf_shards.cli.main import build_parser as shards_parser
+from avf_training.cli.main import build_parser as train_parser
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

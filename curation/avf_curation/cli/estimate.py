@@ -1,66 +1,84 @@
-"""What a run will cost, before it is begun."""
+"""avf-curate estimate: what a run will cost and yield, from a sample that is curated."""
 
 import argparse
-import sys
+import logging
 from functools import partial
 from typing import Any
 
-from avf_shards.cli.common import json_option, write_answer
+from avf_shards.cli.common import add_command, add_json_option, write_answer
 from avf_shards.errors import UserError
 
-from avf_curation.cli.options import check_device, cluster_config, engine_options, prepare, run_curation, source_options
+from avf_curation.cli.options import (
+    add_engine_options,
+    add_pool_options,
+    add_source_options,
+    check_device,
+    cluster_config,
+    load_inputs,
+    run_curation,
+)
+
+_LOG = logging.getLogger(__name__)
 
 
 def add(commands: Any) -> None:
-    """Add the command."""
-    one = commands.add_parser(
+    """Add `estimate`."""
+    parser = add_command(
+        commands,
         "estimate",
-        help="curate a seeded sample; core-hours, GPU-hours, storage and yield of all, with intervals",
-        description="The sample is a run of its own in --out, which audit and review read; killed, it goes on.",
+        _run,
+        help="Estimate core-hours, GPU-hours, storage and yield of a run from a curated sample, with intervals.",
+        details="The sample is a run in the folder --out, which audit and review read. A sample that was stopped "
+        "continues when the same command is started again.",
     )
-    source_options(one)
-    engine_options(one)
-    one.add_argument("--sample", type=int, default=100, metavar="N", help="groups of each source (default 100)")
-    one.add_argument("--seed", type=int, default=0, help="of the sample (default 0)")
-    json_option(one)
-    one.set_defaults(run=_estimate)
+    add_source_options(parser)
+    add_engine_options(parser)
+    add_pool_options(parser)
+    parser.add_argument(
+        "--sample", metavar="N", type=int, default=100, help="groups of videos of each source (default: %(default)s)"
+    )
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the sample (default: %(default)s)")
+    add_json_option(parser)
 
 
-def _estimate(options: argparse.Namespace) -> int:
-    from avf_shards.format.run_folder import RunFolder
-
+def _run(options: argparse.Namespace) -> int:
     from avf_curation.console.run_tables import print_estimate
     from avf_curation.console.tables import make_console
     from avf_curation.recipe import load_recipe
-    from avf_curation.runs.cost_estimate import (
-        estimate_cost,
-        one_parent_per_unit,
-        remembered_totals,
-        sample_groups,
-        totals_of,
-        write_totals,
-    )
-    from avf_curation.runs.curate import plan_run
-    from avf_curation.sources.types import Video
+    from avf_curation.runs.cost_estimate import estimate_cost, one_parent_per_unit, remembered_totals
 
     named = load_recipe(options.recipe, options.set).sources
-    options.set = one_parent_per_unit(options.set, named)
-    cluster_config(options)  # says now what it cannot be
-    recipe, choice, sources = prepare(options)
+    settings = one_parent_per_unit(options.set, named)
+    options = argparse.Namespace(**vars(options) | {"set": settings})
+    cluster_config(options)  # refuses impossible values before models are looked for and inputs are listed
+    inputs = load_inputs(options)
     check_device(options)
+    _plan_sample(options, inputs)
+    totals = remembered_totals(options.out)
+    if totals is None:
+        raise UserError(
+            f"--out {options.out}: holds a run that `estimate` did not start (no log/estimate.json); use another folder"
+        )
+    _LOG.info("curating the sample in %s", options.out)
+    run = run_curation(options, *inputs)
+    estimate = estimate_cost(run, totals, options.device != "cpu", options.seed)
+    if not write_answer(options, estimate.as_json()):
+        print_estimate(make_console(), estimate)
+    return 0
+
+
+def _plan_sample(options: argparse.Namespace, inputs: Any) -> None:
+    """Freeze a run of the sampled videos, and write the totals of all videos beside it."""
+    from avf_shards.format.run_folder import RunFolder
+
+    from avf_curation.runs.cost_estimate import sample_groups, totals_of, write_totals
+    from avf_curation.runs.curate import plan_run
+
     draw = partial(sample_groups, sample=options.sample, seed=options.seed)
 
-    def chosen(videos: list[Video]) -> list[Video]:
+    def select(videos: list[Any]) -> list[Any]:
         write_totals(RunFolder(options.out), totals_of(videos))
         return draw(videos)
 
-    plan_run(recipe, choice, sources, options.out, device=options.device, chosen=chosen)
-    totals = remembered_totals(options.out)
-    if totals is None:
-        raise UserError(f"--out {options.out}: not begun by estimate (no log/estimate.json); use another folder")
-    print(f"avf-curate: curating the sample in {options.out}", file=sys.stderr)
-    run = run_curation(options, recipe, choice, sources)
-    found = estimate_cost(run, totals, options.device != "cpu", options.seed)
-    if not write_answer(options, found.as_json()):
-        print_estimate(make_console(), found)
-    return 0
+    recipe, backends, sources = inputs
+    plan_run(recipe, backends, sources, options.out, device=options.device, chosen=select)

@@ -1,137 +1,211 @@
-"""Options that several commands share."""
+"""Options that several commands of avf-curate share, and the objects that they describe."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
+from avf_shards.cli.common import set_completer
 from avf_shards.errors import UserError
 
+RECIPES = Path(__file__).parents[1] / "recipes"
 
-def run_argument(parser: argparse.ArgumentParser) -> None:
+
+def add_run_argument(parser: argparse.ArgumentParser) -> None:
     """Add the folder of a run as the first word."""
-    parser.add_argument("folder", metavar="RUN", type=Path)
+    parser.add_argument("folder", metavar="RUN", type=Path, help="folder of a run")
 
 
 def open_run(options: argparse.Namespace) -> Any:
-    """The run that the options name. Raises UserError."""
+    """Return the run that the options name. Raises UserError."""
     from avf_shards.format.run_folder import RunFolder
 
     return RunFolder.existing(options.folder)
 
 
-def weights_option(parser: argparse.ArgumentParser) -> None:
+def add_weights_option(parser: argparse.ArgumentParser) -> None:
     """Add `--weights DIR`."""
     parser.add_argument(
         "--weights",
         metavar="DIR",
         type=Path,
-        help="model files (default: $AVF_WEIGHTS or ~/.cache/avf-foundry/weights)",
+        help="folder of model files (default: $AVF_WEIGHTS, or ~/.cache/avf-foundry/weights)",
     )
 
 
 def weights_folder(options: argparse.Namespace) -> Path:
-    """The folder of model files that the options name."""
+    """Return the folder of model files that the options name."""
     from avf_curation.detectors.weights import default_folder
 
     return options.weights or default_folder()
 
 
-def engine_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says where the work is done."""
-    parser.add_argument("--engine", choices=("ray", "inline"), default="ray", help="inline: one process, to debug")
-    parser.add_argument("--workers", type=int, metavar="N", help="Ray workers (default: the CPUs of the cluster)")
-    parser.add_argument("--refiners", type=int, default=0, metavar="N", help="a pool of their own for stages 4 to 6")
+def add_inputs_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--source NAME=DIR` for inputs that lie elsewhere than at the start of the run."""
     parser.add_argument(
-        "--gpus-each", type=float, default=1.0, metavar="G", help="of a refiner, 0.25: four share one (default: 1)"
+        "--source",
+        metavar="NAME=DIR",
+        action="append",
+        default=[],
+        help="folder where the videos of a source are now; repeat for more (default: as in the run)",
     )
-    parser.add_argument("--address", metavar="ADDRESS", help="a Ray cluster to join (default: one is started here)")
-    parser.add_argument("--device", default="cpu", help="device of RetinaFace and SyncNet: cpu, cuda (default: cpu)")
+
+
+def add_set_option(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add `--set KEY=VALUE`, which may be repeated."""
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help=help)
+
+
+def add_recipe_option(parser: argparse.ArgumentParser, help: str, default: Path | None = None) -> None:
+    """Add `--recipe NAME|FILE`, whose names a shell completes."""
+    action = parser.add_argument("--recipe", metavar="NAME|FILE", type=Path, default=default, help=help)
+    set_completer(action, lambda: [path.stem for path in RECIPES.glob("*.yaml")])
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the work is done: engine, number of workers, cluster."""
+    parser.add_argument(
+        "--engine",
+        choices=("ray", "inline"),
+        default="ray",
+        help="ray: worker processes; inline: this process alone, for debugging (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers", metavar="N", type=int, help="number of Ray workers (default: one for each CPU of the cluster)"
+    )
+    parser.add_argument("--address", metavar="ADDRESS", help="Ray cluster to join (default: start one on this machine)")
+
+
+def add_pool_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a run on a cluster: a second pool, GPUs, limits."""
+    parser.add_argument(
+        "--refiners",
+        metavar="N",
+        type=int,
+        default=0,
+        help="workers of a second pool, for the stages from `track` on (default: 0, one pool does all)",
+    )
+    parser.add_argument(
+        "--gpus-per-refiner",
+        metavar="G",
+        type=float,
+        default=1.0,
+        help="GPUs of each worker that uses one; with 0.25 four workers share a GPU (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--device",
+        metavar="DEVICE",
+        default="cpu",
+        help="cpu or cuda, for RetinaFace and SyncNet (default: %(default)s)",
+    )
     parser.add_argument(
         "--start-timeout-s",
+        metavar="S",
         type=float,
         default=600.0,
-        metavar="S",
-        help="end the run when no worker has started after S seconds (default: 600)",
+        help="end the run when no worker has started after S seconds (default: %(default)g)",
     )
     parser.add_argument(
-        "--min-free-gb", type=float, default=1.0, metavar="GB", help="stop before the disk has less (default: 1)"
+        "--min-free-gb",
+        metavar="GB",
+        type=float,
+        default=1.0,
+        help="stop when the disk has fewer gigabytes free (default: %(default)g)",
     )
 
 
-def source_options(parser: argparse.ArgumentParser) -> None:
-    """Add what a run is made of."""
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what a run is made of: sources, recipe, settings, folder."""
     parser.add_argument(
-        "--source", action="append", default=[], metavar="NAME=DIR", help="a folder of video; repeat for more sources"
+        "--source",
+        metavar="NAME=DIR",
+        action="append",
+        default=[],
+        help="a folder of videos and the name of the source; repeat for more sources",
     )
-    parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="the run's folder; made if missing")
-    parser.add_argument("--recipe", metavar="FILE", type=Path, help="settings that differ from the default recipe")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; repeat for more")
+    parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="folder of the run; made if missing")
+    add_recipe_option(parser, "settings that differ from the default recipe: a file, or the name of a recipe of ours")
+    add_set_option(parser, "one setting, as in --set sync.min_confidence=4; repeat for more")
     parser.add_argument(
         "--score-all",
         metavar="SHARE",
         type=float,
-        help="measure this share of the videos on past a rejection, for whatif and calibrate (gates.score_all)",
+        help="share of the videos, 0 to 1, that are measured on after a rejection, for what-if and calibrate "
+        "(default: the recipe's gates.score_all)",
     )
-    weights_option(parser)
+    add_weights_option(parser)
 
 
-def prepare(options: argparse.Namespace) -> Any:
-    """Recipe, backends and sources of plan and run, all checked before any work."""
+def load_inputs(options: argparse.Namespace) -> Any:
+    """Return recipe, model selection and sources of a new run. Raises UserError before any work is done."""
     from avf_curation.detectors.detector_set import resolve_backends
     from avf_curation.recipe import load_recipe
     from avf_curation.runs.plan import parse_sources
 
-    sample = [] if options.score_all is None else [f"gates.score_all={options.score_all}"]
-    recipe = load_recipe(options.recipe, [*options.set, *sample])
+    score_all = [] if options.score_all is None else [f"gates.score_all={options.score_all}"]
+    recipe = load_recipe(options.recipe, [*options.set, *score_all])
     sources = parse_sources(options.source)
     return recipe, resolve_backends(recipe, weights_folder(options)), sources
 
 
-def run_curation(options: argparse.Namespace, recipe: Any, choice: Any, sources: Any) -> Any:
-    """The run of these inputs where and how the options say, with a bar on the terminal."""
+def run_curation(options: argparse.Namespace, recipe: Any, backends: Any, sources: Any) -> Any:
+    """Curate the sources as the options say, with a progress bar, and return the run."""
     from avf_curation.console.progress_bar import ProgressBar
     from avf_curation.runs.curate import curate
 
     with ProgressBar() as bar:
         return curate(
             recipe,
-            choice,
+            backends,
             sources,
             options.out,
             engine=options.engine,
             cluster=cluster_config(options),
             min_free_gb=options.min_free_gb,
             device=options.device,
-            retry_failed=getattr(options, "retry_failed", False),
             on_progress=bar,
         )
 
 
+def print_funnel(options: argparse.Namespace, run: Any) -> int:
+    """Print the funnel of a run, or write it as JSON, and return the exit status: 1 where clips are unaccounted for."""
+    from avf_shards.cli.common import write_answer
+
+    from avf_curation.audit.funnel import summarize_run
+    from avf_curation.console.tables import make_console, print_audit
+
+    summary = summarize_run(run)
+    if not write_answer(options, summary.as_json()):
+        print_audit(make_console(), summary)
+    return 1 if summary.law else 0
+
+
 def cluster_config(options: argparse.Namespace) -> Any:
-    """The Ray that the options ask for. Raises UserError."""
+    """Return the Ray cluster that the options ask for. Raises UserError."""
     from avf_curation.execution.cluster import ClusterConfig
 
     if options.workers is not None and options.workers < 1:
-        raise UserError(f"--workers {options.workers}: at least 1")
-    if options.refiners < 0 or options.gpus_each <= 0:
-        raise UserError("--refiners: 0 or more; --gpus-each: above 0")
+        raise UserError(f"--workers {options.workers} must be at least 1")
+    if options.refiners < 0:
+        raise UserError(f"--refiners {options.refiners} must not be below 0")
+    if options.gpus_per_refiner <= 0:
+        raise UserError(f"--gpus-per-refiner {options.gpus_per_refiner:g} must be above 0")
     if options.start_timeout_s <= 0:
-        raise UserError(f"--start-timeout-s {options.start_timeout_s:g}: above 0")
+        raise UserError(f"--start-timeout-s {options.start_timeout_s:g} must be above 0")
     return ClusterConfig(
         address=options.address,
         workers=options.workers,
         refiners=options.refiners,
-        gpus_each=options.gpus_each,
+        gpus_each=options.gpus_per_refiner,
         start_timeout_s=options.start_timeout_s,
     )
 
 
 def check_device(options: argparse.Namespace) -> None:
-    """A device that this machine lacks is said before any work; a cluster's machines are their own."""
+    """Raise UserError for a device that this machine lacks. The machines of a cluster are not asked."""
     from avf_curation.detectors.threads import cuda_available
 
     kind = options.device.split(":", 1)[0]
     if kind not in ("cpu", "cuda"):
-        raise UserError(f"--device {options.device}: cpu or cuda")
+        raise UserError(f"--device {options.device} must be cpu or cuda")
     if kind == "cuda" and not options.address and not cuda_available():
-        raise UserError(f"--device {options.device}: torch finds no CUDA device here; use --device cpu")
+        raise UserError(f"--device {options.device}: torch finds no CUDA device on this machine; use --device cpu")

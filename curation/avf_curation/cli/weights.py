@@ -1,36 +1,44 @@
-"""Model files: list, get, check."""
+"""avf-curate weights: list, download and verify the model files that stages use."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import json_option, write_answer
+from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.cli.logging_setup import progress_line
 
-from avf_curation.cli.options import weights_folder, weights_option
+from avf_curation.cli.options import add_weights_option, weights_folder
 
 
 def add(commands: Any) -> None:
-    """Add the commands."""
-    one = commands.add_parser("weights", help="model files: list, get, check")
-    verbs = one.add_subparsers(required=True, metavar="ls|pull|verify")
-    verb = verbs.add_parser("ls", help="what is known and what is here")
-    weights_option(verb)
-    json_option(verb)
-    verb.set_defaults(run=_weights_ls)
-    verb = verbs.add_parser("pull", help="get one from its owner's address, or from a file you have")
-    verb.add_argument("name", metavar="NAME")
-    verb.add_argument("--from", dest="take_from", metavar="PATH", type=Path, help="a file you have")
-    verb.add_argument("--address", metavar="URL", help="a mirror")
-    weights_option(verb)
-    verb.set_defaults(run=_weights_pull)
-    verb = verbs.add_parser("verify", help="check the digests of what is here; exit 2 when one is wrong")
-    weights_option(verb)
-    json_option(verb)
-    verb.set_defaults(run=_weights_verify)
+    """Add `weights` with `ls`, `pull` and `verify`."""
+    parser = commands.add_parser(
+        "weights",
+        help="List, download or verify the model files that stages use.",
+        description="List, download or verify the model files that stages use.",
+    )
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    verb = add_command(verbs, "ls", _run_ls, help="List the known model files, and which of them are present.")
+    add_weights_option(verb)
+    add_json_option(verb)
+    verb = add_command(
+        verbs, "pull", _run_pull, help="Get a model file from its owner's address, a mirror, or a file on this machine."
+    )
+    verb.add_argument("name", metavar="NAME", help="name of the model file, as `avf-curate weights ls` prints it")
+    verb.add_argument("--from", dest="file", metavar="FILE", type=Path, help="copy this file instead")
+    verb.add_argument("--address", metavar="URL", help="download from this mirror instead")
+    add_weights_option(verb)
+    verb = add_command(
+        verbs,
+        "verify",
+        _run_verify,
+        help="Check the digests of the model files that are present; exit 2 for a wrong one.",
+    )
+    add_weights_option(verb)
+    add_json_option(verb)
 
 
-def _weights_ls(options: argparse.Namespace) -> int:
+def _run_ls(options: argparse.Namespace) -> int:
     from avf_curation.detectors.weights import KNOWN
 
     folder = weights_folder(options)
@@ -53,26 +61,27 @@ def _weights_ls(options: argparse.Namespace) -> int:
     return 0
 
 
-def _weights_pull(options: argparse.Namespace) -> int:
+def _run_pull(options: argparse.Namespace) -> int:
     from avf_curation.detectors.weights import pull_weights
 
-    terminal = sys.stderr.isatty()
-
-    def progress(done: int, total: int | None) -> None:
-        if terminal:
-            print(f"\r{done / 1e6:.1f} of {(total or 0) / 1e6:.1f} MB", end="", file=sys.stderr, flush=True)
-
-    path = pull_weights(options.name, weights_folder(options), options.take_from, options.address, progress)
+    with progress_line() as show:
+        path = pull_weights(
+            options.name,
+            weights_folder(options),
+            options.file,
+            options.address,
+            lambda done, total: show(f"{done / 1e6:.1f} of {(total or 0) / 1e6:.1f} MB"),
+        )
     print(path)
     return 0
 
 
-def _weights_verify(options: argparse.Namespace) -> int:
+def _run_verify(options: argparse.Namespace) -> int:
     from avf_curation.detectors.weights import KNOWN, find_weight
 
     folder = weights_folder(options)
-    here = {name: find_weight(name, folder) is not None for name in KNOWN}
-    if not write_answer(options, here):
-        for name, found in here.items():
-            print(f"{name:<22}{'as published or first seen' if found else 'not here'}")
+    present = {name: find_weight(name, folder) is not None for name in KNOWN}
+    if not write_answer(options, present):
+        for name, is_present in present.items():
+            print(f"{name:<22}{'as published or first seen' if is_present else 'not here'}")
     return 0

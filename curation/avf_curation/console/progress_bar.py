@@ -1,10 +1,11 @@
 """The live progress bar of a run: videos, clips kept / rejected / failed, speed, time left."""
 
-import sys
+import logging
 import time
 from types import TracebackType
 from typing import Self
 
+from avf_shards.cli.logging_setup import draws_progress
 from avf_shards.timeline import FRAMES_PER_SECOND
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -12,14 +13,16 @@ from rich.progress import Progress as RichProgress
 
 from avf_curation.runs.curate import Progress
 
+_LOG = logging.getLogger(__name__)
 _LINE_EVERY_S = 15.0
 
 
 class ProgressBar:
-    """A bar on a terminal; elsewhere a line now and then. Call it with each Progress."""
+    """A bar on a terminal; elsewhere a message now and then. Call it with each Progress."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
+        self._live = draws_progress()
         self._start = time.monotonic()
         self._said = 0.0
         self._base_frames: int | None = None
@@ -30,7 +33,7 @@ class ProgressBar:
             TextColumn("videos, {task.fields[counts]}"),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=self._console,
-            disable=not sys.stderr.isatty(),
+            disable=not self._live,
         )
         self._task = self._bar.add_task("curate", total=None, counts="")
 
@@ -45,9 +48,9 @@ class ProgressBar:
         )
         self._bar.update(self._task, completed=progress.videos_done, total=progress.videos, counts=counts)
         last = progress.units_done == progress.units
-        if not sys.stderr.isatty() and (last or time.monotonic() - self._said > _LINE_EVERY_S):
+        if not self._live and (last or time.monotonic() - self._said > _LINE_EVERY_S):
             self._said = time.monotonic()
-            print(f"{progress.videos_done}/{progress.videos} videos, {counts}", file=sys.stderr, flush=True)
+            _LOG.info("%d/%d videos, %s", progress.videos_done, progress.videos, counts)
 
     def __enter__(self) -> Self:
         self._bar.start()

@@ -1,6 +1,6 @@
 """`avf-curate demo`: make the corpus, curate it, pack it, verify it, write the page, say where everything is."""
 
-import sys
+import logging
 import time
 from pathlib import Path
 
@@ -19,12 +19,14 @@ from avf_curation.recipe import load_recipe
 from avf_curation.reports.audit_report import write_audit_report
 from avf_curation.runs.curate import Engine, curate
 
+_LOG = logging.getLogger(__name__)
+
 
 def run_demo(out: Path, engine: Engine, workers: int) -> int:
     """The whole main job on made-up video, in `out`; 1 when something is not as it must be."""
     start = time.monotonic()
     make_demo_folder(out)
-    print_progress("making six small sources (nothing is downloaded)")
+    _LOG.info("making six small sources (nothing is downloaded)")
     corpus = out / "corpus"
     write_corpus(corpus)
     recipe_file = out / "demo.yaml"
@@ -32,7 +34,7 @@ def run_demo(out: Path, engine: Engine, workers: int) -> int:
     recipe = load_recipe(recipe_file)
     # Embedded backends whatever weights are here: the corpus' truth is stated for them.
     choice = resolve_backends(recipe, out / "no-weights")
-    print_progress(f"curating with {engine}, {workers} worker{'s' if workers > 1 else ''}")
+    _LOG.info("curating with %s, %d worker%s", engine, workers, "s" if workers > 1 else "")
     sources = {name: corpus / name for name in SOURCES}
     with ProgressBar() as bar:
         run = curate(
@@ -40,18 +42,17 @@ def run_demo(out: Path, engine: Engine, workers: int) -> int:
         )
     result = summarize_run(run)
     print_audit(make_console(), result)
-    print_progress("packing shards")
+    _LOG.info("packing shards")
     taught = {name: SourceSelection() for name in SOURCES if name != HELD_OUT}
     pack_shards(run, out / "shards", Selection(clips_per_shard=8, sources=taught))
     pack_shards(run, out / "held-out", Selection(sources={HELD_OUT: SourceSelection()}))
     faults = verify_shards(out / "shards") + verify_shards(out / "held-out")
     for fault in faults:
-        print_progress(fault)
+        _LOG.error("%s", fault)
     page = out / "report.html"
     write_audit_report(run, result, page, 0, None)
-    print_progress(
-        f"done in {time.monotonic() - start:.0f} s; every shard verified" if not faults else "shards are damaged"
-    )
+    if not faults:
+        _LOG.info("done in %.0f s; every shard verified", time.monotonic() - start)
     for what, path in (
         ("raw video", corpus),
         ("recipe", recipe_file),
@@ -70,8 +71,3 @@ def make_demo_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: is a file, not a folder")
     out.mkdir(parents=True, exist_ok=True)
-
-
-def print_progress(text: str) -> None:
-    """A line of what is going on, beside the answer."""
-    print(f"avf-curate: {text}", file=sys.stderr, flush=True)

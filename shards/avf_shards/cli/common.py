@@ -1,56 +1,156 @@
-"""What every command line of the project does alike: errors as one sentence, an exit status, answers as JSON."""
+"""What the three command lines share: parsers, the exit status, errors as one sentence, answers as JSON."""
 
 import argparse
+import importlib.metadata
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from avf_shards.cli.logging_setup import add_logging_options, setup_logging
 from avf_shards.errors import FaultError, UserError
 
+DISTRIBUTION = "avf-foundry"
+EXIT_STATUS = """\
+exit status:
+  0    the command did what it says
+  1    it found faults or damaged data
+  2    it cannot do that; one sentence says why
+  130  Ctrl-C stopped it
+"""
 
-def run_command(program: str, work: Callable[[], int], stopped: str, others: tuple[type[Exception], ...] = ()) -> int:
-    """Exit status of `work`: its own, 1 = damaged data, 2 = cannot do that, 130 = Ctrl-C.
 
-    stopped: the sentence for Ctrl-C. others: exceptions whose text is meant for users, like UserError's.
+class HelpFormatter(argparse.HelpFormatter):
+    """Wraps the paragraphs of a help text to the width of the terminal and keeps blocks with an indented line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26)  # the longest subcommand, evaluate-pretraining, fits
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        blocks = text.strip("\n").split("\n\n")
+        return "\n\n".join(
+            textwrap.indent(block if "\n  " in f"\n{block}" else textwrap.fill(" ".join(block.split()), width), indent)
+            for block in blocks
+        )
+
+
+class _PrintVersion(argparse.Action):
+    """`--version`: reads the version only when somebody asks, because the package metadata take time to find."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any) -> None:
+        super().__init__(option_strings, dest=argparse.SUPPRESS, nargs=0, help="print the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *unused: Any) -> None:
+        print(f"{parser.prog} {importlib.metadata.version(DISTRIBUTION)}")
+        parser.exit()
+
+
+def make_parser(program: str, description: str, examples: str) -> tuple[argparse.ArgumentParser, Any]:
+    """Return the parser of a program and the object that its subcommands are added to.
+
+    Args:
+        examples: command lines that run as they are, one a line.
     """
-
-    users: tuple[type[Exception], ...] = (UserError, *others)
-
-    def complain(text: str) -> None:
-        print(f"{program}: {text}", file=sys.stderr)
-
-    try:
-        status = work()
-        sys.stdout.flush()
-        return status
-    except users as error:
-        complain(str(error))
-        return 2
-    except FaultError as error:
-        complain(f"damaged data: {error}")
-        return 1
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        complain(f"{name}{error.strerror or error}")
-        return 2
-    except KeyboardInterrupt:
-        complain(stopped)
-        return 130
+    epilog = f"examples:\n{textwrap.indent(textwrap.dedent(examples).strip(), '  ')}\n\n{EXIT_STATUS}"
+    parser = argparse.ArgumentParser(
+        prog=program, description=description, epilog=epilog, formatter_class=HelpFormatter
+    )
+    parser.add_argument("--version", action=_PrintVersion)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    add_logging_options(parser, of_command=False)
+    return parser, commands
 
 
-def json_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--json FILE`; `write_answer` obeys it."""
-    parser.add_argument("--json", metavar="FILE", help="write the answer as JSON to FILE, '-' for standard output")
+def add_command(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    help: str,
+    details: str = "",
+    epilog: str = "",
+) -> argparse.ArgumentParser:
+    """Add one subcommand and return its parser.
+
+    Args:
+        run: does the work of the parsed options and returns the exit status.
+        help: one sentence, for the list of commands and as the first paragraph of the command's own help.
+        details: further paragraphs of the command's own help.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=help, description=f"{help}\n\n{details}", epilog=epilog, formatter_class=HelpFormatter
+    )
+    add_logging_options(parser, of_command=True)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run_command(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+    *,
+    stopped: str,
+    run: Callable[[argparse.Namespace], int] = lambda options: int(options.run(options)),
+) -> int:
+    """Parse the arguments, run the subcommand and return the exit status.
+
+    Args:
+        arguments: the words after the program's name; None takes them from the process.
+        stopped: the message after Ctrl-C.
+        run: runs the subcommand of the parsed options.
+    """
+    _complete_in_shell(parser)
+    options = parser.parse_args(arguments)
+    if options.quiet and options.verbose + options.command_verbose:
+        parser.error("argument -q/--quiet: not allowed with argument -v/--verbose")
+    log = logging.getLogger(options.run.__module__)
+    with setup_logging(parser.prog, options):
+        try:
+            status = run(options)
+            sys.stdout.flush()
+            return status
+        except UserError as error:
+            log.error("%s", error)
+            return 2
+        except FaultError as error:
+            log.error("damaged data: %s", error)
+            return 1
+        except BrokenPipeError:  # the reader of a pipe, such as `head`, has ended
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except OSError as error:
+            name = f"{error.filename}: " if error.filename else ""
+            log.error("%s%s", name, error.strerror or error)
+            return 2
+        except KeyboardInterrupt:
+            log.error("%s", stopped)
+            return 130
+
+
+def _complete_in_shell(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks for completions, and exit; do nothing in any other process."""
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+
+
+def set_completer(action: argparse.Action, names: Callable[[], Sequence[str]]) -> None:
+    """Complete the values of an option with `names()` in a shell. The function must be fast: it runs at each Tab."""
+    action.completer = lambda **unused: names()  # type: ignore[attr-defined]  # argcomplete reads this attribute
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--json FILE`, which `write_answer` obeys."""
+    parser.add_argument("--json", metavar="FILE", help="write the result as JSON to FILE ('-': to standard output)")
 
 
 def write_answer(options: argparse.Namespace, values: Any) -> bool:
-    """Write `values` where `--json` says. True when that was standard output, where nothing else belongs then."""
+    """Write `values` where `--json` says. Return True for standard output, which must then hold nothing else."""
     if options.json == "-":
         print(to_json(values))
     elif options.json:
@@ -58,6 +158,12 @@ def write_answer(options: argparse.Namespace, values: Any) -> bool:
     return bool(options.json == "-")
 
 
+def print_answer(options: argparse.Namespace, values: Any, text: str) -> None:
+    """Write `values` where `--json` says, and print `text` unless standard output holds the JSON."""
+    if not write_answer(options, values):
+        print(text)
+
+
 def to_json(values: Any) -> str:
-    """Sorted keys, one space of indent: the same values give the same text."""
+    """Return JSON with sorted keys and an indent of one: equal values give equal text."""
     return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False)

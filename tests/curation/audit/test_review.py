@@ -147,8 +147,10 @@ def test_the_page_takes_answers_and_saves_what_audit_reads(corpus: Path, tmp_pat
     for film, name in (("studio/talk_0.mp4", "</script><b>talk.mp4"), ("street/no face.mp4", "no face.mp4")):
         (source / name.replace("/", "\u2215")).symlink_to(corpus / film)
     run = curate(recipe(*QUICK), EMBEDDED, {"s": source}, tmp_path / "run", engine="inline")
-    assert main(["review", str(run.root), "--n", "9", "--out", str(tmp_path / "review")]) == 0
-    assert main(["review", str(run.root), "--n", "9", "--out", str(tmp_path / "review")]) == 2, "never written over"
+    assert main(["review", str(run.root), "--sample", "9", "--out", str(tmp_path / "review")]) == 0
+    assert main(["review", str(run.root), "--sample", "9", "--out", str(tmp_path / "review")]) == 2, (
+        "never written over"
+    )
     page = tmp_path / "review/review.html"
     clips = sorted((tmp_path / "review/clips").iterdir())
     assert len(clips) == len(sample_review(run, 9, 0).items) == 2

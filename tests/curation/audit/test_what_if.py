@@ -1,4 +1,4 @@
-"""whatif: stricter is exact, laxer says what nobody knows, and what is no threshold is refused with the reason."""
+"""what-if: stricter is exact, laxer says what nobody knows, and what is no threshold is refused with the reason."""
 
 import ast
 from pathlib import Path
@@ -142,7 +142,7 @@ def test_the_table_of_thresholds_is_the_stages_own() -> None:
 
 
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["whatif", str(tmp_path), "--set", "sync.min_confidence=4"]) == 2
+    assert main(["what-if", str(tmp_path), "--set", "sync.min_confidence=4"]) == 2
     assert "no run" in capsys.readouterr().err
 
 

@@ -73,7 +73,7 @@ def test_the_main_job_ends_in_an_interactive_shell(engine: str, corpus: Path, tm
 def test_a_pool_that_cannot_start_says_what_it_waits_for(corpus: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    words = [*command(linked(corpus, source), tmp_path / "run", 1), "--gpus-each", "1", "--device", "cpu"]
+    words = [*command(linked(corpus, source), tmp_path / "run", 1), "--gpus-per-refiner", "1", "--device", "cpu"]
     done = subprocess.run(
         [*words, "--refiners", "1", "--start-timeout-s", "0.5"], capture_output=True, text=True, timeout=200
     )

@@ -19,7 +19,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_for_people(shards: Path, tmp_path: Path) -> None:
     licence = "CC-BY-4.0 | see <owner>"
-    assert main(["card", str(shards), "--out", str(tmp_path), "--licence", f"a={licence}", "--name", "corpus"]) == 0
+    assert (
+        main(["data-card", str(shards), "--out", str(tmp_path), "--licence", f"a={licence}", "--name", "corpus"]) == 0
+    )
     text = (tmp_path / "DATA_CARD.md").read_text()
     assert text.startswith("# corpus\n\n8 clips of talking faces")
     assert "| a | 5 |" in text
@@ -32,7 +34,7 @@ def test_for_people(shards: Path, tmp_path: Path) -> None:
 
 def test_for_machines(shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     asked = ["--licence", "a=CC-BY-4.0", "--url", "https://data.example.org/corpus", "--published", "2026-01-31"]
-    assert main(["card", str(shards), "--out", str(tmp_path), *asked]) == 0
+    assert main(["data-card", str(shards), "--out", str(tmp_path), *asked]) == 0
     with caplog.at_level(logging.WARNING):
         dataset = mlcroissant.Dataset(jsonld=tmp_path / "croissant.json")
     assert not dataset.metadata.ctx.issues.errors
@@ -53,14 +55,14 @@ def test_deleted_clips_are_not_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--licence", "a"], "expected SOURCE=TEXT"),
+        (["--licence", "a"], "must look like SOURCE=TEXT"),
         (["--licence", "c=MIT"], "the shards have no such source; they have a, b"),
-        (["--published", "yesterday"], "expected a day as 2026-01-31"),
+        (["--published", "yesterday"], "must be a day, as in --published 2026-01-31"),
     ],
 )
 def test_what_cannot_be_is_told(
     shards: Path, tmp_path: Path, options: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["card", str(shards), "--out", str(tmp_path / "card"), *options]) == 2
+    assert main(["data-card", str(shards), "--out", str(tmp_path / "card"), *options]) == 2
     assert says in capsys.readouterr().err
     assert not (tmp_path / "card").exists()

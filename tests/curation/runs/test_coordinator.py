@@ -147,12 +147,12 @@ def test_retry_takes_settings_and_places_from_the_run(tmp_path: Path, capsys: py
     (tmp_path / "in/notes.mp4").write_text("no film")
     words = ["--engine", "inline", "--weights", str(tmp_path / "none")]
     assert main(["run", "--source", f"s={tmp_path / 'in'}", "--out", str(tmp_path / "run"), *words]) == 0
-    assert main(["retry", str(tmp_path / "run"), "--failed", *words]) == 0
+    assert main(["retry", str(tmp_path / "run"), *words]) == 0
     assert RunFolder(tmp_path / "run").attempts() == [0, 1]
     shutil.rmtree(tmp_path / "run/log")
     capsys.readouterr()
-    assert main(["retry", str(tmp_path / "run"), "--failed", *words]) == 2
-    assert "where s lies is not known; say --source s=DIR" in capsys.readouterr().err
+    assert main(["retry", str(tmp_path / "run"), *words]) == 2
+    assert "the folder of source s is not known on this machine; add --source s=DIR" in capsys.readouterr().err
 
 
 def test_gc_removes_what_the_dead_left_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,6 +169,6 @@ def test_gc_removes_what_the_dead_left_and_nothing_else(tmp_path: Path, capsys: 
     assert main(["gc", str(run.root)]) == 0
     assert sorted(path for path in run.root.rglob("*") if path.is_file()) == before
     assert main(["gc", str(run.root)]) == 0
-    assert "nothing is left behind" in capsys.readouterr().out
+    assert "nothing to remove" in capsys.readouterr().out
     say_at_work(run, 1, "another-machine")
     assert main(["gc", str(run.root)]) == 2

@@ -36,4 +36,4 @@ def test_watch_ends_with_the_run(
     assert states == ["going:", "going:", "finished:"]
     assert slept == [3.0, 3.0]
     assert main(["status", str(run.root), "--watch", "0"]) == 2
-    assert "--watch wants seconds above 0" in capsys.readouterr().err
+    assert "must be above 0 seconds" in capsys.readouterr().err

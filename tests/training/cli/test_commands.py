@@ -40,8 +40,8 @@ def test_describe_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
         (["describe", "hicmea_b"], "unknown model; did you mean 'hicmae_b'?"),
         (["describe", "nano", "--batch", "1"], "--batch 1 must be at least 2"),
         (["reconstruct", "gone", "--out", "x.png"], "gone: holds no shards"),
-        (["bench", "gone"], "gone: has no manifest.json"),
-        (["bench", "gone", "--clips", "0"], "--clips 0 must be above 0"),
+        (["benchmark", "gone"], "gone: has no manifest.json"),
+        (["benchmark", "gone", "--clips", "0"], "--clips 0 must be above 0"),
         (["reconstruct", "gone", "--out", "x.exe"], "x.exe: must end in .png"),
         (["reconstruct", "gone", "--out", "x.png", "--ratios", "0.9"], "--ratios 0.9: must look like"),
         (["reconstruct", "gone", "--out", "x.png", "--model", "nan"], "unknown model; did you mean 'nano'?"),
@@ -98,14 +98,14 @@ def test_ratios_and_keys_that_do_not_fit(shards: Path, tmp_path: Path, capsys: p
 
 
 def test_bench_on_the_users_own_shards(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", str(shards), "--clips", "3", "--json", "-"]) == 0
+    assert main(["benchmark", str(shards), "--clips", "3", "--json", "-"]) == 0
     cost = json.loads(capsys.readouterr().out)
     parts = {part["name"]: part["ms"] for part in cost["parts"]}
     assert {"read and check", "decode, reference frames", "decode, all frames", "sound"} <= parts.keys()
     assert all(ms > 0 for ms in parts.values())
     assert cost["worker_ms"] > parts["decode, reference frames"] / 2
     assert cost["cores"] == pytest.approx(cost["worker_ms"] / 1000 * 164 / 0.2)
-    assert main(["bench", str(shards), "--clips", "3"]) == 0
+    assert main(["benchmark", str(shards), "--clips", "3"]) == 0
     assert "bound by" in capsys.readouterr().out
 
 
@@ -142,7 +142,7 @@ def test_a_perfect_prediction_gives_the_original_back() -> None:
 
 
 def test_plan_measures_and_stands_beside_the_paper(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["plan", "--recipe", "avfmaepp_b", "--shards", str(shards), "--set", "workers=0", "--steps", "1"]
+    asked = ["estimate", "--recipe", "avfmaepp_b", "--shards", str(shards), "--set", "workers=0", "--steps", "1"]
     assert main(asked) == 2
     assert "200 epochs of 1 clips are less than one batch of 1312" in capsys.readouterr().err
     assert main([*asked, "--set", "epochs=13120", "--json", "-"]) == 0
@@ -156,7 +156,7 @@ def test_plan_measures_and_stands_beside_the_paper(shards: Path, capsys: pytest.
 
 
 def test_plan_in_words(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["plan", "--recipe", "hicmae_b", "--shards", str(shards), "--set", "workers=0", "--set", "steps=1000"]
+    asked = ["estimate", "--recipe", "hicmae_b", "--shards", str(shards), "--set", "workers=0", "--set", "steps=1000"]
     assert main([*asked, "--steps", "1", "--devices", "4"]) == 0
     shown = capsys.readouterr().out
     assert "160 = 4 devices x 40 x 1" in shown
@@ -168,8 +168,8 @@ def test_plan_in_words(shards: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main([*asked, "--clips", "1"]) == 2
 
 
-def test_held_out_of_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["held-out", str(tmp_path), "--train", "x", "--unseen", "y"]) == 2
+def test_evaluate_pretraining_of_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate-pretraining", str(tmp_path), "--train", "x", "--validation", "y"]) == 2
     assert "holds no run (no run.json)" in capsys.readouterr().err
     assert main(["replay", str(tmp_path), "--shards", "x"]) == 2
     assert "rank-0.json: is not there" in capsys.readouterr().err

@@ -159,6 +159,6 @@ def test_a_raw_video_to_clips_of_its_people(tmp_path: Path, capsys: pytest.Captu
     assert "is of two then one.mp4; name a new folder for other.mp4" in capsys.readouterr().err
     (tmp_path / "wall.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, people=()),))))
     assert curate_main(["clip", str(tmp_path / "wall.mp4"), "--out", str(tmp_path / "wall")]) == 2
-    assert "no face is in it, or it cannot be read" in capsys.readouterr().err
+    assert "shows no face, or cannot be read" in capsys.readouterr().err
     assert curate_main(["clip", str(tmp_path / "none.mp4"), "--out", str(tmp_path / "x")]) == 2
     assert "none.mp4: no such file" in capsys.readouterr().err

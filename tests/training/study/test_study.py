@@ -165,7 +165,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_a_study_runs_is_resumed_and_leaves_a_page(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(line(lab, "--plan")) == 0
+    assert main(line(lab, "--dry-run")) == 0
     told = capsys.readouterr().out.splitlines()
     assert len(told) == 4
     assert all(one.startswith("to do") for one in told)

@@ -1,93 +1,132 @@
-"""avf-train study: a matrix of runs, and its page."""
+"""avf-train study: a matrix of runs, and the page of its results."""
 
 import argparse
+import logging
 import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from avf_shards import durable_io
+from avf_shards.cli.common import add_command, set_completer
 from avf_shards.errors import UserError
 
+from avf_training.cli.options import RECIPES, add_device_option, add_labelled_shards_option, labelled_shards
 
-def add_commands(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add it to avf-train's parser."""
-    one = command(
-        commands, "study", "a matrix of runs: models x data sets x folds x seeds; the same line goes on", _study
+_LOG = logging.getLogger(__name__)
+
+
+def add(commands: Any) -> None:
+    """Add `study`."""
+    parser = add_command(
+        commands,
+        "study",
+        _run,
+        help="Run a matrix of models, data sets, folds and seeds, and write a page of the results.",
+        details="A study that was stopped continues when the same command is started again.",
+        epilog="example:\n  avf-train study table21 --shards MAFW --unlabelled SHARDS --gpus 0,1 --out STUDY",
     )
-    one.add_argument("study", metavar="STUDY|FILE", help="of training/recipes/study, or a file of yours")
-    one.add_argument(
-        "--shards", metavar="SHARDS", action="append", required=True, help="labelled; again for each corpus"
+    action = parser.add_argument(
+        "study", metavar="STUDY|FILE", help="a study of training/recipes/study by its name, or a file"
     )
-    one.add_argument("--unlabelled", metavar="SHARDS", action="append", default=[], help="for rows that pre-train")
-    one.add_argument("--start", metavar="NAME=MODEL", action="append", default=[], help="models that rows start from")
-    one.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the study; made if missing")
-    one.add_argument("--set", metavar="[STAGE:]KEY=VALUE", action="append", default=[], help="field of all recipes")
-    one.add_argument("--jobs", metavar="N", type=int, default=1, help="runs at once on this machine (default 1)")
-    one.add_argument("--gpus", metavar="0,1,...", help="GPUs of this machine, one run on each")
-    one.add_argument("--ray", metavar="ADDRESS", help="spread over a Ray cluster (`local` starts one here)")
-    one.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")
-    one.add_argument("--plan", action="store_true", help="say which runs there are, and stop")
-    one.add_argument("--report", action="store_true", help="write the page of what is done, and run nothing")
+    set_completer(action, lambda: [path.stem for path in (RECIPES / "study").glob("*.yaml")])
+    add_labelled_shards_option(parser)
+    parser.add_argument(
+        "--unlabelled",
+        metavar="SHARDS",
+        action="append",
+        default=[],
+        help="shards for the pre-training of rows; repeat for more",
+    )
+    parser.add_argument(
+        "--start",
+        metavar="NAME=MODEL",
+        action="append",
+        default=[],
+        help="model that rows start from, by the name that they use; repeat for more",
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the study; made if missing")
+    parser.add_argument(
+        "--set",
+        metavar="[STAGE:]KEY=VALUE",
+        action="append",
+        default=[],
+        help="one field of the recipes of all runs, or of all runs of a stage; repeat for more",
+    )
+    parser.add_argument(
+        "--jobs", metavar="N", type=int, default=1, help="runs at a time on this machine (default: %(default)s)"
+    )
+    parser.add_argument("--gpus", metavar="0,1,...", help="GPUs of this machine, with one run at a time on each")
+    parser.add_argument("--ray", metavar="ADDRESS", help="Ray cluster for the runs ('local' starts one here)")
+    add_device_option(parser)
+    parser.add_argument("--dry-run", action="store_true", help="only print the command of each run")
+    parser.add_argument("--report", action="store_true", help="only write the page of the runs that are finished")
 
 
-def _study(options: argparse.Namespace) -> int:
-    from avf_training.console.study_tables import print_study
-    from avf_training.data.storage import StorageConfig
-    from avf_training.study.launcher import run_all
+def _run(options: argparse.Namespace) -> int:
     from avf_training.study.plan import StudyInputs, load_study, study_matrix
-    from avf_training.study.report import write_report
-    from avf_training.study.results import summary, write_summary
-    from avf_training.tasks.catalog import find_dataset
-    from avf_training.tasks.folds import make_folds
-    from avf_training.tasks.labelled_clips import read_labelled_clips
-    from avf_training.tasks.labelled_shards import LabelledShards
-    from avf_training.trainer.run_folder import exclusive_lock
 
-    study, starts = load_study(options.study), _starts(options.start)
-    shelf = LabelledShards(options.shards, StorageConfig())
-    folds = {}
-    for title in study.datasets:
-        found = read_labelled_clips(shelf, find_dataset(title))
-        folds[title] = len(make_folds(found.data, found.clips))
+    study, starts = load_study(options.study), _start_models(options.start)
+    shards = labelled_shards(options)
     inputs = StudyInputs(
         shards=options.shards,
         unlabelled=options.unlabelled,
         starts=starts,
-        folds_of=folds,
+        folds_of=_fold_counts(study, shards),
         overrides=options.set,
         device=options.device,
     )
-    made = study_matrix(study, options.out, inputs)
-    if options.plan:
-        for job in made.jobs:
+    matrix = study_matrix(study, options.out, inputs)
+    if options.dry_run:
+        for job in matrix.jobs:
             print(f"{'done' if job.done.is_file() else 'to do':<7}{' '.join(job.argv)}")
         return 0
-    failures = []
-    if not options.report:
-        signal.signal(signal.SIGTERM, _stopped)  # a scheduler's end of the job is an end of its runs
-        with exclusive_lock(options.out):
-            failures = run_all(made.jobs, _place(options), _say)
-    durable_io.make_folder(options.out)
-    values = summary(study, made)
-    durable_io.replace_file(options.out / "study.json", write_summary(values))
-    page = write_report(study, made, shelf, options.out)
-    print_study(study, made, page)
+    failures = [] if options.report else _run_jobs(options, matrix)
+    _write_results(options, study, matrix, shards)
     for failure in failures:
-        print(f"failed: {failure.job.name} (status {failure.status}): {failure.said}", file=sys.stderr)
+        _LOG.error("failed: %s (status %s): %s", failure.job.name, failure.status, failure.said)
     return 1 if failures else 0
 
 
-def _stopped(number: int, frame: object) -> None:
+def _fold_counts(study: Any, shards: Any) -> dict[str, int]:
+    """Return the number of folds of each data set of the study."""
+    from avf_training.tasks.catalog import find_dataset
+    from avf_training.tasks.folds import make_folds
+    from avf_training.tasks.labelled_clips import read_labelled_clips
+
+    counts = {}
+    for title in study.datasets:
+        labelled = read_labelled_clips(shards, find_dataset(title))
+        counts[title] = len(make_folds(labelled.data, labelled.clips))
+    return counts
+
+
+def _run_jobs(options: argparse.Namespace, matrix: Any) -> Any:
+    """Run what is to do and return the failures."""
+    from avf_training.study.launcher import run_all
+    from avf_training.trainer.run_folder import exclusive_lock
+
+    signal.signal(signal.SIGTERM, _interrupt)  # a scheduler that ends this process must end its runs too
+    with exclusive_lock(options.out):
+        return run_all(matrix.jobs, _slots(options), _LOG.info)
+
+
+def _write_results(options: argparse.Namespace, study: Any, matrix: Any, shards: Any) -> None:
+    from avf_shards import durable_io
+
+    from avf_training.console.study_tables import print_study
+    from avf_training.study.report import write_report
+    from avf_training.study.results import summary, write_summary
+
+    durable_io.make_folder(options.out)
+    durable_io.replace_file(options.out / "study.json", write_summary(summary(study, matrix)))
+    print_study(study, matrix, write_report(study, matrix, shards, options.out))
+
+
+def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _say(text: str) -> None:
-    print(f"avf-train: {text}", file=sys.stderr, flush=True)
-
-
-def _place(options: argparse.Namespace) -> Any:
+def _slots(options: argparse.Namespace) -> Any:
+    """Return where runs are started: on this machine, or on a Ray cluster."""
     from avf_training.study.launcher import LocalMachine, RayCluster
 
     if options.jobs < 1:
@@ -98,11 +137,12 @@ def _place(options: argparse.Namespace) -> Any:
     return LocalMachine(options.jobs, options.gpus.split(",") if options.gpus else ())
 
 
-def _starts(given: list[str]) -> dict[str, Path]:
-    found = {}
-    for text in given:
+def _start_models(texts: list[str]) -> dict[str, Path]:
+    """Return the models of words such as `base=MODEL`, by name. Raises UserError."""
+    models = {}
+    for text in texts:
         name, equals, path = text.partition("=")
-        if not equals or not name:
-            raise UserError(f"--start {text}: is not NAME=MODEL")
-        found[name] = Path(path)
-    return found
+        if not (name and equals and path):
+            raise UserError(f"--start {text}: must look like NAME=MODEL")
+        models[name] = Path(path)
+    return models

@@ -78,6 +78,6 @@ def test_a_recipe_without_quotas_is_said(tmp_path: Path, capsys: pytest.CaptureF
     run = made_run(tmp_path)
     (tmp_path / "plain.yaml").write_text("sync: {min_confidence: 4}\n")
     assert main(["hybrid", str(run.root), "--recipe", str(tmp_path / "plain.yaml"), "--dry-run"]) == 2
-    assert "no table `hybrid`" in capsys.readouterr().err
+    assert "has no table `hybrid`" in capsys.readouterr().err
     assert main(["hybrid", str(run.root), "--set", "hybrid.sources.made.quotta=1", "--dry-run"]) == 2
     assert "quota" in capsys.readouterr().err

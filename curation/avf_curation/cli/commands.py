@@ -1,0 +1,41 @@
+"""The modules of all subcommands of avf-curate, in the order of its help. Each has `add(commands)`."""
+
+from avf_curation.cli import (
+    audit,
+    calibrate,
+    clip,
+    data_card,
+    demo,
+    estimate,
+    explain,
+    gc,
+    hybrid,
+    plan,
+    retry,
+    review,
+    run,
+    sources,
+    status,
+    weights,
+    what_if,
+)
+
+COMMANDS = (
+    demo,
+    estimate,
+    plan,
+    run,
+    status,
+    retry,
+    gc,
+    audit,
+    explain,
+    what_if,
+    calibrate,
+    review,
+    hybrid,
+    clip,
+    data_card,
+    sources,
+    weights,
+)

@@ -1,0 +1,38 @@
+"""avf-curate demo: the whole way from raw video to verified shards, on a small corpus that is made for it."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from avf_shards.cli.common import add_command
+
+
+def add(commands: Any) -> None:
+    """Add `demo`."""
+    parser = add_command(
+        commands,
+        "demo",
+        _run,
+        help="Make a small corpus, curate it, pack and verify the shards, write the audit page.",
+        details="Nothing is downloaded. It takes a few minutes.",
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the demo; made if missing")
+    parser.add_argument(
+        "--engine",
+        choices=("ray", "inline"),
+        default="ray",
+        help="ray: worker processes; inline: this process alone (default: %(default)s)",
+    )
+    parser.add_argument("--workers", metavar="N", type=int, help="number of workers (default: one for each CPU)")
+    parser.add_argument(
+        "--labelled", action="store_true", help="make two corpora with emotion labels instead, for avf-train study"
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_curation.demo.demo import run_demo
+    from avf_curation.demo.labelled_demo import run_labelled_demo
+
+    start = run_labelled_demo if options.labelled else run_demo
+    return start(options.out, options.engine, options.workers or os.cpu_count() or 1)

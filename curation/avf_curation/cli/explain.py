@@ -1,0 +1,33 @@
+"""avf-curate explain: every decision about one video, in the order of time."""
+
+import argparse
+from typing import Any
+
+from avf_shards.cli.common import add_command, add_json_option, write_answer
+
+from avf_curation.cli.options import add_run_argument, open_run
+
+
+def add(commands: Any) -> None:
+    """Add `explain`."""
+    parser = add_command(
+        commands,
+        "explain",
+        _run,
+        help="Print every decision about one video, second by second, with scores and thresholds.",
+    )
+    add_run_argument(parser)
+    parser.add_argument("video", metavar="VIDEO", help="path of the video below its source, or SOURCE/PATH")
+    add_json_option(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_shards.schema.ledger import decisions_to_table
+
+    from avf_curation.audit.explain import find_video
+    from avf_curation.console.tables import make_console, print_decisions
+
+    decisions = find_video(open_run(options).ledger(), options.video)
+    if not write_answer(options, decisions_to_table(decisions).to_pylist()):
+        print_decisions(make_console(), decisions)
+    return 0

@@ -1,0 +1,34 @@
+"""avf-curate plan: list the inputs of a run and freeze the list."""
+
+import argparse
+from typing import Any
+
+from avf_shards.cli.common import add_command, add_json_option, write_answer
+
+from avf_curation.cli.options import add_source_options, load_inputs
+
+
+def add(commands: Any) -> None:
+    """Add `plan`."""
+    parser = add_command(
+        commands,
+        "plan",
+        _run,
+        help="List the inputs of a run and freeze the list.",
+        details="Inputs are not read: names, sizes and times are enough. `run` and `estimate` plan by themselves.",
+    )
+    add_source_options(parser)
+    add_json_option(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_curation.console.run_tables import plan_rows, print_plan
+    from avf_curation.console.tables import make_console
+    from avf_curation.runs.curate import plan_run
+
+    recipe, backends, sources = load_inputs(options)
+    plan = plan_run(recipe, backends, sources, options.out)
+    skipped = [vars(item) for item in plan.skipped_inputs]
+    if not write_answer(options, {"sources": plan_rows(plan), "skipped_inputs": skipped}):
+        print_plan(make_console(), plan)
+    return 0

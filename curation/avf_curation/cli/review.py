@@ -1,0 +1,50 @@
+"""avf-curate review: a page of sampled clips for people to judge."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from avf_shards.cli.common import add_command
+from avf_shards.cli.logging_setup import progress_line
+
+from avf_curation.cli.options import add_inputs_option, add_run_argument, open_run
+
+
+def add(commands: Any) -> None:
+    """Add `review`."""
+    parser = add_command(
+        commands,
+        "review",
+        _run,
+        help="Write a page of sampled clips on which people judge decisions as right, wrong or unsure.",
+        details="The page works in a browser without a network. `avf-curate audit RUN --verdicts FILE` reads the file "
+        "that it saves.",
+    )
+    add_run_argument(parser)
+    parser.add_argument(
+        "--sample",
+        metavar="N",
+        type=int,
+        default=200,
+        help="number of spans, shared out over sources and reasons (default: %(default)s)",
+    )
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the sample (default: %(default)s)")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="new folder for the page and its clips")
+    add_inputs_option(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_curation.audit.review import sample_review
+    from avf_curation.reports.review_sheet import write_review_sheet
+    from avf_curation.runs.identity import remembered_roots
+    from avf_curation.runs.plan import parse_sources
+
+    run = open_run(options)
+    folders = parse_sources(options.source) if options.source else remembered_roots(run)
+    review = sample_review(run, options.sample, options.seed)
+    with progress_line() as show:
+        page = write_review_sheet(
+            run, review, options.out, folders, lambda done: show(f"{done}/{len(review.items)} clips")
+        )
+    print(page)
+    return 0

@@ -1,0 +1,55 @@
+"""avf-curate sources: the corpora whose own layout is read, and what a copy of them lacks."""
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from avf_shards.cli.common import add_command, add_json_option, write_answer
+
+
+def add(commands: Any) -> None:
+    """Add `sources` with `ls` and `check`."""
+    parser = commands.add_parser(
+        "sources",
+        help="List the corpora whose own layout is read, or check a copy of one.",
+        description="List the corpora whose own layout is read, or check a copy of one.",
+    )
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    verb = add_command(verbs, "ls", _run_ls, help="List the names and layouts of the known corpora.")
+    add_json_option(verb)
+    verb = add_command(
+        verbs,
+        "check",
+        _run_check,
+        help="Check copies of corpora: missing videos, duplicates, rows that cannot be read.",
+    )
+    verb.add_argument("sources", metavar="NAME=DIR", nargs="+", help="name of a corpus and folder of the copy")
+    add_json_option(verb)
+
+
+def _run_ls(options: argparse.Namespace) -> int:
+    from avf_curation.sources.registry import CORPORA
+
+    values = {
+        corpus.name: {"layout": corpus.layout, "about": corpus.about, "labelled": corpus.labelled} for corpus in CORPORA
+    }
+    if not write_answer(options, values):
+        for corpus in CORPORA:
+            print(f"{corpus.name:<12}{corpus.layout}")
+        print("any other name is a plain folder: every file below it is an input; with a labels.csv it is labelled")
+    return 0
+
+
+def _run_check(options: argparse.Namespace) -> int:
+    from avf_curation.console.run_tables import print_source_check
+    from avf_curation.console.tables import make_console
+    from avf_curation.recipe import load_recipe
+    from avf_curation.runs.plan import parse_sources
+    from avf_curation.sources.registry import check_source
+
+    recipe = load_recipe()
+    checks = [check_source(name, root, recipe.of(name).plan) for name, root in parse_sources(options.sources).items()]
+    if not write_answer(options, [asdict(check) | {"kinds": check.kinds} for check in checks]):
+        for check in checks:
+            print_source_check(make_console(), check)
+    return 0

@@ -1,0 +1,63 @@
+"""avf-curate status: how far a run is."""
+
+import argparse
+import time
+from typing import Any
+
+from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.errors import UserError
+from avf_shards.timeline import FRAMES_PER_SECOND
+
+from avf_curation.cli.options import add_run_argument, open_run
+
+
+def add(commands: Any) -> None:
+    """Add `status`."""
+    parser = add_command(commands, "status", _run, help="Print how far a run is, and whether it is going or stopped.")
+    add_run_argument(parser)
+    parser.add_argument(
+        "--watch", metavar="S", type=float, help="print the progress every S seconds until the run ends or stops"
+    )
+    add_json_option(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_curation.runs.status import run_status
+
+    run = open_run(options)
+    if options.watch is not None:
+        return _watch(options, run)
+    status = run_status(run)
+    if write_answer(options, status.as_json()):
+        return 0
+    progress = status.progress
+    detail = {"going": f" ({status.coordinator})", "stopped": "; start it again with the same command"}
+    print(f"{status.state}{detail.get(status.state, '')}")
+    print(
+        f"{progress.videos_done}/{progress.videos} videos, {progress.units_done}/{progress.units} units "
+        f"in attempt {status.attempt}"
+    )
+    print(
+        f"{progress.kept} clips kept, {progress.rejected} spans rejected, {progress.failed} failed, "
+        f"{progress.frames / FRAMES_PER_SECOND:.1f} s of video"
+    )
+    if status.last_unit_s_ago is not None:
+        print(f"last unit {status.last_unit_s_ago:.0f} s ago")
+    return 0
+
+
+def _watch(options: argparse.Namespace, run: Any) -> int:
+    from avf_curation.runs.status import watch_status
+
+    if options.watch <= 0:
+        raise UserError(f"--watch {options.watch:g} must be above 0 seconds")
+    if options.json:
+        raise UserError("--watch and --json exclude each other; leave one out")
+    for status in watch_status(run, options.watch):
+        progress = status.progress
+        print(
+            f"{time.strftime('%H:%M:%S')} {status.state}: {progress.videos_done}/{progress.videos} videos, "
+            f"{progress.kept} kept, {progress.rejected} rejected, {progress.failed} failed",
+            flush=True,
+        )
+    return 0

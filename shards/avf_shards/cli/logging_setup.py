@@ -1,0 +1,151 @@
+"""Logging of the three command lines: options, levels, formats, and the progress line of a terminal."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+PACKAGES = ("avf_shards", "avf_curation", "avf_training")
+# Folders whose INFO messages say what a command is doing: they are shown without -v.
+SHOWN_AT_INFO = ("cli", "console", "demo")
+# Holds the level of our loggers for worker processes.
+LEVEL_VARIABLE = "AVF_LOG_LEVEL"
+
+
+def add_logging_options(parser: argparse.ArgumentParser, *, of_command: bool) -> None:
+    """Add -v, -q and --log-json, which may stand before or after the subcommand.
+
+    The values of a subcommand's parser replace those of the program's parser. So the former has no defaults here, and
+    counts -v under a name of its own.
+    """
+    options = parser.add_argument_group("messages on standard error")
+    default = argparse.SUPPRESS if of_command else False
+    options.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        dest="command_verbose" if of_command else "verbose",
+        help="say what happens, with time and module; -vv adds details and the messages of libraries",
+    )
+    options.add_argument(
+        "-q", "--quiet", action="store_true", default=default, help="show only errors, and no progress bar"
+    )
+    options.add_argument(
+        "--log-json",
+        action="store_true",
+        default=default,
+        help="write each message as a JSON object on a line of its own: time, level, logger, message",
+    )
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a log record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+class _StandardErrorHandler(logging.Handler):
+    """Writes to what `sys.stderr` is at that moment: a live progress bar replaces it to keep messages above the bar."""
+
+    def __init__(self, formatter: logging.Formatter, *, draws_progress: bool) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self.draws_progress = draws_progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(self.format(record), file=sys.stderr, flush=True)
+        except Exception:
+            self.handleError(record)
+
+
+@contextmanager
+def setup_logging(program: str, options: argparse.Namespace) -> Iterator[None]:
+    """Send log messages to standard error as the options say, and restore the earlier state at the end."""
+    verbosity = options.verbose + options.command_verbose
+    levels = _levels(verbosity, quiet=options.quiet)
+    handler = _StandardErrorHandler(
+        _formatter(program, verbosity, as_json=options.log_json),
+        draws_progress=not (options.quiet or options.log_json),
+    )
+    earlier = {name: logging.getLogger(name).level for name in levels}
+    earlier_variable = os.environ.get(LEVEL_VARIABLE)
+    logging.getLogger().addHandler(handler)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    os.environ[LEVEL_VARIABLE] = logging.getLevelName(levels[PACKAGES[0]])
+    # A warning of Python's `warnings` module is no line of JSON, and no error.
+    logging.captureWarnings(options.quiet or options.log_json)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        logging.getLogger().removeHandler(handler)
+        for name, level in earlier.items():
+            logging.getLogger(name).setLevel(level)
+        if earlier_variable is None:
+            os.environ.pop(LEVEL_VARIABLE, None)
+        else:
+            os.environ[LEVEL_VARIABLE] = earlier_variable
+
+
+def _levels(verbosity: int, *, quiet: bool) -> dict[str, int]:
+    """Return the level of each logger by its name; the empty name is the root, to which libraries belong."""
+    if quiet:
+        return dict.fromkeys(("", *PACKAGES, *_loggers_shown_at_info()), logging.ERROR)
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+    return (
+        {"": logging.INFO if verbosity >= 2 else logging.WARNING}
+        | dict.fromkeys(PACKAGES, level)
+        | dict.fromkeys(_loggers_shown_at_info(), min(level, logging.INFO))
+    )
+
+
+def _loggers_shown_at_info() -> list[str]:
+    return [f"{package}.{folder}" for package in PACKAGES for folder in SHOWN_AT_INFO]
+
+
+def _formatter(program: str, verbosity: int, *, as_json: bool) -> logging.Formatter:
+    if as_json:
+        return JsonFormatter()
+    if verbosity:
+        return logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
+    return logging.Formatter(f"{program}: %(message)s")
+
+
+def draws_progress() -> bool:
+    """Return True where a progress bar may be drawn: on a terminal, without --quiet and --log-json."""
+    handlers = [each for each in logging.getLogger().handlers if isinstance(each, _StandardErrorHandler)]
+    return sys.stderr.isatty() and all(handler.draws_progress for handler in handlers)
+
+
+@contextmanager
+def progress_line() -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows a text in one place of the terminal, each time instead of the text before."""
+    visible, shown = draws_progress(), False
+
+    def show(text: str) -> None:
+        nonlocal shown
+        if visible:
+            print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
+            shown = True
+
+    try:
+        yield show
+    finally:
+        if shown:
+            print(file=sys.stderr)

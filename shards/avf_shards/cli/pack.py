@@ -1,0 +1,61 @@
+"""avf-shards pack: make shards of the kept clips of a run."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from avf_shards.cli.common import add_command, add_json_option, print_answer
+from avf_shards.cli.logging_setup import progress_line
+from avf_shards.errors import UserError
+
+SELECTION_HELP = """\
+selection file (TOML); every line is optional:
+  seed = 7                       # of the order
+  clips_per_shard = 512
+  [thresholds]                   # stricter than the run's, as STAGE/REASON of the ledger
+  "sync/low_confidence" = 4.0
+  [sources.voxceleb2]            # with any [sources.X], only those named are packed
+  quota = 515000
+  order = "shuffled"             # or "speakers": one clip of each before the second of any; or "ledger"
+  [near_duplicates]              # clips whose sound is that of a clip that is taken stay out
+  max_bit_error = 0.3
+  [sources.cncvs.thresholds]
+  "sync/low_confidence" = 2.5
+"""
+
+
+def add(commands: Any) -> None:
+    """Add `pack`."""
+    parser = add_command(
+        commands,
+        "pack",
+        _run,
+        help="Pack the kept clips of a finished run into shards.",
+        details="A pack that was stopped continues when the same command is started again.",
+        epilog=SELECTION_HELP,
+    )
+    parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folder of a finished run")
+    parser.add_argument("--out", metavar="SHARDS", type=Path, help="folder for the shards; made if missing")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be packed")
+    parser.add_argument("--select", metavar="FILE", type=Path, help="selection file (default: pack all kept clips)")
+    add_json_option(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_shards.cli.selection_table import print_selection
+    from avf_shards.format.run_folder import RunFolder
+    from avf_shards.packing.pack import pack_shards, select_from_run
+    from avf_shards.packing.selection import load_selection
+
+    if len(options.runs) > 1:
+        raise UserError("pack takes one run at a time; give the shards of each run a folder of their own")
+    run, selection = RunFolder.existing(options.runs[0]), load_selection(options.select)
+    if options.dry_run:
+        print_answer(options, *print_selection(select_from_run(run, selection)[1], None))
+        return 0
+    if options.out is None:
+        raise UserError("--out SHARDS is missing; only --dry-run works without it")
+    with progress_line() as show:
+        result = pack_shards(run, options.out, selection, lambda done, total: show(f"{done}/{total} clips"))
+    print_answer(options, *print_selection(result, options.out))
+    return 0

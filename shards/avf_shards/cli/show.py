@@ -1,0 +1,29 @@
+"""avf-shards show: print the record of one clip, or write its files."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from avf_shards.cli.common import add_command
+from avf_shards.cli.options import add_shards_argument
+
+
+def add(commands: Any) -> None:
+    """Add `show`."""
+    parser = add_command(commands, "show", _run, help="Print the record of one clip, and write its files on request.")
+    add_shards_argument(parser)
+    parser.add_argument("key", metavar="KEY", help="key of the clip, as `avf-shards ls SHARDS --keys` prints it")
+    parser.add_argument("--extract", metavar="DIR", type=Path, help="write KEY.mp4, KEY.flac and KEY.json to DIR")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_shards.packing.lineage import find_clips
+
+    ((_, files),) = find_clips(options.shards, [options.key]).values()
+    if options.extract:
+        options.extract.mkdir(parents=True, exist_ok=True)
+        for extension, data in files.items():
+            (options.extract / f"{options.key}.{extension}").write_bytes(data)
+    print(json.dumps(json.loads(files["json"]), indent=1, ensure_ascii=False))
+    return 0

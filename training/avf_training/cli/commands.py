@@ -1,0 +1,41 @@
+"""The modules of all subcommands of avf-train, in the order of its help. Each has `add(commands)`."""
+
+from avf_training.cli import (
+    benchmark,
+    convert,
+    datasets,
+    describe,
+    embed,
+    estimate,
+    evaluate,
+    evaluate_pretraining,
+    export,
+    finetune,
+    parity,
+    posttrain,
+    predict,
+    pretrain,
+    reconstruct,
+    replay,
+    study,
+)
+
+COMMANDS = (
+    pretrain,
+    estimate,
+    evaluate_pretraining,
+    replay,
+    reconstruct,
+    datasets,
+    posttrain,
+    finetune,
+    evaluate,
+    study,
+    predict,
+    embed,
+    export,
+    describe,
+    parity,
+    convert,
+    benchmark,
+)

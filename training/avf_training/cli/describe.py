@@ -1,0 +1,51 @@
+"""avf-train describe: parameters, cost and memory of the published models."""
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.errors import UserError
+
+
+def add(commands: Any) -> None:
+    """Add `describe`."""
+    parser = add_command(
+        commands,
+        "describe",
+        _run,
+        help="Print parameters, multiply-adds, tokens and memory of models beside the figures of the papers.",
+    )
+    parser.add_argument("models", metavar="MODEL", nargs="*", help="names of models, such as hicmae_b (default: all)")
+    parser.add_argument(
+        "--modalities",
+        choices=("av", "a", "v"),
+        default="av",
+        help="av: audio and video; a: audio; v: video (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch", metavar="N", type=int, default=8, help="clips for which memory is computed (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        default="bf16",
+        help="precision for which memory is computed (default: %(default)s)",
+    )
+    add_json_option(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_training.console.training_tables import print_summaries
+    from avf_training.models.precision import Precision
+    from avf_training.models.presets import PRESETS, preset
+    from avf_training.models.summary import summarize_model
+
+    if options.batch < 2:
+        raise UserError(f"--batch {options.batch} must be at least 2: the contrastive loss needs negatives")
+    models = [preset(name, options.modalities) for name in options.models or PRESETS]
+    precision = Precision(compute=options.precision)
+    summaries = [summarize_model(model, options.batch, precision) for model in models]
+    if not write_answer(options, [asdict(summary) for summary in summaries]):
+        print_summaries(summaries, options.batch, options.precision)
+    return 0

@@ -1,0 +1,44 @@
+"""avf-train embed: features of every window of every clip."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from avf_shards.cli.common import add_command
+
+from avf_training.cli.options import add_device_option, resolve_device
+
+
+def add(commands: Any) -> None:
+    """Add `embed`."""
+    parser = add_command(commands, "embed", _run, help="Write the features of every window of every clip as Parquet.")
+    parser.add_argument(
+        "folder", metavar="SHARDS", type=Path, help="folder of packed shards, or of `avf-curate clip VIDEO --out DIR`"
+    )
+    parser.add_argument(
+        "--model", metavar="RUN|MODEL", type=Path, required=True, help="pre-trained or fine-tuned model, or its run"
+    )
+    parser.add_argument("--out", metavar="FILE.parquet", type=Path, required=True, help="file of the features")
+    parser.add_argument(
+        "--kinds",
+        metavar="KIND,...",
+        help="of video, audio, fused, regions_video, regions_audio, frames (default: all)",
+    )
+    parser.add_argument(
+        "--hop",
+        metavar="S",
+        type=float,
+        default=2.56,
+        help="seconds from one window to the next (default: %(default)g)",
+    )
+    add_device_option(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_training.inference.embeddings import KINDS, embed_clips, write_features
+
+    kinds = options.kinds.split(",") if options.kinds else KINDS
+    table = embed_clips(options.folder, options.model, kinds, options.hop, resolve_device(options.device))
+    write_features(table, options.out, options.model)
+    print(f"{options.out}: {table.num_rows} windows of {len(set(table['key'].to_pylist()))} clips; {', '.join(kinds)}")
+    return 0

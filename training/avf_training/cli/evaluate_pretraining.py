@@ -1,0 +1,48 @@
+"""avf-train evaluate-pretraining: score a pre-trained model on people that it was not trained on."""
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from avf_shards.cli.common import add_command, add_json_option, write_answer
+
+from avf_training.cli.options import add_run_argument
+
+
+def add(commands: Any) -> None:
+    """Add `evaluate-pretraining`."""
+    parser = add_command(
+        commands,
+        "evaluate-pretraining",
+        _run,
+        help="Score a pre-trained model on people that it was not trained on: reconstruction error and recall.",
+    )
+    add_run_argument(parser)
+    parser.add_argument(
+        "--train",
+        metavar="SHARDS",
+        required=True,
+        help="shards that the model was trained on; their mean is the prediction to compare with",
+    )
+    parser.add_argument(
+        "--validation", metavar="SHARDS", required=True, help="shards of people that the model was not trained on"
+    )
+    add_json_option(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_training.config.pretrain import recipe_of_run
+    from avf_training.console.training_tables import print_validation
+    from avf_training.data.storage import StorageConfig
+    from avf_training.models.mae import MaskedAutoencoder
+    from avf_training.pretraining.validation import ValidationClips
+    from avf_training.trainer.run_folder import MODEL
+
+    recipe, model = recipe_of_run(options.folder), MaskedAutoencoder.from_pretrained(options.folder / MODEL)
+    clips = ValidationClips(
+        model.config, recipe.masks, train=options.train, unseen=options.validation, storage=StorageConfig()
+    )
+    scores = clips.score(model)
+    if not write_answer(options, asdict(scores) | scores.told()):
+        print_validation(scores)
+    return 0

@@ -1,0 +1,31 @@
+"""avf-train export: a fine-tuned model as one file."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from avf_shards.cli.common import add_command
+
+
+def add(commands: Any) -> None:
+    """Add `export`."""
+    parser = add_command(
+        commands,
+        "export",
+        _run,
+        help="Export a fine-tuned model as one file (torch.export), and compare its predictions with the model's.",
+    )
+    parser.add_argument("model", metavar="RUN|MODEL", type=Path, help="fine-tuned model or its run")
+    parser.add_argument("--out", metavar="FILE.pt2", type=Path, required=True, help="file of the exported model")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_training.inference.export import export_model
+
+    exported = export_model(options.model, options.out)
+    print(
+        f"{exported.path}: inputs {' and '.join(exported.inputs)}; "
+        f"predictions differ by at most {exported.worst:.1g} from the model's"
+    )
+    print(f"  outputs  {', '.join(exported.names) or 'without names'}")
+    return 0

@@ -1,0 +1,81 @@
+"""Options that several commands of avf-train share, and the objects that they describe."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from avf_shards.cli.common import set_completer
+from avf_shards.errors import UserError
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+def add_recipe_option(parser: argparse.ArgumentParser, folder: Path, example: str) -> None:
+    """Add `--recipe NAME|FILE`, whose names a shell completes, and `--set KEY=VALUE`."""
+    action = parser.add_argument(
+        "--recipe",
+        metavar="NAME|FILE",
+        required=True,
+        help="a recipe of training/recipes by its name, or a file",
+    )
+    set_completer(action, lambda: [path.stem for path in folder.glob("*.yaml")])
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help=f"one field of the recipe, as in --set {example}; repeat for more",
+    )
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--device`."""
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="device to compute on (default: cuda if present)")
+
+
+def add_cache_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--cache DIR` for shards at an address."""
+    parser.add_argument(
+        "--cache", metavar="DIR", type=Path, help="folder that keeps what was read from an address (default: none)"
+    )
+
+
+def add_shards_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--shards SHARDS` for one folder or address."""
+    parser.add_argument(
+        "--shards", metavar="SHARDS", required=True, help="folder of packed shards, or its address (https://, s3://)"
+    )
+
+
+def add_labelled_shards_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--shards SHARDS` for one or more folders of labelled shards."""
+    parser.add_argument(
+        "--shards",
+        metavar="SHARDS",
+        action="append",
+        required=True,
+        help="folder of packed labelled shards; repeat for each corpus",
+    )
+
+
+def add_run_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the folder of a training run as the first word."""
+    parser.add_argument("folder", metavar="RUN", type=Path, help="folder of a training run")
+
+
+def resolve_device(requested: str | None) -> str:
+    """Return the device to compute on. Raises UserError for a GPU that is not present."""
+    import torch
+
+    device = requested or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: this machine has no CUDA device; leave the option out to compute on the CPU")
+    return device
+
+
+def labelled_shards(options: argparse.Namespace) -> Any:
+    """Return the clips of all folders that `--shards` names."""
+    from avf_training.data.storage import StorageConfig
+    from avf_training.tasks.labelled_shards import LabelledShards
+
+    return LabelledShards(options.shards, StorageConfig(cache=getattr(options, "cache", None)))

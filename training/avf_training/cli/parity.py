@@ -1,0 +1,37 @@
+"""avf-train parity: compare our models with numbers that the authors' code computed."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from avf_shards.cli.common import add_command
+
+DEFAULT_PAGE = Path("docs/parity.md")
+
+
+def add(commands: Any) -> None:
+    """Add `parity`."""
+    parser = add_command(
+        commands,
+        "parity",
+        _run,
+        help="Compare our models with numbers that the authors' code computed.",
+        details="Exits with 1 where a difference is above its tolerance.",
+    )
+    parser.add_argument(
+        "files", metavar="FILE.npz", nargs="+", type=Path, help="numbers of the authors' code on one model"
+    )
+    parser.add_argument(
+        "--page", metavar="FILE", type=Path, help=f"page to write the table to (default: {DEFAULT_PAGE} if it exists)"
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_training.console.training_tables import fill_page, print_parity
+    from avf_training.conversion.parity import compare_with_oracle
+
+    rows = [row for file in options.files for row in compare_with_oracle(file)]
+    print_parity(rows)
+    if options.page or DEFAULT_PAGE.is_file():
+        fill_page(options.page or DEFAULT_PAGE, rows)
+    return 0 if all(row.passed for row in rows) else 1

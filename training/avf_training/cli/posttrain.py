@@ -1,0 +1,49 @@
+"""avf-train posttrain: post-pre-training on the labelled hybrid."""
+
+import argparse
+from typing import Any
+
+from avf_shards.cli.common import add_command
+
+from avf_training.cli.stage import add_stage_options, train_on_task
+
+
+def add(commands: Any) -> None:
+    """Add `posttrain`."""
+    parser = add_command(
+        commands,
+        "posttrain",
+        _run,
+        help="Train a pre-trained model on the hybrid of all labelled data sets, without the target's test clips.",
+    )
+    parser.add_argument(
+        "--target", metavar="NAME|FILE", required=True, help="data set whose test fold must stay unseen"
+    )
+    parser.add_argument(
+        "--join",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="data set of your own that joins the hybrid; repeat for more",
+    )
+    add_stage_options(parser, "posttrain")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_training.tasks.catalog import find_dataset
+    from avf_training.tasks.task import hybrid_task
+
+    joined = [find_dataset(name) for name in options.join]
+    target = find_dataset(options.target)
+
+    def make_task(recipe: Any, shards: Any) -> Any:
+        return hybrid_task(
+            target,
+            shards,
+            options.fold,
+            modalities=recipe.modalities,
+            validation_share=recipe.validation_share,
+            joining=joined,
+        )
+
+    return train_on_task(options, "posttrain", make_task)

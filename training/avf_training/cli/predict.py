@@ -1,0 +1,45 @@
+"""avf-train predict: the emotions of people in clips over time."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from avf_shards.cli.common import add_command, add_json_option, write_answer
+
+from avf_training.cli.options import add_device_option, resolve_device
+
+
+def add(commands: Any) -> None:
+    """Add `predict`."""
+    parser = add_command(
+        commands, "predict", _run, help="Predict the emotions of each person over time, and draw them."
+    )
+    parser.add_argument(
+        "folder", metavar="DIR", type=Path, help="folder of `avf-curate clip VIDEO --out DIR`, or of packed shards"
+    )
+    parser.add_argument("--model", metavar="RUN|MODEL", type=Path, required=True, help="fine-tuned model or its run")
+    parser.add_argument("--out", metavar="FILE.png", type=Path, help="file of the picture (default: DIR/predicted.png)")
+    parser.add_argument(
+        "--hop",
+        metavar="S",
+        type=float,
+        default=0.64,
+        help="seconds from one window to the next (default: %(default)g)",
+    )
+    add_device_option(parser)
+    add_json_option(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_training.console.task_tables import print_predictions
+    from avf_training.inference.predict import draw_predictions, predict
+
+    clips = predict(options.folder, options.model, options.hop, resolve_device(options.device))
+    out = options.out or options.folder / "predicted.png"
+    drawn = draw_predictions(options.folder, clips, out)
+    values = [asdict(clip) | {"mean": clip.mean, "best": clip.best} for clip in clips]
+    if not write_answer(options, values):
+        print_predictions(clips)
+        print(f"  picture  {out}" + (f" (the first {drawn} of {len(clips)} clips)" if drawn < len(clips) else ""))
+    return 0

@@ -1,0 +1,67 @@
+"""avf-train pretrain: train a masked autoencoder on shards."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from avf_shards.cli.common import add_command
+
+from avf_training.cli.options import (
+    RECIPES,
+    add_cache_option,
+    add_device_option,
+    add_recipe_option,
+    add_shards_option,
+    resolve_device,
+)
+
+EXAMPLES = """\
+examples:
+  avf-train pretrain --recipe nano --shards SHARDS --out RUN
+  torchrun --nproc-per-node 8 --no-python avf-train pretrain --recipe avfmaepp_b --shards SHARDS --out RUN
+"""
+
+
+def add(commands: Any) -> None:
+    """Add `pretrain`."""
+    parser = add_command(
+        commands,
+        "pretrain",
+        _run,
+        help="Pre-train a masked autoencoder on shards.",
+        details="A run that was stopped continues when the same command is started again, with any number of ranks.",
+        epilog=EXAMPLES,
+    )
+    add_recipe_option(parser, RECIPES, "steps=30")
+    add_shards_option(parser)
+    parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="folder of the run; made if missing")
+    parser.add_argument(
+        "--validation",
+        metavar="SHARDS",
+        help="shards of people that are not trained on: scores and a picture of them (default: none)",
+    )
+    parser.add_argument(
+        "--from-step", metavar="N", type=int, help="continue from the checkpoint of step N (default: the newest)"
+    )
+    add_device_option(parser)
+    add_cache_option(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_training.config.pretrain import load_recipe
+    from avf_training.data.storage import StorageConfig
+    from avf_training.distributed.environment import torchrun_environment
+    from avf_training.pretraining.pretrain import PretrainingData, pretrain
+
+    device = resolve_device(options.device)
+    recipe = load_recipe(options.recipe, options.set)
+    data = PretrainingData(
+        shards=options.shards, held_out=options.validation, storage=StorageConfig(cache=options.cache)
+    )
+    step = pretrain(recipe, data, options.out, device=device, from_step=options.from_step)
+    if torchrun_environment().rank == 0:
+        print(f"{options.out}: step {step}")
+        print(f"  curve    {options.out / 'curve.png'}")
+        for path in sorted((options.out / "pictures").glob("step-*.png"))[-1:]:
+            print(f"  picture  {path}")
+    return 0

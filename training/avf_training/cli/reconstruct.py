@@ -1,0 +1,52 @@
+"""avf-train reconstruct: a picture of a clip, masked and reconstructed."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from avf_shards.cli.common import add_command
+
+RATIOS = "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
+
+
+def add(commands: Any) -> None:
+    """Add `reconstruct`."""
+    parser = add_command(
+        commands, "reconstruct", _run, help="Draw a clip as it is, masked, and reconstructed by a model."
+    )
+    parser.add_argument("shards", metavar="SHARDS", type=Path, help="folder of packed shards")
+    parser.add_argument("--out", metavar="FILE.png", type=Path, required=True, help="file of the picture")
+    parser.add_argument("--key", help="key of the clip (default: the first clip)")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--checkpoint", metavar="MODEL", type=Path, help="folder of a pre-trained model")
+    model.add_argument(
+        "--model",
+        metavar="NAME",
+        default="avfmaepp_b",
+        help="name of a model with random weights (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ratios",
+        metavar="V:A,...",
+        help=f"pairs of mask ratios, video:audio (default: those of {RATIOS} that the model can have)",
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="seed of masks and random weights (default: %(default)s)"
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_training.pretraining.reconstruction import ReconstructionRequest, save_reconstruction
+
+    request = ReconstructionRequest(
+        shards=options.shards,
+        key=options.key,
+        checkpoint=options.checkpoint,
+        model_name=options.model,
+        ratios=options.ratios or RATIOS,
+        all_must_fit=options.ratios is not None,
+        seed=options.seed,
+    )
+    save_reconstruction(request, options.out)
+    print(options.out)
+    return 0
