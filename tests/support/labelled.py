@@ -30,8 +30,8 @@ def row(name: str = "lab", people: int = 4, **changes: object) -> Dataset:
     """A data set of two labels, a fold for each person or two."""
     made = Dataset(
         name=name, title=name.title(), source=name, task="emotion", labels=LABELS, folds=2, split="subject_blocks",
-        metrics=("UAR", "WAR"), clips=0, value="label",
-        aligned={"left": "happy", "right": "sadness"},
+        metrics=("UAR", "WAR"), clips=0, label_field="label",
+        alignment={"left": "happy", "right": "sadness"},
     )  # fmt: skip
     return replace(made, **changes)
 

@@ -186,7 +186,7 @@ def test_a_micro_expression_from_its_pictures_to_a_labelled_clip(tmp_path: Path)
     found = read_labelled_clips(LabelledShards([tmp_path / "shards"], StorageConfig()), find_dataset("casme2"))
     (clip,) = found.clips
     assert (clip.label, clip.subject) == ("negative", "sub01")
-    assert clip.key in found.mute
+    assert clip.key in found.silent
     (record,) = [record for _, record in LabelledShards([tmp_path / "shards"], StorageConfig()).records()]
     assert record["span"] == {"start_frame": 0, "stop_frame": 12}
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.finetuning.finetune import load_best_model, train_stage
 from avf_training.finetuning.initialization import start_model
-from avf_training.finetuning.model_selection import BestCheckpointTracker, read_validation, select_epoch
+from avf_training.finetuning.model_selection import read_validation, select_epoch
 from avf_training.finetuning.reevaluate import reevaluate_run
 from avf_training.models.classifier import Classifier
-from avf_training.tasks import task as task_module
+from avf_training.tasks.hybrid import clip_origins, hybrid_task
+from avf_training.tasks.label_alignment import ExcludedClips, assert_no_leakage
 from avf_training.tasks.labelled_clips import read_labelled_clips
 from avf_training.tasks.labelled_shards import LabelledShards
-from avf_training.tasks.task import Task, fold_task, hybrid_task
+from avf_training.tasks.task import Task, fold_task
 from support.labelled import LABELS, labelled_shards, row, takes
 
 STORAGE = StorageConfig()
@@ -31,9 +33,14 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return labelled_shards(tmp_path_factory.mktemp("lab"), {"lab": takes(6, 3), "more": takes(3, 2, first=50)})
 
 
+SETS = [
+    *("batch=6", "micro_batch=6", "workers=0", "epochs=8", "evaluate_every=2", "threads=1"),
+    "validation_share=0.2",
+]
+
+
 def small(*more: str, seed: int = 0) -> FinetuneRecipe:
-    sets = ["batch=6", "micro_batch=6", "workers=0", "epochs=8", "evaluate_every=2", "threads=1", f"seed={seed}"]
-    return load_finetune_recipe("finetune", "nano", [*sets, "validation_share=0.2", *more])
+    return load_finetune_recipe("finetune", "nano", [*SETS, f"seed={seed}", *more])
 
 
 def task(shards: Path, recipe: FinetuneRecipe, fold: int = 1, **changes: object) -> Task:
@@ -42,7 +49,7 @@ def task(shards: Path, recipe: FinetuneRecipe, fold: int = 1, **changes: object)
     )
 
 
-def answers(out: Path) -> dict[str, str]:
+def predictions(out: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in sorted((out / "predictions").glob("*.json"))}
 
 
@@ -81,57 +88,55 @@ def test_nobody_is_in_two_parts(finished: Path, shards: Path) -> None:
 def test_the_same_again_bit_for_bit(finished: Path, shards: Path, tmp_path: Path) -> None:
     recipe = small()
     train_stage(recipe, task(shards, recipe), None, tmp_path / "again")
-    assert answers(tmp_path / "again") == answers(finished)
+    assert predictions(tmp_path / "again") == predictions(finished)
     assert (tmp_path / "again/validation.jsonl").read_text() == (finished / "validation.jsonl").read_text()
     other = small(seed=1)
     train_stage(other, task(shards, other), None, tmp_path / "other")
-    assert answers(tmp_path / "other") != answers(finished)
+    assert predictions(tmp_path / "other") != predictions(finished)
 
 
 @pytest.mark.slow
-def test_killed_in_an_epoch_it_goes_on_to_the_same_end(
-    finished: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_killed_between_two_epochs_resumes_to_the_same_result(
+    finished: Path, shards: Path, tmp_path: Path
 ) -> None:
-    recipe, looked = small(), BestCheckpointTracker.look
-
-    def dies(self: BestCheckpointTracker, step: int) -> object:
-        if len(read_validation(self.out)) == 2:
-            raise KeyboardInterrupt
-        return looked(self, step)
-
-    monkeypatch.setattr(BestCheckpointTracker, "look", dies)
-    with pytest.raises(KeyboardInterrupt):
-        train_stage(recipe, task(shards, recipe), None, tmp_path / "cut")
-    assert not (tmp_path / "cut/result.json").exists()
-    monkeypatch.undo()
-    train_stage(recipe, task(shards, recipe), None, tmp_path / "cut")
-    assert answers(tmp_path / "cut") == answers(finished)
-    assert (tmp_path / "cut/validation.jsonl").read_text() == (finished / "validation.jsonl").read_text()
+    out = tmp_path / "cut"
+    run = subprocess.Popen(_command(tmp_path, shards, out, SETS))
+    deadline_s = time.monotonic() + 300
+    while len(read_validation(out)) < 2:
+        assert run.poll() is None
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    run.kill()
+    run.wait()
+    assert not (out / "result.json").exists()
+    train_stage(small(), task(shards, small()), None, out)
+    assert predictions(out) == predictions(finished)
+    assert (out / "validation.jsonl").read_text() == (finished / "validation.jsonl").read_text()
 
 
 def test_a_finished_run_is_tested_again_from_its_folder(finished: Path, shards: Path, tmp_path: Path) -> None:
-    shelf = LabelledShards([shards], STORAGE)
+    labelled = LabelledShards([shards], STORAGE)
     for protocol in ("validation", "test_best", "last"):
-        assert reevaluate_run(finished, shelf, protocol, None, "cpu")["same"] is True
-    assert reevaluate_run(finished, shelf, "last", 1, "cpu")["same"] is None
+        assert reevaluate_run(finished, labelled, protocol, None, "cpu")["same"] is True
+    assert reevaluate_run(finished, labelled, "last", 1, "cpu")["same"] is None
     spoiled = json.loads((finished / "predictions/last.json").read_text())
     spoiled["scores"][0][0] += 1e-9
     kept = (finished / "predictions/last.json").read_text()
     (finished / "predictions/last.json").write_text(json.dumps(spoiled))
-    assert reevaluate_run(finished, shelf, "last", None, "cpu")["same"] is False
+    assert reevaluate_run(finished, labelled, "last", None, "cpu")["same"] is False
     (finished / "predictions/last.json").write_text(kept)
 
 
 @pytest.mark.slow
 def test_post_pre_training_for_a_fold_and_fine_tuning_from_it(shards: Path, tmp_path: Path) -> None:
-    recipe, shelf = small("epochs=2"), LabelledShards([shards], STORAGE)
+    recipe, labelled = small("epochs=2"), LabelledShards([shards], STORAGE)
     more = row("more")
-    hybrid = hybrid_task(row(), shelf, 1, modalities="av", validation_share=0.2, joining=[more])
+    hybrid = hybrid_task(row(), labelled, 1, modalities="av", validation_share=0.2, joining=[more])
     tested = set(task(shards, recipe).test)
     assert set(hybrid.data.labels) == {"happy", "sadness"}
     assert not tested & set(hybrid.truth)
     assert any(key.startswith("more") for key in hybrid.train)
-    assert hybrid.told["guarded_against"] == len(tested)
+    assert hybrid.summary["test_clips_of_the_fold"] == len(tested)
     train_stage(recipe, hybrid, None, tmp_path / "psi")
     train_stage(recipe, task(shards, recipe), tmp_path / "psi", tmp_path / "ft")
     one, other = (Classifier.from_pretrained(load_best_model(tmp_path / name, "last")) for name in ("psi", "ft"))
@@ -139,21 +144,25 @@ def test_post_pre_training_for_a_fold_and_fine_tuning_from_it(shards: Path, tmp_
     assert json.loads((tmp_path / "ft/run.json").read_text())["start"] is not None
 
 
-def test_another_release_of_a_test_clip_stays_out_and_a_leak_stops_the_stage(
-    shards: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shelf, data, more = LabelledShards([shards], STORAGE), row(), row("more")
-    apart = hybrid_task(data, shelf, 1, modalities="av", validation_share=0.0, joining=[more])
-    for source in ("lab", "more"):
-        monkeypatch.setitem(task_module._SAME_RECORDINGS, source, "two releases")
-    together = hybrid_task(data, shelf, 1, modalities="av", validation_share=0.0, joining=[more])
-    tested = {read_labelled_clips(shelf, data).video_ids[key] for key in task(shards, small()).test}
-    videos = read_labelled_clips(shelf, more).video_ids
+def test_another_release_of_a_test_clip_stays_out_of_the_hybrid(shards: Path) -> None:
+    labelled = LabelledShards([shards], STORAGE)
+    apart = hybrid_task(row(), labelled, 1, modalities="av", validation_share=0.0, joining=[row("more")])
+    data, more = row(same_recordings_as="two releases"), row("more", same_recordings_as="two releases")
+    together = hybrid_task(data, labelled, 1, modalities="av", validation_share=0.0, joining=[more])
+    tested = {read_labelled_clips(labelled, data).video_of[key] for key in task(shards, small()).test}
+    videos = read_labelled_clips(labelled, more).video_of
     assert {videos[key] for key in apart.truth if key in videos} & tested, "names of two corpora mean nothing"
     assert not {videos[key] for key in together.truth if key in videos} & tested
-    monkeypatch.setattr(task_module, "are_related", lambda sample, test: False)
+
+
+def test_the_guard_stops_a_hybrid_with_another_release_of_a_test_clip(shards: Path) -> None:
+    labelled = LabelledShards([shards], STORAGE)
+    clips, more = (
+        read_labelled_clips(labelled, row(name, same_recordings_as="two releases")) for name in ("lab", "more")
+    )
+    excluded = ExcludedClips(clip_origins(clips, task(shards, small()).test))
     with pytest.raises(UserError, match=r"more-\S+: the same recording \(\d+.mp4\) is in the test set of lab, fold 1"):
-        hybrid_task(data, shelf, 1, modalities="av", validation_share=0.0, joining=[more])
+        assert_no_leakage(clip_origins(more, list(more.index_of)), excluded, "lab, fold 1")
 
 
 def test_a_start_that_saw_the_test_clips_is_refused(finished: Path, shards: Path, tmp_path: Path) -> None:
@@ -165,12 +174,12 @@ def test_a_start_that_saw_the_test_clips_is_refused(finished: Path, shards: Path
 
 
 def test_no_seed_moves_who_is_held_out_and_the_hybrid_leaves_them_out(shards: Path) -> None:
-    shelf = LabelledShards([shards], STORAGE)
-    parts = {share: fold_task(row(), shelf, 1, "av", share).validation for share in (0.05, 0.1, 0.4)}
+    labelled = LabelledShards([shards], STORAGE)
+    parts = {share: fold_task(row(), labelled, 1, "av", share).validation for share in (0.05, 0.1, 0.4)}
     assert set(parts[0.05]) <= set(parts[0.1]) <= set(parts[0.4])
     for share in (0.05, 0.3):
-        hybrid = hybrid_task(row(), shelf, 1, modalities="av", validation_share=share, joining=[row("more")])
-        assert not {*parts[0.1], *fold_task(row(), shelf, 1, "av", 0.1).test} & set(hybrid.truth)
+        hybrid = hybrid_task(row(), labelled, 1, modalities="av", validation_share=share, joining=[row("more")])
+        assert not {*parts[0.1], *fold_task(row(), labelled, 1, "av", 0.1).test} & set(hybrid.truth)
     assert task(shards, small(seed=1)).identity() == task(shards, small(seed=2)).identity()
 
 
@@ -225,15 +234,15 @@ def test_a_start_of_another_size_names_the_tensor(finished: Path, shards: Path, 
         ([{**one, "mute": "yes"} for one in takes(4)], {}, "no clip has sound .* take modalities v"),
         (
             [{**one, "fold": "1"} for one in takes(4)],
-            {"split": "official", "scheme": "own"},
+            {"split": "predefined", "scheme": "own"},
             "fold 1 has no clip to train",
         ),
         (
             [{**one, "fold": str(n % 2 + 1)} for n, one in enumerate(takes(4))],
-            {"split": "official", "scheme": "own"},
+            {"split": "predefined", "scheme": "own"},
             "fold 1: subject p3 is trained on .* and tested",
         ),
-        (takes(4), {"split": "official", "scheme": "theirs"}, "its record has no fold 'theirs' of lab"),
+        (takes(4), {"split": "predefined", "scheme": "theirs"}, "its record has no fold 'theirs' of lab"),
         (takes(4), {"source": "elsewhere"}, r"no clip of source 'elsewhere' in these shards; they hold lab \(16\)"),
         (
             [{"valence": "high", "subject": "a"}],
@@ -253,12 +262,9 @@ def test_bad_labels_name_the_clip_and_the_rule(
 @pytest.mark.slow
 def test_two_processes_train_and_test_as_one(shards: Path, tmp_path: Path) -> None:
     """Each answers a part of the test clips; both leave with all of them."""
-    (tmp_path / "lab.yaml").write_text(yaml.safe_dump(_plain(asdict(row()))))
     sets = ["batch=6", "micro_batch=3", "workers=0", "epochs=2", "threads=1", "validation_share=0.2"]
-    argv = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "--no-python"]
-    argv += [str(Path(sys.executable).with_name("avf-train")), "finetune", "--dataset", str(tmp_path / "lab.yaml")]
-    argv += ["--shards", str(shards), "--recipe", "nano", "--device", "cpu", "--out", str(tmp_path / "run")]
-    argv += [part for one in sets for part in ("--set", one)]
+    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "--no-python"]
+    argv = [*torchrun, *_command(tmp_path, shards, tmp_path / "run", sets)]
     subprocess.run(argv, check=True, timeout=400, capture_output=True)
     run = json.loads((tmp_path / "run/run.json").read_text())
     told = json.loads((tmp_path / "run/predictions/last.json").read_text())
@@ -268,6 +274,14 @@ def test_two_processes_train_and_test_as_one(shards: Path, tmp_path: Path) -> No
         "test_best",
         "last",
     }
+
+
+def _command(folder: Path, shards: Path, out: Path, sets: list[str]) -> list[str]:
+    """The command line that fine-tunes fold 1 of `row()`."""
+    (folder / "lab.yaml").write_text(yaml.safe_dump(_plain(asdict(row()))))
+    argv = [str(Path(sys.executable).with_name("avf-train")), "finetune", "--dataset", str(folder / "lab.yaml")]
+    argv += ["--shards", str(shards), "--recipe", "nano", "--device", "cpu", "--out", str(out)]
+    return [*argv, *(part for setting in sets for part in ("--set", setting))]
 
 
 def _plain(values: object) -> object:

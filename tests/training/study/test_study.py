@@ -135,7 +135,7 @@ folds: 2
 split: subject_blocks
 metrics: [UAR, WAR]
 clips: 24
-value: label
+label_field: label
 """
 SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=1", "threads=1"]
 
@@ -181,7 +181,7 @@ def test_a_study_runs_is_resumed_and_leaves_a_page(lab: Path, capsys: pytest.Cap
     ]
     page = (lab / "out/report.html").read_text()
     assert page.count("data:image/png;base64,") >= 8
-    assert "validation (epoch chosen on a part of the training fold)" in page
+    assert "validation (epoch selected on a part of the training fold)" in page
     assert main(line(lab)) == 0
     assert "4 runs, 4 done already" in capsys.readouterr().err
 

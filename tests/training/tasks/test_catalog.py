@@ -8,14 +8,14 @@ import pytest
 from avf_shards.errors import UserError
 from avf_training.cli.main import main
 from avf_training.tasks.catalog import DATASETS, find_dataset
-from avf_training.tasks.folds import AVCAFFE_TEST, FoldClip, make_folds
+from avf_training.tasks.folds import FoldClip, make_folds
 from avf_training.tasks.label_alignment import (
     ALIGNED,
-    HYBRID,
+    HYBRID_LABELS,
     ClipOrigin,
     ExcludedClips,
     assert_no_leakage,
-    three_classes,
+    micro_expression_class,
 )
 
 
@@ -34,20 +34,23 @@ def test_seventeen_rows_that_agree_with_themselves() -> None:
 
 
 def test_every_aligned_label_is_one_of_its_data_set_and_of_the_hybrid() -> None:
-    assert len(HYBRID) == len(set(HYBRID)) == 13
+    assert len(HYBRID_LABELS) == len(set(HYBRID_LABELS)) == 13
     for name, table in ALIGNED.items():
-        assert set(table.values()) <= set(HYBRID)
+        assert set(table.values()) <= set(HYBRID_LABELS)
         assert set(table) <= {*find_dataset(name).labels, "exc"}
-    assert {label for table in ALIGNED.values() for label in table.values()} == set(HYBRID)
+    assert {label for table in ALIGNED.values() for label in table.values()} == set(HYBRID_LABELS)
 
 
 def test_three_classes_of_micro_expressions() -> None:
-    assert three_classes("casme2", "repression") == "negative"
-    assert three_classes("casme2", "fear") is None, "MEGC 2019 leaves it out of CASME II"
-    assert three_classes("samm", "Fear") == "negative"
-    assert three_classes("mmew", "others") is None
-    assert three_classes("casme3", "happy") == "positive"
-    assert three_classes("smic", "surprise") == "surprise"
+    def label_of(dataset: str, native: str) -> str | None:
+        return micro_expression_class(native, find_dataset(dataset).excluded)
+
+    assert label_of("casme2", "repression") == "negative"
+    assert label_of("casme2", "fear") is None, "MEGC 2019 leaves it out of CASME II"
+    assert label_of("samm", "Fear") == "negative"
+    assert label_of("mmew", "others") is None
+    assert label_of("casme3", "happy") == "positive"
+    assert label_of("smic", "surprise") == "surprise"
 
 
 def test_folds_by_blocks_of_actors_are_the_authors() -> None:
@@ -86,7 +89,7 @@ def test_folds_by_session_by_lot_by_subject_and_official() -> None:
     assert len(make_folds(find_dataset("smic"), clips)) == 10
     people = [FoldClip(key=f"a{n}", label="Calm", subject=f"aiim{n:03d}") for n in range(1, 109)]
     (fold,) = make_folds(find_dataset("avcaffe_arousal"), people)
-    assert len(fold.test) == len(AVCAFFE_TEST) == 20
+    assert len(fold.test) == len(find_dataset("avcaffe_arousal").test_subjects) == 20
 
 
 @pytest.mark.parametrize(
@@ -114,25 +117,25 @@ def test_the_guard_finds_a_test_clip_by_key_by_name_and_by_person() -> None:
     mer = "mer2023"
     test = ExcludedClips(
         [
-            ClipOrigin(key="a", corpus=mer, video_id="sample_00000007", subject=None),
-            ClipOrigin(key="b", corpus="ravdess", video_id="01-01-01", subject="12"),
+            ClipOrigin(key="a", recordings=mer, video_id="sample_00000007", subject=None),
+            ClipOrigin(key="b", recordings="ravdess", video_id="01-01-01", subject="12"),
         ]
     )
     assert_no_leakage(
         [
-            ClipOrigin(key="c", corpus=mer, video_id="sample_00000008", subject=None),
-            ClipOrigin(key="d", corpus="ravdess", video_id="01-01-02", subject="13"),
+            ClipOrigin(key="c", recordings=mer, video_id="sample_00000008", subject=None),
+            ClipOrigin(key="d", recordings="ravdess", video_id="01-01-02", subject="13"),
         ],
         test,
         "MER-MULTI",
     )
     assert_no_leakage(
-        [ClipOrigin(key="e", corpus="crema_d", video_id="01-01-01", subject="12")], test, "RAVDESS"
+        [ClipOrigin(key="e", recordings="crema_d", video_id="01-01-01", subject="12")], test, "RAVDESS"
     )  # names and actors are each corpus' own
     for leak, why in (
-        (ClipOrigin(key="a", corpus=mer, video_id="x", subject=None), "the same clip"),
-        (ClipOrigin(key="f", corpus=mer, video_id="sample_00000007", subject=None), "the same recording"),
-        (ClipOrigin(key="g", corpus="ravdess", video_id="02-02-02", subject="12"), "the same person"),
+        (ClipOrigin(key="a", recordings=mer, video_id="x", subject=None), "the same clip"),
+        (ClipOrigin(key="f", recordings=mer, video_id="sample_00000007", subject=None), "the same recording"),
+        (ClipOrigin(key="g", recordings="ravdess", video_id="02-02-02", subject="12"), "the same person"),
     ):
         with pytest.raises(UserError, match=why):
             assert_no_leakage([leak], test, "the fold")

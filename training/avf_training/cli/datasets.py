@@ -65,7 +65,7 @@ def _count_clips(options: argparse.Namespace, datasets: list[Any]) -> int:
     values = [
         {"name": clips.data.name, "clips": len(clips.clips), "per_label": clips.per_label}
         | {"excluded": dict(clips.excluded), "published": clips.data.clips, "differences": clips.differences()}
-        | {"without_sound": len(clips.mute)}
+        | {"without_sound": len(clips.silent)}
         for clips in labelled
     ]
     if not write_answer(options, values):

@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.tasks.catalog import find_dataset
-    from avf_training.tasks.task import hybrid_task
+    from avf_training.tasks.hybrid import hybrid_task
 
     joined = [find_dataset(name) for name in options.join]
     target = find_dataset(options.target)

@@ -89,7 +89,7 @@ class FinetuneRecipe:
         return apply_variant(preset(self.model, self.modalities), self.variant)
 
     def selection_metric(self, data: Dataset) -> str:
-        """The metric that chooses the epoch; the authors take the accuracy."""
+        """Return the metric that selects the epoch: `select_by`, or the task's (the authors take the accuracy)."""
         if self.select_by is not None:
             return self.select_by
         return {"emotion": "WAR", "micro_expression": "UF1", "dimensions": "PCC"}[data.task]

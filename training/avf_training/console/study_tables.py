@@ -18,19 +18,19 @@ def print_study(study: Study, matrix: Matrix, page: Path) -> None:
         table.add_column("row")
         for metric in data.metrics:
             table.add_column(f"{metric} validation", justify="right")
-            table.add_column("test_best", justify="right")
+            table.add_column("test best", justify="right")
         table.add_column("runs", justify="right")
         found = [result_lines(study, matrix, protocol) for protocol in ("validation", "test_best")]
-        for validation, test_best in zip(*found, strict=True):
-            if validation.dataset != dataset:
+        for by_validation, by_test in zip(*found, strict=True):
+            if by_validation.dataset != dataset:
                 continue
             cells = []
             for metric in data.metrics:
-                for line in (validation, test_best):
+                for line in (by_validation, by_test):
                     mean, spread = line.mean(metric), line.spread(metric)
                     told = "-" if mean is None else f"{100 * mean:.1f}"
                     cells.append(told if spread is None else f"{told} ± {100 * spread:.1f}")
-            table.add_row(validation.row, *cells, f"{validation.done} of {validation.wanted}")
+            table.add_row(by_validation.row, *cells, f"{by_validation.done} of {by_validation.wanted}")
         console.print(table)
     for one in comparisons(study, matrix, "validation"):
         console.print(one.sentence)

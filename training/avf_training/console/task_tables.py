@@ -9,7 +9,7 @@ from rich.table import Table
 
 from avf_training.inference.predict import ClipPrediction
 from avf_training.tasks.catalog import DATASETS, Dataset
-from avf_training.tasks.label_alignment import ALIGNED, HYBRID, MICRO, MICRO_SETS
+from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DATASETS, MICRO_LABELS
 
 
 def _console(width: int | None = None) -> Console:
@@ -53,26 +53,31 @@ def print_alignment() -> None:
     table.add_column("hybrid")
     for name in ALIGNED:
         table.add_column(name)
-    for label in HYBRID:
+    for label in HYBRID_LABELS:
         table.add_row(label, *("+".join(own for own, to in each.items() if to == label) for each in ALIGNED.values()))
     console = _console(130)  # cut, it would say nothing
     console.print(table)
     outside = [one.name for one in DATASETS if one.task != "micro_expression" and one.name not in ALIGNED]
     console.print(f"in no hybrid: {', '.join(outside)}; a label that is in no row is left out, never guessed")
-    console.print(f"micro-expressions ({', '.join(MICRO_SETS)}): {', '.join(MICRO)}, by the rule of MEGC 2019")
+    console.print(
+        f"micro-expressions ({', '.join(MICRO_DATASETS)}): {', '.join(MICRO_LABELS)}, by the rule of MEGC 2019"
+    )
 
 
 def print_result(result: Mapping[str, Any], run: Path) -> None:
     """Scores of a finished stage by protocol, with bootstrap intervals."""
     table = Table(box=None, header_style="bold", title=f"{result['task']}: {result['test']} test clips", title_style="")
-    for name in ("chosen by", "epoch's step", "metric", "score", "95 % of resamples"):
+    for name in ("epoch selected by", "epoch's step", "metric", "score", "95 % of resamples"):
         table.add_column(name, justify="right" if name in ("epoch's step", "score") else "left")
-    how = {"validation": f"{result['selection_metric']} on {result['validation']} held-out clips", "last": "last step"}
-    how["test_best"] = f"{result['selection_metric']} on the test clips (as published)"
+    metric = result["selection_metric"]
+    how = {"validation": f"{metric} on {result['validation']} validation clips", "last": "last step"}
+    how["test_best"] = f"{metric} on the test clips (as published)"
     for protocol, entry in result["protocols"].items():
         first, step = how[protocol], "" if entry["step"] is None else str(entry["step"] + 1)
         if not entry.get("scores"):  # a stage on the way: nothing is tested
-            table.add_row(first, step, "", "" if entry["by"] is None else f"{entry['by']:.4f}", "")
+            table.add_row(
+                first, step, "", "" if entry["selection_score"] is None else f"{entry['selection_score']:.4f}", ""
+            )
         for name, score in entry.get("scores", {}).items():
             value = f"undefined: {score['undefined']}" if score["value"] is None else f"{score['value']:.4f}"
             between = "" if score["interval"] is None else "{:.4f} to {:.4f}".format(*score["interval"])
@@ -90,7 +95,11 @@ def print_reevaluation(found: Mapping[str, Any]) -> None:
     for name, score in found["scores"].items():
         value = f"undefined: {score['undefined']}" if score["value"] is None else f"{score['value']:.6f}"
         print(f"{name:<14}{value}")
-    told = {True: "every answer is the same, bit for bit", False: "ANSWERS DIFFER from the run's", None: "other views"}
+    told = {
+        True: "every prediction is the same, bit for bit",
+        False: "PREDICTIONS DIFFER from the run's",
+        None: "other views",
+    }
     print(f"{found['run']} ({found['protocol']}): {told[found['same']]}")
 
 

@@ -1,7 +1,8 @@
-"""UAR, WAR, F1s, PCC, CCC, AUC. A value that is not defined says why instead of being a number.
+"""Metrics of classification and regression: UAR, WAR, F1 scores, PCC, CCC, AUC.
 
-From confusion matrices (rows: truth, columns: prediction), so that folds can be summed first, as cross-validation and
-leave-one-subject-out report it. C: classes.
+A metric that is not defined for some predictions says why, instead of being a number. Metrics of classes are computed
+from confusion matrices (rows: truth, columns: prediction), so that the matrices of folds can be summed first, as
+cross-validation and leave-one-subject-out are reported. Shapes: C classes, N samples.
 """
 
 from collections.abc import Sequence
@@ -16,27 +17,30 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class MetricValue:
-    """A metric's value, or None and the rule by which it has none."""
+    """The value of a metric, or None and the reason why it has none."""
 
     value: float | None
-    undefined: str = ""
+    undefined: str = ""  # the reason; empty where there is a value
 
     def __str__(self) -> str:
         return f"undefined ({self.undefined})" if self.value is None else f"{self.value:.4f}"
 
 
+_NO_SAMPLE = MetricValue(value=None, undefined="there is no sample")
+
+
 def confusion(truth: Sequence[int], predicted: Sequence[int], classes: int) -> Counts:
-    """(C, C) counts. Raises ValueError naming the first index that is no class."""
-    counts = np.zeros((classes, classes), np.int64)
-    for place, (true, told) in enumerate(zip(truth, predicted, strict=True)):
-        if not (0 <= true < classes and 0 <= told < classes):
-            raise ValueError(f"sample {place}: class {true} predicted as {told}, there are {classes} classes")
-        counts[true, told] += 1
-    return counts
+    """Return the confusion matrix, (C, C) counts. Raises ValueError naming the first index that is no class."""
+    counts_CC = np.zeros((classes, classes), np.int64)
+    for sample, (true, prediction) in enumerate(zip(truth, predicted, strict=True)):
+        if not (0 <= true < classes and 0 <= prediction < classes):
+            raise ValueError(f"sample {sample}: class {true} predicted as {prediction}, there are {classes} classes")
+        counts_CC[true, prediction] += 1
+    return counts_CC
 
 
 def recalls(counts_CC: Counts) -> list[MetricValue]:
-    """Recall of each class; undefined for a class of which there is no sample."""
+    """Return the recall of each class; it is undefined for a class without samples."""
     support_C = counts_CC.sum(1)
     return [
         MetricValue(value=float(counts_CC[c, c] / support_C[c]))
@@ -47,25 +51,19 @@ def recalls(counts_CC: Counts) -> list[MetricValue]:
 
 
 def war(counts_CC: Counts) -> MetricValue:
-    """Weighted average recall: the share that is right."""
+    """Return the weighted average recall: the share of samples that are predicted right."""
     total = int(counts_CC.sum())
-    return (
-        MetricValue(value=float(np.trace(counts_CC) / total))
-        if total
-        else MetricValue(value=None, undefined="there is no sample")
-    )
+    return MetricValue(value=float(np.trace(counts_CC) / total)) if total else _NO_SAMPLE
 
 
 def uar(counts_CC: Counts) -> MetricValue:
-    """Unweighted average recall: the mean of the recalls of the classes that have samples."""
-    known = [one.value for one in recalls(counts_CC) if one.value is not None]
-    return (
-        MetricValue(value=float(np.mean(known))) if known else MetricValue(value=None, undefined="there is no sample")
-    )
+    """Return the unweighted average recall: the mean recall of the classes that have samples."""
+    known = [recall.value for recall in recalls(counts_CC) if recall.value is not None]
+    return MetricValue(value=float(np.mean(known))) if known else _NO_SAMPLE
 
 
 def f1(counts_CC: Counts) -> Floats:
-    """F1 of each class, (C,): 2 tp / (2 tp + fp + fn), 0 where a class is neither there nor predicted."""
+    """Return the F1 of each class, (C,): 2 tp / (2 tp + fp + fn), 0 for a class that is neither true nor predicted."""
     hits_C = np.diag(counts_CC).astype(float)
     total_C = counts_CC.sum(0) + counts_CC.sum(1)
     f1_C = np.zeros(len(counts_CC))
@@ -74,25 +72,24 @@ def f1(counts_CC: Counts) -> Floats:
 
 
 def weighted_f1(counts_CC: Counts) -> MetricValue:
-    """Mean of the F1s, weighted by how many samples each class has."""
+    """Return the mean F1 of the classes, weighted by their numbers of samples."""
     support_C = counts_CC.sum(1)
     if not support_C.sum():
-        return MetricValue(value=None, undefined="there is no sample")
+        return _NO_SAMPLE
     return MetricValue(value=float((f1(counts_CC) * support_C).sum() / support_C.sum()))
 
 
 def macro_f1(counts_CC: Counts) -> MetricValue:
-    """Plain mean of the F1s over the classes that are there or predicted. UF1 (MEGC 2019) is this on summed folds."""
-    here_C = counts_CC.sum(0) + counts_CC.sum(1) > 0
-    return (
-        MetricValue(value=float(f1(counts_CC)[here_C].mean()))
-        if here_C.any()
-        else MetricValue(value=None, undefined="there is no sample")
-    )
+    """Return the plain mean F1 of the classes that are true or predicted somewhere.
+
+    UF1 (MEGC 2019) is this mean on the summed confusion matrices of all folds.
+    """
+    present_C = counts_CC.sum(0) + counts_CC.sum(1) > 0
+    return MetricValue(value=float(f1(counts_CC)[present_C].mean())) if present_C.any() else _NO_SAMPLE
 
 
 def pcc(truth: Floats, predicted: Floats) -> MetricValue:
-    """Pearson's correlation."""
+    """Return Pearson's correlation coefficient."""
     if len(truth) < 2:
         return MetricValue(value=None, undefined="fewer than two samples")
     for name, values in (("target", truth), ("prediction", predicted)):
@@ -102,7 +99,10 @@ def pcc(truth: Floats, predicted: Floats) -> MetricValue:
 
 
 def ccc(truth: Floats, predicted: Floats) -> MetricValue:
-    """Lin's concordance, 2 cov / (var + var + (mean - mean)^2), with unbiased moments as the authors take them."""
+    """Return Lin's concordance correlation coefficient, 2 cov / (var + var + (mean - mean)^2).
+
+    The moments are unbiased, as in the authors' code.
+    """
     if len(truth) < 2:
         return MetricValue(value=None, undefined="fewer than two samples")
     if np.ptp(truth) == 0:
@@ -112,17 +112,21 @@ def ccc(truth: Floats, predicted: Floats) -> MetricValue:
 
 
 def auc(truth: Sequence[int], scores_NC: Floats) -> MetricValue:
-    """Area under the ROC curve: class 1 against class 0, or the mean over classes of one against the rest."""
-    from scipy.stats import rankdata  # two seconds to import, and an answer needs no metric
+    """Return the area under the ROC curve of class 1, or with more than two classes the mean of each against the rest.
 
-    labels = np.asarray(truth)
+    Undefined where a class has no sample, or every sample.
+    """
+    from scipy.stats import rankdata  # two seconds to import, and predictions need no metric
+
+    labels_N = np.asarray(truth)
     classes = scores_NC.shape[1]
-    found = []
+    areas = []
     for c in range(classes) if classes > 2 else [1]:
-        here = labels == c
-        positive, negative = int(here.sum()), int((~here).sum())
+        is_class_N = labels_N == c
+        positive, negative = int(is_class_N.sum()), int((~is_class_N).sum())
         if not positive or not negative:
             return MetricValue(value=None, undefined=f"class {c} has {'no' if not positive else 'every'} sample")
-        ranks = rankdata(scores_NC[:, c])
-        found.append((ranks[here].sum() - positive * (positive + 1) / 2) / (positive * negative))
-    return MetricValue(value=float(np.mean(found)))
+        # The Mann-Whitney U statistic; average ranks count a tie as half.
+        ranks_N = rankdata(scores_NC[:, c])
+        areas.append((ranks_N[is_class_N].sum() - positive * (positive + 1) / 2) / (positive * negative))
+    return MetricValue(value=float(np.mean(areas)))

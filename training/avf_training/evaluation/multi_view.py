@@ -1,6 +1,6 @@
-"""A model's answers to clips: the view protocol, the same each time (HiCMAE 4.1: two windows, softmax, mean).
+"""Multi-view test: a model's prediction for a clip is its mean over windows (HiCMAE 4.1: two windows, softmax, mean).
 
-The authors' second crop is the same picture again, as their frames are square: it is not computed.
+The authors' second spatial crop is not computed: their frames are square, so that it equals the first.
 """
 
 from collections.abc import Sequence
@@ -26,46 +26,48 @@ from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.sampling import ViewOrder
 from avf_training.tasks.task import Task
 
+_ViewScores = dict[str, list[list[float]]]  # key -> the scores of each of its views
+
 
 @dataclass(frozen=True, kw_only=True)
 class ViewParams:
     """One window of a clip."""
 
-    frames: tuple[int, ...]
+    frames: tuple[int, ...]  # indices of its frames in the clip
     start_frame: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViewSampler:
-    """Each clip gives `segments` windows, one after the other: nothing is drawn."""
+    """Sampler of a test stage: position after position gives the `segments` windows of each clip, without chance."""
 
     geometry: Geometry
-    segments: int
+    segments: int  # windows of a clip
     reads_record: bool = True
 
     def draw(self, digest: str, epoch: int, position: int, total_frames: int) -> ViewParams:
-        """The window that this position is."""
+        """Return the window of this position."""
         windows = segment_frames(self.geometry.frames, total_frames, self.segments)
         frames = windows[position % self.segments]
         return ViewParams(frames=tuple(frames), start_frame=frames[0])
 
     def partners(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
-        """Nothing is mixed."""
+        """Return no partners: nothing is mixed in a test."""
         return ()
 
     def batch(self, common: Batch, clips: list[Clip[ViewParams]], partners: list[int]) -> Batch:
-        """As it is."""
+        """Return the batch unchanged."""
         return common
 
 
 def view_input(batch: Batch, geometry: Geometry, modalities: Modalities) -> tuple[Tensor | None, Tensor | None]:
-    """The model's input: the whole picture at the model's size, the sound at its own loudness."""
+    """Return a model's video and audio input: whole frames at the model's size, audio at its stored loudness."""
     size_px = batch.planes_RTQW.shape[-1]
     rows = len(batch.planes_RTQW)
     video = audio = None
     if "v" in modalities:
-        whole_R4 = torch.tensor([[0, 0, size_px, size_px]] * rows)
-        video = video_input(batch.planes_RTQW, batch.full_range_R, whole_R4, geometry)
+        full_frame_R4 = torch.tensor([[0, 0, size_px, size_px]] * rows)
+        video = video_input(batch.planes_RTQW, batch.full_range_R, full_frame_R4, geometry)
     if "a" in modalities:
         audio = audio_input(batch.sound_RS, batch.samples_R, torch.ones(rows), geometry)
     return video, audio
@@ -73,63 +75,74 @@ def view_input(batch: Batch, geometry: Geometry, modalities: Modalities) -> tupl
 
 @dataclass(frozen=True, kw_only=True)
 class ViewConfig:
-    """How clips are read. batch: clips of one forward pass."""
+    """How clips are read for a test."""
 
     geometry: Geometry
     modalities: Modalities
     precision: Precision
-    segments: int
-    batch: int = 32
-    workers: int = 0
+    segments: int  # windows of a clip
+    batch: int = 32  # windows in one forward pass
+    workers: int = 0  # processes that decode; 0: this one
 
 
 def view_loader(
-    shelf: LabelledShards, clips: Sequence[int], config: ViewConfig, device: torch.device
+    shards: LabelledShards, clips: Sequence[int], config: ViewConfig, device: torch.device
 ) -> StreamLoader[ViewParams, Batch]:
-    """Batches of all views of `clips`, in order."""
-    order = ViewOrder(shelf.corpus, clips, config.segments, config.batch)
+    """Return batches of all views of the clips with these indices, in order."""
+    order = ViewOrder(shards.corpus, clips, config.segments, config.batch)
+    # Any share of clips may be unreadable: they are reported, and the others are tested.
     stream_config = StreamConfig(shards=".", batch=config.batch, max_fault_share=1.0, epochs=1)
-    draws = ViewSampler(geometry=config.geometry, segments=config.segments)
-    return StreamLoader(ClipStream(stream_config, draws, chosen=(order, shelf)), workers=config.workers, device=device)
+    sampler = ViewSampler(geometry=config.geometry, segments=config.segments)
+    stream = ClipStream(stream_config, sampler, chosen=(order, shards))
+    return StreamLoader(stream, workers=config.workers, device=device)
 
 
 @torch.no_grad()
 def predict_clips(
-    model: Classifier, task: Task, keys: Sequence[str], config: ViewConfig, place: DistributedContext
+    model: Classifier, task: Task, keys: Sequence[str], config: ViewConfig, context: DistributedContext
 ) -> Predictions:
-    """The answers to `keys`, on every rank; each rank computes its share. The model is left in the mode it was in."""
+    """Return predictions for clips of a task on every rank (collective: each rank computes a share of the clips).
+
+    The model is left in the mode (training or evaluation) it was in.
+    """
     training = model.training
     model.eval()
-    mine = sorted(keys)[place.rank :: place.size]
-    found: dict[str, list[list[float]]] = {}
-    unreadable: set[str] = set()
-    if mine:
-        loader = view_loader(task.shelf, [task.number[key] for key in mine], config, place.device)
-        for batch in loader:
-            faulty = {fault.position for fault in batch.faults}
-            video, audio = view_input(batch, config.geometry, config.modalities)
-            with config.precision.autocast(place.device.type):
-                logits_BJ = model(video, audio).logits_BJ
-            for row, told in enumerate(model.answers(logits_BJ).cpu().double().tolist()):
-                at = batch.first + row
-                if at < len(mine) * config.segments:
-                    key = mine[at // config.segments]
-                    if at in faulty:
-                        unreadable.add(key)
-                    found.setdefault(key, []).append(told)
+    results = [_predict_share(model, task, sorted(keys)[context.rank :: context.size], config, context.device)]
     model.train(training)
-    parts = [(found, unreadable)]
-    if place.size > 1:
-        gathered: list[tuple[dict[str, list[list[float]]], set[str]] | None] = [None] * place.size
-        dist.all_gather_object(gathered, (found, unreadable))
-        parts = [part for part in gathered if part is not None]
-    views = {key: told for part, _ in parts for key, told in part.items()}
-    lost = sorted(key for _, some in parts for key in some)
-    known = [key for key in sorted(views) if key not in lost]
-    scores = np.array([np.mean(views[key], 0) for key in known])
+    if context.size > 1:
+        gathered: list[tuple[_ViewScores, set[str]] | None] = [None] * context.size
+        dist.all_gather_object(gathered, results[0])
+        results = [result for result in gathered if result is not None]
+    views = {key: scores for result, _ in results for key, scores in result.items()}
+    unreadable = sorted(key for _, keys_of_rank in results for key in keys_of_rank)
+    readable = [key for key in sorted(views) if key not in unreadable]
     return Predictions(
-        keys=tuple(known),
-        truth=np.array([task.truth[key] for key in known], float),
-        scores_NJ=scores,
-        unreadable=tuple(lost),
+        keys=tuple(readable),
+        truth=np.array([task.truth[key] for key in readable], float),
+        scores_NJ=np.array([np.mean(views[key], 0) for key in readable]),
+        unreadable=tuple(unreadable),
     )
+
+
+def _predict_share(
+    model: Classifier, task: Task, keys: Sequence[str], config: ViewConfig, device: torch.device
+) -> tuple[_ViewScores, set[str]]:
+    """Return the scores of each view by key, and the keys of the clips that could not be read."""
+    views: _ViewScores = {}
+    unreadable: set[str] = set()
+    if not keys:
+        return views, unreadable
+    for batch in view_loader(task.shards, [task.index_of[key] for key in keys], config, device):
+        faulty = {fault.position for fault in batch.faults}
+        video, audio = view_input(batch, config.geometry, config.modalities)
+        with config.precision.autocast(device.type):
+            logits_BJ = model(video, audio).logits_BJ
+        for row, scores in enumerate(model.answers(logits_BJ).cpu().double().tolist()):
+            position = batch.first + row
+            if position >= len(keys) * config.segments:
+                continue  # the last clip is repeated to fill the batch
+            key = keys[position // config.segments]
+            if position in faulty:
+                unreadable.add(key)
+            views.setdefault(key, []).append(scores)
+    return views, unreadable

@@ -1,7 +1,6 @@
-"""What a finished run says: answers to every test clip, and scores by protocol with bootstrap intervals."""
+"""Results of a finished run: predictions for every test clip, and scores by protocol with bootstrap intervals."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,19 @@ from avf_training.tasks.task import Task
 RESULT, PREDICTIONS = "result.json", "predictions"
 
 
-def predict_test_clips(
+def predict_keys(
     model: Classifier,
     recipe: FinetuneRecipe,
     task: Task,
     keys: tuple[str, ...],
     *,
     segments: int,
-    place: DistributedContext,
+    context: DistributedContext,
 ) -> Predictions:
-    """A model's answers to some clips of its task, averaged as the data set asks."""
+    """Return predictions for clips of a task from `segments` windows each, averaged over groups as the data set asks.
+
+    Collective: all ranks must call it.
+    """
     config = recipe.model_config()
     views = ViewConfig(
         geometry=config.geometry,
@@ -37,50 +39,41 @@ def predict_test_clips(
         segments=segments,
         workers=recipe.workers,
     )
-    found = predict_clips(model, task, keys, views, place)
-    return found.grouped(task.group) if task.group else found
+    predictions = predict_clips(model, task, keys, views, context)
+    return predictions.grouped(task.group_of) if task.group_of else predictions
 
 
-def scores_as_dict(task: Task, answers: Predictions) -> dict[str, Any]:
-    """Scores and their intervals for a result; what is undefined says why."""
-    scores, told = score_predictions(task.data, answers), {}
-    for name, score in scores.items():
-        between = bootstrap_interval(task.data, answers, name) if name in task.data.metrics else None
-        bounds = None if between is None else [between.low, between.high]
-        told[name] = {"value": score.value, "undefined": score.undefined, "interval": bounds}
-    return {"scores": told, "unreadable": list(answers.unreadable)}
+def scores_as_dict(task: Task, predictions: Predictions) -> dict[str, Any]:
+    """Return scores, their intervals and the unreadable clips for result.json."""
+    scores = {}
+    for name, score in score_predictions(task.data, predictions).items():
+        interval = bootstrap_interval(task.data, predictions, name) if name in task.data.metrics else None
+        bounds = None if interval is None else [interval.low, interval.high]
+        scores[name] = {"value": score.value, "undefined": score.undefined, "interval": bounds}
+    return {"scores": scores, "unreadable": list(predictions.unreadable)}
 
 
-def write_predictions(path: Path, task: Task, answers: Predictions) -> None:
-    """One table: keys, truth, scores."""
+def write_predictions(path: Path, task: Task, predictions: Predictions) -> None:
+    """Write predictions as JSON: names of the outputs, keys, truth, scores, unreadable clips."""
     durable_io.make_folder(path.parent)
-    names = task.data.labels or task.data.dimensions
-    values = {"names": list(names), "keys": list(answers.keys), "truth": answers.truth.tolist()}
-    values |= {"scores": answers.scores_NJ.tolist(), "unreadable": list(answers.unreadable)}
+    values = {
+        "names": list(task.data.labels or task.data.dimensions),
+        "keys": list(predictions.keys),
+        "truth": predictions.truth.tolist(),
+        "scores": predictions.scores_NJ.tolist(),
+        "unreadable": list(predictions.unreadable),
+    }
     durable_io.replace_file(path, (json.dumps(values) + "\n").encode())
 
 
-def read_predictions(path: Path) -> tuple[tuple[str, ...], Predictions]:
-    """Names of the outputs, and the answers of `write_predictions`. Raises UserError."""
+def read_predictions(path: Path) -> Predictions:
+    """Return the predictions that `write_predictions` wrote. Raises UserError where there are none."""
     if not path.is_file():
-        raise UserError(f"{path}: is not there; a finished fine-tuning run has it")
+        raise UserError(f"{path}: there is no such file; a finished fine-tuning run has it")
     values = json.loads(path.read_text("utf-8"))
-    scores = np.array(values["scores"], float)
-    answers = Predictions(
+    return Predictions(
         keys=tuple(values["keys"]),
         truth=np.array(values["truth"], float),
-        scores_NJ=scores,
+        scores_NJ=np.array(values["scores"], float),
         unreadable=tuple(values["unreadable"]),
     )
-    return tuple(values["names"]), answers
-
-
-def describe_result(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """(protocol, metric, value with interval) rows of a result."""
-    rows = []
-    for protocol, entry in result["protocols"].items():
-        for name, score in entry.get("scores", {}).items():
-            value = "undefined" if score["value"] is None else f"{score['value']:.4f}"
-            bounds = score["interval"]
-            rows.append((protocol, name, value + ("" if bounds is None else f"  [{bounds[0]:.4f}, {bounds[1]:.4f}]")))
-    return rows

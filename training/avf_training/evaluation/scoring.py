@@ -1,6 +1,6 @@
-"""A model's answers and what they are worth: every metric of a task, with bootstrap intervals.
+"""Predictions for labelled clips, every metric of a task on them, and bootstrap intervals of the metrics.
 
-Shapes: N clips, C classes, D dimensions, J outputs (C or D), K resamples.
+Shapes: N clips, C classes, D dimensions, J outputs (C or D).
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from avf_training.evaluation.metrics import (
     Counts,
+    Floats,
     MetricValue,
     auc,
     ccc,
@@ -23,75 +24,76 @@ from avf_training.evaluation.metrics import (
 )
 from avf_training.tasks.catalog import Dataset
 
-Floats = npt.NDArray[np.float64]
-MEAN = "mean"  # of the dimensions
+_MIN_DEFINED_SHARE = 0.9  # of the resamples; an interval of fewer would be of an easier test set
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """truth_N: classes; truth_ND: dimensions. scores_NJ: mean softmax of the views, or the mean answer of a regression.
+    """Predictions of a model for labelled clips."""
 
-    unreadable: clips that could not be read, and so have no answer.
-    """
-
-    keys: tuple[str, ...]
-    truth: npt.NDArray[np.float64]
-    scores_NJ: Floats
-    unreadable: tuple[str, ...] = ()
+    keys: tuple[str, ...]  # N
+    truth: Floats  # (N,) class indices, or (N, D) targets
+    scores_NJ: Floats  # mean over the views of the softmax, or of the outputs of a regression
+    unreadable: tuple[str, ...] = ()  # keys of clips that could not be read and have no prediction
 
     def grouped(self, group_of: Mapping[str, str]) -> "Predictions":
-        """Answers of one group averaged: a participant's task in AVCAffe. Groups by name."""
-        places: dict[str, list[int]] = {}
-        for place, key in enumerate(self.keys):
-            places.setdefault(group_of[key], []).append(place)
-        names = sorted(places)
-        truth = np.array([self.truth[places[name][0]] for name in names])
-        scores = np.array([self.scores_NJ[places[name]].mean(0) for name in names])
-        return Predictions(keys=tuple(names), truth=truth, scores_NJ=scores, unreadable=self.unreadable)
+        """Return the mean prediction of each group, by the name of the group: a participant's task in AVCAffe."""
+        rows_of: dict[str, list[int]] = {}
+        for row, key in enumerate(self.keys):
+            rows_of.setdefault(group_of[key], []).append(row)
+        names = sorted(rows_of)
+        return Predictions(
+            keys=tuple(names),
+            truth=np.array([self.truth[rows_of[name][0]] for name in names]),
+            scores_NJ=np.array([self.scores_NJ[rows_of[name]].mean(0) for name in names]),
+            unreadable=self.unreadable,
+        )
 
     def counts(self) -> Counts:
-        """Confusion matrix (C, C) of a classification."""
-        return confusion(self.truth.astype(int).tolist(), self.predicted(), self.scores_NJ.shape[1])
+        """Return the confusion matrix (C, C) of a classification."""
+        return confusion(self.truth.astype(int).tolist(), self.classes(), self.scores_NJ.shape[1])
 
-    def predicted(self) -> list[int]:
-        """Class of each answer: the highest score."""
-        found: list[int] = self.scores_NJ.argmax(1).tolist()
-        return found
+    def classes(self) -> list[int]:
+        """Return the predicted class of each clip: the one with the highest score."""
+        classes: list[int] = self.scores_NJ.argmax(1).tolist()
+        return classes
 
 
-def score_predictions(data: Dataset, answers: Predictions) -> dict[str, MetricValue]:
-    """Every metric of the task by name; a dimension's as `PCC arousal`, their mean as `PCC`.
+def score_predictions(data: Dataset, predictions: Predictions) -> dict[str, MetricValue]:
+    """Return every metric of the task by name. For dimensions: `PCC arousal` of one, `PCC` for the mean of all.
 
-    Of folds that are summed (leave-one-subject-out), join their answers first.
+    To score folds together (leave-one-subject-out), concatenate their predictions first.
     """
     if data.task == "dimensions":
-        return _of_dimensions(data, answers)
-    counts_CC = answers.counts()
-    found = {"UAR": uar(counts_CC), "WAR": war(counts_CC), "weighted_F1": weighted_f1(counts_CC)}
-    found |= {"macro_F1": macro_f1(counts_CC), "UF1": macro_f1(counts_CC)}
-    found["AUC"] = auc(answers.truth.astype(int).tolist(), answers.scores_NJ)
-    return found
+        return _score_dimensions(data, predictions)
+    counts_CC = predictions.counts()
+    scores = {"UAR": uar(counts_CC), "WAR": war(counts_CC), "weighted_F1": weighted_f1(counts_CC)}
+    scores |= {"macro_F1": macro_f1(counts_CC), "UF1": macro_f1(counts_CC)}
+    scores["AUC"] = auc(predictions.truth.astype(int).tolist(), predictions.scores_NJ)
+    return scores
 
 
-def _of_dimensions(data: Dataset, answers: Predictions) -> dict[str, MetricValue]:
-    found: dict[str, MetricValue] = {}
+def _score_dimensions(data: Dataset, predictions: Predictions) -> dict[str, MetricValue]:
+    scores: dict[str, MetricValue] = {}
     for name, metric in (("PCC", pcc), ("CCC", ccc)):
         each = {
-            dimension: metric(answers.truth[:, d], answers.scores_NJ[:, d])
+            dimension: metric(predictions.truth[:, d], predictions.scores_NJ[:, d])
             for d, dimension in enumerate(data.dimensions)
         }
-        bad = [f"{dimension}: {score.undefined}" for dimension, score in each.items() if score.value is None]
+        undefined = [f"{dimension}: {score.undefined}" for dimension, score in each.items() if score.value is None]
         values = [score.value for score in each.values() if score.value is not None]
-        found[name] = (
-            MetricValue(value=None, undefined="; ".join(bad)) if bad else MetricValue(value=float(np.mean(values)))
+        scores[name] = (
+            MetricValue(value=None, undefined="; ".join(undefined))
+            if undefined
+            else MetricValue(value=float(np.mean(values)))
         )
-        found |= {f"{name} {dimension}": score for dimension, score in each.items()}
-    return found
+        scores |= {f"{name} {dimension}": score for dimension, score in each.items()}
+    return scores
 
 
 @dataclass(frozen=True, kw_only=True)
 class BootstrapInterval:
-    """Percentile bootstrap over clips: `share` of resamples lie between low and high."""
+    """Percentile interval of a bootstrap: `share` of the resamples lie between `low` and `high`."""
 
     low: float
     high: float
@@ -99,42 +101,48 @@ class BootstrapInterval:
 
 
 def bootstrap_interval(
-    data: Dataset, answers: Predictions, name: str, *, resamples: int = 1000, seed: int = 0, share: float = 0.95
+    data: Dataset, predictions: Predictions, name: str, *, resamples: int = 1000, seed: int = 0, share: float = 0.95
 ) -> BootstrapInterval | None:
-    """The interval of one metric; None where it is undefined, or in more than a tenth of the resamples.
+    """Return the bootstrap interval of a metric, or None where it is undefined (also in over a tenth of resamples).
 
-    Clips are drawn with replacement. It tells how much the test set's size allows to say, not how training varies.
+    Clips are drawn with replacement. The interval says how precise the size of the test set allows the metric to be,
+    not how much it varies between trainings.
     """
-    count = len(answers.keys)
-    if count < 2 or score_predictions(data, answers)[name].value is None:
+    count = len(predictions.keys)
+    if count < 2 or score_predictions(data, predictions)[name].value is None:
         return None
     random = np.random.Generator(np.random.Philox(seed))
-    value = _quick(data, answers, name)
-    found = [value(random.integers(count, size=count)) for _ in range(resamples)]
-    known = [one for one in found if one is not None]
-    if len(known) < 0.9 * resamples:
+    metric_of = _resampled_metric(data, predictions, name)
+    values = [metric_of(random.integers(count, size=count)) for _ in range(resamples)]
+    defined = [value for value in values if value is not None]
+    if len(defined) < _MIN_DEFINED_SHARE * resamples:
         return None
-    low, high = np.quantile(known, [(1 - share) / 2, (1 + share) / 2])
+    low, high = np.quantile(defined, [(1 - share) / 2, (1 + share) / 2])
     return BootstrapInterval(low=float(low), high=float(high), share=share)
 
 
-def _quick(data: Dataset, answers: Predictions, name: str) -> Callable[[npt.NDArray[np.int64]], float | None]:
-    """One metric of resampled answers; counts are summed by class pairs, not by clips."""
+def _resampled_metric(
+    data: Dataset, predictions: Predictions, name: str
+) -> Callable[[npt.NDArray[np.int64]], float | None]:
+    """Return a function that computes one metric of resampled predictions, given their rows."""
     if data.task == "dimensions" or name == "AUC":
 
-        def slowly(rows_N: npt.NDArray[np.int64]) -> float | None:
-            keys = tuple(answers.keys[row] for row in rows_N)
-            return score_predictions(
-                data, Predictions(keys=keys, truth=answers.truth[rows_N], scores_NJ=answers.scores_NJ[rows_N])
-            )[name].value
+        def from_predictions(rows_N: npt.NDArray[np.int64]) -> float | None:
+            resampled = Predictions(
+                keys=tuple(predictions.keys[row] for row in rows_N),
+                truth=predictions.truth[rows_N],
+                scores_NJ=predictions.scores_NJ[rows_N],
+            )
+            return score_predictions(data, resampled)[name].value
 
-        return slowly
-    classes = answers.scores_NJ.shape[1]
-    pairs_N = answers.truth.astype(np.int64) * classes + answers.scores_NJ.argmax(1)
+        return from_predictions
+    # Counting pairs (truth, prediction) with bincount of all clips at once is faster than `confusion`, clip by clip.
+    classes = predictions.scores_NJ.shape[1]
+    pairs_N = predictions.truth.astype(np.int64) * classes + predictions.scores_NJ.argmax(1)
     metric = {"UAR": uar, "WAR": war, "weighted_F1": weighted_f1, "macro_F1": macro_f1, "UF1": macro_f1}[name]
 
-    def quickly(rows_N: npt.NDArray[np.int64]) -> float | None:
+    def from_counts(rows_N: npt.NDArray[np.int64]) -> float | None:
         counts_CC = np.bincount(pairs_N[rows_N], minlength=classes**2).reshape(classes, classes)
         return metric(counts_CC).value
 
-    return quickly
+    return from_counts

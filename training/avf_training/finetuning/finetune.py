@@ -1,13 +1,15 @@
-"""Post-pre-training and fine-tuning: one stage, from a starting model to answers on people it never saw.
+"""Post-pre-training and fine-tuning: train one stage from a starting model, select epochs, test the selected models.
 
-RUN/run.json, checkpoints/, metrics.jsonl, tensorboard/   as of any run (see run.py)
-RUN/validation.jsonl              scores after each epoch, on what was held out and on the test clips
-RUN/best/validation, ...      the models of the epochs that each protocol chose
-RUN/predictions/validation.json     what that model says to each test clip, all views
-RUN/result.json               the scores by protocol; written last: a run is done when it is there
+RUN/run.json, checkpoints/, metrics.jsonl, tensorboard/   as for every run (see trainer/run_folder.py)
+RUN/validation.jsonl               scores after each epoch, on the validation and on the test clips
+RUN/best/validation/, test_best/   the models of the epochs that each protocol selected
+RUN/predictions/PROTOCOL.json      the selected model's predictions for each test clip, all views
+RUN/result.json                    the scores by protocol; written last: a run is finished when the file exists
 """
 
 import json
+import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,14 @@ from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.distributed.collectives import process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import full_state_dict, wrap_ddp
-from avf_training.evaluation.results import PREDICTIONS, RESULT, predict_test_clips, scores_as_dict, write_predictions
+from avf_training.evaluation.results import PREDICTIONS, RESULT, predict_keys, scores_as_dict, write_predictions
 from avf_training.finetuning.initialization import check_leakage, load_start, start_digest
 from avf_training.finetuning.losses import output_spec, task_loss
 from avf_training.finetuning.model_selection import (
     BEST,
     PROTOCOLS,
     BestCheckpointTracker,
-    Protocol,
+    SelectionProtocol,
     read_validation,
     select_epoch,
 )
@@ -48,88 +50,60 @@ from avf_training.trainer.run_folder import MODEL, exclusive_lock, freeze_identi
 from avf_training.trainer.tensorboard import TensorBoardLogger
 from avf_training.trainer.trainer import RunLengths, Trainer
 
+log = logging.getLogger(__name__)
+
 
 def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Path, device: str = "cpu") -> Path:
-    """Train to the recipe's last step, from the newest checkpoint in `out` or from `start`; RUN/result.json.
+    """Train to the recipe's last step, test the selected models and return the path of RUN/result.json.
 
-    start: a saved model or a finished run, which must not have seen what is tested here; None starts from nothing.
-    Raises UserError, FaultError.
+    Training goes on from the newest checkpoint in `out`. Where a signal stopped it, the state is saved and `out` is
+    returned. Raises UserError, FaultError.
+
+    Args:
+        start: a saved model or a finished run, not trained on a clip that is tested here; None: random weights.
     """
-    config = recipe.model_config()
-    identity: dict[str, Any] = {"recipe": recipe.frozen(), "start": None if start is None else start_digest(start)}
-    identity["inherited_keys"] = [] if start is None else check_leakage(start, task)
-    with process_group(device) as place, exclusive_lock(out, place.rank):
+    identity: dict[str, Any] = {
+        "recipe": recipe.frozen(),
+        "start": None if start is None else start_digest(start),
+        "inherited_keys": [] if start is None else check_leakage(start, task),
+        "summary": dict(task.summary),
+    }
+    with process_group(device) as context, exclusive_lock(out, context.rank):
         set_numerics(recipe.threads, recipe.precision)
-        freeze_identity(out, identity | task.identity() | {"told": dict(task.told)}, place.rank)
+        freeze_identity(out, identity | task.identity(), context.rank)
         if (out / RESULT).is_file():
             return out / RESULT
-        torch.manual_seed(recipe.seed)
-        model = Classifier(config, task.outputs, recipe.drop_path, output_spec(recipe, task))
-        kept = load_start(model, start) if start is not None else []
-        model.to(place.device).train()
+        torch.manual_seed(recipe.seed)  # the head is drawn alike on every rank
+        model = Classifier(recipe.model_config(), task.outputs, recipe.drop_path, output_spec(recipe, task))
+        new = load_start(model, start) if start is not None else []
+        initialization = "from random weights" if start is None else f"from {start}, {len(new)} tensors new"
+        model.to(context.device).train()
         model.checkpoint_activations(recipe.activation_checkpointing)
-        draws = FinetuningSampler(geometry=config.geometry, augment=recipe.augment, mix=recipe.mixing(task.data))
-        loader = _loader(recipe, task, draws, place, out)
-        per_epoch = max(1, len(loader.stream.order) // recipe.batch)
-        steps = recipe.steps or max(1, int(recipe.epochs * len(loader.stream.order) / recipe.batch))
-        warmup = int(recipe.optim.warmup_epochs * per_epoch) if recipe.warmup_steps is None else recipe.warmup_steps
-        wrapped, loop = _loop(recipe, model, _forward(recipe, task, draws), place=place, steps=steps, warmup=warmup)
-        run = Trainer(
-            model=wrapped,
-            loop=loop,
-            loader=loader,
-            checkpoints=Checkpoints(out, recipe.checkpoint_keep, place.rank),
-            place=place,
-        )
-        begun = run.resume(None)
-        every = per_epoch * recipe.evaluate_every
-        chooser = BestCheckpointTracker(recipe, task, model, out, place=place, every=every)
-        metrics = board = None
-        if place.rank == 0:
-            metrics = MetricsWriter(out, begun, steps)
-            board = TensorBoardLogger(out, begun, recipe.wandb, recipe.frozen())
-            metrics.say(_sentence(recipe, task, start, kept=kept, steps=steps, per_epoch=per_epoch))
-        work = _step_cost(recipe, task, place)
-        watch = ProgressReporter(metrics, board, work, log_every=recipe.log_every, look=chooser.look, look_every=every)
-
-        def diverged(step: int, micro_batches: object) -> FaultError:
-            return FaultError(f"{out}: {recipe.nonfinite_limit} steps in a row have no finite loss, up to step {step}")
-
-        lengths = RunLengths(
-            steps=steps,
-            accumulation=recipe.accumulation(place.size),
-            checkpoint_every=every,
-            nonfinite_limit=recipe.nonfinite_limit,
-        )
-        try:
-            reached = run.train(begun, lengths, watch, diverged)
-        finally:
-            watch.close()
-        if reached < steps:
+        if not _train(recipe, task, model, out, context=context, initialization=initialization):
             return out
         if not (out / MODEL).exists():
             tensors = full_state_dict(model)
-            if place.rank == 0:
+            if context.rank == 0:
                 model.save_pretrained(out / MODEL, tensors)
-        return finish_stage(recipe, task, out, place)
+        return finish_stage(recipe, task, out, context)
 
 
-def best_folder(run: Path, protocol: Protocol) -> Path:
-    """Where the model lies that a protocol chose."""
+def best_folder(run: Path, protocol: SelectionProtocol) -> Path:
+    """Return the folder of the model that a protocol selects in a run."""
     return run / MODEL if protocol == "last" else run / BEST / protocol
 
 
-def load_best_model(run: Path, protocol: Protocol) -> Path:
-    """The same, of a finished run. Raises UserError where the protocol chose none."""
+def load_best_model(run: Path, protocol: SelectionProtocol) -> Path:
+    """Return `best_folder` of a finished run. Raises UserError where the protocol has selected no model."""
     folder = best_folder(run, protocol)
     if not folder.exists():
-        there = [one for one in PROTOCOLS if best_folder(run, one).exists()]
-        raise UserError(f"{run}: has no model by {protocol!r}; it has {', '.join(there) or 'none yet'}")
+        known = [name for name in PROTOCOLS if best_folder(run, name).exists()]
+        raise UserError(f"{run}: has no model by protocol {protocol!r}; it has {', '.join(known) or 'none yet'}")
     return folder
 
 
-def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, place: DistributedContext) -> Path:
-    """The last test of the chosen models with all views; RUN/result.json."""
+def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, context: DistributedContext) -> Path:
+    """Test the selected models with all views and return the path of RUN/result.json."""
     metric, rows = recipe.selection_metric(task.data), read_validation(out)
     result: dict[str, Any] = {"task": task.name, "data": task.data.name, "selection_metric": metric, "protocols": {}}
     result |= {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)}
@@ -137,48 +111,119 @@ def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, place: Distribut
         folder = best_folder(out, protocol)
         if not folder.exists():
             continue
-        chosen = None if protocol == "last" else select_epoch(rows, protocol, metric)
-        entry: dict[str, Any] = (
-            {"step": None, "by": None} if chosen is None else dict(zip(("step", "by"), chosen, strict=True))
-        )
+        selected = None if protocol == "last" else select_epoch(rows, protocol, metric)
+        step, score = (None, None) if selected is None else selected
+        entry: dict[str, Any] = {"step": step, "selection_score": score}
+        if selected is not None:
+            log.info("%s: protocol %s selects step %d (%s %.4f)", task.name, protocol, selected[0] + 1, metric, score)
         if task.test:
-            model = Classifier.from_pretrained(folder).to(place.device)
-            answers = predict_test_clips(model, recipe, task, task.test, segments=recipe.segments, place=place)
-            if place.rank == 0:
-                write_predictions(out / PREDICTIONS / f"{protocol}.json", task, answers)
-            entry |= scores_as_dict(task, answers)
+            model = Classifier.from_pretrained(folder).to(context.device)
+            predictions = predict_keys(model, recipe, task, task.test, segments=recipe.segments, context=context)
+            if context.rank == 0:
+                write_predictions(out / PREDICTIONS / f"{protocol}.json", task, predictions)
+            entry |= scores_as_dict(task, predictions)
         result["protocols"][protocol] = entry
-    if place.rank == 0:
+    if context.rank == 0:
         durable_io.replace_file(out / RESULT, (json.dumps(result, indent=1, sort_keys=True) + "\n").encode())
     return out / RESULT
 
 
-def _loader(
-    recipe: FinetuneRecipe, task: Task, draws: FinetuningSampler, place: DistributedContext, out: Path
-) -> StreamLoader[FinetuningParams, FinetuningBatch]:
-    order = TrainingOrder(task.shelf.corpus, [task.number[key] for key in task.train], recipe.seed, recipe.repeats)
-    config = StreamConfig(
-        shards=".", batch=recipe.micro_batch * place.size, seed=recipe.seed, max_fault_share=recipe.max_fault_share
+@dataclass(frozen=True, kw_only=True)
+class _StageLengths:
+    """Lengths of a stage in optimizer steps."""
+
+    steps: int
+    per_epoch: int
+    warmup: int
+
+
+def _stage_lengths(recipe: FinetuneRecipe, clips: int) -> _StageLengths:
+    per_epoch = max(1, clips // recipe.batch)
+    return _StageLengths(
+        steps=recipe.steps or max(1, int(recipe.epochs * clips / recipe.batch)),
+        per_epoch=per_epoch,
+        warmup=int(recipe.optim.warmup_epochs * per_epoch) if recipe.warmup_steps is None else recipe.warmup_steps,
     )
-    stream = ClipStream(config, draws, place.size, place.rank, (order, task.shelf))
+
+
+def _train(
+    recipe: FinetuneRecipe,
+    task: Task,
+    model: Classifier,
+    out: Path,
+    *,
+    context: DistributedContext,
+    initialization: str,
+) -> bool:
+    """Train from the newest checkpoint on; return False where a signal stopped the run before its last step."""
+    sampler = FinetuningSampler(geometry=model.config.geometry, augment=recipe.augment, mix=recipe.mixing(task.data))
+    loader = _loader(recipe, task, sampler, context, out)
+    lengths = _stage_lengths(recipe, len(loader.stream.order))
+    wrapped = wrap_ddp(model, context)
+    trainer = Trainer(
+        model=wrapped,
+        loop=_train_step(recipe, model, wrapped, _forward(recipe, task, sampler), lengths),
+        loader=loader,
+        checkpoints=Checkpoints(out, recipe.checkpoint_keep, context.rank),
+        place=context,
+    )
+    first = trainer.resume(None)
+    every = lengths.per_epoch * recipe.evaluate_every
+    tracker = BestCheckpointTracker(recipe, task, model, out, context=context, every=every)
+    metrics = board = None
+    if context.rank == 0:
+        metrics = MetricsWriter(out, first, lengths.steps)
+        board = TensorBoardLogger(out, first, recipe.wandb, recipe.frozen())
+        metrics.say(_describe_stage(recipe, task, lengths, initialization))
+    cost = StepCost(
+        clips=recipe.batch,
+        flops=training_flops(model.config, task.outputs) * recipe.batch,
+        peak=NO_PEAK if context.rank else peak_flops(context.device, recipe.precision),
+        devices=context.size,
+    )
+    reporter = ProgressReporter(
+        metrics, board, cost, log_every=recipe.log_every, look=tracker.after_epoch, look_every=every
+    )
+
+    def diverged(step: int, micro_batches: object) -> FaultError:
+        return FaultError(f"{out}: {recipe.nonfinite_limit} steps in a row have no finite loss, up to step {step}")
+
+    run_lengths = RunLengths(
+        steps=lengths.steps,
+        accumulation=recipe.accumulation(context.size),
+        checkpoint_every=every,
+        nonfinite_limit=recipe.nonfinite_limit,
+    )
+    try:
+        return trainer.train(first, run_lengths, reporter, diverged) >= lengths.steps
+    finally:
+        reporter.close()
+
+
+def _loader(
+    recipe: FinetuneRecipe, task: Task, sampler: FinetuningSampler, context: DistributedContext, out: Path
+) -> StreamLoader[FinetuningParams, FinetuningBatch]:
+    order = TrainingOrder(task.shards.corpus, [task.index_of[key] for key in task.train], recipe.seed, recipe.repeats)
+    config = StreamConfig(
+        shards=".", batch=recipe.micro_batch * context.size, seed=recipe.seed, max_fault_share=recipe.max_fault_share
+    )
+    stream = ClipStream(config, sampler, context.size, context.rank, (order, task.shards))
     return StreamLoader(
         stream,
         workers=recipe.workers,
-        device=place.device,
+        device=context.device,
         quarantine=out / "quarantine.jsonl",
         log=out / "delivery.jsonl",
     )
 
 
-def _loop(
+def _train_step(
     recipe: FinetuneRecipe,
     model: Classifier,
+    wrapped: nn.Module,
     forward: Forward[FinetuningBatch],
-    *,
-    place: DistributedContext,
-    steps: int,
-    warmup: int,
-) -> tuple[nn.Module, TrainStep[FinetuningBatch]]:
+    lengths: _StageLengths,
+) -> TrainStep[FinetuningBatch]:
     config = recipe.model_config()
     depth = (config.video if "v" in config.modalities else config.audio).depth
     fusion = config.fusion_depth if config.modalities == "av" else 0
@@ -186,18 +231,22 @@ def _loop(
     def scale(name: str) -> float:
         return layer_scale(name, recipe.layer_decay, depth, fusion, recipe.optim.decay)
 
-    wrapped = wrap_ddp(model, place)
-    scaler = torch.amp.GradScaler(place.device.type, enabled=recipe.precision.compute == "fp16")
-    rates = schedule(recipe.optim, recipe.batch, steps, warmup)
-    optimiser = adamw(model, recipe.optim, scale)
-    return wrapped, TrainStep(wrapped, optimiser, rates, forward, clip_norm=recipe.optim.clip_norm, scaler=scaler)
+    return TrainStep(
+        wrapped,
+        adamw(model, recipe.optim, scale),  # unwrapped: the names of its parameters decide the layer scale
+        schedule(recipe.optim, recipe.batch, lengths.steps, lengths.warmup),
+        forward,
+        clip_norm=recipe.optim.clip_norm,
+        # fp16 gradients underflow without a scaled loss; bf16 has the exponent range of fp32.
+        scaler=torch.amp.GradScaler(next(model.parameters()).device.type, enabled=recipe.precision.compute == "fp16"),
+    )
 
 
-def _forward(recipe: FinetuneRecipe, task: Task, draws: FinetuningSampler) -> Forward[FinetuningBatch]:
+def _forward(recipe: FinetuneRecipe, task: Task, sampler: FinetuningSampler) -> Forward[FinetuningBatch]:
     loss_of = task_loss(recipe, task)
 
     def forward(model: nn.Module, batch: FinetuningBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        video, audio = finetuning_input(batch, draws, recipe.modalities)
+        video, audio = finetuning_input(batch, sampler, recipe.modalities)
         with recipe.precision.autocast(batch.planes_RTQW.device.type):
             logits_BJ = model(video, audio).logits_BJ
         return loss_of(logits_BJ.float(), batch), {}
@@ -205,22 +254,10 @@ def _forward(recipe: FinetuneRecipe, task: Task, draws: FinetuningSampler) -> Fo
     return forward
 
 
-def _step_cost(recipe: FinetuneRecipe, task: Task, place: DistributedContext) -> StepCost:
-    """What one step computes, and what rank 0's device could; other ranks tell nothing."""
-    return StepCost(
-        clips=recipe.batch,
-        flops=training_flops(recipe.model_config(), task.outputs) * recipe.batch,
-        peak=NO_PEAK if place.rank else peak_flops(place.device, recipe.precision),
-        devices=place.size,
-    )
-
-
-def _sentence(
-    recipe: FinetuneRecipe, task: Task, start: Path | None, *, kept: list[str], steps: int, per_epoch: int
-) -> str:
-    how = f"from {start}, {len(kept)} tensors new" if start is not None else "from nothing"
-    more = "".join(f"\n  note: {one}" for one in task.told.get("differences", ()))
+def _describe_stage(recipe: FinetuneRecipe, task: Task, lengths: _StageLengths, initialization: str) -> str:
+    notes = "".join(f"\n  note: {sentence}" for sentence in task.summary.get("differences", ()))
     return (
-        f"{task.name}: {len(task.train)} clips to train on, {len(task.validation)} held out, {len(task.test)} to test; "
-        f"{recipe.model} ({recipe.modalities}), {how}; {steps} steps, {per_epoch} an epoch{more}"
+        f"{task.name}: {len(task.train)} training, {len(task.validation)} validation, {len(task.test)} test clips; "
+        f"{recipe.model} ({recipe.modalities}), {initialization}; {lengths.steps} steps, "
+        f"{lengths.per_epoch} per epoch{notes}"
     )

@@ -1,6 +1,6 @@
-"""What fine-tuning minimises: cross-entropy with soft targets, or the error of dimensions kept in their range.
+"""Losses of fine-tuning: cross-entropy with soft targets for classes, MSE, L1 or CCC for dimensions.
 
-Shapes: B clips, R rows with those only mixed in, J outputs, D dimensions.
+Shapes: B clips, R rows (B clips and those that are only mixed in), J outputs, D dimensions.
 """
 
 from collections.abc import Callable
@@ -16,27 +16,27 @@ from avf_training.tasks.task import Task
 
 
 def output_spec(recipe: FinetuneRecipe, task: Task) -> OutputSpec:
-    """What the outputs of a model of this task are."""
+    """Return names, kind and range of the outputs of a model of this task."""
     data = task.data
-    within = data.range if recipe.activation == "range" and not task.classes else None
-    return OutputSpec(names=data.labels or data.dimensions, classes=task.classes, within=within)
+    within = data.range if recipe.activation == "range" and not task.is_classification else None
+    return OutputSpec(names=data.labels or data.dimensions, classes=task.is_classification, within=within)
 
 
 def task_loss(recipe: FinetuneRecipe, task: Task) -> Callable[[Tensor, FinetuningBatch], Tensor]:
-    """Model outputs (B, J) and their batch to the loss."""
-    if task.classes:
+    """Return the function from model outputs (B, J) and their batch to the loss."""
+    if task.is_classification:
         return lambda logits_BJ, batch: _cross_entropy(logits_BJ, batch, task, recipe.smoothing)
     within, kind = output_spec(recipe, task).within, recipe.regression
 
-    def of_dimensions(outputs_BD: Tensor, batch: FinetuningBatch) -> Tensor:
+    def regression_loss(outputs_BD: Tensor, batch: FinetuningBatch) -> Tensor:
         truth = [task.truth[key] for key in batch.keys]
         truth_BD = torch.tensor(truth, dtype=torch.float32, device=outputs_BD.device)
-        told_BD = scale_outputs(outputs_BD, within)
+        predicted_BD = scale_outputs(outputs_BD, within)
         if kind == "ccc":
-            return (1 - ccc_loss(told_BD, truth_BD)).mean()
-        return (F.mse_loss if kind == "mse" else F.l1_loss)(told_BD, truth_BD)
+            return (1 - batch_ccc(predicted_BD, truth_BD)).mean()
+        return (F.mse_loss if kind == "mse" else F.l1_loss)(predicted_BD, truth_BD)
 
-    return of_dimensions
+    return regression_loss
 
 
 def _cross_entropy(logits_BJ: Tensor, batch: FinetuningBatch, task: Task, smoothing: float) -> Tensor:
@@ -45,9 +45,10 @@ def _cross_entropy(logits_BJ: Tensor, batch: FinetuningBatch, task: Task, smooth
     return -(targets_BJ * logits_BJ.log_softmax(-1)).sum(-1).mean()
 
 
-def ccc_loss(told_BD: Tensor, truth_BD: Tensor) -> Tensor:
-    """Lin's concordance of each dimension over the batch, (D,), with biased moments (HiCMAE's loss)."""
-    mean_t, mean_p = truth_BD.mean(0), told_BD.mean(0)
-    covariance = ((truth_BD - mean_t) * (told_BD - mean_p)).mean(0)
-    spread = truth_BD.var(0, unbiased=False) + told_BD.var(0, unbiased=False)
-    return 2 * covariance / (spread + (mean_t - mean_p) ** 2 + 1e-8)
+def batch_ccc(predicted_BD: Tensor, truth_BD: Tensor) -> Tensor:
+    """Return Lin's concordance of each dimension over the batch, (D,), with biased moments (as in HiCMAE's loss)."""
+    mean_t, mean_p = truth_BD.mean(0), predicted_BD.mean(0)
+    covariance = ((truth_BD - mean_t) * (predicted_BD - mean_p)).mean(0)
+    variances = truth_BD.var(0, unbiased=False) + predicted_BD.var(0, unbiased=False)
+    # The small constant: in a batch of equal targets and equal predictions all moments are 0.
+    return 2 * covariance / (variances + (mean_t - mean_p) ** 2 + 1e-8)

@@ -103,7 +103,7 @@ def draw_predictions(folder: Path | str, told: Sequence[ClipPrediction], out: Pa
 
     told = told[:DRAWN]
     shelf = LabelledShards([find_shards(folder)], StorageConfig())
-    number_of = {one.key: one.number for one in shelf.clips()}
+    number_of = {one.key: one.index for one in shelf.clips()}
     count = len(told)
     figure = pyplot.figure(figsize=(9, 3.3 * count), layout="constrained")
     rows = figure.add_gridspec(2 * count, 1, height_ratios=[1, 2.2] * count)

@@ -12,7 +12,7 @@ from avf_shards import durable_io
 from avf_training.evaluation.results import RESULT
 from avf_training.evaluation.scoring import Predictions, bootstrap_interval, score_predictions
 from avf_training.finetuning.finetune import best_folder
-from avf_training.finetuning.model_selection import PROTOCOLS, Protocol, read_validation
+from avf_training.finetuning.model_selection import PROTOCOLS, SelectionProtocol, read_validation
 from avf_training.study import plots
 from avf_training.study.plan import Cell, Matrix, Study
 from avf_training.study.results import ResultLine, cell_answers, comparisons, concat_predictions, result_lines
@@ -22,10 +22,10 @@ from avf_training.trainer.metrics import METRICS, read_lines
 
 PAGE = "report.html"
 _MOST_CLIPS = 300  # of one t-SNE
-_SHOWN: dict[Protocol, str] = {
-    "validation": "validation (epoch chosen on a part of the training fold)",
-    "test_best": "test_best (epoch chosen on the test clips, as the published numbers were)",
-    "last": "last epoch (nothing is chosen)",
+_SHOWN: dict[SelectionProtocol, str] = {
+    "validation": "validation (epoch selected on a part of the training fold)",
+    "test_best": "test best (epoch selected on the test clips, as the published numbers were)",
+    "last": "last epoch (nothing is selected)",
 }
 
 
@@ -63,7 +63,7 @@ def write_report(study: Study, matrix: Matrix, shelf: LabelledShards, out: Path)
 def _table(study: Study, matrix: Matrix, dataset: str) -> dict[str, Any]:
     data = next(cell.data for cell in matrix.cells if cell.data.name == dataset)
     shown = list(data.metrics) + [f"PCC {name}" for name in data.dimensions]
-    found: dict[tuple[str, Protocol], ResultLine] = {
+    found: dict[tuple[str, SelectionProtocol], ResultLine] = {
         (line.row, protocol): line
         for protocol in PROTOCOLS
         for line in result_lines(study, matrix, protocol)
@@ -106,7 +106,7 @@ def _cell(line: ResultLine, metric: str) -> str:
 
 def _panel(matrix: Matrix, shelf: LabelledShards, row: str, dataset: str) -> _Panel | None:
     cells = [cell for cell in matrix.cells if (cell.row, cell.data.name) == (row, dataset)]
-    protocol: Protocol = "validation"
+    protocol: SelectionProtocol = "validation"
     there = [(cell, answers) for cell in cells if (answers := cell_answers(cell, protocol)) is not None]
     if not there:
         protocol = "last"
@@ -160,7 +160,7 @@ def _metric_of(cell: Cell) -> str:
     return str(told["selection_metric"])
 
 
-def _features(cell: Cell, shelf: LabelledShards, protocol: Protocol) -> list[tuple[str, str]]:
+def _features(cell: Cell, shelf: LabelledShards, protocol: SelectionProtocol) -> list[tuple[str, str]]:
     """t-SNE of the test clips' features, one window each."""
     from avf_training.finetuning.reevaluate import load_run
     from avf_training.inference.feature_model import FeatureModel
@@ -176,7 +176,7 @@ def _features(cell: Cell, shelf: LabelledShards, protocol: Protocol) -> list[tup
         return []
     rows: dict[str, list[np.ndarray]] = {}
     for key in keys:
-        files = shelf.read(task.number[key])
+        files = shelf.read(task.index_of[key])
         (one,) = model.of(files, [model.windows(1, 1.0)[0]])
         for kind, value in (("video", one.video), ("audio", one.audio), ("fused", one.fused)):
             if value is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from avf_training.evaluation.results import PREDICTIONS, RESULT, read_predictions
 from avf_training.evaluation.scoring import Predictions, score_predictions
-from avf_training.finetuning.model_selection import Protocol
+from avf_training.finetuning.model_selection import SelectionProtocol
 from avf_training.study.plan import Cell, Matrix, Study
 
 
@@ -22,7 +22,7 @@ class ResultLine:
 
     row: str
     dataset: str
-    protocol: Protocol
+    protocol: SelectionProtocol
     per_seed: Mapping[str, tuple[float, ...]]
     done: int
     wanted: int
@@ -63,10 +63,10 @@ class Comparison:
         )
 
 
-def cell_answers(cell: Cell, protocol: Protocol) -> Predictions | None:
+def cell_answers(cell: Cell, protocol: SelectionProtocol) -> Predictions | None:
     """A finished cell's answers; None where it is not done, or the protocol chose nothing."""
     path = cell.out / PREDICTIONS / f"{protocol}.json"
-    return read_predictions(path)[1] if (cell.out / RESULT).is_file() and path.is_file() else None
+    return read_predictions(path) if (cell.out / RESULT).is_file() and path.is_file() else None
 
 
 def concat_predictions(parts: Sequence[Predictions]) -> Predictions:
@@ -79,7 +79,7 @@ def concat_predictions(parts: Sequence[Predictions]) -> Predictions:
     )
 
 
-def result_lines(study: Study, matrix: Matrix, protocol: Protocol) -> list[ResultLine]:
+def result_lines(study: Study, matrix: Matrix, protocol: SelectionProtocol) -> list[ResultLine]:
     """Every row on every data set. Scores of folds are averaged, as the papers do; leave-one-subject-out is summed."""
     found = []
     for name in study.rows:
@@ -113,7 +113,7 @@ def _of_folds(cell: Cell, parts: Sequence[Predictions]) -> dict[str, float]:
     return means
 
 
-def comparisons(study: Study, matrix: Matrix, protocol: Protocol) -> list[Comparison]:
+def comparisons(study: Study, matrix: Matrix, protocol: SelectionProtocol) -> list[Comparison]:
     """Each row that names one without, where both are done."""
     found = []
     for name, row in study.rows.items():
@@ -140,7 +140,7 @@ def comparisons(study: Study, matrix: Matrix, protocol: Protocol) -> list[Compar
     return found
 
 
-def _value(cell: Cell, protocol: Protocol, metric: str) -> float | None:
+def _value(cell: Cell, protocol: SelectionProtocol, metric: str) -> float | None:
     answers = cell_answers(cell, protocol)
     return None if answers is None else score_predictions(cell.data, answers)[metric].value
 

@@ -1,8 +1,9 @@
-"""The labelled clips of a data set as shards hold them: which have a label that the task asks for, and which not.
+"""The clips of one data set in the shards: those with a label that the task asks for, and how many were excluded.
 
-What is counted here is set beside the published counts: a difference is told, never hidden.
+Counts are reported beside the published ones: a difference is printed, never hidden.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,120 +15,125 @@ from avf_shards.errors import UserError
 
 from avf_training.tasks.catalog import Dataset
 from avf_training.tasks.folds import FoldClip
-from avf_training.tasks.label_alignment import three_classes
+from avf_training.tasks.label_alignment import micro_expression_class
 from avf_training.tasks.labelled_shards import LabelledClip, LabelledShards
 
-_NAMED_MOST = 5
+log = logging.getLogger(__name__)
+_MAX_NAMES = 5  # labels that an error names
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledClips:
-    """The clips of a data set. number: of a key's clip on the shelf. targets: of a regression, by key, (D,) floats.
-
-    mute: keys of clips without sound. group: what belongs together when answers are averaged (AVCAffe's tasks).
-    excluded: native label -> clips with it that the task does not ask for.
-    """
+    """The labelled clips of a data set."""
 
     data: Dataset
     clips: tuple[FoldClip, ...]
-    number: Mapping[str, int]
-    video_ids: Mapping[str, str]
-    targets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    mute: frozenset[str] = frozenset()
-    excluded: Mapping[str, int] = field(default_factory=dict)
+    index_of: Mapping[str, int]  # key -> index in the shards
+    video_of: Mapping[str, str]  # key -> video_id
+    targets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # key -> (D,) targets of a regression
+    silent: frozenset[str] = frozenset()  # keys of clips without sound
+    excluded: Mapping[str, int] = field(default_factory=dict)  # native label -> clips the task does not ask for
 
     @property
     def per_label(self) -> dict[str, int]:
-        """Label -> clips, in the vocabulary's order."""
+        """Number of clips of each label, in the order of the labels."""
         counts = Counter(clip.label for clip in self.clips)
         return {label: counts[label] for label in self.data.labels}
 
     def differences(self) -> list[str]:
-        """Where the counts are not the published ones, one sentence each."""
-        told = []
+        """Return a sentence for each count that is not the published one."""
+        sentences = []
         if self.data.clips and len(self.clips) != self.data.clips:
-            told.append(f"{self.data.name}: {len(self.clips)} clips, {self.data.clips} are published")
+            sentences.append(f"{self.data.name}: {len(self.clips)} clips, {self.data.clips} are published")
         for label, expected in self.data.per_label.items():
-            if self.per_label.get(label, 0) != expected:
-                told.append(f"{self.data.name}: {self.per_label.get(label, 0)} {label}, {expected} are published")
-        return told
+            count = self.per_label.get(label, 0)
+            if count != expected:
+                sentences.append(f"{self.data.name}: {count} {label}, {expected} are published")
+        return sentences
 
     def classes(self) -> dict[str, int]:
-        """Key -> class."""
+        """Return the class index of every key."""
         index = {label: number for number, label in enumerate(self.data.labels)}
         return {clip.key: index[clip.label] for clip in self.clips}
 
 
-def read_labelled_clips(shelf: LabelledShards, data: Dataset) -> LabelledClips:
-    """The clips of `data` on the shelf. Raises UserError naming a clip whose label is missing or none of its own."""
-    clips, number, video_ids, targets = [], {}, {}, {}
-    mute, excluded, seen = set(), Counter[str](), Counter[str]()
+def read_labelled_clips(shards: LabelledShards, data: Dataset) -> LabelledClips:
+    """Return the clips of `data` in the shards.
+
+    Raises UserError that names a clip without a record of labels, with a label the data set does not have, or that is
+    in two folders of shards.
+    """
+    clips: list[FoldClip] = []
+    index_of: dict[str, int] = {}
+    video_of: dict[str, str] = {}
+    targets: dict[str, tuple[float, ...]] = {}
+    silent: set[str] = set()
+    excluded, clips_of_source = Counter[str](), Counter[str]()
     unknown: dict[str, list[str]] = {}
-    for one in shelf.clips():
-        seen[one.source] += 1
-        if one.source != data.source:
+    for clip in shards.clips():
+        clips_of_source[clip.source] += 1
+        if clip.source != data.source:
             continue
-        labels = _labels(one, data)
-        if one.key in number:
-            raise UserError(f"{one.key}: is in two of the folders of shards; name each corpus once")
-        folds = labels.get("folds") or {}
+        labels = _labels(clip, data)
+        if clip.key in index_of:
+            raise UserError(f"{clip.key}: is in two of the folders of shards; name each corpus once")
+        label = ""
         if data.task == "dimensions":
-            label, targets[one.key] = "", _numbers(one.key, labels["values"], data)
+            targets[clip.key] = _targets(clip.key, labels["values"], data)
         else:
-            native = labels["values"].get(data.value)
-            found = _class(data, native)
-            if found is None:
+            native = labels["values"].get(data.label_field)
+            known = _class_label(data, native)
+            if known is None:
                 excluded[str(native)] += 1
                 continue
-            label = found
+            label = known
             if label not in data.labels:
-                unknown.setdefault(label, []).append(one.key)
-        clips.append(
-            FoldClip(
-                key=one.key, label=label, subject=labels.get("subject"), session=labels.get("session"), folds=folds
-            )
-        )
-        number[one.key], video_ids[one.key] = one.number, one.video_id
-        if one.mute:
-            mute.add(one.key)
-    if unknown:
-        label, keys = next(iter(unknown.items()))
-        message = unknown_key(keys[0], label, list(data.labels), f"label {label!r} of {data.name}")
-        raise UserError(f"{message} ({sum(map(len, unknown.values()))} such clips)")
+                unknown.setdefault(label, []).append(clip.key)
+        clips.append(_fold_clip(clip.key, label, labels))
+        index_of[clip.key], video_of[clip.key] = clip.index, clip.video_id
+        if clip.silent:
+            silent.add(clip.key)
+    _check_labels(data, unknown)
     if not clips:
-        held = ", ".join(f"{name} ({count})" for name, count in sorted(seen.items()))
+        held = ", ".join(f"{name} ({count})" for name, count in sorted(clips_of_source.items()))
         raise UserError(f"{data.name}: no clip of source {data.source!r} in these shards; they hold {held}")
+    log.info("%s: %d labelled clips, %d excluded by label %s", data.name, len(clips), excluded.total(), dict(excluded))
     return LabelledClips(
         data=data,
         clips=tuple(clips),
-        number=number,
-        video_ids=video_ids,
+        index_of=index_of,
+        video_of=video_of,
         targets=targets,
-        mute=frozenset(mute),
+        silent=frozenset(silent),
         excluded=dict(excluded),
     )
 
 
-def check_classes(data: Dataset, train: Sequence[str], classes: Mapping[str, int], what: str) -> None:
-    """Every class must have a clip to learn from. Raises UserError naming those that have none."""
-    there = {classes[key] for key in train}
-    empty = [label for number, label in enumerate(data.labels) if number not in there]
+def check_classes(data: Dataset, train: Sequence[str], classes: Mapping[str, int], part: str) -> None:
+    """Raise UserError that names the classes without a clip to train on."""
+    present = {classes[key] for key in train}
+    empty = [label for number, label in enumerate(data.labels) if number not in present]
     if empty:
-        few = ", ".join(empty[:_NAMED_MOST]) + (" ..." if len(empty) > _NAMED_MOST else "")
-        raise UserError(f"{data.name}, {what}: no clip to train on for {few}; a class without one cannot be learned")
+        names = ", ".join(empty[:_MAX_NAMES]) + (" ..." if len(empty) > _MAX_NAMES else "")
+        raise UserError(f"{data.name}, {part}: no clip to train on for {names}; a class without one cannot be learned")
 
 
-def check_sound(data: Dataset, keys: Sequence[str], mute: frozenset[str], modalities: str) -> list[str]:
-    """Keys that can be used with these modalities. Raises UserError when none has sound and sound is asked for."""
+def usable_keys(data: Dataset, keys: Sequence[str], silent: frozenset[str], modalities: str) -> list[str]:
+    """Return the keys that can be used with these modalities: clips without sound cannot be used with audio.
+
+    Raises UserError when audio is asked for and no clip has sound.
+    """
     if "a" not in modalities or not keys:
         return list(keys)
-    heard = [key for key in keys if key not in mute]
-    if not heard:
+    audible = [key for key in keys if key not in silent]
+    if not audible:
         raise UserError(
             f"{data.name}: no clip has sound ({keys[0]} and {len(keys) - 1} more have none); "
             "a study with sound cannot use them: take modalities v"
         )
-    return heard
+    if len(audible) < len(keys):
+        log.info("%s: %d of %d clips are excluded, they have no sound", data.name, len(keys) - len(audible), len(keys))
+    return audible
 
 
 def _labels(clip: LabelledClip, data: Dataset) -> Mapping[str, Any]:
@@ -139,24 +145,41 @@ def _labels(clip: LabelledClip, data: Dataset) -> Mapping[str, Any]:
     return clip.labels
 
 
-def _class(data: Dataset, native: object) -> str | None:
-    """The label of the task; None where the data set has it but the task leaves it out."""
+def _fold_clip(key: str, label: str, labels: Mapping[str, Any]) -> FoldClip:
+    return FoldClip(
+        key=key,
+        label=label,
+        subject=labels.get("subject"),
+        session=labels.get("session"),
+        folds=labels.get("folds") or {},
+    )
+
+
+def _check_labels(data: Dataset, unknown: Mapping[str, Sequence[str]]) -> None:
+    if unknown:
+        label, keys = next(iter(unknown.items()))
+        message = unknown_key(keys[0], label, list(data.labels), f"label {label!r} of {data.name}")
+        raise UserError(f"{message} ({sum(map(len, unknown.values()))} such clips)")
+
+
+def _class_label(data: Dataset, native: object) -> str | None:
+    """Return the label that a native one counts as, or None where the task excludes it."""
     if not isinstance(native, str) or not native:
         return None
     if data.task == "micro_expression":
-        return three_classes(data.source, native)
+        return micro_expression_class(native, data.excluded)
     native = data.merged.get(native, native)
     return None if native in data.excluded else native
 
 
-def _numbers(key: str, values: Mapping[str, Any], data: Dataset) -> tuple[float, ...]:
-    found = []
+def _targets(key: str, values: Mapping[str, Any], data: Dataset) -> tuple[float, ...]:
+    targets = []
     for name in data.dimensions:
         try:
-            number = float(values[name])
+            target = float(values[name])
         except (KeyError, ValueError, TypeError):
             raise UserError(f"{key}: its {name} is {values.get(name)!r}, not a number") from None
-        if not np.isfinite(number):
-            raise UserError(f"{key}: its {name} is {number}; a dimension is a finite number")
-        found.append(number)
-    return tuple(found)
+        if not np.isfinite(target):
+            raise UserError(f"{key}: its {name} is {target}; a dimension is a finite number")
+        targets.append(target)
+    return tuple(targets)

@@ -1,4 +1,4 @@
-"""Clips of several folders of shards as one shelf: numbered through, read by number, each with its record."""
+"""Clips of several folders of shards under one numbering, read by index, each with its record."""
 
 import hashlib
 import json
@@ -16,105 +16,108 @@ from avf_shards.format.corpus import Corpus, Source
 from avf_training.data.reader import ClipReader, read_corpus
 from avf_training.data.storage import StorageConfig
 
+_SILENT_SHARE = 0.9  # a clip with less than a tenth of its sound counts as one without sound
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledClip:
-    """What folds are made from, of one clip. labels: of its record, None where it has none. mute: it has no sound."""
+    """A clip of the shards with the labels of its record."""
 
-    number: int
+    index: int  # in LabelledShards
     key: str
     source: str
     video_id: str
-    labels: Mapping[str, Any] | None
-    mute: bool
+    labels: Mapping[str, Any] | None  # None where the record has none
+    silent: bool  # the clip has no sound
 
 
 class LabelledShards:
-    """Reads like a `ClipReader`. corpus: all folders' as one, so that a clip's shard can be named."""
+    """Reader over several folders of shards; it reads like a `ClipReader`."""
 
     def __init__(self, shards: Sequence[str | Path], storage: StorageConfig) -> None:
         if not shards:
-            raise UserError("no shards are given")
+            raise UserError("no shards are given; name a folder of shards with --shards")
         self.shards, self.storage = tuple(shards), storage
         corpora = [read_corpus(folder, storage) for folder in shards]
         self._readers = [ClipReader(*pair, record=True) for pair in zip(shards, repeat(storage), corpora)]
         self._first = np.cumsum([0, *(len(corpus) for corpus in corpora)])
-        self.corpus = _joined(corpora)
+        self.corpus = _concat_corpora(corpora)  # all folders as one, so that the shard of a clip can be named
         self._clips: tuple[LabelledClip, ...] | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        return LabelledShards, (self.shards, self.storage)  # handles stay in their process
+        return LabelledShards, (self.shards, self.storage)  # open file handles stay in their process
 
     def __len__(self) -> int:
         return int(self._first[-1])
 
     def key(self, clip: int) -> str:
-        """Key of a clip. Raises FaultError."""
-        reader, number = self._at(clip)
-        return reader.key(number)
+        """Return the key of a clip. Raises FaultError."""
+        reader, index = self._locate(clip)
+        return reader.key(index)
 
     def read(self, clip: int) -> dict[str, bytes]:
-        """Its files, the record too. Raises FaultError."""
-        reader, number = self._at(clip)
-        return reader.read(number)
+        """Return the files of a clip by kind, the record among them. Raises FaultError."""
+        reader, index = self._locate(clip)
+        return reader.read(index)
 
     def clips(self) -> tuple[LabelledClip, ...]:
-        """Every clip that was not deleted, read once. Raises FaultError naming the shard."""
+        """Return every clip that was not deleted; records are read once. Raises FaultError naming the shard."""
         if self._clips is None:
-            self._clips = tuple(_clip(number, record) for number, record in self.records())
+            self._clips = tuple(_labelled_clip(index, record) for index, record in self.records())
         return self._clips
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Number and record of every clip that was not deleted, in order. Raises FaultError naming the shard."""
+        """Yield index and record of every clip that was not deleted, in order. Raises FaultError naming the shard."""
         threads = max(1, *(self.storage.threads(folder) for folder in self.shards))
         with ThreadPoolExecutor(threads) as pool:
-            for number, record in enumerate(pool.map(self._record, range(len(self)))):
+            for index, record in enumerate(pool.map(self._record, range(len(self)))):
                 if record is not None:
-                    yield number, record
+                    yield index, record
 
     def _record(self, clip: int) -> dict[str, Any] | None:
-        reader, number = self._at(clip)
+        reader, index = self._locate(clip)
         try:
-            values = json.loads(reader.read_record(number))
+            values = json.loads(reader.read_record(index))
         except DeletedClipError:
             return None
         except ValueError as error:
-            raise FaultError(f"{reader.key(number)}: the record is not JSON ({error})") from None
+            raise FaultError(f"{reader.key(index)}: the record is not JSON ({error})") from None
         if not isinstance(values, dict):
-            raise FaultError(f"{reader.key(number)}: the record is not a table")
+            raise FaultError(f"{reader.key(index)}: the record is not a table")
         return values
 
-    def _at(self, clip: int) -> tuple[ClipReader, int]:
+    def _locate(self, clip: int) -> tuple[ClipReader, int]:
         folder = int(np.searchsorted(self._first, clip, "right")) - 1
         return self._readers[folder], clip - int(self._first[folder])
 
 
-def _clip(number: int, record: Mapping[str, Any]) -> LabelledClip:
+def _labelled_clip(index: int, record: Mapping[str, Any]) -> LabelledClip:
     labels = record.get("labels")
     known = labels if isinstance(labels, dict) and isinstance(labels.get("values"), dict) else None
-    # Whether the input had no sound for (nearly) all of the clip, as the scenes stage measured it.
+    # The scenes stage measured how much of the clip's input had no sound.
     missing_s = record["measurements"].get("scenes", {}).get("no_sound_s", 0.0)
-    mute = bool(missing_s > 0.9 * record["seconds"])
     return LabelledClip(
-        number=number,
+        index=index,
         key=str(record["key"]),
         source=str(record["source"]),
         video_id=str(record["video_id"]),
         labels=known,
-        mute=mute,
+        silent=bool(missing_s > _SILENT_SHARE * record["seconds"]),
     )
 
 
-def _joined(corpora: Sequence[Corpus]) -> Corpus:
-    """Corpora one behind the other; a source that is in several is one source."""
+def _concat_corpora(corpora: Sequence[Corpus]) -> Corpus:
+    """Concatenate corpora; a source that is in several of them becomes one source."""
     digest = hashlib.sha256(" ".join(corpus.digest for corpus in corpora).encode()).hexdigest()
     first, shards, sources = 0, 0, dict[str, list[Source]]()
     firsts = [np.zeros(1, np.int64)]
     for corpus in corpora:
         firsts.append(corpus.first_clip[1:] + first)
         for source in corpus.sources:
-            moved = Source(name=source.name, shards=source.shards + shards, clips=source.clips, seconds=source.seconds)
-            sources.setdefault(source.name, []).append(moved)
+            shifted = Source(
+                name=source.name, shards=source.shards + shards, clips=source.clips, seconds=source.seconds
+            )
+            sources.setdefault(source.name, []).append(shifted)
         first, shards = first + len(corpus), shards + len(corpus.shards)
     return Corpus(
         digest=digest,

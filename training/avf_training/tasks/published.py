@@ -1,4 +1,4 @@
-"""The papers' figures, to set results beside: published.yaml, one line a figure, with its table."""
+"""The papers' results, to be printed beside those of a study: published.yaml, one line for each, with its table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ _FILE = Path(__file__).parent / "published.yaml"
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFigure:
-    """What a paper prints for a method on a data set, in percent."""
+    """The scores that a paper prints for a method on a data set."""
 
     dataset: str
-    table: str
+    table: str  # of AVF-MAE++, unless it says otherwise
     method: str
     modality: str
-    scores: Mapping[str, float]
+    scores: Mapping[str, float]  # metric -> percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,5 +29,5 @@ class _Published:
 
 @cache
 def published_figures() -> tuple[PublishedFigure, ...]:
-    """Every figure. Raises UserError where the file is damaged."""
+    """Return every published figure. Raises UserError where the file is damaged."""
     return bind(_Published, read_table(_FILE, yaml.safe_load, yaml.YAMLError)).figures

@@ -1,0 +1,178 @@
+"""The labelled hybrid of post-pre-training (PSI, AVF-MAE++ 3.4): all aligned data sets as one task.
+
+A model that was post-pre-trained on the hybrid is fine-tuned and tested on one fold of one of its data sets. No test
+clip of that fold, and nobody in it, may be in the hybrid.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from avf_shards.errors import UserError
+from avf_shards.sampling.stream_order import position_random
+
+from avf_training.models.config import Modalities
+from avf_training.tasks.catalog import Dataset, find_dataset, recordings_of
+from avf_training.tasks.label_alignment import (
+    ALIGNED,
+    HYBRID_LABELS,
+    MICRO_DATASETS,
+    MICRO_LABELS,
+    ClipOrigin,
+    ExcludedClips,
+    assert_no_leakage,
+)
+from avf_training.tasks.labelled_clips import LabelledClips, read_labelled_clips, usable_keys
+from avf_training.tasks.labelled_shards import LabelledShards
+from avf_training.tasks.task import Task, find_fold, split_validation
+
+log = logging.getLogger(__name__)
+
+MAX_VALIDATION_SHARE = 0.1
+"""Share of a target's training fold that its hybrid leaves out, so that fine-tuning can select its epoch by them."""
+
+
+def hybrid_task(
+    target: Dataset,
+    shards: LabelledShards,
+    number: int,
+    *,
+    modalities: Modalities,
+    validation_share: float,
+    joining: Sequence[Dataset] = (),
+) -> Task:
+    """Return the labelled hybrid for fold `number` of `target`: every aligned data set in the shards.
+
+    The fold's test clips, all clips of their recordings and subjects, and the validation clips of fine-tuning (up to
+    MAX_VALIDATION_SHARE) are left out. Raises UserError for labels without an alignment and for a leak.
+
+    Args:
+        joining: rows of the user's that join the hybrid, with their alignment.
+    """
+    alignments = _alignments(target, joining)
+    own = read_labelled_clips(shards, target)
+    fold = find_fold(own, number)
+    # Fine-tuning may keep out any share up to the maximum: clips of a smaller share are a subset of these.
+    _, reserved = split_validation(own, fold.train, MAX_VALIDATION_SHARE)
+    test = clip_origins(own, fold.test)
+    pool = _Pool(MICRO_LABELS if target.task == "micro_expression" else HYBRID_LABELS, test, {*fold.test, *reserved})
+    for clips in _members(target, own, shards, list(alignments), joining):
+        pool.add(clips, alignments[clips.data.name], modalities)
+    # `add` left related clips out already; this checks the result independently.
+    assert_no_leakage(pool.origins, ExcludedClips(test), f"{target.name}, fold {number}")
+    if not pool.label_of:
+        raise UserError(f"{target.name}: no aligned clip is left for its hybrid on these shards")
+    name = f"hybrid for {target.name}/fold_{number}"
+    log.info("%s: %d clips, %d left out for the test fold", name, len(pool.label_of), pool.excluded)
+    data = Dataset(
+        name=f"hybrid_{len(pool.labels)}",
+        title="labelled hybrid",
+        source="hybrid",
+        task=target.task,
+        labels=pool.used_labels(),
+        folds=1,
+        split="random",
+        metrics=target.metrics,
+        clips=0,
+    )
+    shuffled = sorted(pool.label_of, key=lambda key: position_random("hybrid", target.name, number, key).random())
+    validation = set(shuffled[: round(validation_share * len(shuffled))])
+    return Task(
+        name=name,
+        data=data,
+        shards=shards,
+        index_of=pool.index_of,
+        truth={key: data.labels.index(label) for key, label in pool.label_of.items()},
+        train=tuple(sorted(pool.label_of.keys() - validation)),
+        validation=tuple(sorted(validation)),
+        test=(),
+        summary={
+            "members": pool.members,
+            "excluded_for_the_test_fold": pool.excluded,
+            "test_clips_of_the_fold": len(fold.test),
+        },
+    )
+
+
+def clip_origins(clips: LabelledClips, keys: Sequence[str]) -> list[ClipOrigin]:
+    """Return where clips come from, for the checks against leakage."""
+    subject_of = {clip.key: clip.subject for clip in clips.clips}
+    recordings = recordings_of(clips.data)
+    return [
+        ClipOrigin(key=key, recordings=recordings, video_id=clips.video_of[key], subject=subject_of[key])
+        for key in keys
+    ]
+
+
+def are_related(clip: ClipOrigin, test: Sequence[ClipOrigin]) -> bool:
+    """Return whether a clip shows the recording or the subject of a test clip."""
+    return any(
+        other.recordings == clip.recordings
+        and (other.video_id == clip.video_id or (other.subject is not None and other.subject == clip.subject))
+        for other in test
+    )
+
+
+class _Pool:
+    """The clips of a hybrid while its data sets are added one after the other."""
+
+    def __init__(self, labels: Sequence[str], test: Sequence[ClipOrigin], held_back: set[str]) -> None:
+        self.labels, self.test, self.held_back = labels, test, held_back
+        self.label_of: dict[str, str] = {}  # key -> label of the hybrid
+        self.index_of: dict[str, int] = {}
+        self.origins: list[ClipOrigin] = []
+        self.members: dict[str, dict[str, int]] = {}  # data set -> label -> clips
+        self.excluded = 0
+
+    def add(self, clips: LabelledClips, alignment: Mapping[str, str], modalities: Modalities) -> None:
+        """Add the aligned clips of a data set that are not related to a test clip."""
+        native_of = {clip.key: clip.label for clip in clips.clips}
+        keys = usable_keys(clips.data, list(native_of), clips.silent, modalities)
+        test = [origin for origin in self.test if origin.recordings == recordings_of(clips.data)]
+        for key, origin in zip(keys, clip_origins(clips, keys), strict=True):
+            label = alignment.get(native_of[key])
+            if label is None or key in self.label_of:
+                continue
+            if key in self.held_back or are_related(origin, test):
+                self.excluded += 1
+                continue
+            self.label_of[key], self.index_of[key] = label, clips.index_of[key]
+            self.origins.append(origin)
+            counts = self.members.setdefault(clips.data.name, dict.fromkeys(self.labels, 0))
+            counts[label] += 1
+
+    def used_labels(self) -> tuple[str, ...]:
+        """Return the labels that have a clip, in the order of the hybrid."""
+        return tuple(label for label in self.labels if any(counts[label] for counts in self.members.values()))
+
+
+def _alignments(target: Dataset, joining: Sequence[Dataset]) -> dict[str, Mapping[str, str]]:
+    """Return data set -> alignment of all that may be in the hybrid, the user's rows first."""
+    tables: dict[str, Mapping[str, str]] = {
+        data.name: data.alignment
+        for data in (target, *joining)
+        if data.alignment and data.in_hybrid and data.name not in ALIGNED
+    }
+    micro = target.task == "micro_expression"
+    if not micro:
+        tables |= ALIGNED
+    if not micro and target.name not in tables and not target.alignment:
+        raise UserError(f"{target.name}: its labels are in no hybrid; post-pre-train for one of {', '.join(tables)}")
+    unknown = sorted({label for table in tables.values() for label in table.values()} - set(HYBRID_LABELS))
+    if unknown:
+        raise UserError(f"alignment: {unknown[0]!r} is no label of the hybrid; it has {', '.join(HYBRID_LABELS)}")
+    return {name: {label: label for label in MICRO_LABELS} for name in MICRO_DATASETS} if micro else tables
+
+
+def _members(
+    target: Dataset, own: LabelledClips, shards: LabelledShards, names: Sequence[str], joining: Sequence[Dataset]
+) -> list[LabelledClips]:
+    """Return the clips of each data set of the hybrid that is in the shards."""
+    rows = {data.name: data for data in (target, *joining)}
+    present = {source.name for source in shards.corpus.sources}
+    members = []
+    for name in names:
+        data = rows[name] if name in rows else find_dataset(name)
+        # Of two rows on one source (CREMA-D with six and with four classes) the target's is taken.
+        if data.source in present and (data.source != target.source or name == target.name):
+            members.append(own if name == target.name else read_labelled_clips(shards, data))
+    return members
