@@ -15,6 +15,7 @@ from avf_shards.schema.clip_key import check_source_name
 from avf_shards.schema.labels import Labels, Origin
 
 from avf_curation.recipe import PlanConfig
+from avf_curation.sources.registry import corpus_reader
 from avf_curation.sources.types import SkippedInput, Video
 
 ORIGIN = pa.struct(
@@ -50,6 +51,7 @@ def parse_sources(arguments: Iterable[str]) -> dict[str, Path]:
         name, equals, folder = text.partition("=")
         if not equals or not folder:
             raise UserError(f"--source {text}: expected NAME=DIR, as in --source interviews=/data/interviews")
+        corpus_reader(name)  # refuses a misspelt corpus before the rule for names does, which could not name the corpus
         check_source_name(name)
         if name in sources:
             raise UserError(f"--source {name}: given twice; one name is one source")

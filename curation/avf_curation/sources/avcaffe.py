@@ -9,6 +9,9 @@ from avf_shards.schema.labels import Labels
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "avcaffe"
+ABOUT = "AVCAffe: segments of video calls; the labels (arousal and valence) belong to a participant and a task."
+LABELLED = True
 OWNERS_COUNT = 58_112
 LAYOUT = "ground_truths/{arousal,valence}.txt, videos/shorter_segments/aiim001/task_1/*.avi, info/no_audio_files.txt"
 LABELS = {

@@ -18,6 +18,13 @@ from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.types import SkippedInput, Video
 from avf_curation.sources.youtube import is_video_id
 
+NAME = "avspeech"
+ABOUT = (
+    "AVSpeech: two CSV files without a header, `youtube_id,start_s,end_s,x,y`; every user downloads the "
+    "media. A row's file is a cut clip (ID_START-END.mp4), a numbered clip (ID_N.mp4) or the complete video "
+    "(ID.mp4), of which the row is a range."
+)
+LABELLED = False
 OWNERS_COUNT = None
 LAYOUT = "avspeech_train.csv, avspeech_test.csv; media anywhere below: ID_030.030000-036.503133.mp4, ID_0.mp4 or ID.mp4"
 LISTS = ("avspeech_train.csv", "avspeech_test.csv")

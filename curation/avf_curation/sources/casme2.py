@@ -12,6 +12,9 @@ from avf_curation.sources.micro_expression import (
 )
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "casme2"
+ABOUT = "CASME II: micro-expressions as folders of images, 200 per second, with a coding table; without sound."
+LABELLED = True
 OWNERS_COUNT = 255
 LAYOUT = "CASME2_RAW_selected/sub01/EP02_01f/img46.jpg (or CASME2-RAW, Cropped), CASME2-coding-20140508.xlsx"
 _TABLES = ("CASME2-coding-20190701.xlsx", "CASME2-coding-20140508.xlsx")

@@ -8,6 +8,12 @@ from avf_curation.sources.micro_expression import LabelledSequence, image_sequen
 from avf_curation.sources.spreadsheet import parse_integer, read_rows
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "casme3"
+ABOUT = (
+    "CAS(ME)^3, part A: micro-expressions as folders of images, 30 per second, named by subject, video and "
+    "onset; without sound."
+)
+LABELLED = True
 OWNERS_COUNT = 943
 LAYOUT = "Part_A_ME_clip/frame/spNO.10_a_116/116.jpg, cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx"
 _TABLE = "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx"

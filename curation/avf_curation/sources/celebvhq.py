@@ -17,6 +17,13 @@ from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
 from avf_curation.sources.youtube import is_video_id
 
+NAME = "celebvhq"
+ABOUT = (
+    "CelebV-HQ: celebvhq_info.json and the videos that users download from YouTube by this list. A clip is a "
+    "time range and a box of a video. A cut clip in processed/ is preferred to the range of the complete "
+    "video in raw/."
+)
+LABELLED = False
 OWNERS_COUNT = 35_666
 LAYOUT = "celebvhq_info.json; downloaded_celebvhq/raw/ID.mp4 and downloaded_celebvhq/processed/ID_N.mp4, either or both"
 INFO = "celebvhq_info.json"

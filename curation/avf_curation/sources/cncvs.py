@@ -19,6 +19,12 @@ from avf_shards.schema.labels import Origin
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "cncvs"
+ABOUT = (
+    'CN-CVS and CN-Celeb-AV, the "CN-Celeb series": Mandarin face crops, a silent mp4 with its audio in a '
+    "separate file. CN-Celeb 1 and 2 (OpenSLR 82) hold audio without video and are no source of clips."
+)
+LABELLED = False
 OWNERS_COUNT = None
 LAYOUT = (
     "{news,speech}/SPEAKER/{video,audio}/SPEAKER_SESSION_NNN.{mp4,wav}; final_{video,audio,metadata}/ (CN-Celeb-AV)"

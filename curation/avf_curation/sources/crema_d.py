@@ -10,6 +10,9 @@ from avf_shards.schema.labels import Labels
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "crema_d"
+ABOUT = "CREMA-D: acted sentences; the label is the intended emotion. The audio always comes from AudioWAV/."
+LABELLED = True
 OWNERS_COUNT = 7_442
 LAYOUT = "VideoFlash/1001_DFA_ANG_XX.flv, AudioWAV/1001_DFA_ANG_XX.wav"
 LABELS = ("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")

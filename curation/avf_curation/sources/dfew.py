@@ -10,6 +10,12 @@ from avf_shards.schema.labels import Labels
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "dfew"
+ABOUT = (
+    "DFEW: clips from films with one of seven expression labels and the owners' five folds; only the original "
+    "clips have sound."
+)
+LABELLED = True
 OWNERS_COUNT = 16_372
 LAYOUT = "Clip/original/00001.mp4, EmoLabel_DataSplit/{train,test}(single-labeled)/set_1..5.csv"
 LABELS = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")  # 1 to 7 in the owners' lists

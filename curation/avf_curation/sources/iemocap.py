@@ -12,6 +12,13 @@ from avf_shards.schema.labels import Labels
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.types import Side, SkippedInput, Video
 
+NAME = "iemocap"
+ABOUT = (
+    "IEMOCAP: a turn is a time range of a dialogue's video and the half of its image that shows the speaker. "
+    "The actor who wears the markers (sixth letter of the dialogue's name) sits on the left; the turn's "
+    "letter names the speaker."
+)
+LABELLED = True
 OWNERS_COUNT = 10_039
 LAYOUT = "Session1/dialog/{EmoEvaluation/Ses01F_impro01.txt,avi/DivX/Ses01F_impro01.avi}, Session1/sentences/wav/..."
 _DIALOGUE = r"Ses0[1-5][FM]_(?:impro\d\d|script\d\d_\d)[a-z]?"

@@ -12,6 +12,12 @@ from avf_shards.schema.labels import Labels
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "mafw"
+ABOUT = (
+    "MAFW: clips with 11 single and 43 compound expression labels; the owners' five folds are by clip, and "
+    "subjects are not known."
+)
+LABELLED = True
 OWNERS_COUNT = 10_045
 LAYOUT = "data/clips/00025.mp4, 'Train & Test Set'/{single,compound}/no_caption/set_1..5/{train,test}.txt"
 _SPLITS = ("Train & Test Set", "Train_Test_Set")  # a space in a path breaks some tools, so copies rename it

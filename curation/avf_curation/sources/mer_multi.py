@@ -7,6 +7,9 @@ from avf_curation.sources.listing import Listing
 from avf_curation.sources.mer2023 import read_part
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "mer_multi"
+ABOUT = "MER-MULTI (MER2023): `train` to train on, `test1` to test on."
+LABELLED = True
 OWNERS_COUNT = 3_784
 LAYOUT = "train/sample_00000000.mp4, test1/..., train-label.csv, test1-label.csv (MER2023)"
 

@@ -9,6 +9,12 @@ from avf_curation.sources.listing import Listing
 from avf_curation.sources.micro_expression import LabelledSequence, image_sequence_input
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "mmew"
+ABOUT = (
+    "MMEW: micro-expressions as folders of images, 90 per second, cut by the owners from onset to offset; the "
+    "folder is the label; without sound."
+)
+LABELLED = True
 OWNERS_COUNT = 300
 LAYOUT = "Micro_Expression/{anger,disgust,fear,happiness,others,sadness,surprise}/S01-02-003/1.jpg"
 _BASE = "Micro_Expression"

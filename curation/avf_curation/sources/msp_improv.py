@@ -14,6 +14,12 @@ from avf_shards.schema.labels import Labels
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "msp_improv"
+ABOUT = (
+    "MSP-IMPROV: the label is the raters' consensus in Evalution.txt, not the letter in the file name, which "
+    "is the emotion the actors aimed at."
+)
+LABELLED = True
 OWNERS_COUNT = 7_798
 LAYOUT = "Evalution.txt, Video/session1/S01A/P/MSP-IMPROV-S01A-F01-P-FM01.avi, Audio/...wav (or side by side)"
 LABELS = {"A": "ang", "H": "hap", "N": "neu", "S": "sad"}

@@ -13,6 +13,12 @@ from avf_shards.schema.labels import Labels
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "ravdess"
+ABOUT = (
+    "RAVDESS: speech with video and audio; songs are excluded. Modality 01 has video and audio; modality 02 "
+    "is the same take without audio, which then comes from the wav of modality 03. Every take is one input."
+)
+LABELLED = True
 OWNERS_COUNT = 1_440
 LAYOUT = "Actor_01/01-01-03-01-01-01-01.mp4, or 02-01-....mp4 with 03-01-....wav beside"
 LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")

@@ -1,9 +1,16 @@
-"""The inputs of a source: its name selects how its folder is read."""
+"""The corpora that are read as their owners lay them out, and the reader that a source's name selects.
 
+A corpus has the name that its module states in NAME; the file name of the module means nothing.
+"""
+
+import difflib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+
+from avf_shards.errors import UserError
 
 from avf_curation.recipe import PlanConfig
 from avf_curation.sources import (
@@ -18,8 +25,8 @@ from avf_curation.sources import (
     iemocap,
     labelled_folder,
     mafw,
-    mer24,
-    mer2024,
+    mer2024_labelled,
+    mer2024_unlabelled,
     mer_multi,
     mmew,
     msp_improv,
@@ -36,46 +43,80 @@ from avf_curation.sources.types import SkippedInput, Video
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusReader:
-    """A corpus that is read as its owners lay it out. clips: as they count them."""
+    """Reader of one corpus in the layout that its owners distribute."""
 
-    name: str
-    about: str
-    layout: str
-    clips: int
+    name: str  # the source name that users type, and the start of every clip key
+    about: str  # sentences on what the corpus holds, for `avf-curate sources ls --json`
+    layout: str  # example paths below the corpus' folder
+    clips: int | None  # as the owners count them; None where they publish no number
     labelled: bool
     read: Callable[[Path, list[SkippedInput]], Iterator[Video]]
 
 
-def _corpus(module: ModuleType, labelled: bool) -> CorpusReader:
-    name = module.__name__.rpartition(".")[2]
+def make_corpus_reader(module: ModuleType) -> CorpusReader:
+    """Build the reader of a source module from its constants NAME, ABOUT, LAYOUT, OWNERS_COUNT and LABELLED."""
     return CorpusReader(
-        name=name,
-        about=(module.__doc__ or "").strip(),
+        name=module.NAME,
+        about=module.ABOUT,
         layout=module.LAYOUT,
         clips=module.OWNERS_COUNT,
-        labelled=labelled,
+        labelled=module.LABELLED,
         read=module.read,
     )
 
 
-_UNLABELLED = (voxceleb2, avspeech, mer2024, cncvs, celebvhq)
-_LABELLED = (
-    *(mafw, dfew, mer_multi, mer24, iemocap, crema_d, ravdess, msp_improv, werewolf_xl, avcaffe),
+_MODULES = (
+    *(voxceleb2, avspeech, mer2024_unlabelled, cncvs, celebvhq),
+    *(mafw, dfew, mer_multi, mer2024_labelled, iemocap, crema_d, ravdess, msp_improv, werewolf_xl, avcaffe),
     *(samm, casme2, smic, casme3, mmew),
 )
-CORPORA = (*(_corpus(one, False) for one in _UNLABELLED), *(_corpus(one, True) for one in _LABELLED))
-"""Under these names; any other name is a plain folder, labelled if it holds a labels.csv."""
+#: Unlabelled corpora first. Every other source name is a plain folder, labelled where it holds a labels.csv.
+CORPORA = tuple(make_corpus_reader(module) for module in _MODULES)
+
+# Ratio of difflib above which a name is taken for a misspelt corpus: "voxceleb" has 0.94 to "voxceleb2", "mer2023" 0.86
+# to "mer2024", and of the plain names in use none has more than 0.8.
+_RESEMBLES = 0.85
 
 
 def corpus_reader(source: str) -> CorpusReader | None:
-    """The corpus that a source's name stands for."""
-    return next((corpus for corpus in CORPORA if corpus.name == source), None)
+    """Return the reader of the corpus that the name `source` stands for, or None for a plain folder.
+
+    Raises:
+        UserError: the name is not a corpus but resembles one. Reading the corpus as a plain folder would take every
+            file below it, labelled test clips and lists included, so such a name must not pass silently.
+    """
+    for corpus in CORPORA:
+        if corpus.name == source:
+            return corpus
+    near = _resembled_corpora(source)
+    if near:
+        known = ", ".join(sorted(corpus.name for corpus in CORPORA))
+        raise UserError(
+            f"source name {source!r}: did you mean {' or '.join(near)}? Known corpora are {known}. "
+            f"To read the folder as plain videos, choose a name unlike a corpus, as in --source my_videos=DIR"
+        )
+    return None
+
+
+def _resembled_corpora(source: str) -> list[str]:
+    plain = _letters(source)
+    names = {_letters(corpus.name): corpus.name for corpus in CORPORA}
+    close = difflib.get_close_matches(plain, names, n=3, cutoff=_RESEMBLES)
+    longer = [name for name in names if plain.startswith(name)]  # "mer2024_labelled", "avspeech_part2"
+    # A misspelt name keeps its first letter; without this rule a folder called "speech" would be refused for avspeech.
+    return [names[name] for name in dict.fromkeys([*longer, *close]) if name[0] == plain[:1]]
+
+
+def _letters(name: str) -> str:
+    """Return `name` in lower case without signs, the letter O as the digit 0: "Mer-2O24" and "mer_2024" are alike."""
+    return re.sub(r"[^a-z0-9]", "", name.lower()).replace("o", "0")
 
 
 def list_inputs(source: str, root: Path, config: PlanConfig, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Yield every input of a source and append what is no input to `skipped_inputs`.
+    """Yield every input of a source; files and rows that are no input go to `skipped_inputs`.
 
-    Raises UserError when the folder's layout is not the one that the source's name stands for.
+    Raises:
+        UserError: the folder has another layout than the corpus, or the source's name only resembles a corpus.
     """
     corpus = corpus_reader(source)
     if corpus is not None:

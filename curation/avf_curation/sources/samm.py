@@ -12,6 +12,9 @@ from avf_curation.sources.micro_expression import (
 )
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "samm"
+ABOUT = "SAMM: micro-expressions as folders of grey images, 200 per second, with a coding table; without sound."
+LABELLED = True
 OWNERS_COUNT = 159
 LAYOUT = "SAMM/006/006_1_2/006_05562.jpg, SAMM_Micro_FACS_Codes_v2.xlsx"
 _OFFSETS = {56: 5739}  # row of the owners' table whose offset lies before its onset -> what it must be

@@ -9,6 +9,9 @@ from avf_curation.sources.listing import Listing
 from avf_curation.sources.micro_expression import LabelledSequence, image_sequence_input
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "smic"
+ABOUT = "SMIC-HS: micro-expressions as folders of images, 100 per second; the folder is the label; without sound."
+LABELLED = True
 OWNERS_COUNT = 164
 LAYOUT = "SMIC_all_cropped/HS/s1/micro/{negative,positive,surprise}/s1_ne_01/reg_image000123.bmp (or SMIC_all_raw)"
 _ROOTS = ("SMIC_all_cropped/HS", "SMIC_all_raw/HS", "HS", "")

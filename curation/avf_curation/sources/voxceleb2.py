@@ -13,6 +13,13 @@ from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.types import SkippedInput, Video
 from avf_curation.sources.youtube import FILM
 
+NAME = "voxceleb2"
+ABOUT = (
+    "VoxCeleb2: face crops of one talking person each, cut from YouTube videos. The paper trains on the dev "
+    "split alone. Where an mp4 has no sound or sound of another length, the audio file in aac/ is used. txt/ "
+    "holds the owners' face track."
+)
+LABELLED = False
 OWNERS_COUNT = 1_092_009
 LAYOUT = "dev/mp4/id00012/21Uxsk56VDQ/00001.mp4, dev/aac/.../00001.m4a, dev/txt/.../00001.txt (aac and txt may lack)"
 _SPEAKER = r"id\d{5}"

@@ -14,6 +14,12 @@ from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.spreadsheet import read_rows
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "werewolf_xl"
+ABOUT = (
+    "Werewolf-XL: clips of players in a game, with valence, arousal and dominance. An optional players.csv "
+    "(session, seat, player) tells which seats are the same person in several sessions."
+)
+LABELLED = True
 OWNERS_COUNT = 14_632
 LAYOUT = "Werewolf-XL_Speaker_Video/07_01_200.mp4, a .csv with VideoName, Mean_P..., Mean_A..., Mean_D..., players.csv"
 _NAME = r"(\d\d)_(\d\d)_(\d+)"

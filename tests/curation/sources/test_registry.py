@@ -1,5 +1,6 @@
 """Each corpus as its owners lay it out: every file and every row is an input or told of, with its kind."""
 
+import importlib.util
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from avf_curation.cli.main import main
+from avf_curation.runs.plan import parse_sources
+from avf_curation.sources import mafw
 from avf_curation.sources.face_track import parse_face_track
-from avf_curation.sources.registry import list_inputs
+from avf_curation.sources.registry import CORPORA, corpus_reader, list_inputs, make_corpus_reader
 from avf_curation.sources.types import SkippedInput, Video
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
@@ -156,3 +159,52 @@ def test_what_is_not_there_is_in_the_plan(tmp_path: Path, capsys: pytest.Capture
         "celebvhq": 3,
     }
     assert sum(one["kind"] == "missing" for one in told["skipped_inputs"]) == 9
+
+
+def test_a_corpus_keeps_its_name_when_its_module_is_renamed(tmp_path: Path) -> None:
+    assert mafw.__file__ is not None
+    copy = tmp_path / "another_file_name.py"
+    copy.write_bytes(Path(mafw.__file__).read_bytes())
+    spec = importlib.util.spec_from_file_location("another_file_name", copy)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    reader = make_corpus_reader(module)
+    known = corpus_reader("mafw")
+    assert known is not None
+    assert (reader.name, reader.about, reader.layout) == ("mafw", known.about, known.layout)
+
+
+def test_every_corpus_has_a_name_of_its_own() -> None:
+    assert len({corpus.name for corpus in CORPORA}) == len(CORPORA) == 20
+    assert all(corpus.about and corpus.layout for corpus in CORPORA)
+    assert all(corpus_reader(corpus.name) is corpus for corpus in CORPORA)
+
+
+@pytest.mark.parametrize(
+    ("name", "corpus"),
+    [
+        ("mer2O24", "mer2024"),
+        ("mer_2024", "mer2024"),
+        ("mer2024_unlabelled", "mer2024"),
+        ("voxceleb-2", "voxceleb2"),
+        ("VoxCeleb2", "voxceleb2"),
+        ("voxceleb", "voxceleb2"),
+        ("cremad", "crema_d"),
+        ("iemocaps", "iemocap"),
+    ],
+)
+def test_a_misspelt_corpus_is_not_read_as_a_plain_folder(name: str, corpus: str, tmp_path: Path) -> None:
+    (tmp_path / "some.mp4").write_bytes(b"x")
+    with pytest.raises(UserError, match=rf"did you mean {corpus}.*Known corpora are .*--source my_videos=DIR"):
+        list(list_inputs(name, tmp_path, PLAN, []))
+    with pytest.raises(UserError, match=rf"did you mean {corpus}"):
+        parse_sources([f"{name}={tmp_path}"])
+
+
+@pytest.mark.parametrize("name", ["speech", "plain_mer2024", "interviews", "studio", "s", "merry", "music", "sample"])
+def test_any_other_name_is_a_plain_folder(name: str, tmp_path: Path) -> None:
+    (tmp_path / "some.mp4").write_bytes(b"x")
+    assert corpus_reader(name) is None
+    assert [video.path for video in list_inputs(name, tmp_path, PLAN, [])] == ["some.mp4"]

@@ -11,6 +11,13 @@ from pathlib import Path
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "mer2024"
+ABOUT = (
+    "MER2024, the unlabelled pool: Mandarin, one clip per file. The labelled clips are for evaluation and are "
+    "excluded. The pool also holds the challenge's test clips under other names, which only the organisers "
+    "can tell."
+)
+LABELLED = False
 OWNERS_COUNT = 115_595
 LAYOUT = "video-unlabeled-with-test2noise/samplenew_00000000.mp4; video-labeled/ and label-disdim.csv are left out"
 _POOL, _LABELLED, _LIST = "video-unlabeled-with-test2noise", "video-labeled", "label-disdim.csv"

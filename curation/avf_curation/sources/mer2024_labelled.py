@@ -7,6 +7,12 @@ from avf_curation.sources.listing import Listing
 from avf_curation.sources.mer2023 import read_part
 from avf_curation.sources.types import SkippedInput, Video
 
+NAME = "mer24"
+ABOUT = (
+    "MER24-T&V: the labelled clips of MER2024 (video-labeled/ and label-disdim.csv), which are the four "
+    "labelled sets of MER2023 together."
+)
+LABELLED = True
 OWNERS_COUNT = 5_030
 LAYOUT = "video-labeled/sample_00000000.mp4, label-disdim.csv (MER2024)"
 
