@@ -19,6 +19,7 @@ MANY_POSITIONAL_CALLS = {
     "cv2.rectangle",
     "F.batch_norm",  # PyTorch's own signature
     "get_mel_banks",  # torchaudio's own signature
+    "info",  # a logger's: a format and its values
     "nn.Sequential",  # a list of layers
     "add_row",  # the cells of a row
     "_table",  # the titles of columns
@@ -36,9 +37,6 @@ MAX_LINES, MAX_PARAMETERS, MAX_POSITIONAL_VALUES = 60, 6, 5
 
 KNOWN_LONG: set[str] = {
     "avf_curation.pipeline.video._refine",
-    "avf_shards.cli.main._parser",
-    "avf_training.cli.main._parser",
-    "avf_training.tasks.task.hybrid_task",
 }
 """Functions that are longer than MAX_LINES and are to be split: take out what is, add nothing."""
 
