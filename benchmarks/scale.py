@@ -76,6 +76,7 @@ def _ledger() -> pa.Table:
                 pa.array(score),
                 pa.array([">="] * rows),
                 pa.array(np.full(rows, 1.0)),
+                pa.array(["sync.min_confidence"] * rows),
             ],
             fields=list(ledger.CHECK_TYPE),
         )
@@ -129,13 +130,21 @@ def _what_if() -> float:
     part, width = 68_000, len(CHECKS)
     values = part * width
     stages, reasons = (pa.array([pair[i] for pair in CHECKS] * part) for i in (0, 1))
+    settings = pa.array([f"{stage}.{reason}" for stage, reason in CHECKS] * part)
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "ledger.parquet"
         writer: pq.ParquetWriter | None = None
         for _ in range(ENTRIES // part):
             score = draw.normal(5, 1, values).round(4)
             score[width - 7 :: width] = draw.normal(4.5, 1.2, part).round(4)  # sync/low_confidence: one in ten falls
-            fields = [stages, reasons, pa.array(score), pa.array([">="] * values), pa.array(np.full(values, 1.0))]
+            fields = [
+                stages,
+                reasons,
+                pa.array(score),
+                pa.array([">="] * values),
+                pa.array(np.full(values, 1.0)),
+                settings,
+            ]
             checks = pa.StructArray.from_arrays(fields, fields=list(ledger.CHECK_TYPE))
             table = pa.table(
                 {
@@ -155,7 +164,7 @@ def _what_if() -> float:
         start = time.perf_counter()
         with pq.ParquetFile(path) as file:
             found = what_if_batches(
-                file.iter_batches(), {"": {"sync/low_confidence": 3.0}, "cncvs": {"quality/blurred": 4.0}}
+                file.iter_batches(), {"": {"sync.low_confidence": 3.0}, "cncvs": {"quality.blurred": 4.0}}
             )
         assert sum(source.rejected for source in found.sources.values()) > 0
         return time.perf_counter() - start

@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.errors import UserError
+from avf_shards.schema.check_columns import CheckColumns
 from scipy.stats import binom
 
 from avf_curation.audit.confidence import Proportion, wilson_interval
-from avf_curation.audit.scores import score_columns
-from avf_curation.stages.checks import DECIDES
+from avf_curation.audit.scores import reached_checks
+from avf_curation.stages.checks import SPAN_STAGES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +60,17 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
     if source not in known:
         raise UserError(f"--source {source}: the run has no such source; it has {', '.join(known) or 'none'}")
     mine = table.filter(pc.equal(table["source"], source))
-    scores = score_columns(mine)
-    settings = {check: setting for setting, names in DECIDES.items() for check in names}
+    scores = reached_checks(mine)
+    settings = _settings(scores)
     for check in checks or ():
         if check not in settings:
-            raise UserError(f"--check {check}: no threshold decides that; checks are {', '.join(sorted(settings))}")
+            raise UserError(
+                f"--check {check}: no threshold of this source decides that; checks are {', '.join(sorted(settings))}"
+            )
     groups = mine["group_id"].to_numpy()
     found = []
-    for check in checks or [name for name in settings if (scores.name_C == name).any()]:
-        here = scores.where((scores.name_C == check) & ~np.isnan(scores.score_C))
+    for check in checks or settings:
+        here = scores.where(scores.is_named(check) & ~np.isnan(scores.score_C))
         if checks is None and (not len(here.score_C) or np.ptp(here.score_C) == 0):
             continue  # none, or all alike: any threshold keeps all or none
         if not len(here.score_C):
@@ -78,7 +81,7 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
         ordered = np.sort(sign * here.score_C)
         shares = [float(binom.ppf(p, count, keep)) / count for p in (0.025, 0.975)]
         low, proposed, high = (sign * float(np.quantile(ordered, q)) for q in (shares[0], keep, shares[1]))
-        passes = wilson_interval(here.passed().mean() * count, count)
+        passes = wilson_interval((~here.fails()).mean() * count, count)
         now = float(here.threshold_C[0])
         low, high = sorted((low, high))
         found.append(
@@ -95,3 +98,9 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
             )
         )
     return Calibration(source=source, keep=keep, proposals=tuple(found))
+
+
+def _settings(scores: CheckColumns) -> dict[str, str]:
+    """Return the setting that holds the threshold of each check, without settings that decide which spans there are."""
+    pairs = scores.settings_of_names()
+    return {name: setting for name, setting in pairs if setting.partition(".")[0] not in SPAN_STAGES}

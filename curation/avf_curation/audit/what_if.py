@@ -4,7 +4,7 @@ Every check of a span is in the ledger, up to the stage that rejected it. A stri
 laxer one lets spans through that later stages never saw: how those would have ended is unknown, and is counted as such.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,15 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
-from avf_shards.config import flatten, merge, override, unknown_key
+from avf_shards.config import flatten, merge, override
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.schema.check_columns import CheckColumns, check_columns
 
 from avf_curation.recipe import make_recipe
-from avf_curation.stages.checks import DECIDES, OF_BACKEND, STAGES
+from avf_curation.stages.checks import SPAN_STAGES, STAGES
 
-# Settings that only decide, and the checks whose threshold they are. All others change what is measured, or the spans.
-_SPANS = ("scenes", "silence", "plan", "media")
 _COLUMNS = ("source", "status", "stage", "reason", "start_frame", "stop_frame", "checks")
 _LAST = "quality/watermark_pooled"  # nothing comes after it
 
@@ -62,7 +61,11 @@ class WhatIf:
 
 
 def requested_thresholds(settings: Sequence[str], identity: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Source -> check -> threshold, of "--set" texts. Raises UserError for what is no threshold, with the reason."""
+    """Return source -> setting -> threshold of "--set" texts; the source "" stands for all sources.
+
+    Raises UserError for a setting that no recipe has, for one that decides which spans there are, and for a value that
+    is no number.
+    """
     values: dict[str, Any] = {}
     for text in settings:
         values = merge(values, override(text, yaml.safe_load, yaml.YAMLError, "sync.min_confidence=4"))
@@ -77,24 +80,14 @@ def requested_thresholds(settings: Sequence[str], identity: Mapping[str, Any]) -
             _, source, setting = name.split(".", 2)
             if source not in known:
                 raise UserError(f"{name}: the run has no source {source!r}; it has {', '.join(sorted(known))}")
-        found.setdefault(source, {}).update(dict.fromkeys(_checks(setting, identity), float(value)))
+        if setting.partition(".")[0] in (*SPAN_STAGES, "plan", "media"):
+            raise UserError(
+                f"{setting}: changes which spans there are, and the ledger knows only those it has; curate again"
+            )
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise UserError(f"{setting}: {value!r} is not a threshold; curate again to see what it changes")
+        found.setdefault(source, {})[setting] = float(value)
     return found
-
-
-def _checks(setting: str, identity: Mapping[str, Any]) -> tuple[str, ...]:
-    stage = setting.partition(".")[0]
-    if setting in DECIDES:
-        wanted, used = OF_BACKEND.get(setting), identity["backends"].get("sync")
-        if wanted is not None and used is not None and wanted not in used:
-            raise UserError(f"{setting}: this run measured sync by {used}; that setting is of {wanted}")
-        return DECIDES[setting]
-    if stage in _SPANS:
-        raise UserError(
-            f"{setting}: changes which spans there are, and the ledger knows only those it has; curate again"
-        )
-    if stage in STAGES:
-        raise UserError(f"{setting}: changes what is measured, not what is decided; curate again")
-    raise UserError(unknown_key(setting, setting, list(DECIDES)))
 
 
 def what_if_run(run: RunFolder, thresholds: Mapping[str, Mapping[str, float]]) -> WhatIf:
@@ -103,7 +96,10 @@ def what_if_run(run: RunFolder, thresholds: Mapping[str, Mapping[str, float]]) -
 
 
 def what_if_batches(batches: Iterator[pa.RecordBatch], thresholds: Mapping[str, Mapping[str, float]]) -> WhatIf:
-    """Decide the rows of a ledger anew, some at a time."""
+    """Decide the rows of a ledger anew, some at a time.
+
+    thresholds: source -> setting -> threshold. Raises UserError for a setting that no check compares with.
+    """
     totals: dict[str, _Total] = {}
     for batch in batches:
         sources = batch.column("source").dictionary_encode() if batch.num_rows else None
@@ -115,9 +111,30 @@ def what_if_batches(batches: Iterator[pa.RecordBatch], thresholds: Mapping[str, 
             limits = {**thresholds.get("", {}), **thresholds.get(name, {})}
             totals.setdefault(name, _Total()).add(mine, limits)
     return WhatIf(
-        thresholds={s: dict(t) for s, t in thresholds.items()},
+        thresholds=_thresholds_of_checks(thresholds, totals.values()),
         sources={name: totals[name].told() for name in sorted(totals)},
     )
+
+
+def _thresholds_of_checks(
+    thresholds: Mapping[str, Mapping[str, float]], totals: Iterable["_Total"]
+) -> dict[str, dict[str, float]]:
+    """Return source -> check -> threshold. Raises UserError for a setting that no check of the ledger compares with."""
+    checks: dict[str, dict[str, None]] = {}
+    for total in totals:
+        for setting, names in total.checks.items():
+            checks.setdefault(setting, {}).update(names)
+    found: dict[str, dict[str, float]] = {}
+    for source, limits in thresholds.items():
+        for setting, limit in limits.items():
+            if setting not in checks:
+                known = ", ".join(sorted(name for name in checks if name.partition(".")[0] not in SPAN_STAGES))
+                raise UserError(
+                    f"{setting}: no check in this ledger compares with it, so it changes what is measured or nothing "
+                    f"at all; curate again. Settings that checks compare with: {known or 'none'}"
+                )
+            found.setdefault(source, {}).update(dict.fromkeys(checks[setting], limit))
+    return found
 
 
 _TABLES = ("now_rejected", "unknown_after")
@@ -130,27 +147,27 @@ class _Total:
         self.counts = {name: 0 for name in SourceWhatIf.__dataclass_fields__ if name not in _TABLES}
         self.now_rejected: dict[str, int] = {}
         self.unknown_after: dict[str, int] = {}
+        self.checks: dict[str, dict[str, None]] = {}  # setting -> checks that compare with it, in ledger order
 
     def add(self, rows: pa.RecordBatch, limits: Mapping[str, float]) -> None:
         """Decide these rows with other limits. Shapes: R rows, C checks."""
         frames_R = pc.subtract(rows.column("stop_frame"), rows.column("start_frame")).to_numpy()
         kept_R = pc.equal(rows.column("status"), "kept").to_numpy(zero_copy_only=False)
         was_rejected_R = pc.equal(rows.column("status"), "rejected").to_numpy(zero_copy_only=False)
-        checks = rows.column("checks")
-        row_C, flat = checks.value_parent_indices().to_numpy(), checks.flatten()
-        limit_C = flat.field("threshold").to_numpy(zero_copy_only=False).copy()
-        changed_C, name_C = np.zeros(len(row_C), bool), np.full(len(row_C), -1)
-        for number, (name, limit) in enumerate(limits.items()):
-            here_C = _is(flat, name)
-            limit_C[here_C], name_C[here_C] = limit, number
-            changed_C |= here_C
-        fails_C = _fails(flat, limit_C)
+        checks = check_columns(rows)
+        self._note_settings(checks)
+        limit_C, changed_C = checks.threshold_C.copy(), np.zeros(len(checks.row_C), bool)
+        for setting, limit in limits.items():
+            chosen_C = checks.uses_setting(setting)
+            limit_C[chosen_C] = limit
+            changed_C |= chosen_C
+        row_C, fails_C = checks.row_C, checks.fails(limit_C)
         fails_R = np.zeros(rows.num_rows, bool)
         fails_R[row_C[fails_C]] = True
         falls_R = kept_R & fails_R
         passes_R = was_rejected_R & ~fails_R
         last_R = _named(rows, _LAST)
-        sampled_R = was_rejected_R & _measured_on(rows, row_C, flat, fails_C)
+        sampled_R = was_rejected_R & _measured_on(rows, checks, fails_C)
         admitted_R, unknown_R = passes_R & last_R, passes_R & ~last_R & ~sampled_R
         self._count("kept_before", frames_R[kept_R])
         self._count("kept_after", frames_R[(kept_R & ~fails_R) | admitted_R])
@@ -162,12 +179,16 @@ class _Total:
         self.counts["spans"] += rows.num_rows
         first_R = np.full(rows.num_rows, -1)
         decided_C = fails_C & changed_C
-        first_R[row_C[decided_C][::-1]] = name_C[decided_C][::-1]  # the first that fails has the last word
-        for number, name in enumerate(limits):
+        first_R[row_C[decided_C][::-1]] = checks.name_C[decided_C][::-1]  # the first that fails has the last word
+        for number, name in enumerate(checks.names):
             _add(self.now_rejected, name, int(frames_R[falls_R & (first_R == number)].sum()))
         for stage in pc.unique(rows.column("stage").filter(pa.array(unknown_R))).to_pylist():
             of_stage_R = pc.equal(rows.column("stage"), stage).fill_null(False).to_numpy(zero_copy_only=False)
             _add(self.unknown_after, stage, int(frames_R[unknown_R & of_stage_R].sum()))
+
+    def _note_settings(self, checks: CheckColumns) -> None:
+        for name, setting in checks.settings_of_names():
+            self.checks.setdefault(setting, {})[name] = None
 
     def _count(self, name: str, frames: npt.NDArray[np.int64]) -> None:
         self.counts[name] += int(frames.sum())
@@ -181,25 +202,15 @@ def _add(counts: dict[str, int], name: str, frames: int) -> None:
         counts[name] = counts.get(name, 0) + frames
 
 
-def _measured_on(
-    rows: pa.RecordBatch, row_C: npt.NDArray[np.int64], checks: pa.StructArray, fails_C: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
-    """Rows that pass up to the stage that rejected them, and that later stages measured nevertheless."""
-    order = pa.array(STAGES)
-    stage_C = pc.index_in(checks.field("stage"), order).fill_null(-1).to_numpy(zero_copy_only=False)
-    stage_R = pc.index_in(rows.column("stage"), order).fill_null(-1).to_numpy(zero_copy_only=False)
-    later_C = stage_C > stage_R[row_C]
+def _measured_on(rows: pa.RecordBatch, checks: CheckColumns, fails_C: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return the rows that pass up to the stage that rejected them, and that later stages measured nevertheless."""
+    row_C = checks.row_C
+    stage_R = pc.index_in(rows.column("stage"), pa.array(STAGES)).fill_null(-1).to_numpy(zero_copy_only=False)
+    later_C = checks.stage_rank(STAGES) > stage_R[row_C]
     stopped_R, later_R = np.zeros(rows.num_rows, bool), np.zeros(rows.num_rows, bool)
     stopped_R[row_C[fails_C & ~later_C]] = True
     later_R[row_C[later_C]] = True
     return later_R & ~stopped_R
-
-
-def _is(checks: pa.StructArray, name: str) -> npt.NDArray[np.bool_]:
-    stage, _, reason = name.partition("/")
-    both = pc.and_(pc.equal(checks.field("stage"), stage), pc.equal(checks.field("reason"), reason))
-    found: npt.NDArray[np.bool_] = both.to_numpy(zero_copy_only=False)
-    return found
 
 
 def _named(rows: pa.RecordBatch, name: str) -> npt.NDArray[np.bool_]:
@@ -207,13 +218,4 @@ def _named(rows: pa.RecordBatch, name: str) -> npt.NDArray[np.bool_]:
     stage, _, reason = name.partition("/")
     both = pc.and_(pc.equal(rows.column("stage"), stage), pc.equal(rows.column("reason"), reason))
     found: npt.NDArray[np.bool_] = both.fill_null(False).to_numpy(zero_copy_only=False)
-    return found
-
-
-def _fails(checks: pa.StructArray, limit_C: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Where a check fails under a limit; a score that could not be measured (null) does not."""
-    at_most_C = pc.equal(checks.field("operator"), "<=").to_numpy(zero_copy_only=False)
-    score_C = checks.field("score").to_numpy(zero_copy_only=False).astype(float)
-    with np.errstate(invalid="ignore"):
-        found: npt.NDArray[np.bool_] = np.where(at_most_C, score_C > limit_C, score_C < limit_C)
     return found

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from avf_shards.errors import FaultError
 from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import PART, RunFolder
+from avf_shards.schema.check_columns import check_columns
 from avf_shards.schema.ledger import Decision, table_to_decisions
 
 from avf_curation.audit.funnel import LedgerSummary, duration, funnel_steps
@@ -90,23 +91,14 @@ def write_audit_report(
 
 def histograms(table: pa.Table) -> list[Histogram]:
     """One per stage/reason, in the order of the pipeline; the axis holds the middle 99 % and every threshold."""
-    column = table["checks"].combine_chunks()
-    checks = pc.list_flatten(column)
-    if not len(checks):
-        return []
-    stage, reason = pc.struct_field(checks, "stage"), pc.struct_field(checks, "reason")
-    names = pc.binary_join_element_wise(stage, reason, "/").dictionary_encode()
-    codes = names.indices.to_numpy()
-    scores = pc.struct_field(checks, "score").to_numpy(zero_copy_only=False).astype(float)
-    thresholds = pc.struct_field(checks, "threshold").to_numpy(zero_copy_only=False)
-    operators = pc.struct_field(checks, "operator").to_numpy(zero_copy_only=False)
+    checks = check_columns(table)
     result = []
-    for code, name in enumerate(names.dictionary.to_pylist()):
-        mine = codes == code
-        known = scores[mine][~np.isnan(scores[mine])]
-        marks = sorted({float(t) for t in thresholds[mine]})
-        operator = str(operators[mine][0])
-        result.append(_histogram(name, known, marks, operator, int(mine.sum() - len(known))))
+    for name in checks.names:
+        named = checks.where(checks.is_named(name))
+        scores = named.score_C[~np.isnan(named.score_C)]
+        marks = sorted({float(threshold) for threshold in named.threshold_C})
+        operator = "<=" if named.at_most_C[0] else ">="
+        result.append(_histogram(name, scores, marks, operator, len(named.score_C) - len(scores)))
     return result
 
 

@@ -137,7 +137,12 @@ def decide(scores: FacesScores, config: FacesConfig) -> tuple[Check, ...]:
     """One face, large enough, whole, and the same all along."""
     return (
         Check(
-            stage=STAGE, reason="no_face", score=scores.no_face_share, operator="<=", threshold=config.max_no_face_share
+            stage=STAGE,
+            reason="no_face",
+            score=scores.no_face_share,
+            operator="<=",
+            threshold=config.max_no_face_share,
+            setting="faces.max_no_face_share",
         ),
         Check(
             stage=STAGE,
@@ -145,12 +150,48 @@ def decide(scores: FacesScores, config: FacesConfig) -> tuple[Check, ...]:
             score=scores.several_share,
             operator="<=",
             threshold=config.max_several_share,
+            setting="faces.max_several_share",
         ),
-        Check(stage=STAGE, reason="too_small", score=scores.face_px, operator=">=", threshold=config.min_face_px),
-        Check(stage=STAGE, reason="size_jump", score=scores.size_ratio, operator="<=", threshold=config.max_size_ratio),
-        Check(stage=STAGE, reason="out_of_frame", score=scores.inside, operator=">=", threshold=config.min_inside),
-        Check(stage=STAGE, reason="too_narrow", score=scores.aspect_low, operator=">=", threshold=config.min_aspect),
-        Check(stage=STAGE, reason="too_wide", score=scores.aspect_high, operator="<=", threshold=config.max_aspect),
+        Check(
+            stage=STAGE,
+            reason="too_small",
+            score=scores.face_px,
+            operator=">=",
+            threshold=config.min_face_px,
+            setting="faces.min_face_px",
+        ),
+        Check(
+            stage=STAGE,
+            reason="size_jump",
+            score=scores.size_ratio,
+            operator="<=",
+            threshold=config.max_size_ratio,
+            setting="faces.max_size_ratio",
+        ),
+        Check(
+            stage=STAGE,
+            reason="out_of_frame",
+            score=scores.inside,
+            operator=">=",
+            threshold=config.min_inside,
+            setting="faces.min_inside",
+        ),
+        Check(
+            stage=STAGE,
+            reason="too_narrow",
+            score=scores.aspect_low,
+            operator=">=",
+            threshold=config.min_aspect,
+            setting="faces.min_aspect",
+        ),
+        Check(
+            stage=STAGE,
+            reason="too_wide",
+            score=scores.aspect_high,
+            operator="<=",
+            threshold=config.max_aspect,
+            setting="faces.max_aspect",
+        ),
     )
 
 

@@ -62,18 +62,58 @@ class QualityScores:
 def decide(scores: QualityScores, config: QualityConfig) -> tuple[Check, ...]:
     """Everything one span can show by itself."""
     return (
-        Check(stage=STAGE, reason="blurred", score=scores.sharpness, operator=">=", threshold=config.min_sharpness),
-        Check(stage=STAGE, reason="frozen", score=scores.frozen_s, operator="<=", threshold=config.max_frozen_s),
-        Check(stage=STAGE, reason="black", score=scores.black_share, operator="<=", threshold=config.max_black_share),
-        Check(stage=STAGE, reason="letterbox", score=scores.bars, operator="<=", threshold=config.max_bars),
-        Check(stage=STAGE, reason="watermark", score=scores.overlay_px, operator="<=", threshold=config.max_overlay_px),
+        Check(
+            stage=STAGE,
+            reason="blurred",
+            score=scores.sharpness,
+            operator=">=",
+            threshold=config.min_sharpness,
+            setting="quality.min_sharpness",
+        ),
+        Check(
+            stage=STAGE,
+            reason="frozen",
+            score=scores.frozen_s,
+            operator="<=",
+            threshold=config.max_frozen_s,
+            setting="quality.max_frozen_s",
+        ),
+        Check(
+            stage=STAGE,
+            reason="black",
+            score=scores.black_share,
+            operator="<=",
+            threshold=config.max_black_share,
+            setting="quality.max_black_share",
+        ),
+        Check(
+            stage=STAGE,
+            reason="letterbox",
+            score=scores.bars,
+            operator="<=",
+            threshold=config.max_bars,
+            setting="quality.max_bars",
+        ),
+        Check(
+            stage=STAGE,
+            reason="watermark",
+            score=scores.overlay_px,
+            operator="<=",
+            threshold=config.max_overlay_px,
+            setting="quality.max_overlay_px",
+        ),
     )
 
 
 def decide_pooled(overlay_px: float | None, config: QualityConfig) -> Check:
     """What the spans of one group show together."""
     return Check(
-        stage=STAGE, reason="watermark_pooled", score=overlay_px, operator="<=", threshold=config.max_overlay_px
+        stage=STAGE,
+        reason="watermark_pooled",
+        score=overlay_px,
+        operator="<=",
+        threshold=config.max_overlay_px,
+        setting="quality.max_overlay_px",
     )
 
 

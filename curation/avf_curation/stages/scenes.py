@@ -85,10 +85,36 @@ def measure(shot: Span, picture: VideoTrack, sound: AudioTrack | None) -> Scenes
 def decide(scores: ScenesScores, config: ScenesConfig) -> tuple[Check, ...]:
     """Long enough, and complete."""
     return (
-        Check(stage=STAGE, reason="too_short", score=scores.length_s, operator=">=", threshold=config.min_shot_s),
-        Check(stage=STAGE, reason="cut_off", score=scores.cut_off_s, operator="<=", threshold=config.max_missing_s),
         Check(
-            stage=STAGE, reason="no_picture", score=scores.no_picture_s, operator="<=", threshold=config.max_missing_s
+            stage=STAGE,
+            reason="too_short",
+            score=scores.length_s,
+            operator=">=",
+            threshold=config.min_shot_s,
+            setting="scenes.min_shot_s",
         ),
-        Check(stage=STAGE, reason="no_sound", score=scores.no_sound_s, operator="<=", threshold=config.max_missing_s),
+        Check(
+            stage=STAGE,
+            reason="cut_off",
+            score=scores.cut_off_s,
+            operator="<=",
+            threshold=config.max_missing_s,
+            setting="scenes.max_missing_s",
+        ),
+        Check(
+            stage=STAGE,
+            reason="no_picture",
+            score=scores.no_picture_s,
+            operator="<=",
+            threshold=config.max_missing_s,
+            setting="scenes.max_missing_s",
+        ),
+        Check(
+            stage=STAGE,
+            reason="no_sound",
+            score=scores.no_sound_s,
+            operator="<=",
+            threshold=config.max_missing_s,
+            setting="scenes.max_missing_s",
+        ),
     )

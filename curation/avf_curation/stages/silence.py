@@ -81,7 +81,14 @@ def decide(stretch: Stretch, config: SilenceConfig) -> tuple[Check, ...]:
     """Speech, and long enough. Silence is recorded with the share of speech in it, which is 0."""
     return (
         Check(stage=STAGE, reason="silent", score=1.0 if stretch.speech else 0.0, operator=">=", threshold=0.5),
-        Check(stage=STAGE, reason="too_short", score=stretch.span.seconds, operator=">=", threshold=config.min_clip_s),
+        Check(
+            stage=STAGE,
+            reason="too_short",
+            score=stretch.span.seconds,
+            operator=">=",
+            threshold=config.min_clip_s,
+            setting="silence.min_clip_s",
+        ),
     )
 
 

@@ -79,8 +79,16 @@ def decide(scores: SyncScores, config: SyncConfig) -> tuple[Check, ...]:
                 score=scores.confidence,
                 operator=">=",
                 threshold=config.min_confidence,
+                setting="sync.min_confidence",
             ),
-            Check(stage=STAGE, reason="offset", score=offset, operator="<=", threshold=config.max_offset_frames),
+            Check(
+                stage=STAGE,
+                reason="offset",
+                score=offset,
+                operator="<=",
+                threshold=config.max_offset_frames,
+                setting="sync.max_offset_frames",
+            ),
         )
     offset = float(abs(scores.offset_frames)) if scores.offset_frames is not None and _tells(scores, config) else None
     return (
@@ -90,8 +98,16 @@ def decide(scores: SyncScores, config: SyncConfig) -> tuple[Check, ...]:
             score=scores.mouth_motion,
             operator=">=",
             threshold=config.envelope_min_motion,
+            setting="sync.envelope_min_motion",
         ),
-        Check(stage=STAGE, reason="offset", score=offset, operator="<=", threshold=config.envelope_max_offset_frames),
+        Check(
+            stage=STAGE,
+            reason="offset",
+            score=offset,
+            operator="<=",
+            threshold=config.envelope_max_offset_frames,
+            setting="sync.envelope_max_offset_frames",
+        ),
     )
 
 

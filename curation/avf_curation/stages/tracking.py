@@ -157,19 +157,57 @@ def _followed(
 def decide(track: Track | None, config: TrackConfig) -> tuple[Check, ...]:
     """One face, found nearly always, alone, moving like a face, large enough, and in the picture."""
     if track is None:
-        return (Check(stage=STAGE, reason="face_lost", score=1.0, operator="<=", threshold=config.max_lost_share),)
+        return (
+            Check(
+                stage=STAGE,
+                reason="face_lost",
+                score=1.0,
+                operator="<=",
+                threshold=config.max_lost_share,
+                setting="track.max_lost_share",
+            ),
+        )
     return (
-        Check(stage=STAGE, reason="face_lost", score=track.lost_share, operator="<=", threshold=config.max_lost_share),
+        Check(
+            stage=STAGE,
+            reason="face_lost",
+            score=track.lost_share,
+            operator="<=",
+            threshold=config.max_lost_share,
+            setting="track.max_lost_share",
+        ),
         Check(
             stage=STAGE,
             reason="several_faces",
             score=track.rival_share,
             operator="<=",
             threshold=config.max_rival_share,
+            setting="track.max_rival_share",
         ),
-        Check(stage=STAGE, reason="jump", score=track.step, operator="<=", threshold=config.max_step),
-        Check(stage=STAGE, reason="too_small", score=track.face_px, operator=">=", threshold=config.min_face_px),
-        Check(stage=STAGE, reason="out_of_frame", score=track.padding, operator="<=", threshold=config.max_padding),
+        Check(
+            stage=STAGE,
+            reason="jump",
+            score=track.step,
+            operator="<=",
+            threshold=config.max_step,
+            setting="track.max_step",
+        ),
+        Check(
+            stage=STAGE,
+            reason="too_small",
+            score=track.face_px,
+            operator=">=",
+            threshold=config.min_face_px,
+            setting="track.min_face_px",
+        ),
+        Check(
+            stage=STAGE,
+            reason="out_of_frame",
+            score=track.padding,
+            operator="<=",
+            threshold=config.max_padding,
+            setting="track.max_padding",
+        ),
     )
 
 

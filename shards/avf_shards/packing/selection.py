@@ -18,6 +18,7 @@ from avf_shards.config import bind
 from avf_shards.errors import UserError
 from avf_shards.hash_draw import priority
 from avf_shards.packing.near_duplicates import Fingerprint, NearDuplicateConfig, NearDuplicateIndex
+from avf_shards.schema.check_columns import check_columns
 
 ClipOrder = Literal["shuffled", "speakers", "ledger"]
 
@@ -269,24 +270,11 @@ def _clips(kept: pa.Table, left: list[RejectedClip], seed: int) -> list[_Clip]:
     return found
 
 
-def _flat_checks(table: pa.Table) -> tuple[np.ndarray[Any, Any], pa.StructArray]:
-    """Row number of each check, and all checks in one array."""
-    column = table["checks"].combine_chunks()
-    checks = column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks else column
-    if isinstance(checks, pa.ChunkedArray):
-        return np.zeros(0, np.int64), pa.array([], column.type.value_type)
-    return checks.value_parent_indices().to_numpy(), checks.flatten()
-
-
-def _names(checks: pa.StructArray) -> pa.Array:
-    return pc.binary_join_element_wise(checks.field("stage"), checks.field("reason"), "/")
-
-
 def _check_names(kept: pa.Table, selection: Selection) -> None:
     asked = set(selection.thresholds).union(*(source.thresholds for source in selection.sources.values()))
     if not asked or not kept.num_rows:
         return
-    known = set(pc.unique(_names(_flat_checks(kept)[1])).to_pylist())
+    known = set(check_columns(kept).names)
     for name in sorted(asked - known):
         raise UserError(
             f"thresholds.{name!r}: no kept clip was checked for that; checks are {', '.join(sorted(known))}"
@@ -297,25 +285,16 @@ def _passes(kept: pa.Table, thresholds: dict[str, float], source: str, left: lis
     """The rows that hold under the stricter thresholds too. A null score (could not tell) is not a rejection."""
     if not thresholds or not kept.num_rows:
         return kept
-    row_of, checks = _flat_checks(kept)
-    names, fails = _names(checks), np.zeros(kept.num_rows, bool)
+    checks, fails_R = check_columns(kept), np.zeros(kept.num_rows, bool)
     for name, limit in thresholds.items():
-        here = pc.equal(names, name).to_numpy(zero_copy_only=False)
-        if not here.any():
-            continue
-        mine = checks.filter(pa.array(here))
-        at_most = pc.equal(mine.field("operator"), "<=").to_numpy(zero_copy_only=False)
-        stored = mine.field("threshold").to_numpy(zero_copy_only=False)
-        if np.any(np.where(at_most, limit > stored, limit < stored)):
+        named = checks.where(checks.is_named(name))
+        if named.is_laxer(limit).any():
             raise UserError(
-                f"thresholds.{name!r} = {limit}: laxer than {stored[0]:g}, at which {source} was curated; "
+                f"thresholds.{name!r} = {limit}: laxer than {named.threshold_C[0]:g}, at which {source} was curated; "
                 "what was rejected there has no clip. Curate again with the laxer one, or ask for a stricter one"
             )
-        score = mine.field("score").to_numpy(zero_copy_only=False).astype(float)
-        with np.errstate(invalid="ignore"):
-            bad = np.where(at_most, score > limit, score < limit)  # NaN compares false: not a rejection
-        rows = row_of[here][bad]
-        for row in rows[~fails[rows]]:
+        rows = named.row_C[named.fails(limit)]
+        for row in rows[~fails_R[rows]]:
             left.extend(RejectedClip(key=key, reason=name, threshold=limit) for key in kept["clips"][int(row)].as_py())
-        fails[rows] = True
-    return kept.filter(pa.array(~fails))
+        fails_R[rows] = True
+    return kept.filter(pa.array(~fails_R))

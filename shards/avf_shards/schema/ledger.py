@@ -35,6 +35,7 @@ class Check:
     score: float | None
     operator: Operator
     threshold: float
+    setting: str | None = None  # the recipe's setting that the threshold comes from, as "quality.min_sharpness"
 
     def __post_init__(self) -> None:
         if self.score is not None:
@@ -45,7 +46,13 @@ class Check:
         """True, False, or None where the stage could not tell."""
         if self.score is None:
             return None
-        return self.score <= self.threshold if self.operator == "<=" else self.score >= self.threshold
+        return not self.fails(self.threshold)
+
+    def fails(self, limit: float) -> bool:
+        """Return whether the score fails this limit; a score of None fails no limit."""
+        if self.score is None:
+            return False
+        return self.score > limit if self.operator == "<=" else self.score < limit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +96,7 @@ CHECK_TYPE = pa.struct(
         ("score", pa.float64()),
         ("operator", _TEXT),
         ("threshold", pa.float64()),
+        ("setting", _TEXT),
     ]
 )
 SCHEMA = pa.schema(

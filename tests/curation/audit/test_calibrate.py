@@ -22,7 +22,16 @@ def ledger(seed: int, groups: int = 60, spans: int = 4, low: float = 5.0) -> pa.
         centre = draw.normal(low, 1.0)
         for span in range(spans):
             score = float(draw.normal(centre, 0.3))
-            checks = [Check(stage="sync", reason="low_confidence", score=score, operator=">=", threshold=3.0)]
+            checks = [
+                Check(
+                    stage="sync",
+                    reason="low_confidence",
+                    score=score,
+                    operator=">=",
+                    threshold=3.0,
+                    setting="sync.min_confidence",
+                )
+            ]
             bad = checks[0].passed is False
             if not bad or span == 0:
                 checks.append(
@@ -32,6 +41,7 @@ def ledger(seed: int, groups: int = 60, spans: int = 4, low: float = 5.0) -> pa.
                         score=99.0 if bad else float(draw.normal(50, 5)),
                         operator=">=",
                         threshold=20.0,
+                        setting="quality.min_sharpness",
                     )
                 )
             told = {"stage": "sync", "reason": "low_confidence"} if bad else {}
@@ -96,7 +106,7 @@ def test_bad_questions(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
         (1.5, "a", None, "--keep 1.5"),
         (0.8, "b", None, "no such source; it has a"),
         (0.8, "a", ["sync/confidence"], "checks are"),
-        (0.8, "a", ["faces/no_face"], "no span of a has a score"),
+        (0.8, "a", ["faces/no_face"], "no threshold of this source decides that"),
     ):
         with pytest.raises(UserError, match=said):
             propose_thresholds(table, source, keep, checks)

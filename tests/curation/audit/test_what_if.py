@@ -1,15 +1,17 @@
 """what-if: stricter is exact, laxer says what nobody knows, and what is no threshold is refused with the reason."""
 
-import ast
 from pathlib import Path
 from typing import Any
 
 import pytest
+from avf_curation.audit.calibrate import propose_thresholds
 from avf_curation.audit.what_if import requested_thresholds, what_if_batches
 from avf_curation.cli.main import main
 from avf_curation.recipe import load_recipe
 from avf_curation.stages import faces, quality, sync, tracking
-from avf_curation.stages.checks import DECIDES
+from avf_curation.stages.faces import FacesScores
+from avf_curation.stages.quality import QualityScores
+from avf_curation.stages.sync import SyncScores
 from avf_shards.errors import UserError
 from avf_shards.schema.ledger import Check, Decision, Status, decisions_to_table
 from avf_shards.timeline import Span
@@ -33,11 +35,15 @@ def decision(source: str, start: int, status: Status, *checks: Check) -> Decisio
 
 
 def sharp(score: float | None) -> Check:
-    return Check(stage="quality", reason="blurred", score=score, operator=">=", threshold=50.0)
+    return Check(
+        stage="quality", reason="blurred", score=score, operator=">=", threshold=50.0, setting="quality.min_sharpness"
+    )
 
 
 def heard(score: float) -> Check:
-    return Check(stage="sync", reason="low_confidence", score=score, operator=">=", threshold=3.0)
+    return Check(
+        stage="sync", reason="low_confidence", score=score, operator=">=", threshold=3.0, setting="sync.min_confidence"
+    )
 
 
 LEDGER = decisions_to_table(
@@ -55,7 +61,14 @@ LEDGER = decisions_to_table(
             "rejected",
             heard(9.0),
             sharp(80.0),
-            Check(stage="quality", reason="watermark_pooled", score=9.0, operator="<=", threshold=5.0),
+            Check(
+                stage="quality",
+                reason="watermark_pooled",
+                score=9.0,
+                operator="<=",
+                threshold=5.0,
+                setting="quality.max_overlay_px",
+            ),
         ),
     ]
 )
@@ -102,8 +115,12 @@ def test_two_thresholds_and_one_source() -> None:
     [
         ("silence.top_db=20", "changes which spans there are"),
         ("scenes.min_shot_s=2", "changes which spans there are"),
-        ("track.smooth_s=1", "changes what is measured"),
-        ("sync.envelope_min_motion=1", "measured sync by syncnet"),
+        ("track.smooth_s=1", "no check in this ledger compares with it"),
+        (
+            "sync.envelope_min_motion=1",
+            "checks compare with: quality.max_overlay_px, quality.min_sharpness, sync.min_con",
+        ),
+        ("track.backend=dlib", "'dlib' is not a threshold"),
         ("sync.min_confidenc=4", "did you mean 'min_confidence'"),
         ("sources.c.sync.min_confidence=4", "has no source 'c'; it has a, b"),
         ("sync.min_confidence=much", "expected a number"),
@@ -116,29 +133,46 @@ def test_what_is_no_threshold_is_refused(setting: str, says: str) -> None:
         ask()
 
 
-def test_the_table_of_thresholds_is_the_stages_own() -> None:
-    """Every check of the four stages takes its threshold from the setting that DECIDES names, and none is left out."""
+def test_a_new_threshold_is_edited_in_one_stage_file_and_one_recipe_line() -> None:
+    """The Check that a stage makes names its setting, and what-if and calibration read it from the ledger."""
+    grainy = [
+        Check(
+            stage="quality", reason="grainy", score=score, operator="<=", threshold=9.0, setting="quality.black_level"
+        )
+        for score in (1.0, 4.0, 7.0)
+    ]
+    table = decisions_to_table([decision("a", 100 * n, "kept", check) for n, check in enumerate(grainy)])
+    thresholds = requested_thresholds(["quality.black_level=5"], IDENTITY)
+    answer = what_if_batches(iter(table.to_batches()), thresholds)
+    assert answer.thresholds == {"": {"quality/grainy": 5.0}}
+    assert answer.sources["a"].now_rejected == {"quality/grainy": 100}
+    (proposal,) = propose_thresholds(table, "a", 0.5).proposals
+    assert (proposal.check, proposal.setting, proposal.now) == ("quality/grainy", "quality.black_level", 9.0)
+
+
+def test_every_stage_names_the_setting_that_its_threshold_comes_from() -> None:
     settings = load_recipe().defaults
-    named = {check for checks in DECIDES.values() for check in checks}
-    told = {}
-    for setting, checks in DECIDES.items():
-        stage, _, field = setting.partition(".")
-        for check in checks:
-            told.setdefault(check, set()).add(float(getattr(getattr(settings, stage), field)))
-    modules = {"faces": faces, "track": tracking, "sync": sync, "quality": quality}
-    written = set()
-    for stage, module in modules.items():
-        source = Path(str(module.__file__)).read_text()
-        calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-        for call in calls:
-            if ast.unparse(call.func) != "Check":
-                continue
-            values = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
-            reason = ast.literal_eval(values["reason"])
-            field = values["threshold"].split("config.")[1].split(")")[0]
-            written.add(f"{stage}/{reason}")
-            assert f"{stage}/{reason}" in DECIDES[f"{stage}.{field}"]
-    assert written == named
+    face = FacesScores(
+        counts=(1,),
+        no_face_share=0.0,
+        several_share=0.0,
+        face_px=99.0,
+        size_ratio=1.0,
+        inside=1.0,
+        aspect_low=1.0,
+        aspect_high=1.0,
+    )
+    checks = [*faces.decide(face, settings.faces), *tracking.decide(None, settings.track)]
+    for backend in ("syncnet", "envelope"):
+        heard_by = SyncScores(backend=backend, offset_frames=0, confidence=9.0, distance=1.0, length_s=4.0)
+        checks += sync.decide(heard_by, settings.sync)
+    blank = QualityScores(sharpness=99.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None)
+    checks += [*quality.decide(blank, settings.quality), quality.decide_pooled(None, settings.quality)]
+    for check in checks:
+        assert check.setting is not None
+        stage, _, name = check.setting.partition(".")
+        assert stage == check.stage
+        assert check.threshold == getattr(getattr(settings, stage), name)
 
 
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
