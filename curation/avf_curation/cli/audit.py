@@ -57,7 +57,8 @@ def _write_page(options: argparse.Namespace, run: Any) -> None:
 
 def _print_review(options: argparse.Namespace) -> int:
     from avf_curation.audit.review import read_verdicts, review_as_json, score_review
-    from avf_curation.console.tables import make_console, print_review
+    from avf_curation.console.tables import print_review
+    from avf_curation.console.terminal import make_console
 
     review, verdicts = read_verdicts(options.verdicts, open_run(options))
     scores = score_review(review, verdicts)
@@ -68,7 +69,8 @@ def _print_review(options: argparse.Namespace) -> int:
 
 def _print_comparison(options: argparse.Namespace) -> int:
     from avf_curation.audit.compare import compare_ledgers
-    from avf_curation.console.tables import make_console, print_comparison
+    from avf_curation.console.tables import print_comparison
+    from avf_curation.console.terminal import make_console
     from avf_curation.runs.snapshots import load_ledgers
 
     comparison = compare_ledgers(*load_ledgers(str(options.folder), options.other))

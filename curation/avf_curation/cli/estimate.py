@@ -43,7 +43,7 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_curation.console.run_tables import print_estimate
-    from avf_curation.console.tables import make_console
+    from avf_curation.console.terminal import make_console
     from avf_curation.recipe import load_recipe
     from avf_curation.runs.cost_estimate import estimate_cost, one_parent_per_unit, remembered_totals
 

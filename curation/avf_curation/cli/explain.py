@@ -25,7 +25,8 @@ def _run(options: argparse.Namespace) -> int:
     from avf_shards.schema.ledger import decisions_to_table
 
     from avf_curation.audit.explain import find_video
-    from avf_curation.console.tables import make_console, print_decisions
+    from avf_curation.console.tables import print_decisions
+    from avf_curation.console.terminal import make_console
 
     decisions = find_video(open_run(options).ledger(), options.video)
     if not write_answer(options, decisions_to_table(decisions).to_pylist()):

@@ -171,7 +171,8 @@ def print_funnel(options: argparse.Namespace, run: Any) -> int:
     from avf_shards.cli.common import write_answer
 
     from avf_curation.audit.funnel import summarize_run
-    from avf_curation.console.tables import make_console, print_audit
+    from avf_curation.console.tables import print_audit
+    from avf_curation.console.terminal import make_console
 
     summary = summarize_run(run)
     if not write_answer(options, summary.as_json()):

@@ -42,7 +42,7 @@ def _run_ls(options: argparse.Namespace) -> int:
 
 def _run_check(options: argparse.Namespace) -> int:
     from avf_curation.console.run_tables import print_source_check
-    from avf_curation.console.tables import make_console
+    from avf_curation.console.terminal import make_console
     from avf_curation.recipe import load_recipe
     from avf_curation.runs.plan import parse_sources
     from avf_curation.sources.registry import check_source

@@ -7,10 +7,10 @@ from typing import Self
 
 from avf_shards.cli.logging_setup import draws_progress
 from avf_shards.timeline import FRAMES_PER_SECOND
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from avf_curation.console.terminal import make_console
 from avf_curation.runs.curate import Progress
 
 _LOG = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ class ProgressBar:
     """A bar on a terminal; elsewhere a message now and then. Call it with each Progress."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = make_console(stderr=True)
         self._live = draws_progress()
         self._start = time.monotonic()
         self._said = 0.0

@@ -17,11 +17,6 @@ from avf_curation.stages.checks import STAGES
 FEW = 10  # of each kind, in a report for a terminal
 
 
-def make_console() -> Console:
-    """Standard output, without guessing what names mean."""
-    return Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
-
-
 def printable(text: str) -> Text:
     """Text from outside: control characters are shown, markup is not read."""
     return Text("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))

@@ -11,7 +11,8 @@ from avf_shards.packing.verify import verify_shards
 
 from avf_curation.audit.funnel import summarize_run
 from avf_curation.console.progress_bar import ProgressBar
-from avf_curation.console.tables import make_console, print_audit
+from avf_curation.console.tables import print_audit
+from avf_curation.console.terminal import make_console
 from avf_curation.demo.corpus import HELD_OUT, RECIPE, SOURCES, write_corpus
 from avf_curation.detectors.detector_set import resolve_backends
 from avf_curation.execution.cluster import ClusterConfig

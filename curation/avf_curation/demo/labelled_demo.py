@@ -10,7 +10,8 @@ from avf_shards.packing.verify import verify_shards
 
 from avf_curation.audit.funnel import summarize_run
 from avf_curation.console.progress_bar import ProgressBar
-from avf_curation.console.tables import make_console, print_audit
+from avf_curation.console.tables import print_audit
+from avf_curation.console.terminal import make_console
 from avf_curation.demo.demo import make_demo_folder
 from avf_curation.demo.expressions import ACTORS, CROWD, dataset_row, write_cast
 from avf_curation.detectors.detector_set import resolve_backends

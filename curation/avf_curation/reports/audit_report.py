@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,12 +16,13 @@ from avf_shards.format.run_folder import PART, RunFolder
 from avf_shards.schema.check_columns import check_columns
 from avf_shards.schema.ledger import Decision, table_to_decisions
 
-from avf_curation.audit.funnel import LedgerSummary, duration, funnel_steps
+from avf_curation.audit.funnel import LedgerSummary, funnel_steps
 from avf_curation.audit.sampling import sample_rows
 from avf_curation.audit.scores import scores_by_language
 from avf_curation.media import crop
 from avf_curation.media.decode import FrameConverter, clip_frame, frame_at
 from avf_curation.media.types import MediaConfig
+from avf_curation.reports.html import render_page
 from avf_curation.runs.curate import planned_videos, read_plan
 from avf_curation.runs.identity import remembered_roots
 from avf_curation.sources.types import Video
@@ -63,15 +63,8 @@ def write_audit_report(
     """Write the page to `path`, whole or not at all."""
     table = run.ledger()
     identity = run.identity()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["duration"] = duration
-    html = environment.get_template("report.html").render(
+    html = render_page(
+        "report.html",
         audit=result,
         totals=result.totals,
         funnels={name: funnel_steps(source) for name, source in result.sources.items()},

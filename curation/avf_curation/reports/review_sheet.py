@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.index import ShardReader
@@ -16,6 +15,7 @@ from avf_curation.audit.review import KEPT, Review, ReviewItem, span_name
 from avf_curation.media import preview
 from avf_curation.media.types import MediaError, TimeRange
 from avf_curation.recipe import make_recipe
+from avf_curation.reports.html import render_page
 from avf_curation.runs.curate import planned_videos
 from avf_curation.sources.types import Video
 from avf_curation.stages.checks import STAGES
@@ -57,14 +57,9 @@ def write_review_sheet(
             entry["reason"] = str(error) or type(error).__name__
         told.append(entry)
         on_item(number + 1)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
     head = {"fingerprint": review.fingerprint, "n": review.n, "seed": review.seed, "stages": STAGES, "items": told}
     script = json.dumps(head).replace("<", "\\u003c")  # names from outside must not end the script
-    html = environment.get_template(PAGE).render(data=script)
+    html = render_page(PAGE, data=script)
     durable_io.write(out / PAGE, html.encode())
     return out / PAGE
 

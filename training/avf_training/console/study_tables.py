@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from avf_training.console.terminal import make_console
 from avf_training.study.plan import Matrix, Study
 from avf_training.study.results import comparisons, result_lines
 
 
 def print_study(study: Study, matrix: Matrix, page: Path) -> None:
     """Each row by two protocols, the comparisons, and where the page is."""
-    console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+    console = make_console()
     for dataset in dict.fromkeys(cell.data.name for cell in matrix.cells):
         data = next(cell.data for cell in matrix.cells if cell.data.name == dataset)
         table = Table(box=None, header_style="bold", title=f"{data.title}, percent", title_style="")

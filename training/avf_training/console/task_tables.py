@@ -4,21 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from avf_training.console.terminal import make_console
 from avf_training.inference.predict import ClipPrediction
 from avf_training.tasks.catalog import DATASETS, Dataset
 from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DATASETS, MICRO_LABELS
 
 
-def _console(width: int | None = None) -> Console:
-    return Console(highlight=False, soft_wrap=True, emoji=False, markup=False, width=width)
-
-
 def print_datasets(rows: Sequence[Dataset]) -> None:
     """One line a data set, then what there is to say of it."""
-    out = _console()
+    out = make_console()
     out.print(f"{'data set':<20}{'source':<13}{'labels':<10}{'clips':>7}  {'folds':<25}metrics")
     for one in rows:
         labels = f"{len(one.labels)}" if one.labels else f"{len(one.dimensions)} values"
@@ -40,7 +36,7 @@ def print_counts(found: Sequence[Mapping[str, Any]]) -> None:
         left = ", ".join(f"{label} {count}" for label, count in one["excluded"].items())
         counts = f"{one['clips']:,}", f"{one['published']:,}" if one["published"] else "-"
         table.add_row(one["name"], *counts, labels, left, f"{one['without_sound']:,}")
-    console = _console()
+    console = make_console()
     console.print(table)
     for one in found:
         for difference in one["differences"]:
@@ -55,7 +51,7 @@ def print_alignment() -> None:
         table.add_column(name)
     for label in HYBRID_LABELS:
         table.add_row(label, *("+".join(own for own, to in each.items() if to == label) for each in ALIGNED.values()))
-    console = _console(130)  # cut, it would say nothing
+    console = make_console(130)  # cut, it would say nothing
     console.print(table)
     outside = [one.name for one in DATASETS if one.task != "micro_expression" and one.name not in ALIGNED]
     console.print(f"in no hybrid: {', '.join(outside)}; a label that is in no row is left out, never guessed")
@@ -83,7 +79,7 @@ def print_result(result: Mapping[str, Any], run: Path) -> None:
             between = "" if score["interval"] is None else "{:.4f} to {:.4f}".format(*score["interval"])
             table.add_row(first, step, name, value, between)
             first = step = ""
-    console = _console()
+    console = make_console()
     console.print(table)
     for name in ("curve.png", "result.json", "predictions"):
         if (run / name).exists():

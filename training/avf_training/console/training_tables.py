@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from avf_training.console.terminal import make_console
 from avf_training.conversion.parity import ParityRow
 from avf_training.data.benchmark import StreamCost
 from avf_training.models.summary import ModelSummary, StageSummary
@@ -21,10 +21,6 @@ Worst difference of each group of numbers from what the authors' own code comput
 filled by `avf-train parity FILE.npz ...`. Differences are |ours - theirs| / max(1, |theirs|). A file of the same format
 from any other configuration can be checked the same way.
 """
-
-
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
 
 
 def print_summaries(found: Sequence[ModelSummary], batch: int, precision: str) -> None:
@@ -49,7 +45,7 @@ def print_summaries(found: Sequence[ModelSummary], batch: int, precision: str) -
                 memory,
             )
             parts.add_row(one.name, stage, *_parts(made))
-    out = _console()
+    out = make_console()
     for table in (costs, parts):
         out.print(table)
         out.print()
@@ -86,7 +82,7 @@ def print_stream_cost(cost: StreamCost, batch: int, step_s: float) -> None:
     for part in cost.parts:
         table.add_row(part.name, places[part.where], f"{part.ms:.2f}", f"{1000 / max(part.ms, 1e-6):,.0f}")
     table.add_row("whole batches", "worker", f"{cost.worker_ms:.2f}", f"{1000 / cost.worker_ms:,.0f}")
-    out = _console()
+    out = make_console()
     out.print(table)
     bound = cost.bound_by()
     out.print(f"{cost.clips} clips of {cost.kb:.0f} KB")
@@ -96,7 +92,7 @@ def print_stream_cost(cost: StreamCost, batch: int, step_s: float) -> None:
 
 def print_cost_estimate(made: TrainingCost) -> None:
     """A plan in a few lines, and what the paper took."""
-    out = _console()
+    out = make_console()
     accumulated = made.batch // (made.devices * made.micro_batch)
     rows = [
         ("clips of an epoch", f"{made.clips:,}"),
@@ -129,15 +125,15 @@ def print_validation(found: ValidationScores) -> None:
     for name, (own, patch, place) in (("video", video), ("sound", audio), ("both", both)):
         row = f"{own:.4f}", f"{patch:.4f}", f"{own / patch:.3f}", f"{place:.4f}", f"{own / place:.3f}"
         table.add_row("error of masked", name, *row)
-    _console().print(table)
+    make_console().print(table)
     chance = 1 / found.clips
     for name, share in (("video to sound", found.recall), ("sound to video", found.recall_back)):
-        _console().print(f"R@1 {name}: {share:.3f}, {share / chance:.1f} times chance ({chance:.3f})")
+        make_console().print(f"R@1 {name}: {share:.3f}, {share / chance:.1f} times chance ({chance:.3f})")
 
 
 def print_replay(found: ReplayReport) -> None:
     """What the step gave this time, and where the first number came from that is not finite."""
-    out = _console()
+    out = make_console()
     parts = "  ".join(f"{name} {value:.4g}" for name, value in found.parts.items())
     out.print(f"step {found.step}: {parts}")
     if found.finite:
@@ -151,7 +147,7 @@ def print_replay(found: ReplayReport) -> None:
 
 def print_parity(rows: Sequence[ParityRow]) -> None:
     """Every group with its worst error and tolerance."""
-    out = _console()
+    out = make_console()
     for file, group in groupby(rows, lambda row: row.file):
         table = _table("precision", "group", "numbers", "worst", "tolerance", "")
         for row in group:

@@ -18,6 +18,7 @@ from avf_training.data.transforms import crop_pixels
 from avf_training.evaluation.multi_view import ViewParams
 from avf_training.inference.feature_model import FeatureModel, read_clips
 from avf_training.tasks.labelled_shards import LabelledShards
+from avf_training.trainer.figures import load_pyplot
 
 HOP_S = 0.64
 DRAWN = 12  # clips of one picture
@@ -96,10 +97,7 @@ def predict(folder: Path | str, model: Path | str, hop_s: float = HOP_S, device:
 
 def draw_predictions(folder: Path | str, told: Sequence[ClipPrediction], out: Path) -> int:
     """A row for each clip, DRAWN at most: pictures of it, and below what the model says over time; how many rows."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    pyplot = load_pyplot()
 
     told = told[:DRAWN]
     shelf = LabelledShards([find_shards(folder)], StorageConfig())

@@ -23,6 +23,7 @@ from avf_training.models.masking import MaskConfig, Masker
 from avf_training.models.masks import Masks
 from avf_training.models.patch_embed import audio_patches, video_patches
 from avf_training.models.presets import preset
+from avf_training.trainer.figures import load_pyplot
 
 _EPS = 1e-6
 
@@ -125,10 +126,7 @@ def draw_reconstruction(path: Path, found: list[ReconstructedClip], title: str, 
 
     put_back: whether the patches' own means and deviations were, which the picture then says.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    pyplot = load_pyplot()
 
     rows = [("original", found[0].video, found[0].audio)]
     for one in found:

@@ -8,15 +8,14 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
+from matplotlib.figure import Figure
 
 from avf_training.evaluation.scoring import Predictions
+from avf_training.trainer.figures import load_pyplot
 
-matplotlib.use("Agg")
-from matplotlib import pyplot  # after the backend is chosen
-from matplotlib.figure import Figure
+pyplot = load_pyplot()
 
 _BINS = 10
 

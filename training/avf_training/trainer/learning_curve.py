@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from avf_training.trainer.figures import load_pyplot
 from avf_training.trainer.metrics import EVALUATION, METRICS, read_lines
 
 CURVE = "curve.png"
@@ -11,10 +12,7 @@ _NOT_LOSSES = ("step", "lr", "grad_norm", "skipped")
 
 def draw_learning_curve(run: Path) -> Path:
     """Draw RUN/curve.png: each part of the loss, and held-out scores where there are any."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    pyplot = load_pyplot()
 
     rows, scores = read_lines(run / METRICS), read_lines(run / EVALUATION)
     parts = [name for name in rows[0] if name not in _NOT_LOSSES] if rows else []
