@@ -28,8 +28,8 @@ folds: 4
 split: subject_blocks
 metrics: [UAR, WAR]
 clips: {clips}
-value: label
-aligned: {{happy: happy, calm: calm, anger: anger, sadness: sadness}}
+label_field: label
+alignment: {{happy: happy, calm: calm, anger: anger, sadness: sadness}}
 """
 
 

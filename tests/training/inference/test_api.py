@@ -10,11 +10,11 @@ import torch
 from avf_curation.cli.main import main as curate_main
 from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_shards.errors import UserError
+from avf_training import embed_clips, predict
 from avf_training.cli.main import main
 from avf_training.config.finetune import load_finetune_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.finetuning.finetune import train_stage
-from avf_training.inference.api import embed_clips, predict
 from avf_training.inference.feature_model import FeatureModel, frame_tokens
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
@@ -41,14 +41,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_it_says_is_right_of_people_it_never_saw(lab: Path) -> None:
     tested = json.loads((lab / "run/run.json").read_text())
     truth = dict(zip(tested["test"], tested["truth"], strict=True))
-    told = [one for one in predict(lab / "shards", lab / "run") if one.key in truth]
-    assert len(told) == 18
-    assert all(one.names == LABELS for one in told)
-    assert np.mean([one.best == LABELS[truth[one.key]] for one in told]) > 0.8
-    for one in told:
-        (moment,) = one.moments
-        assert (moment.start_s, moment.stop_s) == (0.0, 2.56)
-        assert sum(moment.scores) == pytest.approx(1, abs=1e-5)
+    predictions = [clip for clip in predict(lab / "shards", lab / "run") if clip.key in truth]
+    assert len(predictions) == 18
+    assert all(clip.names == LABELS for clip in predictions)
+    assert np.mean([clip.best == LABELS[truth[clip.key]] for clip in predictions]) > 0.8
+    for clip in predictions:
+        (window,) = clip.windows
+        assert (window.start_s, window.stop_s) == (0.0, 2.56)
+        assert sum(window.scores) == pytest.approx(1, abs=1e-5)
 
 
 def test_on_the_command_line_with_a_picture(lab: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -58,13 +58,13 @@ def test_on_the_command_line_with_a_picture(lab: Path, capsys: pytest.CaptureFix
     assert (tmp_path / "p.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     rows = json.loads((tmp_path / "p.json").read_text())
     assert {one["best"] for one in rows} <= set(LABELS)
-    assert set(rows[0]) == {"key", "video_id", "person", "names", "classes", "moments", "mean", "best"}
+    assert set(rows[0]) == {"key", "video_id", "person", "names", "classes", "windows", "mean", "best"}
 
 
 def test_a_pre_trained_model_has_features_and_no_answers(lab: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     MaskedAutoencoder(preset("nano")).save_pretrained(tmp_path / "mae")
-    with pytest.raises(UserError, match="has learned no answers; fine-tune it first"):
+    with pytest.raises(UserError, match="cannot predict; fine-tune it first"):
         predict(lab / "shards", tmp_path / "mae")
     table = embed_clips(lab / "shards", tmp_path / "mae", ["fused"])
     assert table.num_rows == 36
@@ -83,8 +83,8 @@ def test_features_are_the_model_s_own(lab: Path, capsys: pytest.CaptureFixture[s
     assert (len(one["regions_video"]), len(one["regions_video"][0])) == (8, 96)
     assert len(one["frames"]) == 8, "a feature for each pair of the sixteen pictures"
     head = model.head(torch.tensor(one["fused"])).softmax(-1)
-    said = next(told for told in predict(lab / "shards", lab / "run") if told.key == one["key"])
-    assert head.tolist() == pytest.approx(list(said.moments[0].scores), abs=1e-5)
+    prediction = next(clip for clip in predict(lab / "shards", lab / "run") if clip.key == one["key"])
+    assert head.tolist() == pytest.approx(list(prediction.windows[0].scores), abs=1e-5)
 
 
 def test_frames_come_in_the_order_of_time() -> None:
@@ -148,8 +148,8 @@ def test_a_raw_video_to_clips_of_its_people(tmp_path: Path, capsys: pytest.Captu
         (2.0, 3.8, 0),
     ]
     assert curate_main(argv) == 0, "the same line again"
-    told = predict(tmp_path / "out", lab / "run")
-    assert [(one.video_id, one.person, one.moments[0].start_s) for one in told] == [
+    predictions = predict(tmp_path / "out", lab / "run")
+    assert [(clip.video_id, clip.person, clip.windows[0].start_s) for clip in predictions] == [
         ("two then one.mp4", 0, 0.0),
         ("two then one.mp4", 1, 0.0),
         ("two then one.mp4", 0, 2.0),

@@ -33,7 +33,8 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.console.task_tables import print_predictions
-    from avf_training.inference.predict import draw_predictions, predict
+    from avf_training.inference.prediction_plot import draw_predictions
+    from avf_training.inference.predictions import predict
 
     clips = predict(options.folder, options.model, options.hop, resolve_device(options.device))
     out = options.out or options.folder / "predicted.png"

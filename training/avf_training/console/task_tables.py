@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from avf_training.console.terminal import make_console
-from avf_training.inference.predict import ClipPrediction
+from avf_training.inference.predictions import ClipPrediction
 from avf_training.tasks.catalog import DATASETS, Dataset
 from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DATASETS, MICRO_LABELS
 
@@ -99,11 +99,11 @@ def print_reevaluation(found: Mapping[str, Any]) -> None:
     print(f"{found['run']} ({found['protocol']}): {told[found['same']]}")
 
 
-def print_predictions(told: Sequence[ClipPrediction]) -> None:
-    """A line for each window: when, and the highest shares, or every dimension."""
-    for one in told:
-        print(f"{one.video_id}, person {one.person + 1}" + (f": {one.best}" if one.best else ""))
-        for moment in one.moments:
-            ranked = sorted(zip(one.names, moment.scores, strict=True), key=lambda pair: -pair[1] * one.classes)
-            said = "  ".join(f"{name} {score:.2f}" for name, score in ranked[: 3 if one.classes else None])
-            print(f"  {moment.start_s:7.2f} to {moment.stop_s:7.2f} s  {said}")
+def print_predictions(predictions: Sequence[ClipPrediction]) -> None:
+    """Print a line for each window: its time, and the highest probabilities or every dimension."""
+    for clip in predictions:
+        print(f"{clip.video_id}, person {clip.person + 1}" + (f": {clip.best}" if clip.best else ""))
+        for window in clip.windows:
+            ranked = sorted(zip(clip.names, window.scores, strict=True), key=lambda pair: -pair[1] * clip.classes)
+            scores = "  ".join(f"{name} {score:.2f}" for name, score in ranked[: 3 if clip.classes else None])
+            print(f"  {window.start_s:7.2f} to {window.stop_s:7.2f} s  {scores}")

@@ -1,11 +1,11 @@
-"""A model in three lines: what it says over time, and its features.
+"""Python API for inference: predictions over time (`predict`) and features (`embed_clips`) of a trained model.
 
-from avf_training.inference.api import predict
-for told in predict("DIR", "RUN"):
-    print(told.video_id, told.person, told.best)
+from avf_training import predict
+for prediction in predict("DIR", "RUN"):
+    print(prediction.video_id, prediction.person, prediction.best, prediction.windows[0].scores)
 """
 
 from avf_training.inference.embeddings import embed_clips
-from avf_training.inference.predict import ClipPrediction, WindowPrediction, predict
+from avf_training.inference.predictions import ClipPrediction, WindowPrediction, predict
 
 __all__ = ["ClipPrediction", "WindowPrediction", "embed_clips", "predict"]

@@ -1,9 +1,9 @@
-"""Features of clips as Parquet: one row for each window, to be read by anything.
+"""Features of clips as Parquet, one row for each window.
 
-key, source, video_id, person, start_s, stop_s     which window (seconds of the video)
-video, audio, fused                             list<float32>: each modality's mean, and what the head reads
-regions_video, regions_audio                    list<list<float32>>: the region tokens, K x C
-frames                                          list<list<float32>>: one for each pair of the 16 pictures
+key, source, video_id, person, start_s, stop_s   the window (seconds of the video)
+video, audio, fused                              list<float32>: mean of each modality, input of the head
+regions_video, regions_audio                     list<list<float32>>: region tokens, K x C
+frames                                           list<list<float32>>: one for each pair of the 16 frames
 """
 
 import io
@@ -19,11 +19,11 @@ from torch import Tensor
 
 from avf_training.data.storage import StorageConfig
 from avf_training.inference.feature_model import FeatureModel, read_clips
-from avf_training.inference.predict import find_shards
+from avf_training.inference.predictions import find_shards
 from avf_training.tasks.labelled_shards import LabelledShards
 
 KINDS = ("video", "audio", "fused", "regions_video", "regions_audio", "frames")
-_HOP_S = 2.56
+_HOP_S = 2.56  # the length of a window: windows lie side by side
 _VECTOR, _MATRIX = pa.list_(pa.float32()), pa.list_(pa.list_(pa.float32()))
 _SCHEMA = {
     "key": pa.string(), "source": pa.string(), "video_id": pa.string(), "person": pa.int32(),
@@ -38,9 +38,15 @@ def embed_clips(
     hop_s: float = _HOP_S,
     device: str = "cpu",
 ) -> pa.Table:
-    """Features of every window of every clip in a folder of shards, by a pre-trained or fine-tuned model.
+    """Return a table of the features of every window of every clip, by a pre-trained or fine-tuned model.
 
-    What the model does not have (a modality, regions) is null. Raises UserError for a kind that there is not.
+    A feature that the model does not have (of a modality, of regions) is null. Raises UserError for an unknown kind.
+
+    Args:
+        folder: shards, or the output of `avf-curate clip`.
+        model: a saved model or a run.
+        kinds: names of KINDS.
+        hop_s: seconds between the starts of two windows.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
@@ -51,19 +57,19 @@ def embed_clips(
 
 
 def write_features(table: pa.Table, out: Path, model: Path | str) -> None:
-    """The table as a Parquet file that says by which model it was made."""
+    """Write the table as a Parquet file with the name of the model in its metadata."""
     data = io.BytesIO()
     pq.write_table(table.replace_schema_metadata({"model": str(Path(model).name)}), data, compression="zstd")
     durable_io.replace_file(out, data.getvalue())
 
 
-def _rows(folder: Path | str, asked: FeatureModel, kinds: Sequence[str], hop_s: float) -> Iterator[dict[str, Any]]:
+def _rows(folder: Path | str, model: FeatureModel, kinds: Sequence[str], hop_s: float) -> Iterator[dict[str, Any]]:
     for record, files in read_clips(LabelledShards([find_shards(folder)], StorageConfig())):
-        for start_s, stop_s, found in asked.over_time(record, files, hop_s, "frames" in kinds):
-            which = {"key": record["key"], "source": record["source"], "video_id": record["video_id"]}
-            when = {"person": record["track"], "start_s": start_s, "stop_s": stop_s}
-            yield which | when | {kind: _listed(getattr(found, kind)) for kind in kinds}
+        for start_s, stop_s, features in model.features_over_time(record, files, hop_s, "frames" in kinds):
+            clip = {"key": record["key"], "source": record["source"], "video_id": record["video_id"]}
+            window = {"person": record["track"], "start_s": start_s, "stop_s": stop_s}
+            yield clip | window | {kind: _as_list(getattr(features, kind)) for kind in kinds}
 
 
-def _listed(value: Tensor | None) -> list[Any] | None:
+def _as_list(value: Tensor | None) -> list[Any] | None:
     return None if value is None else value.float().cpu().tolist()

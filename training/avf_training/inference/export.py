@@ -1,4 +1,4 @@
-"""A fine-tuned model as one file for other programs: torch.export, checked against the model it came from."""
+"""Export of a fine-tuned model as one file for other programs (torch.export), compared with the model itself."""
 
 import tempfile
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from torch import Tensor, nn
 from avf_training.finetuning.initialization import start_model
 from avf_training.models.classifier import Classifier
 
-_BATCHES = (2, 3, 5)
-_TOLERANCE = 1e-5
+_BATCHES = (2, 3, 5)  # sizes that are compared: the example's and two others
+_TOLERANCE = 1e-5  # of probabilities in fp32
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportResult:
-    """worst: largest difference of any answer, over batches of several sizes. inputs: shapes, B the batch."""
+    """An exported model and how close it is to the original."""
 
     path: Path
-    names: tuple[str, ...]
-    inputs: tuple[str, ...]
-    worst: float
+    names: tuple[str, ...]  # of the outputs
+    inputs: tuple[str, ...]  # shapes, with B for the batch
+    worst: float  # largest difference of any output, over batches of several sizes
 
 
-class _Answers(nn.Module):
-    """Inputs to shares of the classes, or dimensions."""
+class _ScoresModule(nn.Module):
+    """The model from its inputs to probabilities of the classes, or dimensions."""
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()
@@ -41,34 +41,34 @@ class _Answers(nn.Module):
 
 
 def export_model(saved: Path, out: Path) -> ExportResult:
-    """Write OUT.pt2, to be run with `torch.export.load(OUT).module()(video, sound)`, for any batch from 2 clips on.
+    """Write OUT.pt2; load it with `torch.export.load(OUT).module()` and call it with (video, audio).
 
-    video: (B, 3, 16, 160, 160), ImageNet-normalised; sound: (B, 1, 256, 128), log-mel as data/transforms makes it.
-    Raises UserError where an answer differs by more than 1e-5 from the model's.
+    video: (B, 3, 16, 160, 160), ImageNet-normalised; audio: (B, 1, 256, 128), log-mel as in data/transforms. B is at
+    least 2. Raises UserError where an output differs by more than 1e-5 from the model's; nothing is written then.
     """
     if out.exists():
         raise UserError(f"{out}: is there already; name a new file")
     model = Classifier.from_pretrained(start_model(saved))
-    answers = _Answers(model).eval()
+    scores_of = _ScoresModule(model).eval()
     geometry, modalities = model.config.geometry, model.config.modalities
     shapes = [shape for kind, shape in (("v", geometry.video_shape), ("a", geometry.audio_shape)) if kind in modalities]
     batch = torch.export.Dim("batch", min=2)
     example = tuple(_random(shape, 2) for shape in shapes)
-    program = torch.export.export(answers, example, dynamic_shapes=((*[{0: batch}] * len(shapes),),))
+    program = torch.export.export(scores_of, example, dynamic_shapes=((*[{0: batch}] * len(shapes),),))
     with tempfile.TemporaryDirectory(prefix="avf-export-") as folder:
         path = Path(folder, "model.pt2")
         torch.export.save(program, path)
-        again = torch.export.load(path).module()
+        exported = torch.export.load(path).module()
         worst = 0.0
         with torch.no_grad():
             for size in _BATCHES:
                 inputs = tuple(_random(shape, size) for shape in shapes)
-                worst = max(worst, float((again(*inputs) - answers(*inputs)).abs().max()))
+                worst = max(worst, float((exported(*inputs) - scores_of(*inputs)).abs().max()))
         if not worst <= _TOLERANCE:
             raise UserError(f"{saved}: the exported model differs by {worst:.2g} from it; nothing was written")
         durable_io.replace_file(out, path.read_bytes())
-    told = tuple(f"(B, {', '.join(map(str, shape))})" for shape in shapes)
-    return ExportResult(path=out, names=model.meaning.names, inputs=told, worst=worst)
+    inputs_text = tuple(f"(B, {', '.join(map(str, shape))})" for shape in shapes)
+    return ExportResult(path=out, names=model.meaning.names, inputs=inputs_text, worst=worst)
 
 
 def _random(shape: tuple[int, ...], batch: int) -> Tensor:

@@ -1,6 +1,6 @@
-"""Features of windows of clips by a saved model: region tokens, each modality's mean, what the head reads, per frame.
+"""Features of windows of clips by a saved model: region tokens, means, input of the head, per-frame features.
 
-Shapes: B windows, K regions, C width, N tokens, U tubes (two pictures each), J outputs.
+Shapes: B windows, K regions, C width, N tokens, U tubes (two frames each), J outputs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from avf_shards.errors import UserError
-from avf_shards.timeline import FRAMES_PER_SECOND
+from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
 from torch import Tensor
 
 from avf_training.data.batch import Batch
@@ -25,35 +25,32 @@ from avf_training.models.encoder import Encoder
 from avf_training.models.pretrained import load_folder, saved_config
 from avf_training.tasks.labelled_shards import LabelledShards
 
+_BATCH_WINDOWS = 8  # of one forward pass; keeps the memory of long clips small
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClipWindow:
-    """Frames [start, stop) of a clip; a window that the clip's end cuts repeats the last picture."""
+    """A window of a clip. Where the clip ends before the window, its last frame is repeated."""
 
-    start_frame: int
-    stop_frame: int
+    start_frame: int  # first frame, counted from the clip's start
+    stop_frame: int  # after the last frame
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowFeatures:
-    """Of one window; what the model's modalities or encoder lack is None.
+    """Features of one window; None where the model lacks the modality or the encoder has no regions."""
 
-    regions_*: (K, C) of LGI encoders. video, audio: (C,), the layers weighed. fused: what the head reads. frames:
-    (U, C), the last layer's local tokens of each pair of pictures. answer: (J,) softmax or dimensions; None of a
-    pre-trained model, whose head has learned nothing.
-    """
-
-    regions_video: Tensor | None
-    regions_audio: Tensor | None
-    video: Tensor | None
-    audio: Tensor | None
-    fused: Tensor
-    frames: Tensor | None
-    answer: Tensor | None
+    regions_video: Tensor | None  # (K, C), last layer of an LGI encoder
+    regions_audio: Tensor | None  # (K, C)
+    video: Tensor | None  # (C,), mean of the weighted layers
+    audio: Tensor | None  # (C,)
+    fused: Tensor  # input of the head
+    frames: Tensor | None  # (U, C), mean local token of each pair of frames, last layer
+    scores: Tensor | None  # (J,) probabilities or dimensions; None for a pre-trained model, whose head is random
 
 
 class FeatureModel:
-    """A saved model, pre-trained or fine-tuned, to be asked for features. Raises UserError for a folder without one."""
+    """Feature extractor around a saved model, pre-trained or fine-tuned. Raises UserError for a folder without one."""
 
     def __init__(self, saved: Path, device: str = "cpu") -> None:
         folder = start_model(Path(saved))
@@ -67,16 +64,15 @@ class FeatureModel:
             load_start(self.model, folder)
         self.model.to(self.device).eval()
         self.names = self.model.meaning.names
-        self.within = self.model.meaning.within
         self.config = self.model.config
 
     @property
-    def classes(self) -> bool:
-        """Whether answers are classes, not dimensions."""
+    def is_classifier(self) -> bool:
+        """Whether the outputs are classes, not dimensions."""
         return self.model.meaning.classes
 
     def windows(self, frames: int, hop_s: float) -> list[ClipWindow]:
-        """Windows of a clip of so many frames, `hop_s` apart, the last at its end."""
+        """Return windows that cover a clip of `frames` frames: `hop_s` apart, the last one at its end."""
         length = self.config.geometry.frames * STRIDE
         hop = max(STRIDE, round(hop_s * FRAMES_PER_SECOND / STRIDE) * STRIDE)
         starts = list(range(0, max(1, frames - length + 1), hop))
@@ -86,28 +82,28 @@ class FeatureModel:
         return [ClipWindow(start_frame=start, stop_frame=min(frames, start + length)) for start in starts]
 
     @torch.no_grad()
-    def of(
+    def features(
         self, files: dict[str, bytes], windows: Sequence[ClipWindow], per_frame: bool = False
     ) -> Iterator[WindowFeatures]:
-        """Features of windows of one clip's files. Raises FaultError for a clip that cannot be read."""
+        """Yield the features of windows of one clip. Raises FaultError for a clip that cannot be read."""
         geometry = self.config.geometry
-        clips = [self._decoded(files, window) for window in windows]
-        for at in range(0, len(clips), 8):
-            batch = _batch(clips[at : at + 8], geometry.frames * STRIDE).to(self.device)
+        clips = [self._decode(files, window) for window in windows]
+        for first in range(0, len(clips), _BATCH_WINDOWS):
+            batch = _batch(clips[first : first + _BATCH_WINDOWS], geometry.frames * STRIDE).to(self.device)
             video, audio = view_input(batch, geometry, self.config.modalities)
-            yield from self._features(video, audio, per_frame)
+            yield from self._batch_features(video, audio, per_frame)
 
-    def over_time(
+    def features_over_time(
         self, record: Mapping[str, Any], files: dict[str, bytes], hop_s: float, per_frame: bool = False
     ) -> Iterator[tuple[float, float, WindowFeatures]]:
-        """(start_s, stop_s, features) of each window of a clip, in seconds of its video's file."""
+        """Yield (start_s, stop_s, features) of each window of a clip, in seconds of the file of its video."""
         windows = self.windows(StoredSound(files["flac"]).frames, hop_s)
         first_s = record["span"]["start_frame"] / FRAMES_PER_SECOND + (record.get("start_s") or 0.0)
-        for window, found in zip(windows, self.of(files, windows, per_frame), strict=True):
-            start_s, stop_s = (first_s + at / FRAMES_PER_SECOND for at in (window.start_frame, window.stop_frame))
-            yield start_s, stop_s, found
+        for window, features in zip(windows, self.features(files, windows, per_frame), strict=True):
+            start_s = first_s + window.start_frame / FRAMES_PER_SECOND
+            yield start_s, first_s + window.stop_frame / FRAMES_PER_SECOND, features
 
-    def _decoded(self, files: dict[str, bytes], window: ClipWindow) -> Clip[ViewParams]:
+    def _decode(self, files: dict[str, bytes], window: ClipWindow) -> Clip[ViewParams]:
         geometry = self.config.geometry
 
         def draw(total_frames: int) -> ViewParams:
@@ -118,7 +114,9 @@ class FeatureModel:
 
         return decode_clip(files, draw, geometry.frames * STRIDE)
 
-    def _features(self, video_in: Tensor | None, audio_in: Tensor | None, per_frame: bool) -> Iterator[WindowFeatures]:
+    def _batch_features(
+        self, video_in: Tensor | None, audio_in: Tensor | None, per_frame: bool
+    ) -> Iterator[WindowFeatures]:
         model, with_regions = self.model, self.config.encoder != "vit"
         video = audio = frames = None
         if video_in is not None:
@@ -127,7 +125,7 @@ class FeatureModel:
         if audio_in is not None:
             audio = model.encoder_audio(audio_in, None, tuple(range(self.config.audio.depth))).layers
         fused = model.fc_norm(model.feature(video, audio))
-        answer = model.answers(model.head(fused)) if self.fine_tuned else None
+        scores = model.answers(model.head(fused)) if self.fine_tuned else None
         pooled_video = None if video is None else weighted_layers(video, model.layer_weights_video).mean(1)
         pooled_audio = None if audio is None else weighted_layers(audio, model.layer_weights_audio).mean(1)
         for b in range(len(fused)):
@@ -138,26 +136,27 @@ class FeatureModel:
                 audio=None if pooled_audio is None else pooled_audio[b],
                 fused=fused[b],
                 frames=None if frames is None else frames[b],
-                answer=None if answer is None else answer[b],
+                scores=None if scores is None else scores[b],
             )
 
 
 def frame_tokens(encoder: Encoder, video_BCTHW: Tensor) -> Tensor:
-    """Mean of the last layer's local tokens of each pair of pictures, (B, U, C)."""
+    """Return the mean of the last layer's local tokens of each pair of frames, (B, U, C)."""
+    # For the time of this call an LGI encoder returns its local tokens too.
     gives, encoder.gives = encoder.gives, "both" if encoder.regions else encoder.gives
     try:
         local_BNC = encoder(video_BCTHW, None, (len(encoder.blocks) - 1,)).layers[-1]
     finally:
         encoder.gives = gives
     tubes, height, width = encoder.geometry.video_grid
-    in_time = torch.empty_like(local_BNC)
-    in_time[:, encoder.order_N] = local_BNC  # LGI tokens are ordered by region
-    in_time_BUSC: Tensor = in_time.unflatten(1, (tubes, height * width))
-    return in_time_BUSC.mean(2)
+    in_time_BNC = torch.empty_like(local_BNC)
+    in_time_BNC[:, encoder.order_N] = local_BNC  # LGI tokens are ordered by region
+    tube_tokens_BUSC: Tensor = in_time_BNC.unflatten(1, (tubes, height * width))
+    return tube_tokens_BUSC.mean(2)
 
 
 def _batch(clips: Sequence[Clip[ViewParams]], sound_frames: int) -> Batch:
-    sound_RS = np.zeros((len(clips), sound_frames * 640), np.int16)
+    sound_RS = np.zeros((len(clips), sound_frames * SAMPLES_PER_FRAME), np.int16)
     for row, clip in zip(sound_RS, clips, strict=True):
         row[: len(clip.sound_S)] = clip.sound_S
     return Batch(
@@ -172,11 +171,11 @@ def _batch(clips: Sequence[Clip[ViewParams]], sound_frames: int) -> Batch:
     )
 
 
-def read_clips(shelf: LabelledShards) -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
-    """Record and files of every clip. Raises UserError where there is none."""
-    found = False
-    for number, record in shelf.records():
-        found = True
-        yield record, shelf.read(number)
-    if not found:
-        raise UserError("no clip in these shards")
+def read_clips(shards: LabelledShards) -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
+    """Yield record and files of every clip. Raises UserError where there is none."""
+    empty = True
+    for index, record in shards.records():
+        empty = False
+        yield record, shards.read(index)
+    if empty:
+        raise UserError(f"{', '.join(map(str, shards.shards))}: no clip in these shards")

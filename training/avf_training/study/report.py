@@ -177,7 +177,7 @@ def _features(cell: Cell, shelf: LabelledShards, protocol: SelectionProtocol) ->
     rows: dict[str, list[np.ndarray]] = {}
     for key in keys:
         files = shelf.read(task.index_of[key])
-        (one,) = model.of(files, [model.windows(1, 1.0)[0]])
+        (one,) = model.features(files, [model.windows(1, 1.0)[0]])
         for kind, value in (("video", one.video), ("audio", one.audio), ("fused", one.fused)):
             if value is not None:
                 rows.setdefault(kind, []).append(value.cpu().numpy())
