@@ -13,8 +13,9 @@ import psutil
 import ray
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import read_events
-from avf_curation.pipeline.video import VideoOutcomes
-from avf_curation.runs.curate import Progress, curate
+from avf_curation.pipeline.outcomes import VideoOutcomes
+from avf_curation.runs.curation import RunOptions, curate
+from avf_curation.runs.progress import Progress
 from avf_curation.sources.types import Video
 from ray.cluster_utils import Cluster as RayCluster
 
@@ -23,6 +24,7 @@ from benchmarks.table import Section
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.curation_runs import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs
+from support.stages import single_step
 from support.trees import results
 
 KILLS, NODES, UNITS, WORKERS = 100, 15, 420, 3
@@ -48,7 +50,13 @@ def run() -> list[Section]:
         with tempfile.TemporaryDirectory() as name:
             inputs = made_inputs(Path(name) / "in", UNITS)
             settings = recipe("plan.unit_videos=1", "run.kills=9")
-            plain = curate(settings, EMBEDDED, {"s": inputs}, Path(name) / "a", engine="inline", curate_one=stub_curate)
+            plain = curate(
+                settings,
+                EMBEDDED,
+                {"s": inputs},
+                Path(name) / "a",
+                RunOptions(engine="inline", stages=single_step(stub_curate)),
+            )
 
             def strike(progress: Progress) -> None:
                 if sum(struck.values()) >= KILLS or draw.random() > 2.5 * KILLS / UNITS:
@@ -66,10 +74,8 @@ def run() -> list[Section]:
                 EMBEDDED,
                 {"s": inputs},
                 Path(name) / "b",
-                engine="ray",
-                cluster=ClusterConfig(workers=WORKERS),
+                RunOptions(engine="ray", cluster=ClusterConfig(workers=WORKERS), stages=single_step(light)),
                 on_progress=strike,
-                curate_one=light,
             )
             same = results(run_.root) == results(plain.root)
             started = [one["unit"] for one in read_events(run_.log_folder) if one["name"] == "unit_started"]

@@ -16,15 +16,15 @@ import json, os, sys, time
 from pathlib import Path
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.recipe import load_recipe
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.detectors.detector_set import BackendSelection
 folder, out, engine, workers = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 if engine == "inline":
     os.sched_setaffinity(0, {0})  # decoding has a thread of its own, which a second core would help
 marks = []
 start = time.time()
-curate(load_recipe(None, ["plan.unit_videos=1"]), BackendSelection(track="dlib", sync="envelope", weights={}), {"s": folder}, out, engine=engine,
-       cluster=ClusterConfig(workers=workers), on_progress=lambda p: marks.append((p.units_done, time.time())))
+curate(load_recipe(None, ["plan.unit_videos=1"]), BackendSelection(track="dlib", sync="envelope", weights={}), {"s": folder}, out,
+       RunOptions(engine=engine, cluster=ClusterConfig(workers=workers)), on_progress=lambda p: marks.append((p.units_done, time.time())))
 lines = [json.loads(line) for line in open(out / "log/units.jsonl")]
 work = sum(sum(line["stage_seconds"].values()) for line in lines)
 # Warm: from the end of each worker's first unit, which holds its cold start, to the end of the last.

@@ -9,7 +9,7 @@ from typing import Any
 from avf_curation.detectors.detector_set import BackendSelection, resolve_backends
 from avf_curation.detectors.weights import default_folder, find_weight
 from avf_curation.recipe import load_recipe
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 
 from benchmarks.table import SHARED, Section
 
@@ -51,7 +51,7 @@ def compare(choice: BackendSelection, clips: Path) -> list[Section]:
 def _sync(choice: BackendSelection, clips: Path, out: Path, every: int) -> dict[tuple[str, int, int], dict[str, Any]]:
     """(video, first frame, end) -> what the sync stage measured."""
     recipe = load_recipe(None, [f"sync.every={every}", "sync.backend=syncnet"])
-    ledger = curate(recipe, choice, {"clips": clips}, out, engine="inline").ledger()
+    ledger = curate(recipe, choice, {"clips": clips}, out, RunOptions(engine="inline")).ledger()
     found = {}
     for row in ledger.select(["video_id", "start_frame", "stop_frame", "measurements"]).to_pylist():
         measured = json.loads(row["measurements"] or "{}").get("sync")

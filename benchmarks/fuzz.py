@@ -10,7 +10,7 @@ from avf_curation.demo.corpus import demo_videos, encode_demo_video
 from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.recipe import load_recipe
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 
 from benchmarks.table import Section
 
@@ -38,7 +38,7 @@ def run() -> list[Section]:
                 BackendSelection(track="dlib", sync="envelope", weights={}),
                 {"s": source},
                 Path(name) / "run",
-                engine="inline",
+                RunOptions(engine="inline"),
             )
             result = summarize_run(done)
             statuses = done.ledger()["status"].to_pylist()

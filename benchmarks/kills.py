@@ -12,7 +12,7 @@ from pathlib import Path
 from avf_curation.demo.corpus import demo_videos, encode_demo_video
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.recipe import load_recipe
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 
@@ -53,7 +53,11 @@ def run() -> list[Section]:
 def _job(source: Path, out: Path) -> None:
     recipe = load_recipe(None, ["plan.unit_videos=1", "faces.side_px=300", "track.side_px=300"])
     done = curate(
-        recipe, BackendSelection(track="dlib", sync="envelope", weights={}), {"s": source}, out / "run", engine="inline"
+        recipe,
+        BackendSelection(track="dlib", sync="envelope", weights={}),
+        {"s": source},
+        out / "run",
+        RunOptions(engine="inline"),
     )
     pack_shards(done, out / "shards", Selection())
 

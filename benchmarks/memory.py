@@ -21,10 +21,10 @@ _CHILD = """
 import resource, sys, time
 from pathlib import Path
 from avf_curation.recipe import load_recipe
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.detectors.detector_set import BackendSelection
 start = time.time()
-run = curate(load_recipe(), BackendSelection(track="dlib", sync="envelope", weights={}), {"long": Path(sys.argv[1])}, Path(sys.argv[2]), engine="inline")
+run = curate(load_recipe(), BackendSelection(track="dlib", sync="envelope", weights={}), {"long": Path(sys.argv[1])}, Path(sys.argv[2]), RunOptions(engine="inline"))
 kept = sum(len(clips) for clips in run.ledger()["clips"].to_pylist())
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, kept, time.time() - start)
 """

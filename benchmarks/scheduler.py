@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import ray
-from avf_curation.execution import ray_executor
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event, EventLog
+from avf_curation.execution.ray_scheduler import UnitScheduler
 from avf_curation.pipeline.unit import UnitJob
 from avf_curation.runs.coordinator import Coordinator
-from avf_curation.runs.curate import _log_unit, curate
+from avf_curation.runs.curation import RunOptions, _log_unit, curate
 from avf_shards.format.run_folder import RunFolder
 
 from benchmarks.table import Section
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.curation_runs import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs
 from support.simulated_ray import SimulatedRay, instead_of_ray
+from support.stages import single_step
 
 UNITS = 300
 WORKERS = 10_000
@@ -54,10 +55,8 @@ def _cost_of_a_unit() -> dict[str, float]:
                 EMBEDDED,
                 {"s": inputs},
                 Path(name) / engine,
-                engine=engine,
-                cluster=ClusterConfig(workers=1),
+                RunOptions(engine=engine, cluster=ClusterConfig(workers=1), stages=single_step(stub_curate)),
                 on_progress=lambda progress, marks=marks: marks.append(time.perf_counter()),
-                curate_one=stub_curate,
             )
             found[engine] = (marks[-1] - marks[20]) / (len(marks) - 21) * 1000
     return found
@@ -117,7 +116,7 @@ def _simulated(waits: dict[int, float]) -> Section:
         hours = f"{wall_s / 3600:.2f}", f"{ideal_s / 3600:.2f}"
         rows.append([str(videos), f"{units:,}", str(sim.losses), *hours, busy, f"{sim.busy_s / wall_s:.0%}"])
     note = (
-        f"The real scheduler (ray_executor.py) on a simulated Ray: {WORKERS:,} workers on 625 nodes, {CLIPS:,} clips of {CORE_S_A_CLIP} core-seconds, "
+        f"The real scheduler (ray_scheduler.py) on a simulated Ray: {WORKERS:,} workers on 625 nodes, {CLIPS:,} clips of {CORE_S_A_CLIP} core-seconds, "
         "unit times log-normal (0.4), a worker starts in 20 to 40 s, a node is lost every minute. The clock runs while the scheduler computes, and each "
         "ray.wait costs what it was measured to cost above."
     )
@@ -131,7 +130,7 @@ def _simulate(units: int, videos: int, waits: dict[int, float]) -> tuple[Simulat
     with instead_of_ray(sim), tempfile.TemporaryDirectory() as name:
         folder = RunFolder(Path(name))
         tell = EventLog(folder.log_folder)
-        flow = ray_executor._Flow(setup, ClusterConfig(workers=WORKERS), tell)
+        flow = UnitScheduler(setup, ClusterConfig(workers=WORKERS), tell)
         with Coordinator(folder, tell, 0.0) as coordinator:
             for report in flow.run(_jobs(units, videos)):
                 _log_unit(folder, report, 0)

@@ -35,14 +35,10 @@ ROOT_MODULES = {
 
 MAX_LINES, MAX_PARAMETERS, MAX_POSITIONAL_VALUES = 60, 6, 5
 
-KNOWN_LONG: set[str] = {
-    "avf_curation.pipeline.video._refine",
-}
+KNOWN_LONG: set[str] = set()
 """Functions that are longer than MAX_LINES and are to be split: take out what is, add nothing."""
 
-KNOWN_MANY_PARAMETERS: set[str] = {
-    "avf_curation.runs.curate.curate",
-}
+KNOWN_MANY_PARAMETERS: set[str] = set()
 """Functions with more than MAX_PARAMETERS that want a config object: take out what has it, add nothing."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -12,7 +12,8 @@ import soundfile
 from avf_curation.audit.funnel import summarize_run
 from avf_curation.cli.main import main
 from avf_curation.demo.video import ShotScript, VideoScript, encode_video
-from avf_curation.runs.curate import curate, read_plan
+from avf_curation.runs.curation import RunOptions, curate
+from avf_curation.runs.frozen_plan import read_plan
 from avf_shards.schema.ledger import table_to_decisions
 from support.curation_runs import EMBEDDED, recipe
 from support.runs import made_run
@@ -29,7 +30,7 @@ QUICK = ("faces.side_px=300", "track.side_px=300")
 
 
 def run_on(source: Path, out: Path, *overrides: str):
-    return curate(recipe(*QUICK, *overrides), EMBEDDED, {"s": source}, out, engine="inline")
+    return curate(recipe(*QUICK, *overrides), EMBEDDED, {"s": source}, out, RunOptions(engine="inline"))
 
 
 def errors(run) -> dict[str, tuple[str, str]]:
@@ -113,7 +114,7 @@ def test_failed_videos_can_be_retried(small: bytes, tmp_path: Path) -> None:
     run_on(source, tmp_path / "run")
     (source / "b.mp4").write_bytes(small)
     settings = recipe(*QUICK)
-    again = curate(settings, EMBEDDED, {"s": source}, tmp_path / "run", engine="inline", retry_failed=True)
+    again = curate(settings, EMBEDDED, {"s": source}, tmp_path / "run", RunOptions(engine="inline", retry_failed=True))
     assert errors(again) == {}
     assert {d.video_id for d in table_to_decisions(again.ledger()) if d.status == "kept"} == {"a.mp4", "b.mp4"}
     assert summarize_run(again).totals["videos"] == 2

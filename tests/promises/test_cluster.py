@@ -11,13 +11,15 @@ import pytest
 import ray
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import read_events
-from avf_curation.pipeline.video import VideoOutcomes
-from avf_curation.runs.curate import Progress, curate
+from avf_curation.pipeline.outcomes import VideoOutcomes
+from avf_curation.runs.curation import RunOptions, curate
+from avf_curation.runs.progress import Progress
 from avf_curation.sources.types import Video
 from ray.cluster_utils import Cluster as RayCluster
 from support.curation_runs import EMBEDDED, recipe, stub_curate
 from support.ray_runs import QUICK, linked
 from support.runs import made_inputs
+from support.stages import single_step
 from support.trees import results
 from support.waiting import wait_until
 
@@ -54,7 +56,13 @@ def test_nodes_die_and_come_during_a_run(nodes: RayCluster, tmp_path: Path) -> N
     inputs = made_inputs(tmp_path / "in", UNITS)
     settings = recipe("plan.unit_videos=1")
     expected = results(
-        curate(settings, EMBEDDED, {"s": inputs}, tmp_path / "a", engine="inline", curate_one=stub_curate).root
+        curate(
+            settings,
+            EMBEDDED,
+            {"s": inputs},
+            tmp_path / "a",
+            RunOptions(engine="inline", stages=single_step(stub_curate)),
+        ).root
     )
     lost: list[int] = []
 
@@ -69,10 +77,8 @@ def test_nodes_die_and_come_during_a_run(nodes: RayCluster, tmp_path: Path) -> N
         EMBEDDED,
         {"s": inputs},
         tmp_path / "b",
-        engine="ray",
-        cluster=ClusterConfig(workers=3),
+        RunOptions(engine="ray", cluster=ClusterConfig(workers=3), stages=single_step(slow_stub)),
         on_progress=disturb,
-        curate_one=slow_stub,
     )
     assert len(lost) == 2
     assert results(run.root) == expected
@@ -90,12 +96,12 @@ def test_screening_and_refining_on_pools_of_their_own(nodes: RayCluster, corpus:
     source.mkdir()
     linked(corpus, source)
     settings = recipe(*QUICK)
-    whole = curate(settings, EMBEDDED, {"s": source}, tmp_path / "inline", engine="inline")
+    whole = curate(settings, EMBEDDED, {"s": source}, tmp_path / "inline", RunOptions(engine="inline"))
     cluster = ClusterConfig(workers=2, refiners=1)
-    halves = curate(settings, EMBEDDED, {"s": source}, tmp_path / "halves", engine="ray", cluster=cluster)
+    halves = curate(settings, EMBEDDED, {"s": source}, tmp_path / "halves", RunOptions(engine="ray", cluster=cluster))
     assert results(halves.root) == results(whole.root)
     pools = [one["pool"] for one in read_events(halves.log_folder) if one["name"] == "unit_started"]
-    assert sorted(pools) == ["refine"] * 4 + ["screen"] * 4
+    assert sorted(pools) == ["refining"] * 4 + ["screening"] * 4
 
 
 @pytest.mark.slow
@@ -119,10 +125,7 @@ def test_refiners_declare_the_gpu_they_want(nodes: RayCluster, tmp_path: Path) -
             EMBEDDED,
             {"s": inputs},
             tmp_path / "run",
-            engine="ray",
-            cluster=cluster,
-            device="cuda",
-            curate_one=slow_stub,
+            RunOptions(engine="ray", cluster=cluster, device="cuda", stages=single_step(slow_stub)),
         )
     finally:
         stop.set()
@@ -135,7 +138,13 @@ def test_prometheus_sees_the_stages(nodes: RayCluster, corpus: Path, tmp_path: P
     source = tmp_path / "in"
     source.mkdir()
     linked(corpus, source)
-    curate(recipe(*QUICK), EMBEDDED, {"s": source}, tmp_path / "run", engine="ray", cluster=ClusterConfig(workers=1))
+    curate(
+        recipe(*QUICK),
+        EMBEDDED,
+        {"s": source},
+        tmp_path / "run",
+        RunOptions(engine="ray", cluster=ClusterConfig(workers=1)),
+    )
     wanted = {
         "ray_avf_units_total",
         "ray_avf_spans_total",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.stages.stage_timer import StageTimer
 from avf_shards import durable_io
 from avf_shards.packing.pack import pack_shards
@@ -18,13 +18,16 @@ from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
 from support.curation_runs import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs
+from support.stages import single_step
 from support.trees import tree
 
 SETTINGS = recipe("plan.unit_videos=1")
 
 
 def whole_job(source: Path, out: Path) -> None:
-    run = curate(SETTINGS, EMBEDDED, {"made": source}, out / "run", engine="inline", curate_one=stub_curate)
+    run = curate(
+        SETTINGS, EMBEDDED, {"made": source}, out / "run", RunOptions(engine="inline", stages=single_step(stub_curate))
+    )
     pack_shards(run, out / "shards", Selection(clips_per_shard=3))
 
 

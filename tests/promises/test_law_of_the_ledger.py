@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from avf_curation.audit.funnel import summarize_ledger
 from avf_curation.media.types import AudioTrack, MediaError, VideoTrack
+from avf_curation.pipeline import refining
 from avf_curation.pipeline import video as pipeline
 from avf_curation.pipeline.screening import ScreenedShot
 from avf_curation.pipeline.unit import UnitJob, decide_unit
-from avf_curation.stages import quality, sync
+from avf_curation.stages import faces, quality, scenes, silence, sync, tracking
 from avf_curation.stages.stage_timer import StageTimer
 from avf_shards.schema.ledger import Check, decisions_to_table
 from avf_shards.timeline import Span, TilingError, check_tiling
@@ -107,15 +108,8 @@ def by_lot(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         ("score_quality", (scores, ())),
         ("encode_clip", {"mp4": b"m", "flac": b"f"}),
     ):
-        monkeypatch.setattr(pipeline.refining, name, failing(value))
-    for module in (
-        pipeline.scenes,
-        pipeline.faces,
-        pipeline.silence,
-        pipeline.tracking,
-        pipeline.sync,
-        pipeline.quality,
-    ):
+        monkeypatch.setattr(refining, name, failing(value))
+    for module in (scenes, faces, silence, tracking, sync, quality):
         monkeypatch.setattr(module, "decide", lambda *_, stage=module.STAGE: holder.dice.checks(stage))
     monkeypatch.setattr(pipeline, "MediaFile", lambda *_: Media(holder.dice))
     monkeypatch.setattr(pipeline, "screen_shots", lambda *_: holder.dice.screen())
@@ -163,7 +157,7 @@ def test_broken_tilings_are_found(spans: list[tuple[int, int]], frames: int) -> 
 
 
 def test_the_audit_finds_a_broken_law() -> None:
-    from avf_curation.pipeline.video import VideoOutcomes
+    from avf_curation.pipeline.outcomes import VideoOutcomes
     from support.curation_runs import kept, rejected
 
     one = video("a.mp4")

@@ -9,7 +9,7 @@ EMBEDDED = """
 from pathlib import Path
 from avf_curation.recipe import load_recipe
 from avf_curation.detectors.detector_set import Detectors, resolve_backends
-import avf_curation.runs.curate
+import avf_curation.runs.curation
 recipe = load_recipe(Path("clip"))
 Detectors(resolve_backends(recipe, Path("no-weights")))
 """

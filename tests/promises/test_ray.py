@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.runs.status import run_status
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.packing.pack import pack_shards
@@ -29,7 +29,7 @@ def source(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     out = tmp_path_factory.mktemp("inline") / "run"
-    run = curate(recipe(*QUICK), EMBEDDED, {"s": source}, out, engine="inline")
+    run = curate(recipe(*QUICK), EMBEDDED, {"s": source}, out, RunOptions(engine="inline"))
     pack_shards(run, out.parent / "shards", Selection())
     return results(out) | results(out.parent / "shards")
 

@@ -16,10 +16,11 @@ from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.detectors.retinaface import resnet50
 from avf_curation.detectors.syncnet import formula_tensor, formula_weights
 from avf_curation.execution.cluster import ClusterConfig
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.schema.ledger import table_to_decisions
 from support.curation_runs import EMBEDDED, poison_curate, recipe
 from support.runs import made_inputs
+from support.stages import single_step
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,9 +50,7 @@ def test_poison_is_isolated(tmp_path: Path) -> None:
         EMBEDDED,
         {"made": inputs},
         tmp_path / "run",
-        engine="ray",
-        cluster=ClusterConfig(workers=2),
-        curate_one=poison_curate,
+        RunOptions(engine="ray", cluster=ClusterConfig(workers=2), stages=single_step(poison_curate)),
     )
     rows = run.ledger().to_pylist()
     failed = {row["video_id"]: (row["error"], row["message"]) for row in rows if row["status"] == "failed"}
@@ -75,7 +74,9 @@ def test_syncnet_through_ray(source: Path, tmp_path: Path) -> None:
     torch.save(formula_weights(), tmp_path / "syncnet.model")
     choice = BackendSelection(track="dlib", sync="syncnet", weights={"syncnet": tmp_path / "syncnet.model"})
     settings = recipe("sync.every=3", "sync.min_confidence=-1000", "sync.max_offset_frames=14", "track.side_px=300")
-    run = curate(settings, choice, {"s": source}, tmp_path / "run", engine="ray", cluster=ClusterConfig(workers=1))
+    run = curate(
+        settings, choice, {"s": source}, tmp_path / "run", RunOptions(engine="ray", cluster=ClusterConfig(workers=1))
+    )
     (decision,) = [d for d in table_to_decisions(run.ledger()) if "sync" in d.measurements]
     measured = json.loads(decision.measurements)["sync"]
     assert measured["backend"] == "syncnet"
@@ -91,7 +92,9 @@ def test_resnet_through_ray(source: Path, tmp_path: Path) -> None:
         track="retinaface-resnet50", sync="envelope", weights={"retinaface": tmp_path / "resnet.pth"}
     )
     settings = recipe("track.side_px=96", "track.every=20", "track.recheck_iou=0.0")
-    run = curate(settings, choice, {"s": source}, tmp_path / "run", engine="ray", cluster=ClusterConfig(workers=1))
+    run = curate(
+        settings, choice, {"s": source}, tmp_path / "run", RunOptions(engine="ray", cluster=ClusterConfig(workers=1))
+    )
     assert run.identity()["backends"]["track"] == "retinaface-resnet50"
     reached = [d for d in table_to_decisions(run.ledger()) if any(c.stage == "track" for c in d.checks)]
     assert reached, "the stage ran; what made-up weights see is not the point"

@@ -10,7 +10,7 @@ from avf_curation.audit.funnel import summarize_run
 from avf_curation.detectors.detector_set import resolve_backends
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.recipe import load_recipe
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
@@ -83,8 +83,7 @@ def decided(shared: Path, real_weights: Path, tmp_path_factory: pytest.TempPathF
         resolve_backends(recipe, real_weights),
         sources,
         out / "run",
-        engine="ray",
-        cluster=ClusterConfig(workers=2),
+        RunOptions(engine="ray", cluster=ClusterConfig(workers=2)),
     )
     result = summarize_run(run)
     assert result.totals["videos"] == 26

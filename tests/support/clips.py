@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from avf_curation.media.encode import encode_flac, encode_mp4
 from avf_curation.pipeline.input_check import input_digest
-from avf_curation.pipeline.video import EncodedClip, SpanOutcome, VideoOutcomes
-from avf_curation.runs.curate import curate
+from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome, VideoOutcomes
+from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.sources.types import Video
 from avf_curation.stages import scenes
 from avf_curation.stages.candidate import Candidate
@@ -17,6 +17,7 @@ from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
 
 from support.curation_runs import EMBEDDED, recipe
+from support.stages import single_step
 
 SIZE_PX = 64
 LENGTHS = (100, 72, 64, 40)  # frames of a source's videos in turn; the last is shorter than a window
@@ -52,6 +53,8 @@ def flashing_shards(folder: Path, videos: dict[str, int], clips_per_shard: int =
         sources[source].mkdir(parents=True)
         for number in range(count):
             (sources[source] / f"{number:03d}.mp4").write_bytes(f"{source} {number}".encode())
-    run = curate(recipe(), EMBEDDED, sources, folder / "run", engine="inline", curate_one=flash_curate)
+    run = curate(
+        recipe(), EMBEDDED, sources, folder / "run", RunOptions(engine="inline", stages=single_step(flash_curate))
+    )
     pack_shards(run, folder / "shards", Selection(clips_per_shard=clips_per_shard))
     return folder / "shards"

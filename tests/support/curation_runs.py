@@ -6,8 +6,8 @@ from pathlib import Path
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.pipeline.input_check import input_digest
+from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome, VideoOutcomes
 from avf_curation.pipeline.unit import RunIdentity
-from avf_curation.pipeline.video import EncodedClip, SpanOutcome, VideoOutcomes
 from avf_curation.recipe import Recipe, load_recipe
 from avf_curation.sources.types import Video
 from avf_curation.stages import quality, scenes

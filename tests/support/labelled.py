@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from avf_curation.media.encode import encode_flac, encode_mp4
 from avf_curation.pipeline.input_check import input_digest
-from avf_curation.pipeline.video import EncodedClip, SpanOutcome, VideoOutcomes
-from avf_curation.runs.curate import curate
+from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome, VideoOutcomes
+from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.sources.types import Video
 from avf_curation.stages import scenes
 from avf_curation.stages.candidate import Candidate
@@ -21,6 +21,7 @@ from avf_training.tasks.catalog import Dataset
 
 from support.clips import SIZE_PX
 from support.curation_runs import EMBEDDED, recipe
+from support.stages import single_step
 
 LABELS = ("left", "right")
 FRAMES = 64
@@ -50,7 +51,9 @@ def labelled_shards(folder: Path, sources: Mapping[str, Sequence[Mapping[str, st
                 name = f"{number:03d}.mp4"
                 (roots[source] / name).write_bytes(f"{source} {number}".encode())
                 table.writerow({"file": name, **one})
-    run = curate(recipe(), EMBEDDED, roots, folder / "run", engine="inline", curate_one=labelled_curate)
+    run = curate(
+        recipe(), EMBEDDED, roots, folder / "run", RunOptions(engine="inline", stages=single_step(labelled_curate))
+    )
     pack_shards(run, folder / "shards", Selection(clips_per_shard=8))
     return folder / "shards"
 

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.format.run_folder import RunFolder
 
 from support.curation_runs import EMBEDDED, recipe, stub_curate
+from support.stages import single_step
 
 
 def made_inputs(folder: Path, videos: int) -> Path:
@@ -21,10 +22,5 @@ def made_run(folder: Path, videos: int = 3, unit_videos: int = 2, engine: str = 
     source = made_inputs(folder / "in", videos)
     settings = recipe(f"plan.unit_videos={unit_videos}")
     return curate(
-        settings,
-        EMBEDDED,
-        {"made": source},
-        folder / "run",
-        engine=engine,
-        curate_one=stub_curate,
+        settings, EMBEDDED, {"made": source}, folder / "run", RunOptions(engine=engine, stages=single_step(stub_curate))
     )

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import ray
-from avf_curation.execution import ray_executor, ray_pool
+from avf_curation.execution import ray_cluster, ray_pool, ray_scheduler
 from avf_curation.execution.worker import ScreenedUnit
 from avf_curation.pipeline.unit import UnitJob, UnitReport
 
@@ -147,10 +148,10 @@ class SimulatedActor:
 
 @contextmanager
 def instead_of_ray(sim: SimulatedRay) -> Iterator[None]:
-    """Inside, the scheduler talks to the simulation and looks at its clock."""
-    before = ray_executor.ray, ray_pool.ray, ray_executor.time
-    ray_executor.ray = ray_pool.ray = ray_executor.time = sim
-    try:
+    """Inside, the scheduler talks to the simulation and reads its clock."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (ray_scheduler, ray_pool, ray_cluster):
+            patch.setattr(module, "ray", sim)
+        for module in (ray_scheduler, ray_cluster):
+            patch.setattr(module, "time", sim)
         yield
-    finally:
-        ray_executor.ray, ray_pool.ray, ray_executor.time = before

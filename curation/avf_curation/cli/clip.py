@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace) -> int:
 
     from avf_curation.detectors.detector_set import resolve_backends
     from avf_curation.recipe import load_recipe
-    from avf_curation.runs.curate import curate
+    from avf_curation.runs.curation import RunOptions, curate
 
     if not options.video.is_file():
         fault = "is a folder; name one video" if options.video.is_dir() else "no such file"
@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
     recipe = load_recipe(Path("clip"), options.set)
     backends = resolve_backends(recipe, weights_folder(options))
     source = _link_video(options.video, options.out / "in")
-    run = curate(recipe, backends, {SOURCE: source}, options.out / "run", engine="inline")
+    run = curate(recipe, backends, {SOURCE: source}, options.out / "run", RunOptions(engine="inline"))
     rows = _clip_rows(run)
     if not rows:
         raise UserError(

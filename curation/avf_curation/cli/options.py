@@ -150,7 +150,7 @@ def load_inputs(options: argparse.Namespace) -> Any:
 def run_curation(options: argparse.Namespace, recipe: Any, backends: Any, sources: Any) -> Any:
     """Curate the sources as the options say, with a progress bar, and return the run."""
     from avf_curation.console.progress_bar import ProgressBar
-    from avf_curation.runs.curate import curate
+    from avf_curation.runs.curation import RunOptions, curate
 
     with ProgressBar() as bar:
         return curate(
@@ -158,10 +158,12 @@ def run_curation(options: argparse.Namespace, recipe: Any, backends: Any, source
             backends,
             sources,
             options.out,
-            engine=options.engine,
-            cluster=cluster_config(options),
-            min_free_gb=options.min_free_gb,
-            device=options.device,
+            RunOptions(
+                engine=options.engine,
+                cluster=cluster_config(options),
+                min_free_gb=options.min_free_gb,
+                device=options.device,
+            ),
             on_progress=bar,
         )
 

@@ -38,7 +38,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.detectors.detector_set import resolve_backends
     from avf_curation.execution.cluster import ClusterConfig
     from avf_curation.recipe import make_recipe
-    from avf_curation.runs.curate import curate
+    from avf_curation.runs.curation import RunOptions, curate
 
     run = open_run(options)
     identity = run.identity()
@@ -51,10 +51,12 @@ def _run(options: argparse.Namespace) -> int:
             backends,
             sources,
             options.folder,
-            engine=options.engine,
-            cluster=ClusterConfig(address=options.address, workers=options.workers),
-            device=identity["device"],
-            retry_failed=True,
+            RunOptions(
+                engine=options.engine,
+                cluster=ClusterConfig(address=options.address, workers=options.workers),
+                device=identity["device"],
+                retry_failed=True,
+            ),
             on_progress=bar,
         )
     return print_funnel(options, run)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 
 from avf_curation.console.terminal import make_console
-from avf_curation.runs.curate import Progress
+from avf_curation.runs.progress import Progress
 
 _LOG = logging.getLogger(__name__)
 _LINE_EVERY_S = 15.0

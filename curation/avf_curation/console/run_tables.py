@@ -8,7 +8,7 @@ from rich.text import Text
 
 from avf_curation.console.tables import FEW, printable
 from avf_curation.runs.cost_estimate import CostEstimate, Quantity
-from avf_curation.runs.curate import RunPlan
+from avf_curation.runs.frozen_plan import RunPlan
 from avf_curation.sources.registry import SourceCheck
 
 

@@ -18,7 +18,7 @@ from avf_curation.detectors.detector_set import resolve_backends
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.recipe import load_recipe
 from avf_curation.reports.audit_report import write_audit_report
-from avf_curation.runs.curate import Engine, curate
+from avf_curation.runs.curation import Engine, RunOptions, curate
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,7 +39,12 @@ def run_demo(out: Path, engine: Engine, workers: int) -> int:
     sources = {name: corpus / name for name in SOURCES}
     with ProgressBar() as bar:
         run = curate(
-            recipe, choice, sources, out / "run", engine=engine, cluster=ClusterConfig(workers=workers), on_progress=bar
+            recipe,
+            choice,
+            sources,
+            out / "run",
+            RunOptions(engine=engine, cluster=ClusterConfig(workers=workers)),
+            on_progress=bar,
         )
     result = summarize_run(run)
     print_audit(make_console(), result)

@@ -17,7 +17,7 @@ from avf_curation.demo.expressions import ACTORS, CROWD, dataset_row, write_cast
 from avf_curation.detectors.detector_set import resolve_backends
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.recipe import load_recipe
-from avf_curation.runs.curate import Engine, curate
+from avf_curation.runs.curation import Engine, RunOptions, curate
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,8 +40,7 @@ def run_labelled_demo(out: Path, engine: Engine, workers: int) -> int:
             resolve_backends(recipe, out / "no-weights"),
             sources,
             out / "run",
-            engine=engine,
-            cluster=ClusterConfig(workers=workers),
+            RunOptions(engine=engine, cluster=ClusterConfig(workers=workers)),
             on_progress=bar,
         )
     result = summarize_run(run)

@@ -1,16 +1,14 @@
-"""How a run uses Ray: where the cluster is, how many workers, whether refining has a pool of its own."""
+"""How a run uses Ray: which cluster, how many workers, and whether refining has its own pool."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterConfig:
-    """workers: None takes one for each CPU of the cluster, and more as it grows. refiners: a pool of their own with
-    `gpus_each` (0 refiners: the workers do it all, and have the GPUs). start_timeout_s: seconds after which a pool
-    without any worker ends the run; an autoscaler that boots machines may need more."""
+    """Settings of the Ray engine. They never change a result, so they are no part of a run's identity."""
 
-    address: str | None = None
-    workers: int | None = None
-    refiners: int = 0
-    gpus_each: float = 1.0
-    start_timeout_s: float = 600.0
+    address: str | None = None  # of a Ray cluster to join; None starts Ray on this machine
+    workers: int | None = None  # None: one for each CPU of the cluster, and more when it grows
+    refiners: int = 0  # workers of the refining pool; 0: the workers screen and refine, and have the GPUs
+    gpus_each: float = 1.0  # GPUs of each refiner; 0.25 lets four share one
+    start_timeout_s: float = 600.0  # a pool without any worker for longer ends the run; booting machines may need more

@@ -1,4 +1,4 @@
-"""Events of a run as JSON lines in the log folder: for people and log collectors, never part of a result."""
+"""Events of a run as JSON lines in its log folder, for people and log collectors. No result depends on them."""
 
 import json
 import logging
@@ -7,37 +7,47 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
-_LOG = logging.getLogger("avf_curation")
+log = logging.getLogger(__name__)
 FILE = "events.jsonl"
-_WARNINGS = ("worker_died", "node_lost", "unit_alone", "unit_overdue", "waiting_for_cluster", "disk_almost_full")
+# Events that need an operator's eyes are logged as warnings, milestones as information, the rest for debugging.
+_WARNINGS = ("worker_died", "node_lost", "unit_isolated", "unit_overdue", "waiting_for_cluster", "disk_almost_full")
+_MILESTONES = ("run_started", "run_stopped", "run_finished")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """name: run_started, unit_started, unit_done, worker_died, node_lost, unit_alone, unit_overdue, disk_almost_full,
-    waiting_for_cluster, run_stopped, run_finished. What does not apply is None and left out."""
+    """Something that happened in a run. Fields that do not apply to an event are None and are not written."""
 
+    #: run_started, unit_started, unit_done, worker_died, node_lost, unit_isolated, unit_overdue, disk_almost_full,
+    #: waiting_for_cluster, run_stopped or run_finished
     name: str
     unit: int | None = None
-    pool: str | None = None
-    node: str | None = None
-    deaths: int | None = None
+    pool: str | None = None  # the pool of workers that it happened in
+    node: str | None = None  # Ray's id of the machine
+    deaths: int | None = None  # workers that have died with this unit so far
     message: str | None = None
 
 
 class EventLog:
-    """Appends events to RUN/log/events.jsonl; what an operator should know goes to the console as well."""
+    """Appends events to RUN/log/events.jsonl and logs them."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        # Line-buffered, so that a killed process loses no event.
         self._file: TextIO = open(folder / FILE, "a", encoding="utf-8", buffering=1)  # noqa: SIM115  closed in close()
 
     def __call__(self, event: Event) -> None:
-        told = {name: value for name, value in asdict(event).items() if value is not None}
-        self._file.write(json.dumps({"time": round(time.time(), 3)} | told) + "\n")
+        """Append one event."""
+        values = {name: value for name, value in asdict(event).items() if value is not None}
+        self._file.write(json.dumps({"time": round(time.time(), 3)} | values) + "\n")
+        level = logging.DEBUG
         if event.name in _WARNINGS:
-            words = [f"{name} {told[name]}" for name in ("unit", "pool", "deaths", "message") if name in told]
-            _LOG.warning("%s: %s", event.name.replace("_", " "), ", ".join(words))
+            level = logging.WARNING
+        elif event.name in _MILESTONES:
+            level = logging.INFO
+        if log.isEnabledFor(level):
+            details = [f"{name} {values[name]}" for name in ("unit", "pool", "deaths", "message") if name in values]
+            log.log(level, "%s%s", event.name.replace("_", " "), ": " + ", ".join(details) if details else "")
 
     def close(self) -> None:
         """Close the file."""
@@ -45,15 +55,15 @@ class EventLog:
 
 
 def read_events(folder: Path) -> list[dict[str, object]]:
-    """The events of a run so far; a line that a death cut off is left out."""
-    found = []
+    """Return the events of a run so far. A line that a killed process left incomplete is skipped."""
+    events = []
     try:
         lines = (folder / FILE).read_text("utf-8").splitlines()
     except OSError:
         return []
     for line in lines:
         try:
-            found.append(dict(json.loads(line)))
+            events.append(dict(json.loads(line)))
         except ValueError:
             continue
-    return found
+    return events

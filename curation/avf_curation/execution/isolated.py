@@ -1,8 +1,9 @@
-"""One video in a child process of its own, with limits on CPU time and memory.
+"""Curate one video in a child process with limits on CPU time, memory and wall-clock time.
 
-Only a video whose own child dies by a signal of its own doing or exceeds a limit is `failed`.
+A video becomes `failed` only if its own child dies of a signal that nobody sent from outside, or exceeds a limit.
 """
 
+import logging
 import os
 import pickle
 import resource
@@ -17,107 +18,110 @@ import psutil
 
 from avf_curation.execution.worker import UnitWorker, WorkerSetup
 from avf_curation.pipeline.failures import FailureCause, InfrastructureError
+from avf_curation.pipeline.outcomes import VideoOutcomes, fail_video
 from avf_curation.pipeline.unit import UnitJob, UnitReport
-from avf_curation.pipeline.video import VideoOutcomes, fail_video
 from avf_curation.sources.types import Video
 
+log = logging.getLogger(__name__)
 _POLL_S = 0.05
-_WALL_FACTOR = 4  # a child that waits is given this many times its CPU limit,
-_LOADING_S = 120  # and this long to load its tools
+_WALL_FACTOR = 4  # a child that waits for its disk may take this many times its CPU limit in wall-clock time
+_LOADING_S = 120  # allowed in addition, for loading the detectors
+# RLIMIT_DATA counts what is reserved, and libraries reserve far more than they touch. The limit is only a backstop:
+# the parent watches the resident memory, which is what the setting means.
+_RESERVED_BYTES = 8_000_000_000
+_STOPPED_FROM_OUTSIDE = ("SIGTERM", "SIGINT", "SIGHUP")
 
 
 def isolated_timeout_s(cpu_s: float) -> float:
-    """How long a child may take in all: loading its tools, then a multiple of its CPU limit."""
+    """Return how many seconds a child may take in all: loading its detectors, then a multiple of its CPU limit."""
     return _LOADING_S + _WALL_FACTOR * cpu_s
 
 
 def run_isolated(worker: UnitWorker, job: UnitJob) -> UnitReport:
-    """Curate and commit one unit, each video in a child of its own: one that kills its process ends as `failed`."""
-    worker.tools.clock.clear()
+    """Curate and commit one unit, each video in its own child: a video that kills its process ends as `failed`."""
+    worker.detectors.clock.clear()
     return worker.commit(job, lambda video: curate_isolated(worker.setup, video))
 
 
 def curate_isolated(setup: WorkerSetup, video: Video) -> VideoOutcomes:
-    """Curate one video in a child. Raises InfrastructureError when the child ends for no fault of the video's."""
+    """Curate one video in a child. Raises InfrastructureError when the child ends for another reason than the video."""
     limits = setup.recipe.run
-    with tempfile.TemporaryDirectory(prefix="avf-alone-") as folder:
-        job, answer = Path(folder, "job"), Path(folder, "answer")
-        job.write_bytes(pickle.dumps((setup, video)))  # our own file, read by our own child
-        command = [
-            sys.executable,
-            "-m",
-            "avf_curation.execution.isolated",
-            str(job),
-            str(answer),
-            str(limits.video_cpu_s),
-        ]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment)
-        fault = _watch(child, limits.video_cpu_s, limits.video_memory_mb * 1e6)
-        if fault is None and child.returncode == 0 and answer.is_file():
-            result: VideoOutcomes = pickle.loads(answer.read_bytes())
-            return result
-        if fault is None and child.returncode < 0:
-            name = signal.Signals(-child.returncode).name
-            if name in ("SIGTERM", "SIGINT", "SIGHUP"):
-                raise InfrastructureError(f"the isolated video was stopped from outside ({name})")
-            limit = name == "SIGXCPU"
-            fault = (
-                _cpu_fault(limits.video_cpu_s)
-                if limit
-                else FailureCause(stage="open", error="killed", message=f"its process died of {name}")
-            )
-        if fault is None:
-            raise InfrastructureError(f"the isolated video's process ended with status {child.returncode}")
-        return VideoOutcomes(video=video, outcomes=(fail_video(fault),))
+    with tempfile.TemporaryDirectory(prefix="avf-isolated-") as folder:
+        job_file, result_file = Path(folder, "job"), Path(folder, "result")
+        job_file.write_bytes(pickle.dumps((setup, video)))
+        child = _start_child(job_file, result_file)
+        failure = _watch_child(child, limits.video_cpu_s, limits.video_memory_mb * 1e6)
+        if failure is None and child.returncode == 0 and result_file.is_file():
+            outcomes: VideoOutcomes = pickle.loads(result_file.read_bytes())
+            return outcomes
+        failure = failure or _classify_exit(child.returncode, limits.video_cpu_s)
+    log.warning("%s/%s failed in its own process: %s", video.source, video.video_id, failure.message)
+    return VideoOutcomes(video=video, outcomes=(fail_video(failure),))
 
 
-def _cpu_fault(limit_s: float) -> FailureCause:
-    return FailureCause(stage="open", error="cpu_limit", message=f"took more than {limit_s:g} s of CPU time")
+def _start_child(job_file: Path, result_file: Path) -> "subprocess.Popen[bytes]":
+    # Not a multiprocessing.Process with the "spawn" method, for three reasons. Before it runs its target it imports
+    # the parent's main module, which in a worker is Ray's: memory that would count against the video's limit. It
+    # replaces standard input only after the target's imports, and importing PySceneDetect starts ffmpeg, which must
+    # not find a terminal there. And it leaves a helper process (the resource tracker) behind in every worker.
+    command = [sys.executable, "-m", __name__, str(job_file), str(result_file)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment)
 
 
-def _watch(child: "subprocess.Popen[bytes]", cpu_s: float, memory_bytes: float) -> FailureCause | None:
-    """Wait for the child; kill it and say why when it exceeds a limit."""
-    start = time.monotonic()
+def _watch_child(child: "subprocess.Popen[bytes]", cpu_s: float, memory_bytes: float) -> FailureCause | None:
+    """Wait for the child; kill it and return the cause when it exceeds its memory or wall-clock limit."""
+    started_s = time.monotonic()
+    timeout_s = isolated_timeout_s(cpu_s)
     process = psutil.Process(child.pid)
     while child.poll() is None:
         try:
-            used = process.memory_info().rss
-        except psutil.Error:
+            resident_bytes = process.memory_info().rss
+        except psutil.Error:  # it ended between the two calls
             break
-        fault = None
-        if used > memory_bytes:
-            fault = FailureCause(
-                stage="open", error="memory_limit", message=f"took more than {memory_bytes / 1e6:g} MB of memory"
-            )
-        elif time.monotonic() - start > isolated_timeout_s(cpu_s):
-            fault = FailureCause(
-                stage="open", error="time_limit", message=f"took more than {isolated_timeout_s(cpu_s):g} s"
-            )
-        if fault:
+        failure = None
+        if resident_bytes > memory_bytes:
+            message = f"took more than {memory_bytes / 1e6:g} MB of memory"
+            failure = FailureCause(stage="open", error="memory_limit", message=message)
+        elif time.monotonic() - started_s > timeout_s:
+            failure = FailureCause(stage="open", error="time_limit", message=f"took more than {timeout_s:g} s")
+        if failure is not None:
             child.kill()
             child.wait()
-            return fault
+            return failure
         time.sleep(_POLL_S)
     child.wait()
     return None
 
 
-def main(job: str, answer: str, cpu_s: str) -> None:
-    """The child: load the tools, set the limits, do the work. What loading took is not the video's."""
+def _classify_exit(status: int, cpu_s: float) -> FailureCause:
+    """Return why a child failed its video. Raises InfrastructureError when the exit status says nothing about it."""
+    if status >= 0:
+        raise InfrastructureError(f"the process of an isolated video ended with status {status}")
+    name = signal.Signals(-status).name
+    if name in _STOPPED_FROM_OUTSIDE:
+        raise InfrastructureError(f"the process of an isolated video was stopped from outside ({name})")
+    if name == "SIGXCPU":
+        return FailureCause(stage="open", error="cpu_limit", message=f"took more than {cpu_s:g} s of CPU time")
+    return FailureCause(stage="open", error="killed", message=f"its process died of {name}")
+
+
+def main(job_file: Path, result_file: Path) -> None:
+    """Run the child: load the detectors, set the limits, curate the video, write the pickled outcomes."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    setup, video = pickle.loads(Path(job).read_bytes())
+    setup, video = pickle.loads(job_file.read_bytes())  # the parent's own file, in a folder that only it can open
     worker = UnitWorker(setup)
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = int(used.ru_utime + used.ru_stime + float(cpu_s)) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
-    data = _RLIMIT_SLACK_BYTES + int(setup.recipe.run.video_memory_mb * 1e6)
-    resource.setrlimit(resource.RLIMIT_DATA, (data, data))
-    result = worker.curate(video)
-    Path(answer).write_bytes(pickle.dumps(result))
+    limits = setup.recipe.run
+    # Only now: the CPU time of loading the detectors is not the video's. SIGXCPU comes at the first limit; the second
+    # kills a process that ignores the signal.
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    cpu_s = int(usage.ru_utime + usage.ru_stime + limits.video_cpu_s) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
+    data_bytes = _RESERVED_BYTES + int(limits.video_memory_mb * 1e6)
+    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
+    outcomes = worker.curate_video(video)
+    result_file.write_bytes(pickle.dumps(outcomes))
 
-
-_RLIMIT_SLACK_BYTES = 8_000_000_000  # libraries reserve far more than they touch; the parent watches what is touched
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*map(Path, sys.argv[1:]))

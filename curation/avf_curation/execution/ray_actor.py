@@ -17,32 +17,33 @@ if TYPE_CHECKING:
 
 
 class UnitActor:
-    """A warm worker in a process of Ray's. setup: a pickled WorkerSetup, so that unpickling imports nothing early."""
+    """A worker in a process of Ray's, with detectors that stay loaded between units."""
 
     def __init__(self, setup: bytes) -> None:
+        """Load the detectors. `setup` is a pickled WorkerSetup, so that Ray itself unpickles nothing before that."""
         detach_from_terminal()
         from avf_curation.execution.ray_metrics import UnitMetrics
         from avf_curation.execution.worker import UnitWorker
 
         self._worker = UnitWorker(pickle.loads(setup))
-        self._meters = UnitMetrics()
+        self._metrics = UnitMetrics()
 
     def node(self) -> str:
         """Return the id of the node that this actor runs on."""
         return str(ray.get_runtime_context().get_node_id())
 
-    def curate(self, job: "UnitJob", alone: bool) -> "UnitReport":
-        """Curate and commit a unit; alone: each video in a child process of its own."""
-        if alone:
+    def curate(self, job: "UnitJob", isolated: bool) -> "UnitReport":
+        """Curate and commit a unit; `isolated` runs each video in its own child process."""
+        if isolated:
             from avf_curation.execution.isolated import run_isolated
 
-            return self._meters.count(run_isolated(self._worker, job))
-        return self._meters.count(self._worker.run(job))
+            return self._metrics.count(run_isolated(self._worker, job))
+        return self._metrics.count(self._worker.run(job))
 
     def screen(self, job: "UnitJob") -> "ScreenedUnit":
-        """Run the first half of a unit."""
+        """Screen the videos of a unit."""
         return self._worker.screen(job)
 
     def refine(self, job: "UnitJob", screened: "ScreenedUnit") -> "UnitReport":
-        """Run the second half of a unit, and commit it."""
-        return self._meters.count(self._worker.refine(job, screened))
+        """Refine the videos of a screened unit, and commit the unit."""
+        return self._metrics.count(self._worker.refine(job, screened))

@@ -1,9 +1,10 @@
-"""A pool of warm Ray actors of one kind: it grows to what is wanted, hands out idle ones, and shrinks again.
+"""A pool of Ray actors of one kind, which grows to what is needed, hands out idle actors, and shrinks again.
 
-What an actor needs is declared to Ray, so an autoscaler sees what is missing, and idle ones are stopped when nothing
-waits, so it sees what it may take away.
+The pool declares to Ray what an actor needs, so that an autoscaler sees what is missing. It stops idle actors when no
+unit waits, so that an autoscaler sees which machines it may remove.
 """
 
+import logging
 import os
 import pickle
 import sys
@@ -20,95 +21,106 @@ from avf_curation.execution.ray_actor import UnitActor
 from avf_curation.execution.worker import WorkerSetup
 from avf_curation.pipeline.failures import InfrastructureError
 
-Kind = Literal["curate", "screen", "refine"]
-_LOST_STARTS = 5  # actors that die while they load their tools, one after another
+log = logging.getLogger(__name__)
+PoolKind = Literal["curation", "screening", "refining"]
+_MAX_FAILED_STARTS = 5  # actors in a row that die while they load their detectors
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoolConfig:
-    """kind: what its actors do; size: how many at most; gpus: of each, a share of one where several fit."""
+    """What the actors of a pool do and need."""
 
-    kind: Kind
-    size: int
-    gpus: float = 0.0
+    kind: PoolKind
+    size: int  # actors at most
+    gpus: float = 0.0  # of each actor; a fraction where several share one GPU
 
 
 @dataclass(frozen=True, kw_only=True)
 class PooledActor:
-    """An actor and the node it runs on."""
+    """An actor that has started, and the node it runs on."""
 
-    actor: Any
+    actor: Any  # a handle of a remote UnitActor
     node: str
 
 
 class ActorPool:
-    """Actors of one kind."""
+    """Actors of one kind: starting, idle or busy."""
 
     def __init__(self, config: PoolConfig, setup: WorkerSetup) -> None:
         self.config = config
         self._setup = setup
         self._idle: list[PooledActor] = []
-        self._starting: dict[Any, Any] = {}
+        self._starting: dict[Any, Any] = {}  # reference to the start's result -> actor handle
         self.busy = 0
-        self._lost_starts = 0
+        self._failed_starts = 0
 
     @property
     def starting(self) -> list[Any]:
-        """References that tell when an actor is ready."""
+        """Return the references that become ready when an actor has started."""
         return list(self._starting)
 
     @property
     def empty(self) -> bool:
-        """Whether no actor is there yet."""
+        """Return whether no actor has started yet or is left."""
         return not self._idle and not self.busy
 
-    def grow(self, wanted: int) -> None:
-        """Start actors until so many are there or on their way, at most the pool's size."""
-        gpus = self.config.gpus
-        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(UnitActor)
+    def grow(self, needed: int) -> None:
+        """Start actors until `needed` of them run or are starting, at most the pool's size."""
+        remote = ray.remote(num_cpus=1, num_gpus=self.config.gpus, max_restarts=0)(UnitActor)
+        # One thread per library, set before the libraries are imported; and this process's import path, so that a
+        # worker can import whatever was importable here.
         environment = {"env_vars": dict.fromkeys(VARIABLES, "1") | {"PYTHONPATH": _python_path()}}
-        while len(self._idle) + len(self._starting) + self.busy < min(wanted, self.config.size):
+        while len(self._idle) + len(self._starting) + self.busy < min(needed, self.config.size):
             actor = remote.options(runtime_env=environment).remote(pickle.dumps(self._setup))
             self._starting[actor.node.remote()] = actor
+            log.debug("starting a worker of the %s pool", self.config.kind)
 
     def shrink(self) -> None:
-        """Stop the idle actors: nothing waits for them."""
+        """Stop the idle actors."""
         for worker in self._idle:
             _kill(worker.actor)
         self._idle.clear()
 
-    def take(self) -> PooledActor | None:
-        """An idle actor, which is busy from now on."""
+    def acquire(self) -> PooledActor | None:
+        """Return an idle actor, which counts as busy from now on, or None."""
         if not self._idle:
             return None
         self.busy += 1
         return self._idle.pop()
 
-    def give_back(self, worker: PooledActor) -> None:
-        """An actor that is done and alive."""
+    def release(self, worker: PooledActor) -> None:
+        """Take back a busy actor that has finished its work and is alive."""
         self.busy -= 1
         self._idle.append(worker)
 
-    def lose(self) -> None:
-        """A busy actor died."""
+    def discard_dead(self) -> None:
+        """Forget a busy actor that died."""
         self.busy -= 1
 
-    def started(self, reference: Any) -> bool:
-        """Take note of a reference that is ready; whether it was one of ours. Raises InfrastructureError."""
+    def register_started(self, reference: Any) -> bool:
+        """Record the start behind a ready reference. Return False if the reference is not one of this pool's starts.
+
+        Raises InfrastructureError when too many actors in a row died while they started.
+        """
         actor = self._starting.pop(reference, None)
         if actor is None:
             return False
         try:
-            self._idle.append(PooledActor(actor=actor, node=ray.get(reference, timeout=10)))
-            self._lost_starts = 0
+            node = ray.get(reference, timeout=10)
         except (RayActorError, GetTimeoutError, RayTaskError) as error:
-            self._lost_starts += 1
-            if self._lost_starts > _LOST_STARTS:
-                raise InfrastructureError(f"workers do not start: {' '.join(str(error).split())[-300:]}") from None
+            self._failed_starts += 1
+            reason = " ".join(str(error).split())[-300:]
+            log.warning("a worker of the %s pool did not start: %s", self.config.kind, reason)
+            if self._failed_starts > _MAX_FAILED_STARTS:
+                raise InfrastructureError(f"workers do not start: {reason}") from None
+        else:
+            self._idle.append(PooledActor(actor=actor, node=node))
+            self._failed_starts = 0
+            log.debug("a worker of the %s pool started on node %s", self.config.kind, node)
         return True
 
     def stop(self) -> None:
-        """Stop all actors but busy ones, whose holder stops them."""
+        """Stop all actors except busy ones; the scheduler, which knows their units, stops those."""
         self.shrink()
         for actor in self._starting.values():
             _kill(actor)
@@ -124,19 +136,19 @@ class ActorPool:
         counts = [f"{free.get(name, 0):g} of {total.get(name, 0):g} {name}s" for name, each in needs.items() if each]
         return (
             f"{len(self._starting)} workers wait for a node with room or still load their libraries; "
-            f"each needs {self.told().split(': ')[1]}, the cluster has {' and '.join(counts)} free"
+            f"each needs {self.requirements()}, the cluster has {' and '.join(counts)} free"
         )
 
-    def told(self) -> str:
-        """What an actor of this pool needs."""
-        return f"{self.config.kind}: 1 CPU" + (f", {self.config.gpus:g} GPU" if self.config.gpus else "")
+    def requirements(self) -> str:
+        """Return what one actor of this pool needs, as in "1 CPU, 0.5 GPU"."""
+        return "1 CPU" + (f", {self.config.gpus:g} GPU" if self.config.gpus else "")
 
 
 def _kill(actor: Any) -> None:
     try:
         ray.kill(actor)
-    except Exception:  # it was gone already
-        return
+    except Exception:  # Ray raises several kinds of errors for an actor that is dead already
+        log.debug("an idle worker was dead already")
 
 
 def _python_path() -> str:

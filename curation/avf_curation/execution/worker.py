@@ -1,116 +1,111 @@
-"""What one worker does, the same for every engine: load the tools once, then curate units, whole or in two halves."""
+"""The work of one worker, the same for every engine: load the detectors once, then curate unit after unit."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from avf_shards.format.run_folder import RunFolder
 
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
+from avf_curation.pipeline.outcomes import ScreenedVideo, VideoOutcomes
 from avf_curation.pipeline.unit import RunIdentity, UnitJob, UnitReport, curate_unit
-from avf_curation.pipeline.video import ScreenedVideo, VideoOutcomes, refine_video, screen_video
-from avf_curation.recipe import Recipe
+from avf_curation.pipeline.video import refine_video, screen_video
+from avf_curation.recipe import Recipe, SourceSettings
 from avf_curation.sources.types import Video
 
-Curate = Callable[[Video, Path, Any, Any], VideoOutcomes]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineStages:
-    """The two halves of the work on a video: screening, and refining what it left."""
+    """The two steps of the work on a video. Pass other functions to `curate` to run units without measuring anything.
 
-    screen: Callable[[Video, Path, Any, Any], ScreenedVideo] = screen_video
-    refine: Callable[[ScreenedVideo, Path, Any, Any], VideoOutcomes] = refine_video
+    Both functions are sent to the workers by name, so they must be defined at the top level of an importable module.
+    """
 
-    @classmethod
-    def undivided(cls, curate: Curate) -> "PipelineStages":
-        """Work that knows no halves: all of it is done in the second."""
-        return cls(screen=_nothing_yet, refine=partial(_all_of_it, curate))
-
-
-def _nothing_yet(video: Video, root: Path, settings: Any, tools: Any) -> ScreenedVideo:
-    return ScreenedVideo(video=video, parts=())
-
-
-def _all_of_it(curate: Curate, screened: ScreenedVideo, root: Path, settings: Any, tools: Any) -> VideoOutcomes:
-    return curate(screened.video, root, settings, tools)
+    screen: Callable[[Video, Path, SourceSettings, Detectors], ScreenedVideo] = screen_video
+    refine: Callable[[ScreenedVideo, Path, SourceSettings, Detectors], VideoOutcomes] = refine_video
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSetup:
-    """Everything a worker is made from; can be sent to another machine."""
+    """Everything that a worker is made from. It is pickled and sent to the worker's process or machine."""
 
     run: RunFolder
     recipe: Recipe
-    choice: BackendSelection
-    roots: dict[str, Path]
+    backends: BackendSelection
+    roots: dict[str, Path]  # source name -> folder of its inputs
     identity: RunIdentity
-    device: str = "cpu"
-    halves: PipelineStages = PipelineStages()
+    device: str = "cpu"  # torch device of RetinaFace and SyncNet
+    stages: PipelineStages = PipelineStages()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScreenedUnit:
-    """The videos of a unit after screening, and what that took."""
+    """The videos of a unit after screening. Contains no frames, so it can be sent to a refining worker elsewhere."""
 
     videos: tuple[ScreenedVideo, ...]
-    stage_seconds: dict[str, float]
+    stage_seconds: dict[str, float]  # stage -> wall-clock seconds of screening
     cpu_seconds: float
 
 
 class UnitWorker:
-    """Warm: models stay loaded between units."""
+    """Curates units with detectors that stay loaded from one unit to the next."""
 
     def __init__(self, setup: WorkerSetup) -> None:
         self.setup = setup
-        self.tools = Detectors(setup.choice, setup.device)
+        started_s = time.perf_counter()
+        self.detectors = Detectors(setup.backends, setup.device)
+        log.debug("loaded the detectors in %.1f s", time.perf_counter() - started_s)
 
     def run(self, job: UnitJob) -> UnitReport:
         """Curate and commit one unit. Raises InfrastructureError."""
-        self.tools.clock.clear()
-        return self.commit(job, self.curate)
+        self.detectors.clock.clear()
+        return self.commit(job, self.curate_video)
 
     def screen(self, job: UnitJob) -> ScreenedUnit:
-        """The first half of a unit, for a refiner elsewhere. Raises InfrastructureError."""
-        self.tools.clock.clear()
-        begin_s = time.process_time()
-        videos = tuple(self._screened(video) for video in job.videos)
-        return ScreenedUnit(
-            videos=videos, stage_seconds=self.tools.clock.seconds, cpu_seconds=time.process_time() - begin_s
-        )
+        """Screen the videos of a unit; another worker can refine them. Raises InfrastructureError."""
+        self.detectors.clock.clear()
+        started_s = time.process_time()
+        videos = tuple(self._screen_video(video) for video in job.videos)
+        cpu_seconds = time.process_time() - started_s
+        return ScreenedUnit(videos=videos, stage_seconds=self.detectors.clock.seconds, cpu_seconds=cpu_seconds)
 
-    def refine(self, job: UnitJob, unit: ScreenedUnit) -> UnitReport:
-        """The second half, and the commit. Raises InfrastructureError."""
-        self.tools.clock.clear()
-        halves = {(one.video.source, one.video.video_id): one for one in unit.videos}
-        report = self.commit(job, lambda video: self._refined(halves[video.source, video.video_id]))
-        cpu_seconds = unit.cpu_seconds + report.cpu_seconds
+    def refine(self, job: UnitJob, screened: ScreenedUnit) -> UnitReport:
+        """Refine the videos of a screened unit and commit it. The report includes the cost of screening.
+
+        Raises InfrastructureError.
+        """
+        self.detectors.clock.clear()
+        screened_videos = {(item.video.source, item.video.video_id): item for item in screened.videos}
+        report = self.commit(job, lambda video: self._refine_video(screened_videos[video.source, video.video_id]))
         return replace(
             report,
-            stage_seconds=dict(Counter(unit.stage_seconds) + Counter(report.stage_seconds)),
-            cpu_seconds=cpu_seconds,
+            stage_seconds=dict(Counter(screened.stage_seconds) + Counter(report.stage_seconds)),
+            cpu_seconds=screened.cpu_seconds + report.cpu_seconds,
         )
 
-    def curate(self, video: Video) -> VideoOutcomes:
-        """One video with the warm tools."""
-        return self._refined(self._screened(video))
+    def curate_video(self, video: Video) -> VideoOutcomes:
+        """Screen and refine one video. Raises InfrastructureError."""
+        return self._refine_video(self._screen_video(video))
 
-    def _screened(self, video: Video) -> ScreenedVideo:
-        setup = self.setup
-        root, settings = setup.roots[video.source], setup.recipe.of(video.source)
-        return setup.halves.screen(video, root, settings, self.tools)
+    def _screen_video(self, video: Video) -> ScreenedVideo:
+        setup, source = self.setup, video.source
+        return setup.stages.screen(video, setup.roots[source], setup.recipe.of(source), self.detectors)
 
-    def _refined(self, screened: ScreenedVideo) -> VideoOutcomes:
+    def _refine_video(self, screened: ScreenedVideo) -> VideoOutcomes:
         setup, source = self.setup, screened.video.source
-        return setup.halves.refine(screened, setup.roots[source], setup.recipe.of(source), self.tools)
+        return setup.stages.refine(screened, setup.roots[source], setup.recipe.of(source), self.detectors)
 
-    def commit(self, job: UnitJob, curate: Callable[[Video], VideoOutcomes]) -> UnitReport:
-        """Curate a unit by `curate` and commit it, with what it took. Raises InfrastructureError."""
-        begin_s = time.process_time()
-        report = curate_unit(job, self.setup.run, self.setup.recipe, self.setup.identity, curate)
-        cpu_seconds = round(time.process_time() - begin_s, 4)
-        return replace(report, stage_seconds=self.tools.clock.seconds, cpu_seconds=cpu_seconds)
+    def commit(self, job: UnitJob, curate_video: Callable[[Video], VideoOutcomes]) -> UnitReport:
+        """Curate every video of a unit with `curate_video`, commit the unit, and report what the work took.
+
+        Raises InfrastructureError.
+        """
+        started_s = time.process_time()
+        report = curate_unit(job, self.setup.run, self.setup.recipe, self.setup.identity, curate_video)
+        cpu_seconds = round(time.process_time() - started_s, 4)
+        return replace(report, stage_seconds=self.detectors.clock.seconds, cpu_seconds=cpu_seconds)

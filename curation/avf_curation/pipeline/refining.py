@@ -1,10 +1,10 @@
-"""Refining: the survivors of screening are decoded again, span by span: track, sync, quality, and the clip itself."""
+"""The measurements of refining on one span: track, crop, sync, quality, and the encoded clip."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from avf_shards.timeline import Span
+from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from scipy.signal import medfilt
 
 from avf_curation.detectors import envelope_sync, overlay
@@ -17,177 +17,195 @@ from avf_curation.sources.types import Side
 from avf_curation.stages import quality, sync, tracking
 from avf_curation.stages.faces import Box
 
+_MIN_QUALITY_SIDE_PX = 16  # of the shrunk frames of extremely wide or high videos
+
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorFrames:
-    """A span's pictures shrunk for the detector, (T, h, w, 3) BGR, and their scale."""
+    """The frames of a span, shrunk for the face detector."""
 
     span: Span
-    pictures: list[Bytes]
-    scale: float
-    width_px: int
-    height_px: int
+    frames: list[Bytes]  # (h, w, 3) BGR; repeated frames of the timeline are the same array
+    scale: float  # detector pixels per pixel of the source
+    width_px: int  # of the source
+    height_px: int  # of the source
 
-    def grey(self, config: quality.QualityConfig) -> tuple[list[Bytes], float]:
-        """Every n-th picture in grey at the quality stage's size, and its scale to the source."""
-        height, width = self.pictures[0].shape[:2]
+    def quality_frames(self, config: quality.QualityConfig) -> tuple[list[Bytes], float]:
+        """Return every n-th frame in grey, shrunk to the quality stage's size, and their scale to the source."""
+        height, width = self.frames[0].shape[:2]
         shrink = min(1.0, config.side_px / max(height, width))
-        size = max(16, round(width * shrink)), max(16, round(height * shrink))
-        chosen = [crop.to_grey(picture) for picture in self.pictures[:: config.every]]
-        return [crop.resize_grey(one, *size) for one in chosen], self.scale * size[0] / width
+        size = max(_MIN_QUALITY_SIDE_PX, round(width * shrink)), max(_MIN_QUALITY_SIDE_PX, round(height * shrink))
+        grey_frames = [crop.to_grey(frame) for frame in self.frames[:: config.every]]
+        return [crop.resize_grey(frame, *size) for frame in grey_frames], self.scale * size[0] / width
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaceCrops:
-    """face_THWC: the clip's frames, BGR. sync_THWC: SyncNet's own crop, where SyncNet runs."""
+    """The face of one track, cropped from every frame of a span."""
 
-    face_THWC: Bytes
-    sync_THWC: Bytes | None
+    face_THWC: Bytes  # the clip's frames, BGR
+    sync_THWC: Bytes | None  # SyncNet's own crop, BGR; None where SyncNet does not run
 
 
-def decode_for_detector(media: MediaFile, span: Span, side_px: int, tools: Detectors) -> DetectorFrames:
-    """Decode `span` for the detector. Raises MediaError."""
+def decode_for_detector(media: MediaFile, span: Span, side_px: int, detectors: Detectors) -> DetectorFrames:
+    """Decode `span` and shrink its frames to `side_px`. Raises MediaError."""
     assert media.picture is not None
-    pictures, scale = [], 1.0
-    before = None
-    for frame in media.read(span):
-        if frame is not before:
-            picture, scale = tools.converter.long_side(frame, side_px, "bgr24")
-            before = frame
-        pictures.append(picture)
+    frames, scale = [], 1.0
+    previous = None
+    for source_frame in media.read(span):
+        if source_frame is not previous:
+            frame, scale = detectors.converter.long_side(source_frame, side_px, "bgr24")
+            previous = source_frame
+        frames.append(frame)
     return DetectorFrames(
-        span=span, pictures=pictures, scale=scale, width_px=media.picture.width_px, height_px=media.picture.height_px
+        span=span,
+        frames=frames,
+        scale=scale,
+        width_px=media.picture.width_px,
+        height_px=media.picture.height_px,
     )
 
 
 def track_faces(
-    seen: DetectorFrames, tools: Detectors, config: tracking.TrackConfig, side: Side | None = None
+    detector_frames: DetectorFrames, detectors: Detectors, config: tracking.TrackConfig, side: Side | None = None
 ) -> list[tracking.Track]:
-    """Track the face through the span, or each face; none when there is none. side: half of the picture to look in."""
+    """Return the track of the largest face through the span, or of every face if the settings say so, largest first.
 
-    def detect(frames: Sequence[int]) -> list[list[Box]]:
-        found = tools.faces([seen.pictures[i] for i in frames], seen.scale, config)
+    The list is empty where there is no face. `side` limits the search to the left or right half of the frame.
+    """
+
+    def detect(indices: Sequence[int]) -> list[list[Box]]:
+        frames = [detector_frames.frames[i] for i in indices]
+        boxes_per_frame = detectors.faces(frames, detector_frames.scale, config)
         if side is None:
-            return found
-        middle_px = seen.width_px / 2
-        return [[box for box in one if ((box.left + box.right) / 2 < middle_px) == (side == "left")] for one in found]
+            return boxes_per_frame
+        middle_px = detector_frames.width_px / 2
+        return [
+            [box for box in boxes if ((box.left + box.right) / 2 < middle_px) == (side == "left")]
+            for boxes in boxes_per_frame
+        ]
 
-    return tracking.measure(len(seen.pictures), detect, seen.width_px, seen.height_px, config)
+    frame_size = detector_frames.width_px, detector_frames.height_px
+    return tracking.measure(len(detector_frames.frames), detect, *frame_size, config)
 
 
 def crop_clip(
     media: MediaFile,
-    seen: DetectorFrames,
-    found: tracking.Track,
+    detector_frames: DetectorFrames,
+    track: tracking.Track,
     settings: SourceSettings,
-    tools: Detectors,
+    detectors: Detectors,
     *,
     with_sync: bool,
 ) -> FaceCrops:
-    """Crop the clip and, for SyncNet, the authors' face crop. Decodes again unless the detector saw full size."""
-    if seen.scale == 1.0:
-        full = iter(seen.pictures)
+    """Crop the face of a track from the source frames and, `with_sync`, also as the authors of SyncNet do.
+
+    Raises MediaError.
+    """
+    if detector_frames.scale == 1.0:  # the detector saw full size: nothing is gained by decoding again
+        source_frames = iter(detector_frames.frames)
     else:
-        size = seen.width_px, seen.height_px
-        full = (tools.converter.array(frame, *size, "bgr24") for frame in media.read(seen.span))
-    half_T, x_T, y_T = _syncnet_path(found, settings.sync.crop_median)
-    faces, lips = [], []
-    for t, frame_HWC in enumerate(full):
-        x, y = found.window.centres_T2[t]
-        faces.append(crop.crop_square(frame_HWC, (x, y), found.window.side_px, settings.clip.size_px))
+        size = detector_frames.width_px, detector_frames.height_px
+        source_frames = (detectors.converter.array(frame, *size, "bgr24") for frame in media.read(detector_frames.span))
+    half_side_T, x_T, y_T = _syncnet_path(track, settings.sync.crop_median)
+    face_crops, sync_crops = [], []
+    for t, frame_HWC in enumerate(source_frames):
+        x, y = track.window.centres_T2[t]
+        face_crops.append(crop.crop_square(frame_HWC, (x, y), track.window.side_px, settings.clip.size_px))
         if with_sync:
             padding, scale = settings.sync.crop_padding, settings.sync.crop_scale
-            lips.append(crop.crop_for_syncnet(frame_HWC, (x_T[t], y_T[t]), half_T[t], scale, padding))
-    return FaceCrops(face_THWC=np.stack(faces), sync_THWC=np.stack(lips) if with_sync else None)
+            sync_crops.append(crop.crop_for_syncnet(frame_HWC, (x_T[t], y_T[t]), half_side_T[t], scale, padding))
+    return FaceCrops(face_THWC=np.stack(face_crops), sync_THWC=np.stack(sync_crops) if with_sync else None)
 
 
-def _syncnet_path(found: tracking.Track, median: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Half sides and centres of the face boxes, median-filtered over time as SyncNet's authors do."""
-    boxes = found.boxes_T4
-    half = np.max(boxes[:, 2:] - boxes[:, :2], axis=1) / 2
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return medfilt(half, median), medfilt(centres[:, 0], median), medfilt(centres[:, 1], median)
+def _syncnet_path(track: tracking.Track, median: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return half sides and centres (x, y) of the face boxes, median-filtered over time as SyncNet's authors do."""
+    boxes_T4 = track.boxes_T4
+    half_side_T = np.max(boxes_T4[:, 2:] - boxes_T4[:, :2], axis=1) / 2
+    centres_T2 = (boxes_T4[:, :2] + boxes_T4[:, 2:]) / 2
+    return medfilt(half_side_T, median), medfilt(centres_T2[:, 0], median), medfilt(centres_T2[:, 1], median)
 
 
 def score_sync(
-    crops: FaceCrops, found: tracking.Track, samples: Samples, config: sync.SyncConfig, tools: Detectors
+    crops: FaceCrops, track: tracking.Track, samples: Samples, config: sync.SyncConfig, detectors: Detectors
 ) -> sync.SyncScores:
-    """Offset and confidence by the run's sync backend; None where the clip is too short to tell."""
-    frames = len(crops.face_THWC)
-    seconds = frames / 25
-    if tools.syncnet is not None and crops.sync_THWC is not None:
-        if seconds < config.min_seconds:
-            return sync.SyncScores(
-                backend="syncnet", offset_frames=None, confidence=None, distance=None, length_s=seconds
-            )
-        one = tools.syncnet.score(
-            crops.sync_THWC, samples, shifts=config.shifts, every=config.every, official=config.official
-        )
-        return sync.SyncScores(
-            backend="syncnet",
-            offset_frames=one.offset,
-            confidence=one.confidence,
-            distance=one.distance,
-            length_s=seconds,
-        )
-    told = None
+    """Return offset and confidence of audio against lips by the run's sync backend; None where a clip is too short."""
+    seconds = len(crops.face_THWC) / FRAMES_PER_SECOND
+    if detectors.syncnet is not None and crops.sync_THWC is not None:
+        return _score_syncnet(crops.sync_THWC, samples, config, detectors, seconds)
+    score = None
     if seconds >= config.envelope_min_seconds:
-        told = envelope_sync.score_envelope_sync(
-            envelope_sync.mouth_patches(crops.face_THWC, mouth_position(crops, found)), samples, config.shifts
-        )
-    if told is None:
+        patches = envelope_sync.mouth_patches(crops.face_THWC, mouth_position(crops, track))
+        score = envelope_sync.score_envelope_sync(patches, samples, config.shifts)
+    if score is None:
         return sync.SyncScores(backend="envelope", offset_frames=None, confidence=None, distance=None, length_s=seconds)
     return sync.SyncScores(
         backend="envelope",
-        offset_frames=told.offset,
-        confidence=told.confidence,
+        offset_frames=score.offset,
+        confidence=score.confidence,
         distance=None,
         length_s=seconds,
-        mouth_motion=told.mouth_motion,
+        mouth_motion=score.mouth_motion,
     )
 
 
-def mouth_position(crops: FaceCrops, found: tracking.Track) -> envelope_sync.MouthPosition:
-    """Where the mouth is in the clip's own frames."""
-    size = crops.face_THWC.shape[1]
-    scale = size / found.window.side_px
-    sides_T2 = (found.boxes_T4[:, 2:] - found.boxes_T4[:, :2]) * scale
+def _score_syncnet(
+    crops_THWC: Bytes, samples: Samples, config: sync.SyncConfig, detectors: Detectors, seconds: float
+) -> sync.SyncScores:
+    if seconds < config.min_seconds:
+        return sync.SyncScores(backend="syncnet", offset_frames=None, confidence=None, distance=None, length_s=seconds)
+    score = detectors.syncnet.score(
+        crops_THWC, samples, shifts=config.shifts, every=config.every, official=config.official
+    )
+    return sync.SyncScores(
+        backend="syncnet",
+        offset_frames=score.offset,
+        confidence=score.confidence,
+        distance=score.distance,
+        length_s=seconds,
+    )
+
+
+def mouth_position(crops: FaceCrops, track: tracking.Track) -> envelope_sync.MouthPosition:
+    """Return where the mouth is in the frames of the clip."""
+    size_px = crops.face_THWC.shape[1]
+    scale = size_px / track.window.side_px
+    sides_T2 = (track.boxes_T4[:, 2:] - track.boxes_T4[:, :2]) * scale
     width, height = (float(v) for v in np.median(sides_T2, axis=0))
 
-    def inside(points_T2: np.ndarray) -> np.ndarray:
-        return np.asarray((points_T2 - found.window.centres_T2) * scale + size / 2)
+    def to_clip(points_T2: np.ndarray) -> np.ndarray:
+        return np.asarray((points_T2 - track.window.centres_T2) * scale + size_px / 2)
 
-    if found.mouths_T2 is not None:
-        return envelope_sync.mouth_from_landmarks(inside(found.mouths_T2), width)
-    return envelope_sync.mouth_from_box(inside((found.boxes_T4[:, :2] + found.boxes_T4[:, 2:]) / 2), width, height)
+    if track.mouths_T2 is not None:
+        return envelope_sync.mouth_from_landmarks(to_clip(track.mouths_T2), width)
+    return envelope_sync.mouth_from_box(to_clip((track.boxes_T4[:, :2] + track.boxes_T4[:, 2:]) / 2), width, height)
 
 
 def score_quality(
-    seen: DetectorFrames, crops: FaceCrops, found: tracking.Track, config: quality.QualityConfig
+    detector_frames: DetectorFrames, crops: FaceCrops, track: tracking.Track, config: quality.QualityConfig
 ) -> tuple[quality.QualityScores, tuple[Bytes, ...]]:
-    """Quality scores of the span, and two of its pictures for the pooled watermark."""
+    """Return the quality scores of the span, and two of its frames for the group's pooled watermark search."""
     grey_THW = np.stack([crop.to_grey(frame) for frame in crops.face_THWC])
-    pictures, scale = seen.grey(config)
-    shown = overlay.find_overlay(pictures) if seen.span.seconds >= config.watermark_min_s else None
+    frames, scale = detector_frames.quality_frames(config)
+    # In a short span the background stays where it is as a watermark does.
+    long_enough = detector_frames.span.seconds >= config.watermark_min_s
+    watermark = overlay.find_overlay(frames) if long_enough else None
     scores = quality.QualityScores(
-        sharpness=float(np.median([crop.sharpness(one) for one in grey_THW[:: config.every]])),
+        sharpness=float(np.median([crop.sharpness(frame) for frame in grey_THW[:: config.every]])),
         frozen_s=quality.frozen_s(grey_THW, config.frozen_level),
         black_share=quality.black_share(grey_THW, config.black_level),
-        bars=quality.bars_in_window(pictures, scale, found.window),
-        overlay_px=None if shown is None else float(shown.edge_px),
+        bars=quality.bars_in_window(frames, scale, track.window),
+        overlay_px=None if watermark is None else float(watermark.edge_px),
     )
-    third = len(pictures) // 3
-    return scores, (pictures[third], pictures[-1 - third])
+    third = len(frames) // 3  # frames at a third and two thirds are different even where a shot hardly moves
+    return scores, (frames[third], frames[-1 - third])
 
 
 def encode_clip(
-    crops: FaceCrops, sound: AudioTrack, span: Span, shift_frames: int, settings: SourceSettings
+    crops: FaceCrops, audio: AudioTrack, span: Span, shift_frames: int, settings: SourceSettings
 ) -> dict[str, bytes]:
-    """The clip's media by extension."""
-    samples = sound.cut(span, shift_frames)
+    """Return the clip's media by file extension; the audio is moved later by `shift_frames`."""
+    flac = encode.encode_flac(audio.cut(span, shift_frames))
     if settings.clip.codec == "jpeg":
-        return {
-            "frames": encode.encode_packed_jpeg(crops.face_THWC, settings.clip),
-            "flac": encode.encode_flac(samples),
-        }
-    return {"mp4": encode.encode_mp4(crops.face_THWC, settings.clip), "flac": encode.encode_flac(samples)}
+        return {"frames": encode.encode_packed_jpeg(crops.face_THWC, settings.clip), "flac": flac}
+    return {"mp4": encode.encode_mp4(crops.face_THWC, settings.clip), "flac": flac}

@@ -1,4 +1,4 @@
-"""Screening: one decode of the whole video feeds the cut detectors and keeps a few frames per shot for the faces."""
+"""Screen a video: one decode of all of it feeds the cut detectors and samples frames for the face search."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,75 +13,82 @@ from avf_curation.media.types import Bytes, MediaError, VideoTrack
 from avf_curation.stages.faces import Box, FacesConfig, sample_indices
 from avf_curation.stages.scenes import ScenesConfig
 
-_HELD = 32  # frames kept per shot at most; when full, every second one goes
+_MAX_SAMPLED_FRAMES = 32  # frames kept per shot; when there are more, every second one is dropped
+_FIRST_STRIDE = 4  # frames between two sampled frames at the start of a shot
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScreenedShot:
-    """A stretch without a cut, and the faces in its sampled frames (None: too short to be looked at)."""
+    """A stretch of video without a cut."""
 
     span: Span
-    faces: tuple[tuple[Box, ...], ...] | None
+    faces: tuple[tuple[Box, ...], ...] | None  # faces in each sampled frame; None: the shot is too short for a search
 
 
-class _Sampler:
-    """Holds frames of the running shot at a stride that doubles when there are too many: bounded, evenly spread."""
+class _FrameSampler:
+    """Keeps evenly spread frames of the shot that is being decoded, without knowing how long the shot will be.
+
+    The stride doubles when there are too many frames, so the memory is bounded.
+    """
 
     def __init__(self, side_px: int, converter: FrameConverter) -> None:
         self._side_px, self._converter = side_px, converter
-        self._stride = 4
-        self.held: dict[int, tuple[Bytes, float]] = {}
+        self._stride = _FIRST_STRIDE
+        self.sampled: dict[int, tuple[Bytes, float]] = {}  # index -> grey frame and its scale to the source
 
     def offer(self, index: int, frame: object) -> None:
+        """Keep a frame if its index is a multiple of the stride."""
         if index % self._stride:
             return
-        self.held[index] = self._converter.long_side(frame, self._side_px, "gray")
-        if len(self.held) > _HELD:
+        self.sampled[index] = self._converter.long_side(frame, self._side_px, "gray")
+        if len(self.sampled) > _MAX_SAMPLED_FRAMES:
             self._stride *= 2
-            self.held = {i: kept for i, kept in self.held.items() if i % self._stride == 0}
+            self.sampled = {i: frame for i, frame in self.sampled.items() if i % self._stride == 0}
 
-    def restart(self, cut: int) -> None:
-        """Go on with the shot that starts at `cut`."""
-        self.held = {i: kept for i, kept in self.held.items() if i >= cut}
-        self._stride = 4
+    def start_shot(self, first_index: int) -> None:
+        """Keep only frames of the shot that begins at `first_index`."""
+        self.sampled = {i: frame for i, frame in self.sampled.items() if i >= first_index}
+        self._stride = _FIRST_STRIDE
 
 
 def screen_shots(
-    media: MediaFile, scenes: ScenesConfig, faces: FacesConfig, detector: DlibFaceDetector, look_for_faces: bool = True
+    media: MediaFile, scenes: ScenesConfig, faces: FacesConfig, detector: DlibFaceDetector, find_faces: bool = True
 ) -> tuple[VideoTrack, list[ScreenedShot]]:
-    """Decode `media` once. Its timeline, and its shots up to where decoding ends. Raises MediaError."""
-    converter, cuts = FrameConverter(), ShotBoundaryDetector(scenes)
-    sampler = _Sampler(faces.side_px, converter)
-    found: list[ScreenedShot] = []
+    """Decode `media` once. Return its timeline, and its shots up to where decoding ends. Raises MediaError."""
+    converter, boundaries = FrameConverter(), ShotBoundaryDetector(scenes)
+    sampler = _FrameSampler(faces.side_px, converter)
+    shots: list[ScreenedShot] = []
     start = index = 0
-    small: Bytes | None = None
+    small_frame: Bytes | None = None
 
-    def close(stop: int) -> None:
+    def close_shot(stop: int) -> None:
         nonlocal start
         span = Span(start, stop)
-        looked: tuple[tuple[Box, ...], ...] | None = None
-        if span.seconds >= scenes.min_shot_s and look_for_faces:
-            mine = {i: kept for i, kept in sampler.held.items() if start <= i < stop}
-            chosen = sample_indices(start, stop, sorted(mine), faces.samples)
-            looked = tuple(tuple(detector.find(*mine[i], faces.upsample, faces.min_score)) for i in chosen)
-        found.append(ScreenedShot(span=span, faces=looked))
-        sampler.restart(stop)
+        boxes: tuple[tuple[Box, ...], ...] | None = None
+        if span.seconds >= scenes.min_shot_s and find_faces:
+            # Cuts are reported a few frames late, so the sampler may hold frames of the next shot already.
+            frames = {i: frame for i, frame in sampler.sampled.items() if start <= i < stop}
+            indices = sample_indices(start, stop, sorted(frames), faces.samples)
+            boxes = tuple(tuple(detector.find(*frames[i], faces.upsample, faces.min_score)) for i in indices)
+        shots.append(ScreenedShot(span=span, faces=boxes))
+        sampler.start_shot(stop)
         start = stop
 
-    with closing(prefetch_items(media.frames())) as frames:
-        for at in frames:
-            index = at.index
-            if small is None or not at.repeated:
-                small, _ = converter.long_side(at.frame, scenes.width_px, "bgr24")
-            if look_for_faces:
-                sampler.offer(index, at.frame)
-            for cut in cuts.feed(index, small):
-                if cut > start:
-                    close(cut)
-    for cut in cuts.finish():
+    # Decoding runs ahead in a thread; closing stops the thread when a detector raises.
+    with closing(prefetch_items(media.frames())) as timeline:
+        for timeline_frame in timeline:
+            index = timeline_frame.index
+            if small_frame is None or not timeline_frame.repeated:
+                small_frame, _ = converter.long_side(timeline_frame.frame, scenes.width_px, "bgr24")
+            if find_faces:
+                sampler.offer(index, timeline_frame.frame)
+            for cut in boundaries.feed(index, small_frame):
+                if cut > start:  # two detectors may report the same cut
+                    close_shot(cut)
+    for cut in boundaries.finish():
         if start < cut <= index:
-            close(cut)
-    close(index + 1)
+            close_shot(cut)
+    close_shot(index + 1)
     if media.picture is None:
         raise MediaError("decode", "the timeline was not finished")
-    return media.picture, found
+    return media.picture, shots

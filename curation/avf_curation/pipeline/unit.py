@@ -1,5 +1,6 @@
-"""A unit: the videos that one worker commits at once. Pools what the clips of a group show together, then commits."""
+"""A unit: the videos that one worker curates and commits together, after pooling evidence of each group's clips."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
@@ -12,13 +13,13 @@ from avf_shards.timeline import FRAMES_PER_SECOND, check_tiling
 
 from avf_curation.detectors import overlay
 from avf_curation.media.types import Bytes
-from avf_curation.pipeline.video import EncodedClip, SpanOutcome, VideoOutcomes, measurements_json
+from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome, VideoOutcomes, measurements_json
 from avf_curation.recipe import Recipe
 from avf_curation.sources.types import Video, is_readable
 from avf_curation.stages import quality
 
-CurateVideo = Callable[[Video], VideoOutcomes]
-_POOLED = 64  # pictures of one group at most, evenly spread
+log = logging.getLogger(__name__)
+_MAX_POOLED_FRAMES = 64  # of one group, evenly spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,33 +33,42 @@ class UnitJob:
 
 @dataclass(frozen=True, kw_only=True)
 class UnitReport:
-    """What a worker says about a finished unit, for the progress line and the log. cpu_seconds: of its process."""
+    """What a worker reports about a committed unit, for the progress line and the log."""
 
     unit: int
     videos: int
-    kept: int
-    rejected: int
-    failed: int
-    frames: int
-    stage_seconds: dict[str, float] = field(default_factory=dict)
-    cpu_seconds: float = 0.0
+    kept: int  # spans
+    rejected: int  # spans
+    failed: int  # spans
+    frames: int  # of all inputs of the unit
+    stage_seconds: dict[str, float] = field(default_factory=dict)  # stage -> wall-clock seconds
+    cpu_seconds: float = 0.0  # of the worker's process
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunIdentity:
-    """What goes into every record: the run's fingerprint and its backends."""
+    """The part of a run's identity that every clip record carries."""
 
     fingerprint: str
-    backends: dict[str, str]
+    backends: dict[str, str]  # stage -> backend
 
 
-def curate_unit(job: UnitJob, run: RunFolder, recipe: Recipe, identity: RunIdentity, curate: CurateVideo) -> UnitReport:
-    """Curate every video of the unit, decide what they show together, and commit. The same for every engine."""
-    results = [curate(video) for video in job.videos]
+def curate_unit(
+    job: UnitJob,
+    run: RunFolder,
+    recipe: Recipe,
+    identity: RunIdentity,
+    curate_video: Callable[[Video], VideoOutcomes],
+) -> UnitReport:
+    """Curate every video of the unit, decide what their clips show together, and commit the unit.
+
+    Raises InfrastructureError and OSError.
+    """
+    results = [curate_video(video) for video in job.videos]
     decided = list(decide_unit(results, recipe, identity, job))
     decisions = [decision for decision, _ in decided]
-    clips = sorted((clip for _, some in decided for clip in some), key=lambda clip: clip.key)
-    counts = {status: sum(one.status == status for one in decisions) for status in ("kept", "rejected", "failed")}
+    clips = sorted((clip for _, span_clips in decided for clip in span_clips), key=lambda clip: clip.key)
+    counts = {status: sum(d.status == status for d in decisions) for status in ("kept", "rejected", "failed")}
     counts["frames"] = sum(decision.span.frames for decision in decisions)
     run.commit_unit(job.attempt, job.unit, ledger.decisions_to_table(decisions), clips, counts)
     return UnitReport(
@@ -74,38 +84,43 @@ def curate_unit(job: UnitJob, run: RunFolder, recipe: Recipe, identity: RunIdent
 def decide_unit(
     results: Iterable[VideoOutcomes], recipe: Recipe, identity: RunIdentity, job: UnitJob
 ) -> Iterator[tuple[Decision, tuple[PackedClip, ...]]]:
-    """Decisions of all spans of the unit, with the clips of each kept one."""
+    """Yield the decision of every span of the unit, with the clips of each kept span."""
     groups: dict[tuple[str, str], list[VideoOutcomes]] = {}
     for result in results:
         groups.setdefault((result.video.source, result.video.group_id), []).append(result)
     for (source, _), members in groups.items():
         config, gate = recipe.of(source).quality, recipe.of(source).gates.quality
         spans = [outcome for result in members for outcome in result.outcomes]
-        pooled = pool_overlay([outcome.pictures for outcome in spans if outcome.pictures], config)
-        check = quality.decide_pooled(pooled, config)
+        pooled_px = pool_overlay([outcome.overlay_frames for outcome in spans if outcome.overlay_frames], config)
+        check = quality.decide_pooled(pooled_px, config)
         for result in members:
             frames = max(outcome.candidate.span.stop_frame for outcome in result.outcomes)
             check_tiling((outcome.candidate.span for outcome in result.outcomes), frames)
             for outcome in result.outcomes:
                 if outcome.clips and gate != "skip":
-                    measured = outcome.candidate.measurements.get(quality.STAGE, {}) | {"overlay_pooled_px": pooled}
+                    measured = outcome.candidate.measurements.get(quality.STAGE, {}) | {"overlay_pooled_px": pooled_px}
                     candidate = outcome.candidate.after(quality.STAGE, measured, (check,), gate)
                     outcome = replace(outcome, candidate=candidate)
                 yield _decide(result, outcome, identity, job)
 
 
 def pool_overlay(spans: Sequence[tuple[Bytes, ...]], config: quality.QualityConfig) -> float | None:
-    """The watermark in pictures of several spans of one group, of the commonest size. None: too few, or no motion."""
+    """Return the edge pixels of a watermark that frames of several spans of one group share.
+
+    None where there are too few frames of one size, or where too little moves between them to tell.
+    """
     if len(spans) < config.pool_min_shots:
         return None
-    shapes = [pictures[0].shape for pictures in spans]
+    shapes = [frames[0].shape for frames in spans]
+    # A watermark is compared pixel by pixel, so only frames of one size can be pooled. Sorting makes ties the same
+    # in every run.
     commonest = max(sorted(set(shapes)), key=shapes.count)
-    pictures = [one for span in spans for one in span if one.shape == commonest]
-    if len(pictures) < 2 * config.pool_min_shots:
+    frames = [frame for span_frames in spans for frame in span_frames if frame.shape == commonest]
+    if len(frames) < 2 * config.pool_min_shots:
         return None
-    step = max(1, len(pictures) // _POOLED)
-    found = overlay.find_overlay(pictures[::step][:_POOLED])
-    return None if found is None else float(found.edge_px)
+    step = max(1, len(frames) // _MAX_POOLED_FRAMES)
+    watermark = overlay.find_overlay(frames[::step][:_MAX_POOLED_FRAMES])
+    return None if watermark is None else float(watermark.edge_px)
 
 
 def _decide(
@@ -143,15 +158,15 @@ def _decide(
             threshold=failing.threshold,
         ), ()
     assert outcome.clips, "a kept span has a clip"
-    clips = tuple(_packed(result, outcome, draft, decision, identity) for draft in outcome.clips)
+    clips = tuple(_pack_clip(result, outcome, clip, decision, identity) for clip in outcome.clips)
     return replace(decision, clips=tuple(clip.key for clip in clips)), clips
 
 
-def _packed(
-    result: VideoOutcomes, outcome: SpanOutcome, draft: EncodedClip, decision: Decision, identity: RunIdentity
+def _pack_clip(
+    result: VideoOutcomes, outcome: SpanOutcome, clip: EncodedClip, decision: Decision, identity: RunIdentity
 ) -> PackedClip:
     video, span = result.video, outcome.candidate.span
-    key = clip_key(video.source, video.video_id, span, draft.track)
+    key = clip_key(video.source, video.video_id, span, clip.track)
     record = ClipRecord(
         key=key,
         source=video.source,
@@ -159,12 +174,12 @@ def _packed(
         group_id=video.group_id,
         path=decision.path,
         span=span,
-        track=draft.track,
+        track=clip.track,
         speaker=video.speaker,
         language=video.language,
-        window_px=round(draft.window_px, 2),
-        size_px=draft.size_px,
-        av_offset_ms=draft.shift_frames * 1000 // FRAMES_PER_SECOND,
+        window_px=round(clip.window_px, 2),
+        size_px=clip.size_px,
+        av_offset_ms=clip.shift_frames * 1000 // FRAMES_PER_SECOND,
         input_sha256=decision.input_sha256 or "",
         input_bytes=decision.input_bytes,
         fingerprint=identity.fingerprint,
@@ -175,6 +190,5 @@ def _packed(
         origin=None if result.origin is None else asdict(result.origin),
         labels=None if video.labels is None else asdict(video.labels),
     )
-    return PackedClip(
-        key=key, source=video.source, frames=span.frames, members=draft.media | {"json": record.to_json()}
-    )
+    files = clip.media | {"json": record.to_json()}
+    return PackedClip(key=key, source=video.source, frames=span.frames, members=files)

@@ -23,7 +23,7 @@ from avf_curation.media import crop
 from avf_curation.media.decode import FrameConverter, clip_frame, frame_at
 from avf_curation.media.types import MediaConfig
 from avf_curation.reports.html import render_page
-from avf_curation.runs.curate import planned_videos, read_plan
+from avf_curation.runs.frozen_plan import planned_videos, read_plan
 from avf_curation.runs.identity import remembered_roots
 from avf_curation.sources.types import Video
 

@@ -16,7 +16,7 @@ from avf_curation.media import preview
 from avf_curation.media.types import MediaError, TimeRange
 from avf_curation.recipe import make_recipe
 from avf_curation.reports.html import render_page
-from avf_curation.runs.curate import planned_videos
+from avf_curation.runs.frozen_plan import planned_videos
 from avf_curation.sources.types import Video
 from avf_curation.stages.checks import STAGES
 

@@ -18,7 +18,7 @@ from avf_shards.format.run_folder import PART, UNIT, RunFolder
 from avf_shards.hash_draw import priority
 from avf_shards.timeline import FRAMES_PER_SECOND
 
-from avf_curation.runs.curate import read_plan
+from avf_curation.runs.frozen_plan import read_plan
 from avf_curation.sources.types import Video
 
 TOTALS = "estimate.json"

@@ -9,7 +9,8 @@ from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 
 from avf_curation.runs.coordinator import active_coordinator
-from avf_curation.runs.curate import Progress, progress_of, read_plan
+from avf_curation.runs.frozen_plan import read_plan
+from avf_curation.runs.progress import Progress, read_progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ def run_status(run: RunFolder) -> RunStatus:
         raise UserError(f"{run.root}: nothing is planned yet")
     newest = attempts[-1]
     planned = read_plan(run, newest)
-    progress = progress_of(run, planned, run.finished_units(newest))
+    progress = read_progress(run, planned, run.finished_units(newest))
     if (run.attempt_folder(newest) / "ledger").is_dir():
         return RunStatus(
             state="finished", attempt=newest, progress=progress, coordinator=None, last_unit_s_ago=_last_unit(run)

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pytest
 from avf_curation.audit.compare import compare_ledgers, holm
 from avf_curation.cli.main import main
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.schema.ledger import Decision, decisions_to_table
 from avf_shards.timeline import Span
 from support.curation_runs import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs, made_run
+from support.stages import single_step
 
 
 def video(source: str, name: str, *spans: tuple[int, int, str], digest: str = "same") -> list[Decision]:
@@ -92,7 +93,13 @@ def test_holm() -> None:
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = made_inputs(tmp_path / "in", 3)
     runs = [
-        curate(recipe(setting), EMBEDDED, {"made": source}, tmp_path / setting, engine="inline", curate_one=stub_curate)
+        curate(
+            recipe(setting),
+            EMBEDDED,
+            {"made": source},
+            tmp_path / setting,
+            RunOptions(engine="inline", stages=single_step(stub_curate)),
+        )
         for setting in ("sync.min_confidence=3", "sync.min_confidence=4")
     ]
     words = ["audit", *(str(run.root) for run in runs)]

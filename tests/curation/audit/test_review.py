@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from avf_curation.audit.review import Review, ReviewItem, Verdict, read_verdicts, sample_review, score_review, span_name
 from avf_curation.cli.main import main
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import Decision
@@ -146,7 +146,7 @@ def test_the_page_takes_answers_and_saves_what_audit_reads(corpus: Path, tmp_pat
     source.mkdir()
     for film, name in (("studio/talk_0.mp4", "</script><b>talk.mp4"), ("street/no face.mp4", "no face.mp4")):
         (source / name.replace("/", "\u2215")).symlink_to(corpus / film)
-    run = curate(recipe(*QUICK), EMBEDDED, {"s": source}, tmp_path / "run", engine="inline")
+    run = curate(recipe(*QUICK), EMBEDDED, {"s": source}, tmp_path / "run", RunOptions(engine="inline"))
     assert main(["review", str(run.root), "--sample", "9", "--out", str(tmp_path / "review")]) == 0
     assert main(["review", str(run.root), "--sample", "9", "--out", str(tmp_path / "review")]) == 2, (
         "never written over"

@@ -78,5 +78,5 @@ def test_a_pool_that_cannot_start_says_what_it_waits_for(corpus: Path, tmp_path:
         [*words, "--refiners", "1", "--start-timeout-s", "0.5"], capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 2
-    assert "no worker of the pool `screen` started within 0.5 s" in done.stderr
+    assert "no worker of the screening pool started within 0.5 s" in done.stderr
     assert "Traceback" not in done.stderr

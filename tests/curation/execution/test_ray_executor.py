@@ -5,9 +5,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from avf_curation.execution import ray_executor
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
+from avf_curation.execution.ray_scheduler import UnitScheduler
 from avf_curation.pipeline.unit import UnitJob
 from support.curation_runs import recipe
 from support.simulated_ray import SimulatedRay, instead_of_ray
@@ -24,7 +24,7 @@ def run(sim: SimulatedRay, cluster: ClusterConfig, units: int) -> tuple[list[int
     told: list[Event] = []
     setup = SimpleNamespace(device="cpu", recipe=recipe())
     with instead_of_ray(sim):
-        flow = ray_executor._Flow(setup, cluster, told.append)
+        flow = UnitScheduler(setup, cluster, told.append)
         return [report.unit for report in flow.run(jobs())], told
 
 

@@ -13,15 +13,16 @@ import pytest
 from avf_curation.cli.main import main
 from avf_curation.execution.events import read_events
 from avf_curation.pipeline.failures import InfrastructureError
-from avf_curation.pipeline.video import VideoOutcomes
+from avf_curation.pipeline.outcomes import VideoOutcomes
 from avf_curation.runs import coordinator
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.runs.status import run_status
 from avf_curation.sources.types import Video
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from support.curation_runs import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs, made_run
+from support.stages import single_step
 
 
 def say_at_work(run: RunFolder, pid: int, host: str = "", since: float | None = None, number: int = 1) -> Path:
@@ -34,7 +35,13 @@ def say_at_work(run: RunFolder, pid: int, host: str = "", since: float | None = 
 def go_on(tmp_path: Path, **more: object) -> RunFolder:
     settings = recipe("plan.unit_videos=2")
     sources = {"made": tmp_path / "in"}
-    return curate(settings, EMBEDDED, sources, tmp_path / "run", engine="inline", curate_one=stub_curate, **more)
+    return curate(
+        settings,
+        EMBEDDED,
+        sources,
+        tmp_path / "run",
+        RunOptions(engine="inline", stages=single_step(stub_curate), **more),
+    )
 
 
 def test_a_second_driver_is_refused_and_told_who_is_at_work(tmp_path: Path) -> None:
@@ -117,8 +124,7 @@ def test_a_driver_whose_marker_is_taken_away_stops(tmp_path: Path) -> None:
             EMBEDDED,
             {"made": tmp_path / "in"},
             tmp_path / "run",
-            engine="inline",
-            curate_one=take_over,
+            RunOptions(engine="inline", stages=single_step(take_over)),
         )
     assert run_status(RunFolder(tmp_path / "run")).state == "stopped"
     go_on(tmp_path)

@@ -7,9 +7,9 @@ import pytest
 from avf_curation.demo.video import ShotScript, shot_frames
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.types import MediaError
-from avf_curation.pipeline.input_check import time_range
+from avf_curation.pipeline.input_check import find_time_range
 from avf_curation.recipe import load_recipe
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.errors import UserError
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
@@ -168,7 +168,7 @@ def test_pictures_are_frames_in_the_order_of_their_numbers(tmp_path: Path) -> No
     )
     videos, _ = read("mmew", tmp_path / "mmew")
     (video,) = videos.values()
-    with MediaFile(tmp_path / "mmew" / video.path, load_recipe().defaults.media, None, time_range(video)) as media:
+    with MediaFile(tmp_path / "mmew" / video.path, load_recipe().defaults.media, None, find_time_range(video)) as media:
         seen = [int(at.frame.to_ndarray(format="gray").mean()) for at in media.frames()]
         assert seen == pytest.approx(levels, abs=2)
         assert media.picture is not None
@@ -181,7 +181,9 @@ def test_a_micro_expression_from_its_pictures_to_a_labelled_clip(tmp_path: Path)
     names = [f"img{n}.jpg" for n in range(40, 64)]
     pictures(tmp_path / "in/CASME2_RAW_selected/sub01/EP02_01f", names, list(faces))
     sheet(tmp_path / "in/CASME2-coding-20140508.xlsx", [CASME2, (1, "EP02_01f", "", 45, 50, 56, "", "4", "repression")])
-    run = curate(recipe(*_labelled()), EMBEDDED, {"casme2": tmp_path / "in"}, tmp_path / "run", engine="inline")
+    run = curate(
+        recipe(*_labelled()), EMBEDDED, {"casme2": tmp_path / "in"}, tmp_path / "run", RunOptions(engine="inline")
+    )
     pack_shards(run, tmp_path / "shards", Selection())
     found = read_labelled_clips(LabelledShards([tmp_path / "shards"], StorageConfig()), find_dataset("casme2"))
     (clip,) = found.clips

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from avf_curation.detectors.detector_set import Detectors
-from avf_curation.pipeline.video import VideoOutcomes, curate_video
-from avf_curation.runs.curate import curate
+from avf_curation.pipeline.outcomes import VideoOutcomes
+from avf_curation.pipeline.video import curate_video
+from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.sources.types import Video
 from avf_curation.stages.gates import GatesConfig
 from avf_shards.errors import UserError
@@ -106,7 +107,7 @@ def test_the_sample_does_not_sway_its_groups_watermark(corpus: Path, tmp_path: P
     told = {}
     for share in (0, 1):
         settings = recipe(*QUICK, "plan.group_by=directory", f"gates.score_all={share}")
-        run = curate(settings, EMBEDDED, {"s": source}, tmp_path / f"run{share}", engine="inline")
+        run = curate(settings, EMBEDDED, {"s": source}, tmp_path / f"run{share}", RunOptions(engine="inline"))
         told[share] = {
             (d.video_id, d.stage, d.reason, d.score) for d in table_to_decisions(run.ledger()) if d.stage != "faces"
         }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from avf_curation.demo.video import ShotScript, VideoScript, encode_video
-from avf_curation.runs.curate import curate
+from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_training.cli.main import main
@@ -69,7 +69,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "in/talk.mp4").write_bytes(
         encode_video(VideoScript(shots=(ShotScript(frames=100, people=(0,), seed=1),)))
     )
-    run = curate(recipe(), EMBEDDED, {"s": folder / "in"}, folder / "run", engine="inline")
+    run = curate(recipe(), EMBEDDED, {"s": folder / "in"}, folder / "run", RunOptions(engine="inline"))
     pack_shards(run, folder / "shards", Selection())
     return folder / "shards"
 

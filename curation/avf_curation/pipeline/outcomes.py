@@ -1,0 +1,68 @@
+"""What the pipeline hands from step to step: a video after screening, and the outcomes of its spans."""
+
+import json
+from dataclasses import dataclass
+
+from avf_shards.schema.labels import Origin
+from avf_shards.timeline import Span
+
+from avf_curation.media.types import Bytes, VideoTrack
+from avf_curation.pipeline.failures import FailureCause
+from avf_curation.sources.types import Video
+from avf_curation.stages.candidate import Candidate
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedClip:
+    """A clip of a span that has passed every check that the span alone allows."""
+
+    media: dict[str, bytes]  # file extension -> content
+    window_px: float  # side of the square that was cropped, in pixels of the source
+    size_px: int  # side of the clip
+    shift_frames: int  # the audio was moved later by this many frames
+    track: int = 0  # number of the face in its span, 0 = the largest
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpanOutcome:
+    """The outcome of one span, before the spans of its group are looked at together.
+
+    The span is failed if `failure` is set, else rejected if a check of `candidate` fails, else kept.
+    """
+
+    candidate: Candidate
+    failure: FailureCause | None = None
+    clips: tuple[EncodedClip, ...] = ()  # of a kept span: one for each person
+    overlay_frames: tuple[Bytes, ...] = ()  # (H, W) grey: two frames for the search of the group's watermark
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOutcomes:
+    """All outcomes of one input. Their spans tile its timeline."""
+
+    video: Video
+    outcomes: tuple[SpanOutcome, ...]
+    sha256: str | None = None  # of the input; None where it could not be read
+    origin: Origin | None = None  # where the owners cut the input from
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScreenedVideo:
+    """One input after screening. Contains no frames, so that it can be sent to another machine for refining."""
+
+    video: Video
+    parts: tuple[SpanOutcome | Candidate, ...]  # in order; a Candidate is still to be refined
+    sha256: str | None = None
+    video_track: VideoTrack | None = None  # the timeline, where a part is to be refined
+    start_s: float = 0.0  # timestamp of frame 0
+    uses_own_audio: bool = False  # the audio is taken from the file itself, not from the second file
+
+
+def fail_video(failure: FailureCause) -> SpanOutcome:
+    """Return the only outcome of an input that cannot be used at all: a failed span without frames."""
+    return SpanOutcome(candidate=Candidate(span=Span(0, 0)), failure=failure)
+
+
+def measurements_json(candidate: Candidate) -> str:
+    """Return the measurements of a candidate as the JSON that the ledger stores."""
+    return json.dumps(candidate.measurements, sort_keys=True)

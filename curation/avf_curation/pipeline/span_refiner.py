@@ -1,0 +1,152 @@
+"""Refine one span: track the face, score sync and quality, and encode the clips of a span that passes."""
+
+import logging
+from dataclasses import dataclass
+
+from avf_curation.detectors.detector_set import Detectors
+from avf_curation.media.decode import MediaFile
+from avf_curation.media.types import AudioTrack, Bytes
+from avf_curation.pipeline import refining
+from avf_curation.pipeline.audio_fingerprint import compute_fingerprint
+from avf_curation.pipeline.failures import classify_failure
+from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome
+from avf_curation.recipe import SourceSettings
+from avf_curation.sources.types import Side
+from avf_curation.stages import quality, sync, tracking
+from avf_curation.stages.candidate import Candidate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefiningContext:
+    """What all spans of one video share while they are refined."""
+
+    media: MediaFile
+    audio: AudioTrack
+    settings: SourceSettings
+    detectors: Detectors
+    measure_rejected: bool  # this video is in the sample that is measured on past a rejection
+    side: Side | None  # the half of the frame that the person is in
+
+
+class SpanRefiner:
+    """Takes one span through stages 4 to 6. Its state is how far the span came, so that a failure names its stage.
+
+    A rejection is final: where a rejected span is measured on, later stages cannot change the verdict.
+    """
+
+    def __init__(self, candidate: Candidate, context: RefiningContext) -> None:
+        self._candidate, self._context = candidate, context
+        self._stage = tracking.STAGE
+
+    def refine(self) -> SpanOutcome:
+        """Return the outcome of the span. Raises InfrastructureError."""
+        try:
+            return self._run_stages()
+        except Exception as error:
+            if self._candidate.failing:
+                return SpanOutcome(candidate=self._candidate)
+            failure = classify_failure(self._stage, error)
+            log.debug("a span failed in %s: %s", self._stage, failure.error, exc_info=True)
+            return SpanOutcome(candidate=self._candidate, failure=failure)
+
+    def _run_stages(self) -> SpanOutcome:
+        frames, tracks = self._track_faces()
+        if not tracks or self._stops:
+            return SpanOutcome(candidate=self._candidate)
+        largest = tracks[0]
+        crops = self._crop(frames, largest, with_sync=self._context.detectors.syncnet is not None)
+
+        shift_frames = self._score_sync(crops, largest)
+        if self._stops:
+            return SpanOutcome(candidate=self._candidate)
+
+        rejected_before = self._candidate.failing is not None
+        overlay_frames = self._score_quality(frames, crops, largest)
+        if self._candidate.failing:
+            # A span that only the sample measured so far must not influence its group's watermark.
+            return SpanOutcome(candidate=self._candidate, overlay_frames=() if rejected_before else overlay_frames)
+
+        clips = self._encode_clips(frames, tracks, crops, shift_frames)
+        return SpanOutcome(candidate=self._candidate, clips=clips, overlay_frames=overlay_frames)
+
+    @property
+    def _stops(self) -> bool:
+        """Return whether the span is rejected and its video is not in the sample that is measured on."""
+        return self._candidate.failing is not None and not self._context.measure_rejected
+
+    def _track_faces(self) -> tuple[refining.DetectorFrames, list[tracking.Track]]:
+        context, settings = self._context, self._context.settings
+        with context.detectors.clock.stage("track"):
+            side_px = settings.track.side_px
+            frames = refining.decode_for_detector(context.media, self._candidate.span, side_px, context.detectors)
+            tracks = refining.track_faces(frames, context.detectors, settings.track, context.side)
+        largest = tracks[0] if tracks else None
+        measured = {} if largest is None else largest.record()
+        gate = "decide" if largest is None else settings.gates.track  # without a face there is no clip in any case
+        checks = tracking.decide(largest, settings.track)
+        self._candidate = self._candidate.after(tracking.STAGE, measured, checks, gate)
+        return frames, tracks
+
+    def _crop(self, frames: refining.DetectorFrames, track: tracking.Track, with_sync: bool) -> refining.FaceCrops:
+        context = self._context
+        with context.detectors.clock.stage("crop"):
+            return refining.crop_clip(
+                context.media, frames, track, context.settings, context.detectors, with_sync=with_sync
+            )
+
+    def _score_sync(self, crops: refining.FaceCrops, track: tracking.Track) -> int:
+        """Score the sync and return by how many frames the audio is to be moved later."""
+        self._stage = sync.STAGE
+        context, config, gate = self._context, self._context.settings.sync, self._context.settings.gates.sync
+        if gate == "skip":
+            return 0
+        samples = context.audio.cut(self._candidate.span)
+        with context.detectors.clock.stage(sync.STAGE):
+            scores = refining.score_sync(crops, track, samples, config, context.detectors)
+        self._candidate = self._candidate.after(sync.STAGE, scores.record(), sync.decide(scores, config), gate)
+        return sync.repair_frames(scores, config) if gate == "decide" else 0
+
+    def _score_quality(
+        self, frames: refining.DetectorFrames, crops: refining.FaceCrops, track: tracking.Track
+    ) -> tuple[Bytes, ...]:
+        """Score the quality and return the frames for the group's watermark search."""
+        self._stage = quality.STAGE
+        config, gate = self._context.settings.quality, self._context.settings.gates.quality
+        if gate == "skip":
+            return ()
+        with self._context.detectors.clock.stage(quality.STAGE):
+            scores, overlay_frames = refining.score_quality(frames, crops, track, config)
+        checks = quality.decide(scores, config)
+        self._candidate = self._candidate.after(quality.STAGE, scores.record(), checks, gate)
+        return overlay_frames
+
+    def _encode_clips(
+        self,
+        frames: refining.DetectorFrames,
+        tracks: list[tracking.Track],
+        crops: refining.FaceCrops,
+        shift_frames: int,
+    ) -> tuple[EncodedClip, ...]:
+        """Encode a clip for each track; `crops` are those of the first."""
+        self._stage = "clip"
+        context, span = self._context, self._candidate.span
+        # The fingerprint is of the audio as it came, which the same recording in another corpus shares.
+        fingerprint = compute_fingerprint(context.audio.cut(span)).tobytes()
+        clips = []
+        for number, track in enumerate(tracks):
+            if number > 0:
+                crops = self._crop(frames, track, with_sync=False)
+            with context.detectors.clock.stage("clip"):
+                media = refining.encode_clip(crops, context.audio, span, shift_frames, context.settings)
+            clips.append(
+                EncodedClip(
+                    media=media | {"fingerprint": fingerprint},
+                    window_px=track.window.side_px,
+                    size_px=context.settings.clip.size_px,
+                    shift_frames=shift_frames,
+                    track=number,
+                )
+            )
+        return tuple(clips)

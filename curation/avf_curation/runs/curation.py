@@ -1,0 +1,138 @@
+"""Curate a run from start to end: identity, plan, units, ledger. After any death the same call goes on where it was."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from avf_shards import durable_io
+from avf_shards.format.run_folder import RunFolder
+
+from avf_curation.detectors.detector_set import BackendSelection
+from avf_curation.execution.cluster import ClusterConfig
+from avf_curation.execution.events import Event, EventLog
+from avf_curation.execution.worker import PipelineStages, UnitWorker, WorkerSetup
+from avf_curation.pipeline.failures import InfrastructureError
+from avf_curation.pipeline.unit import RunIdentity, UnitJob, UnitReport
+from avf_curation.recipe import Recipe
+from avf_curation.runs.coordinator import Coordinator
+from avf_curation.runs.frozen_plan import RunPlan, plan_retry, plan_run
+from avf_curation.runs.progress import Progress, read_progress
+
+Engine = Literal["inline", "ray"]
+log = logging.getLogger(__name__)
+_FULL_PIPELINE = PipelineStages()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where and how the work of a run is done. Apart from `device` and `stages`, no option changes a result."""
+
+    engine: Engine = "ray"  # inline: in this process, to debug
+    cluster: ClusterConfig = field(default_factory=lambda: ClusterConfig(workers=1))
+    device: str = "cpu"  # torch device of RetinaFace and SyncNet
+    retry_failed: bool = False  # decide the failed videos of a finished run again
+    min_free_gb: float = 0.0  # stop before the disk of the run has less
+    stages: PipelineStages = _FULL_PIPELINE  # the work on a video; tests and benchmarks pass cheaper functions
+
+
+def curate(
+    recipe: Recipe,
+    backends: BackendSelection,
+    sources: Mapping[str, Path],
+    out: Path,
+    options: RunOptions = RunOptions(),
+    *,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> RunFolder:
+    """Curate `sources` (name -> folder) into the run folder `out`, and return it.
+
+    Args:
+        on_progress: called at the start and after each committed unit.
+
+    Raises:
+        UserError: the settings, the sources or `out` do not allow this run.
+        InfrastructureError: the machine failed; the same call goes on where the run stopped.
+    """
+    run = RunFolder(out.resolve())
+    plan: RunPlan | None = plan_run(recipe, backends, sources, run.root, device=options.device)
+    roots = {name: root.resolve() for name, root in sources.items()}
+    emit = EventLog(run.log_folder)
+    try:
+        with Coordinator(run, emit, options.min_free_gb) as coordinator:
+            if options.retry_failed:
+                plan = plan_retry(run, recipe, roots)
+            if plan is None:
+                return run
+            # Temporary folders can only be a dead process's: no other coordinator is at work.
+            durable_io.remove(run.root / "tmp")
+            setup = WorkerSetup(
+                run=run,
+                recipe=recipe,
+                backends=backends,
+                roots=roots,
+                identity=_identity_of(run),
+                device=options.device,
+                stages=options.stages,
+            )
+            finished = run.finished_units(plan.attempt)
+            log.info("%s: %d of %d units are committed", run.root, len(finished), plan.units)
+            progress = read_progress(run, plan, finished)
+            on_progress(progress)
+            for report in _run_units(plan, finished, setup, options, emit):
+                _log_unit(run, report, plan.attempt)
+                emit(Event(name="unit_done", unit=report.unit))
+                progress = progress.after(report)
+                on_progress(progress)
+                coordinator.check()
+            run.finish_attempt(plan.attempt)
+            durable_io.remove(run.root / "tmp")
+    finally:
+        emit.close()
+    return run
+
+
+def _identity_of(run: RunFolder) -> RunIdentity:
+    values = run.identity()
+    return RunIdentity(fingerprint=values["fingerprint"], backends=values["backends"])
+
+
+def _run_units(
+    plan: RunPlan, finished: set[int], setup: WorkerSetup, options: RunOptions, emit: EventLog
+) -> Iterator[UnitReport]:
+    if len(finished) == plan.units:  # so that no worker is started
+        return
+    jobs = plan.jobs(finished)
+    if options.engine == "inline":
+        yield from _run_inline(jobs, setup, emit)
+    else:
+        from avf_curation.execution.ray_executor import run_units  # here: importing Ray takes a second
+
+        yield from run_units(jobs, setup, options.cluster, emit)
+
+
+def _run_inline(jobs: Iterator[UnitJob], setup: WorkerSetup, emit: EventLog) -> Iterator[UnitReport]:
+    worker = UnitWorker(setup)
+    for job in jobs:
+        emit(Event(name="unit_started", unit=job.unit, pool="inline"))
+        try:
+            yield worker.run(job)
+        except OSError as error:
+            raise InfrastructureError(f"{error.filename or setup.run.root}: {error.strerror}") from error
+
+
+def _log_unit(run: RunFolder, report: UnitReport, attempt: int) -> None:
+    log.info(
+        "unit %d: %d videos, %d spans kept, %d rejected, %d failed, %.1f CPU seconds",
+        report.unit,
+        report.videos,
+        report.kept,
+        report.rejected,
+        report.failed,
+        report.cpu_seconds,
+    )
+    with open(run.log_folder / "units.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps({"time": round(time.time(), 3), "attempt": attempt} | asdict(report)) + "\n")

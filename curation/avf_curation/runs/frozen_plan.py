@@ -1,0 +1,160 @@
+"""The plan of a run as it is frozen in its folder: written once before any work, read by everything after."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from avf_shards import durable_io
+from avf_shards.errors import UserError
+from avf_shards.format.run_folder import RunFolder
+
+from avf_curation.detectors.detector_set import BackendSelection
+from avf_curation.pipeline.unit import UnitJob
+from avf_curation.recipe import Recipe
+from avf_curation.runs.identity import freeze_identity, remember_roots, run_identity
+from avf_curation.runs.plan import encode_plan, encode_skipped_inputs, make_plan, videos_of
+from avf_curation.sources.registry import list_inputs
+from avf_curation.sources.types import SkippedInput, Video
+
+SKIPPED_FILE = "skipped_inputs.parquet"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """A frozen plan of one attempt."""
+
+    attempt: int
+    table: pa.Table  # one row per input, sorted by unit
+    skipped_inputs: tuple[SkippedInput, ...]  # what lies under the sources and is no input
+
+    @property
+    def units(self) -> int:
+        """Return the number of units."""
+        return int(pc.max(self.table["unit"]).as_py()) + 1 if self.table.num_rows else 0
+
+    def jobs(self, finished: set[int]) -> Iterator[UnitJob]:
+        """Yield the units that are not `finished`, in order. A job is built only when it is asked for."""
+        offsets = np.searchsorted(self.table["unit"].to_numpy(), np.arange(self.units + 1))
+        for unit in range(self.units):
+            if unit not in finished:
+                rows = self.table.slice(int(offsets[unit]), int(offsets[unit + 1] - offsets[unit]))
+                yield UnitJob(unit=unit, attempt=self.attempt, videos=tuple(videos_of(rows)))
+
+
+def plan_run(
+    recipe: Recipe,
+    backends: BackendSelection,
+    sources: Mapping[str, Path],
+    out: Path,
+    *,
+    device: str = "cpu",
+    select_inputs: Callable[[list[Video]], list[Video]] = lambda videos: videos,
+) -> RunPlan:
+    """Freeze identity and plan of a run in `out`, or return the plan that is frozen there. Raises UserError.
+
+    Args:
+        select_inputs: chooses the inputs that the run takes from all that are there, as an estimate does.
+    """
+    for name, root in sources.items():
+        if out.resolve().is_relative_to(root.resolve()):
+            raise UserError(
+                f"--out {out}: lies inside source {name} ({root}), and inputs are never written to; "
+                "name a folder outside of it"
+            )
+    run = RunFolder(out)
+    identity = run_identity(recipe, backends, list(sources), device)
+    if run.root.exists():
+        freeze_identity(run, identity)  # first, before the sources are read: the folder may hold another run
+    roots = {name: root.resolve() for name, root in sources.items()}
+    if not run.attempts():
+        skipped: list[SkippedInput] = []
+        videos: list[Video] = []
+        for name, root in sorted(roots.items()):
+            videos += list_inputs(name, root, recipe.of(name).plan, skipped)
+        table = make_plan(select_inputs(videos), {name: recipe.of(name).plan for name in roots})
+        freeze_identity(run, identity)  # only now: a source that cannot be listed leaves no folder behind
+        _publish_plan(run, 0, table, skipped)
+    remember_roots(run, roots)
+    return read_plan(run, run.attempts()[-1])
+
+
+def plan_retry(run: RunFolder, recipe: Recipe, roots: Mapping[str, Path]) -> RunPlan | None:
+    """Plan a new attempt of the videos that failed, with size and time as they are now.
+
+    Returns the plan of the newest attempt if that is not finished, and None if no video failed.
+    """
+    newest = run.attempts()[-1]
+    if not (run.attempt_folder(newest) / "ledger").is_dir():
+        return read_plan(run, newest)
+    ledger = run.ledger()
+    failed = ledger.filter(pc.equal(ledger["status"], "failed"))
+    failed_keys = set(zip(failed["source"].to_pylist(), failed["video_id"].to_pylist(), strict=True))
+    retried = {
+        key: _with_current_stat(video, roots[video.source])
+        for key, video in planned_videos(run, set(failed["video_id"].to_pylist())).items()
+        if key in failed_keys
+    }
+    if not retried:
+        log.info("no video of %s failed: nothing is retried", run.root)
+        return None
+    log.info("retrying %d failed videos as attempt %d", len(retried), newest + 1)
+    config = {name: recipe.of(name).plan for name in roots}
+    _publish_plan(run, newest + 1, make_plan(retried.values(), config), [])
+    return read_plan(run, newest + 1)
+
+
+def _with_current_stat(video: Video, root: Path) -> Video:
+    try:
+        stat = os.stat(root / video.path)
+    except OSError:  # the retry will find out, and fail the video again
+        return video
+    return replace(video, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
+
+
+def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs: Sequence[SkippedInput]) -> None:
+    notes = (
+        json.dumps({"videos": table.num_rows, "skipped_inputs": len(skipped_inputs)}, sort_keys=True) + "\n"
+    ).encode()
+    files = {
+        "plan.parquet": encode_plan(table),
+        SKIPPED_FILE: encode_skipped_inputs(skipped_inputs),
+        "plan.json": notes,
+    }
+    try:
+        run.publish(f"plan-{attempt}", run.attempt_folder(attempt) / "plan", files)
+        log.info(
+            "froze the plan of %s: %d videos, %d files are no inputs", run.root, table.num_rows, len(skipped_inputs)
+        )
+    except durable_io.AlreadyExistsError:
+        log.info("another process froze the plan of %s first; its plan is used", run.root)
+
+
+def read_plan(run: RunFolder, attempt: int) -> RunPlan:
+    """Return the frozen plan of an attempt. Raises OSError."""
+    folder = run.attempt_folder(attempt) / "plan"
+    skipped_file = folder / SKIPPED_FILE  # the plan of a deletion has none
+    rows = pq.read_table(skipped_file).to_pylist() if skipped_file.is_file() else []
+    return RunPlan(
+        attempt=attempt,
+        table=pq.read_table(folder / "plan.parquet"),
+        skipped_inputs=tuple(SkippedInput(**row) for row in rows),
+    )
+
+
+def planned_videos(run: RunFolder, video_ids: set[str]) -> dict[tuple[str, str], Video]:
+    """Return (source, video id) -> the input as the newest plan that has it describes it, for these ids."""
+    videos = {}
+    ids = pa.array(sorted(video_ids), pa.string())
+    for attempt in run.attempts():
+        table = read_plan(run, attempt).table
+        for video in videos_of(table.filter(pc.is_in(table["video_id"], value_set=ids))):
+            videos[video.source, video.video_id] = video
+    return videos
