@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from avf_shards.errors import UserError
-from avf_shards.format.run_folder import PART, UNIT, RunFolder
+from avf_shards.format.run_folder import PART, RunFolder
 from avf_shards.hash_draw import priority
 from avf_shards.timeline import FRAMES_PER_SECOND
 
@@ -173,9 +173,8 @@ def _figures(run: RunFolder) -> dict[str, list[tuple[float, ...]]]:
     found: dict[str, list[tuple[float, ...]]] = {}
     for unit, (source, size) in sizes.items():
         if unit in times:
-            manifest = json.loads((run.unit_folder(0, unit) / UNIT).read_bytes())
-            stored = manifest["bytes"][PART]
-            row = (size, *times[unit], stored, manifest["counts"]["kept"], kept.get(unit, 0))
+            manifest = run.unit_manifest(0, unit)
+            row = (size, *times[unit], manifest.file_bytes[PART], manifest.counts["kept"], kept.get(unit, 0))
             found.setdefault(source, []).append(row)
     return found
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.schema.versions import FileKind, check_schema
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.pipeline.unit import UnitJob
@@ -138,15 +139,18 @@ def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs:
 
 
 def read_plan(run: RunFolder, attempt: int) -> RunPlan:
-    """Return the frozen plan of an attempt. Raises OSError."""
+    """Return the frozen plan of an attempt. Raises OSError, and UserError for a plan of a newer version."""
     folder = run.attempt_folder(attempt) / "plan"
+    table = _read_table(folder / "plan.parquet", "plan")
     skipped_file = folder / SKIPPED_FILE  # the plan of a deletion has none
-    rows = pq.read_table(skipped_file).to_pylist() if skipped_file.is_file() else []
-    return RunPlan(
-        attempt=attempt,
-        table=pq.read_table(folder / "plan.parquet"),
-        skipped_inputs=tuple(SkippedInput(**row) for row in rows),
-    )
+    rows = _read_table(skipped_file, "skipped inputs").to_pylist() if skipped_file.is_file() else []
+    return RunPlan(attempt=attempt, table=table, skipped_inputs=tuple(SkippedInput(**row) for row in rows))
+
+
+def _read_table(path: Path, kind: FileKind) -> pa.Table:
+    table = pq.read_table(path)
+    check_schema(table.schema, kind, str(path))
+    return table
 
 
 def planned_videos(run: RunFolder, video_ids: set[str]) -> dict[tuple[str, str], Video]:

@@ -59,7 +59,7 @@ def freeze_identity(run: RunFolder, identity: Mapping[str, Any]) -> None:
         f"--out {run.root}: holds a run with other settings; use another folder, or the same settings. "
         "What differs, before -> now:"
     )
-    freeze_or_refuse(run.identity_file, identity, publish, refusal, derived=("fingerprint",))
+    freeze_or_refuse(run.identity_file, identity, "curation run", publish, refusal, derived=("fingerprint",))
 
 
 def remember_roots(run: RunFolder, roots: Mapping[str, Path]) -> None:

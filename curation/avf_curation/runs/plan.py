@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from avf_shards.errors import UserError
 from avf_shards.schema.clip_key import check_source_name
 from avf_shards.schema.labels import Labels, Origin
+from avf_shards.schema.versions import versioned_schema
 
 from avf_curation.recipe import PlanConfig
 from avf_curation.sources.registry import corpus_reader
@@ -21,7 +22,7 @@ from avf_curation.sources.types import SkippedInput, Video
 ORIGIN = pa.struct(
     [("id", pa.string()), ("start_s", pa.float64()), ("stop_s", pa.float64()), ("box", pa.list_(pa.float64()))]
 )
-SCHEMA = pa.schema(
+SCHEMA = versioned_schema(
     [
         ("unit", pa.int64()),
         ("source", pa.dictionary(pa.int32(), pa.string())),
@@ -40,7 +41,8 @@ SCHEMA = pa.schema(
         ("origin", ORIGIN),
         ("labels", pa.string()),
         ("side", pa.string()),
-    ]
+    ],
+    "plan",
 )
 
 
@@ -144,7 +146,9 @@ def _video(row: dict[str, Any]) -> Video:
     return Video(**row)
 
 
-SKIPPED_SCHEMA = pa.schema([(name, pa.string()) for name in ("source", "kind", "path", "reason")])
+SKIPPED_SCHEMA = versioned_schema(
+    [(name, pa.string()) for name in ("source", "kind", "path", "reason")], "skipped inputs"
+)
 
 
 def encode_skipped_inputs(skipped_inputs: Iterable[SkippedInput]) -> bytes:

@@ -1,10 +1,9 @@
 """How far a run is, in units, videos and spans."""
 
-import json
 from dataclasses import dataclass, replace
 
 import numpy as np
-from avf_shards.format.run_folder import UNIT, RunFolder
+from avf_shards.format.run_folder import RunFolder
 
 from avf_curation.pipeline.unit import UnitReport
 from avf_curation.runs.frozen_plan import RunPlan
@@ -40,9 +39,9 @@ def read_progress(run: RunFolder, plan: RunPlan, finished: set[int]) -> Progress
     """Return how far an attempt is, from the manifests of its `finished` units."""
     counts = dict.fromkeys(("kept", "rejected", "failed", "frames"), 0)
     for unit in finished:
-        manifest = json.loads((run.unit_folder(plan.attempt, unit) / UNIT).read_bytes())
+        manifest = run.unit_manifest(plan.attempt, unit)
         for name in counts:
-            counts[name] += manifest["counts"][name]
+            counts[name] += manifest.counts[name]
     videos_done = int(np.isin(plan.table["unit"].to_numpy(), list(finished)).sum()) if finished else 0
     return Progress(
         units=plan.units,

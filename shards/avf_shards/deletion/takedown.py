@@ -18,10 +18,11 @@ from avf_shards import durable_io
 from avf_shards.deletion.shard_deletion import DeletionRequest
 from avf_shards.errors import UserError
 from avf_shards.format import index
-from avf_shards.format.run_folder import LEDGER, PART, UNIT, RunFolder, write_part
+from avf_shards.format.run_folder import LEDGER, PART, UNIT, RunFolder, UnitManifest, write_part
 from avf_shards.format.tar import Member
 from avf_shards.schema import ledger
 from avf_shards.schema.ledger import Check
+from avf_shards.schema.versions import check_schema
 
 STAGE, REASON = "takedown", "deleted"
 _TOMBSTONE = Check(stage=STAGE, reason=REASON, score=1.0, operator="<=", threshold=0.0)
@@ -64,7 +65,10 @@ def _tombstone(row: dict[str, Any]) -> dict[str, Any]:
 
 def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tuple[str, str]]) -> None:
     """A finished attempt of one unit without clips, all of it in one rename."""
-    plans = [pq.read_table(run.attempt_folder(n) / "plan/plan.parquet") for n in run.attempts()]
+    paths = [run.attempt_folder(n) / "plan/plan.parquet" for n in run.attempts()]
+    plans = [pq.read_table(path) for path in paths]
+    for path, table in zip(paths, plans, strict=True):
+        check_schema(table.schema, "plan", str(path))
     newest = {(row["source"], row["video_id"]): row | {"unit": 0} for plan in plans for row in plan.to_pylist()}
     plan = pa.Table.from_pylist([newest[video] for video in sorted(videos)], schema=plans[-1].schema)
     whole = run.temporary(f"takedown-{attempt}")
@@ -80,8 +84,8 @@ def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tupl
     files = write_part(unit, PART, [])
     durable_io.write(unit / LEDGER, data)
     counts = {"kept": 0, "rejected": decisions.num_rows, "failed": 0, "frames": 0}
-    manifest = {"unit": 0, "attempt": attempt, "counts": counts, "bytes": files | {LEDGER: len(data)}}
-    durable_io.write(unit / UNIT, (json.dumps(manifest, sort_keys=True) + "\n").encode())
+    manifest = UnitManifest(unit=0, attempt=attempt, counts=counts, file_bytes=files | {LEDGER: len(data)})
+    durable_io.write(unit / UNIT, manifest.to_json())
     durable_io.write(whole / "ledger" / LEDGER, data)
     for folder in (unit, unit.parent, unit.parent.parent, whole / "plan", whole / "ledger"):
         durable_io.sync_folder(folder)
@@ -90,7 +94,7 @@ def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tupl
 
 
 def _erase(run: RunFolder) -> Iterator[str]:
-    """Overwrite every clip that anolder attempt kept and the newest takes down; the keys that still had bytes."""
+    """Overwrite every clip that an older attempt kept and the newest takes down; the keys that still had bytes."""
     deleted = run.ledger()
     deleted = deleted.filter(pc.equal(deleted["stage"], STAGE).fill_null(False))
     spans = _spans(deleted)

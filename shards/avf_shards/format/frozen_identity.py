@@ -10,13 +10,16 @@ from avf_shards import durable_io
 from avf_shards.config import difference
 from avf_shards.errors import UserError
 from avf_shards.format.manifest import canonical_json
+from avf_shards.schema.versions import FileKind, check_version, stamp
 
 
 def freeze_or_refuse(
     file: Path,
     identity: Mapping[str, Any],
+    kind: FileKind,
     publish: Callable[[bytes], None] | None,
     refusal: str,
+    *,
     derived: Collection[str] = (),
 ) -> None:
     """Write `identity` to `file` at the first start; later, raise UserError unless the file says the same.
@@ -24,17 +27,19 @@ def freeze_or_refuse(
     Args:
         file: A JSON file. Until it exists the folder belongs to nothing.
         identity: What must not change between two starts; plain JSON values.
+        kind: What the file is, for its schema version.
         publish: Gives `file` this content all at once, and may raise AlreadyExistsError. None only compares, and
             accepts a file that does not exist yet: for ranks that leave the writing to rank 0.
         refusal: The sentence of the error; a line for each value that differs follows it.
         derived: Keys that follow from the others and are not compared.
     """
-    values = json.loads(json.dumps(identity))  # as the file will give them back: tuples become lists
+    values = stamp(json.loads(json.dumps(identity)), kind)  # as the file will give them back: tuples become lists
     if publish is not None and not file.is_file():
         with suppress(durable_io.AlreadyExistsError):  # another process was first: agree with what that one wrote
             publish(canonical_json(values))
     if file.is_file():
         before = json.loads(file.read_bytes())
+        check_version(before, kind, str(file))
         changed = difference(*({key: table[key] for key in table if key not in derived} for table in (before, values)))
         if changed:
             raise UserError(f"{refusal}\n{changed}")

@@ -10,6 +10,7 @@ from typing import Any
 from avf_shards.errors import FaultError
 from avf_shards.format.tar import Member, read_member
 from avf_shards.schema.clip_key import is_key
+from avf_shards.schema.versions import SCHEMA_VERSION, check_version, stamp
 
 SUFFIX = ".index.json"
 MEMBERS_PER_CLIP = ("flac", "json", "mp4")
@@ -32,7 +33,7 @@ class ShardIndex:
 
     def to_json(self) -> bytes:
         """The sidecar's bytes; the same index gives the same bytes."""
-        values = asdict(self)
+        values = stamp(asdict(self), "shard index")
         values["members"] = [list(asdict(member).values()) for member in self.members]
         if not self.deleted:
             del values["deleted"]
@@ -76,6 +77,8 @@ def parse_index(data: bytes, name: str) -> ShardIndex:
     """The index in a sidecar's bytes; `name` is the file's, for messages. Raises FaultError as `load_index` does."""
     try:
         values: dict[str, Any] = json.loads(data)
+        check_version(values, "shard index", name)
+        del values[SCHEMA_VERSION]
         members = tuple(
             Member(name=str(n), offset=int(o), size=int(s), crc32=int(c)) for n, o, s, c in values.pop("members")
         )

@@ -6,25 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.errors import FaultError, UserError
+from avf_shards.schema.versions import FileKind, check_version, stamp
 
 MANIFEST = "manifest.json"
 TOMBSTONES = "tombstones"  # in it: clips that were deleted
 
 
-def seal(manifest: dict[str, Any]) -> bytes:
+def seal(values: dict[str, Any], kind: FileKind = "shard manifest") -> bytes:
     """The manifest with the SHA-256 of its own content, so that a flipped byte in it is found too."""
-    return canonical_json(manifest | {"self_sha256": hashlib.sha256(canonical_json(manifest)).hexdigest()})
+    return _sealed(stamp(values, kind))
 
 
-def unseal(data: bytes) -> dict[str, Any]:
+def unseal(data: bytes, kind: FileKind = "shard manifest") -> dict[str, Any]:
     """What the manifest's bytes say. Raises FaultError when they are not as they were written."""
     try:
         values: dict[str, Any] = json.loads(data)
         content_sha256 = values.pop("self_sha256")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise FaultError(f"{MANIFEST}: not readable as a manifest ({type(error).__name__})") from None
-    if seal(values) != data:
+    if _sealed(values) != data:
         raise FaultError(f"{MANIFEST}: damaged (its content is not what {str(content_sha256)[:12]}... seals)")
+    check_version(values, kind, MANIFEST)
     return values
 
 
@@ -33,6 +35,10 @@ def read_manifest(shards: Path) -> dict[str, Any]:
     if not (shards / MANIFEST).is_file():
         raise UserError(f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out {shards}` writes it")
     return unseal((shards / MANIFEST).read_bytes())
+
+
+def _sealed(values: dict[str, Any]) -> bytes:
+    return canonical_json(values | {"self_sha256": hashlib.sha256(canonical_json(values)).hexdigest()})
 
 
 def canonical_json(values: dict[str, Any]) -> bytes:

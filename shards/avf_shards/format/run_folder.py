@@ -12,7 +12,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from avf_shards import durable_io
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
 from avf_shards.format.tar import TarWriter
 from avf_shards.schema import ledger
+from avf_shards.schema.versions import check_schema, check_version, stamp
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 LEDGER, PART, PART_INDEX, UNIT = "ledger.parquet", "clips.tar", "clips.index.json", "unit.json"
@@ -38,6 +39,35 @@ class PackedClip:
     source: str
     frames: int
     members: dict[str, bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitManifest:
+    """The unit.json of a committed unit."""
+
+    unit: int
+    attempt: int
+    counts: dict[str, int]  # spans that were kept, rejected, failed; frames of all spans
+    file_bytes: dict[str, int]  # size of each of the unit's other files, by name
+
+    def to_json(self) -> bytes:
+        """Return the file's content; the same manifest gives the same bytes."""
+        return (json.dumps(stamp(asdict(self), "unit"), sort_keys=True) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, where: str) -> "UnitManifest":
+        """Return the manifest in `data`. Raises UserError for a newer version, FaultError for a damaged file."""
+        try:
+            values = dict(json.loads(data))
+            check_version(values, "unit", where)
+            return cls(
+                unit=int(values["unit"]),
+                attempt=int(values["attempt"]),
+                counts={str(name): int(count) for name, count in values["counts"].items()},
+                file_bytes={str(name): int(size) for name, size in values["file_bytes"].items()},
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise FaultError(f"{where}: not the manifest of a unit ({type(error).__name__}: {error})") from None
 
 
 @dataclass(frozen=True)
@@ -67,6 +97,7 @@ class RunFolder:
     def identity(self) -> dict[str, Any]:
         """What run.json says: fingerprint, settings, versions, backends, weights."""
         values: dict[str, Any] = json.loads(self.identity_file.read_bytes())
+        check_version(values, "curation run", str(self.identity_file))
         return values
 
     def temporary(self, name: str) -> Path:
@@ -116,13 +147,18 @@ class RunFolder:
         data = ledger.encode_ledger(decisions)
         durable_io.write(temporary / LEDGER, data)
         files[LEDGER] = len(data)
-        manifest = {"unit": unit, "attempt": attempt, "counts": counts, "bytes": files}
-        durable_io.write(temporary / UNIT, (json.dumps(manifest, sort_keys=True) + "\n").encode())
+        manifest = UnitManifest(unit=unit, attempt=attempt, counts=counts, file_bytes=files)
+        durable_io.write(temporary / UNIT, manifest.to_json())
         durable_io.make_folder(final.parent)
         try:
             durable_io.publish_folder(temporary, final)
         except durable_io.AlreadyExistsError:
             durable_io.remove(temporary)
+
+    def unit_manifest(self, attempt: int, unit: int) -> "UnitManifest":
+        """Return the unit.json of a committed unit. Raises as `UnitManifest.from_json`."""
+        path = self.unit_folder(attempt, unit) / UNIT
+        return UnitManifest.from_json(path.read_bytes(), str(path))
 
     def finish_attempt(self, attempt: int) -> None:
         """Write the ledger of all committed units of a finished attempt, once."""
@@ -167,6 +203,7 @@ class RunFolder:
             yield from self.ledger().select(list(columns)).combine_chunks().to_batches()
             return
         with pq.ParquetFile(whole) as file:
+            check_schema(file.schema_arrow, "ledger", str(whole))
             yield from file.iter_batches(columns=list(columns))
 
 

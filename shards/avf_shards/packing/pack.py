@@ -112,7 +112,7 @@ def _freeze(shards: Path, identity: dict[str, Any]) -> None:
         _publish_file(shards, PACK, data)
 
     refusal = f"{shards}: was packed from another run, or with another selection; use another folder"
-    freeze_or_refuse(shards / PACK, identity, publish, refusal)
+    freeze_or_refuse(shards / PACK, identity, "pack", publish, refusal)
 
 
 def _publish_file(shards: Path, name: str, data: bytes) -> None:

@@ -19,6 +19,7 @@ from avf_shards.errors import UserError
 from avf_shards.hash_draw import priority
 from avf_shards.packing.near_duplicates import Fingerprint, NearDuplicateConfig, NearDuplicateIndex
 from avf_shards.schema.check_columns import check_columns
+from avf_shards.schema.versions import versioned_schema
 
 ClipOrder = Literal["shuffled", "speakers", "ledger"]
 
@@ -111,7 +112,7 @@ class SelectionResult:
         return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["key"])), schema=SELECTION_SCHEMA)
 
 
-SELECTION_SCHEMA = pa.schema(
+SELECTION_SCHEMA = versioned_schema(
     [
         ("key", pa.string()),
         ("selected", pa.bool_()),
@@ -119,7 +120,8 @@ SELECTION_SCHEMA = pa.schema(
         ("duplicate_of", pa.string()),
         ("score", pa.float64()),
         ("threshold", pa.float64()),
-    ]
+    ],
+    "selection",
 )
 
 

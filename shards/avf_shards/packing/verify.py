@@ -12,6 +12,7 @@ from avf_shards.format import index
 from avf_shards.format.manifest import MANIFEST, unseal
 from avf_shards.format.tar import BLOCK, END, read_member, sha256_file
 from avf_shards.packing.pack import PACK, SELECTED
+from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS
 
 
 def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: None) -> list[str]:
@@ -44,7 +45,9 @@ def _pack_faults(path: Path, manifest: dict[str, Any]) -> list[str]:
     """pack.json says what was to be packed; the manifest repeats it."""
     try:
         frozen = json.loads(path.read_bytes())
-        same = all(manifest[name] == value for name, value in frozen.items()) and len(frozen) == 3
+        identity = {name: value for name, value in frozen.items() if name != SCHEMA_VERSION}
+        same = all(manifest[name] == value for name, value in identity.items()) and len(identity) == 3
+        same = same and frozen.get(SCHEMA_VERSION) == VERSIONS["pack"]
     except FileNotFoundError:
         return [f"{path.name}: missing"]
     except (ValueError, KeyError, AttributeError):

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from avf_shards import durable_io
+from avf_shards.schema.versions import check_schema, versioned_schema
 from avf_shards.timeline import Span
 
 Status = Literal["kept", "rejected", "failed"]
@@ -99,7 +100,7 @@ CHECK_TYPE = pa.struct(
         ("setting", _TEXT),
     ]
 )
-SCHEMA = pa.schema(
+SCHEMA = versioned_schema(
     [
         ("source", _TEXT),
         ("video_id", _TEXT),
@@ -124,7 +125,8 @@ SCHEMA = pa.schema(
         ("clips", pa.list_(_TEXT)),
         ("checks", pa.list_(CHECK_TYPE)),
         ("measurements", _TEXT),
-    ]
+    ],
+    "ledger",
 )
 SORT_KEYS = [
     ("source", "ascending"),
@@ -166,7 +168,9 @@ def encode_ledger(table: pa.Table) -> bytes:
 
 def read_ledger(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """A Parquet file of the ledger."""
-    return pq.read_table(path, columns=list(columns) if columns else None)
+    table = pq.read_table(path, columns=list(columns) if columns else None)
+    check_schema(table.schema, "ledger", str(path))
+    return table
 
 
 def write_ledger(path: Path, tables: Sequence[pa.Table]) -> None:

@@ -1,6 +1,5 @@
 """Recipes of pre-training: YAML over frozen dataclasses, each value with its source in training/recipes/."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from avf_training.models.precision import Precision
 from avf_training.models.presets import PRESETS, preset
 from avf_training.objectives.hcmcl import Negatives
 from avf_training.trainer.optimizer import OptimConfig
-from avf_training.trainer.run_folder import RUN
+from avf_training.trainer.run_folder import RUN, read_identity
 
 # What may change between two starts of a run.
 FREE = ("workers", "threads", "log_every", "checkpoint_every", "checkpoint_keep", "picture_every", "wandb", "parallel")
@@ -156,7 +155,7 @@ def recipe_of_run(run: Path) -> PretrainRecipe:
     """What a folder's run was started with. Raises UserError when it holds none."""
     if not (run / RUN).is_file():
         raise UserError(f"{run}: holds no run (no {RUN}); `avf-train pretrain --out {run}` makes one")
-    return recipe_from_frozen(json.loads((run / RUN).read_text("utf-8"))["recipe"])
+    return recipe_from_frozen(read_identity(run)["recipe"])
 
 
 def _read(path: Path, folder: Path) -> Mapping[str, Any]:

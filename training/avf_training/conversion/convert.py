@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from avf_shards.config import bind
 from avf_shards.errors import UserError
+from avf_shards.schema.versions import stamp
 from torch import Tensor, nn
 
 from avf_training.conversion.authors_state_dict import authors_names, from_authors_names, to_authors_names
@@ -21,7 +22,7 @@ from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import PRESETS
-from avf_training.models.pretrained import FORMAT, load_folder, save_folder, saved_config
+from avf_training.models.pretrained import load_folder, save_folder, saved_config
 
 _CONTAINERS = ("model", "module", "state_dict")
 _PREFIXES = ("module.", "_orig_mod.")
@@ -40,7 +41,7 @@ class Converted:
     def save(self, folder: Path) -> None:
         """As a folder of config.json and model.safetensors."""
         outputs = {} if self.outputs is None else {"outputs": self.outputs}
-        values = {"format": FORMAT, "kind": self.kind, **outputs, "model": asdict(self.config)}
+        values = stamp({"kind": self.kind, **outputs, "model": asdict(self.config)}, "saved model")
         save_folder(folder, values, self.tensors)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from avf_shards import durable_io
 from avf_shards.errors import UserError
+from avf_shards.schema.versions import check_version, stamp
 
 from avf_training.config.finetune import FinetuneRecipe
 from avf_training.distributed.context import DistributedContext
@@ -63,7 +64,7 @@ def write_predictions(path: Path, task: Task, predictions: Predictions) -> None:
         "scores": predictions.scores_NJ.tolist(),
         "unreadable": list(predictions.unreadable),
     }
-    durable_io.replace_file(path, (json.dumps(values) + "\n").encode())
+    durable_io.replace_file(path, (json.dumps(stamp(values, "predictions")) + "\n").encode())
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -71,6 +72,7 @@ def read_predictions(path: Path) -> Predictions:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; a finished fine-tuning run has it")
     values = json.loads(path.read_text("utf-8"))
+    check_version(values, "predictions", str(path))
     return Predictions(
         keys=tuple(values["keys"]),
         truth=np.array(values["truth"], float),

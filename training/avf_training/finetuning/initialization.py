@@ -1,6 +1,5 @@
 """Initialization of a stage from a saved model, or from the model that an earlier run ended with."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from torch import nn
 from avf_training.models.pretrained import CONFIG, WEIGHTS, initialize_encoders, load_folder
 from avf_training.tasks.hybrid import MAX_VALIDATION_SHARE
 from avf_training.tasks.task import Task
-from avf_training.trainer.run_folder import MODEL, RUN
+from avf_training.trainer.run_folder import MODEL, RUN, read_identity
 
 log = logging.getLogger(__name__)
 _SELECTED = "best/validation"  # in the folder of a run that selected its epoch
@@ -31,8 +30,8 @@ def check_leakage(start: Path, task: Task) -> list[str]:
     A model folder copied out of its run's folder has no such list, and nothing can be checked. Raises UserError where
     one of the keys is in this task's test or validation clips.
     """
-    run = next((folder / RUN for folder in (start, *start.parents[:2]) if (folder / RUN).is_file()), None)
-    values = json.loads(run.read_text("utf-8")) if run is not None else {}
+    run = next((folder for folder in (start, *start.parents[:2]) if (folder / RUN).is_file()), None)
+    values = {} if run is None else read_identity(run)
     inherited = {*values.get("train", ()), *values.get("validation", ()), *values.get("inherited_keys", ())}
     for use, keys in (("tests", task.test), ("selects its epoch by", task.validation)):
         leaked = sorted(inherited & set(keys))

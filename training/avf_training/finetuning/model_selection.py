@@ -8,10 +8,14 @@ on the test clips themselves, as the published numbers were: it is optimistic an
 
 import json
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from avf_shards import durable_io
+from avf_shards.errors import FaultError
+from avf_shards.schema.versions import check_version, stamp
 from torch import Tensor
 
 from avf_training.config.finetune import FinetuneRecipe
@@ -27,6 +31,33 @@ log = logging.getLogger(__name__)
 SelectionProtocol = Literal["validation", "test_best", "last"]
 PROTOCOLS: tuple[SelectionProtocol, ...] = ("validation", "test_best", "last")
 VALIDATION, BEST = "validation.jsonl", "best"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationScores:
+    """One row of RUN/validation.jsonl: the scores of the model after an epoch."""
+
+    step: int  # last optimizer step of the epoch, from 0
+    epoch: float  # whole, unless the model is evaluated within epochs
+    scores: Mapping[str, Mapping[str, float | None]]  # protocol -> metric -> score; None where it is undefined
+
+    def score(self, protocol: SelectionProtocol, metric: str) -> float | None:
+        """Return a score; None where it is undefined or the protocol has no clips."""
+        return self.scores.get(protocol, {}).get(metric)
+
+    def to_json(self) -> str:
+        """Return the row as one line without its line break."""
+        return json.dumps(stamp(asdict(self), "validation scores"))
+
+    @classmethod
+    def from_json(cls, line: str, where: str) -> "ValidationScores":
+        """Return the row in a line. Raises UserError for a newer version, FaultError for what is no such row."""
+        try:
+            values = dict(json.loads(line))
+            check_version(values, "validation scores", where)
+            return cls(step=int(values["step"]), epoch=values["epoch"], scores=dict(values["scores"]))
+        except (ValueError, TypeError, KeyError) as error:
+            raise FaultError(f"{where}: not the scores of an epoch ({type(error).__name__}: {error})") from None
 
 
 class BestCheckpointTracker:
@@ -54,15 +85,15 @@ class BestCheckpointTracker:
         """
         epoch = (step + 1) // self.every * self.recipe.evaluate_every
         reported: dict[str, float] = {}
-        row: dict[str, Any] = {"step": step, "epoch": epoch}
+        scores: dict[str, dict[str, float | None]] = {}
         tensors: dict[str, Tensor] | None = None
         for protocol, keys in self.parts.items():
             if not keys:
                 continue
             predictions = predict_keys(self.model, self.recipe, self.task, keys, segments=1, context=self.context)
-            scores = {name: score.value for name, score in score_predictions(self.task.data, predictions).items()}
-            row[protocol] = scores
-            value = scores[self.metric]
+            computed = score_predictions(self.task.data, predictions)
+            scores[protocol] = {name: score.value for name, score in computed.items()}
+            value = scores[protocol][self.metric]
             reported[f"{protocol} {self.metric}"] = float("nan") if value is None else value
             # Rows from `step` on are of an earlier start of the run, which was stopped before it saved this step.
             best = select_epoch(read_validation(self.out), protocol, self.metric, before=step)
@@ -71,8 +102,9 @@ class BestCheckpointTracker:
                 self._save(protocol, tensors)
                 log.info("epoch %g: best %s %.4f of protocol %s so far", epoch, self.metric, value, protocol)
         if self.context.rank == 0:
-            rows = [earlier for earlier in read_validation(self.out) if earlier["step"] < step]
-            lines = "".join(json.dumps(values) + "\n" for values in [*rows, row])
+            rows = [row for row in read_validation(self.out) if row.step < step]
+            rows.append(ValidationScores(step=step, epoch=epoch, scores=scores))
+            lines = "".join(f"{row.to_json()}\n" for row in rows)
             durable_io.replace_file(self.out / VALIDATION, lines.encode())
         return reported, None
 
@@ -83,19 +115,23 @@ class BestCheckpointTracker:
             self.model.save_pretrained(folder, tensors)
 
 
-def read_validation(run: Path) -> list[dict[str, Any]]:
-    """Return the rows of RUN/validation.jsonl, one for each evaluation."""
+def read_validation(run: Path) -> list[ValidationScores]:
+    """Return the rows of RUN/validation.jsonl, none where the file is missing. Raises UserError, FaultError."""
     path = run / VALIDATION
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    return [ValidationScores.from_json(line, f"{path}: line {number}") for number, line in enumerate(lines, 1)]
 
 
 def select_epoch(
-    rows: list[dict[str, Any]], protocol: SelectionProtocol, metric: str, before: int | None = None
+    rows: Sequence[ValidationScores], protocol: SelectionProtocol, metric: str, before: int | None = None
 ) -> tuple[int, float] | None:
-    """Return (step, score) of the row with the highest score, the first of equal ones, or None without any score."""
-    scores = [
-        (row["step"], row[protocol][metric])
+    """Return (step, score) of the epoch that a protocol chooses: the highest score, the first of equals.
+
+    before: look only at rows of earlier steps than this one.
+    """
+    candidates = [
+        (row.step, score)
         for row in rows
-        if protocol in row and row[protocol][metric] is not None and (before is None or row["step"] < before)
+        if (score := row.score(protocol, metric)) is not None and (before is None or row.step < before)
     ]
-    return max(scores, key=lambda pair: (pair[1], -pair[0])) if scores else None
+    return max(candidates, key=lambda pair: (pair[1], -pair[0])) if candidates else None

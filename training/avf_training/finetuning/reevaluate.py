@@ -1,6 +1,5 @@
 """Evaluation of a finished fine-tuning run from its folder and its shards alone."""
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +15,14 @@ from avf_training.finetuning.model_selection import SelectionProtocol
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import Task, task_from_frozen
-from avf_training.trainer.run_folder import RUN
+from avf_training.trainer.run_folder import RUN, read_identity
 
 
 def read_run(folder: Path) -> dict[str, Any]:
     """Return the run.json of a fine-tuning run. Raises UserError where the folder holds no such run."""
     if not (folder / RUN).is_file():
         raise UserError(f"{folder}: holds no run (no {RUN}); avf-train finetune --out {folder} makes one")
-    values: dict[str, Any] = json.loads((folder / RUN).read_text("utf-8"))
+    values = read_identity(folder)
     if "data" not in values:
         raise UserError(f"{folder}: is a run of another stage; a fine-tuning run is asked for")
     return values

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from avf_shards import durable_io
 from avf_shards.errors import UserError
+from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS
 from torch import Tensor
 
 from avf_training.data.storage import StorageConfig
@@ -59,7 +60,8 @@ def embed_clips(
 def write_features(table: pa.Table, out: Path, model: Path | str) -> None:
     """Write the table as a Parquet file with the name of the model in its metadata."""
     data = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({"model": str(Path(model).name)}), data, compression="zstd")
+    metadata = {"model": str(Path(model).name), SCHEMA_VERSION: str(VERSIONS["features"])}
+    pq.write_table(table.replace_schema_metadata(metadata), data, compression="zstd")
     durable_io.replace_file(out, data.getvalue())
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from avf_shards import durable_io
 from avf_shards.config import bind
 from avf_shards.errors import UserError
+from avf_shards.schema.versions import check_version, stamp
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -17,7 +18,6 @@ from torch import Tensor, nn
 from avf_training.models.config import ModelConfig
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-FORMAT = 1
 
 
 class Pretrained(nn.Module):
@@ -35,7 +35,7 @@ class Pretrained(nn.Module):
 
         Raises UserError when the name is taken.
         """
-        config = {"format": FORMAT, "kind": self.kind, **self.settings(), "model": asdict(self.config)}
+        config = stamp({"kind": self.kind, **self.settings(), "model": asdict(self.config)}, "saved model")
         save_folder(Path(folder), config, self.state_dict() if tensors is None else tensors)
 
     @classmethod
@@ -85,8 +85,9 @@ def load_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise UserError(f"{error.filename or folder}: is not there; a saved model has {CONFIG} and {WEIGHTS}") from None
     except (ValueError, SafetensorError) as error:
         raise UserError(f"{folder}: cannot be read as a saved model ({error})") from None
-    if not isinstance(values, dict) or values.get("format") != FORMAT or not {"kind", "model"} <= values.keys():
-        raise UserError(f"{folder / CONFIG}: is not the config of a saved model of format {FORMAT}")
+    if not isinstance(values, dict) or not {"kind", "model"} <= values.keys():
+        raise UserError(f"{folder / CONFIG}: is not the config of a saved model (it has no kind and model)")
+    check_version(values, "saved model", str(folder / CONFIG))
     return values, tensors
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from avf_training.evaluation.scoring import Predictions
+from avf_training.finetuning.model_selection import SelectionProtocol, ValidationScores
 from avf_training.trainer.figures import load_pyplot
 
 pyplot = load_pyplot()
@@ -96,18 +97,21 @@ def scatter(names: Sequence[str], answers: Predictions) -> str:
     return _png(figure)
 
 
-def curves(losses: Sequence[Mapping[str, Any]], epochs: Sequence[Mapping[str, Any]], metric: str) -> str:
+def curves(losses: Sequence[Mapping[str, Any]], epochs: Sequence[ValidationScores], metric: str) -> str:
     """The loss by step, and the metric that chooses by epoch, on what was held out and on the test clips."""
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(6.6, 2.6), layout="constrained")
     left.plot([row["step"] + 1 for row in losses], [row["loss"] for row in losses], color="tab:blue", linewidth=0.9)
     left.set_title("loss", fontsize=9)
     left.set_xlabel("step", fontsize=8)
-    for protocol, colour in (("validation", "tab:green"), ("test_best", "tab:red")):
-        rows = [row for row in epochs if protocol in row and row[protocol][metric] is not None]
+    drawn: tuple[tuple[SelectionProtocol, str, str], ...] = (
+        ("validation", "validation clips", "tab:green"),
+        ("test_best", "test clips", "tab:red"),
+    )
+    for protocol, label, colour in drawn:
+        rows = [(row.epoch, score) for row in epochs if (score := row.score(protocol, metric)) is not None]
         if rows:
-            values = [row[protocol][metric] for row in rows]
-            label = "held out" if protocol == "validation" else "test clips"
-            right.plot([row["epoch"] for row in rows], values, "o-", color=colour, markersize=3, label=label)
+            numbers, values = zip(*rows, strict=True)
+            right.plot(numbers, values, "o-", color=colour, markersize=3, label=label)
     right.set_title(f"{metric}, one view", fontsize=9)
     right.set_xlabel("epoch", fontsize=8)
     right.legend(fontsize=7)

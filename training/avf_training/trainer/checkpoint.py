@@ -131,7 +131,7 @@ class Checkpoints:
             path.name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
             for path in sorted(temporary.iterdir())
         }
-        durable_io.write(temporary / MANIFEST, seal({"step": step, "files": files, "state": state}))
+        durable_io.write(temporary / MANIFEST, seal({"step": step, "files": files, "state": state}, "checkpoint"))
         durable_io.remove(final)  # of a run that went back to an earlier step
         durable_io.publish_folder(temporary, final)
         durable_io.replace_file(self.folder / LATEST, f"{final.name}\n".encode())
@@ -176,7 +176,7 @@ def _checked(folder: Path) -> dict[str, Any]:
     """The state in a checkpoint's manifest, when every file is as it was written. Raises FaultError."""
     if not (folder / MANIFEST).is_file():
         raise FaultError(f"{MANIFEST} is missing")
-    values = unseal((folder / MANIFEST).read_bytes())
+    values = unseal((folder / MANIFEST).read_bytes(), "checkpoint")
     for name, told in values["files"].items():
         path = folder / Path(name).name
         if not path.is_file():

@@ -8,6 +8,7 @@ RUN/model/            the model, when the last step is done
 """
 
 import fcntl
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format.frozen_identity import freeze_or_refuse
+from avf_shards.schema.versions import check_version
 
 RUN, MODEL, LOCK = "run.json", "model", ".lock"
 
@@ -53,4 +55,11 @@ def freeze_identity(out: Path, identity: dict[str, Any], rank: int) -> None:
         durable_io.publish_file(temporary, out / RUN)
 
     refusal = f"{out}: holds a run with other settings; use another folder"
-    freeze_or_refuse(out / RUN, identity, publish if rank == 0 else None, refusal)
+    freeze_or_refuse(out / RUN, identity, "training run", publish if rank == 0 else None, refusal)
+
+
+def read_identity(run: Path) -> dict[str, Any]:
+    """Return the values of RUN/run.json. Raises UserError for one of a newer version."""
+    values: dict[str, Any] = json.loads((run / RUN).read_text("utf-8"))
+    check_version(values, "training run", str(run / RUN))
+    return values

@@ -1,0 +1,85 @@
+"""Schema versions of the files that other programs read; a file of a newer version is refused."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from avf_shards.errors import UserError
+
+SCHEMA_VERSION = "schema_version"
+"""Key of the version: in JSON objects, and in the key-value metadata of Parquet files."""
+
+FileKind = Literal[
+    "checkpoint",
+    "clip record",
+    "curation run",
+    "features",
+    "ledger",
+    "pack",
+    "plan",
+    "predictions",
+    "saved model",
+    "selection",
+    "shard index",
+    "shard manifest",
+    "skipped inputs",
+    "training run",
+    "unit",
+    "validation scores",
+]
+
+VERSIONS: Mapping[FileKind, int] = {
+    "checkpoint": 1,  # RUN/checkpoints/step-N/manifest.json
+    "clip record": 1,  # KEY.json in a shard
+    "curation run": 1,  # RUN/run/run.json
+    "features": 1,  # Parquet file of avf-train embed
+    "ledger": 1,  # ledger.parquet of a unit and of an attempt
+    "pack": 1,  # SHARDS/pack.json
+    "plan": 1,  # RUN/attempt-N/plan/plan.parquet
+    "predictions": 1,  # RUN/predictions/PROTOCOL.json
+    "saved model": 1,  # config.json beside model.safetensors
+    "selection": 1,  # SHARDS/selection.parquet
+    "shard index": 1,  # NAME.index.json
+    "shard manifest": 1,  # SHARDS/manifest.json
+    "skipped inputs": 1,  # RUN/attempt-N/plan/skipped_inputs.parquet
+    "training run": 1,  # RUN/run.json of pre-training and fine-tuning
+    "unit": 1,  # unit.json
+    "validation scores": 1,  # rows of RUN/validation.jsonl
+}
+"""Newest version that this program writes and understands. Raise a number when a reader of today would misread the file
+of tomorrow: a field renamed, removed or with another unit. A new optional field needs no new version."""
+
+
+def stamp(values: Mapping[str, Any], kind: FileKind) -> dict[str, Any]:
+    """Return a copy of `values` that says its schema version."""
+    return {**values, SCHEMA_VERSION: VERSIONS[kind]}
+
+
+def check_version(values: Mapping[str, Any], kind: FileKind, where: str) -> None:
+    """Raise UserError unless `values`, read from `where`, have a schema version that this program understands.
+
+    A file without a version was written before files had versions, or by another program.
+    """
+    version, known = values.get(SCHEMA_VERSION), VERSIONS[kind]
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise UserError(
+            f"{where}: no {kind} file of avf-foundry 0.2 or later (its {SCHEMA_VERSION} is {version!r}); "
+            "an older version or another program wrote it"
+        )
+    if version > known:
+        raise UserError(
+            f"{where}: {kind} file of schema version {version}, this program understands versions up to {known}; "
+            "update avf-foundry"
+        )
+
+
+def versioned_schema(fields: Iterable[tuple[str, pa.DataType]], kind: FileKind) -> pa.Schema:
+    """Return an Arrow schema whose metadata, and so that of a Parquet file written with it, says the version."""
+    return pa.schema(list(fields), metadata={SCHEMA_VERSION: str(VERSIONS[kind])})
+
+
+def check_schema(schema: pa.Schema, kind: FileKind, where: str) -> None:
+    """Do what `check_version` does for the metadata of a Parquet file. Raises UserError."""
+    text = (schema.metadata or {}).get(SCHEMA_VERSION.encode())
+    check_version({SCHEMA_VERSION: int(text) if text is not None and text.isdigit() else None}, kind, where)

@@ -1,0 +1,97 @@
+"""A file of a newer schema version, or of none, is refused by whoever reads it with one sentence and exit status 2."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from avf_curation.cli.main import main as curate_main
+from avf_shards.cli.main import main as shards_main
+from avf_shards.errors import UserError
+from avf_shards.format.manifest import seal
+from avf_shards.packing.pack import pack_shards
+from avf_shards.packing.selection import Selection
+from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS, check_version
+from support.runs import made_run
+
+UNIT = "run/attempt-0/units/0000/0000000"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """run/, a finished run, and shards/ packed from it."""
+    folder = tmp_path_factory.mktemp("versions")
+    pack_shards(made_run(folder), folder / "shards", Selection())
+    return folder
+
+
+def rewrite_json(path: Path, version: int | None) -> None:
+    values = json.loads(path.read_text())
+    assert values.pop(SCHEMA_VERSION) >= 1, path
+    values |= {} if version is None else {SCHEMA_VERSION: version}
+    path.write_text(json.dumps(values))
+
+
+def rewrite_manifest(path: Path, version: int | None) -> None:
+    """Give the manifest another version and a seal that fits: it is whole, and of another version."""
+    values = json.loads(path.read_text())
+    del values["self_sha256"]
+    values[SCHEMA_VERSION] = version
+    before = dict(VERSIONS)
+    try:
+        VERSIONS["shard manifest"] = version  # type: ignore[index]
+        path.write_bytes(seal(values))
+    finally:
+        VERSIONS.update(before)  # type: ignore[attr-defined]
+
+
+def rewrite_parquet(path: Path, version: int | None) -> None:
+    table = pq.read_table(path)
+    assert table.schema.metadata[SCHEMA_VERSION.encode()]
+    pq.write_table(table.replace_schema_metadata(None if version is None else {SCHEMA_VERSION: str(version)}), path)
+
+
+Case = tuple[str, Callable[[Path, int | None], None], list[str]]
+CASES: list[Case] = [
+    ("run/run/run.json", rewrite_json, ["curate", "audit", "RUN"]),
+    ("run/attempt-0/plan/plan.parquet", rewrite_parquet, ["curate", "status", "RUN"]),
+    ("run/attempt-0/plan/skipped_inputs.parquet", rewrite_parquet, ["curate", "status", "RUN"]),
+    ("run/attempt-0/ledger/ledger.parquet", rewrite_parquet, ["curate", "audit", "RUN"]),
+    ("run/attempt-0/ledger/ledger.parquet", rewrite_parquet, ["shards", "pack", "RUN", "--dry-run"]),
+    (f"{UNIT}/unit.json", rewrite_json, ["curate", "status", "RUN"]),
+    (f"{UNIT}/clips.index.json", rewrite_json, ["shards", "pack", "RUN", "--out", "NEW"]),
+    ("shards/pack.json", rewrite_json, ["shards", "pack", "RUN", "--out", "SHARDS"]),
+    ("shards/manifest.json", rewrite_manifest, ["shards", "ls", "SHARDS"]),
+    ("shards/manifest.json", rewrite_manifest, ["shards", "verify", "SHARDS"]),
+    ("shards/made-000000.index.json", rewrite_json, ["shards", "ls", "SHARDS", "--keys"]),
+]
+
+
+@pytest.mark.parametrize("newer", [True, False])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} by {case[2][1]}")
+def test_another_version_is_refused_in_one_sentence(
+    folder: Path, tmp_path: Path, case: Case, newer: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, rewrite, command = case
+    path = folder / name
+    places = {"RUN": folder / "run", "SHARDS": folder / "shards", "NEW": tmp_path / "new"}
+    kept = path.read_bytes()
+    try:
+        rewrite(path, 99 if newer else None)
+        main = curate_main if command[0] == "curate" else shards_main
+        status = main([str(places.get(word, word)) for word in command[1:]])
+    finally:
+        path.write_bytes(kept)
+    said = capsys.readouterr().err.strip()
+    assert status == 2
+    assert said.count("\n") == 0, said
+    assert path.name in said
+    assert ("99" in said and "update avf-foundry" in said) if newer else "older version or another program" in said
+
+
+def test_the_version_is_a_number_from_one_on() -> None:
+    check_version({SCHEMA_VERSION: VERSIONS["ledger"]}, "ledger", "x")
+    for value in (0, True, "1", None, 1.0):
+        with pytest.raises(UserError, match="x: no ledger file"):
+            check_version({SCHEMA_VERSION: value}, "ledger", "x")

@@ -1,0 +1,50 @@
+"""Files of training of a newer schema version, or of none, are refused with one sentence."""
+
+import json
+from pathlib import Path
+
+import pytest
+from avf_shards.errors import UserError
+from avf_shards.schema.versions import SCHEMA_VERSION, FileKind, stamp
+from avf_training.cli.main import main
+from avf_training.evaluation.results import read_predictions
+from avf_training.finetuning.model_selection import VALIDATION, ValidationScores, read_validation
+from avf_training.models.mae import MaskedAutoencoder
+from avf_training.models.pretrained import CONFIG
+from avf_training.trainer.run_folder import RUN, read_identity
+from support.models import tiny
+
+
+def write(path: Path, values: dict[str, object], kind: FileKind, version: int | None) -> None:
+    stamped = stamp(values, kind) | {SCHEMA_VERSION: version}
+    path.write_text(json.dumps(stamped) + "\n")
+
+
+@pytest.mark.parametrize(("version", "words"), [(99, "version 99"), (None, "older version or another program")])
+def test_run_predictions_and_validation_scores(tmp_path: Path, version: int | None, words: str) -> None:
+    write(tmp_path / RUN, {"recipe": {}}, "training run", version)
+    write(tmp_path / "last.json", {"keys": []}, "predictions", version)
+    write(tmp_path / VALIDATION, {"step": 1, "epoch": 1, "scores": {}}, "validation scores", version)
+    with pytest.raises(UserError, match=f"{RUN}: .*{words}"):
+        read_identity(tmp_path)
+    with pytest.raises(UserError, match=f"last.json: .*{words}"):
+        read_predictions(tmp_path / "last.json")
+    with pytest.raises(UserError, match=f"{VALIDATION}: line 1: .*{words}"):
+        read_validation(tmp_path)
+
+
+def test_a_row_of_validation_scores_is_read_as_it_was_written() -> None:
+    row = ValidationScores(step=5, epoch=2, scores={"validation": {"WAR": 0.5, "UAR": None}})
+    assert ValidationScores.from_json(row.to_json(), "x") == row
+
+
+@pytest.mark.parametrize(("version", "words"), [(99, "update avf-foundry"), (None, "another program")])
+def test_a_saved_model(tmp_path: Path, version: int | None, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "model"
+    MaskedAutoencoder(tiny()).save_pretrained(folder)
+    write(folder / CONFIG, json.loads((folder / CONFIG).read_text()), "saved model", version)
+    assert main(["reconstruct", "none", "--out", str(tmp_path / "x.png"), "--checkpoint", str(folder)]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.count("\n") == 0
+    assert CONFIG in said
+    assert words in said
