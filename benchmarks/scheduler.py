@@ -14,7 +14,8 @@ from avf_curation.execution.events import Event, EventLog
 from avf_curation.execution.ray_scheduler import UnitScheduler
 from avf_curation.pipeline.unit import UnitJob
 from avf_curation.runs.coordinator import Coordinator
-from avf_curation.runs.curation import RunOptions, _log_unit, curate
+from avf_curation.runs.curation import RunOptions, curate
+from avf_curation.runs.unit_log import append_unit
 from avf_shards.format.run_folder import RunFolder
 
 from benchmarks.table import Section
@@ -133,7 +134,7 @@ def _simulate(units: int, videos: int, waits: dict[int, float]) -> tuple[Simulat
         flow = UnitScheduler(setup, ClusterConfig(workers=WORKERS), tell)
         with Coordinator(folder, tell, 0.0) as coordinator:
             for report in flow.run(_jobs(units, videos)):
-                _log_unit(folder, report, 0)
+                append_unit(folder, report, 0)
                 tell(Event(name="unit_done", unit=report.unit))
                 coordinator.check()
         return sim, sim.tick()

@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.errors import UserError
+from avf_shards.estimate import Estimate
 from avf_shards.schema.check_columns import CheckColumns
 from scipy.stats import binom
 
-from avf_curation.audit.confidence import Proportion, wilson_interval
+from avf_curation.audit.confidence import wilson_interval
 from avf_curation.audit.scores import reached_checks
 from avf_curation.stages.checks import SPAN_STAGES
 
@@ -30,7 +31,7 @@ class Proposal:
     spans: int
     groups: int
     now: float
-    passes: Proportion
+    passes: Estimate
     proposed: float
     low: float
     high: float

@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.errors import UserError
+from avf_shards.estimate import Estimate
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import Decision
 
-from avf_curation.audit.confidence import Proportion, effective_size, wilson_interval
+from avf_curation.audit.confidence import effective_size, wilson_interval
 from avf_curation.audit.sampling import sample_rows
 from avf_curation.stages.checks import STAGES
 
@@ -67,8 +68,8 @@ class StageReview:
     spans: int
     judged: int
     unsure: int
-    precision: Proportion
-    recall: Proportion
+    precision: Estimate
+    recall: Estimate
 
 
 def sample_review(run: RunFolder, n: int, seed: int) -> Review:
@@ -178,21 +179,19 @@ class _Judged:
         self._weights = np.array(weights, float)
         self._right = np.array([one.answer == "right" for one in self.judged], bool)
 
-    def right(self) -> Proportion:
+    def right(self) -> Estimate:
         return self._share(self._right)
 
-    def wrong(self) -> Proportion:
+    def wrong(self) -> Estimate:
         return self._share(~self._right)
 
-    def _share(self, hits: np.ndarray) -> Proportion:
+    def _share(self, hits: np.ndarray) -> Estimate:
         count = effective_size(self._weights)
         total = float(self._weights.sum())
         return wilson_interval(float(self._weights[hits].sum()) / total * count if total else 0.0, count)
 
 
-def _line(
-    source: str, stage: str, mine: _Judged, *, right: Proportion, missed: Proportion, elsewhere: int
-) -> StageReview:
+def _line(source: str, stage: str, mine: _Judged, *, right: Estimate, missed: Estimate, elsewhere: int) -> StageReview:
     """missed: share of `elsewhere` spans that belonged here."""
 
     def recall(hit: float, miss: float) -> float:
@@ -209,7 +208,7 @@ def _line(
         judged=len(mine.judged),
         unsure=mine.unsure,
         precision=right,
-        recall=Proportion(value=value, low=low, high=high),
+        recall=Estimate(value=value, low=low, high=high),
     )
 
 

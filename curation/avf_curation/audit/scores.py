@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from avf_shards.estimate import Estimate
 from avf_shards.schema.check_columns import CheckColumns, check_columns
 
-from avf_curation.audit.confidence import Proportion, wilson_interval
+from avf_curation.audit.confidence import wilson_interval
 from avf_curation.stages.checks import STAGES
 
 
@@ -31,7 +32,7 @@ class LanguageScores:
     spans: int
     quartiles: tuple[float, float, float]
     threshold: float
-    passed: Proportion
+    passed: Estimate
 
 
 def scores_by_language(table: pa.Table, stage: str = "sync") -> list[LanguageScores]:

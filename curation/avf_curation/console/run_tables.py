@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from avf_shards.estimate import Estimate
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from avf_curation.console.tables import FEW, printable
-from avf_curation.runs.cost_estimate import CostEstimate, Quantity
+from avf_curation.runs.cost_estimate import CostEstimate
 from avf_curation.runs.frozen_plan import RunPlan
 from avf_curation.sources.registry import SourceCheck
 
@@ -81,5 +82,5 @@ def print_estimate(out: Console, found: CostEstimate) -> None:
     out.print("95 % intervals, bootstrap over groups. Shards take as much room again as the run's clips.")
 
 
-def _ranged(quantity: Quantity) -> str:
+def _ranged(quantity: Estimate) -> str:
     return f"{quantity.value:,.3g} ({quantity.low:,.3g} to {quantity.high:,.3g})"

@@ -90,7 +90,7 @@ def print_what_if(out: Console, found: WhatIf) -> None:
             passing = wilson_interval(source.sampled_pass_spans, source.sampled_spans)
             out.print(
                 f"{name}: of {source.sampled_spans:,} such spans that were measured on (score_all), "
-                f"{source.sampled_pass_spans:,} would be kept: {passing}"
+                f"{source.sampled_pass_spans:,} would be kept: {passing.as_percent()}"
             )
 
 
@@ -116,7 +116,7 @@ def print_review(out: Console, found: list[StageReview], answers: int, asked: in
         table.add_column(heading, justify="right")
     for one in found:
         cells = (f"{one.spans:,}", str(one.judged), str(one.unsure))
-        shares = [str(share) if one.judged else "not judged" for share in (one.precision, one.recall)]
+        shares = [share.as_percent() if one.judged else "not judged" for share in (one.precision, one.recall)]
         table.add_row(printable(one.source), one.stage, *cells, *shares)
     out.print(table)
 

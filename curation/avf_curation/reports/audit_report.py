@@ -1,7 +1,6 @@
 """The audit as one self-contained page: funnels, reasons, histograms with thresholds, contact sheets, versions."""
 
 import base64
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from avf_curation.media.types import MediaConfig
 from avf_curation.reports.html import render_page
 from avf_curation.runs.frozen_plan import planned_videos, read_plan
 from avf_curation.runs.identity import remembered_roots
+from avf_curation.runs.unit_log import read_unit_log
 from avf_curation.sources.types import Video
 
 _BINS = 40
@@ -178,16 +178,9 @@ def _failures(table: pa.Table) -> list[Decision]:
 
 
 def _slowest(run: RunFolder) -> list[tuple[str, float]]:
-    """(stage, seconds of all workers), slowest first, from the log."""
+    """Return (stage, seconds of all workers), slowest first, from the log of units."""
     sums: dict[str, float] = {}
-    try:
-        lines = (run.log_folder / "units.jsonl").read_text("utf-8").splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        try:
-            for stage, seconds in json.loads(line)["stage_seconds"].items():
-                sums[stage] = sums.get(stage, 0.0) + float(seconds)
-        except (ValueError, KeyError, AttributeError):
-            continue
+    for entry in read_unit_log(run):
+        for stage, seconds in entry.report.stage_seconds.items():
+            sums[stage] = sums.get(stage, 0.0) + seconds
     return sorted(sums.items(), key=lambda item: -item[1])

@@ -14,25 +14,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from avf_shards.errors import UserError
+from avf_shards.estimate import Estimate
 from avf_shards.format.run_folder import PART, RunFolder
 from avf_shards.hash_draw import priority
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.runs.frozen_plan import read_plan
+from avf_curation.runs.unit_log import read_unit_log
 from avf_curation.sources.types import Video
 
 TOTALS = "estimate.json"
 _RESAMPLES = 1000
 _ON_GPU = ("track", "sync")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quantity:
-    """A prediction with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +45,11 @@ class SourceEstimate:
     source: str
     total: SourceTotals
     sampled_groups: int
-    core_hours: Quantity
-    gpu_hours: Quantity | None
-    stored_gb: Quantity
-    clips: Quantity
-    kept_hours: Quantity
+    core_hours: Estimate
+    gpu_hours: Estimate | None
+    stored_gb: Estimate
+    clips: Estimate
+    kept_hours: Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +59,13 @@ class CostEstimate:
     sources: tuple[SourceEstimate, ...]
 
     @property
-    def core_hours(self) -> Quantity:
-        """Of all sources; their intervals are independent, so half widths add in squares."""
+    def core_hours(self) -> Estimate:
+        """Core-hours of all sources. Their intervals are taken as independent: half widths add in quadrature."""
         parts = [source.core_hours for source in self.sources]
         value = sum(part.value for part in parts)
         low = sum((part.value - part.low) ** 2 for part in parts) ** 0.5
         high = sum((part.high - part.value) ** 2 for part in parts) ** 0.5
-        return Quantity(value=value, low=max(0.0, value - low), high=value + high)
+        return Estimate(value=value, low=max(0.0, value - low), high=value + high)
 
     def as_json(self) -> dict[str, Any]:
         """The shape that --json prints."""
@@ -132,13 +125,13 @@ def estimate_source(
     picks_RP = np.random.default_rng(seed).integers(0, groups, (_RESAMPLES, groups))
     rest = max(0.0, 1.0 - groups / max(total.groups, 1)) ** 0.5  # nothing is left to guess when all were curated
 
-    def scaled(column: int, unit: float) -> Quantity:
+    def scaled(column: int, unit: float) -> Estimate:
         value_P = figures_PQ[:, column]
         value = float(value_P.sum() / size_P.sum()) * total.bytes / unit
         many_R = value_P[picks_RP].sum(1) / size_P[picks_RP].sum(1) * total.bytes / unit
         low, high = (float(v) for v in np.quantile(many_R, (0.025, 0.975)))
         widened = (groups / max(groups - 1, 1)) ** 0.5 * rest  # the bootstrap of few is too sure
-        return Quantity(
+        return Estimate(
             value=value, low=max(0.0, value - (value - low) * widened), high=value + (high - value) * widened
         )
 
@@ -162,13 +155,9 @@ def _figures(run: RunFolder) -> dict[str, list[tuple[float, ...]]]:
     for unit, source, size in zip(*columns, strict=True):
         sizes[unit] = (source, sizes.get(unit, (source, 0))[1] + size)
     times: dict[int, tuple[float, float]] = {}
-    for line in (run.log_folder / "units.jsonl").read_text("utf-8").splitlines():
-        try:
-            report = json.loads(line)
-            gpu_s = sum(report["stage_seconds"].get(stage, 0.0) for stage in _ON_GPU)
-            times[report["unit"]] = (report["cpu_seconds"], gpu_s)
-        except (ValueError, KeyError):
-            continue
+    for entry in read_unit_log(run):
+        gpu_s = sum(entry.report.stage_seconds.get(stage, 0.0) for stage in _ON_GPU)
+        times[entry.report.unit] = (entry.report.cpu_seconds, gpu_s)
     kept = _kept_frames(run)
     found: dict[str, list[tuple[float, ...]]] = {}
     for unit, (source, size) in sizes.items():

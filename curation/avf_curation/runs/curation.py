@@ -1,10 +1,8 @@
 """Curate a run from start to end: identity, plan, units, ledger. After any death the same call goes on where it was."""
 
-import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +19,7 @@ from avf_curation.recipe import Recipe
 from avf_curation.runs.coordinator import Coordinator
 from avf_curation.runs.frozen_plan import RunPlan, plan_retry, plan_run
 from avf_curation.runs.progress import Progress, read_progress
+from avf_curation.runs.unit_log import append_unit
 
 Engine = Literal["inline", "ray"]
 log = logging.getLogger(__name__)
@@ -83,7 +82,7 @@ def curate(
             progress = read_progress(run, plan, finished)
             on_progress(progress)
             for report in _run_units(plan, finished, setup, options, emit):
-                _log_unit(run, report, plan.attempt)
+                append_unit(run, report, plan.attempt)
                 emit(Event(name="unit_done", unit=report.unit))
                 progress = progress.after(report)
                 on_progress(progress)
@@ -122,17 +121,3 @@ def _run_inline(jobs: Iterator[UnitJob], setup: WorkerSetup, emit: EventLog) -> 
             yield worker.run(job)
         except OSError as error:
             raise InfrastructureError(f"{error.filename or setup.run.root}: {error.strerror}") from error
-
-
-def _log_unit(run: RunFolder, report: UnitReport, attempt: int) -> None:
-    log.info(
-        "unit %d: %d videos, %d spans kept, %d rejected, %d failed, %.1f CPU seconds",
-        report.unit,
-        report.videos,
-        report.kept,
-        report.rejected,
-        report.failed,
-        report.cpu_seconds,
-    )
-    with open(run.log_folder / "units.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps({"time": round(time.time(), 3), "attempt": attempt} | asdict(report)) + "\n")

@@ -1,6 +1,5 @@
 """A run's ledger as it was on a date: RUN@2026-11-20, or RUN@2026-11-20T14:30 (UTC); by the log of its units."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
+
+from avf_curation.runs.unit_log import read_unit_log
 
 
 def load_ledgers(before: str, after: str) -> tuple[pa.Table, pa.Table]:
@@ -39,7 +40,7 @@ def _ledger(run: RunFolder, until: datetime | None, after: datetime | None = Non
     table = run.ledger()
     if until is None and after is None:
         return table
-    times = _times(run)
+    times = _commit_times(run)
     places = zip(table["attempt"].to_pylist(), table["unit"].to_pylist(), strict=True)
     time_R = np.array([times.get(place, 0.0) for place in places])
     chosen_R = np.ones(len(time_R), bool)
@@ -52,17 +53,11 @@ def _ledger(run: RunFolder, until: datetime | None, after: datetime | None = Non
     return table.filter(pa.array(chosen_R))
 
 
-def _times(run: RunFolder) -> dict[tuple[int, int], float]:
-    """(attempt, unit) -> when it was committed, as the log has it."""
-    found: dict[tuple[int, int], float] = {}
-    try:
-        lines = (run.log_folder / "units.jsonl").read_text("utf-8").splitlines()
-    except OSError:
-        raise UserError(f"{run.root}: no log/units.jsonl, so dates are not known") from None
-    for line in lines:
-        try:
-            entry = json.loads(line)
-            found.setdefault((int(entry["attempt"]), int(entry["unit"])), float(entry["time"]))
-        except (ValueError, KeyError, TypeError):
-            continue
-    return found
+def _commit_times(run: RunFolder) -> dict[tuple[int, int], float]:
+    """Return (attempt, unit) -> Unix time of its commit. Raises UserError where the log is gone."""
+    times: dict[tuple[int, int], float] = {}
+    for entry in read_unit_log(run):
+        times.setdefault((entry.attempt, entry.report.unit), entry.time)
+    if not times:
+        raise UserError(f"{run.root}: log/units.jsonl is missing or empty, so it is not known when units were decided")
+    return times

@@ -11,6 +11,7 @@ from avf_shards.format.run_folder import RunFolder
 from avf_curation.runs.coordinator import active_coordinator
 from avf_curation.runs.frozen_plan import read_plan
 from avf_curation.runs.progress import Progress, read_progress
+from avf_curation.runs.unit_log import last_unit_age_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ def run_status(run: RunFolder) -> RunStatus:
     progress = read_progress(run, planned, run.finished_units(newest))
     if (run.attempt_folder(newest) / "ledger").is_dir():
         return RunStatus(
-            state="finished", attempt=newest, progress=progress, coordinator=None, last_unit_s_ago=_last_unit(run)
+            state="finished", attempt=newest, progress=progress, coordinator=None, last_unit_s_ago=last_unit_age_s(run)
         )
     coordinator = active_coordinator(run)
     state = "going" if coordinator else "stopped"
@@ -46,7 +47,7 @@ def run_status(run: RunFolder) -> RunStatus:
         attempt=newest,
         progress=progress,
         coordinator=str(coordinator) if coordinator else None,
-        last_unit_s_ago=_last_unit(run),
+        last_unit_s_ago=last_unit_age_s(run),
     )
 
 
@@ -58,10 +59,3 @@ def watch_status(run: RunFolder, every_s: float) -> Iterator[RunStatus]:
         time.sleep(every_s)
         now = run_status(run)
         yield now
-
-
-def _last_unit(run: RunFolder) -> float | None:
-    try:
-        return round(time.time() - (run.log_folder / "units.jsonl").stat().st_mtime, 1)
-    except OSError:
-        return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from avf_shards.estimate import Estimate
 
 from avf_training.evaluation.metrics import (
     Counts,
@@ -24,6 +25,7 @@ from avf_training.evaluation.metrics import (
 )
 from avf_training.tasks.catalog import Dataset
 
+_COVERAGE = 0.95  # share of resamples between the ends of an interval
 _MIN_DEFINED_SHARE = 0.9  # of the resamples; an interval of fewer would be of an easier test set
 
 
@@ -91,25 +93,16 @@ def _score_dimensions(data: Dataset, predictions: Predictions) -> dict[str, Metr
     return scores
 
 
-@dataclass(frozen=True, kw_only=True)
-class BootstrapInterval:
-    """Percentile interval of a bootstrap: `share` of the resamples lie between `low` and `high`."""
-
-    low: float
-    high: float
-    share: float = 0.95
-
-
 def bootstrap_interval(
-    data: Dataset, predictions: Predictions, name: str, *, resamples: int = 1000, seed: int = 0, share: float = 0.95
-) -> BootstrapInterval | None:
-    """Return the bootstrap interval of a metric, or None where it is undefined (also in over a tenth of resamples).
+    data: Dataset, predictions: Predictions, name: str, *, resamples: int = 1000, seed: int = 0
+) -> Estimate | None:
+    """Return a metric with its 95 % bootstrap interval; None where it is undefined, or is in over a tenth of resamples.
 
     Clips are drawn with replacement. The interval says how precise the size of the test set allows the metric to be,
     not how much it varies between trainings.
     """
-    count = len(predictions.keys)
-    if count < 2 or score_predictions(data, predictions)[name].value is None:
+    count, value = len(predictions.keys), score_predictions(data, predictions)[name].value
+    if count < 2 or value is None:
         return None
     random = np.random.Generator(np.random.Philox(seed))
     metric_of = _resampled_metric(data, predictions, name)
@@ -117,8 +110,8 @@ def bootstrap_interval(
     defined = [value for value in values if value is not None]
     if len(defined) < _MIN_DEFINED_SHARE * resamples:
         return None
-    low, high = np.quantile(defined, [(1 - share) / 2, (1 + share) / 2])
-    return BootstrapInterval(low=float(low), high=float(high), share=share)
+    low, high = np.quantile(defined, [(1 - _COVERAGE) / 2, (1 + _COVERAGE) / 2])
+    return Estimate(value=value, low=float(low), high=float(high))
 
 
 def _resampled_metric(

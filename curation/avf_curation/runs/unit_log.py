@@ -1,0 +1,81 @@
+"""The log of finished units, RUN/log/units.jsonl: when each was committed, and what a worker reported of it.
+
+The log is no part of the result. A unit whose commit was interrupted may be in it twice or not at all, and the last
+line of a killed process may be torn.
+"""
+
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from avf_shards.format.run_folder import RunFolder
+
+from avf_curation.pipeline.unit import UnitReport
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitLogEntry:
+    """One line of the log."""
+
+    time: float  # Unix time of the commit, in seconds
+    attempt: int
+    report: UnitReport
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """Return the entry of a line. Raises ValueError, KeyError or TypeError for a torn line."""
+        values = json.loads(line)
+        time_s, attempt = float(values.pop("time")), int(values.pop("attempt"))
+        return cls(time=time_s, attempt=attempt, report=UnitReport(**values))
+
+    def to_json(self) -> str:
+        """Return the entry as a line: time, attempt and the report's fields in one object."""
+        return json.dumps({"time": self.time, "attempt": self.attempt} | asdict(self.report))
+
+
+def append_unit(run: RunFolder, report: UnitReport, attempt: int) -> None:
+    """Add a unit that is committed now."""
+    log.info(
+        "unit %d: %d videos, %d spans kept, %d rejected, %d failed, %.1f CPU seconds",
+        report.unit,
+        report.videos,
+        report.kept,
+        report.rejected,
+        report.failed,
+        report.cpu_seconds,
+    )
+    entry = UnitLogEntry(time=round(time.time(), 3), attempt=attempt, report=report)
+    with open(_path(run), "a", encoding="utf-8") as file:
+        file.write(entry.to_json() + "\n")
+
+
+def read_unit_log(run: RunFolder) -> list[UnitLogEntry]:
+    """Return every readable entry in the order of writing; nothing where the log is gone."""
+    entries = []
+    try:
+        lines = _path(run).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        try:
+            entries.append(UnitLogEntry.from_json(line))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return entries
+
+
+def last_unit_age_s(run: RunFolder) -> float | None:
+    """Return how many seconds ago the log was last written to, or None where it is gone."""
+    try:
+        return round(time.time() - _path(run).stat().st_mtime, 1)
+    except OSError:
+        return None
+
+
+def _path(run: RunFolder) -> Path:
+    return run.log_folder / "units.jsonl"

@@ -1,0 +1,16 @@
+"""A value that is known with some uncertainty."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value with its 95 % interval. Whoever makes an estimate says by which method."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_percent(self) -> str:
+        """Return a share as text: "81.0% (76.5% to 84.8%)"."""
+        return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%})"

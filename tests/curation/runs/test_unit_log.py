@@ -1,0 +1,39 @@
+"""The log of units is read by one reader: what was appended comes back, and a torn line is passed over."""
+
+from pathlib import Path
+
+from avf_curation.pipeline.unit import UnitReport
+from avf_curation.runs.unit_log import append_unit, last_unit_age_s, read_unit_log
+from avf_shards.format.run_folder import RunFolder
+
+REPORT = UnitReport(
+    unit=3, videos=2, kept=1, rejected=4, failed=0, frames=500, stage_seconds={"sync": 1.5}, cpu_seconds=2.0
+)
+
+
+def test_what_was_appended_is_read_back(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.log_folder.mkdir()
+    append_unit(run, REPORT, 0)
+    append_unit(run, REPORT, 1)
+    entries = read_unit_log(run)
+    assert [(entry.attempt, entry.report) for entry in entries] == [(0, REPORT), (1, REPORT)]
+    assert entries[0].time <= entries[1].time
+    age_s = last_unit_age_s(run)
+    assert age_s is not None
+    assert -1 < age_s < 60
+
+
+def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.log_folder.mkdir()
+    append_unit(run, REPORT, 0)
+    log = run.log_folder / "units.jsonl"
+    whole = log.read_text()
+    log.write_text(whole + whole[:40] + "\n7\n")
+    assert [entry.report for entry in read_unit_log(run)] == [REPORT]
+
+
+def test_a_log_that_is_gone_says_nothing(tmp_path: Path) -> None:
+    assert read_unit_log(RunFolder(tmp_path)) == []
+    assert last_unit_age_s(RunFolder(tmp_path)) is None
