@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import psutil
+from avf_shards.cli.logging_setup import setup_worker_logging
 
 from avf_curation.execution.worker import UnitWorker, WorkerSetup
 from avf_curation.pipeline.failures import FailureCause, InfrastructureError
@@ -109,6 +110,7 @@ def _classify_exit(status: int, cpu_s: float) -> FailureCause:
 def main(job_file: Path, result_file: Path) -> None:
     """Run the child: load the detectors, set the limits, curate the video, write the pickled outcomes."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    setup_worker_logging()
     setup, video = pickle.loads(job_file.read_bytes())  # the parent's own file, in a folder that only it can open
     worker = UnitWorker(setup)
     limits = setup.recipe.run

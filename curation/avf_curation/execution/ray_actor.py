@@ -22,9 +22,12 @@ class UnitActor:
     def __init__(self, setup: bytes) -> None:
         """Load the detectors. `setup` is a pickled WorkerSetup, so that Ray itself unpickles nothing before that."""
         detach_from_terminal()
+        from avf_shards.cli.logging_setup import setup_worker_logging
+
         from avf_curation.execution.ray_metrics import UnitMetrics
         from avf_curation.execution.worker import UnitWorker
 
+        setup_worker_logging()
         self._worker = UnitWorker(pickle.loads(setup))
         self._metrics = UnitMetrics()
 

@@ -25,7 +25,8 @@ def connect_cluster(cluster: ClusterConfig, device: str) -> bool:
         return False
     # Ray's announced default for workers that declare no GPU; unset, every worker warns of the change.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    level = logging.INFO if log.isEnabledFor(logging.DEBUG) else logging.ERROR
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": level}
     try:
         if cluster.address:
             ray.init(address=cluster.address, **common)

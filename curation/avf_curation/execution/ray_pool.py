@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import ray
+from avf_shards.cli.logging_setup import LEVEL_VARIABLE, worker_level
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from avf_curation.detectors.terminal import stopped_processes
@@ -67,11 +68,11 @@ class ActorPool:
     def grow(self, needed: int) -> None:
         """Start actors until `needed` of them run or are starting, at most the pool's size."""
         remote = ray.remote(num_cpus=1, num_gpus=self.config.gpus, max_restarts=0)(UnitActor)
-        # One thread per library, set before the libraries are imported; and this process's import path, so that a
-        # worker can import whatever was importable here.
-        environment = {"env_vars": dict.fromkeys(VARIABLES, "1") | {"PYTHONPATH": _python_path()}}
+        # One thread per library, set before the libraries are imported; this process's import path, so that a worker
+        # can import whatever was importable here; and the level to log at.
+        variables = dict.fromkeys(VARIABLES, "1") | {"PYTHONPATH": _python_path(), LEVEL_VARIABLE: worker_level()}
         while len(self._idle) + len(self._starting) + self.busy < min(needed, self.config.size):
-            actor = remote.options(runtime_env=environment).remote(pickle.dumps(self._setup))
+            actor = remote.options(runtime_env={"env_vars": variables}).remote(pickle.dumps(self._setup))
             self._starting[actor.node.remote()] = actor
             log.debug("starting a worker of the %s pool", self.config.kind)
 

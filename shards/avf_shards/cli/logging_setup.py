@@ -103,6 +103,18 @@ def setup_logging(program: str, options: argparse.Namespace) -> Iterator[None]:
             os.environ[LEVEL_VARIABLE] = earlier_variable
 
 
+def setup_worker_logging() -> None:
+    """Log to the standard error of this worker process, at the level of the command that started it."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for package in PACKAGES:
+        logging.getLogger(package).setLevel(worker_level())
+
+
+def worker_level() -> str:
+    """Return the name of the level that worker processes log at."""
+    return os.environ.get(LEVEL_VARIABLE, "WARNING")
+
+
 def _levels(verbosity: int, *, quiet: bool) -> dict[str, int]:
     """Return the level of each logger by its name; the empty name is the root, to which libraries belong."""
     if quiet:
