@@ -23,7 +23,6 @@ Detectors(resolve_backends(recipe, Path("no-weights")))
             ("torchvision", "torch.distributed.checkpoint", "torch._dynamo", "scipy.stats"),
         ),
         (EMBEDDED, ("torch", "ray", "matplotlib")),
-        ("import avf_shards.cli.main, avf_training.cli.main, avf_curation.cli.main", ("torch", "ray", "av", "cv2")),
     ],
 )
 def test_heavy_packages_stay_out(code: str, unwanted: tuple[str, ...]) -> None:

@@ -1,0 +1,156 @@
+"""The three commands: one convention, complete help texts, examples that parse, completion in a shell."""
+
+import argparse
+import importlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from avf_curation.cli.main import build_parser as build_curate_parser
+from avf_curation.cli.main import main as curate_main
+from avf_shards.cli.main import build_parser as build_shards_parser
+from avf_shards.cli.main import main as shards_main
+from avf_training.cli.main import build_parser as build_train_parser
+from avf_training.cli.main import main as train_main
+
+PARSERS = {"avf-curate": build_curate_parser, "avf-shards": build_shards_parser, "avf-train": build_train_parser}
+MAINS = {"avf-curate": curate_main, "avf-shards": shards_main, "avf-train": train_main}
+PACKAGES = {"avf-curate": "avf_curation", "avf-shards": "avf_shards", "avf-train": "avf_training"}
+HEAVY = ("torch", "ray", "av", "cv2", "numpy", "pyarrow", "matplotlib", "rich", "yaml")
+
+
+def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the direct subcommands of a parser by name."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    return {}
+
+
+def all_parsers() -> Iterator[argparse.ArgumentParser]:
+    """Yield the parser of each program, subcommand and subcommand of a subcommand."""
+    waiting = [build() for build in PARSERS.values()]
+    while waiting:
+        parser = waiting.pop()
+        yield parser
+        waiting += subcommands(parser).values()
+
+
+def completions(line: str, folder: Path) -> tuple[list[str], set[str]]:
+    """Return what the shell is offered at the end of `line`, and the heavy packages that were imported for it."""
+    answer = folder / "answer"
+    environment = os.environ | {
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }
+    module = f"{PACKAGES[line.split()[0]]}.cli.main"
+    words = [sys.executable, "-X", "importtime", "-m", module]
+    shell = subprocess.run(words, env=environment, cwd=folder, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in shell.stderr.splitlines()}
+    return answer.read_text("utf-8").split(), imported & set(HEAVY)
+
+
+@pytest.mark.parametrize("program", PARSERS)
+def test_each_subcommand_lies_in_a_module_of_its_name(program: str) -> None:
+    names = {name.replace("-", "_") for name in subcommands(PARSERS[program]())}
+    package = importlib.import_module(f"{PACKAGES[program]}.cli")
+    assert package.__file__ is not None
+    stems = [path.stem for path in Path(package.__file__).parent.glob("*.py")]
+    modules = {stem: importlib.import_module(f"{PACKAGES[program]}.cli.{stem}") for stem in stems if stem != "__init__"}
+    assert {stem for stem, module in modules.items() if hasattr(module, "add")} == names
+
+
+@pytest.mark.parametrize("parser", list(all_parsers()), ids=lambda parser: parser.prog)
+def test_help_is_sentences_and_tells_defaults(parser: argparse.ArgumentParser) -> None:
+    assert parser.description is not None
+    assert re.fullmatch(r"[A-Z].{15,}\.", parser.description.strip(), re.S)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            continue
+        assert action.help, f"{action.dest} has no help"
+        if action.option_strings and action.default not in (None, False, argparse.SUPPRESS, [], ""):
+            assert action.dest.endswith("verbose") or "(default: " in action.help, action.dest
+    assert parser.format_help()
+
+
+@pytest.mark.parametrize("parser", list(all_parsers()), ids=lambda parser: parser.prog)
+def test_examples_of_the_help_parse(parser: argparse.ArgumentParser) -> None:
+    for line in re.findall(r"^  .*?(avf-\w+ .*)$", parser.epilog or "", re.M):
+        program, *words = shlex.split(line)
+        assert PARSERS[program]().parse_args(words).run
+
+
+@pytest.mark.parametrize("program", PARSERS)
+def test_version_is_that_of_the_package(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        MAINS[program](["--version"])
+    assert end.value.code == 0
+    assert re.fullmatch(rf"{program} \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["whatever"], "invalid choice: 'whatever'"),
+    ],
+)
+@pytest.mark.parametrize("program", PARSERS)
+def test_wrong_words_end_with_usage_and_one_line(
+    program: str, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        MAINS[program](words)
+    assert end.value.code == 2
+    *usage, line = capsys.readouterr().err.splitlines()
+    assert usage[0].startswith(f"usage: {program} ")
+    assert line.startswith(f"{program}: error: ")
+    assert message in line
+
+
+def test_quiet_and_verbose_exclude_each_other_on_both_sides_of_the_subcommand(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        shards_main(["-q", "verify", "SHARDS", "-v"])
+    assert end.value.code == 2
+    assert "-q/--quiet: not allowed with argument -v/--verbose" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("avf-curate what", ["what-if"]),
+        ("avf-train evaluate-", ["evaluate-pretraining"]),
+        ("avf-train posttrain --recipe avfmaepp_", ["avfmaepp_b", "avfmaepp_h", "avfmaepp_l"]),
+        ("avf-shards pack --dry", ["--dry-run"]),
+    ],
+)
+def test_a_shell_completes_words_without_heavy_imports(line: str, offered: list[str], tmp_path: Path) -> None:
+    words, heavy = completions(line, tmp_path)
+    assert sorted(words) == offered
+    assert not heavy
+
+
+@pytest.mark.parametrize("program", PARSERS)
+def test_help_of_all_subcommands_needs_no_heavy_imports(program: str) -> None:
+    code = f"""
+import contextlib, io, sys
+from {PACKAGES[program]}.cli.main import main
+for name in {list(subcommands(PARSERS[program]()))!r}:
+    with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
+        main([name, "--help"])
+    assert f"usage: {program} {{name}}" in text.getvalue()
+print(*sorted({set(HEAVY)!r} & set(sys.modules)))
+"""
+    shell = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert shell.returncode == 0, shell.stderr
+    assert shell.stdout.split() == []
