@@ -1,1 +1,64 @@
-"""Raw talking-face video becomes spans with a verdict for every second of input, and clips in training-ready shards."""
+"""Curate raw talking-face video: a verdict for every second of input, and clips in training-ready shards.
+
+The Python API of what the command `avf-curate run` does:
+
+    from pathlib import Path
+    from avf_curation import RunOptions, curate, load_recipe, resolve_backends
+
+    recipe = load_recipe(None, ["sync.min_confidence=4"])
+    backends = resolve_backends(recipe, Path("weights"))
+    run = curate(recipe, backends, {"interviews": Path("interviews")}, Path("run"), RunOptions(engine="inline"))
+    decisions = run.ledger()
+
+The names are imported when they are first used, because some of them need packages that take a second to import.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from avf_curation.detectors.detector_set import BackendSelection, resolve_backends
+    from avf_curation.execution.cluster import ClusterConfig
+    from avf_curation.execution.worker import PipelineStages
+    from avf_curation.pipeline.failures import InfrastructureError
+    from avf_curation.recipe import Recipe, load_recipe
+    from avf_curation.runs.curation import RunOptions, curate
+    from avf_curation.runs.progress import Progress
+    from avf_curation.runs.status import RunStatus, run_status
+
+__all__ = [
+    "BackendSelection",
+    "ClusterConfig",
+    "InfrastructureError",
+    "PipelineStages",
+    "Progress",
+    "Recipe",
+    "RunOptions",
+    "RunStatus",
+    "curate",
+    "load_recipe",
+    "resolve_backends",
+    "run_status",
+]
+
+_MODULES = {
+    "BackendSelection": "detectors.detector_set",
+    "ClusterConfig": "execution.cluster",
+    "InfrastructureError": "pipeline.failures",
+    "PipelineStages": "execution.worker",
+    "Progress": "runs.progress",
+    "Recipe": "recipe",
+    "RunOptions": "runs.curation",
+    "RunStatus": "runs.status",
+    "curate": "runs.curation",
+    "load_recipe": "recipe",
+    "resolve_backends": "detectors.detector_set",
+    "run_status": "runs.status",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Recipes: YAML over frozen dataclasses. `default.yaml` gives every value; others name what differs."""
+"""Recipes: YAML files that fill frozen dataclasses. `default.yaml` has every value, other recipes what differs."""
 
 import dataclasses
 import re
@@ -27,15 +27,15 @@ DEFAULT = Path(__file__).parent / "recipes" / "default.yaml"
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig:
-    """group_by: file, directory, or a regular expression with one group. unit_videos, unit_mb: of a unit, at most."""
+    """How the inputs of a source are grouped and cut into units."""
 
-    group_by: str
-    unit_videos: int
-    unit_mb: float
+    group_by: str  # file, directory, or a regular expression on the relative path with one group, the group id
+    unit_videos: int  # videos of a unit at most
+    unit_mb: float  # megabytes of input of a unit at most
 
     def __post_init__(self) -> None:
         if self.unit_videos < 1 or self.unit_mb <= 0:
-            raise ValueError("unit_videos must be at least 1 and unit_mb above 0")
+            raise ValueError(f"unit_videos {self.unit_videos} must be at least 1 and unit_mb {self.unit_mb:g} above 0")
         if self.group_by not in ("file", "directory"):
             try:
                 groups = re.compile(self.group_by).groups
@@ -49,18 +49,18 @@ class PlanConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Which RetinaFace, and what a video or unit may cost before it is taken for poison."""
+    """Settings of the run as a whole: the preferred network, and the limits on units and videos."""
 
-    retinaface: Literal["retinaface_mobilenet", "retinaface_resnet50"]
-    kills: int
-    unit_timeout_s: float
-    video_cpu_s: float
-    video_memory_mb: float
+    retinaface: Literal["retinaface_mobilenet", "retinaface_resnet50"]  # which, if both weights are there
+    kills: int  # workers that may die on a unit before its videos are isolated
+    unit_timeout_s: float  # wall-clock seconds after which a unit is taken for hung
+    video_cpu_s: float  # CPU seconds of an isolated video
+    video_memory_mb: float  # resident megabytes of an isolated video
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceSettings:
-    """Everything that can differ between sources."""
+    """The settings that can differ between sources."""
 
     plan: PlanConfig
     media: MediaConfig
@@ -76,26 +76,24 @@ class SourceSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """defaults: of every source; sources: of those that differ; values: the plain tables, for the fingerprint.
+    """All settings of a run."""
 
-    hybrid: what is taken of a finished run; no part of the fingerprint, so that another quota touches no video.
-    """
-
-    defaults: SourceSettings
+    defaults: SourceSettings  # of sources that `sources` does not name
     run: RunConfig
     sources: dict[str, SourceSettings]
-    values: dict[str, Any]
+    values: dict[str, Any]  # the merged tables as read, for the fingerprint
+    #: What is selected from a finished run. No part of the fingerprint, so that another quota touches no video.
     hybrid: Selection | None = None
 
     def of(self, source: str) -> SourceSettings:
-        """The settings of one source."""
+        """Return the settings of one source."""
         return self.sources.get(source, self.defaults)
 
 
 def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
-    """The default recipe, the recipe at `path` on top, then `overrides` ("key=value"). Raises UserError.
+    """Return the default recipe, changed by the recipe at `path`, then by `overrides` ("key=value").
 
-    `path` may be the name of a recipe that comes with the package, as "hybrid".
+    `path` may be the name of a recipe that comes with the package, as in Path("hybrid"). Raises UserError.
     """
     values = read_table(DEFAULT, yaml.safe_load, yaml.YAMLError)
     if path is not None:
@@ -108,9 +106,9 @@ def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Reci
 
 
 def make_recipe(values: Mapping[str, Any]) -> Recipe:
-    """Check the merged tables and bind them. Raises UserError."""
-    chosen = values.get("hybrid")
-    hybrid = None if chosen is None else bind(Selection, chosen, "hybrid")
+    """Check the merged tables and return them as a recipe. Raises UserError."""
+    selection = values.get("hybrid")
+    hybrid = None if selection is None else bind(Selection, selection, "hybrid")
     values = {key: value for key, value in values.items() if key != "hybrid"}
     general = {key: value for key, value in values.items() if key != "sources"}
     names = [field.name for field in dataclasses.fields(SourceSettings)]
@@ -123,12 +121,12 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
         raise UserError(f"sources: expected a table of sources, got {per_source!r}")
     sources = {}
     for name, table in per_source.items():
-        place = f"sources.{name}"
+        key = f"sources.{name}"
         if not isinstance(table, Mapping):
-            raise UserError(f"{place}: expected a table of stages, got {table!r}")
+            raise UserError(f"{key}: expected a table of stages, got {table!r}")
         for stage in ("track", "sync"):
             if "backend" in (table.get(stage) or {}):
-                raise UserError(f"{place}.{stage}.backend: a run measures all its sources alike; set {stage}.backend")
-        sources[str(name)] = bind(SourceSettings, merge(stages, table), place)
+                raise UserError(f"{key}.{stage}.backend: a run measures all its sources alike; set {stage}.backend")
+        sources[str(name)] = bind(SourceSettings, merge(stages, table), key)
     defaults, run = bind(SourceSettings, stages), bind(RunConfig, general.get("run", {}), "run")
     return Recipe(defaults=defaults, run=run, sources=sources, values=dict(values), hybrid=hybrid)

@@ -1,5 +1,6 @@
-"""What dead processes left in a run's folder, and nothing else: no result, no log."""
+"""Find and remove what dead processes left in a run's folder. Results and logs are never touched."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -9,27 +10,33 @@ from avf_shards.format.run_folder import RunFolder
 
 from avf_curation.runs.coordinator import active_coordinator, read_records
 
+log = logging.getLogger(__name__)
+
 
 def find_garbage(run: RunFolder) -> dict[Path, int]:
-    """Path -> bytes. Raises UserError while a coordinator is at work: what looks dead may be its own."""
+    """Return path -> bytes of temporary folders, markers and claims that no process needs.
+
+    Raises UserError while a coordinator is at work, because what looks left behind may be in use.
+    """
     coordinator = active_coordinator(run)
     if coordinator is not None:
         raise UserError(f"{run.root}: {coordinator} is at work on it; wait for it or stop it")
     temporary = run.root / "tmp"
     paths = sorted(temporary.iterdir()) if temporary.is_dir() else []
-    paths += [marker.path for marker in read_records(run)]
+    paths += [record.path for record in read_records(run)]
     for pattern in ("claim-*", "clock-*"):
         paths += sorted(run.log_folder.glob(pattern))
-    return {path: _bytes(path) for path in paths}
+    return {path: _size_bytes(path) for path in paths}
 
 
-def remove_garbage(found: dict[Path, int]) -> None:
-    """Remove them."""
-    for path in found:
+def remove_garbage(garbage: dict[Path, int]) -> None:
+    """Remove the paths that `find_garbage` returned."""
+    for path in garbage:
+        log.info("removing %s", path)
         durable_io.remove(path)
 
 
-def _bytes(path: Path) -> int:
+def _size_bytes(path: Path) -> int:
     if path.is_file():
         return path.stat().st_size
-    return sum(os.path.getsize(os.path.join(below, name)) for below, _, names in os.walk(path) for name in names)
+    return sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names)

@@ -1,4 +1,7 @@
-"""What a run is: settings, weights, versions. Paths and workers are not part of it. Its digest is the fingerprint."""
+"""The identity of a run: settings, weights and versions, with a digest of them as its fingerprint.
+
+Paths and workers are no part of the identity, because no result depends on them.
+"""
 
 import hashlib
 import importlib.metadata
@@ -32,13 +35,13 @@ PACKAGES = (
 )
 
 
-def run_identity(recipe: Recipe, choice: BackendSelection, sources: list[str], device: str = "cpu") -> dict[str, Any]:
-    """The content of run.json."""
+def run_identity(recipe: Recipe, backends: BackendSelection, sources: list[str], device: str = "cpu") -> dict[str, Any]:
+    """Return the content of run.json."""
     values: dict[str, Any] = {
         "settings": recipe.values,
-        "backends": choice.names(),
+        "backends": backends.names(),
         "device": device,
-        "weights": {name: short_digest(path) for name, path in sorted(choice.weights.items())},
+        "weights": {name: short_digest(path) for name, path in sorted(backends.weights.items())},
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
@@ -46,7 +49,7 @@ def run_identity(recipe: Recipe, choice: BackendSelection, sources: list[str], d
 
 
 def freeze_identity(run: RunFolder, identity: Mapping[str, Any]) -> None:
-    """Write run.json at the first start; later starts must be the same run. Raises UserError with the difference."""
+    """Write run.json at the first start. Raises UserError with the difference if a later start has another identity."""
     if run.root.exists() and not run.root.is_dir():
         raise UserError(f"--out {run.root}: is a file, not a folder")
 
@@ -63,14 +66,14 @@ def freeze_identity(run: RunFolder, identity: Mapping[str, Any]) -> None:
 
 
 def remember_roots(run: RunFolder, roots: Mapping[str, Path]) -> None:
-    """Where the sources lie on this machine: for the report's pictures, in the log folder, never in a result."""
+    """Write to the log folder where the sources are on this machine: reports take their frames from there."""
     run.log_folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({name: str(root) for name, root in roots.items()}, indent=1)
     (run.log_folder / "sources.json").write_text(text, "utf-8")
 
 
 def remembered_roots(run: RunFolder) -> dict[str, Path]:
-    """What `remember_roots` wrote; empty where it is gone."""
+    """Return what `remember_roots` wrote, or nothing where that is gone."""
     try:
         values = json.loads((run.log_folder / "sources.json").read_text("utf-8"))
         return {str(name): Path(root) for name, root in values.items()}

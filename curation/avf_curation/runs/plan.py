@@ -1,6 +1,7 @@
-"""The plan: every input of a run, by name and stat alone, sorted and cut into units, frozen before any work."""
+"""The plan's table: every input of a run, known by name, size and time alone, sorted and cut into units."""
 
 import io
+import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ from avf_shards.schema.versions import versioned_schema
 
 from avf_curation.recipe import PlanConfig
 from avf_curation.sources.registry import corpus_reader
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import SkippedInput, Video, is_readable
 
 ORIGIN = pa.struct(
     [("id", pa.string()), ("start_s", pa.float64()), ("stop_s", pa.float64()), ("box", pa.list_(pa.float64()))]
@@ -28,7 +29,7 @@ SCHEMA = versioned_schema(
         ("source", pa.dictionary(pa.int32(), pa.string())),
         ("video_id", pa.string()),
         ("group_id", pa.string()),
-        ("path", pa.binary()),
+        ("path", pa.binary()),  # file names need not be UTF-8
         ("size_bytes", pa.int64()),
         ("mtime_ns", pa.int64()),
         ("sound_path", pa.binary()),
@@ -47,7 +48,10 @@ SCHEMA = versioned_schema(
 
 
 def parse_sources(arguments: Iterable[str]) -> dict[str, Path]:
-    """`NAME=DIR` arguments. Raises UserError for bad or duplicate names and missing folders."""
+    """Return name -> folder of `NAME=DIR` arguments.
+
+    Raises UserError for bad or duplicate names and for folders that are missing or cannot be read.
+    """
     sources: dict[str, Path] = {}
     for text in arguments:
         name, equals, folder = text.partition("=")
@@ -59,10 +63,12 @@ def parse_sources(arguments: Iterable[str]) -> dict[str, Path]:
             raise UserError(f"--source {name}: given twice; one name is one source")
         root = Path(folder)
         if not root.is_dir():
-            what = "is a file; name the folder it lies in" if root.exists() else "no such folder"
-            raise UserError(f"--source {name}={folder}: {what}")
+            problem = "is a file; name the folder that it is in" if root.exists() else "no such folder"
+            raise UserError(f"--source {name}={folder}: {problem}")
         if not os.access(root, os.R_OK | os.X_OK):
-            raise UserError(f"--source {name}={folder}: no permission to read the folder")
+            raise UserError(
+                f"--source {name}={folder}: no permission to read the folder; allow reading and entering it"
+            )
         sources[name] = root
     if not sources:
         raise UserError("no --source given; as in --source interviews=/data/interviews")
@@ -70,34 +76,34 @@ def parse_sources(arguments: Iterable[str]) -> dict[str, Path]:
 
 
 def cut_units(videos: list[Video], config: Mapping[str, PlanConfig]) -> list[int]:
-    """The unit of each video. `videos` are sorted by source, group id, video id; a group is never split."""
+    """Return the unit of each video.
+
+    `videos` are sorted by source, group id and video id. A unit holds videos of one source, and a group is never
+    split: a group that exceeds the limits is one large unit.
+    """
     units: list[int] = []
-    unit, count, size = -1, 0, 0
-    at = 0
-    while at < len(videos):
-        first = videos[at]
-        end = at
-        while end < len(videos) and videos[end].group_id == first.group_id and videos[end].source == first.source:
-            end += 1
-        limits = config[first.source]
-        more = sum(video.size_bytes for video in videos[at:end])
-        full = count + end - at > limits.unit_videos or size + more > limits.unit_mb * 1e6
-        if at == 0 or full or videos[at - 1].source != first.source:
-            unit, count, size = unit + 1, 0, 0
-        units += [unit] * (end - at)
-        count, size = count + end - at, size + more
-        at = end
+    unit, unit_videos, unit_bytes = -1, 0, 0
+    source = None
+    for (group_source, _), members in itertools.groupby(videos, lambda video: (video.source, video.group_id)):
+        sizes = [video.size_bytes for video in members]
+        limits = config[group_source]
+        full = unit_videos + len(sizes) > limits.unit_videos or unit_bytes + sum(sizes) > limits.unit_mb * 1e6
+        if full or group_source != source:
+            unit, unit_videos, unit_bytes = unit + 1, 0, 0
+        units += [unit] * len(sizes)
+        unit_videos, unit_bytes, source = unit_videos + len(sizes), unit_bytes + sum(sizes), group_source
     return units
 
 
 def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.Table:
-    """The plan's table: sorted by source, group id, video id, with units. Raises UserError for a duplicate id."""
+    """Return the plan's table, sorted by source, group id and video id. Raises UserError for a duplicate id."""
     ordered = sorted(videos, key=lambda v: (v.source, v.group_id, v.video_id))
     for before, after in zip(ordered, ordered[1:], strict=False):
         if (before.source, before.video_id) == (after.source, after.video_id):
-            raise UserError(f"{after.source}: two inputs have the id {after.video_id!r}")
+            paths = f"{is_readable(before.path)} and {is_readable(after.path)}"
+            raise UserError(f"{after.source}: two inputs have the id {after.video_id!r}: {paths}; rename one of them")
 
-    def encoded(path: str | None) -> bytes | None:
+    def encode(path: str | None) -> bytes | None:
         return None if path is None else os.fsencode(path)
 
     columns: dict[str, Any] = {
@@ -105,12 +111,12 @@ def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.T
         "source": pa.array([v.source for v in ordered], pa.string()).dictionary_encode(),
         "video_id": [v.video_id for v in ordered],
         "group_id": [v.group_id for v in ordered],
-        "path": [encoded(v.path) for v in ordered],
+        "path": [encode(v.path) for v in ordered],
         "size_bytes": [v.size_bytes for v in ordered],
         "mtime_ns": [v.mtime_ns for v in ordered],
-        "sound_path": [encoded(v.sound_path) for v in ordered],
+        "sound_path": [encode(v.sound_path) for v in ordered],
         "own_sound_first": [v.own_sound_first for v in ordered],
-        "boxes_path": [encoded(v.boxes_path) for v in ordered],
+        "boxes_path": [encode(v.boxes_path) for v in ordered],
         "start_s": [v.start_s for v in ordered],
         "stop_s": [v.stop_s for v in ordered],
         "speaker": [v.speaker for v in ordered],
@@ -123,18 +129,18 @@ def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.T
 
 
 def encode_plan(table: pa.Table) -> bytes:
-    """The plan as the bytes of a Parquet file."""
+    """Return a table as the bytes of a Parquet file."""
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
 
 
 def videos_of(rows: pa.Table) -> list[Video]:
-    """Rows of a plan as inputs, in their order."""
-    return [_video(row) for row in rows.to_pylist()]
+    """Return the rows of a plan as inputs, in their order."""
+    return [_to_video(row) for row in rows.to_pylist()]
 
 
-def _video(row: dict[str, Any]) -> Video:
+def _to_video(row: dict[str, Any]) -> Video:
     row.pop("unit")
     for name in ("path", "sound_path", "boxes_path"):
         row[name] = None if row[name] is None else os.fsdecode(row[name])
@@ -152,7 +158,7 @@ SKIPPED_SCHEMA = versioned_schema(
 
 
 def encode_skipped_inputs(skipped_inputs: Iterable[SkippedInput]) -> bytes:
-    """What was skipped, as the bytes of a Parquet file; a corpus may lack a million downloads."""
-    rows = [(one.source, one.kind, one.path, one.reason) for one in skipped_inputs]
+    """Return the skipped inputs as the bytes of a Parquet file; a corpus may lack a million downloads."""
+    rows = [(skipped.source, skipped.kind, skipped.path, skipped.reason) for skipped in skipped_inputs]
     columns = zip(*rows, strict=True) if rows else ((), (), (), ())
     return encode_plan(pa.table([pa.array(column, pa.string()) for column in columns], schema=SKIPPED_SCHEMA))
