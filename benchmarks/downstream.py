@@ -64,7 +64,7 @@ def _step(name: str, precision: Precision, twice: bool) -> Callable[[], object]:
     recipe = load_finetune_recipe("finetune", name)
     model = Classifier(preset(name), _CLASSES, recipe.drop_path).train()
     model.checkpoint_activations(twice)
-    optimiser = adamw(model, recipe.optim, lambda one: layer_scale(one, 0.75, 10, 2, "sound"))
+    optimiser = adamw(model, recipe.optim, lambda one: layer_scale(one, 0.75, 10, 2, "exempt_tokens"))
     geometry = model.config.geometry
     video, audio = torch.randn(_BATCH, *geometry.video_shape), torch.randn(_BATCH, *geometry.audio_shape)
     truth = torch.arange(_BATCH)

@@ -29,13 +29,13 @@ def test_the_schedule_is_the_authors(shared: Path) -> None:
 
 
 @pytest.mark.real
-def test_official_decay_is_the_authors(shared: Path) -> None:
+def test_weight_decay_of_the_authors_code(shared: Path) -> None:
     oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["avf_pt_tiny"]["params"]
     model = MaskedAutoencoder(tiny())
     names, checked = authors_names(model), set()
     for name, parameter in model.named_parameters():
         for theirs in names[name]:
-            assert (oracle[theirs]["wd"] > 0) == has_weight_decay(name, parameter, "official"), name
+            assert (oracle[theirs]["wd"] > 0) == has_weight_decay(name, parameter, "authors_code"), name
             checked.add(theirs)
     assert checked == oracle.keys()
 
@@ -85,15 +85,17 @@ def test_adamw_steps() -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("rule", ["official", "sound"])
-def test_layer_decay_of_fine_tuning_is_the_authors(shared: Path, rule: Literal["official", "sound"]) -> None:
+@pytest.mark.parametrize("rule", ["authors_code", "exempt_tokens"])
+def test_layer_decay_of_fine_tuning_is_the_authors(
+    shared: Path, rule: Literal["authors_code", "exempt_tokens"]
+) -> None:
     oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["avf_ft_tiny"]["params"]
     model = Classifier(tiny(), 7)
     names, checked = authors_names(model), set()
     for name, parameter in model.named_parameters():
         for theirs in names[name]:
             scale, decay = layer_scale(name, 0.75, 4, 2, rule), has_weight_decay(name, parameter, rule)
-            if rule == "official" or not name.endswith("region_tokens"):
+            if rule == "authors_code" or not name.endswith("region_tokens"):
                 assert (scale, 0.05 * decay) == (oracle[theirs]["lr_scale"], oracle[theirs]["wd"]), name
             else:
                 assert (scale, decay) == (0.75**7, False), "region tokens lie with the embedding"

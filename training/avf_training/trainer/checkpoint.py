@@ -1,14 +1,15 @@
-"""Checkpoints that are whole or not there: torch's distributed checkpoint, through the seam, published by rename.
+"""Checkpoints that are complete or absent: torch's distributed checkpoint, written durably and published by rename.
 
-    RUN/checkpoints/step-00000050/__0_0.distcp, .metadata   tensors of model and optimiser
-    RUN/checkpoints/step-00000050/manifest.json             size and SHA-256 of each file; scaler, place in the stream
-    RUN/checkpoints/latest                                  the newest one's name, for people
+    RUN/checkpoints/step-00000050/__0_0.distcp, .metadata   tensors of model and optimizer
+    RUN/checkpoints/step-00000050/manifest.json             size and SHA-256 of each file; scaler, stream position
+    RUN/checkpoints/latest                                  name of the newest checkpoint, for people
 
-A folder has its final name if and only if all of it is durable. The newest is the one with the highest step; `latest`
-only repeats that. `.metadata` is a pickle of torch's, so a file is read only when its digest is the manifest's.
+A folder has its final name if and only if all of it is durable. The newest checkpoint is the one with the highest step;
+`latest` only repeats that. `.metadata` is a pickle, so a file is read only when its digest is the manifest's.
 """
 
 import io
+import logging
 import os
 from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,15 +29,16 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystem, FileSystemWriter
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 
+_log = logging.getLogger(__name__)
 LATEST = "latest"
 _BUFFER_BYTES = 8_000_000  # torch writes each tensor in small pieces
 
 
-class _Stream(io.RawIOBase):
-    """What torch writes to; the seam's writer makes it durable when it closes."""
+class _DurableStream(io.RawIOBase):
+    """The stream that torch writes a file to; the durable writer behind it syncs the file when it closes."""
 
     def __init__(self, file: durable_io.Writer) -> None:
-        self._file, self._at = file, 0
+        self._file, self._position = file, 0
 
     def writable(self) -> bool:
         return True
@@ -44,20 +46,23 @@ class _Stream(io.RawIOBase):
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
         self._file.write(view)
-        self._at += len(view)
+        self._position += len(view)
         return len(view)
 
     def tell(self) -> int:
-        return self._at
+        return self._position
 
 
-class _SeamFiles(FileSystem):
-    """torch's file system, its writes through the seam."""
+class _DurableFileSystem(FileSystem):
+    """torch's file system with every write made durable."""
 
     @contextmanager
     def create_stream(self, path: str | os.PathLike[str], mode: str) -> Generator[io.IOBase, None, None]:
         if "w" in mode:
-            with durable_io.Writer(Path(path)) as file, io.BufferedWriter(_Stream(file), _BUFFER_BYTES) as stream:
+            with (
+                durable_io.Writer(Path(path)) as file,
+                io.BufferedWriter(_DurableStream(file), _BUFFER_BYTES) as stream,
+            ):
                 yield stream
         else:
             with super().create_stream(path, mode) as stream:
@@ -66,27 +71,27 @@ class _SeamFiles(FileSystem):
 
 @dataclass(frozen=True, kw_only=True)
 class SavedCheckpoint:
-    """A published checkpoint. state: what its manifest keeps besides the files."""
+    """A published checkpoint."""
 
     step: int
     folder: Path
-    state: dict[str, Any]
+    state: dict[str, Any]  # what the manifest keeps besides the files: scaler and stream position
 
 
 class Checkpoints:
-    """The checkpoints of a run. Only rank 0 publishes; `keep` newest stay."""
+    """The checkpoints of a run. All ranks write, rank 0 publishes; the `keep` newest checkpoints stay."""
 
     def __init__(self, run: Path, keep: int, rank: int) -> None:
         self.folder, self.keep, self.rank = run / "checkpoints", keep, rank
         self._pending: Future[None] | None = None
         self._finishing = ThreadPoolExecutor(1, "checkpoint")  # digests of gigabytes take longer than a step
-        # Written in a thread of its own, whose talk must not mix with that of training.
+        # The writing thread has a process group of its own: its collectives must not mix with those of training.
         self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None
 
     def save(self, step: int, model: nn.Module, optimiser: optim.Optimizer, state: Mapping[str, Any]) -> None:
-        """Copy everything now, write it while training goes on. Called by all ranks; waits for the one before.
+        """Copy model and optimizer now, and write them while training goes on. Collective: all ranks must call it.
 
-        Raises UserError when that one could not be written, say on a full disk.
+        Waits for the checkpoint before. Raises UserError when that one could not be written, say on a full disk.
         """
         self.wait()
         temporary = self.folder / f".step-{step:08d}"
@@ -95,33 +100,35 @@ class Checkpoints:
             durable_io.make_new_folder(temporary)
         dist.barrier()
         writer = FileSystemWriter(temporary, sync_files=False, single_file_per_rank=True, thread_count=1)
-        writer.fs = _SeamFiles()
+        writer.fs = _DurableFileSystem()
         model_state, optimiser_state = get_state_dict(model, optimiser)
         future = dcp.async_save(
             {"model": model_state, "optim": optimiser_state}, storage_writer=writer, process_group=self._group
         )
-        assert isinstance(future, Future)  # the other answer is for staging, which is not asked for
+        assert isinstance(future, Future)  # async_save returns another type only with a stager, which we do not pass
         self._pending = self._finishing.submit(self._finish, future, step, dict(state))
 
     def poll(self) -> None:
-        """Raise what writing raised, if it did; costs nothing while it goes on."""
+        """Raise the error of the writing thread, if there is one; return at once while it still writes."""
         if self._pending is not None and self._pending.done():
             self.wait()
 
     def wait(self) -> None:
-        """Wait until what is being written is published."""
+        """Wait until the checkpoint that is being written is published. Raises UserError as `save` does."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
 
     def _finish(self, future: Future[Any], step: int, state: dict[str, Any]) -> None:
-        """In its own thread: when all is written, publish it."""
+        """Wait in the finishing thread until all ranks have written, then publish. Raises UserError."""
         try:
             future.result()
-        except CheckpointException as error:  # no Exception: it would pass everybody by
+        except CheckpointException as error:  # a BaseException: an `except Exception` further up would miss it
             cause = next(iter(error.failures.values()))[0]
-            told = f"checkpoint of step {step} cannot be written ({type(cause).__name__}: {cause})"
-            raise UserError(f"{told}; those before it are whole, and the same command goes on") from None
+            raise UserError(
+                f"checkpoint of step {step} cannot be written ({type(cause).__name__}: {cause}); "
+                "those before it are whole, and the same command goes on"
+            ) from None
         if self.rank == 0:
             self._publish(step, state)
 
@@ -132,23 +139,26 @@ class Checkpoints:
             for path in sorted(temporary.iterdir())
         }
         durable_io.write(temporary / MANIFEST, seal({"step": step, "files": files, "state": state}, "checkpoint"))
-        durable_io.remove(final)  # of a run that went back to an earlier step
+        durable_io.remove(final)  # present when the run went back to an earlier step
         durable_io.publish_folder(temporary, final)
         durable_io.replace_file(self.folder / LATEST, f"{final.name}\n".encode())
+        _log.info("checkpoint of step %d published (%d bytes)", step, sum(file["bytes"] for file in files.values()))
         steps = self.steps()
-        kept = [n for n in steps if n <= step][-self.keep :]  # later ones are of a run that went back, past damage
+        # Checkpoints with a higher step come from before the run went back (--from-step) past a damaged one.
+        newest = [n for n in steps if n <= step][-self.keep :]
         for old in steps:
-            if old not in kept:
+            if old not in newest:
+                _log.debug("checkpoint of step %d removed", old)
                 durable_io.remove(self.folder / f"step-{old:08d}")
 
     def steps(self) -> list[int]:
-        """Steps of all published checkpoints, rising."""
+        """Return the steps of all published checkpoints, in rising order."""
         return sorted(int(path.name[5:]) for path in self.folder.glob("step-*") if path.name[5:].isdigit())
 
     def newest(self, step: int | None = None) -> SavedCheckpoint | None:
-        """The newest checkpoint, or the one of `step`, every byte checked.
+        """Return the newest checkpoint, or the one of `step`, after checking every byte; None where there is none.
 
-        Raises UserError for a step that is not there, FaultError for a damaged one, with the one before it.
+        Raises UserError for a step without a checkpoint, FaultError for a damaged one, naming the one before it.
         """
         steps = self.steps()
         if step is not None and step not in steps:
@@ -158,30 +168,30 @@ class Checkpoints:
         chosen = steps[-1] if step is None else step
         folder = self.folder / f"step-{chosen:08d}"
         try:
-            return SavedCheckpoint(step=chosen, folder=folder, state=_checked(folder))
+            return SavedCheckpoint(step=chosen, folder=folder, state=_check_files(folder))
         except FaultError as error:
             earlier = [n for n in steps if n < chosen]
             hint = f"start again with --from-step {earlier[-1]}" if earlier else "there is none before it"
             raise FaultError(f"checkpoint {folder.name}: {error}; {hint}") from None
 
     def load(self, saved: SavedCheckpoint, model: nn.Module, optimiser: optim.Optimizer) -> None:
-        """Put a checkpoint's tensors into model and optimiser, in any world."""
+        """Load a checkpoint's tensors into model and optimizer, for any number of ranks."""
         model_state, optimiser_state = get_state_dict(model, optimiser)
         state: dict[str, Any] = {"model": model_state, "optim": optimiser_state}
         dcp.load(state, storage_reader=dcp.FileSystemReader(saved.folder))
         set_state_dict(model, optimiser, model_state_dict=state["model"], optim_state_dict=state["optim"])
 
 
-def _checked(folder: Path) -> dict[str, Any]:
-    """The state in a checkpoint's manifest, when every file is as it was written. Raises FaultError."""
+def _check_files(folder: Path) -> dict[str, Any]:
+    """Return the state in a checkpoint's manifest. Raises FaultError unless every file is as it was written."""
     if not (folder / MANIFEST).is_file():
         raise FaultError(f"{MANIFEST} is missing")
     values = unseal((folder / MANIFEST).read_bytes(), "checkpoint")
-    for name, told in values["files"].items():
+    for name, expected in values["files"].items():
         path = folder / Path(name).name
         if not path.is_file():
             raise FaultError(f"{name} is missing")
-        if path.stat().st_size != told["bytes"] or sha256_file(path) != told["sha256"]:
+        if path.stat().st_size != expected["bytes"] or sha256_file(path) != expected["sha256"]:
             raise FaultError(f"{name} is damaged")
     state: dict[str, Any] = values["state"]
     return state

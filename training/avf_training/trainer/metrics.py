@@ -1,4 +1,4 @@
-"""What a run tells while it goes: JSON lines of every step and of its speed, and a line on the console."""
+"""Metrics of a run as JSON lines: one file for steps, one for throughput, one for evaluations; and a console line."""
 
 import json
 import math
@@ -13,25 +13,25 @@ METRICS, THROUGHPUT, EVALUATION = "metrics.jsonl", "throughput.jsonl", "evaluati
 
 
 class MetricsWriter:
-    """Lines of a run; those from `step` on belong to a part that is done again, and go."""
+    """Appends rows to a run's metric files. Rows from `step` on belong to steps that are repeated, and are removed."""
 
     def __init__(self, run: Path, step: int, steps: int, out: TextIO | None = None) -> None:
         self._run, self._steps, self._out = run, steps, out or sys.stderr
         self._start_s, self._start = time.perf_counter(), step
         for name in (METRICS, THROUGHPUT, EVALUATION):
-            kept = [row for row in read_lines(run / name) if row["step"] < step]
-            durable_io.replace_file(run / name, "".join(map(_line, kept)).encode())
+            earlier = [row for row in read_lines(run / name) if row["step"] < step]
+            durable_io.replace_file(run / name, "".join(map(_to_line, earlier)).encode())
 
     def write(self, values: dict[str, Any], name: str = METRICS) -> None:
-        """Append one object."""
+        """Append one row to the file `name`."""
         with open(self._run / name, "a", encoding="utf-8") as file:
-            file.write(_line(values))
+            file.write(_to_line(values))
 
     def show(self, values: dict[str, Any], speed: dict[str, Any]) -> None:
-        """One line for people."""
+        """Print a row and the throughput as one line, with the time that is left."""
         step = values["step"] + 1
-        done = max(1, step - self._start)
-        left_s = (time.perf_counter() - self._start_s) / done * (self._steps - step)
+        steps_run = max(1, step - self._start)
+        left_s = (time.perf_counter() - self._start_s) / steps_run * (self._steps - step)
         names = [name for name in values if name not in ("step", "lr", "grad_norm", "skipped")]
         parts = "  ".join(f"{name} {values[name]:.4f}" for name in names)
         self.say(
@@ -41,13 +41,13 @@ class MetricsWriter:
         )
 
     def say(self, text: str) -> None:
-        """A line of text on the console."""
+        """Print a line of text."""
         self._out.write(f"{text}\n")
         self._out.flush()
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines; a last one that a kill cut short is left out."""
+    """Return the rows of a file of JSON lines. A last line without its end was cut short by a kill, and is left out."""
     lines = path.read_text("utf-8").splitlines(keepends=True) if path.is_file() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
@@ -56,7 +56,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _line(values: dict[str, Any]) -> str:
-    """JSON has no word for what is not finite."""
-    told = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-    return json.dumps(told) + "\n"
+def _to_line(values: dict[str, Any]) -> str:
+    """Return a row as a line of JSON, with null for a number that is not finite, which JSON cannot write."""
+    row = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+    return json.dumps(row) + "\n"

@@ -9,24 +9,23 @@ from typing import Literal
 import torch
 from torch import nn
 
+DecayRule = Literal["exempt_tokens", "authors_code"]
+"""Which parameters weight decay spares besides biases and other vectors: all mask and region tokens (`exempt_tokens`),
+or the mask token of the video alone, as the authors' list of names has it (`authors_code`)."""
 _TOKENS = ("mask_token", "region_tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """base_lr, min_lr: for a total batch of 256, scaled with it. clip_norm: of the gradient; None does not clip.
+    """Settings of AdamW and of the learning-rate schedule."""
 
-    decay: which parameters weight decay leaves alone besides vectors: `sound` mask and region tokens, `official` the
-    video's mask token only, as the authors' list of names has it.
-    """
-
-    base_lr: float
-    min_lr: float
-    betas: tuple[float, ...]
+    base_lr: float  # peak learning rate for a total batch of 256; scaled linearly with the batch
+    min_lr: float  # learning rate at the end of the schedule, for a total batch of 256
+    betas: tuple[float, ...]  # AdamW's two decay rates of the moment estimates
     weight_decay: float
     warmup_epochs: float
-    clip_norm: float | None = None
-    decay: Literal["sound", "official"] = "sound"
+    clip_norm: float | None = None  # largest norm of the gradient; None does not clip
+    decay: DecayRule = "exempt_tokens"
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_lr <= self.base_lr:
@@ -43,43 +42,43 @@ class OptimConfig:
 class Schedule:
     """Learning rate by step: a straight line from 0 to `peak` over the warm-up, then half a cosine to `end`."""
 
-    peak: float
-    end: float
+    peak: float  # learning rate after the warm-up
+    end: float  # learning rate at the last step
     warmup_steps: int
-    steps: int
+    steps: int  # length of the run
 
     def lr(self, step: int) -> float:
-        """Of step 0, 1, ..., steps - 1. The last step of the warm-up has the peak already."""
+        """Return the learning rate of a step, counted from 0. The last step of the warm-up already has the peak."""
         if step < self.warmup_steps:
             return self.peak * step / max(1, self.warmup_steps - 1)
-        done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        return self.end + (self.peak - self.end) / 2 * (1 + math.cos(math.pi * min(1.0, done)))
+        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        return self.end + (self.peak - self.end) / 2 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 def schedule(config: OptimConfig, batch: int, steps: int, warmup_steps: int) -> Schedule:
-    """The schedule of a run of `steps` with a total `batch` (rates scale with batch / 256)."""
+    """Return the schedule of a run of `steps` with a total `batch`; rates scale with batch / 256."""
     scale = batch / 256
     return Schedule(
         peak=config.base_lr * scale, end=config.min_lr * scale, warmup_steps=min(warmup_steps, steps), steps=steps
     )
 
 
-def has_weight_decay(name: str, parameter: torch.Tensor, rule: Literal["sound", "official"]) -> bool:
-    """Whether weight decay acts on a parameter."""
+def has_weight_decay(name: str, parameter: torch.Tensor, rule: DecayRule) -> bool:
+    """Return whether weight decay acts on a parameter of this name."""
     if parameter.ndim <= 1 or name.endswith(".bias"):
         return False
-    if rule == "official":
+    if rule == "authors_code":
         return name != "decoder_video.mask_token"
     return name.rpartition(".")[2] not in _TOKENS
 
 
-def layer_of(name: str, depth: int, rule: Literal["sound", "official"]) -> int | None:
-    """Where a parameter of a classifier lies: 0 the embedding, 1 .. depth the encoders' blocks, then the fusion's.
+def layer_of(name: str, depth: int, rule: DecayRule) -> int | None:
+    """Return the layer of a parameter of a classifier: 0 for the embedding, 1 to `depth` for encoder blocks, then the
+    fusion's; None for what comes after all of them (heads, norms, layer weights, ER and HAFE).
 
-    None: after all of them (heads, norms, layer weights, ER and HAFE). Region tokens belong to the embedding; the
-    authors' code takes them for what comes last (`official`).
+    Region tokens belong to the embedding. The authors' code counts them among what comes last (rule `authors_code`).
     """
-    if re.match(r"encoder_\w+\.embed\.", name) or (rule == "sound" and name.endswith(".region_tokens")):
+    if re.match(r"encoder_\w+\.embed\.", name) or (rule == "exempt_tokens" and name.endswith(".region_tokens")):
         return 0
     if block := re.match(r"encoder_\w+\.blocks\.(\d+)\.", name):
         return int(block[1]) + 1
@@ -88,25 +87,26 @@ def layer_of(name: str, depth: int, rule: Literal["sound", "official"]) -> int |
     return None
 
 
-def layer_scale(name: str, layer_decay: float, depth: int, fusion: int, rule: Literal["sound", "official"]) -> float:
-    """Factor on a parameter's learning rate: layer_decay for each layer that lies above it."""
+def layer_scale(name: str, layer_decay: float, depth: int, fusion: int, rule: DecayRule) -> float:
+    """Return the factor on the learning rate of a parameter: `layer_decay` to the power of the layers above it."""
     layer = layer_of(name, depth, rule)
     return 1.0 if layer is None else layer_decay ** (depth + fusion + 1 - layer)
 
 
 def adamw(model: nn.Module, config: OptimConfig, scale: Callable[[str], float] = lambda name: 1.0) -> torch.optim.AdamW:
-    """AdamW over the parameters that learn, in groups: with weight decay and without, for each `scale` of the rate."""
+    """Return the factor on a parameter's learning rate: `layer_decay` to the power of the layers above it."""
+    learning rate."""
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             groups.setdefault((has_weight_decay(name, parameter, config.decay), scale(name)), []).append(parameter)
     return torch.optim.AdamW(
         [
-            {"params": found, "weight_decay": config.weight_decay * on, "lr_scale": factor}
-            for (on, factor), found in groups.items()
-            if found
+            {"params": members, "weight_decay": config.weight_decay * decays, "lr_scale": factor}
+            for (decays, factor), members in groups.items()
+            if members
         ],
         lr=config.base_lr,
         betas=(config.betas[0], config.betas[1]),
-        fused=True,  # of 700 small tensors, one by one takes longer than a small model's forward pass
+        fused=True,  # one kernel for all: 700 small tensors one by one take longer than a small model's forward pass
     )

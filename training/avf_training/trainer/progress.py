@@ -94,7 +94,7 @@ class ProgressReporter:
         if self._board is not None:
             self._board.scalars(step, "held out", scores)
             if path is not None:
-                self._board.picture(step, "reconstruction", path)
+                self._board.image(step, "reconstruction", path)
         self._since_s += perf_counter() - begun_s  # looking is no part of training's speed
 
     def close(self) -> None:
