@@ -36,19 +36,24 @@ def run() -> list[Section]:
             rows.append([f"seed {seed}", *_row(demo, demo / f"run-{seed}", f"seed={seed}")])
         steps = load_recipe("nano").steps or 0
         longer = demo / "longer"
-        rows.append(["longer, seed 0", *_row(demo, longer, f"steps={LONGER * steps}", f"picture_every={steps}")])
+        rows.append(["longer, seed 0", *_row(demo, longer, f"steps={LONGER * steps}", f"eval_every={steps}")])
         shutil.copy(longer / "curve.png", DOCS / "learning-curve.png")
-        shutil.copy(sorted((longer / "pictures").iterdir())[-1], DOCS / "learning-picture.png")
+        shutil.copy(sorted((longer / "reconstructions").iterdir())[-1], DOCS / "learning-picture.png")
     return [Section("What nano learns in a few minutes", NOTE, rows)]
 
 
 def _row(demo: Path, out: Path, *settings: str) -> list[str]:
     recipe = load_recipe("nano", settings)
     begun_s = time.perf_counter()
-    pretrain(recipe, PretrainingData(shards=demo / "shards", held_out=demo / "held-out"), out)
+    pretrain(recipe, PretrainingData(shards=demo / "shards", validation=demo / "held-out"), out)
     minutes = (time.perf_counter() - begun_s) / 60
     found = _score(demo, out)
-    told = f"{found.mse_ratio:.3f}", f"{found.place_ratio:.3f}", f"{found.recall_over_chance:.1f}", f"{found.clips}"
+    told = (
+        f"{found.mean_patch_ratio:.3f}",
+        f"{found.mean_image_ratio:.3f}",
+        f"{found.recall_over_chance:.1f}",
+        f"{found.clips}",
+    )
     return [f"{recipe.steps:,}", f"{minutes:.1f}", *told]
 
 
@@ -56,6 +61,6 @@ def _score(demo: Path, out: Path) -> ValidationScores:
     model = MaskedAutoencoder.from_pretrained(out / "model")
     recipe = load_recipe("nano")
     clips = ValidationClips(
-        model.config, recipe.masks, train=demo / "shards", unseen=demo / "held-out", storage=StorageConfig()
+        model.config, recipe.masks, train=demo / "shards", validation=demo / "held-out", storage=StorageConfig()
     )
     return clips.score(model)

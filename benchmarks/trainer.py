@@ -16,10 +16,10 @@ from benchmarks.talkers import ABOUT, shards_of, stored
 
 CLIPS, EVERY = 32, 6
 RUNS = {
-    "nano, 24 clips": ("nano", ["steps=48", "picture_every=0"]),
+    "nano, 24 clips": ("nano", ["steps=48", "eval_every=0"]),
     "avfmaepp_b, 4 clips, fp32": (
         "avfmaepp_b",
-        ["steps=18", "batch=4", "micro_batch=4", "precision.compute=fp32", "workers=1", "picture_every=0"],
+        ["steps=18", "batch=4", "micro_batch=4", "precision.compute=fp32", "workers=1", "eval_every=0"],
     ),
 }
 STREAM_MS = 4.62  # of a core, a clip of 224 px: the table of the stream above

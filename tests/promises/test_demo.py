@@ -56,7 +56,7 @@ def test_people_are_held_out(demo: Path) -> None:
 def test_a_model_learns_from_it(demo: Path, tmp_path: Path) -> None:
     """As `make demo` trains it. docs/benchmarks.md has the figures of three seeds; here they must only not be luck."""
     recipe = load_recipe("nano")
-    pretrain(recipe, PretrainingData(shards=demo / "shards", held_out=demo / "held-out"), tmp_path / "run")
+    pretrain(recipe, PretrainingData(shards=demo / "shards", validation=demo / "held-out"), tmp_path / "run")
     scores = read_lines(tmp_path / "run/evaluation.jsonl")
     assert [row["step"] + 1 for row in scores] == [recipe.steps // 2, recipe.steps]
     assert scores[-1]["mse/mean patch"] <= 0.8

@@ -31,7 +31,7 @@ QUICK = (
     "workers=0",
     "threads=1",
     "log_every=2",
-    "picture_every=0",
+    "eval_every=0",
 )
 SAVE = ("checkpoint_every=2", "checkpoint_keep=9")
 
@@ -144,7 +144,7 @@ def two_processes(shards: Path, out: Path, *settings: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_one_that_accumulates_goes_on_in_two_processes_and_back(shards: Path, tmp_path: Path, parallel: str) -> None:
-    settings = ("steps=6", "batch=8", "micro_batch=4", f"parallel={parallel}", "picture_every=3")
+    settings = ("steps=6", "batch=8", "micro_batch=4", f"parallel={parallel}", "eval_every=3")
     train(shards, tmp_path / "one", *settings)
     out = tmp_path / "run"
     shutil.copytree(tmp_path / "one", out)
@@ -223,7 +223,7 @@ def test_replay_names_the_module_the_clip_and_the_gradient(shards: Path, tmp_pat
     with process_group("cpu") as place:
         batch = next(iter(make_loader(recipe, shards, StorageConfig(), place)))
         scaler = torch.amp.GradScaler("cpu", enabled=False)
-        keep_for_replay(tmp_path / "run", 0, batches=[batch], model=model, scaler=scaler, place=place)
+        keep_for_replay(tmp_path / "run", 0, batches=[batch], model=model, scaler=scaler, context=place)
     found = replay_step(tmp_path / "run", shards, StorageConfig())
     assert found.module is not None
     assert found.module.startswith("encoder_audio.blocks.2.")
@@ -234,26 +234,30 @@ def test_replay_names_the_module_the_clip_and_the_gradient(shards: Path, tmp_pat
 def test_what_is_told_while_it_goes(shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    recipe = load_recipe("nano", (*QUICK, *SAVE, "picture_every=3"))
+    recipe = load_recipe("nano", (*QUICK, *SAVE, "eval_every=3"))
     out = tmp_path / "run"
-    pretrain(recipe, PretrainingData(shards=shards, held_out=shards), out)
+    pretrain(recipe, PretrainingData(shards=shards, validation=shards), out)
     said = capfd.readouterr().err.splitlines()
     assert "GFLOP a clip" in said[0]
     assert "TFLOP/s (measured here" in said[0]
     for word in ("step 2/6", "loss", "video", "audio", "contrastive", "lr", "grad", "clips/s", "waited", "MFU", "left"):
         assert word in said[1]
-    assert any("held out: mse/mean patch" in line for line in said)
+    assert any("validation: mse/mean patch" in line for line in said)
     speed = [json.loads(line) for line in (out / "throughput.jsonl").read_text().splitlines()]
     assert [row["step"] for row in speed] == [1, 3, 5]
     for row in speed:
         assert 0 <= row["waited_share"] <= 1
         assert row["waited_share"] + row["computed_share"] <= 1
         assert 0 < row["mfu"] < 1
-    for path in (out / "pictures/step-00000003.png", out / "pictures/step-00000006.png", out / "curve.png"):
+    for path in (
+        out / "reconstructions/step-00000003.png",
+        out / "reconstructions/step-00000006.png",
+        out / "curve.png",
+    ):
         assert path.stat().st_size > 5000
     events = EventAccumulator(str(out / "tensorboard"))
     events.Reload()
-    assert {"train/loss", "train/contrastive", "speed/clips_per_s", "held out/R@1/chance"} <= set(
+    assert {"train/loss", "train/contrastive", "throughput/clips_per_s", "validation/R@1/chance"} <= set(
         events.Tags()["scalars"]
     )
     assert [event.step for event in events.Scalars("train/loss")] == list(range(6))
@@ -265,7 +269,7 @@ def test_weights_and_biases_is_told_where_a_project_is_named(
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    train(shards, tmp_path / "run", "steps=2", "wandb=avf", "picture_every=2")
+    train(shards, tmp_path / "run", "steps=2", "wandb=avf", "eval_every=2")
     (written,) = (tmp_path / "run").glob("wandb/offline-run-*/run-*.wandb")
     assert b"train/loss" in written.read_bytes()
     monkeypatch.setitem(sys.modules, "wandb", None)
@@ -280,7 +284,7 @@ def test_compiled_it_learns_the_same(
     """Traced and differentiated as for a GPU; generating C++ for the CPU besides would take many minutes."""
     traced = partialmethod(torch.nn.Module.compile, backend="aot_eager")
     monkeypatch.setattr(MaskedAutoencoder, "compile", traced)
-    train(shards, tmp_path / "run", "compile=true", "picture_every=3")
+    train(shards, tmp_path / "run", "compile=true", "eval_every=3")
     for one, two in zip(metrics(undisturbed), metrics(tmp_path / "run"), strict=True):
         assert one == pytest.approx(two, rel=1e-3)
 

@@ -26,7 +26,7 @@ def trained(parallel: str, compute: str, place) -> tuple[list[float], dict[str, 
     config = tiny()
     model = MaskedAutoencoder(config).train()
     wrapped = parallelize(model, parallel, place)
-    optimiser = adamw(
+    optimizer = adamw(
         model, OptimConfig(base_lr=1e-3, min_lr=0.0, betas=(0.9, 0.95), weight_decay=0.05, warmup_epochs=0.0)
     )
     scaler = torch.amp.GradScaler("cpu", enabled=compute == "fp16", init_scale=1024.0)
@@ -43,11 +43,11 @@ def trained(parallel: str, compute: str, place) -> tuple[list[float], dict[str, 
                 # One rank alone overflows; both must skip the step.
                 factor = float("inf") if compute == "fp16" and (step, n, place.rank) == (1, 1, 1) else 1.0
                 scaler.scale(loss * factor / ACCUMULATED).backward()
-        scaler.unscale_(optimiser)
+        scaler.unscale_(optimizer)
         norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        scaler.step(optimiser)
+        scaler.step(optimizer)
         scaler.update()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         told += [float(loss), float(norm.full_tensor() if isinstance(norm, DTensor) else norm)]
     return told, full_state_dict(model), scaler.get_scale()
 

@@ -26,24 +26,24 @@ class Run:
     def __init__(self, folder: Path, keep: int = 3) -> None:
         torch.manual_seed(0)
         self.model = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Linear(6, 2))
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=0.1)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.1)
         self.checkpoints = Checkpoints(folder, keep, 0)
 
     def learn(self) -> dict[str, torch.Tensor]:
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         self.model(torch.arange(24.0).view(4, 6)).square().sum().backward()
-        self.optimiser.step()
+        self.optimizer.step()
         return copy.deepcopy(self.model.state_dict())
 
     def save(self, step: int) -> None:
-        self.checkpoints.save(step, self.model, self.optimiser, {"place": step * 10})
+        self.checkpoints.save(step, self.model, self.optimizer, {"place": step * 10})
         self.checkpoints.wait()
 
     def load(self) -> int:
         saved = self.checkpoints.newest()
         if saved is None:
             return 0
-        self.checkpoints.load(saved, self.model, self.optimiser)
+        self.checkpoints.load(saved, self.model, self.optimizer)
         assert saved.state == {"place": saved.step * 10}
         return saved.step
 
@@ -59,13 +59,13 @@ def test_what_was_saved_comes_back_and_learns_on_alike(tmp_path: Path) -> None:
     after = first.learn()
     again = Run(tmp_path)
     assert again.load() == 1
-    assert same(again.learn(), after), "moments of the optimiser and running statistics too"
+    assert same(again.learn(), after), "moments of the optimizer and running statistics too"
 
 
 def test_a_save_goes_on_while_the_model_learns(tmp_path: Path) -> None:
     run = Run(tmp_path)
     before = run.learn()
-    run.checkpoints.save(1, run.model, run.optimiser, {"place": 10})
+    run.checkpoints.save(1, run.model, run.optimizer, {"place": 10})
     run.learn()
     run.checkpoints.wait()
     again = Run(tmp_path)

@@ -51,14 +51,14 @@ def test_rates_scale_with_the_batch() -> None:
 
 def test_no_decay_on_vectors_and_tokens() -> None:
     model = MaskedAutoencoder(tiny())
-    optimiser = adamw(model, CONFIG)
-    assert [group["weight_decay"] for group in optimiser.param_groups] == [0.05, 0.0]
-    spared = {id(p) for p in optimiser.param_groups[1]["params"]}
+    optimizer = adamw(model, CONFIG)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.05, 0.0]
+    spared = {id(p) for p in optimizer.param_groups[1]["params"]}
     named = {name for name, p in model.named_parameters() if id(p) in spared}
     assert {"decoder_video.mask_token", "decoder_audio.mask_token", "encoder_audio.region_tokens"} <= named
     assert all(p.ndim <= 1 or "token" in name for name, p in model.named_parameters() if id(p) in spared)
     learning = sum(p.requires_grad for p in model.parameters())
-    assert sum(len(group["params"]) for group in optimiser.param_groups) == learning
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == learning
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_what_cannot_be_is_told(change: dict[str, object], says: str) -> None:
 
 def test_adamw_steps() -> None:
     model = torch.nn.Linear(2, 2)
-    optimiser = adamw(model, CONFIG)
+    optimizer = adamw(model, CONFIG)
     before = model.weight.clone()
     model(torch.ones(1, 2)).sum().backward()
-    optimiser.step()
+    optimizer.step()
     assert not torch.equal(before, model.weight)
 
 

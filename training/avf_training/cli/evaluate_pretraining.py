@@ -40,9 +40,9 @@ def _run(options: argparse.Namespace) -> int:
 
     recipe, model = recipe_of_run(options.folder), MaskedAutoencoder.from_pretrained(options.folder / MODEL)
     clips = ValidationClips(
-        model.config, recipe.masks, train=options.train, unseen=options.validation, storage=StorageConfig()
+        model.config, recipe.masks, train=options.train, validation=options.validation, storage=StorageConfig()
     )
     scores = clips.score(model)
-    if not write_answer(options, asdict(scores) | scores.told()):
+    if not write_answer(options, asdict(scores) | scores.ratios()):
         print_validation(scores)
     return 0

@@ -56,12 +56,12 @@ def _run(options: argparse.Namespace) -> int:
     device = resolve_device(options.device)
     recipe = load_recipe(options.recipe, options.set)
     data = PretrainingData(
-        shards=options.shards, held_out=options.validation, storage=StorageConfig(cache=options.cache)
+        shards=options.shards, validation=options.validation, storage=StorageConfig(cache=options.cache)
     )
     step = pretrain(recipe, data, options.out, device=device, from_step=options.from_step)
     if torchrun_environment().rank == 0:
         print(f"{options.out}: step {step}")
         print(f"  curve    {options.out / 'curve.png'}")
-        for path in sorted((options.out / "pictures").glob("step-*.png"))[-1:]:
+        for path in sorted((options.out / "reconstructions").glob("step-*.png"))[-1:]:
             print(f"  picture  {path}")
     return 0

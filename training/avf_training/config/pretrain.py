@@ -20,7 +20,7 @@ from avf_training.trainer.optimizer import OptimConfig
 from avf_training.trainer.run_folder import RUN, read_identity
 
 # What may change between two starts of a run.
-FREE = ("workers", "threads", "log_every", "checkpoint_every", "checkpoint_keep", "picture_every", "wandb", "parallel")
+FREE = ("workers", "threads", "log_every", "checkpoint_every", "checkpoint_keep", "eval_every", "wandb", "parallel")
 FOLDER = Path(__file__).parent.parent / "recipes"
 
 
@@ -43,7 +43,7 @@ class ContrastiveConfig:
 class PretrainRecipe:
     """model: a preset. batch: clips of a step of all processes. micro_batch: clips of one process at once, the rest is
     accumulated. epochs: passes over the mix; steps: given, the run's length instead. checkpoint_every: steps;
-    checkpoint_keep: how many stay, the newest. picture_every: steps between two pictures of reconstructions; 0 draws
+    checkpoint_keep: how many stay, the newest. eval_every: steps between two pictures of reconstructions; 0 draws
     none. wandb: project of Weights & Biases to tell as well. variant: fields of the preset that are
     changed, for ablations.
     """
@@ -70,7 +70,7 @@ class PretrainRecipe:
     compile: bool = False
     parallel: Parallel = "ddp"
     log_every: int = 10
-    picture_every: int = 1000
+    eval_every: int = 1000
     wandb: str | None = None
     nonfinite_limit: int = 20
     threads: int | None = None
@@ -88,8 +88,8 @@ class PretrainRecipe:
             raise ValueError("compile and parallel: fsdp have not been tried together; take one of them")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps {self.steps} must be at least 1")
-        if self.epochs <= 0 or self.workers < 0 or self.picture_every < 0:
-            raise ValueError("epochs must be above 0, workers and picture_every at least 0")
+        if self.epochs <= 0 or self.workers < 0 or self.eval_every < 0:
+            raise ValueError("epochs must be above 0, workers and eval_every at least 0")
 
     def frozen(self) -> dict[str, Any]:
         """What makes a run this run, and may not change between two starts of it."""

@@ -118,16 +118,19 @@ def print_cost_estimate(made: TrainingCost) -> None:
 
 def print_validation(found: ValidationScores) -> None:
     """Errors beside the mean predictors', and recall beside chance."""
-    table = _table(f"{found.clips} clips", "", "model", "mean patch", "ratio", "mean picture", "ratio")
-    video = found.video_mse, found.video_mean_mse, found.video_place_mse
-    audio = found.audio_mse, found.audio_mean_mse, found.audio_place_mse
+    table = _table(f"{found.clips} clips", "", "model", "mean patch", "ratio", "mean image", "ratio")
+    video = found.video_mse, found.video_mean_patch_mse, found.video_mean_image_mse
+    audio = found.audio_mse, found.audio_mean_patch_mse, found.audio_mean_image_mse
     both = found.video_mse + found.audio_mse, *(v + a for v, a in zip(video[1:], audio[1:], strict=True))
     for name, (own, patch, place) in (("video", video), ("sound", audio), ("both", both)):
         row = f"{own:.4f}", f"{patch:.4f}", f"{own / patch:.3f}", f"{place:.4f}", f"{own / place:.3f}"
         table.add_row("error of masked", name, *row)
     make_console().print(table)
     chance = 1 / found.clips
-    for name, share in (("video to sound", found.recall), ("sound to video", found.recall_back)):
+    for name, share in (
+        ("video to sound", found.recall_video_to_audio),
+        ("sound to video", found.recall_audio_to_video),
+    ):
         make_console().print(f"R@1 {name}: {share:.3f}, {share / chance:.1f} times chance ({chance:.3f})")
 
 

@@ -42,12 +42,12 @@ from avf_training.models.precision import set_numerics
 from avf_training.tasks.sampling import TrainingOrder
 from avf_training.tasks.task import Task
 from avf_training.trainer.checkpoint import Checkpoints
-from avf_training.trainer.loop import Forward, TrainStep
 from avf_training.trainer.metrics import MetricsWriter
 from avf_training.trainer.optimizer import adamw, layer_scale, schedule
 from avf_training.trainer.progress import ProgressReporter, StepCost
 from avf_training.trainer.run_folder import MODEL, exclusive_lock, freeze_identity
 from avf_training.trainer.tensorboard import TensorBoardLogger
+from avf_training.trainer.train_step import Forward, TrainStep
 from avf_training.trainer.trainer import RunLengths, Trainer
 
 log = logging.getLogger(__name__)
@@ -162,10 +162,10 @@ def _train(
     wrapped = wrap_ddp(model, context)
     trainer = Trainer(
         model=wrapped,
-        loop=_train_step(recipe, model, wrapped, _forward(recipe, task, sampler), lengths),
+        train_step=_train_step(recipe, model, wrapped, _forward(recipe, task, sampler), lengths),
         loader=loader,
         checkpoints=Checkpoints(out, recipe.checkpoint_keep, context.rank),
-        place=context,
+        context=context,
     )
     first = trainer.resume(None)
     every = lengths.per_epoch * recipe.evaluate_every
@@ -182,7 +182,7 @@ def _train(
         devices=context.size,
     )
     reporter = ProgressReporter(
-        metrics, board, cost, log_every=recipe.log_every, look=tracker.after_epoch, look_every=every
+        metrics, board, cost, log_every=recipe.log_every, evaluate=tracker.after_epoch, eval_every=every
     )
 
     def diverged(step: int, micro_batches: object) -> FaultError:

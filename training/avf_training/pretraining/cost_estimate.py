@@ -1,4 +1,4 @@
-"""What a recipe will take on a machine: steps, clips, hours and memory, from a few measured steps of the run itself."""
+"""Cost of a recipe on a machine: steps, clips, hours and memory, from a few measured steps of the run itself."""
 
 import tempfile
 import time
@@ -17,9 +17,9 @@ from avf_training.models.precision import set_numerics
 from avf_training.models.summary import training_bytes
 from avf_training.pretraining.pretrain import PretrainingData, make_train_step, run_lengths
 from avf_training.pretraining.step import make_loader
-from avf_training.trainer.loop import TrainStep
+from avf_training.trainer.train_step import TrainStep
 
-_WARM = 2  # steps before the clock starts: memory is found, kernels are chosen
+_WARM = 2  # steps before the clock starts: memory is allocated and kernels are chosen in them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class PaperTime:
 
     hours: float
     machine: str
-    source: str
+    source: str  # the paper and its table
 
 
 PAPER_TIMES: Mapping[str, PaperTime] = {
@@ -43,31 +43,27 @@ PAPER_TIMES: Mapping[str, PaperTime] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingCost:
-    """A run as it would be. clips: of an epoch. hours: on `devices` like the measured one, if data never makes it wait.
-
-    measured_*: of `measured_batch` clips at once on one device; waited_share: of that time, with the recipe's workers.
-    memory_bytes: of one device at the recipe's micro-batch, computed; peak_bytes: measured, on a GPU only.
-    """
+    """Cost of a whole run, extrapolated from the measured steps."""
 
     model: str
-    clips: int
+    clips: int  # of one epoch
     epochs: float
     steps: int
     warmup_steps: int
-    batch: int
-    micro_batch: int
+    batch: int  # clips of one step of all devices
+    micro_batch: int  # clips of one device at once
     devices: int
-    device: str
-    measured_batch: int
-    step_s: float
-    waited_share: float
+    device: str  # the one measured on
+    measured_batch: int  # clips of a measured step, on one device
+    step_s: float  # of a measured step, without waiting for data
+    waited_share: float  # of the measured time, with the recipe's data workers
     clips_per_s: float
-    teraflops: float
-    mfu: float
-    peak_source: str
-    hours: float
-    memory_bytes: int
-    peak_bytes: int | None
+    teraflops: float  # achieved TFLOP/s
+    mfu: float  # achieved over peak FLOP/s
+    peak_source: str  # where the peak comes from
+    hours: float  # on `devices` like the measured one, if no step waits for data
+    memory_bytes: int  # of one device at the recipe's micro-batch, computed
+    peak_bytes: int | None  # measured on a GPU, None on a CPU
     paper: PaperTime | None
 
 
@@ -81,25 +77,25 @@ def estimate_training_cost(
     device: str,
 ) -> TrainingCost:
     """Measure `measured_steps` steps of `measured_batch` clips on this device. Raises UserError, FaultError."""
-    recipe.accumulation(devices)  # says when the world does not fill the batch
-    # A CPU has no fast fp16: what it can say of the work, it says in fp32.
+    recipe.accumulation(devices)  # refuses a number of devices that does not divide the batch
+    # A CPU computes fp16 slowly, which says nothing about a GPU; so it is measured in fp32.
     precision = replace(recipe.precision, compute="fp32") if device == "cpu" else recipe.precision
     short = replace(recipe, batch=measured_batch, micro_batch=measured_batch, parallel="ddp", precision=precision)
-    with process_group(device) as place, tempfile.TemporaryDirectory(prefix="avf-plan-") as folder:
+    with process_group(device) as context, tempfile.TemporaryDirectory(prefix="avf-plan-") as folder:
         set_numerics(short.threads, short.precision)
-        loader = make_loader(short, data.shards, data.storage, place, Path(folder))
+        loader = make_loader(short, data.shards, data.storage, context, Path(folder))
         clips = len(loader.stream.order)
         steps, warmup = run_lengths(recipe, clips)
-        model, _, loop = make_train_step(short, place, steps, warmup)
+        model, _, loop = make_train_step(short, context, steps, warmup)
         batches = iter(loader)
         for step in range(_WARM):
-            loop.step(step, [next(batches)])
+            loop.run(step, [next(batches)])
         spent_s, waited_s = _time_steps(loop, batches, measured_steps)
         computed_s = (spent_s - waited_s) / measured_steps
-        limit = peak_flops(place.device, precision)
+        limit = peak_flops(context.device, precision)
         clips_per_s = measured_batch / computed_s
         flops_per_s = training_flops(model.config) * clips_per_s
-        on_gpu = place.device.type == "cuda"
+        on_gpu = context.device.type == "cuda"
         return TrainingCost(
             model=recipe.model,
             clips=clips,
@@ -139,5 +135,5 @@ def _time_steps(
         asked_s = time.perf_counter()
         micro_batches = list(islice(batches, 1))
         waited_s += time.perf_counter() - asked_s
-        loop.step(step, micro_batches)
+        loop.run(step, micro_batches)
     return time.perf_counter() - begun_s, waited_s

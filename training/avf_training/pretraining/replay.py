@@ -1,7 +1,7 @@
-"""After a run that stopped for want of a finite loss: the same batch again, and where the first such number came from.
+"""Replay of a step whose loss was not finite: the same batch again, and where the first such number came from.
 
-RUN/nonfinite/model          the weights then
-RUN/nonfinite/rank-0.json    step, place in the stream, keys, scale of the gradients
+RUN/nonfinite/model          the weights at that step
+RUN/nonfinite/rank-0.json    step, stream position, clip keys, scale of the gradients
 """
 
 import json
@@ -31,19 +31,17 @@ FOLDER = "nonfinite"
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayReport:
-    """What the batch gave this time. module: the first whose output is not finite; parameters: with such gradients.
-
-    keys: clips whose own reconstruction is not finite.
-    """
+    """What the batch gave in the replay."""
 
     step: int
-    parts: dict[str, float]
-    module: str | None
-    parameters: tuple[str, ...]
-    keys: tuple[str, ...]
+    parts: dict[str, float]  # the loss and its parts
+    module: str | None  # the first module whose output is not finite
+    parameters: tuple[str, ...]  # parameters whose gradient is not finite
+    keys: tuple[str, ...]  # clips whose own reconstruction is not finite
 
     @property
     def finite(self) -> bool:
+        """Whether outputs, gradients and losses were all finite this time."""
         return self.module is None and not self.parameters and all(map(math.isfinite, self.parts.values()))
 
 
@@ -54,25 +52,25 @@ def keep_for_replay(
     batches: Sequence[PretrainingBatch],
     model: MaskedAutoencoder,
     scaler: torch.amp.GradScaler,
-    place: DistributedContext,
+    context: DistributedContext,
 ) -> None:
     """Keep the batch's keys and the weights, which skipped steps left as they were. Called by all ranks."""
     folder = out / FOLDER
     tensors = full_state_dict(model)
-    if place.rank == 0:
+    if context.rank == 0:
         durable_io.remove(folder)
         durable_io.make_folder(folder)
         model.save_pretrained(folder / "model", tensors)
     dist.barrier()
     told = {
         "step": step,
-        "world": place.size,
-        "rank": place.rank,
-        "first": batches[0].first - place.rank * len(batches[0]),
+        "world": context.size,
+        "rank": context.rank,
+        "first": batches[0].first - context.rank * len(batches[0]),
         "scale": scaler.get_scale(),
         "keys": [batch.keys for batch in batches],
     }
-    durable_io.write(folder / f"rank-{place.rank}.json", (json.dumps(told, indent=1) + "\n").encode())
+    durable_io.write(folder / f"rank-{context.rank}.json", (json.dumps(told, indent=1) + "\n").encode())
     dist.barrier()
 
 

@@ -1,4 +1,7 @@
-"""From a recipe: its batches, and a batch to its loss (input made on the device, autocast model, loss in fp32)."""
+"""The two parts of a pre-training step: its batches, and the forward pass from a batch to the loss.
+
+The model input is computed on the device, the model runs under autocast, and losses are computed in fp32.
+"""
 
 from pathlib import Path
 
@@ -12,18 +15,18 @@ from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.distributed.context import DistributedContext
 from avf_training.objectives.pretraining import pretraining_losses
-from avf_training.trainer.loop import Forward
+from avf_training.trainer.train_step import Forward
 
 
 def make_loader(
     recipe: PretrainRecipe,
     shards: Path | str,
     storage: StorageConfig,
-    place: DistributedContext,
+    context: DistributedContext,
     out: Path | None = None,
 ) -> StreamLoader[PretrainingParams, PretrainingBatch]:
-    """This rank's micro-batches; the account and the quarantine go to `out`."""
-    micro = recipe.micro_batch * place.size  # a step of the stream is a micro-batch of all processes
+    """Return the loader of this rank's micro-batches; its delivery log and its quarantine are written to `out`."""
+    micro = recipe.micro_batch * context.size  # a step of the stream is a micro-batch of all processes
     config = StreamConfig(
         shards=shards,
         batch=micro,
@@ -33,14 +36,17 @@ def make_loader(
         storage=storage,
     )
     stream = ClipStream(
-        config, PretrainingSampler(recipe.model_config(), recipe.masks, recipe.official_windows), place.size, place.rank
+        config,
+        PretrainingSampler(recipe.model_config(), recipe.masks, recipe.official_windows),
+        context.size,
+        context.rank,
     )
     quarantine, log = (out / "quarantine.jsonl", out / "delivery.jsonl") if out else (None, None)
-    return StreamLoader(stream, workers=recipe.workers, device=place.device, quarantine=quarantine, log=log)
+    return StreamLoader(stream, workers=recipe.workers, device=context.device, quarantine=quarantine, log=log)
 
 
 def pretraining_forward(recipe: PretrainRecipe) -> Forward[PretrainingBatch]:
-    """The loss and its parts, as the recipe weighs them."""
+    """Return the function from a batch to its loss and the parts of the loss, weighted as the recipe says."""
     config, negatives = recipe.model_config(), recipe.contrastive.negatives
 
     def forward(model: nn.Module, batch: PretrainingBatch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""How well a pre-trained model does on clips it never saw: reconstruction beside a mean predictor, and retrieval.
+"""Validation of pre-training on clips the model never saw: reconstruction beside a mean predictor, and retrieval.
 
 Shapes: B batch, M tokens reconstructed, N all tokens, P values of a patch, C width, L levels.
 """
@@ -23,53 +23,56 @@ from avf_training.models.masking import MaskConfig
 from avf_training.objectives.reconstruction import masked_mse
 from avf_training.objectives.targets import audio_targets, video_targets
 
-_WHOLE = Crop(wide=1.0, high=1.0, quarter_x=2, quarter_y=2)
-_BATCH, _MOST, _TRAIN_WINDOWS = 16, 256, 256
+_FULL_FRAME = Crop(wide=1.0, high=1.0, quarter_x=2, quarter_y=2)
+_BATCH = 16  # clips of one forward pass
+_MAX_CLIPS = 256  # retrieval among more clips is harder, so recalls compare only at one count
+_TRAIN_WINDOWS = 256  # training clips that the mean predictor averages
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationScores:
-    """*_mse: error of what was masked; *_mean_mse: of predicting the mean patch of the training clips; *_place_mse: of
-    predicting their mean patch at each place, a mean picture, which knows where faces are.
+    """Errors on masked tokens beside those of two predictors without a model, and audio-visual retrieval.
 
-    recall: share of clips whose own sound is the nearest of all clips' sounds; recall_back: the other way round.
+    The mean-patch predictor answers the mean patch of the training clips everywhere; the mean-image predictor answers
+    their mean patch at each position, which knows where faces are.
     """
 
     clips: int
-    video_mse: float
-    video_mean_mse: float
-    video_place_mse: float
+    video_mse: float  # of the model
+    video_mean_patch_mse: float
+    video_mean_image_mse: float
     audio_mse: float
-    audio_mean_mse: float
-    audio_place_mse: float
-    recall: float
-    recall_back: float
+    audio_mean_patch_mse: float
+    audio_mean_image_mse: float
+    recall_video_to_audio: float  # R@1: share of clips whose own audio is the nearest of all clips' audio
+    recall_audio_to_video: float
 
     @property
-    def mse_ratio(self) -> float:
-        """Over the mean predictor's; both modalities together, as the loss adds them."""
-        return (self.video_mse + self.audio_mse) / (self.video_mean_mse + self.audio_mean_mse)
+    def mean_patch_ratio(self) -> float:
+        """The model's error over the mean-patch predictor's; both modalities are added, as in the loss."""
+        return (self.video_mse + self.audio_mse) / (self.video_mean_patch_mse + self.audio_mean_patch_mse)
 
     @property
-    def place_ratio(self) -> float:
-        """Over the mean picture's."""
-        return (self.video_mse + self.audio_mse) / (self.video_place_mse + self.audio_place_mse)
+    def mean_image_ratio(self) -> float:
+        """The model's error over the mean-image predictor's."""
+        return (self.video_mse + self.audio_mse) / (self.video_mean_image_mse + self.audio_mean_image_mse)
 
     @property
     def recall_over_chance(self) -> float:
-        """R@1 of both directions over 1 / clips."""
-        return (self.recall + self.recall_back) / 2 * self.clips
+        """Mean R@1 of both directions over chance, which is 1 / clips."""
+        return (self.recall_video_to_audio + self.recall_audio_to_video) / 2 * self.clips
 
-    def told(self) -> dict[str, float]:
-        """For people and curves."""
-        ratios = {"mse/mean patch": self.mse_ratio, "mse/mean picture": self.place_ratio}
+    def ratios(self) -> dict[str, float]:
+        """Return the three ratios by the names that curves and the console show."""
+        ratios = {"mse/mean patch": self.mean_patch_ratio, "mse/mean image": self.mean_image_ratio}
         return ratios | {"R@1/chance": self.recall_over_chance}
 
 
 class ValidationClips:
-    """One window of every clip of `unseen` (256 at most), whole pictures at their own loudness, kept in memory.
+    """One window of each validation clip (256 at most), full frames at their own loudness, kept in memory.
 
-    train: the shards a model was trained on; None takes one clip only, to look at and not to score.
+    train: the shards a model was trained on, for the mean predictors. None keeps one clip only, which is drawn and not
+    scored.
     """
 
     def __init__(
@@ -78,7 +81,7 @@ class ValidationClips:
         masks: MaskConfig,
         *,
         train: Path | str | None,
-        unseen: Path | str,
+        validation: Path | str,
         storage: StorageConfig,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -89,17 +92,17 @@ class ValidationClips:
             singles = islice(iter(StreamLoader(stream)), count)
             while group := list(islice(singles, _BATCH)):
                 batch = concat_batches(group)
-                yield replace(batch, draws=tuple(replace(draw, crop=_WHOLE, gain=1.0) for draw in batch.draws))
+                yield replace(batch, draws=tuple(replace(draw, crop=_FULL_FRAME, gain=1.0) for draw in batch.draws))
 
         self.config, self.device = config, device
         self._means = None if train is None else _mean_targets(config, windows(train, _TRAIN_WINDOWS, None))
-        self._batches = list(windows(unseen, 1 if train is None else _MOST, 1))
+        self._batches = list(windows(validation, 1 if train is None else _MAX_CLIPS, 1))
 
     @torch.no_grad()
     def score(self, model: MaskedAutoencoder) -> ValidationScores:
-        """The model's errors and recall; it is in train mode afterwards if it was before."""
+        """Return the errors and recalls of `model`, which is left in the mode (train or eval) that it was in."""
         if self._means is None:
-            raise ValueError("made without the training shards: to look at, not to score")
+            raise ValueError("these clips were read without the training shards, so they can be drawn but not scored")
         training = model.training
         model.eval()
         geometry = self.config.geometry
@@ -128,35 +131,37 @@ class ValidationClips:
         video_BLC, audio_BLC = (F.normalize(torch.cat(side), dim=-1) for side in zip(*features, strict=True))
         scores_BB = torch.einsum("vlc,alc->va", video_BLC, audio_BLC)
         clips = len(scores_BB)
-        recall, back = (one.argmax(1).eq(torch.arange(clips)).float().mean().item() for one in (scores_BB, scores_BB.T))
-        video, video_mean, video_place, audio, audio_mean, audio_place = (torch.stack(errors).sum(0) / clips).tolist()
+        to_audio, to_video = (
+            matrix.argmax(1).eq(torch.arange(clips)).float().mean().item() for matrix in (scores_BB, scores_BB.T)
+        )
+        video, video_patch, video_image, audio, audio_patch, audio_image = (torch.stack(errors).sum(0) / clips).tolist()
         return ValidationScores(
             clips=clips,
             video_mse=video,
-            video_mean_mse=video_mean,
-            video_place_mse=video_place,
+            video_mean_patch_mse=video_patch,
+            video_mean_image_mse=video_image,
             audio_mse=audio,
-            audio_mean_mse=audio_mean,
-            audio_place_mse=audio_place,
-            recall=recall,
-            recall_back=back,
+            audio_mean_patch_mse=audio_patch,
+            audio_mean_image_mse=audio_image,
+            recall_video_to_audio=to_audio,
+            recall_audio_to_video=to_video,
         )
 
     def first(self) -> tuple[str, Tensor, Tensor]:
-        """(key, video, sound) of the first clip, as the model takes them."""
+        """Return (key, video, audio) of the first clip, as the model takes them."""
         video, audio = pretraining_input(self._batches[0].to(self.device), self.config.geometry)
         return self._batches[0].keys[0], video[:1], audio[:1]
 
 
 def _mean_targets(config: ModelConfig, batches: Iterator[PretrainingBatch]) -> tuple[Tensor, Tensor]:
-    """Mean patch at each place, (N, P), of video and sound."""
+    """Return the mean patch at each position, (N, P), of video and of audio."""
     geometry, count = config.geometry, 0
     sums = [torch.zeros(()), torch.zeros(())]
     for batch in batches:
         video, audio = pretraining_input(batch, geometry)
-        both = (video_targets, video, geometry.video_tokens), (audio_targets, audio, geometry.audio_tokens)
-        for n, (targets, clips, tokens) in enumerate(both):
-            every_BN = torch.arange(tokens).expand(len(batch), -1)
-            sums[n] = sums[n] + targets(clips, every_BN, geometry, config.targets).sum(0)
+        modalities = (video_targets, video, geometry.video_tokens), (audio_targets, audio, geometry.audio_tokens)
+        for index, (targets, clips, tokens) in enumerate(modalities):
+            tokens_BN = torch.arange(tokens).expand(len(batch), -1)
+            sums[index] = sums[index] + targets(clips, tokens_BN, geometry, config.targets).sum(0)
         count += len(batch)
     return sums[0] / count, sums[1] / count

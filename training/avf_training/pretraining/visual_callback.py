@@ -1,4 +1,4 @@
-"""Now and then during training: scores on clips the model never saw, and a picture of what it reconstructs."""
+"""Evaluation callback of pre-training: scores of validation clips, and a figure of reconstructions."""
 
 from pathlib import Path
 
@@ -8,38 +8,40 @@ from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.masking import MaskConfig
 from avf_training.pretraining.reconstruction import draw_reconstruction, reconstruct_clip
 from avf_training.pretraining.validation import ValidationClips
-from avf_training.trainer.progress import Look
+from avf_training.trainer.progress import EvalCallback
 
-PICTURES = "pictures"
-_EASY = MaskConfig(video_ratio=0.5, audio_ratio=0.5, decoder_ratio=0.0)  # shown below the masks of training
+RECONSTRUCTIONS = "reconstructions"
+_EASY = MaskConfig(video_ratio=0.5, audio_ratio=0.5, decoder_ratio=0.0)  # drawn beside the masks of training
 
 
 def make_eval_callback(
-    model: MaskedAutoencoder, masks: MaskConfig, seen: ValidationClips | None, *, scored: bool, out: Path, draws: bool
-) -> Look:
-    """The function that a run calls every few steps. seen: clips to look at, None where this process does not look.
+    model: MaskedAutoencoder, masks: MaskConfig, clips: ValidationClips | None, *, scored: bool, out: Path, draws: bool
+) -> EvalCallback:
+    """Return the function that a run calls every `eval_every` steps.
 
-    scored: whether they are held out, so that their score says something. draws: whether this process writes pictures,
-    to RUN/pictures/step-00000100.png.
+    Args:
+        clips: what is evaluated; None on a rank that does not evaluate.
+        scored: whether `clips` are validation clips, so that their scores mean something.
+        draws: whether this rank writes RUN/reconstructions/step-00000100.png.
     """
 
     same = (masks.video_ratio, masks.audio_ratio) == (_EASY.video_ratio, _EASY.audio_ratio)
-    pairs = [_EASY] if same else [_EASY, masks]
+    mask_configs = [_EASY] if same else [_EASY, masks]
 
-    def look(step: int) -> tuple[dict[str, float], Path | None]:
-        if seen is None:
+    def evaluate(step: int) -> tuple[dict[str, float], Path | None]:
+        if clips is None:
             return {}, None
         training = model.training
         with torch.compiler.set_stance("force_eager"):  # other shapes, a few times a run: not worth compiling
-            scores = seen.score(model).told() if scored else {}
-            key, video, audio = seen.first()
-            found = [reconstruct_clip(model, video, audio, ratios, seed=0) for ratios in pairs]
+            scores = clips.score(model).ratios() if scored else {}
+            key, video, audio = clips.first()
+            reconstructions = [reconstruct_clip(model, video, audio, config, seed=0) for config in mask_configs]
         model.train(training)
         if not draws:
             return scores, None
-        path = out / PICTURES / f"step-{step + 1:08d}.png"
+        path = out / RECONSTRUCTIONS / f"step-{step + 1:08d}.png"
         path.parent.mkdir(exist_ok=True)
-        draw_reconstruction(path, found, f"{key}   step {step + 1}", model.config.targets.normalised)
+        draw_reconstruction(path, reconstructions, f"{key}   step {step + 1}", model.config.targets.normalised)
         return scores, path
 
-    return look
+    return evaluate

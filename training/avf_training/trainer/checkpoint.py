@@ -88,7 +88,7 @@ class Checkpoints:
         # The writing thread has a process group of its own: its collectives must not mix with those of training.
         self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None
 
-    def save(self, step: int, model: nn.Module, optimiser: optim.Optimizer, state: Mapping[str, Any]) -> None:
+    def save(self, step: int, model: nn.Module, optimizer: optim.Optimizer, state: Mapping[str, Any]) -> None:
         """Copy model and optimizer now, and write them while training goes on. Collective: all ranks must call it.
 
         Waits for the checkpoint before. Raises UserError when that one could not be written, say on a full disk.
@@ -101,7 +101,7 @@ class Checkpoints:
         dist.barrier()
         writer = FileSystemWriter(temporary, sync_files=False, single_file_per_rank=True, thread_count=1)
         writer.fs = _DurableFileSystem()
-        model_state, optimiser_state = get_state_dict(model, optimiser)
+        model_state, optimiser_state = get_state_dict(model, optimizer)
         future = dcp.async_save(
             {"model": model_state, "optim": optimiser_state}, storage_writer=writer, process_group=self._group
         )
@@ -142,7 +142,9 @@ class Checkpoints:
         durable_io.remove(final)  # present when the run went back to an earlier step
         durable_io.publish_folder(temporary, final)
         durable_io.replace_file(self.folder / LATEST, f"{final.name}\n".encode())
-        _log.info("checkpoint of step %d published (%d bytes)", step, sum(file["bytes"] for file in files.values()))
+        _log.info(
+            "checkpoint of step %d published (%d bytes)", step, sum(path.stat().st_size for path in final.iterdir())
+        )
         steps = self.steps()
         # Checkpoints with a higher step come from before the run went back (--from-step) past a damaged one.
         newest = [n for n in steps if n <= step][-self.keep :]
@@ -174,12 +176,12 @@ class Checkpoints:
             hint = f"start again with --from-step {earlier[-1]}" if earlier else "there is none before it"
             raise FaultError(f"checkpoint {folder.name}: {error}; {hint}") from None
 
-    def load(self, saved: SavedCheckpoint, model: nn.Module, optimiser: optim.Optimizer) -> None:
+    def load(self, saved: SavedCheckpoint, model: nn.Module, optimizer: optim.Optimizer) -> None:
         """Load a checkpoint's tensors into model and optimizer, for any number of ranks."""
-        model_state, optimiser_state = get_state_dict(model, optimiser)
+        model_state, optimiser_state = get_state_dict(model, optimizer)
         state: dict[str, Any] = {"model": model_state, "optim": optimiser_state}
         dcp.load(state, storage_reader=dcp.FileSystemReader(saved.folder))
-        set_state_dict(model, optimiser, model_state_dict=state["model"], optim_state_dict=state["optim"])
+        set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optim"])
 
 
 def _check_files(folder: Path) -> dict[str, Any]:

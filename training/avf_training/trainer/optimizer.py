@@ -94,8 +94,8 @@ def layer_scale(name: str, layer_decay: float, depth: int, fusion: int, rule: De
 
 
 def adamw(model: nn.Module, config: OptimConfig, scale: Callable[[str], float] = lambda name: 1.0) -> torch.optim.AdamW:
-    """Return the factor on a parameter's learning rate: `layer_decay` to the power of the layers above it."""
-    learning rate."""
+    """Return AdamW over the trainable parameters, in groups by weight decay and by `scale(name)`, the factor on the
+    learning rate of a parameter."""
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

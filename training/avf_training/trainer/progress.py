@@ -1,4 +1,4 @@
-"""Watching a run: its metrics, its speed, and now and then what it makes of clips."""
+"""Progress of a run on rank 0: metrics of each step, throughput, and evaluations between steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,43 +15,48 @@ from avf_training.trainer.tensorboard import TensorBoardLogger
 
 @dataclass(frozen=True, kw_only=True)
 class StepCost:
-    """Of one step of all processes. clips, flops: computed; peak: of one of `devices`."""
+    """Cost of one optimizer step over all ranks."""
 
     clips: int
-    flops: float
-    peak: PeakFlops
+    flops: float  # floating-point operations, forward and backward
+    peak: PeakFlops  # of a single device
     devices: int
 
-    def sentence(self, model: str) -> str:
-        """What utilisation is counted from."""
+    def describe(self, model: str) -> str:
+        """Return a sentence that says what the utilization (MFU) is computed from."""
         return (
             f"{model}: {self.flops / self.clips / 1e9:.2f} GFLOP a clip (3 forward passes); MFU is of "
             f"{self.peak.flops_per_s / 1e12:.3g} TFLOP/s ({self.peak.source}) x {self.devices}"
         )
 
 
-Look = Callable[[int], tuple[dict[str, float], Path | None]]
+EvalCallback = Callable[[int], tuple[dict[str, float], Path | None]]
+"""Evaluate the model at a step; return the scores by name and, on rank 0, the figure that was drawn."""
 
 
 class ProgressReporter:
-    """What rank 0 tells. look: called by all ranks each look_every steps; scores and a picture for the boards."""
+    """Reports metrics, throughput and evaluations of a run.
+
+    Rank 0 has a metrics writer and a TensorBoard logger; the other ranks have None for both, and only take part in the
+    evaluation, which every rank calls each `eval_every` steps (0: never).
+    """
 
     def __init__(
         self,
         metrics: MetricsWriter | None,
         board: TensorBoardLogger | None,
-        work: StepCost,
+        cost: StepCost,
         *,
         log_every: int,
-        look: Look,
-        look_every: int,
+        evaluate: EvalCallback,
+        eval_every: int,
     ) -> None:
-        self._metrics, self._board, self._work = metrics, board, work
-        self._log_every, self._look, self._look_every = log_every, look, look_every
+        self._metrics, self._board, self._cost = metrics, board, cost
+        self._log_every, self._evaluate, self._eval_every = log_every, evaluate, eval_every
         self._steps, self._waited_s, self._computed_s, self._since_s = 0, 0.0, 0.0, perf_counter()
 
     def step(self, step: int, values: dict[str, Any], waited_s: float, computed_s: float) -> None:
-        """After each step: what it was, and how long data and model took."""
+        """Record a finished step, with the seconds it waited for data and the seconds it computed."""
         self._steps, self._waited_s = self._steps + 1, self._waited_s + waited_s
         self._computed_s += computed_s
         row = {"step": step, **values}
@@ -60,44 +65,45 @@ class ProgressReporter:
         if self._board is not None:
             self._board.scalars(step, "train", values)
         if (step + 1) % self._log_every == 0:
-            self._tell_speed(row)
-        if self._look_every and (step + 1) % self._look_every == 0:
-            self._look_now(step)
+            self._report_throughput(row)
+        if self._eval_every and (step + 1) % self._eval_every == 0:
+            self._report_evaluation(step)
 
-    def _tell_speed(self, row: dict[str, Any]) -> None:
-        spent_s = perf_counter() - self._since_s
-        work, per_s = self._work, self._steps / spent_s
-        achieved = work.flops * per_s / work.devices
-        speed = {
-            "clips_per_s": work.clips * per_s,
-            "step_s": 1 / per_s,
-            "waited_share": self._waited_s / spent_s,
-            "computed_share": self._computed_s / spent_s,
-            "teraflops_per_device": achieved / 1e12,
-            "mfu": achieved / work.peak.flops_per_s,
+    def _report_throughput(self, row: dict[str, Any]) -> None:
+        """Write and print the throughput since the last report, then start to count anew."""
+        elapsed_s = perf_counter() - self._since_s
+        cost, steps_per_s = self._cost, self._steps / elapsed_s
+        flops_per_s = cost.flops * steps_per_s / cost.devices
+        throughput = {
+            "clips_per_s": cost.clips * steps_per_s,
+            "step_s": 1 / steps_per_s,
+            "waited_share": self._waited_s / elapsed_s,
+            "computed_share": self._computed_s / elapsed_s,
+            "teraflops_per_device": flops_per_s / 1e12,
+            "mfu": flops_per_s / cost.peak.flops_per_s,
         }
         if torch.cuda.is_available():
-            speed["gpu_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
+            throughput["gpu_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
         if self._metrics is not None:
-            self._metrics.write({"step": row["step"], **speed}, THROUGHPUT)
-            self._metrics.show(row, speed)
+            self._metrics.write({"step": row["step"], **throughput}, THROUGHPUT)
+            self._metrics.show(row, throughput)
         if self._board is not None:
-            self._board.scalars(row["step"], "speed", speed)
+            self._board.scalars(row["step"], "throughput", throughput)
         self._steps, self._waited_s, self._computed_s, self._since_s = 0, 0.0, 0.0, perf_counter()
 
-    def _look_now(self, step: int) -> None:
-        begun_s = perf_counter()
-        scores, path = self._look(step)
+    def _report_evaluation(self, step: int) -> None:
+        begin_s = perf_counter()
+        scores, figure = self._evaluate(step)
         if self._metrics is not None and scores:
             self._metrics.write({"step": step, **scores}, EVALUATION)
-            self._metrics.say(f"step {step + 1}  held out: " + "  ".join(f"{k} {v:.3g}" for k, v in scores.items()))
+            self._metrics.say(f"step {step + 1}  validation: " + "  ".join(f"{k} {v:.3g}" for k, v in scores.items()))
         if self._board is not None:
-            self._board.scalars(step, "held out", scores)
-            if path is not None:
-                self._board.image(step, "reconstruction", path)
-        self._since_s += perf_counter() - begun_s  # looking is no part of training's speed
+            self._board.scalars(step, "validation", scores)
+            if figure is not None:
+                self._board.image(step, "reconstruction", figure)
+        self._since_s += perf_counter() - begin_s  # evaluation does not count as training time
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the TensorBoard logger."""
         if self._board is not None:
             self._board.close()

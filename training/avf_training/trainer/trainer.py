@@ -1,5 +1,6 @@
-"""A run's steps, the same for every stage: checkpoints, signals, what is told."""
+"""The training loop that every stage shares: steps, checkpoints, signals and progress reports."""
 
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,85 +17,96 @@ from avf_training.data.loader import StreamLoader
 from avf_training.distributed.collectives import all_reduce_any
 from avf_training.distributed.context import DistributedContext
 from avf_training.trainer.checkpoint import Checkpoints
-from avf_training.trainer.loop import TrainStep
 from avf_training.trainer.progress import ProgressReporter
+from avf_training.trainer.train_step import TrainStep
 
+_log = logging.getLogger(__name__)
 B = TypeVar("B", bound=Batch)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunLengths:
-    """Of a run, in steps. accumulation: micro-batches of one; nonfinite_limit: skipped ones in a row that end it."""
+    """Lengths of a training run, in optimizer steps."""
 
     steps: int
-    accumulation: int
-    checkpoint_every: int
-    nonfinite_limit: int
+    accumulation: int  # micro-batches per step
+    checkpoint_every: int  # steps between two checkpoints
+    nonfinite_limit: int  # consecutive skipped steps after which the run stops
 
 
 @dataclass(kw_only=True)
 class Trainer(Generic[B]):
-    """All that one process of a run needs for its steps. diverged: called after too many steps without a number."""
+    """Everything that one rank needs to train: the model, its step, its data and its checkpoints."""
 
-    model: nn.Module
-    loop: TrainStep[B]
+    model: nn.Module  # wrapped by DDP or FSDP2
+    train_step: TrainStep[B]
     loader: StreamLoader[Any, B]
     checkpoints: Checkpoints
-    place: DistributedContext
+    context: DistributedContext
 
     def resume(self, from_step: int | None) -> int:
-        """Go on from the newest checkpoint or the one asked for; the step. Raises UserError, FaultError."""
+        """Load the newest checkpoint, or the one of `from_step`, and return its step; 0 without a checkpoint.
+
+        Raises UserError for a step without a checkpoint, FaultError for a damaged one.
+        """
         saved = self.checkpoints.newest(from_step)
         if saved is None:
             return 0
-        self.checkpoints.load(saved, self.model, self.loop.optimiser)
-        self.loop.scaler.load_state_dict(saved.state["scaler"])
+        self.checkpoints.load(saved, self.model, self.train_step.optimizer)
+        self.train_step.scaler.load_state_dict(saved.state["scaler"])
         self.loader.load_state_dict(saved.state["stream"])
+        _log.info("resumed from the checkpoint of step %d", saved.step)
         return saved.step
 
     def train(
         self,
         start: int,
         lengths: RunLengths,
-        watch: ProgressReporter,
+        reporter: ProgressReporter,
         diverged: Callable[[int, Sequence[B]], FaultError],
     ) -> int:
-        """Steps from `start` to the end, or until a signal; the step reached, saved."""
+        """Train from step `start` to the end or until a signal; save, and return the step that was reached.
+
+        Raises what `diverged` returns after too many consecutive steps without a finite loss.
+        """
         batches, skipped, reached = iter(self.loader), 0, start
-        with stop_requested() as stopping:
+        with stop_requested() as signals:
             for step in range(start, lengths.steps):
-                asked_s = time.perf_counter()
+                fetch_s = time.perf_counter()
                 micro_batches = list(islice(batches, lengths.accumulation))
-                begun_s = time.perf_counter()
-                done = self.loop.step(step, micro_batches)
-                watch.step(step, done.values(), waited_s=begun_s - asked_s, computed_s=time.perf_counter() - begun_s)
-                skipped = skipped + 1 if done.skipped else 0
+                compute_s = time.perf_counter()
+                result = self.train_step.run(step, micro_batches)
+                waited_s, computed_s = compute_s - fetch_s, time.perf_counter() - compute_s
+                reporter.step(step, result.values(), waited_s=waited_s, computed_s=computed_s)
+                skipped = skipped + 1 if result.skipped else 0
                 if skipped >= lengths.nonfinite_limit:
-                    self.checkpoints.wait()
+                    self.checkpoints.wait()  # what is being written is still good
                     raise diverged(step, micro_batches)
                 reached = step + 1
                 self.checkpoints.poll()
-                ending = all_reduce_any(bool(stopping), self.place.device)
-                if ending or reached % lengths.checkpoint_every == 0 or reached == lengths.steps:
+                # A scheduler may signal one rank only, or ranks between different steps; all must save the same step.
+                stopping = all_reduce_any(bool(signals), self.context.device)
+                if stopping or reached % lengths.checkpoint_every == 0 or reached == lengths.steps:
                     self._save(reached)
-                if ending:
+                if stopping:
+                    _log.warning("stopping at step %d: a signal asked for it", reached)
                     break
             self.checkpoints.wait()
         return reached
 
     def _save(self, step: int) -> None:
-        state = {"scaler": self.loop.scaler.state_dict(), "stream": self.loader.state_dict()}
-        self.checkpoints.save(step, self.model, self.loop.optimiser, state)
+        state = {"scaler": self.train_step.scaler.state_dict(), "stream": self.loader.state_dict()}
+        self.checkpoints.save(step, self.model, self.train_step.optimizer, state)
 
 
 @contextmanager
 def stop_requested() -> Iterator[list[int]]:
-    """The signals that came: SIGTERM (a scheduler ends the job) and SIGUSR1 (it will soon)."""
-    came: list[int] = []
-    kinds = (signal.SIGTERM, signal.SIGUSR1)
-    before = [signal.signal(kind, lambda number, frame: came.append(number)) for kind in kinds]
+    """Collect SIGTERM (a scheduler ends the job) and SIGUSR1 (it will end soon) in the list that is yielded."""
+    received: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGUSR1)
+    before = [signal.signal(number, lambda number, frame: received.append(number)) for number in numbers]
     try:
-        yield came
+        yield received
     finally:
-        for kind, old in zip(kinds, before, strict=True):
-            signal.signal(kind, old)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
