@@ -17,7 +17,7 @@ from avf_training.config.finetune import load_finetune_recipe
 from avf_training.config.pretrain import FOLDER, load_recipe
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.study.launcher import LocalMachine, RayCluster, run_all
+from avf_training.study.launcher import LocalLauncher, RayLauncher, run_all
 from avf_training.study.plan import StudyInputs, load_study, study_matrix
 from avf_training.study.results import Comparison
 from avf_training.tasks.catalog import DATASETS, find_dataset
@@ -272,18 +272,18 @@ def test_what_is_needed_comes_first_and_its_failure_takes_only_what_needs_it(tmp
         ),
     )
 
-    class Pretended:
+    class FakeLauncher:
         def __init__(self) -> None:
             self.started: list[str] = []
 
-        def free(self) -> bool:
+        def has_free_slot(self) -> bool:
             return True
 
         def start(self, job: object) -> object:
             self.started.append(job.name)
             return job
 
-        def done(self, handle: object) -> int:
+        def poll(self, handle: object) -> int:
             if handle.stage == "posttrain" and "mer24" in handle.name:
                 return 2
             handle.done.parent.mkdir(parents=True)
@@ -292,13 +292,13 @@ def test_what_is_needed_comes_first_and_its_failure_takes_only_what_needs_it(tmp
 
         def stop(self) -> None: ...
 
-    place = Pretended()
-    failures = run_all(made.jobs, place, lambda text: None)
+    launcher = FakeLauncher()
+    failures = run_all(made.jobs, launcher, lambda text: None)
     assert [one.job.stage for one in failures] == ["posttrain"]
-    assert len(place.started) == len(made.jobs) - 1, "the fine-tuning after it was not started"
-    first = place.started.index(next(one for one in place.started if one.startswith("posttrain mafw_11")))
-    assert all(not one.startswith("finetune mafw_11") or "-" in one for one in place.started[:first])
-    again = Pretended()
+    assert len(launcher.started) == len(made.jobs) - 1, "the fine-tuning after it was not started"
+    first = launcher.started.index(next(one for one in launcher.started if one.startswith("posttrain mafw_11")))
+    assert all(not one.startswith("finetune mafw_11") or "-" in one for one in launcher.started[:first])
+    again = FakeLauncher()
     run_all(made.jobs, again, lambda text: None)
     assert len(again.started) == 1, "only what is not done is started again"
 
@@ -355,8 +355,8 @@ def test_on_ray_as_on_this_machine(lab: Path, tmp_path: Path) -> None:
         for name in ("here", "ray")
     ]
     assert find_dataset(title).name == "lab"
-    assert run_all(made[0].jobs, LocalMachine(1), print) == []
-    cluster = RayCluster(None, 0.0, 1.0, 1)
+    assert run_all(made[0].jobs, LocalLauncher(1), print) == []
+    cluster = RayLauncher(None, 0.0, 1.0, 1)
     try:
         assert run_all(made[1].jobs, cluster, print) == []
     finally:

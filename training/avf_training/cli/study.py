@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace) -> int:
     failures = [] if options.report else _run_jobs(options, matrix)
     _write_results(options, study, matrix, shards)
     for failure in failures:
-        _LOG.error("failed: %s (status %s): %s", failure.job.name, failure.status, failure.said)
+        _LOG.error("failed: %s (status %s): %s", failure.job.name, failure.status, failure.message)
     return 1 if failures else 0
 
 
@@ -106,7 +106,7 @@ def _run_jobs(options: argparse.Namespace, matrix: Any) -> Any:
 
     signal.signal(signal.SIGTERM, _interrupt)  # a scheduler that ends this process must end its runs too
     with exclusive_lock(options.out):
-        return run_all(matrix.jobs, _slots(options), _LOG.info)
+        return run_all(matrix.jobs, _launcher(options), _LOG.info)
 
 
 def _write_results(options: argparse.Namespace, study: Any, matrix: Any, shards: Any) -> None:
@@ -114,10 +114,10 @@ def _write_results(options: argparse.Namespace, study: Any, matrix: Any, shards:
 
     from avf_training.console.study_tables import print_study
     from avf_training.study.report import write_report
-    from avf_training.study.results import summary, write_summary
+    from avf_training.study.results import summary, summary_as_json
 
     durable_io.make_folder(options.out)
-    durable_io.replace_file(options.out / "study.json", write_summary(summary(study, matrix)))
+    durable_io.replace_file(options.out / "study.json", summary_as_json(summary(study, matrix)))
     print_study(study, matrix, write_report(study, matrix, shards, options.out))
 
 
@@ -125,16 +125,16 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _slots(options: argparse.Namespace) -> Any:
-    """Return where runs are started: on this machine, or on a Ray cluster."""
-    from avf_training.study.launcher import LocalMachine, RayCluster
+def _launcher(options: argparse.Namespace) -> Any:
+    """Return the launcher of runs: on this machine, or on a Ray cluster."""
+    from avf_training.study.launcher import LocalLauncher, RayLauncher
 
     if options.jobs < 1:
         raise UserError(f"--jobs {options.jobs} must be at least 1")
     if options.ray:
         address = None if options.ray == "local" else options.ray
-        return RayCluster(address, 1.0 if options.device == "cuda" else 0.0, 1.0, options.jobs)
-    return LocalMachine(options.jobs, options.gpus.split(",") if options.gpus else ())
+        return RayLauncher(address, 1.0 if options.device == "cuda" else 0.0, 1.0, options.jobs)
+    return LocalLauncher(options.jobs, options.gpus.split(",") if options.gpus else ())
 
 
 def _start_models(texts: list[str]) -> dict[str, Path]:

@@ -5,13 +5,16 @@ from pathlib import Path
 from rich.table import Table
 
 from avf_training.console.terminal import make_console
+from avf_training.finetuning.model_selection import SelectionProtocol
 from avf_training.study.plan import Matrix, Study
-from avf_training.study.results import comparisons, result_lines
+from avf_training.study.results import ResultLine, comparisons, result_lines
 
 
 def print_study(study: Study, matrix: Matrix, page: Path) -> None:
-    """Each row by two protocols, the comparisons, and where the page is."""
+    """Print each row by two protocols, the comparisons, and the path of the page."""
     console = make_console()
+    protocols: tuple[SelectionProtocol, ...] = ("validation", "test_best")
+    lines = [result_lines(study, matrix, protocol) for protocol in protocols]
     for dataset in dict.fromkeys(cell.data.name for cell in matrix.cells):
         data = next(cell.data for cell in matrix.cells if cell.data.name == dataset)
         table = Table(box=None, header_style="bold", title=f"{data.title}, percent", title_style="")
@@ -20,18 +23,17 @@ def print_study(study: Study, matrix: Matrix, page: Path) -> None:
             table.add_column(f"{metric} validation", justify="right")
             table.add_column("test best", justify="right")
         table.add_column("runs", justify="right")
-        found = [result_lines(study, matrix, protocol) for protocol in ("validation", "test_best")]
-        for by_validation, by_test in zip(*found, strict=True):
-            if by_validation.dataset != dataset:
-                continue
-            cells = []
-            for metric in data.metrics:
-                for line in (by_validation, by_test):
-                    mean, spread = line.mean(metric), line.spread(metric)
-                    told = "-" if mean is None else f"{100 * mean:.1f}"
-                    cells.append(told if spread is None else f"{told} ± {100 * spread:.1f}")
-            table.add_row(by_validation.row, *cells, f"{by_validation.done} of {by_validation.wanted}")
+        for pair in zip(*lines, strict=True):
+            if pair[0].dataset == dataset:
+                cells = [_percent(line, metric) for metric in data.metrics for line in pair]
+                table.add_row(pair[0].row, *cells, f"{pair[0].done} of {pair[0].planned}")
         console.print(table)
-    for one in comparisons(study, matrix, "validation"):
-        console.print(one.sentence)
+    for comparison in comparisons(study, matrix, "validation"):
+        console.print(comparison.sentence)
     console.print(f"  page  {page}")
+
+
+def _percent(line: ResultLine, metric: str) -> str:
+    mean, deviation = line.mean(metric), line.deviation(metric)
+    text = "-" if mean is None else f"{100 * mean:.1f}"
+    return text if deviation is None else f"{text} ± {100 * deviation:.1f}"

@@ -13,71 +13,70 @@ from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DAT
 
 
 def print_datasets(rows: Sequence[Dataset]) -> None:
-    """One line a data set, then what there is to say of it."""
+    """Print one line for each data set, then their notes."""
     out = make_console()
     out.print(f"{'data set':<20}{'source':<13}{'labels':<10}{'clips':>7}  {'folds':<25}metrics")
-    for one in rows:
-        labels = f"{len(one.labels)}" if one.labels else f"{len(one.dimensions)} values"
-        folds = f"{one.folds or 'all'}, {one.split.replace('_', ' ')}".removeprefix("all, ")
-        metrics = ", ".join(metric.replace("_", " ") for metric in one.metrics)
-        out.print(f"{one.title:<20}{one.source:<13}{labels:<10}{one.clips:>7,}  {folds:<25}{metrics}")
-    for one in rows:
-        if one.note:
-            out.print(f"{one.title}: {one.note}")
+    for data in rows:
+        labels = f"{len(data.labels)}" if data.labels else f"{len(data.dimensions)} values"
+        folds = f"{data.folds or 'all'}, {data.split.replace('_', ' ')}".removeprefix("all, ")
+        metrics = ", ".join(metric.replace("_", " ") for metric in data.metrics)
+        out.print(f"{data.title:<20}{data.source:<13}{labels:<10}{data.clips:>7,}  {folds:<25}{metrics}")
+    for data in rows:
+        if data.note:
+            out.print(f"{data.title}: {data.note}")
 
 
-def print_counts(found: Sequence[Mapping[str, Any]]) -> None:
-    """What shards hold of labelled data sets, beside what is published."""
+def print_counts(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print how many clips of each data set shards hold, beside the published numbers."""
     table = Table(box=None, header_style="bold")
-    for name in ("data set", "clips", "published", "per label", "left out", "no sound"):
+    for name in ("data set", "clips", "published", "per label", "excluded", "no sound"):
         table.add_column(name, justify="right" if name in ("clips", "published", "no sound") else "left")
-    for one in found:
-        labels = ", ".join(f"{label} {count}" for label, count in one["per_label"].items() if count)
-        left = ", ".join(f"{label} {count}" for label, count in one["excluded"].items())
-        counts = f"{one['clips']:,}", f"{one['published']:,}" if one["published"] else "-"
-        table.add_row(one["name"], *counts, labels, left, f"{one['without_sound']:,}")
+    for row in rows:
+        labels = ", ".join(f"{label} {count}" for label, count in row["per_label"].items() if count)
+        excluded = ", ".join(f"{label} {count}" for label, count in row["excluded"].items())
+        counts = f"{row['clips']:,}", f"{row['published']:,}" if row["published"] else "-"
+        table.add_row(row["name"], *counts, labels, excluded, f"{row['without_sound']:,}")
     console = make_console()
     console.print(table)
-    for one in found:
-        for difference in one["differences"]:
+    for row in rows:
+        for difference in row["differences"]:
             console.print(f"differs: {difference}")
 
 
 def print_alignment() -> None:
-    """The labelled hybrid: its labels, and which label of each data set each is."""
+    """Print the labels of the labelled hybrid and the labels of each data set that count as them."""
     table = Table(box=None, header_style="bold", title="labelled hybrid of categorical emotions", title_style="")
     table.add_column("hybrid")
     for name in ALIGNED:
         table.add_column(name)
     for label in HYBRID_LABELS:
-        table.add_row(label, *("+".join(own for own, to in each.items() if to == label) for each in ALIGNED.values()))
-    console = make_console(130)  # cut, it would say nothing
+        cells = ("+".join(native for native, to in each.items() if to == label) for each in ALIGNED.values())
+        table.add_row(label, *cells)
+    console = make_console(130)  # a table cut to the terminal would lose data sets
     console.print(table)
-    outside = [one.name for one in DATASETS if one.task != "micro_expression" and one.name not in ALIGNED]
-    console.print(f"in no hybrid: {', '.join(outside)}; a label that is in no row is left out, never guessed")
+    outside = [data.name for data in DATASETS if data.task != "micro_expression" and data.name not in ALIGNED]
+    console.print(f"in no hybrid: {', '.join(outside)}; a label that is in no row is excluded, never guessed")
     console.print(
         f"micro-expressions ({', '.join(MICRO_DATASETS)}): {', '.join(MICRO_LABELS)}, by the rule of MEGC 2019"
     )
 
 
 def print_result(result: Mapping[str, Any], run: Path) -> None:
-    """Scores of a finished stage by protocol, with bootstrap intervals."""
+    """Print the scores of a finished stage by protocol, with bootstrap intervals, and the files of its run."""
     table = Table(box=None, header_style="bold", title=f"{result['task']}: {result['test']} test clips", title_style="")
     for name in ("epoch selected by", "epoch's step", "metric", "score", "95 % of resamples"):
         table.add_column(name, justify="right" if name in ("epoch's step", "score") else "left")
     metric = result["selection_metric"]
-    how = {"validation": f"{metric} on {result['validation']} validation clips", "last": "last step"}
-    how["test_best"] = f"{metric} on the test clips (as published)"
+    names = {"validation": f"{metric} on {result['validation']} validation clips", "last": "last step"}
+    names["test_best"] = f"{metric} on the test clips (as published)"
     for protocol, entry in result["protocols"].items():
-        first, step = how[protocol], "" if entry["step"] is None else str(entry["step"] + 1)
-        if not entry.get("scores"):  # a stage on the way: nothing is tested
-            table.add_row(
-                first, step, "", "" if entry["selection_score"] is None else f"{entry['selection_score']:.4f}", ""
-            )
+        first, step = names[protocol], "" if entry["step"] is None else str(entry["step"] + 1)
+        if not entry.get("scores"):  # post-pre-training has no test clips
+            selection = "" if entry["selection_score"] is None else f"{entry['selection_score']:.4f}"
+            table.add_row(first, step, "", selection, "")
         for name, score in entry.get("scores", {}).items():
-            value = f"undefined: {score['undefined']}" if score["value"] is None else f"{score['value']:.4f}"
-            between = "" if score["interval"] is None else "{:.4f} to {:.4f}".format(*score["interval"])
-            table.add_row(first, step, name, value, between)
+            interval = "" if score["interval"] is None else "{:.4f} to {:.4f}".format(*score["interval"])
+            table.add_row(first, step, name, _value(score, 4), interval)
             first = step = ""
     console = make_console()
     console.print(table)
@@ -86,17 +85,20 @@ def print_result(result: Mapping[str, Any], run: Path) -> None:
             console.print(f"  {name:<12}{run / name}")
 
 
-def print_reevaluation(found: Mapping[str, Any]) -> None:
-    """Scores of a run that was tested again, and whether they are the same."""
-    for name, score in found["scores"].items():
-        value = f"undefined: {score['undefined']}" if score["value"] is None else f"{score['value']:.6f}"
-        print(f"{name:<14}{value}")
-    told = {
+def print_reevaluation(result: Mapping[str, Any]) -> None:
+    """Print the scores of a run that was tested again, and whether its predictions are the same."""
+    for name, score in result["scores"].items():
+        print(f"{name:<14}{_value(score, 6)}")
+    sentences = {
         True: "every prediction is the same, bit for bit",
         False: "PREDICTIONS DIFFER from the run's",
-        None: "other views",
+        None: "other views than the run's",
     }
-    print(f"{found['run']} ({found['protocol']}): {told[found['same']]}")
+    print(f"{result['run']} ({result['protocol']}): {sentences[result['same']]}")
+
+
+def _value(score: Mapping[str, Any], digits: int) -> str:
+    return f"undefined: {score['undefined']}" if score["value"] is None else f"{score['value']:.{digits}f}"
 
 
 def print_predictions(predictions: Sequence[ClipPrediction]) -> None:

@@ -1,1 +1,1 @@
-"""Studies: many runs of the stages as one matrix, resumed, spread over devices, and told on one page."""
+"""Studies: many runs of the stages as one matrix, resumed, distributed over devices, and reported on one page."""

@@ -1,8 +1,9 @@
-"""Runs of a study on what there is: a few at once on this machine, one for each GPU, or tasks of a Ray cluster.
+"""Launchers for the runs of a study: several at a time on this machine, one for each GPU, or tasks of a Ray cluster.
 
-Each run is a process of its own with a log beside its folder; one that fails takes only what needs it with it.
+Each run is a process of its own with a log file beside its folder. A run that fails stops only the runs that need it.
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -14,111 +15,127 @@ from typing import Any, Protocol
 
 from avf_training.study.plan import Job
 
-Told = Callable[[str], None]
+log = logging.getLogger(__name__)
 _POLL_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobFailure:
-    """A run that ended badly, and its last words."""
+    """A run that failed."""
 
     job: Job
-    status: int
-    said: str
+    status: int  # exit status; negative: ended by a signal or lost with its worker
+    message: str  # last line of its log
 
 
-class Slot(Protocol):
-    """Where runs go on. start gives a handle; done its exit status, or None while it runs."""
+class JobLauncher(Protocol):
+    """Starts runs somewhere and says when they are over."""
 
-    def free(self) -> bool:
-        """Whether another can be started now."""
+    def has_free_slot(self) -> bool:
+        """Return whether another run can be started now."""
         ...
 
     def start(self, job: Job) -> Any:
-        """Start a run."""
+        """Start a run and return a handle for `poll`."""
         ...
 
-    def done(self, handle: Any) -> int | None:
-        """Its exit status, or None."""
+    def poll(self, handle: Any) -> int | None:
+        """Return the exit status of a run, or None while it runs."""
         ...
 
     def stop(self) -> None:
-        """End what still runs; each saves and can go on later."""
+        """End the runs that are still going; each saves its state and can be resumed."""
         ...
 
 
-def run_all(jobs: Sequence[Job], place: Slot, told: Told) -> list[JobFailure]:
-    """Every run that is not done yet, what is needed first first; those that failed. Ctrl-C ends all of them."""
+def run_all(jobs: Sequence[Job], launcher: JobLauncher, report: Callable[[str], None]) -> list[JobFailure]:
+    """Run every job that is not done yet, each after the jobs it needs, and return those that failed.
+
+    A job that needs a failed one is not started. On Ctrl-C, or any other exception, all runs are ended.
+
+    Args:
+        report: called with a line for every start and end of a run.
+    """
     waiting = [job for job in jobs if not job.done.is_file()]
-    told(f"{len(jobs)} runs, {len(jobs) - len(waiting)} done already")
+    report(f"{len(jobs)} runs, {len(jobs) - len(waiting)} done already")
     running: list[tuple[Job, Any]] = []
     failures: list[JobFailure] = []
-    lost: set[Path] = set()
+    lost: set[Path] = set()  # folders of runs that failed, or that need one that failed
     try:
         while waiting or running:
-            for job in [one for one in waiting if lost & set(one.needs)]:
+            for job in [job for job in waiting if lost & set(job.needs)]:
+                log.warning("%s: not started, a run that it needs has failed", job.name)
                 waiting.remove(job)
                 lost.add(job.out)
-            busy = {job.out for job in waiting} | {job.out for job, _ in running}
-            for job in [one for one in waiting if not busy & set(one.needs)]:
-                if not place.free():
-                    break
-                waiting.remove(job)
-                running.append((job, place.start(job)))
-                told(f"started {job.name}")
+            _start_ready(waiting, running, launcher, report)
             time.sleep(_POLL_S)
             for job, handle in list(running):
-                status = place.done(handle)
+                status = launcher.poll(handle)
                 if status is None:
                     continue
                 running.remove((job, handle))
+                # A run that a signal stopped exits with 0 as well: only the file says that it is done.
                 if status == 0 and job.done.is_file():
-                    told(f"done    {job.name}; {len(waiting) + len(running)} left")
+                    report(f"done    {job.name}; {len(waiting) + len(running)} left")
                 else:
                     lost.add(job.out)
-                    failures.append(JobFailure(job=job, status=status, said=log_tail(log_of(job))))
-                    told(f"FAILED  {job.name}: {failures[-1].said}")
+                    failures.append(JobFailure(job=job, status=status, message=log_tail(log_path(job))))
+                    report(f"FAILED  {job.name}: {failures[-1].message}")
     except BaseException:
-        place.stop()
+        launcher.stop()
         raise
     return failures
 
 
-def log_of(job: Job) -> Path:
-    """Where a run's words go."""
+def _start_ready(
+    waiting: list[Job], running: list[tuple[Job, Any]], launcher: JobLauncher, report: Callable[[str], None]
+) -> None:
+    """Move jobs from `waiting` to `running` whose needs are done, as long as there are free slots."""
+    unfinished = {job.out for job in waiting} | {job.out for job, _ in running}
+    for job in [job for job in waiting if not unfinished & set(job.needs)]:
+        if not launcher.has_free_slot():
+            return
+        waiting.remove(job)
+        running.append((job, launcher.start(job)))
+        report(f"started {job.name}")
+
+
+def log_path(job: Job) -> Path:
+    """Return the file that the output of a run goes to."""
     return job.out.with_name(f"{job.out.name}.log")
 
 
-def log_tail(log: Path) -> str:
-    """The last line of a log."""
-    lines = log.read_text("utf-8", "replace").strip().splitlines() if log.is_file() else []
-    return lines[-1] if lines else "it said nothing"
+def log_tail(path: Path) -> str:
+    """Return the last line of a log."""
+    lines = path.read_text("utf-8", "replace").strip().splitlines() if path.is_file() else []
+    return lines[-1] if lines else "its log is empty"
 
 
-def _command(job: Job) -> list[str]:
-    return [sys.executable, "-m", "avf_training.cli.main", *job.argv[1:]]
+def _command(argv: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "avf_training.cli.main", *argv[1:]]
 
 
-class LocalMachine:
-    """`slots` at once; with GPUs, each run sees one."""
+class LocalLauncher:
+    """Runs `slots` jobs at a time on this machine; with GPUs, one on each, and each sees only its own."""
 
     def __init__(self, slots: int, gpus: Sequence[str] = ()) -> None:
         self._free = list(gpus) if gpus else [""] * slots
         self._running: dict[subprocess.Popen[bytes], str] = {}
 
-    def free(self) -> bool:
+    def has_free_slot(self) -> bool:
         return bool(self._free)
 
     def start(self, job: Job) -> subprocess.Popen[bytes]:
-        slot = self._free.pop(0)
-        environment = {**os.environ, **({"CUDA_VISIBLE_DEVICES": slot} if slot else {})}
-        log_of(job).parent.mkdir(parents=True, exist_ok=True)
-        with log_of(job).open("ab") as log:
-            process = subprocess.Popen(_command(job), stdout=log, stderr=subprocess.STDOUT, env=environment)
-        self._running[process] = slot
+        gpu = self._free.pop(0)
+        environment = {**os.environ, **({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})}
+        log_path(job).parent.mkdir(parents=True, exist_ok=True)
+        with log_path(job).open("ab") as file:
+            process = subprocess.Popen(_command(job.argv), stdout=file, stderr=subprocess.STDOUT, env=environment)
+        self._running[process] = gpu
+        log.info("%s: process %d%s, log %s", job.name, process.pid, f" on GPU {gpu}" if gpu else "", log_path(job))
         return process
 
-    def done(self, handle: subprocess.Popen[bytes]) -> int | None:
+    def poll(self, handle: subprocess.Popen[bytes]) -> int | None:
         status = handle.poll()
         if status is not None:
             self._free.append(self._running.pop(handle))
@@ -131,48 +148,49 @@ class LocalMachine:
             process.wait()
 
 
-class RayCluster:
-    """Tasks of a Ray cluster that sees the same folders: each with `gpus` and `cpus`."""
+class RayLauncher:
+    """Runs jobs as tasks of a Ray cluster whose nodes see the same folders."""
 
     def __init__(self, address: str | None, gpus: float, cpus: float, at_once: int) -> None:
         import ray
 
         ray.init(address=address or "local", log_to_driver=False, configure_logging=False)
         self._ray, self._at_once, self._running = ray, at_once, 0
-        self._task = ray.remote(num_gpus=gpus, num_cpus=cpus, max_retries=0)(_run_here)
+        # No retries by Ray: a run resumes from its checkpoint when the study is started again.
+        self._task = ray.remote(num_gpus=gpus, num_cpus=cpus, max_retries=0)(_run_in_worker)
 
-    def free(self) -> bool:
+    def has_free_slot(self) -> bool:
         return self._running < self._at_once
 
     def start(self, job: Job) -> Any:
         self._running += 1
-        log_of(job).parent.mkdir(parents=True, exist_ok=True)
-        return self._task.remote(list(job.argv), str(log_of(job)), _carried())
+        log_path(job).parent.mkdir(parents=True, exist_ok=True)
+        log.info("%s: task of the Ray cluster, log %s", job.name, log_path(job))
+        return self._task.remote(list(job.argv), str(log_path(job)), _thread_variables())
 
-    def done(self, handle: Any) -> int | None:
+    def poll(self, handle: Any) -> int | None:
         ready, _ = self._ray.wait([handle], timeout=0)
         if not ready:
             return None
         self._running -= 1
         try:
             return int(self._ray.get(handle))
-        except (
-            self._ray.exceptions.RayError
-        ):  # its worker or node died: the run goes on when the study is started again
+        except self._ray.exceptions.RayError as error:  # its worker or its node died
+            log.warning("a run was lost with its Ray worker (%s); start the study again to resume it", error)
             return -1
 
     def stop(self) -> None:
         self._ray.shutdown()
 
 
-def _carried() -> Mapping[str, str]:
+def _thread_variables() -> Mapping[str, str]:
+    """Return the variables that bound the threads of a run; Ray does not pass the driver's environment on."""
     return {name: value for name, value in os.environ.items() if name.startswith(("OMP_", "MKL_"))}
 
 
-def _run_here(argv: list[str], log: str, environment: Mapping[str, str]) -> int:
-    """In a Ray worker: one run as a child process."""
-    with open(log, "ab") as file:
-        command = [sys.executable, "-m", "avf_training.cli.main", *argv[1:]]
-        return subprocess.run(
-            command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **environment}, check=False
-        ).returncode
+def _run_in_worker(argv: list[str], log_file: str, variables: Mapping[str, str]) -> int:
+    """Run a job as a child process of a Ray worker and return its exit status."""
+    environment = {**os.environ, **variables}
+    with open(log_file, "ab") as file:
+        process = subprocess.run(_command(argv), stdout=file, stderr=subprocess.STDOUT, env=environment, check=False)
+    return process.returncode

@@ -1,6 +1,7 @@
-"""A study's recipe and its runs: rows (models, stages, settings) x data sets x folds x seeds, each run made once.
+"""The recipe of a study and its runs: rows (models, stages, settings) x data sets x folds x seeds.
 
-A run is one avf-train command with a folder of its own, named by what it is; rows share the runs they have in common.
+A run is one avf-train command with a folder of its own, whose name has a hash of the command's options: rows that have
+a run in common share its folder, and the run is made once.
 """
 
 import hashlib
@@ -19,51 +20,47 @@ from avf_training.tasks.catalog import Dataset, find_dataset
 from avf_training.trainer.run_folder import MODEL
 
 StudyStage = Literal["pretrain", "posttrain", "finetune"]
-ORDER: tuple[StudyStage, ...] = ("pretrain", "posttrain", "finetune")
+STAGES: tuple[StudyStage, ...] = ("pretrain", "posttrain", "finetune")
 STUDY = "study.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRow:
-    """One line of a study's table. recipe: of every stage, of that name among the stage's. start: name of a model
-    given with --start. settings: stage -> fields, as --set has them. variant: fields of the model that are changed in
-    every stage. train_on: another data set, for a transfer. without: name of the row that lacks one thing of this one,
-    to be compared with. published_as: table of the papers to be set beside.
-    """
+    """One row of a study's table: a model and how it is trained."""
 
-    recipe: str
-    stages: tuple[StudyStage, ...]
-    start: str | None = None
+    recipe: str  # name of a recipe that each stage has
+    stages: tuple[StudyStage, ...]  # in the order of STAGES; the last is finetune
+    start: str | None = None  # name of a model given with --start
     modalities: str = "av"
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    variant: Mapping[str, Any] = field(default_factory=dict)
-    train_on: str | None = None
-    without: str | None = None
-    published_as: str | None = None
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # stage -> fields, as --set has them
+    variant: Mapping[str, Any] = field(default_factory=dict)  # fields of the model that are changed in every stage
+    train_on: str | None = None  # another data set to train on, for a transfer
+    without: str | None = None  # row that lacks one thing of this row; the two are compared
+    published_as: str | None = None  # table of the papers to print beside
 
     def __post_init__(self) -> None:
-        if not self.stages or list(self.stages) != [stage for stage in ORDER if stage in self.stages]:
-            raise ValueError(f"stages {list(self.stages)} must be some of {', '.join(ORDER)}, in that order")
+        if not self.stages or list(self.stages) != [stage for stage in STAGES if stage in self.stages]:
+            raise ValueError(f"stages {list(self.stages)} must be some of {', '.join(STAGES)}, in that order")
         if self.stages[-1] != "finetune":
             raise ValueError("the last stage must be finetune: a study compares what is tested")
         if self.start is not None and "pretrain" in self.stages:
             raise ValueError(f"start {self.start!r} and a stage `pretrain` are two beginnings")
-        unknown = set(self.settings) - set(ORDER)
+        unknown = set(self.settings) - set(STAGES)
         if unknown:
             raise ValueError(f"settings of {sorted(unknown)[0]!r}, which is no stage")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """datasets: names, or files of rows of yours. folds: empty takes all. join: rows of yours that enter hybrids."""
+    """The recipe of a study."""
 
     title: str
-    rows: Mapping[str, StudyRow]
-    datasets: tuple[str, ...]
-    folds: tuple[int, ...] = ()
+    rows: Mapping[str, StudyRow]  # name -> row
+    datasets: tuple[str, ...]  # names, or files of rows of the catalog
+    folds: tuple[int, ...] = ()  # empty: all folds
     seeds: tuple[int, ...] = (0,)
-    join: tuple[str, ...] = ()
-    note: str = ""
+    join: tuple[str, ...] = ()  # files of rows that join the labelled hybrids
+    note: str = ""  # printed on the page
 
     def __post_init__(self) -> None:
         if not self.rows or not self.datasets or not self.seeds:
@@ -76,16 +73,17 @@ class Study:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run. needs: folders of runs that it starts from. done: the file that is there when it is."""
+    """One run of the study."""
 
     stage: StudyStage
-    out: Path
+    out: Path  # folder of the run
     argv: tuple[str, ...]
-    needs: tuple[Path, ...]
-    done: Path
+    needs: tuple[Path, ...]  # folders of the runs that it starts from
+    done: Path  # file that exists when the run is finished
 
     @property
     def name(self) -> str:
+        """Stage and folder name, for messages."""
         return f"{self.stage} {self.out.name}"
 
 
@@ -97,19 +95,19 @@ class Cell:
     data: Dataset
     fold: int
     seed: int
-    out: Path
+    out: Path  # folder of the run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """Every run of a study, seed by seed, each after what it needs; and which of them are cells of its table."""
+    """Every run of a study."""
 
-    jobs: tuple[Job, ...]
-    cells: tuple[Cell, ...]
+    jobs: tuple[Job, ...]  # each after the jobs that it needs
+    cells: tuple[Cell, ...]  # the tested ones
 
 
 def load_study(name: str) -> Study:
-    """The study of that name in training/recipes/study, or at that path. Raises UserError."""
+    """Return the study of that name in training/recipes/study, or in that file. Raises UserError."""
     known = {path.stem: path for path in sorted((FOLDER / "study").glob("*.yaml"))}
     path = known.get(name) or Path(name)
     if not path.is_file():
@@ -121,7 +119,7 @@ def load_study(name: str) -> Study:
 class StudyInputs:
     """What the runs of a study are given."""
 
-    shards: Sequence[str]  # labelled, packed with the test folds
+    shards: Sequence[str]  # labelled shards
     unlabelled: Sequence[str]  # for the rows that pre-train; one at most
     starts: Mapping[str, Path]  # model name -> a pre-trained model
     folds_of: Mapping[str, int]  # data set -> how many folds it has here
@@ -130,7 +128,7 @@ class StudyInputs:
 
 
 def study_matrix(study: Study, out: Path, inputs: StudyInputs) -> Matrix:
-    """All runs. Raises UserError naming what is missing."""
+    """Return all runs of a study. Raises UserError that names a missing start model or missing shards."""
     jobs: dict[Path, Job] = {}
     cells: list[Cell] = []
     for name, row in study.rows.items():
@@ -138,15 +136,15 @@ def study_matrix(study: Study, out: Path, inputs: StudyInputs) -> Matrix:
             raise UserError(f"rows.{name}: starts from {row.start!r}; give it with --start {row.start}=MODEL")
         if "pretrain" in row.stages and len(inputs.unlabelled) != 1:
             raise UserError(f"rows.{name}: has a stage pretrain; give its shards with --unlabelled SHARDS, once")
-    for title in study.datasets:
-        data = find_dataset(title)
-        for fold in study.folds or range(1, inputs.folds_of[title] + 1):
+    for dataset in study.datasets:
+        data = find_dataset(dataset)
+        for fold in study.folds or range(1, inputs.folds_of[dataset] + 1):
             for seed in study.seeds:
                 for name, row in study.rows.items():
                     chain = _Chain(out=out, inputs=inputs, row=row, seed=seed)
                     before = inputs.starts[row.start] if row.start is not None else None
                     for stage in row.stages:
-                        job = chain.job(stage, title, data, fold, before=before, join=study.join)
+                        job = chain.job(stage, dataset, data, fold, before=before, join=study.join)
                         jobs.setdefault(job.out, job)
                         before = job.out
                     assert before is not None
@@ -156,7 +154,7 @@ def study_matrix(study: Study, out: Path, inputs: StudyInputs) -> Matrix:
 
 @dataclass(frozen=True, kw_only=True)
 class _Chain:
-    """The runs of one row, one after the other."""
+    """The runs of one row and seed, each starting from the one before."""
 
     out: Path
     inputs: StudyInputs
@@ -164,46 +162,53 @@ class _Chain:
     seed: int
 
     def job(
-        self, stage: StudyStage, title: str, data: Dataset, fold: int, *, before: Path | None, join: Sequence[str]
+        self, stage: StudyStage, dataset: str, data: Dataset, fold: int, *, before: Path | None, join: Sequence[str]
     ) -> Job:
+        """Return the run of a stage. before: the model or run that it starts from."""
+        options = ["--recipe", self.row.recipe, *self._overrides(stage)]
+        if stage == "pretrain":
+            options += ["--shards", self.inputs.unlabelled[0]]
+        else:
+            options += _repeated("--shards", self.inputs.shards)
+            options += ["--target" if stage == "posttrain" else "--dataset", dataset, "--fold", str(fold)]
+            options += _repeated("--join", join) if stage == "posttrain" else []
+            if stage == "finetune" and self.row.train_on is not None:
+                options += ["--train-on", self.row.train_on]
+        if before is not None:
+            options += ["--from", str(before)]
+        prefix = "" if stage == "pretrain" else f"{data.name}-fold{fold}-"
+        digest = hashlib.sha256(json.dumps([stage, *options]).encode()).hexdigest()[:8]
+        folder = self.out / "runs" / stage / f"{prefix}{Path(self.row.recipe).stem}-seed{self.seed}-{digest}"
+        # The device is no part of the digest: a study goes on from the same runs on another machine.
+        device = ["--device", self.inputs.device] if self.inputs.device else []
+        return Job(
+            stage=stage,
+            out=folder,
+            argv=("avf-train", stage, *options, *device, "--out", str(folder)),
+            needs=(before,) if before is not None and before.is_relative_to(self.out) else (),
+            done=folder / MODEL / "config.json" if stage == "pretrain" else folder / "result.json",
+        )
+
+    def _overrides(self, stage: StudyStage) -> list[str]:
+        """Return the --set options of a stage: those of the row first, then the user's, which win."""
         settings = {**self.row.settings.get(stage, {}), "seed": self.seed}
         if self.row.variant:
             settings["variant"] = self.row.variant
         if stage != "pretrain" and self.row.modalities != "av":
             settings["modalities"] = self.row.modalities
-        sets = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-        sets += [text for text in self.inputs.overrides if _meant_for(text, stage)]
-        sets = [text.partition(":")[2] if _stage_named(text) else text for text in sets]
-        what = ["--recipe", self.row.recipe, *(part for text in sets for part in ("--set", text))]
-        if stage == "pretrain":
-            what += ["--shards", self.inputs.unlabelled[0]]
-        else:
-            what += [part for folder in self.inputs.shards for part in ("--shards", folder)]
-            what += ["--target" if stage == "posttrain" else "--dataset", title, "--fold", str(fold)]
-            what += [part for file in join for part in ("--join", file)] if stage == "posttrain" else []
-            if stage == "finetune" and self.row.train_on is not None:
-                what += ["--train-on", self.row.train_on]
-        if before is not None:
-            what += ["--from", str(before)]
-        named = "" if stage == "pretrain" else f"{data.name}-fold{fold}-"
-        short = hashlib.sha256(json.dumps([stage, *what]).encode()).hexdigest()[:8]
-        folder = self.out / "runs" / stage / f"{named}{Path(self.row.recipe).stem}-seed{self.seed}-{short}"
-        device = ["--device", self.inputs.device] if self.inputs.device else []
-        done = folder / MODEL / "config.json" if stage == "pretrain" else folder / "result.json"
-        needs = (before,) if before is not None and before.is_relative_to(self.out) else ()
-        return Job(
-            stage=stage,
-            out=folder,
-            argv=("avf-train", stage, *what, *device, "--out", str(folder)),
-            needs=needs,
-            done=done,
-        )
+        texts = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+        texts += [text for text in self.inputs.overrides if _applies_to(text, stage)]
+        return _repeated("--set", [text.partition(":")[2] if _names_stage(text) else text for text in texts])
 
 
-def _stage_named(text: str) -> bool:
-    return text.partition(":")[0] in ORDER
+def _repeated(option: str, values: Sequence[str]) -> list[str]:
+    return [part for value in values for part in (option, value)]
 
 
-def _meant_for(text: str, stage: StudyStage) -> bool:
-    """Overrides say for which stage they are, as in finetune:epochs=30."""
-    return text.startswith(f"{stage}:") or not _stage_named(text)
+def _names_stage(text: str) -> bool:
+    return text.partition(":")[0] in STAGES
+
+
+def _applies_to(text: str, stage: StudyStage) -> bool:
+    """Return whether an override is for a stage: `finetune:epochs=30` names one, `epochs=30` is for all."""
+    return text.startswith(f"{stage}:") or not _names_stage(text)

@@ -1,12 +1,14 @@
-"""The page of a study: results beside the papers', and for each row what lies behind its numbers."""
+"""The page of a study: its results beside the papers', and figures of what is behind the numbers of each row."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
+import numpy.typing as npt
 from avf_shards import durable_io
 
 from avf_training.evaluation.results import RESULT
@@ -15,55 +17,60 @@ from avf_training.finetuning.finetune import best_folder
 from avf_training.finetuning.model_selection import PROTOCOLS, SelectionProtocol, read_validation
 from avf_training.study import plots
 from avf_training.study.plan import Cell, Matrix, Study
-from avf_training.study.results import ResultLine, cell_answers, comparisons, concat_predictions, result_lines
+from avf_training.study.results import ResultLine, cell_predictions, comparisons, concat_predictions, result_lines
+from avf_training.tasks.catalog import Dataset
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.published import PublishedFigure, published_figures
 from avf_training.trainer.metrics import METRICS, read_lines
 
 PAGE = "report.html"
-_MOST_CLIPS = 300  # of one t-SNE
-_SHOWN: dict[SelectionProtocol, str] = {
+_MAX_TSNE_CLIPS = 300
+_MIN_TSNE_CLIPS = 5  # fewer have no structure to see
+_MAX_FOLD_FIGURES = 12
+_RESAMPLES = 500  # half of those of a run's result: the page has many metrics, and shows three digits
+_PROTOCOL_NAMES: dict[SelectionProtocol, str] = {
     "validation": "validation (epoch selected on a part of the training fold)",
     "test_best": "test best (epoch selected on the test clips, as the published numbers were)",
     "last": "last epoch (nothing is selected)",
 }
+_Images = list[tuple[str, str]]  # (name, data address)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Panel:
-    """What one row on one data set looks like from near."""
+    """The details of one row on one data set."""
 
     row: str
     dataset: str
     sentence: str
     scores: list[tuple[str, str]]
-    images: list[tuple[str, str]]
+    images: _Images
 
 
-def write_report(study: Study, matrix: Matrix, shelf: LabelledShards, out: Path) -> Path:
-    """OUT/report.html, one file that needs no other."""
+def write_report(study: Study, matrix: Matrix, shards: LabelledShards, out: Path) -> Path:
+    """Write OUT/report.html, one file that needs no other, and return its path."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True
     )
     datasets = list(dict.fromkeys(cell.data.name for cell in matrix.cells))
-    tables = [_table(study, matrix, name) for name in datasets]
-    done = sum((cell.out / RESULT).is_file() for cell in matrix.cells)
+    panels = [_panel(matrix, shards, row, name) for row in study.rows for name in datasets]
     page = environment.get_template("study.html").render(
         study=study,
-        done=done,
-        wanted=len(matrix.cells),
-        tables=tables,
-        compared=[one.sentence for one in comparisons(study, matrix, "validation")],
-        panels=[panel for row in study.rows for name in datasets if (panel := _panel(matrix, shelf, row, name))],
+        done=sum((cell.out / RESULT).is_file() for cell in matrix.cells),
+        planned=len(matrix.cells),
+        tables=[_table(study, matrix, name) for name in datasets],
+        compared=[comparison.sentence for comparison in comparisons(study, matrix, "validation")],
+        panels=[panel for panel in panels if panel is not None],
     )
     durable_io.replace_file(out / PAGE, page.encode())
     return out / PAGE
 
 
 def _table(study: Study, matrix: Matrix, dataset: str) -> dict[str, Any]:
+    """Return the table of a data set: three lines for each row, then the papers' figures."""
     data = next(cell.data for cell in matrix.cells if cell.data.name == dataset)
-    shown = list(data.metrics) + [f"PCC {name}" for name in data.dimensions]
-    found: dict[tuple[str, SelectionProtocol], ResultLine] = {
+    metrics = list(data.metrics) + [f"PCC {name}" for name in data.dimensions]
+    lines: dict[tuple[str, SelectionProtocol], ResultLine] = {
         (line.row, protocol): line
         for protocol in PROTOCOLS
         for line in result_lines(study, matrix, protocol)
@@ -72,117 +79,129 @@ def _table(study: Study, matrix: Matrix, dataset: str) -> dict[str, Any]:
     rows = []
     for row in study.rows:
         for protocol in PROTOCOLS:
-            line = found[row, protocol]
-            cells = [_cell(line, metric) for metric in shown]
-            done = f"{line.done} of {line.wanted}"
-            rows.append({"row": row, "protocol": _SHOWN[protocol], "cells": cells, "done": done})
-    figures = [one for one in published_figures() if one.dataset == dataset]
-    named = {row.published_as for row in study.rows.values() if row.published_as}
-    chosen = [one for one in figures if one.table in named] if named else [one for one in figures if _main(one)]
+            line = lines[row, protocol]
+            cells = [_percent(line, metric) for metric in metrics]
+            done = f"{line.done} of {line.planned}"
+            rows.append({"row": row, "protocol": _PROTOCOL_NAMES[protocol], "cells": cells, "done": done})
     papers = [
         {
-            "method": one.method,
-            "modality": one.modality,
-            "table": one.table,
-            "cells": [f"{one.scores[metric]:.2f}" if metric in one.scores else "" for metric in shown],
+            "method": figure.method,
+            "modality": figure.modality,
+            "table": figure.table,
+            "cells": [f"{figure.scores[metric]:.2f}" if metric in figure.scores else "" for metric in metrics],
         }
-        for one in chosen
+        for figure in _published(study, dataset)
     ]
-    return {"dataset": data.title, "name": dataset, "metrics": shown, "rows": rows, "papers": papers}
+    return {"dataset": data.title, "name": dataset, "metrics": metrics, "rows": rows, "papers": papers}
 
 
-def _main(figure: PublishedFigure) -> bool:
-    """Of the tables of results, not of the ablations."""
+def _published(study: Study, dataset: str) -> list[PublishedFigure]:
+    """Return the figures of the tables that the study's rows name, or else of the papers' tables of results."""
+    figures = [figure for figure in published_figures() if figure.dataset == dataset]
+    tables = {row.published_as for row in study.rows.values() if row.published_as}
+    return [figure for figure in figures if (figure.table in tables if tables else _is_main_result(figure))]
+
+
+def _is_main_result(figure: PublishedFigure) -> bool:
+    """Return whether a figure is from a table of results, not from one of the ablations (AVF-MAE++ 20 to 24)."""
     number = int(figure.table.rpartition(" ")[2])
     return not figure.table.startswith("HiCMAE") and (number <= 19 or number in (25, 26))
 
 
-def _cell(line: ResultLine, metric: str) -> str:
-    mean, spread = line.mean(metric), line.spread(metric)
+def _percent(line: ResultLine, metric: str) -> str:
+    mean, deviation = line.mean(metric), line.deviation(metric)
     if mean is None:
         return "–"
-    return f"{100 * mean:.2f}" + ("" if spread is None else f" ± {100 * spread:.2f}")
+    return f"{100 * mean:.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")
 
 
-def _panel(matrix: Matrix, shelf: LabelledShards, row: str, dataset: str) -> _Panel | None:
+def _panel(matrix: Matrix, shards: LabelledShards, row: str, dataset: str) -> _Panel | None:
+    """Return the details of a row by protocol `validation`, or by `last` where nothing was kept for validation."""
     cells = [cell for cell in matrix.cells if (cell.row, cell.data.name) == (row, dataset)]
     protocol: SelectionProtocol = "validation"
-    there = [(cell, answers) for cell in cells if (answers := cell_answers(cell, protocol)) is not None]
-    if not there:
+    tested = _tested(cells, protocol)
+    if not tested:
         protocol = "last"
-        there = [(cell, answers) for cell in cells if (answers := cell_answers(cell, protocol)) is not None]
-    if not there:
+        tested = _tested(cells, protocol)
+    if not tested:
         return None
-    first_seed = there[0][0].seed
-    mine = [pair for pair in there if pair[0].seed == first_seed]
-    data, whole = mine[0][0].data, concat_predictions([answers for _, answers in mine])
-    images: list[tuple[str, str]] = []
+    seed = tested[0][0].seed
+    folds = [(cell, predictions) for cell, predictions in tested if cell.seed == seed]
+    cell = folds[0][0]
+    data, combined = cell.data, concat_predictions([predictions for _, predictions in folds])
+    images: _Images = []
     if data.task == "dimensions":
-        images.append(("said over true", plots.scatter(data.dimensions, whole)))
+        images.append(("predicted over true", plots.draw_scatter(data.dimensions, combined)))
     else:
-        images += _of_classes([(cell.fold, answers) for cell, answers in mine], data.labels, whole)
-    cell = mine[0][0]
-    metric = _metric_of(cell)
-    images.append(("curves", plots.curves(read_lines(cell.out / METRICS), read_validation(cell.out), metric)))
-    images += _features(cell, shelf, protocol)
-    unreadable = f", {len(whole.unreadable)} unreadable" if whole.unreadable else ""
-    folds = ", ".join(str(cell.fold) for cell, _ in mine)
-    sentence = f"{_SHOWN[protocol]}; seed {first_seed}, folds {folds}: {len(whole.keys)} test clips{unreadable}"
-    return _Panel(row=row, dataset=data.title, sentence=sentence, scores=_scores(data, whole), images=images)
+        images += _class_figures([(cell.fold, predictions) for cell, predictions in folds], data.labels, combined)
+    curves = plots.draw_curves(read_lines(cell.out / METRICS), read_validation(cell.out), _selection_metric(cell))
+    images.append(("curves", curves))
+    images += _feature_figures(cell, shards, protocol)
+    unreadable = f", {len(combined.unreadable)} unreadable" if combined.unreadable else ""
+    numbers = ", ".join(str(cell.fold) for cell, _ in folds)
+    sentence = f"{_PROTOCOL_NAMES[protocol]}; seed {seed}, folds {numbers}: {len(combined.keys)} test clips{unreadable}"
+    return _Panel(row=row, dataset=data.title, sentence=sentence, scores=_scores(data, combined), images=images)
 
 
-def _scores(data: Any, whole: Predictions) -> list[tuple[str, str]]:
-    told = []
-    for name, score in score_predictions(data, whole).items():
-        between = bootstrap_interval(data, whole, name, resamples=500) if score.value is not None else None
-        bounds = "" if between is None else f" [{between.low:.3f}, {between.high:.3f}]"
-        told.append((name, f"undefined: {score.undefined}" if score.value is None else f"{score.value:.3f}{bounds}"))
-    return told
+def _tested(cells: Sequence[Cell], protocol: SelectionProtocol) -> list[tuple[Cell, Predictions]]:
+    pairs = [(cell, cell_predictions(cell, protocol)) for cell in cells]
+    return [(cell, predictions) for cell, predictions in pairs if predictions is not None]
 
 
-def _of_classes(
-    parts: list[tuple[int, Predictions]], names: tuple[str, ...], whole: Predictions
-) -> list[tuple[str, str]]:
+def _scores(data: Dataset, predictions: Predictions) -> list[tuple[str, str]]:
+    """Return name and value with interval of every metric."""
+    rows = []
+    for name, score in score_predictions(data, predictions).items():
+        if score.value is None:
+            rows.append((name, f"undefined: {score.undefined}"))
+            continue
+        interval = bootstrap_interval(data, predictions, name, resamples=_RESAMPLES)
+        bounds = "" if interval is None else f" [{interval.low:.3f}, {interval.high:.3f}]"
+        rows.append((name, f"{score.value:.3f}{bounds}"))
+    return rows
+
+
+def _class_figures(folds: list[tuple[int, Predictions]], names: tuple[str, ...], combined: Predictions) -> _Images:
     images = []
-    if len(parts) > 1:
-        for fold, answers in parts[:12]:
-            images.append((f"fold {fold}", plots.confusion(f"fold {fold}", names, answers.counts())))
-    images.append(("all folds", plots.confusion("all folds" if len(parts) > 1 else "confusion", names, whole.counts())))
-    images.append(("recalls", plots.recalls(names, whole.counts())))
-    images.append(("reliability", plots.reliability(whole)[0]))
+    if len(folds) > 1:
+        for fold, predictions in folds[:_MAX_FOLD_FIGURES]:
+            images.append((f"fold {fold}", plots.draw_confusion(f"fold {fold}", names, predictions.counts())))
+    title = "all folds" if len(folds) > 1 else "confusion"
+    images.append(("all folds", plots.draw_confusion(title, names, combined.counts())))
+    images.append(("recalls", plots.draw_recalls(names, combined.counts())))
+    images.append(("reliability", plots.draw_reliability(combined)[0]))
     return images
 
 
-def _metric_of(cell: Cell) -> str:
-    import json
-
-    told: Mapping[str, Any] = json.loads((cell.out / RESULT).read_text("utf-8"))
-    return str(told["selection_metric"])
+def _selection_metric(cell: Cell) -> str:
+    return str(json.loads((cell.out / RESULT).read_text("utf-8"))["selection_metric"])
 
 
-def _features(cell: Cell, shelf: LabelledShards, protocol: SelectionProtocol) -> list[tuple[str, str]]:
-    """t-SNE of the test clips' features, one window each."""
+def _feature_figures(cell: Cell, shards: LabelledShards, protocol: SelectionProtocol) -> _Images:
+    """Return the t-SNE of the test clips' features, one window of each clip."""
+    # Both load the network code, which a page without figures does not need.
     from avf_training.finetuning.reevaluate import load_run
     from avf_training.inference.feature_model import FeatureModel
 
     if cell.data.task == "dimensions":
         return []
-    _, task = load_run(cell.out, shelf)
+    _, task = load_run(cell.out, shards)
     model = FeatureModel(best_folder(cell.out, protocol))
-    answers = cell_answers(cell, protocol)
-    assert answers is not None
-    keys = [key for key in task.test if key not in answers.unreadable][:: max(1, len(task.test) // _MOST_CLIPS)]
-    if len(keys) < 5:
+    predictions = cell_predictions(cell, protocol)
+    assert predictions is not None
+    step = max(1, len(task.test) // _MAX_TSNE_CLIPS)
+    keys = [key for key in task.test if key not in predictions.unreadable][::step]
+    if len(keys) < _MIN_TSNE_CLIPS:
         return []
-    rows: dict[str, list[np.ndarray]] = {}
+    features_of: dict[str, list[npt.NDArray[np.float32]]] = {}
     for key in keys:
-        files = shelf.read(task.index_of[key])
-        (one,) = model.features(files, [model.windows(1, 1.0)[0]])
-        for kind, value in (("video", one.video), ("audio", one.audio), ("fused", one.fused)):
+        files = shards.read(task.index_of[key])
+        (features,) = model.features(files, [model.windows(1, 1.0)[0]])
+        for kind, value in (("video", features.video), ("audio", features.audio), ("fused", features.fused)):
             if value is not None:
-                rows.setdefault(kind, []).append(value.cpu().numpy())
-    if len(rows) == 2:  # one modality: what the head reads is its mean, normed
-        rows.pop("fused")
-    stacked = {kind: np.stack(values) for kind, values in rows.items()}
+                features_of.setdefault(kind, []).append(value.cpu().numpy())
+    if len(features_of) == 2:  # one modality: the input of the head is its normalised mean, the same figure
+        features_of.pop("fused")
+    stacked = {kind: np.stack(values) for kind, values in features_of.items()}
     truth = [int(task.truth[key]) for key in keys]
-    return [("t-SNE of features", plots.tsne_plane(stacked, truth, task.data.labels))]
+    return [("t-SNE of features", plots.draw_tsne(stacked, truth, task.data.labels))]

@@ -1,4 +1,4 @@
-"""What a study found: per row and data set, over folds and seeds, and each row beside the one that lacks one thing."""
+"""Results of a study: scores per row and data set over folds and seeds, and comparisons of rows."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,52 +9,50 @@ import numpy as np
 
 from avf_training.evaluation.results import PREDICTIONS, RESULT, read_predictions
 from avf_training.evaluation.scoring import Predictions, score_predictions
-from avf_training.finetuning.model_selection import SelectionProtocol
+from avf_training.finetuning.model_selection import PROTOCOLS, SelectionProtocol
 from avf_training.study.plan import Cell, Matrix, Study
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultLine:
-    """One row on one data set by one protocol. per_seed: metric -> a value for each seed, folds taken together.
-
-    folds, seeds: that are done, of how many.
-    """
+    """Scores of one row on one data set by one protocol."""
 
     row: str
     dataset: str
     protocol: SelectionProtocol
-    per_seed: Mapping[str, tuple[float, ...]]
-    done: int
-    wanted: int
+    per_seed: Mapping[str, tuple[float, ...]]  # metric -> a value for each seed, over all its folds
+    done: int  # tested runs
+    planned: int  # runs of the study
 
     def mean(self, metric: str) -> float | None:
-        """Over seeds."""
+        """Return the mean over seeds, or None where no run is done."""
         values = self.per_seed.get(metric, ())
         return float(np.mean(values)) if values else None
 
-    def spread(self, metric: str) -> float | None:
-        """Standard deviation over seeds; None with fewer than two."""
+    def deviation(self, metric: str) -> float | None:
+        """Return the standard deviation over seeds, or None with fewer than two."""
         values = self.per_seed.get(metric, ())
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A row beside the one without: differences of the same fold and seed. won: in how many it is above."""
+    """A row compared with the row that lacks one thing of it."""
 
     row: str
     without: str
     dataset: str
     metric: str
-    differences: tuple[float, ...]
+    differences: tuple[float, ...]  # of the same fold and seed: row minus `without`
 
     @property
     def won(self) -> int:
-        return sum(one > 0 for one in self.differences)
+        """Number of differences in which the row is better."""
+        return sum(difference > 0 for difference in self.differences)
 
     @property
     def sentence(self) -> str:
-        """Plainly, whether it helps."""
+        """A sentence that says whether the one thing helps."""
         mean, count = float(np.mean(self.differences)), len(self.differences)
         verdict = "beats" if self.won == count else "does not beat" if self.won * 2 <= count else "mostly beats"
         return (
@@ -63,14 +61,14 @@ class Comparison:
         )
 
 
-def cell_answers(cell: Cell, protocol: SelectionProtocol) -> Predictions | None:
-    """A finished cell's answers; None where it is not done, or the protocol chose nothing."""
+def cell_predictions(cell: Cell, protocol: SelectionProtocol) -> Predictions | None:
+    """Return the test predictions of a run, or None where it is not done or the protocol selected no model."""
     path = cell.out / PREDICTIONS / f"{protocol}.json"
     return read_predictions(path) if (cell.out / RESULT).is_file() and path.is_file() else None
 
 
 def concat_predictions(parts: Sequence[Predictions]) -> Predictions:
-    """Answers of several folds as one: leave-one-subject-out is scored so."""
+    """Concatenate the predictions of several folds; leave-one-subject-out is scored on all folds together."""
     return Predictions(
         keys=tuple(key for part in parts for key in part.keys),
         truth=np.concatenate([part.truth for part in parts]),
@@ -80,89 +78,94 @@ def concat_predictions(parts: Sequence[Predictions]) -> Predictions:
 
 
 def result_lines(study: Study, matrix: Matrix, protocol: SelectionProtocol) -> list[ResultLine]:
-    """Every row on every data set. Scores of folds are averaged, as the papers do; leave-one-subject-out is summed."""
-    found = []
-    for name in study.rows:
-        for data in dict.fromkeys(cell.data.name for cell in matrix.cells):
-            cells = [cell for cell in matrix.cells if cell.row == name and cell.data.name == data]
+    """Return every row on every data set. Scores are means over folds, as in the papers."""
+    lines = []
+    for row in study.rows:
+        for dataset in dict.fromkeys(cell.data.name for cell in matrix.cells):
+            cells = [cell for cell in matrix.cells if cell.row == row and cell.data.name == dataset]
             per_seed: dict[str, list[float]] = {}
             done = 0
             for seed in study.seeds:
-                parts = [cell_answers(cell, protocol) for cell in cells if cell.seed == seed]
-                there = [part for part in parts if part is not None]
-                done += len(there)
-                for metric, value in (_of_folds(cells[0], there) if there else {}).items():
+                folds = [cell_predictions(cell, protocol) for cell in cells if cell.seed == seed]
+                tested = [predictions for predictions in folds if predictions is not None]
+                done += len(tested)
+                for metric, value in (_mean_over_folds(cells[0], tested) if tested else {}).items():
                     per_seed.setdefault(metric, []).append(value)
-            values = {metric: tuple(some) for metric, some in per_seed.items()}
-            found.append(
-                ResultLine(row=name, dataset=data, protocol=protocol, per_seed=values, done=done, wanted=len(cells))
+            lines.append(
+                ResultLine(
+                    row=row,
+                    dataset=dataset,
+                    protocol=protocol,
+                    per_seed={metric: tuple(values) for metric, values in per_seed.items()},
+                    done=done,
+                    planned=len(cells),
+                )
             )
-    return found
+    return lines
 
 
-def _of_folds(cell: Cell, parts: Sequence[Predictions]) -> dict[str, float]:
+def _mean_over_folds(cell: Cell, folds: Sequence[Predictions]) -> dict[str, float]:
     if cell.data.split == "leave_one_subject_out":
-        parts = [concat_predictions(parts)]
-    scored = [score_predictions(cell.data, part) for part in parts]
+        # A fold is one subject, who may lack a class: scores of single folds are not defined (MEGC 2019).
+        folds = [concat_predictions(folds)]
+    scored = [score_predictions(cell.data, fold) for fold in folds]
     means: dict[str, float] = {}
     for metric in scored[0]:
-        values = [one[metric].value for one in scored]
-        known = [value for value in values if value is not None]
-        if len(known) == len(values):
-            means[metric] = float(np.mean(known))
+        values = [scores[metric].value for scores in scored]
+        defined = [value for value in values if value is not None]
+        if len(defined) == len(values):
+            means[metric] = float(np.mean(defined))
     return means
 
 
 def comparisons(study: Study, matrix: Matrix, protocol: SelectionProtocol) -> list[Comparison]:
-    """Each row that names one without, where both are done."""
-    found = []
+    """Return a comparison for each row that names a row `without`, on each data set where both are done."""
+    results = []
+    cell_of = {(cell.row, cell.data.name, cell.fold, cell.seed): cell for cell in matrix.cells}
     for name, row in study.rows.items():
         if row.without is None:
             continue
-        for data in dict.fromkeys(cell.data.name for cell in matrix.cells):
-            metric = next(cell.data.metrics[0] for cell in matrix.cells if cell.data.name == data)
-            pairs = []
-            for cell in matrix.cells:
-                if (cell.row, cell.data.name) != (name, data):
-                    continue
-                twin = next(
-                    one
-                    for one in matrix.cells
-                    if (one.row, one.data.name, one.fold, one.seed) == (row.without, data, cell.fold, cell.seed)
+        for dataset in dict.fromkeys(cell.data.name for cell in matrix.cells):
+            cells = [cell for cell in matrix.cells if (cell.row, cell.data.name) == (name, dataset)]
+            metric = next(cell.data.metrics[0] for cell in matrix.cells if cell.data.name == dataset)
+            differences = []
+            for cell in cells:
+                baseline = cell_of[row.without, dataset, cell.fold, cell.seed]
+                value, reference = (_score(each, protocol, metric) for each in (cell, baseline))
+                if value is not None and reference is not None:
+                    differences.append(value - reference)
+            if differences:
+                results.append(
+                    Comparison(
+                        row=name, without=row.without, dataset=dataset, metric=metric, differences=tuple(differences)
+                    )
                 )
-                values = [_value(one, protocol, metric) for one in (cell, twin)]
-                if values[0] is not None and values[1] is not None:
-                    pairs.append(values[0] - values[1])
-            if pairs:
-                found.append(
-                    Comparison(row=name, without=row.without, dataset=data, metric=metric, differences=tuple(pairs))
-                )
-    return found
+    return results
 
 
-def _value(cell: Cell, protocol: SelectionProtocol, metric: str) -> float | None:
-    answers = cell_answers(cell, protocol)
-    return None if answers is None else score_predictions(cell.data, answers)[metric].value
+def _score(cell: Cell, protocol: SelectionProtocol, metric: str) -> float | None:
+    predictions = cell_predictions(cell, protocol)
+    return None if predictions is None else score_predictions(cell.data, predictions)[metric].value
 
 
 def summary(study: Study, matrix: Matrix) -> dict[str, Any]:
-    """All of it, for study.json."""
+    """Return all results for study.json."""
     rows = [
         {
             "row": line.row,
             "dataset": line.dataset,
             "protocol": protocol,
             "done": line.done,
-            "wanted": line.wanted,
+            "planned": line.planned,
             "per_seed": {metric: list(values) for metric, values in line.per_seed.items()},
         }
-        for protocol in ("validation", "test_best", "last")
+        for protocol in PROTOCOLS
         for line in result_lines(study, matrix, protocol)
     ]
-    told = [one.sentence for one in comparisons(study, matrix, "validation")]
-    return {"title": study.title, "note": study.note, "rows": rows, "compared": told}
+    sentences = [comparison.sentence for comparison in comparisons(study, matrix, "validation")]
+    return {"title": study.title, "note": study.note, "rows": rows, "compared": sentences}
 
 
-def write_summary(values: Mapping[str, Any]) -> bytes:
-    """As JSON."""
+def summary_as_json(values: Mapping[str, Any]) -> bytes:
+    """Return a summary as the bytes of study.json."""
     return (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()

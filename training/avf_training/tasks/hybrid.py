@@ -1,4 +1,6 @@
-"""The labelled hybrid of post-pre-training (PSI, AVF-MAE++ 3.4): all aligned data sets as one task.
+"""The labelled hybrid of post-pre-training: all aligned data sets as one task.
+
+It is the second of three stages of progressive semantics injection (PSI; AVF-MAE++, Progressive Adaptation Training).
 
 A model that was post-pre-trained on the hybrid is fine-tuned and tested on one fold of one of its data sets. No test
 clip of that fold, and nobody in it, may be in the hybrid.
