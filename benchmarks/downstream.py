@@ -110,8 +110,8 @@ def _seconds(*argv: str) -> float:
 
 
 def _views(folder: Path, models: dict[str, Path]) -> Section:
-    shelf = LabelledShards([folder / "out/shards"], StorageConfig())
-    files = shelf.read(0)
+    shards = LabelledShards([folder / "out/shards"], StorageConfig())
+    files = shards.read(0)
     torch.set_num_threads(1)
 
     def read() -> None:

@@ -61,7 +61,7 @@ def finished(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_fold_is_learned_and_told_by_three_protocols(finished: Path, shards: Path) -> None:
+def test_a_fold_is_learned_and_scored_by_three_protocols(finished: Path, shards: Path) -> None:
     result = json.loads((finished / "result.json").read_text())
     assert set(result["protocols"]) == {"validation", "test_best", "last"}
     assert result["train"] + result["validation"] + result["test"] == 36
@@ -76,16 +76,16 @@ def test_a_fold_is_learned_and_told_by_three_protocols(finished: Path, shards: P
     assert model.meaning.names == LABELS
 
 
-def test_nobody_is_in_two_parts(finished: Path, shards: Path) -> None:
-    told = json.loads((finished / "run.json").read_text())
+def test_no_subject_is_in_two_parts_of_a_fold(finished: Path, shards: Path) -> None:
+    run = json.loads((finished / "run.json").read_text())
     subject = {clip.key: clip.subject for clip in read_labelled_clips(LabelledShards([shards], STORAGE), row()).clips}
-    parts = [{subject[key] for key in told[name]} for name in ("train", "validation", "test")]
+    parts = [{subject[key] for key in run[name]} for name in ("train", "validation", "test")]
     assert all(parts)
     assert len(set.union(*parts)) == sum(map(len, parts)) == 6
 
 
 @pytest.mark.slow
-def test_the_same_again_bit_for_bit(finished: Path, shards: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_predictions_bit_for_bit(finished: Path, shards: Path, tmp_path: Path) -> None:
     recipe = small()
     train_stage(recipe, task(shards, recipe), None, tmp_path / "again")
     assert predictions(tmp_path / "again") == predictions(finished)
@@ -114,7 +114,9 @@ def test_a_run_killed_between_two_epochs_resumes_to_the_same_result(
     assert (out / "validation.jsonl").read_text() == (finished / "validation.jsonl").read_text()
 
 
-def test_a_finished_run_is_tested_again_from_its_folder(finished: Path, shards: Path, tmp_path: Path) -> None:
+def test_a_finished_run_is_evaluated_from_its_folder_to_the_same_predictions(
+    finished: Path, shards: Path, tmp_path: Path
+) -> None:
     labelled = LabelledShards([shards], STORAGE)
     for protocol in ("validation", "test_best", "last"):
         assert reevaluate_run(finished, labelled, protocol, None, "cpu")["same"] is True
@@ -165,7 +167,7 @@ def test_the_guard_stops_a_hybrid_with_another_release_of_a_test_clip(shards: Pa
         assert_no_leakage(clip_origins(more, list(more.index_of)), excluded, "lab, fold 1")
 
 
-def test_a_start_that_saw_the_test_clips_is_refused(finished: Path, shards: Path, tmp_path: Path) -> None:
+def test_a_start_trained_on_test_clips_is_refused(finished: Path, shards: Path, tmp_path: Path) -> None:
     recipe = small()
     for start in (finished, finished / "best/validation", finished / "model"):
         with pytest.raises(UserError, match=r"was trained on lab-\S+ and \d+ more clips that lab/fold_2 tests"):
@@ -173,7 +175,7 @@ def test_a_start_that_saw_the_test_clips_is_refused(finished: Path, shards: Path
     assert not (tmp_path / "ft").exists()
 
 
-def test_no_seed_moves_who_is_held_out_and_the_hybrid_leaves_them_out(shards: Path) -> None:
+def test_validation_clips_depend_on_no_seed_and_are_in_no_hybrid(shards: Path) -> None:
     labelled = LabelledShards([shards], STORAGE)
     parts = {share: fold_task(row(), labelled, 1, "av", share).validation for share in (0.05, 0.1, 0.4)}
     assert set(parts[0.05]) <= set(parts[0.1]) <= set(parts[0.4])
@@ -204,8 +206,8 @@ def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert set(result["protocols"]) == {"test_best", "last"}, "nothing was held out, so nothing could be chosen by it"
     assert result["protocols"]["last"]["scores"]["PCC valence"]["value"] > 0.8
-    told = json.loads((tmp_path / "run/predictions/last.json").read_text())
-    assert all(-2 <= value <= 2 for (value,) in told["scores"])
+    recorded = json.loads((tmp_path / "run/predictions/last.json").read_text())
+    assert all(-2 <= value <= 2 for (value,) in recorded["scores"])
 
 
 def test_a_start_of_another_size_names_the_tensor(finished: Path, shards: Path, tmp_path: Path) -> None:
@@ -261,14 +263,14 @@ def test_bad_labels_name_the_clip_and_the_rule(
 
 @pytest.mark.slow
 def test_two_processes_train_and_test_as_one(shards: Path, tmp_path: Path) -> None:
-    """Each answers a part of the test clips; both leave with all of them."""
+    """Each process predicts a part of the test clips; the result has all of them."""
     sets = ["batch=6", "micro_batch=3", "workers=0", "epochs=2", "threads=1", "validation_share=0.2"]
     torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "--no-python"]
     argv = [*torchrun, *_command(tmp_path, shards, tmp_path / "run", sets)]
     subprocess.run(argv, check=True, timeout=400, capture_output=True)
     run = json.loads((tmp_path / "run/run.json").read_text())
-    told = json.loads((tmp_path / "run/predictions/last.json").read_text())
-    assert sorted(told["keys"]) == sorted(run["test"])
+    recorded = json.loads((tmp_path / "run/predictions/last.json").read_text())
+    assert sorted(recorded["keys"]) == sorted(run["test"])
     assert set(json.loads((tmp_path / "run/result.json").read_text())["protocols"]) == {
         "validation",
         "test_best",

@@ -38,7 +38,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_what_it_says_is_right_of_people_it_never_saw(lab: Path) -> None:
+def test_predictions_are_right_for_subjects_that_were_not_trained_on(lab: Path) -> None:
     tested = json.loads((lab / "run/run.json").read_text())
     truth = dict(zip(tested["test"], tested["truth"], strict=True))
     predictions = [clip for clip in predict(lab / "shards", lab / "run") if clip.key in truth]
@@ -61,7 +61,7 @@ def test_on_the_command_line_with_a_picture(lab: Path, capsys: pytest.CaptureFix
     assert set(rows[0]) == {"key", "video_id", "person", "names", "classes", "windows", "mean", "best"}
 
 
-def test_a_pre_trained_model_has_features_and_no_answers(lab: Path, tmp_path: Path) -> None:
+def test_a_pre_trained_model_has_features_and_no_predictions(lab: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     MaskedAutoencoder(preset("nano")).save_pretrained(tmp_path / "mae")
     with pytest.raises(UserError, match="cannot predict; fine-tune it first"):

@@ -166,9 +166,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_a_study_runs_is_resumed_and_leaves_a_page(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line(lab, "--dry-run")) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert len(told) == 4
-    assert all(one.startswith("to do") for one in told)
+    commands = capsys.readouterr().out.splitlines()
+    assert len(commands) == 4
+    assert all(command.startswith("to do") for command in commands)
     assert main(line(lab)) == 0
     out = capsys.readouterr()
     assert "4 runs, 0 done already" in out.err

@@ -20,13 +20,13 @@ from avf_training.tasks.label_alignment import (
 
 
 def test_seventeen_rows_that_agree_with_themselves() -> None:
-    assert len({one.name for one in DATASETS}) == len(DATASETS) == 18, "seventeen sets, and AVCAffe's two axes"
-    for one in DATASETS:
-        assert len(set(one.labels)) == len(one.labels)
-        assert bool(one.labels) != bool(one.dimensions)
-        assert set(one.per_label) <= set(one.labels)
-        if one.per_label and one.name not in ("casme3", "mafw_11"):
-            assert sum(one.per_label.values()) == one.clips, one.name
+    assert len({data.name for data in DATASETS}) == len(DATASETS) == 18, "seventeen sets, and AVCAffe's two axes"
+    for data in DATASETS:
+        assert len(set(data.labels)) == len(data.labels)
+        assert bool(data.labels) != bool(data.dimensions)
+        assert set(data.per_label) <= set(data.labels)
+        if data.per_label and data.name not in ("casme3", "mafw_11"):
+            assert sum(data.per_label.values()) == data.clips, data.name
     assert len(find_dataset("mafw_43").labels) == 43
     assert sum(find_dataset("mafw_11").per_label.values()) == 9_172
     with pytest.raises(UserError, match="did you mean 'iemocap'"):
@@ -65,7 +65,7 @@ def test_folds_by_blocks_of_actors_are_the_authors() -> None:
     assert [fold.test for fold in make_folds(find_dataset("ravdess"), people)][1] == ("r-05", "r-06", "r-07", "r-08")
 
 
-def test_folds_by_session_by_lot_by_subject_and_official() -> None:
+def test_folds_by_session_at_random_by_subject_and_predefined() -> None:
     clips = [
         FoldClip(
             key=f"k{n}",
@@ -85,7 +85,9 @@ def test_folds_by_session_by_lot_by_subject_and_official() -> None:
     unknown = [replace(clip, subject=None) for clip in clips]
     drawn = make_folds(find_dataset("mer24"), unknown)
     assert drawn == make_folds(find_dataset("mer24"), unknown[::-1])
-    assert list(drawn[0].test) != sorted(clip.key for clip in unknown)[: len(drawn[0].test)], "by lot, not by name"
+    assert list(drawn[0].test) != sorted(clip.key for clip in unknown)[: len(drawn[0].test)], (
+        "in a random order, not by name"
+    )
     assert len(make_folds(find_dataset("smic"), clips)) == 10
     people = [FoldClip(key=f"a{n}", label="Calm", subject=f"aiim{n:03d}") for n in range(1, 109)]
     (fold,) = make_folds(find_dataset("avcaffe_arousal"), people)
@@ -113,7 +115,7 @@ def test_folds_that_cannot_be_made_name_the_clip_and_the_rule(name: str, clips: 
         make_folds(find_dataset(name), clips)
 
 
-def test_the_guard_finds_a_test_clip_by_key_by_name_and_by_person() -> None:
+def test_leakage_is_found_by_key_by_recording_and_by_subject() -> None:
     mer = "mer2023"
     test = ExcludedClips(
         [
@@ -143,12 +145,12 @@ def test_the_guard_finds_a_test_clip_by_key_by_name_and_by_person() -> None:
 
 def test_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["datasets"]) == 0
-    told = capsys.readouterr().out
-    assert "MAFW (43 classes)" in told
+    output = capsys.readouterr().out
+    assert "MAFW (43 classes)" in output
     assert main(["datasets", "--alignment"]) == 0
-    told = capsys.readouterr().out
-    assert re.search(r"happy +happiness +happy +happy +happy +hap\+exc +HAP +HAP +happy", told)
-    assert "in no hybrid: mafw_43, msp_improv, werewolf_xl, avcaffe_arousal, avcaffe_valence" in told
+    output = capsys.readouterr().out
+    assert re.search(r"happy +happiness +happy +happy +happy +hap\+exc +HAP +HAP +happy", output)
+    assert "in no hybrid: mafw_43, msp_improv, werewolf_xl, avcaffe_arousal, avcaffe_valence" in output
     assert main(["datasets", "--json", "-"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in rows] == [one.name for one in DATASETS]
+    assert [row["name"] for row in rows] == [data.name for data in DATASETS]

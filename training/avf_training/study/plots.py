@@ -104,7 +104,9 @@ def draw_scatter(names: Sequence[str], predictions: Predictions) -> str:
 def draw_curves(losses: Sequence[Mapping[str, Any]], epochs: Sequence[ValidationScores], metric: str) -> str:
     """Draw the loss by step, and the selecting metric by epoch on the validation and the test clips."""
     figure, (loss_axis, metric_axis) = pyplot.subplots(1, 2, figsize=(6.6, 2.6), layout="constrained")
-    loss_axis.plot([row["step"] + 1 for row in losses], [row["loss"] for row in losses], color="tab:blue", linewidth=0.9)
+    loss_axis.plot(
+        [row["step"] + 1 for row in losses], [row["loss"] for row in losses], color="tab:blue", linewidth=0.9
+    )
     loss_axis.set_title("loss", fontsize=9)
     loss_axis.set_xlabel("step", fontsize=8)
     drawn: tuple[tuple[SelectionProtocol, str, str], ...] = (
