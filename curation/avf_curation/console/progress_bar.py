@@ -24,16 +24,17 @@ class ProgressBar:
         self._console = make_console(stderr=True)
         self._live = draws_progress()
         self._start = time.monotonic()
-        self._said = 0.0
+        self._logged_at = 0.0
         self._base_frames: int | None = None
         self._bar = RichProgress(
             TextColumn("[bold]curate"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=None),  # takes what the texts leave of the line
             MofNCompleteColumn(),
-            TextColumn("videos, {task.fields[counts]}"),
+            TextColumn("videos: {task.fields[counts]}"),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=self._console,
             disable=not self._live,
+            expand=True,
         )
         self._task = self._bar.add_task("curate", total=None, counts="")
 
@@ -42,15 +43,13 @@ class ProgressBar:
             self._base_frames = progress.frames
         elapsed = max(1e-6, time.monotonic() - self._start)
         speed = (progress.frames - self._base_frames) / FRAMES_PER_SECOND / elapsed
-        counts = (
-            f"{progress.kept} kept, {progress.rejected} rejected, {progress.failed} failed, "
-            f"{speed:.1f} s of video per s"
-        )
-        self._bar.update(self._task, completed=progress.videos_done, total=progress.videos, counts=counts)
+        counts = f"{progress.kept} kept, {progress.rejected} rejected, {progress.failed} failed"
+        text = f"{counts}; {speed:.1f} s/s"  # seconds of video per second; 80 characters have no room for the words
+        self._bar.update(self._task, completed=progress.videos_done, total=progress.videos, counts=text)
         last = progress.units_done == progress.units
-        if not self._live and (last or time.monotonic() - self._said > _LINE_EVERY_S):
-            self._said = time.monotonic()
-            _LOG.info("%d/%d videos, %s", progress.videos_done, progress.videos, counts)
+        if not self._live and (last or time.monotonic() - self._logged_at > _LINE_EVERY_S):
+            self._logged_at = time.monotonic()
+            _LOG.info("%d/%d videos, %s, %.1f s of video per s", progress.videos_done, progress.videos, counts, speed)
 
     def __enter__(self) -> Self:
         self._bar.start()
