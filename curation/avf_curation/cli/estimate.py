@@ -45,10 +45,10 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.console.run_tables import print_estimate
     from avf_curation.console.terminal import make_console
     from avf_curation.recipe import load_recipe
-    from avf_curation.runs.cost_estimate import estimate_cost, one_parent_per_unit, remembered_totals
+    from avf_curation.runs.cost_estimate import estimate_cost, one_group_per_unit, remembered_totals
 
     named = load_recipe(options.recipe, options.set).sources
-    settings = one_parent_per_unit(options.set, named)
+    settings = one_group_per_unit(options.set, named)
     options = argparse.Namespace(**vars(options) | {"set": settings})
     cluster_config(options)  # refuses impossible values before models are looked for and inputs are listed
     inputs = load_inputs(options)

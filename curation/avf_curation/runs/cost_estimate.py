@@ -1,8 +1,8 @@
-"""What a run will cost and yield, from a seeded sample of its groups that is curated for real.
+"""Estimate what a run will cost and yield, from a seeded sample of its groups that is curated in full.
 
-Parents (a film, a session) are drawn, not videos, because that is what resembles itself. Sums are scaled by bytes (a
-ratio estimator): stat knows the bytes of all inputs, and time, storage and yield follow them. Intervals are 95 % of a
-seeded bootstrap over the groups, narrower the more of them were curated.
+Groups (a film, a session) are sampled, not videos, because the videos of one group resemble each other. Sums are
+scaled by bytes (a ratio estimator): the bytes of all inputs are known without reading them, and time, storage and yield
+grow with them. Intervals are 95 % of a seeded bootstrap over the groups; they get narrower with every group.
 """
 
 import json
@@ -24,13 +24,13 @@ from avf_curation.runs.unit_log import read_unit_log
 from avf_curation.sources.types import Video
 
 TOTALS = "estimate.json"
-_RESAMPLES = 1000
-_ON_GPU = ("track", "sync")
+_RESAMPLES = 1000  # of the bootstrap
+_GPU_STAGES = ("track", "sync")  # stages that run on a GPU where there is one
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceTotals:
-    """All there is of a source, by stat."""
+    """The size of a whole source, known without reading its files."""
 
     videos: int
     groups: int
@@ -39,22 +39,21 @@ class SourceTotals:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceEstimate:
-    """One source. core_hours: of one CPU thread; gpu_hours: wall time of the stages that a GPU serves, None where none
-    was used; stored_gb: of clips in the run, shards take as much again; kept_hours: of clips."""
+    """The estimate for one source."""
 
     source: str
     total: SourceTotals
     sampled_groups: int
-    core_hours: Estimate
-    gpu_hours: Estimate | None
-    stored_gb: Estimate
+    core_hours: Estimate  # hours of one CPU thread
+    gpu_hours: Estimate | None  # wall-clock hours of the stages that use a GPU; None where none was used
+    stored_gb: Estimate  # clips in the run folder; shards take as much again
     clips: Estimate
-    kept_hours: Estimate
+    kept_hours: Estimate  # length of the clips
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostEstimate:
-    """All sources, and their sum."""
+    """The estimates of all sources, and their sum."""
 
     sources: tuple[SourceEstimate, ...]
 
@@ -68,24 +67,24 @@ class CostEstimate:
         return Estimate(value=value, low=max(0.0, value - low), high=value + high)
 
     def as_json(self) -> dict[str, Any]:
-        """The shape that --json prints."""
+        """Return the values that `estimate --json` prints."""
         return asdict(self) | {"core_hours": asdict(self.core_hours)}
 
 
 def sample_groups(videos: list[Video], sample: int, seed: int) -> list[Video]:
-    """The videos of `sample` groups of each source, by lot. Raises UserError for a number that is none."""
+    """Return the videos of `sample` groups of each source, in seeded random order. Raises UserError below 2 groups."""
     if sample < 2:
-        raise UserError(f"--sample {sample}: at least 2 groups of each source, or there is no interval")
-    chosen: set[tuple[str, str]] = set()
+        raise UserError(f"--sample {sample}: take at least 2 groups of each source; one group gives no interval")
+    sampled: set[tuple[str, str]] = set()
     for source in {video.source for video in videos}:
         groups = {video.group_id for video in videos if video.source == source}
         order = sorted(groups, key=lambda group: priority(f"{source}\0{group}", seed))
-        chosen |= {(source, group) for group in order[:sample]}
-    return [video for video in videos if (video.source, video.group_id) in chosen]
+        sampled |= {(source, group) for group in order[:sample]}
+    return [video for video in videos if (video.source, video.group_id) in sampled]
 
 
 def totals_of(videos: Iterable[Video]) -> dict[str, SourceTotals]:
-    """Source -> what there is, by stat."""
+    """Return source -> its size."""
     counts: dict[str, tuple[int, set[str], int]] = {}
     for video in videos:
         number, groups, size = counts.get(video.source, (0, set(), 0))
@@ -98,57 +97,67 @@ def totals_of(videos: Iterable[Video]) -> dict[str, SourceTotals]:
 
 
 def write_totals(run: RunFolder, totals: Mapping[str, SourceTotals]) -> None:
-    """Keep what the whole is, beside the run of the sample."""
+    """Write the sizes of the whole sources into the log folder of the sample's run."""
     run.log_folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({name: asdict(total) for name, total in totals.items()}, indent=1)
     (run.log_folder / TOTALS).write_text(text, "utf-8")
 
 
 def estimate_cost(run: RunFolder, totals: Mapping[str, SourceTotals], gpu: bool, seed: int = 0) -> CostEstimate:
-    """Predict from the finished run of a sample, whose units are one group each. Raises UserError without figures."""
+    """Return the estimate from the finished run of a sample whose units are one group each.
+
+    Raises UserError for a source of which nothing was curated.
+    """
     figures = _figures(run)
-    found = []
+    estimates = []
     for source, total in totals.items():
         rows = figures.get(source, [])
         if not rows:
-            raise UserError(f"{source}: nothing of it was curated; is the source empty?")
-        found.append(estimate_source(source, total, np.array(rows, float), gpu, seed))
-    return CostEstimate(sources=tuple(found))
+            raise UserError(f"{source}: no unit of the sample was curated; is the source empty?")
+        estimates.append(estimate_source(source, total, np.array(rows, float), gpu, seed))
+    return CostEstimate(sources=tuple(estimates))
 
 
 def estimate_source(
     source: str, total: SourceTotals, figures_PQ: npt.NDArray[np.float64], gpu: bool, seed: int
 ) -> SourceEstimate:
-    """figures_PQ: a row for each sampled group P: bytes, core seconds, GPU seconds, stored bytes, clips, frames."""
+    """Return the estimate of one source.
+
+    Args:
+        figures_PQ: a row for each sampled group P: bytes, core seconds, GPU seconds, stored bytes, clips, frames.
+        gpu: whether the stages that can use a GPU did.
+    """
     groups = len(figures_PQ)
     size_P = np.maximum(figures_PQ[:, 0], 1.0)
     picks_RP = np.random.default_rng(seed).integers(0, groups, (_RESAMPLES, groups))
-    rest = max(0.0, 1.0 - groups / max(total.groups, 1)) ** 0.5  # nothing is left to guess when all were curated
+    # Finite population correction: no uncertainty is left when all groups were curated.
+    finite = max(0.0, 1.0 - groups / max(total.groups, 1)) ** 0.5
 
-    def scaled(column: int, unit: float) -> Estimate:
+    def scale(column: int, unit: float) -> Estimate:
         value_P = figures_PQ[:, column]
         value = float(value_P.sum() / size_P.sum()) * total.bytes / unit
-        many_R = value_P[picks_RP].sum(1) / size_P[picks_RP].sum(1) * total.bytes / unit
-        low, high = (float(v) for v in np.quantile(many_R, (0.025, 0.975)))
-        widened = (groups / max(groups - 1, 1)) ** 0.5 * rest  # the bootstrap of few is too sure
+        resampled_R = value_P[picks_RP].sum(1) / size_P[picks_RP].sum(1) * total.bytes / unit
+        low, high = (float(v) for v in np.quantile(resampled_R, (0.025, 0.975)))
+        # The bootstrap underestimates the variance of n groups by (n - 1) / n.
+        widening = (groups / max(groups - 1, 1)) ** 0.5 * finite
         return Estimate(
-            value=value, low=max(0.0, value - (value - low) * widened), high=value + (high - value) * widened
+            value=value, low=max(0.0, value - (value - low) * widening), high=value + (high - value) * widening
         )
 
     return SourceEstimate(
         source=source,
         total=total,
         sampled_groups=groups,
-        core_hours=scaled(1, 3600),
-        gpu_hours=scaled(2, 3600) if gpu else None,
-        stored_gb=scaled(3, 1e9),
-        clips=scaled(4, 1),
-        kept_hours=scaled(5, 3600 * FRAMES_PER_SECOND),
+        core_hours=scale(1, 3600),
+        gpu_hours=scale(2, 3600) if gpu else None,
+        stored_gb=scale(3, 1e9),
+        clips=scale(4, 1),
+        kept_hours=scale(5, 3600 * FRAMES_PER_SECOND),
     )
 
 
 def _figures(run: RunFolder) -> dict[str, list[tuple[float, ...]]]:
-    """Source -> a row for each unit of the sample. A unit that was done twice counts with its last time."""
+    """Return source -> a row for each unit of the sample. A unit that was curated twice counts with its last times."""
     table = read_plan(run, 0).table
     sizes: dict[int, tuple[str, int]] = {}
     columns = (table[name].to_pylist() for name in ("unit", "source", "size_bytes"))
@@ -156,34 +165,35 @@ def _figures(run: RunFolder) -> dict[str, list[tuple[float, ...]]]:
         sizes[unit] = (source, sizes.get(unit, (source, 0))[1] + size)
     times: dict[int, tuple[float, float]] = {}
     for entry in read_unit_log(run):
-        gpu_s = sum(entry.report.stage_seconds.get(stage, 0.0) for stage in _ON_GPU)
+        gpu_s = sum(entry.report.stage_seconds.get(stage, 0.0) for stage in _GPU_STAGES)
         times[entry.report.unit] = (entry.report.cpu_seconds, gpu_s)
     kept = _kept_frames(run)
-    found: dict[str, list[tuple[float, ...]]] = {}
+    rows: dict[str, list[tuple[float, ...]]] = {}
     for unit, (source, size) in sizes.items():
         if unit in times:
             manifest = run.unit_manifest(0, unit)
             row = (size, *times[unit], manifest.file_bytes[PART], manifest.counts["kept"], kept.get(unit, 0))
-            found.setdefault(source, []).append(row)
-    return found
+            rows.setdefault(source, []).append(row)
+    return rows
 
 
 def _kept_frames(run: RunFolder) -> dict[int, int]:
-    table = run.ledger().select(["unit", "status", "start_frame", "stop_frame"])
-    found: dict[int, int] = {}
-    for row in table.to_pylist():
+    """Return unit -> frames of its kept spans."""
+    ledger = run.ledger().select(["unit", "status", "start_frame", "stop_frame"])
+    frames: dict[int, int] = {}
+    for row in ledger.to_pylist():
         if row["status"] == "kept":
-            found[row["unit"]] = found.get(row["unit"], 0) + row["stop_frame"] - row["start_frame"]
-    return found
+            frames[row["unit"]] = frames.get(row["unit"], 0) + row["stop_frame"] - row["start_frame"]
+    return frames
 
 
-def one_parent_per_unit(overrides: Iterable[str], recipe_sources: Iterable[str]) -> list[str]:
-    """The settings by which a unit is one group: what a unit costs is then what the group costs."""
+def one_group_per_unit(overrides: Iterable[str], recipe_sources: Iterable[str]) -> list[str]:
+    """Return the settings that make each group a unit of its own, so that the cost of a unit is that of its group."""
     return [*overrides, "plan.unit_videos=1", *(f"sources.{name}.plan.unit_videos=1" for name in recipe_sources)]
 
 
 def remembered_totals(folder: Path) -> dict[str, SourceTotals] | None:
-    """What `write_totals` kept; None where it is gone."""
+    """Return what `write_totals` wrote, or None where that is gone."""
     try:
         values = json.loads((folder / "log" / TOTALS).read_text("utf-8"))
         return {name: SourceTotals(**value) for name, value in values.items()}

@@ -1,4 +1,7 @@
-"""A run's ledger as it was on a date: RUN@2026-11-20, or RUN@2026-11-20T14:30 (UTC); by the log of its units."""
+"""Snapshots of a run's ledger: RUN@2026-11-20 or RUN@2026-11-20T14:30 (UTC) is the ledger as it was at that time.
+
+The log of units says when each decision was made.
+"""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,45 +15,54 @@ from avf_curation.runs.unit_log import read_unit_log
 
 
 def load_ledgers(before: str, after: str) -> tuple[pa.Table, pa.Table]:
-    """The ledgers that two names mean. Two dates of one run: up to the first, and from the first to the second, so
-    that what happened between is compared with what was before. Raises UserError."""
-    old, new = _parsed(before), _parsed(after)
-    first = _ledger(*old)
-    if old[0].root.resolve() != new[0].root.resolve():
-        return first, _ledger(*new)
-    if old[1] is None:
-        raise UserError(f"{before} and {after}: the same run; name two dates of it, as in {old[0].root}@2026-11-20")
-    return first, _ledger(*new, after=old[1])
+    """Load the two ledgers to compare.
+
+    If both names are dates of one run, the first ledger has the decisions up to the first date, and the second those
+    made between the two dates. Raises UserError.
+    """
+    (run_before, until_before), (run_after, until_after) = _parse_snapshot(before), _parse_snapshot(after)
+    ledger_before = _select_ledger(run_before, until_before)
+    if run_before.root.resolve() != run_after.root.resolve():
+        return ledger_before, _select_ledger(run_after, until_after)
+    if until_before is None:
+        raise UserError(f"{before} and {after}: the same run; name two dates of it, as in {run_before.root}@2026-11-20")
+    return ledger_before, _select_ledger(run_after, until_after, after=until_before)
 
 
-def _parsed(text: str) -> tuple[RunFolder, datetime | None]:
-    folder, at, date = text.rpartition("@")
-    if not at or Path(text).exists():
+def _parse_snapshot(text: str) -> tuple[RunFolder, datetime | None]:
+    """Return the run and the end of its snapshot, None for the whole ledger. Raises UserError."""
+    folder, separator, date = text.rpartition("@")
+    if not separator or Path(text).exists():  # a folder's name may hold an @
         return RunFolder.existing(Path(text)), None
     try:
-        when = datetime.fromisoformat(date)
+        end = datetime.fromisoformat(date)
     except ValueError:
-        raise UserError(f"{text}: {date!r} is no date as 2026-11-20 or 2026-11-20T14:30") from None
+        raise UserError(f"{text}: {date!r} is not a date such as 2026-11-20 or 2026-11-20T14:30") from None
     if len(date) == len("2026-11-20"):
-        when += timedelta(days=1)  # the whole day
-    return RunFolder.existing(Path(folder)), when.replace(tzinfo=when.tzinfo or UTC)
+        end += timedelta(days=1)  # a date without a time includes the whole day
+    return RunFolder.existing(Path(folder)), end.replace(tzinfo=end.tzinfo or UTC)
 
 
-def _ledger(run: RunFolder, until: datetime | None, after: datetime | None = None) -> pa.Table:
-    table = run.ledger()
+def _select_ledger(run: RunFolder, until: datetime | None, after: datetime | None = None) -> pa.Table:
+    """Return the rows that were decided from `after` on and before `until`. Raises UserError when there are none."""
+    ledger = run.ledger()
     if until is None and after is None:
-        return table
+        return ledger
     times = _commit_times(run)
-    places = zip(table["attempt"].to_pylist(), table["unit"].to_pylist(), strict=True)
-    time_R = np.array([times.get(place, 0.0) for place in places])
-    chosen_R = np.ones(len(time_R), bool)
+    units = zip(ledger["attempt"].to_pylist(), ledger["unit"].to_pylist(), strict=True)
+    # A unit that the log misses, because its process was killed, counts as decided before all others.
+    time_R = np.array([times.get(unit, 0.0) for unit in units])
+    selected_R = np.ones(len(time_R), bool)
     if until is not None:
-        chosen_R &= time_R < until.timestamp()
+        selected_R &= time_R < until.timestamp()
     if after is not None:
-        chosen_R &= time_R >= after.timestamp()
-    if not chosen_R.any():
-        raise UserError(f"{run.root}: nothing was decided in that time")
-    return table.filter(pa.array(chosen_R))
+        selected_R &= time_R >= after.timestamp()
+    if not selected_R.any():
+        raise UserError(
+            f"{run.root}: nothing was decided {'before' if after is None else 'between'} "
+            f"{' and '.join(str(time) for time in (after, until) if time is not None)}; name another date"
+        )
+    return ledger.filter(pa.array(selected_R))
 
 
 def _commit_times(run: RunFolder) -> dict[tuple[int, int], float]:

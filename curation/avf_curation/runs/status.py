@@ -1,4 +1,4 @@
-"""How far a run is, going or stopped. Reads only what is committed and the log."""
+"""The status of a run: how far it is, and whether a coordinator is at work. Only committed files and logs are read."""
 
 import time
 from collections.abc import Iterator
@@ -16,26 +16,27 @@ from avf_curation.runs.unit_log import last_unit_age_s
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
-    """state: "finished", "going" or "stopped"; `coordinator` says who works on it."""
+    """The status of a run's newest attempt."""
 
-    state: str
+    state: str  # finished, going or stopped
     attempt: int
     progress: Progress
-    coordinator: str | None
-    last_unit_s_ago: float | None
+    coordinator: str | None  # the process that works on the run, where it is going
+    last_unit_s_ago: float | None  # seconds since the last commit; None where no unit was committed
 
     def as_json(self) -> dict[str, Any]:
+        """Return the values that `status --json` prints."""
         return vars(self) | {"progress": vars(self.progress)}
 
 
 def run_status(run: RunFolder) -> RunStatus:
-    """The newest attempt's status. Raises UserError when nothing is planned."""
+    """Return the status of the newest attempt. Raises UserError when nothing is planned."""
     attempts = run.attempts()
     if not attempts:
-        raise UserError(f"{run.root}: nothing is planned yet")
+        raise UserError(f"{run.root}: nothing is planned yet; start it with avf-curate run --out {run.root}")
     newest = attempts[-1]
-    planned = read_plan(run, newest)
-    progress = read_progress(run, planned, run.finished_units(newest))
+    plan = read_plan(run, newest)
+    progress = read_progress(run, plan, run.finished_units(newest))
     if (run.attempt_folder(newest) / "ledger").is_dir():
         return RunStatus(
             state="finished", attempt=newest, progress=progress, coordinator=None, last_unit_s_ago=last_unit_age_s(run)
@@ -52,10 +53,10 @@ def run_status(run: RunFolder) -> RunStatus:
 
 
 def watch_status(run: RunFolder, every_s: float) -> Iterator[RunStatus]:
-    """The status now, and again every so many seconds for as long as somebody works on the run."""
-    now = run_status(run)
-    yield now
-    while now.state == "going":
+    """Yield the status now and every `every_s` seconds, until no coordinator works on the run any more."""
+    status = run_status(run)
+    yield status
+    while status.state == "going":
         time.sleep(every_s)
-        now = run_status(run)
-        yield now
+        status = run_status(run)
+        yield status
