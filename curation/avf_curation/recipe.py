@@ -85,7 +85,7 @@ class Recipe:
     #: What is selected from a finished run. No part of the fingerprint, so that another quota touches no video.
     hybrid: Selection | None = None
 
-    def of(self, source: str) -> SourceSettings:
+    def settings_for(self, source: str) -> SourceSettings:
         """Return the settings of one source."""
         return self.sources.get(source, self.defaults)
 

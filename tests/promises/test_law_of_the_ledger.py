@@ -125,7 +125,7 @@ def test_random_verdicts_tile(by_lot: SimpleNamespace, seed: int) -> None:
     by_lot.dice = Dice(seed)
     tools = SimpleNamespace(dlib=None, syncnet=None, clock=StageTimer(), choice=EMBEDDED)
     videos = tuple(video(f"d/{n}.mp4", group_id="d") for n in range(3))
-    results = [pipeline.curate_video(one, Path("/nowhere"), RECIPE.of("made"), tools) for one in videos]
+    results = [pipeline.curate_video(one, Path("/nowhere"), RECIPE.settings_for("made"), tools) for one in videos]
     decided = list(decide_unit(results, RECIPE, IDENTITY, UnitJob(unit=0, attempt=0, videos=videos)))
     for result in results:
         mine = [d for d, _ in decided if d.video_id == result.video.video_id]

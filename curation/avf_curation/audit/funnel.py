@@ -114,7 +114,7 @@ def _open_gates(identity: dict[str, Any], sources: list[str]) -> dict[str, dict[
     if "settings" not in identity:
         return {}
     recipe = make_recipe(identity["settings"])
-    return {name: recipe.of(name).gates.open for name in sources if recipe.of(name).gates.open}
+    return {name: recipe.settings_for(name).gates.open for name in sources if recipe.settings_for(name).gates.open}
 
 
 def _starts_video(table: pa.Table) -> np.ndarray:

@@ -48,7 +48,10 @@ def _run_check(options: argparse.Namespace) -> int:
     from avf_curation.sources.registry import check_source
 
     recipe = load_recipe()
-    checks = [check_source(name, root, recipe.of(name).plan) for name, root in parse_sources(options.sources).items()]
+    checks = [
+        check_source(name, root, recipe.settings_for(name).plan)
+        for name, root in parse_sources(options.sources).items()
+    ]
     if not write_answer(options, [asdict(check) | {"kinds": check.kinds} for check in checks]):
         for check in checks:
             print_source_check(make_console(), check)

@@ -56,7 +56,7 @@ def curate_isolated(setup: WorkerSetup, video: Video) -> VideoOutcomes:
             outcomes: VideoOutcomes = pickle.loads(result_file.read_bytes())
             return outcomes
         failure = failure or _classify_exit(child.returncode, limits.video_cpu_s)
-    log.warning("%s/%s failed in its own process: %s", video.source, video.video_id, failure.message)
+    log.warning("%s/%s failed in its own process: %s: %s", video.source, video.video_id, failure.error, failure.message)
     return VideoOutcomes(video=video, outcomes=(fail_video(failure),))
 
 

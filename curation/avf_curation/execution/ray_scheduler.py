@@ -172,7 +172,7 @@ class UnitScheduler:
         ready, _ = ray.wait(references, num_returns=1, timeout=_WAIT_S, fetch_local=True)
         if ready:
             self._last_result_s = time.monotonic()
-            # A second call without waiting returns all that are ready: its price is one look for many results.
+            # A second call without waiting returns all that are ready, so many results cost two calls.
             ready, _ = ray.wait(references, num_returns=len(references), timeout=0)
         elif time.monotonic() - self._last_result_s > _SILENCE_S:
             self._last_result_s = time.monotonic()

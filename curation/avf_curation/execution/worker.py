@@ -94,11 +94,11 @@ class UnitWorker:
 
     def _screen_video(self, video: Video) -> ScreenedVideo:
         setup, source = self.setup, video.source
-        return setup.stages.screen(video, setup.roots[source], setup.recipe.of(source), self.detectors)
+        return setup.stages.screen(video, setup.roots[source], setup.recipe.settings_for(source), self.detectors)
 
     def _refine_video(self, screened: ScreenedVideo) -> VideoOutcomes:
         setup, source = self.setup, screened.video.source
-        return setup.stages.refine(screened, setup.roots[source], setup.recipe.of(source), self.detectors)
+        return setup.stages.refine(screened, setup.roots[source], setup.recipe.settings_for(source), self.detectors)
 
     def commit(self, job: UnitJob, curate_video: Callable[[Video], VideoOutcomes]) -> UnitReport:
         """Curate every video of a unit with `curate_video`, commit the unit, and report what the work took.

@@ -89,7 +89,7 @@ def decide_unit(
     for result in results:
         groups.setdefault((result.video.source, result.video.group_id), []).append(result)
     for (source, _), members in groups.items():
-        config, gate = recipe.of(source).quality, recipe.of(source).gates.quality
+        config, gate = recipe.settings_for(source).quality, recipe.settings_for(source).gates.quality
         spans = [outcome for result in members for outcome in result.outcomes]
         pooled_px = pool_overlay([outcome.overlay_frames for outcome in spans if outcome.overlay_frames], config)
         check = quality.decide_pooled(pooled_px, config)

@@ -79,8 +79,8 @@ def plan_run(
         skipped: list[SkippedInput] = []
         videos: list[Video] = []
         for name, root in sorted(roots.items()):
-            videos += list_inputs(name, root, recipe.of(name).plan, skipped)
-        table = make_plan(select_inputs(videos), {name: recipe.of(name).plan for name in roots})
+            videos += list_inputs(name, root, recipe.settings_for(name).plan, skipped)
+        table = make_plan(select_inputs(videos), {name: recipe.settings_for(name).plan for name in roots})
         freeze_identity(run, identity)  # only now: a source that cannot be listed leaves no folder behind
         _publish_plan(run, 0, table, skipped)
     remember_roots(run, roots)
@@ -107,7 +107,7 @@ def plan_retry(run: RunFolder, recipe: Recipe, roots: Mapping[str, Path]) -> Run
         log.info("no video of %s failed: nothing is retried", run.root)
         return None
     log.info("retrying %d failed videos as attempt %d", len(retried), newest + 1)
-    config = {name: recipe.of(name).plan for name in roots}
+    config = {name: recipe.settings_for(name).plan for name in roots}
     _publish_plan(run, newest + 1, make_plan(retried.values(), config), [])
     return read_plan(run, newest + 1)
 

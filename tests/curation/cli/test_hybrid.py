@@ -40,8 +40,8 @@ def test_the_papers_hybrid_comes_with_the_package() -> None:
     }
     assert hybrid.near_duplicates is not None
     recipe = load_recipe(Path("hybrid"))
-    assert recipe.of("voxceleb2").gates.open == {"faces": "skip"}
-    assert recipe.of("voxceleb2").scenes.detectors == ()
+    assert recipe.settings_for("voxceleb2").gates.open == {"faces": "skip"}
+    assert recipe.settings_for("voxceleb2").scenes.detectors == ()
 
 
 def test_quotas_are_no_part_of_the_fingerprint(file: Path) -> None:
