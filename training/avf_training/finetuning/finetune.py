@@ -62,6 +62,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
     Args:
         start: a saved model or a finished run, not trained on a clip that is tested here; None: random weights.
     """
+    # Before any folder is made: a start that is refused leaves nothing behind.
     identity: dict[str, Any] = {
         "recipe": recipe.frozen(),
         "start": None if start is None else start_digest(start),
@@ -71,7 +72,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
     with process_group(device) as context, exclusive_lock(out, context.rank):
         set_numerics(recipe.threads, recipe.precision)
         freeze_identity(out, identity | task.identity(), context.rank)
-        if (out / RESULT).is_file():
+        if (out / RESULT).is_file():  # written last, so the run is finished
             return out / RESULT
         torch.manual_seed(recipe.seed)  # the head is drawn alike on every rank
         model = Classifier(recipe.model_config(), task.outputs, recipe.drop_path, output_spec(recipe, task))
@@ -81,7 +82,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         model.checkpoint_activations(recipe.activation_checkpointing)
         if not _train(recipe, task, model, out, context=context, initialization=initialization):
             return out
-        if not (out / MODEL).exists():
+        if not (out / MODEL).exists():  # a start that was stopped while it tested has saved the model already
             tensors = full_state_dict(model)
             if context.rank == 0:
                 model.save_pretrained(out / MODEL, tensors)
@@ -116,7 +117,7 @@ def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, context: Distrib
         entry: dict[str, Any] = {"step": step, "selection_score": score}
         if selected is not None:
             log.info("%s: protocol %s selects step %d (%s %.4f)", task.name, protocol, selected[0] + 1, metric, score)
-        if task.test:
+        if task.test:  # post-pre-training has no test clips
             model = Classifier.from_pretrained(folder).to(context.device)
             predictions = predict_keys(model, recipe, task, task.test, segments=recipe.segments, context=context)
             if context.rank == 0:
@@ -204,6 +205,7 @@ def _loader(
     recipe: FinetuneRecipe, task: Task, sampler: FinetuningSampler, context: DistributedContext, out: Path
 ) -> StreamLoader[FinetuningParams, FinetuningBatch]:
     order = TrainingOrder(task.shards.corpus, [task.index_of[key] for key in task.train], recipe.seed, recipe.repeats)
+    # The order and the reader are given to the stream; the folder of its config is not read.
     config = StreamConfig(
         shards=".", batch=recipe.micro_batch * context.size, seed=recipe.seed, max_fault_share=recipe.max_fault_share
     )

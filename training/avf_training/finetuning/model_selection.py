@@ -90,6 +90,7 @@ class BestCheckpointTracker:
         for protocol, keys in self.parts.items():
             if not keys:
                 continue
+            # One view of each clip: an evaluation after every epoch must be cheap. The final test takes all views.
             predictions = predict_keys(self.model, self.recipe, self.task, keys, segments=1, context=self.context)
             computed = score_predictions(self.task.data, predictions)
             scores[protocol] = {name: score.value for name, score in computed.items()}

@@ -35,6 +35,7 @@ def load_run(folder: Path, shards: LabelledShards) -> tuple[FinetuneRecipe, Task
         raise UserError(
             f"{folder}: was trained on other shards, or on the same in another order; give --shards as for the run"
         )
+    # The number of workers is no part of a frozen recipe: it belongs to the machine.
     workers = min(4, (os.cpu_count() or 1) - 1)
     return replace(recipe_from_frozen(values["recipe"]), workers=workers), task_from_frozen(values, shards)
 
