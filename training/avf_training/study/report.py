@@ -28,10 +28,10 @@ _MAX_TSNE_CLIPS = 300
 _MIN_TSNE_CLIPS = 5  # fewer have no structure to see
 _MAX_FOLD_FIGURES = 12
 _RESAMPLES = 500  # half of those of a run's result: the page has many metrics, and shows three digits
-_PROTOCOL_NAMES: dict[SelectionProtocol, str] = {
-    "validation": "validation (epoch selected on a part of the training fold)",
-    "test_best": "test best (epoch selected on the test clips, as the published numbers were)",
-    "last": "last epoch (nothing is selected)",
+_PROTOCOLS: dict[SelectionProtocol, tuple[str, str]] = {
+    "validation": ("validation", "epoch selected on a part of the training fold"),
+    "test_best": ("test best", "epoch selected on the test clips, as the published numbers were"),
+    "last": ("last epoch", "nothing is selected"),
 }
 _Images = list[tuple[str, str]]  # (name, data address)
 
@@ -58,6 +58,7 @@ def write_report(study: Study, matrix: Matrix, shards: LabelledShards, out: Path
         study=study,
         done=sum((cell.out / RESULT).is_file() for cell in matrix.cells),
         planned=len(matrix.cells),
+        protocols=list(_PROTOCOLS.values()),
         tables=[_table(study, matrix, name) for name in datasets],
         compared=[comparison.sentence for comparison in comparisons(study, matrix, "validation")],
         panels=[panel for panel in panels if panel is not None],
@@ -82,7 +83,7 @@ def _table(study: Study, matrix: Matrix, dataset: str) -> dict[str, Any]:
             line = lines[row, protocol]
             cells = [_percent(line, metric) for metric in metrics]
             done = f"{line.done} of {line.planned}"
-            rows.append({"row": row, "protocol": _PROTOCOL_NAMES[protocol], "cells": cells, "done": done})
+            rows.append({"row": row, "protocol": _PROTOCOLS[protocol][0], "cells": cells, "done": done})
     papers = [
         {
             "method": figure.method,
@@ -139,7 +140,8 @@ def _panel(matrix: Matrix, shards: LabelledShards, row: str, dataset: str) -> _P
     images += _feature_figures(cell, shards, protocol)
     unreadable = f", {len(combined.unreadable)} unreadable" if combined.unreadable else ""
     numbers = ", ".join(str(cell.fold) for cell, _ in folds)
-    sentence = f"{_PROTOCOL_NAMES[protocol]}; seed {seed}, folds {numbers}: {len(combined.keys)} test clips{unreadable}"
+    name, meaning = _PROTOCOLS[protocol]
+    sentence = f"{name} ({meaning}); seed {seed}, folds {numbers}: {len(combined.keys)} test clips{unreadable}"
     return _Panel(row=row, dataset=data.title, sentence=sentence, scores=_scores(data, combined), images=images)
 
 
