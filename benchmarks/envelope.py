@@ -73,7 +73,7 @@ def _pairs(path: Path, own: int, tools: Detectors) -> list[tuple[int, int, envel
     with MediaFile(path, settings.media) as media:
         picture, _ = screen_shots(media, settings.scenes, settings.faces, tools.dlib)
         span = Span(0, min(500, picture.decoded_frames))
-        sound = media.sound(picture.frames)
+        sound = media.audio(picture.frames)
         seen = refining.decode_for_detector(media, span, settings.track.side_px, tools)
         (found, *_) = refining.track_faces(seen, tools, settings.track) or (None,)
         if found is None or sound is None:

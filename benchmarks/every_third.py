@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_curation.detectors.detector_set import BackendSelection, resolve_backends
-from avf_curation.detectors.weights import default_folder, find_weight
+from avf_curation.detectors.weights import default_weights_folder, find_weight
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.curation import RunOptions, curate
 
@@ -18,10 +18,10 @@ TITLE = "SyncNet, every third lip window"
 
 def run() -> list[Section]:
     clips = SHARED / "assets/video"
-    if not clips.is_dir() or find_weight("syncnet", default_folder()) is None:
+    if not clips.is_dir() or find_weight("syncnet", default_weights_folder()) is None:
         why = "Not measured: it needs the official weights (`avf-curate weights pull syncnet`) and the folder of real clips."
         return [Section(TITLE, why, [["", ""]])]
-    return compare(resolve_backends(load_recipe(None, ["sync.backend=syncnet"]), default_folder()), clips)
+    return compare(resolve_backends(load_recipe(None, ["sync.backend=syncnet"]), default_weights_folder()), clips)
 
 
 def compare(choice: BackendSelection, clips: Path) -> list[Section]:

@@ -62,7 +62,7 @@ def ours(clip: str, tools: Detectors) -> list[tuple[float, float, str]]:
     )
     found = []
     for outcome in curate_video(video, path.parent, load_recipe().defaults, tools).outcomes:
-        failing, span = outcome.candidate.failing, outcome.candidate.span
+        failing, span = outcome.candidate.failed_check, outcome.candidate.span
         verdict = "kept" if failing is None else f"{failing.stage}/{failing.reason}"
         found.append((span.start_s, span.stop_s, "failed" if outcome.failure else verdict))
     return found

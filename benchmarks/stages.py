@@ -68,7 +68,7 @@ def _rows(path: Path) -> list[list[str]]:
     def opened() -> tuple[MediaFile, object, object]:
         media = MediaFile(path, settings.media)
         picture, _ = screen_shots(media, settings.scenes, settings.faces, tools.dlib)
-        return media, picture, media.sound(picture.frames)
+        return media, picture, media.audio(picture.frames)
 
     media, picture, sound = opened()
     span = Span(0, picture.frames)

@@ -183,7 +183,7 @@ def _faces(place: Path, tools: Detectors) -> str | None:
     for picture in pictures:
         small = cv2.resize(picture, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
         grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
-        found.append(tuple(tools.dlib.find(grey, scale, SETTINGS.faces.upsample, SETTINGS.faces.min_score)))
+        found.append(tuple(tools.dlib.detect(grey, scale, SETTINGS.faces.upsample, SETTINGS.faces.min_score)))
     return _failing(faces.decide(faces.measure(tuple(found), width, height), SETTINGS.faces))
 
 
@@ -236,7 +236,7 @@ def _track(place: Path, tools: Detectors) -> str | None:
 def _loaded(place: Path) -> tracking.Track:
     with np.load(place / "track.npz") as data:
         mouths = data["mouths"] if len(data["mouths"]) else None
-        window = tracking.Window(side_px=float(data["side"]), centres_T2=data["centres"])
+        window = tracking.CropWindow(side_px=float(data["side"]), centres_T2=data["centres"])
         return tracking.Track(
             boxes_T4=data["boxes"],
             mouths_T2=mouths,

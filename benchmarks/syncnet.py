@@ -21,7 +21,7 @@ def run() -> list[Section]:
     scorer = SyncNetScorer(formula_weights())
     loop = _WindowLoop(scorer)
     theirs = cpu_s(lambda: loop.score(frames, sound), 2)
-    ours = cpu_s(lambda: scorer.score(frames, sound, official=True), 2)
+    ours = cpu_s(lambda: scorer.score(frames, sound, authors_code=True), 2)
     third = cpu_s(lambda: scorer.score(frames, sound, every=3), 2)
     rows = [
         ["", "core-seconds", "ms per lip window", "ratio", "target"],

@@ -64,7 +64,7 @@ class Media:
 
     def __init__(self, dice: Dice) -> None:
         self.dice = dice
-        self.has_picture = True
+        self.has_video = True
         self.start_s = 0.0
 
     def resume(self, picture: object, start_s: float) -> None:
@@ -77,7 +77,7 @@ class Media:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def sound(self, frames: int | None) -> AudioTrack | None:
+    def audio(self, frames: int | None) -> AudioTrack | None:
         if frames is not None and self.dice.draw.random() < 0.1:
             return None
         length = frames if frames is not None else self.dice.draw.randrange(300)

@@ -114,7 +114,11 @@ def _open_gates(identity: dict[str, Any], sources: list[str]) -> dict[str, dict[
     if "settings" not in identity:
         return {}
     recipe = make_recipe(identity["settings"])
-    return {name: recipe.settings_for(name).gates.open for name in sources if recipe.settings_for(name).gates.open}
+    return {
+        name: recipe.settings_for(name).gates.non_deciding
+        for name in sources
+        if recipe.settings_for(name).gates.non_deciding
+    }
 
 
 def _starts_video(table: pa.Table) -> np.ndarray:

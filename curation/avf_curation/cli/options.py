@@ -34,9 +34,9 @@ def add_weights_option(parser: argparse.ArgumentParser) -> None:
 
 def weights_folder(options: argparse.Namespace) -> Path:
     """Return the folder of model files that the options name."""
-    from avf_curation.detectors.weights import default_folder
+    from avf_curation.detectors.weights import default_weights_folder
 
-    return options.weights or default_folder()
+    return options.weights or default_weights_folder()
 
 
 def add_inputs_option(parser: argparse.ArgumentParser) -> None:

@@ -100,4 +100,4 @@ class Detectors:
             return [to_boxes(one, scale) for one in found]
         from avf_curation.media.crop import to_grey
 
-        return [self.dlib.find(to_grey(np.asarray(picture)), scale, 1, 0.0) for picture in pictures]
+        return [self.dlib.detect(to_grey(np.asarray(picture)), scale, 1, 0.0) for picture in pictures]

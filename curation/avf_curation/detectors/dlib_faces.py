@@ -13,7 +13,7 @@ class DlibFaceDetector:
     def __init__(self) -> None:
         self._detector = dlib.get_frontal_face_detector()
 
-    def find(self, grey: Bytes, scale: float, upsample: int, min_score: float) -> list[Box]:
+    def detect(self, grey: Bytes, scale: float, upsample: int, min_score: float) -> list[Box]:
         """Faces in `grey` (H, W), which is the source times `scale`."""
         found, scores, _ = self._detector.run(np.ascontiguousarray(grey), upsample, min_score)
         return [

@@ -125,13 +125,13 @@ class SyncNetScorer:
         *,
         shifts: int = 15,
         every: int = 1,
-        official: bool = False,
+        authors_code: bool = False,
         batch: int = 8,
     ) -> SyncNetScore:
         """Compare lips and sound over -shifts to +shifts frames, on each every-th lip window.
 
-        frames_THWC: BGR 224x224, from SyncNet's own face crop. `official` lets the zero padding at both ends into the
-        means, as the authors' code does; else padded shifts are masked. Raises ValueError below six frames.
+        frames_THWC: BGR 224x224, from SyncNet's own face crop. `authors_code` lets the zero padding at both ends in
+        the means, as the authors do; else padded shifts are masked. Raises ValueError below six frames.
         """
         windows = min(len(frames_THWC), len(samples) // SAMPLES_PER_FRAME) - LIP_FRAMES
         if windows < 1:
@@ -139,7 +139,7 @@ class SyncNetScorer:
         at = np.arange(0, windows, every)
         lip_WD = self.lips(frames_THWC, at, batch)
         audio_WD = self.sounds(samples, windows, batch)
-        distances_S = mean_distances(lip_WD, audio_WD, torch.from_numpy(at), shifts, official).cpu().numpy()
+        distances_S = mean_distances(lip_WD, audio_WD, torch.from_numpy(at), shifts, authors_code).cpu().numpy()
         best = int(np.argmin(distances_S))
         confidence = float(np.median(distances_S) - distances_S[best])
         return SyncNetScore(
@@ -187,7 +187,7 @@ def _fused(tower: nn.Sequential) -> nn.Sequential:
     return fused
 
 
-def mean_distances(lip_WD: Tensor, audio_WD: Tensor, at_W: Tensor, shifts: int, official: bool) -> Tensor:
+def mean_distances(lip_WD: Tensor, audio_WD: Tensor, at_W: Tensor, shifts: int, authors_code: bool) -> Tensor:
     """Mean Euclidean distance per shift, (2 * shifts + 1,).
 
     Shift s pairs lip window i with audio window i + s - shifts.
@@ -199,7 +199,7 @@ def mean_distances(lip_WD: Tensor, audio_WD: Tensor, at_W: Tensor, shifts: int, 
         place = place_WS[:, shift]
         distance = (lip_WD - padded[place] + _EPSILON).norm(dim=1)
         real = (place >= shifts) & (place < shifts + len(audio_WD))
-        if official:
+        if authors_code:
             means.append(distance.mean())
         else:
             means.append(distance[real].mean() if bool(real.any()) else distance.new_tensor(float("inf")))

@@ -64,7 +64,7 @@ KNOWN = {
 }
 
 
-def default_folder() -> Path:
+def default_weights_folder() -> Path:
     """$AVF_WEIGHTS, else the user's cache."""
     named = os.environ.get("AVF_WEIGHTS")
     return Path(named) if named else Path.home() / ".cache" / "avf-foundry" / "weights"

@@ -38,7 +38,7 @@ class TimelineFrame:
 
 
 class MediaFile:
-    """One opened input. `frames()` must be run to its end once; then `picture` is known and `read()` works.
+    """One opened input. `frames()` must be run to its end once; then `video_track` is known and `read()` works.
 
     within: the part of the file that is the input; its frame 0 is the first frame in it.
     """
@@ -54,17 +54,17 @@ class MediaFile:
         if self._video is not None:
             self._video.thread_count = 1
             self._video.codec_context.options = {"max_pixels": str(config.max_pixels)}
-        self.picture: VideoTrack | None = None
+        self.video_track: VideoTrack | None = None
         self.start_s = 0.0
         self._size = (0, 0)
 
     def resume(self, picture: VideoTrack, start_s: float) -> None:
         """Take what the sequential pass found, in another process perhaps: `read` and `sound` work at once."""
-        self.picture, self.start_s = picture, start_s
+        self.video_track, self.start_s = picture, start_s
         self._size = (picture.width_px, picture.height_px)
 
     @property
-    def has_picture(self) -> bool:
+    def has_video(self) -> bool:
         return self._video is not None
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class MediaFile:
     # -- the sequential pass ------------------------------------------------------------------------------------
 
     def frames(self) -> Iterator[TimelineFrame]:
-        """Every decodable index of the timeline in order. Raises MediaError; afterwards `picture` is set."""
+        """Every decodable index of the timeline in order. Raises MediaError; afterwards `video_track` is set."""
         video = self._video
         assert video is not None
         number, denominator = video.time_base.numerator, video.time_base.denominator
@@ -131,7 +131,7 @@ class MediaFile:
         yield from emit(before, previous, range(len(pts), total))
         if declared > self._config.max_duration_s * FRAMES_PER_SECOND:
             declared = 0
-        self.picture = VideoTrack(
+        self.video_track = VideoTrack(
             frames=max(total, declared),
             pts=np.asarray(pts, np.int64),
             gaps=tuple(gaps),
@@ -191,8 +191,8 @@ class MediaFile:
 
     def read(self, span: Span) -> Iterator[Any]:
         """The source frame of each index in `span`, bit-equal to the sequential pass. Raises MediaError."""
-        assert self.picture is not None
-        wanted = self.picture.pts[span.start_frame : span.stop_frame]
+        assert self.video_track is not None
+        wanted = self.video_track.pts[span.start_frame : span.stop_frame]
         if len(wanted) != span.frames:
             raise MediaError("decode", f"frames [{span.start_frame}, {span.stop_frame}) reach past what decodes")
         for back_s in (0.0, 4.0, None):
@@ -212,8 +212,8 @@ class MediaFile:
     def _from(self, at: int, back_s: float | None) -> tuple[Any, Iterator[Any]] | None:
         """The frame with timestamp `at` and the decoder after it, from a key frame at least `back_s` before it."""
         assert self._video is not None
-        assert self.picture is not None
-        start = int(self.picture.pts[0])
+        assert self.video_track is not None
+        start = int(self.video_track.pts[0])
         if back_s is not None:
             target = at - int(back_s / float(self._video.time_base))
             try:
@@ -236,11 +236,11 @@ class MediaFile:
 
     # -- sound ---------------------------------------------------------------------------------------------------
 
-    def sound(self, frames: int | None) -> AudioTrack | None:
+    def audio(self, frames: int | None) -> AudioTrack | None:
         """The sound on a timeline of `frames` (None: the sound's own length, in an input without pictures)."""
         return read_audio(self._sound_path, self._config, self.start_s, frames, self._range)
 
-    def own_sound_s(self) -> float | None:
+    def embedded_audio_s(self) -> float | None:
         """The declared length of the file's own first audio stream; None without one."""
         streams = self._container.streams.audio
         if not streams:
@@ -248,7 +248,7 @@ class MediaFile:
         length = streams[0].duration
         return float(length * streams[0].time_base) if length else 0.0
 
-    def take_own_sound(self) -> None:
+    def use_embedded_audio(self) -> None:
         """Read the sound from the file itself, not from the second one."""
         self._sound_path = self._path
 

@@ -24,7 +24,7 @@ class ImageFolder:
     size_bytes: int
     mtime_ns: int
 
-    def range_of(self, first: int, last: int) -> tuple[float, float] | None:
+    def time_range_s(self, first: int, last: int) -> tuple[float, float] | None:
         """Seconds of the film in which the pictures numbered first to last are; None where one of both is beyond."""
         inside = [place for place, number in enumerate(self.numbers) if first <= number <= last]
         if not inside or first < self.numbers[0] or last > self.numbers[-1]:

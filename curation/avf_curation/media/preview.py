@@ -14,28 +14,28 @@ from avf_curation.media.decode import FrameConverter, MediaFile
 from avf_curation.media.encode import decode_packed_jpeg
 from avf_curation.media.types import Bytes, MediaConfig, MediaError, Samples, TimeRange
 
-LONGEST_S = 10.0
+MAX_PREVIEW_S = 10.0
 _SIDE_PX = 480
 _AAC_FRAME = 1024
 
 
 def input_preview(path: Path, sound_path: Path | None, within: TimeRange, config: MediaConfig) -> bytes:
-    """At most LONGEST_S of a range of an input, shrunk. Raises MediaError."""
-    within = TimeRange(within.start_s, min(within.stop_s, within.start_s + LONGEST_S))
+    """At most MAX_PREVIEW_S of a range of an input, shrunk. Raises MediaError."""
+    within = TimeRange(within.start_s, min(within.stop_s, within.start_s + MAX_PREVIEW_S))
     convert = FrameConverter()
     with MediaFile(path, config, sound_path, within) as media:
-        if not media.has_picture:
+        if not media.has_video:
             raise MediaError("no_picture", "sound without a picture")
         pictures = [convert.long_side(at.frame, _SIDE_PX, "bgr24")[0] for at in media.frames()]
-        sound = media.sound(len(pictures))
+        sound = media.audio(len(pictures))
     return _mp4(pictures, None if sound is None else sound.samples)
 
 
 def clip_preview(members: dict[str, bytes]) -> bytes:
-    """At most LONGEST_S of a stored clip (mp4 or packed JPEG, and flac)."""
+    """At most MAX_PREVIEW_S of a stored clip (mp4 or packed JPEG, and flac)."""
     samples, _ = soundfile.read(io.BytesIO(members["flac"]), dtype="int16")
     pictures = decode_packed_jpeg(members["frames"]) if "frames" in members else _decoded(members["mp4"])
-    kept = [picture for _, picture in zip(range(int(LONGEST_S * FRAMES_PER_SECOND)), pictures, strict=False)]
+    kept = [picture for _, picture in zip(range(int(MAX_PREVIEW_S * FRAMES_PER_SECOND)), pictures, strict=False)]
     return _mp4(kept, samples[: len(kept) * SAMPLE_RATE_HZ // FRAMES_PER_SECOND])
 
 

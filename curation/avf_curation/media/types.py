@@ -111,7 +111,7 @@ class AudioTrack:
         return out
 
 
-def overlap_s(spans: tuple[Span, ...], span: Span) -> int:
+def overlap_frames(spans: tuple[Span, ...], span: Span) -> int:
     """How many frames of `span` lie in `spans`."""
     return sum(
         max(0, min(span.stop_frame, other.stop_frame) - max(span.start_frame, other.start_frame)) for other in spans

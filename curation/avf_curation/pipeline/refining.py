@@ -49,7 +49,7 @@ class FaceCrops:
 
 def decode_for_detector(media: MediaFile, span: Span, side_px: int, detectors: Detectors) -> DetectorFrames:
     """Decode `span` and shrink its frames to `side_px`. Raises MediaError."""
-    assert media.picture is not None
+    assert media.video_track is not None
     frames, scale = [], 1.0
     previous = None
     for source_frame in media.read(span):
@@ -61,8 +61,8 @@ def decode_for_detector(media: MediaFile, span: Span, side_px: int, detectors: D
         span=span,
         frames=frames,
         scale=scale,
-        width_px=media.picture.width_px,
-        height_px=media.picture.height_px,
+        width_px=media.video_track.width_px,
+        height_px=media.video_track.height_px,
     )
 
 
@@ -155,7 +155,7 @@ def _score_syncnet(
     if seconds < config.min_seconds:
         return sync.SyncScores(backend="syncnet", offset_frames=None, confidence=None, distance=None, length_s=seconds)
     score = detectors.syncnet.score(
-        crops_THWC, samples, shifts=config.shifts, every=config.every, official=config.official
+        crops_THWC, samples, shifts=config.shifts, every=config.every, authors_code=config.authors_code
     )
     return sync.SyncScores(
         backend="syncnet",

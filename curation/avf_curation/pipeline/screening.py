@@ -69,7 +69,7 @@ def screen_shots(
             # Cuts are reported a few frames late, so the sampler may hold frames of the next shot already.
             frames = {i: frame for i, frame in sampler.sampled.items() if start <= i < stop}
             indices = sample_indices(start, stop, sorted(frames), faces.samples)
-            boxes = tuple(tuple(detector.find(*frames[i], faces.upsample, faces.min_score)) for i in indices)
+            boxes = tuple(tuple(detector.detect(*frames[i], faces.upsample, faces.min_score)) for i in indices)
         shots.append(ScreenedShot(span=span, faces=boxes))
         sampler.start_shot(stop)
         start = stop
@@ -89,6 +89,6 @@ def screen_shots(
         if start < cut <= index:
             close_shot(cut)
     close_shot(index + 1)
-    if media.picture is None:
+    if media.video_track is None:
         raise MediaError("decode", "the timeline was not finished")
-    return media.picture, shots
+    return media.video_track, shots

@@ -45,7 +45,7 @@ class SpanRefiner:
         try:
             return self._run_stages()
         except Exception as error:
-            if self._candidate.failing:
+            if self._candidate.failed_check:
                 return SpanOutcome(candidate=self._candidate)
             failure = classify_failure(self._stage, error)
             log.debug("a span failed in %s: %s", self._stage, failure.error, exc_info=True)
@@ -62,9 +62,9 @@ class SpanRefiner:
         if self._stops:
             return SpanOutcome(candidate=self._candidate)
 
-        rejected_before = self._candidate.failing is not None
+        rejected_before = self._candidate.failed_check is not None
         overlay_frames = self._score_quality(frames, crops, largest)
-        if self._candidate.failing:
+        if self._candidate.failed_check:
             # A span that only the sample measured so far must not influence its group's watermark.
             return SpanOutcome(candidate=self._candidate, overlay_frames=() if rejected_before else overlay_frames)
 
@@ -74,7 +74,7 @@ class SpanRefiner:
     @property
     def _stops(self) -> bool:
         """Return whether the span is rejected and its video is not in the sample that is measured on."""
-        return self._candidate.failing is not None and not self._context.measure_rejected
+        return self._candidate.failed_check is not None and not self._context.measure_rejected
 
     def _track_faces(self) -> tuple[refining.DetectorFrames, list[tracking.Track]]:
         context, settings = self._context, self._context.settings
@@ -86,7 +86,7 @@ class SpanRefiner:
         measured = {} if largest is None else largest.record()
         gate = "decide" if largest is None else settings.gates.track  # without a face there is no clip in any case
         checks = tracking.decide(largest, settings.track)
-        self._candidate = self._candidate.after(tracking.STAGE, measured, checks, gate)
+        self._candidate = self._candidate.with_stage(tracking.STAGE, measured, checks, gate)
         return frames, tracks
 
     def _crop(self, frames: refining.DetectorFrames, track: tracking.Track, with_sync: bool) -> refining.FaceCrops:
@@ -105,7 +105,7 @@ class SpanRefiner:
         samples = context.audio.cut(self._candidate.span)
         with context.detectors.clock.stage(sync.STAGE):
             scores = refining.score_sync(crops, track, samples, config, context.detectors)
-        self._candidate = self._candidate.after(sync.STAGE, scores.record(), sync.decide(scores, config), gate)
+        self._candidate = self._candidate.with_stage(sync.STAGE, scores.record(), sync.decide(scores, config), gate)
         return sync.repair_frames(scores, config) if gate == "decide" else 0
 
     def _score_quality(
@@ -119,7 +119,7 @@ class SpanRefiner:
         with self._context.detectors.clock.stage(quality.STAGE):
             scores, overlay_frames = refining.score_quality(frames, crops, track, config)
         checks = quality.decide(scores, config)
-        self._candidate = self._candidate.after(quality.STAGE, scores.record(), checks, gate)
+        self._candidate = self._candidate.with_stage(quality.STAGE, scores.record(), checks, gate)
         return overlay_frames
 
     def _encode_clips(

@@ -99,7 +99,7 @@ def decide_unit(
             for outcome in result.outcomes:
                 if outcome.clips and gate != "skip":
                     measured = outcome.candidate.measurements.get(quality.STAGE, {}) | {"overlay_pooled_px": pooled_px}
-                    candidate = outcome.candidate.after(quality.STAGE, measured, (check,), gate)
+                    candidate = outcome.candidate.with_stage(quality.STAGE, measured, (check,), gate)
                     outcome = replace(outcome, candidate=candidate)
                 yield _decide(result, outcome, identity, job)
 
@@ -127,7 +127,7 @@ def _decide(
     result: VideoOutcomes, outcome: SpanOutcome, identity: RunIdentity, job: UnitJob
 ) -> tuple[Decision, tuple[PackedClip, ...]]:
     video, candidate = result.video, outcome.candidate
-    status: Status = "failed" if outcome.failure else "rejected" if candidate.failing else "kept"
+    status: Status = "failed" if outcome.failure else "rejected" if candidate.failed_check else "kept"
     decision = Decision(
         source=video.source,
         video_id=video.video_id,
@@ -147,7 +147,7 @@ def _decide(
     if outcome.failure is not None:
         failure = outcome.failure
         return replace(decision, stage=failure.stage, error=failure.error, message=failure.message), ()
-    failing = candidate.failing
+    failing = candidate.failed_check
     if failing is not None:
         return replace(
             decision,

@@ -83,27 +83,27 @@ def _screen(
 ) -> ScreenedVideo:
     path, gates = root / video.path, settings.gates
     with MediaFile(path, settings.media, find_separate_audio(video, root), find_time_range(video)) as media:
-        if not media.has_picture:
+        if not media.has_video:
             return ScreenedVideo(video=video, parts=(_reject_audio_only(media, settings),), sha256=digest)
         with detectors.clock.stage("scenes+faces"):
             video_track, shots = screen_shots(
                 media, settings.scenes, settings.faces, detectors.dlib, gates.faces != "skip"
             )
-        uses_own_audio = video.own_sound_first and audio_covers_video(media.own_sound_s(), video_track)
+        uses_own_audio = video.own_sound_first and audio_covers_video(media.embedded_audio_s(), video_track)
         if uses_own_audio:
-            media.take_own_sound()
+            media.use_embedded_audio()
         with detectors.clock.stage("sound"):
-            audio = media.sound(video_track.frames)
+            audio = media.audio(video_track.frames)
         screening = _ShotScreening(
             video_track=video_track,
             audio=audio,
             settings=settings,
             detectors=detectors,
-            measure_rejected=gates.goes_on(video.source, video.video_id),
+            measure_rejected=gates.scores_past_rejection(video.source, video.video_id),
         )
         parts: list[SpanOutcome | Candidate] = []
         for shot in shots:
-            for span in scenes.parts(shot.span, settings.scenes):
+            for span in scenes.split_shot(shot.span, settings.scenes):
                 parts += screening.screen(ScreenedShot(span=span, faces=shot.faces))
         if video_track.frames > video_track.decoded_frames:
             parts.append(_fail_undecodable_end(video_track))
@@ -130,13 +130,13 @@ def _refine(
     with MediaFile(root / video.path, settings.media, audio_path, find_time_range(video)) as media:
         media.resume(video_track, screened.start_s)
         with detectors.clock.stage("sound"):
-            audio = media.sound(video_track.frames) or _silent_track(video_track)
+            audio = media.audio(video_track.frames) or _silent_track(video_track)
         context = RefiningContext(
             media=media,
             audio=audio,
             settings=settings,
             detectors=detectors,
-            measure_rejected=settings.gates.goes_on(video.source, video.video_id),
+            measure_rejected=settings.gates.scores_past_rejection(video.source, video.video_id),
             side=video.side,
         )
         for part in screened.parts:
@@ -158,15 +158,15 @@ class _ShotScreening:
         gates = self.settings.gates
         measured = scenes.measure(shot.span, self.video_track, self.audio)
         checks = scenes.decide(measured, self.settings.scenes)
-        candidate = Candidate(span=shot.span).after(scenes.STAGE, measured.record(), checks, gates.scenes)
-        if candidate.failing:  # too short or incomplete: later stages have nothing to measure
+        candidate = Candidate(span=shot.span).with_stage(scenes.STAGE, measured.record(), checks, gates.scenes)
+        if candidate.failed_check:  # too short or incomplete: later stages have nothing to measure
             yield SpanOutcome(candidate=candidate)
             return
         if gates.faces != "skip":
             seen = faces.measure(shot.faces or (), self.video_track.width_px, self.video_track.height_px)
             checks = faces.decide(seen, self.settings.faces)
-            candidate = candidate.after(faces.STAGE, seen.record(), checks, gates.faces)
-        if candidate.failing and not self.measure_rejected:
+            candidate = candidate.with_stage(faces.STAGE, seen.record(), checks, gates.faces)
+        if candidate.failed_check and not self.measure_rejected:
             yield SpanOutcome(candidate=candidate)
         elif gates.silence == "skip":
             yield candidate
@@ -184,7 +184,7 @@ class _ShotScreening:
             return
         for stretch in stretches:
             part = Candidate(span=stretch.span, checks=candidate.checks, measurements=candidate.measurements)
-            part = part.after(silence.STAGE, stretch.record(), silence.decide(stretch, config))
+            part = part.with_stage(silence.STAGE, stretch.record(), silence.decide(stretch, config))
             # Only this stage's checks end the part here: in a video that is measured past a rejection, the speech of
             # a shot that an earlier stage rejected goes on to refining.
             silent = any(check.passed is False for check in part.checks if check.stage == silence.STAGE)
@@ -204,7 +204,7 @@ def _fail_undecodable_end(video_track: VideoTrack) -> SpanOutcome:
 
 def _reject_audio_only(media: MediaFile, settings: SourceSettings) -> SpanOutcome:
     """Return the outcome of an input without video: it is as long as its audio, and incomplete. Raises MediaError."""
-    audio = media.sound(None)
+    audio = media.audio(None)
     if audio is None or not len(audio.samples):
         raise MediaError("no_streams", "neither a picture nor a sound that can be decoded")
     frames = len(audio.samples) // SAMPLES_PER_FRAME
@@ -212,4 +212,4 @@ def _reject_audio_only(media: MediaFile, settings: SourceSettings) -> SpanOutcom
     measured = scenes.ScenesScores(length_s=seconds, cut_off_s=0.0, no_picture_s=seconds, no_sound_s=0.0)
     candidate = Candidate(span=Span(0, frames))
     checks = scenes.decide(measured, settings.scenes)
-    return SpanOutcome(candidate=candidate.after(scenes.STAGE, measured.record(), checks))
+    return SpanOutcome(candidate=candidate.with_stage(scenes.STAGE, measured.record(), checks))

@@ -47,7 +47,7 @@ def write_review_sheet(
             "where": f"{decision.span.start_s:.2f} to {decision.span.stop_s:.2f} s",
             "stratum": item.stratum,
             "score": _comparison(item),
-            "cut": decision.span.seconds > preview.LONGEST_S,
+            "cut": decision.span.seconds > preview.MAX_PREVIEW_S,
         }
         try:
             data = _excerpt(run, item, planned.get((decision.source, decision.video_id)), roots, media)

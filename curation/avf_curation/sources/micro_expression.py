@@ -92,7 +92,7 @@ def image_sequence_input(listing: Listing, sequence: LabelledSequence) -> Video 
         return None
     first = found.numbers[0] if onset is None else onset
     last = found.numbers[-1] if offset is None else offset
-    within = found.range_of(first, last)
+    within = found.time_range_s(first, last)
     if within is None or (onset is not None and first >= last):
         ends = f"{found.numbers[0]} to {found.numbers[-1]}"
         listing.note("bad_row", folder, f"onset {first} to offset {last}, but its pictures are {ends}")

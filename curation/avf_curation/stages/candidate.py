@@ -15,7 +15,7 @@ class Candidate:
     checks: tuple[Check, ...] = ()
     measurements: dict[str, Any] = field(default_factory=dict)
 
-    def after(
+    def with_stage(
         self, stage: str, measured: dict[str, Any], checks: tuple[Check, ...], gate: str = "decide"
     ) -> "Candidate":
         """The candidate with one more stage behind it; a gate that only measures leaves its checks as a note."""
@@ -26,6 +26,6 @@ class Candidate:
         return replace(self, checks=self.checks + checks, measurements=self.measurements | {stage: measured})
 
     @property
-    def failing(self) -> Check | None:
+    def failed_check(self) -> Check | None:
         """The first comparison that rejects the span."""
         return next((check for check in self.checks if check.passed is False), None)

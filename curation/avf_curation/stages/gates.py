@@ -33,10 +33,10 @@ class GatesConfig:
             raise ValueError(f"score_all {self.score_all} is no share between 0 and 1")
 
     @property
-    def open(self) -> dict[str, str]:
+    def non_deciding(self) -> dict[str, str]:
         """The stages that do not decide."""
         return {stage: gate for stage, gate in asdict(self).items() if gate in ("measure", "skip")}
 
-    def goes_on(self, source: str, video: str) -> bool:
+    def scores_past_rejection(self, source: str, video: str) -> bool:
         """Whether this video is in the seeded sample that is measured past rejections."""
         return is_drawn(f"{source}\0{video}", self.score_seed, self.score_all)

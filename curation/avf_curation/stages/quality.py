@@ -13,7 +13,7 @@ from avf_shards.schema.ledger import Check
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.media.types import Bytes
-from avf_curation.stages.tracking import Window
+from avf_curation.stages.tracking import CropWindow
 
 STAGE = "quality"
 
@@ -139,7 +139,7 @@ def black_share(grey_THW: Bytes, level: float) -> float:
     return float((grey_THW.mean((1, 2)) < level).mean())
 
 
-def bars_in_window(pictures_THW: Sequence[Bytes], scale: float, window: Window) -> float:
+def bars_in_window(pictures_THW: Sequence[Bytes], scale: float, window: CropWindow) -> float:
     """Share of the crop covered by black bars of the picture (rows and columns at its border, dark in every frame)."""
     brightest = np.max(np.stack(pictures_THW), axis=0)
     top, bottom = _dark_ends(brightest.max(1))

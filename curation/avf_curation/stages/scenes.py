@@ -6,7 +6,7 @@ from typing import Any, Literal
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
-from avf_curation.media.types import AudioTrack, VideoTrack, overlap_s
+from avf_curation.media.types import AudioTrack, VideoTrack, overlap_frames
 
 STAGE = "scenes"
 DetectorName = Literal["adaptive", "content", "histogram", "hash", "threshold"]
@@ -60,7 +60,7 @@ class ScenesScores:
         return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
-def parts(shot: Span, config: ScenesConfig) -> list[Span]:
+def split_shot(shot: Span, config: ScenesConfig) -> list[Span]:
     """The shot, or equal parts of it that are no longer than max_shot_s."""
     if config.max_shot_s is None:
         return [shot]
@@ -71,7 +71,7 @@ def parts(shot: Span, config: ScenesConfig) -> list[Span]:
 
 def measure(shot: Span, picture: VideoTrack, sound: AudioTrack | None) -> ScenesScores:
     """What `shot` has and lacks. A shot that ends where decoding ends lacks what the input declares beyond."""
-    gaps = overlap_s(picture.gaps, shot)
+    gaps = overlap_frames(picture.gaps, shot)
     broken = sum(shot.start_frame <= at <= shot.stop_frame for at in picture.errors)
     if shot.stop_frame == picture.decoded_frames:
         broken += picture.frames - picture.decoded_frames

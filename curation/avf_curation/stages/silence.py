@@ -17,7 +17,7 @@ from avf_curation.media.types import Samples
 
 STAGE = "silence"
 Levels = npt.NDArray[np.float64]
-Split = Callable[[Samples, "SilenceConfig"], list[Span]]
+SplitSilence = Callable[[Samples, "SilenceConfig"], list[Span]]
 """(samples of a shot, config) -> non-silent spans, in frames of the shot. backends/librosa_split.py."""
 
 
@@ -52,7 +52,7 @@ class Stretch:
         return {"speech": self.speech, "level_dbfs": round(self.level_dbfs, 2)}
 
 
-def measure(shot: Span, samples: Samples, split: Split, config: SilenceConfig) -> list[Stretch]:
+def measure(shot: Span, samples: Samples, split: SplitSilence, config: SilenceConfig) -> list[Stretch]:
     """Cut `shot` (its samples: shot.frames * 640) into stretches that tile it."""
     levels = frame_levels_dbfs(samples)
     speech = _close_pauses(split(samples, config), round(config.min_pause_s * FRAMES_PER_SECOND))

@@ -17,7 +17,7 @@ SyncBackend = Literal["auto", "syncnet", "envelope"]
 class SyncConfig:
     """backend: auto takes syncnet where its weights are, else envelope.
 
-    min_confidence, max_offset_frames, every, official, crop_*: SyncNet's; its thresholds hold for its own face crop.
+    min_confidence, max_offset_frames, every, authors_code, crop_*: SyncNet's; they hold for its own face crop.
     envelope_*: the embedded backend's; below its least confidence it cannot tell, which is not a rejection.
     A mouth that does not move by envelope_min_motion does not speak.
     repair: move the sound by a confident offset within the limit before it is stored.
@@ -26,7 +26,7 @@ class SyncConfig:
     backend: SyncBackend
     shifts: int
     every: int
-    official: bool
+    authors_code: bool
     min_seconds: float
     min_confidence: float
     max_offset_frames: int

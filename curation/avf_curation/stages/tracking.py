@@ -19,7 +19,7 @@ from avf_curation.stages.faces import Box
 STAGE = "track"
 TrackBackend = Literal["auto", "retinaface", "dlib"]
 Floats = npt.NDArray[np.float64]
-Detect = Callable[[Sequence[int]], list[list[Box]]]
+DetectFaces = Callable[[Sequence[int]], list[list[Box]]]
 """Frame numbers of the span -> the faces in each, in source pixels."""
 
 
@@ -65,7 +65,7 @@ class TrackConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class CropWindow:
     """A square of side_px source pixels whose centre follows the face: centres_T2, (frames, 2) as x, y."""
 
     side_px: float
@@ -83,7 +83,7 @@ class Track:
 
     boxes_T4: Floats
     mouths_T2: Floats | None
-    window: Window
+    window: CropWindow
     face_px: float
     lost_share: float
     rival_share: float
@@ -100,7 +100,7 @@ class Track:
         }
 
 
-def measure(frames: int, detect: Detect, width_px: int, height_px: int, config: TrackConfig) -> list[Track]:
+def measure(frames: int, detect: DetectFaces, width_px: int, height_px: int, config: TrackConfig) -> list[Track]:
     """Follow the largest face through `frames` frames, and the others where `people` is each; largest first.
 
     Empty when no face is found at all.
@@ -139,7 +139,7 @@ def _followed(
     mouths = {i: box.mouth for i, box in main if box.mouth is not None}
     sides = np.max(boxes_T4[:, 2:] - boxes_T4[:, :2], axis=1)
     centres_T2 = smooth((boxes_T4[:, :2] + boxes_T4[:, 2:]) / 2, config)
-    window = Window(side_px=float(config.window_scale * sides.max()), centres_T2=centres_T2)
+    window = CropWindow(side_px=float(config.window_scale * sides.max()), centres_T2=centres_T2)
     steps = np.hypot(*np.diff(centres_T2, axis=0).T) if frames > 1 else np.zeros(1)
     return Track(
         boxes_T4=boxes_T4,
@@ -219,7 +219,7 @@ def smooth(path_T2: Floats, config: TrackConfig) -> Floats:
     return np.asarray(savgol_filter(path_T2, length, config.smooth_order, axis=0, mode="nearest"))
 
 
-def _look(frames: int, detect: Detect, config: TrackConfig) -> dict[int, list[Box]]:
+def _look(frames: int, detect: DetectFaces, config: TrackConfig) -> dict[int, list[Box]]:
     """Faces of every k-th frame and the last, then of the middle between neighbours that disagree, until they agree."""
     wanted = sorted({*range(0, frames, config.every), frames - 1})
     found: dict[int, list[Box]] = dict(zip(wanted, detect(wanted), strict=True))
@@ -272,7 +272,7 @@ def _interpolate(frames: int, known: Mapping[int, tuple[float, ...]]) -> Floats:
     return np.stack([np.interp(grid, at, values[:, k]) for k in range(values.shape[1])], axis=1)
 
 
-def _padding(window: Window, width_px: int, height_px: int) -> float:
+def _padding(window: CropWindow, width_px: int, height_px: int) -> float:
     half = window.side_px / 2
     low = np.maximum(window.centres_T2 - half, 0)
     high = np.minimum(window.centres_T2 + half, (width_px, height_px))

@@ -40,7 +40,7 @@ def test_the_papers_hybrid_comes_with_the_package() -> None:
     }
     assert hybrid.near_duplicates is not None
     recipe = load_recipe(Path("hybrid"))
-    assert recipe.settings_for("voxceleb2").gates.open == {"faces": "skip"}
+    assert recipe.settings_for("voxceleb2").gates.non_deciding == {"faces": "skip"}
     assert recipe.settings_for("voxceleb2").scenes.detectors == ()
 
 

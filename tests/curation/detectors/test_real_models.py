@@ -117,7 +117,7 @@ def test_syncnet_matches_the_authors_numbers(
         (scorer.sounds(sound, int(oracle["n_windows"]))[::8].numpy(), oracle["aud"]),
     ):
         assert np.linalg.norm(ours - theirs) / np.linalg.norm(theirs) < 1e-3
-    score = scorer.score(frames, sound, official=True)
+    score = scorer.score(frames, sound, authors_code=True)
     np.testing.assert_allclose(score.distances_S, oracle["mdist"], rtol=1e-3)
     assert score.offset == int(oracle["offset"])
     assert score.confidence == pytest.approx(float(oracle["confidence"]), abs=1e-2)
@@ -129,8 +129,8 @@ def test_padding_is_masked_unless_official() -> None:
 
     lip, sound = torch.ones(10, 4), torch.ones(10, 4)
     at = torch.arange(10)
-    masked = mean_distances(lip, sound, at, 3, official=False)
-    official = mean_distances(lip, sound, at, 3, official=True)
+    masked = mean_distances(lip, sound, at, 3, authors_code=False)
+    authors_code = mean_distances(lip, sound, at, 3, authors_code=True)
     assert masked.max() < 1e-4, "every real pair is alike"
-    assert official[0] > 0.5, "pairs with padding are not"
-    assert official[3] == masked[3]
+    assert authors_code[0] > 0.5, "pairs with padding are not"
+    assert authors_code[3] == masked[3]

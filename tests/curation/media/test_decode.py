@@ -29,8 +29,8 @@ def levels(media: MediaFile) -> list[int]:
 def test_every_rate_becomes_25(tmp_path: Path, rate: int, frames: int, expected: int) -> None:
     with opened(tmp_path, film(frames, rate=rate)) as media:
         assert len(levels(media)) == expected
-        assert media.picture is not None
-        assert media.picture.frames == expected
+        assert media.video_track is not None
+        assert media.video_track.frames == expected
 
 
 def test_a_second_read_is_bit_equal(tmp_path: Path) -> None:
@@ -59,8 +59,8 @@ def test_rotated_pictures_come_upright(tmp_path: Path) -> None:
 def test_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
     with opened(tmp_path, film(30, size)) as media:
         assert len(list(media.frames())) == 30
-        assert media.picture is not None
-        assert (media.picture.width_px, media.picture.height_px) == size
+        assert media.video_track is not None
+        assert (media.video_track.width_px, media.video_track.height_px) == size
 
 
 def test_an_8k_picture(tmp_path: Path) -> None:
@@ -106,9 +106,9 @@ def test_a_hole_in_the_timestamps_is_missing_picture(tmp_path: Path) -> None:
     holed = [n if n < 25 else n + 75 for n in range(50)]
     with opened(tmp_path, film(50, times=holed, sound_from_s=None)) as media:
         count = len(list(media.frames()))
-        assert media.picture is not None
+        assert media.video_track is not None
         assert count == 125
-        (gap,) = media.picture.gaps
+        (gap,) = media.video_track.gaps
         assert 60 <= gap.frames <= 75
 
 
@@ -117,7 +117,7 @@ def test_sound_is_placed_by_its_timestamps(tmp_path: Path, late_s: float) -> Non
     data = film(100, container="matroska", sound_from_s=late_s)
     with opened(tmp_path, data, "film.mkv") as media:
         list(media.frames())
-        sound = media.sound(100)
+        sound = media.audio(100)
     assert sound is not None
     clicks = np.nonzero(sound.samples > 10_000)[0]
     np.testing.assert_allclose(clicks[:3] / 16_000, late_s + np.arange(3), atol=1 / 16_000)

@@ -33,12 +33,12 @@ def test_a_range_has_the_frames_and_the_sound_of_the_whole_file_there(tmp_path: 
     ):
         everything, some = list(whole.frames()), list(part.frames())
         assert len(some) == 50
-        assert part.picture is not None
-        assert part.picture.frames == part.picture.decoded_frames == 50
+        assert part.video_track is not None
+        assert part.video_track.frames == part.video_track.decoded_frames == 50
         assert everything[30].frame.pts == some[0].frame.pts
         assert brightness(part, Span(0, 50)) == brightness(whole, Span(30, 80))
         assert brightness(part, Span(10, 13)) == brightness(whole, Span(40, 43))
-        of_whole, of_part = whole.sound(100), part.sound(50)
+        of_whole, of_part = whole.audio(100), part.audio(50)
         assert of_whole is not None
         assert of_part is not None
         difference = of_part.samples.astype(int) - of_whole.samples[30 * 640 : 80 * 640]
@@ -50,8 +50,8 @@ def test_a_range_beyond_the_end(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(film(frames=50))
     with MediaFile(tmp_path / "film.mp4", CONFIG, None, TimeRange(1.0, 4.0)) as part:
         list(part.frames())
-        assert part.picture is not None
-        assert (part.picture.decoded_frames, part.picture.frames) == (25, 75)
+        assert part.video_track is not None
+        assert (part.video_track.decoded_frames, part.video_track.frames) == (25, 75)
     with (
         MediaFile(tmp_path / "film.mp4", CONFIG, None, TimeRange(10.0, 12.0)) as none,
         pytest.raises(MediaError, match="ends before"),
@@ -104,7 +104,7 @@ def test_sound_beside_is_taken_only_where_the_own_does_not_serve(
         tmp_path, "a.mp4", sound_path="a.m4a", own_sound_first=True, boxes_path="a.txt", origin=Origin(id="21Uxsk56VDQ")
     )
     result = curate_video(video, tmp_path, recipe().defaults, Detectors(EMBEDDED))
-    reasons = {outcome.candidate.failing.reason for outcome in result.outcomes if outcome.candidate.failing}
+    reasons = {outcome.candidate.failed_check.reason for outcome in result.outcomes if outcome.candidate.failed_check}
     assert ("no_sound" not in reasons) == complete
     assert result.origin is not None
     assert result.origin.start_s == 149 / 25

@@ -171,9 +171,9 @@ def test_pictures_are_frames_in_the_order_of_their_numbers(tmp_path: Path) -> No
     with MediaFile(tmp_path / "mmew" / video.path, load_recipe().defaults.media, None, find_time_range(video)) as media:
         seen = [int(at.frame.to_ndarray(format="gray").mean()) for at in media.frames()]
         assert seen == pytest.approx(levels, abs=2)
-        assert media.picture is not None
-        assert media.picture.frames == 5
-        assert media.sound(5) is None
+        assert media.video_track is not None
+        assert media.video_track.frames == 5
+        assert media.audio(5) is None
 
 
 def test_a_micro_expression_from_its_pictures_to_a_labelled_clip(tmp_path: Path) -> None:

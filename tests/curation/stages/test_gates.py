@@ -31,7 +31,9 @@ def result(corpus: Path, path: str, tools: Detectors, *settings: str) -> VideoOu
 
 def verdicts(told: VideoOutcomes) -> list[str]:
     return [
-        f"{one.candidate.failing.stage}/{one.candidate.failing.reason}" if one.candidate.failing else "kept"
+        f"{one.candidate.failed_check.stage}/{one.candidate.failed_check.reason}"
+        if one.candidate.failed_check
+        else "kept"
         for one in told.outcomes
     ]
 
@@ -71,8 +73,8 @@ def test_a_clip_stays_whole_where_silence_is_skipped(corpus: Path, tools: Detect
 @pytest.mark.parametrize("path", ["street/two faces.mp4", "archive/blurred.mp4", "studio/talk_0.mp4"])
 def test_measuring_on_changes_no_verdict(corpus: Path, tools: Detectors, path: str) -> None:
     as_ever, further = result(corpus, path, tools), result(corpus, path, tools, "gates.score_all=1")
-    first = {outcome.candidate.failing for outcome in as_ever.outcomes}
-    assert first == {outcome.candidate.failing for outcome in further.outcomes}
+    first = {outcome.candidate.failed_check for outcome in as_ever.outcomes}
+    assert first == {outcome.candidate.failed_check for outcome in further.outcomes}
     assert {"scenes", "faces", "silence", "track", "sync", "quality"} <= stages(further)
 
 
@@ -88,7 +90,7 @@ def test_the_sample_is_the_share_asked_for_and_seeded() -> None:
             score_all=share,
             score_seed=seed,
         )
-        return {n for n in range(4000) if gates.goes_on("s", f"video {n}")}
+        return {n for n in range(4000) if gates.scores_past_rejection("s", f"video {n}")}
 
     assert 300 < len(sample(0.1, 0)) < 500
     assert sample(0.1, 0) == sample(0.1, 0) != sample(0.1, 1)

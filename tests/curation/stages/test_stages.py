@@ -235,8 +235,8 @@ def test_frozen_and_black() -> None:
 def test_bars_count_only_inside_the_window() -> None:
     picture = np.full((100, 200), 120, np.uint8)
     picture[:20] = picture[80:] = 0
-    middle = tracking.Window(side_px=40.0, centres_T2=np.full((3, 2), (100.0, 50.0)))
-    high = tracking.Window(side_px=40.0, centres_T2=np.full((3, 2), (100.0, 20.0)))
+    middle = tracking.CropWindow(side_px=40.0, centres_T2=np.full((3, 2), (100.0, 50.0)))
+    high = tracking.CropWindow(side_px=40.0, centres_T2=np.full((3, 2), (100.0, 20.0)))
     assert quality.bars_in_window([picture], 1.0, middle) == pytest.approx(0, abs=0.02)
     assert quality.bars_in_window([picture], 1.0, high) == pytest.approx(0.5, abs=0.05)
 
