@@ -16,53 +16,47 @@ from avf_training.tasks.catalog import Dataset, Metric
 from avf_training.trainer.optimizer import OptimConfig
 
 Stage = Literal["posttrain", "finetune"]
-# What may change between two starts of a run.
+# Settings that may change between two starts of a run, because they do not change what is learned.
 FREE = ("workers", "threads", "log_every", "checkpoint_keep", "wandb")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneRecipe:
-    """model: a preset. batch: clips of a step of all processes, in micro-batches of one process. layer_decay: factor on
-    the rate for each layer below the last. repeats: draws of each clip in an epoch (repeated augmentation). segments:
-    windows of a clip whose answers are averaged in the last test; in between, one is taken.
+    """Settings of post-pre-training and of fine-tuning."""
 
-    validation_share: of the training fold, kept out to choose the epoch by; with 0 the last epoch is the choice, and
-    `test_best` is what the papers report. select_by: metric that chooses; None: WAR, UF1 or PCC by the task.
-    regression: loss of dimensions. activation: of dimensions, `range` keeps answers inside the labels' range. variant:
-    fields of the preset that are changed, for ablations.
-    """
-
-    model: str
-    batch: int
-    micro_batch: int
-    epochs: float
+    model: str  # name of a preset
+    batch: int  # clips of one step of all ranks
+    micro_batch: int  # clips of one rank at once; gradients are accumulated up to the batch
+    epochs: float  # passes over the training clips
     optim: OptimConfig
     precision: Precision
     modalities: Modalities = "av"
-    layer_decay: float = 0.75
-    drop_path: float = 0.1
-    smoothing: float = 0.1
+    layer_decay: float = 0.75  # factor on the learning rate for each layer below the last
+    drop_path: float = 0.1  # largest rate of stochastic depth
+    smoothing: float = 0.1  # label smoothing
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     mix: MixConfig = field(default_factory=MixConfig)
-    repeats: int = 1
-    segments: int = 2
-    validation_share: float = 0.1
-    evaluate_every: int = 1
-    select_by: Metric | None = None
-    regression: Literal["mse", "l1", "ccc"] = "mse"
-    activation: Literal["range", "none"] = "range"
-    steps: int | None = None
-    warmup_steps: int | None = None
-    seed: int = 0
-    workers: int = 4
-    threads: int | None = None
-    max_fault_share: float = 0.01
-    activation_checkpointing: bool = False
-    checkpoint_keep: int = 1
-    log_every: int = 10
-    nonfinite_limit: int = 20
-    wandb: str | None = None
-    variant: Mapping[str, Any] = field(default_factory=dict)
+    repeats: int = 1  # samples of each clip in an epoch (repeated augmentation)
+    segments: int = 2  # windows of a clip whose predictions are averaged in the test; during training one is taken
+    validation_share: float = 0.1  # of the training fold, to select the epoch by; with 0 the last epoch is selected
+    evaluate_every: int = 1  # epochs between two evaluations
+    select_by: Metric | None = None  # metric that selects the epoch; None: WAR, UF1 or PCC by the kind of task
+    regression: Literal["mse", "l1", "ccc"] = "mse"  # loss of dimensions
+    activation: Literal["range", "none"] = (
+        "range"  # of dimensions: `range` keeps predictions in the range of the labels
+    )
+    steps: int | None = None  # length of the run in place of `epochs`
+    warmup_steps: int | None = None  # in place of `optim.warmup_epochs`
+    seed: int = 0  # of new weights, the order of clips and every sampled parameter
+    workers: int = 4  # data workers of each rank
+    threads: int | None = None  # CPU threads of each rank; None leaves it to torch
+    max_fault_share: float = 0.01  # share of unreadable clips above which the run stops
+    activation_checkpointing: bool = False  # recompute activations in the backward pass, to save memory
+    checkpoint_keep: int = 1  # how many of the newest checkpoints stay
+    log_every: int = 10  # steps between two throughput reports
+    nonfinite_limit: int = 20  # consecutive steps without a finite loss after which the run stops
+    wandb: str | None = None  # project of Weights & Biases that is logged to as well
+    variant: Mapping[str, Any] = field(default_factory=dict)  # fields of the preset that an ablation changes
 
     def __post_init__(self) -> None:
         if self.model not in PRESETS:
@@ -81,11 +75,11 @@ class FinetuneRecipe:
             raise ValueError("epochs must be above 0, steps at least 1")
 
     def frozen(self) -> dict[str, Any]:
-        """What makes a run this run, and may not change between two starts of it."""
+        """Return the settings that identify a run and may not change between two starts of it."""
         return resolve_recipe(asdict(self), FREE)
 
     def model_config(self) -> ModelConfig:
-        """The preset with the modalities that are used."""
+        """Return the preset with the modalities and the variant of this recipe."""
         return apply_variant(preset(self.model, self.modalities), self.variant)
 
     def selection_metric(self, data: Dataset) -> str:
@@ -95,19 +89,22 @@ class FinetuneRecipe:
         return {"emotion": "WAR", "micro_expression": "UF1", "dimensions": "PCC"}[data.task]
 
     def mixing(self, data: Dataset) -> MixConfig:
-        """Classes are mixed; numbers are not, as the authors have it."""
+        """Return the mixing of clips: classes are mixed, dimensions are not, as in the authors' code."""
         return MixConfig(mixup=0.0, cutmix=0.0, probability=0.0) if data.task == "dimensions" else self.mix
 
     def accumulation(self, world: int) -> int:
-        """Micro-batches of one step of each of `world` processes. Raises UserError when they do not fill the batch."""
+        """Return the micro-batches of a step of each rank. Raises UserError if they do not fill the batch."""
         return accumulation(self.batch, self.micro_batch, world)
 
 
 def load_finetune_recipe(stage: Stage, name: str, overrides: Sequence[str] = ()) -> FinetuneRecipe:
-    """The recipe of that name in training/recipes/STAGE, or at that path, then `overrides`. Raises UserError."""
+    """Return the recipe of that name in training/recipes/STAGE, or at that path, with `overrides` applied.
+
+    Raises UserError.
+    """
     return bind(FinetuneRecipe, recipe_values(name, FOLDER / stage, overrides))
 
 
 def recipe_from_frozen(frozen: Mapping[str, Any]) -> FinetuneRecipe:
-    """The recipe of a run again; what is free has its default."""
+    """Return the recipe of a run from its frozen values; free settings have their defaults."""
     return bind(FinetuneRecipe, frozen)

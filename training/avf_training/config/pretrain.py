@@ -19,20 +19,18 @@ from avf_training.objectives.hcmcl import Negatives
 from avf_training.trainer.optimizer import OptimConfig
 from avf_training.trainer.run_folder import RUN, read_identity
 
-# What may change between two starts of a run.
+# Settings that may change between two starts of a run, because they do not change what is learned.
 FREE = ("workers", "threads", "log_every", "checkpoint_every", "checkpoint_keep", "eval_every", "wandb", "parallel")
 FOLDER = Path(__file__).parent.parent / "recipes"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveConfig:
-    """HCMCL's weight in the loss and its temperature. negatives: other clips of the same process (`own`, the authors'),
-    or of all processes, with gradients (`gathered`).
-    """
+    """Hierarchical cross-modal contrastive learning (HCMCL) in the loss."""
 
-    weight: float
-    temperature: float
-    negatives: Negatives = "own"
+    weight: float  # of the sum over the levels
+    temperature: float  # divides the cosine similarities
+    negatives: Negatives = "own"  # other clips of the same rank, as the authors' code; `gathered`: of all ranks
 
     def __post_init__(self) -> None:
         if self.weight < 0 or self.temperature <= 0:
@@ -41,40 +39,35 @@ class ContrastiveConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainRecipe:
-    """model: a preset. batch: clips of a step of all processes. micro_batch: clips of one process at once, the rest is
-    accumulated. epochs: passes over the mix; steps: given, the run's length instead. checkpoint_every: steps;
-    checkpoint_keep: how many stay, the newest. eval_every: steps between two pictures of reconstructions; 0 draws
-    none. wandb: project of Weights & Biases to tell as well. variant: fields of the preset that are
-    changed, for ablations.
-    """
+    """Settings of a pre-training run."""
 
-    model: str
-    batch: int
-    micro_batch: int
-    epochs: float
+    model: str  # name of a preset
+    batch: int  # clips of one step of all ranks
+    micro_batch: int  # clips of one rank at once; gradients are accumulated up to the batch
+    epochs: float  # passes over the mixture
     optim: OptimConfig
     masks: MaskConfig
     contrastive: ContrastiveConfig
     precision: Precision
-    checkpoint_every: int
-    checkpoint_keep: int
-    mix: Mixture = field(default_factory=Mixture)
-    steps: int | None = None
-    warmup_steps: int | None = None
-    seed: int = 0
-    workers: int = 4
-    max_fault_share: float = 0.01
+    checkpoint_every: int  # steps between two checkpoints
+    checkpoint_keep: int  # how many of the newest checkpoints stay
+    mix: Mixture = field(default_factory=Mixture)  # weights or quotas of the sources
+    steps: int | None = None  # length of the run in place of `epochs`
+    warmup_steps: int | None = None  # in place of `optim.warmup_epochs`
+    seed: int = 0  # of the weights, the stream order and every sampled parameter
+    workers: int = 4  # data workers of each rank
+    max_fault_share: float = 0.01  # share of unreadable clips above which the run stops
     official_windows: bool = False
     targets: TargetConfig = field(default_factory=TargetConfig)
-    activation_checkpointing: bool = False
-    compile: bool = False
+    activation_checkpointing: bool = False  # recompute activations in the backward pass, to save memory
+    compile: bool = False  # torch.compile
     parallel: Parallel = "ddp"
-    log_every: int = 10
-    eval_every: int = 1000
-    wandb: str | None = None
-    nonfinite_limit: int = 20
-    threads: int | None = None
-    variant: Mapping[str, Any] = field(default_factory=dict)
+    log_every: int = 10  # steps between two throughput reports
+    eval_every: int = 1000  # steps between two evaluations with a figure of reconstructions; 0: never
+    wandb: str | None = None  # project of Weights & Biases that is logged to as well
+    nonfinite_limit: int = 20  # consecutive steps without a finite loss after which the run stops
+    threads: int | None = None  # CPU threads of each rank; None leaves it to torch
+    variant: Mapping[str, Any] = field(default_factory=dict)  # fields of the preset that an ablation changes
 
     def __post_init__(self) -> None:
         if self.model not in PRESETS:
@@ -92,22 +85,22 @@ class PretrainRecipe:
             raise ValueError("epochs must be above 0, workers and eval_every at least 0")
 
     def frozen(self) -> dict[str, Any]:
-        """What makes a run this run, and may not change between two starts of it."""
+        """Return the settings that identify a run and may not change between two starts of it."""
         return resolve_recipe(asdict(self), FREE)
 
     def model_config(self) -> ModelConfig:
-        """The preset, with this recipe's loss."""
+        """Return the preset with this recipe's variant, loss weights and targets."""
         loss = self.contrastive
         model = apply_variant(preset(self.model), self.variant)
         return replace(model, contrastive_weight=loss.weight, temperature=loss.temperature, targets=self.targets)
 
     def accumulation(self, world: int) -> int:
-        """Micro-batches of one step of each of `world` processes. Raises UserError when they do not fill the batch."""
+        """Return the micro-batches of a step of each rank. Raises UserError if they do not fill the batch."""
         return accumulation(self.batch, self.micro_batch, world)
 
 
 def accumulation(batch: int, micro_batch: int, world: int) -> int:
-    """Micro-batches of one step of each of `world` processes. Raises UserError when they do not fill the batch."""
+    """Return the micro-batches of a step of each of `world` ranks. Raises UserError if they do not fill the batch."""
     if batch % (world * micro_batch):
         raise UserError(
             f"a batch of {batch} is no multiple of {world} processes x micro_batch {micro_batch}; "
@@ -117,17 +110,17 @@ def accumulation(batch: int, micro_batch: int, world: int) -> int:
 
 
 def resolve_recipe(values: Mapping[str, Any], free: Sequence[str]) -> dict[str, Any]:
-    """A recipe's values without those that may change, and without a variant that changes nothing."""
+    """Return a recipe's values without the free ones, and without a variant that changes nothing."""
     return {key: value for key, value in values.items() if key not in free and (key != "variant" or value)}
 
 
 def apply_variant(model: ModelConfig, variant: Mapping[str, Any]) -> ModelConfig:
-    """A preset with some fields of its config changed, for ablations. Raises UserError naming a field that is none."""
+    """Return a preset with some fields changed, for ablations. Raises UserError for an unknown field."""
     return bind(ModelConfig, merge(asdict(model), variant), "variant") if variant else model
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> PretrainRecipe:
-    """The recipe of that name in training/recipes, or at that path, then `overrides` ("key=value").
+    """Return the recipe of that name in training/recipes, or at that path, with `overrides` ("key=value") applied.
 
     Raises UserError.
     """
@@ -135,7 +128,9 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> PretrainRecipe:
 
 
 def recipe_values(name: str, folder: Path, overrides: Sequence[str] = ()) -> Mapping[str, Any]:
-    """What a recipe says: of that name in `folder`, or at that path, on what it is based on, then the overrides."""
+    """Return the values of a recipe, by its name in `folder` or by its path, on top of the recipe that it is based on,
+    with the overrides applied. Raises UserError.
+    """
     known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     path = known.get(name) or Path(name)
     if not path.is_file():
@@ -147,12 +142,12 @@ def recipe_values(name: str, folder: Path, overrides: Sequence[str] = ()) -> Map
 
 
 def recipe_from_frozen(frozen: Mapping[str, Any]) -> PretrainRecipe:
-    """The recipe of a run again; what is free has its default."""
+    """Return the recipe of a run from its frozen values; free settings have their defaults."""
     return bind(PretrainRecipe, {**frozen, "checkpoint_every": 1, "checkpoint_keep": 1})
 
 
 def recipe_of_run(run: Path) -> PretrainRecipe:
-    """What a folder's run was started with. Raises UserError when it holds none."""
+    """Return the recipe that the run in a folder was started with. Raises UserError when the folder holds no run."""
     if not (run / RUN).is_file():
         raise UserError(f"{run}: holds no run (no {RUN}); `avf-train pretrain --out {run}` makes one")
     return recipe_from_frozen(read_identity(run)["recipe"])
@@ -165,5 +160,5 @@ def _read(path: Path, folder: Path) -> Mapping[str, Any]:
         return values
     base = folder / f"{Path(str(based_on)).name}.yaml"
     if not base.is_file():
-        raise UserError(f"{path}: based_on {based_on!r} is no recipe of ours")
+        raise UserError(f"{path}: based_on {based_on!r} is no recipe in training/recipes")
     return merge(_read(base, folder), values)

@@ -1,4 +1,4 @@
-"""Tables of the command line, and the page of parity."""
+"""Tables of models, costs, validation and replay in the terminal, and the parity page."""
 
 import re
 from collections.abc import Sequence
@@ -23,38 +23,38 @@ from any other configuration can be checked the same way.
 """
 
 
-def print_summaries(found: Sequence[ModelSummary], batch: int, precision: str) -> None:
-    """One row a model and stage, what the papers print beside it; then parts, then tokens."""
+def print_summaries(summaries: Sequence[ModelSummary], batch: int, precision: str) -> None:
+    """Print a row for each model and stage beside the papers' figures; then the parts, then the tokens."""
     costs = _table("model", "stage", "parameters", "paper", "G mult-adds", "paper", f"memory ({batch})")
     parts = _table("millions in", "", "video", "audio", "fusion", "head", "video dec.", "audio dec.")
-    for one in found:
-        published = one.published
-        for stage, made, paper_m, paper_g in (
-            ("fine-tune", one.finetune, published.finetune_m, published.finetune_g),
-            ("pre-train", one.pretrain, published.pretrain_m, None),
+    for summary in summaries:
+        published = summary.published
+        for stage, size, paper_m, paper_g in (
+            ("fine-tune", summary.finetune, published.finetune_m, published.finetune_g),
+            ("pre-train", summary.pretrain, published.pretrain_m, None),
         ):
             paper = "" if paper_m is None else f"{paper_m:g} M"
-            memory = f"{made.activation_bytes / 1e9:.2f} GB"
+            memory = f"{size.activation_bytes / 1e9:.2f} GB"
             costs.add_row(
-                one.name,
+                summary.name,
                 stage,
-                f"{made.parameters:,}",
+                f"{size.parameters:,}",
                 paper,
-                f"{made.gmacs:.2f}",
+                f"{size.gmacs:.2f}",
                 "" if paper_g is None else f"{paper_g:g}",
                 memory,
             )
-            parts.add_row(one.name, stage, *_parts(made))
+            parts.add_row(summary.name, stage, *_parts(size))
     out = make_console()
     for table in (costs, parts):
         out.print(table)
         out.print()
-    for tokens, group in groupby(found, lambda one: one.tokens):
-        out.print(f"tokens of {', '.join(one.name for one in group)}:")
+    for tokens, group in groupby(summaries, lambda summary: summary.tokens):
+        out.print(f"tokens of {', '.join(summary.name for summary in group)}:")
         out.print(f"  {', '.join(f'{name} {count}' for name, count in tokens.items())}")
-    for one in found:
-        if one.note:
-            out.print(f"{one.name}: {one.note}")
+    for summary in summaries:
+        if summary.note:
+            out.print(f"{summary.name}: {summary.note}")
     out.print("heads have 11 classes (MAFW); multiply-adds are of one clip, forward;")
     out.print(f"memory: what a backward pass of {batch} clips in {precision} needs besides parameters")
 
@@ -76,11 +76,11 @@ def _parts(stage: StageSummary) -> list[str]:
 
 
 def print_stream_cost(cost: StreamCost, batch: int, step_s: float) -> None:
-    """Milliseconds of each part, clips a second and core, what bounds it, and the cores for one GPU."""
+    """Print the milliseconds of each part, clips per core-second, the bottleneck, and the cores that feed one GPU."""
     table = _table("CPU time of a clip", "", "ms", "clips/core-s")
-    places = {"worker": "worker", "device": "device, if any", "other": "not used"}
+    devices = {"worker": "worker", "device": "device, if any", "other": "not used"}
     for part in cost.parts:
-        table.add_row(part.name, places[part.where], f"{part.ms:.2f}", f"{1000 / max(part.ms, 1e-6):,.0f}")
+        table.add_row(part.name, devices[part.where], f"{part.ms:.2f}", f"{1000 / max(part.ms, 1e-6):,.0f}")
     table.add_row("whole batches", "worker", f"{cost.worker_ms:.2f}", f"{1000 / cost.worker_ms:,.0f}")
     out = make_console()
     out.print(table)
@@ -90,66 +90,66 @@ def print_stream_cost(cost: StreamCost, batch: int, step_s: float) -> None:
     out.print(f"cores for one GPU that makes {batch} clips in {step_s:g} s: {cost.cores(step_s, batch):.1f}")
 
 
-def print_cost_estimate(made: TrainingCost) -> None:
-    """A plan in a few lines, and what the paper took."""
+def print_cost_estimate(cost: TrainingCost) -> None:
+    """Print the estimated cost of a run in a few lines, beside the time that the paper prints."""
     out = make_console()
-    accumulated = made.batch // (made.devices * made.micro_batch)
+    accumulated = cost.batch // (cost.devices * cost.micro_batch)
     rows = [
-        ("clips of an epoch", f"{made.clips:,}"),
-        ("batch", f"{made.batch:,} = {made.devices} devices x {made.micro_batch} x {accumulated}"),
-        ("steps", f"{made.steps:,} ({made.epochs:g} epochs), warm-up {made.warmup_steps:,}"),
-        ("measured on", f"{made.device}, {made.measured_batch} clips at once, one device"),
+        ("clips of an epoch", f"{cost.clips:,}"),
+        ("batch", f"{cost.batch:,} = {cost.devices} devices x {cost.micro_batch} x {accumulated}"),
+        ("steps", f"{cost.steps:,} ({cost.epochs:g} epochs), warm-up {cost.warmup_steps:,}"),
+        ("measured on", f"{cost.device}, {cost.measured_batch} clips at once, one device"),
         (
             "step",
-            f"{made.step_s:.3g} s, {made.clips_per_s:.1f} clips/s; waited for data {made.waited_share:.0%} of the time",
+            f"{cost.step_s:.3g} s, {cost.clips_per_s:.1f} clips/s; waited for data {cost.waited_share:.0%} of the time",
         ),
-        ("work", f"{made.teraflops:.3g} TFLOP/s, MFU {made.mfu:.1%} of {made.peak_source}"),
-        ("hours", f"{made.hours:,.1f} on {made.devices} such devices, if data never makes them wait"),
-        ("memory of a device", f"{made.memory_bytes / 1e9:.1f} GB at {made.micro_batch} clips, computed"),
+        ("work", f"{cost.teraflops:.3g} TFLOP/s, MFU {cost.mfu:.1%} of {cost.peak_source}"),
+        ("hours", f"{cost.hours:,.1f} on {cost.devices} such devices, if data never makes them wait"),
+        ("memory of a device", f"{cost.memory_bytes / 1e9:.1f} GB at {cost.micro_batch} clips, computed"),
     ]
-    if made.peak_bytes is not None:
-        rows.append(("", f"{made.peak_bytes / 1e9:.1f} GB at {made.measured_batch} clips, measured"))
-    if made.paper is not None:
-        rows.append(("the paper", f"{made.paper.hours:g} h on {made.paper.machine} ({made.paper.source})"))
-    out.print(f"{made.model}:")
-    for name, told in rows:
-        out.print(f"  {name:<20}{told}")
+    if cost.peak_bytes is not None:
+        rows.append(("", f"{cost.peak_bytes / 1e9:.1f} GB at {cost.measured_batch} clips, measured"))
+    if cost.paper is not None:
+        rows.append(("the paper", f"{cost.paper.hours:g} h on {cost.paper.machine} ({cost.paper.source})"))
+    out.print(f"{cost.model}:")
+    for name, text in rows:
+        out.print(f"  {name:<20}{text}")
 
 
-def print_validation(found: ValidationScores) -> None:
-    """Errors beside the mean predictors', and recall beside chance."""
-    table = _table(f"{found.clips} clips", "", "model", "mean patch", "ratio", "mean image", "ratio")
-    video = found.video_mse, found.video_mean_patch_mse, found.video_mean_image_mse
-    audio = found.audio_mse, found.audio_mean_patch_mse, found.audio_mean_image_mse
-    both = found.video_mse + found.audio_mse, *(v + a for v, a in zip(video[1:], audio[1:], strict=True))
-    for name, (own, patch, place) in (("video", video), ("sound", audio), ("both", both)):
-        row = f"{own:.4f}", f"{patch:.4f}", f"{own / patch:.3f}", f"{place:.4f}", f"{own / place:.3f}"
+def print_validation(scores: ValidationScores) -> None:
+    """Print the errors beside those of the mean predictors, and the recalls beside chance."""
+    table = _table(f"{scores.clips} clips", "", "model", "mean patch", "ratio", "mean image", "ratio")
+    video = scores.video_mse, scores.video_mean_patch_mse, scores.video_mean_image_mse
+    audio = scores.audio_mse, scores.audio_mean_patch_mse, scores.audio_mean_image_mse
+    both = scores.video_mse + scores.audio_mse, *(v + a for v, a in zip(video[1:], audio[1:], strict=True))
+    for name, (model, patch, image) in (("video", video), ("sound", audio), ("both", both)):
+        row = f"{model:.4f}", f"{patch:.4f}", f"{model / patch:.3f}", f"{image:.4f}", f"{model / image:.3f}"
         table.add_row("error of masked", name, *row)
     make_console().print(table)
-    chance = 1 / found.clips
+    chance = 1 / scores.clips
     for name, share in (
-        ("video to sound", found.recall_video_to_audio),
-        ("sound to video", found.recall_audio_to_video),
+        ("video to sound", scores.recall_video_to_audio),
+        ("sound to video", scores.recall_audio_to_video),
     ):
         make_console().print(f"R@1 {name}: {share:.3f}, {share / chance:.1f} times chance ({chance:.3f})")
 
 
-def print_replay(found: ReplayReport) -> None:
-    """What the step gave this time, and where the first number came from that is not finite."""
+def print_replay(report: ReplayReport) -> None:
+    """Print what the step gave in the replay, and where the first number came from that is not finite."""
     out = make_console()
-    parts = "  ".join(f"{name} {value:.4g}" for name, value in found.parts.items())
-    out.print(f"step {found.step}: {parts}")
-    if found.finite:
-        out.print("finite here, forward and backward: look at what differs, the device or the other ranks (--rank)")
+    parts = "  ".join(f"{name} {value:.4g}" for name, value in report.parts.items())
+    out.print(f"step {report.step}: {parts}")
+    if report.finite:
+        out.print("finite here, forward and backward: the device or another rank (--rank) must make the difference")
         return
-    out.print(f"first output that is not finite: {found.module or 'none, the forward pass is finite'}")
-    out.print(f"clips whose own reconstruction is not finite: {', '.join(found.keys) or 'none'}")
-    count = len(found.parameters)
-    out.print(f"parameters with such a gradient: {count}{', first ' + found.parameters[0] if count else ''}")
+    out.print(f"first output that is not finite: {report.module or 'none, the forward pass is finite'}")
+    out.print(f"clips whose own reconstruction is not finite: {', '.join(report.keys) or 'none'}")
+    count = len(report.parameters)
+    out.print(f"parameters with such a gradient: {count}{', first ' + report.parameters[0] if count else ''}")
 
 
 def print_parity(rows: Sequence[ParityRow]) -> None:
-    """Every group with its worst error and tolerance."""
+    """Print every group with its worst difference and its tolerance."""
     out = make_console()
     for file, group in groupby(rows, lambda row: row.file):
         table = _table("precision", "group", "numbers", "worst", "tolerance", "")
@@ -167,7 +167,7 @@ def print_parity(rows: Sequence[ParityRow]) -> None:
 
 
 def fill_page(page: Path, rows: Sequence[ParityRow]) -> None:
-    """Put each file's table into its section of `page`, which is made if missing."""
+    """Write each file's table into its section of `page`, which is created if missing."""
     text = page.read_text("utf-8") if page.is_file() else PAGE_HEAD
     for file, group in groupby(rows, lambda row: row.file):
         lines = [
@@ -183,6 +183,6 @@ def fill_page(page: Path, rows: Sequence[ParityRow]) -> None:
             lines.append(f"| {' | '.join(cells)} |")
         block = "\n".join([*lines, f"<!-- end {file} -->"])
         pattern = re.compile(f"<!-- {re.escape(file)} -->.*?<!-- end {re.escape(file)} -->", re.S)
-        found = pattern.search(text)
-        text = f"{text[: found.start()]}{block}{text[found.end() :]}" if found else f"{text}\n{block}\n"
+        section = pattern.search(text)
+        text = f"{text[: section.start()]}{block}{text[section.end() :]}" if section else f"{text}\n{block}\n"
     page.write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""The authors' names of every tensor, and ours.
+"""Names of every tensor in the authors' state dicts, and in ours.
 
 HiCMAE (sunlicai/HiCMAE) and AVF-MAE++ (XuecWu/AVF-MAE) name their tensors alike up to the fusion; the table below is
 complete for both. Their LGI self-attentions keep queries apart from keys and values; ours is one matrix.
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
 
-# (ours, theirs), applied in this order to the whole name
+# (pattern of our name, the authors' name), applied in this order to the whole name
 _NAMES: tuple[tuple[str, str], ...] = (
     (r"^decoder_video\.mask_token$", "mask_token"),
     (r"^decoder_audio\.mask_token$", "mask_token_audio"),
@@ -86,23 +86,23 @@ _SPLIT = re.compile(r"(\.(?:first|second)_attn\.)qkv\.weight$")
 
 
 def authors_names(model: nn.Module) -> dict[str, tuple[str, ...]]:
-    """Our name of each stored tensor -> the authors' (two where they keep queries apart)."""
+    """Return our name of each stored tensor -> the authors' names (two where they keep queries apart)."""
     hicmae = isinstance(model, MaskedAutoencoder | Classifier) and model.config.encoder == "vit"
-    found: dict[str, tuple[str, ...]] = {}
+    names: dict[str, tuple[str, ...]] = {}
     for ours in model.state_dict():
         theirs = ours
-        for pattern, name in _NAMES:
-            theirs = re.sub(pattern, name, theirs)
+        for pattern, replacement in _NAMES:
+            theirs = re.sub(pattern, replacement, theirs)
         if hicmae:
             theirs = _HICMAE_HEADS.get(theirs, theirs)
         split = _SPLIT.search(theirs)
         stem = theirs.removesuffix("qkv.weight")
-        found[ours] = (f"{stem}q.weight", f"{stem}kv.weight") if split else (theirs,)
-    return found
+        names[ours] = (f"{stem}q.weight", f"{stem}kv.weight") if split else (theirs,)
+    return names
 
 
 def to_authors_names(tensors: Mapping[str, Tensor], names: Mapping[str, tuple[str, ...]]) -> dict[str, Tensor]:
-    """Our tensors under the authors' names."""
+    """Return our tensors under the authors' names, queries split from keys and values where they are in two tensors."""
     theirs: dict[str, Tensor] = {}
     for ours, parts in names.items():
         tensor = tensors[ours]
@@ -112,7 +112,7 @@ def to_authors_names(tensors: Mapping[str, Tensor], names: Mapping[str, tuple[st
 
 
 def from_authors_names(tensors: Mapping[str, Tensor], names: Mapping[str, tuple[str, ...]]) -> dict[str, Tensor]:
-    """The authors' tensors under our names; one of ours is left out where a part of it is missing."""
+    """Return the authors' tensors under our names, without those of which a part is missing."""
     return {
         ours: torch.cat([tensors[part] for part in parts]) if len(parts) > 1 else tensors[parts[0]]
         for ours, parts in names.items()

@@ -1,6 +1,6 @@
-"""The authors' checkpoints to ours and back.
+"""Conversion of the authors' checkpoints to ours and back.
 
-Their files are pickles; they are read with `weights_only`, which runs no code from them.
+Their files are pickles. They are read with `weights_only`, which runs no code from them.
 """
 
 import argparse
@@ -31,38 +31,41 @@ ENCODERS = "encoders"
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """Tensors under our names, what they are (`mae`, `classifier` or `encoders`), and their model."""
+    """A checkpoint of the authors under our names."""
 
-    kind: str
+    kind: str  # `mae`, `classifier` or `encoders`
     config: ModelConfig
-    outputs: int | None
-    tensors: dict[str, Tensor]
+    outputs: int | None  # of a classifier
+    tensors: dict[str, Tensor]  # by our names
 
     def save(self, folder: Path) -> None:
-        """As a folder of config.json and model.safetensors."""
+        """Write the model as a folder of config.json and model.safetensors."""
         outputs = {} if self.outputs is None else {"outputs": self.outputs}
         values = stamp({"kind": self.kind, **outputs, "model": asdict(self.config)}, "saved model")
         save_folder(folder, values, self.tensors)
 
 
 def read_model_config(path: Path) -> ModelConfig:
-    """The model described in a config.json. Raises UserError."""
+    """Return the model that a config.json describes. Raises UserError."""
     try:
         values = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: is not there") from None
+        raise UserError(f"{path}: no such file") from None
     except ValueError as error:
         raise UserError(f"{path}: is not JSON ({error})") from None
     return bind(ModelConfig, values.get("model", values) if isinstance(values, dict) else values, str(path))
 
 
 def read_authors_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of one of the authors' files, without the prefixes of compiled and distributed models."""
+    """Return the tensors of a file of the authors, without the prefixes that compiled and distributed models add.
+
+    Raises UserError.
+    """
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # their files carry their arguments
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"{path}: is not there") from None
+        raise UserError(f"{path}: no such file") from None
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"{path}: cannot be read as weights alone ({reason})") from None
@@ -72,26 +75,26 @@ def read_authors_checkpoint(path: Path) -> dict[str, Tensor]:
             break
     if not isinstance(loaded, Mapping):
         raise UserError(f"{path}: holds no table of tensors")
-    tensors = {_stripped(str(key)): value for key, value in loaded.items() if isinstance(value, Tensor)}
+    tensors = {_strip_prefixes(str(key)): value for key, value in loaded.items() if isinstance(value, Tensor)}
     if not tensors:
         raise UserError(f"{path}: holds no table of tensors; the names in it: {', '.join(map(str, list(loaded)[:8]))}")
     return tensors
 
 
-def _stripped(name: str) -> str:
+def _strip_prefixes(name: str) -> str:
     while name.startswith(_PREFIXES):
         name = name.split(".", 1)[1]
     return name
 
 
 def convert_state_dict(tensors: Mapping[str, Tensor], config: ModelConfig | None = None) -> Converted:
-    """The authors' tensors as ours. Raises UserError that lists unknown and missing names.
+    """Return the authors' tensors under our names. Raises UserError that lists unknown and missing names.
 
-    config: the model, where its sizes are not those of a published one. Decoders may be missing as a whole.
+    config: the model, where its sizes are not those of a published one. The decoders may be missing as a whole.
     """
     outputs = len(tensors["head.weight"]) if "head.weight" in tensors else None
     pretrained = any(name.startswith("decoder.") for name in tensors)
-    chosen = _as_theirs(config) if config else _recognised(tensors, outputs)
+    chosen = _shared_statistics(config) if config else _recognize_preset(tensors, outputs)
     with torch.device("meta"):
         model: nn.Module = Classifier(chosen, outputs) if outputs is not None else MaskedAutoencoder(chosen)
     names = authors_names(model)
@@ -103,13 +106,16 @@ def convert_state_dict(tensors: Mapping[str, Tensor], config: ModelConfig | None
     return Converted(kind=kind, config=chosen, outputs=outputs, tensors=ours)
 
 
-def _as_theirs(config: ModelConfig) -> ModelConfig:
-    """The same model with the authors' one pair of running statistics for all units."""
+def _shared_statistics(config: ModelConfig) -> ModelConfig:
+    """Return the model with one pair of running statistics for all DiER units, as the authors' code has it."""
     return replace(config, statistics="shared")
 
 
-def _of_all_units(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
-    """A tensor; running statistics of each unit become those of all their values together."""
+def _merge_unit_statistics(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+    """Return a tensor; running statistics of each unit become those of all units' values together.
+
+    The variance of a mixture of equal shares is the mean of the variances plus the variance of the means.
+    """
     tensor, last = tensors[name], name.rpartition(".")[2]
     if tensor.ndim != 2 or last not in ("running_mean", "running_var"):
         return tensor
@@ -136,11 +142,14 @@ def _check(
         raise UserError("\n".join(["the checkpoint does not fit the model:", *faults]))
 
 
-def _recognised(tensors: Mapping[str, Tensor], outputs: int | None) -> ModelConfig:
-    """The published model with most of these names and shapes: width and depth tell them apart."""
+def _recognize_preset(tensors: Mapping[str, Tensor], outputs: int | None) -> ModelConfig:
+    """Return the published model with most of these names and shapes; width and depth tell the models apart.
+
+    Raises UserError when fewer than half of the tensors fit any of them.
+    """
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     best, score = None, 0
-    for config in map(_as_theirs, PRESETS.values()):
+    for config in map(_shared_statistics, PRESETS.values()):
         with torch.device("meta"):
             model: nn.Module = Classifier(config, outputs or 1) if outputs is not None else MaskedAutoencoder(config)
             theirs = to_authors_names(model.state_dict(), authors_names(model))
@@ -156,12 +165,12 @@ def _recognised(tensors: Mapping[str, Tensor], outputs: int | None) -> ModelConf
 
 
 def convert_to_authors(folder: Path, path: Path) -> int:
-    """Write the model in `folder` as the authors' file `path`; the number of tensors. Raises UserError."""
+    """Write the model in `folder` as the authors' file `path`, and return the number of tensors. Raises UserError."""
     if path.exists():
-        raise UserError(f"{path}: is there already; name a new file")
+        raise UserError(f"{path}: exists already; name a new file")
     values, tensors = load_folder(folder)
     config = saved_config(values["model"], folder)
-    tensors = {name: _of_all_units(name, tensors) for name in tensors}
+    tensors = {name: _merge_unit_statistics(name, tensors) for name in tensors}
     with torch.device("meta"):
         model: nn.Module = (
             Classifier(config, int(values["outputs"])) if values["kind"] == "classifier" else MaskedAutoencoder(config)
@@ -169,8 +178,8 @@ def convert_to_authors(folder: Path, path: Path) -> int:
     names = {ours: theirs for ours, theirs in authors_names(model).items() if ours in tensors}
     if unknown := sorted(tensors.keys() - names.keys()):
         raise UserError(f"{folder}: tensors that its model does not have: {', '.join(unknown)}")
-    made: dict[str, Any] = {"model": to_authors_names(tensors, names)}
-    half = path.with_name(f".{path.name}.half")
-    torch.save(made, half)
-    half.replace(path)
-    return len(made["model"])
+    checkpoint: dict[str, Any] = {"model": to_authors_names(tensors, names)}
+    temporary = path.with_name(f".{path.name}.half")
+    torch.save(checkpoint, temporary)
+    temporary.replace(path)
+    return len(checkpoint["model"])

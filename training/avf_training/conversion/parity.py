@@ -1,8 +1,8 @@
-"""Our numbers beside the authors': files of tensors that their code computed on small models with random weights.
+"""Parity with the authors' code: our numbers beside files of tensors that it computed on small random models.
 
-Each file says what it is by what it holds. Errors are |ours - theirs| / max(1, |theirs|); tolerances by precision:
-in float64 1e-12 against what is stored in float64, 2e-7 against what was cut to float32, 1e-7 for losses (their mean
-and deviation of images are float32 constants); in float32 2e-5 for all.
+The tensors in a file tell of which kind it is. Errors are |ours - theirs| / max(1, |theirs|); tolerances by precision:
+in float64 1e-12 against numbers stored in float64, 2e-7 against numbers rounded to float32, 1e-7 for losses (the mean
+and deviation of images are float32 constants in the authors' code); in float32 2e-5 for all.
 """
 
 import json
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from avf_shards.errors import UserError
+from avf_shards.timeline import SAMPLE_RATE_HZ
 from torch import Tensor
 
 from avf_training.conversion.parity_models import classifier_numbers, mae_dfer_numbers, mae_numbers
@@ -32,28 +33,29 @@ STORED_F64, STORED_F32, LOSS, SINGLE = 1e-12, 2e-7, 1e-7, 2e-5
 
 @dataclass(frozen=True, kw_only=True)
 class ParityRow:
-    """The worst number of one group."""
+    """The worst difference in one group of numbers."""
 
     file: str
-    precision: str
+    precision: str  # `float64` or `float32`; empty where it does not apply
     group: str
-    numbers: int
-    worst: float
+    numbers: int  # how many were compared
+    worst: float  # |ours - theirs| / max(1, |theirs|)
     tolerance: float
-    where: str
+    where: str  # name of the tensor with the worst difference
 
     @property
     def passed(self) -> bool:
+        """Whether the worst difference lies within the tolerance."""
         return self.worst <= self.tolerance  # False for nan
 
 
 def compare_with_oracle(path: Path) -> list[ParityRow]:
-    """Every group of one file in float64 and, for models, float32. Raises UserError for a file that is no oracle."""
+    """Return every group of one file in float64 and, for models, float32. Raises UserError for an unknown kind of file."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             oracle = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
-        raise UserError(f"{path}: is not there") from None
+        raise UserError(f"{path}: no such file") from None
     except (ValueError, BadZipFile, OSError, AttributeError, TypeError) as error:
         raise UserError(f"{path}: cannot be read as a .npz file of plain arrays ({error})") from None
     try:
@@ -76,17 +78,17 @@ def _models(file: str, oracle: Oracle) -> list[ParityRow]:
         ours = numbers(oracle, config, dtype)
         precision = str(dtype).removeprefix("torch.")
         rows += _rows(file, precision, oracle, ours, partial(_tolerance, oracle, dtype))
-    left = [name for name in oracle if name not in ours and name.startswith(_RESULTS) and ".w." not in name]
-    if left:
+    missing = [name for name in oracle if name not in ours and name.startswith(_RESULTS) and ".w." not in name]
+    if missing:
         rows.append(
             ParityRow(
                 file=file,
                 precision="",
                 group="not computed here",
-                numbers=len(left),
+                numbers=len(missing),
                 worst=float("inf"),
                 tolerance=0.0,
-                where=left[0],
+                where=missing[0],
             )
         )
     return rows
@@ -101,13 +103,13 @@ def _tolerance(oracle: Oracle, dtype: torch.dtype, name: str) -> float:
 
 
 def _exact(file: str, oracle: Oracle) -> list[ParityRow]:
-    """Masks, positions and sound: no weights, one precision."""
+    """Return the groups of masks, positions and log-mels, which need no weights and are computed in one precision."""
     ours: dict[str, Tensor] = {}
     for name, stored in oracle.items():
         made = _position(name) if name.startswith("n") and "_d" in name else _mask(name)
         if made is None and name.startswith("fbank_norm."):
             wave = torch.from_numpy(np.asarray(oracle[name.replace("fbank_norm.", "wave.")]))
-            made = log_mel(wave, 16_000)[0].double().numpy()
+            made = log_mel(wave, SAMPLE_RATE_HZ)[0].double().numpy()
         if made is not None:
             ours[name] = torch.from_numpy(np.asarray(made)[: len(stored)].reshape(stored.shape))
     if not ours:

@@ -29,9 +29,9 @@ Config = Mapping[str, Any]
 
 
 def model_config(config: Config, weights: Collection[str]) -> ModelConfig:
-    """The authors' arguments as ours; which blocks there are is told by the names of the weights.
+    """Return the model config for the authors' arguments. The names of the weights tell which blocks the model has.
 
-    Raises UserError for what our models do not have.
+    Raises UserError for an argument that our models do not have.
     """
     prefix = "encoder_" if "decoder_embed_dim" in config else ""
     if not config.get("qkv_bias", True):
@@ -82,7 +82,7 @@ def model_config(config: Config, weights: Collection[str]) -> ModelConfig:
 
 
 def load(model: nn.Module, oracle: Oracle, dtype: torch.dtype, prefix: str = "w.") -> dict[str, tuple[str, ...]]:
-    """Load the file's weights, all of them and nothing else, and give the names. Raises UserError."""
+    """Load the file's weights, all of them and nothing else, and return the authors' names. Raises UserError."""
     model.to(dtype)
     names = authors_names(model)
     weights = {name[len(prefix) :]: _tensor(array) for name, array in oracle.items() if name.startswith(prefix)}
@@ -98,7 +98,7 @@ def _tensor(array: npt.NDArray[Any]) -> Tensor:
 
 
 def _gradients(model: nn.Module, names: Mapping[str, tuple[str, ...]]) -> dict[str, Tensor]:
-    """By the authors' names. What gets no gradient here gets zeros from them."""
+    """Return gradients by the authors' names; zeros for a parameter without one, as the authors' files store them."""
     ours = {
         name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         for name, parameter in model.named_parameters()
@@ -107,12 +107,12 @@ def _gradients(model: nn.Module, names: Mapping[str, tuple[str, ...]]) -> dict[s
 
 
 def _modes(oracle: Oracle) -> list[str]:
-    """Losses and gradients are of the last one: train where batch norm makes the two differ."""
+    """Return the modes in the file. Losses and gradients come from the last, which is train where batch norm matters."""
     return [mode for mode in ("eval", "train") if any(name.startswith(f"out.{mode}.") for name in oracle)]
 
 
 def mae_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Pre-training: predictions, features, similarities, targets, losses, gradients, batch-norm statistics."""
+    """Return the numbers of pre-training: outputs, features, similarities, targets, losses, gradients, statistics."""
     config = model_config(settings, oracle.keys())
     model = MaskedAutoencoder(config)
     names = load(model, oracle, dtype)
@@ -182,7 +182,7 @@ def _features(model: MaskedAutoencoder, video: Tensor, audio: Tensor, masks: Mas
 
 
 def classifier_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Fine-tuning: logits, feature, cross-entropy, gradients."""
+    """Return the numbers of fine-tuning: logits, feature, cross-entropy, gradients."""
     model = Classifier(model_config(settings, oracle.keys()), settings["num_classes"])
     names = load(model, oracle, dtype)
     video, audio = _tensor(oracle["in.video"]).to(dtype), _tensor(oracle["in.audio"]).to(dtype)
@@ -207,7 +207,7 @@ class _MAEDFER(nn.Module):
 
 
 class _MAEDFERHead(nn.Module):
-    """Its fine-tuning: a head over the mean of the last layer's region tokens, without the encoder's norm."""
+    """MAE-DFER in fine-tuning: a head over the mean of the last layer's region tokens, without the encoder's norm."""
 
     def __init__(self, config: ModelConfig, classes: int) -> None:
         super().__init__()
@@ -218,7 +218,7 @@ class _MAEDFERHead(nn.Module):
 
 
 def mae_dfer_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[str, Tensor]:
-    """MAE-DFER, video alone: predictions and logits."""
+    """Return the numbers of MAE-DFER, which has video alone: predictions and logits."""
     stream = ModalityConfig(
         width=settings["C"],
         depth=settings["depth"],
@@ -228,7 +228,7 @@ def mae_dfer_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> di
         region=tuple(settings["region"]),
         decoder_depth=settings["dec_depth"],
     )
-    # Sound is not there; its grid and mask are any that can be built.
+    # The model has no audio; any grid and mask that can be built will do.
     config = ModelConfig(
         name="mae_dfer",
         video=stream,

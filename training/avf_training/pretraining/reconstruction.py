@@ -1,6 +1,6 @@
-"""A picture of what a model reconstructs: original, masked and reconstructed frames and spectrograms (paper's Fig. 5).
+"""Figure of what a model reconstructs: original, masked and reconstructed frames and spectrograms (AVF-MAE++ Fig. 5).
 
-Shapes: B batch, N tokens, P values of a patch, T frames, H W picture, M mel frames, F mels.
+Shapes: B batch, N tokens, P values of a patch, T frames, H W frame size, M mel frames, F mels.
 """
 
 from dataclasses import dataclass, replace
@@ -30,29 +30,26 @@ _EPS = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructedClip:
-    """One clip at one pair of mask ratios. video_*: (T, H, W, 3) in [0, 1]; audio_*: (M, F), normalised log-mel.
-
-    *_shown: what the encoder saw, nan elsewhere. *_whole: reconstruction where masked, original elsewhere.
-    """
+    """One clip reconstructed at one pair of mask ratios."""
 
     video_ratio: float
     audio_ratio: float
-    video: npt.NDArray[np.float32]
-    video_shown: npt.NDArray[np.float32]
-    video_whole: npt.NDArray[np.float32]
-    audio: npt.NDArray[np.float32]
-    audio_shown: npt.NDArray[np.float32]
-    audio_whole: npt.NDArray[np.float32]
+    video: npt.NDArray[np.float32]  # (T, H, W, 3) in [0, 1]
+    video_visible: npt.NDArray[np.float32]  # what the encoder saw; nan where masked
+    video_filled: npt.NDArray[np.float32]  # the reconstruction where masked, the original elsewhere
+    audio: npt.NDArray[np.float32]  # (M, F), normalized log-mel
+    audio_visible: npt.NDArray[np.float32]
+    audio_filled: npt.NDArray[np.float32]
 
 
 @torch.no_grad()
 def reconstruct_clip(
     model: MaskedAutoencoder, video_BCTHW: Tensor, audio_B1MF: Tensor, ratios: MaskConfig, seed: int
 ) -> ReconstructedClip:
-    """Mask the one clip given, reconstruct everything masked, and undo the normalisation with the originals' own.
+    """Mask the clip of a batch of one, reconstruct all masked tokens, and undo the normalization of the targets.
 
-    Where the model predicts patches brought to mean 0 and deviation 1, the true patch's mean and deviation are put
-    back, as is usual for such pictures.
+    Where the model predicts patches of mean 0 and deviation 1, the mean and deviation of the true patch are restored,
+    as is usual in such figures.
     """
     geometry = model.config.geometry
     everything = replace(ratios, decoder_ratio=0.0)
@@ -71,69 +68,73 @@ def reconstruct_clip(
     video = _pixels(video_BMP, video_BNP[:, clip.video.target_M], geometry, targets)
     audio = audio_BMP
     if targets.normalised:
-        audio = _denormalised(audio, audio_BNP[:, clip.audio.target_M])
+        audio = _denormalize(audio, audio_BNP[:, clip.audio.target_M])
     return ReconstructedClip(
         video_ratio=ratios.video_ratio,
         audio_ratio=ratios.audio_ratio,
-        video=_picture(video_BNP, geometry),
-        video_shown=_picture(_filled(video_BNP, clip.video.target_M, torch.full_like(video, torch.nan)), geometry),
-        video_whole=_picture(_filled(video_BNP, clip.video.target_M, video), geometry),
-        audio=_spectrogram(audio_BNP, geometry),
-        audio_shown=_spectrogram(_filled(audio_BNP, clip.audio.target_M, torch.full_like(audio, torch.nan)), geometry),
-        audio_whole=_spectrogram(_filled(audio_BNP, clip.audio.target_M, audio), geometry),
+        video=_to_frames(video_BNP, geometry),
+        video_visible=_to_frames(
+            _fill_masked(video_BNP, clip.video.target_M, torch.full_like(video, torch.nan)), geometry
+        ),
+        video_filled=_to_frames(_fill_masked(video_BNP, clip.video.target_M, video), geometry),
+        audio=_to_spectrogram(audio_BNP, geometry),
+        audio_visible=_to_spectrogram(
+            _fill_masked(audio_BNP, clip.audio.target_M, torch.full_like(audio, torch.nan)), geometry
+        ),
+        audio_filled=_to_spectrogram(_fill_masked(audio_BNP, clip.audio.target_M, audio), geometry),
     )
 
 
 def _pixels(predicted_BMP: Tensor, true_BMP: Tensor, geometry: Geometry, targets: TargetConfig) -> Tensor:
-    """Predictions, (frame, voxel, channel), to patches of pixels as `video_patches` has them."""
+    """Return predictions, which go by (frame, voxel, channel), as patches of pixels in the layout of `video_patches`."""
     cube: Tensor = predicted_BMP.unflatten(-1, (geometry.tube_frames, geometry.patch_px**2, 3)).permute(0, 1, 4, 2, 3)
     if targets.frame_difference:
         even, odd = cube[..., 0::2, :], cube[..., 1::2, :]
         cube = torch.stack((even, even + odd), -2).flatten(-3, -2)
     if targets.normalised:
-        return _denormalised(cube.flatten(-2), true_BMP.unflatten(-1, (3, -1))).flatten(-2)
+        return _denormalize(cube.flatten(-2), true_BMP.unflatten(-1, (3, -1))).flatten(-2)
     std_C1, mean_C1 = (cube.new_tensor(value)[:, None] for value in (IMAGE_STD, IMAGE_MEAN))
     return (cube.flatten(-2) * std_C1 + mean_C1).flatten(-2)
 
 
-def _denormalised(predicted: Tensor, true: Tensor) -> Tensor:
+def _denormalize(predicted: Tensor, true: Tensor) -> Tensor:
     variance, mean = torch.var_mean(true, -1, keepdim=True)
     return predicted * (variance.sqrt() + _EPS) + mean
 
 
-def _filled(patches_BNP: Tensor, target_M: npt.NDArray[np.int64], values_BMP: Tensor) -> Tensor:
+def _fill_masked(patches_BNP: Tensor, target_M: npt.NDArray[np.int64], values_BMP: Tensor) -> Tensor:
     filled = patches_BNP.clone()
     filled[:, torch.from_numpy(target_M)] = values_BMP
     return filled
 
 
-def _picture(patches_BNP: Tensor, geometry: Geometry) -> npt.NDArray[np.float32]:
+def _to_frames(patches_BNP: Tensor, geometry: Geometry) -> npt.NDArray[np.float32]:
     time, height, width = geometry.video_grid
     t, p = geometry.tube_frames, geometry.patch_px
     cut = patches_BNP[0].reshape(time, height, width, 3, t, p, p).permute(0, 4, 1, 5, 2, 6, 3)
     return cut.reshape(time * t, height * p, width * p, 3).clamp(0, 1).numpy()
 
 
-def _spectrogram(patches_BNP: Tensor, geometry: Geometry) -> npt.NDArray[np.float32]:
+def _to_spectrogram(patches_BNP: Tensor, geometry: Geometry) -> npt.NDArray[np.float32]:
     time, frequency = geometry.audio_grid
     p = geometry.mel_patch
     cut = patches_BNP[0].reshape(time, frequency, p, p).permute(0, 2, 1, 3)
     return cut.reshape(time * p, frequency * p).numpy()
 
 
-def draw_reconstruction(path: Path, found: list[ReconstructedClip], title: str, put_back: bool, every: int = 2) -> None:
-    """Write the picture: the original above, then for each ratio what was shown and what came back.
+def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, restored: bool, every: int = 2) -> None:
+    """Write the figure: the original on top, then for each pair of ratios what was visible and what was reconstructed.
 
-    put_back: whether the patches' own means and deviations were, which the picture then says.
+    restored: whether the patches' own means and deviations were restored; the figure then says so.
     """
     pyplot = load_pyplot()
 
-    rows = [("original", found[0].video, found[0].audio)]
-    for one in found:
-        video, audio = f"{one.video_ratio:.4g}", f"{one.audio_ratio:.4g}"
-        rows.append((f"masked\nvideo {video}\nsound {audio}", one.video_shown, one.audio_shown))
-        rows.append(("reconstructed", one.video_whole, one.audio_whole))
-    shown = range(0, len(found[0].video), every)
+    rows = [("original", clips[0].video, clips[0].audio)]
+    for clip in clips:
+        video, audio = f"{clip.video_ratio:.4g}", f"{clip.audio_ratio:.4g}"
+        rows.append((f"masked\nvideo {video}\nsound {audio}", clip.video_visible, clip.audio_visible))
+        rows.append(("reconstructed", clip.video_filled, clip.audio_filled))
+    shown = range(0, len(clips[0].video), every)
     widths = [1.0] * len(shown) + [2.0]
     figure, axes = pyplot.subplots(
         len(rows),
@@ -142,10 +143,10 @@ def draw_reconstruction(path: Path, found: list[ReconstructedClip], title: str, 
         gridspec_kw={"width_ratios": widths, "wspace": 0.04, "hspace": 0.06},
         squeeze=False,
     )
-    low, high = np.nanpercentile(found[0].audio, [1, 99])
+    low, high = np.nanpercentile(clips[0].audio, [1, 99])
     for line, (name, frames_THWC, mel_MF) in zip(axes, rows, strict=True):
-        for axis, at in zip(line, shown, strict=False):
-            axis.imshow(np.where(np.isnan(frames_THWC[at]), 0.5, frames_THWC[at]))
+        for axis, index in zip(line, shown, strict=False):
+            axis.imshow(np.where(np.isnan(frames_THWC[index]), 0.5, frames_THWC[index]))
         line[-1].set_facecolor("0.5")
         line[-1].imshow(mel_MF.T, origin="lower", aspect="auto", vmin=low, vmax=high, cmap="magma")
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
@@ -154,9 +155,9 @@ def draw_reconstruction(path: Path, found: list[ReconstructedClip], title: str, 
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
     figure.text(0.06, 0.895, title, fontsize=9)
-    if put_back:
-        told = "Each reconstructed patch has its original's own mean and deviation put back."
-        figure.text(0.06, 0.075, told, fontsize=7)
+    if restored:
+        note = "Each reconstructed patch has the mean and deviation of its original restored."
+        figure.text(0.06, 0.075, note, fontsize=7)
     figure.savefig(path, dpi=130, bbox_inches="tight")
     pyplot.close(figure)
 
@@ -187,16 +188,16 @@ def save_reconstruction(request: ReconstructionRequest, out: Path) -> None:
     if model.config.modalities != "av":
         raise UserError(f"{what}: takes {model.config.modalities!r} alone; a picture needs a model of both modalities")
     chosen, video, audio = _stored_clip(request.shards, request.key, model.config.geometry)
-    found = []
+    clips = []
     for video_ratio, audio_ratio in pairs:
         try:
             masks = MaskConfig(video_ratio=video_ratio, audio_ratio=audio_ratio, decoder_ratio=0.0)
-            found.append(reconstruct_clip(model, video, audio, masks, request.seed))
+            clips.append(reconstruct_clip(model, video, audio, masks, request.seed))
         except ValueError as error:
             if not request.all_must_fit:
                 continue
             raise UserError(f"--ratios {video_ratio:g}:{audio_ratio:g}: {error}") from None
-    draw_reconstruction(out, found, f"{chosen}   {what}", model.config.targets.normalised)
+    draw_reconstruction(out, clips, f"{chosen}   {what}", model.config.targets.normalised)
 
 
 def _ratios(text: str) -> list[tuple[float, float]]:
@@ -208,7 +209,7 @@ def _ratios(text: str) -> list[tuple[float, float]]:
 
 
 def _stored_clip(shards: Path, key: str | None, geometry: Geometry) -> tuple[str, Tensor, Tensor]:
-    """(key, video, sound) of one clip of a folder of shards, as the model takes them."""
+    """Return (key, video, audio) of one clip of a folder of shards, as the model takes them. Raises UserError."""
     tars = sorted(shards.glob("*.tar"))
     if not tars:
         raise UserError(f"{shards}: holds no shards (*.tar); `avf-shards pack RUN --out {shards}` makes them")
