@@ -50,7 +50,7 @@ class ParityRow:
 
 
 def compare_with_oracle(path: Path) -> list[ParityRow]:
-    """Return every group of one file in float64 and, for models, float32. Raises UserError for an unknown kind of file."""
+    """Return every group of one file in float64 and, for models, float32. Raises UserError for an unknown kind."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             oracle = {name: archive[name] for name in archive.files}

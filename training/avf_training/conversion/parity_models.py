@@ -107,7 +107,7 @@ def _gradients(model: nn.Module, names: Mapping[str, tuple[str, ...]]) -> dict[s
 
 
 def _modes(oracle: Oracle) -> list[str]:
-    """Return the modes in the file. Losses and gradients come from the last, which is train where batch norm matters."""
+    """Return the modes in the file. Losses and gradients come from the last: train, where batch norm matters."""
     return [mode for mode in ("eval", "train") if any(name.startswith(f"out.{mode}.") for name in oracle)]
 
 

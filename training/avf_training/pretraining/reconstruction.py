@@ -86,7 +86,7 @@ def reconstruct_clip(
 
 
 def _pixels(predicted_BMP: Tensor, true_BMP: Tensor, geometry: Geometry, targets: TargetConfig) -> Tensor:
-    """Return predictions, which go by (frame, voxel, channel), as patches of pixels in the layout of `video_patches`."""
+    """Return predictions, which go by (frame, voxel, channel), as patches of pixels laid out as in `video_patches`."""
     cube: Tensor = predicted_BMP.unflatten(-1, (geometry.tube_frames, geometry.patch_px**2, 3)).permute(0, 1, 4, 2, 3)
     if targets.frame_difference:
         even, odd = cube[..., 0::2, :], cube[..., 1::2, :]
