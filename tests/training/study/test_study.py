@@ -19,7 +19,7 @@ from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.study.launcher import LocalLauncher, RayLauncher, run_all
 from avf_training.study.plan import StudyInputs, load_study, study_matrix
-from avf_training.study.results import Comparison
+from avf_training.study.results import RowComparison
 from avf_training.tasks.catalog import DATASETS, find_dataset
 from avf_training.tasks.published import published_figures
 from support.browser import BROWSER, HEADLESS
@@ -305,7 +305,7 @@ def test_what_is_needed_comes_first_and_its_failure_takes_only_what_needs_it(tmp
 
 def test_a_comparison_speaks_plainly() -> None:
     def one(*values: float) -> str:
-        return Comparison(row="a", without="b", dataset="lab", metric="UAR", differences=values).sentence
+        return RowComparison(row="a", without="b", dataset="lab", metric="UAR", differences=values).sentence
 
     assert "a beats b on lab: UAR +0.200 on average, above in 2 of 2" in one(0.1, 0.3)
     assert "mostly beats" in one(0.1, 0.1, -0.1)

@@ -8,7 +8,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.versions import SCHEMA_VERSION, FileKind, stamp
 from avf_training.cli.main import main
 from avf_training.evaluation.results import read_predictions
-from avf_training.finetuning.model_selection import VALIDATION, ValidationScores, read_validation
+from avf_training.finetuning.model_selection import VALIDATION, EpochScores, read_validation
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.pretrained import CONFIG
 from avf_training.trainer.run_folder import RUN, read_identity
@@ -34,8 +34,8 @@ def test_run_predictions_and_validation_scores(tmp_path: Path, version: int | No
 
 
 def test_a_row_of_validation_scores_is_read_as_it_was_written() -> None:
-    row = ValidationScores(step=5, epoch=2, scores={"validation": {"WAR": 0.5, "UAR": None}})
-    assert ValidationScores.from_json(row.to_json(), "x") == row
+    row = EpochScores(step=5, epoch=2, scores={"validation": {"WAR": 0.5, "UAR": None}})
+    assert EpochScores.from_json(row.to_json(), "x") == row
 
 
 @pytest.mark.parametrize(("version", "words"), [(99, "update avf-foundry"), (None, "another program")])

@@ -1,1 +1,1 @@
-"""From predictions to scores."""
+"""Evaluation: predictions for labelled clips, metrics and their intervals."""

@@ -34,7 +34,7 @@ VALIDATION, BEST = "validation.jsonl", "best"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValidationScores:
+class EpochScores:
     """One row of RUN/validation.jsonl: the scores of the model after an epoch."""
 
     step: int  # last optimizer step of the epoch, from 0
@@ -50,7 +50,7 @@ class ValidationScores:
         return json.dumps(stamp(asdict(self), "validation scores"))
 
     @classmethod
-    def from_json(cls, line: str, where: str) -> "ValidationScores":
+    def from_json(cls, line: str, where: str) -> "EpochScores":
         """Return the row in a line. Raises UserError for a newer version, FaultError for what is no such row."""
         try:
             values = dict(json.loads(line))
@@ -104,7 +104,7 @@ class BestCheckpointTracker:
                 log.info("epoch %g: best %s %.4f of protocol %s so far", epoch, self.metric, value, protocol)
         if self.context.rank == 0:
             rows = [row for row in read_validation(self.out) if row.step < step]
-            rows.append(ValidationScores(step=step, epoch=epoch, scores=scores))
+            rows.append(EpochScores(step=step, epoch=epoch, scores=scores))
             lines = "".join(f"{row.to_json()}\n" for row in rows)
             durable_io.replace_file(self.out / VALIDATION, lines.encode())
         return reported, None
@@ -116,15 +116,15 @@ class BestCheckpointTracker:
             self.model.save_pretrained(folder, tensors)
 
 
-def read_validation(run: Path) -> list[ValidationScores]:
+def read_validation(run: Path) -> list[EpochScores]:
     """Return the rows of RUN/validation.jsonl, none where the file is missing. Raises UserError, FaultError."""
     path = run / VALIDATION
     lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    return [ValidationScores.from_json(line, f"{path}: line {number}") for number, line in enumerate(lines, 1)]
+    return [EpochScores.from_json(line, f"{path}: line {number}") for number, line in enumerate(lines, 1)]
 
 
 def select_epoch(
-    rows: Sequence[ValidationScores], protocol: SelectionProtocol, metric: str, before: int | None = None
+    rows: Sequence[EpochScores], protocol: SelectionProtocol, metric: str, before: int | None = None
 ) -> tuple[int, float] | None:
     """Return (step, score) of the epoch that a protocol chooses: the highest score, the first of equals.
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from avf_training.evaluation.scoring import Predictions
-from avf_training.finetuning.model_selection import SelectionProtocol, ValidationScores
+from avf_training.finetuning.model_selection import EpochScores, SelectionProtocol
 from avf_training.trainer.figures import load_pyplot
 
 pyplot = load_pyplot()
@@ -101,7 +101,7 @@ def draw_scatter(names: Sequence[str], predictions: Predictions) -> str:
     return _png(figure)
 
 
-def draw_curves(losses: Sequence[Mapping[str, Any]], epochs: Sequence[ValidationScores], metric: str) -> str:
+def draw_curves(losses: Sequence[Mapping[str, Any]], epochs: Sequence[EpochScores], metric: str) -> str:
     """Draw the loss by step, and the selecting metric by epoch on the validation and the test clips."""
     figure, (loss_axis, metric_axis) = pyplot.subplots(1, 2, figsize=(6.6, 2.6), layout="constrained")
     loss_axis.plot(

@@ -36,7 +36,7 @@ class ResultLine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class RowComparison:
     """A row compared with the row that lacks one thing of it."""
 
     row: str
@@ -118,7 +118,7 @@ def _mean_over_folds(cell: Cell, folds: Sequence[Predictions]) -> dict[str, floa
     return means
 
 
-def comparisons(study: Study, matrix: Matrix, protocol: SelectionProtocol) -> list[Comparison]:
+def comparisons(study: Study, matrix: Matrix, protocol: SelectionProtocol) -> list[RowComparison]:
     """Return a comparison for each row that names a row `without`, on each data set where both are done."""
     results = []
     cell_of = {(cell.row, cell.data.name, cell.fold, cell.seed): cell for cell in matrix.cells}
@@ -136,7 +136,7 @@ def comparisons(study: Study, matrix: Matrix, protocol: SelectionProtocol) -> li
                     differences.append(value - reference)
             if differences:
                 results.append(
-                    Comparison(
+                    RowComparison(
                         row=name, without=row.without, dataset=dataset, metric=metric, differences=tuple(differences)
                     )
                 )

@@ -1,1 +1,1 @@
-"""Labelled data sets, their folds, and what is trained and tested on them."""
+"""Tasks: the catalog of labelled data sets, their folds, and the clips that a run trains and tests on."""
