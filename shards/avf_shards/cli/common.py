@@ -27,9 +27,6 @@ exit status:
 class HelpFormatter(argparse.HelpFormatter):
     """Wraps the paragraphs of a help text to the width of the terminal and keeps blocks with an indented line."""
 
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=26)  # the longest subcommand, evaluate-pretraining, fits
-
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         blocks = text.strip("\n").split("\n\n")
         return "\n\n".join(

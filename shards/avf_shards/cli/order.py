@@ -32,10 +32,14 @@ def add(commands: Any) -> None:
         metavar="SOURCE=N",
         action="append",
         default=[],
-        help="clips of SOURCE in an epoch; repeat for more (default: all)",
+        help="clips of SOURCE in an epoch; repeat for more; sources without one are left out (default: all clips)",
     )
     parser.add_argument(
-        "--weight", metavar="SOURCE=W", action="append", default=[], help="share of SOURCE; repeat for more"
+        "--weight",
+        metavar="SOURCE=W",
+        action="append",
+        default=[],
+        help="share of SOURCE in an epoch, relative to other weights; repeat for more",
     )
     parser.add_argument("--digest", action="store_true", help="print only the digest")
     add_json_option(parser)

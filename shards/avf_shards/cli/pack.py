@@ -10,14 +10,14 @@ from avf_shards.errors import UserError
 
 SELECTION_HELP = """\
 selection file (TOML); every line is optional:
-  seed = 7                       # of the order
+  seed = 7                       # of the random order
   clips_per_shard = 512
   [thresholds]                   # stricter than the run's, as STAGE/REASON of the ledger
   "sync/low_confidence" = 4.0
-  [sources.voxceleb2]            # with any [sources.X], only those named are packed
+  [sources.voxceleb2]            # with any [sources.X], only the named sources are packed
   quota = 515000
   order = "shuffled"             # or "speakers": one clip of each before the second of any; or "ledger"
-  [near_duplicates]              # clips whose sound is that of a clip that is taken stay out
+  [near_duplicates]              # a clip is left out when its sound is that of a selected clip
   max_bit_error = 0.3
   [sources.cncvs.thresholds]
   "sync/low_confidence" = 2.5

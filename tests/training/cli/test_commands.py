@@ -141,7 +141,7 @@ def test_a_perfect_prediction_gives_the_original_back() -> None:
     assert hidden == pytest.approx(0.9)
 
 
-def test_plan_measures_and_stands_beside_the_paper(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_estimate_measures_and_stands_beside_the_paper(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["estimate", "--recipe", "avfmaepp_b", "--shards", str(shards), "--set", "workers=0", "--steps", "1"]
     assert main(asked) == 2
     assert "200 epochs of 1 clips are less than one batch of 1312" in capsys.readouterr().err
@@ -155,7 +155,7 @@ def test_plan_measures_and_stands_beside_the_paper(shards: Path, capsys: pytest.
     assert made["peak_bytes"] is None
 
 
-def test_plan_in_words(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_estimate_in_words(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["estimate", "--recipe", "hicmae_b", "--shards", str(shards), "--set", "workers=0", "--set", "steps=1000"]
     assert main([*asked, "--steps", "1", "--devices", "4"]) == 0
     shown = capsys.readouterr().out

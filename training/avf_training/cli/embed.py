@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--kinds",
         metavar="KIND,...",
-        help="of video, audio, fused, regions_video, regions_audio, frames (default: all)",
+        help="features to write: video, audio, fused, regions_video, regions_audio, frames (default: all)",
     )
     parser.add_argument(
         "--hop",

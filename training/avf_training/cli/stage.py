@@ -23,7 +23,11 @@ def add_stage_options(parser: argparse.ArgumentParser, stage: str) -> None:
     add_labelled_shards_option(parser)
     add_recipe_option(parser, RECIPES / stage, "epochs=30")
     parser.add_argument(
-        "--from", dest="start", metavar="MODEL|RUN", type=Path, help="saved model or finished run to start from"
+        "--from",
+        dest="start",
+        metavar="MODEL|RUN",
+        type=Path,
+        help="saved model or finished run to start from (default: random weights)",
     )
     parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="folder of the run; made if missing")
     add_device_option(parser)
