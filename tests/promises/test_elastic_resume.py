@@ -109,21 +109,21 @@ def test_float_transforms_are_the_same_in_any_world(shards: Path, stage: str) ->
 
 def test_every_clip_is_mixed_with_its_neighbour_in_any_world(shards: Path) -> None:
     whole = next(iter(loader(shards, finetuning(), BATCH)))
-    keys = [whole.records[row]["key"] for row in whole.own_B]
+    keys = [whole.records[row].key for row in whole.own_B]
     assert keys == list(whole.keys)
-    partners = [whole.records[row]["key"] for row in whole.partner_B]
+    partners = [whole.records[row].key for row in whole.partner_B]
     assert partners == [keys[n ^ 1] for n in range(BATCH)]
     odd = [next(iter(loader(shards, finetuning(), BATCH, world=8, rank=rank))) for rank in range(8)]
-    assert [batch.records[row]["key"] for batch in odd for row in batch.partner_B] == partners
+    assert [batch.records[row].key for batch in odd for row in batch.partner_B] == partners
     assert [len(batch.samples_R) for batch in odd] == [4] * 8, "three of its own, one of its neighbour's"
 
 
 def test_lineage_from_the_keys_of_a_batch(shards: Path) -> None:
     batch = next(iter(loader(shards, pretraining(), BATCH)))
     records = trace_clips(shards, batch.keys)
-    assert [record["key"] for record in records] == list(batch.keys)
-    assert [record["source"] for record in records] == list(batch.sources)
-    assert all(record["checks"] and len(record["input_sha256"]) == 64 for record in records)
+    assert [clip.record.key for clip in records] == list(batch.keys)
+    assert [clip.record.source for clip in records] == list(batch.sources)
+    assert all(clip.record.checks and len(clip.record.input_sha256) == 64 for clip in records)
 
 
 _CHILD = """

@@ -1,6 +1,5 @@
 """Streams of both stages over flashing shards, and what is in their batches."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ def _more(batch: Batch, n: int) -> tuple[object, ...]:
         return draw.frames, draw.start_frame, draw.crop, draw.gain, *(part[n].numpy().tobytes() for part in batch.masks)
     assert isinstance(batch, FinetuningBatch)
     own, partner = int(batch.own_B[n]), int(batch.partner_B[n])
-    records = json.dumps([batch.records[own], batch.records[partner]])
+    records = (batch.records[own].to_json() + batch.records[partner].to_json()).decode()
     return batch.draws[own], records, batch.draws[partner], *_row(batch, partner)
 
 

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from avf_shards.format.run_folder import PackedClip, RunFolder
 from avf_shards.schema import ledger
 from avf_shards.schema.clip_key import clip_key
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.schema.ledger import Decision, Status
+from avf_shards.schema.measurements import Measurements
 from avf_shards.timeline import FRAMES_PER_SECOND, check_tiling
 
 from avf_curation.detectors import overlay
@@ -185,10 +186,10 @@ def _pack_clip(
         fingerprint=identity.fingerprint,
         backends=identity.backends,
         checks=outcome.candidate.checks,
-        measurements=outcome.candidate.measurements,
+        measurements=Measurements.from_stages(outcome.candidate.measurements),
         start_s=video.start_s,
-        origin=None if result.origin is None else asdict(result.origin),
-        labels=None if video.labels is None else asdict(video.labels),
+        origin=result.origin,
+        labels=video.labels,
     )
     files = clip.media | {"json": record.to_json()}
     return PackedClip(key=key, source=video.source, frames=span.frames, members=files)

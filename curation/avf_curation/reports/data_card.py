@@ -17,6 +17,7 @@ from avf_shards.errors import UserError
 from avf_shards.format.corpus import load_corpus
 from avf_shards.format.index import ShardReader
 from avf_shards.format.manifest import TOMBSTONES, read_manifest
+from avf_shards.schema.clip_record import ClipRecord
 
 CARD, CROISSANT = "DATA_CARD.md", "croissant.json"
 UNSTATED = "not stated"
@@ -61,10 +62,10 @@ def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
     for entry in manifest["shards"]:
         with ShardReader(shards / Path(entry["shard"]).name) as reader:
             for members in reader.index.by_key().values():
-                record = json.loads(reader.read(members["json"]))
-                _add(sources.setdefault(record["source"], SourceCard()), record)
-                backends |= record["backends"]
-                fingerprints.add(record["fingerprint"])
+                record = ClipRecord.from_json(reader.read(members["json"]), members["json"].name)
+                _add(sources.setdefault(record.source, SourceCard()), record)
+                backends |= record.backends
+                fingerprints.add(record.fingerprint)
     for source, licence in licences.items():
         if source not in sources:
             raise UserError(f"--licence {source}=...: the shards have no such source; they have {', '.join(sources)}")
@@ -82,15 +83,15 @@ def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
     )
 
 
-def _add(source: SourceCard, record: dict[str, Any]) -> None:
+def _add(source: SourceCard, record: ClipRecord) -> None:
     source.clips += 1
-    source.seconds += record["seconds"]
-    source.languages[record["language"] or UNSTATED] += 1
-    source.videos.add(record["video_id"])
-    if record["speaker"]:
-        source.speakers.add(record["speaker"])
-    for check in record["checks"]:
-        source.gates[f"{check['stage']}/{check['reason']} {check['operator']} {check['threshold']:g}"] += 1
+    source.seconds += record.span.seconds
+    source.languages[record.language or UNSTATED] += 1
+    source.videos.add(record.video_id)
+    if record.speaker:
+        source.speakers.add(record.speaker)
+    for check in record.checks:
+        source.gates[f"{check.stage}/{check.reason} {check.operator} {check.threshold:g}"] += 1
 
 
 def write_card(card: DataCard, out: Path, url: str | None, published: date | None = None) -> None:

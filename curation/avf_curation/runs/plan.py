@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from avf_shards.errors import UserError
 from avf_shards.schema.clip_key import check_source_name
+from avf_shards.schema.fields import Fields
 from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.versions import versioned_schema
 
@@ -148,7 +149,7 @@ def _to_video(row: dict[str, Any]) -> Video:
         box = row["origin"]["box"]
         row["origin"] = Origin(**row["origin"] | {"box": None if box is None else tuple(box)})
     if row["labels"] is not None:
-        row["labels"] = Labels(**json.loads(row["labels"]))
+        row["labels"] = Labels.from_json(Fields.of(json.loads(row["labels"]), f"plan: {row['video_id']}: labels"))
     return Video(**row)
 
 

@@ -30,7 +30,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_shards.packing.lineage import format_lineage, trace_clips
 
     keys = sys.stdin.read().split() if options.keys == ["-"] else options.keys
-    records = trace_clips(options.shards, keys)
-    values = records[0] if len(keys) == 1 else records
-    print_answer(options, values, "\n".join(format_lineage(record) for record in records))
+    clips = trace_clips(options.shards, keys)
+    values = [clip.as_dict() for clip in clips]
+    print_answer(options, values[0] if len(keys) == 1 else values, "\n".join(map(format_lineage, clips)))
     return 0

@@ -7,7 +7,6 @@ unreadable clip is.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from avf_shards.format.index import ShardReader, sidecar_path
 from avf_shards.format.manifest import MANIFEST, TOMBSTONES, read_manifest, seal
 from avf_shards.format.tar import TarWriter
 from avf_shards.schema.clip_key import clip_key, is_key
+from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 _KINDS = ("video", "speaker", "key")
@@ -160,7 +160,7 @@ def _places(shards: Path, entry: dict[str, Any], what: DeletionRequest) -> dict[
             source, digest, *_ = key.split("-")
             hit = key in what.keys or (source, digest) in videos
             if not hit and names:
-                hit = json.loads(reader.read(clips[key]["json"])).get("speaker") in names
+                hit = ClipRecord.from_json(reader.read(clips[key]["json"]), key).speaker in names
             if hit:
                 found[place] = key
     return found

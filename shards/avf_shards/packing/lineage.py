@@ -1,7 +1,7 @@
 """From a clip's key back to the bytes it was cut from, with every score on the way."""
 
-import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from avf_shards.errors import UserError
 from avf_shards.format.index import ShardReader
 from avf_shards.format.manifest import read_manifest
 from avf_shards.schema.clip_key import is_key
+from avf_shards.schema.clip_record import ClipRecord
 
 
 def find_clips(shards: Path, keys: Iterable[str]) -> dict[str, tuple[str, dict[str, bytes]]]:
@@ -32,32 +33,47 @@ def find_clips(shards: Path, keys: Iterable[str]) -> dict[str, tuple[str, dict[s
     return {key: found[key] for key in asked}
 
 
-def trace_clips(shards: Path, keys: Iterable[str]) -> list[dict[str, Any]]:
-    """The records of clips, say of a batch's `keys`, each with the shard it lies in.
+@dataclass(frozen=True, kw_only=True)
+class TracedClip:
+    """The record of a clip, and the shard that the clip lies in."""
 
-    A record has the input's path, size and SHA-256, the span, and every score with its threshold. Raises UserError.
+    shard: str
+    record: ClipRecord
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values of the record and the shard's name, for JSON."""
+        return {"shard": self.shard, **self.record.as_dict()}
+
+
+def trace_clips(shards: Path, keys: Iterable[str]) -> list[TracedClip]:
+    """Return the records of clips, as of the `keys` of a batch, in the order of the keys.
+
+    A record has the path, size and SHA-256 of the input, the span, and every score with its threshold. Raises
+    UserError for a key that is not in the shards, FaultError for a damaged record.
     """
-    return [{"shard": shard, **json.loads(files["json"])} for shard, files in find_clips(shards, keys).values()]
+    return [
+        TracedClip(shard=shard, record=ClipRecord.from_json(files["json"], key))
+        for key, (shard, files) in find_clips(shards, keys).items()
+    ]
 
 
-def format_lineage(record: dict[str, Any]) -> str:
-    """One record of `trace_clips` for people."""
-    span = record["span"]
+def format_lineage(clip: TracedClip) -> str:
+    """Return the lineage of one clip as text."""
+    record, span = clip.record, clip.record.span
     lines = [
-        record["key"],
-        f"  shard        {record['shard']}",
-        f"  input        {record['source']}: {record['path']}",
-        f"  input bytes  {record['input_bytes']}, sha256 {record['input_sha256']}",
-        f"  video        {record['video_id']} (group {record['group_id']})",
-        f"  span         frames [{span['start_frame']}, {span['stop_frame']}) = {record['seconds']:.2f} s",
-        f"  window       {record['window_px']:.0f} px of the source -> {record['size_px']} px",
-        f"  sound        moved by {record['av_offset_ms']} ms",
-        f"  fingerprint  {record['fingerprint']}",
-        "  backends     " + ", ".join(f"{stage}={name}" for stage, name in sorted(record["backends"].items())),
+        record.key,
+        f"  shard        {clip.shard}",
+        f"  input        {record.source}: {record.path}",
+        f"  input bytes  {record.input_bytes}, sha256 {record.input_sha256}",
+        f"  video        {record.video_id} (group {record.group_id})",
+        f"  span         frames [{span.start_frame}, {span.stop_frame}) = {span.seconds:.2f} s",
+        f"  window       {record.window_px:.0f} px of the source -> {record.size_px} px",
+        f"  sound        moved by {record.av_offset_ms} ms",
+        f"  fingerprint  {record.fingerprint}",
+        "  backends     " + ", ".join(f"{stage}={name}" for stage, name in sorted(record.backends.items())),
         f"  {'check':<32}{'score':>10}    {'threshold':>10}",
     ]
-    for check in record["checks"]:
-        score = "cannot tell" if check["score"] is None else f"{check['score']:.4g}"
-        name = f"{check['stage']}/{check['reason']}"
-        lines.append(f"  {name:<32}{score:>11} {check['operator']} {check['threshold']:>10.4g}")
+    for check in record.checks:
+        score = "cannot tell" if check.score is None else f"{check.score:.4g}"
+        lines.append(f"  {f'{check.stage}/{check.reason}':<32}{score:>11} {check.operator} {check.threshold:>10.4g}")
     return "\n".join(lines)

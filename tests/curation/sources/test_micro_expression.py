@@ -190,7 +190,7 @@ def test_a_micro_expression_from_its_pictures_to_a_labelled_clip(tmp_path: Path)
     assert (clip.label, clip.subject) == ("negative", "sub01")
     assert clip.key in found.silent
     (record,) = [record for _, record in LabelledShards([tmp_path / "shards"], StorageConfig()).records()]
-    assert record["span"] == {"start_frame": 0, "stop_frame": 12}
+    assert (record.span.start_frame, record.span.stop_frame) == (0, 12)
 
 
 def _labelled() -> list[str]:

@@ -1,11 +1,10 @@
 """One stored clip, decoded for one window. Shapes: T frames, R = 3H / 2 rows of planes, W width, S samples."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from avf_shards.errors import FaultError
+from avf_shards.schema.clip_record import ClipRecord
 
 from avf_training.data.decode import Planes, Samples, StoredSound, jpeg_planes, planes
 
@@ -30,7 +29,7 @@ class Clip(Generic[D]):
     full_range: bool
     sound_S: Samples
     draw: D
-    record: dict[str, Any]
+    record: ClipRecord | None  # None where the reader leaves records out
 
 
 def decode_clip(
@@ -52,15 +51,5 @@ def decode_clip(
         full_range="mp4" not in files,
         sound_S=heard,
         draw=drawn,
-        record=_record(files["json"]) if "json" in files else {},
+        record=ClipRecord.from_json(files["json"], "a clip") if "json" in files else None,
     )
-
-
-def _record(data: bytes) -> dict[str, Any]:
-    try:
-        values = json.loads(data)
-    except ValueError as error:
-        raise FaultError(f"the record is not JSON ({error})") from None
-    if not isinstance(values, dict):
-        raise FaultError("the record is not a table")
-    return values

@@ -1,10 +1,11 @@
 """Clips of fine-tuning: a window, RandAugment and the rest, a gain and a partner to mix with, all drawn by position."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
+from avf_shards.errors import FaultError
 from avf_shards.sampling.stream_order import position_random
+from avf_shards.schema.clip_record import ClipRecord
 from torch import Tensor
 
 from avf_training.data.augment import Augment, AugmentConfig, apply_operation, erase_rectangles, sample_augment
@@ -45,7 +46,7 @@ class FinetuningBatch(Batch):
     """
 
     draws: tuple[FinetuningParams, ...]
-    records: tuple[dict[str, Any], ...]
+    records: tuple[ClipRecord, ...]
     own_B: Tensor = field(metadata=ROW_NUMBERS)
     partner_B: Tensor = field(metadata=ROW_NUMBERS)
 
@@ -87,7 +88,10 @@ class FinetuningSampler:
 
     def batch(self, common: Batch, clips: list[Clip[FinetuningParams]], partners: list[int]) -> FinetuningBatch:
         """The batch of these clips."""
-        draws, records = tuple(clip.draw for clip in clips), tuple(clip.record for clip in clips)
+        draws = tuple(clip.draw for clip in clips)
+        records = tuple(clip.record for clip in clips if clip.record is not None)
+        if len(records) < len(clips):
+            raise FaultError("fine-tuning needs the record of each clip; read the shards with their records")
         own_B, partner_B = torch.arange(len(common)), torch.tensor(partners)
         return FinetuningBatch(**vars(common), draws=draws, records=records, own_B=own_B, partner_B=partner_B)
 

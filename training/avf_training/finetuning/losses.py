@@ -40,7 +40,7 @@ def task_loss(recipe: FinetuneRecipe, task: Task) -> Callable[[Tensor, Finetunin
 
 
 def _cross_entropy(logits_BJ: Tensor, batch: FinetuningBatch, task: Task, smoothing: float) -> Tensor:
-    labels_R = torch.tensor([task.truth[str(record["key"])] for record in batch.records], device=logits_BJ.device)
+    labels_R = torch.tensor([task.truth[record.key] for record in batch.records], device=logits_BJ.device)
     targets_BJ = finetuning_targets(batch, labels_R, task.outputs, smoothing)
     return -(targets_BJ * logits_BJ.log_softmax(-1)).sum(-1).mean()
 

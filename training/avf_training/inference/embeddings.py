@@ -68,8 +68,8 @@ def write_features(table: pa.Table, out: Path, model: Path | str) -> None:
 def _rows(folder: Path | str, model: FeatureModel, kinds: Sequence[str], hop_s: float) -> Iterator[dict[str, Any]]:
     for record, files in read_clips(LabelledShards([find_shards(folder)], StorageConfig())):
         for start_s, stop_s, features in model.features_over_time(record, files, hop_s, "frames" in kinds):
-            clip = {"key": record["key"], "source": record["source"], "video_id": record["video_id"]}
-            window = {"person": record["track"], "start_s": start_s, "stop_s": stop_s}
+            clip = {"key": record.key, "source": record.source, "video_id": record.video_id}
+            window = {"person": record.track, "start_s": start_s, "stop_s": stop_s}
             yield clip | window | {kind: _as_list(getattr(features, kind)) for kind in kinds}
 
 

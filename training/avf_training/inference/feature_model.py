@@ -3,14 +3,14 @@
 Shapes: B windows, K regions, C width, N tokens, U tubes (two frames each), J outputs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from avf_shards.errors import UserError
+from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
 from torch import Tensor
 
@@ -94,11 +94,11 @@ class FeatureModel:
             yield from self._batch_features(video, audio, per_frame)
 
     def features_over_time(
-        self, record: Mapping[str, Any], files: dict[str, bytes], hop_s: float, per_frame: bool = False
+        self, record: ClipRecord, files: dict[str, bytes], hop_s: float, per_frame: bool = False
     ) -> Iterator[tuple[float, float, WindowFeatures]]:
         """Yield (start_s, stop_s, features) of each window of a clip, in seconds of the file of its video."""
         windows = self.windows(StoredSound(files["flac"]).frames, hop_s)
-        first_s = record["span"]["start_frame"] / FRAMES_PER_SECOND + (record.get("start_s") or 0.0)
+        first_s = record.span.start_s + (record.start_s or 0.0)
         for window, features in zip(windows, self.features(files, windows, per_frame), strict=True):
             start_s = first_s + window.start_frame / FRAMES_PER_SECOND
             yield start_s, first_s + window.stop_frame / FRAMES_PER_SECOND, features
@@ -171,7 +171,7 @@ def _batch(clips: Sequence[Clip[ViewParams]], sound_frames: int) -> Batch:
     )
 
 
-def read_clips(shards: LabelledShards) -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
+def read_clips(shards: LabelledShards) -> Iterator[tuple[ClipRecord, dict[str, bytes]]]:
     """Yield record and files of every clip. Raises UserError where there is none."""
     empty = True
     for index, record in shards.records():

@@ -78,9 +78,9 @@ def predict(folder: Path | str, model: Path | str, hop_s: float = HOP_S, device:
             windows.append(WindowPrediction(start_s=start_s, stop_s=stop_s, scores=scores))
         predictions.append(
             ClipPrediction(
-                key=record["key"],
-                video_id=record["video_id"],
-                person=record["track"],
+                key=record.key,
+                video_id=record.video_id,
+                person=record.track,
                 names=names,
                 classes=feature_model.is_classifier,
                 windows=tuple(windows),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from avf_shards.config import unknown_key
 from avf_shards.errors import UserError
+from avf_shards.schema.labels import Labels
 
 from avf_training.tasks.catalog import Dataset
 from avf_training.tasks.folds import FoldClip
@@ -79,9 +80,9 @@ def read_labelled_clips(shards: LabelledShards, data: Dataset) -> LabelledClips:
             raise UserError(f"{clip.key}: is in two of the folders of shards; name each corpus once")
         label = ""
         if data.task == "dimensions":
-            targets[clip.key] = _targets(clip.key, labels["values"], data)
+            targets[clip.key] = _targets(clip.key, labels.values, data)
         else:
-            native = labels["values"].get(data.label_field)
+            native = labels.values.get(data.label_field)
             known = _class_label(data, native)
             if known is None:
                 excluded[str(native)] += 1
@@ -136,7 +137,7 @@ def usable_keys(data: Dataset, keys: Sequence[str], silent: frozenset[str], moda
     return audible
 
 
-def _labels(clip: LabelledClip, data: Dataset) -> Mapping[str, Any]:
+def _labels(clip: LabelledClip, data: Dataset) -> Labels:
     if clip.labels is None:
         raise UserError(
             f"{clip.key}: its record has no labels; curate it with avf-curate run --source {data.source}=DIR "
@@ -145,13 +146,13 @@ def _labels(clip: LabelledClip, data: Dataset) -> Mapping[str, Any]:
     return clip.labels
 
 
-def _fold_clip(key: str, label: str, labels: Mapping[str, Any]) -> FoldClip:
+def _fold_clip(key: str, label: str, labels: Labels) -> FoldClip:
     return FoldClip(
         key=key,
         label=label,
-        subject=labels.get("subject"),
-        session=labels.get("session"),
-        folds=labels.get("folds") or {},
+        subject=labels.subject,
+        session=labels.session,
+        folds=labels.folds,
     )
 
 

@@ -1,17 +1,17 @@
 """Clips of several folders of shards under one numbering, read by index, each with its record."""
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from avf_shards.errors import DeletedClipError, FaultError, UserError
+from avf_shards.errors import DeletedClipError, UserError
 from avf_shards.format.corpus import Corpus, Source
+from avf_shards.schema.clip_record import ClipRecord
+from avf_shards.schema.labels import Labels
 
 from avf_training.data.reader import ClipReader, read_corpus
 from avf_training.data.storage import StorageConfig
@@ -27,7 +27,7 @@ class LabelledClip:
     key: str
     source: str
     video_id: str
-    labels: Mapping[str, Any] | None  # None where the record has none
+    labels: Labels | None  # None where the record has none
     silent: bool  # the clip has no sound
 
 
@@ -66,7 +66,7 @@ class LabelledShards:
             self._clips = tuple(_labelled_clip(index, record) for index, record in self.records())
         return self._clips
 
-    def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
+    def records(self) -> Iterator[tuple[int, ClipRecord]]:
         """Yield index and record of every clip that was not deleted, in order. Raises FaultError naming the shard."""
         threads = max(1, *(self.storage.threads(folder) for folder in self.shards))
         with ThreadPoolExecutor(threads) as pool:
@@ -74,35 +74,28 @@ class LabelledShards:
                 if record is not None:
                     yield index, record
 
-    def _record(self, clip: int) -> dict[str, Any] | None:
+    def _record(self, clip: int) -> ClipRecord | None:
         reader, index = self._locate(clip)
         try:
-            values = json.loads(reader.read_record(index))
+            return ClipRecord.from_json(reader.read_record(index), reader.key(index))
         except DeletedClipError:
             return None
-        except ValueError as error:
-            raise FaultError(f"{reader.key(index)}: the record is not JSON ({error})") from None
-        if not isinstance(values, dict):
-            raise FaultError(f"{reader.key(index)}: the record is not a table")
-        return values
 
     def _locate(self, clip: int) -> tuple[ClipReader, int]:
         folder = int(np.searchsorted(self._first, clip, "right")) - 1
         return self._readers[folder], clip - int(self._first[folder])
 
 
-def _labelled_clip(index: int, record: Mapping[str, Any]) -> LabelledClip:
-    labels = record.get("labels")
-    known = labels if isinstance(labels, dict) and isinstance(labels.get("values"), dict) else None
-    # The scenes stage measured how much of the clip's input had no sound.
-    missing_s = record["measurements"].get("scenes", {}).get("no_sound_s", 0.0)
+def _labelled_clip(index: int, record: ClipRecord) -> LabelledClip:
+    scenes = record.measurements.scenes
+    missing_s = 0.0 if scenes is None else scenes.no_sound_s
     return LabelledClip(
         index=index,
-        key=str(record["key"]),
-        source=str(record["source"]),
-        video_id=str(record["video_id"]),
-        labels=known,
-        silent=bool(missing_s > _SILENT_SHARE * record["seconds"]),
+        key=record.key,
+        source=record.source,
+        video_id=record.video_id,
+        labels=record.labels,
+        silent=missing_s > _SILENT_SHARE * record.span.seconds,
     )
 
 

@@ -64,7 +64,7 @@ def task_from_frozen(values: Mapping[str, Any], shards: LabelledShards) -> Task:
     for clip in shards.clips():
         if clip.key in test:
             index_of[clip.key] = clip.index
-            group_of[clip.key] = (clip.labels or {}).get("session") or clip.key
+            group_of[clip.key] = (clip.labels.session if clip.labels else None) or clip.key
     missing = sorted(test - index_of.keys())
     if missing:
         raise UserError(

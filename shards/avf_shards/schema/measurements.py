@@ -1,0 +1,174 @@
+"""What the stages of curation measured on the span of a clip, as its record stores it.
+
+A stage that the recipe skipped has no table. A number is None where the stage could not measure it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from avf_shards.errors import FaultError
+from avf_shards.schema.fields import Fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenesMeasurements:
+    """The shot that the clip lies in."""
+
+    length_s: float
+    cut_off_s: float  # declared by the input, but not decodable
+    no_picture_s: float
+    no_sound_s: float
+    would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FacesMeasurements:
+    """Faces in sampled frames of the shot; sizes and shapes are those of the largest face of each frame."""
+
+    faces_per_frame: Mapping[str, int]  # number of faces, as text -> sampled frames with so many
+    frames: int  # sampled
+    face_px: float | None  # median width, in pixels of the source
+    size_ratio: float | None  # largest area over smallest area
+    inside: float | None  # smallest share of a face's box inside the picture
+    aspect_low: float | None  # narrowest width over height
+    aspect_high: float | None  # widest width over height
+    would_reject: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilenceMeasurements:
+    """Sound of the stretch that the clip is."""
+
+    speech: bool
+    level_dbfs: float  # mean level
+    would_reject: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackMeasurements:
+    """The track of the largest face."""
+
+    window_px: float  # side of the crop, in pixels of the source
+    face_px: float  # median width of the face, in pixels of the source
+    detections: int  # frames in which the detector ran
+    tracks: int
+    would_reject: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncMeasurements:
+    """Synchrony of lips and sound."""
+
+    backend: str  # "syncnet" or "envelope"
+    offset_frames: int | None  # of the sound against the picture, as stages/sync defines its sign
+    confidence: float | None
+    distance: float | None
+    length_s: float
+    mouth_motion: float | None
+    would_reject: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityMeasurements:
+    """Quality of the face crop. All but the pooled watermark are None where the recipe skips the stage."""
+
+    sharpness: float | None = None
+    frozen_s: float | None = None
+    black_share: float | None = None  # of the frames
+    bars: float | None = None  # share of the crop covered by black bars
+    overlay_px: float | None = None  # edge pixels of a watermark in this span
+    overlay_pooled_px: float | None = None  # the same over all spans of the group
+    would_reject: tuple[str, ...] = ()
+
+
+Stage = (
+    ScenesMeasurements
+    | FacesMeasurements
+    | SilenceMeasurements
+    | TrackMeasurements
+    | SyncMeasurements
+    | QualityMeasurements
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurements:
+    """Measurements of all stages; None for a stage that the recipe skipped."""
+
+    scenes: ScenesMeasurements | None = None
+    faces: FacesMeasurements | None = None
+    silence: SilenceMeasurements | None = None
+    track: TrackMeasurements | None = None
+    sync: SyncMeasurements | None = None
+    quality: QualityMeasurements | None = None
+
+    @classmethod
+    def from_stages(cls, stages: Mapping[str, Mapping[str, Any]]) -> "Measurements":
+        """Return the measurements that the pipeline collected, stage -> name -> value.
+
+        Raises KeyError for a stage and TypeError for a name that this schema does not have: add it here first.
+        """
+        tables: dict[str, Any] = {stage: _KINDS[stage](**_with_tuple(table)) for stage, table in stages.items()}
+        return cls(**tables)
+
+    @classmethod
+    def from_json(cls, values: Fields) -> "Measurements":
+        """Return the measurements in a record. Names of a later version are ignored. Raises FaultError."""
+        tables: dict[str, Any] = {
+            stage: _read(_KINDS[stage], values.table(stage)) for stage in values.values if stage in _KINDS
+        }
+        return cls(**tables)
+
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """Return stage -> name -> value for the record; a stage that was skipped is left out."""
+        tables = {}
+        for stage in _KINDS:
+            measured = getattr(self, stage)
+            if measured is not None:
+                tables[stage] = {name: getattr(measured, name) for name in _NAMES[type(measured)]}
+                if not measured.would_reject:
+                    del tables[stage]["would_reject"]
+        return tables
+
+
+_KINDS: Mapping[str, type[Stage]] = {
+    "scenes": ScenesMeasurements,
+    "faces": FacesMeasurements,
+    "silence": SilenceMeasurements,
+    "track": TrackMeasurements,
+    "sync": SyncMeasurements,
+    "quality": QualityMeasurements,
+}
+_NAMES = {kind: tuple(item.name for item in fields(kind)) for kind in _KINDS.values()}
+_OPTIONAL = {
+    kind: {item.name for item in fields(kind) if item.type in (float | None, int | None)} for kind in _KINDS.values()
+}
+
+
+def _with_tuple(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if name == "would_reject" else value for name, value in table.items()}
+
+
+def _read(kind: type[Stage], values: Fields) -> Stage:
+    """Return one stage's measurements from its table in a record. Raises FaultError."""
+    table: dict[str, Any] = {}
+    for name in _NAMES[kind]:
+        if name == "would_reject":
+            table[name] = tuple(map(str, values.items(name))) if name in values.values else ()
+        elif name == "faces_per_frame":
+            table[name] = values.integers(name)
+        elif name == "backend":
+            table[name] = values.text(name)
+        elif name == "speech":
+            table[name] = _flag(values, name)
+        else:
+            table[name] = values.optional_number(name) if name in _OPTIONAL[kind] else values.number(name)
+    return kind(**table)
+
+
+def _flag(values: Fields, name: str) -> bool:
+    value = values.values.get(name)
+    if not isinstance(value, bool):
+        raise FaultError(f"{values.where}: {name} must be true or false")
+    return value

@@ -1,0 +1,150 @@
+"""A record is read as it was written; a hostile or an old one is refused with the names of the clip and the field."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from avf_curation.stages.faces import FacesScores
+from avf_curation.stages.quality import QualityScores
+from avf_curation.stages.scenes import ScenesScores
+from avf_curation.stages.silence import Stretch
+from avf_curation.stages.sync import SyncScores
+from avf_shards.errors import FaultError, UserError
+from avf_shards.schema.clip_record import ClipRecord
+from avf_shards.schema.labels import Labels, Origin
+from avf_shards.schema.ledger import Check
+from avf_shards.schema.measurements import Measurements
+from avf_shards.timeline import Span
+
+KEY = "made-0123456789ab-0000000-0000050-0"
+STAGES: dict[str, dict[str, Any]] = {
+    "scenes": ScenesScores(length_s=2.0, cut_off_s=0.0, no_picture_s=0.0, no_sound_s=0.5).record(),
+    "faces": FacesScores(
+        counts=(1, 1, 2),
+        no_face_share=0.0,
+        several_share=0.3,
+        face_px=90.0,
+        size_ratio=1.1,
+        inside=1.0,
+        aspect_low=None,
+        aspect_high=1.2,
+    ).record()
+    | {"would_reject": ["several_faces"]},
+    "silence": Stretch(span=Span(0, 50), speech=True, level_dbfs=-20.5).record(),
+    "track": {"window_px": 300.0, "face_px": 120.5, "detections": 9, "tracks": 1},
+    "sync": SyncScores(backend="envelope", offset_frames=3, confidence=None, distance=None, length_s=2.0).record(),
+    "quality": QualityScores(sharpness=30.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None).record()
+    | {"overlay_pooled_px": None},
+}
+RECORD = ClipRecord(
+    key=KEY,
+    source="made",
+    video_id="d/a.mp4",
+    group_id="d",
+    path="d/ä.mp4",
+    span=Span(0, 50),
+    track=0,
+    speaker="s1",
+    language=None,
+    window_px=300.0,
+    size_px=224,
+    av_offset_ms=-40,
+    input_sha256="0" * 64,
+    input_bytes=7,
+    fingerprint="f" * 16,
+    backends={"sync": "envelope"},
+    checks=(
+        Check(stage="scenes", reason="too_short", score=2.0, operator=">=", threshold=1.5, setting="scenes.min_shot_s"),
+        Check(stage="sync", reason="offset", score=None, operator="<=", threshold=8),
+    ),
+    measurements=Measurements.from_stages(STAGES),
+    start_s=1.5,
+    origin=Origin(id="film", start_s=1.0, box=(0.1, 0.2, 0.3, 0.4)),
+    labels=Labels(values={"emotion": "happy"}, subject="p1", folds={"own": 2}),
+)
+
+
+def test_a_record_is_read_as_it_was_written() -> None:
+    assert ClipRecord.from_json(RECORD.to_json(), "x") == RECORD
+    plain = replace(RECORD, labels=None, origin=None, measurements=Measurements())
+    assert ClipRecord.from_json(plain.to_json(), "x") == plain
+    assert b'"labels"' not in plain.to_json()
+
+
+def test_the_json_has_what_the_stages_measured() -> None:
+    assert json.loads(RECORD.to_json())["measurements"] == STAGES
+    with pytest.raises(TypeError, match="colour"):
+        Measurements.from_stages({"silence": STAGES["silence"] | {"colour": 1}})
+
+
+def test_names_of_a_later_version_are_ignored() -> None:
+    values = json.loads(RECORD.to_json())
+    values["measurements"]["silence"]["colour"] = 1
+    values["measurements"]["smell"] = {}
+    values["mood"] = "good"
+    assert ClipRecord.from_json(json.dumps(values).encode(), "x") == RECORD
+
+
+def changed(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(values: dict[str, Any]) -> None:
+        for name in path[:-1]:
+            values = values[name]
+        values[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (changed("span", value=[0, 50]), "record: span: must be a table"),
+        (changed("span", value={"start_frame": 50, "stop_frame": 0}), r"span: \[50, 0\) is no range of frames"),
+        (changed("span", "start_frame", value=True), "span: start_frame must be a whole number, and is True"),
+        (changed("video_id", value=None), "video_id must be text, and is None"),
+        (changed("window_px", value="300"), "window_px must be a number, and is '300'"),
+        (changed("backends", "sync", value=1), "backends: sync must be text"),
+        (changed("checks", value={}), "checks must be a list"),
+        (changed("checks", value=[1]), "checks: must be a table"),
+        (
+            changed("checks", value=[{"stage": "a", "reason": "b", "operator": "<", "threshold": 1}]),
+            "operator '<' is none",
+        ),
+        (changed("measurements", value=None), "measurements: must be a table"),
+        (changed("measurements", "scenes", "no_sound_s", value=None), "scenes: no_sound_s must be a number"),
+        (changed("measurements", "silence", "speech", value=1), "silence: speech must be true or false"),
+        (changed("labels", value="happy"), "labels: must be a table"),
+        (changed("labels", "values", "emotion", value=3), "labels: values: emotion must be text"),
+        (changed("labels", "folds", value={"own": "x"}), "folds: own must be a whole number"),
+        (changed("origin", "box", value=[1, 2]), "origin: box must be four numbers"),
+    ],
+)
+def test_a_broken_field_is_named(change: Callable[[dict[str, Any]], None], words: str) -> None:
+    values = json.loads(RECORD.to_json())
+    change(values)
+    with pytest.raises(FaultError, match=f"^{KEY}: the record.*{words}|^{KEY}: .*{words}"):
+        ClipRecord.from_json(json.dumps(values).encode(), "x")
+
+
+def test_every_field_that_has_no_default_must_be_there() -> None:
+    for name in (field.name for field in fields(ClipRecord)):
+        values = json.loads(RECORD.to_json())
+        del values[name]
+        if name in ("speaker", "language", "start_s", "origin", "labels"):
+            ClipRecord.from_json(json.dumps(values).encode(), "x")
+        else:
+            with pytest.raises(FaultError, match=name):
+                ClipRecord.from_json(json.dumps(values).encode(), "x")
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"{", b"[]", b"[" * 100_000, b'{"schema_version": 1, "key": "../x"}'])
+def test_what_is_no_record_is_a_fault(data: bytes) -> None:
+    with pytest.raises(FaultError, match=r"^x: the record"):
+        ClipRecord.from_json(data, "x")
+
+
+def test_a_record_of_before_versions_is_refused() -> None:
+    old = {"key": KEY, "video": "a.mp4", "parent": "a.mp4", "measures": {}}
+    with pytest.raises(UserError, match="x: no clip record file of avf-foundry"):
+        ClipRecord.from_json(json.dumps(old).encode(), "x")
