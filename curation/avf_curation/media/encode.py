@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import soundfile
 from av.video.reformatter import Colorspace
+from avf_shards.schema.packed_jpeg import image_offsets, pack_images
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 
 from avf_curation.media.clip_config import ClipConfig
@@ -47,22 +48,19 @@ def encode_mp4(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
 
 
 def encode_packed_jpeg(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
-    """Frames as JPEGs in one member: magic, count, offsets (little-endian uint32), then the pictures."""
+    """Encode each frame as JPEG; return them as one container (avf_shards.schema.packed_jpeg)."""
     pictures = []
     for frame_HWC in frames_HWC:
         done, data = cv2.imencode(".jpg", frame_HWC, [cv2.IMWRITE_JPEG_QUALITY, config.jpeg_quality])
         if not done:
             raise RuntimeError("a frame could not be encoded as JPEG")
         pictures.append(data.tobytes())
-    offsets = np.cumsum([0, *map(len, pictures)]) + 8 + 4 * (len(pictures) + 1)
-    head = b"AVFJ" + np.uint32(len(pictures)).tobytes() + offsets.astype("<u4").tobytes()
-    return head + b"".join(pictures)
+    return pack_images(pictures)
 
 
 def decode_packed_jpeg(data: bytes) -> Iterator[Bytes]:
-    """The frames of `encode_packed_jpeg`, BGR."""
-    count = int(np.frombuffer(data, "<u4", 1, 4)[0])
-    offsets = np.frombuffer(data, "<u4", count + 1, 8)
+    """Yield the frames of `encode_packed_jpeg`, (H, W, 3) BGR. Raises FaultError for what is no such container."""
+    offsets = image_offsets(data)
     for start, stop in zip(offsets, offsets[1:], strict=False):
         yield np.asarray(cv2.imdecode(np.frombuffer(data[start:stop], np.uint8), cv2.IMREAD_COLOR), np.uint8)
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 from avf_shards.errors import FaultError
+from avf_shards.schema.packed_jpeg import image_offsets
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 from avf_training.data.windows import on_stride
@@ -67,17 +68,10 @@ def _decoded(mp4: bytes, wanted: Sequence[int], only_references: bool) -> dict[i
 def jpeg_planes(packed: bytes, wanted: Sequence[int], into: Planes | None = None) -> Planes:
     """The frames `wanted` of a packed-JPEG member as full-range planes, as `planes`. Raises FaultError.
 
-    The member: "AVFJ", count, count + 1 offsets (little-endian uint32), then the pictures.
+    packed: a container of avf_shards.schema.packed_jpeg.
     """
-    if packed[:4] != b"AVFJ" or len(packed) < 8:
-        raise FaultError("the video is no packed JPEG")
-    count = int.from_bytes(packed[4:8], "little")
-    if len(packed) < 8 + 4 * (count + 1):
-        raise FaultError(f"the video ends before its table of {count} pictures")
-    offsets = np.frombuffer(packed, "<u4", count + 1, 8).astype(np.int64)
-    if offsets[0] != 8 + 4 * (count + 1) or offsets[-1] != len(packed) or (np.diff(offsets) <= 0).any():
-        raise FaultError("the video's table of pictures is damaged")
-    here = sorted(n for n in set(wanted) if 0 <= n < count)
+    offsets = image_offsets(packed)
+    here = sorted(n for n in set(wanted) if 0 <= n < len(offsets) - 1)
     try:
         pictures = _jpegs(packed[offsets[n] : offsets[n + 1]] for n in here)
     except (av.error.FFmpegError, ValueError) as error:
