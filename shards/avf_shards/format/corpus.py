@@ -1,4 +1,4 @@
-"""A folder of packed shards as the stream sees it: which shards there are, whose clips, how many."""
+"""A folder of packed shards as a stream sees it: its shards, their sources and the number of their clips."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,49 +16,49 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One source's shards: their numbers in the corpus, and clips in each. seconds: of all its clips together."""
+    """The shards of one source."""
 
     name: str
-    shards: Counts
-    clips: Counts
-    seconds: float
+    shards: Counts  # indices of its shards in the corpus
+    clips: Counts  # clips in each of them as packed
+    seconds: float  # of all its clips that are not deleted
 
     @property
     def count(self) -> int:
+        """Number of clips as packed: deleted ones keep their position."""
         return int(self.clips.sum())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """digest: of every shard's name, SHA-256 and clips as packed, so that no other data can pass for these.
+    """All shards of a folder in the order of its manifest."""
 
-    index_sha256: of each shard's sidecar. first_clip: number of each shard's first clip in the corpus, and one more:
-    the number of all clips.
-    """
-
-    digest: str
-    shards: tuple[str, ...]
-    index_sha256: tuple[str, ...]
-    first_clip: Counts
-    sources: tuple[Source, ...]
+    digest: str  # of the name, SHA-256 and clips of each shard as packed: no other data passes for these
+    shards: tuple[str, ...]  # file names
+    index_sha256: tuple[str, ...]  # of the sidecar of each shard
+    first_clip: Counts  # number of the first clip of each shard in the corpus, then the number of all clips
+    sources: tuple[Source, ...]  # sorted by name
 
     def __len__(self) -> int:
-        """Clips, deleted ones too."""
+        """Return the number of clips as packed, deleted ones too."""
         return int(self.first_clip[-1])
 
     def place(self, clip: int) -> tuple[int, int]:
-        """(shard number, place in the shard) of a clip of the corpus."""
+        """Return (index of the shard, position in the shard) of a clip of the corpus."""
         shard = int(np.searchsorted(self.first_clip, clip, "right")) - 1
         return shard, clip - int(self.first_clip[shard])
 
 
 def load_corpus(folder: Path) -> Corpus:
-    """What the manifest of `folder` lists. Raises UserError without one, FaultError for a damaged one."""
+    """Return the corpus in `folder`. Raises UserError without a manifest, FaultError for a damaged one."""
     return parse_corpus(read_manifest(folder), str(folder))
 
 
 def parse_corpus(manifest: dict[str, Any], where: str) -> Corpus:
-    """What a manifest lists; `where` it lies is for messages. Raises UserError, FaultError for a name with a path."""
+    """Return the corpus that a manifest lists; `where` names its folder in messages.
+
+    Raises UserError for a manifest without clips, FaultError for a shard's name that is a path.
+    """
     listed = manifest["shards"]
     names = tuple(str(entry["shard"]) for entry in listed)
     for name in names:

@@ -1,4 +1,4 @@
-"""The sidecar of a shard, `NAME.index.json`: members with offset, size and CRC, and the digest of the whole."""
+"""The sidecar of a shard, `NAME.index.json`: offset, size and CRC of each member, and the digest of the shard."""
 
 import json
 import os
@@ -21,18 +21,18 @@ _EXTENSIONS = (*MEMBERS_PER_CLIP, "frames", FINGERPRINT)
 
 @dataclass(frozen=True, kw_only=True)
 class ShardIndex:
-    """What a shard holds. `seconds` and `clips` are per source. deleted: places whose clips were deleted."""
+    """What a shard holds."""
 
-    shard: str
+    shard: str  # file name
     size_bytes: int
     sha256: str
-    clips: dict[str, int]
-    seconds: dict[str, float]
-    members: tuple[Member, ...]
-    deleted: tuple[int, ...] = ()
+    clips: dict[str, int]  # source -> clips
+    seconds: dict[str, float]  # source -> seconds of its clips
+    members: tuple[Member, ...]  # in the order of the file
+    deleted: tuple[int, ...] = ()  # positions of clips that were deleted; no other clip takes them
 
     def to_json(self) -> bytes:
-        """The sidecar's bytes; the same index gives the same bytes."""
+        """Return the content of the sidecar; the same index gives the same bytes."""
         values = stamp(asdict(self), "shard index")
         values["members"] = [list(asdict(member).values()) for member in self.members]
         if not self.deleted:
@@ -40,18 +40,18 @@ class ShardIndex:
         return (json.dumps(values, sort_keys=True) + "\n").encode()
 
     def check_size(self, size_bytes: int) -> None:
-        """Raises FaultError when the shard is not as long as it was written."""
+        """Raise FaultError unless the shard is as long as it was written."""
         if size_bytes != self.size_bytes:
             fault = "truncated" if size_bytes < self.size_bytes else "longer than written"
             raise FaultError(f"{self.shard}: {size_bytes} bytes, its index says {self.size_bytes} ({fault})")
 
     def places(self) -> list[int]:
-        """The place of each clip of `by_key`: its number in the shard as it was packed."""
+        """Return the position of each clip of `by_key`: its number in the shard as packed."""
         deleted = set(self.deleted)
         return [place for place in range(len(self.by_key()) + len(deleted)) if place not in deleted]
 
     def by_key(self) -> dict[str, dict[str, Member]]:
-        """Clip key -> extension -> member, in shard order."""
+        """Return clip key -> extension -> member, in the order of the shard."""
         clips: dict[str, dict[str, Member]] = {}
         for member in self.members:
             key, extension = member.name.split(".", 1)
@@ -60,12 +60,15 @@ class ShardIndex:
 
 
 def sidecar_path(shard: Path) -> Path:
-    """`a.tar` -> `a.index.json`."""
+    """Return the path of a shard's sidecar: `a.tar` -> `a.index.json`."""
     return shard.with_name(shard.name.removesuffix(".tar") + SUFFIX)
 
 
 def load_index(path: Path) -> ShardIndex:
-    """The sidecar at `path`. Raises FaultError when it is missing, not one of ours, or names what no clip is named."""
+    """Return the sidecar at `path`.
+
+    Raises FaultError when it is missing, damaged or lists a name that is no clip's, UserError for a newer version.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -74,7 +77,7 @@ def load_index(path: Path) -> ShardIndex:
 
 
 def parse_index(data: bytes, name: str) -> ShardIndex:
-    """The index in a sidecar's bytes; `name` is the file's, for messages. Raises FaultError as `load_index` does."""
+    """Return the index in the content of a sidecar; `name` names the file in messages. Raises as `load_index`."""
     try:
         values: dict[str, Any] = json.loads(data)
         check_version(values, "shard index", name)
@@ -94,7 +97,7 @@ def parse_index(data: bytes, name: str) -> ShardIndex:
 
 
 class ShardReader:
-    """Reads clips of one shard by their place in the index. The size is checked on open, each member when read."""
+    """Reader of one shard. The size of the shard is checked when it is opened, each member when it is read."""
 
     def __init__(self, shard: Path) -> None:
         self.path = shard
@@ -111,16 +114,16 @@ class ShardReader:
             raise
 
     def read(self, member: Member) -> bytes:
-        """One member's payload, checked. Raises FaultError."""
+        """Return the checked payload of a member. Raises FaultError."""
         return read_member(self._handle, self.path, member)
 
     def clips(self) -> Iterator[tuple[str, dict[str, bytes]]]:
-        """(key, extension -> payload) in shard order."""
+        """Yield (key, extension -> payload) in the order of the shard. Raises FaultError."""
         for key, members in self.index.by_key().items():
             yield key, {extension: self.read(member) for extension, member in members.items()}
 
     def close(self) -> None:
-        """Close the file; more than once is fine."""
+        """Close the file; a second call does nothing."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1

@@ -1,4 +1,4 @@
-"""A folder's manifest: the last file written, which lists all others and seals itself."""
+"""The manifest of a folder: written last, it lists all other files and seals itself with its own digest."""
 
 import hashlib
 import json
@@ -9,16 +9,16 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.schema.versions import FileKind, check_version, stamp
 
 MANIFEST = "manifest.json"
-TOMBSTONES = "tombstones"  # in it: clips that were deleted
+TOMBSTONES = "tombstones"  # key in the manifest: the clips that were deleted
 
 
 def seal(values: dict[str, Any], kind: FileKind = "shard manifest") -> bytes:
-    """The manifest with the SHA-256 of its own content, so that a flipped byte in it is found too."""
+    """Return the bytes of a manifest with the SHA-256 of its own content, so that a flipped byte in it is found."""
     return _sealed(stamp(values, kind))
 
 
 def unseal(data: bytes, kind: FileKind = "shard manifest") -> dict[str, Any]:
-    """What the manifest's bytes say. Raises FaultError when they are not as they were written."""
+    """Return the values of a manifest. Raises FaultError for damage, UserError for a newer version."""
     try:
         values: dict[str, Any] = json.loads(data)
         content_sha256 = values.pop("self_sha256")
@@ -31,7 +31,7 @@ def unseal(data: bytes, kind: FileKind = "shard manifest") -> dict[str, Any]:
 
 
 def read_manifest(shards: Path) -> dict[str, Any]:
-    """The manifest of a folder of finished shards. Raises UserError without one, FaultError for a damaged one."""
+    """Return the manifest of a folder of finished shards. Raises UserError without one, FaultError for damage."""
     if not (shards / MANIFEST).is_file():
         raise UserError(f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out {shards}` writes it")
     return unseal((shards / MANIFEST).read_bytes())
@@ -42,5 +42,5 @@ def _sealed(values: dict[str, Any]) -> bytes:
 
 
 def canonical_json(values: dict[str, Any]) -> bytes:
-    """JSON with one spelling."""
+    """Return JSON in one spelling: the same values give the same bytes."""
     return (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()

@@ -1,4 +1,4 @@
-"""The folder of a curation run, and the commit of a unit into it.
+"""The folder of a curation run, and how a unit is committed to it.
 
 RUN/run/run.json              fingerprint and settings, frozen at the first start
 RUN/attempt-0/plan/               plan.parquet, plan.json: frozen before any work
@@ -33,12 +33,12 @@ LEDGER, PART, PART_INDEX, UNIT = "ledger.parquet", "clips.tar", "clips.index.jso
 
 @dataclass(frozen=True, kw_only=True)
 class PackedClip:
-    """A clip ready to be stored: its key, its source, its length and its members by extension."""
+    """A clip that is ready to be stored."""
 
     key: str
     source: str
     frames: int
-    members: dict[str, bytes]
+    members: dict[str, bytes]  # extension -> payload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +72,13 @@ class UnitManifest:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of a run, and what is finished in it."""
+    """Paths of a run, its commits and what is finished in it."""
 
     root: Path
 
     @classmethod
     def existing(cls, root: Path) -> "RunFolder":
-        """The run at `root`. Raises UserError when there is none."""
+        """Return the run at `root`. Raises UserError when there is none."""
         run = cls(root)
         if not run.identity_file.is_file():
             raise UserError(
@@ -95,13 +95,13 @@ class RunFolder:
         return self.root / "log"
 
     def identity(self) -> dict[str, Any]:
-        """What run.json says: fingerprint, settings, versions, backends, weights."""
+        """Return the values of run.json: fingerprint, settings, versions, backends, weights. Raises UserError."""
         values: dict[str, Any] = json.loads(self.identity_file.read_bytes())
         check_version(values, "curation run", str(self.identity_file))
         return values
 
     def temporary(self, name: str) -> Path:
-        """A fresh folder under tmp/, named apart from any other process's."""
+        """Make and return a new folder under tmp/ whose name no other process uses."""
         durable_io.make_folder(self.root / "tmp")
         path = self.root / "tmp" / f"{name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         durable_io.make_new_folder(path)
@@ -111,7 +111,7 @@ class RunFolder:
         return self.root / f"attempt-{attempt}"
 
     def attempts(self) -> list[int]:
-        """Numbers of the attempts that have a plan, ascending."""
+        """Return the numbers of the attempts that have a plan, ascending."""
         names = [path.name.removeprefix("attempt-") for path in self.root.glob("attempt-*")]
         numbers = [int(name) for name in names if name.isdigit()]
         return sorted(n for n in numbers if (self.attempt_folder(n) / "plan").is_dir())
@@ -120,7 +120,7 @@ class RunFolder:
         return self.attempt_folder(attempt) / "units" / f"{unit // 1000:04d}" / f"{unit:07d}"
 
     def finished_units(self, attempt: int) -> set[int]:
-        """Numbers of the units that are committed: a unit exists if and only if its folder does."""
+        """Return the numbers of the committed units: a unit is committed if and only if its folder exists."""
         units = self.attempt_folder(attempt) / "units"
         found: set[int] = set()
         if units.is_dir():
@@ -130,7 +130,7 @@ class RunFolder:
         return found
 
     def publish(self, name: str, final: Path, files: dict[str, bytes]) -> None:
-        """A folder of small files, all or nothing. Raises seam.TakenError when it is there already."""
+        """Publish a folder of small files, all or nothing. Raises AlreadyExistsError when its name is taken."""
         temporary = self.temporary(name)
         for file_name, data in files.items():
             durable_io.write(temporary / file_name, data)
@@ -140,7 +140,7 @@ class RunFolder:
     def commit_unit(
         self, attempt: int, unit: int, decisions: pa.Table, clips: Iterable[PackedClip], counts: dict[str, int]
     ) -> None:
-        """Ledger and part of a unit become visible together. A unit that is there already stays as it is."""
+        """Publish ledger and clips of a unit together. A unit that is committed already stays as it is."""
         final = self.unit_folder(attempt, unit)
         temporary = self.temporary(f"unit-{unit:07d}")
         files = write_part(temporary, PART, clips)
@@ -161,7 +161,7 @@ class RunFolder:
         return UnitManifest.from_json(path.read_bytes(), str(path))
 
     def finish_attempt(self, attempt: int) -> None:
-        """Write the ledger of all committed units of a finished attempt, once."""
+        """Write the ledger of all committed units of a finished attempt; a second call does nothing."""
         final = self.attempt_folder(attempt) / "ledger"
         if final.is_dir():
             return
@@ -184,7 +184,7 @@ class RunFolder:
         return pa.concat_tables(tables) if tables else ledger.SCHEMA.empty_table()
 
     def ledger(self) -> pa.Table:
-        """Every decision so far; a video decided again by a later attempt counts with its last decisions only."""
+        """Return every decision so far. Of a video that several attempts decided, only the last decisions count."""
         table = ledger.SCHEMA.empty_table()
         for attempt in self.attempts():
             newer = self._attempt_ledger(attempt)
@@ -196,7 +196,7 @@ class RunFolder:
         return table.sort_by(ledger.SORT_KEYS) if table.num_rows else table
 
     def ledger_batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """`ledger()`, some rows at a time and only these columns: millions of decisions in little memory."""
+        """Yield `ledger()` some rows at a time, only these columns: millions of decisions fit in little memory."""
         (*earlier, newest) = self.attempts() or [0]
         whole = self.attempt_folder(newest) / "ledger" / LEDGER
         if earlier or not whole.is_file():
@@ -208,7 +208,7 @@ class RunFolder:
 
 
 def write_part(folder: Path, name: str, clips: Iterable[PackedClip]) -> dict[str, int]:
-    """A tar of clips and its sidecar in `folder`; sizes by file name. Members are sorted by key, then extension."""
+    """Write a tar of clips and its sidecar; return file name -> size. The members of a clip are sorted by extension."""
     writer = TarWriter(folder / name)
     count: dict[str, int] = {}
     frames: dict[str, int] = {}

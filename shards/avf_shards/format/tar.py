@@ -1,4 +1,4 @@
-"""A tar that two runs write alike, and a reader that believes its index and not the headers.
+"""A tar whose bytes depend on its members alone, and a reader that trusts the sidecar index, not the headers.
 
 Tar readers that trust headers lose data in silence: a flipped byte in a header reads as the end of the archive. So
 every member is described in the sidecar index, and a member is read at its offset, its header compared with the one
@@ -21,7 +21,7 @@ _NAME_BYTES, _SIZE, _CHECKSUM = 100, slice(124, 135), slice(148, 156)
 
 
 def _template() -> bytes:
-    """The header of a nameless, empty member, its checksum blank, as it counts when the checksum is taken."""
+    """Return the header of a nameless, empty member with a blank checksum, as the checksum's definition wants it."""
     info = tarfile.TarInfo()
     info.mode = 0o644
     block = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
@@ -34,16 +34,16 @@ _TEMPLATE = _template()  # a reader compares two headers a clip, and tarfile tak
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One file in a shard: `offset` is where its payload starts; its header is the 512 bytes before."""
+    """One file in a shard."""
 
     name: str
-    offset: int
-    size: int
-    crc32: int
+    offset: int  # of the payload in bytes; the header is the 512 bytes before
+    size: int  # of the payload in bytes
+    crc32: int  # of the payload
 
 
 def header(name: str, size: int) -> bytes:
-    """The one ustar header (512 bytes) that a member of this name and size has."""
+    """Return the only ustar header (512 bytes) that a member of this name and size can have."""
     written = name.encode("ascii")
     if len(written) > _NAME_BYTES or size >= 8**11:
         raise ValueError(f"member name or size too long for a tar header: {name!r}, {size} bytes")
@@ -55,7 +55,7 @@ def header(name: str, size: int) -> bytes:
 
 
 class TarWriter:
-    """Writes members one after another through the seam, and keeps their index."""
+    """Writes members one after another and keeps their index."""
 
     def __init__(self, path: Path) -> None:
         self._file = durable_io.Writer(path)
@@ -69,7 +69,7 @@ class TarWriter:
         self._put(header(name, len(payload)) + payload + bytes(-len(payload) % BLOCK))
 
     def close(self) -> tuple[int, str]:
-        """Finish the file; its size in bytes and its SHA-256."""
+        """Finish the file; return its size in bytes and its SHA-256."""
         self._put(END)
         self._file.close()
         return self._at, self._digest.hexdigest()
@@ -81,12 +81,12 @@ class TarWriter:
 
 
 def read_member(handle: int, path: Path, member: Member) -> bytes:
-    """The payload of `member` from the open file `handle`. Raises FaultError naming the shard, member and fault."""
+    """Return the payload of `member` from the open file `handle`. Raises FaultError with shard, member and fault."""
     return check_member(os.pread(handle, BLOCK + member.size, member.offset - BLOCK), path.name, member)
 
 
 def check_member(data: bytes | memoryview, shard: str, member: Member) -> bytes:
-    """The payload in `data`, the bytes of `member` with the header before it. Raises FaultError as `read_member`."""
+    """Return the payload in `data`: the header and payload of `member`. Raises FaultError as `read_member`."""
     where = f"{shard}: member {member.name} at byte {member.offset}"
     if len(data) < BLOCK + member.size:
         raise FaultError(f"{where}: the file ends {BLOCK + member.size - len(data)} bytes too early (truncated)")
@@ -99,6 +99,6 @@ def check_member(data: bytes | memoryview, shard: str, member: Member) -> bytes:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, hex."""
+    """Return the SHA-256 of a file in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

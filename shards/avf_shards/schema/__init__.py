@@ -1,1 +1,1 @@
-"""What is written down of a clip: ledger row, record, key, labels."""
+"""Schema of what is stored of a clip: ledger row, record, measurements, key, labels, and the schema versions."""

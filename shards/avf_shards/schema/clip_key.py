@@ -1,4 +1,7 @@
-"""The name of a clip: source, 12 hex digits of the video id's hash, start, stop, track. No dot, safe as a file name."""
+"""The key of a clip: source, 12 hex digits of the hash of the video id, start frame, stop frame, track.
+
+A key has no dot and is safe as a file name.
+"""
 
 import hashlib
 import re
@@ -11,18 +14,18 @@ _KEY = re.compile(r"[a-z0-9][a-z0-9_]{0,39}-[0-9a-f]{12}-\d{7,}-\d{7,}-\d+")
 
 
 def clip_key(source: str, video: str, span: Span, track: int) -> str:
-    """`voxceleb2-0a1b2c3d4e5f-0000000-0000200-0`; sorts by time within a video."""
+    """Return a key as `voxceleb2-0a1b2c3d4e5f-0000000-0000200-0`; keys of one video sort by time."""
     digest = hashlib.sha256(video.encode()).hexdigest()[:12]
     return f"{source}-{digest}-{span.start_frame:07d}-{span.stop_frame:07d}-{track}"
 
 
 def is_key(text: str) -> bool:
-    """Whether `text` can be a clip's key: what is read from an archive is checked before it is used."""
+    """Return whether `text` has the form of a key. Check names from an archive with it before they are used."""
     return _KEY.fullmatch(text) is not None
 
 
 def check_source_name(name: str) -> str:
-    """`name` if it can name a source. Raises UserError."""
+    """Return `name` if it can name a source. Raises UserError."""
     if not _SOURCE.fullmatch(name):
         raise UserError(
             f"source name {name!r}: use 1 to 40 lower-case letters, digits and '_' (it is part of each clip's key)"

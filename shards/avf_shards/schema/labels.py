@@ -1,4 +1,4 @@
-"""What a corpus says of a clip: where it comes from, and its labels."""
+"""Origin and labels of a video, as the owners of its corpus publish them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,15 +11,13 @@ Box4 = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What a corpus' owners say of where a video was cut from: a hint for people and later tools, never a measurement.
+    """Where a video was cut from: a hint for people and later tools, never a measurement."""
 
-    id: theirs of the whole film, as a YouTube id. start_s, stop_s: in that film. box: left, top, right, bottom of the
-    face as shares of the picture; a point (left = right, top = bottom) where they give its centre alone.
-    """
-
-    id: str
-    start_s: float | None = None
-    stop_s: float | None = None
+    id: str  # the owners' id of the whole recording, as a YouTube id
+    start_s: float | None = None  # in that recording
+    stop_s: float | None = None  # in that recording
+    # Face as (left, top, right, bottom), shares of the frame; a point (left = right, top = bottom) where only the
+    # centre is published.
     box: Box4 | None = None
 
     @classmethod
@@ -42,13 +40,12 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """What a labelled corpus says of a video. values: name -> label, as its owners write it. folds: scheme -> the fold
-    in whose test set it is, from 1 on; 0 where it is never tested."""
+    """Labels of a video."""
 
-    values: Mapping[str, str]
-    subject: str | None = None
+    values: Mapping[str, str]  # name -> label, spelled as its owners spell it
+    subject: str | None = None  # person
     session: str | None = None
-    folds: Mapping[str, int] = field(default_factory=dict)
+    folds: Mapping[str, int] = field(default_factory=dict)  # scheme -> fold that tests the video, from 1; 0: none
 
     @classmethod
     def from_json(cls, fields: Fields) -> "Labels":

@@ -58,35 +58,30 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The end of one span of one video.
-
-    `stage`, `reason`, `score`, `operator`, `threshold` repeat the failing check of a rejection; `stage`, `error`,
-    `message` say what failed. `measurements` is a JSON object stage -> what it measured. `path` is relative to its
-    source.
-    """
+    """The verdict on one span of one video: a row of the ledger."""
 
     source: str
     video_id: str
-    group_id: str
-    path: str
+    group_id: str  # videos of one recording share it
+    path: str  # of the input, relative to the folder of its source
     span: Span
     status: Status
-    stage: str | None = None
-    reason: str | None = None
+    stage: str | None = None  # that rejected the span or failed
+    reason: str | None = None  # of the failing check, as are score, operator and threshold
     score: float | None = None
     operator: str | None = None
     threshold: float | None = None
-    error: str | None = None
-    message: str | None = None
+    error: str | None = None  # kind of a failure
+    message: str | None = None  # of a failure, for people
     input_bytes: int = 0
     input_sha256: str | None = None
     speaker: str | None = None
     language: str | None = None
-    unit: int = 0
-    attempt: int = 0
-    clips: tuple[str, ...] = ()
+    unit: int = 0  # in which the video was decided
+    attempt: int = 0  # 0: first run; each retry and each deletion adds one
+    clips: tuple[str, ...] = ()  # keys of the clips of a kept span, one for each person
     checks: tuple[Check, ...] = ()
-    measurements: str = "{}"
+    measurements: str = "{}"  # JSON object: stage -> name -> value
 
 
 _TEXT = pa.string()
@@ -137,7 +132,7 @@ SORT_KEYS = [
 
 
 def decisions_to_table(decisions: Iterable[Decision]) -> pa.Table:
-    """The decisions as a table in ledger order: source, video id, start, stop."""
+    """Return the decisions as a table in ledger order: source, video id, start, stop."""
     rows: list[dict[str, Any]] = []
     for decision in decisions:
         row = {name: getattr(decision, name) for name in SCHEMA.names if name not in ("start_frame", "stop_frame")}
@@ -149,7 +144,7 @@ def decisions_to_table(decisions: Iterable[Decision]) -> pa.Table:
 
 
 def table_to_decisions(table: pa.Table) -> list[Decision]:
-    """The table's rows as decisions."""
+    """Return the rows of a ledger as decisions."""
     decisions = []
     for row in table.to_pylist():
         span = Span(row.pop("start_frame"), row.pop("stop_frame"))
@@ -160,20 +155,20 @@ def table_to_decisions(table: pa.Table) -> list[Decision]:
 
 
 def encode_ledger(table: pa.Table) -> bytes:
-    """The table as the bytes of a Parquet file; the same table gives the same bytes."""
+    """Return the table as the bytes of a Parquet file; the same table gives the same bytes."""
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", row_group_size=131_072)
     return sink.getvalue()
 
 
 def read_ledger(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """A Parquet file of the ledger."""
+    """Return a ledger file, or some columns of it. Raises UserError for a newer schema version."""
     table = pq.read_table(path, columns=list(columns) if columns else None)
     check_schema(table.schema, "ledger", str(path))
     return table
 
 
 def write_ledger(path: Path, tables: Sequence[pa.Table]) -> None:
-    """One sorted ledger file from the tables of all units. Units come in plan order, which is not ledger order."""
+    """Write the tables of all units as one sorted ledger. Units come in the order of the plan, not of the ledger."""
     whole = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
     durable_io.write(path, encode_ledger(whole.sort_by(SORT_KEYS)))
