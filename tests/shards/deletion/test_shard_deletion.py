@@ -21,6 +21,7 @@ from avf_shards.schema.clip_key import clip_key
 from avf_shards.timeline import Span
 from support.clips import flashing_shards
 from support.crash_points import dies_after
+from support.records import clip_record
 from support.streams import loader, pretraining
 
 BATCH = 6
@@ -132,12 +133,12 @@ def test_dies_after_each_file_operation_in_turn(packed: Path, tmp_path: Path) ->
 def test_by_speaker(tmp_path: Path) -> None:
     made = [
         PackedClip(
-            key=clip_key("s", str(n), Span(0, 50), 0),
+            key=key,
             source="s",
             frames=50,
-            members={"mp4": b"m", "flac": b"f", "json": record},
+            members={"mp4": b"m", "flac": b"f", "json": clip_record(key, f"id{n % 2}").to_json()},
         )
-        for n, record in enumerate(json.dumps({"speaker": f"id{n % 2}"}).encode() for n in range(4))
+        for n, key in enumerate(clip_key("s", str(n), Span(0, 50), 0) for n in range(4))
     ]
     write_part(tmp_path, "s-000000.tar", made)
     side = sidecar_path(tmp_path / "s-000000.tar")

@@ -85,7 +85,7 @@ def test_other_commands_read_such_a_run(folder: Path, capsys: pytest.CaptureFixt
         ["audit", str(folder / "run")],
         ["status", str(folder / "run")],
         ["explain", str(folder / "run"), "a/003.mp4"],
-        ["what-if", str(folder / "run"), "--set", "quality.min_sharpness=1"],
+        ["what-if", str(folder / "run"), "--set", "quality.max_overlay_px=1"],
     ):
         assert curate_main(command) == 0, capsys.readouterr().err
     said = capsys.readouterr().out

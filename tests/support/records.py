@@ -1,0 +1,28 @@
+"""Records of clips made by hand."""
+
+from avf_shards.schema.clip_record import ClipRecord
+from avf_shards.timeline import Span
+
+
+def clip_record(key: str, speaker: str | None = None) -> ClipRecord:
+    """Return a plain record: no checks, no measurements."""
+    source, _, start, stop, track = key.split("-")
+    return ClipRecord(
+        key=key,
+        source=source,
+        video_id="a.mp4",
+        group_id="a.mp4",
+        path="a.mp4",
+        span=Span(int(start), int(stop)),
+        track=int(track),
+        speaker=speaker,
+        language=None,
+        window_px=300.0,
+        size_px=224,
+        av_offset_ms=0,
+        input_sha256="0" * 64,
+        input_bytes=1,
+        fingerprint="f" * 16,
+        backends={},
+        checks=(),
+    )
