@@ -7,8 +7,9 @@ from pathlib import Path
 from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.run_lock import lock_files
 
-from avf_curation.runs.coordinator import active_coordinator, read_records
+from avf_curation.runs.coordinator import LOCK, active_coordinator
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +24,7 @@ def find_garbage(run: RunFolder) -> dict[Path, int]:
         raise UserError(f"{run.root}: {coordinator} is at work on it; wait for it or stop it")
     temporary = run.root / "tmp"
     paths = sorted(temporary.iterdir()) if temporary.is_dir() else []
-    paths += [record.path for record in read_records(run)]
-    for pattern in ("claim-*", "clock-*"):
-        paths += sorted(run.log_folder.glob(pattern))
+    paths += lock_files(run.log_folder, LOCK)
     return {path: _size_bytes(path) for path in paths}
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,15 +19,15 @@ from avf_curation.runs.status import run_status
 from avf_curation.sources.types import Video
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.run_lock import marker_values
 from support.curation_runs import EMBEDDED, recipe, stub_curate
 from support.runs import made_inputs, made_run
 from support.stages import single_step
 
 
-def say_at_work(run: RunFolder, pid: int, host: str = "", since: float | None = None, number: int = 1) -> Path:
-    values = {"pid": pid, "host": host or socket.gethostname(), "since": time.time() if since is None else since}
+def write_marker(run: RunFolder, pid: int, number: int = 1, **other: object) -> Path:
     path = run.log_folder / f"coordinator-{number:06d}.json"
-    path.write_text(json.dumps(values))
+    path.write_text(json.dumps(marker_values(pid) | other))
     return path
 
 
@@ -48,7 +47,7 @@ def test_a_second_driver_is_refused_and_told_who_is_at_work(tmp_path: Path) -> N
     run = made_run(tmp_path)
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        say_at_work(run, sleeper.pid)
+        write_marker(run, sleeper.pid)
         with pytest.raises(UserError, match=f"process {sleeper.pid} on .* is at work"):
             go_on(tmp_path)
     finally:
@@ -60,7 +59,7 @@ def test_a_second_driver_is_refused_and_told_who_is_at_work(tmp_path: Path) -> N
 
 def test_a_driver_elsewhere_is_believed_while_it_touches_its_marker(tmp_path: Path) -> None:
     run = made_run(tmp_path)
-    marker = say_at_work(run, 1, "another-machine")
+    marker = write_marker(run, 1, host="another-machine", machine="another boot")
     with pytest.raises(UserError, match="another-machine"):
         go_on(tmp_path)
     os.utime(marker, (time.time() - 120, time.time() - 120))
@@ -69,21 +68,22 @@ def test_a_driver_elsewhere_is_believed_while_it_touches_its_marker(tmp_path: Pa
 
 def test_a_number_that_another_process_got_since_is_nobody(tmp_path: Path) -> None:
     run = made_run(tmp_path)
-    say_at_work(run, os.getpid(), since=1.0)
+    write_marker(run, os.getpid(), started=1)
     go_on(tmp_path)
 
 
 def test_two_at_once_one_wins(tmp_path: Path) -> None:
     """Many processes claim the same run at the same moment, again and again: never two at a time."""
     run = made_run(tmp_path)
-    say_at_work(run, os.getpid(), since=1.0, number=7)
+    write_marker(run, os.getpid(), number=7, started=1)
     code = """
-import os, sys, time
+import json, os, sys, time
 from pathlib import Path
 from avf_curation.runs.coordinator import Coordinator
 from avf_curation.execution.events import EventLog
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.run_lock import marker_values
 run = RunFolder(Path(sys.argv[1]))
 won = 0
 end = time.time() + 4
@@ -96,7 +96,7 @@ while time.time() < end:
             won += 1
             if won % 3 == 0:  # die now and then: leave a marker that counts for nothing
                 path = run.log_folder / f"coordinator-{500 + won:06d}.json"
-                path.write_text('{"pid": 1, "host": "' + os.uname().nodename + '", "since": 1.0}')
+                path.write_text(json.dumps(marker_values(os.getpid()) | {"started": 1}))
     except UserError:
         time.sleep(0.001)
 print(won)
@@ -168,7 +168,7 @@ def test_gc_removes_what_the_dead_left_and_nothing_else(tmp_path: Path, capsys: 
     (run.root / "tmp/unit-0000001-1-abcd/clips.tar").write_bytes(b"x" * 2_000_000)
     dead = subprocess.Popen(["true"])
     dead.wait()
-    say_at_work(run, dead.pid, since=1.0)
+    write_marker(run, dead.pid)
     assert main(["gc", str(run.root), "--dry-run"]) == 0
     assert "2.0 MB would be freed" in capsys.readouterr().out
     assert (run.root / "tmp/unit-0000001-1-abcd").is_dir()
@@ -176,5 +176,5 @@ def test_gc_removes_what_the_dead_left_and_nothing_else(tmp_path: Path, capsys: 
     assert sorted(path for path in run.root.rglob("*") if path.is_file()) == before
     assert main(["gc", str(run.root)]) == 0
     assert "nothing to remove" in capsys.readouterr().out
-    say_at_work(run, 1, "another-machine")
+    write_marker(run, 1, host="another-machine", machine="another boot")
     assert main(["gc", str(run.root)]) == 2

@@ -3,14 +3,13 @@
 import json
 import os
 import shutil
-import socket
-import time
 from pathlib import Path
 
 import pytest
 from avf_curation.cli.main import main
 from avf_curation.runs import status as module
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.run_lock import marker_values
 from support.clips import flashing_shards
 
 
@@ -21,7 +20,7 @@ def test_watch_ends_with_the_run(
     run = RunFolder(tmp_path / "run")
     ledger = run.attempt_folder(0) / "ledger"
     ledger.rename(tmp_path / "ledger")
-    coordinator = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+    coordinator = marker_values(os.getpid())
     (run.log_folder / "coordinator-000001.json").write_text(json.dumps(coordinator))
     slept: list[float] = []
 

@@ -27,11 +27,11 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> 
     first = subprocess.Popen([sys.executable, "-c", HOLD, str(out)], stdout=subprocess.PIPE, text=True)
     assert first.stdout is not None
     assert first.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match="run: another process is at work in it"), exclusive_lock(out):
+    with pytest.raises(UserError, match=rf"run: process {first.pid} on .* is at work in it"), exclusive_lock(out):
         pass
     with exclusive_lock(out, rank=1):  # another rank of the first one's world
         pass
     first.kill()
     first.wait()
     with exclusive_lock(out):
-        assert sorted(path.name for path in out.iterdir()) == [".lock"]
+        assert sorted(path.name for path in out.iterdir()) == [".lock-000002.json"]

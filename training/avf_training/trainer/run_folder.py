@@ -7,7 +7,6 @@ RUN/tensorboard/      the same, and pictures
 RUN/model/            the model, when the last step is done
 """
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,32 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards import durable_io
-from avf_shards.errors import UserError
 from avf_shards.format.frozen_identity import freeze_or_refuse
+from avf_shards.run_lock import RunLock
 from avf_shards.schema.versions import check_version
 
-RUN, MODEL, LOCK = "run.json", "model", ".lock"
+RUN, MODEL = "run.json", "model"
+LOCK = ".lock"  # its markers are RUN/.lock-000001.json
 
 
 @contextmanager
 def exclusive_lock(folder: Path, rank: int = 0) -> Iterator[None]:
-    """Inside, no other process works in this folder: rank 0 holds a lock that ends with it, however it ends.
+    """Let no other process work in this folder: rank 0 holds the lock, the other ranks pass through.
 
-    Raises UserError when another holds it. A file system that knows no locks gives none. The lock is the process's own
-    (POSIX): what it forked may outlive it and holds nothing. Curation's coordinator leaves a marker instead, for others
-    to read who it is.
+    Processes that rank 0 forks, such as a loader's workers, may outlive it and hold nothing. Raises UserError while
+    another process holds the lock.
     """
     if rank:
         yield
         return
     durable_io.make_folder(folder)
-    with (folder / LOCK).open("w") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            raise UserError(f"{folder}: another process is at work in it; wait for it or stop it") from None
-        except OSError:
-            pass
+    with RunLock(folder, LOCK, str(folder)):
         yield
 
 

@@ -1,0 +1,211 @@
+"""A lock on a folder, for one process at a time on any machine that mounts the folder, NFS included.
+
+Whoever works in FOLDER leaves a marker there, NAME-000001.json: a numbered file that says which process that is. A
+marker gets its name by a hard link, which fails when the name is taken. No file lock is used, since those are not
+reliable on NFS, and no marker has to be removed by hand: a marker counts only while its process lives.
+
+On the same machine that is looked up. The process of another machine counts as alive while it touches its marker; its
+marker expires a minute after the last touch.
+"""
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from avf_shards.errors import UserError
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 10.0
+EXPIRES_S = 60.0  # six heartbeats: a machine that is busy or a file server that stalls does not lose its lock
+_ENDED = -1  # no process starts at this tick
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockHolder:
+    """The process that a marker names."""
+
+    path: Path  # the marker
+    pid: int
+    host: str
+    alive: bool  # as far as this machine can tell
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+class RunLock:
+    """The lock on a folder as a context manager. Entering raises UserError while another process holds the lock."""
+
+    def __init__(self, folder: Path, name: str, label: str) -> None:
+        """Prepare the lock whose markers are FOLDER/NAME-*.json; messages call the folder `label`."""
+        self._folder, self._name, self._label = folder, name, label
+        self._released = threading.Event()
+        self._heartbeat = threading.Thread(target=self._touch_until_released, name=f"{name} heartbeat", daemon=True)
+        self._pid = 0
+        self.marker: Path | None = None
+
+    def __enter__(self) -> Self:
+        self._pid = os.getpid()
+        self.marker = self._claim()
+        self._heartbeat.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.marker is not None and os.getpid() == self._pid:  # a forked child that unwinds must not release it
+            self._released.set()
+            self.marker.unlink(missing_ok=True)
+
+    def is_lost(self) -> bool:
+        """Return whether another process took over, as it may after this one was suspended for over a minute."""
+        return self.marker is not None and not self.marker.exists()
+
+    def _claim(self) -> Path:
+        """Take the next free number and return its marker. Raises UserError."""
+        while True:
+            others = read_holders(self._folder, self._name)
+            self._refuse_beside(others)
+            numbers = [int(path.stem.rpartition("-")[2]) for path in _markers(self._folder, self._name)]
+            marker = self._folder / f"{self._name}-{max(numbers, default=0) + 1:06d}.json"
+            if not self._publish(marker):
+                continue  # another process took this number since it was listed
+            try:
+                # Of two processes that took different numbers, each now sees the other's marker, and both give way.
+                now = read_holders(self._folder, self._name)
+                self._refuse_beside([holder for holder in now if holder.path != marker])
+            except UserError:
+                marker.unlink(missing_ok=True)
+                raise
+            for holder in others:  # dead. Removed only now: a process that listed them in between sees this marker
+                log.info("%s: took over from %s, which is gone", self._label, holder)
+                holder.path.unlink(missing_ok=True)
+            return marker
+
+    def _refuse_beside(self, others: list[LockHolder]) -> None:
+        for holder in others:
+            if holder.alive:
+                raise UserError(
+                    f"{self._label}: {holder} is at work in it; wait for that process or stop it. Its marker is "
+                    f"{holder.path}; if that machine is down, the marker expires after {EXPIRES_S:.0f} s"
+                )
+
+    def _publish(self, marker: Path) -> bool:
+        """Write the marker under its name, complete from the first moment; False when the name is taken."""
+        temporary = self._folder / f"{self._name}-claim-{uuid.uuid4().hex[:8]}"
+        temporary.write_text(json.dumps(marker_values(os.getpid())), "utf-8")
+        try:
+            os.link(temporary, marker)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links: between the check and the rename is a small gap
+            if marker.exists():
+                return False
+            os.rename(temporary, marker)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return True
+
+    def _touch_until_released(self) -> None:
+        while not self._released.wait(HEARTBEAT_S):
+            try:
+                if self.marker is not None:
+                    os.utime(self.marker)
+            except OSError:  # the marker was taken away (see is_lost), or the file server does not answer now
+                continue
+
+
+def read_holders(folder: Path, name: str) -> list[LockHolder]:
+    """Return the process of every readable marker in `folder`, by number, dead ones too."""
+    holders = []
+    for path in _markers(folder, name):
+        try:
+            values = json.loads(path.read_text("utf-8"))
+            pid, host = int(values["pid"]), str(values["host"])
+            alive = _is_alive(path, pid, str(values["machine"]), values["started"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        holders.append(LockHolder(path=path, pid=pid, host=host, alive=alive))
+    return holders
+
+
+def current_holder(folder: Path, name: str) -> LockHolder | None:
+    """Return the living process that holds the lock, or None."""
+    return next((holder for holder in reversed(read_holders(folder, name)) if holder.alive), None)
+
+
+def lock_files(folder: Path, name: str) -> list[Path]:
+    """Return every file that locks of this name left in `folder`: markers, and temporary files of killed processes."""
+    return sorted(folder.glob(f"{name}-*"))
+
+
+def marker_values(pid: int) -> dict[str, Any]:
+    """Return what a marker says of a process of this machine."""
+    return {"pid": pid, "host": socket.gethostname(), "machine": _machine(), "started": _start_tick(pid)}
+
+
+def _markers(folder: Path, name: str) -> list[Path]:
+    return sorted(folder.glob(f"{name}-[0-9]*.json"))
+
+
+def _is_alive(marker: Path, pid: int, machine: str, started: int | None) -> bool:
+    if machine != _machine():
+        return _is_fresh(marker)
+    tick = _start_tick(pid)
+    if tick is not None:
+        return tick == started != _ENDED  # another tick: another process got the number since
+    return _exists(pid) and _is_fresh(marker)
+
+
+def _machine() -> str:
+    """Return a name for what process numbers are unique in: one boot of one machine, and one container in it."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # not Linux
+        return socket.gethostname()
+
+
+def _start_tick(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since boot; None where the system does not say."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()  # from field 3 on; field 2, the command, may hold spaces and brackets
+    return _ENDED if fields[0] in "ZX" else int(fields[19])  # Z, X: ended, but its parent has not asked yet
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _is_fresh(marker: Path) -> bool:
+    return _folder_time_s(marker) - marker.stat().st_mtime < EXPIRES_S
+
+
+def _folder_time_s(marker: Path) -> float:
+    """Return the time by the clock that stamps files beside the marker, which may be a file server's."""
+    probe = marker.with_name(f"{marker.stem.rpartition('-')[0]}-clock-{uuid.uuid4().hex[:8]}")
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        probe.unlink(missing_ok=True)
