@@ -12,7 +12,7 @@ import torch
 from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_training.config.finetune import load_finetune_recipe
 from avf_training.data.clip import decode_clip
-from avf_training.data.decode import StoredSound
+from avf_training.data.decode import StoredAudio
 from avf_training.data.storage import StorageConfig
 from avf_training.data.windows import STRIDE, segment_frames
 from avf_training.evaluation.multi_view import ViewParams
@@ -87,7 +87,7 @@ def _video(folder: Path) -> list[Section]:
     for name in ("nano", "avfmaepp_b"):
         torch.manual_seed(0)
         models[name] = folder / name
-        Classifier(preset(name), _CLASSES, meaning=OutputSpec(names=_LABELS)).save_pretrained(models[name])
+        Classifier(preset(name), _CLASSES, output_spec=OutputSpec(names=_LABELS)).save_pretrained(models[name])
     clipped_s = _seconds("avf_curation.cli.main", "clip", str(folder / "film.mp4"), "--out", str(folder / "out"))
     rows = [["", "clip, s", "predict, s", "both", "of its ten seconds"]]
     for name in ("nano", "avfmaepp_b"):
@@ -115,7 +115,7 @@ def _views(folder: Path, models: dict[str, Path]) -> Section:
     torch.set_num_threads(1)
 
     def read() -> None:
-        total = StoredSound(files["flac"]).frames
+        total = StoredAudio(files["flac"]).frames
         window = segment_frames(16, total, 2)[1]
         decode_clip(files, lambda _: ViewParams(frames=tuple(window), start_frame=window[0]), 16 * STRIDE)
 

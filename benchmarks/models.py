@@ -47,7 +47,7 @@ def step_of(name: str, precision: Precision, device: str) -> Step:
     video = torch.randn(BATCH, *config.geometry.video_shape, device=device)
     audio = torch.randn(BATCH, *config.geometry.audio_shape, device=device)
     masker, random = Masker(config, paper_masks(config)), np.random.default_rng(0)
-    masks = Masks.of([masker.draw(random) for _ in range(BATCH)], device)
+    masks = Masks.stack([masker.sample(random) for _ in range(BATCH)], device)
     model: torch.nn.Module = MaskedAutoencoder(config, precision.fp32_decoder)
     gmacs = forward_gmacs(config)
     if name == PLAIN:

@@ -38,25 +38,25 @@ NOTE = (
 
 def run() -> list[Section]:
     model = PRESETS["avfmaepp_b"]
-    draws = PretrainingSampler(model, paper_masks(model))
+    sampler = PretrainingSampler(model, paper_masks(model))
     with tempfile.TemporaryDirectory() as folder:
         shards = _corpus(Path(folder))
         load_s = _median(lambda: load_corpus(shards))
         corpus = load_corpus(shards)
         order_s = _median(lambda: StreamOrder(corpus, Mixture(), 0).epoch(3))
-        state = StreamLoader(ClipStream(StreamConfig(shards=shards, batch=24), draws)).state_dict() | {
+        state = StreamLoader(ClipStream(StreamConfig(shards=shards, batch=24), sampler)).state_dict() | {
             "epoch": 3,
             "position": 600_000,
         }
 
         def resume() -> None:
-            loader = StreamLoader(ClipStream(StreamConfig(shards=shards, batch=24), draws), workers=2)
+            loader = StreamLoader(ClipStream(StreamConfig(shards=shards, batch=24), sampler), workers=2)
             loader.load_state_dict(state)
             next(iter(loader))
 
         resume_s = _median(resume)
         memory = {
-            n: _worker_mb(StreamLoader(ClipStream(StreamConfig(shards=shards, batch=164), draws), workers=n))
+            n: _worker_mb(StreamLoader(ClipStream(StreamConfig(shards=shards, batch=164), sampler), workers=n))
             for n in (2, 8)
         }
     rows = [
@@ -122,4 +122,4 @@ def _worker_mb(loader: StreamLoader) -> tuple[float, float]:
         next(stream)
     private = max(process.memory_full_info().uss for process in psutil.Process().children())
     part = 16 * 16 * 336 * 224
-    return private / 1e6, loader.stream.slots * part / 1e6
+    return private / 1e6, loader.stream.buffers * part / 1e6

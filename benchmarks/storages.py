@@ -9,8 +9,8 @@ from pathlib import Path
 
 import av
 import torch
-from avf_training.data.benchmark import torchcodec_works
-from avf_training.data.decode import StoredSound, planes
+from avf_training.data.benchmark import torchcodec_decoders
+from avf_training.data.decode import StoredAudio, decode_planes
 from avf_training.data.pretraining import PretrainingSampler
 from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.models.masking import paper_masks
@@ -56,7 +56,7 @@ WAYS = (
 
 def run() -> list[Section]:
     model = PRESETS["avfmaepp_b"]
-    draws = PretrainingSampler(model, paper_masks(model))
+    sampler = PretrainingSampler(model, paper_masks(model))
     rows = [["a whole worker", "CPU ms a clip", "KB a clip", "cores for 3,700 clips/s"]]
     costs: dict[str, tuple[float, float]] = {}
     parts = [["a part", "CPU ms a window", "KB a clip", ""]]
@@ -66,7 +66,7 @@ def run() -> list[Section]:
                 StreamConfig(
                     shards=shards_of(Path(folder) / str(n), [way.store(c) for c in range(CLIPS)]), batch=CLIPS
                 ),
-                draws,
+                sampler,
             )
             for n, way in enumerate(WAYS)
         ]
@@ -79,14 +79,19 @@ def run() -> list[Section]:
     starts = [4 * (n * 5 % 22) for n in range(CLIPS)]
     intra = [by_x264(n, g="1") for n in range(CLIPS)]
     ways: list[tuple[str, int, list[dict[str, bytes]], Callable[[], object]]] = [
-        ("decode, reference frames of the stride-aligned GOP", 1, files, lambda: _each(files, starts, planes)),
+        ("decode, reference frames of the stride-aligned GOP", 1, files, lambda: _each(files, starts, decode_planes)),
         ("decode, all frames of the stride-aligned GOP", 1, files, lambda: _each(files, starts, _off_stride)),
         ("decode, only the wanted frames of an all-intra H.264", 1, intra, lambda: _each(intra, starts, _intra)),
-        ("sound", 1, files, lambda: [StoredSound(f["flac"]).cut(s, 64) for f, s in zip(files, starts, strict=True)]),
+        ("sound", 1, files, lambda: [StoredAudio(f["flac"]).read(s, 64) for f, s in zip(files, starts, strict=True)]),
         ("two windows in one decode, with their sound", 2, files, lambda: _windows(files, 2)),
         ("three windows in one decode, with their sound", 3, files, lambda: _windows(files, 3)),
-        ("draws alone: another mask, crop and gain of a window already decoded", 1, files, lambda: _draws(draws)),
-        *((name, 1, files, work) for name, work in torchcodec_works(files, [range(s, s + 64, 4) for s in starts])),
+        (
+            "draws alone: another mask, crop and gain of a window already decoded",
+            1,
+            files,
+            lambda: _sample_all(sampler),
+        ),
+        *((name, 1, files, work) for name, work in torchcodec_decoders(files, [range(s, s + 64, 4) for s in starts])),
     ]
     seconds = medians([work for *_, work in ways], time.process_time, 5)
     for (name, windows, clips, _), time_s in zip(ways, seconds, strict=True):
@@ -131,7 +136,7 @@ def _each(clips: list[dict[str, bytes]], starts: list[int], decode: Callable[[by
 
 
 def _off_stride(mp4: bytes, wanted: list[int]) -> None:
-    planes(mp4, sorted({*wanted, wanted[0] + 1}))
+    decode_planes(mp4, sorted({*wanted, wanted[0] + 1}))
 
 
 def _intra(mp4: bytes, wanted: list[int]) -> None:
@@ -150,12 +155,12 @@ def _windows(clips: list[dict[str, bytes]], count: int) -> None:
     starts = [(FRAMES - 64) // (count - 1) // 4 * 4 * n for n in range(count)]
     wanted = sorted({start + 4 * n for start in starts for n in range(16)})
     for files in clips:
-        planes(files["mp4"], wanted)
-        sound = StoredSound(files["flac"])
+        decode_planes(files["mp4"], wanted)
+        sound = StoredAudio(files["flac"])
         for start in starts:
-            sound.cut(start, 64)
+            sound.read(start, 64)
 
 
-def _draws(draws: PretrainingSampler) -> None:
+def _sample_all(sampler: PretrainingSampler) -> None:
     for position in range(CLIPS):
-        draws.draw("bench", 0, position, FRAMES)
+        sampler.sample("bench", 0, position, FRAMES)

@@ -48,7 +48,7 @@ def run() -> list[Section]:
         )
         chosen = [int(clip) for clip in stream.order.at(0, CLIPS)[0]]
         files = [dict(stream.reader.read(clip)) for clip in chosen]
-        parts = list(islice(stream, stream.parts))
+        parts = list(islice(stream, stream.parts_per_step))
         batch = concat_batches(parts)
         peers = [by_x264(clip) for clip in chosen]
         path = Path(folder) / "peer.tar"
@@ -60,12 +60,12 @@ def run() -> list[Section]:
 
         def peer() -> None:
             rows = webdataset.WebDataset(str(path), shardshuffle=False)
-            for row, draw in zip(rows, batch.draws, strict=True):
+            for row, draw in zip(rows, batch.params, strict=True):
                 _by_sample(row["mp4"], row["flac"], draw)
 
         works: list[Callable[[], object]] = [
             steps(stream),
-            lambda: _raw(files, batch.draws),
+            lambda: _raw(files, batch.params),
             lambda: [pretraining_input(part, model.geometry) for part in parts],
             peer,
         ]
@@ -99,13 +99,13 @@ def run() -> list[Section]:
 
 def steps(stream: ClipStream[PretrainingParams, PretrainingBatch]) -> Callable[[], object]:
     """A call that makes the next step as a worker does: in the same memory again, part by part."""
-    stream.slots = 2
+    stream.buffers = 2
     parts = iter(stream)
-    for _ in range(2 * stream.parts):
+    for _ in range(2 * stream.parts_per_step):
         next(parts)  # the memory is there
 
     def step() -> None:
-        for _ in range(stream.parts):
+        for _ in range(stream.parts_per_step):
             next(parts)
 
     return step
@@ -141,8 +141,8 @@ def _by_sample(mp4_file: bytes, flac_file: bytes, draw: PretrainingParams) -> No
     log_mel(torch.from_numpy(samples[draw.start_frame * 640 : (draw.start_frame + 64) * 640]), 16_000)
 
 
-def _raw(clips: list[dict[str, bytes]], draws: Sequence[PretrainingParams]) -> None:
-    for files, draw in zip(clips, draws, strict=True):
+def _raw(clips: list[dict[str, bytes]], params: Sequence[PretrainingParams]) -> None:
+    for files, draw in zip(clips, params, strict=True):
         with av.open(io.BytesIO(files["mp4"]), "r", format="mp4") as container:
             stream = container.streams.video[0]
             stream.thread_count = 1

@@ -22,7 +22,7 @@ import soundfile
 import streaming
 import torch
 from avf_shards.format.corpus import load_corpus
-from avf_training.data.decode import StoredSound, planes
+from avf_training.data.decode import StoredAudio, decode_planes
 from avf_training.data.reader import ClipReader
 from avf_training.data.storage import StorageConfig
 
@@ -47,8 +47,8 @@ def usual(sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
 def with_ours(sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
     """The same tensors by our decoder."""
     start = sample["start"]
-    picture = planes(sample["mp4"], range(start, start + 64, 4))
-    return torch.from_numpy(picture), torch.from_numpy(StoredSound(sample["flac"]).cut(start, 64))
+    picture = decode_planes(sample["mp4"], range(start, start + 64, 4))
+    return torch.from_numpy(picture), torch.from_numpy(StoredAudio(sample["flac"]).read(start, 64))
 
 
 def main(folder: Path) -> None:

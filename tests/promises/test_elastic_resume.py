@@ -16,11 +16,14 @@ import torch
 from avf_shards.errors import FaultError, UserError
 from avf_shards.packing.lineage import trace_clips
 from avf_shards.sampling.mixture import Mixture
+from avf_training.data.batch import Batch
+from avf_training.data.clip import Clip
 from avf_training.data.finetuning import finetuning_input
 from avf_training.data.loader import StreamLoader
-from avf_training.data.pretraining import pretraining_input
+from avf_training.data.pretraining import PretrainingBatch, PretrainingParams, PretrainingSampler, pretraining_input
 from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.distributed.environment import torchrun_environment
+from avf_training.models.masking import paper_masks
 from support.clips import flashing_shards
 from support.streams import MODEL, contents, finetuning, loader, pretraining, world_step
 
@@ -134,7 +137,7 @@ shards, saved, out = map(Path, sys.argv[1:4])
 one = loader(shards, pretraining(), 24, workers=2)
 for number, batch in enumerate(one):
     with open(out, "a") as file:
-        file.write(json.dumps([batch.keys, [d.start_frame for d in batch.draws]]) + "\\n")
+        file.write(json.dumps([batch.keys, [d.start_frame for d in batch.params]]) + "\\n")
     half = saved.with_suffix(".half")
     half.write_text(json.dumps(one.state_dict()))
     half.replace(saved)
@@ -160,7 +163,7 @@ def test_killed_anywhere_and_resumed_in_another_world(
     whole = iter(loader(shards, pretraining(), BATCH))
     wanted = [next(whole) for _ in range(max(len(seen), step) + 1)]
     for (keys, starts), batch in zip(seen, wanted, strict=False):
-        assert (tuple(keys), starts) == (batch.keys, [draw.start_frame for draw in batch.draws])
+        assert (tuple(keys), starts) == (batch.keys, [draw.start_frame for draw in batch.params])
     ranks = [loader(shards, pretraining(), BATCH, world=3, rank=rank) for rank in range(3)]
     for one in ranks:
         one.load_state_dict(state)
@@ -180,13 +183,13 @@ def test_the_ids_from_every_position_on(shards: Path, world: int, workers: int) 
             turns = [stream.plan(turn, max(1, workers)) for turn in range(max(1, workers))]
             in_turn = (part for parts in zip(*turns, strict=True) for part in parts)
             for step in taken:
-                step += [n for part in islice(in_turn, stream.parts) for n in part.own]
+                step += [n for part in islice(in_turn, stream.parts_per_step) for n in part.own]
         assert taken == [[*range(start, start + BATCH)], [*range(start + BATCH, start + 2 * BATCH)]]
 
 
-def test_the_account_is_exact_and_goes_on(shards: Path, tmp_path: Path) -> None:
+def test_delivery_counts_are_exact_and_go_on(shards: Path, tmp_path: Path) -> None:
     mix, log = Mixture(weights={"a": 1, "b": 1, "c": 0.5}), tmp_path / "delivery.jsonl"
-    one = loader(shards, pretraining(), BATCH, mix=mix, log=log, log_steps=5)
+    one = loader(shards, pretraining(), BATCH, mix=mix, delivery_log=log, log_steps=5)
     stream, had = iter(one), dict.fromkeys("abc", 0)
     for _ in range(9):
         for source in next(stream).sources:
@@ -204,12 +207,17 @@ def test_the_account_is_exact_and_goes_on(shards: Path, tmp_path: Path) -> None:
     assert all({"source", "clips", "seconds", "target", "faults"} == set(row["sources"][0]) for row in rows)
 
 
-def test_an_epoch_that_was_not_as_the_order_says_is_found(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = loader(shards, pretraining(), BATCH)
-    real = ClipStream._batch
-    monkeypatch.setattr(ClipStream, "_batch", lambda *a: replace(real(*a), sources=("a",) * len(real(*a))))
+class OtherSources(PretrainingSampler):
+    """A sampler whose batches say that all clips are of source a."""
+
+    def make_batch(self, common: Batch, clips: list[Clip[PretrainingParams]], partners: list[int]) -> PretrainingBatch:
+        return super().make_batch(replace(common, sources=("a",) * len(common)), clips, partners)
+
+
+def test_an_epoch_that_was_not_as_the_order_says_is_found(shards: Path) -> None:
+    wrong = loader(shards, OtherSources(MODEL, paper_masks(MODEL)), BATCH)
     with pytest.raises(FaultError, match=r"delivered .* but the order gave"):
-        for _ in zip(range(4), one, strict=False):
+        for _ in zip(range(4), wrong, strict=False):
             pass
 
 
@@ -228,6 +236,7 @@ import json, sys
 from pathlib import Path
 import torch.distributed as distributed
 from avf_training.distributed.environment import torchrun_environment
+from avf_training.models.masking import paper_masks
 from support.streams import loader, pretraining
 distributed.init_process_group("gloo")
 world = torchrun_environment()

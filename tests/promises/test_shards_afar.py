@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 from avf_shards.errors import UserError
-from avf_training.data import storage as storage_module
 from avf_training.data.cache import RangeCache
-from avf_training.data.storage import StorageConfig
+from avf_training.data.storage import RetryPolicy, StorageConfig
 from support.clips import flashing_shards
 from support.streams import contents, loader, pretraining
 
@@ -105,13 +104,11 @@ def server(shards: Path) -> Iterator[Server]:
     serving.server_close()
 
 
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_module, "_FIRST_WAIT_S", 0.01)
+SHORT_WAITS = RetryPolicy(first_wait_s=0.01)
 
 
 def read(shards: Path | str, workers: int = 0, epochs: int = 2, **storage: object) -> list[object]:
-    config = StorageConfig(**storage)
+    config = StorageConfig(retry=SHORT_WAITS, **storage)
     one = loader(shards, pretraining(), BATCH, workers=workers, epochs=epochs, storage=config)
     return [contents(batch) for batch in one]
 
@@ -139,7 +136,7 @@ def test_the_cache_serves_the_second_epoch_and_the_next_run(shards: Path, server
 def test_a_damaged_range_in_the_cache_is_read_anew(shards: Path, server: Server, tmp_path: Path) -> None:
     wanted, cache = read(shards), tmp_path / "cache"
     read(server.address, cache=cache)
-    kept = [path for _, size, path in RangeCache(cache, 10**9).kept() if size > 2000]
+    kept = [path for _, size, path in RangeCache(cache, 10**9).entries() if size > 2000]
     for path in kept:
         path.write_bytes(path.read_bytes()[:-700] + bytes(700))
     assert read(server.address, cache=cache) == wanted
@@ -152,7 +149,7 @@ def test_a_small_cache_stays_small_and_right(shards: Path, server: Server, tmp_p
     clip = max(path.stat().st_size for path in shards.glob("*.tar")) // 4
     cache, limit = tmp_path / "cache", 5 * clip
     assert read(server.address, workers=2, cache=cache, cache_bytes=limit) == read(shards)
-    assert 0 < sum(size for _, size, _ in RangeCache(cache, limit).kept()) <= limit
+    assert 0 < sum(size for _, size, _ in RangeCache(cache, limit).entries()) <= limit
 
 
 def test_many_at_once_never_pass_the_limit_of_a_cache(tmp_path: Path) -> None:
@@ -165,8 +162,8 @@ def test_many_at_once_never_pass_the_limit_of_a_cache(tmp_path: Path) -> None:
             data = caches[number].get(name)
             assert data is None or data == name.encode() * 3000
             caches[number].put(name, name.encode() * 3000)
-            with caches[number]._used_bytes():  # while nobody writes
-                seen.append(sum(size for _, size, _ in caches[number].kept()))
+            with caches[number].lock_count():  # while nobody writes
+                seen.append(sum(size for _, size, _ in caches[number].entries()))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
@@ -184,7 +181,7 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     cache = RangeCache(tmp_path / "cache", 1000)
     for n in range(4):
         cache.put(str(n), bytes(200))
-        path = cache._path(str(n))
+        path = cache.path(str(n))
         os.utime(path, (n, n))
     assert cache.get("0") is not None
     cache.put("new", bytes(300))
@@ -203,12 +200,10 @@ def test_a_full_disk_costs_the_cache_only(
     assert read(server.address, cache=tmp_path / "cache") == wanted
 
 
-def test_an_address_out_of_reach_stops_the_run_and_blames_no_clip(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(storage_module, "_TRIES", 3)
+def test_an_address_out_of_reach_stops_the_run_and_blames_no_clip(server: Server, tmp_path: Path) -> None:
     quarantine = tmp_path / "quarantine.jsonl"
-    one = loader(server.address, pretraining(), BATCH, quarantine=quarantine)
+    storage = StorageConfig(retry=RetryPolicy(tries=3, first_wait_s=0.01))
+    one = loader(server.address, pretraining(), BATCH, quarantine=quarantine, storage=storage)
     stream = iter(one)
     next(stream)
     server.drop_every = 1

@@ -150,13 +150,13 @@ def test_a_quarantine_that_cannot_be_written_is_told_at_once(shards: Path, tmp_p
 def test_clips_of_two_sizes_are_named(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from avf_training.data import clip
 
-    real, seen = clip.planes, []
+    real, seen = clip.decode_planes, []
 
     def cropped(mp4: bytes, wanted: list[int], into: object) -> object:
         seen.append(1)
         return real(mp4, wanted)[:, :48, :32] if len(seen) == 2 else real(mp4, wanted)
 
-    monkeypatch.setattr(clip, "planes", cropped)
+    monkeypatch.setattr(clip, "decode_planes", cropped)
     with pytest.raises(
         UserError, match=r"must have one size: .* has 32 x 32 px, .* has 64 x 64 px; curate them with one"
     ):

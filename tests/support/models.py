@@ -42,4 +42,4 @@ def batch(config: ModelConfig, clips: int = 2, seed: int = 0) -> tuple[Tensor | 
 def drawn(config: ModelConfig, clips: int = 2, seed: int = 0, masks: MaskConfig | None = None) -> Masks:
     """Masks of the paper's ratios, or of `masks`."""
     masker, random = Masker(config, masks or paper_masks(config)), np.random.default_rng(seed)
-    return Masks.of([masker.draw(random) for _ in range(clips)])
+    return Masks.stack([masker.sample(random) for _ in range(clips)])

@@ -16,8 +16,8 @@ from support.models import tiny
 MODEL = tiny()
 
 
-def pretraining(official: bool = False) -> PretrainingSampler:
-    return PretrainingSampler(MODEL, paper_masks(MODEL), official)
+def pretraining(any_start_frame: bool = False) -> PretrainingSampler:
+    return PretrainingSampler(MODEL, paper_masks(MODEL), any_start_frame)
 
 
 def finetuning(**mix: Any) -> FinetuningSampler:
@@ -25,12 +25,12 @@ def finetuning(**mix: Any) -> FinetuningSampler:
 
 
 def loader(
-    shards: Path | str, draws: Any, batch: int, *, world: int = 1, rank: int = 0, workers: int = 0, **more: Any
+    shards: Path | str, sampler: Any, batch: int, *, world: int = 1, rank: int = 0, workers: int = 0, **more: Any
 ) -> StreamLoader[Any, Any]:
     """A rank's loader; `more` goes to the stream's config, or to the loader."""
-    mine = {name: more.pop(name) for name in ("quarantine", "log", "log_steps") if name in more}
+    mine = {name: more.pop(name) for name in ("quarantine", "delivery_log", "log_steps") if name in more}
     return StreamLoader(
-        ClipStream(StreamConfig(shards=shards, batch=batch, **more), draws, world, rank), workers=workers, **mine
+        ClipStream(StreamConfig(shards=shards, batch=batch, **more), sampler, world, rank), workers=workers, **mine
     )
 
 
@@ -45,19 +45,25 @@ def _row(batch: Batch, row: int) -> tuple[object, ...]:
     return (
         batch.planes_RTQW[row].numpy().tobytes(),
         bool(batch.full_range_R[row]),
-        batch.sound_RS[row].numpy().tobytes(),
+        batch.waveform_RS[row].numpy().tobytes(),
         int(batch.samples_R[row]),
     )
 
 
 def _more(batch: Batch, n: int) -> tuple[object, ...]:
     if isinstance(batch, PretrainingBatch):
-        draw = batch.draws[n]
-        return draw.frames, draw.start_frame, draw.crop, draw.gain, *(part[n].numpy().tobytes() for part in batch.masks)
+        params = batch.params[n]
+        return (
+            params.frames,
+            params.start_frame,
+            params.crop,
+            params.gain,
+            *(part[n].numpy().tobytes() for part in batch.masks),
+        )
     assert isinstance(batch, FinetuningBatch)
     own, partner = int(batch.own_B[n]), int(batch.partner_B[n])
     records = (batch.records[own].to_json() + batch.records[partner].to_json()).decode()
-    return batch.draws[own], records, batch.draws[partner], *_row(batch, partner)
+    return batch.params[own], records, batch.params[partner], *_row(batch, partner)
 
 
 def world_step(loaders: list[StreamLoader[Any, Any]]) -> list[tuple[object, ...]]:

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import torch
-from avf_training.distributed.collectives import accumulate_gradients, process_group
+from avf_training.distributed.collectives import process_group, sync_gradients
 from avf_training.distributed.parallelize import full_state_dict, parallelize
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.objectives.hcmcl import contrastive
+from avf_training.objectives.hcmcl import contrastive_loss
 from avf_training.objectives.pretraining import pretraining_losses
 from avf_training.trainer.optimizer import OptimConfig, adamw
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ def trained(parallel: str, compute: str, place) -> tuple[list[float], dict[str, 
             seed = 100 * place.rank + 10 * step + n
             video, audio = batch(config, CLIPS, seed)
             masks = drawn(config, CLIPS, seed)
-            with accumulate_gradients(wrapped, n == ACCUMULATED - 1):
+            with sync_gradients(wrapped, n == ACCUMULATED - 1):
                 with torch.autocast("cpu", torch.float16, enabled=compute == "fp16"):
                     out = wrapped(video, audio, masks)
                 loss = pretraining_losses(out, video, audio, masks, config).total
@@ -81,17 +81,17 @@ def main() -> None:
         video_GC, audio_GC = (torch.randn(2 * CLIPS, 8, generator=draw) for _ in range(2))
         mine = slice(place.rank * CLIPS, (place.rank + 1) * CLIPS)
         own = video_GC[mine].clone().requires_grad_(), audio_GC[mine].clone().requires_grad_()
-        loss = contrastive(*own, 0.07, "gathered")
+        loss = contrastive_loss(*own, 0.07, "gathered")
         loss.backward()
         every = video_GC.clone().requires_grad_(), audio_GC.clone().requires_grad_()
-        contrastive(*every, 0.07).backward()
+        contrastive_loss(*every, 0.07).backward()
         mean = loss.detach().clone()
         torch.distributed.all_reduce(mean)
         # DDP takes the mean over ranks of what backward left here.
         off = max(float((a.grad / 2 - b.grad[mine]).abs().max()) for a, b in zip(own, every, strict=True))
         if place.rank == 0:
-            whole = float(contrastive(*(x.detach() for x in every), 0.07))
-            alone = float(contrastive(*(x.detach() for x in own), 0.07))
+            whole = float(contrastive_loss(*(x.detach() for x in every), 0.07))
+            alone = float(contrastive_loss(*(x.detach() for x in own), 0.07))
             answers["contrastive"] = {"gathered": float(mean) / 2, "whole": whole, "own": alone, "gradient_off": off}
             print(json.dumps(answers))
 

@@ -84,5 +84,5 @@ def test_the_loss_is_the_recipes() -> None:
     for name in ("avfmaepp_b", "avfmaepp_l", "avfmaepp_h", "hicmae_t", "hicmae_s", "hicmae_b"):
         theirs = load_recipe(name)
         assert (theirs.contrastive.weight, theirs.contrastive.temperature) == (0.0025, 0.07)
-        assert theirs.contrastive.negatives == "own"
+        assert theirs.contrastive.negatives == "local"
         assert theirs.targets == TargetConfig(normalised=True, frame_difference=True)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 from avf_training.data.augment import (
-    Augment,
     AugmentConfig,
+    AugmentParams,
     Operation,
     Rectangle,
     apply_operation,
@@ -91,7 +91,7 @@ def test_draws_are_those_of_the_paper() -> None:
     many = [sample_augment(np.random.default_rng(n), AugmentConfig(), SIZE) for n in range(3000)]
     assert {operation.name for one in many for operation in one.operations} == set(NAMES)
     assert np.mean([len(one.operations) for one in many]) == pytest.approx(2.0, abs=0.1)  # four, each with 0.5
-    assert np.mean([one.mirrored for one in many]) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([one.flipped for one in many]) == pytest.approx(0.5, abs=0.03)
     assert np.mean([one.erased is not None for one in many]) == pytest.approx(0.25, abs=0.03)
     areas = [one.crop.width * one.crop.height / SIZE**2 for one in many]
     assert min(areas) == pytest.approx(0.08, abs=0.02)
@@ -111,10 +111,10 @@ def test_draws_are_those_of_the_paper() -> None:
 def test_a_mirrored_crop_is_the_mirror_image_of_the_crop(picture: Image.Image) -> None:
     frames = (tensor(picture).float() / 255)[None, :, None]
     boxes = [
-        Augment(
+        AugmentParams(
             operations=(),
             crop=Rectangle(left=10, top=20, width=40, height=60),
-            mirrored=mirrored,
+            flipped=mirrored,
             erased=None,
             erase_seed=0,
         ).box()
@@ -129,15 +129,16 @@ def test_a_mirrored_crop_is_the_mirror_image_of_the_crop(picture: Image.Image) -
 def test_erasing_is_noise_inside_its_rectangle_alone() -> None:
     frames = torch.zeros(3, 4, SIZE, SIZE)
     where = Rectangle(left=5, top=50, width=30, height=20)
-    made = erase_rectangles(frames, Augment(operations=(), crop=where, mirrored=False, erased=where, erase_seed=9))
+    made = erase_rectangles(frames, AugmentParams(operations=(), crop=where, flipped=False, erased=where, erase_seed=9))
     inside = made[:, :, 50:70, 5:35]
     assert inside.std() == pytest.approx(1, abs=0.05)
     assert (made != 0).sum() == inside.numel()
     assert (
-        made == erase_rectangles(frames, Augment(operations=(), crop=where, mirrored=False, erased=where, erase_seed=9))
+        made
+        == erase_rectangles(frames, AugmentParams(operations=(), crop=where, flipped=False, erased=where, erase_seed=9))
     ).all()
     assert (
-        erase_rectangles(frames, Augment(operations=(), crop=where, mirrored=False, erased=None, erase_seed=9))
+        erase_rectangles(frames, AugmentParams(operations=(), crop=where, flipped=False, erased=None, erase_seed=9))
         is frames
     )
 

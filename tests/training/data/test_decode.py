@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from avf_curation.media.encode import encode_packed_jpeg
 from avf_curation.recipe import load_recipe
 from avf_shards.errors import FaultError
-from avf_training.data.decode import StoredSound, jpeg_planes, planes
+from avf_training.data.decode import StoredAudio, decode_frames, decode_jpeg_planes, decode_planes
 from avf_training.data.transforms import crop_pixels
 from avf_training.data.windows import segment_frames, spread_frames, window_frames
 from support.clips import SIZE_PX, flashing
@@ -32,25 +33,26 @@ def every_frame(mp4: bytes) -> list[np.ndarray]:
 @pytest.mark.parametrize("start", [0, 4, 28, 32, 36, 64])
 def test_the_short_way_gives_the_bytes_of_the_full_decode(clip: dict[str, bytes], start: int) -> None:
     whole, wanted = every_frame(clip["mp4"]), window_frames(start, 16, 130)
-    assert (planes(clip["mp4"], wanted) == np.stack([whole[n] for n in wanted])).all()
+    assert (decode_planes(clip["mp4"], wanted) == np.stack([whole[n] for n in wanted])).all()
 
 
 @pytest.mark.parametrize("wanted", [[1, 5, 9], [3], [0, 7, 8, 100], [129], [2, 2, 3]])
 def test_any_other_frames_take_the_full_decode(clip: dict[str, bytes], wanted: list[int]) -> None:
     whole = every_frame(clip["mp4"])
-    assert (planes(clip["mp4"], wanted) == np.stack([whole[n] for n in wanted])).all()
+    assert (decode_planes(clip["mp4"], wanted) == np.stack([whole[n] for n in wanted])).all()
 
 
-def test_the_short_way_decodes_a_quarter(clip: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the stride-aligned way is taken, a quarter of the frames comes out of the decoder."""
-    from avf_training.data import decode
+def test_indices_on_the_stride_decode_reference_frames_only(clip: dict[str, bytes]) -> None:
+    """A quarter of the frames comes out of the decoder when all indices are multiples of 4, else every frame."""
+    reference_only = []
 
-    seen = []
-    real = decode._decoded
-    monkeypatch.setattr(decode, "_decoded", lambda *call: seen.append(call[2]) or real(*call))
-    planes(clip["mp4"], window_frames(32, 16, 130))
-    planes(clip["mp4"], [1, 2])
-    assert seen == [True, False]
+    def decoder(mp4: bytes, indices: Sequence[int], references: bool) -> dict[int, av.VideoFrame]:
+        reference_only.append(references)
+        return decode_frames(mp4, indices, references)
+
+    decode_planes(clip["mp4"], window_frames(32, 16, 130), decoder=decoder)
+    decode_planes(clip["mp4"], [1, 2], decoder=decoder)
+    assert reference_only == [True, False]
 
 
 def test_a_clip_with_another_gop_is_read_all_the_same() -> None:
@@ -64,14 +66,14 @@ def test_a_clip_with_another_gop_is_read_all_the_same() -> None:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         out.mux(stream.encode(None))
     whole, wanted = every_frame(sink.getvalue()), window_frames(8, 16, 100)
-    assert (planes(sink.getvalue(), wanted) == np.stack([whole[n] for n in wanted])).all()
+    assert (decode_planes(sink.getvalue(), wanted) == np.stack([whole[n] for n in wanted])).all()
 
 
 def test_flashes_and_clicks_meet_to_the_sample(clip: dict[str, bytes]) -> None:
     for start in (0, 4, 8, 20, 44):
         wanted = window_frames(start, 16, 130)
-        white = planes(clip["mp4"], wanted)[:, SIZE_PX // 2, SIZE_PX // 2] > 180
-        heard = StoredSound(clip["flac"]).cut(start, 64)
+        white = decode_planes(clip["mp4"], wanted)[:, SIZE_PX // 2, SIZE_PX // 2] > 180
+        heard = StoredAudio(clip["flac"]).read(start, 64)
         clicks = np.flatnonzero(heard == 20_000).reshape(-1, 4)[:, 0]
         flashes = [4 * 640 * n for n in range(16) if white[n]]
         assert flashes == [int(click) for click in clicks]
@@ -83,20 +85,20 @@ def test_short_clips_repeat_their_last_frame_on_the_stride() -> None:
     assert window_frames(0, 16, 40)[-7:] == [36] * 7
     assert window_frames(12, 16, 80) == [*range(12, 76, 4)]
     short = flashing(40, 1)
-    assert StoredSound(short["flac"]).frames == 40
-    assert len(StoredSound(short["flac"]).cut(0, 64)) == 40 * 640
-    assert planes(short["mp4"], window_frames(0, 16, 40)).shape == (16, SIZE_PX * 3 // 2, SIZE_PX)
+    assert StoredAudio(short["flac"]).frames == 40
+    assert len(StoredAudio(short["flac"]).read(0, 64)) == 40 * 640
+    assert decode_planes(short["mp4"], window_frames(0, 16, 40)).shape == (16, SIZE_PX * 3 // 2, SIZE_PX)
 
 
 def test_damaged_files_are_faults(clip: dict[str, bytes]) -> None:
     for data in (b"", b"no video", clip["mp4"][:200], clip["flac"]):
         with pytest.raises(FaultError):
-            planes(data, [0, 4])
+            decode_planes(data, [0, 4])
     for data in (b"", b"no sound", clip["flac"][:20], clip["mp4"]):
         with pytest.raises(FaultError):
-            StoredSound(data).cut(0, 64)
+            StoredAudio(data).read(0, 64)
     with pytest.raises(FaultError, match="has no frames"):
-        planes(clip["mp4"], [0, 400])
+        decode_planes(clip["mp4"], [0, 400])
 
 
 def whole(planes_BTQW: torch.Tensor, full_range: bool) -> torch.Tensor:
@@ -116,7 +118,7 @@ def test_packed_jpeg_gives_the_pictures_asked_for() -> None:
     random = np.random.default_rng(0)
     smooth = [cv2.resize(random.integers(0, 255, (3, 3, 3), np.uint8), (64, 64)) for _ in range(9)]
     data = packed(smooth)
-    made = jpeg_planes(data, [0, 4, 8, 8])
+    made = decode_jpeg_planes(data, [0, 4, 8, 8])
     assert made.shape == (4, 96, 64)
     assert (made[2] == made[3]).all()
     shown = whole(torch.from_numpy(made)[None], True)[0]
@@ -137,9 +139,9 @@ def test_damaged_packed_jpeg_is_a_fault() -> None:
     body[-300:] = bytes(300)
     for bad in (b"", b"AVFJ", b"AVFJ\0\0\0\0", data[:20], data[:-1], bytes(table), bytes(count), bytes(body)):
         with pytest.raises(FaultError):
-            jpeg_planes(bad, [0, 4])
+            decode_jpeg_planes(bad, [0, 4])
     with pytest.raises(FaultError, match="has no frames"):
-        jpeg_planes(data, [0, 8])
+        decode_jpeg_planes(data, [0, 8])
 
 
 @pytest.mark.real

@@ -10,8 +10,8 @@ from avf_training.models.masking import paper_masks
 from support.models import tiny
 
 
-def drawn(position: int, frames: int = 100, official: bool = False) -> PretrainingParams:
-    return PretrainingSampler(tiny(), paper_masks(tiny()), official).draw("d", 0, position, frames)
+def drawn(position: int, frames: int = 100, any_start_frame: bool = False) -> PretrainingParams:
+    return PretrainingSampler(tiny(), paper_masks(tiny()), any_start_frame).sample("d", 0, position, frames)
 
 
 def boxes(*crops: Crop, size_px: int) -> torch.Tensor:
@@ -43,7 +43,7 @@ def test_gain_and_mean() -> None:
 def test_the_whole_picture_at_its_own_size_keeps_its_luma() -> None:
     planes = torch.randint(60, 180, (2, 2, 240, 160), dtype=torch.uint8)
     planes[:, :, 160:] = planes[:, :, 160:] // 16 + 124  # colours that no channel has to be cut for
-    whole = boxes(*[Crop(wide=1.0, high=1.0, quarter_x=2, quarter_y=2)] * 2, size_px=160)
+    whole = boxes(*[Crop(width_share=1.0, height_share=1.0, quarter_x=2, quarter_y=2)] * 2, size_px=160)
     full_range = torch.tensor([False, True])
     made = crop_pixels(planes, full_range, whole, 160)
     luma = (made * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1, 1)).sum(1) * 255
@@ -63,11 +63,14 @@ def test_a_crop_is_where_it_was_drawn() -> None:
     geometry, limited = Geometry(frames=2, size_px=160, tube_frames=1), torch.tensor([False])
     made = [
         video_input(
-            planes, limited, boxes(Crop(wide=0.66, high=1.0, quarter_x=quarter, quarter_y=0), size_px=224), geometry
+            planes,
+            limited,
+            boxes(Crop(width_share=0.66, height_share=1.0, quarter_x=quarter, quarter_y=0), size_px=224),
+            geometry,
         )[0, 0, 0]
         for quarter in (0, 4)
     ]
-    left, top, right, bottom = Crop(wide=0.66, high=1.0, quarter_x=4, quarter_y=0).box(224)
+    left, top, right, bottom = Crop(width_share=0.66, height_share=1.0, quarter_x=4, quarter_y=0).box(224)
     assert (left, top, right - left, bottom - top) == (76, 0, 147, 224)
     assert made[1].mean() > made[0].mean() + 1
     assert (made[0].diff(dim=1) > -1e-3).all()
@@ -80,10 +83,10 @@ def test_draws_depend_on_the_place_alone_and_cover_what_they_may() -> None:
     assert [d.crop for d in many] == [d.crop for d in again]
     assert all((a.masks.video.visible_V == b.masks.video.visible_V).all() for a, b in zip(many, again, strict=True))
     assert {d.start_frame for d in many} == set(range(0, 37, 4))
-    assert {d.crop.wide for d in many} == set(CROP_SCALES)
-    steps = [abs(CROP_SCALES.index(d.crop.wide) - CROP_SCALES.index(d.crop.high)) for d in many]
+    assert {d.crop.width_share for d in many} == set(CROP_SCALES)
+    steps = [abs(CROP_SCALES.index(d.crop.width_share) - CROP_SCALES.index(d.crop.height_share)) for d in many]
     assert set(steps) == {0, 1}
     assert len({(d.crop.quarter_x, d.crop.quarter_y) for d in many}) == 13
-    official = [drawn(position, official=True).start_frame for position in range(600)]
-    assert set(official) == set(range(37))
+    starts = [drawn(position, any_start_frame=True).start_frame for position in range(600)]
+    assert set(starts) == set(range(37))
     assert drawn(3, 40).start_frame == 0

@@ -73,7 +73,7 @@ def test_a_fold_is_learned_and_scored_by_three_protocols(finished: Path, shards:
     chosen = result["protocols"]["test_best"]["step"]
     assert chosen == select_epoch(rows, "test_best", "WAR")[0]
     model = Classifier.from_pretrained(load_best_model(finished, "validation"))
-    assert model.meaning.names == LABELS
+    assert model.output_spec.names == LABELS
 
 
 def test_no_subject_is_in_two_parts_of_a_fold(finished: Path, shards: Path) -> None:

@@ -100,7 +100,7 @@ def test_frames_come_in_the_order_of_time() -> None:
         moved = (frame_tokens(model.encoder_video, changed) - before).norm(dim=-1)
         assert before.shape[1] == config.geometry.video_grid[0]
         assert (moved.argmax(1) == 3).all()
-        assert model.encoder_video.gives == ("region" if encoder == "lgi" else "local"), "left as it was"
+        assert model.encoder_video.output_tokens == ("region" if encoder == "lgi" else "local"), "left as it was"
 
 
 def test_windows_cover_a_clip_from_end_to_end(lab: Path) -> None:
@@ -126,7 +126,7 @@ def test_one_file_for_other_programs_says_the_same(
     )
     with torch.no_grad():
         torch.testing.assert_close(
-            program(video, audio), model.answers(model(video, audio).logits_BJ), atol=1e-5, rtol=0
+            program(video, audio), model.predictions(model(video, audio).logits_BJ), atol=1e-5, rtol=0
         )
     assert main(["export", str(lab / "run"), "--out", str(out)]) == 2
     assert "is there already" in capsys.readouterr().err

@@ -10,7 +10,7 @@ LGI, VIT = tiny(), tiny("vit", "cross")
 
 def clips(config, masks: MaskConfig, count: int = 50):
     masker, random = Masker(config, masks), np.random.default_rng(3)
-    return [masker.draw(random) for _ in range(count)]
+    return [masker.sample(random) for _ in range(count)]
 
 
 def test_consistent_masks_show_each_true_region_alike() -> None:
@@ -36,7 +36,9 @@ def test_video_masks_are_tubes() -> None:
 def test_official_masks_are_cut_in_raster_order() -> None:
     """The authors' regions: the first five visible tokens of a frame are its first region, wherever they lie."""
     wrong = 0
-    for clip in clips(LGI, MaskConfig(video_ratio=0.9, audio_ratio=0.8125, decoder_ratio=0.5, region_mask="official")):
+    for clip in clips(
+        LGI, MaskConfig(video_ratio=0.9, audio_ratio=0.8125, decoder_ratio=0.5, region_mask="authors_code")
+    ):
         chunks = clip.video.visible_V.reshape(8, 2, 5)
         assert (chunks[0, 0] < chunks[1, 0]).all()
         assert (clip.video.position_V == np.sort(clip.video.visible_V)).all()
@@ -71,8 +73,8 @@ def test_running_cells_keep_half_of_each_frame_and_every_place_in_turn() -> None
 
 def test_a_clip_depends_on_its_generator_alone() -> None:
     masker = Masker(LGI, paper_masks(LGI))
-    first, again = (masker.draw(np.random.default_rng([7, 11])) for _ in range(2))
-    other = masker.draw(np.random.default_rng([7, 12]))
+    first, again = (masker.sample(np.random.default_rng([7, 11])) for _ in range(2))
+    other = masker.sample(np.random.default_rng([7, 12]))
     assert (first.video.visible_V == again.video.visible_V).all()
     assert (first.video.visible_V != other.video.visible_V).any()
 
@@ -89,11 +91,11 @@ def test_a_clip_depends_on_its_generator_alone() -> None:
             r"video_ratio 0.93 masks 46.5 of the 50 tokens of a 5x10 region; 0.92 or 0.94",
         ),
         (
-            MaskConfig(video_ratio=0.9, audio_ratio=0.8, decoder_ratio=0.5, region_mask="official"),
+            MaskConfig(video_ratio=0.9, audio_ratio=0.8, decoder_ratio=0.5, region_mask="authors_code"),
             r"audio_ratio 0.8 leaves 26 visible tokens, which 8 regions",
         ),
         (
-            MaskConfig(video_ratio=0.91, audio_ratio=0.8125, decoder_ratio=0.5, region_mask="official"),
+            MaskConfig(video_ratio=0.91, audio_ratio=0.8125, decoder_ratio=0.5, region_mask="authors_code"),
             r"video_ratio 0.91 leaves 9 visible tokens, which 2 regions",
         ),
         (

@@ -71,7 +71,7 @@ def test_the_paper_literal_context_trains_what_the_pooled_one_cannot() -> None:
     """With one context token HAFE's queries get exactly no gradient; with region tokens they and stage IV learn."""
     quiet = {}
     for overall in ("pooled", "region"):
-        config = tiny(overall=overall)
+        config = tiny(fusion_context=overall)
         torch.manual_seed(0)
         model = MaskedAutoencoder(config).train()
         losses_of(model, config, 4).backward()
@@ -222,7 +222,7 @@ def test_a_batch_of_one_cannot_be_contrasted() -> None:
         ({"skips": (2, 1)}, "must rise"),
         ({"skips": (0, 1, 2, 3), "encoder": "vit"}, None),
         ({"temperature": 0.0}, "temperature"),
-        ({"overall": "region", "encoder": "vit"}, "overall 'region' needs"),
+        ({"fusion_context": "region", "encoder": "vit"}, "fusion_context 'region' needs"),
     ],
 )
 def test_a_config_that_cannot_be_built_is_named(changes: dict[str, object], message: str | None) -> None:
@@ -255,7 +255,7 @@ def test_what_evaluation_computes_is_what_training_did(tmp_path: Path) -> None:
     off = {}
     for statistics in ("per_unit", "shared"):
         torch.manual_seed(0)
-        model = Classifier(tiny(statistics=statistics), 3).train()
+        model = Classifier(tiny(batch_norm_statistics=statistics), 3).train()
         with torch.no_grad():
             for _ in range(80):
                 trained = model(video, audio).logits_BJ
@@ -277,7 +277,7 @@ def test_running_statistics_go_to_the_authors_and_back(tmp_path: Path) -> None:
     convert_to_authors(tmp_path / "ours", tmp_path / "theirs.pth")
     back = convert_state_dict(read_authors_checkpoint(tmp_path / "theirs.pth"))
     norm = {name.rpartition(".")[2]: tensor for name, tensor in back.tensors.items() if ".video.norm.running" in name}
-    assert back.config.statistics == "shared"
+    assert back.config.batch_norm_statistics == "shared"
     assert norm["running_mean"].unique().tolist() == [2.0]
     assert norm["running_var"].unique().tolist() == [2.0], "the variance inside units, and of their means"
     back.save(tmp_path / "back")

@@ -14,7 +14,7 @@ from avf_training.conversion.convert import convert_state_dict, read_authors_che
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.models.pretrained import initialize_encoders, load_folder
+from avf_training.models.pretrained import initialize_encoders, load_model_folder
 from support.models import batch, drawn, tiny
 from torch import Tensor, nn
 
@@ -50,7 +50,7 @@ def test_saved_and_loaded(tmp_path: Path, encoder: str, fusion: str) -> None:
     head.save_pretrained(tmp_path / "head")
     assert Classifier.from_pretrained(tmp_path / "head").outputs == 7
     assert sorted(path.name for path in (tmp_path / "mae").iterdir()) == ["config.json", "model.safetensors"]
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         model.save_pretrained(tmp_path / "mae")
     with pytest.raises(UserError, match="holds a 'mae', not a 'classifier'"):
         Classifier.from_pretrained(tmp_path / "mae")
@@ -78,7 +78,7 @@ def test_a_classifier_starts_from_pretraining() -> None:
     [("vit", "cross", "module."), ("lgi", "cross", "_orig_mod."), ("lgi", "iavcl", "module._orig_mod.")],
 )
 def test_the_authors_checkpoint_makes_the_round_trip(tmp_path: Path, encoder: str, fusion: str, prefix: str) -> None:
-    config = tiny(encoder, fusion, statistics="shared")
+    config = tiny(encoder, fusion, batch_norm_statistics="shared")
     for model in (MaskedAutoencoder(config), Classifier(config, 7)):
         folder = tmp_path / type(model).__name__
         theirs = authors_file(tmp_path / "theirs.pth", model, prefix)
@@ -125,7 +125,7 @@ def test_published_sizes_are_told_by_their_shapes(tmp_path: Path, capsys: pytest
     torch.save(tensors, theirs)
     assert main(["convert", str(theirs), "--to", str(tmp_path / "t")]) == 0
     assert "encoders hicmae_t" in capsys.readouterr().out
-    values, kept = load_folder(tmp_path / "t")
+    values, kept = load_model_folder(tmp_path / "t")
     assert values["kind"] == "encoders"
     head = Classifier(PRESETS["hicmae_t"], 3)
     assert len(initialize_encoders(head, kept)) == 6

@@ -7,7 +7,7 @@ import torch
 from avf_training.models.config import Geometry, TargetConfig
 from avf_training.models.inputs import IMAGE_MEAN, IMAGE_STD
 from avf_training.models.patch_embed import video_patches
-from avf_training.objectives.hcmcl import contrastive
+from avf_training.objectives.hcmcl import contrastive_loss
 from avf_training.objectives.reconstruction import masked_mse
 from avf_training.objectives.targets import audio_targets, video_targets
 
@@ -56,5 +56,5 @@ def test_contrast_by_hand() -> None:
     """Two clips whose own pair has cosine 1 and the other pair 0."""
     eye = torch.eye(2)
     wanted = math.log(1 + math.exp(-1 / 0.07))
-    assert contrastive(eye * 3, eye * 5, 0.07) == pytest.approx(wanted, abs=1e-7)
-    assert contrastive(eye, eye.flip(0), 0.07) == pytest.approx(1 / 0.07 + wanted, rel=1e-5)
+    assert contrastive_loss(eye * 3, eye * 5, 0.07) == pytest.approx(wanted, abs=1e-7)
+    assert contrastive_loss(eye, eye.flip(0), 0.07) == pytest.approx(1 / 0.07 + wanted, rel=1e-5)

@@ -84,9 +84,9 @@ def test_parts_that_ablations_take_away_change_what_is_computed() -> None:
         "no hafe": {"hafe": False},
         "last layer": {"layer_fusion": False},
         "cross": {"fusion": "cross"},
-        "raw": {"fusion": "cross", "flow": "raw_input"},
-        "video first": {"fusion": "cross", "flow": "video_first"},
-        "audio first": {"fusion": "cross", "flow": "audio_first"},
+        "raw": {"fusion": "cross", "information_flow": "raw_input"},
+        "video first": {"fusion": "cross", "information_flow": "video_first"},
+        "audio first": {"fusion": "cross", "information_flow": "audio_first"},
         "no fusion": {"fusion": "cross", "fusion_depth": 0},
     }.items():
         torch.manual_seed(0)
@@ -97,8 +97,8 @@ def test_parts_that_ablations_take_away_change_what_is_computed() -> None:
     assert len({round(value, 6) for value in answers.values()}) == len(answers)
     with pytest.raises(ValueError, match="dier and hafe are parts of fusion 'iavcl'"):
         tiny(fusion="cross", dier=False)
-    with pytest.raises(ValueError, match="flow 'raw_input' is of fusion 'cross'"):
-        tiny(flow="raw_input")
+    with pytest.raises(ValueError, match="information_flow 'raw_input' is of fusion 'cross'"):
+        tiny(information_flow="raw_input")
     with pytest.raises(UserError, match=r"variant\.encodre: unknown setting; did you mean 'encoder'"):
         load_finetune_recipe("finetune", "nano", ["variant={encodre: vit}"]).model_config()
 

@@ -41,13 +41,13 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.console.training_tables import print_stream_cost
-    from avf_training.data.benchmark import stream_cost
+    from avf_training.data.benchmark import measure_stream_cost
     from avf_training.data.storage import StorageConfig
 
     for name in ("clips", "batch", "step_s"):
         if getattr(options, name) <= 0:
             raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)} must be above 0")
-    cost = stream_cost(options.shards, options.clips, options.model, StorageConfig(cache=options.cache))
-    if not write_answer(options, asdict(cost) | {"cores": cost.cores(options.step_s, options.batch)}):
+    cost = measure_stream_cost(options.shards, options.clips, options.model, StorageConfig(cache=options.cache))
+    if not write_answer(options, asdict(cost) | {"cores": cost.cores_needed(options.step_s, options.batch)}):
         print_stream_cost(cost, options.batch, options.step_s)
     return 0

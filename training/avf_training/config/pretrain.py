@@ -30,7 +30,7 @@ class ContrastiveConfig:
 
     weight: float  # of the sum over the levels
     temperature: float  # divides the cosine similarities
-    negatives: Negatives = "own"  # other clips of the same rank, as the authors' code; `gathered`: of all ranks
+    negatives: Negatives = "local"  # other clips of the same rank, as the authors' code; `gathered`: of all ranks
 
     def __post_init__(self) -> None:
         if self.weight < 0 or self.temperature <= 0:
@@ -57,7 +57,7 @@ class PretrainRecipe:
     seed: int = 0  # of the weights, the stream order and every sampled parameter
     workers: int = 4  # data workers of each rank
     max_fault_share: float = 0.01  # share of unreadable clips above which the run stops
-    official_windows: bool = False
+    any_start_frame: bool = False
     targets: TargetConfig = field(default_factory=TargetConfig)
     activation_checkpointing: bool = False  # recompute activations in the backward pass, to save memory
     compile: bool = False  # torch.compile

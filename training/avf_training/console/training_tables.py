@@ -80,14 +80,14 @@ def print_stream_cost(cost: StreamCost, batch: int, step_s: float) -> None:
     table = _table("CPU time of a clip", "", "ms", "clips/core-s")
     devices = {"worker": "worker", "device": "device, if any", "other": "not used"}
     for part in cost.parts:
-        table.add_row(part.name, devices[part.where], f"{part.ms:.2f}", f"{1000 / max(part.ms, 1e-6):,.0f}")
+        table.add_row(part.name, devices[part.runs_on], f"{part.ms:.2f}", f"{1000 / max(part.ms, 1e-6):,.0f}")
     table.add_row("whole batches", "worker", f"{cost.worker_ms:.2f}", f"{1000 / cost.worker_ms:,.0f}")
     out = make_console()
     out.print(table)
-    bound = cost.bound_by()
-    out.print(f"{cost.clips} clips of {cost.kb:.0f} KB")
+    bound = cost.bottleneck()
+    out.print(f"{cost.clips} clips of {cost.stored_kb:.0f} KB")
     out.print(f"bound by: {bound.name} ({bound.ms / cost.worker_ms:.0%})")
-    out.print(f"cores for one GPU that makes {batch} clips in {step_s:g} s: {cost.cores(step_s, batch):.1f}")
+    out.print(f"cores for one GPU that makes {batch} clips in {step_s:g} s: {cost.cores_needed(step_s, batch):.1f}")
 
 
 def print_cost_estimate(cost: TrainingCost) -> None:

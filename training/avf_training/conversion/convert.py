@@ -22,7 +22,7 @@ from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import PRESETS
-from avf_training.models.pretrained import load_folder, save_folder, saved_config
+from avf_training.models.pretrained import load_model_folder, parse_saved_config, save_model_folder
 
 _CONTAINERS = ("model", "module", "state_dict")
 _PREFIXES = ("module.", "_orig_mod.")
@@ -42,7 +42,7 @@ class Converted:
         """Write the model as a folder of config.json and model.safetensors."""
         outputs = {} if self.outputs is None else {"outputs": self.outputs}
         values = stamp({"kind": self.kind, **outputs, "model": asdict(self.config)}, "saved model")
-        save_folder(folder, values, self.tensors)
+        save_model_folder(folder, values, self.tensors)
 
 
 def read_model_config(path: Path) -> ModelConfig:
@@ -108,7 +108,7 @@ def convert_state_dict(tensors: Mapping[str, Tensor], config: ModelConfig | None
 
 def _shared_statistics(config: ModelConfig) -> ModelConfig:
     """Return the model with one pair of running statistics for all DiER units, as the authors' code has it."""
-    return replace(config, statistics="shared")
+    return replace(config, batch_norm_statistics="shared")
 
 
 def _merge_unit_statistics(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
@@ -168,8 +168,8 @@ def convert_to_authors(folder: Path, path: Path) -> int:
     """Write the model in `folder` as the authors' file `path`, and return the number of tensors. Raises UserError."""
     if path.exists():
         raise UserError(f"{path}: exists already; name a new file")
-    values, tensors = load_folder(folder)
-    config = saved_config(values["model"], folder)
+    values, tensors = load_model_folder(folder)
+    config = parse_saved_config(values["model"], folder)
     tensors = {name: _merge_unit_statistics(name, tensors) for name in tensors}
     with torch.device("meta"):
         model: nn.Module = (

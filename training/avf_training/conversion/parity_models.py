@@ -19,8 +19,8 @@ from avf_training.models.encoder import Encoder
 from avf_training.models.mae import MaskedAutoencoder, required_layers
 from avf_training.models.masking import MaskConfig, Masker
 from avf_training.models.masks import Masks
-from avf_training.models.pretrained import load_exactly
-from avf_training.objectives.hcmcl import similarity
+from avf_training.models.pretrained import load_strict
+from avf_training.objectives.hcmcl import cosine_similarity
 from avf_training.objectives.pretraining import pretraining_losses
 from avf_training.objectives.targets import audio_targets, video_targets
 
@@ -77,7 +77,7 @@ def model_config(config: Config, weights: Collection[str]) -> ModelConfig:
         temperature=config.get("inter_contrastive_temperature", 0.07),
         contrastive_weight=config.get("loss_weight", 0.0025),
         geometry=geometry,
-        statistics="shared",
+        batch_norm_statistics="shared",
     )
 
 
@@ -89,7 +89,7 @@ def load(model: nn.Module, oracle: Oracle, dtype: torch.dtype, prefix: str = "w.
     unknown = weights.keys() - {part for parts in names.values() for part in parts}
     if unknown:
         raise UserError("weights of the file that the model does not have:\n  " + "\n  ".join(sorted(unknown)))
-    load_exactly(model, from_authors_names(weights, names), "the file's weights")
+    load_strict(model, from_authors_names(weights, names), "the file's weights")
     return names
 
 
@@ -127,7 +127,7 @@ def mae_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[st
         assert out.audio_BMP is not None
         found |= {f"out.{mode}.pred_video": out.video_BMP, f"out.{mode}.pred_audio": out.audio_BMP}
         for number, (v, a) in enumerate(out.levels):
-            found[f"out.{mode}.logits_per_video.{number}"] = similarity(v, a, config.temperature)
+            found[f"out.{mode}.logits_per_video.{number}"] = cosine_similarity(v, a, config.temperature)
         found |= {f"out.{mode}.{name}": value for name, value in _features(model, video, audio, masks).items()}
     targets = {kind: TargetConfig(frame_difference=kind == "framediff") for kind in ("plain", "framediff")}
     losses = {
@@ -162,10 +162,10 @@ def _masks(oracle: Oracle, config: ModelConfig, dtype: torch.dtype) -> Masks:
         video_ratio=float(hidden[0][0].mean()),
         audio_ratio=float(hidden[1][0].mean()),
         decoder_ratio=0,
-        region_mask="official",
+        region_mask="authors_code",
     )
     masker = Masker(config, ratios)
-    masks = Masks.of([masker.of_flags(*clip) for clip in zip(*hidden, *kept, strict=True)])
+    masks = Masks.stack([masker.from_flags(*clip) for clip in zip(*hidden, *kept, strict=True)])
     return Masks(*(part.to(dtype) if part.is_floating_point() else part for part in masks))
 
 
@@ -246,10 +246,10 @@ def mae_dfer_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> di
     load(model, oracle, dtype, "pt.w.")
     masker = Masker(
         config,
-        MaskConfig(video_ratio=float(hidden[0].mean()), audio_ratio=0.5, decoder_ratio=0, region_mask="official"),
+        MaskConfig(video_ratio=float(hidden[0].mean()), audio_ratio=0.5, decoder_ratio=0, region_mask="authors_code"),
     )
     silent = np.arange(config.geometry.audio_tokens) % 2 == 0
-    clips = [masker.of_flags(mask, silent, mask, silent).video for mask in hidden]
+    clips = [masker.from_flags(mask, silent, mask, silent).video for mask in hidden]
     visible, position, target = (
         _tensor(np.stack([getattr(clip, part) for clip in clips])) for part in ("visible_V", "position_V", "target_M")
     )

@@ -1,6 +1,7 @@
-"""Augmentation of fine-tuning: RandAugment, random resized crop with mirror, random erasing (HiCMAE 4.1, AVF-MAE++).
+"""Augmentation of fine-tuning: RandAugment, random resized crop with flip, random erasing.
 
-Drawn by position, applied alike to all frames of a clip. Shapes: T frames, H W picture, both sides alike.
+Sources: HiCMAE 4.1, AVF-MAE++ Table 6, the authors' scripts. The parameters are sampled per clip position and applied
+alike to all frames of a clip. Shapes: T frames, H W height and width of square frames.
 """
 
 import math
@@ -14,37 +15,37 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as image
 
 _LEVELS = 10  # RandAugment's scale of magnitudes
-_APPLIED = 0.5  # share of the drawn operations that are applied
-_GREY = 128  # where nothing of the picture is left
-_TRIES = 10  # for a box that fits, before the whole picture (crop) or nothing (erasing) is taken
+_APPLY_PROBABILITY = 0.5  # of each sampled operation, as in timm's RandAugment
+_GREY = 128  # fills the pixels that an affine operation uncovers
+_TRIES = 10  # to find a rectangle that fits, before the full frame (crop) or nothing (erasing) is taken
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """rand-m7-n4-mstd0.5-inc1 and what comes with it. layers: operations in a row; 0 leaves RandAugment out."""
+    """Settings of RandAugment (rand-m7-n4-mstd0.5-inc1), the random resized crop, the flip and random erasing."""
 
-    layers: int = 4
-    magnitude: float = 7.0
-    magnitude_std: float = 0.5
-    crop_area: tuple[float, float] = (0.08, 1.0)
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    mirror: float = 0.5
-    erase: float = 0.25
-    erase_area: tuple[float, float] = (0.02, 1 / 3)
-    erase_ratio: tuple[float, float] = (0.3, 1 / 0.3)
+    layers: int = 4  # operations sampled per clip; 0 turns RandAugment off
+    magnitude: float = 7.0  # mean strength of an operation, out of 10
+    magnitude_std: float = 0.5  # standard deviation of the strength
+    crop_area: tuple[float, float] = (0.08, 1.0)  # range of the crop's area, as a share of the frame
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)  # range of the crop's width divided by its height
+    flip_probability: float = 0.5  # of a horizontal flip
+    erase_probability: float = 0.25  # of erasing one rectangle
+    erase_area: tuple[float, float] = (0.02, 1 / 3)  # range of the erased area, as a share of the frame
+    erase_ratio: tuple[float, float] = (0.3, 1 / 0.3)  # range of the erased width divided by its height
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One of RandAugment's, with its argument: degrees, factor, bits, threshold, share of a side."""
+    """One RandAugment operation with its sampled argument."""
 
     name: str
-    value: float
+    value: float  # degrees, factor, bits, threshold or share of a side, as the operation takes it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rectangle:
-    """Pixels of a picture."""
+    """A rectangle of a frame, in pixels."""
 
     left: int
     top: int
@@ -53,55 +54,57 @@ class Rectangle:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Augment:
-    """What was drawn for one clip. erased: filled with noise of erase_seed."""
+class AugmentParams:
+    """The augmentation sampled for one clip."""
 
-    operations: tuple[Operation, ...]
+    operations: tuple[Operation, ...]  # applied in this order
     crop: Rectangle
-    mirrored: bool
-    erased: Rectangle | None
-    erase_seed: int
+    flipped: bool  # horizontally, after the crop
+    erased: Rectangle | None  # in the cropped and resized frame; None: nothing is erased
+    erase_seed: int  # of the noise that fills the erased rectangle
 
     def box(self) -> tuple[int, int, int, int]:
-        """The crop as (left, top, right, bottom), left and right swapped where it is mirrored."""
+        """Return the crop as (left, top, right, bottom) in pixels; left and right are swapped for a flipped clip."""
         left, right = self.crop.left, self.crop.left + self.crop.width
-        ends = (right, left) if self.mirrored else (left, right)
+        ends = (right, left) if self.flipped else (left, right)
         return ends[0], self.crop.top, ends[1], self.crop.top + self.crop.height
 
 
-def sample_augment(random: np.random.Generator, config: AugmentConfig, size_px: int) -> Augment:
-    """The choices for one clip of size_px x size_px."""
+def sample_augment(random: np.random.Generator, config: AugmentConfig, size_px: int) -> AugmentParams:
+    """Sample the augmentation of one clip of size_px x size_px."""
     operations = tuple(
-        _operation(random, name, config)
+        _sample_operation(random, name, config)
         for name in random.choice(list(_OPERATIONS), config.layers)
-        if random.random() < _APPLIED
+        if random.random() < _APPLY_PROBABILITY
     )
-    crop = _rectangle(random, size_px, config.crop_area, config.crop_ratio)
-    mirrored = bool(random.random() < config.mirror)
+    crop = _sample_rectangle(random, size_px, config.crop_area, config.crop_ratio)
+    flipped = bool(random.random() < config.flip_probability)
     erased = None
-    if random.random() < config.erase:
-        erased = _rectangle(random, size_px, config.erase_area, config.erase_ratio)
-    whole = Rectangle(left=0, top=0, width=size_px, height=size_px)
-    return Augment(
+    if random.random() < config.erase_probability:
+        erased = _sample_rectangle(random, size_px, config.erase_area, config.erase_ratio)
+    full_frame = Rectangle(left=0, top=0, width=size_px, height=size_px)
+    return AugmentParams(
         operations=operations,
-        crop=crop or whole,
-        mirrored=mirrored,
+        crop=crop or full_frame,
+        flipped=flipped,
         erased=erased,
         erase_seed=int(random.integers(2**63)),
     )
 
 
-def _operation(random: np.random.Generator, name: str, config: AugmentConfig) -> Operation:
+def _sample_operation(random: np.random.Generator, name: str, config: AugmentConfig) -> Operation:
     level = min(_LEVELS, max(0.0, random.normal(config.magnitude, config.magnitude_std))) / _LEVELS
     sign = 1 if random.random() < 0.5 else -1
-    return Operation(name=str(name), value=_OPERATIONS[name].value(level, sign))
+    return Operation(name=str(name), value=_OPERATIONS[name].argument(level, sign))
 
 
-def _rectangle(
+def _sample_rectangle(
     random: np.random.Generator, size_px: int, area: tuple[float, float], ratio: tuple[float, float]
 ) -> Rectangle | None:
+    """Sample a rectangle whose share of the frame and aspect ratio lie in the given ranges; None when none fits."""
     for _ in range(_TRIES):
         pixels = size_px**2 * random.uniform(*area)
+        # Uniform in the logarithm: a ratio and its inverse are equally likely.
         aspect = math.exp(random.uniform(math.log(ratio[0]), math.log(ratio[1])))
         width, height = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
         if 0 < width <= size_px and 0 < height <= size_px:
@@ -110,85 +113,87 @@ def _rectangle(
     return None
 
 
-def apply_operation(operation: Operation, x_T3HW: Tensor) -> Tensor:
-    """One operation on uint8 frames."""
-    return _OPERATIONS[operation.name].apply(x_T3HW, operation.value)
+def apply_operation(operation: Operation, frames_T3HW: Tensor) -> Tensor:
+    """Apply one operation to uint8 frames and return frames of the same shape."""
+    return _OPERATIONS[operation.name].apply(frames_T3HW, operation.value)
 
 
-def erase_rectangles(x_3THW: Tensor, augment: Augment) -> Tensor:
-    """Normalised frames with the drawn rectangle replaced by normal noise, the same on any device."""
-    where = augment.erased
-    if where is None:
-        return x_3THW
-    random = torch.Generator().manual_seed(augment.erase_seed)
-    noise = torch.randn((*x_3THW.shape[:2], where.height, where.width), generator=random).to(x_3THW)
-    made = x_3THW.clone()
-    made[..., where.top : where.top + where.height, where.left : where.left + where.width] = noise
-    return made
+def erase_rectangles(frames_3THW: Tensor, params: AugmentParams) -> Tensor:
+    """Replace the sampled rectangle of normalized frames by normal noise, which is the same on any device."""
+    erased = params.erased
+    if erased is None:
+        return frames_3THW
+    # Drawn on the CPU: generators of CPU and GPU give different numbers for one seed.
+    random = torch.Generator().manual_seed(params.erase_seed)
+    noise = torch.randn((*frames_3THW.shape[:2], erased.height, erased.width), generator=random).to(frames_3THW)
+    result_3THW = frames_3THW.clone()
+    result_3THW[..., erased.top : erased.top + erased.height, erased.left : erased.left + erased.width] = noise
+    return result_3THW
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Kind:
-    """value: an operation's argument from the level (0 to 1) and a random sign. apply: on uint8 frames (T, 3, H, W)."""
+class _OperationKind:
+    """How one kind of operation finds its argument and changes frames."""
 
-    value: Callable[[float, int], float]
-    apply: Callable[[Tensor, float], Tensor]
+    argument: Callable[[float, int], float]  # from the level in [0, 1] and a random sign
+    apply: Callable[[Tensor, float], Tensor]  # to uint8 frames (T, 3, H, W)
 
 
-def _rotated(x: Tensor, degrees: float) -> Tensor:
+def _rotate(frames_T3HW: Tensor, degrees: float) -> Tensor:
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return _affine(x, ((cos, -sin, 0.0), (sin, cos, 0.0)))
+    return _affine(frames_T3HW, ((cos, -sin, 0.0), (sin, cos, 0.0)))
 
 
-def _affine(x_T3HW: Tensor, matrix: tuple[tuple[float, float, float], tuple[float, float, float]]) -> Tensor:
-    """Bicubic; `matrix` leads from a place in the result to one in the picture, both from -1 to 1."""
-    grid_1HW2 = F.affine_grid(torch.tensor([matrix], device=x_T3HW.device), [1, *x_T3HW.shape[1:]], False)
-    # All frames move alike, so they are channels of one picture; grey is 0, which is what lies outside.
-    flat_1CHW = (x_T3HW.float() - _GREY).flatten(0, 1)[None]
-    made = F.grid_sample(flat_1CHW, grid_1HW2, "bicubic", "zeros", align_corners=False)
-    return (made + _GREY).round_().clamp_(0, 255).to(torch.uint8).view_as(x_T3HW)
+def _affine(frames_T3HW: Tensor, matrix: tuple[tuple[float, float, float], tuple[float, float, float]]) -> Tensor:
+    """Transform frames by bicubic sampling; `matrix` maps output to input coordinates, both in [-1, 1]."""
+    grid_1HW2 = F.affine_grid(torch.tensor([matrix], device=frames_T3HW.device), [1, *frames_T3HW.shape[1:]], False)
+    # All frames move alike, so they are channels of one image. grid_sample pads with 0: shifted by grey, 0 is grey.
+    channels_1CHW = (frames_T3HW.float() - _GREY).flatten(0, 1)[None]
+    moved_1CHW = F.grid_sample(channels_1CHW, grid_1HW2, "bicubic", "zeros", align_corners=False)
+    return (moved_1CHW + _GREY).round_().clamp_(0, 255).to(torch.uint8).view_as(frames_T3HW)
 
 
-def _solarized_by_adding(x: Tensor, more: float) -> Tensor:
-    return torch.where(x < 128, (x.int() + int(more)).clamp_max(255).to(torch.uint8), x)
+def _solarize_add(frames_T3HW: Tensor, increase: float) -> Tensor:
+    brighter = (frames_T3HW.int() + int(increase)).clamp_max(255).to(torch.uint8)
+    return torch.where(frames_T3HW < 128, brighter, frames_T3HW)
 
 
-def _factor(level: float, sign: int) -> float:
+def _enhancement_factor(level: float, sign: int) -> float:
     return max(0.1, 1 + sign * 0.9 * level)
 
 
-def _none(level: float, sign: int) -> float:
+def _no_argument(level: float, sign: int) -> float:
     return 0.0
 
 
-# The fifteen whose strength grows with the level, with RandAugment's usual arguments. Shear and translation count from
-# the upper left corner.
+# The fifteen operations of timm's increasing set (inc1), whose strength grows with the level. The origin of shear and
+# translation is the upper left corner, as in Pillow.
 _OPERATIONS = {
-    "autocontrast": _Kind(value=_none, apply=lambda x, _: image.autocontrast(x)),
-    "equalize": _Kind(value=_none, apply=lambda x, _: image.equalize(x)),
-    "invert": _Kind(value=_none, apply=lambda x, _: 255 - x),
-    "rotate": _Kind(value=lambda level, sign: sign * 30 * level, apply=_rotated),
-    "posterize": _Kind(
-        value=lambda level, _: 4 - int(4 * level), apply=lambda x, bits: x & (256 - 2 ** (8 - int(bits)))
+    "autocontrast": _OperationKind(argument=_no_argument, apply=lambda x, _: image.autocontrast(x)),
+    "equalize": _OperationKind(argument=_no_argument, apply=lambda x, _: image.equalize(x)),
+    "invert": _OperationKind(argument=_no_argument, apply=lambda x, _: 255 - x),
+    "rotate": _OperationKind(argument=lambda level, sign: sign * 30 * level, apply=_rotate),
+    "posterize": _OperationKind(
+        argument=lambda level, _: 4 - int(4 * level), apply=lambda x, bits: x & (256 - 2 ** (8 - int(bits)))
     ),
-    "solarize": _Kind(
-        value=lambda level, _: 256 - int(256 * level), apply=lambda x, upto: torch.where(x < upto, x, 255 - x)
+    "solarize": _OperationKind(
+        argument=lambda level, _: 256 - int(256 * level), apply=lambda x, limit: torch.where(x < limit, x, 255 - x)
     ),
-    "solarize_add": _Kind(value=lambda level, _: min(128, int(110 * level)), apply=_solarized_by_adding),
-    "color": _Kind(value=_factor, apply=image.adjust_saturation),
-    "contrast": _Kind(value=_factor, apply=image.adjust_contrast),
-    "brightness": _Kind(value=_factor, apply=image.adjust_brightness),
-    "sharpness": _Kind(value=_factor, apply=image.adjust_sharpness),
-    "shear_x": _Kind(
-        value=lambda level, sign: sign * 0.3 * level, apply=lambda x, by: _affine(x, ((1, by, by), (0, 1, 0)))
+    "solarize_add": _OperationKind(argument=lambda level, _: min(128, int(110 * level)), apply=_solarize_add),
+    "color": _OperationKind(argument=_enhancement_factor, apply=image.adjust_saturation),
+    "contrast": _OperationKind(argument=_enhancement_factor, apply=image.adjust_contrast),
+    "brightness": _OperationKind(argument=_enhancement_factor, apply=image.adjust_brightness),
+    "sharpness": _OperationKind(argument=_enhancement_factor, apply=image.adjust_sharpness),
+    "shear_x": _OperationKind(
+        argument=lambda level, sign: sign * 0.3 * level, apply=lambda x, by: _affine(x, ((1, by, by), (0, 1, 0)))
     ),
-    "shear_y": _Kind(
-        value=lambda level, sign: sign * 0.3 * level, apply=lambda x, by: _affine(x, ((1, 0, 0), (by, 1, by)))
+    "shear_y": _OperationKind(
+        argument=lambda level, sign: sign * 0.3 * level, apply=lambda x, by: _affine(x, ((1, 0, 0), (by, 1, by)))
     ),
-    "translate_x": _Kind(
-        value=lambda level, sign: sign * 0.45 * level, apply=lambda x, by: _affine(x, ((1, 0, 2 * by), (0, 1, 0)))
+    "translate_x": _OperationKind(
+        argument=lambda level, sign: sign * 0.45 * level, apply=lambda x, by: _affine(x, ((1, 0, 2 * by), (0, 1, 0)))
     ),
-    "translate_y": _Kind(
-        value=lambda level, sign: sign * 0.45 * level, apply=lambda x, by: _affine(x, ((1, 0, 0), (0, 1, 2 * by)))
+    "translate_y": _OperationKind(
+        argument=lambda level, sign: sign * 0.45 * level, apply=lambda x, by: _affine(x, ((1, 0, 0), (0, 1, 2 * by)))
     ),
 }

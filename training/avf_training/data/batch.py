@@ -1,7 +1,7 @@
-"""What every batch of a stream has, and how batches are joined and moved.
+"""What every batch of a stream holds, and how batches are concatenated and moved.
 
-Shapes: B clips of this rank in a batch, R rows: those and the ones only needed to mix with, T frames, Q = 3H / 2 rows
-of planes, W width, S samples.
+Shapes: B clips of this rank in a batch, R rows (the clips and those that only serve as mixing partners), T frames,
+Q = 3H / 2 rows of planes, W width, S samples.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,75 +16,73 @@ from avf_training.models.masks import Masks
 
 B = TypeVar("B", bound="Batch")
 
-
-ROW_NUMBERS = {"row_numbers": True}  # marks a field that counts rows from the start of its batch
+ROW_NUMBERS = {"row_numbers": True}  # field metadata: row numbers that are shifted when batches are concatenated
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipFault:
-    """A clip that could not be read, and where the stream met it."""
+    """A clip that could not be read, and the position at which the stream needed it."""
 
     source: str
     shard: str
     key: str
     epoch: int
-    position: int
+    position: int  # in the epoch
     error: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """This rank's part of one step: planes and sound as stored.
+    """This rank's clips of one step, with video and audio as stored."""
 
-    first: position of its first clip, counted from the start of the stream over all epochs. keys and sources: of the
-    B clips. full_range_R: JPEG planes. samples_R: how much of the sound is the clip's; the rest is 0.
-    """
-
-    first: int
-    keys: tuple[str, ...]
-    sources: tuple[str, ...]
-    planes_RTQW: Tensor
-    full_range_R: Tensor
-    sound_RS: Tensor
-    samples_R: Tensor
-    faults: tuple[ClipFault, ...]
+    first_position: int  # of the first clip, counted from the start of the stream over all epochs
+    keys: tuple[str, ...]  # of the B clips
+    sources: tuple[str, ...]  # of the B clips
+    planes_RTQW: Tensor  # uint8 yuv420p planes
+    full_range_R: Tensor  # bool: full-range planes (JPEG), else limited range (H.264)
+    waveform_RS: Tensor  # int16, 16 kHz mono; 0 after the clip's end
+    samples_R: Tensor  # how many samples of each row are the clip's own
+    faults: tuple[ClipFault, ...]  # unreadable clips that were replaced in this batch
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def pin_memory(self: B) -> B:
-        """A copy that a GPU can fetch by itself; torch's DataLoader calls it."""
-        return _each_tensor(self, lambda tensor: tensor.pin_memory())
+        """Return a copy in pinned memory, from which a GPU copies by itself. torch's DataLoader calls this method."""
+        return _map_tensors(self, lambda tensor: tensor.pin_memory())
 
     def to(self: B, device: torch.device | str) -> B:
-        """The batch with its tensors on `device`; from pinned memory without waiting for the copy."""
-        return _each_tensor(self, lambda tensor: tensor.to(device, non_blocking=True))
+        """Return the batch with its tensors on `device`; a copy from pinned memory is not waited for."""
+        return _map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
-    def keep_for(self, stream: torch.cuda.Stream) -> None:
-        """Tell the allocator that `stream` uses these tensors, which another one made."""
+    def record_stream(self, stream: torch.cuda.Stream) -> None:
+        """Tell the CUDA allocator that `stream` uses these tensors, which another stream has allocated."""
 
-        def keep(tensor: Tensor) -> Tensor:
+        def record(tensor: Tensor) -> Tensor:
             tensor.record_stream(stream)
             return tensor
 
-        _each_tensor(self, keep)
+        _map_tensors(self, record)
 
 
-def _each_tensor(batch: B, work: Callable[[Tensor], Tensor]) -> B:
+def _map_tensors(batch: B, transform: Callable[[Tensor], Tensor]) -> B:
     changed: dict[str, Any] = {}
     for name, value in vars(batch).items():
         if isinstance(value, Tensor):
-            changed[name] = work(value)
+            changed[name] = transform(value)
         elif isinstance(value, Masks):
-            changed[name] = Masks(*map(work, value))
+            changed[name] = Masks(*map(transform, value))
     return replace(batch, **changed)
 
 
-def concat_batches(parts: Sequence[B], copied: bool = False) -> B:
-    """Parts of one step, in order, as one batch. copied: in memory of its own, also where there is one part only."""
-    first, *more = parts
-    if not more:
-        return _each_tensor(first, torch.clone) if copied else first
+def concat_batches(parts: Sequence[B], copy: bool = False) -> B:
+    """Concatenate the parts of one step, in order, to one batch.
+
+    copy: put the result in memory of its own even when there is only one part.
+    """
+    first, *rest = parts
+    if not rest:
+        return _map_tensors(first, torch.clone) if copy else first
     starts = list(accumulate((len(part.samples_R) for part in parts[:-1]), initial=0))
     changed: dict[str, Any] = {}
     for field in fields(first):
@@ -96,5 +94,5 @@ def concat_batches(parts: Sequence[B], copied: bool = False) -> B:
         elif isinstance(values[0], Tensor):
             changed[field.name] = torch.cat(values)
         elif isinstance(values[0], tuple):
-            changed[field.name] = tuple(one for value in values for one in value)
+            changed[field.name] = tuple(item for value in values for item in value)
     return replace(first, **changed)

@@ -1,4 +1,4 @@
-"""What one core makes of a user's own shards: read, decode, sound, transform; and how many cores feed one GPU."""
+"""Benchmark of the stream on a user's own shards: CPU time of reading, decoding and transforming, and cores per GPU."""
 
 import statistics
 import time
@@ -6,127 +6,146 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import torch
 
-from avf_training.data.decode import StoredSound, jpeg_planes, planes
-from avf_training.data.pretraining import PretrainingParams, PretrainingSampler, pretraining_input
+from avf_training.data.decode import StoredAudio, decode_jpeg_planes, decode_planes
+from avf_training.data.pretraining import PretrainingBatch, PretrainingParams, PretrainingSampler, pretraining_input
 from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.data.windows import STRIDE
 from avf_training.models.masking import paper_masks
 from avf_training.models.presets import preset
 
-_ROUNDS = 3
+_ROUNDS = 3  # the median of which is reported
+_BATCH = 16
+Runner = Literal["worker", "device", "other"]  # a worker process, the device (a GPU in training), or not used
+Task = Callable[[], object]
 _Files = list[dict[str, bytes]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostPart:
-    """CPU milliseconds of one part for one clip. where: worker, device (a GPU would do it) or other (not used)."""
+    """CPU time that one part of the work costs per clip."""
 
     name: str
     ms: float
-    where: str = "worker"
+    runs_on: Runner = "worker"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamCost:
-    """kb: stored bytes of a clip. worker_ms: CPU milliseconds of a clip in whole batches, all of a worker's parts."""
+    """CPU time that clips of the given shards cost."""
 
-    clips: int
-    kb: float
-    worker_ms: float
+    clips: int  # measured
+    stored_kb: float  # mean stored size of a clip
+    worker_ms: float  # CPU milliseconds of a worker per clip, measured on full batches
     parts: tuple[CostPart, ...]
 
-    def cores(self, step_s: float, batch: int) -> float:
-        """Cores that keep one GPU busy which makes a step of `batch` clips in `step_s`."""
+    def cores_needed(self, step_s: float, batch: int) -> float:
+        """Return the cores that keep one GPU busy which computes a step of `batch` clips in `step_s` seconds."""
         return self.worker_ms / 1000 * batch / step_s
 
-    def bound_by(self) -> CostPart:
-        """The part that costs a worker most."""
-        return max((part for part in self.parts if part.where == "worker"), key=lambda part: part.ms)
+    def bottleneck(self) -> CostPart:
+        """Return the part that costs a worker most."""
+        return max((part for part in self.parts if part.runs_on == "worker"), key=lambda part: part.ms)
 
 
-def stream_cost(shards: Path | str, clips: int, model: str, storage: StorageConfig) -> StreamCost:
-    """Time the parts over `clips` clips of the stream's own order, one thread, median of three rounds."""
+def measure_stream_cost(shards: Path | str, clips: int, model: str, storage: StorageConfig) -> StreamCost:
+    """Time the parts over `clips` clips in the order of the stream, on one thread; the median of three rounds."""
     torch.set_num_threads(1)
     config = preset(model)
-    draws = PretrainingSampler(config, paper_masks(config))
-    step = min(clips, 16)
-    stream = ClipStream(StreamConfig(shards=shards, batch=step, storage=storage), draws)
+    sampler = PretrainingSampler(config, paper_masks(config))
+    batch_clips = min(clips, _BATCH)
+    stream = ClipStream(StreamConfig(shards=shards, batch=batch_clips, storage=storage), sampler)
     order, reader, frames = stream.order, stream.reader, config.geometry.frames
-    chosen = [int(clip) for clip in order.at(0, clips)[0]]
-    files = [dict(reader.read(clip)) for clip in chosen]
-    drawn = [draws.draw(order.digest, 0, n, StoredSound(one["flac"]).frames) for n, one in enumerate(files)]
-    batches = list(islice(stream, -(-clips // step)))
+    numbers = [int(clip) for clip in order.at(0, clips)[0]]
+    files = [dict(reader.read(clip)) for clip in numbers]
+    params = [
+        sampler.sample(order.digest, 0, n, StoredAudio(clip_files["flac"]).frames) for n, clip_files in enumerate(files)
+    ]
+    batches = list(islice(stream, -(-clips // batch_clips)))
 
-    def sound() -> None:
-        for one, draw in zip(files, drawn, strict=True):
-            StoredSound(one["flac"]).cut(draw.start_frame, frames * STRIDE)
+    def read_audio() -> None:
+        for clip_files, clip in zip(files, params, strict=True):
+            StoredAudio(clip_files["flac"]).read(clip.start_frame, frames * STRIDE)
 
-    works: list[tuple[str, str, Callable[[], object]]] = [
-        ("read and check", "worker", lambda: [reader.read(clip) for clip in chosen]),
-        ("draw windows, crops, masks", "worker", lambda: [draws.draw("x", 0, n, 100) for n in range(clips)]),
-        *_decoders(files, drawn),
-        ("sound", "worker", sound),
+    tasks: list[tuple[str, Runner, Task]] = [
+        ("read and check", "worker", lambda: [reader.read(clip) for clip in numbers]),
+        ("draw windows, crops, masks", "worker", lambda: [sampler.sample("x", 0, n, 100) for n in range(clips)]),
+        *_decoders(files, params),
+        ("sound", "worker", read_audio),
         ("colour, crop, fbank", "device", lambda: [pretraining_input(batch, config.geometry) for batch in batches]),
     ]
-    parts = tuple(CostPart(name=name, ms=1000 * _median_s(work) / clips, where=where) for name, where, work in works)
-    made = sum(len(batch) for batch in batches)
-    stream.slots = 2  # as in a worker, which fills the same memory again
-    parts_made = iter(stream)
-    for _ in range(stream.slots):
-        next(parts_made)
-
-    def whole() -> None:
-        for _ in batches:
-            next(parts_made)
-
-    whole_s = _median_s(whole)
-    kb = sum(len(data) for one in files for data in one.values()) / clips / 1000
-    return StreamCost(clips=clips, kb=kb, worker_ms=1000 * whole_s / made, parts=parts)
+    parts = tuple(
+        CostPart(name=name, ms=1000 * _median_cpu_s(task) / clips, runs_on=runs_on) for name, runs_on, task in tasks
+    )
+    return StreamCost(
+        clips=clips,
+        stored_kb=sum(len(data) for clip_files in files for data in clip_files.values()) / clips / 1000,
+        worker_ms=1000 * _full_batches_cpu_s(stream, len(batches)) / sum(len(batch) for batch in batches),
+        parts=parts,
+    )
 
 
-def _decoders(files: _Files, drawn: Sequence[PretrainingParams]) -> list[tuple[str, str, Callable[[], object]]]:
-    """Every way there is here to decode the windows drawn."""
-    pairs = list(zip(files, drawn, strict=True))
+def _full_batches_cpu_s(stream: ClipStream[PretrainingParams, PretrainingBatch], batches: int) -> float:
+    """Return the CPU seconds of so many batches as a worker makes them."""
+    stream.buffers = 2  # a worker fills the same memory again, which costs less than new memory
+    iterator = iter(stream)
+    for _ in range(stream.buffers):
+        next(iterator)
+
+    def make_batches() -> None:
+        for _ in range(batches):
+            next(iterator)
+
+    return _median_cpu_s(make_batches)
+
+
+def _decoders(files: _Files, params: Sequence[PretrainingParams]) -> list[tuple[str, Runner, Task]]:
+    """Return every decoder that can be measured on the sampled windows."""
+    pairs = list(zip(files, params, strict=True))
     if "frames" in files[0]:
-        return [("decode, packed JPEG", "worker", lambda: [jpeg_planes(f["frames"], d.frames) for f, d in pairs])]
+        return [
+            ("decode, packed JPEG", "worker", lambda: [decode_jpeg_planes(f["frames"], p.frames) for f, p in pairs])
+        ]
 
-    def all_frames() -> None:
-        for one, draw in pairs:
-            planes(one["mp4"], sorted({*draw.frames, draw.frames[0] + 1}))  # one index off the stride
+    def decode_all_frames() -> None:
+        for clip_files, clip in pairs:
+            # One index off the stride makes the decoder take the full decode.
+            decode_planes(clip_files["mp4"], sorted({*clip.frames, clip.frames[0] + 1}))
 
-    found: list[tuple[str, str, Callable[[], object]]] = [
-        ("decode, reference frames", "worker", lambda: [planes(f["mp4"], d.frames) for f, d in pairs]),
-        ("decode, all frames", "other", all_frames),
+    decoders: list[tuple[str, Runner, Task]] = [
+        ("decode, reference frames", "worker", lambda: [decode_planes(f["mp4"], p.frames) for f, p in pairs]),
+        ("decode, all frames", "other", decode_all_frames),
     ]
-    by_torchcodec = torchcodec_works([one for one, _ in pairs], [draw.frames for _, draw in pairs])
-    return [*found, *((name, "other", work) for name, work in by_torchcodec)]
+    torchcodec = torchcodec_decoders(files, [clip.frames for clip in params])
+    return [*decoders, *((name, "other", task) for name, task in torchcodec)]
 
 
-def torchcodec_works(files: _Files, wanted: Sequence[Sequence[int]]) -> list[tuple[str, Callable[[], object]]]:
-    """Decoding with torchcodec on each device, where it is installed with the FFmpeg libraries it needs."""
+def torchcodec_decoders(files: _Files, indices: Sequence[Sequence[int]]) -> list[tuple[str, Task]]:
+    """Return decoding by torchcodec on each device; nothing where it or the FFmpeg libraries it needs are missing."""
     try:
         from torchcodec.decoders import VideoDecoder
     except (ImportError, OSError, RuntimeError):
         return []
-    found: list[tuple[str, Callable[[], object]]] = []
+    decoders: list[tuple[str, Task]] = []
     for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
 
         def decode(device: str = device) -> None:
-            for one, frames in zip(files, wanted, strict=True):
-                VideoDecoder(one["mp4"], device=device, seek_mode="approximate").get_frames_at(list(frames))
+            for clip_files, frames in zip(files, indices, strict=True):
+                decoder = VideoDecoder(clip_files["mp4"], device=device, seek_mode="approximate")
+                decoder.get_frames_at(list(frames))
 
-        found.append((f"decode, torchcodec on {device}", decode))
-    return found
+        decoders.append((f"decode, torchcodec on {device}", decode))
+    return decoders
 
 
-def _median_s(work: Callable[[], object]) -> float:
+def _median_cpu_s(task: Task) -> float:
     times = []
     for _ in range(_ROUNDS):
         start = time.process_time()
-        work()
+        task()
         times.append(time.process_time() - start)
     return statistics.median(times)

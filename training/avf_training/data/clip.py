@@ -1,4 +1,7 @@
-"""One stored clip, decoded for one window. Shapes: T frames, R = 3H / 2 rows of planes, W width, S samples."""
+"""One stored clip, decoded for one window.
+
+Shapes: T frames, Q = 3H / 2 rows of planes, W width, S samples.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,11 +9,11 @@ from typing import Generic, Protocol, TypeVar
 
 from avf_shards.schema.clip_record import ClipRecord
 
-from avf_training.data.decode import Planes, Samples, StoredSound, jpeg_planes, planes
+from avf_training.data.decode import Planes, Samples, StoredAudio, decode_jpeg_planes, decode_planes
 
 
 class SampledParams(Protocol):
-    """What was drawn for a clip. frames: the pictures it shows; its sound starts with frame start_frame."""
+    """What was sampled for a clip: the frames that the model sees, and the frame with which its audio starts."""
 
     @property
     def frames(self) -> Sequence[int]: ...
@@ -23,33 +26,39 @@ D = TypeVar("D", bound=SampledParams)
 
 @dataclass(frozen=True, kw_only=True)
 class Clip(Generic[D]):
-    """planes_TRW: uint8, of full range (JPEG) or limited (H.264); sound_S: int16, shorter where the clip ends."""
+    """The decoded window of one clip."""
 
-    planes_TRW: Planes
-    full_range: bool
-    sound_S: Samples
-    draw: D
-    record: ClipRecord | None  # None where the reader leaves records out
+    planes_TQW: Planes  # uint8
+    full_range: bool  # full-range planes (JPEG), else limited range (H.264)
+    waveform_S: Samples  # int16, 16 kHz mono; shorter than the window where the clip ends
+    params: D
+    record: ClipRecord | None  # None if the reader leaves records out
 
 
 def decode_clip(
-    files: Mapping[str, bytes], draw: Callable[[int], D], sound_frames: int, into: Planes | None = None
+    files: Mapping[str, bytes], sample: Callable[[int], D], audio_frames: int, into: Planes | None = None
 ) -> Clip[D]:
-    """The window of a clip that `draw` chooses, told how many frames it has. Raises FaultError.
+    """Decode the window of a clip that `sample` chooses.
 
-    into: where its planes go, if they fit.
+    Args:
+        files: bytes of the clip by extension.
+        sample: returns the parameters for a clip of the given number of frames.
+        audio_frames: length of the audio, in video frames.
+        into: an array for the planes, used if it has their shape.
+
+    Raises:
+        FaultError: the video, the audio or the record cannot be read.
     """
-    sound = StoredSound(files["flac"])
-    drawn = draw(sound.frames)
+    audio = StoredAudio(files["flac"])
+    params = sample(audio.frames)
     if "mp4" in files:
-        pictures = planes(files["mp4"], drawn.frames, into)
+        planes_TQW = decode_planes(files["mp4"], params.frames, into)
     else:
-        pictures = jpeg_planes(files["frames"], drawn.frames, into)
-    heard = sound.cut(drawn.start_frame, sound_frames)
+        planes_TQW = decode_jpeg_planes(files["frames"], params.frames, into)
     return Clip(
-        planes_TRW=pictures,
+        planes_TQW=planes_TQW,
         full_range="mp4" not in files,
-        sound_S=heard,
-        draw=drawn,
+        waveform_S=audio.read(params.start_frame, audio_frames),
+        params=params,
         record=ClipRecord.from_json(files["json"], "a clip") if "json" in files else None,
     )

@@ -1,10 +1,10 @@
-"""Stored clips to planes and sound (PyAV, soundfile), without a copy more than needed.
+"""Stored clips to planes and audio (PyAV, soundfile), each byte copied once.
 
-Shapes: T frames, H W picture, R = 3H / 2 rows of a yuv420p picture (luma, then both chroma planes), S samples.
+Shapes: T frames, H W height and width, Q = 3H / 2 rows of a yuv420p frame (luma, then both chroma planes), S samples.
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import av
@@ -19,121 +19,143 @@ from avf_training.data.windows import on_stride
 
 Planes = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.int16]
-_LIMITED, _FULL = "yuv420p", "yuvj420p"  # H.264 as stored; JPEG
+FrameDecoder = Callable[[bytes, Sequence[int], bool], Mapping[int, av.VideoFrame]]
+_LIMITED, _FULL = "yuv420p", "yuvj420p"  # pixel formats: H.264 as stored; JPEG
 
-av.logging.set_level(None)
+av.logging.set_level(None)  # FFmpeg's warnings name no clip; what matters is raised as an error
 
 
-def planes(mp4: bytes, wanted: Sequence[int], into: Planes | None = None) -> Planes:
-    """The frames `wanted` (rising, repeats allowed) as yuv420p planes, (T, R, W). Raises FaultError.
+def decode_frames(mp4: bytes, indices: Sequence[int], reference_only: bool) -> dict[int, av.VideoFrame]:
+    """Decode the wanted frames and return them by index; frames that the decoder does not give are left out.
 
-    into: an array to fill and return, where it has that shape.
-
-    Indices that are all multiples of 4 are read from the stride-aligned GOP: only reference frames are decoded, from
-    the key frame before the first one on. Any other set takes the full decode. Both give the same bytes.
+    reference_only: decode only reference frames, from the key frame before the first index on. In the stride-aligned
+    GOP these are the frames at multiples of 4.
     """
-    try:
-        found = _decoded(mp4, wanted, True) if on_stride(wanted) else {}
-        if len(found) < len(set(wanted)):  # another GOP: reference frames are not where the stride wants them
-            found = _decoded(mp4, wanted, False)
-    except (av.error.FFmpegError, ValueError, IndexError, EOFError) as error:
-        raise FaultError(f"the video does not decode ({error})") from None
-    return _stacked(found, wanted, into)
-
-
-def _decoded(mp4: bytes, wanted: Sequence[int], only_references: bool) -> dict[int, av.VideoFrame]:
-    """Wanted frames by index."""
     with av.open(io.BytesIO(mp4), "r", format="mp4") as container:
         stream = container.streams.video[0]
-        stream.thread_count = 1
+        stream.thread_count = 1  # workers are parallel already; threads of the codec would only compete with them
         tick_s = stream.time_base or Fraction(1)
-        ticks, unit = 2 * FRAMES_PER_SECOND * tick_s.numerator, 2 * tick_s.denominator
-        if only_references:
+        numerator, denominator = 2 * FRAMES_PER_SECOND * tick_s.numerator, 2 * tick_s.denominator
+        if reference_only:
             stream.codec_context.skip_frame = "NONREF"
-            if wanted[0]:
-                container.seek(int(wanted[0] / FRAMES_PER_SECOND / tick_s), stream=stream)
-        found: dict[int, av.VideoFrame] = {}
-        kept, last = set(wanted), max(wanted)
+            if indices[0]:
+                container.seek(int(indices[0] / FRAMES_PER_SECOND / tick_s), stream=stream)
+        frames: dict[int, av.VideoFrame] = {}
+        wanted, last = set(indices), max(indices)
         for frame in container.decode(stream):
             if frame.pts is None or frame.format.name != _LIMITED:
                 raise ValueError(f"a frame is {frame.format.name} with timestamp {frame.pts}, not yuv420p with one")
-            index = (frame.pts * ticks + tick_s.denominator) // unit  # nearest frame of 25 fps, in whole numbers
-            if index in kept:
-                found[index] = frame
+            # The nearest frame of 25 fps, in integers: a float product of pts and tick may round to the neighbour.
+            index = (frame.pts * numerator + tick_s.denominator) // denominator
+            if index in wanted:
+                frames[index] = frame
             if index >= last:
                 break
-        return found
+        return frames
 
 
-def jpeg_planes(packed: bytes, wanted: Sequence[int], into: Planes | None = None) -> Planes:
-    """The frames `wanted` of a packed-JPEG member as full-range planes, as `planes`. Raises FaultError.
+def decode_planes(
+    mp4: bytes, indices: Sequence[int], into: Planes | None = None, decoder: FrameDecoder = decode_frames
+) -> Planes:
+    """Decode frames of an MP4 as yuv420p planes, (T, Q, W).
+
+    Indices that are all multiples of 4 are read from the stride-aligned GOP, where only reference frames are decoded.
+    Any other set of indices takes the full decode. Both give the same bytes.
+
+    Args:
+        mp4: the bytes of the file.
+        indices: frames in rising order; repeats are allowed.
+        into: an array to fill and return, used if it has the right shape.
+        decoder: decodes frames by index.
+
+    Raises:
+        FaultError: the video does not decode, or lacks one of the frames.
+    """
+    try:
+        frames = decoder(mp4, indices, True) if on_stride(indices) else {}
+        if len(frames) < len(set(indices)):  # a foreign GOP has its reference frames at other indices
+            frames = decoder(mp4, indices, False)
+    except (av.error.FFmpegError, ValueError, IndexError, EOFError) as error:
+        raise FaultError(f"the video does not decode ({error})") from None
+    return _stack_planes(frames, indices, into)
+
+
+def decode_jpeg_planes(packed: bytes, indices: Sequence[int], into: Planes | None = None) -> Planes:
+    """Decode frames of a packed-JPEG file as full-range planes, (T, Q, W); arguments and errors as `decode_planes`.
 
     packed: a container of avf_shards.schema.packed_jpeg.
     """
     offsets = image_offsets(packed)
-    here = sorted(n for n in set(wanted) if 0 <= n < len(offsets) - 1)
+    present = sorted(n for n in set(indices) if 0 <= n < len(offsets) - 1)
     try:
-        pictures = _jpegs(packed[offsets[n] : offsets[n + 1]] for n in here)
+        images = _decode_jpegs(packed[offsets[n] : offsets[n + 1]] for n in present)
     except (av.error.FFmpegError, ValueError) as error:
         raise FaultError(f"the video does not decode ({error})") from None
-    if len(pictures) != len(here):
-        raise FaultError(f"the video has {len(here) - len(pictures)} pictures that do not decode")
-    return _stacked(dict(zip(here, pictures, strict=True)), wanted, into)
+    if len(images) != len(present):
+        raise FaultError(f"the video has {len(present) - len(images)} images that do not decode")
+    return _stack_planes(dict(zip(present, images, strict=True)), indices, into)
 
 
-def _jpegs(pictures: Iterable[bytes]) -> list[av.VideoFrame]:
+def _decode_jpegs(images: Iterable[bytes]) -> list[av.VideoFrame]:
     codec = av.CodecContext.create("mjpeg", "r")
     codec.thread_count = 1
-    found = [frame for data in pictures for frame in codec.decode(av.Packet(data))]
-    found += codec.decode(None)
-    for frame in found:
+    frames = [frame for data in images for frame in codec.decode(av.Packet(data))]
+    frames += codec.decode(None)
+    for frame in frames:
         if frame.format.name != _FULL:
-            raise ValueError(f"a picture is {frame.format.name}, not {_FULL}")
-    return found
+            raise ValueError(f"an image is {frame.format.name}, not {_FULL}")
+    return frames
 
 
-def _stacked(found: dict[int, av.VideoFrame], wanted: Sequence[int], into: Planes | None) -> Planes:
-    """(T, R, W), each plane copied once, to where it stays. Raises FaultError for frames that were not found."""
-    missing = sorted(set(wanted) - found.keys())
+def _stack_planes(frames: Mapping[int, av.VideoFrame], indices: Sequence[int], into: Planes | None) -> Planes:
+    """Copy the planes of frames to (T, Q, W). Raises FaultError for frames that are missing or differ in size."""
+    missing = sorted(set(indices) - frames.keys())
     if missing:
         raise FaultError(f"the video has no frames {missing[:4]}")
-    width, height = found[wanted[0]].width, found[wanted[0]].height
-    shape = len(wanted), height * 3 // 2, width
-    made = into if into is not None and into.shape == shape else np.empty(shape, np.uint8)
-    for row, n in zip(made, wanted, strict=True):
-        if (found[n].width, found[n].height) != (width, height) or width % 2 or height % 4:
-            raise FaultError(f"frame {n} is {found[n].width} x {found[n].height}, frame {wanted[0]} {width} x {height}")
-        luma, u, v = found[n].planes
-        row[:height] = _rows(luma, width)
+    width, height = frames[indices[0]].width, frames[indices[0]].height
+    shape = len(indices), height * 3 // 2, width
+    planes_TQW = into if into is not None and into.shape == shape else np.empty(shape, np.uint8)
+    for row, n in zip(planes_TQW, indices, strict=True):
+        # A chroma plane of (H / 2, W / 2) fills whole rows of width W only if W is even and H a multiple of 4.
+        if (frames[n].width, frames[n].height) != (width, height) or width % 2 or height % 4:
+            size = f"{frames[n].width} x {frames[n].height}"
+            raise FaultError(f"frame {n} is {size}, frame {indices[0]} {width} x {height}")
+        luma, u, v = frames[n].planes
+        row[:height] = _plane_rows(luma, width)
         chroma = row[height:].reshape(2, height // 2, width // 2)
-        chroma[0], chroma[1] = _rows(u, width // 2), _rows(v, width // 2)
-    return made
+        chroma[0], chroma[1] = _plane_rows(u, width // 2), _plane_rows(v, width // 2)
+    return planes_TQW
 
 
-def _rows(plane: "av.video.plane.VideoPlane", width: int) -> Planes:
+def _plane_rows(plane: "av.video.plane.VideoPlane", width: int) -> Planes:
+    """Return a view of a plane without the padding at the end of its lines."""
     return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, :width]
 
 
-class StoredSound:
-    """A clip's FLAC, opened once. frames: of 25 fps, told by its 640 samples a frame exactly. Raises FaultError.
+class StoredAudio:
+    """A clip's FLAC, opened once. Stored audio has exactly 640 samples per frame, so its length gives the frame count.
 
-    Stored sound is already moved into sync: `av_offset_ms` in the record tells by how much and is never applied again.
+    The audio is stored in sync: `av_offset_ms` of the record says by how much it was moved and is never applied again.
     """
 
     def __init__(self, flac: bytes) -> None:
+        """Open the file. Raises FaultError when it does not decode or is not 16 kHz mono."""
         try:
             self._file = soundfile.SoundFile(io.BytesIO(flac))
         except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
-            raise FaultError(f"the sound does not decode ({error})") from None
+            raise FaultError(f"the audio does not decode ({error})") from None
         if self._file.samplerate != SAMPLE_RATE_HZ or self._file.channels != 1:
-            raise FaultError(f"the sound has {self._file.samplerate} Hz and {self._file.channels} channels")
-        self.frames = int(self._file.frames) // SAMPLES_PER_FRAME
+            raise FaultError(f"the audio has {self._file.samplerate} Hz and {self._file.channels} channels")
+        self.frames = int(self._file.frames) // SAMPLES_PER_FRAME  # video frames of 25 fps
 
-    def cut(self, start: int, frames: int) -> Samples:
-        """Sound of `frames` frames from frame `start` on, (S,); less where the clip ends. Raises FaultError."""
+    def read(self, start: int, frames: int) -> Samples:
+        """Return the audio of `frames` video frames from frame `start` on, (S,); fewer samples where the clip ends.
+
+        Raises FaultError when the audio does not decode.
+        """
         try:
             self._file.seek(min(start * SAMPLES_PER_FRAME, self._file.frames))
             samples: Samples = self._file.read(frames * SAMPLES_PER_FRAME, dtype="int16")
         except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
-            raise FaultError(f"the sound does not decode ({error})") from None
+            raise FaultError(f"the audio does not decode ({error})") from None
         return samples

@@ -1,4 +1,4 @@
-"""What a stream delivered, per source, beside its target, and the clips it could not read."""
+"""What a stream delivered per source, beside its target, and the clips it could not read."""
 
 import json
 import logging
@@ -13,28 +13,23 @@ from avf_shards.sampling.stream_order import EpochwiseOrder, rank_steps
 
 from avf_training.data.batch import Batch, ClipFault
 
-WINDOW_S = 2.56  # 16 frames at stride 4, 25 fps
-_FEW = 10  # faults of a source that stop nothing
-log = logging.getLogger("avf_training.stream")
+_TOLERATED_FAULTS = 10  # of a source: below this count a share says nothing, and the run goes on
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceDelivery:
-    """One source. clips: delivered by all ranks up to here; target: its exact share of as many clips.
-
-    seconds: of model input, 2.56 a clip. faults: positions of this rank where another clip stood in for an unreadable
-    one.
-    """
+    """What all ranks delivered of one source since the start of the stream."""
 
     source: str
     clips: int
-    seconds: float
-    target: float
-    faults: int
+    seconds: float  # of model input: clips times the length of the model's window
+    target: float  # the source's exact share of the clips delivered of all sources
+    faults: int  # positions of this rank at which another clip replaced an unreadable one
 
 
 def _check_writable(path: Path) -> None:
-    """Say now, and not at the first fault, that a file cannot be written."""
+    """Raise UserError if a file cannot be written: at the start of a run, not hours later at the first fault."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.open("a").close()
@@ -43,41 +38,57 @@ def _check_writable(path: Path) -> None:
 
 
 class DeliveryTracker:
-    """Counts what this rank delivered, and answers for the whole world: by the order, positions decide it.
+    """Counts the clips that this rank delivered.
 
-    quarantine: JSON lines of unreadable clips. log: JSON lines of the table.
+    The stream order is a pure function of position, so the totals of all ranks follow without communication.
     """
 
     def __init__(
-        self, order: EpochwiseOrder, max_fault_share: float, quarantine: Path | None, log: Path | None
+        self,
+        order: EpochwiseOrder,
+        window_s: float,
+        max_fault_share: float,
+        quarantine: Path | None = None,
+        delivery_log: Path | None = None,
     ) -> None:
-        self.order, self.max_fault_share = order, max_fault_share
-        self.quarantine, self.log = quarantine, log
-        for path in (quarantine, log):
+        """Check that the files can be written.
+
+        Args:
+            order: the order of the stream.
+            window_s: seconds of model input in one clip.
+            max_fault_share: share of a source's clips that may be unreadable before the run stops.
+            quarantine: file for the unreadable clips, as JSON lines.
+            delivery_log: file for the table of all sources, as JSON lines.
+        """
+        self.order, self.window_s, self.max_fault_share = order, window_s, max_fault_share
+        self.quarantine, self.delivery_log = quarantine, delivery_log
+        for path in (quarantine, delivery_log):
             if path is not None:
                 _check_writable(path)
-        self._delivered: Counter[str] = Counter()  # since the first start of the stream, by the rank that saved
+        # Since the first start of the stream. Of a resumed stream: as counted by the rank that saved the checkpoint.
+        self._delivered: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._unchecked: Counter[str] = Counter()
         self._unchecked_from = 0
 
     def start(self, position: int) -> None:
-        """From here on this rank delivers."""
+        """Begin to count this rank's deliveries at `position`."""
         self._unchecked.clear()
         self._unchecked_from = position
 
-    def deliver(self, batch: Batch) -> None:
-        """Note one batch of this rank. Raises FaultError with the table when a source has too many faults."""
+    def record_batch(self, batch: Batch) -> None:
+        """Count one batch of this rank. Raises FaultError with the table when a source has too many faults."""
         self._delivered.update(batch.sources)
         self._unchecked.update(batch.sources)
+        # One position may meet several unreadable clips before a substitute can be read; it counts as one fault.
         faulty = {(fault.source, fault.epoch, fault.position) for fault in batch.faults}
         self._faults.update(source for source, _, _ in faulty)
         for fault in batch.faults:
-            self._quarantined(fault)
+            self._quarantine_clip(fault)
         over = [
             source
             for source, count in self._faults.items()
-            if count >= _FEW and count > self.max_fault_share * self._delivered[source]
+            if count >= _TOLERATED_FAULTS and count > self.max_fault_share * self._delivered[source]
         ]
         if over:
             rows = [f"  {name}: {self._faults[name]} of {self._delivered[name]} clips" for name in sorted(self._faults)]
@@ -86,66 +97,59 @@ class DeliveryTracker:
                 f"more than {self.max_fault_share:.1%} of {', '.join(over)} cannot be read{where}\n" + "\n".join(rows)
             )
 
-    def _quarantined(self, fault: ClipFault) -> None:
-        log.warning("%s: clip %s cannot be read, another stands in for it: %s", fault.shard, fault.key, fault.error)
+    def _quarantine_clip(self, fault: ClipFault) -> None:
+        log.warning("%s: clip %s cannot be read, another clip replaces it: %s", fault.shard, fault.key, fault.error)
         if self.quarantine is not None:
             with open(self.quarantine, "a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(fault), ensure_ascii=False) + "\n")
 
-    def lines(self, upto: int) -> list[SourceDelivery]:
-        """Every source after the first `upto` clips of the stream."""
-        epochs, position = divmod(upto, len(self.order))
-        inside = np.bincount(self.order.epoch(epochs).source_P[:position], minlength=len(self.order.quotas))
-        found = []
-        for source, quota, more in zip(self.order.corpus.sources, self.order.quotas, inside, strict=True):
-            clips = epochs * quota + int(more)
-            target = upto * quota / len(self.order)
-            found.append(
+    def per_source(self, delivered: int) -> list[SourceDelivery]:
+        """Return what all ranks delivered of every source in the first `delivered` clips of the stream."""
+        epochs, position = divmod(delivered, len(self.order))
+        in_epoch = np.bincount(self.order.epoch(epochs).source_P[:position], minlength=len(self.order.quotas))
+        rows = []
+        for source, quota, begun in zip(self.order.corpus.sources, self.order.quotas, in_epoch, strict=True):
+            clips = epochs * quota + int(begun)
+            rows.append(
                 SourceDelivery(
                     source=source.name,
                     clips=clips,
-                    seconds=clips * WINDOW_S,
-                    target=target,
+                    seconds=clips * self.window_s,
+                    target=delivered * quota / len(self.order),
                     faults=self._faults[source.name],
                 )
             )
-        return found
+        return rows
 
-    def write(self, upto: int) -> None:
-        """Log the table after the first `upto` clips of the stream."""
-        lines, (epoch, position) = self.lines(upto), divmod(upto, len(self.order))
-        told = ", ".join(f"{line.source} {line.clips} of {line.target:.1f}" for line in lines)
-        log.info("epoch %d, position %d: %s", epoch, position, told)
-        if self.log is not None:
-            row = {"epoch": epoch, "position": position, "sources": [asdict(line) for line in lines]}
-            with open(self.log, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    def log_table(self, delivered: int) -> None:
+        """Log the table of all sources after the first `delivered` clips of the stream."""
+        rows, (epoch, position) = self.per_source(delivered), divmod(delivered, len(self.order))
+        text = ", ".join(f"{row.source} {row.clips} of {row.target:.1f}" for row in rows)
+        log.info("epoch %d, position %d: %s", epoch, position, text)
+        if self.delivery_log is not None:
+            line = {"epoch": epoch, "position": position, "sources": [asdict(row) for row in rows]}
+            with open(self.delivery_log, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
-    def check(self, upto: int, batch: int, world: int, rank: int) -> None:
-        """What this rank delivered since the last check is what the order gave it. Raises FaultError."""
-        wanted: Counter[str] = Counter()
-        for mine in rank_steps(
-            self.order,
-            self._unchecked_from,
-            (upto - self._unchecked_from) // batch,
-            batch=batch,
-            world=world,
-            rank=rank,
-        ):
-            _, sources = self.order.at(mine.start, mine.stop)
-            wanted.update(self.order.corpus.sources[source].name for source in sources)
-        if wanted != self._unchecked:
-            raise FaultError(f"delivered {dict(self._unchecked)}, but the order gave {dict(wanted)}")
-        self.start(upto)
+    def check_order(self, delivered: int, batch: int, world: int, rank: int) -> None:
+        """Check that this rank's deliveries since the last check are those of the order. Raises FaultError."""
+        expected: Counter[str] = Counter()
+        steps = (delivered - self._unchecked_from) // batch
+        for positions in rank_steps(self.order, self._unchecked_from, steps, batch=batch, world=world, rank=rank):
+            _, sources = self.order.at(positions.start, positions.stop)
+            expected.update(self.order.corpus.sources[source].name for source in sources)
+        if expected != self._unchecked:
+            raise FaultError(f"delivered {dict(self._unchecked)}, but the order gave {dict(expected)}")
+        self.start(delivered)
 
-    def state(self, upto: int) -> dict[str, Any]:
-        """What a checkpoint keeps: the table, and this rank's faults among what it delivered."""
+    def state_dict(self, delivered: int) -> dict[str, Any]:
+        """Return what a checkpoint keeps: the clips of each source, and this rank's deliveries and faults."""
         return {
-            "clips": {line.source: line.clips for line in self.lines(upto)},
+            "clips": {row.source: row.clips for row in self.per_source(delivered)},
             "delivered": dict(self._delivered),
             "faults": dict(self._faults),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on counting from `state`."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue to count from a saved state."""
         self._delivered, self._faults = Counter(state["delivered"]), Counter(state["faults"])

@@ -1,4 +1,4 @@
-"""Clips of fine-tuning: a window, RandAugment and the rest, a gain and a partner to mix with, all drawn by position."""
+"""Clips of fine-tuning: a window, augmentation, a gain and a partner to mix with, all sampled from the position."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from avf_shards.sampling.stream_order import position_random
 from avf_shards.schema.clip_record import ClipRecord
 from torch import Tensor
 
-from avf_training.data.augment import Augment, AugmentConfig, apply_operation, erase_rectangles, sample_augment
+from avf_training.data.augment import AugmentConfig, AugmentParams, apply_operation, erase_rectangles, sample_augment
 from avf_training.data.batch import ROW_NUMBERS, Batch
 from avf_training.data.clip import Clip
 from avf_training.data.mixing import (
@@ -29,43 +29,41 @@ from avf_training.models.config import Geometry, Modalities
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuningParams:
-    """The choices for one clip. frames: spread over the window from start_frame on; gain: factor on the sound."""
+    """What was sampled for one clip."""
 
-    frames: tuple[int, ...]
-    start_frame: int
-    gain: float
-    augment: Augment
+    frames: tuple[int, ...]  # spread over the window
+    start_frame: int  # of the window
+    gain: float  # factor on the audio
+    augment: AugmentParams
     mix: MixParams
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuningBatch(Batch):
-    """A batch with what was drawn for each row, and its record.
+    """A batch with the sampled parameters and the record of each row."""
 
-    own_B, partner_B: rows of the clips, and of those they are mixed with.
-    """
-
-    draws: tuple[FinetuningParams, ...]
+    params: tuple[FinetuningParams, ...]
     records: tuple[ClipRecord, ...]
-    own_B: Tensor = field(metadata=ROW_NUMBERS)
-    partner_B: Tensor = field(metadata=ROW_NUMBERS)
+    own_B: Tensor = field(metadata=ROW_NUMBERS)  # row of each clip
+    partner_B: Tensor = field(metadata=ROW_NUMBERS)  # row that each clip is mixed with
 
     def mixes(self) -> list[MixParams]:
-        """How each of the B clips is mixed."""
-        return [self.draws[row].mix for row in self.own_B.tolist()]
+        """Return how each of the B clips is mixed."""
+        return [self.params[row].mix for row in self.own_B.tolist()]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuningSampler:
-    """Draws for one model's input. Records come with the clips, for their labels."""
+    """Samples the input of one model. The clips come with their records, which hold the labels."""
 
     geometry: Geometry
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     mix: MixConfig = field(default_factory=MixConfig)
     reads_record: bool = True
 
-    def draw(self, digest: str, epoch: int, position: int, total_frames: int) -> FinetuningParams:
-        """What happens to the clip of `total_frames` at this place of the order `digest`."""
+    def sample(self, digest: str, epoch: int, position: int, total_frames: int) -> FinetuningParams:
+        """Sample the parameters of the clip of `total_frames` frames at a position of the order `digest`."""
+        # As in pre-training, the generator depends on the position alone and the sequence of draws must not change.
         random = position_random(digest, "finetuning", epoch, position)
         frames = self.geometry.frames
         start = sample_start(random, max(0, total_frames - frames * STRIDE), True)
@@ -80,62 +78,68 @@ class FinetuningSampler:
             mix=mix,
         )
 
-    def partners(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
-        """Position of the clip that each of `positions` is mixed with."""
+    def partner_positions(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
+        """Return the position of the clip that each of `positions` is mixed with."""
         if not self.mix.any:
             return tuple(positions)
         return tuple(partner_position(position, first, batch) for position in positions)
 
-    def batch(self, common: Batch, clips: list[Clip[FinetuningParams]], partners: list[int]) -> FinetuningBatch:
-        """The batch of these clips."""
-        draws = tuple(clip.draw for clip in clips)
+    def make_batch(self, common: Batch, clips: list[Clip[FinetuningParams]], partners: list[int]) -> FinetuningBatch:
+        """Return the batch of these clips."""
+        params = tuple(clip.params for clip in clips)
         records = tuple(clip.record for clip in clips if clip.record is not None)
         if len(records) < len(clips):
             raise FaultError("fine-tuning needs the record of each clip; read the shards with their records")
         own_B, partner_B = torch.arange(len(common)), torch.tensor(partners)
-        return FinetuningBatch(**vars(common), draws=draws, records=records, own_B=own_B, partner_B=partner_B)
+        return FinetuningBatch(**vars(common), params=params, records=records, own_B=own_B, partner_B=partner_B)
 
 
 def finetuning_input(
     batch: FinetuningBatch, config: FinetuningSampler, modalities: Modalities = "av"
 ) -> tuple[Tensor | None, Tensor | None]:
-    """The model's video (B, 3, T, H, W) and sound (B, 1, M, F), made where the batch lies; None: not asked for."""
-    video = _video(batch, config) if "v" in modalities else None
-    return video, _sound(batch, config) if "a" in modalities else None
+    """Return the model's video (B, 3, T, H, W) and audio (B, 1, M, F), on the device of the batch.
+
+    A modality that is not in `modalities` is None.
+    """
+    video = _video_input(batch, config) if "v" in modalities else None
+    return video, _audio_input(batch, config) if "a" in modalities else None
 
 
-def _video(batch: FinetuningBatch, config: FinetuningSampler) -> Tensor:
-    """As the authors: brought to the model's size, RandAugment, random resized crop, mirror, erasing, mix."""
-    geometry, draws = config.geometry, batch.draws
+def _video_input(batch: FinetuningBatch, config: FinetuningSampler) -> Tensor:
+    """Resize, RandAugment, random resized crop with flip, normalize, erase and mix, in the authors' order."""
+    geometry, params = config.geometry, batch.params
     size_px = batch.planes_RTQW.shape[-1]
-    whole_R4 = torch.tensor([[0, 0, size_px, size_px]] * len(draws))
-    pixels_R3THW = crop_pixels(batch.planes_RTQW, batch.full_range_R, whole_R4, geometry.size_px)
-    for row, draw in zip(pixels_R3THW, draws, strict=True):
-        if draw.augment.operations:
-            frames_T3HW = (row.transpose(0, 1) * 255).round().to(torch.uint8)
-            for operation in draw.augment.operations:
+    full_frame_R4 = torch.tensor([[0, 0, size_px, size_px]] * len(params))
+    pixels_R3THW = crop_pixels(batch.planes_RTQW, batch.full_range_R, full_frame_R4, geometry.size_px)
+    for row_3THW, clip in zip(pixels_R3THW, params, strict=True):
+        if clip.augment.operations:
+            # RandAugment is defined on 8-bit images: rounding and its integer thresholds are part of it.
+            frames_T3HW = (row_3THW.transpose(0, 1) * 255).round().to(torch.uint8)
+            for operation in clip.augment.operations:
                 frames_T3HW = apply_operation(operation, frames_T3HW)
-            row.copy_(frames_T3HW.transpose(0, 1) / 255)
-    boxes_R4 = torch.tensor([draw.augment.box() for draw in draws])
+            row_3THW.copy_(frames_T3HW.transpose(0, 1) / 255)
+    boxes_R4 = torch.tensor([clip.augment.box() for clip in params])
     video_R3THW = normalize_pixels(resample_pixels(pixels_R3THW, boxes_R4, geometry.size_px))
     video_R3THW = torch.stack(
-        [erase_rectangles(row, draw.augment) for row, draw in zip(video_R3THW, draws, strict=True)]
+        [erase_rectangles(row_3THW, clip.augment) for row_3THW, clip in zip(video_R3THW, params, strict=True)]
     )
     return mix_video(video_R3THW[batch.own_B], video_R3THW[batch.partner_B], batch.mixes())
 
 
-def _sound(batch: FinetuningBatch, config: FinetuningSampler) -> Tensor:
-    """Gain as drawn, mixed where the config says so, log-mel."""
+def _audio_input(batch: FinetuningBatch, config: FinetuningSampler) -> Tensor:
+    """Apply the gain, mix where the config says so, and take the log-mel energies."""
     geometry, own_B, partner_B = config.geometry, batch.own_B, batch.partner_B
-    wave_RS = decode_waveform(batch.sound_RS, batch.samples_R, torch.tensor([draw.gain for draw in batch.draws]))
+    gain_R = torch.tensor([clip.gain for clip in batch.params])
+    wave_RS = decode_waveform(batch.waveform_RS, batch.samples_R, gain_R)
     samples_B = batch.samples_R[own_B]
     if not config.mix.mix_sound:
         return log_mel_batch(wave_RS[own_B], samples_B, geometry)
-    heard_B = torch.maximum(samples_B, batch.samples_R[partner_B])
-    return log_mel_batch(mix_audio(wave_RS[own_B], wave_RS[partner_B], batch.mixes()), heard_B, geometry)
+    # The longer of the two clips ends the mixture.
+    mixed_samples_B = torch.maximum(samples_B, batch.samples_R[partner_B])
+    return log_mel_batch(mix_audio(wave_RS[own_B], wave_RS[partner_B], batch.mixes()), mixed_samples_B, geometry)
 
 
 def finetuning_targets(batch: FinetuningBatch, labels_R: Tensor, classes: int, smoothing: float = 0.1) -> Tensor:
-    """Target distribution of each clip, (B, classes), from the classes of all rows."""
-    hot_RN = smooth_labels(labels_R, classes, smoothing)
-    return mix_targets(hot_RN[batch.own_B], hot_RN[batch.partner_B], batch.mixes())
+    """Return the target distribution of each clip, (B, N), from the class numbers of all rows."""
+    targets_RN = smooth_labels(labels_R, classes, smoothing)
+    return mix_targets(targets_RN[batch.own_B], targets_RN[batch.partner_B], batch.mixes())

@@ -1,5 +1,6 @@
-"""Batches for one rank, with a state that fits any other world (torch's Stateful protocol)."""
+"""Data loader of one rank. Its state_dict (torch Stateful) can be loaded with any world size and worker count."""
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
@@ -19,15 +20,14 @@ from avf_training.data.stream import ClipStream
 
 D = TypeVar("D", bound=SampledParams)
 B = TypeVar("B", bound=Batch)
+log = logging.getLogger(__name__)
 
 
 class StreamLoader(Generic[D, B]):
-    """Iterate for batches; `state_dict` says where the stream stands after the last batch given.
+    """Iterates over the batches of one rank, from the position at which the stream stands.
 
-    The state is (digest, epoch, position) and the account: any world size and number of workers goes on from it with
-    the same clips, windows, crops and masks. device: where batches arrive; a GPU fetches the next one while it works
-    on this. quarantine, log: files that the account writes, as JSON lines; log_steps: how often, besides at the end of
-    each epoch.
+    The state holds the order's digest, the epoch, the position, and the counts of delivered clips. Any world size and
+    number of workers continues from it with the same clips, windows, crops and masks.
     """
 
     def __init__(
@@ -37,104 +37,129 @@ class StreamLoader(Generic[D, B]):
         workers: int = 0,
         device: torch.device | str = "cpu",
         quarantine: Path | None = None,
-        log: Path | None = None,
+        delivery_log: Path | None = None,
         log_steps: int = 1000,
     ) -> None:
+        """Check that the files can be written.
+
+        Args:
+            stream: the clips of this rank.
+            workers: processes that read and decode; 0 works in this process.
+            device: where batches arrive; the next batch is copied to a GPU while it computes on this one.
+            quarantine: file for the unreadable clips, as JSON lines.
+            delivery_log: file for the table of delivered clips, as JSON lines.
+            log_steps: steps between two tables; the end of each epoch writes a table as well.
+        """
         self.stream, self.workers, self.device, self.log_steps = stream, workers, torch.device(device), log_steps
-        told = log if stream.rank == 0 else None  # the table is the same on every rank
-        self.account = DeliveryTracker(stream.order, stream.config.max_fault_share, quarantine, told)
-        self._next = 0
+        self.delivery = DeliveryTracker(
+            stream.order,
+            stream.window_s,
+            stream.config.max_fault_share,
+            quarantine=quarantine,
+            delivery_log=delivery_log if stream.rank == 0 else None,  # the table is equal on every rank
+        )
+        self._position = 0
 
     def __iter__(self) -> Iterator[B]:
-        """Batches from where the stream stands. Raises FaultError when a source has too many unreadable clips."""
-        self.stream.start = self._next
-        self.account.start(self._next)
+        """Yield batches from the current position on. Raises FaultError when a source has too many unreadable clips."""
+        self.stream.start = self._position
+        self.delivery.start(self._position)
         step, size = self.stream.config.batch, len(self.stream.order)
-        for batch in self._arrived():
-            self.account.deliver(batch)
-            before, self._next = self._next, self._next + step
-            epoch_ended = before // size != self._next // size
+        for batch in self._batches_on_device():
+            self.delivery.record_batch(batch)
+            before, self._position = self._position, self._position + step
+            epoch_ended = before // size != self._position // size
             if epoch_ended:
-                self.account.check(self._next, step, self.stream.world, self.stream.rank)
-            if epoch_ended or self._next // step % self.log_steps == 0:
-                self.account.write(self._next)
+                self.delivery.check_order(self._position, step, self.stream.world, self.stream.rank)
+            if epoch_ended or self._position // step % self.log_steps == 0:
+                self.delivery.log_table(self._position)
             yield batch
 
-    def _arrived(self) -> Iterator[B]:
-        """Batches on the device, in order."""
+    def _batches_on_device(self) -> Iterator[B]:
+        """Yield batches on the device, in order."""
         if self.device.type != "cuda":
             for parts in self._steps():
+                # Copied: a worker fills the memory of its parts again.
                 yield concat_batches([part.to(self.device) for part in parts], self.workers > 0)
             return
-        copying = torch.cuda.Stream(self.device)
-        waiting: tuple[B, torch.cuda.Event] | None = None
+        copy_stream = torch.cuda.Stream(self.device)
+        pending: tuple[B, torch.cuda.Event] | None = None
+        # One batch behind: while the caller computes on a batch, the next one is copied on a stream of its own.
         for parts in self._steps():
-            with torch.cuda.stream(copying):
-                coming = concat_batches([part.to(self.device) for part in parts]), copying.record_event()
-            if waiting is not None:
-                yield _handed_over(*waiting)
-            waiting = coming
-        if waiting is not None:
-            yield _handed_over(*waiting)
+            with torch.cuda.stream(copy_stream):
+                coming = concat_batches([part.to(self.device) for part in parts]), copy_stream.record_event()
+            if pending is not None:
+                yield _hand_over(*pending)
+            pending = coming
+        if pending is not None:
+            yield _hand_over(*pending)
 
     def _steps(self) -> Iterator[list[B]]:
-        """The parts of each step."""
-        per_step, workers = self.stream.parts, self.workers
-        ahead = max(2, -(-per_step // workers)) if workers else None  # a step, or two parts each
-        self.stream.slots = buffers_needed(ahead, per_step, workers) if ahead else 0
+        """Yield the parts of each step."""
+        per_step, workers = self.stream.parts_per_step, self.workers
+        # A step ahead in all, but at least two parts of each worker, so that none waits while its part is taken.
+        prefetch = max(2, -(-per_step // workers)) if workers else None
+        self.stream.buffers = buffers_needed(prefetch, per_step, workers) if prefetch else 0
+        world, rank, position = self.stream.world, self.stream.rank, self._position
+        log.info("rank %d of %d: from position %d on with %d workers", rank, world, position, workers)
         loader = DataLoader(
             self.stream,
             batch_size=None,
             num_workers=workers,
-            prefetch_factor=ahead,
+            prefetch_factor=prefetch,
             pin_memory=self.device.type == "cuda",
         )
         parts = iter(loader)
-        # torch maps shared memory anew when nobody holds it. Pinned parts are copies, made before we get them.
-        held = 0 if self.device.type == "cuda" else workers * self.stream.slots
+        # torch unmaps shared memory when nobody holds a tensor of it, and maps it anew for the next part. Tensors of
+        # all buffers are held so that each is mapped once. Pinned parts are copies already, which hold no buffer.
+        held = 0 if self.device.type == "cuda" else workers * self.stream.buffers
         mapped: deque[Tensor] = deque(maxlen=held)
         try:
             while len(step := list(islice(parts, per_step))) == per_step:
                 mapped.extend(part.planes_RTQW for part in step)
                 yield step
         except (UserError, FaultError) as error:
-            raise _as_said(error) from None
+            raise _without_worker_traceback(error) from None
 
     def delivered(self) -> list[SourceDelivery]:
-        """Per source, what the stream has given to all ranks so far."""
-        return self.account.lines(self._next)
+        """Return what the stream has delivered to all ranks so far, per source."""
+        return self.delivery.per_source(self._position)
 
-    def go_to(self, position: int) -> None:
-        """Start anew at a position of the stream, with nothing delivered before."""
-        self._next = position
+    def seek(self, position: int) -> None:
+        """Move the stream to a position, before the first batch is taken."""
+        self._position = position
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream goes on, and what it has delivered."""
-        epoch, position = divmod(self._next, len(self.stream.order))
-        where = {"digest": self.stream.order.digest, "epoch": epoch, "position": position}
-        return where | self.account.state(self._next)
+        """Return the position from which the stream continues, and what it has delivered."""
+        epoch, position = divmod(self._position, len(self.stream.order))
+        state = {"digest": self.stream.order.digest, "epoch": epoch, "position": position}
+        return state | self.delivery.state_dict(self._position)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state of any world. Raises UserError for one of other shards, mix or seed."""
+        """Continue from a state of any world. Raises UserError for a state of other shards, mix or seed."""
         order = self.stream.order
         if state["digest"] != order.digest:
             raise UserError(
                 f"the state is of another stream ({state['digest'][:12]}, not {order.digest[:12]}): "
                 "shards, mix and seed must be the same to go on"
             )
-        self._next = int(state["epoch"]) * len(order) + int(state["position"])
-        self.account.load(state)
+        self._position = int(state["epoch"]) * len(order) + int(state["position"])
+        self.delivery.load_state_dict(state)
+        log.info("the stream continues at epoch %d, position %d", state["epoch"], state["position"])
 
 
-def _handed_over(batch: B, copied: torch.cuda.Event) -> B:
-    """The batch for the CUDA stream that computes: after its copy, and not freed before that stream is done with it."""
-    computing = torch.cuda.current_stream(batch.planes_RTQW.device)
-    computing.wait_event(copied)
-    batch.keep_for(computing)
+def _hand_over(batch: B, copied: torch.cuda.Event) -> B:
+    """Make the current CUDA stream wait for the copy of a batch, and keep the batch's memory until that stream is done.
+
+    Without record_stream the allocator, which knows the copying stream alone, could reuse the memory too early.
+    """
+    compute_stream = torch.cuda.current_stream(batch.planes_RTQW.device)
+    compute_stream.wait_event(copied)
+    batch.record_stream(compute_stream)
     return batch
 
 
-def _as_said(error: UserError | FaultError) -> UserError | FaultError:
-    """The error as the worker raised it: torch puts the worker's traceback before its text."""
+def _without_worker_traceback(error: UserError | FaultError) -> UserError | FaultError:
+    """Return the error as the worker raised it: torch puts the worker's traceback before the message."""
     kind = type(error)
     return kind(str(error).rpartition(f"{kind.__module__}.{kind.__name__}: ")[2].strip())

@@ -1,7 +1,8 @@
-"""Mixup and CutMix of clips, picture and sound, by position (HiCMAE 4.1; AVF-MAE++ Table 6).
+"""Mixup and CutMix of clips, video and audio, sampled by position (HiCMAE 4.1; AVF-MAE++ Table 6).
 
-Each clip is mixed with its neighbour in the step: the order is shuffled, so a neighbour is as good as any, and a rank
-holds it already but at the end of its part. Shapes: B clips, R rows with those only mixed in, S samples, N classes.
+Each clip is mixed with its neighbour in the step. The order is shuffled, so a neighbour is as good as any other clip,
+and the rank has decoded it already, except at the end of a rank's part of the step. Shapes: B clips, R rows (the clips
+and those that only serve as partners), S samples, N classes.
 """
 
 import math
@@ -17,43 +18,40 @@ from avf_training.data.augment import Rectangle
 
 @dataclass(frozen=True, kw_only=True)
 class MixConfig:
-    """mixup, cutmix: parameter of their beta distributions, 0 leaves one out. cutmix_share: of clips where both are on.
+    """Settings of mixup and CutMix."""
 
-    mix_sound: the authors leave the sound as it is (`official`), so that it belongs to one of two labels only.
-    """
-
-    mixup: float = 0.8
-    cutmix: float = 1.0
-    probability: float = 1.0
-    cutmix_share: float = 0.5
+    mixup: float = 0.8  # alpha of mixup's beta distribution; 0 turns mixup off
+    cutmix: float = 1.0  # alpha of CutMix's beta distribution; 0 turns CutMix off
+    probability: float = 1.0  # of mixing a clip at all
+    cutmix_share: float = 0.5  # share of mixed clips that take CutMix where both are on
+    # Mix the audio as well. The authors' code leaves it, so that the audio belongs to one of the two mixed labels only.
     mix_sound: bool = True
 
     @property
     def any(self) -> bool:
-        """Whether anything is mixed at all."""
+        """Whether any clip is mixed."""
         return self.probability > 0 and (self.mixup > 0 or self.cutmix > 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MixParams:
-    """share: how much of a clip stays its own. rectangle: what the other one's picture covers (CutMix), and sound_at:
-    where its stretch of sound starts, as a share of what is left; None: both are blended (mixup).
-    """
+    """How one clip is mixed with its partner."""
 
-    share: float
-    rectangle: Rectangle | None
-    sound_at: float
+    share: float  # of the clip itself in the result, 0 to 1; the partner has the rest
+    rectangle: Rectangle | None  # CutMix: pixels taken from the partner; None: the two are blended (mixup)
+    sound_at: float  # CutMix: start of the partner's stretch of audio, 0 to 1 of the possible starts
 
 
 def partner_position(position: int, first: int, batch: int) -> int:
-    """The position whose clip is mixed into this one: its neighbour in the step of `batch` from `first` on."""
-    inside = position - first
-    other = inside ^ 1
-    return first + (other if other < batch else max(0, inside - 1))
+    """Return the position that is mixed into this one: its neighbour in the step of `batch` clips from `first` on."""
+    offset = position - first
+    neighbour = offset ^ 1  # pairs (0, 1), (2, 3), ...; the last clip of an odd batch takes the clip before it
+    return first + (neighbour if neighbour < batch else max(0, offset - 1))
 
 
 def sample_mix(random: np.random.Generator, config: MixConfig, size_px: int) -> MixParams:
-    """How one clip is mixed."""
+    """Sample how one clip is mixed."""
+    # Drawn whether needed or not, so that turning one option off does not shift the numbers of the others.
     applied, cut = random.random() < config.probability, random.random() < config.cutmix_share
     sound_at = float(random.random())
     if not applied or not config.any:
@@ -64,42 +62,43 @@ def sample_mix(random: np.random.Generator, config: MixConfig, size_px: int) -> 
     (left, right), (top, bottom) = (
         (max(0, centre - half), min(size_px, centre + half)) for centre in random.integers(size_px, size=2).tolist()
     )
-    covered = Rectangle(left=left, top=top, width=right - left, height=bottom - top)
-    return MixParams(share=1 - covered.width * covered.height / size_px**2, rectangle=covered, sound_at=sound_at)
+    rectangle = Rectangle(left=left, top=top, width=right - left, height=bottom - top)
+    # The share follows the area after clipping at the border, not the sampled one.
+    return MixParams(share=1 - rectangle.width * rectangle.height / size_px**2, rectangle=rectangle, sound_at=sound_at)
 
 
-def mix_video(own_BCTHW: Tensor, other_BCTHW: Tensor, draws: Sequence[MixParams]) -> Tensor:
-    """Pictures with their partners' mixed in: blended, or the drawn rectangle replaced."""
-    blend = [1.0 if draw.rectangle else draw.share for draw in draws]
-    made = torch.lerp(other_BCTHW, own_BCTHW, own_BCTHW.new_tensor(blend).view(-1, 1, 1, 1, 1))
-    for row, source, draw in zip(made, other_BCTHW, draws, strict=True):
-        if draw.rectangle:
-            cut = draw.rectangle
+def mix_video(own_BCTHW: Tensor, partner_BCTHW: Tensor, params: Sequence[MixParams]) -> Tensor:
+    """Mix each clip's frames with its partner's: blend them, or replace the sampled rectangle."""
+    blend = [1.0 if mix.rectangle else mix.share for mix in params]
+    mixed_BCTHW = torch.lerp(partner_BCTHW, own_BCTHW, own_BCTHW.new_tensor(blend).view(-1, 1, 1, 1, 1))
+    for row, source, mix in zip(mixed_BCTHW, partner_BCTHW, params, strict=True):
+        if mix.rectangle:
+            cut = mix.rectangle
             rows, columns = slice(cut.top, cut.top + cut.height), slice(cut.left, cut.left + cut.width)
             row[..., rows, columns] = source[..., rows, columns]
-    return made
+    return mixed_BCTHW
 
 
-def mix_audio(own_BS: Tensor, other_BS: Tensor, draws: Sequence[MixParams]) -> Tensor:
-    """Sound with its partners' mixed in: blended, or a stretch replaced that is as large a share as the rectangle."""
+def mix_audio(own_BS: Tensor, partner_BS: Tensor, params: Sequence[MixParams]) -> Tensor:
+    """Mix each clip's audio with its partner's: blend it, or replace a stretch as long as the rectangle is large."""
     samples = own_BS.shape[1]
-    at_S = torch.arange(samples, device=own_BS.device)
-    share_B1 = own_BS.new_tensor([[draw.share] for draw in draws])
+    index_S = torch.arange(samples, device=own_BS.device)
+    share_B1 = own_BS.new_tensor([[mix.share] for mix in params])
     length_B1 = ((1 - share_B1) * samples).round()
-    start_B1 = (own_BS.new_tensor([[draw.sound_at] for draw in draws]) * (samples - length_B1)).floor()
-    cut_BS = (at_S >= start_B1) & (at_S < start_B1 + length_B1)
-    is_cut_B1 = torch.tensor([[draw.rectangle is not None] for draw in draws], device=own_BS.device)
-    blended = torch.lerp(other_BS, own_BS, share_B1)
-    return torch.where(is_cut_B1, torch.where(cut_BS, other_BS, own_BS), blended)
+    start_B1 = (own_BS.new_tensor([[mix.sound_at] for mix in params]) * (samples - length_B1)).floor()
+    replaced_BS = (index_S >= start_B1) & (index_S < start_B1 + length_B1)
+    is_cutmix_B1 = torch.tensor([[mix.rectangle is not None] for mix in params], device=own_BS.device)
+    blended_BS = torch.lerp(partner_BS, own_BS, share_B1)
+    return torch.where(is_cutmix_B1, torch.where(replaced_BS, partner_BS, own_BS), blended_BS)
 
 
-def mix_targets(own_BN: Tensor, other_BN: Tensor, draws: Sequence[MixParams]) -> Tensor:
-    """Targets in the shares that picture and sound have."""
-    return torch.lerp(other_BN, own_BN, own_BN.new_tensor([[draw.share] for draw in draws]))
+def mix_targets(own_BN: Tensor, partner_BN: Tensor, params: Sequence[MixParams]) -> Tensor:
+    """Mix target distributions in the shares in which video and audio are mixed."""
+    return torch.lerp(partner_BN, own_BN, own_BN.new_tensor([[mix.share] for mix in params]))
 
 
 def smooth_labels(labels_R: Tensor, classes: int, smoothing: float) -> Tensor:
-    """One-hot targets (R, classes) with `smoothing` spread over all classes."""
+    """Return one-hot targets (R, N) with `smoothing` spread over all classes."""
     off = smoothing / classes
-    hot_RN = torch.full((len(labels_R), classes), off, device=labels_R.device)
-    return hot_RN.scatter_(1, labels_R[:, None], 1 - smoothing + off)
+    targets_RN = torch.full((len(labels_R), classes), off, device=labels_R.device)
+    return targets_RN.scatter_(1, labels_R[:, None], 1 - smoothing + off)

@@ -11,24 +11,24 @@ R = TypeVar("R")
 
 
 def read_ahead(
-    asked: Iterable[A], read: Callable[[A], R], threads: int
+    requests: Iterable[A], read: Callable[[A], R], threads: int
 ) -> Generator[tuple[A, Callable[[], R]], None, None]:
-    """Each of `asked` in order with a call that gives what was read, or raises what reading raised.
+    """Yield each request, in order, with a call that returns what was read or raises the reader's error.
 
-    `threads` are read ahead, each in its thread; with 0 the call reads then and there. What is not asked for any more
-    when the iterator is closed is not waited for.
+    `threads` requests are read ahead, each in its own thread; with 0 the call itself reads. When the iterator is
+    closed, reads that have not started are cancelled and running reads are not waited for.
     """
     if not threads:
-        for one in asked:
-            yield one, partial(read, one)
+        for request in requests:
+            yield request, partial(read, request)
         return
     pool = ThreadPoolExecutor(threads, "read-ahead")
     try:
-        waiting: deque[tuple[A, Callable[[], R]]] = deque()
-        for one in asked:
-            waiting.append((one, pool.submit(read, one).result))
-            if len(waiting) > threads:
-                yield waiting.popleft()
-        yield from waiting
+        pending: deque[tuple[A, Callable[[], R]]] = deque()
+        for request in requests:
+            pending.append((request, pool.submit(read, request).result))
+            if len(pending) > threads:
+                yield pending.popleft()
+        yield from pending
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Clips of pre-training: a window, a multi-scale crop, a gain and masks for each, drawn by its position alone."""
+"""Clips of pre-training: a window, a multi-scale crop, a gain and masks for each, sampled from its position alone."""
 
 from dataclasses import dataclass
 
@@ -15,24 +15,24 @@ from avf_training.models.config import Geometry, ModelConfig
 from avf_training.models.masking import ClipMask, MaskConfig, Masker
 from avf_training.models.masks import Masks
 
-CROP_SCALES = (1.0, 0.875, 0.75, 0.66)  # multi-scale crop (HiCMAE 4.1; AVF-MAE++ Table 5)
-_MAX_DISTORT = 1  # width and height may be this many scales apart
-# Corners, centre, middles of the sides, and halfway from the centre to the corners.
-_PLACES = ((0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3))
+CROP_SCALES = (1.0, 0.875, 0.75, 0.66)  # of the multi-scale crop (HiCMAE's script; AVF-MAE++ Table 5)
+_MAX_DISTORT = 1  # steps in CROP_SCALES by which width and height may differ
+# In quarters of the free space: corners, centre, middles of the sides, and halfway from the centre to the corners.
+_OFFSETS = ((0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Crop:
-    """A rectangle of the stored picture: scales of its side, and its place in quarters of what is free."""
+    """A rectangle of a square frame, relative to the frame's side."""
 
-    wide: float
-    high: float
-    quarter_x: int
-    quarter_y: int
+    width_share: float
+    height_share: float
+    quarter_x: int  # left edge, in quarters of the free width
+    quarter_y: int  # top edge, in quarters of the free height
 
     def box(self, size_px: int) -> tuple[int, int, int, int]:
-        """(left, top, right, bottom) in a square picture."""
-        width, height = int(size_px * self.wide), int(size_px * self.high)
+        """Return (left, top, right, bottom) in pixels of a frame of size_px x size_px."""
+        width, height = int(size_px * self.width_share), int(size_px * self.height_share)
         left = self.quarter_x * ((size_px - width) // 4)
         top = self.quarter_y * ((size_px - height) // 4)
         return left, top, left + width, top + height
@@ -40,42 +40,46 @@ class Crop:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingParams:
-    """The choices for one clip. frames: 16 at stride 4; start_frame: of the window; gain: factor on the sound."""
+    """What was sampled for one clip."""
 
-    frames: tuple[int, ...]
-    start_frame: int
+    frames: tuple[int, ...]  # 16 frames at stride 4
+    start_frame: int  # of the window
     crop: Crop
-    gain: float
+    gain: float  # factor on the audio
     masks: ClipMask
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingBatch(Batch):
-    """A batch with what was drawn for each clip, and the masks of all."""
+    """A batch with the sampled parameters of each clip, and the masks of all clips as tensors."""
 
-    draws: tuple[PretrainingParams, ...]
+    params: tuple[PretrainingParams, ...]
     masks: Masks
 
 
 class PretrainingSampler:
-    """Draws for one model's input. Windows start at multiples of 4, where the stride-aligned GOP is cheap to read;
-    official_windows: at any frame, as the authors do.
+    """Samples the input of one model.
+
+    Windows start at multiples of 4, where the stride-aligned GOP decodes only every fourth frame. With
+    `any_start_frame` they start at any frame, as in the authors' code.
     """
 
     reads_record = False
 
-    def __init__(self, model: ModelConfig, masks: MaskConfig, official_windows: bool = False) -> None:
-        self.geometry, self.official_windows = model.geometry, official_windows
+    def __init__(self, model: ModelConfig, masks: MaskConfig, any_start_frame: bool = False) -> None:
+        self.geometry, self.any_start_frame = model.geometry, any_start_frame
         self._masker = Masker(model, masks)
 
-    def draw(self, digest: str, epoch: int, position: int, total_frames: int) -> PretrainingParams:
-        """What happens to the clip of `total_frames` at this place of the order `digest`."""
+    def sample(self, digest: str, epoch: int, position: int, total_frames: int) -> PretrainingParams:
+        """Sample the parameters of the clip of `total_frames` frames at a position of the order `digest`."""
+        # The generator is seeded by the position alone: any rank, worker or restarted run samples the same numbers.
+        # The sequence of draws below is part of the stream: another sequence would give every clip other parameters.
         random = position_random(digest, "draw", epoch, position)
         frames = self.geometry.frames
-        start = sample_start(random, max(0, total_frames - frames * STRIDE), self.official_windows)
-        crop = _multi_scale_crop(random)
+        start = sample_start(random, max(0, total_frames - frames * STRIDE), self.any_start_frame)
+        crop = _sample_crop(random)
         gain = sample_gain(random)
-        masks = self._masker.draw(random)
+        masks = self._masker.sample(random)
         return PretrainingParams(
             frames=tuple(window_frames(start, frames, total_frames)),
             start_frame=start,
@@ -84,41 +88,43 @@ class PretrainingSampler:
             masks=masks,
         )
 
-    def partners(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
-        """No clip needs another."""
+    def partner_positions(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
+        """Return (): pre-training mixes no clips."""
         return ()
 
-    def batch(self, common: Batch, clips: list[Clip[PretrainingParams]], partners: list[int]) -> PretrainingBatch:
-        """The batch of these clips."""
-        draws = tuple(clip.draw for clip in clips)
-        return PretrainingBatch(**vars(common), draws=draws, masks=Masks.of([draw.masks for draw in draws]))
+    def make_batch(self, common: Batch, clips: list[Clip[PretrainingParams]], partners: list[int]) -> PretrainingBatch:
+        """Return the batch of these clips."""
+        params = tuple(clip.params for clip in clips)
+        return PretrainingBatch(**vars(common), params=params, masks=Masks.stack([clip.masks for clip in params]))
 
 
 def sample_start(random: np.random.Generator, last: int, any_frame: bool) -> int:
-    """First frame of a window, up to `last`: a multiple of 4, or any."""
+    """Sample the first frame of a window, at most `last`: a multiple of 4, or any frame."""
     return int(random.integers(last + 1)) if any_frame else STRIDE * int(random.integers(last // STRIDE + 1))
 
 
 def sample_gain(random: np.random.Generator) -> float:
-    """Factor on the sound, 0.5 to 1.5, mostly near 1 (HiCMAE's audio augmentation)."""
+    """Sample the factor on the audio, 0.5 to 1.5 and mostly near 1 (the audio augmentation of HiCMAE's code)."""
     return float(random.beta(10, 10)) + 0.5
 
 
-def _multi_scale_crop(random: np.random.Generator) -> Crop:
-    """Two scales that are one step apart at most, at one of thirteen places."""
+def _sample_crop(random: np.random.Generator) -> Crop:
+    """Sample width and height, at most one scale apart, and one of thirteen offsets."""
     steps = range(len(CROP_SCALES))
     pairs = [(w, h) for h in steps for w in steps if abs(w - h) <= _MAX_DISTORT]
-    wide, high = pairs[int(random.integers(len(pairs)))]
-    quarter_x, quarter_y = _PLACES[int(random.integers(len(_PLACES)))]
-    return Crop(wide=CROP_SCALES[wide], high=CROP_SCALES[high], quarter_x=quarter_x, quarter_y=quarter_y)
+    width, height = pairs[int(random.integers(len(pairs)))]
+    quarter_x, quarter_y = _OFFSETS[int(random.integers(len(_OFFSETS)))]
+    return Crop(
+        width_share=CROP_SCALES[width], height_share=CROP_SCALES[height], quarter_x=quarter_x, quarter_y=quarter_y
+    )
 
 
 def pretraining_input(batch: PretrainingBatch, geometry: Geometry) -> tuple[Tensor, Tensor]:
-    """The model's video (B, 3, T, H, W) and sound (B, 1, M, F), made where the batch's tensors lie."""
+    """Return the model's video (B, 3, T, H, W) and audio (B, 1, M, F), on the device of the batch."""
     size_px = batch.planes_RTQW.shape[-1]
-    boxes_B4 = torch.tensor([draw.crop.box(size_px) for draw in batch.draws], dtype=torch.float32)
-    gain_B = torch.tensor([draw.gain for draw in batch.draws])
+    boxes_B4 = torch.tensor([clip.crop.box(size_px) for clip in batch.params], dtype=torch.float32)
+    gain_B = torch.tensor([clip.gain for clip in batch.params])
     return (
         video_input(batch.planes_RTQW, batch.full_range_R, boxes_B4, geometry),
-        audio_input(batch.sound_RS, batch.samples_R, gain_B, geometry),
+        audio_input(batch.waveform_RS, batch.samples_R, gain_B, geometry),
     )

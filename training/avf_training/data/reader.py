@@ -1,4 +1,4 @@
-"""Clips by their place in the corpus: one read a clip, every byte checked."""
+"""Clips by their number in the corpus: one read for each clip, every byte checked."""
 
 import hashlib
 import threading
@@ -15,37 +15,42 @@ from avf_shards.format.tar import BLOCK, Member, check_member
 
 from avf_training.data.storage import LocalFolder, RemoteFolder, StorageConfig, open_storage
 
-_KEPT_INDEXES = 256
+_CACHED_INDEXES = 256  # shard indexes kept in memory
 _KINDS = ("mp4", "frames", "flac", "json")
 
 
-class _Clips:
-    """A shard's index in little memory: keys, and where each of the four kinds of file lies."""
+class _ShardClips:
+    """A shard's index in little memory: keys, and the offset, size and CRC of each clip's files of the four kinds."""
 
     def __init__(self, shard: ShardIndex) -> None:
         clips = dict(zip(shard.places(), shard.by_key().items(), strict=True))
         size = len(clips) + len(shard.deleted)
         self.shard, self.keys = shard.shard, tuple(clips[n][0] if n in clips else "" for n in range(size))
-        self._where = np.zeros((size, len(_KINDS), 3), np.int64)
-        for place, (_, members) in clips.items():
-            row = self._where[place]
+        # One int64 array for each shard: a dictionary of members per clip would take many times the memory.
+        self._members = np.zeros((size, len(_KINDS), 3), np.int64)
+        for number, (_, members) in clips.items():
+            row = self._members[number]
             for kind, member in members.items():
                 row[_KINDS.index(kind)] = member.offset, member.size, member.crc32
 
-    def members(self, place: int) -> dict[str, Member]:
-        """Extension -> member of one clip; payloads start after a header, so that an offset of 0 is none."""
-        members = zip(_KINDS, self._where[place].tolist(), strict=True)
+    def members(self, number: int) -> dict[str, Member]:
+        """Return the members of one clip by extension."""
+        members = zip(_KINDS, self._members[number].tolist(), strict=True)
+        # Content starts after a tar header, so an offset of 0 means that the clip has no such file.
         return {
-            kind: Member(name=f"{self.keys[place]}.{kind}", offset=offset, size=size, crc32=crc32)
+            kind: Member(name=f"{self.keys[number]}.{kind}", offset=offset, size=size, crc32=crc32)
             for kind, (offset, size, crc32) in members
             if offset
         }
 
 
 def read_corpus(shards: str | Path, config: StorageConfig) -> Corpus:
-    """The corpus at a folder or address. Raises UserError without a manifest, FaultError for a damaged one."""
+    """Return the corpus at a folder or address.
+
+    Raises UserError without a manifest, FaultError for a damaged manifest.
+    """
     try:
-        data = open_storage(shards, config).whole(MANIFEST, "")
+        data = open_storage(shards, config).read_file(MANIFEST, "")
     except FaultError:
         raise UserError(
             f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out SHARDS` writes it"
@@ -54,89 +59,96 @@ def read_corpus(shards: str | Path, config: StorageConfig) -> Corpus:
 
 
 class ClipReader:
-    """Reads clips of shards by number (CRC and header of each file checked). Safe to send to workers, and to threads.
+    """Reads the clips of shards by number and checks the CRC and the header of each file.
 
-    record: read `KEY.json` too.
+    A reader can be sent to worker processes and used by several threads.
     """
 
     def __init__(self, shards: str | Path, config: StorageConfig, corpus: Corpus, record: bool = False) -> None:
+        """Open the storage of the shards. record: read `KEY.json` as well."""
         self.shards, self.config, self.corpus, self.record = shards, config, corpus, record
         self._storage: LocalFolder | RemoteFolder = open_storage(shards, config)
-        self._indexes: OrderedDict[int, _Clips] = OrderedDict()
+        self._indexes: OrderedDict[int, _ShardClips] = OrderedDict()
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return ClipReader, (self.shards, self.config, self.corpus, self.record)  # handles stay in their process
+        # Pickled without open files, locks and indexes: another process opens its own.
+        return ClipReader, (self.shards, self.config, self.corpus, self.record)
 
     def key(self, clip: int) -> str:
-        """Key of clip `clip` of the corpus, from its shard's index. Raises FaultError."""
-        shard, place = self._found(clip)
-        return shard.keys[place]
+        """Return the key of a clip of the corpus, from its shard's index. Raises FaultError."""
+        shard, number = self._locate(clip)
+        return shard.keys[number]
 
     def read(self, clip: int) -> dict[str, bytes]:
-        """Extension -> bytes of clip `clip` of the corpus: mp4 or frames, flac, json if asked for. Raises FaultError.
+        """Return the files of a clip by extension: mp4 or frames, flac, and json if asked for.
 
-        What does not match its checksum is read once more, past any cache, before it counts as damaged.
+        A file that does not match its checksum is read once more, past any cache, before it counts as damaged.
+
+        Raises:
+            DeletedClipError: the clip was deleted from the shards.
+            FaultError: a file of the clip is missing or damaged.
         """
         return self._files(clip, ("video", "flac", "json") if self.record else ("video", "flac"))
 
     def read_record(self, clip: int) -> bytes:
-        """`KEY.json` of a clip alone. Raises as `read`."""
+        """Return only the `KEY.json` of a clip. Raises as `read`."""
         return self._files(clip, ("json",))["json"]
 
     def _files(self, clip: int, kinds: tuple[str, ...]) -> dict[str, bytes]:
-        found, place = self._found(clip)
-        shard, key, members = found.shard, found.keys[place], found.members(place)
+        clips, number = self._locate(clip)
+        shard, key, members = clips.shard, clips.keys[number], clips.members(number)
         if not key:
-            raise DeletedClipError(f"{shard}: clip {place} was deleted")
+            raise DeletedClipError(f"{shard}: clip {number} was deleted")
         video = "frames" if "frames" in members else "mp4"
-        wanted = tuple(video if kind == "video" else kind for kind in kinds)
-        missing = set(wanted) - members.keys()
+        extensions = tuple(video if kind == "video" else kind for kind in kinds)
+        missing = set(extensions) - members.keys()
         if missing:
             raise FaultError(f"{shard}: clip {key} has no {' and no '.join(sorted(missing))}")
-        chosen = {kind: members[kind] for kind in wanted}
+        wanted = {kind: members[kind] for kind in extensions}
         try:
-            return self._read(clip, shard, chosen, False)
-        except FaultError:
-            return self._read(clip, shard, chosen, True)
+            return self._read_members(clip, shard, wanted, fresh=False)
+        except FaultError:  # the cached copy may be the damaged one
+            return self._read_members(clip, shard, wanted, fresh=True)
 
-    def _read(self, clip: int, shard: str, members: dict[str, Member], fresh: bool) -> dict[str, bytes]:
+    def _read_members(self, clip: int, shard: str, members: dict[str, Member], *, fresh: bool) -> dict[str, bytes]:
+        """Read the members, which lie side by side in the tar, with one request."""
         start = min(member.offset for member in members.values()) - BLOCK
         stop = max(member.offset + member.size for member in members.values())
         version = self.corpus.index_sha256[self.corpus.place(clip)[0]]
-        data = memoryview(self._storage.range(shard, version, start, stop, fresh))
+        data = memoryview(self._storage.read_range(shard, version, start, stop, fresh=fresh))
         return {
             kind: check_member(data[member.offset - BLOCK - start : member.offset + member.size - start], shard, member)
             for kind, member in members.items()
         }
 
-    def _found(self, clip: int) -> tuple[_Clips, int]:
-        """A clip's shard, and its place there."""
-        number, place = self.corpus.place(clip)
-        with self._lock:
-            if number not in self._indexes:
-                self._indexes[number] = self._index(number)
-                if len(self._indexes) > _KEPT_INDEXES:
+    def _locate(self, clip: int) -> tuple[_ShardClips, int]:
+        """Return the index of a clip's shard, and the clip's number in that shard."""
+        shard_number, number = self.corpus.place(clip)
+        with self._lock:  # threads that read ahead share the indexes
+            if shard_number not in self._indexes:
+                self._indexes[shard_number] = self._read_index(shard_number)
+                if len(self._indexes) > _CACHED_INDEXES:
                     self._indexes.popitem(last=False)
-            self._indexes.move_to_end(number)
-            found = self._indexes[number]
-        if place >= len(found.keys):
-            raise FaultError(f"{found.shard}: has {len(found.keys)} clips in its index, clip {place} was asked for")
-        return found, place
+            self._indexes.move_to_end(shard_number)
+            clips = self._indexes[shard_number]
+        if number >= len(clips.keys):
+            raise FaultError(f"{clips.shard}: has {len(clips.keys)} clips in its index, clip {number} was asked for")
+        return clips, number
 
-    def _index(self, number: int) -> _Clips:
-        """A shard's index, the one that the manifest means, of a shard that is as long as it says."""
-        shard, version = self.corpus.shards[number], self.corpus.index_sha256[number]
+    def _read_index(self, shard_number: int) -> _ShardClips:
+        """Return the index that the manifest lists for a shard, after checking the shard's size against it."""
+        shard, version = self.corpus.shards[shard_number], self.corpus.index_sha256[shard_number]
         name = index.sidecar_path(Path(shard)).name
         try:
-            data = self._storage.whole(name, version)
+            data = self._storage.read_file(name, version)
         except FaultError:
             raise FaultError(f"{name}: missing; without its index the shard cannot be trusted") from None
         if hashlib.sha256(data).hexdigest() != version:
             raise FaultError(f"{name}: is not the index that {MANIFEST} lists")
-        found = index.parse_index(data, name)
-        found.check_size(self._storage.size(shard))
-        return _Clips(found)
+        shard_index = index.parse_index(data, name)
+        shard_index.check_size(self._storage.size(shard))
+        return _ShardClips(shard_index)
 
     def close(self) -> None:
         """Close every shard."""

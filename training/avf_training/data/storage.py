@@ -1,5 +1,6 @@
 """Where shards lie: a local folder, or an address that fsspec reads (HTTP, S3 and the like) by ranges of bytes."""
 
+import logging
 import os
 import threading
 import time
@@ -15,29 +16,49 @@ from avf_shards.errors import FaultError, UserError
 from avf_training.data.cache import RangeCache
 
 T = TypeVar("T")
-_OPEN = 64  # local shards kept open; a block of the order reads sixteen per source side by side
-_TRIES, _FIRST_WAIT_S = 7, 0.2  # 0.2, 0.4, ... 6.4 s between: half a minute until the network has to be back
+_OPEN_SHARDS = 64  # local shards kept open; a block of the order reads sixteen per source side by side
+_REMOTE_READ_AHEAD = 16  # clips read ahead from an address unless the config says otherwise
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """How often a failed request is repeated. The wait doubles after each try.
+
+    The default waits 0.2, 0.4, ... 6.4 s: the network has to be back within half a minute.
+    """
+
+    tries: int = 7
+    first_wait_s: float = 0.2  # seconds before the second try
+
+    def __post_init__(self) -> None:
+        if self.tries < 1 or self.first_wait_s < 0:
+            raise UserError(f"tries {self.tries} must be at least 1, first_wait_s {self.first_wait_s} not below 0")
+
+    def wait_s(self, failures: int) -> float:
+        """Return the seconds to wait after so many failed tries."""
+        return float(self.first_wait_s * 2 ** (failures - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class StorageConfig:
-    """How an address is read. options: for fsspec, say an S3 endpoint and keys. cache: local folder for what was read.
+    """How shards at an address are read."""
 
-    read_ahead: clips fetched before they are needed, in as many threads; None: 16 for an address, 0 for a folder.
-    """
+    options: Mapping[str, Any] = field(default_factory=dict)  # for fsspec, for example an S3 endpoint and keys
+    cache: Path | None = None  # local folder that keeps the ranges read; None: nothing is kept
+    cache_bytes: int = 50_000_000_000  # limit of the cache
+    read_ahead: int | None = None  # clips read ahead, a thread each; None: 16 for an address, 0 for a folder
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
-    options: Mapping[str, Any] = field(default_factory=dict)
-    cache: Path | None = None
-    cache_bytes: int = 50_000_000_000
-    read_ahead: int | None = None
-
-    def threads(self, shards: str | Path) -> int:
-        """Clips to read ahead from there."""
-        return self.read_ahead if self.read_ahead is not None else 16 if is_address(shards) else 0
+    def read_ahead_threads(self, shards: str | Path) -> int:
+        """Return how many clips of `shards` are read ahead, each in its own thread."""
+        if self.read_ahead is not None:
+            return self.read_ahead
+        return _REMOTE_READ_AHEAD if is_address(shards) else 0
 
 
 class LocalFolder:
-    """Files of a folder by pread. Handles stay in their process."""
+    """Files of a folder, read by pread. Open files stay in the process that opened them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,21 +66,21 @@ class LocalFolder:
         self._lock = threading.Lock()
 
     def size(self, name: str) -> int:
-        """Bytes of a file. Raises FaultError where there is none."""
+        """Return the bytes of a file. Raises FaultError if it does not exist."""
         try:
             return (self.folder / name).stat().st_size
         except FileNotFoundError:
             raise FaultError(f"{name}: missing") from None
 
-    def whole(self, name: str, version: str) -> bytes:
-        """A small file. Raises FaultError where there is none."""
+    def read_file(self, name: str, version: str) -> bytes:
+        """Return the content of a small file. Raises FaultError if it does not exist."""
         try:
             return (self.folder / name).read_bytes()
         except FileNotFoundError:
             raise FaultError(f"{name}: missing") from None
 
-    def range(self, name: str, version: str, start: int, stop: int, fresh: bool = False) -> bytes:
-        """Bytes [start, stop) of a file, fewer where it ends. Raises FaultError where there is no file."""
+    def read_range(self, name: str, version: str, start: int, stop: int, *, fresh: bool = False) -> bytes:
+        """Return bytes [start, stop) of a file, fewer where it ends. Raises FaultError if it does not exist."""
         return os.pread(self._handle(name), stop - start, start)
 
     def _handle(self, name: str) -> int:
@@ -69,7 +90,7 @@ class LocalFolder:
                     self._open[name] = os.open(self.folder / name, os.O_RDONLY)
                 except FileNotFoundError:
                     raise FaultError(f"{name}: missing") from None
-                if len(self._open) > _OPEN:
+                if len(self._open) > _OPEN_SHARDS:
                     os.close(self._open.popitem(last=False)[1])
             self._open.move_to_end(name)
             return self._open[name]
@@ -81,10 +102,10 @@ class LocalFolder:
 
 
 class RemoteFolder:
-    """Files below an address by range requests: tried again when the network fails, kept in the cache if there is one.
+    """Files below an address, read by range requests, retried when the network fails, and cached if a cache is set.
 
-    What the network does never decides what the stream delivers: a missing or damaged file is a fault of the data, but
-    an address that stays out of reach stops the run with UserError, to be started again.
+    The network never decides which clips the stream delivers: a missing or damaged file is a fault of the data, but an
+    address that stays unreachable stops the run with UserError, so that it can be started again later.
     """
 
     def __init__(self, address: str, config: StorageConfig) -> None:
@@ -94,60 +115,76 @@ class RemoteFolder:
         self._process = 0
 
     def size(self, name: str) -> int:
-        """Bytes of a file. Raises FaultError where there is none, UserError when the address is out of reach."""
-        return self._tried(name, lambda files: int(files.size(self._at(name))))
+        """Return the bytes of a file. Raises FaultError if it does not exist, UserError if it cannot be reached."""
+        return self._retry(name, lambda files: int(files.size(self._address_of(name))))
 
-    def whole(self, name: str, version: str) -> bytes:
-        """A small file, from the cache where its `version` (a digest; empty: none) is known. Raises as `size`."""
-        return self._kept(name, f"{version} whole", version, False, lambda files: files.cat_file(self._at(name)))
+    def read_file(self, name: str, version: str) -> bytes:
+        """Return the content of a small file; raises as `size`.
 
-    def range(self, name: str, version: str, start: int, stop: int, fresh: bool = False) -> bytes:
-        """Bytes [start, stop) of a file; `fresh`: not from the cache. Raises as `size`."""
+        version: a digest of the content, under which it may be cached; empty: it is never cached.
+        """
 
         def read(files: fsspec.AbstractFileSystem) -> bytes:
-            data: bytes = files.cat_file(self._at(name), start=start, end=stop)
+            data: bytes = files.cat_file(self._address_of(name))
+            return data
+
+        # "whole" is part of names on disk: caches that exist stay valid.
+        return self._read_cached(name, f"{version} whole" if version else "", read)
+
+    def read_range(self, name: str, version: str, start: int, stop: int, *, fresh: bool = False) -> bytes:
+        """Return bytes [start, stop) of a file; raises as `size`.
+
+        version: as in `read_file`. fresh: replace the cached range by what the address holds now.
+        """
+
+        def read(files: fsspec.AbstractFileSystem) -> bytes:
+            address = self._address_of(name)
+            data: bytes = files.cat_file(address, start=start, end=stop)
             if len(data) > stop - start:
-                raise UserError(f"{self._at(name)}: its server ignores ranges; serve the shards where ranges are known")
+                raise UserError(f"{address}: its server ignores ranges; serve the shards where ranges are known")
             if len(data) < stop - start:
                 raise OSError(f"{len(data)} bytes came, {stop - start} were asked for")
             return data
 
-        return self._kept(name, f"{version} {start} {stop}", version, fresh, read)
+        cache_name = f"{version} {start} {stop}" if version else ""
+        if fresh and self._cache is not None and cache_name:
+            self._cache.remove(cache_name)
+        return self._read_cached(name, cache_name, read)
 
-    def _kept(
-        self, name: str, kept_as: str, version: str, fresh: bool, read: Callable[[fsspec.AbstractFileSystem], bytes]
-    ) -> bytes:
-        if self._cache is None or not version:
-            return self._tried(name, read)
-        if fresh:
-            self._cache.drop(kept_as)
-        elif (data := self._cache.get(kept_as)) is not None:
+    def _read_cached(self, name: str, cache_name: str, read: Callable[[fsspec.AbstractFileSystem], bytes]) -> bytes:
+        """Return what the cache holds under `cache_name`, or read and cache it; an empty name bypasses the cache."""
+        if self._cache is None or not cache_name:
+            return self._retry(name, read)
+        if (data := self._cache.get(cache_name)) is not None:
             return data
-        data = self._tried(name, read)
-        self._cache.put(kept_as, data)
+        data = self._retry(name, read)
+        self._cache.put(cache_name, data)
         return data
 
-    def _tried(self, name: str, work: Callable[[fsspec.AbstractFileSystem], T]) -> T:
-        for tried in range(1, _TRIES + 1):
+    def _retry(self, name: str, request: Callable[[fsspec.AbstractFileSystem], T]) -> T:
+        """Return the result of `request`, repeated as the retry policy allows."""
+        address, retry = self._address_of(name), self.config.retry
+        for attempt in range(1, retry.tries + 1):
             try:
-                return work(self._filesystem())
+                return request(self._filesystem())
             except FileNotFoundError:
                 raise FaultError(f"{name}: missing") from None
             except PermissionError as error:
-                raise UserError(f"{self._at(name)}: not allowed ({error})") from None
+                raise UserError(f"{address}: not allowed ({error})") from None
             except (UserError, FaultError):
                 raise
             except Exception as error:  # each protocol's library raises errors of its own when a connection drops
-                if tried == _TRIES:
-                    told = f"{type(error).__name__}: {error}"
+                reason = f"{type(error).__name__}: {error}"
+                if attempt == retry.tries:
                     raise UserError(
-                        f"{self._at(name)}: out of reach after {_TRIES} tries ({told}); start again when it is back"
+                        f"{address}: out of reach after {retry.tries} tries ({reason}); start again when it is back"
                     ) from None
-                time.sleep(_FIRST_WAIT_S * 2 ** (tried - 1))
+                log.warning("%s: try %d of %d failed (%s)", address, attempt, retry.tries, reason)
+                time.sleep(retry.wait_s(attempt))
         raise AssertionError("not reached")
 
     def _filesystem(self) -> fsspec.AbstractFileSystem:
-        """One for this process: connections do not survive a fork."""
+        """Return the file system of this process: connections do not survive a fork."""
         if self._files is None or self._process != os.getpid():
             protocol = self.address.split("://", 1)[0]
             try:
@@ -157,18 +194,18 @@ class RemoteFolder:
             self._process = os.getpid()
         return self._files
 
-    def _at(self, name: str) -> str:
+    def _address_of(self, name: str) -> str:
         return f"{self.address}/{name}"
 
     def close(self) -> None:
-        """Nothing is kept open that needs closing."""
+        """Do nothing: a remote folder keeps no file open."""
 
 
 def is_address(shards: str | Path) -> bool:
-    """Whether shards lie at an address (`https://...`, `s3://...`) and not in a folder."""
+    """Return whether shards lie at an address (`https://...`, `s3://...`) and not in a folder."""
     return "://" in str(shards)
 
 
 def open_storage(shards: str | Path, config: StorageConfig) -> LocalFolder | RemoteFolder:
-    """The folder or address of shards. Raises UserError for a cache or protocol that cannot be used."""
+    """Return the folder or address of shards. Raises UserError for a cache or protocol that cannot be used."""
     return RemoteFolder(str(shards), config) if is_address(shards) else LocalFolder(Path(shards))

@@ -1,18 +1,19 @@
-"""The stream: shards reach the trainer in the one global order, from any step on, in any world."""
+"""The stream: clips of shards in the one global order, from any step on, in any world."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 from avf_shards.errors import DeletedClipError, FaultError, UserError
 from avf_shards.sampling.mixture import Mixture
 from avf_shards.sampling.stream_order import EpochwiseOrder, StreamOrder, rank_steps
-from avf_shards.timeline import SAMPLES_PER_FRAME
+from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
 from torch.utils.data import IterableDataset, get_worker_info
 
 from avf_training.data.batch import Batch, ClipFault
@@ -28,23 +29,21 @@ from avf_training.models.config import Geometry
 _Read = Callable[[], Mapping[str, bytes]]
 D = TypeVar("D", bound=SampledParams)
 B_co = TypeVar("B_co", bound=Batch, covariant=True)
-_ATTEMPTS = 8  # substitutes tried for one position before the run stops
-_PART_CLIPS = 16  # clips a worker makes at once: small parts of a step keep its memory small, and all workers busy
+_ATTEMPTS = 8  # clips tried for one position before the run stops
+_PART_CLIPS = 16  # clips a worker decodes at once: small parts of a step need little memory and keep all workers busy
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamConfig:
-    """shards: folder or address. batch: clips of a global step, over all ranks. epochs: None is without end.
+    """Which clips a stream delivers, and how many at a time."""
 
-    max_fault_share: of a source's clips that may be unreadable before the run stops.
-    """
-
-    shards: Path | str
-    batch: int
+    shards: Path | str  # folder or address
+    batch: int  # clips of a global step, over all ranks
     seed: int = 0
     mix: Mixture = field(default_factory=Mixture)
-    max_fault_share: float = 0.01
-    epochs: int | None = None
+    max_fault_share: float = 0.01  # share of a source's clips that may be unreadable before the run stops
+    epochs: int | None = None  # None: the stream has no end
     storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
@@ -55,176 +54,202 @@ class StreamConfig:
 
 
 class StageSampler(Protocol[D, B_co]):
-    """What a stage does with clips: `Pretraining` or `Finetuning`."""
+    """What a training stage does with clips: `PretrainingSampler`, `FinetuningSampler`, or the views of evaluation."""
 
     @property
     def geometry(self) -> Geometry: ...
     @property
     def reads_record(self) -> bool: ...
 
-    def draw(self, digest: str, epoch: int, position: int, total_frames: int) -> D:
-        """The choices for one clip, by its place alone."""
+    def sample(self, digest: str, epoch: int, position: int, total_frames: int) -> D:
+        """Sample the parameters of one clip from the order's digest and the clip's position alone."""
         ...
 
-    def partners(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
-        """Position of the clip that each of `positions` is mixed with, in the step from `first` on; or nothing."""
+    def partner_positions(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
+        """Return the position that each of `positions` is mixed with, in the step from `first` on; () for no mixing."""
         ...
 
-    def batch(self, common: Batch, clips: list[Clip[D]], partners: list[int]) -> B_co:
-        """The stage's batch of these rows; partners: row that each clip is mixed with."""
+    def make_batch(self, common: Batch, clips: list[Clip[D]], partners: list[int]) -> B_co:
+        """Return the stage's batch of these clips; partners holds the row that each clip is mixed with."""
         ...
 
 
 class ClipSource(Protocol):
-    """Clips by number: a `ClipReader`, or several as one."""
+    """Clips by number: a `ClipReader`, or several that act as one."""
 
     def key(self, clip: int) -> str:
-        """Its key. Raises FaultError."""
+        """Return the key of a clip. Raises FaultError."""
         ...
 
     def read(self, clip: int) -> dict[str, bytes]:
-        """Its files by extension. Raises FaultError."""
+        """Return the files of a clip by extension. Raises FaultError."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class MicroBatchPlan:
-    """Positions that are made together: this rank's own, which each is mixed with, and those that only serve for it."""
+class BatchPart:
+    """Positions whose clips one worker decodes together: a part of a rank's batch."""
 
-    own: range
-    partners: tuple[int, ...]
-    others: tuple[int, ...]
+    own: range  # positions of this rank
+    partners: tuple[int, ...]  # position that each of them is mixed with
+    extra: tuple[int, ...]  # partners outside this part, decoded only to be mixed in
+
+
+class _LoadedClip(NamedTuple, Generic[D]):
+    key: str
+    source: str
+    clip: Clip[D]
 
 
 class ClipStream(IterableDataset[B_co], Generic[D, B_co]):
-    """A rank's steps from one on, in parts of a few clips. Workers take turns, so the loader gives parts in order.
+    """Iterable dataset of one rank.
 
-    chosen: an order and the reader of its clips, in place of all that the config's shards hold, as its mix has them.
+    Each step is cut into parts of at most 16 clips. Worker w of n produces parts w, w + n, ..., so that the loader,
+    which takes from its workers in turn, restores their order.
     """
 
     def __init__(
         self,
         config: StreamConfig,
-        draws: StageSampler[D, B_co],
+        sampler: StageSampler[D, B_co],
         world: int = 1,
         rank: int = 0,
-        chosen: tuple[EpochwiseOrder, ClipSource] | None = None,
+        order_and_reader: tuple[EpochwiseOrder, ClipSource] | None = None,
     ) -> None:
+        """Read the index of the shards and make the order.
+
+        Args:
+            config: the clips and the batch.
+            sampler: what the stage does with them.
+            world: number of ranks that share each step.
+            rank: number of this rank.
+            order_and_reader: an order and the reader of its clips, in place of all clips of the config's shards.
+
+        Raises:
+            UserError: the world does not divide the batch, or the shards have no manifest.
+        """
         super().__init__()
         if not 0 <= rank < world:
             raise UserError(f"rank {rank} is not one of a world of {world}")
-        self.config, self.draws, self.world, self.rank = config, draws, world, rank
+        self.config, self.sampler, self.world, self.rank = config, sampler, world, rank
         self.order: EpochwiseOrder
         self.reader: ClipSource
-        if chosen is not None:
-            self.order, self.reader = chosen
+        if order_and_reader is not None:
+            self.order, self.reader = order_and_reader
         else:
             self.order = StreamOrder(read_corpus(config.shards, config.storage), config.mix, config.seed)
-            self.reader = ClipReader(config.shards, config.storage, self.order.corpus, draws.reads_record)
-        next(
-            rank_steps(self.order, 0, 1, batch=config.batch, world=world, rank=rank)
-        )  # says now when the world does not divide
-        self.start = 0  # position that the next iteration starts with
-        self.slots = 0  # parts that a worker keeps memory for
+            self.reader = ClipReader(config.shards, config.storage, self.order.corpus, sampler.reads_record)
+        # Raises now, not at the first step, if the world does not divide the batch.
+        next(rank_steps(self.order, 0, 1, batch=config.batch, world=world, rank=rank))
+        self.start = 0  # position with which the next iteration starts
+        self.buffers = 0  # parts for which a worker keeps memory; 0: new memory for each
 
     @property
     def end(self) -> int | None:
-        """Clips of the whole stream; None without end. What does not fill a last step is not delivered."""
+        """Clips of the stream; None if it has no end. Clips that do not fill a last step are not delivered."""
         return None if self.config.epochs is None else self.config.epochs * len(self.order)
 
     @property
-    def parts(self) -> int:
-        """Parts of one step of this rank."""
+    def parts_per_step(self) -> int:
+        """Parts into which this rank's clips of one step are cut."""
         return -(-self.config.batch // self.world // _PART_CLIPS)
 
-    def __iter__(self) -> Iterator[B_co]:
-        worker = get_worker_info()
-        turn, turns = (worker.id, worker.num_workers) if worker else (0, 1)
-        threads = self.config.storage.threads(self.config.shards)
-        wanted = (position for part in self.plan(turn, turns) for position in chain(part.own, part.others))
-        reads = read_ahead(wanted, self._read, threads)
-        slots = SharedBuffers(self.slots)
-        with closing(reads):
-            for part in self.plan(turn, turns):
-                yield self._batch(part, reads, slots)
+    @property
+    def window_s(self) -> float:
+        """Seconds of one model input: 2.56 for 16 frames."""
+        return self._audio_frames / FRAMES_PER_SECOND
 
-    def plan(self, turn: int, turns: int) -> Iterator[MicroBatchPlan]:
-        """The parts that worker `turn` of `turns` makes, from the stream's start on."""
+    def __iter__(self) -> Iterator[B_co]:
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        threads = self.config.storage.read_ahead_threads(self.config.shards)
+        log.debug("worker %d of %d: from position %d on, %d read-ahead threads", worker, workers, self.start, threads)
+        positions = (position for part in self.plan(worker, workers) for position in chain(part.own, part.extra))
+        reads = read_ahead(positions, self._read_position, threads)
+        buffers = SharedBuffers(self.buffers)
+        with closing(reads):
+            for part in self.plan(worker, workers):
+                yield self._make_part(part, reads, buffers)
+
+    def plan(self, worker: int, workers: int) -> Iterator[BatchPart]:
+        """Yield the parts that worker `worker` of `workers` makes, from the stream's start on."""
         number, first, batch = 0, self.start, self.config.batch
         while self.end is None or first + batch <= self.end:
-            (mine,) = rank_steps(self.order, first, 1, batch=batch, world=self.world, rank=self.rank)
-            for at in range(0, len(mine), _PART_CLIPS):
-                if number % turns == turn:
-                    own = mine[at : at + _PART_CLIPS]
-                    partners = self.draws.partners(own, first, batch)
-                    yield MicroBatchPlan(
-                        own=own, partners=partners, others=tuple(dict.fromkeys(n for n in partners if n not in own))
-                    )
+            (positions,) = rank_steps(self.order, first, 1, batch=batch, world=self.world, rank=self.rank)
+            for offset in range(0, len(positions), _PART_CLIPS):
+                # The parts are numbered through all steps, not within one: torch takes from its workers in turn.
+                if number % workers == worker:
+                    own = positions[offset : offset + _PART_CLIPS]
+                    partners = self.sampler.partner_positions(own, first, batch)
+                    extra = tuple(dict.fromkeys(n for n in partners if n not in own))
+                    yield BatchPart(own=own, partners=partners, extra=extra)
                 number += 1
             first += batch
 
-    def _batch(self, part: MicroBatchPlan, reads: Iterator[tuple[int, _Read]], slots: SharedBuffers) -> B_co:
+    def _make_part(self, part: BatchPart, reads: Iterator[tuple[int, _Read]], buffers: SharedBuffers) -> B_co:
         faults: list[ClipFault] = []
-        rows = len(part.own) + len(part.others)
-        found = [self._clip(*next(reads), faults, None)]
-        kept_RTQW = slots.take(rows, found[0][2].planes_TRW.shape)
-        planes_RTQW = kept_RTQW.numpy()  # to be decoded into
-        planes_RTQW[0] = found[0][2].planes_TRW
-        found += [self._clip(*next(reads), faults, planes_RTQW[row]) for row in range(1, rows)]
-        keys = tuple(key for key, _, _ in found)
-        clips = [clip for _, _, clip in found]
-        _check_sizes(keys, clips)
-        sound_RS = np.zeros((len(clips), self._sound_frames * SAMPLES_PER_FRAME), np.int16)
-        for row, clip in zip(sound_RS, clips, strict=True):
-            row[: len(clip.sound_S)] = clip.sound_S
+        rows = len(part.own) + len(part.extra)
+        # The first clip tells the size of the frames; all others are decoded straight into the shared buffer.
+        loaded = [self._load_clip(*next(reads), faults, None)]
+        buffer_RTQW = buffers.take(rows, loaded[0].clip.planes_TQW.shape)
+        planes_RTQW = buffer_RTQW.numpy()  # shares the buffer's memory
+        planes_RTQW[0] = loaded[0].clip.planes_TQW
+        loaded += [self._load_clip(*next(reads), faults, planes_RTQW[row]) for row in range(1, rows)]
+        clips = [row.clip for row in loaded]
+        _check_sizes(loaded)
+        waveform_RS = np.zeros((rows, self._audio_frames * SAMPLES_PER_FRAME), np.int16)
+        for row, clip in zip(waveform_RS, clips, strict=True):
+            row[: len(clip.waveform_S)] = clip.waveform_S
         own = len(part.own)
         common = Batch(
-            first=part.own.start,
-            keys=keys[:own],
-            sources=tuple(source for _, source, _ in found[:own]),
-            planes_RTQW=kept_RTQW,
+            first_position=part.own.start,
+            keys=tuple(row.key for row in loaded[:own]),
+            sources=tuple(row.source for row in loaded[:own]),
+            planes_RTQW=buffer_RTQW,
             full_range_R=torch.tensor([clip.full_range for clip in clips]),
-            sound_RS=torch.from_numpy(sound_RS),
-            samples_R=torch.tensor([len(clip.sound_S) for clip in clips]),
-            faults=tuple(fault for fault in faults if self._at(fault.epoch, fault.position) in part.own),
+            waveform_RS=torch.from_numpy(waveform_RS),
+            samples_R=torch.tensor([len(clip.waveform_S) for clip in clips]),
+            # A fault of an extra clip is reported by the part, maybe of another rank, that has the clip as its own.
+            faults=tuple(fault for fault in faults if fault.epoch * len(self.order) + fault.position in part.own),
         )
-        row_of = {position: row for row, position in enumerate(chain(part.own, part.others))}
-        return self.draws.batch(common, clips, [row_of[position] for position in part.partners])
+        row_of = {position: row for row, position in enumerate(chain(part.own, part.extra))}
+        return self.sampler.make_batch(common, clips, [row_of[position] for position in part.partners])
 
     @property
-    def _sound_frames(self) -> int:
-        return self.draws.geometry.frames * STRIDE
+    def _audio_frames(self) -> int:
+        """Video frames that one window spans, and for which it has audio."""
+        return self.sampler.geometry.frames * STRIDE
 
-    def _at(self, epoch: int, position: int) -> int:
-        return epoch * len(self.order) + position
-
-    def _read(self, at: int) -> Mapping[str, bytes]:
-        """The files of the clip that the order has at a position. Raises FaultError."""
-        clips, _ = self.order.at(at, at + 1)
+    def _read_position(self, position: int) -> Mapping[str, bytes]:
+        """Return the files of the clip that the order has at a position of the stream. Raises FaultError."""
+        clips, _ = self.order.at(position, position + 1)
         return self.reader.read(int(clips[0]))
 
-    def _clip(self, at: int, read: _Read, faults: list[ClipFault], into: Planes | None) -> tuple[str, str, Clip[D]]:
-        """(key, source, clip) at a position, or the substitute that always stands for it.
+    def _load_clip(
+        self, stream_position: int, read: _Read, faults: list[ClipFault], into: Planes | None
+    ) -> _LoadedClip[D]:
+        """Return the clip at a position, or the substitute that always replaces it.
 
-        Raises FaultError when none can be read.
+        `read` returns the files of the clip that the order has there; `into` is an array for its planes. Unreadable
+        clips are added to `faults`. Raises FaultError when no substitute can be read either.
         """
-        epoch, position = divmod(at, len(self.order))
-        clips, sources = self.order.at(at, at + 1)
+        epoch, position = divmod(stream_position, len(self.order))
+        clips, sources = self.order.at(stream_position, stream_position + 1)
         clip, source = int(clips[0]), int(sources[0])
         name = self.order.corpus.sources[source].name
 
-        def draw(total_frames: int) -> D:
-            return self.draws.draw(self.order.digest, epoch, position, total_frames)
+        def sample(total_frames: int) -> D:
+            return self.sampler.sample(self.order.digest, epoch, position, total_frames)
 
         for attempt in range(1, _ATTEMPTS + 1):
-            shard, place = self.order.corpus.place(clip)
-            key = f"clip {place}"
+            shard, number = self.order.corpus.place(clip)
+            key = f"clip {number}"
             try:
                 key = self.reader.key(clip)
                 files = read() if attempt == 1 else self.reader.read(clip)
-                return key, name, decode_clip(files, draw, self._sound_frames, into)
-            except DeletedClipError:
-                clip = self.order.substitute(source, epoch, position, attempt)  # no fault: it was asked for
+                return _LoadedClip(key, name, decode_clip(files, sample, self._audio_frames, into))
+            except DeletedClipError:  # not a fault: the clip was deleted on request
+                clip = self.order.substitute(source, epoch, position, attempt)
             except FaultError as error:
                 faults.append(
                     ClipFault(
@@ -237,12 +262,12 @@ class ClipStream(IterableDataset[B_co], Generic[D, B_co]):
                     )
                 )
                 clip = self.order.substitute(source, epoch, position, attempt)
-        last = faults[-1] if faults else "all of them deleted"
+        last = faults[-1] if faults else "all of them were deleted"
         raise FaultError(f"position {position} of epoch {epoch}: {_ATTEMPTS} clips in a row are unreadable: {last}")
 
 
-def _check_sizes(keys: tuple[str, ...], clips: list[Clip[D]]) -> None:
-    sizes = {clip.planes_TRW.shape[1:]: key for key, clip in zip(keys, clips, strict=True)}
+def _check_sizes(loaded: list[_LoadedClip[D]]) -> None:
+    sizes = {row.clip.planes_TQW.shape[1:]: row.key for row in loaded}
     if len(sizes) > 1:
-        told = ", ".join(f"{key} has {width} x {rows * 2 // 3} px" for (rows, width), key in sorted(sizes.items()))
-        raise UserError(f"clips of one stream must have one size: {told}; curate them with one `clip.size_px`")
+        text = ", ".join(f"{key} has {width} x {rows * 2 // 3} px" for (rows, width), key in sorted(sizes.items()))
+        raise UserError(f"clips of one stream must have one size: {text}; curate them with one `clip.size_px`")

@@ -4,44 +4,49 @@ from collections.abc import Sequence
 
 import numpy as np
 
-STRIDE = 4  # frames between two that the models see: 16 of them span 2.56 s at 25 fps
+# Frames from one model frame to the next: 16 frames at stride 4 span 64 stored frames, 2.56 s at 25 fps
+# (AVF-MAE++ Table 5, "sampling rate").
+STRIDE = 4
 
 
 def window_frames(start: int, frames: int, total: int) -> list[int]:
-    """Pre-training: `frames` frames at stride 4 from `start` on; past the end of the clip the last one is repeated.
+    """Return the pre-training indices: `frames` frames at stride 4 from `start` on.
 
-    The last one is the last index on the stride, as the authors have it: a clip of 10 frames gives 0, 4, 8, 8, 8, ...
+    Past the end of the clip the last index on the stride is repeated, as in the authors' code: a clip of 10 frames
+    gives 0, 4, 8, 8, 8, ...
     """
     last = start + (total - 1 - start) // STRIDE * STRIDE
     return [min(start + STRIDE * n, last) for n in range(frames)]
 
 
 def spread_frames(start: int, frames: int, total: int) -> list[int]:
-    """Fine-tuning: `frames` frames spread evenly over the window of frames x 4 from `start` on, its ends included.
+    """Return the fine-tuning indices: `frames` frames spread evenly over a window of frames x 4 from `start` on.
 
-    A clip shorter than the window gives every fourth of its frames, spread alike, and then its last one again.
+    The first and the last frame of the window are included. A clip shorter than the window gives a quarter of its
+    frames, spread evenly, and then repeats its last frame.
     """
     span = frames * STRIDE
     if total <= span:
-        few = np.linspace(0, total, total // STRIDE).astype(int)
-        return [min(int(n), total - 1) for n in (*few, *[total] * (frames - len(few)))]
+        sparse = np.linspace(0, total, total // STRIDE).astype(int)
+        return [min(int(n), total - 1) for n in (*sparse, *[total] * (frames - len(sparse)))]
     return [min(int(n), start + span - 1) for n in np.linspace(start, start + span, frames)]
 
 
 def segment_frames(frames: int, total: int, segments: int) -> list[list[int]]:
-    """Test: `segments` windows at stride 4, the first at the clip's start, the last at its end; alike in short clips.
+    """Return the test indices: `segments` windows at stride 4, the first at the clip's start, the last at its end.
 
-    The last one starts on the stride, so its sound may be up to three frames short, and is filled as short sound is.
-    Raises ValueError for less than one segment.
+    In a clip that is no longer than one window all segments are equal. The last window starts on the stride, so its
+    audio may be up to three frames short; missing audio is filled with zeros. Raises ValueError for less than one
+    segment.
     """
     if segments < 1:
         raise ValueError(f"segments {segments} must be at least 1")
-    every = list(range(0, total, STRIDE))
-    every += [every[-1]] * (frames - len(every))
-    step = (len(every) - frames) / max(1, segments - 1)
-    return [every[int(n * step) : int(n * step) + frames] for n in range(segments)]
+    indices = list(range(0, total, STRIDE))
+    indices += [indices[-1]] * (frames - len(indices))
+    step = (len(indices) - frames) / max(1, segments - 1)
+    return [indices[int(n * step) : int(n * step) + frames] for n in range(segments)]
 
 
-def on_stride(wanted: Sequence[int]) -> bool:
-    """Whether the stride-aligned GOP serves these frames without decoding any other."""
-    return all(n % STRIDE == 0 for n in wanted)
+def on_stride(indices: Sequence[int]) -> bool:
+    """Return whether the stride-aligned GOP gives these frames without decoding any other frame."""
+    return all(n % STRIDE == 0 for n in indices)

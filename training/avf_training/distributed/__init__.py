@@ -1,1 +1,1 @@
-"""Process groups, collectives, and models spread over ranks."""
+"""Process groups, collectives, and models parallelized over ranks."""

@@ -1,5 +1,9 @@
-"""Process group and collectives; knows no model."""
+"""Process group and collectives; independent of any model.
 
+Shapes: B clips of this rank, G clips of all ranks, C width.
+"""
+
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,46 +19,54 @@ from torch.nn.parallel import DistributedDataParallel
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.environment import torchrun_environment
 
+log = logging.getLogger(__name__)
+
 
 @contextmanager
 def process_group(device: str) -> Iterator[DistributedContext]:
-    """Inside, torch's process group is up, also for a single process: checkpoints are written by it."""
+    """Open torch's process group for the block, also for a single process: checkpoints are written through it."""
     size, rank = torchrun_environment()
     on_gpu = device == "cuda"
     if on_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    # gloo beside nccl serves tensors on the CPU, which checkpoints use.
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     if size > 1:
         dist.init_process_group(backend)
     else:
+        # A store in memory: a single process needs no address and no port.
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    log.info("rank %d of %d joined the process group (%s)", rank, size, backend)
     try:
         yield DistributedContext(
             size=size,
             rank=rank,
             device=torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu"),
         )
-        dist.barrier()  # nobody leaves while another still talks
+        dist.barrier()  # a rank that leaves early would break collectives of the others
     finally:
         dist.destroy_process_group()
 
 
-def accumulate_gradients(model: nn.Module, on: bool) -> Any:
-    """A context in whose backward passes gradients are averaged over all processes, or, where off, kept to add to."""
+def sync_gradients(model: nn.Module, enabled: bool) -> Any:
+    """Return a context for backward passes in which gradients are averaged over all ranks.
+
+    With `enabled` false each rank adds up its own gradients, for all but the last micro-batch of a step.
+    """
     if isinstance(model, FSDPModule):
-        model.set_requires_gradient_sync(on)
-    return model.no_sync() if isinstance(model, DistributedDataParallel) and not on else torch.enable_grad()
+        model.set_requires_gradient_sync(enabled)
+    return model.no_sync() if isinstance(model, DistributedDataParallel) and not enabled else torch.enable_grad()
 
 
 def all_gather_features(x_BC: Tensor) -> tuple[Tensor, int]:
-    """The rows of all ranks in order, with gradients, and where this rank's own begin."""
+    """Return the rows of all ranks in order, (G, C), with gradients, and the number of this rank's first row."""
     if dist.get_world_size() == 1:
         return x_BC, 0
     return torch.cat(all_gather(x_BC.contiguous())), dist.get_rank() * len(x_BC)
 
 
 def all_reduce_mean(values: Tensor) -> Tensor:
-    """The mean over all ranks."""
+    """Return the mean of `values` over all ranks (collective: all ranks must call it); `values` is overwritten."""
     if dist.get_world_size() > 1:
         dist.all_reduce(values)
         values /= dist.get_world_size()
@@ -62,9 +74,9 @@ def all_reduce_mean(values: Tensor) -> Tensor:
 
 
 def all_reduce_any(flag: bool, device: torch.device) -> bool:
-    """Whether it is so on any rank. Called by all."""
+    """Return True on every rank if `flag` is True on at least one (collective: all ranks must call it)."""
     if dist.get_world_size() == 1:
         return flag
-    told = torch.tensor(float(flag), device=device)
-    dist.all_reduce(told, dist.ReduceOp.MAX)
-    return bool(told)
+    flags = torch.tensor(float(flag), device=device)
+    dist.all_reduce(flags, dist.ReduceOp.MAX)
+    return bool(flags)

@@ -1,4 +1,4 @@
-"""Which rank of how many this process is."""
+"""Which rank of how many this process is, as torchrun tells in the environment."""
 
 import os
 from typing import NamedTuple
@@ -7,14 +7,17 @@ from avf_shards.errors import UserError
 
 
 class WorldSize(NamedTuple):
-    """size: processes that share each step; rank: this one."""
+    """The number of ranks that share each step, and the rank of this process."""
 
     size: int
     rank: int
 
 
 def torchrun_environment() -> WorldSize:
-    """As torchrun says in WORLD_SIZE and RANK; alone without it. Raises UserError for values that cannot be."""
+    """Return WORLD_SIZE and RANK as torchrun sets them; one rank without torchrun.
+
+    Raises UserError for values that are not whole numbers or do not fit each other.
+    """
     texts = os.environ.get("WORLD_SIZE", "1"), os.environ.get("RANK", "0")
     try:
         world = WorldSize(*map(int, texts))

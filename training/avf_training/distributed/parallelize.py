@@ -1,4 +1,6 @@
-"""Processes that train together, as torchrun says, or this one alone: how a model is spread over them."""
+"""How a model is trained by all ranks together: a copy on each (DDP), or a shard of every block (FSDP2)."""
+
+import logging
 
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -10,31 +12,39 @@ from avf_training.distributed.context import DistributedContext, Parallel
 from avf_training.models.lgi import LGIBlock
 from avf_training.models.mae import MaskedAutoencoder
 
+log = logging.getLogger(__name__)
 
-def parallelize(model: MaskedAutoencoder, parallel: Parallel, place: DistributedContext) -> nn.Module:
-    """The model as all processes train it. ddp: a copy in each. fsdp: each holds its share of every block (FSDP2).
 
-    Batch norm keeps each process's own running statistics, as the authors' does; nothing of them is read in training.
+def parallelize(model: MaskedAutoencoder, parallel: Parallel, context: DistributedContext) -> nn.Module:
+    """Return the model as all ranks train it.
+
+    ddp: a copy on each rank. fsdp: each rank holds its shard of every block (FSDP2). Batch norm keeps the running
+    statistics of each rank, as in the authors' code; training does not read them.
     """
     if parallel == "ddp":
-        return wrap_ddp(model, place)
-    mesh = init_device_mesh(place.device.type, (place.size,))
+        return wrap_ddp(model, context)
+    mesh = init_device_mesh(context.device.type, (context.size,))
     for part in (*model.encoders(), *model.decoders()):
         for block in part.get_submodule("blocks").children():
             fully_shard(block, mesh=mesh)
+            # FSDP gathers parameters in hooks around forward(); other entry points must be registered to get them too.
             if isinstance(block, LGIBlock):
                 register_fsdp_forward_method(block, "forward_local")
     fully_shard(model, mesh=mesh)
-    register_fsdp_forward_method(model, "levels")
+    register_fsdp_forward_method(model, "level_features")
+    log.info("FSDP: blocks are sharded over %d ranks", context.size)
     return model
 
 
-def wrap_ddp(model: nn.Module, place: DistributedContext) -> nn.Module:
-    """The model as all processes train it, a copy in each."""
-    return model if place.size == 1 else DistributedDataParallel(model, broadcast_buffers=False)
+def wrap_ddp(model: nn.Module, context: DistributedContext) -> nn.Module:
+    """Return the model with a copy on each rank; the model itself when there is one rank."""
+    if context.size == 1:
+        return model
+    log.info("DDP: the model is copied to %d ranks", context.size)
+    return DistributedDataParallel(model, broadcast_buffers=False)  # running statistics stay those of each rank
 
 
 def full_state_dict(model: nn.Module) -> dict[str, Tensor]:
-    """All tensors of a model, also of one that is spread. Called by all ranks; only rank 0 gets them then."""
-    found = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
-    return {name: tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
+    """Return all tensors of a model, also of a sharded one (collective: all ranks must call it; rank 0 gets them)."""
+    state = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}

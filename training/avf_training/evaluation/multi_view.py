@@ -45,17 +45,17 @@ class ViewSampler:
     segments: int  # windows of a clip
     reads_record: bool = True
 
-    def draw(self, digest: str, epoch: int, position: int, total_frames: int) -> ViewParams:
+    def sample(self, digest: str, epoch: int, position: int, total_frames: int) -> ViewParams:
         """Return the window of this position."""
         windows = segment_frames(self.geometry.frames, total_frames, self.segments)
         frames = windows[position % self.segments]
         return ViewParams(frames=tuple(frames), start_frame=frames[0])
 
-    def partners(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
+    def partner_positions(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
         """Return no partners: nothing is mixed in a test."""
         return ()
 
-    def batch(self, common: Batch, clips: list[Clip[ViewParams]], partners: list[int]) -> Batch:
+    def make_batch(self, common: Batch, clips: list[Clip[ViewParams]], partners: list[int]) -> Batch:
         """Return the batch unchanged."""
         return common
 
@@ -69,7 +69,7 @@ def view_input(batch: Batch, geometry: Geometry, modalities: Modalities) -> tupl
         full_frame_R4 = torch.tensor([[0, 0, size_px, size_px]] * rows)
         video = video_input(batch.planes_RTQW, batch.full_range_R, full_frame_R4, geometry)
     if "a" in modalities:
-        audio = audio_input(batch.sound_RS, batch.samples_R, torch.ones(rows), geometry)
+        audio = audio_input(batch.waveform_RS, batch.samples_R, torch.ones(rows), geometry)
     return video, audio
 
 
@@ -93,7 +93,7 @@ def view_loader(
     # Any share of clips may be unreadable: they are reported, and the others are tested.
     stream_config = StreamConfig(shards=".", batch=config.batch, max_fault_share=1.0, epochs=1)
     sampler = ViewSampler(geometry=config.geometry, segments=config.segments)
-    stream = ClipStream(stream_config, sampler, chosen=(order, shards))
+    stream = ClipStream(stream_config, sampler, order_and_reader=(order, shards))
     return StreamLoader(stream, workers=config.workers, device=device)
 
 
@@ -137,8 +137,8 @@ def _predict_share(
         video, audio = view_input(batch, config.geometry, config.modalities)
         with config.precision.autocast(device.type):
             logits_BJ = model(video, audio).logits_BJ
-        for row, scores in enumerate(model.answers(logits_BJ).cpu().double().tolist()):
-            position = batch.first + row
+        for row, scores in enumerate(model.predictions(logits_BJ).cpu().double().tolist()):
+            position = batch.first_position + row
             if position >= len(keys) * config.segments:
                 continue  # the last clip is repeated to fill the batch
             key = keys[position // config.segments]

@@ -215,7 +215,7 @@ def _loader(
         workers=recipe.workers,
         device=context.device,
         quarantine=out / "quarantine.jsonl",
-        log=out / "delivery.jsonl",
+        delivery_log=out / "delivery.jsonl",
     )
 
 

@@ -7,7 +7,7 @@ from avf_shards.errors import UserError
 from avf_shards.format.tar import sha256_file
 from torch import nn
 
-from avf_training.models.pretrained import CONFIG, WEIGHTS, initialize_encoders, load_folder
+from avf_training.models.pretrained import CONFIG, WEIGHTS, initialize_encoders, load_model_folder
 from avf_training.tasks.hybrid import MAX_VALIDATION_SHARE
 from avf_training.tasks.task import Task
 from avf_training.trainer.run_folder import MODEL, RUN, read_identity
@@ -54,7 +54,7 @@ def load_start(model: nn.Module, start: Path) -> list[str]:
 
     Raises UserError when the saved model is of another size, naming the first tensor that does not fit.
     """
-    values, tensors = load_folder(start_model(start))
+    values, tensors = load_model_folder(start_model(start))
     own = model.state_dict()
     for name, tensor in tensors.items():
         # The authors save one running statistic for all units; a model may have one for each.

@@ -19,14 +19,16 @@ def output_spec(recipe: FinetuneRecipe, task: Task) -> OutputSpec:
     """Return names, kind and range of the outputs of a model of this task."""
     data = task.data
     within = data.range if recipe.activation == "range" and not task.is_classification else None
-    return OutputSpec(names=data.labels or data.dimensions, classes=task.is_classification, within=within)
+    return OutputSpec(
+        names=data.labels or data.dimensions, is_classification=task.is_classification, value_range=within
+    )
 
 
 def task_loss(recipe: FinetuneRecipe, task: Task) -> Callable[[Tensor, FinetuningBatch], Tensor]:
     """Return the function from model outputs (B, J) and their batch to the loss."""
     if task.is_classification:
         return lambda logits_BJ, batch: _cross_entropy(logits_BJ, batch, task, recipe.smoothing)
-    within, kind = output_spec(recipe, task).within, recipe.regression
+    within, kind = output_spec(recipe, task).value_range, recipe.regression
 
     def regression_loss(outputs_BD: Tensor, batch: FinetuningBatch) -> Tensor:
         truth = [task.truth[key] for key in batch.keys]

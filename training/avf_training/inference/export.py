@@ -37,7 +37,7 @@ class _ScoresModule(nn.Module):
         modalities = self.model.config.modalities
         video = inputs[0] if "v" in modalities else None
         audio = inputs[-1] if "a" in modalities else None
-        return self.model.answers(self.model(video, audio).logits_BJ)
+        return self.model.predictions(self.model(video, audio).logits_BJ)
 
 
 def export_model(saved: Path, out: Path) -> ExportResult:
@@ -68,7 +68,7 @@ def export_model(saved: Path, out: Path) -> ExportResult:
             raise UserError(f"{saved}: the exported model differs by {worst:.2g} from it; nothing was written")
         durable_io.replace_file(out, path.read_bytes())
     inputs_text = tuple(f"(B, {', '.join(map(str, shape))})" for shape in shapes)
-    return ExportResult(path=out, names=model.meaning.names, inputs=inputs_text, worst=worst)
+    return ExportResult(path=out, names=model.output_spec.names, inputs=inputs_text, worst=worst)
 
 
 def _random(shape: tuple[int, ...], batch: int) -> Tensor:

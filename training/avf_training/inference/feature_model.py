@@ -16,13 +16,13 @@ from torch import Tensor
 
 from avf_training.data.batch import Batch
 from avf_training.data.clip import Clip, decode_clip
-from avf_training.data.decode import StoredSound
+from avf_training.data.decode import StoredAudio
 from avf_training.data.windows import STRIDE, window_frames
 from avf_training.evaluation.multi_view import ViewParams, view_input
 from avf_training.finetuning.initialization import load_start, start_model
 from avf_training.models.classifier import Classifier, weighted_layers
 from avf_training.models.encoder import Encoder
-from avf_training.models.pretrained import load_folder, saved_config
+from avf_training.models.pretrained import load_model_folder, parse_saved_config
 from avf_training.tasks.labelled_shards import LabelledShards
 
 _BATCH_WINDOWS = 8  # of one forward pass; keeps the memory of long clips small
@@ -54,22 +54,22 @@ class FeatureModel:
 
     def __init__(self, saved: Path, device: str = "cpu") -> None:
         folder = start_model(Path(saved))
-        values, _ = load_folder(folder)
+        values, _ = load_model_folder(folder)
         self.device = torch.device(device)
         self.fine_tuned = values["kind"] == "classifier"
         if self.fine_tuned:
             self.model = Classifier.from_pretrained(folder)
         else:
-            self.model = Classifier(saved_config(values["model"], folder), 1)
+            self.model = Classifier(parse_saved_config(values["model"], folder), 1)
             load_start(self.model, folder)
         self.model.to(self.device).eval()
-        self.names = self.model.meaning.names
+        self.names = self.model.output_spec.names
         self.config = self.model.config
 
     @property
     def is_classifier(self) -> bool:
         """Whether the outputs are classes, not dimensions."""
-        return self.model.meaning.classes
+        return self.model.output_spec.is_classification
 
     def windows(self, frames: int, hop_s: float) -> list[ClipWindow]:
         """Return windows that cover a clip of `frames` frames: `hop_s` apart, the last one at its end."""
@@ -97,7 +97,7 @@ class FeatureModel:
         self, record: ClipRecord, files: dict[str, bytes], hop_s: float, per_frame: bool = False
     ) -> Iterator[tuple[float, float, WindowFeatures]]:
         """Yield (start_s, stop_s, features) of each window of a clip, in seconds of the file of its video."""
-        windows = self.windows(StoredSound(files["flac"]).frames, hop_s)
+        windows = self.windows(StoredAudio(files["flac"]).frames, hop_s)
         first_s = record.span.start_s + (record.start_s or 0.0)
         for window, features in zip(windows, self.features(files, windows, per_frame), strict=True):
             start_s = first_s + window.start_frame / FRAMES_PER_SECOND
@@ -106,13 +106,13 @@ class FeatureModel:
     def _decode(self, files: dict[str, bytes], window: ClipWindow) -> Clip[ViewParams]:
         geometry = self.config.geometry
 
-        def draw(total_frames: int) -> ViewParams:
+        def sample(total_frames: int) -> ViewParams:
             return ViewParams(
                 frames=tuple(window_frames(window.start_frame, geometry.frames, total_frames)),
                 start_frame=window.start_frame,
             )
 
-        return decode_clip(files, draw, geometry.frames * STRIDE)
+        return decode_clip(files, sample, geometry.frames * STRIDE)
 
     def _batch_features(
         self, video_in: Tensor | None, audio_in: Tensor | None, per_frame: bool
@@ -125,7 +125,7 @@ class FeatureModel:
         if audio_in is not None:
             audio = model.encoder_audio(audio_in, None, tuple(range(self.config.audio.depth))).layers
         fused = model.fc_norm(model.feature(video, audio))
-        scores = model.answers(model.head(fused)) if self.fine_tuned else None
+        scores = model.predictions(model.head(fused)) if self.fine_tuned else None
         pooled_video = None if video is None else weighted_layers(video, model.layer_weights_video).mean(1)
         pooled_audio = None if audio is None else weighted_layers(audio, model.layer_weights_audio).mean(1)
         for b in range(len(fused)):
@@ -143,11 +143,11 @@ class FeatureModel:
 def frame_tokens(encoder: Encoder, video_BCTHW: Tensor) -> Tensor:
     """Return the mean of the last layer's local tokens of each pair of frames, (B, U, C)."""
     # For the time of this call an LGI encoder returns its local tokens too.
-    gives, encoder.gives = encoder.gives, "both" if encoder.regions else encoder.gives
+    gives, encoder.output_tokens = encoder.output_tokens, "both" if encoder.regions else encoder.output_tokens
     try:
         local_BNC = encoder(video_BCTHW, None, (len(encoder.blocks) - 1,)).layers[-1]
     finally:
-        encoder.gives = gives
+        encoder.output_tokens = gives
     tubes, height, width = encoder.geometry.video_grid
     in_time_BNC = torch.empty_like(local_BNC)
     in_time_BNC[:, encoder.order_N] = local_BNC  # LGI tokens are ordered by region
@@ -156,17 +156,17 @@ def frame_tokens(encoder: Encoder, video_BCTHW: Tensor) -> Tensor:
 
 
 def _batch(clips: Sequence[Clip[ViewParams]], sound_frames: int) -> Batch:
-    sound_RS = np.zeros((len(clips), sound_frames * SAMPLES_PER_FRAME), np.int16)
-    for row, clip in zip(sound_RS, clips, strict=True):
-        row[: len(clip.sound_S)] = clip.sound_S
+    waveform_RS = np.zeros((len(clips), sound_frames * SAMPLES_PER_FRAME), np.int16)
+    for row, clip in zip(waveform_RS, clips, strict=True):
+        row[: len(clip.waveform_S)] = clip.waveform_S
     return Batch(
-        first=0,
+        first_position=0,
         keys=tuple("" for _ in clips),
         sources=tuple("" for _ in clips),
-        planes_RTQW=torch.from_numpy(np.stack([clip.planes_TRW for clip in clips])),
+        planes_RTQW=torch.from_numpy(np.stack([clip.planes_TQW for clip in clips])),
         full_range_R=torch.tensor([clip.full_range for clip in clips]),
-        sound_RS=torch.from_numpy(sound_RS),
-        samples_R=torch.tensor([max(1, len(clip.sound_S)) for clip in clips]),
+        waveform_RS=torch.from_numpy(waveform_RS),
+        samples_R=torch.tensor([max(1, len(clip.waveform_S)) for clip in clips]),
         faults=(),
     )
 

@@ -1,4 +1,4 @@
-"""Fine-tuning: encoders and fusion without decoders, and a head (HiCMAE 3.6; AVF-MAE++ 3.3).
+"""Fine-tuning: encoders and fusion without decoders, and a head (HiCMAE 3.4; AVF-MAE++ 3.4).
 
 Shapes: B batch, N tokens, K regions, C width, L layers, J outputs.
 """
@@ -22,80 +22,85 @@ from avf_training.models.pretrained import CONFIG, Pretrained
 
 
 class ClassifierOutput(NamedTuple):
-    """logits (B, J); feature: what the head reads, after its norm."""
+    """Outputs of a classifier."""
 
     logits_BJ: Tensor
-    feature_BC: Tensor
+    feature_BC: Tensor  # what the head reads, after its norm
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSpec:
-    """What a classifier's outputs are: names of classes, or of dimensions kept in the range `within`."""
+    """What the outputs of a classifier mean: classes, or dimensions of emotion."""
 
-    names: tuple[str, ...] = ()
-    classes: bool = True
-    within: tuple[float, float] | None = None
+    names: tuple[str, ...] = ()  # of the classes or dimensions; empty when unknown
+    is_classification: bool = True  # False: dimensions
+    value_range: tuple[float, float] | None = None  # that dimensions are scaled into; None: unbounded
 
 
 class Classifier(Pretrained):
-    """Clips to `outputs` numbers: classes, or dimensions to regress.
+    """A model that maps clips to `outputs` numbers: logits of classes, or dimensions to regress.
 
-    Each modality is the softmax-weighted sum of its layers (eq. 11). The head reads, with both modalities, HiCMAE's
-    four means (both modalities, both fused) or AVF-MAE++'s two fused ones; with one, that modality's mean.
+    Each modality is the softmax-weighted sum of its layers (HiCMAE eq. 12, AVF-MAE++ eq. 11). With both modalities the
+    head reads HiCMAE's four means (video, audio, fused video, fused audio) or AVF-MAE++'s two fused means; with one
+    modality it reads the mean of that modality.
     """
 
     kind = "classifier"
 
     def __init__(
-        self, config: ModelConfig, outputs: int, drop_path: float = 0.0, meaning: OutputSpec | None = None
+        self, config: ModelConfig, outputs: int, drop_path: float = 0.0, output_spec: OutputSpec | None = None
     ) -> None:
         super().__init__()
         if outputs < 1:
             raise ValueError(f"outputs {outputs} must be at least 1")
-        if meaning is not None and meaning.names and len(meaning.names) != outputs:
-            raise ValueError(f"outputs {outputs} have {len(meaning.names)} names")
-        self.meaning = meaning or OutputSpec()
+        if output_spec is not None and output_spec.names and len(output_spec.names) != outputs:
+            raise ValueError(f"outputs {outputs} have {len(output_spec.names)} names")
+        self.output_spec = output_spec or OutputSpec()
         if config.modalities == "av" and config.fusion == "iavcl" and config.encoder == "vit":
             raise ValueError("fusion 'iavcl' pairs regions; fine-tuning it needs encoder 'lgi' or 'lgi_vanilla'")
         self.config, self.outputs = config, outputs
         if "v" in config.modalities:
             self.encoder_video = Encoder(config, "video", "region", drop_path)
-            self.layer_weights_video = _even(config.video.depth) if config.layer_fusion else None
+            self.layer_weights_video = _uniform_weights(config.video.depth) if config.layer_fusion else None
         if "a" in config.modalities:
             self.encoder_audio = Encoder(config, "audio", "region", drop_path)
-            self.layer_weights_audio = _even(config.audio.depth) if config.layer_fusion else None
+            self.layer_weights_audio = _uniform_weights(config.audio.depth) if config.layer_fusion else None
         width = (config.video if "v" in config.modalities else config.audio).width
         if config.modalities == "av":
             self.fusion = build_fusion(config, drop_path)
-            width *= 2 if self._iavcl_alone else 4
+            width *= 2 if self._reads_fused_only else 4
         self.fc_norm, self.head = nn.LayerNorm(width, config.norm_eps), nn.Linear(width, outputs)
         init_finetuning(self)
 
-    def settings(self) -> dict[str, Any]:
-        return {"outputs": self.outputs, "meaning": asdict(self.meaning)}
+    def init_arguments(self) -> dict[str, Any]:
+        return {"outputs": self.outputs, "output_spec": asdict(self.output_spec)}
 
     @classmethod
-    def _arguments(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _parse_arguments(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         outputs = values.get("outputs")
         if not isinstance(outputs, int):
             raise UserError(f"{CONFIG}: outputs {outputs!r} must be a whole number")
-        return {"outputs": outputs, "meaning": bind(OutputSpec, values.get("meaning", {}), f"{CONFIG}: meaning")}
+        return {
+            "outputs": outputs,
+            "output_spec": bind(OutputSpec, values.get("output_spec", {}), f"{CONFIG}: output_spec"),
+        }
 
     @property
-    def _iavcl_alone(self) -> bool:
-        """Whether the head reads the fused means only: without HAFE, HiCMAE's four means stand in its place."""
+    def _reads_fused_only(self) -> bool:
+        """Whether the head reads the fused means only. Without HAFE it reads HiCMAE's four means."""
         return self.config.fusion == "iavcl" and self.config.hafe
 
     def encoders(self) -> list[Encoder]:
+        """Return the encoders of the model's modalities."""
         return [module for module in self.children() if isinstance(module, Encoder)]
 
     def checkpoint_activations(self, on: bool = True) -> None:
-        """Recompute the activations of each encoder block in the backward pass instead of keeping them."""
+        """Recompute the activations of each encoder block in the backward pass instead of storing them."""
         for encoder in self.encoders():
             encoder.checkpointing = on
 
     def forward(self, video_BCTHW: Tensor | None, audio_B1MF: Tensor | None) -> ClassifierOutput:
-        """Raises ValueError for inputs that do not fit the config, before any compute."""
+        """Return logits and feature. Raises ValueError for inputs that do not fit, before anything is computed."""
         config = self.config
         check_inputs(config, video_BCTHW, audio_B1MF)
         video = audio = None
@@ -106,42 +111,43 @@ class Classifier(Pretrained):
         feature_BC = self.fc_norm(self.feature(video, audio))
         return ClassifierOutput(self.head(feature_BC), feature_BC)
 
-    def answers(self, logits_BJ: Tensor) -> Tensor:
-        """Outputs as they are meant: shares of the classes, or dimensions in their range."""
+    def predictions(self, logits_BJ: Tensor) -> Tensor:
+        """Return probabilities of the classes, or dimensions in their range, (B, J) in fp32."""
         logits_BJ = logits_BJ.float()
-        return logits_BJ.softmax(-1) if self.meaning.classes else scale_outputs(logits_BJ, self.meaning.within)
+        spec = self.output_spec
+        return logits_BJ.softmax(-1) if spec.is_classification else scale_outputs(logits_BJ, spec.value_range)
 
     def feature(self, video: list[Tensor] | None, audio: list[Tensor] | None) -> Tensor:
-        """What the head reads, before its norm, from the layers of both encoders, (B, ...)."""
+        """Return what the head reads, before its norm, (B, C), from the layers of both encoders."""
         if video is None or audio is None:
-            only, weights = (video, "layer_weights_video") if video is not None else (audio, "layer_weights_audio")
-            assert only is not None
-            return weighted_layers(only, getattr(self, weights)).mean(1)
+            layers, weights = (video, "layer_weights_video") if video is not None else (audio, "layer_weights_audio")
+            assert layers is not None
+            return weighted_layers(layers, getattr(self, weights)).mean(1)
         v, a = weighted_layers(video, self.layer_weights_video), weighted_layers(audio, self.layer_weights_audio)
         if isinstance(self.fusion, FusionEncoder):
             fused = self.fusion(video[-1], audio[-1])
             return torch.cat([part.mean(1) for part in (v, a, *fused)], -1)
         fused = self.fusion(video[-1], audio[-1], torch.cat((v, a), -1))
-        parts = fused if self._iavcl_alone else (v, a, *fused)
+        parts = fused if self._reads_fused_only else (v, a, *fused)
         return torch.cat([part.mean(1) for part in parts], -1)
 
 
-def scale_outputs(outputs: Tensor, within: tuple[float, float] | None) -> Tensor:
-    """Outputs brought into [low, high]: by tanh where it holds both signs, by a sigmoid where it does not."""
-    if within is None:
+def scale_outputs(outputs: Tensor, value_range: tuple[float, float] | None) -> Tensor:
+    """Scale outputs into [low, high]: by tanh if the range holds both signs, else by a sigmoid."""
+    if value_range is None:
         return outputs
-    low, high = within
+    low, high = value_range
     if low < 0 < high:
         return (low + high) / 2 + (high - low) / 2 * outputs.tanh()
     return low + (high - low) * outputs.sigmoid()
 
 
-def _even(layers: int) -> nn.Parameter:
+def _uniform_weights(layers: int) -> nn.Parameter:
     return nn.Parameter(torch.full((layers,), 1 / layers))
 
 
 def weighted_layers(layers: list[Tensor], weights_L: Tensor | None) -> Tensor:
-    """Sum of the layers, each (B, N, C), by softmax weights; without weights the last one."""
+    """Return the sum of the layers, each (B, N, C), with softmax weights; without weights, the last layer."""
     if weights_L is None:
         return layers[-1]
     return (torch.stack(layers, -1) * weights_L.softmax(0)).sum(-1)

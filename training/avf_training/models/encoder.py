@@ -1,6 +1,6 @@
-"""One modality's encoder: embedding, fixed positions, and its blocks over the tokens it is shown.
+"""The encoder of one modality: embedding, fixed positions, and blocks over the visible tokens.
 
-Shapes: B batch, N tokens shown, P values of a patch, K regions, S tokens of a region, C width.
+Shapes: B batch, N visible tokens, P values of a patch, K regions, S tokens of a region, C width.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from avf_training.models.attention import ViTBlock
+from avf_training.models.attention import BlockConfig, ViTBlock
 from avf_training.models.config import ModelConfig
 from avf_training.models.lgi import LGIBlock
 from avf_training.models.masking import region_order
@@ -24,89 +24,93 @@ from avf_training.models.patch_embed import (
 )
 
 Name = Literal["video", "audio"]
-Gives = Literal["local", "region", "both"]
+OutputTokens = Literal["local", "region", "both"]
 
 
 class EncoderOutputs(NamedTuple):
-    """layers: normed output of those asked for, (B, N, C). regions: normed region tokens of the last, (B, K, C)."""
+    """Features of an encoder, after its final norm."""
 
-    layers: list[Tensor]
-    regions: Tensor | None
+    layers: list[Tensor]  # (B, N, C) or (B, K, C) of each layer asked for
+    regions: Tensor | None  # (B, K, C) region tokens of the last layer
 
 
 class Encoder(nn.Module):
-    """Blocks of `config.encoder` over tubes (`video`) or patches (`audio`).
+    """Blocks of `config.encoder` over video tubes or audio patches.
 
-    Each layer's output goes through the one final norm. An LGI encoder takes tokens ordered by region. It gives local
-    tokens in pre-training, region tokens in fine-tuning (AVF-MAE++ 3.2), or local ones and the last layer's region
-    tokens (`both`).
+    Each layer's output goes through the same final norm. An LGI encoder takes tokens ordered by region. It outputs
+    local tokens in pre-training, region tokens in fine-tuning (AVF-MAE++ 3.3), or local tokens and the region tokens of
+    the last layer (`both`). A ViT encoder has local tokens only.
     """
 
     table_NC: Tensor  # buffers
     order_N: Tensor
 
-    def __init__(self, config: ModelConfig, name: Name, gives: Gives, drop_path: float = 0.0) -> None:
+    def __init__(self, config: ModelConfig, name: Name, output_tokens: OutputTokens, drop_path: float = 0.0) -> None:
         super().__init__()
-        stream, geometry = config.modality(name), config.geometry
+        modality, geometry = config.modality(name), config.geometry
         self.name, self.geometry = name, geometry
         grid = geometry.video_grid if name == "video" else geometry.audio_grid
-        self.embed: PatchEmbed = (video_embed if name == "video" else audio_embed)(geometry, stream.width)
+        self.embed: PatchEmbed = (video_embed if name == "video" else audio_embed)(geometry, modality.width)
         tokens = geometry.video_tokens if name == "video" else geometry.audio_tokens
-        self.register_buffer("table_NC", sincos_table(tokens, stream.width), persistent=False)
+        self.register_buffer("table_NC", sincos_table(tokens, modality.width), persistent=False)
         self.regions = config.regions(name) if config.encoder != "vit" else 0
-        self.gives: Gives = gives if self.regions else "local"
+        self.output_tokens: OutputTokens = output_tokens if self.regions else "local"
         self.checkpointing = False
-        shape = stream.width, stream.heads, config.mlp_ratio, config.norm_eps
-        rates = [drop_path * layer / max(1, stream.depth - 1) for layer in range(stream.depth)]
-        order_N = torch.from_numpy(region_order(grid, stream.region)) if self.regions else torch.arange(tokens)
+        block = BlockConfig(
+            width=modality.width, heads=modality.heads, mlp_ratio=config.mlp_ratio, norm_eps=config.norm_eps
+        )
+        rates = [drop_path * layer / max(1, modality.depth - 1) for layer in range(modality.depth)]
+        order_N = torch.from_numpy(region_order(grid, modality.region)) if self.regions else torch.arange(tokens)
         self.register_buffer("order_N", order_N, persistent=False)
         if self.regions:
             improved = config.encoder == "lgi"
-            self.region_tokens = nn.Parameter(torch.zeros(self.regions, stream.width))
-            self.blocks = nn.ModuleList(LGIBlock(*shape, drop=rate, improved=improved) for rate in rates)
+            self.region_tokens = nn.Parameter(torch.zeros(self.regions, modality.width))
+            self.blocks = nn.ModuleList(LGIBlock(block, rate, improved) for rate in rates)
         else:
-            self.blocks = nn.ModuleList(ViTBlock(*shape, rate) for rate in rates)
-        self.norm: nn.Module = nn.LayerNorm(stream.width, config.norm_eps)
+            self.blocks = nn.ModuleList(ViTBlock(block, rate) for rate in rates)
+        self.norm: nn.Module = nn.LayerNorm(modality.width, config.norm_eps)
 
-    def unread(self) -> list[nn.Module]:
-        """Modules that no output depends on: stage IV of the last layer where region tokens are not given."""
+    def unused_modules(self) -> list[nn.Module]:
+        """Return modules on which no output depends: stage IV of the last layer where only local tokens are output."""
         last = self.blocks[-1]
-        return last.only_for_regions() if isinstance(last, LGIBlock) and self.gives == "local" else []
+        return last.region_only_modules() if isinstance(last, LGIBlock) and self.output_tokens == "local" else []
 
-    def forward(self, clips: Tensor, visible_BN: Tensor | None, wanted: tuple[int, ...]) -> EncoderOutputs:
-        """The layers in `wanted` (rising, ending with the last).
+    def forward(self, clips: Tensor, visible_BN: Tensor | None, layers: tuple[int, ...]) -> EncoderOutputs:
+        """Return the features of `layers`, which rise and end with the last layer.
 
-        clips: video (B, 3, T, H, W) or sound (B, 1, M, F). visible_BN: the tokens shown, ordered by region for LGI;
-        None shows all.
+        clips: video (B, 3, T, H, W) or audio (B, 1, M, F). visible_BN: indices of the visible tokens, ordered by region
+        for LGI encoders; None shows all tokens.
         """
         index = self.order_N[None] if visible_BN is None else visible_BN
         patches_BNP = (video_patches if self.name == "video" else audio_patches)(clips, self.geometry, index)
-        x = self.embed(patches_BNP) + self.table_NC[index]
-        return self._regional(x, wanted) if self.regions else self._plain(x, wanted)
+        x_BNC = self.embed(patches_BNP) + self.table_NC[index]
+        return self._forward_lgi(x_BNC, layers) if self.regions else self._forward_vit(x_BNC, layers)
 
-    def _plain(self, x_BNC: Tensor, wanted: tuple[int, ...]) -> EncoderOutputs:
-        found = []
+    def _forward_vit(self, x_BNC: Tensor, layers: tuple[int, ...]) -> EncoderOutputs:
+        features = []
         for layer, block in enumerate(self.blocks):
             x_BNC = self._run(block, x_BNC)
-            if layer in wanted:
-                found.append(self.norm(x_BNC))
-        return EncoderOutputs(found, None)
+            if layer in layers:
+                features.append(self.norm(x_BNC))
+        return EncoderOutputs(features, None)
 
-    def _regional(self, x_BNC: Tensor, wanted: tuple[int, ...]) -> EncoderOutputs:
-        local = x_BNC.unflatten(1, (self.regions, -1))
-        tokens = self.region_tokens[None, :, None].expand(local.shape[0], -1, 1, -1).to(local.dtype)
-        x, found = torch.cat((tokens, local), 2), []
-        *others, last = self.blocks
-        for layer, block in enumerate(others):
+    def _forward_lgi(self, x_BNC: Tensor, layers: tuple[int, ...]) -> EncoderOutputs:
+        local_BKSC = x_BNC.unflatten(1, (self.regions, -1))
+        # In the tokens' type: cat would promote mixed types.
+        region_BK1C = self.region_tokens[None, :, None].expand(local_BKSC.shape[0], -1, 1, -1).to(local_BKSC.dtype)
+        x, features = torch.cat((region_BK1C, local_BKSC), 2), []
+        only_regions = self.output_tokens == "region"
+        *blocks, last = self.blocks
+        for layer, block in enumerate(blocks):
             x = self._run(block, x)
-            if layer in wanted:
-                found.append(self.norm(x[:, :, 0] if self.gives == "region" else x[:, :, 1:].flatten(1, 2)))
-        if self.gives == "local":
-            return EncoderOutputs([*found, self.norm(self._run(cast(LGIBlock, last).forward_local, x))], None)
+            if layer in layers:
+                features.append(self.norm(x[:, :, 0] if only_regions else x[:, :, 1:].flatten(1, 2)))
+        if self.output_tokens == "local":
+            return EncoderOutputs([*features, self.norm(self._run(cast(LGIBlock, last).forward_local, x))], None)
         x = self._run(last, x)
-        regions = self.norm(x[:, :, 0])
+        regions_BKC = self.norm(x[:, :, 0])
         return EncoderOutputs(
-            [*found, regions if self.gives == "region" else self.norm(x[:, :, 1:].flatten(1, 2))], regions
+            [*features, regions_BKC if only_regions else self.norm(x[:, :, 1:].flatten(1, 2))], regions_BKC
         )
 
     def _run(self, block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -1,22 +1,38 @@
-"""IAV-CL: iterative audio-visual correlation learning (AVF-MAE++ 3.3, eq. 11 to 19).
+"""IAV-CL: the Iteratively Audio-Visual Correlations Learning Module (AVF-MAE++ 3.4, eq. 11 to 19).
 
-DiER units refine both modalities, ER keeps an overall context between them, HAFE fuses what the units gave.
-Shapes: B batch, N video tokens, M audio tokens, O overall tokens, U units, C width.
+DiER (Dense Interactions and Evolutionary Refinement) units refine both modalities one after the other. Their ER
+(Evolutionary Refinement) layer keeps the multi-modal feature F_av, which is called the context here. The HAFE
+(Hierarchical Aggregations and Feedback Enhancement) layer fuses the outputs of all units under its feedback. Where the
+paper leaves details open, the module follows the authors' code.
+
+Shapes: B batch, N video tokens, M audio tokens, O tokens of the context, U units, C width, E = 2C, G = B * N.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avf_training.models.attention import CrossAttention, CrossBlock, FeedForward, SelfAttention, attend, drop_path
+from avf_training.models.attention import (
+    BlockConfig,
+    CrossAttention,
+    CrossBlock,
+    FeedForward,
+    SelfAttention,
+    attend,
+    drop_path,
+)
 from avf_training.models.config import ModelConfig
 
 
-class _Exchange(nn.Module):
-    """One modality's half of a DiER unit: self- and cross-attention side by side, each with a feed-forward, gated."""
+class DenseInteraction(nn.Module):
+    """One modality's half of a DiER unit: self- and cross-attention in parallel, summed with gates (eq. 12 to 14).
 
-    def __init__(self, width: int, heads: int, ratio: int, eps: float, drop: float) -> None:
+    As in the authors' code, a feed-forward network follows each attention, and a layer norm follows the gates.
+    """
+
+    def __init__(self, config: BlockConfig, drop: float) -> None:
         super().__init__()
+        width, heads, ratio, eps = config.width, config.heads, config.mlp_ratio, config.norm_eps
         self.self_norm, self.self_attn = nn.LayerNorm(width, eps), SelfAttention(width, heads)
         self.self_mlp_norm, self.self_mlp = nn.LayerNorm(width, eps), FeedForward(width, ratio)
         self.cross_norm, self.cross_context_norm = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
@@ -27,43 +43,47 @@ class _Exchange(nn.Module):
         self.drop = drop_path(drop)
 
     def forward(self, x_BNC: Tensor, other_BMC: Tensor) -> Tensor:
-        own = x_BNC + self.drop(self.self_attn(self.self_norm(x_BNC)))
-        own = own + self.drop(self.self_mlp(self.self_mlp_norm(own)))
-        asked = self.cross_attn(self.cross_norm(x_BNC), self.cross_context_norm(other_BMC))
-        cross = x_BNC + self.drop(asked)
-        cross = cross + self.drop(self.cross_mlp(self.cross_mlp_norm(cross)))
-        both = torch.cat((own, cross), -1)
-        return self.norm(self.self_gate(both).sigmoid() * own + self.cross_gate(both).sigmoid() * cross)
+        """Return (B, N, C) for the modality `x`; `other` is the other modality."""
+        self_BNC = x_BNC + self.drop(self.self_attn(self.self_norm(x_BNC)))
+        self_BNC = self_BNC + self.drop(self.self_mlp(self.self_mlp_norm(self_BNC)))
+        attended = self.cross_attn(self.cross_norm(x_BNC), self.cross_context_norm(other_BMC))
+        cross_BNC = x_BNC + self.drop(attended)
+        cross_BNC = cross_BNC + self.drop(self.cross_mlp(self.cross_mlp_norm(cross_BNC)))
+        concat_BNE = torch.cat((self_BNC, cross_BNC), -1)
+        self_gate, cross_gate = self.self_gate(concat_BNE).sigmoid(), self.cross_gate(concat_BNE).sigmoid()
+        return self.norm(self_gate * self_BNC + cross_gate * cross_BNC)
 
 
 class DiERUnit(nn.Module):
-    """Dual-interaction enhancement and refinement (eq. 12 to 14, with the authors' feed-forwards)."""
+    """The dense interactions of both modalities in a DiER unit; all units share one `EvolutionaryRefinement`."""
 
-    def __init__(self, width: int, heads: int, ratio: int, eps: float, drop: float) -> None:
+    def __init__(self, config: BlockConfig, drop: float) -> None:
         super().__init__()
-        self.video = _Exchange(width, heads, ratio, eps, drop)
-        self.audio = _Exchange(width, heads, ratio, eps, drop)
+        self.video = DenseInteraction(config, drop)
+        self.audio = DenseInteraction(config, drop)
 
     def forward(self, video_BNC: Tensor, audio_BMC: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both modalities, each computed from the unit's inputs."""
         return self.video(video_BNC, audio_BMC), self.audio(audio_BMC, video_BNC)
 
 
 class CrossUnit(nn.Module):
-    """HiCMAE's fusion blocks in a unit's place (Table 21 without DiER)."""
+    """HiCMAE's fusion blocks in place of a DiER unit (AVF-MAE++ Table 21, without DiER)."""
 
-    def __init__(self, width: int, heads: int, ratio: int, eps: float, drop: float) -> None:
+    def __init__(self, config: BlockConfig, drop: float) -> None:
         super().__init__()
-        self.video, self.audio = (CrossBlock(width, heads, ratio, eps, drop) for _ in range(2))
+        self.video, self.audio = (CrossBlock(config, drop) for _ in range(2))
 
     def forward(self, video_BNC: Tensor, audio_BMC: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both modalities, each computed from the unit's inputs."""
         return self.video(video_BNC, audio_BMC), self.audio(audio_BMC, video_BNC)
 
 
 class UnitBatchNorm(nn.BatchNorm1d):
-    """Batch norm of a layer that all units share: one weight and bias, running statistics (U, C) of each unit's own.
+    """Batch norm of a layer that all units share: one weight and bias, but running statistics (U, C) of each unit.
 
-    Units give it different distributions. With one pair of running statistics for all, as the authors have it, what is
-    computed in evaluation is of neither unit, and answers swing from epoch to epoch.
+    The units give the layer different distributions. With one pair of running statistics for all units, as in the
+    authors' code, evaluation normalizes by statistics that fit no unit, and scores swing from epoch to epoch.
     """
 
     def __init__(self, width: int, units: int) -> None:
@@ -71,15 +91,20 @@ class UnitBatchNorm(nn.BatchNorm1d):
         self.running_mean, self.running_var = torch.zeros(units, width), torch.ones(units, width)
 
     def forward(self, x_BCO: Tensor, unit: int = 0) -> Tensor:
+        """Return (B, C, O), normalized with the statistics of unit number `unit`."""
         assert self.running_mean is not None
         assert self.running_var is not None
+        # Views of one row: F.batch_norm updates them in place while training.
         mean_C, var_C = self.running_mean[unit], self.running_var[unit]
         momentum = self.momentum or 0.0
         return F.batch_norm(x_BCO, mean_C, var_C, self.weight, self.bias, self.training, momentum, self.eps)
 
 
 class RefineBlock(nn.Module):
-    """1x1 convolution, batch norm and PReLU over tokens: (B, O, C) -> the same. units: with statistics of their own."""
+    """The convolutional block of eq. 15: 1x1 convolution, batch norm and PReLU over tokens.
+
+    units: number of units with running statistics of their own; None: one pair of statistics for all.
+    """
 
     def __init__(self, width: int, units: int | None) -> None:
         super().__init__()
@@ -87,32 +112,34 @@ class RefineBlock(nn.Module):
         self.conv, self.norm, self.act = nn.Conv1d(width, width, 1), norm, nn.PReLU()
 
     def forward(self, x_BOC: Tensor, unit: int) -> Tensor:
+        """Return (B, O, C)."""
         x_BCO = self.conv(x_BOC.transpose(1, 2))
         normed = self.norm(x_BCO, unit) if isinstance(self.norm, UnitBatchNorm) else self.norm(x_BCO)
         return self.act(normed).transpose(1, 2)
 
 
 class EvolutionaryRefinement(nn.Module):
-    """ER: the overall context asks both modalities, without projections (eq. 15, 16). One copy serves all units."""
+    """ER layer: the context attends to both modalities, without projections (eq. 15, 16). All units share it."""
 
     def __init__(self, width: int, units: int | None) -> None:
         super().__init__()
-        self.reduce = nn.Linear(2 * width, width)
+        self.reduce = nn.Linear(2 * width, width)  # F_av^0 to F_av^1
         self.audio, self.video = RefineBlock(width, units), RefineBlock(width, units)
-        self.norm = nn.LayerNorm(width)  # the default eps of 1e-5, as in the authors' code
+        self.norm = nn.LayerNorm(width)  # torch's epsilon of 1e-5, as in the authors' code, unlike all other norms
 
-    def forward(self, overall_BOC: Tensor, video_BNC: Tensor, audio_BMC: Tensor, unit: int) -> Tensor:
-        """After unit number `unit`. Attention scores are scaled by 1 / sqrt(C): one head over the whole width."""
-        video = self.video(attend(overall_BOC, video_BNC, video_BNC, 1), unit)
-        audio = self.audio(attend(overall_BOC, audio_BMC, audio_BMC, 1), unit)
-        return self.norm(overall_BOC + audio + video)
+    def forward(self, context_BOC: Tensor, video_BNC: Tensor, audio_BMC: Tensor, unit: int) -> Tensor:
+        """Return the context (B, O, C) after unit number `unit`. One head spans the width: scores / sqrt(C)."""
+        video = self.video(attend(context_BOC, video_BNC, video_BNC, 1), unit)
+        audio = self.audio(attend(context_BOC, audio_BMC, audio_BMC, 1), unit)
+        return self.norm(context_BOC + audio + video)
 
 
-class _Select(nn.Module):
-    """One modality's half of HAFE: what each unit gave, related to each other and weighed by a gate (eq. 17, 18)."""
+class HierarchicalAggregation(nn.Module):
+    """One modality's half of the HAFE layer: attention among the units' outputs, and their gated sum (eq. 17, 18)."""
 
-    def __init__(self, width: int, heads: int, ratio: int, eps: float, drop: float) -> None:
+    def __init__(self, config: BlockConfig, drop: float) -> None:
         super().__init__()
+        width, heads, ratio, eps = config.width, config.heads, config.mlp_ratio, config.norm_eps
         self.norm, self.attn = nn.LayerNorm(width, eps), SelfAttention(width, heads)
         self.mlp_norm, self.mlp = nn.LayerNorm(width, eps), FeedForward(width, ratio)
         self.gate = nn.Linear(width, 1)
@@ -120,66 +147,80 @@ class _Select(nn.Module):
         self.cross_mlp_norm, self.cross_mlp = nn.LayerNorm(width, eps), FeedForward(width, ratio)
         self.drop = drop_path(drop)
 
-    def weigh(self, units: list[Tensor]) -> Tensor:
-        """(B, N, C) of each unit -> (B, N, C)."""
+    def aggregate(self, units: list[Tensor]) -> Tensor:
+        """Return the weighted sum (B, N, C) of each unit's (B, N, C)."""
+        # Attention runs over the units of each token: a sequence of length U for each of the B * N tokens.
         y_GUC = torch.stack(units, 2).flatten(0, 1)
-        y = y_GUC + self.drop(self.attn(self.norm(y_GUC)))
-        y = y + self.drop(self.mlp(self.mlp_norm(y)))
-        return (self.gate(y).sigmoid() * y).sum(1).unflatten(0, units[0].shape[:2])
+        y_GUC = y_GUC + self.drop(self.attn(self.norm(y_GUC)))
+        y_GUC = y_GUC + self.drop(self.mlp(self.mlp_norm(y_GUC)))
+        return (self.gate(y_GUC).sigmoid() * y_GUC).sum(1).unflatten(0, units[0].shape[:2])
 
-    def finish(self, s_BNC: Tensor, asked_BNC: Tensor) -> Tensor:
-        s = s_BNC + self.drop(asked_BNC)
-        return s + self.drop(self.cross_mlp(self.cross_mlp_norm(s)))
+    def enhance(self, s_BNC: Tensor, feedback_BNC: Tensor) -> Tensor:
+        """Return the aggregated tokens with the feedback of the context added (B, N, C)."""
+        s_BNC = s_BNC + self.drop(feedback_BNC)
+        return s_BNC + self.drop(self.cross_mlp(self.cross_mlp_norm(s_BNC)))
 
 
 class HAFE(nn.Module):
-    """Hierarchical audio-visual fusion: both modalities ask the overall context with one shared attention (eq. 19)."""
+    """Hierarchical Aggregations and Feedback Enhancement layer.
 
-    def __init__(self, width: int, heads: int, ratio: int, eps: float, drop: float) -> None:
+    Both modalities attend to the context with one shared cross-attention (eq. 19).
+    """
+
+    def __init__(self, config: BlockConfig, drop: float) -> None:
         super().__init__()
-        self.video, self.audio = (_Select(width, heads, ratio, eps, drop) for _ in range(2))
-        self.context_norm, self.cross_attn = nn.LayerNorm(width, eps), CrossAttention(width, heads)
+        self.video, self.audio = (HierarchicalAggregation(config, drop) for _ in range(2))
+        self.context_norm = nn.LayerNorm(config.width, config.norm_eps)
+        self.cross_attn = CrossAttention(config.width, config.heads)
 
-    def forward(self, videos: list[Tensor], audios: list[Tensor], overall_BOC: Tensor) -> tuple[Tensor, Tensor]:
-        context = self.context_norm(overall_BOC)
+    def forward(self, videos: list[Tensor], audios: list[Tensor], context_BOC: Tensor) -> tuple[Tensor, Tensor]:
+        """Return fused video (B, N, C) and audio (B, M, C) from each unit's outputs."""
+        context_BOC = self.context_norm(context_BOC)
 
-        def fuse(select: _Select, units: list[Tensor]) -> Tensor:
-            s = select.weigh(units)
-            return select.finish(s, self.cross_attn(select.cross_norm(s), context))
+        def fuse(half: HierarchicalAggregation, units: list[Tensor]) -> Tensor:
+            aggregated = half.aggregate(units)
+            return half.enhance(aggregated, self.cross_attn(half.cross_norm(aggregated), context_BOC))
 
         return fuse(self.video, videos), fuse(self.audio, audios)
 
 
 class IAVCL(nn.Module):
-    """(B, N, C) video, (B, M, C) audio and the overall context (B, O, 2C) -> fused video and audio."""
+    """IAV-CL Module: video (B, N, C), audio (B, M, C) and the context (B, O, 2C) to fused video and audio."""
 
     def __init__(self, config: ModelConfig, drop: float = 0.0) -> None:
         super().__init__()
-        width, units, heads = config.video.width, config.fusion_depth, config.fusion_heads
-        ratio, eps = config.mlp_ratio, config.norm_eps
+        width, units = config.video.width, config.fusion_depth
+        block = BlockConfig(
+            width=width, heads=config.fusion_heads, mlp_ratio=config.mlp_ratio, norm_eps=config.norm_eps
+        )
         rates = [drop * unit / max(1, units - 1) for unit in range(units)]
         kind = DiERUnit if config.dier else CrossUnit
-        self.units = nn.ModuleList(kind(width, heads, ratio, eps, rate) for rate in rates)
+        self.units = nn.ModuleList(kind(block, rate) for rate in rates)
         if config.hafe:
-            self.refinement = EvolutionaryRefinement(width, units if config.statistics == "per_unit" else None)
-            self.hafe = HAFE(width, heads, ratio, eps, drop / 2)  # the authors drop half as often here
+            per_unit = config.batch_norm_statistics == "per_unit"
+            self.refinement = EvolutionaryRefinement(width, units if per_unit else None)
+            self.hafe = HAFE(block, drop / 2)  # the authors' code drops half as often here
         else:
-            self.norm, self.norm_audio = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
+            self.norm, self.norm_audio = nn.LayerNorm(width, config.norm_eps), nn.LayerNorm(width, config.norm_eps)
         self.with_hafe = config.hafe
 
-    def forward(self, video_BNC: Tensor, audio_BMC: Tensor, overall_BOE: Tensor) -> tuple[Tensor, Tensor]:
-        """Raises ValueError while training on a batch that leaves one value per channel: batch norm cannot use it."""
+    def forward(self, video_BNC: Tensor, audio_BMC: Tensor, context_BOE: Tensor) -> tuple[Tensor, Tensor]:
+        """Return fused video and audio.
+
+        Raises ValueError while training on a batch that leaves one value per channel: its variance is undefined, so
+        batch norm cannot use it.
+        """
         if not self.with_hafe:
             for unit in self.units:
                 video_BNC, audio_BMC = unit(video_BNC, audio_BMC)
             return self.norm(video_BNC), self.norm_audio(audio_BMC)
-        if self.training and overall_BOE.shape[0] * overall_BOE.shape[1] == 1:
+        if self.training and context_BOE.shape[0] * context_BOE.shape[1] == 1:
             raise ValueError("batch of 1: the refinement layer's batch norm needs at least 2 clips while training")
-        overall = self.refinement.reduce(overall_BOE)
+        context_BOC = self.refinement.reduce(context_BOE)
         videos, audios = [], []
         for number, unit in enumerate(self.units):
             video_BNC, audio_BMC = unit(video_BNC, audio_BMC)
-            overall = self.refinement(overall, video_BNC, audio_BMC, number)
+            context_BOC = self.refinement(context_BOC, video_BNC, audio_BMC, number)
             videos.append(video_BNC)
             audios.append(audio_BMC)
-        return self.hafe(videos, audios, overall)
+        return self.hafe(videos, audios, context_BOC)

@@ -1,10 +1,10 @@
 """Which tokens the encoder sees and which the decoder reconstructs, as index arrays of a fixed size.
 
-HiCMAE: tube 0.9 and random 0.8, the decoder reconstructs all that is masked. AVF-MAE++: tube 0.9 and 0.8125, and dual
-masking (3.1, eq. 1 to 3): the decoder reconstructs half of all positions, drawn without regard to the encoder's mask,
-in a running cell (VideoMAE v2) for video and at random for audio.
+HiCMAE (3.1.1): tube masking of video at 0.9, random masking of audio at 0.8, and the decoder reconstructs every masked
+token. AVF-MAE++: 0.9 and 0.8125 (Table 5), and dual masking (3.2, eq. 2 and 3): the decoder reconstructs half of all
+positions, sampled independently of the encoder's mask: in running cells (VideoMAE V2) for video, randomly for audio.
 
-Shapes: N all tokens of a clip, V visible ones, M ones to reconstruct.
+Shapes: N tokens of a clip, V visible tokens, M tokens to reconstruct.
 """
 
 import itertools
@@ -24,25 +24,23 @@ Flags = npt.NDArray[np.bool_]
 
 
 class RandomSource(Protocol):
-    """numpy's Generator, and its older RandomState."""
+    """What masks need of a random generator: numpy's Generator has it, and the older RandomState."""
 
-    def shuffle(self, x: npt.NDArray[np.bool_]) -> None: ...
+    def shuffle(self, x: npt.NDArray[np.bool_]) -> None:
+        """Shuffle `x` in place."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskConfig:
-    """*_ratio: masked share of the encoder's tokens. decoder_ratio: share that the decoder leaves out; at 0 it
-    reconstructs all that is masked.
+    """How many tokens are masked, and how the visible tokens are cut into regions."""
 
-    region_mask, for LGI encoders: `consistent` shows the same number of tokens in every region that fine-tuning has
-    too; `official` cuts the visible tokens into regions in raster order, as the authors' code does, so that a region
-    token means other places in pre-training (three of four clips) than in fine-tuning.
-    """
-
-    video_ratio: float
-    audio_ratio: float
-    decoder_ratio: float
-    region_mask: Literal["consistent", "official"] = "consistent"
+    video_ratio: float  # share of the video tokens that the encoder does not see
+    audio_ratio: float  # share of the audio tokens that the encoder does not see
+    decoder_ratio: float  # share of all positions that the decoder leaves out; 0: it reconstructs every masked token
+    # For LGI encoders. `consistent` shows the same number of tokens in every region, and the regions are those of
+    # fine-tuning. `authors_code` cuts the visible tokens into regions in raster order: then a region token stands for
+    # other places in pre-training (in three of four clips) than in fine-tuning (ADR 5).
+    region_mask: Literal["consistent", "authors_code"] = "consistent"
 
     def __post_init__(self) -> None:
         for name in ("video_ratio", "audio_ratio"):
@@ -53,7 +51,7 @@ class MaskConfig:
 
 
 def paper_masks(config: ModelConfig) -> MaskConfig:
-    """The ratios of the model's paper (HiCMAE 4.1; AVF-MAE++ Table 5), or the nearest that its regions allow."""
+    """Return the ratios of the model's paper (HiCMAE 3.1.1; AVF-MAE++ Table 5), or the nearest its regions allow."""
     if config.encoder == "vit":
         return MaskConfig(video_ratio=0.9, audio_ratio=0.8, decoder_ratio=0.0)
     window, block = math.prod(config.video.region[1:]), math.prod(config.audio.region)
@@ -63,109 +61,108 @@ def paper_masks(config: ModelConfig) -> MaskConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamMask:
-    """One modality of one clip. weight_M: 1 where the encoder did not see the token, so that its error counts.
+class ModalityMask:
+    """The mask of one modality of one clip, as token indices in raster order of the grid."""
 
-    position_V: the place the decoder is told of each visible token. It is that token's own, but in `official`, where
-    the authors' LGI encoders give their tokens region by region and the positions are added in raster order.
-    """
-
-    visible_V: Index
+    visible_V: Index  # tokens that the encoder sees, in the order in which it takes them
+    # Position that the decoder adds to each visible token: the token's own, except with `authors_code`, where LGI
+    # encoders give tokens region by region while the positions are added in raster order.
     position_V: Index
-    target_M: Index
-    weight_M: npt.NDArray[np.float32]
+    target_M: Index  # tokens to reconstruct
+    weight_M: npt.NDArray[np.float32]  # 1 if the encoder did not see the token, so that its error counts; else 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipMask:
-    """The masks of one clip."""
+    """The masks of both modalities of one clip."""
 
-    video: StreamMask
-    audio: StreamMask
+    video: ModalityMask
+    audio: ModalityMask
 
 
-Arrange = Callable[[Index], Index]  # visible tokens in raster order -> in the order the encoder takes them
+Arrange = Callable[[Index], Index]  # visible tokens from raster order to the order in which the encoder takes them
 
 
 class Masker:
-    """Draws the masks of clips for one model. Raises ValueError for ratios that do not fit its grids and regions."""
+    """Samples the masks of clips for one model. Raises ValueError for ratios that do not fit its grids and regions."""
 
     def __init__(self, model: ModelConfig, masks: MaskConfig) -> None:
         geometry, self.masks = model.geometry, masks
         self.frames = geometry.frames
         self._video_grid, self._audio_grid = geometry.video_grid, geometry.audio_grid
         self._window, self._block = self._video_grid[1:], self._audio_grid
-        self._arrange_video: Arrange = _as_it_is
-        self._arrange_audio: Arrange = _as_it_is
+        self._arrange_video: Arrange = _keep_order
+        self._arrange_audio: Arrange = _keep_order
         regional, consistent = model.encoder != "vit", masks.region_mask == "consistent"
         if regional and consistent:
             self._window = (model.video.region[1], model.video.region[2])
             self._block = (model.audio.region[0], model.audio.region[1])
             self._arrange_video = _by_region(self._video_grid, model.video.region)
             self._arrange_audio = _by_region(self._audio_grid, model.audio.region)
-        self._window_masked = _masked("video_ratio", masks.video_ratio, self._window, regional and consistent)
-        self._block_masked = _masked("audio_ratio", masks.audio_ratio, self._block, regional and consistent)
+        self._window_masked = _masked_tokens("video_ratio", masks.video_ratio, self._window, regional and consistent)
+        self._block_masked = _masked_tokens("audio_ratio", masks.audio_ratio, self._block, regional and consistent)
         if regional and not consistent:
+            # The authors' code cuts visible tokens into chunks, so their number must divide.
             shown = math.prod(self._window) - self._window_masked
-            self._arrange_video = _in_chunks(self._video_grid, model.video.region, shown, masks.video_ratio)
+            self._arrange_video = _cut_in_raster_order(self._video_grid, model.video.region, shown, masks.video_ratio)
             shown, regions = math.prod(self._block) - self._block_masked, model.regions("audio")
-            _check_shared("audio_ratio", masks.audio_ratio, math.prod(self._block), shown, regions)
+            _check_divisible("audio_ratio", masks.audio_ratio, math.prod(self._block), shown, regions)
         self._cells = running_cells(self._video_grid, masks.decoder_ratio) if masks.decoder_ratio else None
 
-    def draw(self, random: np.random.Generator) -> ClipMask:
-        """The masks of one clip; every number comes from `random`."""
+    def sample(self, random: np.random.Generator) -> ClipMask:
+        """Sample the masks of one clip; all random numbers come from `random`."""
         video_hidden = tube_mask(random, self._video_grid, self._window, self._window_masked)
         audio_hidden = block_mask(random, self._audio_grid, self._block, self._block_masked)
         if self._cells is None:
-            return self.of_flags(video_hidden, audio_hidden, video_hidden, audio_hidden)
+            return self.from_flags(video_hidden, audio_hidden, video_hidden, audio_hidden)
         dropped = int(self.masks.decoder_ratio * len(audio_hidden))
         audio_dropped = block_mask(random, self._audio_grid, self._audio_grid, dropped)
         video_kept = self._cells[random.integers(len(self._cells))]
-        return self.of_flags(video_hidden, audio_hidden, video_kept, ~audio_dropped)
+        return self.from_flags(video_hidden, audio_hidden, video_kept, ~audio_dropped)
 
-    def of_flags(self, video_hidden: Flags, audio_hidden: Flags, video_kept: Flags, audio_kept: Flags) -> ClipMask:
-        """Given masks, (N,): hidden from the encoder, and kept for the decoder to reconstruct."""
+    def from_flags(self, video_hidden: Flags, audio_hidden: Flags, video_kept: Flags, audio_kept: Flags) -> ClipMask:
+        """Return the masks for given flags (N,): hidden from the encoder, and kept for the decoder to reconstruct."""
         return ClipMask(
-            video=self._stream(video_hidden, video_kept, self._arrange_video),
-            audio=self._stream(audio_hidden, audio_kept, self._arrange_audio),
+            video=self._modality_mask(video_hidden, video_kept, self._arrange_video),
+            audio=self._modality_mask(audio_hidden, audio_kept, self._arrange_audio),
         )
 
-    def _stream(self, hidden_N: Flags, kept_N: Flags, arrange: Arrange) -> StreamMask:
+    def _modality_mask(self, hidden_N: Flags, kept_N: Flags, arrange: Arrange) -> ModalityMask:
         raster, target = np.flatnonzero(~hidden_N), np.flatnonzero(kept_N)
         visible = arrange(raster)
-        position = raster if self.masks.region_mask == "official" else visible
-        return StreamMask(
+        position = raster if self.masks.region_mask == "authors_code" else visible
+        return ModalityMask(
             visible_V=visible, position_V=position, target_M=target, weight_M=hidden_N[target].astype(np.float32)
         )
 
 
-def _as_it_is(visible_V: Index) -> Index:
+def _keep_order(visible_V: Index) -> Index:
     return visible_V
 
 
 def _by_region(grid: tuple[int, ...], region: tuple[int, ...]) -> Arrange:
-    """Sorted by the region a token lies in."""
-    return partial(_sorted_by, np.argsort(region_order(grid, region)))
+    """Return an arrangement that sorts tokens by region."""
+    return partial(_sort_by_rank, np.argsort(region_order(grid, region)))
 
 
-def _sorted_by(rank_N: Index, visible_V: Index) -> Index:
+def _sort_by_rank(rank_N: Index, visible_V: Index) -> Index:
     return visible_V[np.argsort(rank_N[visible_V])]
 
 
-def _in_chunks(grid: tuple[int, int, int], region: tuple[int, ...], shown: int, ratio: float) -> Arrange:
-    """The authors' way: the visible tokens of each frame are cut, in raster order, into one part a region."""
+def _cut_in_raster_order(grid: tuple[int, int, int], region: tuple[int, ...], shown: int, ratio: float) -> Arrange:
+    """Return the authors' arrangement: the visible tokens of each frame, in raster order, cut into regions."""
     time, height, width = grid
     parts = height * width // (region[1] * region[2])
-    _check_shared("video_ratio", ratio, height * width, shown, parts)
+    _check_divisible("video_ratio", ratio, height * width, shown, parts)
     order = np.arange(time * shown).reshape(time // region[0], region[0], parts, shown // parts)
-    return partial(_taken_by, order.transpose(0, 2, 1, 3).ravel())
+    return partial(_permute, order.transpose(0, 2, 1, 3).ravel())
 
 
-def _taken_by(order_V: Index, visible_V: Index) -> Index:
+def _permute(order_V: Index, visible_V: Index) -> Index:
     return visible_V[order_V]
 
 
-def _check_shared(field: str, ratio: float, tokens: int, shown: int, parts: int) -> None:
+def _check_divisible(field: str, ratio: float, tokens: int, shown: int, parts: int) -> None:
     if shown % parts:
         down, up = (tokens - n * parts for n in (shown // parts, shown // parts + 1))
         fitting = " or ".join(f"{masked / tokens:.6g}" for masked in sorted({up, down}) if 0 < masked < tokens)
@@ -175,27 +172,30 @@ def _check_shared(field: str, ratio: float, tokens: int, shown: int, parts: int)
 
 
 def region_order(grid: tuple[int, ...], region: tuple[int, ...]) -> Index:
-    """Raster indices of all tokens, region by region, raster inside each: (N,)."""
+    """Return the raster indices of all tokens, region by region, in raster order inside each region: (N,)."""
     index = np.arange(math.prod(grid)).reshape([n for g, r in zip(grid, region, strict=True) for n in (g // r, r)])
     outer, inner = range(0, 2 * len(grid), 2), range(1, 2 * len(grid), 2)
     return index.transpose([*outer, *inner]).ravel()
 
 
 def shuffle_mask(random: RandomSource, shown: int, hidden: int) -> Flags:
-    """`hidden` True and `shown` False in random order."""
+    """Return `hidden` True and `shown` False flags in random order."""
     flags = np.concatenate((np.zeros(shown, bool), np.ones(hidden, bool)))
     random.shuffle(flags)
     return flags
 
 
 def tube_mask(random: RandomSource, grid: tuple[int, int, int], window: tuple[int, int], masked: int) -> Flags:
-    """The same `masked` places of each window in every frame: (N,). A window as large as the frame is a plain tube."""
+    """Mask the same `masked` tokens of each window in every frame: (N,).
+
+    A window of the full frame is plain tube masking.
+    """
     time, height, width = grid
     return np.tile(block_mask(random, (height, width), window, masked), time)
 
 
 def block_mask(random: RandomSource, grid: tuple[int, int], block: tuple[int, int], masked: int) -> Flags:
-    """`masked` places of each block of a two-dimensional grid: (N,)."""
+    """Mask `masked` tokens of each block of a two-dimensional grid: (N,)."""
     rows, columns = block
     flags = np.zeros(grid, bool)
     for top, left in itertools.product(range(0, grid[0], rows), range(0, grid[1], columns)):
@@ -206,27 +206,34 @@ def block_mask(random: RandomSource, grid: tuple[int, int], block: tuple[int, in
 
 
 def running_cells(grid: tuple[int, int, int], ratio: float) -> Flags:
-    """The four maps of tokens to reconstruct, (4, N): a 2x2 cell whose pattern moves on each frame (VideoMAE v2)."""
+    """Return the four maps of tokens to reconstruct, (4, N): a 2x2 cell whose pattern rotates from frame to frame.
+
+    This is the running cell masking of VideoMAE V2. The ratio leaves out whole quarters of a cell.
+    """
     time, height, width = grid
     if height % 2 or width % 2:
         raise ValueError(f"decoder_ratio {ratio} needs an even token grid for its 2x2 cells, not {height}x{width}")
-    queue = np.arange(4) >= int(4 * ratio)  # True: reconstructed
+    reconstructed = np.arange(4) >= int(4 * ratio)
     maps = np.zeros((4, time, height, width), bool)
     for start, frame in itertools.product(range(4), range(time)):
-        cell = queue[(np.arange(4) + start + frame + 1) % 4].reshape(2, 2)
+        cell = reconstructed[(np.arange(4) + start + frame + 1) % 4].reshape(2, 2)
         maps[start, frame] = np.tile(cell, (height // 2, width // 2))
     return maps.reshape(4, -1)
 
 
-def _masked(field: str, ratio: float, block: tuple[int, ...], whole: bool) -> int:
-    """Tokens of a block to mask. The authors cut to a whole number; in regions (`whole`) it must be one."""
+def _masked_tokens(field: str, ratio: float, block: tuple[int, ...], exact: bool) -> int:
+    """Return how many tokens of a block are masked.
+
+    The authors' code truncates the product to an integer. With `exact` (blocks are regions) it must be an integer.
+    """
     size = math.prod(block)
     masked = ratio * size
+    # A share such as 13/15 has no exact float: a product next to an integer counts as that integer.
     count = round(masked) if abs(masked - round(masked)) < 1e-6 else int(masked)
-    if not 0 < count < size or (whole and abs(masked - count) > 1e-6):
+    if not 0 < count < size or (exact and abs(masked - count) > 1e-6):
         fitting = " or ".join(f"{n / size:.6g}" for n in (int(masked), int(masked) + 1) if 0 < n < size)
-        place = "x".join(map(str, block))
+        shape = "x".join(map(str, block))
         raise ValueError(
-            f"{field} {ratio} masks {masked:g} of the {size} tokens of a {place} region; {fitting} would fit"
+            f"{field} {ratio} masks {masked:g} of the {size} tokens of a {shape} region; {fitting} would fit"
         )
     return count

@@ -1,4 +1,7 @@
-"""The masks of a batch as index tensors."""
+"""The masks of a batch as index tensors.
+
+Shapes: B batch, V visible tokens, M tokens to reconstruct.
+"""
 
 from typing import NamedTuple
 
@@ -10,7 +13,7 @@ from avf_training.models.masking import ClipMask
 
 
 class Masks(NamedTuple):
-    """The masks of a batch: indices int64, weights float."""
+    """The masks of a batch: token indices (int64) and weights (float32), as `ModalityMask` has them for one clip."""
 
     video_visible_BV: Tensor
     video_position_BV: Tensor
@@ -22,13 +25,13 @@ class Masks(NamedTuple):
     audio_weight_BM: Tensor
 
     @classmethod
-    def of(cls, clips: list[ClipMask], device: torch.device | str = "cpu") -> "Masks":
-        """Stack the masks of single clips."""
+    def stack(cls, clips: list[ClipMask], device: torch.device | str = "cpu") -> "Masks":
+        """Stack the masks of single clips on `device`."""
         parts = [
-            getattr(getattr(clip, stream), part)
-            for stream in ("video", "audio")
+            getattr(getattr(clip, modality), part)
+            for modality in ("video", "audio")
             for part in ("visible_V", "position_V", "target_M", "weight_M")
             for clip in clips
         ]
-        stacked = [np.stack(parts[at : at + len(clips)]) for at in range(0, len(parts), len(clips))]
+        stacked = [np.stack(parts[start : start + len(clips)]) for start in range(0, len(parts), len(clips))]
         return cls(*(torch.from_numpy(array).to(device) for array in stacked))

@@ -1,7 +1,7 @@
 """The published models by name.
 
-AVF-MAE++: its paper's Table 4. HiCMAE: its section 4.1 and the authors' released sizes. Table 20's rows: HiCMAE B with
-LGI-Former encoders under HiCMAE's fusion.
+Sources: AVF-MAE++ Table 4; HiCMAE 4.1 and the sizes that its authors released; the rows of AVF-MAE++ Table 20, which
+are HiCMAE-B with LGI-Former encoders and HiCMAE's fusion.
 """
 
 from dataclasses import replace
@@ -11,7 +11,8 @@ from avf_shards.errors import UserError
 
 from avf_training.models.config import EncoderKind, FusionKind, Geometry, Modalities, ModalityConfig, ModelConfig
 
-PAPERS, VIDEO_REGION, AUDIO_REGION = Geometry(), (2, 5, 10), (4, 4)
+PAPER_GEOMETRY = Geometry()
+VIDEO_REGION, AUDIO_REGION = (2, 5, 10), (4, 4)  # tokens (AVF-MAE++ Table 5)
 
 
 def _stream(
@@ -30,7 +31,8 @@ def _model(
     skips: tuple[int, ...],
     encoder: EncoderKind,
     fusion: FusionKind,
-    geometry: Geometry = PAPERS,
+    geometry: Geometry = PAPER_GEOMETRY,
+    region: tuple[int, int, int] = VIDEO_REGION,
 ) -> ModelConfig:
     """Return a model whose audio side is its video side with a region of its own."""
     return ModelConfig(
@@ -82,7 +84,7 @@ PRESETS: dict[str, ModelConfig] = {
 
 
 def preset(name: str, modalities: Modalities = "av") -> ModelConfig:
-    """The model called `name`. Raises UserError with the nearest name."""
+    """Return the model called `name`. Raises UserError with the most similar names."""
     if name not in PRESETS:
         raise UserError(unknown_key(name, name, list(PRESETS), "model"))
     return replace(PRESETS[name], modalities=modalities)

@@ -21,68 +21,70 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
 class Pretrained(nn.Module):
-    """A model that can be saved and loaded; `kind` is its class's name in config.json."""
+    """A model that can be saved to a folder and loaded from it."""
 
-    kind: ClassVar[str]
+    kind: ClassVar[str]  # name of the class in config.json
     config: ModelConfig
 
-    def settings(self) -> dict[str, Any]:
-        """Arguments of the class besides the config, for config.json."""
+    def init_arguments(self) -> dict[str, Any]:
+        """Return the arguments of the class besides the model config, for config.json."""
         return {}
 
     def save_pretrained(self, folder: Path | str, tensors: Mapping[str, Tensor] | None = None) -> None:
-        """Write the model into the new folder `folder`. tensors: its own, where it is spread over processes.
+        """Write the model into a new folder.
 
-        Raises UserError when the name is taken.
+        tensors: the model's full tensors, needed when it is sharded over ranks. Raises UserError if the folder exists.
         """
-        config = stamp({"kind": self.kind, **self.settings(), "model": asdict(self.config)}, "saved model")
-        save_folder(Path(folder), config, self.state_dict() if tensors is None else tensors)
+        config = stamp({"kind": self.kind, **self.init_arguments(), "model": asdict(self.config)}, "saved model")
+        save_model_folder(Path(folder), config, self.state_dict() if tensors is None else tensors)
 
     @classmethod
     def from_pretrained(cls, folder: Path | str) -> Self:
-        """The model saved in `folder`, in eval mode. Raises UserError that names missing or unknown tensors."""
-        values, tensors = load_folder(Path(folder))
+        """Return the model saved in `folder`, in eval mode. Raises UserError that names missing or unknown tensors."""
+        values, tensors = load_model_folder(Path(folder))
         if values["kind"] != cls.kind:
             raise UserError(f"{folder}: holds a {values['kind']!r}, not a {cls.kind!r}")
-        model = cls(saved_config(values["model"], folder), **cls._arguments(values))
-        load_exactly(model, tensors, str(folder))
+        model = cls(parse_saved_config(values["model"], folder), **cls._parse_arguments(values))
+        load_strict(model, tensors, str(folder))
         return model.eval()
 
     @classmethod
-    def _arguments(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _parse_arguments(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         return {}
 
 
-def saved_config(values: Mapping[str, Any], folder: Path | str) -> ModelConfig:
-    """The config of a saved model; one without `statistics` is of when there was only `shared`. Raises UserError."""
-    return bind(ModelConfig, {"statistics": "shared", **values}, f"{folder}/{CONFIG}: model")
+def parse_saved_config(values: Mapping[str, Any], folder: Path | str) -> ModelConfig:
+    """Return the config of a saved model. Raises UserError for unknown fields or values."""
+    return bind(ModelConfig, values, f"{folder}/{CONFIG}: model")
 
 
-def save_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Both files at once under `folder`, which must not exist: made beside it and published with one rename."""
+def save_model_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write both files to the new folder `folder`: made beside it and published with one rename. Raises UserError."""
     if folder.exists():
-        raise UserError(f"{folder}: is there already; name a new folder")
+        raise UserError(f"{folder}: exists already; name a new folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder.parent) as name:
-        made = Path(name) / "model"
-        made.mkdir()
+        temporary = Path(name) / "model"
+        temporary.mkdir()
         durable_io.write(
-            made / WEIGHTS, save({key: value.detach().contiguous().cpu() for key, value in tensors.items()})
+            temporary / WEIGHTS, save({key: value.detach().contiguous().cpu() for key, value in tensors.items()})
         )
-        durable_io.write(made / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+        durable_io.write(temporary / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
         try:
-            durable_io.publish_folder(made, folder)
+            durable_io.publish_folder(temporary, folder)
         except durable_io.AlreadyExistsError:
-            raise UserError(f"{folder}: is there already; name a new folder") from None
+            raise UserError(f"{folder}: exists already; name a new folder") from None
 
 
-def load_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """config.json and the tensors of `folder`. Raises UserError."""
+def load_model_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return config.json and the tensors of `folder`. Raises UserError for a folder that holds no saved model."""
     try:
         values = json.loads((folder / CONFIG).read_text("utf-8"))
         tensors = load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename or folder}: is not there; a saved model has {CONFIG} and {WEIGHTS}") from None
+        raise UserError(
+            f"{error.filename or folder}: does not exist; a saved model has {CONFIG} and {WEIGHTS}"
+        ) from None
     except (ValueError, SafetensorError) as error:
         raise UserError(f"{folder}: cannot be read as a saved model ({error})") from None
     if not isinstance(values, dict) or not {"kind", "model"} <= values.keys():
@@ -91,15 +93,15 @@ def load_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return values, tensors
 
 
-def load_exactly(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load `tensors`, all of them and nothing else. Raises UserError that lists every name that is wrong."""
-    own = model.state_dict()
-    faults = [f"  missing: {name}" for name in own if name not in tensors]
-    faults += [f"  unknown: {name}" for name in tensors if name not in own]
+def load_strict(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Load `tensors`, which must be exactly those of the model. Raises UserError that lists every wrong name."""
+    current = model.state_dict()
+    faults = [f"  missing: {name}" for name in current if name not in tensors]
+    faults += [f"  unknown: {name}" for name in tensors if name not in current]
     faults += [
-        f"  {name}: shape {tuple(tensor.shape)}, the model's is {tuple(own[name].shape)}"
+        f"  {name}: shape {tuple(tensor.shape)}, the model's is {tuple(current[name].shape)}"
         for name, tensor in tensors.items()
-        if name in own and own[name].shape != tensor.shape
+        if name in current and current[name].shape != tensor.shape
     ]
     if faults:
         raise UserError("\n".join([f"{where}: does not fit the model:", *faults]))
@@ -107,15 +109,15 @@ def load_exactly(model: nn.Module, tensors: Mapping[str, Tensor], where: str) ->
 
 
 def initialize_encoders(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
-    """Load into `model` the encoders and the fusion it shares with `tensors`; the names it keeps as they were.
+    """Load the encoders and the fusion that `model` shares with `tensors`; return the names that were not loaded.
 
-    A pre-trained model starts a classifier this way: decoders are left out, the head and layer weights stay new.
+    A pre-trained model initializes a classifier this way: decoders are dropped, head and layer weights stay new.
     """
-    own = model.state_dict()
+    current = model.state_dict()
     shared = {
         name: tensor
         for name, tensor in tensors.items()
-        if name.startswith(("encoder_", "fusion.")) and name in own and own[name].shape == tensor.shape
+        if name.startswith(("encoder_", "fusion.")) and name in current and current[name].shape == tensor.shape
     }
-    model.load_state_dict({**own, **shared})
-    return [name for name in own if name not in shared]
+    model.load_state_dict({**current, **shared})
+    return [name for name in current if name not in shared]

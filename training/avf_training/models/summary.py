@@ -1,7 +1,7 @@
-"""What a model costs, without running it: parameters by part, multiply-adds, tokens, activation memory.
+"""Cost of a model, counted without running it: parameters by part, multiply-adds, tokens, activation memory.
 
-Multiply-adds are counted by torch's FlopCounterMode on the meta device, memory by what autograd keeps of a forward pass
-on fake tensors. The papers print multiply-adds as FLOPs.
+Multiply-adds are counted by torch's FlopCounterMode on the meta device, memory by the tensors that autograd saves in a
+forward pass on fake tensors. The papers print multiply-adds as FLOPs.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,17 +20,17 @@ from avf_training.models.masking import MaskConfig, Masker, paper_masks
 from avf_training.models.masks import Masks
 from avf_training.models.precision import Precision
 
-_STATE_BYTES = 16  # of a parameter: weight, gradient and two moments in fp32
+_STATE_BYTES = 16  # per parameter: weight, gradient and AdamW's two moments in fp32
 CLASSES = 11  # MAFW, for which the papers count fine-tuning parameters
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedSize:
-    """What the papers print: millions of parameters, multiply-adds in G; None where they print nothing."""
+    """What the papers print of a model; None where they print nothing."""
 
-    finetune_m: float | None = None
-    pretrain_m: float | None = None
-    finetune_g: float | None = None
+    finetune_m: float | None = None  # parameters in fine-tuning, in millions
+    pretrain_m: float | None = None  # parameters in pre-training, in millions
+    finetune_g: float | None = None  # multiply-adds in fine-tuning, in 10^9
 
 
 PUBLISHED: Mapping[str, PublishedSize] = {
@@ -51,30 +51,30 @@ NOTES: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class StageSummary:
-    """Pre-training or fine-tuning of one model. gmacs: forward multiply-adds of one clip in 10^9."""
+    """Cost of one model in pre-training or in fine-tuning."""
 
     parameters: int
-    parts: dict[str, int]
-    gmacs: float
-    activation_bytes: int
+    parts: dict[str, int]  # parameters by part
+    gmacs: float  # multiply-adds of one clip's forward pass, in 10^9
+    activation_bytes: int  # that the backward pass of a batch needs
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSummary:
-    """One model. tokens: name -> count of one clip."""
+    """Cost of one model in both stages."""
 
     name: str
     pretrain: StageSummary
     finetune: StageSummary
-    tokens: dict[str, int]
+    tokens: dict[str, int]  # of one clip, by name
     published: PublishedSize
     note: str
 
 
 def summarize_model(config: ModelConfig, batch: int, precision: Precision) -> ModelSummary:
-    """Count everything for `batch` clips in `precision`."""
+    """Return the cost of a model, with activations for `batch` clips in `precision`."""
     masker, random = Masker(config, paper_masks(config)), np.random.default_rng(0)
-    clips = [masker.draw(random) for _ in range(2)]
+    clips = [masker.sample(random) for _ in range(2)]
     geometry = config.geometry
     shapes = _shapes(config)
     tokens: dict[str, int] = {}
@@ -86,7 +86,7 @@ def summarize_model(config: ModelConfig, batch: int, precision: Precision) -> Mo
             visible, target = len(mask.visible_V), len(mask.target_M)
             tokens |= {modality: total, f"{modality} seen": visible, f"{modality} decoder": visible + target}
 
-    masks = Masks.of(clips * (batch // 2 + 1))
+    masks = Masks.stack(clips * (batch // 2 + 1))
     return ModelSummary(
         name=config.name,
         pretrain=_stage(lambda: MaskedAutoencoder(config, precision.fp32_decoder), shapes, (masks,), batch, precision),
@@ -98,19 +98,22 @@ def summarize_model(config: ModelConfig, batch: int, precision: Precision) -> Mo
 
 
 def forward_gmacs(config: ModelConfig, outputs: int | None = None) -> float:
-    """Multiply-adds of one clip's forward pass in 10^9: in pre-training, or in a classifier of so many outputs."""
+    """Return the multiply-adds of one clip's forward pass, in 10^9.
+
+    outputs: of a classifier with so many outputs; None: of pre-training.
+    """
     if outputs is not None:
-        return _built_and_counted(lambda: Classifier(config, outputs), _shapes(config), ())[1]
+        return _build_and_count(lambda: Classifier(config, outputs), _shapes(config), ())[1]
     masker = Masker(config, paper_masks(config))
-    masks = Masks.of([masker.draw(np.random.default_rng(0)) for _ in range(2)])
-    _, gmacs = _built_and_counted(lambda: MaskedAutoencoder(config), _shapes(config), (masks,))
+    masks = Masks.stack([masker.sample(np.random.default_rng(0)) for _ in range(2)])
+    _, gmacs = _build_and_count(lambda: MaskedAutoencoder(config), _shapes(config), (masks,))
     return gmacs
 
 
 def training_bytes(
     config: ModelConfig, masks: MaskConfig, batch: int, precision: Precision, checkpointing: bool = False
 ) -> int:
-    """Memory of one device in pre-training: weights, gradients, two moments (fp32), and what a backward pass keeps."""
+    """Return the memory of one device in pre-training: weights, gradients, two moments, and the activations."""
 
     def build() -> MaskedAutoencoder:
         model = MaskedAutoencoder(config, precision.fp32_decoder)
@@ -118,10 +121,10 @@ def training_bytes(
         return model
 
     masker, random = Masker(config, masks), np.random.default_rng(0)
-    of_batch = Masks.of([masker.draw(random) for _ in range(2)] * (batch // 2 + 1))
+    batch_masks = Masks.stack([masker.sample(random) for _ in range(2)] * (batch // 2 + 1))
     with torch.device("meta"):
         parameters = sum(p.numel() for p in build().parameters())
-    return parameters * _STATE_BYTES + _activations(build, _shapes(config), (of_batch,), batch, precision)
+    return parameters * _STATE_BYTES + _activations(build, _shapes(config), (batch_masks,), batch, precision)
 
 
 Build = Callable[[], nn.Module]
@@ -130,49 +133,52 @@ Shapes = tuple[tuple[int, ...] | None, ...]
 
 def _shapes(config: ModelConfig) -> Shapes:
     geometry = config.geometry
-    both = (("v", geometry.video_shape), ("a", geometry.audio_shape))
-    return tuple(shape if name in config.modalities else None for name, shape in both)
+    by_modality = (("v", geometry.video_shape), ("a", geometry.audio_shape))
+    return tuple(shape if name in config.modalities else None for name, shape in by_modality)
 
 
-def _built_and_counted(build: Build, shapes: Shapes, masks: tuple[Masks, ...]) -> tuple[nn.Module, float]:
-    """The model on the meta device, and its multiply-adds for one clip in 10^9."""
+def _build_and_count(build: Build, shapes: Shapes, masks: tuple[Masks, ...]) -> tuple[nn.Module, float]:
+    """Return the model on the meta device, and its multiply-adds for one clip in 10^9."""
     with torch.device("meta"):
         model = build()
         inputs = [None if shape is None else torch.zeros(2, *shape) for shape in shapes]
-        of_two = [Masks(*(part[:2].to("meta") for part in one)) for one in masks]
+        pair_masks = [Masks(*(part[:2].to("meta") for part in batch)) for batch in masks]
         with FlopCounterMode(display=False) as counter:
-            model(*inputs, *of_two)
+            model(*inputs, *pair_masks)
     return model, counter.get_total_flops() / 2 / 2 / 1e9  # two clips, two operations a multiply-add
 
 
 def _stage(build: Build, shapes: Shapes, masks: tuple[Masks, ...], batch: int, precision: Precision) -> StageSummary:
-    model, gmacs = _built_and_counted(build, shapes, masks)
+    model, gmacs = _build_and_count(build, shapes, masks)
     parts = {name: sum(p.numel() for p in child.parameters()) for name, child in model.named_children()}
     total = sum(p.numel() for p in model.parameters())
     parts["layer weights"] = total - sum(parts.values())
-    kept = _activations(build, shapes, masks, batch, precision)
+    activation_bytes = _activations(build, shapes, masks, batch, precision)
     return StageSummary(
-        parameters=total, parts={name: n for name, n in parts.items() if n}, gmacs=gmacs, activation_bytes=kept
+        parameters=total,
+        parts={name: n for name, n in parts.items() if n},
+        gmacs=gmacs,
+        activation_bytes=activation_bytes,
     )
 
 
 def _activations(build: Build, shapes: Shapes, masks: tuple[Masks, ...], batch: int, precision: Precision) -> int:
-    """Bytes that the backward pass of `batch` clips needs, parameters aside, with fused attention."""
-    kept: dict[int, int] = {}
-    alive: list[Tensor] = []  # so that no later storage takes the identity of one counted
+    """Return the bytes that the backward pass of `batch` clips needs besides parameters, with fused attention."""
+    saved: dict[int, int] = {}  # bytes by storage: tensors that share a storage count once
+    alive: list[Tensor] = []  # held so that no later storage takes the identity of a counted one
 
-    def keep(x: Tensor) -> Tensor:
+    def count(x: Tensor) -> Tensor:
         storage = x.untyped_storage()
-        kept[storage._cdata] = storage.nbytes()
+        saved[storage._cdata] = storage.nbytes()
         alive.append(x)
         return x
 
     with FakeTensorMode() as fake:
-        of_batch = [Masks(*(fake.from_tensor(part)[:batch] for part in one)) for one in masks]
+        batch_masks = [Masks(*(fake.from_tensor(part)[:batch] for part in stacked)) for stacked in masks]
         model = build()
         inputs = [None if shape is None else torch.zeros(batch, *shape) for shape in shapes]
-        own = {p.untyped_storage()._cdata for p in (*model.parameters(), *model.buffers())}
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x), precision.autocast("cpu"):
-            out = model(*inputs, *of_batch)
+        parameters = {p.untyped_storage()._cdata for p in (*model.parameters(), *model.buffers())}
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x), precision.autocast("cpu"):
+            out = model(*inputs, *batch_masks)
     del out
-    return sum(size for storage, size in kept.items() if storage not in own)
+    return sum(size for storage, size in saved.items() if storage not in parameters)

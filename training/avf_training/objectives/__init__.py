@@ -1,1 +1,1 @@
-"""What pre-training minimises: reconstruction targets, their losses, and the contrastive loss between modalities."""
+"""The loss of pre-training: reconstruction targets, masked error, and the contrastive loss between modalities."""

@@ -1,6 +1,6 @@
-"""HCMCL: hierarchical cross-modal contrastive learning (HiCMAE 3.5).
+"""HCMCL: hierarchical cross-modal contrastive learning (HiCMAE 3.2, eq. 9 and 10).
 
-Shapes: B batch, G all clips compared with, C width.
+Shapes: B clips of this rank, G clips compared with, C width.
 """
 
 from typing import Literal
@@ -11,24 +11,25 @@ from torch import Tensor
 
 from avf_training.distributed.collectives import all_gather_features
 
-Negatives = Literal["own", "gathered"]
+Negatives = Literal["local", "all_ranks"]
 
 
-def similarity(one_BC: Tensor, other_GC: Tensor, temperature: float) -> Tensor:
-    """Cosine of each row with each of the other modality's over `temperature`, (B, G)."""
-    return F.normalize(one_BC, dim=-1) @ F.normalize(other_GC, dim=-1).T / temperature
+def cosine_similarity(query_BC: Tensor, key_GC: Tensor, temperature: float) -> Tensor:
+    """Return the cosine of each query with each key, divided by `temperature`, (B, G)."""
+    return F.normalize(query_BC, dim=-1) @ F.normalize(key_GC, dim=-1).T / temperature
 
 
-def contrastive(video_BC: Tensor, audio_BC: Tensor, temperature: float, negatives: Negatives = "own") -> Tensor:
-    """Symmetric cross-entropy of one level: half from video to sound, half from sound to video.
+def contrastive_loss(video_BC: Tensor, audio_BC: Tensor, temperature: float, negatives: Negatives = "local") -> Tensor:
+    """Return the symmetric InfoNCE loss of one level: half from video to audio, half from audio to video.
 
-    negatives: the other clips of this process, as the authors have it, or those of all processes.
+    negatives: the other clips of this rank, as in the authors' code, or those of all ranks. Raises ValueError for a
+    single clip, which has no negatives.
     """
     if len(video_BC) < 2:
         raise ValueError("batch of 1: the contrastive loss needs at least 2 clips, the others are its negatives")
-    videos_GC, sounds_GC, first = video_BC, audio_BC, 0
-    if negatives == "gathered":
-        (videos_GC, first), (sounds_GC, _) = all_gather_features(video_BC), all_gather_features(audio_BC)
-    own_B = torch.arange(first, first + len(video_BC), device=video_BC.device)
-    to_sound = F.cross_entropy(similarity(video_BC, sounds_GC, temperature), own_B)
-    return (to_sound + F.cross_entropy(similarity(audio_BC, videos_GC, temperature), own_B)) / 2
+    video_GC, audio_GC, first = video_BC, audio_BC, 0
+    if negatives == "all_ranks":
+        (video_GC, first), (audio_GC, _) = all_gather_features(video_BC), all_gather_features(audio_BC)
+    positive_B = torch.arange(first, first + len(video_BC), device=video_BC.device)
+    to_audio = F.cross_entropy(cosine_similarity(video_BC, audio_GC, temperature), positive_B)
+    return (to_audio + F.cross_entropy(cosine_similarity(audio_BC, video_GC, temperature), positive_B)) / 2

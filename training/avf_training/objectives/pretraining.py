@@ -1,4 +1,4 @@
-"""The loss of pre-training: reconstruction of both modalities, and HCMCL (HiCMAE eq. 10; AVF-MAE++ 3.4)."""
+"""The loss of pre-training: reconstruction of both modalities, and HCMCL (HiCMAE eq. 11; AVF-MAE++ eq. 1)."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,19 @@ from avf_training.models.config import ModelConfig
 from avf_training.models.mae import ReconstructionOutput
 from avf_training.models.masks import Masks
 from avf_training.models.precision import at_least_fp32
-from avf_training.objectives.hcmcl import Negatives, contrastive
+from avf_training.objectives.hcmcl import Negatives, contrastive_loss
 from avf_training.objectives.reconstruction import masked_mse
 from avf_training.objectives.targets import audio_targets, video_targets
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingLosses:
-    """total = video + audio + weight * sum of the contrastive levels; parts a model lacks are None or empty."""
+    """The loss and its parts; parts that a model lacks are None or empty."""
 
-    total: Tensor
-    video: Tensor | None
-    audio: Tensor | None
-    levels: tuple[Tensor, ...]
+    total: Tensor  # video + audio + contrastive weight * sum of the levels
+    video: Tensor | None  # reconstruction error
+    audio: Tensor | None  # reconstruction error
+    levels: tuple[Tensor, ...]  # contrastive loss of each skip layer
 
 
 def pretraining_losses(
@@ -31,9 +31,9 @@ def pretraining_losses(
     masks: Masks,
     config: ModelConfig,
     *,
-    negatives: Negatives = "own",
+    negatives: Negatives = "local",
 ) -> PretrainingLosses:
-    """Compare `out` with what was masked, in fp32 at least. negatives: see `contrastive`."""
+    """Return the losses of the predictions `out`, computed in fp32 at least. negatives: see `contrastive_loss`."""
     parts: list[Tensor] = []
     video = audio = None
     if out.video_BMP is not None and video_BCTHW is not None:
@@ -46,6 +46,6 @@ def pretraining_losses(
         parts.append(audio)
     levels: tuple[Tensor, ...] = ()
     if config.contrastive_weight:
-        levels = tuple(contrastive(v, a, config.temperature, negatives) for v, a in out.levels)
+        levels = tuple(contrastive_loss(v, a, config.temperature, negatives) for v, a in out.levels)
         parts += [config.contrastive_weight * level for level in levels]
     return PretrainingLosses(total=torch.stack(parts).sum(), video=video, audio=audio, levels=levels)

@@ -53,8 +53,8 @@ def reconstruct_clip(
     """
     geometry = model.config.geometry
     everything = replace(ratios, decoder_ratio=0.0)
-    clip = Masker(model.config, everything).draw(np.random.default_rng(seed))
-    masks = Masks.of([clip], video_BCTHW.device)
+    clip = Masker(model.config, everything).sample(np.random.default_rng(seed))
+    masks = Masks.stack([clip], video_BCTHW.device)
     out = model.eval()(video_BCTHW, audio_B1MF, masks)
     assert out.video_BMP is not None
     assert out.audio_BMP is not None
@@ -228,7 +228,7 @@ def _first_window(files: dict[str, bytes], geometry: Geometry) -> tuple[Tensor, 
     clip = decode_clip(
         files, lambda total: _Start(frames=window_frames(0, geometry.frames, total)), geometry.frames * STRIDE
     )
-    planes_1TQW, sound_1S = torch.from_numpy(clip.planes_TRW)[None], torch.from_numpy(clip.sound_S)[None]
+    planes_1TQW, sound_1S = torch.from_numpy(clip.planes_TQW)[None], torch.from_numpy(clip.waveform_S)[None]
     size_px = planes_1TQW.shape[-1]
     whole_14 = torch.tensor([[0, 0, size_px, size_px]])
     video = video_input(planes_1TQW, torch.tensor([clip.full_range]), whole_14, geometry)

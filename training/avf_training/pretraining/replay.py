@@ -66,7 +66,7 @@ def keep_for_replay(
         "step": step,
         "world": context.size,
         "rank": context.rank,
-        "first": batches[0].first - context.rank * len(batches[0]),
+        "first": batches[0].first_position - context.rank * len(batches[0]),
         "scale": scaler.get_scale(),
         "keys": [batch.keys for batch in batches],
     }
@@ -112,7 +112,7 @@ def _batches(
     loader = make_loader(
         alike, shards, storage, DistributedContext(size=told["world"], rank=told["rank"], device=torch.device("cpu"))
     )
-    loader.go_to(told["first"])
+    loader.seek(told["first"])
     return islice(loader, len(told["keys"]))
 
 

@@ -37,12 +37,12 @@ def make_loader(
     )
     stream = ClipStream(
         config,
-        PretrainingSampler(recipe.model_config(), recipe.masks, recipe.official_windows),
+        PretrainingSampler(recipe.model_config(), recipe.masks, recipe.any_start_frame),
         context.size,
         context.rank,
     )
     quarantine, log = (out / "quarantine.jsonl", out / "delivery.jsonl") if out else (None, None)
-    return StreamLoader(stream, workers=recipe.workers, device=context.device, quarantine=quarantine, log=log)
+    return StreamLoader(stream, workers=recipe.workers, device=context.device, quarantine=quarantine, delivery_log=log)
 
 
 def pretraining_forward(recipe: PretrainRecipe) -> Forward[PretrainingBatch]:

@@ -23,7 +23,7 @@ from avf_training.models.masking import MaskConfig
 from avf_training.objectives.reconstruction import masked_mse
 from avf_training.objectives.targets import audio_targets, video_targets
 
-_FULL_FRAME = Crop(wide=1.0, high=1.0, quarter_x=2, quarter_y=2)
+_FULL_FRAME = Crop(width_share=1.0, height_share=1.0, quarter_x=2, quarter_y=2)
 _BATCH = 16  # clips of one forward pass
 _MAX_CLIPS = 256  # retrieval among more clips is harder, so recalls compare only at one count
 _TRAIN_WINDOWS = 256  # training clips that the mean predictor averages
@@ -92,7 +92,7 @@ class ValidationClips:
             singles = islice(iter(StreamLoader(stream)), count)
             while group := list(islice(singles, _BATCH)):
                 batch = concat_batches(group)
-                yield replace(batch, draws=tuple(replace(draw, crop=_FULL_FRAME, gain=1.0) for draw in batch.draws))
+                yield replace(batch, params=tuple(replace(draw, crop=_FULL_FRAME, gain=1.0) for draw in batch.params))
 
         self.config, self.device = config, device
         self._means = None if train is None else _mean_targets(config, windows(train, _TRAIN_WINDOWS, None))
@@ -125,7 +125,7 @@ class ValidationClips:
                 (audio_mean_NP[masks.audio_target_BM], audio_BMP, masks.audio_weight_BM),
             )
             errors.append(torch.stack([masked_mse(*pair) for pair in pairs]).cpu() * len(batch))
-            levels = model.levels(video, audio)
+            levels = model.level_features(video, audio)
             features.append(tuple(torch.stack(side, 1).cpu() for side in zip(*levels, strict=True)))
         model.train(training)
         video_BLC, audio_BLC = (F.normalize(torch.cat(side), dim=-1) for side in zip(*features, strict=True))

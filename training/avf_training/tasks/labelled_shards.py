@@ -68,7 +68,7 @@ class LabelledShards:
 
     def records(self) -> Iterator[tuple[int, ClipRecord]]:
         """Yield index and record of every clip that was not deleted, in order. Raises FaultError naming the shard."""
-        threads = max(1, *(self.storage.threads(folder) for folder in self.shards))
+        threads = max(1, *(self.storage.read_ahead_threads(folder) for folder in self.shards))
         with ThreadPoolExecutor(threads) as pool:
             for index, record in enumerate(pool.map(self._record, range(len(self)))):
                 if record is not None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn, optim
 from torch.distributed.tensor import DTensor
 
 from avf_training.data.batch import Batch
-from avf_training.distributed.collectives import accumulate_gradients, all_reduce_mean
+from avf_training.distributed.collectives import all_reduce_mean, sync_gradients
 from avf_training.trainer.optimizer import Schedule
 
 B = TypeVar("B", bound=Batch)
@@ -59,7 +59,7 @@ class TrainStep(Generic[B]):
         sums: dict[str, Tensor] = {}
         for index, batch in enumerate(micro_batches):
             # Gradients are averaged over ranks once, in the backward pass of the last micro-batch.
-            with accumulate_gradients(self.model, index == len(micro_batches) - 1):
+            with sync_gradients(self.model, index == len(micro_batches) - 1):
                 loss, parts = self.forward(self.model, batch)
                 self.scaler.scale(loss / len(micro_batches)).backward()
             for name, part in {"loss": loss, **parts}.items():
