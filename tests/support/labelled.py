@@ -16,7 +16,7 @@ from avf_curation.stages.candidate import Candidate
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.schema.ledger import Check
-from avf_shards.timeline import Span
+from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from avf_training.tasks.catalog import Dataset
 
 from support.clips import SIZE_PX
@@ -75,7 +75,9 @@ def labelled_curate(one: Video, root: Path, settings: object, tools: object) -> 
     loud = 0 if mute else 8000
     right = one.labels.values.get("label") == "right" or one.labels.values.get("valence", "-")[0] in "12"
     checks = (Check(stage=scenes.STAGE, reason="too_short", score=FRAMES / 25, operator=">=", threshold=1.5),)
-    measured = {scenes.STAGE: {"no_sound_s": FRAMES / 25 if mute else 0.0}}
+    seconds = FRAMES / FRAMES_PER_SECOND
+    scores = scenes.ScenesScores(length_s=seconds, cut_off_s=0.0, no_picture_s=0.0, no_sound_s=seconds if mute else 0.0)
+    measured = {scenes.STAGE: scores.record()}
     person = sum(map(ord, one.labels.subject or ""))
     pictures = []
     for t in range(FRAMES):
