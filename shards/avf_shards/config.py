@@ -1,6 +1,6 @@
-"""Mappings from YAML, JSON, TOML or `--set key=value` become frozen dataclasses, strictly.
+"""Convert settings from YAML, JSON, TOML or `--set key=value` into frozen dataclasses, strictly.
 
-An unknown key is an error that names the nearest known one; a wrong type or value is an error that names the place.
+The error for an unknown key names the most similar known key; the error for a wrong type or value names its place.
 """
 
 import dataclasses
@@ -24,10 +24,15 @@ T = TypeVar("T", bound=_Settings)
 
 
 def bind(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
-    """An instance of the dataclass `cls` from `values`; `where` is the dotted place of `values` for messages.
+    """Return an instance of the dataclass `cls` from `values`.
 
-    Fields without a default must be present. A dataclass may check itself in `__post_init__` with ValueError.
-    Raises UserError.
+    Fields without a default must be present. A dataclass may check itself in `__post_init__` and raise ValueError.
+
+    Args:
+        where: The dotted place of `values`, which messages name, as "sources.a".
+
+    Raises:
+        UserError: For an unknown key, a missing value, and a value of the wrong type or refused by the dataclass.
     """
     if not isinstance(values, Mapping):
         raise UserError(f"{where or 'settings'}: expected a table of settings, got {values!r}")
@@ -36,15 +41,15 @@ def bind(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     for key in values:
         if key not in fields:
             raise UserError(unknown_key(f"{where}.{key}" if where else str(key), str(key), list(fields)))
-    made: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for name, field in fields.items():
         place = f"{where}.{name}" if where else name
         if name in values:
-            made[name] = _convert(hints[name], values[name], place)
+            arguments[name] = _convert(hints[name], values[name], place)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise UserError(f"{place}: missing, and it has no default")
     try:
-        return cls(**made)
+        return cls(**arguments)
     except ValueError as error:
         raise UserError(f"{where or cls.__name__}: {error}") from error
 
@@ -106,7 +111,7 @@ def _scalar(kind: Any, value: Any, place: str) -> Any:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over` laid on top, table by table."""
+    """Return `base` with the values of `over` in place of its own, nested tables key by key."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -115,7 +120,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_table(path: Path, parse: Callable[[str], Any], fault: type[Exception]) -> dict[str, Any]:
-    """The table of settings in a file; `parse` its text, `fault` is what parsing raises. Raises UserError."""
+    """Return the table of settings in a file. `parse` reads its text and raises `fault`. Raises UserError."""
     try:
         values = parse(path.read_text("utf-8"))
     except OSError as error:
@@ -130,7 +135,10 @@ def read_table(path: Path, parse: Callable[[str], Any], fault: type[Exception]) 
 
 
 def override(text: str, parse: Callable[[str], Any], fault: type[Exception], example: str) -> dict[str, Any]:
-    """The table that `--set key=value` means; see `read_table`. Raises UserError with the example."""
+    """Return the nested table that `--set key=value` stands for; `parse` and `fault` are as in `read_table`.
+
+    Raises UserError, whose message shows `example`.
+    """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise UserError(f"--set {text}: expected key=value, as in --set {example}")
@@ -141,14 +149,14 @@ def override(text: str, parse: Callable[[str], Any], fault: type[Exception], exa
 
 
 def nest(dotted: str, value: Any) -> dict[str, Any]:
-    """`nest("a.b", 1)` is `{"a": {"b": 1}}`."""
+    """Return a value under a dotted name as nested tables: `nest("a.b", 1)` is `{"a": {"b": 1}}`."""
     for name in reversed(dotted.split(".")):
         value = {name: value}
     return dict(value)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The reverse of `nest` for a whole table: dotted names to leaf values."""
+    """Return dotted names -> values of a nested table: the reverse of `nest`."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"

@@ -1,9 +1,9 @@
-"""Every file operation that a run's or a shard folder's contents depend on, in one place.
+"""Every file operation that the contents of a run, a shard folder or a checkpoint depend on.
 
 The protocol built from these calls needs no lock, no mmap and no rename over an existing name, so it holds on NFS:
 a folder or file is made under a temporary name, fsynced, and published in one step that fails when the name is taken.
 
-Tests number the calls through `watch` and die after each in turn, and once in the middle of each write.
+Tests observe the operations through `watch` and die after each in turn, and once in the middle of each write (ADR 22).
 """
 
 import errno
@@ -24,12 +24,12 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.E
 
 
 class AlreadyExistsError(Exception):
-    """The name to publish under exists already: somebody else published first."""
+    """The name to publish under exists already: another process published first."""
 
 
 @contextmanager
 def watch(watcher: Watcher) -> Iterator[None]:
-    """Call `watcher(operation, path)` after every operation, and once in the middle of each write."""
+    """Call `watcher(operation, path)` after every operation, and once in the middle of each write, while inside."""
     global _watcher
     before, _watcher = _watcher, watcher
     try:
@@ -38,28 +38,28 @@ def watch(watcher: Watcher) -> Iterator[None]:
         _watcher = before
 
 
-def _done(operation: str, path: Path) -> None:
+def _notify(operation: str, path: Path) -> None:
     if _watcher is not None:
         _watcher(operation, path)
 
 
 class Writer:
-    """A new file, written from start to end and fsynced when it closes. Fails when the name is taken."""
+    """A new file that is written from start to end and fsynced when closed. Raises FileExistsError for a taken name."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: BinaryIO = open(path, "xb")  # noqa: SIM115  closed in close()
-        _done("create", path)
+        _notify("create", path)
 
     def write(self, data: bytes | memoryview) -> int:
         if _watcher is not None:
             half = len(data) // 2
             self._file.write(data[:half])
             self._file.flush()
-            _done("half a write", self.path)
+            _notify("half a write", self.path)
             self._file.write(data[half:])
             self._file.flush()
-            _done("write", self.path)
+            _notify("write", self.path)
         else:
             self._file.write(data)
         return len(data)
@@ -70,7 +70,7 @@ class Writer:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        _done("fsync", self.path)
+        _notify("fsync", self.path)
 
     def __enter__(self) -> Self:
         return self
@@ -85,39 +85,39 @@ class Writer:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Make the new file `path` with `data`, fsynced."""
+    """Create the file `path` with `data`, fsynced. Raises FileExistsError when the name is taken."""
     with Writer(path) as file:
         file.write(data)
 
 
 def make_folder(path: Path) -> None:
-    """Make `path` and its parents; one that is there already is fine."""
+    """Create the folder `path` and its parents where they do not exist."""
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True)
-        _done("mkdir", path)
+        _notify("mkdir", path)
 
 
 def make_new_folder(path: Path) -> None:
-    """Make `path`, whose parent exists. What a dead process left under that name is removed first."""
+    """Create the folder `path`, whose parent exists, after removing what a dead process left under that name."""
     remove(path)
     path.mkdir()
-    _done("mkdir", path)
+    _notify("mkdir", path)
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in `path` durable."""
+    """Make the names of the files in a folder durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-    _done("fsync", path)
+    _notify("fsync", path)
 
 
 def publish_folder(temporary: Path, final: Path) -> None:
     """Give the finished, non-empty folder its final name, durably.
 
-    Raises TakenError when `final` exists (rename onto a folder that holds files fails on every POSIX file system).
+    Raises AlreadyExistsError when `final` exists: renaming onto a folder that holds files fails on POSIX systems.
     """
     sync_folder(temporary)
     try:
@@ -126,12 +126,12 @@ def publish_folder(temporary: Path, final: Path) -> None:
         if error.errno in _TAKEN:
             raise AlreadyExistsError(str(final)) from error
         raise
-    _done("rename", final)
+    _notify("rename", final)
     sync_folder(final.parent)
 
 
 def publish_file(temporary: Path, final: Path) -> None:
-    """Give the finished, fsynced file its final name, durably. Raises TakenError when `final` exists."""
+    """Give the finished, fsynced file its final name, durably. Raises AlreadyExistsError when `final` exists."""
     try:
         os.link(temporary, final)
     except FileExistsError as error:
@@ -142,21 +142,24 @@ def publish_file(temporary: Path, final: Path) -> None:
         if final.exists():
             raise AlreadyExistsError(str(final)) from error
         os.rename(temporary, final)
-        _done("rename", final)
+        _notify("rename", final)
     else:
-        _done("link", final)
+        _notify("link", final)
         os.unlink(temporary)
-        _done("unlink", temporary)
+        _notify("unlink", temporary)
     sync_folder(final.parent)
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Give `path` other content at once, durably. For what only repeats what else is there: a reader may see either."""
+    """Replace a file's content atomically and durably.
+
+    Use this only for derived files: a concurrent reader may see the old or the new content.
+    """
     temporary = path.with_name(f".{path.name}")
     remove(temporary)
     write(temporary, data)
     os.replace(temporary, path)
-    _done("replace", path)
+    _notify("replace", path)
     sync_folder(path.parent)
 
 
@@ -167,11 +170,11 @@ def overwrite_with_zeros(path: Path, offset: int, size: int) -> None:
         file.write(bytes(size))
         file.flush()
         os.fsync(file.fileno())
-    _done("blank", path)
+    _notify("overwrite", path)
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all in it; one that is not there is fine."""
+    """Remove a file, or a folder with everything in it. A path that does not exist is ignored."""
     try:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -179,4 +182,4 @@ def remove(path: Path) -> None:
             path.unlink()
     except FileNotFoundError:
         return
-    _done("remove", path)
+    _notify("remove", path)

@@ -1,13 +1,13 @@
-"""What a user did or has that we cannot work with: shown as one sentence, never as a traceback."""
+"""Errors that commands show as one sentence instead of a traceback."""
 
 
 class UserError(Exception):
-    """Names the thing, the value and the fix. Commands print it and exit with status 2."""
+    """A mistake in what the user gave. The message names the thing, the value and the fix; the exit status is 2."""
 
 
 class FaultError(Exception):
-    """Data on disk is not what its index says. The message names the file, the place and the fault."""
+    """Data on disk that differs from what its index says. The message names the file, the place and the fault."""
 
 
 class DeletedClipError(FaultError):
-    """A clip that was taken down: its place in the order is there, it is not."""
+    """A clip that was deleted: its position in the stream order remains, its data does not."""

@@ -1,4 +1,4 @@
-"""The 25 fps timeline of a video, its spans, and the law that decisions tile it."""
+"""The 25 fps timeline of a video, spans on it, and the rule that the spans of all decisions tile it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Span:
 
 
 class TilingError(AssertionError):
-    """The law of the ledger is broken: a gap or an overlap. Always our own mistake, never the input's."""
+    """The spans of a video have a gap or an overlap. This is always a fault of the program, never of the input."""
 
 
 def check_tiling(spans: Iterable[Span], frames: int) -> None:
@@ -50,10 +50,10 @@ def check_tiling(spans: Iterable[Span], frames: int) -> None:
         if ordered != [Span(0, 0)]:
             raise TilingError(f"a video of no frames must have one empty span, not {ordered}")
         return
-    at = 0
+    position = 0
     for span in ordered:
-        if span.start_frame != at or span.frames == 0:
-            raise TilingError(f"spans do not tile: expected a span from frame {at}, got {span}")
-        at = span.stop_frame
-    if at != frames:
-        raise TilingError(f"spans end at frame {at} of {frames}")
+        if span.start_frame != position or span.frames == 0:
+            raise TilingError(f"spans do not tile: expected a span from frame {position}, got {span}")
+        position = span.stop_frame
+    if position != frames:
+        raise TilingError(f"spans end at frame {position} of {frames}")
