@@ -1,8 +1,9 @@
 """Near duplicates: the same recording in two clips, cut or coded otherwise, found by the fingerprints of their sound.
 
-A fingerprint is a 32-bit word per frame (avf_curation/soundprint.py). Two clips are the same recording when, laid over
-each other at some offset, they share enough frames and few enough of the bits differ there. Offsets worth a look come
-from words that occur in both; only words that a seeded hash picks are looked up, so that a million clips fit in memory.
+A fingerprint is a 32-bit word per frame (pipeline/audio_fingerprint.py of avf_curation). Two clips are the same
+recording when, laid over each other at some offset, they share enough frames and few enough of the bits differ there.
+Offsets to compare come from words that occur in both clips. Only words that a seeded hash picks are looked up, so that
+a million clips fit in memory.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from avf_shards.timeline import FRAMES_PER_SECOND
 
 Fingerprint = npt.NDArray[np.uint32]
 _COMMON = 64  # a word in more clips than this says nothing: silence, a hum
@@ -38,7 +41,7 @@ class NearDuplicateConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class NearDuplicate:
-    """A clip that goes because another stays. error: share of differing bits over `overlap_frames`."""
+    """A clip rejected as a near-duplicate of another clip. error: share of differing bits over `overlap_frames`."""
 
     key: str
     duplicate_of: str
@@ -47,7 +50,7 @@ class NearDuplicate:
 
 
 class NearDuplicateIndex:
-    """Which clips may be the same recording, looked up once; asked clip by clip.
+    """Finds clips that are the same recording. Candidates are computed once; a query is made clip by clip.
 
     groups: clip -> its group; clips of one group are no duplicates of each other (one film, two people).
     """
@@ -102,7 +105,7 @@ def _distance(
     one: Fingerprint, other: Fingerprint, offsets: Sequence[int], config: NearDuplicateConfig
 ) -> tuple[float, int]:
     """Smallest share of differing bits over the offsets with overlap enough, and that overlap; (1, 0) without one."""
-    needed = max(config.min_overlap_s * 25, config.min_share * min(len(one), len(other)))
+    needed = max(config.min_overlap_s * FRAMES_PER_SECOND, config.min_share * min(len(one), len(other)))
     best = (1.0, 0)
     for offset in sorted(set(offsets)):
         start, stop = max(0, -offset), min(len(one), len(other) - offset)

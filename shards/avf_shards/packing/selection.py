@@ -1,6 +1,6 @@
-"""Which kept clips go into training shards: per-source quota and seeded order, stricter thresholds.
+"""Select the kept clips that go into training shards: quotas, a seeded order and stricter thresholds per source.
 
-Knows no stage: it compares the score / operator / threshold triples that the ledger stores.
+This module knows no stage: it compares the score / operator / threshold triples that the ledger stores.
 """
 
 import tomllib
@@ -64,7 +64,7 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceCounts:
-    """What the selection found for one source. `asked` is None where there is no quota."""
+    """Counts of clips of one source. `asked` is None where the source has no quota."""
 
     asked: int | None
     kept: int
@@ -75,7 +75,7 @@ class SourceCounts:
 
     @property
     def available(self) -> int:
-        """Clips that could have been taken."""
+        """Clips that a large enough quota would have selected."""
         return self.kept - self.duplicates - self.below_threshold - self.near_duplicates
 
     @property
@@ -99,14 +99,14 @@ class RejectedClip:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionResult:
-    """The chosen clips in shard order per source: (key, attempt, unit); the account of each source; who is left."""
+    """Per source the selected clips in shard order as (key, attempt, unit), the counts, and the clips not selected."""
 
     clips: dict[str, list[tuple[str, int, int]]]
     sources: dict[str, SourceCounts]
     rejected: tuple[RejectedClip, ...] = ()
 
     def as_table(self) -> pa.Table:
-        """A row for each kept clip: selected, or why not. Sorted by key."""
+        """Return a row for each kept clip, selected or with the reason why not, sorted by key."""
         rows = [{"key": row[0], "selected": True} for clips in self.clips.values() for row in clips]
         rows += [asdict(one) | {"selected": False} for one in self.rejected]
         return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["key"])), schema=SELECTION_SCHEMA)
@@ -127,7 +127,7 @@ SELECTION_SCHEMA = versioned_schema(
 
 @dataclass(frozen=True, kw_only=True)
 class _Clip:
-    """A kept clip on its way: where it lies, whom it shows, its place in its source's order."""
+    """A kept clip while the selection is made."""
 
     key: str
     attempt: int
@@ -138,7 +138,7 @@ class _Clip:
 
 
 def load_selection(path: Path | None) -> Selection:
-    """The selection file at `path`; None takes all that was kept. Raises UserError."""
+    """Return the selection in the file `path`, or one of every kept clip for None. Raises UserError."""
     if path is None:
         return Selection()
     try:
@@ -153,7 +153,7 @@ def load_selection(path: Path | None) -> Selection:
 def select_clips(
     table: pa.Table, selection: Selection, prints: Mapping[str, Fingerprint] | None = None
 ) -> SelectionResult:
-    """Apply `selection` to a ledger. Raises UserError for unknown sources, unknown checks and laxer thresholds.
+    """Return the selection from a ledger. Raises UserError for unknown sources, unknown checks and laxer thresholds.
 
     prints: sound fingerprints of the kept clips, for `near_duplicates`.
     """
@@ -252,7 +252,7 @@ def _take(
 
 
 def _clips(kept: pa.Table, left: list[RejectedClip], seed: int) -> list[_Clip]:
-    """The clips of these rows; the same span of the same bytes is taken once, under its first name."""
+    """Return the clips of these rows. Of clips with the same span of the same bytes only the first is returned."""
     seen: dict[tuple[Any, ...], str] = {}
     found: list[_Clip] = []
     names = ("clips", "attempt", "unit", "input_sha256", "start_frame", "stop_frame", "group_id", "speaker")
@@ -284,7 +284,7 @@ def _check_names(kept: pa.Table, selection: Selection) -> None:
 
 
 def _passes(kept: pa.Table, thresholds: dict[str, float], source: str, left: list[RejectedClip]) -> pa.Table:
-    """The rows that hold under the stricter thresholds too. A null score (could not tell) is not a rejection."""
+    """Return the rows whose checks also pass the stricter thresholds. A score that could not be measured passes."""
     if not thresholds or not kept.num_rows:
         return kept
     checks, fails_R = check_columns(kept), np.zeros(kept.num_rows, bool)

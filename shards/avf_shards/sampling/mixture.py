@@ -1,4 +1,4 @@
-"""How sources share an epoch, and who comes when: never off target by more than one clip at any prefix."""
+"""Share an epoch among sources, and interleave them so that no prefix is more than one clip off its target."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """Clips of each source in an epoch: all (nothing given), by `quotas`, or by `weights` of `clips_per_epoch`.
+    """The clips of each source in an epoch: all (nothing given), `quotas`, or `weights` of `clips_per_epoch`.
 
     A source that is not named in a mix that names some is left out. A quota above what a source has repeats it, each
     time in another order; one below takes the next part each epoch, so that all are seen before any is seen again.
@@ -37,7 +37,7 @@ class Mixture:
 
 
 def source_quotas(corpus: Corpus, mix: Mixture) -> list[int]:
-    """Clips of each of the corpus's sources in one epoch. Raises UserError for a source it does not have."""
+    """Return the clips of each source in one epoch, in corpus order. Raises UserError for an unknown source."""
     known = [source.name for source in corpus.sources]
     for name in (*mix.quotas, *mix.weights):
         if name not in known:
@@ -51,7 +51,7 @@ def source_quotas(corpus: Corpus, mix: Mixture) -> list[int]:
 
 
 def shares(weights: Sequence[float], total: int) -> list[int]:
-    """`total` split in proportion to `weights`, whole numbers by largest remainder."""
+    """Return `total` split in proportion to `weights` into whole numbers, by the largest-remainder method."""
     all_weight = sum(weights)
     exact = [weight / all_weight * total for weight in weights]
     given = [math.floor(part) for part in exact]
@@ -62,7 +62,7 @@ def shares(weights: Sequence[float], total: int) -> list[int]:
 
 
 def interleave(quotas: Sequence[int]) -> npt.NDArray[np.int16]:
-    """Which source (its number) each position of an epoch takes: (P,) with quotas[s] times s.
+    """Return the index of the source at each position of an epoch, (P,); source s occurs quotas[s] times.
 
     After n positions source s has had n * quotas[s] / P clips, but for at most one.
     """
@@ -92,7 +92,7 @@ def _within_one(made: npt.NDArray[np.int16], counts: npt.NDArray[np.int64]) -> b
 
 
 def _chairman(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
-    """Tijdeman's chairman assignment: always within one, position by position. Slower, for many uneven sources."""
+    """Return Tijdeman's chairman assignment, which is always within one clip; slower, for many uneven sources."""
     common = int(np.gcd.reduce(counts))
     sources = np.flatnonzero(counts).astype(np.int16)
     needed = counts[sources] // common

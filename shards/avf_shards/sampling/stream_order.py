@@ -23,14 +23,17 @@ _KEPT_EPOCHS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class EpochOrder:
-    """clip_P: number of each position's clip in the corpus; source_P: number of its source."""
+    """The clip and the source of each position of an epoch, as indices into the corpus."""
 
     clip_P: npt.NDArray[np.int64]
     source_P: npt.NDArray[np.int16]
 
 
 class EpochwiseOrder(ABC):
-    """Epochs of one length, each made when first asked for; two are kept. digest: of all that decides the order."""
+    """An order whose epochs all have one length. `digest` covers everything that decides the order.
+
+    An epoch is computed at its first use; the last two are cached.
+    """
 
     digest: str
 
@@ -39,11 +42,11 @@ class EpochwiseOrder(ABC):
         self._epochs: OrderedDict[int, EpochOrder] = OrderedDict()
 
     def __len__(self) -> int:
-        """Clips in an epoch."""
+        """Return the number of clips in an epoch."""
         return sum(self.quotas)
 
     def epoch(self, number: int) -> EpochOrder:
-        """The order of one epoch."""
+        """Return the order of one epoch."""
         if number not in self._epochs:
             self._epochs[number] = self._make(number)
             if len(self._epochs) > _KEPT_EPOCHS:
@@ -51,7 +54,7 @@ class EpochwiseOrder(ABC):
         return self._epochs[number]
 
     def at(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int16]]:
-        """Clips and sources of the positions [start, stop) counted from the first epoch on."""
+        """Return clips and sources at the positions [start, stop), counted from the start of the first epoch."""
         clips, sources = [], []
         while start < stop:
             number, inside = divmod(start, len(self))
@@ -66,7 +69,7 @@ class EpochwiseOrder(ABC):
 
     @abstractmethod
     def substitute(self, source: int, epoch: int, position: int, attempt: int) -> int:
-        """The clip that stands in for an unreadable one: of the same source, by position and attempt (1, 2, ...)."""
+        """Return the clip that replaces an unreadable one: of the same source, by position and attempt (1, 2, ...)."""
 
     @abstractmethod
     def _make(self, epoch: int) -> EpochOrder: ...
@@ -99,14 +102,14 @@ class StreamOrder(EpochwiseOrder):
         return EpochOrder(clip_P=clip_P, source_P=self._source_P)
 
     def _stretch(self, source: Source, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """Clips [start, stop) of the endless row of a source's shuffled passes."""
+        """Return clips [start, stop) of the endless sequence of a source's shuffled passes."""
         passes = range(start // source.count, -(-stop // source.count))
         row: npt.NDArray[np.int64] = np.concatenate([self._pass(source, number) for number in passes])
         first = passes.start * source.count
         return row[start - first : stop - first]
 
     def _pass(self, source: Source, number: int) -> npt.NDArray[np.int64]:
-        """All clips of a source once: shards in random order, clips shuffled over each block of shards."""
+        """Return all clips of a source once: shards in random order, clips shuffled within each block of shards."""
         random = position_random(self.digest, "pass", source.name, number)
         shuffled = random.permutation(len(source.shards))
         firsts, counts = self.corpus.first_clip[source.shards[shuffled]], source.clips[shuffled]
@@ -119,13 +122,13 @@ class StreamOrder(EpochwiseOrder):
 
 
 def position_random(*parts: object) -> np.random.Generator:
-    """A generator whose numbers depend on `parts` alone."""
+    """Return a random generator whose numbers depend on `parts` alone."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], np.uint64)))
 
 
 def rank_steps(order: EpochwiseOrder, start: int, steps: int, *, batch: int, world: int, rank: int) -> Iterator[range]:
-    """Positions (from the first epoch on) that `rank` takes of each step: its slice of the global batch.
+    """Yield the positions that `rank` takes in each step: its slice of the global batch, counted from the first epoch.
 
     Raises UserError when the world does not divide the batch.
     """
@@ -139,7 +142,7 @@ def rank_steps(order: EpochwiseOrder, start: int, steps: int, *, batch: int, wor
 
 
 def stream_digest(order: StreamOrder, start: int, steps: int, batch: int, world: int) -> str:
-    """SHA-256 of the clips of `steps` global batches, put together from what each rank takes."""
+    """Return the SHA-256 of the clips of `steps` global batches, assembled from what each rank takes."""
     ranks = [rank_steps(order, start, steps, batch=batch, world=world, rank=rank) for rank in range(world)]
     digest = hashlib.sha256(order.digest.encode())
     for parts in zip(*ranks, strict=True):
