@@ -24,7 +24,7 @@ from avf_training.tasks.task import fold_task
 from support.labelled import LABELS, labelled_shards, row, takes
 from support.models import batch, tiny
 
-SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=12", "threads=1", "validation_share=0", "evaluate_every=12"]
+SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=20", "threads=1", "validation_share=0", "evaluate_every=20"]
 
 
 @pytest.fixture(scope="module")
