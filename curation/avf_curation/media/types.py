@@ -12,6 +12,7 @@ from avf_shards.timeline import SAMPLES_PER_FRAME, Span
 
 Bytes = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.int16]
+FULL_SCALE = 32768  # of 16-bit samples
 
 
 class MediaError(Exception):

@@ -1,1 +1,1 @@
-"""The six stages, one file each: a config, `measure` that gives scores, `decide` that compares them with thresholds."""
+"""The six stages, a file each: a config, `measure` that returns scores, `decide` that compares them with thresholds."""

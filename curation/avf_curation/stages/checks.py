@@ -1,7 +1,7 @@
-"""The stages in their order."""
+"""The names of the stages in the order in which they run."""
 
 STAGES = ("scenes", "faces", "silence", "track", "sync", "quality")
 
-# Settings of these stages decide which spans there are. A ledger knows only its own spans, so it cannot answer what
+# Settings of these stages decide where spans begin and end. A ledger knows only its own spans, so it cannot tell what
 # another value of such a setting would have decided.
 SPAN_STAGES = ("scenes", "silence")

@@ -9,18 +9,19 @@ import numpy as np
 from avf_shards.schema.ledger import Check
 
 STAGE = "faces"
+MAX_SAMPLES = 25  # frames per shot
 
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """A face in source pixels: left, top, right, bottom, and the detector's score. `mouth`: centre, if it is known."""
+    """A detected face. All coordinates are pixels of the source frame."""
 
     left: float
     top: float
     right: float
     bottom: float
-    score: float = 1.0
-    mouth: tuple[float, float] | None = None
+    score: float = 1.0  # the detector's own scale
+    mouth: tuple[float, float] | None = None  # centre (x, y); None from a detector without landmarks
 
     @property
     def width(self) -> float:
@@ -39,16 +40,16 @@ class Box:
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
     def iou(self, other: "Box") -> float:
-        """Intersection over union."""
+        """Return the intersection over union with another box."""
         width = min(self.right, other.right) - max(self.left, other.left)
         height = min(self.bottom, other.bottom) - max(self.top, other.top)
         if width <= 0 or height <= 0:
             return 0.0
-        both = width * height
-        return both / (self.width * self.height + other.width * other.height - both)
+        intersection = width * height
+        return intersection / (self.width * self.height + other.width * other.height - intersection)
 
-    def inside(self, width_px: float, height_px: float) -> float:
-        """Share of the box's area that lies in the picture."""
+    def share_inside(self, width_px: float, height_px: float) -> float:
+        """Return the share of the box's area that lies inside a frame of this size."""
         width = min(self.right, width_px) - max(self.left, 0.0)
         height = min(self.bottom, height_px) - max(self.top, 0.0)
         return max(0.0, width) * max(0.0, height) / (self.width * self.height)
@@ -56,63 +57,61 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class FacesConfig:
-    """samples: frames looked at per shot; side_px: their longer side is shrunk to this; upsample: dlib's, 0 to 2.
+    """Settings of the faces stage. Where the thresholds come from: recipes/default.yaml."""
 
-    Shares are of the sampled frames. min_face_px: median face width in source pixels.
-    max_size_ratio: largest over smallest face area in the shot. min_inside: share of the face's box in the picture.
-    """
-
-    samples: int
-    side_px: int
-    upsample: int
-    min_score: float
-    max_no_face_share: float
-    max_several_share: float
-    min_face_px: float
-    max_size_ratio: float
-    min_inside: float
-    min_aspect: float
-    max_aspect: float
+    samples: int  # frames per shot in which faces are detected
+    side_px: int  # the longer side of a sampled frame is shrunk to this
+    upsample: int  # times that dlib doubles the frame before it detects, 0 to 2
+    min_score: float  # dlib's own scale
+    max_no_face_share: float  # of the sampled frames
+    max_several_share: float  # of the sampled frames
+    min_face_px: float  # median face width in source pixels
+    max_size_ratio: float  # largest over smallest face area in the shot
+    min_inside: float  # median share of the face's box that lies inside the frame
+    min_aspect: float  # face width over height
+    max_aspect: float  # face width over height
 
     def __post_init__(self) -> None:
-        if not 1 <= self.samples <= 25:
-            raise ValueError(f"samples {self.samples} is not between 1 and 25")
+        if not 1 <= self.samples <= MAX_SAMPLES:
+            raise ValueError(f"samples {self.samples} is not between 1 and {MAX_SAMPLES}")
         if not 0 <= self.upsample <= 2:
             raise ValueError(f"upsample {self.upsample} is not 0, 1 or 2")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FacesScores:
-    """What the sampled frames show. Box statistics are of the largest face of each frame; None where there is none."""
+    """Face statistics of a shot. Box statistics use the largest face of each frame; None where no frame has a face."""
 
-    counts: tuple[int, ...]
-    no_face_share: float
-    several_share: float
-    face_px: float | None
-    size_ratio: float | None
-    inside: float | None
-    aspect_low: float | None
-    aspect_high: float | None
+    counts: tuple[int, ...]  # faces in each sampled frame
+    no_face_share: float  # share of sampled frames without a face
+    several_share: float  # share of sampled frames with more than one face
+    face_px: float | None  # median face width in source pixels
+    size_ratio: float | None  # largest over smallest face area
+    inside: float | None  # median share of the face's box inside the frame
+    aspect_low: float | None  # smallest width over height
+    aspect_high: float | None  # largest width over height
 
     def record(self) -> dict[str, Any]:
+        """Return the measurements as the ledger stores them."""
         histogram = {str(count): n for count, n in sorted(Counter(self.counts).items())}
         box = {"face_px": self.face_px, "size_ratio": self.size_ratio, "inside": self.inside}
         aspects = {"aspect_low": self.aspect_low, "aspect_high": self.aspect_high}
-        rounded = {k: None if v is None else round(v, 4) for k, v in (box | aspects).items()}
+        rounded = {name: None if value is None else round(value, 4) for name, value in (box | aspects).items()}
         return {"faces_per_frame": histogram, "frames": len(self.counts)} | rounded
 
 
 def measure(faces: Sequence[Sequence[Box]], width_px: int, height_px: int) -> FacesScores:
-    """`faces`: those found in each sampled frame of a shot, in source pixels."""
-    counts = tuple(len(found) for found in faces)
+    """Return the face statistics of a shot from the faces of each sampled frame, all in source pixels."""
+    counts = tuple(len(boxes) for boxes in faces)
     share = 1 / max(1, len(counts))
-    none, several = counts.count(0) * share, sum(n > 1 for n in counts) * share
-    largest = [max(found, key=lambda box: box.width * box.height) for found in faces if found]
+    no_face_share, several_share = counts.count(0) * share, sum(count > 1 for count in counts) * share
+    largest = [max(boxes, key=lambda box: box.width * box.height) for boxes in faces if boxes]
     if not largest:
         return FacesScores(
             counts=counts,
-            no_face_share=none if counts else 1.0,
-            several_share=several,
+            # A shot of which no frame could be decoded has no face either.
+            no_face_share=no_face_share if counts else 1.0,
+            several_share=several_share,
             face_px=None,
             size_ratio=None,
             inside=None,
@@ -123,18 +122,18 @@ def measure(faces: Sequence[Sequence[Box]], width_px: int, height_px: int) -> Fa
     aspects = [box.width / box.height for box in largest]
     return FacesScores(
         counts=counts,
-        no_face_share=none,
-        several_share=several,
+        no_face_share=no_face_share,
+        several_share=several_share,
         face_px=float(np.median([box.width for box in largest])),
         size_ratio=max(areas) / min(areas),
-        inside=float(np.median([box.inside(width_px, height_px) for box in largest])),
+        inside=float(np.median([box.share_inside(width_px, height_px) for box in largest])),
         aspect_low=min(aspects),
         aspect_high=max(aspects),
     )
 
 
 def decide(scores: FacesScores, config: FacesConfig) -> tuple[Check, ...]:
-    """One face, large enough, whole, and the same all along."""
+    """Check that the shot shows exactly one face, large enough, not cut by the border, of steady size and shape."""
     return (
         Check(
             stage=STAGE,
@@ -196,9 +195,10 @@ def decide(scores: FacesScores, config: FacesConfig) -> tuple[Check, ...]:
 
 
 def sample_indices(start_frame: int, stop_frame: int, available: Sequence[int], samples: int) -> list[int]:
-    """Of the `available` frame indices the ones nearest to `samples` evenly spread places, each once, in order."""
+    """Return the available frame indices nearest to `samples` evenly spread positions, each once and in order."""
     if not available:
         return []
-    places = start_frame + (np.arange(samples) + 0.5) * (stop_frame - start_frame) / samples
-    have = np.asarray(available)
-    return sorted({int(have[np.argmin(np.abs(have - place))]) for place in places})
+    # Centres of equal parts: the first and last frames of a shot often still belong to a cut or a fade.
+    positions = start_frame + (np.arange(samples) + 0.5) * (stop_frame - start_frame) / samples
+    indices = np.asarray(available)
+    return sorted({int(indices[np.argmin(np.abs(indices - position))]) for position in positions})

@@ -1,7 +1,7 @@
-"""Which stages decide, which only measure and which are left out, per source; and who is measured past a rejection.
+"""Gates: per source, which stages decide, only measure or are skipped, and which videos are measured past a rejection.
 
-A corpus that comes as face crops has no use for a second look for faces; the clips of a labelled set must all be kept,
-whatever their scores.
+A corpus that comes as face crops needs no second face detection; the clips of a labelled set must all be kept,
+whatever their scores are.
 """
 
 from dataclasses import asdict, dataclass
@@ -15,9 +15,7 @@ GateOrSkip = Literal["decide", "measure", "skip"]
 
 @dataclass(frozen=True, kw_only=True)
 class GatesConfig:
-    """decide: rejects; measure: only records; skip: is not run. score_all: share of the videos that are measured on
-    past a rejection, drawn by score_seed; their verdicts stay what they were.
-    """
+    """Mode of each stage: `decide` rejects spans, `measure` only records scores, `skip` does not run the stage."""
 
     scenes: Gate
     faces: GateOrSkip
@@ -25,18 +23,20 @@ class GatesConfig:
     track: Gate
     sync: GateOrSkip
     quality: GateOrSkip
+    # Share of the videos whose rejected spans are measured by the remaining stages too, for what-if and calibrate.
+    # Their verdicts do not change.
     score_all: float
-    score_seed: int
+    score_seed: int  # of the draw of these videos
 
     def __post_init__(self) -> None:
         if not 0 <= self.score_all <= 1:
-            raise ValueError(f"score_all {self.score_all} is no share between 0 and 1")
+            raise ValueError(f"score_all {self.score_all} is not a share between 0 and 1")
 
     @property
     def non_deciding(self) -> dict[str, str]:
-        """The stages that do not decide."""
+        """The stages that do not decide, with their modes."""
         return {stage: gate for stage, gate in asdict(self).items() if gate in ("measure", "skip")}
 
     def scores_past_rejection(self, source: str, video: str) -> bool:
-        """Whether this video is in the seeded sample that is measured past rejections."""
+        """Return whether this video is in the seeded sample that is measured past rejections."""
         return is_drawn(f"{source}\0{video}", self.score_seed, self.score_all)

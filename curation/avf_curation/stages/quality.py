@@ -1,7 +1,7 @@
-"""Stage 6, quality: blur, frozen or black pictures, letterbox, watermark and burnt-in text (4.1, last sentence).
+"""Stage 6, quality: blur, frozen or black frames, letterbox, watermark and burnt-in text (4.1, last sentence).
 
-Blur is measured on the fixed-size crop, because the figure depends on size. The watermark is looked for within one
-moving shot, and pooled over the shots of all clips of one group, because most corpora arrive as single-shot clips.
+Blur is measured on the crop of fixed size, because sharpness depends on size. A watermark is searched within one moving
+shot, and over the shots of all clips of a group together, because most corpora arrive as single-shot clips.
 """
 
 from collections.abc import Sequence
@@ -16,51 +16,49 @@ from avf_curation.media.types import Bytes
 from avf_curation.stages.tracking import CropWindow
 
 STAGE = "quality"
+MIN_SIDE_PX = 64
+BLOCKS = 8  # blocks per side in which change is measured
+DARK_LEVEL = 28  # grey levels: encoded black bars stay below, with their ringing
 
 
 @dataclass(frozen=True, kw_only=True)
 class QualityConfig:
-    """min_sharpness: median variance of the Laplacian on the grey crop. max_frozen_s: longest run without any change.
+    """Settings of the quality stage. Where the thresholds come from: recipes/default.yaml."""
 
-    frozen_level: largest change of any of 8x8 blocks that still counts as none, in grey levels.
-    max_black_share: of frames darker than black_level. max_bars: share of the crop covered by black bars.
-    max_overlay_px: edge pixels of a watermark at side_px. watermark_min_s: shorter shots cannot show one alone.
-    pool_min_shots: pictures of different spans needed before pooling says anything.
-    """
-
-    side_px: int
-    every: int
-    min_sharpness: float
-    max_frozen_s: float
-    frozen_level: float
-    max_black_share: float
-    black_level: float
-    max_bars: float
-    max_overlay_px: float
-    watermark_min_s: float
-    pool_min_shots: int
+    side_px: int  # longer side of the frames in which watermarks and bars are searched
+    every: int  # each every-th frame is analysed
+    min_sharpness: float  # median variance of the Laplacian on the grey crop
+    max_frozen_s: float  # longest run of frames without change
+    frozen_level: float  # grey levels: a change of every 8x8 block below this counts as none
+    max_black_share: float  # share of frames darker than black_level
+    black_level: float  # mean grey level
+    max_bars: float  # share of the crop covered by black bars
+    max_overlay_px: float  # edge pixels of a watermark in a frame of side_px
+    watermark_min_s: float  # shorter shots have too little motion to part a watermark from the background
+    pool_min_shots: int  # spans of a group needed before their frames are pooled
 
     def __post_init__(self) -> None:
-        if self.every < 1 or self.side_px < 64 or self.pool_min_shots < 2:
-            raise ValueError("every must be at least 1, side_px at least 64, pool_min_shots at least 2")
+        if self.every < 1 or self.side_px < MIN_SIDE_PX or self.pool_min_shots < 2:
+            raise ValueError(f"every must be at least 1, side_px at least {MIN_SIDE_PX}, pool_min_shots at least 2")
 
 
 @dataclass(frozen=True, kw_only=True)
 class QualityScores:
-    """None where there was too little motion or time to tell."""
+    """Measurements of the quality stage on one span."""
 
-    sharpness: float
-    frozen_s: float
-    black_share: float
-    bars: float
-    overlay_px: float | None
+    sharpness: float  # median variance of the Laplacian
+    frozen_s: float  # longest run of frames without change
+    black_share: float  # share of black frames
+    bars: float  # share of the crop covered by black bars
+    overlay_px: float | None  # edge pixels of the strongest overlay; None where too little moves to tell
 
     def record(self) -> dict[str, Any]:
-        return {name: None if v is None else round(float(v), 4) for name, v in vars(self).items()}
+        """Return the measurements as the ledger stores them."""
+        return {name: None if value is None else round(float(value), 4) for name, value in vars(self).items()}
 
 
 def decide(scores: QualityScores, config: QualityConfig) -> tuple[Check, ...]:
-    """Everything one span can show by itself."""
+    """Check a span by itself: sharp, moving, lit, without bars and without a watermark."""
     return (
         Check(
             stage=STAGE,
@@ -106,7 +104,7 @@ def decide(scores: QualityScores, config: QualityConfig) -> tuple[Check, ...]:
 
 
 def decide_pooled(overlay_px: float | None, config: QualityConfig) -> Check:
-    """What the spans of one group show together."""
+    """Check that the frames of all spans of a group together show no watermark."""
     return Check(
         stage=STAGE,
         reason="watermark_pooled",
@@ -118,30 +116,39 @@ def decide_pooled(overlay_px: float | None, config: QualityConfig) -> Check:
 
 
 def frozen_s(grey_THW: Bytes, level: float) -> float:
-    """Longest time without change: the largest of 8x8 block means of the absolute difference stays below `level`."""
+    """Return the longest time in seconds without change.
+
+    Two frames do not differ when the mean absolute difference of each of 8x8 blocks is below `level`: blocks see a
+    blink that a mean over the frame would hide.
+    """
     _, height, width = grey_THW.shape
-    whole = grey_THW[:, : height // 8 * 8, : width // 8 * 8]
+    rows, columns = height // BLOCKS, width // BLOCKS
+    trimmed_THW = grey_THW[:, : rows * BLOCKS, : columns * BLOCKS]
 
     def change(before: Bytes, after: Bytes) -> float:
-        blocks = np.abs(after.astype(np.int16) - before).reshape(8, height // 8, 8, width // 8)
+        blocks = np.abs(after.astype(np.int16) - before).reshape(BLOCKS, rows, BLOCKS, columns)
         return float(blocks.mean((1, 3)).max())
 
-    still = [change(before, after) < level for before, after in zip(whole, whole[1:], strict=False)]
     longest = run = 0
-    for one in still:
-        run = run + 1 if one else 0
+    for before, after in zip(trimmed_THW, trimmed_THW[1:], strict=False):
+        run = run + 1 if change(before, after) < level else 0
         longest = max(longest, run)
     return longest / FRAMES_PER_SECOND
 
 
 def black_share(grey_THW: Bytes, level: float) -> float:
-    """Share of frames whose mean is below `level`."""
+    """Return the share of frames whose mean grey level is below `level`."""
     return float((grey_THW.mean((1, 2)) < level).mean())
 
 
-def bars_in_window(pictures_THW: Sequence[Bytes], scale: float, window: CropWindow) -> float:
-    """Share of the crop covered by black bars of the picture (rows and columns at its border, dark in every frame)."""
-    brightest = np.max(np.stack(pictures_THW), axis=0)
+def bars_in_window(frames_THW: Sequence[Bytes], scale: float, window: CropWindow) -> float:
+    """Return the share of the crop that black bars cover: rows and columns at the border, dark in every frame.
+
+    Args:
+        frames_THW: grey frames, the source frames times `scale`.
+        window: the crop, in source pixels.
+    """
+    brightest = np.max(np.stack(frames_THW), axis=0)
     top, bottom = _dark_ends(brightest.max(1))
     left, right = _dark_ends(brightest.max(0))
     height, width = brightest.shape
@@ -151,13 +158,14 @@ def bars_in_window(pictures_THW: Sequence[Bytes], scale: float, window: CropWind
     low = np.maximum(window.centres_T2 - half, (left / scale, top / scale))
     high = np.minimum(window.centres_T2 + half, ((width - right) / scale, (height - bottom) / scale))
     lit = np.prod(np.maximum(high - low, 0), axis=1)
-    whole_low = np.maximum(window.centres_T2 - half, 0)
-    whole_high = np.minimum(window.centres_T2 + half, (width / scale, height / scale))
-    whole = np.prod(np.maximum(whole_high - whole_low, 1e-9), axis=1)
-    return float(1 - (lit / whole).mean())
+    # Padding beyond the frame's border is judged by the track stage; here it must not count as a bar.
+    frame_low = np.maximum(window.centres_T2 - half, 0)
+    frame_high = np.minimum(window.centres_T2 + half, (width / scale, height / scale))
+    in_frame = np.prod(np.maximum(frame_high - frame_low, 1e-9), axis=1)
+    return float(1 - (lit / in_frame).mean())
 
 
-def _dark_ends(brightest: Bytes, level: int = 28) -> tuple[int, int]:
-    """How many entries from the start and from the end stay dark."""
-    lit = np.nonzero(brightest > level)[0]
+def _dark_ends(brightest: Bytes) -> tuple[int, int]:
+    """Count the dark entries at the start and at the end."""
+    lit = np.nonzero(brightest > DARK_LEVEL)[0]
     return (int(lit[0]), int(len(brightest) - 1 - lit[-1])) if len(lit) else (len(brightest), 0)

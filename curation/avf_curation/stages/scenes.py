@@ -1,4 +1,4 @@
-"""Stage 1, scenes: shots without a cut inside; too short and incomplete ones are rejected (AVF-MAE++ 4.1, step 1)."""
+"""Stage 1, scenes: shots without a cut inside; short and incomplete shots are rejected (AVF-MAE++ 4.1, step 1)."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -9,33 +9,30 @@ from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from avf_curation.media.types import AudioTrack, VideoTrack, overlap_frames
 
 STAGE = "scenes"
+MIN_WIDTH_PX = 32
 DetectorName = Literal["adaptive", "content", "histogram", "hash", "threshold"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScenesConfig:
-    """detectors: PySceneDetect detectors whose cuts are united; *_threshold: theirs.
+    """Settings of the scenes stage. Where the thresholds come from: recipes/default.yaml."""
 
-    width_px: frames are shrunk to this width before detection. min_shot_s: shorter shots are rejected.
-    max_missing_s: a shot may lack picture or sound for this long. max_shot_s: longer shots are cut into equal parts.
-    """
-
-    detectors: tuple[DetectorName, ...]
-    adaptive_threshold: float
-    adaptive_min_content: float
-    content_threshold: float
-    histogram_threshold: float
-    hash_threshold: float
-    fade_threshold: float
-    min_cut_distance_s: float
-    width_px: int
-    min_shot_s: float
-    max_missing_s: float
-    max_shot_s: float | None = None
+    detectors: tuple[DetectorName, ...]  # PySceneDetect detectors; the stage takes the union of their cuts
+    adaptive_threshold: float  # content change over its mean in the neighbouring frames
+    adaptive_min_content: float  # content change below which the adaptive detector reports no cut
+    content_threshold: float  # mean HSV difference of neighbouring frames
+    histogram_threshold: float  # difference of the luma histograms, 0 to 1
+    hash_threshold: float  # share of differing bits of the perceptual hashes
+    fade_threshold: float  # mean grey level below which a frame counts as black (detector `threshold`)
+    min_cut_distance_s: float  # seconds between two cuts of one detector
+    width_px: int  # frames are shrunk to this width before detection
+    min_shot_s: float  # shorter shots are rejected
+    max_missing_s: float  # a shot may lack video or sound for this long
+    max_shot_s: float | None = None  # longer shots are cut into equal parts; None: they stay whole
 
     def __post_init__(self) -> None:
-        if self.width_px < 32:
-            raise ValueError(f"width_px {self.width_px} is less than 32")
+        if self.width_px < MIN_WIDTH_PX:
+            raise ValueError(f"width_px {self.width_px} is less than {MIN_WIDTH_PX}")
         if self.min_shot_s < 0 or self.max_missing_s < 0:
             raise ValueError("min_shot_s and max_missing_s cannot be negative")
         if self.max_shot_s is not None and self.max_shot_s < max(1.0, 2 * self.min_shot_s):
@@ -49,33 +46,36 @@ class ScenesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScenesScores:
-    """Length of a shot and how much of it lacks decodable picture or sound, all in seconds."""
+    """Length of a shot, and how much decodable video or sound the shot lacks."""
 
     length_s: float
-    cut_off_s: float
-    no_picture_s: float
+    cut_off_s: float  # frames that failed to decode, and those the input declares but does not hold
+    no_picture_s: float  # holes between the timestamps of the video
     no_sound_s: float
 
     def record(self) -> dict[str, Any]:
+        """Return the measurements as the ledger stores them."""
         return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
 def split_shot(shot: Span, config: ScenesConfig) -> list[Span]:
-    """The shot, or equal parts of it that are no longer than max_shot_s."""
+    """Return the shot, or its equal parts where it is longer than max_shot_s."""
     if config.max_shot_s is None:
         return [shot]
-    count = -(-shot.frames // int(config.max_shot_s * FRAMES_PER_SECOND))
-    ends = [shot.start_frame + shot.frames * n // count for n in range(count + 1)]
-    return [Span(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
+    count = -(-shot.frames // int(config.max_shot_s * FRAMES_PER_SECOND))  # rounded up
+    edges = [shot.start_frame + shot.frames * part // count for part in range(count + 1)]
+    return [Span(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
 
 
-def measure(shot: Span, picture: VideoTrack, sound: AudioTrack | None) -> ScenesScores:
-    """What `shot` has and lacks. A shot that ends where decoding ends lacks what the input declares beyond."""
-    gaps = overlap_frames(picture.gaps, shot)
-    broken = sum(shot.start_frame <= at <= shot.stop_frame for at in picture.errors)
-    if shot.stop_frame == picture.decoded_frames:
-        broken += picture.frames - picture.decoded_frames
-    silent = sound.missing_frames(shot) if sound else float(shot.frames)
+def measure(shot: Span, video_track: VideoTrack, audio_track: AudioTrack | None) -> ScenesScores:
+    """Return the length of a shot and the seconds of video and sound that it lacks."""
+    gaps = overlap_frames(video_track.gaps, shot)
+    # The stop frame counts too: a packet that fails there would have been the last frame of the shot.
+    broken = sum(shot.start_frame <= index <= shot.stop_frame for index in video_track.errors)
+    if shot.stop_frame == video_track.decoded_frames:
+        # Decoding ended here. The last shot lacks all that the input declares beyond.
+        broken += video_track.frames - video_track.decoded_frames
+    silent = audio_track.missing_frames(shot) if audio_track else float(shot.frames)
     per_s = FRAMES_PER_SECOND
     return ScenesScores(
         length_s=shot.frames / per_s, cut_off_s=broken / per_s, no_picture_s=gaps / per_s, no_sound_s=silent / per_s
@@ -83,7 +83,7 @@ def measure(shot: Span, picture: VideoTrack, sound: AudioTrack | None) -> Scenes
 
 
 def decide(scores: ScenesScores, config: ScenesConfig) -> tuple[Check, ...]:
-    """Long enough, and complete."""
+    """Check that the shot is long enough and complete."""
     return (
         Check(
             stage=STAGE,

@@ -1,7 +1,7 @@
 """Stage 3, silence: silent stretches become rejected spans, speech becomes candidates (AVF-MAE++ 4.1, step 3).
 
-librosa splits where the level stays `top_db` below the loudest; an absolute floor catches sound tracks that are silent
-throughout. Short pauses do not split; long speech is cut at its quietest point.
+librosa splits where the level stays `top_db` below the loudest frame; an absolute floor catches audio tracks that are
+silent throughout. Short pauses do not split speech; long speech is cut at its quietest point.
 """
 
 from collections.abc import Callable
@@ -13,54 +13,57 @@ import numpy.typing as npt
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, Span
 
-from avf_curation.media.types import Samples
+from avf_curation.media.types import FULL_SCALE, Samples
 
 STAGE = "silence"
 Levels = npt.NDArray[np.float64]
 SplitSilence = Callable[[Samples, "SilenceConfig"], list[Span]]
-"""(samples of a shot, config) -> non-silent spans, in frames of the shot. backends/librosa_split.py."""
+"""(samples of a shot, config) -> non-silent spans, in frames of the shot (detectors/librosa_split.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SilenceConfig:
-    """top_db: below the loudest frame by this is silent. floor_dbfs: below this is silent whatever the loudest is.
+    """Settings of the silence stage. Where the thresholds come from: recipes/default.yaml."""
 
-    min_pause_s: shorter pauses stay inside speech. pad_s: kept around speech. min_clip_s, max_clip_s: of a candidate.
-    """
-
-    top_db: float
-    floor_dbfs: float
-    min_pause_s: float
-    pad_s: float
-    min_clip_s: float
-    max_clip_s: float
+    top_db: float  # a level this far below the loudest frame is silence
+    floor_dbfs: float  # a level below this is silence, whatever the loudest frame is
+    min_pause_s: float  # shorter pauses stay inside speech
+    pad_s: float  # of the pause that stays on either side of speech
+    min_clip_s: float  # shorter candidates are rejected
+    max_clip_s: float  # longer speech is cut
 
     def __post_init__(self) -> None:
         if not 0 < self.min_clip_s <= self.max_clip_s / 2:
+            # Else a long span could not be cut into pieces of at least min_clip_s.
             raise ValueError(f"min_clip_s {self.min_clip_s} must be above 0 and at most half of max_clip_s")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
-    """A part of a shot: speech or silence, with its level."""
+    """A part of a shot that is all speech or all silence."""
 
     span: Span
     speech: bool
-    level_dbfs: float
+    level_dbfs: float  # mean power
 
     def record(self) -> dict[str, Any]:
+        """Return the measurements as the ledger stores them."""
         return {"speech": self.speech, "level_dbfs": round(self.level_dbfs, 2)}
 
 
 def measure(shot: Span, samples: Samples, split: SplitSilence, config: SilenceConfig) -> list[Stretch]:
-    """Cut `shot` (its samples: shot.frames * 640) into stretches that tile it."""
+    """Cut a shot into stretches of speech and silence that tile the shot.
+
+    Args:
+        samples: the shot's sound, SAMPLES_PER_FRAME samples per frame.
+    """
     levels = frame_levels_dbfs(samples)
     speech = _close_pauses(split(samples, config), round(config.min_pause_s * FRAMES_PER_SECOND))
     speech = _pad(speech, round(config.pad_s * FRAMES_PER_SECOND), shot.frames)
     longest = round(config.max_clip_s * FRAMES_PER_SECOND)
     shortest = round(config.min_clip_s * FRAMES_PER_SECOND)
     stretches: list[Stretch] = []
-    at = 0
+    tiled = 0  # frames of the shot that stretches cover so far
 
     def add(start: int, stop: int, is_speech: bool) -> None:
         if stop > start:
@@ -68,17 +71,17 @@ def measure(shot: Span, samples: Samples, split: SplitSilence, config: SilenceCo
             stretches.append(Stretch(span=span, speech=is_speech, level_dbfs=_mean_level(levels[start:stop])))
 
     for span in speech:
-        add(at, span.start_frame, False)
+        add(tiled, span.start_frame, False)
         edges = cut_long(levels, span, longest, shortest)
         for start, stop in zip(edges, edges[1:], strict=False):
             add(start, stop, True)
-        at = span.stop_frame
-    add(at, shot.frames, False)
+        tiled = span.stop_frame
+    add(tiled, shot.frames, False)
     return stretches
 
 
 def decide(stretch: Stretch, config: SilenceConfig) -> tuple[Check, ...]:
-    """Speech, and long enough. Silence is recorded with the share of speech in it, which is 0."""
+    """Check that the stretch is speech and long enough. The score of the first check is 1 for speech, 0 for silence."""
     return (
         Check(stage=STAGE, reason="silent", score=1.0 if stretch.speech else 0.0, operator=">=", threshold=0.5),
         Check(
@@ -93,33 +96,36 @@ def decide(stretch: Stretch, config: SilenceConfig) -> tuple[Check, ...]:
 
 
 def frame_levels_dbfs(samples: Samples) -> Levels:
-    """RMS of each 25 fps frame in dB below full scale, (frames,)."""
+    """Return the RMS level of each frame of the timeline in dBFS, (frames,)."""
     frames = samples[: len(samples) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME].reshape(-1, SAMPLES_PER_FRAME)
-    rms = np.sqrt(np.mean((frames.astype(np.float64) / 32768) ** 2, axis=1))
-    levels_T: Levels = 20 * np.log10(np.maximum(rms, 1e-5))
+    rms = np.sqrt(np.mean((frames.astype(np.float64) / FULL_SCALE) ** 2, axis=1))
+    levels_T: Levels = 20 * np.log10(np.maximum(rms, 1e-5))  # -100 dBFS stands for digital silence
     return levels_T
 
 
 def cut_long(levels: Levels, span: Span, longest: int, shortest: int) -> list[int]:
-    """Edges that cut `span` into pieces of at most `longest` and, where it is that long, at least `shortest` frames.
+    """Return the edges that cut `span` into pieces of at most `longest` and at least `shortest` frames.
 
-    Each cut is at the quietest frame (of a 5-frame mean) of the part where a cut may be.
+    Each cut is at the quietest frame of the range where a cut is allowed; levels are averaged over 5 frames. A span
+    shorter than `shortest` stays as it is.
     """
-    smooth = np.convolve(levels, np.ones(5) / 5, mode="same")
+    smooth = np.convolve(levels, np.ones(5) / 5, mode="same")  # a single quiet frame is a closure, not a pause
     edges = [span.start_frame]
     while span.stop_frame - edges[-1] > longest:
-        left = span.stop_frame - edges[-1]
-        low = edges[-1] + max(shortest, min(longest // 2, left - longest))
+        remaining = span.stop_frame - edges[-1]
+        # From half of the longest piece on: pieces come out long and few.
+        low = edges[-1] + max(shortest, min(longest // 2, remaining - longest))
         high = min(edges[-1] + longest, span.stop_frame - shortest)
         edges.append(low + int(np.argmin(smooth[low : high + 1])))
     return [*edges, span.stop_frame]
 
 
 def _mean_level(levels: Levels) -> float:
-    return float(10 * np.log10(np.mean(10 ** (levels / 10))))
+    return float(10 * np.log10(np.mean(10 ** (levels / 10))))  # of powers: a mean of decibels would favour pauses
 
 
 def _close_pauses(speech: list[Span], min_pause: int) -> list[Span]:
+    """Merge neighbouring spans whose pause is shorter than `min_pause` frames."""
     closed: list[Span] = []
     for span in speech:
         if closed and span.start_frame - closed[-1].stop_frame < min_pause:
@@ -130,10 +136,10 @@ def _close_pauses(speech: list[Span], min_pause: int) -> list[Span]:
 
 
 def _pad(speech: list[Span], pad: int, frames: int) -> list[Span]:
-    """Widen each span by `pad`, at most to the middle of the pause beside it."""
+    """Widen each span by `pad` frames on both sides, at most to the middle of the pause beside the span."""
     padded = []
-    for i, span in enumerate(speech):
-        low = (speech[i - 1].stop_frame + span.start_frame + 1) // 2 if i else 0
-        high = (span.stop_frame + speech[i + 1].start_frame + 1) // 2 if i + 1 < len(speech) else frames
+    for number, span in enumerate(speech):
+        low = (speech[number - 1].stop_frame + span.start_frame + 1) // 2 if number else 0
+        high = (span.stop_frame + speech[number + 1].start_frame + 1) // 2 if number + 1 < len(speech) else frames
         padded.append(Span(max(low, span.start_frame - pad), min(high, span.stop_frame + pad)))
     return padded

@@ -1,4 +1,4 @@
-"""Seconds per stage, for the log and the report's slowest stages. Never part of a result."""
+"""Wall-clock seconds per stage, for the log and the report's list of slow stages; no result depends on them."""
 
 import time
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from contextlib import contextmanager
 
 
 class StageTimer:
-    """Adds up wall-clock seconds by stage name."""
+    """Sums wall-clock seconds by stage name."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}  # stage -> seconds since the last clear()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count the time spent inside."""
+        """Add the time spent inside the block to the stage `name`."""
         start = time.perf_counter()
         try:
             yield
@@ -21,5 +21,5 @@ class StageTimer:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def clear(self) -> None:
-        """Start from nothing."""
+        """Forget all seconds."""
         self.seconds = {}

@@ -1,7 +1,7 @@
 """Stage 5, sync: does the sound belong to the lips? Offset, confidence, distance (AVF-MAE++ 4.1, step 5).
 
-Offsets are in frames by which the sound must be moved later to fit. Small confident ones can be repaired by moving the
-sound before it is stored.
+An offset is the number of frames by which the sound must be moved later to fit the lips. A small offset that the
+backend is confident of can be repaired by moving the sound before it is stored.
 """
 
 from dataclasses import dataclass
@@ -15,29 +15,23 @@ SyncBackend = Literal["auto", "syncnet", "envelope"]
 
 @dataclass(frozen=True, kw_only=True)
 class SyncConfig:
-    """backend: auto takes syncnet where its weights are, else envelope.
+    """Settings of the sync stage. Where the thresholds come from: recipes/default.yaml."""
 
-    min_confidence, max_offset_frames, every, authors_code, crop_*: SyncNet's; they hold for its own face crop.
-    envelope_*: the embedded backend's; below its least confidence it cannot tell, which is not a rejection.
-    A mouth that does not move by envelope_min_motion does not speak.
-    repair: move the sound by a confident offset within the limit before it is stored.
-    """
-
-    backend: SyncBackend
-    shifts: int
-    every: int
-    authors_code: bool
-    min_seconds: float
-    min_confidence: float
-    max_offset_frames: int
-    crop_scale: float
-    crop_padding: int
-    crop_median: int
-    envelope_min_confidence: float
+    backend: SyncBackend  # auto: syncnet where its weights are, else envelope
+    shifts: int  # offsets are searched from -shifts to +shifts frames
+    every: int  # SyncNet scores each every-th lip window
+    authors_code: bool  # let SyncNet's zero padding into the means, as the authors' code does
+    min_seconds: float  # shorter clips get no SyncNet score
+    min_confidence: float  # SyncNet's scale; holds for its own face crop only
+    max_offset_frames: int  # of SyncNet
+    crop_scale: float  # SyncNet's crop: margin around the face, of half the face's side
+    crop_padding: int  # SyncNet's crop: grey level outside the frame
+    crop_median: int  # SyncNet's crop: frames of the median filter on centre and size, odd
+    envelope_min_confidence: float  # below this the envelope backend cannot tell, which is not a rejection
     envelope_max_offset_frames: int
-    envelope_min_seconds: float
-    envelope_min_motion: float
-    repair: bool
+    envelope_min_seconds: float  # shorter clips get no envelope score
+    envelope_min_motion: float  # a mouth that moves less does not speak; over the contrast of the mouth's image
+    repair: bool  # move the sound by a confident offset within the limit before it is stored
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.shifts < 1:
@@ -52,16 +46,17 @@ class SyncConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SyncScores:
-    """What a backend found; None where it could not tell. `length_s` is stored because confidence depends on it."""
+    """Result of a sync backend; None where the backend could not tell."""
 
     backend: str
-    offset_frames: int | None
-    confidence: float | None
-    distance: float | None
-    length_s: float
-    mouth_motion: float | None = None
+    offset_frames: int | None  # frames by which the sound must be moved later
+    confidence: float | None  # each backend has its own scale
+    distance: float | None  # SyncNet: least mean distance of the embeddings
+    length_s: float  # of the clip; stored because confidence depends on it
+    mouth_motion: float | None = None  # envelope: how much the mouth opens, over the contrast of its image
 
     def record(self) -> dict[str, Any]:
+        """Return the measurements as the ledger stores them."""
         rounded = {name: getattr(self, name) for name in ("confidence", "distance", "length_s", "mouth_motion")}
         return {"backend": self.backend, "offset_frames": self.offset_frames} | {
             name: None if value is None else round(value, 4) for name, value in rounded.items()
@@ -69,7 +64,7 @@ class SyncScores:
 
 
 def decide(scores: SyncScores, config: SyncConfig) -> tuple[Check, ...]:
-    """SyncNet must be confident; either backend's offset, where it can tell one, must be small."""
+    """Check that lips and sound belong together: SyncNet is confident or the mouth moves, and the offset is small."""
     if scores.backend == "syncnet":
         offset = None if scores.offset_frames is None else float(abs(scores.offset_frames))
         return (
@@ -90,7 +85,10 @@ def decide(scores: SyncScores, config: SyncConfig) -> tuple[Check, ...]:
                 setting="sync.max_offset_frames",
             ),
         )
-    offset = float(abs(scores.offset_frames)) if scores.offset_frames is not None and _tells(scores, config) else None
+    # A score of None passes: an envelope offset without confidence is no evidence against the clip.
+    offset = (
+        float(abs(scores.offset_frames)) if scores.offset_frames is not None and _is_confident(scores, config) else None
+    )
     return (
         Check(
             stage=STAGE,
@@ -112,13 +110,14 @@ def decide(scores: SyncScores, config: SyncConfig) -> tuple[Check, ...]:
 
 
 def repair_frames(scores: SyncScores, config: SyncConfig) -> int:
-    """By how many frames the sound of a kept span is moved later before it is stored."""
+    """Return by how many frames the sound of a kept span is moved later before it is stored."""
     if not config.repair or scores.offset_frames is None:
         return 0
-    if scores.backend == "envelope" and not _tells(scores, config):
+    if scores.backend == "envelope" and not _is_confident(scores, config):
         return 0
     return scores.offset_frames
 
 
-def _tells(scores: SyncScores, config: SyncConfig) -> bool:
+def _is_confident(scores: SyncScores, config: SyncConfig) -> bool:
+    # Rounded as in the ledger, so that a verdict can be recomputed from the ledger alone.
     return scores.confidence is not None and round(scores.confidence, 4) >= config.envelope_min_confidence

@@ -1,8 +1,9 @@
-"""Stage 4, track: one face followed through the span, and one window around it: a still camera on a moving face
-(AVF-MAE++ 4.1, step 4).
+"""Stage 4, track: follow a face through the span and put a crop window of constant size around it (AVF-MAE++ 4.1,
+step 4).
 
-Boxes on every k-th frame, more where the face moves, linear in between; tracks by IoU; Savitzky-Golay on the centres;
-the window's side comes from the largest face over all frames.
+Faces are detected on every k-th frame and more often where the face moves; boxes are linear in between. They are linked
+to tracks by IoU, a Savitzky-Golay filter smooths the centres, and the largest face of all frames sets the side of the
+window.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from avf_shards.schema.ledger import Check
+from avf_shards.timeline import FRAMES_PER_SECOND
 from scipy.signal import savgol_filter
 
 from avf_curation.stages.faces import Box
@@ -20,38 +22,33 @@ STAGE = "track"
 TrackBackend = Literal["auto", "retinaface", "dlib"]
 Floats = npt.NDArray[np.float64]
 DetectFaces = Callable[[Sequence[int]], list[list[Box]]]
-"""Frame numbers of the span -> the faces in each, in source pixels."""
+"""Frame numbers of the span -> the faces in each of these frames, in source pixels."""
+Chain = list[tuple[int, Box]]
+"""Detections of one face: (frame number, box), in the order of time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackConfig:
-    """backend: auto takes retinaface where its weights are, else dlib.
+    """Settings of the track stage. Where the thresholds come from: recipes/default.yaml."""
 
-    every: detect on each every-th frame. recheck_iou: detect between two detections that overlap less than this.
-    link_iou: two detections that overlap more are one track. side_px: longer side of the picture the detector sees.
-    smooth_s, smooth_order: Savitzky-Golay. window_scale: window side over the largest face's side.
-    rival_size: another face counts when its side is at least this share of the tracked one's. people: a clip of the
-    largest face, or of each that is there for min_present of the span.
-    """
-
-    backend: TrackBackend
-    every: int
-    recheck_iou: float
-    link_iou: float
-    side_px: int
-    min_score: float
-    nms_iou: float
-    smooth_s: float
-    smooth_order: int
-    window_scale: float
-    rival_size: float
-    max_lost_share: float
-    max_rival_share: float
-    max_step: float
-    min_face_px: float
-    max_padding: float
-    people: Literal["largest", "each"] = "largest"
-    min_present: float = 0.3
+    backend: TrackBackend  # auto: retinaface where its weights are, else dlib
+    every: int  # faces are detected on each every-th frame
+    recheck_iou: float  # a frame between two detections that overlap less than this is detected too
+    link_iou: float  # two detections that overlap at least this much belong to one track
+    side_px: int  # longer side of the frames that the detector gets
+    min_score: float  # RetinaFace's, 0 to 1
+    nms_iou: float  # RetinaFace: of two boxes that overlap more, the better is kept
+    smooth_s: float  # length of the Savitzky-Golay filter
+    smooth_order: int  # order of its polynomial
+    window_scale: float  # window side over the largest face's side
+    rival_size: float  # another face is a rival when its side is at least this share of the tracked face's
+    max_lost_share: float  # of every-th frames without the tracked face
+    max_rival_share: float  # of every-th frames with a rival
+    max_step: float  # largest move between two frames, over the face's side
+    min_face_px: float  # median side of the face in source pixels
+    max_padding: float  # mean share of the window outside the frame
+    people: Literal["largest", "each"] = "largest"  # a clip of the largest face, or of each face
+    min_present: float = 0.3  # `each`: share of the span in which a face must be found
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -66,32 +63,28 @@ class TrackConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CropWindow:
-    """A square of side_px source pixels whose centre follows the face: centres_T2, (frames, 2) as x, y."""
+    """The square that is cut out of each frame: constant size, its centre follows the face."""
 
-    side_px: float
-    centres_T2: Floats
+    side_px: float  # source pixels
+    centres_T2: Floats  # (frames, 2) as x, y in source pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """The tracked face: boxes_T4 (left, top, right, bottom per frame), mouths_T2 or None, its window, its scores.
+    """A face followed through a span, its crop window and its scores."""
 
-    lost_share: of every k-th frame, where the face was not found. rival_share: where another face was.
-    step: largest move of the smoothed centre between frames, over the face's side. padding: share of the window's area
-    outside the picture, mean over frames. detections: frames looked at.
-    """
-
-    boxes_T4: Floats
-    mouths_T2: Floats | None
+    boxes_T4: Floats  # (frames, 4) as left, top, right, bottom in source pixels
+    mouths_T2: Floats | None  # (frames, 2) centre of the mouth; None where the detector gives no landmarks
     window: CropWindow
-    face_px: float
-    lost_share: float
-    rival_share: float
-    step: float
-    padding: float
-    detections: int
+    face_px: float  # median side in source pixels
+    lost_share: float  # share of every-th frames in which the face was not found
+    rival_share: float  # share of every-th frames in which another face was found beside the tracked face
+    step: float  # largest move of the smoothed centre between two frames, over the face's side
+    padding: float  # share of the window's area outside the frame, mean over frames
+    detections: int  # frames on which the detector ran
 
     def record(self) -> dict[str, Any]:
+        """Return the measurements as the ledger stores them."""
         return {
             "window_px": round(self.window.side_px, 2),
             "face_px": round(self.face_px, 2),
@@ -101,61 +94,73 @@ class Track:
 
 
 def measure(frames: int, detect: DetectFaces, width_px: int, height_px: int, config: TrackConfig) -> list[Track]:
-    """Follow the largest face through `frames` frames, and the others where `people` is each; largest first.
+    """Follow the largest face through a span of `frames` frames, and the other faces where `people` is each.
 
-    Empty when no face is found at all.
+    Returns the tracks, the largest face first. The list is empty when no face is found at all.
+
+    Args:
+        detect: returns the faces of the frames it is given, in source pixels.
     """
-    found = _look(frames, detect, config)
-    chains = _link(found, config.link_iou)
+    faces = _detect_adaptively(frames, detect, config)
+    chains = _link_detections(faces, config.link_iou)
+    # The largest face is the one whose boxes cover most area over time.
     ranked = sorted(chains, key=lambda chain: (-sum(box.width * box.height for _, box in chain), chain[0][0]))
     if config.people == "largest":
         ranked = ranked[:1]
     else:
-        looked = len([i for i in found if i % config.every == 0])
+        needed = config.min_present * sum(frame % config.every == 0 for frame in faces)
         ranked = ranked[:1] + [
-            chain for chain in ranked[1:] if sum(i % config.every == 0 for i, _ in chain) >= config.min_present * looked
+            chain for chain in ranked[1:] if sum(frame % config.every == 0 for frame, _ in chain) >= needed
         ]
-    return [_followed(frames, found, chain, width_px=width_px, height_px=height_px, config=config) for chain in ranked]
+    return [
+        _build_track(frames, faces, chain, width_px=width_px, height_px=height_px, config=config) for chain in ranked
+    ]
 
 
-def _followed(
+def _build_track(
     frames: int,
-    found: Mapping[int, list[Box]],
-    main: list[tuple[int, Box]],
+    faces: Mapping[int, list[Box]],
+    chain: Chain,
     *,
     width_px: int,
     height_px: int,
     config: TrackConfig,
 ) -> Track:
-    looked, mine = sorted(found), dict(main)
-    grid = [i for i in looked if i % config.every == 0]  # not the rechecks: they gather where faces are missed
-    lost = sum(i not in mine for i in grid)
+    """Return the track of the face that `chain` links, with shares over the detections of all faces."""
+    tracked = dict(chain)
+    # Shares leave out the frames that were added later: these gather where the face is missed.
+    grid = [frame for frame in sorted(faces) if frame % config.every == 0]
+    lost = sum(frame not in tracked for frame in grid)
     rivals = sum(
-        any(other is not mine[i] and other.side >= config.rival_size * mine[i].side for other in found[i])
-        for i in grid
-        if i in mine
+        any(
+            other is not tracked[frame] and other.side >= config.rival_size * tracked[frame].side
+            for other in faces[frame]
+        )
+        for frame in grid
+        if frame in tracked
     )
-    boxes_T4 = _interpolate(frames, {i: (b.left, b.top, b.right, b.bottom) for i, b in main})
-    mouths = {i: box.mouth for i, box in main if box.mouth is not None}
+    boxes_T4 = _interpolate(frames, {frame: (box.left, box.top, box.right, box.bottom) for frame, box in chain})
+    mouths = {frame: box.mouth for frame, box in chain if box.mouth is not None}
     sides = np.max(boxes_T4[:, 2:] - boxes_T4[:, :2], axis=1)
     centres_T2 = smooth((boxes_T4[:, :2] + boxes_T4[:, 2:]) / 2, config)
+    # One side for the whole span: a window that zooms with the box would make the head pulsate.
     window = CropWindow(side_px=float(config.window_scale * sides.max()), centres_T2=centres_T2)
     steps = np.hypot(*np.diff(centres_T2, axis=0).T) if frames > 1 else np.zeros(1)
     return Track(
         boxes_T4=boxes_T4,
-        mouths_T2=_interpolate(frames, mouths) if len(mouths) == len(main) else None,
+        mouths_T2=_interpolate(frames, mouths) if len(mouths) == len(chain) else None,
         window=window,
         face_px=float(np.median(sides)),
         lost_share=lost / len(grid),
         rival_share=rivals / len(grid),
         step=float(steps.max() / np.median(sides)),
-        padding=_padding(window, width_px, height_px),
-        detections=len(looked),
+        padding=_padding_share(window, width_px, height_px),
+        detections=len(faces),
     )
 
 
 def decide(track: Track | None, config: TrackConfig) -> tuple[Check, ...]:
-    """One face, found nearly always, alone, moving like a face, large enough, and in the picture."""
+    """Check that a face is found nearly always, alone, without jumps, large enough and inside the frame."""
     if track is None:
         return (
             Check(
@@ -212,67 +217,70 @@ def decide(track: Track | None, config: TrackConfig) -> tuple[Check, ...]:
 
 
 def smooth(path_T2: Floats, config: TrackConfig) -> Floats:
-    """Savitzky-Golay over time; spans shorter than the window take the longest odd window that fits."""
-    length = min(round(config.smooth_s * 25) // 2 * 2 + 1, (len(path_T2) - 1) // 2 * 2 + 1)
+    """Smooth a path over time with a Savitzky-Golay filter; short spans take the longest odd length that fits."""
+    length = min(round(config.smooth_s * FRAMES_PER_SECOND) // 2 * 2 + 1, (len(path_T2) - 1) // 2 * 2 + 1)
     if length <= config.smooth_order:
         return path_T2
     return np.asarray(savgol_filter(path_T2, length, config.smooth_order, axis=0, mode="nearest"))
 
 
-def _look(frames: int, detect: DetectFaces, config: TrackConfig) -> dict[int, list[Box]]:
-    """Faces of every k-th frame and the last, then of the middle between neighbours that disagree, until they agree."""
-    wanted = sorted({*range(0, frames, config.every), frames - 1})
-    found: dict[int, list[Box]] = dict(zip(wanted, detect(wanted), strict=True))
+def _detect_adaptively(frames: int, detect: DetectFaces, config: TrackConfig) -> dict[int, list[Box]]:
+    """Return the faces of every k-th frame and the last, and of frames halfway between neighbours that disagree."""
+    batch = sorted({*range(0, frames, config.every), frames - 1})
+    faces: dict[int, list[Box]] = dict(zip(batch, detect(batch), strict=True))
     while True:
-        looked = sorted(found)
-        wanted = [
-            (a + b) // 2
-            for a, b in zip(looked, looked[1:], strict=False)
-            if b - a > 1 and not _agree(found[a], found[b], config.recheck_iou)
+        # Halve each interval whose ends disagree, until all ends agree or are neighbours: linear interpolation then
+        # stays close to the face even where the head moves fast.
+        detected = sorted(faces)
+        batch = [
+            (earlier + later) // 2
+            for earlier, later in zip(detected, detected[1:], strict=False)
+            if later - earlier > 1 and not _agree(faces[earlier], faces[later], config.recheck_iou)
         ]
-        if not wanted:
-            return found
-        found |= zip(wanted, detect(wanted), strict=True)
+        if not batch:
+            return faces
+        faces |= zip(batch, detect(batch), strict=True)
 
 
 def _agree(first: list[Box], second: list[Box], iou: float) -> bool:
+    """Return whether the largest face of the first frame is still there in the second, or both frames are empty."""
     if not first or not second:
         return not first and not second
     largest = max(first, key=lambda box: box.side)
     return max(largest.iou(other) for other in second) >= iou
 
 
-def _link(found: dict[int, list[Box]], link_iou: float) -> list[list[tuple[int, Box]]]:
-    """Chains of boxes over time, greedily by IoU; a chain may skip frames where its face was not found."""
-    chains: list[list[tuple[int, Box]]] = []
-    for frame in sorted(found):
-        free = list(found[frame])
+def _link_detections(faces: dict[int, list[Box]], link_iou: float) -> list[Chain]:
+    """Link boxes over time greedily by IoU; a chain may skip frames in which its face was not found."""
+    chains: list[Chain] = []
+    for frame in sorted(faces):
+        boxes = faces[frame]
+        # Best overlap first; ties go to the older chain and the earlier box, so that the result is one and the same.
         pairs = sorted(
-            ((chain[-1][1].iou(box), -c, -b) for c, chain in enumerate(chains) for b, box in enumerate(free)),
-            reverse=True,
+            ((-chain[-1][1].iou(box), c, b) for c, chain in enumerate(chains) for b, box in enumerate(boxes)),
         )
-        used_chains: set[int] = set()
-        used_boxes: set[int] = set()
-        for iou, minus_c, minus_b in pairs:
-            c, b = -minus_c, -minus_b
-            if iou < link_iou or c in used_chains or b in used_boxes:
+        linked_chains: set[int] = set()
+        linked_boxes: set[int] = set()
+        for negative_iou, c, b in pairs:
+            if -negative_iou < link_iou or c in linked_chains or b in linked_boxes:
                 continue
-            chains[c].append((frame, free[b]))
-            used_chains.add(c)
-            used_boxes.add(b)
-        chains += [[(frame, box)] for b, box in enumerate(free) if b not in used_boxes]
+            chains[c].append((frame, boxes[b]))
+            linked_chains.add(c)
+            linked_boxes.add(b)
+        chains += [[(frame, box)] for b, box in enumerate(boxes) if b not in linked_boxes]
     return chains
 
 
 def _interpolate(frames: int, known: Mapping[int, tuple[float, ...]]) -> Floats:
-    """(frames, n): linear between known frames, constant before the first and after the last."""
-    at = sorted(known)
-    values = np.asarray([known[i] for i in at], float)
+    """Return (frames, values): linear between known frames, constant before the first and after the last."""
+    positions = sorted(known)
+    values = np.asarray([known[frame] for frame in positions], float)
     grid = np.arange(frames)
-    return np.stack([np.interp(grid, at, values[:, k]) for k in range(values.shape[1])], axis=1)
+    return np.stack([np.interp(grid, positions, values[:, k]) for k in range(values.shape[1])], axis=1)
 
 
-def _padding(window: CropWindow, width_px: int, height_px: int) -> float:
+def _padding_share(window: CropWindow, width_px: int, height_px: int) -> float:
+    """Return the share of the window's area outside the frame, mean over frames."""
     half = window.side_px / 2
     low = np.maximum(window.centres_T2 - half, 0)
     high = np.minimum(window.centres_T2 + half, (width_px, height_px))
