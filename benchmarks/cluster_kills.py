@@ -22,10 +22,10 @@ from ray.cluster_utils import Cluster as RayCluster
 from benchmarks.table import Section
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from support.curation_runs import EMBEDDED, recipe, stub_curate
-from support.runs import made_inputs
+from support.curation_runs import EMBEDDED, make_recipe, stub_curate
+from support.runs import make_inputs
 from support.stages import single_step
-from support.trees import results
+from support.trees import result_digests
 
 KILLS, NODES, UNITS, WORKERS = 100, 15, 420, 3
 
@@ -48,8 +48,8 @@ def run() -> list[Section]:
             cluster.add_node(**node)
         ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         with tempfile.TemporaryDirectory() as name:
-            inputs = made_inputs(Path(name) / "in", UNITS)
-            settings = recipe("plan.unit_videos=1", "run.kills=9")
+            inputs = make_inputs(Path(name) / "in", UNITS)
+            settings = make_recipe("plan.unit_videos=1", "run.kills=9")
             plain = curate(
                 settings,
                 EMBEDDED,
@@ -77,7 +77,7 @@ def run() -> list[Section]:
                 RunOptions(engine="ray", cluster=ClusterConfig(workers=WORKERS), stages=single_step(light)),
                 on_progress=strike,
             )
-            same = results(run_.root) == results(plain.root)
+            same = result_digests(run_.root) == result_digests(plain.root)
             started = [one["unit"] for one in read_events(run_.log_folder) if one["name"] == "unit_started"]
     finally:
         ray.shutdown()

@@ -19,7 +19,7 @@ from avf_shards.packing.selection import Selection
 from benchmarks.table import Section
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from support.trees import tree
+from support.trees import file_digests
 
 KILLS = 50
 FILMS = ("studio/talk_0.mp4", "archive/truncated.mp4", "archive/notes.mp4")
@@ -37,7 +37,7 @@ def run() -> list[Section]:
         start = time.monotonic()
         _job(source, Path(name) / "undisturbed")
         seconds = time.monotonic() - start
-        expected = tree(Path(name) / "undisturbed")
+        expected = file_digests(Path(name) / "undisturbed")
         kills = runs = wrong = 0
         while kills < KILLS:
             out, runs, done = Path(name) / f"run{runs}", runs + 1, False
@@ -45,7 +45,7 @@ def run() -> list[Section]:
                 delay = draw.uniform(0, 1.3 * seconds) if kills < KILLS else None
                 done = _child(lambda out=out: _job(source, out), delay)
                 kills += not done
-            wrong += tree(out) != expected
+            wrong += file_digests(out) != expected
     rows = [["SIGKILLs", "runs finished", "runs with other bytes"], [str(kills), str(runs), str(wrong)]]
     return [Section("Kills", "Random moments of plan, curation and packing; inline engine, real stages.", rows)]
 

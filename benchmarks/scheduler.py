@@ -21,9 +21,9 @@ from avf_shards.format.run_folder import RunFolder
 from benchmarks.table import Section
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from support.curation_runs import EMBEDDED, recipe, stub_curate
-from support.runs import made_inputs
-from support.simulated_ray import SimulatedRay, instead_of_ray
+from support.curation_runs import EMBEDDED, make_recipe, stub_curate
+from support.runs import make_inputs
+from support.simulated_ray import SimulatedRay, replace_ray
 from support.stages import single_step
 
 UNITS = 300
@@ -48,11 +48,11 @@ def _cost_of_a_unit() -> dict[str, float]:
     """Wall milliseconds a unit, warm, of units that do next to nothing."""
     found = {}
     with tempfile.TemporaryDirectory() as name:
-        inputs = made_inputs(Path(name) / "in", UNITS)
+        inputs = make_inputs(Path(name) / "in", UNITS)
         for engine in ("inline", "ray"):
             marks: list[float] = []
             curate(
-                recipe("plan.unit_videos=1"),
+                make_recipe("plan.unit_videos=1"),
                 EMBEDDED,
                 {"s": inputs},
                 Path(name) / engine,
@@ -126,9 +126,9 @@ def _simulated(waits: dict[int, float]) -> Section:
 
 def _simulate(units: int, videos: int, waits: dict[int, float]) -> tuple[SimulatedRay, float]:
     sim = SimulatedRay(625, 16, CORE_S_A_CLIP, waits, 60.0)
-    setup = SimpleNamespace(device="cpu", recipe=recipe())
+    setup = SimpleNamespace(device="cpu", recipe=make_recipe())
     # What the driver does for a unit besides: two lines of log, a look at the disk.
-    with instead_of_ray(sim), tempfile.TemporaryDirectory() as name:
+    with replace_ray(sim), tempfile.TemporaryDirectory() as name:
         folder = RunFolder(Path(name))
         tell = EventLog(folder.log_folder)
         flow = UnitScheduler(setup, ClusterConfig(workers=WORKERS), tell)

@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests. Real media lie beside the project; without them the `real` tests skip."""
+"""Fixtures that all tests share; tests marked `real` skip where the folder with real media is missing."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ def pytest_configure() -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test marked `browser` skips where there is none, or fails where AVF_NEED_BROWSER says that one must be."""
+    """Skip a test marked `browser` where no browser is installed; fail the test if AVF_NEED_BROWSER is set."""
     if BROWSER is None and item.get_closest_marker("browser"):
         if "AVF_NEED_BROWSER" in os.environ:
             pytest.fail("no Chromium here, and AVF_NEED_BROWSER asks for one")
@@ -25,7 +25,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with real media and oracles."""
+    """Return the folder with real media and reference outputs."""
     if not (SHARED / "assets").is_dir():
         pytest.skip("the real media (../shared/assets) are not here")
     return SHARED
@@ -33,7 +33,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def real_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A weights folder with RetinaFace MobileNet-0.25."""
+    """Return a weights folder with RetinaFace MobileNet-0.25."""
     from avf_curation.detectors.weights import pull_weights
 
     folder = tmp_path_factory.mktemp("weights")
@@ -43,7 +43,7 @@ def real_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo corpus."""
+    """Write the demo corpus; return its folder."""
     folder = tmp_path_factory.mktemp("made") / "corpus"
     write_corpus(folder)
     return folder

@@ -15,9 +15,9 @@ from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.runs.frozen_plan import read_plan
 from avf_shards.schema.ledger import table_to_decisions
-from support.curation_runs import EMBEDDED, recipe
-from support.runs import made_run
-from support.trees import tree
+from support.curation_runs import EMBEDDED, make_recipe
+from support.runs import make_run
+from support.trees import file_digests
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ QUICK = ("faces.side_px=300", "track.side_px=300")
 
 
 def run_on(source: Path, out: Path, *overrides: str):
-    return curate(recipe(*QUICK, *overrides), EMBEDDED, {"s": source}, out, RunOptions(engine="inline"))
+    return curate(make_recipe(*QUICK, *overrides), EMBEDDED, {"s": source}, out, RunOptions(engine="inline"))
 
 
 def errors(run) -> dict[str, tuple[str, str]]:
@@ -113,7 +113,7 @@ def test_failed_videos_can_be_retried(small: bytes, tmp_path: Path) -> None:
     (source / "b.mp4").write_bytes(b"damaged")
     run_on(source, tmp_path / "run")
     (source / "b.mp4").write_bytes(small)
-    settings = recipe(*QUICK)
+    settings = make_recipe(*QUICK)
     again = curate(settings, EMBEDDED, {"s": source}, tmp_path / "run", RunOptions(engine="inline", retry_failed=True))
     assert errors(again) == {}
     assert {d.video_id for d in table_to_decisions(again.ledger()) if d.status == "kept"} == {"a.mp4", "b.mp4"}
@@ -169,8 +169,8 @@ def test_a_users_mistake_is_one_sentence(
 
 
 def test_another_setting_wants_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = made_run(tmp_path)
-    before = tree(run.root)
+    run = make_run(tmp_path)
+    before = file_digests(run.root)
     arguments = ["run", "--source", f"made={tmp_path / 'in'}", "--out", str(run.root), "--weights", str(tmp_path)]
     assert main([*arguments, "--set", "plan.unit_videos=2", "--set", "sync.min_confidence=4"]) == 2
     said = capsys.readouterr().err
@@ -180,7 +180,7 @@ def test_another_setting_wants_another_folder(tmp_path: Path, capsys: pytest.Cap
         == 2
     )
     assert "sources" in capsys.readouterr().err
-    assert tree(run.root) == before
+    assert file_digests(run.root) == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("precious")
     assert main([*arguments[:3], "--out", str(tmp_path / "mine")]) == 2
@@ -192,7 +192,7 @@ def test_commands_on_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixtur
         rest = ["x.mp4"] if command == ["explain"] else []
         assert main([*command, str(tmp_path), *rest]) == 2
         assert "not the folder of a run" in capsys.readouterr().err
-    run = made_run(tmp_path)
+    run = make_run(tmp_path)
     assert main(["explain", str(run.root), "00.mp4"]) == 2
     assert "000.mp4" in capsys.readouterr().err
 

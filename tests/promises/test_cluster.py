@@ -16,11 +16,11 @@ from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.runs.progress import Progress
 from avf_curation.sources.types import Video
 from ray.cluster_utils import Cluster as RayCluster
-from support.curation_runs import EMBEDDED, recipe, stub_curate
-from support.ray_runs import QUICK, linked
-from support.runs import made_inputs
+from support.curation_runs import EMBEDDED, make_recipe, stub_curate
+from support.ray_runs import QUICK_SETTINGS, link_demo_videos
+from support.runs import make_inputs
 from support.stages import single_step
-from support.trees import results
+from support.trees import result_digests
 from support.waiting import wait_until
 
 UNITS = 36
@@ -53,9 +53,9 @@ def slow_stub(one: Video, root: Path, settings: object, tools: object) -> VideoO
 
 @pytest.mark.slow
 def test_nodes_die_and_come_during_a_run(nodes: RayCluster, tmp_path: Path) -> None:
-    inputs = made_inputs(tmp_path / "in", UNITS)
-    settings = recipe("plan.unit_videos=1")
-    expected = results(
+    inputs = make_inputs(tmp_path / "in", UNITS)
+    settings = make_recipe("plan.unit_videos=1")
+    expected = result_digests(
         curate(
             settings,
             EMBEDDED,
@@ -81,7 +81,7 @@ def test_nodes_die_and_come_during_a_run(nodes: RayCluster, tmp_path: Path) -> N
         on_progress=disturb,
     )
     assert len(lost) == 2
-    assert results(run.root) == expected
+    assert result_digests(run.root) == expected
     events = read_events(run.log_folder)
     started = [one["unit"] for one in events if one["name"] == "unit_started"]
     assert {one["unit"] for one in events if one["name"] == "unit_done"} == set(range(UNITS))
@@ -94,12 +94,12 @@ def test_nodes_die_and_come_during_a_run(nodes: RayCluster, tmp_path: Path) -> N
 def test_screening_and_refining_on_pools_of_their_own(nodes: RayCluster, corpus: Path, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
-    linked(corpus, source)
-    settings = recipe(*QUICK)
+    link_demo_videos(corpus, source)
+    settings = make_recipe(*QUICK_SETTINGS)
     whole = curate(settings, EMBEDDED, {"s": source}, tmp_path / "inline", RunOptions(engine="inline"))
     cluster = ClusterConfig(workers=2, refiners=1)
     halves = curate(settings, EMBEDDED, {"s": source}, tmp_path / "halves", RunOptions(engine="ray", cluster=cluster))
-    assert results(halves.root) == results(whole.root)
+    assert result_digests(halves.root) == result_digests(whole.root)
     pools = [one["pool"] for one in read_events(halves.log_folder) if one["name"] == "unit_started"]
     assert sorted(pools) == ["refining"] * 4 + ["screening"] * 4
 
@@ -107,7 +107,7 @@ def test_screening_and_refining_on_pools_of_their_own(nodes: RayCluster, corpus:
 @pytest.mark.slow
 def test_refiners_declare_the_gpu_they_want(nodes: RayCluster, tmp_path: Path) -> None:
     """Two refiners of half a GPU each fit on a node with one; nothing here has a real one, so the work is a stub's."""
-    inputs = made_inputs(tmp_path / "in", 6)
+    inputs = make_inputs(tmp_path / "in", 6)
     seen: list[float] = []
     stop = threading.Event()
 
@@ -121,7 +121,7 @@ def test_refiners_declare_the_gpu_they_want(nodes: RayCluster, tmp_path: Path) -
     cluster = ClusterConfig(workers=1, refiners=2, gpus_each=0.5)
     try:
         curate(
-            recipe("plan.unit_videos=1"),
+            make_recipe("plan.unit_videos=1"),
             EMBEDDED,
             {"s": inputs},
             tmp_path / "run",
@@ -137,9 +137,9 @@ def test_refiners_declare_the_gpu_they_want(nodes: RayCluster, tmp_path: Path) -
 def test_prometheus_sees_the_stages(nodes: RayCluster, corpus: Path, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
-    linked(corpus, source)
+    link_demo_videos(corpus, source)
     curate(
-        recipe(*QUICK),
+        make_recipe(*QUICK_SETTINGS),
         EMBEDDED,
         {"s": source},
         tmp_path / "run",

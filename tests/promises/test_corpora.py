@@ -33,7 +33,7 @@ hybrid:
 def mute(film: bytes, path: Path) -> None:
     """The pictures alone, as OpenCV writes them."""
     source = path.with_suffix(".whole")
-    corpora.put(path.parent, source.name, film)
+    corpora.write_file(path.parent, source.name, film)
     with av.open(str(source)) as whole, av.open(str(path), "w") as out:
         stream = out.add_stream_from_template(whole.streams.video[0])
         for packet in whole.demux(whole.streams.video[0]):
@@ -45,7 +45,7 @@ def mute(film: bytes, path: Path) -> None:
 
 def sound(film: bytes, path: Path) -> None:
     """The sound alone, 16 kHz mono."""
-    corpora.put(path.parent, path.name, film)
+    corpora.write_file(path.parent, path.name, film)
     with av.open(str(path)) as whole:
         resampler = av.AudioResampler("s16", "mono", 16_000)
         pieces = []
@@ -59,21 +59,21 @@ def trees(root: Path) -> list[str]:
     """Five corpora; one recording is in two of them."""
     films = [encode_video(VideoScript(shots=(ShotScript(frames=75, people=(n,), seed=700 + n),))) for n in range(5)]
     clip = "id00012/21Uxsk56VDQ/00001"
-    corpora.put(root, f"voxceleb2/dev/mp4/{clip}.mp4", films[0])
-    corpora.put(root, f"voxceleb2/dev/txt/{clip}.txt", corpora.TRACK)
-    mute(films[1], corpora.put(root, "voxceleb2/dev/mp4/id00013/21Uxsk56VDQ/00001.mp4"))
-    sound(films[1], corpora.put(root, "voxceleb2/dev/aac/id00013/21Uxsk56VDQ/00001.wav"))
-    mute(films[2], corpora.put(root, "cncvs/news/n001/video/n001_00001_001.mp4"))
-    sound(films[2], corpora.put(root, "cncvs/news/n001/audio/n001_00001_001.wav"))
-    corpora.put(root, "mer2024/video-unlabeled-with-test2noise/sample_00000001.mp4", films[0])
+    corpora.write_file(root, f"voxceleb2/dev/mp4/{clip}.mp4", films[0])
+    corpora.write_file(root, f"voxceleb2/dev/txt/{clip}.txt", corpora.TRACK)
+    mute(films[1], corpora.write_file(root, "voxceleb2/dev/mp4/id00013/21Uxsk56VDQ/00001.mp4"))
+    sound(films[1], corpora.write_file(root, "voxceleb2/dev/aac/id00013/21Uxsk56VDQ/00001.wav"))
+    mute(films[2], corpora.write_file(root, "cncvs/news/n001/video/n001_00001_001.mp4"))
+    sound(films[2], corpora.write_file(root, "cncvs/news/n001/audio/n001_00001_001.wav"))
+    corpora.write_file(root, "mer2024/video-unlabeled-with-test2noise/sample_00000001.mp4", films[0])
     two = encode_video(
         VideoScript(shots=(ShotScript(frames=75, people=(6,), seed=800), ShotScript(frames=75, people=(7,), seed=801)))
     )
-    corpora.put(root, "celebvhq/raw/M2Ohb0FAaJU.mp4", two)
-    clips = {f"M2Ohb0FAaJU_{n}": corpora.celebvhq_entry("M2Ohb0FAaJU", 3.0 * n, 3.0 * n + 3) for n in range(2)}
-    corpora.put(root, "celebvhq/celebvhq_info.json", json.dumps({"clips": clips}))
-    corpora.put(root, "avspeech/avspeech_train.csv", "wholefilm__,3.0,6.0,0.5,0.5\ngonegonegon,0,3,0.5,0.5\n")
-    corpora.put(
+    corpora.write_file(root, "celebvhq/raw/M2Ohb0FAaJU.mp4", two)
+    clips = {f"M2Ohb0FAaJU_{n}": corpora.make_celebvhq_entry("M2Ohb0FAaJU", 3.0 * n, 3.0 * n + 3) for n in range(2)}
+    corpora.write_file(root, "celebvhq/celebvhq_info.json", json.dumps({"clips": clips}))
+    corpora.write_file(root, "avspeech/avspeech_train.csv", "wholefilm__,3.0,6.0,0.5,0.5\ngonegonegon,0,3,0.5,0.5\n")
+    corpora.write_file(
         root,
         "avspeech/wholefilm__.mp4",
         encode_video(

@@ -24,17 +24,24 @@ from avf_training.data.pretraining import PretrainingBatch, PretrainingParams, P
 from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.distributed.environment import torchrun_environment
 from avf_training.models.masking import paper_masks
-from support.clips import flashing_shards
-from support.streams import MODEL, contents, finetuning, loader, pretraining, world_step
+from support.clips import make_flashing_shards
+from support.streams import (
+    MODEL,
+    batch_contents,
+    finetuning_sampler,
+    make_stream_loader,
+    next_global_batch,
+    pretraining_sampler,
+)
 
 WORLDS, WORKERS, BATCH = (1, 2, 3, 4, 8), (0, 1, 3), 24
-STAGES = {"pretraining": pretraining(), "finetuning": finetuning()}
+STAGES = {"pretraining": pretraining_sampler(), "finetuning": finetuning_sampler()}
 Steps = list[list[tuple[object, ...]]]
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return flashing_shards(tmp_path_factory.mktemp("elastic"), {"a": 31, "b": 14, "c": 5})
+    return make_flashing_shards(tmp_path_factory.mktemp("elastic"), {"a": 31, "b": 14, "c": 5})
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +49,8 @@ def undisturbed(shards: Path) -> dict[str, Steps]:
     """Eight steps (almost four epochs of 50 clips) of each stage, one process."""
     found = {}
     for stage, draws in STAGES.items():
-        stream = iter(loader(shards, draws, BATCH))
-        found[stage] = [contents(next(stream)) for _ in range(8)]
+        stream = iter(make_stream_loader(shards, draws, BATCH))
+        found[stage] = [batch_contents(next(stream)) for _ in range(8)]
     return found
 
 
@@ -55,13 +62,16 @@ def test_six_points_decoded_and_compared(
 ) -> None:
     # A worker costs a process for each rank and resume, so there the next steps are taken from the same resume.
     for point, more in [(step, 1) for step in range(6)] if workers == 0 else [(1, 3), (5, 3)]:
-        state = json.loads(json.dumps(state_at(loader(shards, STAGES[stage], BATCH), point)))
-        ranks = [loader(shards, STAGES[stage], BATCH, world=world, rank=rank, workers=workers) for rank in range(world)]
+        state = json.loads(json.dumps(state_at(make_stream_loader(shards, STAGES[stage], BATCH), point)))
+        ranks = [
+            make_stream_loader(shards, STAGES[stage], BATCH, world=world, rank=rank, workers=workers)
+            for rank in range(world)
+        ]
         for one in ranks:
             one.load_state_dict(state)
         streams = [iter(one) for one in ranks]
         for step in range(point, point + more):
-            assert [clip for stream in streams for clip in contents(next(stream))] == undisturbed[stage][step]
+            assert [clip for stream in streams for clip in batch_contents(next(stream))] == undisturbed[stage][step]
 
 
 def state_at(one: StreamLoader[Any, Any], step: int) -> dict[str, object]:
@@ -71,35 +81,37 @@ def state_at(one: StreamLoader[Any, Any], step: int) -> dict[str, object]:
 
 def test_the_state_after_a_step_is_the_next_step(shards: Path, undisturbed: dict[str, Steps]) -> None:
     for workers in (0, 2):
-        running = loader(shards, pretraining(), BATCH, workers=workers)
+        running = make_stream_loader(shards, pretraining_sampler(), BATCH, workers=workers)
         stream = iter(running)
         for step in range(5):
-            assert contents(next(stream)) == undisturbed["pretraining"][step]
-            other = loader(shards, pretraining(), BATCH)
+            assert batch_contents(next(stream)) == undisturbed["pretraining"][step]
+            other = make_stream_loader(shards, pretraining_sampler(), BATCH)
             other.load_state_dict(running.state_dict())
             if step in (1, 3):
-                assert contents(next(iter(other))) == undisturbed["pretraining"][step + 1]
+                assert batch_contents(next(iter(other))) == undisturbed["pretraining"][step + 1]
 
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize(("batch", "workers"), [(8, 1), (24, 2), (48, 3)])
 def test_batches_kept_for_long_stay_as_they_came(shards: Path, stage: str, batch: int, workers: int) -> None:
     """Workers fill their memory again and again; never what somebody still holds."""
-    wanted = [contents(one) for one, _ in zip(loader(shards, STAGES[stage], batch), range(20), strict=False)]
+    wanted = [
+        batch_contents(one) for one, _ in zip(make_stream_loader(shards, STAGES[stage], batch), range(20), strict=False)
+    ]
     kept = []
-    for one in loader(shards, STAGES[stage], batch, workers=workers):
+    for one in make_stream_loader(shards, STAGES[stage], batch, workers=workers):
         kept.append(one)
         time.sleep(0.02)  # time for the workers to run ahead
         if len(kept) == 20:
             break
-    assert [contents(one) for one in kept] == wanted
+    assert [batch_contents(one) for one in kept] == wanted
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_float_transforms_are_the_same_in_any_world(shards: Path, stage: str) -> None:
     draws = STAGES[stage]
-    whole = next(iter(loader(shards, draws, BATCH)))
-    batches = [whole, *(next(iter(loader(shards, draws, BATCH, world=8, rank=rank))) for rank in range(8))]
+    whole = next(iter(make_stream_loader(shards, draws, BATCH)))
+    batches = [whole, *(next(iter(make_stream_loader(shards, draws, BATCH, world=8, rank=rank))) for rank in range(8))]
     if stage == "pretraining":
         made = [pretraining_input(batch, MODEL.geometry) for batch in batches]
     else:
@@ -111,18 +123,18 @@ def test_float_transforms_are_the_same_in_any_world(shards: Path, stage: str) ->
 
 
 def test_every_clip_is_mixed_with_its_neighbour_in_any_world(shards: Path) -> None:
-    whole = next(iter(loader(shards, finetuning(), BATCH)))
+    whole = next(iter(make_stream_loader(shards, finetuning_sampler(), BATCH)))
     keys = [whole.records[row].key for row in whole.own_B]
     assert keys == list(whole.keys)
     partners = [whole.records[row].key for row in whole.partner_B]
     assert partners == [keys[n ^ 1] for n in range(BATCH)]
-    odd = [next(iter(loader(shards, finetuning(), BATCH, world=8, rank=rank))) for rank in range(8)]
+    odd = [next(iter(make_stream_loader(shards, finetuning_sampler(), BATCH, world=8, rank=rank))) for rank in range(8)]
     assert [batch.records[row].key for batch in odd for row in batch.partner_B] == partners
     assert [len(batch.samples_R) for batch in odd] == [4] * 8, "three of its own, one of its neighbour's"
 
 
 def test_lineage_from_the_keys_of_a_batch(shards: Path) -> None:
-    batch = next(iter(loader(shards, pretraining(), BATCH)))
+    batch = next(iter(make_stream_loader(shards, pretraining_sampler(), BATCH)))
     records = trace_clips(shards, batch.keys)
     assert [clip.record.key for clip in records] == list(batch.keys)
     assert [clip.record.source for clip in records] == list(batch.sources)
@@ -160,21 +172,23 @@ def test_killed_anywhere_and_resumed_in_another_world(
     state = json.loads((tmp_path / "state.json").read_text())
     step = (state["epoch"] * 50 + state["position"]) // BATCH
     seen = [json.loads(line) for line in (tmp_path / "seen.jsonl").read_text().splitlines()]
-    whole = iter(loader(shards, pretraining(), BATCH))
+    whole = iter(make_stream_loader(shards, pretraining_sampler(), BATCH))
     wanted = [next(whole) for _ in range(max(len(seen), step) + 1)]
     for (keys, starts), batch in zip(seen, wanted, strict=False):
         assert (tuple(keys), starts) == (batch.keys, [draw.start_frame for draw in batch.params])
-    ranks = [loader(shards, pretraining(), BATCH, world=3, rank=rank) for rank in range(3)]
+    ranks = [make_stream_loader(shards, pretraining_sampler(), BATCH, world=3, rank=rank) for rank in range(3)]
     for one in ranks:
         one.load_state_dict(state)
-    assert world_step(ranks) == contents(wanted[step])
+    assert next_global_batch(ranks) == batch_contents(wanted[step])
 
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("workers", WORKERS)
 def test_the_ids_from_every_position_on(shards: Path, world: int, workers: int) -> None:
     """Two steps from each of an epoch's positions on, put together from the turns of workers and ranks."""
-    ranks = [ClipStream(StreamConfig(shards=shards, batch=BATCH), finetuning(), world, rank) for rank in range(world)]
+    ranks = [
+        ClipStream(StreamConfig(shards=shards, batch=BATCH), finetuning_sampler(), world, rank) for rank in range(world)
+    ]
     order = ranks[0].order
     for start in range(len(order)):
         taken: list[list[int]] = [[], []]
@@ -189,7 +203,7 @@ def test_the_ids_from_every_position_on(shards: Path, world: int, workers: int) 
 
 def test_delivery_counts_are_exact_and_go_on(shards: Path, tmp_path: Path) -> None:
     mix, log = Mixture(weights={"a": 1, "b": 1, "c": 0.5}), tmp_path / "delivery.jsonl"
-    one = loader(shards, pretraining(), BATCH, mix=mix, delivery_log=log, log_steps=5)
+    one = make_stream_loader(shards, pretraining_sampler(), BATCH, mix=mix, delivery_log=log, log_steps=5)
     stream, had = iter(one), dict.fromkeys("abc", 0)
     for _ in range(9):
         for source in next(stream).sources:
@@ -198,7 +212,7 @@ def test_delivery_counts_are_exact_and_go_on(shards: Path, tmp_path: Path) -> No
             assert line.clips == had[line.source]
             assert abs(line.clips - line.target) <= 1 + 1e-9
             assert line.seconds == line.clips * 2.56
-    again = loader(shards, pretraining(), BATCH, world=2, rank=1, mix=mix)
+    again = make_stream_loader(shards, pretraining_sampler(), BATCH, world=2, rank=1, mix=mix)
     again.load_state_dict(one.state_dict())
     assert again.delivered() == one.delivered()
     rows = [json.loads(line) for line in log.read_text().splitlines()]
@@ -215,20 +229,20 @@ class OtherSources(PretrainingSampler):
 
 
 def test_an_epoch_that_was_not_as_the_order_says_is_found(shards: Path) -> None:
-    wrong = loader(shards, OtherSources(MODEL, paper_masks(MODEL)), BATCH)
+    wrong = make_stream_loader(shards, OtherSources(MODEL, paper_masks(MODEL)), BATCH)
     with pytest.raises(FaultError, match=r"delivered .* but the order gave"):
         for _ in zip(range(4), wrong, strict=False):
             pass
 
 
 def test_a_finite_stream_ends_and_a_state_of_another_stream_is_refused(shards: Path) -> None:
-    one = loader(shards, pretraining(), BATCH, epochs=2)
+    one = make_stream_loader(shards, pretraining_sampler(), BATCH, epochs=2)
     assert sum(1 for _ in one) == 4  # 100 clips, four to spare
-    other = loader(shards, pretraining(), BATCH, seed=1)
+    other = make_stream_loader(shards, pretraining_sampler(), BATCH, seed=1)
     with pytest.raises(UserError, match="the state is of another stream"):
         other.load_state_dict(one.state_dict())
     with pytest.raises(UserError, match="cannot be shared by 5 ranks"):
-        loader(shards, pretraining(), BATCH, world=5)
+        make_stream_loader(shards, pretraining_sampler(), BATCH, world=5)
 
 
 _RANK = """
@@ -260,7 +274,7 @@ def test_under_torchrun(shards: Path, tmp_path: Path) -> None:
         [*command, str(script), str(shards)], capture_output=True, text=True, env=environment, timeout=200
     )
     assert done.returncode == 0, done.stderr
-    whole = iter(loader(shards, pretraining(), BATCH))
+    whole = iter(make_stream_loader(shards, pretraining_sampler(), BATCH))
     assert [json.loads(line) for line in done.stdout.splitlines()] == [list(next(whole).keys) for _ in range(4)]
 
 

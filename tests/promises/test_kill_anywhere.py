@@ -16,12 +16,12 @@ from avf_shards import durable_io
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
-from support.curation_runs import EMBEDDED, recipe, stub_curate
-from support.runs import made_inputs
+from support.curation_runs import EMBEDDED, make_recipe, stub_curate
+from support.runs import make_inputs
 from support.stages import single_step
-from support.trees import tree
+from support.trees import file_digests
 
-SETTINGS = recipe("plan.unit_videos=1")
+SETTINGS = make_recipe("plan.unit_videos=1")
 
 
 def whole_job(source: Path, out: Path) -> None:
@@ -71,7 +71,7 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_inputs(tmp_path_factory.mktemp("inputs"), 2)
+    return make_inputs(tmp_path_factory.mktemp("inputs"), 2)
 
 
 @pytest.mark.slow  # `test_dies_again_and_again` is the quick one
@@ -79,7 +79,7 @@ def test_dies_after_every_file_operation(source: Path, tmp_path: Path) -> None:
     operations: list[str] = []
     with durable_io.watch(lambda operation, path: operations.append(operation)):
         whole_job(source, tmp_path / "undisturbed")
-    expected = tree(tmp_path / "undisturbed")
+    expected = file_digests(tmp_path / "undisturbed")
     assert verify_shards(tmp_path / "undisturbed/shards") == []
     assert {"mkdir", "create", "half a write", "write", "fsync", "rename", "link", "unlink"} <= set(operations)
     for number in range(1, len(operations) + 1):
@@ -89,7 +89,7 @@ def test_dies_after_every_file_operation(source: Path, tmp_path: Path) -> None:
         assert in_child(lambda out=out: whole_job(source, out)) == 0, (
             f"after operation {number}, {operations[number - 1]}"
         )
-        assert tree(out) == expected, f"after operation {number}, {operations[number - 1]}"
+        assert file_digests(out) == expected, f"after operation {number}, {operations[number - 1]}"
 
 
 def test_dies_again_and_again(source: Path, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_dies_again_and_again(source: Path, tmp_path: Path) -> None:
     assert statuses[-1] == 0
     assert set(statuses[:-1]) == {-signal.SIGKILL}
     assert len(statuses) > 4
-    assert tree(out) == tree(tmp_path / "undisturbed")
+    assert file_digests(out) == file_digests(tmp_path / "undisturbed")
 
 
 def test_a_full_disk_is_said_and_nothing_is_lost(source: Path, tmp_path: Path) -> None:
@@ -121,4 +121,4 @@ def test_a_full_disk_is_said_and_nothing_is_lost(source: Path, tmp_path: Path) -
     assert not list((out / "run/attempt-0").rglob("unit.json"))
     whole_job(source, out)
     whole_job(source, tmp_path / "undisturbed")
-    assert tree(out) == tree(tmp_path / "undisturbed")
+    assert file_digests(out) == file_digests(tmp_path / "undisturbed")

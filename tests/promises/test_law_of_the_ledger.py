@@ -21,9 +21,9 @@ from avf_shards.schema.ledger import Check, decisions_to_table
 from avf_shards.timeline import Span, TilingError, check_tiling
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.curation_runs import EMBEDDED, IDENTITY, recipe, video
+from support.curation_runs import EMBEDDED, IDENTITY, make_recipe, make_source_video
 
-RECIPE = recipe("plan.group_by=directory")
+RECIPE = make_recipe("plan.group_by=directory")
 
 
 class Dice:
@@ -124,7 +124,7 @@ def by_lot(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_random_verdicts_tile(by_lot: SimpleNamespace, seed: int) -> None:
     by_lot.dice = Dice(seed)
     tools = SimpleNamespace(dlib=None, syncnet=None, clock=StageTimer(), choice=EMBEDDED)
-    videos = tuple(video(f"d/{n}.mp4", group_id="d") for n in range(3))
+    videos = tuple(make_source_video(f"d/{n}.mp4", group_id="d") for n in range(3))
     results = [pipeline.curate_video(one, Path("/nowhere"), RECIPE.settings_for("made"), tools) for one in videos]
     decided = list(decide_unit(results, RECIPE, IDENTITY, UnitJob(unit=0, attempt=0, videos=videos)))
     for result in results:
@@ -158,10 +158,10 @@ def test_broken_tilings_are_found(spans: list[tuple[int, int]], frames: int) -> 
 
 def test_the_audit_finds_a_broken_law() -> None:
     from avf_curation.pipeline.outcomes import VideoOutcomes
-    from support.curation_runs import kept, rejected
+    from support.curation_runs import kept_span, rejected_span
 
-    one = video("a.mp4")
-    result = VideoOutcomes(video=one, outcomes=(kept(0, 50), rejected(50, 60)))
+    one = make_source_video("a.mp4")
+    result = VideoOutcomes(video=one, outcomes=(kept_span(0, 50), rejected_span(50, 60)))
     rows = [d for d, _ in decide_unit([result], RECIPE, IDENTITY, UnitJob(unit=0, attempt=0, videos=(one,)))]
     table = decisions_to_table(rows).slice(1)
     assert summarize_ledger(table, {"backends": {}, "fingerprint": "f"}).law == ("made: a.mp4",)

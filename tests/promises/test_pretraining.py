@@ -20,7 +20,7 @@ from avf_training.pretraining.pretrain import PretrainingData, pretrain
 from avf_training.pretraining.replay import keep_for_replay, replay_step
 from avf_training.pretraining.step import make_loader
 from avf_training.trainer.checkpoint import Checkpoints
-from support.clips import flashing_shards
+from support.clips import make_flashing_shards
 from support.waiting import wait_until
 
 QUICK = (
@@ -38,7 +38,7 @@ SAVE = ("checkpoint_every=2", "checkpoint_keep=9")
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return flashing_shards(tmp_path_factory.mktemp("pretraining"), {"a": 14, "b": 7})
+    return make_flashing_shards(tmp_path_factory.mktemp("pretraining"), {"a": 14, "b": 7})
 
 
 def train(shards: Path, out: Path, *settings: str, from_step: int | None = None) -> int:

@@ -15,30 +15,30 @@ from avf_curation.runs.status import run_status
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
-from support.curation_runs import EMBEDDED, recipe
-from support.ray_runs import QUICK, command, linked
-from support.trees import results
+from support.curation_runs import EMBEDDED, make_recipe
+from support.ray_runs import QUICK_SETTINGS, curate_command, link_demo_videos
+from support.trees import result_digests
 from support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def source(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return linked(corpus, tmp_path_factory.mktemp("source"))
+    return link_demo_videos(corpus, tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")
 def undisturbed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     out = tmp_path_factory.mktemp("inline") / "run"
-    run = curate(recipe(*QUICK), EMBEDDED, {"s": source}, out, RunOptions(engine="inline"))
+    run = curate(make_recipe(*QUICK_SETTINGS), EMBEDDED, {"s": source}, out, RunOptions(engine="inline"))
     pack_shards(run, out.parent / "shards", Selection())
-    return results(out) | results(out.parent / "shards")
+    return result_digests(out) | result_digests(out.parent / "shards")
 
 
 def finish(source: Path, out: Path, workers: int) -> dict[str, str]:
-    done = subprocess.run(command(source, out, workers), capture_output=True, text=True, timeout=240)
+    done = subprocess.run(curate_command(source, out, workers), capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     pack_shards(RunFolder(out), out.parent / "shards", Selection())
-    return results(out) | results(out.parent / "shards")
+    return result_digests(out) | result_digests(out.parent / "shards")
 
 
 def victims(driver: psutil.Process, kind: str) -> list[psutil.Process]:
@@ -56,7 +56,10 @@ def victims(driver: psutil.Process, kind: str) -> list[psutil.Process]:
 def strike(source: Path, out: Path, kind: str, after_units: int, workers: int = 2) -> int:
     """Start the run and SIGKILL a `kind` once `after_units` are committed; the driver's exit status."""
     running = subprocess.Popen(
-        command(source, out, workers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        curate_command(source, out, workers),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     driver = psutil.Process(running.pid)
 
@@ -88,7 +91,9 @@ def test_worker_killed_and_one_worker(source: Path, undisturbed: dict[str, str],
 
 def test_ctrl_c_is_clean(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    running = subprocess.Popen(command(source, out, 2), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        curate_command(source, out, 2), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     wait_until(lambda: RunFolder(out).finished_units(0), "the first finished unit")
     assert running.poll() is None
     running.send_signal(signal.SIGINT)

@@ -18,8 +18,8 @@ from avf_curation.detectors.syncnet import formula_tensor, formula_weights
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.schema.ledger import table_to_decisions
-from support.curation_runs import EMBEDDED, poison_curate, recipe
-from support.runs import made_inputs
+from support.curation_runs import EMBEDDED, make_recipe, poison_curate
+from support.runs import make_inputs
 from support.stages import single_step
 
 
@@ -41,8 +41,8 @@ def one_ray() -> Iterator[None]:
 
 @pytest.mark.slow
 def test_poison_is_isolated(tmp_path: Path) -> None:
-    inputs = made_inputs(tmp_path / "in", 7)
-    settings = recipe(
+    inputs = make_inputs(tmp_path / "in", 7)
+    settings = make_recipe(
         "plan.unit_videos=1", "run.video_cpu_s=6", "run.video_memory_mb=1500", "run.unit_timeout_s=8", "run.kills=1"
     )
     run = curate(
@@ -73,7 +73,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_syncnet_through_ray(source: Path, tmp_path: Path) -> None:
     torch.save(formula_weights(), tmp_path / "syncnet.model")
     choice = BackendSelection(track="dlib", sync="syncnet", weights={"syncnet": tmp_path / "syncnet.model"})
-    settings = recipe("sync.every=3", "sync.min_confidence=-1000", "sync.max_offset_frames=14", "track.side_px=300")
+    settings = make_recipe(
+        "sync.every=3", "sync.min_confidence=-1000", "sync.max_offset_frames=14", "track.side_px=300"
+    )
     run = curate(
         settings, choice, {"s": source}, tmp_path / "run", RunOptions(engine="ray", cluster=ClusterConfig(workers=1))
     )
@@ -91,7 +93,7 @@ def test_resnet_through_ray(source: Path, tmp_path: Path) -> None:
     choice = BackendSelection(
         track="retinaface-resnet50", sync="envelope", weights={"retinaface": tmp_path / "resnet.pth"}
     )
-    settings = recipe("track.side_px=96", "track.every=20", "track.recheck_iou=0.0")
+    settings = make_recipe("track.side_px=96", "track.every=20", "track.recheck_iou=0.0")
     run = curate(
         settings, choice, {"s": source}, tmp_path / "run", RunOptions(engine="ray", cluster=ClusterConfig(workers=1))
     )

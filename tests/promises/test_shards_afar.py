@@ -15,8 +15,8 @@ import pytest
 from avf_shards.errors import UserError
 from avf_training.data.cache import RangeCache
 from avf_training.data.storage import RetryPolicy, StorageConfig
-from support.clips import flashing_shards
-from support.streams import contents, loader, pretraining
+from support.clips import make_flashing_shards
+from support.streams import batch_contents, make_stream_loader, pretraining_sampler
 
 BATCH = 8
 
@@ -86,7 +86,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return flashing_shards(tmp_path_factory.mktemp("afar"), {"a": 13, "b": 6})
+    return make_flashing_shards(tmp_path_factory.mktemp("afar"), {"a": 13, "b": 6})
 
 
 @pytest.fixture
@@ -109,8 +109,8 @@ SHORT_WAITS = RetryPolicy(first_wait_s=0.01)
 
 def read(shards: Path | str, workers: int = 0, epochs: int = 2, **storage: object) -> list[object]:
     config = StorageConfig(retry=SHORT_WAITS, **storage)
-    one = loader(shards, pretraining(), BATCH, workers=workers, epochs=epochs, storage=config)
-    return [contents(batch) for batch in one]
+    one = make_stream_loader(shards, pretraining_sampler(), BATCH, workers=workers, epochs=epochs, storage=config)
+    return [batch_contents(batch) for batch in one]
 
 
 @pytest.mark.parametrize(("workers", "threads"), [(0, 0), (0, 5), (2, 16)])
@@ -203,7 +203,7 @@ def test_a_full_disk_costs_the_cache_only(
 def test_an_address_out_of_reach_stops_the_run_and_blames_no_clip(server: Server, tmp_path: Path) -> None:
     quarantine = tmp_path / "quarantine.jsonl"
     storage = StorageConfig(retry=RetryPolicy(tries=3, first_wait_s=0.01))
-    one = loader(server.address, pretraining(), BATCH, quarantine=quarantine, storage=storage)
+    one = make_stream_loader(server.address, pretraining_sampler(), BATCH, quarantine=quarantine, storage=storage)
     stream = iter(one)
     next(stream)
     server.drop_every = 1
@@ -224,8 +224,8 @@ def test_missing_and_truncated_shards_are_faults(shards: Path, server: Server, t
     (shards / "b-000001.tar").unlink()
     quarantine = tmp_path / "quarantine.jsonl"
     more = {"max_fault_share": 1.0, "epochs": 2, "quarantine": quarantine}
-    keys = [batch.keys for batch in loader(server.address, pretraining(), BATCH, **more)]
-    assert keys == [batch.keys for batch in loader(shards, pretraining(), BATCH, **more)]
+    keys = [batch.keys for batch in make_stream_loader(server.address, pretraining_sampler(), BATCH, **more)]
+    assert keys == [batch.keys for batch in make_stream_loader(shards, pretraining_sampler(), BATCH, **more)]
     errors = {(row["shard"], row["error"]) for row in map(json.loads, quarantine.read_text().splitlines())}
     assert {shard for shard, _ in errors} == {"a-000001.tar", "b-000001.tar"}
     assert any("truncated" in error for _, error in errors)
@@ -261,9 +261,9 @@ def test_from_s3(shards: Path, tmp_path: Path) -> None:
         assert read("s3://corpus/shards", options=options, cache=cache) == wanted
         assert read("s3://corpus/shards", workers=1, options=options) == wanted
         there.rm("corpus/shards/b-000000.tar")
-        one = loader(
+        one = make_stream_loader(
             "s3://corpus/shards",
-            pretraining(),
+            pretraining_sampler(),
             1,
             max_fault_share=1.0,
             epochs=1,

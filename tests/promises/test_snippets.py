@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.clips import flashing_shards
+from support.clips import make_flashing_shards
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ def snippets(page: Path) -> list[str]:
 )
 def test_it_runs(page: str, says: str, tmp_path: Path) -> None:
     (code,) = [block for block in snippets(ROOT / page) if says in block]
-    flashing_shards(tmp_path, {"a": 20, "b": 9})
+    make_flashing_shards(tmp_path, {"a": 20, "b": 9})
     code = code.replace('"SHARDS"', '"shards"') + "\nprint('ran to its end')\n"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert done.stdout.strip() == "ran to its end", done.stderr

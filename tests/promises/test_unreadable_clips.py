@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
-from support.clips import flashing_shards
-from support.streams import loader, pretraining
+from support.clips import make_flashing_shards
+from support.streams import make_stream_loader, pretraining_sampler
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return flashing_shards(tmp_path_factory.mktemp("faults"), {"a": 20, "b": 8}, clips_per_shard=10)
+    return make_flashing_shards(tmp_path_factory.mktemp("faults"), {"a": 20, "b": 8}, clips_per_shard=10)
 
 
 @pytest.fixture
@@ -35,7 +35,9 @@ def read(shards: Path, world: int = 1, **more: object) -> tuple[list[str], list[
     """(keys of one epoch in order, the quarantine)."""
     quarantine = shards.parent / f"quarantine-{world}.jsonl"
     more = {"epochs": 1, "max_fault_share": 1.0, "quarantine": quarantine} | more
-    ranks = [loader(shards, pretraining(), 4, world=world, rank=rank, **more) for rank in range(world)]
+    ranks = [
+        make_stream_loader(shards, pretraining_sampler(), 4, world=world, rank=rank, **more) for rank in range(world)
+    ]
     keys = [key for step in zip(*ranks, strict=True) for batch in step for key in batch.keys]
     lines = quarantine.read_text().splitlines()
     return keys, [json.loads(line) for line in lines]
@@ -108,17 +110,17 @@ def test_faults_count_against_all_that_was_delivered_also_after_a_resume(shards:
     names = [name for name in members(shards, path.name) if name.endswith(".mp4")]
     for name in names[:4]:
         flip(path, members(shards, path.name)[name].offset + 5)
-    one = loader(shards, pretraining(), 4, max_fault_share=0.3)
+    one = make_stream_loader(shards, pretraining_sampler(), 4, max_fault_share=0.3)
     for _ in zip(range(21), one, strict=False):
         pass
     state = one.state_dict()
     assert state["faults"]["a"] >= 10
-    again = loader(shards, pretraining(), 4, max_fault_share=0.3)
+    again = make_stream_loader(shards, pretraining_sampler(), 4, max_fault_share=0.3)
     again.load_state_dict(json.loads(json.dumps(state)))
     for _ in zip(range(21), again, strict=False):
         pass
     assert again.state_dict()["faults"]["a"] > state["faults"]["a"]
-    strict = loader(shards, pretraining(), 4, max_fault_share=0.05)
+    strict = make_stream_loader(shards, pretraining_sampler(), 4, max_fault_share=0.05)
     with pytest.raises(FaultError, match=r"more than 5.0% of a"):
         list(zip(range(60), strict, strict=False))
 
@@ -127,7 +129,13 @@ def test_a_worker_says_what_it_found_without_a_traceback(shards: Path) -> None:
     for path in shards.glob("b-*.tar"):
         path.unlink()
     with pytest.raises(FaultError) as caught:
-        list(zip(range(9), loader(shards, pretraining(), 4, workers=2, max_fault_share=1.0), strict=False))
+        list(
+            zip(
+                range(9),
+                make_stream_loader(shards, pretraining_sampler(), 4, workers=2, max_fault_share=1.0),
+                strict=False,
+            )
+        )
     assert "8 clips in a row are unreadable" in str(caught.value)
     assert "Traceback" not in str(caught.value)
 
@@ -143,8 +151,8 @@ def test_another_index_than_the_manifest_lists(shards: Path) -> None:
 def test_a_quarantine_that_cannot_be_written_is_told_at_once(shards: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"q\.jsonl: cannot be written"):
-        loader(shards, pretraining(), 4, quarantine=tmp_path / "file" / "q.jsonl")
-    loader(shards, pretraining(), 4, quarantine=tmp_path / "new" / "q.jsonl")
+        make_stream_loader(shards, pretraining_sampler(), 4, quarantine=tmp_path / "file" / "q.jsonl")
+    make_stream_loader(shards, pretraining_sampler(), 4, quarantine=tmp_path / "new" / "q.jsonl")
 
 
 def test_clips_of_two_sizes_are_named(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Headless Chromium, where there is one."""
+"""Path and options of a headless Chromium; the path is None where no browser is installed."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""Shards whose clips can be recognised: white every eighth frame, with a click at the first sample of that frame."""
+"""Synthetic shards: every eighth frame of a clip is white, and a click sounds at the first sample of that frame."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,37 +16,40 @@ from avf_shards.packing.selection import Selection
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
 
-from support.curation_runs import EMBEDDED, recipe
+from support.curation_runs import EMBEDDED, make_recipe
 from support.stages import single_step
 
 SIZE_PX = 64
-LENGTHS = (100, 72, 64, 40)  # frames of a source's videos in turn; the last is shorter than a window
+VIDEO_FRAMES = (100, 72, 64, 40)  # lengths that the videos of a source take in turn; the last is shorter than a window
 
 
-def flashing(frames: int, number: int) -> dict[str, bytes]:
-    """The files of one clip; `number` tints its frames."""
-    pictures, samples = [], np.zeros(frames * 640, np.int16)
+def encode_flashing_clip(frames: int, number: int) -> dict[str, bytes]:
+    """Return the mp4 and FLAC files of a clip by their extension; `number` sets the tint of its frames."""
+    frames_bgr, samples = [], np.zeros(frames * 640, np.int16)
     for t in range(frames):
-        picture = np.full((SIZE_PX, SIZE_PX, 3), 235 if t % 8 == 0 else 40 + (number * 37 + 3 * t) % 90, np.uint8)
-        picture[: SIZE_PX // 4, : SIZE_PX // 4] = (number * 53) % 200
-        pictures.append(picture)
+        frame = np.full((SIZE_PX, SIZE_PX, 3), 235 if t % 8 == 0 else 40 + (number * 37 + 3 * t) % 90, np.uint8)
+        frame[: SIZE_PX // 4, : SIZE_PX // 4] = (number * 53) % 200
+        frames_bgr.append(frame)
         if t % 8 == 0:
             samples[t * 640 : t * 640 + 4] = 20_000
-    return {"mp4": encode_mp4(pictures, replace(recipe().defaults.clip, size_px=SIZE_PX)), "flac": encode_flac(samples)}
+    return {
+        "mp4": encode_mp4(frames_bgr, replace(make_recipe().defaults.clip, size_px=SIZE_PX)),
+        "flac": encode_flac(samples),
+    }
 
 
-def flash_curate(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
-    """Stands for curate_video: one flashing clip a video, told by the file's name."""
-    number = int(one.path.split(".")[0])
-    frames = LENGTHS[number % len(LENGTHS)]
+def curate_flashing_clip(video: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
+    """Replace `curate_video`: return one flashing clip for each video; the number in the file name chooses the clip."""
+    number = int(video.path.split(".")[0])
+    frames = VIDEO_FRAMES[number % len(VIDEO_FRAMES)]
     checks = (Check(stage=scenes.STAGE, reason="too_short", score=frames / 25, operator=">=", threshold=1.5),)
-    draft = EncodedClip(media=flashing(frames, number), window_px=300.0, size_px=SIZE_PX, shift_frames=0)
+    draft = EncodedClip(media=encode_flashing_clip(frames, number), window_px=300.0, size_px=SIZE_PX, shift_frames=0)
     outcome = SpanOutcome(candidate=Candidate(span=Span(0, frames), checks=checks), clips=(draft,))
-    return VideoOutcomes(video=one, outcomes=(outcome,), sha256=input_digest(root / one.path, None))
+    return VideoOutcomes(video=video, outcomes=(outcome,), sha256=input_digest(root / video.path, None))
 
 
-def flashing_shards(folder: Path, videos: dict[str, int], clips_per_shard: int = 4) -> Path:
-    """A folder of packed shards with so many clips of each source."""
+def make_flashing_shards(folder: Path, videos: dict[str, int], clips_per_shard: int = 4) -> Path:
+    """Pack shards with the given number of clips of each source; return their folder."""
     sources = {}
     for source, count in videos.items():
         sources[source] = folder / "in" / source
@@ -54,7 +57,11 @@ def flashing_shards(folder: Path, videos: dict[str, int], clips_per_shard: int =
         for number in range(count):
             (sources[source] / f"{number:03d}.mp4").write_bytes(f"{source} {number}".encode())
     run = curate(
-        recipe(), EMBEDDED, sources, folder / "run", RunOptions(engine="inline", stages=single_step(flash_curate))
+        make_recipe(),
+        EMBEDDED,
+        sources,
+        folder / "run",
+        RunOptions(engine="inline", stages=single_step(curate_flashing_clip)),
     )
     pack_shards(run, folder / "shards", Selection(clips_per_shard=clips_per_shard))
     return folder / "shards"

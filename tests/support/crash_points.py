@@ -1,4 +1,4 @@
-"""A process that dies after its n-th file operation: what SIGKILL at any time comes to."""
+"""Simulated crashes: the code under test stops after a given file operation, as a process does at SIGKILL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -7,26 +7,29 @@ from pathlib import Path
 from avf_shards import durable_io
 
 
-class DiedError(Exception):
-    """Stands for SIGKILL."""
+class SimulatedCrashError(Exception):
+    """The exception that simulates SIGKILL."""
 
 
-class Death:
-    """came: whether the work got as far as to die."""
+class Crash:
+    """The state of a simulated crash."""
 
-    came = False
+    happened = False  # whether the code reached the file operation at which it crashes
 
 
 @contextmanager
-def dies_after(number: int, *told_as: type[Exception]) -> Iterator[Death]:
-    """Inside, operation `number` (from 0) is the last. told_as: what the work makes of it."""
-    death, left = Death(), [number]
+def crash_after_operation(number: int, *expected_errors: type[Exception]) -> Iterator[Crash]:
+    """Crash the block after file operation `number`, counted from 0.
+
+    expected_errors: exceptions into which the code under test may turn the crash; they end the block silently too.
+    """
+    crash, remaining = Crash(), [number]
 
     def die(operation: str, path: Path) -> None:
-        left[0] -= 1
-        if left[0] == -1:
-            death.came = True
-            raise DiedError
+        remaining[0] -= 1
+        if remaining[0] == -1:
+            crash.happened = True
+            raise SimulatedCrashError
 
-    with durable_io.watch(die), suppress(DiedError, *told_as):
-        yield death
+    with durable_io.watch(die), suppress(SimulatedCrashError, *expected_errors):
+        yield crash

@@ -1,4 +1,4 @@
-"""Results made by hand, for tests of what comes after the measuring."""
+"""Curation results without any measurement, for tests of the steps that follow the stages."""
 
 import os
 import signal
@@ -19,16 +19,17 @@ EMBEDDED = BackendSelection(track="dlib", sync="envelope", weights={})
 IDENTITY = RunIdentity(fingerprint="f" * 16, backends=EMBEDDED.names())
 
 
-def recipe(*overrides: str) -> Recipe:
+def make_recipe(*overrides: str) -> Recipe:
+    """Return the default recipe with these settings changed."""
     return load_recipe(None, overrides)
 
 
-def video(name: str, source: str = "made", group_id: str | None = None, size: int = 10) -> Video:
+def make_source_video(name: str, source: str = "made", group_id: str | None = None, size: int = 10) -> Video:
     return Video(source=source, video_id=name, group_id=group_id or name, path=name, size_bytes=size, mtime_ns=1)
 
 
-def kept(start: int, stop: int, text: str = "x") -> SpanOutcome:
-    """A span that passes, with media that depend on it alone."""
+def kept_span(start: int, stop: int, text: str = "x") -> SpanOutcome:
+    """Return a span that passes all checks; its media bytes depend only on the arguments."""
     checks = (
         Check(stage=scenes.STAGE, reason="too_short", score=(stop - start) / 25, operator=">=", threshold=1.5),
         Check(stage="sync", reason="low_confidence", score=5.0, operator=">=", threshold=3.0),
@@ -41,7 +42,7 @@ def kept(start: int, stop: int, text: str = "x") -> SpanOutcome:
     )
 
 
-def rejected(start: int, stop: int) -> SpanOutcome:
+def rejected_span(start: int, stop: int) -> SpanOutcome:
     return SpanOutcome(
         candidate=Candidate(
             span=Span(start, stop),
@@ -50,20 +51,20 @@ def rejected(start: int, stop: int) -> SpanOutcome:
     )
 
 
-def stub_curate(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
-    """Stands for curate_video: two clips and a rejected span, from the file's name and bytes alone."""
-    path = root / one.path
-    outcomes = (kept(0, 50, one.video_id), rejected(50, 80), kept(80, 140, one.video_id))
-    return VideoOutcomes(video=one, outcomes=outcomes, sha256=input_digest(path, None))
+def stub_curate(video: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
+    """Replace `curate_video`: return two clips and a rejected span that depend only on the file's name and bytes."""
+    path = root / video.path
+    outcomes = (kept_span(0, 50, video.video_id), rejected_span(50, 80), kept_span(80, 140, video.video_id))
+    return VideoOutcomes(video=video, outcomes=outcomes, sha256=input_digest(path, None))
 
 
-def poison_curate(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
-    """Like stub_curate, but some inputs kill their process: by a signal, by memory, by never ending."""
-    if one.path == "001.mp4":
+def poison_curate(video: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
+    """Curate like `stub_curate`, but crash on 001.mp4, run out of memory on 003.mp4 and never end on 005.mp4."""
+    if video.path == "001.mp4":
         os.kill(os.getpid(), signal.SIGSEGV)
-    if one.path == "003.mp4":
+    if video.path == "003.mp4":
         hog = [bytearray(b"x" * 50_000_000) for _ in range(45)]
         os.kill(os.getpid(), signal.SIGKILL if hog else 0)  # as the kernel does when memory runs out
-    while one.path == "005.mp4":
+    while video.path == "005.mp4":
         pass
-    return stub_curate(one, root, settings, tools)
+    return stub_curate(video, root, settings, tools)

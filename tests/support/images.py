@@ -1,4 +1,4 @@
-"""Folders of numbered pictures, and tables as .xlsx files, for the micro-expression corpora."""
+"""Folders of numbered images and tables as .xlsx files, the input of micro-expression corpora."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ from avf_curation.media.types import Bytes
 from openpyxl import Workbook
 
 
-def sheet(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    """An .xlsx file with these rows."""
+def write_xlsx(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Write an .xlsx file with these rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
     book = Workbook()
     for row in rows:
@@ -18,9 +18,9 @@ def sheet(path: Path, rows: Iterable[Sequence[object]]) -> None:
     book.save(path)
 
 
-def pictures(folder: Path, names: Iterable[str], frames: Sequence[Bytes] | None = None) -> None:
-    """A picture for each name: of `frames` in turn, or grey."""
+def write_images(folder: Path, names: Iterable[str], frames: Sequence[Bytes] | None = None) -> None:
+    """Write an image for each name: the entries of `frames` in turn, or grey images."""
     folder.mkdir(parents=True, exist_ok=True)
-    for place, name in enumerate(names):
-        frame = np.full((48, 64, 3), 10 * place % 250, np.uint8) if frames is None else frames[place % len(frames)]
+    for index, name in enumerate(names):
+        frame = np.full((48, 64, 3), 10 * index % 250, np.uint8) if frames is None else frames[index % len(frames)]
         cv2.imwrite(str(folder / name), frame)

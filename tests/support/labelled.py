@@ -1,4 +1,4 @@
-"""Shards of labelled clips, made without video: a colour and a tone tell the label, a spot the person."""
+"""Synthetic shards of labelled clips: the bright half and the tone give the label, the background the person."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -20,46 +20,50 @@ from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from avf_training.tasks.catalog import Dataset
 
 from support.clips import SIZE_PX
-from support.curation_runs import EMBEDDED, recipe
+from support.curation_runs import EMBEDDED, make_recipe
 from support.stages import single_step
 
 LABELS = ("left", "right")
 FRAMES = 64
 
 
-def row(name: str = "lab", people: int = 4, **changes: object) -> Dataset:
-    """A data set of two labels, a fold for each person or two."""
-    made = Dataset(
+def make_dataset(name: str = "lab", people: int = 4, **changes: object) -> Dataset:
+    """Return a data set with two labels, split by subjects into two folds."""
+    dataset = Dataset(
         name=name, title=name.title(), source=name, task="emotion", labels=LABELS, folds=2, split="subject_blocks",
         metrics=("UAR", "WAR"), clips=0, label_field="label",
         alignment={"left": "happy", "right": "sadness"},
     )  # fmt: skip
-    return replace(made, **changes)
+    return replace(dataset, **changes)
 
 
-def labelled_shards(folder: Path, sources: Mapping[str, Sequence[Mapping[str, str]]], **settings: object) -> Path:
-    """One clip for each row of each source's labels.csv; a row with mute=yes has no sound."""
+def make_labelled_shards(folder: Path, sources: Mapping[str, Sequence[Mapping[str, str]]], **settings: object) -> Path:
+    """Pack shards with a clip for each row of each source's labels.csv; a row with mute=yes has no sound."""
     roots = {}
     for source, rows in sources.items():
         roots[source] = folder / "in" / source
         roots[source].mkdir(parents=True)
-        columns = sorted({name for one in rows for name in one})
+        columns = sorted({name for row in rows for name in row})
         with (roots[source] / "labels.csv").open("w", newline="") as file:
             table = csv.DictWriter(file, ["file", *columns])
             table.writeheader()
-            for number, one in enumerate(rows):
+            for number, row in enumerate(rows):
                 name = f"{number:03d}.mp4"
                 (roots[source] / name).write_bytes(f"{source} {number}".encode())
-                table.writerow({"file": name, **one})
+                table.writerow({"file": name, **row})
     run = curate(
-        recipe(), EMBEDDED, roots, folder / "run", RunOptions(engine="inline", stages=single_step(labelled_curate))
+        make_recipe(),
+        EMBEDDED,
+        roots,
+        folder / "run",
+        RunOptions(engine="inline", stages=single_step(curate_labelled_clip)),
     )
     pack_shards(run, folder / "shards", Selection(clips_per_shard=8))
     return folder / "shards"
 
 
-def takes(people: int, each: int = 2, first: int = 0) -> list[dict[str, str]]:
-    """Rows: each person with each label, `each` times."""
+def make_label_rows(people: int, each: int = 2, first: int = 0) -> list[dict[str, str]]:
+    """Return rows of labels.csv in which each person has each label `each` times."""
     return [
         {"label": label, "subject": f"p{first + person}"}
         for person in range(people)
@@ -68,31 +72,31 @@ def takes(people: int, each: int = 2, first: int = 0) -> list[dict[str, str]]:
     ]
 
 
-def labelled_curate(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
-    """Stands for curate_video."""
-    assert one.labels is not None
-    mute = one.labels.values.get("mute") == "yes"
+def curate_labelled_clip(video: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
+    """Replace `curate_video`: return a clip whose frames and sound follow from the labels of the video."""
+    assert video.labels is not None
+    mute = video.labels.values.get("mute") == "yes"
     loud = 0 if mute else 8000
-    right = one.labels.values.get("label") == "right" or one.labels.values.get("valence", "-")[0] in "12"
+    right = video.labels.values.get("label") == "right" or video.labels.values.get("valence", "-")[0] in "12"
     checks = (Check(stage=scenes.STAGE, reason="too_short", score=FRAMES / 25, operator=">=", threshold=1.5),)
     seconds = FRAMES / FRAMES_PER_SECOND
     scores = scenes.ScenesScores(length_s=seconds, cut_off_s=0.0, no_picture_s=0.0, no_sound_s=seconds if mute else 0.0)
     measured = {scenes.STAGE: scores.record()}
-    person = sum(map(ord, one.labels.subject or ""))
-    pictures = []
+    person = sum(map(ord, video.labels.subject or ""))
+    frames_bgr = []
     for t in range(FRAMES):
-        picture = np.full((SIZE_PX, SIZE_PX, 3), 60 + person * 7 % 80, np.uint8)
+        frame = np.full((SIZE_PX, SIZE_PX, 3), 60 + person * 7 % 80, np.uint8)
         half = slice(SIZE_PX // 2, None) if right else slice(0, SIZE_PX // 2)
-        picture[:, half] = 200 + 10 * (t % 4)
-        pictures.append(picture)
-    at_S = np.arange(FRAMES * 640) / 16000
-    samples = (loud * np.sin(2 * np.pi * (880 if right else 330) * at_S)).astype(np.int16)
+        frame[:, half] = 200 + 10 * (t % 4)
+        frames_bgr.append(frame)
+    times_S = np.arange(FRAMES * 640) / 16000
+    samples = (loud * np.sin(2 * np.pi * (880 if right else 330) * times_S)).astype(np.int16)
     media = {
-        "mp4": encode_mp4(pictures, replace(recipe().defaults.clip, size_px=SIZE_PX)),
+        "mp4": encode_mp4(frames_bgr, replace(make_recipe().defaults.clip, size_px=SIZE_PX)),
         "flac": encode_flac(samples),
     }
     outcome = SpanOutcome(
         candidate=Candidate(span=Span(0, FRAMES), checks=checks, measurements=measured),
         clips=(EncodedClip(media=media, window_px=300.0, size_px=SIZE_PX, shift_frames=0),),
     )
-    return VideoOutcomes(video=one, outcomes=(outcome,), sha256=input_digest(root / one.path, None))
+    return VideoOutcomes(video=video, outcomes=(outcome,), sha256=input_digest(root / video.path, None))

@@ -1,12 +1,12 @@
-"""Ledgers made by hand."""
+"""Ledgers with given scores, made without a run."""
 
 import pyarrow as pa
 from avf_shards.schema.ledger import Check, Decision, decisions_to_table
 from avf_shards.timeline import Span
 
 
-def ledger_of(scores: dict[str, list[float | None]], speakers: int = 0) -> pa.Table:
-    """A kept clip for each score of each source; clip n is of speaker n modulo `speakers`."""
+def make_ledger(scores: dict[str, list[float | None]], speakers: int = 0) -> pa.Table:
+    """Return a ledger with a kept clip for each score of each source; the speaker of clip n is n modulo `speakers`."""
     decisions = []
     for source, values in scores.items():
         for number, score in enumerate(values):

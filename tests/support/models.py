@@ -1,4 +1,4 @@
-"""Tiny models with the papers' token grids, and batches for them."""
+"""Tiny models with the token grids of the papers, and random batches and masks for them."""
 
 from dataclasses import replace
 
@@ -12,13 +12,13 @@ from torch import Tensor
 GEOMETRY = Geometry(size_px=40, patch_px=4, mel_frames=64, mels=32, mel_patch=4)
 
 
-def tiny(
+def tiny_config(
     encoder: EncoderKind = "lgi", fusion: FusionKind = "iavcl", modalities: Modalities = "av", **changes: object
 ) -> ModelConfig:
-    """A model of width 32 over the papers' grids (8 x 10 x 10 and 16 x 8 tokens)."""
+    """Return the config of a model of width 32 over the grids of the papers (8 x 10 x 10 and 16 x 8 tokens)."""
     video = ModalityConfig(width=32, depth=4, heads=4, decoder_width=16, decoder_heads=2, region=(2, 5, 10))
     audio = replace(video, region=(4, 4))
-    made = ModelConfig(
+    config = ModelConfig(
         name="tiny",
         video=video,
         audio=audio,
@@ -29,17 +29,17 @@ def tiny(
         modalities=modalities,
         geometry=GEOMETRY,
     )
-    return replace(made, **changes)
+    return replace(config, **changes)
 
 
-def batch(config: ModelConfig, clips: int = 2, seed: int = 0) -> tuple[Tensor | None, Tensor | None]:
-    """Random (video, audio) for the modalities of `config`."""
+def random_batch(config: ModelConfig, clips: int = 2, seed: int = 0) -> tuple[Tensor | None, Tensor | None]:
+    """Return random video and audio; a modality that `config` does not have is None."""
     torch.manual_seed(seed)
     video, audio = torch.randn(clips, *GEOMETRY.video_shape), torch.randn(clips, *GEOMETRY.audio_shape)
     return video if "v" in config.modalities else None, audio if "a" in config.modalities else None
 
 
-def drawn(config: ModelConfig, clips: int = 2, seed: int = 0, masks: MaskConfig | None = None) -> Masks:
-    """Masks of the paper's ratios, or of `masks`."""
+def random_masks(config: ModelConfig, clips: int = 2, seed: int = 0, masks: MaskConfig | None = None) -> Masks:
+    """Return random masks by `masks`, or by the ratios of the paper."""
     masker, random = Masker(config, masks or paper_masks(config)), np.random.default_rng(seed)
     return Masks.stack([masker.sample(random) for _ in range(clips)])

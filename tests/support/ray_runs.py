@@ -1,24 +1,25 @@
-"""A small real source, and the command that curates it on Ray."""
+"""A source of four demo videos, and the command that curates a source on Ray."""
 
 import sys
 from pathlib import Path
 
-QUICK = ("plan.unit_videos=1", "faces.side_px=300", "track.side_px=300")
+QUICK_SETTINGS = ("plan.unit_videos=1", "faces.side_px=300", "track.side_px=300")
 
 
-def linked(corpus: Path, folder: Path) -> Path:
-    """A source of links to four files of the demo corpus."""
+def link_demo_videos(corpus: Path, folder: Path) -> Path:
+    """Link four files of the demo corpus into `folder`; return the folder."""
     for name in ("studio/talk_0.mp4", "studio/talk_1.mp4", "archive/truncated.mp4", "archive/notes.mp4"):
         (folder / Path(name).name).symlink_to(corpus / name)
     return folder
 
 
-def command(source: Path, out: Path, workers: int) -> list[str]:
+def curate_command(source: Path, out: Path, workers: int) -> list[str]:
+    """Return the command line of `avf-curate run` with quick settings."""
     return [
         sys.executable,
         "-m",
         "avf_curation.cli.main",
         *("run", "--source", f"s={source}", "--out", str(out)),
-        *(word for setting in QUICK for word in ("--set", setting)),
+        *(word for setting in QUICK_SETTINGS for word in ("--set", setting)),
         *("--workers", str(workers), "--weights", str(out.parent / "none")),
     ]

@@ -1,11 +1,11 @@
-"""Records of clips made by hand."""
+"""Records of clips, made without a run."""
 
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.timeline import Span
 
 
-def clip_record(key: str, speaker: str | None = None) -> ClipRecord:
-    """Return a plain record: no checks, no measurements."""
+def make_clip_record(key: str, speaker: str | None = None) -> ClipRecord:
+    """Return the record of a clip without checks and measurements."""
     source, _, start, stop, track = key.split("-")
     return ClipRecord(
         key=key,

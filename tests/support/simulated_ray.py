@@ -1,4 +1,4 @@
-"""Ray as the scheduler sees it, simulated: on a clock of its own, with as many nodes as one likes."""
+"""A simulation of Ray for tests of the scheduler: any number of nodes, and a simulated clock."""
 
 import heapq
 import itertools
@@ -17,12 +17,14 @@ from avf_curation.pipeline.unit import UnitJob, UnitReport
 
 
 class SimulatedRay:
-    """Ray as the scheduler sees it, on a clock of its own that runs while the scheduler computes."""
+    """The part of Ray's API that the scheduler calls; the simulated clock also runs while the scheduler computes."""
 
-    def __init__(self, nodes: int, each: int, unit_s: float, waits: dict[int, float], lost_every_s: float) -> None:
+    def __init__(
+        self, nodes: int, workers_per_node: int, unit_s: float, waits: dict[int, float], lost_every_s: float
+    ) -> None:
         self.draw = random.Random(0)
         self.unit_s, self.waits, self.lost_every_s = unit_s, waits, lost_every_s
-        self.slots = [(f"node{n}", each) for n in range(nodes)]
+        self.slots = [(f"node{n}", workers_per_node) for n in range(nodes)]
         self.alive = {name for name, _ in self.slots}
         self.free = [name for name, count in self.slots for _ in range(count)]
         self.now, self.real, self.busy_s = 0.0, time.perf_counter(), 0.0
@@ -36,7 +38,7 @@ class SimulatedRay:
         self.refine_s = unit_s
 
     def tick(self) -> float:
-        """The clock: what the scheduler has computed since the last look has passed."""
+        """Advance the clock by the real time since the last call, and return it in seconds."""
         real = time.perf_counter()
         self.now += real - self.real
         self.busy_s += real - self.real
@@ -56,7 +58,7 @@ class SimulatedRay:
 
         return decorate
 
-    def later(self, seconds: float, value: Any, node: str | None) -> Any:
+    def resolve_after(self, seconds: float, value: Any, node: str | None) -> Any:
         reference = SimulatedReference(value, node)
         heapq.heappush(self.heap, (self.tick() + seconds, next(self.count), reference))
         return reference
@@ -74,7 +76,7 @@ class SimulatedRay:
             reference = heapq.heappop(self.heap)[2]
             self.done[reference] = True
         if self.now > self.next_loss:
-            self._lose_a_node()
+            self._replace_node()
         ready = list(self.done)[:num_returns]
         if timeout == 0:
             self.done.clear()
@@ -90,38 +92,40 @@ class SimulatedRay:
         return [{"NodeID": name, "Alive": name in self.alive} for name, _ in self.slots]
 
     def kill(self, actor: Any) -> None:
-        if actor.place in self.alive:
-            self.free.append(actor.place)
+        if actor.node_name in self.alive:
+            self.free.append(actor.node_name)
 
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": float(sum(count for _, count in self.slots))}
 
-    def _lose_a_node(self) -> None:
-        """A spot node goes, one of the same size comes."""
-        name, each = self.slots[self.losses % len(self.slots)]
+    def _replace_node(self) -> None:
+        """Replace a node by a new node of the same size, as a spot instance is replaced."""
+        name, workers = self.slots[self.losses % len(self.slots)]
         self.alive.discard(name)
-        fresh = f"{name}+"
-        self.slots[self.losses % len(self.slots)] = (fresh, each)
-        self.alive.add(fresh)
-        self.free += [fresh] * each
+        new_node = f"{name}+"
+        self.slots[self.losses % len(self.slots)] = (new_node, workers)
+        self.alive.add(new_node)
+        self.free += [new_node] * workers
         self.losses += 1
         self.next_loss += self.lost_every_s
 
 
 class SimulatedReference:
-    """Stands for an ObjectRef."""
+    """A replacement for ray.ObjectRef."""
 
     def __init__(self, value: Any, node: str | None) -> None:
         self.value, self.node = value, node
 
 
 class SimulatedActor:
-    """A worker: it starts, then takes as long for a unit as units take."""
+    """A simulated worker: it takes 20 to 40 s to start, and the simulated time of a unit for each unit."""
 
     def __init__(self, sim: SimulatedRay) -> None:
         self.sim = sim
-        self.place = sim.free.pop()
-        self.node = SimpleNamespace(remote=lambda: sim.later(20 + 20 * sim.draw.random(), self.place, self.place))
+        self.node_name = sim.free.pop()
+        self.node = SimpleNamespace(
+            remote=lambda: sim.resolve_after(20 + 20 * sim.draw.random(), self.node_name, self.node_name)
+        )
         self.curate = SimpleNamespace(remote=self._curate)
         self.screen = SimpleNamespace(remote=self._screen)
         self.refine = SimpleNamespace(remote=self._refine)
@@ -129,26 +133,28 @@ class SimulatedActor:
     def _curate(self, job: UnitJob, alone: bool) -> Any:
         seconds = self.sim.unit_s * len(job.videos) * self.sim.draw.lognormvariate(-0.08, 0.4)
         report = UnitReport(unit=job.unit, videos=len(job.videos), kept=0, rejected=0, failed=0, frames=0)
-        return self.sim.later(seconds, report, self.place)
+        return self.sim.resolve_after(seconds, report, self.node_name)
 
     def _screen(self, job: UnitJob) -> Any:
         self.sim.screening += 1
-        return self.sim.later(
-            self.sim.unit_s * len(job.videos), ScreenedUnit(videos=(), stage_seconds={}, cpu_seconds=0.0), self.place
+        return self.sim.resolve_after(
+            self.sim.unit_s * len(job.videos),
+            ScreenedUnit(videos=(), stage_seconds={}, cpu_seconds=0.0),
+            self.node_name,
         )
 
     def _refine(self, job: UnitJob, screened: ScreenedUnit) -> Any:
         self.sim.screening -= 1
-        return self.sim.later(
+        return self.sim.resolve_after(
             self.sim.refine_s,
             UnitReport(unit=job.unit, videos=len(job.videos), kept=0, rejected=0, failed=0, frames=0),
-            self.place,
+            self.node_name,
         )
 
 
 @contextmanager
-def instead_of_ray(sim: SimulatedRay) -> Iterator[None]:
-    """Inside, the scheduler talks to the simulation and reads its clock."""
+def replace_ray(sim: SimulatedRay) -> Iterator[None]:
+    """Make the scheduler call the simulation instead of Ray, and read the simulated clock, inside the block."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (ray_scheduler, ray_pool, ray_cluster):
             patch.setattr(module, "ray", sim)

@@ -1,4 +1,4 @@
-"""Speech truth of the real sounds, and frame F1 against it."""
+"""Human speech annotations of real audio files, and the frame F1 of the silence stage against them."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,8 @@ from avf_curation.stages import silence
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, Span
 
 
-def truth(audio: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """name -> (samples int16 at 16 kHz, speech per 25 fps frame)."""
+def load_speech_truth(audio: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return by file name: the samples (int16, 16 kHz), and for each frame at 25 fps whether somebody speaks."""
     turns = []
     for line in (audio / "pyannote_two_speakers.rttm").read_text().splitlines():
         fields = line.split()
@@ -30,16 +30,16 @@ def truth(audio: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def _frames(path: Path, spans: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
     samples, rate = soundfile.read(path, dtype="int16")
     assert rate == 16_000
-    at_s = (np.arange(len(samples) // SAMPLES_PER_FRAME) + 0.5) / FRAMES_PER_SECOND
-    return samples, np.any([(a <= at_s) & (at_s < b) for a, b in spans], axis=0)
+    times_T = (np.arange(len(samples) // SAMPLES_PER_FRAME) + 0.5) / FRAMES_PER_SECOND
+    return samples, np.any([(a <= times_T) & (times_T < b) for a, b in spans], axis=0)
 
 
-def f1(samples: np.ndarray, speech_T: np.ndarray, config: silence.SilenceConfig) -> float:
-    """Frame F1 of the stage's speech against the truth."""
-    found = np.zeros(len(speech_T), bool)
+def speech_f1(samples: np.ndarray, speech_T: np.ndarray, config: silence.SilenceConfig) -> float:
+    """Return the F1 score, over frames, of the speech that the stage finds."""
+    predicted_T = np.zeros(len(speech_T), bool)
     for stretch in silence.measure(
         Span(0, len(speech_T)), samples[: len(speech_T) * SAMPLES_PER_FRAME], split_silence, config
     ):
-        found[stretch.span.start_frame : stretch.span.stop_frame] = stretch.speech
-    both = int((found & speech_T).sum())
-    return 2 * both / max(1, int(found.sum() + speech_T.sum()))
+        predicted_T[stretch.span.start_frame : stretch.span.stop_frame] = stretch.speech
+    hits = int((predicted_T & speech_T).sum())
+    return 2 * hits / max(1, int(predicted_T.sum() + speech_T.sum()))

@@ -1,4 +1,4 @@
-"""Pipeline stages that measure nothing: a function makes all outcomes of a video at once."""
+"""Pipeline stages that measure nothing: a single function makes all outcomes of a video."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ CurateVideo = Callable[[Video, Path, Any, Any], VideoOutcomes]
 
 
 def single_step(curate_video: CurateVideo) -> PipelineStages:
-    """Return stages that leave all the work to refining, where `curate_video` does it. Can be pickled if that can."""
+    """Return stages that screen nothing and refine with `curate_video`; they can be pickled if it can."""
     return PipelineStages(screen=_screen_nothing, refine=partial(_refine_all, curate_video))
 
 

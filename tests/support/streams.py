@@ -1,4 +1,4 @@
-"""Streams of both stages over flashing shards, and what is in their batches."""
+"""Clip streams of pre-training and fine-tuning, and the contents of their batches in a form that compares."""
 
 from pathlib import Path
 from typing import Any
@@ -11,34 +11,36 @@ from avf_training.data.pretraining import PretrainingBatch, PretrainingSampler
 from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.models.masking import paper_masks
 
-from support.models import tiny
+from support.models import tiny_config
 
-MODEL = tiny()
+MODEL = tiny_config()
 
 
-def pretraining(any_start_frame: bool = False) -> PretrainingSampler:
+def pretraining_sampler(any_start_frame: bool = False) -> PretrainingSampler:
     return PretrainingSampler(MODEL, paper_masks(MODEL), any_start_frame)
 
 
-def finetuning(**mix: Any) -> FinetuningSampler:
+def finetuning_sampler(**mix: Any) -> FinetuningSampler:
     return FinetuningSampler(geometry=MODEL.geometry, mix=MixConfig(**mix))
 
 
-def loader(
+def make_stream_loader(
     shards: Path | str, sampler: Any, batch: int, *, world: int = 1, rank: int = 0, workers: int = 0, **more: Any
 ) -> StreamLoader[Any, Any]:
-    """A rank's loader; `more` goes to the stream's config, or to the loader."""
-    mine = {name: more.pop(name) for name in ("quarantine", "delivery_log", "log_steps") if name in more}
+    """Return the loader of a rank; `more` holds settings of the stream or of the loader."""
+    loader_settings = {name: more.pop(name) for name in ("quarantine", "delivery_log", "log_steps") if name in more}
     return StreamLoader(
-        ClipStream(StreamConfig(shards=shards, batch=batch, **more), sampler, world, rank), workers=workers, **mine
+        ClipStream(StreamConfig(shards=shards, batch=batch, **more), sampler, world, rank),
+        workers=workers,
+        **loader_settings,
     )
 
 
-def contents(batch: Batch) -> list[tuple[object, ...]]:
-    """Everything about each clip of a batch, as bytes."""
+def batch_contents(batch: Batch) -> list[tuple[object, ...]]:
+    """Return for each clip of a batch its key, source, media bytes and random draws."""
     rows = batch.own_B.tolist() if isinstance(batch, FinetuningBatch) else range(len(batch))
-    named = zip(batch.keys, batch.sources, rows, strict=True)
-    return [(key, source, *_row(batch, row), *_more(batch, n)) for n, (key, source, row) in enumerate(named)]
+    clips = zip(batch.keys, batch.sources, rows, strict=True)
+    return [(key, source, *_row(batch, row), *_more(batch, n)) for n, (key, source, row) in enumerate(clips)]
 
 
 def _row(batch: Batch, row: int) -> tuple[object, ...]:
@@ -66,6 +68,6 @@ def _more(batch: Batch, n: int) -> tuple[object, ...]:
     return batch.params[own], records, batch.params[partner], *_row(batch, partner)
 
 
-def world_step(loaders: list[StreamLoader[Any, Any]]) -> list[tuple[object, ...]]:
-    """One global batch: what all ranks get, in the order of ranks."""
-    return [clip for one in loaders for clip in contents(next(iter(one)))]
+def next_global_batch(loaders: list[StreamLoader[Any, Any]]) -> list[tuple[object, ...]]:
+    """Return the contents of the next global batch: the batches of all ranks, in the order of ranks."""
+    return [clip for loader in loaders for clip in batch_contents(next(iter(loader)))]

@@ -1,4 +1,4 @@
-"""Compare folders byte by byte."""
+"""Digests of all files of a folder, to compare folders byte by byte."""
 
 import hashlib
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 NOT_RESULTS = ("tmp", "log")
 
 
-def tree(folder: Path) -> dict[str, str]:
-    """Relative path -> SHA-256 of every file that is part of a result."""
+def file_digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every result file by its relative path; temporary files and logs are left out."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -15,6 +15,6 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
-def results(run: Path) -> dict[str, str]:
-    """The same without the plan, which holds the inputs' times."""
-    return {name: digest for name, digest in tree(run).items() if "/plan/" not in name}
+def result_digests(run: Path) -> dict[str, str]:
+    """Return `file_digests` without the plan, which holds the modification times of the inputs."""
+    return {name: digest for name, digest in file_digests(run).items() if "/plan/" not in name}

@@ -1,4 +1,4 @@
-"""Run by torchrun on two processes: what they must agree on, as JSON on rank 0's standard output."""
+"""A script for torchrun on two processes; rank 0 prints as JSON the results on which both must agree."""
 
 import json
 import sys
@@ -15,27 +15,27 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from support.models import batch, drawn, tiny
+from support.models import random_batch, random_masks, tiny_config
 
 CLIPS, STEPS, ACCUMULATED = 4, 3, 2
 
 
-def trained(parallel: str, compute: str, place) -> tuple[list[float], dict[str, Tensor], float]:
-    """(losses and gradient norms, weights, scale) after a few steps; with a scaler, the second has one infinity."""
+def train(parallel: str, compute: str, place) -> tuple[list[float], dict[str, Tensor], float]:
+    """Return losses with gradient norms, weights, and loss scale after a few steps; in fp16 the second overflows."""
     torch.manual_seed(0)
-    config = tiny()
+    config = tiny_config()
     model = MaskedAutoencoder(config).train()
     wrapped = parallelize(model, parallel, place)
     optimizer = adamw(
         model, OptimConfig(base_lr=1e-3, min_lr=0.0, betas=(0.9, 0.95), weight_decay=0.05, warmup_epochs=0.0)
     )
     scaler = torch.amp.GradScaler("cpu", enabled=compute == "fp16", init_scale=1024.0)
-    told = []
+    history = []
     for step in range(STEPS):
         for n in range(ACCUMULATED):
             seed = 100 * place.rank + 10 * step + n
-            video, audio = batch(config, CLIPS, seed)
-            masks = drawn(config, CLIPS, seed)
+            video, audio = random_batch(config, CLIPS, seed)
+            masks = random_masks(config, CLIPS, seed)
             with sync_gradients(wrapped, n == ACCUMULATED - 1):
                 with torch.autocast("cpu", torch.float16, enabled=compute == "fp16"):
                     out = wrapped(video, audio, masks)
@@ -48,14 +48,14 @@ def trained(parallel: str, compute: str, place) -> tuple[list[float], dict[str, 
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad()
-        told += [float(loss), float(norm.full_tensor() if isinstance(norm, DTensor) else norm)]
-    return told, full_state_dict(model), scaler.get_scale()
+        history += [float(loss), float(norm.full_tensor() if isinstance(norm, DTensor) else norm)]
+    return history, full_state_dict(model), scaler.get_scale()
 
 
 def initial_weights() -> dict[str, Tensor]:
     """Return the weights that both trainings start from."""
     torch.manual_seed(0)
-    return MaskedAutoencoder(tiny()).state_dict()
+    return MaskedAutoencoder(tiny_config()).state_dict()
 
 
 def relative_difference(first: dict[str, Tensor], second: dict[str, Tensor], start: dict[str, Tensor]) -> float:
@@ -68,32 +68,36 @@ def relative_difference(first: dict[str, Tensor], second: dict[str, Tensor], sta
 
 def main() -> None:
     with process_group("cpu") as place:
-        answers = {}
+        results = {}
         for compute in ("fp32", "fp16"):
-            one, weights, scale = trained("ddp", compute, place)
-            two, shared, scale_too = trained("fsdp", compute, place)
+            ddp_history, ddp_weights, ddp_scale = train("ddp", compute, place)
+            fsdp_history, fsdp_weights, fsdp_scale = train("fsdp", compute, place)
             if place.rank == 0:
-                worst = relative_difference(weights, shared, initial_weights())
-                finite = all(bool(tensor.isfinite().all()) for tensor in shared.values())
-                answers[compute] = {"ddp": one, "fsdp": two, "weights_off": worst, "scales": [scale, scale_too]}
-                answers[compute] |= {"finite": finite, "names": sorted(weights) == sorted(shared)}
+                worst = relative_difference(ddp_weights, fsdp_weights, initial_weights())
+                finite = all(bool(tensor.isfinite().all()) for tensor in fsdp_weights.values())
+                results[compute] = {"ddp": ddp_history, "fsdp": fsdp_history, "scales": [ddp_scale, fsdp_scale]}
+                results[compute] |= {
+                    "finite": finite,
+                    "weights_off": worst,
+                    "names": sorted(ddp_weights) == sorted(fsdp_weights),
+                }
         draw = torch.Generator().manual_seed(1)
         video_GC, audio_GC = (torch.randn(2 * CLIPS, 8, generator=draw) for _ in range(2))
-        mine = slice(place.rank * CLIPS, (place.rank + 1) * CLIPS)
-        own = video_GC[mine].clone().requires_grad_(), audio_GC[mine].clone().requires_grad_()
-        loss = contrastive_loss(*own, 0.07, "gathered")
+        rank_clips = slice(place.rank * CLIPS, (place.rank + 1) * CLIPS)
+        local = video_GC[rank_clips].clone().requires_grad_(), audio_GC[rank_clips].clone().requires_grad_()
+        loss = contrastive_loss(*local, 0.07, "gathered")
         loss.backward()
-        every = video_GC.clone().requires_grad_(), audio_GC.clone().requires_grad_()
-        contrastive_loss(*every, 0.07).backward()
+        all_ranks = video_GC.clone().requires_grad_(), audio_GC.clone().requires_grad_()
+        contrastive_loss(*all_ranks, 0.07).backward()
         mean = loss.detach().clone()
         torch.distributed.all_reduce(mean)
-        # DDP takes the mean over ranks of what backward left here.
-        off = max(float((a.grad / 2 - b.grad[mine]).abs().max()) for a, b in zip(own, every, strict=True))
+        # Backward leaves the gradient of this rank, of which DDP takes the mean over the two ranks.
+        off = max(float((a.grad / 2 - b.grad[rank_clips]).abs().max()) for a, b in zip(local, all_ranks, strict=True))
         if place.rank == 0:
-            whole = float(contrastive_loss(*(x.detach() for x in every), 0.07))
-            alone = float(contrastive_loss(*(x.detach() for x in own), 0.07))
-            answers["contrastive"] = {"gathered": float(mean) / 2, "whole": whole, "own": alone, "gradient_off": off}
-            print(json.dumps(answers))
+            whole = float(contrastive_loss(*(x.detach() for x in all_ranks), 0.07))
+            alone = float(contrastive_loss(*(x.detach() for x in local), 0.07))
+            results["contrastive"] = {"gathered": float(mean) / 2, "whole": whole, "own": alone, "gradient_off": off}
+            print(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Waiting for a condition instead of for an amount of time."""
+"""Waiting until a condition holds, instead of for a fixed time."""
 
 import time
 from collections.abc import Callable

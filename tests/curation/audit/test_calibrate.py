@@ -11,7 +11,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.ledger import Check, Decision, decisions_to_table
 from avf_shards.timeline import Span
 from scipy.stats import binomtest
-from support.runs import made_run
+from support.runs import make_run
 
 
 def ledger(seed: int, groups: int = 60, spans: int = 4, low: float = 5.0) -> pa.Table:
@@ -110,6 +110,6 @@ def test_bad_questions(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     ):
         with pytest.raises(UserError, match=said):
             propose_thresholds(table, source, keep, checks)
-    run = made_run(tmp_path)
+    run = make_run(tmp_path)
     assert main(["calibrate", str(run.root), "--source", "made", "--keep", "0.5"]) == 0
     assert "Each alone" in capsys.readouterr().out

@@ -11,8 +11,8 @@ from avf_curation.cli.main import main
 from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.schema.ledger import Decision, decisions_to_table
 from avf_shards.timeline import Span
-from support.curation_runs import EMBEDDED, recipe, stub_curate
-from support.runs import made_inputs, made_run
+from support.curation_runs import EMBEDDED, make_recipe, stub_curate
+from support.runs import make_inputs, make_run
 from support.stages import single_step
 
 
@@ -91,10 +91,10 @@ def test_holm() -> None:
 
 
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = made_inputs(tmp_path / "in", 3)
+    source = make_inputs(tmp_path / "in", 3)
     runs = [
         curate(
-            recipe(setting),
+            make_recipe(setting),
             EMBEDDED,
             {"made": source},
             tmp_path / setting,
@@ -111,7 +111,7 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_two_dates_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = made_run(tmp_path, videos=8, unit_videos=2)
+    run = make_run(tmp_path, videos=8, unit_videos=2)
     log = run.log_folder / "units.jsonl"
     entries = [json.loads(line) for line in log.read_text().splitlines()]
     day = 86_400

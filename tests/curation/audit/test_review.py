@@ -16,9 +16,9 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import Decision
 from avf_shards.timeline import Span
 from support.browser import BROWSER, HEADLESS
-from support.curation_runs import EMBEDDED, recipe
-from support.ray_runs import QUICK
-from support.runs import made_run
+from support.curation_runs import EMBEDDED, make_recipe
+from support.ray_runs import QUICK_SETTINGS
+from support.runs import make_run
 
 
 def item(number: int, source: str, stratum: str) -> ReviewItem:
@@ -70,7 +70,7 @@ def test_what_nobody_judged_is_not_judged() -> None:
 
 
 def test_a_sample_is_shared_out_and_each_span_as_likely_as_any(tmp_path: Path) -> None:
-    run = made_run(tmp_path, videos=30)  # two kept spans and a rejected one a video
+    run = make_run(tmp_path, videos=30)  # two kept spans and a rejected one a video
     review = sample_review(run, 21, 0)
     strata = [one.stratum for one in review.items]
     assert (strata.count("kept"), strata.count("faces/no_face")) == (10, 11)
@@ -88,7 +88,7 @@ def test_a_sample_is_shared_out_and_each_span_as_likely_as_any(tmp_path: Path) -
 
 @pytest.fixture
 def answered(tmp_path: Path) -> tuple[RunFolder, dict[str, Any]]:
-    run = made_run(tmp_path)
+    run = make_run(tmp_path)
     review = sample_review(run, 9, 0)
     answers = {
         one.id: {"answer": "right" if one.stratum == "kept" else "wrong", "span": span_name(one.decision)}
@@ -146,7 +146,7 @@ def test_the_page_takes_answers_and_saves_what_audit_reads(corpus: Path, tmp_pat
     source.mkdir()
     for film, name in (("studio/talk_0.mp4", "</script><b>talk.mp4"), ("street/no face.mp4", "no face.mp4")):
         (source / name.replace("/", "\u2215")).symlink_to(corpus / film)
-    run = curate(recipe(*QUICK), EMBEDDED, {"s": source}, tmp_path / "run", RunOptions(engine="inline"))
+    run = curate(make_recipe(*QUICK_SETTINGS), EMBEDDED, {"s": source}, tmp_path / "run", RunOptions(engine="inline"))
     assert main(["review", str(run.root), "--sample", "9", "--out", str(tmp_path / "review")]) == 0
     assert main(["review", str(run.root), "--sample", "9", "--out", str(tmp_path / "review")]) == 2, (
         "never written over"

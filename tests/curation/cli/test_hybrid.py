@@ -9,7 +9,7 @@ from avf_curation.cli.main import main
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.identity import run_identity
 from support.curation_runs import EMBEDDED
-from support.runs import made_run
+from support.runs import make_run
 
 RECIPE = """
 hybrid:
@@ -53,7 +53,7 @@ def test_quotas_are_no_part_of_the_fingerprint(file: Path) -> None:
 def test_asked_available_taken_then_packed_with_another_quota(
     tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = made_run(tmp_path, videos=6)
+    run = make_run(tmp_path, videos=6)
     for path in (tmp_path / "in").iterdir():
         path.unlink()  # nothing below needs the inputs
     words = ["hybrid", str(run.root), "--recipe", str(file)]
@@ -75,7 +75,7 @@ def test_asked_available_taken_then_packed_with_another_quota(
 
 
 def test_a_recipe_without_quotas_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = made_run(tmp_path)
+    run = make_run(tmp_path)
     (tmp_path / "plain.yaml").write_text("sync: {min_confidence: 4}\n")
     assert main(["hybrid", str(run.root), "--recipe", str(tmp_path / "plain.yaml"), "--dry-run"]) == 2
     assert "has no table `hybrid`" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.ray_runs import command, linked
+from support.ray_runs import curate_command, link_demo_videos
 
 # As the real one does at its start: it changes the settings of the terminal on its standard input (and this one also of
 # the controlling terminal). In a background process group the kernel stops a process that does so (SIGTTOU).
@@ -64,7 +64,7 @@ def read_until(terminal: int, end: str, timeout_s: float) -> str:
 def test_the_main_job_ends_in_an_interactive_shell(engine: str, corpus: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    words = [*command(linked(corpus, source), tmp_path / "run", 1), "--engine", engine]
+    words = [*curate_command(link_demo_videos(corpus, source), tmp_path / "run", 1), "--engine", engine]
     shown, touched = run_in_bash(words, tmp_path, 200)
     assert "\nstatus=0=" in shown, shown[-2000:]
     assert set(touched) == {"started"}, "ffmpeg ran, with no terminal on its standard input and none in the background"
@@ -73,7 +73,13 @@ def test_the_main_job_ends_in_an_interactive_shell(engine: str, corpus: Path, tm
 def test_a_pool_that_cannot_start_says_what_it_waits_for(corpus: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    words = [*command(linked(corpus, source), tmp_path / "run", 1), "--gpus-per-refiner", "1", "--device", "cpu"]
+    words = [
+        *curate_command(link_demo_videos(corpus, source), tmp_path / "run", 1),
+        "--gpus-per-refiner",
+        "1",
+        "--device",
+        "cpu",
+    ]
     done = subprocess.run(
         [*words, "--refiners", "1", "--start-timeout-s", "0.5"], capture_output=True, text=True, timeout=200
     )

@@ -9,8 +9,8 @@ from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
 from avf_curation.execution.ray_scheduler import UnitScheduler
 from avf_curation.pipeline.unit import UnitJob
-from support.curation_runs import recipe
-from support.simulated_ray import SimulatedRay, instead_of_ray
+from support.curation_runs import make_recipe
+from support.simulated_ray import SimulatedRay, replace_ray
 
 
 def run(sim: SimulatedRay, cluster: ClusterConfig, units: int) -> tuple[list[int], list[Event]]:
@@ -22,8 +22,8 @@ def run(sim: SimulatedRay, cluster: ClusterConfig, units: int) -> tuple[list[int
             yield UnitJob(unit=unit, attempt=0, videos=some)
 
     told: list[Event] = []
-    setup = SimpleNamespace(device="cpu", recipe=recipe())
-    with instead_of_ray(sim):
+    setup = SimpleNamespace(device="cpu", recipe=make_recipe())
+    with replace_ray(sim):
         flow = UnitScheduler(setup, cluster, told.append)
         return [report.unit for report in flow.run(jobs())], told
 

@@ -8,10 +8,10 @@ import pytest
 from avf_curation.media.decode import FrameConverter, MediaFile
 from avf_curation.media.types import MediaError
 from avf_shards.timeline import Span
-from support.curation_runs import recipe
-from support.videos import film
+from support.curation_runs import make_recipe
+from support.videos import make_video
 
-CONFIG = recipe().defaults.media
+CONFIG = make_recipe().defaults.media
 
 
 def opened(tmp_path: Path, data: bytes, name: str = "film.mp4") -> MediaFile:
@@ -27,7 +27,7 @@ def levels(media: MediaFile) -> list[int]:
 
 @pytest.mark.parametrize(("rate", "frames", "expected"), [(25, 50, 50), (30, 60, 50), (50, 100, 50), (12, 24, 50)])
 def test_every_rate_becomes_25(tmp_path: Path, rate: int, frames: int, expected: int) -> None:
-    with opened(tmp_path, film(frames, rate=rate)) as media:
+    with opened(tmp_path, make_video(frames, rate=rate)) as media:
         assert len(levels(media)) == expected
         assert media.video_track is not None
         assert media.video_track.frames == expected
@@ -35,7 +35,7 @@ def test_every_rate_becomes_25(tmp_path: Path, rate: int, frames: int, expected:
 
 def test_a_second_read_is_bit_equal(tmp_path: Path) -> None:
     converter = FrameConverter()
-    with opened(tmp_path, film(200, options={"g": "90"})) as media:
+    with opened(tmp_path, make_video(200, options={"g": "90"})) as media:
         first = [converter.array(at.frame, 96, 64, "bgr24") for at in media.frames()]
         for span in (Span(0, 3), Span(85, 100), Span(190, 200), Span(40, 41)):
             again = [converter.array(frame, 96, 64, "bgr24") for frame in media.read(span)]
@@ -43,7 +43,7 @@ def test_a_second_read_is_bit_equal(tmp_path: Path) -> None:
 
 
 def test_rotated_pictures_come_upright(tmp_path: Path) -> None:
-    data = bytearray(film(10))
+    data = bytearray(make_video(10))
     at = data.index(b"tkhd") + 4 + 40  # the display matrix of the first track
     quarter_clockwise = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 64 << 16, 0, 1 << 30)
     data[at : at + 36] = quarter_clockwise
@@ -57,28 +57,28 @@ def test_rotated_pictures_come_upright(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(98, 66), (16, 16), (322, 182)])
 def test_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
-    with opened(tmp_path, film(30, size)) as media:
+    with opened(tmp_path, make_video(30, size)) as media:
         assert len(list(media.frames())) == 30
         assert media.video_track is not None
         assert (media.video_track.width_px, media.video_track.height_px) == size
 
 
 def test_an_8k_picture(tmp_path: Path) -> None:
-    with opened(tmp_path, film(3, (7680, 4320), options={"preset": "ultrafast"}, sound_from_s=None)) as media:
+    with opened(tmp_path, make_video(3, (7680, 4320), options={"preset": "ultrafast"}, sound_from_s=None)) as media:
         assert len(list(media.frames())) == 3
 
 
 def test_a_picture_beyond_the_limit_is_named(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    (tmp_path / "big.mp4").write_bytes(film(5, (640, 480)))
+    (tmp_path / "big.mp4").write_bytes(make_video(5, (640, 480)))
     with MediaFile(tmp_path / "big.mp4", replace(CONFIG, max_pixels=100_000)) as media, pytest.raises(MediaError):
         list(media.frames())
 
 
 def test_no_key_frame_at_the_start(tmp_path: Path) -> None:
     """The first packets are lost: what decodes is used, nothing hangs, a reason is given when nothing does."""
-    data = film(60, codec="mpeg4", container="avi", options={"g": "20"})
+    data = make_video(60, codec="mpeg4", container="avi", options={"g": "20"})
     at = data.index(b"movi") + 4
     holed = data[: at + 8] + bytes(600) + data[at + 608 :]
     with opened(tmp_path, holed, "holed.avi") as media:
@@ -87,7 +87,7 @@ def test_no_key_frame_at_the_start(tmp_path: Path) -> None:
 
 def test_absurd_timestamps_are_named(tmp_path: Path) -> None:
     far = [n if n < 25 else 25 * 3600 * 13 + n for n in range(50)]
-    with opened(tmp_path, film(50, times=far, sound_from_s=None)) as media:
+    with opened(tmp_path, make_video(50, times=far, sound_from_s=None)) as media:
         with pytest.raises(MediaError, match="timestamps run past") as caught:
             list(media.frames())
         assert caught.value.kind == "absurd_timestamps"
@@ -95,7 +95,7 @@ def test_absurd_timestamps_are_named(tmp_path: Path) -> None:
 
 def test_zero_frames_per_second(tmp_path: Path) -> None:
     """An AVI whose headers say 0 fps: read, never a crash, a hang or endless frames."""
-    data = bytearray(film(50, codec="mpeg4", container="avi"))
+    data = bytearray(make_video(50, codec="mpeg4", container="avi"))
     struct.pack_into("<I", data, data.index(b"avih") + 8, 0)  # microseconds per frame
     struct.pack_into("<I", data, data.index(b"strh") + 32, 0)  # rate
     with opened(tmp_path, bytes(data), "zero.avi") as media:
@@ -104,7 +104,7 @@ def test_zero_frames_per_second(tmp_path: Path) -> None:
 
 def test_a_hole_in_the_timestamps_is_missing_picture(tmp_path: Path) -> None:
     holed = [n if n < 25 else n + 75 for n in range(50)]
-    with opened(tmp_path, film(50, times=holed, sound_from_s=None)) as media:
+    with opened(tmp_path, make_video(50, times=holed, sound_from_s=None)) as media:
         count = len(list(media.frames()))
         assert media.video_track is not None
         assert count == 125
@@ -114,7 +114,7 @@ def test_a_hole_in_the_timestamps_is_missing_picture(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("late_s", [0.0, 0.5])
 def test_sound_is_placed_by_its_timestamps(tmp_path: Path, late_s: float) -> None:
-    data = film(100, container="matroska", sound_from_s=late_s)
+    data = make_video(100, container="matroska", sound_from_s=late_s)
     with opened(tmp_path, data, "film.mkv") as media:
         list(media.frames())
         sound = media.audio(100)
@@ -126,12 +126,12 @@ def test_sound_is_placed_by_its_timestamps(tmp_path: Path, late_s: float) -> Non
 
 def test_names_that_look_like_protocols(tmp_path: Path) -> None:
     for name in ("concat:a|b.mp4", "http:x.mp4", "pipe:0.mp4", "data:,x.mp4"):
-        with opened(tmp_path, film(10), name) as media:
+        with opened(tmp_path, make_video(10), name) as media:
             assert len(list(media.frames())) == 10
 
 
 def test_a_playlist_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "real.mp4").write_bytes(film(10))
+    (tmp_path / "real.mp4").write_bytes(make_video(10))
     (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile real.mp4\n")
     with pytest.raises(MediaError) as caught:
         MediaFile(tmp_path / "list.mp4", CONFIG)

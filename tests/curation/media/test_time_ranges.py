@@ -13,10 +13,10 @@ from avf_curation.sources.types import Video
 from avf_shards.schema.labels import Origin
 from avf_shards.timeline import Span
 from support import corpora
-from support.curation_runs import EMBEDDED, recipe
-from support.videos import film
+from support.curation_runs import EMBEDDED, make_recipe
+from support.videos import make_video
 
-CONFIG = recipe().defaults.media
+CONFIG = make_recipe().defaults.media
 
 
 def brightness(media: MediaFile, span: Span) -> list[int]:
@@ -26,7 +26,7 @@ def brightness(media: MediaFile, span: Span) -> list[int]:
 
 @pytest.mark.parametrize("options", [{}, {"g": "250", "bf": "3"}])
 def test_a_range_has_the_frames_and_the_sound_of_the_whole_file_there(tmp_path: Path, options: dict[str, str]) -> None:
-    (tmp_path / "film.mp4").write_bytes(film(frames=100, options=options))
+    (tmp_path / "film.mp4").write_bytes(make_video(frames=100, options=options))
     with (
         MediaFile(tmp_path / "film.mp4", CONFIG) as whole,
         MediaFile(tmp_path / "film.mp4", CONFIG, None, TimeRange(1.2, 3.2)) as part,
@@ -47,7 +47,7 @@ def test_a_range_has_the_frames_and_the_sound_of_the_whole_file_there(tmp_path: 
 
 
 def test_a_range_beyond_the_end(tmp_path: Path) -> None:
-    (tmp_path / "film.mp4").write_bytes(film(frames=50))
+    (tmp_path / "film.mp4").write_bytes(make_video(frames=50))
     with MediaFile(tmp_path / "film.mp4", CONFIG, None, TimeRange(1.0, 4.0)) as part:
         list(part.frames())
         assert part.video_track is not None
@@ -60,7 +60,7 @@ def test_a_range_beyond_the_end(tmp_path: Path) -> None:
 
 
 def test_two_ranges_of_a_file_are_not_the_same_input(tmp_path: Path) -> None:
-    path = corpora.put(tmp_path, "film.mp4")
+    path = corpora.write_file(tmp_path, "film.mp4")
     assert (
         len(
             {
@@ -97,13 +97,13 @@ def planned(root: Path, path: str, **more: object) -> Video:
 def test_sound_beside_is_taken_only_where_the_own_does_not_serve(
     tmp_path: Path, own: float | None, beside_frames: int, complete: bool
 ) -> None:
-    corpora.put(tmp_path, "a.mp4", film(frames=75, sound_from_s=own))
-    corpora.put(tmp_path, "a.m4a", film(frames=beside_frames))
-    corpora.put(tmp_path, "a.txt", corpora.TRACK)
+    corpora.write_file(tmp_path, "a.mp4", make_video(frames=75, sound_from_s=own))
+    corpora.write_file(tmp_path, "a.m4a", make_video(frames=beside_frames))
+    corpora.write_file(tmp_path, "a.txt", corpora.TRACK)
     video = planned(
         tmp_path, "a.mp4", sound_path="a.m4a", own_sound_first=True, boxes_path="a.txt", origin=Origin(id="21Uxsk56VDQ")
     )
-    result = curate_video(video, tmp_path, recipe().defaults, Detectors(EMBEDDED))
+    result = curate_video(video, tmp_path, make_recipe().defaults, Detectors(EMBEDDED))
     reasons = {outcome.candidate.failed_check.reason for outcome in result.outcomes if outcome.candidate.failed_check}
     assert ("no_sound" not in reasons) == complete
     assert result.origin is not None

@@ -11,7 +11,7 @@ from avf_curation.media.audio import read_audio
 from avf_curation.media.types import Samples
 from avf_curation.pipeline.audio_fingerprint import compute_fingerprint
 from avf_shards.packing.near_duplicates import NearDuplicateConfig, NearDuplicateIndex
-from support.curation_runs import recipe
+from support.curation_runs import make_recipe
 
 
 def recoded(samples: Samples, bits_per_s: int = 32_000) -> Samples:
@@ -55,7 +55,7 @@ def test_made_speech_is_told_again_after_another_cut_and_codec() -> None:
 
 @pytest.mark.real
 def test_real_speech_is_told_again_and_nothing_else_is(shared: Path) -> None:
-    config = recipe().defaults.media
+    config = make_recipe().defaults.media
     takes: dict[str, Samples] = {}
     for path in sorted((shared / "assets/video").iterdir()):
         if path.name.startswith("syncnet_example_offset"):

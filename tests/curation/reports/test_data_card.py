@@ -9,12 +9,12 @@ import pytest
 from avf_curation.cli.main import main
 from avf_curation.reports.data_card import read_card
 from avf_shards.deletion.shard_deletion import delete_clips, deletion_request
-from support.clips import flashing_shards
+from support.clips import make_flashing_shards
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return flashing_shards(tmp_path_factory.mktemp("card"), {"a": 5, "b": 3})
+    return make_flashing_shards(tmp_path_factory.mktemp("card"), {"a": 5, "b": 3})
 
 
 def test_for_people(shards: Path, tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_for_machines(shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFix
 
 
 def test_deleted_clips_are_not_counted(tmp_path: Path) -> None:
-    shards = flashing_shards(tmp_path, {"a": 4})
+    shards = make_flashing_shards(tmp_path, {"a": 4})
     delete_clips(shards, deletion_request(["a/001.mp4"]))
     card = read_card(shards, "c", {})
     assert (card.sources["a"].clips, card.deleted) == (3, 1)

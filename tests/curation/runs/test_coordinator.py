@@ -20,8 +20,8 @@ from avf_curation.sources.types import Video
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.run_lock import marker_values
-from support.curation_runs import EMBEDDED, recipe, stub_curate
-from support.runs import made_inputs, made_run
+from support.curation_runs import EMBEDDED, make_recipe, stub_curate
+from support.runs import make_inputs, make_run
 from support.stages import single_step
 
 
@@ -32,7 +32,7 @@ def write_marker(run: RunFolder, pid: int, number: int = 1, **other: object) -> 
 
 
 def go_on(tmp_path: Path, **more: object) -> RunFolder:
-    settings = recipe("plan.unit_videos=2")
+    settings = make_recipe("plan.unit_videos=2")
     sources = {"made": tmp_path / "in"}
     return curate(
         settings,
@@ -44,7 +44,7 @@ def go_on(tmp_path: Path, **more: object) -> RunFolder:
 
 
 def test_a_second_driver_is_refused_and_told_who_is_at_work(tmp_path: Path) -> None:
-    run = made_run(tmp_path)
+    run = make_run(tmp_path)
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         write_marker(run, sleeper.pid)
@@ -58,7 +58,7 @@ def test_a_second_driver_is_refused_and_told_who_is_at_work(tmp_path: Path) -> N
 
 
 def test_a_driver_elsewhere_is_believed_while_it_touches_its_marker(tmp_path: Path) -> None:
-    run = made_run(tmp_path)
+    run = make_run(tmp_path)
     marker = write_marker(run, 1, host="another-machine", machine="another boot")
     with pytest.raises(UserError, match="another-machine"):
         go_on(tmp_path)
@@ -67,14 +67,14 @@ def test_a_driver_elsewhere_is_believed_while_it_touches_its_marker(tmp_path: Pa
 
 
 def test_a_number_that_another_process_got_since_is_nobody(tmp_path: Path) -> None:
-    run = made_run(tmp_path)
+    run = make_run(tmp_path)
     write_marker(run, os.getpid(), started=1)
     go_on(tmp_path)
 
 
 def test_two_at_once_one_wins(tmp_path: Path) -> None:
     """Many processes claim the same run at the same moment, again and again: never two at a time."""
-    run = made_run(tmp_path)
+    run = make_run(tmp_path)
     write_marker(run, os.getpid(), number=7, started=1)
     code = """
 import json, os, sys, time
@@ -108,7 +108,7 @@ print(won)
 
 
 def test_a_driver_whose_marker_is_taken_away_stops(tmp_path: Path) -> None:
-    made_inputs(tmp_path / "in", 6)
+    make_inputs(tmp_path / "in", 6)
     taken: list[str] = []
 
     def take_over(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
@@ -120,7 +120,7 @@ def test_a_driver_whose_marker_is_taken_away_stops(tmp_path: Path) -> None:
 
     with pytest.raises(InfrastructureError, match="took this run over"):
         curate(
-            recipe("plan.unit_videos=2"),
+            make_recipe("plan.unit_videos=2"),
             EMBEDDED,
             {"made": tmp_path / "in"},
             tmp_path / "run",
@@ -131,7 +131,7 @@ def test_a_driver_whose_marker_is_taken_away_stops(tmp_path: Path) -> None:
 
 
 def test_the_disk_is_watched_before_and_during(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made_inputs(tmp_path / "in", 6)
+    make_inputs(tmp_path / "in", 6)
     free = iter([50e9, 50e9, 0.4e9] + [0.4e9] * 9)
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(coordinator.shutil, "disk_usage", lambda path: usage._replace(free=int(next(free))))
@@ -162,7 +162,7 @@ def test_retry_takes_settings_and_places_from_the_run(tmp_path: Path, capsys: py
 
 
 def test_gc_removes_what_the_dead_left_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = made_run(tmp_path)
+    run = make_run(tmp_path)
     before = sorted(path for path in run.root.rglob("*") if path.is_file())
     (run.root / "tmp/unit-0000001-1-abcd").mkdir(parents=True)
     (run.root / "tmp/unit-0000001-1-abcd/clips.tar").write_bytes(b"x" * 2_000_000)

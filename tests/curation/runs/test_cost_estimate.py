@@ -10,7 +10,7 @@ from avf_curation.runs.cost_estimate import SourceTotals, estimate_source, sampl
 from avf_curation.sources.types import Video
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
-from support.ray_runs import QUICK
+from support.ray_runs import QUICK_SETTINGS
 
 
 def population(seed: int, groups: int = 2000) -> np.ndarray:
@@ -67,7 +67,7 @@ def test_the_prediction_holds_against_the_full_run(
     for film in sorted((corpus / "strangers").iterdir())[:16]:
         (source / film.name).symlink_to(film)
     words = ["--source", f"s={source}", "--engine", "inline", "--weights", str(tmp_path / "none")]
-    words += [word for setting in QUICK for word in ("--set", setting)]
+    words += [word for setting in QUICK_SETTINGS for word in ("--set", setting)]
     sample = ["estimate", *words, "--sample", "6", "--out", str(tmp_path / "sample"), "--json", "-"]
     assert main(sample) == 0
     first = capsys.readouterr().out

@@ -10,13 +10,13 @@ from avf_curation.cli.main import main
 from avf_curation.runs import status as module
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.run_lock import marker_values
-from support.clips import flashing_shards
+from support.clips import make_flashing_shards
 
 
 def test_watch_ends_with_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flashing_shards(tmp_path, {"a": 2})
+    make_flashing_shards(tmp_path, {"a": 2})
     run = RunFolder(tmp_path / "run")
     ledger = run.attempt_folder(0) / "ledger"
     ledger.rename(tmp_path / "ledger")

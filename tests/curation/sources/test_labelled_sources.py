@@ -6,99 +6,101 @@ import pytest
 from avf_curation.recipe import load_recipe
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
-from support.corpora import put, read, said
+from support.corpora import labels_of, read_corpus, write_file
 
 
 def test_mafw(tmp_path: Path) -> None:
     clips = [f"{n:05d}" for n in range(19, 31)]
     for stem in [*clips, "00099"]:
-        put(tmp_path, f"data/clips/{stem}.mp4")
+        write_file(tmp_path, f"data/clips/{stem}.mp4")
     for scheme, label in (("single", "anger"), ("compound", "anger_disgust_contempt")):
         for fold in range(1, 6):
             tested = clips[2 * fold - 2 : 2 * fold]
             for part, stems in (("test", tested), ("train", [c for c in clips if c not in tested] + ["20098"])):
                 lines = [f"{stem}.mp4 {label}" for stem in stems]
                 extra = ["rubbish"] if (scheme, fold, part) == ("single", 1, "train") else []
-                put(tmp_path, f"Train & Test Set/{scheme}/no_caption/set_{fold}/{part}.txt", "\n".join(lines + extra))
-    videos, kinds = read("mafw", tmp_path)
+                write_file(
+                    tmp_path, f"Train & Test Set/{scheme}/no_caption/set_{fold}/{part}.txt", "\n".join(lines + extra)
+                )
+    videos, kinds = read_corpus("mafw", tmp_path)
     assert set(videos) == set(clips)
-    assert said(videos["00021"]) == Labels(
+    assert labels_of(videos["00021"]) == Labels(
         values={"single": "anger", "compound": "anger_disgust_contempt"}, folds={"single": 2, "compound": 2}
     )
-    assert said(videos["00030"]).folds == {"single": 0, "compound": 0}, "trained on alone"
+    assert labels_of(videos["00030"]).folds == {"single": 0, "compound": 0}, "trained on alone"
     assert kinds == {"unlisted": 1, "missing": 1, "bad_row": 1}
 
 
 def test_dfew(tmp_path: Path) -> None:
     for stem in ("00001", "00002", "02522", "16372"):
-        put(tmp_path, f"Clip/original/{stem}.mp4")
+        write_file(tmp_path, f"Clip/original/{stem}.mp4")
     for fold in range(1, 6):
         test = {1: "2522,6", 2: "1,1"}.get(fold, "2,3")
-        put(tmp_path, f"EmoLabel_DataSplit/test(single-labeled)/set_{fold}.csv", f"video_name,label\n{test}\n")
+        write_file(tmp_path, f"EmoLabel_DataSplit/test(single-labeled)/set_{fold}.csv", f"video_name,label\n{test}\n")
         rows = "video_name,label\n1,1\n77,4\n5,0\n"
-        put(tmp_path, f"EmoLabel_DataSplit/train(single_labeled)/set_{fold}.csv", rows)
-    videos, kinds = read("dfew", tmp_path)
+        write_file(tmp_path, f"EmoLabel_DataSplit/train(single_labeled)/set_{fold}.csv", rows)
+    videos, kinds = read_corpus("dfew", tmp_path)
     assert set(videos) == {"00001", "00002", "02522"}
-    assert said(videos["02522"]) == Labels(values={"single": "disgust"}, folds={"single": 1})
-    assert said(videos["00001"]).folds == {"single": 2}
+    assert labels_of(videos["02522"]) == Labels(values={"single": "disgust"}, folds={"single": 1})
+    assert labels_of(videos["00001"]).folds == {"single": 2}
     assert kinds == {"excluded": 1, "missing": 1, "bad_row": 5}
 
 
 def test_mer_multi_and_mer24(tmp_path: Path) -> None:
     for part, names in (("train", ("sample_00000001", "sample_00000002")), ("test1", ("sample_00000003",))):
         for name in names:
-            put(tmp_path, f"a/mer2023-dataset/{part}/{name}.avi")
+            write_file(tmp_path, f"a/mer2023-dataset/{part}/{name}.avi")
         rows = "".join(f"{name},worried,-1.25\n" for name in names)
-        put(
+        write_file(
             tmp_path,
             f"a/mer2023-dataset/{part}-label.csv",
             "name,discrete,valence\n" + rows + "sample_00000009,joy,1\n",
         )
-    put(tmp_path, "a/mer2023-dataset/test3/samplenew_00000007.mp4")
-    put(tmp_path, "a/mer2023-dataset/train/sample_00000001_more.avi")
-    videos, kinds = read("mer_multi", tmp_path / "a")
-    assert said(videos["sample_00000003"]) == Labels(
+    write_file(tmp_path, "a/mer2023-dataset/test3/samplenew_00000007.mp4")
+    write_file(tmp_path, "a/mer2023-dataset/train/sample_00000001_more.avi")
+    videos, kinds = read_corpus("mer_multi", tmp_path / "a")
+    assert labels_of(videos["sample_00000003"]) == Labels(
         values={"emotion": "worried", "valence": "-1.25"}, folds={"multi": 1}
     )
-    assert said(videos["sample_00000001"]).folds == {"multi": 0}
+    assert labels_of(videos["sample_00000001"]).folds == {"multi": 0}
     assert kinds == {"bad_row": 2, "excluded": 1, "unexpected": 1}
-    put(tmp_path, "b/video-labeled/samplenew_00000003.mp4")
+    write_file(tmp_path, "b/video-labeled/samplenew_00000003.mp4")
     rows = "samplenew_00000003,sad,0.5\nsamplenew_00000003,sad,0.5\nsample_00000004,happy,1\n"
-    put(tmp_path, "b/label-disdim.csv", "name,discrete,valence\n" + rows)
-    videos, kinds = read("mer24", tmp_path / "b")
+    write_file(tmp_path, "b/label-disdim.csv", "name,discrete,valence\n" + rows)
+    videos, kinds = read_corpus("mer24", tmp_path / "b")
     assert set(videos) == {"samplenew_00000003"}
     assert kinds == {"duplicate": 1, "missing": 1}
 
 
 def test_crema_d(tmp_path: Path) -> None:
     for actor, emotion in ((1001, "ANG"), (1018, "NEU"), (1091, "SAD")):
-        put(tmp_path, f"VideoFlash/{actor}_DFA_{emotion}_XX.flv", b"x" * 2000)
+        write_file(tmp_path, f"VideoFlash/{actor}_DFA_{emotion}_XX.flv", b"x" * 2000)
         if actor != 1018:
-            put(tmp_path, f"AudioWAV/{actor}_DFA_{emotion}_XX.wav")
-    put(tmp_path, "AudioWAV/1076_MTI_SAD_XX.wav")
-    videos, kinds = read("crema_d", tmp_path)
+            write_file(tmp_path, f"AudioWAV/{actor}_DFA_{emotion}_XX.wav")
+    write_file(tmp_path, "AudioWAV/1076_MTI_SAD_XX.wav")
+    videos, kinds = read_corpus("crema_d", tmp_path)
     one = videos["1001_DFA_ANG_XX"]
-    assert said(one) == Labels(values={"emotion": "ANG", "level": "XX"}, subject="1001")
+    assert labels_of(one) == Labels(values={"emotion": "ANG", "level": "XX"}, subject="1001")
     assert (one.speaker, one.sound_path) == ("1001", "AudioWAV/1001_DFA_ANG_XX.wav")
     assert kinds == {"missing": 2}
-    put(tmp_path, "VideoFlash/1001_DFA_ANG_XX.flv", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    write_file(tmp_path, "VideoFlash/1001_DFA_ANG_XX.flv", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     with pytest.raises(UserError, match="git lfs pull"):
-        read("crema_d", tmp_path)
+        read_corpus("crema_d", tmp_path)
 
 
 def test_ravdess_takes_each_take_once(tmp_path: Path) -> None:
     for name in ("01-01-03-01-01-01-01.mp4", "02-01-03-01-01-01-01.mp4", "03-01-03-01-01-01-01.wav"):
-        put(tmp_path, f"Actor_01/{name}")
+        write_file(tmp_path, f"Actor_01/{name}")
     for name in ("02-01-06-02-02-01-24.mp4", "03-01-06-02-02-01-24.wav", "01-02-03-01-01-01-24.mp4"):
-        put(tmp_path, f"Actor_24/{name}")
-    put(tmp_path, "Actor_24/02-01-01-01-01-01-24.mp4")
-    videos, kinds = read("ravdess", tmp_path)
+        write_file(tmp_path, f"Actor_24/{name}")
+    write_file(tmp_path, "Actor_24/02-01-01-01-01-01-24.mp4")
+    videos, kinds = read_corpus("ravdess", tmp_path)
     assert set(videos) == {"01-03-01-01-01-01", "01-06-02-02-01-24", "01-01-01-01-01-24"}
     happy, fearful = videos["01-03-01-01-01-01"], videos["01-06-02-02-01-24"]
     assert (happy.path, happy.sound_path) == ("Actor_01/01-01-03-01-01-01-01.mp4", None)
-    assert said(happy).values["emotion"] == "happy"
+    assert labels_of(happy).values["emotion"] == "happy"
     assert fearful.sound_path == "Actor_24/03-01-06-02-02-01-24.wav"
-    assert (said(fearful).values["emotion"], said(fearful).subject) == ("fearful", "24")
+    assert (labels_of(fearful).values["emotion"], labels_of(fearful).subject) == ("fearful", "24")
     assert kinds == {"duplicate": 1, "excluded": 1, "missing": 1}
 
 
@@ -106,9 +108,9 @@ def test_msp_improv(tmp_path: Path) -> None:
     names = ["S01A-F01-P-FM01", "S02H-M02-R-FM03", "S03N-F01-T-FM10", "S04S-M02-S-MF01"]
     for name, session in zip(names, (1, 2, 1, 2), strict=True):
         place = f"session{session}/{name[:4]}/{name[9]}/MSP-IMPROV-{name}"
-        put(tmp_path, f"Video/{place}.avi")
-        put(tmp_path, f"Audio/{place}.wav")
-    put(tmp_path, "Video/session1/notes.avi")
+        write_file(tmp_path, f"Video/{place}.avi")
+        write_file(tmp_path, f"Audio/{place}.wav")
+    write_file(tmp_path, "Video/session1/notes.avi")
     blocks = [
         "UTD-IMPROV-S01A-F01-P-FM01.avi; N; A:3.000000; V:3.500000; D:NaN ; N:3.400000;",
         "P_12; Neutral; Neutral; A:3.0; V:3.0; D:3.0; N:4.0;",
@@ -118,14 +120,14 @@ def test_msp_improv(tmp_path: Path) -> None:
         "UTD-IMPROV-S09N-F01-T-FM10.avi; S; A:3.0; V:3.5; D:3.0 ; N:3.4;",
         "UTD-IMPROV-broken",
     ]
-    put(tmp_path, "Evalution.txt", "\n".join(blocks))
-    videos, kinds = read("msp_improv", tmp_path)
+    write_file(tmp_path, "Evalution.txt", "\n".join(blocks))
+    videos, kinds = read_corpus("msp_improv", tmp_path)
     assert set(videos) == set(names[:2])
     one = videos[names[0]]
-    assert said(one).values["emotion"] == "neu", "the consensus, not the letter in the name"
-    assert said(one).values["arousal"] == "3.000000"
-    assert "dominance" not in said(one).values, "NaN is no rating"
-    assert (said(one).subject, said(one).session) == ("F01", "01")
+    assert labels_of(one).values["emotion"] == "neu", "the consensus, not the letter in the name"
+    assert labels_of(one).values["arousal"] == "3.000000"
+    assert "dominance" not in labels_of(one).values, "NaN is no rating"
+    assert (labels_of(one).subject, labels_of(one).session) == ("F01", "01")
     assert one.sound_path == "Audio/session1/S01A/P/MSP-IMPROV-S01A-F01-P-FM01.wav"
     # the film whose consensus is X, the one without a row; the sound of neither is left over
     assert kinds == {"excluded": 1, "unlisted": 1, "missing": 1, "bad_row": 1, "unexpected": 1}
@@ -133,17 +135,17 @@ def test_msp_improv(tmp_path: Path) -> None:
 
 def test_avcaffe(tmp_path: Path) -> None:
     for place in ("aiim001/task_1/a", "aiim001/task_1/b", "aiim003/task_9/c", "aiim003/task_2/d"):
-        put(tmp_path, f"videos/shorter_segments/{place}.avi")
-    put(
+        write_file(tmp_path, f"videos/shorter_segments/{place}.avi")
+    write_file(
         tmp_path,
         "ground_truths/arousal.txt",
         "arousal\naiim001_task_1, Neutral\naiim003_task_9, Dull\naiim003_task_2, So\n",
     )
-    put(tmp_path, "ground_truths/valence.txt", "aiim001_task_1, Pleased\naiim007_task_1, Neutral\n")
-    put(tmp_path, "info/no_audio_files.txt", "b.avi\n")
-    videos, kinds = read("avcaffe", tmp_path)
+    write_file(tmp_path, "ground_truths/valence.txt", "aiim001_task_1, Pleased\naiim007_task_1, Neutral\n")
+    write_file(tmp_path, "info/no_audio_files.txt", "b.avi\n")
+    videos, kinds = read_corpus("avcaffe", tmp_path)
     assert set(videos) == {"aiim001_task_1/a", "aiim001_task_1/b", "aiim003_task_9/c"}
-    quiet = said(videos["aiim001_task_1/b"])
+    quiet = labels_of(videos["aiim001_task_1/b"])
     assert quiet.values == {"arousal": "Neutral", "valence": "Pleased", "task": "task_1", "speech": "none"}
     assert (quiet.subject, videos["aiim001_task_1/b"].group_id) == ("aiim001", "aiim001_task_1")
     assert kinds == {"bad_row": 1, "unlisted": 1, "missing": 1}
@@ -152,7 +154,7 @@ def test_avcaffe(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["msp_improv", "avcaffe", "mafw", "dfew", "mer_multi", "mer24", "crema_d", "ravdess"])
 def test_another_layout_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=name):
-        read(name, tmp_path)
+        read_corpus(name, tmp_path)
 
 
 def test_the_labelled_recipe_drops_nothing_it_can_keep() -> None:

@@ -17,9 +17,9 @@ from avf_training.data.storage import StorageConfig
 from avf_training.tasks.catalog import find_dataset
 from avf_training.tasks.labelled_clips import read_labelled_clips
 from avf_training.tasks.labelled_shards import LabelledShards
-from support.corpora import put, read, said
-from support.curation_runs import EMBEDDED, recipe
-from support.images import pictures, sheet
+from support.corpora import labels_of, read_corpus, write_file
+from support.curation_runs import EMBEDDED, make_recipe
+from support.images import write_images, write_xlsx
 
 CASME2 = ("Subject", "Filename", "", "OnsetFrame", "ApexFrame", "OffsetFrame", "", "Action Units", "Estimated Emotion")
 
@@ -33,15 +33,15 @@ def test_casme2(tmp_path: Path) -> None:
         (4, "EP12_01f", "", 1, 2, 3, "", "4", "surprise"),
         ("x", "EP", "", 1, 2, 3, "", "4", "surprise"),
     ]
-    sheet(tmp_path / "CASME2-coding-20140508.xlsx", rows)
+    write_xlsx(tmp_path / "CASME2-coding-20140508.xlsx", rows)
     for folder, first, last in (("sub01/EP02_01f", 40, 70), ("sub02/EP01_01", 80, 95), ("sub03/EP09_09", 1, 20)):
         names = [f"img{n}.jpg" for n in range(first, last + 1)]
-        pictures(tmp_path / "CASME2_RAW_selected" / folder, [*names, ".hidden1.jpg"])
-    videos, kinds = read("casme2", tmp_path)
+        write_images(tmp_path / "CASME2_RAW_selected" / folder, [*names, ".hidden1.jpg"])
+    videos, kinds = read_corpus("casme2", tmp_path)
     one, other = videos["sub01/EP02_01f"], videos["sub02/EP01_01"]
     assert (one.start_s, one.stop_s) == (6 / 25, 21 / 25), "img46 is the seventh picture, img60 the twenty-first"
-    assert said(one).values == {"emotion": "disgust", "pictures_per_s": "200", "action_units": "4+7"}
-    assert (said(one).subject, one.group_id) == ("sub01", "sub01")
+    assert labels_of(one).values == {"emotion": "disgust", "pictures_per_s": "200", "action_units": "4+7"}
+    assert (labels_of(one).subject, one.group_id) == ("sub01", "sub01")
     assert (other.start_s, other.stop_s) == (5 / 25, 16 / 25)
     assert set(videos) == {"sub01/EP02_01f", "sub02/EP01_01"}
     assert kinds == {"excluded": 1, "bad_row": 3}
@@ -51,9 +51,9 @@ def test_known_errors_of_the_owners_tables_are_put_right(tmp_path: Path) -> None
     """CASME II, row 60 below the head: an offset before its onset, where 91 is meant."""
     filler = [(9, f"EP{n:02d}", "", 1, 2, 3, "", "4", "others") for n in range(60)]
     row = (2, "EP01_01", "", 85, 88, 19, "", "4", "happiness")
-    sheet(tmp_path / "CASME2-coding-20140508.xlsx", [CASME2, *filler, row])
-    pictures(tmp_path / "CASME2_RAW_selected/sub02/EP01_01", [f"img{n}.jpg" for n in range(80, 96)])
-    videos, _ = read("casme2", tmp_path)
+    write_xlsx(tmp_path / "CASME2-coding-20140508.xlsx", [CASME2, *filler, row])
+    write_images(tmp_path / "CASME2_RAW_selected/sub02/EP01_01", [f"img{n}.jpg" for n in range(80, 96)])
+    videos, _ = read_corpus("casme2", tmp_path)
     assert (videos["sub02/EP01_01"].start_s, videos["sub02/EP01_01"].stop_s) == (5 / 25, 12 / 25)
 
 
@@ -63,11 +63,11 @@ def test_samm_below_its_preamble(tmp_path: Path) -> None:
     rows = [("SAMM", "", ""), *[("",)] * 12, head]
     rows += [("006", "006_1_2", 1, 562, 588, 605, 44, "Micro - 1/2", "4+7", "Anger", 4, ""),
              (7, "007_3_1", 1, 500, 510, 56, 9, "", "4", "Other", 4, "")]  # fmt: skip
-    sheet(tmp_path / "SAMM_Micro_FACS_Codes_v2.xlsx", rows)
-    pictures(tmp_path / "SAMM/006/006_1_2", [f"006_{n:05d}.jpg" for n in range(560, 610)])
-    pictures(tmp_path / "SAMM/007/007_3_1", [f"007_{n:04d}.jpg" for n in (498, 500, 504)])
-    videos, kinds = read("samm", tmp_path)
-    assert said(videos["006_1_2"]).values["emotion"] == "anger"
+    write_xlsx(tmp_path / "SAMM_Micro_FACS_Codes_v2.xlsx", rows)
+    write_images(tmp_path / "SAMM/006/006_1_2", [f"006_{n:05d}.jpg" for n in range(560, 610)])
+    write_images(tmp_path / "SAMM/007/007_3_1", [f"007_{n:04d}.jpg" for n in (498, 500, 504)])
+    videos, kinds = read_corpus("samm", tmp_path)
+    assert labels_of(videos["006_1_2"]).values["emotion"] == "anger"
     assert (videos["006_1_2"].start_s, videos["006_1_2"].stop_s) == (2 / 25, 46 / 25)
     assert (videos["007_3_1"].start_s, videos["007_3_1"].stop_s) == (1 / 25, 3 / 25), "offset before onset: to the end"
     assert kinds == {"bad_row": 1}
@@ -75,38 +75,38 @@ def test_samm_below_its_preamble(tmp_path: Path) -> None:
 
 def test_smic_mmew_and_casme3(tmp_path: Path) -> None:
     smic = tmp_path / "smic/SMIC_all_cropped/HS"
-    pictures(smic / "s1/micro/negative/s1_ne_01", ["reg_image000123.bmp", "reg_image000124.bmp"])
-    pictures(smic / "s1/micro/surprise/s1_sur_02", ["reg_image000001.bmp"])
-    pictures(smic / "s1/non_micro/s1_n_01", ["reg_image000001.bmp"])
-    videos, kinds = read("smic", tmp_path / "smic")
-    assert {name: said(one).values["emotion"] for name, one in videos.items()} == {
+    write_images(smic / "s1/micro/negative/s1_ne_01", ["reg_image000123.bmp", "reg_image000124.bmp"])
+    write_images(smic / "s1/micro/surprise/s1_sur_02", ["reg_image000001.bmp"])
+    write_images(smic / "s1/non_micro/s1_n_01", ["reg_image000001.bmp"])
+    videos, kinds = read_corpus("smic", tmp_path / "smic")
+    assert {name: labels_of(one).values["emotion"] for name, one in videos.items()} == {
         "s1_ne_01": "negative",
         "s1_sur_02": "surprise",
     }
     assert kinds == {"excluded": 1}
 
     mmew = tmp_path / "mmew/Micro_Expression"
-    pictures(mmew / "anger/S01-02-003", ["10.jpg", "9.jpg", "1.jpg"])
+    write_images(mmew / "anger/S01-02-003", ["10.jpg", "9.jpg", "1.jpg"])
     (mmew / "others/S02-07-001").mkdir(parents=True)
-    videos, kinds = read("mmew", tmp_path / "mmew")
-    assert said(videos["S01-02-003"]).subject == "S01"
+    videos, kinds = read_corpus("mmew", tmp_path / "mmew")
+    assert labels_of(videos["S01-02-003"]).subject == "S01"
     assert kinds == {"missing": 6}
 
     casme3 = tmp_path / "casme3"
     rows = [("Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"),
             ("spNO.10", "a", 116, 121, 126, "4", "II", "Disgust"), ("spNO.1", "b", 5, 6, 7, "4", "II", "happy"),
             ("spNO.1", "b", "?", 6, 7, "4", "II", "happy")]  # fmt: skip
-    sheet(casme3 / "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", rows)
-    pictures(casme3 / "Part_A_ME_clip/frame/spNo.10_a_116", ["116.jpg", "117.jpg"])
-    videos, kinds = read("casme3", casme3)
-    assert said(videos["spNo.10_a_116"]).values["emotion"] == "disgust"
-    assert said(videos["spNo.10_a_116"]).subject == "spNO.10"
+    write_xlsx(casme3 / "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", rows)
+    write_images(casme3 / "Part_A_ME_clip/frame/spNo.10_a_116", ["116.jpg", "117.jpg"])
+    videos, kinds = read_corpus("casme3", casme3)
+    assert labels_of(videos["spNo.10_a_116"]).values["emotion"] == "disgust"
+    assert labels_of(videos["spNo.10_a_116"]).subject == "spNO.10"
     assert kinds == {"missing": 1, "bad_row": 1}
 
 
 def test_iemocap_turns_are_halves_of_a_dialogue(tmp_path: Path) -> None:
     base = "IEMOCAP_full_release/Session1/dialog"
-    put(tmp_path, f"{base}/avi/DivX/Ses01F_impro01.avi")
+    write_file(tmp_path, f"{base}/avi/DivX/Ses01F_impro01.avi")
     lines = [
         "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]",
         "[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]",
@@ -115,26 +115,31 @@ def test_iemocap_turns_are_halves_of_a_dialogue(tmp_path: Path) -> None:
         "[112.0 - 111.0]\tSes01F_impro01_M002\txxx\t[2.5000, 3.5000, 2.5000]",
         "[112.0]\tnonsense",
     ]
-    put(tmp_path, f"{base}/EmoEvaluation/Ses01F_impro01.txt", "\n".join(lines))
-    put(tmp_path, f"{base}/EmoEvaluation/Ses01M_script01_1b.txt", "")
-    videos, kinds = read("iemocap", tmp_path)
+    write_file(tmp_path, f"{base}/EmoEvaluation/Ses01F_impro01.txt", "\n".join(lines))
+    write_file(tmp_path, f"{base}/EmoEvaluation/Ses01M_script01_1b.txt", "")
+    videos, kinds = read_corpus("iemocap", tmp_path)
     own, other = videos["Ses01F_impro01_F000"], videos["Ses01F_impro01_M001"]
     assert (own.side, other.side) == ("left", "right"), "the woman wears the markers and sits on the left"
     assert (own.start_s, own.stop_s) == (6.2901, 8.2357)
-    assert said(own).values == {"emotion": "neu", "valence": "2.5000", "activation": "2.5000", "dominance": "2.5000"}
-    assert (said(other).subject, said(other).session) == ("1M", "1")
+    assert labels_of(own).values == {
+        "emotion": "neu",
+        "valence": "2.5000",
+        "activation": "2.5000",
+        "dominance": "2.5000",
+    }
+    assert (labels_of(other).subject, labels_of(other).session) == ("1M", "1")
     assert kinds == {"bad_row": 2, "missing": 5}, "four sessions and a film"
 
 
 def test_werewolf_players_come_again(tmp_path: Path) -> None:
     for name in ("07_01_200", "07_02_3", "08_01_1"):
-        put(tmp_path, f"Werewolf-XL_Speaker_Video/{name}.mp4")
+        write_file(tmp_path, f"Werewolf-XL_Speaker_Video/{name}.mp4")
     table = "VideoName,Session,Categorical,Mean_P_1_2_3_4,Mean_A_1_2,Mean_D_1_2_4,Group\n"
     table += "07_01_200,7,中性,0.25,1.0,0.5,1\n08_01_1,8,高兴,-0.5,0.5,x,1\n09_01_1,9,高兴,-0.5,0.5,0,1\n"
-    put(tmp_path, "labels.csv", table)
-    put(tmp_path, "players.csv", "session,seat,player\n7,1,ann\n8,1,bob\n")
-    videos, kinds = read("werewolf_xl", tmp_path)
-    one = said(videos["07_01_200"])
+    write_file(tmp_path, "labels.csv", table)
+    write_file(tmp_path, "players.csv", "session,seat,player\n7,1,ann\n8,1,bob\n")
+    videos, kinds = read_corpus("werewolf_xl", tmp_path)
+    one = labels_of(videos["07_01_200"])
     assert (one.values["valence"], one.values["arousal"], one.values["dominance"]) == ("0.25", "1.0", "0.5")
     assert (one.subject, one.session) == ("ann", "07")
     assert kinds == {"unlisted": 2, "bad_row": 1, "missing": 1}
@@ -155,18 +160,18 @@ def test_werewolf_players_come_again(tmp_path: Path) -> None:
 )
 def test_another_layout_is_one_sentence(tmp_path: Path, source: str, made: dict[str, str], said_to_be: str) -> None:
     for path, text in made.items():
-        put(tmp_path, path, text)
+        write_file(tmp_path, path, text)
     with pytest.raises(UserError, match=said_to_be):
-        read(source, tmp_path)
+        read_corpus(source, tmp_path)
 
 
 def test_pictures_are_frames_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     levels = [10, 60, 110, 160, 210]
     frames = [np.full((64, 64, 3), level, np.uint8) for level in levels]
-    pictures(
+    write_images(
         tmp_path / "mmew/Micro_Expression/anger/S01-02-003", ["8.png", "9.png", "10.png", "11.png", "100.png"], frames
     )
-    videos, _ = read("mmew", tmp_path / "mmew")
+    videos, _ = read_corpus("mmew", tmp_path / "mmew")
     (video,) = videos.values()
     with MediaFile(tmp_path / "mmew" / video.path, load_recipe().defaults.media, None, find_time_range(video)) as media:
         seen = [int(at.frame.to_ndarray(format="gray").mean()) for at in media.frames()]
@@ -179,10 +184,12 @@ def test_pictures_are_frames_in_the_order_of_their_numbers(tmp_path: Path) -> No
 def test_a_micro_expression_from_its_pictures_to_a_labelled_clip(tmp_path: Path) -> None:
     faces, _ = shot_frames(ShotScript(frames=24, people=(3,), seed=5))
     names = [f"img{n}.jpg" for n in range(40, 64)]
-    pictures(tmp_path / "in/CASME2_RAW_selected/sub01/EP02_01f", names, list(faces))
-    sheet(tmp_path / "in/CASME2-coding-20140508.xlsx", [CASME2, (1, "EP02_01f", "", 45, 50, 56, "", "4", "repression")])
+    write_images(tmp_path / "in/CASME2_RAW_selected/sub01/EP02_01f", names, list(faces))
+    write_xlsx(
+        tmp_path / "in/CASME2-coding-20140508.xlsx", [CASME2, (1, "EP02_01f", "", 45, 50, 56, "", "4", "repression")]
+    )
     run = curate(
-        recipe(*_labelled()), EMBEDDED, {"casme2": tmp_path / "in"}, tmp_path / "run", RunOptions(engine="inline")
+        make_recipe(*_labelled()), EMBEDDED, {"casme2": tmp_path / "in"}, tmp_path / "run", RunOptions(engine="inline")
     )
     pack_shards(run, tmp_path / "shards", Selection())
     found = read_labelled_clips(LabelledShards([tmp_path / "shards"], StorageConfig()), find_dataset("casme2"))

@@ -16,9 +16,9 @@ from avf_curation.sources.types import SkippedInput, Video
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
 from support import corpora
-from support.curation_runs import recipe
+from support.curation_runs import make_recipe
 
-PLAN = recipe().defaults.plan
+PLAN = make_recipe().defaults.plan
 
 
 def read(name: str, root: Path) -> tuple[dict[str, Video], Counter[str], list[SkippedInput]]:
@@ -96,7 +96,7 @@ def test_cncvs(tmp_path: Path) -> None:
 
 
 def test_cn_celeb_is_no_source_of_clips(tmp_path: Path) -> None:
-    corpora.put(tmp_path, "CN-Celeb_flac/data/id00000/singing-01-001.flac")
+    corpora.write_file(tmp_path, "CN-Celeb_flac/data/id00000/singing-01-001.flac")
     with pytest.raises(UserError, match="sound without picture"):
         read("cncvs", tmp_path)
 
@@ -115,10 +115,10 @@ def test_celebvhq(tmp_path: Path, top: str) -> None:
 
 
 def test_celebvhq_with_clips_at_the_top(tmp_path: Path) -> None:
-    corpora.put(
-        tmp_path, "celebvhq_info.json", json.dumps({"M2Ohb0FAaJU_1": corpora.celebvhq_entry("M2Ohb0FAaJU", 1, 3)})
+    corpora.write_file(
+        tmp_path, "celebvhq_info.json", json.dumps({"M2Ohb0FAaJU_1": corpora.make_celebvhq_entry("M2Ohb0FAaJU", 1, 3)})
     )
-    corpora.put(tmp_path, "raw/M2Ohb0FAaJU.mp4")
+    corpora.write_file(tmp_path, "raw/M2Ohb0FAaJU.mp4")
     assert set(read("celebvhq", tmp_path)[0]) == {"M2Ohb0FAaJU_1"}
 
 

@@ -11,7 +11,7 @@ from avf_curation.sources.types import Video
 from avf_curation.stages.gates import GatesConfig
 from avf_shards.errors import UserError
 from avf_shards.schema.ledger import table_to_decisions
-from support.curation_runs import EMBEDDED, recipe
+from support.curation_runs import EMBEDDED, make_recipe
 
 QUICK = ("faces.side_px=300", "track.side_px=300")
 
@@ -26,7 +26,7 @@ def result(corpus: Path, path: str, tools: Detectors, *settings: str) -> VideoOu
     video = Video(
         source="s", video_id=path, group_id=path, path=path, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns
     )
-    return curate_video(video, corpus, recipe(*QUICK, *settings).defaults, tools)
+    return curate_video(video, corpus, make_recipe(*QUICK, *settings).defaults, tools)
 
 
 def verdicts(told: VideoOutcomes) -> list[str]:
@@ -98,7 +98,7 @@ def test_the_sample_is_the_share_asked_for_and_seeded() -> None:
     assert sample(0, 0) == set()
     assert len(sample(1, 0)) == 4000
     with pytest.raises(UserError, match="score_all"):
-        recipe("gates.score_all=1.5")
+        make_recipe("gates.score_all=1.5")
 
 
 def test_the_sample_does_not_sway_its_groups_watermark(corpus: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_the_sample_does_not_sway_its_groups_watermark(corpus: Path, tmp_path: P
         (source / name.replace("/", "_")).symlink_to(corpus / name)
     told = {}
     for share in (0, 1):
-        settings = recipe(*QUICK, "plan.group_by=directory", f"gates.score_all={share}")
+        settings = make_recipe(*QUICK, "plan.group_by=directory", f"gates.score_all={share}")
         run = curate(settings, EMBEDDED, {"s": source}, tmp_path / f"run{share}", RunOptions(engine="inline"))
         told[share] = {
             (d.video_id, d.stage, d.reason, d.score) for d in table_to_decisions(run.ledger()) if d.stage != "faces"

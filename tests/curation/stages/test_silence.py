@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from avf_curation.recipe import load_recipe
-from support.speech_truth import f1, truth
+from support.speech_truth import load_speech_truth, speech_f1
 
 LEAST = {"pyannote_two_speakers": 0.95, "speechbrain_vad_valid": 0.75}
 
@@ -12,5 +12,5 @@ LEAST = {"pyannote_two_speakers": 0.95, "speechbrain_vad_valid": 0.75}
 @pytest.mark.real
 @pytest.mark.parametrize("name", LEAST)
 def test_frame_f1(shared: Path, name: str) -> None:
-    samples, speech_T = truth(shared / "assets/audio")[name]
-    assert f1(samples, speech_T, load_recipe().defaults.silence) > LEAST[name]
+    samples, speech_T = load_speech_truth(shared / "assets/audio")[name]
+    assert speech_f1(samples, speech_T, load_recipe().defaults.silence) > LEAST[name]

@@ -9,9 +9,9 @@ from avf_curation.media.types import AudioTrack, VideoTrack, nearest_indices, ro
 from avf_curation.stages import faces, quality, scenes, silence, sync, tracking
 from avf_curation.stages.faces import Box
 from avf_shards.timeline import Span
-from support.curation_runs import recipe
+from support.curation_runs import make_recipe
 
-DEFAULT = recipe().defaults
+DEFAULT = make_recipe().defaults
 
 
 def failing(checks) -> list[str]:

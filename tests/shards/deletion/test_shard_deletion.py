@@ -19,17 +19,17 @@ from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
 from avf_shards.schema.clip_key import clip_key
 from avf_shards.timeline import Span
-from support.clips import flashing_shards
-from support.crash_points import dies_after
-from support.records import clip_record
-from support.streams import loader, pretraining
+from support.clips import make_flashing_shards
+from support.crash_points import crash_after_operation
+from support.records import make_clip_record
+from support.streams import make_stream_loader, pretraining_sampler
 
 BATCH = 6
 
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return flashing_shards(tmp_path_factory.mktemp("delete"), {"a": 9, "b": 5})
+    return make_flashing_shards(tmp_path_factory.mktemp("delete"), {"a": 9, "b": 5})
 
 
 @pytest.fixture
@@ -73,14 +73,16 @@ def test_it_is_gone_and_all_else_is_as_it_was(shards: Path, packed: Path) -> Non
 
 def test_a_stream_goes_on_with_the_same_digest_and_others_in_their_places(shards: Path, tmp_path: Path) -> None:
     key = key_of(shards, "a", "003.mp4")
-    before = [batch.keys for batch in islice(loader(shards, pretraining(), BATCH), 8)]
-    state = loader(shards, pretraining(), BATCH).state_dict()
+    before = [batch.keys for batch in islice(make_stream_loader(shards, pretraining_sampler(), BATCH), 8)]
+    state = make_stream_loader(shards, pretraining_sampler(), BATCH).state_dict()
     digest = load_corpus(shards).digest
     delete_clips(shards, deletion_request(["a/003.mp4"]))
     assert load_corpus(shards).digest == digest
     quarantine = tmp_path / "quarantine.jsonl"
     for workers in (0, 2):
-        again = loader(shards, pretraining(), BATCH, workers=workers, quarantine=quarantine, max_fault_share=0.0)
+        again = make_stream_loader(
+            shards, pretraining_sampler(), BATCH, workers=workers, quarantine=quarantine, max_fault_share=0.0
+        )
         again.load_state_dict(state)
         after = [batch.keys for batch in islice(again, 8)]
         pairs = [pair for one, two in zip(before, after, strict=True) for pair in zip(one, two, strict=True)]
@@ -119,12 +121,12 @@ def test_dies_after_each_file_operation_in_turn(packed: Path, tmp_path: Path) ->
     number = 0
     while True:
         folder = Path(shutil.copytree(packed, tmp_path / str(number)))
-        with dies_after(number) as death:
+        with crash_after_operation(number) as crash:
             delete_clips(folder, what)
         delete_clips(folder, what)
         assert contents(folder) == contents(whole), f"after operation {number}"
         shutil.rmtree(folder)
-        if not death.came:
+        if not crash.happened:
             break
         number += 1
     assert number > 20
@@ -136,7 +138,7 @@ def test_by_speaker(tmp_path: Path) -> None:
             key=key,
             source="s",
             frames=50,
-            members={"mp4": b"m", "flac": b"f", "json": clip_record(key, f"id{n % 2}").to_json()},
+            members={"mp4": b"m", "flac": b"f", "json": make_clip_record(key, f"id{n % 2}").to_json()},
         )
         for n, key in enumerate(clip_key("s", str(n), Span(0, 50), 0) for n in range(4))
     ]

@@ -17,9 +17,9 @@ from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
 from avf_shards.schema.ledger import table_to_decisions
-from support.clips import flashing_shards
-from support.crash_points import dies_after
-from support.curation_runs import recipe
+from support.clips import make_flashing_shards
+from support.crash_points import crash_after_operation
+from support.curation_runs import make_recipe
 
 GONE = deletion_request(["a/003.mp4", "b/001.mp4"])
 
@@ -27,7 +27,7 @@ GONE = deletion_request(["a/003.mp4", "b/001.mp4"])
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("takedown")
-    flashing_shards(folder, {"a": 6, "b": 3})
+    make_flashing_shards(folder, {"a": 6, "b": 3})
     return folder
 
 
@@ -65,7 +65,7 @@ def test_the_ledger_the_bytes_and_the_next_pack(folder: Path) -> None:
     packed = b"".join(path.read_bytes() for path in (folder / "again").iterdir())
     assert not any(key.encode() in packed for key in erased)
     assert take_down(run, GONE) == (), "once is enough"
-    assert plan_retry(run, recipe(), {"a": folder, "b": folder}) is None
+    assert plan_retry(run, make_recipe(), {"a": folder, "b": folder}) is None
     assert read_plan(run, 1).table.num_rows == 2
 
 
@@ -97,7 +97,7 @@ def test_dies_after_each_file_operation_in_turn(made: Path, tmp_path: Path) -> N
     while True:
         folder = Path(shutil.copytree(made, tmp_path / str(number)))
         run = RunFolder(folder / "run")
-        with dies_after(number) as death:
+        with crash_after_operation(number) as crash:
             take_down(run, GONE)
         take_down(run, GONE)
         taken = [name for name, said in verdicts(run).items() if said == "rejected takedown"]
@@ -105,7 +105,7 @@ def test_dies_after_each_file_operation_in_turn(made: Path, tmp_path: Path) -> N
         assert run.attempts() == [0, 1]
         assert payloads(run).count(b"ftyp") == 7
         shutil.rmtree(folder)
-        if not death.came:
+        if not crash.happened:
             break
         number += 1
     assert number > 10

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from avf_shards.packing.near_duplicates import Fingerprint, NearDuplicateConfig, NearDuplicateIndex
 from avf_shards.packing.selection import Selection, SourceSelection, select_clips
-from support.ledgers import ledger_of
+from support.ledgers import make_ledger
 
 
 def recording(seed: int, frames: int) -> Fingerprint:
@@ -36,7 +36,7 @@ def test_a_recording_is_found_at_any_offset_and_others_are_not(seed: int) -> Non
 
 
 def test_a_clip_gives_way_only_to_one_that_is_taken() -> None:
-    table = ledger_of({"a": [5.0] * 40, "b": [5.0] * 40})
+    table = make_ledger({"a": [5.0] * 40, "b": [5.0] * 40})
     keys = [keys[0] for keys in table["clips"].to_pylist()]
     prints = {key: recording(int(key.split("-")[1], 16), 100) for key in keys}  # clip n of a is clip n of b
     for quota in (None, 25):
@@ -58,7 +58,7 @@ def test_a_clip_gives_way_only_to_one_that_is_taken() -> None:
 
 
 def test_the_same_seed_leaves_the_same_clips() -> None:
-    table = ledger_of({"a": [5.0] * 40, "b": [5.0] * 40})
+    table = make_ledger({"a": [5.0] * 40, "b": [5.0] * 40})
     keys = [keys[0] for keys in table["clips"].to_pylist()]
     prints = {key: recording(int(key.split("-")[1], 16), 100) for key in keys}
     wanted = Selection(seed=3, near_duplicates=NearDuplicateConfig())

@@ -8,17 +8,17 @@ from avf_shards.errors import UserError
 from avf_shards.packing.selection import Selection, SourceSelection, load_selection, select_clips
 from avf_shards.schema.ledger import Decision, decisions_to_table
 from avf_shards.timeline import Span
-from support.ledgers import ledger_of
+from support.ledgers import make_ledger
 
 
 def test_quota_is_met_and_shortfall_said() -> None:
-    table = ledger_of({"a": [5.0] * 30, "b": [5.0] * 4})
+    table = make_ledger({"a": [5.0] * 30, "b": [5.0] * 4})
     choice = select_clips(table, Selection(sources={"a": SourceSelection(quota=10), "b": SourceSelection(quota=10)}))
     assert [(len(choice.clips[s]), choice.sources[s].short) for s in "ab"] == [(10, 0), (4, 6)]
 
 
 def test_order_is_seeded_and_a_quota_is_a_prefix() -> None:
-    table = ledger_of({"a": [5.0] * 50})
+    table = make_ledger({"a": [5.0] * 50})
     whole = select_clips(table, Selection(seed=3)).clips["a"]
     part = select_clips(table, Selection(seed=3, sources={"a": SourceSelection(quota=20)})).clips["a"]
     other = select_clips(table, Selection(seed=4)).clips["a"]
@@ -28,7 +28,7 @@ def test_order_is_seeded_and_a_quota_is_a_prefix() -> None:
 
 
 def test_stricter_thresholds_and_null_scores() -> None:
-    table = ledger_of({"a": [3.5, 4.5, None], "b": [3.5]})
+    table = make_ledger({"a": [3.5, 4.5, None], "b": [3.5]})
     name = "sync/low_confidence"
     choice = select_clips(
         table, Selection(thresholds={name: 4.0}, sources={"a": SourceSelection(), "b": SourceSelection()})
@@ -40,7 +40,7 @@ def test_stricter_thresholds_and_null_scores() -> None:
 
 
 def test_laxer_and_unknown_are_refused() -> None:
-    table = ledger_of({"a": [5.0]})
+    table = make_ledger({"a": [5.0]})
     with pytest.raises(UserError, match="laxer than 3"):
         select_clips(table, Selection(thresholds={"sync/low_confidence": 2.0}))
     with pytest.raises(UserError, match="no kept clip was checked"):
@@ -82,9 +82,9 @@ def test_selection_file(tmp_path: Path) -> None:
 
 
 def test_pack_refuses_another_selection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from support.runs import made_run
+    from support.runs import make_run
 
-    made_run(tmp_path)
+    make_run(tmp_path)
     arguments = ["pack", str(tmp_path / "run"), "--out", str(tmp_path / "shards")]
     assert main(arguments) == 0
     assert main(arguments) == 0
@@ -94,9 +94,9 @@ def test_pack_refuses_another_selection(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_ls_show_lineage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from support.runs import made_run
+    from support.runs import make_run
 
-    made_run(tmp_path)
+    make_run(tmp_path)
     shards = str(tmp_path / "shards")
     assert main(["pack", str(tmp_path / "run"), "--out", shards]) == 0
     capsys.readouterr()
@@ -114,7 +114,7 @@ def test_ls_show_lineage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_speakers_take_turns() -> None:
-    table = ledger_of({"a": [5.0] * 30}, speakers=10)
+    table = make_ledger({"a": [5.0] * 30}, speakers=10)
     wanted = Selection(sources={"a": SourceSelection(quota=20, order="speakers")})
     speakers = dict(zip((keys[0] for keys in table["clips"].to_pylist()), table["speaker"].to_pylist(), strict=True))
     taken = [speakers[row[0]] for row in select_clips(table, wanted).clips["a"]]
@@ -122,7 +122,7 @@ def test_speakers_take_turns() -> None:
 
 
 def test_every_kept_clip_is_told_of() -> None:
-    table = ledger_of({"a": [5.0] * 6 + [3.5] * 3, "b": [5.0] * 4})
+    table = make_ledger({"a": [5.0] * 6 + [3.5] * 3, "b": [5.0] * 4})
     wanted = Selection(
         thresholds={"sync/low_confidence": 4.0}, sources={"a": SourceSelection(quota=4)}, absent_sources="report"
     )
@@ -136,6 +136,6 @@ def test_every_kept_clip_is_told_of() -> None:
 
 
 def test_a_source_that_is_absent_is_a_shortfall_where_asked_for() -> None:
-    table = ledger_of({"a": [5.0] * 3})
+    table = make_ledger({"a": [5.0] * 3})
     wanted = Selection(sources={"a": SourceSelection(), "z": SourceSelection(quota=7)}, absent_sources="report")
     assert select_clips(table, wanted).sources["z"].short == 7

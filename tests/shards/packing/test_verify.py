@@ -9,12 +9,12 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
-from support.runs import made_run
+from support.runs import make_run
 
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
-    run = made_run(tmp_path, videos=5)
+    run = make_run(tmp_path, videos=5)
     pack_shards(run, tmp_path / "shards", Selection(clips_per_shard=4))
     assert verify_shards(tmp_path / "shards") == []
     return tmp_path / "shards"

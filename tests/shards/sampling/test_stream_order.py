@@ -14,7 +14,7 @@ from avf_shards.sampling.mixture import Mixture, interleave, shares, source_quot
 from avf_shards.sampling.stream_order import BLOCK_SHARDS, StreamOrder, rank_steps, stream_digest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.runs import made_run
+from support.runs import make_run
 
 
 def corpus(*clips: int, per_shard: int = 4) -> Corpus:
@@ -119,7 +119,7 @@ def test_a_million_clips_each_once() -> None:
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("order")
-    pack_shards(made_run(folder, videos=15), folder / "shards", Selection(clips_per_shard=4))
+    pack_shards(make_run(folder, videos=15), folder / "shards", Selection(clips_per_shard=4))
     return folder / "shards"
 
 
@@ -136,7 +136,7 @@ def test_the_command_prints_one_digest_for_every_world(shards: Path, capsys: pyt
 
 
 def test_the_digest_is_of_the_content(shards: Path, tmp_path: Path) -> None:
-    pack_shards(made_run(tmp_path, videos=14), tmp_path / "shards", Selection(clips_per_shard=4))
+    pack_shards(make_run(tmp_path, videos=14), tmp_path / "shards", Selection(clips_per_shard=4))
     one, other = load_corpus(shards), load_corpus(tmp_path / "shards")
     assert one.digest != other.digest
     assert StreamOrder(one, Mixture(), 0).digest != StreamOrder(one, Mixture(), 1).digest

@@ -13,7 +13,7 @@ from avf_shards.format.manifest import seal
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS, check_version
-from support.runs import made_run
+from support.runs import make_run
 
 UNIT = "run/attempt-0/units/0000/0000000"
 
@@ -22,7 +22,7 @@ UNIT = "run/attempt-0/units/0000/0000000"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """run/, a finished run, and shards/ packed from it."""
     folder = tmp_path_factory.mktemp("versions")
-    pack_shards(made_run(folder), folder / "shards", Selection())
+    pack_shards(make_run(folder), folder / "shards", Selection())
     return folder
 
 

@@ -12,7 +12,7 @@ from avf_training.cli.main import main
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import PRESETS
 from avf_training.pretraining.reconstruction import reconstruct_clip
-from support.curation_runs import EMBEDDED, recipe
+from support.curation_runs import EMBEDDED, make_recipe
 
 
 def test_describe_in_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +69,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "in/talk.mp4").write_bytes(
         encode_video(VideoScript(shots=(ShotScript(frames=100, people=(0,), seed=1),)))
     )
-    run = curate(recipe(), EMBEDDED, {"s": folder / "in"}, folder / "run", RunOptions(engine="inline"))
+    run = curate(make_recipe(), EMBEDDED, {"s": folder / "in"}, folder / "run", RunOptions(engine="inline"))
     pack_shards(run, folder / "shards", Selection())
     return folder / "shards"
 
@@ -116,10 +116,10 @@ def test_a_perfect_prediction_gives_the_original_back() -> None:
     from avf_training.models.masking import MaskConfig
     from avf_training.models.masks import Masks
     from avf_training.objectives.targets import audio_targets, video_targets
-    from support.models import batch, tiny
+    from support.models import random_batch, tiny_config
 
-    config = tiny()
-    video, audio = batch(config, 1)
+    config = tiny_config()
+    video, audio = random_batch(config, 1)
     assert video is not None
     assert audio is not None
     video = (video * 0.3).clamp(-1.5, 1.5)

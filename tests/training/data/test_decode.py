@@ -17,12 +17,12 @@ from avf_shards.errors import FaultError
 from avf_training.data.decode import StoredAudio, decode_frames, decode_jpeg_planes, decode_planes
 from avf_training.data.transforms import crop_pixels
 from avf_training.data.windows import segment_frames, spread_frames, window_frames
-from support.clips import SIZE_PX, flashing
+from support.clips import SIZE_PX, encode_flashing_clip
 
 
 @pytest.fixture(scope="module")
 def clip() -> dict[str, bytes]:
-    return flashing(130, 3)
+    return encode_flashing_clip(130, 3)
 
 
 def every_frame(mp4: bytes) -> list[np.ndarray]:
@@ -84,7 +84,7 @@ def test_short_clips_repeat_their_last_frame_on_the_stride() -> None:
     assert window_frames(0, 16, 10) == [0, 4] + [8] * 14
     assert window_frames(0, 16, 40)[-7:] == [36] * 7
     assert window_frames(12, 16, 80) == [*range(12, 76, 4)]
-    short = flashing(40, 1)
+    short = encode_flashing_clip(40, 1)
     assert StoredAudio(short["flac"]).frames == 40
     assert len(StoredAudio(short["flac"]).read(0, 64)) == 40 * 640
     assert decode_planes(short["mp4"], window_frames(0, 16, 40)).shape == (16, SIZE_PX * 3 // 2, SIZE_PX)

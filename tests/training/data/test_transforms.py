@@ -7,11 +7,13 @@ from avf_training.data.pretraining import CROP_SCALES, Crop, PretrainingParams, 
 from avf_training.data.transforms import audio_input, crop_pixels, log_mel_batch, video_input
 from avf_training.models.config import Geometry
 from avf_training.models.masking import paper_masks
-from support.models import tiny
+from support.models import tiny_config
 
 
 def drawn(position: int, frames: int = 100, any_start_frame: bool = False) -> PretrainingParams:
-    return PretrainingSampler(tiny(), paper_masks(tiny()), any_start_frame).sample("d", 0, position, frames)
+    return PretrainingSampler(tiny_config(), paper_masks(tiny_config()), any_start_frame).sample(
+        "d", 0, position, frames
+    )
 
 
 def boxes(*crops: Crop, size_px: int) -> torch.Tensor:

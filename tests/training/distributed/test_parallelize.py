@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).parents[2] / "support/two_ranks.py"
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, Any]:
+def results() -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(SCRIPT)],
         capture_output=True,
@@ -27,26 +27,26 @@ def told() -> dict[str, Any]:
         timeout=200,
     )
     assert done.returncode == 0, done.stderr
-    answers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answers
+    values: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return values
 
 
-def test_sharded_is_as_copied(told: dict[str, Any]) -> None:
-    assert told["fp32"]["fsdp"] == pytest.approx(told["fp32"]["ddp"], rel=LOSS_EPSILONS * EPSILON["fp32"])
-    assert told["fp32"]["weights_off"] < EPSILON["fp32"] ** 0.5
-    assert told["fp32"]["names"], "both give the whole model's tensors"
+def test_fsdp_trains_as_ddp_does(results: dict[str, Any]) -> None:
+    assert results["fp32"]["fsdp"] == pytest.approx(results["fp32"]["ddp"], rel=LOSS_EPSILONS * EPSILON["fp32"])
+    assert results["fp32"]["weights_off"] < EPSILON["fp32"] ** 0.5
+    assert results["fp32"]["names"], "both give the whole model's tensors"
 
 
-def test_an_overflow_on_one_rank_skips_the_step_on_both(told: dict[str, Any]) -> None:
-    assert told["fp16"]["scales"] == [512.0, 512.0], "halved once"
-    assert told["fp16"]["finite"]
-    losses = pytest.approx(told["fp16"]["ddp"], rel=LOSS_EPSILONS * EPSILON["fp16"], nan_ok=True)
-    assert told["fp16"]["fsdp"] == losses
-    assert told["fp16"]["weights_off"] < EPSILON["fp16"] ** 0.5
+def test_an_overflow_on_one_rank_skips_the_step_on_both(results: dict[str, Any]) -> None:
+    assert results["fp16"]["scales"] == [512.0, 512.0], "halved once"
+    assert results["fp16"]["finite"]
+    losses = pytest.approx(results["fp16"]["ddp"], rel=LOSS_EPSILONS * EPSILON["fp16"], nan_ok=True)
+    assert results["fp16"]["fsdp"] == losses
+    assert results["fp16"]["weights_off"] < EPSILON["fp16"] ** 0.5
 
 
-def test_gathered_negatives_are_the_whole_batch(told: dict[str, Any]) -> None:
-    found = told["contrastive"]
-    assert found["gathered"] == pytest.approx(found["whole"], rel=1e-6)
-    assert found["own"] < found["whole"] - 1, "fewer negatives"
-    assert found["gradient_off"] < 1e-6
+def test_gathered_negatives_give_the_loss_of_the_whole_batch(results: dict[str, Any]) -> None:
+    contrastive = results["contrastive"]
+    assert contrastive["gathered"] == pytest.approx(contrastive["whole"], rel=1e-6)
+    assert contrastive["own"] < contrastive["whole"] - 1, "fewer negatives"
+    assert contrastive["gradient_off"] < 1e-6

@@ -23,14 +23,16 @@ from avf_training.tasks.label_alignment import ExcludedClips, assert_no_leakage
 from avf_training.tasks.labelled_clips import read_labelled_clips
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import Task, fold_task
-from support.labelled import LABELS, labelled_shards, row, takes
+from support.labelled import LABELS, make_dataset, make_label_rows, make_labelled_shards
 
 STORAGE = StorageConfig()
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return labelled_shards(tmp_path_factory.mktemp("lab"), {"lab": takes(6, 3), "more": takes(3, 2, first=50)})
+    return make_labelled_shards(
+        tmp_path_factory.mktemp("lab"), {"lab": make_label_rows(6, 3), "more": make_label_rows(3, 2, first=50)}
+    )
 
 
 SETS = [
@@ -45,7 +47,7 @@ def small(*more: str, seed: int = 0) -> FinetuneRecipe:
 
 def task(shards: Path, recipe: FinetuneRecipe, fold: int = 1, **changes: object) -> Task:
     return fold_task(
-        row(**changes), LabelledShards([shards], STORAGE), fold, recipe.modalities, recipe.validation_share
+        make_dataset(**changes), LabelledShards([shards], STORAGE), fold, recipe.modalities, recipe.validation_share
     )
 
 
@@ -78,7 +80,9 @@ def test_a_fold_is_learned_and_scored_by_three_protocols(finished: Path, shards:
 
 def test_no_subject_is_in_two_parts_of_a_fold(finished: Path, shards: Path) -> None:
     run = json.loads((finished / "run.json").read_text())
-    subject = {clip.key: clip.subject for clip in read_labelled_clips(LabelledShards([shards], STORAGE), row()).clips}
+    subject = {
+        clip.key: clip.subject for clip in read_labelled_clips(LabelledShards([shards], STORAGE), make_dataset()).clips
+    }
     parts = [{subject[key] for key in run[name]} for name in ("train", "validation", "test")]
     assert all(parts)
     assert len(set.union(*parts)) == sum(map(len, parts)) == 6
@@ -132,8 +136,8 @@ def test_a_finished_run_is_evaluated_from_its_folder_to_the_same_predictions(
 @pytest.mark.slow
 def test_post_pre_training_for_a_fold_and_fine_tuning_from_it(shards: Path, tmp_path: Path) -> None:
     recipe, labelled = small("epochs=2"), LabelledShards([shards], STORAGE)
-    more = row("more")
-    hybrid = hybrid_task(row(), labelled, 1, modalities="av", validation_share=0.2, joining=[more])
+    more = make_dataset("more")
+    hybrid = hybrid_task(make_dataset(), labelled, 1, modalities="av", validation_share=0.2, joining=[more])
     tested = set(task(shards, recipe).test)
     assert set(hybrid.data.labels) == {"happy", "sadness"}
     assert not tested & set(hybrid.truth)
@@ -148,8 +152,13 @@ def test_post_pre_training_for_a_fold_and_fine_tuning_from_it(shards: Path, tmp_
 
 def test_another_release_of_a_test_clip_stays_out_of_the_hybrid(shards: Path) -> None:
     labelled = LabelledShards([shards], STORAGE)
-    apart = hybrid_task(row(), labelled, 1, modalities="av", validation_share=0.0, joining=[row("more")])
-    data, more = row(same_recordings_as="two releases"), row("more", same_recordings_as="two releases")
+    apart = hybrid_task(
+        make_dataset(), labelled, 1, modalities="av", validation_share=0.0, joining=[make_dataset("more")]
+    )
+    data, more = (
+        make_dataset(same_recordings_as="two releases"),
+        make_dataset("more", same_recordings_as="two releases"),
+    )
     together = hybrid_task(data, labelled, 1, modalities="av", validation_share=0.0, joining=[more])
     tested = {read_labelled_clips(labelled, data).video_of[key] for key in task(shards, small()).test}
     videos = read_labelled_clips(labelled, more).video_of
@@ -160,7 +169,7 @@ def test_another_release_of_a_test_clip_stays_out_of_the_hybrid(shards: Path) ->
 def test_the_guard_stops_a_hybrid_with_another_release_of_a_test_clip(shards: Path) -> None:
     labelled = LabelledShards([shards], STORAGE)
     clips, more = (
-        read_labelled_clips(labelled, row(name, same_recordings_as="two releases")) for name in ("lab", "more")
+        read_labelled_clips(labelled, make_dataset(name, same_recordings_as="two releases")) for name in ("lab", "more")
     )
     excluded = ExcludedClips(clip_origins(clips, task(shards, small()).test))
     with pytest.raises(UserError, match=r"more-\S+: the same recording \(\d+.mp4\) is in the test set of lab, fold 1"):
@@ -177,11 +186,13 @@ def test_a_start_trained_on_test_clips_is_refused(finished: Path, shards: Path, 
 
 def test_validation_clips_depend_on_no_seed_and_are_in_no_hybrid(shards: Path) -> None:
     labelled = LabelledShards([shards], STORAGE)
-    parts = {share: fold_task(row(), labelled, 1, "av", share).validation for share in (0.05, 0.1, 0.4)}
+    parts = {share: fold_task(make_dataset(), labelled, 1, "av", share).validation for share in (0.05, 0.1, 0.4)}
     assert set(parts[0.05]) <= set(parts[0.1]) <= set(parts[0.4])
     for share in (0.05, 0.3):
-        hybrid = hybrid_task(row(), labelled, 1, modalities="av", validation_share=share, joining=[row("more")])
-        assert not {*parts[0.1], *fold_task(row(), labelled, 1, "av", 0.1).test} & set(hybrid.truth)
+        hybrid = hybrid_task(
+            make_dataset(), labelled, 1, modalities="av", validation_share=share, joining=[make_dataset("more")]
+        )
+        assert not {*parts[0.1], *fold_task(make_dataset(), labelled, 1, "av", 0.1).test} & set(hybrid.truth)
     assert task(shards, small(seed=1)).identity() == task(shards, small(seed=2)).identity()
 
 
@@ -198,9 +209,11 @@ def test_one_modality(shards: Path, tmp_path: Path, modalities: str) -> None:
 @pytest.mark.slow
 def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
     rows = [{"valence": str(v), "subject": f"p{n}"} for n in range(6) for v in (-1.5, -1.0, 1.0, 1.5)]
-    shards = labelled_shards(tmp_path, {"lab": rows})
+    shards = make_labelled_shards(tmp_path, {"lab": rows})
     recipe = small("epochs=6")
-    data = row(task="dimensions", labels=(), dimensions=("valence",), range=(-2.0, 2.0), metrics=("PCC", "CCC"))
+    data = make_dataset(
+        task="dimensions", labels=(), dimensions=("valence",), range=(-2.0, 2.0), metrics=("PCC", "CCC")
+    )
     made = fold_task(data, LabelledShards([shards], STORAGE), 1, "av", 0.0)
     train_stage(replace(recipe, validation_share=0.0), made, None, tmp_path / "run")
     result = json.loads((tmp_path / "run/result.json").read_text())
@@ -232,20 +245,24 @@ def test_a_start_of_another_size_names_the_tensor(finished: Path, shards: Path, 
             r"unknown label 'up' of lab; known here: left, right \(1 such",
         ),
         ([{"label": "lefr", "subject": "a"}], {}, "unknown label 'lefr' of lab; did you mean 'left'"),
-        (takes(4), {"labels": (*LABELS, "none")}, "fold 1: no clip to train on for none"),
-        ([{**one, "mute": "yes"} for one in takes(4)], {}, "no clip has sound .* take modalities v"),
+        (make_label_rows(4), {"labels": (*LABELS, "none")}, "fold 1: no clip to train on for none"),
+        ([{**one, "mute": "yes"} for one in make_label_rows(4)], {}, "no clip has sound .* take modalities v"),
         (
-            [{**one, "fold": "1"} for one in takes(4)],
+            [{**one, "fold": "1"} for one in make_label_rows(4)],
             {"split": "predefined", "scheme": "own"},
             "fold 1 has no clip to train",
         ),
         (
-            [{**one, "fold": str(n % 2 + 1)} for n, one in enumerate(takes(4))],
+            [{**one, "fold": str(n % 2 + 1)} for n, one in enumerate(make_label_rows(4))],
             {"split": "predefined", "scheme": "own"},
             "fold 1: subject p3 is trained on .* and tested",
         ),
-        (takes(4), {"split": "predefined", "scheme": "theirs"}, "its record has no fold 'theirs' of lab"),
-        (takes(4), {"source": "elsewhere"}, r"no clip of source 'elsewhere' in these shards; they hold lab \(16\)"),
+        (make_label_rows(4), {"split": "predefined", "scheme": "theirs"}, "its record has no fold 'theirs' of lab"),
+        (
+            make_label_rows(4),
+            {"source": "elsewhere"},
+            r"no clip of source 'elsewhere' in these shards; they hold lab \(16\)",
+        ),
         (
             [{"valence": "high", "subject": "a"}],
             {"task": "dimensions", "labels": (), "dimensions": ("valence",)},
@@ -256,7 +273,7 @@ def test_a_start_of_another_size_names_the_tensor(finished: Path, shards: Path, 
 def test_bad_labels_name_the_clip_and_the_rule(
     tmp_path: Path, rows: list[dict[str, str]], changes: dict[str, object], said: str
 ) -> None:
-    shards = labelled_shards(tmp_path, {"lab": rows})
+    shards = make_labelled_shards(tmp_path, {"lab": rows})
     with pytest.raises(UserError, match=said):
         task(shards, small(), **changes)
 
@@ -280,7 +297,7 @@ def test_two_processes_train_and_test_as_one(shards: Path, tmp_path: Path) -> No
 
 def _command(folder: Path, shards: Path, out: Path, sets: list[str]) -> list[str]:
     """The command line that fine-tunes fold 1 of `row()`."""
-    (folder / "lab.yaml").write_text(yaml.safe_dump(_plain(asdict(row()))))
+    (folder / "lab.yaml").write_text(yaml.safe_dump(_plain(asdict(make_dataset()))))
     argv = [str(Path(sys.executable).with_name("avf-train")), "finetune", "--dataset", str(folder / "lab.yaml")]
     argv += ["--shards", str(shards), "--recipe", "nano", "--device", "cpu", "--out", str(out)]
     return [*argv, *(part for setting in sets for part in ("--set", setting))]

@@ -21,8 +21,8 @@ from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import preset
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import fold_task
-from support.labelled import LABELS, labelled_shards, row, takes
-from support.models import batch, tiny
+from support.labelled import LABELS, make_dataset, make_label_rows, make_labelled_shards
+from support.models import random_batch, tiny_config
 
 SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=20", "threads=1", "validation_share=0", "evaluate_every=20"]
 
@@ -31,9 +31,9 @@ SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=20", "threads=1", "vali
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """shards/ of labelled clips, and run/, a model that has learned from some of them."""
     folder = tmp_path_factory.mktemp("lab")
-    labelled_shards(folder, {"lab": takes(6, 3)})
+    make_labelled_shards(folder, {"lab": make_label_rows(6, 3)})
     recipe = load_finetune_recipe("finetune", "nano", SETS)
-    task = fold_task(row(), LabelledShards([folder / "shards"], StorageConfig()), 1, "av", 0.0)
+    task = fold_task(make_dataset(), LabelledShards([folder / "shards"], StorageConfig()), 1, "av", 0.0)
     train_stage(recipe, task, None, folder / "run")
     return folder
 
@@ -89,10 +89,10 @@ def test_features_are_the_model_s_own(lab: Path, capsys: pytest.CaptureFixture[s
 
 def test_frames_come_in_the_order_of_time() -> None:
     for encoder in ("lgi", "vit"):
-        config = tiny(encoder, "cross" if encoder == "vit" else "iavcl")
+        config = tiny_config(encoder, "cross" if encoder == "vit" else "iavcl")
         torch.manual_seed(1)
         model = Classifier(config, 2).eval()
-        video, _ = batch(config, 2)
+        video, _ = random_batch(config, 2)
         assert video is not None
         before = frame_tokens(model.encoder_video, video)
         changed = video.clone()

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from avf_training.models.masking import MaskConfig, Masker, paper_masks, region_order, running_cells
-from support.models import tiny
+from support.models import tiny_config
 
-LGI, VIT = tiny(), tiny("vit", "cross")
+LGI, VIT = tiny_config(), tiny_config("vit", "cross")
 
 
 def clips(config, masks: MaskConfig, count: int = 50):

@@ -14,7 +14,7 @@ from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.precision import Precision
 from avf_training.models.presets import PRESETS, preset
 from avf_training.objectives.pretraining import pretraining_losses
-from support.models import batch, drawn, tiny
+from support.models import random_batch, random_masks, tiny_config
 from torch import nn
 
 # Parameters by the arithmetic of the papers and the authors' training logs: fine-tuning with 11 classes, pre-training.
@@ -49,15 +49,15 @@ def test_the_official_log_of_the_huge_model_with_four_classes() -> None:
 
 
 def losses_of(model: MaskedAutoencoder, config: ModelConfig, clips: int = 2) -> torch.Tensor:
-    video, audio = batch(config, clips)
-    masks = drawn(config, clips)
+    video, audio = random_batch(config, clips)
+    masks = random_masks(config, clips)
     return pretraining_losses(model(video, audio, masks), video, audio, masks, config).total
 
 
 @pytest.mark.parametrize(("encoder", "fusion"), KINDS)
 @pytest.mark.parametrize("modalities", ["av", "a", "v"])
 def test_pretraining_reaches_every_parameter(encoder: str, fusion: str, modalities: str) -> None:
-    config = tiny(encoder, fusion, modalities)
+    config = tiny_config(encoder, fusion, modalities)
     model = MaskedAutoencoder(config).train()
     losses_of(model, config).backward()
     without = {name for name, p in model.named_parameters() if p.requires_grad and p.grad is None}
@@ -71,7 +71,7 @@ def test_the_paper_literal_context_trains_what_the_pooled_one_cannot() -> None:
     """With one context token HAFE's queries get exactly no gradient; with region tokens they and stage IV learn."""
     quiet = {}
     for overall in ("pooled", "region"):
-        config = tiny(fusion_context=overall)
+        config = tiny_config(fusion_context=overall)
         torch.manual_seed(0)
         model = MaskedAutoencoder(config).train()
         losses_of(model, config, 4).backward()
@@ -84,9 +84,9 @@ def test_the_paper_literal_context_trains_what_the_pooled_one_cannot() -> None:
 @pytest.mark.parametrize(("encoder", "fusion"), KINDS)
 @pytest.mark.parametrize("modalities", ["av", "a", "v"])
 def test_finetuning_reaches_every_parameter(encoder: str, fusion: str, modalities: str) -> None:
-    config = tiny(encoder, fusion, modalities)
+    config = tiny_config(encoder, fusion, modalities)
     model = Classifier(config, 5, drop_path=0.1).train()
-    logits, feature = model(*batch(config))
+    logits, feature = model(*random_batch(config))
     assert logits.shape == (2, 5)
     width = {"av": 128 if fusion == "cross" else 64}.get(modalities, 32)
     assert feature.shape == (2, width)
@@ -96,14 +96,14 @@ def test_finetuning_reaches_every_parameter(encoder: str, fusion: str, modalitie
 
 @pytest.mark.parametrize(("encoder", "fusion"), KINDS)
 def test_recomputed_activations_change_nothing(encoder: str, fusion: str) -> None:
-    config = tiny(encoder, fusion)
+    config = tiny_config(encoder, fusion)
     found = []
     for on in (False, True):
         torch.manual_seed(0)
         model = MaskedAutoencoder(config).double().train()
         model.checkpoint_activations(on)
-        video, audio = (x.double() for x in batch(config))
-        masks = drawn(config)
+        video, audio = (x.double() for x in random_batch(config))
+        masks = random_masks(config)
         pretraining_losses(model(video, audio, masks), video, audio, masks, config).total.backward()
         found.append([p.grad for p in model.parameters() if p.requires_grad])
     for plain, again in zip(*found, strict=True):
@@ -112,12 +112,12 @@ def test_recomputed_activations_change_nothing(encoder: str, fusion: str) -> Non
 
 @pytest.mark.parametrize(("encoder", "fusion"), [("vit", "cross"), ("lgi", "iavcl")])
 def test_the_compiler_finds_no_graph_break(encoder: str, fusion: str) -> None:
-    base = tiny(encoder, fusion, skips=())
+    base = tiny_config(encoder, fusion, skips=())
     video, audio = (replace(stream, depth=2, decoder_depth=2) for stream in (base.video, base.audio))
     config = replace(base, video=video, audio=audio, skips=(1,), fusion_depth=1)
     for model, inputs, precision in (
-        (MaskedAutoencoder(config).train(), (*batch(config), drawn(config)), Precision(compute="bf16")),
-        (Classifier(config, 3, drop_path=0.1).train(), batch(config), Precision(compute="fp32")),
+        (MaskedAutoencoder(config).train(), (*random_batch(config), random_masks(config)), Precision(compute="bf16")),
+        (Classifier(config, 3, drop_path=0.1).train(), random_batch(config), Precision(compute="fp32")),
     ):
         torch.compiler.reset()
         torch._dynamo.utils.counters.clear()
@@ -128,7 +128,7 @@ def test_the_compiler_finds_no_graph_break(encoder: str, fusion: str) -> None:
 
 
 def test_the_decoder_stays_in_single_precision() -> None:
-    config = tiny()
+    config = tiny_config()
     seen = {}
 
     def note(name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
@@ -139,19 +139,19 @@ def test_the_decoder_stays_in_single_precision() -> None:
         model.encoder_video.blocks[0].mlp.fc1.register_forward_hook(note("encoder"))
         model.decoder_video.blocks[0].mlp.fc1.register_forward_hook(note("decoder"))
         with Precision(compute="bf16", fp32_decoder=paper).autocast("cpu"):
-            out = model(*batch(config), drawn(config))
+            out = model(*random_batch(config), random_masks(config))
         assert seen == {"encoder": torch.bfloat16, "decoder": torch.float32 if paper else torch.bfloat16}
         assert out.levels[0][0].dtype == torch.float32
-        video, audio = batch(config)
-        loss = pretraining_losses(out, video, audio, drawn(config), config).total
+        video, audio = random_batch(config)
+        loss = pretraining_losses(out, video, audio, random_masks(config), config).total
         assert loss.dtype == torch.float32
         loss.backward()
 
 
 @pytest.mark.parametrize("compute", ["fp16", "bf16"])
 def test_narrow_types_come_close_to_single_precision(compute: str) -> None:
-    config = tiny()
-    model, inputs, masks = MaskedAutoencoder(config).eval(), batch(config), drawn(config)
+    config = tiny_config()
+    model, inputs, masks = MaskedAutoencoder(config).eval(), random_batch(config), random_masks(config)
     with torch.no_grad():
         exact = model(*inputs, masks).video_BMP
         with Precision(compute=compute).autocast("cpu"):
@@ -163,8 +163,8 @@ def test_narrow_types_come_close_to_single_precision(compute: str) -> None:
 
 def test_only_the_order_of_tokens_tells_regions_apart() -> None:
     """Visible tokens in another order inside their regions give the same reconstruction."""
-    config = tiny()
-    model, inputs, masks = MaskedAutoencoder(config).eval(), batch(config), drawn(config)
+    config = tiny_config()
+    model, inputs, masks = MaskedAutoencoder(config).eval(), random_batch(config), random_masks(config)
     turned = masks.video_visible_BV.unflatten(1, (8, 10)).flip(2).flatten(1)
     other = masks._replace(video_visible_BV=turned, video_position_BV=turned)
     with torch.no_grad():
@@ -187,10 +187,10 @@ def test_only_the_order_of_tokens_tells_regions_apart() -> None:
     ],
 )
 def test_a_batch_that_does_not_fit_is_named(change: Callable[..., tuple[object, ...]], names: list[str]) -> None:
-    config = tiny()
-    inputs = change(*batch(config))
+    config = tiny_config()
+    inputs = change(*random_batch(config))
     for call in (
-        lambda: MaskedAutoencoder(config)(*inputs, drawn(config)),
+        lambda: MaskedAutoencoder(config)(*inputs, random_masks(config)),
         lambda: Classifier(config, 3)(*inputs),
     ):
         with pytest.raises(ValueError, match=r"video|audio") as caught:
@@ -200,18 +200,20 @@ def test_a_batch_that_does_not_fit_is_named(change: Callable[..., tuple[object, 
 
 def test_a_modality_too_many_is_named() -> None:
     with pytest.raises(ValueError, match="audio: given, but the model's modalities are 'v'"):
-        Classifier(tiny(modalities="v"), 3)(*batch(tiny()))
+        Classifier(tiny_config(modalities="v"), 3)(*random_batch(tiny_config()))
 
 
 def test_a_batch_of_one_cannot_be_contrasted() -> None:
-    config = tiny("vit", "cross")
+    config = tiny_config("vit", "cross")
     with pytest.raises(ValueError, match=r"batch of 1.*at least 2"):
         losses_of(MaskedAutoencoder(config), config, 1)
     with pytest.raises(ValueError, match=r"batch of 1.*at least 2"):
         losses_of(MaskedAutoencoder(config).eval(), config, 1)
     with pytest.raises(ValueError, match=r"batch of 1.*at least 2"):
-        MaskedAutoencoder(tiny()).train()(*batch(tiny(), 1), drawn(tiny(), 1))
-    MaskedAutoencoder(tiny()).eval()(*batch(tiny(), 1), drawn(tiny(), 1))  # a picture may be of one clip
+        MaskedAutoencoder(tiny_config()).train()(*random_batch(tiny_config(), 1), random_masks(tiny_config(), 1))
+    MaskedAutoencoder(tiny_config()).eval()(
+        *random_batch(tiny_config(), 1), random_masks(tiny_config(), 1)
+    )  # a picture may be of one clip
 
 
 @pytest.mark.parametrize(
@@ -227,14 +229,14 @@ def test_a_batch_of_one_cannot_be_contrasted() -> None:
 )
 def test_a_config_that_cannot_be_built_is_named(changes: dict[str, object], message: str | None) -> None:
     if message is None:
-        MaskedAutoencoder(tiny(**changes))
+        MaskedAutoencoder(tiny_config(**changes))
         return
     with pytest.raises(ValueError, match=message):
-        tiny(**changes)
+        tiny_config(**changes)
 
 
 def test_streams_that_cannot_be_built_are_named() -> None:
-    base = tiny()
+    base = tiny_config()
     for changes, message in (
         ({"video": replace(base.video, heads=3)}, "video.heads 3 does not divide the width 32"),
         ({"video": replace(base.video, decoder_heads=3)}, "video.decoder_heads 3 does not divide the width 16"),
@@ -251,11 +253,11 @@ def test_streams_that_cannot_be_built_are_named() -> None:
 
 def test_what_evaluation_computes_is_what_training_did(tmp_path: Path) -> None:
     """Each unit has running statistics of its own; one pair for both, as the authors have it, is of neither."""
-    video, audio = batch(tiny(), 8)
+    video, audio = random_batch(tiny_config(), 8)
     off = {}
     for statistics in ("per_unit", "shared"):
         torch.manual_seed(0)
-        model = Classifier(tiny(batch_norm_statistics=statistics), 3).train()
+        model = Classifier(tiny_config(batch_norm_statistics=statistics), 3).train()
         with torch.no_grad():
             for _ in range(80):
                 trained = model(video, audio).logits_BJ

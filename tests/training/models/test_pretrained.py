@@ -15,7 +15,7 @@ from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.pretrained import initialize_encoders, load_model_folder
-from support.models import batch, drawn, tiny
+from support.models import random_batch, random_masks, tiny_config
 from torch import Tensor, nn
 
 KINDS = [("vit", "cross"), ("lgi", "iavcl"), ("lgi", "cross")]
@@ -38,13 +38,13 @@ def config_file(path: Path, config: ModelConfig) -> Path:
 
 @pytest.mark.parametrize(("encoder", "fusion"), KINDS)
 def test_saved_and_loaded(tmp_path: Path, encoder: str, fusion: str) -> None:
-    config = tiny(encoder, fusion)
+    config = tiny_config(encoder, fusion)
     model = MaskedAutoencoder(config)
     model.save_pretrained(tmp_path / "mae")
     again = MaskedAutoencoder.from_pretrained(tmp_path / "mae")
     assert again.config == config
     with torch.no_grad():
-        inputs, masks = batch(config), drawn(config)
+        inputs, masks = random_batch(config), random_masks(config)
         torch.testing.assert_close(again(*inputs, masks).video_BMP, model.eval()(*inputs, masks).video_BMP)
     head = Classifier(config, 7)
     head.save_pretrained(tmp_path / "head")
@@ -57,7 +57,7 @@ def test_saved_and_loaded(tmp_path: Path, encoder: str, fusion: str) -> None:
 
 
 def test_a_classifier_starts_from_pretraining() -> None:
-    config = tiny()
+    config = tiny_config()
     pretrained, head = MaskedAutoencoder(config), Classifier(config, 7)
     new = initialize_encoders(head, pretrained.state_dict())
     assert set(new) == {
@@ -78,7 +78,7 @@ def test_a_classifier_starts_from_pretraining() -> None:
     [("vit", "cross", "module."), ("lgi", "cross", "_orig_mod."), ("lgi", "iavcl", "module._orig_mod.")],
 )
 def test_the_authors_checkpoint_makes_the_round_trip(tmp_path: Path, encoder: str, fusion: str, prefix: str) -> None:
-    config = tiny(encoder, fusion, batch_norm_statistics="shared")
+    config = tiny_config(encoder, fusion, batch_norm_statistics="shared")
     for model in (MaskedAutoencoder(config), Classifier(config, 7)):
         folder = tmp_path / type(model).__name__
         theirs = authors_file(tmp_path / "theirs.pth", model, prefix)
@@ -132,7 +132,7 @@ def test_published_sizes_are_told_by_their_shapes(tmp_path: Path, capsys: pytest
 
 
 def test_names_that_do_not_fit_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = tiny()
+    config = tiny_config()
     more = {"encoder.blocks.0.gamma_1": torch.ones(32), "encoder.norm.weight": torch.ones(31)}
     theirs = authors_file(tmp_path / "theirs.pth", MaskedAutoencoder(config), drop="encoder_fusion.cross", **more)
     code = main(["convert", str(theirs), "--to", str(tmp_path / "x"), "--config", str(_file(tmp_path, config))])
@@ -173,7 +173,7 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_saved_folder_that_is_damaged(tmp_path: Path) -> None:
-    MaskedAutoencoder(tiny()).save_pretrained(tmp_path / "m")
+    MaskedAutoencoder(tiny_config()).save_pretrained(tmp_path / "m")
     weights = tmp_path / "m/model.safetensors"
     whole = weights.read_bytes()
     for damage in (whole[: len(whole) // 2], b"", b"x" * 100):

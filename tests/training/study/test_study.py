@@ -23,8 +23,8 @@ from avf_training.study.results import RowComparison
 from avf_training.tasks.catalog import DATASETS, find_dataset
 from avf_training.tasks.published import published_figures
 from support.browser import BROWSER, HEADLESS
-from support.labelled import labelled_shards, takes
-from support.models import batch, tiny
+from support.labelled import make_label_rows, make_labelled_shards
+from support.models import random_batch, tiny_config
 from support.waiting import wait_until
 
 STUDIES = sorted(path.stem for path in (FOLDER / "study").glob("*.yaml"))
@@ -76,7 +76,7 @@ def test_published_figures_are_of_known_data_sets_and_metrics() -> None:
 
 
 def test_parts_that_ablations_take_away_change_what_is_computed() -> None:
-    video, audio = batch(tiny())
+    video, audio = random_batch(tiny_config())
     answers = {}
     for name, changes in {
         "whole": {},
@@ -90,15 +90,15 @@ def test_parts_that_ablations_take_away_change_what_is_computed() -> None:
         "no fusion": {"fusion": "cross", "fusion_depth": 0},
     }.items():
         torch.manual_seed(0)
-        model = Classifier(tiny(**changes), 3).eval()
+        model = Classifier(tiny_config(**changes), 3).eval()
         answers[name] = model(video, audio).logits_BJ.sum().item()
         unused = [n for n, p in model.named_parameters() if not _reached(model, p, video, audio)]
         assert not unused, f"{name}: {unused[:3]} learn nothing"
     assert len({round(value, 6) for value in answers.values()}) == len(answers)
     with pytest.raises(ValueError, match="dier and hafe are parts of fusion 'iavcl'"):
-        tiny(fusion="cross", dier=False)
+        tiny_config(fusion="cross", dier=False)
     with pytest.raises(ValueError, match="information_flow 'raw_input' is of fusion 'cross'"):
-        tiny(information_flow="raw_input")
+        tiny_config(information_flow="raw_input")
     with pytest.raises(UserError, match=r"variant\.encodre: unknown setting; did you mean 'encoder'"):
         load_finetune_recipe("finetune", "nano", ["variant={encodre: vit}"]).model_config()
 
@@ -157,7 +157,7 @@ def line(folder: Path, *more: str) -> list[str]:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
-    labelled_shards(folder, {"lab": takes(6, 2)})
+    make_labelled_shards(folder, {"lab": make_label_rows(6, 2)})
     (folder / "lab.yaml").write_text(ROW)
     (folder / "study.yaml").write_text(STUDY.format(row=folder / "lab.yaml"))
     return folder

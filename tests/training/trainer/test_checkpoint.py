@@ -10,7 +10,7 @@ from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
 from avf_training.distributed.collectives import process_group
 from avf_training.trainer.checkpoint import Checkpoints
-from support.crash_points import dies_after
+from support.crash_points import crash_after_operation
 from torch import nn
 
 
@@ -81,7 +81,7 @@ def test_dies_after_each_file_operation_in_turn(tmp_path: Path) -> None:
         states = {1: run.learn()}
         run.save(1)
         states[2] = run.learn()
-        with dies_after(number, UserError) as death:
+        with crash_after_operation(number, UserError) as crash:
             run.save(2)
         again = Run(folder, keep=1)
         step = again.load()
@@ -90,7 +90,7 @@ def test_dies_after_each_file_operation_in_turn(tmp_path: Path) -> None:
         again.save(3)
         assert Run(folder).load() == 3
         assert again.checkpoints.steps() == [3]
-        if not death.came:
+        if not crash.happened:
             break
         number += 1
     assert reached == {1, 2}

@@ -10,7 +10,7 @@ from avf_training.conversion.authors_state_dict import authors_names
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.trainer.optimizer import OptimConfig, Schedule, adamw, has_weight_decay, layer_scale, schedule
-from support.models import tiny
+from support.models import tiny_config
 
 CONFIG = OptimConfig(base_lr=1.5e-4, min_lr=1e-5, betas=(0.9, 0.95), weight_decay=0.05, warmup_epochs=20)
 
@@ -31,7 +31,7 @@ def test_the_schedule_is_the_authors(shared: Path) -> None:
 @pytest.mark.real
 def test_weight_decay_of_the_authors_code(shared: Path) -> None:
     oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["avf_pt_tiny"]["params"]
-    model = MaskedAutoencoder(tiny())
+    model = MaskedAutoencoder(tiny_config())
     names, checked = authors_names(model), set()
     for name, parameter in model.named_parameters():
         for theirs in names[name]:
@@ -50,7 +50,7 @@ def test_rates_scale_with_the_batch() -> None:
 
 
 def test_no_decay_on_vectors_and_tokens() -> None:
-    model = MaskedAutoencoder(tiny())
+    model = MaskedAutoencoder(tiny_config())
     optimizer = adamw(model, CONFIG)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.05, 0.0]
     spared = {id(p) for p in optimizer.param_groups[1]["params"]}
@@ -90,7 +90,7 @@ def test_layer_decay_of_fine_tuning_is_the_authors(
     shared: Path, rule: Literal["authors_code", "exempt_tokens"]
 ) -> None:
     oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["avf_ft_tiny"]["params"]
-    model = Classifier(tiny(), 7)
+    model = Classifier(tiny_config(), 7)
     names, checked = authors_names(model), set()
     for name, parameter in model.named_parameters():
         for theirs in names[name]:

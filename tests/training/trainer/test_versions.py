@@ -12,7 +12,7 @@ from avf_training.finetuning.model_selection import VALIDATION, EpochScores, rea
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.pretrained import CONFIG
 from avf_training.trainer.run_folder import RUN, read_identity
-from support.models import tiny
+from support.models import tiny_config
 
 
 def write(path: Path, values: dict[str, object], kind: FileKind, version: int | None) -> None:
@@ -41,7 +41,7 @@ def test_a_row_of_validation_scores_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize(("version", "words"), [(99, "update avf-foundry"), (None, "another program")])
 def test_a_saved_model(tmp_path: Path, version: int | None, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "model"
-    MaskedAutoencoder(tiny()).save_pretrained(folder)
+    MaskedAutoencoder(tiny_config()).save_pretrained(folder)
     write(folder / CONFIG, json.loads((folder / CONFIG).read_text()), "saved model", version)
     assert main(["reconstruct", "none", "--out", str(tmp_path / "x.png"), "--checkpoint", str(folder)]) == 2
     said = capsys.readouterr().err.strip()
