@@ -1,4 +1,4 @@
-"""The shape of the code, read from the syntax trees: keywords, sizes, layers."""
+"""The structure of the code, read from its syntax trees: keyword arguments, sizes, and imports between folders."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""README: bad input ends in a clear error that names the thing, or in a `failed` row; nothing else is lost."""
+"""README: bad input ends in an error that names the file, or in a `failed` row, and nothing else is lost."""
 
 import os
 import random
@@ -29,7 +29,7 @@ def small() -> bytes:
 QUICK = ("faces.side_px=300", "track.side_px=300")
 
 
-def run_on(source: Path, out: Path, *overrides: str):
+def curate_source(source: Path, out: Path, *overrides: str):
     return curate(make_recipe(*QUICK, *overrides), EMBEDDED, {"s": source}, out, RunOptions(engine="inline"))
 
 
@@ -38,7 +38,7 @@ def errors(run) -> dict[str, tuple[str, str]]:
     return {d.video_id: (d.error or "", d.message or "") for d in rows if d.status == "failed"}
 
 
-def test_every_bad_file_is_one_row_and_the_good_one_is_kept(small: bytes, tmp_path: Path) -> None:
+def test_every_bad_file_is_a_failed_row_and_the_good_file_is_kept(small: bytes, tmp_path: Path) -> None:
     source = tmp_path / "in"
     (source / "..odd").mkdir(parents=True)
     (source / "sub dir").mkdir()
@@ -66,7 +66,7 @@ def test_every_bad_file_is_one_row_and_the_good_one_is_kept(small: bytes, tmp_pa
     os.mkfifo(source / "pipe.mp4")
     before = {path: path.stat().st_mtime_ns for path in source.rglob("*") if path.is_file()}
 
-    run = run_on(source, tmp_path / "run")
+    run = curate_source(source, tmp_path / "run")
     failed = errors(run)
     assert {*bad, "broken link.mp4"} - {"half.mp4"} <= failed.keys()
     kept = {d.video_id for d in table_to_decisions(run.ledger()) if d.status == "kept"}
@@ -85,7 +85,7 @@ def test_every_bad_file_is_one_row_and_the_good_one_is_kept(small: bytes, tmp_pa
     assert {path: path.stat().st_mtime_ns for path in source.rglob("*") if path.is_file()} == before
 
 
-def test_an_input_that_changed_since_the_plan(small: bytes, tmp_path: Path) -> None:
+def test_an_input_changed_after_planning_fails(small: bytes, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     (source / "a.mp4").write_bytes(small)
@@ -100,7 +100,7 @@ def test_an_input_that_changed_since_the_plan(small: bytes, tmp_path: Path) -> N
     assert main(["plan", *arguments, "--weights", str(tmp_path)]) == 0
     (source / "a.mp4").write_bytes(small + b"x")
     (source / "b.mp4").unlink()
-    run = run_on(source, tmp_path / "run")
+    run = curate_source(source, tmp_path / "run")
     classes = {name: error for name, (error, _) in errors(run).items()}
     assert classes == {"a.mp4": "input_changed", "b.mp4": "unreadable"}
     assert main(["run", *arguments, "--engine", "inline", "--weights", str(tmp_path)]) == 0
@@ -111,7 +111,7 @@ def test_failed_videos_can_be_retried(small: bytes, tmp_path: Path) -> None:
     source.mkdir()
     (source / "a.mp4").write_bytes(small)
     (source / "b.mp4").write_bytes(b"damaged")
-    run_on(source, tmp_path / "run")
+    curate_source(source, tmp_path / "run")
     (source / "b.mp4").write_bytes(small)
     settings = make_recipe(*QUICK)
     again = curate(settings, EMBEDDED, {"s": source}, tmp_path / "run", RunOptions(engine="inline", retry_failed=True))
@@ -120,14 +120,14 @@ def test_failed_videos_can_be_retried(small: bytes, tmp_path: Path) -> None:
     assert summarize_run(again).totals["videos"] == 2
 
 
-def test_unreadable_files(small: bytes, tmp_path: Path) -> None:
+def test_unreadable_files_fail_with_the_reason(small: bytes, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root reads everything")
     source = tmp_path / "in"
     source.mkdir()
     (source / "a.mp4").write_bytes(small)
     (source / "a.mp4").chmod(0)
-    assert errors(run_on(source, tmp_path / "run")) == {"a.mp4": ("unreadable", "Permission denied")}
+    assert errors(curate_source(source, tmp_path / "run")) == {"a.mp4": ("unreadable", "Permission denied")}
     (source / "a.mp4").chmod(stat.S_IRUSR)
 
 
@@ -152,7 +152,7 @@ def test_unreadable_files(small: bytes, tmp_path: Path) -> None:
         (["--source", "s=.", "--device", "tpu"], "--device tpu must be cpu or cuda"),
     ],
 )
-def test_a_users_mistake_is_one_sentence(
+def test_a_user_error_ends_with_one_sentence(
     arguments: list[str],
     message: str,
     tmp_path: Path,
@@ -168,7 +168,7 @@ def test_a_users_mistake_is_one_sentence(
     assert not (tmp_path / "run").exists()
 
 
-def test_another_setting_wants_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_setting_needs_another_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path)
     before = file_digests(run.root)
     arguments = ["run", "--source", f"made={tmp_path / 'in'}", "--out", str(run.root), "--weights", str(tmp_path)]
@@ -187,7 +187,7 @@ def test_another_setting_wants_another_folder(tmp_path: Path, capsys: pytest.Cap
     assert "not empty and not a run" in capsys.readouterr().err
 
 
-def test_commands_on_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_refuse_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in (["status"], ["audit"], ["explain"]):
         rest = ["x.mp4"] if command == ["explain"] else []
         assert main([*command, str(tmp_path), *rest]) == 2
@@ -197,13 +197,13 @@ def test_commands_on_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "000.mp4" in capsys.readouterr().err
 
 
-def test_markup_in_a_name_shows_as_text(small: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_markup_in_a_file_name_is_escaped(small: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "in"
     source.mkdir()
     name = "<img src=x onerror=alert(1)>[red]x[∕red].mp4"
     (source / name).write_bytes(b"nothing")
     (source / ("ok " + name)).write_bytes(small)
-    run = run_on(source, tmp_path / "run")
+    run = curate_source(source, tmp_path / "run")
     assert main(["audit", str(run.root), "--html", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text()
     assert "<img src=x" not in page
@@ -214,12 +214,14 @@ def test_markup_in_a_name_shows_as_text(small: bytes, tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_flipped_and_cut_bytes(small: bytes, corpus: Path, tmp_path: Path, seed: int) -> None:
+def test_corrupted_and_truncated_videos_never_crash_a_run(
+    small: bytes, corpus: Path, tmp_path: Path, seed: int
+) -> None:
     """Fifty small files with flips and cuts, times four: no crash, no hang, every one accounted for."""
     draw = random.Random(seed)
     source = tmp_path / "in"
     source.mkdir()
-    bases = [small, (corpus / "archive/no_sound.mp4").read_bytes()[:60_000], tiny(draw)]
+    bases = [small, (corpus / "archive/no_sound.mp4").read_bytes()[:60_000], random_small_video(draw)]
     for number in range(50):
         data = bytearray(draw.choice(bases))
         for _ in range(draw.choice([1, 3, 30, 300])):
@@ -227,14 +229,14 @@ def test_flipped_and_cut_bytes(small: bytes, corpus: Path, tmp_path: Path, seed:
         if draw.random() < 0.4:
             del data[draw.randrange(len(data)) :]
         (source / f"{number:02d}.mp4").write_bytes(data)
-    run = run_on(source, tmp_path / "run", "faces.samples=1", "faces.side_px=120", "track.side_px=120")
+    run = curate_source(source, tmp_path / "run", "faces.samples=1", "faces.side_px=120", "track.side_px=120")
     result = summarize_run(run)
     assert result.totals["videos"] == 50
     assert not result.law
     shutil.rmtree(tmp_path / "in")
 
 
-def tiny(draw: random.Random) -> bytes:
+def random_small_video(draw: random.Random) -> bytes:
     """A small file in another container and codec: MPEG-4 in AVI with PCM."""
     import io
 
@@ -257,19 +259,21 @@ def tiny(draw: random.Random) -> bytes:
     return sink.getvalue()
 
 
-def test_sound_alone_has_the_sounds_length(tmp_path: Path) -> None:
+def test_a_file_without_video_has_the_length_of_its_audio(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     soundfile.write(source / "voice.wav", np.zeros(48_000, np.int16), 16_000)
     soundfile.write(source / "voice.flac", np.zeros(8_000, np.int16), 16_000)
-    rows = {d.video_id: d for d in table_to_decisions(run_on(source, tmp_path / "run").ledger())}
+    rows = {d.video_id: d for d in table_to_decisions(curate_source(source, tmp_path / "run").ledger())}
     assert [(d.span.frames, d.stage, d.reason) for d in (rows["voice.wav"], rows["voice.flac"])] == [
         (75, "scenes", "no_picture"),
         (12, "scenes", "too_short"),
     ]
 
 
-def test_an_empty_source_and_an_output_inside_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_source_and_an_output_inside_a_source_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = tmp_path / "in"
     source.mkdir()
     weights = ["--weights", str(tmp_path / "none"), "--engine", "inline"]

@@ -1,4 +1,4 @@
-"""Three nodes on one machine: nodes go and come during a run, two pools share the work, and the bytes are the same."""
+"""Three Ray nodes on one machine: nodes die and join during a run, two pools share the work, bytes are equal."""
 
 import logging
 import threading
@@ -52,7 +52,7 @@ def slow_stub(one: Video, root: Path, settings: object, tools: object) -> VideoO
 
 
 @pytest.mark.slow
-def test_nodes_die_and_come_during_a_run(nodes: RayCluster, tmp_path: Path) -> None:
+def test_a_run_survives_nodes_that_die_and_join(nodes: RayCluster, tmp_path: Path) -> None:
     inputs = make_inputs(tmp_path / "in", UNITS)
     settings = make_recipe("plan.unit_videos=1")
     expected = result_digests(
@@ -91,7 +91,9 @@ def test_nodes_die_and_come_during_a_run(nodes: RayCluster, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_screening_and_refining_on_pools_of_their_own(nodes: RayCluster, corpus: Path, tmp_path: Path) -> None:
+def test_screening_and_refining_on_separate_pools_give_the_same_bytes(
+    nodes: RayCluster, corpus: Path, tmp_path: Path
+) -> None:
     source = tmp_path / "in"
     source.mkdir()
     link_demo_videos(corpus, source)
@@ -105,7 +107,7 @@ def test_screening_and_refining_on_pools_of_their_own(nodes: RayCluster, corpus:
 
 
 @pytest.mark.slow
-def test_refiners_declare_the_gpu_they_want(nodes: RayCluster, tmp_path: Path) -> None:
+def test_refiners_request_their_share_of_a_gpu(nodes: RayCluster, tmp_path: Path) -> None:
     """Two refiners of half a GPU each fit on a node with one; nothing here has a real one, so the work is a stub's."""
     inputs = make_inputs(tmp_path / "in", 6)
     seen: list[float] = []
@@ -134,7 +136,7 @@ def test_refiners_declare_the_gpu_they_want(nodes: RayCluster, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_prometheus_sees_the_stages(nodes: RayCluster, corpus: Path, tmp_path: Path) -> None:
+def test_prometheus_receives_the_time_of_each_stage(nodes: RayCluster, corpus: Path, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     link_demo_videos(corpus, source)
@@ -153,7 +155,7 @@ def test_prometheus_sees_the_stages(nodes: RayCluster, corpus: Path, tmp_path: P
     }
 
     def all_exported() -> str:
-        text = "".join(exported(node) for node in ray.nodes() if node["Alive"])
+        text = "".join(exported_metrics(node) for node in ray.nodes() if node["Alive"])
         return text if all(name in text for name in wanted) else ""
 
     metrics = wait_until(all_exported, f"{', '.join(sorted(wanted))} at the nodes' metrics ports")
@@ -161,7 +163,7 @@ def test_prometheus_sees_the_stages(nodes: RayCluster, corpus: Path, tmp_path: P
     assert 'status="kept"' in metrics
 
 
-def exported(node: dict[str, object]) -> str:
+def exported_metrics(node: dict[str, object]) -> str:
     """What Prometheus would scrape of a node."""
     address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     try:

@@ -1,4 +1,4 @@
-"""The three commands: one convention, complete help texts, examples that parse, completion in a shell."""
+"""The three commands share one convention, complete help texts, examples that parse, and shell completion."""
 
 import argparse
 import importlib
@@ -69,7 +69,7 @@ def test_each_subcommand_lies_in_a_module_of_its_name(program: str) -> None:
 
 
 @pytest.mark.parametrize("parser", list(all_parsers()), ids=lambda parser: parser.prog)
-def test_help_is_sentences_and_tells_defaults(parser: argparse.ArgumentParser) -> None:
+def test_help_texts_are_sentences_with_defaults(parser: argparse.ArgumentParser) -> None:
     assert parser.description is not None
     assert re.fullmatch(r"[A-Z].{15,}\.", parser.description.strip(), re.S)
     for action in parser._actions:
@@ -104,7 +104,7 @@ def test_version_is_that_of_the_package(program: str, capsys: pytest.CaptureFixt
     ],
 )
 @pytest.mark.parametrize("program", PARSERS)
-def test_wrong_words_end_with_usage_and_one_line(
+def test_invalid_arguments_end_with_usage_and_one_line(
     program: str, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:

@@ -1,4 +1,4 @@
-"""README: five corpora as their owners lay them out become one hybrid; real films in miniature trees, to the shards."""
+"""README: five corpora in their published layouts become one hybrid, from real videos to packed shards."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ hybrid:
 """
 
 
-def mute(film: bytes, path: Path) -> None:
+def write_without_audio(film: bytes, path: Path) -> None:
     """The pictures alone, as OpenCV writes them."""
     source = path.with_suffix(".whole")
     corpora.write_file(path.parent, source.name, film)
@@ -43,7 +43,7 @@ def mute(film: bytes, path: Path) -> None:
     source.unlink()
 
 
-def sound(film: bytes, path: Path) -> None:
+def write_audio(film: bytes, path: Path) -> None:
     """The sound alone, 16 kHz mono."""
     corpora.write_file(path.parent, path.name, film)
     with av.open(str(path)) as whole:
@@ -55,16 +55,16 @@ def sound(film: bytes, path: Path) -> None:
     soundfile.write(path, np.concatenate(pieces), 16_000, format="WAV")
 
 
-def trees(root: Path) -> list[str]:
+def write_corpora(root: Path) -> list[str]:
     """Five corpora; one recording is in two of them."""
     films = [encode_video(VideoScript(shots=(ShotScript(frames=75, people=(n,), seed=700 + n),))) for n in range(5)]
     clip = "id00012/21Uxsk56VDQ/00001"
     corpora.write_file(root, f"voxceleb2/dev/mp4/{clip}.mp4", films[0])
     corpora.write_file(root, f"voxceleb2/dev/txt/{clip}.txt", corpora.TRACK)
-    mute(films[1], corpora.write_file(root, "voxceleb2/dev/mp4/id00013/21Uxsk56VDQ/00001.mp4"))
-    sound(films[1], corpora.write_file(root, "voxceleb2/dev/aac/id00013/21Uxsk56VDQ/00001.wav"))
-    mute(films[2], corpora.write_file(root, "cncvs/news/n001/video/n001_00001_001.mp4"))
-    sound(films[2], corpora.write_file(root, "cncvs/news/n001/audio/n001_00001_001.wav"))
+    write_without_audio(films[1], corpora.write_file(root, "voxceleb2/dev/mp4/id00013/21Uxsk56VDQ/00001.mp4"))
+    write_audio(films[1], corpora.write_file(root, "voxceleb2/dev/aac/id00013/21Uxsk56VDQ/00001.wav"))
+    write_without_audio(films[2], corpora.write_file(root, "cncvs/news/n001/video/n001_00001_001.mp4"))
+    write_audio(films[2], corpora.write_file(root, "cncvs/news/n001/audio/n001_00001_001.wav"))
     corpora.write_file(root, "mer2024/video-unlabeled-with-test2noise/sample_00000001.mp4", films[0])
     two = encode_video(
         VideoScript(shots=(ShotScript(frames=75, people=(6,), seed=800), ShotScript(frames=75, people=(7,), seed=801)))
@@ -86,8 +86,8 @@ def trees(root: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_from_the_owners_trees_to_the_hybrids_shards(tmp_path: Path) -> None:
-    sources = trees(tmp_path / "in")
+def test_five_corpora_are_curated_and_packed_into_one_hybrid(tmp_path: Path) -> None:
+    sources = write_corpora(tmp_path / "in")
     (tmp_path / "mine.yaml").write_text(RECIPE)
     recipe = ["--recipe", str(tmp_path / "mine.yaml")]
     words = [word for source in sources for word in ("--source", source)]
@@ -107,7 +107,7 @@ def test_from_the_owners_trees_to_the_hybrids_shards(tmp_path: Path) -> None:
     assert sum(row["selected"] for row in told) == 5
     (near,) = [row for row in told if row["reason"] == "near_duplicate"]
     assert {near["key"].split("-")[0], near["duplicate_of"].split("-")[0]} == {"voxceleb2", "mer2024"}
-    records = [record for shard in (tmp_path / "shards").glob("*.tar") for record in of_shard(shard)]
+    records = [record for shard in (tmp_path / "shards").glob("*.tar") for record in records_of_shard(shard)]
     by_source = {record["source"]: record for record in records}
     assert by_source["celebvhq"]["origin"]["box"] == [0.1964, 0.0, 0.6922, 0.8815]
     assert by_source["celebvhq"]["start_s"] == by_source["celebvhq"]["origin"]["start_s"]
@@ -115,7 +115,7 @@ def test_from_the_owners_trees_to_the_hybrids_shards(tmp_path: Path) -> None:
     assert by_source["cncvs"]["speaker"] == "n001"
 
 
-def of_shard(shard: Path) -> list[dict[str, object]]:
+def records_of_shard(shard: Path) -> list[dict[str, object]]:
     """The records of a shard; no clip carries its fingerprint there."""
     with ShardReader(shard) as reader:
         members = reader.index.by_key().values()

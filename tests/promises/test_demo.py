@@ -45,7 +45,7 @@ def demo(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_people_are_held_out(demo: Path) -> None:
+def test_validation_and_training_share_no_person(demo: Path) -> None:
     assert len(clips_of(demo / "held-out")) == 28
     assert {key.split("-")[0] for key in clips_of(demo / "held-out")} == {HELD_OUT}
     assert HELD_OUT not in {key.split("-")[0] for key in clips_of(demo / "shards")}
@@ -53,7 +53,7 @@ def test_people_are_held_out(demo: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_model_learns_from_it(demo: Path, tmp_path: Path) -> None:
+def test_a_model_trains_on_the_demo_shards(demo: Path, tmp_path: Path) -> None:
     """As `make demo` trains it. docs/benchmarks.md has the figures of three seeds; here they must only not be luck."""
     recipe = load_recipe("nano")
     pretrain(recipe, PretrainingData(shards=demo / "shards", validation=demo / "held-out"), tmp_path / "run")
@@ -73,25 +73,25 @@ def decisions(demo: Path) -> dict[str, list[Decision]]:
     return found
 
 
-def said(decision: Decision) -> str:
+def describe_decision(decision: Decision) -> str:
     if decision.status == "kept":
         return "kept"
     return f"{decision.status} {decision.stage}/{decision.reason or decision.error}"
 
 
 @pytest.mark.parametrize("path", [video.path for video in demo_videos()])
-def test_every_verdict_is_true(demo: Path, path: str) -> None:
+def test_every_demo_video_gets_its_expected_verdict(demo: Path, path: str) -> None:
     (truth,) = [video for video in demo_videos() if video.path == path]
     found = decisions(demo)[path]
     # A sliver of padding around speech at either end of a shot is silence too.
-    found = [d for d in found if not (said(d) == "rejected silence/silent" and d.span.frames <= 3)]
-    assert [said(d) for d in found] == [expected.verdict for expected in truth.expected]
+    found = [d for d in found if not (describe_decision(d) == "rejected silence/silent" and d.span.frames <= 3)]
+    assert [describe_decision(d) for d in found] == [expected.verdict for expected in truth.expected]
     for decision, expected in zip(found, truth.expected, strict=True):
         assert abs(decision.span.start_frame - expected.start) <= expected.slack
         assert abs(decision.span.stop_frame - expected.stop) <= expected.slack
 
 
-def test_a_late_sound_is_moved_back(demo: Path) -> None:
+def test_an_audio_delay_is_corrected(demo: Path) -> None:
     (kept,) = [d for d in decisions(demo)["dubbed/late_by_120_ms.mp4"] if d.status == "kept"]
     record = clips(demo)[kept.clips[0]]["json"]
     assert json.loads(record)["av_offset_ms"] == -120
@@ -109,7 +109,7 @@ def clips_of(shards: Path) -> dict[str, dict[str, bytes]]:
     return found
 
 
-def test_clips_keep_their_contract(demo: Path) -> None:
+def test_clips_have_the_format_of_the_contract(demo: Path) -> None:
     for key, files in clips(demo).items():
         record = json.loads(files["json"])
         frames = record["span"]["stop_frame"] - record["span"]["start_frame"]
@@ -124,17 +124,17 @@ def test_clips_keep_their_contract(demo: Path) -> None:
         assert b"elst" not in files["mp4"]
 
 
-def test_every_fourth_frame_decodes_alone_bit_equal(demo: Path) -> None:
+def test_every_fourth_frame_decodes_alone_to_the_same_bytes(demo: Path) -> None:
     files = max(clips(demo).values(), key=lambda one: len(one["mp4"]))
-    whole = decoded(files["mp4"], "DEFAULT")
-    few = decoded(files["mp4"], "NONREF")
+    whole = decode_without(files["mp4"], "DEFAULT")
+    few = decode_without(files["mp4"], "NONREF")
     wanted = [at for at in whole if at % 4 == 0]
     assert len(few) < len(whole) / 2
     for at in wanted:
         np.testing.assert_array_equal(few[at], whole[at])
 
 
-def decoded(mp4: bytes, skip: str) -> dict[int, np.ndarray]:
+def decode_without(mp4: bytes, skip: str) -> dict[int, np.ndarray]:
     import io
 
     with av.open(io.BytesIO(mp4)) as container:
@@ -171,7 +171,7 @@ def test_datasets_reads_the_shards(demo: Path, tmp_path: Path) -> None:
         assert found[key]["json"]["key"] == key
 
 
-def test_lineage_leads_back_to_the_input(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lineage_names_the_input_video(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     key = next(iter(clips(demo)))
     assert shards_main(["lineage", str(demo / "shards"), key]) == 0
     out = capsys.readouterr().out
@@ -179,7 +179,7 @@ def test_lineage_leads_back_to_the_input(demo: Path, capsys: pytest.CaptureFixtu
         assert word in out
 
 
-def test_audit_json_has_the_promised_shape(demo: Path) -> None:
+def test_audit_json_has_the_documented_fields(demo: Path) -> None:
     asked = [sys.executable, "-m", "avf_curation.cli.main", "audit", str(demo / "run"), "--json", "-"]
     values = json.loads(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
     assert {"totals", "sources", "backends", "fingerprint"} <= values.keys()
@@ -193,7 +193,7 @@ def test_audit_json_has_the_promised_shape(demo: Path) -> None:
     assert sum(source["videos"] for source in values["sources"].values()) == len(demo_videos())
 
 
-def test_explain_tells_the_story(demo: Path) -> None:
+def test_explain_lists_every_check_of_a_video(demo: Path) -> None:
     asked = [sys.executable, "-m", "avf_curation.cli.main", "explain", str(demo / "run"), "crowd <b>then</b> one.mp4"]
     out = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     assert "rejected faces/no_face" in out
@@ -203,7 +203,7 @@ def test_explain_tells_the_story(demo: Path) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 400])
-def test_the_page_draws(demo: Path, tmp_path: Path, width: int) -> None:
+def test_the_report_page_renders_in_a_browser(demo: Path, tmp_path: Path, width: int) -> None:
     html = (demo / "report.html").read_text()
     assert not re.findall(r'(?:src|href)="(?!data:)', html), "the page must be self-contained"
     assert "<b>then</b>" not in html

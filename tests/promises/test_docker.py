@@ -1,4 +1,4 @@
-"""docker/: linted, its commands are ours, and the lines that build the images run in a clean environment."""
+"""The files in docker/ are valid, their commands parse, and the instructions that build the images succeed."""
 
 import json
 import os
@@ -26,22 +26,22 @@ PARSERS = {"avf-curate": curate_parser, "avf-shards": shards_parser, "avf-train"
 NOT_RUN_HERE = ["useradd --uid 10001 --create-home avf"]
 
 
-def tool(*words: str) -> "subprocess.CompletedProcess[str]":
+def run_tool(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([str(BIN / words[0]), *words[1:]], capture_output=True, text=True)
 
 
-def documents(name: str) -> list[dict[str, Any]]:
+def load_documents(name: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all((DOCKER / name).read_text()))
 
 
-def test_hadolint_has_nothing_to_say() -> None:
-    done = tool("hadolint", str(DOCKER / "Dockerfile"))
+def test_hadolint_reports_no_problem() -> None:
+    done = run_tool("hadolint", str(DOCKER / "Dockerfile"))
     assert done.returncode == 0, done.stdout
     assert not done.stdout
 
 
-def test_compose_follows_its_specification(tmp_path: Path) -> None:
-    done = tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(DOCKER / "compose.yaml"))
+def test_compose_files_follow_the_specification(tmp_path: Path) -> None:
+    done = run_tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(DOCKER / "compose.yaml"))
     assert done.returncode == 0, done.stdout
     has_compose = shutil.which("docker") and not subprocess.run(["docker", "compose", "version"]).returncode
     if has_compose:
@@ -49,53 +49,53 @@ def test_compose_follows_its_specification(tmp_path: Path) -> None:
         subprocess.run(asked, check=True, env=os.environ | {"AVF_DATA": str(tmp_path)})
 
 
-def test_kubernetes_takes_the_jobs(tmp_path: Path) -> None:
-    found = tool("kubernetes-validate", "--strict", str(DOCKER / "torchrun-job.yaml"))
+def test_kubernetes_accepts_the_jobs(tmp_path: Path) -> None:
+    found = run_tool("kubernetes-validate", "--strict", str(DOCKER / "torchrun-job.yaml"))
     assert found.returncode == 0, found.stdout + found.stderr
-    (job,) = documents("kuberay-job.yaml")
+    (job,) = load_documents("kuberay-job.yaml")
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     cluster = job["spec"]["rayClusterSpec"]
     # KubeRay's own resource is in no schema here; the pods in it are Kubernetes' own.
     for number, group in enumerate([cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]):
         pods = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "x"}, "template": group["template"]}
         (tmp_path / f"{number}.json").write_text(json.dumps(pods))
-        found = tool("kubernetes-validate", "--strict", str(tmp_path / f"{number}.json"))
+        found = run_tool("kubernetes-validate", "--strict", str(tmp_path / f"{number}.json"))
         assert found.returncode == 0, found.stdout + found.stderr
 
 
-def test_ray_is_the_same_everywhere() -> None:
+def test_all_files_use_the_same_ray_version() -> None:
     import ray
 
-    (job,) = documents("kuberay-job.yaml")
+    (job,) = load_documents("kuberay-job.yaml")
     assert job["spec"]["rayClusterSpec"]["rayVersion"] == ray.__version__
 
 
-def our_commands() -> Iterator[list[str]]:
+def documented_commands() -> Iterator[list[str]]:
     """Every command line of ours in compose.yaml and the jobs."""
-    services = documents("compose.yaml")[0]["services"]
+    services = load_documents("compose.yaml")[0]["services"]
     for name in ("curate", "pack", "train"):
         service = services[name]
         entry = service.get("entrypoint", ["avf-train"] if name == "train" else ["avf-curate"])
         yield [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", word) for word in (*entry, *service["command"])]
-    (script,) = (documents("kuberay-job.yaml")[0]["spec"]["entrypoint"],)
+    (script,) = (load_documents("kuberay-job.yaml")[0]["spec"]["entrypoint"],)
     for line in shlex.split(script)[2].split("&&"):
         yield shlex.split(line)
-    pod = documents("torchrun-job.yaml")[1]["spec"]["template"]["spec"]
+    pod = load_documents("torchrun-job.yaml")[1]["spec"]["template"]["spec"]
     command = pod["containers"][0]["command"]
     yield command[command.index("--no-python") + 1 :]
 
 
-@pytest.mark.parametrize("command", list(our_commands()), ids=" ".join)
-def test_the_commands_are_ours(command: list[str]) -> None:
+@pytest.mark.parametrize("command", list(documented_commands()), ids=" ".join)
+def test_documented_commands_parse(command: list[str]) -> None:
     assert PARSERS[command[0]]().parse_args(command[1:]).run
 
 
-def test_the_job_fills_the_batch() -> None:
+def test_the_training_job_fills_the_batch_of_its_recipe() -> None:
     from avf_training.config.pretrain import load_recipe
 
-    *_, command = our_commands()
+    *_, command = documented_commands()
     options = train_parser().parse_args(command[1:])
-    job = documents("torchrun-job.yaml")[1]["spec"]
+    job = load_documents("torchrun-job.yaml")[1]["spec"]
     gpus = int(job["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"])
     assert load_recipe(options.recipe, options.set).accumulation(gpus * job["parallelism"]) == 1
 
@@ -109,7 +109,7 @@ class Line:
     rest: str
 
 
-def lines() -> list[Line]:
+def run_instructions() -> list[Line]:
     text = re.sub(r"\\\n\s*", "", (DOCKER / "Dockerfile").read_text())
     found, stage = [], ""
     for line in text.splitlines():
@@ -123,14 +123,14 @@ def lines() -> list[Line]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_the_run_lines_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_instructions_of_the_images_succeed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each RUN line of the stages that build, with /opt moved to a folder of ours, and nothing of this environment."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").symlink_to(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
     kept = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "UV_", "SSL_")) or "proxy" in k.lower()}
     environment = kept | {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": os.environ.get("HOME", "/root")}
     not_run, folder = [], tmp_path
-    for line in lines():
+    for line in run_instructions():
         rest = line.rest.replace("/opt/", f"{tmp_path}/opt/")
         if line.word == "WORKDIR" and line.stage in ("environment", "code"):
             folder = Path(rest)
@@ -140,7 +140,7 @@ def test_the_run_lines_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         elif line.word == "COPY" and "--from" not in rest:
             *sources, target = rest.split()
             for source in sources:
-                copy(ROOT / source, folder / target / ("" if target == "./" else "."), target)
+                copy_files(ROOT / source, folder / target / ("" if target == "./" else "."), target)
         elif line.word == "RUN":
             if line.rest in NOT_RUN_HERE:
                 not_run.append(line.rest)
@@ -164,7 +164,7 @@ def test_the_run_lines_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     shutil.rmtree(tmp_path / "opt")  # 6 GB
 
 
-def copy(source: Path, folder: Path, target: str) -> None:
+def copy_files(source: Path, folder: Path, target: str) -> None:
     """As COPY does, but for what .dockerignore leaves out."""
     if source.is_dir():
         shutil.copytree(source, folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""Exact and elastic: from any step, in any world, with any number of workers, the same clips and the same draws."""
+"""A stream resumes from any step, with any number of ranks and workers, to the same clips and the same draws."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def undisturbed(shards: Path) -> dict[str, Steps]:
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("workers", WORKERS)
-def test_six_points_decoded_and_compared(
+def test_resuming_at_six_steps_gives_the_same_batches(
     shards: Path, undisturbed: dict[str, Steps], stage: str, world: int, workers: int
 ) -> None:
     # A worker costs a process for each rank and resume, so there the next steps are taken from the same resume.
@@ -79,7 +79,7 @@ def state_at(one: StreamLoader[Any, Any], step: int) -> dict[str, object]:
     return {**one.state_dict(), "epoch": epoch, "position": position}
 
 
-def test_the_state_after_a_step_is_the_next_step(shards: Path, undisturbed: dict[str, Steps]) -> None:
+def test_the_state_after_a_step_points_to_the_next_step(shards: Path, undisturbed: dict[str, Steps]) -> None:
     for workers in (0, 2):
         running = make_stream_loader(shards, pretraining_sampler(), BATCH, workers=workers)
         stream = iter(running)
@@ -93,7 +93,7 @@ def test_the_state_after_a_step_is_the_next_step(shards: Path, undisturbed: dict
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize(("batch", "workers"), [(8, 1), (24, 2), (48, 3)])
-def test_batches_kept_for_long_stay_as_they_came(shards: Path, stage: str, batch: int, workers: int) -> None:
+def test_batches_do_not_change_after_delivery(shards: Path, stage: str, batch: int, workers: int) -> None:
     """Workers fill their memory again and again; never what somebody still holds."""
     wanted = [
         batch_contents(one) for one, _ in zip(make_stream_loader(shards, STAGES[stage], batch), range(20), strict=False)
@@ -108,7 +108,7 @@ def test_batches_kept_for_long_stay_as_they_came(shards: Path, stage: str, batch
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_float_transforms_are_the_same_in_any_world(shards: Path, stage: str) -> None:
+def test_transforms_are_equal_for_any_number_of_ranks(shards: Path, stage: str) -> None:
     draws = STAGES[stage]
     whole = next(iter(make_stream_loader(shards, draws, BATCH)))
     batches = [whole, *(next(iter(make_stream_loader(shards, draws, BATCH, world=8, rank=rank))) for rank in range(8))]
@@ -122,7 +122,7 @@ def test_float_transforms_are_the_same_in_any_world(shards: Path, stage: str) ->
         torch.testing.assert_close(parts, made[0][kind], atol=1e-5, rtol=1e-5)
 
 
-def test_every_clip_is_mixed_with_its_neighbour_in_any_world(shards: Path) -> None:
+def test_mixing_partners_are_equal_for_any_number_of_ranks(shards: Path) -> None:
     whole = next(iter(make_stream_loader(shards, finetuning_sampler(), BATCH)))
     keys = [whole.records[row].key for row in whole.own_B]
     assert keys == list(whole.keys)
@@ -133,7 +133,7 @@ def test_every_clip_is_mixed_with_its_neighbour_in_any_world(shards: Path) -> No
     assert [len(batch.samples_R) for batch in odd] == [4] * 8, "three of its own, one of its neighbour's"
 
 
-def test_lineage_from_the_keys_of_a_batch(shards: Path) -> None:
+def test_batch_keys_lead_to_the_lineage(shards: Path) -> None:
     batch = next(iter(make_stream_loader(shards, pretraining_sampler(), BATCH)))
     records = trace_clips(shards, batch.keys)
     assert [clip.record.key for clip in records] == list(batch.keys)
@@ -157,7 +157,7 @@ for number, batch in enumerate(one):
 """
 
 
-def test_killed_anywhere_and_resumed_in_another_world(
+def test_a_killed_stream_resumes_with_another_number_of_ranks(
     shards: Path, tmp_path: Path, undisturbed: dict[str, Steps]
 ) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
@@ -184,7 +184,7 @@ def test_killed_anywhere_and_resumed_in_another_world(
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("workers", WORKERS)
-def test_the_ids_from_every_position_on(shards: Path, world: int, workers: int) -> None:
+def test_clip_keys_are_equal_from_every_start_position(shards: Path, world: int, workers: int) -> None:
     """Two steps from each of an epoch's positions on, put together from the turns of workers and ranks."""
     ranks = [
         ClipStream(StreamConfig(shards=shards, batch=BATCH), finetuning_sampler(), world, rank) for rank in range(world)
@@ -201,7 +201,7 @@ def test_the_ids_from_every_position_on(shards: Path, world: int, workers: int) 
         assert taken == [[*range(start, start + BATCH)], [*range(start + BATCH, start + 2 * BATCH)]]
 
 
-def test_delivery_counts_are_exact_and_go_on(shards: Path, tmp_path: Path) -> None:
+def test_delivery_counts_are_exact_and_continue_after_a_resume(shards: Path, tmp_path: Path) -> None:
     mix, log = Mixture(weights={"a": 1, "b": 1, "c": 0.5}), tmp_path / "delivery.jsonl"
     one = make_stream_loader(shards, pretraining_sampler(), BATCH, mix=mix, delivery_log=log, log_steps=5)
     stream, had = iter(one), dict.fromkeys("abc", 0)
@@ -228,14 +228,14 @@ class OtherSources(PretrainingSampler):
         return super().make_batch(replace(common, sources=("a",) * len(common)), clips, partners)
 
 
-def test_an_epoch_that_was_not_as_the_order_says_is_found(shards: Path) -> None:
+def test_an_epoch_that_deviates_from_the_order_is_reported(shards: Path) -> None:
     wrong = make_stream_loader(shards, OtherSources(MODEL, paper_masks(MODEL)), BATCH)
     with pytest.raises(FaultError, match=r"delivered .* but the order gave"):
         for _ in zip(range(4), wrong, strict=False):
             pass
 
 
-def test_a_finite_stream_ends_and_a_state_of_another_stream_is_refused(shards: Path) -> None:
+def test_a_finite_stream_ends_and_the_state_of_another_stream_is_refused(shards: Path) -> None:
     one = make_stream_loader(shards, pretraining_sampler(), BATCH, epochs=2)
     assert sum(1 for _ in one) == 4  # 100 clips, four to spare
     other = make_stream_loader(shards, pretraining_sampler(), BATCH, seed=1)
@@ -265,7 +265,7 @@ distributed.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_under_torchrun(shards: Path, tmp_path: Path) -> None:
+def test_ranks_under_torchrun_share_the_global_batch(shards: Path, tmp_path: Path) -> None:
     script = tmp_path / "rank.py"
     script.write_text(_RANK)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
@@ -278,7 +278,7 @@ def test_under_torchrun(shards: Path, tmp_path: Path) -> None:
     assert [json.loads(line) for line in done.stdout.splitlines()] == [list(next(whole).keys) for _ in range(4)]
 
 
-def test_a_world_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_number_of_ranks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torchrun_environment() == (1, 0)
     for size, rank in (("2", "2"), ("0", "0"), ("x", "0")):
         monkeypatch.setenv("WORLD_SIZE", size)

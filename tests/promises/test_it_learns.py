@@ -17,7 +17,7 @@ from avf_training.cli.main import main
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_stages_on_people_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_training_stage_improves_results_on_unseen_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(labelled_demo, "ACTORS", replace(ACTORS, people=12, takes=1))
     monkeypatch.setattr(labelled_demo, "CROWD", replace(CROWD, people=24, takes=2))
     monkeypatch.chdir(tmp_path)

@@ -24,14 +24,14 @@ from support.trees import file_digests
 SETTINGS = make_recipe("plan.unit_videos=1")
 
 
-def whole_job(source: Path, out: Path) -> None:
+def run_job(source: Path, out: Path) -> None:
     run = curate(
         SETTINGS, EMBEDDED, {"made": source}, out / "run", RunOptions(engine="inline", stages=single_step(stub_curate))
     )
     pack_shards(run, out / "shards", Selection(clips_per_shard=3))
 
 
-def in_child(work: Callable[[], None]) -> int:
+def exit_status_in_child(work: Callable[[], None]) -> int:
     """Run `work` in a fork; its exit status, negative for a signal."""
     pid = os.fork()
     if pid == 0:
@@ -44,7 +44,7 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def die_after(number: int, work: Callable[[], None]) -> None:
+def die_after_operation(number: int, work: Callable[[], None]) -> None:
     count = 0
 
     def watcher(operation: str, path: Path) -> None:
@@ -74,30 +74,34 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_inputs(tmp_path_factory.mktemp("inputs"), 2)
 
 
-@pytest.mark.slow  # `test_dies_again_and_again` is the quick one
-def test_dies_after_every_file_operation(source: Path, tmp_path: Path) -> None:
+@pytest.mark.slow  # `test_a_job_killed_repeatedly_ends_with_the_same_bytes` is the quick one
+def test_a_job_killed_after_any_file_operation_ends_with_the_same_bytes(source: Path, tmp_path: Path) -> None:
     operations: list[str] = []
     with durable_io.watch(lambda operation, path: operations.append(operation)):
-        whole_job(source, tmp_path / "undisturbed")
+        run_job(source, tmp_path / "undisturbed")
     expected = file_digests(tmp_path / "undisturbed")
     assert verify_shards(tmp_path / "undisturbed/shards") == []
     assert {"mkdir", "create", "half a write", "write", "fsync", "rename", "link", "unlink"} <= set(operations)
     for number in range(1, len(operations) + 1):
         out = tmp_path / str(number)
-        died = in_child(lambda out=out, number=number: die_after(number, lambda: whole_job(source, out)))
+        died = exit_status_in_child(
+            lambda out=out, number=number: die_after_operation(number, lambda: run_job(source, out))
+        )
         assert died == -signal.SIGKILL, f"operation {number} was not reached"
-        assert in_child(lambda out=out: whole_job(source, out)) == 0, (
+        assert exit_status_in_child(lambda out=out: run_job(source, out)) == 0, (
             f"after operation {number}, {operations[number - 1]}"
         )
         assert file_digests(out) == expected, f"after operation {number}, {operations[number - 1]}"
 
 
-def test_dies_again_and_again(source: Path, tmp_path: Path) -> None:
-    whole_job(source, tmp_path / "undisturbed")
+def test_a_job_killed_repeatedly_ends_with_the_same_bytes(source: Path, tmp_path: Path) -> None:
+    run_job(source, tmp_path / "undisturbed")
     out = tmp_path / "hunted"
     statuses = []
     for number in range(40, 90):  # later each time, so that every start gets further
-        statuses.append(in_child(lambda number=number: die_after(number, lambda: whole_job(source, out))))
+        statuses.append(
+            exit_status_in_child(lambda number=number: die_after_operation(number, lambda: run_job(source, out)))
+        )
         if statuses[-1] == 0:
             break
     assert statuses[-1] == 0
@@ -106,7 +110,7 @@ def test_dies_again_and_again(source: Path, tmp_path: Path) -> None:
     assert file_digests(out) == file_digests(tmp_path / "undisturbed")
 
 
-def test_a_full_disk_is_said_and_nothing_is_lost(source: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_loses_nothing(source: Path, tmp_path: Path) -> None:
     import errno
 
     from avf_curation.pipeline.failures import InfrastructureError
@@ -117,8 +121,8 @@ def test_a_full_disk_is_said_and_nothing_is_lost(source: Path, tmp_path: Path) -
 
     out = tmp_path / "out"
     with durable_io.watch(full), pytest.raises(InfrastructureError, match="No space left"):
-        whole_job(source, out)
+        run_job(source, out)
     assert not list((out / "run/attempt-0").rglob("unit.json"))
-    whole_job(source, out)
-    whole_job(source, tmp_path / "undisturbed")
+    run_job(source, out)
+    run_job(source, tmp_path / "undisturbed")
     assert file_digests(out) == file_digests(tmp_path / "undisturbed")

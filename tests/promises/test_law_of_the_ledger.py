@@ -121,7 +121,7 @@ def by_lot(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_random_verdicts_tile(by_lot: SimpleNamespace, seed: int) -> None:
+def test_random_verdicts_tile_the_timeline(by_lot: SimpleNamespace, seed: int) -> None:
     by_lot.dice = Dice(seed)
     tools = SimpleNamespace(dlib=None, syncnet=None, clock=StageTimer(), choice=EMBEDDED)
     videos = tuple(make_source_video(f"d/{n}.mp4", group_id="d") for n in range(3))
@@ -151,12 +151,12 @@ def test_random_verdicts_tile(by_lot: SimpleNamespace, seed: int) -> None:
     ("spans", "frames"),
     [([(0, 5), (6, 9)], 9), ([(0, 5), (4, 9)], 9), ([(0, 5)], 9), ([(1, 9)], 9), ([], 0), ([(0, 5), (5, 5)], 5)],
 )
-def test_broken_tilings_are_found(spans: list[tuple[int, int]], frames: int) -> None:
+def test_broken_tilings_are_reported(spans: list[tuple[int, int]], frames: int) -> None:
     with pytest.raises(TilingError):
         check_tiling([Span(*span) for span in spans], frames)
 
 
-def test_the_audit_finds_a_broken_law() -> None:
+def test_the_audit_reports_a_ledger_that_does_not_tile() -> None:
     from avf_curation.pipeline.outcomes import VideoOutcomes
     from support.curation_runs import kept_span, rejected_span
 

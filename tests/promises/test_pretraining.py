@@ -1,4 +1,4 @@
-"""README: pre-training goes on after any kill with the same curve, and in another world with the same data."""
+"""README: a killed pre-training resumes to the same loss curve, and with other ranks to the same data."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def train(shards: Path, out: Path, *settings: str, from_step: int | None = None)
     return pretrain(recipe, PretrainingData(shards=shards), out, from_step=from_step)
 
 
-def command(shards: Path, out: Path, *settings: str) -> list[str]:
+def pretrain_command(shards: Path, out: Path, *settings: str) -> list[str]:
     sets = [word for setting in (*QUICK, *SAVE, *settings) for word in ("--set", setting)]
     return [
         "-m",
@@ -62,7 +62,7 @@ def command(shards: Path, out: Path, *settings: str) -> list[str]:
     ]
 
 
-def metrics(out: Path) -> list[dict[str, float]]:
+def read_metrics(out: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
@@ -73,9 +73,9 @@ def undisturbed(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def start(shards: Path, out: Path, *settings: str) -> "subprocess.Popen[str]":
+def start_training(shards: Path, out: Path, *settings: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, *command(shards, out, *settings)],
+        [sys.executable, *pretrain_command(shards, out, *settings)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -91,8 +91,8 @@ def wait_for_lines(running: "subprocess.Popen[str]", out: Path, lines: int) -> N
     )
 
 
-def test_the_run_is_whole(undisturbed: Path) -> None:
-    rows = metrics(undisturbed)
+def test_a_run_writes_all_its_files(undisturbed: Path) -> None:
+    rows = read_metrics(undisturbed)
     assert [row["step"] for row in rows] == list(range(6))
     assert all(row["loss"] > 0 and not row["skipped"] for row in rows)
     assert rows[0]["lr"] == 0
@@ -101,24 +101,24 @@ def test_the_run_is_whole(undisturbed: Path) -> None:
     MaskedAutoencoder.from_pretrained(undisturbed / "model")
 
 
-def test_killed_and_started_again_the_curve_is_the_same_to_the_last_bit(
-    shards: Path, undisturbed: Path, tmp_path: Path
-) -> None:
+def test_a_killed_run_resumes_to_a_bit_identical_loss_curve(shards: Path, undisturbed: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     for lines in (1, 4):
-        running = start(shards, out)
+        running = start_training(shards, out)
         wait_for_lines(running, out, lines)
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
     assert train(shards, out) == 6
-    assert metrics(out) == metrics(undisturbed)
+    assert read_metrics(out) == read_metrics(undisturbed)
     assert (out / "model/model.safetensors").read_bytes() == (undisturbed / "model/model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_saves_and_ends(shards: Path, undisturbed: Path, tmp_path: Path, kind: signal.Signals) -> None:
+def test_a_signal_saves_a_checkpoint_and_ends_the_run(
+    shards: Path, undisturbed: Path, tmp_path: Path, kind: signal.Signals
+) -> None:
     out = tmp_path / "run"
-    running = start(shards, out, "checkpoint_every=1000")
+    running = start_training(shards, out, "checkpoint_every=1000")
     wait_for_lines(running, out, 2)
     running.send_signal(kind)
     said = running.communicate(timeout=60)
@@ -126,13 +126,13 @@ def test_a_signal_saves_and_ends(shards: Path, undisturbed: Path, tmp_path: Path
     (reached,) = Checkpoints(out, 9, 0).steps()
     assert f"step {reached}" in said[0]
     assert train(shards, out) == 6
-    assert metrics(out) == metrics(undisturbed)
+    assert read_metrics(out) == read_metrics(undisturbed)
 
 
-def two_processes(shards: Path, out: Path, *settings: str) -> None:
+def train_with_two_processes(shards: Path, out: Path, *settings: str) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*launcher, *command(shards, out, *settings)],
+        [*launcher, *pretrain_command(shards, out, *settings)],
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -143,30 +143,30 @@ def two_processes(shards: Path, out: Path, *settings: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_one_that_accumulates_goes_on_in_two_processes_and_back(shards: Path, tmp_path: Path, parallel: str) -> None:
+def test_a_run_resumes_with_another_number_of_processes(shards: Path, tmp_path: Path, parallel: str) -> None:
     settings = ("steps=6", "batch=8", "micro_batch=4", f"parallel={parallel}", "eval_every=3")
     train(shards, tmp_path / "one", *settings)
     out = tmp_path / "run"
     shutil.copytree(tmp_path / "one", out)
-    forget(out, 4)
-    forget(out, 6)
-    two_processes(shards, out, *settings)
+    remove_checkpoint(out, 4)
+    remove_checkpoint(out, 6)
+    train_with_two_processes(shards, out, *settings)
     assert Checkpoints(out, 9, 0).steps() == [2, 4, 6]
-    forget(out, 6)
+    remove_checkpoint(out, 6)
     assert train(shards, out, *settings, "parallel=ddp") == 6
-    for one, two in zip(metrics(tmp_path / "one"), metrics(out), strict=True):
+    for one, two in zip(read_metrics(tmp_path / "one"), read_metrics(out), strict=True):
         assert one == pytest.approx(two, rel=1e-3), "the same clips, masks and negatives; sums in another order"
     weights = [MaskedAutoencoder.from_pretrained(run / "model").state_dict() for run in (tmp_path / "one", out)]
     assert weights[0].keys() == weights[1].keys()
 
 
-def forget(out: Path, step: int) -> None:
+def remove_checkpoint(out: Path, step: int) -> None:
     """As if the run had died before this checkpoint."""
     shutil.rmtree(out / f"checkpoints/step-{step:08d}")
     shutil.rmtree(out / "model", ignore_errors=True)
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_offered(
+def test_a_damaged_checkpoint_is_named_and_the_previous_offered(
     shards: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
@@ -180,10 +180,10 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_offered(
     with pytest.raises(UserError, match=r"no checkpoint of step 3; there are \[2, 4, 6\]"):
         train(shards, out, from_step=3)
     assert train(shards, out, from_step=4) == 6
-    assert metrics(out) == metrics(undisturbed)
+    assert read_metrics(out) == read_metrics(undisturbed)
 
 
-def test_a_start_that_died_half_way_is_no_hindrance(shards: Path, tmp_path: Path) -> None:
+def test_a_run_starts_in_a_folder_whose_first_start_was_killed(shards: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/.run.json").write_text("half")
     assert train(shards, tmp_path / "run", "steps=1") == 1
@@ -195,11 +195,11 @@ def test_another_recipe_in_the_same_folder_is_refused(shards: Path, undisturbed:
     assert train(shards, undisturbed, "log_every=1") == 6, "what does not touch the numbers may change"
 
 
-def test_a_loss_that_is_not_finite_is_skipped_counted_and_stops_the_run(shards: Path, tmp_path: Path) -> None:
+def test_non_finite_losses_are_skipped_counted_and_stop_the_run_at_the_limit(shards: Path, tmp_path: Path) -> None:
     settings = ("optim.base_lr=1e30", "optim.min_lr=0", "warmup_steps=1", "nonfinite_limit=3", "steps=20")
     with pytest.raises(FaultError, match=r"3 steps in a row gave a loss or gradient that is not finite"):
         train(shards, tmp_path / "run", *settings)
-    last = metrics(tmp_path / "run")[-1]
+    last = read_metrics(tmp_path / "run")[-1]
     assert last["skipped"]
     assert last["loss"] is None or last["grad_norm"] is None
     found = replay_step(tmp_path / "run", shards, StorageConfig())
@@ -214,7 +214,7 @@ def test_a_loss_that_is_not_finite_is_skipped_counted_and_stops_the_run(shards: 
         replay_step(tmp_path / "run", shards, StorageConfig())
 
 
-def test_replay_names_the_module_the_clip_and_the_gradient(shards: Path, tmp_path: Path) -> None:
+def test_replay_names_the_module_clip_and_gradient_that_are_not_finite(shards: Path, tmp_path: Path) -> None:
     recipe = load_recipe("nano", (*QUICK, *SAVE, "nonfinite_limit=1"))
     train(shards, tmp_path / "run", "steps=1")
     model = MaskedAutoencoder.from_pretrained(tmp_path / "run/model")
@@ -231,7 +231,7 @@ def test_replay_names_the_module_the_clip_and_the_gradient(shards: Path, tmp_pat
     assert not found.finite
 
 
-def test_what_is_told_while_it_goes(shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_printed_during_training(shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     recipe = load_recipe("nano", (*QUICK, *SAVE, "eval_every=3"))
@@ -264,7 +264,7 @@ def test_what_is_told_while_it_goes(shards: Path, tmp_path: Path, capfd: pytest.
     assert [event.step for event in events.Images("reconstruction")] == [2, 5]
 
 
-def test_weights_and_biases_is_told_where_a_project_is_named(
+def test_metrics_go_to_weights_and_biases_if_a_project_is_given(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -278,24 +278,24 @@ def test_weights_and_biases_is_told_where_a_project_is_named(
 
 
 @pytest.mark.slow
-def test_compiled_it_learns_the_same(
+def test_a_compiled_model_trains_to_the_same_losses(
     shards: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Traced and differentiated as for a GPU; generating C++ for the CPU besides would take many minutes."""
     traced = partialmethod(torch.nn.Module.compile, backend="aot_eager")
     monkeypatch.setattr(MaskedAutoencoder, "compile", traced)
     train(shards, tmp_path / "run", "compile=true", "eval_every=3")
-    for one, two in zip(metrics(undisturbed), metrics(tmp_path / "run"), strict=True):
+    for one, two in zip(read_metrics(undisturbed), read_metrics(tmp_path / "run"), strict=True):
         assert one == pytest.approx(two, rel=1e-3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("compute", "most_skipped"), [("bf16", 0), ("fp16", 3)])
-def test_other_precisions_and_checkpointed_activations(
+def test_other_precisions_and_activation_checkpointing_train(
     shards: Path, undisturbed: Path, tmp_path: Path, compute: str, most_skipped: int
 ) -> None:
     train(shards, tmp_path / "run", f"precision.compute={compute}", "activation_checkpointing=true")
-    rows, plain = metrics(tmp_path / "run"), metrics(undisturbed)
+    rows, plain = read_metrics(tmp_path / "run"), read_metrics(undisturbed)
     assert rows[0]["loss"] == pytest.approx(plain[0]["loss"], rel=0.01), "before any step"
     # A gradient scaler begins too high and finds its scale by skipping.
     assert sum(row["skipped"] for row in rows) <= most_skipped

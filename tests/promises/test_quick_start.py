@@ -1,4 +1,4 @@
-"""What a command does not use it does not load: packages that take seconds to import stay out of quick answers."""
+"""Quick commands import no packages that take seconds to import."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ Detectors(resolve_backends(recipe, Path("no-weights")))
         (EMBEDDED, ("torch", "ray", "matplotlib")),
     ],
 )
-def test_heavy_packages_stay_out(code: str, unwanted: tuple[str, ...]) -> None:
+def test_quick_commands_import_no_heavy_packages(code: str, unwanted: tuple[str, ...]) -> None:
     asked = f"{code}\nimport sys\nprint(*sorted({set(unwanted)!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

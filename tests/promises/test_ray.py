@@ -34,14 +34,14 @@ def undisturbed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return result_digests(out) | result_digests(out.parent / "shards")
 
 
-def finish(source: Path, out: Path, workers: int) -> dict[str, str]:
+def finish_run(source: Path, out: Path, workers: int) -> dict[str, str]:
     done = subprocess.run(curate_command(source, out, workers), capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     pack_shards(RunFolder(out), out.parent / "shards", Selection())
     return result_digests(out) | result_digests(out.parent / "shards")
 
 
-def victims(driver: psutil.Process, kind: str) -> list[psutil.Process]:
+def processes_of(driver: psutil.Process, kind: str) -> list[psutil.Process]:
     words = {"worker": "ray::UnitActor", "raylet": "raylet/raylet"}
     if kind == "driver":
         return [driver]
@@ -53,7 +53,7 @@ def victims(driver: psutil.Process, kind: str) -> list[psutil.Process]:
     return found
 
 
-def strike(source: Path, out: Path, kind: str, after_units: int, workers: int = 2) -> int:
+def kill_process(source: Path, out: Path, kind: str, after_units: int, workers: int = 2) -> int:
     """Start the run and SIGKILL a `kind` once `after_units` are committed; the driver's exit status."""
     running = subprocess.Popen(
         curate_command(source, out, workers),
@@ -65,8 +65,8 @@ def strike(source: Path, out: Path, kind: str, after_units: int, workers: int = 
 
     def targets() -> list[psutil.Process]:
         assert running.poll() is None, "the run ended before anything could be killed"
-        at_work = len(RunFolder(out).finished_units(0)) >= after_units and victims(driver, "worker")
-        return victims(driver, kind) if at_work else []
+        at_work = len(RunFolder(out).finished_units(0)) >= after_units and processes_of(driver, "worker")
+        return processes_of(driver, kind) if at_work else []
 
     for target in wait_until(targets, f"a {kind} at work after {after_units} units"):
         with contextlib.suppress(psutil.Error):
@@ -75,21 +75,25 @@ def strike(source: Path, out: Path, kind: str, after_units: int, workers: int = 
 
 
 @pytest.mark.slow
-def test_driver_and_raylet_killed_and_started_again(source: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
+def test_a_run_whose_coordinator_and_raylet_were_killed_resumes_to_the_same_bytes(
+    source: Path, undisturbed: dict[str, str], tmp_path: Path
+) -> None:
     out = tmp_path / "run"
-    assert strike(source, out, "raylet", 0) != 0
-    assert strike(source, out, "driver", 1) == -signal.SIGKILL
-    assert finish(source, out, 2) == undisturbed
+    assert kill_process(source, out, "raylet", 0) != 0
+    assert kill_process(source, out, "driver", 1) == -signal.SIGKILL
+    assert finish_run(source, out, 2) == undisturbed
 
 
 @pytest.mark.slow
-def test_worker_killed_and_one_worker(source: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
+def test_a_run_whose_worker_was_killed_ends_with_the_same_bytes(
+    source: Path, undisturbed: dict[str, str], tmp_path: Path
+) -> None:
     out = tmp_path / "run"
-    assert strike(source, out, "worker", 1, workers=1) == 0, "the death of a worker is the run's own business"
-    assert finish(source, out, 1) == undisturbed
+    assert kill_process(source, out, "worker", 1, workers=1) == 0, "the death of a worker is the run's own business"
+    assert finish_run(source, out, 1) == undisturbed
 
 
-def test_ctrl_c_is_clean(source: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_run_cleanly(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     running = subprocess.Popen(
         curate_command(source, out, 2), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -40,7 +40,7 @@ def one_ray() -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_poison_is_isolated(tmp_path: Path) -> None:
+def test_a_video_that_kills_its_process_fails_alone(tmp_path: Path) -> None:
     inputs = make_inputs(tmp_path / "in", 7)
     settings = make_recipe(
         "plan.unit_videos=1", "run.video_cpu_s=6", "run.video_memory_mb=1500", "run.unit_timeout_s=8", "run.kills=1"
@@ -70,7 +70,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_syncnet_through_ray(source: Path, tmp_path: Path) -> None:
+def test_syncnet_runs_on_ray(source: Path, tmp_path: Path) -> None:
     torch.save(formula_weights(), tmp_path / "syncnet.model")
     choice = BackendSelection(track="dlib", sync="syncnet", weights={"syncnet": tmp_path / "syncnet.model"})
     settings = make_recipe(
@@ -87,7 +87,7 @@ def test_syncnet_through_ray(source: Path, tmp_path: Path) -> None:
     assert measured["length_s"] == decision.span.seconds
 
 
-def test_resnet_through_ray(source: Path, tmp_path: Path) -> None:
+def test_resnet_runs_on_ray(source: Path, tmp_path: Path) -> None:
     state = {key: formula_tensor(key, value) for key, value in resnet50().state_dict().items()}
     torch.save(state, tmp_path / "resnet.pth")
     choice = BackendSelection(

@@ -97,14 +97,14 @@ def decided(shared: Path, real_weights: Path, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.mark.real
-def test_every_file_is_accounted_for(decided: dict[str, list[Decision]]) -> None:
+def test_every_real_file_has_decisions(decided: dict[str, list[Decision]]) -> None:
     assert decided.keys() == TRUTH.keys()
     assert not [d for found in decided.values() for d in found if d.status == "failed"]
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", TRUTH)
-def test_what_must_happen(decided: dict[str, list[Decision]], name: str) -> None:
+def test_every_real_clip_gets_its_expected_verdict(decided: dict[str, list[Decision]], name: str) -> None:
     frames, verdicts, why = TRUTH[name]
     found = decided[name]
     assert sum(d.span.frames for d in found) == frames, why
@@ -112,7 +112,7 @@ def test_what_must_happen(decided: dict[str, list[Decision]], name: str) -> None
 
 
 @pytest.mark.real
-def test_the_published_offset_of_syncnets_example(decided: dict[str, list[Decision]]) -> None:
+def test_the_offset_of_syncnets_example_is_the_published_offset(decided: dict[str, list[Decision]]) -> None:
     import json
 
     longest = max((d for d in decided["syncnet_example.avi"] if d.status == KEPT), key=lambda d: d.span.frames)

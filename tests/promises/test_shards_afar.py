@@ -1,4 +1,4 @@
-"""Shards at an address: what the network does costs time, never a clip, and never decides what the stream delivers."""
+"""Remote shards: network faults cost time, lose no clip, and do not change the stream."""
 
 import json
 import os
@@ -107,52 +107,52 @@ def server(shards: Path) -> Iterator[Server]:
 SHORT_WAITS = RetryPolicy(first_wait_s=0.01)
 
 
-def read(shards: Path | str, workers: int = 0, epochs: int = 2, **storage: object) -> list[object]:
+def read_stream(shards: Path | str, workers: int = 0, epochs: int = 2, **storage: object) -> list[object]:
     config = StorageConfig(retry=SHORT_WAITS, **storage)
     one = make_stream_loader(shards, pretraining_sampler(), BATCH, workers=workers, epochs=epochs, storage=config)
     return [batch_contents(batch) for batch in one]
 
 
 @pytest.mark.parametrize(("workers", "threads"), [(0, 0), (0, 5), (2, 16)])
-def test_dropped_connections_change_nothing(shards: Path, server: Server, workers: int, threads: int) -> None:
-    wanted = read(shards)
+def test_dropped_connections_do_not_change_the_stream(shards: Path, server: Server, workers: int, threads: int) -> None:
+    wanted = read_stream(shards)
     server.drop_every = 3
-    assert read(server.address, workers, read_ahead=threads) == wanted
+    assert read_stream(server.address, workers, read_ahead=threads) == wanted
     assert server.dropped > 10
 
 
 def test_the_cache_serves_the_second_epoch_and_the_next_run(shards: Path, server: Server, tmp_path: Path) -> None:
-    wanted, cache = read(shards, epochs=4), tmp_path / "cache"
-    assert read(server.address, epochs=4, cache=cache, read_ahead=0) == wanted
+    wanted, cache = read_stream(shards, epochs=4), tmp_path / "cache"
+    assert read_stream(server.address, epochs=4, cache=cache, read_ahead=0) == wanted
     tars = sum(count for name, count in server.asked.items() if name.endswith(".tar"))
     assert tars <= 19 + 6, "each clip once, and the size of each shard"
     server.asked.clear()
-    assert read(server.address, epochs=4, cache=cache, read_ahead=0) == wanted
+    assert read_stream(server.address, epochs=4, cache=cache, read_ahead=0) == wanted
     assert server.asked["manifest.json"] == 1
     assert all(name == "manifest.json" or name.endswith(".tar") for name in server.asked)
     assert server.asked.total() <= 1 + 6, "the manifest and the size of each shard"
 
 
-def test_a_damaged_range_in_the_cache_is_read_anew(shards: Path, server: Server, tmp_path: Path) -> None:
-    wanted, cache = read(shards), tmp_path / "cache"
-    read(server.address, cache=cache)
+def test_a_damaged_range_in_the_cache_is_downloaded_anew(shards: Path, server: Server, tmp_path: Path) -> None:
+    wanted, cache = read_stream(shards), tmp_path / "cache"
+    read_stream(server.address, cache=cache)
     kept = [path for _, size, path in RangeCache(cache, 10**9).entries() if size > 2000]
     for path in kept:
         path.write_bytes(path.read_bytes()[:-700] + bytes(700))
-    assert read(server.address, cache=cache) == wanted
+    assert read_stream(server.address, cache=cache) == wanted
     for path in kept:
         path.write_bytes(b"")
-    assert read(server.address, cache=cache) == wanted
+    assert read_stream(server.address, cache=cache) == wanted
 
 
-def test_a_small_cache_stays_small_and_right(shards: Path, server: Server, tmp_path: Path) -> None:
+def test_a_small_cache_stays_within_its_limit_and_correct(shards: Path, server: Server, tmp_path: Path) -> None:
     clip = max(path.stat().st_size for path in shards.glob("*.tar")) // 4
     cache, limit = tmp_path / "cache", 5 * clip
-    assert read(server.address, workers=2, cache=cache, cache_bytes=limit) == read(shards)
+    assert read_stream(server.address, workers=2, cache=cache, cache_bytes=limit) == read_stream(shards)
     assert 0 < sum(size for _, size, _ in RangeCache(cache, limit).entries()) <= limit
 
 
-def test_many_at_once_never_pass_the_limit_of_a_cache(tmp_path: Path) -> None:
+def test_concurrent_writers_stay_within_the_limit_of_the_cache(tmp_path: Path) -> None:
     limit, seen = 100_000, []
     caches = [RangeCache(tmp_path / "cache", limit) for _ in range(4)]
 
@@ -177,7 +177,7 @@ def test_many_at_once_never_pass_the_limit_of_a_cache(tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").glob("??/*.*")), "nothing half-written is left"
 
 
-def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
+def test_the_least_recently_used_range_is_evicted_first(tmp_path: Path) -> None:
     cache = RangeCache(tmp_path / "cache", 1000)
     for n in range(4):
         cache.put(str(n), bytes(200))
@@ -189,18 +189,18 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     assert cache.get("0") is not None
 
 
-def test_a_full_disk_costs_the_cache_only(
+def test_a_full_disk_disables_only_the_cache(
     shards: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    wanted = read(shards)
+    wanted = read_stream(shards)
     monkeypatch.setattr(Path, "write_bytes", full)
-    assert read(server.address, cache=tmp_path / "cache") == wanted
+    assert read_stream(server.address, cache=tmp_path / "cache") == wanted
 
 
-def test_an_address_out_of_reach_stops_the_run_and_blames_no_clip(server: Server, tmp_path: Path) -> None:
+def test_an_unreachable_address_stops_the_run_without_clip_faults(server: Server, tmp_path: Path) -> None:
     quarantine = tmp_path / "quarantine.jsonl"
     storage = StorageConfig(retry=RetryPolicy(tries=3, first_wait_s=0.01))
     one = make_stream_loader(server.address, pretraining_sampler(), BATCH, quarantine=quarantine, storage=storage)
@@ -212,13 +212,13 @@ def test_an_address_out_of_reach_stops_the_run_and_blames_no_clip(server: Server
     assert not quarantine.read_text()
 
 
-def test_a_server_without_ranges_is_told(server: Server) -> None:
+def test_a_server_without_range_requests_is_refused(server: Server) -> None:
     server.ranges = False
     with pytest.raises(UserError, match="ignores ranges"):
-        read(server.address)
+        read_stream(server.address)
 
 
-def test_missing_and_truncated_shards_are_faults(shards: Path, server: Server, tmp_path: Path) -> None:
+def test_missing_and_truncated_shards_are_clip_faults(shards: Path, server: Server, tmp_path: Path) -> None:
     path = shards / "a-000001.tar"
     path.write_bytes(path.read_bytes()[:-3000])
     (shards / "b-000001.tar").unlink()
@@ -232,19 +232,19 @@ def test_missing_and_truncated_shards_are_faults(shards: Path, server: Server, t
     assert any("missing" in error for _, error in errors)
 
 
-def test_what_cannot_be_read_at_all_is_named(server: Server, tmp_path: Path) -> None:
+def test_an_invalid_address_or_cache_is_refused(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"fsspec cannot read this address"):
-        read("nosuch://bucket/shards")
+        read_stream("nosuch://bucket/shards")
     with pytest.raises(UserError, match=r"has no manifest.json"):
-        read(f"{server.address}/elsewhere/" if (server.folder / "manifest.json").rename(tmp_path / "m") else "")
+        read_stream(f"{server.address}/elsewhere/" if (server.folder / "manifest.json").rename(tmp_path / "m") else "")
     with pytest.raises(UserError, match="cache_bytes 0"):
-        read(server.address, cache=tmp_path / "cache", cache_bytes=0)
+        read_stream(server.address, cache=tmp_path / "cache", cache_bytes=0)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="name a folder that can be made"):
-        read(server.address, cache=tmp_path / "file")
+        read_stream(server.address, cache=tmp_path / "file")
 
 
-def test_from_s3(shards: Path, tmp_path: Path) -> None:
+def test_shards_are_read_from_s3(shards: Path, tmp_path: Path) -> None:
     """The real client against a server that speaks S3."""
     s3fs = pytest.importorskip("s3fs")
     from moto.server import ThreadedMotoServer
@@ -257,9 +257,9 @@ def test_from_s3(shards: Path, tmp_path: Path) -> None:
         there = s3fs.S3FileSystem(**options)
         there.mkdir("corpus")
         there.put(str(shards) + "/", "corpus/shards/", recursive=True)
-        wanted, cache = read(shards), tmp_path / "cache"
-        assert read("s3://corpus/shards", options=options, cache=cache) == wanted
-        assert read("s3://corpus/shards", workers=1, options=options) == wanted
+        wanted, cache = read_stream(shards), tmp_path / "cache"
+        assert read_stream("s3://corpus/shards", options=options, cache=cache) == wanted
+        assert read_stream("s3://corpus/shards", workers=1, options=options) == wanted
         there.rm("corpus/shards/b-000000.tar")
         one = make_stream_loader(
             "s3://corpus/shards",

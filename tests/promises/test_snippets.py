@@ -1,4 +1,4 @@
-"""README: its Python works as it stands."""
+"""README: its Python snippets run."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ def snippets(page: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("page", "says"), [("README.md", "StreamLoader"), ("training/README.md", "pretraining_losses")]
 )
-def test_it_runs(page: str, says: str, tmp_path: Path) -> None:
+def test_snippets_of_the_documents_run(page: str, says: str, tmp_path: Path) -> None:
     (code,) = [block for block in snippets(ROOT / page) if says in block]
     make_flashing_shards(tmp_path, {"a": 20, "b": 9})
     code = code.replace('"SHARDS"', '"shards"') + "\nprint('ran to its end')\n"

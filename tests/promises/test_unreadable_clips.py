@@ -1,4 +1,4 @@
-"""A clip that cannot be read costs itself: named, written down, replaced by the same clip in any world."""
+"""A clip that cannot be read is named, recorded and replaced by the same clip for any number of ranks."""
 
 import json
 import shutil
@@ -21,17 +21,17 @@ def shards(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "shards"))
 
 
-def members(shards: Path, shard: str) -> dict[str, index.Member]:
+def shard_members(shards: Path, shard: str) -> dict[str, index.Member]:
     return {member.name: member for member in index.load_index(index.sidecar_path(shards / shard)).members}
 
 
-def flip(path: Path, at: int) -> None:
+def flip_byte(path: Path, at: int) -> None:
     data = bytearray(path.read_bytes())
     data[at] ^= 0xFF
     path.write_bytes(data)
 
 
-def read(shards: Path, world: int = 1, **more: object) -> tuple[list[str], list[dict[str, object]]]:
+def read_stream(shards: Path, world: int = 1, **more: object) -> tuple[list[str], list[dict[str, object]]]:
     """(keys of one epoch in order, the quarantine)."""
     quarantine = shards.parent / f"quarantine-{world}.jsonl"
     more = {"epochs": 1, "max_fault_share": 1.0, "quarantine": quarantine} | more
@@ -43,24 +43,24 @@ def read(shards: Path, world: int = 1, **more: object) -> tuple[list[str], list[
     return keys, [json.loads(line) for line in lines]
 
 
-def victim(shards: Path) -> tuple[str, index.Member]:
+def find_victim(shards: Path) -> tuple[str, index.Member]:
     """The video of the fourth clip of the first shard."""
-    names = [name for name in members(shards, "a-000000.tar") if name.endswith(".mp4")]
-    return names[3].split(".")[0], members(shards, "a-000000.tar")[names[3]]
+    names = [name for name in shard_members(shards, "a-000000.tar") if name.endswith(".mp4")]
+    return names[3].split(".")[0], shard_members(shards, "a-000000.tar")[names[3]]
 
 
-def test_a_whole_corpus_has_no_quarantine(shards: Path) -> None:
-    keys, faults = read(shards)
+def test_undamaged_shards_have_no_quarantine(shards: Path) -> None:
+    keys, faults = read_stream(shards)
     assert len(set(keys)) == 28
     assert not faults
 
 
 @pytest.mark.parametrize("fault", ["header", "payload", "length of the header"])
 def test_a_flipped_byte_costs_one_clip(shards: Path, fault: str) -> None:
-    key, member = victim(shards)
+    key, member = find_victim(shards)
     at = {"header": -512, "payload": member.size // 2, "length of the header": -512 + 125}[fault]
-    flip(shards / "a-000000.tar", member.offset + at)
-    keys, faults = read(shards)
+    flip_byte(shards / "a-000000.tar", member.offset + at)
+    keys, faults = read_stream(shards)
     # More than one line where it was drawn to stand in for itself.
     assert {(f["source"], f["shard"], f["key"]) for f in faults} == {("a", "a-000000.tar", key)}
     assert len({f["position"] for f in faults}) == 1
@@ -68,32 +68,32 @@ def test_a_flipped_byte_costs_one_clip(shards: Path, fault: str) -> None:
     assert key not in keys
     assert len(keys) == 28
     assert len(set(keys)) == 27
-    in_two, again = read(shards, world=2)
+    in_two, again = read_stream(shards, world=2)
     assert in_two == keys, "the substitute is the same in any world"
     assert [f["position"] for f in again] == [f["position"] for f in faults]
 
 
 @pytest.mark.parametrize("where", ["member boundary", "header", "payload"])
 def test_a_truncated_shard_is_named(shards: Path, where: str) -> None:
-    _, member = victim(shards)
+    _, member = find_victim(shards)
     stop = {"member boundary": member.offset - 512, "header": member.offset - 200, "payload": member.offset + 50}[where]
     path = shards / "a-000000.tar"
     path.write_bytes(path.read_bytes()[:stop])
-    keys, faults = read(shards)
+    keys, faults = read_stream(shards)
     assert len(keys) == 28
     assert len(faults) >= 10
     assert all("a-000000.tar" in str(f["error"]) and "truncated" in str(f["error"]) for f in faults)
     assert {f["source"] for f in faults} == {"a"}
 
 
-def test_a_missing_shard_and_a_missing_index(shards: Path) -> None:
+def test_a_missing_shard_and_a_missing_index_are_named(shards: Path) -> None:
     (shards / "b-000000.tar").unlink()
     with pytest.raises(FaultError, match="8 clips in a row are unreadable"):
-        read(shards)
+        read_stream(shards)
     shutil.copy(shards / "a-000000.tar", shards / "b-000000.tar")
     (shards / "b-000000.index.json").unlink()
     with pytest.raises(FaultError, match="8 clips in a row are unreadable"):
-        read(shards)
+        read_stream(shards)
 
 
 def test_too_many_faults_stop_the_run_with_the_table(shards: Path) -> None:
@@ -101,15 +101,15 @@ def test_too_many_faults_stop_the_run_with_the_table(shards: Path) -> None:
     path.write_bytes(path.read_bytes()[:-3000])
     table = r"(?s)more than 1.0% of a cannot be read; each is in .*\n  a: 10 of \d+ clips"
     with pytest.raises(FaultError, match=table):
-        read(shards, max_fault_share=0.01)
+        read_stream(shards, max_fault_share=0.01)
 
 
-def test_faults_count_against_all_that_was_delivered_also_after_a_resume(shards: Path) -> None:
+def test_the_fault_share_counts_all_delivered_clips_after_a_resume(shards: Path) -> None:
     """Ten faults of a in three epochs of 60 clips are less than a third; a resume must not forget the other clips."""
     path = shards / "a-000001.tar"
-    names = [name for name in members(shards, path.name) if name.endswith(".mp4")]
+    names = [name for name in shard_members(shards, path.name) if name.endswith(".mp4")]
     for name in names[:4]:
-        flip(path, members(shards, path.name)[name].offset + 5)
+        flip_byte(path, shard_members(shards, path.name)[name].offset + 5)
     one = make_stream_loader(shards, pretraining_sampler(), 4, max_fault_share=0.3)
     for _ in zip(range(21), one, strict=False):
         pass
@@ -125,7 +125,7 @@ def test_faults_count_against_all_that_was_delivered_also_after_a_resume(shards:
         list(zip(range(60), strict, strict=False))
 
 
-def test_a_worker_says_what_it_found_without_a_traceback(shards: Path) -> None:
+def test_a_worker_reports_faults_without_a_traceback(shards: Path) -> None:
     for path in shards.glob("b-*.tar"):
         path.unlink()
     with pytest.raises(FaultError) as caught:
@@ -140,15 +140,15 @@ def test_a_worker_says_what_it_found_without_a_traceback(shards: Path) -> None:
     assert "Traceback" not in str(caught.value)
 
 
-def test_another_index_than_the_manifest_lists(shards: Path) -> None:
+def test_an_index_that_differs_from_the_manifest_is_refused(shards: Path) -> None:
     side = index.sidecar_path(shards / "a-000000.tar")
     side.write_bytes(side.read_bytes().replace(b'"sha256": "', b'"sha256": "0', 1))
-    keys, faults = read(shards)
+    keys, faults = read_stream(shards)
     assert len(keys) == 28
     assert all("is not the index that manifest.json lists" in str(f["error"]) for f in faults)
 
 
-def test_a_quarantine_that_cannot_be_written_is_told_at_once(shards: Path, tmp_path: Path) -> None:
+def test_a_quarantine_that_cannot_be_written_is_refused_at_the_start(shards: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"q\.jsonl: cannot be written"):
         make_stream_loader(shards, pretraining_sampler(), 4, quarantine=tmp_path / "file" / "q.jsonl")
@@ -168,4 +168,4 @@ def test_clips_of_two_sizes_are_named(shards: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(
         UserError, match=r"must have one size: .* has 32 x 32 px, .* has 64 x 64 px; curate them with one"
     ):
-        read(shards)
+        read_stream(shards)

@@ -1,4 +1,4 @@
-"""Tables become dataclasses, strictly."""
+"""Tables of settings become dataclasses, and invalid values are refused."""
 
 from dataclasses import dataclass, field
 
@@ -25,14 +25,14 @@ class Outer:
     maybe: int | None = None
 
 
-def test_numbers_that_yaml_takes_for_text() -> None:
+def test_numbers_that_yaml_reads_as_text_are_accepted() -> None:
     for text, value in (("1e-4", 1e-4), ("-2E3", -2000.0), ("+1e+2", 100.0)):
         assert bind(Inner, {"rate": abs(value)}) == bind(Inner, {"rate": text.lstrip("-")})
     with pytest.raises(UserError, match="expected a number, got 'one'"):
         bind(Inner, {"rate": "one"})
 
 
-def test_binds_nested_tables() -> None:
+def test_nested_tables_become_dataclasses() -> None:
     made = bind(Outer, {"inner": {"rate": 1}, "sizes": [1, 2], "table": {"x": {"rate": 2.5}}, "maybe": None})
     assert made == Outer(Inner(1.0), (1, 2), {"x": Inner(2.5)})
 
@@ -50,12 +50,12 @@ def test_binds_nested_tables() -> None:
         ({"inner": 3}, "inner: expected a table"),
     ],
 )
-def test_names_the_place_of_a_mistake(values: dict, message: str) -> None:
+def test_an_invalid_value_is_named_with_its_setting(values: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         bind(Outer, values)
 
 
-def test_merge_nest_flatten() -> None:
+def test_tables_are_merged_nested_and_flattened() -> None:
     merged = merge({"a": {"b": 1, "c": 2}}, nest("a.b", 3))
     assert merged == {"a": {"b": 3, "c": 2}}
     assert flatten(merged) == {"a.b": 3, "a.c": 2}

@@ -1,4 +1,4 @@
-"""The seeded draws give the same values as ever: plans, samples and shards that exist follow from them."""
+"""Seeded draws never change, because existing plans, samples and shards follow from them."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import pytest
 from avf_shards.hash_draw import is_drawn, priority
 
 
-def test_priorities_are_the_blake2b_digests_that_orders_were_made_from() -> None:
+def test_priorities_are_blake2b_digests() -> None:
     assert priority("a", 3).hex() == hashlib.blake2b(b"3:a", digest_size=8).hexdigest()
     assert priority("a", 3, 16).hex() == "4e974f1bec71d64d798dcf98e444fee5"
     assert priority("a", size=64) == hashlib.blake2b(b"a").digest()

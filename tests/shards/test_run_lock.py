@@ -1,4 +1,4 @@
-"""A folder has one process at work, on whatever machine; a process that is gone holds nothing."""
+"""A folder has one active process on any machine, and a process that ended does not hold the lock."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_process_that_ended_but_was_not_waited_for_holds_nothing(tmp_path: Path) -> None:
+def test_a_zombie_process_does_not_hold_the_lock(tmp_path: Path) -> None:
     ended = subprocess.Popen(["sleep", "60"])
     values = marker_values(ended.pid)
     ended.kill()
@@ -65,7 +65,7 @@ def test_a_process_that_ended_but_was_not_waited_for_holds_nothing(tmp_path: Pat
     ended.wait()
 
 
-def test_a_process_number_that_was_given_again_holds_nothing(tmp_path: Path) -> None:
+def test_a_reused_process_id_does_not_hold_the_lock(tmp_path: Path) -> None:
     write_marker(tmp_path)
     assert is_refused(tmp_path)
     write_marker(tmp_path, started=1)
@@ -79,14 +79,14 @@ def test_a_process_of_another_machine_holds_the_lock_while_it_touches_its_marker
     assert not is_refused(tmp_path)
 
 
-def test_a_marker_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+def test_an_unreadable_marker_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "lock-000003.json").write_text("{")
     with RunLock(tmp_path, "lock", "here") as lock:
         assert lock.marker == tmp_path / "lock-000004.json"
     assert read_holders(tmp_path, "lock") == []
 
 
-def test_a_lock_whose_marker_was_taken_away_is_lost(tmp_path: Path) -> None:
+def test_a_lock_whose_marker_is_removed_is_lost(tmp_path: Path) -> None:
     with RunLock(tmp_path, "lock", "here") as lock:
         assert not lock.is_lost()
         assert lock.marker is not None

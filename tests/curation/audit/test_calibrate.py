@@ -1,4 +1,4 @@
-"""Calibration: the share asked for passes at the threshold proposed, and the interval covers as often as it says."""
+"""Calibration: the requested share passes at the proposed threshold, and intervals cover the truth at their level."""
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 from support.runs import make_run
 
 
-def ledger(seed: int, groups: int = 60, spans: int = 4, low: float = 5.0) -> pa.Table:
+def simulated_ledger(seed: int, groups: int = 60, spans: int = 4, low: float = 5.0) -> pa.Table:
     """Confidences that are alike within a group; rejected below 3, some measured on past a rejection."""
     draw = np.random.default_rng(seed)
     rows = []
@@ -59,8 +59,8 @@ def ledger(seed: int, groups: int = 60, spans: int = 4, low: float = 5.0) -> pa.
     return decisions_to_table(rows)
 
 
-def test_the_share_asked_for_passes_at_the_threshold_proposed() -> None:
-    table = ledger(0)
+def test_the_requested_share_passes_at_the_proposed_threshold() -> None:
+    table = simulated_ledger(0)
     found = {one.check: one for one in propose_thresholds(table, "a", 0.8).proposals}
     sync = found["sync/low_confidence"]
     scores = [row["checks"][0]["score"] for row in table.to_pylist()]
@@ -72,16 +72,18 @@ def test_the_share_asked_for_passes_at_the_threshold_proposed() -> None:
 
 def test_the_interval_covers_the_truth() -> None:
     truth = float(
-        np.mean([propose_thresholds(ledger(1000 + n, 400), "a", 0.8).proposals[0].proposed for n in range(10)])
+        np.mean(
+            [propose_thresholds(simulated_ledger(1000 + n, 400), "a", 0.8).proposals[0].proposed for n in range(10)]
+        )
     )
     inside = 0
     for seed in range(60):
-        one = propose_thresholds(ledger(seed), "a", 0.8, ["sync/low_confidence"]).proposals[0]
+        one = propose_thresholds(simulated_ledger(seed), "a", 0.8, ["sync/low_confidence"]).proposals[0]
         inside += one.low <= truth <= one.high
     assert inside >= 54  # of 60; 95 % or more is promised, groups counted
 
 
-def test_wilson_is_wilson() -> None:
+def test_wilson_intervals_follow_the_formula() -> None:
     for hits, count in ((0, 7), (3, 9), (80, 100), (5, 5)):
         exact = binomtest(hits, count).proportion_ci(method="wilson")
         mine = wilson_interval(hits, count)
@@ -91,17 +93,17 @@ def test_wilson_is_wilson() -> None:
     assert effective_size(np.array([9.0, 1.0])) < 1.3
 
 
-def test_scores_by_language() -> None:
-    found = {one.language: one for one in scores_by_language(ledger(0))}
+def test_scores_are_summarised_by_language() -> None:
+    found = {one.language: one for one in scores_by_language(simulated_ledger(0))}
     assert set(found) == {"en", "zh"}
     assert found["zh"].spans + found["en"].spans == 240
     assert found["zh"].threshold == 3.0
     assert 0.8 < found["zh"].passed.value <= 1
-    assert scores_by_language(ledger(0).set_column(17, "language", pa.nulls(240, pa.string()))) == []
+    assert scores_by_language(simulated_ledger(0).set_column(17, "language", pa.nulls(240, pa.string()))) == []
 
 
-def test_bad_questions(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
-    table = ledger(0)
+def test_invalid_requests_are_refused_with_the_reason(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = simulated_ledger(0)
     for keep, source, checks, said in (
         (1.5, "a", None, "--keep 1.5"),
         (0.8, "b", None, "no such source; it has a"),

@@ -1,4 +1,4 @@
-"""Two runs compared: every frame that moved is counted, and chance is not taken for change."""
+"""The comparison of two runs counts every frame whose verdict changed, and separates chance from change."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from support.runs import make_inputs, make_run
 from support.stages import single_step
 
 
-def video(source: str, name: str, *spans: tuple[int, int, str], digest: str = "same") -> list[Decision]:
+def video_decisions(source: str, name: str, *spans: tuple[int, int, str], digest: str = "same") -> list[Decision]:
     rows = []
     for start, stop, outcome in spans:
         if outcome == "kept":
@@ -47,9 +47,9 @@ def video(source: str, name: str, *spans: tuple[int, int, str], digest: str = "s
     return rows
 
 
-def test_every_frame_that_moved_is_counted() -> None:
-    before = video("a", "v", (0, 50, "kept"), (50, 80, "faces/no_face"), (80, 140, "kept"))
-    after = video("a", "v", (0, 20, "sync/offset"), (20, 60, "kept"), (60, 140, "faces/no_face"))
+def test_every_frame_whose_verdict_changed_is_counted() -> None:
+    before = video_decisions("a", "v", (0, 50, "kept"), (50, 80, "faces/no_face"), (80, 140, "kept"))
+    after = video_decisions("a", "v", (0, 20, "sync/offset"), (20, 60, "kept"), (60, 140, "faces/no_face"))
     (found,) = compare_ledgers(decisions_to_table(before), decisions_to_table(after)).sources
     moved = {(one.before, one.after): one.frames for one in found.moved}
     assert moved == {("kept", "sync/offset"): 20, ("faces/no_face", "kept"): 10, ("kept", "faces/no_face"): 60}
@@ -58,39 +58,45 @@ def test_every_frame_that_moved_is_counted() -> None:
     assert compare_ledgers(decisions_to_table(before), decisions_to_table(before)).sources[0].moved == ()
 
 
-def test_many_videos_that_lose_are_beyond_chance() -> None:
-    before = [row for n in range(12) for row in video("a", f"v{n}", (0, 50, "kept"))]
-    after = [row for n in range(12) for row in video("a", f"v{n}", (0, 10, "sync/offset"), (10, 50, "kept"))]
+def test_a_loss_over_many_videos_is_significant() -> None:
+    before = [row for n in range(12) for row in video_decisions("a", f"v{n}", (0, 50, "kept"))]
+    after = [row for n in range(12) for row in video_decisions("a", f"v{n}", (0, 10, "sync/offset"), (10, 50, "kept"))]
     (found,) = compare_ledgers(decisions_to_table(before), decisions_to_table(after)).sources
     assert (found.gained, found.lost) == (0, 12)
     assert found.sign_p < 0.01
 
 
-def corpus(seed: int, share: float, groups: int = 80) -> pa.Table:
+def simulated_ledger(seed: int, share: float, groups: int = 80) -> pa.Table:
     draw = np.random.default_rng(seed)
     rows: list[Decision] = []
     for n in range(groups):
         bad = int(np.clip(draw.normal(share, 0.2), 0, 1) * 100)
-        rows += video("a", f"{seed}-{n}", *[s for s in ((0, bad, "faces/no_face"), (bad, 100, "kept")) if s[1] > s[0]])
+        rows += video_decisions(
+            "a", f"{seed}-{n}", *[s for s in ((0, bad, "faces/no_face"), (bad, 100, "kept")) if s[1] > s[0]]
+        )
     return decisions_to_table(rows)
 
 
-def test_chance_is_not_taken_for_change_and_change_is_seen() -> None:
-    chance = [compare_ledgers(corpus(2 * n, 0.4), corpus(2 * n + 1, 0.4)).sources[0] for n in range(40)]
+def test_significance_separates_chance_from_change() -> None:
+    chance = [
+        compare_ledgers(simulated_ledger(2 * n, 0.4), simulated_ledger(2 * n + 1, 0.4)).sources[0] for n in range(40)
+    ]
     assert sum(any(shift.beyond_chance for shift in one.shifts) for one in chance) <= 5
-    changed = [compare_ledgers(corpus(2 * n, 0.3), corpus(2 * n + 1, 0.5)).sources[0] for n in range(10)]
+    changed = [
+        compare_ledgers(simulated_ledger(2 * n, 0.3), simulated_ledger(2 * n + 1, 0.5)).sources[0] for n in range(10)
+    ]
     assert all(
         {shift.outcome for shift in one.shifts if shift.beyond_chance} == {"kept", "faces/no_face"} for one in changed
     )
 
 
-def test_holm() -> None:
+def test_holm_correction_follows_its_formula() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []
     assert holm([0.9, 0.8]) == [1.0, 1.0]
 
 
-def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_compares_two_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = make_inputs(tmp_path / "in", 3)
     runs = [
         curate(
@@ -110,7 +116,7 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["audit", str(runs[0].root), str(tmp_path / "none")]) == 2
 
 
-def test_two_dates_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_compares_two_dates_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path, videos=8, unit_videos=2)
     log = run.log_folder / "units.jsonl"
     entries = [json.loads(line) for line in log.read_text().splitlines()]

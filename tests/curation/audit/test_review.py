@@ -1,4 +1,4 @@
-"""Review: the sample is unbiased, the answers are checked, the estimates are those of a known truth; the page works."""
+"""Human review: the sample is unbiased, answers are validated, estimates cover the truth, and the page works."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from support.ray_runs import QUICK_SETTINGS
 from support.runs import make_run
 
 
-def item(number: int, source: str, stratum: str) -> ReviewItem:
+def make_review_item(number: int, source: str, stratum: str) -> ReviewItem:
     return ReviewItem(
         id=f"{number:04d}",
         stratum=stratum,
@@ -31,13 +31,13 @@ def item(number: int, source: str, stratum: str) -> ReviewItem:
     )
 
 
-def truth(seed: int) -> tuple[Review, dict[str, Verdict]]:
+def simulated_review(seed: int) -> tuple[Review, dict[str, Verdict]]:
     """10,000 kept, 9 of 10 right, half of the rest for sync; 4,000 of sync, 3 of 4 right; 40 blurred, all right."""
     draw_ = np.random.default_rng(seed)
     items, verdicts = [], {}
     for stratum, right in (("kept", 0.9), ("sync/offset", 0.75), ("quality/blurred", 1.0)):
         for _ in range(40):
-            one = item(len(items), "a", stratum)
+            one = make_review_item(len(items), "a", stratum)
             items.append(one)
             good = draw_.random() < right
             stage = "sync" if stratum == "kept" and not good and draw_.random() < 0.5 else None
@@ -46,13 +46,13 @@ def truth(seed: int) -> tuple[Review, dict[str, Verdict]]:
     return Review(fingerprint="f", n=120, seed=seed, items=tuple(items), sizes=sizes), verdicts
 
 
-def test_intervals_hold_the_truth() -> None:
+def test_intervals_cover_the_true_rates() -> None:
     inside = dict.fromkeys(("kept precision", "kept recall", "sync precision", "sync recall"), 0)
     real = {"kept precision": 0.9, "sync precision": 0.75}
     real["kept recall"] = 9000 / (9000 + 1000)  # a quarter of 4,000 rejections should have been kept
     real["sync recall"] = 3000 / (3000 + 500)
     for seed in range(60):
-        found = {one.stage: one for one in score_review(*truth(seed))}
+        found = {one.stage: one for one in score_review(*simulated_review(seed))}
         for name, value in real.items():
             stage, what = name.split()
             share = getattr(found[stage], what)
@@ -60,8 +60,8 @@ def test_intervals_hold_the_truth() -> None:
     assert min(inside.values()) >= 53, inside
 
 
-def test_what_nobody_judged_is_not_judged() -> None:
-    review, _ = truth(0)
+def test_items_without_an_answer_are_not_counted() -> None:
+    review, _ = simulated_review(0)
     assert {one.judged for one in score_review(review, {})} == {0}
     unsure = {one.id: Verdict(answer="unsure") for one in review.items}
     found = {one.stage: one for one in score_review(review, unsure)}
@@ -69,7 +69,7 @@ def test_what_nobody_judged_is_not_judged() -> None:
     assert (found["sync"].precision.low, found["sync"].precision.high) == (0, 1)
 
 
-def test_a_sample_is_shared_out_and_each_span_as_likely_as_any(tmp_path: Path) -> None:
+def test_a_sample_is_shared_by_stratum_and_spans_are_equally_likely(tmp_path: Path) -> None:
     run = make_run(tmp_path, videos=30)  # two kept spans and a rejected one a video
     review = sample_review(run, 21, 0)
     strata = [one.stratum for one in review.items]
@@ -128,7 +128,7 @@ def test_audit_reads_the_answers(
         ({"verdicts": {"0000": {"answer": "wrong", "stage": "magic"}}}, "'magic' is not one of scenes"),
     ],
 )
-def test_bad_files_are_named(
+def test_invalid_answer_files_are_refused_with_the_reason(
     answered: tuple[RunFolder, dict[str, Any]], tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     run, values = answered
@@ -141,7 +141,7 @@ def test_bad_files_are_named(
 
 
 @pytest.mark.browser
-def test_the_page_takes_answers_and_saves_what_audit_reads(corpus: Path, tmp_path: Path) -> None:
+def test_answers_saved_by_the_page_are_read_by_audit(corpus: Path, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     for film, name in (("studio/talk_0.mp4", "</script><b>talk.mp4"), ("street/no face.mp4", "no face.mp4")):

@@ -1,4 +1,4 @@
-"""what-if: stricter is exact, laxer says what nobody knows, and what is no threshold is refused with the reason."""
+"""what-if: counts for stricter thresholds are exact, laxer thresholds give bounds, other settings are refused."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from avf_shards.timeline import Span
 IDENTITY = {"settings": load_recipe().values, "sources": ["a", "b"], "backends": {"sync": "syncnet"}}
 
 
-def decision(source: str, start: int, status: Status, *checks: Check) -> Decision:
+def make_decision(source: str, start: int, status: Status, *checks: Check) -> Decision:
     last = next((check for check in checks if check.passed is False), None)
     told: dict[str, Any] = {} if last is None else {"stage": last.stage, "reason": last.reason}
     return Decision(
@@ -34,13 +34,13 @@ def decision(source: str, start: int, status: Status, *checks: Check) -> Decisio
     )
 
 
-def sharp(score: float | None) -> Check:
+def sharpness_check(score: float | None) -> Check:
     return Check(
         stage="quality", reason="blurred", score=score, operator=">=", threshold=50.0, setting="quality.min_sharpness"
     )
 
 
-def heard(score: float) -> Check:
+def confidence_check(score: float) -> Check:
     return Check(
         stage="sync", reason="low_confidence", score=score, operator=">=", threshold=3.0, setting="sync.min_confidence"
     )
@@ -48,19 +48,19 @@ def heard(score: float) -> Check:
 
 LEDGER = decisions_to_table(
     [
-        decision("a", 0, "kept", heard(3.5), sharp(80.0)),
-        decision("a", 100, "kept", heard(6.0), sharp(60.0)),
-        decision("a", 200, "kept", heard(6.0), sharp(None)),
-        decision("a", 300, "rejected", heard(2.5)),
-        decision("a", 400, "rejected", heard(1.0)),
-        decision("a", 500, "failed"),
-        decision("b", 0, "kept", heard(3.5), sharp(80.0)),
-        decision(
+        make_decision("a", 0, "kept", confidence_check(3.5), sharpness_check(80.0)),
+        make_decision("a", 100, "kept", confidence_check(6.0), sharpness_check(60.0)),
+        make_decision("a", 200, "kept", confidence_check(6.0), sharpness_check(None)),
+        make_decision("a", 300, "rejected", confidence_check(2.5)),
+        make_decision("a", 400, "rejected", confidence_check(1.0)),
+        make_decision("a", 500, "failed"),
+        make_decision("b", 0, "kept", confidence_check(3.5), sharpness_check(80.0)),
+        make_decision(
             "b",
             100,
             "rejected",
-            heard(9.0),
-            sharp(80.0),
+            confidence_check(9.0),
+            sharpness_check(80.0),
             Check(
                 stage="quality",
                 reason="watermark_pooled",
@@ -80,7 +80,7 @@ def ask(*settings: str, rows: int = 1000) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("rows", [1, 3, 1000])
-def test_stricter_is_exact(rows: int) -> None:
+def test_stricter_threshold_counts_are_exact(rows: int) -> None:
     found = ask("sync.min_confidence=4", rows=rows)
     assert found["a"]["kept_before"] == 300
     assert found["a"]["kept_after"] == 200
@@ -89,21 +89,21 @@ def test_stricter_is_exact(rows: int) -> None:
     assert found["a"]["unknown"] == found["b"]["unknown"] == 0
 
 
-def test_a_score_that_could_not_be_measured_is_no_rejection() -> None:
+def test_a_missing_score_does_not_reject() -> None:
     assert ask("quality.min_sharpness=70")["a"]["kept_after"] == 200
 
 
-def test_laxer_is_unknown_where_later_stages_never_saw_the_span() -> None:
+def test_laxer_thresholds_are_unknown_for_spans_that_later_stages_did_not_measure() -> None:
     found = ask("sync.min_confidence=2")["a"]
     assert (found["kept_after"], found["unknown"], found["unknown_after"]) == (300, 100, {"sync": 100})
 
 
-def test_after_the_last_check_nothing_is_unknown() -> None:
+def test_a_laxer_threshold_of_the_last_check_is_exact() -> None:
     found = ask("quality.max_overlay_px=10")["b"]
     assert (found["kept_after"], found["admitted"], found["unknown"]) == (200, 100, 0)
 
 
-def test_two_thresholds_and_one_source() -> None:
+def test_thresholds_can_differ_by_source() -> None:
     found = ask("sync.min_confidence=4", "sources.a.quality.min_sharpness=70")
     assert found["a"]["kept_after"] == 100, "only the span whose sharpness nobody could tell"
     assert sum(found["a"]["now_rejected"].values()) == 200
@@ -126,7 +126,7 @@ def test_two_thresholds_and_one_source() -> None:
         ("sync.min_confidence=much", "expected a number"),
     ],
 )
-def test_what_is_no_threshold_is_refused(setting: str, says: str) -> None:
+def test_a_setting_that_is_no_threshold_is_refused(setting: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         ask(setting)
     with pytest.raises(UserError, match="--set is missing"):
@@ -141,7 +141,7 @@ def test_a_new_threshold_is_edited_in_one_stage_file_and_one_recipe_line() -> No
         )
         for score in (1.0, 4.0, 7.0)
     ]
-    table = decisions_to_table([decision("a", 100 * n, "kept", check) for n, check in enumerate(grainy)])
+    table = decisions_to_table([make_decision("a", 100 * n, "kept", check) for n, check in enumerate(grainy)])
     thresholds = requested_thresholds(["quality.black_level=5"], IDENTITY)
     answer = what_if_batches(iter(table.to_batches()), thresholds)
     assert answer.thresholds == {"": {"quality/grainy": 5.0}}
@@ -175,17 +175,23 @@ def test_every_stage_names_the_setting_that_its_threshold_comes_from() -> None:
         assert check.threshold == getattr(getattr(settings, stage), name)
 
 
-def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_the_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["what-if", str(tmp_path), "--set", "sync.min_confidence=4"]) == 2
     assert "no run" in capsys.readouterr().err
 
 
-def test_what_was_measured_on_is_known_and_counted_apart() -> None:
+def test_spans_scored_after_rejection_are_counted_separately() -> None:
     late = Check(stage="sync", reason="offset", score=2.0, operator="<=", threshold=6.0)
-    rows = [decision("a", 100 * n, "rejected", heard(2.5), late) for n in range(3)]  # stopped at sync
-    rows += [decision("a", 1000 + 100 * n, "rejected", heard(2.5), late, sharp(80.0)) for n in range(4)]
-    rows += [decision("a", 2000 + 100 * n, "rejected", heard(2.5), late, sharp(10.0)) for n in range(2)]
-    rows += [decision("a", 3000, "rejected", heard(1.0), late, sharp(80.0))]
+    rows = [make_decision("a", 100 * n, "rejected", confidence_check(2.5), late) for n in range(3)]  # stopped at sync
+    rows += [
+        make_decision("a", 1000 + 100 * n, "rejected", confidence_check(2.5), late, sharpness_check(80.0))
+        for n in range(4)
+    ]
+    rows += [
+        make_decision("a", 2000 + 100 * n, "rejected", confidence_check(2.5), late, sharpness_check(10.0))
+        for n in range(2)
+    ]
+    rows += [make_decision("a", 3000, "rejected", confidence_check(1.0), late, sharpness_check(80.0))]
     found = what_if_batches(
         iter(decisions_to_table(rows).to_batches()), requested_thresholds(["sync.min_confidence=2"], IDENTITY)
     ).sources["a"]

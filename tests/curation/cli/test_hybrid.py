@@ -1,4 +1,4 @@
-"""The hybrid: quotas, shortfall, dry run; another quota packs again without any video."""
+"""avf-curate hybrid reports quotas and shortfalls, and packs with other quotas without curating a video."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "mine.yaml"
 
 
-def test_the_papers_hybrid_comes_with_the_package() -> None:
+def test_the_package_contains_the_papers_hybrid_recipe() -> None:
     hybrid = load_recipe(Path("hybrid")).hybrid
     assert hybrid is not None
     quotas = {name: source.quota for name, source in hybrid.sources.items()}
@@ -50,7 +50,7 @@ def test_quotas_are_no_part_of_the_fingerprint(file: Path) -> None:
     assert told[0] == told[1] == told[2]
 
 
-def test_asked_available_taken_then_packed_with_another_quota(
+def test_quotas_are_reported_and_another_quota_packs_without_curation(
     tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(tmp_path, videos=6)
@@ -74,7 +74,7 @@ def test_asked_available_taken_then_packed_with_another_quota(
     assert len(small) == len(large) == 12
 
 
-def test_a_recipe_without_quotas_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recipe_without_quotas_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path)
     (tmp_path / "plain.yaml").write_text("sync: {min_confidence: 4}\n")
     assert main(["hybrid", str(run.root), "--recipe", str(tmp_path / "plain.yaml"), "--dry-run"]) == 2

@@ -1,4 +1,4 @@
-"""avf-curate run: messages on standard error, beside the answer on standard output."""
+"""avf-curate run writes messages to standard error and its result to standard output."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,7 @@ import pytest
 from avf_curation.cli.main import main
 
 
-def test_messages_follow_the_options_and_the_answer_does_not(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_options_change_the_messages_and_not_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "in"
     source.mkdir()
     (source / "notes.mp4").write_text("no video")

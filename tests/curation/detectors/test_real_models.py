@@ -1,4 +1,4 @@
-"""RetinaFace and SyncNet against facts from outside: the pictures' known counts, the authors' own numbers."""
+"""RetinaFace and SyncNet with real weights agree with published counts and the numbers of the authors."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_mobilenet_counts_faces_as_published(shared: Path) -> None:
 
 
 @pytest.mark.real
-def test_batches_do_not_change_faces(shared: Path) -> None:
+def test_the_batch_size_does_not_change_detections(shared: Path) -> None:
     weights = load_weights(shared / "assets/weights/retinaface_mobilenet0.25_Final.pth")
     detector = RetinaFaceDetector("mobilenet", weights)
     picture = cv2.resize(cv2.imread(str(shared / "assets/image/two_people.jpg")), (320, 200))
@@ -54,7 +54,7 @@ def test_batches_do_not_change_faces(shared: Path) -> None:
     assert len(flipped.scores_N) == 2
 
 
-def test_priors_and_decode_agree_with_the_package() -> None:
+def test_priors_and_box_decoding_agree_with_the_package() -> None:
     from retinaface.box_utils import decode as theirs
     from retinaface.box_utils import decode_landm
     from retinaface.prior_box import priorbox
@@ -71,7 +71,7 @@ def test_priors_and_decode_agree_with_the_package() -> None:
     torch.testing.assert_close(landmarks.reshape(-1, 10), expected, rtol=1e-4, atol=1e-3)
 
 
-def test_resnet_takes_the_packages_weights() -> None:
+def test_resnet_loads_the_weights_of_the_package() -> None:
     state = {key: formula_tensor(key, value) for key, value in resnet50().state_dict().items()}
     detector = RetinaFaceDetector("resnet50", state)
     picture = np.zeros((64, 64, 3), np.uint8)
@@ -93,14 +93,16 @@ def example(shared: Path) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 @pytest.mark.real
-def test_syncnet_has_the_authors_tensors(oracle: dict[str, np.ndarray]) -> None:
+def test_syncnet_has_the_tensor_names_of_the_authors(oracle: dict[str, np.ndarray]) -> None:
     shapes = {key: list(value.shape) for key, value in SyncNet().state_dict().items()}
     assert shapes == json.loads(str(oracle["shapes"]))
     assert sorted(shapes) == sorted(oracle["keys"])
 
 
 @pytest.mark.real
-def test_mfcc(oracle: dict[str, np.ndarray], example: tuple[list[np.ndarray], np.ndarray]) -> None:
+def test_mfcc_agrees_with_the_authors_code(
+    oracle: dict[str, np.ndarray], example: tuple[list[np.ndarray], np.ndarray]
+) -> None:
     np.testing.assert_allclose(compute_mfcc(example[1]), oracle["mfcc"], atol=1e-9)
 
 
@@ -124,7 +126,7 @@ def test_syncnet_matches_the_authors_numbers(
     assert score.windows == int(oracle["n_windows"])
 
 
-def test_padding_is_masked_unless_official() -> None:
+def test_padding_is_masked_except_in_the_authors_mode() -> None:
     from avf_curation.detectors.syncnet import mean_distances
 
     lip, sound = torch.ones(10, 4), torch.ones(10, 4)

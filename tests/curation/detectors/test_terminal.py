@@ -1,4 +1,4 @@
-"""README: the main job runs where people run it: in an interactive shell, with ffmpeg on the PATH."""
+"""README: the curation command runs in an interactive shell with ffmpeg on the PATH."""
 
 import os
 import pty
@@ -61,7 +61,7 @@ def read_until(terminal: int, end: str, timeout_s: float) -> str:
 
 
 @pytest.mark.parametrize("engine", ["ray", "inline"])
-def test_the_main_job_ends_in_an_interactive_shell(engine: str, corpus: Path, tmp_path: Path) -> None:
+def test_a_run_finishes_in_an_interactive_shell(engine: str, corpus: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     words = [*curate_command(link_demo_videos(corpus, source), tmp_path / "run", 1), "--engine", engine]
@@ -70,7 +70,7 @@ def test_the_main_job_ends_in_an_interactive_shell(engine: str, corpus: Path, tm
     assert set(touched) == {"started"}, "ffmpeg ran, with no terminal on its standard input and none in the background"
 
 
-def test_a_pool_that_cannot_start_says_what_it_waits_for(corpus: Path, tmp_path: Path) -> None:
+def test_a_pool_that_cannot_start_names_the_reason(corpus: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     words = [

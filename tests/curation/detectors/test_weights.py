@@ -1,4 +1,4 @@
-"""Weights: resume, no half file under the final name, digests, the lock of first sight."""
+"""Downloads of weights resume, leave no partial file under the final name, and check digests."""
 
 import http.server
 import threading
@@ -53,7 +53,7 @@ def address() -> Iterator[str]:
     server.shutdown()
 
 
-def test_pull_goes_on_after_a_dropped_connection(address: str, tmp_path: Path) -> None:
+def test_a_download_resumes_after_a_dropped_connection(address: str, tmp_path: Path) -> None:
     Server.drop = 300_000
     with pytest.raises(UserError, match="goes on"):
         weights.pull_weights("syncnet", tmp_path, address=address)
@@ -66,7 +66,7 @@ def test_pull_goes_on_after_a_dropped_connection(address: str, tmp_path: Path) -
     assert not (tmp_path / "syncnet_v2.model.part").exists()
 
 
-def test_first_sight_is_locked(address: str, tmp_path: Path) -> None:
+def test_the_digest_of_the_first_download_is_locked(address: str, tmp_path: Path) -> None:
     path = weights.pull_weights("syncnet", tmp_path, address=address)
     assert weights.find_weight("syncnet", tmp_path)
     path.write_bytes(CONTENT[:-1] + b"x")
@@ -83,7 +83,7 @@ def test_a_wrong_file_is_refused_and_removed(tmp_path: Path, capsys: pytest.Capt
     assert list(folder.iterdir()) == []
 
 
-def test_ls_and_unknown_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ls_lists_weights_and_unknown_names_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "ls", "--weights", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert out.count("not here") == 3
@@ -93,11 +93,11 @@ def test_ls_and_unknown_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["weights", "pull", "syncnet", "--address", "file:///etc/passwd", "--weights", str(tmp_path)]) == 2
 
 
-def test_an_address_that_does_not_answer(tmp_path: Path) -> None:
+def test_an_unreachable_address_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be reached"):
         weights.pull_weights("syncnet", tmp_path, address="http://127.0.0.1:9/x")
 
 
 @pytest.mark.real
-def test_the_real_file_is_the_published_one(real_weights: Path) -> None:
+def test_the_real_weights_have_the_published_digest(real_weights: Path) -> None:
     assert weights.find_weight("retinaface_mobilenet", real_weights)

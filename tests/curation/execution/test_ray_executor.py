@@ -1,4 +1,4 @@
-"""The scheduler on a simulated Ray: workers are busy, queues are bounded, lost nodes are not held against units."""
+"""The scheduler on a simulated Ray keeps workers busy, bounds its queues, and repeats units of lost nodes."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from support.curation_runs import make_recipe
 from support.simulated_ray import SimulatedRay, replace_ray
 
 
-def run(sim: SimulatedRay, cluster: ClusterConfig, units: int) -> tuple[list[int], list[Event]]:
+def run_simulated(sim: SimulatedRay, cluster: ClusterConfig, units: int) -> tuple[list[int], list[Event]]:
     """Unit numbers in the order they were done, and what was told."""
     some: tuple[Any, ...] = (None,)
 
@@ -28,21 +28,21 @@ def run(sim: SimulatedRay, cluster: ClusterConfig, units: int) -> tuple[list[int
         return [report.unit for report in flow.run(jobs())], told
 
 
-def a_cluster(nodes: int, each: int, lost_every_s: float = 1e9) -> SimulatedRay:
+def simulated_cluster(nodes: int, each: int, lost_every_s: float = 1e9) -> SimulatedRay:
     return SimulatedRay(nodes, each, 1.0, {1: 0.1, 1000: 1.0}, lost_every_s)
 
 
-def test_a_hundred_workers_do_everything_once() -> None:
-    sim = a_cluster(10, 10)
-    done, told = run(sim, ClusterConfig(workers=100), 2000)
+def test_a_hundred_workers_finish_every_unit_once() -> None:
+    sim = simulated_cluster(10, 10)
+    done, told = run_simulated(sim, ClusterConfig(workers=100), 2000)
     assert sorted(done) == list(range(2000))
     assert sum(event.name == "unit_started" for event in told) == 2000
     assert sim.tick() < 40 + 2000 / 100 * 1.6, "the start, and little more than the work"
 
 
-def test_lost_nodes_cost_what_was_in_flight_and_nothing_is_held_against_a_unit() -> None:
-    sim = a_cluster(10, 10, lost_every_s=60)
-    done, told = run(sim, ClusterConfig(workers=100), 6000)
+def test_units_of_lost_nodes_are_repeated_without_counting_as_failures() -> None:
+    sim = simulated_cluster(10, 10, lost_every_s=60)
+    done, told = run_simulated(sim, ClusterConfig(workers=100), 6000)
     assert sorted(done) == list(range(6000))
     assert sim.losses
     started = sum(event.name == "unit_started" for event in told)
@@ -51,8 +51,8 @@ def test_lost_nodes_cost_what_was_in_flight_and_nothing_is_held_against_a_unit()
 
 
 @pytest.mark.parametrize("refine_s", [0.01, 20.0])
-def test_all_screeners_work_until_the_refiners_fall_behind(refine_s: float) -> None:
-    sim = a_cluster(6, 10)
+def test_screeners_are_busy_until_the_refiners_fall_behind(refine_s: float) -> None:
+    sim = simulated_cluster(6, 10)
     sim.refine_s = refine_s
     most = 0
     tick = sim.tick
@@ -63,7 +63,7 @@ def test_all_screeners_work_until_the_refiners_fall_behind(refine_s: float) -> N
         return tick()
 
     sim.tick = watched
-    done, _ = run(sim, ClusterConfig(workers=40, refiners=2), 300)
+    done, _ = run_simulated(sim, ClusterConfig(workers=40, refiners=2), 300)
     assert sorted(done) == list(range(300))
     assert most >= 40, "one refiner more or less does not idle forty screeners"
     assert most <= 40 + 2 * 2 + 2, "what waits is bounded"

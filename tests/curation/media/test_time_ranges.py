@@ -1,4 +1,4 @@
-"""A range of a file is a video of its own; sound in a second file is used where it should be."""
+"""A time range of a file is a video of its own, and a separate audio file is used where it is needed."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def brightness(media: MediaFile, span: Span) -> list[int]:
 
 
 @pytest.mark.parametrize("options", [{}, {"g": "250", "bf": "3"}])
-def test_a_range_has_the_frames_and_the_sound_of_the_whole_file_there(tmp_path: Path, options: dict[str, str]) -> None:
+def test_a_time_range_has_the_frames_and_audio_of_the_full_file(tmp_path: Path, options: dict[str, str]) -> None:
     (tmp_path / "film.mp4").write_bytes(make_video(frames=100, options=options))
     with (
         MediaFile(tmp_path / "film.mp4", CONFIG) as whole,
@@ -46,7 +46,7 @@ def test_a_range_has_the_frames_and_the_sound_of_the_whole_file_there(tmp_path: 
         assert of_part.missing_frames(Span(0, 50)) < 2
 
 
-def test_a_range_beyond_the_end(tmp_path: Path) -> None:
+def test_a_time_range_beyond_the_end_is_missing_video_or_refused(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(make_video(frames=50))
     with MediaFile(tmp_path / "film.mp4", CONFIG, None, TimeRange(1.0, 4.0)) as part:
         list(part.frames())
@@ -59,7 +59,7 @@ def test_a_range_beyond_the_end(tmp_path: Path) -> None:
         list(none.frames())
 
 
-def test_two_ranges_of_a_file_are_not_the_same_input(tmp_path: Path) -> None:
+def test_two_time_ranges_of_a_file_are_different_inputs(tmp_path: Path) -> None:
     path = corpora.write_file(tmp_path, "film.mp4")
     assert (
         len(
@@ -73,7 +73,7 @@ def test_two_ranges_of_a_file_are_not_the_same_input(tmp_path: Path) -> None:
     )
 
 
-def planned(root: Path, path: str, **more: object) -> Video:
+def plan_video(root: Path, path: str, **more: object) -> Video:
     stat = (root / path).stat()
     return Video(
         source="voxceleb2",
@@ -94,13 +94,13 @@ def planned(root: Path, path: str, **more: object) -> Video:
         (None, 20, False),
     ],
 )
-def test_sound_beside_is_taken_only_where_the_own_does_not_serve(
+def test_a_separate_audio_file_is_used_only_if_the_video_has_no_usable_audio(
     tmp_path: Path, own: float | None, beside_frames: int, complete: bool
 ) -> None:
     corpora.write_file(tmp_path, "a.mp4", make_video(frames=75, sound_from_s=own))
     corpora.write_file(tmp_path, "a.m4a", make_video(frames=beside_frames))
     corpora.write_file(tmp_path, "a.txt", corpora.TRACK)
-    video = planned(
+    video = plan_video(
         tmp_path, "a.mp4", sound_path="a.m4a", own_sound_first=True, boxes_path="a.txt", origin=Origin(id="21Uxsk56VDQ")
     )
     result = curate_video(video, tmp_path, make_recipe().defaults, Detectors(EMBEDDED))

@@ -1,4 +1,4 @@
-"""The fingerprint of a clip's sound: told again after another cut and another codec, apart from other speech."""
+"""Audio fingerprints match a recording after another cut and codec, and do not match other speech."""
 
 import io
 from pathlib import Path
@@ -14,7 +14,7 @@ from avf_shards.packing.near_duplicates import NearDuplicateConfig, NearDuplicat
 from support.curation_runs import make_recipe
 
 
-def recoded(samples: Samples, bits_per_s: int = 32_000) -> Samples:
+def reencode(samples: Samples, bits_per_s: int = 32_000) -> Samples:
     """Through AAC and back."""
     sink = io.BytesIO()
     with av.open(sink, "w", format="mp4") as out:
@@ -32,7 +32,7 @@ def recoded(samples: Samples, bits_per_s: int = 32_000) -> Samples:
     return (loud[: len(loud) // 640 * 640] * 32767 * 0.6).astype(np.int16)
 
 
-def found(originals: dict[str, Samples], again: dict[str, Samples]) -> dict[str, str | None]:
+def match_fingerprints(originals: dict[str, Samples], again: dict[str, Samples]) -> dict[str, str | None]:
     """Each of `again` -> the original it is told to be."""
     sounds = originals | again
     prints = {name: compute_fingerprint(samples) for name, samples in sounds.items()}
@@ -40,21 +40,21 @@ def found(originals: dict[str, Samples], again: dict[str, Samples]) -> dict[str,
     return {name: twin.duplicate_of if (twin := twins.find(name, set(originals))) else None for name in again}
 
 
-def test_one_word_a_frame() -> None:
+def test_a_fingerprint_has_one_word_per_frame() -> None:
     assert len(compute_fingerprint(np.zeros(6400, np.int16))) == 10
     assert compute_fingerprint(np.zeros(0, np.int16)).dtype == np.dtype("<u4")
 
 
-def test_made_speech_is_told_again_after_another_cut_and_codec() -> None:
+def test_synthetic_speech_is_matched_after_another_cut_and_codec() -> None:
     takes = {f"take-{n}": (speak(150, 110 + 7 * n, n).samples * 20_000).astype(np.int16) for n in range(12)}
-    cuts = {f"cut-{n}": recoded(takes[f"take-{n}"][777 * n :]) for n in range(12)}
-    told = found(takes, cuts)
+    cuts = {f"cut-{n}": reencode(takes[f"take-{n}"][777 * n :]) for n in range(12)}
+    told = match_fingerprints(takes, cuts)
     assert sum(told[f"cut-{n}"] == f"take-{n}" for n in range(12)) >= 11
     assert all(of in (None, f"take-{name.split('-')[1]}") for name, of in told.items())
 
 
 @pytest.mark.real
-def test_real_speech_is_told_again_and_nothing_else_is(shared: Path) -> None:
+def test_real_speech_is_matched_and_other_speech_is_not(shared: Path) -> None:
     config = make_recipe().defaults.media
     takes: dict[str, Samples] = {}
     for path in sorted((shared / "assets/video").iterdir()):
@@ -64,8 +64,8 @@ def test_real_speech_is_told_again_and_nothing_else_is(shared: Path) -> None:
         if sound is not None and len(sound.samples) >= 4 * 16_000:
             takes[f"take-{path.name}"] = sound.samples[: 12 * 16_000]
     assert len(takes) > 10
-    cuts = {name.replace("take-", "cut-"): recoded(samples[9000:]) for name, samples in takes.items()}
-    told = found(takes, cuts)
+    cuts = {name.replace("take-", "cut-"): reencode(samples[9000:]) for name, samples in takes.items()}
+    told = match_fingerprints(takes, cuts)
     right = sum(of == name.replace("cut-", "take-") for name, of in told.items())
     wrong = {name: of for name, of in told.items() if of not in (None, name.replace("cut-", "take-"))}
     assert not wrong

@@ -1,4 +1,4 @@
-"""The data card: every clip counted, thresholds and licences named, and Croissant that its own library accepts."""
+"""The data card counts every clip, names thresholds and licences, and its Croissant file is valid."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_flashing_shards(tmp_path_factory.mktemp("card"), {"a": 5, "b": 3})
 
 
-def test_for_people(shards: Path, tmp_path: Path) -> None:
+def test_the_data_card_states_counts_thresholds_and_licences(shards: Path, tmp_path: Path) -> None:
     licence = "CC-BY-4.0 | see <owner>"
     assert (
         main(["data-card", str(shards), "--out", str(tmp_path), "--licence", f"a={licence}", "--name", "corpus"]) == 0
@@ -32,7 +32,7 @@ def test_for_people(shards: Path, tmp_path: Path) -> None:
         assert path.name in text
 
 
-def test_for_machines(shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_croissant_file_is_valid(shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     asked = ["--licence", "a=CC-BY-4.0", "--url", "https://data.example.org/corpus", "--published", "2026-01-31"]
     assert main(["data-card", str(shards), "--out", str(tmp_path), *asked]) == 0
     with caplog.at_level(logging.WARNING):
@@ -60,7 +60,7 @@ def test_deleted_clips_are_not_counted(tmp_path: Path) -> None:
         (["--published", "yesterday"], "must be a day, as in --published 2026-01-31"),
     ],
 )
-def test_what_cannot_be_is_told(
+def test_invalid_requests_are_refused_with_the_reason(
     shards: Path, tmp_path: Path, options: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data-card", str(shards), "--out", str(tmp_path / "card"), *options]) == 2

@@ -1,4 +1,4 @@
-"""Operations: one coordinator at a time, room on the disk, retry, gc, events."""
+"""A run has at most one coordinator, stops before the disk is full, and is retried and cleaned up."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def write_marker(run: RunFolder, pid: int, number: int = 1, **other: object) -> 
     return path
 
 
-def go_on(tmp_path: Path, **more: object) -> RunFolder:
+def continue_run(tmp_path: Path, **more: object) -> RunFolder:
     settings = make_recipe("plan.unit_videos=2")
     sources = {"made": tmp_path / "in"}
     return curate(
@@ -43,36 +43,36 @@ def go_on(tmp_path: Path, **more: object) -> RunFolder:
     )
 
 
-def test_a_second_driver_is_refused_and_told_who_is_at_work(tmp_path: Path) -> None:
+def test_a_second_coordinator_is_refused_with_the_name_of_the_first(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         write_marker(run, sleeper.pid)
         with pytest.raises(UserError, match=f"process {sleeper.pid} on .* is at work"):
-            go_on(tmp_path)
+            continue_run(tmp_path)
     finally:
         sleeper.kill()
         sleeper.wait()
-    go_on(tmp_path)  # the dead count for nothing
+    continue_run(tmp_path)  # the dead count for nothing
     assert not list(run.log_folder.glob("coordinator-*"))
 
 
-def test_a_driver_elsewhere_is_believed_while_it_touches_its_marker(tmp_path: Path) -> None:
+def test_a_coordinator_on_another_machine_holds_the_run_while_it_touches_its_marker(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     marker = write_marker(run, 1, host="another-machine", machine="another boot")
     with pytest.raises(UserError, match="another-machine"):
-        go_on(tmp_path)
+        continue_run(tmp_path)
     os.utime(marker, (time.time() - 120, time.time() - 120))
-    go_on(tmp_path)
+    continue_run(tmp_path)
 
 
-def test_a_number_that_another_process_got_since_is_nobody(tmp_path: Path) -> None:
+def test_a_reused_process_id_does_not_hold_the_run(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     write_marker(run, os.getpid(), started=1)
-    go_on(tmp_path)
+    continue_run(tmp_path)
 
 
-def test_two_at_once_one_wins(tmp_path: Path) -> None:
+def test_concurrent_coordinators_never_hold_the_run_together(tmp_path: Path) -> None:
     """Many processes claim the same run at the same moment, again and again: never two at a time."""
     run = make_run(tmp_path)
     write_marker(run, os.getpid(), number=7, started=1)
@@ -107,7 +107,7 @@ print(won)
     assert sum(won) > 10
 
 
-def test_a_driver_whose_marker_is_taken_away_stops(tmp_path: Path) -> None:
+def test_a_coordinator_whose_marker_is_removed_stops(tmp_path: Path) -> None:
     make_inputs(tmp_path / "in", 6)
     taken: list[str] = []
 
@@ -127,28 +127,30 @@ def test_a_driver_whose_marker_is_taken_away_stops(tmp_path: Path) -> None:
             RunOptions(engine="inline", stages=single_step(take_over)),
         )
     assert run_status(RunFolder(tmp_path / "run")).state == "stopped"
-    go_on(tmp_path)
+    continue_run(tmp_path)
 
 
-def test_the_disk_is_watched_before_and_during(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_stops_before_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_inputs(tmp_path / "in", 6)
     free = iter([50e9, 50e9, 0.4e9] + [0.4e9] * 9)
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(coordinator.shutil, "disk_usage", lambda path: usage._replace(free=int(next(free))))
     with pytest.raises(InfrastructureError, match=r"0.40 GB free, less than --min-free-gb 1"):
-        go_on(tmp_path, min_free_gb=1.0)
+        continue_run(tmp_path, min_free_gb=1.0)
     assert len(RunFolder(tmp_path / "run").finished_units(0)) == 2
     with pytest.raises(InfrastructureError, match="make room"):
-        go_on(tmp_path, min_free_gb=1.0)
+        continue_run(tmp_path, min_free_gb=1.0)
     monkeypatch.undo()
-    run = go_on(tmp_path, min_free_gb=1e-6)
+    run = continue_run(tmp_path, min_free_gb=1e-6)
     names = [one["name"] for one in read_events(run.log_folder)]
     assert names.count("disk_almost_full") == 2
     assert names[-1] == "run_finished"
     assert sorted(one["unit"] for one in read_events(run.log_folder) if one["name"] == "unit_done") == [0, 1, 2]
 
 
-def test_retry_takes_settings_and_places_from_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_retry_takes_settings_and_source_folders_from_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/notes.mp4").write_text("no film")
     words = ["--engine", "inline", "--weights", str(tmp_path / "none")]
@@ -161,7 +163,7 @@ def test_retry_takes_settings_and_places_from_the_run(tmp_path: Path, capsys: py
     assert "the folder of source s is not known on this machine; add --source s=DIR" in capsys.readouterr().err
 
 
-def test_gc_removes_what_the_dead_left_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gc_removes_only_files_of_ended_processes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path)
     before = sorted(path for path in run.root.rglob("*") if path.is_file())
     (run.root / "tmp/unit-0000001-1-abcd").mkdir(parents=True)

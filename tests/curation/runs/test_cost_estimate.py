@@ -1,4 +1,4 @@
-"""Estimate: the intervals hold the whole, and the sample is a run that goes on where it was."""
+"""Cost estimates cover the total, and the sampled units belong to a run that continues."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from avf_shards.format.run_folder import RunFolder
 from support.ray_runs import QUICK_SETTINGS
 
 
-def population(seed: int, groups: int = 2000) -> np.ndarray:
+def simulated_durations(seed: int, groups: int = 2000) -> np.ndarray:
     """Bytes, core seconds, GPU seconds, stored bytes, clips, frames of each group; all follow the bytes, loosely."""
     draw = np.random.default_rng(seed)
     size = draw.lognormal(14, 0.8, groups)
@@ -24,11 +24,11 @@ def population(seed: int, groups: int = 2000) -> np.ndarray:
     return np.stack([size, core_s, size * 1e-6, stored, clips, clips * 150], 1)
 
 
-def test_the_intervals_hold_the_whole() -> None:
+def test_intervals_cover_the_total() -> None:
     inside = np.zeros(4)
     rounds = 60
     for seed in range(rounds):
-        whole = population(seed)
+        whole = simulated_durations(seed)
         total = SourceTotals(videos=2000, groups=2000, bytes=int(whole[:, 0].sum()))
         chosen = np.random.default_rng(seed).choice(2000, 120, replace=False)
         found = estimate_source("a", total, whole[chosen], True, seed)
@@ -38,14 +38,14 @@ def test_the_intervals_hold_the_whole() -> None:
     assert inside.min() >= 0.88 * rounds, inside
 
 
-def test_all_of_it_leaves_nothing_to_guess() -> None:
-    whole = population(0, 30)
+def test_a_sample_of_all_units_gives_the_exact_total() -> None:
+    whole = simulated_durations(0, 30)
     found = estimate_source("a", SourceTotals(videos=30, groups=30, bytes=int(whole[:, 0].sum())), whole, False, 0)
     assert found.clips.low == found.clips.high == pytest.approx(found.clips.value)
     assert found.gpu_hours is None
 
 
-def test_groups_are_drawn_whole_by_a_seeded_lot() -> None:
+def test_complete_groups_are_sampled_with_a_seed() -> None:
     videos = [
         Video(source="a", video_id=f"p{n // 3}/{n}", group_id=f"p{n // 3}", path="x", size_bytes=10, mtime_ns=1)
         for n in range(90)
@@ -58,7 +58,7 @@ def test_groups_are_drawn_whole_by_a_seeded_lot() -> None:
 
 
 @pytest.mark.slow
-def test_the_prediction_holds_against_the_full_run(
+def test_the_estimate_covers_the_cost_of_the_full_run(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Films of one kind, so that a few say much; and the same sample, asked for again, is not curated again."""

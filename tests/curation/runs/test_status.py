@@ -1,4 +1,4 @@
-"""status --watch tells a going run again and again, and ends with it."""
+"""avf-curate status --watch repeats the status of an active run, and ends with the run."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from avf_shards.run_lock import marker_values
 from support.clips import make_flashing_shards
 
 
-def test_watch_ends_with_the_run(
+def test_status_watch_ends_with_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_flashing_shards(tmp_path, {"a": 2})

@@ -1,4 +1,4 @@
-"""The log of units is read by one reader: what was appended comes back, and a torn line is passed over."""
+"""The log of units is read as it was written, and a truncated line is ignored."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ REPORT = UnitReport(
 )
 
 
-def test_what_was_appended_is_read_back(tmp_path: Path) -> None:
+def test_appended_entries_are_read_back(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.log_folder.mkdir()
     append_unit(run, REPORT, 0)
@@ -24,7 +24,7 @@ def test_what_was_appended_is_read_back(tmp_path: Path) -> None:
     assert -1 < age_s < 60
 
 
-def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
+def test_a_truncated_line_is_ignored(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.log_folder.mkdir()
     append_unit(run, REPORT, 0)
@@ -34,6 +34,6 @@ def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
     assert [entry.report for entry in read_unit_log(run)] == [REPORT]
 
 
-def test_a_log_that_is_gone_says_nothing(tmp_path: Path) -> None:
+def test_a_missing_log_has_no_entries(tmp_path: Path) -> None:
     assert read_unit_log(RunFolder(tmp_path)) == []
     assert last_unit_age_s(RunFolder(tmp_path)) is None

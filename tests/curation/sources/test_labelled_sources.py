@@ -1,4 +1,4 @@
-"""Labelled corpora as their owners lay them out: labels, subjects and folds on every clip, and everything else told."""
+"""Labelled corpora in their published layouts give labels, subjects and folds, and report every other file."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from avf_shards.schema.labels import Labels
 from support.corpora import labels_of, read_corpus, write_file
 
 
-def test_mafw(tmp_path: Path) -> None:
+def test_mafw_layout_is_read(tmp_path: Path) -> None:
     clips = [f"{n:05d}" for n in range(19, 31)]
     for stem in [*clips, "00099"]:
         write_file(tmp_path, f"data/clips/{stem}.mp4")
@@ -31,7 +31,7 @@ def test_mafw(tmp_path: Path) -> None:
     assert kinds == {"unlisted": 1, "missing": 1, "bad_row": 1}
 
 
-def test_dfew(tmp_path: Path) -> None:
+def test_dfew_layout_is_read(tmp_path: Path) -> None:
     for stem in ("00001", "00002", "02522", "16372"):
         write_file(tmp_path, f"Clip/original/{stem}.mp4")
     for fold in range(1, 6):
@@ -46,7 +46,7 @@ def test_dfew(tmp_path: Path) -> None:
     assert kinds == {"excluded": 1, "missing": 1, "bad_row": 5}
 
 
-def test_mer_multi_and_mer24(tmp_path: Path) -> None:
+def test_mer_multi_and_mer24_layouts_are_read(tmp_path: Path) -> None:
     for part, names in (("train", ("sample_00000001", "sample_00000002")), ("test1", ("sample_00000003",))):
         for name in names:
             write_file(tmp_path, f"a/mer2023-dataset/{part}/{name}.avi")
@@ -72,7 +72,7 @@ def test_mer_multi_and_mer24(tmp_path: Path) -> None:
     assert kinds == {"duplicate": 1, "missing": 1}
 
 
-def test_crema_d(tmp_path: Path) -> None:
+def test_crema_d_layout_is_read(tmp_path: Path) -> None:
     for actor, emotion in ((1001, "ANG"), (1018, "NEU"), (1091, "SAD")):
         write_file(tmp_path, f"VideoFlash/{actor}_DFA_{emotion}_XX.flv", b"x" * 2000)
         if actor != 1018:
@@ -88,7 +88,7 @@ def test_crema_d(tmp_path: Path) -> None:
         read_corpus("crema_d", tmp_path)
 
 
-def test_ravdess_takes_each_take_once(tmp_path: Path) -> None:
+def test_ravdess_gives_each_recording_once(tmp_path: Path) -> None:
     for name in ("01-01-03-01-01-01-01.mp4", "02-01-03-01-01-01-01.mp4", "03-01-03-01-01-01-01.wav"):
         write_file(tmp_path, f"Actor_01/{name}")
     for name in ("02-01-06-02-02-01-24.mp4", "03-01-06-02-02-01-24.wav", "01-02-03-01-01-01-24.mp4"):
@@ -104,7 +104,7 @@ def test_ravdess_takes_each_take_once(tmp_path: Path) -> None:
     assert kinds == {"duplicate": 1, "excluded": 1, "missing": 1}
 
 
-def test_msp_improv(tmp_path: Path) -> None:
+def test_msp_improv_layout_is_read(tmp_path: Path) -> None:
     names = ["S01A-F01-P-FM01", "S02H-M02-R-FM03", "S03N-F01-T-FM10", "S04S-M02-S-MF01"]
     for name, session in zip(names, (1, 2, 1, 2), strict=True):
         place = f"session{session}/{name[:4]}/{name[9]}/MSP-IMPROV-{name}"
@@ -133,7 +133,7 @@ def test_msp_improv(tmp_path: Path) -> None:
     assert kinds == {"excluded": 1, "unlisted": 1, "missing": 1, "bad_row": 1, "unexpected": 1}
 
 
-def test_avcaffe(tmp_path: Path) -> None:
+def test_avcaffe_layout_is_read(tmp_path: Path) -> None:
     for place in ("aiim001/task_1/a", "aiim001/task_1/b", "aiim003/task_9/c", "aiim003/task_2/d"):
         write_file(tmp_path, f"videos/shorter_segments/{place}.avi")
     write_file(
@@ -157,7 +157,7 @@ def test_another_layout_is_refused(name: str, tmp_path: Path) -> None:
         read_corpus(name, tmp_path)
 
 
-def test_the_labelled_recipe_drops_nothing_it_can_keep() -> None:
+def test_the_labelled_recipe_rejects_only_unusable_clips() -> None:
     gates = load_recipe(Path("labelled")).defaults.gates
     assert set(gates.non_deciding) == {"scenes", "faces", "silence", "track", "sync", "quality"}
     assert load_recipe(Path("labelled")).defaults.scenes.detectors == ()

@@ -1,4 +1,4 @@
-"""Corpora of pictures, of halves of a frame and of dimensions: labels, subjects, ranges, and everything else told."""
+"""Micro-expression and dialogue corpora in their published layouts give labels, subjects and time ranges."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from support.images import write_images, write_xlsx
 CASME2 = ("Subject", "Filename", "", "OnsetFrame", "ApexFrame", "OffsetFrame", "", "Action Units", "Estimated Emotion")
 
 
-def test_casme2(tmp_path: Path) -> None:
+def test_casme2_layout_is_read(tmp_path: Path) -> None:
     rows = [
         CASME2,
         (1, "EP02_01f", "", 46, "/", 60.0, "", "4+7", "disgust"),
@@ -47,7 +47,7 @@ def test_casme2(tmp_path: Path) -> None:
     assert kinds == {"excluded": 1, "bad_row": 3}
 
 
-def test_known_errors_of_the_owners_tables_are_put_right(tmp_path: Path) -> None:
+def test_known_errors_of_the_tables_are_corrected(tmp_path: Path) -> None:
     """CASME II, row 60 below the head: an offset before its onset, where 91 is meant."""
     filler = [(9, f"EP{n:02d}", "", 1, 2, 3, "", "4", "others") for n in range(60)]
     row = (2, "EP01_01", "", 85, 88, 19, "", "4", "happiness")
@@ -57,7 +57,7 @@ def test_known_errors_of_the_owners_tables_are_put_right(tmp_path: Path) -> None
     assert (videos["sub02/EP01_01"].start_s, videos["sub02/EP01_01"].stop_s) == (5 / 25, 12 / 25)
 
 
-def test_samm_below_its_preamble(tmp_path: Path) -> None:
+def test_samm_is_read_below_its_preamble(tmp_path: Path) -> None:
     head = ("Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration", "Micro",
             "Action Units", "Estimated Emotion", "Objective Classes", "Notes")  # fmt: skip
     rows = [("SAMM", "", ""), *[("",)] * 12, head]
@@ -73,7 +73,7 @@ def test_samm_below_its_preamble(tmp_path: Path) -> None:
     assert kinds == {"bad_row": 1}
 
 
-def test_smic_mmew_and_casme3(tmp_path: Path) -> None:
+def test_smic_mmew_and_casme3_layouts_are_read(tmp_path: Path) -> None:
     smic = tmp_path / "smic/SMIC_all_cropped/HS"
     write_images(smic / "s1/micro/negative/s1_ne_01", ["reg_image000123.bmp", "reg_image000124.bmp"])
     write_images(smic / "s1/micro/surprise/s1_sur_02", ["reg_image000001.bmp"])
@@ -104,7 +104,7 @@ def test_smic_mmew_and_casme3(tmp_path: Path) -> None:
     assert kinds == {"missing": 1, "bad_row": 1}
 
 
-def test_iemocap_turns_are_halves_of_a_dialogue(tmp_path: Path) -> None:
+def test_iemocap_turns_are_time_ranges_and_frame_halves_of_a_dialogue(tmp_path: Path) -> None:
     base = "IEMOCAP_full_release/Session1/dialog"
     write_file(tmp_path, f"{base}/avi/DivX/Ses01F_impro01.avi")
     lines = [
@@ -131,7 +131,7 @@ def test_iemocap_turns_are_halves_of_a_dialogue(tmp_path: Path) -> None:
     assert kinds == {"bad_row": 2, "missing": 5}, "four sessions and a film"
 
 
-def test_werewolf_players_come_again(tmp_path: Path) -> None:
+def test_werewolf_players_keep_their_subject_across_games(tmp_path: Path) -> None:
     for name in ("07_01_200", "07_02_3", "08_01_1"):
         write_file(tmp_path, f"Werewolf-XL_Speaker_Video/{name}.mp4")
     table = "VideoName,Session,Categorical,Mean_P_1_2_3_4,Mean_A_1_2,Mean_D_1_2_4,Group\n"
@@ -158,14 +158,16 @@ def test_werewolf_players_come_again(tmp_path: Path) -> None:
         ("werewolf_xl", {"video/07_01_1.mp4": "y"}, "no .csv with VideoName and Mean_P"),
     ],
 )
-def test_another_layout_is_one_sentence(tmp_path: Path, source: str, made: dict[str, str], said_to_be: str) -> None:
+def test_another_layout_is_refused_with_one_sentence(
+    tmp_path: Path, source: str, made: dict[str, str], said_to_be: str
+) -> None:
     for path, text in made.items():
         write_file(tmp_path, path, text)
     with pytest.raises(UserError, match=said_to_be):
         read_corpus(source, tmp_path)
 
 
-def test_pictures_are_frames_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+def test_images_are_frames_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     levels = [10, 60, 110, 160, 210]
     frames = [np.full((64, 64, 3), level, np.uint8) for level in levels]
     write_images(
@@ -181,7 +183,7 @@ def test_pictures_are_frames_in_the_order_of_their_numbers(tmp_path: Path) -> No
         assert media.audio(5) is None
 
 
-def test_a_micro_expression_from_its_pictures_to_a_labelled_clip(tmp_path: Path) -> None:
+def test_images_of_a_micro_expression_become_a_labelled_clip(tmp_path: Path) -> None:
     faces, _ = shot_frames(ShotScript(frames=24, people=(3,), seed=5))
     names = [f"img{n}.jpg" for n in range(40, 64)]
     write_images(tmp_path / "in/CASME2_RAW_selected/sub01/EP02_01f", names, list(faces))
@@ -205,7 +207,7 @@ def _labelled() -> list[str]:
     return sets + [f"gates.{stage}=measure" for stage in ("scenes", "faces", "track", "sync", "quality")]
 
 
-def test_a_playlist_in_a_picture_s_name_is_no_film(tmp_path: Path) -> None:
+def test_a_playlist_with_the_name_of_an_image_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x/1.jpg").write_text("#EXTM3U\n#EXTINF:1,\n/etc/hosts\n")
     with pytest.raises(MediaError, match="cannot be opened as a film"):

@@ -1,4 +1,4 @@
-"""Each corpus as its owners lay it out: every file and every row is an input or told of, with its kind."""
+"""Corpora in their published layouts: every file and every row is an input, or is skipped with its reason."""
 
 import importlib.util
 import json
@@ -21,15 +21,15 @@ from support.curation_runs import make_recipe
 PLAN = make_recipe().defaults.plan
 
 
-def read(name: str, root: Path) -> tuple[dict[str, Video], Counter[str], list[SkippedInput]]:
+def list_corpus(name: str, root: Path) -> tuple[dict[str, Video], Counter[str], list[SkippedInput]]:
     skipped_inputs: list[SkippedInput] = []
     videos = list(list_inputs(name, root, PLAN, skipped_inputs))
     assert len({video.video_id for video in videos}) == len(videos)
     return {video.video_id: video for video in videos}, Counter(one.kind for one in skipped_inputs), skipped_inputs
 
 
-def test_voxceleb2(tmp_path: Path) -> None:
-    videos, kinds, _ = read("voxceleb2", corpora.voxceleb2(tmp_path))
+def test_voxceleb2_layout_is_read(tmp_path: Path) -> None:
+    videos, kinds, _ = list_corpus("voxceleb2", corpora.voxceleb2(tmp_path))
     assert set(videos) == {"id00012/21Uxsk56VDQ/00001", "id00012/21Uxsk56VDQ/00002", "id00017/-abcDEF_12x/00001"}
     first, second = videos["id00012/21Uxsk56VDQ/00001"], videos["id00012/21Uxsk56VDQ/00002"]
     assert (first.speaker, first.group_id) == ("id00012", "id00012/21Uxsk56VDQ")
@@ -40,12 +40,12 @@ def test_voxceleb2(tmp_path: Path) -> None:
     assert kinds == {"excluded": 1, "missing": 2, "unexpected": 1, "packed": 1}
 
 
-def test_voxceleb2_of_one_split_is_read_as_it_is(tmp_path: Path) -> None:
-    videos, _, _ = read("voxceleb2", corpora.voxceleb2(tmp_path) / "test")
+def test_a_single_split_of_voxceleb2_is_read(tmp_path: Path) -> None:
+    videos, _, _ = list_corpus("voxceleb2", corpora.voxceleb2(tmp_path) / "test")
     assert list(videos) == ["id00099/21Uxsk56VDQ/00001"]
 
 
-def test_a_face_track_gives_the_range_in_the_film_and_the_median_box() -> None:
+def test_a_face_track_gives_the_time_range_and_the_median_box() -> None:
     origin = parse_face_track(corpora.TRACK, "21Uxsk56VDQ")
     assert (origin.start_s, origin.stop_s) == (149 / 25, 249 / 25)
     assert origin.box == pytest.approx((0.376, 0.166, 0.603, 0.569))
@@ -56,8 +56,8 @@ def test_a_face_track_gives_the_range_in_the_film_and_the_median_box() -> None:
         parse_face_track("nothing", "x")
 
 
-def test_avspeech(tmp_path: Path) -> None:
-    videos, kinds, skipped_inputs = read("avspeech", corpora.avspeech(tmp_path))
+def test_avspeech_layout_is_read(tmp_path: Path) -> None:
+    videos, kinds, skipped_inputs = list_corpus("avspeech", corpora.avspeech(tmp_path))
     assert set(videos) == {
         "Qa_3zKpLm-0_30.030000-36.503133",
         "-_startsodd_1.000000-5.000000",
@@ -74,15 +74,15 @@ def test_avspeech(tmp_path: Path) -> None:
     assert "other rows" in missing["Qa_3zKpLm-0_90.000000-95.500000"]
 
 
-def test_mer2024(tmp_path: Path) -> None:
-    videos, kinds, _ = read("mer2024", corpora.mer2024(tmp_path))
+def test_mer2024_layout_is_read(tmp_path: Path) -> None:
+    videos, kinds, _ = list_corpus("mer2024", corpora.mer2024(tmp_path))
     assert set(videos) == {"sample_00001001", "sample_00001002", "samplenew_00001003"}
     assert {video.language for video in videos.values()} == {"zh"}
     assert kinds == {"excluded": 1, "missing": 1, "bad_row": 1, "duplicate": 1}
 
 
-def test_cncvs(tmp_path: Path) -> None:
-    videos, kinds, _ = read("cncvs", corpora.cncvs(tmp_path))
+def test_cncvs_layout_is_read(tmp_path: Path) -> None:
+    videos, kinds, _ = list_corpus("cncvs", corpora.cncvs(tmp_path))
     assert set(videos) == {"n001_00001_001", "n001_00001_002", "s00001_00003_001", "id1000-interview-01-001"}
     news = videos["n001_00001_001"]
     assert (news.speaker, news.group_id, news.language) == ("n001", "n001_00001", "zh")
@@ -95,15 +95,15 @@ def test_cncvs(tmp_path: Path) -> None:
     assert kinds == {"excluded": 1, "missing": 3, "unexpected": 1, "bad_row": 1}
 
 
-def test_cn_celeb_is_no_source_of_clips(tmp_path: Path) -> None:
+def test_audio_only_cn_celeb_is_refused(tmp_path: Path) -> None:
     corpora.write_file(tmp_path, "CN-Celeb_flac/data/id00000/singing-01-001.flac")
     with pytest.raises(UserError, match="sound without picture"):
-        read("cncvs", tmp_path)
+        list_corpus("cncvs", tmp_path)
 
 
 @pytest.mark.parametrize("top", ["meta_info", "mete_info"])
-def test_celebvhq(tmp_path: Path, top: str) -> None:
-    videos, kinds, _ = read("celebvhq", corpora.celebvhq(tmp_path, top))
+def test_celebvhq_layout_is_read(tmp_path: Path, top: str) -> None:
+    videos, kinds, _ = list_corpus("celebvhq", corpora.celebvhq(tmp_path, top))
     assert set(videos) == {"M2Ohb0FAaJU_1", "M2Ohb0FAaJU_2", "_0tfABCDE_q_0"}
     one = videos["M2Ohb0FAaJU_2"]
     assert (one.path, one.start_s, one.stop_s) == ("downloaded_celebvhq/raw/M2Ohb0FAaJU.mp4", 4.0, 5.5)
@@ -114,12 +114,12 @@ def test_celebvhq(tmp_path: Path, top: str) -> None:
     assert kinds == {"duplicate": 1, "missing": 1, "bad_row": 2, "unlisted": 1}
 
 
-def test_celebvhq_with_clips_at_the_top(tmp_path: Path) -> None:
+def test_celebvhq_with_clips_in_the_root_folder_is_read(tmp_path: Path) -> None:
     corpora.write_file(
         tmp_path, "celebvhq_info.json", json.dumps({"M2Ohb0FAaJU_1": corpora.make_celebvhq_entry("M2Ohb0FAaJU", 1, 3)})
     )
     corpora.write_file(tmp_path, "raw/M2Ohb0FAaJU.mp4")
-    assert set(read("celebvhq", tmp_path)[0]) == {"M2Ohb0FAaJU_1"}
+    assert set(list_corpus("celebvhq", tmp_path)[0]) == {"M2Ohb0FAaJU_1"}
 
 
 @pytest.mark.parametrize("name", ["voxceleb2", "avspeech", "mer2024", "cncvs", "celebvhq"])
@@ -134,7 +134,7 @@ MAKE: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def test_check_says_what_is_there_and_what_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_lists_present_and_missing_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [f"{name}={make(tmp_path / name)}" for name, make in MAKE.items()]
     assert main(["sources", "check", *arguments]) == 0
     told = capsys.readouterr().out
@@ -147,7 +147,7 @@ def test_check_says_what_is_there_and_what_is_not(tmp_path: Path, capsys: pytest
     assert found["cncvs"]["kinds"]["missing"] == 3
 
 
-def test_what_is_not_there_is_in_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_files_are_recorded_in_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [word for name, make in MAKE.items() for word in ("--source", f"{name}={make(tmp_path / name)}")]
     assert main(["plan", *arguments, "--out", str(tmp_path / "run"), "--json", "-"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -176,7 +176,7 @@ def test_a_corpus_keeps_its_name_when_its_module_is_renamed(tmp_path: Path) -> N
     assert (reader.name, reader.about, reader.layout) == ("mafw", known.about, known.layout)
 
 
-def test_every_corpus_has_a_name_of_its_own() -> None:
+def test_corpus_names_are_unique() -> None:
     assert len({corpus.name for corpus in CORPORA}) == len(CORPORA) == 20
     assert all(corpus.about and corpus.layout for corpus in CORPORA)
     assert all(corpus_reader(corpus.name) is corpus for corpus in CORPORA)

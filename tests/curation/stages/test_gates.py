@@ -1,4 +1,4 @@
-"""Stages that only measure or are skipped, and verdicts that stand while a sample is measured on."""
+"""Stages can measure without rejecting or be skipped, and scoring all stages changes no verdict."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def tools() -> Detectors:
     return Detectors(EMBEDDED)
 
 
-def result(corpus: Path, path: str, tools: Detectors, *settings: str) -> VideoOutcomes:
+def curate_demo_video(corpus: Path, path: str, tools: Detectors, *settings: str) -> VideoOutcomes:
     stat = (corpus / path).stat()
     video = Video(
         source="s", video_id=path, group_id=path, path=path, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns
@@ -42,43 +42,48 @@ def stages(told: VideoOutcomes) -> set[str]:
     return {check.stage for outcome in told.outcomes for check in outcome.candidate.checks}
 
 
-def test_two_faces_go_on_where_faces_only_measure_or_are_skipped(corpus: Path, tools: Detectors) -> None:
+def test_two_faces_continue_where_the_faces_stage_only_measures_or_is_skipped(corpus: Path, tools: Detectors) -> None:
     path = "street/two faces.mp4"
-    assert verdicts(result(corpus, path, tools)) == ["faces/several_faces"]
-    measured = result(corpus, path, tools, "gates.faces=measure", "gates.track=measure", "gates.sync=measure")
+    assert verdicts(curate_demo_video(corpus, path, tools)) == ["faces/several_faces"]
+    measured = curate_demo_video(
+        corpus, path, tools, "gates.faces=measure", "gates.track=measure", "gates.sync=measure"
+    )
     assert verdicts(measured) == ["kept"]
     (outcome,) = measured.outcomes
     assert outcome.candidate.measurements["faces"]["would_reject"] == ["several_faces"]
     assert "faces" not in stages(measured)
-    skipped = result(corpus, path, tools, "gates.faces=skip")
+    skipped = curate_demo_video(corpus, path, tools, "gates.faces=skip")
     assert "faces" not in skipped.outcomes[0].candidate.measurements
     assert verdicts(skipped) == ["track/several_faces"]
 
 
-def test_without_a_face_there_is_no_clip_whatever_the_gates(corpus: Path, tools: Detectors) -> None:
+def test_a_video_without_a_face_gives_no_clip_for_any_gates(corpus: Path, tools: Detectors) -> None:
     settings = ("gates.faces=measure", "gates.track=measure", "gates.sync=skip", "gates.quality=skip")
-    assert verdicts(result(corpus, "street/no face.mp4", tools, *settings)) == ["track/face_lost"]
+    assert verdicts(curate_demo_video(corpus, "street/no face.mp4", tools, *settings)) == ["track/face_lost"]
 
 
-def test_a_clip_stays_whole_where_silence_is_skipped(corpus: Path, tools: Detectors) -> None:
+def test_a_clip_is_not_split_where_silence_is_skipped(corpus: Path, tools: Detectors) -> None:
     settings = ("gates.scenes=measure", "scenes.detectors=[]", "gates.silence=skip", "gates.sync=measure")
-    told = result(corpus, "studio/pause.mp4", tools, *settings)
+    told = curate_demo_video(corpus, "studio/pause.mp4", tools, *settings)
     assert verdicts(told) == ["kept"]
     assert told.outcomes[0].candidate.span.start_frame == 0
-    mute = result(corpus, "archive/no_sound.mp4", tools, *settings)
+    mute = curate_demo_video(corpus, "archive/no_sound.mp4", tools, *settings)
     assert verdicts(mute) == ["kept"]
     assert mute.outcomes[0].candidate.measurements["scenes"]["would_reject"] == ["no_sound"]
 
 
 @pytest.mark.parametrize("path", ["street/two faces.mp4", "archive/blurred.mp4", "studio/talk_0.mp4"])
-def test_measuring_on_changes_no_verdict(corpus: Path, tools: Detectors, path: str) -> None:
-    as_ever, further = result(corpus, path, tools), result(corpus, path, tools, "gates.score_all=1")
+def test_scoring_all_stages_changes_no_verdict(corpus: Path, tools: Detectors, path: str) -> None:
+    as_ever, further = (
+        curate_demo_video(corpus, path, tools),
+        curate_demo_video(corpus, path, tools, "gates.score_all=1"),
+    )
     first = {outcome.candidate.failed_check for outcome in as_ever.outcomes}
     assert first == {outcome.candidate.failed_check for outcome in further.outcomes}
     assert {"scenes", "faces", "silence", "track", "sync", "quality"} <= stages(further)
 
 
-def test_the_sample_is_the_share_asked_for_and_seeded() -> None:
+def test_the_scored_sample_has_the_configured_share_and_is_seeded() -> None:
     def sample(share: float, seed: int) -> set[int]:
         gates = GatesConfig(
             scenes="decide",
@@ -101,7 +106,7 @@ def test_the_sample_is_the_share_asked_for_and_seeded() -> None:
         make_recipe("gates.score_all=1.5")
 
 
-def test_the_sample_does_not_sway_its_groups_watermark(corpus: Path, tmp_path: Path) -> None:
+def test_the_scored_sample_does_not_change_the_overlay_of_its_group(corpus: Path, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     for name in ("channel/news/0.mp4", "channel/news/1.mp4", "street/two faces.mp4", "channel/clean/moving.mp4"):

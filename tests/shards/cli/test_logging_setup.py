@@ -1,4 +1,4 @@
-"""Log messages on standard error: levels, formats, the state before and after."""
+"""Log messages on standard error: levels, formats, and the state before and after a command."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Takedown: gone from every byte, everything else as it was and where it was, whatever moment a kill takes."""
+"""Deletion from shards removes every byte of a clip, keeps all other clips in place, and survives a kill."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ def shards(packed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(packed, tmp_path / "shards"))
 
 
-def clips(shards: Path) -> dict[str, dict[str, bytes]]:
+def read_clips(shards: Path) -> dict[str, dict[str, bytes]]:
     found = {}
     for entry in read_manifest(shards)["shards"]:
         with ShardReader(shards / entry["shard"]) as reader:
@@ -45,33 +45,33 @@ def clips(shards: Path) -> dict[str, dict[str, bytes]]:
     return found
 
 
-def contents(folder: Path) -> dict[str, str]:
+def file_digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
 def key_of(shards: Path, source: str, video: str) -> str:
     first, digest, *_ = clip_key(source, video, Span(0, 1), 0).split("-")
-    (found,) = [key for key in clips(shards) if key.startswith(f"{first}-{digest}-")]
+    (found,) = [key for key in read_clips(shards) if key.startswith(f"{first}-{digest}-")]
     return found
 
 
-def test_it_is_gone_and_all_else_is_as_it_was(shards: Path, packed: Path) -> None:
-    key, before = key_of(shards, "a", "003.mp4"), clips(packed)
+def test_deletion_removes_the_clip_and_changes_nothing_else(shards: Path, packed: Path) -> None:
+    key, before = key_of(shards, "a", "003.mp4"), read_clips(packed)
     done = delete_clips(shards, deletion_request(["a/003.mp4"]), "asked by the owner")
     assert done.keys == (key,)
-    after = clips(shards)
+    after = read_clips(shards)
     assert before.keys() - after.keys() == {key}
     assert all(after[other] == before[other] for other in after)
     assert list(after) == [other for other in before if other != key], "the order of all others"
     assert verify_shards(shards) == []
-    old, new = contents(packed), contents(shards)
+    old, new = file_digests(packed), file_digests(shards)
     assert len(old.keys() - new.keys()) == 2, "one shard and its index were rewritten, no other was touched"
     assert all(new[name] == old[name] for name in old.keys() & new.keys() - {MANIFEST})
     assert not any(key.encode() in path.read_bytes() for path in shards.iterdir() if path.name != MANIFEST)
     assert read_manifest(shards)["tombstones"] == [{"key": key, "reason": "asked by the owner"}]
 
 
-def test_a_stream_goes_on_with_the_same_digest_and_others_in_their_places(shards: Path, tmp_path: Path) -> None:
+def test_a_stream_continues_after_a_deletion_with_substitutes(shards: Path, tmp_path: Path) -> None:
     key = key_of(shards, "a", "003.mp4")
     before = [batch.keys for batch in islice(make_stream_loader(shards, pretraining_sampler(), BATCH), 8)]
     state = make_stream_loader(shards, pretraining_sampler(), BATCH).state_dict()
@@ -93,7 +93,7 @@ def test_a_stream_goes_on_with_the_same_digest_and_others_in_their_places(shards
     assert not quarantine.read_text(), "what was taken down is no fault"
 
 
-def test_more_of_the_same_shard_and_what_is_gone_already(shards: Path) -> None:
+def test_clips_are_deleted_from_a_shard_twice_and_deleted_clips_are_ignored(shards: Path) -> None:
     first = delete_clips(shards, deletion_request(["a/003.mp4"]))
     assert delete_clips(shards, deletion_request(["a/003.mp4"])).keys == (), "it was done; the proof is made again"
     with ShardReader(shards / first.rewritten[0]) as reader:
@@ -108,13 +108,13 @@ def test_more_of_the_same_shard_and_what_is_gone_already(shards: Path) -> None:
         delete_clips(shards, deletion_request(["a/nobody.mp4"]))
 
 
-def test_a_whole_source_can_go(shards: Path) -> None:
+def test_a_complete_source_is_deleted(shards: Path) -> None:
     delete_clips(shards, deletion_request([f"b/{n:03d}.mp4" for n in range(5)]))
-    assert {key.split("-")[0] for key in clips(shards)} == {"a"}
+    assert {key.split("-")[0] for key in read_clips(shards)} == {"a"}
     assert verify_shards(shards) == []
 
 
-def test_dies_after_each_file_operation_in_turn(packed: Path, tmp_path: Path) -> None:
+def test_a_deletion_killed_after_any_file_operation_can_be_repeated(packed: Path, tmp_path: Path) -> None:
     whole = Path(shutil.copytree(packed, tmp_path / "whole"))
     what = deletion_request(["a/003.mp4", "b/001.mp4"])
     delete_clips(whole, what)
@@ -124,7 +124,7 @@ def test_dies_after_each_file_operation_in_turn(packed: Path, tmp_path: Path) ->
         with crash_after_operation(number) as crash:
             delete_clips(folder, what)
         delete_clips(folder, what)
-        assert contents(folder) == contents(whole), f"after operation {number}"
+        assert file_digests(folder) == file_digests(whole), f"after operation {number}"
         shutil.rmtree(folder)
         if not crash.happened:
             break
@@ -132,7 +132,7 @@ def test_dies_after_each_file_operation_in_turn(packed: Path, tmp_path: Path) ->
     assert number > 20
 
 
-def test_by_speaker(tmp_path: Path) -> None:
+def test_clips_are_deleted_by_speaker(tmp_path: Path) -> None:
     made = [
         PackedClip(
             key=key,
@@ -156,21 +156,21 @@ def test_by_speaker(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_bytes(seal({"shards": [entry], "sources": {}}))
     done = delete_clips(tmp_path, deletion_request(speakers=["s/id1"]))
     assert len(done.keys) == 2
-    assert {json.loads(files["json"])["speaker"] for files in clips(tmp_path).values()} == {"id0"}
+    assert {json.loads(files["json"])["speaker"] for files in read_clips(tmp_path).values()} == {"id0"}
     with pytest.raises(UserError, match="no clip of what was named"):
         delete_clips(tmp_path, deletion_request(speakers=["other/id0"]))
 
 
-def test_packing_does_not_bring_it_back(packed: Path, tmp_path: Path) -> None:
+def test_a_deleted_clip_is_not_packed_again(packed: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(packed.parent, tmp_path / "all"))
     delete_clips(folder / "shards", deletion_request(["a/003.mp4"]))
-    before = contents(folder / "shards")
+    before = file_digests(folder / "shards")
     with pytest.raises(UserError, match="clips were deleted here"):
         pack_shards(RunFolder(folder / "run"), folder / "shards", Selection(clips_per_shard=4))
-    assert contents(folder / "shards") == before
+    assert file_digests(folder / "shards") == before
 
 
-def test_what_is_left_behind_is_found(shards: Path, packed: Path) -> None:
+def test_remaining_bytes_of_a_deleted_clip_are_reported(shards: Path, packed: Path) -> None:
     key = key_of(shards, "a", "003.mp4")
     (old,) = [path for path in packed.glob("a-*.tar") if key.encode() in path.read_bytes()]
     delete_clips(shards, deletion_request(["a/003.mp4"]))
@@ -179,7 +179,7 @@ def test_what_is_left_behind_is_found(shards: Path, packed: Path) -> None:
         delete_clips(shards, deletion_request(["a/003.mp4"]))
 
 
-def test_a_name_in_any_file_breaks_the_proof(shards: Path) -> None:
+def test_a_deleted_name_in_any_file_is_reported(shards: Path) -> None:
     key = key_of(shards, "a", "003.mp4")
     delete_clips(shards, deletion_request(["a/003.mp4"]))
     with open(shards / "pack.json", "a") as file:
@@ -198,14 +198,14 @@ def test_a_name_in_any_file_breaks_the_proof(shards: Path) -> None:
         (["--video", "a/nobody"], "has no clip of what was named"),
     ],
 )
-def test_what_cannot_be_is_told(
+def test_invalid_requests_are_refused_with_the_reason(
     shards: Path, options: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["delete", str(shards), *options]) == 2
     assert says in capsys.readouterr().err
 
 
-def test_on_the_command_line(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_deletes_and_verifies(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "list.txt").write_text("# owner's letter\nvideo a/003.mp4\nvideo b/001.mp4\n")
     assert main(["delete", str(shards), "--list", str(tmp_path / "list.txt")]) == 0
     assert "absent: 2 deleted clips" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""In a run: the ledger rejects what was taken down, its bytes are erased, and neither pack nor retry brings it back."""
+"""A takedown in a run rejects clips in the ledger and erases their bytes; packing and retry keep them out."""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ def payloads(run: RunFolder) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(run.root.rglob(PART)))
 
 
-def test_the_ledger_the_bytes_and_the_next_pack(folder: Path) -> None:
+def test_a_takedown_rejects_in_the_ledger_erases_bytes_and_is_not_packed(folder: Path) -> None:
     run = RunFolder(folder / "run")
     before, taken = verdicts(run), {"a/003.mp4", "b/001.mp4"}
     erased = take_down(run, GONE)
@@ -69,7 +69,7 @@ def test_the_ledger_the_bytes_and_the_next_pack(folder: Path) -> None:
     assert read_plan(run, 1).table.num_rows == 2
 
 
-def test_the_clip_is_in_no_file_of_the_run(folder: Path) -> None:
+def test_a_deleted_clip_is_in_no_file_of_the_run(folder: Path) -> None:
     run = RunFolder(folder / "run")
     (stored,) = [path for path in run.root.rglob(PART) if b"a-" in path.read_bytes()][:1]
     assert b"ftyp" in stored.read_bytes()
@@ -79,7 +79,7 @@ def test_the_clip_is_in_no_file_of_the_run(folder: Path) -> None:
     assert set(verdicts(run).values()) == {"rejected takedown"}
 
 
-def test_other_commands_read_such_a_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_commands_read_a_run_with_a_takedown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take_down(RunFolder(folder / "run"), GONE)
     for command in (
         ["audit", str(folder / "run")],
@@ -92,7 +92,7 @@ def test_other_commands_read_such_a_run(folder: Path, capsys: pytest.CaptureFixt
     assert "takedown/deleted" in said
 
 
-def test_dies_after_each_file_operation_in_turn(made: Path, tmp_path: Path) -> None:
+def test_a_takedown_killed_after_any_file_operation_can_be_repeated(made: Path, tmp_path: Path) -> None:
     number = 0
     while True:
         folder = Path(shutil.copytree(made, tmp_path / str(number)))
@@ -111,7 +111,7 @@ def test_dies_after_each_file_operation_in_turn(made: Path, tmp_path: Path) -> N
     assert number > 10
 
 
-def test_one_command_for_both(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_command_deletes_from_run_and_shards(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["delete", str(folder / "shards"), "--video", "a/003.mp4", "--run", str(folder / "run"), "--json", "-"]
     assert main(asked) == 0
     told = json.loads(capsys.readouterr().out)
@@ -120,7 +120,7 @@ def test_one_command_for_both(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert "0 clips erased" in capsys.readouterr().out
 
 
-def test_a_run_that_is_not_finished_waits(folder: Path) -> None:
+def test_a_takedown_of_an_unfinished_run_is_refused(folder: Path) -> None:
     run = RunFolder(folder / "run")
     shutil.rmtree(run.attempt_folder(0) / "ledger")
     with pytest.raises(UserError, match="the run is not finished"):

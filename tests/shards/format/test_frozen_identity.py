@@ -1,4 +1,4 @@
-"""A folder is for one thing: its identity is written once, and every later start must agree with it."""
+"""The identity of a folder is written once, and every later start must agree with it."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Our tar is a tar, and its reader believes the index."""
+"""Shards are tar files that tarfile reads, and their reader uses the index."""
 
 import tarfile
 from pathlib import Path
@@ -12,7 +12,7 @@ from avf_shards.schema.clip_key import clip_key, is_key
 from avf_shards.timeline import Span
 
 
-def clips(count: int = 3) -> list[PackedClip]:
+def make_clips(count: int = 3) -> list[PackedClip]:
     made = []
     for number in range(count):
         key = clip_key("made", f"v{number}", Span(0, 50), 0)
@@ -29,40 +29,40 @@ def clips(count: int = 3) -> list[PackedClip]:
 
 @pytest.fixture
 def shard(tmp_path: Path) -> Path:
-    write_part(tmp_path, "a.tar", clips())
+    write_part(tmp_path, "a.tar", make_clips())
     return tmp_path / "a.tar"
 
 
-def test_python_reads_it(shard: Path) -> None:
+def test_tarfile_reads_a_shard(shard: Path) -> None:
     with tarfile.open(shard) as archive:
         names = archive.getnames()
         info = archive.getmembers()[0]
-    assert names == [f"{clip.key}.{extension}" for clip in clips() for extension in ("flac", "json", "mp4")]
+    assert names == [f"{clip.key}.{extension}" for clip in make_clips() for extension in ("flac", "json", "mp4")]
     assert (info.mtime, info.uid, info.gid, info.mode) == (0, 0, 0, 0o644)
 
 
-def test_index_counts_and_reads(shard: Path) -> None:
+def test_the_index_counts_and_reads_members(shard: Path) -> None:
     index = load_index(sidecar_path(shard))
     assert index.clips == {"made": 3}
     assert index.seconds == {"made": 6.0}
     with ShardReader(shard) as reader:
-        assert dict(reader.clips()) == {clip.key: clip.members for clip in clips()}
+        assert dict(reader.clips()) == {clip.key: clip.members for clip in make_clips()}
 
 
-def test_same_clips_same_bytes(shard: Path, tmp_path: Path) -> None:
+def test_equal_clips_give_equal_bytes(shard: Path, tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
-    write_part(tmp_path / "again", "a.tar", clips())
+    write_part(tmp_path / "again", "a.tar", make_clips())
     assert (tmp_path / "again/a.tar").read_bytes() == shard.read_bytes()
 
 
-def test_a_name_from_outside_is_not_used(shard: Path) -> None:
+def test_a_member_name_with_a_path_is_refused(shard: Path) -> None:
     side = sidecar_path(shard)
-    side.write_text(side.read_text().replace(clips()[0].key, "../../etc/passwd"))
+    side.write_text(side.read_text().replace(make_clips()[0].key, "../../etc/passwd"))
     with pytest.raises(FaultError, match="cannot be the name"):
         load_index(side)
 
 
-def test_keys() -> None:
+def test_keys_are_parsed_and_validated() -> None:
     key = clip_key("voxceleb2", "id1/a.mp4", Span(0, 200), 0)
     assert is_key(key)
     assert "." not in key
@@ -70,7 +70,7 @@ def test_keys() -> None:
     assert not is_key(key + ".mp4")
 
 
-def test_headers_are_tarfiles_own() -> None:
+def test_headers_equal_those_of_tarfile() -> None:
     for name, size in (("a.mp4", 0), ("voxceleb2-0a1b2c3d4e5f-0000000-0000200-0.flac", 8**11 - 1), ("x" * 100, 12345)):
         info = tarfile.TarInfo(name)
         info.size, info.mode = size, 0o644

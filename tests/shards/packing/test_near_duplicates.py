@@ -1,4 +1,4 @@
-"""Near duplicates: a recording is taken once, whichever corpus it is in and however it was cut; nothing else goes."""
+"""Near-duplicates: a recording is selected once for any corpus and any cut, and no other clip is dropped."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,11 @@ from avf_shards.packing.selection import Selection, SourceSelection, select_clip
 from support.ledgers import make_ledger
 
 
-def recording(seed: int, frames: int) -> Fingerprint:
+def random_fingerprint(seed: int, frames: int) -> Fingerprint:
     return np.random.default_rng(seed).integers(0, 2**32, frames, np.uint32)
 
 
-def worn(words: Fingerprint, share: float) -> Fingerprint:
+def distort_fingerprint(words: Fingerprint, share: float) -> Fingerprint:
     """The words with about this share of their bits turned over, unevenly, as sound does it."""
     draw = np.random.default_rng(1)
     rate_T = np.clip(draw.exponential(share, len(words)), 0, 0.5)
@@ -20,11 +20,11 @@ def worn(words: Fingerprint, share: float) -> Fingerprint:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_recording_is_found_at_any_offset_and_others_are_not(seed: int) -> None:
-    prints = {f"a-{n}": recording(n, 200) for n in range(50)}
-    prints["b-0"] = worn(prints["a-7"][40:], 0.1)
-    prints["b-1"] = worn(prints["a-9"][:120], 0.1)
-    prints["b-2"] = np.concatenate([recording(99, 170), prints["a-3"][:30]])  # 30 frames shared: too few
+def test_a_recording_is_matched_at_any_offset_and_others_are_not(seed: int) -> None:
+    prints = {f"a-{n}": random_fingerprint(n, 200) for n in range(50)}
+    prints["b-0"] = distort_fingerprint(prints["a-7"][40:], 0.1)
+    prints["b-1"] = distort_fingerprint(prints["a-9"][:120], 0.1)
+    prints["b-2"] = np.concatenate([random_fingerprint(99, 170), prints["a-3"][:30]])  # 30 frames shared: too few
     groups = {key: key for key in prints}
     twins = NearDuplicateIndex(prints, groups, NearDuplicateConfig(), seed)
     everyone = set(prints)
@@ -35,10 +35,10 @@ def test_a_recording_is_found_at_any_offset_and_others_are_not(seed: int) -> Non
     assert apart.find("b-0", everyone) is None
 
 
-def test_a_clip_gives_way_only_to_one_that_is_taken() -> None:
+def test_a_duplicate_is_dropped_only_for_a_selected_clip() -> None:
     table = make_ledger({"a": [5.0] * 40, "b": [5.0] * 40})
     keys = [keys[0] for keys in table["clips"].to_pylist()]
-    prints = {key: recording(int(key.split("-")[1], 16), 100) for key in keys}  # clip n of a is clip n of b
+    prints = {key: random_fingerprint(int(key.split("-")[1], 16), 100) for key in keys}  # clip n of a is clip n of b
     for quota in (None, 25):
         wanted = Selection(
             seed=3,
@@ -57,10 +57,10 @@ def test_a_clip_gives_way_only_to_one_that_is_taken() -> None:
             assert 10 <= sum(row["selected"] for row in mine) <= 30
 
 
-def test_the_same_seed_leaves_the_same_clips() -> None:
+def test_the_same_seed_selects_the_same_clips() -> None:
     table = make_ledger({"a": [5.0] * 40, "b": [5.0] * 40})
     keys = [keys[0] for keys in table["clips"].to_pylist()]
-    prints = {key: recording(int(key.split("-")[1], 16), 100) for key in keys}
+    prints = {key: random_fingerprint(int(key.split("-")[1], 16), 100) for key in keys}
     wanted = Selection(seed=3, near_duplicates=NearDuplicateConfig())
     assert select_clips(table, wanted, prints) == select_clips(table, wanted, dict(reversed(prints.items())))
     assert select_clips(table, wanted, prints) != select_clips(

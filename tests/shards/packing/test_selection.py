@@ -1,4 +1,4 @@
-"""Quotas, seeded order, stricter thresholds, duplicate bytes."""
+"""Selection: quotas, seeded order, stricter thresholds and inputs with equal bytes."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from avf_shards.timeline import Span
 from support.ledgers import make_ledger
 
 
-def test_quota_is_met_and_shortfall_said() -> None:
+def test_a_quota_is_met_and_a_shortfall_reported() -> None:
     table = make_ledger({"a": [5.0] * 30, "b": [5.0] * 4})
     choice = select_clips(table, Selection(sources={"a": SourceSelection(quota=10), "b": SourceSelection(quota=10)}))
     assert [(len(choice.clips[s]), choice.sources[s].short) for s in "ab"] == [(10, 0), (4, 6)]
@@ -27,7 +27,7 @@ def test_order_is_seeded_and_a_quota_is_a_prefix() -> None:
     assert whole != other
 
 
-def test_stricter_thresholds_and_null_scores() -> None:
+def test_stricter_thresholds_reject_low_scores_and_keep_missing_scores() -> None:
     table = make_ledger({"a": [3.5, 4.5, None], "b": [3.5]})
     name = "sync/low_confidence"
     choice = select_clips(
@@ -39,7 +39,7 @@ def test_stricter_thresholds_and_null_scores() -> None:
     assert (len(choice.clips["a"]), len(choice.clips["b"])) == (2, 1)
 
 
-def test_laxer_and_unknown_are_refused() -> None:
+def test_laxer_and_unknown_thresholds_are_refused() -> None:
     table = make_ledger({"a": [5.0]})
     with pytest.raises(UserError, match="laxer than 3"):
         select_clips(table, Selection(thresholds={"sync/low_confidence": 2.0}))
@@ -49,7 +49,7 @@ def test_laxer_and_unknown_are_refused() -> None:
         select_clips(table, Selection(sources={"nope": SourceSelection()}))
 
 
-def test_the_same_bytes_are_taken_once() -> None:
+def test_clips_of_equal_input_bytes_are_selected_once() -> None:
     rows = [
         Decision(
             source="a",
@@ -67,7 +67,7 @@ def test_the_same_bytes_are_taken_once() -> None:
     assert (len(choice.clips["a"]), choice.sources["a"].duplicates) == (1, 1)
 
 
-def test_selection_file(tmp_path: Path) -> None:
+def test_a_selection_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "pick.toml"
     path.write_text('seed = 7\n[sources.a]\nquota = 3\n[thresholds]\n"sync/low_confidence" = 4.0\n')
     assert load_selection(path) == Selection(
@@ -93,7 +93,7 @@ def test_pack_refuses_another_selection(tmp_path: Path, capsys: pytest.CaptureFi
     assert "selection.seed: 0 -> 9" in capsys.readouterr().err
 
 
-def test_ls_show_lineage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ls_show_and_lineage_describe_the_shards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from support.runs import make_run
 
     make_run(tmp_path)
@@ -113,7 +113,7 @@ def test_ls_show_lineage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "not a clip's key" in capsys.readouterr().err
 
 
-def test_speakers_take_turns() -> None:
+def test_speakers_are_selected_in_turn() -> None:
     table = make_ledger({"a": [5.0] * 30}, speakers=10)
     wanted = Selection(sources={"a": SourceSelection(quota=20, order="speakers")})
     speakers = dict(zip((keys[0] for keys in table["clips"].to_pylist()), table["speaker"].to_pylist(), strict=True))
@@ -121,7 +121,7 @@ def test_speakers_take_turns() -> None:
     assert len(set(taken[:10])) == len(set(taken[10:])) == 10
 
 
-def test_every_kept_clip_is_told_of() -> None:
+def test_every_kept_clip_has_a_selection_reason() -> None:
     table = make_ledger({"a": [5.0] * 6 + [3.5] * 3, "b": [5.0] * 4})
     wanted = Selection(
         thresholds={"sync/low_confidence": 4.0}, sources={"a": SourceSelection(quota=4)}, absent_sources="report"
@@ -135,7 +135,7 @@ def test_every_kept_clip_is_told_of() -> None:
     assert (account.kept, account.available, account.selected, account.below_threshold) == (9, 6, 4, 3)
 
 
-def test_a_source_that_is_absent_is_a_shortfall_where_asked_for() -> None:
+def test_a_missing_source_with_a_quota_is_a_shortfall() -> None:
     table = make_ledger({"a": [5.0] * 3})
     wanted = Selection(sources={"a": SourceSelection(), "z": SourceSelection(quota=7)}, absent_sources="report")
     assert select_clips(table, wanted).sources["z"].short == 7

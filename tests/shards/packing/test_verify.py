@@ -1,4 +1,4 @@
-"""verify finds a flipped byte anywhere, a truncation anywhere, missing and foreign files, and says which."""
+"""verify reports flipped bytes, truncations, and missing and foreign files by name."""
 
 import random
 from pathlib import Path
@@ -20,12 +20,12 @@ def shards(tmp_path: Path) -> Path:
     return tmp_path / "shards"
 
 
-def a_shard(shards: Path) -> Path:
+def first_shard(shards: Path) -> Path:
     return sorted(shards.glob("*.tar"))[0]
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_a_flipped_byte_anywhere(shards: Path, seed: int) -> None:
+def test_a_flipped_byte_is_reported(shards: Path, seed: int) -> None:
     draw = random.Random(seed)
     path = draw.choice(sorted(shards.iterdir()))
     data = bytearray(path.read_bytes())
@@ -38,7 +38,7 @@ def test_a_flipped_byte_anywhere(shards: Path, seed: int) -> None:
 
 
 def test_flips_in_header_and_payload_are_named(shards: Path) -> None:
-    path = a_shard(shards)
+    path = first_shard(shards)
     clean = path.read_bytes()
     for at, word in ((100, "tar header is damaged"), (600, "content is damaged")):
         path.write_bytes(clean[:at] + bytes([clean[at] ^ 1]) + clean[at + 1 :])
@@ -49,15 +49,15 @@ def test_flips_in_header_and_payload_are_named(shards: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.5, 0.77, 0.999])
-def test_a_truncation_anywhere(shards: Path, share: float) -> None:
-    path = a_shard(shards)
+def test_a_truncation_is_reported(shards: Path, share: float) -> None:
+    path = first_shard(shards)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     assert any(path.name in fault and "truncated" in fault for fault in verify_shards(shards))
 
 
-def test_missing_and_foreign(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    gone = a_shard(shards)
+def test_missing_and_foreign_files_are_named(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = first_shard(shards)
     gone.unlink()
     (shards / "stray.tar").write_bytes(b"x")
     assert main(["verify", str(shards)]) == 1
@@ -66,17 +66,17 @@ def test_missing_and_foreign(shards: Path, capsys: pytest.CaptureFixture[str]) -
     assert "stray.tar: foreign" in out
 
 
-def test_not_shards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_shards_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(tmp_path)]) == 2
     assert "not a folder of shards" in capsys.readouterr().err
 
 
-def test_unfinished_pack_is_said(shards: Path) -> None:
+def test_an_unfinished_pack_is_reported(shards: Path) -> None:
     (shards / "manifest.json").unlink()
     assert "not finished" in verify_shards(shards)[0]
 
 
-def test_run_folder_is_checked(tmp_path: Path) -> None:
+def test_a_run_folder_is_verified(tmp_path: Path) -> None:
     from avf_shards.errors import UserError
 
     with pytest.raises(UserError, match="not the folder of a run"):

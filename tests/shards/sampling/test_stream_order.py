@@ -1,4 +1,4 @@
-"""The order: every clip once, every prefix on target, the same for every world, nothing kept but a position."""
+"""The stream order: every clip once, every prefix on its quotas, and the same for any number of ranks."""
 
 import re
 from pathlib import Path
@@ -36,22 +36,22 @@ def corpus(*clips: int, per_shard: int = 4) -> Corpus:
     return Corpus(digest="d" * 64, shards=names, index_sha256=names, first_clip=np.array(first), sources=tuple(sources))
 
 
-def off_target(made: np.ndarray, quotas: list[int]) -> float:
+def largest_quota_error(made: np.ndarray, quotas: list[int]) -> float:
     upto = np.arange(1, len(made) + 1)
     return max(np.abs(np.cumsum(made == s) - upto * q / len(made)).max() for s, q in enumerate(quotas))
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=24).filter(any))
-def test_no_prefix_is_off_by_more_than_one(quotas: list[int]) -> None:
+def test_every_prefix_is_within_one_clip_of_the_quotas(quotas: list[int]) -> None:
     made = interleave(quotas)
     assert np.bincount(made, minlength=len(quotas)).tolist() == quotas
-    assert off_target(made, quotas) <= 1 + 1e-9
+    assert largest_quota_error(made, quotas) <= 1 + 1e-9
 
 
-def test_the_papers_quotas_and_one_large_among_many_small() -> None:
+def test_unequal_quotas_stay_on_target() -> None:
     for quotas in ([515_000, 371_000, 370_000, 85_000, 18_000], [5000, *([1] * 40)], [3000, *([7] * 25), 1]):
-        assert off_target(interleave(quotas), quotas) <= 1 + 1e-9
+        assert largest_quota_error(interleave(quotas), quotas) <= 1 + 1e-9
 
 
 def test_an_epoch_has_every_clip_once_and_epochs_differ() -> None:
@@ -70,7 +70,7 @@ def test_reads_stay_within_a_block_of_shards() -> None:
         assert len(set(shards[at : at + 4 * BLOCK_SHARDS])) <= BLOCK_SHARDS
 
 
-def test_a_quota_below_takes_the_next_part_each_epoch_and_one_above_repeats() -> None:
+def test_a_small_quota_takes_the_next_part_each_epoch_and_a_large_quota_repeats_clips() -> None:
     order = StreamOrder(corpus(20, 6), Mixture(quotas={"s0": 8, "s1": 9}), 1)
     assert len(order) == 17
     of = [[order.epoch(e).clip_P[order.epoch(e).source_P == s].tolist() for e in range(5)] for s in (0, 1)]
@@ -79,7 +79,7 @@ def test_a_quota_below_takes_the_next_part_each_epoch_and_one_above_repeats() ->
     assert sorted(of[1][0] + of[1][1]) == sorted([*range(20, 26)] * 3)
 
 
-def test_weights_become_whole_quotas() -> None:
+def test_weights_become_integer_quotas() -> None:
     assert source_quotas(corpus(20, 6, 9), Mixture(weights={"s0": 1, "s2": 2}, clips_per_epoch=100)) == [33, 0, 67]
     assert shares([1, 1, 1], 100) == [34, 33, 33]
     with pytest.raises(UserError, match="unknown source of these shards; did you mean 's0'"):
@@ -88,7 +88,7 @@ def test_weights_become_whole_quotas() -> None:
         Mixture(quotas={"a": 1}, weights={"a": 1})
 
 
-def test_every_world_takes_the_same_steps_from_every_start() -> None:
+def test_the_global_order_does_not_depend_on_the_number_of_ranks() -> None:
     order = StreamOrder(corpus(90, 31, 14), Mixture(), 0)
     whole, _ = order.at(0, 24 * 40)
     for start in range(0, 24 * 20, 7):
@@ -100,7 +100,7 @@ def test_every_world_takes_the_same_steps_from_every_start() -> None:
         stream_digest(order, 0, 1, 24, 5)
 
 
-def test_a_substitute_is_of_the_same_source_and_always_the_same() -> None:
+def test_a_substitute_is_deterministic_and_of_the_same_source() -> None:
     order = StreamOrder(corpus(90, 31, 14), Mixture(), 0)
     found = [order.substitute(1, 0, position, 1) for position in range(200)]
     assert set(found) <= set(range(90, 121))
@@ -111,7 +111,7 @@ def test_a_substitute_is_of_the_same_source_and_always_the_same() -> None:
     assert order.substitute(1, 0, 3, 2) != order.substitute(1, 0, 3, 1)
 
 
-def test_a_million_clips_each_once() -> None:
+def test_a_million_clips_appear_once_each() -> None:
     order = StreamOrder(corpus(515_000, 371_000, 370_000, 85_000, 18_000, per_shard=512), Mixture(), 0)
     assert len(np.unique(order.epoch(7).clip_P)) == 1_359_000
 
@@ -123,7 +123,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "shards"
 
 
-def test_the_command_prints_one_digest_for_every_world(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_the_same_digest_for_any_number_of_ranks(
+    shards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     digests = set()
     for world in (1, 2, 3, 4, 8):
         arguments = ["order", str(shards), "--world", str(world), "--batch", "24", "--steps", "50", "--digest"]
@@ -135,7 +137,7 @@ def test_the_command_prints_one_digest_for_every_world(shards: Path, capsys: pyt
     assert "5 steps of 6 from epoch 0, seed 1" in capsys.readouterr().out
 
 
-def test_the_digest_is_of_the_content(shards: Path, tmp_path: Path) -> None:
+def test_the_digest_depends_on_the_content(shards: Path, tmp_path: Path) -> None:
     pack_shards(make_run(tmp_path, videos=14), tmp_path / "shards", Selection(clips_per_shard=4))
     one, other = load_corpus(shards), load_corpus(tmp_path / "shards")
     assert one.digest != other.digest
@@ -155,13 +157,13 @@ def test_the_digest_is_of_the_content(shards: Path, tmp_path: Path) -> None:
         (["--steps", "-1"], "--steps -1"),
     ],
 )
-def test_what_cannot_be_ordered(
+def test_invalid_requests_are_refused_with_the_reason(
     shards: Path, more: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["order", str(shards), *more]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_folder_without_shards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_shards_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["order", str(tmp_path)]) == 2
     assert "has no manifest.json" in capsys.readouterr().err

@@ -38,7 +38,7 @@ def test_columns_fail_where_single_checks_fail(limit: float | None) -> None:
     assert check_columns(table()).fails(limit).tolist() == single
 
 
-def test_columns_know_row_name_and_setting_of_each_check() -> None:
+def test_columns_give_row_name_and_setting_of_each_check() -> None:
     columns = check_columns(table())
     assert columns.row_C.tolist() == [0, 2, 2, 3, 3]
     assert [columns.names[code] for code in columns.name_C] == [f"{check.stage}/{check.reason}" for check in CHECKS]

@@ -1,4 +1,4 @@
-"""A record is read as it was written; a hostile or an old one is refused with the names of the clip and the field."""
+"""A record is read as it was written, and an invalid record is refused with the names of clip and field."""
 
 import json
 from collections.abc import Callable
@@ -87,7 +87,7 @@ def test_names_of_a_later_version_are_ignored() -> None:
     assert ClipRecord.from_json(json.dumps(values).encode(), "x") == RECORD
 
 
-def changed(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+def change_field(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     def change(values: dict[str, Any]) -> None:
         for name in path[:-1]:
             values = values[name]
@@ -99,25 +99,25 @@ def changed(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (changed("span", value=[0, 50]), "record: span: must be a table"),
-        (changed("span", value={"start_frame": 50, "stop_frame": 0}), r"span: \[50, 0\) is no range of frames"),
-        (changed("span", "start_frame", value=True), "span: start_frame must be a whole number, and is True"),
-        (changed("video_id", value=None), "video_id must be text, and is None"),
-        (changed("window_px", value="300"), "window_px must be a number, and is '300'"),
-        (changed("backends", "sync", value=1), "backends: sync must be text"),
-        (changed("checks", value={}), "checks must be a list"),
-        (changed("checks", value=[1]), "checks: must be a table"),
+        (change_field("span", value=[0, 50]), "record: span: must be a table"),
+        (change_field("span", value={"start_frame": 50, "stop_frame": 0}), r"span: \[50, 0\) is no range of frames"),
+        (change_field("span", "start_frame", value=True), "span: start_frame must be a whole number, and is True"),
+        (change_field("video_id", value=None), "video_id must be text, and is None"),
+        (change_field("window_px", value="300"), "window_px must be a number, and is '300'"),
+        (change_field("backends", "sync", value=1), "backends: sync must be text"),
+        (change_field("checks", value={}), "checks must be a list"),
+        (change_field("checks", value=[1]), "checks: must be a table"),
         (
-            changed("checks", value=[{"stage": "a", "reason": "b", "operator": "<", "threshold": 1}]),
+            change_field("checks", value=[{"stage": "a", "reason": "b", "operator": "<", "threshold": 1}]),
             "operator '<' is none",
         ),
-        (changed("measurements", value=None), "measurements: must be a table"),
-        (changed("measurements", "scenes", "no_sound_s", value=None), "scenes: no_sound_s must be a number"),
-        (changed("measurements", "silence", "speech", value=1), "silence: speech must be true or false"),
-        (changed("labels", value="happy"), "labels: must be a table"),
-        (changed("labels", "values", "emotion", value=3), "labels: values: emotion must be text"),
-        (changed("labels", "folds", value={"own": "x"}), "folds: own must be a whole number"),
-        (changed("origin", "box", value=[1, 2]), "origin: box must be four numbers"),
+        (change_field("measurements", value=None), "measurements: must be a table"),
+        (change_field("measurements", "scenes", "no_sound_s", value=None), "scenes: no_sound_s must be a number"),
+        (change_field("measurements", "silence", "speech", value=1), "silence: speech must be true or false"),
+        (change_field("labels", value="happy"), "labels: must be a table"),
+        (change_field("labels", "values", "emotion", value=3), "labels: values: emotion must be text"),
+        (change_field("labels", "folds", value={"own": "x"}), "folds: own must be a whole number"),
+        (change_field("origin", "box", value=[1, 2]), "origin: box must be four numbers"),
     ],
 )
 def test_a_broken_field_is_named(change: Callable[[dict[str, Any]], None], words: str) -> None:
@@ -139,12 +139,12 @@ def test_every_field_that_has_no_default_must_be_there() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"{", b"[]", b"[" * 100_000, b'{"schema_version": 1, "key": "../x"}'])
-def test_what_is_no_record_is_a_fault(data: bytes) -> None:
+def test_data_that_is_no_record_is_refused(data: bytes) -> None:
     with pytest.raises(FaultError, match=r"^x: the record"):
         ClipRecord.from_json(data, "x")
 
 
-def test_a_record_of_before_versions_is_refused() -> None:
+def test_a_record_without_a_version_is_refused() -> None:
     old = {"key": KEY, "video": "a.mp4", "parent": "a.mp4", "measures": {}}
     with pytest.raises(UserError, match="x: no clip record file of avf-foundry"):
         ClipRecord.from_json(json.dumps(old).encode(), "x")

@@ -1,4 +1,4 @@
-"""One definition of the packed-JPEG container: what the writer packs the reader finds, and damage is named."""
+"""The reader of packed JPEG finds the images of the writer, and names damage."""
 
 import pytest
 from avf_shards.errors import FaultError
@@ -7,7 +7,7 @@ from avf_shards.schema.packed_jpeg import image_offsets, pack_images
 IMAGES = [b"first", b"2", b"third image"]
 
 
-def test_images_lie_where_the_offsets_say() -> None:
+def test_images_are_at_their_offsets() -> None:
     packed = pack_images(IMAGES)
     offsets = image_offsets(packed)
     assert [packed[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False)] == IMAGES

@@ -1,4 +1,4 @@
-"""avf-train describe and reconstruct, as a user sees them."""
+"""avf-train describe, reconstruct, bench and estimate on the command line."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from avf_training.pretraining.reconstruction import reconstruct_clip
 from support.curation_runs import EMBEDDED, make_recipe
 
 
-def test_describe_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_describe_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["describe", "hicmae_t", "nano", "--batch", "2", "--json", "-"]) == 0
     tiny, nano = json.loads(capsys.readouterr().out)
     assert tiny["finetune"]["parameters"] == 20_478_495
@@ -27,7 +27,7 @@ def test_describe_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 < nano["pretrain"]["activation_bytes"] < tiny["pretrain"]["activation_bytes"]
 
 
-def test_describe_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_describe_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["describe", "nano", "--modalities", "v", "--batch", "2", "--precision", "fp32"]) == 0
     shown = capsys.readouterr().out
     assert "nano" in shown
@@ -48,7 +48,7 @@ def test_describe_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
         (["reconstruct", "gone", "--out", "x.png", "--checkpoint", "none"], "none/config.json: is not there"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(
+def test_an_invalid_request_ends_with_one_sentence(
     arguments: list[str],
     message: str,
     capsys: pytest.CaptureFixture[str],
@@ -74,7 +74,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "shards"
 
 
-def test_a_picture_of_an_untrained_and_of_a_saved_model(shards: Path, tmp_path: Path) -> None:
+def test_reconstruct_draws_an_untrained_and_a_saved_model(shards: Path, tmp_path: Path) -> None:
     from matplotlib.image import imread
 
     out = tmp_path / "untrained.png"
@@ -89,7 +89,9 @@ def test_a_picture_of_an_untrained_and_of_a_saved_model(shards: Path, tmp_path: 
     assert imread(tmp_path / "saved.png").shape[0] < picture.shape[0]
 
 
-def test_ratios_and_keys_that_do_not_fit(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reconstruct_refuses_invalid_ratios_and_keys(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     base = ["reconstruct", str(shards), "--out", str(tmp_path / "x.png"), "--model", "nano"]
     assert main([*base, "--ratios", "0.93:0.75"]) == 2
     assert "would fit" in capsys.readouterr().err
@@ -97,7 +99,7 @@ def test_ratios_and_keys_that_do_not_fit(shards: Path, tmp_path: Path, capsys: p
     assert "has no clip 'nobody'" in capsys.readouterr().err
 
 
-def test_bench_on_the_users_own_shards(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_measures_given_shards(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", str(shards), "--clips", "3", "--json", "-"]) == 0
     cost = json.loads(capsys.readouterr().out)
     parts = {part["name"]: part["ms"] for part in cost["parts"]}
@@ -109,7 +111,7 @@ def test_bench_on_the_users_own_shards(shards: Path, capsys: pytest.CaptureFixtu
     assert "bound by" in capsys.readouterr().out
 
 
-def test_a_perfect_prediction_gives_the_original_back() -> None:
+def test_a_perfect_prediction_gives_the_original_frames() -> None:
     """The picture's arithmetic undoes the targets': with targets as predictions it shows the original everywhere."""
     import torch
     from avf_training.models.mae import ReconstructionOutput
@@ -141,7 +143,7 @@ def test_a_perfect_prediction_gives_the_original_back() -> None:
     assert hidden == pytest.approx(0.9)
 
 
-def test_estimate_measures_and_stands_beside_the_paper(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_estimate_prints_measured_cost_and_the_papers_cost(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["estimate", "--recipe", "avfmaepp_b", "--shards", str(shards), "--set", "workers=0", "--steps", "1"]
     assert main(asked) == 2
     assert "200 epochs of 1 clips are less than one batch of 1312" in capsys.readouterr().err
@@ -155,7 +157,7 @@ def test_estimate_measures_and_stands_beside_the_paper(shards: Path, capsys: pyt
     assert made["peak_bytes"] is None
 
 
-def test_estimate_in_words(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_estimate_prints_sentences(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["estimate", "--recipe", "hicmae_b", "--shards", str(shards), "--set", "workers=0", "--set", "steps=1000"]
     assert main([*asked, "--steps", "1", "--devices", "4"]) == 0
     shown = capsys.readouterr().out
@@ -168,7 +170,9 @@ def test_estimate_in_words(shards: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main([*asked, "--clips", "1"]) == 2
 
 
-def test_evaluate_pretraining_of_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_pretraining_refuses_a_folder_without_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["evaluate-pretraining", str(tmp_path), "--train", "x", "--validation", "y"]) == 2
     assert "holds no run (no run.json)" in capsys.readouterr().err
     assert main(["replay", str(tmp_path), "--shards", "x"]) == 2

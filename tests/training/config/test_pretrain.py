@@ -1,4 +1,4 @@
-"""Recipes: the papers' values, every field checked before any work."""
+"""Pre-training recipes hold the values of the papers, and invalid settings are refused before any work."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from avf_training.config.pretrain import FOLDER, load_recipe, recipe_from_frozen
 from avf_training.models.config import TargetConfig
 
 
-def test_the_papers_values() -> None:
+def test_recipes_hold_the_values_of_the_papers() -> None:
     base = load_recipe("avfmaepp_b")
     assert (base.batch, base.micro_batch, base.epochs) == (164 * 8, 164, 200)
     assert (base.optim.base_lr, base.optim.betas, base.optim.weight_decay) == (1.5e-4, (0.9, 0.95), 0.05)
@@ -45,12 +45,12 @@ def test_every_recipe_loads() -> None:
         ("steps", "expected key=value, as in --set steps=30"),
     ],
 )
-def test_what_cannot_be_is_told(setting: str, says: str) -> None:
+def test_an_invalid_setting_is_refused_with_the_reason(setting: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         load_recipe("nano", [setting])
 
 
-def test_a_batch_that_the_world_does_not_fill(tmp_path: Path) -> None:
+def test_a_batch_that_the_ranks_cannot_share_is_refused(tmp_path: Path) -> None:
     recipe = load_recipe("nano", ["batch=24", "micro_batch=4"])
     assert [recipe.accumulation(world) for world in (1, 2, 3, 6)] == [6, 3, 2, 1]
     for world in (5, 7, 12):
@@ -66,19 +66,19 @@ def test_a_batch_that_the_world_does_not_fill(tmp_path: Path) -> None:
             load_recipe(str(tmp_path / "bad.yaml"))
 
 
-def test_what_was_never_tried_together_is_refused() -> None:
+def test_untested_combinations_are_refused() -> None:
     with pytest.raises(UserError, match="compile and parallel: fsdp have not been tried together"):
         load_recipe("nano", ["compile=true", "parallel=fsdp"])
 
 
-def test_a_runs_recipe_comes_back() -> None:
+def test_the_recipe_of_a_run_is_read_as_it_was_written() -> None:
     recipe = load_recipe("avfmaepp_h", ["steps=30", "mix.quotas.a=3", "workers=7"])
     again = recipe_from_frozen(json.loads(json.dumps(recipe.frozen())))
     assert again.frozen() == recipe.frozen()
     assert again.workers != recipe.workers, "what is free has its default"
 
 
-def test_the_loss_is_the_recipes() -> None:
+def test_the_loss_follows_the_recipe() -> None:
     config = load_recipe("nano", ["contrastive.weight=0.5", "contrastive.temperature=0.2"]).model_config()
     assert (config.contrastive_weight, config.temperature, config.targets.normalised) == (0.5, 0.2, False)
     for name in ("avfmaepp_b", "avfmaepp_l", "avfmaepp_h", "hicmae_t", "hicmae_s", "hicmae_b"):

@@ -1,4 +1,4 @@
-"""Parity with the authors' code: every oracle file, and a file with one number off."""
+"""Outputs are equal to those of the authors' code, and a single wrong value is reported."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def oracles(shared: Path) -> Path:
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", [*MODELS, "maedfer_lgi_tiny", "masks", "fbank", "sincos"])
-def test_our_numbers_are_the_authors(oracles: Path, name: str) -> None:
+def test_outputs_equal_those_of_the_authors_code(oracles: Path, name: str) -> None:
     rows = compare_with_oracle(oracles / f"{name}.npz")
     assert not [row for row in rows if not row.passed]
     if name in MODELS:
@@ -35,7 +35,7 @@ def test_our_numbers_are_the_authors(oracles: Path, name: str) -> None:
 
 
 @pytest.mark.real
-def test_one_number_off_is_found(oracles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_single_wrong_value_is_reported(oracles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with np.load(oracles / "hicmae_finetune_tiny.npz") as archive:
         changed = {name: archive[name] for name in archive.files}
     changed["grad.encoder_audio.blocks.2.mlp.fc2.weight"] = changed["grad.encoder_audio.blocks.2.mlp.fc2.weight"].copy()
@@ -49,7 +49,7 @@ def test_one_number_off_is_found(oracles: Path, tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.real
-def test_a_model_of_other_sizes_is_built_from_its_file(oracles: Path, tmp_path: Path) -> None:
+def test_a_model_of_another_size_is_built_from_its_file(oracles: Path, tmp_path: Path) -> None:
     """Sizes come from meta.config: with other heads the same weights give other numbers, and that is seen."""
     with np.load(oracles / "hicmae_finetune_tiny.npz") as archive:
         changed = {name: archive[name] for name in archive.files}
@@ -60,7 +60,7 @@ def test_a_model_of_other_sizes_is_built_from_its_file(oracles: Path, tmp_path: 
     assert not next(row for row in rows if row.group == "out.eval.logits").passed
 
 
-def test_files_that_are_no_oracle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_hold_no_reference_outputs_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "text.npz").write_text("no archive")
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     np.savez(tmp_path / "pickle.npz", x=np.array([{}], dtype=object))

@@ -1,4 +1,4 @@
-"""Fine-tuning's augmentation beside Pillow's, and mixing of clips, clip by clip."""
+"""Augmentation of fine-tuning agrees with Pillow, and mixing agrees with each clip by hand."""
 
 import cv2
 import numpy as np
@@ -43,7 +43,7 @@ def tensor(picture: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 
-def by_pillow(picture: Image.Image, operation: Operation) -> Image.Image:
+def apply_with_pillow(picture: Image.Image, operation: Operation) -> Image.Image:
     value, grey = operation.value, (128, 128, 128)
     affine = {
         "shear_x": (1, value, 0, 0, 1, 0),
@@ -71,7 +71,7 @@ def by_pillow(picture: Image.Image, operation: Operation) -> Image.Image:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_operation_is_pillows(picture: Image.Image, name: str) -> None:
+def test_each_operation_equals_that_of_pillow(picture: Image.Image, name: str) -> None:
     seen = set()
     for position in range(400):
         operations = sample_augment(np.random.default_rng(position), AugmentConfig(), SIZE).operations
@@ -81,13 +81,13 @@ def test_each_operation_is_pillows(picture: Image.Image, name: str) -> None:
                 made = apply_operation(operation, torch.stack([tensor(picture)] * 2))
                 assert made.dtype == torch.uint8
                 assert (made[0] == made[1]).all()
-                off = (made[0].int() - tensor(by_pillow(picture, operation)).int()).abs()
+                off = (made[0].int() - tensor(apply_with_pillow(picture, operation)).int()).abs()
                 inner = off[:, 4:-4, 4:-4].float()  # borders are Pillow's own
                 assert inner.quantile(0.97) <= 2, f"{operation}: {inner.mean()}"
     assert seen
 
 
-def test_draws_are_those_of_the_paper() -> None:
+def test_random_augmentation_follows_the_paper() -> None:
     many = [sample_augment(np.random.default_rng(n), AugmentConfig(), SIZE) for n in range(3000)]
     assert {operation.name for one in many for operation in one.operations} == set(NAMES)
     assert np.mean([len(one.operations) for one in many]) == pytest.approx(2.0, abs=0.1)  # four, each with 0.5
@@ -126,7 +126,7 @@ def test_a_mirrored_crop_is_the_mirror_image_of_the_crop(picture: Image.Image) -
     torch.testing.assert_close(plain[:, :, 0, 1:-1, 1:-1], theirs[..., 1:-1, 1:-1], atol=1e-4, rtol=0)
 
 
-def test_erasing_is_noise_inside_its_rectangle_alone() -> None:
+def test_erasing_puts_noise_only_inside_its_rectangle() -> None:
     frames = torch.zeros(3, 4, SIZE, SIZE)
     where = Rectangle(left=5, top=50, width=30, height=20)
     made = erase_rectangles(frames, AugmentParams(operations=(), crop=where, flipped=False, erased=where, erase_seed=9))
@@ -143,13 +143,13 @@ def test_erasing_is_noise_inside_its_rectangle_alone() -> None:
     )
 
 
-def test_partners_are_neighbours_in_the_step() -> None:
+def test_mixing_partners_are_neighbours_in_the_global_batch() -> None:
     assert [partner_position(n, 48, 8) for n in range(48, 56)] == [49, 48, 51, 50, 53, 52, 55, 54]
     assert [partner_position(n, 10, 5) for n in range(10, 15)] == [11, 10, 13, 12, 13]
     assert partner_position(3, 3, 1) == 3
 
 
-def test_mixup_and_cutmix_clip_by_clip() -> None:
+def test_mixup_and_cutmix_agree_with_each_clip_by_hand() -> None:
     torch.manual_seed(0)
     own, other = torch.rand(3, 3, 2, SIZE, SIZE), torch.rand(3, 3, 2, SIZE, SIZE)
     sound, other_sound = torch.rand(3, 1000), torch.rand(3, 1000)
@@ -175,14 +175,14 @@ def test_mixup_and_cutmix_clip_by_clip() -> None:
     torch.testing.assert_close(heard[2], sound[2])
 
 
-def test_targets_follow_the_shares() -> None:
+def test_mixed_targets_follow_the_shares() -> None:
     hot = smooth_labels(torch.tensor([0, 2]), 4, 0.1)
     torch.testing.assert_close(hot, torch.tensor([[0.925, 0.025, 0.025, 0.025], [0.025, 0.025, 0.925, 0.025]]))
     mixed = mix_targets(hot[:1], hot[1:], [MixParams(share=0.25, rectangle=None, sound_at=0.0)])
     torch.testing.assert_close(mixed, torch.tensor([[0.25, 0.025, 0.7, 0.025]]))
 
 
-def test_mixes_are_drawn_as_configured() -> None:
+def test_mixing_is_drawn_with_the_configured_probabilities() -> None:
     def drawn(**config: float) -> list[MixParams]:
         return [sample_mix(np.random.default_rng(n), MixConfig(**config), SIZE) for n in range(2000)]
 

@@ -1,4 +1,4 @@
-"""Stored clips decoded two ways, in step with their sound."""
+"""Stored clips are decoded by a fast and a full method, aligned with their audio."""
 
 import io
 import json
@@ -25,20 +25,20 @@ def clip() -> dict[str, bytes]:
     return encode_flashing_clip(130, 3)
 
 
-def every_frame(mp4: bytes) -> list[np.ndarray]:
+def decode_every_frame(mp4: bytes) -> list[np.ndarray]:
     with av.open(io.BytesIO(mp4)) as container:
         return [frame.to_ndarray() for frame in container.decode(video=0)]
 
 
 @pytest.mark.parametrize("start", [0, 4, 28, 32, 36, 64])
-def test_the_short_way_gives_the_bytes_of_the_full_decode(clip: dict[str, bytes], start: int) -> None:
-    whole, wanted = every_frame(clip["mp4"]), window_frames(start, 16, 130)
+def test_fast_decoding_gives_the_bytes_of_full_decoding(clip: dict[str, bytes], start: int) -> None:
+    whole, wanted = decode_every_frame(clip["mp4"]), window_frames(start, 16, 130)
     assert (decode_planes(clip["mp4"], wanted) == np.stack([whole[n] for n in wanted])).all()
 
 
 @pytest.mark.parametrize("wanted", [[1, 5, 9], [3], [0, 7, 8, 100], [129], [2, 2, 3]])
-def test_any_other_frames_take_the_full_decode(clip: dict[str, bytes], wanted: list[int]) -> None:
-    whole = every_frame(clip["mp4"])
+def test_frames_off_the_stride_use_full_decoding(clip: dict[str, bytes], wanted: list[int]) -> None:
+    whole = decode_every_frame(clip["mp4"])
     assert (decode_planes(clip["mp4"], wanted) == np.stack([whole[n] for n in wanted])).all()
 
 
@@ -55,7 +55,7 @@ def test_indices_on_the_stride_decode_reference_frames_only(clip: dict[str, byte
     assert reference_only == [True, False]
 
 
-def test_a_clip_with_another_gop_is_read_all_the_same() -> None:
+def test_a_clip_with_another_gop_length_is_decoded() -> None:
     sink = io.BytesIO()
     with av.open(sink, "w", format="mp4") as out:
         stream = out.add_stream("libx264", rate=25, options={"x264-params": "bframes=5:b-pyramid=normal:keyint=250"})
@@ -65,11 +65,11 @@ def test_a_clip_with_another_gop_is_read_all_the_same() -> None:
             picture = np.random.default_rng(t).integers(0, 255, (SIZE_PX, SIZE_PX, 3), np.uint8)
             out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         out.mux(stream.encode(None))
-    whole, wanted = every_frame(sink.getvalue()), window_frames(8, 16, 100)
+    whole, wanted = decode_every_frame(sink.getvalue()), window_frames(8, 16, 100)
     assert (decode_planes(sink.getvalue(), wanted) == np.stack([whole[n] for n in wanted])).all()
 
 
-def test_flashes_and_clicks_meet_to_the_sample(clip: dict[str, bytes]) -> None:
+def test_video_and_audio_are_aligned_to_the_sample(clip: dict[str, bytes]) -> None:
     for start in (0, 4, 8, 20, 44):
         wanted = window_frames(start, 16, 130)
         white = decode_planes(clip["mp4"], wanted)[:, SIZE_PX // 2, SIZE_PX // 2] > 180
@@ -90,7 +90,7 @@ def test_short_clips_repeat_their_last_frame_on_the_stride() -> None:
     assert decode_planes(short["mp4"], window_frames(0, 16, 40)).shape == (16, SIZE_PX * 3 // 2, SIZE_PX)
 
 
-def test_damaged_files_are_faults(clip: dict[str, bytes]) -> None:
+def test_damaged_files_raise_clip_faults(clip: dict[str, bytes]) -> None:
     for data in (b"", b"no video", clip["mp4"][:200], clip["flac"]):
         with pytest.raises(FaultError):
             decode_planes(data, [0, 4])
@@ -101,27 +101,27 @@ def test_damaged_files_are_faults(clip: dict[str, bytes]) -> None:
         decode_planes(clip["mp4"], [0, 400])
 
 
-def whole(planes_BTQW: torch.Tensor, full_range: bool) -> torch.Tensor:
+def to_rgb(planes_BTQW: torch.Tensor, full_range: bool) -> torch.Tensor:
     """RGB from 0 to 255 at the stored size."""
     width = planes_BTQW.shape[-1]
     box = torch.tensor([[0, 0, width, width]])
     return crop_pixels(planes_BTQW, torch.tensor([full_range]), box, width) * 255
 
 
-def packed(pictures: list[np.ndarray], quality: int = 95) -> bytes:
+def pack_images(pictures: list[np.ndarray], quality: int = 95) -> bytes:
     return encode_packed_jpeg(pictures, replace(load_recipe().defaults.clip, jpeg_quality=quality))
 
 
-def test_packed_jpeg_gives_the_pictures_asked_for() -> None:
+def test_packed_jpeg_gives_the_requested_frames() -> None:
     from torchvision.io import decode_jpeg
 
     random = np.random.default_rng(0)
     smooth = [cv2.resize(random.integers(0, 255, (3, 3, 3), np.uint8), (64, 64)) for _ in range(9)]
-    data = packed(smooth)
+    data = pack_images(smooth)
     made = decode_jpeg_planes(data, [0, 4, 8, 8])
     assert made.shape == (4, 96, 64)
     assert (made[2] == made[3]).all()
-    shown = whole(torch.from_numpy(made)[None], True)[0]
+    shown = to_rgb(torch.from_numpy(made)[None], True)[0]
     offsets = np.frombuffer(data[8:48], "<u4")
     for row, n in enumerate((0, 4, 8)):
         theirs = decode_jpeg(torch.frombuffer(bytearray(data[offsets[n] : offsets[n + 1]]), dtype=torch.uint8))
@@ -129,8 +129,8 @@ def test_packed_jpeg_gives_the_pictures_asked_for() -> None:
         assert (shown[:, row] - torch.from_numpy(smooth[n][..., ::-1].copy()).permute(2, 0, 1)).abs().mean() < 6
 
 
-def test_damaged_packed_jpeg_is_a_fault() -> None:
-    data = packed([np.full((64, 64, 3), n, np.uint8) for n in range(5)])
+def test_damaged_packed_jpeg_raises_a_clip_fault() -> None:
+    data = pack_images([np.full((64, 64, 3), n, np.uint8) for n in range(5)])
     table = bytearray(data)
     table[12:16] = (2**31).to_bytes(4, "little")
     count = bytearray(data)
@@ -145,7 +145,7 @@ def test_damaged_packed_jpeg_is_a_fault() -> None:
 
 
 @pytest.mark.real
-def test_index_sets_are_the_authors(shared: Path) -> None:
+def test_frame_indices_equal_those_of_the_authors_code(shared: Path) -> None:
     oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())
     for total, found in oracle["finetune_frame_idx"].items():
         start = found["train_seed0"][0]
@@ -155,7 +155,7 @@ def test_index_sets_are_the_authors(shared: Path) -> None:
         assert window_frames(found["frames"][0], 16, int(total)) == found["frames"]
 
 
-def test_index_sets_stay_inside_clips_of_every_length() -> None:
+def test_frame_indices_stay_inside_clips_of_every_length() -> None:
     for total in range(1, 140):
         for start in range(max(1, total - 63)):
             for wanted in (window_frames(start, 16, total), spread_frames(start, 16, total)):
@@ -169,11 +169,11 @@ def test_index_sets_stay_inside_clips_of_every_length() -> None:
         segment_frames(16, 100, 0)
 
 
-def test_colours_are_those_of_swscale() -> None:
+def test_colours_equal_those_of_swscale() -> None:
     colours = np.array([[[200, 30, 40], [20, 180, 60]], [[40, 50, 210], [128, 128, 128]]])
     picture = np.kron(colours, np.ones((16, 16, 1)))
     frame = av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="rgb24").reformat(format="yuv420p")
-    ours = whole(torch.from_numpy(frame.to_ndarray())[None, None], False)[0, :, 0].permute(1, 2, 0)
+    ours = to_rgb(torch.from_numpy(frame.to_ndarray())[None, None], False)[0, :, 0].permute(1, 2, 0)
     assert ours.shape == (32, 32, 3)
     inside = np.ix_(*[[n for n in range(32) if 4 <= n % 16 < 12]] * 2)  # chroma is shared across the edges
     np.testing.assert_allclose(ours.numpy()[inside], picture[inside], atol=1.5)

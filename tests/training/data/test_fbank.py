@@ -1,11 +1,11 @@
-"""The audio front end."""
+"""Filter-bank features of audio."""
 
 import pytest
 import torch
 from avf_training.data.fbank import MEAN, TWO_STD, log_mel
 
 
-def test_short_sound_is_filled_and_long_sound_cut() -> None:
+def test_short_audio_is_padded_and_long_audio_cut() -> None:
     wave = torch.randn(51_200) * 0.1
     whole = log_mel(wave, 16_000)
     assert whole.shape == (1, 256, 128)
@@ -16,13 +16,13 @@ def test_short_sound_is_filled_and_long_sound_cut() -> None:
     assert not torch.isclose(whole[0, 254:], empty).any()
 
 
-def test_a_tone_stands_where_it_sounds() -> None:
+def test_a_tone_appears_at_its_time_and_frequency() -> None:
     time = torch.arange(40_960) / 16_000
     low, high = (log_mel(torch.sin(2 * torch.pi * hz * time), 16_000)[0, :254].mean(0).argmax() for hz in (300, 3000))
     assert 0 < low < high < 128
 
 
-def test_int16_and_float_are_the_same() -> None:
+def test_int16_and_float_samples_give_equal_features() -> None:
     wave = (torch.randn(16_000) * 3000).to(torch.int16)
     torch.testing.assert_close(log_mel(wave, 16_000), log_mel(wave.float() / 32768, 16_000))
 
@@ -36,6 +36,6 @@ def test_int16_and_float_are_the_same() -> None:
         (torch.zeros(16_000, dtype=torch.int32), 16_000, "dtype torch.int32.*int16, float32"),
     ],
 )
-def test_sound_that_does_not_fit_is_named(sound: torch.Tensor, rate: int, message: str) -> None:
+def test_invalid_audio_is_refused_with_the_reason(sound: torch.Tensor, rate: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         log_mel(sound, rate)

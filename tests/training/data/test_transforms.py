@@ -1,4 +1,4 @@
-"""Batched transforms against the plain ones, clip by clip."""
+"""Batched transforms are equal to the transforms of each clip."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from avf_training.models.masking import paper_masks
 from support.models import tiny_config
 
 
-def drawn(position: int, frames: int = 100, any_start_frame: bool = False) -> PretrainingParams:
+def draw_params(position: int, frames: int = 100, any_start_frame: bool = False) -> PretrainingParams:
     return PretrainingSampler(tiny_config(), paper_masks(tiny_config()), any_start_frame).sample(
         "d", 0, position, frames
     )
@@ -20,7 +20,7 @@ def boxes(*crops: Crop, size_px: int) -> torch.Tensor:
     return torch.tensor([crop.box(size_px) for crop in crops])
 
 
-def test_a_batch_of_sound_is_the_same_as_each_clip_by_torchaudio() -> None:
+def test_batched_features_equal_those_of_torchaudio_for_each_clip() -> None:
     torch.manual_seed(0)
     lengths = torch.tensor([40_960, 40_960, 20_000, 401])
     wave = torch.zeros(4, 40_960)
@@ -32,9 +32,9 @@ def test_a_batch_of_sound_is_the_same_as_each_clip_by_torchaudio() -> None:
         torch.testing.assert_close(made, log_mel(row[:length], 16_000), atol=2e-4, rtol=1e-5)
 
 
-def test_gain_and_mean() -> None:
+def test_gain_and_mean_removal_are_applied() -> None:
     sound = torch.from_numpy(np.random.default_rng(0).integers(-3000, 5000, (2, 40_960)).astype(np.int16))
-    lengths, draws = torch.tensor([40_960, 40_960]), (drawn(0), drawn(1))
+    lengths, draws = torch.tensor([40_960, 40_960]), (draw_params(0), draw_params(1))
     made = audio_input(sound, lengths, torch.tensor([draw.gain for draw in draws]), Geometry())
     for row, draw, one in zip(sound, draws, made, strict=True):
         wave = row.float() / 32768
@@ -42,7 +42,7 @@ def test_gain_and_mean() -> None:
         assert 0.5 < draw.gain < 1.5
 
 
-def test_the_whole_picture_at_its_own_size_keeps_its_luma() -> None:
+def test_a_full_frame_at_its_size_keeps_its_luma() -> None:
     planes = torch.randint(60, 180, (2, 2, 240, 160), dtype=torch.uint8)
     planes[:, :, 160:] = planes[:, :, 160:] // 16 + 124  # colours that no channel has to be cut for
     whole = boxes(*[Crop(width_share=1.0, height_share=1.0, quarter_x=2, quarter_y=2)] * 2, size_px=160)
@@ -57,7 +57,7 @@ def test_the_whole_picture_at_its_own_size_keeps_its_luma() -> None:
     torch.testing.assert_close(normalised * std.view(1, 3, 1, 1, 1) + mean.view(1, 3, 1, 1, 1), made)
 
 
-def test_a_crop_is_where_it_was_drawn() -> None:
+def test_a_crop_shows_the_drawn_region() -> None:
     """A ramp from left to right: a crop of the right side is brighter, and linear."""
     ramp = torch.linspace(16, 235, 224).round().to(torch.uint8).expand(1, 1, 224, 224)
     grey = torch.full((1, 1, 112, 224), 128, dtype=torch.uint8)
@@ -78,9 +78,9 @@ def test_a_crop_is_where_it_was_drawn() -> None:
     assert (made[0].diff(dim=1) > -1e-3).all()
 
 
-def test_draws_depend_on_the_place_alone_and_cover_what_they_may() -> None:
-    many = [drawn(position) for position in range(600)]
-    again = [drawn(position) for position in range(600)]
+def test_random_draws_depend_only_on_the_position_and_cover_their_ranges() -> None:
+    many = [draw_params(position) for position in range(600)]
+    again = [draw_params(position) for position in range(600)]
     assert [d.start_frame for d in many] == [d.start_frame for d in again]
     assert [d.crop for d in many] == [d.crop for d in again]
     assert all((a.masks.video.visible_V == b.masks.video.visible_V).all() for a, b in zip(many, again, strict=True))
@@ -89,6 +89,6 @@ def test_draws_depend_on_the_place_alone_and_cover_what_they_may() -> None:
     steps = [abs(CROP_SCALES.index(d.crop.width_share) - CROP_SCALES.index(d.crop.height_share)) for d in many]
     assert set(steps) == {0, 1}
     assert len({(d.crop.quarter_x, d.crop.quarter_y) for d in many}) == 13
-    starts = [drawn(position, any_start_frame=True).start_frame for position in range(600)]
+    starts = [draw_params(position, any_start_frame=True).start_frame for position in range(600)]
     assert set(starts) == set(range(37))
-    assert drawn(3, 40).start_frame == 0
+    assert draw_params(3, 40).start_frame == 0

@@ -1,4 +1,4 @@
-"""Two processes: FSDP2 trains as DDP does, one that overflows stops both, and negatives are gathered with gradients."""
+"""Two processes: FSDP2 trains as DDP does, an overflow skips the step on both ranks, negatives are gathered."""
 
 import json
 import os

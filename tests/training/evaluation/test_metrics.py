@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn and scipy, and against cases worked by hand."""
+"""Metrics agree with scikit-learn, scipy and cases computed by hand."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_against_scikit_learn(seed: int) -> None:
+def test_classification_metrics_agree_with_scikit_learn(seed: int) -> None:
     draw = np.random.default_rng(seed)
     classes = int(draw.integers(2, 8))
     truth = draw.integers(0, classes, 200)
@@ -25,7 +25,7 @@ def test_against_scikit_learn(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_against_scipy(seed: int) -> None:
+def test_regression_metrics_agree_with_scipy(seed: int) -> None:
     draw = np.random.default_rng(seed)
     truth = draw.normal(size=50)
     told = 0.5 * truth + draw.normal(size=50) + 0.3
@@ -36,7 +36,7 @@ def test_against_scipy(seed: int) -> None:
     assert metrics.ccc(truth, truth).value == pytest.approx(1)
 
 
-def test_by_hand() -> None:
+def test_metrics_agree_with_values_by_hand() -> None:
     counts = metrics.confusion([0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 0, 0], 4)
     assert counts.tolist() == [[2, 1, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
     assert metrics.war(counts).value == pytest.approx(3 / 6)
@@ -64,12 +64,12 @@ def test_uf1_of_summed_folds_is_not_the_mean_of_the_folds() -> None:
         (metrics.recalls(np.array([[0, 0], [1, 1]]))[0], "class 0 has no sample"),
     ],
 )
-def test_what_is_undefined_says_why(score: metrics.MetricValue, why: str) -> None:
+def test_an_undefined_metric_gives_the_reason(score: metrics.MetricValue, why: str) -> None:
     assert score.value is None
     assert score.undefined == why
     assert str(score) == f"undefined ({why})"
 
 
-def test_a_class_that_is_none_is_named() -> None:
+def test_an_unknown_class_is_named() -> None:
     with pytest.raises(ValueError, match="sample 1: class 0 predicted as 3, there are 3"):
         metrics.confusion([0, 0], [0, 3], 3)

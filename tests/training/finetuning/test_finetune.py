@@ -1,4 +1,4 @@
-"""Fine-tuning of a fold: it learns, repeats bit for bit, goes on after a kill, and says what is wrong with its data."""
+"""Fine-tuning of a fold trains, is reproducible, resumes after a kill, and refuses invalid data."""
 
 import json
 import shutil
@@ -41,11 +41,11 @@ SETS = [
 ]
 
 
-def small(*more: str, seed: int = 0) -> FinetuneRecipe:
+def small_recipe(*more: str, seed: int = 0) -> FinetuneRecipe:
     return load_finetune_recipe("finetune", "nano", [*SETS, f"seed={seed}", *more])
 
 
-def task(shards: Path, recipe: FinetuneRecipe, fold: int = 1, **changes: object) -> Task:
+def make_task(shards: Path, recipe: FinetuneRecipe, fold: int = 1, **changes: object) -> Task:
     return fold_task(
         make_dataset(**changes), LabelledShards([shards], STORAGE), fold, recipe.modalities, recipe.validation_share
     )
@@ -58,12 +58,12 @@ def predictions(out: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def finished(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
-    recipe = small()
-    train_stage(recipe, task(shards, recipe), None, out)
+    recipe = small_recipe()
+    train_stage(recipe, make_task(shards, recipe), None, out)
     return out
 
 
-def test_a_fold_is_learned_and_scored_by_three_protocols(finished: Path, shards: Path) -> None:
+def test_a_fold_is_trained_and_scored_by_three_protocols(finished: Path, shards: Path) -> None:
     result = json.loads((finished / "result.json").read_text())
     assert set(result["protocols"]) == {"validation", "test_best", "last"}
     assert result["train"] + result["validation"] + result["test"] == 36
@@ -90,12 +90,12 @@ def test_no_subject_is_in_two_parts_of_a_fold(finished: Path, shards: Path) -> N
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_predictions_bit_for_bit(finished: Path, shards: Path, tmp_path: Path) -> None:
-    recipe = small()
-    train_stage(recipe, task(shards, recipe), None, tmp_path / "again")
+    recipe = small_recipe()
+    train_stage(recipe, make_task(shards, recipe), None, tmp_path / "again")
     assert predictions(tmp_path / "again") == predictions(finished)
     assert (tmp_path / "again/validation.jsonl").read_text() == (finished / "validation.jsonl").read_text()
-    other = small(seed=1)
-    train_stage(other, task(shards, other), None, tmp_path / "other")
+    other = small_recipe(seed=1)
+    train_stage(other, make_task(shards, other), None, tmp_path / "other")
     assert predictions(tmp_path / "other") != predictions(finished)
 
 
@@ -113,7 +113,7 @@ def test_a_run_killed_between_two_epochs_resumes_to_the_same_result(
     run.kill()
     run.wait()
     assert not (out / "result.json").exists()
-    train_stage(small(), task(shards, small()), None, out)
+    train_stage(small_recipe(), make_task(shards, small_recipe()), None, out)
     assert predictions(out) == predictions(finished)
     assert (out / "validation.jsonl").read_text() == (finished / "validation.jsonl").read_text()
 
@@ -134,17 +134,17 @@ def test_a_finished_run_is_evaluated_from_its_folder_to_the_same_predictions(
 
 
 @pytest.mark.slow
-def test_post_pre_training_for_a_fold_and_fine_tuning_from_it(shards: Path, tmp_path: Path) -> None:
-    recipe, labelled = small("epochs=2"), LabelledShards([shards], STORAGE)
+def test_fine_tuning_starts_from_post_pre_training_of_the_same_fold(shards: Path, tmp_path: Path) -> None:
+    recipe, labelled = small_recipe("epochs=2"), LabelledShards([shards], STORAGE)
     more = make_dataset("more")
     hybrid = hybrid_task(make_dataset(), labelled, 1, modalities="av", validation_share=0.2, joining=[more])
-    tested = set(task(shards, recipe).test)
+    tested = set(make_task(shards, recipe).test)
     assert set(hybrid.data.labels) == {"happy", "sadness"}
     assert not tested & set(hybrid.truth)
     assert any(key.startswith("more") for key in hybrid.train)
     assert hybrid.summary["test_clips_of_the_fold"] == len(tested)
     train_stage(recipe, hybrid, None, tmp_path / "psi")
-    train_stage(recipe, task(shards, recipe), tmp_path / "psi", tmp_path / "ft")
+    train_stage(recipe, make_task(shards, recipe), tmp_path / "psi", tmp_path / "ft")
     one, other = (Classifier.from_pretrained(load_best_model(tmp_path / name, "last")) for name in ("psi", "ft"))
     assert one.head.weight.shape == other.head.weight.shape
     assert json.loads((tmp_path / "ft/run.json").read_text())["start"] is not None
@@ -160,27 +160,27 @@ def test_another_release_of_a_test_clip_stays_out_of_the_hybrid(shards: Path) ->
         make_dataset("more", same_recordings_as="two releases"),
     )
     together = hybrid_task(data, labelled, 1, modalities="av", validation_share=0.0, joining=[more])
-    tested = {read_labelled_clips(labelled, data).video_of[key] for key in task(shards, small()).test}
+    tested = {read_labelled_clips(labelled, data).video_of[key] for key in make_task(shards, small_recipe()).test}
     videos = read_labelled_clips(labelled, more).video_of
     assert {videos[key] for key in apart.truth if key in videos} & tested, "names of two corpora mean nothing"
     assert not {videos[key] for key in together.truth if key in videos} & tested
 
 
-def test_the_guard_stops_a_hybrid_with_another_release_of_a_test_clip(shards: Path) -> None:
+def test_a_hybrid_with_another_release_of_a_test_clip_is_refused(shards: Path) -> None:
     labelled = LabelledShards([shards], STORAGE)
     clips, more = (
         read_labelled_clips(labelled, make_dataset(name, same_recordings_as="two releases")) for name in ("lab", "more")
     )
-    excluded = ExcludedClips(clip_origins(clips, task(shards, small()).test))
+    excluded = ExcludedClips(clip_origins(clips, make_task(shards, small_recipe()).test))
     with pytest.raises(UserError, match=r"more-\S+: the same recording \(\d+.mp4\) is in the test set of lab, fold 1"):
         assert_no_leakage(clip_origins(more, list(more.index_of)), excluded, "lab, fold 1")
 
 
-def test_a_start_trained_on_test_clips_is_refused(finished: Path, shards: Path, tmp_path: Path) -> None:
-    recipe = small()
+def test_initial_weights_trained_on_test_clips_are_refused(finished: Path, shards: Path, tmp_path: Path) -> None:
+    recipe = small_recipe()
     for start in (finished, finished / "best/validation", finished / "model"):
         with pytest.raises(UserError, match=r"was trained on lab-\S+ and \d+ more clips that lab/fold_2 tests"):
-            train_stage(recipe, task(shards, recipe, fold=2), start, tmp_path / "ft", "cpu")
+            train_stage(recipe, make_task(shards, recipe, fold=2), start, tmp_path / "ft", "cpu")
     assert not (tmp_path / "ft").exists()
 
 
@@ -193,14 +193,14 @@ def test_validation_clips_depend_on_no_seed_and_are_in_no_hybrid(shards: Path) -
             make_dataset(), labelled, 1, modalities="av", validation_share=share, joining=[make_dataset("more")]
         )
         assert not {*parts[0.1], *fold_task(make_dataset(), labelled, 1, "av", 0.1).test} & set(hybrid.truth)
-    assert task(shards, small(seed=1)).identity() == task(shards, small(seed=2)).identity()
+    assert make_task(shards, small_recipe(seed=1)).identity() == make_task(shards, small_recipe(seed=2)).identity()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("modalities", ["a", "v"])
-def test_one_modality(shards: Path, tmp_path: Path, modalities: str) -> None:
-    recipe = small("epochs=3", f"modalities={modalities}")
-    train_stage(recipe, task(shards, recipe), None, tmp_path / "run")
+def test_a_single_modality_is_fine_tuned(shards: Path, tmp_path: Path, modalities: str) -> None:
+    recipe = small_recipe("epochs=3", f"modalities={modalities}")
+    train_stage(recipe, make_task(shards, recipe), None, tmp_path / "run")
     names = dict(Classifier.from_pretrained(tmp_path / "run/model").named_parameters())
     assert any(name.startswith("encoder_video") for name in names) == (modalities == "v")
     assert any(name.startswith("encoder_audio") for name in names) == (modalities == "a")
@@ -210,7 +210,7 @@ def test_one_modality(shards: Path, tmp_path: Path, modalities: str) -> None:
 def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
     rows = [{"valence": str(v), "subject": f"p{n}"} for n in range(6) for v in (-1.5, -1.0, 1.0, 1.5)]
     shards = make_labelled_shards(tmp_path, {"lab": rows})
-    recipe = small("epochs=6")
+    recipe = small_recipe("epochs=6")
     data = make_dataset(
         task="dimensions", labels=(), dimensions=("valence",), range=(-2.0, 2.0), metrics=("PCC", "CCC")
     )
@@ -223,17 +223,17 @@ def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
     assert all(-2 <= value <= 2 for (value,) in recorded["scores"])
 
 
-def test_a_start_of_another_size_names_the_tensor(finished: Path, shards: Path, tmp_path: Path) -> None:
-    recipe = small("variant={video: {width: 48, heads: 3}, audio: {width: 48, heads: 3}}")
+def test_initial_weights_of_another_size_name_the_tensor(finished: Path, shards: Path, tmp_path: Path) -> None:
+    recipe = small_recipe("variant={video: {width: 48, heads: 3}, audio: {width: 48, heads: 3}}")
     alone = shutil.copytree(start_model(finished), tmp_path / "a model alone")  # tells nothing of what it has seen
     with pytest.raises(
         UserError,
         match=r"of another size: encoder_audio\.blocks\.0\.gather_attn\S+ is \(192, 96\), this model's is \(96, 48\)",
     ):
-        train_stage(recipe, task(shards, recipe), alone, tmp_path / "run")
+        train_stage(recipe, make_task(shards, recipe), alone, tmp_path / "run")
     assert not (tmp_path / "run/result.json").exists()
     with pytest.raises(UserError, match="holds no saved model and no finished run"):
-        train_stage(small(), task(shards, small()), tmp_path, tmp_path / "x")
+        train_stage(small_recipe(), make_task(shards, small_recipe()), tmp_path, tmp_path / "x")
 
 
 @pytest.mark.parametrize(
@@ -275,11 +275,11 @@ def test_bad_labels_name_the_clip_and_the_rule(
 ) -> None:
     shards = make_labelled_shards(tmp_path, {"lab": rows})
     with pytest.raises(UserError, match=said):
-        task(shards, small(), **changes)
+        make_task(shards, small_recipe(), **changes)
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_test_as_one(shards: Path, tmp_path: Path) -> None:
+def test_two_processes_give_the_results_of_a_single_process(shards: Path, tmp_path: Path) -> None:
     """Each process predicts a part of the test clips; the result has all of them."""
     sets = ["batch=6", "micro_batch=3", "workers=0", "epochs=2", "threads=1", "validation_share=0.2"]
     torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "--no-python"]
@@ -309,17 +309,17 @@ def _plain(values: object) -> object:
     return [_plain(one) for one in values] if isinstance(values, tuple) else values
 
 
-def test_another_setting_or_another_fold_is_another_run(finished: Path, shards: Path) -> None:
-    recipe = small("smoothing=0.2")
+def test_another_setting_or_fold_needs_another_run_folder(finished: Path, shards: Path) -> None:
+    recipe = small_recipe("smoothing=0.2")
     with pytest.raises(UserError, match=r"another folder\n.*smoothing"):
-        train_stage(recipe, task(shards, recipe), None, finished)
+        train_stage(recipe, make_task(shards, recipe), None, finished)
     with pytest.raises(UserError, match="holds a run with other settings"):
-        train_stage(small(), task(shards, small(), fold=2), None, finished)
+        train_stage(small_recipe(), make_task(shards, small_recipe(), fold=2), None, finished)
     with pytest.raises(UserError, match="has folds 1 to 2, not 3"):
-        task(shards, small(), fold=3)
+        make_task(shards, small_recipe(), fold=3)
 
 
-def test_recipes_of_both_stages_hold_table_6() -> None:
+def test_fine_tuning_recipes_hold_the_values_of_table_6() -> None:
     for stage, rate in (("posttrain", 1e-3), ("finetune", 5e-4)):
         recipe = load_finetune_recipe(stage, "avfmaepp_b")
         assert (recipe.optim.base_lr, recipe.optim.weight_decay, recipe.optim.betas) == (rate, 0.05, (0.9, 0.999))

@@ -1,4 +1,4 @@
-"""A model at work: what it says over time, features, one file for other programs; from the command line and Python."""
+"""A trained model gives predictions over time, features and an exported file, in Python and on the command line."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_predictions_are_right_for_subjects_that_were_not_trained_on(lab: Path) -> None:
+def test_predictions_are_right_for_subjects_outside_the_training_set(lab: Path) -> None:
     tested = json.loads((lab / "run/run.json").read_text())
     truth = dict(zip(tested["test"], tested["truth"], strict=True))
     predictions = [clip for clip in predict(lab / "shards", lab / "run") if clip.key in truth]
@@ -51,7 +51,9 @@ def test_predictions_are_right_for_subjects_that_were_not_trained_on(lab: Path) 
         assert sum(window.scores) == pytest.approx(1, abs=1e-5)
 
 
-def test_on_the_command_line_with_a_picture(lab: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_command_writes_predictions_and_a_figure(
+    lab: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     argv = ["predict", str(lab / "shards"), "--model", str(lab / "run"), "--out", str(tmp_path / "p.png")]
     assert main([*argv, "--json", str(tmp_path / "p.json")]) == 0
     assert "0.00 to    2.56 s  " in capsys.readouterr().out
@@ -61,7 +63,7 @@ def test_on_the_command_line_with_a_picture(lab: Path, capsys: pytest.CaptureFix
     assert set(rows[0]) == {"key", "video_id", "person", "names", "classes", "windows", "mean", "best"}
 
 
-def test_a_pre_trained_model_has_features_and_no_predictions(lab: Path, tmp_path: Path) -> None:
+def test_a_pre_trained_model_gives_features_and_refuses_predictions(lab: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     MaskedAutoencoder(preset("nano")).save_pretrained(tmp_path / "mae")
     with pytest.raises(UserError, match="cannot predict; fine-tune it first"):
@@ -72,7 +74,9 @@ def test_a_pre_trained_model_has_features_and_no_predictions(lab: Path, tmp_path
         embed_clips(lab / "shards", tmp_path / "mae", ["fuzed"])
 
 
-def test_features_are_the_model_s_own(lab: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_features_equal_the_output_of_the_encoder(
+    lab: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     out = tmp_path / "f.parquet"
     assert main(["embed", str(lab / "shards"), "--model", str(lab / "run"), "--out", str(out)]) == 0
     assert "36 windows of 36 clips" in capsys.readouterr().out
@@ -87,7 +91,7 @@ def test_features_are_the_model_s_own(lab: Path, capsys: pytest.CaptureFixture[s
     assert head.tolist() == pytest.approx(list(prediction.windows[0].scores), abs=1e-5)
 
 
-def test_frames_come_in_the_order_of_time() -> None:
+def test_frame_indices_are_in_order_of_time() -> None:
     for encoder in ("lgi", "vit"):
         config = tiny_config(encoder, "cross" if encoder == "vit" else "iavcl")
         torch.manual_seed(1)
@@ -112,7 +116,7 @@ def test_windows_cover_a_clip_from_end_to_end(lab: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_file_for_other_programs_says_the_same(
+def test_an_exported_model_gives_the_same_predictions(
     lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "model.pt2"
@@ -133,7 +137,9 @@ def test_one_file_for_other_programs_says_the_same(
 
 
 @pytest.mark.slow
-def test_a_raw_video_to_clips_of_its_people(tmp_path: Path, capsys: pytest.CaptureFixture[str], lab: Path) -> None:
+def test_a_raw_video_is_curated_into_clips_and_predicted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lab: Path
+) -> None:
     shots = (
         ShotScript(frames=50, people=(501, 502), seed=4, face_px=140),
         ShotScript(frames=45, people=(503,), seed=5),

@@ -1,4 +1,4 @@
-"""Masks: the right number everywhere, in true regions by default, in the authors' way on request."""
+"""Masks have the right counts, follow regions by default, and follow the authors' code on request."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def clips(config, masks: MaskConfig, count: int = 50):
     return [masker.sample(random) for _ in range(count)]
 
 
-def test_consistent_masks_show_each_true_region_alike() -> None:
+def test_consistent_masks_keep_each_chunk_inside_its_region() -> None:
     """Chunk k of what pre-training shows lies in region k of what fine-tuning has: 10 of 100 tubes, 3 of 16 patches."""
     video_regions = region_order((8, 10, 10), (2, 5, 10)).reshape(8, 100)
     audio_regions = region_order((16, 8), (4, 4)).reshape(8, 16)
@@ -33,7 +33,7 @@ def test_video_masks_are_tubes() -> None:
             assert (np.bincount(frames[0] // 10 // window) == window).all()
 
 
-def test_official_masks_are_cut_in_raster_order() -> None:
+def test_masks_of_the_authors_code_use_raster_order() -> None:
     """The authors' regions: the first five visible tokens of a frame are its first region, wherever they lie."""
     wrong = 0
     for clip in clips(
@@ -47,7 +47,7 @@ def test_official_masks_are_cut_in_raster_order() -> None:
     assert 0 < wrong < 50
 
 
-def test_dual_masking_counts() -> None:
+def test_dual_masking_keeps_the_given_counts() -> None:
     for clip in clips(LGI, paper_masks(LGI)):
         assert len(clip.video.target_M) == 400
         assert len(clip.audio.target_M) == 64
@@ -57,7 +57,7 @@ def test_dual_masking_counts() -> None:
     assert shares == pytest.approx(360, abs=2)
 
 
-def test_hicmae_reconstructs_all_that_is_masked() -> None:
+def test_hicmae_reconstructs_every_masked_token() -> None:
     for clip in clips(VIT, paper_masks(VIT)):
         assert len(clip.video.target_M) == 720
         assert len(clip.audio.target_M) == 102
@@ -65,13 +65,13 @@ def test_hicmae_reconstructs_all_that_is_masked() -> None:
         assert not np.intersect1d(clip.video.target_M, clip.video.visible_V).size
 
 
-def test_running_cells_keep_half_of_each_frame_and_every_place_in_turn() -> None:
+def test_running_cells_keep_half_of_each_frame_and_every_position_in_turn() -> None:
     maps = running_cells((8, 10, 10), 0.5).reshape(4, 8, 100)
     assert (maps.sum(2) == 50).all()
     assert (maps[:, :4].sum(1) == 2).all()
 
 
-def test_a_clip_depends_on_its_generator_alone() -> None:
+def test_masks_depend_only_on_the_generator() -> None:
     masker = Masker(LGI, paper_masks(LGI))
     first, again = (masker.sample(np.random.default_rng([7, 11])) for _ in range(2))
     other = masker.sample(np.random.default_rng([7, 12]))
@@ -104,12 +104,12 @@ def test_a_clip_depends_on_its_generator_alone() -> None:
         ),
     ],
 )
-def test_a_ratio_that_does_not_fit_the_regions_is_named(masks: MaskConfig, message: str) -> None:
+def test_a_ratio_that_does_not_fit_the_regions_is_refused(masks: MaskConfig, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Masker(LGI, masks)
 
 
-def test_ratios_out_of_range() -> None:
+def test_ratios_out_of_range_are_refused() -> None:
     for values, message in (((1.0, 0.8, 0.5), "video_ratio 1.0"), ((0.9, 0.8, 0.4), "decoder_ratio 0.4")):
         with pytest.raises(ValueError, match=message):
             MaskConfig(video_ratio=values[0], audio_ratio=values[1], decoder_ratio=values[2])

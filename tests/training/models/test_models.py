@@ -1,4 +1,4 @@
-"""The models: sizes to the unit, gradients everywhere, the same numbers with and without what only saves time."""
+"""Models have exact sizes and gradients everywhere, and options that save time do not change the outputs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,21 +31,21 @@ COUNTS = {
 KINDS = [("vit", "cross"), ("lgi", "iavcl"), ("lgi", "cross"), ("lgi_vanilla", "cross")]
 
 
-def size(build: Callable[[], nn.Module]) -> int:
+def parameter_count(build: Callable[[], nn.Module]) -> int:
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in build().parameters())
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_parameters_to_the_unit(name: str) -> None:
+def test_parameter_counts_are_exact(name: str) -> None:
     config, (finetune, pretrain) = PRESETS[name], COUNTS[name]
-    assert size(lambda: MaskedAutoencoder(config)) == pretrain
+    assert parameter_count(lambda: MaskedAutoencoder(config)) == pretrain
     if finetune is not None:
-        assert size(lambda: Classifier(config, 11)) == finetune
+        assert parameter_count(lambda: Classifier(config, 11)) == finetune
 
 
-def test_the_official_log_of_the_huge_model_with_four_classes() -> None:
-    assert size(lambda: Classifier(PRESETS["avfmaepp_h"], 4)) == 521_298_470
+def test_the_huge_model_has_the_parameter_count_of_the_authors_log() -> None:
+    assert parameter_count(lambda: Classifier(PRESETS["avfmaepp_h"], 4)) == 521_298_470
 
 
 def losses_of(model: MaskedAutoencoder, config: ModelConfig, clips: int = 2) -> torch.Tensor:
@@ -67,7 +67,7 @@ def test_pretraining_reaches_every_parameter(encoder: str, fusion: str, modaliti
     assert bool(frozen) == (encoder == "lgi")
 
 
-def test_the_paper_literal_context_trains_what_the_pooled_one_cannot() -> None:
+def test_the_literal_context_trains_parameters_that_the_pooled_context_does_not() -> None:
     """With one context token HAFE's queries get exactly no gradient; with region tokens they and stage IV learn."""
     quiet = {}
     for overall in ("pooled", "region"):
@@ -149,7 +149,7 @@ def test_the_decoder_stays_in_single_precision() -> None:
 
 
 @pytest.mark.parametrize("compute", ["fp16", "bf16"])
-def test_narrow_types_come_close_to_single_precision(compute: str) -> None:
+def test_half_precision_outputs_are_close_to_single_precision(compute: str) -> None:
     config = tiny_config()
     model, inputs, masks = MaskedAutoencoder(config).eval(), random_batch(config), random_masks(config)
     with torch.no_grad():
@@ -161,7 +161,7 @@ def test_narrow_types_come_close_to_single_precision(compute: str) -> None:
     assert not torch.equal(narrow, exact)
 
 
-def test_only_the_order_of_tokens_tells_regions_apart() -> None:
+def test_the_order_of_tokens_inside_a_region_does_not_matter() -> None:
     """Visible tokens in another order inside their regions give the same reconstruction."""
     config = tiny_config()
     model, inputs, masks = MaskedAutoencoder(config).eval(), random_batch(config), random_masks(config)
@@ -186,7 +186,9 @@ def test_only_the_order_of_tokens_tells_regions_apart() -> None:
         (lambda v, a: (None, a), ["video", "missing", "'a'"]),
     ],
 )
-def test_a_batch_that_does_not_fit_is_named(change: Callable[..., tuple[object, ...]], names: list[str]) -> None:
+def test_a_batch_of_the_wrong_shape_names_the_tensor(
+    change: Callable[..., tuple[object, ...]], names: list[str]
+) -> None:
     config = tiny_config()
     inputs = change(*random_batch(config))
     for call in (
@@ -198,12 +200,12 @@ def test_a_batch_that_does_not_fit_is_named(change: Callable[..., tuple[object, 
         assert all(name in str(caught.value) for name in names), str(caught.value)
 
 
-def test_a_modality_too_many_is_named() -> None:
+def test_an_unexpected_modality_is_named() -> None:
     with pytest.raises(ValueError, match="audio: given, but the model's modalities are 'v'"):
         Classifier(tiny_config(modalities="v"), 3)(*random_batch(tiny_config()))
 
 
-def test_a_batch_of_one_cannot_be_contrasted() -> None:
+def test_the_contrastive_loss_refuses_a_batch_of_a_single_clip() -> None:
     config = tiny_config("vit", "cross")
     with pytest.raises(ValueError, match=r"batch of 1.*at least 2"):
         losses_of(MaskedAutoencoder(config), config, 1)
@@ -227,7 +229,7 @@ def test_a_batch_of_one_cannot_be_contrasted() -> None:
         ({"fusion_context": "region", "encoder": "vit"}, "fusion_context 'region' needs"),
     ],
 )
-def test_a_config_that_cannot_be_built_is_named(changes: dict[str, object], message: str | None) -> None:
+def test_an_invalid_config_is_refused_with_the_reason(changes: dict[str, object], message: str | None) -> None:
     if message is None:
         MaskedAutoencoder(tiny_config(**changes))
         return
@@ -235,7 +237,7 @@ def test_a_config_that_cannot_be_built_is_named(changes: dict[str, object], mess
         tiny_config(**changes)
 
 
-def test_streams_that_cannot_be_built_are_named() -> None:
+def test_invalid_modality_configs_are_refused_with_the_reason() -> None:
     base = tiny_config()
     for changes, message in (
         ({"video": replace(base.video, heads=3)}, "video.heads 3 does not divide the width 32"),
@@ -251,7 +253,7 @@ def test_streams_that_cannot_be_built_are_named() -> None:
         replace(base.geometry, size_px=41)
 
 
-def test_what_evaluation_computes_is_what_training_did(tmp_path: Path) -> None:
+def test_statistics_per_unit_keep_evaluation_close_to_training(tmp_path: Path) -> None:
     """Each unit has running statistics of its own; one pair for both, as the authors have it, is of neither."""
     video, audio = random_batch(tiny_config(), 8)
     off = {}
@@ -270,7 +272,7 @@ def test_what_evaluation_computes_is_what_training_did(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_running_statistics_go_to_the_authors_and_back(tmp_path: Path) -> None:
+def test_running_statistics_are_exported_and_imported(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Classifier(preset("avfmaepp_b"), 2).train()
     for unit, mean in enumerate((1.0, 3.0)):

@@ -1,4 +1,4 @@
-"""Models on disk and the authors' checkpoints: nothing lost, nothing guessed, nothing run."""
+"""Saved models and the authors' checkpoints are loaded without loss, without guesses and without running code."""
 
 import argparse
 import json
@@ -37,7 +37,7 @@ def config_file(path: Path, config: ModelConfig) -> Path:
 
 
 @pytest.mark.parametrize(("encoder", "fusion"), KINDS)
-def test_saved_and_loaded(tmp_path: Path, encoder: str, fusion: str) -> None:
+def test_a_saved_model_loads_with_equal_outputs(tmp_path: Path, encoder: str, fusion: str) -> None:
     config = tiny_config(encoder, fusion)
     model = MaskedAutoencoder(config)
     model.save_pretrained(tmp_path / "mae")
@@ -56,7 +56,7 @@ def test_saved_and_loaded(tmp_path: Path, encoder: str, fusion: str) -> None:
         Classifier.from_pretrained(tmp_path / "mae")
 
 
-def test_a_classifier_starts_from_pretraining() -> None:
+def test_a_classifier_takes_the_weights_of_pretraining() -> None:
     config = tiny_config()
     pretrained, head = MaskedAutoencoder(config), Classifier(config, 7)
     new = initialize_encoders(head, pretrained.state_dict())
@@ -77,7 +77,9 @@ def test_a_classifier_starts_from_pretraining() -> None:
     ("encoder", "fusion", "prefix"),
     [("vit", "cross", "module."), ("lgi", "cross", "_orig_mod."), ("lgi", "iavcl", "module._orig_mod.")],
 )
-def test_the_authors_checkpoint_makes_the_round_trip(tmp_path: Path, encoder: str, fusion: str, prefix: str) -> None:
+def test_an_authors_checkpoint_is_converted_and_exported_without_loss(
+    tmp_path: Path, encoder: str, fusion: str, prefix: str
+) -> None:
     config = tiny_config(encoder, fusion, batch_norm_statistics="shared")
     for model in (MaskedAutoencoder(config), Classifier(config, 7)):
         folder = tmp_path / type(model).__name__
@@ -98,7 +100,7 @@ def _file(folder: Path, config: ModelConfig) -> Path:
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["hicmae_pretrain", "hicmae_finetune", "avfmaepp_pretrain", "avfmaepp_finetune"])
-def test_oracle_weights_make_the_round_trip(shared: Path, tmp_path: Path, name: str) -> None:
+def test_reference_weights_are_converted_and_exported_without_loss(shared: Path, tmp_path: Path, name: str) -> None:
     import numpy as np
     from avf_training.conversion.parity_models import model_config
 
@@ -114,7 +116,7 @@ def test_oracle_weights_make_the_round_trip(shared: Path, tmp_path: Path, name: 
     assert all(torch.equal(back[key], value) for key, value in tensors.items())
 
 
-def test_published_sizes_are_told_by_their_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_published_sizes_are_recognised_by_tensor_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from avf_training.models.presets import PRESETS
 
     model = MaskedAutoencoder(PRESETS["hicmae_t"])
@@ -131,7 +133,7 @@ def test_published_sizes_are_told_by_their_shapes(tmp_path: Path, capsys: pytest
     assert len(initialize_encoders(head, kept)) == 6
 
 
-def test_names_that_do_not_fit_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unexpected_tensor_names_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tiny_config()
     more = {"encoder.blocks.0.gamma_1": torch.ones(32), "encoder.norm.weight": torch.ones(31)}
     theirs = authors_file(tmp_path / "theirs.pth", MaskedAutoencoder(config), drop="encoder_fusion.cross", **more)
@@ -149,7 +151,7 @@ class _Evil:
         return os.system, ("touch owned",)
 
 
-def test_a_checkpoint_runs_no_code(
+def test_loading_a_checkpoint_runs_no_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -159,7 +161,7 @@ def test_a_checkpoint_runs_no_code(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.pth"]
 
 
-def test_files_that_are_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "text.pth").write_text("not weights")
     (tmp_path / "empty.pth").write_bytes(b"")
     torch.save([1, 2], tmp_path / "list.pth")
@@ -172,7 +174,7 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not (tmp_path / "x").exists()
 
 
-def test_a_saved_folder_that_is_damaged(tmp_path: Path) -> None:
+def test_a_damaged_model_folder_is_refused(tmp_path: Path) -> None:
     MaskedAutoencoder(tiny_config()).save_pretrained(tmp_path / "m")
     weights = tmp_path / "m/model.safetensors"
     whole = weights.read_bytes()

@@ -1,4 +1,4 @@
-"""Studies: every recipe builds its models, runs are shared and resumed, results say plainly what helped."""
+"""Studies build every model, share and resume runs, and state in words which setting is better."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ STARTS = {"avfmaepp_b": Path("B"), "avfmaepp_h": Path("H"), "hicmae_b": Path("HI
 
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if name != "it_learns"])
-def test_every_run_of_every_study_has_a_recipe_and_a_model(name: str) -> None:
+def test_every_run_of_every_study_builds_its_recipe_and_model(name: str) -> None:
     study = load_study(name)
     folds = dict.fromkeys(study.datasets, 2)
     made = study_matrix(study, Path("out"), StudyInputs(shards=["L"], unlabelled=["U"], starts=STARTS, folds_of=folds))
@@ -49,7 +49,7 @@ def test_every_run_of_every_study_has_a_recipe_and_a_model(name: str) -> None:
     assert all(any(one.table == table for one in published_figures()) for table in tables)
 
 
-def test_rows_share_the_runs_they_have_in_common() -> None:
+def test_rows_share_common_runs() -> None:
     made = study_matrix(
         load_study("table24"),
         Path("o"),
@@ -75,7 +75,7 @@ def test_published_figures_are_of_known_data_sets_and_metrics() -> None:
     assert {data.name for data in DATASETS} <= {one.dataset for one in published_figures()}
 
 
-def test_parts_that_ablations_take_away_change_what_is_computed() -> None:
+def test_every_ablation_changes_the_outputs() -> None:
     video, audio = random_batch(tiny_config())
     answers = {}
     for name, changes in {
@@ -140,7 +140,7 @@ label_field: label
 SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=1", "threads=1"]
 
 
-def line(folder: Path, *more: str) -> list[str]:
+def study_command(folder: Path, *more: str) -> list[str]:
     sets = [part for one in SETS for part in ("--set", one)]
     return [
         "study",
@@ -164,12 +164,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_study_runs_is_resumed_and_leaves_a_page(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(line(lab, "--dry-run")) == 0
+def test_a_study_runs_resumes_and_writes_a_page(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(study_command(lab, "--dry-run")) == 0
     commands = capsys.readouterr().out.splitlines()
     assert len(commands) == 4
     assert all(command.startswith("to do") for command in commands)
-    assert main(line(lab)) == 0
+    assert main(study_command(lab)) == 0
     out = capsys.readouterr()
     assert "4 runs, 0 done already" in out.err
     assert " on Lab: " in out.out or " on lab: " in out.out
@@ -182,15 +182,15 @@ def test_a_study_runs_is_resumed_and_leaves_a_page(lab: Path, capsys: pytest.Cap
     page = (lab / "out/report.html").read_text()
     assert page.count("data:image/png;base64,") >= 8
     assert "validation (epoch selected on a part of the training fold)" in page
-    assert main(line(lab)) == 0
+    assert main(study_command(lab)) == 0
     assert "4 runs, 4 done already" in capsys.readouterr().err
 
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_the_page_in_a_browser(lab: Path, tmp_path: Path) -> None:
+def test_the_page_of_a_study_renders_in_a_browser(lab: Path, tmp_path: Path) -> None:
     """Every picture is drawn, each row can be opened, and nothing is asked of a network."""
-    assert main(line(lab)) == 0
+    assert main(study_command(lab)) == 0
     page = (lab / "out/report.html").read_text()
     assert "http://" not in page
     assert "https://" not in page
@@ -217,14 +217,14 @@ def test_the_page_in_a_browser(lab: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_fails_is_named_and_the_others_go_on(
+def test_a_failed_run_is_named_and_the_others_continue(
     lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = STUDY.replace("modalities: v", "settings: {{finetune: {{epochs: 0}}}}").replace(
         "seeds: [0, 1]", "seeds: [0]"
     )
     (tmp_path / "study.yaml").write_text(broken.format(row=lab / "lab.yaml"))
-    argv = [str(tmp_path / "study.yaml") if part.endswith("study.yaml") else part for part in line(lab)]
+    argv = [str(tmp_path / "study.yaml") if part.endswith("study.yaml") else part for part in study_command(lab)]
     argv[argv.index("--out") + 1] = str(tmp_path / "out")
     argv = [part for n, part in enumerate(argv) if "epochs=1" not in (part, *argv[n + 1 : n + 2])]
     argv += ["--set", "steps=2"]
@@ -236,8 +236,8 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(
 
 
 @pytest.mark.slow
-def test_a_study_that_is_ended_ends_its_runs(lab: Path, tmp_path: Path) -> None:
-    argv = line(lab)
+def test_a_study_that_is_terminated_terminates_its_runs(lab: Path, tmp_path: Path) -> None:
+    argv = study_command(lab)
     argv[argv.index("--out") + 1] = str(tmp_path / "out")
     study = subprocess.Popen([sys.executable, "-m", "avf_training.cli.main", *argv], stderr=subprocess.PIPE, text=True)
     assert study.stderr is not None
@@ -259,7 +259,7 @@ def training_processes(parent: int) -> list[psutil.Process]:
     return processes
 
 
-def test_what_is_needed_comes_first_and_its_failure_takes_only_what_needs_it(tmp_path: Path) -> None:
+def test_jobs_wait_for_their_dependencies_and_fail_only_with_them(tmp_path: Path) -> None:
     study = load_study("figure4")
     made = study_matrix(
         study,
@@ -303,7 +303,7 @@ def test_what_is_needed_comes_first_and_its_failure_takes_only_what_needs_it(tmp
     assert len(again.started) == 1, "only what is not done is started again"
 
 
-def test_a_comparison_speaks_plainly() -> None:
+def test_a_comparison_states_its_result_in_words() -> None:
     def one(*values: float) -> str:
         return RowComparison(row="a", without="b", dataset="lab", metric="UAR", differences=values).sentence
 
@@ -329,7 +329,7 @@ def test_a_comparison_speaks_plainly() -> None:
         ),
     ],
 )
-def test_a_study_that_cannot_be_says_why(
+def test_an_invalid_study_is_refused_with_the_reason(
     lab: Path, tmp_path: Path, change: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = STUDY
@@ -337,13 +337,13 @@ def test_a_study_that_cannot_be_says_why(
         assert old in text
         text = text.replace(old, new)
     (tmp_path / "study.yaml").write_text(text.format(row=lab / "lab.yaml"))
-    argv = [str(tmp_path / "study.yaml") if part.endswith("study.yaml") else part for part in line(lab)]
+    argv = [str(tmp_path / "study.yaml") if part.endswith("study.yaml") else part for part in study_command(lab)]
     assert main(argv) == 2
     assert said in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_on_ray_as_on_this_machine(lab: Path, tmp_path: Path) -> None:
+def test_a_study_on_ray_gives_the_results_of_the_local_machine(lab: Path, tmp_path: Path) -> None:
     study = replace(load_study(str(lab / "study.yaml")), seeds=(0,))
     title = str(lab / "lab.yaml")
     made = [

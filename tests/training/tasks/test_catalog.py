@@ -1,4 +1,4 @@
-"""The table of labelled data sets, their folds, how labels meet, and the guard against leaks."""
+"""The catalog of labelled data sets: folds, aligned labels, and the check for leakage."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from avf_training.tasks.label_alignment import (
 )
 
 
-def test_seventeen_rows_that_agree_with_themselves() -> None:
+def test_the_catalog_has_seventeen_consistent_data_sets() -> None:
     assert len({data.name for data in DATASETS}) == len(DATASETS) == 18, "seventeen sets, and AVCAffe's two axes"
     for data in DATASETS:
         assert len(set(data.labels)) == len(data.labels)
@@ -33,7 +33,7 @@ def test_seventeen_rows_that_agree_with_themselves() -> None:
         find_dataset("iemocop")
 
 
-def test_every_aligned_label_is_one_of_its_data_set_and_of_the_hybrid() -> None:
+def test_aligned_labels_belong_to_the_data_set_and_to_the_hybrid() -> None:
     assert len(HYBRID_LABELS) == len(set(HYBRID_LABELS)) == 13
     for name, table in ALIGNED.items():
         assert set(table.values()) <= set(HYBRID_LABELS)
@@ -41,7 +41,7 @@ def test_every_aligned_label_is_one_of_its_data_set_and_of_the_hybrid() -> None:
     assert {label for table in ALIGNED.values() for label in table.values()} == set(HYBRID_LABELS)
 
 
-def test_three_classes_of_micro_expressions() -> None:
+def test_micro_expressions_map_to_three_classes() -> None:
     def label_of(dataset: str, native: str) -> str | None:
         return micro_expression_class(native, find_dataset(dataset).excluded)
 
@@ -53,7 +53,7 @@ def test_three_classes_of_micro_expressions() -> None:
     assert label_of("smic", "surprise") == "surprise"
 
 
-def test_folds_by_blocks_of_actors_are_the_authors() -> None:
+def test_folds_by_blocks_of_actors_are_those_of_the_authors() -> None:
     actors = [FoldClip(key=f"crema_d-{a}", label="ANG", subject=str(a)) for a in range(1001, 1092)]
     folds = make_folds(find_dataset("crema_d_6"), actors)
     assert [len(fold.test) for fold in folds] == [18, 18, 18, 18, 19]
@@ -65,7 +65,7 @@ def test_folds_by_blocks_of_actors_are_the_authors() -> None:
     assert [fold.test for fold in make_folds(find_dataset("ravdess"), people)][1] == ("r-05", "r-06", "r-07", "r-08")
 
 
-def test_folds_by_session_at_random_by_subject_and_predefined() -> None:
+def test_folds_follow_each_split_rule() -> None:
     clips = [
         FoldClip(
             key=f"k{n}",
@@ -110,12 +110,12 @@ def test_folds_by_session_at_random_by_subject_and_predefined() -> None:
         ),
     ],
 )
-def test_folds_that_cannot_be_made_name_the_clip_and_the_rule(name: str, clips: list[FoldClip], said: str) -> None:
+def test_impossible_folds_name_the_clip_and_the_rule(name: str, clips: list[FoldClip], said: str) -> None:
     with pytest.raises(UserError, match=said):
         make_folds(find_dataset(name), clips)
 
 
-def test_leakage_is_found_by_key_by_recording_and_by_subject() -> None:
+def test_leakage_is_detected_by_key_recording_and_subject() -> None:
     mer = "mer2023"
     test = ExcludedClips(
         [
@@ -143,7 +143,7 @@ def test_leakage_is_found_by_key_by_recording_and_by_subject() -> None:
             assert_no_leakage([leak], test, "the fold")
 
 
-def test_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_lists_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["datasets"]) == 0
     output = capsys.readouterr().out
     assert "MAFW (43 classes)" in output

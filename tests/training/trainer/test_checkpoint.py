@@ -1,4 +1,4 @@
-"""A checkpoint is whole or not there, whatever file operation a save dies after."""
+"""A checkpoint is complete or absent, after a crash at any file operation."""
 
 import copy
 from collections.abc import Iterator
@@ -48,21 +48,21 @@ class Run:
         return saved.step
 
 
-def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+def states_equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_what_was_saved_comes_back_and_learns_on_alike(tmp_path: Path) -> None:
+def test_a_loaded_checkpoint_continues_training_identically(tmp_path: Path) -> None:
     first = Run(tmp_path)
     first.learn()
     first.save(1)
     after = first.learn()
     again = Run(tmp_path)
     assert again.load() == 1
-    assert same(again.learn(), after), "moments of the optimizer and running statistics too"
+    assert states_equal(again.learn(), after), "moments of the optimizer and running statistics too"
 
 
-def test_a_save_goes_on_while_the_model_learns(tmp_path: Path) -> None:
+def test_a_checkpoint_is_written_while_training_continues(tmp_path: Path) -> None:
     run = Run(tmp_path)
     before = run.learn()
     run.checkpoints.save(1, run.model, run.optimizer, {"place": 10})
@@ -70,10 +70,10 @@ def test_a_save_goes_on_while_the_model_learns(tmp_path: Path) -> None:
     run.checkpoints.wait()
     again = Run(tmp_path)
     again.load()
-    assert same(again.model.state_dict(), before)
+    assert states_equal(again.model.state_dict(), before)
 
 
-def test_dies_after_each_file_operation_in_turn(tmp_path: Path) -> None:
+def test_a_crash_after_any_file_operation_leaves_a_valid_checkpoint(tmp_path: Path) -> None:
     reached, number = set(), 0
     while True:
         folder = tmp_path / str(number)
@@ -86,7 +86,7 @@ def test_dies_after_each_file_operation_in_turn(tmp_path: Path) -> None:
         again = Run(folder, keep=1)
         step = again.load()
         reached.add(step)
-        assert same(again.model.state_dict(), states[step]), f"after operation {number}"
+        assert states_equal(again.model.state_dict(), states[step]), f"after operation {number}"
         again.save(3)
         assert Run(folder).load() == 3
         assert again.checkpoints.steps() == [3]
@@ -97,7 +97,7 @@ def test_dies_after_each_file_operation_in_turn(tmp_path: Path) -> None:
     assert number > 10
 
 
-def test_old_ones_go_and_the_newest_stay(tmp_path: Path) -> None:
+def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
     run = Run(tmp_path, keep=2)
     for step in (1, 2, 3, 4):
         run.learn()
@@ -106,7 +106,7 @@ def test_old_ones_go_and_the_newest_stay(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoints/latest").read_text() == "step-00000004\n"
 
 
-def test_a_run_that_goes_back_past_damage_keeps_what_it_saves(tmp_path: Path) -> None:
+def test_a_run_resumed_before_a_damaged_checkpoint_keeps_its_new_checkpoints(tmp_path: Path) -> None:
     run = Run(tmp_path, keep=1)
     run.learn()
     run.save(8)
@@ -115,13 +115,13 @@ def test_a_run_that_goes_back_past_damage_keeps_what_it_saves(tmp_path: Path) ->
     run.save(6)
     again = Run(tmp_path, keep=1)
     assert again.load() == 6
-    assert same(again.model.state_dict(), state)
+    assert states_equal(again.model.state_dict(), state)
     assert again.checkpoints.steps() == [6]
 
 
 @pytest.mark.parametrize("victim", ["manifest.json", ".metadata", "__0_0.distcp"])
 @pytest.mark.parametrize("fault", ["flipped", "cut", "gone"])
-def test_damage_is_named_and_the_one_before_offered(tmp_path: Path, victim: str, fault: str) -> None:
+def test_a_damaged_checkpoint_is_named_and_the_previous_offered(tmp_path: Path, victim: str, fault: str) -> None:
     run = Run(tmp_path)
     for step in (1, 2):
         run.learn()
@@ -142,7 +142,7 @@ def test_damage_is_named_and_the_one_before_offered(tmp_path: Path, victim: str,
         run.checkpoints.newest(7)
 
 
-def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_loses_no_checkpoint(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.learn()
     run.save(1)

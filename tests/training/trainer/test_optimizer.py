@@ -1,4 +1,4 @@
-"""Schedule and decay groups beside the authors' numbers."""
+"""The schedule and the weight-decay groups are equal to those of the authors' code."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ CONFIG = OptimConfig(base_lr=1.5e-4, min_lr=1e-5, betas=(0.9, 0.95), weight_deca
 
 
 @pytest.mark.real
-def test_the_schedule_is_the_authors(shared: Path) -> None:
+def test_the_schedule_equals_that_of_the_authors_code(shared: Path) -> None:
     oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["cosine"]
     args = oracle["args"]
     made = Schedule(
@@ -29,7 +29,7 @@ def test_the_schedule_is_the_authors(shared: Path) -> None:
 
 
 @pytest.mark.real
-def test_weight_decay_of_the_authors_code(shared: Path) -> None:
+def test_weight_decay_equals_that_of_the_authors_code(shared: Path) -> None:
     oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["avf_pt_tiny"]["params"]
     model = MaskedAutoencoder(tiny_config())
     names, checked = authors_names(model), set()
@@ -40,7 +40,7 @@ def test_weight_decay_of_the_authors_code(shared: Path) -> None:
     assert checked == oracle.keys()
 
 
-def test_rates_scale_with_the_batch() -> None:
+def test_learning_rates_scale_with_the_batch() -> None:
     made = schedule(CONFIG, 164 * 8, 1000, 100)
     assert made.lr(0) == 0
     assert made.lr(99) == made.lr(100) == pytest.approx(1.5e-4 * 164 * 8 / 256)
@@ -49,7 +49,7 @@ def test_rates_scale_with_the_batch() -> None:
     assert all(a >= b for a, b in zip(map(made.lr, range(100, 999)), map(made.lr, range(101, 1000)), strict=True))
 
 
-def test_no_decay_on_vectors_and_tokens() -> None:
+def test_vectors_and_tokens_have_no_weight_decay() -> None:
     model = MaskedAutoencoder(tiny_config())
     optimizer = adamw(model, CONFIG)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.05, 0.0]
@@ -70,12 +70,12 @@ def test_no_decay_on_vectors_and_tokens() -> None:
         ({"clip_norm": 0.0}, "clip_norm 0.0 must be above 0"),
     ],
 )
-def test_what_cannot_be_is_told(change: dict[str, object], says: str) -> None:
+def test_an_invalid_setting_is_refused_with_the_reason(change: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         OptimConfig(**{**vars(CONFIG), **change})
 
 
-def test_adamw_steps() -> None:
+def test_a_step_of_adamw_changes_the_weights() -> None:
     model = torch.nn.Linear(2, 2)
     optimizer = adamw(model, CONFIG)
     before = model.weight.clone()
@@ -86,7 +86,7 @@ def test_adamw_steps() -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize("rule", ["authors_code", "exempt_tokens"])
-def test_layer_decay_of_fine_tuning_is_the_authors(
+def test_layer_decay_of_fine_tuning_equals_that_of_the_authors_code(
     shared: Path, rule: Literal["authors_code", "exempt_tokens"]
 ) -> None:
     oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["avf_ft_tiny"]["params"]

@@ -1,4 +1,4 @@
-"""A run's folder: one process works in it at a time, and one that was killed holds nothing."""
+"""One process works in a run folder at a time, and a killed process does not hold the folder."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ with exclusive_lock(Path(sys.argv[1])):
 """
 
 
-def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_until_the_first_ends(tmp_path: Path) -> None:
     out = tmp_path / "run"
     first = subprocess.Popen([sys.executable, "-c", HOLD, str(out)], stdout=subprocess.PIPE, text=True)
     assert first.stdout is not None

@@ -1,4 +1,4 @@
-"""Files of training of a newer schema version, or of none, are refused with one sentence."""
+"""Files of training with a newer or missing schema version are refused with one sentence."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,9 @@ def write(path: Path, values: dict[str, object], kind: FileKind, version: int | 
 
 
 @pytest.mark.parametrize(("version", "words"), [(99, "version 99"), (None, "older version or another program")])
-def test_run_predictions_and_validation_scores(tmp_path: Path, version: int | None, words: str) -> None:
+def test_run_predictions_and_validation_scores_refuse_other_versions(
+    tmp_path: Path, version: int | None, words: str
+) -> None:
     write(tmp_path / RUN, {"recipe": {}}, "training run", version)
     write(tmp_path / "last.json", {"keys": []}, "predictions", version)
     write(tmp_path / VALIDATION, {"step": 1, "epoch": 1, "scores": {}}, "validation scores", version)
@@ -39,7 +41,9 @@ def test_a_row_of_validation_scores_is_read_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize(("version", "words"), [(99, "update avf-foundry"), (None, "another program")])
-def test_a_saved_model(tmp_path: Path, version: int | None, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_saved_model_of_another_version_is_refused(
+    tmp_path: Path, version: int | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "model"
     MaskedAutoencoder(tiny_config()).save_pretrained(folder)
     write(folder / CONFIG, json.loads((folder / CONFIG).read_text()), "saved model", version)
