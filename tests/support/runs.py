@@ -1,9 +1,11 @@
 """Small finished runs whose stages measure nothing."""
 
+import json
 from pathlib import Path
 
 from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.run_lock import marker_values
 
 from support.curation_runs import EMBEDDED, make_recipe, stub_curate
 from support.stages import single_step
@@ -24,3 +26,10 @@ def make_run(folder: Path, videos: int = 3, unit_videos: int = 2, engine: str = 
     return curate(
         settings, EMBEDDED, {"made": source}, folder / "run", RunOptions(engine=engine, stages=single_step(stub_curate))
     )
+
+
+def write_coordinator_marker(run: RunFolder, pid: int, number: int = 1, **other: object) -> Path:
+    """Write the marker of a coordinator process with number `pid`, with some values replaced; return its path."""
+    path = run.log_folder / f"coordinator-{number:06d}.json"
+    path.write_text(json.dumps(marker_values(pid) | other))
+    return path

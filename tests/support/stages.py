@@ -1,6 +1,6 @@
-"""Pipeline stages that measure nothing: a single function makes all outcomes of a video."""
+"""Pipeline stages that measure nothing, and small helpers for tests of the real stages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,20 @@ from typing import Any
 from avf_curation.execution.worker import PipelineStages
 from avf_curation.pipeline.outcomes import ScreenedVideo, VideoOutcomes
 from avf_curation.sources.types import Video
+from avf_curation.stages.faces import Box
+from avf_shards.schema.ledger import Check
 
 CurateVideo = Callable[[Video, Path, Any, Any], VideoOutcomes]
+
+
+def failed_reasons(checks: Iterable[Check]) -> list[str]:
+    """Return the reasons of the checks that failed; a check without a score does not fail."""
+    return [check.reason for check in checks if check.passed is False]
+
+
+def make_box(x: float = 100, side: float = 100, y: float = 100) -> Box:
+    """Return a square face box, in pixels."""
+    return Box(left=x, top=y, right=x + side, bottom=y + side)
 
 
 def single_step(curate_video: CurateVideo) -> PipelineStages:

@@ -1,6 +1,5 @@
-"""A run has at most one coordinator, stops before the disk is full, and is retried and cleaned up."""
+"""A run has at most one coordinator, and stops before the disk is full."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -9,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from avf_curation.cli.main import main
 from avf_curation.execution.events import read_events
 from avf_curation.pipeline.failures import InfrastructureError
 from avf_curation.pipeline.outcomes import VideoOutcomes
@@ -19,16 +17,9 @@ from avf_curation.runs.status import run_status
 from avf_curation.sources.types import Video
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.run_lock import marker_values
 from support.curation_runs import EMBEDDED, make_recipe, stub_curate
-from support.runs import make_inputs, make_run
+from support.runs import make_inputs, make_run, write_coordinator_marker
 from support.stages import single_step
-
-
-def write_marker(run: RunFolder, pid: int, number: int = 1, **other: object) -> Path:
-    path = run.log_folder / f"coordinator-{number:06d}.json"
-    path.write_text(json.dumps(marker_values(pid) | other))
-    return path
 
 
 def continue_run(tmp_path: Path, **more: object) -> RunFolder:
@@ -47,7 +38,7 @@ def test_a_second_coordinator_is_refused_with_the_name_of_the_first(tmp_path: Pa
     run = make_run(tmp_path)
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        write_marker(run, sleeper.pid)
+        write_coordinator_marker(run, sleeper.pid)
         with pytest.raises(UserError, match=f"process {sleeper.pid} on .* is at work"):
             continue_run(tmp_path)
     finally:
@@ -59,7 +50,7 @@ def test_a_second_coordinator_is_refused_with_the_name_of_the_first(tmp_path: Pa
 
 def test_a_coordinator_on_another_machine_holds_the_run_while_it_touches_its_marker(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    marker = write_marker(run, 1, host="another-machine", machine="another boot")
+    marker = write_coordinator_marker(run, 1, host="another-machine", machine="another boot")
     with pytest.raises(UserError, match="another-machine"):
         continue_run(tmp_path)
     os.utime(marker, (time.time() - 120, time.time() - 120))
@@ -68,14 +59,14 @@ def test_a_coordinator_on_another_machine_holds_the_run_while_it_touches_its_mar
 
 def test_a_reused_process_id_does_not_hold_the_run(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    write_marker(run, os.getpid(), started=1)
+    write_coordinator_marker(run, os.getpid(), started=1)
     continue_run(tmp_path)
 
 
 def test_concurrent_coordinators_never_hold_the_run_together(tmp_path: Path) -> None:
     """Many processes claim the same run at the same moment, again and again: never two at a time."""
     run = make_run(tmp_path)
-    write_marker(run, os.getpid(), number=7, started=1)
+    write_coordinator_marker(run, os.getpid(), number=7, started=1)
     code = """
 import json, os, sys, time
 from pathlib import Path
@@ -146,37 +137,3 @@ def test_a_run_stops_before_the_disk_is_full(tmp_path: Path, monkeypatch: pytest
     assert names.count("disk_almost_full") == 2
     assert names[-1] == "run_finished"
     assert sorted(one["unit"] for one in read_events(run.log_folder) if one["name"] == "unit_done") == [0, 1, 2]
-
-
-def test_retry_takes_settings_and_source_folders_from_the_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in/notes.mp4").write_text("no film")
-    words = ["--engine", "inline", "--weights", str(tmp_path / "none")]
-    assert main(["run", "--source", f"s={tmp_path / 'in'}", "--out", str(tmp_path / "run"), *words]) == 0
-    assert main(["retry", str(tmp_path / "run"), *words]) == 0
-    assert RunFolder(tmp_path / "run").attempts() == [0, 1]
-    shutil.rmtree(tmp_path / "run/log")
-    capsys.readouterr()
-    assert main(["retry", str(tmp_path / "run"), *words]) == 2
-    assert "the folder of source s is not known on this machine; add --source s=DIR" in capsys.readouterr().err
-
-
-def test_gc_removes_only_files_of_ended_processes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = make_run(tmp_path)
-    before = sorted(path for path in run.root.rglob("*") if path.is_file())
-    (run.root / "tmp/unit-0000001-1-abcd").mkdir(parents=True)
-    (run.root / "tmp/unit-0000001-1-abcd/clips.tar").write_bytes(b"x" * 2_000_000)
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    write_marker(run, dead.pid)
-    assert main(["gc", str(run.root), "--dry-run"]) == 0
-    assert "2.0 MB would be freed" in capsys.readouterr().out
-    assert (run.root / "tmp/unit-0000001-1-abcd").is_dir()
-    assert main(["gc", str(run.root)]) == 0
-    assert sorted(path for path in run.root.rglob("*") if path.is_file()) == before
-    assert main(["gc", str(run.root)]) == 0
-    assert "nothing to remove" in capsys.readouterr().out
-    write_marker(run, 1, host="another-machine", machine="another boot")
-    assert main(["gc", str(run.root)]) == 2

@@ -1,10 +1,19 @@
-"""The silence stage agrees with human annotations: RTTM of pyannote, JSON of SpeechBrain."""
+"""The silence stage finds pauses, splits long speech, and agrees with annotations (pyannote RTTM, SpeechBrain JSON)."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from avf_curation.demo.speech import speak
+from avf_curation.detectors.librosa_split import split_silence
 from avf_curation.recipe import load_recipe
+from avf_curation.stages import silence
+from avf_shards.timeline import Span
+from support.curation_runs import make_recipe
 from support.speech_truth import load_speech_truth, speech_f1
+
+DEFAULT = make_recipe().defaults
+
 
 LEAST = {"pyannote_two_speakers": 0.95, "speechbrain_vad_valid": 0.75}
 
@@ -14,3 +23,30 @@ LEAST = {"pyannote_two_speakers": 0.95, "speechbrain_vad_valid": 0.75}
 def test_speech_agrees_with_human_annotations(shared: Path, name: str) -> None:
     samples, speech_T = load_speech_truth(shared / "assets/audio")[name]
     assert speech_f1(samples, speech_T, load_recipe().defaults.silence) > LEAST[name]
+
+
+def test_speech_and_silence_tile_the_span_and_match_the_pause() -> None:
+    said = speak(250, 120, 3, pauses=((100, 150),))
+    samples = np.round(said.samples * 32767).astype(np.int16)
+    stretches = silence.measure(Span(40, 290), samples, split_silence, DEFAULT.silence)
+    assert [s.span.start_frame for s in stretches[1:]] == [s.span.stop_frame for s in stretches[:-1]]
+    pause = [s.span for s in stretches if not s.speech and s.span.frames > 25]
+    assert len(pause) == 1
+    assert abs(pause[0].start_frame - 140) <= 8
+    assert abs(pause[0].stop_frame - 190) <= 8
+
+
+def test_zero_and_near_zero_samples_are_silence() -> None:
+    for samples in (np.zeros(64000, np.int16), np.random.default_rng(0).integers(-8, 9, 64000).astype(np.int16)):
+        assert [s.speech for s in silence.measure(Span(0, 100), samples, split_silence, DEFAULT.silence)] == [False]
+
+
+def test_long_speech_is_split_at_the_quietest_frames() -> None:
+    levels = np.full(1000, -20.0)
+    levels[[300, 610]] = -50
+    edges = silence.cut_long(levels, Span(0, 1000), 375, 50)
+    assert edges[0] == 0
+    assert edges[-1] == 1000
+    assert all(50 <= b - a <= 375 for a, b in zip(edges, edges[1:], strict=False))
+    assert min(abs(edge - 300) for edge in edges) <= 2
+    assert min(abs(edge - 610) for edge in edges) <= 2

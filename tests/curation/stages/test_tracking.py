@@ -1,0 +1,59 @@
+"""The tracking stage follows a face with one crop window, and rejects lost and second faces."""
+
+import numpy as np
+import pytest
+from avf_curation.stages import tracking
+from support.curation_runs import make_recipe
+from support.stages import failed_reasons, make_box
+
+DEFAULT = make_recipe().defaults
+
+
+def moving_face_detector(frames: int, hide: set[int] = frozenset(), rival: bool = False):
+    asked: list[int] = []
+
+    def detect(wanted):
+        asked.extend(wanted)
+        found = []
+        for t in wanted:
+            here = [] if t in hide else [make_box(200 + 1.5 * t, 120)]
+            found.append(here + ([make_box(600, 110)] if rival else []))
+        return found
+
+    return detect, asked
+
+
+def test_a_moving_face_is_tracked_with_one_crop_window() -> None:
+    detect, asked = moving_face_detector(100)
+    (found,) = tracking.measure(100, detect, 1000, 600, DEFAULT.track)
+    assert found is not None
+    assert failed_reasons(tracking.decide(found, DEFAULT.track)) == []
+    assert sorted(asked) == [*range(0, 99, DEFAULT.track.every), 99]
+    assert found.window.side_px == pytest.approx(180)
+    np.testing.assert_allclose(found.window.centres_T2[:, 0], 260 + 1.5 * np.arange(100), atol=2)
+
+
+def test_detection_is_denser_where_the_face_moves() -> None:
+    def jumping(wanted):
+        return [[make_box(100 + (300 if t > 52 else 0), 120)] for t in wanted]
+
+    slow, fast = moving_face_detector(100), []
+    tracking.measure(100, slow[0], 1000, 600, DEFAULT.track)
+
+    def counted(wanted):
+        fast.extend(wanted)
+        return jumping(wanted)
+
+    (found,) = tracking.measure(100, counted, 1000, 600, DEFAULT.track)
+    assert len(fast) > len(slow[1])
+    assert {52, 53} <= set(fast)
+    assert found is not None
+    assert "face_lost" in failed_reasons(tracking.decide(found, DEFAULT.track))
+
+
+def test_lost_faces_and_second_faces_are_rejected() -> None:
+    (lost,) = tracking.measure(100, moving_face_detector(100, hide=set(range(40, 100)))[0], 1000, 600, DEFAULT.track)
+    assert failed_reasons(tracking.decide(lost, DEFAULT.track)) == ["face_lost"]
+    (rival,) = tracking.measure(100, moving_face_detector(100, rival=True)[0], 1000, 600, DEFAULT.track)
+    assert failed_reasons(tracking.decide(rival, DEFAULT.track)) == ["several_faces"]
+    assert failed_reasons(tracking.decide(None, DEFAULT.track)) == ["face_lost"]
