@@ -12,7 +12,7 @@ from avf_curation.audit.funnel import summarize_ledger
 from avf_curation.audit.what_if import what_if_batches
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.plan import encode_plan, make_plan
-from avf_curation.sources.folder import list_videos
+from avf_curation.sources.folder import list_folder_videos
 from avf_curation.sources.types import SkippedInput
 from avf_shards.packing.near_duplicates import NearDuplicateConfig, NearDuplicateIndex
 from avf_shards.packing.selection import Selection, SourceSelection, select_clips
@@ -53,7 +53,7 @@ def _plan() -> tuple[float, int]:
                 os.mknod(root / f"id{folder:05d}" / f"{number:05d}.mp4")
         skipped_inputs: list[SkippedInput] = []
         start = time.perf_counter()
-        table = make_plan(list_videos(root, "made", config, skipped_inputs), {"made": config})
+        table = make_plan(list_folder_videos(root, "made", config, skipped_inputs), {"made": config})
         encode_plan(table)
         return time.perf_counter() - start, int(table["unit"].to_numpy().max()) + 1
 

@@ -16,7 +16,7 @@ from avf_curation.detectors import overlay
 from avf_curation.media.types import Bytes
 from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome, VideoOutcomes, measurements_json
 from avf_curation.recipe import Recipe
-from avf_curation.sources.types import Video, is_readable
+from avf_curation.sources.types import Video, utf8_name
 from avf_curation.stages import quality
 
 log = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ def _decide(
         source=video.source,
         video_id=video.video_id,
         group_id=video.group_id,
-        path=is_readable(video.path),
+        path=utf8_name(video.path),
         span=candidate.span,
         status=status,
         input_bytes=video.size_bytes,

@@ -21,42 +21,46 @@ LABELS = {
 _SEGMENTS = "videos/shorter_segments"
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Every segment of a participant and task that has labels. Raises UserError for another layout."""
-    listing = Listing("avcaffe", root, skipped_inputs)
-    base = listing.base("avcaffe", _SEGMENTS)
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield every segment of a participant's task that has labels.
+
+    Raises:
+        UserError: the segments are not there, or a label file cannot be read.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
+    base = listing.find_base("avcaffe", _SEGMENTS)
     labels: dict[str, dict[str, str]] = {}
     for name in LABELS:
-        for key, label in _lines(listing, f"{base}ground_truths/{name}.txt", name):
+        for key, label in _read_labels(listing, f"{base}ground_truths/{name}.txt", name):
             labels.setdefault(key, {})[name] = label
-    silent = _names(root / base / "info/no_audio_files.txt")
+    silent = _read_names(root / base / "info/no_audio_files.txt")
     used: set[str] = set()
-    for person in listing.entries(f"{base}{_SEGMENTS}", r"aiim\d{3}", "participant (aiim and three digits)"):
-        for task in listing.entries(person.path, r"task_\d", "task (task_1 to task_9)"):
-            key = f"{person.name}_{task.name}"
-            told = labels.get(key)
-            segments = listing.by_stem(task.path, r"(?!\.).+\.(avi|mp4)", "segment")
-            if told is None:
-                listing.note("unlisted", task.path, f"{len(segments)} segments: no label of {key}")
+    for participant in listing.list_entries(f"{base}{_SEGMENTS}", r"aiim\d{3}", "participant (aiim and three digits)"):
+        for task in listing.list_entries(participant.path, r"task_\d", "task (task_1 to task_9)"):
+            key = f"{participant.name}_{task.name}"
+            task_labels = labels.get(key)
+            segments = listing.files_by_stem(task.path, r"(?!\.).+\.(avi|mp4)", "segment")
+            if task_labels is None:
+                listing.skip("unlisted", task.path, f"{len(segments)} segments: no label of {key}")
                 continue
             used.add(key)
             for stem, clip in segments.items():
-                values = told | {"task": task.name} | ({"speech": "none"} if stem in silent else {})
+                values = task_labels | {"task": task.name} | ({"speech": "none"} if stem in silent else {})
                 yield Video(
-                    source="avcaffe",
+                    source=NAME,
                     video_id=f"{key}/{stem}",
                     group_id=key,
-                    **clip.file,
-                    speaker=person.name,
+                    **clip.stat_fields,
+                    speaker=participant.name,
                     language="en",
-                    labels=Labels(values=values, subject=person.name, session=key),
+                    labels=Labels(values=values, subject=participant.name, session=key),
                 )
     for key in sorted(set(labels) - used):
-        listing.note("missing", key, "labelled, but none of its segments is here")
+        listing.skip("missing", key, "labelled, but it has no segment")
 
 
-def _lines(listing: Listing, path: str, name: str) -> Iterator[tuple[str, str]]:
-    """(PARTICIPANT_task_N, label) of `aiim001_task_1, Neutral`; lines without a comma are heads."""
+def _read_labels(listing: Listing, path: str, name: str) -> Iterator[tuple[str, str]]:
+    """Yield (PARTICIPANT_task_N, label) of lines such as `aiim001_task_1, Neutral`; headings have no comma."""
     try:
         lines = (listing.root / path).read_text("utf-8", "replace").splitlines()
     except OSError as error:
@@ -66,13 +70,13 @@ def _lines(listing: Listing, path: str, name: str) -> Iterator[tuple[str, str]]:
         if not comma:
             continue
         if label not in LABELS[name]:
-            listing.note("bad_row", f"{path}:{number}", f"{label!r} is not one of {', '.join(LABELS[name])}")
+            listing.skip("bad_row", f"{path}:{number}", f"{label!r} is not one of {', '.join(LABELS[name])}")
             continue
         yield key, label
 
 
-def _names(path: Path) -> set[str]:
-    """Basenames without extension, a line each; none where the file is missing."""
+def _read_names(path: Path) -> set[str]:
+    """Return the file names without extension that a list has, one per line; none where there is no list."""
     try:
         lines = path.read_text("utf-8", "replace").splitlines()
     except OSError:

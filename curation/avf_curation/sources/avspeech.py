@@ -1,7 +1,8 @@
-"""AVSpeech: two CSVs without a head, `youtube_id,start_s,end_s,x,y`; the media are what each user downloaded.
+"""AVSpeech: two CSV files without a header, `youtube_id,start_s,end_s,x,y`; every user downloads the media.
 
-A row's file is ID_SSS.SSSSSS-EEE.EEEEEE.mp4 (cut by the common script, zeros in front), or ID_N.mp4 (cut by others,
-the N-th row of the film), or ID.mp4 (the whole film, of which the row is a range). Everything else is listed.
+A row's file is ID_SSS.SSSSSS-EEE.EEEEEE.mp4 (cut by the common script, with leading zeros), or ID_N.mp4 (cut by other
+scripts, the N-th row of the video), or ID.mp4 (the complete video, of which the row is a range). All other files are
+noted.
 """
 
 import csv
@@ -16,7 +17,7 @@ from avf_shards.schema.labels import Origin
 
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.types import SkippedInput, Video
-from avf_curation.sources.youtube import is_video_id
+from avf_curation.sources.youtube import is_youtube_id
 
 NAME = "avspeech"
 ABOUT = (
@@ -29,144 +30,153 @@ OWNERS_COUNT = None
 LAYOUT = "avspeech_train.csv, avspeech_test.csv; media anywhere below: ID_030.030000-036.503133.mp4, ID_0.mp4 or ID.mp4"
 LISTS = ("avspeech_train.csv", "avspeech_test.csv")
 _EXTENSION = r"\.(?:mp4|mkv|webm|mov|avi|m4v)"
-_CUT = re.compile(rf"(?P<film>[A-Za-z0-9_-]{{11}})_(?P<start>\d+\.\d+)-(?P<stop>\d+\.\d+){_EXTENSION}")
-_NUMBERED = re.compile(rf"(?P<film>[A-Za-z0-9_-]{{11}})_(?P<number>\d+){_EXTENSION}")
-_WHOLE = re.compile(rf"(?P<film>[A-Za-z0-9_-]{{11}}){_EXTENSION}")
+_CUT = re.compile(rf"(?P<id>[A-Za-z0-9_-]{{11}})_(?P<start>\d+\.\d+)-(?P<stop>\d+\.\d+){_EXTENSION}")
+_NUMBERED = re.compile(rf"(?P<id>[A-Za-z0-9_-]{{11}})_(?P<number>\d+){_EXTENSION}")
+_WHOLE = re.compile(rf"(?P<id>[A-Za-z0-9_-]{{11}}){_EXTENSION}")
 
 _Range = tuple[str, str]  # start and end as the CSV's numbers with six decimals
 
 
 @dataclass(kw_only=True)
-class _Film:
-    """What the lists and the disk have of one YouTube id."""
+class _DownloadedVideo:
+    """Rows and files of one YouTube id."""
 
-    rows: dict[_Range, tuple[float, float]] = field(default_factory=dict)
+    rows: dict[_Range, tuple[float, float]] = field(default_factory=dict)  # centre of the face, shares of the image
     cut: dict[_Range, ListedFile] = field(default_factory=dict)
     numbered: dict[int, ListedFile] = field(default_factory=dict)
-    whole: ListedFile | None = None
+    complete: ListedFile | None = None
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """The rows whose media are there. Raises UserError without one of the owners' lists."""
-    listing = Listing("avspeech", root, skipped_inputs)
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield the rows whose media are there.
+
+    Raises:
+        UserError: neither of the owners' lists is there.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
     lists = [name for name in LISTS if (root / name).is_file()]
     if not lists:
-        raise UserError(f"--source avspeech={root}: neither {' nor '.join(LISTS)} is there; they are the corpus")
-    films: dict[str, _Film] = {}
+        raise UserError(f"--source {NAME}={root}: neither {' nor '.join(LISTS)} is in it; the corpus is these lists")
+    videos: dict[str, _DownloadedVideo] = {}
     for name in lists:
-        _rows(listing, name, films)
-    _media(listing, films)
-    for name in sorted(films):
-        yield from _film(listing, name, films[name])
+        _read_list(listing, name, videos)
+    _find_media(listing, videos)
+    for name in sorted(videos):
+        yield from _segments(listing, name, videos[name])
 
 
-def _rows(listing: Listing, name: str, films: dict[str, _Film]) -> None:
+def _read_list(listing: Listing, name: str, videos: dict[str, _DownloadedVideo]) -> None:
     with open(listing.root / name, encoding="utf-8", errors="replace", newline="") as file:
         for number, row in enumerate(csv.reader(file), 1):
             if not row:
                 continue
-            place = f"{name}:{number}"
+            where = f"{name}:{number}"
             if len(row) == 6:  # some copies put a serial number in front
                 row = row[1:]
             if len(row) != 5:
-                listing.note("bad_row", place, f"{len(row)} columns instead of 5")
+                listing.skip("bad_row", where, f"{len(row)} columns instead of 5")
                 continue
-            film = row[0].strip()
+            youtube_id = row[0].strip()
             try:
                 start, stop, x, y = (float(value) for value in row[1:])
             except ValueError:
-                if number > 1:  # the first line may be a head that somebody added
-                    listing.note("bad_row", place, "start, end, x or y is not a number")
+                if number > 1:  # the first line may be a header that a copy has
+                    listing.skip("bad_row", where, "start, end, x or y is not a number")
                 continue
-            fault = _fault(film, start, stop, x, y)
-            if fault:
-                listing.note("bad_row", place, fault)
+            error = _row_error(youtube_id, start, stop, x, y)
+            if error:
+                listing.skip("bad_row", where, error)
                 continue
-            known = films.setdefault(film, _Film()).rows
-            if (key := _key(start, stop)) in known:
-                listing.note("duplicate", place, f"{film} from {key[0]} to {key[1]} s was listed before")
+            known = videos.setdefault(youtube_id, _DownloadedVideo()).rows
+            if (key := _range_key(start, stop)) in known:
+                listing.skip("duplicate", where, f"{youtube_id} from {key[0]} to {key[1]} s was listed before")
             else:
                 known[key] = (x, y)
 
 
-def _fault(film: str, start: float, stop: float, x: float, y: float) -> str | None:
-    if not is_video_id(film):
+def _row_error(youtube_id: str, start: float, stop: float, x: float, y: float) -> str | None:
+    if not is_youtube_id(youtube_id):
         return "the first column is no YouTube id (11 characters)"
     if not all(math.isfinite(value) for value in (start, stop, x, y)) or not 0 <= start < stop:
         return f"no range: from {start:g} to {stop:g} s"
     if not (0 <= x <= 1 and 0 <= y <= 1):
-        return f"the face's centre {x:g}, {y:g} lies outside the picture"
+        return f"the face's centre {x:g}, {y:g} lies outside the image"
     return None
 
 
-def _key(start: float, stop: float) -> _Range:
+def _range_key(start: float, stop: float) -> _Range:
     return f"{start:.6f}", f"{stop:.6f}"
 
 
-def _media(listing: Listing, films: dict[str, _Film]) -> None:
-    """Put every media file below the root to its film; what belongs to no row is noted."""
+def _find_media(listing: Listing, videos: dict[str, _DownloadedVideo]) -> None:
+    """Assign every media file below the root to its video; note the files that belong to no row."""
     stack = [""]
     while stack:
         below = stack.pop()
-        for one in listing.entries(below, r"(?!\.).*", "media file"):
-            if one.folder:
-                stack.append(one.path)
-            elif one.name in LISTS and not below:
+        for entry in listing.list_entries(below, r"(?!\.).*", "media file"):
+            if entry.is_folder:
+                stack.append(entry.path)
+            elif entry.name in LISTS and not below:
                 continue
-            elif found := _CUT.fullmatch(one.name):
-                key = _key(float(found["start"]), float(found["stop"]))
-                _put(listing, films, found["film"], one, key)
-            elif found := _NUMBERED.fullmatch(one.name):
-                _put(listing, films, found["film"], one, int(found["number"]))
-            elif found := _WHOLE.fullmatch(one.name):
-                _put(listing, films, found["film"], one, None)
+            elif matched := _CUT.fullmatch(entry.name):
+                key = _range_key(float(matched["start"]), float(matched["stop"]))
+                _add_media(listing, videos, matched["id"], entry, key)
+            elif matched := _NUMBERED.fullmatch(entry.name):
+                _add_media(listing, videos, matched["id"], entry, int(matched["number"]))
+            elif matched := _WHOLE.fullmatch(entry.name):
+                _add_media(listing, videos, matched["id"], entry, None)
             else:
-                listing.note("unexpected", one.path, "its name is none of the known ways to name a download")
+                listing.skip("unexpected", entry.path, "its name is none of the known ways to name a download")
 
 
-def _put(listing: Listing, films: dict[str, _Film], name: str, one: ListedFile, what: _Range | int | None) -> None:
-    film = films.get(name)
-    if film is None:
-        listing.note("unlisted", one.path, f"no row of the lists has the id {name}")
+def _add_media(
+    listing: Listing, videos: dict[str, _DownloadedVideo], name: str, file: ListedFile, segment: _Range | int | None
+) -> None:
+    """Add a file to the YouTube id `name`; `segment` is its range, its row's number, or None for the complete video."""
+    video = videos.get(name)
+    if video is None:
+        listing.skip("unlisted", file.path, f"no row of the lists has the id {name}")
         return
-    if what is None:
-        before, film.whole = film.whole, film.whole or one
-    elif isinstance(what, int):
-        before = film.numbered.get(what)
-        film.numbered.setdefault(what, one)
+    if segment is None:
+        before, video.complete = video.complete, video.complete or file
+    elif isinstance(segment, int):
+        before = video.numbered.get(segment)
+        video.numbered.setdefault(segment, file)
     else:
-        if what not in film.rows:
-            listing.note("unlisted", one.path, f"no row of {name} goes from {what[0]} to {what[1]} s")
+        if segment not in video.rows:
+            listing.skip("unlisted", file.path, f"no row of {name} goes from {segment[0]} to {segment[1]} s")
             return
-        before = film.cut.get(what)
-        film.cut.setdefault(what, one)
+        before = video.cut.get(segment)
+        video.cut.setdefault(segment, file)
     if before is not None:
-        listing.note("duplicate", one.path, f"the same segment as {before.path}")
+        listing.skip("duplicate", file.path, f"the same segment as {before.path}")
 
 
-def _film(listing: Listing, name: str, film: _Film) -> Iterator[Video]:
-    ordered = sorted(film.rows, key=lambda key: (float(key[0]), float(key[1])))
+def _segments(listing: Listing, name: str, video: _DownloadedVideo) -> Iterator[Video]:
+    """Yield the rows of the YouTube id `name` that have a file: a cut one first, else the range of the complete one."""
+    ordered = sorted(video.rows, key=lambda key: (float(key[0]), float(key[1])))
     for number, key in enumerate(ordered):
         start, stop = float(key[0]), float(key[1])
-        video = f"{name}_{key[0]}-{key[1]}"
-        whole = False
-        one = film.cut.get(key) or film.numbered.get(number)
-        if one is None:
-            one, whole = film.whole, True
-        if one is None:
-            why = "other rows of this film are" if film.cut or film.numbered else "nothing of this film is: not"
-            listing.note("missing", video, f"{why} here" if film.cut or film.numbered else f"{why} downloaded, or gone")
+        video_id = f"{name}_{key[0]}-{key[1]}"
+        cut = video.cut.get(key) or video.numbered.get(number)
+        file = cut or video.complete
+        if file is None:
+            has_others = bool(video.cut or video.numbered)
+            reason = (
+                "other rows of this video are here" if has_others else "no file of this video: not downloaded, or gone"
+            )
+            listing.skip("missing", video_id, reason)
             continue
-        x, y = film.rows[key]
+        x, y = video.rows[key]
         yield Video(
             source=listing.source,
-            video_id=video,
+            video_id=video_id,
             group_id=name,
-            **one.file,
-            start_s=start if whole else None,
-            stop_s=stop if whole else None,
+            **file.stat_fields,
+            start_s=None if cut else start,
+            stop_s=None if cut else stop,
             origin=Origin(id=name, start_s=start, stop_s=stop, box=(x, y, x, y)),
         )
-    for number, one in sorted(film.numbered.items()):
+    for number, file in sorted(video.numbered.items()):
         if number >= len(ordered):
-            listing.note("unlisted", one.path, f"{name} has {len(ordered)} rows")
+            listing.skip("unlisted", file.path, f"{name} has {len(ordered)} rows")

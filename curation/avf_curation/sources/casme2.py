@@ -1,14 +1,14 @@
-"""CASME II: CASME2_RAW_selected/sub01/EP02_01f/img46.jpg, 200 pictures a second, labels in a coding table."""
+"""CASME II: CASME2_RAW_selected/sub01/EP02_01f/img46.jpg, 200 images per second, labels in a coding table."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.micro_expression import (
-    LabelledSequence,
-    coded_samples,
+    ImageSequence,
+    find_coding_table,
     image_sequence_input,
-    read_coding_table,
+    read_coded_samples,
 )
 from avf_curation.sources.types import SkippedInput, Video
 
@@ -19,33 +19,35 @@ OWNERS_COUNT = 255
 LAYOUT = "CASME2_RAW_selected/sub01/EP02_01f/img46.jpg (or CASME2-RAW, Cropped), CASME2-coding-20140508.xlsx"
 _TABLES = ("CASME2-coding-20190701.xlsx", "CASME2-coding-20140508.xlsx")
 _FOLDERS = ("CASME2_RAW_selected", "CASME2-RAW", "Cropped")
-_OFFSETS = {60: 91}  # row of the owners' table whose offset lies before its onset -> what it must be
-_UNUSABLE = ("sub04", "EP12_01f")  # left out of the three-emotion protocol
+_CORRECTED_OFFSETS = {60: 91}  # in this row of the owners' table the offset lies before the onset
+_EXCLUDED = ("sub04", "EP12_01f")  # by the three-emotion protocol
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Every row of the table whose pictures are there. Raises UserError for another layout."""
-    listing = Listing("casme2", root, skipped_inputs)
-    table = read_coding_table(listing, _TABLES)
-    folder = next((name for name in _FOLDERS if listing.has(name)), _FOLDERS[0])
-    for row in coded_samples(listing, table, "onsetframe", "offsetframe", _OFFSETS):
-        person, take = f"sub{row.subject:02d}", row.take
-        if (person, take) == _UNUSABLE:
-            listing.note("excluded", f"{folder}/{person}/{take}", "left out of the three-emotion protocol")
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield every row of the table whose images are there.
+
+    Raises:
+        UserError: there is no coding table.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
+    table = find_coding_table(listing, _TABLES)
+    folder = next((name for name in _FOLDERS if listing.has_folder(name)), _FOLDERS[0])
+    for sample in read_coded_samples(listing, table, "onsetframe", "offsetframe", _CORRECTED_OFFSETS):
+        subject = f"sub{sample.subject:02d}"
+        path = f"{folder}/{subject}/{sample.take}"
+        if (subject, sample.take) == _EXCLUDED:
+            listing.skip("excluded", path, "left out of the three-emotion protocol")
             continue
-        path, name = f"{folder}/{person}/{take}", f"{person}/{take}"
-        made = image_sequence_input(
-            listing,
-            LabelledSequence(
-                folder=path,
-                video_id=name,
-                subject=person,
-                emotion=row.emotion,
-                pictures_per_s=200,
-                onset=row.onset,
-                offset=row.offset,
-                more=row.more,
-            ),
+        sequence = ImageSequence(
+            folder=path,
+            video_id=f"{subject}/{sample.take}",
+            subject=subject,
+            emotion=sample.emotion,
+            images_per_s=200,
+            onset=sample.onset,
+            offset=sample.offset,
+            other_labels=sample.other_labels,
         )
-        if made is not None:
-            yield made
+        video = image_sequence_input(listing, sequence)
+        if video is not None:
+            yield video

@@ -1,7 +1,7 @@
-"""CelebV-HQ: celebvhq_info.json and what was fetched from YouTube by it: raw/ID.mp4, or processed/KEY.mp4.
+"""CelebV-HQ: celebvhq_info.json and what was downloaded from YouTube by it: raw/ID.mp4, or processed/KEY.mp4.
 
-A clip is a range and a box of a film; KEY is ID_N. Cut clips in processed/ are taken first, else the range of the film
-in raw/. Identities are not in the JSON, so films are the groups.
+A clip is a range and a box of a video; KEY is ID_N. Cut clips in processed/ come first, else the range of the complete
+video in raw/. The JSON has no identities, so the YouTube videos are the groups.
 """
 
 import json
@@ -15,7 +15,7 @@ from avf_shards.schema.labels import Origin
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
-from avf_curation.sources.youtube import is_video_id
+from avf_curation.sources.youtube import is_youtube_id
 
 NAME = "celebvhq"
 ABOUT = (
@@ -27,78 +27,85 @@ LABELLED = False
 OWNERS_COUNT = 35_666
 LAYOUT = "celebvhq_info.json; downloaded_celebvhq/raw/ID.mp4 and downloaded_celebvhq/processed/ID_N.mp4, either or both"
 INFO = "celebvhq_info.json"
-_MEDIA = r"[A-Za-z0-9_-]{11}\.(mp4|mkv|webm)"
+_COMPLETE = r"[A-Za-z0-9_-]{11}\.(mp4|mkv|webm)"
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """The clips whose film or cut is there. Raises UserError without the owners' JSON."""
-    listing = Listing("celebvhq", root, skipped_inputs)
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield the clips whose cut file or complete video is there.
+
+    Raises:
+        UserError: the owners' JSON is not there or cannot be read.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
     clips = _clips(listing)
-    base = "downloaded_celebvhq/" if listing.has("downloaded_celebvhq") else ""
-    films = listing.by_stem(f"{base}raw", _MEDIA, "film (a YouTube id)")
-    cuts = listing.by_stem(f"{base}processed", r"[A-Za-z0-9_-]{11}_\d+\.mp4", "clip (YouTube id and number)")
+    base = "downloaded_celebvhq/" if listing.has_folder("downloaded_celebvhq") else ""
+    complete_videos = listing.files_by_stem(f"{base}raw", _COMPLETE, "video (a YouTube id)")
+    cuts = listing.files_by_stem(f"{base}processed", r"[A-Za-z0-9_-]{11}_\d+\.mp4", "clip (YouTube id and number)")
     used: set[str] = set()
     for key, origin in sorted(clips.items()):
-        cut, film = cuts.pop(key, None), films.get(origin.id)
-        one = cut or film
+        cut = cuts.pop(key, None)
+        file = cut or complete_videos.get(origin.id)
         used.add(origin.id)
-        if one is None:
-            listing.note("missing", key, f"neither the clip nor its film {origin.id} is here: not downloaded, or gone")
+        if file is None:
+            reason = f"neither the clip nor its video {origin.id} is here: not downloaded, or gone"
+            listing.skip("missing", key, reason)
             continue
         yield Video(
             source=listing.source,
             video_id=key,
             group_id=origin.id,
-            **one.file,
+            **file.stat_fields,
             start_s=None if cut else origin.start_s,
             stop_s=None if cut else origin.stop_s,
             origin=origin,
         )
-    for left in [*cuts.values(), *(film for name, film in films.items() if name not in used)]:
-        listing.note("unlisted", left.path, f"{INFO} has no such clip")
+    unused = [video for youtube_id, video in complete_videos.items() if youtube_id not in used]
+    for file in (*cuts.values(), *unused):
+        listing.skip("unlisted", file.path, f"{INFO} has no such clip")
 
 
 def _clips(listing: Listing) -> dict[str, Origin]:
+    """Return key -> origin of the clips in the owners' JSON."""
     path = listing.root / INFO
     duplicates: list[str] = []
 
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        values = dict(found)
-        if len(values) != len(found):
-            names = [name for name, _ in found]
+    def note_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) != len(pairs):
+            names = [name for name, _ in pairs]
             duplicates.extend(sorted({name for name in names if names.count(name) > 1}))
         return values
 
     try:
-        info = json.loads(path.read_text("utf-8"), object_pairs_hook=pairs)
+        info = json.loads(path.read_text("utf-8"), object_pairs_hook=note_duplicates)
     except FileNotFoundError:
-        raise UserError(f"--source celebvhq={listing.root}: no {INFO} there; it is the corpus") from None
+        raise UserError(f"--source {NAME}={listing.root}: no {INFO} in it; the corpus is this list") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({' '.join(str(error).split())[:120]})") from None
     entries = info.get("clips", info) if isinstance(info, dict) else None
     if not isinstance(entries, dict):
-        raise UserError(f"{path}: expected a table of clips")
+        raise UserError(f"{path}: expected an object of clips, as the owners' file has")
     for name in duplicates:
-        listing.note("duplicate", f"{INFO}: {name}", "listed twice; the last one counts")
-    found: dict[str, Origin] = {}
+        listing.skip("duplicate", f"{INFO}: {name}", "listed twice; the last one counts")
+    clips: dict[str, Origin] = {}
     for key, entry in entries.items():
         if key in ("meta_info", "mete_info"):  # the owners' spelling of one release
             continue
         try:
-            found[key] = _origin(key, entry)
+            clips[key] = _origin(key, entry)
         except (KeyError, TypeError, ValueError) as error:
-            listing.note("bad_row", f"{INFO}: {key}", f"not a clip as the owners give ({error})")
-    return found
+            listing.skip("bad_row", f"{INFO}: {key}", f"not a clip as the owners give ({error})")
+    return clips
 
 
 def _origin(key: str, entry: Any) -> Origin:
-    film, _, number = key.rpartition("_")
-    if entry["ytb_id"] != film or not is_video_id(film) or not number.isdigit():
+    youtube_id, _, number = key.rpartition("_")
+    if entry["ytb_id"] != youtube_id or not is_youtube_id(youtube_id) or not number.isdigit():
         raise ValueError("its key is not ytb_id and a number")
     start, stop = float(entry["duration"]["start_sec"]), float(entry["duration"]["end_sec"])
     left, top, right, bottom = (float(entry["bbox"][side]) for side in ("left", "top", "right", "bottom"))
     if not (math.isfinite(stop) and 0 <= start < stop):
         raise ValueError(f"no range: from {start:g} to {stop:g} s")
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-        raise ValueError("its box lies outside the picture")
-    return Origin(id=film, start_s=start, stop_s=stop, box=(left, top, right, bottom))
+        raise ValueError("its box lies outside the image")
+    return Origin(id=youtube_id, start_s=start, stop_s=stop, box=(left, top, right, bottom))

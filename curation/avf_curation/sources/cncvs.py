@@ -1,10 +1,10 @@
-"""CN-CVS and CN-Celeb-AV, the "CN-Celeb series": Mandarin face crops, silent mp4 with the sound beside it.
+"""CN-CVS and CN-Celeb-AV, the "CN-Celeb series": Mandarin face crops, silent mp4 with the audio in its own file.
 
     cncvs/news/n001/video/n001_00001_001.mp4       cncvs/news/n001/audio/n001_00001_001.wav
     cncvs/speech/s00001/video/s00001_00001_001.mp4
     final_video/id1000/interview-01-001.mp4        final_audio/..., final_metadata/id1000.json     (CN-Celeb-AV)
 
-CN-Celeb 1 and 2 (OpenSLR 82, FLAC) are sound without picture and no source of clips.
+CN-Celeb 1 and 2 (OpenSLR 82, FLAC) hold audio without video and are no source of clips.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
+from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.types import SkippedInput, Video
@@ -33,28 +34,32 @@ _BRANCHES = {"news": r"n\d{3,}", "speech": r"s\d{3,}"}
 _TIME = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """The clips of every part that is there. Raises UserError when none is, and for CN-Celeb's sound."""
-    listing = Listing("cncvs", root, skipped_inputs)
-    base = "cncvs/" if listing.has("cncvs") else ""
-    branches = [branch for branch in _BRANCHES if listing.has(base + branch)]
-    celeb_av = listing.has("final_video")
-    sound_only = [name for name in ("CN-Celeb_flac", "CN-Celeb2_flac", "CN-Celeb", "data") if listing.has(name)]
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield the clips of every part that is there.
+
+    Raises:
+        UserError: there is none, or the folder holds the audio of CN-Celeb alone.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
+    base = "cncvs/" if listing.has_folder("cncvs") else ""
+    branches = [branch for branch in _BRANCHES if listing.has_folder(base + branch)]
+    celeb_av = listing.has_folder("final_video")
+    audio_only = [name for name in ("CN-Celeb_flac", "CN-Celeb2_flac", "CN-Celeb", "data") if listing.has_folder(name)]
     if not branches and not celeb_av:
-        if sound_only:
+        if audio_only:
             raise UserError(
-                f"--source cncvs={root}: this is CN-Celeb ({sound_only[0]}/), sound without picture; "
+                f"--source {NAME}={root}: this is CN-Celeb ({audio_only[0]}/), audio without video; "
                 "the video corpora of the series are CN-CVS and CN-Celeb-AV"
             )
-        raise UserError(f"--source cncvs={root}: no news/ or speech/ (CN-CVS), no final_video/ (CN-Celeb-AV)")
-    for name in sound_only:
-        listing.note("excluded", name, "CN-Celeb is sound without picture")
+        raise UserError(f"--source {NAME}={root}: no news/ or speech/ (CN-CVS), no final_video/ (CN-Celeb-AV)")
+    for name in audio_only:
+        listing.skip("excluded", name, "CN-Celeb holds audio without video")
     for branch in branches:
-        for speaker in listing.entries(base + branch, _BRANCHES[branch], f"speaker of {branch}"):
-            yield from _speaker(listing, speaker)
+        for speaker in listing.list_entries(base + branch, _BRANCHES[branch], f"speaker of {branch}"):
+            yield from _cncvs_videos(listing, speaker)
     if celeb_av:
-        for speaker in listing.entries("final_video", r"id\d+", "speaker (id and digits)"):
-            yield from _celeb(listing, speaker)
+        for speaker in listing.list_entries("final_video", r"id\d+", "speaker (id and digits)"):
+            yield from _celeb_av_videos(listing, speaker)
 
 
 def _video(
@@ -64,7 +69,7 @@ def _video(
         source=listing.source,
         video_id=video,
         group_id=video.rpartition("_" if "_" in video else "-")[0] or video,
-        **clip.file,
+        **clip.stat_fields,
         sound_path=sound.path if sound else None,
         speaker=speaker,
         language="zh",
@@ -72,49 +77,58 @@ def _video(
     )
 
 
-def _speaker(listing: Listing, speaker: ListedFile) -> Iterator[Video]:
-    wanted = rf"{re.escape(speaker.name)}_\d+_\d+"
-    sounds = listing.by_stem(f"{speaker.path}/audio", rf"{wanted}\.wav", "sound of this speaker")
-    if not listing.has(f"{speaker.path}/audio"):
-        listing.note("missing", f"{speaker.path}/audio", "no sound beside: what the mp4 itself carries is used")
-    for stem, clip in listing.by_stem(f"{speaker.path}/video", rf"{wanted}\.mp4", "clip of this speaker").items():
-        yield _video(listing, clip, sounds.pop(stem, None), speaker=speaker.name, video=stem, origin=None)
-    for left in sounds.values():
-        listing.note("missing", left.path, "the clip of this name is not in video/")
+def _cncvs_videos(listing: Listing, speaker: ListedFile) -> Iterator[Video]:
+    pattern = rf"{re.escape(speaker.name)}_\d+_\d+"
+    audio_files = listing.files_by_stem(f"{speaker.path}/audio", rf"{pattern}\.wav", "audio of this speaker")
+    if not listing.has_folder(f"{speaker.path}/audio"):
+        listing.skip("missing", f"{speaker.path}/audio", "no audio files: the audio track of the mp4 is used")
+    for stem, clip in listing.files_by_stem(
+        f"{speaker.path}/video", rf"{pattern}\.mp4", "clip of this speaker"
+    ).items():
+        yield _video(listing, clip, audio_files.pop(stem, None), speaker=speaker.name, video=stem, origin=None)
+    for file in audio_files.values():
+        listing.skip("missing", file.path, "the clip of this name is not in video/")
 
 
-def _celeb(listing: Listing, speaker: ListedFile) -> Iterator[Video]:
-    sounds = listing.by_stem(f"final_audio/{speaker.name}", r"[a-z]+-\d\d-\d{3}\.wav", "sound (GENRE-NN-NNN)")
-    told = _metadata(listing, f"final_metadata/{speaker.name}.json")
-    for stem, clip in listing.by_stem(speaker.path, r"[a-z]+-\d\d-\d{3}\.mp4", "clip (GENRE-NN-NNN)").items():
+def _celeb_av_videos(listing: Listing, speaker: ListedFile) -> Iterator[Video]:
+    audio_files = listing.files_by_stem(
+        f"final_audio/{speaker.name}", r"[a-z]+-\d\d-\d{3}\.wav", "audio (GENRE-NN-NNN)"
+    )
+    origins = _metadata(listing, f"final_metadata/{speaker.name}.json")
+    for stem, clip in listing.files_by_stem(speaker.path, r"[a-z]+-\d\d-\d{3}\.mp4", "clip (GENRE-NN-NNN)").items():
         video = f"{speaker.name}-{stem}"
         yield _video(
-            listing, clip, sounds.pop(stem, None), speaker=speaker.name, video=video, origin=told.pop(stem, None)
+            listing,
+            clip,
+            audio_files.pop(stem, None),
+            speaker=speaker.name,
+            video=video,
+            origin=origins.pop(stem, None),
         )
-    for left in sounds.values():
-        listing.note("missing", left.path, "the clip of this name is not in final_video/")
-    for stem in told:
-        listing.note("missing", f"final_metadata/{speaker.name}.json: {stem}", "the clip of this name is not here")
+    for file in audio_files.values():
+        listing.skip("missing", file.path, "the clip of this name is not in final_video/")
+    for stem in origins:
+        listing.skip("missing", f"final_metadata/{speaker.name}.json: {stem}", "there is no clip of this name")
 
 
 def _metadata(listing: Listing, path: str) -> dict[str, Origin]:
-    """Clip -> where it was cut from, of a collector's JSON; times are HH:MM:SS:FF with FF in 25ths of a second."""
+    """Return clip -> the range it was cut from, of a collector's JSON. Its times are HH:MM:SS:FF at 25 fps."""
     try:
         entries = json.loads((listing.root / path).read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError):
-        listing.note("bad_row", path, "cannot be read as JSON")
+        listing.skip("bad_row", path, "cannot be read as JSON")
         return {}
-    found: dict[str, Origin] = {}
+    origins: dict[str, Origin] = {}
     for number, entry in enumerate(entries if isinstance(entries, list) else [entries]):
         try:
             start = _seconds(entry["start_time"])
             name = str(entry["filename"]).rpartition("/")[2].split(".")[0]
-            found[name] = Origin(id=str(entry["url"]), start_s=start, stop_s=start + _seconds(entry["duration"]))
+            origins[name] = Origin(id=str(entry["url"]), start_s=start, stop_s=start + _seconds(entry["duration"]))
         except (KeyError, TypeError, ValueError):
-            listing.note("bad_row", f"{path}[{number}]", "no url, start_time, duration and filename as the owners give")
-    return found
+            listing.skip("bad_row", f"{path}[{number}]", "no url, start_time, duration and filename as the owners give")
+    return origins
 
 
 def _seconds(text: Any) -> float:
@@ -122,4 +136,4 @@ def _seconds(text: Any) -> float:
     if matched is None:
         raise ValueError(text)
     hours, minutes, seconds, frames = (int(part) for part in matched.groups())
-    return hours * 3600 + minutes * 60 + seconds + frames / 25
+    return hours * 3600 + minutes * 60 + seconds + frames / FRAMES_PER_SECOND

@@ -1,4 +1,4 @@
-"""CREMA-D: VideoFlash/ACTOR_SENTENCE_EMOTION_LEVEL.flv, sound in AudioWAV/; the label is the intended emotion."""
+"""CREMA-D: VideoFlash/ACTOR_SENTENCE_EMOTION_LEVEL.flv, audio in AudioWAV/; the label is the intended emotion."""
 
 import re
 from collections.abc import Iterator
@@ -18,35 +18,44 @@ LAYOUT = "VideoFlash/1001_DFA_ANG_XX.flv, AudioWAV/1001_DFA_ANG_XX.wav"
 LABELS = ("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")
 _STEM = re.compile(r"(10\d\d)_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_(LO|MD|HI|XX)")
 _POINTER = b"version https://git-lfs"
+_POINTER_MAX_BYTES = 1000
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Every clip; the sound is always the WAV's (28 films had none). Raises UserError for git-lfs pointers."""
-    listing = Listing("crema_d", root, skipped_inputs)
-    base = listing.base("CREMA-D", "VideoFlash")
-    sounds = listing.by_stem(f"{base}AudioWAV", rf"{_STEM.pattern}\.wav", "sound of a clip")
-    clips = listing.by_stem(f"{base}VideoFlash", rf"{_STEM.pattern}\.flv", "clip (ACTOR_SENTENCE_EMOTION_LEVEL.flv)")
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield every clip; the audio always comes from the WAV, as 28 of the videos have none.
+
+    Raises:
+        UserError: the files are git-lfs pointers.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
+    base = listing.find_base("CREMA-D", "VideoFlash")
+    audio_files = listing.files_by_stem(f"{base}AudioWAV", rf"{_STEM.pattern}\.wav", "audio of a clip")
+    clips = listing.files_by_stem(
+        f"{base}VideoFlash", rf"{_STEM.pattern}\.flv", "clip (ACTOR_SENTENCE_EMOTION_LEVEL.flv)"
+    )
     first = next(iter(clips.values()), None)
-    if first is not None and first.size_bytes < 1000:
-        with open(root / first.path, "rb") as file:
-            if file.read(len(_POINTER)) == _POINTER:
-                raise UserError(f"--source crema_d={root}: {first.path} is a git-lfs pointer; fetch with git lfs pull")
+    if first is not None and first.size_bytes < _POINTER_MAX_BYTES:
+        with open(root / first.path, "rb") as media:
+            if media.read(len(_POINTER)) == _POINTER:
+                raise UserError(
+                    f"--source {NAME}={root}: {first.path} is a git-lfs pointer; fetch the media with git lfs pull"
+                )
     for stem, clip in clips.items():
         matched = _STEM.fullmatch(stem)
         assert matched is not None
         actor, _, emotion, level = matched.groups()
-        sound = sounds.pop(stem, None)
-        if sound is None:
-            listing.note("missing", f"{base}AudioWAV/{stem}.wav", "the film's own sound is used")
+        audio = audio_files.pop(stem, None)
+        if audio is None:
+            listing.skip("missing", f"{base}AudioWAV/{stem}.wav", "no such file: the audio track of the flv is used")
         yield Video(
-            source="crema_d",
+            source=NAME,
             video_id=stem,
             group_id=stem,
-            **clip.file,
-            sound_path=sound.path if sound else None,
+            **clip.stat_fields,
+            sound_path=audio.path if audio else None,
             speaker=actor,
             language="en",
             labels=Labels(values={"emotion": emotion, "level": level}, subject=actor),
         )
-    for left in sounds.values():
-        listing.note("missing", left.path, "the film of this name is not in VideoFlash/")
+    for file in audio_files.values():
+        listing.skip("missing", file.path, "the clip of this name is not in VideoFlash/")

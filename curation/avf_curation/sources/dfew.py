@@ -22,57 +22,63 @@ LABELS = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")  # 
 _SPLIT = "EmoLabel_DataSplit"
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """The clips with one label. Raises UserError without lists or clips."""
-    listing = Listing("dfew", root, skipped_inputs)
-    if not listing.has(_SPLIT) or not listing.has("Clip/original"):
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield the clips with a single label.
+
+    Raises:
+        UserError: the lists or the clips are not there.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
+    if not listing.has_folder(_SPLIT) or not listing.has_folder("Clip/original"):
         raise UserError(
-            f"--source dfew={root}: {_SPLIT}/ and Clip/original/ must be in it; only the originals have sound"
+            f"--source {NAME}={root}: {_SPLIT}/ and Clip/original/ must be in it; only the originals have sound"
         )
     labels: dict[str, str] = {}
-    tested: dict[str, int] = {}
+    test_folds: dict[str, int] = {}
     for part in ("train", "test"):
         for number in range(1, 6):
-            for stem, label in _rows(listing, part, number):
+            for stem, label in _read_list(listing, part, number):
                 before = labels.setdefault(stem, label)
                 if before != label:
-                    listing.note("bad_row", f"{part}, set {number}", f"{stem} is {label} here and {before} elsewhere")
+                    listing.skip("bad_row", f"{part}, set {number}", f"{stem} is {label} here and {before} elsewhere")
                 elif part == "test":
-                    tested[stem] = number
+                    test_folds[stem] = number
     unlabelled = 0
-    for stem, clip in listing.by_stem("Clip/original", r"\d{5}\.mp4", "clip (five digits)").items():
-        told = labels.pop(stem, None)
-        if told is None:
+    for stem, clip in listing.files_by_stem("Clip/original", r"\d{5}\.mp4", "clip (five digits)").items():
+        single = labels.pop(stem, None)
+        if single is None:
             unlabelled += 1
             continue
-        said = Labels(values={"single": told}, folds={"single": tested.get(stem, 0)})
+        clip_labels = Labels(values={"single": single}, folds={"single": test_folds.get(stem, 0)})
         yield Video(
-            source="dfew",
+            source=NAME,
             video_id=stem,
             group_id=stem,
             path=clip.path,
             size_bytes=clip.size_bytes,
             mtime_ns=clip.mtime_ns,
-            labels=said,
+            labels=clip_labels,
         )
     if unlabelled:
-        listing.note("excluded", "Clip/original", f"{unlabelled} clips without a single label")
+        listing.skip("excluded", "Clip/original", f"{unlabelled} clips without a single label")
     for stem in sorted(labels):
-        listing.note("missing", f"{stem}.mp4", "listed, but Clip/original/ has no such clip")
+        listing.skip("missing", f"{stem}.mp4", "listed, but Clip/original/ has no such clip")
 
 
-def _rows(listing: Listing, part: str, number: int) -> Iterator[tuple[str, str]]:
-    """(stem, label) of one list, `video_name,label` with numbers for both."""
+def _read_list(listing: Listing, part: str, number: int) -> Iterator[tuple[str, str]]:
+    """Yield (stem, label) of one list, `video_name,label` with numbers for both."""
     names = [f"{_SPLIT}/{part}({spelling})/set_{number}.csv" for spelling in ("single-labeled", "single_labeled")]
     path = next((name for name in names if (listing.root / name).is_file()), None)
     if path is None:
-        listing.note("missing", names[0], "a list of the owners")
+        listing.skip("missing", names[0], "this list of the owners is not there")
         return
     with open(listing.root / path, encoding="utf-8", errors="replace", newline="") as file:
         for line, row in enumerate(csv.reader(file), 1):
             try:
                 name, label = int(row[0]), int(row[1])
-                yield f"{name:05d}", LABELS[label - 1 if label > 0 else 99]
+                if label < 1:  # a negative index would count from the end
+                    raise IndexError
+                yield f"{name:05d}", LABELS[label - 1]
             except (ValueError, IndexError):
                 if line > 1 and row:
-                    listing.note("bad_row", f"{path}:{line}", "is not VIDEO,LABEL with a label from 1 to 7")
+                    listing.skip("bad_row", f"{path}:{line}", "is not VIDEO,LABEL with a label from 1 to 7")

@@ -1,31 +1,40 @@
-"""The owners' face track of a VoxCeleb clip: where in its film, and whose face."""
+"""The owners' face track of a VoxCeleb clip: its range in the YouTube video, and the box of the face."""
 
 from pathlib import Path
 
 from avf_shards.schema.labels import Box4, Origin
 from avf_shards.timeline import FRAMES_PER_SECOND
 
-_TRACK_BYTES = 10_000_000  # ten thousand times what a track takes; files from outside may be anything
+_MAX_BYTES = 10_000_000  # ten thousand times the size of a track; a file from outside may be anything
 
 
-def read_face_track(path: Path, film: str) -> Origin:
-    """`parse_face_track` of a txt file. Raises ValueError, OSError."""
+def read_face_track(path: Path, youtube_id: str) -> Origin:
+    """Read a txt file and parse it as `parse_face_track` does.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the text is no face track.
+    """
     with open(path, encoding="utf-8", errors="replace") as file:
-        return parse_face_track(file.read(_TRACK_BYTES), film)
+        return parse_face_track(file.read(_MAX_BYTES), youtube_id)
 
 
-def parse_face_track(text: str, film: str) -> Origin:
-    """The range of the YouTube film and the face's median box, from a txt file. Raises ValueError naming the line.
+def parse_face_track(text: str, youtube_id: str) -> Origin:
+    """Return the clip's range in the YouTube video and the face's median box.
 
-    Seven lines of head, of which only the one that begins with FRAME counts; then FRAME X Y W H, frames at 25 a second,
-    boxes as shares of the picture. Boxes in pixels, as VoxCeleb1 has them, are of unknown scale and are left out.
+    The text has a header, which ends with the line that begins with FRAME, and then lines FRAME X Y W H: frames at 25
+    per second, boxes as shares of the image. Boxes in pixels, as VoxCeleb1 has them, are of unknown scale and are
+    ignored.
+
+    Raises:
+        ValueError: a line is no such line, or there is none; the message names the line.
     """
     lines = text.splitlines()
-    heads = [number for number, line in enumerate(lines) if line.split()[:1] == ["FRAME"]]
-    if not heads:
+    headers = [number for number, line in enumerate(lines) if line.split()[:1] == ["FRAME"]]
+    if not headers:
         raise ValueError("no line that begins with FRAME")
     rows = []
-    for number in range(heads[0] + 1, len(lines)):
+    for number in range(headers[0] + 1, len(lines)):
         if not lines[number].strip():
             continue
         fields = lines[number].split()
@@ -41,4 +50,4 @@ def parse_face_track(text: str, film: str) -> Origin:
     if all(0 <= value <= 1.001 for row in rows for value in row[1:]):
         left, top, right, bottom = (sorted(row[i] for row in rows)[len(rows) // 2] for i in range(1, 5))
         box = (left, top, right, bottom)
-    return Origin(id=film, start_s=start / FRAMES_PER_SECOND, stop_s=stop / FRAMES_PER_SECOND, box=box)
+    return Origin(id=youtube_id, start_s=start / FRAMES_PER_SECOND, stop_s=stop / FRAMES_PER_SECOND, box=box)

@@ -1,6 +1,6 @@
-"""IEMOCAP: a turn is a range of a dialogue's film and the half of its picture that the speaker sits in.
+"""IEMOCAP: a turn is a time range of a dialogue's video and the half of its image that shows the speaker.
 
-The actor with the markers (sixth letter of the dialogue's name) sits on the left; the turn's letter says who speaks.
+The actor with the markers (sixth letter of the dialogue's name) sits on the left; the turn's letter names the speaker.
 """
 
 import re
@@ -25,47 +25,53 @@ _DIALOGUE = r"Ses0[1-5][FM]_(?:impro\d\d|script\d\d_\d)[a-z]?"
 _LINE = re.compile(rf"\[(\d+\.\d+) - (\d+\.\d+)\]\t(({_DIALOGUE})_([FM])\d{{3}})\t(\w{{3}})\t\[([\d., ]+)\]")
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Every labelled turn whose dialogue is there. Raises UserError when no session is there."""
-    listing = Listing("iemocap", root, skipped_inputs)
-    base = listing.base("IEMOCAP_full_release", "Session1")
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield every labelled turn whose dialogue is there.
+
+    Raises:
+        UserError: there is no session.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
+    base = listing.find_base("IEMOCAP_full_release", "Session1")
     for session in range(1, 6):
         dialog = f"{base}Session{session}/dialog"
-        if not listing.has(dialog):
-            listing.note("missing", dialog, "no such session")
+        if not listing.has_folder(dialog):
+            listing.skip("missing", dialog, "no such session")
             continue
-        films = listing.by_stem(f"{dialog}/avi/DivX", rf"{_DIALOGUE}\.avi", "film of a dialogue")
-        told = listing.by_stem(f"{dialog}/EmoEvaluation", rf"{_DIALOGUE}\.txt", "labels of a dialogue")
-        for name, one in told.items():
-            film = films.get(name)
-            if film is None:
-                listing.note("missing", one.path, f"the film {name}.avi is not here")
+        videos = listing.files_by_stem(f"{dialog}/avi/DivX", rf"{_DIALOGUE}\.avi", "video of a dialogue")
+        label_files = listing.files_by_stem(f"{dialog}/EmoEvaluation", rf"{_DIALOGUE}\.txt", "labels of a dialogue")
+        for name, table in label_files.items():
+            video = videos.get(name)
+            if video is None:
+                listing.skip("missing", table.path, f"there is no {name}.avi")
                 continue
-            yield from _turns(listing, one, film, f"{base}Session{session}", str(session))
+            yield from _turns(listing, table, video, f"{base}Session{session}", str(session))
 
 
-def _turns(listing: Listing, table: ListedFile, film: ListedFile, session: str, number: str) -> Iterator[Video]:
+def _turns(listing: Listing, table: ListedFile, video: ListedFile, session: str, number: str) -> Iterator[Video]:
     text = (listing.root / table.path).read_text("utf-8", "replace")
-    for place, line in enumerate(text.splitlines(), 1):
+    for number_of_line, line in enumerate(text.splitlines(), 1):
         if not line.startswith("["):
-            continue  # a heading, or what single raters said
+            continue  # a heading, or the answer of a single rater
         matched = _LINE.fullmatch(line.strip())
         if matched is None:
-            listing.note("bad_row", f"{table.path}: line {place}", "is no turn with times, name, emotion and [V, A, D]")
+            listing.skip(
+                "bad_row", f"{table.path}: line {number_of_line}", "is no turn with times, name, emotion and [V, A, D]"
+            )
             continue
         start_s, stop_s = float(matched[1]), float(matched[2])
         if stop_s <= start_s:
-            listing.note("bad_row", f"{table.path}: line {place}", f"{stop_s} s is not after {start_s} s")
+            listing.skip("bad_row", f"{table.path}: line {number_of_line}", f"{stop_s} s is not after {start_s} s")
             continue
         turn, dialogue, gender, emotion = matched[3], matched[4], matched[5], matched[6]
         side: Side = "left" if gender == dialogue[5] else "right"
         axes = dict(zip(("valence", "activation", "dominance"), matched[7].replace(" ", "").split(","), strict=False))
         speaker = f"{number}{gender}"
         yield Video(
-            source="iemocap",
+            source=NAME,
             video_id=turn,
             group_id=dialogue,
-            **film.file,
+            **video.stat_fields,
             start_s=start_s,
             stop_s=stop_s,
             speaker=speaker,

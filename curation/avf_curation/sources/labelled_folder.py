@@ -1,10 +1,10 @@
-"""A plain folder with a labels.csv: your own labelled corpus.
+"""A plain folder with a labels.csv: a user's own labelled corpus.
 
     file,label,subject,session,fold
     anna/take_1.mp4,happy,anna,1,2
 
-`file` is relative to the folder. `subject`, `session`, `fold` (of the test set a file is in, from 1 on), `speaker` and
-`language` may be missing; every other column is a label.
+`file` is relative to the folder. The columns `subject`, `session`, `fold` (the test set that a file is in, from 1 on),
+`speaker` and `language` are optional; every other column is a label.
 """
 
 import csv
@@ -17,84 +17,77 @@ from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
 from avf_curation.recipe import PlanConfig
-from avf_curation.sources.folder import list_videos
-from avf_curation.sources.types import SkippedInput, Video, is_readable
+from avf_curation.sources.folder import list_folder_videos
+from avf_curation.sources.listing import Listing
+from avf_curation.sources.types import SkippedInput, Video, utf8_name
 
 TABLE = "labels.csv"
-_KNOWN = ("file", "subject", "session", "fold", "speaker", "language")
+_NO_LABELS = ("file", "subject", "session", "fold", "speaker", "language")
 
 
 def has_labels(root: Path) -> bool:
-    """Whether a folder is such a corpus."""
+    """Return whether the folder holds a labels.csv."""
     return (root / TABLE).is_file()
 
 
-def read(root: Path, source: str, config: PlanConfig, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Every file that the table names and that is there. Raises UserError for a table without files or labels."""
-    rows = _rows(root, source, skipped_inputs)
-    for video in list_videos(root, source, config, skipped_inputs):
+def list_labelled_videos(
+    root: Path, source: str, config: PlanConfig, skipped_inputs: list[SkippedInput]
+) -> Iterator[Video]:
+    """Yield every file that the table names and that is there.
+
+    Raises:
+        UserError: the table cannot be read, or has no column `file` or no column of labels.
+    """
+    listing = Listing(source, root, skipped_inputs)
+    rows = _rows(listing)
+    for video in list_folder_videos(root, source, config, skipped_inputs):
         if video.path == TABLE:
             continue
-        row = rows.pop(is_readable(video.path), None)
+        row = rows.pop(utf8_name(video.path), None)
         if row is None:
-            skipped_inputs.append(
-                SkippedInput(
-                    source=source, path=is_readable(video.path), reason=f"{TABLE} has no such row", kind="unlisted"
-                )
-            )
+            listing.skip("unlisted", video.path, f"{TABLE} has no such row")
             continue
-        labels = _labels(row, source, skipped_inputs)
+        labels = _labels(listing, row)
         if labels is not None:
             speaker = row.get("speaker") or labels.subject
             yield replace(video, speaker=speaker, language=row.get("language") or None, labels=labels)
-    for left in sorted(rows):
-        skipped_inputs.append(
-            SkippedInput(source=source, path=f"{TABLE}: {left}", reason="no such file", kind="missing")
-        )
+    for file in sorted(rows):
+        listing.skip("missing", f"{TABLE}: {file}", "no such file")
 
 
-def _rows(root: Path, source: str, skipped_inputs: list[SkippedInput]) -> dict[str, dict[str, str]]:
-    where = f"--source {source}={root}: {TABLE}"
+def _rows(listing: Listing) -> dict[str, dict[str, str]]:
+    """Return file -> row of the table."""
+    where = f"--source {listing.source}={listing.root}: {TABLE}"
     try:
-        reader = csv.DictReader(io.StringIO((root / TABLE).read_text("utf-8-sig")), strict=True)
+        reader = csv.DictReader(io.StringIO((listing.root / TABLE).read_text("utf-8-sig")), strict=True)
         names = [name.strip() for name in reader.fieldnames or ()]
-        found: dict[str, dict[str, str]] = {}
-        for number, values in enumerate(reader, 2):
+        rows: dict[str, dict[str, str]] = {}
+        for number, values in enumerate(reader, 2):  # row 1 is the header, as a spreadsheet numbers rows
             row = {name: (value or "").strip() for name, value in zip(names, values.values(), strict=False)}
             if None in values or not row.get("file"):
-                why = "more fields than columns" if None in values else "no file"
-                skipped_inputs.append(
-                    SkippedInput(source=source, path=f"{TABLE}: row {number}", reason=why, kind="bad_row")
-                )
-            elif row["file"] in found:
-                skipped_inputs.append(
-                    SkippedInput(
-                        source=source,
-                        path=f"{TABLE}: row {number}",
-                        reason=f"{row['file']} once more",
-                        kind="duplicate",
-                    )
-                )
+                reason = "more fields than columns" if None in values else "no file"
+                listing.skip("bad_row", f"{TABLE}: row {number}", reason)
+            elif row["file"] in rows:
+                listing.skip("duplicate", f"{TABLE}: row {number}", f"{row['file']} was listed before")
             else:
-                found[row["file"]] = row
+                rows[row["file"]] = row
     except UnicodeDecodeError:
-        raise UserError(f"{where} is not UTF-8") from None
+        raise UserError(f"{where} is not UTF-8; save the table as UTF-8") from None
     except csv.Error as error:
         raise UserError(f"{where} is no CSV table ({error})") from None
-    if "file" not in names or not set(names) - set(_KNOWN):
-        raise UserError(f"{where} needs a column `file` and one of labels; it has {', '.join(names) or 'none'}")
-    return found
+    if "file" not in names or not set(names) - set(_NO_LABELS):
+        raise UserError(
+            f"{where} needs a column `file` and at least one column of labels; it has {', '.join(names) or 'none'}"
+        )
+    return rows
 
 
-def _labels(row: dict[str, str], source: str, skipped_inputs: list[SkippedInput]) -> Labels | None:
+def _labels(listing: Listing, row: dict[str, str]) -> Labels | None:
+    """Return the labels of a row, or None where its fold is no number."""
     fold = row.get("fold", "")
     if fold and not fold.isdigit():
-        skipped_inputs.append(
-            SkippedInput(
-                source=source, path=f"{TABLE}: {row['file']}", reason=f"fold {fold!r} is no number", kind="bad_row"
-            )
-        )
+        listing.skip("bad_row", f"{TABLE}: {row['file']}", f"fold {fold!r} is no number")
         return None
-    values = {name: value for name, value in row.items() if name not in _KNOWN and value}
+    values = {name: value for name, value in row.items() if name not in _NO_LABELS and value}
     folds = {"own": int(fold)} if fold else {}
     return Labels(values=values, subject=row.get("subject") or None, session=row.get("session") or None, folds=folds)

@@ -1,5 +1,6 @@
-"""What is on disk: one listing per folder, links followed, everything told that is not what a corpus should hold."""
+"""Listings of a source's folders: links are followed, and every entry that a corpus should not hold is noted."""
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -9,24 +10,26 @@ from typing import Any
 
 from avf_shards.errors import UserError
 
-from avf_curation.sources.types import SkippedInput, is_readable
+from avf_curation.sources.types import SkippedInput, utf8_name
+
+log = logging.getLogger(__name__)
 
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|gz|rar|7z)$|_part", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedFile:
-    """A file or folder below a source's root; `path` is relative to it."""
+    """A file or folder below a source's root."""
 
     name: str
-    path: str
-    folder: bool
-    size_bytes: int
+    path: str  # relative to the source's root
+    is_folder: bool
+    size_bytes: int  # 0 for a broken link
     mtime_ns: int
 
     @property
-    def file(self) -> dict[str, Any]:
-        """What an input says of the file it is."""
+    def stat_fields(self) -> dict[str, Any]:
+        """The fields of `Video` that say which file it is."""
         return {"path": self.path, "size_bytes": self.size_bytes, "mtime_ns": self.mtime_ns}
 
     @property
@@ -35,69 +38,79 @@ class ListedFile:
 
 
 class Listing:
-    """Lists folders of one source and notes what is skipped."""
+    """Lists the folders of one source and appends to `skipped_inputs` what is no input."""
 
     def __init__(self, source: str, root: Path, skipped_inputs: list[SkippedInput]) -> None:
         self.source, self.root, self._skipped_inputs = source, root, skipped_inputs
 
-    def note(self, kind: str, path: str, why: str) -> None:
-        """One thing that is no input."""
-        self._skipped_inputs.append(SkippedInput(source=self.source, path=is_readable(path), reason=why, kind=kind))
+    def skip(self, kind: str, path: str, reason: str) -> None:
+        """Note a file or a row that is no input; `kind` is one of those of SkippedInput."""
+        log.debug("%s: skipped %s (%s): %s", self.source, utf8_name(path), kind, reason)
+        self._skipped_inputs.append(SkippedInput(source=self.source, path=utf8_name(path), reason=reason, kind=kind))
 
-    def has(self, path: str) -> bool:
-        """Whether there is such a folder."""
+    def has_folder(self, path: str) -> bool:
         return (self.root / path).is_dir()
 
-    def entries(self, below: str, wanted: str, what: str) -> Iterator[ListedFile]:
-        """What matches the expression `wanted` in folder `below`, sorted; `what` names it where something does not."""
-        pattern = re.compile(wanted)
+    def list_entries(self, folder: str, pattern: str, expected: str) -> Iterator[ListedFile]:
+        """Yield the entries of `folder` whose name matches `pattern`, sorted by name; note all others.
+
+        Args:
+            pattern: regular expression for the whole name.
+            expected: words for what the folder should hold, for the reason of an entry that does not match.
+        """
+        matcher = re.compile(pattern)
         try:
-            with os.scandir(self.root / below) as listing:
-                entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
+            with os.scandir(self.root / folder) as entries:
+                ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
-            self.note("unexpected", below, f"folder cannot be read ({error.strerror})")
+            self.skip("unexpected", folder, f"folder cannot be read ({error.strerror})")
             return
-        for entry in entries:
-            path = f"{below}/{entry.name}" if below else entry.name
-            if pattern.fullmatch(entry.name):
-                found = _found(entry, path)
-                yield found
+        for entry in ordered:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if matcher.fullmatch(entry.name):
+                yield _listed_file(entry, path)
             elif entry.name.startswith("."):
-                self.note("hidden", path, "hidden")
+                self.skip("hidden", path, "hidden")
             elif _ARCHIVE.search(entry.name):
-                self.note("packed", path, "an archive; unpack it, or take it away")
+                self.skip("packed", path, "an archive: unpack it, or move it out of the folder")
             else:
-                self.note("unexpected", path, f"is no {what}")
+                self.skip("unexpected", path, f"is no {expected}")
 
-    def by_stem(self, below: str, wanted: str, what: str) -> dict[str, ListedFile]:
-        """The files that match, by name without extension; a second file of a stem is noted. A folder that is not
-        there has none."""
-        if not self.has(below):
+    def files_by_stem(self, folder: str, pattern: str, expected: str) -> dict[str, ListedFile]:
+        """Return the entries that match by their name without extension; a second file of a stem is noted.
+
+        The result is empty where there is no such folder.
+        """
+        if not self.has_folder(folder):
             return {}
-        found: dict[str, ListedFile] = {}
-        for one in self.entries(below, wanted, what):
-            if one.stem in found:
-                self.note("duplicate", one.path, f"the same name as {found[one.stem].path}")
+        files: dict[str, ListedFile] = {}
+        for file in self.list_entries(folder, pattern, expected):
+            if file.stem in files:
+                self.skip("duplicate", file.path, f"the same name as {files[file.stem].path}")
             else:
-                found[one.stem] = one
-        return found
+                files[file.stem] = file
+        return files
 
-    def base(self, folder: str, holds: str) -> str:
-        """ "" or `folder`, whichever has `holds` below it. Raises UserError naming what a tree should look like."""
+    def find_base(self, folder: str, subfolder: str) -> str:
+        """Return the prefix below which `subfolder` lies: "" or "`folder`/".
+
+        Raises:
+            UserError: neither has it, so the tree is not laid out as the owners distribute it.
+        """
         for base in ("", folder):
-            if self.has(f"{base}/{holds}" if base else holds):
+            if self.has_folder(f"{base}/{subfolder}" if base else subfolder):
+                log.info("%s: %s lies in %s", self.source, subfolder, self.root / base)
                 return f"{base}/" if base else ""
         raise UserError(
-            f"--source {self.source}={self.root}: no {holds}/ in it or in its {folder}/; "
-            f"the owners' layout is described by avf-curate sources ls"
+            f"--source {self.source}={self.root}: there is no folder {subfolder}/ in it or in its {folder}/; "
+            f"`avf-curate sources ls` shows the owners' layout"
         )
 
 
-def _found(entry: "os.DirEntry[str]", path: str) -> ListedFile:
+def _listed_file(entry: "os.DirEntry[str]", path: str) -> ListedFile:
     try:
         stat = entry.stat()
-        return ListedFile(
-            name=entry.name, path=path, folder=entry.is_dir(), size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns
-        )
-    except OSError:  # a broken link: an input that cannot be read
-        return ListedFile(name=entry.name, path=path, folder=False, size_bytes=0, mtime_ns=0)
+        is_folder, size_bytes, mtime_ns = entry.is_dir(), stat.st_size, stat.st_mtime_ns
+    except OSError:  # a broken link stays an input, so that the run reports that it cannot be read
+        is_folder, size_bytes, mtime_ns = False, 0, 0
+    return ListedFile(name=entry.name, path=path, is_folder=is_folder, size_bytes=size_bytes, mtime_ns=mtime_ns)

@@ -1,6 +1,7 @@
 """MAFW: data/clips/NNNNN.mp4; labels and folds in "Train & Test Set"/{single,compound}/no_caption/set_K/*.txt.
 
-A clip may be in the 11-label set, in the 43-label set, or in both; folds are official, by clip: no subjects are known.
+A clip may be in the 11-label set, in the 43-label set, or in both. The folds are the owners', by clip: subjects are not
+known.
 """
 
 from collections.abc import Iterator
@@ -24,55 +25,59 @@ _SPLITS = ("Train & Test Set", "Train_Test_Set")  # a space in a path breaks som
 _FOLDS = range(1, 6)
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """The clips that a list names. Raises UserError without lists or clips."""
-    listing = Listing("mafw", root, skipped_inputs)
-    split = next((name for name in _SPLITS if listing.has(name)), None)
-    if split is None or not listing.has("data/clips"):
-        raise UserError(f"--source mafw={root}: {_SPLITS[0]}/ and data/clips/ must be in it")
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield the clips that a list names.
+
+    Raises:
+        UserError: the lists or the clips are not there.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
+    split = next((name for name in _SPLITS if listing.has_folder(name)), None)
+    if split is None or not listing.has_folder("data/clips"):
+        raise UserError(f"--source {NAME}={root}: {_SPLITS[0]}/ and data/clips/ must be in it")
     labels: dict[str, dict[str, str]] = {}
     folds: dict[str, dict[str, int]] = {}
     for scheme in ("single", "compound"):
         for number in _FOLDS:
             for part in ("train", "test"):
                 path = f"{split}/{scheme}/no_caption/set_{number}/{part}.txt"
-                for stem, label in _lines(listing, path):
+                for stem, label in _read_list(listing, path):
                     before = labels.setdefault(stem, {}).setdefault(scheme, label)
                     if before != label:
-                        listing.note("bad_row", path, f"{stem} is {label} here and {before} elsewhere")
+                        listing.skip("bad_row", path, f"{stem} is {label} here and {before} elsewhere")
                     elif part == "test":
                         folds.setdefault(stem, {})[scheme] = number
-    for stem, clip in listing.by_stem("data/clips", r"\d{5}\.mp4", "clip (five digits)").items():
-        told = labels.pop(stem, None)
-        if told is None:
-            listing.note("unlisted", clip.path, "in no list: the owners' 43 and 11 labels leave it out")
+    for stem, clip in listing.files_by_stem("data/clips", r"\d{5}\.mp4", "clip (five digits)").items():
+        values = labels.pop(stem, None)
+        if values is None:
+            listing.skip("unlisted", clip.path, "in no list: neither the 11 nor the 43 labels of the owners have it")
             continue
-        said = Labels(values=told, folds=dict.fromkeys(told, 0) | folds.get(stem, {}))
+        clip_labels = Labels(values=values, folds=dict.fromkeys(values, 0) | folds.get(stem, {}))
         yield Video(
-            source="mafw",
+            source=NAME,
             video_id=stem,
             group_id=stem,
             path=clip.path,
             size_bytes=clip.size_bytes,
             mtime_ns=clip.mtime_ns,
             language="zh",
-            labels=said,
+            labels=clip_labels,
         )
     for stem in sorted(labels):
-        listing.note("missing", f"{stem}.mp4", "listed, but data/clips/ has no such clip")
+        listing.skip("missing", f"{stem}.mp4", "listed, but data/clips/ has no such clip")
 
 
-def _lines(listing: Listing, path: str) -> Iterator[tuple[str, str]]:
-    """(stem, label) of a list without captions: `00025.mp4 anger`."""
+def _read_list(listing: Listing, path: str) -> Iterator[tuple[str, str]]:
+    """Yield (stem, label) of a list without captions: `00025.mp4 anger`."""
     try:
         lines = (listing.root / path).read_text("utf-8", "replace").splitlines()
     except OSError as error:
-        listing.note("missing", path, f"a list of the owners ({error.strerror})")
+        listing.skip("missing", path, f"a list of the owners cannot be read ({error.strerror})")
         return
     for number, line in enumerate(lines, 1):
         fields = line.split()
         if len(fields) != 2 or not fields[0].endswith(".mp4"):
             if fields:
-                listing.note("bad_row", f"{path}:{number}", "is not NNNNN.mp4 LABEL")
+                listing.skip("bad_row", f"{path}:{number}", "is not NNNNN.mp4 LABEL")
             continue
         yield fields[0].removesuffix(".mp4"), fields[1]

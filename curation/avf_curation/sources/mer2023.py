@@ -1,6 +1,6 @@
-"""MER2023, labelled: {train,test1,test2,test3}/NAME.EXT and train-label.csv, test1-label.csv, ...
+"""Shared parts of MER2023's labelled sets: {train,test1,test2,test3}/NAME.EXT, train-label.csv, test1-label.csv, ...
 
-MER-MULTI trains on `train` and is tested on `test1`; MER24-T&V is all four together, as MER2024's video-labeled/ has
+MER-MULTI trains on `train` and tests on `test1`. MER24-T&V is all four sets together, as MER2024's video-labeled/ has
 them, so it holds MER-MULTI's test clips.
 """
 
@@ -17,22 +17,26 @@ LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 _CLIP = r"sample(new)?_\d{8}\.(mp4|avi|mkv|mov)"
 
 
-def read_part(listing: Listing, folder: str, table: str, tested: int | None) -> Iterator[Video]:
-    """The clips of one folder with the labels of one table. tested: fold of the scheme `multi`, None without one."""
-    clips = listing.by_stem(folder, _CLIP, "clip (sample_ or samplenew_ and eight digits)")
+def read_part(listing: Listing, folder: str, table: str, test_fold: int | None) -> Iterator[Video]:
+    """Yield the clips of one folder with the labels of one table.
+
+    Args:
+        test_fold: test fold of the scheme `multi` (0: never test_fold), or None for clips outside that scheme.
+    """
+    clips = listing.files_by_stem(folder, _CLIP, "clip (sample_ or samplenew_ and eight digits)")
     for stem, label, valence in _rows(listing, table):
         clip = clips.pop(stem, None)
         if clip is None:
-            listing.note("missing", f"{table}: {stem}", f"no such clip in {folder}/")
+            listing.skip("missing", f"{table}: {stem}", f"no such clip in {folder}/")
             continue
-        yield _video(listing.source, stem, clip, label=label, valence=valence, tested=tested)
-    for left in clips.values():
-        listing.note("unlisted", left.path, f"{table} has no such row")
+        yield _video(listing.source, stem, clip, label=label, valence=valence, test_fold=test_fold)
+    for clip in clips.values():
+        listing.skip("unlisted", clip.path, f"{table} has no such row")
 
 
-def _video(source: str, stem: str, clip: ListedFile, *, label: str, valence: str, tested: int | None) -> Video:
+def _video(source: str, stem: str, clip: ListedFile, *, label: str, valence: str, test_fold: int | None) -> Video:
     values = {"emotion": label} | ({"valence": valence} if valence else {})
-    said = Labels(values=values, folds={} if tested is None else {"multi": tested})
+    labels = Labels(values=values, folds={} if test_fold is None else {"multi": test_fold})
     return Video(
         source=source,
         video_id=stem,
@@ -41,23 +45,25 @@ def _video(source: str, stem: str, clip: ListedFile, *, label: str, valence: str
         size_bytes=clip.size_bytes,
         mtime_ns=clip.mtime_ns,
         language="zh",
-        labels=said,
+        labels=labels,
     )
 
 
 def _rows(listing: Listing, path: str) -> Iterator[tuple[str, str, str]]:
-    """(name, label, valence) of a table `name,discrete[,valence]`."""
+    """Yield (name, label, valence) of a table `name,discrete[,valence]`."""
     seen: set[str] = set()
     with open(listing.root / path, encoding="utf-8", errors="replace", newline="") as file:
         rows = csv.DictReader(file)
         if not {"name", "discrete"} <= set(rows.fieldnames or ()):
-            raise UserError(f"{listing.root / path}: no columns `name` and `discrete`")
+            raise UserError(
+                f"{listing.root / path}: the columns `name` and `discrete` are missing; is it the owners' table?"
+            )
         for number, row in enumerate(rows, 2):
             name, label = (row["name"] or "").strip(), (row["discrete"] or "").strip()
             if not name or label not in LABELS:
-                listing.note("bad_row", f"{path}:{number}", f"label {label!r} is not one of {', '.join(LABELS)}")
+                listing.skip("bad_row", f"{path}:{number}", f"label {label!r} is not one of {', '.join(LABELS)}")
             elif name in seen:
-                listing.note("duplicate", f"{path}:{number}", f"{name} was listed before")
+                listing.skip("duplicate", f"{path}:{number}", f"{name} was listed before")
             else:
                 seen.add(name)
                 yield name, label, (row.get("valence") or "").strip()

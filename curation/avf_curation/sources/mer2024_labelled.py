@@ -1,4 +1,4 @@
-"""MER24-T&V: MER2024's video-labeled/ with label-disdim.csv; the four labelled sets of MER2023 in one."""
+"""MER24-T&V: MER2024's video-labeled/ with label-disdim.csv; the four labelled sets of MER2023 together."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +17,12 @@ OWNERS_COUNT = 5_030
 LAYOUT = "video-labeled/sample_00000000.mp4, label-disdim.csv (MER2024)"
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """All labelled clips. Raises UserError for another layout."""
-    listing = Listing("mer24", root, skipped_inputs)
-    base = listing.base("mer2024-dataset", "video-labeled")
-    yield from read_part(listing, f"{base}video-labeled", f"{base}label-disdim.csv", None)
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield all labelled clips.
+
+    Raises:
+        UserError: there is no folder video-labeled/.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
+    base = listing.find_base("mer2024-dataset", "video-labeled")
+    yield from read_part(listing, f"{base}video-labeled", f"{base}label-disdim.csv", test_fold=None)

@@ -1,7 +1,7 @@
 """MER2024, unlabelled: mer2024-dataset/video-unlabeled-with-test2noise/NAME.mp4; Mandarin, one clip a file.
 
-The pool also hides the challenge's test clips under other names; the organisers alone can tell which. The labelled
-clips belong to evaluation and are left out here, as is their list.
+The pool also holds the challenge's test clips under other names; only the organisers can tell which. The labelled
+clips are for evaluation and are excluded here, and so is their list.
 """
 
 import csv
@@ -23,19 +23,23 @@ LAYOUT = "video-unlabeled-with-test2noise/samplenew_00000000.mp4; video-labeled/
 _POOL, _LABELLED, _LIST = "video-unlabeled-with-test2noise", "video-labeled", "label-disdim.csv"
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """The clips of the unlabelled pool. Raises UserError when it is not there."""
-    listing = Listing("mer2024", root, skipped_inputs)
-    base = listing.base("mer2024-dataset", _POOL)
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield the clips of the unlabelled pool.
+
+    Raises:
+        UserError: there is no pool.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
+    base = listing.find_base("mer2024-dataset", _POOL)
     labelled: set[str] = set()
-    if listing.has(f"{base}{_LABELLED}"):
-        labelled = set(listing.by_stem(f"{base}{_LABELLED}", r"(?!\.).*\.\w+", "clip"))
-        listing.note("excluded", f"{base}{_LABELLED}", f"{len(labelled)} labelled clips: for evaluation")
+    if listing.has_folder(f"{base}{_LABELLED}"):
+        labelled = set(listing.files_by_stem(f"{base}{_LABELLED}", r"(?!\.).*\.\w+", "clip"))
+        listing.skip("excluded", f"{base}{_LABELLED}", f"{len(labelled)} labelled clips: for evaluation")
     if (root / base / _LIST).is_file():
-        _check_list(listing, f"{base}{_LIST}", labelled)
-    for stem, clip in listing.by_stem(f"{base}{_POOL}", r"(?!\.).*\.(mp4|avi|mkv|mov)", "clip").items():
+        _note_bad_rows(listing, f"{base}{_LIST}", labelled)
+    for stem, clip in listing.files_by_stem(f"{base}{_POOL}", r"(?!\.).*\.(mp4|avi|mkv|mov)", "clip").items():
         if stem in labelled:
-            listing.note("duplicate", clip.path, "a labelled clip has this name: left out, it is for evaluation")
+            listing.skip("duplicate", clip.path, "a labelled clip has this name: excluded, as it is for evaluation")
             continue
         yield Video(
             source=listing.source,
@@ -48,16 +52,16 @@ def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
         )
 
 
-def _check_list(listing: Listing, path: str, labelled: set[str]) -> None:
-    """Notes the rows of the labelled list that have no clip, and those that are no rows."""
+def _note_bad_rows(listing: Listing, path: str, labelled: set[str]) -> None:
+    """Note the rows of the labelled list that have no clip or no name."""
     with open(listing.root / path, encoding="utf-8", errors="replace", newline="") as file:
         rows = csv.DictReader(file)
         if "name" not in (rows.fieldnames or ()):
-            listing.note("bad_row", f"{path}:1", "no column `name`")
+            listing.skip("bad_row", f"{path}:1", "no column `name`")
             return
         for number, row in enumerate(rows, 2):
             name = (row["name"] or "").strip()
             if not name:
-                listing.note("bad_row", f"{path}:{number}", "no name")
+                listing.skip("bad_row", f"{path}:{number}", "no name")
             elif name not in labelled:
-                listing.note("missing", f"{path}:{number}", f"no clip {name} in {_LABELLED}/")
+                listing.skip("missing", f"{path}:{number}", f"no clip {name} in {_LABELLED}/")

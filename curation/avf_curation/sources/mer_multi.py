@@ -14,12 +14,16 @@ OWNERS_COUNT = 3_784
 LAYOUT = "train/sample_00000000.mp4, test1/..., train-label.csv, test1-label.csv (MER2023)"
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Train and test1. Raises UserError for another layout."""
-    listing = Listing("mer_multi", root, skipped_inputs)
-    base = listing.base("mer2023-dataset", "train")
-    for name, tested in (("train", 0), ("test1", 1)):
-        yield from read_part(listing, f"{base}{name}", f"{base}{name}-label.csv", tested)
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield the clips of train and test1.
+
+    Raises:
+        UserError: there is no folder train/.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
+    base = listing.find_base("mer2023-dataset", "train")
+    for name, test_fold in (("train", 0), ("test1", 1)):
+        yield from read_part(listing, f"{base}{name}", f"{base}{name}-label.csv", test_fold)
     for name in ("test2", "test3"):
-        if listing.has(f"{base}{name}"):
-            listing.note("excluded", f"{base}{name}", "no part of MER-MULTI; MER24-T&V has it")
+        if listing.has_folder(f"{base}{name}"):
+            listing.skip("excluded", f"{base}{name}", "not a part of MER-MULTI; MER24-T&V has it")

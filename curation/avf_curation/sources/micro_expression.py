@@ -1,4 +1,4 @@
-"""What the micro-expression corpora share: folders of pictures, cut from onset to offset, an emotion each, no sound."""
+"""Shared parts of the micro-expression corpora: folders of images from onset to offset, one emotion each, no sound."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,101 +13,106 @@ from avf_curation.sources.spreadsheet import parse_integer, read_rows
 from avf_curation.sources.types import Video
 
 
-def read_coding_table(listing: Listing, names: tuple[str, ...]) -> Path:
-    """The first of the owners' tables that is there, or the same as .csv. Raises UserError naming them."""
+def find_coding_table(listing: Listing, names: tuple[str, ...]) -> Path:
+    """Return the first of the owners' tables that is there, as .xlsx or saved as .csv.
+
+    Raises:
+        UserError: the source has none of them.
+    """
     for name in names:
-        for one in (name, f"{name.rpartition('.')[0]}.csv"):
-            if (listing.root / one).is_file():
-                return listing.root / one
-    raise UserError(f"--source {listing.source}={listing.root}: none of {', '.join(names)} is there")
+        for file in (name, f"{name.rpartition('.')[0]}.csv"):
+            if (listing.root / file).is_file():
+                return listing.root / file
+    raise UserError(f"--source {listing.source}={listing.root}: none of the tables {', '.join(names)} is in it")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodedSample:
-    """A row of a coding table. offset: None where the table has none that can be: the folder's last picture."""
+    """A row of a coding table."""
 
     subject: int
-    take: str
-    onset: int
-    offset: int | None
+    take: str  # the folder of the sample below its subject
+    onset: int  # number of the first image
+    offset: int | None  # number of the last image; None: the folder's last one, as the table's cannot be right
     emotion: str
-    more: Mapping[str, str]
+    other_labels: Mapping[str, str]
 
 
-def coded_samples(
-    listing: Listing, table: Path, onset: str, offset: str, corrected: Mapping[int, int]
+def read_coded_samples(
+    listing: Listing, table: Path, onset: str, offset: str, corrected_offsets: Mapping[int, int]
 ) -> Iterator[CodedSample]:
-    """The rows of a coding table; those that cannot be read are noted.
+    """Yield the rows of a coding table; note those that cannot be read.
 
-    onset, offset: names of the columns. corrected: row below the head, from 0 on -> the offset that it must have, for
-    those that the owners' table is known to have before the onset.
+    Args:
+        onset: name of the column with the first image.
+        offset: name of the column with the last image.
+        corrected_offsets: row below the header, from 0 on -> offset, for the rows whose offset lies before the onset
+            in the owners' table.
     """
     needed = ("subject", "filename", onset, offset, "estimated emotion")
     rows = read_rows(table, needed, f"--source {listing.source}={listing.root}")
-    for place, (number, row) in enumerate(rows):
+    for index, (number, row) in enumerate(rows):
         where = f"{table.name}: row {number}"
         subject, first, last = parse_integer(row["subject"]), parse_integer(row[onset]), parse_integer(row[offset])
         if subject is None or first is None or last is None:
-            listing.note("bad_row", where, "subject, onset or offset is no number")
+            listing.skip("bad_row", where, "subject, onset or offset is no number")
             continue
         if last < first:
-            last = corrected.get(place)
+            last = corrected_offsets.get(index)
             if last is None:
-                listing.note("bad_row", where, f"offset {row[offset]} before onset {first}: taken to the last picture")
-        more = {"action_units": row.get("action units", "")}
+                reason = f"offset {row[offset]} lies before onset {first}: the folder's last image is used"
+                listing.skip("bad_row", where, reason)
         yield CodedSample(
             subject=subject,
             take=row["filename"],
             onset=first,
             offset=last,
             emotion=row["estimated emotion"].lower(),
-            more=more,
+            other_labels={"action_units": row.get("action units", "")},
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledSequence:
-    """A folder of numbered pictures that shows one expression, and what the corpus says of it."""
+class ImageSequence:
+    """A folder of numbered images that is one micro-expression."""
 
-    folder: str  # relative to the root of the source
+    folder: str  # below the source's root
     video_id: str
     subject: str
     emotion: str
-    pictures_per_s: int
-    onset: int | None = None  # number of the first picture; None: the first that is there
-    offset: int | None = None  # number of the last picture; None: the last that is there
-    more: Mapping[str, str] = field(default_factory=dict)  # further labels: name -> value
+    images_per_s: int  # of the camera
+    onset: int | None = None  # number of the first image; None: the folder's first
+    offset: int | None = None  # number of the last image; None: the folder's last
+    other_labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def image_sequence_input(listing: Listing, sequence: LabelledSequence) -> Video | None:
-    """Return a sequence as an input, from its onset to its offset; None and a note where its pictures are not there."""
-    folder, onset, offset = sequence.folder, sequence.onset, sequence.offset
+def image_sequence_input(listing: Listing, sequence: ImageSequence) -> Video | None:
+    """Return the images from onset to offset as an input, or None (with a note) where the folder lacks them."""
     try:
-        found = list_images(listing.root / folder)
+        images = list_images(listing.root / sequence.folder)
     except OSError:
-        listing.note("missing", folder, "no such folder of pictures")
+        listing.skip("missing", sequence.folder, "no such folder of images")
         return None
-    if not found.names:
-        listing.note("missing", folder, "a folder without numbered pictures")
+    if not images.names:
+        listing.skip("missing", sequence.folder, "a folder without numbered images")
         return None
-    first = found.numbers[0] if onset is None else onset
-    last = found.numbers[-1] if offset is None else offset
-    within = found.time_range_s(first, last)
-    if within is None or (onset is not None and first >= last):
-        ends = f"{found.numbers[0]} to {found.numbers[-1]}"
-        listing.note("bad_row", folder, f"onset {first} to offset {last}, but its pictures are {ends}")
+    first = images.numbers[0] if sequence.onset is None else sequence.onset
+    last = images.numbers[-1] if sequence.offset is None else sequence.offset
+    range_s = images.time_range_s(first, last)
+    if range_s is None or (sequence.onset is not None and first >= last):
+        numbers = f"{images.numbers[0]} to {images.numbers[-1]}"
+        listing.skip("bad_row", sequence.folder, f"onset {first} to offset {last}, but its images are {numbers}")
         return None
-    start_s, stop_s = within
-    values = {"emotion": sequence.emotion, "pictures_per_s": str(sequence.pictures_per_s), **sequence.more}
+    values = {"emotion": sequence.emotion, "pictures_per_s": str(sequence.images_per_s), **sequence.other_labels}
     return Video(
         source=listing.source,
         video_id=sequence.video_id,
         group_id=sequence.subject,
-        path=folder,
-        size_bytes=found.size_bytes,
-        mtime_ns=found.mtime_ns,
-        start_s=start_s,
-        stop_s=stop_s,
+        path=sequence.folder,
+        size_bytes=images.size_bytes,
+        mtime_ns=images.mtime_ns,
+        start_s=range_s[0],
+        stop_s=range_s[1],
         speaker=sequence.subject,
         labels=Labels(values=values, subject=sequence.subject),
     )

@@ -1,4 +1,4 @@
-"""MMEW: Micro_Expression/anger/S01-02-003/1.jpg, 90 pictures a second; the folder is the label."""
+"""MMEW: Micro_Expression/anger/S01-02-003/1.jpg, 90 images per second; the folder is the label."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,37 +6,45 @@ from pathlib import Path
 from avf_shards.errors import UserError
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro_expression import LabelledSequence, image_sequence_input
+from avf_curation.sources.micro_expression import ImageSequence, image_sequence_input
 from avf_curation.sources.types import SkippedInput, Video
 
 NAME = "mmew"
 ABOUT = (
-    "MMEW: micro-expressions as folders of images, 90 per second, cut by the owners from onset to offset; the "
-    "folder is the label; without sound."
+    "MMEW: micro-expressions as folders of images, 90 per second, cut by the owners from onset to offset; "
+    "the folder is the label; without sound."
 )
 LABELLED = True
 OWNERS_COUNT = 300
 LAYOUT = "Micro_Expression/{anger,disgust,fear,happiness,others,sadness,surprise}/S01-02-003/1.jpg"
-_BASE = "Micro_Expression"
+_FOLDER = "Micro_Expression"
 _EMOTIONS = ("anger", "disgust", "fear", "happiness", "others", "sadness", "surprise")
+_SUBJECT_LETTERS = 3  # S01 of S01-02-003
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Every clip of a micro-expression, whole: the owners cut them from onset to offset. Raises UserError."""
-    listing = Listing("mmew", root, skipped_inputs)
-    base = listing.base("MMEW", _BASE)
-    if not any(listing.has(f"{base}{_BASE}/{emotion}") for emotion in _EMOTIONS):
-        raise UserError(f"--source mmew={root}: no {_BASE}/anger and so on in it")
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield every clip of a micro-expression with all its images, which the owners cut from onset to offset.
+
+    Raises:
+        UserError: there is no folder of an emotion.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
+    base = f"{listing.find_base('MMEW', _FOLDER)}{_FOLDER}"
+    if not any(listing.has_folder(f"{base}/{emotion}") for emotion in _EMOTIONS):
+        raise UserError(f"--source {NAME}={root}: no folder such as {_FOLDER}/anger in it")
     for emotion in _EMOTIONS:
-        if not listing.has(f"{base}{_BASE}/{emotion}"):
-            listing.note("missing", f"{base}{_BASE}/{emotion}", "no such folder")
+        folder = f"{base}/{emotion}"
+        if not listing.has_folder(folder):
+            listing.skip("missing", folder, "no such folder")
             continue
-        for take in listing.entries(f"{base}{_BASE}/{emotion}", r"S\d\d-\d\d-\d{3}", "clip (S01-02-003)"):
-            made = image_sequence_input(
-                listing,
-                LabelledSequence(
-                    folder=take.path, video_id=take.name, subject=take.name[:3], emotion=emotion, pictures_per_s=90
-                ),
+        for take in listing.list_entries(folder, r"S\d\d-\d\d-\d{3}", "clip (S01-02-003)"):
+            sequence = ImageSequence(
+                folder=take.path,
+                video_id=take.name,
+                subject=take.name[:_SUBJECT_LETTERS],
+                emotion=emotion,
+                images_per_s=90,
             )
-            if made is not None:
-                yield made
+            video = image_sequence_input(listing, sequence)
+            if video is not None:
+                yield video

@@ -1,7 +1,7 @@
 """MSP-IMPROV: {Video,Audio}/sessionK/SENTENCE/SCENARIO/NAME.{avi,wav}, consensus labels in Evalution.txt.
 
-The label is the raters' consensus, not the letter in the name, which is what the actors aimed at. Labels name the films
-UTD-..., the files MSP-....
+The label is the raters' consensus, not the letter in the file name, which is the emotion the actors aimed at. The table
+names the videos UTD-..., the files are named MSP-....
 """
 
 import re
@@ -29,74 +29,80 @@ _FILE = re.compile(rf"MSP-IMPROV-({_NAME})\.(avi|wav|mp4)")
 _NUMBER = re.compile(r"([AVDN]):\s*([-\d.]+)")
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Every film with a consensus of four emotions. Raises UserError without the labels."""
-    listing = Listing("msp_improv", root, skipped_inputs)
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield every video whose raters agreed on one of four emotions.
+
+    Raises:
+        UserError: there is no table of labels.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
     table = next((name for name in ("Evalution.txt", "Evaluation.txt") if (root / name).is_file()), None)
     if table is None:
-        raise UserError(f"--source msp_improv={root}: no Evalution.txt (so the owners spell it) in it")
-    labels = _labels(listing, table)
-    films: dict[str, ListedFile] = {}
-    sounds: dict[str, ListedFile] = {}
-    stack = [name for name in ("Video", "Audio") if listing.has(name)] or [""]
+        raise UserError(f"--source {NAME}={root}: no Evalution.txt (so the owners spell it) in it")
+    labels = _read_labels(listing, table)
+    videos: dict[str, ListedFile] = {}
+    audio_files: dict[str, ListedFile] = {}
+    stack = [name for name in ("Video", "Audio") if listing.has_folder(name)] or [""]
     while stack:
         below = stack.pop()
-        for one in listing.entries(below, r"(?!\.)[^.]+(\.(avi|wav|mp4))?", "film, sound or folder"):
-            matched = _FILE.fullmatch(one.name)
-            if one.folder:
-                stack.append(one.path)
+        for entry in listing.list_entries(below, r"(?!\.)[^.]+(\.(avi|wav|mp4))?", "video, audio or folder"):
+            matched = _FILE.fullmatch(entry.name)
+            if entry.is_folder:
+                stack.append(entry.path)
             elif matched:
-                (sounds if one.name.endswith(".wav") else films).setdefault(matched[1], one)
+                (audio_files if entry.name.endswith(".wav") else videos).setdefault(matched[1], entry)
             elif below:
-                listing.note("unexpected", one.path, "its name is not MSP-IMPROV-S..")
-    for name, film in sorted(films.items()):
-        yield from _film(listing, name, film, sounds.pop(name, None), labels.pop(name, None))
-    for left in sounds.values():
-        listing.note("missing", left.path, "the film of this name is not here")
+                listing.skip("unexpected", entry.path, "its name does not begin with MSP-IMPROV-S")
+    for name, file in sorted(videos.items()):
+        yield from _video(listing, name, file, audio_files.pop(name, None), labels.pop(name, None))
+    for file in audio_files.values():
+        listing.skip("missing", file.path, "there is no video of this name")
     for name in sorted(labels):
-        listing.note("missing", f"{table}: {name}", "listed, but no such film is here")
+        listing.skip("missing", f"{table}: {name}", "listed, but there is no such video")
 
 
-def _film(
-    listing: Listing, name: str, film: ListedFile, sound: ListedFile | None, told: dict[str, str] | None
+def _video(
+    listing: Listing, name: str, file: ListedFile, audio: ListedFile | None, row: dict[str, str] | None
 ) -> Iterator[Video]:
     matched = re.fullmatch(_NAME, name)
     assert matched is not None
     _, target, gender, session, scenario = matched.groups()[:5]
-    if told is None:
-        listing.note("unlisted", film.path, "no row of the labels has this film")
+    if row is None:
+        listing.skip("unlisted", file.path, "no row of the labels has this video")
         return
-    if told["consensus"] not in LABELS:
-        listing.note("excluded", film.path, f"consensus {told['consensus']}: other, or none")
+    if row["consensus"] not in LABELS:
+        listing.skip("excluded", file.path, f"consensus {row['consensus']}: other, or none")
         return
-    values = told | {"emotion": LABELS[told["consensus"]], "target": target, "scenario": scenario}
+    values = row | {"emotion": LABELS[row["consensus"]], "target": target, "scenario": scenario}
     speaker = f"{gender}{session}"
     yield Video(
-        source="msp_improv",
+        source=NAME,
         video_id=name,
         group_id=name.rsplit("-", 1)[0],
-        **film.file,
-        sound_path=sound.path if sound else None,
-        own_sound_first=sound is not None,
+        **file.stat_fields,
+        sound_path=audio.path if audio else None,
+        own_sound_first=audio is not None,
         speaker=speaker,
         language="en",
         labels=Labels(values=values, subject=speaker, session=session),
     )
 
 
-def _labels(listing: Listing, table: str) -> dict[str, dict[str, str]]:
-    """Name -> consensus and mean ratings, of the lines that begin with UTD-; raters' lines and blanks lie between."""
-    found: dict[str, dict[str, str]] = {}
+def _read_labels(listing: Listing, table: str) -> dict[str, dict[str, str]]:
+    """Return name -> consensus and mean ratings of the lines that begin with UTD-; single raters' lines lie between."""
+    rows: dict[str, dict[str, str]] = {}
     for number, line in enumerate((listing.root / table).read_text("utf-8", "replace").splitlines(), 1):
         if not line.startswith("UTD-"):
             continue
         matched = _LINE.match(line)
         if matched is None:
-            listing.note("bad_row", f"{table}:{number}", "is not UTD-IMPROV-NAME.avi; CODE; A:..; V:..; D:..; N:..;")
+            listing.skip("bad_row", f"{table}:{number}", "is not UTD-IMPROV-NAME.avi; CODE; A:..; V:..; D:..; N:..;")
             continue
         names = {"A": "arousal", "V": "valence", "D": "dominance", "N": "naturalness"}
-        means = {names[one]: value for one, value in _NUMBER.findall(matched.groups()[-1])}  # NaN is no number
-        if matched[1] in found:
-            listing.note("duplicate", f"{table}:{number}", f"{matched[1]} was listed before")
-        found[matched[1]] = {"consensus": matched.groups()[-2]} | means
-    return found
+        means = {
+            names[letter]: value for letter, value in _NUMBER.findall(matched.groups()[-1])
+        }  # the pattern leaves out NaN
+        if matched[1] in rows:
+            listing.skip("duplicate", f"{table}:{number}", f"{matched[1]} was listed before")
+        rows[matched[1]] = {"consensus": matched.groups()[-2]} | means
+    return rows

@@ -1,6 +1,6 @@
-"""RAVDESS: Actor_NN/MM-CC-EE-II-SS-RR-AA.mp4; speech with picture and sound, one of the twins with and without sound.
+"""RAVDESS: Actor_NN/MM-CC-EE-II-SS-RR-AA.mp4; speech with video and audio, every take once.
 
-Modality 01 has both; 02 is the same take without sound, for which 03, a wav, stands beside. The take is an input once.
+Modality 01 has video and audio; 02 is the same take without audio, which then comes from the wav of modality 03.
 """
 
 import re
@@ -25,42 +25,46 @@ LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "sur
 _STEM = re.compile(r"(0[123])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d)")
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Each take of speech once. Raises UserError when no actor's folder is there."""
-    listing = Listing("ravdess", root, skipped_inputs)
-    actors = list(listing.entries("", r"Actor_\d\d", "folder of an actor"))
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield each take of speech once.
+
+    Raises:
+        UserError: there is no folder of an actor.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
+    actors = list(listing.list_entries("", r"Actor_\d\d", "folder of an actor"))
     if not actors:
-        raise UserError(f"--source ravdess={root}: no Actor_01 and so on in it")
+        raise UserError(f"--source {NAME}={root}: no folder such as Actor_01 in it")
     for actor in actors:
         takes: dict[str, dict[str, ListedFile]] = {}
-        for one in listing.entries(actor.path, rf"{_STEM.pattern}\.(mp4|wav)", "take (seven fields)"):
-            modality, channel = one.name[:2], one.name[3:5]
+        for file in listing.list_entries(actor.path, rf"{_STEM.pattern}\.(mp4|wav)", "take (seven fields)"):
+            modality, channel = file.name[:2], file.name[3:5]
             if channel == "02":
-                listing.note("excluded", one.path, "song")
+                listing.skip("excluded", file.path, "song")
             else:
-                takes.setdefault(one.stem[3:], {})[modality] = one
+                takes.setdefault(file.stem[3:], {})[modality] = file
         for take, files in sorted(takes.items()):
-            yield from _take(listing, take, files)
+            yield from _take_video(listing, take, files)
 
 
-def _take(listing: Listing, take: str, files: dict[str, ListedFile]) -> Iterator[Video]:
-    picture = files.get("01") or files.get("02")
-    if picture is None:
-        listing.note("missing", files["03"].path, "sound without a picture")
+def _take_video(listing: Listing, take: str, files: dict[str, ListedFile]) -> Iterator[Video]:
+    video = files.get("01") or files.get("02")
+    if video is None:
+        listing.skip("missing", files["03"].path, "audio without video")
         return
     if "01" in files and "02" in files:
-        listing.note("duplicate", files["02"].path, "the same take as its twin 01, without sound")
-    sound = None if "01" in files else files.get("03")
-    if "01" not in files and sound is None:
-        listing.note("missing", picture.path, "a picture without sound: neither 01 nor 03 is here")
+        listing.skip("duplicate", files["02"].path, "the same take as modality 01, without audio")
+    audio = None if "01" in files else files.get("03")
+    if "01" not in files and audio is None:
+        listing.skip("missing", video.path, "video without audio: there is neither modality 01 nor 03")
     _, emotion, intensity, statement, repetition, actor = take.split("-")
     values = {"emotion": LABELS[int(emotion) - 1], "intensity": intensity, "statement": statement}
     yield Video(
-        source="ravdess",
+        source=NAME,
         video_id=take,
         group_id=take,
-        **picture.file,
-        sound_path=sound.path if sound else None,
+        **video.stat_fields,
+        sound_path=audio.path if audio else None,
         speaker=actor,
         language="en",
         labels=Labels(values=values | {"repetition": repetition}, subject=actor),

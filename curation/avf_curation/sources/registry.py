@@ -4,8 +4,10 @@ A corpus has the name that its module states in NAME; the file name of the modul
 """
 
 import difflib
+import logging
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -37,8 +39,10 @@ from avf_curation.sources import (
     werewolf_xl,
 )
 from avf_curation.sources.face_track import read_face_track
-from avf_curation.sources.folder import list_videos
+from avf_curation.sources.folder import list_folder_videos
 from avf_curation.sources.types import SkippedInput, Video
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +54,7 @@ class CorpusReader:
     layout: str  # example paths below the corpus' folder
     clips: int | None  # as the owners count them; None where they publish no number
     labelled: bool
-    read: Callable[[Path, list[SkippedInput]], Iterator[Video]]
+    list_videos: Callable[[Path, list[SkippedInput]], Iterator[Video]]
 
 
 def make_corpus_reader(module: ModuleType) -> CorpusReader:
@@ -61,7 +65,7 @@ def make_corpus_reader(module: ModuleType) -> CorpusReader:
         layout=module.LAYOUT,
         clips=module.OWNERS_COUNT,
         labelled=module.LABELLED,
-        read=module.read,
+        list_videos=module.list_videos,
     )
 
 
@@ -119,50 +123,65 @@ def list_inputs(source: str, root: Path, config: PlanConfig, skipped_inputs: lis
         UserError: the folder has another layout than the corpus, or the source's name only resembles a corpus.
     """
     corpus = corpus_reader(source)
+    already_skipped = len(skipped_inputs)
+    count = 0
     if corpus is not None:
-        yield from corpus.read(root, skipped_inputs)
+        layout, videos = f"the corpus {corpus.name}", corpus.list_videos(root, skipped_inputs)
     elif labelled_folder.has_labels(root):
-        yield from labelled_folder.read(root, source, config, skipped_inputs)
+        layout = f"a folder with {labelled_folder.TABLE}"
+        videos = labelled_folder.list_labelled_videos(root, source, config, skipped_inputs)
     else:
-        yield from list_videos(root, source, config, skipped_inputs)
+        layout, videos = "a plain folder", list_folder_videos(root, source, config, skipped_inputs)
+    log.info("%s: reading %s as %s", source, root, layout)
+    for video in videos:
+        count += 1
+        yield video
+    kinds = _count_kinds(skipped_inputs[already_skipped:])
+    skipped = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items()) or "nothing"
+    log.info("%s: %s inputs, skipped %s", source, f"{count:,}", skipped)
+
+
+def _count_kinds(skipped_inputs: Iterable[SkippedInput]) -> dict[str, int]:
+    return dict(sorted(Counter(skipped.kind for skipped in skipped_inputs).items()))
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceCheck:
-    """What is there of a source. bad_tracks: owners' face tracks that cannot be read, path -> why (where looked at)."""
+    """Counts of what a source's folder holds, and everything in it that is no input."""
 
     source: str
     videos: int
     bytes: int
     groups: int
-    speakers: int
-    with_sound_beside: int
-    ranges: int
-    owners_count: int | None
+    speakers: int  # 0 where the corpus does not name them
+    with_sound_beside: int  # videos whose audio may come from a second file
+    ranges: int  # videos that are a range of a longer file
+    owners_count: int | None  # clips as the corpus' owners count them
     skipped_inputs: tuple[SkippedInput, ...]
-    bad_tracks: dict[str, str]
+    bad_tracks: dict[str, str]  # path of an owners' face track that cannot be read -> reason
 
     @property
     def kinds(self) -> dict[str, int]:
-        """Kind of what was skipped -> how many."""
-        found: dict[str, int] = {}
-        for one in self.skipped_inputs:
-            found[one.kind] = found.get(one.kind, 0) + 1
-        return dict(sorted(found.items()))
+        """Kind of skipped input -> number of them."""
+        return _count_kinds(self.skipped_inputs)
 
 
 def check_source(source: str, root: Path, config: PlanConfig) -> SourceCheck:
-    """Read a source as a run would, and the owners' face tracks too. Raises UserError."""
+    """List a source as a run would, and read the owners' face tracks too.
+
+    Raises:
+        UserError: as `list_inputs` does.
+    """
     skipped_inputs: list[SkippedInput] = []
     videos = list(list_inputs(source, root, config, skipped_inputs))
     corpus = corpus_reader(source)
-    bad = {}
+    bad_tracks = {}
     for video in videos:
         if video.boxes_path is not None and video.origin is not None:
             try:
                 read_face_track(root / video.boxes_path, video.origin.id)
             except (OSError, ValueError) as error:
-                bad[video.boxes_path] = str(error)
+                bad_tracks[video.boxes_path] = str(error)
     return SourceCheck(
         source=source,
         videos=len(videos),
@@ -173,5 +192,5 @@ def check_source(source: str, root: Path, config: PlanConfig) -> SourceCheck:
         ranges=sum(video.start_s is not None for video in videos),
         owners_count=None if corpus is None else corpus.clips,
         skipped_inputs=tuple(skipped_inputs),
-        bad_tracks=bad,
+        bad_tracks=bad_tracks,
     )

@@ -1,4 +1,4 @@
-"""An input of a run, as the plan knows it by name and stat; and what lies under a source that is no input."""
+"""The inputs of a run, as the plan knows them by name and stat, and what lies below a source and is no input."""
 
 import hashlib
 import os
@@ -12,48 +12,40 @@ Side = Literal["left", "right"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
-    """One input: a stable id inside its source, where it lies under the source's folder, what stat says of it.
-
-    `path` may hold bytes that are no UTF-8, as Python's file names do; `video_id` never does. start_s, stop_s: the
-    range of the file that is the video (None: all of it). sound_path: a second file with the sound; `own_sound_first`:
-    only where the file's own is missing or of another length. boxes_path: the owners' face track, for `origin`. side:
-    the half of the picture that the person is in, where two films lie side by side.
-    """
+    """One input of a run: a video file, or a range of a file that counts as one video."""
 
     source: str
-    video_id: str
-    group_id: str
-    path: str
+    video_id: str  # stable and unique inside its source; always valid UTF-8
+    group_id: str  # recording or session that the video belongs to; a group is never split over units
+    path: str  # below the source's folder; may hold bytes that are no UTF-8, as Python's file names do
     size_bytes: int
     mtime_ns: int
-    sound_path: str | None = None
-    own_sound_first: bool = False
-    boxes_path: str | None = None
-    start_s: float | None = None
-    stop_s: float | None = None
+    sound_path: str | None = None  # a second file, which holds the audio
+    own_sound_first: bool = False  # use `sound_path` only where the file's own audio is missing or of another length
+    boxes_path: str | None = None  # the owners' face track, a hint for `origin`
+    start_s: float | None = None  # range of the file that is the video; None: from the start
+    stop_s: float | None = None  # None: to the end
     speaker: str | None = None
     language: str | None = None
     origin: Origin | None = None
     labels: Labels | None = None
-    side: Side | None = None
+    side: Side | None = None  # half of the image that shows the person, where two cameras lie side by side
 
 
 @dataclass(frozen=True, kw_only=True)
 class SkippedInput:
-    """Something of a source that is no input, counted and listed.
-
-    kind: hidden, unexpected, excluded, packed (an archive), missing (listed but not there), unlisted (there but not
-    listed), duplicate, bad_row.
-    """
+    """A file or a row of a source that is no input; the plan counts and lists it."""
 
     source: str
-    path: str
+    path: str  # file, or table and row
     reason: str
+    #: hidden, unexpected, excluded (by protocol), packed (an archive), missing (listed, but no such file), unlisted
+    #: (a file that no list names), duplicate or bad_row
     kind: str = "unexpected"
 
 
-def is_readable(path: str) -> str:
-    """A file name as text that is UTF-8 and unique; names that are no UTF-8 get their bytes' hash behind them."""
+def utf8_name(path: str) -> str:
+    """Return a file name as unique, valid UTF-8 text; a name that is no UTF-8 ends with a hash of its bytes."""
     raw = os.fsencode(path)
     try:
         return raw.decode("utf-8")

@@ -1,7 +1,7 @@
 """VoxCeleb2: dev/{mp4,aac,txt}/idNNNNN/YOUTUBE_ID/NNNNN.{mp4,m4a,txt}; face crops, one talking face each.
 
-The paper trains on dev alone. The mp4 carries sound, but in some files it is missing or of another length than the
-picture: then the sibling in aac/ stands in. txt/ holds the owners' face track in the YouTube film.
+The paper trains on dev alone. The mp4 carries audio, but in some files the audio is missing or of another length than
+the frames: then the file of the same name in aac/ is used. txt/ holds the owners' face track in the YouTube video.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from avf_shards.schema.labels import Origin
 
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.types import SkippedInput, Video
-from avf_curation.sources.youtube import FILM
+from avf_curation.sources.youtube import YOUTUBE_ID
 
 NAME = "voxceleb2"
 ABOUT = (
@@ -25,45 +25,48 @@ LAYOUT = "dev/mp4/id00012/21Uxsk56VDQ/00001.mp4, dev/aac/.../00001.m4a, dev/txt/
 _SPEAKER = r"id\d{5}"
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """The clips of dev, or of `root` itself where it is one split. Raises UserError for another layout."""
-    listing = Listing("voxceleb2", root, skipped_inputs)
-    base = listing.base("dev", "mp4")
-    if base and listing.has("test"):
-        listing.note("excluded", "test", "the test split; to read it name it as the source's folder")
-    for speaker in listing.entries(f"{base}mp4", _SPEAKER, "speaker (id and five digits)"):
-        for film in listing.entries(speaker.path, FILM, "YouTube id (11 characters)"):
-            yield from _film(listing, base, speaker.name, film)
-    yield from _without_picture(listing, base)
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield the clips of the dev split, or of `root` itself where it is a split.
+
+    Raises:
+        UserError: there is no folder mp4/.
+    """
+    listing = Listing(NAME, root, skipped_inputs)
+    base = listing.find_base("dev", "mp4")
+    if base and listing.has_folder("test"):
+        listing.skip("excluded", "test", "the test split; to read it, give test/ as the source's folder")
+    for speaker in listing.list_entries(f"{base}mp4", _SPEAKER, "speaker (id and five digits)"):
+        for youtube_folder in listing.list_entries(speaker.path, YOUTUBE_ID, "YouTube id (11 characters)"):
+            yield from _video_clips(listing, base, speaker.name, youtube_folder)
+    _note_audio_without_clips(listing, base)
 
 
-def _film(listing: Listing, base: str, speaker: str, film: ListedFile) -> Iterator[Video]:
-    group = f"{speaker}/{film.name}"
-    sounds = listing.by_stem(f"{base}aac/{group}", r"\d{5}\.(m4a|wav)", "sound file")
-    tracks = listing.by_stem(f"{base}txt/{group}", r"\d{5}\.txt", "face track")
-    clips = listing.by_stem(film.path, r"\d{5}\.mp4", "clip (five digits, mp4)")
+def _video_clips(listing: Listing, base: str, speaker: str, youtube_folder: ListedFile) -> Iterator[Video]:
+    group = f"{speaker}/{youtube_folder.name}"
+    audio_files = listing.files_by_stem(f"{base}aac/{group}", r"\d{5}\.(m4a|wav)", "audio file")
+    tracks = listing.files_by_stem(f"{base}txt/{group}", r"\d{5}\.txt", "face track")
+    clips = listing.files_by_stem(youtube_folder.path, r"\d{5}\.mp4", "clip (five digits, mp4)")
     for stem, clip in clips.items():
-        sound, track = sounds.pop(stem, None), tracks.pop(stem, None)
+        audio, track = audio_files.pop(stem, None), tracks.pop(stem, None)
         yield Video(
             source=listing.source,
             video_id=f"{group}/{stem}",
             group_id=group,
-            **clip.file,
-            sound_path=sound.path if sound else None,
-            own_sound_first=sound is not None,
+            **clip.stat_fields,
+            sound_path=audio.path if audio else None,
+            own_sound_first=audio is not None,
             boxes_path=track.path if track else None,
             speaker=speaker,
-            origin=Origin(id=film.name),
+            origin=Origin(id=youtube_folder.name),
         )
-    for left in (*sounds.values(), *tracks.values()):
-        listing.note("missing", left.path, "the clip of this name is not in mp4/")
+    for file in (*audio_files.values(), *tracks.values()):
+        listing.skip("missing", file.path, "the clip of this name is not in mp4/")
 
 
-def _without_picture(listing: Listing, base: str) -> Iterator[Video]:
-    """Notes what aac/ has for speakers and films that mp4/ lacks; yields nothing."""
-    if listing.has(f"{base}aac"):
-        for speaker in listing.entries(f"{base}aac", _SPEAKER, "speaker (id and five digits)"):
-            for film in listing.entries(speaker.path, FILM, "YouTube id (11 characters)"):
-                if not listing.has(f"{base}mp4/{speaker.name}/{film.name}"):
-                    listing.note("missing", film.path, "sound without clips: mp4/ has no such folder")
-    yield from ()
+def _note_audio_without_clips(listing: Listing, base: str) -> None:
+    """Note the folders of aac/ that mp4/ lacks."""
+    if listing.has_folder(f"{base}aac"):
+        for speaker in listing.list_entries(f"{base}aac", _SPEAKER, "speaker (id and five digits)"):
+            for youtube_folder in listing.list_entries(speaker.path, YOUTUBE_ID, "YouTube id (11 characters)"):
+                if not listing.has_folder(f"{base}mp4/{speaker.name}/{youtube_folder.name}"):
+                    listing.skip("missing", youtube_folder.path, "audio without clips: mp4/ has no such folder")

@@ -1,6 +1,6 @@
 """Werewolf-XL: Werewolf-XL_Speaker_Video/07_01_200.mp4 (session_seat_n), a label table, and who sat where.
 
-How the owners' archives are laid out inside is nowhere shown: films are looked for by name below the folder.
+The owners publish no listing of their archives, so videos are searched by name below the folder.
 """
 
 import re
@@ -28,68 +28,71 @@ PLAYERS = "players.csv"
 _AXES = (("arousal", "a"), ("valence", "p"), ("dominance", "d"))
 
 
-def read(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Every clip that the table names. Raises UserError for a folder without clips or table.
+def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+    """Yield every clip that the table names.
 
-    players.csv (session, seat, player) tells who came again in another session; without it a seat of a session is one
-    person, and folds by subject cannot keep players apart.
+    players.csv (session, seat, player) names who played in several sessions. Without this file each seat of a session
+    counts as a person, and folds by subject cannot keep one player's clips together.
+
+    Raises:
+        UserError: there is no folder of clips or no table.
     """
-    listing = Listing("werewolf_xl", root, skipped_inputs)
-    folder = next((name for name in _FOLDERS if listing.has(name)), None)
+    listing = Listing(NAME, root, skipped_inputs)
+    folder = next((name for name in _FOLDERS if listing.has_folder(name)), None)
     if folder is None:
-        raise UserError(f"--source werewolf_xl={root}: none of {', '.join(_FOLDERS)} is there")
-    films = _films(listing, folder)
-    table, labels = _labels(listing)
-    players = _players(listing)
-    for name, film in sorted(films.items()):
-        told = labels.pop(name, None)
-        if told is None:
-            listing.note("unlisted", film.path, f"{table} has no such row")
+        raise UserError(f"--source {NAME}={root}: none of {', '.join(_FOLDERS)} is there")
+    videos = _find_videos(listing, folder)
+    table, labels = _read_labels(listing)
+    players = _read_players(listing)
+    for name, file in sorted(videos.items()):
+        values = labels.pop(name, None)
+        if values is None:
+            listing.skip("unlisted", file.path, f"{table} has no such row")
             continue
         session, seat = name.split("_")[:2]
         subject = players.get((int(session), int(seat)), f"{session}_{seat}")
         yield Video(
-            source="werewolf_xl",
+            source=NAME,
             video_id=name,
             group_id=f"{session}_{seat}",
-            **film.file,
+            **file.stat_fields,
             speaker=subject,
             language="zh",
-            labels=Labels(values=told, subject=subject, session=session),
+            labels=Labels(values=values, subject=subject, session=session),
         )
     for name in sorted(labels):
-        listing.note("missing", f"{table}: {name}", "no such clip")
+        listing.skip("missing", f"{table}: {name}", "no such clip")
 
 
-def _films(listing: Listing, folder: str) -> dict[str, ListedFile]:
-    found: dict[str, ListedFile] = {}
-    for one in listing.entries(folder, rf"{_NAME}\.(mp4|avi|mkv)|\d\d(_\d\d)?", "clip (session_seat_number)"):
-        if one.folder:
-            found |= listing.by_stem(one.path, rf"{_NAME}\.(mp4|avi|mkv)", "clip (session_seat_number)")
+def _find_videos(listing: Listing, folder: str) -> dict[str, ListedFile]:
+    videos: dict[str, ListedFile] = {}
+    for entry in listing.list_entries(folder, rf"{_NAME}\.(mp4|avi|mkv)|\d\d(_\d\d)?", "clip (session_seat_number)"):
+        if entry.is_folder:
+            videos |= listing.files_by_stem(entry.path, rf"{_NAME}\.(mp4|avi|mkv)", "clip (session_seat_number)")
         else:
-            found[one.stem] = one
-    return found
+            videos[entry.stem] = entry
+    return videos
 
 
-def _labels(listing: Listing) -> tuple[str, dict[str, dict[str, str]]]:
-    where = f"--source werewolf_xl={listing.root}"
+def _read_labels(listing: Listing) -> tuple[str, dict[str, dict[str, str]]]:
+    where = f"--source {NAME}={listing.root}"
     for path in sorted(listing.root.glob("*.csv")):
         if path.name == PLAYERS:
             continue
-        found: dict[str, dict[str, str]] = {}
+        rows: dict[str, dict[str, str]] = {}
         for number, row in read_rows(path, ("videoname",), where):
-            axes = {axis: _mean(row, letter) for axis, letter in _AXES}
+            axes = {axis: _mean_rating(row, letter) for axis, letter in _AXES}
             if not re.fullmatch(_NAME, row["videoname"]) or None in axes.values():
-                listing.note("bad_row", f"{path.name}: row {number}", "no VideoName, or no number of a dimension")
+                listing.skip("bad_row", f"{path.name}: row {number}", "no VideoName, or no number of a dimension")
             else:
-                told = {axis: value for axis, value in axes.items() if value is not None}
-                found[row["videoname"]] = told | {"categorical": row.get("categorical", "")}
-        return path.name, found
-    raise UserError(f"{where}: no .csv with VideoName and Mean_P, Mean_A, Mean_D is there")
+                values = {axis: value for axis, value in axes.items() if value is not None}
+                rows[row["videoname"]] = values | {"categorical": row.get("categorical", "")}
+        return path.name, rows
+    raise UserError(f"{where}: no .csv with VideoName and Mean_P, Mean_A, Mean_D in it")
 
 
-def _mean(row: dict[str, str], letter: str) -> str | None:
-    """The column Mean_P_1_2_3_4 and the like: which raters it is of is in its name."""
+def _mean_rating(row: dict[str, str], letter: str) -> str | None:
+    """Return the number in the column Mean_P_1_2_3_4 or alike, whose name ends with its raters; None for no number."""
     for name, value in row.items():
         if re.fullmatch(rf"mean_{letter}(_\d)*", name):
             try:
@@ -100,10 +103,12 @@ def _mean(row: dict[str, str], letter: str) -> str | None:
     return None
 
 
-def _players(listing: Listing) -> dict[tuple[int, int], str]:
+def _read_players(listing: Listing) -> dict[tuple[int, int], str]:
     path = listing.root / PLAYERS
     if not path.is_file():
-        listing.note("missing", PLAYERS, "who came again in another session is unknown: each seat counts as a person")
+        listing.skip(
+            "missing", PLAYERS, "players in several sessions are unknown: each seat of a session counts as a person"
+        )
         return {}
-    rows = read_rows(path, ("session", "seat", "player"), f"--source werewolf_xl={listing.root}")
+    rows = read_rows(path, ("session", "seat", "player"), f"--source {NAME}={listing.root}")
     return {(int(row["session"]), int(row["seat"])): row["player"] for _, row in rows if row["session"].isdigit()}

@@ -1,10 +1,10 @@
-"""Names of films on YouTube."""
+"""Ids of YouTube videos."""
 
 import re
 
-FILM = r"[A-Za-z0-9_-]{11}"
+YOUTUBE_ID = r"[A-Za-z0-9_-]{11}"
 
 
-def is_video_id(text: str) -> bool:
-    """Whether `text` can be a YouTube id."""
-    return re.fullmatch(FILM, text) is not None
+def is_youtube_id(text: str) -> bool:
+    """Return whether `text` can be a YouTube id."""
+    return re.fullmatch(YOUTUBE_ID, text) is not None

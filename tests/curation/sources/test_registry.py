@@ -97,7 +97,7 @@ def test_cncvs_layout_is_read(tmp_path: Path) -> None:
 
 def test_audio_only_cn_celeb_is_refused(tmp_path: Path) -> None:
     corpora.write_file(tmp_path, "CN-Celeb_flac/data/id00000/singing-01-001.flac")
-    with pytest.raises(UserError, match="sound without picture"):
+    with pytest.raises(UserError, match="audio without video"):
         list_corpus("cncvs", tmp_path)
 
 
@@ -140,7 +140,7 @@ def test_check_lists_present_and_missing_files(tmp_path: Path, capsys: pytest.Ca
     told = capsys.readouterr().out
     assert "voxceleb2: 3 videos of the owners' 1,092,009" in told
     assert "owners' face tracks that cannot be read: 1" in told
-    assert "gonegonegon_0.000000-3.000000: nothing of this film is: not downloaded, or gone" in told
+    assert "gonegonegon_0.000000-3.000000: no file of this video: not downloaded, or gone" in told
     assert main(["sources", "check", *arguments, "--json", "-"]) == 0
     found = {one["source"]: one for one in json.loads(capsys.readouterr().out)}
     assert found["celebvhq"]["ranges"] == 2
