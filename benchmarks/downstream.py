@@ -81,7 +81,7 @@ def _step(name: str, precision: Precision, twice: bool) -> Callable[[], object]:
 
 def _video(folder: Path) -> list[Section]:
     """A film of ten seconds through `clip` and `predict`, and the parts of a tested view."""
-    film = VideoScript(shots=(ShotScript(frames=250, people=(500,), seed=1, smile=1.0, voice=1.0),))
+    film = VideoScript(shots=(ShotScript(frames=250, speakers=(500,), seed=1, smile=1.0, voice=1.0),))
     (folder / "film.mp4").write_bytes(encode_video(film))
     models = {}
     for name in ("nano", "avfmaepp_b"):

@@ -36,5 +36,5 @@ def _frames() -> tuple[list[np.ndarray], str]:
         with av.open(str(path)) as container:
             frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
         return frames[:200], "200 frames of a real news speaker, 224x224"
-    pictures, _ = shot_frames(ShotScript(frames=200, people=(0,), seed=1))
+    pictures, _ = shot_frames(ShotScript(frames=200, speakers=(0,), seed=1))
     return [np.ascontiguousarray(picture[68:292, 128:352]) for picture in pictures], "200 frames of a drawn talker"

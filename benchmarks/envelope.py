@@ -60,9 +60,9 @@ def _real() -> Iterator[tuple[Path, int]]:
 def _made() -> Iterator[tuple[Path, int]]:
     with tempfile.TemporaryDirectory() as folder:
         for video in demo_videos():
-            if video.film is not None and video.path.startswith(("studio/talk", "dubbed/on")):
+            if video.script is not None and video.path.startswith(("studio/talk", "dubbed/on")):
                 path = Path(folder) / Path(video.path).name
-                path.write_bytes(encode_video(video.film))
+                path.write_bytes(encode_video(video.script))
                 yield path, 0
 
 

@@ -21,7 +21,7 @@ def run() -> list[Section]:
     settings = ["faces.samples=1", "faces.side_px=120", "track.side_px=120"]
     (mute,) = [video for video in demo_videos() if video.path == "archive/no_sound.mp4"]
     bases = [
-        encode_video(VideoScript(shots=(ShotScript(frames=50, people=(0,), seed=1),))),
+        encode_video(VideoScript(shots=(ShotScript(frames=50, speakers=(0,), seed=1),))),
         encode_demo_video(mute)[:60_000],
     ]
     counts = {"videos": 0, "kept": 0, "rejected": 0, "failed": 0, "broken law": 0}

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import torch
-from avf_curation.demo.demo import run_demo
+from avf_curation.demo.demo import run_demo, unlabelled_demo
 from avf_training.config.pretrain import load_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.models.mae import MaskedAutoencoder
@@ -31,7 +31,7 @@ def run() -> list[Section]:
     rows = [["run", "steps", "minutes", "error / mean patch", "error / mean picture", "R@1 / chance", "clips"]]
     with tempfile.TemporaryDirectory() as folder:
         demo = Path(folder)
-        run_demo(demo, "ray", 2)
+        run_demo(demo, "ray", 2, unlabelled_demo())
         for seed in SEEDS:
             rows.append([f"seed {seed}", *_row(demo, demo / f"run-{seed}", f"seed={seed}")])
         steps = load_recipe("nano").steps or 0

@@ -63,7 +63,7 @@ def _film(path: Path) -> int:
         video = out.add_stream("libx264", rate=25, options={"crf": "21", "preset": "fast"})
         video.width, video.height, video.pix_fmt = 1280, 720, "yuv420p"
         for frames, number in SHOTS:
-            pictures, _ = shot_frames(ShotScript(frames=frames, people=(number,), seed=number, pan=1.5))
+            pictures, _ = shot_frames(ShotScript(frames=frames, speakers=(number,), seed=number, pan=1.5))
             for picture in pictures:
                 frame = av.VideoFrame.from_ndarray(cv2.resize(picture, (1280, 720)), format="bgr24")
                 out.mux(video.encode(frame))

@@ -40,7 +40,7 @@ def run() -> list[Section]:
 
 def clip_224() -> bytes:
     """Eight seconds of a drawn talker, cropped square."""
-    pictures, samples = shot_frames(ShotScript(frames=FRAMES, people=(0,), seed=100))
+    pictures, samples = shot_frames(ShotScript(frames=FRAMES, speakers=(0,), seed=100))
     sink = io.BytesIO()
     with av.open(sink, "w", format="mp4") as out:
         video = out.add_stream("libx264", rate=25, options={"crf": "20"})

@@ -23,7 +23,7 @@ from support.trees import file_digests
 @pytest.fixture(scope="module")
 def small() -> bytes:
     """A good three-second film."""
-    return encode_video(VideoScript(shots=(ShotScript(frames=75, people=(0,), seed=1),)))
+    return encode_video(VideoScript(shots=(ShotScript(frames=75, speakers=(0,), seed=1),)))
 
 
 QUICK = ("faces.side_px=300", "track.side_px=300")

@@ -57,7 +57,7 @@ def write_audio(film: bytes, path: Path) -> None:
 
 def write_corpora(root: Path) -> list[str]:
     """Five corpora; one recording is in two of them."""
-    films = [encode_video(VideoScript(shots=(ShotScript(frames=75, people=(n,), seed=700 + n),))) for n in range(5)]
+    films = [encode_video(VideoScript(shots=(ShotScript(frames=75, speakers=(n,), seed=700 + n),))) for n in range(5)]
     clip = "id00012/21Uxsk56VDQ/00001"
     corpora.write_file(root, f"voxceleb2/dev/mp4/{clip}.mp4", films[0])
     corpora.write_file(root, f"voxceleb2/dev/txt/{clip}.txt", corpora.TRACK)
@@ -67,7 +67,9 @@ def write_corpora(root: Path) -> list[str]:
     write_audio(films[2], corpora.write_file(root, "cncvs/news/n001/audio/n001_00001_001.wav"))
     corpora.write_file(root, "mer2024/video-unlabeled-with-test2noise/sample_00000001.mp4", films[0])
     two = encode_video(
-        VideoScript(shots=(ShotScript(frames=75, people=(6,), seed=800), ShotScript(frames=75, people=(7,), seed=801)))
+        VideoScript(
+            shots=(ShotScript(frames=75, speakers=(6,), seed=800), ShotScript(frames=75, speakers=(7,), seed=801))
+        )
     )
     corpora.write_file(root, "celebvhq/raw/M2Ohb0FAaJU.mp4", two)
     clips = {f"M2Ohb0FAaJU_{n}": corpora.make_celebvhq_entry("M2Ohb0FAaJU", 3.0 * n, 3.0 * n + 3) for n in range(2)}
@@ -78,7 +80,7 @@ def write_corpora(root: Path) -> list[str]:
         "avspeech/wholefilm__.mp4",
         encode_video(
             VideoScript(
-                shots=(ShotScript(frames=75, people=(8,), seed=802), ShotScript(frames=75, people=(9,), seed=803))
+                shots=(ShotScript(frames=75, speakers=(8,), seed=802), ShotScript(frames=75, speakers=(9,), seed=803))
             )
         ),
     )

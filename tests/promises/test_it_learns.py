@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from avf_curation.cli.main import main as curate_main
-from avf_curation.demo import labelled_demo
+from avf_curation.demo.demo import labelled_demo, run_demo
 from avf_curation.demo.expressions import ACTORS, CROWD
 from avf_training.cli.main import main
 
@@ -18,10 +17,9 @@ from avf_training.cli.main import main
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_each_training_stage_improves_results_on_unseen_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labelled_demo, "ACTORS", replace(ACTORS, people=12, takes=1))
-    monkeypatch.setattr(labelled_demo, "CROWD", replace(CROWD, people=24, takes=2))
     monkeypatch.chdir(tmp_path)
-    assert curate_main(["demo", "--labelled", "--out", "lab", "--workers", "2"]) == 0
+    casts = (replace(ACTORS, speakers=12, takes=1), replace(CROWD, speakers=24, takes=2))
+    assert run_demo(Path("lab"), "ray", 2, labelled_demo(casts)) == 0
     row = tmp_path / "lab/actors.yaml"
     row.write_text(row.read_text().replace("folds: 4", "folds: 2"))
 

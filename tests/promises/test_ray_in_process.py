@@ -66,7 +66,7 @@ def test_a_video_that_kills_its_process_fails_alone(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source")
-    (folder / "talk.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=60, people=(0,), seed=1),))))
+    (folder / "talk.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=60, speakers=(0,), seed=1),))))
     return folder
 
 

@@ -31,8 +31,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_curation.demo.demo import run_demo
-    from avf_curation.demo.labelled_demo import run_labelled_demo
+    from avf_curation.demo.demo import labelled_demo, run_demo, unlabelled_demo
 
-    start = run_labelled_demo if options.labelled else run_demo
-    return start(options.out, options.engine, options.workers or os.cpu_count() or 1)
+    demo = labelled_demo() if options.labelled else unlabelled_demo()
+    return run_demo(options.out, options.engine, options.workers or os.cpu_count() or 1, demo)

@@ -1,1 +1,1 @@
-"""The demo corpus, made by code: people who are drawn, speech that is synthesised, and the truth about both."""
+"""The demo corpus, made by code: drawn speakers, synthesised speech, and the verdicts that the pipeline must reach."""

@@ -1,4 +1,4 @@
-"""Where the demo's people talk: eight rooms, each with the colour of its walls and a hum of its own."""
+"""The rooms that the demo's speakers talk in: eight colours of wall, each with its own hum."""
 
 from dataclasses import dataclass
 
@@ -9,31 +9,31 @@ from avf_shards.timeline import SAMPLE_RATE_HZ
 from scipy.signal import lfilter
 
 Floats = npt.NDArray[np.float64]
-HUM = 0.003  # RMS over full scale, -50 dBFS: far below speech, plain in a spectrogram
-_WIDTH_HZ = 400
+HUM_RMS = 0.003  # of full scale, -50 dBFS: far below speech, and still visible in a spectrogram
+_HUM_BANDWIDTH_HZ = 400
 
 
 @dataclass(frozen=True, kw_only=True)
 class Background:
-    """wall: hue in degrees; hum_hz: where its ventilation is loudest."""
+    """A room: its wall and the sound of its ventilation."""
 
-    wall: int
-    hum_hz: int
+    wall: int  # hue of the colour in degrees
+    hum_hz: int  # frequency at which the ventilation is loudest
 
 
-ROOMS = tuple(
+BACKGROUNDS = tuple(
     Background(wall=45 * number, hum_hz=hum_hz)
     for number, hum_hz in enumerate((3600, 700, 5000, 1100, 6800, 1700, 2500, 4200))
 )
 
 
 def make_background(seed: int) -> Background:
-    """The room of a shot."""
-    return ROOMS[seed % len(ROOMS)]
+    """Return the room of a shot with this seed."""
+    return BACKGROUNDS[seed % len(BACKGROUNDS)]
 
 
 def draw_background(seed: int, width: int, height: int) -> npt.NDArray[np.uint8]:
-    """The wall behind the people of a shot, textured and unevenly lit: (height, width, 3) BGR."""
+    """Return the wall behind the speakers, textured and unevenly lit: (height, width, 3) BGR."""
     draw = np.random.default_rng([seed, 5])
     hsv = np.array([[[make_background(seed).wall // 2, draw.integers(110, 170), draw.integers(110, 180)]]], np.uint8)
     wall = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(float)
@@ -45,9 +45,9 @@ def draw_background(seed: int, width: int, height: int) -> npt.NDArray[np.uint8]
 
 
 def make_hum(seed: int, samples: int) -> Floats:
-    """The sound of a shot's room: noise around its frequency."""
+    """Return the hum of a shot's room: noise around its frequency."""
     draw = np.random.default_rng([seed, 13])
-    radius = np.exp(-np.pi * _WIDTH_HZ / SAMPLE_RATE_HZ)
+    radius = np.exp(-np.pi * _HUM_BANDWIDTH_HZ / SAMPLE_RATE_HZ)
     turn = 2 * np.pi * make_background(seed).hum_hz / SAMPLE_RATE_HZ
     noise = lfilter([1 - radius], [1, -2 * radius * np.cos(turn), radius**2], draw.normal(0, 1, samples))
-    return np.asarray(HUM * noise / noise.std())
+    return np.asarray(HUM_RMS * noise / noise.std())

@@ -1,4 +1,4 @@
-"""Six miniature sources with every case the pipeline must tell apart, and the truth about each span."""
+"""Six miniature sources with every case the pipeline must tell apart, and the expected verdict of each span."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 
-HELD_OUT = "strangers"  # people of no other source, for scoring a model
+HELD_OUT = "strangers"  # its speakers are in no other source: clips to validate a model on
 SOURCES = ("archive", "channel", "dubbed", HELD_OUT, "street", "studio")
 RECIPE = """\
 # The demo: clips of one folder of `channel` share a group, so that they show their logo together.
@@ -20,30 +20,27 @@ sources:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What must become of frames [start, stop): "kept", "rejected stage/reason" or "failed stage/error".
+    """The verdict that a range of frames must get."""
 
-    Edges of speech are where sound was made; the pipeline may place them `slack` frames away.
-    """
-
-    start: int
-    stop: int
-    verdict: str
-    slack: int = 0
+    start: int  # first frame
+    stop: int  # frame after the last
+    verdict: str  # "kept", "rejected stage/reason" or "failed stage/error"
+    slack: int = 0  # frames by which an edge may lie elsewhere, as speech begins and ends within a frame
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoVideo:
-    """One file of the corpus. film: None for what is no video. cut_at: keep this share of the bytes."""
+    """One file of the corpus."""
 
-    path: str
-    film: VideoScript | None
+    path: str  # below the corpus' folder
+    script: VideoScript | None  # None: a text file with the name of a video
     expected: tuple[Expected, ...]
-    cut_at: float = 1.0
-    av_offset_ms: int = 0
+    kept_bytes: float = 1.0  # share of the file's bytes that is written, from the start
+    av_offset_ms: int = 0  # offset between audio and video that the pipeline must measure
 
 
 def demo_videos() -> tuple[DemoVideo, ...]:
-    """The corpus and its truth, for the embedded backends (dlib, envelope)."""
+    """Return the files of the corpus; the expected verdicts hold for the embedded backends (dlib, envelope)."""
     return (*_studio(), *_street(), *_dubbed(), *_channel(), *_archive(), *_strangers())
 
 
@@ -57,112 +54,112 @@ def _rejected(reason: str, frames: int, start: int = 0, slack: int = 0) -> Expec
 
 def _studio() -> Iterator[DemoVideo]:
     for number in range(4):
-        film = VideoScript(shots=(ShotScript(frames=200, people=(number,), seed=100 + number),))
-        yield DemoVideo(path=f"studio/talk_{number}.mp4", film=film, expected=(_kept(200),))
+        script = VideoScript(shots=(ShotScript(frames=200, speakers=(number,), seed=100 + number),))
+        yield DemoVideo(path=f"studio/talk_{number}.mp4", script=script, expected=(_kept(200),))
     for number in range(30, 46):
-        film = VideoScript(shots=(ShotScript(frames=100, people=(number,), seed=170 + number),))
-        yield DemoVideo(path=f"studio/talk_{number}.mp4", film=film, expected=(_kept(100),))
-    pause = VideoScript(shots=(ShotScript(frames=250, people=(10,), seed=110, pauses=((100, 150),), hum=False),))
+        script = VideoScript(shots=(ShotScript(frames=100, speakers=(number,), seed=170 + number),))
+        yield DemoVideo(path=f"studio/talk_{number}.mp4", script=script, expected=(_kept(100),))
+    pause = VideoScript(shots=(ShotScript(frames=250, speakers=(10,), seed=110, pauses=((100, 150),), hum=False),))
     parts = (
         _kept(104),
         _rejected("silence/silent", 42, 104, 8),
         Expected(start=146, stop=250, verdict="kept", slack=8),
     )
-    yield DemoVideo(path="studio/pause.mp4", film=pause, expected=parts)
+    yield DemoVideo(path="studio/pause.mp4", script=pause, expected=parts)
     cuts = VideoScript(
         shots=(
-            ShotScript(frames=125, people=(5,), seed=111),
-            ShotScript(frames=25, people=(6,), seed=112),
-            ShotScript(frames=150, people=(7,), seed=113),
+            ShotScript(frames=125, speakers=(5,), seed=111),
+            ShotScript(frames=25, speakers=(6,), seed=112),
+            ShotScript(frames=150, speakers=(7,), seed=113),
         )
     )
     parts = (_kept(125), _rejected("scenes/too_short", 25, 125), Expected(start=150, stop=300, verdict="kept", slack=3))
-    yield DemoVideo(path="studio/cuts.mp4", film=cuts, expected=parts)
+    yield DemoVideo(path="studio/cuts.mp4", script=cuts, expected=parts)
 
 
 def _street() -> Iterator[DemoVideo]:
-    two = VideoScript(shots=(ShotScript(frames=125, people=(8, 9), seed=120, face_px=140),))
-    yield DemoVideo(path="street/two faces.mp4", film=two, expected=(_rejected("faces/several_faces", 125),))
-    none = VideoScript(shots=(ShotScript(frames=125, people=(), seed=121, pan=1.0),))
-    yield DemoVideo(path="street/no face.mp4", film=none, expected=(_rejected("faces/no_face", 125),))
-    small = VideoScript(shots=(ShotScript(frames=125, people=(4,), seed=122, face_px=44),))
-    yield DemoVideo(path="street/small & far.mp4", film=small, expected=(_rejected("faces/too_small", 125),))
+    two = VideoScript(shots=(ShotScript(frames=125, speakers=(8, 9), seed=120, face_px=140),))
+    yield DemoVideo(path="street/two faces.mp4", script=two, expected=(_rejected("faces/several_faces", 125),))
+    none = VideoScript(shots=(ShotScript(frames=125, speakers=(), seed=121, pan=1.0),))
+    yield DemoVideo(path="street/no face.mp4", script=none, expected=(_rejected("faces/no_face", 125),))
+    small = VideoScript(shots=(ShotScript(frames=125, speakers=(4,), seed=122, face_px=44),))
+    yield DemoVideo(path="street/small & far.mp4", script=small, expected=(_rejected("faces/too_small", 125),))
     mixed = VideoScript(
-        shots=(ShotScript(frames=100, people=(), seed=123), ShotScript(frames=150, people=(11,), seed=124))
+        shots=(ShotScript(frames=100, speakers=(), seed=123), ShotScript(frames=150, speakers=(11,), seed=124))
     )
     parts = (_rejected("faces/no_face", 100), Expected(start=100, stop=250, verdict="kept", slack=3))
-    yield DemoVideo(path="street/crowd <b>then</b> one.mp4", film=mixed, expected=parts)
+    yield DemoVideo(path="street/crowd <b>then</b> one.mp4", script=mixed, expected=parts)
 
 
 def _dubbed() -> Iterator[DemoVideo]:
-    late = VideoScript(shots=(ShotScript(frames=250, people=(12,), seed=130, sound_shift=12),))
+    late = VideoScript(shots=(ShotScript(frames=250, speakers=(12,), seed=130, sound_shift=12),))
     parts = (_rejected("silence/silent", 10, 0, 14), _rejected("sync/offset", 240, 10, 14))
-    yield DemoVideo(path="dubbed/late_by_480_ms.mp4", film=late, expected=parts)
-    slip = VideoScript(shots=(ShotScript(frames=250, people=(13,), seed=131, sound_shift=3),))
+    yield DemoVideo(path="dubbed/late_by_480_ms.mp4", script=late, expected=parts)
+    slip = VideoScript(shots=(ShotScript(frames=250, speakers=(13,), seed=131, sound_shift=3),))
     yield DemoVideo(
         path="dubbed/late_by_120_ms.mp4",
-        film=slip,
+        script=slip,
         expected=(Expected(start=0, stop=250, verdict="kept", slack=6),),
         av_offset_ms=-120,
     )
     yield DemoVideo(
         path="dubbed/on_time.mp4",
-        film=VideoScript(shots=(ShotScript(frames=250, people=(14,), seed=132),)),
+        script=VideoScript(shots=(ShotScript(frames=250, speakers=(14,), seed=132),)),
         expected=(_kept(250),),
     )
 
 
 def _channel() -> Iterator[DemoVideo]:
     for number in range(5):
-        film = VideoScript(shots=(ShotScript(frames=100, people=(15 + number,), seed=140 + number, logo=True),))
+        script = VideoScript(shots=(ShotScript(frames=100, speakers=(15 + number,), seed=140 + number, logo=True),))
         parts = (_rejected("quality/watermark_pooled", 100, 0, 3),)
-        yield DemoVideo(path=f"channel/news/{number}.mp4", film=film, expected=parts)
-    moving = VideoScript(shots=(ShotScript(frames=125, people=(20,), seed=150, pan=2.0, logo=True),))
+        yield DemoVideo(path=f"channel/news/{number}.mp4", script=script, expected=parts)
+    moving = VideoScript(shots=(ShotScript(frames=125, speakers=(20,), seed=150, pan=2.0, logo=True),))
     yield DemoVideo(
-        path="channel/trailer/moving.mp4", film=moving, expected=(_rejected("quality/watermark", 125, 0, 3),)
+        path="channel/trailer/moving.mp4", script=moving, expected=(_rejected("quality/watermark", 125, 0, 3),)
     )
-    clean = VideoScript(shots=(ShotScript(frames=125, people=(21,), seed=151, pan=2.0),))
-    yield DemoVideo(path="channel/clean/moving.mp4", film=clean, expected=(_kept(125),))
+    clean = VideoScript(shots=(ShotScript(frames=125, speakers=(21,), seed=151, pan=2.0),))
+    yield DemoVideo(path="channel/clean/moving.mp4", script=clean, expected=(_kept(125),))
 
 
 def _archive() -> Iterator[DemoVideo]:
-    blurred = VideoScript(shots=(ShotScript(frames=125, people=(22,), seed=160, blur=4.0),))
-    yield DemoVideo(path="archive/blurred.mp4", film=blurred, expected=(_rejected("quality/blurred", 125, 0, 3),))
-    frozen = VideoScript(shots=(ShotScript(frames=200, people=(23,), seed=161, frozen=(120, 170)),))
-    yield DemoVideo(path="archive/frozen.mp4", film=frozen, expected=(_rejected("quality/frozen", 200, 0, 3),))
-    mute = VideoScript(shots=(ShotScript(frames=100, people=(24,), seed=162),), sound=False)
-    yield DemoVideo(path="archive/no_sound.mp4", film=mute, expected=(_rejected("scenes/no_sound", 100),))
-    hush = VideoScript(shots=(ShotScript(frames=100, people=(25,), seed=163, pauses=((0, 100),), hum=False),))
-    yield DemoVideo(path="archive/silent.mp4", film=hush, expected=(_rejected("silence/silent", 100),))
+    blurred = VideoScript(shots=(ShotScript(frames=125, speakers=(22,), seed=160, blur=4.0),))
+    yield DemoVideo(path="archive/blurred.mp4", script=blurred, expected=(_rejected("quality/blurred", 125, 0, 3),))
+    frozen = VideoScript(shots=(ShotScript(frames=200, speakers=(23,), seed=161, frozen=(120, 170)),))
+    yield DemoVideo(path="archive/frozen.mp4", script=frozen, expected=(_rejected("quality/frozen", 200, 0, 3),))
+    mute = VideoScript(shots=(ShotScript(frames=100, speakers=(24,), seed=162),), sound=False)
+    yield DemoVideo(path="archive/no_sound.mp4", script=mute, expected=(_rejected("scenes/no_sound", 100),))
+    hush = VideoScript(shots=(ShotScript(frames=100, speakers=(25,), seed=163, pauses=((0, 100),), hum=False),))
+    yield DemoVideo(path="archive/silent.mp4", script=hush, expected=(_rejected("silence/silent", 100),))
     halved = VideoScript(
-        shots=(ShotScript(frames=150, people=(26,), seed=164), ShotScript(frames=150, people=(27,), seed=165))
+        shots=(ShotScript(frames=150, speakers=(26,), seed=164), ShotScript(frames=150, speakers=(27,), seed=165))
     )
     parts = (
         _kept(150),
         _rejected("scenes/cut_off", 75, 150, 76),
         Expected(start=225, stop=300, verdict="failed scenes/cut_off", slack=76),
     )
-    yield DemoVideo(path="archive/truncated.mp4", film=halved, expected=parts, cut_at=0.75)
-    headless = VideoScript(shots=(ShotScript(frames=50, people=(28,), seed=166),), moov_first=False)
+    yield DemoVideo(path="archive/truncated.mp4", script=halved, expected=parts, kept_bytes=0.75)
+    headless = VideoScript(shots=(ShotScript(frames=50, speakers=(28,), seed=166),), moov_first=False)
     yield DemoVideo(
         path="archive/truncated_headless.mp4",
-        film=headless,
+        script=headless,
         expected=(Expected(start=0, stop=0, verdict="failed open/not_media"),),
-        cut_at=0.5,
+        kept_bytes=0.5,
     )
     yield DemoVideo(
-        path="archive/notes.mp4", film=None, expected=(Expected(start=0, stop=0, verdict="failed open/not_media"),)
+        path="archive/notes.mp4", script=None, expected=(Expected(start=0, stop=0, verdict="failed open/not_media"),)
     )
 
 
 def _strangers() -> Iterator[DemoVideo]:
     for number in range(100, 128):
-        film = VideoScript(shots=(ShotScript(frames=75, people=(number,), seed=200 + number),))
-        yield DemoVideo(path=f"{HELD_OUT}/talk_{number}.mp4", film=film, expected=(_kept(75),))
+        script = VideoScript(shots=(ShotScript(frames=75, speakers=(number,), seed=200 + number),))
+        yield DemoVideo(path=f"{HELD_OUT}/talk_{number}.mp4", script=script, expected=(_kept(75),))
 
 
 def write_corpus(folder: Path) -> None:
-    """Make the corpus in `folder`, whole or not at all; one that is there stays."""
+    """Write the corpus as `folder`, atomically; a folder that is there is not touched."""
     if folder.is_dir():
         return
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.part")
@@ -175,8 +172,8 @@ def write_corpus(folder: Path) -> None:
 
 
 def encode_demo_video(video: DemoVideo) -> bytes:
-    """The file's content."""
-    if video.film is None:
+    """Return the bytes of the file."""
+    if video.script is None:
         return b"These are notes about a tape, not a tape.\n"
-    data = encode_video(video.film)
-    return data[: int(len(data) * video.cut_at)]
+    data = encode_video(video.script)
+    return data[: int(len(data) * video.kept_bytes)]

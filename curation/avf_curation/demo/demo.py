@@ -1,7 +1,12 @@
-"""`avf-curate demo`: make the corpus, curate it, pack it, verify it, write the page, say where everything is."""
+"""`avf-curate demo`: make a corpus, curate, pack and verify it, write the audit report, and print where everything is.
+
+`--labelled` does the same with two labelled corpora, for `avf-train study it_learns`.
+"""
 
 import logging
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from avf_shards.errors import UserError
@@ -14,6 +19,7 @@ from avf_curation.console.progress_bar import ProgressBar
 from avf_curation.console.tables import print_audit
 from avf_curation.console.terminal import make_console
 from avf_curation.demo.corpus import HELD_OUT, RECIPE, SOURCES, write_corpus
+from avf_curation.demo.expressions import ACTORS, CROWD, Cast, dataset_row, write_cast
 from avf_curation.detectors.detector_set import resolve_backends
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.recipe import load_recipe
@@ -23,57 +29,99 @@ from avf_curation.runs.curation import Engine, RunOptions, curate
 _LOG = logging.getLogger(__name__)
 
 
-def run_demo(out: Path, engine: Engine, workers: int) -> int:
-    """The whole main job on made-up video, in `out`; 1 when something is not as it must be."""
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """The corpora of a demo, and how they are curated and packed."""
+
+    about: str  # what is made, for the log
+    sources: tuple[str, ...]  # folders below OUT/corpus
+    write_corpora: Callable[[Path], None]  # into the folder OUT/corpus
+    recipe: str  # a recipe of the package, or a file that `files` puts into OUT
+    files: Mapping[str, str]  # name -> text of further files in OUT
+    shards: Mapping[str, Selection]  # folder below OUT -> the clips that are packed into it
+    next_step: str  # command to try next; {out} stands for OUT
+    results: Mapping[str, str] = field(default_factory=dict)  # words -> path below OUT, printed at the end
+
+
+def unlabelled_demo() -> Demo:
+    """Return the demo of six small sources with every case that the pipeline must tell apart."""
+    training = {name: SourceSelection() for name in SOURCES if name != HELD_OUT}
+    return Demo(
+        about="six small sources",
+        sources=SOURCES,
+        write_corpora=write_corpus,
+        recipe="demo.yaml",
+        files={"demo.yaml": RECIPE},
+        shards={
+            "shards": Selection(clips_per_shard=8, sources=training),
+            "held-out": Selection(sources={HELD_OUT: SourceSelection()}),
+        },
+        next_step="avf-shards ls {out}/shards --keys, then avf-shards lineage {out}/shards KEY",
+        results={"recipe": "demo.yaml", "shards, held out": "held-out"},
+    )
+
+
+def labelled_demo(casts: tuple[Cast, ...] = (ACTORS, CROWD)) -> Demo:
+    """Return the demo of labelled corpora, one per cast, with their rows of the table of labelled data sets."""
+
+    def write_casts(folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        for cast in casts:
+            write_cast(cast, folder / cast.name)
+
+    return Demo(
+        about=f"{len(casts)} labelled corpora",
+        sources=tuple(cast.name for cast in casts),
+        write_corpora=write_casts,
+        recipe="labelled",
+        files={f"{cast.name}.yaml": dataset_row(cast) for cast in casts},
+        shards={"shards": Selection(clips_per_shard=32)},
+        next_step="in {out}: avf-train study it_learns --shards shards --unlabelled shards --out study",
+        results={"data-set row": f"{casts[0].name}.yaml"},
+    )
+
+
+def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
+    """Make, curate, pack and verify the corpora of `demo` in the folder `out`.
+
+    Returns:
+        0, or 1 where a shard is damaged or the ledger leaves a frame without a verdict.
+
+    Raises:
+        UserError: `out` is a file.
+    """
     start = time.monotonic()
-    make_demo_folder(out)
-    _LOG.info("making six small sources (nothing is downloaded)")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: is a file; name a folder")
+    out.mkdir(parents=True, exist_ok=True)
+    _LOG.info("making %s (nothing is downloaded)", demo.about)
     corpus = out / "corpus"
-    write_corpus(corpus)
-    recipe_file = out / "demo.yaml"
-    recipe_file.write_text(RECIPE, "utf-8")
-    recipe = load_recipe(recipe_file)
-    # Embedded backends whatever weights are here: the corpus' truth is stated for them.
-    choice = resolve_backends(recipe, out / "no-weights")
+    demo.write_corpora(corpus)
+    for name, text in demo.files.items():
+        (out / name).write_text(text, "utf-8")
+    recipe = load_recipe(out / demo.recipe if demo.recipe in demo.files else Path(demo.recipe))
+    # The embedded backends, whatever weights are installed: the corpus' expected verdicts hold for them alone.
+    backends = resolve_backends(recipe, out / "no-weights")
     _LOG.info("curating with %s, %d worker%s", engine, workers, "s" if workers > 1 else "")
-    sources = {name: corpus / name for name in SOURCES}
+    options = RunOptions(engine=engine, cluster=ClusterConfig(workers=workers))
+    sources = {name: corpus / name for name in demo.sources}
     with ProgressBar() as bar:
-        run = curate(
-            recipe,
-            choice,
-            sources,
-            out / "run",
-            RunOptions(engine=engine, cluster=ClusterConfig(workers=workers)),
-            on_progress=bar,
-        )
-    result = summarize_run(run)
-    print_audit(make_console(), result)
+        run = curate(recipe, backends, sources, out / "run", options, on_progress=bar)
+    summary = summarize_run(run)
+    print_audit(make_console(), summary)
     _LOG.info("packing shards")
-    taught = {name: SourceSelection() for name in SOURCES if name != HELD_OUT}
-    pack_shards(run, out / "shards", Selection(clips_per_shard=8, sources=taught))
-    pack_shards(run, out / "held-out", Selection(sources={HELD_OUT: SourceSelection()}))
-    faults = verify_shards(out / "shards") + verify_shards(out / "held-out")
+    faults = []
+    for name, selection in demo.shards.items():
+        pack_shards(run, out / name, selection)
+        faults += verify_shards(out / name)
     for fault in faults:
         _LOG.error("%s", fault)
-    page = out / "report.html"
-    write_audit_report(run, result, page, 0, None)
+    report = out / "report.html"
+    write_audit_report(run, summary, report, 0, None)
     if not faults:
         _LOG.info("done in %.0f s; every shard verified", time.monotonic() - start)
-    for what, path in (
-        ("raw video", corpus),
-        ("recipe", recipe_file),
-        ("run and ledger", out / "run"),
-        ("shards", out / "shards"),
-        ("shards, held out", out / "held-out"),
-        ("audit page", page),
-    ):
-        print(f"  {what:<18}{path}")
-    print(f"next: avf-shards ls {out / 'shards'} --keys, then avf-shards lineage {out / 'shards'} KEY")
-    return 1 if faults or result.law else 0
-
-
-def make_demo_folder(out: Path) -> None:
-    """The folder of a demo. Raises UserError when a file is there."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out}: is a file, not a folder")
-    out.mkdir(parents=True, exist_ok=True)
+    results = {"raw video": "corpus", "run and ledger": "run", "shards": "shards", "audit report": report.name}
+    for label, path in {**results, **demo.results}.items():
+        print(f"  {label:<18}{out / path}")
+    print(f"next: {demo.next_step.format(out=out)}")
+    return 1 if faults or summary.law else 0

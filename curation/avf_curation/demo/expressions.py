@@ -1,7 +1,7 @@
-"""Two small labelled corpora: what somebody feels shows half in the face and half in the voice.
+"""Two small labelled corpora of four emotions that show half in the face and half in the voice.
 
-A smile with a lively voice is happy, with a flat one calm; a grim face with a lively voice is angry, with a flat one
-sad. So neither modality alone tells more than two apart of four.
+A smile with a lively voice is happy, with a flat voice calm; a grim face with a lively voice is anger, with a flat
+voice sadness. So each modality alone can tell only two groups of two emotions apart.
 """
 
 import csv
@@ -15,10 +15,10 @@ from pathlib import Path
 
 from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 
-FRAMES = 80  # more than one window of the models, so that training never sees a clip from one start alone
-FEELINGS = {"happy": (1.0, 1.0), "calm": (1.0, -1.0), "anger": (-1.0, 1.0), "sadness": (-1.0, -1.0)}
+FRAMES = 80  # longer than a window of the models, so that training starts clips at several frames
+EMOTIONS = {"happy": (1.0, 1.0), "calm": (1.0, -1.0), "anger": (-1.0, 1.0), "sadness": (-1.0, -1.0)}
 DATASET = """\
-# {title}: drawn people who feel; made by avf-curate demo --labelled.
+# {title}: drawn speakers with emotions; made by avf-curate demo --labelled.
 name: {name}
 title: {title}
 source: {name}
@@ -35,40 +35,43 @@ alignment: {{happy: happy, calm: calm, anger: anger, sadness: sadness}}
 
 @dataclass(frozen=True, kw_only=True)
 class Cast:
-    """One corpus: people from number `first` on, each in every feeling, `cast_videos` times."""
+    """The speakers of one corpus, who show every emotion several times."""
 
-    name: str
+    name: str  # of the source
     title: str
-    first: int
-    people: int
-    takes: int
+    first: int  # number of the first speaker; the others follow
+    speakers: int
+    takes: int  # videos per speaker and emotion
 
     @property
     def clips(self) -> int:
-        return self.people * self.takes * len(FEELINGS)
+        return self.speakers * self.takes * len(EMOTIONS)
 
 
-ACTORS = Cast(name="actors", title="Actors", first=300, people=12, takes=2)
-CROWD = Cast(name="crowd", title="Crowd", first=400, people=36, takes=2)
+ACTORS = Cast(name="actors", title="Actors", first=300, speakers=12, takes=2)
+CROWD = Cast(name="crowd", title="Crowd", first=400, speakers=36, takes=2)
 
 
-def cast_videos(troupe: Cast) -> Iterator[tuple[str, str, str, VideoScript]]:
-    """(file, label, subject, film) of each take."""
-    for number in range(troupe.first, troupe.first + troupe.people):
-        for take in range(troupe.takes):
-            for feeling, (smile, voice) in FEELINGS.items():
-                seed = _unrelated(f"{number} {take} {feeling}")
-                shot = ShotScript(frames=FRAMES, people=(number,), seed=seed, smile=smile, voice=voice)
-                yield f"{number}/{feeling}_{take}.mp4", feeling, str(number), VideoScript(shots=(shot,))
+def cast_videos(cast: Cast) -> Iterator[tuple[str, str, str, VideoScript]]:
+    """Yield (file, label, subject, video) of each take."""
+    for number in range(cast.first, cast.first + cast.speakers):
+        for take in range(cast.takes):
+            for emotion, (smile, voice) in EMOTIONS.items():
+                seed = _seed_of(f"{number} {take} {emotion}")
+                shot = ShotScript(frames=FRAMES, speakers=(number,), seed=seed, smile=smile, voice=voice)
+                yield f"{number}/{emotion}_{take}.mp4", emotion, str(number), VideoScript(shots=(shot,))
 
 
-def _unrelated(text: str) -> int:
-    """A seed that says nothing of the feeling: rooms and blinks follow from it, and a room must not give it away."""
+def _seed_of(text: str) -> int:
+    """Return a seed that is independent of the emotion.
+
+    The background and the blinks follow from the seed: a model must not learn the emotion from the background.
+    """
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
-def write_cast(troupe: Cast, folder: Path) -> None:
-    """Make the corpus with its labels.csv in `folder`, whole or not at all; one that is there stays."""
+def write_cast(cast: Cast, folder: Path) -> None:
+    """Write the corpus with its labels.csv as `folder`, atomically; a folder that is there is not touched."""
     if folder.is_dir():
         return
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.part")
@@ -76,14 +79,14 @@ def write_cast(troupe: Cast, folder: Path) -> None:
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(("file", "label", "subject"))
-    for path, label, subject, film in cast_videos(troupe):
+    for path, label, subject, video in cast_videos(cast):
         (temporary / path).parent.mkdir(parents=True, exist_ok=True)
-        (temporary / path).write_bytes(encode_video(film))
+        (temporary / path).write_bytes(encode_video(video))
         rows.writerow((path, label, subject))
     (temporary / "labels.csv").write_text(table.getvalue(), "utf-8")
     os.replace(temporary, folder)
 
 
-def dataset_row(troupe: Cast) -> str:
-    """The row of the labelled data sets' table that `avf-train` reads for it."""
-    return DATASET.format(name=troupe.name, title=troupe.title, clips=troupe.clips)
+def dataset_row(cast: Cast) -> str:
+    """Return the row of the table of labelled data sets by which `avf-train` reads this corpus."""
+    return DATASET.format(name=cast.name, title=cast.title, clips=cast.clips)

@@ -1,4 +1,4 @@
-"""Drawn people: faces that dlib and RetinaFace find, with a mouth that opens by a number between 0 and 1."""
+"""Drawn faces that dlib and RetinaFace detect, with a mouth whose opening is a number from 0 to 1."""
 
 from dataclasses import dataclass
 
@@ -8,44 +8,41 @@ import numpy as np
 from avf_curation.media.types import Bytes
 
 Colour = tuple[int, int, int]
-_SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
+_FRACTION_BITS = 4  # of OpenCV's fixed-point coordinates for drawing
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speaker:
-    """How somebody looks (BGR colours, sizes over the face's height) and sounds (pitch)."""
+    """Appearance and voice of a person. Colours are BGR, sizes are shares of the face's height."""
 
     skin: Colour
     hair: Colour
     lips: Colour
     shirt: Colour
-    width: float
-    eyes_apart: float
-    brow: float
+    width: float  # of the face
+    eyes_apart: float  # from the middle of the face to an eye
+    brow: float  # thickness of the eyebrows
     hair_length: float
     glasses: bool
     beard: bool
-    pitch_hz: float
+    pitch_hz: float  # of the voice
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pose:
-    """Centre of the face in pixels, its height in pixels, roll in degrees, mouth 0 (shut) to 1, eyes 0 (shut) to 1.
+    """Position and expression of a face in one frame."""
 
-    smile: 1 lifts the corners of the mouth, the cheeks and the brows; -1 lowers the corners and knits the brows.
-    """
-
-    x: float
+    x: float  # centre of the face in pixels
     y: float
-    height: float
-    roll: float = 0.0
-    mouth: float = 0.0
-    eyes: float = 1.0
-    smile: float = 0.0
+    height: float  # of the face in pixels
+    roll: float = 0.0  # degrees
+    mouth: float = 0.0  # 0 (shut) to 1
+    eyes: float = 1.0  # 0 (shut) to 1
+    smile: float = 0.0  # 1 lifts mouth corners, cheeks and brows; -1 lowers the corners and knits the brows
 
 
 def make_speaker(seed: int) -> Speaker:
-    """A person by number; the same number is the same person."""
+    """Return the person with this number: the same number is always the same person."""
     draw = np.random.default_rng([seed, 77])
     tone = draw.uniform(0.35, 1.0)
     skin = (int(120 + 75 * tone), int(140 + 75 * tone), int(175 + 70 * tone))
@@ -104,7 +101,7 @@ def draw_speaker(canvas_HWC: Bytes, person: Speaker, pose: Pose) -> None:
 
 
 def _draw_brow(pen: "_Pen", person: Speaker, side: int, smile: float) -> None:
-    """Knitted brows lean inwards and lie low; lifted ones arch."""
+    """Draw an eyebrow: knitted brows lean inwards and lie low, lifted brows arch."""
     lift = 0.05 * max(0.0, smile) - 0.03 * max(0.0, -smile)
     thick = person.brow * (1 + 0.5 * max(0.0, -smile))
     wide = 0.1 + 0.01 * abs(smile)
@@ -112,7 +109,7 @@ def _draw_brow(pen: "_Pen", person: Speaker, side: int, smile: float) -> None:
 
 
 def _draw_corners(pen: "_Pen", person: Speaker, smile: float) -> None:
-    """A line through the mouth, bent up or down, and the cheeks that a smile lifts."""
+    """Draw the mouth's line, bent up or down, and the cheeks that a smile lifts."""
     dark = _scaled(person.lips, 0.45)
     for step in range(-8, 9):
         x = step / 8
@@ -145,7 +142,7 @@ def _scaled(colour: Colour, factor: float) -> Colour:
 
 
 class _Pen:
-    """Draws in face coordinates: unit = the face's height, origin = its centre, rolled."""
+    """Draws in face coordinates: the unit is the face's height, the origin its centre, the axes roll with the face."""
 
     def __init__(self, canvas_HWC: Bytes, pose: Pose) -> None:
         self._canvas, self._pose = canvas_HWC, pose
@@ -153,7 +150,7 @@ class _Pen:
         self._turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
     def ellipse(self, x: float, y: float, half_w: float, half_h: float, colour: Colour, *, lean: float = 0.0) -> None:
-        """Filled; `lean` in degrees against the face."""
+        """Draw a filled ellipse; `lean` is its angle in degrees against the face."""
         self._draw((x, y), (half_w, half_h), colour, thickness=-1, lean=lean)
 
     def ring(self, x: float, y: float, half_w: float, half_h: float, colour: Colour) -> None:
@@ -169,8 +166,8 @@ class _Pen:
         lean: float = 0.0,
     ) -> None:
         pose = self._pose
-        at = self._turn @ np.array(centre) * pose.height + (pose.x, pose.y)
-        one = 1 << _SHIFT
-        pixel = (round(at[0] * one), round(at[1] * one))
-        axes = (max(1, round(half_size[0] * pose.height * one)), max(1, round(half_size[1] * pose.height * one)))
-        cv2.ellipse(self._canvas, pixel, axes, pose.roll + lean, 0, 360, colour, thickness, cv2.LINE_AA, _SHIFT)
+        centre_px = self._turn @ np.array(centre) * pose.height + (pose.x, pose.y)
+        scale = 1 << _FRACTION_BITS
+        pixel = (round(centre_px[0] * scale), round(centre_px[1] * scale))
+        axes = (max(1, round(half_size[0] * pose.height * scale)), max(1, round(half_size[1] * pose.height * scale)))
+        cv2.ellipse(self._canvas, pixel, axes, pose.roll + lean, 0, 360, colour, thickness, cv2.LINE_AA, _FRACTION_BITS)

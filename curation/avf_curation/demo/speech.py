@@ -1,4 +1,4 @@
-"""Speech-like sound: a pitch, formants, syllables, pauses; and the mouth that goes with it."""
+"""Synthesised speech-like audio (pitch, formants, syllables, pauses) and the mouth movement that belongs to it."""
 
 from dataclasses import dataclass
 
@@ -16,59 +16,68 @@ VOWELS = (
     ((450, 850, 2400), 0.75),
     ((320, 800, 2200), 0.3),
 )
-NOISE = 0.0006  # of full scale, -64 dBFS: the room
+NOISE_RMS = 0.0006  # of full scale, -64 dBFS: noise of the recording
 
 
 @dataclass(frozen=True, kw_only=True)
 class Utterance:
-    """samples: 16 kHz float, -1 to 1. mouth_T: opening per 25 fps frame, 0 to 1."""
+    """Audio of one speaker, and the mouth that goes with the audio."""
 
-    samples: Floats
-    mouth_T: Floats
+    samples: Floats  # 16 kHz, from -1 to 1
+    mouth_T: Floats  # opening of the mouth per frame at 25 fps, from 0 to 1
 
 
 def speak(
     frames: int, pitch_hz: float, seed: int, pauses: tuple[tuple[int, int], ...] = (), voice: float = 0.0
 ) -> Utterance:
-    """`frames` of talking, silent during `pauses` (frame ranges). voice: 1 is bright and goes up and down, -1 is
-    dull and sinks; the mouth does not tell."""
+    """Return `frames` of speech, silent during `pauses` (ranges of frames).
+
+    Args:
+        voice: emotion of the voice: 1 is bright with a changing pitch, -1 is dull with a falling pitch. The mouth does
+            not depend on it.
+    """
     draw = np.random.default_rng([seed, 11])
     total = frames * SAMPLES_PER_FRAME
     sound, opening = np.zeros(total), np.zeros(total)
-    at = int(0.04 * SAMPLE_RATE_HZ)
-    while at < total:
+    start_sample = int(0.04 * SAMPLE_RATE_HZ)
+    while start_sample < total:
         length = int(draw.uniform(0.1, 0.3) * SAMPLE_RATE_HZ)
-        stop = min(total, at + length)
+        stop = min(total, start_sample + length)
         formants, wide = VOWELS[draw.integers(len(VOWELS))]
         loud = draw.uniform(0.45, 1.0)
-        shape = np.sin(np.pi * np.linspace(0, 1, stop - at)) ** 0.7
-        sound[at:stop] += (
+        shape = np.sin(np.pi * np.linspace(0, 1, stop - start_sample)) ** 0.7
+        sound[start_sample:stop] += (
             loud
             * shape
-            * _vowel(stop - at, pitch_hz * draw.uniform(0.9, 1.15) * _melody(voice, stop - at, at), formants, draw)
+            * _vowel(
+                stop - start_sample,
+                pitch_hz * draw.uniform(0.9, 1.15) * _melody(voice, stop - start_sample, start_sample),
+                formants,
+                draw,
+            )
         )
-        opening[at:stop] = np.maximum(opening[at:stop], wide * loud * shape)
+        opening[start_sample:stop] = np.maximum(opening[start_sample:stop], wide * loud * shape)
         gap = draw.uniform(0.02, 0.1) if draw.uniform() < 0.8 else draw.uniform(0.15, 0.3)
-        at = stop + int(gap * SAMPLE_RATE_HZ)
+        start_sample = stop + int(gap * SAMPLE_RATE_HZ)
     quiet = np.ones(total)
     for start, stop in pauses:
         quiet[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME] = 0
     sound, opening = _timbre(sound, voice) * quiet, opening * quiet
-    sound = 0.3 * sound / max(1e-9, np.abs(sound).max()) + draw.normal(0, NOISE, total)
+    sound = 0.3 * sound / max(1e-9, np.abs(sound).max()) + draw.normal(0, NOISE_RMS, total)
     mouth_T = opening.reshape(frames, -1).mean(1)
     return Utterance(samples=sound, mouth_T=np.clip(np.convolve(mouth_T, [0.2, 0.6, 0.2], mode="same"), 0, 1))
 
 
-def _melody(voice: float, samples: int, at: int) -> Floats:
-    """Factor on the pitch: a lively voice swings by a third three times a second, a flat one glides down."""
-    time_s = (at + np.arange(samples)) / SAMPLE_RATE_HZ
+def _melody(voice: float, samples: int, start_sample: int) -> Floats:
+    """Return a factor on the pitch: a lively voice swings by a third three times a second, a flat voice glides down."""
+    time_s = (start_sample + np.arange(samples)) / SAMPLE_RATE_HZ
     swing = 0.33 * max(0.0, voice) * np.sin(2 * np.pi * 3 * time_s)
     glide = 0.35 * max(0.0, -voice) * np.arange(samples) / max(1, samples)
     return np.asarray(1 + swing - glide)
 
 
 def _timbre(sound: Floats, voice: float) -> Floats:
-    """An aroused voice is bright, a low one dull: the tilt of the spectrum."""
+    """Tilt the spectrum: a lively voice is bright, a flat voice dull."""
     if not voice:
         return sound
     tilt = 0.8 * abs(voice)

@@ -1,4 +1,4 @@
-"""Shots of drawn people, and files made of them."""
+"""Shots of drawn speakers, and the mp4 files made of them."""
 
 import tempfile
 from collections.abc import Iterator
@@ -23,66 +23,63 @@ _AAC_FRAME = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class ShotScript:
-    """One take. people: numbers of those in it, the first speaks. pauses: silent frame ranges.
-
-    sound_shift: frames by which the sound comes late. blur: Gaussian sigma. frozen: frame range with a still picture.
-    pan: backdrop pixels per frame. hum: whether the room is heard. smile, voice: how the speaker feels, by face and by
-    voice, from -1 (grim, flat) to 1 (smiling, lively).
-    """
+    """Script of one shot."""
 
     frames: int
-    people: tuple[int, ...] = (0,)
+    speakers: tuple[int, ...] = (0,)  # numbers of the persons in the shot; the first one speaks
     seed: int = 0
-    face_px: float = 165.0
-    pauses: tuple[tuple[int, int], ...] = ()
-    sound_shift: int = 0
-    blur: float = 0.0
-    frozen: tuple[int, int] = (0, 0)
-    pan: float = 0.0
+    face_px: float = 165.0  # height of a face
+    pauses: tuple[tuple[int, int], ...] = ()  # ranges of silent frames
+    sound_shift: int = 0  # frames by which the audio is late
+    blur: float = 0.0  # sigma of the Gaussian in pixels
+    frozen: tuple[int, int] = (0, 0)  # range of frames that repeat one image
+    pan: float = 0.0  # movement of the background in pixels per frame
     logo: bool = False
-    hum: bool = True
-    smile: float = 0.0
-    voice: float = 0.0
+    hum: bool = True  # whether the room's ventilation is heard
+    smile: float = 0.0  # emotion of the face, from -1 (grim) to 1 (smiling)
+    voice: float = 0.0  # emotion of the voice, from -1 (flat) to 1 (lively)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoScript:
-    """A file: shots one after another, with sound or without."""
+    """Script of one file: its shots in order."""
 
     shots: tuple[ShotScript, ...]
-    sound: bool = True
-    moov_first: bool = True
+    sound: bool = True  # whether the file has an audio track
+    moov_first: bool = (
+        True  # whether the index (moov) lies before the media; a truncated file opens only with the index first
+    )
 
 
 def shot_frames(shot: ShotScript) -> tuple[Iterator[Bytes], np.ndarray]:
-    """Pictures of a shot, (HEIGHT, WIDTH, 3) BGR, and its samples, float."""
-    speaker = make_speaker(shot.people[0]) if shot.people else make_speaker(0)
-    said = speak(shot.frames, speaker.pitch_hz, shot.seed, shot.pauses, shot.voice)
-    samples = said.samples + (make_hum(shot.seed, len(said.samples)) if shot.hum else 0.0)
+    """Return the frames of a shot, (HEIGHT, WIDTH, 3) BGR, and its 16 kHz samples, float from -1 to 1."""
+    speaker = make_speaker(shot.speakers[0]) if shot.speakers else make_speaker(0)
+    utterance = speak(shot.frames, speaker.pitch_hz, shot.seed, shot.pauses, shot.voice)
+    samples = utterance.samples + (make_hum(shot.seed, len(utterance.samples)) if shot.hum else 0.0)
     if shot.sound_shift:
         late = shot.sound_shift * SAMPLES_PER_FRAME
         samples = np.concatenate([np.zeros(late), samples[:-late]]) if late > 0 else np.roll(samples, late)
-    return _pictures(shot, said.mouth_T), samples
+    return _draw_frames(shot, utterance.mouth_T), samples
 
 
-def _pictures(shot: ShotScript, mouth_T: np.ndarray) -> Iterator[Bytes]:
+def _draw_frames(shot: ShotScript, mouth_T: np.ndarray) -> Iterator[Bytes]:
     draw = np.random.default_rng([shot.seed, 3])
-    far = draw_background(shot.seed, WIDTH + int(abs(shot.pan) * shot.frames) + 1, HEIGHT)
-    sway = _wander(draw, shot.frames, 5.0)
-    nod = _wander(draw, shot.frames, 3.0)
-    roll = _wander(draw, shot.frames, 2.5)
+    background = draw_background(shot.seed, WIDTH + int(abs(shot.pan) * shot.frames) + 1, HEIGHT)
+    sway = _random_path(draw, shot.frames, 5.0)
+    nod = _random_path(draw, shot.frames, 3.0)
+    roll = _random_path(draw, shot.frames, 2.5)
     blink = draw.integers(20, 90)
     still: Bytes | None = None
     for t in range(shot.frames):
         if still is not None and shot.frozen[0] <= t < shot.frozen[1]:
             yield still
             continue
-        left = int(abs(shot.pan) * t)
-        frame = far[:, left : left + WIDTH].copy()
-        for place, number in enumerate(shot.people):
-            x = WIDTH * (place + 1) / (len(shot.people) + 1)
-            eyes = 0.0 if (t + 31 * place) % blink < 3 else 1.0
-            mouth = float(mouth_T[t]) if place == 0 else 0.05
+        offset_px = int(abs(shot.pan) * t)
+        frame = background[:, offset_px : offset_px + WIDTH].copy()
+        for index, number in enumerate(shot.speakers):
+            x = WIDTH * (index + 1) / (len(shot.speakers) + 1)
+            eyes = 0.0 if (t + 31 * index) % blink < 3 else 1.0
+            mouth = float(mouth_T[t]) if index == 0 else 0.05
             pose = Pose(
                 x=x + sway[t],
                 y=HEIGHT * 0.44 + nod[t],
@@ -96,62 +93,64 @@ def _pictures(shot: ShotScript, mouth_T: np.ndarray) -> Iterator[Bytes]:
         if shot.blur:
             frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), shot.blur), np.uint8)
         if shot.logo:
-            _stamp(frame)
+            _draw_logo(frame)
         still = frame
         yield frame
 
 
-def _wander(draw: np.random.Generator, frames: int, size: float) -> np.ndarray:
-    """A smooth random path around zero."""
+def _random_path(draw: np.random.Generator, frames: int, size: float) -> np.ndarray:
+    """Return a smooth random path around zero, one value per frame."""
     knots = draw.normal(0, size, frames // 20 + 3)
     return np.interp(np.arange(frames) / 20, np.arange(len(knots)), knots)
 
 
-def _stamp(frame_HWC: Bytes) -> None:
-    """A channel's logo in the upper right corner."""
+def _draw_logo(frame_HWC: Bytes) -> None:
+    """Draw a channel's logo into the upper right corner."""
     cv2.rectangle(frame_HWC, (WIDTH - 92, 14), (WIDTH - 16, 44), (250, 250, 250), 2, cv2.LINE_AA)
     cv2.putText(frame_HWC, "AVF TV", (WIDTH - 86, 36), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (250, 250, 250), 2, cv2.LINE_AA)
 
 
-def encode_video(film: VideoScript) -> bytes:
-    """The film as an mp4: H.264, and AAC at 16 kHz where it has sound."""
-    with tempfile.TemporaryDirectory(prefix="avf-film-") as folder:
-        path = Path(folder, "film.mp4")  # a file, because +faststart reads it back
-        options = {"fflags": "+bitexact"} | ({"movflags": "+faststart"} if film.moov_first else {})
+def encode_video(script: VideoScript) -> bytes:
+    """Return the bytes of an mp4: H.264 video, and AAC at 16 kHz where the script has audio."""
+    with tempfile.TemporaryDirectory(prefix="avf-video-") as folder:
+        path = Path(folder, "video.mp4")  # on disk, because +faststart reads the file back
+        options = {"fflags": "+bitexact"} | ({"movflags": "+faststart"} if script.moov_first else {})
         with av.open(str(path), "w", format="mp4", options=options) as container:
-            _mux(container, film)
+            _mux(container, script)
         return path.read_bytes()
 
 
-def _mux(container: Any, film: VideoScript) -> None:
-    """Encode pictures and sound side by side, so that a file cut short loses both at the same time."""
+def _mux(container: Any, script: VideoScript) -> None:
+    """Encode frames and audio interleaved, so that a truncated file loses both from the same time on."""
     video = container.add_stream(
         "libx264",
         rate=FRAMES_PER_SECOND,
         options={"preset": "veryfast", "crf": "20", "x264-params": "threads=1:cpu-independent=1:keyint=25"},
     )
     video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-    audio = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono") if film.sound else None
-    takes = [shot_frames(shot) for shot in film.shots]
-    samples = np.concatenate([sound for _, sound in takes]).astype(np.float32)[None]
-    number = heard = 0
-    for pictures, _ in takes:
-        for picture in pictures:
-            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
-            frame.pts, frame.time_base = number, Fraction(1, FRAMES_PER_SECOND)
+    audio = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono") if script.sound else None
+    shots = [shot_frames(shot) for shot in script.shots]
+    samples = np.concatenate([audio for _, audio in shots]).astype(np.float32)[None]
+    frame_count = sample_count = 0
+    for images, _ in shots:
+        for image in images:
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            frame.pts, frame.time_base = frame_count, Fraction(1, FRAMES_PER_SECOND)
             container.mux(video.encode(frame))
-            number += 1
-            while audio is not None and heard + _AAC_FRAME <= number * SAMPLES_PER_FRAME:
-                container.mux(audio.encode(_sound(samples[:, heard : heard + _AAC_FRAME], heard)))
-                heard += _AAC_FRAME
+            frame_count += 1
+            while audio is not None and sample_count + _AAC_FRAME <= frame_count * SAMPLES_PER_FRAME:
+                container.mux(
+                    audio.encode(_audio_frame(samples[:, sample_count : sample_count + _AAC_FRAME], sample_count))
+                )
+                sample_count += _AAC_FRAME
     container.mux(video.encode(None))
     if audio is not None:
-        if heard < samples.shape[1]:
-            container.mux(audio.encode(_sound(samples[:, heard:], heard)))
+        if sample_count < samples.shape[1]:
+            container.mux(audio.encode(_audio_frame(samples[:, sample_count:], sample_count)))
         container.mux(audio.encode(None))
 
 
-def _sound(samples: np.ndarray, at: int) -> "av.AudioFrame":
+def _audio_frame(samples: np.ndarray, first_sample: int) -> "av.AudioFrame":
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="mono")
-    frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE_HZ, at, Fraction(1, SAMPLE_RATE_HZ)
+    frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE_HZ, first_sample, Fraction(1, SAMPLE_RATE_HZ)
     return frame

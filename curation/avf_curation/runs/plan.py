@@ -19,7 +19,7 @@ from avf_shards.schema.versions import versioned_schema
 
 from avf_curation.recipe import PlanConfig
 from avf_curation.sources.registry import corpus_reader
-from avf_curation.sources.types import SkippedInput, Video, is_readable
+from avf_curation.sources.types import SkippedInput, Video, utf8_name
 
 ORIGIN = pa.struct(
     [("id", pa.string()), ("start_s", pa.float64()), ("stop_s", pa.float64()), ("box", pa.list_(pa.float64()))]
@@ -101,7 +101,7 @@ def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.T
     ordered = sorted(videos, key=lambda v: (v.source, v.group_id, v.video_id))
     for before, after in zip(ordered, ordered[1:], strict=False):
         if (before.source, before.video_id) == (after.source, after.video_id):
-            paths = f"{is_readable(before.path)} and {is_readable(after.path)}"
+            paths = f"{utf8_name(before.path)} and {utf8_name(after.path)}"
             raise UserError(f"{after.source}: two inputs have the id {after.video_id!r}: {paths}; rename one of them")
 
     def encode(path: str | None) -> bytes | None:

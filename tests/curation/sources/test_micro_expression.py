@@ -150,10 +150,10 @@ def test_werewolf_players_keep_their_subject_across_games(tmp_path: Path) -> Non
     [
         ("casme2", {"CASME2-coding-20140508.xlsx": "no zip"}, "CASME2-coding-20140508.xlsx cannot be read as an .xlsx"),
         ("casme2", {"CASME2-coding-20140508.csv": "a,b\n1,2\n"}, "has no row with the columns subject, filename"),
-        ("samm", {}, "none of SAMM_Micro_FACS_Codes_v2.xlsx is there"),
-        ("smic", {"x": "y"}, "no s1/micro and so on in it"),
-        ("mmew", {"x": "y"}, "no Micro_Expression/"),
-        ("iemocap", {"x": "y"}, "no Session1/"),
+        ("samm", {}, "none of the tables SAMM_Micro_FACS_Codes_v2.xlsx is in it"),
+        ("smic", {"x": "y"}, "no folder such as s1/micro in it"),
+        ("mmew", {"x": "y"}, "no folder Micro_Expression/"),
+        ("iemocap", {"x": "y"}, "no folder Session1/"),
         ("werewolf_xl", {"x": "y"}, "none of Werewolf-XL_Speaker_Video, Speaker_Video, video is there"),
         ("werewolf_xl", {"video/07_01_1.mp4": "y"}, "no .csv with VideoName and Mean_P"),
     ],
@@ -184,7 +184,7 @@ def test_images_are_frames_in_the_order_of_their_numbers(tmp_path: Path) -> None
 
 
 def test_images_of_a_micro_expression_become_a_labelled_clip(tmp_path: Path) -> None:
-    faces, _ = shot_frames(ShotScript(frames=24, people=(3,), seed=5))
+    faces, _ = shot_frames(ShotScript(frames=24, speakers=(3,), seed=5))
     names = [f"img{n}.jpg" for n in range(40, 64)]
     write_images(tmp_path / "in/CASME2_RAW_selected/sub01/EP02_01f", names, list(faces))
     write_xlsx(

@@ -67,7 +67,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("talk")
     (folder / "in").mkdir()
     (folder / "in/talk.mp4").write_bytes(
-        encode_video(VideoScript(shots=(ShotScript(frames=100, people=(0,), seed=1),)))
+        encode_video(VideoScript(shots=(ShotScript(frames=100, speakers=(0,), seed=1),)))
     )
     run = curate(make_recipe(), EMBEDDED, {"s": folder / "in"}, folder / "run", RunOptions(engine="inline"))
     pack_shards(run, folder / "shards", Selection())

@@ -141,8 +141,8 @@ def test_a_raw_video_is_curated_into_clips_and_predicted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], lab: Path
 ) -> None:
     shots = (
-        ShotScript(frames=50, people=(501, 502), seed=4, face_px=140),
-        ShotScript(frames=45, people=(503,), seed=5),
+        ShotScript(frames=50, speakers=(501, 502), seed=4, face_px=140),
+        ShotScript(frames=45, speakers=(503,), seed=5),
     )
     (tmp_path / "two then one.mp4").write_bytes(encode_video(VideoScript(shots=shots)))
     argv = ["clip", str(tmp_path / "two then one.mp4"), "--out", str(tmp_path / "out"), "--set", "clip.size_px=64"]
@@ -160,10 +160,10 @@ def test_a_raw_video_is_curated_into_clips_and_predicted(
         ("two then one.mp4", 1, 0.0),
         ("two then one.mp4", 0, 2.0),
     ]
-    (tmp_path / "other.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, people=(503,)),))))
+    (tmp_path / "other.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, speakers=(503,)),))))
     assert curate_main(["clip", str(tmp_path / "other.mp4"), "--out", str(tmp_path / "out")]) == 2
     assert "is of two then one.mp4; name a new folder for other.mp4" in capsys.readouterr().err
-    (tmp_path / "wall.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, people=()),))))
+    (tmp_path / "wall.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, speakers=()),))))
     assert curate_main(["clip", str(tmp_path / "wall.mp4"), "--out", str(tmp_path / "wall")]) == 2
     assert "shows no face, or cannot be read" in capsys.readouterr().err
     assert curate_main(["clip", str(tmp_path / "none.mp4"), "--out", str(tmp_path / "x")]) == 2
