@@ -1,8 +1,8 @@
-"""Thresholds for one source by the share of its spans that should pass, each with the interval its sample allows.
+"""Thresholds of one source by the share of its spans that should pass, each with a confidence interval.
 
-Spans of one group (a film, a session) resemble each other, so the interval counts groups, not spans: it is that of
-an order statistic of as many independent draws as there are groups. Every threshold stands alone: together they keep
-less.
+Spans of one group (a recording, a session) resemble each other, so groups are counted as the independent observations:
+the interval of a quantile is that of order statistics of as many draws as there are groups (binomial quantiles, H. A.
+David, Order Statistics, 1981). Every threshold is proposed alone; all of them together keep fewer spans.
 """
 
 from dataclasses import asdict, dataclass
@@ -23,69 +23,72 @@ from avf_curation.stages.checks import SPAN_STAGES
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A threshold for one setting. spans, groups: that have a score; now, passes: the threshold in use and the share
-    that passes it; proposed, low, high: the threshold that the share asked for passes, and its 95 % interval."""
+    """A proposed threshold of one setting."""
 
-    setting: str
-    check: str
-    spans: int
-    groups: int
-    now: float
-    passes: Estimate
-    proposed: float
-    low: float
+    setting: str  # of the recipe, as "sync.min_confidence"
+    check: str  # "stage/reason"
+    spans: int  # that have a score
+    groups: int  # of these spans
+    now: float  # threshold in use
+    passes: Estimate  # share that passes the threshold in use
+    proposed: float  # threshold that the requested share passes
+    low: float  # 95 % interval of `proposed`
     high: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Proposals for one source."""
+    """Proposed thresholds of one source."""
 
     source: str
-    keep: float
+    keep: float  # requested share of spans that pass
     proposals: tuple[Proposal, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The shape that --json prints."""
+        """Return the values that --json prints."""
         return asdict(self)
 
 
 def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[str] | None = None) -> Calibration:
-    """Propose thresholds of `source` that a share `keep` of its spans passes. Raises UserError.
+    """Propose thresholds of `source` that a share `keep` of its spans passes.
 
-    checks: "stage/reason" names to look at (default: all that a setting decides and that can tell spans apart).
+    Args:
+        checks: "stage/reason" names; by default all checks that have a setting and whose scores differ.
+
+    Raises:
+        UserError: `keep` is no share, or the run has no such source, check or score.
     """
     if not 0 < keep < 1:
-        raise UserError(f"--keep {keep:g}: a share between 0 and 1, as 0.8")
+        raise UserError(f"--keep {keep:g}: must lie between 0 and 1, as in --keep 0.8")
     known = sorted(set(table["source"].unique().to_pylist()))
     if source not in known:
         raise UserError(f"--source {source}: the run has no such source; it has {', '.join(known) or 'none'}")
-    mine = table.filter(pc.equal(table["source"], source))
-    scores = reached_checks(mine)
+    rows = table.filter(pc.equal(table["source"], source))
+    scores = reached_checks(rows)
     settings = _settings(scores)
     for check in checks or ():
         if check not in settings:
             raise UserError(
                 f"--check {check}: no threshold of this source decides that; checks are {', '.join(sorted(settings))}"
             )
-    groups = mine["group_id"].to_numpy()
-    found = []
+    groups = rows["group_id"].to_numpy()
+    proposals = []
     for check in checks or settings:
-        here = scores.where(scores.is_named(check) & ~np.isnan(scores.score_C))
-        if checks is None and (not len(here.score_C) or np.ptp(here.score_C) == 0):
-            continue  # none, or all alike: any threshold keeps all or none
-        if not len(here.score_C):
+        measured = scores.where(scores.is_named(check) & ~np.isnan(scores.score_C))
+        if checks is None and (not len(measured.score_C) or np.ptp(measured.score_C) == 0):
+            continue  # without a score, or with equal scores, any threshold keeps all spans or none
+        if not len(measured.score_C):
             raise UserError(f"--check {check}: no span of {source} has a score for it")
-        count = len(set(groups[here.row_C]))
-        at_most = bool(here.at_most_C[0])
-        sign = 1.0 if at_most else -1.0  # as if larger were worse
-        ordered = np.sort(sign * here.score_C)
+        count = len(set(groups[measured.row_C]))
+        at_most = bool(measured.at_most_C[0])
+        sign = 1.0 if at_most else -1.0  # with this sign a larger score is always worse
+        ordered = np.sort(sign * measured.score_C)
         shares = [float(binom.ppf(p, count, keep)) / count for p in (0.025, 0.975)]
         low, proposed, high = (sign * float(np.quantile(ordered, q)) for q in (shares[0], keep, shares[1]))
-        passes = wilson_interval((~here.fails()).mean() * count, count)
-        now = float(here.threshold_C[0])
+        passes = wilson_interval((~measured.fails()).mean() * count, count)
+        now = float(measured.threshold_C[0])
         low, high = sorted((low, high))
-        found.append(
+        proposals.append(
             Proposal(
                 setting=settings[check],
                 check=check,
@@ -98,7 +101,7 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
                 high=high,
             )
         )
-    return Calibration(source=source, keep=keep, proposals=tuple(found))
+    return Calibration(source=source, keep=keep, proposals=tuple(proposals))
 
 
 def _settings(scores: CheckColumns) -> dict[str, str]:

@@ -1,9 +1,9 @@
-"""Two runs side by side: what moved, in which source, and whether that is more than chance.
+"""Comparison of two runs: which verdicts changed, in which source, and whether by more than chance.
 
-Where both decided the same bytes, their timelines are laid over each other and every frame that changed its verdict is
-counted; whether videos gain or lose is a sign test. Everything else is compared as two samples: each group (a film, a
-session) is one observation of the share of its frames that came to an outcome, because spans of one group are alike.
-P-values are corrected for the number of questions (Holm, 1979).
+Videos with the same bytes in both runs are compared frame by frame; a sign test tells whether more videos gain than
+lose kept frames. All other videos are compared as two samples with Welch's t-test (B. L. Welch, 1947): each group (a
+recording, a session) is one observation of the share of its frames with an outcome, as spans of one group resemble each
+other. P-values are corrected for the number of tests (S. Holm, 1979).
 """
 
 from collections import Counter
@@ -21,23 +21,22 @@ ALPHA = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class ChangedFrames:
-    """Frames of the same videos that were one thing and are another. An outcome is "kept", "stage/reason" or
-    "failed stage/error"."""
+    """Frames of the same videos whose outcome changed."""
 
-    before: str
+    before: str  # outcome: "kept", "stage/reason" or "failed stage/error"
     after: str
     frames: int
-    videos: int
+    videos: int  # that have such frames
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutcomeShift:
-    """Share of the frames of a source with one outcome, before and after, with its p-value after correction."""
+    """Share of a source's frames with one outcome, in both runs."""
 
     outcome: str
     before: float
     after: float
-    p: float
+    p: float  # of Welch's t-test, corrected by Holm's method
 
     @property
     def beyond_chance(self) -> bool:
@@ -46,29 +45,28 @@ class OutcomeShift:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceComparison:
-    """One source. common: videos with the same bytes in both; gained, lost: of those, with more or less kept now;
-    sign_p: chance of so uneven a split. shifts: of the videos that are not common, or of all where none is."""
+    """Comparison of one source."""
 
     source: str
     videos_before: int
     videos_after: int
-    common: int
-    gained: int
-    lost: int
-    sign_p: float
-    moved: tuple[ChangedFrames, ...]
-    shifts: tuple[OutcomeShift, ...]
+    common: int  # videos with the same bytes in both runs
+    gained: int  # common videos with more kept frames in the second run
+    lost: int  # common videos with fewer
+    sign_p: float  # two-sided sign test of gained against lost, corrected by Holm's method
+    moved: tuple[ChangedFrames, ...]  # of the common videos, most frames first
+    shifts: tuple[OutcomeShift, ...]  # of the videos that are not common
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All sources."""
+    """Comparison of all sources of two runs."""
 
     sources: tuple[SourceComparison, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The shape that --json prints."""
-        return {"sources": [asdict(one) for one in self.sources]}
+        """Return the values that --json prints."""
+        return {"sources": [asdict(source) for source in self.sources]}
 
 
 _Timeline = list[tuple[int, int, str]]
@@ -82,7 +80,7 @@ class _Video:
 
 
 def compare_ledgers(before: pa.Table, after: pa.Table) -> Comparison:
-    """Compare two ledgers, `before` and `after`."""
+    """Compare the ledgers of two runs, source by source."""
     names = sorted({*before["source"].unique().to_pylist(), *after["source"].unique().to_pylist()})
     found = [_source(name, _videos(before, name), _videos(after, name)) for name in names]
     questions = [one.sign_p for one in found if one.common] + [s.p for one in found for s in one.shifts]
@@ -98,7 +96,7 @@ def compare_ledgers(before: pa.Table, after: pa.Table) -> Comparison:
 
 
 def holm(p_values: Iterable[float]) -> list[float]:
-    """P-values corrected by Holm's step-down method."""
+    """Return the p-values corrected by the step-down method of S. Holm (1979)."""
     values = list(p_values)
     found, running = [1.0] * len(values), 0.0
     for rank, index in enumerate(np.argsort(values, kind="stable")):
@@ -153,7 +151,7 @@ def _source(name: str, before: dict[str, _Video], after: dict[str, _Video]) -> S
 
 
 def _moves(before: _Timeline, after: _Timeline) -> Counter[tuple[str, str]]:
-    """(was, is) -> frames, for the frames whose outcome changed. Both timelines are sorted and tile the video."""
+    """Return (outcome before, after) -> frames that changed. Both timelines are sorted and tile the video."""
     found: Counter[tuple[str, str]] = Counter()
     i = j = 0
     while i < len(before) and j < len(after):
@@ -168,7 +166,7 @@ def _moves(before: _Timeline, after: _Timeline) -> Counter[tuple[str, str]]:
 
 
 def _shifts(before: dict[str, _Video], after: dict[str, _Video]) -> tuple[OutcomeShift, ...]:
-    """Welch's test on the groups' shares of each outcome."""
+    """Test each outcome by Welch's t-test on the groups' shares of frames; none with fewer than two groups."""
     old, new = _groups(before), _groups(after)
     if len(old) < 2 or len(new) < 2:
         return ()
@@ -180,11 +178,11 @@ def _shifts(before: dict[str, _Video], after: dict[str, _Video]) -> tuple[Outcom
         p = 1.0 if alike else float(ttest_ind(was, now, equal_var=False).pvalue)
         first, second = (sum(s[outcome] for s in side) / sum(s[""] for s in side) for side in (old, new))
         found.append(OutcomeShift(outcome=outcome, before=first, after=second, p=0.0 if np.isnan(p) else p))
-    return tuple(sorted(found, key=lambda one: one.p))
+    return tuple(sorted(found, key=lambda shift: shift.p))
 
 
 def _groups(videos: dict[str, _Video]) -> list[Counter[str]]:
-    """For each group: outcome -> frames, and "" -> all frames."""
+    """Return for each group: outcome -> frames, and "" -> all frames."""
     found: dict[str, Counter[str]] = {}
     for video in videos.values():
         counts = found.setdefault(video.group_id, Counter())

@@ -1,4 +1,4 @@
-"""Intervals for shares: what a sample of some size can say."""
+"""Confidence intervals of shares."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,10 +6,14 @@ from avf_shards.estimate import Estimate
 
 
 def wilson_interval(hits: float, count: float) -> Estimate:
-    """Wilson's score interval (1927) of hits / count, 95 %. `count` may be an effective number, not whole."""
+    """Return the share hits / count with its 95 % Wilson score interval (E. B. Wilson, 1927).
+
+    `count` may be an effective sample size and need not be an integer. Without any observation the share is NaN and
+    the interval 0 to 1.
+    """
     if count <= 0:
         return Estimate(value=float("nan"), low=0.0, high=1.0)
-    z = 1.959964
+    z = 1.959964  # the 97.5 % quantile of the normal distribution
     share = hits / count
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
@@ -17,6 +21,6 @@ def wilson_interval(hits: float, count: float) -> Estimate:
 
 
 def effective_size(weights: npt.NDArray[np.float64]) -> float:
-    """Kish's effective sample size of weighted observations: (sum w)^2 / sum w^2."""
+    """Return the effective sample size of weighted observations, (sum w)^2 / sum w^2 (L. Kish, 1965)."""
     squares = float((weights**2).sum())
     return float(weights.sum()) ** 2 / squares if squares else 0.0

@@ -1,4 +1,4 @@
-"""The audit: what was kept, rejected and failed, per source x stage x reason, in exact frames."""
+"""The audit of a ledger: kept, rejected and failed frames per source, stage and reason, counted exactly."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from avf_curation.stages.checks import STAGES
 
 @dataclass(frozen=True, kw_only=True)
 class SourceSummary:
-    """One source's account. reasons and errors: "stage/name" -> spans and frames."""
+    """Counts of one source."""
 
     videos: int
     clips: int
@@ -24,33 +24,30 @@ class SourceSummary:
     kept_frames: int
     rejected_frames: int
     failed_frames: int
-    reasons: dict[str, dict[str, int]]
-    errors: dict[str, dict[str, int]]
+    reasons: dict[str, dict[str, int]]  # of rejections: "stage/reason" -> spans and frames
+    errors: dict[str, dict[str, int]]  # of failures: "stage/error" -> spans and frames
 
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerSummary:
-    """The account of a run. `law` names the videos whose decisions do not tile; empty when the law holds.
-
-    gates: source -> stage -> "measure" or "skip", for the stages that do not decide there.
-    """
+    """Counts of a run, per source."""
 
     sources: dict[str, SourceSummary]
-    backends: dict[str, str]
+    backends: dict[str, str]  # stage -> backend
     fingerprint: str
-    finished: bool
+    finished: bool  # False: counts of what is committed so far
     duplicate_inputs: int
-    law: tuple[str, ...]
-    gates: dict[str, dict[str, str]] = field(default_factory=dict)
+    law: tuple[str, ...]  # videos whose spans leave a gap or overlap; empty where the law of the ledger holds
+    gates: dict[str, dict[str, str]] = field(default_factory=dict)  # source -> stage -> "measure" or "skip"
 
     @property
     def totals(self) -> dict[str, int]:
-        """Sums over sources."""
+        """Sums over the sources."""
         names = ("videos", "clips", "input_frames", "kept_frames", "rejected_frames", "failed_frames")
         return {name: sum(getattr(source, name) for source in self.sources.values()) for name in names}
 
     def as_json(self) -> dict[str, Any]:
-        """The shape that --json prints."""
+        """Return the values that --json prints."""
         return {
             "totals": self.totals | {"duplicate_inputs": self.duplicate_inputs},
             "sources": {name: vars(source) for name, source in self.sources.items()},
@@ -63,7 +60,7 @@ class LedgerSummary:
 
 
 def summarize_run(run: RunFolder) -> LedgerSummary:
-    """Audit what is committed so far."""
+    """Summarize the ledger of a run, as far as it is committed."""
     identity = run.identity()
     newest = max(run.attempts(), default=0)
     finished = (run.attempt_folder(newest) / "ledger").is_dir()
@@ -71,7 +68,7 @@ def summarize_run(run: RunFolder) -> LedgerSummary:
 
 
 def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool = True) -> LedgerSummary:
-    """Audit a ledger in ledger order."""
+    """Summarize a ledger, whose rows are in ledger order."""
     frames = pc.subtract(table["stop_frame"], table["start_frame"])
     clips = pc.list_value_length(table["clips"])
     table = table.append_column("frames", frames).append_column("clip_count", clips)
@@ -84,11 +81,13 @@ def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool =
     failed = _grouped(table, "failed", "error")
     sources = {}
     for name in names:
-        mine = {row["status"]: row for row in per_status if row["source"] == name}
-        sums = {status: int(mine.get(status, {}).get("frames_sum") or 0) for status in ("kept", "rejected", "failed")}
+        statuses = {row["status"]: row for row in per_status if row["source"] == name}
+        sums = {
+            status: int(statuses.get(status, {}).get("frames_sum") or 0) for status in ("kept", "rejected", "failed")
+        }
         sources[name] = SourceSummary(
             videos=video_count.get(name, 0),
-            clips=int(mine.get("kept", {}).get("clip_count_sum") or 0),
+            clips=int(statuses.get("kept", {}).get("clip_count_sum") or 0),
             input_frames=sum(sums.values()),
             kept_frames=sums["kept"],
             rejected_frames=sums["rejected"],
@@ -122,7 +121,7 @@ def _open_gates(identity: dict[str, Any], sources: list[str]) -> dict[str, dict[
 
 
 def _starts_video(table: pa.Table) -> np.ndarray:
-    """Whether each row is the first of its video; the table is in ledger order."""
+    """Return whether each row is the first of its video; the table is in ledger order."""
     if not table.num_rows:
         return np.zeros(0, bool)
     first = np.ones(table.num_rows, bool)
@@ -136,7 +135,7 @@ def _starts_video(table: pa.Table) -> np.ndarray:
 
 
 def _law(table: pa.Table, new_video: np.ndarray) -> list[str]:
-    """Videos whose spans leave a gap or overlap, at most twenty."""
+    """Return the videos whose spans leave a gap or overlap, at most twenty."""
     if not table.num_rows:
         return []
     start, stop = table["start_frame"].to_numpy(), table["stop_frame"].to_numpy()
@@ -147,7 +146,7 @@ def _law(table: pa.Table, new_video: np.ndarray) -> list[str]:
 
 
 def _grouped(table: pa.Table, status: str, column: str) -> dict[str, dict[str, dict[str, int]]]:
-    """source -> "stage/name" -> spans and frames, most frames first."""
+    """Return source -> "stage/name" -> spans and frames, most frames first."""
     rows = table.filter(pc.equal(table["status"], status))
     grouped = rows.group_by(["source", "stage", column]).aggregate([("frames", "sum"), ("frames", "count")])
     result: dict[str, dict[str, dict[str, int]]] = {}
@@ -164,12 +163,12 @@ def _duplicates(table: pa.Table, new_video: np.ndarray) -> int:
 
 
 def hours(frames: int) -> float:
-    """Frames of the 25 fps timeline in hours."""
+    """Convert frames of the 25 fps timeline to hours."""
     return frames / FRAMES_PER_SECOND / 3600
 
 
 def duration(frames: int) -> str:
-    """Frames as 1:02:03 or 2:03.4 for people."""
+    """Format frames as 1:02:03 or 2:03.4."""
     seconds = frames / FRAMES_PER_SECOND
     if seconds >= 3600:
         return f"{int(seconds // 3600)}:{int(seconds // 60 % 60):02d}:{int(seconds % 60):02d}"
@@ -177,11 +176,11 @@ def duration(frames: int) -> str:
 
 
 def funnel_steps(source: SourceSummary) -> list[tuple[str, int]]:
-    """(stage, frames still alive after it); starts with the input and ends with what is kept."""
+    """Return (stage, frames that remain after the stage), from the input to the kept frames."""
     alive = source.input_frames
     steps = [("input", alive)]
-    opened = sum(entry["frames"] for name, entry in source.errors.items() if name.split("/")[0] not in STAGES)
-    alive -= opened
+    failed_to_open = sum(entry["frames"] for name, entry in source.errors.items() if name.split("/")[0] not in STAGES)
+    alive -= failed_to_open
     for stage in STAGES:
         for group in (source.reasons, source.errors):
             alive -= sum(entry["frames"] for name, entry in group.items() if name.startswith(f"{stage}/"))

@@ -1,8 +1,8 @@
-"""Was it right? A sample of verdicts for people to look at, and what their answers say of every stage and source.
+"""Review of a run: a random sample of verdicts for people to judge, and precision and recall from their answers.
 
-The sample is drawn per stratum (source x kept or reason), each span of a stratum as likely as any other, so that rare
-reasons are seen too; estimates weigh the strata by how many spans they hold. The same seed and number give the same
-sample again, so a file of answers needs to carry nothing but those and the answers.
+The sample is stratified by source and by kept or reason, and every span of a stratum is equally likely, so that rare
+reasons are reviewed too; estimates weight each stratum by its number of spans. The same seed and number give the same
+sample, so a file of answers holds only these two and the answers.
 """
 
 import json
@@ -29,53 +29,55 @@ KEPT = "kept"
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewItem:
-    """One span of the sample. stratum: "kept" or "stage/reason"."""
+    """One span of the sample."""
 
-    id: str
-    stratum: str
+    id: str  # four digits, unique in the sample
+    stratum: str  # "kept" or "stage/reason"
     decision: Decision
 
 
 @dataclass(frozen=True, kw_only=True)
 class Review:
-    """A sample. sizes: source -> stratum -> spans in the ledger."""
+    """A sample of verdicts to review."""
 
-    fingerprint: str
-    n: int
+    fingerprint: str  # of the run
+    n: int  # requested number of spans
     seed: int
     items: tuple[ReviewItem, ...]
-    sizes: dict[str, dict[str, int]]
+    sizes: dict[str, dict[str, int]]  # source -> stratum -> spans in the ledger
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A person's answer. stage: of a kept span that is wrong, the stage that should have stopped it, if it was said."""
+    """A reviewer's answer on one span."""
 
-    answer: Answer
-    stage: str | None = None
+    answer: Answer  # whether the run's verdict is right
+    stage: str | None = None  # for a kept span that is wrong: the stage that should have rejected it, if known
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageReview:
-    """What the answers say of a stage in a source, or of what is kept (stage "kept").
-
-    precision: of its verdicts, how many are right. recall: of what it should have stopped (kept: of what should be
-    kept), how much it did; its interval joins two of Wilson's and is wider than 95 %.
-    """
+    """Precision and recall of one stage in one source, or of keeping spans (stage "kept")."""
 
     source: str
     stage: str
-    spans: int
-    judged: int
+    spans: int  # of the ledger that have this stage's verdict
+    judged: int  # answers that are right or wrong
     unsure: int
-    precision: Estimate
-    recall: Estimate
+    precision: Estimate  # share of the stage's verdicts that are right
+    recall: (
+        Estimate  # share of the spans it should reject (or keep) that it does; combines two Wilson intervals, > 95 %
+    )
 
 
 def sample_review(run: RunFolder, n: int, seed: int) -> Review:
-    """The sample of a run. Raises UserError for a number that is none and for a run without verdicts."""
+    """Sample `n` verdicts of a run, stratified by source and reason.
+
+    Raises:
+        UserError: `n` is less than 1, or the run has no verdict yet.
+    """
     if n < 1:
-        raise UserError(f"--n {n}: at least 1")
+        raise UserError(f"--n {n}: must be at least 1")
     table = run.ledger()
     table = table.filter(pc.is_in(table["status"], value_set=pa.array([KEPT, "rejected"])))
     if not table.num_rows:
@@ -89,29 +91,33 @@ def sample_review(run: RunFolder, n: int, seed: int) -> Review:
     for row in sorted(counts, key=lambda row: (row["source"], row["stratum"])):
         sizes.setdefault(row["source"], {})[row["stratum"]] = row["video_id_count"]
     items: list[ReviewItem] = []
-    for (source, stratum), size in _shared_out(sizes, n).items():
+    for (source, stratum), size in _allot(sizes, n).items():
         mine = table.filter(pc.and_(pc.equal(table["source"], source), pc.equal(table["stratum"], stratum)))
         for decision in sample_rows(mine.drop_columns(["stratum"]), size, seed):
             items.append(ReviewItem(id=f"{len(items):04d}", stratum=stratum, decision=decision))
     return Review(fingerprint=run.identity()["fingerprint"], n=n, seed=seed, items=tuple(items), sizes=sizes)
 
 
-def _shared_out(sizes: Mapping[str, Mapping[str, int]], n: int) -> dict[tuple[str, str], int]:
-    """How many of each stratum: alike for all, as far as they have so many."""
-    left = {(source, stratum): size for source, strata in sizes.items() for stratum, size in strata.items()}
-    given = dict.fromkeys(left, 0)
-    while n and left:
-        for place in list(left)[: n if n < len(left) else None]:
-            given[place] += 1
+def _allot(sizes: Mapping[str, Mapping[str, int]], n: int) -> dict[tuple[str, str], int]:
+    """Allot `n` spans to the strata: equally many to each, as far as a stratum has so many."""
+    remaining = {(source, stratum): size for source, strata in sizes.items() for stratum, size in strata.items()}
+    given = dict.fromkeys(remaining, 0)
+    while n and remaining:
+        for stratum in list(remaining)[: n if n < len(remaining) else None]:
+            given[stratum] += 1
             n -= 1
-            left[place] -= 1
-            if not left[place]:
-                del left[place]
+            remaining[stratum] -= 1
+            if not remaining[stratum]:
+                del remaining[stratum]
     return given
 
 
 def read_verdicts(path: Path, review_of: RunFolder) -> tuple[Review, dict[str, Verdict]]:
-    """A file of answers, checked against the run. Raises UserError naming the file and what is wrong in it."""
+    """Read a file of answers and check it against the run.
+
+    Raises:
+        UserError: the file cannot be read, or does not belong to this sample; the message names the entry.
+    """
     try:
         values = json.loads(path.read_text("utf-8"))
         seed, n, fingerprint = int(values["seed"]), int(values["n"]), str(values["fingerprint"])
@@ -128,7 +134,9 @@ def read_verdicts(path: Path, review_of: RunFolder) -> tuple[Review, dict[str, V
     for name, value in answers.items():
         spans = value.get("span") if isinstance(value, dict) else None
         if name not in known or spans != span_name(known[name].decision):
-            raise UserError(f"{path}: {name}: not a span of this sample; was the run decided again since?")
+            raise UserError(
+                f"{path}: {name}: not a span of this sample; did the run change after the sample was drawn?"
+            )
         answer, stage = value.get("answer"), value.get("stage")
         if answer not in ("right", "wrong", "unsure"):
             raise UserError(f"{path}: {name}: {answer!r} is not right, wrong or unsure")
@@ -139,45 +147,50 @@ def read_verdicts(path: Path, review_of: RunFolder) -> tuple[Review, dict[str, V
 
 
 def span_name(decision: Decision) -> str:
-    """A span's name in a file of verdicts."""
+    """Return the name of a span in a file of verdicts."""
     return f"{decision.source}/{decision.video_id}/{decision.span.start_frame}-{decision.span.stop_frame}"
 
 
 def score_review(review: Review, verdicts: Mapping[str, Verdict]) -> list[StageReview]:
-    """Precision and recall per source: of what is kept, and of every stage that rejected something there."""
-    found = []
+    """Estimate precision and recall per source: of keeping, and of every stage that rejected a span there."""
+    rows = []
     for source, strata in review.sizes.items():
-        told: dict[str, list[Verdict]] = {stratum: [] for stratum in strata}
+        answers: dict[str, list[Verdict]] = {stratum: [] for stratum in strata}
         for item in review.items:
             if item.decision.source == source and item.id in verdicts:
-                told[item.stratum].append(verdicts[item.id])
-        kept = _Judged({KEPT: strata.get(KEPT, 0)}, {KEPT: told.get(KEPT, [])})
+                answers[item.stratum].append(verdicts[item.id])
+        kept = _Judged({KEPT: strata.get(KEPT, 0)}, {KEPT: answers.get(KEPT, [])})
         rejected = {stratum: size for stratum, size in strata.items() if stratum != KEPT}
-        everything = _Judged(rejected, told)
+        everything = _Judged(rejected, answers)
         lost = everything.wrong()
-        found.append(_line(source, KEPT, kept, right=kept.right(), missed=lost, elsewhere=sum(rejected.values())))
+        rows.append(
+            _stage_review(source, KEPT, kept, right=kept.right(), missed=lost, elsewhere=sum(rejected.values()))
+        )
         for stage in STAGES:
-            mine = {stratum: size for stratum, size in rejected.items() if stratum.startswith(f"{stage}/")}
-            if mine:
-                judged = _Judged(mine, told)
-                missed = wilson_interval(sum(one.stage == stage for one in kept.judged), len(kept.judged))
-                found.append(
-                    _line(source, stage, judged, right=judged.right(), missed=missed, elsewhere=strata.get(KEPT, 0))
+            of_stage = {stratum: size for stratum, size in rejected.items() if stratum.startswith(f"{stage}/")}
+            if of_stage:
+                judged = _Judged(of_stage, answers)
+                missed = wilson_interval(sum(verdict.stage == stage for verdict in kept.judged), len(kept.judged))
+                rows.append(
+                    _stage_review(
+                        source, stage, judged, right=judged.right(), missed=missed, elsewhere=strata.get(KEPT, 0)
+                    )
                 )
-    return found
+    return rows
 
 
 class _Judged:
-    """The answers to some strata, weighed by the strata's sizes."""
+    """Answers on some strata, weighted by the numbers of spans in the strata."""
 
-    def __init__(self, sizes: Mapping[str, int], told: Mapping[str, list[Verdict]]) -> None:
+    def __init__(self, sizes: Mapping[str, int], answers: Mapping[str, list[Verdict]]) -> None:
         self.spans = sum(sizes.values())
-        clear = {name: [one for one in told[name] if one.answer != "unsure"] for name in sizes if name in told}
-        self.unsure = sum(one.answer == "unsure" for name in sizes for one in told.get(name, ()))
-        self.judged = [one for ones in clear.values() for one in ones]
-        weights = [sizes[name] / len(ones) for name, ones in clear.items() for _ in ones]
+        clear = {name: [v for v in answers[name] if v.answer != "unsure"] for name in sizes if name in answers}
+        self.unsure = sum(verdict.answer == "unsure" for name in sizes for verdict in answers.get(name, ()))
+        self.judged = [verdict for verdicts in clear.values() for verdict in verdicts]
+        # Each answer stands for as many spans as its stratum has per answer.
+        weights = [sizes[name] / len(verdicts) for name, verdicts in clear.items() for _ in verdicts]
         self._weights = np.array(weights, float)
-        self._right = np.array([one.answer == "right" for one in self.judged], bool)
+        self._right = np.array([verdict.answer == "right" for verdict in self.judged], bool)
 
     def right(self) -> Estimate:
         return self._share(self._right)
@@ -191,12 +204,14 @@ class _Judged:
         return wilson_interval(float(self._weights[hits].sum()) / total * count if total else 0.0, count)
 
 
-def _line(source: str, stage: str, mine: _Judged, *, right: Estimate, missed: Estimate, elsewhere: int) -> StageReview:
-    """missed: share of `elsewhere` spans that belonged here."""
+def _stage_review(
+    source: str, stage: str, judged: _Judged, *, right: Estimate, missed: Estimate, elsewhere: int
+) -> StageReview:
+    """Return a row of the result; `missed` is the share of `elsewhere` other spans that belong to this stage."""
 
     def recall(hit: float, miss: float) -> float:
-        found, lost = mine.spans * hit, elsewhere * miss
-        return found / (found + lost) if found + lost else float("nan")
+        true_positives, misses = judged.spans * hit, elsewhere * miss
+        return true_positives / (true_positives + misses) if true_positives + misses else float("nan")
 
     value = recall(right.value, missed.value if elsewhere else 0.0)
     ends = recall(right.low, missed.high if elsewhere else 0.0), recall(right.high, missed.low if elsewhere else 0.0)
@@ -204,16 +219,16 @@ def _line(source: str, stage: str, mine: _Judged, *, right: Estimate, missed: Es
     return StageReview(
         source=source,
         stage=stage,
-        spans=mine.spans,
-        judged=len(mine.judged),
-        unsure=mine.unsure,
+        spans=judged.spans,
+        judged=len(judged.judged),
+        unsure=judged.unsure,
         precision=right,
         recall=Estimate(value=value, low=low, high=high),
     )
 
 
-def review_as_json(found: list[StageReview]) -> list[dict[str, Any]]:
-    """The shape that --json prints; what nobody judged is null."""
+def review_as_json(rows: list[StageReview]) -> list[dict[str, Any]]:
+    """Return the values that --json prints; a share without judged spans is null."""
 
     def plain(values: dict[str, Any]) -> dict[str, Any]:
         for name in ("precision", "recall"):
@@ -221,4 +236,4 @@ def review_as_json(found: list[StageReview]) -> list[dict[str, Any]]:
                 values[name]["value"] = None
         return values
 
-    return [plain(asdict(one)) for one in found]
+    return [plain(asdict(row)) for row in rows]

@@ -1,4 +1,4 @@
-"""Every score of a ledger in columns: for pages, calibration, and the question whom a threshold hits."""
+"""The scores of a ledger in columns, for reports and calibration, and by language."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,19 +24,19 @@ def reached_checks(table: pa.Table, stage: str | None = None) -> CheckColumns:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageScores:
-    """One comparison in one source and language. quartiles: of the scores; passed: with its interval."""
+    """Scores of one check in one source and language."""
 
-    check: str
+    check: str  # "stage/reason"
     source: str
     language: str
     spans: int
-    quartiles: tuple[float, float, float]
+    quartiles: tuple[float, float, float]  # of the scores
     threshold: float
-    passed: Estimate
+    passed: Estimate  # share of spans, with its Wilson interval
 
 
 def scores_by_language(table: pa.Table, stage: str = "sync") -> list[LanguageScores]:
-    """The scores of a stage per source and language; empty where no language is known."""
+    """Return the scores of a stage per source and language; none where no language is known."""
     if not table.num_rows or table["language"].null_count == table.num_rows:
         return []
     scores = reached_checks(table, stage)
@@ -48,22 +48,22 @@ def scores_by_language(table: pa.Table, stage: str = "sync") -> list[LanguageSco
         pa.array(scores.names).take(pa.array(scores.name_C)),
         "\0",
     ).to_numpy(zero_copy_only=False)
-    found = []
+    entries = []
     for group in sorted(set(group_C)):
-        mine = scores.where(np.asarray(group_C == group))
+        of_group = scores.where(np.asarray(group_C == group))
         source, language, check = group.split("\0")
-        quartiles: Any = tuple(float(v) for v in np.percentile(mine.score_C, [25, 50, 75]))
-        passed = wilson_interval(int((~mine.fails()).sum()), len(mine.score_C))
-        threshold = float(mine.threshold_C[0])
-        found.append(
+        quartiles: Any = tuple(float(v) for v in np.percentile(of_group.score_C, [25, 50, 75]))
+        passed = wilson_interval(int((~of_group.fails()).sum()), len(of_group.score_C))
+        threshold = float(of_group.threshold_C[0])
+        entries.append(
             LanguageScores(
                 check=check,
                 source=source,
                 language=language,
-                spans=len(mine.score_C),
+                spans=len(of_group.score_C),
                 quartiles=quartiles,
                 threshold=threshold,
                 passed=passed,
             )
         )
-    return sorted(found, key=lambda one: (one.check, one.language, one.source))
+    return sorted(entries, key=lambda entry: (entry.check, entry.language, entry.source))

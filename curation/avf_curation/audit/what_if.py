@@ -1,7 +1,7 @@
-"""What another threshold would have decided, from the ledger alone: no video is read.
+"""Verdicts under other thresholds, from the ledger alone: no video is read.
 
-Every check of a span is in the ledger, up to the stage that rejected it. A stricter threshold is answered exactly. A
-laxer one lets spans through that later stages never saw: how those would have ended is unknown, and is counted as such.
+The ledger has every check of a span up to the stage that rejected the span. So a stricter threshold is decided exactly.
+A laxer threshold admits spans that later stages never measured: their verdicts are unknown and are counted as unknown.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,41 +22,37 @@ from avf_curation.recipe import make_recipe
 from avf_curation.stages.checks import SPAN_STAGES, STAGES
 
 _COLUMNS = ("source", "status", "stage", "reason", "start_frame", "stop_frame", "checks")
-_LAST = "quality/watermark_pooled"  # nothing comes after it
+_LAST_CHECK = "quality/watermark_pooled"  # no stage measures after it, so an admitted span is kept
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceWhatIf:
-    """Frames of one source, before and after. unknown: would pass here, but later stages never saw them.
-
-    now_rejected: check -> frames; unknown_after: stage that rejected them before -> frames. sampled: would pass here
-    too, and were measured on (gates.score_all): later stages did see them; sampled_pass: of those, would be kept.
-    """
+    """Frames of one source under the thresholds of the run and under others."""
 
     kept_before: int
     kept_after: int
-    rejected: int
-    admitted: int
-    unknown: int
+    rejected: int  # kept before, rejected now
+    admitted: int  # rejected before, kept now
+    unknown: int  # would pass the stage that rejected them, but later stages never measured them
     unknown_spans: int
-    sampled: int
+    sampled: int  # would pass, and later stages did measure them (gates.score_all)
     sampled_spans: int
-    sampled_pass: int
+    sampled_pass: int  # of `sampled`: would be kept
     sampled_pass_spans: int
-    spans: int
-    now_rejected: dict[str, int]
-    unknown_after: dict[str, int]
+    spans: int  # of the source in the ledger
+    now_rejected: dict[str, int]  # check -> frames of `rejected`
+    unknown_after: dict[str, int]  # stage that rejected them before -> frames of `unknown`
 
 
 @dataclass(frozen=True, kw_only=True)
 class WhatIf:
-    """The answer. thresholds: source -> check -> the threshold asked for ("" stands for all sources)."""
+    """Verdicts of a run under other thresholds."""
 
-    thresholds: dict[str, dict[str, float]]
+    thresholds: dict[str, dict[str, float]]  # source ("": every source) -> check -> requested threshold
     sources: dict[str, SourceWhatIf]
 
     def as_json(self) -> dict[str, Any]:
-        """The shape that --json prints."""
+        """Return the values that --json prints."""
         return asdict(self)
 
 
@@ -70,9 +66,9 @@ def requested_thresholds(settings: Sequence[str], identity: Mapping[str, Any]) -
     for text in settings:
         values = merge(values, override(text, yaml.safe_load, yaml.YAMLError, "sync.min_confidence=4"))
     if not values:
-        raise UserError("--set is missing: which threshold would be another? as in --set sync.min_confidence=4")
-    make_recipe(merge(identity["settings"], values))  # refuses what no recipe may hold
-    found: dict[str, dict[str, float]] = {}
+        raise UserError("no --set given: name the threshold to change, as in --set sync.min_confidence=4")
+    make_recipe(merge(identity["settings"], values))  # refuses a setting or a value that no recipe may have
+    requested: dict[str, dict[str, float]] = {}
     known = set(identity.get("sources", ()))
     for name, value in flatten(values).items():
         source, setting = "", name
@@ -86,19 +82,23 @@ def requested_thresholds(settings: Sequence[str], identity: Mapping[str, Any]) -
             )
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise UserError(f"{setting}: {value!r} is not a threshold; curate again to see what it changes")
-        found.setdefault(source, {})[setting] = float(value)
-    return found
+        requested.setdefault(source, {})[setting] = float(value)
+    return requested
 
 
 def what_if_run(run: RunFolder, thresholds: Mapping[str, Mapping[str, float]]) -> WhatIf:
-    """Decide a run's ledger anew."""
+    """Decide the ledger of a run under other thresholds."""
     return what_if_batches(run.ledger_batches(_COLUMNS), thresholds)
 
 
 def what_if_batches(batches: Iterator[pa.RecordBatch], thresholds: Mapping[str, Mapping[str, float]]) -> WhatIf:
-    """Decide the rows of a ledger anew, some at a time.
+    """Decide the rows of a ledger under other thresholds, one batch at a time.
 
-    thresholds: source -> setting -> threshold. Raises UserError for a setting that no check compares with.
+    Args:
+        thresholds: source -> setting -> threshold.
+
+    Raises:
+        UserError: no check compares with a setting.
     """
     totals: dict[str, _Total] = {}
     for batch in batches:
@@ -107,12 +107,12 @@ def what_if_batches(batches: Iterator[pa.RecordBatch], thresholds: Mapping[str, 
             continue
         code_R = sources.indices.to_numpy()
         for code, name in enumerate(sources.dictionary.to_pylist()):
-            mine = batch.filter(pa.array(code_R == code))
+            of_source = batch.filter(pa.array(code_R == code))
             limits = {**thresholds.get("", {}), **thresholds.get(name, {})}
-            totals.setdefault(name, _Total()).add(mine, limits)
+            totals.setdefault(name, _Total()).add(of_source, limits)
     return WhatIf(
         thresholds=_thresholds_of_checks(thresholds, totals.values()),
-        sources={name: totals[name].told() for name in sorted(totals)},
+        sources={name: totals[name].summary() for name in sorted(totals)},
     )
 
 
@@ -124,7 +124,7 @@ def _thresholds_of_checks(
     for total in totals:
         for setting, names in total.checks.items():
             checks.setdefault(setting, {}).update(names)
-    found: dict[str, dict[str, float]] = {}
+    requested: dict[str, dict[str, float]] = {}
     for source, limits in thresholds.items():
         for setting, limit in limits.items():
             if setting not in checks:
@@ -133,24 +133,24 @@ def _thresholds_of_checks(
                     f"{setting}: no check in this ledger compares with it, so it changes what is measured or nothing "
                     f"at all; curate again. Settings that checks compare with: {known or 'none'}"
                 )
-            found.setdefault(source, {}).update(dict.fromkeys(checks[setting], limit))
-    return found
+            requested.setdefault(source, {}).update(dict.fromkeys(checks[setting], limit))
+    return requested
 
 
-_TABLES = ("now_rejected", "unknown_after")
+_TABLE_FIELDS = ("now_rejected", "unknown_after")
 
 
 class _Total:
     """Counts of one source, over batches."""
 
     def __init__(self) -> None:
-        self.counts = {name: 0 for name in SourceWhatIf.__dataclass_fields__ if name not in _TABLES}
+        self.counts = {name: 0 for name in SourceWhatIf.__dataclass_fields__ if name not in _TABLE_FIELDS}
         self.now_rejected: dict[str, int] = {}
         self.unknown_after: dict[str, int] = {}
         self.checks: dict[str, dict[str, None]] = {}  # setting -> checks that compare with it, in ledger order
 
     def add(self, rows: pa.RecordBatch, limits: Mapping[str, float]) -> None:
-        """Decide these rows with other limits. Shapes: R rows, C checks."""
+        """Decide a batch of rows with other limits (setting -> threshold). Shapes: R rows, C checks."""
         frames_R = pc.subtract(rows.column("stop_frame"), rows.column("start_frame")).to_numpy()
         kept_R = pc.equal(rows.column("status"), "kept").to_numpy(zero_copy_only=False)
         was_rejected_R = pc.equal(rows.column("status"), "rejected").to_numpy(zero_copy_only=False)
@@ -164,14 +164,14 @@ class _Total:
         row_C, fails_C = checks.row_C, checks.fails(limit_C)
         fails_R = np.zeros(rows.num_rows, bool)
         fails_R[row_C[fails_C]] = True
-        falls_R = kept_R & fails_R
+        rejected_R = kept_R & fails_R
         passes_R = was_rejected_R & ~fails_R
-        last_R = _named(rows, _LAST)
+        last_R = _rejected_by(rows, _LAST_CHECK)
         sampled_R = was_rejected_R & _measured_on(rows, checks, fails_C)
         admitted_R, unknown_R = passes_R & last_R, passes_R & ~last_R & ~sampled_R
         self._count("kept_before", frames_R[kept_R])
         self._count("kept_after", frames_R[(kept_R & ~fails_R) | admitted_R])
-        self._count("rejected", frames_R[falls_R])
+        self._count("rejected", frames_R[rejected_R])
         self._count("admitted", frames_R[admitted_R])
         for name, chosen_R in (("unknown", unknown_R), ("sampled", sampled_R), ("sampled_pass", sampled_R & passes_R)):
             self._count(name, frames_R[chosen_R])
@@ -179,9 +179,11 @@ class _Total:
         self.counts["spans"] += rows.num_rows
         first_R = np.full(rows.num_rows, -1)
         decided_C = fails_C & changed_C
-        first_R[row_C[decided_C][::-1]] = checks.name_C[decided_C][::-1]  # the first that fails has the last word
+        first_R[row_C[decided_C][::-1]] = checks.name_C[decided_C][
+            ::-1
+        ]  # reversed, so that the first failing check of a row is written last
         for number, name in enumerate(checks.names):
-            _add(self.now_rejected, name, int(frames_R[falls_R & (first_R == number)].sum()))
+            _add(self.now_rejected, name, int(frames_R[rejected_R & (first_R == number)].sum()))
         for stage in pc.unique(rows.column("stage").filter(pa.array(unknown_R))).to_pylist():
             of_stage_R = pc.equal(rows.column("stage"), stage).fill_null(False).to_numpy(zero_copy_only=False)
             _add(self.unknown_after, stage, int(frames_R[unknown_R & of_stage_R].sum()))
@@ -193,7 +195,7 @@ class _Total:
     def _count(self, name: str, frames: npt.NDArray[np.int64]) -> None:
         self.counts[name] += int(frames.sum())
 
-    def told(self) -> SourceWhatIf:
+    def summary(self) -> SourceWhatIf:
         return SourceWhatIf(**self.counts, now_rejected=self.now_rejected, unknown_after=self.unknown_after)
 
 
@@ -213,9 +215,9 @@ def _measured_on(rows: pa.RecordBatch, checks: CheckColumns, fails_C: npt.NDArra
     return later_R & ~stopped_R
 
 
-def _named(rows: pa.RecordBatch, name: str) -> npt.NDArray[np.bool_]:
-    """Rows whose rejection has that name."""
-    stage, _, reason = name.partition("/")
-    both = pc.and_(pc.equal(rows.column("stage"), stage), pc.equal(rows.column("reason"), reason))
-    found: npt.NDArray[np.bool_] = both.fill_null(False).to_numpy(zero_copy_only=False)
-    return found
+def _rejected_by(rows: pa.RecordBatch, check: str) -> npt.NDArray[np.bool_]:
+    """Return whether each row was rejected by `check`, a name "stage/reason"."""
+    stage, _, reason = check.partition("/")
+    matches = pc.and_(pc.equal(rows.column("stage"), stage), pc.equal(rows.column("reason"), reason))
+    matches_R: npt.NDArray[np.bool_] = matches.fill_null(False).to_numpy(zero_copy_only=False)
+    return matches_R
