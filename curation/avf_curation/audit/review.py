@@ -6,6 +6,7 @@ sample, so a file of answers holds only these two and the answers.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from avf_shards.schema.ledger import Decision
 from avf_curation.audit.confidence import effective_size, wilson_interval
 from avf_curation.audit.sampling import sample_rows
 from avf_curation.stages.checks import STAGES
+
+_LOG = logging.getLogger(__name__)
 
 Answer = Literal["right", "wrong", "unsure"]
 KEPT = "kept"
@@ -95,6 +98,7 @@ def sample_review(run: RunFolder, n: int, seed: int) -> Review:
         mine = table.filter(pc.and_(pc.equal(table["source"], source), pc.equal(table["stratum"], stratum)))
         for decision in sample_rows(mine.drop_columns(["stratum"]), size, seed):
             items.append(ReviewItem(id=f"{len(items):04d}", stratum=stratum, decision=decision))
+    _LOG.info("drew %d of %d verdicts in %d strata, seed %d", len(items), table.num_rows, len(counts), seed)
     return Review(fingerprint=run.identity()["fingerprint"], n=n, seed=seed, items=tuple(items), sizes=sizes)
 
 

@@ -18,7 +18,7 @@ _LINE_EVERY_S = 15.0
 
 
 class ProgressBar:
-    """A bar on a terminal; elsewhere a message now and then. Call it with each Progress."""
+    """A progress bar on a terminal, a log message every 15 s elsewhere. Call it with each Progress."""
 
     def __init__(self) -> None:
         self._console = make_console(stderr=True)

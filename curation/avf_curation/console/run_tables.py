@@ -14,7 +14,7 @@ from avf_curation.sources.registry import SourceCheck
 
 
 def print_plan(out: Console, planned: RunPlan) -> None:
-    """Videos, bytes and units per source; what was skipped."""
+    """Print videos, bytes and units per source, then the skipped inputs."""
     table = Table("source", box=None, header_style="bold", pad_edge=False)
     for name in ("videos", "GB", "groups", "units"):
         table.add_column(name, justify="right")
@@ -23,15 +23,15 @@ def print_plan(out: Console, planned: RunPlan) -> None:
             row["source"], f"{row['videos']}", f"{row['bytes'] / 1e9:.3f}", f"{row['groups']}", f"{row['units']}"
         )
     out.print(table)
-    for one in planned.skipped_inputs[:20]:
-        out.print(printable(f"skipped: {one.source}: {one.path}: {one.reason}"))
+    for skipped in planned.skipped_inputs[:20]:
+        out.print(printable(f"skipped: {skipped.source}: {skipped.path}: {skipped.reason}"))
     if len(planned.skipped_inputs) > 20:
         listed = f"attempt-{planned.attempt}/plan/skipped_inputs.parquet"
         out.print(f"skipped: {len(planned.skipped_inputs) - 20} more ({listed} lists them)")
 
 
 def plan_rows(planned: RunPlan) -> list[dict[str, Any]]:
-    """One row per source."""
+    """Return one row per source."""
     grouped = planned.table.group_by("source").aggregate(
         [("video_id", "count"), ("size_bytes", "sum"), ("group_id", "count_distinct"), ("unit", "count_distinct")]
     )
@@ -47,40 +47,42 @@ def plan_rows(planned: RunPlan) -> list[dict[str, Any]]:
     ]
 
 
-def print_source_check(out: Console, found: SourceCheck) -> None:
-    """What is there of one source, then what is not, the first few of each kind."""
-    owners = f" of the owners' {found.owners_count:,}" if found.owners_count else ""
-    out.print(Text(f"{found.source}: {found.videos:,} videos{owners}, {found.bytes / 1e9:,.3f} GB", style="bold"))
-    speakers = f"{found.speakers:,} speakers" if found.speakers else "speakers not known"
+def print_source_check(out: Console, check: SourceCheck) -> None:
+    """Print the counts of one source, then the first few skipped inputs of each kind."""
+    owners = f" of the owners' {check.owners_count:,}" if check.owners_count else ""
+    out.print(Text(f"{check.source}: {check.videos:,} videos{owners}, {check.bytes / 1e9:,.3f} GB", style="bold"))
+    speakers = f"{check.speakers:,} speakers" if check.speakers else "speakers not known"
     out.print(
-        f"  {found.groups:,} groups, {speakers}, {found.with_sound_beside:,} with sound beside, "
-        f"{found.ranges:,} as a range of a longer film"
+        f"  {check.groups:,} groups, {speakers}, {check.with_sound_beside:,} with a separate audio file, "
+        f"{check.ranges:,} as a range of a longer file"
     )
-    for kind, count in found.kinds.items():
+    for kind, count in check.kinds.items():
         out.print(f"  {kind.replace('_', ' ')}: {count:,}")
-        for one in [one for one in found.skipped_inputs if one.kind == kind][:FEW]:
-            out.print(printable(f"    {one.path}: {one.reason}"))
+        for skipped in [skipped for skipped in check.skipped_inputs if skipped.kind == kind][:FEW]:
+            out.print(printable(f"    {skipped.path}: {skipped.reason}"))
         if count > FEW:
             out.print(f"    and {count - FEW:,} more (--json - lists all)")
-    if found.bad_tracks:
-        out.print(f"  owners' face tracks that cannot be read: {len(found.bad_tracks):,}")
-        for path, why in list(found.bad_tracks.items())[:FEW]:
-            out.print(printable(f"    {path}: {why}"))
+    if check.bad_tracks:
+        out.print(f"  owners' face tracks that cannot be read: {len(check.bad_tracks):,}")
+        for path, reason in list(check.bad_tracks.items())[:FEW]:
+            out.print(printable(f"    {path}: {reason}"))
 
 
-def print_estimate(out: Console, found: CostEstimate) -> None:
-    """Per source: what there is, and what all of it will take and give."""
-    for one in found.sources:
-        total, head = one.total, f"{one.sampled_groups:,} of {one.total.groups:,} groups curated"
-        out.print(printable(f"{one.source}: {total.videos:,} videos, {total.bytes / 1e9:,.3f} GB; {head}"))
-        rows = {"core-hours": one.core_hours, "GPU-hours": one.gpu_hours, "clips": one.clips}
-        rows |= {"hours of clips": one.kept_hours, "GB of clips": one.stored_gb}
+def print_estimate(out: Console, estimate: CostEstimate) -> None:
+    """Print per source what it holds, what curating all of it costs, and how many clips come out."""
+    for source in estimate.sources:
+        total, head = source.total, f"{source.sampled_groups:,} of {source.total.groups:,} groups curated"
+        out.print(printable(f"{source.source}: {total.videos:,} videos, {total.bytes / 1e9:,.3f} GB; {head}"))
+        rows = {"core-hours": source.core_hours, "GPU-hours": source.gpu_hours, "clips": source.clips}
+        rows |= {"hours of clips": source.kept_hours, "GB of clips": source.stored_gb}
         for name, quantity in rows.items():
-            out.print(f"  {name:<16}{'no GPU was used' if quantity is None else _ranged(quantity)}")
-    work = found.core_hours
-    out.print(f"in all {_ranged(work)} core-hours; with 64 cores {work.value / 64:,.2f} hours, without cold starts")
-    out.print("95 % intervals, bootstrap over groups. Shards take as much room again as the run's clips.")
+            out.print(f"  {name:<16}{'no GPU was used' if quantity is None else _with_interval(quantity)}")
+    work = estimate.core_hours
+    out.print(
+        f"in total {_with_interval(work)} core-hours; with 64 cores {work.value / 64:,.2f} hours, without cold starts"
+    )
+    out.print("95 % intervals, bootstrap over groups. Shards take as much space again as the run's clips.")
 
 
-def _ranged(quantity: Estimate) -> str:
+def _with_interval(quantity: Estimate) -> str:
     return f"{quantity.value:,.3g} ({quantity.low:,.3g} to {quantity.high:,.3g})"

@@ -1,4 +1,4 @@
-"""Terminal output: tables of plan, status, audit, and one video's story. Names from outside are shown as plain text."""
+"""Terminal output: tables of audits, comparisons and reviews. Names from outside are shown as plain text."""
 
 from avf_shards.schema.ledger import Check, Decision
 from avf_shards.timeline import Span
@@ -18,28 +18,28 @@ FEW = 10  # of each kind, in a report for a terminal
 
 
 def printable(text: str) -> Text:
-    """Text from outside: control characters are shown, markup is not read."""
+    """Return text from outside with its control characters escaped; markup in it has no effect."""
     return Text("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
 
 
-def print_audit(out: Console, result: LedgerSummary) -> None:
-    """Per source: input = kept + rejected + failed, then every reason and error."""
-    if not result.finished:
+def print_audit(out: Console, summary: LedgerSummary) -> None:
+    """Print input = kept + rejected + failed per source, then every reason and error."""
+    if not summary.finished:
         out.print(Text("The run is not finished; this is what is committed so far.", style="yellow"))
     table = Table("source", box=None, header_style="bold", pad_edge=False)
     for name in ("videos", "clips", "input", "= kept", "+ rejected", "+ failed", "kept %"):
         table.add_column(name, justify="right")
-    for name, source in result.sources.items():
+    for name, source in summary.sources.items():
         table.add_row(name, *_row(source))
-    if len(result.sources) > 1:
+    if len(summary.sources) > 1:
         table.add_section()
-        totals = SourceSummary(reasons={}, errors={}, **result.totals)
+        totals = SourceSummary(reasons={}, errors={}, **summary.totals)
         table.add_row("all", *_row(totals), style="bold")
     out.print(table)
-    for name, source in result.sources.items():
+    for name, source in summary.sources.items():
         out.print()
         out.print(Text(name, style="bold"))
-        for stage, gate in result.gates.get(name, {}).items():
+        for stage, gate in summary.gates.get(name, {}).items():
             out.print(f"  {stage}: {'only measured' if gate == 'measure' else 'skipped'} by the recipe")
         for kind, group, style in (("rejected", source.reasons, ""), ("failed", source.errors, "red")):
             for reason, entry in group.items():
@@ -48,11 +48,11 @@ def print_audit(out: Console, result: LedgerSummary) -> None:
                 line = f"  {kind:<9}{reason:<28}{spans:>12}{duration(entry['frames']):>12}{share:>8.1%}"
                 out.print(Text(line, style=style))
     out.print()
-    backends = ", ".join(f"{stage}={name}" for stage, name in sorted(result.backends.items()))
-    out.print(f"backends {backends}; fingerprint {result.fingerprint}")
-    if result.duplicate_inputs:
-        out.print(f"{result.duplicate_inputs} inputs have the same bytes as another; pack takes their clips once")
-    for name in result.law:
+    backends = ", ".join(f"{stage}={name}" for stage, name in sorted(summary.backends.items()))
+    out.print(f"backends {backends}; fingerprint {summary.fingerprint}")
+    if summary.duplicate_inputs:
+        out.print(f"{summary.duplicate_inputs} inputs have the same bytes as another; pack takes their clips once")
+    for name in summary.law:
         out.print(Text("the law of the ledger is broken by ", style="red") + printable(name))
 
 
@@ -62,16 +62,16 @@ def _row(source: SourceSummary) -> list[str]:
     return [str(source.videos), str(source.clips), *(duration(n) for n in frames), f"{share:.1%}"]
 
 
-def print_what_if(out: Console, found: WhatIf) -> None:
-    """Kept before and after per source; what falls, what comes in, and what nobody can know without curating again."""
-    for name, limits in sorted(found.thresholds.items()):
-        told = ", ".join(f"{check} at {limit:g}" for check, limit in limits.items())
-        out.print(printable(f"{name or 'every source'}: {told}"))
+def print_what_if(out: Console, what_if: WhatIf) -> None:
+    """Print per source what is kept before and after, what changes, and what only a new run can tell."""
+    for name, limits in sorted(what_if.thresholds.items()):
+        requested = ", ".join(f"{check} at {limit:g}" for check, limit in limits.items())
+        out.print(printable(f"{name or 'every source'}: {requested}"))
     table = Table("source", box=None, header_style="bold", pad_edge=False)
-    for heading in ("kept before", "after", "", "falls", "comes in", "unknown"):
+    for heading in ("kept before", "after", "", "newly rejected", "admitted", "unknown"):
         table.add_column(heading, justify="right")
     unknown: dict[str, int] = {}
-    for name, source in found.sources.items():
+    for name, source in what_if.sources.items():
         share = source.kept_after / source.kept_before - 1 if source.kept_before else 0.0
         moved = map(duration, (source.rejected, source.admitted, source.unknown))
         kept = duration(source.kept_before), duration(source.kept_after)
@@ -81,11 +81,13 @@ def print_what_if(out: Console, found: WhatIf) -> None:
     out.print(table)
     for stage, count in sorted(unknown.items()):
         later = ", ".join(STAGES[STAGES.index(stage) + 1 :]) or "the pooled watermark"
-        out.print(f"unknown: {duration(count)} would pass {stage}, but {later} never saw them; curate again to know")
-    spans = {name: source.unknown_spans for name, source in found.sources.items() if source.unknown_spans}
+        out.print(
+            f"unknown: {duration(count)} would pass {stage}, but {later} never measured them; only a new run can tell"
+        )
+    spans = {name: source.unknown_spans for name, source in what_if.sources.items() if source.unknown_spans}
     if spans:
         out.print("spans unknown: " + ", ".join(f"{name} {count:,}" for name, count in spans.items()))
-    for name, source in found.sources.items():
+    for name, source in what_if.sources.items():
         if source.sampled_spans:
             passing = wilson_interval(source.sampled_pass_spans, source.sampled_spans)
             out.print(
@@ -94,61 +96,62 @@ def print_what_if(out: Console, found: WhatIf) -> None:
             )
 
 
-def print_calibration(out: Console, found: Calibration) -> None:
-    """The threshold in use and the one proposed, for each check; then the settings as they go on a command line."""
+def print_calibration(out: Console, calibration: Calibration) -> None:
+    """Print the threshold in use and the proposed one for each check, then the settings for a command line."""
     table = Table("check", box=None, header_style="bold", pad_edge=False)
-    for heading in ("spans", "groups", "now", "passes", f"{found.keep:.0%} pass at", "95 % interval"):
+    for heading in ("spans", "groups", "now", "passes", f"{calibration.keep:.0%} pass at", "95 % interval"):
         table.add_column(heading, justify="right")
-    for one in found.proposals:
-        cells = f"{one.spans:,}", f"{one.groups:,}", f"{one.now:g}", f"{one.passes.value:.1%}"
-        table.add_row(one.check, *cells, f"{one.proposed:.4g}", f"{one.low:.4g} to {one.high:.4g}")
+    for proposal in calibration.proposals:
+        cells = f"{proposal.spans:,}", f"{proposal.groups:,}", f"{proposal.now:g}", f"{proposal.passes.value:.1%}"
+        interval = f"{proposal.low:.4g} to {proposal.high:.4g}"
+        table.add_row(proposal.check, *cells, f"{proposal.proposed:.4g}", interval)
     out.print(table)
-    out.print("Each alone; all of them together keep less. The interval counts groups, whose spans are alike.")
-    for one in found.proposals:
-        out.print(f"  --set sources.{found.source}.{one.setting}={one.proposed:.4g}")
+    out.print("Each threshold is proposed alone; together they keep fewer spans. Intervals count groups, not spans.")
+    for proposal in calibration.proposals:
+        out.print(f"  --set sources.{calibration.source}.{proposal.setting}={proposal.proposed:.4g}")
 
 
-def print_review(out: Console, found: list[StageReview], answers: int, asked: int) -> None:
-    """Precision and recall per source and stage, as far as the answers reach."""
+def print_review(out: Console, rows: list[StageReview], answers: int, asked: int) -> None:
+    """Print precision and recall per source and stage, as far as spans are judged."""
     out.print(f"{answers:,} of {asked:,} spans answered; intervals are 95 % (Wilson), recall's are wider")
     table = Table("source", "verdicts of", box=None, header_style="bold", pad_edge=False)
-    for heading in ("spans", "judged", "unsure", "right (precision)", "found (recall)"):
+    for heading in ("spans", "judged", "unsure", "precision", "recall"):
         table.add_column(heading, justify="right")
-    for one in found:
-        cells = (f"{one.spans:,}", str(one.judged), str(one.unsure))
-        shares = [share.as_percent() if one.judged else "not judged" for share in (one.precision, one.recall)]
-        table.add_row(printable(one.source), one.stage, *cells, *shares)
+    for row in rows:
+        cells = (f"{row.spans:,}", str(row.judged), str(row.unsure))
+        shares = [share.as_percent() if row.judged else "not judged" for share in (row.precision, row.recall)]
+        table.add_row(printable(row.source), row.stage, *cells, *shares)
     out.print(table)
 
 
-def print_comparison(out: Console, found: Comparison) -> None:
-    """Per source: what moved in the same videos, and what changed between different ones beyond chance."""
-    for one in found.sources:
-        out.print(printable(f"{one.source}: {one.videos_before:,} videos before, {one.videos_after:,} after"))
-        if one.common:
-            told = "beyond chance" if one.sign_p < ALPHA else "could be chance"
+def print_comparison(out: Console, comparison: Comparison) -> None:
+    """Print per source which verdicts of the same videos changed, and which shares of other videos did."""
+    for source in comparison.sources:
+        out.print(printable(f"{source.source}: {source.videos_before:,} videos before, {source.videos_after:,} after"))
+        if source.common:
+            significance = "beyond chance" if source.sign_p < ALPHA else "could be chance"
             out.print(
-                f"  {one.common:,} with the same bytes: {one.gained:,} keep more now, {one.lost:,} less "
-                f"(p {one.sign_p:.3g}, {told})"
-                if one.gained or one.lost
-                else f"  {one.common:,} with the same bytes, each keeps as much as before"
+                f"  {source.common:,} with the same bytes: {source.gained:,} keep more now, {source.lost:,} keep less "
+                f"(p {source.sign_p:.3g}, {significance})"
+                if source.gained or source.lost
+                else f"  {source.common:,} with the same bytes, each keeps as much as before"
             )
-        for move in one.moved[:FEW]:
+        for move in source.moved[:FEW]:
             out.print(
                 printable(f"    {duration(move.frames):>10} in {move.videos:,} videos: {move.before} -> {move.after}")
             )
-        if len(one.moved) > FEW:
-            out.print(f"    and {len(one.moved) - FEW} more kinds of change (--json - lists all)")
-        for shift in one.shifts:
+        if len(source.moved) > FEW:
+            out.print(f"    and {len(source.moved) - FEW} more kinds of change (--json - lists all)")
+        for shift in source.shifts:
             if shift.beyond_chance:
                 line = f"{shift.outcome}: {shift.before:.1%} -> {shift.after:.1%} of the other videos"
                 out.print(printable(f"  {line} (p {shift.p:.3g}, beyond chance)"))
-        if one.shifts and not any(shift.beyond_chance for shift in one.shifts):
+        if source.shifts and not any(shift.beyond_chance for shift in source.shifts):
             out.print("  the other videos: no share changed beyond chance")
 
 
 def print_decisions(out: Console, decisions: list[Decision]) -> None:
-    """One video, span by span, with every comparison on the way."""
+    """Print the verdict of each span of one video, with every check."""
     first = decisions[0]
     out.print(printable(f"{first.source}: {first.path}"))
     frames = max(decision.span.stop_frame for decision in decisions)
@@ -163,7 +166,7 @@ def print_decisions(out: Console, decisions: list[Decision]) -> None:
 
 
 def verdict_text(decision: Decision) -> str:
-    """One phrase: what became of a span, and why."""
+    """Return the verdict of a span in words, with its reason."""
     if decision.status == "kept":
         return f"kept as {', '.join(decision.clips)}"
     if decision.status == "failed":

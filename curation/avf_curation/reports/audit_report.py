@@ -1,6 +1,7 @@
-"""The audit as one self-contained page: funnels, reasons, histograms with thresholds, contact sheets, versions."""
+"""The audit report, one self-contained HTML page: funnels, reasons, histograms, contact sheets, versions."""
 
 import base64
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,40 +28,47 @@ from avf_curation.runs.identity import remembered_roots
 from avf_curation.runs.unit_log import read_unit_log
 from avf_curation.sources.types import Video
 
+_LOG = logging.getLogger(__name__)
+
 _BINS = 40
-_KEPT, _PER_REASON = 12, 6
+_KEPT_TILES, _TILES_PER_REASON = 12, 6
 _THUMB_PX = 240
 _MEDIA = MediaConfig(max_duration_s=43200, max_pixels=67108864, max_gap_s=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram:
-    """One score over all spans that were measured. bars: counts; low, high: the axis; marks: threshold positions."""
+    """Histogram of the scores of one check over all spans that it measured."""
 
-    name: str
-    bars: list[int]
-    low: float
+    name: str  # "stage/reason"
+    bars: list[int]  # spans per bin
+    low: float  # ends of the axis
     high: float
-    marks: list[tuple[float, str]]
-    measured: int
-    undecided: int
-    outside: int
+    marks: list[tuple[float, str]]  # thresholds: position on the axis from 0 to 1, and label
+    measured: int  # spans
+    undecided: int  # spans whose score could not be measured
+    outside: int  # measured spans beyond the axis
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContactImage:
-    """A tile of a contact sheet. data: JPEG as base64, or None with a word why."""
+    """An image of a contact sheet with its captions."""
 
     title: str
-    where: str
-    detail: str
-    data: str | None
+    where: str  # source and seconds
+    detail: str  # clip key, or score and threshold
+    data: str | None  # JPEG as base64; None where no frame can be read
 
 
 def write_audit_report(
     run: RunFolder, result: LedgerSummary, path: Path, seed: int, roots: dict[str, Path] | None
 ) -> None:
-    """Write the page to `path`, whole or not at all."""
+    """Write the report of a run to `path`, atomically.
+
+    Args:
+        seed: of the random samples on the contact sheets.
+        roots: source -> folder of its videos; None: where the run read them.
+    """
     table = run.ledger()
     identity = run.identity()
     html = render_page(
@@ -74,16 +82,17 @@ def write_audit_report(
         failures=_failures(table),
         slowest=_slowest(run),
         identity=identity,
-        skipped_inputs=[one for attempt in run.attempts() for one in read_plan(run, attempt).skipped_inputs][:200],
+        skipped_inputs=[skip for attempt in run.attempts() for skip in read_plan(run, attempt).skipped_inputs][:200],
         seed=seed,
     )
     temporary = path.with_name(path.name + ".part")
     temporary.write_text(html, "utf-8")
     os.replace(temporary, path)
+    _LOG.info("wrote the audit report %s", path)
 
 
 def histograms(table: pa.Table) -> list[Histogram]:
-    """One per stage/reason, in the order of the pipeline; the axis holds the middle 99 % and every threshold."""
+    """Return one histogram per check; the axis spans the middle 99 % of the scores and every threshold."""
     checks = check_columns(table)
     result = []
     for name in checks.names:
@@ -102,14 +111,14 @@ def _histogram(name: str, scores: np.ndarray, marks: list[float], operator: str,
     pad = 0.05 * (high - low) or 0.5
     low, high = low - pad, high + pad
     bars, _ = np.histogram(scores, bins=_BINS, range=(low, high))
-    places = [((mark - low) / (high - low), f"{operator} {mark:g}") for mark in marks]
+    positions = [((mark - low) / (high - low), f"{operator} {mark:g}") for mark in marks]
     outside = len(scores) - int(bars.sum())
     return Histogram(
         name=name,
         bars=[int(n) for n in bars],
         low=low,
         high=high,
-        marks=places,
+        marks=positions,
         measured=len(scores),
         undecided=undecided,
         outside=outside,
@@ -119,19 +128,20 @@ def _histogram(name: str, scores: np.ndarray, marks: list[float], operator: str,
 def _sheets(
     run: RunFolder, table: pa.Table, seed: int, roots: dict[str, Path]
 ) -> list[tuple[str, int, list[ContactImage]]]:
-    """(heading, how many there are, sample): kept clips, then each reject reason, seeded and unbiased."""
+    """Return (heading, number of spans, sample) of the kept clips and of each reason; every span is equally likely."""
     kept_rows = table.filter(pc.equal(table["status"], "kept"))
-    kept = sample_rows(kept_rows, _KEPT, seed)
+    kept = sample_rows(kept_rows, _KEPT_TILES, seed)
     rejected = table.filter(pc.equal(table["status"], "rejected"))
     reasons = pc.binary_join_element_wise(rejected["stage"], rejected["reason"], "/")
     chosen = {}
     for name in sorted(pc.unique(reasons).to_pylist()):
         rows = rejected.filter(pc.equal(reasons, name))
-        chosen[name] = (rows.num_rows, sample_rows(rows, _PER_REASON, seed))
-    planned = planned_videos(run, {one.video_id for _, ones in chosen.values() for one in ones})
+        chosen[name] = (rows.num_rows, sample_rows(rows, _TILES_PER_REASON, seed))
+    planned = planned_videos(run, {decision.video_id for _, sample in chosen.values() for decision in sample})
     sheets = [("kept", kept_rows.num_rows, [_clip_tile(run, decision) for decision in kept])] if kept else []
-    for name, (count, ones) in chosen.items():
-        sheets.append((f"rejected: {name}", count, [_span_tile(one, roots, planned) for one in ones]))
+    for name, (count, sample) in chosen.items():
+        tiles = [_span_tile(decision, roots, planned) for decision in sample]
+        sheets.append((f"rejected: {name}", count, tiles))
     return sheets
 
 
@@ -143,7 +153,7 @@ def _clip_tile(run: RunFolder, decision: Decision) -> ContactImage:
             members = reader.index.by_key()[key]
             if "mp4" in members:
                 frame = clip_frame(reader.read(members["mp4"]), decision.span.frames // 2)
-                data = None if frame is None else _encoded(frame)
+                data = None if frame is None else _encode_thumbnail(frame)
     except (FaultError, KeyError):
         data = None
     return ContactImage(title=decision.video_id, where=_where(decision), detail=key, data=data)
@@ -159,13 +169,16 @@ def _span_tile(decision: Decision, roots: dict[str, Path], planned: dict[tuple[s
     sign = {"<=": ">", ">=": "<"}.get(decision.operator or "", "?")
     detail = f"{decision.score:g} {sign} {decision.threshold:g}" if decision.score is not None else ""
     return ContactImage(
-        title=decision.video_id, where=_where(decision), detail=detail, data=None if frame is None else _encoded(frame)
+        title=decision.video_id,
+        where=_where(decision),
+        detail=detail,
+        data=None if frame is None else _encode_thumbnail(frame),
     )
 
 
-def _encoded(frame: Any) -> str:
-    picture, _ = FrameConverter().long_side(frame, _THUMB_PX, "bgr24")
-    return base64.b64encode(crop.encode_jpeg(picture, 75)).decode()
+def _encode_thumbnail(frame: Any) -> str:
+    image, _ = FrameConverter().long_side(frame, _THUMB_PX, "bgr24")
+    return base64.b64encode(crop.encode_jpeg(image, 75)).decode()
 
 
 def _where(decision: Decision) -> str:
@@ -173,7 +186,7 @@ def _where(decision: Decision) -> str:
 
 
 def _failures(table: pa.Table) -> list[Decision]:
-    """The failed rows, at most 200."""
+    """Return the failed rows, at most 200."""
     return table_to_decisions(table.filter(pc.equal(table["status"], "failed")).slice(0, 200))
 
 

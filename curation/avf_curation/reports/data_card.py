@@ -1,7 +1,7 @@
-"""The data card of a corpus: what is in it, by which gates, under whose licence; for people, and as Croissant metadata.
+"""The data card of a corpus, for people and as Croissant metadata: contents, gates, licences and provenance.
 
-Everything is read from the shards: manifest and records. What they do not know (licences, a name, an address) is asked
-for, and says "not stated" where nobody answered.
+All values are read from the shards' manifest and records. The user gives what the shards do not hold (licences, a name,
+an address); the card says "not stated" for anything not given.
 """
 
 import json
@@ -25,14 +25,14 @@ UNSTATED = "not stated"
 
 @dataclass(kw_only=True)
 class SourceCard:
-    """One source. gates: "stage/reason operator threshold" -> clips it was applied to."""
+    """Contents of one source."""
 
     clips: int = 0
     seconds: float = 0.0
     languages: Counter[str] = field(default_factory=Counter)
     speakers: set[str] = field(default_factory=set)
     videos: set[str] = field(default_factory=set)
-    gates: Counter[str] = field(default_factory=Counter)
+    gates: Counter[str] = field(default_factory=Counter)  # "stage/reason operator threshold" -> clips that passed
     licence: str = UNSTATED
 
     @property
@@ -42,7 +42,7 @@ class SourceCard:
 
 @dataclass(frozen=True, kw_only=True)
 class DataCard:
-    """A whole corpus. backends, fingerprints: of the runs that its clips come from."""
+    """Contents of a corpus."""
 
     name: str
     digest: str
@@ -54,7 +54,12 @@ class DataCard:
 
 
 def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
-    """Read every record of `shards`. Raises UserError for a licence of a source that is not there, FaultError."""
+    """Read every record of `shards` and return the card.
+
+    Raises:
+        UserError: a licence is given for a source that the shards do not have.
+        FaultError: a shard is damaged.
+    """
     manifest = read_manifest(shards)
     sources: dict[str, SourceCard] = {}
     backends: dict[str, str] = {}
@@ -95,7 +100,7 @@ def _add(source: SourceCard, record: ClipRecord) -> None:
 
 
 def write_card(card: DataCard, out: Path, url: str | None, published: date | None = None) -> None:
-    """Write DATA_CARD.md and croissant.json into `out`, new or over older ones."""
+    """Write DATA_CARD.md and croissant.json into `out`; older files are replaced."""
     durable_io.make_folder(out)
     durable_io.replace_file(out / CARD, card_markdown(card).encode())
     durable_io.replace_file(
@@ -104,7 +109,7 @@ def write_card(card: DataCard, out: Path, url: str | None, published: date | Non
 
 
 def card_markdown(card: DataCard) -> str:
-    """The card for people."""
+    """Return the card as Markdown."""
     hours = sum(source.hours for source in card.sources.values())
     clips = sum(source.clips for source in card.sources.values())
     lines = [
@@ -147,13 +152,13 @@ def _gates(card: DataCard) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """Text from outside as one cell: no markup, no line break, no bar."""
+    """Return text from outside as one table cell, without markup, line breaks or bars."""
     shown = "".join(c if c.isprintable() else " " for c in text)
     return shown.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
 
 
 def card_croissant(card: DataCard, url: str | None, published: date | None = None) -> dict[str, Any]:
-    """The card as Croissant metadata: each shard with its digest, and the records that are in them."""
+    """Return the card as Croissant metadata: each shard with its digest, and the fields of the records."""
     import mlcroissant as mlc
 
     shards = [

@@ -1,4 +1,4 @@
-"""The page of a review: a folder with one HTML file and its clips, for a browser without a network."""
+"""The review sheet: a folder with one HTML page and its clips, which a browser opens without a network."""
 
 import json
 import os
@@ -30,13 +30,17 @@ def write_review_sheet(
     roots: dict[str, Path],
     on_item: Callable[[int], None] = lambda n: None,
 ) -> Path:
-    """Write the page and its clips into the new or empty folder `out`. Raises UserError where it holds anything."""
+    """Write the page and its clips into the new or empty folder `out`; return the path of the page.
+
+    Raises:
+        UserError: `out` is a file, or holds files.
+    """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: not a new or empty folder")
     durable_io.make_folder(out / "clips")
     planned = planned_videos(run, {item.decision.video_id for item in review.items})
     media = make_recipe(run.identity()["settings"]).defaults.media
-    told = []
+    entries = []
     for number, item in enumerate(review.items):
         decision = item.decision
         entry: dict[str, Any] = {
@@ -50,22 +54,22 @@ def write_review_sheet(
             "cut": decision.span.seconds > preview.MAX_PREVIEW_S,
         }
         try:
-            data = _excerpt(run, item, planned.get((decision.source, decision.video_id)), roots, media)
+            data = _preview(run, item, planned.get((decision.source, decision.video_id)), roots, media)
             durable_io.write(out / "clips" / f"{item.id}.mp4", data)
             entry["clip"] = f"clips/{item.id}.mp4"
         except (MediaError, FaultError, KeyError, OSError) as error:
             entry["reason"] = str(error) or type(error).__name__
-        told.append(entry)
+        entries.append(entry)
         on_item(number + 1)
-    head = {"fingerprint": review.fingerprint, "n": review.n, "seed": review.seed, "stages": STAGES, "items": told}
+    head = {"fingerprint": review.fingerprint, "n": review.n, "seed": review.seed, "stages": STAGES, "items": entries}
     script = json.dumps(head).replace("<", "\\u003c")  # names from outside must not end the script
     html = render_page(PAGE, data=script)
     durable_io.write(out / PAGE, html.encode())
     return out / PAGE
 
 
-def _excerpt(run: RunFolder, item: ReviewItem, video: Video | None, roots: dict[str, Path], media: Any) -> bytes:
-    """What to show of a span: the clip as stored, or the input where there is none."""
+def _preview(run: RunFolder, item: ReviewItem, video: Video | None, roots: dict[str, Path], media: Any) -> bytes:
+    """Return an mp4 of a span: the clip as stored, or a preview of the input where no clip was stored."""
     decision = item.decision
     if item.stratum == KEPT:
         with ShardReader(run.unit_folder(decision.attempt, decision.unit) / PART) as reader:
