@@ -21,7 +21,7 @@ from support.trees import file_digests
 
 
 @pytest.fixture(scope="module")
-def small() -> bytes:
+def small_video() -> bytes:
     """A good three-second film."""
     return encode_video(VideoScript(shots=(ShotScript(frames=75, speakers=(0,), seed=1),)))
 
@@ -38,7 +38,7 @@ def errors(run) -> dict[str, tuple[str, str]]:
     return {d.video_id: (d.error or "", d.message or "") for d in rows if d.status == "failed"}
 
 
-def test_every_bad_file_is_a_failed_row_and_the_good_file_is_kept(small: bytes, tmp_path: Path) -> None:
+def test_every_bad_file_is_a_failed_row_and_the_good_file_is_kept(small_video: bytes, tmp_path: Path) -> None:
     source = tmp_path / "in"
     (source / "..odd").mkdir(parents=True)
     (source / "sub dir").mkdir()
@@ -47,7 +47,7 @@ def test_every_bad_file_is_a_failed_row_and_the_good_file_is_kept(small: bytes, 
         "text.mp4": b"not a film\n" * 99,
         "playlist.m3u8": b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
         "concat.txt": b"ffconcat version 1.0\nfile /etc/passwd\n",
-        "half.mp4": small[: len(small) // 2],
+        "half.mp4": small_video[: len(small_video) // 2],
         "picture.jpg": b"\xff\xd8\xff\xe0" + b"\0" * 400,
         "noise.avi": random.Random(1).randbytes(20_000),
     }
@@ -56,13 +56,13 @@ def test_every_bad_file_is_a_failed_row_and_the_good_file_is_kept(small: bytes, 
     for name, data in bad.items():
         (source / name).write_bytes(data)
     for name in good:
-        (source / name).write_bytes(small)
+        (source / name).write_bytes(small_video)
     raw = os.fsencode(source) + b"/bytes\xff\xfe.mp4"
     with open(raw, "wb") as file:
-        file.write(small)
+        file.write(small_video)
     (source / "broken link.mp4").symlink_to(source / "nowhere")
     (source / "loop").symlink_to(source)
-    (source / ".hidden").write_bytes(small)
+    (source / ".hidden").write_bytes(small_video)
     os.mkfifo(source / "pipe.mp4")
     before = {path: path.stat().st_mtime_ns for path in source.rglob("*") if path.is_file()}
 
@@ -85,11 +85,11 @@ def test_every_bad_file_is_a_failed_row_and_the_good_file_is_kept(small: bytes, 
     assert {path: path.stat().st_mtime_ns for path in source.rglob("*") if path.is_file()} == before
 
 
-def test_an_input_changed_after_planning_fails(small: bytes, tmp_path: Path) -> None:
+def test_an_input_changed_after_planning_fails(small_video: bytes, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
-    (source / "a.mp4").write_bytes(small)
-    (source / "b.mp4").write_bytes(small)
+    (source / "a.mp4").write_bytes(small_video)
+    (source / "b.mp4").write_bytes(small_video)
     arguments = [
         "--source",
         f"s={source}",
@@ -98,7 +98,7 @@ def test_an_input_changed_after_planning_fails(small: bytes, tmp_path: Path) -> 
         *(word for setting in QUICK for word in ("--set", setting)),
     ]
     assert main(["plan", *arguments, "--weights", str(tmp_path)]) == 0
-    (source / "a.mp4").write_bytes(small + b"x")
+    (source / "a.mp4").write_bytes(small_video + b"x")
     (source / "b.mp4").unlink()
     run = curate_source(source, tmp_path / "run")
     classes = {name: error for name, (error, _) in errors(run).items()}
@@ -106,13 +106,13 @@ def test_an_input_changed_after_planning_fails(small: bytes, tmp_path: Path) -> 
     assert main(["run", *arguments, "--engine", "inline", "--weights", str(tmp_path)]) == 0
 
 
-def test_failed_videos_can_be_retried(small: bytes, tmp_path: Path) -> None:
+def test_failed_videos_can_be_retried(small_video: bytes, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
-    (source / "a.mp4").write_bytes(small)
+    (source / "a.mp4").write_bytes(small_video)
     (source / "b.mp4").write_bytes(b"damaged")
     curate_source(source, tmp_path / "run")
-    (source / "b.mp4").write_bytes(small)
+    (source / "b.mp4").write_bytes(small_video)
     settings = make_recipe(*QUICK)
     again = curate(settings, EMBEDDED, {"s": source}, tmp_path / "run", RunOptions(engine="inline", retry_failed=True))
     assert errors(again) == {}
@@ -120,12 +120,12 @@ def test_failed_videos_can_be_retried(small: bytes, tmp_path: Path) -> None:
     assert summarize_run(again).totals["videos"] == 2
 
 
-def test_unreadable_files_fail_with_the_reason(small: bytes, tmp_path: Path) -> None:
+def test_unreadable_files_fail_with_the_reason(small_video: bytes, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root reads everything")
     source = tmp_path / "in"
     source.mkdir()
-    (source / "a.mp4").write_bytes(small)
+    (source / "a.mp4").write_bytes(small_video)
     (source / "a.mp4").chmod(0)
     assert errors(curate_source(source, tmp_path / "run")) == {"a.mp4": ("unreadable", "Permission denied")}
     (source / "a.mp4").chmod(stat.S_IRUSR)
@@ -161,10 +161,10 @@ def test_a_user_error_ends_with_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     status = main(["run", "--out", str(tmp_path / "run"), "--weights", str(tmp_path / "none"), *arguments])
-    said = capsys.readouterr().err
+    stderr = capsys.readouterr().err
     assert status == 2
-    assert message in said
-    assert "Traceback" not in said
+    assert message in stderr
+    assert "Traceback" not in stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -173,8 +173,8 @@ def test_another_setting_needs_another_run_folder(tmp_path: Path, capsys: pytest
     before = file_digests(run.root)
     arguments = ["run", "--source", f"made={tmp_path / 'in'}", "--out", str(run.root), "--weights", str(tmp_path)]
     assert main([*arguments, "--set", "plan.unit_videos=2", "--set", "sync.min_confidence=4"]) == 2
-    said = capsys.readouterr().err
-    assert "settings.sync.min_confidence: 3.0 -> 4" in said
+    stderr = capsys.readouterr().err
+    assert "settings.sync.min_confidence: 3.0 -> 4" in stderr
     assert (
         main(["run", "--source", f"other={tmp_path / 'in'}", "--out", str(run.root), "--set", "plan.unit_videos=2"])
         == 2
@@ -197,12 +197,14 @@ def test_commands_refuse_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.
     assert "000.mp4" in capsys.readouterr().err
 
 
-def test_markup_in_a_file_name_is_escaped(small: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_markup_in_a_file_name_is_escaped(
+    small_video: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = tmp_path / "in"
     source.mkdir()
     name = "<img src=x onerror=alert(1)>[red]x[∕red].mp4"
     (source / name).write_bytes(b"nothing")
-    (source / ("ok " + name)).write_bytes(small)
+    (source / ("ok " + name)).write_bytes(small_video)
     run = curate_source(source, tmp_path / "run")
     assert main(["audit", str(run.root), "--html", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text()
@@ -215,13 +217,13 @@ def test_markup_in_a_file_name_is_escaped(small: bytes, tmp_path: Path, capsys: 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_corrupted_and_truncated_videos_never_crash_a_run(
-    small: bytes, corpus: Path, tmp_path: Path, seed: int
+    small_video: bytes, corpus: Path, tmp_path: Path, seed: int
 ) -> None:
     """Fifty small files with flips and cuts, times four: no crash, no hang, every one accounted for."""
     draw = random.Random(seed)
     source = tmp_path / "in"
     source.mkdir()
-    bases = [small, (corpus / "archive/no_sound.mp4").read_bytes()[:60_000], random_small_video(draw)]
+    bases = [small_video, (corpus / "archive/no_sound.mp4").read_bytes()[:60_000], random_small_video(draw)]
     for number in range(50):
         data = bytearray(draw.choice(bases))
         for _ in range(draw.choice([1, 3, 30, 300])):

@@ -34,9 +34,9 @@ def write_without_audio(film: bytes, path: Path) -> None:
     """The pictures alone, as OpenCV writes them."""
     source = path.with_suffix(".whole")
     corpora.write_file(path.parent, source.name, film)
-    with av.open(str(source)) as whole, av.open(str(path), "w") as out:
-        stream = out.add_stream_from_template(whole.streams.video[0])
-        for packet in whole.demux(whole.streams.video[0]):
+    with av.open(str(source)) as container, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(container.streams.video[0]):
             if packet.dts is not None:
                 packet.stream = stream
                 out.mux(packet)
@@ -46,10 +46,10 @@ def write_without_audio(film: bytes, path: Path) -> None:
 def write_audio(film: bytes, path: Path) -> None:
     """The sound alone, 16 kHz mono."""
     corpora.write_file(path.parent, path.name, film)
-    with av.open(str(path)) as whole:
+    with av.open(str(path)) as container:
         resampler = av.AudioResampler("s16", "mono", 16_000)
         pieces = []
-        for frame in whole.decode(audio=0):
+        for frame in container.decode(audio=0):
             frame.pts = None
             pieces += [one.to_ndarray()[0] for one in resampler.resample(frame)]
     soundfile.write(path, np.concatenate(pieces), 16_000, format="WAV")
@@ -105,9 +105,9 @@ def test_five_corpora_are_curated_and_packed_into_one_hybrid(tmp_path: Path) -> 
     } == {"wholefilm___3.000000-6.000000": (0, 75)}
     assert {one.language for one in decisions if one.source in ("cncvs", "mer2024")} == {"zh"}
     assert main(["hybrid", str(run.root), *recipe, "--out", str(tmp_path / "shards")]) == 0
-    told = pq.read_table(tmp_path / "shards/selection.parquet").to_pylist()
-    assert sum(row["selected"] for row in told) == 5
-    (near,) = [row for row in told if row["reason"] == "near_duplicate"]
+    selection_rows = pq.read_table(tmp_path / "shards/selection.parquet").to_pylist()
+    assert sum(row["selected"] for row in selection_rows) == 5
+    (near,) = [row for row in selection_rows if row["reason"] == "near_duplicate"]
     assert {near["key"].split("-")[0], near["duplicate_of"].split("-")[0]} == {"voxceleb2", "mer2024"}
     records = [record for shard in (tmp_path / "shards").glob("*.tar") for record in records_of_shard(shard)]
     by_source = {record["source"]: record for record in records}

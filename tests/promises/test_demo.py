@@ -1,6 +1,6 @@
-"""README: `avf-curate demo` curates a made corpus with Ray, packs, verifies, writes the page; every verdict is true.
+"""README: `avf-curate demo` curates, packs and verifies a corpus with Ray, and gives every expected verdict.
 
-Also, on what it leaves: plain webdataset and datasets read the shards; the page draws in a browser.
+Plain webdataset and datasets read the resulting shards, and the page renders in a browser.
 """
 
 import json
@@ -126,12 +126,12 @@ def test_clips_have_the_format_of_the_contract(demo: Path) -> None:
 
 def test_every_fourth_frame_decodes_alone_to_the_same_bytes(demo: Path) -> None:
     files = max(clips(demo).values(), key=lambda one: len(one["mp4"]))
-    whole = decode_without(files["mp4"], "DEFAULT")
+    all_frames = decode_without(files["mp4"], "DEFAULT")
     few = decode_without(files["mp4"], "NONREF")
-    wanted = [at for at in whole if at % 4 == 0]
-    assert len(few) < len(whole) / 2
+    wanted = [at for at in all_frames if at % 4 == 0]
+    assert len(few) < len(all_frames) / 2
     for at in wanted:
-        np.testing.assert_array_equal(few[at], whole[at])
+        np.testing.assert_array_equal(few[at], all_frames[at])
 
 
 def decode_without(mp4: bytes, skip: str) -> dict[int, np.ndarray]:

@@ -113,13 +113,13 @@ def test_transforms_are_equal_for_any_number_of_ranks(shards: Path, stage: str) 
     whole = next(iter(make_stream_loader(shards, draws, BATCH)))
     batches = [whole, *(next(iter(make_stream_loader(shards, draws, BATCH, world=8, rank=rank))) for rank in range(8))]
     if stage == "pretraining":
-        made = [pretraining_input(batch, MODEL.geometry) for batch in batches]
+        inputs = [pretraining_input(batch, MODEL.geometry) for batch in batches]
     else:
-        made = [finetuning_input(batch, draws) for batch in batches]
+        inputs = [finetuning_input(batch, draws) for batch in batches]
     for kind in (0, 1):
-        parts = torch.cat([pair[kind] for pair in made[1:]])
+        parts = torch.cat([pair[kind] for pair in inputs[1:]])
         assert parts.isfinite().all()
-        torch.testing.assert_close(parts, made[0][kind], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(parts, inputs[0][kind], atol=1e-5, rtol=1e-5)
 
 
 def test_mixing_partners_are_equal_for_any_number_of_ranks(shards: Path) -> None:

@@ -1,7 +1,7 @@
-"""README: a run that is killed anywhere and started again with the same command ends with the same bytes.
+"""README: a run that is killed at any point and started again by the same command ends with the same bytes.
 
-Not left to luck: the file operations of plan, unit commit, ledger and pack are numbered, and a child dies after each in
-turn, and once in the middle of each write. The child is forked from this warm process.
+The file operations of plan, unit commit, ledger and pack are numbered. A forked child process dies after each of them,
+and once in the middle of each write.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""README: for every video the decisions tile its timeline; input = kept + rejected + failed, in exact integers.
+"""README: the decisions of every video tile its timeline; input frames = kept + rejected + failed, exactly.
 
-Random verdicts, random cuts, random errors, through the real pipeline: only what measures is replaced.
+The real pipeline runs with random verdicts, cuts and errors; only the measurements are replaced.
 """
 
 import random
@@ -85,7 +85,7 @@ class Media:
 
 
 @pytest.fixture
-def by_lot(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def random_stages(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     holder = SimpleNamespace(dice=Dice(0))
 
     def failing(value: object):
@@ -121,17 +121,17 @@ def by_lot(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_random_verdicts_tile_the_timeline(by_lot: SimpleNamespace, seed: int) -> None:
-    by_lot.dice = Dice(seed)
+def test_random_verdicts_tile_the_timeline(random_stages: SimpleNamespace, seed: int) -> None:
+    random_stages.dice = Dice(seed)
     tools = SimpleNamespace(dlib=None, syncnet=None, clock=StageTimer(), choice=EMBEDDED)
     videos = tuple(make_source_video(f"d/{n}.mp4", group_id="d") for n in range(3))
     results = [pipeline.curate_video(one, Path("/nowhere"), RECIPE.settings_for("made"), tools) for one in videos]
-    decided = list(decide_unit(results, RECIPE, IDENTITY, UnitJob(unit=0, attempt=0, videos=videos)))
+    decisions = list(decide_unit(results, RECIPE, IDENTITY, UnitJob(unit=0, attempt=0, videos=videos)))
     for result in results:
-        mine = [d for d, _ in decided if d.video_id == result.video.video_id]
-        frames = max(d.span.stop_frame for d in mine)
-        check_tiling((d.span for d in mine), frames)
-    for decision, clips in decided:
+        video_decisions = [d for d, _ in decisions if d.video_id == result.video.video_id]
+        frames = max(d.span.stop_frame for d in video_decisions)
+        check_tiling((d.span for d in video_decisions), frames)
+    for decision, clips in decisions:
         assert bool(clips) == (decision.status == "kept")
         assert decision.clips == tuple(clip.key for clip in clips)
         assert len(set(decision.clips)) == len(clips) in (0, 2), "a clip for each of the two people"
@@ -140,11 +140,11 @@ def test_random_verdicts_tile_the_timeline(by_lot: SimpleNamespace, seed: int) -
             assert "/a/b" not in (decision.message or "")
         if decision.status == "rejected":
             assert decision.score is not None
-    account = summarize_ledger(decisions_to_table(d for d, _ in decided), {"backends": {}, "fingerprint": "f"})
+    account = summarize_ledger(decisions_to_table(d for d, _ in decisions), {"backends": {}, "fingerprint": "f"})
     total = account.totals
     assert not account.law
     assert total["input_frames"] == total["kept_frames"] + total["rejected_frames"] + total["failed_frames"]
-    assert total["input_frames"] == sum(d.span.frames for d, _ in decided)
+    assert total["input_frames"] == sum(d.span.frames for d, _ in decisions)
 
 
 @pytest.mark.parametrize(

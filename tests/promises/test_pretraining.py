@@ -121,10 +121,10 @@ def test_a_signal_saves_a_checkpoint_and_ends_the_run(
     running = start_training(shards, out, "checkpoint_every=1000")
     wait_for_lines(running, out, 2)
     running.send_signal(kind)
-    said = running.communicate(timeout=60)
-    assert running.returncode == 0, said
+    output = running.communicate(timeout=60)
+    assert running.returncode == 0, output
     (reached,) = Checkpoints(out, 9, 0).steps()
-    assert f"step {reached}" in said[0]
+    assert f"step {reached}" in output[0]
     assert train(shards, out) == 6
     assert read_metrics(out) == read_metrics(undisturbed)
 
@@ -237,12 +237,12 @@ def test_progress_is_printed_during_training(shards: Path, tmp_path: Path, capfd
     recipe = load_recipe("nano", (*QUICK, *SAVE, "eval_every=3"))
     out = tmp_path / "run"
     pretrain(recipe, PretrainingData(shards=shards, validation=shards), out)
-    said = capfd.readouterr().err.splitlines()
-    assert "GFLOP a clip" in said[0]
-    assert "TFLOP/s (measured here" in said[0]
+    output = capfd.readouterr().err.splitlines()
+    assert "GFLOP a clip" in output[0]
+    assert "TFLOP/s (measured here" in output[0]
     for word in ("step 2/6", "loss", "video", "audio", "contrastive", "lr", "grad", "clips/s", "waited", "MFU", "left"):
-        assert word in said[1]
-    assert any("validation: mse/mean patch" in line for line in said)
+        assert word in output[1]
+    assert any("validation: mse/mean patch" in line for line in output)
     speed = [json.loads(line) for line in (out / "throughput.jsonl").read_text().splitlines()]
     assert [row["step"] for row in speed] == [1, 3, 5]
     for row in speed:

@@ -1,6 +1,6 @@
-"""README: SIGKILL the driver, a worker or the raylet at any moment, run the same command again: the same bytes.
+"""README: a run whose coordinator, worker or raylet gets SIGKILL ends with the same bytes after a restart.
 
-Also: 1 and 2 workers and `inline` give the same bytes; Ctrl-C stops a run cleanly.
+One worker, two workers and the `inline` engine give the same bytes, and Ctrl-C stops a run cleanly.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
-"""One Ray in this process: a video that kills its process ends as `failed`, alone; weighted backends run end to end.
+"""Ray started by the test process: only a video that kills its worker fails, and RetinaFace and SyncNet run.
 
-RetinaFace ResNet-50 (the package's network) and SyncNet have weights made by formula.
+RetinaFace ResNet-50 (the network of the package) and SyncNet have synthetic weights.
 """
 
 import json
@@ -24,7 +24,7 @@ from support.stages import single_step
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_ray() -> Iterator[None]:
+def local_ray() -> Iterator[None]:
     """Runs in this process join it; starting one takes longer than these runs."""
     ray.init(
         address="local",

@@ -1,6 +1,6 @@
-"""Real input: for each of the 26 real clips, what must happen to it and why (their README says what is in them).
+"""Real input: the expected verdict of each of the 26 real clips, with its reason from their README.
 
-Track by RetinaFace MobileNet-0.25, sync by the embedded envelope.
+Tracking uses RetinaFace MobileNet-0.25, and sync uses the embedded envelope method.
 """
 
 from pathlib import Path
@@ -74,7 +74,7 @@ TRUTH: dict[str, tuple[int, set[str], str]] = {
 
 
 @pytest.fixture(scope="module")
-def decided(shared: Path, real_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Decision]]:
+def decisions(shared: Path, real_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Decision]]:
     recipe = load_recipe(None, ["plan.unit_videos=4"])
     out = tmp_path_factory.mktemp("real")
     sources = {"folder": shared / "assets/video"}
@@ -97,23 +97,23 @@ def decided(shared: Path, real_weights: Path, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.mark.real
-def test_every_real_file_has_decisions(decided: dict[str, list[Decision]]) -> None:
-    assert decided.keys() == TRUTH.keys()
-    assert not [d for found in decided.values() for d in found if d.status == "failed"]
+def test_every_real_file_has_decisions(decisions: dict[str, list[Decision]]) -> None:
+    assert decisions.keys() == TRUTH.keys()
+    assert not [d for found in decisions.values() for d in found if d.status == "failed"]
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", TRUTH)
-def test_every_real_clip_gets_its_expected_verdict(decided: dict[str, list[Decision]], name: str) -> None:
+def test_every_real_clip_gets_its_expected_verdict(decisions: dict[str, list[Decision]], name: str) -> None:
     frames, verdicts, why = TRUTH[name]
-    found = decided[name]
+    found = decisions[name]
     assert sum(d.span.frames for d in found) == frames, why
     assert {KEPT if d.status == KEPT else f"{d.stage}/{d.reason}" for d in found} == verdicts, why
 
 
 @pytest.mark.real
-def test_the_offset_of_syncnets_example_is_the_published_offset(decided: dict[str, list[Decision]]) -> None:
+def test_the_offset_of_syncnets_example_is_the_published_offset(decisions: dict[str, list[Decision]]) -> None:
     import json
 
-    longest = max((d for d in decided["syncnet_example.avi"] if d.status == KEPT), key=lambda d: d.span.frames)
+    longest = max((d for d in decisions["syncnet_example.avi"] if d.status == KEPT), key=lambda d: d.span.frames)
     assert json.loads(longest.measurements)["sync"]["offset_frames"] == 3

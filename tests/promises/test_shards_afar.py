@@ -85,13 +85,13 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_flashing_shards(tmp_path_factory.mktemp("afar"), {"a": 13, "b": 6})
 
 
 @pytest.fixture
-def shards(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "shards"))
+def shards(original_shards: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original_shards, tmp_path / "shards"))
 
 
 @pytest.fixture

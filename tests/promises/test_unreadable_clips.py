@@ -12,13 +12,13 @@ from support.streams import make_stream_loader, pretraining_sampler
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_flashing_shards(tmp_path_factory.mktemp("faults"), {"a": 20, "b": 8}, clips_per_shard=10)
 
 
 @pytest.fixture
-def shards(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "shards"))
+def shards(original_shards: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original_shards, tmp_path / "shards"))
 
 
 def shard_members(shards: Path, shard: str) -> dict[str, index.Member]:

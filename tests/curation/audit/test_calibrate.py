@@ -44,7 +44,7 @@ def simulated_ledger(seed: int, groups: int = 60, spans: int = 4, low: float = 5
                         setting="quality.min_sharpness",
                     )
                 )
-            told = {"stage": "sync", "reason": "low_confidence"} if bad else {}
+            rejection = {"stage": "sync", "reason": "low_confidence"} if bad else {}
             at = Span(100 * span, 100 * span + 100)
             where = Decision(
                 source="a",
@@ -53,7 +53,7 @@ def simulated_ledger(seed: int, groups: int = 60, spans: int = 4, low: float = 5
                 path="p",
                 span=at,
                 status="rejected" if bad else "kept",
-                **told,
+                **rejection,
             )
             rows.append(Decision(**{**vars(where), "checks": tuple(checks), "language": "zh" if group % 2 else "en"}))
     return decisions_to_table(rows)
@@ -104,13 +104,13 @@ def test_scores_are_summarised_by_language() -> None:
 
 def test_invalid_requests_are_refused_with_the_reason(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     table = simulated_ledger(0)
-    for keep, source, checks, said in (
+    for keep, source, checks, message in (
         (1.5, "a", None, "--keep 1.5"),
         (0.8, "b", None, "no such source; it has a"),
         (0.8, "a", ["sync/confidence"], "checks are"),
         (0.8, "a", ["faces/no_face"], "no threshold of this source decides that"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             propose_thresholds(table, source, keep, checks)
     run = make_run(tmp_path)
     assert main(["calibrate", str(run.root), "--source", "made", "--keep", "0.5"]) == 0

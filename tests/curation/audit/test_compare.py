@@ -32,7 +32,7 @@ def video_decisions(source: str, name: str, *spans: tuple[int, int, str], digest
                 )
             )
         else:
-            told = {"stage": outcome.split("/")[0], "reason": outcome.split("/")[1]}
+            rejection = {"stage": outcome.split("/")[0], "reason": outcome.split("/")[1]}
             one = Decision(
                 source=source,
                 video_id=name,
@@ -41,7 +41,7 @@ def video_decisions(source: str, name: str, *spans: tuple[int, int, str], digest
                 span=Span(start, stop),
                 status="rejected",
                 input_sha256=digest,
-                **told,
+                **rejection,
             )
             rows.append(one)
     return rows
@@ -128,10 +128,10 @@ def test_the_command_compares_two_dates_of_one_run(tmp_path: Path, capsys: pytes
     (found,) = json.loads(capsys.readouterr().out)["sources"]
     assert (found["videos_before"], found["videos_after"], found["common"]) == (4, 4, 0)
     assert [shift["p"] for shift in found["shifts"]] == [1.0, 1.0]
-    for words, said in (
+    for words, message in (
         ([str(run.root), str(run.root)], "name two dates"),
         ([f"{run.root}@monday", str(run.root)], "no date"),
         ([f"{run.root}@2020-01-01", str(run.root)], "nothing was decided"),
     ):
         assert main(["audit", *words]) == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err

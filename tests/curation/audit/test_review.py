@@ -87,7 +87,7 @@ def test_a_sample_is_shared_by_stratum_and_spans_are_equally_likely(tmp_path: Pa
 
 
 @pytest.fixture
-def answered(tmp_path: Path) -> tuple[RunFolder, dict[str, Any]]:
+def answered_review(tmp_path: Path) -> tuple[RunFolder, dict[str, Any]]:
     run = make_run(tmp_path)
     review = sample_review(run, 9, 0)
     answers = {
@@ -98,9 +98,9 @@ def answered(tmp_path: Path) -> tuple[RunFolder, dict[str, Any]]:
 
 
 def test_audit_reads_the_answers(
-    answered: tuple[RunFolder, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    answered_review: tuple[RunFolder, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, values = answered
+    run, values = answered_review
     (tmp_path / "verdicts.json").write_text(json.dumps(values))
     words = ["audit", str(run.root), "--verdicts", str(tmp_path / "verdicts.json")]
     assert main(words) == 0
@@ -113,7 +113,7 @@ def test_audit_reads_the_answers(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"fingerprint": "other"}, "of the run other"),
         ({"n": 0}, "--n 0"),
@@ -129,14 +129,14 @@ def test_audit_reads_the_answers(
     ],
 )
 def test_invalid_answer_files_are_refused_with_the_reason(
-    answered: tuple[RunFolder, dict[str, Any]], tmp_path: Path, change: dict[str, Any], said: str
+    answered_review: tuple[RunFolder, dict[str, Any]], tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    run, values = answered
+    run, values = answered_review
     for name, value in change.get("verdicts", {}).items():
         if isinstance(value, dict) and name in values["verdicts"]:
             change["verdicts"][name] = values["verdicts"][name] | value
     (tmp_path / "verdicts.json").write_text(json.dumps(values | change))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         read_verdicts(tmp_path / "verdicts.json", run)
 
 

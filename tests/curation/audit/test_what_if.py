@@ -21,7 +21,7 @@ IDENTITY = {"settings": load_recipe().values, "sources": ["a", "b"], "backends":
 
 def make_decision(source: str, start: int, status: Status, *checks: Check) -> Decision:
     last = next((check for check in checks if check.passed is False), None)
-    told: dict[str, Any] = {} if last is None else {"stage": last.stage, "reason": last.reason}
+    rejection: dict[str, Any] = {} if last is None else {"stage": last.stage, "reason": last.reason}
     return Decision(
         source=source,
         video_id="v",
@@ -30,7 +30,7 @@ def make_decision(source: str, start: int, status: Status, *checks: Check) -> De
         span=Span(start, start + 100),
         status=status,
         checks=checks,
-        **told,
+        **rejection,
     )
 
 

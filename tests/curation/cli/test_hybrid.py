@@ -46,8 +46,8 @@ def test_the_package_contains_the_papers_hybrid_recipe() -> None:
 
 def test_quotas_are_no_part_of_the_fingerprint(file: Path) -> None:
     changed = load_recipe(file, ["hybrid.sources.made.quota=9"])
-    told = [run_identity(recipe, EMBEDDED, ["made"]) for recipe in (load_recipe(), load_recipe(file), changed)]
-    assert told[0] == told[1] == told[2]
+    identities = [run_identity(recipe, EMBEDDED, ["made"]) for recipe in (load_recipe(), load_recipe(file), changed)]
+    assert identities[0] == identities[1] == identities[2]
 
 
 def test_quotas_are_reported_and_another_quota_packs_without_curation(

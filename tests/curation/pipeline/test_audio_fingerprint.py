@@ -48,9 +48,9 @@ def test_a_fingerprint_has_one_word_per_frame() -> None:
 def test_synthetic_speech_is_matched_after_another_cut_and_codec() -> None:
     takes = {f"take-{n}": (speak(150, 110 + 7 * n, n).samples * 20_000).astype(np.int16) for n in range(12)}
     cuts = {f"cut-{n}": reencode(takes[f"take-{n}"][777 * n :]) for n in range(12)}
-    told = match_fingerprints(takes, cuts)
-    assert sum(told[f"cut-{n}"] == f"take-{n}" for n in range(12)) >= 11
-    assert all(of in (None, f"take-{name.split('-')[1]}") for name, of in told.items())
+    matches = match_fingerprints(takes, cuts)
+    assert sum(matches[f"cut-{n}"] == f"take-{n}" for n in range(12)) >= 11
+    assert all(of in (None, f"take-{name.split('-')[1]}") for name, of in matches.items())
 
 
 @pytest.mark.real
@@ -65,8 +65,8 @@ def test_real_speech_is_matched_and_other_speech_is_not(shared: Path) -> None:
             takes[f"take-{path.name}"] = sound.samples[: 12 * 16_000]
     assert len(takes) > 10
     cuts = {name.replace("take-", "cut-"): reencode(samples[9000:]) for name, samples in takes.items()}
-    told = match_fingerprints(takes, cuts)
-    right = sum(of == name.replace("cut-", "take-") for name, of in told.items())
-    wrong = {name: of for name, of in told.items() if of not in (None, name.replace("cut-", "take-"))}
+    matches = match_fingerprints(takes, cuts)
+    right = sum(of == name.replace("cut-", "take-") for name, of in matches.items())
+    wrong = {name: of for name, of in matches.items() if of not in (None, name.replace("cut-", "take-"))}
     assert not wrong
     assert right >= 0.9 * len(takes)

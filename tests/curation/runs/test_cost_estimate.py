@@ -33,8 +33,8 @@ def test_intervals_cover_the_total() -> None:
         chosen = np.random.default_rng(seed).choice(2000, 120, replace=False)
         found = estimate_source("a", total, whole[chosen], True, seed)
         truth = (whole[:, 1].sum() / 3600, whole[:, 3].sum() / 1e9, whole[:, 4].sum(), whole[:, 5].sum() / 90_000)
-        told = (found.core_hours, found.stored_gb, found.clips, found.kept_hours)
-        inside += [one.low <= value <= one.high for one, value in zip(told, truth, strict=True)]
+        estimates = (found.core_hours, found.stored_gb, found.clips, found.kept_hours)
+        inside += [one.low <= value <= one.high for one, value in zip(estimates, truth, strict=True)]
     assert inside.min() >= 0.88 * rounds, inside
 
 

@@ -146,7 +146,7 @@ def test_werewolf_players_keep_their_subject_across_games(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("source", "made", "said_to_be"),
+    ("source", "files", "message"),
     [
         ("casme2", {"CASME2-coding-20140508.xlsx": "no zip"}, "CASME2-coding-20140508.xlsx cannot be read as an .xlsx"),
         ("casme2", {"CASME2-coding-20140508.csv": "a,b\n1,2\n"}, "has no row with the columns subject, filename"),
@@ -159,11 +159,11 @@ def test_werewolf_players_keep_their_subject_across_games(tmp_path: Path) -> Non
     ],
 )
 def test_another_layout_is_refused_with_one_sentence(
-    tmp_path: Path, source: str, made: dict[str, str], said_to_be: str
+    tmp_path: Path, source: str, files: dict[str, str], message: str
 ) -> None:
-    for path, text in made.items():
+    for path, text in files.items():
         write_file(tmp_path, path, text)
-    with pytest.raises(UserError, match=said_to_be):
+    with pytest.raises(UserError, match=message):
         read_corpus(source, tmp_path)
 
 

@@ -137,10 +137,10 @@ MAKE: dict[str, Callable[[Path], Path]] = {
 def test_check_lists_present_and_missing_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [f"{name}={make(tmp_path / name)}" for name, make in MAKE.items()]
     assert main(["sources", "check", *arguments]) == 0
-    told = capsys.readouterr().out
-    assert "voxceleb2: 3 videos of the owners' 1,092,009" in told
-    assert "owners' face tracks that cannot be read: 1" in told
-    assert "gonegonegon_0.000000-3.000000: no file of this video: not downloaded, or gone" in told
+    output = capsys.readouterr().out
+    assert "voxceleb2: 3 videos of the owners' 1,092,009" in output
+    assert "owners' face tracks that cannot be read: 1" in output
+    assert "gonegonegon_0.000000-3.000000: no file of this video: not downloaded, or gone" in output
     assert main(["sources", "check", *arguments, "--json", "-"]) == 0
     found = {one["source"]: one for one in json.loads(capsys.readouterr().out)}
     assert found["celebvhq"]["ranges"] == 2
@@ -150,15 +150,15 @@ def test_check_lists_present_and_missing_files(tmp_path: Path, capsys: pytest.Ca
 def test_missing_files_are_recorded_in_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [word for name, make in MAKE.items() for word in ("--source", f"{name}={make(tmp_path / name)}")]
     assert main(["plan", *arguments, "--out", str(tmp_path / "run"), "--json", "-"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert {row["source"]: row["videos"] for row in told["sources"]} == {
+    output = json.loads(capsys.readouterr().out)
+    assert {row["source"]: row["videos"] for row in output["sources"]} == {
         "voxceleb2": 3,
         "avspeech": 4,
         "mer2024": 3,
         "cncvs": 4,
         "celebvhq": 3,
     }
-    assert sum(one["kind"] == "missing" for one in told["skipped_inputs"]) == 9
+    assert sum(one["kind"] == "missing" for one in output["skipped_inputs"]) == 9
 
 
 def test_a_corpus_keeps_its_name_when_its_module_is_renamed(tmp_path: Path) -> None:

@@ -29,17 +29,17 @@ def curate_demo_video(corpus: Path, path: str, tools: Detectors, *settings: str)
     return curate_video(video, corpus, make_recipe(*QUICK, *settings).defaults, tools)
 
 
-def verdicts(told: VideoOutcomes) -> list[str]:
+def verdicts(result: VideoOutcomes) -> list[str]:
     return [
         f"{one.candidate.failed_check.stage}/{one.candidate.failed_check.reason}"
         if one.candidate.failed_check
         else "kept"
-        for one in told.outcomes
+        for one in result.outcomes
     ]
 
 
-def stages(told: VideoOutcomes) -> set[str]:
-    return {check.stage for outcome in told.outcomes for check in outcome.candidate.checks}
+def stages(result: VideoOutcomes) -> set[str]:
+    return {check.stage for outcome in result.outcomes for check in outcome.candidate.checks}
 
 
 def test_two_faces_continue_where_the_faces_stage_only_measures_or_is_skipped(corpus: Path, tools: Detectors) -> None:
@@ -64,9 +64,9 @@ def test_a_video_without_a_face_gives_no_clip_for_any_gates(corpus: Path, tools:
 
 def test_a_clip_is_not_split_where_silence_is_skipped(corpus: Path, tools: Detectors) -> None:
     settings = ("gates.scenes=measure", "scenes.detectors=[]", "gates.silence=skip", "gates.sync=measure")
-    told = curate_demo_video(corpus, "studio/pause.mp4", tools, *settings)
-    assert verdicts(told) == ["kept"]
-    assert told.outcomes[0].candidate.span.start_frame == 0
+    result = curate_demo_video(corpus, "studio/pause.mp4", tools, *settings)
+    assert verdicts(result) == ["kept"]
+    assert result.outcomes[0].candidate.span.start_frame == 0
     mute = curate_demo_video(corpus, "archive/no_sound.mp4", tools, *settings)
     assert verdicts(mute) == ["kept"]
     assert mute.outcomes[0].candidate.measurements["scenes"]["would_reject"] == ["no_sound"]
@@ -111,12 +111,12 @@ def test_the_scored_sample_does_not_change_the_overlay_of_its_group(corpus: Path
     source.mkdir()
     for name in ("channel/news/0.mp4", "channel/news/1.mp4", "street/two faces.mp4", "channel/clean/moving.mp4"):
         (source / name.replace("/", "_")).symlink_to(corpus / name)
-    told = {}
+    result = {}
     for share in (0, 1):
         settings = make_recipe(*QUICK, "plan.group_by=directory", f"gates.score_all={share}")
         run = curate(settings, EMBEDDED, {"s": source}, tmp_path / f"run{share}", RunOptions(engine="inline"))
-        told[share] = {
+        result[share] = {
             (d.video_id, d.stage, d.reason, d.score) for d in table_to_decisions(run.ledger()) if d.stage != "faces"
         }
-    pooled = {row for row in told[1] if row[2] == "watermark_pooled"}
-    assert pooled == {row for row in told[0] if row[2] == "watermark_pooled"}
+    pooled = {row for row in result[1] if row[2] == "watermark_pooled"}
+    assert pooled == {row for row in result[0] if row[2] == "watermark_pooled"}

@@ -26,8 +26,8 @@ def test_speech_agrees_with_human_annotations(shared: Path, name: str) -> None:
 
 
 def test_speech_and_silence_tile_the_span_and_match_the_pause() -> None:
-    said = speak(250, 120, 3, pauses=((100, 150),))
-    samples = np.round(said.samples * 32767).astype(np.int16)
+    spoken = speak(250, 120, 3, pauses=((100, 150),))
+    samples = np.round(spoken.samples * 32767).astype(np.int16)
     stretches = silence.measure(Span(40, 290), samples, split_silence, DEFAULT.silence)
     assert [s.span.start_frame for s in stretches[1:]] == [s.span.stop_frame for s in stretches[:-1]]
     pause = [s.span for s in stretches if not s.speech and s.span.frames > 25]

@@ -28,13 +28,13 @@ BATCH = 6
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def packed_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_flashing_shards(tmp_path_factory.mktemp("delete"), {"a": 9, "b": 5})
 
 
 @pytest.fixture
-def shards(packed: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(packed, tmp_path / "shards"))
+def shards(packed_shards: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(packed_shards, tmp_path / "shards"))
 
 
 def read_clips(shards: Path) -> dict[str, dict[str, bytes]]:
@@ -55,8 +55,8 @@ def key_of(shards: Path, source: str, video: str) -> str:
     return found
 
 
-def test_deletion_removes_the_clip_and_changes_nothing_else(shards: Path, packed: Path) -> None:
-    key, before = key_of(shards, "a", "003.mp4"), read_clips(packed)
+def test_deletion_removes_the_clip_and_changes_nothing_else(shards: Path, packed_shards: Path) -> None:
+    key, before = key_of(shards, "a", "003.mp4"), read_clips(packed_shards)
     done = delete_clips(shards, deletion_request(["a/003.mp4"]), "asked by the owner")
     assert done.keys == (key,)
     after = read_clips(shards)
@@ -64,7 +64,7 @@ def test_deletion_removes_the_clip_and_changes_nothing_else(shards: Path, packed
     assert all(after[other] == before[other] for other in after)
     assert list(after) == [other for other in before if other != key], "the order of all others"
     assert verify_shards(shards) == []
-    old, new = file_digests(packed), file_digests(shards)
+    old, new = file_digests(packed_shards), file_digests(shards)
     assert len(old.keys() - new.keys()) == 2, "one shard and its index were rewritten, no other was touched"
     assert all(new[name] == old[name] for name in old.keys() & new.keys() - {MANIFEST})
     assert not any(key.encode() in path.read_bytes() for path in shards.iterdir() if path.name != MANIFEST)
@@ -114,13 +114,13 @@ def test_a_complete_source_is_deleted(shards: Path) -> None:
     assert verify_shards(shards) == []
 
 
-def test_a_deletion_killed_after_any_file_operation_can_be_repeated(packed: Path, tmp_path: Path) -> None:
-    whole = Path(shutil.copytree(packed, tmp_path / "whole"))
+def test_a_deletion_killed_after_any_file_operation_can_be_repeated(packed_shards: Path, tmp_path: Path) -> None:
+    whole = Path(shutil.copytree(packed_shards, tmp_path / "whole"))
     what = deletion_request(["a/003.mp4", "b/001.mp4"])
     delete_clips(whole, what)
     number = 0
     while True:
-        folder = Path(shutil.copytree(packed, tmp_path / str(number)))
+        folder = Path(shutil.copytree(packed_shards, tmp_path / str(number)))
         with crash_after_operation(number) as crash:
             delete_clips(folder, what)
         delete_clips(folder, what)
@@ -161,8 +161,8 @@ def test_clips_are_deleted_by_speaker(tmp_path: Path) -> None:
         delete_clips(tmp_path, deletion_request(speakers=["other/id0"]))
 
 
-def test_a_deleted_clip_is_not_packed_again(packed: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(packed.parent, tmp_path / "all"))
+def test_a_deleted_clip_is_not_packed_again(packed_shards: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(packed_shards.parent, tmp_path / "all"))
     delete_clips(folder / "shards", deletion_request(["a/003.mp4"]))
     before = file_digests(folder / "shards")
     with pytest.raises(UserError, match="clips were deleted here"):
@@ -170,9 +170,9 @@ def test_a_deleted_clip_is_not_packed_again(packed: Path, tmp_path: Path) -> Non
     assert file_digests(folder / "shards") == before
 
 
-def test_remaining_bytes_of_a_deleted_clip_are_reported(shards: Path, packed: Path) -> None:
+def test_remaining_bytes_of_a_deleted_clip_are_reported(shards: Path, packed_shards: Path) -> None:
     key = key_of(shards, "a", "003.mp4")
-    (old,) = [path for path in packed.glob("a-*.tar") if key.encode() in path.read_bytes()]
+    (old,) = [path for path in packed_shards.glob("a-*.tar") if key.encode() in path.read_bytes()]
     delete_clips(shards, deletion_request(["a/003.mp4"]))
     shutil.copy(old, shards / "copy.tar")
     with pytest.raises(FaultError, match=r"copy.tar: is still there, though the manifest does not list it"):

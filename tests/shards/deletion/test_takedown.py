@@ -25,15 +25,15 @@ GONE = deletion_request(["a/003.mp4", "b/001.mp4"])
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("takedown")
     make_flashing_shards(folder, {"a": 6, "b": 3})
     return folder
 
 
 @pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "all"))
+def folder(finished_runs: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished_runs, tmp_path / "all"))
 
 
 def verdicts(run: RunFolder) -> dict[str, str]:
@@ -88,19 +88,19 @@ def test_other_commands_read_a_run_with_a_takedown(folder: Path, capsys: pytest.
         ["what-if", str(folder / "run"), "--set", "quality.max_overlay_px=1"],
     ):
         assert curate_main(command) == 0, capsys.readouterr().err
-    said = capsys.readouterr().out
-    assert "takedown/deleted" in said
+    message = capsys.readouterr().out
+    assert "takedown/deleted" in message
 
 
-def test_a_takedown_killed_after_any_file_operation_can_be_repeated(made: Path, tmp_path: Path) -> None:
+def test_a_takedown_killed_after_any_file_operation_can_be_repeated(finished_runs: Path, tmp_path: Path) -> None:
     number = 0
     while True:
-        folder = Path(shutil.copytree(made, tmp_path / str(number)))
+        folder = Path(shutil.copytree(finished_runs, tmp_path / str(number)))
         run = RunFolder(folder / "run")
         with crash_after_operation(number) as crash:
             take_down(run, GONE)
         take_down(run, GONE)
-        taken = [name for name, said in verdicts(run).items() if said == "rejected takedown"]
+        taken = [name for name, message in verdicts(run).items() if message == "rejected takedown"]
         assert taken == ["a/003.mp4", "b/001.mp4"]
         assert run.attempts() == [0, 1]
         assert payloads(run).count(b"ftyp") == 7
@@ -114,8 +114,8 @@ def test_a_takedown_killed_after_any_file_operation_can_be_repeated(made: Path, 
 def test_one_command_deletes_from_run_and_shards(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["delete", str(folder / "shards"), "--video", "a/003.mp4", "--run", str(folder / "run"), "--json", "-"]
     assert main(asked) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["keys"] == told["erased_in_run"]
+    report = json.loads(capsys.readouterr().out)
+    assert report["keys"] == report["erased_in_run"]
     assert main([*asked[:-2], "--reason", "again"]) == 0
     assert "0 clips erased" in capsys.readouterr().out
 

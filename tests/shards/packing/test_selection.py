@@ -127,10 +127,10 @@ def test_every_kept_clip_has_a_selection_reason() -> None:
         thresholds={"sync/low_confidence": 4.0}, sources={"a": SourceSelection(quota=4)}, absent_sources="report"
     )
     choice = select_clips(table, wanted)
-    told = choice.as_table().to_pylist()
-    assert [row["key"] for row in told] == sorted(key for keys in table["clips"].to_pylist()[:9] for key in keys)
-    assert [row["reason"] for row in told if not row["selected"]].count("sync/low_confidence") == 3
-    assert [row["reason"] for row in told if not row["selected"]].count("quota") == 2
+    result = choice.as_table().to_pylist()
+    assert [row["key"] for row in result] == sorted(key for keys in table["clips"].to_pylist()[:9] for key in keys)
+    assert [row["reason"] for row in result if not row["selected"]].count("sync/low_confidence") == 3
+    assert [row["reason"] for row in result if not row["selected"]].count("quota") == 2
     account = choice.sources["a"]
     assert (account.kept, account.available, account.selected, account.below_threshold) == (9, 6, 4, 3)
 

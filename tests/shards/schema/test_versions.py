@@ -83,11 +83,15 @@ def test_another_version_is_refused_in_one_sentence(
         status = main([str(places.get(word, word)) for word in command[1:]])
     finally:
         path.write_bytes(kept)
-    said = capsys.readouterr().err.strip()
+    message = capsys.readouterr().err.strip()
     assert status == 2
-    assert said.count("\n") == 0, said
-    assert path.name in said
-    assert ("99" in said and "update avf-foundry" in said) if newer else "older version or another program" in said
+    assert message.count("\n") == 0, message
+    assert path.name in message
+    assert (
+        ("99" in message and "update avf-foundry" in message)
+        if newer
+        else "older version or another program" in message
+    )
 
 
 def test_the_version_is_a_number_from_one_on() -> None:

@@ -12,12 +12,12 @@ def test_classification_metrics_agree_with_scikit_learn(seed: int) -> None:
     draw = np.random.default_rng(seed)
     classes = int(draw.integers(2, 8))
     truth = draw.integers(0, classes, 200)
-    told = np.where(draw.random(200) < 0.6, truth, draw.integers(0, classes, 200))
-    counts = metrics.confusion(truth, told, classes)
-    assert metrics.war(counts).value == pytest.approx((truth == told).mean())
-    assert metrics.uar(counts).value == pytest.approx(balanced_accuracy_score(truth, told))
-    assert metrics.weighted_f1(counts).value == pytest.approx(f1_score(truth, told, average="weighted"))
-    assert metrics.macro_f1(counts).value == pytest.approx(f1_score(truth, told, average="macro"))
+    result = np.where(draw.random(200) < 0.6, truth, draw.integers(0, classes, 200))
+    counts = metrics.confusion(truth, result, classes)
+    assert metrics.war(counts).value == pytest.approx((truth == result).mean())
+    assert metrics.uar(counts).value == pytest.approx(balanced_accuracy_score(truth, result))
+    assert metrics.weighted_f1(counts).value == pytest.approx(f1_score(truth, result, average="weighted"))
+    assert metrics.macro_f1(counts).value == pytest.approx(f1_score(truth, result, average="macro"))
     logits = draw.normal(size=(200, classes)).round(1) + np.eye(classes)[truth]
     scores = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     of_one = scores[:, 1] if classes == 2 else scores
@@ -28,11 +28,11 @@ def test_classification_metrics_agree_with_scikit_learn(seed: int) -> None:
 def test_regression_metrics_agree_with_scipy(seed: int) -> None:
     draw = np.random.default_rng(seed)
     truth = draw.normal(size=50)
-    told = 0.5 * truth + draw.normal(size=50) + 0.3
-    assert metrics.pcc(truth, told).value == pytest.approx(pearsonr(truth, told).statistic)
-    cov = np.cov(truth, told)
-    by_hand = 2 * cov[0, 1] / (cov[0, 0] + cov[1, 1] + (truth.mean() - told.mean()) ** 2)
-    assert metrics.ccc(truth, told).value == pytest.approx(by_hand)
+    result = 0.5 * truth + draw.normal(size=50) + 0.3
+    assert metrics.pcc(truth, result).value == pytest.approx(pearsonr(truth, result).statistic)
+    cov = np.cov(truth, result)
+    by_hand = 2 * cov[0, 1] / (cov[0, 0] + cov[1, 1] + (truth.mean() - result.mean()) ** 2)
+    assert metrics.ccc(truth, result).value == pytest.approx(by_hand)
     assert metrics.ccc(truth, truth).value == pytest.approx(1)
 
 

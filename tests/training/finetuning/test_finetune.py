@@ -237,7 +237,7 @@ def test_initial_weights_of_another_size_name_the_tensor(finished: Path, shards:
 
 
 @pytest.mark.parametrize(
-    ("rows", "changes", "said"),
+    ("rows", "changes", "message"),
     [
         (
             [{"label": "up", "subject": "a"}],
@@ -271,10 +271,10 @@ def test_initial_weights_of_another_size_name_the_tensor(finished: Path, shards:
     ],
 )
 def test_bad_labels_name_the_clip_and_the_rule(
-    tmp_path: Path, rows: list[dict[str, str]], changes: dict[str, object], said: str
+    tmp_path: Path, rows: list[dict[str, str]], changes: dict[str, object], message: str
 ) -> None:
     shards = make_labelled_shards(tmp_path, {"lab": rows})
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         make_task(shards, small_recipe(), **changes)
 
 

@@ -211,9 +211,9 @@ def test_the_page_of_a_study_renders_in_a_browser(lab: Path, tmp_path: Path) -> 
         f"file://{tmp_path / 'page.html'}",
     ]
     dom = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
-    (told,) = re.findall(r"<title>(.*?)</title>", dom)
+    (result,) = re.findall(r"<title>(.*?)</title>", dom)
     count = page.count("data:image/png;base64,")
-    assert told == f"{count} of {count} drawn, 2 open"
+    assert result == f"{count} of {count} drawn, 2 open"
 
 
 @pytest.mark.slow
@@ -314,7 +314,7 @@ def test_a_comparison_states_its_result_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             {"stages: [finetune], without: face": "stages: [posttrain], without: face"},
@@ -330,7 +330,7 @@ def test_a_comparison_states_its_result_in_words() -> None:
     ],
 )
 def test_an_invalid_study_is_refused_with_the_reason(
-    lab: Path, tmp_path: Path, change: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]
+    lab: Path, tmp_path: Path, change: dict[str, str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = STUDY
     for old, new in change.items():
@@ -339,7 +339,7 @@ def test_an_invalid_study_is_refused_with_the_reason(
     (tmp_path / "study.yaml").write_text(text.format(row=lab / "lab.yaml"))
     argv = [str(tmp_path / "study.yaml") if part.endswith("study.yaml") else part for part in study_command(lab)]
     assert main(argv) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow

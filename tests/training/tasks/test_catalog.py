@@ -95,7 +95,7 @@ def test_folds_follow_each_split_rule() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "clips", "said"),
+    ("name", "clips", "message"),
     [
         ("iemocap", [FoldClip(key="k", label="neu", subject="s", session=None)], "k: its record has no session"),
         ("crema_d_6", [FoldClip(key="k", label="ANG")], "k: its record has no subject"),
@@ -110,8 +110,8 @@ def test_folds_follow_each_split_rule() -> None:
         ),
     ],
 )
-def test_impossible_folds_name_the_clip_and_the_rule(name: str, clips: list[FoldClip], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_impossible_folds_name_the_clip_and_the_rule(name: str, clips: list[FoldClip], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         make_folds(find_dataset(name), clips)
 
 

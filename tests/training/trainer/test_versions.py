@@ -48,7 +48,7 @@ def test_a_saved_model_of_another_version_is_refused(
     MaskedAutoencoder(tiny_config()).save_pretrained(folder)
     write(folder / CONFIG, json.loads((folder / CONFIG).read_text()), "saved model", version)
     assert main(["reconstruct", "none", "--out", str(tmp_path / "x.png"), "--checkpoint", str(folder)]) == 2
-    said = capsys.readouterr().err.strip()
-    assert said.count("\n") == 0
-    assert CONFIG in said
-    assert words in said
+    message = capsys.readouterr().err.strip()
+    assert message.count("\n") == 0
+    assert CONFIG in message
+    assert words in message
