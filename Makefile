@@ -14,7 +14,7 @@ BIN := .venv/bin
 
 demo: setup
 	$(BIN)/avf-curate demo --out $(DEMO)
-	$(BIN)/avf-train pretrain --recipe nano --shards $(DEMO)/shards --validation $(DEMO)/held-out --out $(DEMO)/pretrain
+	$(BIN)/avf-train pretrain --recipe nano --shards $(DEMO)/shards --validation $(DEMO)/validation --out $(DEMO)/pretrain
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow"

@@ -45,7 +45,7 @@ def run() -> list[Section]:
 def _row(demo: Path, out: Path, *settings: str) -> list[str]:
     recipe = load_recipe("nano", settings)
     begun_s = time.perf_counter()
-    pretrain(recipe, PretrainingData(shards=demo / "shards", validation=demo / "held-out"), out)
+    pretrain(recipe, PretrainingData(shards=demo / "shards", validation=demo / "validation"), out)
     minutes = (time.perf_counter() - begun_s) / 60
     found = _score(demo, out)
     told = (
@@ -61,6 +61,6 @@ def _score(demo: Path, out: Path) -> ValidationScores:
     model = MaskedAutoencoder.from_pretrained(out / "model")
     recipe = load_recipe("nano")
     clips = ValidationClips(
-        model.config, recipe.masks, train=demo / "shards", validation=demo / "held-out", storage=StorageConfig()
+        model.config, recipe.masks, train=demo / "shards", validation=demo / "validation", storage=StorageConfig()
     )
     return clips.score(model)

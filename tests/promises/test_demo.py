@@ -39,15 +39,15 @@ def demo(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     assert "every shard verified" in done.stderr
-    for name in ("run", "shards", "held-out", "report.html", "demo.yaml"):
+    for name in ("run", "shards", "validation", "report.html", "demo.yaml"):
         assert (out / name).exists()
         assert str(out / name) in done.stdout
     return out
 
 
 def test_validation_and_training_share_no_person(demo: Path) -> None:
-    assert len(clips_of(demo / "held-out")) == 28
-    assert {key.split("-")[0] for key in clips_of(demo / "held-out")} == {HELD_OUT}
+    assert len(clips_of(demo / "validation")) == 28
+    assert {key.split("-")[0] for key in clips_of(demo / "validation")} == {HELD_OUT}
     assert HELD_OUT not in {key.split("-")[0] for key in clips_of(demo / "shards")}
 
 
@@ -56,7 +56,7 @@ def test_validation_and_training_share_no_person(demo: Path) -> None:
 def test_a_model_trains_on_the_demo_shards(demo: Path, tmp_path: Path) -> None:
     """As `make demo` trains it. docs/benchmarks.md has the figures of three seeds; here they must only not be luck."""
     recipe = load_recipe("nano")
-    pretrain(recipe, PretrainingData(shards=demo / "shards", validation=demo / "held-out"), tmp_path / "run")
+    pretrain(recipe, PretrainingData(shards=demo / "shards", validation=demo / "validation"), tmp_path / "run")
     scores = read_lines(tmp_path / "run/evaluation.jsonl")
     assert [row["step"] + 1 for row in scores] == [recipe.steps // 2, recipe.steps]
     assert scores[-1]["mse/mean patch"] <= 0.8

@@ -54,10 +54,10 @@ def unlabelled_demo() -> Demo:
         files={"demo.yaml": RECIPE},
         shards={
             "shards": Selection(clips_per_shard=8, sources=training),
-            "held-out": Selection(sources={HELD_OUT: SourceSelection()}),
+            "validation": Selection(sources={HELD_OUT: SourceSelection()}),
         },
         next_step="avf-shards ls {out}/shards --keys, then avf-shards lineage {out}/shards KEY",
-        results={"recipe": "demo.yaml", "shards, held out": "held-out"},
+        results={"recipe": "demo.yaml", "shards, validation": "validation"},
     )
 
 

@@ -54,7 +54,7 @@ def keep_for_replay(
     scaler: torch.amp.GradScaler,
     context: DistributedContext,
 ) -> None:
-    """Keep the batch's keys and the weights, which skipped steps left as they were. Called by all ranks."""
+    """Write the keys of the batch and the weights, which skipped steps left unchanged. Collective over all ranks."""
     folder = out / FOLDER
     tensors = full_state_dict(model)
     if context.rank == 0:
@@ -62,7 +62,7 @@ def keep_for_replay(
         durable_io.make_folder(folder)
         model.save_pretrained(folder / "model", tensors)
     dist.barrier()
-    told = {
+    snapshot = {
         "step": step,
         "world": context.size,
         "rank": context.rank,
@@ -70,54 +70,57 @@ def keep_for_replay(
         "scale": scaler.get_scale(),
         "keys": [batch.keys for batch in batches],
     }
-    durable_io.write(folder / f"rank-{context.rank}.json", (json.dumps(told, indent=1) + "\n").encode())
+    durable_io.write(folder / f"rank-{context.rank}.json", (json.dumps(snapshot, indent=1) + "\n").encode())
     dist.barrier()
 
 
 def replay_step(run: Path, shards: Path | str, storage: StorageConfig, rank: int = 0) -> ReplayReport:
-    """Compute one rank's part of that step once more. Raises UserError, FaultError when the shards are others."""
-    told = _told(run, rank)
+    """Compute the part of one rank in that step once more. Raises UserError, FaultError for other shards."""
+    snapshot = _read_snapshot(run, rank)
     recipe = recipe_of_run(run)
     model = MaskedAutoencoder.from_pretrained(run / FOLDER / "model").train()
     model.fp32_decoder = recipe.precision.fp32_decoder
-    seen = _Seen(model)
+    watcher = _OutputWatcher(model)
     forward = pretraining_forward(recipe)
     parts: dict[str, float] = {}
     bad_keys: list[str] = []
-    for batch, keys in zip(_batches(recipe, shards, storage, told), told["keys"], strict=True):
+    for batch, keys in zip(_batches(recipe, shards, storage, snapshot), snapshot["keys"], strict=True):
         if list(batch.keys) != keys:
-            raise FaultError(f"{shards}: gives other clips than step {told['step']} of {run} had")
+            raise FaultError(f"{shards}: gives other clips than step {snapshot['step']} of {run} had")
         loss, found = forward(model, batch)
         for name, value in {"loss": loss, **found}.items():
-            parts[name] = parts.get(name, 0.0) + float(value) / len(told["keys"])
-        bad_keys += [key for key, bad in zip(keys, seen.bad_rows(), strict=True) if bad]
-        (loss * told["scale"] / len(told["keys"])).backward()
+            parts[name] = parts.get(name, 0.0) + float(value) / len(snapshot["keys"])
+        bad_keys += [key for key, bad in zip(keys, watcher.bad_rows(), strict=True) if bad]
+        (loss * snapshot["scale"] / len(snapshot["keys"])).backward()
     bad = tuple(n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all())
-    return ReplayReport(step=told["step"], parts=parts, module=seen.first, parameters=bad, keys=tuple(bad_keys))
+    return ReplayReport(step=snapshot["step"], parts=parts, module=watcher.first, parameters=bad, keys=tuple(bad_keys))
 
 
-def _told(run: Path, rank: int) -> dict[str, Any]:
+def _read_snapshot(run: Path, rank: int) -> dict[str, Any]:
     path = run / FOLDER / f"rank-{rank}.json"
     if not path.is_file():
-        raise UserError(f"{path}: is not there; a run that stops for a loss that is not finite writes it")
-    told: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return told
+        raise UserError(f"{path}: no such file; a run that stops because its loss is not finite writes it")
+    snapshot: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return snapshot
 
 
 def _batches(
-    recipe: PretrainRecipe, shards: Path | str, storage: StorageConfig, told: dict[str, Any]
+    recipe: PretrainRecipe, shards: Path | str, storage: StorageConfig, snapshot: dict[str, Any]
 ) -> Iterator[PretrainingBatch]:
-    """The micro-batches of the step that was noted."""
+    """Return the micro-batches of the step in the snapshot."""
     alike = replace(recipe, workers=0, max_fault_share=1.0)
     loader = make_loader(
-        alike, shards, storage, DistributedContext(size=told["world"], rank=told["rank"], device=torch.device("cpu"))
+        alike,
+        shards,
+        storage,
+        DistributedContext(size=snapshot["world"], rank=snapshot["rank"], device=torch.device("cpu")),
     )
-    loader.seek(told["first"])
-    return islice(loader, len(told["keys"]))
+    loader.seek(snapshot["first"])
+    return islice(loader, len(snapshot["keys"]))
 
 
-class _Seen:
-    """Notes what a model's modules put out: the first that is not finite, and the last output of the whole."""
+class _OutputWatcher:
+    """Watches the outputs of modules: the first that is not finite, and the last output of the whole model."""
 
     def __init__(self, model: MaskedAutoencoder) -> None:
         self.first: str | None = None
