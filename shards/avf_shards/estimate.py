@@ -7,9 +7,9 @@ from dataclasses import dataclass
 class Estimate:
     """A value with its 95 % interval. Whoever makes an estimate says by which method."""
 
-    value: float
-    low: float
-    high: float
+    value: float  # in the unit of the quantity; a share lies between 0 and 1
+    low: float  # lower end of the interval, in the same unit
+    high: float  # upper end of the interval, in the same unit
 
     def as_percent(self) -> str:
         """Return a share as text: "81.0% (76.5% to 84.8%)"."""

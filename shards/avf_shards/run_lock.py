@@ -35,7 +35,7 @@ class LockHolder:
 
     path: Path  # the marker
     pid: int
-    host: str
+    host: str  # name of the machine that the process runs on
     alive: bool  # as far as this machine can tell
 
     def __str__(self) -> str:

@@ -12,8 +12,8 @@ SAMPLES_PER_FRAME = SAMPLE_RATE_HZ // FRAMES_PER_SECOND  # 640, exactly
 class Span:
     """Half-open range [start_frame, stop_frame) of frame indices on the 25 fps timeline."""
 
-    start_frame: int
-    stop_frame: int
+    start_frame: int  # first frame of the span, at 25 fps
+    stop_frame: int  # the frame after the last one of the span
 
     def __post_init__(self) -> None:
         if not 0 <= self.start_frame <= self.stop_frame:

@@ -1,4 +1,4 @@
-"""What a selection took of each source, as a table."""
+"""The table of a selection: the clips of each source that were asked for, available and selected."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +8,7 @@ from avf_shards.packing.selection import SelectionResult
 
 
 def print_selection(choice: SelectionResult, out: Path | None) -> tuple[dict[str, Any], str]:
-    """What was asked for, what there is and what was taken of each source: for machines, and as a table."""
+    """Return the counts of each source for JSON, and the same counts as a table for people."""
     rows = {
         source: asdict(account) | {"available": account.available, "short": account.short}
         for source, account in choice.sources.items()

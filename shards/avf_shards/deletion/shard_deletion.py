@@ -1,9 +1,9 @@
-"""Takedown: clips leave the shards, every other clip keeps its place in the order, and the absence is proved.
+"""Delete clips from shards and prove that they are absent, while every other clip keeps its position in the order.
 
-A shard that held such a clip is written anew under another name, its index notes which places are empty, and one
-replace of the manifest makes it so. Killed anywhere, the same command goes on. The order of a stream counts places,
-empty or not, and a training run goes on with the same digest: an empty place is filled as the place of an
-unreadable clip is.
+A shard with such a clip is written anew under another name, and its index lists the deleted positions. Replacing the
+manifest puts all new shards into force at once; after a kill at any moment, the same command finishes the deletion. The
+stream order counts deleted positions too, so its digest stays the same and a training run goes on: a deleted clip is
+substituted as an unreadable clip is.
 """
 
 import hashlib
@@ -24,36 +24,36 @@ from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 _KINDS = ("video", "speaker", "key")
-_NAMED = re.compile(rb"[0-9a-f]{12}-\d{7,}-\d{7,}-\d+")  # what follows the source in a clip's key
-_REWRITTEN = re.compile(r"(.+?)(?:-r\d+)?\.(?:tar|index\.json)")
+_KEY_TAIL = re.compile(rb"[0-9a-f]{12}-\d{7,}-\d{7,}-\d+")  # a clip's key after its source
+_VERSION = re.compile(r"(.+?)(?:-r\d+)?\.(?:tar|index\.json)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeletionRequest:
-    """What is to be deleted. videos: (source, id); speakers: (source, name)."""
+    """The videos, speakers and clips whose data is to be deleted."""
 
-    videos: frozenset[tuple[str, str]] = frozenset()
-    speakers: frozenset[tuple[str, str]] = frozenset()
-    keys: frozenset[str] = frozenset()
+    videos: frozenset[tuple[str, str]] = frozenset()  # (source, video id)
+    speakers: frozenset[tuple[str, str]] = frozenset()  # (source, name of the speaker)
+    keys: frozenset[str] = frozenset()  # of single clips
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeletionReport:
-    """What was done. keys: clips deleted by this call; tombstones: clips deleted by all calls; searched_bytes: for
-    the proof."""
+    """The result of a deletion."""
 
-    keys: tuple[str, ...]
-    tombstones: int
-    rewritten: tuple[str, ...]
-    searched_bytes: int
+    keys: tuple[str, ...]  # of the clips that this call deleted
+    tombstones: int  # clips that this call and all earlier ones deleted
+    rewritten: tuple[str, ...]  # names of the new shards
+    searched_bytes: int  # read in the search for the deleted clips' names
 
 
 def deletion_request(
     videos: Iterable[str] = (), speakers: Iterable[str] = (), listed: Iterable[str] = ()
 ) -> DeletionRequest:
-    """From command-line words "SOURCE/ID", and lines "video SOURCE/ID", "speaker SOURCE/NAME", "key KEY".
+    """Return the request of `videos` ("SOURCE/ID"), `speakers` ("SOURCE/NAME") and the lines of a list file.
 
-    Raises UserError for what is none of these.
+    A line is "video SOURCE/ID", "speaker SOURCE/NAME" or "key KEY". Raises UserError for any other text, and when
+    nothing is named.
     """
     words = [("video", word) for word in videos] + [("speaker", word) for word in speakers]
     for number, line in enumerate(listed, 1):
@@ -74,37 +74,43 @@ def deletion_request(
         raise UserError("nothing named: give --video SOURCE/ID, --speaker SOURCE/NAME or --list FILE")
 
     def pairs(kind: str) -> frozenset[tuple[str, str]]:
-        return frozenset((word.partition("/")[0], word.partition("/")[2]) for found, word in words if found == kind)
+        return frozenset(
+            (word.partition("/")[0], word.partition("/")[2]) for word_kind, word in words if word_kind == kind
+        )
 
     return DeletionRequest(
         videos=pairs("video"), speakers=pairs("speaker"), keys=frozenset(word for kind, word in words if kind == "key")
     )
 
 
-def delete_clips(shards: Path, what: DeletionRequest, reason: str = "") -> DeletionReport:
-    """Take the clips of `what` out of `shards`. Raises UserError when none is there and none ever was, FaultError."""
+def delete_clips(shards: Path, request: DeletionRequest, reason: str = "") -> DeletionReport:
+    """Delete the clips of `request` from `shards` and return what was deleted.
+
+    Raises UserError when no such clip is in the shards and none was deleted earlier, FaultError for a damaged shard and
+    for a deleted clip whose name is still in a file.
+    """
     manifest = read_manifest(shards)
-    _clear(
-        shards, manifest
-    )  # what a killed start left, or what one that was killed after the manifest had still to remove
+    # An earlier call may have been killed before it replaced the manifest, which leaves new shards that nothing lists,
+    # or after, which leaves the old shards.
+    _remove_unlisted(shards, manifest)
     tombstones: list[dict[str, str]] = list(manifest.get(TOMBSTONES, ()))
     entries, deleted, rewritten = [], [], []
     for entry in manifest["shards"]:
-        places = _places(shards, entry, what)
-        if not places:
+        positions = _requested_positions(shards, entry, request)
+        if not positions:
             entries.append(entry)
             continue
-        entries.append(_rewritten(shards, entry, places))
+        entries.append(_rewrite_shard(shards, entry, positions))
         rewritten.append(entries[-1]["shard"])
-        deleted += list(places.values())
-    if not deleted and not any(_asked(tombstone["key"], what) for tombstone in tombstones):
+        deleted += list(positions.values())
+    if not deleted and not any(_is_requested(tombstone["key"], request) for tombstone in tombstones):
         raise UserError(f"{shards}: has no clip of what was named, and none of it was deleted here before")
     if deleted:
         tombstones = sorted(
             [*tombstones, *({"key": key, "reason": reason} for key in deleted)], key=lambda tombstone: tombstone["key"]
         )
         durable_io.replace_file(shards / MANIFEST, seal(manifest | {"shards": entries, TOMBSTONES: tombstones}))
-        _clear(shards, read_manifest(shards))
+        _remove_unlisted(shards, read_manifest(shards))
     searched = check_absence(shards, [tombstone["key"] for tombstone in tombstones])
     return DeletionReport(
         keys=tuple(deleted), tombstones=len(tombstones), rewritten=tuple(rewritten), searched_bytes=searched
@@ -112,12 +118,12 @@ def delete_clips(shards: Path, what: DeletionRequest, reason: str = "") -> Delet
 
 
 def check_absence(shards: Path, keys: Iterable[str]) -> int:
-    """Look for the names of deleted clips in every byte of every file but the tombstones; how many were read.
+    """Search every file but the manifest for the names of deleted clips; return the number of bytes that were read.
 
-    Raises FaultError that names the file where one is still there.
+    Raises FaultError with the name of the file that still holds a deleted clip.
     """
     deleted, searched = {key.encode() for key in keys}, 0
-    fronts = {key.partition(b"-")[0] + b"-" for key in deleted}
+    prefixes = {key.partition(b"-")[0] + b"-" for key in deleted}  # the sources
     listed = {str(entry["shard"]) for entry in read_manifest(shards)["shards"]}
     expected = listed | {sidecar_path(Path(name)).name for name in listed}
     for path in sorted(shards.iterdir()):
@@ -127,48 +133,52 @@ def check_absence(shards: Path, keys: Iterable[str]) -> int:
             raise FaultError(f"{path.name}: is still there, though the manifest does not list it")
         data = path.read_bytes()
         searched += len(data)
-        for found in _NAMED.finditer(data):  # one pass, however many are deleted
-            for front in fronts:
-                name = front + found[0]
-                if name in deleted and data.endswith(front, 0, found.start()):
+        for match in _KEY_TAIL.finditer(data):  # one pass over the file, however many clips are deleted
+            for prefix in prefixes:
+                name = prefix + match[0]
+                if name in deleted and data.endswith(prefix, 0, match.start()):
                     raise FaultError(f"{path.name}: still holds {name.decode()}")
     return searched
 
 
-def _asked(key: str, what: DeletionRequest) -> bool:
+def _is_requested(key: str, request: DeletionRequest) -> bool:
+    """Return whether a key belongs to a requested clip or video; a key does not tell the speaker."""
     source, digest, *_ = key.split("-")
-    return key in what.keys or any((source, digest) == _of_video(*video) for video in what.videos)
+    return key in request.keys or any((source, digest) == _of_video(*video) for video in request.videos)
 
 
 def _of_video(source: str, video: str) -> tuple[str, str]:
-    """The first two parts of the key of any clip of a video."""
+    """Return the first two parts of the key of any clip of a video."""
     first, digest, *_ = clip_key(source, video, Span(0, 1), 0).split("-")
     return first, digest
 
 
-def _places(shards: Path, entry: dict[str, Any], what: DeletionRequest) -> dict[int, str]:
-    """Place in the shard -> key, of the clips that must go."""
-    sources = {source for source, _ in what.videos | what.speakers} | {key.split("-", 1)[0] for key in what.keys}
+def _requested_positions(shards: Path, entry: dict[str, Any], request: DeletionRequest) -> dict[int, str]:
+    """Return position in the shard as packed -> key, of the clips to delete."""
+    sources = {source for source, _ in request.videos | request.speakers} | {
+        key.split("-", 1)[0] for key in request.keys
+    }
     if not sources & entry["clips"].keys():
         return {}
-    found = {}
-    videos = {_of_video(*video) for video in what.videos}
-    names = {name for source, name in what.speakers if source in entry["clips"]}
+    positions = {}
+    videos = {_of_video(*video) for video in request.videos}
+    names = {name for source, name in request.speakers if source in entry["clips"]}
     with ShardReader(shards / Path(entry["shard"]).name) as reader:
         clips = reader.index.by_key()
-        for place, key in zip(reader.index.places(), clips, strict=True):
+        for position, key in zip(reader.index.positions(), clips, strict=True):
             source, digest, *_ = key.split("-")
-            hit = key in what.keys or (source, digest) in videos
-            if not hit and names:
-                hit = ClipRecord.from_json(reader.read(clips[key]["json"]), key).speaker in names
-            if hit:
-                found[place] = key
-    return found
+            requested = key in request.keys or (source, digest) in videos
+            if not requested and names:  # only the record knows the speaker, and reading it costs time
+                requested = ClipRecord.from_json(reader.read(clips[key]["json"]), key).speaker in names
+            if requested:
+                positions[position] = key
+    return positions
 
 
-def _rewritten(shards: Path, entry: dict[str, Any], places: dict[int, str]) -> dict[str, Any]:
-    """Write the shard without these places, publish it beside the old one, and say what the manifest says of it."""
+def _rewrite_shard(shards: Path, entry: dict[str, Any], positions: dict[int, str]) -> dict[str, Any]:
+    """Publish the shard without the clips at `positions` beside the old shard; return its entry for the manifest."""
     old = shards / Path(entry["shard"]).name
+    # The stream order is computed from the name and digest of the shard as first packed, through all rewrites.
     order = entry.get("order", {"shard": entry["shard"], "sha256": entry["sha256"]})
     times = int(entry.get("rewritten", 0)) + 1
     name = f"{Path(order['shard']).stem}-r{times}.tar"
@@ -178,14 +188,14 @@ def _rewritten(shards: Path, entry: dict[str, Any], places: dict[int, str]) -> d
     with ShardReader(old) as reader:
         writer, frames = TarWriter(temporary / name), 0
         for key, members in reader.index.by_key().items():
-            if key not in places.values():
+            if key not in positions.values():
                 frames += int(key.split("-")[3]) - int(key.split("-")[2])
                 for extension in sorted(members):
                     writer.add(f"{key}.{extension}", reader.read(members[extension]))
         size, digest = writer.close()
-        deleted = tuple(sorted({*reader.index.deleted, *places}))
-        clips = {source: reader.index.clips[source] - len(places)}
-        made = replace(
+        deleted = tuple(sorted({*reader.index.deleted, *positions}))
+        clips = {source: reader.index.clips[source] - len(positions)}
+        new_index = replace(
             reader.index,
             shard=name,
             size_bytes=size,
@@ -196,8 +206,9 @@ def _rewritten(shards: Path, entry: dict[str, Any], places: dict[int, str]) -> d
             deleted=deleted,
         )
     side = sidecar_path(shards / name)
-    data = made.to_json()
+    data = new_index.to_json()
     durable_io.write(temporary / side.name, data)
+    # The tar first: a shard exists if and only if its sidecar does.
     durable_io.publish_file(temporary / name, shards / name)
     durable_io.publish_file(temporary / side.name, side)
     return entry | {
@@ -205,21 +216,21 @@ def _rewritten(shards: Path, entry: dict[str, Any], places: dict[int, str]) -> d
         "bytes": size,
         "sha256": digest,
         "index_sha256": hashlib.sha256(data).hexdigest(),
-        "seconds": made.seconds,
+        "seconds": new_index.seconds,
         "order": order,
         "rewritten": times,
         "deleted": len(deleted),
     }
 
 
-def _clear(shards: Path, manifest: dict[str, Any]) -> None:
-    """Remove every version of a listed shard that the manifest does not list."""
+def _remove_unlisted(shards: Path, manifest: dict[str, Any]) -> None:
+    """Remove tmp/ and every version of a listed shard that the manifest does not list."""
     listed = {str(entry["shard"]) for entry in manifest["shards"]}
     originals = {Path(entry.get("order", entry)["shard"]).stem for entry in manifest["shards"]}
     for path in _versions(shards):
-        found = _REWRITTEN.fullmatch(path.name)
+        match = _VERSION.fullmatch(path.name)
         shard = path.name.removesuffix(index.SUFFIX).removesuffix(".tar") + ".tar"
-        if found and found[1] in originals and shard not in listed:
+        if match and match[1] in originals and shard not in listed:
             durable_io.remove(path)
     durable_io.remove(shards / "tmp")
 

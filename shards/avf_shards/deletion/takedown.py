@@ -1,7 +1,8 @@
-"""The same takedown in a run: tombstones in its ledger, so that no pack brings clips back, and their bytes erased.
+"""Delete clips from a curation run: reject their spans in its ledger and erase their bytes.
 
-A new attempt decides the videos again: spans of what was named are rejected as takedown/deleted. It appears whole,
-in one rename, before any byte is erased; started again after a kill, what is left is erased.
+A new attempt decides the videos again and rejects the requested spans as takedown/deleted, so that packing the run does
+not bring the clips back. One rename publishes the attempt before any byte is erased; after a kill, the next call erases
+the remaining clips.
 """
 
 import io
@@ -28,8 +29,8 @@ STAGE, REASON = "takedown", "deleted"
 _TOMBSTONE = Check(stage=STAGE, reason=REASON, score=1.0, operator="<=", threshold=0.0)
 
 
-def take_down(run: RunFolder, what: DeletionRequest) -> tuple[str, ...]:
-    """Delete the clips of `what` in a finished run; the keys of those that went now.
+def take_down(run: RunFolder, request: DeletionRequest) -> tuple[str, ...]:
+    """Delete the clips of `request` in a finished run; return the keys of the clips that this call erased.
 
     Raises UserError when the run is not finished.
     """
@@ -38,74 +39,78 @@ def take_down(run: RunFolder, what: DeletionRequest) -> tuple[str, ...]:
         raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then delete")
     table = run.ledger()
     rows: list[dict[str, Any]] = table.to_pylist()
-    hit = [_named(row, what) for row in rows]
-    new = [row for row, mine in zip(rows, hit, strict=True) if mine and row["stage"] != STAGE]
+    requested = [_is_requested(row, request) for row in rows]
+    new = [row for row, delete in zip(rows, requested, strict=True) if delete and row["stage"] != STAGE]
     videos = {(row["source"], row["video_id"]) for row in new}
     if videos:
-        again = [
-            _tombstone(row) if mine else row
-            for row, mine in zip(rows, hit, strict=True)
+        # Of a video that several attempts decided only the newest decisions count, so all of its spans are repeated.
+        decisions = [
+            _tombstone(row) if delete else row
+            for row, delete in zip(rows, requested, strict=True)
             if (row["source"], row["video_id"]) in videos
         ]
-        _publish(run, attempts[-1] + 1, pa.Table.from_pylist(again, schema=ledger.SCHEMA), videos)
+        _publish(run, attempts[-1] + 1, pa.Table.from_pylist(decisions, schema=ledger.SCHEMA), videos)
     return tuple(_erase(run))
 
 
-def _named(row: dict[str, Any], what: DeletionRequest) -> bool:
-    named = (row["source"], row["video_id"]) in what.videos or (row["source"], row["speaker"]) in what.speakers
-    return named or any(key in what.keys for key in row["clips"])
+def _is_requested(row: dict[str, Any], request: DeletionRequest) -> bool:
+    requested = (row["source"], row["video_id"]) in request.videos or (
+        row["source"],
+        row["speaker"],
+    ) in request.speakers
+    return requested or any(key in request.keys for key in row["clips"])
 
 
 def _tombstone(row: dict[str, Any]) -> dict[str, Any]:
-    """The same span, rejected, with nothing left of what was measured."""
-    said = {"stage": STAGE, "reason": REASON, "score": 1.0, "operator": "<=", "threshold": 0.0}
+    """Return the row of the same span as rejected, without its clips and measurements."""
+    verdict = {"stage": STAGE, "reason": REASON, "score": 1.0, "operator": "<=", "threshold": 0.0}
     empty: dict[str, Any] = {"error": None, "message": None, "clips": [], "measurements": "{}"}
-    return row | said | empty | {"status": "rejected", "checks": [vars(_TOMBSTONE)]}
+    return row | verdict | empty | {"status": "rejected", "checks": [vars(_TOMBSTONE)]}
 
 
 def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tuple[str, str]]) -> None:
-    """A finished attempt of one unit without clips, all of it in one rename."""
+    """Publish a finished attempt of one unit without clips, all of it in one rename."""
     paths = [run.attempt_folder(n) / "plan/plan.parquet" for n in run.attempts()]
     plans = [pq.read_table(path) for path in paths]
     for path, table in zip(paths, plans, strict=True):
         check_schema(table.schema, "plan", str(path))
     newest = {(row["source"], row["video_id"]): row | {"unit": 0} for plan in plans for row in plan.to_pylist()}
     plan = pa.Table.from_pylist([newest[video] for video in sorted(videos)], schema=plans[-1].schema)
-    whole = run.temporary(f"takedown-{attempt}")
-    unit = whole / "units" / "0000" / "0000000"
-    for folder in (whole / "plan", whole / "ledger", unit):
+    temporary = run.temporary(f"takedown-{attempt}")
+    unit = temporary / "units" / "0000" / "0000000"
+    for folder in (temporary / "plan", temporary / "ledger", unit):
         durable_io.make_folder(folder)
     sink = io.BytesIO()
     pq.write_table(plan, sink, compression="zstd")
-    durable_io.write(whole / "plan/plan.parquet", sink.getvalue())
+    durable_io.write(temporary / "plan/plan.parquet", sink.getvalue())
     notes = {"videos": plan.num_rows}
-    durable_io.write(whole / "plan/plan.json", (json.dumps(notes, sort_keys=True) + "\n").encode())
+    durable_io.write(temporary / "plan/plan.json", (json.dumps(notes, sort_keys=True) + "\n").encode())
     data = ledger.encode_ledger(decisions.sort_by(ledger.SORT_KEYS))
     files = write_part(unit, PART, [])
     durable_io.write(unit / LEDGER, data)
     counts = {"kept": 0, "rejected": decisions.num_rows, "failed": 0, "frames": 0}
     manifest = UnitManifest(unit=0, attempt=attempt, counts=counts, file_bytes=files | {LEDGER: len(data)})
     durable_io.write(unit / UNIT, manifest.to_json())
-    durable_io.write(whole / "ledger" / LEDGER, data)
-    for folder in (unit, unit.parent, unit.parent.parent, whole / "plan", whole / "ledger"):
+    durable_io.write(temporary / "ledger" / LEDGER, data)
+    for folder in (unit, unit.parent, unit.parent.parent, temporary / "plan", temporary / "ledger"):
         durable_io.sync_folder(folder)
-    durable_io.publish_folder(whole, run.attempt_folder(attempt))
+    durable_io.publish_folder(temporary, run.attempt_folder(attempt))
     durable_io.remove(run.root / "tmp")
 
 
 def _erase(run: RunFolder) -> Iterator[str]:
-    """Overwrite every clip that an older attempt kept and the newest takes down; the keys that still had bytes."""
+    """Overwrite with zeros every clip that an older attempt kept and the newest deletes; yield the keys erased now."""
     deleted = run.ledger()
     deleted = deleted.filter(pc.equal(deleted["stage"], STAGE).fill_null(False))
     spans = _spans(deleted)
     for attempt in run.attempts():
         old = ledger.read_ledger(run.attempt_folder(attempt) / "ledger" / LEDGER)
         kept = old.filter(pc.equal(old["status"], "kept"))
-        for span, place, keys in zip(_spans(kept, True), _places(kept), kept["clips"].to_pylist(), strict=True):
+        for span, unit, keys in zip(_spans(kept, True), _units(kept), kept["clips"].to_pylist(), strict=True):
             if span in spans:
-                part = run.unit_folder(*place) / PART
+                part = run.unit_folder(*unit) / PART
                 members = index.load_index(index.sidecar_path(part)).by_key()
-                for key in keys:
+                for key in keys:  # an earlier call may have erased some, and been killed
                     if not all(_is_blank(part, member) for member in members[key].values()):
                         for member in members[key].values():
                             durable_io.overwrite_with_zeros(part, member.offset, member.size)
@@ -114,11 +119,11 @@ def _erase(run: RunFolder) -> Iterator[str]:
 
 def _spans(table: pa.Table, in_order: bool = False) -> Any:
     names = ("source", "video_id", "start_frame", "stop_frame")
-    found = list(zip(*(table[name].to_pylist() for name in names), strict=True))
-    return found if in_order else set(found)
+    spans = list(zip(*(table[name].to_pylist() for name in names), strict=True))
+    return spans if in_order else set(spans)
 
 
-def _places(table: pa.Table) -> list[tuple[int, int]]:
+def _units(table: pa.Table) -> list[tuple[int, int]]:
     return list(zip(table["attempt"].to_pylist(), table["unit"].to_pylist(), strict=True))
 
 

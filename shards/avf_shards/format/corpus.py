@@ -18,7 +18,7 @@ Counts = npt.NDArray[np.int64]
 class Source:
     """The shards of one source."""
 
-    name: str
+    name: str  # as in the keys of its clips
     shards: Counts  # indices of its shards in the corpus
     clips: Counts  # clips in each of them as packed
     seconds: float  # of all its clips that are not deleted

@@ -25,7 +25,7 @@ class ShardIndex:
 
     shard: str  # file name
     size_bytes: int
-    sha256: str
+    sha256: str  # of the whole shard, in hexadecimal digits
     clips: dict[str, int]  # source -> clips
     seconds: dict[str, float]  # source -> seconds of its clips
     members: tuple[Member, ...]  # in the order of the file
@@ -45,10 +45,10 @@ class ShardIndex:
             fault = "truncated" if size_bytes < self.size_bytes else "longer than written"
             raise FaultError(f"{self.shard}: {size_bytes} bytes, its index says {self.size_bytes} ({fault})")
 
-    def places(self) -> list[int]:
+    def positions(self) -> list[int]:
         """Return the position of each clip of `by_key`: its number in the shard as packed."""
         deleted = set(self.deleted)
-        return [place for place in range(len(self.by_key()) + len(deleted)) if place not in deleted]
+        return [position for position in range(len(self.by_key()) + len(deleted)) if position not in deleted]
 
     def by_key(self) -> dict[str, dict[str, Member]]:
         """Return clip key -> extension -> member, in the order of the shard."""
@@ -85,7 +85,7 @@ def parse_index(data: bytes, name: str) -> ShardIndex:
         members = tuple(
             Member(name=str(n), offset=int(o), size=int(s), crc32=int(c)) for n, o, s, c in values.pop("members")
         )
-        deleted = tuple(int(place) for place in values.pop("deleted", ()))
+        deleted = tuple(int(position) for position in values.pop("deleted", ()))
         index = ShardIndex(members=members, deleted=deleted, **values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FaultError(f"{name}: not a shard index ({type(error).__name__})") from None

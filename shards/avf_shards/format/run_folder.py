@@ -35,9 +35,9 @@ LEDGER, PART, PART_INDEX, UNIT = "ledger.parquet", "clips.tar", "clips.index.jso
 class PackedClip:
     """A clip that is ready to be stored."""
 
-    key: str
-    source: str
-    frames: int
+    key: str  # names its members, KEY.EXTENSION
+    source: str  # name of the source that its video belongs to
+    frames: int  # at 25 fps
     members: dict[str, bytes]  # extension -> payload
 
 
@@ -45,8 +45,8 @@ class PackedClip:
 class UnitManifest:
     """The unit.json of a committed unit."""
 
-    unit: int
-    attempt: int
+    unit: int  # number of the unit in the plan of its attempt
+    attempt: int  # 0: first run; each retry and each deletion adds one
     counts: dict[str, int]  # spans that were kept, rejected, failed; frames of all spans
     file_bytes: dict[str, int]  # size of each of the unit's other files, by name
 
@@ -74,7 +74,7 @@ class UnitManifest:
 class RunFolder:
     """Paths of a run, its commits and what is finished in it."""
 
-    root: Path
+    root: Path  # holds run/, attempt-N/, log/ and tmp/
 
     @classmethod
     def existing(cls, root: Path) -> "RunFolder":

@@ -36,7 +36,7 @@ _TEMPLATE = _template()  # a reader compares two headers a clip, and tarfile tak
 class Member:
     """One file in a shard."""
 
-    name: str
+    name: str  # KEY.EXTENSION, at most 100 ASCII characters
     offset: int  # of the payload in bytes; the header is the 512 bytes before
     size: int  # of the payload in bytes
     crc32: int  # of the payload

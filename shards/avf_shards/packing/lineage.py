@@ -1,4 +1,4 @@
-"""From a clip's key back to the bytes it was cut from, with every score on the way."""
+"""The lineage of a clip: from its key back to the input that the clip was cut from, with the score of every check."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,23 +13,26 @@ from avf_shards.schema.clip_record import ClipRecord
 
 
 def find_clips(shards: Path, keys: Iterable[str]) -> dict[str, tuple[str, dict[str, bytes]]]:
-    """Key -> (shard, extension -> bytes), in the order asked. Raises UserError for what is no key or not there."""
+    """Return key -> (shard, extension -> payload) in the order of `keys`.
+
+    Raises UserError for a text that is not a key and for a key that is not in the shards.
+    """
     asked = list(dict.fromkeys(keys))
     for key in asked:
         if not is_key(key):
             raise UserError(f"{key!r}: not a clip's key; avf-shards ls {shards} --keys lists them")
     sources = {key.split("-", 1)[0] for key in asked}
-    left, found = set(asked), {}
+    missing, found = set(asked), {}
     for entry in read_manifest(shards)["shards"]:
-        if left and sources & entry["clips"].keys():
+        if missing and sources & entry["clips"].keys():
             with ShardReader(shards / Path(entry["shard"]).name) as reader:
                 members = reader.index.by_key()
-                for key in left & members.keys():
+                for key in missing & members.keys():
                     files = {extension: reader.read(member) for extension, member in members[key].items()}
                     found[key] = entry["shard"], files
-                left -= members.keys()
-    if left:
-        raise UserError(f"{', '.join(sorted(left))}: not in {shards}; avf-shards ls {shards} --keys lists what is")
+                missing -= members.keys()
+    if missing:
+        raise UserError(f"{', '.join(sorted(missing))}: not in {shards}; avf-shards ls {shards} --keys lists what is")
     return {key: found[key] for key in asked}
 
 
@@ -37,8 +40,8 @@ def find_clips(shards: Path, keys: Iterable[str]) -> dict[str, tuple[str, dict[s
 class TracedClip:
     """The record of a clip, and the shard that the clip lies in."""
 
-    shard: str
-    record: ClipRecord
+    shard: str  # file name
+    record: ClipRecord  # as stored in the shard
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values of the record and the shard's name, for JSON."""

@@ -1,12 +1,12 @@
-"""Finished units become training shards, exactly once.
+"""Pack the clips of a finished run into training shards, each clip exactly once.
 
     SHARDS/pack.json                 what is packed, frozen first: ledger digest, selection, fingerprint
     SHARDS/SOURCE-000000.tar         clips of one source
     SHARDS/SOURCE-000000.index.json  its sidecar; a shard exists if and only if its sidecar does
-    SHARDS/selection.parquet         every kept clip of the run: selected, or why not
+    SHARDS/selection.parquet         every kept clip of the run: selected, or the reason why not
     SHARDS/manifest.json             all shards with their digests: the corpus is complete
 
-Killed anywhere and started again, pack goes on after the last shard with a sidecar and ends with the same bytes.
+After a kill at any moment, the same command goes on after the last shard with a sidecar and writes the same bytes.
 """
 
 import hashlib
@@ -32,17 +32,17 @@ from avf_shards.packing.selection import Selection, SelectionResult, select_clip
 from avf_shards.schema import ledger
 
 PACK, SELECTED = "pack.json", "selection.parquet"
-_OPEN_PARTS = 64
+_OPEN_PARTS = 64  # a seeded order jumps between units, and a process may open only so many files
 
 
 def pack_shards(
     run: RunFolder, shards: Path, selection: Selection, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> SelectionResult:
-    """Write the selected clips of `run` into the folder `shards`; the account of what was taken.
+    """Write the selected clips of `run` into the folder `shards` and return the selection.
 
-    Raises UserError when `shards` holds something else, FaultError when a unit's part is damaged.
+    Raises UserError when `shards` holds other files or another selection, FaultError when a unit's part is damaged.
     """
-    table, choice = select_from_run(run, selection)
+    table, result = select_from_run(run, selection)
     identity = {
         "fingerprint": run.identity()["fingerprint"],
         "ledger_sha256": hashlib.sha256(ledger.encode_ledger(table)).hexdigest(),
@@ -52,34 +52,37 @@ def pack_shards(
     if (shards / MANIFEST).is_file() and TOMBSTONES in read_manifest(shards):
         raise UserError(f"{shards}: clips were deleted here, packing would bring them back; use another folder")
     durable_io.make_new_folder(shards / "tmp")
-    total, done = sum(map(len, choice.clips.values())), 0
+    total, done = sum(map(len, result.clips.values())), 0
     parts = _Parts(run)
     listed: list[dict[str, Any]] = []
     try:
-        for source, clips in choice.clips.items():
-            for number, at in enumerate(range(0, len(clips), selection.clips_per_shard)):
-                chosen = clips[at : at + selection.clips_per_shard]
+        for source, clips in result.clips.items():
+            for number, first in enumerate(range(0, len(clips), selection.clips_per_shard)):
+                chosen = clips[first : first + selection.clips_per_shard]
                 shard = shards / f"{source}-{number:06d}.tar"
-                _write_shard(shard, shards / "tmp", (parts.clip(*place, source) for place in chosen))
-                listed.append(_entry(shard))
+                _write_shard(shard, shards / "tmp", (parts.clip(*clip, source) for clip in chosen))
+                listed.append(_manifest_entry(shard))
                 done += len(chosen)
                 progress(done, total)
     finally:
         parts.close()
-    decisions = ledger.encode_ledger(choice.as_table())
+    decisions = ledger.encode_ledger(result.as_table())
     _publish_file(shards, SELECTED, decisions)
     manifest = identity | {
         "selection_sha256": hashlib.sha256(decisions).hexdigest(),
         "shards": listed,
-        "sources": {source: asdict(account) for source, account in choice.sources.items()},
+        "sources": {source: asdict(counts) for source, counts in result.sources.items()},
     }
     _publish_file(shards, MANIFEST, seal(manifest))
     durable_io.remove(shards / "tmp")
-    return choice
+    return result
 
 
 def select_from_run(run: RunFolder, selection: Selection) -> tuple[pa.Table, SelectionResult]:
-    """The ledger of a finished run, and what `selection` takes of it; nothing is written. Raises UserError."""
+    """Return the ledger of a finished run and the clips that `selection` takes from it. Nothing is written.
+
+    Raises UserError when the run is not finished.
+    """
     newest = max(run.attempts(), default=None)
     if newest is None or not (run.attempt_folder(newest) / "ledger").is_dir():
         raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then pack")
@@ -88,11 +91,11 @@ def select_from_run(run: RunFolder, selection: Selection) -> tuple[pa.Table, Sel
 
 
 def read_fingerprints(run: RunFolder, table: pa.Table) -> dict[str, Fingerprint]:
-    """Sound fingerprints of the kept clips that have one, by key. Raises FaultError."""
+    """Return the sound fingerprints of the kept clips that have one, by key. Raises FaultError."""
     kept = table.filter(pc.equal(table["status"], "kept"))
     prints: dict[str, Fingerprint] = {}
-    for place in sorted({*zip(kept["attempt"].to_pylist(), kept["unit"].to_pylist(), strict=True)}):
-        with ShardReader(run.unit_folder(*place) / PART) as reader:
+    for unit in sorted({*zip(kept["attempt"].to_pylist(), kept["unit"].to_pylist(), strict=True)}):
+        with ShardReader(run.unit_folder(*unit) / PART) as reader:
             for key, members in reader.index.by_key().items():
                 if FINGERPRINT in members:
                     prints[key] = np.frombuffer(reader.read(members[FINGERPRINT]), "<u4")
@@ -126,13 +129,13 @@ def _write_shard(shard: Path, temporary: Path, clips: Iterator[PackedClip]) -> N
     side = sidecar_path(shard)
     if side.is_file():
         return
-    durable_io.remove(shard)  # published by a process that died before its sidecar was
+    durable_io.remove(shard)  # a process may have been killed between the shard and its sidecar
     write_part(temporary, shard.name, clips)
     durable_io.publish_file(temporary / shard.name, shard)
     durable_io.publish_file(temporary / side.name, side)
 
 
-def _entry(shard: Path) -> dict[str, Any]:
+def _manifest_entry(shard: Path) -> dict[str, Any]:
     side = sidecar_path(shard)
     loaded = load_index(side)
     return {
@@ -146,21 +149,21 @@ def _entry(shard: Path) -> dict[str, Any]:
 
 
 class _Parts:
-    """Parts of units, opened when first needed, the least recently used closed beyond a few dozen."""
+    """Readers of the units' tars: opened at first use, and the least recently used closed beyond `_OPEN_PARTS`."""
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
         self._open: OrderedDict[tuple[int, int], tuple[ShardReader, dict[str, dict[str, Member]]]] = OrderedDict()
 
     def clip(self, key: str, attempt: int, unit: int, source: str) -> PackedClip:
-        place = (attempt, unit)
-        if place not in self._open:
+        part = (attempt, unit)
+        if part not in self._open:
             reader = ShardReader(self._run.unit_folder(attempt, unit) / PART)
-            self._open[place] = (reader, reader.index.by_key())
+            self._open[part] = (reader, reader.index.by_key())
             if len(self._open) > _OPEN_PARTS:
                 self._open.popitem(last=False)[1][0].close()
-        self._open.move_to_end(place)
-        reader, members = self._open[place]
+        self._open.move_to_end(part)
+        reader, members = self._open[part]
         payloads = {kind: reader.read(member) for kind, member in members[key].items() if kind != FINGERPRINT}
         start, stop = key.split("-")[2:4]
         return PackedClip(key=key, source=source, frames=int(stop) - int(start), members=payloads)

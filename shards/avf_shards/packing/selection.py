@@ -26,15 +26,13 @@ ClipOrder = Literal["shuffled", "speakers", "ledger"]
 
 @dataclass(frozen=True, kw_only=True)
 class SourceSelection:
-    """One source's share. `quota`: clips at most (absent: all). `thresholds` override the general ones.
+    """How many clips of one source are selected, and which first."""
 
-    order: by lot; by lot with one clip of each speaker (where none is known, of each group) before the second of any;
-    or as in the ledger.
-    """
-
-    quota: int | None = None
+    quota: int | None = None  # clips at most; None: all
+    #: "shuffled": by seeded priority. "speakers": the same, with one clip of each speaker (of each group where no
+    #: speaker is known) before the second clip of any. "ledger": in the order of the ledger.
     order: ClipOrder = "shuffled"
-    thresholds: dict[str, float] = field(default_factory=dict)
+    thresholds: dict[str, float] = field(default_factory=dict)  # "stage/reason" -> limit, over the general ones
 
     def __post_init__(self) -> None:
         if self.quota is not None and self.quota < 0:
@@ -43,19 +41,15 @@ class SourceSelection:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """A selection file (TOML). Without `sources` every source is taken whole.
+    """A selection file (TOML)."""
 
-    `thresholds` maps "stage/reason" to a stricter limit than the run's: `"sync/low_confidence" = 4.0`.
-    near_duplicates: leave out clips whose sound is that of a clip that is taken. absent_sources: what a source that the
-    run does not have is: a mistake, or a shortfall to report.
-    """
-
-    seed: int = 0
-    clips_per_shard: int = 512
+    seed: int = 0  # of the priority of each clip
+    clips_per_shard: int = 512  # at most; the last shard of a source may hold fewer
+    #: "stage/reason" -> a stricter limit than the run's, as `"sync/low_confidence" = 4.0`.
     thresholds: dict[str, float] = field(default_factory=dict)
-    sources: dict[str, SourceSelection] = field(default_factory=dict)
-    near_duplicates: NearDuplicateConfig | None = None
-    absent_sources: Literal["refuse", "report"] = "refuse"
+    sources: dict[str, SourceSelection] = field(default_factory=dict)  # by name; empty: every clip of every source
+    near_duplicates: NearDuplicateConfig | None = None  # rejects the sound of a selected clip; None: no search for it
+    absent_sources: Literal["refuse", "report"] = "refuse"  # a source that the run lacks: an error, or a shortfall
 
     def __post_init__(self) -> None:
         if self.clips_per_shard < 1:
@@ -64,51 +58,49 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceCounts:
-    """Counts of clips of one source. `asked` is None where the source has no quota."""
+    """Counts of clips of one source."""
 
-    asked: int | None
-    kept: int
-    duplicates: int
-    below_threshold: int
-    near_duplicates: int
-    selected: int
+    asked: int | None  # the quota; None where the source has none
+    kept: int  # by the run
+    duplicates: int  # rejected: the same span of the same bytes as another clip
+    below_threshold: int  # rejected by a stricter threshold of the selection
+    near_duplicates: int  # rejected: the sound of a selected clip
+    selected: int  # go into the shards
 
     @property
     def available(self) -> int:
-        """Clips that a large enough quota would have selected."""
+        """Number of clips that a large enough quota would have selected."""
         return self.kept - self.duplicates - self.below_threshold - self.near_duplicates
 
     @property
     def short(self) -> int:
+        """Number of clips by which the source misses its quota; 0 without a quota."""
         return max(0, (self.asked or 0) - self.selected)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedClip:
-    """A kept clip that is not selected. reason: a threshold's name, "same_bytes", "near_duplicate" or "quota".
+    """A kept clip that is not selected."""
 
-    duplicate_of: the clip that is selected in its stead. score, threshold: of the share of differing bits.
-    """
-
-    key: str
-    reason: str
-    duplicate_of: str | None = None
-    score: float | None = None
-    threshold: float | None = None
+    key: str  # of the clip
+    reason: str  # name of the threshold that it fails, "same_bytes", "near_duplicate" or "quota"
+    duplicate_of: str | None = None  # key of the clip that stands for it; None: it is no duplicate
+    score: float | None = None  # share of differing bits; None unless a near-duplicate
+    threshold: float | None = None  # that the clip failed, or the largest share of differing bits; None: no such limit
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionResult:
-    """Per source the selected clips in shard order as (key, attempt, unit), the counts, and the clips not selected."""
+    """The clips that a selection takes from a run, and those that it rejects."""
 
-    clips: dict[str, list[tuple[str, int, int]]]
-    sources: dict[str, SourceCounts]
-    rejected: tuple[RejectedClip, ...] = ()
+    clips: dict[str, list[tuple[str, int, int]]]  # source -> (key, attempt, unit) in the order of the shards
+    sources: dict[str, SourceCounts]  # by name
+    rejected: tuple[RejectedClip, ...] = ()  # kept clips of the run that are not selected
 
     def as_table(self) -> pa.Table:
         """Return a row for each kept clip, selected or with the reason why not, sorted by key."""
         rows = [{"key": row[0], "selected": True} for clips in self.clips.values() for row in clips]
-        rows += [asdict(one) | {"selected": False} for one in self.rejected]
+        rows += [asdict(clip) | {"selected": False} for clip in self.rejected]
         return pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["key"])), schema=SELECTION_SCHEMA)
 
 
@@ -129,11 +121,11 @@ SELECTION_SCHEMA = versioned_schema(
 class _Clip:
     """A kept clip while the selection is made."""
 
-    key: str
-    attempt: int
-    unit: int
-    group_id: str
-    who: str
+    key: str  # of the clip
+    attempt: int  # that decided its video
+    unit: int  # number in the attempt's plan
+    group_id: str  # of its video
+    speaker_or_group: str  # that takes its turn when the order is "speakers"
     priority: bytes  # position in the seeded order
 
 
@@ -163,25 +155,25 @@ def select_clips(
         if name not in known and selection.absent_sources == "refuse":
             raise UserError(f"sources.{name}: the run has no such source; it has {', '.join(known) or 'none'}")
     _check_names(kept, selection)
-    left: list[RejectedClip] = []
+    rejected: list[RejectedClip] = []
     ordered: dict[str, list[_Clip]] = {}
     for name in sorted({*known, *selection.sources}):
         if selection.sources and name not in selection.sources:
             continue
         wanted = selection.sources.get(name, SourceSelection())
-        mine = kept.filter(pc.equal(kept["source"], name))
-        strict = _passes(mine, selection.thresholds | wanted.thresholds, name, left)
-        ordered[name] = _ordered(_clips(strict, left, selection.seed), wanted.order)
-    taken = _take(ordered, selection, prints, left)
-    left_of: dict[str, list[RejectedClip]] = {name: [] for name in taken}
-    for one in left:
-        left_of[one.key.split("-", 1)[0]].append(one)
-    account = {name: _account(name, selection, left_of[name], len(clips)) for name, clips in taken.items()}
-    return SelectionResult(clips=taken, sources=account, rejected=tuple(left))
+        candidates = kept.filter(pc.equal(kept["source"], name))
+        strict = _passes(candidates, selection.thresholds | wanted.thresholds, name, rejected)
+        ordered[name] = _ordered(_clips(strict, rejected, selection.seed), wanted.order)
+    taken = _take(ordered, selection, prints, rejected)
+    rejected_of: dict[str, list[RejectedClip]] = {name: [] for name in taken}
+    for clip in rejected:
+        rejected_of[clip.key.split("-", 1)[0]].append(clip)
+    account = {name: _account(name, selection, rejected_of[name], len(clips)) for name, clips in taken.items()}
+    return SelectionResult(clips=taken, sources=account, rejected=tuple(rejected))
 
 
-def _account(name: str, selection: Selection, left: Sequence[RejectedClip], taken: int) -> SourceCounts:
-    count = Counter(one.reason for one in left)
+def _account(name: str, selection: Selection, rejected: Sequence[RejectedClip], taken: int) -> SourceCounts:
+    count = Counter(clip.reason for clip in rejected)
     twice, near, quota = (count.pop(reason, 0) for reason in ("same_bytes", "near_duplicate", "quota"))
     below = sum(count.values())
     asked = selection.sources.get(name, SourceSelection()).quota
@@ -203,8 +195,8 @@ def _ordered(clips: list[_Clip], order: ClipOrder) -> list[_Clip]:
         seen: Counter[str] = Counter()
         turn = {}
         for clip in clips:
-            turn[clip.key] = seen[clip.who]
-            seen[clip.who] += 1
+            turn[clip.key] = seen[clip.speaker_or_group]
+            seen[clip.speaker_or_group] += 1
         clips.sort(key=lambda clip: (turn[clip.key], clip.priority))
     return clips
 
@@ -213,45 +205,48 @@ def _take(
     ordered: Mapping[str, list[_Clip]],
     selection: Selection,
     prints: Mapping[str, Fingerprint] | None,
-    left: list[RejectedClip],
+    rejected: list[RejectedClip],
 ) -> dict[str, list[tuple[str, int, int]]]:
-    """Fill the quotas. With near duplicates out, sources take turns in proportion, so that none is always the one that
-    gives way; a clip gives way only to one that is taken."""
-    twins, near = None, selection.near_duplicates
+    """Return the selected clips of each source, and append the others to `rejected`.
+
+    Sources take turns in proportion to their clips: otherwise the near-duplicates of two sources would all be rejected
+    from the source that comes later. A clip is rejected as a near-duplicate only of a selected clip.
+    """
+    index, near = None, selection.near_duplicates
     if near is not None:
         groups = {clip.key: f"{name}/{clip.group_id}" for name, clips in ordered.items() for clip in clips}
-        mine = {key: (prints or {})[key] for key in groups if key in (prints or {})}
-        twins = NearDuplicateIndex(mine, groups, near, selection.seed)
+        candidates = {key: (prints or {})[key] for key in groups if key in (prints or {})}
+        index = NearDuplicateIndex(candidates, groups, near, selection.seed)
     walk = [
-        (place / len(clips), clip.priority, name, clip)
+        (position / len(clips), clip.priority, name, clip)
         for name, clips in ordered.items()
-        for place, clip in enumerate(clips)
+        for position, clip in enumerate(clips)
     ]
     walk.sort(key=lambda step: step[:3])
     keys: set[str] = set()
     taken: dict[str, list[tuple[str, int, int]]] = {name: [] for name in ordered}
     for _, _, name, clip in walk:
         quota = selection.sources.get(name, SourceSelection()).quota
-        twin = None if twins is None else twins.find(clip.key, keys)
-        if twin is not None and near is not None:
-            left.append(
+        near_duplicate = None if index is None else index.find(clip.key, keys)
+        if near_duplicate is not None and near is not None:
+            rejected.append(
                 RejectedClip(
                     key=clip.key,
                     reason="near_duplicate",
-                    duplicate_of=twin.duplicate_of,
-                    score=twin.error,
+                    duplicate_of=near_duplicate.duplicate_of,
+                    score=near_duplicate.error,
                     threshold=near.max_bit_error,
                 )
             )
         elif quota is not None and len(taken[name]) >= quota:
-            left.append(RejectedClip(key=clip.key, reason="quota"))
+            rejected.append(RejectedClip(key=clip.key, reason="quota"))
         else:
             keys.add(clip.key)
             taken[name].append((clip.key, clip.attempt, clip.unit))
     return taken
 
 
-def _clips(kept: pa.Table, left: list[RejectedClip], seed: int) -> list[_Clip]:
+def _clips(kept: pa.Table, rejected: list[RejectedClip], seed: int) -> list[_Clip]:
     """Return the clips of these rows. Of clips with the same span of the same bytes only the first is returned."""
     seen: dict[tuple[Any, ...], str] = {}
     found: list[_Clip] = []
@@ -260,13 +255,20 @@ def _clips(kept: pa.Table, left: list[RejectedClip], seed: int) -> list[_Clip]:
     for keys, attempt, unit, digest, start, stop, group, speaker in zip(*columns, strict=True):
         first = seen.get((digest, start, stop)) if digest is not None else None
         if first is not None:
-            left.extend(RejectedClip(key=key, reason="same_bytes", duplicate_of=first) for key in keys)
+            rejected.extend(RejectedClip(key=key, reason="same_bytes", duplicate_of=first) for key in keys)
             continue
         if keys:
             seen[digest, start, stop] = keys[0]
-        who = f"speaker {speaker}" if speaker else f"group {group}"
+        speaker_or_group = f"speaker {speaker}" if speaker else f"group {group}"
         found.extend(
-            _Clip(key=key, attempt=attempt, unit=unit, group_id=group, who=who, priority=priority(key, seed, 16))
+            _Clip(
+                key=key,
+                attempt=attempt,
+                unit=unit,
+                group_id=group,
+                speaker_or_group=speaker_or_group,
+                priority=priority(key, seed, 16),
+            )
             for key in keys
         )
     return found
@@ -283,7 +285,7 @@ def _check_names(kept: pa.Table, selection: Selection) -> None:
         )
 
 
-def _passes(kept: pa.Table, thresholds: dict[str, float], source: str, left: list[RejectedClip]) -> pa.Table:
+def _passes(kept: pa.Table, thresholds: dict[str, float], source: str, rejected: list[RejectedClip]) -> pa.Table:
     """Return the rows whose checks also pass the stricter thresholds. A score that could not be measured passes."""
     if not thresholds or not kept.num_rows:
         return kept
@@ -297,6 +299,8 @@ def _passes(kept: pa.Table, thresholds: dict[str, float], source: str, left: lis
             )
         rows = named.row_C[named.fails(limit)]
         for row in rows[~fails_R[rows]]:
-            left.extend(RejectedClip(key=key, reason=name, threshold=limit) for key in kept["clips"][int(row)].as_py())
+            rejected.extend(
+                RejectedClip(key=key, reason=name, threshold=limit) for key in kept["clips"][int(row)].as_py()
+            )
         fails_R[rows] = True
     return kept.filter(pa.array(~fails_R))

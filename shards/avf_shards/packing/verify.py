@@ -1,4 +1,4 @@
-"""Is every byte of a shard folder what was packed? Names each fault: shard, member, place."""
+"""Verify that every byte of a folder of shards is as packed, and name the shard, member and byte of each fault."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS
 
 
 def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: None) -> list[str]:
-    """Every fault found in `shards`, one sentence each; none means every byte is as packed.
+    """Return every fault in `shards`, one sentence each; an empty list means that every byte is as packed.
 
     Raises UserError when `shards` is not a folder of shards.
     """
@@ -32,9 +32,9 @@ def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: N
         manifest = unseal((shards / MANIFEST).read_bytes())
     except FaultError as error:
         return [str(error)]
-    digests = {Path(one["shard"]).name: (one["sha256"], one["index_sha256"]) for one in manifest["shards"]}
+    digests = {Path(entry["shard"]).name: (entry["sha256"], entry["index_sha256"]) for entry in manifest["shards"]}
     faults = _pack_faults(shards / PACK, manifest) + _selection_faults(shards / SELECTED, manifest)
-    faults += [f"{name}: {why}" for name, why in _foreign(shards, set(digests))]
+    faults += list(_foreign_faults(shards, set(digests)))
     for name, (tar_digest, index_digest) in sorted(digests.items()):
         progress(name)
         faults += _shard_faults(shards / name, tar_digest, index_digest)
@@ -42,7 +42,7 @@ def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: N
 
 
 def _pack_faults(path: Path, manifest: dict[str, Any]) -> list[str]:
-    """pack.json says what was to be packed; the manifest repeats it."""
+    """Return the fault of pack.json, whose values the manifest repeats."""
     try:
         frozen = json.loads(path.read_bytes())
         identity = {name: value for name, value in frozen.items() if name != SCHEMA_VERSION}
@@ -62,11 +62,11 @@ def _selection_faults(path: Path, manifest: dict[str, Any]) -> list[str]:
     return [] if same else [f"{path.name}: damaged (its SHA-256 is not the manifest's)"]
 
 
-def _foreign(shards: Path, names: set[str]) -> Iterator[tuple[str, str]]:
+def _foreign_faults(shards: Path, names: set[str]) -> Iterator[str]:
     expected = {MANIFEST, PACK, SELECTED} | names | {index.sidecar_path(Path(name)).name for name in names}
     for path in sorted(shards.iterdir()):
         if path.name not in expected:
-            yield path.name, "foreign; the manifest does not list it"
+            yield f"{path.name}: foreign; the manifest does not list it"
 
 
 def _shard_faults(shard: Path, tar_digest: str, index_digest: str) -> list[str]:
@@ -77,16 +77,17 @@ def _shard_faults(shard: Path, tar_digest: str, index_digest: str) -> list[str]:
         return [f"{side.name}: missing"]
     if hashlib.sha256(side.read_bytes()).hexdigest() != index_digest:
         return [f"{side.name}: damaged, or not the one that was packed (its SHA-256 is not the manifest's)"]
+    # The digest decides; only a shard that differs is read a second time to find where.
     if sha256_file(shard) == tar_digest:
         return []
     try:
-        return list(_locate(shard)) or [f"{shard.name}: its SHA-256 is not the manifest's"]
+        return list(_byte_faults(shard)) or [f"{shard.name}: its SHA-256 is not the manifest's"]
     except FaultError as error:
         return [str(error)]
 
 
-def _locate(shard: Path) -> Iterator[str]:
-    """Where the shard differs from its index: size, each member's header, payload and padding, the end blocks."""
+def _byte_faults(shard: Path) -> Iterator[str]:
+    """Yield where the shard differs from its index: size, each member's header, payload and padding, the end blocks."""
     loaded = index.load_index(index.sidecar_path(shard))
     size = shard.stat().st_size
     if size != loaded.size_bytes:
@@ -94,18 +95,18 @@ def _locate(shard: Path) -> Iterator[str]:
         yield f"{shard.name}: {size} bytes, its index says {loaded.size_bytes} ({fault})"
     handle = os.open(shard, os.O_RDONLY)
     try:
-        at = 0
+        offset = 0
         for member in loaded.members:
             try:
                 read_member(handle, shard, member)
             except FaultError as error:
                 yield str(error)
-            at = member.offset + member.size
-            padding = os.pread(handle, -member.size % BLOCK, at)
+            offset = member.offset + member.size
+            padding = os.pread(handle, -member.size % BLOCK, offset)
             if padding.strip(b"\0"):
-                yield f"{shard.name}: the padding after {member.name} at byte {at} is damaged"
-            at += -member.size % BLOCK
-        if size == loaded.size_bytes and os.pread(handle, len(END), at) != END:
-            yield f"{shard.name}: the end-of-archive blocks at byte {at} are damaged"
+                yield f"{shard.name}: the padding after {member.name} at byte {offset} is damaged"
+            offset += -member.size % BLOCK
+        if size == loaded.size_bytes and os.pread(handle, len(END), offset) != END:
+            yield f"{shard.name}: the end-of-archive blocks at byte {offset} are damaged"
     finally:
         os.close(handle)

@@ -16,15 +16,15 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """The clips of each source in an epoch: all (nothing given), `quotas`, or `weights` of `clips_per_epoch`.
+    """The clips of each source in an epoch: all of them (nothing given), a quota for each, or shares by weight.
 
     A source that is not named in a mix that names some is left out. A quota above what a source has repeats it, each
     time in another order; one below takes the next part each epoch, so that all are seen before any is seen again.
     """
 
-    quotas: Mapping[str, int] = field(default_factory=dict)
-    weights: Mapping[str, float] = field(default_factory=dict)
-    clips_per_epoch: int | None = None
+    quotas: Mapping[str, int] = field(default_factory=dict)  # source -> clips in an epoch
+    weights: Mapping[str, float] = field(default_factory=dict)  # source -> share of an epoch, relative to the others'
+    clips_per_epoch: int | None = None  # of all sources, with weights; None: the clips of the weighted sources
 
     def __post_init__(self) -> None:
         if self.quotas and self.weights:

@@ -25,8 +25,8 @@ _KEPT_EPOCHS = 2
 class EpochOrder:
     """The clip and the source of each position of an epoch, as indices into the corpus."""
 
-    clip_P: npt.NDArray[np.int64]
-    source_P: npt.NDArray[np.int16]
+    clip_P: npt.NDArray[np.int64]  # number of the clip in the corpus
+    source_P: npt.NDArray[np.int16]  # index of its source in `Corpus.sources`
 
 
 class EpochwiseOrder(ABC):

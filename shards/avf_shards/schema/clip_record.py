@@ -20,27 +20,27 @@ _NUMBERS = (int, float)
 class ClipRecord:
     """What a trainer needs to know about a clip, and an auditor to follow the clip back to its input."""
 
-    key: str
-    source: str
-    video_id: str
+    key: str  # of the clip; its form is that of `clip_key`
+    source: str  # name of the corpus or folder that the video belongs to
+    video_id: str  # unique within the source
     group_id: str  # videos of one recording share it
     path: str  # of the input, relative to its source's folder
     span: Span  # on the 25 fps timeline of the video
     track: int  # number of the person: 0 is the one with the largest face
-    speaker: str | None
-    language: str | None
+    speaker: str | None  # as the corpus names the person; None where it does not
+    language: str | None  # as the source says; None where it does not
     window_px: float  # side of the face crop, in pixels of the source
     size_px: int  # side of the stored video
     av_offset_ms: int  # shift already applied to the stored sound (positive: moved later); readers never apply it
-    input_sha256: str
-    input_bytes: int
+    input_sha256: str  # of the input file, in hexadecimal digits
+    input_bytes: int  # size of the input file
     fingerprint: str  # of the run's settings
     backends: dict[str, str]  # stage -> backend
-    checks: tuple[Check, ...]
-    measurements: Measurements = field(default_factory=Measurements)
+    checks: tuple[Check, ...]  # every comparison that the span went through, in the order of the stages
+    measurements: Measurements = field(default_factory=Measurements)  # empty where no stage measured
     start_s: float | None = None  # of the video in its file, where it is a part of one
     origin: Origin | None = None  # what the owners of the corpus say of where the video was cut from
-    labels: Labels | None = None
+    labels: Labels | None = None  # None: the corpus has no labels
 
     def to_json(self) -> bytes:
         """Return UTF-8 with sorted keys and one trailing newline: the same record gives the same bytes."""

@@ -12,7 +12,7 @@ from avf_shards.errors import FaultError
 class Fields:
     """The fields of one JSON object."""
 
-    values: Mapping[str, Any]
+    values: Mapping[str, Any]  # as the JSON parser returns them
     where: str  # names the object in messages, as "voxceleb2-0a1b...-0: labels"
 
     @classmethod

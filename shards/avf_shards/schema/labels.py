@@ -14,8 +14,8 @@ class Origin:
     """Where a video was cut from: a hint for people and later tools, never a measurement."""
 
     id: str  # the owners' id of the whole recording, as a YouTube id
-    start_s: float | None = None  # in that recording
-    stop_s: float | None = None  # in that recording
+    start_s: float | None = None  # start of the video in that recording, in seconds; None: not published
+    stop_s: float | None = None  # end of the video in that recording, in seconds; None: not published
     # Face as (left, top, right, bottom), shares of the frame; a point (left = right, top = bottom) where only the
     # centre is published.
     box: Box4 | None = None
@@ -43,8 +43,8 @@ class Labels:
     """Labels of a video."""
 
     values: Mapping[str, str]  # name -> label, spelled as its owners spell it
-    subject: str | None = None  # person
-    session: str | None = None
+    subject: str | None = None  # the labelled person; None: not published
+    session: str | None = None  # the recording session; None: not published
     folds: Mapping[str, int] = field(default_factory=dict)  # scheme -> fold that tests the video, from 1; 0: none
 
     @classmethod

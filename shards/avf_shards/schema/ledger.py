@@ -26,16 +26,13 @@ SCORE_DECIMALS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One comparison: the span passes `stage` on `reason` when `score operator threshold` holds.
+    """One comparison of a stage on a span: the span passes when `score operator threshold` holds."""
 
-    `score` is None where the stage could not tell (too short, too little motion): neither a pass nor a rejection.
-    """
-
-    stage: str
-    reason: str
-    score: float | None
-    operator: Operator
-    threshold: float
+    stage: str  # that measured the score, as "sync"
+    reason: str  # of the rejection if the check fails, as "low_confidence"
+    score: float | None  # rounded; None: the stage could not tell (span too short, too little motion), no verdict
+    operator: Operator  # between score and threshold in a span that passes
+    threshold: float  # in the unit of the score
     setting: str | None = None  # the recipe's setting that the threshold comes from, as "quality.min_sharpness"
 
     def __post_init__(self) -> None:
@@ -60,27 +57,27 @@ class Check:
 class Decision:
     """The verdict on one span of one video: a row of the ledger."""
 
-    source: str
-    video_id: str
+    source: str  # name of the corpus or folder that the video belongs to
+    video_id: str  # unique within the source
     group_id: str  # videos of one recording share it
     path: str  # of the input, relative to the folder of its source
-    span: Span
-    status: Status
+    span: Span  # on the 25 fps timeline of the video
+    status: Status  # kept: it has clips; rejected: a check failed; failed: it could not be decided
     stage: str | None = None  # that rejected the span or failed
     reason: str | None = None  # of the failing check, as are score, operator and threshold
-    score: float | None = None
-    operator: str | None = None
-    threshold: float | None = None
+    score: float | None = None  # None for a span that was kept or that failed
+    operator: str | None = None  # "<=" or ">=", between score and threshold in a span that passes
+    threshold: float | None = None  # in the unit of the score
     error: str | None = None  # kind of a failure
     message: str | None = None  # of a failure, for people
-    input_bytes: int = 0
-    input_sha256: str | None = None
-    speaker: str | None = None
-    language: str | None = None
+    input_bytes: int = 0  # size of the input file
+    input_sha256: str | None = None  # of the input file, in hexadecimal digits; None: it could not be read
+    speaker: str | None = None  # as the corpus names the person; None where it does not
+    language: str | None = None  # as the source says; None where it does not
     unit: int = 0  # in which the video was decided
     attempt: int = 0  # 0: first run; each retry and each deletion adds one
     clips: tuple[str, ...] = ()  # keys of the clips of a kept span, one for each person
-    checks: tuple[Check, ...] = ()
+    checks: tuple[Check, ...] = ()  # every comparison that was made, in the order of the stages
     measurements: str = "{}"  # JSON object: stage -> name -> value
 
 

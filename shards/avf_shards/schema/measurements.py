@@ -15,10 +15,10 @@ from avf_shards.schema.fields import Fields
 class ScenesMeasurements:
     """The shot that the clip lies in."""
 
-    length_s: float
+    length_s: float  # of the shot, in seconds
     cut_off_s: float  # declared by the input, but not decodable
-    no_picture_s: float
-    no_sound_s: float
+    no_picture_s: float  # seconds of the shot without picture
+    no_sound_s: float  # seconds of the shot without sound
     would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
 
 
@@ -33,16 +33,16 @@ class FacesMeasurements:
     inside: float | None  # smallest share of a face's box inside the picture
     aspect_low: float | None  # narrowest width over height
     aspect_high: float | None  # widest width over height
-    would_reject: tuple[str, ...] = ()
+    would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SilenceMeasurements:
     """Sound of the stretch that the clip is."""
 
-    speech: bool
+    speech: bool  # whether speech was detected
     level_dbfs: float  # mean level
-    would_reject: tuple[str, ...] = ()
+    would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +52,8 @@ class TrackMeasurements:
     window_px: float  # side of the crop, in pixels of the source
     face_px: float  # median width of the face, in pixels of the source
     detections: int  # frames in which the detector ran
-    tracks: int
-    would_reject: tuple[str, ...] = ()
+    tracks: int  # number of tracks in the shot
+    would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,24 +62,24 @@ class SyncMeasurements:
 
     backend: str  # "syncnet" or "envelope"
     offset_frames: int | None  # of the sound against the picture, as stages/sync defines its sign
-    confidence: float | None
-    distance: float | None
-    length_s: float
-    mouth_motion: float | None
-    would_reject: tuple[str, ...] = ()
+    confidence: float | None  # of SyncNet (median distance minus least) or of the envelopes; a number without unit
+    distance: float | None  # SyncNet's least distance; None of the envelopes
+    length_s: float  # of the stretch compared, in seconds: confidence depends on it
+    mouth_motion: float | None  # how much the mouth opens and shuts, over the contrast of its picture
+    would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualityMeasurements:
     """Quality of the face crop. All but the pooled watermark are None where the recipe skips the stage."""
 
-    sharpness: float | None = None
-    frozen_s: float | None = None
+    sharpness: float | None = None  # median variance of the Laplacian on the grey crop
+    frozen_s: float | None = None  # longest run of frames without any change, in seconds
     black_share: float | None = None  # of the frames
     bars: float | None = None  # share of the crop covered by black bars
     overlay_px: float | None = None  # edge pixels of a watermark in this span
     overlay_pooled_px: float | None = None  # the same over all spans of the group
-    would_reject: tuple[str, ...] = ()
+    would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
 
 
 Stage = (
@@ -96,12 +96,12 @@ Stage = (
 class Measurements:
     """Measurements of all stages; None for a stage that the recipe skipped."""
 
-    scenes: ScenesMeasurements | None = None
-    faces: FacesMeasurements | None = None
-    silence: SilenceMeasurements | None = None
-    track: TrackMeasurements | None = None
-    sync: SyncMeasurements | None = None
-    quality: QualityMeasurements | None = None
+    scenes: ScenesMeasurements | None = None  # shot boundaries, missing picture and sound
+    faces: FacesMeasurements | None = None  # number and size of faces
+    silence: SilenceMeasurements | None = None  # speech and level
+    track: TrackMeasurements | None = None  # the face over time
+    sync: SyncMeasurements | None = None  # lips against sound
+    quality: QualityMeasurements | None = None  # sharpness, frozen and black frames, bars, watermark
 
     @classmethod
     def from_stages(cls, stages: Mapping[str, Mapping[str, Any]]) -> "Measurements":

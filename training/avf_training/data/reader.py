@@ -23,7 +23,7 @@ class _ShardClips:
     """A shard's index in little memory: keys, and the offset, size and CRC of each clip's files of the four kinds."""
 
     def __init__(self, shard: ShardIndex) -> None:
-        clips = dict(zip(shard.places(), shard.by_key().items(), strict=True))
+        clips = dict(zip(shard.positions(), shard.by_key().items(), strict=True))
         size = len(clips) + len(shard.deleted)
         self.shard, self.keys = shard.shard, tuple(clips[n][0] if n in clips else "" for n in range(size))
         # One int64 array for each shard: a dictionary of members per clip would take many times the memory.
