@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"avf_shards": "shards", "avf_curation": "curation", "avf_training": "training"}
 
-POSITIONAL_DATACLASSES = {"Span", "TimeRange", "RunFolder"}
-"""Tiny value types with a natural order: Span(start, stop), TimeRange(start_s, stop_s), RunFolder(path)."""
+POSITIONAL_DATACLASSES = {"Span", "TimeRange", "RunFolder", "Fields"}
+"""Tiny value types whose arguments have a natural order, such as Span(start_frame, stop_frame)."""
 
 MANY_POSITIONAL_CALLS = {
     "cv2.ellipse",  # OpenCV's own drawing functions, whose early parameters cannot be skipped
@@ -28,7 +28,7 @@ MANY_POSITIONAL_CALLS = {
 }
 
 ROOT_MODULES = {
-    "avf_shards": {"__init__", "config", "durable_io", "errors", "hash_draw", "timeline"},
+    "avf_shards": {"__init__", "config", "durable_io", "errors", "estimate", "hash_draw", "run_lock", "timeline"},
     "avf_curation": {"__init__", "recipe"},
     "avf_training": {"__init__"},
 }

@@ -260,7 +260,7 @@ def test_shards_are_read_from_s3(shards: Path, tmp_path: Path) -> None:
         wanted, cache = read_stream(shards), tmp_path / "cache"
         assert read_stream("s3://corpus/shards", options=options, cache=cache) == wanted
         assert read_stream("s3://corpus/shards", workers=1, options=options) == wanted
-        there.rm("corpus/shards/b-000000.tar")
+        there.rm("corpus/shards/a-000000.tar")
         one = make_stream_loader(
             "s3://corpus/shards",
             pretraining_sampler(),

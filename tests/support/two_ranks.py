@@ -85,7 +85,7 @@ def main() -> None:
         video_GC, audio_GC = (torch.randn(2 * CLIPS, 8, generator=draw) for _ in range(2))
         rank_clips = slice(place.rank * CLIPS, (place.rank + 1) * CLIPS)
         local = video_GC[rank_clips].clone().requires_grad_(), audio_GC[rank_clips].clone().requires_grad_()
-        loss = contrastive_loss(*local, 0.07, "gathered")
+        loss = contrastive_loss(*local, 0.07, "all_ranks")
         loss.backward()
         all_ranks = video_GC.clone().requires_grad_(), audio_GC.clone().requires_grad_()
         contrastive_loss(*all_ranks, 0.07).backward()

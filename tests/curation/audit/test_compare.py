@@ -130,7 +130,7 @@ def test_the_command_compares_two_dates_of_one_run(tmp_path: Path, capsys: pytes
     assert [shift["p"] for shift in found["shifts"]] == [1.0, 1.0]
     for words, message in (
         ([str(run.root), str(run.root)], "name two dates"),
-        ([f"{run.root}@monday", str(run.root)], "no date"),
+        ([f"{run.root}@monday", str(run.root)], "is not a date"),
         ([f"{run.root}@2020-01-01", str(run.root)], "nothing was decided"),
     ):
         assert main(["audit", *words]) == 2

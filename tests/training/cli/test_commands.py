@@ -45,7 +45,7 @@ def test_describe_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
         (["reconstruct", "gone", "--out", "x.exe"], "x.exe: must end in .png"),
         (["reconstruct", "gone", "--out", "x.png", "--ratios", "0.9"], "--ratios 0.9: must look like"),
         (["reconstruct", "gone", "--out", "x.png", "--model", "nan"], "unknown model; did you mean 'nano'?"),
-        (["reconstruct", "gone", "--out", "x.png", "--checkpoint", "none"], "none/config.json: is not there"),
+        (["reconstruct", "gone", "--out", "x.png", "--checkpoint", "none"], "none/config.json: does not exist"),
     ],
 )
 def test_an_invalid_request_ends_with_one_sentence(
@@ -137,8 +137,8 @@ def test_a_perfect_prediction_gives_the_original_frames() -> None:
     found = reconstruct_clip(
         Perfect(config), video, audio, MaskConfig(video_ratio=0.9, audio_ratio=0.75, decoder_ratio=0.0), 1
     )
-    torch.testing.assert_close(torch.from_numpy(found.video_whole), torch.from_numpy(found.video), atol=1e-5, rtol=0)
-    torch.testing.assert_close(torch.from_numpy(found.audio_whole), torch.from_numpy(found.audio), atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.from_numpy(found.video_filled), torch.from_numpy(found.video), atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.from_numpy(found.audio_filled), torch.from_numpy(found.audio), atol=1e-5, rtol=0)
     hidden = torch.from_numpy(found.video_shown).isnan().float().mean()
     assert hidden == pytest.approx(0.9)
 
@@ -176,4 +176,4 @@ def test_evaluate_pretraining_refuses_a_folder_without_a_run(
     assert main(["evaluate-pretraining", str(tmp_path), "--train", "x", "--validation", "y"]) == 2
     assert "holds no run (no run.json)" in capsys.readouterr().err
     assert main(["replay", str(tmp_path), "--shards", "x"]) == 2
-    assert "rank-0.json: is not there" in capsys.readouterr().err
+    assert "rank-0.json: no such file" in capsys.readouterr().err

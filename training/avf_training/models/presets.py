@@ -32,7 +32,6 @@ def _model(
     encoder: EncoderKind,
     fusion: FusionKind,
     geometry: Geometry = PAPER_GEOMETRY,
-    region: tuple[int, int, int] = VIDEO_REGION,
 ) -> ModelConfig:
     """Return a model whose audio side is its video side with a region of its own."""
     return ModelConfig(
