@@ -53,10 +53,10 @@ def _tracks() -> Section:
                 mtime_ns=stat.st_mtime_ns,
             )
             screened = screen_video(video, path.parent, settings, tools)
-            if screened.picture is None:
+            if screened.video_track is None:
                 continue
             with MediaFile(path, settings.media) as media:
-                media.resume(screened.picture, screened.start_s)
+                media.resume(screened.video_track, screened.start_s)
                 for part in screened.parts:
                     if not isinstance(part, Candidate):
                         continue

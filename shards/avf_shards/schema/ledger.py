@@ -160,9 +160,9 @@ def encode_ledger(table: pa.Table) -> bytes:
 
 def read_ledger(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Return a ledger file, or some columns of it. Raises UserError for a newer schema version."""
-    table = pq.read_table(path, columns=list(columns) if columns else None)
-    check_schema(table.schema, "ledger", str(path))
-    return table
+    # before the columns are read: a newer version may have renamed them
+    check_schema(pq.read_schema(path), "ledger", str(path))
+    return pq.read_table(path, columns=list(columns) if columns else None)
 
 
 def write_ledger(path: Path, tables: Sequence[pa.Table]) -> None:
