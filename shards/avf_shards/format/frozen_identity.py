@@ -10,7 +10,7 @@ from avf_shards import durable_io
 from avf_shards.config import difference
 from avf_shards.errors import UserError
 from avf_shards.format.manifest import canonical_json
-from avf_shards.schema.versions import FileKind, check_version, stamp
+from avf_shards.schema.versions import FileKind, read_json, stamp
 
 
 def freeze_or_refuse(
@@ -38,8 +38,7 @@ def freeze_or_refuse(
         with suppress(durable_io.AlreadyExistsError):  # another process was first: agree with what that one wrote
             publish(canonical_json(values))
     if file.is_file():
-        before = json.loads(file.read_bytes())
-        check_version(before, kind, str(file))
+        before = read_json(file, kind)
         changed = difference(*({key: table[key] for key in table if key not in derived} for table in (before, values)))
         if changed:
             raise UserError(f"{refusal}\n{changed}")

@@ -25,7 +25,7 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
 from avf_shards.format.tar import TarWriter
 from avf_shards.schema import ledger
-from avf_shards.schema.versions import check_schema, check_version, stamp
+from avf_shards.schema.versions import check_schema, check_version, read_json, stamp
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 LEDGER, PART, PART_INDEX, UNIT = "ledger.parquet", "clips.tar", "clips.index.json", "unit.json"
@@ -95,10 +95,11 @@ class RunFolder:
         return self.root / "log"
 
     def identity(self) -> dict[str, Any]:
-        """Return the values of run.json: fingerprint, settings, versions, backends, weights. Raises UserError."""
-        values: dict[str, Any] = json.loads(self.identity_file.read_bytes())
-        check_version(values, "curation run", str(self.identity_file))
-        return values
+        """Return the values of run.json: fingerprint, settings, versions, backends, weights.
+
+        Raises UserError, FaultError.
+        """
+        return read_json(self.identity_file, "curation run")
 
     def temporary(self, name: str) -> Path:
         """Make and return a new folder under tmp/ whose name no other process uses."""

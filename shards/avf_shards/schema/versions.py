@@ -1,11 +1,13 @@
 """Schema versions of the files that other programs read; a file of a newer version is refused."""
 
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 
 SCHEMA_VERSION = "schema_version"
 """Key of the version: in JSON objects, and in the key-value metadata of Parquet files."""
@@ -72,6 +74,22 @@ def check_version(values: Mapping[str, Any], kind: FileKind, where: str) -> None
             f"{where}: {kind} file of schema version {version}, this program understands versions up to {known}; "
             "update avf-foundry"
         )
+
+
+def read_json(path: Path, kind: FileKind | None = None) -> dict[str, Any]:
+    """Return the JSON object in a file, after a check of its schema version if `kind` names one.
+
+    Raises UserError for another version, FaultError for a file that is not a JSON object.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+    except ValueError as error:  # a text that is not UTF-8 is one too
+        raise FaultError(f"{path}: not readable as JSON ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise FaultError(f"{path}: must hold a JSON object, and holds {type(values).__name__}")
+    if kind is not None:
+        check_version(values, kind, str(path))
+    return values
 
 
 def versioned_schema(fields: Iterable[tuple[str, pa.DataType]], kind: FileKind) -> pa.Schema:

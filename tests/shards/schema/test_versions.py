@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from avf_curation.cli.main import main as curate_main
 from avf_shards.cli.main import main as shards_main
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from avf_shards.format.manifest import seal
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
-from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS, check_version
+from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS, check_version, read_json
 from support.runs import make_run
 
 UNIT = "run/attempt-0/units/0000/0000000"
@@ -99,3 +99,11 @@ def test_the_version_is_a_number_from_one_on() -> None:
     for value in (0, True, "1", None, 1.0):
         with pytest.raises(UserError, match="x: no ledger file"):
             check_version({SCHEMA_VERSION: value}, "ledger", "x")
+
+
+@pytest.mark.parametrize("content", [b"junk", b"\xff\xfe", b"[1]", b""])
+def test_a_damaged_json_file_is_one_sentence_that_names_it(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_bytes(content)
+    with pytest.raises(FaultError, match=r"run\.json: (not readable as JSON|must hold a JSON object)"):
+        read_json(path, "training run")

@@ -1,7 +1,6 @@
 """What `posttrain` and `finetune` share: their options, and the training of one stage on a task."""
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,8 @@ def train_on_task(options: argparse.Namespace, stage: Any, make_task: Callable[[
     Args:
         make_task: makes the task of a recipe and labelled shards.
     """
+    from avf_shards.schema.versions import read_json
+
     from avf_training.config.finetune import load_finetune_recipe
     from avf_training.console.task_tables import print_result
     from avf_training.distributed.environment import torchrun_environment
@@ -53,7 +54,7 @@ def train_on_task(options: argparse.Namespace, stage: Any, make_task: Callable[[
     if torchrun_environment().rank == 0:
         draw_learning_curve(options.out)
         if result.is_file():
-            print_result(json.loads(result.read_text("utf-8")), options.out)
+            print_result(read_json(result), options.out)
         else:
             print(f"{options.out}: stopped and saved; the same command continues")
     return 0

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from avf_shards import durable_io
-from avf_shards.errors import UserError
-from avf_shards.schema.versions import check_version, stamp
+from avf_shards.errors import FaultError, UserError
+from avf_shards.schema.versions import read_json, stamp
 
 from avf_training.config.finetune import FinetuneRecipe
 from avf_training.distributed.context import DistributedContext
@@ -68,14 +68,16 @@ def write_predictions(path: Path, task: Task, predictions: Predictions) -> None:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Return the predictions that `write_predictions` wrote. Raises UserError where there are none."""
+    """Return the predictions that `write_predictions` wrote. Raises UserError, FaultError for damage."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; a finished fine-tuning run has it")
-    values = json.loads(path.read_text("utf-8"))
-    check_version(values, "predictions", str(path))
-    return Predictions(
-        keys=tuple(values["keys"]),
-        truth=np.array(values["truth"], float),
-        scores_NJ=np.array(values["scores"], float),
-        unreadable=tuple(values["unreadable"]),
-    )
+    values = read_json(path, "predictions")
+    try:
+        return Predictions(
+            keys=tuple(values["keys"]),
+            truth=np.array(values["truth"], float),
+            scores_NJ=np.array(values["scores"], float),
+            unreadable=tuple(values["unreadable"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise FaultError(f"{path}: not readable as predictions ({type(error).__name__}: {error})") from None

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
+from avf_shards.schema.versions import read_json
 from torch import Tensor, nn
 
 from avf_training.config.pretrain import PretrainRecipe, recipe_of_run
@@ -100,8 +101,7 @@ def _read_snapshot(run: Path, rank: int) -> dict[str, Any]:
     path = run / FOLDER / f"rank-{rank}.json"
     if not path.is_file():
         raise UserError(f"{path}: no such file; a run that stops because its loss is not finite writes it")
-    snapshot: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return snapshot
+    return read_json(path)
 
 
 def _batches(

@@ -1,6 +1,5 @@
 """The page of a study: its results beside the papers', and figures of what is behind the numbers of each row."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import jinja2
 import numpy as np
 import numpy.typing as npt
 from avf_shards import durable_io
+from avf_shards.schema.versions import read_json
 
 from avf_training.evaluation.results import RESULT
 from avf_training.evaluation.scoring import Predictions, bootstrap_interval, score_predictions
@@ -176,7 +176,7 @@ def _class_figures(folds: list[tuple[int, Predictions]], names: tuple[str, ...],
 
 
 def _selection_metric(cell: Cell) -> str:
-    return str(json.loads((cell.out / RESULT).read_text("utf-8"))["selection_metric"])
+    return str(read_json(cell.out / RESULT)["selection_metric"])
 
 
 def _feature_figures(cell: Cell, shards: LabelledShards, protocol: SelectionProtocol) -> _Images:

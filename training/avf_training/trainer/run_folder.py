@@ -7,7 +7,6 @@ RUN/tensorboard/      the same, and pictures
 RUN/model/            the model, when the last step is done
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from avf_shards import durable_io
 from avf_shards.format.frozen_identity import freeze_or_refuse
 from avf_shards.run_lock import RunLock
-from avf_shards.schema.versions import check_version
+from avf_shards.schema.versions import read_json
 
 RUN, MODEL = "run.json", "model"
 LOCK = ".lock"  # its markers are RUN/.lock-000001.json
@@ -52,7 +51,5 @@ def freeze_identity(out: Path, identity: dict[str, Any], rank: int) -> None:
 
 
 def read_identity(run: Path) -> dict[str, Any]:
-    """Return the values of RUN/run.json. Raises UserError for one of a newer version."""
-    values: dict[str, Any] = json.loads((run / RUN).read_text("utf-8"))
-    check_version(values, "training run", str(run / RUN))
-    return values
+    """Return the values of RUN/run.json. Raises UserError for another version, FaultError for damage."""
+    return read_json(run / RUN, "training run")
