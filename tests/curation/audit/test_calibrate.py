@@ -114,4 +114,4 @@ def test_invalid_requests_are_refused_with_the_reason(tmp_path, capsys: pytest.C
             propose_thresholds(table, source, keep, checks)
     run = make_run(tmp_path)
     assert main(["calibrate", str(run.root), "--source", "made", "--keep", "0.5"]) == 0
-    assert "Each alone" in capsys.readouterr().out
+    assert "Each threshold is proposed alone" in capsys.readouterr().out
