@@ -10,7 +10,7 @@ from avf_curation.demo.demo import run_demo, unlabelled_demo
 from avf_training.config.pretrain import load_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.pretraining.pretrain import PretrainingData, pretrain
+from avf_training.pretraining.pretrain import PretrainingData, run_pretraining
 from avf_training.pretraining.validation import ValidationClips, ValidationScores
 
 from benchmarks.table import Section
@@ -45,7 +45,7 @@ def run() -> list[Section]:
 def _row(demo: Path, out: Path, *settings: str) -> list[str]:
     recipe = load_recipe("nano", settings)
     begun_s = time.perf_counter()
-    pretrain(recipe, PretrainingData(shards=demo / "shards", validation=demo / "validation"), out)
+    run_pretraining(recipe, PretrainingData(shards=demo / "shards", validation=demo / "validation"), out)
     minutes = (time.perf_counter() - begun_s) / 60
     found = _score(demo, out)
     told = (

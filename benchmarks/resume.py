@@ -15,7 +15,7 @@ from avf_shards.format.manifest import MANIFEST, seal
 from avf_shards.format.run_folder import PackedClip, write_part
 from avf_shards.sampling.mixture import Mixture
 from avf_shards.sampling.stream_order import StreamOrder
-from avf_shards.schema.clip_key import clip_key
+from avf_shards.schema.clip_key import make_clip_key
 from avf_shards.timeline import Span
 from avf_training.data.loader import StreamLoader
 from avf_training.data.pretraining import PretrainingSampler
@@ -82,7 +82,7 @@ def _corpus(folder: Path) -> Path:
         different[n % DIFFERENT]["json"] = b"{}\n"
     packed = [
         PackedClip(
-            key=clip_key("made", str(n), Span(0, FRAMES), 0),
+            key=make_clip_key("made", str(n), Span(0, FRAMES), 0),
             source="made",
             frames=FRAMES,
             members=different[n % DIFFERENT],

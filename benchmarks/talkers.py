@@ -17,7 +17,7 @@ from avf_curation.recipe import load_recipe
 from avf_shards.format.index import load_index, sidecar_path
 from avf_shards.format.manifest import MANIFEST, seal
 from avf_shards.format.run_folder import PackedClip, write_part
-from avf_shards.schema.clip_key import clip_key
+from avf_shards.schema.clip_key import make_clip_key
 from avf_shards.timeline import Span
 
 FRAMES = 150
@@ -69,7 +69,7 @@ def shards_of(folder: Path, clips: Sequence[dict[str, bytes]], name: str = "made
     folder.mkdir(parents=True, exist_ok=True)
     packed = [
         PackedClip(
-            key=clip_key(name, str(n), Span(0, FRAMES), 0),
+            key=make_clip_key(name, str(n), Span(0, FRAMES), 0),
             source=name,
             frames=FRAMES,
             members=files | {"json": b"{}\n"},

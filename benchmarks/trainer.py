@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from avf_training.config.pretrain import load_recipe
 from avf_training.models.flops import training_flops
-from avf_training.pretraining.pretrain import PretrainingData, pretrain
+from avf_training.pretraining.pretrain import PretrainingData, run_pretraining
 from avf_training.trainer.checkpoint import Checkpoints
 from avf_training.trainer.metrics import THROUGHPUT, read_lines
 
@@ -39,7 +39,7 @@ def run() -> list[Section]:
         for label, (recipe, settings) in RUNS.items():
             out = folder / recipe
             more = [*settings, "log_every=1", f"checkpoint_every={EVERY}", "checkpoint_keep=1"]
-            pretrain(load_recipe(recipe, more), PretrainingData(shards=shards), out)
+            run_pretraining(load_recipe(recipe, more), PretrainingData(shards=shards), out)
             rows.append([label, *_row(out)])
     return [Section("The trainer's own cost", NOTE, rows), _cores()]
 

@@ -129,6 +129,17 @@ def test_functions_have_few_parameters() -> None:
     assert many <= KNOWN_MANY_PARAMETERS
 
 
+def test_no_function_shadows_its_module() -> None:
+    """`main` in a command's main.py is what Python projects call it."""
+    offenders = [
+        module
+        for module, tree in trees()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name == module.rpartition(".")[2] != "main"
+    ]
+    assert not offenders
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_package_roots_hold_what_everything_stands_on(package: str) -> None:
     folder = ROOT / PACKAGES[package] / package

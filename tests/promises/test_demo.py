@@ -20,7 +20,7 @@ from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import Decision, table_to_decisions
 from avf_training.config.pretrain import load_recipe
-from avf_training.pretraining.pretrain import PretrainingData, pretrain
+from avf_training.pretraining.pretrain import PretrainingData, run_pretraining
 from avf_training.trainer.metrics import read_lines
 from support.browser import BROWSER, HEADLESS
 
@@ -56,7 +56,7 @@ def test_validation_and_training_share_no_person(demo: Path) -> None:
 def test_a_model_trains_on_the_demo_shards(demo: Path, tmp_path: Path) -> None:
     """As `make demo` trains it. docs/benchmarks.md has the figures of three seeds; here they must only not be luck."""
     recipe = load_recipe("nano")
-    pretrain(recipe, PretrainingData(shards=demo / "shards", validation=demo / "validation"), tmp_path / "run")
+    run_pretraining(recipe, PretrainingData(shards=demo / "shards", validation=demo / "validation"), tmp_path / "run")
     scores = read_lines(tmp_path / "run/evaluation.jsonl")
     assert [row["step"] + 1 for row in scores] == [recipe.steps // 2, recipe.steps]
     assert scores[-1]["mse/mean patch"] <= 0.8

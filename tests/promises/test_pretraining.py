@@ -16,7 +16,7 @@ from avf_training.config.pretrain import load_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.distributed.collectives import process_group
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.pretraining.pretrain import PretrainingData, pretrain
+from avf_training.pretraining.pretrain import PretrainingData, run_pretraining
 from avf_training.pretraining.replay import keep_for_replay, replay_step
 from avf_training.pretraining.step import make_loader
 from avf_training.trainer.checkpoint import Checkpoints
@@ -43,7 +43,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(shards: Path, out: Path, *settings: str, from_step: int | None = None) -> int:
     recipe = load_recipe("nano", (*QUICK, *SAVE, *settings))
-    return pretrain(recipe, PretrainingData(shards=shards), out, from_step=from_step)
+    return run_pretraining(recipe, PretrainingData(shards=shards), out, from_step=from_step)
 
 
 def pretrain_command(shards: Path, out: Path, *settings: str) -> list[str]:
@@ -236,7 +236,7 @@ def test_progress_is_printed_during_training(shards: Path, tmp_path: Path, capfd
 
     recipe = load_recipe("nano", (*QUICK, *SAVE, "eval_every=3"))
     out = tmp_path / "run"
-    pretrain(recipe, PretrainingData(shards=shards, validation=shards), out)
+    run_pretraining(recipe, PretrainingData(shards=shards, validation=shards), out)
     output = capfd.readouterr().err.splitlines()
     assert "GFLOP a clip" in output[0]
     assert "TFLOP/s (measured here" in output[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from avf_training.distributed.collectives import process_group, sync_gradients
-from avf_training.distributed.parallelize import full_state_dict, parallelize
+from avf_training.distributed.parallelize import full_state_dict, parallelize_model
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.objectives.hcmcl import contrastive_loss
 from avf_training.objectives.pretraining import pretraining_losses
@@ -25,7 +25,7 @@ def train(parallel: str, compute: str, place) -> tuple[list[float], dict[str, Te
     torch.manual_seed(0)
     config = tiny_config()
     model = MaskedAutoencoder(config).train()
-    wrapped = parallelize(model, parallel, place)
+    wrapped = parallelize_model(model, parallel, place)
     optimizer = adamw(
         model, OptimConfig(base_lr=1e-3, min_lr=0.0, betas=(0.9, 0.95), weight_decay=0.05, warmup_epochs=0.0)
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.estimate import Estimate
-from avf_shards.schema.check_columns import CheckColumns, check_columns
+from avf_shards.schema.check_columns import CheckColumns, flatten_checks
 
 from avf_curation.audit.confidence import wilson_interval
 from avf_curation.stages.checks import STAGES
@@ -15,7 +15,7 @@ from avf_curation.stages.checks import STAGES
 
 def reached_checks(table: pa.Table, stage: str | None = None) -> CheckColumns:
     """Return the checks of a ledger, or of one stage of it, without those made past a rejection (gates.score_all)."""
-    checks = check_columns(table)
+    checks = flatten_checks(table)
     rank_C = checks.stage_rank(STAGES)
     last_R = pc.index_in(table["stage"], pa.array(STAGES)).fill_null(len(STAGES)).to_numpy()
     reached_C = rank_C <= last_R[checks.row_C]

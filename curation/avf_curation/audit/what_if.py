@@ -16,7 +16,7 @@ import yaml
 from avf_shards.config import flatten, merge, override
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.schema.check_columns import CheckColumns, check_columns
+from avf_shards.schema.check_columns import CheckColumns, flatten_checks
 
 from avf_curation.recipe import make_recipe
 from avf_curation.stages.checks import SPAN_STAGES, STAGES
@@ -154,7 +154,7 @@ class _Total:
         frames_R = pc.subtract(rows.column("stop_frame"), rows.column("start_frame")).to_numpy()
         kept_R = pc.equal(rows.column("status"), "kept").to_numpy(zero_copy_only=False)
         was_rejected_R = pc.equal(rows.column("status"), "rejected").to_numpy(zero_copy_only=False)
-        checks = check_columns(rows)
+        checks = flatten_checks(rows)
         self._note_settings(checks)
         limit_C, changed_C = checks.threshold_C.copy(), np.zeros(len(checks.row_C), bool)
         for setting, limit in limits.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from avf_shards.format.run_folder import PackedClip, RunFolder
 from avf_shards.schema import ledger
-from avf_shards.schema.clip_key import clip_key
+from avf_shards.schema.clip_key import make_clip_key
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.schema.ledger import Decision, Status
 from avf_shards.schema.measurements import Measurements
@@ -167,7 +167,7 @@ def _pack_clip(
     result: VideoOutcomes, outcome: SpanOutcome, clip: EncodedClip, decision: Decision, identity: RunIdentity
 ) -> PackedClip:
     video, span = result.video, outcome.candidate.span
-    key = clip_key(video.source, video.video_id, span, clip.track)
+    key = make_clip_key(video.source, video.video_id, span, clip.track)
     record = ClipRecord(
         key=key,
         source=video.source,

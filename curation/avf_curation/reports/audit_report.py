@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from avf_shards.errors import FaultError
 from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import PART, RunFolder
-from avf_shards.schema.check_columns import check_columns
+from avf_shards.schema.check_columns import flatten_checks
 from avf_shards.schema.ledger import Decision, table_to_decisions
 
 from avf_curation.audit.funnel import LedgerSummary, funnel_steps
@@ -93,7 +93,7 @@ def write_audit_report(
 
 def histograms(table: pa.Table) -> list[Histogram]:
     """Return one histogram per check; the axis spans the middle 99 % of the scores and every threshold."""
-    checks = check_columns(table)
+    checks = flatten_checks(table)
     result = []
     for name in checks.names:
         named = checks.where(checks.is_named(name))

@@ -19,7 +19,7 @@ from avf_shards.format import index
 from avf_shards.format.index import ShardReader, sidecar_path
 from avf_shards.format.manifest import MANIFEST, TOMBSTONES, read_manifest, seal
 from avf_shards.format.tar import TarWriter
-from avf_shards.schema.clip_key import clip_key, is_key
+from avf_shards.schema.clip_key import is_key, make_clip_key
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
@@ -149,7 +149,7 @@ def _is_requested(key: str, request: DeletionRequest) -> bool:
 
 def _of_video(source: str, video: str) -> tuple[str, str]:
     """Return the first two parts of the key of any clip of a video."""
-    first, digest, *_ = clip_key(source, video, Span(0, 1), 0).split("-")
+    first, digest, *_ = make_clip_key(source, video, Span(0, 1), 0).split("-")
     return first, digest
 
 

@@ -18,7 +18,7 @@ from avf_shards.config import bind
 from avf_shards.errors import UserError
 from avf_shards.hash_draw import priority
 from avf_shards.packing.near_duplicates import Fingerprint, NearDuplicateConfig, NearDuplicateIndex
-from avf_shards.schema.check_columns import check_columns
+from avf_shards.schema.check_columns import flatten_checks
 from avf_shards.schema.versions import versioned_schema
 
 ClipOrder = Literal["shuffled", "speakers", "ledger"]
@@ -278,7 +278,7 @@ def _check_names(kept: pa.Table, selection: Selection) -> None:
     asked = set(selection.thresholds).union(*(source.thresholds for source in selection.sources.values()))
     if not asked or not kept.num_rows:
         return
-    known = set(check_columns(kept).names)
+    known = set(flatten_checks(kept).names)
     for name in sorted(asked - known):
         raise UserError(
             f"thresholds.{name!r}: no kept clip was checked for that; checks are {', '.join(sorted(known))}"
@@ -289,7 +289,7 @@ def _passes(kept: pa.Table, thresholds: dict[str, float], source: str, rejected:
     """Return the rows whose checks also pass the stricter thresholds. A score that could not be measured passes."""
     if not thresholds or not kept.num_rows:
         return kept
-    checks, fails_R = check_columns(kept), np.zeros(kept.num_rows, bool)
+    checks, fails_R = flatten_checks(kept), np.zeros(kept.num_rows, bool)
     for name, limit in thresholds.items():
         named = checks.where(checks.is_named(name))
         if named.is_laxer(limit).any():

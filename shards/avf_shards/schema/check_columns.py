@@ -65,7 +65,7 @@ class CheckColumns:
         return replace(self, **{column: getattr(self, column)[chosen_C] for column in columns})
 
 
-def check_columns(rows: pa.Table | pa.RecordBatch) -> CheckColumns:
+def flatten_checks(rows: pa.Table | pa.RecordBatch) -> CheckColumns:
     """Return the checks of a table or batch that has the ledger's column `checks`."""
     column = rows.column("checks")
     checks = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

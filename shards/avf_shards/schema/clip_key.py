@@ -13,7 +13,7 @@ _SOURCE = re.compile(r"[a-z0-9][a-z0-9_]{0,39}")
 _KEY = re.compile(r"[a-z0-9][a-z0-9_]{0,39}-[0-9a-f]{12}-\d{7,}-\d{7,}-\d+")
 
 
-def clip_key(source: str, video: str, span: Span, track: int) -> str:
+def make_clip_key(source: str, video: str, span: Span, track: int) -> str:
     """Return a key as `voxceleb2-0a1b2c3d4e5f-0000000-0000200-0`; keys of one video sort by time."""
     digest = hashlib.sha256(video.encode()).hexdigest()[:12]
     return f"{source}-{digest}-{span.start_frame:07d}-{span.stop_frame:07d}-{track}"

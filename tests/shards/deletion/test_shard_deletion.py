@@ -17,7 +17,7 @@ from avf_shards.format.run_folder import PackedClip, RunFolder, write_part
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
-from avf_shards.schema.clip_key import clip_key
+from avf_shards.schema.clip_key import make_clip_key
 from avf_shards.timeline import Span
 from support.clips import make_flashing_shards
 from support.crash_points import crash_after_operation
@@ -50,7 +50,7 @@ def file_digests(folder: Path) -> dict[str, str]:
 
 
 def key_of(shards: Path, source: str, video: str) -> str:
-    first, digest, *_ = clip_key(source, video, Span(0, 1), 0).split("-")
+    first, digest, *_ = make_clip_key(source, video, Span(0, 1), 0).split("-")
     (found,) = [key for key in read_clips(shards) if key.startswith(f"{first}-{digest}-")]
     return found
 
@@ -140,7 +140,7 @@ def test_clips_are_deleted_by_speaker(tmp_path: Path) -> None:
             frames=50,
             members={"mp4": b"m", "flac": b"f", "json": make_clip_record(key, f"id{n % 2}").to_json()},
         )
-        for n, key in enumerate(clip_key("s", str(n), Span(0, 50), 0) for n in range(4))
+        for n, key in enumerate(make_clip_key("s", str(n), Span(0, 50), 0) for n in range(4))
     ]
     write_part(tmp_path, "s-000000.tar", made)
     side = sidecar_path(tmp_path / "s-000000.tar")

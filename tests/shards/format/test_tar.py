@@ -8,14 +8,14 @@ from avf_shards.errors import FaultError
 from avf_shards.format.index import ShardReader, load_index, sidecar_path
 from avf_shards.format.run_folder import PackedClip, write_part
 from avf_shards.format.tar import header
-from avf_shards.schema.clip_key import clip_key, is_key
+from avf_shards.schema.clip_key import is_key, make_clip_key
 from avf_shards.timeline import Span
 
 
 def make_clips(count: int = 3) -> list[PackedClip]:
     made = []
     for number in range(count):
-        key = clip_key("made", f"v{number}", Span(0, 50), 0)
+        key = make_clip_key("made", f"v{number}", Span(0, 50), 0)
         made.append(
             PackedClip(
                 key=key,
@@ -63,7 +63,7 @@ def test_a_member_name_with_a_path_is_refused(shard: Path) -> None:
 
 
 def test_keys_are_parsed_and_validated() -> None:
-    key = clip_key("voxceleb2", "id1/a.mp4", Span(0, 200), 0)
+    key = make_clip_key("voxceleb2", "id1/a.mp4", Span(0, 200), 0)
     assert is_key(key)
     assert "." not in key
     assert not is_key("../x")

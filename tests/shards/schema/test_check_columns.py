@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from avf_shards.schema.check_columns import check_columns
+from avf_shards.schema.check_columns import flatten_checks
 from avf_shards.schema.ledger import SCHEMA, Check, Decision, decisions_to_table
 from avf_shards.timeline import Span
 
@@ -35,11 +35,11 @@ def table() -> pa.Table:
 @pytest.mark.parametrize("limit", [None, 1.0, 3.0, 5.0])
 def test_columns_fail_where_single_checks_fail(limit: float | None) -> None:
     single = [check.fails(check.threshold if limit is None else limit) for check in CHECKS]
-    assert check_columns(table()).fails(limit).tolist() == single
+    assert flatten_checks(table()).fails(limit).tolist() == single
 
 
 def test_columns_give_row_name_and_setting_of_each_check() -> None:
-    columns = check_columns(table())
+    columns = flatten_checks(table())
     assert columns.row_C.tolist() == [0, 2, 2, 3, 3]
     assert [columns.names[code] for code in columns.name_C] == [f"{check.stage}/{check.reason}" for check in CHECKS]
     assert columns.uses_setting("sync.max_offset").tolist() == [False, False, True, False, True]
@@ -56,8 +56,8 @@ def test_columns_give_row_name_and_setting_of_each_check() -> None:
 
 def test_a_batch_and_a_slice_of_it_count_rows_from_their_own_start() -> None:
     (batch,) = table().combine_chunks().to_batches()
-    assert check_columns(batch.slice(2)).row_C.tolist() == [0, 0, 1, 1]
+    assert flatten_checks(batch.slice(2)).row_C.tolist() == [0, 0, 1, 1]
 
 
 def test_a_ledger_without_rows_has_no_checks() -> None:
-    assert check_columns(SCHEMA.empty_table()).fails().tolist() == []
+    assert flatten_checks(SCHEMA.empty_table()).fails().tolist() == []

@@ -23,7 +23,7 @@ examples:
 
 
 def add(commands: Any) -> None:
-    """Add `pretrain`."""
+    """Add `run_pretraining`."""
     parser = add_command(
         commands,
         "pretrain",
@@ -51,14 +51,14 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.config.pretrain import load_recipe
     from avf_training.data.storage import StorageConfig
     from avf_training.distributed.environment import torchrun_environment
-    from avf_training.pretraining.pretrain import PretrainingData, pretrain
+    from avf_training.pretraining.pretrain import PretrainingData, run_pretraining
 
     device = resolve_device(options.device)
     recipe = load_recipe(options.recipe, options.set)
     data = PretrainingData(
         shards=options.shards, validation=options.validation, storage=StorageConfig(cache=options.cache)
     )
-    step = pretrain(recipe, data, options.out, device=device, from_step=options.from_step)
+    step = run_pretraining(recipe, data, options.out, device=device, from_step=options.from_step)
     if torchrun_environment().rank == 0:
         print(f"{options.out}: step {step}")
         print(f"  curve    {options.out / 'curve.png'}")

@@ -15,7 +15,7 @@ from avf_training.models.mae import MaskedAutoencoder
 log = logging.getLogger(__name__)
 
 
-def parallelize(model: MaskedAutoencoder, parallel: Parallel, context: DistributedContext) -> nn.Module:
+def parallelize_model(model: MaskedAutoencoder, parallel: Parallel, context: DistributedContext) -> nn.Module:
     """Return the model as all ranks train it.
 
     ddp: a copy on each rank. fsdp: each rank holds its shard of every block (FSDP2). Batch norm keeps the running

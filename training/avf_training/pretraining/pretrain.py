@@ -17,7 +17,7 @@ from avf_training.data.pretraining import PretrainingBatch
 from avf_training.data.storage import StorageConfig
 from avf_training.distributed.collectives import process_group
 from avf_training.distributed.context import DistributedContext
-from avf_training.distributed.parallelize import full_state_dict, parallelize
+from avf_training.distributed.parallelize import full_state_dict, parallelize_model
 from avf_training.models.flops import NO_PEAK, peak_flops, training_flops
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.precision import set_numerics
@@ -45,7 +45,7 @@ class PretrainingData:
     storage: StorageConfig = field(default_factory=StorageConfig)
 
 
-def pretrain(
+def run_pretraining(
     recipe: PretrainRecipe, data: PretrainingData, out: Path, *, device: str = "cpu", from_step: int | None = None
 ) -> int:
     """Train to the recipe's last step, from the newest checkpoint in `out` or from the start; return the step reached.
@@ -117,7 +117,7 @@ def make_train_step(
     model.checkpoint_activations(recipe.activation_checkpointing)
     if recipe.compile:
         model.compile()
-    wrapped = parallelize(model, recipe.parallel, context)
+    wrapped = parallelize_model(model, recipe.parallel, context)
     scaler = torch.amp.GradScaler(context.device.type, enabled=recipe.precision.compute == "fp16")
     rates = schedule(recipe.optim, recipe.batch, steps, warmup)
     optimizer = adamw(model, recipe.optim)
