@@ -36,7 +36,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 SETS = [
-    *("batch=6", "micro_batch=6", "workers=0", "epochs=20", "evaluate_every=2", "threads=1"),
+    *("batch=6", "micro_batch=6", "workers=0", "epochs=30", "evaluate_every=2", "threads=1"),
     "validation_share=0.2",
 ]
 
@@ -71,7 +71,7 @@ def test_a_fold_is_trained_and_scored_by_three_protocols(finished: Path, shards:
     low, high = result["protocols"]["last"]["scores"]["UAR"]["interval"]
     assert 0.5 < low <= high <= 1
     rows = read_validation(finished)
-    assert [one.epoch for one in rows] == list(range(2, 21, 2))
+    assert [one.epoch for one in rows] == list(range(2, 31, 2))
     chosen = result["protocols"]["test_best"]["step"]
     assert chosen == select_epoch(rows, "test_best", "WAR")[0]
     model = Classifier.from_pretrained(load_best_model(finished, "validation"))

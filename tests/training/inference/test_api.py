@@ -24,7 +24,7 @@ from avf_training.tasks.task import fold_task
 from support.labelled import LABELS, make_dataset, make_label_rows, make_labelled_shards
 from support.models import random_batch, tiny_config
 
-SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=20", "threads=1", "validation_share=0", "evaluate_every=20"]
+SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=30", "threads=1", "validation_share=0", "evaluate_every=30"]
 
 
 @pytest.fixture(scope="module")
