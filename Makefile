@@ -1,7 +1,7 @@
 # make demo    raw video -> audited shards -> a model that learned from them, on made-up video, in about seven minutes
 # make test    lint, types, architecture, tests
-# make test-all  the slow tests too
-# make coverage  test-all, and the share of statements that ran, for each folder (slower by a third); CI runs it
+# make test-all  the slow tests too, as CI does
+# make coverage  the share of statements that the tests beside the packages run, for each folder; CI prints it
 # make setup   .venv from requirements.lock, every wheel checked against its hash (about 6 GB: torch brings CUDA)
 # make lock    requirements.lock anew from pyproject.toml
 # make bench   the benchmark tables of docs/benchmarks.md
@@ -23,7 +23,7 @@ test-all: lint
 	$(BIN)/python -m pytest
 
 coverage: lint
-	$(BIN)/python -m pytest --cov --cov-report=json:coverage.json
+	$(BIN)/python -m pytest tests/shards tests/curation tests/training -m "not slow" --cov --cov-report=json:coverage.json
 	$(BIN)/python .ci/coverage_table.py coverage.json
 
 lint: setup

@@ -14,7 +14,7 @@ from avf_shards.packing.near_duplicates import NearDuplicateConfig, NearDuplicat
 from support.curation_runs import make_recipe
 
 
-def reencode(samples: Samples, bits_per_s: int = 32_000) -> Samples:
+def re_encode(samples: Samples, bits_per_s: int = 32_000) -> Samples:
     """Through AAC and back."""
     sink = io.BytesIO()
     with av.open(sink, "w", format="mp4") as out:
@@ -47,7 +47,7 @@ def test_a_fingerprint_has_one_word_per_frame() -> None:
 
 def test_synthetic_speech_is_matched_after_another_cut_and_codec() -> None:
     takes = {f"take-{n}": (speak(150, 110 + 7 * n, n).samples * 20_000).astype(np.int16) for n in range(12)}
-    cuts = {f"cut-{n}": reencode(takes[f"take-{n}"][777 * n :]) for n in range(12)}
+    cuts = {f"cut-{n}": re_encode(takes[f"take-{n}"][777 * n :]) for n in range(12)}
     matches = match_fingerprints(takes, cuts)
     assert sum(matches[f"cut-{n}"] == f"take-{n}" for n in range(12)) >= 11
     assert all(of in (None, f"take-{name.split('-')[1]}") for name, of in matches.items())
@@ -64,7 +64,7 @@ def test_real_speech_is_matched_and_other_speech_is_not(shared: Path) -> None:
         if sound is not None and len(sound.samples) >= 4 * 16_000:
             takes[f"take-{path.name}"] = sound.samples[: 12 * 16_000]
     assert len(takes) > 10
-    cuts = {name.replace("take-", "cut-"): reencode(samples[9000:]) for name, samples in takes.items()}
+    cuts = {name.replace("take-", "cut-"): re_encode(samples[9000:]) for name, samples in takes.items()}
     matches = match_fingerprints(takes, cuts)
     right = sum(of == name.replace("cut-", "take-") for name, of in matches.items())
     wrong = {name: of for name, of in matches.items() if of not in (None, name.replace("cut-", "take-"))}
