@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from avf_shards.timeline import SAMPLES_PER_FRAME, Span
+from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, Span
 
 Bytes = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.int16]
@@ -55,13 +55,13 @@ def nearest_indices(earlier: int, later: int, first: int, ticks_numerator: int, 
     Timestamps count from frame 0 in ticks of numerator/denominator seconds; all in exact integers:
     i/25 <= (earlier + later)/2 * n/d.
     """
-    last = (25 * ticks_numerator * (earlier + later)) // (2 * ticks_denominator)
+    last = (FRAMES_PER_SECOND * ticks_numerator * (earlier + later)) // (2 * ticks_denominator)
     return range(first, last + 1)
 
 
 def round_to_frames(ticks: int, ticks_numerator: int, ticks_denominator: int) -> int:
-    """A duration in ticks as a number of 25 fps frames, half rounded up."""
-    return (2 * 25 * ticks * ticks_numerator + ticks_denominator) // (2 * ticks_denominator)
+    """Return a duration in ticks as a number of 25 fps frames; half a frame is rounded up."""
+    return (2 * FRAMES_PER_SECOND * ticks * ticks_numerator + ticks_denominator) // (2 * ticks_denominator)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,7 +139,7 @@ def test_a_perfect_prediction_gives_the_original_frames() -> None:
     )
     torch.testing.assert_close(torch.from_numpy(found.video_filled), torch.from_numpy(found.video), atol=1e-5, rtol=0)
     torch.testing.assert_close(torch.from_numpy(found.audio_filled), torch.from_numpy(found.audio), atol=1e-5, rtol=0)
-    hidden = torch.from_numpy(found.video_shown).isnan().float().mean()
+    hidden = torch.from_numpy(found.video_visible).isnan().float().mean()
     assert hidden == pytest.approx(0.9)
 
 
