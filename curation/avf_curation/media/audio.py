@@ -1,5 +1,6 @@
-"""The sound of an input as 16 kHz mono, placed by its own timestamps on the timeline of the pictures."""
+"""Reads the sound of an input as 16 kHz mono, placed by its own timestamps on the timeline of the video."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,19 +10,28 @@ import av
 import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Span
 
-from avf_curation.media.container import open_container
+from avf_curation.media.container import MAX_DECODE_ERRORS, open_container
 from avf_curation.media.types import AudioTrack, MediaConfig, Samples, TimeRange
+
+log = logging.getLogger(__name__)
 
 _LOST_SYNC_S = 0.05  # sound whose timestamps drift less than this is taken as continuous
 _MARGIN_S = 1.0  # decoded before and after a range, so that the resampler has settled
+Block = tuple[float, int, Samples]
+"""(start in seconds of a run of sound without a hole, samples of that run before this block, samples)."""
 
 
 def read_audio(
     path: Path, config: MediaConfig, start_s: float, frames: int | None, within: TimeRange | None
 ) -> AudioTrack | None:
-    """The first audio stream as 16 kHz mono on a timeline of `frames` from `start_s` on (None: the sound's own length).
+    """Return the first audio stream as 16 kHz mono; None when the input has no audio stream.
 
-    None when the input has no audio stream. Packets that cannot be decoded leave a hole that is not covered.
+    Packets that cannot be decoded leave a hole that is not in `covered`. Raises MediaError.
+
+    Args:
+        start_s: time of frame 0 on the clock of the file.
+        frames: length of the timeline; None for the length of the sound itself.
+        within: the part of the file that is the input; None for all of it.
     """
     with open_container(path) as container:
         if not container.streams.audio:
@@ -33,73 +43,75 @@ def read_audio(
             if frames is None:
                 start_s, frames = begin_s + within.start_s, round(within.seconds * FRAMES_PER_SECOND)
             until_s = start_s + within.seconds + _MARGIN_S
-            with suppress(av.error.FFmpegError, ValueError):  # decoded from the start instead
+            with suppress(av.error.FFmpegError, ValueError):  # without a seek it is decoded from the start
                 container.seek(int(max(begin_s, start_s - _MARGIN_S) / float(stream.time_base)), stream=stream)
-        pieces = _pieces(container, config.max_duration_s, until_s)
+        blocks = _resample_blocks(container, config.max_duration_s, until_s)
         if frames is None:
-            return _own_length(list(pieces))
-        return _placed(pieces, start_s, frames)
+            return _place_without_video(list(blocks))
+        audio_track = _place_blocks(blocks, start_s, frames)
+    if len(audio_track.covered) > 1:
+        log.info("%r: the sound has %d holes", str(path), len(audio_track.covered) - 1)
+    return audio_track
 
 
-def _own_length(pieces: list[tuple[float, int, Samples]]) -> AudioTrack:
-    """Sound without pictures: its timeline starts with it."""
-    if not pieces:
+def _place_without_video(blocks: list[Block]) -> AudioTrack:
+    """Place sound without video: the timeline starts and ends with the sound."""
+    if not blocks:
         return AudioTrack(samples=np.zeros(0, np.int16))
-    start_s = pieces[0][0]
-    end_s = max(at_s + (skip + len(data)) / SAMPLE_RATE_HZ for at_s, skip, data in pieces)
-    return _placed(iter(pieces), start_s, max(1, round((end_s - start_s) * FRAMES_PER_SECOND)))
+    start_s = blocks[0][0]
+    end_s = max(run_s + (skipped + len(data)) / SAMPLE_RATE_HZ for run_s, skipped, data in blocks)
+    return _place_blocks(iter(blocks), start_s, max(1, round((end_s - start_s) * FRAMES_PER_SECOND)))
 
 
-def _placed(pieces: Iterator[tuple[float, int, Samples]], start_s: float, frames: int) -> AudioTrack:
-    """Pieces put where they belong on a timeline of `frames` that starts at `start_s`."""
+def _place_blocks(blocks: Iterator[Block], start_s: float, frames: int) -> AudioTrack:
+    """Place blocks of sound on a timeline of `frames` that starts at `start_s`; sound outside is dropped."""
     samples = np.zeros(frames * SAMPLES_PER_FRAME, np.int16)
     covered: list[Span] = []
-    for at_s, skip, data in pieces:
-        place = round((at_s - start_s) * SAMPLE_RATE_HZ) + skip
-        cut = data[max(0, -place) : max(0, len(samples) - place)]
-        place = max(0, place)
-        if not len(cut):
+    for run_s, skipped, data in blocks:
+        # Only the start of a run is rounded: rounding each block would tear the sound by single samples.
+        position = round((run_s - start_s) * SAMPLE_RATE_HZ) + skipped
+        inside = data[max(0, -position) : max(0, len(samples) - position)]
+        position = max(0, position)
+        if not len(inside):
             continue
-        samples[place : place + len(cut)] = cut
-        if covered and covered[-1].stop_frame == place:
-            covered[-1] = Span(covered[-1].start_frame, place + len(cut))
+        samples[position : position + len(inside)] = inside
+        if covered and covered[-1].stop_frame == position:
+            covered[-1] = Span(covered[-1].start_frame, position + len(inside))
         else:
-            covered.append(Span(place, place + len(cut)))
+            covered.append(Span(position, position + len(inside)))
     return AudioTrack(samples=samples, covered=tuple(covered))
 
 
-def _pieces(
-    container: Any, max_duration_s: float, until_s: float | None = None
-) -> Iterator[tuple[float, int, Samples]]:
-    """(start_s of its stretch, samples into it, samples) piece by piece; a stretch has no hole in its timestamps."""
+def _resample_blocks(container: Any, max_duration_s: float, until_s: float | None = None) -> Iterator[Block]:
+    """Yield the sound as 16 kHz mono, block by block; a hole in the timestamps starts a new run."""
     stream = container.streams.audio[0]
     stream.thread_count = 1
     resampler: Any = None
     start_s = expected_s = total_s = 0.0
-    given = 0
+    yielded = 0  # samples of the current run
 
-    def resampled(frame: Any) -> Iterator[tuple[float, int, Samples]]:
-        nonlocal given
-        for out in resampler.resample(frame):
-            data = out.to_ndarray()[0]
-            yield start_s, given, data
-            given += len(data)
+    def resample(frame: Any) -> Iterator[Block]:
+        nonlocal yielded
+        for block in resampler.resample(frame):
+            data = block.to_ndarray()[0]
+            yield start_s, yielded, data
+            yielded += len(data)
 
-    for frame in _audio_frames(container, stream):
+    for frame in _decode_audio(container, stream):
         if not frame.sample_rate or not frame.samples:
             continue
-        at_s = frame.time if frame.pts is not None else expected_s
-        if until_s is not None and at_s > until_s:
+        time_s = frame.time if frame.pts is not None else expected_s
+        if until_s is not None and time_s > until_s:
             break
-        if resampler is None or abs(at_s - expected_s) > _LOST_SYNC_S:
+        if resampler is None or abs(time_s - expected_s) > _LOST_SYNC_S:
             if resampler is not None:
-                yield from resampled(None)
+                yield from resample(None)  # the samples that the filter of the old run still holds
             resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
-            start_s, expected_s, given = at_s, at_s, 0
-        frame.pts = None
+            start_s, expected_s, yielded = time_s, time_s, 0
+        frame.pts = None  # the resampler would stretch the sound to follow small jitter of the timestamps
         try:
-            yield from resampled(frame)
-        except (av.error.FFmpegError, ValueError):  # the format changed in mid-stream: a new stretch
+            yield from resample(frame)
+        except (av.error.FFmpegError, ValueError):  # the format changed in mid-stream: a new run begins
             resampler = None
             continue
         seconds = frame.samples / frame.sample_rate
@@ -107,16 +119,19 @@ def _pieces(
         if total_s > max_duration_s:
             break
     if resampler is not None:
-        yield from resampled(None)
+        yield from resample(None)
 
 
-def _audio_frames(container: Any, stream: Any) -> Iterator[Any]:
+def _decode_audio(container: Any, stream: Any) -> Iterator[Any]:
+    """Yield decoded audio frames; packets that cannot be decoded are skipped."""
     packets = container.demux(stream)
     errors = 0
-    while errors < 10_000:
+    while errors < MAX_DECODE_ERRORS:
         try:
             yield from next(packets).decode()
         except (StopIteration, EOFError):
-            return
+            break
         except av.error.FFmpegError:
             errors += 1
+    if errors:
+        log.info("%r: %d audio packets cannot be decoded and leave holes", container.name, errors)

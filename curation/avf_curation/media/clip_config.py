@@ -1,4 +1,4 @@
-"""How a kept span is stored: config of the clip's encoding (backends/encode.py does it)."""
+"""Settings of the clip that is stored for a kept span; media/encode.py encodes it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,16 +6,17 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
-    """size_px: side of the stored square. codec: h264, or packed JPEG frames. preset, crf, fastdecode: x264's."""
+    """Settings of the clip encoder. Measured quality and speed per setting: docs/benchmarks.md."""
 
-    size_px: int
-    codec: Literal["h264", "jpeg"]
-    preset: str
-    crf: int
-    fastdecode: bool
-    jpeg_quality: int
+    size_px: int  # side of the stored square
+    codec: Literal["h264", "jpeg"]  # jpeg: packed JPEG frames, about five times the bytes
+    preset: str  # x264's
+    crf: int  # x264's constant rate factor: 0 is lossless, 51 the worst
+    fastdecode: bool  # x264's tuning without deblocking and CABAC, which halves the decoding time of a reader
+    jpeg_quality: int  # OpenCV's, 0 to 100
 
     def __post_init__(self) -> None:
+        # H.264 codes macroblocks of 16 x 16 pixels: another size would be padded.
         if self.size_px % 16 or not 64 <= self.size_px <= 1024:
             raise ValueError(f"size_px {self.size_px} is not a multiple of 16 between 64 and 1024")
         if not 0 <= self.crf <= 51:

@@ -1,7 +1,7 @@
-"""Opening an input with PyAV (LibAV).
+"""Opens inputs with PyAV (FFmpeg's libraries).
 
-Inputs are hostile: only container formats that hold one plain file are allowed (no playlists, no references to other
-files or addresses), and only the `file` protocol.
+Inputs are untrusted. Only container formats that hold everything in one file are allowed, because a playlist could name
+other files or addresses, and only the `file` protocol.
 """
 
 from pathlib import Path
@@ -11,8 +11,9 @@ import av
 
 from avf_curation.media.types import MediaError
 
-av.logging.set_level(None)
+av.logging.set_level(None)  # FFmpeg would write a line to stderr for each damaged packet
 
+MAX_DECODE_ERRORS = 10_000  # after so many packets of one stream nothing more of it is expected to decode
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,wav,w64,flac,mp3,aac,rm,"
     "h264,hevc,m4v,dv,nut,mxf,ivf,yuv4mpegpipe,aiff,caf,au,amr,ac3,eac3,dts,obu,av1,vc1,rawvideo,gif"
@@ -20,14 +21,14 @@ FORMATS = (
 
 
 def open_container(path: Path) -> Any:
-    """The opened input: a file, or a folder of numbered pictures. Raises MediaError."""
+    """Open a media file, or a folder of numbered images, and return PyAV's container. Raises MediaError."""
     if path.is_dir():
-        return _film_of(path)
+        return _open_image_folder(path)
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
         return av.open(str(path), "r", options=options, metadata_errors="replace")
     except FileNotFoundError:
-        raise MediaError("missing", "the file is not there") from None
+        raise MediaError("missing", "the file does not exist") from None
     except PermissionError:
         raise MediaError("unreadable", "no permission to read the file") from None
     except av.error.FFmpegError as error:
@@ -36,10 +37,10 @@ def open_container(path: Path) -> Any:
         raise MediaError("not_media", f"cannot be opened as audio or video ({type(error).__name__})") from None
 
 
-def _film_of(folder: Path) -> Any:
+def _open_image_folder(folder: Path) -> Any:
     from avf_curation.media.image_sequence import image_sequence_video
 
     try:
         return image_sequence_video(folder)
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise MediaError("not_media", f"its pictures cannot be opened as a film ({type(error).__name__})") from None
+        raise MediaError("not_media", f"its images cannot be opened as a video ({type(error).__name__})") from None

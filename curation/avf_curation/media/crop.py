@@ -1,71 +1,78 @@
-"""OpenCV: crops of frames. The clip's window (a still camera on a moving face) and SyncNet's own face crop."""
+"""Crops of frames with OpenCV: the clip's window, SyncNet's own face crop, and grey-level measures of crops."""
 
 import cv2
 import numpy as np
 
 from avf_curation.media.types import Bytes
 
-cv2.setNumThreads(1)
+cv2.setNumThreads(1)  # a worker owns one core
+SYNCNET_SIDE_PX = 224  # input of SyncNet's lip network
 
 
 def crop_square(frame_HWC: Bytes, centre: tuple[float, float], side_px: float, size_px: int, fill: int = 0) -> Bytes:
-    """The square of `side_px` around `centre` as (size_px, size_px, 3); what lies outside the picture is `fill`."""
+    """Return the square of `side_px` around `centre`, resized to (size_px, size_px, 3).
+
+    Pixels outside the frame have the grey level `fill`.
+    """
     side = max(2, round(side_px))
     left, top = round(centre[0] - side / 2), round(centre[1] - side / 2)
-    return _resized(_cut(frame_HWC, left, top, side, side, fill=fill), size_px, size_px)
+    return _resize(_cut_padded(frame_HWC, left, top, side, side, fill=fill), size_px, size_px)
 
 
 def crop_for_syncnet(frame_HWC: Bytes, centre: tuple[float, float], half_px: float, scale: float, fill: int) -> Bytes:
-    """SyncNet's crop, (224, 224, 3): half above the centre, half * (1 + 2 scale) below, half * (1 + scale) aside.
+    """Return the face crop of SyncNet's authors, (224, 224, 3).
 
-    The region is square: half * (2 + 2 scale) on both sides.
+    The crop reaches half_px above the centre, half_px * (1 + 2 * scale) below and half_px * (1 + scale) to the left and
+    to the right: a square with a side of half_px * (2 + 2 * scale). SyncNet's thresholds hold for this crop only.
     """
     side = max(2, round(half_px * (2 + 2 * scale)))
     left, top = round(centre[0] - half_px * (1 + scale)), round(centre[1] - half_px)
-    return _resized(_cut(frame_HWC, left, top, side, side, fill=fill), 224, 224)
+    return _resize(_cut_padded(frame_HWC, left, top, side, side, fill=fill), SYNCNET_SIDE_PX, SYNCNET_SIDE_PX)
 
 
-def _cut(frame_HWC: Bytes, left: int, top: int, width: int, height: int, *, fill: int) -> Bytes:
+def _cut_padded(frame_HWC: Bytes, left: int, top: int, width: int, height: int, *, fill: int) -> Bytes:
+    """Return the region, with `fill` where it lies outside the frame."""
     rows, columns = frame_HWC.shape[:2]
     x0, y0, x1, y1 = max(0, left), max(0, top), min(columns, left + width), min(rows, top + height)
     if (x0, y0, x1, y1) == (left, top, left + width, top + height):
-        return frame_HWC[y0:y1, x0:x1]
+        return frame_HWC[y0:y1, x0:x1]  # a view: most crops lie inside the frame
     out = np.full((height, width, *frame_HWC.shape[2:]), fill, np.uint8)
     if x1 > x0 and y1 > y0:
         out[y0 - top : y1 - top, x0 - left : x1 - left] = frame_HWC[y0:y1, x0:x1]
     return out
 
 
-def _resized(frame_HWC: Bytes, width: int, height: int) -> Bytes:
+def _resize(frame_HWC: Bytes, width: int, height: int) -> Bytes:
     shrinking = frame_HWC.shape[0] > height
-    how = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(frame_HWC, (width, height), interpolation=how))
+    # Area averages do not alias when shrinking, and show blocks when enlarging.
+    interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(frame_HWC, (width, height), interpolation=interpolation))
 
 
 def to_grey(frame_HWC: Bytes) -> Bytes:
-    """(H, W) luma."""
+    """Return the luma of a BGR frame, (H, W)."""
     return np.asarray(cv2.cvtColor(frame_HWC, cv2.COLOR_BGR2GRAY))
 
 
 def sharpness(grey_HW: Bytes) -> float:
-    """Variance of the Laplacian."""
+    """Return the variance of the Laplacian: low for blurred images."""
     return float(cv2.Laplacian(grey_HW, cv2.CV_32F).var())
 
 
 def gradient(grey_HW: Bytes) -> np.ndarray:
-    """Gradient magnitude (Sobel 3x3), float32 (H, W)."""
+    """Return the gradient magnitude (Sobel 3x3), float32 (H, W)."""
     image = grey_HW.astype(np.float32)
     return np.asarray(cv2.magnitude(cv2.Sobel(image, cv2.CV_32F, 1, 0), cv2.Sobel(image, cv2.CV_32F, 0, 1)))
 
 
 def resize_grey(grey_HW: Bytes, width: int, height: int) -> Bytes:
-    """Shrink by area."""
+    """Shrink a grey frame by area averages."""
     return np.asarray(cv2.resize(grey_HW, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def encode_jpeg(frame_HWC: Bytes, quality: int = 80) -> bytes:
-    """A picture for a page."""
-    done, data = cv2.imencode(".jpg", frame_HWC, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise RuntimeError("a picture could not be encoded as JPEG")
+    """Encode a BGR frame as a JPEG for a report."""
+    success, data = cv2.imencode(".jpg", frame_HWC, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not success:
+        raise RuntimeError("a frame could not be encoded as JPEG")
     return bytes(data.tobytes())

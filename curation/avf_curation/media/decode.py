@@ -1,6 +1,7 @@
-"""PyAV (LibAV): one sequential decode onto the 25 fps timeline, and later reads of any span of it."""
+"""Decodes an input with PyAV: once from start to end onto the 25 fps timeline, and later any span of it."""
 
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 from avf_curation.media.audio import read_audio
-from avf_curation.media.container import open_container
+from avf_curation.media.container import MAX_DECODE_ERRORS, open_container
 from avf_curation.media.types import (
     AudioTrack,
     Bytes,
@@ -25,22 +26,29 @@ from avf_curation.media.types import (
     round_to_frames,
 )
 
+log = logging.getLogger(__name__)
+
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art is not video
+_MIN_SIDE_PX = 16  # frames below one macroblock cannot show a face
+_HD_LINES = 720  # frames from here on use BT.709 where no colour matrix is tagged
+_SEEK_BACK_S = (0.0, 4.0, None)  # how far before a frame decoding restarts, by attempt; None: at the start of the file
 
 
 @dataclass(kw_only=True)
 class TimelineFrame:
-    """One index of the timeline and the source frame shown there; `repeated`: the same frame as at the index before."""
+    """An index of the 25 fps timeline and the source frame that is shown there."""
 
     index: int
-    frame: Any
-    repeated: bool
+    frame: Any  # PyAV's VideoFrame
+    repeated: bool  # the source frame is the one of the index before
 
 
 class MediaFile:
-    """One opened input. `frames()` must be run to its end once; then `video_track` is known and `read()` works.
+    """An opened input. After `frames()` has run to its end, or after `resume()`, `video_track` is set, `read()` works.
 
-    within: the part of the file that is the input; its frame 0 is the first frame in it.
+    Args:
+        sound_path: the file that holds the sound; None for the video file itself.
+        within: the part of the file that is the input, with frame 0 its first frame; None for all of the file.
     """
 
     def __init__(
@@ -52,22 +60,24 @@ class MediaFile:
         streams = [s for s in self._container.streams.video if not int(s.disposition) & _ATTACHED_PICTURE]
         self._video = streams[0] if streams else None
         if self._video is not None:
-            self._video.thread_count = 1
+            self._video.thread_count = 1  # a worker owns one core
             self._video.codec_context.options = {"max_pixels": str(config.max_pixels)}
         self.video_track: VideoTrack | None = None
-        self.start_s = 0.0
-        self._size = (0, 0)
+        self.start_s = 0.0  # time of frame 0 on the clock of the file
+        self._size = (0, 0)  # width, height in pixels, upright
 
-    def resume(self, picture: VideoTrack, start_s: float) -> None:
-        """Take what the sequential pass found, in another process perhaps: `read` and `sound` work at once."""
-        self.video_track, self.start_s = picture, start_s
-        self._size = (picture.width_px, picture.height_px)
+    def resume(self, video_track: VideoTrack, start_s: float) -> None:
+        """Take over the result of a sequential pass, perhaps of another process, so that `read` and `audio` work."""
+        self.video_track, self.start_s = video_track, start_s
+        self._size = (video_track.width_px, video_track.height_px)
 
     @property
     def has_video(self) -> bool:
+        """Whether the input has a video stream that is not cover art."""
         return self._video is not None
 
     def close(self) -> None:
+        """Close the input."""
         self._container.close()
 
     def __enter__(self) -> "MediaFile":
@@ -79,60 +89,76 @@ class MediaFile:
     # -- the sequential pass ------------------------------------------------------------------------------------
 
     def frames(self) -> Iterator[TimelineFrame]:
-        """Every decodable index of the timeline in order. Raises MediaError; afterwards `video_track` is set."""
+        """Yield every decodable index of the timeline in order, then set `video_track`. Raises MediaError."""
         video = self._video
         assert video is not None
-        number, denominator = video.time_base.numerator, video.time_base.denominator
-        fallback = round(denominator / number / float(video.average_rate or FRAMES_PER_SECOND)) or 1
-        limit = int(self._config.max_duration_s * denominator / number)
+        numerator, denominator = video.time_base.numerator, video.time_base.denominator
+        default_step = round(denominator / numerator / float(video.average_rate or FRAMES_PER_SECOND)) or 1
+        max_ticks = int(self._config.max_duration_s * denominator / numerator)
         pts: list[int] = []
         gaps: list[Span] = []
         errors: list[int] = []
-        first = previous = -1
-        before: Any = None
-        step = fallback
+        first_pts = shown_pts = -1
+        shown: Any = None  # the latest frame: its indices are known when the timestamp of the next one is
+        step = default_step
 
-        def emit(frame: Any, at: int, indices: range) -> Iterator[TimelineFrame]:
-            for i, index in enumerate(indices):
-                pts.append(at)
-                yield TimelineFrame(index=index, frame=frame, repeated=i > 0)
+        def emit(frame: Any, frame_pts: int, indices: range) -> Iterator[TimelineFrame]:
+            for count, index in enumerate(indices):
+                pts.append(frame_pts)
+                yield TimelineFrame(index=index, frame=frame, repeated=count > 0)
 
         from_pts, to_pts = self._seek_range()
-        for frame in self._decoded(errors, pts):
+        for frame in self._decode_video(errors, pts):
             if from_pts is not None and (frame.pts is None or frame.pts < from_pts):
-                errors.clear()  # of what lies before the range
+                errors.clear()  # these packets lie before the range
                 continue
             if to_pts is not None and frame.pts is not None and frame.pts >= to_pts:
                 break
-            if before is None:
-                at = frame.pts if frame.pts is not None else 0
-                first, previous, before = at, at, frame
-                self.start_s = float(at * video.time_base)
+            if shown is None:
+                first_pts = shown_pts = frame.pts if frame.pts is not None else 0
+                shown = frame
+                self.start_s = float(first_pts * video.time_base)
                 self._check_size(frame)
                 continue
-            at = frame.pts if frame.pts is not None else previous + step
-            if at <= previous:
-                continue  # cannot be placed: the one before stands at or after it
-            if at - first > limit:
+            # Raw streams have no timestamps: the distance of the last two frames stands in.
+            frame_pts = frame.pts if frame.pts is not None else shown_pts + step
+            if frame_pts <= shown_pts:
+                continue  # the timestamps run backwards; the shown frame has this position already
+            if frame_pts - first_pts > max_ticks:
                 raise MediaError("absurd_timestamps", f"timestamps run past {self._config.max_duration_s:g} s")
-            step = at - previous
-            indices = nearest_indices(previous - first, at - first, len(pts), number, denominator)
-            gaps += self._gap(previous - first, at - first, number / denominator)
-            yield from emit(before, previous, indices)
-            previous, before = at, frame
-        if before is None:
+            step = frame_pts - shown_pts
+            earlier, later = shown_pts - first_pts, frame_pts - first_pts
+            indices = nearest_indices(earlier, later, len(pts), numerator, denominator)
+            gaps += self._gap(earlier, later, numerator / denominator)
+            yield from emit(shown, shown_pts, indices)
+            shown_pts, shown = frame_pts, frame
+        if shown is None:
             raise MediaError("no_frames", "the video stream has no frame that can be decoded")
-        last = before.duration or min(step, 10 * fallback)
-        total = max(round_to_frames(previous - first + last, number, denominator), len(pts), 1)
-        declared = round_to_frames(video.duration, number, denominator) if video.duration else 0
+        # A step after a long gap is no frame duration: ten nominal ones at most.
+        last_ticks = shown.duration or min(step, 10 * default_step)
+        total, declared = self._timeline_lengths(shown_pts - first_pts + last_ticks, len(pts))
+        yield from emit(shown, shown_pts, range(len(pts), total))
+        self._set_video_track(max(total, declared), pts, gaps, errors)
+
+    def _timeline_lengths(self, ticks: int, emitted: int) -> tuple[int, int]:
+        """Return the frames of the timeline by its timestamps and by what the input declares (0: nothing credible)."""
+        video = self._video
+        assert video is not None
+        numerator, denominator = video.time_base.numerator, video.time_base.denominator
+        total = max(round_to_frames(ticks, numerator, denominator), emitted, 1)
+        declared = round_to_frames(video.duration, numerator, denominator) if video.duration else 0
         if self._range is not None:
             declared = round(self._range.seconds * FRAMES_PER_SECOND)
-            total = max(min(total, declared), len(pts))
-        yield from emit(before, previous, range(len(pts), total))
-        if declared > self._config.max_duration_s * FRAMES_PER_SECOND:
-            declared = 0
+            total = max(min(total, declared), emitted)
+        return total, 0 if declared > self._config.max_duration_s * FRAMES_PER_SECOND else declared
+
+    def _set_video_track(self, frames: int, pts: list[int], gaps: list[Span], errors: list[int]) -> None:
+        if errors:
+            log.info("%r: %d packets or frames are damaged, near frames %s", str(self._path), len(errors), errors[:5])
+        if gaps:
+            log.info("%r: %d gaps between timestamps, first %s", str(self._path), len(gaps), gaps[0])
         self.video_track = VideoTrack(
-            frames=max(total, declared),
+            frames=frames,
             pts=np.asarray(pts, np.int64),
             gaps=tuple(gaps),
             errors=tuple(errors),
@@ -141,7 +167,7 @@ class MediaFile:
         )
 
     def _seek_range(self) -> tuple[int | None, int | None]:
-        """First and end timestamp of the range, the container standing before it. Raises MediaError."""
+        """Seek to the range and return the timestamps at which it starts and ends. Raises MediaError."""
         if self._range is None or self._video is None:
             return None, None
         video = self._video
@@ -150,12 +176,12 @@ class MediaFile:
         to_pts = start + round(self._range.stop_s / float(video.time_base))
         if video.duration and from_pts >= start + video.duration:
             raise MediaError("range_outside", f"the file ends before {self._range.start_s:g} s, where the range begins")
-        with suppress(av.error.FFmpegError, ValueError):  # decoded from the start instead
+        with suppress(av.error.FFmpegError, ValueError):  # without a seek it is decoded from the start
             self._container.seek(max(from_pts, start), stream=video)
         return from_pts, to_pts
 
-    def _decoded(self, errors: list[int], pts: list[int]) -> Iterator[Any]:
-        """Decoded frames; packets that cannot be decoded are noted in `errors` by the index they would have had."""
+    def _decode_video(self, errors: list[int], pts: list[int]) -> Iterator[Any]:
+        """Yield decoded frames; append to `errors` the index that each packet that fails to decode would have had."""
         packets = self._container.demux(self._video)
         while True:
             try:
@@ -164,22 +190,28 @@ class MediaFile:
             except (StopIteration, EOFError):
                 return
             except av.error.FFmpegError:
-                if len(errors) > 10_000:
+                if len(errors) > MAX_DECODE_ERRORS:
+                    log.warning("%r: more than %d packets fail to decode", str(self._path), MAX_DECODE_ERRORS)
                     return
                 errors.append(len(pts))
                 continue
             for frame in decoded:
-                if frame.is_corrupt and pts:
+                if frame.is_corrupt and pts:  # before the first frame, after a seek, damage is normal
                     errors.append(len(pts))
                 yield frame
 
     def _check_size(self, frame: Any) -> None:
         width, height = frame.width, frame.height
-        if width < 16 or height < 16 or width * height > self._config.max_pixels:
-            raise MediaError("picture_size", f"pictures of {width}x{height} are outside what can be used")
+        if width < _MIN_SIDE_PX or height < _MIN_SIDE_PX or width * height > self._config.max_pixels:
+            raise MediaError(
+                "picture_size",
+                f"frames of {width}x{height} pixels cannot be used: a side must be at least {_MIN_SIDE_PX} pixels, and "
+                f"media.max_pixels allows {self._config.max_pixels} pixels",
+            )
         self._size = (height, width) if frame.rotation % 180 else (width, height)
 
     def _gap(self, earlier: int, later: int, tick_s: float) -> list[Span]:
+        """Return the indices between two timestamps that are further than max_gap_s / 2 from both, if any."""
         if (later - earlier) * tick_s <= self._config.max_gap_s:
             return []
         half = self._config.max_gap_s / 2
@@ -190,58 +222,64 @@ class MediaFile:
     # -- later reads ---------------------------------------------------------------------------------------------
 
     def read(self, span: Span) -> Iterator[Any]:
-        """The source frame of each index in `span`, bit-equal to the sequential pass. Raises MediaError."""
+        """Yield the source frame of each index in `span`, bit-equal to the sequential pass. Raises MediaError."""
         assert self.video_track is not None
-        wanted = self.video_track.pts[span.start_frame : span.stop_frame]
-        if len(wanted) != span.frames:
+        span_pts = self.video_track.pts[span.start_frame : span.stop_frame]
+        if len(span_pts) != span.frames:
             raise MediaError("decode", f"frames [{span.start_frame}, {span.stop_frame}) reach past what decodes")
-        for back_s in (0.0, 4.0, None):
-            found = self._from(int(wanted[0]), back_s)
-            if found is not None:
+        # A seek may land behind the frame or on a key frame whose successors refer to frames before it (open GOP).
+        # Then decoding restarts earlier, in the end at the start of the file.
+        for back_s in _SEEK_BACK_S:
+            start = self._decode_from(int(span_pts[0]), back_s)
+            if start is not None:
                 break
+            log.debug("%r: no seek to frame %d from %s s before it", str(self._path), span.start_frame, back_s)
         else:
             raise MediaError("decode", f"frame {span.start_frame} does not decode a second time")
-        frame, rest = found
-        for at in wanted:
-            while frame.pts is not None and frame.pts < at:
+        frame, rest = start
+        for frame_pts in span_pts:
+            while frame.pts is not None and frame.pts < frame_pts:
                 frame = next(rest, None)
                 if frame is None:
                     raise MediaError("decode", "the span does not decode a second time")
             yield frame
 
-    def _from(self, at: int, back_s: float | None) -> tuple[Any, Iterator[Any]] | None:
-        """The frame with timestamp `at` and the decoder after it, from a key frame at least `back_s` before it."""
+    def _decode_from(self, frame_pts: int, back_s: float | None) -> tuple[Any, Iterator[Any]] | None:
+        """Return the frame with timestamp `frame_pts` and the frames after it; None where the seek missed the frame.
+
+        Decoding starts at a key frame at least `back_s` before the frame, or at the start of the file for None.
+        """
         assert self._video is not None
         assert self.video_track is not None
         start = int(self.video_track.pts[0])
         if back_s is not None:
-            target = at - int(back_s / float(self._video.time_base))
+            target = frame_pts - int(back_s / float(self._video.time_base))
             try:
                 self._container.seek(max(target, start), stream=self._video)
             except (av.error.FFmpegError, ValueError):
                 return None
         else:
-            self.close()
+            self.close()  # some demuxers cannot rewind: only a new container starts at the first packet
             fresh = MediaFile(self._path, self._config, self._sound_path, self._range)
             self._container, self._video = fresh._container, fresh._video
-        frames = self._decoded([], [])
+        frames = self._decode_video([], [])
         for count, frame in enumerate(frames):
-            if frame.pts is None or (count == 0 and frame.pts > at):
+            if frame.pts is None or (count == 0 and frame.pts > frame_pts):
                 return None
-            if frame.pts == at and not (back_s is not None and frame.is_corrupt):
+            if frame.pts == frame_pts and not (back_s is not None and frame.is_corrupt):
                 return frame, frames
-            if frame.pts > at:
+            if frame.pts > frame_pts:
                 return None
         return None
 
-    # -- sound ---------------------------------------------------------------------------------------------------
+    # -- audio ---------------------------------------------------------------------------------------------------
 
     def audio(self, frames: int | None) -> AudioTrack | None:
-        """The sound on a timeline of `frames` (None: the sound's own length, in an input without pictures)."""
+        """Return the sound on a timeline of `frames`; None: as long as the sound, in an input without video."""
         return read_audio(self._sound_path, self._config, self.start_s, frames, self._range)
 
     def embedded_audio_s(self) -> float | None:
-        """The declared length of the file's own first audio stream; None without one."""
+        """Return the declared seconds of the video file's first audio stream (0 if not declared); None without one."""
         streams = self._container.streams.audio
         if not streams:
             return None
@@ -249,18 +287,25 @@ class MediaFile:
         return float(length * streams[0].time_base) if length else 0.0
 
     def use_embedded_audio(self) -> None:
-        """Read the sound from the file itself, not from the second one."""
+        """Read the sound from the video file, not from the separate sound file."""
         self._sound_path = self._path
 
 
 class FrameConverter:
-    """Frames to arrays through swscale: upright, with the colour matrix the frame is tagged with."""
+    """Converts frames to arrays through swscale: upright, by the colour matrix that the frame is tagged with."""
 
     def __init__(self) -> None:
+        # One per output size: a reformatter sets itself up again, which costs more than a frame, when the size changes.
         self._reformatters: dict[tuple[int, int, str], VideoReformatter] = {}
 
     def array(self, frame: Any, width: int, height: int, pixels: str, fast: bool = True) -> Bytes:
-        """`frame` as (height, width[, 3]) uint8, `pixels` = "bgr24" or "gray"; sizes are of the upright picture."""
+        """Return `frame` as (height, width[, 3]) uint8.
+
+        Args:
+            width, height: of the upright frame.
+            pixels: "bgr24" or "gray".
+            fast: shrink by bilinear interpolation instead of area averages.
+        """
         turn = frame.rotation % 360
         if turn % 180:
             width, height = height, width
@@ -271,7 +316,7 @@ class FrameConverter:
             width,
             height,
             pixels,
-            src_colorspace=_matrix(frame),
+            src_colorspace=_color_matrix(frame),
             dst_colorspace=Colorspace.ITU601,
             interpolation=Interpolation.FAST_BILINEAR if fast and not same else Interpolation.AREA,
             threads=1,
@@ -279,51 +324,51 @@ class FrameConverter:
         return np.ascontiguousarray(np.rot90(out, turn // 90) if turn else out, np.uint8)
 
     def long_side(self, frame: Any, side_px: int, pixels: str) -> tuple[Bytes, float]:
-        """`frame` shrunk so that its longer side is at most `side_px`, and the scale (array px / source px)."""
+        """Return `frame` shrunk so that its longer side is at most `side_px`, and the scale (array px / source px)."""
         width, height = display_size(frame)
         scale = min(1.0, side_px / max(width, height))
-        size = (max(8, round(width * scale)), max(8, round(height * scale)))  # the cut detectors want a few rows
+        size = (max(8, round(width * scale)), max(8, round(height * scale)))  # the shot detectors need a few rows
         return self.array(frame, *size, pixels), scale
 
 
 def display_size(frame: Any) -> tuple[int, int]:
-    """(width, height) of the picture as a viewer shows it."""
+    """Return the (width, height) of the frame as a player shows it, upright."""
     return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
 
 
-def _matrix(frame: Any) -> Colorspace:
-    """AVColorSpace of the frame; untagged pictures from 720 lines on are taken as BT.709, smaller ones as BT.601."""
-    tag = int(frame.colorspace)
-    if tag == 1 or (tag == 2 and min(frame.width, frame.height) >= 720):
+def _color_matrix(frame: Any) -> Colorspace:
+    """Return the colour matrix of the frame; where none is tagged, BT.709 from 720 lines on and BT.601 below."""
+    tag = int(frame.colorspace)  # AVColorSpace: 1 is BT.709, 2 unspecified, 9 and 10 are BT.2020
+    if tag == 1 or (tag == 2 and min(frame.width, frame.height) >= _HD_LINES):
         return Colorspace.ITU709
     return Colorspace.BT2020 if tag in (9, 10) else Colorspace.ITU601
 
 
 def frame_at(path: Path, second: float, config: MediaConfig) -> Any | None:
-    """The frame shown `second` after the first one, for a page; None where that cannot be decoded."""
+    """Return the frame shown `second` seconds after the first frame, for a report; None where it does not decode."""
     try:
         with MediaFile(path, config) as media:
             video = media._video
             if video is None:
                 return None
             tick_s = float(video.time_base)
-            start = next(iter(media._decoded([], [])), None)
-            if start is None or start.pts is None:
-                return start
-            wanted = start.pts + second / tick_s
-            if second > 4.0:
-                media._container.seek(int(wanted), stream=video)
-            best = start
-            for frame in media._decoded([], []):
-                if frame.pts is None or frame.pts > wanted:
+            first = next(iter(media._decode_video([], [])), None)
+            if first is None or first.pts is None:
+                return first
+            target_pts = first.pts + second / tick_s
+            if second > 4.0:  # below, decoding on is as fast as a seek
+                media._container.seek(int(target_pts), stream=video)
+            latest = first
+            for frame in media._decode_video([], []):
+                if frame.pts is None or frame.pts > target_pts:
                     break
-                best = frame
-            return best
+                latest = frame
+            return latest
     except (MediaError, av.error.FFmpegError, OSError):
         return None
 
 
 def clip_frame(mp4: bytes, index: int) -> Any | None:
-    """Frame `index` of a stored clip."""
+    """Return frame `index` of a stored clip; None beyond its end."""
     with av.open(io.BytesIO(mp4), "r") as container:
-        return next((frame for number, frame in enumerate(container.decode(video=0)) if number == index), None)
+        return next((frame for position, frame in enumerate(container.decode(video=0)) if position == index), None)

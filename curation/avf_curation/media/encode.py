@@ -1,6 +1,6 @@
-"""Clips as bytes: H.264 in mp4 through PyAV with a stride-aligned GOP, FLAC through libsndfile.
+"""Encodes clips: H.264 in mp4 through PyAV with a stride-aligned GOP, or packed JPEG, and FLAC through libsndfile.
 
-Every fourth frame is a reference frame (I BBB P BBB P ...), so a reader that wants stride 4 skips the rest. One thread
+Every fourth frame is a reference frame (I BBB P BBB P ...), so a reader with a stride of 4 skips the rest. One thread
 and cpu-independent=1 make the bytes the same on every machine of a CPU family.
 """
 
@@ -19,13 +19,16 @@ from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 from avf_curation.media.clip_config import ClipConfig
 from avf_curation.media.types import Bytes, Samples
 
+# No scene cuts, no adaptive B frames, no B pyramid: x264 would otherwise choose reference frames by content.
 STRIDE_ALIGNED = "keyint=32:min-keyint=32:scenecut=0:bframes=3:b-adapt=0:b-pyramid=none:open-gop=0"
 DETERMINISTIC = "threads=1:sliced-threads=0:cpu-independent=1"
 
 
 def encode_mp4(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
-    """Square BGR frames at 25 fps as an mp4: yuv420p, constant frame rate, no edit list, bit-exact muxing."""
+    """Encode square BGR frames at 25 fps as an mp4: yuv420p, constant frame rate, no edit list, bit-exact muxing."""
     sink = io.BytesIO()
+    # With an edit list the first timestamp would depend on the B frames, and some readers ignore the list. Bit-exact
+    # muxing leaves out the encoder's version and the time of day.
     muxing = {"fflags": "+bitexact", "movflags": "negative_cts_offsets", "use_editlist": "0"}
     with av.open(sink, "w", format="mp4", options=muxing) as container:
         options = {"preset": config.preset, "crf": str(config.crf), "x264-params": f"{STRIDE_ALIGNED}:{DETERMINISTIC}"}
@@ -37,25 +40,25 @@ def encode_mp4(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
         stream.time_base = Fraction(1, FRAMES_PER_SECOND)
         stream.codec_context.thread_count = 1
         stream.codec_context.flags |= av.codec.context.Flags.bitexact
-        for number, frame_HWC in enumerate(frames_HWC):
+        for index, frame_HWC in enumerate(frames_HWC):
             frame = av.VideoFrame.from_ndarray(frame_HWC, format="bgr24").reformat(
                 format="yuv420p", dst_colorspace=Colorspace.ITU601, threads=1
             )
-            frame.pts, frame.time_base = number, Fraction(1, FRAMES_PER_SECOND)
+            frame.pts, frame.time_base = index, Fraction(1, FRAMES_PER_SECOND)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return sink.getvalue()
 
 
 def encode_packed_jpeg(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes:
-    """Encode each frame as JPEG; return them as one container (avf_shards.schema.packed_jpeg)."""
-    pictures = []
+    """Encode each BGR frame as JPEG; return them as one container (avf_shards.schema.packed_jpeg)."""
+    images = []
     for frame_HWC in frames_HWC:
-        done, data = cv2.imencode(".jpg", frame_HWC, [cv2.IMWRITE_JPEG_QUALITY, config.jpeg_quality])
-        if not done:
+        success, data = cv2.imencode(".jpg", frame_HWC, [cv2.IMWRITE_JPEG_QUALITY, config.jpeg_quality])
+        if not success:
             raise RuntimeError("a frame could not be encoded as JPEG")
-        pictures.append(data.tobytes())
-    return pack_images(pictures)
+        images.append(data.tobytes())
+    return pack_images(images)
 
 
 def decode_packed_jpeg(data: bytes) -> Iterator[Bytes]:
@@ -66,7 +69,7 @@ def decode_packed_jpeg(data: bytes) -> Iterator[Bytes]:
 
 
 def encode_flac(samples: Samples) -> bytes:
-    """16 kHz mono 16-bit FLAC of exactly these samples."""
+    """Encode 16-bit samples as 16 kHz mono FLAC without loss."""
     sink = io.BytesIO()
     soundfile.write(sink, samples, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
     return sink.getvalue()

@@ -1,7 +1,7 @@
-"""A folder of numbered pictures as one input: a film of them, a picture a frame.
+"""A folder of numbered images as one input: a video with one image per frame.
 
-Micro-expressions last a third of a second and are recorded at 100 or 200 pictures a second; resampled to 25 they would
-be gone. So every picture is a frame of the 25 fps timeline, and the film is slow (ADR 17).
+Micro-expressions last a third of a second and are recorded at 100 or 200 images per second; resampled to 25 they would
+be lost. So every image is a frame of the 25 fps timeline, and the video plays in slow motion (ADR 17).
 """
 
 import os
@@ -11,44 +11,44 @@ from pathlib import Path
 
 from avf_shards.timeline import FRAMES_PER_SECOND
 
-KINDS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".bmp": "bmp"}
-_NUMBER = re.compile(r"(\d+)\D*$")
+IMAGE_CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".bmp": "bmp"}
+_NUMBER = re.compile(r"(\d+)\D*$")  # the last number of a name without its extension
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder:
-    """names: in the order of their numbers; numbers rise. size_bytes, mtime_ns: of all together, the newest."""
+    """The images of a folder, in the order of their numbers."""
 
     names: tuple[str, ...]
-    numbers: tuple[int, ...]
-    size_bytes: int
-    mtime_ns: int
+    numbers: tuple[int, ...]  # rising; they need not start at 1 and may have holes
+    size_bytes: int  # of all images together
+    mtime_ns: int  # of the image that changed last
 
     def time_range_s(self, first: int, last: int) -> tuple[float, float] | None:
-        """Seconds of the film in which the pictures numbered first to last are; None where one of both is beyond."""
-        inside = [place for place, number in enumerate(self.numbers) if first <= number <= last]
+        """Return the start and end of images `first` to `last` in seconds of the video; None if either lies outside."""
+        inside = [index for index, number in enumerate(self.numbers) if first <= number <= last]
         if not inside or first < self.numbers[0] or last > self.numbers[-1]:
             return None
         return inside[0] / FRAMES_PER_SECOND, (inside[-1] + 1) / FRAMES_PER_SECOND
 
 
 def list_images(folder: Path) -> ImageFolder:
-    """The pictures of a folder, by the number at the end of their names. Raises OSError."""
-    found: list[tuple[int, str]] = []
-    size, newest = 0, 0
+    """List the images of a folder by the last number in their names. Raises OSError."""
+    images: list[tuple[int, str]] = []
+    size_bytes, mtime_ns = 0, 0
     with os.scandir(folder) as entries:
         for entry in entries:
-            stem, kind = os.path.splitext(entry.name)
+            stem, extension = os.path.splitext(entry.name)
             number = _NUMBER.search(stem)
-            if entry.name.startswith(".") or kind.lower() not in KINDS or number is None:
+            if entry.name.startswith(".") or extension.lower() not in IMAGE_CODECS or number is None:
                 continue
             stat = entry.stat()
-            found.append((int(number[1]), entry.name))
-            size, newest = size + stat.st_size, max(newest, stat.st_mtime_ns)
-    found.sort()
+            images.append((int(number[1]), entry.name))
+            size_bytes, mtime_ns = size_bytes + stat.st_size, max(mtime_ns, stat.st_mtime_ns)
+    images.sort()  # by number: names sort 10 before 9
     return ImageFolder(
-        names=tuple(name for _, name in found),
-        numbers=tuple(number for number, _ in found),
-        size_bytes=size,
-        mtime_ns=newest,
+        names=tuple(name for _, name in images),
+        numbers=tuple(number for number, _ in images),
+        size_bytes=size_bytes,
+        mtime_ns=mtime_ns,
     )

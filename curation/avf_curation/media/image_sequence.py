@@ -1,6 +1,6 @@
-"""A folder of pictures as a film in memory: JPEG and PNG files' own bytes as packets at 25 fps, nothing encoded anew.
+"""Opens a folder of images as a video in memory: the files' own JPEG or PNG bytes as packets at 25 fps.
 
-BMP, which no container takes, becomes PNG.
+Nothing is encoded again, except that BMP, which no container takes, becomes PNG.
 """
 
 import io
@@ -13,40 +13,41 @@ import cv2
 import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND
 
-from avf_curation.media.image_files import KINDS, list_images
+from avf_curation.media.image_files import IMAGE_CODECS, list_images
 from avf_curation.media.types import MediaError
 
-_ALLOWED = {"format_whitelist": "jpeg_pipe,png_pipe,mjpeg"}  # a picture's name may hide a playlist
+_ALLOWED = {"format_whitelist": "jpeg_pipe,png_pipe,mjpeg"}  # a file named .jpg may hold a playlist
 
 
 def image_sequence_video(folder: Path) -> Any:
-    """The opened film. Raises MediaError for a folder without pictures, or with several kinds of them."""
+    """Open the images of a folder as a video. Raises MediaError where there are none, or images of several kinds."""
     names = list_images(folder).names
-    kinds = {KINDS[Path(name).suffix.lower()] for name in names}
+    codecs = {IMAGE_CODECS[Path(name).suffix.lower()] for name in names}
     if not names:
-        raise MediaError("not_media", "a folder without numbered pictures")
-    if len(kinds) > 1:
-        raise MediaError("not_media", f"a folder with {' and '.join(sorted(kinds))} pictures; one kind is a film")
+        raise MediaError("not_media", "the folder holds no numbered images")
+    if len(codecs) > 1:
+        raise MediaError("not_media", f"the folder mixes {' and '.join(sorted(codecs))} images; keep one kind of file")
     data = io.BytesIO()
-    picture = io.BytesIO(_bytes(folder / names[0]))
-    with av.open(data, "w", format="nut") as container, av.open(picture, options=_ALLOWED) as first:
+    first_image = io.BytesIO(_packet_bytes(folder / names[0]))
+    with av.open(data, "w", format="nut") as container, av.open(first_image, options=_ALLOWED) as first:
         stream = container.add_stream_from_template(first.streams.video[0])
         tick_s = Fraction(1, FRAMES_PER_SECOND)
-        for at, name in enumerate(names):
-            packet = av.Packet(_bytes(folder / name))
+        for index, name in enumerate(names):
+            packet = av.Packet(_packet_bytes(folder / name))
             packet.stream, packet.time_base = stream, tick_s
-            packet.pts = packet.dts = at
-            packet.is_keyframe = True
+            packet.pts = packet.dts = index
+            packet.is_keyframe = True  # so that a seek finds every image
             container.mux(packet)
     data.seek(0)
     return av.open(data, "r", format="nut")
 
 
-def _bytes(path: Path) -> bytes:
+def _packet_bytes(path: Path) -> bytes:
+    """Return an image file's bytes as a packet's payload. Raises MediaError for a damaged BMP."""
     data = path.read_bytes()
     if path.suffix.lower() != ".bmp":
         return data
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise MediaError("not_media", "a picture cannot be read")
-    return bytes(cv2.imencode(".png", picture)[1])
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise MediaError("not_media", f"the image {path.name} cannot be read")
+    return bytes(cv2.imencode(".png", image)[1])

@@ -1,4 +1,4 @@
-"""Decoding in a thread of its own, a few frames ahead of who looks at them: FFmpeg works without the GIL."""
+"""Decodes in a second thread, a few frames ahead of their consumer: FFmpeg works without the GIL."""
 
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -7,17 +7,17 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-HELD = 2  # more frames ahead gain nothing, and an 8K frame is 50 MB
+DEPTH = 2  # frames ahead; more gain nothing, and an 8K frame is 50 MB
 
 
-def prefetch_items(items: Iterator[T], held: int = HELD) -> Generator[T, None, None]:
-    """`items` (never None) in their order, made up to `held` ahead by a second thread.
+def prefetch_items(items: Iterator[T], depth: int = DEPTH) -> Generator[T, None, None]:
+    """Yield `items`, none of which may be None, in their order; a second thread computes up to `depth` items ahead.
 
-    What `items` raises is raised where its next item would have been. Close it (`contextlib.closing`) where it may be
-    left before its end: the thread has then stopped.
+    An exception of `items` is raised in place of the next item. Close the generator (`contextlib.closing`) where it may
+    be abandoned before its end: closing waits until the thread has stopped.
     """
     with ThreadPoolExecutor(1, "decode ahead") as pool:
-        made = deque(pool.submit(next, items, None) for _ in range(held))
-        while (item := made.popleft().result()) is not None:
-            made.append(pool.submit(next, items, None))
+        pending = deque(pool.submit(next, items, None) for _ in range(depth))
+        while (item := pending.popleft().result()) is not None:
+            pending.append(pool.submit(next, items, None))
             yield item

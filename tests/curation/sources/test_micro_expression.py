@@ -210,5 +210,5 @@ def _labelled() -> list[str]:
 def test_a_playlist_with_the_name_of_an_image_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x/1.jpg").write_text("#EXTM3U\n#EXTINF:1,\n/etc/hosts\n")
-    with pytest.raises(MediaError, match="cannot be opened as a film"):
+    with pytest.raises(MediaError, match="cannot be opened as a video"):
         MediaFile(tmp_path / "x", load_recipe().defaults.media)
