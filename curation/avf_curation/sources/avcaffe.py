@@ -25,7 +25,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
     """Yield every segment of a participant's task that has labels.
 
     Raises:
-        UserError: the segments are not there, or a label file cannot be read.
+        UserError: there is no folder of segments, or a label file cannot be read.
     """
     listing = Listing(NAME, root, skipped_inputs)
     base = listing.find_base("avcaffe", _SEGMENTS)
@@ -76,7 +76,7 @@ def _read_labels(listing: Listing, path: str, name: str) -> Iterator[tuple[str, 
 
 
 def _read_names(path: Path) -> set[str]:
-    """Return the file names without extension that a list has, one per line; none where there is no list."""
+    """Return the file names of a list, one per line, without extension; an empty set where there is no list."""
     try:
         lines = path.read_text("utf-8", "replace").splitlines()
     except OSError:

@@ -17,7 +17,7 @@ from avf_shards.schema.labels import Origin
 
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.types import SkippedInput, Video
-from avf_curation.sources.youtube import is_youtube_id
+from avf_curation.sources.youtube import YOUTUBE_ID, is_youtube_id
 
 NAME = "avspeech"
 ABOUT = (
@@ -30,28 +30,30 @@ OWNERS_COUNT = None
 LAYOUT = "avspeech_train.csv, avspeech_test.csv; media anywhere below: ID_030.030000-036.503133.mp4, ID_0.mp4 or ID.mp4"
 LISTS = ("avspeech_train.csv", "avspeech_test.csv")
 _EXTENSION = r"\.(?:mp4|mkv|webm|mov|avi|m4v)"
-_CUT = re.compile(rf"(?P<id>[A-Za-z0-9_-]{{11}})_(?P<start>\d+\.\d+)-(?P<stop>\d+\.\d+){_EXTENSION}")
-_NUMBERED = re.compile(rf"(?P<id>[A-Za-z0-9_-]{{11}})_(?P<number>\d+){_EXTENSION}")
-_WHOLE = re.compile(rf"(?P<id>[A-Za-z0-9_-]{{11}}){_EXTENSION}")
+_CUT = re.compile(rf"(?P<id>{YOUTUBE_ID})_(?P<start>\d+\.\d+)-(?P<stop>\d+\.\d+){_EXTENSION}")
+_NUMBERED = re.compile(rf"(?P<id>{YOUTUBE_ID})_(?P<number>\d+){_EXTENSION}")
+_COMPLETE = re.compile(rf"(?P<id>{YOUTUBE_ID}){_EXTENSION}")
 
-_Range = tuple[str, str]  # start and end as the CSV's numbers with six decimals
+_Range = tuple[str, str]  # start and end in seconds, as text with six decimals, as in the CSV
 
 
 @dataclass(kw_only=True)
 class _DownloadedVideo:
     """Rows and files of one YouTube id."""
 
-    rows: dict[_Range, tuple[float, float]] = field(default_factory=dict)  # centre of the face, shares of the image
-    cut: dict[_Range, ListedFile] = field(default_factory=dict)
-    numbered: dict[int, ListedFile] = field(default_factory=dict)
-    complete: ListedFile | None = None
+    rows: dict[_Range, tuple[float, float]] = field(
+        default_factory=dict
+    )  # range -> centre of the face, in shares of the image
+    cut: dict[_Range, ListedFile] = field(default_factory=dict)  # files ID_START-END.mp4
+    numbered: dict[int, ListedFile] = field(default_factory=dict)  # files ID_N.mp4, by N from 0 on
+    complete: ListedFile | None = None  # the file ID.mp4, which holds every row
 
 
 def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Yield the rows whose media are there.
+    """Yield the rows that have a media file.
 
     Raises:
-        UserError: neither of the owners' lists is there.
+        UserError: the folder has neither of the owners' lists.
     """
     listing = Listing(NAME, root, skipped_inputs)
     lists = [name for name in LISTS if (root / name).is_file()]
@@ -62,7 +64,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
         _read_list(listing, name, videos)
     _find_media(listing, videos)
     for name in sorted(videos):
-        yield from _segments(listing, name, videos[name])
+        yield from _list_segments(listing, name, videos[name])
 
 
 def _read_list(listing: Listing, name: str, videos: dict[str, _DownloadedVideo]) -> None:
@@ -83,18 +85,18 @@ def _read_list(listing: Listing, name: str, videos: dict[str, _DownloadedVideo])
                 if number > 1:  # the first line may be a header that a copy has
                     listing.skip("bad_row", where, "start, end, x or y is not a number")
                 continue
-            error = _row_error(youtube_id, start, stop, x, y)
+            error = _find_row_error(youtube_id, start, stop, x, y)
             if error:
                 listing.skip("bad_row", where, error)
                 continue
             known = videos.setdefault(youtube_id, _DownloadedVideo()).rows
-            if (key := _range_key(start, stop)) in known:
+            if (key := _make_range(start, stop)) in known:
                 listing.skip("duplicate", where, f"{youtube_id} from {key[0]} to {key[1]} s was listed before")
             else:
                 known[key] = (x, y)
 
 
-def _row_error(youtube_id: str, start: float, stop: float, x: float, y: float) -> str | None:
+def _find_row_error(youtube_id: str, start: float, stop: float, x: float, y: float) -> str | None:
     if not is_youtube_id(youtube_id):
         return "the first column is no YouTube id (11 characters)"
     if not all(math.isfinite(value) for value in (start, stop, x, y)) or not 0 <= start < stop:
@@ -104,7 +106,7 @@ def _row_error(youtube_id: str, start: float, stop: float, x: float, y: float) -
     return None
 
 
-def _range_key(start: float, stop: float) -> _Range:
+def _make_range(start: float, stop: float) -> _Range:
     return f"{start:.6f}", f"{stop:.6f}"
 
 
@@ -119,11 +121,11 @@ def _find_media(listing: Listing, videos: dict[str, _DownloadedVideo]) -> None:
             elif entry.name in LISTS and not below:
                 continue
             elif matched := _CUT.fullmatch(entry.name):
-                key = _range_key(float(matched["start"]), float(matched["stop"]))
+                key = _make_range(float(matched["start"]), float(matched["stop"]))
                 _add_media(listing, videos, matched["id"], entry, key)
             elif matched := _NUMBERED.fullmatch(entry.name):
                 _add_media(listing, videos, matched["id"], entry, int(matched["number"]))
-            elif matched := _WHOLE.fullmatch(entry.name):
+            elif matched := _COMPLETE.fullmatch(entry.name):
                 _add_media(listing, videos, matched["id"], entry, None)
             else:
                 listing.skip("unexpected", entry.path, "its name is none of the known ways to name a download")
@@ -152,8 +154,8 @@ def _add_media(
         listing.skip("duplicate", file.path, f"the same segment as {before.path}")
 
 
-def _segments(listing: Listing, name: str, video: _DownloadedVideo) -> Iterator[Video]:
-    """Yield the rows of the YouTube id `name` that have a file: a cut one first, else the range of the complete one."""
+def _list_segments(listing: Listing, name: str, video: _DownloadedVideo) -> Iterator[Video]:
+    """Yield the rows of the YouTube id `name` that have a file: a cut clip, or else the range of the complete video."""
     ordered = sorted(video.rows, key=lambda key: (float(key[0]), float(key[1])))
     for number, key in enumerate(ordered):
         start, stop = float(key[0]), float(key[1])
@@ -163,7 +165,9 @@ def _segments(listing: Listing, name: str, video: _DownloadedVideo) -> Iterator[
         if file is None:
             has_others = bool(video.cut or video.numbered)
             reason = (
-                "other rows of this video are here" if has_others else "no file of this video: not downloaded, or gone"
+                "only other rows of this video have a file"
+                if has_others
+                else "no file of this video: not downloaded, or no longer on YouTube"
             )
             listing.skip("missing", video_id, reason)
             continue

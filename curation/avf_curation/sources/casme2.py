@@ -4,12 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro_expression import (
-    ImageSequence,
-    find_coding_table,
-    image_sequence_input,
-    read_coded_samples,
-)
+from avf_curation.sources.micro_expression import coded_sample_input, find_coding_table, read_coded_samples
 from avf_curation.sources.types import SkippedInput, Video
 
 NAME = "casme2"
@@ -19,12 +14,13 @@ OWNERS_COUNT = 255
 LAYOUT = "CASME2_RAW_selected/sub01/EP02_01f/img46.jpg (or CASME2-RAW, Cropped), CASME2-coding-20140508.xlsx"
 _TABLES = ("CASME2-coding-20190701.xlsx", "CASME2-coding-20140508.xlsx")
 _FOLDERS = ("CASME2_RAW_selected", "CASME2-RAW", "Cropped")
+_IMAGES_PER_S = 200
 _CORRECTED_OFFSETS = {60: 91}  # in this row of the owners' table the offset lies before the onset
 _EXCLUDED = ("sub04", "EP12_01f")  # by the three-emotion protocol
 
 
 def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Yield every row of the table whose images are there.
+    """Yield every row of the table that has images.
 
     Raises:
         UserError: there is no coding table.
@@ -36,18 +32,11 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
         subject = f"sub{sample.subject:02d}"
         path = f"{folder}/{subject}/{sample.take}"
         if (subject, sample.take) == _EXCLUDED:
-            listing.skip("excluded", path, "left out of the three-emotion protocol")
+            listing.skip("excluded", path, "the three-emotion protocol leaves the clip out")
             continue
-        sequence = ImageSequence(
-            folder=path,
-            video_id=f"{subject}/{sample.take}",
-            subject=subject,
-            emotion=sample.emotion,
-            images_per_s=200,
-            onset=sample.onset,
-            offset=sample.offset,
-            other_labels=sample.other_labels,
+        video_id = f"{subject}/{sample.take}"
+        video = coded_sample_input(
+            listing, sample, folder=path, video_id=video_id, subject=subject, images_per_s=_IMAGES_PER_S
         )
-        video = image_sequence_input(listing, sequence)
         if video is not None:
             yield video

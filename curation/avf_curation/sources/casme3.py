@@ -18,11 +18,12 @@ OWNERS_COUNT = 943
 LAYOUT = "Part_A_ME_clip/frame/spNO.10_a_116/116.jpg, cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx"
 _TABLE = "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx"
 _COLUMNS = ("subject", "filename", "onset", "offset", "emotion")
+_IMAGES_PER_S = 30
 _FRAME_FOLDERS = ("Part_A_ME_clip/frame", "frame", "")
 
 
 def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Yield every row of the table whose clip is there.
+    """Yield every row of the table that has a clip.
 
     Raises:
         UserError: there is no label table.
@@ -38,7 +39,9 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
         if onset is None:
             listing.skip("bad_row", where, f"onset {row['onset']!r} is no number")
             continue
-        subject = row["subject"].lower().replace("spno.", "spNO.")  # the table has both cases for one person
+        subject = (
+            row["subject"].lower().replace("spno.", "spNO.")
+        )  # the table writes one person's id in upper and in lower case
         clip = clips.get(f"{row['subject']}_{row['filename']}_{onset}".lower())
         if clip is None:
             listing.skip("missing", where, f"no clip {subject}_{row['filename']}_{onset}")
@@ -48,7 +51,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
             video_id=clip.name,
             subject=subject,
             emotion=row["emotion"].lower(),
-            images_per_s=30,
+            images_per_s=_IMAGES_PER_S,
             other_labels={"action_units": row.get("au", "")},
         )
         video = image_sequence_input(listing, sequence)

@@ -1,4 +1,4 @@
-"""CelebV-HQ: celebvhq_info.json and what was downloaded from YouTube by it: raw/ID.mp4, or processed/KEY.mp4.
+"""CelebV-HQ: celebvhq_info.json and the videos that users download by this list: raw/ID.mp4, or processed/KEY.mp4.
 
 A clip is a range and a box of a video; KEY is ID_N. Cut clips in processed/ come first, else the range of the complete
 video in raw/. The JSON has no identities, so the YouTube videos are the groups.
@@ -15,7 +15,7 @@ from avf_shards.schema.labels import Origin
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
-from avf_curation.sources.youtube import is_youtube_id
+from avf_curation.sources.youtube import YOUTUBE_ID, is_youtube_id
 
 NAME = "celebvhq"
 ABOUT = (
@@ -27,27 +27,29 @@ LABELLED = False
 OWNERS_COUNT = 35_666
 LAYOUT = "celebvhq_info.json; downloaded_celebvhq/raw/ID.mp4 and downloaded_celebvhq/processed/ID_N.mp4, either or both"
 INFO = "celebvhq_info.json"
-_COMPLETE = r"[A-Za-z0-9_-]{11}\.(mp4|mkv|webm)"
+_COMPLETE = rf"{YOUTUBE_ID}\.(mp4|mkv|webm)"
 
 
 def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Yield the clips whose cut file or complete video is there.
+    """Yield the clips that have a cut file or a complete video.
 
     Raises:
-        UserError: the owners' JSON is not there or cannot be read.
+        UserError: the owners' JSON is missing or cannot be read.
     """
     listing = Listing(NAME, root, skipped_inputs)
-    clips = _clips(listing)
+    clips = _read_clips(listing)
     base = "downloaded_celebvhq/" if listing.has_folder("downloaded_celebvhq") else ""
     complete_videos = listing.files_by_stem(f"{base}raw", _COMPLETE, "video (a YouTube id)")
-    cuts = listing.files_by_stem(f"{base}processed", r"[A-Za-z0-9_-]{11}_\d+\.mp4", "clip (YouTube id and number)")
+    cuts = listing.files_by_stem(f"{base}processed", rf"{YOUTUBE_ID}_\d+\.mp4", "clip (YouTube id and number)")
     used: set[str] = set()
     for key, origin in sorted(clips.items()):
         cut = cuts.pop(key, None)
         file = cut or complete_videos.get(origin.id)
         used.add(origin.id)
         if file is None:
-            reason = f"neither the clip nor its video {origin.id} is here: not downloaded, or gone"
+            reason = (
+                f"neither the clip nor its video {origin.id} is in the folder: not downloaded, or no longer on YouTube"
+            )
             listing.skip("missing", key, reason)
             continue
         yield Video(
@@ -64,7 +66,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
         listing.skip("unlisted", file.path, f"{INFO} has no such clip")
 
 
-def _clips(listing: Listing) -> dict[str, Origin]:
+def _read_clips(listing: Listing) -> dict[str, Origin]:
     """Return key -> origin of the clips in the owners' JSON."""
     path = listing.root / INFO
     duplicates: list[str] = []
@@ -86,19 +88,19 @@ def _clips(listing: Listing) -> dict[str, Origin]:
     if not isinstance(entries, dict):
         raise UserError(f"{path}: expected an object of clips, as the owners' file has")
     for name in duplicates:
-        listing.skip("duplicate", f"{INFO}: {name}", "listed twice; the last one counts")
+        listing.skip("duplicate", f"{INFO}: {name}", "listed twice; the last entry counts")
     clips: dict[str, Origin] = {}
     for key, entry in entries.items():
-        if key in ("meta_info", "mete_info"):  # the owners' spelling of one release
+        if key in ("meta_info", "mete_info"):  # one release of the owners misspells the key
             continue
         try:
-            clips[key] = _origin(key, entry)
+            clips[key] = _parse_origin(key, entry)
         except (KeyError, TypeError, ValueError) as error:
             listing.skip("bad_row", f"{INFO}: {key}", f"not a clip as the owners give ({error})")
     return clips
 
 
-def _origin(key: str, entry: Any) -> Origin:
+def _parse_origin(key: str, entry: Any) -> Origin:
     youtube_id, _, number = key.rpartition("_")
     if entry["ytb_id"] != youtube_id or not is_youtube_id(youtube_id) or not number.isdigit():
         raise ValueError("its key is not ytb_id and a number")

@@ -1,4 +1,4 @@
-"""CN-CVS and CN-Celeb-AV, the "CN-Celeb series": Mandarin face crops, silent mp4 with the audio in its own file.
+"""CN-CVS and CN-Celeb-AV, the "CN-Celeb series": Mandarin face crops, silent mp4 with the audio in a second file.
 
     cncvs/news/n001/video/n001_00001_001.mp4       cncvs/news/n001/audio/n001_00001_001.wav
     cncvs/speech/s00001/video/s00001_00001_001.mp4
@@ -35,10 +35,10 @@ _TIME = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
 
 
 def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Yield the clips of every part that is there.
+    """Yield the clips of every part that the folder has.
 
     Raises:
-        UserError: there is none, or the folder holds the audio of CN-Celeb alone.
+        UserError: the folder has no part, or holds the audio of CN-Celeb alone.
     """
     listing = Listing(NAME, root, skipped_inputs)
     base = "cncvs/" if listing.has_folder("cncvs") else ""
@@ -56,13 +56,13 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
         listing.skip("excluded", name, "CN-Celeb holds audio without video")
     for branch in branches:
         for speaker in listing.list_entries(base + branch, _BRANCHES[branch], f"speaker of {branch}"):
-            yield from _cncvs_videos(listing, speaker)
+            yield from _list_cncvs_videos(listing, speaker)
     if celeb_av:
         for speaker in listing.list_entries("final_video", r"id\d+", "speaker (id and digits)"):
-            yield from _celeb_av_videos(listing, speaker)
+            yield from _list_celeb_av_videos(listing, speaker)
 
 
-def _video(
+def _make_video(
     listing: Listing, clip: ListedFile, sound: ListedFile | None, *, speaker: str, video: str, origin: Origin | None
 ) -> Video:
     return Video(
@@ -77,7 +77,7 @@ def _video(
     )
 
 
-def _cncvs_videos(listing: Listing, speaker: ListedFile) -> Iterator[Video]:
+def _list_cncvs_videos(listing: Listing, speaker: ListedFile) -> Iterator[Video]:
     pattern = rf"{re.escape(speaker.name)}_\d+_\d+"
     audio_files = listing.files_by_stem(f"{speaker.path}/audio", rf"{pattern}\.wav", "audio of this speaker")
     if not listing.has_folder(f"{speaker.path}/audio"):
@@ -85,19 +85,19 @@ def _cncvs_videos(listing: Listing, speaker: ListedFile) -> Iterator[Video]:
     for stem, clip in listing.files_by_stem(
         f"{speaker.path}/video", rf"{pattern}\.mp4", "clip of this speaker"
     ).items():
-        yield _video(listing, clip, audio_files.pop(stem, None), speaker=speaker.name, video=stem, origin=None)
+        yield _make_video(listing, clip, audio_files.pop(stem, None), speaker=speaker.name, video=stem, origin=None)
     for file in audio_files.values():
         listing.skip("missing", file.path, "the clip of this name is not in video/")
 
 
-def _celeb_av_videos(listing: Listing, speaker: ListedFile) -> Iterator[Video]:
+def _list_celeb_av_videos(listing: Listing, speaker: ListedFile) -> Iterator[Video]:
     audio_files = listing.files_by_stem(
         f"final_audio/{speaker.name}", r"[a-z]+-\d\d-\d{3}\.wav", "audio (GENRE-NN-NNN)"
     )
-    origins = _metadata(listing, f"final_metadata/{speaker.name}.json")
+    origins = _read_origins(listing, f"final_metadata/{speaker.name}.json")
     for stem, clip in listing.files_by_stem(speaker.path, r"[a-z]+-\d\d-\d{3}\.mp4", "clip (GENRE-NN-NNN)").items():
         video = f"{speaker.name}-{stem}"
-        yield _video(
+        yield _make_video(
             listing,
             clip,
             audio_files.pop(stem, None),
@@ -111,8 +111,8 @@ def _celeb_av_videos(listing: Listing, speaker: ListedFile) -> Iterator[Video]:
         listing.skip("missing", f"final_metadata/{speaker.name}.json: {stem}", "there is no clip of this name")
 
 
-def _metadata(listing: Listing, path: str) -> dict[str, Origin]:
-    """Return clip -> the range it was cut from, of a collector's JSON. Its times are HH:MM:SS:FF at 25 fps."""
+def _read_origins(listing: Listing, path: str) -> dict[str, Origin]:
+    """Return clip -> the range of the video from which it was cut, as a collector's JSON tells."""
     try:
         entries = json.loads((listing.root / path).read_text("utf-8"))
     except FileNotFoundError:
@@ -123,15 +123,16 @@ def _metadata(listing: Listing, path: str) -> dict[str, Origin]:
     origins: dict[str, Origin] = {}
     for number, entry in enumerate(entries if isinstance(entries, list) else [entries]):
         try:
-            start = _seconds(entry["start_time"])
+            start = _parse_time_s(entry["start_time"])
             name = str(entry["filename"]).rpartition("/")[2].split(".")[0]
-            origins[name] = Origin(id=str(entry["url"]), start_s=start, stop_s=start + _seconds(entry["duration"]))
+            origins[name] = Origin(id=str(entry["url"]), start_s=start, stop_s=start + _parse_time_s(entry["duration"]))
         except (KeyError, TypeError, ValueError):
             listing.skip("bad_row", f"{path}[{number}]", "no url, start_time, duration and filename as the owners give")
     return origins
 
 
-def _seconds(text: Any) -> float:
+def _parse_time_s(text: Any) -> float:
+    """Return the seconds of a time HH:MM:SS:FF, whose last part counts frames at 25 fps. Raises ValueError."""
     matched = _TIME.fullmatch(str(text))
     if matched is None:
         raise ValueError(text)

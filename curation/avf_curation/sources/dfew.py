@@ -9,10 +9,11 @@ from avf_shards.schema.labels import Labels
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.ungrouped_clips import ungrouped_clip_input
 
 NAME = "dfew"
 ABOUT = (
-    "DFEW: clips from films with one of seven expression labels and the owners' five folds; only the original "
+    "DFEW: clips from movies with one of seven expression labels and the owners' five folds; only the original "
     "clips have sound."
 )
 LABELLED = True
@@ -26,7 +27,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
     """Yield the clips with a single label.
 
     Raises:
-        UserError: the lists or the clips are not there.
+        UserError: the source has no lists or no clips.
     """
     listing = Listing(NAME, root, skipped_inputs)
     if not listing.has_folder(_SPLIT) or not listing.has_folder("Clip/original"):
@@ -40,7 +41,11 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
             for stem, label in _read_list(listing, part, number):
                 before = labels.setdefault(stem, label)
                 if before != label:
-                    listing.skip("bad_row", f"{part}, set {number}", f"{stem} is {label} here and {before} elsewhere")
+                    listing.skip(
+                        "bad_row",
+                        f"{part}, set {number}",
+                        f"{stem} has the label {label} in this list and {before} in another",
+                    )
                 elif part == "test":
                     test_folds[stem] = number
     unlabelled = 0
@@ -50,15 +55,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
             unlabelled += 1
             continue
         clip_labels = Labels(values={"single": single}, folds={"single": test_folds.get(stem, 0)})
-        yield Video(
-            source=NAME,
-            video_id=stem,
-            group_id=stem,
-            path=clip.path,
-            size_bytes=clip.size_bytes,
-            mtime_ns=clip.mtime_ns,
-            labels=clip_labels,
-        )
+        yield ungrouped_clip_input(listing, clip, labels=clip_labels)
     if unlabelled:
         listing.skip("excluded", "Clip/original", f"{unlabelled} clips without a single label")
     for stem in sorted(labels):

@@ -5,6 +5,8 @@ from pathlib import Path
 from avf_shards.schema.labels import Box4, Origin
 from avf_shards.timeline import FRAMES_PER_SECOND
 
+# The shares are rounded to three decimals, so X + W may exceed 1 by a thousandth.
+_MAX_SHARE = 1.001
 _MAX_BYTES = 10_000_000  # ten thousand times the size of a track; a file from outside may be anything
 
 
@@ -27,7 +29,7 @@ def parse_face_track(text: str, youtube_id: str) -> Origin:
     ignored.
 
     Raises:
-        ValueError: a line is no such line, or there is none; the message names the line.
+        ValueError: there is no header or no frame, or a line is not FRAME X Y W H; the message names the line.
     """
     lines = text.splitlines()
     headers = [number for number, line in enumerate(lines) if line.split()[:1] == ["FRAME"]]
@@ -47,7 +49,7 @@ def parse_face_track(text: str, youtube_id: str) -> Origin:
         raise ValueError("no frame")
     start, stop = min(row[0] for row in rows), max(row[0] for row in rows) + 1
     box: Box4 | None = None
-    if all(0 <= value <= 1.001 for row in rows for value in row[1:]):
+    if all(0 <= value <= _MAX_SHARE for row in rows for value in row[1:]):
         left, top, right, bottom = (sorted(row[i] for row in rows)[len(rows) // 2] for i in range(1, 5))
         box = (left, top, right, bottom)
     return Origin(id=youtube_id, start_s=start / FRAMES_PER_SECOND, stop_s=stop / FRAMES_PER_SECOND, box=box)

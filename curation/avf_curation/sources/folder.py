@@ -37,8 +37,8 @@ def list_folder_videos(
             try:
                 stat = entry.stat()
                 is_folder = entry.is_dir()
-            except OSError:  # a broken link, or one that leads to itself: an input that the run reports as unreadable
-                yield _video(source, path, None, config, pattern)
+            except OSError:  # a link that is broken or leads to itself: an input that the run reports as unreadable
+                yield _make_video(source, path, None, config, pattern)
                 continue
             if is_folder:
                 if _identity(stat) in seen:
@@ -47,7 +47,7 @@ def list_folder_videos(
                 seen.add(_identity(stat))
                 folders.append(path)
             elif entry.is_file():
-                yield _video(source, path, stat, config, pattern)
+                yield _make_video(source, path, stat, config, pattern)
             else:
                 listing.skip("unexpected", path, "not a regular file")
         stack.extend(reversed(folders))
@@ -57,10 +57,10 @@ def _identity(stat: os.stat_result) -> tuple[int, int]:
     return stat.st_dev, stat.st_ino
 
 
-def _video(
+def _make_video(
     source: str, path: str, stat: os.stat_result | None, config: PlanConfig, pattern: re.Pattern[str] | None
 ) -> Video:
-    """Return the input of a file; `pattern` is the compiled expression where the recipe groups by one."""
+    """Return the input of a file; `pattern` is the compiled `group_by` of a recipe that groups by an expression."""
     name = utf8_name(path)
     if config.group_by == "file":
         group = name

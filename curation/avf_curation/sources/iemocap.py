@@ -26,10 +26,10 @@ _LINE = re.compile(rf"\[(\d+\.\d+) - (\d+\.\d+)\]\t(({_DIALOGUE})_([FM])\d{{3}})
 
 
 def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Yield every labelled turn whose dialogue is there.
+    """Yield every labelled turn of the dialogues that have a video.
 
     Raises:
-        UserError: there is no session.
+        UserError: there is no folder Session1/.
     """
     listing = Listing(NAME, root, skipped_inputs)
     base = listing.find_base("IEMOCAP_full_release", "Session1")
@@ -45,23 +45,23 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
             if video is None:
                 listing.skip("missing", table.path, f"there is no {name}.avi")
                 continue
-            yield from _turns(listing, table, video, f"{base}Session{session}", str(session))
+            yield from _read_turns(listing, table, video, f"{base}Session{session}", str(session))
 
 
-def _turns(listing: Listing, table: ListedFile, video: ListedFile, session: str, number: str) -> Iterator[Video]:
+def _read_turns(listing: Listing, table: ListedFile, video: ListedFile, session: str, number: str) -> Iterator[Video]:
     text = (listing.root / table.path).read_text("utf-8", "replace")
-    for number_of_line, line in enumerate(text.splitlines(), 1):
+    for line_number, line in enumerate(text.splitlines(), 1):
         if not line.startswith("["):
             continue  # a heading, or the answer of a single rater
         matched = _LINE.fullmatch(line.strip())
         if matched is None:
             listing.skip(
-                "bad_row", f"{table.path}: line {number_of_line}", "is no turn with times, name, emotion and [V, A, D]"
+                "bad_row", f"{table.path}: line {line_number}", "is no turn with times, name, emotion and [V, A, D]"
             )
             continue
         start_s, stop_s = float(matched[1]), float(matched[2])
         if stop_s <= start_s:
-            listing.skip("bad_row", f"{table.path}: line {number_of_line}", f"{stop_s} s is not after {start_s} s")
+            listing.skip("bad_row", f"{table.path}: line {line_number}", f"{stop_s} s is not after {start_s} s")
             continue
         turn, dialogue, gender, emotion = matched[3], matched[4], matched[5], matched[6]
         side: Side = "left" if gender == dialogue[5] else "right"

@@ -1,4 +1,4 @@
-"""A plain folder with a labels.csv: a user's own labelled corpus.
+"""A plain folder with a labels.csv: a labelled corpus of the user.
 
     file,label,subject,session,fold
     anna/take_1.mp4,happy,anna,1,2
@@ -22,7 +22,7 @@ from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video, utf8_name
 
 TABLE = "labels.csv"
-_NO_LABELS = ("file", "subject", "session", "fold", "speaker", "language")
+_OTHER_COLUMNS = ("file", "subject", "session", "fold", "speaker", "language")
 
 
 def has_labels(root: Path) -> bool:
@@ -33,13 +33,13 @@ def has_labels(root: Path) -> bool:
 def list_labelled_videos(
     root: Path, source: str, config: PlanConfig, skipped_inputs: list[SkippedInput]
 ) -> Iterator[Video]:
-    """Yield every file that the table names and that is there.
+    """Yield every file below the folder that the table names.
 
     Raises:
         UserError: the table cannot be read, or has no column `file` or no column of labels.
     """
     listing = Listing(source, root, skipped_inputs)
-    rows = _rows(listing)
+    rows = _read_rows(listing)
     for video in list_folder_videos(root, source, config, skipped_inputs):
         if video.path == TABLE:
             continue
@@ -47,7 +47,7 @@ def list_labelled_videos(
         if row is None:
             listing.skip("unlisted", video.path, f"{TABLE} has no such row")
             continue
-        labels = _labels(listing, row)
+        labels = _parse_labels(listing, row)
         if labels is not None:
             speaker = row.get("speaker") or labels.subject
             yield replace(video, speaker=speaker, language=row.get("language") or None, labels=labels)
@@ -55,7 +55,7 @@ def list_labelled_videos(
         listing.skip("missing", f"{TABLE}: {file}", "no such file")
 
 
-def _rows(listing: Listing) -> dict[str, dict[str, str]]:
+def _read_rows(listing: Listing) -> dict[str, dict[str, str]]:
     """Return file -> row of the table."""
     where = f"--source {listing.source}={listing.root}: {TABLE}"
     try:
@@ -75,19 +75,19 @@ def _rows(listing: Listing) -> dict[str, dict[str, str]]:
         raise UserError(f"{where} is not UTF-8; save the table as UTF-8") from None
     except csv.Error as error:
         raise UserError(f"{where} is no CSV table ({error})") from None
-    if "file" not in names or not set(names) - set(_NO_LABELS):
+    if "file" not in names or not set(names) - set(_OTHER_COLUMNS):
         raise UserError(
             f"{where} needs a column `file` and at least one column of labels; it has {', '.join(names) or 'none'}"
         )
     return rows
 
 
-def _labels(listing: Listing, row: dict[str, str]) -> Labels | None:
+def _parse_labels(listing: Listing, row: dict[str, str]) -> Labels | None:
     """Return the labels of a row, or None where its fold is no number."""
     fold = row.get("fold", "")
     if fold and not fold.isdigit():
         listing.skip("bad_row", f"{TABLE}: {row['file']}", f"fold {fold!r} is no number")
         return None
-    values = {name: value for name, value in row.items() if name not in _NO_LABELS and value}
+    values = {name: value for name, value in row.items() if name not in _OTHER_COLUMNS and value}
     folds = {"own": int(fold)} if fold else {}
     return Labels(values=values, subject=row.get("subject") or None, session=row.get("session") or None, folds=folds)

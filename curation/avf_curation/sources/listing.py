@@ -21,15 +21,15 @@ _ARCHIVE = re.compile(r"\.(zip|tar|tgz|gz|rar|7z)$|_part", re.IGNORECASE)
 class ListedFile:
     """A file or folder below a source's root."""
 
-    name: str
+    name: str  # last part of `path`
     path: str  # relative to the source's root
-    is_folder: bool
+    is_folder: bool  # also for a link that leads to a folder
     size_bytes: int  # 0 for a broken link
-    mtime_ns: int
+    mtime_ns: int  # nanoseconds since 1970; 0 for a broken link
 
     @property
     def stat_fields(self) -> dict[str, Any]:
-        """The fields of `Video` that say which file it is."""
+        """Path, size and time of the file, as keyword arguments of `Video`."""
         return {"path": self.path, "size_bytes": self.size_bytes, "mtime_ns": self.mtime_ns}
 
     @property
@@ -38,7 +38,7 @@ class ListedFile:
 
 
 class Listing:
-    """Lists the folders of one source and appends to `skipped_inputs` what is no input."""
+    """Lists the folders of one source and appends every entry that is no input to `skipped_inputs`."""
 
     def __init__(self, source: str, root: Path, skipped_inputs: list[SkippedInput]) -> None:
         self.source, self.root, self._skipped_inputs = source, root, skipped_inputs
@@ -49,14 +49,15 @@ class Listing:
         self._skipped_inputs.append(SkippedInput(source=self.source, path=utf8_name(path), reason=reason, kind=kind))
 
     def has_folder(self, path: str) -> bool:
+        """Return whether there is a folder `path` below the source's root."""
         return (self.root / path).is_dir()
 
     def list_entries(self, folder: str, pattern: str, expected: str) -> Iterator[ListedFile]:
         """Yield the entries of `folder` whose name matches `pattern`, sorted by name; note all others.
 
         Args:
-            pattern: regular expression for the whole name.
-            expected: words for what the folder should hold, for the reason of an entry that does not match.
+            pattern: regular expression that must match the complete name.
+            expected: name of the entries that belong into the folder, for the reason of an entry that does not match.
         """
         matcher = re.compile(pattern)
         try:
@@ -68,7 +69,7 @@ class Listing:
         for entry in ordered:
             path = f"{folder}/{entry.name}" if folder else entry.name
             if matcher.fullmatch(entry.name):
-                yield _listed_file(entry, path)
+                yield _make_listed_file(entry, path)
             elif entry.name.startswith("."):
                 self.skip("hidden", path, "hidden")
             elif _ARCHIVE.search(entry.name):
@@ -77,7 +78,7 @@ class Listing:
                 self.skip("unexpected", path, f"is no {expected}")
 
     def files_by_stem(self, folder: str, pattern: str, expected: str) -> dict[str, ListedFile]:
-        """Return the entries that match by their name without extension; a second file of a stem is noted.
+        """Return stem (name without extension) -> entry that matches; note a second file of the same stem.
 
         The result is empty where there is no such folder.
         """
@@ -95,7 +96,7 @@ class Listing:
         """Return the prefix below which `subfolder` lies: "" or "`folder`/".
 
         Raises:
-            UserError: neither has it, so the tree is not laid out as the owners distribute it.
+            UserError: neither folder has it, so the tree is not laid out as the owners distribute it.
         """
         for base in ("", folder):
             if self.has_folder(f"{base}/{subfolder}" if base else subfolder):
@@ -107,7 +108,7 @@ class Listing:
         )
 
 
-def _listed_file(entry: "os.DirEntry[str]", path: str) -> ListedFile:
+def _make_listed_file(entry: "os.DirEntry[str]", path: str) -> ListedFile:
     try:
         stat = entry.stat()
         is_folder, size_bytes, mtime_ns = entry.is_dir(), stat.st_size, stat.st_mtime_ns

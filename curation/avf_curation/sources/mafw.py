@@ -1,7 +1,7 @@
 """MAFW: data/clips/NNNNN.mp4; labels and folds in "Train & Test Set"/{single,compound}/no_caption/set_K/*.txt.
 
-A clip may be in the 11-label set, in the 43-label set, or in both. The folds are the owners', by clip: subjects are not
-known.
+A clip may be in the 11-label set, in the 43-label set, or in both. The owners' folds split by clip, as
+the subjects are not known.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from avf_shards.schema.labels import Labels
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.ungrouped_clips import ungrouped_clip_input
 
 NAME = "mafw"
 ABOUT = (
@@ -29,7 +30,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
     """Yield the clips that a list names.
 
     Raises:
-        UserError: the lists or the clips are not there.
+        UserError: the source has no lists or no clips.
     """
     listing = Listing(NAME, root, skipped_inputs)
     split = next((name for name in _SPLITS if listing.has_folder(name)), None)
@@ -44,7 +45,9 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
                 for stem, label in _read_list(listing, path):
                     before = labels.setdefault(stem, {}).setdefault(scheme, label)
                     if before != label:
-                        listing.skip("bad_row", path, f"{stem} is {label} here and {before} elsewhere")
+                        listing.skip(
+                            "bad_row", path, f"{stem} has the label {label} in this list and {before} in another"
+                        )
                     elif part == "test":
                         folds.setdefault(stem, {})[scheme] = number
     for stem, clip in listing.files_by_stem("data/clips", r"\d{5}\.mp4", "clip (five digits)").items():
@@ -53,16 +56,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
             listing.skip("unlisted", clip.path, "in no list: neither the 11 nor the 43 labels of the owners have it")
             continue
         clip_labels = Labels(values=values, folds=dict.fromkeys(values, 0) | folds.get(stem, {}))
-        yield Video(
-            source=NAME,
-            video_id=stem,
-            group_id=stem,
-            path=clip.path,
-            size_bytes=clip.size_bytes,
-            mtime_ns=clip.mtime_ns,
-            language="zh",
-            labels=clip_labels,
-        )
+        yield ungrouped_clip_input(listing, clip, language="zh", labels=clip_labels)
     for stem in sorted(labels):
         listing.skip("missing", f"{stem}.mp4", "listed, but data/clips/ has no such clip")
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
-from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import Video
+from avf_curation.sources.ungrouped_clips import ungrouped_clip_input
 
 LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 _CLIP = r"sample(new)?_\d{8}\.(mp4|avi|mkv|mov)"
@@ -21,35 +22,22 @@ def read_part(listing: Listing, folder: str, table: str, test_fold: int | None) 
     """Yield the clips of one folder with the labels of one table.
 
     Args:
-        test_fold: test fold of the scheme `multi` (0: never test_fold), or None for clips outside that scheme.
+        test_fold: test fold of the scheme `multi` (0: only for training), or None for clips outside that scheme.
     """
     clips = listing.files_by_stem(folder, _CLIP, "clip (sample_ or samplenew_ and eight digits)")
-    for stem, label, valence in _rows(listing, table):
+    for stem, label, valence in _read_rows(listing, table):
         clip = clips.pop(stem, None)
         if clip is None:
             listing.skip("missing", f"{table}: {stem}", f"no such clip in {folder}/")
             continue
-        yield _video(listing.source, stem, clip, label=label, valence=valence, test_fold=test_fold)
+        values = {"emotion": label} | ({"valence": valence} if valence else {})
+        labels = Labels(values=values, folds={} if test_fold is None else {"multi": test_fold})
+        yield ungrouped_clip_input(listing, clip, language="zh", labels=labels)
     for clip in clips.values():
         listing.skip("unlisted", clip.path, f"{table} has no such row")
 
 
-def _video(source: str, stem: str, clip: ListedFile, *, label: str, valence: str, test_fold: int | None) -> Video:
-    values = {"emotion": label} | ({"valence": valence} if valence else {})
-    labels = Labels(values=values, folds={} if test_fold is None else {"multi": test_fold})
-    return Video(
-        source=source,
-        video_id=stem,
-        group_id=stem,
-        path=clip.path,
-        size_bytes=clip.size_bytes,
-        mtime_ns=clip.mtime_ns,
-        language="zh",
-        labels=labels,
-    )
-
-
-def _rows(listing: Listing, path: str) -> Iterator[tuple[str, str, str]]:
+def _read_rows(listing: Listing, path: str) -> Iterator[tuple[str, str, str]]:
     """Yield (name, label, valence) of a table `name,discrete[,valence]`."""
     seen: set[str] = set()
     with open(listing.root / path, encoding="utf-8", errors="replace", newline="") as file:

@@ -1,7 +1,7 @@
 """MER2024, unlabelled: mer2024-dataset/video-unlabeled-with-test2noise/NAME.mp4; Mandarin, one clip a file.
 
 The pool also holds the challenge's test clips under other names; only the organisers can tell which. The labelled
-clips are for evaluation and are excluded here, and so is their list.
+clips are for evaluation: this reader excludes them and their list.
 """
 
 import csv
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.ungrouped_clips import ungrouped_clip_input
 
 NAME = "mer2024"
 ABOUT = (
@@ -19,7 +20,7 @@ ABOUT = (
 )
 LABELLED = False
 OWNERS_COUNT = 115_595
-LAYOUT = "video-unlabeled-with-test2noise/samplenew_00000000.mp4; video-labeled/ and label-disdim.csv are left out"
+LAYOUT = "video-unlabeled-with-test2noise/samplenew_00000000.mp4; video-labeled/ and label-disdim.csv are excluded"
 _POOL, _LABELLED, _LIST = "video-unlabeled-with-test2noise", "video-labeled", "label-disdim.csv"
 
 
@@ -27,7 +28,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
     """Yield the clips of the unlabelled pool.
 
     Raises:
-        UserError: there is no pool.
+        UserError: the source has no unlabelled pool.
     """
     listing = Listing(NAME, root, skipped_inputs)
     base = listing.find_base("mer2024-dataset", _POOL)
@@ -41,15 +42,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
         if stem in labelled:
             listing.skip("duplicate", clip.path, "a labelled clip has this name: excluded, as it is for evaluation")
             continue
-        yield Video(
-            source=listing.source,
-            video_id=stem,
-            group_id=stem,
-            path=clip.path,
-            size_bytes=clip.size_bytes,
-            mtime_ns=clip.mtime_ns,
-            language="zh",
-        )
+        yield ungrouped_clip_input(listing, clip, language="zh")
 
 
 def _note_bad_rows(listing: Listing, path: str, labelled: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""Shared parts of the micro-expression corpora: folders of images from onset to offset, one emotion each, no sound."""
+"""Shared parts of the micro-expression corpora: silent folders of images, from an emotion's onset to its offset."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from avf_curation.sources.types import Video
 
 
 def find_coding_table(listing: Listing, names: tuple[str, ...]) -> Path:
-    """Return the first of the owners' tables that is there, as .xlsx or saved as .csv.
+    """Return the path of the first of the tables `names` that the source has, as .xlsx or saved as .csv.
 
     Raises:
         UserError: the source has none of them.
@@ -30,12 +30,12 @@ def find_coding_table(listing: Listing, names: tuple[str, ...]) -> Path:
 class CodedSample:
     """A row of a coding table."""
 
-    subject: int
+    subject: int  # number of the person
     take: str  # the folder of the sample below its subject
     onset: int  # number of the first image
-    offset: int | None  # number of the last image; None: the folder's last one, as the table's cannot be right
-    emotion: str
-    other_labels: Mapping[str, str]
+    offset: int | None  # number of the last image; None: the folder's last, as the table's lies before the onset
+    emotion: str  # in lower case
+    other_labels: Mapping[str, str]  # name -> value
 
 
 def read_coded_samples(
@@ -77,17 +77,17 @@ class ImageSequence:
     """A folder of numbered images that is one micro-expression."""
 
     folder: str  # below the source's root
-    video_id: str
-    subject: str
-    emotion: str
+    video_id: str  # unique inside the source
+    subject: str  # id of the person
+    emotion: str  # label
     images_per_s: int  # of the camera
     onset: int | None = None  # number of the first image; None: the folder's first
     offset: int | None = None  # number of the last image; None: the folder's last
-    other_labels: Mapping[str, str] = field(default_factory=dict)
+    other_labels: Mapping[str, str] = field(default_factory=dict)  # name -> value
 
 
 def image_sequence_input(listing: Listing, sequence: ImageSequence) -> Video | None:
-    """Return the images from onset to offset as an input, or None (with a note) where the folder lacks them."""
+    """Return the images from onset to offset as an input, or note why the folder lacks them and return None."""
     try:
         images = list_images(listing.root / sequence.folder)
     except OSError:
@@ -116,3 +116,20 @@ def image_sequence_input(listing: Listing, sequence: ImageSequence) -> Video | N
         speaker=sequence.subject,
         labels=Labels(values=values, subject=sequence.subject),
     )
+
+
+def coded_sample_input(
+    listing: Listing, sample: CodedSample, *, folder: str, video_id: str, subject: str, images_per_s: int
+) -> Video | None:
+    """Return the images that a row of a coding table names as an input, or None as `image_sequence_input` does."""
+    sequence = ImageSequence(
+        folder=folder,
+        video_id=video_id,
+        subject=subject,
+        emotion=sample.emotion,
+        images_per_s=images_per_s,
+        onset=sample.onset,
+        offset=sample.offset,
+        other_labels=sample.other_labels,
+    )
+    return image_sequence_input(listing, sequence)

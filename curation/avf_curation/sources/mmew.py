@@ -19,6 +19,7 @@ OWNERS_COUNT = 300
 LAYOUT = "Micro_Expression/{anger,disgust,fear,happiness,others,sadness,surprise}/S01-02-003/1.jpg"
 _FOLDER = "Micro_Expression"
 _EMOTIONS = ("anger", "disgust", "fear", "happiness", "others", "sadness", "surprise")
+_IMAGES_PER_S = 90
 _SUBJECT_LETTERS = 3  # S01 of S01-02-003
 
 
@@ -43,7 +44,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
                 video_id=take.name,
                 subject=take.name[:_SUBJECT_LETTERS],
                 emotion=emotion,
-                images_per_s=90,
+                images_per_s=_IMAGES_PER_S,
             )
             video = image_sequence_input(listing, sequence)
             if video is not None:

@@ -38,7 +38,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
     listing = Listing(NAME, root, skipped_inputs)
     table = next((name for name in ("Evalution.txt", "Evaluation.txt") if (root / name).is_file()), None)
     if table is None:
-        raise UserError(f"--source {NAME}={root}: no Evalution.txt (so the owners spell it) in it")
+        raise UserError(f"--source {NAME}={root}: there is no Evalution.txt in it (the owners spell the name so)")
     labels = _read_labels(listing, table)
     videos: dict[str, ListedFile] = {}
     audio_files: dict[str, ListedFile] = {}
@@ -54,14 +54,14 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
             elif below:
                 listing.skip("unexpected", entry.path, "its name does not begin with MSP-IMPROV-S")
     for name, file in sorted(videos.items()):
-        yield from _video(listing, name, file, audio_files.pop(name, None), labels.pop(name, None))
+        yield from _make_video(listing, name, file, audio_files.pop(name, None), labels.pop(name, None))
     for file in audio_files.values():
         listing.skip("missing", file.path, "there is no video of this name")
     for name in sorted(labels):
         listing.skip("missing", f"{table}: {name}", "listed, but there is no such video")
 
 
-def _video(
+def _make_video(
     listing: Listing, name: str, file: ListedFile, audio: ListedFile | None, row: dict[str, str] | None
 ) -> Iterator[Video]:
     matched = re.fullmatch(_NAME, name)
@@ -99,9 +99,8 @@ def _read_labels(listing: Listing, table: str) -> dict[str, dict[str, str]]:
             listing.skip("bad_row", f"{table}:{number}", "is not UTD-IMPROV-NAME.avi; CODE; A:..; V:..; D:..; N:..;")
             continue
         names = {"A": "arousal", "V": "valence", "D": "dominance", "N": "naturalness"}
-        means = {
-            names[letter]: value for letter, value in _NUMBER.findall(matched.groups()[-1])
-        }  # the pattern leaves out NaN
+        # The pattern matches no NaN: a dimension without ratings stays out.
+        means = {names[letter]: value for letter, value in _NUMBER.findall(matched.groups()[-1])}
         if matched[1] in rows:
             listing.skip("duplicate", f"{table}:{number}", f"{matched[1]} was listed before")
         rows[matched[1]] = {"consensus": matched.groups()[-2]} | means

@@ -53,7 +53,8 @@ class CorpusReader:
     about: str  # sentences on what the corpus holds, for `avf-curate sources ls --json`
     layout: str  # example paths below the corpus' folder
     clips: int | None  # as the owners count them; None where they publish no number
-    labelled: bool
+    labelled: bool  # whether its videos have labels
+    #: Yields the inputs below a folder and appends the other files to the list.
     list_videos: Callable[[Path, list[SkippedInput]], Iterator[Video]]
 
 
@@ -77,9 +78,9 @@ _MODULES = (
 #: Unlabelled corpora first. Every other source name is a plain folder, labelled where it holds a labels.csv.
 CORPORA = tuple(make_corpus_reader(module) for module in _MODULES)
 
-# Ratio of difflib above which a name is taken for a misspelt corpus: "voxceleb" has 0.94 to "voxceleb2", "mer2023" 0.86
+# Ratio of difflib from which a name counts as a misspelt corpus: "voxceleb" has 0.94 to "voxceleb2", "mer2023" 0.86
 # to "mer2024", and of the plain names in use none has more than 0.8.
-_RESEMBLES = 0.85
+_MIN_SIMILARITY = 0.85
 
 
 def corpus_reader(source: str) -> CorpusReader | None:
@@ -92,27 +93,27 @@ def corpus_reader(source: str) -> CorpusReader | None:
     for corpus in CORPORA:
         if corpus.name == source:
             return corpus
-    near = _resembled_corpora(source)
-    if near:
+    similar = _find_similar_corpora(source)
+    if similar:
         known = ", ".join(sorted(corpus.name for corpus in CORPORA))
         raise UserError(
-            f"source name {source!r}: did you mean {' or '.join(near)}? Known corpora are {known}. "
+            f"source name {source!r}: did you mean {' or '.join(similar)}? Known corpora are {known}. "
             f"To read the folder as plain videos, choose a name unlike a corpus, as in --source my_videos=DIR"
         )
     return None
 
 
-def _resembled_corpora(source: str) -> list[str]:
-    plain = _letters(source)
-    names = {_letters(corpus.name): corpus.name for corpus in CORPORA}
-    close = difflib.get_close_matches(plain, names, n=3, cutoff=_RESEMBLES)
-    longer = [name for name in names if plain.startswith(name)]  # "mer2024_labelled", "avspeech_part2"
+def _find_similar_corpora(source: str) -> list[str]:
+    normalized = _normalize_name(source)
+    names = {_normalize_name(corpus.name): corpus.name for corpus in CORPORA}
+    close = difflib.get_close_matches(normalized, names, n=3, cutoff=_MIN_SIMILARITY)
+    longer = [name for name in names if normalized.startswith(name)]  # "mer2024_labelled", "avspeech_part2"
     # A misspelt name keeps its first letter; without this rule a folder called "speech" would be refused for avspeech.
-    return [names[name] for name in dict.fromkeys([*longer, *close]) if name[0] == plain[:1]]
+    return [names[name] for name in dict.fromkeys([*longer, *close]) if name[0] == normalized[:1]]
 
 
-def _letters(name: str) -> str:
-    """Return `name` in lower case without signs, the letter O as the digit 0: "Mer-2O24" and "mer_2024" are alike."""
+def _normalize_name(name: str) -> str:
+    """Return the letters and digits of `name` in lower case, with 0 for the letter O: "mer2024" for "Mer-2O24"."""
     return re.sub(r"[^a-z0-9]", "", name.lower()).replace("o", "0")
 
 
@@ -147,17 +148,17 @@ def _count_kinds(skipped_inputs: Iterable[SkippedInput]) -> dict[str, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceCheck:
-    """Counts of what a source's folder holds, and everything in it that is no input."""
+    """Counts of the inputs in a source's folder, and the files and rows in it that are no input."""
 
-    source: str
-    videos: int
-    bytes: int
-    groups: int
+    source: str  # name of the source
+    videos: int  # inputs
+    bytes: int  # of all inputs together
+    groups: int  # recordings or sessions
     speakers: int  # 0 where the corpus does not name them
     with_sound_beside: int  # videos whose audio may come from a second file
     ranges: int  # videos that are a range of a longer file
     owners_count: int | None  # clips as the corpus' owners count them
-    skipped_inputs: tuple[SkippedInput, ...]
+    skipped_inputs: tuple[SkippedInput, ...]  # in the order in which they were noted
     bad_tracks: dict[str, str]  # path of an owners' face track that cannot be read -> reason
 
     @property

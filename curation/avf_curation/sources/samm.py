@@ -4,12 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.micro_expression import (
-    ImageSequence,
-    find_coding_table,
-    image_sequence_input,
-    read_coded_samples,
-)
+from avf_curation.sources.micro_expression import coded_sample_input, find_coding_table, read_coded_samples
 from avf_curation.sources.types import SkippedInput, Video
 
 NAME = "samm"
@@ -17,11 +12,12 @@ ABOUT = "SAMM: micro-expressions as folders of grey images, 200 per second, with
 LABELLED = True
 OWNERS_COUNT = 159
 LAYOUT = "SAMM/006/006_1_2/006_05562.jpg, SAMM_Micro_FACS_Codes_v2.xlsx"
+_IMAGES_PER_S = 200
 _CORRECTED_OFFSETS = {56: 5739}  # in this row of the owners' table the offset lies before the onset
 
 
 def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Yield every row of the table whose images are there.
+    """Yield every row of the table that has images.
 
     Raises:
         UserError: there is no coding table.
@@ -31,16 +27,9 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
     base = "SAMM/" if listing.has_folder("SAMM") else ""
     for sample in read_coded_samples(listing, table, "onset frame", "offset frame", _CORRECTED_OFFSETS):
         subject = f"{sample.subject:03d}"
-        sequence = ImageSequence(
-            folder=f"{base}{subject}/{sample.take}",
-            video_id=sample.take,
-            subject=subject,
-            emotion=sample.emotion,
-            images_per_s=200,
-            onset=sample.onset,
-            offset=sample.offset,
-            other_labels=sample.other_labels,
+        folder = f"{base}{subject}/{sample.take}"
+        video = coded_sample_input(
+            listing, sample, folder=folder, video_id=sample.take, subject=subject, images_per_s=_IMAGES_PER_S
         )
-        video = image_sequence_input(listing, sequence)
         if video is not None:
             yield video

@@ -15,6 +15,7 @@ LABELLED = True
 OWNERS_COUNT = 164
 LAYOUT = "SMIC_all_cropped/HS/s1/micro/{negative,positive,surprise}/s1_ne_01/reg_image000123.bmp (or SMIC_all_raw)"
 _ROOTS = ("SMIC_all_cropped/HS", "SMIC_all_raw/HS", "HS", "")
+_IMAGES_PER_S = 100
 _CODES = {"negative": "ne", "positive": "po", "surprise": "sur"}  # as the clips' names abbreviate the labels
 
 
@@ -36,7 +37,11 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
             pattern, expected = rf"{subject.name}_{code}_\d+", f"clip ({subject.name}_{code}_01)"
             for take in listing.list_entries(folder, pattern, expected):
                 sequence = ImageSequence(
-                    folder=take.path, video_id=take.name, subject=subject.name, emotion=emotion, images_per_s=100
+                    folder=take.path,
+                    video_id=take.name,
+                    subject=subject.name,
+                    emotion=emotion,
+                    images_per_s=_IMAGES_PER_S,
                 )
                 video = image_sequence_input(listing, sequence)
                 if video is not None:

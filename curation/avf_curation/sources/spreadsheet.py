@@ -9,7 +9,7 @@ from xml.etree.ElementTree import ParseError
 
 from avf_shards.errors import UserError
 
-_MAX_ROWS = 100_000  # an .xlsx from outside may claim any number; no corpus has a tenth of these
+_MAX_ROWS = 100_000  # an .xlsx from outside may claim any number of rows; no corpus has a tenth of these
 
 
 def read_rows(path: Path, needed: tuple[str, ...], where: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -24,7 +24,7 @@ def read_rows(path: Path, needed: tuple[str, ...], where: str) -> Iterator[tuple
     Raises:
         UserError: the file cannot be read as a table, or has no such header.
     """
-    lines = _xlsx_rows(path, where) if path.suffix.lower() == ".xlsx" else _csv_rows(path, where)
+    lines = _read_xlsx(path, where) if path.suffix.lower() == ".xlsx" else _read_csv(path, where)
     header: list[str] | None = None
     for number, cells in enumerate(lines, 1):
         if header is None:
@@ -45,7 +45,7 @@ def parse_integer(text: str) -> int | None:
     return int(value) if value == int(value) else None
 
 
-def _xlsx_rows(path: Path, where: str) -> Iterator[list[str]]:
+def _read_xlsx(path: Path, where: str) -> Iterator[list[str]]:
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 
@@ -59,7 +59,7 @@ def _xlsx_rows(path: Path, where: str) -> Iterator[list[str]]:
         raise UserError(f"{where}: {path.name} cannot be read as an .xlsx table ({type(error).__name__})") from None
 
 
-def _csv_rows(path: Path, where: str) -> Iterator[list[str]]:
+def _read_csv(path: Path, where: str) -> Iterator[list[str]]:
     try:
         yield from csv.reader(io.StringIO(path.read_text("utf-8-sig")), strict=True)
     except (UnicodeDecodeError, csv.Error) as error:

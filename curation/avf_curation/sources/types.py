@@ -1,4 +1,4 @@
-"""The inputs of a run, as the plan knows them by name and stat, and what lies below a source and is no input."""
+"""The inputs of a run, known by name, size and time before any is decoded, and the files that are no input."""
 
 import hashlib
 import os
@@ -14,21 +14,21 @@ Side = Literal["left", "right"]
 class Video:
     """One input of a run: a video file, or a range of a file that counts as one video."""
 
-    source: str
+    source: str  # name of the source, as in --source NAME=DIR
     video_id: str  # stable and unique inside its source; always valid UTF-8
     group_id: str  # recording or session that the video belongs to; a group is never split over units
     path: str  # below the source's folder; may hold bytes that are no UTF-8, as Python's file names do
-    size_bytes: int
-    mtime_ns: int
+    size_bytes: int  # 0 where the file cannot be read
+    mtime_ns: int  # time of the last change, in nanoseconds since 1970; 0 where the file cannot be read
     sound_path: str | None = None  # a second file, which holds the audio
     own_sound_first: bool = False  # use `sound_path` only where the file's own audio is missing or of another length
     boxes_path: str | None = None  # the owners' face track, a hint for `origin`
     start_s: float | None = None  # range of the file that is the video; None: from the start
     stop_s: float | None = None  # None: to the end
-    speaker: str | None = None
-    language: str | None = None
-    origin: Origin | None = None
-    labels: Labels | None = None
+    speaker: str | None = None  # id that the corpus gives the person
+    language: str | None = None  # code, as "en"
+    origin: Origin | None = None  # video, range and box from which the owners cut the file
+    labels: Labels | None = None  # of a labelled corpus
     side: Side | None = None  # half of the image that shows the person, where two cameras lie side by side
 
 
@@ -36,9 +36,9 @@ class Video:
 class SkippedInput:
     """A file or a row of a source that is no input; the plan counts and lists it."""
 
-    source: str
+    source: str  # name of the source
     path: str  # file, or table and row
-    reason: str
+    reason: str  # words for people
     #: hidden, unexpected, excluded (by protocol), packed (an archive), missing (listed, but no such file), unlisted
     #: (a file that no list names), duplicate or bad_row
     kind: str = "unexpected"

@@ -1,4 +1,4 @@
-"""VoxCeleb2: dev/{mp4,aac,txt}/idNNNNN/YOUTUBE_ID/NNNNN.{mp4,m4a,txt}; face crops, one talking face each.
+"""VoxCeleb2: dev/{mp4,aac,txt}/idNNNNN/YOUTUBE_ID/NNNNN.{mp4,m4a,txt}; face crops of one talking person each.
 
 The paper trains on dev alone. The mp4 carries audio, but in some files the audio is missing or of another length than
 the frames: then the file of the same name in aac/ is used. txt/ holds the owners' face track in the YouTube video.
@@ -16,7 +16,7 @@ from avf_curation.sources.youtube import YOUTUBE_ID
 NAME = "voxceleb2"
 ABOUT = (
     "VoxCeleb2: face crops of one talking person each, cut from YouTube videos. The paper trains on the dev "
-    "split alone. Where an mp4 has no sound or sound of another length, the audio file in aac/ is used. txt/ "
+    "split alone. Where an mp4 has no audio or audio of another length, the audio file in aac/ is used. txt/ "
     "holds the owners' face track."
 )
 LABELLED = False
@@ -37,11 +37,11 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
         listing.skip("excluded", "test", "the test split; to read it, give test/ as the source's folder")
     for speaker in listing.list_entries(f"{base}mp4", _SPEAKER, "speaker (id and five digits)"):
         for youtube_folder in listing.list_entries(speaker.path, YOUTUBE_ID, "YouTube id (11 characters)"):
-            yield from _video_clips(listing, base, speaker.name, youtube_folder)
+            yield from _list_clips(listing, base, speaker.name, youtube_folder)
     _note_audio_without_clips(listing, base)
 
 
-def _video_clips(listing: Listing, base: str, speaker: str, youtube_folder: ListedFile) -> Iterator[Video]:
+def _list_clips(listing: Listing, base: str, speaker: str, youtube_folder: ListedFile) -> Iterator[Video]:
     group = f"{speaker}/{youtube_folder.name}"
     audio_files = listing.files_by_stem(f"{base}aac/{group}", r"\d{5}\.(m4a|wav)", "audio file")
     tracks = listing.files_by_stem(f"{base}txt/{group}", r"\d{5}\.txt", "face track")

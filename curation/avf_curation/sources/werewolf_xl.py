@@ -1,4 +1,4 @@
-"""Werewolf-XL: Werewolf-XL_Speaker_Video/07_01_200.mp4 (session_seat_n), a label table, and who sat where.
+"""Werewolf-XL: Werewolf-XL_Speaker_Video/07_01_200.mp4 (session_seat_n), and tables of labels and of players.
 
 The owners publish no listing of their archives, so videos are searched by name below the folder.
 """
@@ -40,7 +40,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
     listing = Listing(NAME, root, skipped_inputs)
     folder = next((name for name in _FOLDERS if listing.has_folder(name)), None)
     if folder is None:
-        raise UserError(f"--source {NAME}={root}: none of {', '.join(_FOLDERS)} is there")
+        raise UserError(f"--source {NAME}={root}: there is none of the folders {', '.join(_FOLDERS)} in it")
     videos = _find_videos(listing, folder)
     table, labels = _read_labels(listing)
     players = _read_players(listing)

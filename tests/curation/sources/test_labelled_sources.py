@@ -129,7 +129,7 @@ def test_msp_improv_layout_is_read(tmp_path: Path) -> None:
     assert "dominance" not in labels_of(one).values, "NaN is no rating"
     assert (labels_of(one).subject, labels_of(one).session) == ("F01", "01")
     assert one.sound_path == "Audio/session1/S01A/P/MSP-IMPROV-S01A-F01-P-FM01.wav"
-    # the film whose consensus is X, the one without a row; the sound of neither is left over
+    # the video with consensus X and the video without a row; no audio file of the two remains
     assert kinds == {"excluded": 1, "unlisted": 1, "missing": 1, "bad_row": 1, "unexpected": 1}
 
 

@@ -128,7 +128,7 @@ def test_iemocap_turns_are_time_ranges_and_frame_halves_of_a_dialogue(tmp_path: 
         "dominance": "2.5000",
     }
     assert (labels_of(other).subject, labels_of(other).session) == ("1M", "1")
-    assert kinds == {"bad_row": 2, "missing": 5}, "four sessions and a film"
+    assert kinds == {"bad_row": 2, "missing": 5}, "four sessions and a video"
 
 
 def test_werewolf_players_keep_their_subject_across_games(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_werewolf_players_keep_their_subject_across_games(tmp_path: Path) -> Non
         ("smic", {"x": "y"}, "no folder such as s1/micro in it"),
         ("mmew", {"x": "y"}, "no folder Micro_Expression/"),
         ("iemocap", {"x": "y"}, "no folder Session1/"),
-        ("werewolf_xl", {"x": "y"}, "none of Werewolf-XL_Speaker_Video, Speaker_Video, video is there"),
+        ("werewolf_xl", {"x": "y"}, "none of the folders Werewolf-XL_Speaker_Video, Speaker_Video, video"),
         ("werewolf_xl", {"video/07_01_1.mp4": "y"}, "no .csv with VideoName and Mean_P"),
     ],
 )

@@ -70,7 +70,7 @@ def test_avspeech_layout_is_read(tmp_path: Path) -> None:
     assert videos["Qa_3zKpLm-0_30.030000-36.503133"].start_s is None
     assert kinds == {"duplicate": 1, "missing": 2, "bad_row": 4, "unlisted": 2, "unexpected": 1}
     missing = {one.path: one.reason for one in skipped_inputs if one.kind == "missing"}
-    assert "gone" in missing["gonegonegon_0.000000-3.000000"]
+    assert "no longer on YouTube" in missing["gonegonegon_0.000000-3.000000"]
     assert "other rows" in missing["Qa_3zKpLm-0_90.000000-95.500000"]
 
 
@@ -140,7 +140,7 @@ def test_check_lists_present_and_missing_files(tmp_path: Path, capsys: pytest.Ca
     output = capsys.readouterr().out
     assert "voxceleb2: 3 videos of the owners' 1,092,009" in output
     assert "owners' face tracks that cannot be read: 1" in output
-    assert "gonegonegon_0.000000-3.000000: no file of this video: not downloaded, or gone" in output
+    assert "gonegonegon_0.000000-3.000000: no file of this video: not downloaded, or no longer on YouTube" in output
     assert main(["sources", "check", *arguments, "--json", "-"]) == 0
     found = {one["source"]: one for one in json.loads(capsys.readouterr().out)}
     assert found["celebvhq"]["ranges"] == 2
