@@ -43,7 +43,7 @@ def run() -> list[Section]:
             result = summarize_run(done)
             statuses = done.ledger()["status"].to_pylist()
             counts["videos"] += result.totals["videos"]
-            counts["broken law"] += len(result.law)
+            counts["broken law"] += len(result.law_broken_by)
             for status in ("kept", "rejected", "failed"):
                 counts[status] += statuses.count(status)
     rows = [

@@ -87,7 +87,7 @@ def decisions(shared: Path, real_weights: Path, tmp_path_factory: pytest.TempPat
     )
     result = summarize_run(run)
     assert result.totals["videos"] == 26
-    assert not result.law
+    assert not result.law_broken_by
     pack_shards(run, out / "shards", Selection())
     assert verify_shards(out / "shards") == []
     found: dict[str, list[Decision]] = {}

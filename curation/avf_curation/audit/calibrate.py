@@ -32,17 +32,17 @@ class Proposal:
     now: float  # threshold in use
     passes: Estimate  # share that passes the threshold in use
     proposed: float  # threshold that the requested share passes
-    low: float  # 95 % interval of `proposed`
-    high: float
+    low: float  # lower end of the 95 % interval of `proposed`
+    high: float  # upper end of that interval
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
     """Proposed thresholds of one source."""
 
-    source: str
+    source: str  # name of the source
     keep: float  # requested share of spans that pass
-    proposals: tuple[Proposal, ...]
+    proposals: tuple[Proposal, ...]  # in the order of the requested checks, or of the checks in the ledger
 
     def as_json(self) -> dict[str, Any]:
         """Return the values that --json prints."""
@@ -56,7 +56,7 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
         checks: "stage/reason" names; by default all checks that have a setting and whose scores differ.
 
     Raises:
-        UserError: `keep` is no share, or the run has no such source, check or score.
+        UserError: `keep` does not lie between 0 and 1, or the run has no such source, check or score.
     """
     if not 0 < keep < 1:
         raise UserError(f"--keep {keep:g}: must lie between 0 and 1, as in --keep 0.8")
@@ -65,11 +65,12 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
         raise UserError(f"--source {source}: the run has no such source; it has {', '.join(known) or 'none'}")
     rows = table.filter(pc.equal(table["source"], source))
     scores = reached_checks(rows)
-    settings = _settings(scores)
+    settings = _settings_of_checks(scores)
     for check in checks or ():
         if check not in settings:
             raise UserError(
-                f"--check {check}: no threshold of this source decides that; checks are {', '.join(sorted(settings))}"
+                f"--check {check}: this source has no threshold of this name; its checks are "
+                f"{', '.join(sorted(settings))}"
             )
     groups = rows["group_id"].to_numpy()
     proposals = []
@@ -104,7 +105,7 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
     return Calibration(source=source, keep=keep, proposals=tuple(proposals))
 
 
-def _settings(scores: CheckColumns) -> dict[str, str]:
-    """Return the setting that holds the threshold of each check, without settings that decide which spans there are."""
+def _settings_of_checks(scores: CheckColumns) -> dict[str, str]:
+    """Return check -> setting that holds its threshold, without the settings that decide which spans exist."""
     pairs = scores.settings_of_names()
     return {name: setting for name, setting in pairs if setting.partition(".")[0] not in SPAN_STAGES}

@@ -8,7 +8,7 @@ other. P-values are corrected for the number of tests (S. Holm, 1979).
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,16 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import binomtest, ttest_ind
 
-ALPHA = 0.05
+ALPHA = 0.05  # level of significance, after the correction
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChangedFrames:
     """Frames of the same videos whose outcome changed."""
 
-    before: str  # outcome: "kept", "stage/reason" or "failed stage/error"
-    after: str
-    frames: int
+    before: str  # outcome in the first run: "kept", "stage/reason" or "failed stage/error"
+    after: str  # outcome in the second run
+    frames: int  # whose outcome changed from `before` to `after`
     videos: int  # that have such frames
 
 
@@ -33,13 +33,14 @@ class ChangedFrames:
 class OutcomeShift:
     """Share of a source's frames with one outcome, in both runs."""
 
-    outcome: str
-    before: float
-    after: float
+    outcome: str  # "kept", "stage/reason" or "failed stage/error"
+    before: float  # share in the first run, 0 to 1
+    after: float  # share in the second run
     p: float  # of Welch's t-test, corrected by Holm's method
 
     @property
     def beyond_chance(self) -> bool:
+        """Whether the difference is significant at the level ALPHA."""
         return self.p < ALPHA
 
 
@@ -47,12 +48,12 @@ class OutcomeShift:
 class SourceComparison:
     """Comparison of one source."""
 
-    source: str
-    videos_before: int
-    videos_after: int
+    source: str  # name of the source
+    videos_before: int  # in the first run
+    videos_after: int  # in the second run
     common: int  # videos with the same bytes in both runs
     gained: int  # common videos with more kept frames in the second run
-    lost: int  # common videos with fewer
+    lost: int  # common videos with fewer kept frames in the second run
     sign_p: float  # two-sided sign test of gained against lost, corrected by Holm's method
     moved: tuple[ChangedFrames, ...]  # of the common videos, most frames first
     shifts: tuple[OutcomeShift, ...]  # of the videos that are not common
@@ -62,81 +63,84 @@ class SourceComparison:
 class Comparison:
     """Comparison of all sources of two runs."""
 
-    sources: tuple[SourceComparison, ...]
+    sources: tuple[SourceComparison, ...]  # sorted by name
 
     def as_json(self) -> dict[str, Any]:
         """Return the values that --json prints."""
         return {"sources": [asdict(source) for source in self.sources]}
 
 
-_Timeline = list[tuple[int, int, str]]
+_Timeline = list[tuple[int, int, str]]  # (first frame, frame after the last, outcome) of each span
 
 
 @dataclass(kw_only=True)
 class _Video:
-    group_id: str
-    digest: str | None
-    spans: _Timeline
+    """The spans of one video in one run."""
+
+    group_id: str  # recording or session of the video
+    digest: str | None  # SHA-256 of the input; None where the file could not be read
+    spans: _Timeline  # in order of time
 
 
 def compare_ledgers(before: pa.Table, after: pa.Table) -> Comparison:
     """Compare the ledgers of two runs, source by source."""
     names = sorted({*before["source"].unique().to_pylist(), *after["source"].unique().to_pylist()})
-    found = [_source(name, _videos(before, name), _videos(after, name)) for name in names]
-    questions = [one.sign_p for one in found if one.common] + [s.p for one in found for s in one.shifts]
-    corrected = iter(holm(questions))
-    signs = [next(corrected) if one.common else one.sign_p for one in found]
-    made = []
-    for one, sign in zip(found, signs, strict=True):
-        shifts = tuple(
-            OutcomeShift(outcome=s.outcome, before=s.before, after=s.after, p=next(corrected)) for s in one.shifts
-        )
-        made.append(SourceComparison(**{**vars(one), "sign_p": sign, "shifts": shifts}))
-    return Comparison(sources=tuple(made))
+    sources = [_compare_source(name, _videos_of_source(before, name), _videos_of_source(after, name)) for name in names]
+    sign_tests = [source.sign_p for source in sources if source.common]
+    t_tests = [shift.p for source in sources for shift in source.shifts]
+    # Holm's correction counts every test that this comparison makes, over all sources.
+    corrected = iter(holm(sign_tests + t_tests))
+    sign_p_values = [next(corrected) if source.common else source.sign_p for source in sources]
+    corrected_sources = []
+    for source, sign_p in zip(sources, sign_p_values, strict=True):
+        shifts = tuple(replace(shift, p=next(corrected)) for shift in source.shifts)
+        corrected_sources.append(replace(source, sign_p=sign_p, shifts=shifts))
+    return Comparison(sources=tuple(corrected_sources))
 
 
 def holm(p_values: Iterable[float]) -> list[float]:
     """Return the p-values corrected by the step-down method of S. Holm (1979)."""
     values = list(p_values)
-    found, running = [1.0] * len(values), 0.0
+    corrected, running = [1.0] * len(values), 0.0
     for rank, index in enumerate(np.argsort(values, kind="stable")):
         running = max(running, min(1.0, (len(values) - rank) * values[index]))
-        found[index] = running
-    return found
+        corrected[index] = running
+    return corrected
 
 
-def _videos(table: pa.Table, source: str) -> dict[str, _Video]:
-    mine = table.filter(pc.equal(table["source"], source))
+def _videos_of_source(table: pa.Table, source: str) -> dict[str, _Video]:
+    """Return id -> video for the rows of one source."""
+    rows = table.filter(pc.equal(table["source"], source))
     names = ("video_id", "group_id", "input_sha256", "start_frame", "stop_frame", "status", "stage", "reason", "error")
-    found: dict[str, _Video] = {}
+    videos: dict[str, _Video] = {}
     for video, group, digest, start, stop, status, stage, reason, error in zip(
-        *(mine[name].to_pylist() for name in names), strict=True
+        *(rows[name].to_pylist() for name in names), strict=True
     ):
         outcome = {"kept": "kept", "rejected": f"{stage}/{reason}", "failed": f"failed {stage}/{error}"}[status]
-        found.setdefault(video, _Video(group_id=group, digest=digest, spans=[])).spans.append((start, stop, outcome))
-    return found
+        videos.setdefault(video, _Video(group_id=group, digest=digest, spans=[])).spans.append((start, stop, outcome))
+    return videos
 
 
-def _source(name: str, before: dict[str, _Video], after: dict[str, _Video]) -> SourceComparison:
+def _compare_source(name: str, before: dict[str, _Video], after: dict[str, _Video]) -> SourceComparison:
     common = {v for v in before.keys() & after.keys() if before[v].digest and before[v].digest == after[v].digest}
     frames: Counter[tuple[str, str]] = Counter()
     videos: Counter[tuple[str, str]] = Counter()
     gained = lost = 0
     for video in common:
-        moves = _moves(before[video].spans, after[video].spans)
-        frames.update(moves)
-        videos.update(moves.keys())
-        change = sum(n for (_, now), n in moves.items() if now == "kept")
-        change -= sum(n for (was, _), n in moves.items() if was == "kept")
-        gained, lost = gained + (change > 0), lost + (change < 0)
+        changes = _count_changed_frames(before[video].spans, after[video].spans)
+        frames.update(changes)
+        videos.update(changes.keys())
+        gain = sum(n for (_, new), n in changes.items() if new == "kept")
+        gain -= sum(n for (old, _), n in changes.items() if old == "kept")
+        gained, lost = gained + (gain > 0), lost + (gain < 0)
     sign_p = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
     moved = tuple(
-        ChangedFrames(before=was, after=now, frames=n, videos=videos[was, now])
-        for (was, now), n in frames.most_common()
+        ChangedFrames(before=old, after=new, frames=n, videos=videos[old, new])
+        for (old, new), n in frames.most_common()
     )
-    old = {v: one for v, one in before.items() if v not in common}
-    new = {v: one for v, one in after.items() if v not in common}
-    shifts = _shifts(old, new)
+    only_before = {video_id: video for video_id, video in before.items() if video_id not in common}
+    only_after = {video_id: video for video_id, video in after.items() if video_id not in common}
+    shifts = _test_shifts(only_before, only_after)
     return SourceComparison(
         source=name,
         videos_before=len(before),
@@ -150,43 +154,51 @@ def _source(name: str, before: dict[str, _Video], after: dict[str, _Video]) -> S
     )
 
 
-def _moves(before: _Timeline, after: _Timeline) -> Counter[tuple[str, str]]:
+def _count_changed_frames(before: _Timeline, after: _Timeline) -> Counter[tuple[str, str]]:
     """Return (outcome before, after) -> frames that changed. Both timelines are sorted and tile the video."""
-    found: Counter[tuple[str, str]] = Counter()
+    changed: Counter[tuple[str, str]] = Counter()
     i = j = 0
     while i < len(before) and j < len(after):
         start, stop = max(before[i][0], after[j][0]), min(before[i][1], after[j][1])
         if stop > start and before[i][2] != after[j][2]:
-            found[before[i][2], after[j][2]] += stop - start
+            changed[before[i][2], after[j][2]] += stop - start
         if before[i][1] <= after[j][1]:
             i += 1
         else:
             j += 1
-    return found
+    return changed
 
 
-def _shifts(before: dict[str, _Video], after: dict[str, _Video]) -> tuple[OutcomeShift, ...]:
-    """Test each outcome by Welch's t-test on the groups' shares of frames; none with fewer than two groups."""
-    old, new = _groups(before), _groups(after)
-    if len(old) < 2 or len(new) < 2:
+def _test_shifts(before: dict[str, _Video], after: dict[str, _Video]) -> tuple[OutcomeShift, ...]:
+    """Test each outcome by Welch's t-test on the groups' shares of frames; with fewer than two groups test nothing."""
+    groups_before, groups_after = _frames_per_group(before), _frames_per_group(after)
+    if len(groups_before) < 2 or len(groups_after) < 2:
         return ()
-    outcomes = sorted({outcome for shares in (*old, *new) for outcome in shares if outcome})
-    found = []
+    outcomes = sorted({outcome for frames in (*groups_before, *groups_after) for outcome in frames if outcome})
+    shifts = []
     for outcome in outcomes:
-        was, now = (np.array([shares[outcome] / shares[""] for shares in side]) for side in (old, new))
-        alike = np.ptp(np.concatenate([was, now])) == 0
-        p = 1.0 if alike else float(ttest_ind(was, now, equal_var=False).pvalue)
-        first, second = (sum(s[outcome] for s in side) / sum(s[""] for s in side) for side in (old, new))
-        found.append(OutcomeShift(outcome=outcome, before=first, after=second, p=0.0 if np.isnan(p) else p))
-    return tuple(sorted(found, key=lambda shift: shift.p))
+        shares_before, shares_after = (
+            np.array([frames[outcome] / frames[""] for frames in groups]) for groups in (groups_before, groups_after)
+        )
+        # The t-test divides by the variance, which is 0 where all shares are equal.
+        equal = np.ptp(np.concatenate([shares_before, shares_after])) == 0
+        p = 1.0 if equal else float(ttest_ind(shares_before, shares_after, equal_var=False).pvalue)
+        share_before, share_after = (
+            sum(frames[outcome] for frames in groups) / sum(frames[""] for frames in groups)
+            for groups in (groups_before, groups_after)
+        )
+        # NaN: each run has one constant share and the two differ.
+        p = 0.0 if np.isnan(p) else p
+        shifts.append(OutcomeShift(outcome=outcome, before=share_before, after=share_after, p=p))
+    return tuple(sorted(shifts, key=lambda shift: shift.p))
 
 
-def _groups(videos: dict[str, _Video]) -> list[Counter[str]]:
+def _frames_per_group(videos: dict[str, _Video]) -> list[Counter[str]]:
     """Return for each group: outcome -> frames, and "" -> all frames."""
-    found: dict[str, Counter[str]] = {}
+    groups: dict[str, Counter[str]] = {}
     for video in videos.values():
-        counts = found.setdefault(video.group_id, Counter())
+        frames = groups.setdefault(video.group_id, Counter())
         for start, stop, outcome in video.spans:
-            counts[outcome] += stop - start
-            counts[""] += stop - start
-    return [counts for counts in found.values() if counts[""]]
+            frames[outcome] += stop - start
+            frames[""] += stop - start
+    return [frames for frames in groups.values() if frames[""]]

@@ -18,12 +18,12 @@ from avf_curation.stages.checks import STAGES
 class SourceSummary:
     """Counts of one source."""
 
-    videos: int
-    clips: int
-    input_frames: int
-    kept_frames: int
-    rejected_frames: int
-    failed_frames: int
+    videos: int  # inputs
+    clips: int  # kept clips
+    input_frames: int  # of all videos, at 25 fps
+    kept_frames: int  # of kept spans
+    rejected_frames: int  # of rejected spans
+    failed_frames: int  # of spans that an error stopped
     reasons: dict[str, dict[str, int]]  # of rejections: "stage/reason" -> spans and frames
     errors: dict[str, dict[str, int]]  # of failures: "stage/error" -> spans and frames
 
@@ -32,12 +32,13 @@ class SourceSummary:
 class LedgerSummary:
     """Counts of a run, per source."""
 
-    sources: dict[str, SourceSummary]
+    sources: dict[str, SourceSummary]  # by name
     backends: dict[str, str]  # stage -> backend
-    fingerprint: str
+    fingerprint: str  # of the run
     finished: bool  # False: counts of what is committed so far
-    duplicate_inputs: int
-    law: tuple[str, ...]  # videos whose spans leave a gap or overlap; empty where the law of the ledger holds
+    duplicate_inputs: int  # inputs with the same bytes as an earlier input of another name
+    #: Videos whose spans leave a gap or overlap, at most twenty; empty where the law of the ledger holds.
+    law_broken_by: tuple[str, ...]
     gates: dict[str, dict[str, str]] = field(default_factory=dict)  # source -> stage -> "measure" or "skip"
 
     @property
@@ -54,7 +55,7 @@ class LedgerSummary:
             "backends": self.backends,
             "fingerprint": self.fingerprint,
             "finished": self.finished,
-            "law_broken_by": list(self.law),
+            "law_broken_by": list(self.law_broken_by),
             "gates": self.gates,
         }
 
@@ -77,8 +78,8 @@ def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool =
     new_video = _starts_video(table)
     videos = table.filter(pa.array(new_video)).group_by("source").aggregate([("video_id", "count")]).to_pylist()
     video_count = {row["source"]: row["video_id_count"] for row in videos}
-    rejected = _grouped(table, "rejected", "reason")
-    failed = _grouped(table, "failed", "error")
+    rejected = _count_by_reason(table, "rejected", "reason")
+    failed = _count_by_reason(table, "failed", "error")
     sources = {}
     for name in names:
         statuses = {row["status"]: row for row in per_status if row["source"] == name}
@@ -95,21 +96,22 @@ def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool =
             reasons=rejected.get(name, {}),
             errors=failed.get(name, {}),
         )
-    duplicates = _duplicates(table, new_video)
-    law = tuple(_law(table, new_video))
-    gates = _open_gates(identity, names)
+    duplicates = _count_duplicate_inputs(table, new_video)
+    law_broken_by = tuple(_find_broken_videos(table, new_video))
+    gates = _non_deciding_gates(identity, names)
     return LedgerSummary(
         sources=sources,
         backends=identity["backends"],
         fingerprint=identity["fingerprint"],
         finished=finished,
         duplicate_inputs=duplicates,
-        law=law,
+        law_broken_by=law_broken_by,
         gates=gates,
     )
 
 
-def _open_gates(identity: dict[str, Any], sources: list[str]) -> dict[str, dict[str, str]]:
+def _non_deciding_gates(identity: dict[str, Any], sources: list[str]) -> dict[str, dict[str, str]]:
+    """Return source -> stage -> gate, for the stages that the recipe only lets measure or skip."""
     if "settings" not in identity:
         return {}
     recipe = make_recipe(identity["settings"])
@@ -134,7 +136,7 @@ def _starts_video(table: pa.Table) -> np.ndarray:
     return first
 
 
-def _law(table: pa.Table, new_video: np.ndarray) -> list[str]:
+def _find_broken_videos(table: pa.Table, new_video: np.ndarray) -> list[str]:
     """Return the videos whose spans leave a gap or overlap, at most twenty."""
     if not table.num_rows:
         return []
@@ -145,30 +147,25 @@ def _law(table: pa.Table, new_video: np.ndarray) -> list[str]:
     return [f"{table['source'][int(i)]}: {table['video_id'][int(i)]}" for i in broken]
 
 
-def _grouped(table: pa.Table, status: str, column: str) -> dict[str, dict[str, dict[str, int]]]:
+def _count_by_reason(table: pa.Table, status: str, column: str) -> dict[str, dict[str, dict[str, int]]]:
     """Return source -> "stage/name" -> spans and frames, most frames first."""
     rows = table.filter(pc.equal(table["status"], status))
-    grouped = rows.group_by(["source", "stage", column]).aggregate([("frames", "sum"), ("frames", "count")])
+    groups = rows.group_by(["source", "stage", column]).aggregate([("frames", "sum"), ("frames", "count")])
     result: dict[str, dict[str, dict[str, int]]] = {}
-    for row in sorted(grouped.to_pylist(), key=lambda r: (-r["frames_sum"], r["stage"], r[column])):
+    for row in sorted(groups.to_pylist(), key=lambda r: (-r["frames_sum"], r["stage"], r[column])):
         entry = {"spans": row["frames_count"], "frames": row["frames_sum"]}
         result.setdefault(row["source"], {})[f"{row['stage']}/{row[column]}"] = entry
     return result
 
 
-def _duplicates(table: pa.Table, new_video: np.ndarray) -> int:
-    """Inputs whose bytes were seen before under another name; pack takes their clips once."""
+def _count_duplicate_inputs(table: pa.Table, new_video: np.ndarray) -> int:
+    """Return the number of inputs with the bytes of an earlier input; packing takes the clips of such inputs once."""
     digests = table.filter(pa.array(new_video))["input_sha256"].drop_null()
     return len(digests) - int(pc.count_distinct(digests).as_py()) if len(digests) else 0
 
 
-def hours(frames: int) -> float:
-    """Convert frames of the 25 fps timeline to hours."""
-    return frames / FRAMES_PER_SECOND / 3600
-
-
-def duration(frames: int) -> str:
-    """Format frames as 1:02:03 or 2:03.4."""
+def format_duration(frames: int) -> str:
+    """Return the duration of frames at 25 fps as 1:02:03 or 2:03.4."""
     seconds = frames / FRAMES_PER_SECOND
     if seconds >= 3600:
         return f"{int(seconds // 3600)}:{int(seconds // 60 % 60):02d}:{int(seconds % 60):02d}"

@@ -36,7 +36,7 @@ class ReviewItem:
 
     id: str  # four digits, unique in the sample
     stratum: str  # "kept" or "stage/reason"
-    decision: Decision
+    decision: Decision  # row of the ledger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +45,8 @@ class Review:
 
     fingerprint: str  # of the run
     n: int  # requested number of spans
-    seed: int
-    items: tuple[ReviewItem, ...]
+    seed: int  # of the random sample
+    items: tuple[ReviewItem, ...]  # by source and stratum, each in ledger order
     sizes: dict[str, dict[str, int]]  # source -> stratum -> spans in the ledger
 
 
@@ -62,15 +62,15 @@ class Verdict:
 class StageReview:
     """Precision and recall of one stage in one source, or of keeping spans (stage "kept")."""
 
-    source: str
-    stage: str
+    source: str  # name of the source
+    stage: str  # name of the stage, or "kept"
     spans: int  # of the ledger that have this stage's verdict
     judged: int  # answers that are right or wrong
-    unsure: int
+    unsure: int  # answers that are unsure
     precision: Estimate  # share of the stage's verdicts that are right
-    recall: (
-        Estimate  # share of the spans it should reject (or keep) that it does; combines two Wilson intervals, > 95 %
-    )
+    #: Share of the spans the stage should reject (or keep) that it does reject. The interval combines two Wilson
+    #: intervals, so it covers more than 95 %.
+    recall: Estimate
 
 
 def sample_review(run: RunFolder, n: int, seed: int) -> Review:
@@ -95,28 +95,28 @@ def sample_review(run: RunFolder, n: int, seed: int) -> Review:
         sizes.setdefault(row["source"], {})[row["stratum"]] = row["video_id_count"]
     items: list[ReviewItem] = []
     for (source, stratum), size in _allot(sizes, n).items():
-        mine = table.filter(pc.and_(pc.equal(table["source"], source), pc.equal(table["stratum"], stratum)))
-        for decision in sample_rows(mine.drop_columns(["stratum"]), size, seed):
+        rows = table.filter(pc.and_(pc.equal(table["source"], source), pc.equal(table["stratum"], stratum)))
+        for decision in sample_rows(rows.drop_columns(["stratum"]), size, seed):
             items.append(ReviewItem(id=f"{len(items):04d}", stratum=stratum, decision=decision))
     _LOG.info("drew %d of %d verdicts in %d strata, seed %d", len(items), table.num_rows, len(counts), seed)
     return Review(fingerprint=run.identity()["fingerprint"], n=n, seed=seed, items=tuple(items), sizes=sizes)
 
 
 def _allot(sizes: Mapping[str, Mapping[str, int]], n: int) -> dict[tuple[str, str], int]:
-    """Allot `n` spans to the strata: equally many to each, as far as a stratum has so many."""
+    """Return (source, stratum) -> size of its sample: equal sizes with the sum `n`, as far as the strata allow."""
     remaining = {(source, stratum): size for source, strata in sizes.items() for stratum, size in strata.items()}
-    given = dict.fromkeys(remaining, 0)
+    allotted = dict.fromkeys(remaining, 0)
     while n and remaining:
         for stratum in list(remaining)[: n if n < len(remaining) else None]:
-            given[stratum] += 1
+            allotted[stratum] += 1
             n -= 1
             remaining[stratum] -= 1
             if not remaining[stratum]:
                 del remaining[stratum]
-    return given
+    return allotted
 
 
-def read_verdicts(path: Path, review_of: RunFolder) -> tuple[Review, dict[str, Verdict]]:
+def read_verdicts(path: Path, run: RunFolder) -> tuple[Review, dict[str, Verdict]]:
     """Read a file of answers and check it against the run.
 
     Raises:
@@ -130,14 +130,16 @@ def read_verdicts(path: Path, review_of: RunFolder) -> tuple[Review, dict[str, V
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path}: not a file of verdicts (fingerprint, n, seed, verdicts)") from None
-    review = sample_review(review_of, n, seed)
+    review = sample_review(run, n, seed)
     if fingerprint != review.fingerprint:
-        raise UserError(f"{path}: of the run {fingerprint}, but {review_of.root} is {review.fingerprint}")
+        raise UserError(
+            f"{path}: holds answers of the run {fingerprint}, but {run.root} has the fingerprint {review.fingerprint}"
+        )
     known = {item.id: item for item in review.items}
     verdicts = {}
     for name, value in answers.items():
-        spans = value.get("span") if isinstance(value, dict) else None
-        if name not in known or spans != span_name(known[name].decision):
+        span = value.get("span") if isinstance(value, dict) else None
+        if name not in known or span != span_name(known[name].decision):
             raise UserError(
                 f"{path}: {name}: not a span of this sample; did the run change after the sample was drawn?"
             )
@@ -163,27 +165,32 @@ def score_review(review: Review, verdicts: Mapping[str, Verdict]) -> list[StageR
         for item in review.items:
             if item.decision.source == source and item.id in verdicts:
                 answers[item.stratum].append(verdicts[item.id])
-        kept = _Judged({KEPT: strata.get(KEPT, 0)}, {KEPT: answers.get(KEPT, [])})
+        kept = _JudgedStrata({KEPT: strata.get(KEPT, 0)}, {KEPT: answers.get(KEPT, [])})
         rejected = {stratum: size for stratum, size in strata.items() if stratum != KEPT}
-        everything = _Judged(rejected, answers)
-        lost = everything.wrong()
+        all_rejected = _JudgedStrata(rejected, answers)
+        missed = all_rejected.share_wrong()
         rows.append(
-            _stage_review(source, KEPT, kept, right=kept.right(), missed=lost, elsewhere=sum(rejected.values()))
+            _rate_stage(source, KEPT, kept, right=kept.share_right(), missed=missed, other_spans=sum(rejected.values()))
         )
         for stage in STAGES:
-            of_stage = {stratum: size for stratum, size in rejected.items() if stratum.startswith(f"{stage}/")}
-            if of_stage:
-                judged = _Judged(of_stage, answers)
+            sizes = {stratum: size for stratum, size in rejected.items() if stratum.startswith(f"{stage}/")}
+            if sizes:
+                judged = _JudgedStrata(sizes, answers)
                 missed = wilson_interval(sum(verdict.stage == stage for verdict in kept.judged), len(kept.judged))
                 rows.append(
-                    _stage_review(
-                        source, stage, judged, right=judged.right(), missed=missed, elsewhere=strata.get(KEPT, 0)
+                    _rate_stage(
+                        source,
+                        stage,
+                        judged,
+                        right=judged.share_right(),
+                        missed=missed,
+                        other_spans=strata.get(KEPT, 0),
                     )
                 )
     return rows
 
 
-class _Judged:
+class _JudgedStrata:
     """Answers on some strata, weighted by the numbers of spans in the strata."""
 
     def __init__(self, sizes: Mapping[str, int], answers: Mapping[str, list[Verdict]]) -> None:
@@ -196,10 +203,10 @@ class _Judged:
         self._weights = np.array(weights, float)
         self._right = np.array([verdict.answer == "right" for verdict in self.judged], bool)
 
-    def right(self) -> Estimate:
+    def share_right(self) -> Estimate:
         return self._share(self._right)
 
-    def wrong(self) -> Estimate:
+    def share_wrong(self) -> Estimate:
         return self._share(~self._right)
 
     def _share(self, hits: np.ndarray) -> Estimate:
@@ -208,18 +215,27 @@ class _Judged:
         return wilson_interval(float(self._weights[hits].sum()) / total * count if total else 0.0, count)
 
 
-def _stage_review(
-    source: str, stage: str, judged: _Judged, *, right: Estimate, missed: Estimate, elsewhere: int
+def _rate_stage(
+    source: str, stage: str, judged: _JudgedStrata, *, right: Estimate, missed: Estimate, other_spans: int
 ) -> StageReview:
-    """Return a row of the result; `missed` is the share of `elsewhere` other spans that belong to this stage."""
+    """Return precision and recall of a stage.
+
+    Args:
+        right: share of the stage's verdicts that are right.
+        missed: share of the spans with another verdict that this stage should have decided.
+        other_spans: number of spans with another verdict.
+    """
 
     def recall(hit: float, miss: float) -> float:
-        true_positives, misses = judged.spans * hit, elsewhere * miss
+        true_positives, misses = judged.spans * hit, other_spans * miss
         return true_positives / (true_positives + misses) if true_positives + misses else float("nan")
 
-    value = recall(right.value, missed.value if elsewhere else 0.0)
-    ends = recall(right.low, missed.high if elsewhere else 0.0), recall(right.high, missed.low if elsewhere else 0.0)
-    low, high = (0.0 if np.isnan(ends[0]) else ends[0], 1.0 if np.isnan(ends[1]) else ends[1])
+    value = recall(right.value, missed.value if other_spans else 0.0)
+    bounds = (
+        recall(right.low, missed.high if other_spans else 0.0),
+        recall(right.high, missed.low if other_spans else 0.0),
+    )
+    low, high = (0.0 if np.isnan(bounds[0]) else bounds[0], 1.0 if np.isnan(bounds[1]) else bounds[1])
     return StageReview(
         source=source,
         stage=stage,
@@ -234,10 +250,10 @@ def _stage_review(
 def review_as_json(rows: list[StageReview]) -> list[dict[str, Any]]:
     """Return the values that --json prints; a share without judged spans is null."""
 
-    def plain(values: dict[str, Any]) -> dict[str, Any]:
+    def replace_nan(values: dict[str, Any]) -> dict[str, Any]:
         for name in ("precision", "recall"):
             if np.isnan(values[name]["value"]):
                 values[name]["value"] = None
         return values
 
-    return [plain(asdict(row)) for row in rows]
+    return [replace_nan(asdict(row)) for row in rows]

@@ -14,7 +14,7 @@ from avf_curation.stages.checks import STAGES
 
 
 def reached_checks(table: pa.Table, stage: str | None = None) -> CheckColumns:
-    """Return the checks of a ledger, or of one stage of it, without those made past a rejection (gates.score_all)."""
+    """Return the checks of a ledger or of one stage, without the checks made after a rejection (gates.score_all)."""
     checks = flatten_checks(table)
     rank_C = checks.stage_rank(STAGES)
     last_R = pc.index_in(table["stage"], pa.array(STAGES)).fill_null(len(STAGES)).to_numpy()
@@ -27,16 +27,16 @@ class LanguageScores:
     """Scores of one check in one source and language."""
 
     check: str  # "stage/reason"
-    source: str
-    language: str
-    spans: int
+    source: str  # name of the source
+    language: str  # code, or "not known"
+    spans: int  # that have a score
     quartiles: tuple[float, float, float]  # of the scores
-    threshold: float
-    passed: Estimate  # share of spans, with its Wilson interval
+    threshold: float  # in use
+    passed: Estimate  # share of spans that pass the threshold, with its Wilson interval
 
 
 def scores_by_language(table: pa.Table, stage: str = "sync") -> list[LanguageScores]:
-    """Return the scores of a stage per source and language; none where no language is known."""
+    """Return the scores of a stage per source and language; an empty list where no language is known."""
     if not table.num_rows or table["language"].null_count == table.num_rows:
         return []
     scores = reached_checks(table, stage)
@@ -50,17 +50,17 @@ def scores_by_language(table: pa.Table, stage: str = "sync") -> list[LanguageSco
     ).to_numpy(zero_copy_only=False)
     entries = []
     for group in sorted(set(group_C)):
-        of_group = scores.where(np.asarray(group_C == group))
+        group_scores = scores.where(np.asarray(group_C == group))
         source, language, check = group.split("\0")
-        quartiles: Any = tuple(float(v) for v in np.percentile(of_group.score_C, [25, 50, 75]))
-        passed = wilson_interval(int((~of_group.fails()).sum()), len(of_group.score_C))
-        threshold = float(of_group.threshold_C[0])
+        quartiles: Any = tuple(float(v) for v in np.percentile(group_scores.score_C, [25, 50, 75]))
+        passed = wilson_interval(int((~group_scores.fails()).sum()), len(group_scores.score_C))
+        threshold = float(group_scores.threshold_C[0])
         entries.append(
             LanguageScores(
                 check=check,
                 source=source,
                 language=language,
-                spans=len(of_group.score_C),
+                spans=len(group_scores.score_C),
                 quartiles=quartiles,
                 threshold=threshold,
                 passed=passed,

@@ -29,16 +29,16 @@ _LAST_CHECK = "quality/watermark_pooled"  # no stage measures after it, so an ad
 class SourceWhatIf:
     """Frames of one source under the thresholds of the run and under others."""
 
-    kept_before: int
-    kept_after: int
+    kept_before: int  # frames that the run kept
+    kept_after: int  # frames kept under the other thresholds
     rejected: int  # kept before, rejected now
     admitted: int  # rejected before, kept now
     unknown: int  # would pass the stage that rejected them, but later stages never measured them
-    unknown_spans: int
+    unknown_spans: int  # number of spans that `unknown` counts in frames
     sampled: int  # would pass, and later stages did measure them (gates.score_all)
-    sampled_spans: int
+    sampled_spans: int  # number of spans of `sampled`
     sampled_pass: int  # of `sampled`: would be kept
-    sampled_pass_spans: int
+    sampled_pass_spans: int  # number of spans of `sampled_pass`
     spans: int  # of the source in the ledger
     now_rejected: dict[str, int]  # check -> frames of `rejected`
     unknown_after: dict[str, int]  # stage that rejected them before -> frames of `unknown`
@@ -49,18 +49,18 @@ class WhatIf:
     """Verdicts of a run under other thresholds."""
 
     thresholds: dict[str, dict[str, float]]  # source ("": every source) -> check -> requested threshold
-    sources: dict[str, SourceWhatIf]
+    sources: dict[str, SourceWhatIf]  # by name
 
     def as_json(self) -> dict[str, Any]:
         """Return the values that --json prints."""
         return asdict(self)
 
 
-def requested_thresholds(settings: Sequence[str], identity: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Return source -> setting -> threshold of "--set" texts; the source "" stands for all sources.
+def parse_thresholds(settings: Sequence[str], identity: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return source -> setting -> threshold of the texts of --set; the source "" stands for all sources.
 
-    Raises UserError for a setting that no recipe has, for one that decides which spans there are, and for a value that
-    is no number.
+    Raises:
+        UserError: a recipe has no such setting, the setting decides which spans exist, or the value is no number.
     """
     values: dict[str, Any] = {}
     for text in settings:
@@ -78,7 +78,7 @@ def requested_thresholds(settings: Sequence[str], identity: Mapping[str, Any]) -
                 raise UserError(f"{name}: the run has no source {source!r}; it has {', '.join(sorted(known))}")
         if setting.partition(".")[0] in (*SPAN_STAGES, "plan", "media"):
             raise UserError(
-                f"{setting}: changes which spans there are, and the ledger knows only those it has; curate again"
+                f"{setting}: decides which spans exist, and the ledger knows only the spans of its run; curate again"
             )
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise UserError(f"{setting}: {value!r} is not a threshold; curate again to see what it changes")
@@ -98,7 +98,7 @@ def what_if_batches(batches: Iterator[pa.RecordBatch], thresholds: Mapping[str, 
         thresholds: source -> setting -> threshold.
 
     Raises:
-        UserError: no check compares with a setting.
+        UserError: no check uses a setting as its threshold.
     """
     totals: dict[str, _Total] = {}
     for batch in batches:
@@ -107,19 +107,19 @@ def what_if_batches(batches: Iterator[pa.RecordBatch], thresholds: Mapping[str, 
             continue
         code_R = sources.indices.to_numpy()
         for code, name in enumerate(sources.dictionary.to_pylist()):
-            of_source = batch.filter(pa.array(code_R == code))
+            rows = batch.filter(pa.array(code_R == code))
             limits = {**thresholds.get("", {}), **thresholds.get(name, {})}
-            totals.setdefault(name, _Total()).add(of_source, limits)
+            totals.setdefault(name, _Total()).add(rows, limits)
     return WhatIf(
-        thresholds=_thresholds_of_checks(thresholds, totals.values()),
+        thresholds=_name_checks(thresholds, totals.values()),
         sources={name: totals[name].summary() for name in sorted(totals)},
     )
 
 
-def _thresholds_of_checks(
+def _name_checks(
     thresholds: Mapping[str, Mapping[str, float]], totals: Iterable["_Total"]
 ) -> dict[str, dict[str, float]]:
-    """Return source -> check -> threshold. Raises UserError for a setting that no check of the ledger compares with."""
+    """Return source -> check -> threshold. Raises UserError for a setting whose value no check of the ledger uses."""
     checks: dict[str, dict[str, None]] = {}
     for total in totals:
         for setting, names in total.checks.items():
@@ -130,8 +130,8 @@ def _thresholds_of_checks(
             if setting not in checks:
                 known = ", ".join(sorted(name for name in checks if name.partition(".")[0] not in SPAN_STAGES))
                 raise UserError(
-                    f"{setting}: no check in this ledger compares with it, so it changes what is measured or nothing "
-                    f"at all; curate again. Settings that checks compare with: {known or 'none'}"
+                    f"{setting}: no check in this ledger uses it as a threshold, so the ledger cannot tell its effect; "
+                    f"curate again. Settings that checks use: {known or 'none'}"
                 )
             requested.setdefault(source, {}).update(dict.fromkeys(checks[setting], limit))
     return requested
@@ -147,7 +147,7 @@ class _Total:
         self.counts = {name: 0 for name in SourceWhatIf.__dataclass_fields__ if name not in _TABLE_FIELDS}
         self.now_rejected: dict[str, int] = {}
         self.unknown_after: dict[str, int] = {}
-        self.checks: dict[str, dict[str, None]] = {}  # setting -> checks that compare with it, in ledger order
+        self.checks: dict[str, dict[str, None]] = {}  # setting -> checks that use it, in ledger order
 
     def add(self, rows: pa.RecordBatch, limits: Mapping[str, float]) -> None:
         """Decide a batch of rows with other limits (setting -> threshold). Shapes: R rows, C checks."""
@@ -155,7 +155,7 @@ class _Total:
         kept_R = pc.equal(rows.column("status"), "kept").to_numpy(zero_copy_only=False)
         was_rejected_R = pc.equal(rows.column("status"), "rejected").to_numpy(zero_copy_only=False)
         checks = flatten_checks(rows)
-        self._note_settings(checks)
+        self._add_settings(checks)
         limit_C, changed_C = checks.threshold_C.copy(), np.zeros(len(checks.row_C), bool)
         for setting, limit in limits.items():
             chosen_C = checks.uses_setting(setting)
@@ -166,8 +166,8 @@ class _Total:
         fails_R[row_C[fails_C]] = True
         rejected_R = kept_R & fails_R
         passes_R = was_rejected_R & ~fails_R
-        last_R = _rejected_by(rows, _LAST_CHECK)
-        sampled_R = was_rejected_R & _measured_on(rows, checks, fails_C)
+        last_R = _is_rejected_by(rows, _LAST_CHECK)
+        sampled_R = was_rejected_R & _is_measured_past_rejection(rows, checks, fails_C)
         admitted_R, unknown_R = passes_R & last_R, passes_R & ~last_R & ~sampled_R
         self._count("kept_before", frames_R[kept_R])
         self._count("kept_after", frames_R[(kept_R & ~fails_R) | admitted_R])
@@ -179,16 +179,15 @@ class _Total:
         self.counts["spans"] += rows.num_rows
         first_R = np.full(rows.num_rows, -1)
         decided_C = fails_C & changed_C
-        first_R[row_C[decided_C][::-1]] = checks.name_C[decided_C][
-            ::-1
-        ]  # reversed, so that the first failing check of a row is written last
+        # In reverse order, so that the first failing check of a row is written last and stays.
+        first_R[row_C[decided_C][::-1]] = checks.name_C[decided_C][::-1]
         for number, name in enumerate(checks.names):
             _add(self.now_rejected, name, int(frames_R[rejected_R & (first_R == number)].sum()))
         for stage in pc.unique(rows.column("stage").filter(pa.array(unknown_R))).to_pylist():
             of_stage_R = pc.equal(rows.column("stage"), stage).fill_null(False).to_numpy(zero_copy_only=False)
             _add(self.unknown_after, stage, int(frames_R[unknown_R & of_stage_R].sum()))
 
-    def _note_settings(self, checks: CheckColumns) -> None:
+    def _add_settings(self, checks: CheckColumns) -> None:
         for name, setting in checks.settings_of_names():
             self.checks.setdefault(setting, {})[name] = None
 
@@ -204,8 +203,10 @@ def _add(counts: dict[str, int], name: str, frames: int) -> None:
         counts[name] = counts.get(name, 0) + frames
 
 
-def _measured_on(rows: pa.RecordBatch, checks: CheckColumns, fails_C: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return the rows that pass up to the stage that rejected them, and that later stages measured nevertheless."""
+def _is_measured_past_rejection(
+    rows: pa.RecordBatch, checks: CheckColumns, fails_C: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Return whether each row passes up to the stage that rejected it and was still measured by later stages."""
     row_C = checks.row_C
     stage_R = pc.index_in(rows.column("stage"), pa.array(STAGES)).fill_null(-1).to_numpy(zero_copy_only=False)
     later_C = checks.stage_rank(STAGES) > stage_R[row_C]
@@ -215,7 +216,7 @@ def _measured_on(rows: pa.RecordBatch, checks: CheckColumns, fails_C: npt.NDArra
     return later_R & ~stopped_R
 
 
-def _rejected_by(rows: pa.RecordBatch, check: str) -> npt.NDArray[np.bool_]:
+def _is_rejected_by(rows: pa.RecordBatch, check: str) -> npt.NDArray[np.bool_]:
     """Return whether each row was rejected by `check`, a name "stage/reason"."""
     stage, _, reason = check.partition("/")
     matches = pc.and_(pc.equal(rows.column("stage"), stage), pc.equal(rows.column("reason"), reason))

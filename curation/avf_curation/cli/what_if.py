@@ -24,12 +24,12 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_curation.audit.what_if import requested_thresholds, what_if_run
+    from avf_curation.audit.what_if import parse_thresholds, what_if_run
     from avf_curation.console.tables import print_what_if
     from avf_curation.console.terminal import make_console
 
     run = open_run(options)
-    result = what_if_run(run, requested_thresholds(options.set, run.identity()))
+    result = what_if_run(run, parse_thresholds(options.set, run.identity()))
     if not write_answer(options, result.as_json()):
         print_what_if(make_console(), result)
     return 0

@@ -9,7 +9,7 @@ from rich.text import Text
 from avf_curation.audit.calibrate import Calibration
 from avf_curation.audit.compare import ALPHA, Comparison
 from avf_curation.audit.confidence import wilson_interval
-from avf_curation.audit.funnel import LedgerSummary, SourceSummary, duration
+from avf_curation.audit.funnel import LedgerSummary, SourceSummary, format_duration
 from avf_curation.audit.review import StageReview
 from avf_curation.audit.what_if import WhatIf
 from avf_curation.stages.checks import STAGES
@@ -45,21 +45,21 @@ def print_audit(out: Console, summary: LedgerSummary) -> None:
             for reason, entry in group.items():
                 share = entry["frames"] / max(1, source.input_frames)
                 spans = f"{entry['spans']} span{'s' if entry['spans'] != 1 else ''}"
-                line = f"  {kind:<9}{reason:<28}{spans:>12}{duration(entry['frames']):>12}{share:>8.1%}"
+                line = f"  {kind:<9}{reason:<28}{spans:>12}{format_duration(entry['frames']):>12}{share:>8.1%}"
                 out.print(Text(line, style=style))
     out.print()
     backends = ", ".join(f"{stage}={name}" for stage, name in sorted(summary.backends.items()))
     out.print(f"backends {backends}; fingerprint {summary.fingerprint}")
     if summary.duplicate_inputs:
         out.print(f"{summary.duplicate_inputs} inputs have the same bytes as another; pack takes their clips once")
-    for name in summary.law:
+    for name in summary.law_broken_by:
         out.print(Text("the law of the ledger is broken by ", style="red") + printable(name))
 
 
 def _row(source: SourceSummary) -> list[str]:
     share = source.kept_frames / max(1, source.input_frames)
     frames = (source.input_frames, source.kept_frames, source.rejected_frames, source.failed_frames)
-    return [str(source.videos), str(source.clips), *(duration(n) for n in frames), f"{share:.1%}"]
+    return [str(source.videos), str(source.clips), *(format_duration(n) for n in frames), f"{share:.1%}"]
 
 
 def print_what_if(out: Console, what_if: WhatIf) -> None:
@@ -73,8 +73,8 @@ def print_what_if(out: Console, what_if: WhatIf) -> None:
     unknown: dict[str, int] = {}
     for name, source in what_if.sources.items():
         share = source.kept_after / source.kept_before - 1 if source.kept_before else 0.0
-        moved = map(duration, (source.rejected, source.admitted, source.unknown))
-        kept = duration(source.kept_before), duration(source.kept_after)
+        moved = map(format_duration, (source.rejected, source.admitted, source.unknown))
+        kept = format_duration(source.kept_before), format_duration(source.kept_after)
         table.add_row(printable(name), *kept, f"{share:+.1%}", *moved)
         for stage, count in source.unknown_after.items():
             unknown[stage] = unknown.get(stage, 0) + count
@@ -82,7 +82,8 @@ def print_what_if(out: Console, what_if: WhatIf) -> None:
     for stage, count in sorted(unknown.items()):
         later = ", ".join(STAGES[STAGES.index(stage) + 1 :]) or "the pooled watermark"
         out.print(
-            f"unknown: {duration(count)} would pass {stage}, but {later} never measured them; only a new run can tell"
+            f"unknown: {format_duration(count)} would pass {stage}, but {later} never measured them; "
+            "only a new run can tell"
         )
     spans = {name: source.unknown_spans for name, source in what_if.sources.items() if source.unknown_spans}
     if spans:
@@ -138,7 +139,9 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
             )
         for move in source.moved[:FEW]:
             out.print(
-                printable(f"    {duration(move.frames):>10} in {move.videos:,} videos: {move.before} -> {move.after}")
+                printable(
+                    f"    {format_duration(move.frames):>10} in {move.videos:,} videos: {move.before} -> {move.after}"
+                )
             )
         if len(source.moved) > FEW:
             out.print(f"    and {len(source.moved) - FEW} more kinds of change (--json - lists all)")
@@ -156,7 +159,8 @@ def print_decisions(out: Console, decisions: list[Decision]) -> None:
     out.print(printable(f"{first.source}: {first.path}"))
     frames = max(decision.span.stop_frame for decision in decisions)
     out.print(
-        f"{frames} frames = {duration(frames)}, {first.input_bytes} bytes, sha256 {first.input_sha256 or 'unread'}"
+        f"{frames} frames = {format_duration(frames)}, {first.input_bytes} bytes, "
+        f"sha256 {first.input_sha256 or 'unread'}"
     )
     for decision in decisions:
         style = {"kept": "green", "rejected": "", "failed": "red"}[decision.status]

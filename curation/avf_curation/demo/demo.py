@@ -124,4 +124,4 @@ def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
     for label, path in {**results, **demo.results}.items():
         print(f"  {label:<18}{out / path}")
     print(f"next: {demo.next_step.format(out=out)}")
-    return 1 if faults or summary.law else 0
+    return 1 if faults or summary.law_broken_by else 0

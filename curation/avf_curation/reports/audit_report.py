@@ -42,8 +42,8 @@ class Histogram:
 
     name: str  # "stage/reason"
     bars: list[int]  # spans per bin
-    low: float  # ends of the axis
-    high: float
+    low: float  # lower end of the axis
+    high: float  # upper end of the axis
     marks: list[tuple[float, str]]  # thresholds: position on the axis from 0 to 1, and label
     measured: int  # spans
     undecided: int  # spans whose score could not be measured
@@ -54,7 +54,7 @@ class Histogram:
 class ContactImage:
     """An image of a contact sheet with its captions."""
 
-    title: str
+    title: str  # id of the video
     where: str  # source and seconds
     detail: str  # clip key, or score and threshold
     data: str | None  # JPEG as base64; None where no frame can be read
@@ -78,9 +78,9 @@ def write_audit_report(
         funnels={name: funnel_steps(source) for name, source in result.sources.items()},
         histograms=histograms(table),
         languages=scores_by_language(table),
-        sheets=_sheets(run, table, seed, roots or remembered_roots(run)),
-        failures=_failures(table),
-        slowest=_slowest(run),
+        sheets=_make_sheets(run, table, seed, roots or remembered_roots(run)),
+        failures=_list_failures(table),
+        slowest=_sum_stage_seconds(run),
         identity=identity,
         skipped_inputs=[skip for attempt in run.attempts() for skip in read_plan(run, attempt).skipped_inputs][:200],
         seed=seed,
@@ -92,7 +92,7 @@ def write_audit_report(
 
 
 def histograms(table: pa.Table) -> list[Histogram]:
-    """Return one histogram per check; the axis spans the middle 99 % of the scores and every threshold."""
+    """Return a histogram of each check; its axis covers the middle 99 % of the scores and every threshold."""
     checks = flatten_checks(table)
     result = []
     for name in checks.names:
@@ -100,11 +100,11 @@ def histograms(table: pa.Table) -> list[Histogram]:
         scores = named.score_C[~np.isnan(named.score_C)]
         marks = sorted({float(threshold) for threshold in named.threshold_C})
         operator = "<=" if named.at_most_C[0] else ">="
-        result.append(_histogram(name, scores, marks, operator, len(named.score_C) - len(scores)))
+        result.append(_make_histogram(name, scores, marks, operator, len(named.score_C) - len(scores)))
     return result
 
 
-def _histogram(name: str, scores: np.ndarray, marks: list[float], operator: str, undecided: int) -> Histogram:
+def _make_histogram(name: str, scores: np.ndarray, marks: list[float], operator: str, undecided: int) -> Histogram:
     shown = [0.5, 99.5] if len(scores) > 500 else [0, 100]
     edges = [*np.percentile(scores, shown), *marks] if len(scores) else marks
     low, high = float(min(edges)), float(max(edges))
@@ -125,7 +125,7 @@ def _histogram(name: str, scores: np.ndarray, marks: list[float], operator: str,
     )
 
 
-def _sheets(
+def _make_sheets(
     run: RunFolder, table: pa.Table, seed: int, roots: dict[str, Path]
 ) -> list[tuple[str, int, list[ContactImage]]]:
     """Return (heading, number of spans, sample) of the kept clips and of each reason; every span is equally likely."""
@@ -138,14 +138,14 @@ def _sheets(
         rows = rejected.filter(pc.equal(reasons, name))
         chosen[name] = (rows.num_rows, sample_rows(rows, _TILES_PER_REASON, seed))
     planned = planned_videos(run, {decision.video_id for _, sample in chosen.values() for decision in sample})
-    sheets = [("kept", kept_rows.num_rows, [_clip_tile(run, decision) for decision in kept])] if kept else []
+    sheets = [("kept", kept_rows.num_rows, [_make_clip_tile(run, decision) for decision in kept])] if kept else []
     for name, (count, sample) in chosen.items():
-        tiles = [_span_tile(decision, roots, planned) for decision in sample]
+        tiles = [_make_span_tile(decision, roots, planned) for decision in sample]
         sheets.append((f"rejected: {name}", count, tiles))
     return sheets
 
 
-def _clip_tile(run: RunFolder, decision: Decision) -> ContactImage:
+def _make_clip_tile(run: RunFolder, decision: Decision) -> ContactImage:
     key = decision.clips[0]
     data: str | None = None
     try:
@@ -156,10 +156,10 @@ def _clip_tile(run: RunFolder, decision: Decision) -> ContactImage:
                 data = None if frame is None else _encode_thumbnail(frame)
     except (FaultError, KeyError):
         data = None
-    return ContactImage(title=decision.video_id, where=_where(decision), detail=key, data=data)
+    return ContactImage(title=decision.video_id, where=_describe_span(decision), detail=key, data=data)
 
 
-def _span_tile(decision: Decision, roots: dict[str, Path], planned: dict[tuple[str, str], Video]) -> ContactImage:
+def _make_span_tile(decision: Decision, roots: dict[str, Path], planned: dict[tuple[str, str], Video]) -> ContactImage:
     root = roots.get(decision.source)
     video = planned.get((decision.source, decision.video_id))
     frame = None
@@ -170,7 +170,7 @@ def _span_tile(decision: Decision, roots: dict[str, Path], planned: dict[tuple[s
     detail = f"{decision.score:g} {sign} {decision.threshold:g}" if decision.score is not None else ""
     return ContactImage(
         title=decision.video_id,
-        where=_where(decision),
+        where=_describe_span(decision),
         detail=detail,
         data=None if frame is None else _encode_thumbnail(frame),
     )
@@ -181,16 +181,16 @@ def _encode_thumbnail(frame: Any) -> str:
     return base64.b64encode(crop.encode_jpeg(image, 75)).decode()
 
 
-def _where(decision: Decision) -> str:
+def _describe_span(decision: Decision) -> str:
     return f"{decision.source}, {decision.span.start_s:.2f} to {decision.span.stop_s:.2f} s"
 
 
-def _failures(table: pa.Table) -> list[Decision]:
+def _list_failures(table: pa.Table) -> list[Decision]:
     """Return the failed rows, at most 200."""
     return table_to_decisions(table.filter(pc.equal(table["status"], "failed")).slice(0, 200))
 
 
-def _slowest(run: RunFolder) -> list[tuple[str, float]]:
+def _sum_stage_seconds(run: RunFolder) -> list[tuple[str, float]]:
     """Return (stage, seconds of all workers), slowest first, from the log of units."""
     sums: dict[str, float] = {}
     for entry in read_unit_log(run):

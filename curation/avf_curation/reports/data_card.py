@@ -27,13 +27,13 @@ UNSTATED = "not stated"
 class SourceCard:
     """Contents of one source."""
 
-    clips: int = 0
-    seconds: float = 0.0
-    languages: Counter[str] = field(default_factory=Counter)
-    speakers: set[str] = field(default_factory=set)
-    videos: set[str] = field(default_factory=set)
+    clips: int = 0  # number of clips
+    seconds: float = 0.0  # length of all clips
+    languages: Counter[str] = field(default_factory=Counter)  # language -> clips; UNSTATED where a record has none
+    speakers: set[str] = field(default_factory=set)  # ids of the known speakers
+    videos: set[str] = field(default_factory=set)  # ids of the videos
     gates: Counter[str] = field(default_factory=Counter)  # "stage/reason operator threshold" -> clips that passed
-    licence: str = UNSTATED
+    licence: str = UNSTATED  # as the user states it
 
     @property
     def hours(self) -> float:
@@ -44,13 +44,13 @@ class SourceCard:
 class DataCard:
     """Contents of a corpus."""
 
-    name: str
-    digest: str
-    sources: dict[str, SourceCard]
-    backends: dict[str, str]
-    fingerprints: tuple[str, ...]
-    shards: tuple[tuple[str, str, int], ...]
-    deleted: int
+    name: str  # as the user calls the corpus
+    digest: str  # of the corpus
+    sources: dict[str, SourceCard]  # by name
+    backends: dict[str, str]  # stage -> backend
+    fingerprints: tuple[str, ...]  # of the curation runs, sorted
+    shards: tuple[tuple[str, str, int], ...]  # file name, SHA-256, bytes
+    deleted: int  # clips deleted after packing
 
 
 def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
@@ -68,15 +68,15 @@ def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
         with ShardReader(shards / Path(entry["shard"]).name) as reader:
             for members in reader.index.by_key().values():
                 record = ClipRecord.from_json(reader.read(members["json"]), members["json"].name)
-                _add(sources.setdefault(record.source, SourceCard()), record)
+                _add_record(sources.setdefault(record.source, SourceCard()), record)
                 backends |= record.backends
                 fingerprints.add(record.fingerprint)
     for source, licence in licences.items():
         if source not in sources:
             raise UserError(f"--licence {source}=...: the shards have no such source; they have {', '.join(sources)}")
         sources[source].licence = licence
-    listed = tuple((str(one["shard"]), str(one["sha256"]), int(one["bytes"])) for one in manifest["shards"])
-    gone = len(manifest.get(TOMBSTONES, ()))
+    listed = tuple((str(entry["shard"]), str(entry["sha256"]), int(entry["bytes"])) for entry in manifest["shards"])
+    deleted = len(manifest.get(TOMBSTONES, ()))
     return DataCard(
         name=name,
         digest=load_corpus(shards).digest,
@@ -84,11 +84,11 @@ def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
         backends=backends,
         fingerprints=tuple(sorted(fingerprints)),
         shards=listed,
-        deleted=gone,
+        deleted=deleted,
     )
 
 
-def _add(source: SourceCard, record: ClipRecord) -> None:
+def _add_record(source: SourceCard, record: ClipRecord) -> None:
     source.clips += 1
     source.seconds += record.span.seconds
     source.languages[record.language or UNSTATED] += 1
@@ -113,33 +113,41 @@ def card_markdown(card: DataCard) -> str:
     hours = sum(source.hours for source in card.sources.values())
     clips = sum(source.clips for source in card.sources.values())
     lines = [
-        f"# {_cell(card.name)}",
+        f"# {_escape_cell(card.name)}",
         "",
         f"{clips:,} clips of talking faces, {hours:,.2f} hours, from {len(card.sources)} sources.",
-        "25 frames a second, 16 kHz sound.",
+        "25 frames per second, 16 kHz audio.",
         "",
         "| source | clips | hours | videos | speakers | languages | licence |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, source in sorted(card.sources.items()):
-        languages = ", ".join(f"{_cell(language)} {count:,}" for language, count in source.languages.most_common(5))
+        languages = ", ".join(
+            f"{_escape_cell(language)} {count:,}" for language, count in source.languages.most_common(5)
+        )
         speakers = f"{len(source.speakers):,}" if source.speakers else UNSTATED
         cells = name, f"{source.clips:,}", f"{source.hours:,.2f}", f"{len(source.videos):,}", speakers, languages
-        lines.append(f"| {' | '.join(cells)} | {_cell(source.licence)} |")
-    lines += ["", "## Gates", "", "Every clip passed these; a source is named where its threshold is its own.", ""]
-    lines += [f"- {gate}" for gate in _gates(card)]
-    lines += ["", "## Where it comes from", ""]
+        lines.append(f"| {' | '.join(cells)} | {_escape_cell(source.licence)} |")
+    lines += [
+        "",
+        "## Gates",
+        "",
+        "Every clip passed these checks; sources are named where a threshold does not hold for all of them.",
+        "",
+    ]
+    lines += [f"- {gate}" for gate in _format_gates(card)]
+    lines += ["", "## Provenance", ""]
     lines += [f"- {stage}: {backend}" for stage, backend in sorted(card.backends.items())]
-    lines += [f"- fingerprint of the curation: {one}" for one in card.fingerprints]
+    lines += [f"- fingerprint of the curation: {fingerprint}" for fingerprint in card.fingerprints]
     lines += [f"- digest of the corpus: {card.digest}"]
     if card.deleted:
-        lines.append(f"- {card.deleted} clips were taken down after packing")
+        lines.append(f"- {card.deleted} clips were deleted after packing")
     lines += ["", "| shard | bytes | SHA-256 |", "|---|---|---|"]
     lines += [f"| {name} | {size:,} | {digest} |" for name, digest, size in card.shards]
     return "\n".join(lines) + "\n"
 
 
-def _gates(card: DataCard) -> list[str]:
+def _format_gates(card: DataCard) -> list[str]:
     sources_of: dict[str, list[str]] = {}
     for name, source in sorted(card.sources.items()):
         for gate in source.gates:
@@ -151,7 +159,7 @@ def _gates(card: DataCard) -> list[str]:
     ]
 
 
-def _cell(text: str) -> str:
+def _escape_cell(text: str) -> str:
     """Return text from outside as one table cell, without markup, line breaks or bars."""
     shown = "".join(c if c.isprintable() else " " for c in text)
     return shown.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
@@ -192,8 +200,8 @@ def card_croissant(card: DataCard, url: str | None, published: date | None = Non
     ]
     licences = sorted({source.licence for source in card.sources.values()})
     seconds = sum(source.seconds for source in card.sources.values())
-    languages = sorted({one for source in card.sources.values() for one in source.languages} - {UNSTATED})
-    made = mlc.Metadata(
+    languages = sorted({name for source in card.sources.values() for name in source.languages} - {UNSTATED})
+    metadata = mlc.Metadata(
         name=card.name,
         description=f"{sum(s.clips for s in card.sources.values())} clips of talking faces, {seconds / 3600:.2f} hours",
         conforms_to=["http://mlcommons.org/croissant/1.0"],
@@ -206,5 +214,5 @@ def card_croissant(card: DataCard, url: str | None, published: date | None = Non
         distribution=[*shards, *files],
         record_sets=[mlc.RecordSet(id="clips", name="clips", key=["clips/key"], fields=fields)],
     )
-    found: dict[str, Any] = made.to_json()
-    return found
+    croissant: dict[str, Any] = metadata.to_json()
+    return croissant

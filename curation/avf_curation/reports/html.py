@@ -5,11 +5,15 @@ from typing import Any
 
 import jinja2
 
-from avf_curation.audit.funnel import duration
+from avf_curation.audit.funnel import format_duration
 
 
 def render_page(template: str, **values: Any) -> str:
-    """Return the page of a template. Values are escaped, and an unknown name in the template is an error."""
+    """Return the page of a template, with all values escaped.
+
+    Raises:
+        jinja2.UndefinedError: the template uses a name that `values` lacks.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -17,5 +21,5 @@ def render_page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["duration"] = duration
+    environment.filters["duration"] = format_duration
     return environment.get_template(template).render(**values)

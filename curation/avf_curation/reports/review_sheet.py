@@ -50,25 +50,25 @@ def write_review_sheet(
             "video_id": decision.video_id,
             "where": f"{decision.span.start_s:.2f} to {decision.span.stop_s:.2f} s",
             "stratum": item.stratum,
-            "score": _comparison(item),
+            "score": _format_score(item),
             "cut": decision.span.seconds > preview.MAX_PREVIEW_S,
         }
         try:
-            data = _preview(run, item, planned.get((decision.source, decision.video_id)), roots, media)
+            data = _make_preview(run, item, planned.get((decision.source, decision.video_id)), roots, media)
             durable_io.write(out / "clips" / f"{item.id}.mp4", data)
             entry["clip"] = f"clips/{item.id}.mp4"
         except (MediaError, FaultError, KeyError, OSError) as error:
             entry["reason"] = str(error) or type(error).__name__
         entries.append(entry)
         on_item(number + 1)
-    head = {"fingerprint": review.fingerprint, "n": review.n, "seed": review.seed, "stages": STAGES, "items": entries}
-    script = json.dumps(head).replace("<", "\\u003c")  # names from outside must not end the script
+    sheet = {"fingerprint": review.fingerprint, "n": review.n, "seed": review.seed, "stages": STAGES, "items": entries}
+    script = json.dumps(sheet).replace("<", "\\u003c")  # a name from outside must not end the script element
     html = render_page(PAGE, data=script)
     durable_io.write(out / PAGE, html.encode())
     return out / PAGE
 
 
-def _preview(run: RunFolder, item: ReviewItem, video: Video | None, roots: dict[str, Path], media: Any) -> bytes:
+def _make_preview(run: RunFolder, item: ReviewItem, video: Video | None, roots: dict[str, Path], media: Any) -> bytes:
     """Return an mp4 of a span: the clip as stored, or a preview of the input where no clip was stored."""
     decision = item.decision
     if item.stratum == KEPT:
@@ -79,7 +79,9 @@ def _preview(run: RunFolder, item: ReviewItem, video: Video | None, roots: dict[
             )
     root = roots.get(decision.source)
     if root is None or video is None:
-        raise MediaError("missing", f"where {decision.source} lies is not known; say --source {decision.source}=DIR")
+        raise MediaError(
+            "missing", f"the folder of {decision.source} is not known; name it with --source {decision.source}=DIR"
+        )
     start_s = video.start_s or 0.0
     within = TimeRange(start_s + decision.span.start_s, start_s + decision.span.stop_s)
     sound = None if video.sound_path is None or video.own_sound_first else root / video.sound_path
@@ -87,8 +89,9 @@ def _preview(run: RunFolder, item: ReviewItem, video: Video | None, roots: dict[
     return preview.input_preview(path, sound, within, media)
 
 
-def _comparison(item: ReviewItem) -> str:
+def _format_score(item: ReviewItem) -> str:
+    """Return "score, required operator threshold", or an empty text where the decision has no score."""
     decision = item.decision
     if decision.score is None or decision.threshold is None:
         return ""
-    return f"{decision.score:g}, wanted {decision.operator} {decision.threshold:g}"
+    return f"{decision.score:g}, required {decision.operator} {decision.threshold:g}"

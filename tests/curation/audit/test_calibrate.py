@@ -108,7 +108,7 @@ def test_invalid_requests_are_refused_with_the_reason(tmp_path, capsys: pytest.C
         (1.5, "a", None, "--keep 1.5"),
         (0.8, "b", None, "no such source; it has a"),
         (0.8, "a", ["sync/confidence"], "checks are"),
-        (0.8, "a", ["faces/no_face"], "no threshold of this source decides that"),
+        (0.8, "a", ["faces/no_face"], "this source has no threshold of this name"),
     ):
         with pytest.raises(UserError, match=message):
             propose_thresholds(table, source, keep, checks)

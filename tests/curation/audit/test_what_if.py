@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from avf_curation.audit.calibrate import propose_thresholds
-from avf_curation.audit.what_if import requested_thresholds, what_if_batches
+from avf_curation.audit.what_if import parse_thresholds, what_if_batches
 from avf_curation.cli.main import main
 from avf_curation.recipe import load_recipe
 from avf_curation.stages import faces, quality, sync, tracking
@@ -76,7 +76,7 @@ LEDGER = decisions_to_table(
 
 def ask(*settings: str, rows: int = 1000) -> dict[str, Any]:
     batches = iter(LEDGER.to_batches(max_chunksize=rows))
-    return what_if_batches(batches, requested_thresholds(settings, IDENTITY)).as_json()["sources"]
+    return what_if_batches(batches, parse_thresholds(settings, IDENTITY)).as_json()["sources"]
 
 
 @pytest.mark.parametrize("rows", [1, 3, 1000])
@@ -113,12 +113,12 @@ def test_thresholds_can_differ_by_source() -> None:
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ("silence.top_db=20", "changes which spans there are"),
-        ("scenes.min_shot_s=2", "changes which spans there are"),
-        ("track.smooth_s=1", "no check in this ledger compares with it"),
+        ("silence.top_db=20", "decides which spans exist"),
+        ("scenes.min_shot_s=2", "decides which spans exist"),
+        ("track.smooth_s=1", "no check in this ledger uses it as a threshold"),
         (
             "sync.envelope_min_motion=1",
-            "checks compare with: quality.max_overlay_px, quality.min_sharpness, sync.min_con",
+            "that checks use: quality.max_overlay_px, quality.min_sharpness, sync.min_con",
         ),
         ("track.backend=dlib", "'dlib' is not a threshold"),
         ("sync.min_confidenc=4", "did you mean 'min_confidence'"),
@@ -142,7 +142,7 @@ def test_a_new_threshold_is_edited_in_one_stage_file_and_one_recipe_line() -> No
         for score in (1.0, 4.0, 7.0)
     ]
     table = decisions_to_table([make_decision("a", 100 * n, "kept", check) for n, check in enumerate(grainy)])
-    thresholds = requested_thresholds(["quality.black_level=5"], IDENTITY)
+    thresholds = parse_thresholds(["quality.black_level=5"], IDENTITY)
     answer = what_if_batches(iter(table.to_batches()), thresholds)
     assert answer.thresholds == {"": {"quality/grainy": 5.0}}
     assert answer.sources["a"].now_rejected == {"quality/grainy": 100}
@@ -193,7 +193,7 @@ def test_spans_scored_after_rejection_are_counted_separately() -> None:
     ]
     rows += [make_decision("a", 3000, "rejected", confidence_check(1.0), late, sharpness_check(80.0))]
     found = what_if_batches(
-        iter(decisions_to_table(rows).to_batches()), requested_thresholds(["sync.min_confidence=2"], IDENTITY)
+        iter(decisions_to_table(rows).to_batches()), parse_thresholds(["sync.min_confidence=2"], IDENTITY)
     ).sources["a"]
     assert (found.unknown_spans, found.sampled_spans, found.sampled_pass_spans) == (3, 6, 4)
     assert (found.unknown, found.sampled, found.sampled_pass) == (300, 600, 400)
