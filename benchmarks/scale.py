@@ -173,16 +173,16 @@ def _what_if() -> float:
 def _near() -> str:
     """How many of the recordings that are there twice are found; the seconds go to _near_s."""
     draw = np.random.default_rng(0)
-    prints = {f"a-{n:012x}": draw.integers(0, 2**32, 200, np.uint32) for n in range(CLIPS)}
-    twice = list(prints)[:500]
+    fingerprints = {f"a-{n:012x}": draw.integers(0, 2**32, 200, np.uint32) for n in range(CLIPS)}
+    twice = list(fingerprints)[:500]
     for key in twice:
         flips = (draw.random((160, 32)) < 0.1) @ (1 << np.arange(32, dtype=np.uint64))
-        prints[key.replace("a-", "b-")] = prints[key][30:190] ^ flips.astype(np.uint32)
+        fingerprints[key.replace("a-", "b-")] = fingerprints[key][30:190] ^ flips.astype(np.uint32)
     start = time.perf_counter()
-    twins = NearDuplicateIndex(prints, {key: key for key in prints}, NearDuplicateConfig(), 0)
-    found = sum(twins.find(key.replace("a-", "b-"), {key}) is not None for key in twice)
+    index = NearDuplicateIndex(fingerprints, {key: key for key in fingerprints}, NearDuplicateConfig(), 0)
+    matched = sum(index.find(key.replace("a-", "b-"), {key}) is not None for key in twice)
     _near_s[0] = time.perf_counter() - start
-    return f"{found} of {len(twice)} found"
+    return f"{matched} of {len(twice)} found"
 
 
 def _read_and_ask(table: pa.Table) -> tuple[float, float, bool]:

@@ -1,4 +1,4 @@
-"""The rooms that the demo's speakers talk in: eight colours of wall, each with its own hum."""
+"""Backgrounds of the demo's shots: eight colours of wall, each with the hum of another ventilation."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ _HUM_BANDWIDTH_HZ = 400
 
 @dataclass(frozen=True, kw_only=True)
 class Background:
-    """A room: its wall and the sound of its ventilation."""
+    """A wall, and the sound of the ventilation."""
 
     wall: int  # hue of the colour in degrees
     hum_hz: int  # frequency at which the ventilation is loudest
@@ -28,7 +28,7 @@ BACKGROUNDS = tuple(
 
 
 def make_background(seed: int) -> Background:
-    """Return the room of a shot with this seed."""
+    """Return the background of a shot with this seed."""
     return BACKGROUNDS[seed % len(BACKGROUNDS)]
 
 
@@ -45,7 +45,7 @@ def draw_background(seed: int, width: int, height: int) -> npt.NDArray[np.uint8]
 
 
 def make_hum(seed: int, samples: int) -> Floats:
-    """Return the hum of a shot's room: noise around its frequency."""
+    """Return the hum of a shot with this seed: noise around the background's frequency."""
     draw = np.random.default_rng([seed, 13])
     radius = np.exp(-np.pi * _HUM_BANDWIDTH_HZ / SAMPLE_RATE_HZ)
     turn = 2 * np.pi * make_background(seed).hum_hz / SAMPLE_RATE_HZ

@@ -1,4 +1,4 @@
-"""Six miniature sources with every case the pipeline must tell apart, and the expected verdict of each span."""
+"""Six miniature sources with every case that the pipeline must distinguish, and the expected verdict of each span."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ class DemoVideo:
 
     path: str  # below the corpus' folder
     script: VideoScript | None  # None: a text file with the name of a video
-    expected: tuple[Expected, ...]
+    expected: tuple[Expected, ...]  # in order of time
     kept_bytes: float = 1.0  # share of the file's bytes that is written, from the start
     av_offset_ms: int = 0  # offset between audio and video that the pipeline must measure
 
@@ -78,10 +78,10 @@ def _studio() -> Iterator[DemoVideo]:
 
 
 def _street() -> Iterator[DemoVideo]:
-    two = VideoScript(shots=(ShotScript(frames=125, speakers=(8, 9), seed=120, face_px=140),))
-    yield DemoVideo(path="street/two faces.mp4", script=two, expected=(_rejected("faces/several_faces", 125),))
-    none = VideoScript(shots=(ShotScript(frames=125, speakers=(), seed=121, pan=1.0),))
-    yield DemoVideo(path="street/no face.mp4", script=none, expected=(_rejected("faces/no_face", 125),))
+    two_faces = VideoScript(shots=(ShotScript(frames=125, speakers=(8, 9), seed=120, face_px=140),))
+    yield DemoVideo(path="street/two faces.mp4", script=two_faces, expected=(_rejected("faces/several_faces", 125),))
+    no_face = VideoScript(shots=(ShotScript(frames=125, speakers=(), seed=121, pan=1.0),))
+    yield DemoVideo(path="street/no face.mp4", script=no_face, expected=(_rejected("faces/no_face", 125),))
     small = VideoScript(shots=(ShotScript(frames=125, speakers=(4,), seed=122, face_px=44),))
     yield DemoVideo(path="street/small & far.mp4", script=small, expected=(_rejected("faces/too_small", 125),))
     mixed = VideoScript(
@@ -95,10 +95,10 @@ def _dubbed() -> Iterator[DemoVideo]:
     late = VideoScript(shots=(ShotScript(frames=250, speakers=(12,), seed=130, sound_shift=12),))
     parts = (_rejected("silence/silent", 10, 0, 14), _rejected("sync/offset", 240, 10, 14))
     yield DemoVideo(path="dubbed/late_by_480_ms.mp4", script=late, expected=parts)
-    slip = VideoScript(shots=(ShotScript(frames=250, speakers=(13,), seed=131, sound_shift=3),))
+    slightly_late = VideoScript(shots=(ShotScript(frames=250, speakers=(13,), seed=131, sound_shift=3),))
     yield DemoVideo(
         path="dubbed/late_by_120_ms.mp4",
-        script=slip,
+        script=slightly_late,
         expected=(Expected(start=0, stop=250, verdict="kept", slack=6),),
         av_offset_ms=-120,
     )
@@ -129,8 +129,8 @@ def _archive() -> Iterator[DemoVideo]:
     yield DemoVideo(path="archive/frozen.mp4", script=frozen, expected=(_rejected("quality/frozen", 200, 0, 3),))
     mute = VideoScript(shots=(ShotScript(frames=100, speakers=(24,), seed=162),), sound=False)
     yield DemoVideo(path="archive/no_sound.mp4", script=mute, expected=(_rejected("scenes/no_sound", 100),))
-    hush = VideoScript(shots=(ShotScript(frames=100, speakers=(25,), seed=163, pauses=((0, 100),), hum=False),))
-    yield DemoVideo(path="archive/silent.mp4", script=hush, expected=(_rejected("silence/silent", 100),))
+    silent = VideoScript(shots=(ShotScript(frames=100, speakers=(25,), seed=163, pauses=((0, 100),), hum=False),))
+    yield DemoVideo(path="archive/silent.mp4", script=silent, expected=(_rejected("silence/silent", 100),))
     halved = VideoScript(
         shots=(ShotScript(frames=150, speakers=(26,), seed=164), ShotScript(frames=150, speakers=(27,), seed=165))
     )
@@ -159,7 +159,7 @@ def _strangers() -> Iterator[DemoVideo]:
 
 
 def write_corpus(folder: Path) -> None:
-    """Write the corpus as `folder`, atomically; a folder that is there is not touched."""
+    """Write the corpus as `folder`, atomically; an existing folder is not touched."""
     if folder.is_dir():
         return
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.part")
@@ -172,7 +172,7 @@ def write_corpus(folder: Path) -> None:
 
 
 def encode_demo_video(video: DemoVideo) -> bytes:
-    """Return the bytes of the file."""
+    """Return the bytes of a file of the corpus."""
     if video.script is None:
         return b"These are notes about a tape, not a tape.\n"
     data = encode_video(video.script)

@@ -1,4 +1,4 @@
-"""`avf-curate demo`: make a corpus, curate, pack and verify it, write the audit report, and print where everything is.
+"""`avf-curate demo`: make a corpus, curate, pack and verify it, write the audit report, and print the paths.
 
 `--labelled` does the same with two labelled corpora, for `avf-train study it_learns`.
 """
@@ -33,7 +33,7 @@ _LOG = logging.getLogger(__name__)
 class Demo:
     """The corpora of a demo, and how they are curated and packed."""
 
-    about: str  # what is made, for the log
+    about: str  # words for the corpora, for the log
     sources: tuple[str, ...]  # folders below OUT/corpus
     write_corpora: Callable[[Path], None]  # into the folder OUT/corpus
     recipe: str  # a recipe of the package, or a file that `files` puts into OUT
@@ -44,7 +44,7 @@ class Demo:
 
 
 def unlabelled_demo() -> Demo:
-    """Return the demo of six small sources with every case that the pipeline must tell apart."""
+    """Return the demo of six small sources with every case that the pipeline must distinguish."""
     training = {name: SourceSelection() for name in SOURCES if name != HELD_OUT}
     return Demo(
         about="six small sources",

@@ -1,4 +1,4 @@
-"""Two small labelled corpora of four emotions that show half in the face and half in the voice.
+"""Two small labelled corpora of four emotions, of which the face shows one half and the voice the other.
 
 A smile with a lively voice is happy, with a flat voice calm; a grim face with a lively voice is anger, with a flat
 voice sadness. So each modality alone can tell only two groups of two emotions apart.
@@ -38,9 +38,9 @@ class Cast:
     """The speakers of one corpus, who show every emotion several times."""
 
     name: str  # of the source
-    title: str
+    title: str  # of the corpus, for tables
     first: int  # number of the first speaker; the others follow
-    speakers: int
+    speakers: int  # number of speakers
     takes: int  # videos per speaker and emotion
 
     @property
@@ -57,12 +57,12 @@ def cast_videos(cast: Cast) -> Iterator[tuple[str, str, str, VideoScript]]:
     for number in range(cast.first, cast.first + cast.speakers):
         for take in range(cast.takes):
             for emotion, (smile, voice) in EMOTIONS.items():
-                seed = _seed_of(f"{number} {take} {emotion}")
+                seed = _make_seed(f"{number} {take} {emotion}")
                 shot = ShotScript(frames=FRAMES, speakers=(number,), seed=seed, smile=smile, voice=voice)
                 yield f"{number}/{emotion}_{take}.mp4", emotion, str(number), VideoScript(shots=(shot,))
 
 
-def _seed_of(text: str) -> int:
+def _make_seed(text: str) -> int:
     """Return a seed that is independent of the emotion.
 
     The background and the blinks follow from the seed: a model must not learn the emotion from the background.
@@ -71,7 +71,7 @@ def _seed_of(text: str) -> int:
 
 
 def write_cast(cast: Cast, folder: Path) -> None:
-    """Write the corpus with its labels.csv as `folder`, atomically; a folder that is there is not touched."""
+    """Write the corpus with its labels.csv as `folder`, atomically; an existing folder is not touched."""
     if folder.is_dir():
         return
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.part")

@@ -15,16 +15,16 @@ _FRACTION_BITS = 4  # of OpenCV's fixed-point coordinates for drawing
 class Speaker:
     """Appearance and voice of a person. Colours are BGR, sizes are shares of the face's height."""
 
-    skin: Colour
-    hair: Colour
-    lips: Colour
-    shirt: Colour
+    skin: Colour  # of the face
+    hair: Colour  # also of brows and beard
+    lips: Colour  # also of the line that a smile bends, darkened
+    shirt: Colour  # of the shoulders
     width: float  # of the face
     eyes_apart: float  # from the middle of the face to an eye
     brow: float  # thickness of the eyebrows
-    hair_length: float
-    glasses: bool
-    beard: bool
+    hair_length: float  # above 0.3 the hair falls behind the face
+    glasses: bool  # whether the person wears glasses
+    beard: bool  # whether the chin has a beard
     pitch_hz: float  # of the voice
 
 
@@ -32,8 +32,8 @@ class Speaker:
 class Pose:
     """Position and expression of a face in one frame."""
 
-    x: float  # centre of the face in pixels
-    y: float
+    x: float  # centre of the face, pixels from the left edge
+    y: float  # centre of the face, pixels from the top edge
     height: float  # of the face in pixels
     roll: float = 0.0  # degrees
     mouth: float = 0.0  # 0 (shut) to 1
@@ -69,7 +69,7 @@ def draw_speaker(canvas_HWC: Bytes, person: Speaker, pose: Pose) -> None:
     """Draw head and shoulders onto `canvas_HWC`, in place."""
     h, w = pose.height, pose.height * person.width
     pen = _Pen(canvas_HWC, pose)
-    shade = _scaled(person.skin, 0.82)
+    shade = _scale_colour(person.skin, 0.82)
     pen.ellipse(0, 1.12, 1.0, 0.55, person.shirt)
     pen.ellipse(0, 0.5, 0.17, 0.25, shade)
     if person.hair_length > 0.3:
@@ -79,7 +79,7 @@ def draw_speaker(canvas_HWC: Bytes, person: Speaker, pose: Pose) -> None:
     pen.ellipse(0, -0.4, w / h * 0.4, 0.13, person.hair)
     for side in (-1, 1):
         pen.ellipse(side * w / h * 0.5, 0.0, 0.035, 0.08, shade)
-        pen.ellipse(side * w / h * 0.28, 0.12, 0.08, 0.07, _scaled(person.skin, 0.95))
+        pen.ellipse(side * w / h * 0.28, 0.12, 0.08, 0.07, _scale_colour(person.skin, 0.95))
         x = side * person.eyes_apart
         pen.ellipse(x, -0.07, 0.095, 0.06, shade)
         pen.ellipse(x, -0.07, 0.075, 0.008 + 0.03 * pose.eyes, (245, 245, 245))
@@ -89,19 +89,19 @@ def draw_speaker(canvas_HWC: Bytes, person: Speaker, pose: Pose) -> None:
         _draw_brow(pen, person, side, pose.smile)
         if person.glasses:
             pen.ring(x, -0.07, 0.11, 0.085, (30, 30, 30))
-    pen.ellipse(0, 0.06, 0.035, 0.1, _scaled(person.skin, 0.9))
-    pen.ellipse(0, 0.14, 0.07, 0.03, _scaled(person.skin, 0.78))
+    pen.ellipse(0, 0.06, 0.035, 0.1, _scale_colour(person.skin, 0.9))
+    pen.ellipse(0, 0.14, 0.07, 0.03, _scale_colour(person.skin, 0.78))
     for side in (-1, 1):
-        pen.ellipse(side * 0.035, 0.15, 0.016, 0.01, _scaled(person.skin, 0.4))
+        pen.ellipse(side * 0.035, 0.15, 0.016, 0.01, _scale_colour(person.skin, 0.4))
     if person.beard:
-        pen.ellipse(0, 0.33, w / h * 0.36, 0.17, _scaled(person.hair, 1.2))
+        pen.ellipse(0, 0.33, w / h * 0.36, 0.17, _scale_colour(person.hair, 1.2))
     if pose.smile:
         _draw_corners(pen, person, pose.smile)
     _draw_mouth(pen, person, pose.mouth)
 
 
 def _draw_brow(pen: "_Pen", person: Speaker, side: int, smile: float) -> None:
-    """Draw an eyebrow: knitted brows lean inwards and lie low, lifted brows arch."""
+    """Draw an eyebrow: knitted brows lean inwards and lie low, raised brows lie high."""
     lift = 0.05 * max(0.0, smile) - 0.03 * max(0.0, -smile)
     thick = person.brow * (1 + 0.5 * max(0.0, -smile))
     wide = 0.1 + 0.01 * abs(smile)
@@ -110,13 +110,13 @@ def _draw_brow(pen: "_Pen", person: Speaker, side: int, smile: float) -> None:
 
 def _draw_corners(pen: "_Pen", person: Speaker, smile: float) -> None:
     """Draw the mouth's line, bent up or down, and the cheeks that a smile lifts."""
-    dark = _scaled(person.lips, 0.45)
+    dark = _scale_colour(person.lips, 0.45)
     for step in range(-8, 9):
         x = step / 8
         pen.ellipse(x * 0.22, 0.29 - smile * (0.14 * x**2 - 0.03), 0.034, 0.026, dark)
     if smile > 0:
         for side in (-1, 1):
-            pen.ellipse(side * 0.25, 0.1, 0.075, 0.05, _rosy(person.skin))
+            pen.ellipse(side * 0.25, 0.1, 0.075, 0.05, _redden(person.skin))
 
 
 def _draw_mouth(pen: "_Pen", person: Speaker, mouth: float) -> None:
@@ -128,15 +128,15 @@ def _draw_mouth(pen: "_Pen", person: Speaker, mouth: float) -> None:
         if mouth > 0.35:
             pen.ellipse(0, 0.27 - gap * 0.25, wide * 0.6, gap * 0.28, (235, 235, 235))
     else:
-        pen.ellipse(0, 0.27, wide * 0.85, 0.004, _scaled(person.lips, 0.5))
+        pen.ellipse(0, 0.27, wide * 0.85, 0.004, _scale_colour(person.lips, 0.5))
 
 
-def _rosy(colour: Colour) -> Colour:
+def _redden(colour: Colour) -> Colour:
     b, g, r = colour
     return int(b * 0.78), int(g * 0.72), min(255, int(r * 1.08))
 
 
-def _scaled(colour: Colour, factor: float) -> Colour:
+def _scale_colour(colour: Colour, factor: float) -> Colour:
     b, g, r = (int(min(255, v * factor)) for v in colour)
     return b, g, r
 

@@ -1,4 +1,4 @@
-"""Synthesised speech-like audio (pitch, formants, syllables, pauses) and the mouth movement that belongs to it."""
+"""Synthesised speech-like audio (pitch, formants, syllables, pauses) with the matching movement of the mouth."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ NOISE_RMS = 0.0006  # of full scale, -64 dBFS: noise of the recording
 
 @dataclass(frozen=True, kw_only=True)
 class Utterance:
-    """Audio of one speaker, and the mouth that goes with the audio."""
+    """Audio of one speaker, and the matching movement of the mouth."""
 
     samples: Floats  # 16 kHz, from -1 to 1
     mouth_T: Floats  # opening of the mouth per frame at 25 fps, from 0 to 1
@@ -30,11 +30,11 @@ class Utterance:
 def speak(
     frames: int, pitch_hz: float, seed: int, pauses: tuple[tuple[int, int], ...] = (), voice: float = 0.0
 ) -> Utterance:
-    """Return `frames` of speech, silent during `pauses` (ranges of frames).
+    """Return an utterance of `frames` frames, silent during `pauses` (ranges of frames).
 
     Args:
         voice: emotion of the voice: 1 is bright with a changing pitch, -1 is dull with a falling pitch. The mouth does
-            not depend on it.
+            not depend on the voice.
     """
     draw = np.random.default_rng([seed, 11])
     total = frames * SAMPLES_PER_FRAME
@@ -49,9 +49,9 @@ def speak(
         sound[start_sample:stop] += (
             loud
             * shape
-            * _vowel(
+            * _make_vowel(
                 stop - start_sample,
-                pitch_hz * draw.uniform(0.9, 1.15) * _melody(voice, stop - start_sample, start_sample),
+                pitch_hz * draw.uniform(0.9, 1.15) * _make_melody(voice, stop - start_sample, start_sample),
                 formants,
                 draw,
             )
@@ -62,13 +62,13 @@ def speak(
     quiet = np.ones(total)
     for start, stop in pauses:
         quiet[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME] = 0
-    sound, opening = _timbre(sound, voice) * quiet, opening * quiet
+    sound, opening = _apply_timbre(sound, voice) * quiet, opening * quiet
     sound = 0.3 * sound / max(1e-9, np.abs(sound).max()) + draw.normal(0, NOISE_RMS, total)
     mouth_T = opening.reshape(frames, -1).mean(1)
     return Utterance(samples=sound, mouth_T=np.clip(np.convolve(mouth_T, [0.2, 0.6, 0.2], mode="same"), 0, 1))
 
 
-def _melody(voice: float, samples: int, start_sample: int) -> Floats:
+def _make_melody(voice: float, samples: int, start_sample: int) -> Floats:
     """Return a factor on the pitch: a lively voice swings by a third three times a second, a flat voice glides down."""
     time_s = (start_sample + np.arange(samples)) / SAMPLE_RATE_HZ
     swing = 0.33 * max(0.0, voice) * np.sin(2 * np.pi * 3 * time_s)
@@ -76,7 +76,7 @@ def _melody(voice: float, samples: int, start_sample: int) -> Floats:
     return np.asarray(1 + swing - glide)
 
 
-def _timbre(sound: Floats, voice: float) -> Floats:
+def _apply_timbre(sound: Floats, voice: float) -> Floats:
     """Tilt the spectrum: a lively voice is bright, a flat voice dull."""
     if not voice:
         return sound
@@ -84,7 +84,7 @@ def _timbre(sound: Floats, voice: float) -> Floats:
     return np.asarray(lfilter([1, -tilt], [1], sound) if voice > 0 else lfilter([1 - tilt], [1, -tilt], sound))
 
 
-def _vowel(samples: int, pitch_hz: Floats, formants: tuple[int, int, int], draw: np.random.Generator) -> Floats:
+def _make_vowel(samples: int, pitch_hz: Floats, formants: tuple[int, int, int], draw: np.random.Generator) -> Floats:
     phase = np.cumsum(pitch_hz / SAMPLE_RATE_HZ * (1 + 0.01 * draw.normal(0, 1, samples)))
     source = np.diff(np.floor(phase), prepend=0) + 0.02 * draw.normal(0, 1, samples)
     for hz in formants:

@@ -25,17 +25,17 @@ _AAC_FRAME = 1024
 class ShotScript:
     """Script of one shot."""
 
-    frames: int
+    frames: int  # length at 25 fps
     speakers: tuple[int, ...] = (0,)  # numbers of the persons in the shot; the first one speaks
-    seed: int = 0
+    seed: int = 0  # of background, speech, movement and blinks
     face_px: float = 165.0  # height of a face
     pauses: tuple[tuple[int, int], ...] = ()  # ranges of silent frames
     sound_shift: int = 0  # frames by which the audio is late
     blur: float = 0.0  # sigma of the Gaussian in pixels
-    frozen: tuple[int, int] = (0, 0)  # range of frames that repeat one image
+    frozen: tuple[int, int] = (0, 0)  # range of frames that repeat the frame before
     pan: float = 0.0  # movement of the background in pixels per frame
-    logo: bool = False
-    hum: bool = True  # whether the room's ventilation is heard
+    logo: bool = False  # whether a channel's logo is in the upper right corner
+    hum: bool = True  # whether the ventilation of the background is heard
     smile: float = 0.0  # emotion of the face, from -1 (grim) to 1 (smiling)
     voice: float = 0.0  # emotion of the voice, from -1 (flat) to 1 (lively)
 
@@ -44,11 +44,10 @@ class ShotScript:
 class VideoScript:
     """Script of one file: its shots in order."""
 
-    shots: tuple[ShotScript, ...]
+    shots: tuple[ShotScript, ...]  # in order of time
     sound: bool = True  # whether the file has an audio track
-    moov_first: bool = (
-        True  # whether the index (moov) lies before the media; a truncated file opens only with the index first
-    )
+    #: Whether the index (moov) lies before the media; a truncated file can be opened only with the index first.
+    moov_first: bool = True
 
 
 def shot_frames(shot: ShotScript) -> tuple[Iterator[Bytes], np.ndarray]:

@@ -17,23 +17,24 @@ def find_clips(shards: Path, keys: Iterable[str]) -> dict[str, tuple[str, dict[s
 
     Raises UserError for a text that is not a key and for a key that is not in the shards.
     """
-    asked = list(dict.fromkeys(keys))
-    for key in asked:
+    keys = list(dict.fromkeys(keys))
+    for key in keys:
         if not is_key(key):
             raise UserError(f"{key!r}: not a clip's key; avf-shards ls {shards} --keys lists them")
-    sources = {key.split("-", 1)[0] for key in asked}
-    missing, found = set(asked), {}
+    sources = {key.split("-", 1)[0] for key in keys}
+    missing: set[str] = set(keys)
+    clips: dict[str, tuple[str, dict[str, bytes]]] = {}
     for entry in read_manifest(shards)["shards"]:
         if missing and sources & entry["clips"].keys():
             with ShardReader(shards / Path(entry["shard"]).name) as reader:
                 members = reader.index.by_key()
                 for key in missing & members.keys():
                     files = {extension: reader.read(member) for extension, member in members[key].items()}
-                    found[key] = entry["shard"], files
+                    clips[key] = entry["shard"], files
                 missing -= members.keys()
     if missing:
-        raise UserError(f"{', '.join(sorted(missing))}: not in {shards}; avf-shards ls {shards} --keys lists what is")
-    return {key: found[key] for key in asked}
+        raise UserError(f"{', '.join(sorted(missing))}: not in {shards}; avf-shards ls {shards} --keys lists its clips")
+    return {key: clips[key] for key in keys}
 
 
 @dataclass(frozen=True, kw_only=True)

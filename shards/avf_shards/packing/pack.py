@@ -91,15 +91,15 @@ def select_from_run(run: RunFolder, selection: Selection) -> tuple[pa.Table, Sel
 
 
 def read_fingerprints(run: RunFolder, table: pa.Table) -> dict[str, Fingerprint]:
-    """Return the sound fingerprints of the kept clips that have one, by key. Raises FaultError."""
+    """Return key -> fingerprint of the sound, for the kept clips that have a fingerprint. Raises FaultError."""
     kept = table.filter(pc.equal(table["status"], "kept"))
-    prints: dict[str, Fingerprint] = {}
+    fingerprints: dict[str, Fingerprint] = {}
     for unit in sorted({*zip(kept["attempt"].to_pylist(), kept["unit"].to_pylist(), strict=True)}):
         with ShardReader(run.unit_folder(*unit) / PART) as reader:
             for key, members in reader.index.by_key().items():
                 if FINGERPRINT in members:
-                    prints[key] = np.frombuffer(reader.read(members[FINGERPRINT]), "<u4")
-    return prints
+                    fingerprints[key] = np.frombuffer(reader.read(members[FINGERPRINT]), "<u4")
+    return fingerprints
 
 
 def _freeze(shards: Path, identity: dict[str, Any]) -> None:

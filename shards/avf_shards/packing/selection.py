@@ -26,7 +26,7 @@ ClipOrder = Literal["shuffled", "speakers", "ledger"]
 
 @dataclass(frozen=True, kw_only=True)
 class SourceSelection:
-    """How many clips of one source are selected, and which first."""
+    """The quota of one source, the order in which its clips are selected, and its thresholds."""
 
     quota: int | None = None  # clips at most; None: all
     #: "shuffled": by seeded priority. "speakers": the same, with one clip of each speaker (of each group where no
@@ -60,8 +60,8 @@ class Selection:
 class SourceCounts:
     """Counts of clips of one source."""
 
-    asked: int | None  # the quota; None where the source has none
-    kept: int  # by the run
+    asked: int | None  # quota of clips; None where the source has no quota
+    kept: int  # clips that the run kept
     duplicates: int  # rejected: the same span of the same bytes as another clip
     below_threshold: int  # rejected by a stricter threshold of the selection
     near_duplicates: int  # rejected: the sound of a selected clip
@@ -84,7 +84,7 @@ class RejectedClip:
 
     key: str  # of the clip
     reason: str  # name of the threshold that it fails, "same_bytes", "near_duplicate" or "quota"
-    duplicate_of: str | None = None  # key of the clip that stands for it; None: it is no duplicate
+    duplicate_of: str | None = None  # key of the clip that it duplicates; None: it is no duplicate
     score: float | None = None  # share of differing bits; None unless a near-duplicate
     threshold: float | None = None  # that the clip failed, or the largest share of differing bits; None: no such limit
 
@@ -121,16 +121,16 @@ SELECTION_SCHEMA = versioned_schema(
 class _Clip:
     """A kept clip while the selection is made."""
 
-    key: str  # of the clip
-    attempt: int  # that decided its video
+    key: str  # clip key
+    attempt: int  # number of the attempt that decided its video
     unit: int  # number in the attempt's plan
     group_id: str  # of its video
-    speaker_or_group: str  # that takes its turn when the order is "speakers"
+    speaker_or_group: str  # of whom one clip is selected per round when the order is "speakers"
     priority: bytes  # position in the seeded order
 
 
 def load_selection(path: Path | None) -> Selection:
-    """Return the selection in the file `path`, or one of every kept clip for None. Raises UserError."""
+    """Read a selection file; without a path return a selection of every kept clip. Raises UserError."""
     if path is None:
         return Selection()
     try:
@@ -143,68 +143,73 @@ def load_selection(path: Path | None) -> Selection:
 
 
 def select_clips(
-    table: pa.Table, selection: Selection, prints: Mapping[str, Fingerprint] | None = None
+    table: pa.Table, selection: Selection, fingerprints: Mapping[str, Fingerprint] | None = None
 ) -> SelectionResult:
-    """Return the selection from a ledger. Raises UserError for unknown sources, unknown checks and laxer thresholds.
+    """Select clips of a ledger.
 
-    prints: sound fingerprints of the kept clips, for `near_duplicates`.
+    Args:
+        fingerprints: clip -> fingerprint of its sound, for `near_duplicates`.
+
+    Raises:
+        UserError: a source or a check is unknown, or a threshold is laxer than the run's.
     """
     kept = table.filter(pc.equal(table["status"], "kept"))
     known = sorted(set(table["source"].unique().to_pylist()))
     for name in selection.sources:
         if name not in known and selection.absent_sources == "refuse":
             raise UserError(f"sources.{name}: the run has no such source; it has {', '.join(known) or 'none'}")
-    _check_names(kept, selection)
+    _refuse_unknown_checks(kept, selection)
     rejected: list[RejectedClip] = []
     ordered: dict[str, list[_Clip]] = {}
     for name in sorted({*known, *selection.sources}):
         if selection.sources and name not in selection.sources:
             continue
-        wanted = selection.sources.get(name, SourceSelection())
+        source = selection.sources.get(name, SourceSelection())
         candidates = kept.filter(pc.equal(kept["source"], name))
-        strict = _passes(candidates, selection.thresholds | wanted.thresholds, name, rejected)
-        ordered[name] = _ordered(_clips(strict, rejected, selection.seed), wanted.order)
-    taken = _take(ordered, selection, prints, rejected)
-    rejected_of: dict[str, list[RejectedClip]] = {name: [] for name in taken}
+        passing = _apply_thresholds(candidates, selection.thresholds | source.thresholds, name, rejected)
+        ordered[name] = _order_clips(_drop_same_bytes(passing, rejected, selection.seed), source.order)
+    selected = _apply_quotas(ordered, selection, fingerprints, rejected)
+    rejected_of: dict[str, list[RejectedClip]] = {name: [] for name in selected}
     for clip in rejected:
         rejected_of[clip.key.split("-", 1)[0]].append(clip)
-    account = {name: _account(name, selection, rejected_of[name], len(clips)) for name, clips in taken.items()}
-    return SelectionResult(clips=taken, sources=account, rejected=tuple(rejected))
+    counts = {name: _count_clips(name, selection, rejected_of[name], len(clips)) for name, clips in selected.items()}
+    return SelectionResult(clips=selected, sources=counts, rejected=tuple(rejected))
 
 
-def _account(name: str, selection: Selection, rejected: Sequence[RejectedClip], taken: int) -> SourceCounts:
-    count = Counter(clip.reason for clip in rejected)
-    twice, near, quota = (count.pop(reason, 0) for reason in ("same_bytes", "near_duplicate", "quota"))
-    below = sum(count.values())
-    asked = selection.sources.get(name, SourceSelection()).quota
+def _count_clips(name: str, selection: Selection, rejected: Sequence[RejectedClip], selected: int) -> SourceCounts:
+    reasons = Counter(clip.reason for clip in rejected)
+    duplicates, near_duplicates, over_quota = (
+        reasons.pop(reason, 0) for reason in ("same_bytes", "near_duplicate", "quota")
+    )
+    below_threshold = sum(reasons.values())
     return SourceCounts(
-        asked=asked,
-        kept=twice + near + quota + below + taken,
-        duplicates=twice,
-        below_threshold=below,
-        near_duplicates=near,
-        selected=taken,
+        asked=selection.sources.get(name, SourceSelection()).quota,
+        kept=duplicates + near_duplicates + over_quota + below_threshold + selected,
+        duplicates=duplicates,
+        below_threshold=below_threshold,
+        near_duplicates=near_duplicates,
+        selected=selected,
     )
 
 
-def _ordered(clips: list[_Clip], order: ClipOrder) -> list[_Clip]:
+def _order_clips(clips: list[_Clip], order: ClipOrder) -> list[_Clip]:
     if order == "ledger":
         return clips
     clips = sorted(clips, key=lambda clip: clip.priority)
     if order == "speakers":
-        seen: Counter[str] = Counter()
-        turn = {}
+        earlier: Counter[str] = Counter()  # speaker or group -> clips that come before
+        rounds = {}
         for clip in clips:
-            turn[clip.key] = seen[clip.speaker_or_group]
-            seen[clip.speaker_or_group] += 1
-        clips.sort(key=lambda clip: (turn[clip.key], clip.priority))
+            rounds[clip.key] = earlier[clip.speaker_or_group]
+            earlier[clip.speaker_or_group] += 1
+        clips.sort(key=lambda clip: (rounds[clip.key], clip.priority))
     return clips
 
 
-def _take(
+def _apply_quotas(
     ordered: Mapping[str, list[_Clip]],
     selection: Selection,
-    prints: Mapping[str, Fingerprint] | None,
+    fingerprints: Mapping[str, Fingerprint] | None,
     rejected: list[RejectedClip],
 ) -> dict[str, list[tuple[str, int, int]]]:
     """Return the selected clips of each source, and append the others to `rejected`.
@@ -212,55 +217,55 @@ def _take(
     Sources take turns in proportion to their clips: otherwise the near-duplicates of two sources would all be rejected
     from the source that comes later. A clip is rejected as a near-duplicate only of a selected clip.
     """
-    index, near = None, selection.near_duplicates
-    if near is not None:
+    index, config = None, selection.near_duplicates
+    if config is not None:
         groups = {clip.key: f"{name}/{clip.group_id}" for name, clips in ordered.items() for clip in clips}
-        candidates = {key: (prints or {})[key] for key in groups if key in (prints or {})}
-        index = NearDuplicateIndex(candidates, groups, near, selection.seed)
-    walk = [
+        candidates = {key: (fingerprints or {})[key] for key in groups if key in (fingerprints or {})}
+        index = NearDuplicateIndex(candidates, groups, config, selection.seed)
+    positions = [
         (position / len(clips), clip.priority, name, clip)
         for name, clips in ordered.items()
         for position, clip in enumerate(clips)
     ]
-    walk.sort(key=lambda step: step[:3])
+    positions.sort(key=lambda entry: entry[:3])
     keys: set[str] = set()
-    taken: dict[str, list[tuple[str, int, int]]] = {name: [] for name in ordered}
-    for _, _, name, clip in walk:
+    selected: dict[str, list[tuple[str, int, int]]] = {name: [] for name in ordered}
+    for _, _, name, clip in positions:
         quota = selection.sources.get(name, SourceSelection()).quota
         near_duplicate = None if index is None else index.find(clip.key, keys)
-        if near_duplicate is not None and near is not None:
+        if near_duplicate is not None and config is not None:
             rejected.append(
                 RejectedClip(
                     key=clip.key,
                     reason="near_duplicate",
                     duplicate_of=near_duplicate.duplicate_of,
                     score=near_duplicate.error,
-                    threshold=near.max_bit_error,
+                    threshold=config.max_bit_error,
                 )
             )
-        elif quota is not None and len(taken[name]) >= quota:
+        elif quota is not None and len(selected[name]) >= quota:
             rejected.append(RejectedClip(key=clip.key, reason="quota"))
         else:
             keys.add(clip.key)
-            taken[name].append((clip.key, clip.attempt, clip.unit))
-    return taken
+            selected[name].append((clip.key, clip.attempt, clip.unit))
+    return selected
 
 
-def _clips(kept: pa.Table, rejected: list[RejectedClip], seed: int) -> list[_Clip]:
-    """Return the clips of these rows. Of clips with the same span of the same bytes only the first is returned."""
-    seen: dict[tuple[Any, ...], str] = {}
-    found: list[_Clip] = []
+def _drop_same_bytes(kept: pa.Table, rejected: list[RejectedClip], seed: int) -> list[_Clip]:
+    """Return the clips of these rows, and of clips with the same span of the same bytes only the first."""
+    first_keys: dict[tuple[Any, ...], str] = {}
+    clips: list[_Clip] = []
     names = ("clips", "attempt", "unit", "input_sha256", "start_frame", "stop_frame", "group_id", "speaker")
     columns: Iterable[list[Any]] = (kept[name].to_pylist() for name in names)
     for keys, attempt, unit, digest, start, stop, group, speaker in zip(*columns, strict=True):
-        first = seen.get((digest, start, stop)) if digest is not None else None
+        first = first_keys.get((digest, start, stop)) if digest is not None else None
         if first is not None:
             rejected.extend(RejectedClip(key=key, reason="same_bytes", duplicate_of=first) for key in keys)
             continue
         if keys:
-            seen[digest, start, stop] = keys[0]
+            first_keys[digest, start, stop] = keys[0]
         speaker_or_group = f"speaker {speaker}" if speaker else f"group {group}"
-        found.extend(
+        clips.extend(
             _Clip(
                 key=key,
                 attempt=attempt,
@@ -271,21 +276,23 @@ def _clips(kept: pa.Table, rejected: list[RejectedClip], seed: int) -> list[_Cli
             )
             for key in keys
         )
-    return found
+    return clips
 
 
-def _check_names(kept: pa.Table, selection: Selection) -> None:
-    asked = set(selection.thresholds).union(*(source.thresholds for source in selection.sources.values()))
-    if not asked or not kept.num_rows:
+def _refuse_unknown_checks(kept: pa.Table, selection: Selection) -> None:
+    names = set(selection.thresholds).union(*(source.thresholds for source in selection.sources.values()))
+    if not names or not kept.num_rows:
         return
     known = set(flatten_checks(kept).names)
-    for name in sorted(asked - known):
+    for name in sorted(names - known):
         raise UserError(
-            f"thresholds.{name!r}: no kept clip was checked for that; checks are {', '.join(sorted(known))}"
+            f"thresholds.{name!r}: no kept clip has a check of this name; checks are {', '.join(sorted(known))}"
         )
 
 
-def _passes(kept: pa.Table, thresholds: dict[str, float], source: str, rejected: list[RejectedClip]) -> pa.Table:
+def _apply_thresholds(
+    kept: pa.Table, thresholds: dict[str, float], source: str, rejected: list[RejectedClip]
+) -> pa.Table:
     """Return the rows whose checks also pass the stricter thresholds. A score that could not be measured passes."""
     if not thresholds or not kept.num_rows:
         return kept
@@ -295,7 +302,7 @@ def _passes(kept: pa.Table, thresholds: dict[str, float], source: str, rejected:
         if named.is_laxer(limit).any():
             raise UserError(
                 f"thresholds.{name!r} = {limit}: laxer than {named.threshold_C[0]:g}, at which {source} was curated; "
-                "what was rejected there has no clip. Curate again with the laxer one, or ask for a stricter one"
+                "what the run rejected has no clip. Curate again with this threshold, or choose a stricter one"
             )
         rows = named.row_C[named.fails(limit)]
         for row in rows[~fails_R[rows]]:

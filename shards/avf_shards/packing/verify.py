@@ -52,7 +52,7 @@ def _pack_faults(path: Path, manifest: dict[str, Any]) -> list[str]:
         return [f"{path.name}: missing"]
     except (ValueError, KeyError, AttributeError):
         same = False
-    return [] if same else [f"{path.name}: damaged, or not the one of this manifest"]
+    return [] if same else [f"{path.name}: damaged, or it belongs to another manifest"]
 
 
 def _selection_faults(path: Path, manifest: dict[str, Any]) -> list[str]:
@@ -76,7 +76,7 @@ def _shard_faults(shard: Path, tar_digest: str, index_digest: str) -> list[str]:
     if not side.is_file():
         return [f"{side.name}: missing"]
     if hashlib.sha256(side.read_bytes()).hexdigest() != index_digest:
-        return [f"{side.name}: damaged, or not the one that was packed (its SHA-256 is not the manifest's)"]
+        return [f"{side.name}: damaged, or not the sidecar that was packed (its SHA-256 is not the manifest's)"]
     # The digest decides; only a shard that differs is read a second time to find where.
     if sha256_file(shard) == tar_digest:
         return []

@@ -32,12 +32,12 @@ def re_encode(samples: Samples, bits_per_s: int = 32_000) -> Samples:
     return (loud[: len(loud) // 640 * 640] * 32767 * 0.6).astype(np.int16)
 
 
-def match_fingerprints(originals: dict[str, Samples], again: dict[str, Samples]) -> dict[str, str | None]:
-    """Each of `again` -> the original it is told to be."""
-    sounds = originals | again
-    prints = {name: compute_fingerprint(samples) for name, samples in sounds.items()}
-    twins = NearDuplicateIndex(prints, {name: name for name in prints}, NearDuplicateConfig(), 0)
-    return {name: twin.duplicate_of if (twin := twins.find(name, set(originals))) else None for name in again}
+def match_fingerprints(originals: dict[str, Samples], copies: dict[str, Samples]) -> dict[str, str | None]:
+    """Return copy -> the original that the index names for it."""
+    sounds = originals | copies
+    fingerprints = {name: compute_fingerprint(samples) for name, samples in sounds.items()}
+    index = NearDuplicateIndex(fingerprints, {name: name for name in fingerprints}, NearDuplicateConfig(), 0)
+    return {name: match.duplicate_of if (match := index.find(name, set(originals))) else None for name in copies}
 
 
 def test_a_fingerprint_has_one_word_per_frame() -> None:

@@ -12,7 +12,7 @@ def random_fingerprint(seed: int, frames: int) -> Fingerprint:
 
 
 def distort_fingerprint(words: Fingerprint, share: float) -> Fingerprint:
-    """The words with about this share of their bits turned over, unevenly, as sound does it."""
+    """Flip about this share of the words' bits, unevenly over time, as noise in sound does."""
     draw = np.random.default_rng(1)
     rate_T = np.clip(draw.exponential(share, len(words)), 0, 0.5)
     flips = (draw.random((len(words), 32)) < rate_T[:, None]) @ (1 << np.arange(32, dtype=np.uint64))
@@ -21,48 +21,52 @@ def distort_fingerprint(words: Fingerprint, share: float) -> Fingerprint:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_recording_is_matched_at_any_offset_and_others_are_not(seed: int) -> None:
-    prints = {f"a-{n}": random_fingerprint(n, 200) for n in range(50)}
-    prints["b-0"] = distort_fingerprint(prints["a-7"][40:], 0.1)
-    prints["b-1"] = distort_fingerprint(prints["a-9"][:120], 0.1)
-    prints["b-2"] = np.concatenate([random_fingerprint(99, 170), prints["a-3"][:30]])  # 30 frames shared: too few
-    groups = {key: key for key in prints}
-    twins = NearDuplicateIndex(prints, groups, NearDuplicateConfig(), seed)
-    everyone = set(prints)
-    found = {key: twin.duplicate_of for key in prints if (twin := twins.find(key, everyone - {key}))}
-    assert found == {"a-7": "b-0", "b-0": "a-7", "a-9": "b-1", "b-1": "a-9"}
-    assert twins.find("b-0", {"a-1"}) is None
-    apart = NearDuplicateIndex(prints, groups | {"b-0": "film", "a-7": "film"}, NearDuplicateConfig(), seed)
-    assert apart.find("b-0", everyone) is None
+    fingerprints = {f"a-{n}": random_fingerprint(n, 200) for n in range(50)}
+    fingerprints["b-0"] = distort_fingerprint(fingerprints["a-7"][40:], 0.1)
+    fingerprints["b-1"] = distort_fingerprint(fingerprints["a-9"][:120], 0.1)
+    shared = fingerprints["a-3"][:30]  # too few frames
+    fingerprints["b-2"] = np.concatenate([random_fingerprint(99, 170), shared])
+    groups = {key: key for key in fingerprints}
+    index = NearDuplicateIndex(fingerprints, groups, NearDuplicateConfig(), seed)
+    keys = set(fingerprints)
+    matches = {key: duplicate.duplicate_of for key in keys if (duplicate := index.find(key, keys - {key}))}
+    assert matches == {"a-7": "b-0", "b-0": "a-7", "a-9": "b-1", "b-1": "a-9"}
+    assert index.find("b-0", {"a-1"}) is None
+    one_video = NearDuplicateIndex(fingerprints, groups | {"b-0": "video", "a-7": "video"}, NearDuplicateConfig(), seed)
+    assert one_video.find("b-0", keys) is None
 
 
 def test_a_duplicate_is_dropped_only_for_a_selected_clip() -> None:
     table = make_ledger({"a": [5.0] * 40, "b": [5.0] * 40})
     keys = [keys[0] for keys in table["clips"].to_pylist()]
-    prints = {key: random_fingerprint(int(key.split("-")[1], 16), 100) for key in keys}  # clip n of a is clip n of b
+    # Clip n of source a and clip n of source b are the same recording.
+    fingerprints = {key: random_fingerprint(int(key.split("-")[1], 16), 100) for key in keys}
     for quota in (None, 25):
-        wanted = Selection(
+        selection = Selection(
             seed=3,
             near_duplicates=NearDuplicateConfig(),
             sources={"a": SourceSelection(quota=quota), "b": SourceSelection(quota=quota)},
         )
-        choice = select_clips(table, wanted, prints)
-        taken = [row[0] for clips in choice.clips.values() for row in clips]
-        recordings = [key.split("-")[1] for key in taken]
+        result = select_clips(table, selection, fingerprints)
+        selected = [row[0] for clips in result.clips.values() for row in clips]
+        recordings = [key.split("-")[1] for key in selected]
         assert len(set(recordings)) == len(recordings) == 40
-        near = [one for one in choice.rejected if one.reason == "near_duplicate"]
-        assert all(one.duplicate_of in taken and one.score == 0.0 for one in near)
+        near_duplicates = [clip for clip in result.rejected if clip.reason == "near_duplicate"]
+        assert all(clip.duplicate_of in selected and clip.score == 0.0 for clip in near_duplicates)
         for name in "ab":
-            mine = [row for row in choice.as_table().to_pylist() if row["key"].startswith(name)]
-            assert len(mine) == 40
-            assert 10 <= sum(row["selected"] for row in mine) <= 30
+            rows = [row for row in result.as_table().to_pylist() if row["key"].startswith(name)]
+            assert len(rows) == 40
+            assert 10 <= sum(row["selected"] for row in rows) <= 30
 
 
 def test_the_same_seed_selects_the_same_clips() -> None:
     table = make_ledger({"a": [5.0] * 40, "b": [5.0] * 40})
     keys = [keys[0] for keys in table["clips"].to_pylist()]
-    prints = {key: random_fingerprint(int(key.split("-")[1], 16), 100) for key in keys}
-    wanted = Selection(seed=3, near_duplicates=NearDuplicateConfig())
-    assert select_clips(table, wanted, prints) == select_clips(table, wanted, dict(reversed(prints.items())))
-    assert select_clips(table, wanted, prints) != select_clips(
-        table, Selection(seed=4, near_duplicates=NearDuplicateConfig()), prints
+    fingerprints = {key: random_fingerprint(int(key.split("-")[1], 16), 100) for key in keys}
+    selection = Selection(seed=3, near_duplicates=NearDuplicateConfig())
+    assert select_clips(table, selection, fingerprints) == select_clips(
+        table, selection, dict(reversed(fingerprints.items()))
+    )
+    assert select_clips(table, selection, fingerprints) != select_clips(
+        table, Selection(seed=4, near_duplicates=NearDuplicateConfig()), fingerprints
     )

@@ -13,8 +13,8 @@ from support.ledgers import make_ledger
 
 def test_a_quota_is_met_and_a_shortfall_reported() -> None:
     table = make_ledger({"a": [5.0] * 30, "b": [5.0] * 4})
-    choice = select_clips(table, Selection(sources={"a": SourceSelection(quota=10), "b": SourceSelection(quota=10)}))
-    assert [(len(choice.clips[s]), choice.sources[s].short) for s in "ab"] == [(10, 0), (4, 6)]
+    result = select_clips(table, Selection(sources={"a": SourceSelection(quota=10), "b": SourceSelection(quota=10)}))
+    assert [(len(result.clips[s]), result.sources[s].short) for s in "ab"] == [(10, 0), (4, 6)]
 
 
 def test_order_is_seeded_and_a_quota_is_a_prefix() -> None:
@@ -30,20 +30,20 @@ def test_order_is_seeded_and_a_quota_is_a_prefix() -> None:
 def test_stricter_thresholds_reject_low_scores_and_keep_missing_scores() -> None:
     table = make_ledger({"a": [3.5, 4.5, None], "b": [3.5]})
     name = "sync/low_confidence"
-    choice = select_clips(
+    result = select_clips(
         table, Selection(thresholds={name: 4.0}, sources={"a": SourceSelection(), "b": SourceSelection()})
     )
-    assert (len(choice.clips["a"]), len(choice.clips["b"])) == (2, 0)
+    assert (len(result.clips["a"]), len(result.clips["b"])) == (2, 0)
     per_source = Selection(sources={"a": SourceSelection(thresholds={name: 4.0}), "b": SourceSelection()})
-    choice = select_clips(table, per_source)
-    assert (len(choice.clips["a"]), len(choice.clips["b"])) == (2, 1)
+    result = select_clips(table, per_source)
+    assert (len(result.clips["a"]), len(result.clips["b"])) == (2, 1)
 
 
 def test_laxer_and_unknown_thresholds_are_refused() -> None:
     table = make_ledger({"a": [5.0]})
     with pytest.raises(UserError, match="laxer than 3"):
         select_clips(table, Selection(thresholds={"sync/low_confidence": 2.0}))
-    with pytest.raises(UserError, match="no kept clip was checked"):
+    with pytest.raises(UserError, match="no kept clip has a check of this name"):
         select_clips(table, Selection(thresholds={"sync/confidence": 4.0}))
     with pytest.raises(UserError, match="no such source"):
         select_clips(table, Selection(sources={"nope": SourceSelection()}))
@@ -63,8 +63,8 @@ def test_clips_of_equal_input_bytes_are_selected_once() -> None:
         )
         for i, n in enumerate(("one", "two"))
     ]
-    choice = select_clips(decisions_to_table(rows), Selection())
-    assert (len(choice.clips["a"]), choice.sources["a"].duplicates) == (1, 1)
+    result = select_clips(decisions_to_table(rows), Selection())
+    assert (len(result.clips["a"]), result.sources["a"].duplicates) == (1, 1)
 
 
 def test_a_selection_is_read_from_a_file(tmp_path: Path) -> None:
@@ -115,27 +115,27 @@ def test_ls_show_and_lineage_describe_the_shards(tmp_path: Path, capsys: pytest.
 
 def test_speakers_are_selected_in_turn() -> None:
     table = make_ledger({"a": [5.0] * 30}, speakers=10)
-    wanted = Selection(sources={"a": SourceSelection(quota=20, order="speakers")})
+    selection = Selection(sources={"a": SourceSelection(quota=20, order="speakers")})
     speakers = dict(zip((keys[0] for keys in table["clips"].to_pylist()), table["speaker"].to_pylist(), strict=True))
-    taken = [speakers[row[0]] for row in select_clips(table, wanted).clips["a"]]
-    assert len(set(taken[:10])) == len(set(taken[10:])) == 10
+    selected = [speakers[row[0]] for row in select_clips(table, selection).clips["a"]]
+    assert len(set(selected[:10])) == len(set(selected[10:])) == 10
 
 
 def test_every_kept_clip_has_a_selection_reason() -> None:
     table = make_ledger({"a": [5.0] * 6 + [3.5] * 3, "b": [5.0] * 4})
-    wanted = Selection(
+    selection = Selection(
         thresholds={"sync/low_confidence": 4.0}, sources={"a": SourceSelection(quota=4)}, absent_sources="report"
     )
-    choice = select_clips(table, wanted)
-    result = choice.as_table().to_pylist()
-    assert [row["key"] for row in result] == sorted(key for keys in table["clips"].to_pylist()[:9] for key in keys)
-    assert [row["reason"] for row in result if not row["selected"]].count("sync/low_confidence") == 3
-    assert [row["reason"] for row in result if not row["selected"]].count("quota") == 2
-    account = choice.sources["a"]
-    assert (account.kept, account.available, account.selected, account.below_threshold) == (9, 6, 4, 3)
+    result = select_clips(table, selection)
+    rows = result.as_table().to_pylist()
+    assert [row["key"] for row in rows] == sorted(key for keys in table["clips"].to_pylist()[:9] for key in keys)
+    assert [row["reason"] for row in rows if not row["selected"]].count("sync/low_confidence") == 3
+    assert [row["reason"] for row in rows if not row["selected"]].count("quota") == 2
+    counts = result.sources["a"]
+    assert (counts.kept, counts.available, counts.selected, counts.below_threshold) == (9, 6, 4, 3)
 
 
 def test_a_missing_source_with_a_quota_is_a_shortfall() -> None:
     table = make_ledger({"a": [5.0] * 3})
-    wanted = Selection(sources={"a": SourceSelection(), "z": SourceSelection(quota=7)}, absent_sources="report")
-    assert select_clips(table, wanted).sources["z"].short == 7
+    selection = Selection(sources={"a": SourceSelection(), "z": SourceSelection(quota=7)}, absent_sources="report")
+    assert select_clips(table, selection).sources["z"].short == 7
