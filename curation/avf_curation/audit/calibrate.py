@@ -17,7 +17,7 @@ from avf_shards.schema.check_columns import CheckColumns
 from scipy.stats import binom
 
 from avf_curation.audit.confidence import wilson_interval
-from avf_curation.audit.scores import reached_checks
+from avf_curation.audit.scores import select_reached_checks
 from avf_curation.stages.checks import SPAN_STAGES
 
 
@@ -64,7 +64,7 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
     if source not in known:
         raise UserError(f"--source {source}: the run has no such source; it has {', '.join(known) or 'none'}")
     rows = table.filter(pc.equal(table["source"], source))
-    scores = reached_checks(rows)
+    scores = select_reached_checks(rows)
     settings = _settings_of_checks(scores)
     for check in checks or ():
         if check not in settings:

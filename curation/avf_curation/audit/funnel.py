@@ -61,7 +61,7 @@ class LedgerSummary:
 
 
 def summarize_run(run: RunFolder) -> LedgerSummary:
-    """Summarize the ledger of a run, as far as it is committed."""
+    """Summarize the committed part of a run's ledger."""
     identity = run.identity()
     newest = max(run.attempts(), default=0)
     finished = (run.attempt_folder(newest) / "ledger").is_dir()
@@ -69,7 +69,7 @@ def summarize_run(run: RunFolder) -> LedgerSummary:
 
 
 def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool = True) -> LedgerSummary:
-    """Summarize a ledger, whose rows are in ledger order."""
+    """Summarize a ledger; its rows must be in ledger order."""
     frames = pc.subtract(table["stop_frame"], table["start_frame"])
     clips = pc.list_value_length(table["clips"])
     table = table.append_column("frames", frames).append_column("clip_count", clips)

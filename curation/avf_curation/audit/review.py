@@ -165,18 +165,27 @@ def score_review(review: Review, verdicts: Mapping[str, Verdict]) -> list[StageR
         for item in review.items:
             if item.decision.source == source and item.id in verdicts:
                 answers[item.stratum].append(verdicts[item.id])
-        kept = _JudgedStrata({KEPT: strata.get(KEPT, 0)}, {KEPT: answers.get(KEPT, [])})
+        kept_spans = _JudgedStrata({KEPT: strata.get(KEPT, 0)}, {KEPT: answers.get(KEPT, [])})
         rejected = {stratum: size for stratum, size in strata.items() if stratum != KEPT}
         all_rejected = _JudgedStrata(rejected, answers)
         missed = all_rejected.share_wrong()
         rows.append(
-            _rate_stage(source, KEPT, kept, right=kept.share_right(), missed=missed, other_spans=sum(rejected.values()))
+            _rate_stage(
+                source,
+                KEPT,
+                kept_spans,
+                right=kept_spans.share_right(),
+                missed=missed,
+                other_spans=sum(rejected.values()),
+            )
         )
         for stage in STAGES:
             sizes = {stratum: size for stratum, size in rejected.items() if stratum.startswith(f"{stage}/")}
             if sizes:
                 judged = _JudgedStrata(sizes, answers)
-                missed = wilson_interval(sum(verdict.stage == stage for verdict in kept.judged), len(kept.judged))
+                missed = wilson_interval(
+                    sum(verdict.stage == stage for verdict in kept_spans.judged), len(kept_spans.judged)
+                )
                 rows.append(
                     _rate_stage(
                         source,

@@ -13,7 +13,7 @@ from avf_curation.audit.confidence import wilson_interval
 from avf_curation.stages.checks import STAGES
 
 
-def reached_checks(table: pa.Table, stage: str | None = None) -> CheckColumns:
+def select_reached_checks(table: pa.Table, stage: str | None = None) -> CheckColumns:
     """Return the checks of a ledger or of one stage, without the checks made after a rejection (gates.score_all)."""
     checks = flatten_checks(table)
     rank_C = checks.stage_rank(STAGES)
@@ -39,7 +39,7 @@ def scores_by_language(table: pa.Table, stage: str = "sync") -> list[LanguageSco
     """Return the scores of a stage per source and language; an empty list where no language is known."""
     if not table.num_rows or table["language"].null_count == table.num_rows:
         return []
-    scores = reached_checks(table, stage)
+    scores = select_reached_checks(table, stage)
     scores = scores.where(~np.isnan(scores.score_C))
     rows = table.select(["source", "language"]).take(pa.array(scores.row_C))
     group_C = pc.binary_join_element_wise(

@@ -41,28 +41,35 @@ class DemoVideo:
 
 def demo_videos() -> tuple[DemoVideo, ...]:
     """Return the files of the corpus; the expected verdicts hold for the embedded backends (dlib, envelope)."""
-    return (*_studio(), *_street(), *_dubbed(), *_channel(), *_archive(), *_strangers())
+    return (
+        *_studio_videos(),
+        *_street_videos(),
+        *_dubbed_videos(),
+        *_channel_videos(),
+        *_archive_videos(),
+        *_strangers_videos(),
+    )
 
 
-def _kept(frames: int, start: int = 0) -> Expected:
+def _expect_kept(frames: int, start: int = 0) -> Expected:
     return Expected(start=start, stop=start + frames, verdict="kept", slack=3)
 
 
-def _rejected(reason: str, frames: int, start: int = 0, slack: int = 0) -> Expected:
+def _expect_rejected(reason: str, frames: int, start: int = 0, slack: int = 0) -> Expected:
     return Expected(start=start, stop=start + frames, verdict=f"rejected {reason}", slack=slack)
 
 
-def _studio() -> Iterator[DemoVideo]:
+def _studio_videos() -> Iterator[DemoVideo]:
     for number in range(4):
         script = VideoScript(shots=(ShotScript(frames=200, speakers=(number,), seed=100 + number),))
-        yield DemoVideo(path=f"studio/talk_{number}.mp4", script=script, expected=(_kept(200),))
+        yield DemoVideo(path=f"studio/talk_{number}.mp4", script=script, expected=(_expect_kept(200),))
     for number in range(30, 46):
         script = VideoScript(shots=(ShotScript(frames=100, speakers=(number,), seed=170 + number),))
-        yield DemoVideo(path=f"studio/talk_{number}.mp4", script=script, expected=(_kept(100),))
+        yield DemoVideo(path=f"studio/talk_{number}.mp4", script=script, expected=(_expect_kept(100),))
     pause = VideoScript(shots=(ShotScript(frames=250, speakers=(10,), seed=110, pauses=((100, 150),), hum=False),))
     parts = (
-        _kept(104),
-        _rejected("silence/silent", 42, 104, 8),
+        _expect_kept(104),
+        _expect_rejected("silence/silent", 42, 104, 8),
         Expected(start=146, stop=250, verdict="kept", slack=8),
     )
     yield DemoVideo(path="studio/pause.mp4", script=pause, expected=parts)
@@ -73,27 +80,33 @@ def _studio() -> Iterator[DemoVideo]:
             ShotScript(frames=150, speakers=(7,), seed=113),
         )
     )
-    parts = (_kept(125), _rejected("scenes/too_short", 25, 125), Expected(start=150, stop=300, verdict="kept", slack=3))
+    parts = (
+        _expect_kept(125),
+        _expect_rejected("scenes/too_short", 25, 125),
+        Expected(start=150, stop=300, verdict="kept", slack=3),
+    )
     yield DemoVideo(path="studio/cuts.mp4", script=cuts, expected=parts)
 
 
-def _street() -> Iterator[DemoVideo]:
+def _street_videos() -> Iterator[DemoVideo]:
     two_faces = VideoScript(shots=(ShotScript(frames=125, speakers=(8, 9), seed=120, face_px=140),))
-    yield DemoVideo(path="street/two faces.mp4", script=two_faces, expected=(_rejected("faces/several_faces", 125),))
+    yield DemoVideo(
+        path="street/two faces.mp4", script=two_faces, expected=(_expect_rejected("faces/several_faces", 125),)
+    )
     no_face = VideoScript(shots=(ShotScript(frames=125, speakers=(), seed=121, pan=1.0),))
-    yield DemoVideo(path="street/no face.mp4", script=no_face, expected=(_rejected("faces/no_face", 125),))
+    yield DemoVideo(path="street/no face.mp4", script=no_face, expected=(_expect_rejected("faces/no_face", 125),))
     small = VideoScript(shots=(ShotScript(frames=125, speakers=(4,), seed=122, face_px=44),))
-    yield DemoVideo(path="street/small & far.mp4", script=small, expected=(_rejected("faces/too_small", 125),))
+    yield DemoVideo(path="street/small & far.mp4", script=small, expected=(_expect_rejected("faces/too_small", 125),))
     mixed = VideoScript(
         shots=(ShotScript(frames=100, speakers=(), seed=123), ShotScript(frames=150, speakers=(11,), seed=124))
     )
-    parts = (_rejected("faces/no_face", 100), Expected(start=100, stop=250, verdict="kept", slack=3))
+    parts = (_expect_rejected("faces/no_face", 100), Expected(start=100, stop=250, verdict="kept", slack=3))
     yield DemoVideo(path="street/crowd <b>then</b> one.mp4", script=mixed, expected=parts)
 
 
-def _dubbed() -> Iterator[DemoVideo]:
+def _dubbed_videos() -> Iterator[DemoVideo]:
     late = VideoScript(shots=(ShotScript(frames=250, speakers=(12,), seed=130, sound_shift=12),))
-    parts = (_rejected("silence/silent", 10, 0, 14), _rejected("sync/offset", 240, 10, 14))
+    parts = (_expect_rejected("silence/silent", 10, 0, 14), _expect_rejected("sync/offset", 240, 10, 14))
     yield DemoVideo(path="dubbed/late_by_480_ms.mp4", script=late, expected=parts)
     slightly_late = VideoScript(shots=(ShotScript(frames=250, speakers=(13,), seed=131, sound_shift=3),))
     yield DemoVideo(
@@ -105,38 +118,40 @@ def _dubbed() -> Iterator[DemoVideo]:
     yield DemoVideo(
         path="dubbed/on_time.mp4",
         script=VideoScript(shots=(ShotScript(frames=250, speakers=(14,), seed=132),)),
-        expected=(_kept(250),),
+        expected=(_expect_kept(250),),
     )
 
 
-def _channel() -> Iterator[DemoVideo]:
+def _channel_videos() -> Iterator[DemoVideo]:
     for number in range(5):
         script = VideoScript(shots=(ShotScript(frames=100, speakers=(15 + number,), seed=140 + number, logo=True),))
-        parts = (_rejected("quality/watermark_pooled", 100, 0, 3),)
+        parts = (_expect_rejected("quality/watermark_pooled", 100, 0, 3),)
         yield DemoVideo(path=f"channel/news/{number}.mp4", script=script, expected=parts)
     moving = VideoScript(shots=(ShotScript(frames=125, speakers=(20,), seed=150, pan=2.0, logo=True),))
     yield DemoVideo(
-        path="channel/trailer/moving.mp4", script=moving, expected=(_rejected("quality/watermark", 125, 0, 3),)
+        path="channel/trailer/moving.mp4", script=moving, expected=(_expect_rejected("quality/watermark", 125, 0, 3),)
     )
     clean = VideoScript(shots=(ShotScript(frames=125, speakers=(21,), seed=151, pan=2.0),))
-    yield DemoVideo(path="channel/clean/moving.mp4", script=clean, expected=(_kept(125),))
+    yield DemoVideo(path="channel/clean/moving.mp4", script=clean, expected=(_expect_kept(125),))
 
 
-def _archive() -> Iterator[DemoVideo]:
+def _archive_videos() -> Iterator[DemoVideo]:
     blurred = VideoScript(shots=(ShotScript(frames=125, speakers=(22,), seed=160, blur=4.0),))
-    yield DemoVideo(path="archive/blurred.mp4", script=blurred, expected=(_rejected("quality/blurred", 125, 0, 3),))
+    yield DemoVideo(
+        path="archive/blurred.mp4", script=blurred, expected=(_expect_rejected("quality/blurred", 125, 0, 3),)
+    )
     frozen = VideoScript(shots=(ShotScript(frames=200, speakers=(23,), seed=161, frozen=(120, 170)),))
-    yield DemoVideo(path="archive/frozen.mp4", script=frozen, expected=(_rejected("quality/frozen", 200, 0, 3),))
+    yield DemoVideo(path="archive/frozen.mp4", script=frozen, expected=(_expect_rejected("quality/frozen", 200, 0, 3),))
     mute = VideoScript(shots=(ShotScript(frames=100, speakers=(24,), seed=162),), sound=False)
-    yield DemoVideo(path="archive/no_sound.mp4", script=mute, expected=(_rejected("scenes/no_sound", 100),))
+    yield DemoVideo(path="archive/no_sound.mp4", script=mute, expected=(_expect_rejected("scenes/no_sound", 100),))
     silent = VideoScript(shots=(ShotScript(frames=100, speakers=(25,), seed=163, pauses=((0, 100),), hum=False),))
-    yield DemoVideo(path="archive/silent.mp4", script=silent, expected=(_rejected("silence/silent", 100),))
+    yield DemoVideo(path="archive/silent.mp4", script=silent, expected=(_expect_rejected("silence/silent", 100),))
     halved = VideoScript(
         shots=(ShotScript(frames=150, speakers=(26,), seed=164), ShotScript(frames=150, speakers=(27,), seed=165))
     )
     parts = (
-        _kept(150),
-        _rejected("scenes/cut_off", 75, 150, 76),
+        _expect_kept(150),
+        _expect_rejected("scenes/cut_off", 75, 150, 76),
         Expected(start=225, stop=300, verdict="failed scenes/cut_off", slack=76),
     )
     yield DemoVideo(path="archive/truncated.mp4", script=halved, expected=parts, kept_bytes=0.75)
@@ -152,10 +167,10 @@ def _archive() -> Iterator[DemoVideo]:
     )
 
 
-def _strangers() -> Iterator[DemoVideo]:
+def _strangers_videos() -> Iterator[DemoVideo]:
     for number in range(100, 128):
         script = VideoScript(shots=(ShotScript(frames=75, speakers=(number,), seed=200 + number),))
-        yield DemoVideo(path=f"{HELD_OUT}/talk_{number}.mp4", script=script, expected=(_kept(75),))
+        yield DemoVideo(path=f"{HELD_OUT}/talk_{number}.mp4", script=script, expected=(_expect_kept(75),))
 
 
 def write_corpus(folder: Path) -> None:

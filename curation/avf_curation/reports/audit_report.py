@@ -130,7 +130,7 @@ def _make_sheets(
 ) -> list[tuple[str, int, list[ContactImage]]]:
     """Return (heading, number of spans, sample) of the kept clips and of each reason; every span is equally likely."""
     kept_rows = table.filter(pc.equal(table["status"], "kept"))
-    kept = sample_rows(kept_rows, _KEPT_TILES, seed)
+    kept_sample = sample_rows(kept_rows, _KEPT_TILES, seed)
     rejected = table.filter(pc.equal(table["status"], "rejected"))
     reasons = pc.binary_join_element_wise(rejected["stage"], rejected["reason"], "/")
     chosen = {}
@@ -138,7 +138,11 @@ def _make_sheets(
         rows = rejected.filter(pc.equal(reasons, name))
         chosen[name] = (rows.num_rows, sample_rows(rows, _TILES_PER_REASON, seed))
     planned = planned_videos(run, {decision.video_id for _, sample in chosen.values() for decision in sample})
-    sheets = [("kept", kept_rows.num_rows, [_make_clip_tile(run, decision) for decision in kept])] if kept else []
+    sheets = (
+        [("kept", kept_rows.num_rows, [_make_clip_tile(run, decision) for decision in kept_sample])]
+        if kept_sample
+        else []
+    )
     for name, (count, sample) in chosen.items():
         tiles = [_make_span_tile(decision, roots, planned) for decision in sample]
         sheets.append((f"rejected: {name}", count, tiles))

@@ -132,7 +132,7 @@ def _read_origins(listing: Listing, path: str) -> dict[str, Origin]:
 
 
 def _parse_time_s(text: Any) -> float:
-    """Return the seconds of a time HH:MM:SS:FF, whose last part counts frames at 25 fps. Raises ValueError."""
+    """Return the seconds of a time HH:MM:SS:FF; FF counts frames at 25 fps. Raises ValueError."""
     matched = _TIME.fullmatch(str(text))
     if matched is None:
         raise ValueError(text)

@@ -41,7 +41,7 @@ class CodedSample:
 def read_coded_samples(
     listing: Listing, table: Path, onset: str, offset: str, corrected_offsets: Mapping[int, int]
 ) -> Iterator[CodedSample]:
-    """Yield the rows of a coding table; note those that cannot be read.
+    """Yield the rows of a coding table; note the rows that cannot be read.
 
     Args:
         onset: name of the column with the first image.

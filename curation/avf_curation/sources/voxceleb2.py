@@ -26,7 +26,7 @@ _SPEAKER = r"id\d{5}"
 
 
 def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Yield the clips of the dev split, or of `root` itself where it is a split.
+    """Yield the clips of the dev split, or of `root` where this folder is a split.
 
     Raises:
         UserError: there is no folder mp4/.

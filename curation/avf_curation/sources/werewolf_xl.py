@@ -92,7 +92,7 @@ def _read_labels(listing: Listing) -> tuple[str, dict[str, dict[str, str]]]:
 
 
 def _mean_rating(row: dict[str, str], letter: str) -> str | None:
-    """Return the number in the column Mean_P_1_2_3_4 or alike, whose name ends with its raters; None for no number."""
+    """Return the number in a column such as Mean_P_1_2_3_4 (dimension and raters), or None for no number."""
     for name, value in row.items():
         if re.fullmatch(rf"mean_{letter}(_\d)*", name):
             try:

@@ -92,9 +92,9 @@ def select_from_run(run: RunFolder, selection: Selection) -> tuple[pa.Table, Sel
 
 def read_fingerprints(run: RunFolder, table: pa.Table) -> dict[str, Fingerprint]:
     """Return key -> fingerprint of the sound, for the kept clips that have a fingerprint. Raises FaultError."""
-    kept = table.filter(pc.equal(table["status"], "kept"))
+    kept_rows = table.filter(pc.equal(table["status"], "kept"))
     fingerprints: dict[str, Fingerprint] = {}
-    for unit in sorted({*zip(kept["attempt"].to_pylist(), kept["unit"].to_pylist(), strict=True)}):
+    for unit in sorted({*zip(kept_rows["attempt"].to_pylist(), kept_rows["unit"].to_pylist(), strict=True)}):
         with ShardReader(run.unit_folder(*unit) / PART) as reader:
             for key, members in reader.index.by_key().items():
                 if FINGERPRINT in members:

@@ -153,19 +153,19 @@ def select_clips(
     Raises:
         UserError: a source or a check is unknown, or a threshold is laxer than the run's.
     """
-    kept = table.filter(pc.equal(table["status"], "kept"))
+    kept_rows = table.filter(pc.equal(table["status"], "kept"))
     known = sorted(set(table["source"].unique().to_pylist()))
     for name in selection.sources:
         if name not in known and selection.absent_sources == "refuse":
             raise UserError(f"sources.{name}: the run has no such source; it has {', '.join(known) or 'none'}")
-    _refuse_unknown_checks(kept, selection)
+    _refuse_unknown_checks(kept_rows, selection)
     rejected: list[RejectedClip] = []
     ordered: dict[str, list[_Clip]] = {}
     for name in sorted({*known, *selection.sources}):
         if selection.sources and name not in selection.sources:
             continue
         source = selection.sources.get(name, SourceSelection())
-        candidates = kept.filter(pc.equal(kept["source"], name))
+        candidates = kept_rows.filter(pc.equal(kept_rows["source"], name))
         passing = _apply_thresholds(candidates, selection.thresholds | source.thresholds, name, rejected)
         ordered[name] = _order_clips(_drop_same_bytes(passing, rejected, selection.seed), source.order)
     selected = _apply_quotas(ordered, selection, fingerprints, rejected)
@@ -251,12 +251,12 @@ def _apply_quotas(
     return selected
 
 
-def _drop_same_bytes(kept: pa.Table, rejected: list[RejectedClip], seed: int) -> list[_Clip]:
+def _drop_same_bytes(rows: pa.Table, rejected: list[RejectedClip], seed: int) -> list[_Clip]:
     """Return the clips of these rows, and of clips with the same span of the same bytes only the first."""
     first_keys: dict[tuple[Any, ...], str] = {}
     clips: list[_Clip] = []
     names = ("clips", "attempt", "unit", "input_sha256", "start_frame", "stop_frame", "group_id", "speaker")
-    columns: Iterable[list[Any]] = (kept[name].to_pylist() for name in names)
+    columns: Iterable[list[Any]] = (rows[name].to_pylist() for name in names)
     for keys, attempt, unit, digest, start, stop, group, speaker in zip(*columns, strict=True):
         first = first_keys.get((digest, start, stop)) if digest is not None else None
         if first is not None:
@@ -279,11 +279,11 @@ def _drop_same_bytes(kept: pa.Table, rejected: list[RejectedClip], seed: int) ->
     return clips
 
 
-def _refuse_unknown_checks(kept: pa.Table, selection: Selection) -> None:
+def _refuse_unknown_checks(rows: pa.Table, selection: Selection) -> None:
     names = set(selection.thresholds).union(*(source.thresholds for source in selection.sources.values()))
-    if not names or not kept.num_rows:
+    if not names or not rows.num_rows:
         return
-    known = set(flatten_checks(kept).names)
+    known = set(flatten_checks(rows).names)
     for name in sorted(names - known):
         raise UserError(
             f"thresholds.{name!r}: no kept clip has a check of this name; checks are {', '.join(sorted(known))}"
@@ -291,12 +291,12 @@ def _refuse_unknown_checks(kept: pa.Table, selection: Selection) -> None:
 
 
 def _apply_thresholds(
-    kept: pa.Table, thresholds: dict[str, float], source: str, rejected: list[RejectedClip]
+    table: pa.Table, thresholds: dict[str, float], source: str, rejected: list[RejectedClip]
 ) -> pa.Table:
     """Return the rows whose checks also pass the stricter thresholds. A score that could not be measured passes."""
-    if not thresholds or not kept.num_rows:
-        return kept
-    checks, fails_R = flatten_checks(kept), np.zeros(kept.num_rows, bool)
+    if not thresholds or not table.num_rows:
+        return table
+    checks, fails_R = flatten_checks(table), np.zeros(table.num_rows, bool)
     for name, limit in thresholds.items():
         named = checks.where(checks.is_named(name))
         if named.is_laxer(limit).any():
@@ -304,10 +304,10 @@ def _apply_thresholds(
                 f"thresholds.{name!r} = {limit}: laxer than {named.threshold_C[0]:g}, at which {source} was curated; "
                 "what the run rejected has no clip. Curate again with this threshold, or choose a stricter one"
             )
-        rows = named.row_C[named.fails(limit)]
-        for row in rows[~fails_R[rows]]:
+        failing = named.row_C[named.fails(limit)]
+        for row in failing[~fails_R[failing]]:
             rejected.extend(
-                RejectedClip(key=key, reason=name, threshold=limit) for key in kept["clips"][int(row)].as_py()
+                RejectedClip(key=key, reason=name, threshold=limit) for key in table["clips"][int(row)].as_py()
             )
-        fails_R[rows] = True
-    return kept.filter(pa.array(~fails_R))
+        fails_R[failing] = True
+    return table.filter(pa.array(~fails_R))
