@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -58,12 +59,17 @@ class StorageConfig:
 
 
 class LocalFolder:
-    """Files of a folder, read by pread. Open files stay in the process that opened them."""
+    """Files of a folder, read by pread. Open files stay in the process that opened them.
+
+    They are closed by `close`, or when nothing refers to the folder any more.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._open: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
+        # The descriptors are plain numbers, which Python does not close with the object that holds them.
+        weakref.finalize(self, _close_files, self._open).atexit = False
 
     def size(self, name: str) -> int:
         """Return the bytes of a file. Raises FaultError if it does not exist."""
@@ -97,8 +103,13 @@ class LocalFolder:
 
     def close(self) -> None:
         """Close every file."""
-        while self._open:
-            os.close(self._open.popitem()[1])
+        with self._lock:
+            _close_files(self._open)
+
+
+def _close_files(files: OrderedDict[str, int]) -> None:
+    while files:
+        os.close(files.popitem()[1])
 
 
 class RemoteFolder:
