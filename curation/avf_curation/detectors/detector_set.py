@@ -1,5 +1,6 @@
-"""The warm models of one worker: which backend serves which stage, loaded once."""
+"""The models of one worker, loaded once: which backend serves which stage."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,50 +15,59 @@ from avf_curation.stages.faces import Box
 from avf_curation.stages.stage_timer import StageTimer
 from avf_curation.stages.tracking import TrackConfig
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class BackendSelection:
-    """Which backend each model stage uses in a run, and the files they need (name -> path)."""
+    """The backends of a run's model stages."""
 
-    track: str
-    sync: str
-    weights: dict[str, Path]
+    track: str  # "dlib", "retinaface-mobilenet" or "retinaface-resnet50"
+    sync: str  # "envelope" or "syncnet"
+    weights: dict[str, Path]  # files that the backends load, by network: "retinaface", "syncnet"
 
     def names(self) -> dict[str, str]:
-        """Stage -> backend, for the log, the ledger's identity and the report."""
+        """Return the backend of each stage, for the log, the ledger's identity and the report."""
         return {"faces": "dlib", "silence": "librosa", "track": self.track, "sync": self.sync}
 
 
 def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
-    """`auto` becomes a name: with weights where they are, else embedded. Raises UserError for a backend without them.
+    """Return the backends that a recipe names, with `auto` resolved.
 
-    Backends are chosen for the run, not per source: two sources of one run are measured alike.
+    `auto` takes the backend whose weights are in the folder, else the embedded backend, which needs none. The choice is
+    made for the run, not per source, so that the scores of two sources can be compared.
+
+    Raises UserError if the recipe names a backend whose weights are not there.
     """
     preferred = recipe.run.retinaface
     others = tuple(name for name in ("retinaface_mobilenet", "retinaface_resnet50") if name != preferred)
     settings = recipe.defaults
-    track, track_file = _backend("track", settings.track.backend, "dlib", (preferred, *others), weights_folder)
-    sync, sync_file = _backend("sync", settings.sync.backend, "envelope", ("syncnet",), weights_folder)
+    track, track_file = _resolve_backend("track", settings.track.backend, "dlib", (preferred, *others), weights_folder)
+    sync, sync_file = _resolve_backend("sync", settings.sync.backend, "envelope", ("syncnet",), weights_folder)
     files = {"retinaface": track_file, "syncnet": sync_file}
     return BackendSelection(
         track=track, sync=sync, weights={name: path for name, path in files.items() if path is not None}
     )
 
 
-def _backend(stage: str, wanted: str, embedded: str, weights: tuple[str, ...], folder: Path) -> tuple[str, Path | None]:
-    """The backend of one stage and the weight file it needs; `weights` in order of preference."""
-    if wanted == embedded:
+def _resolve_backend(
+    stage: str, setting: str, embedded: str, weights: tuple[str, ...], folder: Path
+) -> tuple[str, Path | None]:
+    """Return the backend of a stage and the weight file it loads; `weights` are in order of preference."""
+    if setting == embedded:
         return embedded, None
     for name in weights:
-        found = find_weight(name, folder)
-        if found:
-            return found[0].backend, found[1]
-    if wanted != "auto":
-        raise UserError(_missing(f"{stage}.backend", wanted, weights[0], folder))
+        if match := find_weight(name, folder):
+            entry, path = match
+            log.info("%s: backend %s with %s", stage, entry.backend, path)
+            return entry.backend, path
+    if setting != "auto":
+        raise UserError(_describe_missing(f"{stage}.backend", setting, weights[0], folder))
+    log.info("%s: embedded backend %s, because %s has no weights for the stage", stage, embedded, folder)
     return embedded, None
 
 
-def _missing(setting: str, backend: str, name: str, folder: Path) -> str:
+def _describe_missing(setting: str, backend: str, name: str, folder: Path) -> str:
     return (
         f"{setting}: {backend} needs {KNOWN[name].file_name} in {folder}, which is not there; get it with\n"
         f"  avf-curate weights pull {name}\nor, if you have the file,\n  avf-curate weights pull {name} --from PATH"
@@ -65,7 +75,10 @@ def _missing(setting: str, backend: str, name: str, folder: Path) -> str:
 
 
 class Detectors:
-    """Loaded models. Every library runs one thread: what a worker computes must not depend on its neighbours."""
+    """The loaded models of a worker.
+
+    Every library runs one thread, so that results do not depend on the number of cores or on other workers.
+    """
 
     def __init__(self, choice: BackendSelection, device: str = "cpu") -> None:
         from avf_curation.detectors.dlib_faces import DlibFaceDetector
@@ -89,15 +102,19 @@ class Detectors:
             from avf_curation.detectors.syncnet import SyncNetScorer
 
             self.syncnet = SyncNetScorer.from_file(choice.weights["syncnet"], device)
-        limit_threads()  # torch as well, where it came with a model
+        limit_threads()  # again, for torch, if a model has loaded it
+        log.debug("models loaded on %s: %s", device, choice.names())
 
-    def faces(self, pictures: list[Bytes], scale: float, config: TrackConfig) -> list[list[Box]]:
-        """Faces in BGR pictures that are the source times `scale`, by the run's track backend."""
+    def faces(self, images_BHWC: list[Bytes], scale: float, config: TrackConfig) -> list[list[Box]]:
+        """Return the faces of each BGR image, as boxes in source pixels, by the run's track backend.
+
+        images_BHWC: frames that were resized to `scale` times the source's size.
+        """
         if self._retinaface is not None:
             from avf_curation.detectors.retinaface import to_boxes
 
-            found = self._retinaface.detect(pictures, config.min_score, config.nms_iou)
-            return [to_boxes(one, scale) for one in found]
+            detections = self._retinaface.detect(images_BHWC, config.min_score, config.nms_iou)
+            return [to_boxes(faces, scale) for faces in detections]
         from avf_curation.media.crop import to_grey
 
-        return [self.dlib.detect(to_grey(np.asarray(picture)), scale, 1, 0.0) for picture in pictures]
+        return [self.dlib.detect(to_grey(np.asarray(image_HWC)), scale, 1, 0.0) for image_HWC in images_BHWC]

@@ -1,10 +1,12 @@
-"""Sync without weights: how well mouth and sound explain each other at each shift.
+"""Audio-visual sync without weights: how strongly mouth and sound depend on each other at each shift.
 
-The mouth's box comes from RetinaFace's mouth corners, or from its place in dlib's box. Eleven mouth features (darkness,
-redness, motion, vertical profile, four principal components) meet seven band energies and their onsets. Four measures
-of dependence over shifts are standardised and averaged; the offset is the peak. The confidence is the peak's lead over
-the best shift further than three frames away, scaled with the clip's length, because chance peaks are as high as true
-ones in short clips. Shapes: T frames, M mouth features, A audio features, S shifts.
+The box of the mouth comes from RetinaFace's mouth corners, or from the mouth's usual position in dlib's box. Eleven
+mouth features (darkness, redness, motion, vertical profile, four principal components) are compared with seven band
+energies and their onsets. Four measures of dependence over shifts are standardised and averaged, and the peak gives the
+offset. The confidence is the lead of the peak over the best shift more than three frames away, scaled with the clip's
+length, because in short clips chance peaks are as high as true ones.
+
+Shapes: T frames, M mouth features, K principal components, A audio features, S shifts.
 """
 
 from dataclasses import dataclass
@@ -15,127 +17,134 @@ import numpy.typing as npt
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from scipy.signal import butter, sosfiltfilt
 
-from avf_curation.media.types import Bytes, Samples
+from avf_curation.media.types import FULL_SCALE, Bytes, Samples
 
 Floats = npt.NDArray[np.float64]
-PATCH_W, PATCH_H = 32, 20
-SPEECH_HZ = (0.7, 8.0)  # how fast mouths and syllables move
+PATCH_W, PATCH_H = 32, 20  # pixels of a mouth patch
+SPEECH_HZ = (0.7, 8.0)  # rates at which mouths and syllables move
 BANDS_HZ = ((80, 300), (300, 700), (700, 1200), (1200, 2200), (2200, 4000), (4000, 8000))
-RIDGE = 0.3
-APART = 3  # frames: shifts closer than this to the peak belong to it
-FULL_LENGTH_S = 8.0  # from here on more length adds no trust
+RIDGE = 0.3  # added to standardised covariances: without it a short clip correlates perfectly at any shift
+PEAK_HALF_WIDTH = 3  # frames: shifts this close to the peak belong to it
+FULL_LENGTH_S = 8.0  # from this length on a clip's confidence is not scaled down
 _TINY = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvelopeScore:
-    """offset: frames by which the sound must be moved later; confidence: see the module; curve_S: dependence.
+    """Offset and confidence of one clip."""
 
-    mouth_motion: how much the mouth opens and shuts, over the contrast of its picture.
-    """
-
-    offset: int
-    confidence: float
-    curve_S: Floats
-    mouth_motion: float
+    offset: int  # frames by which the sound must be moved later
+    confidence: float  # standard deviations, as the module describes
+    curve_S: Floats  # dependence at each shift, from -shifts to +shifts
+    mouth_motion: float  # how much the mouth opens and shuts, over the contrast of its image
 
 
 @dataclass(frozen=True, kw_only=True)
 class MouthPosition:
-    """Where the mouth is in a clip's frames: centres (T, 2) in pixels of the crop, width of the box in pixels."""
+    """Position of the mouth in each frame of a clip."""
 
-    centres_T2: Floats
-    width_px: float
+    centres_T2: Floats  # x, y in pixels of the crop
+    width_px: float  # of the mouth's box, in pixels of the crop; one for the clip
 
 
 def mouth_from_landmarks(mouths_T2: Floats, face_width_px: float) -> MouthPosition:
-    """From the centre between the mouth's corners, in crop pixels."""
-    width = 0.75 * face_width_px
+    """Return the mouth's position from the centres between its corners, in pixels of the crop."""
+    width = 0.75 * face_width_px  # a mouth and its surroundings; the lower lip moves more, so the box is moved down
     return MouthPosition(centres_T2=np.add(mouths_T2, (0.0, 0.05 * width)), width_px=width)
 
 
 def mouth_from_box(centres_T2: Floats, face_width_px: float, face_height_px: float) -> MouthPosition:
-    """From dlib's box, which holds the mouth about a quarter of its height below its centre."""
+    """Return the mouth's position from dlib's boxes, whose mouth lies a quarter of the height below the centre."""
     return MouthPosition(centres_T2=np.add(centres_T2, (0.0, 0.26 * face_height_px)), width_px=0.6 * face_width_px)
 
 
-def mouth_patches(frames_THWC: Bytes, place: MouthPosition) -> Bytes:
-    """The mouth in each frame, (T, 20, 32, 3)."""
-    width = max(8, round(place.width_px))
-    height = max(5, round(place.width_px * PATCH_H / PATCH_W))
+def mouth_patches(frames_THWC: Bytes, mouth: MouthPosition) -> Bytes:
+    """Return the image of the mouth in each frame, (T, 20, 32, 3)."""
+    width = max(8, round(mouth.width_px))
+    height = max(5, round(mouth.width_px * PATCH_H / PATCH_W))
     rows, columns = frames_THWC.shape[1:3]
-    out = np.empty((len(frames_THWC), PATCH_H, PATCH_W, 3), np.uint8)
-    for t, (frame_HWC, (x, y)) in enumerate(zip(frames_THWC, place.centres_T2, strict=True)):
+    patches_THWC = np.empty((len(frames_THWC), PATCH_H, PATCH_W, 3), np.uint8)
+    for t, (frame_HWC, (x, y)) in enumerate(zip(frames_THWC, mouth.centres_T2, strict=True)):
         left = int(np.clip(round(x - width / 2), 0, max(0, columns - width)))
         top = int(np.clip(round(y - height / 2), 0, max(0, rows - height)))
-        mouth = frame_HWC[top : top + height, left : left + width]
-        out[t] = cv2.resize(mouth, (PATCH_W, PATCH_H), interpolation=cv2.INTER_AREA)
-    return out
+        box_HWC = frame_HWC[top : top + height, left : left + width]
+        patches_THWC[t] = cv2.resize(box_HWC, (PATCH_W, PATCH_H), interpolation=cv2.INTER_AREA)
+    return patches_THWC
 
 
 def score_envelope_sync(patches_THWC: Bytes, samples: Samples, shifts: int) -> EnvelopeScore | None:
-    """Offset and confidence over -shifts to +shifts. None when the clip is too short or either side does not move."""
+    """Return offset and confidence over -shifts to +shifts frames.
+
+    None means that the clip is shorter than three times `shifts`, that its mouth does not move, or that its sound does
+    not change.
+    """
     frames = len(patches_THWC)
     if frames < 3 * shifts:
         return None
-    mouth_TM, shape_TK, motion = _mouth(patches_THWC)
-    energy_TA, onset_TA = _sound(samples, frames)
+    mouth_TM, shape_TK, motion = _mouth_features(patches_THWC)
+    energy_TA, onset_TA = _sound_features(samples, frames)
     if energy_TA.std() < _TINY or mouth_TM.std() < _TINY:
         return None
-    everything_TA = np.concatenate([energy_TA, onset_TA], 1)
-    both_TM = np.concatenate([mouth_TM, shape_TK[:, :4]], 1)
+    sound_TA = np.concatenate([energy_TA, onset_TA], 1)
+    mouth_and_shape_TM = np.concatenate([mouth_TM, shape_TK[:, :4]], 1)
     curves = np.zeros((4, 2 * shifts + 1))
-    for at, shift in enumerate(range(-shifts, shifts + 1)):
-        curves[0, at] = np.sum(_correlations(*_pair(mouth_TM, everything_TA, shift)) ** 2)
-        squares = _canonical(*_pair(both_TM, energy_TA, shift), RIDGE) ** 2
-        curves[1, at], curves[2, at] = squares[:1].sum(), squares[:3].sum()
-        curves[3, at] = np.sum(_canonical(*_pair(shape_TK, energy_TA, shift), RIDGE / 3)[:2] ** 2)
-    curve_S = _standard(np.mean([_standard(curve) for curve in curves], axis=0))
+    for index, shift in enumerate(range(-shifts, shifts + 1)):
+        curves[0, index] = np.sum(_correlations(*_overlap(mouth_TM, sound_TA, shift)) ** 2)
+        squares = _canonical_correlations(*_overlap(mouth_and_shape_TM, energy_TA, shift), RIDGE) ** 2
+        curves[1, index], curves[2, index] = squares[:1].sum(), squares[:3].sum()
+        shape = _canonical_correlations(*_overlap(shape_TK, energy_TA, shift), RIDGE / 3)
+        curves[3, index] = np.sum(shape[:2] ** 2)
+    curve_S = _standardise_curve(np.mean([_standardise_curve(curve) for curve in curves], axis=0))
     best = int(np.argmax(curve_S))
-    away = np.abs(np.arange(len(curve_S)) - best) > APART
-    lead = curve_S[best] - max(0.0, float(curve_S[away].max()))
-    trust = min(1.0, frames / FRAMES_PER_SECOND / FULL_LENGTH_S) ** 0.5
-    return EnvelopeScore(offset=best - shifts, confidence=float(lead * trust), curve_S=curve_S, mouth_motion=motion)
+    elsewhere = np.abs(np.arange(len(curve_S)) - best) > PEAK_HALF_WIDTH
+    lead = curve_S[best] - max(0.0, float(curve_S[elsewhere].max()))
+    length_factor = min(1.0, frames / FRAMES_PER_SECOND / FULL_LENGTH_S) ** 0.5
+    return EnvelopeScore(
+        offset=best - shifts, confidence=float(lead * length_factor), curve_S=curve_S, mouth_motion=motion
+    )
 
 
-def _pair(mouth: Floats, sound: Floats, shift: int) -> tuple[Floats, Floats]:
-    """The parts that meet when the sound is moved later by `shift` frames, each feature standardised."""
-    frames = len(mouth)
-    m = mouth[shift:] if shift >= 0 else mouth[: frames + shift]
-    a = sound[: frames - shift] if shift >= 0 else sound[-shift:]
-    return _unit(m), _unit(a)
+def _overlap(mouth_TM: Floats, sound_TA: Floats, shift: int) -> tuple[Floats, Floats]:
+    """Return the parts of both that overlap when the sound is moved later by `shift` frames, each standardised."""
+    frames = len(mouth_TM)
+    mouth_part_TM = mouth_TM[shift:] if shift >= 0 else mouth_TM[: frames + shift]
+    sound_part_TA = sound_TA[: frames - shift] if shift >= 0 else sound_TA[-shift:]
+    return _standardise(mouth_part_TM), _standardise(sound_part_TA)
 
 
-def _unit(x: Floats) -> Floats:
+def _standardise(x: Floats) -> Floats:
     standardised: Floats = (x - x.mean(0)) / (x.std(0) + _TINY)
     return standardised
 
 
-def _standard(curve: Floats) -> Floats:
-    """Median and median deviation: the peak itself does not count as noise."""
-    middle = np.median(curve)
-    return np.asarray((curve - middle) / (1.48 * np.median(np.abs(curve - middle)) + _TINY))
+def _standardise_curve(curve_S: Floats) -> Floats:
+    """Return the curve in robust standard deviations from its median, so that the peak does not count as noise."""
+    median = np.median(curve_S)
+    # 1.48 median absolute deviations are one standard deviation of a normal distribution.
+    return np.asarray((curve_S - median) / (1.48 * np.median(np.abs(curve_S - median)) + _TINY))
 
 
-def _correlations(m: Floats, a: Floats) -> Floats:
-    return np.asarray(m.T @ a / len(m))
+def _correlations(mouth_TM: Floats, sound_TA: Floats) -> Floats:
+    return np.asarray(mouth_TM.T @ sound_TA / len(mouth_TM))
 
 
-def _canonical(m: Floats, a: Floats, ridge: float) -> Floats:
-    """Canonical correlations of two standardised feature sets, largest first, with a ridge on both covariances."""
-    mm = m.T @ m / len(m) + ridge * np.eye(m.shape[1])
-    aa = a.T @ a / len(a) + ridge * np.eye(a.shape[1])
-    left = np.linalg.solve(np.linalg.cholesky(mm), _correlations(m, a))
-    return np.asarray(np.linalg.svd(np.linalg.solve(np.linalg.cholesky(aa), left.T), compute_uv=False))
+def _canonical_correlations(mouth_TM: Floats, sound_TA: Floats, ridge: float) -> Floats:
+    """Return the canonical correlations of two standardised feature sets, largest first, with ridge regularisation."""
+    mouth_MM = mouth_TM.T @ mouth_TM / len(mouth_TM) + ridge * np.eye(mouth_TM.shape[1])
+    sound_AA = sound_TA.T @ sound_TA / len(sound_TA) + ridge * np.eye(sound_TA.shape[1])
+    # Whitening by Cholesky factors: the singular values of the whitened cross-covariance are the correlations.
+    left = np.linalg.solve(np.linalg.cholesky(mouth_MM), _correlations(mouth_TM, sound_TA))
+    return np.asarray(np.linalg.svd(np.linalg.solve(np.linalg.cholesky(sound_AA), left.T), compute_uv=False))
 
 
 def _band_pass(x: Floats) -> Floats:
+    """Return the features at the rates of speech alone."""
     filters = butter(2, SPEECH_HZ, "band", fs=FRAMES_PER_SECOND, output="sos")
     return np.asarray(sosfiltfilt(filters, x, axis=0, padlen=min(len(x) - 1, 30)))
 
 
-def _mouth(patches_THWC: Bytes) -> tuple[Floats, Floats, float]:
-    """Band-passed mouth features (T, 7), principal components of the patch (T, 6), and how much the mouth opens."""
+def _mouth_features(patches_THWC: Bytes) -> tuple[Floats, Floats, float]:
+    """Return band-passed mouth features (T, 7), principal components of the patch (T, 6), and the mouth's motion."""
     grey = patches_THWC.astype(np.float64).mean(-1)
     frames = len(grey)
     level = grey.mean((1, 2))
@@ -153,21 +162,23 @@ def _mouth(patches_THWC: Bytes) -> tuple[Floats, Floats, float]:
         flat.reshape(frames, -1).std(1),
     ]
     moving = _band_pass(flat.reshape(frames, -1))
-    parts, strength, _ = np.linalg.svd(moving - moving.mean(0), full_matrices=False)
-    moves_TM = _band_pass(np.stack(features, 1))
-    return moves_TM, parts[:, :6] * strength[:6], float(moves_TM[:, 1].std() / (flat.std() + _TINY))
+    components, strength, _ = np.linalg.svd(moving - moving.mean(0), full_matrices=False)
+    features_TM = _band_pass(np.stack(features, 1))
+    # The second feature is the darkness of the mouth's middle, which opening makes darker.
+    motion = float(features_TM[:, 1].std() / (flat.std() + _TINY))
+    return features_TM, components[:, :6] * strength[:6], motion
 
 
-def _sound(samples: Samples, frames: int) -> tuple[Floats, Floats]:
-    """Band-passed log energies (T, 7): whole and in six bands, and their onsets (T, 7)."""
-    window = 800  # 50 ms around the middle of each 40 ms frame
+def _sound_features(samples: Samples, frames: int) -> tuple[Floats, Floats]:
+    """Return band-passed log energies (T, 7), of all frequencies and of six bands, and their onsets (T, 7)."""
+    window = 800  # samples: 50 ms around the middle of each 40 ms frame
     ahead = (window - SAMPLES_PER_FRAME) // 2
-    padded = np.concatenate([np.zeros(ahead), samples[: frames * SAMPLES_PER_FRAME] / 32768, np.zeros(window)])
+    padded = np.concatenate([np.zeros(ahead), samples[: frames * SAMPLES_PER_FRAME] / FULL_SCALE, np.zeros(window)])
     windows = np.lib.stride_tricks.sliding_window_view(padded, window)[::SAMPLES_PER_FRAME][:frames]
     power = np.abs(np.fft.rfft(windows * np.hanning(window), 1024)) ** 2
     hz = np.fft.rfftfreq(1024, 1 / SAMPLE_RATE_HZ)
     bands = [power.sum(1)] + [power[:, (hz >= low) & (hz < high)].sum(1) for low, high in BANDS_HZ]
     levels = np.log(np.stack(bands, 1) + 1e-7)
-    levels = np.maximum(levels, levels.max(0) - 9)
+    levels = np.maximum(levels, levels.max(0) - 9)  # 9 nats, 39 dB below the loudest: what is below is noise
     onsets = np.abs(np.diff(levels, axis=0, prepend=levels[:1]))
     return _band_pass(levels), _band_pass(onsets)

@@ -1,6 +1,6 @@
-"""Watermarks and burnt-in text: edges that stay put while the picture around them moves.
+"""Watermarks and burnt-in text: edges that stay put while the image around them moves.
 
-Where nothing moves, background and overlay look alike: then there is no evidence either way. Shapes: T pictures.
+Where nothing moves, background and overlay look alike, and no verdict is possible. Shapes: T frames, H height, W width.
 """
 
 from collections.abc import Sequence
@@ -13,71 +13,85 @@ import numpy.typing as npt
 from avf_curation.media.types import Bytes
 
 Mask = npt.NDArray[np.bool_]
-STRONG = 8.0  # grey levels per pixel: an edge a viewer sees
-WEAK = 4.0  # and what still counts where the overlay meets a background of its own colour
-NEARLY = 0.95  # share of the pictures that an edge must be in, and how alike its directions must be (1 = the same)
-MOVING = 6.0  # standard deviation of a pixel over time, in grey levels
-AROUND = 13  # pixels: the neighbourhood that must move
-MIN_MOVING = 0.5  # share of the picture that must move: a still camera's background stays put as an overlay does
-BORDER, CORNER, ROWS = 0.15, 0.28, (0.2, 0.65)  # zones, as shares of the picture's sides
+MIN_MEAN_EDGE = 8.0  # grey levels per pixel, mean over time: an edge that a viewer sees
+MIN_EDGE = 4.0  # grey levels per pixel in one frame: an overlay fades where the background has its colour
+MIN_STEADINESS = 0.95  # share of the frames that have the edge, and agreement of its directions (1: all the same)
+MIN_MOTION = 6.0  # grey levels: standard deviation over time of a pixel that moves
+NEIGHBOURHOOD_PX = 13  # side of the square around an edge that must move
+MIN_MOVING_SHARE = 0.5  # share of the image that must move: a still camera's background stays put as an overlay does
+BORDER, CORNER, NO_TEXT_ROWS = 0.15, 0.28, (0.2, 0.65)  # zones of the image, as shares of its sides
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overlay:
-    """The strongest overlay found: edge pixels in it (at the analysed size) and its box, left, top, width, height."""
+    """The strongest overlay of a clip."""
 
-    edge_px: int
-    box: tuple[int, int, int, int] | None
+    edge_px: int  # edge pixels of the overlay, at the analysed size; 0: there is none
+    box: tuple[int, int, int, int] | None  # left, top, width, height in analysed pixels; None: there is none
 
 
-def find_overlay(pictures_THW: Sequence[Bytes]) -> Overlay | None:
-    """The strongest overlay in corners, borders and text-like rows of pictures of one size. None: too little moves."""
-    stack = np.stack(pictures_THW).astype(np.float32)
-    moving = np.asarray(stack.std(0) > MOVING)
-    if moving.mean() < MIN_MOVING:
+def find_overlay(frames_THW: Sequence[Bytes]) -> Overlay | None:
+    """Return the strongest overlay in corners, borders and rows of text, or None if too little of the image moves.
+
+    frames_THW: grey frames of one size.
+    """
+    stack_THW = np.stack(frames_THW).astype(np.float32)
+    moving_HW = np.asarray(stack_THW.std(0) > MIN_MOTION)
+    if moving_HW.mean() < MIN_MOVING_SHARE:
         return None
-    return _strongest(_in_motion(_steady(stack), moving))
+    return _strongest_overlay(_edges_in_motion(_steady_edges(stack_THW), moving_HW))
 
 
-def _steady(stack_THW: npt.NDArray[np.float32]) -> Mask:
-    """Edges that are there in nearly every picture and point the same way, whatever the contrast to what is behind."""
-    gx = np.stack([cv2.Sobel(p, cv2.CV_32F, 1, 0) for p in stack_THW]) / 8
-    gy = np.stack([cv2.Sobel(p, cv2.CV_32F, 0, 1) for p in stack_THW]) / 8
+def _steady_edges(stack_THW: npt.NDArray[np.float32]) -> Mask:
+    """Return the edges that nearly every frame has, in the same direction, (H, W).
+
+    The direction counts, not the contrast, which changes with the background behind the overlay.
+    """
+    gx = np.stack([cv2.Sobel(frame, cv2.CV_32F, 1, 0) for frame in stack_THW]) / 8
+    gy = np.stack([cv2.Sobel(frame, cv2.CV_32F, 0, 1) for frame in stack_THW]) / 8
     size = np.hypot(gx, gy)
-    there = (size > WEAK).mean(0) >= NEARLY
+    lasting = (size > MIN_EDGE).mean(0) >= MIN_STEADINESS
     size = np.maximum(size, 1e-3)
-    one_way = np.hypot((gx / size).mean(0), (gy / size).mean(0)) >= NEARLY
-    return np.asarray(there & one_way & (size.mean(0) > STRONG))
+    one_way = np.hypot((gx / size).mean(0), (gy / size).mean(0)) >= MIN_STEADINESS
+    return np.asarray(lasting & one_way & (size.mean(0) > MIN_MEAN_EDGE))
 
 
-def _in_motion(steady: Mask, moving: Mask) -> Mask:
-    """Steady edges most of whose neighbourhood moves. Pixels next to a steady edge are not asked."""
-    free = (cv2.dilate(steady.astype(np.uint8), np.ones((3, 3))) == 0).astype(np.float32)
-    asked = cv2.boxFilter(free, -1, (AROUND, AROUND), normalize=False)
-    move = cv2.boxFilter(free * moving, -1, (AROUND, AROUND), normalize=False)
-    return np.asarray(steady & (asked > AROUND) & (move > 0.5 * asked))
+def _edges_in_motion(steady_HW: Mask, moving_HW: Mask) -> Mask:
+    """Return the steady edges whose neighbourhood moves for the most part, (H, W).
+
+    Pixels next to a steady edge do not count: the edge keeps them still.
+    """
+    free_HW = (cv2.dilate(steady_HW.astype(np.uint8), np.ones((3, 3))) == 0).astype(np.float32)
+    square = NEIGHBOURHOOD_PX, NEIGHBOURHOOD_PX
+    counted_HW = cv2.boxFilter(free_HW, -1, square, normalize=False)
+    moving_count_HW = cv2.boxFilter(free_HW * moving_HW, -1, square, normalize=False)
+    return np.asarray(steady_HW & (counted_HW > NEIGHBOURHOOD_PX) & (moving_count_HW > 0.5 * counted_HW))
 
 
-def _strongest(edges: Mask) -> Overlay:
-    """The largest group of edges that is placed like an overlay."""
-    height, width = edges.shape
-    joined = cv2.morphologyEx(edges.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 15)))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined)
+def _strongest_overlay(edges_HW: Mask) -> Overlay:
+    """Return the largest group of edges that lies where overlays lie."""
+    height, width = edges_HW.shape
+    # Closing joins the strokes of letters to words; text is wider than high, and so is the element.
+    groups_HW = cv2.morphologyEx(edges_HW.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 15)))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(groups_HW)
     best = Overlay(edge_px=0, box=None)
     for label in range(1, count):
         left, top, w, h = (int(v) for v in stats[label][:4])
-        pixels = int(((labels == label) & edges).sum())
-        if pixels > best.edge_px and _placed(left / width, top / height, w / width, h / height):
+        pixels = int(((labels == label) & edges_HW).sum())
+        if pixels > best.edge_px and _lies_like_an_overlay(left / width, top / height, w / width, h / height):
             best = Overlay(edge_px=pixels, box=(left, top, w, h))
     return best
 
 
-def _placed(left: float, top: float, w: float, h: float) -> bool:
-    """Where overlays are: in a corner, along the upper or lower border, or a row of text; never most of the picture."""
+def _lies_like_an_overlay(left: float, top: float, w: float, h: float) -> bool:
+    """Return whether a box is in a corner, at the upper or lower border, or a row of text, and not most of the image.
+
+    left, top, w, h: as shares of the image's sides.
+    """
     x, y = left + w / 2, top + h / 2
     if w * h > 0.3 or h > 0.4:
         return False
     corner = min(x, 1 - x) < CORNER and min(y, 1 - y) < CORNER
     border = min(y, 1 - y) < BORDER
-    row = w > 3 * h and not ROWS[0] <= y <= ROWS[1]
+    row = w > 3 * h and not NO_TEXT_ROWS[0] <= y <= NO_TEXT_ROWS[1]
     return corner or border or row

@@ -1,7 +1,9 @@
 """RetinaFace: one batched detector over two networks.
 
 MobileNet-0.25 is our own small network in the weight format of biubug6/Pytorch_Retinaface; ResNet-50 is the network of
-the package retinaface-pytorch with its weight format. Shapes: B batch, P priors, H W picture.
+the package retinaface-pytorch with its weight format.
+
+Shapes: B images, C channels, H height, W width, P prior boxes, N faces of one image.
 """
 
 from collections.abc import Sequence
@@ -19,13 +21,13 @@ from avf_curation.media.types import Bytes
 from avf_curation.stages.faces import Box
 
 Architecture = Literal["mobilenet", "resnet50"]
-STRIDES = (8, 16, 32)
-PRIOR_SIDES = ((16, 32), (64, 128), (256, 512))
-VARIANCE = (0.1, 0.2)
+STRIDES = (8, 16, 32)  # pixels between the positions of a feature level
+PRIOR_SIDES = ((16, 32), (64, 128), (256, 512))  # pixels: two square prior boxes at each position of a level
+VARIANCE = (0.1, 0.2)  # scale of the networks' outputs: of centres and landmarks, of sizes
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, *, slope: float | None = 0.1, groups: int = 1) -> Any:
-    """Convolution, batch norm and, with a slope, leaky ReLU."""
+    """Return a convolution, batch norm and, with a slope, leaky ReLU."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
@@ -34,7 +36,7 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, *, slope: floa
 
 
 def separable(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    """Depthwise then pointwise convolution, flat as in the weight file."""
+    """Return a depthwise and a pointwise convolution, in one flat sequence as in the weight file."""
     return nn.Sequential(*conv(inputs, inputs, 3, stride, groups=inputs), *conv(inputs, outputs, 1))
 
 
@@ -61,7 +63,7 @@ class MobileNet025(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Feature pyramid: each level takes the upsampled one above."""
+    """Feature pyramid: each level adds the upsampled level above it."""
 
     def __init__(self, channels: tuple[int, int, int], width: int) -> None:
         super().__init__()
@@ -76,7 +78,7 @@ class Pyramid(nn.Module):
 
 
 class Context(nn.Module):
-    """The SSH head's context module: receptive fields of 3, 5 and 7, concatenated."""
+    """Context module of the SSH head: receptive fields of 3, 5 and 7 positions, concatenated."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -93,7 +95,7 @@ class Context(nn.Module):
 
 
 class Head(nn.Module):
-    """A 1x1 convolution to `values` numbers for each of two priors per place: (B, P, values)."""
+    """A 1x1 convolution to `values` numbers for each prior box, two at each position: (B, P, values)."""
 
     def __init__(self, width: int, values: int) -> None:
         super().__init__()
@@ -106,7 +108,10 @@ class Head(nn.Module):
 
 
 class RetinaFaceMobileNet(nn.Module):
-    """(B, 3, H, W) BGR minus mean -> box deltas (B, P, 4), logits (B, P, 2), landmark deltas (B, P, 10)."""
+    """The small network: images (B, 3, H, W), BGR minus the mean, to box deltas, logits and landmark deltas.
+
+    Box deltas are (B, P, 4), logits (B, P, 2), landmark deltas (B, P, 10). Modules have the weight file's names.
+    """
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
@@ -127,7 +132,7 @@ class RetinaFaceMobileNet(nn.Module):
 
 
 def resnet50() -> nn.Module:
-    """The network of the package retinaface-pytorch, without weights."""
+    """Return the network of the package retinaface-pytorch, without weights."""
     from retinaface.network import RetinaFace
 
     model: nn.Module = RetinaFace(
@@ -141,37 +146,39 @@ def resnet50() -> nn.Module:
 
 
 class OneDnnConv(nn.Module):
-    """A convolution that goes to oneDNN whatever the number of threads: with one thread torch takes its own slow
-    kernel for 1x1 convolutions, half of what ResNet-50 does."""
+    """A convolution that always runs in oneDNN.
+
+    With one thread torch would take its own slow kernel for 1x1 convolutions, which are half of ResNet-50's work.
+    """
 
     def __init__(self, conv2d: nn.Conv2d) -> None:
         super().__init__()
         self.weight, self.bias = conv2d.weight, conv2d.bias
         self._padding, self._stride, self._dilation = (
-            [int(one) for one in pair] for pair in (conv2d.padding, conv2d.stride, conv2d.dilation)
+            [int(side) for side in pair] for pair in (conv2d.padding, conv2d.stride, conv2d.dilation)
         )
         self._groups = conv2d.groups
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        how = self._padding, self._stride, self._dilation, self._groups
-        return torch.mkldnn_convolution(x_BCHW, self.weight, self.bias, *how)
+        geometry = self._padding, self._stride, self._dilation, self._groups
+        return torch.mkldnn_convolution(x_BCHW, self.weight, self.bias, *geometry)
 
 
-def for_one_core(model: nn.Module) -> nn.Module:
-    """The same network for inference on one CPU core: batch norms folded into convolutions, oneDNN for all of them."""
+def optimize_for_one_core(model: nn.Module) -> nn.Module:
+    """Return the network for inference on one CPU core: batch norms folded into convolutions, which run in oneDNN."""
     from torch.fx.experimental.optimization import fuse
 
-    def replaced(module: nn.Module) -> nn.Module:
+    def replace_convolutions(module: nn.Module) -> nn.Module:
         for name, child in module.named_children():
-            setattr(module, name, OneDnnConv(child) if isinstance(child, nn.Conv2d) else replaced(child))
+            setattr(module, name, OneDnnConv(child) if isinstance(child, nn.Conv2d) else replace_convolutions(child))
         return module
 
-    return replaced(fuse(model))
+    return replace_convolutions(fuse(model))
 
 
 @lru_cache(maxsize=16)
 def prior_boxes(height: int, width: int) -> Tensor:
-    """Prior boxes as centre x, y, width, height in pixels, (P, 4)."""
+    """Return the prior boxes of an image as centre x, y, width, height in pixels, (P, 4)."""
     levels = []
     for stride, sides in zip(STRIDES, PRIOR_SIDES, strict=True):
         y, x = torch.meshgrid(torch.arange(-(-height // stride)), torch.arange(-(-width // stride)), indexing="ij")
@@ -182,68 +189,76 @@ def prior_boxes(height: int, width: int) -> Tensor:
 
 
 def decode_boxes(deltas_P4: Tensor, landmarks_P10: Tensor, priors_P4: Tensor) -> tuple[Tensor, Tensor]:
-    """Boxes (P, 4) as left, top, right, bottom and landmarks (P, 5, 2), in pixels."""
-    at, size = priors_P4[:, :2], priors_P4[:, 2:]
-    centres = at + deltas_P4[:, :2] * VARIANCE[0] * size
+    """Return boxes (P, 4) as left, top, right, bottom, and landmarks (P, 5, 2), in pixels."""
+    centre, size = priors_P4[:, :2], priors_P4[:, 2:]
+    centres = centre + deltas_P4[:, :2] * VARIANCE[0] * size
     half = size * torch.exp(deltas_P4[:, 2:] * VARIANCE[1]) / 2
-    points = at[:, None] + landmarks_P10.reshape(-1, 5, 2) * VARIANCE[0] * size[:, None]
+    points = centre[:, None] + landmarks_P10.reshape(-1, 5, 2) * VARIANCE[0] * size[:, None]
     return torch.cat([centres - half, centres + half], 1), points
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetinaFaceDetections:
-    """Faces of one picture: boxes (N, 4), scores (N,), landmarks (N, 5, 2), in pixels of the given picture."""
+    """The faces of one image, best first, in pixels of that image."""
 
-    boxes_N4: np.ndarray
-    scores_N: np.ndarray
-    landmarks_N52: np.ndarray
+    boxes_N4: np.ndarray  # left, top, right, bottom
+    scores_N: np.ndarray  # probability of a face
+    landmarks_N52: np.ndarray  # x, y of left eye, right eye, nose, left and right corner of the mouth
 
 
 class RetinaFaceDetector:
-    """Batched detection. All pictures of one call have one size; they are padded to a multiple of 32."""
+    """RetinaFace, loaded once. All images of one call have one size, and are padded to a multiple of 32."""
 
     def __init__(self, architecture: Architecture, weights: dict[str, Tensor], device: str = "cpu") -> None:
+        """Load the weights of an architecture and prepare the network for inference on a device of torch."""
         self.architecture, self.device = architecture, torch.device(device)
         self.model = RetinaFaceMobileNet() if architecture == "mobilenet" else resnet50()
         self.model.load_state_dict({key.removeprefix("module."): value for key, value in weights.items()})
         self.model.eval().to(self.device)
         if architecture == "resnet50" and self.device.type == "cpu":
-            self.model = for_one_core(self.model)
+            self.model = optimize_for_one_core(self.model)
         self._batch_size = 4 if architecture == "mobilenet" else 2 if self.device.type == "cpu" else 16
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types lack it
 
     @torch.inference_mode()
-    def detect(self, pictures_BHWC: Sequence[Bytes], min_score: float, nms_iou: float) -> list[RetinaFaceDetections]:
-        """Faces in each BGR picture, best first."""
-        found: list[RetinaFaceDetections] = []
-        for at in range(0, len(pictures_BHWC), self._batch_size):
-            found += self._batch(np.stack(pictures_BHWC[at : at + self._batch_size]), min_score, nms_iou)
-        return found
+    def detect(self, images_BHWC: Sequence[Bytes], min_score: float, nms_iou: float) -> list[RetinaFaceDetections]:
+        """Return the faces of each BGR image.
 
-    def _batch(self, pictures_BHWC: Bytes, min_score: float, nms_iou: float) -> list[RetinaFaceDetections]:
-        height, width = pictures_BHWC.shape[1:3]
-        deltas, logits, points = self.model(self._prepare(pictures_BHWC))
+        min_score: the smallest score of a face that is returned. nms_iou: the overlap (intersection over union) from
+        which on two boxes are one face.
+        """
+        detections: list[RetinaFaceDetections] = []
+        for start in range(0, len(images_BHWC), self._batch_size):
+            detections += self._detect_batch(
+                np.stack(images_BHWC[start : start + self._batch_size]), min_score, nms_iou
+            )
+        return detections
+
+    def _detect_batch(self, images_BHWC: Bytes, min_score: float, nms_iou: float) -> list[RetinaFaceDetections]:
+        height, width = images_BHWC.shape[1:3]
+        deltas, logits, points = self.model(self._prepare(images_BHWC))
         scores_BP = logits.softmax(-1)[..., 1]
         prior = prior_boxes(-(-height // 32) * 32, -(-width // 32) * 32).to(self.device)
-        picture, place = torch.nonzero(scores_BP > min_score, as_tuple=True)
-        scores = scores_BP[picture, place]
-        boxes, landmarks = decode_boxes(deltas[picture, place], points[picture, place], prior[place])
-        keep = batched_nms(boxes, scores, picture, nms_iou)
+        image, box = torch.nonzero(scores_BP > min_score, as_tuple=True)
+        scores = scores_BP[image, box]
+        boxes, landmarks = decode_boxes(deltas[image, box], points[image, box], prior[box])
+        keep = batched_nms(boxes, scores, image, nms_iou)
         results = []
-        for number in range(len(pictures_BHWC)):
-            mine = keep[picture[keep] == number]
+        for number in range(len(images_BHWC)):
+            rows = keep[image[keep] == number]
             results.append(
                 RetinaFaceDetections(
-                    boxes_N4=boxes[mine].cpu().numpy(),
-                    scores_N=scores[mine].cpu().numpy(),
-                    landmarks_N52=landmarks[mine].cpu().numpy(),
+                    boxes_N4=boxes[rows].cpu().numpy(),
+                    scores_N=scores[rows].cpu().numpy(),
+                    landmarks_N52=landmarks[rows].cpu().numpy(),
                 )
             )
         return results
 
-    def _prepare(self, pictures_BHWC: Bytes) -> Tensor:
-        x = torch.from_numpy(pictures_BHWC).to(self.device).permute(0, 3, 1, 2).float()
-        if self.architecture == "mobilenet":
+    def _prepare(self, images_BHWC: Bytes) -> Tensor:
+        """Return BGR images as the network takes them, padded at the right and the bottom."""
+        x = torch.from_numpy(images_BHWC).to(self.device).permute(0, 3, 1, 2).float()
+        if self.architecture == "mobilenet":  # trained on BGR minus ImageNet's mean; the other on standardised RGB
             x = x - x.new_tensor((104.0, 117.0, 123.0)).reshape(1, 3, 1, 1)
         else:
             mean, std = x.new_tensor((0.485, 0.456, 0.406)), x.new_tensor((0.229, 0.224, 0.225))
@@ -252,13 +267,16 @@ class RetinaFaceDetector:
         return F.pad(x, pad).contiguous(memory_format=torch.channels_last)
 
 
-def to_boxes(found: RetinaFaceDetections, scale: float) -> list[Box]:
-    """`found` in a picture that is the source times `scale`, as boxes in source pixels with the mouth's centre."""
-    boxes_N4 = found.boxes_N4.astype(float) / scale
-    mouths_N2 = found.landmarks_N52[:, 3:].mean(1).astype(float) / scale
+def to_boxes(faces: RetinaFaceDetections, scale: float) -> list[Box]:
+    """Return the faces of an image as boxes in source pixels with the centre of the mouth.
+
+    scale: size of the image over the size of the source.
+    """
+    boxes_N4 = faces.boxes_N4.astype(float) / scale
+    mouths_N2 = faces.landmarks_N52[:, 3:].mean(1).astype(float) / scale
     return [
         Box(left=left, top=top, right=right, bottom=bottom, score=float(score), mouth=(mouth[0], mouth[1]))
         for (left, top, right, bottom), score, mouth in zip(
-            boxes_N4.tolist(), found.scores_N, mouths_N2.tolist(), strict=True
+            boxes_N4.tolist(), faces.scores_N, mouths_N2.tolist(), strict=True
         )
     ]

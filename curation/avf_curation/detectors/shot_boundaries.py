@@ -1,4 +1,4 @@
-"""PySceneDetect's detectors, fed frame by frame."""
+"""Shot boundaries by PySceneDetect's detectors, which take a video frame by frame."""
 
 from typing import Any
 
@@ -20,9 +20,13 @@ with no_terminal_input():  # the import runs ffmpeg, which would change the sett
 
 
 class ShotBoundaryDetector:
-    """Give it every frame of a video in order; it answers with cuts, a few frames later than they are."""
+    """The detectors that a recipe names, over one video.
+
+    They take every frame in order, and report a cut some frames after it happened.
+    """
 
     def __init__(self, config: ScenesConfig) -> None:
+        """Make the detectors of `config`, with its thresholds in PySceneDetect's own units."""
         distance = max(1, round(config.min_cut_distance_s * FRAMES_PER_SECOND))
         make: dict[str, Any] = {
             "adaptive": lambda: AdaptiveDetector(
@@ -37,10 +41,10 @@ class ShotBoundaryDetector:
         self._time = FrameTimecode(0, float(FRAMES_PER_SECOND))
 
     def feed(self, index: int, small: Bytes) -> list[int]:
-        """Cuts known now: the first frame index of each new shot."""
+        """Take frame `index` as a small BGR image (H, W, 3); return the first frames of new shots known by now."""
         self._time = FrameTimecode(index, float(FRAMES_PER_SECOND))
         return [cut.frame_num for detector in self._detectors for cut in detector.process_frame(self._time, small)]
 
     def finish(self) -> list[int]:
-        """Cuts that were still held back."""
+        """Return the first frames of new shots that the detectors had not reported at the end of the video."""
         return [cut.frame_num for detector in self._detectors for cut in detector.post_process(self._time)]

@@ -21,12 +21,12 @@ from avf_curation.detectors.mfcc import compute_mfcc
 from avf_curation.detectors.weight_files import load_weights
 from avf_curation.media.types import Bytes, Samples
 
-LIP_FRAMES, AUDIO_STEPS, STEPS_PER_FRAME = 5, 20, 4
+LIP_FRAMES, AUDIO_STEPS, STEPS_PER_FRAME = 5, 20, 4  # an MFCC step is 10 ms
 _EPSILON = 1e-6  # torch's pairwise_distance adds it to every difference; the published figures contain it
 
 
 class FoldedConv(nn.Module):
-    """A Conv3d that sees all its frames at once, kept in the authors' 5-D shape and run as a Conv2d."""
+    """A Conv3d that spans all its frames: its weight has the authors' 5-D shape, and it runs as a Conv2d."""
 
     def __init__(
         self, inputs: int, outputs: int, frames: int, kernel: int, *, stride: int = 1, padding: int = 0
@@ -46,76 +46,79 @@ def _head() -> nn.Sequential:
 
 
 class SyncNet(nn.Module):
-    """Two towers, `lip` and `audio`, into one space."""
+    """Two networks, `lip` and `audio`, whose embeddings lie in one space. Modules have the authors' names."""
 
     def __init__(self) -> None:
         super().__init__()
 
-        def normed(conv: nn.Module, channels: int) -> list[nn.Module]:
+        def conv_norm_relu(conv: nn.Module, channels: int) -> list[nn.Module]:
             return [conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
 
         self.netcnnaud = nn.Sequential(
-            *normed(nn.Conv2d(1, 64, 3, padding=1), 64),
+            *conv_norm_relu(nn.Conv2d(1, 64, 3, padding=1), 64),
             nn.Identity(),
-            *normed(nn.Conv2d(64, 192, 3, padding=1), 192),
+            *conv_norm_relu(nn.Conv2d(64, 192, 3, padding=1), 192),
             nn.MaxPool2d(3, (1, 2)),
-            *normed(nn.Conv2d(192, 384, 3, padding=1), 384),
-            *normed(nn.Conv2d(384, 256, 3, padding=1), 256),
-            *normed(nn.Conv2d(256, 256, 3, padding=1), 256),
+            *conv_norm_relu(nn.Conv2d(192, 384, 3, padding=1), 384),
+            *conv_norm_relu(nn.Conv2d(384, 256, 3, padding=1), 256),
+            *conv_norm_relu(nn.Conv2d(256, 256, 3, padding=1), 256),
             nn.MaxPool2d(3, 2),
-            *normed(nn.Conv2d(256, 512, (5, 4)), 512),
+            *conv_norm_relu(nn.Conv2d(256, 512, (5, 4)), 512),
         )
         self.netcnnlip = nn.Sequential(
-            *normed(FoldedConv(3, 96, 5, 7, stride=2), 96),
+            *conv_norm_relu(FoldedConv(3, 96, 5, 7, stride=2), 96),
             nn.MaxPool2d(3, 2),
-            *normed(FoldedConv(96, 256, 1, 5, stride=2, padding=1), 256),
+            *conv_norm_relu(FoldedConv(96, 256, 1, 5, stride=2, padding=1), 256),
             nn.MaxPool2d(3, 2, 1),
-            *normed(FoldedConv(256, 256, 1, 3, stride=1, padding=1), 256),
-            *normed(FoldedConv(256, 256, 1, 3, stride=1, padding=1), 256),
-            *normed(FoldedConv(256, 256, 1, 3, stride=1, padding=1), 256),
+            *conv_norm_relu(FoldedConv(256, 256, 1, 3, stride=1, padding=1), 256),
+            *conv_norm_relu(FoldedConv(256, 256, 1, 3, stride=1, padding=1), 256),
+            *conv_norm_relu(FoldedConv(256, 256, 1, 3, stride=1, padding=1), 256),
             nn.MaxPool2d(3, 2),
-            *normed(FoldedConv(256, 512, 1, 6), 512),
+            *conv_norm_relu(FoldedConv(256, 512, 1, 6), 512),
         )
         self.netfcaud, self.netfclip = _head(), _head()
 
     def lip(self, windows_W15HW: Tensor) -> Tensor:
-        """(W, 3 * 5, 224, 224), BGR 0 to 255, channel-major -> (W, D)."""
+        """Return embeddings (W, D) of lip windows (W, 3 * 5, 224, 224), BGR from 0 to 255, channel-major."""
         embedding_WD: Tensor = self.netfclip(self.netcnnlip(windows_W15HW).flatten(1))
         return embedding_WD
 
     def audio(self, windows_W1FT: Tensor) -> Tensor:
-        """(W, 1, 13, 20) MFCCs -> (W, D)."""
+        """Return embeddings (W, D) of audio windows of MFCCs (W, 1, 13, 20)."""
         embedding_WD: Tensor = self.netfcaud(self.netcnnaud(windows_W1FT).flatten(1))
         return embedding_WD
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyncNetScore:
-    """offset: frames by which the sound must be moved later. distance: least mean distance over shifts.
+    """Offset and confidence of one clip."""
 
-    confidence: median over shifts minus that. distances_S: the means; lip windows looked at.
-    """
-
-    offset: int
-    distance: float
-    confidence: float
-    distances_S: npt.NDArray[np.float32]
-    windows: int
+    offset: int  # frames by which the sound must be moved later
+    distance: float  # the smallest mean distance over shifts
+    confidence: float  # the median of the mean distances minus the smallest
+    distances_S: npt.NDArray[np.float32]  # mean distance at each shift
+    windows: int  # lip windows compared
 
 
 class SyncNetScorer:
-    """Warm network on any device."""
+    """SyncNet, loaded once, on a device of torch."""
 
     def __init__(self, weights: dict[str, Tensor], device: str = "cpu") -> None:
+        """Load the authors' state dict and prepare both networks for inference."""
         self.device = torch.device(device)
         self.model = SyncNet()
         self.model.load_state_dict(weights)
         self.model.eval()
-        self._lip = nn.Sequential(_fused(self.model.netcnnlip), nn.Flatten(1), self.model.netfclip).to(self.device)
-        self._audio = nn.Sequential(_fused(self.model.netcnnaud), nn.Flatten(1), self.model.netfcaud).to(self.device)
+        self._lip = nn.Sequential(_fuse_for_inference(self.model.netcnnlip), nn.Flatten(1), self.model.netfclip).to(
+            self.device
+        )
+        self._audio = nn.Sequential(_fuse_for_inference(self.model.netcnnaud), nn.Flatten(1), self.model.netfcaud).to(
+            self.device
+        )
 
     @classmethod
     def from_file(cls, path: Path, device: str = "cpu") -> "SyncNetScorer":
+        """Return a scorer with the weights of a file."""
         return cls(load_weights(path), device)
 
     def score(
@@ -128,18 +131,28 @@ class SyncNetScorer:
         authors_code: bool = False,
         batch: int = 8,
     ) -> SyncNetScore:
-        """Compare lips and sound over -shifts to +shifts frames, on each every-th lip window.
+        """Return how well lips and sound fit at shifts from -shifts to +shifts frames.
 
-        frames_THWC: BGR 224x224, from SyncNet's own face crop. `authors_code` lets the zero padding at both ends in
-        the means, as the authors do; else padded shifts are masked. Raises ValueError below six frames.
+        Args:
+            frames_THWC: BGR frames of 224 x 224 px, in SyncNet's own face crop.
+            samples: the sound of the same frames.
+            shifts: frames to either side.
+            every: compare each `every`-th lip window; 1 compares all.
+            authors_code: include the zero padding at both ends in the means, as the authors' code does; otherwise
+                padded pairs are left out.
+            batch: lip windows per forward pass.
+
+        Raises:
+            ValueError: the clip has fewer than six frames.
         """
         windows = min(len(frames_THWC), len(samples) // SAMPLES_PER_FRAME) - LIP_FRAMES
         if windows < 1:
             raise ValueError(f"{len(frames_THWC)} frames are too few for SyncNet: it needs {LIP_FRAMES + 1}")
-        at = np.arange(0, windows, every)
-        lip_WD = self.lips(frames_THWC, at, batch)
+        starts_W = np.arange(0, windows, every)
+        lip_WD = self.lips(frames_THWC, starts_W, batch)
         audio_WD = self.sounds(samples, windows, batch)
-        distances_S = mean_distances(lip_WD, audio_WD, torch.from_numpy(at), shifts, authors_code).cpu().numpy()
+        starts = torch.from_numpy(starts_W)
+        distances_S = mean_distances(lip_WD, audio_WD, starts, shifts, authors_code).cpu().numpy()
         best = int(np.argmin(distances_S))
         confidence = float(np.median(distances_S) - distances_S[best])
         return SyncNetScore(
@@ -147,32 +160,32 @@ class SyncNetScorer:
             distance=float(distances_S[best]),
             confidence=confidence,
             distances_S=distances_S,
-            windows=len(at),
+            windows=len(starts_W),
         )
 
     @torch.inference_mode()
-    def lips(self, frames_THWC: Sequence[Bytes], at: npt.NDArray[np.int64], batch: int = 8) -> Tensor:
-        """Embeddings of the lip windows that start at frames `at`, (W, D)."""
-        out = []
-        for first in range(0, len(at), batch):
-            chosen = at[first : first + batch]
-            windows = np.stack([np.stack(frames_THWC[i : i + LIP_FRAMES]) for i in chosen])  # (W, 5, H, W, 3)
-            x = torch.from_numpy(windows).to(self.device).permute(0, 4, 1, 2, 3).flatten(1, 2)
-            out.append(self._lip(x.float().contiguous(memory_format=torch.channels_last)))
-        return torch.cat(out)
+    def lips(self, frames_THWC: Sequence[Bytes], starts_W: npt.NDArray[np.int64], batch: int = 8) -> Tensor:
+        """Return embeddings (W, D) of the lip windows that start at these frames."""
+        embeddings = []
+        for first in range(0, len(starts_W), batch):
+            starts = starts_W[first : first + batch]
+            windows_W5HWC = np.stack([np.stack(frames_THWC[start : start + LIP_FRAMES]) for start in starts])
+            x = torch.from_numpy(windows_W5HWC).to(self.device).permute(0, 4, 1, 2, 3).flatten(1, 2)
+            embeddings.append(self._lip(x.float().contiguous(memory_format=torch.channels_last)))
+        return torch.cat(embeddings)
 
     @torch.inference_mode()
     def sounds(self, samples: Samples, windows: int, batch: int = 8) -> Tensor:
-        """Embeddings of the audio windows of frames 0 to windows - 1, (W, D)."""
+        """Return embeddings (W, D) of the audio windows of frames 0 to windows - 1."""
         steps = torch.from_numpy(compute_mfcc(samples).T.astype(np.float32)).to(self.device)  # (13, steps)
         x = steps.unfold(1, AUDIO_STEPS, STEPS_PER_FRAME)[:, :windows].permute(1, 0, 2).unsqueeze(1)
         return torch.cat([self._audio(x[i : i + 4 * batch]) for i in range(0, windows, 4 * batch)])
 
 
-def _fused(tower: nn.Sequential) -> nn.Sequential:
-    """The tower for inference: plain 2-D convolutions, channels last, with their batch norms folded in."""
+def _fuse_for_inference(network: nn.Sequential) -> nn.Sequential:
+    """Return the network as plain 2-D convolutions, channels last, with the batch norms folded into them."""
     layers: list[nn.Module] = []
-    for module in tower:
+    for module in network:
         if isinstance(module, FoldedConv):
             weight = module.weight.detach().flatten(1, 2)
             conv = nn.Conv2d(weight.shape[1], len(weight), weight.shape[-1], module.stride, module.padding)
@@ -187,43 +200,44 @@ def _fused(tower: nn.Sequential) -> nn.Sequential:
     return fused
 
 
-def mean_distances(lip_WD: Tensor, audio_WD: Tensor, at_W: Tensor, shifts: int, authors_code: bool) -> Tensor:
-    """Mean Euclidean distance per shift, (2 * shifts + 1,).
+def mean_distances(lip_WD: Tensor, audio_WD: Tensor, starts_W: Tensor, shifts: int, authors_code: bool) -> Tensor:
+    """Return the mean Euclidean distance at each shift, (2 * shifts + 1,).
 
-    Shift s pairs lip window i with audio window i + s - shifts.
+    Shift s pairs the lip window that starts at frame i with audio window i + s - shifts. Audio windows before the first
+    and after the last are zeros; `authors_code` includes them in the means.
     """
     padded = nn.functional.pad(audio_WD, (0, 0, shifts, shifts))
-    place_WS = at_W[:, None].to(audio_WD.device) + torch.arange(2 * shifts + 1, device=audio_WD.device)
+    window_WS = starts_W[:, None].to(audio_WD.device) + torch.arange(2 * shifts + 1, device=audio_WD.device)
     means = []
     for shift in range(2 * shifts + 1):
-        place = place_WS[:, shift]
-        distance = (lip_WD - padded[place] + _EPSILON).norm(dim=1)
-        real = (place >= shifts) & (place < shifts + len(audio_WD))
+        window_W = window_WS[:, shift]  # counted in the padded windows
+        distance_W = (lip_WD - padded[window_W] + _EPSILON).norm(dim=1)
+        real_W = (window_W >= shifts) & (window_W < shifts + len(audio_WD))
         if authors_code:
-            means.append(distance.mean())
+            means.append(distance_W.mean())
         else:
-            means.append(distance[real].mean() if bool(real.any()) else distance.new_tensor(float("inf")))
+            means.append(distance_W[real_W].mean() if bool(real_W.any()) else distance_W.new_tensor(float("inf")))
     return torch.stack(means)
 
 
 def formula_weights() -> dict[str, Any]:
-    """A full set of weights that follows from the names of the tensors: for tests and for the oracle's figures."""
+    """Return weights that follow from the names of the tensors, for tests against the oracle's figures."""
     return {key: formula_tensor(key, value) for key, value in SyncNet().state_dict().items()}
 
 
 def formula_tensor(key: str, like: Tensor) -> Tensor:
-    """The formula of the oracle's README for one tensor of a state dict."""
+    """Return one tensor of a state dict by the formula of the oracle's README."""
     import zlib
 
-    draws = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(tuple(like.shape))
+    values = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(tuple(like.shape))
     if key.endswith("num_batches_tracked"):
         return torch.zeros_like(like)
     if key.endswith("running_mean"):
-        draws = 0.1 * draws
+        values = 0.1 * values
     elif key.endswith("running_var"):
-        draws = 1 + 0.1 * np.abs(draws)
+        values = 1 + 0.1 * np.abs(values)
     elif like.ndim == 1:
-        draws = 1 + 0.1 * draws if key.endswith("weight") else 0.1 * draws
+        values = 1 + 0.1 * values if key.endswith("weight") else 0.1 * values
     else:
-        draws = draws * np.sqrt(2 / np.prod(like.shape[1:]))
-    return torch.from_numpy(np.asarray(draws, np.float32))
+        values = values * np.sqrt(2 / np.prod(like.shape[1:]))
+    return torch.from_numpy(np.asarray(values, np.float32))

@@ -1,7 +1,7 @@
 """Keep a worker, and every program that its libraries start, away from the user's terminal.
 
 Importing PySceneDetect runs ffmpeg, which changes the settings of the terminal on its standard input. In a background
-process group the kernel answers that with SIGTTOU, which stops ffmpeg, and whoever waits for it waits for ever.
+process group the kernel answers that with SIGTTOU, which stops ffmpeg, and the process that waits for it hangs.
 """
 
 import fcntl
@@ -33,9 +33,9 @@ def detach_from_terminal() -> None:
 
 @contextmanager
 def no_terminal_input() -> Iterator[None]:
-    """Read standard input from /dev/null inside the block, then from where it came before.
+    """Read standard input from /dev/null inside the block, and from the former file after it.
 
-    For imports in the user's own process, which keeps its terminal.
+    This is for imports in the user's own process, which keeps its terminal.
     """
     try:
         before = os.dup(_STDIN)
@@ -53,7 +53,7 @@ def no_terminal_input() -> Iterator[None]:
 
 
 def stopped_processes() -> list[str]:
-    """Name the programs below this process that a signal has stopped, as `ffmpeg (process 4711)`."""
+    """Return the descendants of this process that a signal has stopped, each as `ffmpeg (process 4711)`."""
     import psutil
 
     names = []

@@ -1,4 +1,4 @@
-"""One thread per library inside a worker: results must not change with the number of cores."""
+"""Limit each library of a worker to one thread, so that results do not change with the number of cores."""
 
 import os
 import sys
@@ -7,9 +7,10 @@ VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUME
 
 
 def limit_threads() -> None:
-    """Hold OpenCV, torch, BLAS and OpenMP of this process to one thread, now and for what is loaded later.
+    """Limit OpenCV, torch, BLAS and OpenMP of this process to one thread, and libraries that are loaded later.
 
-    torch is not loaded for it: that takes seconds, and the embedded backends do without. Call again after it is.
+    This does not load torch, which takes seconds and which the embedded backends do not need: call it again after a
+    model has loaded torch.
     """
     import cv2
     from threadpoolctl import threadpool_limits
@@ -25,7 +26,7 @@ def limit_threads() -> None:
 
 
 def cuda_available() -> bool:
-    """Whether torch can use a CUDA device of this machine."""
+    """Return whether torch can use a CUDA device of this machine."""
     import torch
 
     return bool(torch.cuda.is_available())

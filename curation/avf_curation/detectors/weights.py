@@ -1,11 +1,13 @@
-"""Weight files that backends can use: where their owners publish them, how they are told apart, how they get here.
+"""Weight files that backends use: their owners' addresses, their digests, and the download.
 
-A file of known digest is checked against it. Where no digest is published, the first one seen is written to a lock file
-and later loads are held to it. A download resumes and never leaves half a file under its final name.
+A file with a published digest is checked against that digest. For a file without one, the digest at first sight is
+written to a lock file, and each later load must match it. A download resumes, and never leaves half a file under its
+final name.
 """
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import urllib.error
@@ -18,19 +20,20 @@ from avf_shards.errors import UserError
 from avf_shards.format.tar import sha256_file
 
 LOCK = "weights.lock.json"
-_CHUNK = 1 << 20
+_CHUNK_BYTES = 1 << 20
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightFile:
-    """sha256_prefix: as much of the digest as is published; empty where none is. backend: the name it gives a stage."""
+    """A weight file as its owner publishes it."""
 
-    name: str
-    file_name: str
-    address: str
-    sha256_prefix: str
+    name: str  # as `avf-curate weights` calls it
+    file_name: str  # in the weights folder
+    address: str  # where `weights pull` gets it
+    sha256_prefix: str  # as many hex digits of the digest as are published; empty where none are
     licence: str
-    backend: str
+    backend: str  # name of the backend that uses it, as recipes and records write it
 
 
 KNOWN = {
@@ -65,20 +68,23 @@ KNOWN = {
 
 
 def default_weights_folder() -> Path:
-    """$AVF_WEIGHTS, else the user's cache."""
-    named = os.environ.get("AVF_WEIGHTS")
-    return Path(named) if named else Path.home() / ".cache" / "avf-foundry" / "weights"
+    """Return $AVF_WEIGHTS, or a folder in the user's cache where it is not set."""
+    folder = os.environ.get("AVF_WEIGHTS")
+    return Path(folder) if folder else Path.home() / ".cache" / "avf-foundry" / "weights"
 
 
 def weight_file(name: str) -> WeightFile:
-    """The entry called `name`. Raises UserError."""
+    """Return the weight file called `name`. Raises UserError for an unknown name."""
     if name not in KNOWN:
         raise UserError(f"{name!r}: no such weights; known are {', '.join(KNOWN)}")
     return KNOWN[name]
 
 
 def find_weight(name: str, folder: Path) -> tuple[WeightFile, Path] | None:
-    """The entry and its file in `folder`, checked; None where there is none. Raises UserError for a wrong digest."""
+    """Return a weight file and its path in `folder` after checking its digest, or None if the file is not there.
+
+    Raises UserError for a wrong digest.
+    """
     entry = weight_file(name)
     path = folder / entry.file_name
     if not path.is_file():
@@ -88,17 +94,18 @@ def find_weight(name: str, folder: Path) -> tuple[WeightFile, Path] | None:
 
 
 def check_weights(entry: WeightFile, path: Path, folder: Path) -> str:
-    """The digest of `path` if it is the right one; the first one seen is recorded. Raises UserError."""
+    """Return the SHA-256 of `path`; record it where no digest was known. Raises UserError if it is another file's."""
     digest = sha256_file(path)
-    expected = entry.sha256_prefix or _locked(folder).get(entry.name, "")
+    expected = entry.sha256_prefix or _read_lock(folder).get(entry.name, "")
     if not digest.startswith(expected):
-        where = "published" if entry.sha256_prefix else f"recorded in {folder / LOCK} when it was first seen"
+        origin = "published" if entry.sha256_prefix else f"recorded in {folder / LOCK} when the file was first seen"
         raise UserError(
-            f"{path}: SHA-256 {digest[:16]}... is not the one {where} ({expected[:16]}...); the file is "
-            f"damaged or another one. Remove it and get it again with avf-curate weights pull {entry.name}"
+            f"{path}: has SHA-256 {digest[:16]}..., but {expected[:16]}... was {origin}: the file is damaged, or is "
+            f"another file. Remove it, and get it again with avf-curate weights pull {entry.name}"
         )
     if not expected:
-        _lock(folder, entry.name, digest)
+        _write_lock(folder, entry.name, digest)
+        log.info("%s: recorded SHA-256 %s in %s; later loads must match it", path, digest[:16], folder / LOCK)
     return digest
 
 
@@ -109,7 +116,18 @@ def pull_weights(
     address: str | None = None,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Path:
-    """Get one weight file into `folder`, from its owner's address or from a file the user has. Raises UserError."""
+    """Put a weight file into `folder` and return its path.
+
+    Args:
+        name: the weight file, one of KNOWN.
+        folder: the weights folder; it is made if it does not exist.
+        take_from: a file of the user to copy; None downloads.
+        address: where to download from; None takes the owner's address.
+        progress: called with the bytes received and the bytes in all, None if the server does not say.
+
+    Raises:
+        UserError: the file cannot be had, or has the wrong digest.
+    """
     entry = weight_file(name)
     final = folder / entry.file_name
     if final.is_file():
@@ -135,51 +153,54 @@ def pull_weights(
 
 
 def _download(address: str, part: Path, progress: Callable[[int, int | None], None]) -> None:
-    """Fetch `address` into `part`, going on after what is there already."""
+    """Download `address` to `part`, after the bytes that `part` already holds. Raises UserError."""
     if not address.startswith(("http://", "https://")):
-        raise UserError(f"{address}: not an http address")
-    have = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
+        raise UserError(f"{address}: is not an address that starts with http:// or https://")
+    present = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(address, headers={"Range": f"bytes={present}-"} if present else {})
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            resumed = answer.status == 206
-            length = answer.headers.get("Content-Length")
-            total = int(length) + (have if resumed else 0) if length else None
-            done = have if resumed else 0
+        with urllib.request.urlopen(request, timeout=60) as response:
+            # 206 Partial Content: the server sends the rest; any other status sends the file from its start.
+            resumed = response.status == 206
+            length = response.headers.get("Content-Length")
+            total = int(length) + (present if resumed else 0) if length else None
+            done = present if resumed else 0
             with open(part, "ab" if resumed else "wb") as file:
-                while chunk := answer.read(_CHUNK):
+                while chunk := response.read(_CHUNK_BYTES):
                     file.write(chunk)
                     done += len(chunk)
                     progress(done, total)
             if total is not None and done < total:
-                raise UserError(f"{address}: the connection ended at {done} of {total} bytes; the same command goes on")
+                raise UserError(f"{address}: ended at {done} of {total} bytes; the same command continues the download")
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # everything is there already
+        if error.code == 416 and present:  # Range Not Satisfiable: the file is complete
             return
         raise UserError(f"{address}: the server answered {error.code}") from None
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
-        raise UserError(f"{address}: cannot be reached ({reason}); the same command goes on where it was") from None
+        raise UserError(f"{address}: cannot be reached ({reason}); the same command continues the download") from None
 
 
-def _locked(folder: Path) -> dict[str, str]:
+def _read_lock(folder: Path) -> dict[str, str]:
     try:
         values = json.loads((folder / LOCK).read_bytes())
         return {str(name): str(digest) for name, digest in values.items()}
     except FileNotFoundError:
         return {}
     except (ValueError, AttributeError):
-        raise UserError(f"{folder / LOCK}: not readable; remove it to trust the files beside it anew") from None
+        raise UserError(
+            f"{folder / LOCK}: is not a JSON object of digests; remove it, and the next load records them anew"
+        ) from None
 
 
-def _lock(folder: Path, name: str, digest: str) -> None:
-    values = _locked(folder) | {name: digest}
+def _write_lock(folder: Path, name: str, digest: str) -> None:
+    values = _read_lock(folder) | {name: digest}
     temporary = folder / (LOCK + ".part")
     temporary.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
     os.replace(temporary, folder / LOCK)
 
 
 def short_digest(path: Path) -> str:
-    """First 16 hex digits of a file's SHA-256, for fingerprints."""
+    """Return the first 16 hex digits of a file's SHA-256, for fingerprints."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]

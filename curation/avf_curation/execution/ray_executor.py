@@ -32,7 +32,7 @@ def run_units(
     except (RayError, ConnectionError) as error:
         log.debug("lost the Ray cluster", exc_info=True)
         kind = type(error).__name__
-        raise InfrastructureError(f"the Ray cluster was lost ({kind}); the same command goes on") from None
+        raise InfrastructureError(f"the Ray cluster was lost ({kind}); the same command continues") from None
     finally:
         scheduler.stop()
         if started_here:

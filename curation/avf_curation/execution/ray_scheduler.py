@@ -182,7 +182,7 @@ class UnitScheduler:
     def _check_silence(self) -> None:
         """Raise InfrastructureError when the cluster is dead; report pools that wait for room in the cluster."""
         if not ray_cluster.any_node_alive():  # Ray itself would wait for ever
-            raise InfrastructureError("no node of the Ray cluster is alive; the same command goes on")
+            raise InfrastructureError("no node of the Ray cluster is alive; the same command continues")
         for pool in self._pools:
             if pool.starting and pool.empty:
                 self._emit(Event(name="waiting_for_cluster", pool=pool.config.kind, message=pool.requirements()))
@@ -248,7 +248,7 @@ class UnitScheduler:
         if unit.deaths > self._limits.kills + _MAX_ISOLATED_DEATHS:
             raise InfrastructureError(
                 f"unit {number}: its worker has died {unit.deaths} times, even with each video in its own process; "
-                "look for a lack of memory on the node, then the same command goes on"
+                "look for a lack of memory on the node, then the same command continues"
             ) from None
 
     # -- checks --------------------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ class UnitScheduler:
             if time.monotonic() - since_s > self._start_timeout_s:
                 raise InfrastructureError(
                     f"no worker of the {kind} pool started within {self._start_timeout_s:g} s: "
-                    f"{pool.start_obstacle()}; --start-timeout-s sets this limit, and the same command goes on"
+                    f"{pool.start_obstacle()}; --start-timeout-s sets this limit, and the same command continues"
                 )
 
     def _kill_overdue(self) -> None:

@@ -58,5 +58,5 @@ class Coordinator:
             self._emit(Event(name="disk_almost_full", message=f"{free_gb:.2f} GB free"))
             raise InfrastructureError(
                 f"{self._run.root}: {free_gb:.2f} GB free, less than --min-free-gb {self._min_free_gb:g}; "
-                "make room, then the same command goes on"
+                "make room, then the same command continues"
             )

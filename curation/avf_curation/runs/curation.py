@@ -1,4 +1,4 @@
-"""Curate a run from start to end: identity, plan, units, ledger. After any death the same call goes on where it was."""
+"""Curate a run from start to end: identity, plan, units, ledger. After any death the same call continues the run."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -54,7 +54,7 @@ def curate(
 
     Raises:
         UserError: the settings, the sources or `out` do not allow this run.
-        InfrastructureError: the machine failed; the same call goes on where the run stopped.
+        InfrastructureError: the machine failed; the same call continues where the run stopped.
     """
     run = RunFolder(out.resolve())
     plan: RunPlan | None = plan_run(recipe, backends, sources, run.root, device=options.device)

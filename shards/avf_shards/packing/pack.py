@@ -6,7 +6,7 @@
     SHARDS/selection.parquet         every kept clip of the run: selected, or the reason why not
     SHARDS/manifest.json             all shards with their digests: the corpus is complete
 
-After a kill at any moment, the same command goes on after the last shard with a sidecar and writes the same bytes.
+After a kill at any moment, the same command continues after the last shard with a sidecar and writes the same bytes.
 """
 
 import hashlib

@@ -127,7 +127,7 @@ class Checkpoints:
             cause = next(iter(error.failures.values()))[0]
             raise UserError(
                 f"checkpoint of step {step} cannot be written ({type(cause).__name__}: {cause}); "
-                "those before it are whole, and the same command goes on"
+                "those before it are whole, and the same command continues"
             ) from None
         if self.rank == 0:
             self._publish(step, state)
