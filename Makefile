@@ -1,7 +1,7 @@
 # make demo    raw video -> audited shards -> a model that learned from them, on made-up video, in about seven minutes
 # make test    lint, types, architecture, tests
-# make test-all  the slow tests too, as CI does
-# make coverage  the share of statements that the tests beside the packages run, for each folder; CI prints it
+# make test-slow  only the slow tests; make test-all: all of them
+# make coverage  the tests of `make test`, and the share of statements they run, for each folder; CI runs it and test-slow
 # make setup   .venv from requirements.lock, every wheel checked against its hash (about 6 GB: torch brings CUDA)
 # make lock    requirements.lock anew from pyproject.toml
 # make bench   the benchmark tables of docs/benchmarks.md
@@ -10,7 +10,7 @@ DEMO ?= demo-out
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 BIN := .venv/bin
 
-.PHONY: demo test test-all coverage lint setup lock bench clean
+.PHONY: demo test test-slow test-all coverage lint setup lock bench clean
 
 demo: setup
 	$(BIN)/avf-curate demo --out $(DEMO)
@@ -22,8 +22,11 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest
 
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
 coverage: lint
-	$(BIN)/python -m pytest tests/shards tests/curation tests/training -m "not slow" --cov --cov-report=json:coverage.json
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=json:coverage.json
 	$(BIN)/python .ci/coverage_table.py coverage.json
 
 lint: setup

@@ -144,14 +144,14 @@ def test_batch_keys_lead_to_the_lineage(shards: Path) -> None:
 _CHILD = """
 import json, sys
 from pathlib import Path
-from support.streams import loader, pretraining
+from support.streams import make_stream_loader, pretraining_sampler
 shards, saved, out = map(Path, sys.argv[1:4])
-one = loader(shards, pretraining(), 24, workers=2)
-for number, batch in enumerate(one):
+loader = make_stream_loader(shards, pretraining_sampler(), 24, workers=2)
+for number, batch in enumerate(loader):
     with open(out, "a") as file:
         file.write(json.dumps([batch.keys, [d.start_frame for d in batch.params]]) + "\\n")
     half = saved.with_suffix(".half")
-    half.write_text(json.dumps(one.state_dict()))
+    half.write_text(json.dumps(loader.state_dict()))
     half.replace(saved)
     print(number, flush=True)
 """

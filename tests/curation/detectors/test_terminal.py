@@ -50,9 +50,10 @@ def run_in_bash(words: list[str], folder: Path, timeout_s: float) -> tuple[str, 
 def read_until(terminal: int, end: str, timeout_s: float) -> str:
     """What the terminal shows until a line begins with `end`, or for `timeout_s`."""
     shown, deadline = b"", time.monotonic() + timeout_s
+    poll = select.poll()  # select() takes no descriptor above 1,023
+    poll.register(terminal, select.POLLIN)
     while time.monotonic() < deadline:
-        ready, _, _ = select.select([terminal], [], [], 0.5)
-        if ready:
+        if poll.poll(500):
             shown += os.read(terminal, 65536)
         text = shown.decode("utf-8", "replace").replace("\r", "")
         if end in text and text.rsplit(end, 1)[1].count("="):

@@ -162,7 +162,7 @@ def test_a_raw_video_is_curated_into_clips_and_predicted(
     ]
     (tmp_path / "other.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, speakers=(503,)),))))
     assert curate_main(["clip", str(tmp_path / "other.mp4"), "--out", str(tmp_path / "out")]) == 2
-    assert "is of two then one.mp4; name a new folder for other.mp4" in capsys.readouterr().err
+    assert "holds the clips of two then one.mp4; name a new folder for other.mp4" in capsys.readouterr().err
     (tmp_path / "wall.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, speakers=()),))))
     assert curate_main(["clip", str(tmp_path / "wall.mp4"), "--out", str(tmp_path / "wall")]) == 2
     assert "shows no face, or cannot be read" in capsys.readouterr().err
