@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: run all or some, print the tables, fill their sections of docs/benchmarks.md."""
+"""`python -m benchmarks [NAME ...]`: run all benchmarks or the named ones, print their tables and write them to docs/benchmarks.md."""
 
 import importlib
 import re
@@ -42,12 +42,13 @@ HEAD = """# Benchmarks
 
 Medians and ratios of one run, side by side; filled by `make bench` (or `python -m benchmarks NAME`). No test is timed.
 
-What these figures do not say: SyncNet with its official weights (they are not part of the project), so whether every third lip window
+What these figures do not say: SyncNet with the authors' weights (they are not part of the project), so whether every third lip window
 keeps the offset on real clips, and how its confidence moves, is not known here; anything on a GPU; anything on an object store.
 """
 
 
 def main(names: list[str]) -> None:
+    """Run the named benchmarks, or all of them, and replace their blocks in docs/benchmarks.md."""
     unknown = set(names) - set(NAMES)
     if unknown:
         sys.exit(f"unknown benchmark {', '.join(sorted(unknown))}; known are {', '.join(NAMES)}")
@@ -59,7 +60,9 @@ def main(names: list[str]) -> None:
         block = f"<!-- {name} -->\n{body}\nMeasured on {machine()}.\n<!-- end {name} -->"
         text = PAGE.read_text("utf-8") if PAGE.is_file() else HEAD
         pattern = re.compile(f"<!-- {name} -->.*?<!-- end {name} -->", re.S)
-        text = pattern.sub(lambda _, block=block: block, text) if pattern.search(text) else f"{text}\n{block}\n"
+        # Spliced by position: a replacement string would have its backslashes read as escapes.
+        match = pattern.search(text)
+        text = text[: match.start()] + block + text[match.end() :] if match else f"{text}\n{block}\n"
         PAGE.write_text(text, "utf-8")
 
 

@@ -1,4 +1,4 @@
-"""A hundred random deaths of workers and nodes in one run on three Ray nodes; the same bytes, little done twice."""
+"""Kill workers and nodes a hundred times in one run on three Ray nodes: the bytes stay the same, and few units are repeated."""
 
 import logging
 import random
@@ -30,10 +30,10 @@ from support.trees import result_digests
 KILLS, NODES, UNITS, WORKERS = 100, 15, 420, 3
 
 
-def light(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
-    """The stub, long enough to be struck."""
+def slow_stub(video: Video, root: Path, settings: object, detectors: object) -> VideoOutcomes:
+    """Curate like `stub_curate`, but take long enough to be killed."""
     time.sleep(0.2)
-    return stub_curate(one, root, settings, tools)
+    return stub_curate(video, root, settings, detectors)
 
 
 def run() -> list[Section]:
@@ -42,7 +42,7 @@ def run() -> list[Section]:
     node = {"num_cpus": 2, "object_store_memory": 100_000_000}
     head = {"num_cpus": 0, "object_store_memory": 100_000_000, "include_dashboard": False}
     cluster = RayCluster(initialize_head=True, head_node_args=head)
-    struck: Counter[str] = Counter()
+    kills: Counter[str] = Counter()
     try:
         for _ in range(2):
             cluster.add_node(**node)
@@ -58,36 +58,36 @@ def run() -> list[Section]:
                 RunOptions(engine="inline", stages=single_step(stub_curate)),
             )
 
-            def strike(progress: Progress) -> None:
-                if sum(struck.values()) >= KILLS or draw.random() > 2.5 * KILLS / UNITS:
+            def kill_sometimes(progress: Progress) -> None:
+                if sum(kills.values()) >= KILLS or draw.random() > 2.5 * KILLS / UNITS:
                     return
-                if struck["node"] < NODES and draw.random() < NODES / KILLS:
+                if kills["node"] < NODES and draw.random() < NODES / KILLS:
                     cluster.remove_node(draw.choice(sorted(cluster.worker_nodes, key=id)), allow_graceful=False)
                     cluster.add_node(**node)
-                    struck["node"] += 1
-                elif victims := [one for one in psutil.process_iter(["cmdline"]) if _is_worker(one)]:
+                    kills["node"] += 1
+                elif victims := [process for process in psutil.process_iter(["cmdline"]) if _is_worker(process)]:
                     draw.choice(victims).send_signal(signal.SIGKILL)
-                    struck["worker"] += 1
+                    kills["worker"] += 1
 
-            run_ = curate(
+            killed = curate(
                 settings,
                 EMBEDDED,
                 {"s": inputs},
                 Path(name) / "b",
-                RunOptions(engine="ray", cluster=ClusterConfig(workers=WORKERS), stages=single_step(light)),
-                on_progress=strike,
+                RunOptions(engine="ray", cluster=ClusterConfig(workers=WORKERS), stages=single_step(slow_stub)),
+                on_progress=kill_sometimes,
             )
-            same = result_digests(run_.root) == result_digests(plain.root)
-            started = [one["unit"] for one in read_events(run_.log_folder) if one["name"] == "unit_started"]
+            same = result_digests(killed.root) == result_digests(plain.root)
+            started = [event["unit"] for event in read_events(killed.log_folder) if event["name"] == "unit_started"]
     finally:
         ray.shutdown()
         cluster.shutdown()
-    allowed = struck["worker"] + WORKERS * struck["node"]
-    rows = [["workers killed", "nodes killed", "units", "units begun again", "allowed", "same bytes"]]
+    allowed = kills["worker"] + WORKERS * kills["node"]
+    rows = [["workers killed", "nodes killed", "units", "units repeated", "allowed", "same bytes"]]
     rows.append(
         [
-            str(struck["worker"]),
-            str(struck["node"]),
+            str(kills["worker"]),
+            str(kills["node"]),
             str(UNITS),
             str(len(started) - UNITS),
             str(allowed),
@@ -96,7 +96,7 @@ def run() -> list[Section]:
     )
     note = (
         "Three nodes of ray.cluster_utils on one machine (one is the head, without workers), a stub for the work; SIGKILL at random moments, a new node for "
-        "each that goes. Allowed: what was in flight, one unit for a worker, all workers for a node."
+        "each that is removed. Allowed: the units in flight, one unit for a worker, all workers for a node."
     )
     return [Section("Kills on a cluster", note, rows)]
 

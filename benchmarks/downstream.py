@@ -1,4 +1,4 @@
-"""Fine-tuning beside HiCMAE; what bounds the test of a fold; a raw video to its emotions, on two cores."""
+"""Compare fine-tuning with HiCMAE, decoding with the model when a fold is tested, and time a raw video to its emotions."""
 
 import os
 import subprocess
@@ -37,17 +37,17 @@ def run() -> list[Section]:
 
 def _steps() -> Section:
     hicmae, ours = "hicmae_b", "avfmaepp_b"
-    ways: dict[str, tuple[Precision, bool]] = {
+    variants: dict[str, tuple[Precision, bool]] = {
         "fp32": (Precision(compute="fp32"), False),
         "fp32, activations computed twice": (Precision(compute="fp32"), True),
         "bf16": (Precision(compute="bf16"), False),
     }
-    steps = [_step(name, *way) for way in ways.values() for name in (hicmae, ours)]
+    steps = [_step(name, *variant) for variant in variants.values() for name in (hicmae, ours)]
     seconds = medians(steps, time.perf_counter, 5)
     macs = {name: forward_gmacs(preset(name), _CLASSES) for name in (hicmae, ours)}
     rows = [["", f"step of {_BATCH} clips, HiCMAE B, s", "AVF-MAE++ B, s", "AVF-MAE++ B is faster by", "paper"]]
-    for way, theirs_s, ours_s in zip(ways, seconds[::2], seconds[1::2], strict=True):
-        rows.append([way, f"{theirs_s:.2f}", f"{ours_s:.2f}", f"{theirs_s / ours_s - 1:+.1%}", "+20.63 %"])
+    for variant_name, theirs_s, ours_s in zip(variants, seconds[::2], seconds[1::2], strict=True):
+        rows.append([variant_name, f"{theirs_s:.2f}", f"{ours_s:.2f}", f"{theirs_s / ours_s - 1:+.1%}", "+20.63 %"])
     share = macs[hicmae] / macs[ours] - 1
     rows.append(
         ["by multiply-adds (GMAC a clip, forward)", f"{macs[hicmae]:.1f}", f"{macs[ours]:.1f}", f"{share:+.1%}", ""]
@@ -60,53 +60,53 @@ def _steps() -> Section:
     return Section("Fine-tuning: a step of AVF-MAE++ B beside HiCMAE B", note, rows)
 
 
-def _step(name: str, precision: Precision, twice: bool) -> Callable[[], object]:
+def _step(name: str, precision: Precision, checkpoint_activations: bool) -> Callable[[], object]:
     recipe = load_finetune_recipe("finetune", name)
     model = Classifier(preset(name), _CLASSES, recipe.drop_path).train()
-    model.checkpoint_activations(twice)
-    optimiser = adamw(model, recipe.optim, lambda one: layer_scale(one, 0.75, 10, 2, "exempt_tokens"))
+    model.checkpoint_activations(checkpoint_activations)
+    optimizer = adamw(model, recipe.optim, lambda parameter: layer_scale(parameter, 0.75, 10, 2, "exempt_tokens"))
     geometry = model.config.geometry
     video, audio = torch.randn(_BATCH, *geometry.video_shape), torch.randn(_BATCH, *geometry.audio_shape)
-    truth = torch.arange(_BATCH)
+    labels = torch.arange(_BATCH)
 
     def step() -> None:
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         with precision.autocast("cpu"):
             logits_BJ = model(video, audio).logits_BJ
-        torch.nn.functional.cross_entropy(logits_BJ.float(), truth).backward()
-        optimiser.step()
+        torch.nn.functional.cross_entropy(logits_BJ.float(), labels).backward()
+        optimizer.step()
 
     return step
 
 
 def _video(folder: Path) -> list[Section]:
-    """A film of ten seconds through `clip` and `predict`, and the parts of a tested view."""
-    film = VideoScript(shots=(ShotScript(frames=250, speakers=(500,), seed=1, smile=1.0, voice=1.0),))
-    (folder / "film.mp4").write_bytes(encode_video(film))
+    """Time `clip` and `predict` on a video of ten seconds, and decoding and model for one view of a stored clip."""
+    video = VideoScript(shots=(ShotScript(frames=250, speakers=(500,), seed=1, smile=1.0, voice=1.0),))
+    (folder / "video.mp4").write_bytes(encode_video(video))
     models = {}
     for name in ("nano", "avfmaepp_b"):
         torch.manual_seed(0)
         models[name] = folder / name
         Classifier(preset(name), _CLASSES, output_spec=OutputSpec(names=_LABELS)).save_pretrained(models[name])
-    clipped_s = _seconds("avf_curation.cli.main", "clip", str(folder / "film.mp4"), "--out", str(folder / "out"))
-    rows = [["", "clip, s", "predict, s", "both", "of its ten seconds"]]
+    clip_s = _seconds("avf_curation.cli.main", "clip", str(folder / "video.mp4"), "--out", str(folder / "out"))
+    rows = [["", "clip, s", "predict, s", "both, s", "seconds per second of video"]]
     for name in ("nano", "avfmaepp_b"):
-        told_s = _seconds(
+        predict_s = _seconds(
             "avf_training.cli.main", "predict", str(folder / "out"), "--model", str(models[name]), "--hop", "2.56"
         )
-        both = clipped_s + told_s
-        rows.append([name, f"{clipped_s:.1f}", f"{told_s:.1f}", f"{both:.1f}", f"{both / 10:.1f}"])
+        total_s = clip_s + predict_s
+        rows.append([name, f"{clip_s:.1f}", f"{predict_s:.1f}", f"{total_s:.1f}", f"{total_s / 10:.1f}"])
     note = (
         "`avf-curate clip` and `avf-train predict --hop 2.56` as two commands, start of Python, imports and loading of models "
-        "included, embedded backends, the picture drawn. Random weights: what is said takes as long."
+        "included, embedded backends, a drawn speaker. The weights are random, which does not change the time."
     )
     return [_views(folder, models), Section("A raw video of ten seconds to its emotions", note, rows)]
 
 
 def _seconds(*argv: str) -> float:
-    begun_s = time.perf_counter()
+    start_s = time.perf_counter()
     subprocess.run([sys.executable, "-m", *argv], check=True, capture_output=True)
-    return time.perf_counter() - begun_s
+    return time.perf_counter() - start_s
 
 
 def _views(folder: Path, models: dict[str, Path]) -> Section:
@@ -121,34 +121,34 @@ def _views(folder: Path, models: dict[str, Path]) -> Section:
 
     loaded = {name: Classifier.from_pretrained(path) for name, path in models.items()}
 
-    def answer(model: Classifier) -> object:
+    def forward(model: Classifier) -> Callable[[], object]:
         geometry = model.config.geometry
         inputs = torch.randn(1, *geometry.video_shape), torch.randn(1, *geometry.audio_shape)
 
-        def once() -> None:
+        def predict() -> None:
             with torch.no_grad():
                 model(*inputs)
 
-        return once
+        return predict
 
-    read_s, *answered_s = medians([read, *(answer(model) for model in loaded.values())], time.process_time, 7)
+    read_s, *forward_s_each = medians([read, *(forward(model) for model in loaded.values())], time.process_time, 7)
     rows = [
         ["", "decode a view, CPU ms", "model, CPU ms", "bound by", "cores that feed one GPU of 100 TFLOP/s achieved"]
     ]
-    for name, answer_s in zip(loaded, answered_s, strict=True):
-        rows.append(_bound(name, read_s, answer_s))
+    for name, forward_s in zip(loaded, forward_s_each, strict=True):
+        rows.append(_bound(name, read_s, forward_s))
     rows.append(_bound("avfmaepp_h", read_s, None))
     torch.set_num_threads(os.cpu_count() or 1)
     note = (
-        "One view (16 pictures, 2.56 s of sound) of a stored clip, one core. On CPUs the model bounds the test of a fold, and by "
-        "far; on a GPU that computes at the rate of the last column's head, that many cores of decoding keep it busy: reckoned, no "
-        "GPU was there."
+        "One view (16 frames, 2.56 s of sound) of a stored clip, one core. On CPUs the model bounds the test of a fold, and by "
+        "far; on a GPU that computes at the rate of the last column's head, that many cores of decoding keep it busy: calculated, no "
+        "GPU was measured."
     )
     return Section("Testing a fold: decoding against the model", note, rows)
 
 
-def _bound(name: str, read_s: float, answer_s: float | None) -> list[str]:
+def _bound(name: str, read_s: float, forward_s: float | None) -> list[str]:
     gpu_s = 2 * forward_gmacs(preset(name), _CLASSES) * 1e9 / 100e12
-    told = "" if answer_s is None else f"{1000 * answer_s:.0f}"
-    bound = "" if answer_s is None else "model" if answer_s > read_s else "decode"
-    return [name, f"{1000 * read_s:.1f}", told, bound, f"{read_s / gpu_s:.0f}"]
+    model_ms = "" if forward_s is None else f"{1000 * forward_s:.0f}"
+    bound = "" if forward_s is None else "model" if forward_s > read_s else "decode"
+    return [name, f"{1000 * read_s:.1f}", model_ms, bound, f"{read_s / gpu_s:.0f}"]

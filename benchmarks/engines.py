@@ -1,4 +1,4 @@
-"""Ray with two workers against one inline process, on the demo corpus; the engine's own overhead."""
+"""Compare Ray with one and two workers against one inline process, on the demo corpus."""
 
 import os
 import subprocess
@@ -40,26 +40,38 @@ def run() -> list[Section]:
         source = Path(name) / "source"
         source.mkdir()
         for copy in range(4):  # many equal units, so that the tail is short
-            for film in sorted((Path(name) / "corpus/studio").glob("talk_*.mp4")):
-                os.link(film, source / f"{copy}_{film.name}")
+            for video in sorted((Path(name) / "corpus/studio").glob("talk_*.mp4")):
+                os.link(video, source / f"{copy}_{video.name}")
         figures = {}
         for engine, workers in (("inline", 1), ("ray", 1), ("ray", 2)):
             out = Path(name) / f"{engine}{workers}"
-            done = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-c", _RUN, str(source), str(out), engine, str(workers)],
                 capture_output=True,
                 text=True,
                 check=True,
             )
-            figures[engine, workers] = [float(word) for word in done.stdout.split()[-4:]]
+            figures[engine, workers] = [float(text) for text in process.stdout.split()[-4:]]
             time.sleep(2)
-    inline, one, two = figures["inline", 1], figures["ray", 1], figures["ray", 2]
-    per = {key: value[1] / value[2] for key, value in figures.items()}  # warm seconds per unit
+    inline, ray_1, ray_2 = figures["inline", 1], figures["ray", 1], figures["ray", 2]
+    unit_s = {key: value[1] / value[2] for key, value in figures.items()}  # warm
     rows = [
         ["", "whole run, wall s", "warm s a unit", "against inline", "target"],
-        ["inline, one core", f"{inline[0]:.1f}", f"{per['inline', 1]:.2f}", "1", ""],
-        ["ray, 1 worker", f"{one[0]:.1f}", f"{per['ray', 1]:.2f}", f"{per['inline', 1] / per['ray', 1]:.2f}", "0.95"],
-        ["ray, 2 workers", f"{two[0]:.1f}", f"{per['ray', 2]:.2f}", f"{per['inline', 1] / per['ray', 2]:.2f}", "1.8"],
+        ["inline, one core", f"{inline[0]:.1f}", f"{unit_s['inline', 1]:.2f}", "1", ""],
+        [
+            "ray, 1 worker",
+            f"{ray_1[0]:.1f}",
+            f"{unit_s['ray', 1]:.2f}",
+            f"{unit_s['inline', 1] / unit_s['ray', 1]:.2f}",
+            "0.95",
+        ],
+        [
+            "ray, 2 workers",
+            f"{ray_2[0]:.1f}",
+            f"{unit_s['ray', 2]:.2f}",
+            f"{unit_s['inline', 1] / unit_s['ray', 2]:.2f}",
+            "1.8",
+        ],
     ]
-    note = "Eighty units of one talker of 4 or 8 s each, dlib and envelope. Warm: after every worker's first unit."
+    note = "Eighty units of one speaker of 4 or 8 s each, dlib and envelope. Warm: after every worker's first unit."
     return [Section("Engines", note, rows)]

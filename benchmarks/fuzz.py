@@ -1,4 +1,4 @@
-"""Five thousand small files with flipped and cut bytes: no crash, no hang, every one accounted for."""
+"""Curate five thousand small files with changed and missing bytes: no crash, no hang, and every file is accounted for."""
 
 import random
 import tempfile
@@ -19,10 +19,10 @@ FILES, BATCH = 5000, 250
 
 def run() -> list[Section]:
     settings = ["faces.samples=1", "faces.side_px=120", "track.side_px=120"]
-    (mute,) = [video for video in demo_videos() if video.path == "archive/no_sound.mp4"]
+    (silent,) = [video for video in demo_videos() if video.path == "archive/no_sound.mp4"]
     bases = [
         encode_video(VideoScript(shots=(ShotScript(frames=50, speakers=(0,), seed=1),))),
-        encode_demo_video(mute)[:60_000],
+        encode_demo_video(silent)[:60_000],
     ]
     counts = {"videos": 0, "kept": 0, "rejected": 0, "failed": 0, "broken law": 0}
     start = time.monotonic()
@@ -32,18 +32,18 @@ def run() -> list[Section]:
             source.mkdir()
             draw = random.Random(batch)
             for number in range(BATCH):
-                (source / f"{number:03d}.mp4").write_bytes(damaged(draw.choice(bases), draw))
-            done = curate(
+                (source / f"{number:03d}.mp4").write_bytes(damage(draw.choice(bases), draw))
+            run_folder = curate(
                 load_recipe(None, settings),
                 BackendSelection(track="dlib", sync="envelope", weights={}),
                 {"s": source},
                 Path(name) / "run",
                 RunOptions(engine="inline"),
             )
-            result = summarize_run(done)
-            statuses = done.ledger()["status"].to_pylist()
-            counts["videos"] += result.totals["videos"]
-            counts["broken law"] += len(result.law_broken_by)
+            summary = summarize_run(run_folder)
+            statuses = run_folder.ledger()["status"].to_pylist()
+            counts["videos"] += summary.totals["videos"]
+            counts["broken law"] += len(summary.law_broken_by)
             for status in ("kept", "rejected", "failed"):
                 counts[status] += statuses.count(status)
     rows = [
@@ -53,8 +53,8 @@ def run() -> list[Section]:
     return [Section("Fuzz", "1 to 300 bytes changed, four in ten also cut short; inline, one process for all.", rows)]
 
 
-def damaged(base: bytes, draw: random.Random) -> bytes:
-    """`base` with some bytes changed and perhaps its end cut off."""
+def damage(base: bytes, draw: random.Random) -> bytes:
+    """Return `base` with some bytes changed, and in four of ten cases its end cut off."""
     data = bytearray(base)
     for _ in range(draw.choice([1, 3, 30, 300])):
         data[draw.randrange(len(data))] = draw.randrange(256)

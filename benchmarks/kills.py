@@ -1,4 +1,4 @@
-"""Fifty SIGKILLs at random moments of a real run and its packing; each run that gets through must have the same bytes."""
+"""Send fifty SIGKILLs at random moments of a run and its packing; each run that finishes must have the same bytes."""
 
 import os
 import random
@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from avf_curation.demo.corpus import demo_videos, encode_demo_video
@@ -22,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.trees import file_digests
 
 KILLS = 50
-FILMS = ("studio/talk_0.mp4", "archive/truncated.mp4", "archive/notes.mp4")
+VIDEOS = ("studio/talk_0.mp4", "archive/truncated.mp4", "archive/notes.mp4")
 
 
 def run() -> list[Section]:
@@ -31,39 +32,39 @@ def run() -> list[Section]:
         source = Path(name) / "in"
         source.mkdir()
         for video in demo_videos():
-            if video.path in FILMS:
+            if video.path in VIDEOS:
                 (source / Path(video.path).name).write_bytes(encode_demo_video(video))
         _job(source, Path(name) / "warm")
         start = time.monotonic()
         _job(source, Path(name) / "undisturbed")
         seconds = time.monotonic() - start
         expected = file_digests(Path(name) / "undisturbed")
-        kills = runs = wrong = 0
+        kills = runs = different = 0
         while kills < KILLS:
-            out, runs, done = Path(name) / f"run{runs}", runs + 1, False
-            while not done:
+            out, runs, finished = Path(name) / f"run{runs}", runs + 1, False
+            while not finished:
                 delay = draw.uniform(0, 1.3 * seconds) if kills < KILLS else None
-                done = _child(lambda out=out: _job(source, out), delay)
-                kills += not done
-            wrong += file_digests(out) != expected
-    rows = [["SIGKILLs", "runs finished", "runs with other bytes"], [str(kills), str(runs), str(wrong)]]
+                finished = _child(partial(_job, source, out), delay)
+                kills += not finished
+            different += file_digests(out) != expected
+    rows = [["SIGKILLs", "runs finished", "runs with other bytes"], [str(kills), str(runs), str(different)]]
     return [Section("Kills", "Random moments of plan, curation and packing; inline engine, real stages.", rows)]
 
 
 def _job(source: Path, out: Path) -> None:
     recipe = load_recipe(None, ["plan.unit_videos=1", "faces.side_px=300", "track.side_px=300"])
-    done = curate(
+    run_folder = curate(
         recipe,
         BackendSelection(track="dlib", sync="envelope", weights={}),
         {"s": source},
         out / "run",
         RunOptions(engine="inline"),
     )
-    pack_shards(done, out / "shards", Selection())
+    pack_shards(run_folder, out / "shards", Selection())
 
 
 def _child(work: Callable[[], None], kill_after_s: float | None) -> bool:
-    """Whether a fork of this process finished `work` before it was killed."""
+    """Run `work` in a fork of this process; return whether the fork finished before it was killed."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -73,10 +74,10 @@ def _child(work: Callable[[], None], kill_after_s: float | None) -> bool:
             os._exit(1)
     end = time.monotonic() + (kill_after_s if kill_after_s is not None else 600)
     while time.monotonic() < end:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
+        ended_pid, status = os.waitpid(pid, os.WNOHANG)
+        if ended_pid:
             if os.waitstatus_to_exitcode(status) != 0:
-                raise RuntimeError("the run failed by itself")
+                raise RuntimeError("the run failed without being killed")
             return True
         time.sleep(0.005)
     os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""One pre-training step, ours against a plain HiCMAE B, beside what the arithmetic says."""
+"""Measure a pre-training step of our models against a plain HiCMAE B, and against the ratio of multiply-adds."""
 
 import gc
 import statistics
@@ -25,23 +25,23 @@ from benchmarks.table import Section
 
 BATCH, ROUNDS = 16, 3
 PLAIN = "plain"
-ONE = {name: Precision(compute=name, fp32_decoder=False) for name in ("fp32", "bf16")}
+PRECISIONS = {name: Precision(compute=name, fp32_decoder=False) for name in ("fp32", "bf16")}
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Step:
-    """A model ready for steps; `run` is one: forward, backward, optimiser."""
+    """A pre-training step of one model with fixed inputs."""
 
-    run: Callable[[], float]
-    gmacs: float
+    run: Callable[[], float]  # forward, backward and optimizer; returns the loss
+    gmacs: float  # multiply-adds of the forward pass of a clip, in billions; NaN for the plain model
 
 
-def on_device() -> str:
+def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def step_of(name: str, precision: Precision, device: str) -> Step:
-    """`name` of a preset, or PLAIN for the reference."""
+def make_step(name: str, precision: Precision, device: str) -> Step:
+    """Return a step of the preset `name`, or of the plain model if `name` is PLAIN."""
     config = PRESETS["hicmae_b" if name == PLAIN else name]
     torch.manual_seed(0)
     video = torch.randn(BATCH, *config.geometry.video_shape, device=device)
@@ -55,24 +55,25 @@ def step_of(name: str, precision: Precision, device: str) -> Step:
         plain.load_state_dict(to_authors_names(model.state_dict(), authors_names(model)))
         model, gmacs = plain, float("nan")
     model.to(device).train()
-    optimiser = torch.optim.AdamW(model.parameters(), 1e-5, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-5, fused=True)
     hidden = tuple(_hidden(visible, total) for visible, total in _visible(masks, config))
 
     def loss() -> torch.Tensor:
         with precision.autocast(device):
             if isinstance(model, PlainHiCMAE):
-                return model(video, audio, *hidden)
+                total: torch.Tensor = model(video, audio, *hidden)
+                return total
             out = model(video, audio, masks)
         return pretraining_losses(out, video, audio, masks, config).total
 
     def run() -> float:
         value = loss()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         value.backward()
-        optimiser.step()
+        optimizer.step()
         return value.item()
 
-    return Step(run, gmacs)
+    return Step(run=run, gmacs=gmacs)
 
 
 def _visible(masks: Masks, config: ModelConfig) -> list[tuple[torch.Tensor, int]]:
@@ -84,9 +85,9 @@ def _hidden(visible_BV: torch.Tensor, total: int) -> torch.Tensor:
     return torch.ones(len(visible_BV), total, dtype=torch.bool, device=visible_BV.device).scatter(1, visible_BV, False)
 
 
-def measured(names: list[str], precision: Precision, device: str, rounds: int) -> dict[str, float]:
-    """Median seconds of a step of each, all in turn each round."""
-    steps = {name: step_of(name, precision, device) for name in names}
+def measure_steps(names: list[str], precision: Precision, device: str, rounds: int) -> dict[str, float]:
+    """Return the median seconds of a step of each model; each round runs all models in turn."""
+    steps = {name: make_step(name, precision, device) for name in names}
     times: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds + 1):
         for name, step in steps.items():
@@ -96,14 +97,14 @@ def measured(names: list[str], precision: Precision, device: str, rounds: int) -
                 times[name].append(time.perf_counter() - start)
     del steps
     gc.collect()
-    return {name: statistics.median(mine) for name, mine in times.items()}
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
 _PEAK = """
 import torch
 torch.set_num_threads({threads})
-from benchmarks.models import ONE, step_of
-step = step_of({name!r}, ONE["bf16"], "cpu")
+from benchmarks.models import PRECISIONS, make_step
+step = make_step({name!r}, PRECISIONS["bf16"], "cpu")
 step.run(); step.run()
 lines = dict(line.split(":", 1) for line in open("/proc/self/status"))  # ru_maxrss would carry the parent's over
 print(int(lines["VmHWM"].split()[0]) / 1e6)
@@ -111,28 +112,32 @@ print(int(lines["VmHWM"].split()[0]) / 1e6)
 
 
 def peak_gb(name: str) -> float:
-    """Peak memory of a process that makes two steps in bf16."""
+    """Return the peak memory in GB of a separate process that runs two steps in bf16."""
     code = _PEAK.format(name=name, threads=torch.get_num_threads())
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1])
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(process.stdout.split()[-1])
 
 
-def same_loss(device: str) -> float:
-    """How far the plain model's loss is from ours with the same weights and masks, in fp32."""
-    return abs(step_of(PLAIN, ONE["fp32"], device).run() - step_of("hicmae_b", ONE["fp32"], device).run())
+def loss_difference(device: str) -> float:
+    """Return the difference between the losses of the plain model and ours, with the same weights and masks, in fp32."""
+    return abs(
+        make_step(PLAIN, PRECISIONS["fp32"], device).run() - make_step("hicmae_b", PRECISIONS["fp32"], device).run()
+    )
 
 
 def run() -> list[Section]:
-    device = on_device()
+    device = best_device()
     torch.set_num_threads(2)
-    gap = same_loss(device)
+    gap = loss_difference(device)
     sections = []
     names = [PLAIN, "hicmae_b", "table20_improved_lgi", "avfmaepp_b"]
     peaks = {name: peak_gb(name) for name in [*names, "avfmaepp_l", "avfmaepp_h"]}
-    for kind, precision in ONE.items():
-        seconds = measured(names, precision, device, ROUNDS)
+    for kind, precision in PRECISIONS.items():
+        seconds = measure_steps(names, precision, device, ROUNDS)
         sections.append(_against(kind, seconds, peaks if kind == "bf16" else None, device, gap))
-    sections.append(_sizes(measured(["avfmaepp_b", "avfmaepp_l", "avfmaepp_h"], ONE["bf16"], device, 3), peaks, device))
+    sections.append(
+        _sizes(measure_steps(["avfmaepp_b", "avfmaepp_l", "avfmaepp_h"], PRECISIONS["bf16"], device, 3), peaks, device)
+    )
     return sections
 
 
@@ -151,12 +156,12 @@ def _against(kind: str, seconds: dict[str, float], peaks: dict[str, float] | Non
             "against plain",
             "target",
             "against our HiCMAE B",
-            "by the issue's arithmetic",
-            "by ours",
+            "expected by multiply-adds",
+            "by our multiply-adds",
             "peak GB",
         ]
     ]
-    for name, (title, target, arithmetic) in titles.items():
+    for name, (title, target, expected) in titles.items():
         config = PRESETS.get(name)
         rows.append(
             [
@@ -165,7 +170,7 @@ def _against(kind: str, seconds: dict[str, float], peaks: dict[str, float] | Non
                 f"{seconds[PLAIN] / seconds[name]:.2f}",
                 target,
                 f"{seconds['hicmae_b'] / seconds[name]:.2f}" if config else "",
-                arithmetic,
+                expected,
                 f"{base / forward_gmacs(config):.2f}" if config else "",
                 f"{peaks[name]:.1f}" if peaks else "",
             ]
@@ -173,7 +178,7 @@ def _against(kind: str, seconds: dict[str, float], peaks: dict[str, float] | Non
     note = (
         f"{BATCH} clips on {device} with {torch.get_num_threads()} threads, {'one autocast to ' if kind != 'fp32' else ''}{kind}, "
         f"AdamW fused, medians of {ROUNDS} rounds in turn. Same weights and masks: plain and our HiCMAE B differ by "
-        f"{gap:.0e} in the loss. Eager, no compile. Peak: of the whole process, parameters and optimiser included."
+        f"{gap:.0e} in the loss. Eager, no compile. Peak: of the process, with parameters and optimizer."
     )
     return Section(f"Pre-training step, {kind}", note, rows)
 

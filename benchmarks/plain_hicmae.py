@@ -1,6 +1,7 @@
-"""HiCMAE's pre-training model the way such code is usually written: explicit softmax attention, boolean masks, every
-token embedded, everything normalised. Only for comparison; its state dict has the authors' names, so that our weights
-load into it and the losses can be seen to be the same.
+"""HiCMAE's pre-training model in the usual style: explicit softmax attention, boolean masks, every token embedded.
+
+It serves for comparison only. Its state dict has the authors' tensor names, so that our weights load into it and the
+losses can be compared.
 
 Shapes: B batch, N tokens, C width.
 """
@@ -75,6 +76,8 @@ class PlainEncoder(nn.Module):
 
 
 class PlainDecoder(nn.Module):
+    pos: Tensor  # (tokens, width) fixed positions, not in the state dict
+
     def __init__(self, stream: ModalityConfig, skips: int, tokens: int, values: int) -> None:
         super().__init__()
         width, heads = stream.decoder_width, stream.decoder_heads
@@ -93,6 +96,16 @@ class PlainDecoder(nn.Module):
         return self.head(self.norm(x[:, -masked.shape[1] :]))
 
 
+class PlainFusion(nn.Module):
+    def __init__(self, config: ModelConfig, width: int) -> None:
+        super().__init__()
+        self.blocks, self.blocks_audio = (
+            nn.ModuleList(PlainBlock(width, config.fusion_heads, True) for _ in range(config.fusion_depth))
+            for _ in range(2)
+        )
+        self.norm, self.norm_audio = (nn.LayerNorm(width, 1e-6) for _ in range(2))
+
+
 class PlainHiCMAE(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -108,25 +121,21 @@ class PlainHiCMAE(nn.Module):
         self.encoder_to_decoder_audio = nn.Linear(width, config.audio.decoder_width, bias=False)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.video.decoder_width))
         self.mask_token_audio = nn.Parameter(torch.zeros(1, 1, config.audio.decoder_width))
-        self.encoder_fusion = nn.Module()
-        for name in ("blocks", "blocks_audio"):
-            blocks = nn.ModuleList(PlainBlock(width, config.fusion_heads, True) for _ in range(config.fusion_depth))
-            self.encoder_fusion.add_module(name, blocks)
-        self.encoder_fusion.norm, self.encoder_fusion.norm_audio = (nn.LayerNorm(width, 1e-6) for _ in range(2))
+        self.encoder_fusion = PlainFusion(config, width)
 
     def forward(self, video: Tensor, audio: Tensor, mask: Tensor, mask_audio: Tensor) -> Tensor:
-        """The total loss; masks are boolean, True: hidden."""
+        """Return the total loss. Masks are boolean; True marks a masked token."""
         config = self.config
         v_all, a_all = self.encoder(video, mask), self.encoder_audio(audio, mask_audio)
-        v_skips, a_skips = ([every[i] for i in config.skips] for every in (v_all, a_all))
-        contrast = 0.0
+        v_skips, a_skips = ([features[i] for i in config.skips] for features in (v_all, a_all))
+        contrast = torch.zeros((), device=video.device)
         for v, a in zip(v_skips, a_skips, strict=True):
             scores = F.normalize(v.mean(1), dim=-1) @ F.normalize(a.mean(1), dim=-1).T / config.temperature
-            own = torch.arange(len(v))
-            contrast = contrast + (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
+            targets = torch.arange(len(v))
+            contrast = contrast + (F.cross_entropy(scores, targets) + F.cross_entropy(scores.T, targets)) / 2
         v, a = v_all[-1], a_all[-1]
-        for one, two in zip(self.encoder_fusion.blocks, self.encoder_fusion.blocks_audio, strict=True):
-            v, a = one(v, a), two(a, v)
+        for video_block, audio_block in zip(self.encoder_fusion.blocks, self.encoder_fusion.blocks_audio, strict=True):
+            v, a = video_block(v, a), audio_block(a, v)
         v, a = self.encoder_fusion.norm(v), self.encoder_fusion.norm_audio(a)
         down, down_a = self.encoder_to_decoder, self.encoder_to_decoder_audio
         out = self.decoder(down(v), [down(s) for s in v_skips], mask, self.mask_token)

@@ -1,4 +1,4 @@
-"""Order and resume over 1.36 million clips, and the memory of a worker."""
+"""Measure the stream's order and its resume over 1.36 million clips, and the memory of a worker."""
 
 import gc
 import os
@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 from avf_shards.format.corpus import load_corpus
@@ -16,7 +17,7 @@ from avf_shards.format.run_folder import PackedClip, write_part
 from avf_shards.sampling.mixture import Mixture
 from avf_shards.sampling.stream_order import StreamOrder
 from avf_shards.schema.clip_key import make_clip_key
-from avf_shards.timeline import Span
+from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from avf_training.data.loader import StreamLoader
 from avf_training.data.pretraining import PretrainingSampler
 from avf_training.data.stream import ClipStream, StreamConfig
@@ -25,14 +26,14 @@ from avf_training.models.presets import PRESETS
 
 from benchmarks.scale import QUOTAS
 from benchmarks.table import Section
-from benchmarks.talkers import FRAMES, manifest_entry, stored
+from benchmarks.talkers import FRAMES, encode_stored_clip, manifest_entry
 
-CLIPS_PER_SHARD, DIFFERENT, ROUNDS = 512, 8, 5
+CLIPS_PER_SHARD, DISTINCT_CLIPS, ROUNDS = 512, 8, 5
 NOTE = (
-    f"The paper's five sources, {sum(QUOTAS.values()):,} clips in shards of {CLIPS_PER_SHARD} (one shard of {DIFFERENT} different made talkers under as many names "
+    f"The paper's five sources, {sum(QUOTAS.values()):,} clips in shards of {CLIPS_PER_SHARD} (one shard of {DISTINCT_CLIPS} different drawn speakers under as many names "
     f"as it takes). Medians of {ROUNDS}. Resume: from a loaded state in the middle of the fourth epoch, in a process that has everything "
-    "imported, to the first batch of 24 in hand, with two workers. Memory: after 12 steps of 164 clips; its own is what it does not share "
-    "with the trainer's process that it was forked from (Linux's USS), shared are the batches that it makes for the trainer."
+    "imported, to the first batch of 24 in hand, with two workers. Memory: after 12 steps of 164 clips; its own memory is what it does not share "
+    "with the trainer's process that it was forked from (Linux's USS); the shared memory holds the batches that it makes for the trainer."
 )
 
 
@@ -60,48 +61,53 @@ def run() -> list[Section]:
             for n in (2, 8)
         }
     rows = [
-        ["what", "figure", "target"],
+        ["measured", "figure", "target"],
         [f"read the manifest of {len(corpus.shards):,} shards", f"{load_s:.2f} s", ""],
-        ["the order of one epoch, nothing known before", f"{order_s:.2f} s", "0.2 s"],
+        ["the order of one epoch, nothing cached", f"{order_s:.2f} s", "0.2 s"],
         ["resume to the first batch", f"{resume_s:.2f} s", "2 s"],
         *(
             [
-                f"memory of one of {n} workers: its own {own:.0f}, shared with the trainer {shared:.0f}",
-                f"{own + shared:.0f} MB",
+                f"memory of one of {n} workers: its own {private_mb:.0f}, shared with the trainer {shared_mb:.0f}",
+                f"{private_mb + shared_mb:.0f} MB",
                 "400 MB",
             ]
-            for n, (own, shared) in memory.items()
+            for n, (private_mb, shared_mb) in memory.items()
         ),
     ]
-    return [Section("StreamOrder, resume, memory", NOTE, rows)]
+    return [Section("Order, resume, memory", NOTE, rows)]
 
 
 def _corpus(folder: Path) -> Path:
-    different = [stored(n) for n in range(DIFFERENT)]
+    members = [encode_stored_clip(n) for n in range(DISTINCT_CLIPS)]
     for n in range(CLIPS_PER_SHARD):
-        different[n % DIFFERENT]["json"] = b"{}\n"
+        members[n % DISTINCT_CLIPS]["json"] = b"{}\n"
     packed = [
         PackedClip(
             key=make_clip_key("made", str(n), Span(0, FRAMES), 0),
             source="made",
             frames=FRAMES,
-            members=different[n % DIFFERENT],
+            members=members[n % DISTINCT_CLIPS],
         )
         for n in range(CLIPS_PER_SHARD)
     ]
-    first = folder / "made-000000.tar"
-    write_part(folder, first.name, packed)
-    entry, listed = manifest_entry(first), []
+    shard_0 = folder / "made-000000.tar"
+    write_part(folder, shard_0.name, packed)
+    entry, entries = manifest_entry(shard_0), []
     for source, quota in QUOTAS.items():
         for number in range(-(-quota // CLIPS_PER_SHARD)):
             clips = min(CLIPS_PER_SHARD, quota - number * CLIPS_PER_SHARD)
             shard = folder / f"{source}-{number:06d}.tar"
-            os.link(first, shard)
-            os.link(sidecar_path(first), sidecar_path(shard))
-            listed.append(
-                entry | {"shard": shard.name, "clips": {source: clips}, "seconds": {source: clips * FRAMES / 25}}
+            os.link(shard_0, shard)
+            os.link(sidecar_path(shard_0), sidecar_path(shard))
+            entries.append(
+                entry
+                | {
+                    "shard": shard.name,
+                    "clips": {source: clips},
+                    "seconds": {source: clips * FRAMES / FRAMES_PER_SECOND},
+                }
             )
-    (folder / MANIFEST).write_bytes(seal({"shards": listed, "sources": {}}))
+    (folder / MANIFEST).write_bytes(seal({"shards": entries, "sources": {}}))
     return folder
 
 
@@ -115,11 +121,11 @@ def _median(work: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
-def _worker_mb(loader: StreamLoader) -> tuple[float, float]:
-    """(private, shared) megabytes of the largest worker; shared: what it fills for the trainer to take."""
+def _worker_mb(loader: StreamLoader[Any, Any]) -> tuple[float, float]:
+    """Return the private megabytes of the largest worker, and the megabytes that it shares with the trainer."""
     stream = iter(loader)
     for _ in range(12):
         next(stream)
     private = max(process.memory_full_info().uss for process in psutil.Process().children())
-    part = 16 * 16 * 336 * 224
-    return private / 1e6, loader.stream.buffers * part / 1e6
+    part_bytes = 16 * 16 * 336 * 224
+    return private / 1e6, loader.stream.buffers * part_bytes / 1e6

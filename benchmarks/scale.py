@@ -1,4 +1,4 @@
-"""1.36 million made-up entries: plan by stat, audit of a ledger, selection by the paper's quotas."""
+"""Measure plan, audit, selection, what-if and near duplicates on 1.36 million synthetic entries."""
 
 import os
 import tempfile
@@ -25,11 +25,12 @@ ENTRIES = 1_360_000
 
 
 def run() -> list[Section]:
+    near_s, duplicates = _near_duplicates()
     plan_s, units = _plan()
     table = _ledger()
-    audit_s, select_s, exact = _read_and_ask(table)
+    audit_s, select_s, exact = _audit_and_select(table)
     rows = [
-        ["what", "seconds", "target"],
+        ["operation", "seconds", "target"],
         [f"plan of {ENTRIES:,} files by stat, {units:,} units", f"{plan_s:.1f}", "60"],
         [f"read and audit a ledger of {table.num_rows:,} decisions", f"{audit_s:.1f}", "20"],
         [f"pack's selection, all five quotas exact: {'yes' if exact else 'NO'}", f"{select_s:.1f}", "60"],
@@ -38,9 +39,9 @@ def run() -> list[Section]:
             f"{_what_if():.1f}",
             "seconds",
         ],
-        [f"near duplicates among {CLIPS:,} clips of 8 s: {_near()}", f"{_near_s[0]:.1f}", ""],
+        [f"near duplicates among {CLIPS:,} clips of 8 s: {duplicates}", f"{near_s:.1f}", ""],
     ]
-    return [Section("Scale", "Made-up entries on a local disk; one process.", rows)]
+    return [Section("Scale", "Synthetic entries on a local disk; one process.", rows)]
 
 
 def _plan() -> tuple[float, int]:
@@ -53,21 +54,21 @@ def _plan() -> tuple[float, int]:
                 os.mknod(root / f"id{folder:05d}" / f"{number:05d}.mp4")
         skipped_inputs: list[SkippedInput] = []
         start = time.perf_counter()
-        table = make_plan(list_folder_videos(root, "made", config, skipped_inputs), {"made": config})
+        table = make_plan(list_folder_videos(root, "synthetic", config, skipped_inputs), {"synthetic": config})
         encode_plan(table)
         return time.perf_counter() - start, int(table["unit"].to_numpy().max()) + 1
 
 
 def _ledger() -> pa.Table:
-    """About 1.36 million kept spans that meet the quotas, and as many verdicts again that do not."""
+    """Return a ledger with as many kept spans as the quotas ask for, and half as many rejected ones."""
     draw = np.random.default_rng(0)
     tables = []
     for source, quota in sorted(QUOTAS.items()):
-        kept, rows = quota + 1000, int(quota * 1.5) + 1000
+        kept_rows, rows = quota + 1000, int(quota * 1.5) + 1000
         numbers = np.arange(rows)
-        status = np.where(numbers < kept, "kept", "rejected")
+        status = np.where(numbers < kept_rows, "kept", "rejected")
         names = [f"id{n // 100:05d}/{n:09d}.mp4" for n in numbers]
-        keys = [[f"{source}-{n:012x}-0000000-0000200-0"] if n < kept else [] for n in numbers]
+        keys = [[f"{source}-{n:012x}-0000000-0000200-0"] if n < kept_rows else [] for n in numbers]
         score = draw.normal(5, 1, rows).round(4)
         check = pa.StructArray.from_arrays(
             [
@@ -88,11 +89,11 @@ def _ledger() -> pa.Table:
             "start_frame": pa.array(np.zeros(rows, np.int64)),
             "stop_frame": pa.array(np.full(rows, 200, np.int64)),
             "status": pa.array(status),
-            "stage": pa.array(np.where(numbers < kept, None, "faces")),
-            "reason": pa.array(np.where(numbers < kept, None, "no_face")),
-            "score": pa.array(np.where(numbers < kept, np.nan, 1.0), from_pandas=True),
-            "operator": pa.array(np.where(numbers < kept, None, "<=")),
-            "threshold": pa.array(np.where(numbers < kept, np.nan, 0.4), from_pandas=True),
+            "stage": pa.array(["faces"] * rows, mask=numbers < kept_rows),
+            "reason": pa.array(["no_face"] * rows, mask=numbers < kept_rows),
+            "score": pa.array(np.where(numbers < kept_rows, np.nan, 1.0), from_pandas=True),
+            "operator": pa.array(["<="] * rows, mask=numbers < kept_rows),
+            "threshold": pa.array(np.where(numbers < kept_rows, np.nan, 0.4), from_pandas=True),
             "error": pa.nulls(rows, pa.string()),
             "message": pa.nulls(rows, pa.string()),
             "input_bytes": pa.array(np.full(rows, 300_000, np.int64)),
@@ -121,11 +122,10 @@ CHECKS = [
     *(("quality", reason) for reason in ("blurred", "frozen", "black", "letterbox", "watermark", "watermark_pooled")),
 ]
 CLIPS = 50_000
-_near_s = [0.0]
 
 
 def _what_if() -> float:
-    """Seconds to decide a ledger anew, read from disk, as `avf-curate what-if` does it."""
+    """Return the seconds that `avf-curate what-if` takes to read a ledger from disk and decide it with other thresholds."""
     draw = np.random.default_rng(0)
     part, width = 68_000, len(CHECKS)
     values = part * width
@@ -136,7 +136,7 @@ def _what_if() -> float:
         writer: pq.ParquetWriter | None = None
         for _ in range(ENTRIES // part):
             score = draw.normal(5, 1, values).round(4)
-            score[width - 7 :: width] = draw.normal(4.5, 1.2, part).round(4)  # sync/low_confidence: one in ten falls
+            score[width - 7 :: width] = draw.normal(4.5, 1.2, part).round(4)  # sync/low_confidence: one in ten fails
             fields = [
                 stages,
                 reasons,
@@ -163,29 +163,28 @@ def _what_if() -> float:
         writer.close()
         start = time.perf_counter()
         with pq.ParquetFile(path) as file:
-            found = what_if_batches(
+            decisions = what_if_batches(
                 file.iter_batches(), {"": {"sync.low_confidence": 3.0}, "cncvs": {"quality.blurred": 4.0}}
             )
-        assert sum(source.rejected for source in found.sources.values()) > 0
+        assert sum(source.rejected for source in decisions.sources.values()) > 0
         return time.perf_counter() - start
 
 
-def _near() -> str:
-    """How many of the recordings that are there twice are found; the seconds go to _near_s."""
+def _near_duplicates() -> tuple[float, str]:
+    """Return the seconds of the search, and how many of the duplicated recordings it finds."""
     draw = np.random.default_rng(0)
     fingerprints = {f"a-{n:012x}": draw.integers(0, 2**32, 200, np.uint32) for n in range(CLIPS)}
-    twice = list(fingerprints)[:500]
-    for key in twice:
+    duplicated = list(fingerprints)[:500]
+    for key in duplicated:
         flips = (draw.random((160, 32)) < 0.1) @ (1 << np.arange(32, dtype=np.uint64))
         fingerprints[key.replace("a-", "b-")] = fingerprints[key][30:190] ^ flips.astype(np.uint32)
     start = time.perf_counter()
     index = NearDuplicateIndex(fingerprints, {key: key for key in fingerprints}, NearDuplicateConfig(), 0)
-    matched = sum(index.find(key.replace("a-", "b-"), {key}) is not None for key in twice)
-    _near_s[0] = time.perf_counter() - start
-    return f"{matched} of {len(twice)} found"
+    matched = sum(index.find(key.replace("a-", "b-"), {key}) is not None for key in duplicated)
+    return time.perf_counter() - start, f"{matched} of {len(duplicated)} found"
 
 
-def _read_and_ask(table: pa.Table) -> tuple[float, float, bool]:
+def _audit_and_select(table: pa.Table) -> tuple[float, float, bool]:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "ledger.parquet"
         path.write_bytes(ledger.encode_ledger(table))
@@ -194,7 +193,7 @@ def _read_and_ask(table: pa.Table) -> tuple[float, float, bool]:
         summarize_ledger(read, {"backends": {}, "fingerprint": "f"})
         audit_s = time.perf_counter() - start
     start = time.perf_counter()
-    wanted = Selection(sources={name: SourceSelection(quota=quota) for name, quota in QUOTAS.items()})
-    choice = select_clips(read, wanted)
+    selection = Selection(sources={name: SourceSelection(quota=quota) for name, quota in QUOTAS.items()})
+    result = select_clips(read, selection)
     select_s = time.perf_counter() - start
-    return audit_s, select_s, all(len(choice.clips[name]) == quota for name, quota in QUOTAS.items())
+    return audit_s, select_s, all(len(result.clips[name]) == quota for name, quota in QUOTAS.items())

@@ -1,27 +1,28 @@
-"""What the driver costs: a unit through Ray against a loop; ray.wait over many; the scheduler itself with 10,000 workers."""
+"""Measure the coordinator's cost: a unit through Ray and in a loop, ray.wait over many units, and the scheduler with 10,000 simulated workers."""
 
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import ray
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event, EventLog
 from avf_curation.execution.ray_scheduler import UnitScheduler
+from avf_curation.execution.worker import WorkerSetup
 from avf_curation.pipeline.unit import UnitJob
 from avf_curation.runs.coordinator import Coordinator
 from avf_curation.runs.curation import RunOptions, curate
+from avf_curation.runs.progress import Progress
 from avf_curation.runs.unit_log import append_unit
 from avf_shards.format.run_folder import RunFolder
 
 from benchmarks.table import Section
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from support.curation_runs import EMBEDDED, make_recipe, stub_curate
+from support.curation_runs import EMBEDDED, IDENTITY, make_recipe, stub_curate
 from support.runs import make_inputs
 from support.simulated_ray import SimulatedRay, replace_ray
 from support.stages import single_step
@@ -38,50 +39,54 @@ WIDTHS = (10, 100, 1_000, 10_000)
 def run() -> list[Section]:
     cost = _cost_of_a_unit()
     waits = _waits()
-    return [_real(cost, waits), _simulated(waits)]
+    return [_measured(cost, waits), _simulated(waits)]
 
 
 # -- measured -----------------------------------------------------------------------------------------------------------
 
 
 def _cost_of_a_unit() -> dict[str, float]:
-    """Wall milliseconds a unit, warm, of units that do next to nothing."""
-    found = {}
+    """Return by engine the wall milliseconds of a unit that does almost nothing, warm."""
+    unit_ms = {}
     with tempfile.TemporaryDirectory() as name:
         inputs = make_inputs(Path(name) / "in", UNITS)
         for engine in ("inline", "ray"):
             marks: list[float] = []
+
+            def mark(_: Progress, marks: list[float] = marks) -> None:
+                marks.append(time.perf_counter())
+
             curate(
                 make_recipe("plan.unit_videos=1"),
                 EMBEDDED,
                 {"s": inputs},
                 Path(name) / engine,
                 RunOptions(engine=engine, cluster=ClusterConfig(workers=1), stages=single_step(stub_curate)),
-                on_progress=lambda progress, marks=marks: marks.append(time.perf_counter()),
+                on_progress=mark,
             )
-            found[engine] = (marks[-1] - marks[20]) / (len(marks) - 21) * 1000
-    return found
+            unit_ms[engine] = (marks[-1] - marks[20]) / (len(marks) - 21) * 1000
+    return unit_ms
 
 
 def _waits() -> dict[int, float]:
-    """Milliseconds of one look at so many references of which none is ready."""
+    """Return by number of references the milliseconds of a ray.wait call when none of them is ready."""
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
     try:
-        never = ray.remote(num_cpus=1)(_sleep)
-        actor = never.remote(3600)
-        queue = ray.remote(num_cpus=0)(_Never).remote()
+        sleep = ray.remote(num_cpus=1)(_sleep)
+        task = sleep.remote(3600)
+        queue = ray.remote(num_cpus=0)(_NeverReady).remote()
         references = [queue.wait.remote() for _ in range(max(WIDTHS))]
-        found = {}
+        wait_ms = {}
         for width in WIDTHS:
-            some = references[:width]
-            ray.wait(some, num_returns=width, timeout=0)
+            unfinished = references[:width]
+            ray.wait(unfinished, num_returns=width, timeout=0)
             start = time.perf_counter()
             for _ in range(5):
-                ray.wait(some, num_returns=width, timeout=0)
-            found[width] = (time.perf_counter() - start) / 5 * 1000
+                ray.wait(unfinished, num_returns=width, timeout=0)
+            wait_ms[width] = (time.perf_counter() - start) / 5 * 1000
         ray.kill(queue)
-        ray.cancel(actor, force=True)
-        return found
+        ray.cancel(task, force=True)
+        return wait_ms
     finally:
         ray.shutdown()
 
@@ -90,17 +95,17 @@ def _sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
-class _Never:
+class _NeverReady:
     def wait(self) -> None:
         time.sleep(3600)
 
 
-def _real(cost: dict[str, float], waits: dict[int, float]) -> Section:
+def _measured(cost: dict[str, float], waits: dict[int, float]) -> Section:
     rows = [["", "ms", "target"]]
     rows.append(["a unit that does nothing, in a loop (commit and log)", f"{cost['inline']:.1f}", ""])
     rows.append(["the same through Ray, one worker", f"{cost['ray']:.1f}", ""])
     rows.append(["scheduling a unit", f"{cost['ray'] - cost['inline']:.1f}", "20"])
-    rows += [[f"one look at {width:,} units in flight (ray.wait)", f"{ms:.2f}", ""] for width, ms in waits.items()]
+    rows += [[f"ray.wait over {width:,} units in flight", f"{ms:.2f}", ""] for width, ms in waits.items()]
     return Section("Scheduling", f"{UNITS} units, warm, this machine's Ray.", rows)
 
 
@@ -108,7 +113,7 @@ def _real(cost: dict[str, float], waits: dict[int, float]) -> Section:
 
 
 def _simulated(waits: dict[int, float]) -> Section:
-    rows = [["videos a unit", "units", "nodes lost", "hours", "of that, ideal", "workers busy", "driver busy"]]
+    rows = [["videos a unit", "units", "nodes lost", "hours", "ideal hours", "workers busy", "coordinator busy"]]
     for videos in (4, 16, 64):
         ideal_s = CLIPS * CORE_S_A_CLIP / WORKERS
         units = CLIPS // videos
@@ -126,21 +131,21 @@ def _simulated(waits: dict[int, float]) -> Section:
 
 def _simulate(units: int, videos: int, waits: dict[int, float]) -> tuple[SimulatedRay, float]:
     sim = SimulatedRay(625, 16, CORE_S_A_CLIP, waits, 60.0)
-    setup = SimpleNamespace(device="cpu", recipe=make_recipe())
-    # What the driver does for a unit besides: two lines of log, a look at the disk.
+    # The coordinator also writes two log lines and checks the free disk space for each unit.
     with replace_ray(sim), tempfile.TemporaryDirectory() as name:
         folder = RunFolder(Path(name))
-        tell = EventLog(folder.log_folder)
-        flow = UnitScheduler(setup, ClusterConfig(workers=WORKERS), tell)
-        with Coordinator(folder, tell, 0.0) as coordinator:
-            for report in flow.run(_jobs(units, videos)):
+        events = EventLog(folder.log_folder)
+        setup = WorkerSetup(run=folder, recipe=make_recipe(), backends=EMBEDDED, roots={}, identity=IDENTITY)
+        scheduler = UnitScheduler(setup, ClusterConfig(workers=WORKERS), events)
+        with Coordinator(folder, events, 0.0) as coordinator:
+            for report in scheduler.run(_jobs(units, videos)):
                 append_unit(folder, report, 0)
-                tell(Event(name="unit_done", unit=report.unit))
+                events(Event(name="unit_done", unit=report.unit))
                 coordinator.check()
         return sim, sim.tick()
 
 
 def _jobs(units: int, videos: int) -> Iterator[UnitJob]:
-    some: tuple[Any, ...] = (None,) * videos
+    placeholders: tuple[Any, ...] = (None,) * videos
     for unit in range(units):
-        yield UnitJob(unit=unit, attempt=0, videos=some)
+        yield UnitJob(unit=unit, attempt=0, videos=placeholders)

@@ -1,4 +1,4 @@
-"""Frame F1 of the silence stage against speech truth, over its thresholds."""
+"""Measure the F1 score, over frames, of the silence stage against labelled speech, for several thresholds."""
 
 import sys
 from dataclasses import replace
@@ -14,7 +14,7 @@ from support.speech_truth import load_speech_truth, speech_f1
 
 def run() -> list[Section]:
     if not (SHARED / "assets/audio").is_dir():
-        return [Section("Silence", "Not measured: the real sounds are not here.", [["", ""]])]
+        return [Section("Silence", "Not measured: the real recordings are not here.", [["", ""]])]
     config = load_recipe().defaults.silence
     sounds = load_speech_truth(SHARED / "assets/audio")
     rows = [["top_db", *sounds]]

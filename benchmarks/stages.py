@@ -1,4 +1,4 @@
-"""Core-seconds per 8 s clip of 224x224: screening, quality, sync; encoding and each tracker apart; cold start apart."""
+"""Measure the core-seconds of each stage on a clip of 8 s, 224 x 224, and the cold start of a process."""
 
 import io
 import subprocess
@@ -9,16 +9,18 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 from avf_curation.demo.video import HEIGHT, WIDTH, ShotScript, shot_frames
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
 from avf_curation.detectors.librosa_split import split_silence
 from avf_curation.detectors.weights import KNOWN
 from avf_curation.media.decode import MediaFile
+from avf_curation.media.types import AudioTrack, VideoTrack
 from avf_curation.pipeline import refining
 from avf_curation.pipeline.screening import screen_shots
 from avf_curation.recipe import load_recipe
 from avf_curation.stages import silence
-from avf_shards.timeline import Span
+from avf_shards.timeline import SAMPLE_RATE_HZ, Span
 
 from benchmarks.table import SHARED, Section, cpu_s
 
@@ -34,28 +36,28 @@ def run() -> list[Section]:
     note = "One clip of 8 s, 224x224, H.264 and AAC, like VoxCeleb2's; warm; median of five; CPU seconds of one thread."
     return [
         Section("Stages", note, rows),
-        Section("Cold start", "Wall seconds until a fresh process has its tools.", cold),
+        Section("Cold start", "Wall seconds until a fresh process has loaded its detectors.", cold),
     ]
 
 
 def clip_224() -> bytes:
-    """Eight seconds of a drawn talker, cropped square."""
-    pictures, samples = shot_frames(ShotScript(frames=FRAMES, speakers=(0,), seed=100))
+    """Return an MP4 with eight seconds of a drawn speaker, cropped to a square."""
+    drawn, samples = shot_frames(ShotScript(frames=FRAMES, speakers=(0,), seed=100))
     sink = io.BytesIO()
     with av.open(sink, "w", format="mp4") as out:
         video = out.add_stream("libx264", rate=25, options={"crf": "20"})
         video.width, video.height, video.pix_fmt = 224, 224, "yuv420p"
-        sound = out.add_stream("aac", rate=16_000, layout="mono")
-        left = (WIDTH - 300) // 2
-        for t, picture in enumerate(pictures):
-            small = cv2.resize(picture[HEIGHT - 330 : HEIGHT - 30, left : left + 300], (224, 224))
-            frame = av.VideoFrame.from_ndarray(small, format="bgr24")
+        sound = out.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
+        crop_x = (WIDTH - 300) // 2
+        for t, image in enumerate(drawn):
+            small = cv2.resize(image[HEIGHT - 330 : HEIGHT - 30, crop_x : crop_x + 300], (224, 224))
+            frame = av.VideoFrame.from_ndarray(np.asarray(small, np.uint8), format="bgr24")
             frame.pts, frame.time_base = t, Fraction(1, 25)
             out.mux(video.encode(frame))
-        for at in range(0, len(samples), 1024):
-            one = av.AudioFrame.from_ndarray(samples[at : at + 1024].astype("f4")[None], "fltp", "mono")
-            one.sample_rate, one.pts = 16_000, at
-            out.mux(sound.encode(one))
+        for offset in range(0, len(samples), 1024):
+            block = av.AudioFrame.from_ndarray(samples[offset : offset + 1024].astype("f4")[None], "fltp", "mono")
+            block.sample_rate, block.pts = SAMPLE_RATE_HZ, offset
+            out.mux(sound.encode(block))
         out.mux(video.encode(None))
         out.mux(sound.encode(None))
     return sink.getvalue()
@@ -63,36 +65,42 @@ def clip_224() -> bytes:
 
 def _rows(path: Path) -> list[list[str]]:
     settings = load_recipe().defaults
-    tools = Detectors(BackendSelection(track="dlib", sync="envelope", weights={}))
+    detectors = Detectors(BackendSelection(track="dlib", sync="envelope", weights={}))
 
-    def opened() -> tuple[MediaFile, object, object]:
+    def screen() -> tuple[MediaFile, VideoTrack, AudioTrack]:
+        """Open the file, decode its video once and its sound."""
         media = MediaFile(path, settings.media)
-        picture, _ = screen_shots(media, settings.scenes, settings.faces, tools.dlib)
-        return media, picture, media.audio(picture.frames)
+        video_track, _ = screen_shots(media, settings.scenes, settings.faces, detectors.dlib)
+        audio_track = media.audio(video_track.frames)
+        assert audio_track is not None
+        return media, video_track, audio_track
 
-    media, picture, sound = opened()
-    span = Span(0, picture.frames)
-    samples = sound.cut(span)
+    media, video_track, audio_track = screen()
+    span = Span(0, video_track.frames)
+    samples = audio_track.cut(span)
     split_silence(samples, settings.silence)
-    seen = refining.decode_for_detector(media, span, settings.track.side_px, tools)
-    (found, *_) = refining.track_faces(seen, tools, settings.track) or (None,)
-    assert found is not None
-    crops = refining.crop_clip(media, seen, found, settings, tools, with_sync=False)
+    frames = refining.decode_for_detector(media, span, settings.track.side_px, detectors)
+    (track, *_) = refining.track_faces(frames, detectors, settings.track) or (None,)
+    assert track is not None
+    crops = refining.crop_clip(media, frames, track, settings, detectors, with_sync=False)
     media.close()
     parts = {
-        "scenes + faces + sound (one decode)": cpu_s(lambda: opened()[0].close(), 5),
+        "scenes + faces + sound (one decode)": cpu_s(lambda: screen()[0].close(), 5),
         "silence": cpu_s(lambda: silence.measure(span, samples, split_silence, settings.silence), 5),
-        "sync: envelope": cpu_s(lambda: refining.score_sync(crops, found, samples, settings.sync, tools), 5),
-        "quality": cpu_s(lambda: refining.score_quality(seen, crops, found, settings.quality), 5),
+        "sync: envelope": cpu_s(lambda: refining.score_sync(crops, track, samples, settings.sync, detectors), 5),
+        "quality": cpu_s(lambda: refining.score_quality(frames, crops, track, settings.quality), 5),
     }
-    rows = [["what", "core-seconds", "target"]]
+    rows = [["stage", "core-seconds", "target"]]
     rows += [[name, f"{value:.3f}", ""] for name, value in parts.items()]
     rows.append(["**scenes + faces + silence + quality + envelope**", f"**{sum(parts.values()):.3f}**", "0.5"])
     second = cpu_s(
-        lambda: refining.crop_clip(media_again(path, settings), seen, found, settings, tools, with_sync=False), 5
+        lambda: refining.crop_clip(
+            MediaFile(path, settings.media), frames, track, settings, detectors, with_sync=False
+        ),
+        5,
     )
-    rows.append(["crop (second decode where the detector saw less than full size)", f"{second:.3f}", ""])
-    rows.append(["track: dlib", f"{cpu_s(lambda: refining.track_faces(seen, tools, settings.track)):.3f}", ""])
+    rows.append(["crop (second decode where the detector's frames are smaller than the video)", f"{second:.3f}", ""])
+    rows.append(["track: dlib", f"{cpu_s(lambda: refining.track_faces(frames, detectors, settings.track)):.3f}", ""])
     weights = SHARED / "assets/weights" / KNOWN["retinaface_mobilenet"].file_name
     if weights.is_file():
         mobile = Detectors(
@@ -101,17 +109,13 @@ def _rows(path: Path) -> list[list[str]]:
         rows.append(
             [
                 "track: RetinaFace MobileNet",
-                f"{cpu_s(lambda: refining.track_faces(seen, mobile, settings.track)):.3f}",
+                f"{cpu_s(lambda: refining.track_faces(frames, mobile, settings.track)):.3f}",
                 "",
             ]
         )
-    stored = cpu_s(lambda: refining.encode_clip(crops, sound, span, 0, settings))
-    rows.append(["encode: mp4 (x264 medium) and FLAC", f"{stored:.3f}", "0.57 reference"])
+    encode_s = cpu_s(lambda: refining.encode_clip(crops, audio_track, span, 0, settings))
+    rows.append(["encode: mp4 (x264 medium) and FLAC", f"{encode_s:.3f}", "0.57 reference"])
     return rows
-
-
-def media_again(path: Path, settings) -> MediaFile:
-    return MediaFile(path, settings.media)
 
 
 def _cold() -> list[list[str]]:
@@ -123,6 +127,10 @@ def _cold() -> list[list[str]]:
         "from avf_curation.recipe import load_recipe\n"
         "t=time.time(); split_silence(np.ones(16000,'i2'), load_recipe().defaults.silence); print(a, time.time()-t)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    tools, librosa = (float(word) for word in done.stdout.split())
-    return [["what", "seconds"], ["imports, dlib, torch", f"{tools:.1f}"], ["first librosa split", f"{librosa:.1f}"]]
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imports_s, librosa_s = (float(text) for text in process.stdout.split())
+    return [
+        ["step", "seconds"],
+        ["imports, dlib, torch", f"{imports_s:.1f}"],
+        ["first librosa split", f"{librosa_s:.1f}"],
+    ]

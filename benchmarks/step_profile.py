@@ -1,9 +1,9 @@
-"""Where the time of one AVF-MAE++ B pre-training step goes."""
+"""Profile one pre-training step of AVF-MAE++ B: the share of each kind of operator."""
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.models import BATCH, ONE, on_device, step_of
+from benchmarks.models import BATCH, PRECISIONS, best_device, make_step
 from benchmarks.table import Section
 
 KINDS = {
@@ -26,23 +26,23 @@ NOTE = (
 
 def run() -> list[Section]:
     torch.set_num_threads(2)
-    device = on_device()
-    step = step_of("avfmaepp_b", ONE["bf16"], device)
+    device = best_device()
+    step = make_step("avfmaepp_b", PRECISIONS["bf16"], device)
     step.run()
     with profile(activities=[ProfilerActivity.CPU]) as recorded:
         step.run()
     events = recorded.key_averages()
     total = sum(event.self_cpu_time_total for event in events)
-    left = {event.key: (event.self_cpu_time_total, event.count) for event in events}
+    remaining = {event.key: (event.self_cpu_time_total, event.count) for event in events}
     rows = [["", "share", "s", "calls", "largest operator"]]
-    found = []
+    by_kind = []
     for kind, words in KINDS.items():
-        mine = {key: left.pop(key) for key in list(left) if any(word in key for word in words)}
-        found.append((kind, mine))
-    found.append(("the rest", left))
-    for kind, mine in sorted(found, key=lambda pair: -sum(time for time, _ in pair[1].values())):
-        time = sum(time for time, _ in mine.values())
-        largest = max(mine, key=lambda key: mine[key][0]).removeprefix("aten::")
-        calls = sum(count for _, count in mine.values())
+        operators = {key: remaining.pop(key) for key in list(remaining) if any(word in key for word in words)}
+        by_kind.append((kind, operators))
+    by_kind.append(("the rest", remaining))
+    for kind, operators in sorted(by_kind, key=lambda pair: -sum(time for time, _ in pair[1].values())):
+        time = sum(time for time, _ in operators.values())
+        largest = max(operators, key=lambda key: operators[key][0]).removeprefix("aten::")
+        calls = sum(count for _, count in operators.values())
         rows.append([kind, f"{time / total:.0%}", f"{time / 1e6:.2f}", str(calls), f"`{largest}`"])
     return [Section("Profile of a step", NOTE.format(batch=BATCH, device=device, seconds=total / 1e6), rows)]

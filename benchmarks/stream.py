@@ -1,4 +1,4 @@
-"""Clips per core-second of the stream, beside webdataset over default x264, and beside the raw limit of the codecs."""
+"""Measure clips per core-second of the stream, against webdataset over default x264 and against the codecs alone."""
 
 import gc
 import io
@@ -17,6 +17,7 @@ import soundfile
 import torch
 import webdataset
 from avf_shards.format.tar import TarWriter
+from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from avf_training.data.batch import concat_batches
 from avf_training.data.fbank import log_mel
 from avf_training.data.loader import StreamLoader
@@ -26,7 +27,7 @@ from avf_training.models.masking import paper_masks
 from avf_training.models.presets import PRESETS
 
 from benchmarks.table import Section, medians
-from benchmarks.talkers import ABOUT, by_x264, shards_of, stored
+from benchmarks.talkers import ABOUT, encode_stored_clip, encode_with_x264, write_shards
 
 CLIPS = 32
 NOTE = (
@@ -34,8 +35,8 @@ NOTE = (
     "turn. Ours: all that a worker does, from the read with its checksums to collated planes and sound; colour, crop and fbank "
     "run in batches on the device and are not in it. Raw: libavcodec on just those frames, libsndfile on just that sound, bytes in memory. "
     "Peer: webdataset over default x264 mp4 (crf 20), PyAV decoding up to the window's end, RGB, resize and fbank for each sample in numpy "
-    "and torchaudio. What ours costs above the raw limit (profiled): reading and checking 0.1 ms, draws 0.1 ms, planes copied to where they stay "
-    "0.2 ms, the rest Python around them. Tried without gain: larger read buffers, no probing (FFmpeg's options), demuxing by hand."
+    "and torchaudio. What ours costs above the raw limit (profiled): reading and checking 0.1 ms, draws 0.1 ms, planes copied to the batch "
+    "0.2 ms, the rest is Python. Tried without gain: larger read buffers, no probing (FFmpeg's options), demuxing by hand."
 )
 
 
@@ -43,36 +44,38 @@ def run() -> list[Section]:
     model = PRESETS["avfmaepp_b"]
     with tempfile.TemporaryDirectory() as folder:
         stream = ClipStream(
-            StreamConfig(shards=shards_of(Path(folder) / "ours", [stored(n) for n in range(CLIPS)]), batch=CLIPS),
+            StreamConfig(
+                shards=write_shards(Path(folder) / "ours", [encode_stored_clip(n) for n in range(CLIPS)]), batch=CLIPS
+            ),
             PretrainingSampler(model, paper_masks(model)),
         )
-        chosen = [int(clip) for clip in stream.order.at(0, CLIPS)[0]]
-        files = [dict(stream.reader.read(clip)) for clip in chosen]
+        clip_numbers = [int(clip) for clip in stream.order.at(0, CLIPS)[0]]
+        files = [dict(stream.reader.read(clip)) for clip in clip_numbers]
         parts = list(islice(stream, stream.parts_per_step))
         batch = concat_batches(parts)
-        peers = [by_x264(clip) for clip in chosen]
+        peers = [encode_with_x264(clip) for clip in clip_numbers]
         path = Path(folder) / "peer.tar"
         writer = TarWriter(path)
-        for number, one in enumerate(peers):
+        for number, members in enumerate(peers):
             for kind in ("flac", "mp4"):
-                writer.add(f"{number:06d}.{kind}", one[kind])
+                writer.add(f"{number:06d}.{kind}", members[kind])
         writer.close()
 
         def peer() -> None:
             rows = webdataset.WebDataset(str(path), shardshuffle=False)
-            for row, draw in zip(rows, batch.params, strict=True):
-                _by_sample(row["mp4"], row["flac"], draw)
+            for row, sampled in zip(rows, batch.params, strict=True):
+                _by_sample(row["mp4"], row["flac"], sampled)
 
         works: list[Callable[[], object]] = [
-            steps(stream),
+            step_function(stream),
             lambda: _raw(files, batch.params),
             lambda: [pretraining_input(part, model.geometry) for part in parts],
             peer,
         ]
         seconds = medians(works, time.process_time, 7)
-        handed_ms = statistics.median(_in_a_worker(stream) for _ in range(5))
+        worker_ms = statistics.median(_worker_cpu_ms(stream) for _ in range(5))
     kinds = (files, files, files, peers)
-    size = [sum(len(data) for one in clips for data in one.values()) / CLIPS / 1000 for clips in kinds]
+    size = [sum(len(data) for members in clips for data in members.values()) / CLIPS / 1000 for clips in kinds]
     names = (
         "ours: read, check, draw, decode, collate",
         "raw limit",
@@ -87,22 +90,22 @@ def run() -> list[Section]:
         2,
         [
             "ours in a worker process, handed over to the trainer's",
-            f"{handed_ms:.2f}",
-            f"{1000 / handed_ms:.0f}",
+            f"{worker_ms:.2f}",
+            f"{1000 / worker_ms:.0f}",
             f"{size[0]:.0f}",
-            f"{handed_ms * CLIPS / 1000 / seconds[0]:.2f}",
+            f"{worker_ms * CLIPS / 1000 / seconds[0]:.2f}",
             "",
         ],
     )
-    return [Section("ClipStream", NOTE, rows)]
+    return [Section("Stream", NOTE, rows)]
 
 
-def steps(stream: ClipStream[PretrainingParams, PretrainingBatch]) -> Callable[[], object]:
-    """A call that makes the next step as a worker does: in the same memory again, part by part."""
+def step_function(stream: ClipStream[PretrainingParams, PretrainingBatch]) -> Callable[[], object]:
+    """Return a function that fills the batches of the next step as a worker does, in buffers that exist already."""
     stream.buffers = 2
     parts = iter(stream)
     for _ in range(2 * stream.parts_per_step):
-        next(parts)  # the memory is there
+        next(parts)  # allocates the buffers
 
     def step() -> None:
         for _ in range(stream.parts_per_step):
@@ -111,8 +114,8 @@ def steps(stream: ClipStream[PretrainingParams, PretrainingBatch]) -> Callable[[
     return step
 
 
-def _in_a_worker(stream: ClipStream[PretrainingParams, PretrainingBatch]) -> float:
-    """CPU milliseconds of one clip in a DataLoader's worker: of 40 steps, less those of 10."""
+def _worker_cpu_ms(stream: ClipStream[PretrainingParams, PretrainingBatch]) -> float:
+    """Return the CPU milliseconds of a clip in a DataLoader worker, from the difference of 40 and 10 steps."""
 
     def cpu_s(steps: int) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -126,32 +129,37 @@ def _in_a_worker(stream: ClipStream[PretrainingParams, PretrainingBatch]) -> flo
 
 
 def _by_sample(mp4_file: bytes, flac_file: bytes, draw: PretrainingParams) -> None:
-    """What a loader of the usual kind does for one sample."""
-    found = []
-    with av.open(io.BytesIO(mp4_file)) as container:
+    """Decode a sample as loaders usually do: one sample at a time, every frame up to the end of the window."""
+    frames = []
+    with av.open(io.BytesIO(mp4_file), "r") as container:
         container.streams.video[0].thread_count = 1
         for index, frame in enumerate(container.decode(video=0)):
             if index in draw.frames:
-                found.append(cv2.resize(frame.to_ndarray(format="rgb24"), (160, 160)))
+                frames.append(cv2.resize(frame.to_ndarray(format="rgb24"), (160, 160)))
             if index >= draw.frames[-1]:
                 break
-    video = (np.stack(found).astype(np.float32) / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+    video = (np.stack(frames).astype(np.float32) / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
     video.transpose(3, 0, 1, 2)
     samples, _ = soundfile.read(io.BytesIO(flac_file), dtype="float32")
-    log_mel(torch.from_numpy(samples[draw.start_frame * 640 : (draw.start_frame + 64) * 640]), 16_000)
+    log_mel(
+        torch.from_numpy(samples[draw.start_frame * SAMPLES_PER_FRAME : (draw.start_frame + 64) * SAMPLES_PER_FRAME]),
+        SAMPLE_RATE_HZ,
+    )
 
 
 def _raw(clips: list[dict[str, bytes]], params: Sequence[PretrainingParams]) -> None:
+    """Decode only the frames and the sound of each window with the codecs' libraries."""
     for files, draw in zip(clips, params, strict=True):
         with av.open(io.BytesIO(files["mp4"]), "r", format="mp4") as container:
             stream = container.streams.video[0]
             stream.thread_count = 1
+            assert stream.time_base is not None
             stream.codec_context.skip_frame = "NONREF"
             if draw.start_frame:
-                container.seek(int(draw.start_frame / 25 / stream.time_base), stream=stream)
+                container.seek(int(draw.start_frame / FRAMES_PER_SECOND / stream.time_base), stream=stream)
             for frame in container.decode(stream):
-                if frame.pts * stream.time_base * 25 >= draw.frames[-1]:
+                if frame.pts is not None and frame.pts * stream.time_base * FRAMES_PER_SECOND >= draw.frames[-1]:
                     break
         with soundfile.SoundFile(io.BytesIO(files["flac"])) as file:
-            file.seek(draw.start_frame * 640)
-            file.read(64 * 640, dtype="int16")
+            file.seek(draw.start_frame * SAMPLES_PER_FRAME)
+            file.read(64 * SAMPLES_PER_FRAME, dtype="int16")

@@ -1,10 +1,13 @@
-"""SyncNet on one thread against the authors' window loop, every window and every third, formula weights."""
+"""Compare our SyncNet with the authors' loop over windows, on one thread, for every window and every third; with formula weights."""
+
+from typing import Any
 
 import av
 import numpy as np
 import torch
 from avf_curation.detectors.mfcc import compute_mfcc
 from avf_curation.detectors.syncnet import SyncNetScorer, formula_weights
+from avf_curation.media.types import Bytes, Samples
 from torch import nn
 
 from benchmarks.table import SHARED, Section, cpu_s
@@ -14,9 +17,11 @@ def run() -> list[Section]:
     path = SHARED / "assets/video/syncnet_example.avi"
     if not path.is_file():
         return [Section("SyncNet", "Not measured: the real clip is not here.", [["", ""]])]
-    with av.open(str(path)) as container:
-        frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
-    with av.open(str(path)) as container:
+    with av.open(str(path), "r") as container:
+        frames: list[Bytes] = [
+            frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False) for frame in container.decode(video=0)
+        ]
+    with av.open(str(path), "r") as container:
         sound = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
     scorer = SyncNetScorer(formula_weights())
     loop = _WindowLoop(scorer)
@@ -31,18 +36,20 @@ def run() -> list[Section]:
     ]
     note = (
         "12.7 s clip, 312 windows, one thread; the loop is written after the published description. Offsets and confidence "
-        "at every third window cannot be compared here: that needs the official weights, which are not part of the project."
+        "at every third window cannot be compared here: that needs the authors' weights, which are not part of the project."
     )
     return [Section("SyncNet", note, rows)]
 
 
 class _WindowLoop:
-    """One 3-D window per frame, cut out and stacked one by one in batches of twenty, as the authors' evaluation does."""
+    """The authors' evaluation: a 3-D window for each frame, copied and stacked in batches of twenty."""
 
     def __init__(self, scorer: SyncNetScorer) -> None:
         self.scorer = scorer
         layers: list[nn.Module] = []
-        for module in scorer.model.netcnnlip:
+        # `Any`: the layers of the scorer are typed as plain modules.
+        modules: Any = scorer.model.netcnnlip
+        for module in modules:
             if hasattr(module, "weight") and module.weight.ndim == 5:
                 out, inside, t, k, _ = module.weight.shape
                 pad = (0, module.padding, module.padding)
@@ -54,19 +61,20 @@ class _WindowLoop:
                 norm.load_state_dict(module.state_dict())
                 layers.append(norm)
             elif isinstance(module, nn.MaxPool2d):
+                assert isinstance(module.padding, int)
                 layers.append(nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, module.padding, module.padding)))
             else:
                 layers.append(nn.ReLU(inplace=True))
         self.lip = nn.Sequential(*layers).eval()
 
     @torch.no_grad()
-    def score(self, frames: list[np.ndarray], sound: np.ndarray) -> None:
+    def score(self, frames: list[Bytes], sound: Samples) -> None:
         video = torch.from_numpy(np.stack(frames, 3)[None].transpose(0, 3, 4, 1, 2).astype(np.float32))
         video = video.permute(0, 2, 1, 3, 4) if video.shape[1] != 3 else video
         steps = torch.from_numpy(compute_mfcc(sound).T.astype(np.float32))[None, None]
         last = min(len(frames), len(sound) // 640) - 5
-        for at in range(0, last, 20):
-            windows = range(at, min(last, at + 20))
+        for first in range(0, last, 20):
+            windows = range(first, min(last, first + 20))
             lips = torch.cat([video[:, :, i : i + 5] for i in windows])
             self.scorer.model.netfclip(self.lip(lips).flatten(1))
             self.scorer.model.audio(torch.cat([steps[:, :, :, 4 * i : 4 * i + 20] for i in windows]))

@@ -1,4 +1,4 @@
-"""Tables as Markdown, and timing."""
+"""Markdown tables of measurements, and functions that measure time."""
 
 import os
 import statistics
@@ -12,20 +12,21 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, what was measured, and its rows; the first row is the header."""
+    """A section of docs/benchmarks.md: a heading, a note and a table."""
 
     title: str
-    note: str
-    rows: Sequence[Sequence[str]]
+    note: str  # what was measured, and how
+    rows: Sequence[Sequence[str]]  # the first row is the header of the table
 
     def markdown(self) -> str:
+        """Return the section as Markdown text."""
         head, *body = self.rows
         lines = [f"## {self.title}", "", self.note, "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
         return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in body), ""])
 
 
 def cpu_s(work: Callable[[], object], repeat: int = 3) -> float:
-    """Median CPU seconds of `work`, all threads of this process."""
+    """Return the median CPU seconds of a call of `work`, over all threads of this process."""
     times = []
     for _ in range(repeat):
         start = time.process_time()
@@ -35,18 +36,18 @@ def cpu_s(work: Callable[[], object], repeat: int = 3) -> float:
 
 
 def medians(works: Sequence[Callable[[], object]], clock: Callable[[], float], rounds: int = 7) -> list[float]:
-    """Median seconds on `clock` of each work; each round runs all in turn, so that noise falls on all alike."""
+    """Return the median seconds of each function by `clock`. Each round calls all in turn, so that noise affects all alike."""
     times: list[list[float]] = [[] for _ in works]
     for _ in range(rounds):
-        for work, mine in zip(works, times, strict=True):
+        for work, seconds in zip(works, times, strict=True):
             start = clock()
             work()
-            mine.append(clock() - start)
-    return [statistics.median(mine) for mine in times]
+            seconds.append(clock() - start)
+    return [statistics.median(seconds) for seconds in times]
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """Return the number of cores and the processor that the figures are measured on."""
     model = "unknown processor"
     info = Path("/proc/cpuinfo")
     if info.is_file():

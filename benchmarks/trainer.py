@@ -1,4 +1,4 @@
-"""What the trainer costs besides data and model: overhead, the stall of a checkpoint, waiting for data, and cores for a GPU."""
+"""Measure the trainer's own cost: overhead, the stall at a checkpoint, waiting for data, and the cores that would feed a GPU."""
 
 import statistics
 import tempfile
@@ -12,7 +12,7 @@ from avf_training.trainer.checkpoint import Checkpoints
 from avf_training.trainer.metrics import THROUGHPUT, read_lines
 
 from benchmarks.table import Section
-from benchmarks.talkers import ABOUT, shards_of, stored
+from benchmarks.talkers import ABOUT, encode_stored_clip, write_shards
 
 CLIPS, EVERY = 32, 6
 RUNS = {
@@ -35,17 +35,17 @@ def run() -> list[Section]:
     rows = [["model", "step", "waited for data", "overhead (2 %)", "checkpoint", "stall (1 step)", "TFLOP/s", "MFU"]]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shards = shards_of(folder / "shards", [stored(n) for n in range(CLIPS)])
+        shards = write_shards(folder / "shards", [encode_stored_clip(n) for n in range(CLIPS)])
         for label, (recipe, settings) in RUNS.items():
             out = folder / recipe
-            more = [*settings, "log_every=1", f"checkpoint_every={EVERY}", "checkpoint_keep=1"]
-            run_pretraining(load_recipe(recipe, more), PretrainingData(shards=shards), out)
+            overrides = [*settings, "log_every=1", f"checkpoint_every={EVERY}", "checkpoint_keep=1"]
+            run_pretraining(load_recipe(recipe, overrides), PretrainingData(shards=shards), out)
             rows.append([label, *_row(out)])
     return [Section("The trainer's own cost", NOTE, rows), _cores()]
 
 
 def _row(out: Path) -> list[str]:
-    speed = read_lines(out / THROUGHPUT)[2:]  # the first steps find their memory
+    speed = read_lines(out / THROUGHPUT)[2:]  # the first steps allocate their memory
     step_s = statistics.median(row["step_s"] for row in speed)
     others = [1 - row["waited_share"] - row["computed_share"] for row in speed]
     after = [row["step_s"] for row in speed if row["step"] % EVERY in (0, 1)]

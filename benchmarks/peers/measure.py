@@ -1,9 +1,9 @@
-"""mosaicml-streaming and litdata beside our stream, in one process with the peers' environment.
+"""Measure mosaicml-streaming, litdata and our stream in one process, with the peers' environment.
 
-    python measure.py FOLDER > answer.json
+    python measure.py FOLDER > result.json
 
-FOLDER/ours holds our shards, FOLDER/windows.json what to read: [[clip number, first frame], ...]. The peers get the
-same files in their own format, written here, and give the same tensors: planes of 16 frames and int16 sound.
+FOLDER/ours holds our shards, FOLDER/windows.json lists the windows to read: [[clip number, first frame], ...]. The peers get the
+same files in their own format, which this script writes, and give the same tensors: planes of 16 frames and int16 sound.
 """
 
 import io
@@ -22,6 +22,7 @@ import soundfile
 import streaming
 import torch
 from avf_shards.format.corpus import load_corpus
+from avf_shards.timeline import SAMPLES_PER_FRAME
 from avf_training.data.decode import StoredAudio, decode_planes
 from avf_training.data.reader import ClipReader
 from avf_training.data.storage import StorageConfig
@@ -30,42 +31,43 @@ ROUNDS = 7
 Sample = dict[str, Any]
 
 
-def usual(sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
-    """What users of these libraries write: PyAV up to the window's end, soundfile."""
-    start, found = sample["start"], []
-    with av.open(io.BytesIO(sample["mp4"])) as container:
+def decode_as_usual(sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+    """Decode as users of these libraries do: PyAV up to the window's end, and soundfile."""
+    start, frames = sample["start"], []
+    with av.open(io.BytesIO(sample["mp4"]), "r") as container:
         container.streams.video[0].thread_count = 1
         for n, frame in enumerate(container.decode(video=0)):
             if n >= start and (n - start) % 4 == 0:
-                found.append(frame.to_ndarray())
-            if len(found) == 16:
+                frames.append(frame.to_ndarray())
+            if len(frames) == 16:
                 break
-    heard, _ = soundfile.read(io.BytesIO(sample["flac"]), 64 * 640, start * 640, dtype="int16")
-    return torch.from_numpy(np.stack(found)), torch.from_numpy(heard)
+    samples, _ = soundfile.read(
+        io.BytesIO(sample["flac"]), 64 * SAMPLES_PER_FRAME, start * SAMPLES_PER_FRAME, dtype="int16"
+    )
+    return torch.from_numpy(np.stack(frames)), torch.from_numpy(samples)
 
 
-def with_ours(sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same tensors by our decoder."""
+def decode_with_ours(sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+    """Decode the same tensors with our decoder."""
     start = sample["start"]
-    picture = decode_planes(sample["mp4"], range(start, start + 64, 4))
-    return torch.from_numpy(picture), torch.from_numpy(StoredAudio(sample["flac"]).read(start, 64))
+    planes = decode_planes(sample["mp4"], range(start, start + 64, 4))
+    return torch.from_numpy(planes), torch.from_numpy(StoredAudio(sample["flac"]).read(start, 64))
 
 
 def main(folder: Path) -> None:
-    """Print {name: median CPU milliseconds a clip}."""
+    """Print the median CPU milliseconds of a clip by library, as JSON."""
     torch.set_num_threads(1)
     windows = json.loads((folder / "windows.json").read_text())
     reader = ClipReader(folder / "ours", StorageConfig(), load_corpus(folder / "ours"))
     samples = [{**reader.read(clip), "start": start} for clip, start in windows]
     write_mds(folder / "mds", samples)
-    litdata.optimize(fn=_same, inputs=samples, output_dir=str(folder / "lit"), chunk_bytes="64MB", num_workers=1)
+    litdata.optimize(fn=_identity, inputs=samples, output_dir=str(folder / "lit"), chunk_bytes="64MB", num_workers=1)
     mds = streaming.StreamingDataset(local=str(folder / "mds"), shuffle=False, batch_size=1)
     lit = litdata.StreamingDataset(str(folder / "lit"), shuffle=False)
-    ours = [(clip, start) for clip, start in windows]
 
     def by_ours() -> None:
-        for clip, start in ours:
-            with_ours({**reader.read(clip), "start": start})
+        for clip, start in windows:
+            decode_with_ours({**reader.read(clip), "start": start})
 
     def over(dataset: Iterable[Sample], decode: Callable[[Sample], object]) -> Callable[[], None]:
         def work() -> None:
@@ -73,20 +75,20 @@ def main(folder: Path) -> None:
             for sample in dataset:
                 decode(sample)
                 count += 1
-            assert count == len(windows), f"{count} of {len(windows)} clips came"
+            assert count == len(windows), f"{count} of {len(windows)} clips were read"
 
         return work
 
-    for mine, theirs in ((mds, samples), (lit, samples)):
-        for sample, wanted in zip(mine, theirs, strict=True):
-            for made, ideal in zip(usual(sample), with_ours(wanted), strict=True):
-                assert torch.equal(made, ideal), "the peers must give the same tensors"
+    for dataset in (mds, lit):
+        for sample, original in zip(dataset, samples, strict=True):
+            for tensor, expected in zip(decode_as_usual(sample), decode_with_ours(original), strict=True):
+                assert torch.equal(tensor, expected), "the peers must give the same tensors"
     works = {
         "ours": by_ours,
-        "mosaicml-streaming, decoded the usual way": over(mds, usual),
-        "litdata, decoded the usual way": over(lit, usual),
-        "mosaicml-streaming, with our decoder": over(mds, with_ours),
-        "litdata, with our decoder": over(lit, with_ours),
+        "mosaicml-streaming, decoded the usual way": over(mds, decode_as_usual),
+        "litdata, decoded the usual way": over(lit, decode_as_usual),
+        "mosaicml-streaming, with our decoder": over(mds, decode_with_ours),
+        "litdata, with our decoder": over(lit, decode_with_ours),
     }
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(ROUNDS):
@@ -94,18 +96,18 @@ def main(folder: Path) -> None:
             start = time.process_time()
             work()
             times[name].append(1000 * (time.process_time() - start) / len(windows))
-    json.dump({name: statistics.median(mine) for name, mine in times.items()}, sys.stdout)
+    json.dump({name: statistics.median(cpu_ms) for name, cpu_ms in times.items()}, sys.stdout)
 
 
 def write_mds(folder: Path, samples: list[Sample]) -> None:
-    """The samples as MDS shards."""
+    """Write the samples as MDS shards."""
     columns = {"mp4": "bytes", "flac": "bytes", "start": "int"}
     with streaming.MDSWriter(out=str(folder), columns=columns) as out:
         for sample in samples:
             out.write(sample)
 
 
-def _same(sample: Sample) -> Sample:
+def _identity(sample: Sample) -> Sample:
     return sample
 
 

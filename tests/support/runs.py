@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from avf_curation.runs.curation import RunOptions, curate
+from avf_curation.runs.curation import Engine, RunOptions, curate
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.run_lock import marker_values
 
@@ -19,7 +19,7 @@ def make_inputs(folder: Path, videos: int) -> Path:
     return folder
 
 
-def make_run(folder: Path, videos: int = 3, unit_videos: int = 2, engine: str = "inline") -> RunFolder:
+def make_run(folder: Path, videos: int = 3, unit_videos: int = 2, engine: Engine = "inline") -> RunFolder:
     """Curate a source; return the finished run, which has two clips for each video."""
     source = make_inputs(folder / "in", videos)
     settings = make_recipe(f"plan.unit_videos={unit_videos}")
