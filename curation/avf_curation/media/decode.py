@@ -38,7 +38,7 @@ _SEEK_BACK_S = (0.0, 4.0, None)  # how far before a frame decoding restarts, by 
 class TimelineFrame:
     """An index of the 25 fps timeline and the source frame that is shown there."""
 
-    index: int
+    index: int  # frame number on the timeline
     frame: Any  # PyAV's VideoFrame
     repeated: bool  # the source frame is the one of the index before
 

@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"(\d+)\D*$")  # the last number of a name without its exte
 class ImageFolder:
     """The images of a folder, in the order of their numbers."""
 
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # file names
     numbers: tuple[int, ...]  # rising; they need not start at 1 and may have holes
     size_bytes: int  # of all images together
     mtime_ns: int  # of the image that changed last

@@ -36,8 +36,8 @@ class MediaConfig:
 class TimeRange:
     """The part of a file that is the input, in seconds of the file's own clock."""
 
-    start_s: float
-    stop_s: float
+    start_s: float  # first instant inside
+    stop_s: float  # first instant after it
 
     @property
     def seconds(self) -> float:
@@ -70,7 +70,7 @@ class VideoTrack:
     gaps: tuple[Span, ...] = ()  # index ranges that are far from any source frame
     errors: tuple[int, ...] = ()  # indices near which packets failed to decode
     width_px: int = 0  # upright, as a player shows it
-    height_px: int = 0
+    height_px: int = 0  # upright, as a player shows it
 
     @property
     def decoded_frames(self) -> int:

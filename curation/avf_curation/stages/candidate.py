@@ -11,7 +11,7 @@ from avf_shards.timeline import Span
 class Candidate:
     """A span that no stage has ended yet."""
 
-    span: Span
+    span: Span  # frames of the video
     checks: tuple[Check, ...] = ()  # of all stages that decide, in their order
     measurements: dict[str, Any] = field(default_factory=dict)  # stage -> plain values for the ledger
 

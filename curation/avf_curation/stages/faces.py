@@ -16,10 +16,10 @@ MAX_SAMPLES = 25  # frames per shot
 class Box:
     """A detected face. All coordinates are pixels of the source frame."""
 
-    left: float
-    top: float
-    right: float
-    bottom: float
+    left: float  # x of the left edge
+    top: float  # y of the upper edge
+    right: float  # x of the right edge
+    bottom: float  # y of the lower edge
     score: float = 1.0  # the detector's own scale
     mouth: tuple[float, float] | None = None  # centre (x, y); None from a detector without landmarks
 

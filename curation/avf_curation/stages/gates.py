@@ -17,12 +17,12 @@ GateOrSkip = Literal["decide", "measure", "skip"]
 class GatesConfig:
     """Mode of each stage: `decide` rejects spans, `measure` only records scores, `skip` does not run the stage."""
 
-    scenes: Gate
-    faces: GateOrSkip
-    silence: Literal["decide", "skip"]
-    track: Gate
-    sync: GateOrSkip
-    quality: GateOrSkip
+    scenes: Gate  # shots: long enough and complete
+    faces: GateOrSkip  # sampled frames: one undistorted face
+    silence: Literal["decide", "skip"]  # shots are cut at silence, or kept as they are
+    track: Gate  # the face followed through the span
+    sync: GateOrSkip  # lips and sound
+    quality: GateOrSkip  # blur, freezes, bars, overlays
     # Share of the videos whose rejected spans are measured by the remaining stages too, for what-if and calibrate.
     # Their verdicts do not change.
     score_all: float

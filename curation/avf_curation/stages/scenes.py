@@ -48,10 +48,10 @@ class ScenesConfig:
 class ScenesScores:
     """Length of a shot, and how much decodable video or sound the shot lacks."""
 
-    length_s: float
+    length_s: float  # of the shot
     cut_off_s: float  # frames that failed to decode, and those the input declares but does not hold
     no_picture_s: float  # holes between the timestamps of the video
-    no_sound_s: float
+    no_sound_s: float  # time of the shot that no decoded sound covers
 
     def record(self) -> dict[str, Any]:
         """Return the measurements as the ledger stores them."""

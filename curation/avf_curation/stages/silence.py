@@ -42,8 +42,8 @@ class SilenceConfig:
 class Stretch:
     """A part of a shot that is all speech or all silence."""
 
-    span: Span
-    speech: bool
+    span: Span  # frames of the shot
+    speech: bool  # False: silence
     level_dbfs: float  # mean power
 
     def record(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class SyncConfig:
     crop_padding: int  # SyncNet's crop: grey level outside the frame
     crop_median: int  # SyncNet's crop: frames of the median filter on centre and size, odd
     envelope_min_confidence: float  # below this the envelope backend cannot tell, which is not a rejection
-    envelope_max_offset_frames: int
+    envelope_max_offset_frames: int  # of the envelope backend
     envelope_min_seconds: float  # shorter clips get no envelope score
     envelope_min_motion: float  # a mouth that moves less does not speak; over the contrast of the mouth's image
     repair: bool  # move the sound by a confident offset within the limit before it is stored
@@ -48,7 +48,7 @@ class SyncConfig:
 class SyncScores:
     """Result of a sync backend; None where the backend could not tell."""
 
-    backend: str
+    backend: str  # "syncnet" or "envelope"
     offset_frames: int | None  # frames by which the sound must be moved later
     confidence: float | None  # each backend has its own scale
     distance: float | None  # SyncNet: least mean distance of the embeddings

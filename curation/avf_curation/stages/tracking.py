@@ -75,7 +75,7 @@ class Track:
 
     boxes_T4: Floats  # (frames, 4) as left, top, right, bottom in source pixels
     mouths_T2: Floats | None  # (frames, 2) centre of the mouth; None where the detector gives no landmarks
-    window: CropWindow
+    window: CropWindow  # the crop around the face
     face_px: float  # median side in source pixels
     lost_share: float  # share of every-th frames in which the face was not found
     rival_share: float  # share of every-th frames in which another face was found beside the tracked face

@@ -7,6 +7,7 @@ from typing import Any
 from avf_shards.cli.common import add_command
 
 from avf_training.cli.options import add_device_option, resolve_device
+from avf_training.data.windows import WINDOW_S
 
 
 def add(commands: Any) -> None:
@@ -28,7 +29,7 @@ def add(commands: Any) -> None:
         "--hop",
         metavar="S",
         type=float,
-        default=2.56,
+        default=WINDOW_S,
         help="seconds from one window to the next (default: %(default)g)",
     )
     add_device_option(parser)

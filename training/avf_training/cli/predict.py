@@ -8,6 +8,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, add_json_option, write_answer
 
 from avf_training.cli.options import add_device_option, resolve_device
+from avf_training.data.windows import HOP_S
 
 
 def add(commands: Any) -> None:
@@ -24,7 +25,7 @@ def add(commands: Any) -> None:
         "--hop",
         metavar="S",
         type=float,
-        default=0.64,
+        default=HOP_S,
         help="seconds from one window to the next (default: %(default)g)",
     )
     add_device_option(parser)

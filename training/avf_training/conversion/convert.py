@@ -34,7 +34,7 @@ class Converted:
     """A checkpoint of the authors under our names."""
 
     kind: str  # `mae`, `classifier` or `encoders`
-    config: ModelConfig
+    config: ModelConfig  # of the model that the tensors fit
     outputs: int | None  # of a classifier
     tensors: dict[str, Tensor]  # by our names
 

@@ -35,12 +35,12 @@ STORED_F64, STORED_F32, LOSS, SINGLE = 1e-12, 2e-7, 1e-7, 2e-5
 class ParityRow:
     """The worst difference in one group of numbers."""
 
-    file: str
+    file: str  # of the oracle
     precision: str  # `float64` or `float32`; empty where it does not apply
-    group: str
+    group: str  # outputs, losses or gradients of one part
     numbers: int  # how many were compared
     worst: float  # |ours - theirs| / max(1, |theirs|)
-    tolerance: float
+    tolerance: float  # largest difference that passes
     where: str  # name of the tensor with the worst difference
 
     @property

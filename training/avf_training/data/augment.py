@@ -39,7 +39,7 @@ class AugmentConfig:
 class Operation:
     """One RandAugment operation with its sampled argument."""
 
-    name: str
+    name: str  # as in RandAugment's paper: rotate, posterize, ...
     value: float  # degrees, factor, bits, threshold or share of a side, as the operation takes it
 
 
@@ -47,8 +47,8 @@ class Operation:
 class Rectangle:
     """A rectangle of a frame, in pixels."""
 
-    left: int
-    top: int
+    left: int  # x of the left edge
+    top: int  # y of the upper edge
     width: int
     height: int
 
@@ -58,7 +58,7 @@ class AugmentParams:
     """The augmentation sampled for one clip."""
 
     operations: tuple[Operation, ...]  # applied in this order
-    crop: Rectangle
+    crop: Rectangle  # of the frame, resized to the model's size afterwards
     flipped: bool  # horizontally, after the crop
     erased: Rectangle | None  # in the cropped and resized frame; None: nothing is erased
     erase_seed: int  # of the noise that fills the erased rectangle

@@ -23,12 +23,12 @@ ROW_NUMBERS = {"row_numbers": True}  # field metadata: row numbers that are shif
 class ClipFault:
     """A clip that could not be read, and the position at which the stream needed it."""
 
-    source: str
-    shard: str
-    key: str
-    epoch: int
+    source: str  # name of the corpus
+    shard: str  # file name
+    key: str  # of the clip
+    epoch: int  # of the stream, from 0
     position: int  # in the epoch
-    error: str
+    error: str  # why it could not be read
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,9 +29,9 @@ _Files = list[dict[str, bytes]]
 class CostPart:
     """CPU time that one part of the work costs per clip."""
 
-    name: str
-    ms: float
-    runs_on: Runner = "worker"
+    name: str  # what is done
+    ms: float  # CPU milliseconds a clip
+    runs_on: Runner = "worker"  # what does it in training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class StreamCost:
     clips: int  # measured
     stored_kb: float  # mean stored size of a clip
     worker_ms: float  # CPU milliseconds of a worker per clip, measured on full batches
-    parts: tuple[CostPart, ...]
+    parts: tuple[CostPart, ...]  # in the order of the work
 
     def cores_needed(self, step_s: float, batch: int) -> float:
         """Return the cores that keep one GPU busy which computes a step of `batch` clips in `step_s` seconds."""

@@ -31,7 +31,7 @@ class Clip(Generic[D]):
     planes_TQW: Planes  # uint8
     full_range: bool  # full-range planes (JPEG), else limited range (H.264)
     waveform_S: Samples  # int16, 16 kHz mono; shorter than the window where the clip ends
-    params: D
+    params: D  # what the stage sampled for the clip
     record: ClipRecord | None  # None if the reader leaves records out
 
 

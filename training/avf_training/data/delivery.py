@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 class SourceDelivery:
     """What all ranks delivered of one source since the start of the stream."""
 
-    source: str
-    clips: int
+    source: str  # name of the corpus
+    clips: int  # delivered, with repetitions
     seconds: float  # of model input: clips times the length of the model's window
     target: float  # the source's exact share of the clips delivered of all sources
     faults: int  # positions of this rank at which another clip replaced an unreadable one

@@ -34,16 +34,16 @@ class FinetuningParams:
     frames: tuple[int, ...]  # spread over the window
     start_frame: int  # of the window
     gain: float  # factor on the audio
-    augment: AugmentParams
-    mix: MixParams
+    augment: AugmentParams  # of the frames
+    mix: MixParams  # with the partner clip: mixup or CutMix
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuningBatch(Batch):
     """A batch with the sampled parameters and the record of each row."""
 
-    params: tuple[FinetuningParams, ...]
-    records: tuple[ClipRecord, ...]
+    params: tuple[FinetuningParams, ...]  # of each row
+    records: tuple[ClipRecord, ...]  # of each row
     own_B: Tensor = field(metadata=ROW_NUMBERS)  # row of each clip
     partner_B: Tensor = field(metadata=ROW_NUMBERS)  # row that each clip is mixed with
 
@@ -56,10 +56,10 @@ class FinetuningBatch(Batch):
 class FinetuningSampler:
     """Samples the input of one model. The clips come with their records, which hold the labels."""
 
-    geometry: Geometry
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    mix: MixConfig = field(default_factory=MixConfig)
-    reads_record: bool = True
+    geometry: Geometry  # of the model's input
+    augment: AugmentConfig = field(default_factory=AugmentConfig)  # RandAugment, crop, flip and erasing
+    mix: MixConfig = field(default_factory=MixConfig)  # mixup and CutMix
+    reads_record: bool = True  # the loader reads each clip's record, for its labels
 
     def sample(self, digest: str, epoch: int, position: int, total_frames: int) -> FinetuningParams:
         """Sample the parameters of the clip of `total_frames` frames at a position of the order `digest`."""

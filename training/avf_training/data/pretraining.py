@@ -25,8 +25,8 @@ _OFFSETS = ((0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 
 class Crop:
     """A rectangle of a square frame, relative to the frame's side."""
 
-    width_share: float
-    height_share: float
+    width_share: float  # of the frame's side
+    height_share: float  # of the frame's side
     quarter_x: int  # left edge, in quarters of the free width
     quarter_y: int  # top edge, in quarters of the free height
 
@@ -44,17 +44,17 @@ class PretrainingParams:
 
     frames: tuple[int, ...]  # 16 frames at stride 4
     start_frame: int  # of the window
-    crop: Crop
+    crop: Crop  # of each frame, resized to the model's size afterwards
     gain: float  # factor on the audio
-    masks: ClipMask
+    masks: ClipMask  # tokens that the encoder sees, and tokens to reconstruct
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingBatch(Batch):
     """A batch with the sampled parameters of each clip, and the masks of all clips as tensors."""
 
-    params: tuple[PretrainingParams, ...]
-    masks: Masks
+    params: tuple[PretrainingParams, ...]  # of each clip
+    masks: Masks  # of all clips
 
 
 class PretrainingSampler:

@@ -29,7 +29,7 @@ class RetryPolicy:
     The default waits 0.2, 0.4, ... 6.4 s: the network has to be back within half a minute.
     """
 
-    tries: int = 7
+    tries: int = 7  # requests in all, the first included
     first_wait_s: float = 0.2  # seconds before the second try
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class StorageConfig:
     cache: Path | None = None  # local folder that keeps the ranges read; None: nothing is kept
     cache_bytes: int = 50_000_000_000  # limit of the cache
     read_ahead: int | None = None  # clips read ahead, a thread each; None: 16 for an address, 0 for a folder
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)  # when the network fails
 
     def read_ahead_threads(self, shards: str | Path) -> int:
         """Return how many clips of `shards` are read ahead, each in its own thread."""

@@ -40,11 +40,11 @@ class StreamConfig:
 
     shards: Path | str  # folder or address
     batch: int  # clips of a global step, over all ranks
-    seed: int = 0
-    mix: Mixture = field(default_factory=Mixture)
+    seed: int = 0  # of the order
+    mix: Mixture = field(default_factory=Mixture)  # shares of the sources
     max_fault_share: float = 0.01  # share of a source's clips that may be unreadable before the run stops
     epochs: int | None = None  # None: the stream has no end
-    storage: StorageConfig = field(default_factory=StorageConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)  # how the shards are read
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_fault_share <= 1:

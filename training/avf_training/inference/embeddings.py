@@ -19,12 +19,12 @@ from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS
 from torch import Tensor
 
 from avf_training.data.storage import StorageConfig
+from avf_training.data.windows import WINDOW_S
 from avf_training.inference.feature_model import FeatureModel, read_clips
 from avf_training.inference.predictions import find_shards
 from avf_training.tasks.labelled_shards import LabelledShards
 
 KINDS = ("video", "audio", "fused", "regions_video", "regions_audio", "frames")
-_HOP_S = 2.56  # the length of a window: windows lie side by side
 _VECTOR, _MATRIX = pa.list_(pa.float32()), pa.list_(pa.list_(pa.float32()))
 _SCHEMA = {
     "key": pa.string(), "source": pa.string(), "video_id": pa.string(), "person": pa.int32(),
@@ -36,7 +36,7 @@ def embed_clips(
     folder: Path | str,
     model: Path | str,
     kinds: Sequence[str] = KINDS,
-    hop_s: float = _HOP_S,
+    hop_s: float = WINDOW_S,
     device: str = "cpu",
 ) -> pa.Table:
     """Return a table of the features of every window of every clip, by a pre-trained or fine-tuned model.
@@ -47,7 +47,7 @@ def embed_clips(
         folder: shards, or the output of `avf-curate clip`.
         model: a saved model or a run.
         kinds: names of KINDS.
-        hop_s: seconds between the starts of two windows.
+        hop_s: seconds between the starts of two windows; the default lays windows side by side.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:

@@ -20,7 +20,7 @@ _TOLERANCE = 1e-5  # of probabilities in fp32
 class ExportResult:
     """An exported model and how close it is to the original."""
 
-    path: Path
+    path: Path  # of the exported program
     names: tuple[str, ...]  # of the outputs
     inputs: tuple[str, ...]  # shapes, with B for the batch
     worst: float  # largest difference of any output, over batches of several sizes

@@ -9,19 +9,19 @@ from avf_shards.errors import UserError
 from avf_shards.format.manifest import MANIFEST
 
 from avf_training.data.storage import StorageConfig
+from avf_training.data.windows import HOP_S
 from avf_training.inference.feature_model import FeatureModel, read_clips
 from avf_training.tasks.labelled_shards import LabelledShards
 
 log = logging.getLogger(__name__)
-HOP_S = 0.64  # a quarter of a window: short enough to see an expression change
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowPrediction:
     """Prediction for the window [start_s, stop_s) of a video."""
 
-    start_s: float
-    stop_s: float
+    start_s: float  # of the video's own time
+    stop_s: float  # of the video's own time
     scores: tuple[float, ...]  # probabilities of the classes, or values of the dimensions
 
 
@@ -29,12 +29,12 @@ class WindowPrediction:
 class ClipPrediction:
     """Predictions for one person in one clip, ordered by time."""
 
-    key: str
-    video_id: str
+    key: str  # of the clip
+    video_id: str  # of the video the clip was cut from
     person: int  # index of the person in the video's scene, from 0
     names: tuple[str, ...]  # of the classes or dimensions
     classes: bool  # False: dimensions
-    windows: tuple[WindowPrediction, ...]
+    windows: tuple[WindowPrediction, ...]  # at most HOP_S apart
 
     @property
     def mean(self) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ class BlockConfig:
     """Sizes of one Transformer block."""
 
     width: int  # C
-    heads: int
+    heads: int  # attention heads
     mlp_ratio: int  # hidden width of the feed-forward network divided by the width
     norm_eps: float  # epsilon of the layer norms
 

@@ -87,8 +87,8 @@ class ModalityConfig:
     width: int  # of the encoder
     depth: int  # layers of the encoder
     heads: int  # of the encoder
-    decoder_width: int
-    decoder_heads: int
+    decoder_width: int  # channels
+    decoder_heads: int  # attention heads
     region: tuple[int, ...]  # tokens of an LGI region, (time, height, width) or (time, frequency); unused by `vit`
     decoder_depth: int = 4  # layers of the decoder
 
@@ -105,12 +105,12 @@ class TargetConfig:
 class ModelConfig:
     """A complete model. The fields from `information_flow` on are for the ablations of the papers."""
 
-    name: str
-    video: ModalityConfig
-    audio: ModalityConfig
-    encoder: EncoderKind
-    fusion: FusionKind
-    fusion_heads: int
+    name: str  # of the preset
+    video: ModalityConfig  # video encoder and decoder
+    audio: ModalityConfig  # audio encoder and decoder
+    encoder: EncoderKind  # of both modalities
+    fusion: FusionKind  # how the modalities attend to each other
+    fusion_heads: int  # attention heads of the fusion
     # Encoder layers, first to last, that the last blocks of the decoder attend to and HCMCL compares.
     skips: tuple[int, ...]
     fusion_depth: int = 2  # layers of fusion `cross`, DiER units of fusion `iavcl`
@@ -119,13 +119,13 @@ class ModelConfig:
     fusion_context: Literal["pooled", "region"] = "pooled"
     # Running statistics of the batch norms that all DiER units share: of each unit, or one pair (the authors' code).
     batch_norm_statistics: BatchNormStatistics = "per_unit"
-    modalities: Modalities = "av"
+    modalities: Modalities = "av"  # one modality alone for comparisons
     mlp_ratio: int = 4  # hidden width of the feed-forward networks divided by the width
-    norm_eps: float = 1e-6
+    norm_eps: float = 1e-6  # epsilon of the layer norms
     temperature: float = 0.07  # of HCMCL
     contrastive_weight: float = 0.0025  # of HCMCL in the loss: lambda in HiCMAE eq. 11
-    geometry: Geometry = Geometry()
-    targets: TargetConfig = TargetConfig()
+    geometry: Geometry = Geometry()  # frames, sizes and patches of the input
+    targets: TargetConfig = TargetConfig()  # what the decoders predict
     information_flow: InformationFlow = "default"  # what the layers of fusion `cross` attend to (HiCMAE Figure 5)
     dier: bool = True  # False: HiCMAE's fusion blocks in place of the DiER units (AVF-MAE++ Table 21)
     hafe: bool = True  # False: no ER and no HAFE layer; the four means of HiCMAE's head (AVF-MAE++ Table 21)

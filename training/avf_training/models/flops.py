@@ -28,7 +28,7 @@ _MATMUL, _MEASURE_S = 1024, 0.3  # side of the matrices, and how long they are m
 class PeakFlops:
     """Peak FLOP/s of one device."""
 
-    flops_per_s: float
+    flops_per_s: float  # multiplications and additions counted apart
     source: str  # where the figure is from
 
 

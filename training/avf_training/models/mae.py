@@ -25,8 +25,8 @@ from avf_training.models.pretrained import Pretrained
 class ReconstructionOutput:
     """Predicted patches, None for a modality that the model lacks, and the features that HCMCL compares."""
 
-    video_BMP: Tensor | None
-    audio_BMP: Tensor | None
+    video_BMP: Tensor | None  # predicted patches of M masked tokens
+    audio_BMP: Tensor | None  # predicted patches of M masked tokens
     levels: tuple[tuple[Tensor, Tensor], ...]  # mean visible token of each skip layer, video and audio (B, C)
 
 

@@ -76,8 +76,8 @@ class ModalityMask:
 class ClipMask:
     """The masks of both modalities of one clip."""
 
-    video: ModalityMask
-    audio: ModalityMask
+    video: ModalityMask  # tokens of the tubes
+    audio: ModalityMask  # tokens of the spectrogram
 
 
 Arrange = Callable[[Index], Index]  # visible tokens from raster order to the order in which the encoder takes them

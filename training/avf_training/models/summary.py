@@ -53,7 +53,7 @@ NOTES: Mapping[str, str] = {
 class StageSummary:
     """Cost of one model in pre-training or in fine-tuning."""
 
-    parameters: int
+    parameters: int  # in all
     parts: dict[str, int]  # parameters by part
     gmacs: float  # multiply-adds of one clip's forward pass, in 10^9
     activation_bytes: int  # that the backward pass of a batch needs
@@ -63,12 +63,12 @@ class StageSummary:
 class ModelSummary:
     """Cost of one model in both stages."""
 
-    name: str
-    pretrain: StageSummary
-    finetune: StageSummary
+    name: str  # of the preset
+    pretrain: StageSummary  # masked autoencoder
+    finetune: StageSummary  # classifier
     tokens: dict[str, int]  # of one clip, by name
-    published: PublishedSize
-    note: str
+    published: PublishedSize  # the papers' figures
+    note: str  # what the papers leave open
 
 
 def summarize_model(config: ModelConfig, batch: int, precision: Precision) -> ModelSummary:
