@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from avf_shards.estimate import Estimate
 from avf_shards.format.run_folder import PART, RunFolder
 from avf_shards.hash_draw import priority
+from avf_shards.schema.versions import read_json, stamp
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.runs.frozen_plan import read_plan
@@ -99,8 +100,8 @@ def totals_of(videos: Iterable[Video]) -> dict[str, SourceTotals]:
 def write_totals(run: RunFolder, totals: Mapping[str, SourceTotals]) -> None:
     """Write the sizes of the whole sources into the log folder of the sample's run."""
     run.log_folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({name: asdict(total) for name, total in totals.items()}, indent=1)
-    (run.log_folder / TOTALS).write_text(text, "utf-8")
+    values = stamp({"sources": {name: asdict(total) for name, total in totals.items()}}, "source totals")
+    (run.log_folder / TOTALS).write_text(json.dumps(values, indent=1), "utf-8")
 
 
 def estimate_cost(run: RunFolder, totals: Mapping[str, SourceTotals], gpu: bool, seed: int = 0) -> CostEstimate:
@@ -193,9 +194,13 @@ def one_group_per_unit(overrides: Iterable[str], recipe_sources: Iterable[str]) 
 
 
 def remembered_totals(folder: Path) -> dict[str, SourceTotals] | None:
-    """Return what `write_totals` wrote, or None where that is gone."""
+    """Return the sizes that `write_totals` wrote, or None where the file is gone or damaged.
+
+    Raises UserError for a file of another schema version.
+    """
+    path = folder / "log" / TOTALS
     try:
-        values = json.loads((folder / "log" / TOTALS).read_text("utf-8"))
-        return {name: SourceTotals(**value) for name, value in values.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        values = read_json(path, "source totals")
+        return {name: SourceTotals(**value) for name, value in values["sources"].items()}
+    except (OSError, FaultError, KeyError, TypeError, AttributeError):
         return None

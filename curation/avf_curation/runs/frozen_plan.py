@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.schema.versions import FileKind, check_schema
+from avf_shards.schema.versions import FileKind, check_schema, stamp
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.pipeline.unit import UnitJob
@@ -121,13 +121,11 @@ def _with_current_stat(video: Video, root: Path) -> Video:
 
 
 def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs: Sequence[SkippedInput]) -> None:
-    notes = (
-        json.dumps({"videos": table.num_rows, "skipped_inputs": len(skipped_inputs)}, sort_keys=True) + "\n"
-    ).encode()
+    summary = stamp({"videos": table.num_rows, "skipped_inputs": len(skipped_inputs)}, "plan summary")
     files = {
         "plan.parquet": encode_plan(table),
         SKIPPED_FILE: encode_skipped_inputs(skipped_inputs),
-        "plan.json": notes,
+        "plan.json": (json.dumps(summary, sort_keys=True) + "\n").encode(),
     }
     try:
         run.publish(f"plan-{attempt}", run.attempt_folder(attempt) / "plan", files)

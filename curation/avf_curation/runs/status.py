@@ -30,7 +30,11 @@ class RunStatus:
 
 
 def run_status(run: RunFolder) -> RunStatus:
-    """Return the status of the newest attempt. Raises UserError when nothing is planned."""
+    """Return the status of the newest attempt.
+
+    Raises UserError when nothing is planned, and for a run of another schema version.
+    """
+    run.identity()  # checks the version, also of a run that has no plan yet
     attempts = run.attempts()
     if not attempts:
         raise UserError(f"{run.root}: nothing is planned yet; start it with avf-curate run --out {run.root}")

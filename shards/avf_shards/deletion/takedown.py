@@ -23,7 +23,7 @@ from avf_shards.format.run_folder import LEDGER, PART, UNIT, RunFolder, UnitMani
 from avf_shards.format.tar import Member
 from avf_shards.schema import ledger
 from avf_shards.schema.ledger import Check
-from avf_shards.schema.versions import check_schema
+from avf_shards.schema.versions import check_schema, stamp
 
 STAGE, REASON = "takedown", "deleted"
 _TOMBSTONE = Check(stage=STAGE, reason=REASON, score=1.0, operator="<=", threshold=0.0)
@@ -83,8 +83,8 @@ def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tupl
     sink = io.BytesIO()
     pq.write_table(plan, sink, compression="zstd")
     durable_io.write(temporary / "plan/plan.parquet", sink.getvalue())
-    notes = {"videos": plan.num_rows}
-    durable_io.write(temporary / "plan/plan.json", (json.dumps(notes, sort_keys=True) + "\n").encode())
+    summary = stamp({"videos": plan.num_rows}, "plan summary")
+    durable_io.write(temporary / "plan/plan.json", (json.dumps(summary, sort_keys=True) + "\n").encode())
     data = ledger.encode_ledger(decisions.sort_by(ledger.SORT_KEYS))
     files = write_part(unit, PART, [])
     durable_io.write(unit / LEDGER, data)

@@ -20,12 +20,17 @@ FileKind = Literal[
     "ledger",
     "pack",
     "plan",
+    "plan summary",
     "predictions",
+    "replay snapshot",
     "saved model",
     "selection",
     "shard index",
     "shard manifest",
     "skipped inputs",
+    "source totals",
+    "study results",
+    "test result",
     "training run",
     "unit",
     "validation scores",
@@ -39,12 +44,17 @@ VERSIONS: Mapping[FileKind, int] = {
     "ledger": 1,  # ledger.parquet of a unit and of an attempt
     "pack": 1,  # SHARDS/pack.json
     "plan": 1,  # RUN/attempt-N/plan/plan.parquet
+    "plan summary": 1,  # RUN/attempt-N/plan/plan.json
     "predictions": 1,  # RUN/predictions/PROTOCOL.json
+    "replay snapshot": 1,  # RUN/nonfinite/rank-N.json
     "saved model": 1,  # config.json beside model.safetensors
     "selection": 1,  # SHARDS/selection.parquet
     "shard index": 1,  # NAME.index.json
     "shard manifest": 1,  # SHARDS/manifest.json
     "skipped inputs": 1,  # RUN/attempt-N/plan/skipped_inputs.parquet
+    "source totals": 1,  # RUN/log/estimate.json of the run of a sample
+    "study results": 1,  # OUT/study.json
+    "test result": 1,  # RUN/result.json of post-pre-training and fine-tuning
     "training run": 1,  # RUN/run.json of pre-training and fine-tuning
     "unit": 1,  # unit.json
     "validation scores": 1,  # rows of RUN/validation.jsonl

@@ -3,15 +3,19 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 import pytest
 from avf_curation.cli.main import main as curate_main
+from avf_curation.runs.cost_estimate import TOTALS, SourceTotals, remembered_totals, write_totals
 from avf_shards.cli.main import main as shards_main
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.manifest import seal
+from avf_shards.format.run_folder import RunFolder
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
+from avf_shards.schema import versions
 from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS, check_version, read_json
 from support.runs import make_run
 
@@ -34,16 +38,12 @@ def rewrite_json(path: Path, version: int | None) -> None:
 
 
 def rewrite_manifest(path: Path, version: int | None) -> None:
-    """Give the manifest another version and a seal that fits: it is whole, and of another version."""
+    """Give the manifest another version and the seal that fits: it is undamaged, and of another version."""
     values = json.loads(path.read_text())
     del values["self_sha256"]
-    values[SCHEMA_VERSION] = version
-    before = dict(VERSIONS)
-    try:
-        VERSIONS["shard manifest"] = version  # type: ignore[index]
+    newest = {**VERSIONS, "shard manifest": version}
+    with patch.object(versions, "VERSIONS", newest):  # `seal` stamps the newest version that it knows
         path.write_bytes(seal(values))
-    finally:
-        VERSIONS.update(before)  # type: ignore[attr-defined]
 
 
 def rewrite_parquet(path: Path, version: int | None) -> None:
@@ -55,6 +55,7 @@ def rewrite_parquet(path: Path, version: int | None) -> None:
 Case = tuple[str, Callable[[Path, int | None], None], list[str]]
 CASES: list[Case] = [
     ("run/run/run.json", rewrite_json, ["curate", "audit", "RUN"]),
+    ("run/run/run.json", rewrite_json, ["curate", "status", "RUN"]),
     ("run/attempt-0/plan/plan.parquet", rewrite_parquet, ["curate", "status", "RUN"]),
     ("run/attempt-0/plan/skipped_inputs.parquet", rewrite_parquet, ["curate", "status", "RUN"]),
     ("run/attempt-0/ledger/ledger.parquet", rewrite_parquet, ["curate", "audit", "RUN"]),
@@ -107,3 +108,30 @@ def test_a_damaged_json_file_is_one_sentence_that_names_it(content: bytes, tmp_p
     path.write_bytes(content)
     with pytest.raises(FaultError, match=r"run\.json: (not readable as JSON|must hold a JSON object)"):
         read_json(path, "training run")
+
+
+def test_the_summary_of_a_plan_has_its_version(folder: Path) -> None:
+    values = json.loads((folder / "run/attempt-0/plan/plan.json").read_text())
+    assert values[SCHEMA_VERSION] == VERSIONS["plan summary"]
+
+
+def test_the_status_of_a_run_without_a_plan_refuses_another_version(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identity = tmp_path / "run/run.json"
+    identity.parent.mkdir()
+    identity.write_text(json.dumps({SCHEMA_VERSION: 99}))
+    assert curate_main(["status", str(tmp_path)]) == 2
+    assert "run.json: curation run file of schema version 99" in capsys.readouterr().err
+
+
+def test_the_totals_of_an_estimate_are_read_as_written_and_refuse_another_version(tmp_path: Path) -> None:
+    totals = {"interviews": SourceTotals(videos=3, groups=2, bytes=100)}
+    run = RunFolder(tmp_path)
+    write_totals(run, totals)
+    assert remembered_totals(tmp_path) == totals
+    rewrite_json(run.log_folder / TOTALS, 99)
+    with pytest.raises(UserError, match=r"estimate\.json: source totals file of schema version 99"):
+        remembered_totals(tmp_path)
+    (run.log_folder / TOTALS).write_text("junk")
+    assert remembered_totals(tmp_path) is None

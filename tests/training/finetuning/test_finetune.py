@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from avf_shards.errors import UserError
+from avf_shards.schema.versions import read_json
 from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.finetuning.finetune import load_best_model, train_stage
@@ -64,7 +65,7 @@ def finished(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_fold_is_trained_and_scored_by_three_protocols(finished: Path, shards: Path) -> None:
-    result = json.loads((finished / "result.json").read_text())
+    result = read_json(finished / "result.json", "test result")
     assert set(result["protocols"]) == {"validation", "test_best", "last"}
     assert result["train"] + result["validation"] + result["test"] == 36
     assert result["protocols"]["last"]["scores"]["WAR"]["value"] > 0.9

@@ -1,7 +1,6 @@
 """Studies build every model, share and resume runs, and state in words which setting is better."""
 
 import contextlib
-import json
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import psutil
 import pytest
 import torch
 from avf_shards.errors import UserError
+from avf_shards.schema.versions import read_json
 from avf_training.cli.main import main
 from avf_training.config.finetune import load_finetune_recipe
 from avf_training.config.pretrain import FOLDER, load_recipe
@@ -173,7 +173,7 @@ def test_a_study_runs_resumes_and_writes_a_page(lab: Path, capsys: pytest.Captur
     out = capsys.readouterr()
     assert "4 runs, 0 done already" in out.err
     assert " on Lab: " in out.out or " on lab: " in out.out
-    values = json.loads((lab / "out/study.json").read_text())
+    values = read_json(lab / "out/study.json", "study results")
     validation = [row for row in values["rows"] if row["protocol"] == "validation"]
     assert [(row["row"], row["done"], len(row["per_seed"]["UAR"])) for row in validation] == [
         ("both", 2, 2),

@@ -7,26 +7,32 @@ import pytest
 from avf_shards.errors import UserError
 from avf_shards.schema.versions import SCHEMA_VERSION, FileKind, stamp
 from avf_training.cli.main import main
+from avf_training.data.storage import StorageConfig
 from avf_training.evaluation.results import read_predictions
 from avf_training.finetuning.model_selection import VALIDATION, EpochScores, read_validation
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.pretrained import CONFIG
+from avf_training.pretraining.replay import replay_step
 from avf_training.trainer.run_folder import RUN, read_identity
 from support.models import tiny_config
 
 
 def write(path: Path, values: dict[str, object], kind: FileKind, version: int | None) -> None:
+    path.parent.mkdir(exist_ok=True)
     stamped = stamp(values, kind) | {SCHEMA_VERSION: version}
     path.write_text(json.dumps(stamped) + "\n")
 
 
 @pytest.mark.parametrize(("version", "words"), [(99, "version 99"), (None, "older version or another program")])
-def test_run_predictions_and_validation_scores_refuse_other_versions(
+def test_run_predictions_validation_scores_and_replays_refuse_other_versions(
     tmp_path: Path, version: int | None, words: str
 ) -> None:
     write(tmp_path / RUN, {"recipe": {}}, "training run", version)
     write(tmp_path / "last.json", {"keys": []}, "predictions", version)
     write(tmp_path / VALIDATION, {"step": 1, "epoch": 1, "scores": {}}, "validation scores", version)
+    write(tmp_path / "nonfinite/rank-0.json", {"step": 1}, "replay snapshot", version)
+    with pytest.raises(UserError, match=f"rank-0.json: .*{words}"):
+        replay_step(tmp_path, tmp_path, StorageConfig())
     with pytest.raises(UserError, match=f"{RUN}: .*{words}"):
         read_identity(tmp_path)
     with pytest.raises(UserError, match=f"last.json: .*{words}"):

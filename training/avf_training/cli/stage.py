@@ -54,7 +54,7 @@ def train_on_task(options: argparse.Namespace, stage: Any, make_task: Callable[[
     if torchrun_environment().rank == 0:
         draw_learning_curve(options.out)
         if result.is_file():
-            print_result(read_json(result), options.out)
+            print_result(read_json(result, "test result"), options.out)
         else:
             print(f"{options.out}: stopped and saved; the same command continues")
     return 0

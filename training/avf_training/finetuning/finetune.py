@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
+from avf_shards.schema.versions import stamp
 from torch import Tensor, nn
 
 from avf_training.config.finetune import FinetuneRecipe
@@ -125,7 +126,9 @@ def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, context: Distrib
             entry |= scores_as_dict(task, predictions)
         result["protocols"][protocol] = entry
     if context.rank == 0:
-        durable_io.replace_file(out / RESULT, (json.dumps(result, indent=1, sort_keys=True) + "\n").encode())
+        durable_io.replace_file(
+            out / RESULT, (json.dumps(stamp(result, "test result"), indent=1, sort_keys=True) + "\n").encode()
+        )
     return out / RESULT
 
 

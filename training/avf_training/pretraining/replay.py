@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
-from avf_shards.schema.versions import read_json
+from avf_shards.schema.versions import read_json, stamp
 from torch import Tensor, nn
 
 from avf_training.config.pretrain import PretrainRecipe, recipe_of_run
@@ -71,7 +71,9 @@ def keep_for_replay(
         "scale": scaler.get_scale(),
         "keys": [batch.keys for batch in batches],
     }
-    durable_io.write(folder / f"rank-{context.rank}.json", (json.dumps(snapshot, indent=1) + "\n").encode())
+    durable_io.write(
+        folder / f"rank-{context.rank}.json", (json.dumps(stamp(snapshot, "replay snapshot"), indent=1) + "\n").encode()
+    )
     dist.barrier()
 
 
@@ -101,7 +103,7 @@ def _read_snapshot(run: Path, rank: int) -> dict[str, Any]:
     path = run / FOLDER / f"rank-{rank}.json"
     if not path.is_file():
         raise UserError(f"{path}: no such file; a run that stops because its loss is not finite writes it")
-    return read_json(path)
+    return read_json(path, "replay snapshot")
 
 
 def _batches(

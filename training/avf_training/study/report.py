@@ -176,7 +176,7 @@ def _class_figures(folds: list[tuple[int, Predictions]], names: tuple[str, ...],
 
 
 def _selection_metric(cell: Cell) -> str:
-    return str(read_json(cell.out / RESULT)["selection_metric"])
+    return str(read_json(cell.out / RESULT, "test result")["selection_metric"])
 
 
 def _feature_figures(cell: Cell, shards: LabelledShards, protocol: SelectionProtocol) -> _Images:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from avf_shards.schema.versions import stamp
 
 from avf_training.evaluation.results import PREDICTIONS, RESULT, read_predictions
 from avf_training.evaluation.scoring import Predictions, score_predictions
@@ -163,7 +164,8 @@ def summary(study: Study, matrix: Matrix) -> dict[str, Any]:
         for line in result_lines(study, matrix, protocol)
     ]
     sentences = [comparison.sentence for comparison in comparisons(study, matrix, "validation")]
-    return {"title": study.title, "note": study.note, "rows": rows, "compared": sentences}
+    values = {"title": study.title, "note": study.note, "rows": rows, "compared": sentences}
+    return stamp(values, "study results")
 
 
 def summary_as_json(values: Mapping[str, Any]) -> bytes:
