@@ -28,14 +28,14 @@ class FinetuneRecipe:
     batch: int  # clips of one step of all ranks
     micro_batch: int  # clips of one rank at once; gradients are accumulated up to the batch
     epochs: float  # passes over the training clips
-    optim: OptimConfig
-    precision: Precision
-    modalities: Modalities = "av"
+    optim: OptimConfig  # AdamW and its schedule
+    precision: Precision  # number types of the forward pass
+    modalities: Modalities = "av"  # inputs of the model: av, a (audio) or v (video)
     layer_decay: float = 0.75  # factor on the learning rate for each layer below the last
     drop_path: float = 0.1  # largest rate of stochastic depth
     smoothing: float = 0.1  # label smoothing
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    mix: MixConfig = field(default_factory=MixConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)  # random changes of single clips
+    mix: MixConfig = field(default_factory=MixConfig)  # mixup and cutmix of two clips
     repeats: int = 1  # samples of each clip in an epoch (repeated augmentation)
     segments: int = 2  # windows of a clip whose predictions are averaged in the test; during training one is taken
     validation_share: float = 0.1  # of the training fold, to select the epoch by; with 0 the last epoch is selected

@@ -45,10 +45,10 @@ class PretrainRecipe:
     batch: int  # clips of one step of all ranks
     micro_batch: int  # clips of one rank at once; gradients are accumulated up to the batch
     epochs: float  # passes over the mixture
-    optim: OptimConfig
-    masks: MaskConfig
-    contrastive: ContrastiveConfig
-    precision: Precision
+    optim: OptimConfig  # AdamW and its schedule
+    masks: MaskConfig  # shares of tokens that are masked and reconstructed
+    contrastive: ContrastiveConfig  # HCMCL's part of the loss
+    precision: Precision  # number types of the forward pass
     checkpoint_every: int  # steps between two checkpoints
     checkpoint_keep: int  # how many of the newest checkpoints stay
     mix: Mixture = field(default_factory=Mixture)  # weights or quotas of the sources
@@ -57,11 +57,11 @@ class PretrainRecipe:
     seed: int = 0  # of the weights, the stream order and every sampled parameter
     workers: int = 4  # data workers of each rank
     max_fault_share: float = 0.01  # share of unreadable clips above which the run stops
-    any_start_frame: bool = False
-    targets: TargetConfig = field(default_factory=TargetConfig)
+    any_start_frame: bool = False  # windows start at any frame, as in the authors' code
+    targets: TargetConfig = field(default_factory=TargetConfig)  # what the decoders reconstruct
     activation_checkpointing: bool = False  # recompute activations in the backward pass, to save memory
     compile: bool = False  # torch.compile
-    parallel: Parallel = "ddp"
+    parallel: Parallel = "ddp"  # ddp copies the model to each rank, fsdp (FSDP2) shards every block
     log_every: int = 10  # steps between two throughput reports
     eval_every: int = 1000  # steps between two evaluations with a figure of reconstructions; 0: never
     wandb: str | None = None  # project of Weights & Biases that is logged to as well

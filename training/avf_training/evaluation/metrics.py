@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 class MetricValue:
     """The value of a metric, or None and the reason why it has none."""
 
-    value: float | None
+    value: float | None  # a share from 0 to 1, or a correlation from -1 to 1; None where undefined
     undefined: str = ""  # the reason; empty where there is a value
 
     def __str__(self) -> str:

@@ -34,16 +34,16 @@ class ViewParams:
     """One window of a clip."""
 
     frames: tuple[int, ...]  # indices of its frames in the clip
-    start_frame: int
+    start_frame: int  # first of them, at which the audio of the window begins
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViewSampler:
     """Sampler of a test stage: position after position gives the `segments` windows of each clip, without chance."""
 
-    geometry: Geometry
+    geometry: Geometry  # frames of a window
     segments: int  # windows of a clip
-    reads_record: bool = True
+    reads_record: bool = True  # the stream delivers each clip's record
 
     def sample(self, digest: str, epoch: int, position: int, total_frames: int) -> ViewParams:
         """Return the window of this position."""
@@ -77,9 +77,9 @@ def view_input(batch: Batch, geometry: Geometry, modalities: Modalities) -> tupl
 class ViewConfig:
     """How clips are read for a test."""
 
-    geometry: Geometry
-    modalities: Modalities
-    precision: Precision
+    geometry: Geometry  # frames, size and spectrogram of the model's input
+    modalities: Modalities  # inputs of the model
+    precision: Precision  # number types of the forward pass
     segments: int  # windows of a clip
     batch: int = 32  # windows in one forward pass
     workers: int = 0  # processes that decode; 0: this one

@@ -63,7 +63,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
     Args:
         start: a saved model or a finished run, not trained on a clip that is tested here; None: random weights.
     """
-    # Before any folder is made: a start that is refused leaves nothing behind.
+    # Before any folder is made: a refused start must leave no empty run folder.
     identity: dict[str, Any] = {
         "recipe": recipe.frozen(),
         "start": None if start is None else start_digest(start),
@@ -83,7 +83,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         model.checkpoint_activations(recipe.activation_checkpointing)
         if not _train(recipe, task, model, out, context=context, initialization=initialization):
             return out
-        if not (out / MODEL).exists():  # a start that was stopped while it tested has saved the model already
+        if not (out / MODEL).exists():  # an earlier start may have saved it and been stopped during the test
             tensors = full_state_dict(model)
             if context.rank == 0:
                 model.save_pretrained(out / MODEL, tensors)
@@ -136,9 +136,9 @@ def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, context: Distrib
 class _StageLengths:
     """Lengths of a stage in optimizer steps."""
 
-    steps: int
-    per_epoch: int
-    warmup: int
+    steps: int  # of the whole stage
+    per_epoch: int  # steps of one pass over the training clips, rounded down
+    warmup: int  # steps in which the learning rate rises
 
 
 def _stage_lengths(recipe: FinetuneRecipe, clips: int) -> _StageLengths:
@@ -161,23 +161,23 @@ def _train(
 ) -> bool:
     """Train from the newest checkpoint on; return False where a signal stopped the run before its last step."""
     sampler = FinetuningSampler(geometry=model.config.geometry, augment=recipe.augment, mix=recipe.mixing(task.data))
-    loader = _loader(recipe, task, sampler, context, out)
+    loader = _make_loader(recipe, task, sampler, context, out)
     lengths = _stage_lengths(recipe, len(loader.stream.order))
     wrapped = wrap_ddp(model, context)
     trainer = Trainer(
         model=wrapped,
-        train_step=_train_step(recipe, model, wrapped, _forward(recipe, task, sampler), lengths),
+        train_step=_make_train_step(recipe, model, wrapped, _make_forward(recipe, task, sampler), lengths),
         loader=loader,
         checkpoints=Checkpoints(out, recipe.checkpoint_keep, context.rank),
         context=context,
     )
-    first = trainer.resume(None)
+    start = trainer.resume(None)
     every = lengths.per_epoch * recipe.evaluate_every
     tracker = BestCheckpointTracker(recipe, task, model, out, context=context, every=every)
     metrics = board = None
     if context.rank == 0:
-        metrics = MetricsWriter(out, first, lengths.steps)
-        board = TensorBoardLogger(out, first, recipe.wandb, recipe.frozen())
+        metrics = MetricsWriter(out, start, lengths.steps)
+        board = TensorBoardLogger(out, start, recipe.wandb, recipe.frozen())
         metrics.say(_describe_stage(recipe, task, lengths, initialization))
     cost = StepCost(
         clips=recipe.batch,
@@ -199,12 +199,12 @@ def _train(
         nonfinite_limit=recipe.nonfinite_limit,
     )
     try:
-        return trainer.train(first, run_lengths, reporter, diverged) >= lengths.steps
+        return trainer.train(start, run_lengths, reporter, diverged) >= lengths.steps
     finally:
         reporter.close()
 
 
-def _loader(
+def _make_loader(
     recipe: FinetuneRecipe, task: Task, sampler: FinetuningSampler, context: DistributedContext, out: Path
 ) -> StreamLoader[FinetuningParams, FinetuningBatch]:
     order = TrainingOrder(task.shards.corpus, [task.index_of[key] for key in task.train], recipe.seed, recipe.repeats)
@@ -222,7 +222,7 @@ def _loader(
     )
 
 
-def _train_step(
+def _make_train_step(
     recipe: FinetuneRecipe,
     model: Classifier,
     wrapped: nn.Module,
@@ -247,7 +247,7 @@ def _train_step(
     )
 
 
-def _forward(recipe: FinetuneRecipe, task: Task, sampler: FinetuningSampler) -> Forward[FinetuningBatch]:
+def _make_forward(recipe: FinetuneRecipe, task: Task, sampler: FinetuningSampler) -> Forward[FinetuningBatch]:
     loss_of = task_loss(recipe, task)
 
     def forward(model: nn.Module, batch: FinetuningBatch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -50,27 +50,28 @@ def start_digest(start: Path) -> str:
 
 
 def load_start(model: nn.Module, start: Path) -> list[str]:
-    """Load the tensors that `model` shares with a saved one; return the names of those that stay new, as of the head.
+    """Load the tensors that `model` shares with a saved one; return the names of the model's tensors that stay new,
+    such as those of the head.
 
     Raises UserError when the saved model is of another size, naming the first tensor that does not fit.
     """
     values, tensors = load_model_folder(start_model(start))
-    own = model.state_dict()
+    state = model.state_dict()
     for name, tensor in tensors.items():
         # The authors save one running statistic for all units; a model may have one for each.
-        if name in own and own[name].ndim == tensor.ndim + 1 and name.rpartition(".")[2].startswith("running_"):
-            tensors[name] = tensor.expand_as(own[name])
+        if name in state and state[name].ndim == tensor.ndim + 1 and name.rpartition(".")[2].startswith("running_"):
+            tensors[name] = tensor.expand_as(state[name])
     for name, tensor in tensors.items():
-        if name in own and name.startswith(("encoder_", "fusion.")) and own[name].shape != tensor.shape:
+        if name in state and name.startswith(("encoder_", "fusion.")) and state[name].shape != tensor.shape:
             raise UserError(
                 f"{start}: holds a {values['model'].get('name')!r} of another size: {name} is {tuple(tensor.shape)}, "
-                f"this model's is {tuple(own[name].shape)}; start from a model of the same preset"
+                f"this model's is {tuple(state[name].shape)}; start from a model of the same preset"
             )
     new = initialize_encoders(model, tensors)
     missing = [name for name in new if name.startswith("encoder_")]
     if missing:
         raise UserError(f"{start}: has no {missing[0]} and {len(missing) - 1} other tensors of this model's encoders")
-    if values["kind"] == "classifier":  # of an earlier supervised stage: its layer weights are learned already
+    if values["kind"] == "classifier":  # from an earlier supervised stage, which has learned the layer weights
         learned = {name: tensors[name] for name in new if name.startswith("layer_weights") and name in tensors}
         model.load_state_dict({**model.state_dict(), **learned})
         new = [name for name in new if name not in learned]

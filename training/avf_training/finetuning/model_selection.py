@@ -2,8 +2,8 @@
 
 `validation` (the default) selects the epoch with the best score on a part of the training fold. `test_best` selects it
 on the test clips themselves, as the published numbers were: it is optimistic and only serves the comparison with them.
-`last` takes the last epoch. Three, because only `validation` is fair, only `test_best` compares with the papers, and
-`last` shows how much the selection matters.
+`last` takes the last epoch. All three are reported, because only `validation` is fair, only `test_best` compares with
+the papers, and `last` shows how much the selection matters.
 """
 
 import json
@@ -38,7 +38,7 @@ class EpochScores:
     """One row of RUN/validation.jsonl: the scores of the model after an epoch."""
 
     step: int  # last optimizer step of the epoch, from 0
-    epoch: float  # whole, unless the model is evaluated within epochs
+    epoch: float  # number of epochs that are finished
     scores: Mapping[str, Mapping[str, float | None]]  # protocol -> metric -> score; None where it is undefined
 
     def score(self, protocol: SelectionProtocol, metric: str) -> float | None:
@@ -51,7 +51,7 @@ class EpochScores:
 
     @classmethod
     def from_json(cls, line: str, where: str) -> "EpochScores":
-        """Return the row in a line. Raises UserError for a newer version, FaultError for what is no such row."""
+        """Return the row in a line. Raises UserError for a newer version, FaultError for any other damage."""
         try:
             values = dict(json.loads(line))
             check_version(values, "validation scores", where)
@@ -128,7 +128,8 @@ def select_epoch(
 ) -> tuple[int, float] | None:
     """Return (step, score) of the epoch that a protocol chooses: the highest score, the first of equals.
 
-    before: look only at rows of earlier steps than this one.
+    Args:
+        before: ignore rows of this step and of later ones.
     """
     candidates = [
         (row.step, score)

@@ -24,7 +24,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: holds no run (no {RUN}); avf-train finetune --out {folder} makes one")
     values = read_identity(folder)
     if "data" not in values:
-        raise UserError(f"{folder}: is a run of another stage; a fine-tuning run is asked for")
+        raise UserError(f"{folder}: is a run of another stage; name the folder of a fine-tuning run")
     return values
 
 
@@ -49,7 +49,7 @@ def reevaluate_run(
     Raises UserError.
 
     Args:
-        segments: windows of a clip; None: the recipe's.
+        segments: windows of a clip; None takes the number of the recipe.
     """
     recipe, task = load_run(folder, shards)
     if not task.test:

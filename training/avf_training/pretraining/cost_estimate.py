@@ -19,15 +19,15 @@ from avf_training.pretraining.pretrain import PretrainingData, make_train_step, 
 from avf_training.pretraining.step import make_loader
 from avf_training.trainer.train_step import TrainStep
 
-_WARM = 2  # steps before the clock starts: memory is allocated and kernels are chosen in them
+_WARMUP_STEPS = 2  # steps before the clock starts: memory is allocated and kernels are chosen in them
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaperTime:
     """A training time that a paper prints."""
 
-    hours: float
-    machine: str
+    hours: float  # wall-clock hours of the whole training
+    machine: str  # number and kind of GPUs
     source: str  # the paper and its table
 
 
@@ -45,26 +45,26 @@ PAPER_TIMES: Mapping[str, PaperTime] = {
 class TrainingCost:
     """Cost of a whole run, extrapolated from the measured steps."""
 
-    model: str
+    model: str  # name of the preset
     clips: int  # of one epoch
-    epochs: float
-    steps: int
-    warmup_steps: int
+    epochs: float  # passes over the shards
+    steps: int  # optimizer steps of the whole run
+    warmup_steps: int  # steps of the learning rate's warm-up
     batch: int  # clips of one step of all devices
     micro_batch: int  # clips of one device at once
-    devices: int
-    device: str  # the one measured on
+    devices: int  # devices that the whole run is planned for
+    device: str  # name of the device that was measured on
     measured_batch: int  # clips of a measured step, on one device
     step_s: float  # of a measured step, without waiting for data
     waited_share: float  # of the measured time, with the recipe's data workers
-    clips_per_s: float
+    clips_per_s: float  # clips of one device in a second, without waiting for data
     teraflops: float  # achieved TFLOP/s
     mfu: float  # achieved over peak FLOP/s
     peak_source: str  # where the peak comes from
     hours: float  # on `devices` like the measured one, if no step waits for data
     memory_bytes: int  # of one device at the recipe's micro-batch, computed
     peak_bytes: int | None  # measured on a GPU, None on a CPU
-    paper: PaperTime | None
+    paper: PaperTime | None  # time that the paper prints for this model; None where it prints none
 
 
 def estimate_training_cost(
@@ -76,7 +76,10 @@ def estimate_training_cost(
     measured_steps: int,
     device: str,
 ) -> TrainingCost:
-    """Measure `measured_steps` steps of `measured_batch` clips on this device. Raises UserError, FaultError."""
+    """Measure `measured_steps` steps of `measured_batch` clips on this device, and return the cost of the whole run.
+
+    Raises UserError, FaultError.
+    """
     recipe.accumulation(devices)  # refuses a number of devices that does not divide the batch
     # A CPU computes fp16 slowly, which says nothing about a GPU; so it is measured in fp32.
     precision = replace(recipe.precision, compute="fp32") if device == "cpu" else recipe.precision
@@ -86,13 +89,14 @@ def estimate_training_cost(
         loader = make_loader(short, data.shards, data.storage, context, Path(folder))
         clips = len(loader.stream.order)
         steps, warmup = run_lengths(recipe, clips)
-        model, _, loop = make_train_step(short, context, steps, warmup)
+        model, _, train_step = make_train_step(short, context, steps, warmup)
         batches = iter(loader)
-        for step in range(_WARM):
-            loop.run(step, [next(batches)])
-        spent_s, waited_s = _time_steps(loop, batches, measured_steps)
+        for step in range(_WARMUP_STEPS):
+            train_step.run(step, [next(batches)])
+        spent_s, waited_s = _time_steps(train_step, batches, measured_steps)
+        # Data workers can be added, so hours are projected from computing alone; the wait is reported beside them.
         computed_s = (spent_s - waited_s) / measured_steps
-        limit = peak_flops(context.device, precision)
+        peak = peak_flops(context.device, precision)
         clips_per_s = measured_batch / computed_s
         flops_per_s = training_flops(model.config) * clips_per_s
         on_gpu = context.device.type == "cuda"
@@ -111,8 +115,8 @@ def estimate_training_cost(
             waited_share=waited_s / spent_s,
             clips_per_s=clips_per_s,
             teraflops=flops_per_s / 1e12,
-            mfu=flops_per_s / limit.flops_per_s,
-            peak_source=limit.source,
+            mfu=flops_per_s / peak.flops_per_s,
+            peak_source=peak.source,
             hours=steps * recipe.batch / clips_per_s / devices / 3600,
             memory_bytes=training_bytes(
                 recipe.model_config(),
@@ -127,13 +131,15 @@ def estimate_training_cost(
 
 
 def _time_steps(
-    loop: TrainStep[PretrainingBatch], batches: Iterator[PretrainingBatch], count: int
+    train_step: TrainStep[PretrainingBatch], batches: Iterator[PretrainingBatch], count: int
 ) -> tuple[float, float]:
-    """Run `count` steps after the warm-up; return the seconds that they took, and those of them spent on waiting."""
-    waited_s, begun_s = 0.0, time.perf_counter()
-    for step in range(_WARM, _WARM + count):
-        asked_s = time.perf_counter()
+    """Run `count` steps after the warm-up; return the seconds that they took, and how many of these
+    were spent waiting for data.
+    """
+    waited_s, start_s = 0.0, time.perf_counter()
+    for step in range(_WARMUP_STEPS, _WARMUP_STEPS + count):
+        fetch_s = time.perf_counter()
         micro_batches = list(islice(batches, 1))
-        waited_s += time.perf_counter() - asked_s
-        loop.run(step, micro_batches)
-    return time.perf_counter() - begun_s, waited_s
+        waited_s += time.perf_counter() - fetch_s
+        train_step.run(step, micro_batches)
+    return time.perf_counter() - start_s, waited_s

@@ -42,7 +42,7 @@ class PretrainingData:
 
     shards: Path | str  # a folder, or an address that fsspec reads
     validation: Path | str | None = None  # shards of people the model never trains on; None: no validation scores
-    storage: StorageConfig = field(default_factory=StorageConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)  # how shards at an address are read and cached
 
 
 def run_pretraining(
@@ -59,6 +59,7 @@ def run_pretraining(
         loader = make_loader(recipe, data.shards, data.storage, context, out)
         steps, warmup = run_lengths(recipe, len(loader.stream.order))
         until_done.enter_context(exclusive_lock(out, context.rank))
+        # The stream's digest is part of the identity: the same recipe over other shards is another run.
         freeze_identity(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, context.rank)
         model, wrapped, train_step = make_train_step(recipe, context, steps, warmup)
         checkpoints = Checkpoints(out, recipe.checkpoint_keep, context.rank)
@@ -73,7 +74,7 @@ def run_pretraining(
             keep_for_replay(out, step, batches=micro_batches, model=model, scaler=train_step.scaler, context=context)
             return FaultError(
                 f"step {step}: {recipe.nonfinite_limit} steps in a row gave a loss or gradient that is not finite; "
-                f"`avf-train replay {out} --shards SHARDS` takes the last batch apart"
+                f"`avf-train replay {out} --shards SHARDS` finds the module and the clips"
             )
 
         lengths = RunLengths(
@@ -82,7 +83,7 @@ def run_pretraining(
             checkpoint_every=recipe.checkpoint_every,
             nonfinite_limit=recipe.nonfinite_limit,
         )
-        try:
+        try:  # the event files must be closed when the run diverges or is interrupted, too
             reached = trainer.train(start, lengths, reporter, diverged)
         finally:
             reporter.close()
@@ -97,6 +98,7 @@ def run_pretraining(
 
 def run_lengths(recipe: PretrainRecipe, clips: int) -> tuple[int, int]:
     """Return (steps, warm-up steps) of a run over epochs of `clips`. Raises UserError for a run without a step."""
+    # A fraction, not a whole number: the stream crosses epoch ends within a batch, so only the product is rounded.
     steps_per_epoch = clips / recipe.batch
     steps = recipe.steps if recipe.steps is not None else int(recipe.epochs * steps_per_epoch)
     if steps < 1:
@@ -116,8 +118,9 @@ def make_train_step(
     model = MaskedAutoencoder(recipe.model_config(), recipe.precision.fp32_decoder).to(context.device).train()
     model.checkpoint_activations(recipe.activation_checkpointing)
     if recipe.compile:
-        model.compile()
+        model.compile()  # in place: the names of parameters stay those of checkpoints
     wrapped = parallelize_model(model, recipe.parallel, context)
+    # fp16 gradients underflow without a scaled loss; bf16 has the exponent range of fp32.
     scaler = torch.amp.GradScaler(context.device.type, enabled=recipe.precision.compute == "fp16")
     rates = schedule(recipe.optim, recipe.batch, steps, warmup)
     optimizer = adamw(model, recipe.optim)
@@ -158,9 +161,8 @@ def _validation_clips(
     evaluates = context.rank == 0 or recipe.parallel == "fsdp"
     if not evaluates or not (data.validation or recipe.eval_every):
         return None
-    train = (
-        data.shards if data.validation else None
-    )  # without validation shards, one training clip is drawn, not scored
+    # Without validation shards one training clip is drawn and not scored: its score would say nothing about new people.
+    train = data.shards if data.validation else None
     return ValidationClips(
         recipe.model_config(),
         recipe.masks,

@@ -1,4 +1,4 @@
-"""Figure of what a model reconstructs: original, masked and reconstructed frames and spectrograms (AVF-MAE++ Fig. 5).
+"""Figure of a reconstruction: original, masked and reconstructed frames and spectrograms (AVF-MAE++ Fig. 5).
 
 Shapes: B batch, N tokens, P values of a patch, T frames, H W frame size, M mel frames, F mels.
 """
@@ -32,14 +32,14 @@ _EPS = 1e-6
 class ReconstructedClip:
     """One clip reconstructed at one pair of mask ratios."""
 
-    video_ratio: float
-    audio_ratio: float
+    video_ratio: float  # share of the video tokens that is masked
+    audio_ratio: float  # share of the audio tokens that is masked
     video: npt.NDArray[np.float32]  # (T, H, W, 3) in [0, 1]
-    video_visible: npt.NDArray[np.float32]  # what the encoder saw; nan where masked
+    video_visible: npt.NDArray[np.float32]  # input of the encoder; nan where masked
     video_filled: npt.NDArray[np.float32]  # the reconstruction where masked, the original elsewhere
     audio: npt.NDArray[np.float32]  # (M, F), normalized log-mel
-    audio_visible: npt.NDArray[np.float32]
-    audio_filled: npt.NDArray[np.float32]
+    audio_visible: npt.NDArray[np.float32]  # nan where masked
+    audio_filled: npt.NDArray[np.float32]  # the reconstruction where masked, the original elsewhere
 
 
 @torch.no_grad()
@@ -52,8 +52,9 @@ def reconstruct_clip(
     as is usual in such figures.
     """
     geometry = model.config.geometry
-    everything = replace(ratios, decoder_ratio=0.0)
-    clip = Masker(model.config, everything).sample(np.random.default_rng(seed))
+    # In training the decoder skips some masked tokens; here it reconstructs all, so that the figure has no holes.
+    all_decoded = replace(ratios, decoder_ratio=0.0)
+    clip = Masker(model.config, all_decoded).sample(np.random.default_rng(seed))
     masks = Masks.stack([clip], video_BCTHW.device)
     out = model.eval()(video_BCTHW, audio_B1MF, masks)
     assert out.video_BMP is not None
@@ -86,10 +87,11 @@ def reconstruct_clip(
 
 
 def _pixels(predicted_BMP: Tensor, true_BMP: Tensor, geometry: Geometry, targets: TargetConfig) -> Tensor:
-    """Return predictions, which go by (frame, voxel, channel), as patches of pixels laid out as in `video_patches`."""
+    """Return predictions, laid out as (frame, pixel, channel), as patches of pixels laid out as in `video_patches`."""
     cube: Tensor = predicted_BMP.unflatten(-1, (geometry.tube_frames, geometry.patch_px**2, 3)).permute(0, 1, 4, 2, 3)
     if targets.frame_difference:
         even, odd = cube[..., 0::2, :], cube[..., 1::2, :]
+        # Odd frames are predicted as the difference from the frame before; see objectives/targets.py.
         cube = torch.stack((even, even + odd), -2).flatten(-3, -2)
     if targets.normalised:
         return _denormalize(cube.flatten(-2), true_BMP.unflatten(-1, (3, -1))).flatten(-2)
@@ -125,7 +127,8 @@ def _to_spectrogram(patches_BNP: Tensor, geometry: Geometry) -> npt.NDArray[np.f
 def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, restored: bool, every: int = 2) -> None:
     """Write the figure: the original on top, then for each pair of ratios what was visible and what was reconstructed.
 
-    restored: whether the patches' own means and deviations were restored; the figure then says so.
+    Args:
+        restored: whether the patches' own means and deviations were restored; the figure then says so.
     """
     pyplot = load_pyplot()
 
@@ -143,6 +146,7 @@ def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, 
         gridspec_kw={"width_ratios": widths, "wspace": 0.04, "hspace": 0.06},
         squeeze=False,
     )
+    # One scale for all rows, so that brightness compares; percentiles, so that a few extreme bins do not decide it.
     low, high = np.nanpercentile(clips[0].audio, [1, 99])
     for line, (name, frames_THWC, mel_MF) in zip(axes, rows, strict=True):
         for axis, index in zip(line, shown, strict=False):
@@ -166,28 +170,30 @@ def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, 
 class ReconstructionRequest:
     """Which clip is reconstructed, by which model, at which ratios."""
 
-    shards: Path
+    shards: Path  # folder of packed shards
     key: str | None  # None: the first clip
     checkpoint: Path | None  # None: an untrained model
     model_name: str  # of the untrained model
     ratios: str  # video:sound,video:sound
-    all_must_fit: bool  # refuse ratios that the model's regions do not fit; else they are left out
-    seed: int
+    all_must_fit: bool  # refuse ratios that the model's regions do not fit; otherwise skip them
+    seed: int  # of the masks, and of an untrained model's weights
 
 
 def save_reconstruction(request: ReconstructionRequest, out: Path) -> None:
-    """Reconstruct one stored clip and write the picture to `out`. Raises UserError, FaultError."""
+    """Reconstruct one stored clip and write the figure to `out`. Raises UserError, FaultError."""
     if out.suffix.lower() not in (".png", ".jpg", ".pdf", ".svg"):
         raise UserError(f"{out}: must end in .png, .jpg, .pdf or .svg")
-    pairs = _ratios(request.ratios)
+    pairs = _parse_ratios(request.ratios)
     if request.checkpoint is not None:
-        model, what = MaskedAutoencoder.from_pretrained(request.checkpoint), str(request.checkpoint)
+        model, model_title = MaskedAutoencoder.from_pretrained(request.checkpoint), str(request.checkpoint)
     else:
         torch.manual_seed(request.seed)
-        model, what = MaskedAutoencoder(preset(request.model_name)), f"{request.model_name}, untrained"
+        model, model_title = MaskedAutoencoder(preset(request.model_name)), f"{request.model_name}, untrained"
     if model.config.modalities != "av":
-        raise UserError(f"{what}: takes {model.config.modalities!r} alone; a picture needs a model of both modalities")
-    chosen, video, audio = _stored_clip(request.shards, request.key, model.config.geometry)
+        raise UserError(
+            f"{model_title}: takes {model.config.modalities!r} alone; the figure needs a model of both modalities"
+        )
+    chosen, video, audio = _read_clip(request.shards, request.key, model.config.geometry)
     clips = []
     for video_ratio, audio_ratio in pairs:
         try:
@@ -197,10 +203,10 @@ def save_reconstruction(request: ReconstructionRequest, out: Path) -> None:
             if not request.all_must_fit:
                 continue
             raise UserError(f"--ratios {video_ratio:g}:{audio_ratio:g}: {error}") from None
-    draw_reconstruction(out, clips, f"{chosen}   {what}", model.config.targets.normalised)
+    draw_reconstruction(out, clips, f"{chosen}   {model_title}", model.config.targets.normalised)
 
 
-def _ratios(text: str) -> list[tuple[float, float]]:
+def _parse_ratios(text: str) -> list[tuple[float, float]]:
     try:
         pairs = [tuple(float(part) for part in pair.split(":")) for pair in text.split(",")]
         return [(video, audio) for video, audio in pairs]
@@ -208,8 +214,8 @@ def _ratios(text: str) -> list[tuple[float, float]]:
         raise UserError(f"--ratios {text}: must look like 0.8:0.75,0.9:0.8125 (video:sound)") from None
 
 
-def _stored_clip(shards: Path, key: str | None, geometry: Geometry) -> tuple[str, Tensor, Tensor]:
-    """Return (key, video, audio) of one clip of a folder of shards, as the model takes them. Raises UserError."""
+def _read_clip(shards: Path, key: str | None, geometry: Geometry) -> tuple[str, Tensor, Tensor]:
+    """Return (key, video, audio) of one clip of a folder of shards, as input of the model. Raises UserError."""
     tars = sorted(shards.glob("*.tar"))
     if not tars:
         raise UserError(f"{shards}: holds no shards (*.tar); `avf-shards pack RUN --out {shards}` makes them")
@@ -226,18 +232,18 @@ def _stored_clip(shards: Path, key: str | None, geometry: Geometry) -> tuple[str
 
 def _first_window(files: dict[str, bytes], geometry: Geometry) -> tuple[Tensor, Tensor]:
     clip = decode_clip(
-        files, lambda total: _Start(frames=window_frames(0, geometry.frames, total)), geometry.frames * STRIDE
+        files, lambda total: _FirstWindow(frames=window_frames(0, geometry.frames, total)), geometry.frames * STRIDE
     )
     planes_1TQW, sound_1S = torch.from_numpy(clip.planes_TQW)[None], torch.from_numpy(clip.waveform_S)[None]
     size_px = planes_1TQW.shape[-1]
-    whole_14 = torch.tensor([[0, 0, size_px, size_px]])
-    video = video_input(planes_1TQW, torch.tensor([clip.full_range]), whole_14, geometry)
+    full_frame_14 = torch.tensor([[0, 0, size_px, size_px]])
+    video = video_input(planes_1TQW, torch.tensor([clip.full_range]), full_frame_14, geometry)
     return video, audio_input(sound_1S, torch.tensor([sound_1S.shape[1]]), torch.ones(1), geometry)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Start:
+class _FirstWindow:
     """The first window of a clip."""
 
-    frames: list[int]
-    start_frame: int = 0
+    frames: list[int]  # indices of the frames that are decoded
+    start_frame: int = 0  # frame at which the audio begins

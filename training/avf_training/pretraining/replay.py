@@ -1,4 +1,4 @@
-"""Replay of a step whose loss was not finite: the same batch again, and where the first such number came from.
+"""Replay of a step whose loss was not finite: compute the same batch again and find the module that broke.
 
 RUN/nonfinite/model          the weights at that step
 RUN/nonfinite/rank-0.json    step, stream position, clip keys, scale of the gradients
@@ -32,9 +32,9 @@ FOLDER = "nonfinite"
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayReport:
-    """What the batch gave in the replay."""
+    """Losses, gradients and outputs of the batch in the replay."""
 
-    step: int
+    step: int  # step that stopped the run, from 0
     parts: dict[str, float]  # the loss and its parts
     module: str | None  # the first module whose output is not finite
     parameters: tuple[str, ...]  # parameters whose gradient is not finite
@@ -42,7 +42,7 @@ class ReplayReport:
 
     @property
     def finite(self) -> bool:
-        """Whether outputs, gradients and losses were all finite this time."""
+        """Whether outputs, gradients and losses were all finite in the replay."""
         return self.module is None and not self.parameters and all(map(math.isfinite, self.parts.values()))
 
 
@@ -55,14 +55,14 @@ def keep_for_replay(
     scaler: torch.amp.GradScaler,
     context: DistributedContext,
 ) -> None:
-    """Write the keys of the batch and the weights, which skipped steps left unchanged. Collective over all ranks."""
+    """Write the keys of the batch and the weights, which skipped steps did not change. Collective over all ranks."""
     folder = out / FOLDER
     tensors = full_state_dict(model)
     if context.rank == 0:
         durable_io.remove(folder)
         durable_io.make_folder(folder)
         model.save_pretrained(folder / "model", tensors)
-    dist.barrier()
+    dist.barrier()  # rank 0 has emptied the folder; only now may the ranks write their files
     snapshot = {
         "step": step,
         "world": context.size,
@@ -74,11 +74,14 @@ def keep_for_replay(
     durable_io.write(
         folder / f"rank-{context.rank}.json", (json.dumps(stamp(snapshot, "replay snapshot"), indent=1) + "\n").encode()
     )
-    dist.barrier()
+    dist.barrier()  # the error that follows ends the processes: every rank's file must be complete before
 
 
 def replay_step(run: Path, shards: Path | str, storage: StorageConfig, rank: int = 0) -> ReplayReport:
-    """Compute the part of one rank in that step once more. Raises UserError, FaultError for other shards."""
+    """Repeat one rank's part of the step that stopped a run, on the CPU.
+
+    Raises UserError, FaultError for other shards.
+    """
     snapshot = _read_snapshot(run, rank)
     recipe = recipe_of_run(run)
     model = MaskedAutoencoder.from_pretrained(run / FOLDER / "model").train()
@@ -90,10 +93,11 @@ def replay_step(run: Path, shards: Path | str, storage: StorageConfig, rank: int
     for batch, keys in zip(_batches(recipe, shards, storage, snapshot), snapshot["keys"], strict=True):
         if list(batch.keys) != keys:
             raise FaultError(f"{shards}: gives other clips than step {snapshot['step']} of {run} had")
-        loss, found = forward(model, batch)
-        for name, value in {"loss": loss, **found}.items():
+        loss, batch_parts = forward(model, batch)
+        for name, value in {"loss": loss, **batch_parts}.items():
             parts[name] = parts.get(name, 0.0) + float(value) / len(snapshot["keys"])
         bad_keys += [key for key, bad in zip(keys, watcher.bad_rows(), strict=True) if bad]
+        # With the scale of that step: in fp16 it decides which gradients overflow.
         (loss * snapshot["scale"] / len(snapshot["keys"])).backward()
     bad = tuple(n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all())
     return ReplayReport(step=snapshot["step"], parts=parts, module=watcher.first, parameters=bad, keys=tuple(bad_keys))
@@ -110,9 +114,10 @@ def _batches(
     recipe: PretrainRecipe, shards: Path | str, storage: StorageConfig, snapshot: dict[str, Any]
 ) -> Iterator[PretrainingBatch]:
     """Return the micro-batches of the step in the snapshot."""
-    alike = replace(recipe, workers=0, max_fault_share=1.0)
+    # Unreadable clips must not end the replay: only the clips of this one step matter.
+    for_replay = replace(recipe, workers=0, max_fault_share=1.0)
     loader = make_loader(
-        alike,
+        for_replay,
         shards,
         storage,
         DistributedContext(size=snapshot["world"], rank=snapshot["rank"], device=torch.device("cpu")),
@@ -128,21 +133,21 @@ class _OutputWatcher:
         self.first: str | None = None
         self._out: ReconstructionOutput | None = None
         for name, module in model.named_modules():
-            module.register_forward_hook(self._noting(name))
+            module.register_forward_hook(self._make_hook(name))
 
-    def _noting(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def note(module: nn.Module, given: Any, out: Any) -> None:
+    def _make_hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, out: Any) -> None:
             if isinstance(out, ReconstructionOutput):
                 self._out = out
             elif self.first is None and isinstance(out, Tensor) and not out.isfinite().all():
                 self.first = name
 
-        return note
+        return hook
 
     def bad_rows(self) -> list[bool]:
-        """For each clip of the last batch, whether its own reconstruction is not finite."""
+        """Return for each clip of the last batch whether its reconstruction is not finite."""
         assert self._out is not None
-        both = [
+        finite_B = [
             out.isfinite().flatten(1).all(1) for out in (self._out.video_BMP, self._out.audio_BMP) if out is not None
         ]
-        return [not fine for fine in torch.stack(both).all(0).tolist()]
+        return [not finite for finite in torch.stack(finite_B).all(0).tolist()]

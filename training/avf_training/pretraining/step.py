@@ -26,7 +26,7 @@ def make_loader(
     out: Path | None = None,
 ) -> StreamLoader[PretrainingParams, PretrainingBatch]:
     """Return the loader of this rank's micro-batches; its delivery log and its quarantine are written to `out`."""
-    micro = recipe.micro_batch * context.size  # a step of the stream is a micro-batch of all processes
+    micro = recipe.micro_batch * context.size  # one step of the stream is a micro-batch of all ranks
     config = StreamConfig(
         shards=shards,
         batch=micro,

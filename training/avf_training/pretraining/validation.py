@@ -33,19 +33,19 @@ _TRAIN_WINDOWS = 256  # training clips that the mean predictor averages
 class ValidationScores:
     """Errors on masked tokens beside those of two predictors without a model, and audio-visual retrieval.
 
-    The mean-patch predictor answers the mean patch of the training clips everywhere; the mean-image predictor answers
-    their mean patch at each position, which knows where faces are.
+    The mean-patch predictor gives the mean patch of the training clips at every position. The mean-image predictor
+    gives the mean patch of each position, so it knows where faces are.
     """
 
-    clips: int
+    clips: int  # number of validation clips
     video_mse: float  # of the model
-    video_mean_patch_mse: float
-    video_mean_image_mse: float
-    audio_mse: float
-    audio_mean_patch_mse: float
-    audio_mean_image_mse: float
+    video_mean_patch_mse: float  # of the mean-patch predictor
+    video_mean_image_mse: float  # of the mean-image predictor
+    audio_mse: float  # of the model
+    audio_mean_patch_mse: float  # of the mean-patch predictor
+    audio_mean_image_mse: float  # of the mean-image predictor
     recall_video_to_audio: float  # R@1: share of clips whose own audio is the nearest of all clips' audio
-    recall_audio_to_video: float
+    recall_audio_to_video: float  # R@1: share of clips whose own video is the nearest of all clips' video
 
     @property
     def mean_patch_ratio(self) -> float:
@@ -71,8 +71,9 @@ class ValidationScores:
 class ValidationClips:
     """One window of each validation clip (256 at most), full frames at their own loudness, kept in memory.
 
-    train: the shards a model was trained on, for the mean predictors. None keeps one clip only, which is drawn and not
-    scored.
+    Args:
+        train: the shards a model was trained on, for the mean predictors. With None only one clip is kept, to be drawn
+            and not scored.
     """
 
     def __init__(
@@ -148,7 +149,7 @@ class ValidationClips:
         )
 
     def first(self) -> tuple[str, Tensor, Tensor]:
-        """Return (key, video, audio) of the first clip, as the model takes them."""
+        """Return (key, video, audio) of the first clip, as input of the model."""
         video, audio = pretraining_input(self._batches[0].to(self.device), self.config.geometry)
         return self._batches[0].keys[0], video[:1], audio[:1]
 

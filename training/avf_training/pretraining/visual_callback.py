@@ -20,19 +20,19 @@ def make_eval_callback(
     """Return the function that a run calls every `eval_every` steps.
 
     Args:
-        clips: what is evaluated; None on a rank that does not evaluate.
-        scored: whether `clips` are validation clips, so that their scores mean something.
+        clips: the clips to evaluate; None on a rank that does not evaluate.
+        scored: whether `clips` are validation clips; training clips are only drawn, not scored.
         draws: whether this rank writes RUN/reconstructions/step-00000100.png.
     """
 
-    same = (masks.video_ratio, masks.audio_ratio) == (_EASY.video_ratio, _EASY.audio_ratio)
-    mask_configs = [_EASY] if same else [_EASY, masks]
+    is_easy = (masks.video_ratio, masks.audio_ratio) == (_EASY.video_ratio, _EASY.audio_ratio)
+    mask_configs = [_EASY] if is_easy else [_EASY, masks]
 
     def evaluate(step: int) -> tuple[dict[str, float], Path | None]:
         if clips is None:
             return {}, None
         training = model.training
-        with torch.compiler.set_stance("force_eager"):  # other shapes, a few times a run: not worth compiling
+        with torch.compiler.set_stance("force_eager"):  # batches of other shapes, too rare to compile for
             scores = clips.score(model).ratios() if scored else {}
             key, video, audio = clips.first()
             reconstructions = [reconstruct_clip(model, video, audio, config, seed=0) for config in mask_configs]

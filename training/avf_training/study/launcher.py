@@ -23,7 +23,7 @@ _POLL_S = 0.2
 class JobFailure:
     """A run that failed."""
 
-    job: Job
+    job: Job  # the run; started again, it resumes from its checkpoint
     status: int  # exit status; negative: ended by a signal or lost with its worker
     message: str  # last line of its log
 

@@ -31,7 +31,7 @@ class StudyRow:
     recipe: str  # name of a recipe that each stage has
     stages: tuple[StudyStage, ...]  # in the order of STAGES; the last is finetune
     start: str | None = None  # name of a model given with --start
-    modalities: str = "av"
+    modalities: str = "av"  # of post-pre-training and fine-tuning: av, a (audio) or v (video)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # stage -> fields, as --set has them
     variant: Mapping[str, Any] = field(default_factory=dict)  # fields of the model that are changed in every stage
     train_on: str | None = None  # another data set to train on, for a transfer
@@ -54,11 +54,11 @@ class StudyRow:
 class Study:
     """The recipe of a study."""
 
-    title: str
+    title: str  # printed above the page
     rows: Mapping[str, StudyRow]  # name -> row
     datasets: tuple[str, ...]  # names, or files of rows of the catalog
     folds: tuple[int, ...] = ()  # empty: all folds
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (0,)  # each row is trained once with each seed
     join: tuple[str, ...] = ()  # files of rows that join the labelled hybrids
     note: str = ""  # printed on the page
 
@@ -75,9 +75,9 @@ class Study:
 class Job:
     """One run of the study."""
 
-    stage: StudyStage
+    stage: StudyStage  # subcommand of avf-train
     out: Path  # folder of the run
-    argv: tuple[str, ...]
+    argv: tuple[str, ...]  # the whole command
     needs: tuple[Path, ...]  # folders of the runs that it starts from
     done: Path  # file that exists when the run is finished
 
@@ -91,10 +91,10 @@ class Job:
 class Cell:
     """One tested run of the matrix."""
 
-    row: str
-    data: Dataset
-    fold: int
-    seed: int
+    row: str  # name of the row in the study
+    data: Dataset  # data set that is tested
+    fold: int  # number of the fold, from 1
+    seed: int  # of the recipe
     out: Path  # folder of the run
 
 
@@ -124,7 +124,7 @@ class StudyInputs:
     starts: Mapping[str, Path]  # model name -> a pre-trained model
     folds_of: Mapping[str, int]  # data set -> how many folds it has here
     overrides: Sequence[str] = ()  # settings, as in finetune:epochs=30
-    device: str | None = None
+    device: str | None = None  # cpu or cuda; None: cuda where there is a GPU
 
 
 def study_matrix(study: Study, out: Path, inputs: StudyInputs) -> Matrix:
@@ -156,10 +156,10 @@ def study_matrix(study: Study, out: Path, inputs: StudyInputs) -> Matrix:
 class _Chain:
     """The runs of one row and seed, each starting from the one before."""
 
-    out: Path
-    inputs: StudyInputs
-    row: StudyRow
-    seed: int
+    out: Path  # folder of the study
+    inputs: StudyInputs  # shards, start models and overrides of the study
+    row: StudyRow  # row that the runs belong to
+    seed: int  # of the recipes of all stages
 
     def job(
         self, stage: StudyStage, dataset: str, data: Dataset, fold: int, *, before: Path | None, join: Sequence[str]

@@ -40,11 +40,11 @@ _Images = list[tuple[str, str]]  # (name, data address)
 class _Panel:
     """The details of one row on one data set."""
 
-    row: str
-    dataset: str
-    sentence: str
-    scores: list[tuple[str, str]]
-    images: _Images
+    row: str  # name of the row in the study
+    dataset: str  # title of the data set
+    sentence: str  # protocol, seed, folds and number of test clips
+    scores: list[tuple[str, str]]  # name of a metric, and its value with an interval
+    images: _Images  # figures in the order of the page
 
 
 def write_report(study: Study, matrix: Matrix, shards: LabelledShards, out: Path) -> Path:

@@ -18,9 +18,9 @@ from avf_training.study.plan import Cell, Matrix, Study
 class ResultLine:
     """Scores of one row on one data set by one protocol."""
 
-    row: str
-    dataset: str
-    protocol: SelectionProtocol
+    row: str  # name of the row in the study
+    dataset: str  # name of the data set that is tested
+    protocol: SelectionProtocol  # by which the epoch of each run was selected
     per_seed: Mapping[str, tuple[float, ...]]  # metric -> a value for each seed, over all its folds
     done: int  # tested runs
     planned: int  # runs of the study
@@ -40,10 +40,10 @@ class ResultLine:
 class RowComparison:
     """A row compared with the row that lacks one thing of it."""
 
-    row: str
-    without: str
-    dataset: str
-    metric: str
+    row: str  # name of the row
+    without: str  # name of the row that lacks one thing of it
+    dataset: str  # name of the data set that is tested
+    metric: str  # first metric of the data set
     differences: tuple[float, ...]  # of the same fold and seed: row minus `without`
 
     @property

@@ -25,16 +25,16 @@ _FILE = Path(__file__).parent / "datasets.yaml"
 class Dataset:
     """A labelled data set: its labels, folds and metrics. Either `labels` or `dimensions` is set."""
 
-    name: str
+    name: str  # by which commands and studies name the data set
     title: str  # as printed in tables
     source: str  # name of the source in the shards
-    task: TaskKind
+    task: TaskKind  # classes of emotion, targets of a regression, or classes of micro-expression
     labels: tuple[str, ...] = ()  # classes, in the order of their indices
     folds: int  # number of folds; 0 for leave-one-subject-out, where the subjects decide
     split: Split  # how the folds are made
     metrics: tuple[Metric, ...]  # the first is the one that studies compare by
     clips: int  # published number of clips; 0 where none is published
-    modalities: tuple[Literal["audio", "video"], ...] = ("audio", "video")
+    modalities: tuple[Literal["audio", "video"], ...] = ("audio", "video")  # of the recordings
     dimensions: tuple[str, ...] = ()  # targets of a regression, in order
     range: tuple[float, float] | None = None  # of a regression's targets
     per_label: Mapping[str, int] = field(default_factory=dict)  # label -> published number of clips
@@ -70,7 +70,7 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class _Catalog:
-    datasets: tuple[Dataset, ...]
+    datasets: tuple[Dataset, ...]  # in the order of datasets.yaml
 
 
 DATASETS = bind(_Catalog, read_table(_FILE, yaml.safe_load, yaml.YAMLError)).datasets

@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 class FoldClip:
     """A labelled clip as folds are made from it."""
 
-    key: str
-    label: str
-    subject: str | None = None
-    session: str | None = None
+    key: str  # of the clip in the shards
+    label: str  # class that the task asks for; empty for a regression
+    subject: str | None = None  # identifier of the person within the data set; None where unknown
+    session: str | None = None  # identifier of the recording session; None where unknown
     folds: Mapping[str, int] | None = None  # scheme -> fold whose test set the clip is in, from 1; 0: in none
 
 
@@ -33,8 +33,8 @@ class Fold:
     """Keys of the clips to train on and to test on."""
 
     number: int  # from 1
-    train: tuple[str, ...]
-    test: tuple[str, ...]
+    train: tuple[str, ...]  # sorted keys
+    test: tuple[str, ...]  # sorted keys
 
 
 def make_folds(data: Dataset, clips: Sequence[FoldClip]) -> list[Fold]:

@@ -43,10 +43,10 @@ def micro_expression_class(label: str, excluded: Sequence[str] = ()) -> str | No
 class ClipOrigin:
     """Where a labelled clip comes from, as far as leakage is concerned."""
 
-    key: str
+    key: str  # of the clip in the shards
     recordings: str  # see `recordings_of`: sources that hold the same recordings have one name here
-    video_id: str
-    subject: str | None
+    video_id: str  # of the recording that the clip was cut from
+    subject: str | None  # identifier of the person within the recordings; None where unknown
 
 
 class ExcludedClips:

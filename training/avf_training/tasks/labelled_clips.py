@@ -27,8 +27,8 @@ _MAX_NAMES = 5  # labels that an error names
 class LabelledClips:
     """The labelled clips of a data set."""
 
-    data: Dataset
-    clips: tuple[FoldClip, ...]
+    data: Dataset  # row of the catalog
+    clips: tuple[FoldClip, ...]  # those with a label that the task asks for
     index_of: Mapping[str, int]  # key -> index in the shards
     video_of: Mapping[str, str]  # key -> video_id
     targets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # key -> (D,) targets of a regression

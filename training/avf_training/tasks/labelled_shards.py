@@ -24,9 +24,9 @@ class LabelledClip:
     """A clip of the shards with the labels of its record."""
 
     index: int  # in LabelledShards
-    key: str
-    source: str
-    video_id: str
+    key: str  # of the clip in its shard
+    source: str  # name of the corpus that the clip was curated from
+    video_id: str  # of the recording that the clip was cut from
     labels: Labels | None  # None where the record has none
     silent: bool  # the clip has no sound
 

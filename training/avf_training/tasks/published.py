@@ -15,16 +15,16 @@ _FILE = Path(__file__).parent / "published.yaml"
 class PublishedFigure:
     """The scores that a paper prints for a method on a data set."""
 
-    dataset: str
+    dataset: str  # name of the data set in the catalog
     table: str  # of AVF-MAE++, unless it says otherwise
-    method: str
-    modality: str
+    method: str  # name and size of the model as printed
+    modality: str  # A+V, A (audio) or V (video)
     scores: Mapping[str, float]  # metric -> percent
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Published:
-    figures: tuple[PublishedFigure, ...]
+    figures: tuple[PublishedFigure, ...]  # in the order of published.yaml
 
 
 @cache

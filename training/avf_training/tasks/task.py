@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 class Task:
     """The clips that a run trains on, selects its epoch by and is tested on."""
 
-    name: str
-    data: Dataset
-    shards: LabelledShards
+    name: str  # data set and fold, as in mafw_11/fold_1
+    data: Dataset  # labels, metrics and kind of the task
+    shards: LabelledShards  # where the clips of all three parts are read from
     index_of: Mapping[str, int]  # key -> index in the shards
     truth: Mapping[str, Any]  # key -> class index, or (D,) targets
-    train: tuple[str, ...]
+    train: tuple[str, ...]  # keys of the clips that are trained on
     validation: tuple[str, ...]  # part of the training fold, to select the epoch by; may be empty
     test: tuple[str, ...]  # may be empty
     group_of: Mapping[str, str] = field(default_factory=dict)  # key -> clips whose predictions are averaged

@@ -73,8 +73,8 @@ class _DurableFileSystem(FileSystem):
 class SavedCheckpoint:
     """A published checkpoint."""
 
-    step: int
-    folder: Path
+    step: int  # optimizer steps that were done when it was saved
+    folder: Path  # RUN/checkpoints/step-00000050
     state: dict[str, Any]  # what the manifest keeps besides the files: scaler and stream position
 
 
@@ -91,25 +91,26 @@ class Checkpoints:
     def save(self, step: int, model: nn.Module, optimizer: optim.Optimizer, state: Mapping[str, Any]) -> None:
         """Copy model and optimizer now, and write them while training goes on. Collective: all ranks must call it.
 
-        Waits for the checkpoint before. Raises UserError when that one could not be written, say on a full disk.
+        Waits until the previous checkpoint is published. Raises UserError when that checkpoint could not be written,
+        for example on a full disk.
         """
-        self.wait()
+        self.wait()  # one at a time: each holds a copy of model and optimizer in memory
         temporary = self.folder / f".step-{step:08d}"
         if self.rank == 0:
             durable_io.make_folder(self.folder)
             durable_io.make_new_folder(temporary)
-        dist.barrier()
+        dist.barrier()  # no rank may write before rank 0 has made the folder
         writer = FileSystemWriter(temporary, sync_files=False, single_file_per_rank=True, thread_count=1)
         writer.fs = _DurableFileSystem()
-        model_state, optimiser_state = get_state_dict(model, optimizer)
+        model_state, optimizer_state = get_state_dict(model, optimizer)
         future = dcp.async_save(
-            {"model": model_state, "optim": optimiser_state}, storage_writer=writer, process_group=self._group
+            {"model": model_state, "optim": optimizer_state}, storage_writer=writer, process_group=self._group
         )
         assert isinstance(future, Future)  # async_save returns another type only with a stager, which we do not pass
         self._pending = self._finishing.submit(self._finish, future, step, dict(state))
 
     def poll(self) -> None:
-        """Raise the error of the writing thread, if there is one; return at once while it still writes."""
+        """Raise the error of the writing thread if it has failed; return at once while it still writes."""
         if self._pending is not None and self._pending.done():
             self.wait()
 
@@ -127,7 +128,7 @@ class Checkpoints:
             cause = next(iter(error.failures.values()))[0]
             raise UserError(
                 f"checkpoint of step {step} cannot be written ({type(cause).__name__}: {cause}); "
-                "those before it are whole, and the same command continues"
+                "earlier checkpoints are complete, and the same command resumes from the newest of them"
             ) from None
         if self.rank == 0:
             self._publish(step, state)
@@ -138,6 +139,8 @@ class Checkpoints:
             path.name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
             for path in sorted(temporary.iterdir())
         }
+        # The manifest is written last and the rename comes after it: a kill at any point leaves either a hidden folder
+        # that the next save of this step replaces, or a complete checkpoint.
         durable_io.write(temporary / MANIFEST, seal({"step": step, "files": files, "state": state}, "checkpoint"))
         durable_io.remove(final)  # present when the run went back to an earlier step
         durable_io.publish_folder(temporary, final)
@@ -158,9 +161,10 @@ class Checkpoints:
         return sorted(int(path.name[5:]) for path in self.folder.glob("step-*") if path.name[5:].isdigit())
 
     def newest(self, step: int | None = None) -> SavedCheckpoint | None:
-        """Return the newest checkpoint, or the one of `step`, after checking every byte; None where there is none.
+        """Return the newest checkpoint, or that of `step`, after checking every byte; None without a checkpoint.
 
-        Raises UserError for a step without a checkpoint, FaultError for a damaged one, naming the one before it.
+        Raises UserError for a step without a checkpoint, FaultError for a damaged checkpoint, naming the
+        checkpoint before it.
         """
         steps = self.steps()
         if step is not None and step not in steps:
@@ -173,13 +177,14 @@ class Checkpoints:
             return SavedCheckpoint(step=chosen, folder=folder, state=_check_files(folder))
         except FaultError as error:
             earlier = [n for n in steps if n < chosen]
-            hint = f"start again with --from-step {earlier[-1]}" if earlier else "there is none before it"
+            hint = f"start again with --from-step {earlier[-1]}" if earlier else "there is no checkpoint before it"
             raise FaultError(f"checkpoint {folder.name}: {error}; {hint}") from None
 
     def load(self, saved: SavedCheckpoint, model: nn.Module, optimizer: optim.Optimizer) -> None:
         """Load a checkpoint's tensors into model and optimizer, for any number of ranks."""
-        model_state, optimiser_state = get_state_dict(model, optimizer)
-        state: dict[str, Any] = {"model": model_state, "optim": optimiser_state}
+        # torch loads in place: this model's tensors say which parts this rank reads, whatever world size wrote them.
+        model_state, optimizer_state = get_state_dict(model, optimizer)
+        state: dict[str, Any] = {"model": model_state, "optim": optimizer_state}
         dcp.load(state, storage_reader=dcp.FileSystemReader(saved.folder))
         set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optim"])
 
@@ -190,7 +195,7 @@ def _check_files(folder: Path) -> dict[str, Any]:
         raise FaultError(f"{MANIFEST} is missing")
     values = unseal((folder / MANIFEST).read_bytes(), "checkpoint")
     for name, expected in values["files"].items():
-        path = folder / Path(name).name
+        path = folder / Path(name).name  # a damaged manifest must not name a file outside its folder
         if not path.is_file():
             raise FaultError(f"{name} is missing")
         if path.stat().st_size != expected["bytes"] or sha256_file(path) != expected["sha256"]:

@@ -19,7 +19,7 @@ def draw_learning_curve(run: Path) -> Path:
     score_names = [name for name in scores[0] if name != "step"] if scores else []
     count = max(1, len(parts) + bool(score_names))
     figure, axes = pyplot.subplots(1, count, figsize=(3.4 * count, 2.8), squeeze=False, layout="constrained")
-    for axis, name in zip(axes[0], parts, strict=False):
+    for axis, name in zip(axes[0], parts, strict=False):  # the last axis may be that of the scores
         points = [(row["step"] + 1, row[name]) for row in rows if row[name] is not None]
         steps, values = zip(*points, strict=True) if points else ((), ())
         axis.plot(steps, values, color="0.75", linewidth=0.8)
@@ -28,6 +28,7 @@ def draw_learning_curve(run: Path) -> Path:
     if score_names:
         for name in score_names:
             axes[0][-1].plot([row["step"] + 1 for row in scores], [row[name] for row in scores], "o-", label=name)
+        # Scores of pre-training are ratios to a mean predictor or to chance; at 1 the model is no better than these.
         axes[0][-1].axhline(1, color="0.6", linewidth=0.8, linestyle="--")
         axes[0][-1].set_yscale("log")
         axes[0][-1].yaxis.set_major_formatter("{x:g}")

@@ -13,12 +13,16 @@ METRICS, THROUGHPUT, EVALUATION = "metrics.jsonl", "throughput.jsonl", "evaluati
 
 
 class MetricsWriter:
-    """Appends rows to a run's metric files. Rows from `step` on belong to steps that are repeated, and are removed."""
+    """Appends rows to the metric files of a run.
+
+    Rows from `step` on are removed: they belong to steps that this start of the run repeats.
+    """
 
     def __init__(self, run: Path, step: int, steps: int, out: TextIO | None = None) -> None:
         self._run, self._steps, self._out = run, steps, out or sys.stderr
         self._start_s, self._start = time.perf_counter(), step
         for name in (METRICS, THROUGHPUT, EVALUATION):
+            # Writing the rows back also removes a last line that a kill cut short.
             earlier = [row for row in read_lines(run / name) if row["step"] < step]
             durable_io.replace_file(run / name, "".join(map(_to_line, earlier)).encode())
 
@@ -28,16 +32,16 @@ class MetricsWriter:
             file.write(_to_line(values))
 
     def show(self, values: dict[str, Any], speed: dict[str, Any]) -> None:
-        """Print a row and the throughput as one line, with the time that is left."""
+        """Print a row and the throughput as one line, with the remaining time."""
         step = values["step"] + 1
         steps_run = max(1, step - self._start)
-        left_s = (time.perf_counter() - self._start_s) / steps_run * (self._steps - step)
+        remaining_s = (time.perf_counter() - self._start_s) / steps_run * (self._steps - step)
         names = [name for name in values if name not in ("step", "lr", "grad_norm", "skipped")]
         parts = "  ".join(f"{name} {values[name]:.4f}" for name in names)
         self.say(
             f"step {step}/{self._steps}  {parts}  lr {values['lr']:.2e}  grad {values['grad_norm']:.2f}  "
             f"{speed['clips_per_s']:.1f} clips/s  waited {speed['waited_share']:.0%}  MFU {speed['mfu']:.1%}  "
-            f"{_duration(left_s)} left"
+            f"{_duration(remaining_s)} left"
         )
 
     def say(self, text: str) -> None:
@@ -47,7 +51,7 @@ class MetricsWriter:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a file of JSON lines. A last line without its end was cut short by a kill, and is left out."""
+    """Return the rows of a file of JSON lines, without a last line that a kill cut short."""
     lines = path.read_text("utf-8").splitlines(keepends=True) if path.is_file() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 DecayRule = Literal["exempt_tokens", "authors_code"]
-"""Which parameters weight decay spares besides biases and other vectors: all mask and region tokens (`exempt_tokens`),
-or the mask token of the video alone, as the authors' list of names has it (`authors_code`)."""
+"""Which parameters have no weight decay, besides biases and other vectors: all mask and region tokens
+(`exempt_tokens`), or only the mask token of the video decoder, as in the authors' list of names (`authors_code`)."""
 _TOKENS = ("mask_token", "region_tokens")
 
 
@@ -22,10 +22,10 @@ class OptimConfig:
     base_lr: float  # peak learning rate for a total batch of 256; scaled linearly with the batch
     min_lr: float  # learning rate at the end of the schedule, for a total batch of 256
     betas: tuple[float, ...]  # AdamW's two decay rates of the moment estimates
-    weight_decay: float
-    warmup_epochs: float
+    weight_decay: float  # coefficient of AdamW's decoupled weight decay
+    warmup_epochs: float  # epochs in which the learning rate rises
     clip_norm: float | None = None  # largest norm of the gradient; None does not clip
-    decay: DecayRule = "exempt_tokens"
+    decay: DecayRule = "exempt_tokens"  # which parameters have no weight decay
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_lr <= self.base_lr:
@@ -44,7 +44,7 @@ class Schedule:
 
     peak: float  # learning rate after the warm-up
     end: float  # learning rate at the last step
-    warmup_steps: int
+    warmup_steps: int  # optimizer steps of the warm-up, a part of `steps`
     steps: int  # length of the run
 
     def lr(self, step: int) -> float:
@@ -57,6 +57,7 @@ class Schedule:
 
 def schedule(config: OptimConfig, batch: int, steps: int, warmup_steps: int) -> Schedule:
     """Return the schedule of a run of `steps` with a total `batch`; rates scale with batch / 256."""
+    # The linear scaling rule; the papers give their rates for a batch of 256 (HiCMAE 4.1).
     scale = batch / 256
     return Schedule(
         peak=config.base_lr * scale, end=config.min_lr * scale, warmup_steps=min(warmup_steps, steps), steps=steps
@@ -98,7 +99,7 @@ def adamw(model: nn.Module, config: OptimConfig, scale: Callable[[str], float] =
     learning rate of a parameter."""
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
+        if parameter.requires_grad:  # parts that a model does not use are frozen
             groups.setdefault((has_weight_decay(name, parameter, config.decay), scale(name)), []).append(parameter)
     return torch.optim.AdamW(
         [

@@ -17,10 +17,10 @@ from avf_training.trainer.tensorboard import TensorBoardLogger
 class StepCost:
     """Cost of one optimizer step over all ranks."""
 
-    clips: int
+    clips: int  # clips of the whole batch
     flops: float  # floating-point operations, forward and backward
     peak: PeakFlops  # of a single device
-    devices: int
+    devices: int  # number of ranks, one device each
 
     def describe(self, model: str) -> str:
         """Return a sentence that says what the utilization (MFU) is computed from."""
@@ -82,7 +82,7 @@ class ProgressReporter:
             "teraflops_per_device": flops_per_s / 1e12,
             "mfu": flops_per_s / cost.peak.flops_per_s,
         }
-        if torch.cuda.is_available():
+        if torch.cuda.is_available():  # the largest allocation since the start, not of this interval
             throughput["gpu_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
         if self._metrics is not None:
             self._metrics.write({"step": row["step"], **throughput}, THROUGHPUT)

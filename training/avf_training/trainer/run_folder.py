@@ -1,10 +1,10 @@
 """A run's folder, the same for every stage.
 
-RUN/run.json          what this run is; a folder holds one run
+RUN/run.json          identity of the run: recipe, data and start; a folder holds one run
 RUN/checkpoints/      see checkpoint.py
-RUN/metrics.jsonl     one object a step; RUN/throughput.jsonl: one every few steps
-RUN/tensorboard/      the same, and pictures
-RUN/model/            the model, when the last step is done
+RUN/metrics.jsonl     one line for each step; RUN/throughput.jsonl: one line every few steps
+RUN/tensorboard/      the same numbers, and figures
+RUN/model/            the model after the last step
 """
 
 from collections.abc import Iterator
@@ -31,18 +31,19 @@ def exclusive_lock(folder: Path, rank: int = 0) -> Iterator[None]:
     if rank:
         yield
         return
+    # Rank 0 stands for its run: a lock for each rank would make the ranks of one run exclude each other.
     durable_io.make_folder(folder)
     with RunLock(folder, LOCK, str(folder)):
         yield
 
 
 def freeze_identity(out: Path, identity: dict[str, Any], rank: int) -> None:
-    """Write run.json on rank 0 at the first start; on every rank raise UserError when the folder's run is another."""
+    """Write run.json on rank 0 at the first start; on every rank raise UserError when the folder holds another run."""
 
     def publish(data: bytes) -> None:
         temporary = out / f".{RUN}"
         durable_io.make_folder(out)
-        durable_io.remove(temporary)  # of a process that died here
+        durable_io.remove(temporary)  # a process that died before publishing leaves it behind
         durable_io.write(temporary, data)
         durable_io.publish_file(temporary, out / RUN)
 

@@ -18,7 +18,7 @@ class TensorBoardLogger:
     """
 
     def __init__(self, run: Path, step: int, wandb: str | None, settings: dict[str, Any]) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter  # the import takes seconds, and ranks above 0 do not log
 
         self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=step)
         self._wandb = _wandb_run(run, wandb, settings) if wandb else None

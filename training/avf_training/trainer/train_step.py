@@ -1,7 +1,7 @@
 """One optimizer step, the same for every stage: micro-batches, scaled gradients, clipping and the learning rate.
 
-A stage gives `forward`, which turns a batch into its loss and the parts of the loss. A step whose loss or gradient is
-not finite is skipped and counted.
+A stage supplies `forward`, which turns a batch into its loss and the parts of the loss. A step whose loss or gradient
+is not finite is skipped and counted.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,12 +25,12 @@ class StepResult:
     """Outcome of one optimizer step."""
 
     parts: dict[str, float]  # `loss` and its parts, means over micro-batches and ranks
-    lr: float
+    lr: float  # learning rate, before the factors of parameter groups
     grad_norm: float  # before clipping
     skipped: bool  # the loss or the gradient was not finite, so no weight changed
 
     def values(self) -> dict[str, float | bool]:
-        """Return everything by its name in the metrics file."""
+        """Return all values by their names in metrics.jsonl."""
         return {**self.parts, "lr": self.lr, "grad_norm": self.grad_norm, "skipped": self.skipped}
 
 
@@ -61,12 +61,14 @@ class TrainStep(Generic[B]):
             # Gradients are averaged over ranks once, in the backward pass of the last micro-batch.
             with sync_gradients(self.model, index == len(micro_batches) - 1):
                 loss, parts = self.forward(self.model, batch)
+                # Divided here, so that the accumulated gradient is the mean over micro-batches, as of one large batch.
                 self.scaler.scale(loss / len(micro_batches)).backward()
             for name, part in {"loss": loss, **parts}.items():
                 sums[name] = sums.get(name, torch.zeros((), device=loss.device)) + part.detach() / len(micro_batches)
-        self.scaler.unscale_(self.optimizer)
+        self.scaler.unscale_(self.optimizer)  # before clipping: the norm must be of the true gradients
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm or float("inf"))
+        # With FSDP2 each rank holds the norm of its shards; full_tensor combines them (collective).
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         means = all_reduce_mean(torch.stack([*sums.values(), norm.to(loss.device)]).float()).tolist()
         # The means over ranks are finite only if every rank's are, so all ranks decide alike.

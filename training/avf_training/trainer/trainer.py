@@ -28,7 +28,7 @@ B = TypeVar("B", bound=Batch)
 class RunLengths:
     """Lengths of a training run, in optimizer steps."""
 
-    steps: int
+    steps: int  # step at which the run is finished
     accumulation: int  # micro-batches per step
     checkpoint_every: int  # steps between two checkpoints
     nonfinite_limit: int  # consecutive skipped steps after which the run stops
@@ -39,15 +39,15 @@ class Trainer(Generic[B]):
     """Everything that one rank needs to train: the model, its step, its data and its checkpoints."""
 
     model: nn.Module  # wrapped by DDP or FSDP2
-    train_step: TrainStep[B]
-    loader: StreamLoader[Any, B]
-    checkpoints: Checkpoints
-    context: DistributedContext
+    train_step: TrainStep[B]  # one optimizer step of the wrapped model
+    loader: StreamLoader[Any, B]  # micro-batches of this rank, endless
+    checkpoints: Checkpoints  # checkpoints of the run, written by all ranks
+    context: DistributedContext  # rank and device of this process
 
     def resume(self, from_step: int | None) -> int:
-        """Load the newest checkpoint, or the one of `from_step`, and return its step; 0 without a checkpoint.
+        """Load the newest checkpoint, or that of `from_step`, and return its step; 0 without a checkpoint.
 
-        Raises UserError for a step without a checkpoint, FaultError for a damaged one.
+        Raises UserError for a step without a checkpoint, FaultError for a damaged checkpoint.
         """
         saved = self.checkpoints.newest(from_step)
         if saved is None:
@@ -67,7 +67,7 @@ class Trainer(Generic[B]):
     ) -> int:
         """Train from step `start` to the end or until a signal; save, and return the step that was reached.
 
-        Raises what `diverged` returns after too many consecutive steps without a finite loss.
+        Raises the error that `diverged` returns after too many consecutive steps without a finite loss.
         """
         batches, skipped, reached = iter(self.loader), 0, start
         with stop_requested() as signals:
@@ -80,10 +80,10 @@ class Trainer(Generic[B]):
                 reporter.step(step, result.values(), waited_s=waited_s, computed_s=computed_s)
                 skipped = skipped + 1 if result.skipped else 0
                 if skipped >= lengths.nonfinite_limit:
-                    self.checkpoints.wait()  # what is being written is still good
+                    self.checkpoints.wait()  # skipped steps change no weight, so the checkpoint being written is good
                     raise diverged(step, micro_batches)
                 reached = step + 1
-                self.checkpoints.poll()
+                self.checkpoints.poll()  # a full disk stops the run at the next step, not at the next checkpoint
                 # A scheduler may signal one rank only, or ranks between different steps; all must save the same step.
                 stopping = all_reduce_any(bool(signals), self.context.device)
                 if stopping or reached % lengths.checkpoint_every == 0 or reached == lengths.steps:
@@ -91,7 +91,7 @@ class Trainer(Generic[B]):
                 if stopping:
                     _log.warning("stopping at step %d: a signal asked for it", reached)
                     break
-            self.checkpoints.wait()
+            self.checkpoints.wait()  # inside the context: a second signal must not kill the writing thread
         return reached
 
     def _save(self, step: int) -> None:
@@ -102,11 +102,12 @@ class Trainer(Generic[B]):
 @contextmanager
 def stop_requested() -> Iterator[list[int]]:
     """Collect SIGTERM (a scheduler ends the job) and SIGUSR1 (it will end soon) in the list that is yielded."""
+    # Handlers only note the signal: an exception raised in the middle of a collective would leave other ranks waiting.
     received: list[int] = []
     numbers = (signal.SIGTERM, signal.SIGUSR1)
-    before = [signal.signal(number, lambda number, frame: received.append(number)) for number in numbers]
+    previous = [signal.signal(number, lambda number, frame: received.append(number)) for number in numbers]
     try:
         yield received
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(numbers, previous, strict=True):
             signal.signal(number, handler)
