@@ -247,7 +247,7 @@ def test_initial_weights_of_another_size_name_the_tensor(finished: Path, shards:
         ),
         ([{"label": "lefr", "subject": "a"}], {}, "unknown label 'lefr' of lab; did you mean 'left'"),
         (make_label_rows(4), {"labels": (*LABELS, "none")}, "fold 1: no clip to train on for none"),
-        ([{**one, "mute": "yes"} for one in make_label_rows(4)], {}, "no clip has sound .* take modalities v"),
+        ([{**one, "mute": "yes"} for one in make_label_rows(4)], {}, "no clip has sound .* set modalities=v"),
         (
             [{**one, "fold": "1"} for one in make_label_rows(4)],
             {"split": "predefined", "scheme": "own"},

@@ -153,7 +153,7 @@ def test_a_full_disk_is_reported_and_loses_no_checkpoint(tmp_path: Path) -> None
 
     with (
         durable_io.watch(full),
-        pytest.raises(UserError, match=r"step 2 cannot be written .*No space left.* are whole"),
+        pytest.raises(UserError, match=r"step 2 cannot be written .*No space left.* are complete"),
     ):
         run.save(2)
     assert Run(tmp_path).load() == 1

@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         "--clips", metavar="N", type=int, default=64, help="clips to measure with (default: %(default)s)"
     )
     parser.add_argument(
-        "--model", metavar="NAME", default="avfmaepp_b", help="model whose input is made (default: %(default)s)"
+        "--model", metavar="NAME", default="avfmaepp_b", help="model whose input is prepared (default: %(default)s)"
     )
     parser.add_argument(
         "--batch",

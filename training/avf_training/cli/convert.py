@@ -1,4 +1,4 @@
-"""avf-train convert: the authors' checkpoint becomes a model of ours, and the reverse."""
+"""avf-train convert: a checkpoint of the authors to a model of this package, and the reverse."""
 
 import argparse
 from pathlib import Path
@@ -13,16 +13,26 @@ def add(commands: Any) -> None:
         commands,
         "convert",
         _run,
-        help="Convert a checkpoint of the authors to a model of ours, or a model of ours to their format.",
+        help="Convert a checkpoint of the authors to a model folder of avf-train, or a model folder to their format.",
         epilog="example:\n  avf-train convert checkpoint.pth --to MODEL",
     )
-    parser.add_argument("source", metavar="FILE.pth|MODEL", type=Path, help="their file, or a folder of ours")
     parser.add_argument(
-        "--to", metavar="MODEL|FILE.pth", type=Path, required=True, help="a new folder of ours, or a new file of theirs"
+        "source", metavar="FILE.pth|MODEL", type=Path, help="checkpoint of the authors, or a model folder of avf-train"
+    )
+    parser.add_argument(
+        "--to",
+        metavar="MODEL|FILE.pth",
+        type=Path,
+        required=True,
+        help="model folder to write, or file to write in the authors' format",
     )
     config = parser.add_mutually_exclusive_group()
-    config.add_argument("--model", metavar="NAME", help="published model that it is (default: found by its sizes)")
-    config.add_argument("--config", metavar="FILE", type=Path, help="config.json of a model of other sizes")
+    config.add_argument(
+        "--model", metavar="NAME", help="name of the published model (default: recognized by the sizes of its tensors)"
+    )
+    config.add_argument(
+        "--config", metavar="FILE", type=Path, help="config.json of a model whose sizes are not published"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:

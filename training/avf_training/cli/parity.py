@@ -15,11 +15,11 @@ def add(commands: Any) -> None:
         commands,
         "parity",
         _run,
-        help="Compare our models with numbers that the authors' code computed.",
+        help="Compare models of avf-train with numbers that the authors' code computed.",
         details="Exits with 1 where a difference is above its tolerance.",
     )
     parser.add_argument(
-        "files", metavar="FILE.npz", nargs="+", type=Path, help="numbers of the authors' code on one model"
+        "files", metavar="FILE.npz", nargs="+", type=Path, help="numbers that the authors' code computed for one model"
     )
     parser.add_argument(
         "--page", metavar="FILE", type=Path, help=f"page to write the table to (default: {DEFAULT_PAGE} if it exists)"

@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
         "folder", metavar="DIR", type=Path, help="folder of `avf-curate clip VIDEO --out DIR`, or of packed shards"
     )
     parser.add_argument("--model", metavar="RUN|MODEL", type=Path, required=True, help="fine-tuned model or its run")
-    parser.add_argument("--out", metavar="FILE.png", type=Path, help="file of the picture (default: DIR/predicted.png)")
+    parser.add_argument("--out", metavar="FILE.png", type=Path, help="file of the figure (default: DIR/predicted.png)")
     parser.add_argument(
         "--hop",
         metavar="S",
@@ -43,5 +43,5 @@ def _run(options: argparse.Namespace) -> int:
     values = [asdict(clip) | {"mean": clip.mean, "best": clip.best} for clip in clips]
     if not write_answer(options, values):
         print_predictions(clips)
-        print(f"  picture  {out}" + (f" (the first {drawn} of {len(clips)} clips)" if drawn < len(clips) else ""))
+        print(f"  figure  {out}" + (f" (the first {drawn} of {len(clips)} clips)" if drawn < len(clips) else ""))
     return 0

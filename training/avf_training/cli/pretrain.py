@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--validation",
         metavar="SHARDS",
-        help="shards of people that are not trained on: scores and a picture of them (default: none)",
+        help="shards of people that are not trained on: they are scored and drawn (default: none)",
     )
     parser.add_argument(
         "--from-step", metavar="N", type=int, help="continue from the checkpoint of step N (default: the newest)"
@@ -63,5 +63,5 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{options.out}: step {step}")
         print(f"  curve    {options.out / 'curve.png'}")
         for path in sorted((options.out / "reconstructions").glob("step-*.png"))[-1:]:
-            print(f"  picture  {path}")
+            print(f"  figure   {path}")
     return 0

@@ -1,4 +1,4 @@
-"""avf-train reconstruct: a picture of a clip, masked and reconstructed."""
+"""avf-train reconstruct: a figure of a clip, masked and reconstructed."""
 
 import argparse
 from pathlib import Path
@@ -12,10 +12,10 @@ RATIOS = "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
 def add(commands: Any) -> None:
     """Add `reconstruct`."""
     parser = add_command(
-        commands, "reconstruct", _run, help="Draw a clip as it is, masked, and reconstructed by a model."
+        commands, "reconstruct", _run, help="Draw a clip three times: original, masked, and reconstructed by a model."
     )
     parser.add_argument("shards", metavar="SHARDS", type=Path, help="folder of packed shards")
-    parser.add_argument("--out", metavar="FILE.png", type=Path, required=True, help="file of the picture")
+    parser.add_argument("--out", metavar="FILE.png", type=Path, required=True, help="file of the figure")
     parser.add_argument("--key", help="key of the clip (default: the first clip)")
     model = parser.add_mutually_exclusive_group()
     model.add_argument("--checkpoint", metavar="MODEL", type=Path, help="folder of a pre-trained model")
@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--ratios",
         metavar="V:A,...",
-        help=f"pairs of mask ratios, video:audio (default: those of {RATIOS} that the model can have)",
+        help=f"pairs of mask ratios, video:audio (default: those of {RATIOS} that fit the model's regions)",
     )
     parser.add_argument(
         "--seed", metavar="N", type=int, default=0, help="seed of masks and random weights (default: %(default)s)"

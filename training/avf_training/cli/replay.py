@@ -1,4 +1,4 @@
-"""avf-train replay: find what made the loss of a stopped run infinite."""
+"""avf-train replay: find the module and clips whose outputs were not finite."""
 
 import argparse
 from dataclasses import asdict
@@ -16,7 +16,7 @@ def add(commands: Any) -> None:
         "replay",
         _run,
         help="Repeat the step that stopped a run because its loss was not finite, and name the module and clips.",
-        details="Exits with 1 where the loss is not finite here either.",
+        details="Exits with 1 where the loss is not finite in the repetition either.",
     )
     add_run_argument(parser)
     parser.add_argument("--shards", metavar="SHARDS", required=True, help="shards that the run was trained on")

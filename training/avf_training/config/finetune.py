@@ -16,7 +16,7 @@ from avf_training.tasks.catalog import Dataset, Metric
 from avf_training.trainer.optimizer import OptimConfig
 
 Stage = Literal["posttrain", "finetune"]
-# Settings that may change between two starts of a run, because they do not change what is learned.
+# Settings that may change between two starts of a run, because they do not change its result.
 FREE = ("workers", "threads", "log_every", "checkpoint_keep", "wandb")
 
 
@@ -37,14 +37,13 @@ class FinetuneRecipe:
     augment: AugmentConfig = field(default_factory=AugmentConfig)  # random changes of single clips
     mix: MixConfig = field(default_factory=MixConfig)  # mixup and cutmix of two clips
     repeats: int = 1  # samples of each clip in an epoch (repeated augmentation)
-    segments: int = 2  # windows of a clip whose predictions are averaged in the test; during training one is taken
+    segments: int = 2  # windows of a clip that the test averages over; training and validation take one
     validation_share: float = 0.1  # of the training fold, to select the epoch by; with 0 the last epoch is selected
     evaluate_every: int = 1  # epochs between two evaluations
     select_by: Metric | None = None  # metric that selects the epoch; None: WAR, UF1 or PCC by the kind of task
     regression: Literal["mse", "l1", "ccc"] = "mse"  # loss of dimensions
-    activation: Literal["range", "none"] = (
-        "range"  # of dimensions: `range` keeps predictions in the range of the labels
-    )
+    # Activation of dimensions: `range` keeps predictions in the range of the labels.
+    activation: Literal["range", "none"] = "range"
     steps: int | None = None  # length of the run in place of `epochs`
     warmup_steps: int | None = None  # in place of `optim.warmup_epochs`
     seed: int = 0  # of new weights, the order of clips and every sampled parameter
@@ -83,7 +82,10 @@ class FinetuneRecipe:
         return apply_variant(preset(self.model, self.modalities), self.variant)
 
     def selection_metric(self, data: Dataset) -> str:
-        """Return the metric that selects the epoch: `select_by`, or the task's (the authors take the accuracy)."""
+        """Return the metric that selects the epoch: `select_by`, or else that of the kind of task.
+
+        The authors select by accuracy (WAR).
+        """
         if self.select_by is not None:
             return self.select_by
         return {"emotion": "WAR", "micro_expression": "UF1", "dimensions": "PCC"}[data.task]

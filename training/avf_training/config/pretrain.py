@@ -19,7 +19,7 @@ from avf_training.objectives.hcmcl import Negatives
 from avf_training.trainer.optimizer import OptimConfig
 from avf_training.trainer.run_folder import RUN, read_identity
 
-# Settings that may change between two starts of a run, because they do not change what is learned.
+# Settings that may change between two starts of a run, because they do not change its result.
 FREE = ("workers", "threads", "log_every", "checkpoint_every", "checkpoint_keep", "eval_every", "wandb", "parallel")
 FOLDER = Path(__file__).parent.parent / "recipes"
 
@@ -160,5 +160,5 @@ def _read(path: Path, folder: Path) -> Mapping[str, Any]:
         return values
     base = folder / f"{Path(str(based_on)).name}.yaml"
     if not base.is_file():
-        raise UserError(f"{path}: based_on {based_on!r} is no recipe in training/recipes")
+        raise UserError(f"{path}: based_on {based_on!r} names no recipe in training/recipes")
     return merge(_read(base, folder), values)

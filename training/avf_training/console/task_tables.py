@@ -55,7 +55,7 @@ def print_alignment() -> None:
     console = make_console(130)  # a table cut to the terminal would lose data sets
     console.print(table)
     outside = [data.name for data in DATASETS if data.task != "micro_expression" and data.name not in ALIGNED]
-    console.print(f"in no hybrid: {', '.join(outside)}; a label that is in no row is excluded, never guessed")
+    console.print(f"in no hybrid: {', '.join(outside)}; clips with a label that is in no row are excluded")
     console.print(
         f"micro-expressions ({', '.join(MICRO_DATASETS)}): {', '.join(MICRO_LABELS)}, by the rule of MEGC 2019"
     )

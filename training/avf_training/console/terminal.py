@@ -4,7 +4,7 @@ from rich.console import Console
 
 
 def make_console(width: int | None = None) -> Console:
-    """Return a console on standard output that prints names from outside as they are.
+    """Return a console on standard output that prints text without interpreting markup or emoji codes in it.
 
     Args:
         width: characters in a line; None takes the width of the terminal.

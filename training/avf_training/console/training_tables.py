@@ -56,7 +56,7 @@ def print_summaries(summaries: Sequence[ModelSummary], batch: int, precision: st
         if summary.note:
             out.print(f"{summary.name}: {summary.note}")
     out.print("heads have 11 classes (MAFW); multiply-adds are of one clip, forward;")
-    out.print(f"memory: what a backward pass of {batch} clips in {precision} needs besides parameters")
+    out.print(f"memory: needed by a backward pass of {batch} clips in {precision}, besides parameters")
 
 
 def _table(first: str, second: str, *numbers: str) -> Table:
@@ -87,7 +87,7 @@ def print_stream_cost(cost: StreamCost, batch: int, step_s: float) -> None:
     bound = cost.bottleneck()
     out.print(f"{cost.clips} clips of {cost.stored_kb:.0f} KB")
     out.print(f"bound by: {bound.name} ({bound.ms / cost.worker_ms:.0%})")
-    out.print(f"cores for one GPU that makes {batch} clips in {step_s:g} s: {cost.cores_needed(step_s, batch):.1f}")
+    out.print(f"cores for one GPU that processes {batch} clips in {step_s:g} s: {cost.cores_needed(step_s, batch):.1f}")
 
 
 def print_cost_estimate(cost: TrainingCost) -> None:
@@ -104,7 +104,7 @@ def print_cost_estimate(cost: TrainingCost) -> None:
             f"{cost.step_s:.3g} s, {cost.clips_per_s:.1f} clips/s; waited for data {cost.waited_share:.0%} of the time",
         ),
         ("work", f"{cost.teraflops:.3g} TFLOP/s, MFU {cost.mfu:.1%} of {cost.peak_source}"),
-        ("hours", f"{cost.hours:,.1f} on {cost.devices} such devices, if data never makes them wait"),
+        ("hours", f"{cost.hours:,.1f} on {cost.devices} such devices, if they never wait for data"),
         ("memory of a device", f"{cost.memory_bytes / 1e9:.1f} GB at {cost.micro_batch} clips, computed"),
     ]
     if cost.peak_bytes is not None:
@@ -121,8 +121,8 @@ def print_validation(scores: ValidationScores) -> None:
     table = _table(f"{scores.clips} clips", "", "model", "mean patch", "ratio", "mean image", "ratio")
     video = scores.video_mse, scores.video_mean_patch_mse, scores.video_mean_image_mse
     audio = scores.audio_mse, scores.audio_mean_patch_mse, scores.audio_mean_image_mse
-    both = scores.video_mse + scores.audio_mse, *(v + a for v, a in zip(video[1:], audio[1:], strict=True))
-    for name, (model, patch, image) in (("video", video), ("sound", audio), ("both", both)):
+    total = scores.video_mse + scores.audio_mse, *(v + a for v, a in zip(video[1:], audio[1:], strict=True))
+    for name, (model, patch, image) in (("video", video), ("sound", audio), ("both", total)):
         row = f"{model:.4f}", f"{patch:.4f}", f"{model / patch:.3f}", f"{image:.4f}", f"{model / image:.3f}"
         table.add_row("error of masked", name, *row)
     make_console().print(table)
@@ -135,17 +135,17 @@ def print_validation(scores: ValidationScores) -> None:
 
 
 def print_replay(report: ReplayReport) -> None:
-    """Print what the step gave in the replay, and where the first number came from that is not finite."""
+    """Print the losses of the replayed step, and the module whose output was the first that is not finite."""
     out = make_console()
     parts = "  ".join(f"{name} {value:.4g}" for name, value in report.parts.items())
     out.print(f"step {report.step}: {parts}")
     if report.finite:
-        out.print("finite here, forward and backward: the device or another rank (--rank) must make the difference")
+        out.print("finite here, forward and backward: so the device or another rank (see --rank) makes the difference")
         return
     out.print(f"first output that is not finite: {report.module or 'none, the forward pass is finite'}")
-    out.print(f"clips whose own reconstruction is not finite: {', '.join(report.keys) or 'none'}")
+    out.print(f"clips whose reconstruction is not finite: {', '.join(report.keys) or 'none'}")
     count = len(report.parameters)
-    out.print(f"parameters with such a gradient: {count}{', first ' + report.parameters[0] if count else ''}")
+    out.print(f"parameters whose gradient is not finite: {count}{', first ' + report.parameters[0] if count else ''}")
 
 
 def print_parity(rows: Sequence[ParityRow]) -> None:

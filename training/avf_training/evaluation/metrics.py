@@ -1,6 +1,6 @@
 """Metrics of classification and regression: UAR, WAR, F1 scores, PCC, CCC, AUC.
 
-A metric that is not defined for some predictions says why, instead of being a number. Metrics of classes are computed
+A metric that is undefined for some predictions is None with a reason, not a number. Metrics of classes are computed
 from confusion matrices (rows: truth, columns: prediction), so that the matrices of folds can be summed first, as
 cross-validation and leave-one-subject-out are reported. Shapes: C classes, N samples.
 """
@@ -116,7 +116,7 @@ def auc(truth: Sequence[int], scores_NC: Floats) -> MetricValue:
 
     Undefined where a class has no sample, or every sample.
     """
-    from scipy.stats import rankdata  # two seconds to import, and predictions need no metric
+    from scipy.stats import rankdata  # two seconds to import, which commands that compute no AUC save
 
     labels_N = np.asarray(truth)
     classes = scores_NC.shape[1]

@@ -39,7 +39,7 @@ class ViewParams:
 
 @dataclass(frozen=True, kw_only=True)
 class ViewSampler:
-    """Sampler of a test stage: position after position gives the `segments` windows of each clip, without chance."""
+    """Sampler of a test stage: successive positions give the `segments` windows of each clip, without randomness."""
 
     geometry: Geometry  # frames of a window
     segments: int  # windows of a clip
@@ -103,7 +103,7 @@ def predict_clips(
 ) -> Predictions:
     """Return predictions for clips of a task on every rank (collective: each rank computes a share of the clips).
 
-    The model is left in the mode (training or evaluation) it was in.
+    The model returns to the mode (training or evaluation) that it was in.
     """
     training = model.training
     model.eval()

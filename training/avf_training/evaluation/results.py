@@ -41,7 +41,7 @@ def predict_keys(
         workers=recipe.workers,
     )
     predictions = predict_clips(model, task, keys, views, context)
-    return predictions.grouped(task.group_of) if task.group_of else predictions
+    return predictions.average_groups(task.group_of) if task.group_of else predictions
 
 
 def scores_as_dict(task: Task, predictions: Predictions) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def write_predictions(path: Path, task: Task, predictions: Predictions) -> None:
 def read_predictions(path: Path) -> Predictions:
     """Return the predictions that `write_predictions` wrote. Raises UserError, FaultError for damage."""
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file; a finished fine-tuning run has it")
+        raise UserError(f"{path}: no such file; only a finished fine-tuning run has its predictions")
     values = read_json(path, "predictions")
     try:
         return Predictions(

@@ -26,7 +26,9 @@ from avf_training.evaluation.metrics import (
 from avf_training.tasks.catalog import Dataset
 
 _COVERAGE = 0.95  # share of resamples between the ends of an interval
-_MIN_DEFINED_SHARE = 0.9  # of the resamples; an interval of fewer would be of an easier test set
+_MIN_DEFINED_SHARE = (
+    0.9  # of the resamples; the others lack a class, so an interval without them would be of an easier test
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +40,11 @@ class Predictions:
     scores_NJ: Floats  # mean over the views of the softmax, or of the outputs of a regression
     unreadable: tuple[str, ...] = ()  # keys of clips that could not be read and have no prediction
 
-    def grouped(self, group_of: Mapping[str, str]) -> "Predictions":
-        """Return the mean prediction of each group, by the name of the group: a participant's task in AVCAffe."""
+    def average_groups(self, group_of: Mapping[str, str]) -> "Predictions":
+        """Return the mean prediction of each group as one row, with the name of the group as key.
+
+        In AVCAffe a group is a task of a participant.
+        """
         rows_of: dict[str, list[int]] = {}
         for row, key in enumerate(self.keys):
             rows_of.setdefault(group_of[key], []).append(row)
@@ -96,7 +101,9 @@ def _score_dimensions(data: Dataset, predictions: Predictions) -> dict[str, Metr
 def bootstrap_interval(
     data: Dataset, predictions: Predictions, name: str, *, resamples: int = 1000, seed: int = 0
 ) -> Estimate | None:
-    """Return a metric with its 95 % bootstrap interval; None where it is undefined, or is in over a tenth of resamples.
+    """Return a metric with its 95 % bootstrap interval; or None where it is undefined.
+
+    It also counts as undefined where it is undefined in more than a tenth of the resamples.
 
     Clips are drawn with replacement. The interval says how precise the size of the test set allows the metric to be,
     not how much it varies between trainings.
@@ -105,7 +112,7 @@ def bootstrap_interval(
     if count < 2 or value is None:
         return None
     random = np.random.Generator(np.random.Philox(seed))
-    metric_of = _resampled_metric(data, predictions, name)
+    metric_of = _make_resampled_metric(data, predictions, name)
     values = [metric_of(random.integers(count, size=count)) for _ in range(resamples)]
     defined = [value for value in values if value is not None]
     if len(defined) < _MIN_DEFINED_SHARE * resamples:
@@ -114,7 +121,7 @@ def bootstrap_interval(
     return Estimate(value=value, low=float(low), high=float(high))
 
 
-def _resampled_metric(
+def _make_resampled_metric(
     data: Dataset, predictions: Predictions, name: str
 ) -> Callable[[npt.NDArray[np.int64]], float | None]:
     """Return a function that computes one metric of resampled predictions, given their rows."""

@@ -29,7 +29,7 @@ class JobFailure:
 
 
 class JobLauncher(Protocol):
-    """Starts runs somewhere and says when they are over."""
+    """Starts runs on a machine or a cluster, and reports when they end."""
 
     def has_free_slot(self) -> bool:
         """Return whether another run can be started now."""
@@ -44,14 +44,14 @@ class JobLauncher(Protocol):
         ...
 
     def stop(self) -> None:
-        """End the runs that are still going; each saves its state and can be resumed."""
+        """Stop the runs that have not ended; each saves its state and can be resumed."""
         ...
 
 
 def run_all(jobs: Sequence[Job], launcher: JobLauncher, report: Callable[[str], None]) -> list[JobFailure]:
     """Run every job that is not done yet, each after the jobs it needs, and return those that failed.
 
-    A job that needs a failed one is not started. On Ctrl-C, or any other exception, all runs are ended.
+    A job that needs a failed one is not started. On Ctrl-C, or any other exception, all runs are stopped.
 
     Args:
         report: called with a line for every start and end of a run.
@@ -60,13 +60,13 @@ def run_all(jobs: Sequence[Job], launcher: JobLauncher, report: Callable[[str], 
     report(f"{len(jobs)} runs, {len(jobs) - len(waiting)} done already")
     running: list[tuple[Job, Any]] = []
     failures: list[JobFailure] = []
-    lost: set[Path] = set()  # folders of runs that failed, or that need one that failed
+    failed: set[Path] = set()  # folders of runs that failed, or that need one that failed
     try:
         while waiting or running:
-            for job in [job for job in waiting if lost & set(job.needs)]:
+            for job in [job for job in waiting if failed & set(job.needs)]:
                 log.warning("%s: not started, a run that it needs has failed", job.name)
                 waiting.remove(job)
-                lost.add(job.out)
+                failed.add(job.out)
             _start_ready(waiting, running, launcher, report)
             time.sleep(_POLL_S)
             for job, handle in list(running):
@@ -76,9 +76,9 @@ def run_all(jobs: Sequence[Job], launcher: JobLauncher, report: Callable[[str], 
                 running.remove((job, handle))
                 # A run that a signal stopped exits with 0 as well: only the file says that it is done.
                 if status == 0 and job.done.is_file():
-                    report(f"done    {job.name}; {len(waiting) + len(running)} left")
+                    report(f"done    {job.name}; {len(waiting) + len(running)} to do")
                 else:
-                    lost.add(job.out)
+                    failed.add(job.out)
                     failures.append(JobFailure(job=job, status=status, message=log_tail(log_path(job))))
                     report(f"FAILED  {job.name}: {failures[-1].message}")
     except BaseException:
@@ -116,7 +116,7 @@ def _command(argv: Sequence[str]) -> list[str]:
 
 
 class LocalLauncher:
-    """Runs `slots` jobs at a time on this machine; with GPUs, one on each, and each sees only its own."""
+    """Runs `slots` jobs at a time on this machine; with GPUs, one job on each, which sees only that GPU."""
 
     def __init__(self, slots: int, gpus: Sequence[str] = ()) -> None:
         self._free = list(gpus) if gpus else [""] * slots
@@ -175,7 +175,7 @@ class RayLauncher:
         self._running -= 1
         try:
             return int(self._ray.get(handle))
-        except self._ray.exceptions.RayError as error:  # its worker or its node died
+        except self._ray.exceptions.RayError as error:  # the worker or its node died
             log.warning("a run was lost with its Ray worker (%s); start the study again to resume it", error)
             return -1
 

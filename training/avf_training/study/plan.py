@@ -1,7 +1,7 @@
 """The recipe of a study and its runs: rows (models, stages, settings) x data sets x folds x seeds.
 
 A run is one avf-train command with a folder of its own, whose name has a hash of the command's options: rows that have
-a run in common share its folder, and the run is made once.
+a run in common share its folder, and the run is trained once.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class StudyRow:
     start: str | None = None  # name of a model given with --start
     modalities: str = "av"  # of post-pre-training and fine-tuning: av, a (audio) or v (video)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # stage -> fields, as --set has them
-    variant: Mapping[str, Any] = field(default_factory=dict)  # fields of the model that are changed in every stage
+    variant: Mapping[str, Any] = field(default_factory=dict)  # fields of the model preset that every stage changes
     train_on: str | None = None  # another data set to train on, for a transfer
     without: str | None = None  # row that lacks one thing of this row; the two are compared
     published_as: str | None = None  # table of the papers to print beside
@@ -44,7 +44,10 @@ class StudyRow:
         if self.stages[-1] != "finetune":
             raise ValueError("the last stage must be finetune: a study compares what is tested")
         if self.start is not None and "pretrain" in self.stages:
-            raise ValueError(f"start {self.start!r} and a stage `pretrain` are two beginnings")
+            raise ValueError(
+                f"start {self.start!r} and a stage `pretrain` exclude each other; a row starts from a model or "
+                "pre-trains its own"
+            )
         unknown = set(self.settings) - set(STAGES)
         if unknown:
             raise ValueError(f"settings of {sorted(unknown)[0]!r}, which is no stage")
@@ -67,8 +70,8 @@ class Study:
             raise ValueError("rows, datasets and seeds must not be empty")
         for name, row in self.rows.items():
             if row.without is not None and row.without not in self.rows:
-                place, kind = f"rows.{name}.without", f"row {row.without!r}"
-                raise ValueError(unknown_key(place, row.without, list(self.rows), kind))
+                setting, kind = f"rows.{name}.without", f"row {row.without!r}"
+                raise ValueError(unknown_key(setting, row.without, list(self.rows), kind))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +120,12 @@ def load_study(name: str) -> Study:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyInputs:
-    """What the runs of a study are given."""
+    """Shards, start models and overrides that the runs of a study share."""
 
     shards: Sequence[str]  # labelled shards
     unlabelled: Sequence[str]  # for the rows that pre-train; one at most
     starts: Mapping[str, Path]  # model name -> a pre-trained model
-    folds_of: Mapping[str, int]  # data set -> how many folds it has here
+    folds_of: Mapping[str, int]  # data set -> number of its folds in these shards
     overrides: Sequence[str] = ()  # settings, as in finetune:epochs=30
     device: str | None = None  # cpu or cuda; None: cuda where there is a GPU
 
@@ -164,14 +167,18 @@ class _Chain:
     def job(
         self, stage: StudyStage, dataset: str, data: Dataset, fold: int, *, before: Path | None, join: Sequence[str]
     ) -> Job:
-        """Return the run of a stage. before: the model or run that it starts from."""
+        """Return the run of a stage.
+
+        Args:
+            before: the model or run that it starts from.
+        """
         options = ["--recipe", self.row.recipe, *self._overrides(stage)]
         if stage == "pretrain":
             options += ["--shards", self.inputs.unlabelled[0]]
         else:
-            options += _repeated("--shards", self.inputs.shards)
+            options += _repeat_option("--shards", self.inputs.shards)
             options += ["--target" if stage == "posttrain" else "--dataset", dataset, "--fold", str(fold)]
-            options += _repeated("--join", join) if stage == "posttrain" else []
+            options += _repeat_option("--join", join) if stage == "posttrain" else []
             if stage == "finetune" and self.row.train_on is not None:
                 options += ["--train-on", self.row.train_on]
         if before is not None:
@@ -198,10 +205,10 @@ class _Chain:
             settings["modalities"] = self.row.modalities
         texts = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
         texts += [text for text in self.inputs.overrides if _applies_to(text, stage)]
-        return _repeated("--set", [text.partition(":")[2] if _names_stage(text) else text for text in texts])
+        return _repeat_option("--set", [text.partition(":")[2] if _names_stage(text) else text for text in texts])
 
 
-def _repeated(option: str, values: Sequence[str]) -> list[str]:
+def _repeat_option(option: str, values: Sequence[str]) -> list[str]:
     return [part for value in values for part in (option, value)]
 
 

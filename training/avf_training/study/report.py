@@ -1,4 +1,4 @@
-"""The page of a study: its results beside the papers', and figures of what is behind the numbers of each row."""
+"""The page of a study: its results beside the papers', and for each row the figures behind its numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,12 +91,12 @@ def _table(study: Study, matrix: Matrix, dataset: str) -> dict[str, Any]:
             "table": figure.table,
             "cells": [f"{figure.scores[metric]:.2f}" if metric in figure.scores else "" for metric in metrics],
         }
-        for figure in _published(study, dataset)
+        for figure in _matching_figures(study, dataset)
     ]
     return {"dataset": data.title, "name": dataset, "metrics": metrics, "rows": rows, "papers": papers}
 
 
-def _published(study: Study, dataset: str) -> list[PublishedFigure]:
+def _matching_figures(study: Study, dataset: str) -> list[PublishedFigure]:
     """Return the figures of the tables that the study's rows name, or else of the papers' tables of results."""
     figures = [figure for figure in published_figures() if figure.dataset == dataset]
     tables = {row.published_as for row in study.rows.values() if row.published_as}
@@ -117,13 +117,13 @@ def _percent(line: ResultLine, metric: str) -> str:
 
 
 def _panel(matrix: Matrix, shards: LabelledShards, row: str, dataset: str) -> _Panel | None:
-    """Return the details of a row by protocol `validation`, or by `last` where nothing was kept for validation."""
+    """Return the details of a row by protocol `validation`, or by `last` without validation clips."""
     cells = [cell for cell in matrix.cells if (cell.row, cell.data.name) == (row, dataset)]
     protocol: SelectionProtocol = "validation"
-    tested = _tested(cells, protocol)
+    tested = _collect_predictions(cells, protocol)
     if not tested:
         protocol = "last"
-        tested = _tested(cells, protocol)
+        tested = _collect_predictions(cells, protocol)
     if not tested:
         return None
     seed = tested[0][0].seed
@@ -145,7 +145,7 @@ def _panel(matrix: Matrix, shards: LabelledShards, row: str, dataset: str) -> _P
     return _Panel(row=row, dataset=data.title, sentence=sentence, scores=_scores(data, combined), images=images)
 
 
-def _tested(cells: Sequence[Cell], protocol: SelectionProtocol) -> list[tuple[Cell, Predictions]]:
+def _collect_predictions(cells: Sequence[Cell], protocol: SelectionProtocol) -> list[tuple[Cell, Predictions]]:
     pairs = [(cell, cell_predictions(cell, protocol)) for cell in cells]
     return [(cell, predictions) for cell, predictions in pairs if predictions is not None]
 
@@ -202,7 +202,7 @@ def _feature_figures(cell: Cell, shards: LabelledShards, protocol: SelectionProt
         for kind, value in (("video", features.video), ("audio", features.audio), ("fused", features.fused)):
             if value is not None:
                 features_of.setdefault(kind, []).append(value.cpu().numpy())
-    if len(features_of) == 2:  # one modality: the input of the head is its normalised mean, the same figure
+    if len(features_of) == 2:  # one modality: the head's input is its normalized mean, which gives the same figure
         features_of.pop("fused")
     stacked = {kind: np.stack(values) for kind, values in features_of.items()}
     truth = [int(task.truth[key]) for key in keys]

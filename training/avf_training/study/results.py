@@ -53,7 +53,7 @@ class RowComparison:
 
     @property
     def sentence(self) -> str:
-        """A sentence that says whether the one thing helps."""
+        """A sentence that says whether the thing that the other row lacks helps."""
         mean, count = float(np.mean(self.differences)), len(self.differences)
         verdict = "beats" if self.won == count else "does not beat" if self.won * 2 <= count else "mostly beats"
         return (
@@ -120,7 +120,7 @@ def _mean_over_folds(cell: Cell, folds: Sequence[Predictions]) -> dict[str, floa
 
 
 def comparisons(study: Study, matrix: Matrix, protocol: SelectionProtocol) -> list[RowComparison]:
-    """Return a comparison for each row that names a row `without`, on each data set where both are done."""
+    """Return a comparison for each row that names a row `without`, on each data set where both rows are done."""
     results = []
     cell_of = {(cell.row, cell.data.name, cell.fold, cell.seed): cell for cell in matrix.cells}
     for name, row in study.rows.items():

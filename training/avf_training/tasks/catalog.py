@@ -32,7 +32,7 @@ class Dataset:
     labels: tuple[str, ...] = ()  # classes, in the order of their indices
     folds: int  # number of folds; 0 for leave-one-subject-out, where the subjects decide
     split: Split  # how the folds are made
-    metrics: tuple[Metric, ...]  # the first is the one that studies compare by
+    metrics: tuple[Metric, ...]  # studies compare rows by the first
     clips: int  # published number of clips; 0 where none is published
     modalities: tuple[Literal["audio", "video"], ...] = ("audio", "video")  # of the recordings
     dimensions: tuple[str, ...] = ()  # targets of a regression, in order
@@ -43,7 +43,7 @@ class Dataset:
     excluded: tuple[str, ...] = ()  # native labels that the task does not ask for
     scheme: str = ""  # split predefined: name of the folds in a record
     blocks: int = 0  # split subject_blocks: number of blocks where it is not `folds`; one fold tests the last block
-    test_subjects: tuple[str, ...] = ()  # split held_out_subjects: who is tested
+    test_subjects: tuple[str, ...] = ()  # split held_out_subjects: the subjects whose clips are tested
     subjects_overlap: bool = False  # the owners' folds share subjects; a leak of a person is not an error
     averaged_over: Literal["clip", "session"] = "clip"  # session: predictions of a session are averaged, then scored
     same_recordings_as: str = ""  # another source with the same recordings under the same names
@@ -53,11 +53,11 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if bool(self.labels) == bool(self.dimensions):
-            raise ValueError(f"{self.name}: has labels or dimensions, one of them")
+            raise ValueError(f"{self.name}: must have either labels or dimensions")
         if (self.task == "dimensions") != bool(self.dimensions):
             raise ValueError(f"{self.name}: task {self.task!r} and dimensions {list(self.dimensions)} do not fit")
         if len(set(self.labels)) != len(self.labels):
-            raise ValueError(f"{self.name}: a label is there twice")
+            raise ValueError(f"{self.name}: a label is listed twice")
         if self.folds < 1 and self.split != "leave_one_subject_out":
             raise ValueError(f"{self.name}: folds {self.folds} must be at least 1")
         if self.split == "predefined" and not self.scheme:
@@ -77,7 +77,7 @@ DATASETS = bind(_Catalog, read_table(_FILE, yaml.safe_load, yaml.YAMLError)).dat
 
 
 def find_dataset(name: str) -> Dataset:
-    """Return a row of the catalog by name, or the row in a YAML file of the user's.
+    """Return a row of the catalog by name, or the row in a YAML file that the user wrote.
 
     Raises UserError that names the nearest known row.
     """
@@ -92,6 +92,6 @@ def find_dataset(name: str) -> Dataset:
 
 def recordings_of(data: Dataset) -> str:
     """Return the name of the recordings that a data set shows, which all sources that hold them share."""
-    # A row of the user's on a known source inherits the name: forgetting the field must not open a leak.
+    # A user's row on a known source inherits the name, because forgetting the field must not cause leakage.
     inherited = next((row.same_recordings_as for row in DATASETS if row.source == data.source), "")
     return data.same_recordings_as or inherited or data.source

@@ -1,7 +1,7 @@
 """Folds of a data set: predefined ones from the records, or made by session, by subject or in a seeded random order.
 
-A fold says which clips are trained on and which are tested. Where subjects are known, nobody is in both parts, except
-in folds that the owners of a data set made otherwise.
+A fold says which clips are trained on and which are tested. Where subjects are known, no subject is in both
+parts, except in predefined folds whose owners allowed it.
 """
 
 import logging
@@ -61,9 +61,9 @@ def _split(data: Dataset, clips: Sequence[FoldClip]) -> list[Fold]:
         fold_of = {clip.key: position % data.folds + 1 for position, clip in enumerate(shuffled)}
         return _numbered_folds(clips, fold_of, data.folds)
     if data.split == "session":
-        sessions = {clip.key: _required(data, clip, "session", clip.session) for clip in clips}
+        sessions = {clip.key: _require_field(data, clip, "session", clip.session) for clip in clips}
         return _block_folds(clips, sessions, data.folds)
-    subjects = {clip.key: _required(data, clip, "subject", clip.subject) for clip in clips}
+    subjects = {clip.key: _require_field(data, clip, "subject", clip.subject) for clip in clips}
     if data.split == "leave_one_subject_out":
         return _block_folds(clips, subjects, len(set(subjects.values())))
     if data.split == "held_out_subjects":
@@ -82,7 +82,7 @@ def _predefined_fold(data: Dataset, clip: FoldClip) -> int:
     return number
 
 
-def _required(data: Dataset, clip: FoldClip, field: str, value: str | None) -> str:
+def _require_field(data: Dataset, clip: FoldClip, field: str, value: str | None) -> str:
     if not value:
         raise UserError(f"{clip.key}: its record has no {field}, and the folds of {data.name} are made by {field}")
     return value
@@ -123,5 +123,5 @@ def _check_subjects(data: Dataset, clips: Sequence[FoldClip], folds: Sequence[Fo
             if (subject := subject_of.get(key)) in tested:
                 raise UserError(
                     f"{data.name}, fold {fold.number}: subject {subject} is trained on ({key}) and tested "
-                    f"({tested[subject]}); a fold must keep its people to itself"
+                    f"({tested[subject]}); no subject may be in both parts of a fold"
                 )

@@ -3,7 +3,7 @@
 It is the second of three stages of progressive semantics injection (PSI; AVF-MAE++, Progressive Adaptation Training).
 
 A model that was post-pre-trained on the hybrid is fine-tuned and tested on one fold of one of its data sets. No test
-clip of that fold, and nobody in it, may be in the hybrid.
+clip of that fold, and no subject in it, may be in the hybrid.
 """
 
 import logging
@@ -48,16 +48,16 @@ def hybrid_task(
     MAX_VALIDATION_SHARE) are left out. Raises UserError for labels without an alignment and for a leak.
 
     Args:
-        joining: rows of the user's that join the hybrid, with their alignment.
+        joining: data sets of the user, with an alignment, that join the hybrid.
     """
     alignments = _alignments(target, joining)
-    own = read_labelled_clips(shards, target)
-    fold = find_fold(own, number)
-    # Fine-tuning may keep out any share up to the maximum: clips of a smaller share are a subset of these.
-    _, reserved = split_validation(own, fold.train, MAX_VALIDATION_SHARE)
-    test = clip_origins(own, fold.test)
+    target_clips = read_labelled_clips(shards, target)
+    fold = find_fold(target_clips, number)
+    # Fine-tuning may validate on any share up to the maximum; clips of a smaller share are a subset of these.
+    _, reserved = split_validation(target_clips, fold.train, MAX_VALIDATION_SHARE)
+    test = clip_origins(target_clips, fold.test)
     pool = _Pool(MICRO_LABELS if target.task == "micro_expression" else HYBRID_LABELS, test, {*fold.test, *reserved})
-    for clips in _members(target, own, shards, list(alignments), joining):
+    for clips in _members(target, target_clips, shards, list(alignments), joining):
         pool.add(clips, alignments[clips.data.name], modalities)
     # `add` left related clips out already; this checks the result independently.
     assert_no_leakage(pool.origins, ExcludedClips(test), f"{target.name}, fold {number}")
@@ -148,7 +148,7 @@ class _Pool:
 
 
 def _alignments(target: Dataset, joining: Sequence[Dataset]) -> dict[str, Mapping[str, str]]:
-    """Return data set -> alignment of all that may be in the hybrid, the user's rows first."""
+    """Return the alignment of every data set that may be in the hybrid, the user's first."""
     tables: dict[str, Mapping[str, str]] = {
         data.name: data.alignment
         for data in (target, *joining)
@@ -166,7 +166,11 @@ def _alignments(target: Dataset, joining: Sequence[Dataset]) -> dict[str, Mappin
 
 
 def _members(
-    target: Dataset, own: LabelledClips, shards: LabelledShards, names: Sequence[str], joining: Sequence[Dataset]
+    target: Dataset,
+    target_clips: LabelledClips,
+    shards: LabelledShards,
+    names: Sequence[str],
+    joining: Sequence[Dataset],
 ) -> list[LabelledClips]:
     """Return the clips of each data set of the hybrid that is in the shards."""
     rows = {data.name: data for data in (target, *joining)}
@@ -176,5 +180,5 @@ def _members(
         data = rows[name] if name in rows else find_dataset(name)
         # Of two rows on one source (CREMA-D with six and with four classes) the target's is taken.
         if data.source in present and (data.source != target.source or name == target.name):
-            members.append(own if name == target.name else read_labelled_clips(shards, data))
+            members.append(target_clips if name == target.name else read_labelled_clips(shards, data))
     return members

@@ -1,6 +1,6 @@
-"""How labels of different data sets correspond, and the guard against leakage between them.
+"""Alignment of the labels of different data sets, and the check against leakage between them.
 
-The labelled hybrid of AVF-MAE++ (Table 3) has 13 labels; each row of the catalog says which of them its own labels are.
+The labelled hybrid of AVF-MAE++ (Table 3) has 13 labels; each row of the catalog maps its labels to them.
 Micro-expressions have three. A label without a counterpart is excluded, never guessed: `anxiety` (MAFW) and `worried`
 (MER) stay apart, as in the paper.
 """
@@ -44,7 +44,7 @@ class ClipOrigin:
     """Where a labelled clip comes from, as far as leakage is concerned."""
 
     key: str  # of the clip in the shards
-    recordings: str  # see `recordings_of`: sources that hold the same recordings have one name here
+    recordings: str  # see `recordings_of`: sources that hold the same recordings share one name
     video_id: str  # of the recording that the clip was cut from
     subject: str | None  # identifier of the person within the recordings; None where unknown
 

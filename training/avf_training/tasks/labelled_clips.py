@@ -1,6 +1,6 @@
 """The clips of one data set in the shards: those with a label that the task asks for, and how many were excluded.
 
-Counts are reported beside the published ones: a difference is printed, never hidden.
+Counts are reported beside the published counts, and every difference is printed.
 """
 
 import logging
@@ -42,7 +42,7 @@ class LabelledClips:
         return {label: counts[label] for label in self.data.labels}
 
     def differences(self) -> list[str]:
-        """Return a sentence for each count that is not the published one."""
+        """Return a sentence for each count that differs from the published count."""
         sentences = []
         if self.data.clips and len(self.clips) != self.data.clips:
             sentences.append(f"{self.data.name}: {len(self.clips)} clips, {self.data.clips} are published")
@@ -75,12 +75,12 @@ def read_labelled_clips(shards: LabelledShards, data: Dataset) -> LabelledClips:
         clips_of_source[clip.source] += 1
         if clip.source != data.source:
             continue
-        labels = _labels(clip, data)
+        labels = _require_labels(clip, data)
         if clip.key in index_of:
             raise UserError(f"{clip.key}: is in two of the folders of shards; name each corpus once")
         label = ""
         if data.task == "dimensions":
-            targets[clip.key] = _targets(clip.key, labels.values, data)
+            targets[clip.key] = _read_targets(clip.key, labels.values, data)
         else:
             native = labels.values.get(data.label_field)
             known = _class_label(data, native)
@@ -94,7 +94,7 @@ def read_labelled_clips(shards: LabelledShards, data: Dataset) -> LabelledClips:
         index_of[clip.key], video_of[clip.key] = clip.index, clip.video_id
         if clip.silent:
             silent.add(clip.key)
-    _check_labels(data, unknown)
+    _refuse_unknown_labels(data, unknown)
     if not clips:
         held = ", ".join(f"{name} ({count})" for name, count in sorted(clips_of_source.items()))
         raise UserError(f"{data.name}: no clip of source {data.source!r} in these shards; they hold {held}")
@@ -116,7 +116,9 @@ def check_classes(data: Dataset, train: Sequence[str], classes: Mapping[str, int
     empty = [label for number, label in enumerate(data.labels) if number not in present]
     if empty:
         names = ", ".join(empty[:_MAX_NAMES]) + (" ..." if len(empty) > _MAX_NAMES else "")
-        raise UserError(f"{data.name}, {part}: no clip to train on for {names}; a class without one cannot be learned")
+        raise UserError(
+            f"{data.name}, {part}: no clip to train on for {names}; a class without a training clip cannot be learned"
+        )
 
 
 def usable_keys(data: Dataset, keys: Sequence[str], silent: frozenset[str], modalities: str) -> list[str]:
@@ -130,14 +132,14 @@ def usable_keys(data: Dataset, keys: Sequence[str], silent: frozenset[str], moda
     if not audible:
         raise UserError(
             f"{data.name}: no clip has sound ({keys[0]} and {len(keys) - 1} more have none); "
-            "a study with sound cannot use them: take modalities v"
+            "a model with audio cannot use them; set modalities=v"
         )
     if len(audible) < len(keys):
         log.info("%s: %d of %d clips are excluded, they have no sound", data.name, len(keys) - len(audible), len(keys))
     return audible
 
 
-def _labels(clip: LabelledClip, data: Dataset) -> Labels:
+def _require_labels(clip: LabelledClip, data: Dataset) -> Labels:
     if clip.labels is None:
         raise UserError(
             f"{clip.key}: its record has no labels; curate it with avf-curate run --source {data.source}=DIR "
@@ -156,7 +158,7 @@ def _fold_clip(key: str, label: str, labels: Labels) -> FoldClip:
     )
 
 
-def _check_labels(data: Dataset, unknown: Mapping[str, Sequence[str]]) -> None:
+def _refuse_unknown_labels(data: Dataset, unknown: Mapping[str, Sequence[str]]) -> None:
     if unknown:
         label, keys = next(iter(unknown.items()))
         message = unknown_key(keys[0], label, list(data.labels), f"label {label!r} of {data.name}")
@@ -164,7 +166,7 @@ def _check_labels(data: Dataset, unknown: Mapping[str, Sequence[str]]) -> None:
 
 
 def _class_label(data: Dataset, native: object) -> str | None:
-    """Return the label that a native one counts as, or None where the task excludes it."""
+    """Return the label of the task that a native label counts as, or None where the task excludes it."""
     if not isinstance(native, str) or not native:
         return None
     if data.task == "micro_expression":
@@ -173,7 +175,7 @@ def _class_label(data: Dataset, native: object) -> str | None:
     return None if native in data.excluded else native
 
 
-def _targets(key: str, values: Mapping[str, Any], data: Dataset) -> tuple[float, ...]:
+def _read_targets(key: str, values: Mapping[str, Any], data: Dataset) -> tuple[float, ...]:
     targets = []
     for name in data.dimensions:
         try:

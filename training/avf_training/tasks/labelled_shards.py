@@ -16,7 +16,7 @@ from avf_shards.schema.labels import Labels
 from avf_training.data.reader import ClipReader, read_corpus
 from avf_training.data.storage import StorageConfig
 
-_SILENT_SHARE = 0.9  # a clip with less than a tenth of its sound counts as one without sound
+_SILENT_SHARE = 0.9  # a clip in which more than this share has no sound counts as silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class LabelledClip:
 
 
 class LabelledShards:
-    """Reader over several folders of shards; it reads like a `ClipReader`."""
+    """Reader over several folders of shards, with the interface of a `ClipReader`."""
 
     def __init__(self, shards: Sequence[str | Path], storage: StorageConfig) -> None:
         if not shards:
@@ -45,7 +45,7 @@ class LabelledShards:
         self._clips: tuple[LabelledClip, ...] | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        return LabelledShards, (self.shards, self.storage)  # open file handles stay in their process
+        return LabelledShards, (self.shards, self.storage)  # a worker opens its own: file handles cannot be pickled
 
     def __len__(self) -> int:
         return int(self._first[-1])

@@ -1,4 +1,4 @@
-"""The papers' results, to be printed beside those of a study: published.yaml, one line for each, with its table."""
+"""The papers' results, printed beside those of a study: published.yaml, one line for each result, with its table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class PublishedFigure:
     """The scores that a paper prints for a method on a data set."""
 
     dataset: str  # name of the data set in the catalog
-    table: str  # of AVF-MAE++, unless it says otherwise
+    table: str  # table of AVF-MAE++, unless the text names HiCMAE
     method: str  # name and size of the model as printed
     modality: str  # A+V, A (audio) or V (video)
     scores: Mapping[str, float]  # metric -> percent

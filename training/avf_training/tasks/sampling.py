@@ -1,4 +1,4 @@
-"""The order in which a stage reads selected clips: shuffled each epoch for training, as given for testing.
+"""The order in which a stage reads selected clips: shuffled in each epoch for training, unchanged for testing.
 
 Like the order of pre-training, each is a pure function of (digest, epoch, position), so that a stage resumes exactly.
 """

@@ -47,7 +47,7 @@ class Task:
         return self.data.task != "dimensions"
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes this task this task: data, fold and the clips of each part."""
+        """Return the values that identify this task in run.json: data set, fold and the clips of each part."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         parts["truth"] = tuple(self.truth[key] for key in self.test)
         values = {"task": self.name, "data": asdict(self.data), "corpus": self.shards.corpus.digest}
@@ -133,9 +133,9 @@ def split_validation(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Split a training fold into training and validation keys; `share` of the clips is for validation.
 
-    Where subjects are known, all clips of a subject go to one part; else the clips of each label are split alike. The
-    fold alone decides, no seed of a recipe: each stage must keep the same clips out of training, and the validation
-    clips of a smaller share are a subset of those of a larger one.
+    Where subjects are known, all clips of a subject go to one part; otherwise the clips of each label are split
+    alike. The fold alone decides, no seed of a recipe: each stage must keep the same clips out of training, and the
+    validation clips of a smaller share are a subset of those of a larger one.
     """
     if not share:
         return tuple(train), ()
@@ -143,7 +143,7 @@ def split_validation(
     subjects = _random_order(clips, {clip_of[key].subject or "" for key in train})
     validation: set[str] = set()
     if len(subjects) > 1:
-        for subject in subjects[:-1]:  # the last subject stays: somebody must be trained on
+        for subject in subjects[:-1]:  # the last subject stays in training, so that training is never empty
             if len(validation) >= share * len(train):
                 break
             validation |= {key for key in train if (clip_of[key].subject or "") == subject}
