@@ -45,10 +45,10 @@ def add(cluster: RayCluster) -> object:
     return cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=100_000_000)
 
 
-def slow_stub(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
+def slow_stub(video: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
     """Long enough for something to happen to it."""
     time.sleep(0.3)
-    return stub_curate(one, root, settings, tools)
+    return stub_curate(video, root, settings, tools)
 
 
 @pytest.mark.slow
@@ -83,11 +83,13 @@ def test_a_run_survives_nodes_that_die_and_join(nodes: RayCluster, tmp_path: Pat
     assert len(lost) == 2
     assert result_digests(run.root) == expected
     events = read_events(run.log_folder)
-    started = [one["unit"] for one in events if one["name"] == "unit_started"]
-    assert {one["unit"] for one in events if one["name"] == "unit_done"} == set(range(UNITS))
+    started = [event["unit"] for event in events if event["name"] == "unit_started"]
+    assert {event["unit"] for event in events if event["name"] == "unit_done"} == set(range(UNITS))
     assert len(started) - UNITS <= 2 * 3, "each death repeats what was in flight, no more"
-    assert not [one for one in events if one["name"] == "worker_died"], "a node's death is not held against a unit"
-    assert [one for one in events if one["name"] == "node_lost"]
+    assert not [event for event in events if event["name"] == "worker_died"], (
+        "a node's death is not held against a unit"
+    )
+    assert [event for event in events if event["name"] == "node_lost"]
 
 
 @pytest.mark.slow
@@ -102,7 +104,7 @@ def test_screening_and_refining_on_separate_pools_give_the_same_bytes(
     cluster = ClusterConfig(workers=2, refiners=1)
     halves = curate(settings, EMBEDDED, {"s": source}, tmp_path / "halves", RunOptions(engine="ray", cluster=cluster))
     assert result_digests(halves.root) == result_digests(whole.root)
-    pools = [one["pool"] for one in read_events(halves.log_folder) if one["name"] == "unit_started"]
+    pools = [event["pool"] for event in read_events(halves.log_folder) if event["name"] == "unit_started"]
     assert sorted(pools) == ["refining"] * 4 + ["screening"] * 4
 
 

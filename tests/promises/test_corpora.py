@@ -51,7 +51,7 @@ def write_audio(film: bytes, path: Path) -> None:
         pieces = []
         for frame in container.decode(audio=0):
             frame.pts = None
-            pieces += [one.to_ndarray()[0] for one in resampler.resample(frame)]
+            pieces += [block.to_ndarray()[0] for block in resampler.resample(frame)]
     soundfile.write(path, np.concatenate(pieces), 16_000, format="WAV")
 
 
@@ -97,13 +97,15 @@ def test_five_corpora_are_curated_and_packed_into_one_hybrid(tmp_path: Path) -> 
     assert main(["run", *recipe, *words]) == 0
     run = RunFolder(tmp_path / "run")
     decisions = table_to_decisions(run.ledger())
-    assert {(one.source, one.status) for one in decisions} == {(name.partition("=")[0], "kept") for name in sources}, (
-        "each film is one whole talker"
-    )
+    assert {(entry.source, entry.status) for entry in decisions} == {
+        (name.partition("=")[0], "kept") for name in sources
+    }, "each video is one speaker from start to end"
     assert {
-        one.video_id: (one.span.start_frame, one.span.stop_frame) for one in decisions if one.source == "avspeech"
+        entry.video_id: (entry.span.start_frame, entry.span.stop_frame)
+        for entry in decisions
+        if entry.source == "avspeech"
     } == {"wholefilm___3.000000-6.000000": (0, 75)}
-    assert {one.language for one in decisions if one.source in ("cncvs", "mer2024")} == {"zh"}
+    assert {entry.language for entry in decisions if entry.source in ("cncvs", "mer2024")} == {"zh"}
     assert main(["hybrid", str(run.root), *recipe, "--out", str(tmp_path / "shards")]) == 0
     selection_rows = pq.read_table(tmp_path / "shards/selection.parquet").to_pylist()
     assert sum(row["selected"] for row in selection_rows) == 5
@@ -121,5 +123,5 @@ def records_of_shard(shard: Path) -> list[dict[str, object]]:
     """The records of a shard; no clip carries its fingerprint there."""
     with ShardReader(shard) as reader:
         members = reader.index.by_key().values()
-        assert all(set(one) == {"mp4", "flac", "json"} for one in members)
-        return [json.loads(reader.read(one["json"])) for one in members]
+        assert all(set(entry) == {"mp4", "flac", "json"} for entry in members)
+        return [json.loads(reader.read(entry["json"])) for entry in members]

@@ -67,10 +67,10 @@ def test_a_model_trains_on_the_demo_shards(demo: Path, tmp_path: Path) -> None:
 
 
 def decisions(demo: Path) -> dict[str, list[Decision]]:
-    found: dict[str, list[Decision]] = {}
+    by_video: dict[str, list[Decision]] = {}
     for decision in table_to_decisions(RunFolder(demo / "run").ledger()):
-        found.setdefault(f"{decision.source}/{decision.video_id}", []).append(decision)
-    return found
+        by_video.setdefault(f"{decision.source}/{decision.video_id}", []).append(decision)
+    return by_video
 
 
 def describe_decision(decision: Decision) -> str:
@@ -82,11 +82,11 @@ def describe_decision(decision: Decision) -> str:
 @pytest.mark.parametrize("path", [video.path for video in demo_videos()])
 def test_every_demo_video_gets_its_expected_verdict(demo: Path, path: str) -> None:
     (truth,) = [video for video in demo_videos() if video.path == path]
-    found = decisions(demo)[path]
+    verdicts = decisions(demo)[path]
     # A sliver of padding around speech at either end of a shot is silence too.
-    found = [d for d in found if not (describe_decision(d) == "rejected silence/silent" and d.span.frames <= 3)]
-    assert [describe_decision(d) for d in found] == [expected.verdict for expected in truth.expected]
-    for decision, expected in zip(found, truth.expected, strict=True):
+    verdicts = [d for d in verdicts if not (describe_decision(d) == "rejected silence/silent" and d.span.frames <= 3)]
+    assert [describe_decision(d) for d in verdicts] == [expected.verdict for expected in truth.expected]
+    for decision, expected in zip(verdicts, truth.expected, strict=True):
         assert abs(decision.span.start_frame - expected.start) <= expected.slack
         assert abs(decision.span.stop_frame - expected.stop) <= expected.slack
 
@@ -102,11 +102,11 @@ def clips(demo: Path) -> dict[str, dict[str, bytes]]:
 
 
 def clips_of(shards: Path) -> dict[str, dict[str, bytes]]:
-    found = {}
+    members_by_key = {}
     for shard in sorted(shards.glob("*.tar")):
         with ShardReader(shard) as reader:
-            found.update(reader.clips())
-    return found
+            members_by_key.update(reader.clips())
+    return members_by_key
 
 
 def test_clips_have_the_format_of_the_contract(demo: Path) -> None:
@@ -125,13 +125,13 @@ def test_clips_have_the_format_of_the_contract(demo: Path) -> None:
 
 
 def test_every_fourth_frame_decodes_alone_to_the_same_bytes(demo: Path) -> None:
-    files = max(clips(demo).values(), key=lambda one: len(one["mp4"]))
+    files = max(clips(demo).values(), key=lambda members: len(members["mp4"]))
     all_frames = decode_without(files["mp4"], "DEFAULT")
     few = decode_without(files["mp4"], "NONREF")
-    wanted = [at for at in all_frames if at % 4 == 0]
+    stride_frames = [index for index in all_frames if index % 4 == 0]
     assert len(few) < len(all_frames) / 2
-    for at in wanted:
-        np.testing.assert_array_equal(few[at], all_frames[at])
+    for index in stride_frames:
+        np.testing.assert_array_equal(few[index], all_frames[index])
 
 
 def decode_without(mp4: bytes, skip: str) -> dict[int, np.ndarray]:

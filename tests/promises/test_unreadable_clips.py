@@ -110,16 +110,16 @@ def test_the_fault_share_counts_all_delivered_clips_after_a_resume(shards: Path)
     names = [name for name in shard_members(shards, path.name) if name.endswith(".mp4")]
     for name in names[:4]:
         flip_byte(path, shard_members(shards, path.name)[name].offset + 5)
-    one = make_stream_loader(shards, pretraining_sampler(), 4, max_fault_share=0.3)
-    for _ in zip(range(21), one, strict=False):
+    loader = make_stream_loader(shards, pretraining_sampler(), 4, max_fault_share=0.3)
+    for _ in zip(range(21), loader, strict=False):
         pass
-    state = one.state_dict()
+    state = loader.state_dict()
     assert state["faults"]["a"] >= 10
-    again = make_stream_loader(shards, pretraining_sampler(), 4, max_fault_share=0.3)
-    again.load_state_dict(json.loads(json.dumps(state)))
-    for _ in zip(range(21), again, strict=False):
+    resumed = make_stream_loader(shards, pretraining_sampler(), 4, max_fault_share=0.3)
+    resumed.load_state_dict(json.loads(json.dumps(state)))
+    for _ in zip(range(21), resumed, strict=False):
         pass
-    assert again.state_dict()["faults"]["a"] > state["faults"]["a"]
+    assert resumed.state_dict()["faults"]["a"] > state["faults"]["a"]
     strict = make_stream_loader(shards, pretraining_sampler(), 4, max_fault_share=0.05)
     with pytest.raises(FaultError, match=r"more than 5.0% of a"):
         list(zip(range(60), strict, strict=False))

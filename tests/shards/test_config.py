@@ -33,8 +33,8 @@ def test_numbers_that_yaml_reads_as_text_are_accepted() -> None:
 
 
 def test_nested_tables_become_dataclasses() -> None:
-    made = bind(Outer, {"inner": {"rate": 1}, "sizes": [1, 2], "table": {"x": {"rate": 2.5}}, "maybe": None})
-    assert made == Outer(Inner(1.0), (1, 2), {"x": Inner(2.5)})
+    outer = bind(Outer, {"inner": {"rate": 1}, "sizes": [1, 2], "table": {"x": {"rate": 2.5}}, "maybe": None})
+    assert outer == Outer(Inner(1.0), (1, 2), {"x": Inner(2.5)})
 
 
 @pytest.mark.parametrize(

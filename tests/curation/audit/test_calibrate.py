@@ -86,19 +86,19 @@ def test_the_interval_covers_the_truth() -> None:
 def test_wilson_intervals_follow_the_formula() -> None:
     for hits, count in ((0, 7), (3, 9), (80, 100), (5, 5)):
         exact = binomtest(hits, count).proportion_ci(method="wilson")
-        mine = wilson_interval(hits, count)
-        assert (mine.low, mine.high) == pytest.approx((exact.low, exact.high), abs=1e-6)
+        interval = wilson_interval(hits, count)
+        assert (interval.low, interval.high) == pytest.approx((exact.low, exact.high), abs=1e-6)
     assert (wilson_interval(0, 0).low, wilson_interval(0, 0).high) == (0, 1)
     assert effective_size(np.ones(9)) == 9
     assert effective_size(np.array([9.0, 1.0])) < 1.3
 
 
 def test_scores_are_summarised_by_language() -> None:
-    found = {one.language: one for one in scores_by_language(simulated_ledger(0))}
-    assert set(found) == {"en", "zh"}
-    assert found["zh"].spans + found["en"].spans == 240
-    assert found["zh"].threshold == 3.0
-    assert 0.8 < found["zh"].passed.value <= 1
+    by_language = {summary.language: summary for summary in scores_by_language(simulated_ledger(0))}
+    assert set(by_language) == {"en", "zh"}
+    assert by_language["zh"].spans + by_language["en"].spans == 240
+    assert by_language["zh"].threshold == 3.0
+    assert 0.8 < by_language["zh"].passed.value <= 1
     assert scores_by_language(simulated_ledger(0).set_column(17, "language", pa.nulls(240, pa.string()))) == []
 
 

@@ -33,7 +33,7 @@ def video_decisions(source: str, name: str, *spans: tuple[int, int, str], digest
             )
         else:
             rejection = {"stage": outcome.split("/")[0], "reason": outcome.split("/")[1]}
-            one = Decision(
+            decision = Decision(
                 source=source,
                 video_id=name,
                 group_id=name,
@@ -43,27 +43,27 @@ def video_decisions(source: str, name: str, *spans: tuple[int, int, str], digest
                 input_sha256=digest,
                 **rejection,
             )
-            rows.append(one)
+            rows.append(decision)
     return rows
 
 
 def test_every_frame_whose_verdict_changed_is_counted() -> None:
     before = video_decisions("a", "v", (0, 50, "kept"), (50, 80, "faces/no_face"), (80, 140, "kept"))
     after = video_decisions("a", "v", (0, 20, "sync/offset"), (20, 60, "kept"), (60, 140, "faces/no_face"))
-    (found,) = compare_ledgers(decisions_to_table(before), decisions_to_table(after)).sources
-    moved = {(one.before, one.after): one.frames for one in found.moved}
+    (comparison,) = compare_ledgers(decisions_to_table(before), decisions_to_table(after)).sources
+    moved = {(move.before, move.after): move.frames for move in comparison.moved}
     assert moved == {("kept", "sync/offset"): 20, ("faces/no_face", "kept"): 10, ("kept", "faces/no_face"): 60}
-    assert (found.common, found.gained, found.lost) == (1, 0, 1)
-    assert found.sign_p == 1.0  # one video could be chance
+    assert (comparison.common, comparison.gained, comparison.lost) == (1, 0, 1)
+    assert comparison.sign_p == 1.0  # one video could be chance
     assert compare_ledgers(decisions_to_table(before), decisions_to_table(before)).sources[0].moved == ()
 
 
 def test_a_loss_over_many_videos_is_significant() -> None:
     before = [row for n in range(12) for row in video_decisions("a", f"v{n}", (0, 50, "kept"))]
     after = [row for n in range(12) for row in video_decisions("a", f"v{n}", (0, 10, "sync/offset"), (10, 50, "kept"))]
-    (found,) = compare_ledgers(decisions_to_table(before), decisions_to_table(after)).sources
-    assert (found.gained, found.lost) == (0, 12)
-    assert found.sign_p < 0.01
+    (comparison,) = compare_ledgers(decisions_to_table(before), decisions_to_table(after)).sources
+    assert (comparison.gained, comparison.lost) == (0, 12)
+    assert comparison.sign_p < 0.01
 
 
 def simulated_ledger(seed: int, share: float, groups: int = 80) -> pa.Table:
@@ -81,12 +81,13 @@ def test_significance_separates_chance_from_change() -> None:
     chance = [
         compare_ledgers(simulated_ledger(2 * n, 0.4), simulated_ledger(2 * n + 1, 0.4)).sources[0] for n in range(40)
     ]
-    assert sum(any(shift.beyond_chance for shift in one.shifts) for one in chance) <= 5
+    assert sum(any(shift.beyond_chance for shift in comparison.shifts) for comparison in chance) <= 5
     changed = [
         compare_ledgers(simulated_ledger(2 * n, 0.3), simulated_ledger(2 * n + 1, 0.5)).sources[0] for n in range(10)
     ]
     assert all(
-        {shift.outcome for shift in one.shifts if shift.beyond_chance} == {"kept", "faces/no_face"} for one in changed
+        {shift.outcome for shift in comparison.shifts if shift.beyond_chance} == {"kept", "faces/no_face"}
+        for comparison in changed
     )
 
 

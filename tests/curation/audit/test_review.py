@@ -37,11 +37,11 @@ def simulated_review(seed: int) -> tuple[Review, dict[str, Verdict]]:
     items, verdicts = [], {}
     for stratum, right in (("kept", 0.9), ("sync/offset", 0.75), ("quality/blurred", 1.0)):
         for _ in range(40):
-            one = make_review_item(len(items), "a", stratum)
-            items.append(one)
+            item = make_review_item(len(items), "a", stratum)
+            items.append(item)
             good = draw_.random() < right
             stage = "sync" if stratum == "kept" and not good and draw_.random() < 0.5 else None
-            verdicts[one.id] = Verdict(answer="right" if good else "wrong", stage=stage)
+            verdicts[item.id] = Verdict(answer="right" if good else "wrong", stage=stage)
     sizes = {"a": {"kept": 10_000, "quality/blurred": 40, "sync/offset": 4_000}}
     return Review(fingerprint="f", n=120, seed=seed, items=tuple(items), sizes=sizes), verdicts
 
@@ -52,36 +52,36 @@ def test_intervals_cover_the_true_rates() -> None:
     real["kept recall"] = 9000 / (9000 + 1000)  # a quarter of 4,000 rejections should have been kept
     real["sync recall"] = 3000 / (3000 + 500)
     for seed in range(60):
-        found = {one.stage: one for one in score_review(*simulated_review(seed))}
+        scores = {score.stage: score for score in score_review(*simulated_review(seed))}
         for name, value in real.items():
-            stage, what = name.split()
-            share = getattr(found[stage], what)
+            stage, measure = name.split()
+            share = getattr(scores[stage], measure)
             inside[name] += share.low <= value <= share.high
     assert min(inside.values()) >= 53, inside
 
 
-def test_items_without_an_answer_are_not_counted() -> None:
+def test_items_without_a_right_or_wrong_verdict_give_no_precision() -> None:
     review, _ = simulated_review(0)
-    assert {one.judged for one in score_review(review, {})} == {0}
-    unsure = {one.id: Verdict(answer="unsure") for one in review.items}
-    found = {one.stage: one for one in score_review(review, unsure)}
-    assert (found["sync"].judged, found["sync"].unsure) == (0, 40)
-    assert (found["sync"].precision.low, found["sync"].precision.high) == (0, 1)
+    assert {entry.judged for entry in score_review(review, {})} == {0}
+    unsure = {entry.id: Verdict(answer="unsure") for entry in review.items}
+    scores = {entry.stage: entry for entry in score_review(review, unsure)}
+    assert (scores["sync"].judged, scores["sync"].unsure) == (0, 40)
+    assert (scores["sync"].precision.low, scores["sync"].precision.high) == (0, 1)
 
 
 def test_a_sample_is_shared_by_stratum_and_spans_are_equally_likely(tmp_path: Path) -> None:
     run = make_run(tmp_path, videos=30)  # two kept spans and a rejected one a video
     review = sample_review(run, 21, 0)
-    strata = [one.stratum for one in review.items]
+    strata = [item.stratum for item in review.items]
     assert (strata.count("kept"), strata.count("faces/no_face")) == (10, 11)
     assert review.sizes == {"made": {"kept": 60, "faces/no_face": 30}}
     assert len(sample_review(run, 1000, 0).items) == 90
     assert sample_review(run, 21, 0) == review
     times: dict[str, int] = {}
     for seed in range(400):
-        for one in sample_review(run, 20, seed).items:
-            if one.stratum != "kept":
-                times[one.decision.video_id] = times.get(one.decision.video_id, 0) + 1
+        for item in sample_review(run, 20, seed).items:
+            if item.stratum != "kept":
+                times[item.decision.video_id] = times.get(item.decision.video_id, 0) + 1
     assert len(times) == 30
     assert 90 < min(times.values()) <= max(times.values()) < 180  # 133 on average, deviation 9.4
 
@@ -91,13 +91,13 @@ def answered_review(tmp_path: Path) -> tuple[RunFolder, dict[str, Any]]:
     run = make_run(tmp_path)
     review = sample_review(run, 9, 0)
     answers = {
-        one.id: {"answer": "right" if one.stratum == "kept" else "wrong", "span": span_name(one.decision)}
-        for one in review.items
+        item.id: {"answer": "right" if item.stratum == "kept" else "wrong", "span": span_name(item.decision)}
+        for item in review.items
     }
     return run, {"fingerprint": review.fingerprint, "n": 9, "seed": 0, "verdicts": answers}
 
 
-def test_audit_reads_the_answers(
+def test_audit_turns_verdicts_into_precision_and_recall(
     answered_review: tuple[RunFolder, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, values = answered_review
@@ -106,10 +106,10 @@ def test_audit_reads_the_answers(
     assert main(words) == 0
     assert "9 of 9 spans answered" in capsys.readouterr().out
     assert main([*words, "--json", "-"]) == 0
-    found = {one["stage"]: one for one in json.loads(capsys.readouterr().out)}
-    assert found["kept"]["precision"]["value"] == 1
-    assert found["kept"]["recall"]["value"] == pytest.approx(6 / 9)
-    assert found["faces"]["precision"]["value"] == 0
+    scores = {score["stage"]: score for score in json.loads(capsys.readouterr().out)}
+    assert scores["kept"]["precision"]["value"] == 1
+    assert scores["kept"]["recall"]["value"] == pytest.approx(6 / 9)
+    assert scores["faces"]["precision"]["value"] == 0
 
 
 @pytest.mark.parametrize(
@@ -144,8 +144,8 @@ def test_invalid_answer_files_are_refused_with_the_reason(
 def test_answers_saved_by_the_page_are_read_by_audit(corpus: Path, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
-    for film, name in (("studio/talk_0.mp4", "</script><b>talk.mp4"), ("street/no face.mp4", "no face.mp4")):
-        (source / name.replace("/", "\u2215")).symlink_to(corpus / film)
+    for video, name in (("studio/talk_0.mp4", "</script><b>talk.mp4"), ("street/no face.mp4", "no face.mp4")):
+        (source / name.replace("/", "\u2215")).symlink_to(corpus / video)
     run = curate(make_recipe(*QUICK_SETTINGS), EMBEDDED, {"s": source}, tmp_path / "run", RunOptions(engine="inline"))
     assert main(["review", str(run.root), "--sample", "9", "--out", str(tmp_path / "review")]) == 0
     assert main(["review", str(run.root), "--sample", "9", "--out", str(tmp_path / "review")]) == 2, (
@@ -166,10 +166,10 @@ def test_answers_saved_by_the_page_are_read_by_audit(corpus: Path, tmp_path: Pat
     page.write_text(page.read_text().replace("</body>", probe))
     common = [str(BROWSER), *HEADLESS, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1000,800"]
     done = subprocess.run([*common, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=90)
-    found = re.search(r"data-facts=\"([^\"]+)\"", done.stdout)
-    assert found, done.stderr[-500:]
+    match = re.search(r"data-facts=\"([^\"]+)\"", done.stdout)
+    assert match, done.stderr[-500:]
     facts = json.loads(
-        found.group(1).replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        match.group(1).replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     )
     assert facts["seconds"] > 1
     assert facts["wide"] >= 224
@@ -177,4 +177,4 @@ def test_answers_saved_by_the_page_are_read_by_audit(corpus: Path, tmp_path: Pat
     (tmp_path / "verdicts.json").write_text(facts["file"])
     _, verdicts = read_verdicts(tmp_path / "verdicts.json", run)
     assert len(verdicts) == 2
-    assert {one.answer for one in verdicts.values()} == {"right", "wrong"}
+    assert {verdict.answer for verdict in verdicts.values()} == {"right", "wrong"}

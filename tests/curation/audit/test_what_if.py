@@ -81,12 +81,12 @@ def ask(*settings: str, rows: int = 1000) -> dict[str, Any]:
 
 @pytest.mark.parametrize("rows", [1, 3, 1000])
 def test_stricter_threshold_counts_are_exact(rows: int) -> None:
-    found = ask("sync.min_confidence=4", rows=rows)
-    assert found["a"]["kept_before"] == 300
-    assert found["a"]["kept_after"] == 200
-    assert found["a"]["now_rejected"] == {"sync/low_confidence": 100}
-    assert found["b"]["kept_after"] == 0
-    assert found["a"]["unknown"] == found["b"]["unknown"] == 0
+    changes = ask("sync.min_confidence=4", rows=rows)
+    assert changes["a"]["kept_before"] == 300
+    assert changes["a"]["kept_after"] == 200
+    assert changes["a"]["now_rejected"] == {"sync/low_confidence": 100}
+    assert changes["b"]["kept_after"] == 0
+    assert changes["a"]["unknown"] == changes["b"]["unknown"] == 0
 
 
 def test_a_missing_score_does_not_reject() -> None:
@@ -94,20 +94,20 @@ def test_a_missing_score_does_not_reject() -> None:
 
 
 def test_laxer_thresholds_are_unknown_for_spans_that_later_stages_did_not_measure() -> None:
-    found = ask("sync.min_confidence=2")["a"]
-    assert (found["kept_after"], found["unknown"], found["unknown_after"]) == (300, 100, {"sync": 100})
+    changes = ask("sync.min_confidence=2")["a"]
+    assert (changes["kept_after"], changes["unknown"], changes["unknown_after"]) == (300, 100, {"sync": 100})
 
 
 def test_a_laxer_threshold_of_the_last_check_is_exact() -> None:
-    found = ask("quality.max_overlay_px=10")["b"]
-    assert (found["kept_after"], found["admitted"], found["unknown"]) == (200, 100, 0)
+    changes = ask("quality.max_overlay_px=10")["b"]
+    assert (changes["kept_after"], changes["admitted"], changes["unknown"]) == (200, 100, 0)
 
 
 def test_thresholds_can_differ_by_source() -> None:
-    found = ask("sync.min_confidence=4", "sources.a.quality.min_sharpness=70")
-    assert found["a"]["kept_after"] == 100, "only the span whose sharpness nobody could tell"
-    assert sum(found["a"]["now_rejected"].values()) == 200
-    assert found["b"]["kept_after"] == 0
+    changes = ask("sync.min_confidence=4", "sources.a.quality.min_sharpness=70")
+    assert changes["a"]["kept_after"] == 100, "only the span whose sharpness nobody could tell"
+    assert sum(changes["a"]["now_rejected"].values()) == 200
+    assert changes["b"]["kept_after"] == 0
 
 
 @pytest.mark.parametrize(
@@ -192,9 +192,9 @@ def test_spans_scored_after_rejection_are_counted_separately() -> None:
         for n in range(2)
     ]
     rows += [make_decision("a", 3000, "rejected", confidence_check(1.0), late, sharpness_check(80.0))]
-    found = what_if_batches(
+    changes = what_if_batches(
         iter(decisions_to_table(rows).to_batches()), parse_thresholds(["sync.min_confidence=2"], IDENTITY)
     ).sources["a"]
-    assert (found.unknown_spans, found.sampled_spans, found.sampled_pass_spans) == (3, 6, 4)
-    assert (found.unknown, found.sampled, found.sampled_pass) == (300, 600, 400)
-    assert found.kept_after == 0
+    assert (changes.unknown_spans, changes.sampled_spans, changes.sampled_pass_spans) == (3, 6, 4)
+    assert (changes.unknown, changes.sampled, changes.sampled_pass) == (300, 600, 400)
+    assert changes.kept_after == 0

@@ -8,10 +8,10 @@ def draw_scene(seed: int, logo: bool) -> np.ndarray:
     import cv2
 
     draw = np.random.default_rng(seed)
-    picture = cv2.resize(draw.integers(40, 200, (9, 16)).astype(np.uint8), (320, 180), interpolation=cv2.INTER_CUBIC)
+    background = cv2.resize(draw.integers(40, 200, (9, 16)).astype(np.uint8), (320, 180), interpolation=cv2.INTER_CUBIC)
     if logo:
-        cv2.putText(picture, "LIVE", (262, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 2)
-    return picture
+        cv2.putText(background, "LIVE", (262, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 2)
+    return background
 
 
 def test_a_logo_is_detected_only_over_moving_frames() -> None:

@@ -21,11 +21,11 @@ def run_simulated(sim: SimulatedRay, cluster: ClusterConfig, units: int) -> tupl
         for unit in range(units):
             yield UnitJob(unit=unit, attempt=0, videos=some)
 
-    told: list[Event] = []
+    events: list[Event] = []
     setup = SimpleNamespace(device="cpu", recipe=make_recipe())
     with replace_ray(sim):
-        flow = UnitScheduler(setup, cluster, told.append)
-        return [report.unit for report in flow.run(jobs())], told
+        flow = UnitScheduler(setup, cluster, events.append)
+        return [report.unit for report in flow.run(jobs())], events
 
 
 def simulated_cluster(nodes: int, each: int, lost_every_s: float = 1e9) -> SimulatedRay:
@@ -34,20 +34,20 @@ def simulated_cluster(nodes: int, each: int, lost_every_s: float = 1e9) -> Simul
 
 def test_a_hundred_workers_finish_every_unit_once() -> None:
     sim = simulated_cluster(10, 10)
-    done, told = run_simulated(sim, ClusterConfig(workers=100), 2000)
+    done, events = run_simulated(sim, ClusterConfig(workers=100), 2000)
     assert sorted(done) == list(range(2000))
-    assert sum(event.name == "unit_started" for event in told) == 2000
+    assert sum(event.name == "unit_started" for event in events) == 2000
     assert sim.tick() < 40 + 2000 / 100 * 1.6, "the start, and little more than the work"
 
 
 def test_units_of_lost_nodes_are_repeated_without_counting_as_failures() -> None:
     sim = simulated_cluster(10, 10, lost_every_s=60)
-    done, told = run_simulated(sim, ClusterConfig(workers=100), 6000)
+    done, events = run_simulated(sim, ClusterConfig(workers=100), 6000)
     assert sorted(done) == list(range(6000))
     assert sim.losses
-    started = sum(event.name == "unit_started" for event in told)
+    started = sum(event.name == "unit_started" for event in events)
     assert started - 6000 <= 10 * sim.losses
-    assert {event.name for event in told} - {"waiting_for_cluster"} == {"unit_started", "node_lost"}
+    assert {event.name for event in events} - {"waiting_for_cluster"} == {"unit_started", "node_lost"}
 
 
 @pytest.mark.parametrize("refine_s", [0.01, 20.0])

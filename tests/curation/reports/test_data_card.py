@@ -40,7 +40,7 @@ def test_the_croissant_file_is_valid(shards: Path, tmp_path: Path, caplog: pytes
     assert not dataset.metadata.ctx.issues.errors
     assert not dataset.metadata.ctx.issues.warnings
     values = json.loads((tmp_path / "croissant.json").read_text())
-    digests = {one["name"]: one["sha256"] for one in values["distribution"] if one["@type"] == "cr:FileObject"}
+    digests = {entry["name"]: entry["sha256"] for entry in values["distribution"] if entry["@type"] == "cr:FileObject"}
     assert digests.keys() == {path.name for path in shards.glob("*.tar")}
     assert set(values["license"]) == {"CC-BY-4.0", "not stated"}
 

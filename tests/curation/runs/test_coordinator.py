@@ -102,12 +102,12 @@ def test_a_coordinator_whose_marker_is_removed_stops(tmp_path: Path) -> None:
     make_inputs(tmp_path / "in", 6)
     taken: list[str] = []
 
-    def take_over(one: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
+    def take_over(event: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
         if not taken:
             (marker,) = (tmp_path / "run/log").glob("coordinator-*.json")
             marker.unlink()
-            taken.append(one.video_id)
-        return stub_curate(one, root, settings, tools)
+            taken.append(event.video_id)
+        return stub_curate(event, root, settings, tools)
 
     with pytest.raises(InfrastructureError, match="took this run over"):
         curate(
@@ -133,7 +133,7 @@ def test_a_run_stops_before_the_disk_is_full(tmp_path: Path, monkeypatch: pytest
         continue_run(tmp_path, min_free_gb=1.0)
     monkeypatch.undo()
     run = continue_run(tmp_path, min_free_gb=1e-6)
-    names = [one["name"] for one in read_events(run.log_folder)]
+    names = [event["name"] for event in read_events(run.log_folder)]
     assert names.count("disk_almost_full") == 2
     assert names[-1] == "run_finished"
-    assert sorted(one["unit"] for one in read_events(run.log_folder) if one["name"] == "unit_done") == [0, 1, 2]
+    assert sorted(event["unit"] for event in read_events(run.log_folder) if event["name"] == "unit_done") == [0, 1, 2]

@@ -17,8 +17,8 @@ def simulated_durations(seed: int, groups: int = 2000) -> np.ndarray:
     """Bytes, core seconds, GPU seconds, stored bytes, clips, frames of each group; all follow the bytes, loosely."""
     draw = np.random.default_rng(seed)
     size = draw.lognormal(14, 0.8, groups)
-    kept = draw.random(groups) < 0.7
-    clips = draw.poisson(size / 3e5) * kept
+    has_clips = draw.random(groups) < 0.7
+    clips = draw.poisson(size / 3e5) * has_clips
     core_s = size * draw.lognormal(-12, 0.4, groups)
     stored = clips * 2e5 * draw.lognormal(0, 0.2, groups)
     return np.stack([size, core_s, size * 1e-6, stored, clips, clips * 150], 1)
@@ -28,21 +28,21 @@ def test_intervals_cover_the_total() -> None:
     inside = np.zeros(4)
     rounds = 60
     for seed in range(rounds):
-        whole = simulated_durations(seed)
-        total = SourceTotals(videos=2000, groups=2000, bytes=int(whole[:, 0].sum()))
-        chosen = np.random.default_rng(seed).choice(2000, 120, replace=False)
-        found = estimate_source("a", total, whole[chosen], True, seed)
-        truth = (whole[:, 1].sum() / 3600, whole[:, 3].sum() / 1e9, whole[:, 4].sum(), whole[:, 5].sum() / 90_000)
-        estimates = (found.core_hours, found.stored_gb, found.clips, found.kept_hours)
-        inside += [one.low <= value <= one.high for one, value in zip(estimates, truth, strict=True)]
+        groups = simulated_durations(seed)
+        total = SourceTotals(videos=2000, groups=2000, bytes=int(groups[:, 0].sum()))
+        sample = np.random.default_rng(seed).choice(2000, 120, replace=False)
+        estimate = estimate_source("a", total, groups[sample], True, seed)
+        truth = (groups[:, 1].sum() / 3600, groups[:, 3].sum() / 1e9, groups[:, 4].sum(), groups[:, 5].sum() / 90_000)
+        estimates = (estimate.core_hours, estimate.stored_gb, estimate.clips, estimate.kept_hours)
+        inside += [interval.low <= value <= interval.high for interval, value in zip(estimates, truth, strict=True)]
     assert inside.min() >= 0.88 * rounds, inside
 
 
 def test_a_sample_of_all_units_gives_the_exact_total() -> None:
-    whole = simulated_durations(0, 30)
-    found = estimate_source("a", SourceTotals(videos=30, groups=30, bytes=int(whole[:, 0].sum())), whole, False, 0)
-    assert found.clips.low == found.clips.high == pytest.approx(found.clips.value)
-    assert found.gpu_hours is None
+    groups = simulated_durations(0, 30)
+    estimate = estimate_source("a", SourceTotals(videos=30, groups=30, bytes=int(groups[:, 0].sum())), groups, False, 0)
+    assert estimate.clips.low == estimate.clips.high == pytest.approx(estimate.clips.value)
+    assert estimate.gpu_hours is None
 
 
 def test_complete_groups_are_sampled_with_a_seed() -> None:
@@ -64,8 +64,8 @@ def test_the_estimate_covers_the_cost_of_the_full_run(
     """Films of one kind, so that a few say much; and the same sample, asked for again, is not curated again."""
     source = tmp_path / "in"
     source.mkdir()
-    for film in sorted((corpus / "strangers").iterdir())[:16]:
-        (source / film.name).symlink_to(film)
+    for video in sorted((corpus / "strangers").iterdir())[:16]:
+        (source / video.name).symlink_to(video)
     words = ["--source", f"s={source}", "--engine", "inline", "--weights", str(tmp_path / "none")]
     words += [word for setting in QUICK_SETTINGS for word in ("--set", setting)]
     sample = ["estimate", *words, "--sample", "6", "--out", str(tmp_path / "sample"), "--json", "-"]
@@ -75,17 +75,17 @@ def test_the_estimate_covers_the_cost_of_the_full_run(
     assert main(sample) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(first)
     assert (tmp_path / "sample/log/units.jsonl").read_text() == log
-    (found,) = json.loads(first)["sources"]
-    assert found["sampled_groups"] == 6
+    (estimate,) = json.loads(first)["sources"]
+    assert estimate["sampled_groups"] == 6
     assert main(["run", *words, "--out", str(tmp_path / "whole")]) == 0
-    whole = RunFolder(tmp_path / "whole")
-    kept = [row for row in whole.ledger().to_pylist() if row["status"] == "kept"]
-    stored = sum(path.stat().st_size for path in whole.root.rglob("clips.tar"))
-    frames = sum(row["stop_frame"] - row["start_frame"] for row in kept)
-    for name, truth in (("clips", len(kept)), ("stored_gb", stored / 1e9), ("kept_hours", frames / 90_000)):
+    full_run = RunFolder(tmp_path / "whole")
+    kept_spans = [row for row in full_run.ledger().to_pylist() if row["status"] == "kept"]
+    stored = sum(path.stat().st_size for path in full_run.root.rglob("clips.tar"))
+    frames = sum(row["stop_frame"] - row["start_frame"] for row in kept_spans)
+    for name, truth in (("clips", len(kept_spans)), ("stored_gb", stored / 1e9), ("kept_hours", frames / 90_000)):
         slack = 0.05 * truth  # six films: the interval's own chance of missing is not what this is about
-        assert found[name]["low"] - slack <= truth <= found[name]["high"] + slack, name
-    assert 0 < found["core_hours"]["low"] <= found["core_hours"]["value"] <= found["core_hours"]["high"]
+        assert estimate[name]["low"] - slack <= truth <= estimate[name]["high"] + slack, name
+    assert 0 < estimate["core_hours"]["low"] <= estimate["core_hours"]["value"] <= estimate["core_hours"]["high"]
     capsys.readouterr()
     assert main([*sample[:-2]]) == 0
     assert "6 of 16 groups" in capsys.readouterr().out

@@ -29,8 +29,8 @@ def test_a_truncated_line_is_ignored(tmp_path: Path) -> None:
     run.log_folder.mkdir()
     append_unit(run, REPORT, 0)
     log = run.log_folder / "units.jsonl"
-    whole = log.read_text()
-    log.write_text(whole + whole[:40] + "\n7\n")
+    text = log.read_text()
+    log.write_text(text + text[:40] + "\n7\n")
     assert [entry.report for entry in read_unit_log(run)] == [REPORT]
 
 

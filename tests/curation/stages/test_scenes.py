@@ -11,13 +11,15 @@ DEFAULT = make_recipe().defaults
 
 
 def test_shots_with_missing_video_or_audio_are_rejected() -> None:
-    picture = VideoTrack(frames=100, pts=np.arange(80), gaps=(Span(10, 30),), errors=(5,))
+    video_track = VideoTrack(frames=100, pts=np.arange(80), gaps=(Span(10, 30),), errors=(5,))
     sound = AudioTrack(samples=np.zeros(100 * 640, np.int16), covered=(Span(0, 60 * 640),))
 
     def verdict(span: Span) -> list[str]:
-        return failed_reasons(scenes.decide(scenes.measure(span, picture, sound), DEFAULT.scenes))
+        return failed_reasons(scenes.decide(scenes.measure(span, video_track, sound), DEFAULT.scenes))
 
     assert verdict(Span(0, 40)) == ["no_picture"]
     assert verdict(Span(31, 59)) == ["too_short"]
     assert verdict(Span(31, 80)) == ["cut_off", "no_sound"]
-    assert failed_reasons(scenes.decide(scenes.measure(Span(31, 75), picture, None), DEFAULT.scenes)) == ["no_sound"]
+    assert failed_reasons(scenes.decide(scenes.measure(Span(31, 75), video_track, None), DEFAULT.scenes)) == [
+        "no_sound"
+    ]

@@ -14,23 +14,23 @@ def moving_face_detector(frames: int, hide: set[int] = frozenset(), rival: bool 
 
     def detect(wanted):
         asked.extend(wanted)
-        found = []
+        boxes_per_frame = []
         for t in wanted:
-            here = [] if t in hide else [make_box(200 + 1.5 * t, 120)]
-            found.append(here + ([make_box(600, 110)] if rival else []))
-        return found
+            boxes = [] if t in hide else [make_box(200 + 1.5 * t, 120)]
+            boxes_per_frame.append(boxes + ([make_box(600, 110)] if rival else []))
+        return boxes_per_frame
 
     return detect, asked
 
 
 def test_a_moving_face_is_tracked_with_one_crop_window() -> None:
     detect, asked = moving_face_detector(100)
-    (found,) = tracking.measure(100, detect, 1000, 600, DEFAULT.track)
-    assert found is not None
-    assert failed_reasons(tracking.decide(found, DEFAULT.track)) == []
+    (track,) = tracking.measure(100, detect, 1000, 600, DEFAULT.track)
+    assert track is not None
+    assert failed_reasons(tracking.decide(track, DEFAULT.track)) == []
     assert sorted(asked) == [*range(0, 99, DEFAULT.track.every), 99]
-    assert found.window.side_px == pytest.approx(180)
-    np.testing.assert_allclose(found.window.centres_T2[:, 0], 260 + 1.5 * np.arange(100), atol=2)
+    assert track.window.side_px == pytest.approx(180)
+    np.testing.assert_allclose(track.window.centres_T2[:, 0], 260 + 1.5 * np.arange(100), atol=2)
 
 
 def test_detection_is_denser_where_the_face_moves() -> None:

@@ -80,20 +80,20 @@ def test_a_stream_continues_after_a_deletion_with_substitutes(shards: Path, tmp_
     assert load_corpus(shards).digest == digest
     quarantine = tmp_path / "quarantine.jsonl"
     for workers in (0, 2):
-        again = make_stream_loader(
+        loader = make_stream_loader(
             shards, pretraining_sampler(), BATCH, workers=workers, quarantine=quarantine, max_fault_share=0.0
         )
-        again.load_state_dict(state)
-        after = [batch.keys for batch in islice(again, 8)]
-        pairs = [pair for one, two in zip(before, after, strict=True) for pair in zip(one, two, strict=True)]
-        assert any(one == key for one, _ in pairs)
-        for one, two in pairs:
-            assert two != key
-            assert (one == two) == (one != key)
+        loader.load_state_dict(state)
+        after = [batch.keys for batch in islice(loader, 8)]
+        pairs = [pair for old, new in zip(before, after, strict=True) for pair in zip(old, new, strict=True)]
+        assert any(old == key for old, _ in pairs)
+        for old, new in pairs:
+            assert new != key
+            assert (old == new) == (old != key)
     assert not quarantine.read_text(), "what was taken down is no fault"
 
 
-def test_clips_are_deleted_from_a_shard_twice_and_deleted_clips_are_ignored(shards: Path) -> None:
+def test_a_shard_is_rewritten_by_each_deletion_and_a_repeated_request_changes_nothing(shards: Path) -> None:
     first = delete_clips(shards, deletion_request(["a/003.mp4"]))
     assert delete_clips(shards, deletion_request(["a/003.mp4"])).keys == (), "it was done; the proof is made again"
     with ShardReader(shards / first.rewritten[0]) as reader:
@@ -115,16 +115,16 @@ def test_a_complete_source_is_deleted(shards: Path) -> None:
 
 
 def test_a_deletion_killed_after_any_file_operation_can_be_repeated(packed_shards: Path, tmp_path: Path) -> None:
-    whole = Path(shutil.copytree(packed_shards, tmp_path / "whole"))
-    what = deletion_request(["a/003.mp4", "b/001.mp4"])
-    delete_clips(whole, what)
+    undisturbed = Path(shutil.copytree(packed_shards, tmp_path / "whole"))
+    request = deletion_request(["a/003.mp4", "b/001.mp4"])
+    delete_clips(undisturbed, request)
     number = 0
     while True:
         folder = Path(shutil.copytree(packed_shards, tmp_path / str(number)))
         with crash_after_operation(number) as crash:
-            delete_clips(folder, what)
-        delete_clips(folder, what)
-        assert file_digests(folder) == file_digests(whole), f"after operation {number}"
+            delete_clips(folder, request)
+        delete_clips(folder, request)
+        assert file_digests(folder) == file_digests(undisturbed), f"after operation {number}"
         shutil.rmtree(folder)
         if not crash.happened:
             break
@@ -133,7 +133,7 @@ def test_a_deletion_killed_after_any_file_operation_can_be_repeated(packed_shard
 
 
 def test_clips_are_deleted_by_speaker(tmp_path: Path) -> None:
-    made = [
+    packed = [
         PackedClip(
             key=key,
             source="s",
@@ -142,7 +142,7 @@ def test_clips_are_deleted_by_speaker(tmp_path: Path) -> None:
         )
         for n, key in enumerate(make_clip_key("s", str(n), Span(0, 50), 0) for n in range(4))
     ]
-    write_part(tmp_path, "s-000000.tar", made)
+    write_part(tmp_path, "s-000000.tar", packed)
     side = sidecar_path(tmp_path / "s-000000.tar")
     index = load_index(side)
     entry = {

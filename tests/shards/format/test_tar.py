@@ -13,10 +13,10 @@ from avf_shards.timeline import Span
 
 
 def make_clips(count: int = 3) -> list[PackedClip]:
-    made = []
+    shards = []
     for number in range(count):
         key = make_clip_key("made", f"v{number}", Span(0, 50), 0)
-        made.append(
+        shards.append(
             PackedClip(
                 key=key,
                 source="made",
@@ -24,7 +24,7 @@ def make_clips(count: int = 3) -> list[PackedClip]:
                 members={"mp4": b"m" * (700 + number), "flac": b"f" * 512, "json": b"{}\n"},
             )
         )
-    return sorted(made, key=lambda clip: clip.key)
+    return sorted(shards, key=lambda clip: clip.key)
 
 
 @pytest.fixture

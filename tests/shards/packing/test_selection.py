@@ -19,12 +19,12 @@ def test_a_quota_is_met_and_a_shortfall_reported() -> None:
 
 def test_order_is_seeded_and_a_quota_is_a_prefix() -> None:
     table = make_ledger({"a": [5.0] * 50})
-    whole = select_clips(table, Selection(seed=3)).clips["a"]
+    all_clips = select_clips(table, Selection(seed=3)).clips["a"]
     part = select_clips(table, Selection(seed=3, sources={"a": SourceSelection(quota=20)})).clips["a"]
     other = select_clips(table, Selection(seed=4)).clips["a"]
-    assert whole[:20] == part
-    assert sorted(whole) == sorted(other)
-    assert whole != other
+    assert all_clips[:20] == part
+    assert sorted(all_clips) == sorted(other)
+    assert all_clips != other
 
 
 def test_stricter_thresholds_reject_low_scores_and_keep_missing_scores() -> None:

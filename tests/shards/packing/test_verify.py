@@ -29,8 +29,8 @@ def test_a_flipped_byte_is_reported(shards: Path, seed: int) -> None:
     draw = random.Random(seed)
     path = draw.choice(sorted(shards.iterdir()))
     data = bytearray(path.read_bytes())
-    at = draw.randrange(len(data))
-    data[at] ^= 1 << draw.randrange(8)
+    offset = draw.randrange(len(data))
+    data[offset] ^= 1 << draw.randrange(8)
     path.write_bytes(data)
     faults = verify_shards(shards)
     assert faults
@@ -40,8 +40,8 @@ def test_a_flipped_byte_is_reported(shards: Path, seed: int) -> None:
 def test_flips_in_header_and_payload_are_named(shards: Path) -> None:
     path = first_shard(shards)
     clean = path.read_bytes()
-    for at, word in ((100, "tar header is damaged"), (600, "content is damaged")):
-        path.write_bytes(clean[:at] + bytes([clean[at] ^ 1]) + clean[at + 1 :])
+    for offset, word in ((100, "tar header is damaged"), (600, "content is damaged")):
+        path.write_bytes(clean[:offset] + bytes([clean[offset] ^ 1]) + clean[offset + 1 :])
         (fault,) = verify_shards(shards)
         assert word in fault
         assert path.name in fault

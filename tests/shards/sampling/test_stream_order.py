@@ -21,7 +21,7 @@ def corpus(*clips: int, per_shard: int = 4) -> Corpus:
     """A corpus of made-up sources with so many clips each."""
     sources, first, shards = [], [0], 0
     for number, count in enumerate(clips):
-        sizes = [min(per_shard, count - at) for at in range(0, count, per_shard)]
+        sizes = [min(per_shard, count - offset) for offset in range(0, count, per_shard)]
         sources.append(
             Source(
                 name=f"s{number}",
@@ -36,17 +36,17 @@ def corpus(*clips: int, per_shard: int = 4) -> Corpus:
     return Corpus(digest="d" * 64, shards=names, index_sha256=names, first_clip=np.array(first), sources=tuple(sources))
 
 
-def largest_quota_error(made: np.ndarray, quotas: list[int]) -> float:
-    upto = np.arange(1, len(made) + 1)
-    return max(np.abs(np.cumsum(made == s) - upto * q / len(made)).max() for s, q in enumerate(quotas))
+def largest_quota_error(source_P: np.ndarray, quotas: list[int]) -> float:
+    positions = np.arange(1, len(source_P) + 1)
+    return max(np.abs(np.cumsum(source_P == s) - positions * q / len(source_P)).max() for s, q in enumerate(quotas))
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=24).filter(any))
 def test_every_prefix_is_within_one_clip_of_the_quotas(quotas: list[int]) -> None:
-    made = interleave(quotas)
-    assert np.bincount(made, minlength=len(quotas)).tolist() == quotas
-    assert largest_quota_error(made, quotas) <= 1 + 1e-9
+    source_P = interleave(quotas)
+    assert np.bincount(source_P, minlength=len(quotas)).tolist() == quotas
+    assert largest_quota_error(source_P, quotas) <= 1 + 1e-9
 
 
 def test_unequal_quotas_stay_on_target() -> None:
@@ -64,19 +64,19 @@ def test_an_epoch_has_every_clip_once_and_epochs_differ() -> None:
 
 
 def test_reads_stay_within_a_block_of_shards() -> None:
-    one = corpus(4 * 100)
-    shards = np.array([one.place(int(clip))[0] for clip in StreamOrder(one, Mixture(), 0).epoch(0).clip_P])
-    for at in range(0, 400, 4 * BLOCK_SHARDS):
-        assert len(set(shards[at : at + 4 * BLOCK_SHARDS])) <= BLOCK_SHARDS
+    clips = corpus(4 * 100)
+    shards = np.array([clips.place(int(clip))[0] for clip in StreamOrder(clips, Mixture(), 0).epoch(0).clip_P])
+    for start in range(0, 400, 4 * BLOCK_SHARDS):
+        assert len(set(shards[start : start + 4 * BLOCK_SHARDS])) <= BLOCK_SHARDS
 
 
 def test_a_small_quota_takes_the_next_part_each_epoch_and_a_large_quota_repeats_clips() -> None:
     order = StreamOrder(corpus(20, 6), Mixture(quotas={"s0": 8, "s1": 9}), 1)
     assert len(order) == 17
-    of = [[order.epoch(e).clip_P[order.epoch(e).source_P == s].tolist() for e in range(5)] for s in (0, 1)]
-    assert len({*of[0][0], *of[0][1]}) == 16
-    assert sorted(clip for epoch in of[0] for clip in epoch) == sorted([*range(20), *range(20)])
-    assert sorted(of[1][0] + of[1][1]) == sorted([*range(20, 26)] * 3)
+    clips_by_source = [[order.epoch(e).clip_P[order.epoch(e).source_P == s].tolist() for e in range(5)] for s in (0, 1)]
+    assert len({*clips_by_source[0][0], *clips_by_source[0][1]}) == 16
+    assert sorted(clip for epoch in clips_by_source[0] for clip in epoch) == sorted([*range(20), *range(20)])
+    assert sorted(clips_by_source[1][0] + clips_by_source[1][1]) == sorted([*range(20, 26)] * 3)
 
 
 def test_weights_become_integer_quotas() -> None:
@@ -90,22 +90,22 @@ def test_weights_become_integer_quotas() -> None:
 
 def test_the_global_order_does_not_depend_on_the_number_of_ranks() -> None:
     order = StreamOrder(corpus(90, 31, 14), Mixture(), 0)
-    whole, _ = order.at(0, 24 * 40)
+    global_order, _ = order.at(0, 24 * 40)
     for start in range(0, 24 * 20, 7):
         for world in (1, 2, 3, 4, 8):
             ranks = [list(rank_steps(order, start, 3, batch=24, world=world, rank=rank)) for rank in range(world)]
-            row = [order.at(p.start, p.stop)[0] for step in zip(*ranks, strict=True) for p in step]
-            assert np.concatenate(row).tolist() == whole[start : start + 72].tolist()
+            delivered = [order.at(p.start, p.stop)[0] for step in zip(*ranks, strict=True) for p in step]
+            assert np.concatenate(delivered).tolist() == global_order[start : start + 72].tolist()
     with pytest.raises(UserError, match=r"batch of 24 cannot be shared by 5 ranks; these numbers fit: \[1, 2, 3, 4"):
         stream_digest(order, 0, 1, 24, 5)
 
 
 def test_a_substitute_is_deterministic_and_of_the_same_source() -> None:
     order = StreamOrder(corpus(90, 31, 14), Mixture(), 0)
-    found = [order.substitute(1, 0, position, 1) for position in range(200)]
-    assert set(found) <= set(range(90, 121))
-    assert len(set(found)) > 25
-    assert found == [
+    substitutes = [order.substitute(1, 0, position, 1) for position in range(200)]
+    assert set(substitutes) <= set(range(90, 121))
+    assert len(set(substitutes)) > 25
+    assert substitutes == [
         StreamOrder(corpus(90, 31, 14), Mixture(), 0).substitute(1, 0, position, 1) for position in range(200)
     ]
     assert order.substitute(1, 0, 3, 2) != order.substitute(1, 0, 3, 1)
@@ -139,10 +139,10 @@ def test_the_command_prints_the_same_digest_for_any_number_of_ranks(
 
 def test_the_digest_depends_on_the_content(shards: Path, tmp_path: Path) -> None:
     pack_shards(make_run(tmp_path, videos=14), tmp_path / "shards", Selection(clips_per_shard=4))
-    one, other = load_corpus(shards), load_corpus(tmp_path / "shards")
-    assert one.digest != other.digest
-    assert StreamOrder(one, Mixture(), 0).digest != StreamOrder(one, Mixture(), 1).digest
-    assert StreamOrder(one, Mixture(), 0).digest != StreamOrder(one, Mixture(quotas={"made": 5}), 0).digest
+    first, second = load_corpus(shards), load_corpus(tmp_path / "shards")
+    assert first.digest != second.digest
+    assert StreamOrder(first, Mixture(), 0).digest != StreamOrder(first, Mixture(), 1).digest
+    assert StreamOrder(first, Mixture(), 0).digest != StreamOrder(first, Mixture(quotas={"made": 5}), 0).digest
 
 
 @pytest.mark.parametrize(
