@@ -19,7 +19,7 @@ from pathlib import Path
 from avf_shards.errors import UserError
 from avf_shards.format.tar import sha256_file
 
-LOCK = "weights.lock.json"
+LOCK_FILE = "weights.lock.json"
 _CHUNK_BYTES = 1 << 20
 log = logging.getLogger(__name__)
 
@@ -98,14 +98,16 @@ def check_weights(entry: WeightFile, path: Path, folder: Path) -> str:
     digest = sha256_file(path)
     expected = entry.sha256_prefix or _read_lock(folder).get(entry.name, "")
     if not digest.startswith(expected):
-        origin = "published" if entry.sha256_prefix else f"recorded in {folder / LOCK} when the file was first seen"
+        origin = (
+            "published" if entry.sha256_prefix else f"recorded in {folder / LOCK_FILE} when the file was first seen"
+        )
         raise UserError(
             f"{path}: has SHA-256 {digest[:16]}..., but {expected[:16]}... was {origin}: the file is damaged, or is "
             f"another file. Remove it, and get it again with avf-curate weights pull {entry.name}"
         )
     if not expected:
         _write_lock(folder, entry.name, digest)
-        log.info("%s: recorded SHA-256 %s in %s; later loads must match it", path, digest[:16], folder / LOCK)
+        log.info("%s: recorded SHA-256 %s in %s; later loads must match it", path, digest[:16], folder / LOCK_FILE)
     return digest
 
 
@@ -183,21 +185,21 @@ def _download(address: str, part: Path, progress: Callable[[int, int | None], No
 
 def _read_lock(folder: Path) -> dict[str, str]:
     try:
-        values = json.loads((folder / LOCK).read_bytes())
+        values = json.loads((folder / LOCK_FILE).read_bytes())
         return {str(name): str(digest) for name, digest in values.items()}
     except FileNotFoundError:
         return {}
     except (ValueError, AttributeError):
         raise UserError(
-            f"{folder / LOCK}: is not a JSON object of digests; remove it, and the next load records them anew"
+            f"{folder / LOCK_FILE}: is not a JSON object of digests; remove it, and the next load records them anew"
         ) from None
 
 
 def _write_lock(folder: Path, name: str, digest: str) -> None:
     values = _read_lock(folder) | {name: digest}
-    temporary = folder / (LOCK + ".part")
+    temporary = folder / (LOCK_FILE + ".part")
     temporary.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
-    os.replace(temporary, folder / LOCK)
+    os.replace(temporary, folder / LOCK_FILE)
 
 
 def short_digest(path: Path) -> str:

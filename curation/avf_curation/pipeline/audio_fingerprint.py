@@ -5,12 +5,11 @@ are the signs of energy differences between neighbouring bands and steps. Here a
 """
 
 import numpy as np
-import numpy.typing as npt
+from avf_shards.packing.near_duplicates import Fingerprint
 from avf_shards.timeline import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 from avf_curation.media.types import Samples
 
-Fingerprint = npt.NDArray[np.uint32]
 _WINDOW_SAMPLES = 6400  # 0.4 s; the paper has 0.37 s
 _FFT_SAMPLES = 8192  # the next power of two: the window is zero-padded
 _BANDS = 33  # 32 differences between neighbours

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.manifest import read_manifest
 
-Counts = npt.NDArray[np.int64]
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +19,8 @@ class Source:
     """The shards of one source."""
 
     name: str  # as in the keys of its clips
-    shards: Counts  # indices of its shards in the corpus
-    clips: Counts  # clips in each of them as packed
+    shards: IntArray  # indices of its shards in the corpus
+    clips: IntArray  # clips in each of them as packed
     seconds: float  # of all its clips that are not deleted
 
     @property
@@ -36,7 +36,7 @@ class Corpus:
     digest: str  # of the name, SHA-256 and clips of each shard as packed: no other data passes for these
     shards: tuple[str, ...]  # file names
     index_sha256: tuple[str, ...]  # of the sidecar of each shard
-    first_clip: Counts  # number of the first clip of each shard in the corpus, then the number of all clips
+    first_clip: IntArray  # number of the first clip of each shard in the corpus, then the number of all clips
     sources: tuple[Source, ...]  # sorted by name
 
     def __len__(self) -> int:

@@ -82,7 +82,7 @@ class QualityMeasurements:
     would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
 
 
-Stage = (
+StageMeasurements = (
     ScenesMeasurements
     | FacesMeasurements
     | SilenceMeasurements
@@ -132,7 +132,7 @@ class Measurements:
         return tables
 
 
-_KINDS: Mapping[str, type[Stage]] = {
+_KINDS: Mapping[str, type[StageMeasurements]] = {
     "scenes": ScenesMeasurements,
     "faces": FacesMeasurements,
     "silence": SilenceMeasurements,
@@ -150,7 +150,7 @@ def _with_tuple(table: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if name == "would_reject" else value for name, value in table.items()}
 
 
-def _read(kind: type[Stage], values: Fields) -> Stage:
+def _read(kind: type[StageMeasurements], values: Fields) -> StageMeasurements:
     """Return one stage's measurements from its table in a record. Raises FaultError."""
     table: dict[str, Any] = {}
     for name in _NAMES[kind]:

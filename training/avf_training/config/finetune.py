@@ -15,7 +15,7 @@ from avf_training.models.presets import PRESETS, preset
 from avf_training.tasks.catalog import Dataset, Metric
 from avf_training.trainer.optimizer import OptimConfig
 
-Stage = Literal["posttrain", "finetune"]
+LabelledStage = Literal["posttrain", "finetune"]
 # Settings that may change between two starts of a run, because they do not change its result.
 FREE = ("workers", "threads", "log_every", "checkpoint_keep", "wandb")
 
@@ -99,7 +99,7 @@ class FinetuneRecipe:
         return accumulation(self.batch, self.micro_batch, world)
 
 
-def load_finetune_recipe(stage: Stage, name: str, overrides: Sequence[str] = ()) -> FinetuneRecipe:
+def load_finetune_recipe(stage: LabelledStage, name: str, overrides: Sequence[str] = ()) -> FinetuneRecipe:
     """Return the recipe of that name in training/recipes/STAGE, or at that path, with `overrides` applied.
 
     Raises UserError.

@@ -19,7 +19,7 @@ from avf_shards.errors import UserError
 from avf_shards.timeline import SAMPLE_RATE_HZ
 from torch import Tensor
 
-from avf_training.conversion.parity_models import classifier_numbers, mae_dfer_numbers, mae_numbers
+from avf_training.conversion.parity_models import Oracle, classifier_numbers, mae_dfer_numbers, mae_numbers
 from avf_training.data.fbank import log_mel
 from avf_training.models.masking import block_mask, running_cells, tube_mask
 from avf_training.models.patch_embed import sincos_table
@@ -27,7 +27,6 @@ from avf_training.models.patch_embed import sincos_table
 _RESULTS = ("out.", "loss.", "grad.", "target.", "bn_after.", "pt.", "ft.")
 
 Numbers = Mapping[str, Tensor]
-Oracle = Mapping[str, npt.NDArray[np.generic]]
 STORED_F64, STORED_F32, LOSS, SINGLE = 1e-12, 2e-7, 1e-7, 2e-5
 
 

@@ -21,7 +21,7 @@ from avf_training.models.presets import preset
 _ROUNDS = 3  # the median of which is reported
 _BATCH = 16
 Runner = Literal["worker", "device", "other"]  # a worker process, the device (a GPU in training), or not used
-Task = Callable[[], object]
+TimedCall = Callable[[], object]
 _Files = list[dict[str, bytes]]
 
 
@@ -71,7 +71,7 @@ def measure_stream_cost(shards: Path | str, clips: int, model: str, storage: Sto
         for clip_files, clip in zip(files, params, strict=True):
             StoredAudio(clip_files["flac"]).read(clip.start_frame, frames * STRIDE)
 
-    tasks: list[tuple[str, Runner, Task]] = [
+    timed_calls: list[tuple[str, Runner, TimedCall]] = [
         ("read and check", "worker", lambda: [reader.read(clip) for clip in numbers]),
         ("draw windows, crops, masks", "worker", lambda: [sampler.sample("x", 0, n, 100) for n in range(clips)]),
         *_decoders(files, params),
@@ -79,7 +79,8 @@ def measure_stream_cost(shards: Path | str, clips: int, model: str, storage: Sto
         ("colour, crop, fbank", "device", lambda: [pretraining_input(batch, config.geometry) for batch in batches]),
     ]
     parts = tuple(
-        CostPart(name=name, ms=1000 * _median_cpu_s(task) / clips, runs_on=runs_on) for name, runs_on, task in tasks
+        CostPart(name=name, ms=1000 * _median_cpu_s(call) / clips, runs_on=runs_on)
+        for name, runs_on, call in timed_calls
     )
     return StreamCost(
         clips=clips,
@@ -103,7 +104,7 @@ def _full_batches_cpu_s(stream: ClipStream[PretrainingParams, PretrainingBatch],
     return _median_cpu_s(make_batches)
 
 
-def _decoders(files: _Files, params: Sequence[PretrainingParams]) -> list[tuple[str, Runner, Task]]:
+def _decoders(files: _Files, params: Sequence[PretrainingParams]) -> list[tuple[str, Runner, TimedCall]]:
     """Return every decoder that can be measured on the sampled windows."""
     pairs = list(zip(files, params, strict=True))
     if "frames" in files[0]:
@@ -116,7 +117,7 @@ def _decoders(files: _Files, params: Sequence[PretrainingParams]) -> list[tuple[
             # One index off the stride makes the decoder take the full decode.
             decode_planes(clip_files["mp4"], sorted({*clip.frames, clip.frames[0] + 1}))
 
-    decoders: list[tuple[str, Runner, Task]] = [
+    decoders: list[tuple[str, Runner, TimedCall]] = [
         ("decode, reference frames", "worker", lambda: [decode_planes(f["mp4"], p.frames) for f, p in pairs]),
         ("decode, all frames", "other", decode_all_frames),
     ]
@@ -124,13 +125,13 @@ def _decoders(files: _Files, params: Sequence[PretrainingParams]) -> list[tuple[
     return [*decoders, *((name, "other", task) for name, task in torchcodec)]
 
 
-def torchcodec_decoders(files: _Files, indices: Sequence[Sequence[int]]) -> list[tuple[str, Task]]:
+def torchcodec_decoders(files: _Files, indices: Sequence[Sequence[int]]) -> list[tuple[str, TimedCall]]:
     """Return decoding by torchcodec on each device; nothing where it or the FFmpeg libraries it needs are missing."""
     try:
         from torchcodec.decoders import VideoDecoder
     except (ImportError, OSError, RuntimeError):
         return []
-    decoders: list[tuple[str, Task]] = []
+    decoders: list[tuple[str, TimedCall]] = []
     for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
 
         def decode(device: str = device) -> None:
@@ -142,10 +143,10 @@ def torchcodec_decoders(files: _Files, indices: Sequence[Sequence[int]]) -> list
     return decoders
 
 
-def _median_cpu_s(task: Task) -> float:
+def _median_cpu_s(call: TimedCall) -> float:
     times = []
     for _ in range(_ROUNDS):
         start = time.process_time()
-        task()
+        call()
         times.append(time.process_time() - start)
     return statistics.median(times)

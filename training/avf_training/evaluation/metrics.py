@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Counts = npt.NDArray[np.int64]
+ConfusionMatrix = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
@@ -29,7 +29,7 @@ class MetricValue:
 _NO_SAMPLE = MetricValue(value=None, undefined="there is no sample")
 
 
-def confusion(truth: Sequence[int], predicted: Sequence[int], classes: int) -> Counts:
+def confusion(truth: Sequence[int], predicted: Sequence[int], classes: int) -> ConfusionMatrix:
     """Return the confusion matrix, (C, C) counts. Raises ValueError naming the first index that is no class."""
     counts_CC = np.zeros((classes, classes), np.int64)
     for sample, (true, prediction) in enumerate(zip(truth, predicted, strict=True)):
@@ -39,7 +39,7 @@ def confusion(truth: Sequence[int], predicted: Sequence[int], classes: int) -> C
     return counts_CC
 
 
-def recalls(counts_CC: Counts) -> list[MetricValue]:
+def recalls(counts_CC: ConfusionMatrix) -> list[MetricValue]:
     """Return the recall of each class; it is undefined for a class without samples."""
     support_C = counts_CC.sum(1)
     return [
@@ -50,19 +50,19 @@ def recalls(counts_CC: Counts) -> list[MetricValue]:
     ]
 
 
-def war(counts_CC: Counts) -> MetricValue:
+def war(counts_CC: ConfusionMatrix) -> MetricValue:
     """Return the weighted average recall: the share of samples that are predicted right."""
     total = int(counts_CC.sum())
     return MetricValue(value=float(np.trace(counts_CC) / total)) if total else _NO_SAMPLE
 
 
-def uar(counts_CC: Counts) -> MetricValue:
+def uar(counts_CC: ConfusionMatrix) -> MetricValue:
     """Return the unweighted average recall: the mean recall of the classes that have samples."""
     known = [recall.value for recall in recalls(counts_CC) if recall.value is not None]
     return MetricValue(value=float(np.mean(known))) if known else _NO_SAMPLE
 
 
-def f1(counts_CC: Counts) -> Floats:
+def f1(counts_CC: ConfusionMatrix) -> Floats:
     """Return the F1 of each class, (C,): 2 tp / (2 tp + fp + fn), 0 for a class that is neither true nor predicted."""
     hits_C = np.diag(counts_CC).astype(float)
     total_C = counts_CC.sum(0) + counts_CC.sum(1)
@@ -71,7 +71,7 @@ def f1(counts_CC: Counts) -> Floats:
     return f1_C
 
 
-def weighted_f1(counts_CC: Counts) -> MetricValue:
+def weighted_f1(counts_CC: ConfusionMatrix) -> MetricValue:
     """Return the mean F1 of the classes, weighted by their numbers of samples."""
     support_C = counts_CC.sum(1)
     if not support_C.sum():
@@ -79,7 +79,7 @@ def weighted_f1(counts_CC: Counts) -> MetricValue:
     return MetricValue(value=float((f1(counts_CC) * support_C).sum() / support_C.sum()))
 
 
-def macro_f1(counts_CC: Counts) -> MetricValue:
+def macro_f1(counts_CC: ConfusionMatrix) -> MetricValue:
     """Return the plain mean F1 of the classes that are true or predicted somewhere.
 
     UF1 (MEGC 2019) is this mean on the summed confusion matrices of all folds.

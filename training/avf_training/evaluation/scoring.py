@@ -11,7 +11,7 @@ import numpy.typing as npt
 from avf_shards.estimate import Estimate
 
 from avf_training.evaluation.metrics import (
-    Counts,
+    ConfusionMatrix,
     Floats,
     MetricValue,
     auc,
@@ -56,7 +56,7 @@ class Predictions:
             unreadable=self.unreadable,
         )
 
-    def counts(self) -> Counts:
+    def counts(self) -> ConfusionMatrix:
         """Return the confusion matrix (C, C) of a classification."""
         return confusion(self.truth.astype(int).tolist(), self.classes(), self.scores_NJ.shape[1])
 
