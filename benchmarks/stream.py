@@ -49,7 +49,7 @@ def run() -> list[Section]:
             ),
             PretrainingSampler(model, paper_masks(model)),
         )
-        clip_numbers = [int(clip) for clip in stream.order.at(0, CLIPS)[0]]
+        clip_numbers = [int(clip) for clip in stream.order.clips_between(0, CLIPS)[0]]
         files = [dict(stream.reader.read(clip)) for clip in clip_numbers]
         parts = list(islice(stream, stream.parts_per_step))
         batch = concat_batches(parts)

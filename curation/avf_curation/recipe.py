@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from avf_shards.config import bind, merge, override, read_table, unknown_key
+from avf_shards.config import bind, describe_unknown_key, merge, override, read_table
 from avf_shards.errors import UserError
 from avf_shards.packing.selection import Selection
 
@@ -114,7 +114,7 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
     names = [field.name for field in dataclasses.fields(SourceSettings)]
     for key in general:
         if key not in (*names, "run"):
-            raise UserError(unknown_key(key, key, [*names, "run", "sources", "hybrid"]))
+            raise UserError(describe_unknown_key(key, key, [*names, "run", "sources", "hybrid"]))
     stages = {key: value for key, value in general.items() if key != "run"}
     per_source = values.get("sources") or {}
     if not isinstance(per_source, Mapping):

@@ -1,4 +1,93 @@
-"""The contract between curation and training: format, ledger, index, pack, stream order.
+"""The contract between curation and training: clip records, ledger, shard format, packing, verification, stream order.
 
-Needs the standard library, numpy and pyarrow, nothing else.
+To read the clips of a folder of shards in Python:
+
+    from pathlib import Path
+    from avf_shards import ClipRecord, ShardReader, read_manifest
+
+    shards = Path("shards")
+    for entry in read_manifest(shards)["shards"]:
+        with ShardReader(shards / entry["shard"]) as reader:
+            for key, payloads in reader.clips():
+                record = ClipRecord.from_json(payloads["json"], key)
+                video, audio = payloads["mp4"], payloads["flac"]
+
+Needs the standard library, numpy and pyarrow, nothing else. The names are imported when they are first used, so that
+`import avf_shards` loads neither.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from avf_shards.errors import DeletedClipError, FaultError, UserError
+    from avf_shards.format.corpus import Corpus, load_corpus
+    from avf_shards.format.index import ShardIndex, ShardReader, load_index
+    from avf_shards.format.manifest import read_manifest
+    from avf_shards.format.run_folder import RunFolder
+    from avf_shards.packing.pack import pack_shards
+    from avf_shards.packing.selection import Selection
+    from avf_shards.packing.verify import verify_shards
+    from avf_shards.sampling.mixture import Mixture
+    from avf_shards.sampling.stream_order import StreamOrder
+    from avf_shards.schema.clip_record import ClipRecord
+    from avf_shards.schema.labels import Labels
+    from avf_shards.schema.ledger import Check, Decision, read_ledger, table_to_decisions
+    from avf_shards.timeline import Span
+
+__all__ = [
+    "Check",
+    "ClipRecord",
+    "Corpus",
+    "Decision",
+    "DeletedClipError",
+    "FaultError",
+    "Labels",
+    "Mixture",
+    "RunFolder",
+    "Selection",
+    "ShardIndex",
+    "ShardReader",
+    "Span",
+    "StreamOrder",
+    "UserError",
+    "load_corpus",
+    "load_index",
+    "pack_shards",
+    "read_ledger",
+    "read_manifest",
+    "table_to_decisions",
+    "verify_shards",
+]
+
+_MODULES = {
+    "Check": "schema.ledger",
+    "ClipRecord": "schema.clip_record",
+    "Corpus": "format.corpus",
+    "Decision": "schema.ledger",
+    "DeletedClipError": "errors",
+    "FaultError": "errors",
+    "Labels": "schema.labels",
+    "Mixture": "sampling.mixture",
+    "RunFolder": "format.run_folder",
+    "Selection": "packing.selection",
+    "ShardIndex": "format.index",
+    "ShardReader": "format.index",
+    "Span": "timeline",
+    "StreamOrder": "sampling.stream_order",
+    "UserError": "errors",
+    "load_corpus": "format.corpus",
+    "load_index": "format.index",
+    "pack_shards": "packing.pack",
+    "read_ledger": "schema.ledger",
+    "read_manifest": "format.manifest",
+    "table_to_decisions": "schema.ledger",
+    "verify_shards": "packing.verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

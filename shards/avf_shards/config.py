@@ -1,6 +1,6 @@
 """Convert settings from YAML, JSON, TOML or `--set key=value` into frozen dataclasses, strictly.
 
-The error for an unknown key names the most similar known key; the error for a wrong type or value names its place.
+The error for an unknown key names the most similar known key; the error for a wrong type or value names the setting.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ def bind(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     Fields without a default must be present. A dataclass may check itself in `__post_init__` and raise ValueError.
 
     Args:
-        where: The dotted place of `values`, which messages name, as "sources.a".
+        where: The dotted name of `values` for messages, as "sources.a".
 
     Raises:
         UserError: For an unknown key, a missing value, and a value of the wrong type or refused by the dataclass.
@@ -40,74 +40,74 @@ def bind(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     hints = get_type_hints(cls)
     for key in values:
         if key not in fields:
-            raise UserError(unknown_key(f"{where}.{key}" if where else str(key), str(key), list(fields)))
+            raise UserError(describe_unknown_key(f"{where}.{key}" if where else str(key), str(key), list(fields)))
     arguments: dict[str, Any] = {}
     for name, field in fields.items():
-        place = f"{where}.{name}" if where else name
+        dotted = f"{where}.{name}" if where else name
         if name in values:
-            arguments[name] = _convert(hints[name], values[name], place)
+            arguments[name] = _convert(hints[name], values[name], dotted)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise UserError(f"{place}: missing, and it has no default")
+            raise UserError(f"{dotted}: missing, and it has no default")
     try:
         return cls(**arguments)
     except ValueError as error:
         raise UserError(f"{where or cls.__name__}: {error}") from error
 
 
-def unknown_key(place: str, key: str, known: list[str], kind: str = "setting") -> str:
+def describe_unknown_key(dotted: str, key: str, known: list[str], kind: str = "setting") -> str:
     """Return the message for a name that does not exist, with the most similar name that does.
 
     Args:
-        place: Where the name was given, as "optim.base_rl".
+        dotted: The full name as it was given, as "optim.base_rl".
         key: The name that is compared with the `known` names.
-        kind: What `key` should have been, for the message: "PLACE: unknown KIND; did you mean ...?".
+        kind: What `key` should have been, for the message: "DOTTED: unknown KIND; did you mean ...?".
     """
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
-    return f"{place}: unknown {kind}; {hint}"
+    return f"{dotted}: unknown {kind}; {hint}"
 
 
-def _convert(kind: Any, value: Any, place: str) -> Any:
+def _convert(kind: Any, value: Any, dotted: str) -> Any:
     origin, args = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
     if origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return None
-        return _convert(next(a for a in args if a is not type(None)), value, place)
+        return _convert(next(a for a in args if a is not type(None)), value, dotted)
     if origin is Literal:
         if value not in args:
-            raise UserError(f"{place}: {value!r} is not one of {', '.join(map(repr, args))}")
+            raise UserError(f"{dotted}: {value!r} is not one of {', '.join(map(repr, args))}")
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise UserError(f"{place}: expected a list, got {value!r}")
-        return tuple(_convert(args[0], item, f"{place}[{i}]") for i, item in enumerate(value))
+            raise UserError(f"{dotted}: expected a list, got {value!r}")
+        return tuple(_convert(args[0], item, f"{dotted}[{i}]") for i, item in enumerate(value))
     if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
-            raise UserError(f"{place}: expected a table, got {value!r}")
-        return {str(key): _convert(args[1], item, f"{place}.{key}") for key, item in value.items()}
+            raise UserError(f"{dotted}: expected a table, got {value!r}")
+        return {str(key): _convert(args[1], item, f"{dotted}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return bind(kind, value, place)
-    return _scalar(kind, value, place)
+        return bind(kind, value, dotted)
+    return _scalar(kind, value, dotted)
 
 
 _EXPONENT = re.compile(r"[+-]?\d+[eE][+-]?\d+")  # 1e-4, which YAML takes for text
 
 
-def _scalar(kind: Any, value: Any, place: str) -> Any:
+def _scalar(kind: Any, value: Any, dotted: str) -> Any:
     if kind is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
         value = float(value)
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         if value != value or value in (float("inf"), float("-inf")):
-            raise UserError(f"{place}: {value!r} is not a finite number")
+            raise UserError(f"{dotted}: {value!r} is not a finite number")
         return float(value)
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if kind in (bool, str) and isinstance(value, kind):
         return value
     names = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
-    raise UserError(f"{place}: expected {names.get(kind, kind)}, got {value!r}")
+    raise UserError(f"{dotted}: expected {names.get(kind, kind)}, got {value!r}")
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _shares(order: Any, start: int, stop: int) -> dict[str, dict[str, Any]]:
     """Return for each source: clips in an epoch, clips between two positions, and the target for that many clips."""
-    _, sources = order.at(start, stop)
+    _, sources = order.clips_between(start, stop)
     return {
         source.name: {
             "in_epoch": quota,

@@ -43,7 +43,7 @@ class Corpus:
         """Return the number of clips as packed, deleted ones too."""
         return int(self.first_clip[-1])
 
-    def place(self, clip: int) -> tuple[int, int]:
+    def locate(self, clip: int) -> tuple[int, int]:
         """Return (index of the shard, position in the shard) of a clip of the corpus."""
         shard = int(np.searchsorted(self.first_clip, clip, "right")) - 1
         return shard, clip - int(self.first_clip[shard])
@@ -65,15 +65,15 @@ def parse_corpus(manifest: dict[str, Any], where: str) -> Corpus:
         if name != Path(name).name:
             raise FaultError(f"{where}: its manifest names {name!r}, which cannot be a shard's name")
     digest = hashlib.sha256()
-    mine: dict[str, list[tuple[int, int, float]]] = {}
+    shards_of_source: dict[str, list[tuple[int, int, float]]] = {}
     for number, entry in enumerate(listed):
         (source, clips), *more = entry["clips"].items()
         if more:
             raise UserError(f"{where}: shard {entry['shard']} mixes sources; pack it anew")
         packed = entry.get("order", entry)  # a shard that was rewritten to delete clips keeps its place in the order
         digest.update(f"{packed['shard']} {packed['sha256']} {source} {clips}\n".encode())
-        mine.setdefault(source, []).append((number, clips, entry["seconds"][source]))
-    if not mine:
+        shards_of_source.setdefault(source, []).append((number, clips, entry["seconds"][source]))
+    if not shards_of_source:
         raise UserError(f"{where}: its manifest lists no clips")
     clips_of = [sum(entry["clips"].values()) for entry in listed]
     sources = tuple(
@@ -83,7 +83,7 @@ def parse_corpus(manifest: dict[str, Any], where: str) -> Corpus:
             clips=np.array([clips for _, clips, _ in rows], np.int64),
             seconds=sum(seconds for _, _, seconds in rows),
         )
-        for name, rows in sorted(mine.items())
+        for name, rows in sorted(shards_of_source.items())
     )
     indexes = tuple(str(entry["index_sha256"]) for entry in listed)
     return Corpus(

@@ -13,8 +13,8 @@ TOMBSTONES = "tombstones"  # key in the manifest: the clips that were deleted
 
 
 def seal(values: dict[str, Any], kind: FileKind = "shard manifest") -> bytes:
-    """Return the bytes of a manifest with the SHA-256 of its own content, so that a flipped byte in it is found."""
-    return _sealed(stamp(values, kind))
+    """Return the bytes of a manifest with the SHA-256 of its own content, so that damage is noticed."""
+    return _encode_with_digest(stamp(values, kind))
 
 
 def unseal(data: bytes, kind: FileKind = "shard manifest") -> dict[str, Any]:
@@ -24,7 +24,7 @@ def unseal(data: bytes, kind: FileKind = "shard manifest") -> dict[str, Any]:
         content_sha256 = values.pop("self_sha256")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise FaultError(f"{MANIFEST}: not readable as a manifest ({type(error).__name__})") from None
-    if _sealed(values) != data:
+    if _encode_with_digest(values) != data:
         raise FaultError(f"{MANIFEST}: damaged (its content is not what {str(content_sha256)[:12]}... seals)")
     check_version(values, kind, MANIFEST)
     return values
@@ -37,7 +37,7 @@ def read_manifest(shards: Path) -> dict[str, Any]:
     return unseal((shards / MANIFEST).read_bytes())
 
 
-def _sealed(values: dict[str, Any]) -> bytes:
+def _encode_with_digest(values: dict[str, Any]) -> bytes:
     return canonical_json(values | {"self_sha256": hashlib.sha256(canonical_json(values)).hexdigest()})
 
 

@@ -1,11 +1,11 @@
 """The folder of a curation run, and how a unit is committed to it.
 
-RUN/run/run.json              fingerprint and settings, frozen at the first start
+RUN/run/run.json                  fingerprint and settings, frozen at the first start
 RUN/attempt-0/plan/               plan.parquet, plan.json: frozen before any work
 RUN/attempt-0/units/0000/0000042/ ledger.parquet, clips.tar, clips.index.json, unit.json: all or nothing
 RUN/attempt-0/ledger/             ledger.parquet of all units, when the attempt is finished
 RUN/attempt-1/...                 a retry of the failed videos: its decisions stand in for theirs
-RUN/tmp, RUN/log              not part of the result
+RUN/tmp, RUN/log                  not part of the result
 """
 
 import json
@@ -123,12 +123,12 @@ class RunFolder:
     def finished_units(self, attempt: int) -> set[int]:
         """Return the numbers of the committed units: a unit is committed if and only if its folder exists."""
         units = self.attempt_folder(attempt) / "units"
-        found: set[int] = set()
+        committed: set[int] = set()
         if units.is_dir():
             for bucket in os.scandir(units):
                 if bucket.is_dir():  # NFS leaves .nfs files behind
-                    found.update(int(entry.name) for entry in os.scandir(bucket.path) if entry.name.isdigit())
-        return found
+                    committed.update(int(entry.name) for entry in os.scandir(bucket.path) if entry.name.isdigit())
+        return committed
 
     def publish(self, name: str, final: Path, files: dict[str, bytes]) -> None:
         """Publish a folder of small files, all or nothing. Raises AlreadyExistsError when its name is taken."""
@@ -156,7 +156,7 @@ class RunFolder:
         except durable_io.AlreadyExistsError:
             durable_io.remove(temporary)
 
-    def unit_manifest(self, attempt: int, unit: int) -> "UnitManifest":
+    def unit_manifest(self, attempt: int, unit: int) -> UnitManifest:
         """Return the unit.json of a committed unit. Raises as `UnitManifest.from_json`."""
         path = self.unit_folder(attempt, unit) / UNIT
         return UnitManifest.from_json(path.read_bytes(), str(path))
@@ -178,9 +178,9 @@ class RunFolder:
             yield ledger.read_ledger(self.unit_folder(attempt, unit) / LEDGER)
 
     def _attempt_ledger(self, attempt: int) -> pa.Table:
-        whole = self.attempt_folder(attempt) / "ledger" / LEDGER
-        if whole.is_file():
-            return ledger.read_ledger(whole)
+        path = self.attempt_folder(attempt) / "ledger" / LEDGER
+        if path.is_file():
+            return ledger.read_ledger(path)
         tables = list(self._unit_ledgers(attempt))
         return pa.concat_tables(tables) if tables else ledger.SCHEMA.empty_table()
 
@@ -190,21 +190,21 @@ class RunFolder:
         for attempt in self.attempts():
             newer = self._attempt_ledger(attempt)
             if table.num_rows and newer.num_rows:
-                names = pc.binary_join_element_wise(newer["source"], newer["video_id"], "\0")
-                mine = pc.binary_join_element_wise(table["source"], table["video_id"], "\0")
-                table = table.filter(pc.invert(pc.is_in(mine, value_set=pc.unique(names))))
+                newer_videos = pc.binary_join_element_wise(newer["source"], newer["video_id"], "\0")
+                videos = pc.binary_join_element_wise(table["source"], table["video_id"], "\0")
+                table = table.filter(pc.invert(pc.is_in(videos, value_set=pc.unique(newer_videos))))
             table = pa.concat_tables([table, newer])
         return table.sort_by(ledger.SORT_KEYS) if table.num_rows else table
 
     def ledger_batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield `ledger()` some rows at a time, only these columns: millions of decisions fit in little memory."""
         (*earlier, newest) = self.attempts() or [0]
-        whole = self.attempt_folder(newest) / "ledger" / LEDGER
-        if earlier or not whole.is_file():
+        path = self.attempt_folder(newest) / "ledger" / LEDGER
+        if earlier or not path.is_file():
             yield from self.ledger().select(list(columns)).combine_chunks().to_batches()
             return
-        with pq.ParquetFile(whole) as file:
-            check_schema(file.schema_arrow, "ledger", str(whole))
+        with pq.ParquetFile(path) as file:
+            check_schema(file.schema_arrow, "ledger", str(path))
             yield from file.iter_batches(columns=list(columns))
 
 

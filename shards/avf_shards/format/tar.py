@@ -60,24 +60,26 @@ class TarWriter:
     def __init__(self, path: Path) -> None:
         self._file = durable_io.Writer(path)
         self._digest = hashlib.sha256()
-        self._at = 0
+        self._offset = 0
         self.members: list[Member] = []
 
     def add(self, name: str, payload: bytes) -> None:
         """Append one member."""
-        self.members.append(Member(name=name, offset=self._at + BLOCK, size=len(payload), crc32=zlib.crc32(payload)))
+        self.members.append(
+            Member(name=name, offset=self._offset + BLOCK, size=len(payload), crc32=zlib.crc32(payload))
+        )
         self._put(header(name, len(payload)) + payload + bytes(-len(payload) % BLOCK))
 
     def close(self) -> tuple[int, str]:
         """Finish the file; return its size in bytes and its SHA-256."""
         self._put(END)
         self._file.close()
-        return self._at, self._digest.hexdigest()
+        return self._offset, self._digest.hexdigest()
 
     def _put(self, data: bytes) -> None:
         self._file.write(data)
         self._digest.update(data)
-        self._at += len(data)
+        self._offset += len(data)
 
 
 def read_member(handle: int, path: Path, member: Member) -> bytes:

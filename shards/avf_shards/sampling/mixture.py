@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from avf_shards.config import unknown_key
+from avf_shards.config import describe_unknown_key
 from avf_shards.errors import UserError
 from avf_shards.format.corpus import Corpus
 
@@ -41,7 +41,7 @@ def source_quotas(corpus: Corpus, mix: Mixture) -> list[int]:
     known = [source.name for source in corpus.sources]
     for name in (*mix.quotas, *mix.weights):
         if name not in known:
-            raise UserError(unknown_key(name, name, known, "source of these shards"))
+            raise UserError(describe_unknown_key(name, name, known, "source of these shards"))
     if mix.quotas:
         return [mix.quotas.get(name, 0) for name in known]
     if not mix.weights:
@@ -54,11 +54,12 @@ def shares(weights: Sequence[float], total: int) -> list[int]:
     """Return `total` split in proportion to `weights` into whole numbers, by the largest-remainder method."""
     all_weight = sum(weights)
     exact = [weight / all_weight * total for weight in weights]
-    given = [math.floor(part) for part in exact]
-    most_left = sorted((whole - part, i) for i, (whole, part) in enumerate(zip(given, exact, strict=True)))
-    for _, i in most_left[: total - sum(given)]:
-        given[i] += 1
-    return given
+    rounded = [math.floor(part) for part in exact]
+    # The indices with the largest remainders first; among equal remainders the earlier index.
+    remainders = sorted((floor - part, i) for i, (floor, part) in enumerate(zip(rounded, exact, strict=True)))
+    for _, i in remainders[: total - sum(rounded)]:
+        rounded[i] += 1
+    return rounded
 
 
 def interleave(quotas: Sequence[int]) -> npt.NDArray[np.int16]:
@@ -69,29 +70,29 @@ def interleave(quotas: Sequence[int]) -> npt.NDArray[np.int16]:
     counts = np.array(quotas, np.int64)
     number = np.arange(len(counts), dtype=np.float64)
     for phases in (0 * number + 0.5, (0.5 + _GOLDEN * number) % 1):
-        made = _by_ideal_time(counts, phases)
-        if _within_one(made, counts):
-            return made
-    return _chairman(counts)
+        order = _order_by_ideal_time(counts, phases)
+        if _is_within_one_clip(order, counts):
+            return order
+    return _assign_by_chairman(counts)
 
 
-def _by_ideal_time(counts: npt.NDArray[np.int64], phases: npt.NDArray[np.float64]) -> npt.NDArray[np.int16]:
+def _order_by_ideal_time(counts: npt.NDArray[np.int64], phases: npt.NDArray[np.float64]) -> npt.NDArray[np.int16]:
     times = np.concatenate([(np.arange(n) + phase) / n for n, phase in zip(counts, phases, strict=True) if n])
     sources = np.repeat(np.arange(len(counts), dtype=np.int16), counts)
     return sources[np.argsort(times, kind="stable")]
 
 
-def _within_one(made: npt.NDArray[np.int16], counts: npt.NDArray[np.int64]) -> bool:
-    total = len(made)
+def _is_within_one_clip(order: npt.NDArray[np.int16], counts: npt.NDArray[np.int64]) -> bool:
+    total = len(order)
     upto = np.arange(1, total + 1)
     for source, count in enumerate(counts):
-        had = np.cumsum(made == source)
+        had = np.cumsum(order == source)
         if np.abs(had * total - upto * count).max(initial=0) > total:
             return False
     return True
 
 
-def _chairman(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
+def _assign_by_chairman(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
     """Return Tijdeman's chairman assignment, which is always within one clip; slower, for many uneven sources."""
     common = int(np.gcd.reduce(counts))
     sources = np.flatnonzero(counts).astype(np.int16)
@@ -100,10 +101,10 @@ def _chairman(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
     share = needed / total
     slack = 1 / max(2, 2 * len(needed) - 2)
     had = np.zeros(len(needed))
-    made = np.empty(total, np.int16)
+    order = np.empty(total, np.int16)
     for n in range(1, total + 1):
         owed = share * n - had
         urgency = np.where(owed >= slack - 1e-9, (1 - slack - owed) / share, np.inf)
-        made[n - 1] = chosen = int(np.argmin(urgency))
+        order[n - 1] = chosen = int(np.argmin(urgency))
         had[chosen] += 1
-    return np.tile(sources[made], common)
+    return np.tile(sources[order], common)

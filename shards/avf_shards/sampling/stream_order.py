@@ -18,7 +18,7 @@ from avf_shards.format.corpus import Corpus, Source
 from avf_shards.sampling.mixture import Mixture, interleave, source_quotas
 
 BLOCK_SHARDS = 16  # shards read side by side: clips are shuffled inside such a block, blocks one after the other
-_KEPT_EPOCHS = 2
+_CACHED_EPOCHS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +49,11 @@ class EpochwiseOrder(ABC):
         """Return the order of one epoch."""
         if number not in self._epochs:
             self._epochs[number] = self._make(number)
-            if len(self._epochs) > _KEPT_EPOCHS:
+            if len(self._epochs) > _CACHED_EPOCHS:
                 self._epochs.popitem(last=False)
         return self._epochs[number]
 
-    def at(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int16]]:
+    def clips_between(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int16]]:
         """Return clips and sources at the positions [start, stop), counted from the start of the first epoch."""
         clips, sources = [], []
         while start < stop:
@@ -88,11 +88,11 @@ class StreamOrder(EpochwiseOrder):
         self.digest = hashlib.sha256(f"{corpus.digest} {sorted(named.items())} {seed}".encode()).hexdigest()
 
     def substitute(self, source: int, epoch: int, position: int, attempt: int) -> int:
-        mine = self.corpus.sources[source]
-        chosen = int(position_random(self.digest, "substitute", epoch, position, attempt).integers(mine.count))
-        shard = int(np.searchsorted(np.cumsum(mine.clips), chosen, "right"))
-        before = int(mine.clips[:shard].sum())
-        return int(self.corpus.first_clip[mine.shards[shard]]) + chosen - before
+        chosen_source = self.corpus.sources[source]
+        chosen = int(position_random(self.digest, "substitute", epoch, position, attempt).integers(chosen_source.count))
+        shard = int(np.searchsorted(np.cumsum(chosen_source.clips), chosen, "right"))
+        before = int(chosen_source.clips[:shard].sum())
+        return int(self.corpus.first_clip[chosen_source.shards[shard]]) + chosen - before
 
     def _make(self, epoch: int) -> EpochOrder:
         clip_P = np.empty(len(self), np.int64)
@@ -135,10 +135,10 @@ def rank_steps(order: EpochwiseOrder, start: int, steps: int, *, batch: int, wor
     if world < 1 or batch < 1 or batch % world:
         fitting = [n for n in range(1, batch + 1) if batch % n == 0] if batch > 0 else []
         raise UserError(f"a global batch of {batch} cannot be shared by {world} ranks; these numbers fit: {fitting}")
-    mine = batch // world
+    rank_batch = batch // world
     for step in range(steps):
-        first = start + step * batch + rank * mine
-        yield range(first, first + mine)
+        first = start + step * batch + rank * rank_batch
+        yield range(first, first + rank_batch)
 
 
 def stream_digest(order: StreamOrder, start: int, steps: int, batch: int, world: int) -> str:
@@ -147,6 +147,6 @@ def stream_digest(order: StreamOrder, start: int, steps: int, batch: int, world:
     digest = hashlib.sha256(order.digest.encode())
     for parts in zip(*ranks, strict=True):
         for part in parts:
-            clips, _ = order.at(part.start, part.stop)
+            clips, _ = order.clips_between(part.start, part.stop)
             digest.update(clips.astype("<i8").tobytes())
     return digest.hexdigest()

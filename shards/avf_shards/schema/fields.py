@@ -19,7 +19,7 @@ class Fields:
     def of(cls, values: object, where: str) -> "Fields":
         """Return the fields of `values`, which must be a JSON object."""
         if not isinstance(values, dict):
-            raise FaultError(f"{where}: must be a table, and is {_shown(values)}")
+            raise FaultError(f"{where}: must be a table, and is {_shorten(values)}")
         return cls(values, where)
 
     def text(self, name: str) -> str:
@@ -71,10 +71,10 @@ class Fields:
         return list(self.values[name])
 
     def _refuse(self, name: str, kind: str) -> str:
-        found = _shown(self.values[name]) if name in self.values else "missing"
-        raise FaultError(f"{self.where}: {name} must be {kind}, and is {found}")
+        value = _shorten(self.values[name]) if name in self.values else "missing"
+        raise FaultError(f"{self.where}: {name} must be {kind}, and is {value}")
 
 
-def _shown(value: object) -> str:
+def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -167,5 +167,5 @@ def read_ledger(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 def write_ledger(path: Path, tables: Sequence[pa.Table]) -> None:
     """Write the tables of all units as one sorted ledger. Units come in the order of the plan, not of the ledger."""
-    whole = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
-    durable_io.write(path, encode_ledger(whole.sort_by(SORT_KEYS)))
+    table = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    durable_io.write(path, encode_ledger(table.sort_by(SORT_KEYS)))

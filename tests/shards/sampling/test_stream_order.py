@@ -65,7 +65,7 @@ def test_an_epoch_has_every_clip_once_and_epochs_differ() -> None:
 
 def test_reads_stay_within_a_block_of_shards() -> None:
     clips = corpus(4 * 100)
-    shards = np.array([clips.place(int(clip))[0] for clip in StreamOrder(clips, Mixture(), 0).epoch(0).clip_P])
+    shards = np.array([clips.locate(int(clip))[0] for clip in StreamOrder(clips, Mixture(), 0).epoch(0).clip_P])
     for start in range(0, 400, 4 * BLOCK_SHARDS):
         assert len(set(shards[start : start + 4 * BLOCK_SHARDS])) <= BLOCK_SHARDS
 
@@ -90,11 +90,11 @@ def test_weights_become_integer_quotas() -> None:
 
 def test_the_global_order_does_not_depend_on_the_number_of_ranks() -> None:
     order = StreamOrder(corpus(90, 31, 14), Mixture(), 0)
-    global_order, _ = order.at(0, 24 * 40)
+    global_order, _ = order.clips_between(0, 24 * 40)
     for start in range(0, 24 * 20, 7):
         for world in (1, 2, 3, 4, 8):
             ranks = [list(rank_steps(order, start, 3, batch=24, world=world, rank=rank)) for rank in range(world)]
-            delivered = [order.at(p.start, p.stop)[0] for step in zip(*ranks, strict=True) for p in step]
+            delivered = [order.clips_between(p.start, p.stop)[0] for step in zip(*ranks, strict=True) for p in step]
             assert np.concatenate(delivered).tolist() == global_order[start : start + 72].tolist()
     with pytest.raises(UserError, match=r"batch of 24 cannot be shared by 5 ranks; these numbers fit: \[1, 2, 3, 4"):
         stream_digest(order, 0, 1, 24, 5)

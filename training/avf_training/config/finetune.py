@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from avf_shards.config import bind, unknown_key
+from avf_shards.config import bind, describe_unknown_key
 
 from avf_training.config.pretrain import FOLDER, accumulation, apply_variant, recipe_values, resolve_recipe
 from avf_training.data.augment import AugmentConfig
@@ -59,7 +59,7 @@ class FinetuneRecipe:
 
     def __post_init__(self) -> None:
         if self.model not in PRESETS:
-            raise ValueError(unknown_key("model", self.model, list(PRESETS), f"model {self.model!r}"))
+            raise ValueError(describe_unknown_key("model", self.model, list(PRESETS), f"model {self.model!r}"))
         for name in ("batch", "repeats", "segments", "evaluate_every", "checkpoint_keep", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")

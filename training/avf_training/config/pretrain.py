@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from avf_shards.config import bind, merge, override, read_table, unknown_key
+from avf_shards.config import bind, describe_unknown_key, merge, override, read_table
 from avf_shards.errors import UserError
 from avf_shards.sampling.mixture import Mixture
 
@@ -71,7 +71,7 @@ class PretrainRecipe:
 
     def __post_init__(self) -> None:
         if self.model not in PRESETS:
-            raise ValueError(unknown_key("model", self.model, list(PRESETS), f"model {self.model!r}"))
+            raise ValueError(describe_unknown_key("model", self.model, list(PRESETS), f"model {self.model!r}"))
         for name in ("batch", "micro_batch", "log_every", "nonfinite_limit", "checkpoint_every", "checkpoint_keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")

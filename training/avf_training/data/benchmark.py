@@ -60,7 +60,7 @@ def measure_stream_cost(shards: Path | str, clips: int, model: str, storage: Sto
     batch_clips = min(clips, _BATCH)
     stream = ClipStream(StreamConfig(shards=shards, batch=batch_clips, storage=storage), sampler)
     order, reader, frames = stream.order, stream.reader, config.geometry.frames
-    numbers = [int(clip) for clip in order.at(0, clips)[0]]
+    numbers = [int(clip) for clip in order.clips_between(0, clips)[0]]
     files = [dict(reader.read(clip)) for clip in numbers]
     params = [
         sampler.sample(order.digest, 0, n, StoredAudio(clip_files["flac"]).frames) for n, clip_files in enumerate(files)

@@ -136,7 +136,7 @@ class DeliveryTracker:
         expected: Counter[str] = Counter()
         steps = (delivered - self._unchecked_from) // batch
         for positions in rank_steps(self.order, self._unchecked_from, steps, batch=batch, world=world, rank=rank):
-            _, sources = self.order.at(positions.start, positions.stop)
+            _, sources = self.order.clips_between(positions.start, positions.stop)
             expected.update(self.order.corpus.sources[source].name for source in sources)
         if expected != self._unchecked:
             raise FaultError(f"delivered {dict(self._unchecked)}, but the order gave {dict(expected)}")

@@ -115,7 +115,7 @@ class ClipReader:
         """Read the members, which lie side by side in the tar, with one request."""
         start = min(member.offset for member in members.values()) - BLOCK
         stop = max(member.offset + member.size for member in members.values())
-        version = self.corpus.index_sha256[self.corpus.place(clip)[0]]
+        version = self.corpus.index_sha256[self.corpus.locate(clip)[0]]
         data = memoryview(self._storage.read_range(shard, version, start, stop, fresh=fresh))
         return {
             kind: check_member(data[member.offset - BLOCK - start : member.offset + member.size - start], shard, member)
@@ -124,7 +124,7 @@ class ClipReader:
 
     def _locate(self, clip: int) -> tuple[_ShardClips, int]:
         """Return the index of a clip's shard, and the clip's number in that shard."""
-        shard_number, number = self.corpus.place(clip)
+        shard_number, number = self.corpus.locate(clip)
         with self._lock:  # threads that read ahead share the indexes
             if shard_number not in self._indexes:
                 self._indexes[shard_number] = self._read_index(shard_number)

@@ -222,7 +222,7 @@ class ClipStream(IterableDataset[B_co], Generic[D, B_co]):
 
     def _read_position(self, position: int) -> Mapping[str, bytes]:
         """Return the files of the clip that the order has at a position of the stream. Raises FaultError."""
-        clips, _ = self.order.at(position, position + 1)
+        clips, _ = self.order.clips_between(position, position + 1)
         return self.reader.read(int(clips[0]))
 
     def _load_clip(
@@ -234,7 +234,7 @@ class ClipStream(IterableDataset[B_co], Generic[D, B_co]):
         clips are added to `faults`. Raises FaultError when no substitute can be read either.
         """
         epoch, position = divmod(stream_position, len(self.order))
-        clips, sources = self.order.at(stream_position, stream_position + 1)
+        clips, sources = self.order.clips_between(stream_position, stream_position + 1)
         clip, source = int(clips[0]), int(sources[0])
         name = self.order.corpus.sources[source].name
 
@@ -242,7 +242,7 @@ class ClipStream(IterableDataset[B_co], Generic[D, B_co]):
             return self.sampler.sample(self.order.digest, epoch, position, total_frames)
 
         for attempt in range(1, _ATTEMPTS + 1):
-            shard, number = self.order.corpus.place(clip)
+            shard, number = self.order.corpus.locate(clip)
             key = f"clip {number}"
             try:
                 key = self.reader.key(clip)

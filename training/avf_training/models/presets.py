@@ -6,7 +6,7 @@ are HiCMAE-B with LGI-Former encoders and HiCMAE's fusion.
 
 from dataclasses import replace
 
-from avf_shards.config import unknown_key
+from avf_shards.config import describe_unknown_key
 from avf_shards.errors import UserError
 
 from avf_training.models.config import EncoderKind, FusionKind, Geometry, Modalities, ModalityConfig, ModelConfig
@@ -85,5 +85,5 @@ PRESETS: dict[str, ModelConfig] = {
 def preset(name: str, modalities: Modalities = "av") -> ModelConfig:
     """Return the model called `name`. Raises UserError with the most similar names."""
     if name not in PRESETS:
-        raise UserError(unknown_key(name, name, list(PRESETS), "model"))
+        raise UserError(describe_unknown_key(name, name, list(PRESETS), "model"))
     return replace(PRESETS[name], modalities=modalities)

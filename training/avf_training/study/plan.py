@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from avf_shards.config import bind, read_table, unknown_key
+from avf_shards.config import bind, describe_unknown_key, read_table
 from avf_shards.errors import UserError
 
 from avf_training.config.pretrain import FOLDER
@@ -71,7 +71,7 @@ class Study:
         for name, row in self.rows.items():
             if row.without is not None and row.without not in self.rows:
                 setting, kind = f"rows.{name}.without", f"row {row.without!r}"
-                raise ValueError(unknown_key(setting, row.without, list(self.rows), kind))
+                raise ValueError(describe_unknown_key(setting, row.without, list(self.rows), kind))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from avf_shards.config import bind, read_table, unknown_key
+from avf_shards.config import bind, describe_unknown_key, read_table
 from avf_shards.errors import UserError
 
 TaskKind = Literal["emotion", "dimensions", "micro_expression"]
@@ -87,7 +87,7 @@ def find_dataset(name: str) -> Dataset:
         if data.name == name:
             return data
     known = [data.name for data in DATASETS]
-    raise UserError(unknown_key(name, name, known, "data set"))
+    raise UserError(describe_unknown_key(name, name, known, "data set"))
 
 
 def recordings_of(data: Dataset) -> str:

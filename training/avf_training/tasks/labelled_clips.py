@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from avf_shards.config import unknown_key
+from avf_shards.config import describe_unknown_key
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
@@ -161,7 +161,7 @@ def _fold_clip(key: str, label: str, labels: Labels) -> FoldClip:
 def _refuse_unknown_labels(data: Dataset, unknown: Mapping[str, Sequence[str]]) -> None:
     if unknown:
         label, keys = next(iter(unknown.items()))
-        message = unknown_key(keys[0], label, list(data.labels), f"label {label!r} of {data.name}")
+        message = describe_unknown_key(keys[0], label, list(data.labels), f"label {label!r} of {data.name}")
         raise UserError(f"{message} ({sum(map(len, unknown.values()))} such clips)")
 
 
