@@ -102,7 +102,7 @@ class Detectors:
             from avf_curation.detectors.syncnet import SyncNetScorer
 
             self.syncnet = SyncNetScorer.from_file(choice.weights["syncnet"], device)
-        limit_threads()  # again, for torch, if a model has loaded it
+        limit_threads()  # a second time, for torch, which only the models load
         log.debug("models loaded on %s: %s", device, choice.names())
 
     def faces(self, images_BHWC: list[Bytes], scale: float, config: TrackConfig) -> list[list[Box]]:

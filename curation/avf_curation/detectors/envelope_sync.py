@@ -23,7 +23,8 @@ Floats = npt.NDArray[np.float64]
 PATCH_W, PATCH_H = 32, 20  # pixels of a mouth patch
 SPEECH_HZ = (0.7, 8.0)  # rates at which mouths and syllables move
 BANDS_HZ = ((80, 300), (300, 700), (700, 1200), (1200, 2200), (2200, 4000), (4000, 8000))
-RIDGE = 0.3  # added to standardised covariances: without it a short clip correlates perfectly at any shift
+# Added to standardised covariances: without it the few frames of a short clip correlate strongly at any shift.
+RIDGE = 0.3
 PEAK_HALF_WIDTH = 3  # frames: shifts this close to the peak belong to it
 FULL_LENGTH_S = 8.0  # from this length on a clip's confidence is not scaled down
 _TINY = 1e-9
@@ -34,7 +35,7 @@ class EnvelopeScore:
     """Offset and confidence of one clip."""
 
     offset: int  # frames by which the sound must be moved later
-    confidence: float  # standard deviations, as the module describes
+    confidence: float  # lead of the peak in robust standard deviations, scaled with the clip's length
     curve_S: Floats  # dependence at each shift, from -shifts to +shifts
     mouth_motion: float  # how much the mouth opens and shuts, over the contrast of its image
 
@@ -44,12 +45,12 @@ class MouthPosition:
     """Position of the mouth in each frame of a clip."""
 
     centres_T2: Floats  # x, y in pixels of the crop
-    width_px: float  # of the mouth's box, in pixels of the crop; one for the clip
+    width_px: float  # of the mouth's box, in pixels of the crop; the same in every frame
 
 
 def mouth_from_landmarks(mouths_T2: Floats, face_width_px: float) -> MouthPosition:
     """Return the mouth's position from the centres between its corners, in pixels of the crop."""
-    width = 0.75 * face_width_px  # a mouth and its surroundings; the lower lip moves more, so the box is moved down
+    width = 0.75 * face_width_px
     return MouthPosition(centres_T2=np.add(mouths_T2, (0.0, 0.05 * width)), width_px=width)
 
 
@@ -179,6 +180,6 @@ def _sound_features(samples: Samples, frames: int) -> tuple[Floats, Floats]:
     hz = np.fft.rfftfreq(1024, 1 / SAMPLE_RATE_HZ)
     bands = [power.sum(1)] + [power[:, (hz >= low) & (hz < high)].sum(1) for low, high in BANDS_HZ]
     levels = np.log(np.stack(bands, 1) + 1e-7)
-    levels = np.maximum(levels, levels.max(0) - 9)  # 9 nats, 39 dB below the loudest: what is below is noise
+    levels = np.maximum(levels, levels.max(0) - 9)  # floor: 9 nats, 39 dB, below the band's loudest frame
     onsets = np.abs(np.diff(levels, axis=0, prepend=levels[:1]))
     return _band_pass(levels), _band_pass(onsets)

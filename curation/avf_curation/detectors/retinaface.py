@@ -224,8 +224,8 @@ class RetinaFaceDetector:
     def detect(self, images_BHWC: Sequence[Bytes], min_score: float, nms_iou: float) -> list[RetinaFaceDetections]:
         """Return the faces of each BGR image.
 
-        min_score: the smallest score of a face that is returned. nms_iou: the overlap (intersection over union) from
-        which on two boxes are one face.
+        min_score: the smallest score of a face that is returned. nms_iou: the overlap (intersection over union) above
+        which two boxes are one face, and the better of them is returned.
         """
         detections: list[RetinaFaceDetections] = []
         for start in range(0, len(images_BHWC), self._batch_size):

@@ -32,7 +32,7 @@ class WeightFile:
     file_name: str  # in the weights folder
     address: str  # where `weights pull` gets it
     sha256_prefix: str  # as many hex digits of the digest as are published; empty where none are
-    licence: str
+    licence: str  # and its owner in brackets; details in NOTICE
     backend: str  # name of the backend that uses it, as recipes and records write it
 
 

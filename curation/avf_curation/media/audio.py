@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ def read_audio(
     """
     with open_container(path) as container:
         if not container.streams.audio:
+            log.debug("%r: the input has no audio stream", str(path))
             return None
         until_s = None
         if within is not None:
@@ -43,8 +43,10 @@ def read_audio(
             if frames is None:
                 start_s, frames = begin_s + within.start_s, round(within.seconds * FRAMES_PER_SECOND)
             until_s = start_s + within.seconds + _MARGIN_S
-            with suppress(av.error.FFmpegError, ValueError):  # without a seek it is decoded from the start
+            try:
                 container.seek(int(max(begin_s, start_s - _MARGIN_S) / float(stream.time_base)), stream=stream)
+            except (av.error.FFmpegError, ValueError):  # sound before the range is decoded and dropped
+                log.debug("%r: no seek to %g s in the sound; decoding starts at the first packet", str(path), start_s)
         blocks = _resample_blocks(container, config.max_duration_s, until_s)
         if frames is None:
             return _place_without_video(list(blocks))

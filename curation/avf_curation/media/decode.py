@@ -3,7 +3,6 @@
 import io
 import logging
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,9 @@ class TimelineFrame:
 
 
 class MediaFile:
-    """An opened input. After `frames()` has run to its end, or after `resume()`, `video_track` is set, `read()` works.
+    """An opened input.
+
+    `video_track` is set, and `read()` works, after `frames()` has run to its end or after `resume()`.
 
     Args:
         sound_path: the file that holds the sound; None for the video file itself.
@@ -176,8 +177,10 @@ class MediaFile:
         to_pts = start + round(self._range.stop_s / float(video.time_base))
         if video.duration and from_pts >= start + video.duration:
             raise MediaError("range_outside", f"the file ends before {self._range.start_s:g} s, where the range begins")
-        with suppress(av.error.FFmpegError, ValueError):  # without a seek it is decoded from the start
+        try:
             self._container.seek(max(from_pts, start), stream=video)
+        except (av.error.FFmpegError, ValueError):  # the packets before the range are decoded and dropped
+            log.debug("%r: no seek to %g s; decoding starts at the first packet", str(self._path), self._range.start_s)
         return from_pts, to_pts
 
     def _decode_video(self, errors: list[int], pts: list[int]) -> Iterator[Any]:

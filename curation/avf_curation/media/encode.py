@@ -62,7 +62,7 @@ def encode_packed_jpeg(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes
 
 
 def decode_packed_jpeg(data: bytes) -> Iterator[Bytes]:
-    """Yield the frames of `encode_packed_jpeg`, (H, W, 3) BGR. Raises FaultError for what is no such container."""
+    """Yield the frames of `encode_packed_jpeg`, (H, W, 3) BGR. Raises FaultError for another format."""
     offsets = image_offsets(data)
     for start, stop in zip(offsets, offsets[1:], strict=False):
         yield np.asarray(cv2.imdecode(np.frombuffer(data[start:stop], np.uint8), cv2.IMREAD_COLOR), np.uint8)

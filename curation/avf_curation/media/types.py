@@ -34,10 +34,10 @@ class MediaConfig:
 
 @dataclass(frozen=True)
 class TimeRange:
-    """The part of a file that is the input, in seconds of the file's own clock."""
+    """The part of a file that is the input."""
 
-    start_s: float  # first instant inside
-    stop_s: float  # first instant after it
+    start_s: float  # seconds after the first timestamp of the video, or of the sound in an input without video
+    stop_s: float  # likewise; the end is exclusive
 
     @property
     def seconds(self) -> float:

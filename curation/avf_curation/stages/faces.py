@@ -9,34 +9,39 @@ import numpy as np
 from avf_shards.schema.ledger import Check
 
 STAGE = "faces"
-MAX_SAMPLES = 25  # frames per shot
+MAX_SAMPLES = 25  # frames per shot; screening holds at most 32 of a shot (pipeline/screening.py)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """A detected face. All coordinates are pixels of the source frame."""
+    """A detected face and its bounding box."""
 
+    # Edges in pixels of the source frame; they may lie outside the frame.
     left: float  # x of the left edge
     top: float  # y of the upper edge
     right: float  # x of the right edge
     bottom: float  # y of the lower edge
     score: float = 1.0  # the detector's own scale
-    mouth: tuple[float, float] | None = None  # centre (x, y); None from a detector without landmarks
+    mouth: tuple[float, float] | None = None  # centre (x, y) in source pixels; None from a detector without landmarks
 
     @property
     def width(self) -> float:
+        """The width in source pixels."""
         return self.right - self.left
 
     @property
     def height(self) -> float:
+        """The height in source pixels."""
         return self.bottom - self.top
 
     @property
     def side(self) -> float:
+        """The longer of width and height."""
         return max(self.width, self.height)
 
     @property
     def centre(self) -> tuple[float, float]:
+        """The centre (x, y) in source pixels."""
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
     def iou(self, other: "Box") -> float:
@@ -68,8 +73,8 @@ class FacesConfig:
     min_face_px: float  # median face width in source pixels
     max_size_ratio: float  # largest over smallest face area in the shot
     min_inside: float  # median share of the face's box that lies inside the frame
-    min_aspect: float  # face width over height
-    max_aspect: float  # face width over height
+    min_aspect: float  # smallest width over height of a face
+    max_aspect: float  # largest width over height of a face
 
     def __post_init__(self) -> None:
         if not 1 <= self.samples <= MAX_SAMPLES:

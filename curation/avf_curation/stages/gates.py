@@ -17,12 +17,13 @@ GateOrSkip = Literal["decide", "measure", "skip"]
 class GatesConfig:
     """Mode of each stage: `decide` rejects spans, `measure` only records scores, `skip` does not run the stage."""
 
-    scenes: Gate  # shots: long enough and complete
-    faces: GateOrSkip  # sampled frames: one undistorted face
-    silence: Literal["decide", "skip"]  # shots are cut at silence, or kept as they are
-    track: Gate  # the face followed through the span
-    sync: GateOrSkip  # lips and sound
-    quality: GateOrSkip  # blur, freezes, bars, overlays
+    scenes: Gate  # never skipped: later stages work on its shots
+    faces: GateOrSkip  # skip: no face is detected before the track stage, for corpora that come as face crops
+    # skip: the shot is not split. The stage decides where spans end, so it cannot merely measure.
+    silence: Literal["decide", "skip"]
+    track: Gate  # never skipped: it makes the crop window. A span without any face is rejected in both modes
+    sync: GateOrSkip  # measure, skip: the sound is stored as it is, without repair of its offset
+    quality: GateOrSkip  # skip: the pooled watermark search is skipped too
     # Share of the videos whose rejected spans are measured by the remaining stages too, for what-if and calibrate.
     # Their verdicts do not change.
     score_all: float

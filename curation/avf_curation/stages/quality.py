@@ -16,7 +16,7 @@ from avf_curation.media.types import Bytes
 from avf_curation.stages.tracking import CropWindow
 
 STAGE = "quality"
-MIN_SIDE_PX = 64
+MIN_SIDE_PX = 64  # the smallest side_px that a recipe may set
 BLOCKS = 8  # blocks per side in which change is measured
 DARK_LEVEL = 28  # grey levels: encoded black bars stay below, with their ringing
 

@@ -9,7 +9,7 @@ from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from avf_curation.media.types import AudioTrack, VideoTrack, overlap_frames
 
 STAGE = "scenes"
-MIN_WIDTH_PX = 32
+MIN_WIDTH_PX = 32  # the smallest width_px that a recipe may set
 DetectorName = Literal["adaptive", "content", "histogram", "hash", "threshold"]
 
 
@@ -28,7 +28,7 @@ class ScenesConfig:
     width_px: int  # frames are shrunk to this width before detection
     min_shot_s: float  # shorter shots are rejected
     max_missing_s: float  # a shot may lack video or sound for this long
-    max_shot_s: float | None = None  # longer shots are cut into equal parts; None: they stay whole
+    max_shot_s: float | None = None  # longer shots are cut into equal parts; None: they are not cut
 
     def __post_init__(self) -> None:
         if self.width_px < MIN_WIDTH_PX:

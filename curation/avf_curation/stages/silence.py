@@ -25,10 +25,10 @@ SplitSilence = Callable[[Samples, "SilenceConfig"], list[Span]]
 class SilenceConfig:
     """Settings of the silence stage. Where the thresholds come from: recipes/default.yaml."""
 
-    top_db: float  # a level this far below the loudest frame is silence
+    top_db: float  # decibels: a level this far below the loudest frame is silence
     floor_dbfs: float  # a level below this is silence, whatever the loudest frame is
     min_pause_s: float  # shorter pauses stay inside speech
-    pad_s: float  # of the pause that stays on either side of speech
+    pad_s: float  # seconds of the pause that are kept on either side of speech
     min_clip_s: float  # shorter candidates are rejected
     max_clip_s: float  # longer speech is cut
 
@@ -42,8 +42,8 @@ class SilenceConfig:
 class Stretch:
     """A part of a shot that is all speech or all silence."""
 
-    span: Span  # frames of the shot
-    speech: bool  # False: silence
+    span: Span  # frames of the input's timeline
+    speech: bool  # False for silence; any sound above the limits counts as speech
     level_dbfs: float  # mean power
 
     def record(self) -> dict[str, Any]:

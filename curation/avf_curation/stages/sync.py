@@ -23,12 +23,12 @@ class SyncConfig:
     authors_code: bool  # let SyncNet's zero padding into the means, as the authors' code does
     min_seconds: float  # shorter clips get no SyncNet score
     min_confidence: float  # SyncNet's scale; holds for its own face crop only
-    max_offset_frames: int  # of SyncNet
+    max_offset_frames: int  # largest offset by SyncNet, in either direction
     crop_scale: float  # SyncNet's crop: margin around the face, of half the face's side
     crop_padding: int  # SyncNet's crop: grey level outside the frame
     crop_median: int  # SyncNet's crop: frames of the median filter on centre and size, odd
     envelope_min_confidence: float  # below this the envelope backend cannot tell, which is not a rejection
-    envelope_max_offset_frames: int  # of the envelope backend
+    envelope_max_offset_frames: int  # largest confident offset by the envelope backend, in either direction
     envelope_min_seconds: float  # shorter clips get no envelope score
     envelope_min_motion: float  # a mouth that moves less does not speak; over the contrast of the mouth's image
     repair: bool  # move the sound by a confident offset within the limit before it is stored

@@ -96,7 +96,7 @@ class Track:
 def measure(frames: int, detect: DetectFaces, width_px: int, height_px: int, config: TrackConfig) -> list[Track]:
     """Follow the largest face through a span of `frames` frames, and the other faces where `people` is each.
 
-    Returns the tracks, the largest face first. The list is empty when no face is found at all.
+    Returns the tracks, the largest face first. The list is empty when no face is detected.
 
     Args:
         detect: returns the faces of the frames it is given, in source pixels.
@@ -143,7 +143,7 @@ def _build_track(
     mouths = {frame: box.mouth for frame, box in chain if box.mouth is not None}
     sides = np.max(boxes_T4[:, 2:] - boxes_T4[:, :2], axis=1)
     centres_T2 = smooth((boxes_T4[:, :2] + boxes_T4[:, 2:]) / 2, config)
-    # One side for the whole span: a window that zooms with the box would make the head pulsate.
+    # One side for all frames of the span: a window that zooms with the box would make the head pulsate.
     window = CropWindow(side_px=float(config.window_scale * sides.max()), centres_T2=centres_T2)
     steps = np.hypot(*np.diff(centres_T2, axis=0).T) if frames > 1 else np.zeros(1)
     return Track(
@@ -255,7 +255,7 @@ def _link_detections(faces: dict[int, list[Box]], link_iou: float) -> list[Chain
     chains: list[Chain] = []
     for frame in sorted(faces):
         boxes = faces[frame]
-        # Best overlap first; ties go to the older chain and the earlier box, so that the result is one and the same.
+        # Best overlap first; ties go to the older chain and the earlier box, so that the result is always the same.
         pairs = sorted(
             ((-chain[-1][1].iou(box), c, b) for c, chain in enumerate(chains) for b, box in enumerate(boxes)),
         )
