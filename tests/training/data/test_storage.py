@@ -1,6 +1,8 @@
 """Files of shards do not stay open after the loader that read them is gone."""
 
 import gc
+import multiprocessing
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +22,28 @@ def open_files_below(folder: Path) -> int:
     return sum(str(entry.readlink()).startswith(str(folder)) for entry in links if entry.is_symlink())
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_dropped_loader_leaves_no_shard_open(shards: Path, workers: int) -> None:
-    for _ in range(3):
-        next(iter(make_stream_loader(shards, pretraining_sampler(), 4, workers=workers)))
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Turn the cyclic collector off, so that only objects outside reference cycles are freed."""
     gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_dropped_loader_leaves_no_shard_open_and_no_worker(shards: Path, workers: int) -> None:
+    others = set(multiprocessing.active_children())
+    for _ in range(3):
+        loader = make_stream_loader(shards, pretraining_sampler(), 4, workers=workers)
+        batches = iter(loader)
+        next(batches)
+        assert open_files_below(shards) > 0 or workers > 0  # a worker opens the shards in its own process
+        assert len(set(multiprocessing.active_children()) - others) == workers
+        del batches, loader
     assert open_files_below(shards) == 0
+    assert set(multiprocessing.active_children()) <= others
 
 
 def test_a_closed_folder_leaves_no_shard_open_and_opens_it_again(shards: Path) -> None:
