@@ -105,12 +105,12 @@ def _exact(file: str, oracle: Oracle) -> list[ParityRow]:
     """Return the groups of masks, positions and log-mels, which need no weights and are computed in one precision."""
     ours: dict[str, Tensor] = {}
     for name, stored in oracle.items():
-        made = _position(name) if name.startswith("n") and "_d" in name else _mask(name)
-        if made is None and name.startswith("fbank_norm."):
+        computed = _position(name) if name.startswith("n") and "_d" in name else _mask(name)
+        if computed is None and name.startswith("fbank_norm."):
             wave = torch.from_numpy(np.asarray(oracle[name.replace("fbank_norm.", "wave.")]))
-            made = log_mel(wave, SAMPLE_RATE_HZ)[0].double().numpy()
-        if made is not None:
-            ours[name] = torch.from_numpy(np.asarray(made)[: len(stored)].reshape(stored.shape))
+            computed = log_mel(wave, SAMPLE_RATE_HZ)[0].double().numpy()
+        if computed is not None:
+            ours[name] = torch.from_numpy(np.asarray(computed)[: len(stored)].reshape(stored.shape))
     if not ours:
         raise KeyError("meta.config")
     return _rows(file, "as stored", oracle, ours, lambda _: STORED_F32)
@@ -147,11 +147,11 @@ def _mask(name: str) -> npt.NDArray[np.float64] | None:
 def _rows(
     file: str, precision: str, oracle: Oracle, ours: Numbers, tolerance: Callable[[str], float]
 ) -> list[ParityRow]:
-    """The worst of each group, measured in units of its tolerance where a group has more than one."""
+    """Return the worst difference of each group, in units of its tolerance where a group has more than one."""
     worst: dict[tuple[str, float], tuple[float, str, int]] = {}
-    for name, mine in ours.items():
+    for name, value in ours.items():
         theirs = oracle[name].astype(np.float64)
-        got = mine.detach().double().numpy()
+        got = value.detach().double().numpy()
         if got.shape != theirs.shape:
             raise UserError(f"{file}: {name}: shape {got.shape} here, {theirs.shape} in the file")
         error = float(np.max(np.abs(got - theirs) / np.maximum(1.0, np.abs(theirs)), initial=0.0))

@@ -119,42 +119,42 @@ def mae_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[st
     model.requires_grad_()
     video, audio = _tensor(oracle["in.video"]).to(dtype), _tensor(oracle["in.audio"]).to(dtype)
     masks = _masks(oracle, config, dtype)
-    found: dict[str, Tensor] = {}
+    numbers: dict[str, Tensor] = {}
     for mode in _modes(oracle):
         model.train(mode == "train")
         out = model(video, audio, masks)
         assert out.video_BMP is not None
         assert out.audio_BMP is not None
-        found |= {f"out.{mode}.pred_video": out.video_BMP, f"out.{mode}.pred_audio": out.audio_BMP}
+        numbers |= {f"out.{mode}.pred_video": out.video_BMP, f"out.{mode}.pred_audio": out.audio_BMP}
         for number, (v, a) in enumerate(out.levels):
-            found[f"out.{mode}.logits_per_video.{number}"] = cosine_similarity(v, a, config.temperature)
-        found |= {f"out.{mode}.{name}": value for name, value in _features(model, video, audio, masks).items()}
+            numbers[f"out.{mode}.logits_per_video.{number}"] = cosine_similarity(v, a, config.temperature)
+        numbers |= {f"out.{mode}.{name}": value for name, value in _features(model, video, audio, masks).items()}
     targets = {kind: TargetConfig(frame_difference=kind == "framediff") for kind in ("plain", "framediff")}
     losses = {
         kind: pretraining_losses(out, video, audio, masks, replace(config, targets=target))
         for kind, target in targets.items()
     }
-    for kind, one in losses.items():
-        assert one.video is not None
-        assert one.audio is not None
-        parts = {"total": one.total, "video": one.video, "audio": one.audio}
-        found |= {f"loss.{kind}.{name}": value for name, value in parts.items()}
-        found[f"loss.{kind}.hcmcl_per_level"] = torch.stack(one.levels)
+    for kind, loss in losses.items():
+        assert loss.video is not None
+        assert loss.audio is not None
+        parts = {"total": loss.total, "video": loss.video, "audio": loss.audio}
+        numbers |= {f"loss.{kind}.{name}": value for name, value in parts.items()}
+        numbers[f"loss.{kind}.hcmcl_per_level"] = torch.stack(loss.levels)
         stored = len(oracle[f"target.{kind}.video"])
         everything = torch.arange(config.geometry.video_tokens).expand(stored, -1)
-        made = video_targets(video[:stored], everything, config.geometry, targets[kind])
-        found[f"target.{kind}.video"] = made
+        target = video_targets(video[:stored], everything, config.geometry, targets[kind])
+        numbers[f"target.{kind}.video"] = target
     everything = torch.arange(config.geometry.audio_tokens).expand(len(audio), -1)
-    found["target.audio"] = audio_targets(audio, everything, config.geometry)
+    numbers["target.audio"] = audio_targets(audio, everything, config.geometry)
     losses["framediff"].total.backward()
     state = to_authors_names(model.state_dict(), names)
-    found |= {f"bn_after.{name}": value for name, value in state.items()}
-    return {name: value for name, value in (found | _gradients(model, names)).items() if name in oracle}
+    numbers |= {f"bn_after.{name}": value for name, value in state.items()}
+    return {name: value for name, value in (numbers | _gradients(model, names)).items() if name in oracle}
 
 
 def _masks(oracle: Oracle, config: ModelConfig, dtype: torch.dtype) -> Masks:
     hidden = oracle["in.mask_video"], oracle["in.mask_audio"]
-    kept = tuple(
+    decoded = tuple(
         ~oracle[f"in.mask_{name}_dec"] if f"in.mask_{name}_dec" in oracle else mask
         for name, mask in zip(("video", "audio"), hidden, strict=True)
     )
@@ -165,20 +165,20 @@ def _masks(oracle: Oracle, config: ModelConfig, dtype: torch.dtype) -> Masks:
         region_mask="authors_code",
     )
     masker = Masker(config, ratios)
-    masks = Masks.stack([masker.from_flags(*clip) for clip in zip(*hidden, *kept, strict=True)])
+    masks = Masks.stack([masker.from_flags(*clip) for clip in zip(*hidden, *decoded, strict=True)])
     return Masks(*(part.to(dtype) if part.is_floating_point() else part for part in masks))
 
 
 def _features(model: MaskedAutoencoder, video: Tensor, audio: Tensor, masks: Masks) -> dict[str, Tensor]:
-    config, found = model.config, {}
+    config, numbers = model.config, {}
     for name, encoder, clips, visible_BV, stream in (
         ("video", model.encoder_video, video, masks.video_visible_BV, config.video),
         ("audio", model.encoder_audio, audio, masks.audio_visible_BV, config.audio),
     ):
         layers = encoder(clips, visible_BV, required_layers(config, stream)).layers
-        found[f"enc_{name}"] = layers[-1]
-        found |= {f"enc_{name}_inter.{n}": layer for n, layer in enumerate(layers[: len(config.skips)])}
-    return found
+        numbers[f"enc_{name}"] = layers[-1]
+        numbers |= {f"enc_{name}_inter.{n}": layer for n, layer in enumerate(layers[: len(config.skips)])}
+    return numbers
 
 
 def classifier_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -186,14 +186,14 @@ def classifier_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> 
     model = Classifier(model_config(settings, oracle.keys()), settings["num_classes"])
     names = load(model, oracle, dtype)
     video, audio = _tensor(oracle["in.video"]).to(dtype), _tensor(oracle["in.audio"]).to(dtype)
-    found: dict[str, Tensor] = {}
+    numbers: dict[str, Tensor] = {}
     for mode in _modes(oracle):
         model.train(mode == "train")
         out = model(video, audio)
-        found |= {f"out.{mode}.logits": out.logits_BJ, f"out.{mode}.feature": out.feature_BC}
-    found["loss.ce"] = F.cross_entropy(out.logits_BJ, _tensor(oracle["in.label"]))
-    found["loss.ce"].backward()
-    return {name: value for name, value in (found | _gradients(model, names)).items() if name in oracle}
+        numbers |= {f"out.{mode}.logits": out.logits_BJ, f"out.{mode}.feature": out.feature_BC}
+    numbers["loss.ce"] = F.cross_entropy(out.logits_BJ, _tensor(oracle["in.label"]))
+    numbers["loss.ce"].backward()
+    return {name: value for name, value in (numbers | _gradients(model, names)).items() if name in oracle}
 
 
 class _MAEDFER(nn.Module):
@@ -254,14 +254,14 @@ def mae_dfer_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> di
         _tensor(np.stack([getattr(clip, part) for clip in clips])) for part in ("visible_V", "position_V", "target_M")
     )
     (local,) = model.encoder_video(video, visible, last).layers
-    found = {"pt.out": model.decoder_video(local, [], position, target)}
+    numbers = {"pt.out": model.decoder_video(local, [], position, target)}
     head = _MAEDFERHead(config, settings["classes"])
-    weights = {f"ft.w.{_nested(name[5:])}": array for name, array in oracle.items() if name.startswith("ft.w.")}
+    weights = {f"ft.w.{_to_our_name(name[5:])}": array for name, array in oracle.items() if name.startswith("ft.w.")}
     load(head, weights, dtype, "ft.w.")
     regions = head.encoder_video(video, None, last).regions
-    found["ft.out"] = head.head(head.fc_norm(regions.mean(1)))
-    return found
+    numbers["ft.out"] = head.head(head.fc_norm(regions.mean(1)))
+    return numbers
 
 
-def _nested(name: str) -> str:
+def _to_our_name(name: str) -> str:
     return name if name.startswith(("fc_norm", "head")) else f"encoder.{name}"

@@ -177,9 +177,9 @@ class HAFE(nn.Module):
         """Return fused video (B, N, C) and audio (B, M, C) from each unit's outputs."""
         context_BOC = self.context_norm(context_BOC)
 
-        def fuse(half: HierarchicalAggregation, units: list[Tensor]) -> Tensor:
-            aggregated = half.aggregate(units)
-            return half.enhance(aggregated, self.cross_attn(half.cross_norm(aggregated), context_BOC))
+        def fuse(layer: HierarchicalAggregation, units: list[Tensor]) -> Tensor:
+            aggregated = layer.aggregate(units)
+            return layer.enhance(aggregated, self.cross_attn(layer.cross_norm(aggregated), context_BOC))
 
         return fuse(self.video, videos), fuse(self.audio, audios)
 
