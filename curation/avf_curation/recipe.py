@@ -62,16 +62,16 @@ class RunConfig:
 class SourceSettings:
     """The settings that can differ between sources."""
 
-    plan: PlanConfig
-    media: MediaConfig
-    gates: GatesConfig
-    scenes: ScenesConfig
-    faces: FacesConfig
-    silence: SilenceConfig
-    track: TrackConfig
-    sync: SyncConfig
-    quality: QualityConfig
-    clip: ClipConfig
+    plan: PlanConfig  # how inputs are grouped
+    media: MediaConfig  # limits on one input
+    gates: GatesConfig  # which stages reject and which only measure
+    scenes: ScenesConfig  # shot boundaries
+    faces: FacesConfig  # face search while screening
+    silence: SilenceConfig  # audio level
+    track: TrackConfig  # face detection and tracking
+    sync: SyncConfig  # offset and confidence of audio against lips
+    quality: QualityConfig  # sharpness, frozen and black frames, overlays
+    clip: ClipConfig  # size and encoding of the clips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +79,8 @@ class Recipe:
     """All settings of a run."""
 
     defaults: SourceSettings  # of sources that `sources` does not name
-    run: RunConfig
-    sources: dict[str, SourceSettings]
+    run: RunConfig  # settings that all sources share
+    sources: dict[str, SourceSettings]  # source name -> its settings
     values: dict[str, Any]  # the merged tables as read, for the fingerprint
     #: What is selected from a finished run. No part of the fingerprint, so that another quota touches no video.
     hybrid: Selection | None = None

@@ -6,7 +6,7 @@ class UserError(Exception):
 
 
 class FaultError(Exception):
-    """Data on disk that differs from what its index says. The message names the file, the place and the fault."""
+    """Data on disk that differs from what its index says. The message names file, position and fault."""
 
 
 class DeletedClipError(FaultError):

@@ -34,7 +34,7 @@ class LockHolder:
     """The process that a marker names."""
 
     path: Path  # the marker
-    pid: int
+    pid: int  # process id on `host`
     host: str  # name of the machine that the process runs on
     alive: bool  # as far as this machine can tell
 

@@ -19,7 +19,7 @@ def open_run(options: argparse.Namespace) -> Any:
     """Return the run that the options name. Raises UserError."""
     from avf_shards.format.run_folder import RunFolder
 
-    return RunFolder.existing(options.folder)
+    return RunFolder.open_existing(options.folder)
 
 
 def add_weights_option(parser: argparse.ArgumentParser) -> None:

@@ -164,7 +164,7 @@ def print_decisions(out: Console, decisions: list[Decision]) -> None:
     )
     for decision in decisions:
         style = {"kept": "green", "rejected": "", "failed": "red"}[decision.status]
-        out.print(Text(f"{_when(decision.span)}  {verdict_text(decision)}", style=f"bold {style}".strip()))
+        out.print(Text(f"{_format_span(decision.span)}  {verdict_text(decision)}", style=f"bold {style}".strip()))
         for check in decision.checks:
             out.print(Text(f"    {_comparison(check)}", style="dim"))
 
@@ -179,7 +179,7 @@ def verdict_text(decision: Decision) -> str:
     return f"rejected {decision.stage}/{decision.reason}: {decision.score:g} {opposite} {decision.threshold:g}"
 
 
-def _when(span: Span) -> str:
+def _format_span(span: Span) -> str:
     return f"{_clock(span.start_s)} to {_clock(span.stop_s)}"
 
 

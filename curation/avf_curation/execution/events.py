@@ -21,11 +21,11 @@ class Event:
     #: run_started, unit_started, unit_done, worker_died, node_lost, unit_isolated, unit_overdue, disk_almost_full,
     #: waiting_for_cluster, run_stopped or run_finished
     name: str
-    unit: int | None = None
+    unit: int | None = None  # number of the unit in the plan
     pool: str | None = None  # the pool of workers that it happened in
     node: str | None = None  # Ray's id of the machine
     deaths: int | None = None  # workers that have died with this unit so far
-    message: str | None = None
+    message: str | None = None  # details for the operator
 
 
 class EventLog:

@@ -31,7 +31,7 @@ _MAX_FAILED_STARTS = 5  # actors in a row that die while they load their detecto
 class PoolConfig:
     """What the actors of a pool do and need."""
 
-    kind: PoolKind
+    kind: PoolKind  # the steps that its actors run; curation: all of them
     size: int  # actors at most
     gpus: float = 0.0  # of each actor; a fraction where several share one GPU
 
@@ -41,7 +41,7 @@ class PooledActor:
     """An actor that has started, and the node it runs on."""
 
     actor: Any  # a handle of a remote UnitActor
-    node: str
+    node: str  # Ray's id of the machine
 
 
 class ActorPool:

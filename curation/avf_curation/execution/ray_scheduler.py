@@ -37,21 +37,21 @@ _SCREENED_PER_REFINER = 2  # screened units that wait for each refiner before sc
 class _QueuedUnit:
     """A unit that is not yet committed, and its history."""
 
-    job: UnitJob
+    job: UnitJob  # the work, as planned
     screened: ScreenedUnit | None = None  # None: not yet screened, or to be curated in one step
     isolated: bool = False  # each of its videos runs in a child process
     deaths: int = 0  # workers that died with the unit
-    commit_retries: int = 0
+    commit_retries: int = 0  # times that it was queued again because a file was missing at the commit
 
 
 @dataclass(kw_only=True)
 class _RunningUnit:
     """A unit that a worker has in flight."""
 
-    pool: ActorPool
-    worker: PooledActor
-    unit: _QueuedUnit
-    started_s: float = field(default_factory=lambda: time.monotonic())
+    pool: ActorPool  # the pool that the worker returns to
+    worker: PooledActor  # the actor that is busy with the unit
+    unit: _QueuedUnit  # the entry to queue again if the worker dies
+    started_s: float = field(default_factory=lambda: time.monotonic())  # monotonic clock, for the time limit
 
 
 class UnitScheduler:

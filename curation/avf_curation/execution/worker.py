@@ -26,30 +26,31 @@ class PipelineStages:
     Both functions are sent to the workers by name, so they must be defined at the top level of an importable module.
     """
 
+    #: finds shots and their faces
     screen: Callable[[Video, Path, SourceSettings, Detectors], ScreenedVideo] = screen_video
-    refine: Callable[[ScreenedVideo, Path, SourceSettings, Detectors], VideoOutcomes] = refine_video
+    refine: Callable[[ScreenedVideo, Path, SourceSettings, Detectors], VideoOutcomes] = refine_video  # encodes clips
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSetup:
     """Everything that a worker is made from. It is pickled and sent to the worker's process or machine."""
 
-    run: RunFolder
-    recipe: Recipe
-    backends: BackendSelection
+    run: RunFolder  # units are committed to it
+    recipe: Recipe  # settings of all sources
+    backends: BackendSelection  # which detectors are loaded
     roots: dict[str, Path]  # source name -> folder of its inputs
-    identity: RunIdentity
+    identity: RunIdentity  # versions and fingerprint, written with each unit
     device: str = "cpu"  # torch device of RetinaFace and SyncNet
-    stages: PipelineStages = PipelineStages()
+    stages: PipelineStages = PipelineStages()  # the functions that do the work
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScreenedUnit:
     """The videos of a unit after screening. Contains no frames, so it can be sent to a refining worker elsewhere."""
 
-    videos: tuple[ScreenedVideo, ...]
+    videos: tuple[ScreenedVideo, ...]  # one for each input of the unit
     stage_seconds: dict[str, float]  # stage -> wall-clock seconds of screening
-    cpu_seconds: float
+    cpu_seconds: float  # of the process, for screening
 
 
 class UnitWorker:

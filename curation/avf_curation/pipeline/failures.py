@@ -11,9 +11,9 @@ from avf_curation.media.types import MediaError
 class FailureCause:
     """The stage in which an input failed, and why."""
 
-    stage: str
+    stage: str  # as in the ledger
     error: str  # a short class, such as decode, out_of_memory or an exception's name
-    message: str
+    message: str  # one line without paths and addresses
 
 
 class InfrastructureError(Exception):

@@ -30,8 +30,8 @@ class SpanOutcome:
     The span is failed if `failure` is set, else rejected if a check of `candidate` fails, else kept.
     """
 
-    candidate: Candidate
-    failure: FailureCause | None = None
+    candidate: Candidate  # the span, its measurements and checks
+    failure: FailureCause | None = None  # None where no stage failed
     clips: tuple[EncodedClip, ...] = ()  # of a kept span: one for each person
     overlay_frames: tuple[Bytes, ...] = ()  # (H, W) grey: two frames for the search of the group's watermark
 
@@ -40,8 +40,8 @@ class SpanOutcome:
 class VideoOutcomes:
     """All outcomes of one input. Their spans tile its timeline."""
 
-    video: Video
-    outcomes: tuple[SpanOutcome, ...]
+    video: Video  # the input, as planned
+    outcomes: tuple[SpanOutcome, ...]  # one for each span
     sha256: str | None = None  # of the input; None where it could not be read
     origin: Origin | None = None  # where the owners cut the input from
 
@@ -50,9 +50,9 @@ class VideoOutcomes:
 class ScreenedVideo:
     """One input after screening. Contains no frames, so that it can be sent to another machine for refining."""
 
-    video: Video
+    video: Video  # the input, as planned
     parts: tuple[SpanOutcome | Candidate, ...]  # in order; a Candidate is still to be refined
-    sha256: str | None = None
+    sha256: str | None = None  # of the input, in hex; None where it could not be read
     video_track: VideoTrack | None = None  # the timeline, where a part is to be refined
     start_s: float = 0.0  # timestamp of frame 0
     uses_own_audio: bool = False  # the audio is taken from the file itself, not from the second file

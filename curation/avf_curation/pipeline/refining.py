@@ -24,7 +24,7 @@ _MIN_QUALITY_SIDE_PX = 16  # of the shrunk frames of extremely wide or high vide
 class DetectorFrames:
     """The frames of a span, shrunk for the face detector."""
 
-    span: Span
+    span: Span  # frame range on the 25 fps timeline
     frames: list[Bytes]  # (h, w, 3) BGR; repeated frames of the timeline are the same array
     scale: float  # detector pixels per pixel of the source
     width_px: int  # of the source

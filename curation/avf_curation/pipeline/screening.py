@@ -21,7 +21,7 @@ _FIRST_STRIDE = 4  # frames between two sampled frames at the start of a shot
 class ScreenedShot:
     """A stretch of video without a cut."""
 
-    span: Span
+    span: Span  # frame range on the 25 fps timeline
     faces: tuple[tuple[Box, ...], ...] | None  # faces in each sampled frame; None: the shot is too short for a search
 
 

@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 class RefiningContext:
     """What all spans of one video share while they are refined."""
 
-    media: MediaFile
-    audio: AudioTrack
-    settings: SourceSettings
-    detectors: Detectors
+    media: MediaFile  # the open input
+    audio: AudioTrack  # of the full video, 16 kHz
+    settings: SourceSettings  # of the video's source
+    detectors: Detectors  # the worker's, already loaded
     measure_rejected: bool  # this video is in the sample that is measured on past a rejection
     side: Side | None  # the half of the frame that the person is in
 

@@ -27,17 +27,17 @@ _MAX_POOLED_FRAMES = 64  # of one group, evenly spread
 class UnitJob:
     """What a worker needs to know about a unit."""
 
-    unit: int
-    attempt: int
-    videos: tuple[Video, ...]
+    unit: int  # number in the plan, from 0
+    attempt: int  # number of the plan
+    videos: tuple[Video, ...]  # the inputs of the unit
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnitReport:
     """What a worker reports about a committed unit, for the progress line and the log."""
 
-    unit: int
-    videos: int
+    unit: int  # number in the plan, from 0
+    videos: int  # count of inputs
     kept: int  # spans
     rejected: int  # spans
     failed: int  # spans
@@ -50,7 +50,7 @@ class UnitReport:
 class RunIdentity:
     """The part of a run's identity that every clip record carries."""
 
-    fingerprint: str
+    fingerprint: str  # of the run's settings and backends, as in run.json
     backends: dict[str, str]  # stage -> backend
 
 

@@ -147,10 +147,10 @@ def _refine(
 class _ShotScreening:
     """Stages 1 to 3 on the shots of one video."""
 
-    video_track: VideoTrack
-    audio: AudioTrack | None
-    settings: SourceSettings
-    detectors: Detectors
+    video_track: VideoTrack  # the timeline and the frame size
+    audio: AudioTrack | None  # None where the input has no audio
+    settings: SourceSettings  # of the video's source
+    detectors: Detectors  # the worker's, already loaded
     measure_rejected: bool  # this video is in the sample that is measured on past a rejection
 
     def screen(self, shot: ScreenedShot) -> Iterator[SpanOutcome | Candidate]:

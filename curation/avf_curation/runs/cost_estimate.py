@@ -33,22 +33,22 @@ _GPU_STAGES = ("track", "sync")  # stages that run on a GPU where there is one
 class SourceTotals:
     """The size of a whole source, known without reading its files."""
 
-    videos: int
-    groups: int
-    bytes: int
+    videos: int  # count of inputs
+    groups: int  # of inputs that are curated in the same unit
+    bytes: int  # size of the inputs
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceEstimate:
     """The estimate for one source."""
 
-    source: str
-    total: SourceTotals
-    sampled_groups: int
+    source: str  # its name
+    total: SourceTotals  # size of the source, from the plan
+    sampled_groups: int  # groups that were curated to measure
     core_hours: Estimate  # hours of one CPU thread
     gpu_hours: Estimate | None  # wall-clock hours of the stages that use a GPU; None where none was used
     stored_gb: Estimate  # clips in the run folder; shards take as much again
-    clips: Estimate
+    clips: Estimate  # count
     kept_hours: Estimate  # length of the clips
 
 
@@ -56,7 +56,7 @@ class SourceEstimate:
 class CostEstimate:
     """The estimates of all sources, and their sum."""
 
-    sources: tuple[SourceEstimate, ...]
+    sources: tuple[SourceEstimate, ...]  # one for each source
 
     @property
     def core_hours(self) -> Estimate:

@@ -31,7 +31,7 @@ class RunOptions:
     """Where and how the work of a run is done. Apart from `device` and `stages`, no option changes a result."""
 
     engine: Engine = "ray"  # inline: in this process, to debug
-    cluster: ClusterConfig = field(default_factory=lambda: ClusterConfig(workers=1))
+    cluster: ClusterConfig = field(default_factory=lambda: ClusterConfig(workers=1))  # workers and their GPUs
     device: str = "cpu"  # torch device of RetinaFace and SyncNet
     retry_failed: bool = False  # decide the failed videos of a finished run again
     min_free_gb: float = 0.0  # stop before the disk of the run has less

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 class RunPlan:
     """A frozen plan of one attempt."""
 
-    attempt: int
+    attempt: int  # number of the plan in its run
     table: pa.Table  # one row per input, sorted by unit
     skipped_inputs: tuple[SkippedInput, ...]  # what lies under the sources and is no input
 

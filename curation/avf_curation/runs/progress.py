@@ -20,7 +20,7 @@ class Progress:
     kept: int  # spans
     rejected: int  # spans
     failed: int  # spans
-    frames: int
+    frames: int  # of all spans, at 25 fps
 
     def after(self, report: UnitReport) -> "Progress":
         """Return the progress after one more committed unit."""

@@ -33,14 +33,14 @@ def _parse_snapshot(text: str) -> tuple[RunFolder, datetime | None]:
     """Return the run and the end of its snapshot, None for the whole ledger. Raises UserError."""
     folder, separator, date = text.rpartition("@")
     if not separator or Path(text).exists():  # a folder's name may hold an @
-        return RunFolder.existing(Path(text)), None
+        return RunFolder.open_existing(Path(text)), None
     try:
         end = datetime.fromisoformat(date)
     except ValueError:
         raise UserError(f"{text}: {date!r} is not a date such as 2026-11-20 or 2026-11-20T14:30") from None
     if len(date) == len("2026-11-20"):
         end += timedelta(days=1)  # a date without a time includes the whole day
-    return RunFolder.existing(Path(folder)), end.replace(tzinfo=end.tzinfo or UTC)
+    return RunFolder.open_existing(Path(folder)), end.replace(tzinfo=end.tzinfo or UTC)
 
 
 def _select_ledger(run: RunFolder, until: datetime | None, after: datetime | None = None) -> pa.Table:

@@ -19,8 +19,8 @@ class RunStatus:
     """The status of a run's newest attempt."""
 
     state: str  # finished, going or stopped
-    attempt: int
-    progress: Progress
+    attempt: int  # number of the newest plan
+    progress: Progress  # counts of this attempt
     coordinator: str | None  # the process that works on the run, where it is going
     last_unit_s_ago: float | None  # seconds since the last commit; None where no unit was committed
 

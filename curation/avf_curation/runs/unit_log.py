@@ -23,8 +23,8 @@ class UnitLogEntry:
     """One line of the log."""
 
     time: float  # Unix time of the commit, in seconds
-    attempt: int
-    report: UnitReport
+    attempt: int  # number of the plan that the unit belongs to
+    report: UnitReport  # counts and costs of the unit
 
     @classmethod
     def from_json(cls, line: str) -> Self:

@@ -56,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--list {options.list}: cannot be read ({error})") from None
     request = deletion_request(options.video, options.speaker, lines)
-    run = RunFolder.existing(options.run_folder) if options.run_folder else None
+    run = RunFolder.open_existing(options.run_folder) if options.run_folder else None
     report = delete_clips(options.shards, request, options.reason)
     erased = take_down(run, request) if run else ()
     text = [f"deleted: {key}" for key in report.keys]

@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
 
     if len(options.runs) > 1:
         raise UserError("pack takes one run at a time; give the shards of each run a folder of their own")
-    run, selection = RunFolder.existing(options.runs[0]), load_selection(options.select)
+    run, selection = RunFolder.open_existing(options.runs[0]), load_selection(options.select)
     if options.dry_run:
         print_answer(options, *print_selection(select_from_run(run, selection)[1], None))
         return 0

@@ -24,7 +24,7 @@ class ShardIndex:
     """What a shard holds."""
 
     shard: str  # file name
-    size_bytes: int
+    size_bytes: int  # of the tar file
     sha256: str  # of the whole shard, in hexadecimal digits
     clips: dict[str, int]  # source -> clips
     seconds: dict[str, float]  # source -> seconds of its clips

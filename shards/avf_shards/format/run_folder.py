@@ -77,7 +77,7 @@ class RunFolder:
     root: Path  # holds run/, attempt-N/, log/ and tmp/
 
     @classmethod
-    def existing(cls, root: Path) -> "RunFolder":
+    def open_existing(cls, root: Path) -> "RunFolder":
         """Return the run at `root`. Raises UserError when there is none."""
         run = cls(root)
         if not run.identity_file.is_file():

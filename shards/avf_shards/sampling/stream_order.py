@@ -1,7 +1,7 @@
 """The global order of a stream: a pure function of (index digest, mix, seed, epoch, position).
 
 No buffer and no state but (digest, epoch, position): any number of ranks and workers can take its part of any step, and
-a stopped stream goes on anywhere. Shapes: P positions of an epoch.
+a stopped stream can continue anywhere. Shapes: P positions of an epoch.
 """
 
 import hashlib
@@ -88,11 +88,13 @@ class StreamOrder(EpochwiseOrder):
         self.digest = hashlib.sha256(f"{corpus.digest} {sorted(named.items())} {seed}".encode()).hexdigest()
 
     def substitute(self, source: int, epoch: int, position: int, attempt: int) -> int:
-        chosen_source = self.corpus.sources[source]
-        chosen = int(position_random(self.digest, "substitute", epoch, position, attempt).integers(chosen_source.count))
-        shard = int(np.searchsorted(np.cumsum(chosen_source.clips), chosen, "right"))
-        before = int(chosen_source.clips[:shard].sum())
-        return int(self.corpus.first_clip[chosen_source.shards[shard]]) + chosen - before
+        source_entry = self.corpus.sources[source]
+        index_in_source = int(
+            position_random(self.digest, "substitute", epoch, position, attempt).integers(source_entry.count)
+        )
+        shard = int(np.searchsorted(np.cumsum(source_entry.clips), index_in_source, "right"))
+        before = int(source_entry.clips[:shard].sum())
+        return int(self.corpus.first_clip[source_entry.shards[shard]]) + index_in_source - before
 
     def _make(self, epoch: int) -> EpochOrder:
         clip_P = np.empty(len(self), np.int64)

@@ -22,7 +22,7 @@ class CheckColumns:
     name_C: Integers  # index into `names`
     setting_C: Integers  # index into `settings`, -1 for a threshold that is no setting
     score_C: Floats  # NaN where nothing could be measured
-    threshold_C: Floats
+    threshold_C: Floats  # limit that the score was compared with
     at_most_C: Bools  # operator "<=", otherwise ">="
 
     def fails(self, limit_C: Floats | float | None = None) -> Bools:

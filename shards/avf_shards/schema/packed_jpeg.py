@@ -27,7 +27,7 @@ def pack_images(images: Sequence[bytes]) -> bytes:
 def image_offsets(packed: bytes) -> npt.NDArray[np.int64]:
     """Return the offsets of a container, (N + 1,): image n lies at [offsets[n], offsets[n + 1]).
 
-    Raises FaultError for what is no whole container.
+    Raises FaultError if the bytes are not a complete container.
     """
     if packed[: len(MAGIC)] != MAGIC or len(packed) < _HEAD_BYTES:
         raise FaultError("the video is no packed JPEG")

@@ -80,4 +80,4 @@ def test_a_run_folder_is_verified(tmp_path: Path) -> None:
     from avf_shards.errors import UserError
 
     with pytest.raises(UserError, match="not the folder of a run"):
-        RunFolder.existing(tmp_path)
+        RunFolder.open_existing(tmp_path)

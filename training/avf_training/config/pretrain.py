@@ -30,7 +30,7 @@ class ContrastiveConfig:
 
     weight: float  # of the sum over the levels
     temperature: float  # divides the cosine similarities
-    negatives: Negatives = "local"  # other clips of the same rank, as the authors' code; `gathered`: of all ranks
+    negatives: Negatives = "local"  # other clips of the same rank, as the authors' code; `all_ranks`: of all ranks
 
     def __post_init__(self) -> None:
         if self.weight < 0 or self.temperature <= 0:

@@ -49,8 +49,8 @@ class Rectangle:
 
     left: int  # x of the left edge
     top: int  # y of the upper edge
-    width: int
-    height: int
+    width: int  # along x
+    height: int  # along y
 
 
 @dataclass(frozen=True, kw_only=True)

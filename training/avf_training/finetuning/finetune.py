@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Path, device: str = "cpu") -> Path:
     """Train to the recipe's last step, test the selected models and return the path of RUN/result.json.
 
-    Training goes on from the newest checkpoint in `out`. Where a signal stopped it, the state is saved and `out` is
+    Training continues from the newest checkpoint in `out`. Where a signal stopped it, the state is saved and `out` is
     returned. Raises UserError, FaultError.
 
     Args:

@@ -118,16 +118,17 @@ def estimate_training_cost(
             mfu=flops_per_s / peak.flops_per_s,
             peak_source=peak.source,
             hours=steps * recipe.batch / clips_per_s / devices / 3600,
-            memory_bytes=training_bytes(
-                recipe.model_config(),
-                recipe.masks,
-                recipe.micro_batch,
-                recipe.precision,
-                recipe.activation_checkpointing,
-            ),
+            memory_bytes=_device_bytes(recipe),
             peak_bytes=torch.cuda.max_memory_allocated() if on_gpu else None,
             paper=PAPER_TIMES.get(recipe.model),
         )
+
+
+def _device_bytes(recipe: PretrainRecipe) -> int:
+    """Return the computed memory of one device at the recipe's micro-batch, in bytes."""
+    return training_bytes(
+        recipe.model_config(), recipe.masks, recipe.micro_batch, recipe.precision, recipe.activation_checkpointing
+    )
 
 
 def _time_steps(

@@ -186,7 +186,7 @@ class _Chain:
         prefix = "" if stage == "pretrain" else f"{data.name}-fold{fold}-"
         digest = hashlib.sha256(json.dumps([stage, *options]).encode()).hexdigest()[:8]
         folder = self.out / "runs" / stage / f"{prefix}{Path(self.row.recipe).stem}-seed{self.seed}-{digest}"
-        # The device is no part of the digest: a study goes on from the same runs on another machine.
+        # The device is no part of the digest: a study continues from the same runs on another machine.
         device = ["--device", self.inputs.device] if self.inputs.device else []
         return Job(
             stage=stage,

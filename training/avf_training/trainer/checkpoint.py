@@ -89,7 +89,7 @@ class Checkpoints:
         self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None
 
     def save(self, step: int, model: nn.Module, optimizer: optim.Optimizer, state: Mapping[str, Any]) -> None:
-        """Copy model and optimizer now, and write them while training goes on. Collective: all ranks must call it.
+        """Copy model and optimizer now, and write them while training continues. Collective: all ranks must call it.
 
         Waits until the previous checkpoint is published. Raises UserError when that checkpoint could not be written,
         for example on a full disk.
