@@ -3,8 +3,12 @@
 import importlib
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 
+import avf_shards
 import pytest
+from support.clips import make_flashing_shards
 
 PACKAGES = ["avf_shards", "avf_curation", "avf_training"]
 
@@ -26,3 +30,16 @@ def test_importing_a_package_loads_nothing_heavy(package: str) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_the_example_in_the_docstring_reads_every_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_flashing_shards(tmp_path, {"demo": 2})
+    monkeypatch.chdir(tmp_path)
+    assert avf_shards.__doc__ is not None
+    start, stop = avf_shards.__doc__.index("    from pathlib"), avf_shards.__doc__.index("Needs the standard library")
+    code = textwrap.dedent(avf_shards.__doc__[start:stop]).rstrip()
+    code += "\n            clips.append((key, len(video), len(audio)))"
+    clips: list[tuple[str, int, int]] = []
+    exec(code, {"clips": clips})
+    assert len(clips) == 2
+    assert all(video_bytes and audio_bytes for _, video_bytes, audio_bytes in clips)

@@ -43,71 +43,71 @@ def bind(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
             raise UserError(describe_unknown_key(f"{where}.{key}" if where else str(key), str(key), list(fields)))
     arguments: dict[str, Any] = {}
     for name, field in fields.items():
-        dotted = f"{where}.{name}" if where else name
+        full_key = f"{where}.{name}" if where else name
         if name in values:
-            arguments[name] = _convert(hints[name], values[name], dotted)
+            arguments[name] = _convert(hints[name], values[name], full_key)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise UserError(f"{dotted}: missing, and it has no default")
+            raise UserError(f"{full_key}: missing, and it has no default")
     try:
         return cls(**arguments)
     except ValueError as error:
         raise UserError(f"{where or cls.__name__}: {error}") from error
 
 
-def describe_unknown_key(dotted: str, key: str, known: list[str], kind: str = "setting") -> str:
+def describe_unknown_key(full_key: str, key: str, known: list[str], kind: str = "setting") -> str:
     """Return the message for a name that does not exist, with the most similar name that does.
 
     Args:
-        dotted: The full name as it was given, as "optim.base_rl".
+        full_key: The full name as it was given, as "optim.base_rl".
         key: The name that is compared with the `known` names.
         kind: What `key` should have been, for the message: "DOTTED: unknown KIND; did you mean ...?".
     """
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
-    return f"{dotted}: unknown {kind}; {hint}"
+    return f"{full_key}: unknown {kind}; {hint}"
 
 
-def _convert(kind: Any, value: Any, dotted: str) -> Any:
+def _convert(kind: Any, value: Any, full_key: str) -> Any:
     origin, args = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
     if origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return None
-        return _convert(next(a for a in args if a is not type(None)), value, dotted)
+        return _convert(next(a for a in args if a is not type(None)), value, full_key)
     if origin is Literal:
         if value not in args:
-            raise UserError(f"{dotted}: {value!r} is not one of {', '.join(map(repr, args))}")
+            raise UserError(f"{full_key}: {value!r} is not one of {', '.join(map(repr, args))}")
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise UserError(f"{dotted}: expected a list, got {value!r}")
-        return tuple(_convert(args[0], item, f"{dotted}[{i}]") for i, item in enumerate(value))
+            raise UserError(f"{full_key}: expected a list, got {value!r}")
+        return tuple(_convert(args[0], item, f"{full_key}[{i}]") for i, item in enumerate(value))
     if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
-            raise UserError(f"{dotted}: expected a table, got {value!r}")
-        return {str(key): _convert(args[1], item, f"{dotted}.{key}") for key, item in value.items()}
+            raise UserError(f"{full_key}: expected a table, got {value!r}")
+        return {str(key): _convert(args[1], item, f"{full_key}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return bind(kind, value, dotted)
-    return _scalar(kind, value, dotted)
+        return bind(kind, value, full_key)
+    return _scalar(kind, value, full_key)
 
 
 _EXPONENT = re.compile(r"[+-]?\d+[eE][+-]?\d+")  # 1e-4, which YAML takes for text
 
 
-def _scalar(kind: Any, value: Any, dotted: str) -> Any:
+def _scalar(kind: Any, value: Any, full_key: str) -> Any:
     if kind is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
         value = float(value)
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         if value != value or value in (float("inf"), float("-inf")):
-            raise UserError(f"{dotted}: {value!r} is not a finite number")
+            raise UserError(f"{full_key}: {value!r} is not a finite number")
         return float(value)
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if kind in (bool, str) and isinstance(value, kind):
         return value
     names = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
-    raise UserError(f"{dotted}: expected {names.get(kind, kind)}, got {value!r}")
+    raise UserError(f"{full_key}: expected {names.get(kind, kind)}, got {value!r}")
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,9 +148,9 @@ def override(text: str, parse: Callable[[str], Any], fault: type[Exception], exa
         raise UserError(f"--set {text}: {value!r} is not a value") from None
 
 
-def nest(dotted: str, value: Any) -> dict[str, Any]:
+def nest(full_key: str, value: Any) -> dict[str, Any]:
     """Return a value under a dotted name as nested tables: `nest("a.b", 1)` is `{"a": {"b": 1}}`."""
-    for name in reversed(dotted.split(".")):
+    for name in reversed(full_key.split(".")):
         value = {name: value}
     return dict(value)
 

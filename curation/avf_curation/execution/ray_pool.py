@@ -29,7 +29,7 @@ _MAX_FAILED_STARTS = 5  # actors in a row that die while they load their detecto
 
 @dataclass(frozen=True, kw_only=True)
 class PoolConfig:
-    """What the actors of a pool do and need."""
+    """The kind, number and GPU share of the actors of a pool."""
 
     kind: PoolKind  # the steps that its actors run; curation: all of them
     size: int  # actors at most

@@ -33,7 +33,7 @@ class PipelineStages:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSetup:
-    """Everything that a worker is made from. It is pickled and sent to the worker's process or machine."""
+    """The settings, paths and functions of a worker. It is pickled and sent to the process or machine of the worker."""
 
     run: RunFolder  # units are committed to it
     recipe: Recipe  # settings of all sources

@@ -1,4 +1,4 @@
-"""What the pipeline hands from step to step: a video after screening, and the outcomes of its spans."""
+"""The values that the pipeline passes from step to step: a screened video, and the outcomes of its spans."""
 
 import json
 from dataclasses import dataclass

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RefiningContext:
-    """What all spans of one video share while they are refined."""
+    """The files, settings and detectors that all spans of one video share."""
 
     media: MediaFile  # the open input
     audio: AudioTrack  # of the full video, 16 kHz

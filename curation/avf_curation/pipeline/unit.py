@@ -25,7 +25,7 @@ _MAX_POOLED_FRAMES = 64  # of one group, evenly spread
 
 @dataclass(frozen=True, kw_only=True)
 class UnitJob:
-    """What a worker needs to know about a unit."""
+    """A unit of work for a worker: the videos to curate."""
 
     unit: int  # number in the plan, from 0
     attempt: int  # number of the plan
@@ -34,7 +34,7 @@ class UnitJob:
 
 @dataclass(frozen=True, kw_only=True)
 class UnitReport:
-    """What a worker reports about a committed unit, for the progress line and the log."""
+    """The counts and costs of a committed unit, for the progress line and the log."""
 
     unit: int  # number in the plan, from 0
     videos: int  # count of inputs

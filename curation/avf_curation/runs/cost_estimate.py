@@ -168,7 +168,7 @@ def _figures(run: RunFolder) -> dict[str, list[tuple[float, ...]]]:
     for entry in read_unit_log(run):
         gpu_s = sum(entry.report.stage_seconds.get(stage, 0.0) for stage in _GPU_STAGES)
         times[entry.report.unit] = (entry.report.cpu_seconds, gpu_s)
-    kept = _kept_frames(run)
+    kept = _count_kept_frames(run)
     rows: dict[str, list[tuple[float, ...]]] = {}
     for unit, (source, size) in sizes.items():
         if unit in times:
@@ -178,7 +178,7 @@ def _figures(run: RunFolder) -> dict[str, list[tuple[float, ...]]]:
     return rows
 
 
-def _kept_frames(run: RunFolder) -> dict[int, int]:
+def _count_kept_frames(run: RunFolder) -> dict[int, int]:
     """Return unit -> frames of its kept spans."""
     ledger = run.ledger().select(["unit", "status", "start_frame", "stop_frame"])
     frames: dict[int, int] = {}

@@ -149,7 +149,9 @@ def _to_video(row: dict[str, Any]) -> Video:
         box = row["origin"]["box"]
         row["origin"] = Origin(**row["origin"] | {"box": None if box is None else tuple(box)})
     if row["labels"] is not None:
-        row["labels"] = Labels.from_json(Fields.of(json.loads(row["labels"]), f"plan: {row['video_id']}: labels"))
+        row["labels"] = Labels.from_json(
+            Fields.from_value(json.loads(row["labels"]), f"plan: {row['video_id']}: labels")
+        )
     return Video(**row)
 
 

@@ -68,7 +68,7 @@ class ClipRecord:
             values = json.loads(data)
         except (ValueError, RecursionError) as error:
             raise FaultError(f"{where}: the record is not JSON ({error})") from None
-        fields = Fields.of(values, f"{where}: the record")
+        fields = Fields.from_value(values, f"{where}: the record")
         check_version(values, "clip record", where)
         key = fields.text("key")
         if not is_key(key):
@@ -130,7 +130,7 @@ def _check(values: Any, key: str) -> Check:
             return Check(
                 stage=stage, reason=reason, score=score, operator=operator, threshold=threshold, setting=setting
             )
-    fields = Fields.of(values, f"{key}: checks")
+    fields = Fields.from_value(values, f"{key}: checks")
     for name in ("stage", "reason", "operator"):
         fields.text(name)
     fields.number("threshold")

@@ -16,7 +16,7 @@ class Fields:
     where: str  # names the object in messages, as "voxceleb2-0a1b...-0: labels"
 
     @classmethod
-    def of(cls, values: object, where: str) -> "Fields":
+    def from_value(cls, values: object, where: str) -> "Fields":
         """Return the fields of `values`, which must be a JSON object."""
         if not isinstance(values, dict):
             raise FaultError(f"{where}: must be a table, and is {_shorten(values)}")
@@ -61,7 +61,7 @@ class Fields:
 
     def table(self, name: str) -> "Fields":
         """Return the fields of an object inside this one."""
-        return Fields.of(self.values.get(name), f"{self.where}: {name}")
+        return Fields.from_value(self.values.get(name), f"{self.where}: {name}")
 
     def items(self, name: str) -> list[Any]:
         """Return a list."""
