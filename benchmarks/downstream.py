@@ -14,7 +14,8 @@ from avf_training.config.finetune import load_finetune_recipe
 from avf_training.data.clip import decode_clip
 from avf_training.data.decode import StoredAudio
 from avf_training.data.storage import StorageConfig
-from avf_training.data.windows import STRIDE, segment_frames
+from avf_training.data.window_length import STRIDE
+from avf_training.data.windows import segment_frames
 from avf_training.evaluation.multi_view import ViewParams
 from avf_training.models.classifier import Classifier, OutputSpec
 from avf_training.models.precision import Precision

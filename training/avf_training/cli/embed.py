@@ -7,7 +7,7 @@ from typing import Any
 from avf_shards.cli.common import add_command
 
 from avf_training.cli.options import add_device_option, resolve_device
-from avf_training.data.windows import WINDOW_S
+from avf_training.data.window_length import WINDOW_S
 
 
 def add(commands: Any) -> None:

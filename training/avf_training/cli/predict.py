@@ -8,7 +8,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, add_json_option, write_answer
 
 from avf_training.cli.options import add_device_option, resolve_device
-from avf_training.data.windows import HOP_S
+from avf_training.data.window_length import HOP_S
 
 
 def add(commands: Any) -> None:

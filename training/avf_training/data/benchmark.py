@@ -14,7 +14,7 @@ from avf_training.data.decode import StoredAudio, decode_jpeg_planes, decode_pla
 from avf_training.data.pretraining import PretrainingBatch, PretrainingParams, PretrainingSampler, pretraining_input
 from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import ClipStream, StreamConfig
-from avf_training.data.windows import STRIDE
+from avf_training.data.window_length import STRIDE
 from avf_training.models.masking import paper_masks
 from avf_training.models.presets import preset
 

@@ -23,7 +23,8 @@ from avf_training.data.mixing import (
 )
 from avf_training.data.pretraining import sample_gain, sample_start
 from avf_training.data.transforms import crop_pixels, decode_waveform, log_mel_batch, normalize_pixels, resample_pixels
-from avf_training.data.windows import STRIDE, spread_frames
+from avf_training.data.window_length import STRIDE
+from avf_training.data.windows import spread_frames
 from avf_training.models.config import Geometry, Modalities
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from avf_training.data.batch import Batch
 from avf_training.data.clip import Clip
 from avf_training.data.transforms import audio_input, video_input
-from avf_training.data.windows import STRIDE, window_frames
+from avf_training.data.window_length import STRIDE
+from avf_training.data.windows import window_frames
 from avf_training.models.config import Geometry, ModelConfig
 from avf_training.models.masking import ClipMask, MaskConfig, Masker
 from avf_training.models.masks import Masks

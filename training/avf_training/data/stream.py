@@ -23,7 +23,7 @@ from avf_training.data.prefetch import read_ahead
 from avf_training.data.reader import ClipReader, read_corpus
 from avf_training.data.shared_buffers import SharedBuffers
 from avf_training.data.storage import StorageConfig
-from avf_training.data.windows import STRIDE
+from avf_training.data.window_length import STRIDE
 from avf_training.models.config import Geometry
 
 _Read = Callable[[], Mapping[str, bytes]]

@@ -3,13 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from avf_shards.timeline import FRAMES_PER_SECOND
 
-# Frames from one model frame to the next: 16 frames at stride 4 span 64 stored frames, 2.56 s at 25 fps
-# (AVF-MAE++ Table 5, "sampling rate").
-STRIDE = 4
-WINDOW_S = 16 * STRIDE / FRAMES_PER_SECOND  # the papers' window: 2.56 s
-HOP_S = WINDOW_S / 4  # from one prediction to the next: short enough to see an expression change
+from avf_training.data.window_length import STRIDE
 
 
 def window_frames(start: int, frames: int, total: int) -> list[int]:

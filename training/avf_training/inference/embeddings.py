@@ -19,7 +19,7 @@ from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS
 from torch import Tensor
 
 from avf_training.data.storage import StorageConfig
-from avf_training.data.windows import WINDOW_S
+from avf_training.data.window_length import WINDOW_S
 from avf_training.inference.feature_model import FeatureModel, read_clips
 from avf_training.inference.predictions import find_shards
 from avf_training.tasks.labelled_shards import LabelledShards

@@ -17,7 +17,8 @@ from torch import Tensor
 from avf_training.data.batch import Batch
 from avf_training.data.clip import Clip, decode_clip
 from avf_training.data.decode import StoredAudio
-from avf_training.data.windows import STRIDE, window_frames
+from avf_training.data.window_length import STRIDE
+from avf_training.data.windows import window_frames
 from avf_training.evaluation.multi_view import ViewParams, view_input
 from avf_training.finetuning.initialization import load_start, start_model
 from avf_training.models.classifier import Classifier, weighted_layers

@@ -14,7 +14,7 @@ from avf_training.data.clip import Clip, decode_clip
 from avf_training.data.decode import StoredAudio
 from avf_training.data.storage import StorageConfig
 from avf_training.data.transforms import crop_pixels
-from avf_training.data.windows import STRIDE
+from avf_training.data.window_length import STRIDE
 from avf_training.evaluation.multi_view import ViewParams
 from avf_training.inference.predictions import ClipPrediction, find_shards
 from avf_training.tasks.labelled_shards import LabelledShards

@@ -9,7 +9,7 @@ from avf_shards.errors import UserError
 from avf_shards.format.manifest import MANIFEST
 
 from avf_training.data.storage import StorageConfig
-from avf_training.data.windows import HOP_S
+from avf_training.data.window_length import HOP_S
 from avf_training.inference.feature_model import FeatureModel, read_clips
 from avf_training.tasks.labelled_shards import LabelledShards
 

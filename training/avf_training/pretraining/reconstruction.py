@@ -15,7 +15,8 @@ from torch import Tensor
 
 from avf_training.data.clip import decode_clip
 from avf_training.data.transforms import audio_input, video_input
-from avf_training.data.windows import STRIDE, window_frames
+from avf_training.data.window_length import STRIDE
+from avf_training.data.windows import window_frames
 from avf_training.models.config import Geometry, TargetConfig
 from avf_training.models.inputs import IMAGE_MEAN, IMAGE_STD
 from avf_training.models.mae import MaskedAutoencoder

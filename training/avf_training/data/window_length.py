@@ -1,0 +1,9 @@
+"""How long a model's window is, for modules that must not import numpy, such as the command line."""
+
+from avf_shards.timeline import FRAMES_PER_SECOND
+
+# Frames from one model frame to the next: 16 frames at stride 4 span 64 stored frames, 2.56 s at 25 fps
+# (AVF-MAE++ Table 5, "sampling rate").
+STRIDE = 4
+WINDOW_S = 16 * STRIDE / FRAMES_PER_SECOND  # the papers' window: 2.56 s
+HOP_S = WINDOW_S / 4  # from one prediction to the next: short enough to see an expression change
