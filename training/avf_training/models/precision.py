@@ -30,6 +30,8 @@ def set_numerics(threads: int | None, precision: Precision) -> None:
     if threads:
         torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("high" if precision.tf32 else "highest")
+    # Convolutions, such as those of the refinement layer, have a switch of their own, which torch leaves on.
+    torch.backends.cudnn.allow_tf32 = precision.tf32
 
 
 def full_precision(device_type: str, on: bool) -> AbstractContextManager[object]:

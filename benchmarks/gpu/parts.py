@@ -1,0 +1,110 @@
+"""The parts in the order in which they run: correctness before speed."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from benchmarks.gpu.results import Row
+
+if TYPE_CHECKING:  # the settings import torch, which the process that starts the parts does not need
+    from benchmarks.gpu.settings import Settings
+
+Run = Callable[["Settings"], Iterator[tuple[str, Row]]]
+Group = Literal["correctness", "speed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part, which has a process and a JSON file of its own."""
+
+    name: str
+    group: Group
+    function: str  # module and function; imported in the part's process alone
+    expected_s: int  # on an H100; a part is not started with less time left, and is stopped after three times as much
+    note: str  # sentence above its tables
+
+    def load(self) -> Run:
+        """Return the function, which yields the title of a table and a row of it."""
+        module, _, name = self.function.rpartition(".")
+        run: Run = getattr(importlib.import_module(f"benchmarks.gpu.{module}"), name)
+        return run
+
+
+def _step_part(model: str, expected_s: int) -> Part:
+    return Part(
+        name=f"step_{model}",
+        group="speed",
+        function=f"step_speed.{model}",
+        expected_s=expected_s,
+        note="A training step of the trainer from stored planes and audio on the device to new weights: median of steps "
+        "after a warm-up, by CUDA events. TFLOP/s counts three forward passes of the model; MFU is its share of a "
+        "bf16 product of 8192 x 8192 matrices, measured in the same process on random data.",
+    )
+
+
+PARTS = (
+    Part(
+        name="models",
+        group="correctness",
+        function="check_models.eager",
+        expected_s=45,
+        note="Random clips, weights and masks; errors are norms of differences over the norm of the float64 value.",
+    ),
+    Part(
+        name="transforms",
+        group="correctness",
+        function="check_transforms.run",
+        expected_s=15,
+        note="Random planes and noise, with a silent clip, one that ends early, and one with full-range planes.",
+    ),
+    Part(
+        name="training",
+        group="correctness",
+        function="check_training.run",
+        expected_s=90,
+        note="Runs of nano through the trainer on made-up shards: workers by each start method, resuming on another "
+        "device, and runs repeated with torch's deterministic algorithms.",
+    ),
+    Part(
+        name="compile",
+        group="correctness",
+        function="check_models.compiled",
+        expected_s=80,
+        note="As above, with the model compiled by torch.compile; the time includes compiling.",
+    ),
+    _step_part("avfmaepp_b", 40),
+    Part(
+        name="profile",
+        group="speed",
+        function="step_profile.run",
+        expected_s=25,
+        note="One step in bf16 by torch's profiler: time of the kernels that each part of the step starts, forward and "
+        "backward, and of each kind of kernel.",
+    ),
+    _step_part("hicmae_b", 40),
+    Part(
+        name="data",
+        group="speed",
+        function="data_wait.run",
+        expected_s=60,
+        note="Runs of the trainer in bf16 from shards on disk, in which a few made-up talkers of 6 s and 224 px repeat, "
+        "with a worker for each core but one; and the loader alone.",
+    ),
+    _step_part("avfmaepp_h", 30),
+    _step_part("avfmaepp_l", 25),
+    Part(
+        name="step_compiled",
+        group="speed",
+        function="step_speed.compiled",
+        expected_s=100,
+        note="The same step with the model compiled by torch.compile; the first step includes compiling.",
+    ),
+    _step_part("hicmae_s", 20),
+    _step_part("hicmae_t", 20),
+)
+
+
+def find_part(name: str) -> Part:
+    """Return the part of that name. Raises KeyError."""
+    return {part.name: part for part in PARTS}[name]

@@ -1,0 +1,41 @@
+"""`python -m benchmarks.gpu` on a CPU: every part runs, none runs twice, and the page says which are missing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# The steps of the other models run the same code.
+PARTS = ("models", "transforms", "training", "compile", "step_avfmaepp_b", "step_hicmae_b", "profile", "data")
+
+
+def call(out: Path, *options: str) -> str:
+    """Run the command as a dry run on the CPU; return what it prints."""
+    command = [sys.executable, "-m", "benchmarks.gpu", "--out", str(out), "--device", "cpu", "--tiny", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_dry_run_passes_and_is_not_repeated(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    call(out, *PARTS)
+    results = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
+    assert results.keys() == set(PARTS)
+    assert all(result["finished"] and result["schema_version"] == 1 for result in results.values())
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    call(out, *PARTS, "--page", str(tmp_path / "gpu.md"))
+    assert before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    page = (tmp_path / "gpu.md").read_text()
+    assert page.count("A dry run") == len(PARTS)
+    assert "### step avfmaepp h\n\nNot measured." in page
+
+
+def test_page_says_which_parts_were_not_measured(tmp_path: Path) -> None:
+    call(tmp_path / "out", "transforms", "--page", str(tmp_path / "gpu.md"))
+    page = (tmp_path / "gpu.md").read_text()
+    assert "All checks passed." in page
+    assert "### training\n\nNot measured." in page
