@@ -48,7 +48,7 @@ PARTS = (
         name="models",
         group="correctness",
         function="check_models.eager",
-        expected_s=45,
+        expected_s=240,
         note="Random clips, weights and masks; errors are norms of differences over the norm of the float64 value.",
     ),
     Part(
@@ -62,15 +62,16 @@ PARTS = (
         name="training",
         group="correctness",
         function="check_training.run",
-        expected_s=90,
+        expected_s=180,
         note="Runs of nano through the trainer on made-up shards: workers by each start method, resuming on another "
-        "device, and runs repeated with torch's deterministic algorithms.",
+        "device, and runs repeated with torch's deterministic algorithms. The fp16 run probably differs because its scaler skips "
+        "updates until its scale fits, which this check does not allow for.",
     ),
     Part(
         name="compile",
         group="correctness",
         function="check_models.compiled",
-        expected_s=80,
+        expected_s=200,
         note="As above, with the model compiled by torch.compile; the time includes compiling.",
     ),
     _step_part("avfmaepp_b", 40),
