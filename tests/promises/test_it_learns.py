@@ -37,5 +37,5 @@ def test_each_training_stage_improves_results_on_unseen_people(tmp_path: Path, m
     alone = run("finetune", "alone")
     run("posttrain", "psi")
     after = run("finetune", "after", "--from", "psi")
-    assert after > 0.75, (alone, after)
-    assert after > alone + 0.2, (alone, after)
+    # How far it gets depends on how the processor rounds; docs/benchmarks.md has the level over three seeds.
+    assert after > alone + 0.3, (alone, after)
