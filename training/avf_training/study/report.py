@@ -50,7 +50,10 @@ class _Panel:
 def write_report(study: Study, matrix: Matrix, shards: LabelledShards, out: Path) -> Path:
     """Write OUT/report.html, one file that needs no other, and return its path."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,  # a renamed field fails here instead of leaving a gap on the page
     )
     datasets = list(dict.fromkeys(cell.data.name for cell in matrix.cells))
     panels = [_panel(matrix, shards, row, name) for row in study.rows for name in datasets]
