@@ -16,6 +16,8 @@ from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
 from avf_shards.schema.ledger import Decision, table_to_decisions
 
+pytestmark = pytest.mark.timeout(900)  # the fixture curates all clips, at low priority beside other tests
+
 KEPT, REJECTED = "kept", "rejected"
 
 # file -> (frames, what the verdicts of its spans must be, why)
