@@ -250,12 +250,13 @@ import json, sys
 from pathlib import Path
 import torch.distributed as distributed
 from avf_training.distributed.environment import torchrun_environment
-from avf_training.models.masking import paper_masks
-from support.streams import loader, pretraining
+from support.streams import make_stream_loader, pretraining_sampler
 distributed.init_process_group("gloo")
 world = torchrun_environment()
-one = loader(Path(sys.argv[1]), pretraining(), 24, world=world.size, rank=world.rank, workers=1)
-for number, batch in zip(range(4), one):
+loader = make_stream_loader(
+    Path(sys.argv[1]), pretraining_sampler(), 24, world=world.size, rank=world.rank, workers=1
+)
+for _, batch in zip(range(4), loader):
     steps = [None] * world.size
     distributed.all_gather_object(steps, batch.keys)
     if world.rank == 0:
