@@ -1,6 +1,6 @@
 """Estimate what a run will cost and yield, from a seeded sample of its groups that is curated in full.
 
-Groups (a film, a session) are sampled, not videos, because the videos of one group resemble each other. Sums are
+Groups (a movie, a session) are sampled, not videos, because the videos of one group resemble each other. Sums are
 scaled by bytes (a ratio estimator): the bytes of all inputs are known without reading them, and time, storage and yield
 grow with them. Intervals are 95 % of a seeded bootstrap over the groups; they get narrower with every group.
 """
