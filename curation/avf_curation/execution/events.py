@@ -46,7 +46,8 @@ class EventLog:
         elif event.name in _MILESTONES:
             level = logging.INFO
         if log.isEnabledFor(level):
-            details = [f"{name} {values[name]}" for name in ("unit", "pool", "deaths", "message") if name in values]
+            details = [f"{name} {values[name]}" for name in ("unit", "pool", "deaths") if name in values]
+            details += [str(values["message"])] if "message" in values else []
             log.log(level, "%s%s", event.name.replace("_", " "), ": " + ", ".join(details) if details else "")
 
     def close(self) -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.schema.versions import FileKind, check_schema, stamp
+from avf_shards.schema.versions import read_parquet, stamp
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.pipeline.unit import UnitJob
@@ -130,7 +129,10 @@ def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs:
     try:
         run.publish(f"plan-{attempt}", run.attempt_folder(attempt) / "plan", files)
         log.info(
-            "froze the plan of %s: %d videos, %d files are no inputs", run.root, table.num_rows, len(skipped_inputs)
+            "froze the plan of %s: %d videos; %d other files are listed as skipped",
+            run.root,
+            table.num_rows,
+            len(skipped_inputs),
         )
     except durable_io.AlreadyExistsError:
         log.info("another process froze the plan of %s first; its plan is used", run.root)
@@ -139,16 +141,10 @@ def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs:
 def read_plan(run: RunFolder, attempt: int) -> RunPlan:
     """Return the frozen plan of an attempt. Raises OSError, and UserError for a plan of a newer version."""
     folder = run.attempt_folder(attempt) / "plan"
-    table = _read_table(folder / "plan.parquet", "plan")
+    table = read_parquet(folder / "plan.parquet", "plan")
     skipped_file = folder / SKIPPED_FILE  # the plan of a deletion has none
-    rows = _read_table(skipped_file, "skipped inputs").to_pylist() if skipped_file.is_file() else []
+    rows = read_parquet(skipped_file, "skipped inputs").to_pylist() if skipped_file.is_file() else []
     return RunPlan(attempt=attempt, table=table, skipped_inputs=tuple(SkippedInput(**row) for row in rows))
-
-
-def _read_table(path: Path, kind: FileKind) -> pa.Table:
-    table = pq.read_table(path)
-    check_schema(table.schema, kind, str(path))
-    return table
 
 
 def planned_videos(run: RunFolder, video_ids: set[str]) -> dict[tuple[str, str], Video]:

@@ -108,7 +108,8 @@ def run_command(
     with setup_logging(parser.prog, options):
         try:
             status = run(options)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # it is None where the caller closed standard output
+                sys.stdout.flush()
             return status
         except UserError as error:
             log.error("%s", error)

@@ -23,7 +23,7 @@ from avf_shards.format.run_folder import LEDGER, PART, UNIT, RunFolder, UnitMani
 from avf_shards.format.tar import Member
 from avf_shards.schema import ledger
 from avf_shards.schema.ledger import Check
-from avf_shards.schema.versions import check_schema, stamp
+from avf_shards.schema.versions import read_parquet, stamp
 
 STAGE, REASON = "takedown", "deleted"
 _TOMBSTONE = Check(stage=STAGE, reason=REASON, score=1.0, operator="<=", threshold=0.0)
@@ -71,9 +71,7 @@ def _tombstone(row: dict[str, Any]) -> dict[str, Any]:
 def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tuple[str, str]]) -> None:
     """Publish a finished attempt of one unit without clips, all of it in one rename."""
     paths = [run.attempt_folder(n) / "plan/plan.parquet" for n in run.attempts()]
-    plans = [pq.read_table(path) for path in paths]
-    for path, table in zip(paths, plans, strict=True):
-        check_schema(table.schema, "plan", str(path))
+    plans = [read_parquet(path, "plan") for path in paths]
     newest = {(row["source"], row["video_id"]): row | {"unit": 0} for plan in plans for row in plan.to_pylist()}
     plan = pa.Table.from_pylist([newest[video] for video in sorted(videos)], schema=plans[-1].schema)
     temporary = run.temporary(f"takedown-{attempt}")

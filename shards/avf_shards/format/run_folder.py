@@ -25,7 +25,13 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
 from avf_shards.format.tar import TarWriter
 from avf_shards.schema import ledger
-from avf_shards.schema.versions import check_schema, check_version, read_json, stamp
+from avf_shards.schema.versions import (
+    check_schema,
+    check_version,
+    damaged_parquet_is_a_fault,
+    read_json,
+    stamp,
+)
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 LEDGER, PART, PART_INDEX, UNIT = "ledger.parquet", "clips.tar", "clips.index.json", "unit.json"
@@ -203,7 +209,7 @@ class RunFolder:
         if earlier or not path.is_file():
             yield from self.ledger().select(list(columns)).combine_chunks().to_batches()
             return
-        with pq.ParquetFile(path) as file:
+        with damaged_parquet_is_a_fault(path, "ledger"), pq.ParquetFile(path) as file:
             check_schema(file.schema_arrow, "ledger", str(path))
             yield from file.iter_batches(columns=list(columns))
 

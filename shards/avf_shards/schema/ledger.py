@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from avf_shards import durable_io
-from avf_shards.schema.versions import check_schema, versioned_schema
+from avf_shards.schema.versions import read_parquet, versioned_schema
 from avf_shards.timeline import Span
 
 Status = Literal["kept", "rejected", "failed"]
@@ -159,10 +159,8 @@ def encode_ledger(table: pa.Table) -> bytes:
 
 
 def read_ledger(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return a ledger file, or some columns of it. Raises UserError for a newer schema version."""
-    # before the columns are read: a newer version may have renamed them
-    check_schema(pq.read_schema(path), "ledger", str(path))
-    return pq.read_table(path, columns=list(columns) if columns else None)
+    """Return a ledger file, or some columns of it. Raises as `read_parquet`."""
+    return read_parquet(path, "ledger", columns)
 
 
 def write_ledger(path: Path, tables: Sequence[pa.Table]) -> None:

@@ -1,11 +1,13 @@
 """Schema versions of the files that other programs read; a file of a newer version is refused."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from avf_shards.errors import FaultError, UserError
 
@@ -100,6 +102,26 @@ def read_json(path: Path, kind: FileKind | None = None) -> dict[str, Any]:
     if kind is not None:
         check_version(values, kind, str(path))
     return values
+
+
+@contextmanager
+def damaged_parquet_is_a_fault(path: Path, kind: FileKind) -> Iterator[None]:
+    """Raise FaultError, which names the file, for what pyarrow raises inside the block on a damaged Parquet file."""
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise FaultError(f"{path}: not readable as {kind} ({' '.join(str(error).split())})") from None
+
+
+def read_parquet(path: Path, kind: FileKind, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a Parquet file, or some columns of it, after a check of its schema version.
+
+    Raises UserError for another version, FaultError for a damaged file.
+    """
+    with damaged_parquet_is_a_fault(path, kind):
+        # The version comes before the columns: a newer version may have renamed them.
+        check_schema(pq.read_schema(path), kind, str(path))
+        return pq.read_table(path, columns=list(columns) if columns else None)
 
 
 def versioned_schema(fields: Iterable[tuple[str, pa.DataType]], kind: FileKind) -> pa.Schema:

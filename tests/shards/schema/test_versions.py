@@ -16,6 +16,7 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.schema import versions
+from avf_shards.schema.ledger import read_ledger
 from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS, check_version, read_json
 from support.runs import make_run
 
@@ -135,3 +136,11 @@ def test_the_totals_of_an_estimate_are_read_as_written_and_refuse_another_versio
         remembered_totals(tmp_path)
     (run.log_folder / TOTALS).write_text("junk")
     assert remembered_totals(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 not a table PAR1", b"\x00" * 64])
+def test_a_damaged_parquet_file_is_a_sentence(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.parquet"
+    path.write_bytes(content)
+    with pytest.raises(FaultError, match=r"ledger\.parquet: not readable as ledger"):
+        read_ledger(path)
