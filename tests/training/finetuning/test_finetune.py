@@ -106,7 +106,7 @@ def test_a_run_killed_between_two_epochs_resumes_to_the_same_result(
 ) -> None:
     out = tmp_path / "cut"
     run = subprocess.Popen(_command(tmp_path, shards, out, SETS))
-    deadline_s = time.monotonic() + 300
+    deadline_s = time.monotonic() + 600
     while len(read_validation(out)) < 2:
         assert run.poll() is None
         assert time.monotonic() < deadline_s
