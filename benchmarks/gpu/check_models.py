@@ -23,7 +23,7 @@ COMPILED = (("hicmae_t", "fp32"), ("hicmae_t", "bf16"), ("avfmaepp_b", "bf16"))
 _CLIPS = 4
 
 
-def eager(settings: Settings) -> Iterator[tuple[str, Row]]:
+def run_eager(settings: Settings) -> Iterator[tuple[str, Row]]:
     """Compare each model with float64 on the CPU in every precision, then its masks."""
     for name in smallest(MODELS, settings):
         recipe = recipe_for(name, settings)
@@ -39,7 +39,7 @@ def eager(settings: Settings) -> Iterator[tuple[str, Row]]:
         yield "Masks", {"model": name, **_mask_row(model, placed)}
 
 
-def compiled(settings: Settings) -> Iterator[tuple[str, Row]]:
+def run_compiled(settings: Settings) -> Iterator[tuple[str, Row]]:
     """Compare compiled models with float64 on the CPU."""
     for name, label in COMPILED if not settings.tiny else COMPILED[-1:]:
         recipe = recipe_for(name, settings)

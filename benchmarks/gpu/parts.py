@@ -47,7 +47,7 @@ PARTS = (
     Part(
         name="models",
         group="correctness",
-        function="check_models.eager",
+        function="check_models.run_eager",
         expected_s=240,
         note="Random clips, weights and masks; errors are norms of differences over the norm of the float64 value.",
     ),
@@ -70,7 +70,7 @@ PARTS = (
     Part(
         name="compile",
         group="correctness",
-        function="check_models.compiled",
+        function="check_models.run_compiled",
         expected_s=200,
         note="As above, with the model compiled by torch.compile; the time includes compiling.",
     ),
@@ -97,7 +97,7 @@ PARTS = (
     Part(
         name="step_compiled",
         group="speed",
-        function="step_speed.compiled",
+        function="step_speed.run_compiled",
         expected_s=100,
         note="The same step with the model compiled by torch.compile; the first step includes compiling.",
     ),

@@ -113,7 +113,7 @@ def _timed_row(
     }
 
 
-def compiled(settings: Settings) -> Iterator[tuple[str, Row]]:
+def run_compiled(settings: Settings) -> Iterator[tuple[str, Row]]:
     """Time the compiled step in bf16 beside the eager one, at the recipe's batch of one GPU."""
     with process_group(settings.device) as context:
         peaks = _measure_peaks(settings)

@@ -218,7 +218,7 @@ class RetinaFaceDetector:
         if architecture == "resnet50" and self.device.type == "cpu":
             self.model = optimize_for_one_core(self.model)
         self._batch_size = 4 if architecture == "mobilenet" else 2 if self.device.type == "cpu" else 16
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types lack it
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub of Module.to has no memory_format alone
 
     @torch.inference_mode()
     def detect(self, images_BHWC: Sequence[Bytes], min_score: float, nms_iou: float) -> list[RetinaFaceDetections]:

@@ -196,7 +196,7 @@ def _fuse_for_inference(network: nn.Sequential) -> nn.Sequential:
         else:
             layers.append(module)
     fused = nn.Sequential(*layers).eval()
-    fused.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types lack it
+    fused.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub of Module.to has no memory_format alone
     return fused
 
 

@@ -28,9 +28,9 @@ from avf_shards.schema import ledger
 from avf_shards.schema.versions import (
     check_schema,
     check_version,
-    damaged_parquet_is_a_fault,
     read_json,
     stamp,
+    translate_parquet_errors,
 )
 from avf_shards.timeline import FRAMES_PER_SECOND
 
@@ -209,7 +209,7 @@ class RunFolder:
         if earlier or not path.is_file():
             yield from self.ledger().select(list(columns)).combine_chunks().to_batches()
             return
-        with damaged_parquet_is_a_fault(path, "ledger"), pq.ParquetFile(path) as file:
+        with translate_parquet_errors(path, "ledger"), pq.ParquetFile(path) as file:
             check_schema(file.schema_arrow, "ledger", str(path))
             yield from file.iter_batches(columns=list(columns))
 

@@ -105,7 +105,7 @@ def read_json(path: Path, kind: FileKind | None = None) -> dict[str, Any]:
 
 
 @contextmanager
-def damaged_parquet_is_a_fault(path: Path, kind: FileKind) -> Iterator[None]:
+def translate_parquet_errors(path: Path, kind: FileKind) -> Iterator[None]:
     """Raise FaultError, which names the file, for what pyarrow raises inside the block on a damaged Parquet file."""
     try:
         yield
@@ -118,10 +118,10 @@ def read_parquet(path: Path, kind: FileKind, columns: Sequence[str] | None = Non
 
     Raises UserError for another version, FaultError for a damaged file.
     """
-    with damaged_parquet_is_a_fault(path, kind):
+    with translate_parquet_errors(path, kind), pq.ParquetFile(path) as file:
         # The version comes before the columns: a newer version may have renamed them.
-        check_schema(pq.read_schema(path), kind, str(path))
-        return pq.read_table(path, columns=list(columns) if columns else None)
+        check_schema(file.schema_arrow, kind, str(path))
+        return file.read(columns=list(columns) if columns else None)
 
 
 def versioned_schema(fields: Iterable[tuple[str, pa.DataType]], kind: FileKind) -> pa.Schema:
