@@ -13,8 +13,9 @@ The Python API of what the command `avf-curate run` does:
 The names are imported when they are first used, because some of them need packages that take a second to import.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from avf_shards import import_at_first_use
 
 if TYPE_CHECKING:
     from avf_curation.detectors.detector_set import BackendSelection, resolve_backends
@@ -57,8 +58,4 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name at its first use (PEP 562)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = import_at_first_use(__name__, _MODULES)

@@ -3,7 +3,9 @@
 The public API of inference is imported from here: `from avf_training import predict`.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from avf_shards import import_at_first_use
 
 if TYPE_CHECKING:
     from avf_training.inference.api import ClipPrediction, WindowPrediction, embed_clips, predict
@@ -11,10 +13,5 @@ if TYPE_CHECKING:
 __all__ = ["ClipPrediction", "WindowPrediction", "embed_clips", "predict"]
 
 
-def __getattr__(name: str) -> Any:
-    # torch takes seconds to import: `import avf_training` and `avf-train --help` must not wait for it.
-    if name in __all__:
-        from avf_training.inference import api
-
-        return getattr(api, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# torch takes seconds to import: `import avf_training` and `avf-train --help` must not wait for it.
+__getattr__ = import_at_first_use(__name__, dict.fromkeys(__all__, "inference.api"))
