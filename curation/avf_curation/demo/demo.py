@@ -57,7 +57,7 @@ def unlabelled_demo() -> Demo:
             "validation": Selection(sources={HELD_OUT: SourceSelection()}),
         },
         next_step="avf-shards ls {out}/shards --keys, then avf-shards lineage {out}/shards KEY",
-        results={"recipe": "demo.yaml", "shards, validation": "validation"},
+        results={"recipe": "demo.yaml", "validation shards": "validation"},
     )
 
 
@@ -122,6 +122,6 @@ def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
         _LOG.info("done in %.0f s; every shard verified", time.monotonic() - start)
     results = {"raw video": "corpus", "run and ledger": "run", "shards": "shards", "audit report": report.name}
     for label, path in {**results, **demo.results}.items():
-        print(f"  {label:<18}{out / path}")
+        print(f"  {label:<18} {out / path}")
     print(f"next: {demo.next_step.format(out=out)}")
     return 1 if faults or summary.law_broken_by else 0
