@@ -37,7 +37,7 @@ def draw_learning_curve(run: Path) -> Path:
         axes[0][-1].legend(fontsize=7)
     for axis in axes[0]:
         axis.set_xlabel("step", fontsize=8)
-        axis.tick_params(labelsize=8)
+        axis.tick_params(which="both", labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(run / CURVE, dpi=120)
     pyplot.close(figure)
