@@ -1,4 +1,4 @@
-"""What the figures were measured on. Nothing here changes a setting of the card."""
+"""The machine on which the figures were measured. Nothing here changes a setting of the card."""
 
 import os
 import platform

@@ -57,7 +57,7 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class PassResult:
-    """What a forward and backward pass computes, in float64 on the CPU."""
+    """The results of a forward and backward pass, in float64 on the CPU."""
 
     outputs: Tensor  # all predicted patches, one after the other
     loss: Tensor

@@ -27,7 +27,7 @@ DEFAULT = Path(__file__).parent / "recipes" / "default.yaml"
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig:
-    """How the inputs of a source are grouped and cut into units."""
+    """Settings that group the inputs of a source and divide them into units of work."""
 
     group_by: str  # file, directory, or a regular expression on the relative path with one group, the group id
     unit_videos: int  # videos of a unit at most

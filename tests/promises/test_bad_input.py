@@ -80,7 +80,7 @@ def test_every_bad_file_is_a_failed_row_and_the_good_file_is_kept(small_video: b
     }
     result = summarize_run(run)
     assert result.totals["videos"] == len(bad) + len(good) + 2
-    assert not result.law_broken_by
+    assert not result.accounting_errors
     assert result.duplicate_inputs == len(good)
     assert {path: path.stat().st_mtime_ns for path in source.rglob("*") if path.is_file()} == before
 
@@ -234,7 +234,7 @@ def test_corrupted_and_truncated_videos_never_crash_a_run(
     run = curate_source(source, tmp_path / "run", "faces.samples=1", "faces.side_px=120", "track.side_px=120")
     result = summarize_run(run)
     assert result.totals["videos"] == 50
-    assert not result.law_broken_by
+    assert not result.accounting_errors
     shutil.rmtree(tmp_path / "in")
 
 

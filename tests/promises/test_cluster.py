@@ -122,7 +122,7 @@ def test_refiners_request_their_share_of_a_gpu(nodes: RayCluster, tmp_path: Path
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    cluster = ClusterConfig(workers=1, refiners=2, gpus_each=0.5)
+    cluster = ClusterConfig(workers=1, refiners=2, gpus_per_worker=0.5)
     try:
         curate(
             make_recipe("plan.unit_videos=1"),

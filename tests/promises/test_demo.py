@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from avf_curation.demo.corpus import HELD_OUT, demo_videos
+from avf_curation.demo.corpus import VALIDATION_SOURCE, demo_videos
 from avf_shards.cli.main import main as shards_main
 from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import RunFolder
@@ -47,8 +47,8 @@ def demo(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_validation_and_training_share_no_person(demo: Path) -> None:
     assert len(clips_of(demo / "validation")) == 28
-    assert {key.split("-")[0] for key in clips_of(demo / "validation")} == {HELD_OUT}
-    assert HELD_OUT not in {key.split("-")[0] for key in clips_of(demo / "shards")}
+    assert {key.split("-")[0] for key in clips_of(demo / "validation")} == {VALIDATION_SOURCE}
+    assert VALIDATION_SOURCE not in {key.split("-")[0] for key in clips_of(demo / "shards")}
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ def decisions(shared: Path, real_weights: Path, tmp_path_factory: pytest.TempPat
     )
     result = summarize_run(run)
     assert result.totals["videos"] == 26
-    assert not result.law_broken_by
+    assert not result.accounting_errors
     pack_shards(run, out / "shards", Selection())
     assert verify_shards(out / "shards") == []
     found: dict[str, list[Decision]] = {}

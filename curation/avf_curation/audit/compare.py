@@ -40,7 +40,7 @@ class OutcomeShift:
 
     @property
     def beyond_chance(self) -> bool:
-        """Whether the difference is significant at the level ALPHA."""
+        """Return whether the difference is significant at the level ALPHA."""
         return self.p < ALPHA
 
 

@@ -37,8 +37,8 @@ class LedgerSummary:
     fingerprint: str  # of the run
     finished: bool  # False: counts of what is committed so far
     duplicate_inputs: int  # inputs with the same bytes as an earlier input of another name
-    #: Videos whose spans leave a gap or overlap, at most twenty; empty where the law of the ledger holds.
-    law_broken_by: tuple[str, ...]
+    #: Names of videos whose spans leave a gap or overlap, at most twenty: some of their frames have no verdict or two.
+    accounting_errors: tuple[str, ...]
     gates: dict[str, dict[str, str]] = field(default_factory=dict)  # source -> stage -> "measure" or "skip"
 
     @property
@@ -55,7 +55,7 @@ class LedgerSummary:
             "backends": self.backends,
             "fingerprint": self.fingerprint,
             "finished": self.finished,
-            "law_broken_by": list(self.law_broken_by),
+            "accounting_errors": list(self.accounting_errors),
             "gates": self.gates,
         }
 
@@ -97,7 +97,7 @@ def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool =
             errors=failed.get(name, {}),
         )
     duplicates = _count_duplicate_inputs(table, new_video)
-    law_broken_by = tuple(_find_broken_videos(table, new_video))
+    accounting_errors = tuple(_find_accounting_errors(table, new_video))
     gates = _non_deciding_gates(identity, names)
     return LedgerSummary(
         sources=sources,
@@ -105,7 +105,7 @@ def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool =
         fingerprint=identity["fingerprint"],
         finished=finished,
         duplicate_inputs=duplicates,
-        law_broken_by=law_broken_by,
+        accounting_errors=accounting_errors,
         gates=gates,
     )
 
@@ -136,7 +136,7 @@ def _starts_video(table: pa.Table) -> np.ndarray:
     return first
 
 
-def _find_broken_videos(table: pa.Table, new_video: np.ndarray) -> list[str]:
+def _find_accounting_errors(table: pa.Table, new_video: np.ndarray) -> list[str]:
     """Return the videos whose spans leave a gap or overlap, at most twenty."""
     if not table.num_rows:
         return []

@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
-    stopped = "stopped; nothing half-done is left, and the same command continues where it was"
+    stopped = "stopped; finished units are saved, and the same command continues after them"
     return run_command(build_parser(), arguments, stopped=stopped, run=run_interruptible)
 
 

@@ -179,7 +179,7 @@ def print_funnel(options: argparse.Namespace, run: Any) -> int:
     summary = summarize_run(run)
     if not write_answer(options, summary.as_json()):
         print_audit(make_console(), summary)
-    return 1 if summary.law_broken_by else 0
+    return 1 if summary.accounting_errors else 0
 
 
 def cluster_config(options: argparse.Namespace) -> Any:
@@ -198,7 +198,7 @@ def cluster_config(options: argparse.Namespace) -> Any:
         address=options.address,
         workers=options.workers,
         refiners=options.refiners,
-        gpus_each=options.gpus_per_refiner,
+        gpus_per_worker=options.gpus_per_refiner,
         start_timeout_s=options.start_timeout_s,
     )
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from avf_shards.estimate import Estimate
+from avf_shards.text import count_noun
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -50,10 +51,12 @@ def plan_rows(planned: RunPlan) -> list[dict[str, Any]]:
 def print_source_check(out: Console, check: SourceCheck) -> None:
     """Print the counts of one source, then the first few skipped inputs of each kind."""
     owners = f" of the owners' {check.owners_count:,}" if check.owners_count else ""
-    out.print(Text(f"{check.source}: {check.videos:,} videos{owners}, {check.bytes / 1e9:,.3f} GB", style="bold"))
-    speakers = f"{check.speakers:,} speakers" if check.speakers else "speakers not known"
     out.print(
-        f"  {check.groups:,} groups, {speakers}, {check.with_sound_beside:,} with a separate audio file, "
+        Text(f"{check.source}: {count_noun(check.videos, 'video')}{owners}, {check.bytes / 1e9:,.3f} GB", style="bold")
+    )
+    speakers = count_noun(check.speakers, "speaker") if check.speakers else "speakers not known"
+    out.print(
+        f"  {count_noun(check.groups, 'group')}, {speakers}, {check.with_sound_beside:,} with a separate audio file, "
         f"{check.ranges:,} as a range of a longer file"
     )
     for kind, count in check.kinds.items():
@@ -71,8 +74,10 @@ def print_source_check(out: Console, check: SourceCheck) -> None:
 def print_estimate(out: Console, estimate: CostEstimate) -> None:
     """Print per source what it holds, what curating all of it costs, and how many clips come out."""
     for source in estimate.sources:
-        total, head = source.total, f"{source.sampled_groups:,} of {source.total.groups:,} groups curated"
-        out.print(printable(f"{source.source}: {total.videos:,} videos, {total.bytes / 1e9:,.3f} GB; {head}"))
+        total, head = source.total, f"{source.sampled_groups:,} of {count_noun(source.total.groups, 'group')} curated"
+        out.print(
+            printable(f"{source.source}: {count_noun(total.videos, 'video')}, {total.bytes / 1e9:,.3f} GB; {head}")
+        )
         rows = {"core-hours": source.core_hours, "GPU-hours": source.gpu_hours, "clips": source.clips}
         rows |= {"hours of clips": source.kept_hours, "GB of clips": source.stored_gb}
         for name, quantity in rows.items():

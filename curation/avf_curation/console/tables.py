@@ -1,6 +1,7 @@
 """Terminal output: tables of audits, comparisons and reviews. Names from outside are shown as plain text."""
 
 from avf_shards.schema.ledger import Check, Decision
+from avf_shards.text import count_noun
 from avf_shards.timeline import Span
 from rich.console import Console
 from rich.table import Table
@@ -44,16 +45,16 @@ def print_audit(out: Console, summary: LedgerSummary) -> None:
         for kind, group, style in (("rejected", source.reasons, ""), ("failed", source.errors, "red")):
             for reason, entry in group.items():
                 share = entry["frames"] / max(1, source.input_frames)
-                spans = f"{entry['spans']} span{'s' if entry['spans'] != 1 else ''}"
+                spans = count_noun(entry["spans"], "span")
                 line = f"  {kind:<9}{reason:<28}{spans:>12}{format_duration(entry['frames']):>12}{share:>8.1%}"
                 out.print(Text(line, style=style))
     out.print()
     backends = ", ".join(f"{stage}={name}" for stage, name in sorted(summary.backends.items()))
     out.print(f"backends {backends}; fingerprint {summary.fingerprint}")
     if summary.duplicate_inputs:
-        out.print(f"{summary.duplicate_inputs} inputs have the same bytes as another; pack takes their clips once")
-    for name in summary.law_broken_by:
-        out.print(Text("the law of the ledger is broken by ", style="red") + printable(name))
+        out.print(f"inputs with the bytes of another input: {summary.duplicate_inputs:,}; pack takes their clips once")
+    for name in summary.accounting_errors:
+        out.print(Text("accounting error, spans leave a gap or overlap: ", style="red") + printable(name))
 
 
 def _row(source: SourceSummary) -> list[str]:
@@ -112,9 +113,11 @@ def print_calibration(out: Console, calibration: Calibration) -> None:
         out.print(f"  --set sources.{calibration.source}.{proposal.setting}={proposal.proposed:.4g}")
 
 
-def print_review(out: Console, rows: list[StageReview], answers: int, asked: int) -> None:
+def print_review(out: Console, rows: list[StageReview], answers: int, questions: int) -> None:
     """Print precision and recall per source and stage, as far as spans are judged."""
-    out.print(f"{answers:,} of {asked:,} spans answered; intervals are 95 % (Wilson), recall's are wider")
+    out.print(
+        f"{answers:,} of {count_noun(questions, 'span')} answered; intervals are 95 % (Wilson), recall's are wider"
+    )
     table = Table("source", "verdicts of", box=None, header_style="bold", pad_edge=False)
     for heading in ("spans", "judged", "unsure", "precision", "recall"):
         table.add_column(heading, justify="right")
@@ -128,7 +131,11 @@ def print_review(out: Console, rows: list[StageReview], answers: int, asked: int
 def print_comparison(out: Console, comparison: Comparison) -> None:
     """Print per source which verdicts of the same videos changed, and which shares of other videos did."""
     for source in comparison.sources:
-        out.print(printable(f"{source.source}: {source.videos_before:,} videos before, {source.videos_after:,} after"))
+        out.print(
+            printable(
+                f"{source.source}: {count_noun(source.videos_before, 'video')} before, {source.videos_after:,} after"
+            )
+        )
         if source.common:
             significance = "beyond chance" if source.sign_p < ALPHA else "could be chance"
             out.print(
@@ -140,7 +147,8 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
         for move in source.moved[:FEW]:
             out.print(
                 printable(
-                    f"    {format_duration(move.frames):>10} in {move.videos:,} videos: {move.before} -> {move.after}"
+                    f"    {format_duration(move.frames):>10} in {count_noun(move.videos, 'video')}: "
+                    f"{move.before} -> {move.after}"
                 )
             )
         if len(source.moved) > FEW:
@@ -159,7 +167,7 @@ def print_decisions(out: Console, decisions: list[Decision]) -> None:
     out.print(printable(f"{first.source}: {first.path}"))
     frames = max(decision.span.stop_frame for decision in decisions)
     out.print(
-        f"{frames} frames = {format_duration(frames)}, {first.input_bytes} bytes, "
+        f"{count_noun(frames, 'frame')} = {format_duration(frames)}, {first.input_bytes} bytes, "
         f"sha256 {first.input_sha256 or 'unread'}"
     )
     for decision in decisions:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 
-HELD_OUT = "strangers"  # its speakers are in no other source: clips to validate a model on
-SOURCES = ("archive", "channel", "dubbed", HELD_OUT, "street", "studio")
+VALIDATION_SOURCE = "strangers"  # its speakers are in no other source: clips to validate a model on
+SOURCES = ("archive", "channel", "dubbed", VALIDATION_SOURCE, "street", "studio")
 RECIPE = """\
 # The demo: clips of one folder of `channel` share a group, so that they show their logo together.
 sources:
@@ -170,7 +170,7 @@ def _archive_videos() -> Iterator[DemoVideo]:
 def _strangers_videos() -> Iterator[DemoVideo]:
     for number in range(100, 128):
         script = VideoScript(shots=(ShotScript(frames=75, speakers=(number,), seed=200 + number),))
-        yield DemoVideo(path=f"{HELD_OUT}/talk_{number}.mp4", script=script, expected=(_expect_kept(75),))
+        yield DemoVideo(path=f"{VALIDATION_SOURCE}/talk_{number}.mp4", script=script, expected=(_expect_kept(75),))
 
 
 def write_corpus(folder: Path) -> None:

@@ -13,12 +13,13 @@ from avf_shards.errors import UserError
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection, SourceSelection
 from avf_shards.packing.verify import verify_shards
+from avf_shards.text import count_noun
 
 from avf_curation.audit.funnel import summarize_run
 from avf_curation.console.progress_bar import ProgressBar
 from avf_curation.console.tables import print_audit
 from avf_curation.console.terminal import make_console
-from avf_curation.demo.corpus import HELD_OUT, RECIPE, SOURCES, write_corpus
+from avf_curation.demo.corpus import RECIPE, SOURCES, VALIDATION_SOURCE, write_corpus
 from avf_curation.demo.expressions import ACTORS, CROWD, Cast, dataset_row, write_cast
 from avf_curation.detectors.detector_set import resolve_backends
 from avf_curation.execution.cluster import ClusterConfig
@@ -45,7 +46,7 @@ class Demo:
 
 def unlabelled_demo() -> Demo:
     """Return the demo of six small sources with every case that the pipeline must distinguish."""
-    training = {name: SourceSelection() for name in SOURCES if name != HELD_OUT}
+    training = {name: SourceSelection() for name in SOURCES if name != VALIDATION_SOURCE}
     return Demo(
         about="six small sources",
         sources=SOURCES,
@@ -54,7 +55,7 @@ def unlabelled_demo() -> Demo:
         files={"demo.yaml": RECIPE},
         shards={
             "shards": Selection(clips_per_shard=8, sources=training),
-            "validation": Selection(sources={HELD_OUT: SourceSelection()}),
+            "validation": Selection(sources={VALIDATION_SOURCE: SourceSelection()}),
         },
         next_step="avf-shards ls {out}/shards --keys, then avf-shards lineage {out}/shards KEY",
         results={"recipe": "demo.yaml", "validation shards": "validation"},
@@ -102,7 +103,7 @@ def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
     recipe = load_recipe(out / demo.recipe if demo.recipe in demo.files else Path(demo.recipe))
     # The embedded backends, whatever weights are installed: the corpus' expected verdicts hold for them alone.
     backends = resolve_backends(recipe, out / "no-weights")
-    _LOG.info("curating with %s, %d worker%s", engine, workers, "s" if workers > 1 else "")
+    _LOG.info("curating with %s, %s", engine, count_noun(workers, "worker"))
     options = RunOptions(engine=engine, cluster=ClusterConfig(workers=workers))
     sources = {name: corpus / name for name in demo.sources}
     with ProgressBar() as bar:
@@ -124,4 +125,4 @@ def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
     for label, path in {**results, **demo.results}.items():
         print(f"  {label:<18} {out / path}")
     print(f"next: {demo.next_step.format(out=out)}")
-    return 1 if faults or summary.law_broken_by else 0
+    return 1 if faults or summary.accounting_errors else 0

@@ -61,7 +61,7 @@ class UnitScheduler:
         self._limits, self._emit = setup.recipe.run, emit
         self._grows_with_cluster = cluster.workers is None
         size = cluster.workers or ray_cluster.count_cpus() or 1
-        gpus = 0.0 if setup.device == "cpu" else cluster.gpus_each
+        gpus = 0.0 if setup.device == "cpu" else cluster.gpus_per_worker
         # With one pool both names mean the same pool, and no unit ever waits between screening and refining.
         if cluster.refiners:
             self._first_pool = ActorPool(PoolConfig(kind="screening", size=size), setup)

@@ -74,7 +74,7 @@ class MediaFile:
 
     @property
     def has_video(self) -> bool:
-        """Whether the input has a video stream that is not cover art."""
+        """Return whether the input has a video stream that is not cover art."""
         return self._video is not None
 
     def close(self) -> None:

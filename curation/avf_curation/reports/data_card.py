@@ -18,6 +18,7 @@ from avf_shards.format.corpus import load_corpus
 from avf_shards.format.index import ShardReader
 from avf_shards.format.manifest import TOMBSTONES, read_manifest
 from avf_shards.schema.clip_record import ClipRecord
+from avf_shards.text import count_noun
 
 CARD, CROISSANT = "DATA_CARD.md", "croissant.json"
 UNSTATED = "not stated"
@@ -115,7 +116,8 @@ def card_markdown(card: DataCard) -> str:
     lines = [
         f"# {_escape_cell(card.name)}",
         "",
-        f"{clips:,} clips of talking faces, {hours:,.2f} hours, from {len(card.sources)} sources.",
+        f"{count_noun(clips, 'clip')} of talking faces, {hours:,.2f} hours, "
+        f"from {count_noun(len(card.sources), 'source')}.",
         "25 frames per second, 16 kHz audio.",
         "",
         "| source | clips | hours | videos | speakers | languages | licence |",
@@ -141,7 +143,7 @@ def card_markdown(card: DataCard) -> str:
     lines += [f"- fingerprint of the curation: {fingerprint}" for fingerprint in card.fingerprints]
     lines += [f"- digest of the corpus: {card.digest}"]
     if card.deleted:
-        lines.append(f"- {card.deleted} clips were deleted after packing")
+        lines.append(f"- deleted after packing: {count_noun(card.deleted, 'clip')}")
     lines += ["", "| shard | bytes | SHA-256 |", "|---|---|---|"]
     lines += [f"| {name} | {size:,} | {digest} |" for name, digest, size in card.shards]
     return "\n".join(lines) + "\n"
@@ -200,10 +202,11 @@ def card_croissant(card: DataCard, url: str | None, published: date | None = Non
     ]
     licences = sorted({source.licence for source in card.sources.values()})
     seconds = sum(source.seconds for source in card.sources.values())
+    clips = sum(source.clips for source in card.sources.values())
     languages = sorted({name for source in card.sources.values() for name in source.languages} - {UNSTATED})
     metadata = mlc.Metadata(
         name=card.name,
-        description=f"{sum(s.clips for s in card.sources.values())} clips of talking faces, {seconds / 3600:.2f} hours",
+        description=f"{count_noun(clips, 'clip')} of talking faces, {seconds / 3600:.2f} hours",
         conforms_to=["http://mlcommons.org/croissant/1.0"],
         license=licences,
         url=url or f"urn:sha256:{card.digest}",

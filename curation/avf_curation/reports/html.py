@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from avf_shards.text import count_noun
 
 from avf_curation.audit.funnel import format_duration
 
@@ -22,4 +23,5 @@ def render_page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["duration"] = format_duration
+    environment.filters["count_noun"] = count_noun
     return environment.get_template(template).render(**values)

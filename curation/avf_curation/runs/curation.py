@@ -28,7 +28,7 @@ _FULL_PIPELINE = PipelineStages()
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Where and how the work of a run is done. Apart from `device` and `stages`, no option changes a result."""
+    """Options for the execution of a run. Apart from `device` and `stages`, no option changes a result."""
 
     engine: Engine = "ray"  # inline: in this process, to debug
     cluster: ClusterConfig = field(default_factory=lambda: ClusterConfig(workers=1))  # workers and their GPUs

@@ -1,4 +1,4 @@
-"""How far a run is, in units, videos and spans."""
+"""The progress of a run, in units, videos and spans."""
 
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,7 @@ from avf_curation.runs.frozen_plan import RunPlan
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far an attempt of a run is."""
+    """The planned work of an attempt of a run, and the part of this work that is committed."""
 
     units: int  # planned
     units_done: int  # committed
@@ -36,7 +36,7 @@ class Progress:
 
 
 def read_progress(run: RunFolder, plan: RunPlan, finished: set[int]) -> Progress:
-    """Return how far an attempt is, from the manifests of its `finished` units."""
+    """Return the progress of an attempt, from the manifests of its `finished` units."""
     counts = dict.fromkeys(("kept", "rejected", "failed", "frames"), 0)
     for unit in finished:
         manifest = run.unit_manifest(plan.attempt, unit)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.text import count_noun
 
 from avf_curation.pipeline.unit import UnitReport
 
@@ -41,10 +42,10 @@ class UnitLogEntry:
 def append_unit(run: RunFolder, report: UnitReport, attempt: int) -> None:
     """Add a unit that is committed now."""
     log.info(
-        "unit %d: %d videos, %d spans kept, %d rejected, %d failed, %.1f CPU seconds",
+        "unit %d: %s, %s kept, %d rejected, %d failed, %.1f CPU seconds",
         report.unit,
-        report.videos,
-        report.kept,
+        count_noun(report.videos, "video"),
+        count_noun(report.kept, "span"),
         report.rejected,
         report.failed,
         report.cpu_seconds,

@@ -1,4 +1,4 @@
-"""What the three command lines share: parsers, the exit status, errors as one sentence, answers as JSON."""
+"""Functions that the three command lines share: parsers, exit status, error messages and JSON output."""
 
 import argparse
 import importlib.metadata

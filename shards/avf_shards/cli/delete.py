@@ -8,6 +8,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, add_json_option, print_answer
 from avf_shards.cli.options import add_shards_argument
 from avf_shards.errors import UserError
+from avf_shards.text import count_noun
 
 LIST_HELP = """\
 lines of the list; '#' begins a comment:
@@ -61,8 +62,14 @@ def _run(options: argparse.Namespace) -> int:
     erased = take_down(run, request) if run else ()
     text = [f"deleted: {key}" for key in report.keys]
     text += [f"rewritten: {name}" for name in report.rewritten]
-    text.append(f"absent: {report.tombstones} deleted clips, searched for in {report.searched_bytes:,} bytes")
+    text.append(
+        f"checked: no shard and no index ({report.searched_bytes:,} bytes) contains the name of a deleted clip; "
+        f"deleted so far: {count_noun(report.tombstones, 'clip')}"
+    )
     if run:
-        text.append(f"{run.root}: {len(erased)} clips erased, their spans are rejected as takedown/deleted")
+        text.append(
+            f"{run.root}: {count_noun(len(erased), 'clip')} erased; "
+            "the ledger rejects the spans of erased clips with the reason takedown/deleted"
+        )
     print_answer(options, asdict(report) | {"erased_in_run": list(erased)}, "\n".join(text))
     return 0

@@ -1,4 +1,4 @@
-"""The table of a selection: the clips of each source that were asked for, available and selected."""
+"""The table of a selection: the quota of each source, and its available and selected clips."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -15,10 +15,10 @@ def print_selection(choice: SelectionResult, out: Path | None) -> tuple[dict[str
     }
     columns = {"kept": "kept", "duplicate": "duplicates", "near": "near_duplicates", "stricter": "below_threshold"}
     columns |= {name: name for name in ("available", "selected", "short")}
-    lines = [f"{'source':<20}{'asked':>10}" + "".join(f"{name:>10}" for name in columns)]
+    lines = [f"{'source':<20}{'quota':>10}" + "".join(f"{name:>10}" for name in columns)]
     for source, row in rows.items():
-        asked = "all" if row["asked"] is None else str(row["asked"])
-        lines.append(f"{source:<20}{asked:>10}" + "".join(f"{row[name]:>10}" for name in columns.values()))
+        quota = "all" if row["quota"] is None else str(row["quota"])
+        lines.append(f"{source:<20}{quota:>10}" + "".join(f"{row[name]:>10}" for name in columns.values()))
     return {"shards": None if out is None else str(out), "sources": rows}, "\n".join(
         [*lines, "nothing was written" if out is None else f"packed into {out}"]
     )

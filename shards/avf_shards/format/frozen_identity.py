@@ -1,4 +1,8 @@
-"""What a folder was made for, written down once and compared at every later start."""
+"""The identity of an output folder: the settings of the run that writes to the folder.
+
+The first start writes these settings to a file of the folder. Every later start compares its own settings with the
+file, and stops if a setting differs.
+"""
 
 import json
 from collections.abc import Callable, Collection, Mapping

@@ -21,7 +21,7 @@ _EXTENSIONS = (*MEMBERS_PER_CLIP, "frames", FINGERPRINT)
 
 @dataclass(frozen=True, kw_only=True)
 class ShardIndex:
-    """What a shard holds."""
+    """The content of a shard: its size and digest, the clips of each source, and the position of each member."""
 
     shard: str  # file name
     size_bytes: int  # of the tar file

@@ -1,4 +1,4 @@
-"""The manifest of a folder: written last, it lists all other files and seals itself with its own digest."""
+"""The manifest of a folder: written last, it lists all other files, and holds a digest of its own content."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ def unseal(data: bytes, kind: FileKind = "shard manifest") -> dict[str, Any]:
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise FaultError(f"{MANIFEST}: not readable as a manifest ({type(error).__name__})") from None
     if _encode_with_digest(values) != data:
-        raise FaultError(f"{MANIFEST}: damaged (its content is not what {str(content_sha256)[:12]}... seals)")
+        raise FaultError(f"{MANIFEST}: damaged (its content does not match its digest {str(content_sha256)[:12]}...)")
     check_version(values, kind, MANIFEST)
     return values
 

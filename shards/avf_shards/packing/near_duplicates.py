@@ -21,7 +21,7 @@ _MAX_OCCURRENCES = 64  # a word that occurs more often is silence or a hum and t
 
 @dataclass(frozen=True, kw_only=True)
 class NearDuplicateConfig:
-    """When two clips count as the same recording."""
+    """Conditions under which two clips count as the same recording."""
 
     max_bit_error: float = 0.3  # largest share of differing bits; unrelated sound: 0.5; Haitsma and Kalker allow 0.35
     min_overlap_s: float = 2.0  # least overlap in seconds

@@ -60,7 +60,7 @@ class Selection:
 class SourceCounts:
     """Counts of clips of one source."""
 
-    asked: int | None  # quota of clips; None where the source has no quota
+    quota: int | None  # clips requested of the source; None: all clips
     kept: int  # clips that the run kept
     duplicates: int  # rejected: the same span of the same bytes as another clip
     below_threshold: int  # rejected by a stricter threshold of the selection
@@ -75,7 +75,7 @@ class SourceCounts:
     @property
     def short(self) -> int:
         """Number of clips by which the source misses its quota; 0 without a quota."""
-        return max(0, (self.asked or 0) - self.selected)
+        return max(0, (self.quota or 0) - self.selected)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +183,7 @@ def _count_clips(name: str, selection: Selection, rejected: Sequence[RejectedCli
     )
     below_threshold = sum(reasons.values())
     return SourceCounts(
-        asked=selection.sources.get(name, SourceSelection()).quota,
+        quota=selection.sources.get(name, SourceSelection()).quota,
         kept=duplicates + near_duplicates + over_quota + below_threshold + selected,
         duplicates=duplicates,
         below_threshold=below_threshold,

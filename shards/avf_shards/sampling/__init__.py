@@ -1,1 +1,1 @@
-"""Which clip comes when: mixtures of sources and the stream order."""
+"""The sequence in which training reads the clips: the mixture of the sources and the stream order."""

@@ -18,7 +18,7 @@ _NUMBERS = (int, float)
 
 @dataclass(frozen=True, kw_only=True)
 class ClipRecord:
-    """What a trainer needs to know about a clip, and an auditor to follow the clip back to its input."""
+    """The metadata of a clip: for training, and to trace the clip back to its input file."""
 
     key: str  # of the clip; its form is that of `clip_key`
     source: str  # name of the corpus or folder that the video belongs to

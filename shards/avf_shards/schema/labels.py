@@ -11,7 +11,7 @@ Box4 = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a video was cut from: a hint for people and later tools, never a measurement."""
+    """The recording that a video was cut from, as the owners of the corpus state it. Nothing here was measured."""
 
     id: str  # the owners' id of the whole recording, as a YouTube id
     start_s: float | None = None  # start of the video in that recording, in seconds; None: not published

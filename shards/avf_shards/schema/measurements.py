@@ -1,4 +1,4 @@
-"""What the stages of curation measured on the span of a clip, as its record stores it.
+"""The measurements of the curation stages on the span of a clip, as the clip's record stores them.
 
 A stage that the recipe skipped has no table. A number is None where the stage could not measure it.
 """

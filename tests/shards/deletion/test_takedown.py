@@ -56,7 +56,7 @@ def test_a_takedown_rejects_in_the_ledger_erases_bytes_and_is_not_packed(folder:
         if f"{decision.source}/{decision.video_id}" in taken:
             assert (decision.clips, decision.measurements, len(decision.checks)) == ((), "{}", 1)
     result = summarize_run(run)
-    assert not result.law_broken_by
+    assert not result.accounting_errors
     for source in result.sources.values():
         assert funnel_steps(source)[-1][0] == "takedown"
         assert funnel_steps(source)[-1][1] == source.kept_frames

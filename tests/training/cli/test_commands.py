@@ -146,7 +146,7 @@ def test_a_perfect_prediction_gives_the_original_frames() -> None:
 def test_estimate_prints_measured_cost_and_the_papers_cost(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["estimate", "--recipe", "avfmaepp_b", "--shards", str(shards), "--set", "workers=0", "--steps", "1"]
     assert main(asked) == 2
-    assert "200 epochs of 1 clips are less than one batch of 1312" in capsys.readouterr().err
+    assert "200 epochs of 1 clip are less than one batch of 1312" in capsys.readouterr().err
     assert main([*asked, "--set", "epochs=13120", "--json", "-"]) == 0
     made = json.loads(capsys.readouterr().out)
     assert (made["clips"], made["batch"], made["devices"], made["measured_batch"]) == (1, 1312, 8, 2)

@@ -70,7 +70,7 @@ def test_a_pre_trained_model_gives_features_and_refuses_predictions(lab: Path, t
         predict(lab / "shards", tmp_path / "mae")
     table = embed_clips(lab / "shards", tmp_path / "mae", ["fused"])
     assert table.num_rows == 36
-    with pytest.raises(UserError, match="fuzed: is no kind of feature; there are video, audio"):
+    with pytest.raises(UserError, match="no such feature: fuzed; the features are video, audio"):
         embed_clips(lab / "shards", tmp_path / "mae", ["fuzed"])
 
 

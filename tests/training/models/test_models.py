@@ -181,7 +181,7 @@ def test_the_order_of_tokens_inside_a_region_does_not_matter() -> None:
         (lambda v, a: (v[..., :39], a), ["video", "39", "40"]),
         (lambda v, a: (v.to(torch.uint8), a), ["video", "uint8", "float"]),
         (lambda v, a: (v, a[..., :31]), ["audio", "31", "32"]),
-        (lambda v, a: (v, a[:1]), ["audio", "1 clips", "2"]),
+        (lambda v, a: (v, a[:1]), ["audio", "1 clip ", "2"]),
         (lambda v, a: (v, None), ["audio", "missing", "'v'"]),
         (lambda v, a: (None, a), ["video", "missing", "'a'"]),
     ],

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import add_command
+from avf_shards.text import count_noun
 
 from avf_training.cli.options import add_device_option, resolve_device
 from avf_training.data.window_length import WINDOW_S
@@ -41,5 +42,6 @@ def _run(options: argparse.Namespace) -> int:
     kinds = options.kinds.split(",") if options.kinds else KINDS
     table = embed_clips(options.folder, options.model, kinds, options.hop, resolve_device(options.device))
     write_features(table, options.out, options.model)
-    print(f"{options.out}: {table.num_rows} windows of {len(set(table['key'].to_pylist()))} clips; {', '.join(kinds)}")
+    windows, clips = count_noun(table.num_rows, "window"), count_noun(len(set(table["key"].to_pylist())), "clip")
+    print(f"{options.out}: {windows} of {clips}; {', '.join(kinds)}")
     return 0

@@ -1,4 +1,4 @@
-"""What `posttrain` and `finetune` share: their options, and the training of one stage on a task."""
+"""Functions that `posttrain` and `finetune` share: their options, and the training of one stage on a task."""
 
 import argparse
 from collections.abc import Callable

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+from avf_shards.text import count_noun
 from rich.table import Table
 
 from avf_training.console.terminal import make_console
@@ -56,7 +57,7 @@ def print_summaries(summaries: Sequence[ModelSummary], batch: int, precision: st
         if summary.note:
             out.print(f"{summary.name}: {summary.note}")
     out.print("heads have 11 classes (MAFW); multiply-adds are of one clip, forward;")
-    out.print(f"memory: needed by a backward pass of {batch} clips in {precision}, besides parameters")
+    out.print(f"memory: needed by a backward pass of {count_noun(batch, 'clip')} in {precision}, besides parameters")
 
 
 def _table(first: str, second: str, *numbers: str) -> Table:
@@ -85,9 +86,10 @@ def print_stream_cost(cost: StreamCost, batch: int, step_s: float) -> None:
     out = make_console()
     out.print(table)
     bound = cost.bottleneck()
-    out.print(f"{cost.clips} clips of {cost.stored_kb:.0f} KB")
+    out.print(f"{count_noun(cost.clips, 'clip')} of {cost.stored_kb:.0f} KB")
     out.print(f"bound by: {bound.name} ({bound.ms / cost.worker_ms:.0%})")
-    out.print(f"cores for one GPU that processes {batch} clips in {step_s:g} s: {cost.cores_needed(step_s, batch):.1f}")
+    work = f"{count_noun(batch, 'clip')} in {step_s:g} s"
+    out.print(f"cores for one GPU that processes {work}: {cost.cores_needed(step_s, batch):.1f}")
 
 
 def print_cost_estimate(cost: TrainingCost) -> None:
@@ -96,19 +98,19 @@ def print_cost_estimate(cost: TrainingCost) -> None:
     accumulated = cost.batch // (cost.devices * cost.micro_batch)
     rows = [
         ("clips of an epoch", f"{cost.clips:,}"),
-        ("batch", f"{cost.batch:,} = {cost.devices} devices x {cost.micro_batch} x {accumulated}"),
+        ("batch", f"{cost.batch:,} = {count_noun(cost.devices, 'device')} x {cost.micro_batch} x {accumulated}"),
         ("steps", f"{cost.steps:,} ({cost.epochs:g} epochs), warm-up {cost.warmup_steps:,}"),
-        ("measured on", f"{cost.device}, {cost.measured_batch} clips at once, one device"),
+        ("measured on", f"{cost.device}, {count_noun(cost.measured_batch, 'clip')} at once, one device"),
         (
             "step",
             f"{cost.step_s:.3g} s, {cost.clips_per_s:.1f} clips/s; waited for data {cost.waited_share:.0%} of the time",
         ),
         ("work", f"{cost.teraflops:.3g} TFLOP/s, MFU {cost.mfu:.1%} of {cost.peak_source}"),
-        ("hours", f"{cost.hours:,.1f} on {cost.devices} such devices, if they never wait for data"),
-        ("memory of a device", f"{cost.memory_bytes / 1e9:.1f} GB at {cost.micro_batch} clips, computed"),
+        ("hours", f"{cost.hours:,.1f} on {count_noun(cost.devices, 'device')} of this kind without waits for data"),
+        ("memory of a device", f"{cost.memory_bytes / 1e9:.1f} GB at {count_noun(cost.micro_batch, 'clip')}, computed"),
     ]
     if cost.peak_bytes is not None:
-        rows.append(("", f"{cost.peak_bytes / 1e9:.1f} GB at {cost.measured_batch} clips, measured"))
+        rows.append(("", f"{cost.peak_bytes / 1e9:.1f} GB at {count_noun(cost.measured_batch, 'clip')}, measured"))
     if cost.paper is not None:
         rows.append(("the paper", f"{cost.paper.hours:g} h on {cost.paper.machine} ({cost.paper.source})"))
     out.print(f"{cost.model}:")
@@ -118,7 +120,7 @@ def print_cost_estimate(cost: TrainingCost) -> None:
 
 def print_validation(scores: ValidationScores) -> None:
     """Print the errors beside those of the mean predictors, and the recalls beside chance."""
-    table = _table(f"{scores.clips} clips", "", "model", "mean patch", "ratio", "mean image", "ratio")
+    table = _table(count_noun(scores.clips, "clip"), "", "model", "mean patch", "ratio", "mean image", "ratio")
     video = scores.video_mse, scores.video_mean_patch_mse, scores.video_mean_image_mse
     audio = scores.audio_mse, scores.audio_mean_patch_mse, scores.audio_mean_image_mse
     total = scores.video_mse + scores.audio_mse, *(v + a for v, a in zip(video[1:], audio[1:], strict=True))

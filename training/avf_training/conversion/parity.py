@@ -44,7 +44,7 @@ class ParityRow:
 
     @property
     def passed(self) -> bool:
-        """Whether the worst difference lies within the tolerance."""
+        """Return whether the worst difference lies within the tolerance."""
         return self.worst <= self.tolerance  # False for nan
 
 

@@ -133,7 +133,7 @@ def erase_rectangles(frames_3THW: Tensor, params: AugmentParams) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class _OperationKind:
-    """How one kind of operation finds its argument and changes frames."""
+    """The two functions of a kind of operation: the computation of its argument, and the change of the frames."""
 
     argument: Callable[[float, int], float]  # from the level in [0, 1] and a random sign
     apply: Callable[[Tensor, float], Tensor]  # to uint8 frames (T, 3, H, W)

@@ -1,4 +1,4 @@
-"""What every batch of a stream holds, and how batches are concatenated and moved.
+"""The data that all batches of a stream have in common, and functions to concatenate and move batches.
 
 Shapes: B clips of this rank in a batch, R rows (the clips and those that only serve as mixing partners), T frames,
 Q = 3H / 2 rows of planes, W width, S samples.

@@ -13,7 +13,7 @@ from avf_training.data.decode import Planes, Samples, StoredAudio, decode_jpeg_p
 
 
 class SampledParams(Protocol):
-    """What was sampled for a clip: the frames that the model sees, and the frame with which its audio starts."""
+    """Parameters sampled for a clip: the frames that the model sees, and the frame with which the audio starts."""
 
     @property
     def frames(self) -> Sequence[int]: ...

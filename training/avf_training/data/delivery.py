@@ -1,4 +1,4 @@
-"""What a stream delivered per source, beside its target, and the clips it could not read."""
+"""Counts of the clips that a stream delivered per source, beside their targets, and of the clips it could not read."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class SourceDelivery:
-    """What all ranks delivered of one source since the start of the stream."""
+    """The clips of one source that all ranks delivered since the start of the stream."""
 
     source: str  # name of the corpus
     clips: int  # delivered, with repetitions

@@ -30,7 +30,7 @@ from avf_training.models.config import Geometry, Modalities
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuningParams:
-    """What was sampled for one clip."""
+    """Parameters sampled for one clip."""
 
     frames: tuple[int, ...]  # spread over the window
     start_frame: int  # of the window

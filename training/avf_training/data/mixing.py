@@ -29,13 +29,13 @@ class MixConfig:
 
     @property
     def any(self) -> bool:
-        """Whether any clip is mixed."""
+        """Return whether clips may be mixed at all."""
         return self.probability > 0 and (self.mixup > 0 or self.cutmix > 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MixParams:
-    """How one clip is mixed with its partner."""
+    """Parameters of the mix of one clip with its partner."""
 
     share: float  # of the clip itself in the result, 0 to 1; the partner has the rest
     rectangle: Rectangle | None  # CutMix: pixels taken from the partner; None: the two are blended (mixup)

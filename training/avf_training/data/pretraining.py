@@ -41,7 +41,7 @@ class Crop:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingParams:
-    """What was sampled for one clip."""
+    """Parameters sampled for one clip."""
 
     frames: tuple[int, ...]  # 16 frames at stride 4
     start_frame: int  # of the window

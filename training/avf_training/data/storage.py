@@ -1,4 +1,4 @@
-"""Where shards lie: a local folder, or an address that fsspec reads (HTTP, S3 and the like) by ranges of bytes."""
+"""Storage of shards: a local folder, or an address that fsspec reads (HTTP, S3 and the like) by ranges of bytes."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How often a failed request is repeated. The wait doubles after each try.
+    """Settings that repeat a failed request. The wait doubles after each try.
 
     The default waits 0.2, 0.4, ... 6.4 s: the network has to be back within half a minute.
     """
@@ -43,7 +43,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class StorageConfig:
-    """How shards at an address are read."""
+    """Settings that read shards from an address."""
 
     options: Mapping[str, Any] = field(default_factory=dict)  # for fsspec, for example an S3 endpoint and keys
     cache: Path | None = None  # local folder that keeps the ranges read; None: nothing is kept

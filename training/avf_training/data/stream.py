@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class StreamConfig:
-    """Which clips a stream delivers, and how many at a time."""
+    """Settings of a stream: its shards, the mixture and order of the clips, and the size of a batch."""
 
     shards: Path | str  # folder or address
     batch: int  # clips of a global step, over all ranks
@@ -54,7 +54,10 @@ class StreamConfig:
 
 
 class StageSampler(Protocol[D, B_co]):
-    """What a training stage does with clips: `PretrainingSampler`, `FinetuningSampler`, or the views of evaluation."""
+    """The interface by which a stage samples the parameters of clips and makes its batches from them.
+
+    `PretrainingSampler`, `FinetuningSampler` and the `ViewSampler` of evaluation implement this interface.
+    """
 
     @property
     def geometry(self) -> Geometry: ...

@@ -1,4 +1,4 @@
-"""How long a model's window is, for modules that must not import numpy, such as the command line."""
+"""The length of a model's window, for modules that must not import numpy, such as the command line."""
 
 from avf_shards.timeline import FRAMES_PER_SECOND
 

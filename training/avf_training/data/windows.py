@@ -1,4 +1,4 @@
-"""Which frames of a clip a model sees: index sets of the authors, for clips of any length (25 fps)."""
+"""The frames of a clip that a model sees: index sets of the authors, for clips of any length (25 fps)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Which rank of how many this process is, as torchrun tells in the environment."""
+"""The rank of this process and the number of ranks, from the environment variables that torchrun sets."""
 
 import os
 from typing import NamedTuple

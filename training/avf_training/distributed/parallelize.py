@@ -1,4 +1,4 @@
-"""How a model is trained by all ranks together: a copy on each (DDP), or a shard of every block (FSDP2)."""
+"""Distribution of a model over the ranks: a copy on each rank (DDP), or a shard of every block (FSDP2)."""
 
 import logging
 

@@ -75,7 +75,7 @@ def view_input(batch: Batch, geometry: Geometry, modalities: Modalities) -> tupl
 
 @dataclass(frozen=True, kw_only=True)
 class ViewConfig:
-    """How clips are read for a test."""
+    """Settings that read clips for a test."""
 
     geometry: Geometry  # frames, size and spectrogram of the model's input
     modalities: Modalities  # inputs of the model

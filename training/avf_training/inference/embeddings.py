@@ -51,7 +51,8 @@ def embed_clips(
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
-        raise UserError(f"{', '.join(unknown) or 'nothing'}: is no kind of feature; there are {', '.join(KINDS)}")
+        problem = f"no such feature: {', '.join(unknown)}" if unknown else "no feature is named"
+        raise UserError(f"{problem}; the features are {', '.join(KINDS)}")
     types = {kind: _VECTOR if kind in ("video", "audio", "fused") else _MATRIX for kind in kinds}
     rows = list(_rows(folder, FeatureModel(Path(model), device), kinds, hop_s))
     return pa.Table.from_pylist(rows, pa.schema(_SCHEMA | types))

@@ -69,7 +69,7 @@ class FeatureModel:
 
     @property
     def is_classifier(self) -> bool:
-        """Whether the outputs are classes, not dimensions."""
+        """Return whether the outputs are classes, not dimensions."""
         return self.model.output_spec.is_classification
 
     def windows(self, frames: int, hop_s: float) -> list[ClipWindow]:

@@ -30,7 +30,7 @@ class ClassifierOutput(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSpec:
-    """What the outputs of a classifier mean: classes, or dimensions of emotion."""
+    """The meaning of a classifier's outputs: classes, or dimensions of emotion."""
 
     names: tuple[str, ...] = ()  # of the classes or dimensions; empty when unknown
     is_classification: bool = True  # False: dimensions
@@ -87,7 +87,7 @@ class Classifier(Pretrained):
 
     @property
     def _reads_fused_only(self) -> bool:
-        """Whether the head reads the fused means only. Without HAFE it reads HiCMAE's four means."""
+        """Return whether the head reads the fused means only. Without HAFE the head reads HiCMAE's four means."""
         return self.config.fusion == "iavcl" and self.config.hafe
 
     def encoders(self) -> list[Encoder]:

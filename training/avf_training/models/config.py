@@ -95,7 +95,7 @@ class ModalityConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetConfig:
-    """What the decoders predict."""
+    """The targets that the decoders predict."""
 
     normalised: bool = True  # bring each patch to mean 0 and deviation 1, as in the papers; else the input's values
     frame_difference: bool = True  # replace every odd frame of a tube by its difference to the frame before

@@ -1,6 +1,7 @@
 """Checks of a batch before anything is computed; every error names the field, the value and what would fit."""
 
 import torch
+from avf_shards.text import count_noun
 from torch import Tensor
 
 from avf_training.models.config import ModelConfig
@@ -31,4 +32,6 @@ def check_inputs(config: ModelConfig, video: Tensor | None, audio: Tensor | None
         if clips.dtype not in _FLOATS:
             raise ValueError(f"{name}: dtype {clips.dtype} does not fit; it must be a float type, normalised")
     if video is not None and audio is not None and video.shape[0] != audio.shape[0]:
-        raise ValueError(f"audio: {len(audio)} clips beside {len(video)} of video; both need the same batch")
+        raise ValueError(
+            f"audio: {count_noun(len(audio), 'clip')} beside {len(video)} of video; both need the same batch"
+        )

@@ -1,4 +1,6 @@
-"""LGI-Former's block: attention inside regions, among region tokens, and between local and region tokens.
+"""The block of the Local-Global Interaction Transformer (LGI-Former), an encoder of a clip's tokens.
+
+Its attention works inside regions, among region tokens, and between local and region tokens.
 
 AVF-MAE++ 3.3, eq. 4 to 10; with `improved=False` the three stages of MAE-DFER. Shapes: B batch, K regions, S local
 tokens of a region, N = K * S local tokens, C width.

@@ -1,4 +1,4 @@
-"""Which tokens the encoder sees and which the decoder reconstructs, as index arrays of a fixed size.
+"""Sampling of masks: the tokens that the encoder sees and those that the decoder reconstructs, as index arrays.
 
 HiCMAE (3.1.1): tube masking of video at 0.9, random masking of audio at 0.8, and the decoder reconstructs every masked
 token. AVF-MAE++: 0.9 and 0.8125 (Table 5), and dual masking (3.2, eq. 2 and 3): the decoder reconstructs half of all
@@ -24,7 +24,7 @@ Flags = npt.NDArray[np.bool_]
 
 
 class RandomSource(Protocol):
-    """What masks need of a random generator: numpy's Generator has it, and the older RandomState."""
+    """The interface of a random generator that masks use: numpy's Generator and the older RandomState implement it."""
 
     def shuffle(self, x: npt.NDArray[np.bool_]) -> None:
         """Shuffle `x` in place."""
@@ -32,7 +32,7 @@ class RandomSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class MaskConfig:
-    """How many tokens are masked, and how the visible tokens are cut into regions."""
+    """Settings of masking: the shares of masked tokens, and the division of the visible tokens into regions."""
 
     video_ratio: float  # share of the video tokens that the encoder does not see
     audio_ratio: float  # share of the audio tokens that the encoder does not see

@@ -26,7 +26,7 @@ CLASSES = 11  # MAFW, for which the papers count fine-tuning parameters
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedSize:
-    """What the papers print of a model; None where they print nothing."""
+    """The size of a model as the papers print it; None where they print nothing."""
 
     finetune_m: float | None = None  # parameters in fine-tuning, in millions
     pretrain_m: float | None = None  # parameters in pre-training, in millions

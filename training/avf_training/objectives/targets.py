@@ -1,4 +1,4 @@
-"""What is reconstructed: patches, normalized one by one or as the input has them, and the motion inside each tube.
+"""Reconstruction targets: patches, normalized one by one or as the input has them, and the motion inside each tube.
 
 Shapes: B batch, M patches to reconstruct, P values of a patch, T frames of a tube, V values of a tube in one channel,
 Y pixels of a tube in one frame, C colour channels.

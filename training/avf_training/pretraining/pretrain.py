@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from avf_shards.errors import FaultError, UserError
+from avf_shards.text import count_noun
 from torch import nn
 
 from avf_training.config.pretrain import PretrainRecipe
@@ -102,7 +103,9 @@ def run_lengths(recipe: PretrainRecipe, clips: int) -> tuple[int, int]:
     steps_per_epoch = clips / recipe.batch
     steps = recipe.steps if recipe.steps is not None else int(recipe.epochs * steps_per_epoch)
     if steps < 1:
-        raise UserError(f"{recipe.epochs:g} epochs of {clips} clips are less than one batch of {recipe.batch}")
+        raise UserError(
+            f"{recipe.epochs:g} epochs of {count_noun(clips, 'clip')} are less than one batch of {recipe.batch}"
+        )
     warmup = recipe.warmup_steps
     return steps, int(recipe.optim.warmup_epochs * steps_per_epoch) if warmup is None else warmup
 

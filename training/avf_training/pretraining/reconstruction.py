@@ -169,7 +169,7 @@ def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, 
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionRequest:
-    """Which clip is reconstructed, by which model, at which ratios."""
+    """A request for a figure: the clip to reconstruct, the model, and the masking ratios."""
 
     shards: Path  # folder of packed shards
     key: str | None  # None: the first clip

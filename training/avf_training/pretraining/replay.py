@@ -42,7 +42,7 @@ class ReplayReport:
 
     @property
     def finite(self) -> bool:
-        """Whether outputs, gradients and losses were all finite in the replay."""
+        """Return whether outputs, gradients and losses were all finite in the replay."""
         return self.module is None and not self.parameters and all(map(math.isfinite, self.parts.values()))
 
 

@@ -41,7 +41,7 @@ def micro_expression_class(label: str, excluded: Sequence[str] = ()) -> str | No
 
 @dataclass(frozen=True, kw_only=True)
 class ClipOrigin:
-    """Where a labelled clip comes from, as far as leakage is concerned."""
+    """The recording and the person of a labelled clip, which the check against leakage compares between data sets."""
 
     key: str  # of the clip in the shards
     recordings: str  # see `recordings_of`: sources that hold the same recordings share one name

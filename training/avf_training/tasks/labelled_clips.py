@@ -13,6 +13,7 @@ import numpy as np
 from avf_shards.config import describe_unknown_key
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
+from avf_shards.text import count_noun
 
 from avf_training.tasks.catalog import Dataset
 from avf_training.tasks.folds import FoldClip
@@ -45,7 +46,9 @@ class LabelledClips:
         """Return a sentence for each count that differs from the published count."""
         sentences = []
         if self.data.clips and len(self.clips) != self.data.clips:
-            sentences.append(f"{self.data.name}: {len(self.clips)} clips, {self.data.clips} are published")
+            sentences.append(
+                f"{self.data.name}: {count_noun(len(self.clips), 'clip')}, {self.data.clips} are published"
+            )
         for label, expected in self.data.per_label.items():
             count = self.per_label.get(label, 0)
             if count != expected:

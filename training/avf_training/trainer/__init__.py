@@ -1,1 +1,1 @@
-"""What every training stage shares: loop, optimizer, checkpoints, metrics."""
+"""The trainer that all training stages share: loop, optimizer, checkpoints and metrics."""

@@ -142,7 +142,7 @@ def test_random_verdicts_tile_the_timeline(random_stages: SimpleNamespace, seed:
             assert decision.score is not None
     account = summarize_ledger(decisions_to_table(d for d, _ in decisions), {"backends": {}, "fingerprint": "f"})
     total = account.totals
-    assert not account.law_broken_by
+    assert not account.accounting_errors
     assert total["input_frames"] == total["kept_frames"] + total["rejected_frames"] + total["failed_frames"]
     assert total["input_frames"] == sum(d.span.frames for d, _ in decisions)
 
@@ -164,4 +164,4 @@ def test_the_audit_reports_a_ledger_that_does_not_tile() -> None:
     result = VideoOutcomes(video=one, outcomes=(kept_span(0, 50), rejected_span(50, 60)))
     rows = [d for d, _ in decide_unit([result], RECIPE, IDENTITY, UnitJob(unit=0, attempt=0, videos=(one,)))]
     table = decisions_to_table(rows).slice(1)
-    assert summarize_ledger(table, {"backends": {}, "fingerprint": "f"}).law_broken_by == ("made: a.mp4",)
+    assert summarize_ledger(table, {"backends": {}, "fingerprint": "f"}).accounting_errors == ("made: a.mp4",)
