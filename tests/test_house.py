@@ -28,7 +28,17 @@ MANY_POSITIONAL_CALLS = {
 }
 
 ROOT_MODULES = {
-    "avf_shards": {"__init__", "config", "durable_io", "errors", "estimate", "hash_draw", "run_lock", "timeline"},
+    "avf_shards": {
+        "__init__",
+        "config",
+        "durable_io",
+        "errors",
+        "estimate",
+        "hash_draw",
+        "run_lock",
+        "text",
+        "timeline",
+    },
     "avf_curation": {"__init__", "recipe"},
     "avf_training": {"__init__"},
 }
