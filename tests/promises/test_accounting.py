@@ -125,7 +125,7 @@ def test_random_verdicts_tile_the_timeline(random_stages: SimpleNamespace, seed:
     random_stages.dice = Dice(seed)
     tools = SimpleNamespace(dlib=None, syncnet=None, clock=StageTimer(), choice=EMBEDDED)
     videos = tuple(make_source_video(f"d/{n}.mp4", group_id="d") for n in range(3))
-    results = [pipeline.curate_video(one, Path("/nowhere"), RECIPE.settings_for("made"), tools) for one in videos]
+    results = [pipeline.curate_video(video, Path("/nowhere"), RECIPE.settings_for("made"), tools) for video in videos]
     decisions = list(decide_unit(results, RECIPE, IDENTITY, UnitJob(unit=0, attempt=0, videos=videos)))
     for result in results:
         video_decisions = [d for d, _ in decisions if d.video_id == result.video.video_id]
@@ -160,8 +160,8 @@ def test_the_audit_reports_a_ledger_that_does_not_tile() -> None:
     from avf_curation.pipeline.outcomes import VideoOutcomes
     from support.curation_runs import kept_span, rejected_span
 
-    one = make_source_video("a.mp4")
-    result = VideoOutcomes(video=one, outcomes=(kept_span(0, 50), rejected_span(50, 60)))
-    rows = [d for d, _ in decide_unit([result], RECIPE, IDENTITY, UnitJob(unit=0, attempt=0, videos=(one,)))]
+    video = make_source_video("a.mp4")
+    result = VideoOutcomes(video=video, outcomes=(kept_span(0, 50), rejected_span(50, 60)))
+    rows = [d for d, _ in decide_unit([result], RECIPE, IDENTITY, UnitJob(unit=0, attempt=0, videos=(video,)))]
     table = decisions_to_table(rows).slice(1)
     assert summarize_ledger(table, {"backends": {}, "fingerprint": "f"}).accounting_errors == ("made: a.mp4",)

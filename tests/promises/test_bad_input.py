@@ -69,10 +69,10 @@ def test_every_bad_file_is_a_failed_row_and_the_good_file_is_kept(small_video: b
     run = curate_source(source, tmp_path / "run")
     failed = errors(run)
     assert {*bad, "broken link.mp4"} - {"half.mp4"} <= failed.keys()
-    kept = {d.video_id for d in table_to_decisions(run.ledger()) if d.status == "kept"}
-    assert set(good) <= kept
-    assert any(name.startswith("bytes\\xff\\xfe.mp4~") for name in kept)
-    skipped_inputs = {one.path: one.reason for one in read_plan(run, 0).skipped_inputs}
+    kept_ids = {d.video_id for d in table_to_decisions(run.ledger()) if d.status == "kept"}
+    assert set(good) <= kept_ids
+    assert any(name.startswith("bytes\\xff\\xfe.mp4~") for name in kept_ids)
+    skipped_inputs = {skipped.path: skipped.reason for skipped in read_plan(run, 0).skipped_inputs}
     assert skipped_inputs == {
         ".hidden": "hidden",
         "loop": "leads to a folder that is read already",
@@ -114,10 +114,12 @@ def test_failed_videos_can_be_retried(small_video: bytes, tmp_path: Path) -> Non
     curate_source(source, tmp_path / "run")
     (source / "b.mp4").write_bytes(small_video)
     settings = make_recipe(*QUICK)
-    again = curate(settings, EMBEDDED, {"s": source}, tmp_path / "run", RunOptions(engine="inline", retry_failed=True))
-    assert errors(again) == {}
-    assert {d.video_id for d in table_to_decisions(again.ledger()) if d.status == "kept"} == {"a.mp4", "b.mp4"}
-    assert summarize_run(again).totals["videos"] == 2
+    retried = curate(
+        settings, EMBEDDED, {"s": source}, tmp_path / "run", RunOptions(engine="inline", retry_failed=True)
+    )
+    assert errors(retried) == {}
+    assert {d.video_id for d in table_to_decisions(retried.ledger()) if d.status == "kept"} == {"a.mp4", "b.mp4"}
+    assert summarize_run(retried).totals["videos"] == 2
 
 
 def test_unreadable_files_fail_with_the_reason(small_video: bytes, tmp_path: Path) -> None:
@@ -253,9 +255,9 @@ def random_small_video(draw: random.Random) -> bytes:
         for _ in range(50):
             picture = np.full((48, 64, 3), draw.randrange(256), np.uint8)
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
-            one = av.AudioFrame.from_ndarray(np.zeros((1, 640), np.int16), format="s16", layout="mono")
-            one.sample_rate = 16_000
-            container.mux(sound.encode(one))
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 640), np.int16), format="s16", layout="mono")
+            silence.sample_rate = 16_000
+            container.mux(sound.encode(silence))
         container.mux(video.encode(None))
         container.mux(sound.encode(None))
     return sink.getvalue()

@@ -100,11 +100,11 @@ def test_screening_and_refining_on_separate_pools_give_the_same_bytes(
     source.mkdir()
     link_demo_videos(corpus, source)
     settings = make_recipe(*QUICK_SETTINGS)
-    whole = curate(settings, EMBEDDED, {"s": source}, tmp_path / "inline", RunOptions(engine="inline"))
+    inline_run = curate(settings, EMBEDDED, {"s": source}, tmp_path / "inline", RunOptions(engine="inline"))
     cluster = ClusterConfig(workers=2, refiners=1)
-    halves = curate(settings, EMBEDDED, {"s": source}, tmp_path / "halves", RunOptions(engine="ray", cluster=cluster))
-    assert result_digests(halves.root) == result_digests(whole.root)
-    pools = [event["pool"] for event in read_events(halves.log_folder) if event["name"] == "unit_started"]
+    split_run = curate(settings, EMBEDDED, {"s": source}, tmp_path / "split", RunOptions(engine="ray", cluster=cluster))
+    assert result_digests(split_run.root) == result_digests(inline_run.root)
+    pools = [event["pool"] for event in read_events(split_run.log_folder) if event["name"] == "unit_started"]
     assert sorted(pools) == ["refining"] * 4 + ["screening"] * 4
 
 
@@ -149,7 +149,7 @@ def test_prometheus_receives_the_time_of_each_stage(nodes: RayCluster, corpus: P
         tmp_path / "run",
         RunOptions(engine="ray", cluster=ClusterConfig(workers=1)),
     )
-    wanted = {
+    names = {
         "ray_avf_units_total",
         "ray_avf_spans_total",
         "ray_avf_stage_seconds_total",
@@ -158,9 +158,9 @@ def test_prometheus_receives_the_time_of_each_stage(nodes: RayCluster, corpus: P
 
     def all_exported() -> str:
         text = "".join(exported_metrics(node) for node in ray.nodes() if node["Alive"])
-        return text if all(name in text for name in wanted) else ""
+        return text if all(name in text for name in names) else ""
 
-    metrics = wait_until(all_exported, f"{', '.join(sorted(wanted))} at the nodes' metrics ports")
+    metrics = wait_until(all_exported, f"{', '.join(sorted(names))} at the nodes' metrics ports")
     assert 'stage="track"' in metrics
     assert 'status="kept"' in metrics
 

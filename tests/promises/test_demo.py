@@ -92,8 +92,8 @@ def test_every_demo_video_gets_its_expected_verdict(demo: Path, path: str) -> No
 
 
 def test_an_audio_delay_is_corrected(demo: Path) -> None:
-    (kept,) = [d for d in decisions(demo)["dubbed/late_by_120_ms.mp4"] if d.status == "kept"]
-    record = clips(demo)[kept.clips[0]]["json"]
+    (decision,) = [d for d in decisions(demo)["dubbed/late_by_120_ms.mp4"] if d.status == "kept"]
+    record = clips(demo)[decision.clips[0]]["json"]
     assert json.loads(record)["av_offset_ms"] == -120
 
 
@@ -163,12 +163,12 @@ def test_datasets_reads_the_shards(demo: Path, tmp_path: Path) -> None:
     rows = load_dataset(
         "webdataset", data_files=urls, split="train", streaming=True, features=features, cache_dir=str(tmp_path)
     )
-    found = {row["__key__"]: row for row in rows}
+    rows_by_key = {row["__key__"]: row for row in rows}
     ours = clips(demo)
-    assert found.keys() == ours.keys()
+    assert rows_by_key.keys() == ours.keys()
     for key, files in ours.items():
-        assert (found[key]["mp4"], found[key]["flac"]) == (files["mp4"], files["flac"])
-        assert found[key]["json"]["key"] == key
+        assert (rows_by_key[key]["mp4"], rows_by_key[key]["flac"]) == (files["mp4"], files["flac"])
+        assert rows_by_key[key]["json"]["key"] == key
 
 
 def test_lineage_names_the_input_video(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,9 +219,9 @@ def test_the_report_page_renders_in_a_browser(demo: Path, tmp_path: Path, width:
     page.write_text(html.replace("</body>", probe))
     common = [str(BROWSER), *HEADLESS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},3000"]
     done = subprocess.run([*common, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=90)
-    found = re.search(r"data-facts=\"([^\"]+)\"", done.stdout)
-    assert found, done.stderr[-500:]
-    facts = json.loads(found.group(1).replace("&quot;", '"'))
+    match = re.search(r"data-facts=\"([^\"]+)\"", done.stdout)
+    assert match, done.stderr[-500:]
+    facts = json.loads(match.group(1).replace("&quot;", '"'))
     assert facts["images"] == facts["drawn"] > 20
     assert facts["high"] > 100
     assert facts["lines"] >= 15

@@ -50,8 +50,8 @@ def test_compose_files_follow_the_specification(tmp_path: Path) -> None:
 
 
 def test_kubernetes_accepts_the_jobs(tmp_path: Path) -> None:
-    found = run_tool("kubernetes-validate", "--strict", str(DOCKER / "torchrun-job.yaml"))
-    assert found.returncode == 0, found.stdout + found.stderr
+    validation = run_tool("kubernetes-validate", "--strict", str(DOCKER / "torchrun-job.yaml"))
+    assert validation.returncode == 0, validation.stdout + validation.stderr
     (job,) = load_documents("kuberay-job.yaml")
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     cluster = job["spec"]["rayClusterSpec"]
@@ -59,8 +59,8 @@ def test_kubernetes_accepts_the_jobs(tmp_path: Path) -> None:
     for number, group in enumerate([cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]):
         pods = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "x"}, "template": group["template"]}
         (tmp_path / f"{number}.json").write_text(json.dumps(pods))
-        found = run_tool("kubernetes-validate", "--strict", str(tmp_path / f"{number}.json"))
-        assert found.returncode == 0, found.stdout + found.stderr
+        validation = run_tool("kubernetes-validate", "--strict", str(tmp_path / f"{number}.json"))
+        assert validation.returncode == 0, validation.stdout + validation.stderr
 
 
 def test_all_files_use_the_same_ray_version() -> None:
@@ -111,14 +111,14 @@ class Line:
 
 def run_instructions() -> list[Line]:
     text = re.sub(r"\\\n\s*", "", (DOCKER / "Dockerfile").read_text())
-    found, stage = [], ""
+    instructions, stage = [], ""
     for line in text.splitlines():
         word, _, rest = line.partition(" ")
         if word == "FROM":
             stage = rest.rpartition(" AS ")[2]
         if word and not word.startswith("#"):
-            found.append(Line(stage, word, rest))
-    return found
+            instructions.append(Line(stage, word, rest))
+    return instructions
 
 
 @pytest.mark.slow
@@ -127,8 +127,8 @@ def test_run_instructions_of_the_images_succeed(tmp_path: Path, capsys: pytest.C
     """Each RUN line of the stages that build, with /opt moved to a folder of ours, and nothing of this environment."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").symlink_to(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
-    kept = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "UV_", "SSL_")) or "proxy" in k.lower()}
-    environment = kept | {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": os.environ.get("HOME", "/root")}
+    inherited = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "UV_", "SSL_")) or "proxy" in k.lower()}
+    environment = inherited | {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": os.environ.get("HOME", "/root")}
     not_run, folder = [], tmp_path
     for line in run_instructions():
         rest = line.rest.replace("/opt/", f"{tmp_path}/opt/")

@@ -1,11 +1,11 @@
 """A stream resumes from any step, with any number of ranks and workers, to the same clips and the same draws."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -33,6 +33,7 @@ from support.streams import (
     next_global_batch,
     pretraining_sampler,
 )
+from support.waiting import wait_until
 
 WORLDS, WORKERS, BATCH = (1, 2, 3, 4, 8), (0, 1, 3), 24
 STAGES = {"pretraining": pretraining_sampler(), "finetuning": finetuning_sampler()}
@@ -47,11 +48,11 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(shards: Path) -> dict[str, Steps]:
     """Eight steps (almost four epochs of 50 clips) of each stage, one process."""
-    found = {}
+    batches = {}
     for stage, draws in STAGES.items():
         stream = iter(make_stream_loader(shards, draws, BATCH))
-        found[stage] = [batch_contents(next(stream)) for _ in range(8)]
-    return found
+        batches[stage] = [batch_contents(next(stream)) for _ in range(8)]
+    return batches
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -67,16 +68,16 @@ def test_resuming_at_six_steps_gives_the_same_batches(
             make_stream_loader(shards, STAGES[stage], BATCH, world=world, rank=rank, workers=workers)
             for rank in range(world)
         ]
-        for one in ranks:
-            one.load_state_dict(state)
-        streams = [iter(one) for one in ranks]
+        for loader in ranks:
+            loader.load_state_dict(state)
+        streams = [iter(loader) for loader in ranks]
         for step in range(point, point + more):
             assert [clip for stream in streams for clip in batch_contents(next(stream))] == undisturbed[stage][step]
 
 
-def state_at(one: StreamLoader[Any, Any], step: int) -> dict[str, object]:
-    epoch, position = divmod(step * BATCH, len(one.stream.order))
-    return {**one.state_dict(), "epoch": epoch, "position": position}
+def state_at(loader: StreamLoader[Any, Any], step: int) -> dict[str, object]:
+    epoch, position = divmod(step * BATCH, len(loader.stream.order))
+    return {**loader.state_dict(), "epoch": epoch, "position": position}
 
 
 def test_the_state_after_a_step_points_to_the_next_step(shards: Path, undisturbed: dict[str, Steps]) -> None:
@@ -92,26 +93,43 @@ def test_the_state_after_a_step_points_to_the_next_step(shards: Path, undisturbe
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize(("batch", "workers"), [(8, 1), (24, 2), (48, 3)])
-def test_batches_do_not_change_after_delivery(shards: Path, stage: str, batch: int, workers: int) -> None:
-    """Workers fill their memory again and again; never what somebody still holds."""
-    wanted = [
-        batch_contents(one) for one, _ in zip(make_stream_loader(shards, STAGES[stage], batch), range(20), strict=False)
-    ]
-    kept = []
-    for one in make_stream_loader(shards, STAGES[stage], batch, workers=workers):
-        kept.append(one)
-        time.sleep(0.02)  # time for the workers to run ahead
-        if len(kept) == 20:
-            break
-    assert [batch_contents(one) for one in kept] == wanted
+@pytest.mark.parametrize(("batch_clips", "workers"), [(8, 1), (24, 2), (48, 3)])
+def test_batches_do_not_change_after_delivery(
+    shards: Path, stage: str, batch_clips: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers fill their buffers many times while the caller still holds every batch."""
+    sampler, steps = STAGES[stage], 20
+    expected = [batch_contents(batch) for batch in islice(make_stream_loader(shards, sampler, batch_clips), steps)]
+    parts_made = count_parts(sampler, monkeypatch)
+    loader = make_stream_loader(shards, sampler, batch_clips, workers=workers)
+    delivered = []
+    for batch in islice(loader, steps):
+        delivered.append(batch)
+        # torch keeps at least two parts of each worker in preparation beyond those that the loader has taken.
+        parts_ahead = len(delivered) * loader.stream.parts_per_step + 2 * workers
+        wait_until(lambda minimum=parts_ahead: parts_made.value >= minimum, "workers that are two parts ahead")
+    assert [batch_contents(batch) for batch in delivered] == expected
+
+
+def count_parts(sampler: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a shared number of the parts that all workers, forked from this process, have made since this call."""
+    parts_made, make_batch = multiprocessing.Value("i", 0), type(sampler).make_batch
+
+    def make_counted_batch(*arguments: Any) -> Any:
+        batch = make_batch(*arguments)
+        with parts_made.get_lock():
+            parts_made.value += 1
+        return batch
+
+    monkeypatch.setattr(type(sampler), "make_batch", make_counted_batch)
+    return parts_made
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_transforms_are_equal_for_any_number_of_ranks(shards: Path, stage: str) -> None:
     draws = STAGES[stage]
-    whole = next(iter(make_stream_loader(shards, draws, BATCH)))
-    batches = [whole, *(next(iter(make_stream_loader(shards, draws, BATCH, world=8, rank=rank))) for rank in range(8))]
+    batch = next(iter(make_stream_loader(shards, draws, BATCH)))
+    batches = [batch, *(next(iter(make_stream_loader(shards, draws, BATCH, world=8, rank=rank))) for rank in range(8))]
     if stage == "pretraining":
         inputs = [pretraining_input(batch, MODEL.geometry) for batch in batches]
     else:
@@ -123,14 +141,16 @@ def test_transforms_are_equal_for_any_number_of_ranks(shards: Path, stage: str) 
 
 
 def test_mixing_partners_are_equal_for_any_number_of_ranks(shards: Path) -> None:
-    whole = next(iter(make_stream_loader(shards, finetuning_sampler(), BATCH)))
-    keys = [whole.records[row].key for row in whole.own_B]
-    assert keys == list(whole.keys)
-    partners = [whole.records[row].key for row in whole.partner_B]
+    batch = next(iter(make_stream_loader(shards, finetuning_sampler(), BATCH)))
+    keys = [batch.records[row].key for row in batch.own_B]
+    assert keys == list(batch.keys)
+    partners = [batch.records[row].key for row in batch.partner_B]
     assert partners == [keys[n ^ 1] for n in range(BATCH)]
-    odd = [next(iter(make_stream_loader(shards, finetuning_sampler(), BATCH, world=8, rank=rank))) for rank in range(8)]
-    assert [batch.records[row].key for batch in odd for row in batch.partner_B] == partners
-    assert [len(batch.samples_R) for batch in odd] == [4] * 8, "three of its own, one of its neighbour's"
+    rank_batches = [
+        next(iter(make_stream_loader(shards, finetuning_sampler(), BATCH, world=8, rank=rank))) for rank in range(8)
+    ]
+    assert [batch.records[row].key for batch in rank_batches for row in batch.partner_B] == partners
+    assert [len(batch.samples_R) for batch in rank_batches] == [4] * 8, "three of its own, one of its neighbour's"
 
 
 def test_batch_keys_lead_to_the_lineage(shards: Path) -> None:
@@ -172,14 +192,14 @@ def test_a_killed_stream_resumes_with_another_number_of_ranks(
     state = json.loads((tmp_path / "state.json").read_text())
     step = (state["epoch"] * 50 + state["position"]) // BATCH
     seen = [json.loads(line) for line in (tmp_path / "seen.jsonl").read_text().splitlines()]
-    whole = iter(make_stream_loader(shards, pretraining_sampler(), BATCH))
-    wanted = [next(whole) for _ in range(max(len(seen), step) + 1)]
-    for (keys, starts), batch in zip(seen, wanted, strict=False):
+    stream = iter(make_stream_loader(shards, pretraining_sampler(), BATCH))
+    expected = [next(stream) for _ in range(max(len(seen), step) + 1)]
+    for (keys, starts), batch in zip(seen, expected, strict=False):
         assert (tuple(keys), starts) == (batch.keys, [draw.start_frame for draw in batch.params])
     ranks = [make_stream_loader(shards, pretraining_sampler(), BATCH, world=3, rank=rank) for rank in range(3)]
-    for one in ranks:
-        one.load_state_dict(state)
-    assert next_global_batch(ranks) == batch_contents(wanted[step])
+    for loader in ranks:
+        loader.load_state_dict(state)
+    assert next_global_batch(ranks) == batch_contents(expected[step])
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -203,18 +223,18 @@ def test_clip_keys_are_equal_from_every_start_position(shards: Path, world: int,
 
 def test_delivery_counts_are_exact_and_continue_after_a_resume(shards: Path, tmp_path: Path) -> None:
     mix, log = Mixture(weights={"a": 1, "b": 1, "c": 0.5}), tmp_path / "delivery.jsonl"
-    one = make_stream_loader(shards, pretraining_sampler(), BATCH, mix=mix, delivery_log=log, log_steps=5)
-    stream, had = iter(one), dict.fromkeys("abc", 0)
+    loader = make_stream_loader(shards, pretraining_sampler(), BATCH, mix=mix, delivery_log=log, log_steps=5)
+    stream, counts = iter(loader), dict.fromkeys("abc", 0)
     for _ in range(9):
         for source in next(stream).sources:
-            had[source] += 1
-        for line in one.delivered():
-            assert line.clips == had[line.source]
-            assert abs(line.clips - line.target) <= 1 + 1e-9
-            assert line.seconds == line.clips * 2.56
-    again = make_stream_loader(shards, pretraining_sampler(), BATCH, world=2, rank=1, mix=mix)
-    again.load_state_dict(one.state_dict())
-    assert again.delivered() == one.delivered()
+            counts[source] += 1
+        for delivery in loader.delivered():
+            assert delivery.clips == counts[delivery.source]
+            assert abs(delivery.clips - delivery.target) <= 1 + 1e-9
+            assert delivery.seconds == delivery.clips * 2.56
+    resumed = make_stream_loader(shards, pretraining_sampler(), BATCH, world=2, rank=1, mix=mix)
+    resumed.load_state_dict(loader.state_dict())
+    assert resumed.delivered() == loader.delivered()
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     ends = [step for step in range(1, 10) if step % 5 == 0 or step * BATCH // 50 != (step - 1) * BATCH // 50]
     assert [(row["epoch"] * 50 + row["position"]) // BATCH for row in rows] == ends
@@ -236,11 +256,11 @@ def test_an_epoch_that_deviates_from_the_order_is_reported(shards: Path) -> None
 
 
 def test_a_finite_stream_ends_and_the_state_of_another_stream_is_refused(shards: Path) -> None:
-    one = make_stream_loader(shards, pretraining_sampler(), BATCH, epochs=2)
-    assert sum(1 for _ in one) == 4  # 100 clips, four to spare
+    loader = make_stream_loader(shards, pretraining_sampler(), BATCH, epochs=2)
+    assert sum(1 for _ in loader) == 4  # 100 clips, four to spare
     other = make_stream_loader(shards, pretraining_sampler(), BATCH, seed=1)
     with pytest.raises(UserError, match="the state is of another stream"):
-        other.load_state_dict(one.state_dict())
+        other.load_state_dict(loader.state_dict())
     with pytest.raises(UserError, match="cannot be shared by 5 ranks"):
         make_stream_loader(shards, pretraining_sampler(), BATCH, world=5)
 
@@ -275,8 +295,8 @@ def test_ranks_under_torchrun_share_the_global_batch(shards: Path, tmp_path: Pat
         [*command, str(script), str(shards)], capture_output=True, text=True, env=environment, timeout=200
     )
     assert done.returncode == 0, done.stderr
-    whole = iter(make_stream_loader(shards, pretraining_sampler(), BATCH))
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [list(next(whole).keys) for _ in range(4)]
+    stream = iter(make_stream_loader(shards, pretraining_sampler(), BATCH))
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [list(next(stream).keys) for _ in range(4)]
 
 
 def test_an_invalid_number_of_ranks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def test_each_training_stage_improves_results_on_unseen_people(tmp_path: Path, m
         settings = ["workers=1", "evaluate_every=4", "epochs=24" if stage == "posttrain" else "epochs=12"]
         if stage == "finetune":
             settings.append("optim.base_lr=1e-2")  # on two dozen clips more unlearns what the crowd taught
-        sets = [part for one in settings for part in ("--set", one)]
+        sets = [part for setting in settings for part in ("--set", setting)]
         argv = [stage, *which, "--shards", "lab/shards", "--recipe", "nano", "--out", out, *sets, *more]
         assert main(argv) == 0
         last = json.loads((tmp_path / out / "result.json").read_text())["protocols"]["last"]

@@ -154,8 +154,10 @@ def test_a_run_resumes_with_another_number_of_processes(shards: Path, tmp_path: 
     assert Checkpoints(out, 9, 0).steps() == [2, 4, 6]
     remove_checkpoint(out, 6)
     assert train(shards, out, *settings, "parallel=ddp") == 6
-    for one, two in zip(read_metrics(tmp_path / "one"), read_metrics(out), strict=True):
-        assert one == pytest.approx(two, rel=1e-3), "the same clips, masks and negatives; sums in another order"
+    for expected, metrics in zip(read_metrics(tmp_path / "one"), read_metrics(out), strict=True):
+        assert expected == pytest.approx(metrics, rel=1e-3), (
+            "the same clips, masks and negatives; sums in another order"
+        )
     weights = [MaskedAutoencoder.from_pretrained(run / "model").state_dict() for run in (tmp_path / "one", out)]
     assert weights[0].keys() == weights[1].keys()
 
@@ -202,10 +204,10 @@ def test_non_finite_losses_are_skipped_counted_and_stop_the_run_at_the_limit(sha
     last = read_metrics(tmp_path / "run")[-1]
     assert last["skipped"]
     assert last["loss"] is None or last["grad_norm"] is None
-    found = replay_step(tmp_path / "run", shards, StorageConfig())
-    assert not found.finite
-    assert found.step == last["step"]
-    assert found.module or found.parameters
+    replay = replay_step(tmp_path / "run", shards, StorageConfig())
+    assert not replay.finite
+    assert replay.step == last["step"]
+    assert replay.module or replay.parameters
     with pytest.raises(UserError, match=r"rank-1.json: no such file"):
         replay_step(tmp_path / "run", shards, StorageConfig(), rank=1)
     spoilt = tmp_path / "run/nonfinite/rank-0.json"
@@ -220,15 +222,15 @@ def test_replay_names_the_module_clip_and_gradient_that_are_not_finite(shards: P
     model = MaskedAutoencoder.from_pretrained(tmp_path / "run/model")
     with torch.no_grad():
         model.encoder_audio.blocks[2].local_norm.weight[3] = float("inf")
-    with process_group("cpu") as place:
-        batch = next(iter(make_loader(recipe, shards, StorageConfig(), place)))
+    with process_group("cpu") as context:
+        batch = next(iter(make_loader(recipe, shards, StorageConfig(), context)))
         scaler = torch.amp.GradScaler("cpu", enabled=False)
-        keep_for_replay(tmp_path / "run", 0, batches=[batch], model=model, scaler=scaler, context=place)
-    found = replay_step(tmp_path / "run", shards, StorageConfig())
-    assert found.module is not None
-    assert found.module.startswith("encoder_audio.blocks.2.")
-    assert found.keys == batch.keys
-    assert not found.finite
+        keep_for_replay(tmp_path / "run", 0, batches=[batch], model=model, scaler=scaler, context=context)
+    replay = replay_step(tmp_path / "run", shards, StorageConfig())
+    assert replay.module is not None
+    assert replay.module.startswith("encoder_audio.blocks.2.")
+    assert replay.keys == batch.keys
+    assert not replay.finite
 
 
 def test_progress_is_printed_during_training(shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -285,8 +287,8 @@ def test_a_compiled_model_trains_to_the_same_losses(
     traced = partialmethod(torch.nn.Module.compile, backend="aot_eager")
     monkeypatch.setattr(MaskedAutoencoder, "compile", traced)
     train(shards, tmp_path / "run", "compile=true", "eval_every=3")
-    for one, two in zip(read_metrics(undisturbed), read_metrics(tmp_path / "run"), strict=True):
-        assert one == pytest.approx(two, rel=1e-3)
+    for expected, metrics in zip(read_metrics(undisturbed), read_metrics(tmp_path / "run"), strict=True):
+        assert expected == pytest.approx(metrics, rel=1e-3)
 
 
 @pytest.mark.slow

@@ -45,12 +45,12 @@ def processes_of(driver: psutil.Process, kind: str) -> list[psutil.Process]:
     words = {"worker": "ray::UnitActor", "raylet": "raylet/raylet"}
     if kind == "driver":
         return [driver]
-    found = []
+    processes = []
     for process in driver.children(recursive=True):
         with contextlib.suppress(psutil.Error):
             if words[kind] in " ".join(process.cmdline()):
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def kill_process(source: Path, out: Path, kind: str, after_units: int, workers: int = 2) -> int:

@@ -59,8 +59,8 @@ def test_a_video_that_kills_its_process_fails_alone(tmp_path: Path) -> None:
         "003.mp4": ("memory_limit", "took more than 1500 MB of memory"),
         "005.mp4": ("cpu_limit", "took more than 6 s of CPU time"),
     }
-    kept = {row["video_id"] for row in rows if row["status"] == "kept"}
-    assert kept == {"000.mp4", "002.mp4", "004.mp4", "006.mp4"}
+    kept_ids = {row["video_id"] for row in rows if row["status"] == "kept"}
+    assert kept_ids == {"000.mp4", "002.mp4", "004.mp4", "006.mp4"}
 
 
 @pytest.fixture(scope="module")

@@ -92,25 +92,25 @@ def decisions(shared: Path, real_weights: Path, tmp_path_factory: pytest.TempPat
     assert not result.accounting_errors
     pack_shards(run, out / "shards", Selection())
     assert verify_shards(out / "shards") == []
-    found: dict[str, list[Decision]] = {}
+    decisions_of: dict[str, list[Decision]] = {}
     for decision in table_to_decisions(run.ledger()):
-        found.setdefault(decision.video_id, []).append(decision)
-    return found
+        decisions_of.setdefault(decision.video_id, []).append(decision)
+    return decisions_of
 
 
 @pytest.mark.real
 def test_every_real_file_has_decisions(decisions: dict[str, list[Decision]]) -> None:
     assert decisions.keys() == TRUTH.keys()
-    assert not [d for found in decisions.values() for d in found if d.status == "failed"]
+    assert not [d for video_decisions in decisions.values() for d in video_decisions if d.status == "failed"]
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", TRUTH)
 def test_every_real_clip_gets_its_expected_verdict(decisions: dict[str, list[Decision]], name: str) -> None:
     frames, verdicts, why = TRUTH[name]
-    found = decisions[name]
-    assert sum(d.span.frames for d in found) == frames, why
-    assert {KEPT if d.status == KEPT else f"{d.stage}/{d.reason}" for d in found} == verdicts, why
+    video_decisions = decisions[name]
+    assert sum(d.span.frames for d in video_decisions) == frames, why
+    assert {KEPT if d.status == KEPT else f"{d.stage}/{d.reason}" for d in video_decisions} == verdicts, why
 
 
 @pytest.mark.real

@@ -109,40 +109,40 @@ SHORT_WAITS = RetryPolicy(first_wait_s=0.01)
 
 def read_stream(shards: Path | str, workers: int = 0, epochs: int = 2, **storage: object) -> list[object]:
     config = StorageConfig(retry=SHORT_WAITS, **storage)
-    one = make_stream_loader(shards, pretraining_sampler(), BATCH, workers=workers, epochs=epochs, storage=config)
-    return [batch_contents(batch) for batch in one]
+    loader = make_stream_loader(shards, pretraining_sampler(), BATCH, workers=workers, epochs=epochs, storage=config)
+    return [batch_contents(batch) for batch in loader]
 
 
 @pytest.mark.parametrize(("workers", "threads"), [(0, 0), (0, 5), (2, 16)])
 def test_dropped_connections_do_not_change_the_stream(shards: Path, server: Server, workers: int, threads: int) -> None:
-    wanted = read_stream(shards)
+    expected = read_stream(shards)
     server.drop_every = 3
-    assert read_stream(server.address, workers, read_ahead=threads) == wanted
+    assert read_stream(server.address, workers, read_ahead=threads) == expected
     assert server.dropped > 10
 
 
 def test_the_cache_serves_the_second_epoch_and_the_next_run(shards: Path, server: Server, tmp_path: Path) -> None:
-    wanted, cache = read_stream(shards, epochs=4), tmp_path / "cache"
-    assert read_stream(server.address, epochs=4, cache=cache, read_ahead=0) == wanted
+    expected, cache = read_stream(shards, epochs=4), tmp_path / "cache"
+    assert read_stream(server.address, epochs=4, cache=cache, read_ahead=0) == expected
     tars = sum(count for name, count in server.asked.items() if name.endswith(".tar"))
     assert tars <= 19 + 6, "each clip once, and the size of each shard"
     server.asked.clear()
-    assert read_stream(server.address, epochs=4, cache=cache, read_ahead=0) == wanted
+    assert read_stream(server.address, epochs=4, cache=cache, read_ahead=0) == expected
     assert server.asked["manifest.json"] == 1
     assert all(name == "manifest.json" or name.endswith(".tar") for name in server.asked)
     assert server.asked.total() <= 1 + 6, "the manifest and the size of each shard"
 
 
 def test_a_damaged_range_in_the_cache_is_downloaded_anew(shards: Path, server: Server, tmp_path: Path) -> None:
-    wanted, cache = read_stream(shards), tmp_path / "cache"
+    expected, cache = read_stream(shards), tmp_path / "cache"
     read_stream(server.address, cache=cache)
-    kept = [path for _, size, path in RangeCache(cache, 10**9).entries() if size > 2000]
-    for path in kept:
+    ranges = [path for _, size, path in RangeCache(cache, 10**9).entries() if size > 2000]
+    for path in ranges:
         path.write_bytes(path.read_bytes()[:-700] + bytes(700))
-    assert read_stream(server.address, cache=cache) == wanted
-    for path in kept:
+    assert read_stream(server.address, cache=cache) == expected
+    for path in ranges:
         path.write_bytes(b"")
-    assert read_stream(server.address, cache=cache) == wanted
+    assert read_stream(server.address, cache=cache) == expected
 
 
 def test_a_small_cache_stays_within_its_limit_and_correct(shards: Path, server: Server, tmp_path: Path) -> None:
@@ -195,16 +195,16 @@ def test_a_full_disk_disables_only_the_cache(
     def full(self: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    wanted = read_stream(shards)
+    expected = read_stream(shards)
     monkeypatch.setattr(Path, "write_bytes", full)
-    assert read_stream(server.address, cache=tmp_path / "cache") == wanted
+    assert read_stream(server.address, cache=tmp_path / "cache") == expected
 
 
 def test_an_unreachable_address_stops_the_run_without_clip_faults(server: Server, tmp_path: Path) -> None:
     quarantine = tmp_path / "quarantine.jsonl"
     storage = StorageConfig(retry=RetryPolicy(tries=3, first_wait_s=0.01))
-    one = make_stream_loader(server.address, pretraining_sampler(), BATCH, quarantine=quarantine, storage=storage)
-    stream = iter(one)
+    loader = make_stream_loader(server.address, pretraining_sampler(), BATCH, quarantine=quarantine, storage=storage)
+    stream = iter(loader)
     next(stream)
     server.drop_every = 1
     with pytest.raises(UserError, match=r"[ab]-00000\d.tar: out of reach after 3 tries .* start again when it is back"):
@@ -254,14 +254,14 @@ def test_shards_are_read_from_s3(shards: Path, tmp_path: Path) -> None:
     try:
         host, port = serving.get_host_and_port()
         options = {"key": "k", "secret": "s", "endpoint_url": f"http://{host}:{port}"}
-        there = s3fs.S3FileSystem(**options)
-        there.mkdir("corpus")
-        there.put(str(shards) + "/", "corpus/shards/", recursive=True)
-        wanted, cache = read_stream(shards), tmp_path / "cache"
-        assert read_stream("s3://corpus/shards", options=options, cache=cache) == wanted
-        assert read_stream("s3://corpus/shards", workers=1, options=options) == wanted
-        there.rm("corpus/shards/a-000000.tar")
-        one = make_stream_loader(
+        file_system = s3fs.S3FileSystem(**options)
+        file_system.mkdir("corpus")
+        file_system.put(str(shards) + "/", "corpus/shards/", recursive=True)
+        expected, cache = read_stream(shards), tmp_path / "cache"
+        assert read_stream("s3://corpus/shards", options=options, cache=cache) == expected
+        assert read_stream("s3://corpus/shards", workers=1, options=options) == expected
+        file_system.rm("corpus/shards/a-000000.tar")
+        loader = make_stream_loader(
             "s3://corpus/shards",
             pretraining_sampler(),
             1,
@@ -269,6 +269,6 @@ def test_shards_are_read_from_s3(shards: Path, tmp_path: Path) -> None:
             epochs=1,
             storage=StorageConfig(options=options),
         )
-        assert any("missing" in fault.error for batch in one for fault in batch.faults)
+        assert any("missing" in fault.error for batch in loader for fault in batch.faults)
     finally:
         serving.stop()

@@ -25,9 +25,9 @@ def shard_members(shards: Path, shard: str) -> dict[str, index.Member]:
     return {member.name: member for member in index.load_index(index.sidecar_path(shards / shard)).members}
 
 
-def flip_byte(path: Path, at: int) -> None:
+def flip_byte(path: Path, offset: int) -> None:
     data = bytearray(path.read_bytes())
-    data[at] ^= 0xFF
+    data[offset] ^= 0xFF
     path.write_bytes(data)
 
 
@@ -58,8 +58,8 @@ def test_undamaged_shards_have_no_quarantine(shards: Path) -> None:
 @pytest.mark.parametrize("fault", ["header", "payload", "length of the header"])
 def test_a_flipped_byte_costs_one_clip(shards: Path, fault: str) -> None:
     key, member = find_victim(shards)
-    at = {"header": -512, "payload": member.size // 2, "length of the header": -512 + 125}[fault]
-    flip_byte(shards / "a-000000.tar", member.offset + at)
+    offset = {"header": -512, "payload": member.size // 2, "length of the header": -512 + 125}[fault]
+    flip_byte(shards / "a-000000.tar", member.offset + offset)
     keys, faults = read_stream(shards)
     # More than one line where it was drawn to stand in for itself.
     assert {(f["source"], f["shard"], f["key"]) for f in faults} == {("a", "a-000000.tar", key)}
@@ -68,9 +68,9 @@ def test_a_flipped_byte_costs_one_clip(shards: Path, fault: str) -> None:
     assert key not in keys
     assert len(keys) == 28
     assert len(set(keys)) == 27
-    in_two, again = read_stream(shards, world=2)
-    assert in_two == keys, "the substitute is the same in any world"
-    assert [f["position"] for f in again] == [f["position"] for f in faults]
+    two_rank_keys, two_rank_faults = read_stream(shards, world=2)
+    assert two_rank_keys == keys, "the substitute is the same in any world"
+    assert [f["position"] for f in two_rank_faults] == [f["position"] for f in faults]
 
 
 @pytest.mark.parametrize("where", ["member boundary", "header", "payload"])
@@ -160,11 +160,11 @@ def test_clips_of_two_sizes_are_named(shards: Path, monkeypatch: pytest.MonkeyPa
 
     real, seen = clip.decode_planes, []
 
-    def cropped(mp4: bytes, wanted: list[int], into: object) -> object:
+    def decode_cropped(mp4: bytes, frames: list[int], into: object) -> object:
         seen.append(1)
-        return real(mp4, wanted)[:, :48, :32] if len(seen) == 2 else real(mp4, wanted)
+        return real(mp4, frames)[:, :48, :32] if len(seen) == 2 else real(mp4, frames)
 
-    monkeypatch.setattr(clip, "decode_planes", cropped)
+    monkeypatch.setattr(clip, "decode_planes", decode_cropped)
     with pytest.raises(
         UserError, match=r"must have one size: .* has 32 x 32 px, .* has 64 x 64 px; curate them with one"
     ):

@@ -63,9 +63,9 @@ def _more(batch: Batch, n: int) -> tuple[object, ...]:
             *(part[n].numpy().tobytes() for part in batch.masks),
         )
     assert isinstance(batch, FinetuningBatch)
-    own, partner = int(batch.own_B[n]), int(batch.partner_B[n])
-    records = (batch.records[own].to_json() + batch.records[partner].to_json()).decode()
-    return batch.params[own], records, batch.params[partner], *_row(batch, partner)
+    own_row, partner_row = int(batch.own_B[n]), int(batch.partner_B[n])
+    records = (batch.records[own_row].to_json() + batch.records[partner_row].to_json()).decode()
+    return batch.params[own_row], records, batch.params[partner_row], *_row(batch, partner_row)
 
 
 def next_global_batch(loaders: list[StreamLoader[Any, Any]]) -> list[tuple[object, ...]]:

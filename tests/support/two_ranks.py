@@ -20,12 +20,12 @@ from support.models import random_batch, random_masks, tiny_config
 CLIPS, STEPS, ACCUMULATED = 4, 3, 2
 
 
-def train(parallel: str, compute: str, place) -> tuple[list[float], dict[str, Tensor], float]:
+def train(parallel: str, compute: str, context) -> tuple[list[float], dict[str, Tensor], float]:
     """Return losses with gradient norms, weights, and loss scale after a few steps; in fp16 the second overflows."""
     torch.manual_seed(0)
     config = tiny_config()
     model = MaskedAutoencoder(config).train()
-    wrapped = parallelize_model(model, parallel, place)
+    wrapped = parallelize_model(model, parallel, context)
     optimizer = adamw(
         model, OptimConfig(base_lr=1e-3, min_lr=0.0, betas=(0.9, 0.95), weight_decay=0.05, warmup_epochs=0.0)
     )
@@ -33,7 +33,7 @@ def train(parallel: str, compute: str, place) -> tuple[list[float], dict[str, Te
     history = []
     for step in range(STEPS):
         for n in range(ACCUMULATED):
-            seed = 100 * place.rank + 10 * step + n
+            seed = 100 * context.rank + 10 * step + n
             video, audio = random_batch(config, CLIPS, seed)
             masks = random_masks(config, CLIPS, seed)
             with sync_gradients(wrapped, n == ACCUMULATED - 1):
@@ -41,7 +41,7 @@ def train(parallel: str, compute: str, place) -> tuple[list[float], dict[str, Te
                     out = wrapped(video, audio, masks)
                 loss = pretraining_losses(out, video, audio, masks, config).total
                 # One rank alone overflows; both must skip the step.
-                factor = float("inf") if compute == "fp16" and (step, n, place.rank) == (1, 1, 1) else 1.0
+                factor = float("inf") if compute == "fp16" and (step, n, context.rank) == (1, 1, 1) else 1.0
                 scaler.scale(loss * factor / ACCUMULATED).backward()
         scaler.unscale_(optimizer)
         norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -67,12 +67,12 @@ def relative_difference(first: dict[str, Tensor], second: dict[str, Tensor], sta
 
 
 def main() -> None:
-    with process_group("cpu") as place:
+    with process_group("cpu") as context:
         results = {}
         for compute in ("fp32", "fp16"):
-            ddp_history, ddp_weights, ddp_scale = train("ddp", compute, place)
-            fsdp_history, fsdp_weights, fsdp_scale = train("fsdp", compute, place)
-            if place.rank == 0:
+            ddp_history, ddp_weights, ddp_scale = train("ddp", compute, context)
+            fsdp_history, fsdp_weights, fsdp_scale = train("fsdp", compute, context)
+            if context.rank == 0:
                 worst = relative_difference(ddp_weights, fsdp_weights, initial_weights())
                 finite = all(bool(tensor.isfinite().all()) for tensor in fsdp_weights.values())
                 results[compute] = {"ddp": ddp_history, "fsdp": fsdp_history, "scales": [ddp_scale, fsdp_scale]}
@@ -83,7 +83,7 @@ def main() -> None:
                 }
         draw = torch.Generator().manual_seed(1)
         video_GC, audio_GC = (torch.randn(2 * CLIPS, 8, generator=draw) for _ in range(2))
-        rank_clips = slice(place.rank * CLIPS, (place.rank + 1) * CLIPS)
+        rank_clips = slice(context.rank * CLIPS, (context.rank + 1) * CLIPS)
         local = video_GC[rank_clips].clone().requires_grad_(), audio_GC[rank_clips].clone().requires_grad_()
         loss = contrastive_loss(*local, 0.07, "all_ranks")
         loss.backward()
@@ -93,10 +93,15 @@ def main() -> None:
         torch.distributed.all_reduce(mean)
         # Backward leaves the gradient of this rank, of which DDP takes the mean over the two ranks.
         off = max(float((a.grad / 2 - b.grad[rank_clips]).abs().max()) for a, b in zip(local, all_ranks, strict=True))
-        if place.rank == 0:
-            whole = float(contrastive_loss(*(x.detach() for x in all_ranks), 0.07))
-            alone = float(contrastive_loss(*(x.detach() for x in local), 0.07))
-            results["contrastive"] = {"gathered": float(mean) / 2, "whole": whole, "own": alone, "gradient_off": off}
+        if context.rank == 0:
+            all_negatives = float(contrastive_loss(*(x.detach() for x in all_ranks), 0.07))
+            own_negatives = float(contrastive_loss(*(x.detach() for x in local), 0.07))
+            results["contrastive"] = {
+                "gathered": float(mean) / 2,
+                "all_negatives": all_negatives,
+                "own_negatives": own_negatives,
+                "gradient_off": off,
+            }
             print(json.dumps(results))
 
 

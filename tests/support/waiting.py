@@ -8,10 +8,10 @@ T = TypeVar("T")
 _POLL_S = 0.02
 
 
-def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 120.0) -> T:
+def wait_until(condition: Callable[[], T], description: str, timeout_s: float = 120.0) -> T:
     """Call `condition` until it returns something true, and return that.
 
-    Raises AssertionError that names `what` after `timeout_s`. The condition may raise to end the wait early.
+    Raises AssertionError that names the `description` after `timeout_s`. The condition may raise to end the wait early.
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -19,4 +19,4 @@ def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 120.0) 
         if result:
             return result
         time.sleep(_POLL_S)
-    raise AssertionError(f"waited {timeout_s:g} s for {what}")
+    raise AssertionError(f"waited {timeout_s:g} s for {description}")

@@ -20,7 +20,7 @@ def simulated_ledger(seed: int, groups: int = 60, spans: int = 4, low: float = 5
     rows = []
     for group in range(groups):
         centre = draw.normal(low, 1.0)
-        for span in range(spans):
+        for number in range(spans):
             score = float(draw.normal(centre, 0.3))
             checks = [
                 Check(
@@ -33,7 +33,7 @@ def simulated_ledger(seed: int, groups: int = 60, spans: int = 4, low: float = 5
                 )
             ]
             bad = checks[0].passed is False
-            if not bad or span == 0:
+            if not bad or number == 0:
                 checks.append(
                     Check(
                         stage="quality",
@@ -45,29 +45,31 @@ def simulated_ledger(seed: int, groups: int = 60, spans: int = 4, low: float = 5
                     )
                 )
             rejection = {"stage": "sync", "reason": "low_confidence"} if bad else {}
-            at = Span(100 * span, 100 * span + 100)
-            where = Decision(
+            span = Span(100 * number, 100 * number + 100)
+            decision = Decision(
                 source="a",
-                video_id=f"v{group}-{span}",
+                video_id=f"v{group}-{number}",
                 group_id=f"v{group}",
                 path="p",
-                span=at,
+                span=span,
                 status="rejected" if bad else "kept",
                 **rejection,
             )
-            rows.append(Decision(**{**vars(where), "checks": tuple(checks), "language": "zh" if group % 2 else "en"}))
+            rows.append(
+                Decision(**{**vars(decision), "checks": tuple(checks), "language": "zh" if group % 2 else "en"})
+            )
     return decisions_to_table(rows)
 
 
 def test_the_requested_share_passes_at_the_proposed_threshold() -> None:
     table = simulated_ledger(0)
-    found = {one.check: one for one in propose_thresholds(table, "a", 0.8).proposals}
-    sync = found["sync/low_confidence"]
+    proposals = {proposal.check: proposal for proposal in propose_thresholds(table, "a", 0.8).proposals}
+    sync = proposals["sync/low_confidence"]
     scores = [row["checks"][0]["score"] for row in table.to_pylist()]
     assert np.mean(np.array(scores) >= sync.proposed) == pytest.approx(0.8, abs=0.01)
     assert sync.low < sync.proposed < sync.high
     assert (sync.setting, sync.now, sync.groups, sync.spans) == ("sync.min_confidence", 3.0, 60, 240)
-    assert found["quality/blurred"].high < 90  # what was measured past a rejection never reached the stage
+    assert proposals["quality/blurred"].high < 90  # what was measured past a rejection never reached the stage
 
 
 def test_the_interval_covers_the_truth() -> None:
@@ -78,8 +80,8 @@ def test_the_interval_covers_the_truth() -> None:
     )
     inside = 0
     for seed in range(60):
-        one = propose_thresholds(simulated_ledger(seed), "a", 0.8, ["sync/low_confidence"]).proposals[0]
-        inside += one.low <= truth <= one.high
+        proposal = propose_thresholds(simulated_ledger(seed), "a", 0.8, ["sync/low_confidence"]).proposals[0]
+        inside += proposal.low <= truth <= proposal.high
     assert inside >= 54  # of 60; 95 % or more is promised, groups counted
 
 

@@ -126,9 +126,9 @@ def test_the_command_compares_two_dates_of_one_run(tmp_path: Path, capsys: pytes
         entry["time"] = 1_790_000_000 + number * day  # 2026-09-21 and the days after
     log.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     assert main(["audit", f"{run.root}@2026-09-22", f"{run.root}@2026-09-30", "--json", "-"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)["sources"]
-    assert (found["videos_before"], found["videos_after"], found["common"]) == (4, 4, 0)
-    assert [shift["p"] for shift in found["shifts"]] == [1.0, 1.0]
+    (comparison,) = json.loads(capsys.readouterr().out)["sources"]
+    assert (comparison["videos_before"], comparison["videos_after"], comparison["common"]) == (4, 4, 0)
+    assert [shift["p"] for shift in comparison["shifts"]] == [1.0, 1.0]
     for words, message in (
         ([str(run.root), str(run.root)], "name two dates"),
         ([f"{run.root}@monday", str(run.root)], "is not a date"),

@@ -32,14 +32,14 @@ COUNTS = {
 def test_mobilenet_counts_faces_as_published(shared: Path) -> None:
     weights = load_weights(shared / "assets/weights/retinaface_mobilenet0.25_Final.pth")
     detector = RetinaFaceDetector("mobilenet", weights)
-    found = {}
+    counts = {}
     for name in COUNTS:
         picture = cv2.imread(str(shared / f"assets/image/{name}.jpg"))
         scale = 640 / max(picture.shape)
         small = cv2.resize(picture, None, fx=scale, fy=scale)
         (faces,) = detector.detect([small], 0.6, 0.4)
-        found[name] = len(faces.scores_N)
-    assert found == COUNTS
+        counts[name] = len(faces.scores_N)
+    assert counts == COUNTS
 
 
 @pytest.mark.real
@@ -48,9 +48,9 @@ def test_the_batch_size_does_not_change_detections(shared: Path) -> None:
     detector = RetinaFaceDetector("mobilenet", weights)
     picture = cv2.resize(cv2.imread(str(shared / "assets/image/two_people.jpg")), (320, 200))
     pictures = [picture, picture[:, ::-1].copy(), picture]
-    one, flipped, three = detector.detect(pictures, 0.6, 0.4)
-    np.testing.assert_allclose(one.boxes_N4, three.boxes_N4)
-    np.testing.assert_allclose(detector.detect([picture], 0.6, 0.4)[0].boxes_N4, one.boxes_N4, atol=0.01)
+    first, flipped, third = detector.detect(pictures, 0.6, 0.4)
+    np.testing.assert_allclose(first.boxes_N4, third.boxes_N4)
+    np.testing.assert_allclose(detector.detect([picture], 0.6, 0.4)[0].boxes_N4, first.boxes_N4, atol=0.01)
     assert len(flipped.scores_N) == 2
 
 
@@ -113,9 +113,9 @@ def test_syncnet_matches_the_authors_numbers(
     frames, sound = example
     np.testing.assert_array_equal(np.stack(frames[:6]), oracle["frames_first6_bgr"])
     scorer = SyncNetScorer(formula_weights())
-    at = np.arange(0, int(oracle["n_windows"]), 8)
+    starts = np.arange(0, int(oracle["n_windows"]), 8)
     for ours, theirs in (
-        (scorer.lips(frames, at).numpy(), oracle["lip"]),
+        (scorer.lips(frames, starts).numpy(), oracle["lip"]),
         (scorer.sounds(sound, int(oracle["n_windows"]))[::8].numpy(), oracle["aud"]),
     ):
         assert np.linalg.norm(ours - theirs) / np.linalg.norm(theirs) < 1e-3
@@ -130,9 +130,9 @@ def test_padding_is_masked_except_in_the_authors_mode() -> None:
     from avf_curation.detectors.syncnet import mean_distances
 
     lip, sound = torch.ones(10, 4), torch.ones(10, 4)
-    at = torch.arange(10)
-    masked = mean_distances(lip, sound, at, 3, authors_code=False)
-    authors_code = mean_distances(lip, sound, at, 3, authors_code=True)
+    starts = torch.arange(10)
+    masked = mean_distances(lip, sound, starts, 3, authors_code=False)
+    authors_code = mean_distances(lip, sound, starts, 3, authors_code=True)
     assert masked.max() < 1e-4, "every real pair is alike"
     assert authors_code[0] > 0.5, "pairs with padding are not"
     assert authors_code[3] == masked[3]

@@ -22,7 +22,7 @@ def open_media(tmp_path: Path, data: bytes, name: str = "film.mp4") -> MediaFile
 def brightness_levels(media: MediaFile) -> list[int]:
     """Brightness of the right half at each index."""
     converter = FrameConverter()
-    return [int(converter.array(at.frame, 96, 64, "gray")[32, 80]) for at in media.frames()]
+    return [int(converter.array(entry.frame, 96, 64, "gray")[32, 80]) for entry in media.frames()]
 
 
 @pytest.mark.parametrize(("rate", "frames", "expected"), [(25, 50, 50), (30, 60, 50), (50, 100, 50), (12, 24, 50)])
@@ -36,17 +36,19 @@ def test_every_frame_rate_becomes_25_fps(tmp_path: Path, rate: int, frames: int,
 def test_reading_twice_gives_equal_bytes(tmp_path: Path) -> None:
     converter = FrameConverter()
     with open_media(tmp_path, make_video(200, options={"g": "90"})) as media:
-        first = [converter.array(at.frame, 96, 64, "bgr24") for at in media.frames()]
+        first_pass = [converter.array(entry.frame, 96, 64, "bgr24") for entry in media.frames()]
         for span in (Span(0, 3), Span(85, 100), Span(190, 200), Span(40, 41)):
-            again = [converter.array(frame, 96, 64, "bgr24") for frame in media.read(span)]
-            np.testing.assert_array_equal(np.stack(again), np.stack(first[span.start_frame : span.stop_frame]))
+            second_read = [converter.array(frame, 96, 64, "bgr24") for frame in media.read(span)]
+            np.testing.assert_array_equal(
+                np.stack(second_read), np.stack(first_pass[span.start_frame : span.stop_frame])
+            )
 
 
 def test_rotated_video_is_decoded_upright(tmp_path: Path) -> None:
     data = bytearray(make_video(10))
-    at = data.index(b"tkhd") + 4 + 40  # the display matrix of the first track
+    matrix_offset = data.index(b"tkhd") + 4 + 40  # the display matrix of the first track
     quarter_clockwise = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 64 << 16, 0, 1 << 30)
-    data[at : at + 36] = quarter_clockwise
+    data[matrix_offset : matrix_offset + 36] = quarter_clockwise
     with open_media(tmp_path, bytes(data)) as media:
         frame = next(media.frames()).frame
         upright, _ = FrameConverter().long_side(frame, 96, "gray")
@@ -79,8 +81,8 @@ def test_a_frame_beyond_the_size_limit_is_refused(tmp_path: Path) -> None:
 def test_video_without_a_key_frame_at_the_start_is_decoded(tmp_path: Path) -> None:
     """The first packets are lost: what decodes is used, nothing hangs, a reason is given when nothing does."""
     data = make_video(60, codec="mpeg4", container="avi", options={"g": "20"})
-    at = data.index(b"movi") + 4
-    holed = data[: at + 8] + bytes(600) + data[at + 608 :]
+    offset = data.index(b"movi") + 4
+    holed = data[: offset + 8] + bytes(600) + data[offset + 608 :]
     with open_media(tmp_path, holed, "holed.avi") as media:
         assert 0 < len(list(media.frames())) <= 60
 

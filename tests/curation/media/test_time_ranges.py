@@ -28,22 +28,22 @@ def brightness(media: MediaFile, span: Span) -> list[int]:
 def test_a_time_range_has_the_frames_and_audio_of_the_full_file(tmp_path: Path, options: dict[str, str]) -> None:
     (tmp_path / "film.mp4").write_bytes(make_video(frames=100, options=options))
     with (
-        MediaFile(tmp_path / "film.mp4", CONFIG) as whole,
+        MediaFile(tmp_path / "film.mp4", CONFIG) as full_file,
         MediaFile(tmp_path / "film.mp4", CONFIG, None, TimeRange(1.2, 3.2)) as part,
     ):
-        everything, some = list(whole.frames()), list(part.frames())
-        assert len(some) == 50
+        full_frames, part_frames = list(full_file.frames()), list(part.frames())
+        assert len(part_frames) == 50
         assert part.video_track is not None
         assert part.video_track.frames == part.video_track.decoded_frames == 50
-        assert everything[30].frame.pts == some[0].frame.pts
-        assert brightness(part, Span(0, 50)) == brightness(whole, Span(30, 80))
-        assert brightness(part, Span(10, 13)) == brightness(whole, Span(40, 43))
-        of_whole, of_part = whole.audio(100), part.audio(50)
-        assert of_whole is not None
-        assert of_part is not None
-        difference = of_part.samples.astype(int) - of_whole.samples[30 * 640 : 80 * 640]
+        assert full_frames[30].frame.pts == part_frames[0].frame.pts
+        assert brightness(part, Span(0, 50)) == brightness(full_file, Span(30, 80))
+        assert brightness(part, Span(10, 13)) == brightness(full_file, Span(40, 43))
+        full_audio, part_audio = full_file.audio(100), part.audio(50)
+        assert full_audio is not None
+        assert part_audio is not None
+        difference = part_audio.samples.astype(int) - full_audio.samples[30 * 640 : 80 * 640]
         assert np.abs(difference[640:]).max() < 200  # AAC and resampler begin elsewhere
-        assert of_part.missing_frames(Span(0, 50)) < 2
+        assert part_audio.missing_frames(Span(0, 50)) < 2
 
 
 def test_a_time_range_beyond_the_end_is_missing_video_or_refused(tmp_path: Path) -> None:
@@ -87,18 +87,18 @@ def plan_video(root: Path, path: str, **more: object) -> Video:
 
 
 @pytest.mark.parametrize(
-    ("own", "beside_frames", "complete"),
+    ("sound_from_s", "separate_frames", "complete"),
     [
-        (0.0, 20, True),  # its own sound fits: the one beside, too short, is not asked
-        (None, 75, True),  # no sound of its own
+        (0.0, 20, True),  # the video has usable audio: the separate file, too short, is not read
+        (None, 75, True),  # the video has no audio
         (None, 20, False),
     ],
 )
 def test_a_separate_audio_file_is_used_only_if_the_video_has_no_usable_audio(
-    tmp_path: Path, own: float | None, beside_frames: int, complete: bool
+    tmp_path: Path, sound_from_s: float | None, separate_frames: int, complete: bool
 ) -> None:
-    corpora.write_file(tmp_path, "a.mp4", make_video(frames=75, sound_from_s=own))
-    corpora.write_file(tmp_path, "a.m4a", make_video(frames=beside_frames))
+    corpora.write_file(tmp_path, "a.mp4", make_video(frames=75, sound_from_s=sound_from_s))
+    corpora.write_file(tmp_path, "a.m4a", make_video(frames=separate_frames))
     corpora.write_file(tmp_path, "a.txt", corpora.TRACK)
     video = plan_video(
         tmp_path, "a.mp4", sound_path="a.m4a", own_sound_first=True, boxes_path="a.txt", origin=Origin(id="21Uxsk56VDQ")

@@ -20,10 +20,10 @@ def re_encode(samples: Samples, bits_per_s: int = 32_000) -> Samples:
     with av.open(sink, "w", format="mp4") as out:
         stream = out.add_stream("aac", rate=16_000, layout="mono")
         stream.bit_rate = bits_per_s
-        for at in range(0, len(samples) - 1023, 1024):
-            piece = (samples[None, at : at + 1024] / 32768).astype(np.float32)
+        for offset in range(0, len(samples) - 1023, 1024):
+            piece = (samples[None, offset : offset + 1024] / 32768).astype(np.float32)
             frame = av.AudioFrame.from_ndarray(piece, "fltp", "mono")
-            frame.sample_rate, frame.pts = 16_000, at
+            frame.sample_rate, frame.pts = 16_000, offset
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     sink.seek(0)

@@ -79,9 +79,9 @@ def test_crema_d_layout_is_read(tmp_path: Path) -> None:
             write_file(tmp_path, f"AudioWAV/{actor}_DFA_{emotion}_XX.wav")
     write_file(tmp_path, "AudioWAV/1076_MTI_SAD_XX.wav")
     videos, kinds = read_corpus("crema_d", tmp_path)
-    one = videos["1001_DFA_ANG_XX"]
-    assert labels_of(one) == Labels(values={"emotion": "ANG", "level": "XX"}, subject="1001")
-    assert (one.speaker, one.sound_path) == ("1001", "AudioWAV/1001_DFA_ANG_XX.wav")
+    video = videos["1001_DFA_ANG_XX"]
+    assert labels_of(video) == Labels(values={"emotion": "ANG", "level": "XX"}, subject="1001")
+    assert (video.speaker, video.sound_path) == ("1001", "AudioWAV/1001_DFA_ANG_XX.wav")
     assert kinds == {"missing": 2}
     write_file(tmp_path, "VideoFlash/1001_DFA_ANG_XX.flv", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     with pytest.raises(UserError, match="git lfs pull"):
@@ -107,9 +107,9 @@ def test_ravdess_gives_each_recording_once(tmp_path: Path) -> None:
 def test_msp_improv_layout_is_read(tmp_path: Path) -> None:
     names = ["S01A-F01-P-FM01", "S02H-M02-R-FM03", "S03N-F01-T-FM10", "S04S-M02-S-MF01"]
     for name, session in zip(names, (1, 2, 1, 2), strict=True):
-        place = f"session{session}/{name[:4]}/{name[9]}/MSP-IMPROV-{name}"
-        write_file(tmp_path, f"Video/{place}.avi")
-        write_file(tmp_path, f"Audio/{place}.wav")
+        path = f"session{session}/{name[:4]}/{name[9]}/MSP-IMPROV-{name}"
+        write_file(tmp_path, f"Video/{path}.avi")
+        write_file(tmp_path, f"Audio/{path}.wav")
     write_file(tmp_path, "Video/session1/notes.avi")
     blocks = [
         "UTD-IMPROV-S01A-F01-P-FM01.avi; N; A:3.000000; V:3.500000; D:NaN ; N:3.400000;",
@@ -123,19 +123,19 @@ def test_msp_improv_layout_is_read(tmp_path: Path) -> None:
     write_file(tmp_path, "Evalution.txt", "\n".join(blocks))
     videos, kinds = read_corpus("msp_improv", tmp_path)
     assert set(videos) == set(names[:2])
-    one = videos[names[0]]
-    assert labels_of(one).values["emotion"] == "neu", "the consensus, not the letter in the name"
-    assert labels_of(one).values["arousal"] == "3.000000"
-    assert "dominance" not in labels_of(one).values, "NaN is no rating"
-    assert (labels_of(one).subject, labels_of(one).session) == ("F01", "01")
-    assert one.sound_path == "Audio/session1/S01A/P/MSP-IMPROV-S01A-F01-P-FM01.wav"
+    video = videos[names[0]]
+    assert labels_of(video).values["emotion"] == "neu", "the consensus, not the letter in the name"
+    assert labels_of(video).values["arousal"] == "3.000000"
+    assert "dominance" not in labels_of(video).values, "NaN is no rating"
+    assert (labels_of(video).subject, labels_of(video).session) == ("F01", "01")
+    assert video.sound_path == "Audio/session1/S01A/P/MSP-IMPROV-S01A-F01-P-FM01.wav"
     # the video with consensus X and the video without a row; no audio file of the two remains
     assert kinds == {"excluded": 1, "unlisted": 1, "missing": 1, "bad_row": 1, "unexpected": 1}
 
 
 def test_avcaffe_layout_is_read(tmp_path: Path) -> None:
-    for place in ("aiim001/task_1/a", "aiim001/task_1/b", "aiim003/task_9/c", "aiim003/task_2/d"):
-        write_file(tmp_path, f"videos/shorter_segments/{place}.avi")
+    for path in ("aiim001/task_1/a", "aiim001/task_1/b", "aiim003/task_9/c", "aiim003/task_2/d"):
+        write_file(tmp_path, f"videos/shorter_segments/{path}.avi")
     write_file(
         tmp_path,
         "ground_truths/arousal.txt",

@@ -38,11 +38,13 @@ def test_casme2_layout_is_read(tmp_path: Path) -> None:
         names = [f"img{n}.jpg" for n in range(first, last + 1)]
         write_images(tmp_path / "CASME2_RAW_selected" / folder, [*names, ".hidden1.jpg"])
     videos, kinds = read_corpus("casme2", tmp_path)
-    one, other = videos["sub01/EP02_01f"], videos["sub02/EP01_01"]
-    assert (one.start_s, one.stop_s) == (6 / 25, 21 / 25), "img46 is the seventh picture, img60 the twenty-first"
-    assert labels_of(one).values == {"emotion": "disgust", "pictures_per_s": "200", "action_units": "4+7"}
-    assert (labels_of(one).subject, one.group_id) == ("sub01", "sub01")
-    assert (other.start_s, other.stop_s) == (5 / 25, 16 / 25)
+    early_onset, late_onset = videos["sub01/EP02_01f"], videos["sub02/EP01_01"]
+    assert (early_onset.start_s, early_onset.stop_s) == (6 / 25, 21 / 25), (
+        "img46 is the seventh picture, img60 the twenty-first"
+    )
+    assert labels_of(early_onset).values == {"emotion": "disgust", "pictures_per_s": "200", "action_units": "4+7"}
+    assert (labels_of(early_onset).subject, early_onset.group_id) == ("sub01", "sub01")
+    assert (late_onset.start_s, late_onset.stop_s) == (5 / 25, 16 / 25)
     assert set(videos) == {"sub01/EP02_01f", "sub02/EP01_01"}
     assert kinds == {"excluded": 1, "bad_row": 3}
 
@@ -79,7 +81,7 @@ def test_smic_mmew_and_casme3_layouts_are_read(tmp_path: Path) -> None:
     write_images(smic / "s1/micro/surprise/s1_sur_02", ["reg_image000001.bmp"])
     write_images(smic / "s1/non_micro/s1_n_01", ["reg_image000001.bmp"])
     videos, kinds = read_corpus("smic", tmp_path / "smic")
-    assert {name: labels_of(one).values["emotion"] for name, one in videos.items()} == {
+    assert {name: labels_of(video).values["emotion"] for name, video in videos.items()} == {
         "s1_ne_01": "negative",
         "s1_sur_02": "surprise",
     }
@@ -118,16 +120,16 @@ def test_iemocap_turns_are_time_ranges_and_frame_halves_of_a_dialogue(tmp_path: 
     write_file(tmp_path, f"{base}/EmoEvaluation/Ses01F_impro01.txt", "\n".join(lines))
     write_file(tmp_path, f"{base}/EmoEvaluation/Ses01M_script01_1b.txt", "")
     videos, kinds = read_corpus("iemocap", tmp_path)
-    own, other = videos["Ses01F_impro01_F000"], videos["Ses01F_impro01_M001"]
-    assert (own.side, other.side) == ("left", "right"), "the woman wears the markers and sits on the left"
-    assert (own.start_s, own.stop_s) == (6.2901, 8.2357)
-    assert labels_of(own).values == {
+    woman, man = videos["Ses01F_impro01_F000"], videos["Ses01F_impro01_M001"]
+    assert (woman.side, man.side) == ("left", "right"), "the woman wears the markers and sits on the left"
+    assert (woman.start_s, woman.stop_s) == (6.2901, 8.2357)
+    assert labels_of(woman).values == {
         "emotion": "neu",
         "valence": "2.5000",
         "activation": "2.5000",
         "dominance": "2.5000",
     }
-    assert (labels_of(other).subject, labels_of(other).session) == ("1M", "1")
+    assert (labels_of(man).subject, labels_of(man).session) == ("1M", "1")
     assert kinds == {"bad_row": 2, "missing": 5}, "four sessions and a video"
 
 
@@ -139,9 +141,9 @@ def test_werewolf_players_keep_their_subject_across_games(tmp_path: Path) -> Non
     write_file(tmp_path, "labels.csv", table)
     write_file(tmp_path, "players.csv", "session,seat,player\n7,1,ann\n8,1,bob\n")
     videos, kinds = read_corpus("werewolf_xl", tmp_path)
-    one = labels_of(videos["07_01_200"])
-    assert (one.values["valence"], one.values["arousal"], one.values["dominance"]) == ("0.25", "1.0", "0.5")
-    assert (one.subject, one.session) == ("ann", "07")
+    labels = labels_of(videos["07_01_200"])
+    assert (labels.values["valence"], labels.values["arousal"], labels.values["dominance"]) == ("0.25", "1.0", "0.5")
+    assert (labels.subject, labels.session) == ("ann", "07")
     assert kinds == {"unlisted": 2, "bad_row": 1, "missing": 1}
 
 
@@ -176,7 +178,7 @@ def test_images_are_frames_in_the_order_of_their_numbers(tmp_path: Path) -> None
     videos, _ = read_corpus("mmew", tmp_path / "mmew")
     (video,) = videos.values()
     with MediaFile(tmp_path / "mmew" / video.path, load_recipe().defaults.media, None, find_time_range(video)) as media:
-        seen = [int(at.frame.to_ndarray(format="gray").mean()) for at in media.frames()]
+        seen = [int(entry.frame.to_ndarray(format="gray").mean()) for entry in media.frames()]
         assert seen == pytest.approx(levels, abs=2)
         assert media.video_track is not None
         assert media.video_track.frames == 5
@@ -194,10 +196,10 @@ def test_images_of_a_micro_expression_become_a_labelled_clip(tmp_path: Path) -> 
         make_recipe(*_labelled()), EMBEDDED, {"casme2": tmp_path / "in"}, tmp_path / "run", RunOptions(engine="inline")
     )
     pack_shards(run, tmp_path / "shards", Selection())
-    found = read_labelled_clips(LabelledShards([tmp_path / "shards"], StorageConfig()), find_dataset("casme2"))
-    (clip,) = found.clips
+    labelled = read_labelled_clips(LabelledShards([tmp_path / "shards"], StorageConfig()), find_dataset("casme2"))
+    (clip,) = labelled.clips
     assert (clip.label, clip.subject) == ("negative", "sub01")
-    assert clip.key in found.silent
+    assert clip.key in labelled.silent
     (record,) = [record for _, record in LabelledShards([tmp_path / "shards"], StorageConfig()).records()]
     assert (record.span.start_frame, record.span.stop_frame) == (0, 12)
 

@@ -25,7 +25,11 @@ def list_corpus(name: str, root: Path) -> tuple[dict[str, Video], Counter[str], 
     skipped_inputs: list[SkippedInput] = []
     videos = list(list_inputs(name, root, PLAN, skipped_inputs))
     assert len({video.video_id for video in videos}) == len(videos)
-    return {video.video_id: video for video in videos}, Counter(one.kind for one in skipped_inputs), skipped_inputs
+    return (
+        {video.video_id: video for video in videos},
+        Counter(skipped.kind for skipped in skipped_inputs),
+        skipped_inputs,
+    )
 
 
 def test_voxceleb2_layout_is_read(tmp_path: Path) -> None:
@@ -64,12 +68,12 @@ def test_avspeech_layout_is_read(tmp_path: Path) -> None:
         "wholefilm___2.000000-4.000000",
         "numbered____10.000000-14.000000",
     }
-    whole = videos["wholefilm___2.000000-4.000000"]
-    assert (whole.path, whole.start_s, whole.stop_s) == ("more/wholefilm__.mkv", 2.0, 4.0)
-    assert whole.origin == Origin(id="wholefilm__", start_s=2.0, stop_s=4.0, box=(0.25, 0.75, 0.25, 0.75))
+    video = videos["wholefilm___2.000000-4.000000"]
+    assert (video.path, video.start_s, video.stop_s) == ("more/wholefilm__.mkv", 2.0, 4.0)
+    assert video.origin == Origin(id="wholefilm__", start_s=2.0, stop_s=4.0, box=(0.25, 0.75, 0.25, 0.75))
     assert videos["Qa_3zKpLm-0_30.030000-36.503133"].start_s is None
     assert kinds == {"duplicate": 1, "missing": 2, "bad_row": 4, "unlisted": 2, "unexpected": 1}
-    missing = {one.path: one.reason for one in skipped_inputs if one.kind == "missing"}
+    missing = {skipped.path: skipped.reason for skipped in skipped_inputs if skipped.kind == "missing"}
     assert "no longer on YouTube" in missing["gonegonegon_0.000000-3.000000"]
     assert "other rows" in missing["Qa_3zKpLm-0_90.000000-95.500000"]
 
@@ -105,9 +109,9 @@ def test_audio_only_cn_celeb_is_refused(tmp_path: Path) -> None:
 def test_celebvhq_layout_is_read(tmp_path: Path, top: str) -> None:
     videos, kinds, _ = list_corpus("celebvhq", corpora.celebvhq(tmp_path, top))
     assert set(videos) == {"M2Ohb0FAaJU_1", "M2Ohb0FAaJU_2", "_0tfABCDE_q_0"}
-    one = videos["M2Ohb0FAaJU_2"]
-    assert (one.path, one.start_s, one.stop_s) == ("downloaded_celebvhq/raw/M2Ohb0FAaJU.mp4", 4.0, 5.5)
-    assert one.group_id == videos["M2Ohb0FAaJU_1"].group_id == "M2Ohb0FAaJU"
+    video = videos["M2Ohb0FAaJU_2"]
+    assert (video.path, video.start_s, video.stop_s) == ("downloaded_celebvhq/raw/M2Ohb0FAaJU.mp4", 4.0, 5.5)
+    assert video.group_id == videos["M2Ohb0FAaJU_1"].group_id == "M2Ohb0FAaJU"
     cut = videos["_0tfABCDE_q_0"]
     assert (cut.group_id, cut.start_s) == ("_0tfABCDE_q", None)
     assert cut.origin == Origin(id="_0tfABCDE_q", start_s=7.0, stop_s=9.0, box=(0.1964, 0.0, 0.6922, 0.8815))
@@ -142,9 +146,9 @@ def test_check_lists_present_and_missing_files(tmp_path: Path, capsys: pytest.Ca
     assert "owners' face tracks that cannot be read: 1" in output
     assert "gonegonegon_0.000000-3.000000: no file of this video: not downloaded, or no longer on YouTube" in output
     assert main(["sources", "check", *arguments, "--json", "-"]) == 0
-    found = {one["source"]: one for one in json.loads(capsys.readouterr().out)}
-    assert found["celebvhq"]["ranges"] == 2
-    assert found["cncvs"]["kinds"]["missing"] == 3
+    reports = {report["source"]: report for report in json.loads(capsys.readouterr().out)}
+    assert reports["celebvhq"]["ranges"] == 2
+    assert reports["cncvs"]["kinds"]["missing"] == 3
 
 
 def test_missing_files_are_recorded_in_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,7 +162,7 @@ def test_missing_files_are_recorded_in_the_plan(tmp_path: Path, capsys: pytest.C
         "cncvs": 4,
         "celebvhq": 3,
     }
-    assert sum(one["kind"] == "missing" for one in output["skipped_inputs"]) == 9
+    assert sum(skipped["kind"] == "missing" for skipped in output["skipped_inputs"]) == 9
 
 
 def test_a_corpus_keeps_its_name_when_its_module_is_renamed(tmp_path: Path) -> None:

@@ -31,10 +31,10 @@ def curate_demo_video(corpus: Path, path: str, tools: Detectors, *settings: str)
 
 def verdicts(result: VideoOutcomes) -> list[str]:
     return [
-        f"{one.candidate.failed_check.stage}/{one.candidate.failed_check.reason}"
-        if one.candidate.failed_check
+        f"{outcome.candidate.failed_check.stage}/{outcome.candidate.failed_check.reason}"
+        if outcome.candidate.failed_check
         else "kept"
-        for one in result.outcomes
+        for outcome in result.outcomes
     ]
 
 

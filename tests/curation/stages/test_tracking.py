@@ -12,10 +12,10 @@ DEFAULT = make_recipe().defaults
 def moving_face_detector(frames: int, hide: set[int] = frozenset(), rival: bool = False):
     asked: list[int] = []
 
-    def detect(wanted):
-        asked.extend(wanted)
+    def detect(frame_numbers):
+        asked.extend(frame_numbers)
         boxes_per_frame = []
-        for t in wanted:
+        for t in frame_numbers:
             boxes = [] if t in hide else [make_box(200 + 1.5 * t, 120)]
             boxes_per_frame.append(boxes + ([make_box(600, 110)] if rival else []))
         return boxes_per_frame
@@ -34,21 +34,21 @@ def test_a_moving_face_is_tracked_with_one_crop_window() -> None:
 
 
 def test_detection_is_denser_where_the_face_moves() -> None:
-    def jumping(wanted):
-        return [[make_box(100 + (300 if t > 52 else 0), 120)] for t in wanted]
+    def detect_jump(frame_numbers):
+        return [[make_box(100 + (300 if t > 52 else 0), 120)] for t in frame_numbers]
 
     slow, fast = moving_face_detector(100), []
     tracking.measure(100, slow[0], 1000, 600, DEFAULT.track)
 
-    def counted(wanted):
-        fast.extend(wanted)
-        return jumping(wanted)
+    def detect_and_record(frame_numbers):
+        fast.extend(frame_numbers)
+        return detect_jump(frame_numbers)
 
-    (found,) = tracking.measure(100, counted, 1000, 600, DEFAULT.track)
+    (track,) = tracking.measure(100, detect_and_record, 1000, 600, DEFAULT.track)
     assert len(fast) > len(slow[1])
     assert {52, 53} <= set(fast)
-    assert found is not None
-    assert "face_lost" in failed_reasons(tracking.decide(found, DEFAULT.track))
+    assert track is not None
+    assert "face_lost" in failed_reasons(tracking.decide(track, DEFAULT.track))
 
 
 def test_lost_faces_and_second_faces_are_rejected() -> None:

@@ -38,11 +38,11 @@ def shards(packed_shards: Path, tmp_path: Path) -> Path:
 
 
 def read_clips(shards: Path) -> dict[str, dict[str, bytes]]:
-    found = {}
+    clips = {}
     for entry in read_manifest(shards)["shards"]:
         with ShardReader(shards / entry["shard"]) as reader:
-            found.update(reader.clips())
-    return found
+            clips.update(reader.clips())
+    return clips
 
 
 def file_digests(folder: Path) -> dict[str, str]:
@@ -51,8 +51,8 @@ def file_digests(folder: Path) -> dict[str, str]:
 
 def key_of(shards: Path, source: str, video: str) -> str:
     first, digest, *_ = make_clip_key(source, video, Span(0, 1), 0).split("-")
-    (found,) = [key for key in read_clips(shards) if key.startswith(f"{first}-{digest}-")]
-    return found
+    (key,) = [key for key in read_clips(shards) if key.startswith(f"{first}-{digest}-")]
+    return key
 
 
 def test_deletion_removes_the_clip_and_changes_nothing_else(shards: Path, packed_shards: Path) -> None:

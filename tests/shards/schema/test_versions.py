@@ -78,13 +78,13 @@ def test_another_version_is_refused_in_one_sentence(
     name, rewrite, command = case
     path = folder / name
     places = {"RUN": folder / "run", "SHARDS": folder / "shards", "NEW": tmp_path / "new"}
-    kept = path.read_bytes()
+    original = path.read_bytes()
     try:
         rewrite(path, 99 if newer else None)
         main = curate_main if command[0] == "curate" else shards_main
         status = main([str(places.get(word, word)) for word in command[1:]])
     finally:
-        path.write_bytes(kept)
+        path.write_bytes(original)
     message = capsys.readouterr().err.strip()
     assert status == 2
     assert message.count("\n") == 0, message

@@ -134,12 +134,16 @@ def test_a_perfect_prediction_gives_the_original_frames() -> None:
                 levels=(),
             )
 
-    found = reconstruct_clip(
+    reconstruction = reconstruct_clip(
         Perfect(config), video, audio, MaskConfig(video_ratio=0.9, audio_ratio=0.75, decoder_ratio=0.0), 1
     )
-    torch.testing.assert_close(torch.from_numpy(found.video_filled), torch.from_numpy(found.video), atol=1e-5, rtol=0)
-    torch.testing.assert_close(torch.from_numpy(found.audio_filled), torch.from_numpy(found.audio), atol=1e-5, rtol=0)
-    hidden = torch.from_numpy(found.video_visible).isnan().float().mean()
+    torch.testing.assert_close(
+        torch.from_numpy(reconstruction.video_filled), torch.from_numpy(reconstruction.video), atol=1e-5, rtol=0
+    )
+    torch.testing.assert_close(
+        torch.from_numpy(reconstruction.audio_filled), torch.from_numpy(reconstruction.audio), atol=1e-5, rtol=0
+    )
+    hidden = torch.from_numpy(reconstruction.video_visible).isnan().float().mean()
     assert hidden == pytest.approx(0.9)
 
 
@@ -148,13 +152,13 @@ def test_estimate_prints_measured_cost_and_the_papers_cost(shards: Path, capsys:
     assert main(asked) == 2
     assert "200 epochs of 1 clip are less than one batch of 1312" in capsys.readouterr().err
     assert main([*asked, "--set", "epochs=13120", "--json", "-"]) == 0
-    made = json.loads(capsys.readouterr().out)
-    assert (made["clips"], made["batch"], made["devices"], made["measured_batch"]) == (1, 1312, 8, 2)
-    assert (made["steps"], made["paper"]["hours"]) == (10, 85.87)
-    assert made["hours"] == pytest.approx(13120 / made["clips_per_s"] / 8 / 3600)
+    estimate = json.loads(capsys.readouterr().out)
+    assert (estimate["clips"], estimate["batch"], estimate["devices"], estimate["measured_batch"]) == (1, 1312, 8, 2)
+    assert (estimate["steps"], estimate["paper"]["hours"]) == (10, 85.87)
+    assert estimate["hours"] == pytest.approx(13120 / estimate["clips_per_s"] / 8 / 3600)
     # 105.6 million parameters: weights, gradients, two moments; and what 164 clips keep.
-    assert 10e9 < made["memory_bytes"] < 60e9
-    assert made["peak_bytes"] is None
+    assert 10e9 < estimate["memory_bytes"] < 60e9
+    assert estimate["peak_bytes"] is None
 
 
 def test_estimate_prints_sentences(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:

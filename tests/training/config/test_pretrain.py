@@ -73,9 +73,9 @@ def test_untested_combinations_are_refused() -> None:
 
 def test_the_recipe_of_a_run_is_read_as_it_was_written() -> None:
     recipe = load_recipe("avfmaepp_h", ["steps=30", "mix.quotas.a=3", "workers=7"])
-    again = recipe_from_frozen(json.loads(json.dumps(recipe.frozen())))
-    assert again.frozen() == recipe.frozen()
-    assert again.workers != recipe.workers, "what is free has its default"
+    restored = recipe_from_frozen(json.loads(json.dumps(recipe.frozen())))
+    assert restored.frozen() == recipe.frozen()
+    assert restored.workers != recipe.workers, "what is free has its default"
 
 
 def test_the_loss_follows_the_recipe() -> None:

@@ -78,33 +78,33 @@ def test_each_operation_equals_that_of_pillow(picture: Image.Image, name: str) -
         for operation in operations:
             if operation.name == name and len(seen) < 6:
                 seen.add(operation.value)
-                made = apply_operation(operation, torch.stack([tensor(picture)] * 2))
-                assert made.dtype == torch.uint8
-                assert (made[0] == made[1]).all()
-                off = (made[0].int() - tensor(apply_with_pillow(picture, operation)).int()).abs()
+                augmented = apply_operation(operation, torch.stack([tensor(picture)] * 2))
+                assert augmented.dtype == torch.uint8
+                assert (augmented[0] == augmented[1]).all()
+                off = (augmented[0].int() - tensor(apply_with_pillow(picture, operation)).int()).abs()
                 inner = off[:, 4:-4, 4:-4].float()  # borders are Pillow's own
                 assert inner.quantile(0.97) <= 2, f"{operation}: {inner.mean()}"
     assert seen
 
 
 def test_random_augmentation_follows_the_paper() -> None:
-    many = [sample_augment(np.random.default_rng(n), AugmentConfig(), SIZE) for n in range(3000)]
-    assert {operation.name for one in many for operation in one.operations} == set(NAMES)
-    assert np.mean([len(one.operations) for one in many]) == pytest.approx(2.0, abs=0.1)  # four, each with 0.5
-    assert np.mean([one.flipped for one in many]) == pytest.approx(0.5, abs=0.03)
-    assert np.mean([one.erased is not None for one in many]) == pytest.approx(0.25, abs=0.03)
-    areas = [one.crop.width * one.crop.height / SIZE**2 for one in many]
+    samples = [sample_augment(np.random.default_rng(n), AugmentConfig(), SIZE) for n in range(3000)]
+    assert {operation.name for params in samples for operation in params.operations} == set(NAMES)
+    assert np.mean([len(params.operations) for params in samples]) == pytest.approx(2.0, abs=0.1)  # four, each with 0.5
+    assert np.mean([params.flipped for params in samples]) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([params.erased is not None for params in samples]) == pytest.approx(0.25, abs=0.03)
+    areas = [params.crop.width * params.crop.height / SIZE**2 for params in samples]
     assert min(areas) == pytest.approx(0.08, abs=0.02)
     assert max(areas) > 0.9
     assert np.mean(areas) == pytest.approx(0.5, abs=0.05)
-    for one in many:
-        for box in (one.crop, *([one.erased] if one.erased else [])):
+    for params in samples:
+        for box in (params.crop, *([params.erased] if params.erased else [])):
             assert 0 <= box.left <= box.left + box.width <= SIZE
             assert 0 <= box.top <= box.top + box.height <= SIZE
-    turns = [abs(op.value) for one in many for op in one.operations if op.name == "rotate"]
+    turns = [abs(op.value) for params in samples for op in params.operations if op.name == "rotate"]
     assert np.mean(turns) == pytest.approx(21, abs=0.5)  # magnitude 7 of 10 of 30 degrees
-    again = sample_augment(np.random.default_rng(7), AugmentConfig(), SIZE)
-    assert again == many[7]
+    repeated = sample_augment(np.random.default_rng(7), AugmentConfig(), SIZE)
+    assert repeated == samples[7]
     assert not sample_augment(np.random.default_rng(7), AugmentConfig(layers=0), SIZE).operations
 
 
@@ -128,17 +128,21 @@ def test_a_mirrored_crop_is_the_mirror_image_of_the_crop(picture: Image.Image) -
 
 def test_erasing_puts_noise_only_inside_its_rectangle() -> None:
     frames = torch.zeros(3, 4, SIZE, SIZE)
-    where = Rectangle(left=5, top=50, width=30, height=20)
-    made = erase_rectangles(frames, AugmentParams(operations=(), crop=where, flipped=False, erased=where, erase_seed=9))
-    inside = made[:, :, 50:70, 5:35]
+    rectangle = Rectangle(left=5, top=50, width=30, height=20)
+    erased = erase_rectangles(
+        frames, AugmentParams(operations=(), crop=rectangle, flipped=False, erased=rectangle, erase_seed=9)
+    )
+    inside = erased[:, :, 50:70, 5:35]
     assert inside.std() == pytest.approx(1, abs=0.05)
-    assert (made != 0).sum() == inside.numel()
+    assert (erased != 0).sum() == inside.numel()
     assert (
-        made
-        == erase_rectangles(frames, AugmentParams(operations=(), crop=where, flipped=False, erased=where, erase_seed=9))
+        erased
+        == erase_rectangles(
+            frames, AugmentParams(operations=(), crop=rectangle, flipped=False, erased=rectangle, erase_seed=9)
+        )
     ).all()
     assert (
-        erase_rectangles(frames, AugmentParams(operations=(), crop=where, flipped=False, erased=None, erase_seed=9))
+        erase_rectangles(frames, AugmentParams(operations=(), crop=rectangle, flipped=False, erased=None, erase_seed=9))
         is frames
     )
 
@@ -151,7 +155,7 @@ def test_mixing_partners_are_neighbours_in_the_global_batch() -> None:
 
 def test_mixup_and_cutmix_agree_with_each_clip_by_hand() -> None:
     torch.manual_seed(0)
-    own, other = torch.rand(3, 3, 2, SIZE, SIZE), torch.rand(3, 3, 2, SIZE, SIZE)
+    video, other_video = torch.rand(3, 3, 2, SIZE, SIZE), torch.rand(3, 3, 2, SIZE, SIZE)
     sound, other_sound = torch.rand(3, 1000), torch.rand(3, 1000)
     cut = Rectangle(left=8, top=16, width=48, height=24)
     share = 1 - 48 * 24 / SIZE**2
@@ -160,19 +164,19 @@ def test_mixup_and_cutmix_agree_with_each_clip_by_hand() -> None:
         MixParams(share=share, rectangle=cut, sound_at=0.5),
         MixParams(share=1.0, rectangle=None, sound_at=0.5),
     ]
-    video = mix_video(own, other, draws)
-    torch.testing.assert_close(video[0], 0.3 * own[0] + 0.7 * other[0])
+    mixed_video = mix_video(video, other_video, draws)
+    torch.testing.assert_close(mixed_video[0], 0.3 * video[0] + 0.7 * other_video[0])
     covered = torch.zeros(SIZE, SIZE, dtype=torch.bool)
     covered[16:40, 8:56] = True
-    assert (video[1] == torch.where(covered, other[1], own[1])).all()
-    torch.testing.assert_close(video[2], own[2])
-    heard = mix_audio(sound, other_sound, draws)
-    torch.testing.assert_close(heard[0], 0.3 * sound[0] + 0.7 * other_sound[0])
-    from_other = heard[1] == other_sound[1]
+    assert (mixed_video[1] == torch.where(covered, other_video[1], video[1])).all()
+    torch.testing.assert_close(mixed_video[2], video[2])
+    mixed_sound = mix_audio(sound, other_sound, draws)
+    torch.testing.assert_close(mixed_sound[0], 0.3 * sound[0] + 0.7 * other_sound[0])
+    from_other = mixed_sound[1] == other_sound[1]
     assert from_other.sum() == round((1 - share) * 1000)
-    assert (heard[1] == torch.where(from_other, other_sound[1], sound[1])).all()
+    assert (mixed_sound[1] == torch.where(from_other, other_sound[1], sound[1])).all()
     assert from_other.nonzero().diff(dim=0).eq(1).all(), "one stretch"
-    torch.testing.assert_close(heard[2], sound[2])
+    torch.testing.assert_close(mixed_sound[2], sound[2])
 
 
 def test_mixed_targets_follow_the_shares() -> None:
@@ -183,16 +187,20 @@ def test_mixed_targets_follow_the_shares() -> None:
 
 
 def test_mixing_is_drawn_with_the_configured_probabilities() -> None:
-    def drawn(**config: float) -> list[MixParams]:
+    def draw_mixes(**config: float) -> list[MixParams]:
         return [sample_mix(np.random.default_rng(n), MixConfig(**config), SIZE) for n in range(2000)]
 
-    both = drawn()
-    assert np.mean([one.rectangle is not None for one in both]) == pytest.approx(0.5, abs=0.04)
+    mixes = draw_mixes()
+    assert np.mean([mix.rectangle is not None for mix in mixes]) == pytest.approx(0.5, abs=0.04)
     # Mixup leaves 1/2 on average; a box of side s = sqrt(u), cut off at the border, covers (s - s^2/4)^2: 0.321.
-    assert np.mean([one.share for one in both]) == pytest.approx((0.5 + 0.679) / 2, abs=0.02)
-    for one in both:
-        if one.rectangle:
-            assert one.share == 1 - one.rectangle.width * one.rectangle.height / SIZE**2
-    assert all(one.rectangle is None for one in drawn(cutmix=0))
-    assert all(one.rectangle is not None for one in drawn(mixup=0))
-    assert {one.share for one in drawn(mixup=0, cutmix=0)} == {1.0} == {one.share for one in drawn(probability=0)}
+    assert np.mean([mix.share for mix in mixes]) == pytest.approx((0.5 + 0.679) / 2, abs=0.02)
+    for mix in mixes:
+        if mix.rectangle:
+            assert mix.share == 1 - mix.rectangle.width * mix.rectangle.height / SIZE**2
+    assert all(mix.rectangle is None for mix in draw_mixes(cutmix=0))
+    assert all(mix.rectangle is not None for mix in draw_mixes(mixup=0))
+    assert (
+        {mix.share for mix in draw_mixes(mixup=0, cutmix=0)}
+        == {1.0}
+        == {mix.share for mix in draw_mixes(probability=0)}
+    )

@@ -32,14 +32,14 @@ def decode_every_frame(mp4: bytes) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("start", [0, 4, 28, 32, 36, 64])
 def test_fast_decoding_gives_the_bytes_of_full_decoding(clip: dict[str, bytes], start: int) -> None:
-    whole, wanted = decode_every_frame(clip["mp4"]), window_frames(start, 16, 130)
-    assert (decode_planes(clip["mp4"], wanted) == np.stack([whole[n] for n in wanted])).all()
+    all_frames, frames = decode_every_frame(clip["mp4"]), window_frames(start, 16, 130)
+    assert (decode_planes(clip["mp4"], frames) == np.stack([all_frames[n] for n in frames])).all()
 
 
-@pytest.mark.parametrize("wanted", [[1, 5, 9], [3], [0, 7, 8, 100], [129], [2, 2, 3]])
-def test_frames_off_the_stride_use_full_decoding(clip: dict[str, bytes], wanted: list[int]) -> None:
-    whole = decode_every_frame(clip["mp4"])
-    assert (decode_planes(clip["mp4"], wanted) == np.stack([whole[n] for n in wanted])).all()
+@pytest.mark.parametrize("frames", [[1, 5, 9], [3], [0, 7, 8, 100], [129], [2, 2, 3]])
+def test_frames_off_the_stride_use_full_decoding(clip: dict[str, bytes], frames: list[int]) -> None:
+    all_frames = decode_every_frame(clip["mp4"])
+    assert (decode_planes(clip["mp4"], frames) == np.stack([all_frames[n] for n in frames])).all()
 
 
 def test_indices_on_the_stride_decode_reference_frames_only(clip: dict[str, bytes]) -> None:
@@ -65,14 +65,14 @@ def test_a_clip_with_another_gop_length_is_decoded() -> None:
             picture = np.random.default_rng(t).integers(0, 255, (SIZE_PX, SIZE_PX, 3), np.uint8)
             out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         out.mux(stream.encode(None))
-    whole, wanted = decode_every_frame(sink.getvalue()), window_frames(8, 16, 100)
-    assert (decode_planes(sink.getvalue(), wanted) == np.stack([whole[n] for n in wanted])).all()
+    all_frames, frames = decode_every_frame(sink.getvalue()), window_frames(8, 16, 100)
+    assert (decode_planes(sink.getvalue(), frames) == np.stack([all_frames[n] for n in frames])).all()
 
 
 def test_video_and_audio_are_aligned_to_the_sample(clip: dict[str, bytes]) -> None:
     for start in (0, 4, 8, 20, 44):
-        wanted = window_frames(start, 16, 130)
-        white = decode_planes(clip["mp4"], wanted)[:, SIZE_PX // 2, SIZE_PX // 2] > 180
+        frames = window_frames(start, 16, 130)
+        white = decode_planes(clip["mp4"], frames)[:, SIZE_PX // 2, SIZE_PX // 2] > 180
         heard = StoredAudio(clip["flac"]).read(start, 64)
         clicks = np.flatnonzero(heard == 20_000).reshape(-1, 4)[:, 0]
         flashes = [4 * 640 * n for n in range(16) if white[n]]
@@ -118,10 +118,10 @@ def test_packed_jpeg_gives_the_requested_frames() -> None:
     random = np.random.default_rng(0)
     smooth = [cv2.resize(random.integers(0, 255, (3, 3, 3), np.uint8), (64, 64)) for _ in range(9)]
     data = pack_images(smooth)
-    made = decode_jpeg_planes(data, [0, 4, 8, 8])
-    assert made.shape == (4, 96, 64)
-    assert (made[2] == made[3]).all()
-    shown = to_rgb(torch.from_numpy(made)[None], True)[0]
+    planes = decode_jpeg_planes(data, [0, 4, 8, 8])
+    assert planes.shape == (4, 96, 64)
+    assert (planes[2] == planes[3]).all()
+    shown = to_rgb(torch.from_numpy(planes)[None], True)[0]
     offsets = np.frombuffer(data[8:48], "<u4")
     for row, n in enumerate((0, 4, 8)):
         theirs = decode_jpeg(torch.frombuffer(bytearray(data[offsets[n] : offsets[n + 1]]), dtype=torch.uint8))
@@ -147,24 +147,24 @@ def test_damaged_packed_jpeg_raises_a_clip_fault() -> None:
 @pytest.mark.real
 def test_frame_indices_equal_those_of_the_authors_code(shared: Path) -> None:
     oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())
-    for total, found in oracle["finetune_frame_idx"].items():
-        start = found["train_seed0"][0]
-        assert spread_frames(start, 16, int(total)) == found["train_seed0"]
-        assert segment_frames(16, int(total), 2) == found["test_segments"]
-    for total, found in oracle["pretrain_frame_idx"].items():
-        assert window_frames(found["frames"][0], 16, int(total)) == found["frames"]
+    for total, expected in oracle["finetune_frame_idx"].items():
+        start = expected["train_seed0"][0]
+        assert spread_frames(start, 16, int(total)) == expected["train_seed0"]
+        assert segment_frames(16, int(total), 2) == expected["test_segments"]
+    for total, expected in oracle["pretrain_frame_idx"].items():
+        assert window_frames(expected["frames"][0], 16, int(total)) == expected["frames"]
 
 
 def test_frame_indices_stay_inside_clips_of_every_length() -> None:
     for total in range(1, 140):
         for start in range(max(1, total - 63)):
-            for wanted in (window_frames(start, 16, total), spread_frames(start, 16, total)):
-                assert len(wanted) == 16
-                assert wanted == sorted(wanted)
-                assert 0 <= wanted[0] <= wanted[-1] < total
-        for wanted in segment_frames(16, total, 3):
-            assert len(wanted) == 16
-            assert wanted[-1] < total
+            for frames in (window_frames(start, 16, total), spread_frames(start, 16, total)):
+                assert len(frames) == 16
+                assert frames == sorted(frames)
+                assert 0 <= frames[0] <= frames[-1] < total
+        for frames in segment_frames(16, total, 3):
+            assert len(frames) == 16
+            assert frames[-1] < total
     with pytest.raises(ValueError, match="segments 0"):
         segment_frames(16, 100, 0)
 

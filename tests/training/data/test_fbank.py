@@ -7,13 +7,13 @@ from avf_training.data.fbank import MEAN, TWO_STD, log_mel
 
 def test_short_audio_is_padded_and_long_audio_cut() -> None:
     wave = torch.randn(51_200) * 0.1
-    whole = log_mel(wave, 16_000)
-    assert whole.shape == (1, 256, 128)
-    assert whole.dtype == torch.float32
+    features = log_mel(wave, 16_000)
+    assert features.shape == (1, 256, 128)
+    assert features.dtype == torch.float32
     short = log_mel(wave[:40_960], 16_000)
     empty = torch.full((2, 128), -MEAN / TWO_STD)
     torch.testing.assert_close(short[0, 254:], empty)
-    assert not torch.isclose(whole[0, 254:], empty).any()
+    assert not torch.isclose(features[0, 254:], empty).any()
 
 
 def test_a_tone_appears_at_its_time_and_frequency() -> None:

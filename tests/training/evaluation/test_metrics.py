@@ -47,9 +47,9 @@ def test_metrics_agree_with_values_by_hand() -> None:
 
 def test_uf1_of_summed_folds_is_not_the_mean_of_the_folds() -> None:
     """MEGC 2019: leave-one-subject-out has folds without some class; the counts are summed first."""
-    one = metrics.confusion([0, 0], [0, 1], 3)
-    other = metrics.confusion([1, 2], [1, 2], 3)
-    assert metrics.macro_f1(one + other).value == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+    first_fold = metrics.confusion([0, 0], [0, 1], 3)
+    second_fold = metrics.confusion([1, 2], [1, 2], 3)
+    assert metrics.macro_f1(first_fold + second_fold).value == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_a_fold_is_trained_and_scored_by_three_protocols(finished: Path, shards:
     low, high = result["protocols"]["last"]["scores"]["UAR"]["interval"]
     assert 0.5 < low <= high <= 1
     rows = read_validation(finished)
-    assert [one.epoch for one in rows] == list(range(2, 31, 2))
+    assert [row.epoch for row in rows] == list(range(2, 31, 2))
     chosen = result["protocols"]["test_best"]["step"]
     assert chosen == select_epoch(rows, "test_best", "WAR")[0]
     model = Classifier.from_pretrained(load_best_model(finished, "validation"))
@@ -128,10 +128,10 @@ def test_a_finished_run_is_evaluated_from_its_folder_to_the_same_predictions(
     assert reevaluate_run(finished, labelled, "last", 1, "cpu")["same"] is None
     spoiled = json.loads((finished / "predictions/last.json").read_text())
     spoiled["scores"][0][0] += 1e-9
-    kept = (finished / "predictions/last.json").read_text()
+    original = (finished / "predictions/last.json").read_text()
     (finished / "predictions/last.json").write_text(json.dumps(spoiled))
     assert reevaluate_run(finished, labelled, "last", None, "cpu")["same"] is False
-    (finished / "predictions/last.json").write_text(kept)
+    (finished / "predictions/last.json").write_text(original)
 
 
 @pytest.mark.slow
@@ -146,8 +146,10 @@ def test_fine_tuning_starts_from_post_pre_training_of_the_same_fold(shards: Path
     assert hybrid.summary["test_clips_of_the_fold"] == len(tested)
     train_stage(recipe, hybrid, None, tmp_path / "psi")
     train_stage(recipe, make_task(shards, recipe), tmp_path / "psi", tmp_path / "ft")
-    one, other = (Classifier.from_pretrained(load_best_model(tmp_path / name, "last")) for name in ("psi", "ft"))
-    assert one.head.weight.shape == other.head.weight.shape
+    post_trained, fine_tuned = (
+        Classifier.from_pretrained(load_best_model(tmp_path / name, "last")) for name in ("psi", "ft")
+    )
+    assert post_trained.head.weight.shape == fine_tuned.head.weight.shape
     assert json.loads((tmp_path / "ft/run.json").read_text())["start"] is not None
 
 
@@ -215,8 +217,8 @@ def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
     data = make_dataset(
         task="dimensions", labels=(), dimensions=("valence",), range=(-2.0, 2.0), metrics=("PCC", "CCC")
     )
-    made = fold_task(data, LabelledShards([shards], STORAGE), 1, "av", 0.0)
-    train_stage(replace(recipe, validation_share=0.0), made, None, tmp_path / "run")
+    task = fold_task(data, LabelledShards([shards], STORAGE), 1, "av", 0.0)
+    train_stage(replace(recipe, validation_share=0.0), task, None, tmp_path / "run")
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert set(result["protocols"]) == {"test_best", "last"}, "nothing was held out, so nothing could be chosen by it"
     assert result["protocols"]["last"]["scores"]["PCC valence"]["value"] > 0.8
@@ -247,14 +249,14 @@ def test_initial_weights_of_another_size_name_the_tensor(finished: Path, shards:
         ),
         ([{"label": "lefr", "subject": "a"}], {}, "unknown label 'lefr' of lab; did you mean 'left'"),
         (make_label_rows(4), {"labels": (*LABELS, "none")}, "fold 1: no clip to train on for none"),
-        ([{**one, "mute": "yes"} for one in make_label_rows(4)], {}, "no clip has sound .* set modalities=v"),
+        ([{**row, "mute": "yes"} for row in make_label_rows(4)], {}, "no clip has sound .* set modalities=v"),
         (
-            [{**one, "fold": "1"} for one in make_label_rows(4)],
+            [{**row, "fold": "1"} for row in make_label_rows(4)],
             {"split": "predefined", "scheme": "own"},
             "fold 1 has no clip to train",
         ),
         (
-            [{**one, "fold": str(n % 2 + 1)} for n, one in enumerate(make_label_rows(4))],
+            [{**row, "fold": str(n % 2 + 1)} for n, row in enumerate(make_label_rows(4))],
             {"split": "predefined", "scheme": "own"},
             "fold 1: subject p3 is trained on .* and tested",
         ),
@@ -307,7 +309,7 @@ def _command(folder: Path, shards: Path, out: Path, sets: list[str]) -> list[str
 def _plain(values: object) -> object:
     if isinstance(values, dict):
         return {key: _plain(value) for key, value in values.items()}
-    return [_plain(one) for one in values] if isinstance(values, tuple) else values
+    return [_plain(value) for value in values] if isinstance(values, tuple) else values
 
 
 def test_another_setting_or_fold_needs_another_run_folder(finished: Path, shards: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_command_writes_predictions_and_a_figure(
     assert "0.00 to    2.56 s  " in capsys.readouterr().out
     assert (tmp_path / "p.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     rows = json.loads((tmp_path / "p.json").read_text())
-    assert {one["best"] for one in rows} <= set(LABELS)
+    assert {row["best"] for row in rows} <= set(LABELS)
     assert set(rows[0]) == {"key", "video_id", "person", "names", "classes", "windows", "mean", "best"}
 
 
@@ -81,13 +81,13 @@ def test_features_equal_the_output_of_the_encoder(
     assert main(["embed", str(lab / "shards"), "--model", str(lab / "run"), "--out", str(out)]) == 0
     assert "36 windows of 36 clips" in capsys.readouterr().out
     table = pq.read_table(out)
-    one = table.slice(0, 1).to_pylist()[0]
+    row = table.slice(0, 1).to_pylist()[0]
     model = Classifier.from_pretrained(lab / "run/model")
-    assert len(one["fused"]) == 2 * 96
-    assert (len(one["regions_video"]), len(one["regions_video"][0])) == (8, 96)
-    assert len(one["frames"]) == 8, "a feature for each pair of the sixteen pictures"
-    head = model.head(torch.tensor(one["fused"])).softmax(-1)
-    prediction = next(clip for clip in predict(lab / "shards", lab / "run") if clip.key == one["key"])
+    assert len(row["fused"]) == 2 * 96
+    assert (len(row["regions_video"]), len(row["regions_video"][0])) == (8, 96)
+    assert len(row["frames"]) == 8, "a feature for each pair of the sixteen pictures"
+    head = model.head(torch.tensor(row["fused"])).softmax(-1)
+    prediction = next(clip for clip in predict(lab / "shards", lab / "run") if clip.key == row["key"])
     assert head.tolist() == pytest.approx(list(prediction.windows[0].scores), abs=1e-5)
 
 
@@ -109,8 +109,8 @@ def test_frame_indices_are_in_order_of_time() -> None:
 
 def test_windows_cover_a_clip_from_end_to_end(lab: Path) -> None:
     model = FeatureModel(lab / "run")
-    assert [(one.start_frame, one.stop_frame) for one in model.windows(40, 0.64)] == [(0, 40)]
-    starts = [one.start_frame for one in model.windows(250, 0.64)]
+    assert [(window.start_frame, window.stop_frame) for window in model.windows(40, 0.64)] == [(0, 40)]
+    starts = [window.start_frame for window in model.windows(250, 0.64)]
     assert starts == [*range(0, 187, 16), 184]
     assert all(start % 4 == 0 for start in starts)
 
@@ -148,7 +148,7 @@ def test_a_raw_video_is_curated_into_clips_and_predicted(
     argv = ["clip", str(tmp_path / "two then one.mp4"), "--out", str(tmp_path / "out"), "--set", "clip.size_px=64"]
     assert curate_main([*argv, "--json", str(tmp_path / "c.json")]) == 0
     rows = json.loads((tmp_path / "c.json").read_text())
-    assert [(one["start_s"], one["stop_s"], one["person"]) for one in rows] == [
+    assert [(row["start_s"], row["stop_s"], row["person"]) for row in rows] == [
         (0.0, 2.0, 0),
         (0.0, 2.0, 1),
         (2.0, 3.8, 0),

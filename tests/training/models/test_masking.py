@@ -73,9 +73,9 @@ def test_running_cells_keep_half_of_each_frame_and_every_position_in_turn() -> N
 
 def test_masks_depend_only_on_the_generator() -> None:
     masker = Masker(LGI, paper_masks(LGI))
-    first, again = (masker.sample(np.random.default_rng([7, 11])) for _ in range(2))
+    first, second = (masker.sample(np.random.default_rng([7, 11])) for _ in range(2))
     other = masker.sample(np.random.default_rng([7, 12]))
-    assert (first.video.visible_V == again.video.visible_V).all()
+    assert (first.video.visible_V == second.video.visible_V).all()
     assert (first.video.visible_V != other.video.visible_V).any()
 
 

@@ -97,7 +97,7 @@ def test_finetuning_reaches_every_parameter(encoder: str, fusion: str, modalitie
 @pytest.mark.parametrize(("encoder", "fusion"), KINDS)
 def test_recomputed_activations_change_nothing(encoder: str, fusion: str) -> None:
     config = tiny_config(encoder, fusion)
-    found = []
+    gradients = []
     for on in (False, True):
         torch.manual_seed(0)
         model = MaskedAutoencoder(config).double().train()
@@ -105,9 +105,9 @@ def test_recomputed_activations_change_nothing(encoder: str, fusion: str) -> Non
         video, audio = (x.double() for x in random_batch(config))
         masks = random_masks(config)
         pretraining_losses(model(video, audio, masks), video, audio, masks, config).total.backward()
-        found.append([p.grad for p in model.parameters() if p.requires_grad])
-    for plain, again in zip(*found, strict=True):
-        torch.testing.assert_close(plain, again, rtol=0, atol=0)
+        gradients.append([p.grad for p in model.parameters() if p.requires_grad])
+    for plain, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, recomputed, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("encoder", "fusion"), [("vit", "cross"), ("lgi", "iavcl")])
@@ -266,8 +266,8 @@ def test_statistics_per_unit_keep_evaluation_close_to_training(tmp_path: Path) -
             model.eval()
             off[statistics] = float((model(video, audio).logits_BJ - trained).abs().max())
         model.save_pretrained(tmp_path / statistics)
-        again = Classifier.from_pretrained(tmp_path / statistics)
-        torch.testing.assert_close(again(video, audio).logits_BJ, model(video, audio).logits_BJ)
+        loaded = Classifier.from_pretrained(tmp_path / statistics)
+        torch.testing.assert_close(loaded(video, audio).logits_BJ, model(video, audio).logits_BJ)
     assert 5 * off["per_unit"] < off["shared"], off
 
 

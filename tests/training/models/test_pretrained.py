@@ -41,11 +41,11 @@ def test_a_saved_model_loads_with_equal_outputs(tmp_path: Path, encoder: str, fu
     config = tiny_config(encoder, fusion)
     model = MaskedAutoencoder(config)
     model.save_pretrained(tmp_path / "mae")
-    again = MaskedAutoencoder.from_pretrained(tmp_path / "mae")
-    assert again.config == config
+    loaded = MaskedAutoencoder.from_pretrained(tmp_path / "mae")
+    assert loaded.config == config
     with torch.no_grad():
         inputs, masks = random_batch(config), random_masks(config)
-        torch.testing.assert_close(again(*inputs, masks).video_BMP, model.eval()(*inputs, masks).video_BMP)
+        torch.testing.assert_close(loaded(*inputs, masks).video_BMP, model.eval()(*inputs, masks).video_BMP)
     head = Classifier(config, 7)
     head.save_pretrained(tmp_path / "head")
     assert Classifier.from_pretrained(tmp_path / "head").outputs == 7
@@ -85,8 +85,8 @@ def test_an_authors_checkpoint_is_converted_and_exported_without_loss(
         folder = tmp_path / type(model).__name__
         theirs = authors_file(tmp_path / "theirs.pth", model, prefix)
         assert main(["convert", str(theirs), "--to", str(folder), "--config", str(_file(tmp_path, config))]) == 0
-        again = type(model).from_pretrained(folder)
-        assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+        converted = type(model).from_pretrained(folder)
+        assert all(torch.equal(value, converted.state_dict()[name]) for name, value in model.state_dict().items())
         back = folder.with_suffix(".pth")
         assert main(["convert", str(folder), "--to", str(back)]) == 0
         before, after = read_authors_checkpoint(theirs), read_authors_checkpoint(back)
@@ -108,8 +108,8 @@ def test_reference_weights_are_converted_and_exported_without_loss(shared: Path,
         config = model_config(json.loads(str(archive["meta.config"])), archive.files)
         tensors = {key[2:]: torch.from_numpy(np.array(archive[key])) for key in archive.files if key.startswith("w.")}
     torch.save({"model": tensors}, tmp_path / "theirs.pth")
-    made = convert_state_dict(read_authors_checkpoint(tmp_path / "theirs.pth"), config)
-    made.save(tmp_path / "ours")
+    converted = convert_state_dict(read_authors_checkpoint(tmp_path / "theirs.pth"), config)
+    converted.save(tmp_path / "ours")
     assert main(["convert", str(tmp_path / "ours"), "--to", str(tmp_path / "back.pth")]) == 0
     back = read_authors_checkpoint(tmp_path / "back.pth")
     assert back.keys() == tensors.keys()
@@ -127,10 +127,10 @@ def test_published_sizes_are_recognised_by_tensor_shapes(tmp_path: Path, capsys:
     torch.save(tensors, theirs)
     assert main(["convert", str(theirs), "--to", str(tmp_path / "t")]) == 0
     assert "encoders hicmae_t" in capsys.readouterr().out
-    values, kept = load_model_folder(tmp_path / "t")
+    values, weights = load_model_folder(tmp_path / "t")
     assert values["kind"] == "encoders"
     head = Classifier(PRESETS["hicmae_t"], 3)
-    assert len(initialize_encoders(head, kept)) == 6
+    assert len(initialize_encoders(head, weights)) == 6
 
 
 def test_unexpected_tensor_names_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,12 +177,12 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path, capsys: pytest
 def test_a_damaged_model_folder_is_refused(tmp_path: Path) -> None:
     MaskedAutoencoder(tiny_config()).save_pretrained(tmp_path / "m")
     weights = tmp_path / "m/model.safetensors"
-    whole = weights.read_bytes()
-    for damage in (whole[: len(whole) // 2], b"", b"x" * 100):
+    content = weights.read_bytes()
+    for damage in (content[: len(content) // 2], b"", b"x" * 100):
         weights.write_bytes(damage)
         with pytest.raises(UserError, match="cannot be read as a saved model"):
             MaskedAutoencoder.from_pretrained(tmp_path / "m")
-    weights.write_bytes(whole)
+    weights.write_bytes(content)
     config = json.loads((tmp_path / "m/config.json").read_text())
     config["model"]["fusion_heads"] = 5
     (tmp_path / "m/config.json").write_text(json.dumps(config))

@@ -26,10 +26,10 @@ def test_video_targets_agree_with_values_by_hand() -> None:
     pixels[0, 0, 1, :2, :2] = torch.tensor([[4.0, 5.0], [6.0, 7.0]])
     index = torch.tensor([[0]])
     plain = video_targets(as_input(pixels), index, SMALL, TargetConfig(frame_difference=False))[0, 0].view(2, 4, 3)
-    wanted = (torch.arange(8).double() - 3.5) / (math.sqrt(6) + 1e-6)
-    torch.testing.assert_close(plain[..., 0].flatten(), wanted)
+    expected = (torch.arange(8).double() - 3.5) / (math.sqrt(6) + 1e-6)
+    torch.testing.assert_close(plain[..., 0].flatten(), expected)
     moved = video_targets(as_input(pixels), index, SMALL, TargetConfig())[0, 0].view(2, 4, 3)
-    torch.testing.assert_close(moved[0, :, 0], wanted[:4])
+    torch.testing.assert_close(moved[0, :, 0], expected[:4])
     torch.testing.assert_close(moved[1, :, 0], torch.full((4,), 4 / (math.sqrt(6) + 1e-6), dtype=torch.float64))
 
 
@@ -55,6 +55,6 @@ def test_only_masked_patches_count_in_the_loss() -> None:
 def test_the_contrastive_loss_agrees_with_values_by_hand() -> None:
     """Two clips whose own pair has cosine 1 and the other pair 0."""
     eye = torch.eye(2)
-    wanted = math.log(1 + math.exp(-1 / 0.07))
-    assert contrastive_loss(eye * 3, eye * 5, 0.07) == pytest.approx(wanted, abs=1e-7)
-    assert contrastive_loss(eye, eye.flip(0), 0.07) == pytest.approx(1 / 0.07 + wanted, rel=1e-5)
+    expected = math.log(1 + math.exp(-1 / 0.07))
+    assert contrastive_loss(eye * 3, eye * 5, 0.07) == pytest.approx(expected, abs=1e-7)
+    assert contrastive_loss(eye, eye.flip(0), 0.07) == pytest.approx(1 / 0.07 + expected, rel=1e-5)

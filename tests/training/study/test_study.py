@@ -35,9 +35,11 @@ STARTS = {"avfmaepp_b": Path("B"), "avfmaepp_h": Path("H"), "hicmae_b": Path("HI
 def test_every_run_of_every_study_builds_its_recipe_and_model(name: str) -> None:
     study = load_study(name)
     folds = dict.fromkeys(study.datasets, 2)
-    made = study_matrix(study, Path("out"), StudyInputs(shards=["L"], unlabelled=["U"], starts=STARTS, folds_of=folds))
-    assert len(made.cells) == len(study.rows) * len(study.datasets) * len(study.folds or (1, 2))
-    for argv in {tuple(part for part in job.argv[:-2] if not part.startswith("seed=")) for job in made.jobs}:
+    matrix = study_matrix(
+        study, Path("out"), StudyInputs(shards=["L"], unlabelled=["U"], starts=STARTS, folds_of=folds)
+    )
+    assert len(matrix.cells) == len(study.rows) * len(study.datasets) * len(study.folds or (1, 2))
+    for argv in {tuple(part for part in job.argv[:-2] if not part.startswith("seed=")) for job in matrix.jobs}:
         recipe = argv[argv.index("--recipe") + 1]
         sets = [argv[n + 1] for n, part in enumerate(argv) if part == "--set" and "=" in argv[n + 1]]
         with torch.device("meta"):
@@ -46,20 +48,20 @@ def test_every_run_of_every_study_builds_its_recipe_and_model(name: str) -> None
             else:
                 Classifier(load_finetune_recipe(argv[1], recipe, sets).model_config(), 7)
     tables = {row.published_as for row in study.rows.values()} - {None}
-    assert all(any(one.table == table for one in published_figures()) for table in tables)
+    assert all(any(figure.table == table for figure in published_figures()) for table in tables)
 
 
 def test_rows_share_common_runs() -> None:
-    made = study_matrix(
+    matrix = study_matrix(
         load_study("table24"),
         Path("o"),
         StudyInputs(shards=["L"], unlabelled=["U"], starts={}, folds_of={"mafw_11": 5, "mer24": 5}),
     )
-    pretrained = [job for job in made.jobs if job.stage == "pretrain"]
+    pretrained = [job for job in matrix.jobs if job.stage == "pretrain"]
     assert len(pretrained) == 8, "PSI starts from the same pre-training as IAV-CL"
-    assert len({job.out for job in made.jobs}) == len(made.jobs)
+    assert len({job.out for job in matrix.jobs}) == len(matrix.jobs)
     before: set[Path] = set()
-    for job in made.jobs:
+    for job in matrix.jobs:
         assert set(job.needs) <= before, "what a run needs comes before it"
         before.add(job.out)
 
@@ -67,12 +69,14 @@ def test_rows_share_common_runs() -> None:
 def test_published_figures_are_of_known_data_sets_and_metrics() -> None:
     assert len(published_figures()) > 200
     pairs = {"msp_improv_to_crema_d_4", "ravdess_to_iemocap"}
-    for one in published_figures():
-        assert one.dataset in {data.name for data in DATASETS} | pairs
-        assert all(0 < value < 100 for value in one.scores.values())
-    best = next(one for one in published_figures() if (one.dataset, one.method) == ("mafw_11", "AVF-MAE++ (H)"))
+    for figure in published_figures():
+        assert figure.dataset in {data.name for data in DATASETS} | pairs
+        assert all(0 < value < 100 for value in figure.scores.values())
+    best = next(
+        figure for figure in published_figures() if (figure.dataset, figure.method) == ("mafw_11", "AVF-MAE++ (H)")
+    )
     assert best.scores == {"UAR": 46.05, "WAR": 60.24}
-    assert {data.name for data in DATASETS} <= {one.dataset for one in published_figures()}
+    assert {data.name for data in DATASETS} <= {figure.dataset for figure in published_figures()}
 
 
 def test_every_ablation_changes_the_outputs() -> None:
@@ -141,7 +145,7 @@ SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=1", "threads=1"]
 
 
 def study_command(folder: Path, *more: str) -> list[str]:
-    sets = [part for one in SETS for part in ("--set", one)]
+    sets = [part for setting in SETS for part in ("--set", setting)]
     return [
         "study",
         str(folder / "study.yaml"),
@@ -261,7 +265,7 @@ def training_processes(parent: int) -> list[psutil.Process]:
 
 def test_jobs_wait_for_their_dependencies_and_fail_only_with_them(tmp_path: Path) -> None:
     study = load_study("figure4")
-    made = study_matrix(
+    matrix = study_matrix(
         study,
         tmp_path,
         StudyInputs(
@@ -293,24 +297,24 @@ def test_jobs_wait_for_their_dependencies_and_fail_only_with_them(tmp_path: Path
         def stop(self) -> None: ...
 
     launcher = FakeLauncher()
-    failures = run_all(made.jobs, launcher, lambda text: None)
-    assert [one.job.stage for one in failures] == ["posttrain"]
-    assert len(launcher.started) == len(made.jobs) - 1, "the fine-tuning after it was not started"
-    first = launcher.started.index(next(one for one in launcher.started if one.startswith("posttrain mafw_11")))
-    assert all(not one.startswith("finetune mafw_11") or "-" in one for one in launcher.started[:first])
-    again = FakeLauncher()
-    run_all(made.jobs, again, lambda text: None)
-    assert len(again.started) == 1, "only what is not done is started again"
+    failures = run_all(matrix.jobs, launcher, lambda text: None)
+    assert [failure.job.stage for failure in failures] == ["posttrain"]
+    assert len(launcher.started) == len(matrix.jobs) - 1, "the fine-tuning after it was not started"
+    first = launcher.started.index(next(name for name in launcher.started if name.startswith("posttrain mafw_11")))
+    assert all(not name.startswith("finetune mafw_11") or "-" in name for name in launcher.started[:first])
+    second_launcher = FakeLauncher()
+    run_all(matrix.jobs, second_launcher, lambda text: None)
+    assert len(second_launcher.started) == 1, "only what is not done is started again"
 
 
 def test_a_comparison_states_its_result_in_words() -> None:
-    def one(*values: float) -> str:
+    def sentence(*values: float) -> str:
         return RowComparison(row="a", without="b", dataset="lab", metric="UAR", differences=values).sentence
 
-    assert "a beats b on lab: UAR +0.200 on average, above in 2 of 2" in one(0.1, 0.3)
-    assert "mostly beats" in one(0.1, 0.1, -0.1)
-    assert "does not beat" in one(0.1, -0.1)
-    assert "does not beat" in one(0.0, 0.0)
+    assert "a beats b on lab: UAR +0.200 on average, above in 2 of 2" in sentence(0.1, 0.3)
+    assert "mostly beats" in sentence(0.1, 0.1, -0.1)
+    assert "does not beat" in sentence(0.1, -0.1)
+    assert "does not beat" in sentence(0.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -346,20 +350,21 @@ def test_an_invalid_study_is_refused_with_the_reason(
 def test_a_study_on_ray_gives_the_results_of_the_local_machine(lab: Path, tmp_path: Path) -> None:
     study = replace(load_study(str(lab / "study.yaml")), seeds=(0,))
     title = str(lab / "lab.yaml")
-    made = [
+    matrices = [
         study_matrix(
             study,
             tmp_path / name,
             StudyInputs(shards=[str(lab / "shards")], unlabelled=[], starts={}, folds_of={title: 2}, overrides=SETS),
         )
-        for name in ("here", "ray")
+        for name in ("local", "ray")
     ]
     assert find_dataset(title).name == "lab"
-    assert run_all(made[0].jobs, LocalLauncher(1), print) == []
+    assert run_all(matrices[0].jobs, LocalLauncher(1), print) == []
     cluster = RayLauncher(None, 0.0, 1.0, 1)
     try:
-        assert run_all(made[1].jobs, cluster, print) == []
+        assert run_all(matrices[1].jobs, cluster, print) == []
     finally:
         cluster.stop()
-    for here, there in zip(made[0].cells, made[1].cells, strict=True):
-        assert (here.out / "predictions/last.json").read_text() == (there.out / "predictions/last.json").read_text()
+    for local_cell, ray_cell in zip(matrices[0].cells, matrices[1].cells, strict=True):
+        local_predictions = (local_cell.out / "predictions/last.json").read_text()
+        assert (ray_cell.out / "predictions/last.json").read_text() == local_predictions

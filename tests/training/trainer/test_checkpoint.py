@@ -48,8 +48,8 @@ class Run:
         return saved.step
 
 
-def states_equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+def states_equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_a_loaded_checkpoint_continues_training_identically(tmp_path: Path) -> None:
@@ -57,9 +57,9 @@ def test_a_loaded_checkpoint_continues_training_identically(tmp_path: Path) -> N
     first.learn()
     first.save(1)
     after = first.learn()
-    again = Run(tmp_path)
-    assert again.load() == 1
-    assert states_equal(again.learn(), after), "moments of the optimizer and running statistics too"
+    restored = Run(tmp_path)
+    assert restored.load() == 1
+    assert states_equal(restored.learn(), after), "moments of the optimizer and running statistics too"
 
 
 def test_a_checkpoint_is_written_while_training_continues(tmp_path: Path) -> None:
@@ -68,9 +68,9 @@ def test_a_checkpoint_is_written_while_training_continues(tmp_path: Path) -> Non
     run.checkpoints.save(1, run.model, run.optimizer, {"place": 10})
     run.learn()
     run.checkpoints.wait()
-    again = Run(tmp_path)
-    again.load()
-    assert states_equal(again.model.state_dict(), before)
+    restored = Run(tmp_path)
+    restored.load()
+    assert states_equal(restored.model.state_dict(), before)
 
 
 def test_a_crash_after_any_file_operation_leaves_a_valid_checkpoint(tmp_path: Path) -> None:
@@ -83,13 +83,13 @@ def test_a_crash_after_any_file_operation_leaves_a_valid_checkpoint(tmp_path: Pa
         states[2] = run.learn()
         with crash_after_operation(number, UserError) as crash:
             run.save(2)
-        again = Run(folder, keep=1)
-        step = again.load()
+        restored = Run(folder, keep=1)
+        step = restored.load()
         reached.add(step)
-        assert states_equal(again.model.state_dict(), states[step]), f"after operation {number}"
-        again.save(3)
+        assert states_equal(restored.model.state_dict(), states[step]), f"after operation {number}"
+        restored.save(3)
         assert Run(folder).load() == 3
-        assert again.checkpoints.steps() == [3]
+        assert restored.checkpoints.steps() == [3]
         if not crash.happened:
             break
         number += 1
@@ -113,10 +113,10 @@ def test_a_run_resumed_before_a_damaged_checkpoint_keeps_its_new_checkpoints(tmp
     (tmp_path / "checkpoints/step-00000008/manifest.json").write_text("damaged")
     state = run.learn()
     run.save(6)
-    again = Run(tmp_path, keep=1)
-    assert again.load() == 6
-    assert states_equal(again.model.state_dict(), state)
-    assert again.checkpoints.steps() == [6]
+    restored = Run(tmp_path, keep=1)
+    assert restored.load() == 6
+    assert states_equal(restored.model.state_dict(), state)
+    assert restored.checkpoints.steps() == [6]
 
 
 @pytest.mark.parametrize("victim", ["manifest.json", ".metadata", "__0_0.distcp"])

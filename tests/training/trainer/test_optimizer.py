@@ -19,13 +19,13 @@ CONFIG = OptimConfig(base_lr=1.5e-4, min_lr=1e-5, betas=(0.9, 0.95), weight_deca
 def test_the_schedule_equals_that_of_the_authors_code(shared: Path) -> None:
     oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["cosine"]
     args = oracle["args"]
-    made = Schedule(
+    cosine = Schedule(
         peak=args["base"],
         end=args["final"],
         warmup_steps=args["warmup_epochs"] * args["niter"],
         steps=args["epochs"] * args["niter"],
     )
-    assert [made.lr(step) for step in range(made.steps)] == pytest.approx(oracle["values"], rel=1e-12)
+    assert [cosine.lr(step) for step in range(cosine.steps)] == pytest.approx(oracle["values"], rel=1e-12)
 
 
 @pytest.mark.real
@@ -41,12 +41,12 @@ def test_weight_decay_equals_that_of_the_authors_code(shared: Path) -> None:
 
 
 def test_learning_rates_scale_with_the_batch() -> None:
-    made = schedule(CONFIG, 164 * 8, 1000, 100)
-    assert made.lr(0) == 0
-    assert made.lr(99) == made.lr(100) == pytest.approx(1.5e-4 * 164 * 8 / 256)
-    assert made.lr(999) == pytest.approx(1e-5 * 164 * 8 / 256, rel=0.01)
+    cosine = schedule(CONFIG, 164 * 8, 1000, 100)
+    assert cosine.lr(0) == 0
+    assert cosine.lr(99) == cosine.lr(100) == pytest.approx(1.5e-4 * 164 * 8 / 256)
+    assert cosine.lr(999) == pytest.approx(1e-5 * 164 * 8 / 256, rel=0.01)
     assert schedule(CONFIG, 256, 10, 100).lr(9) == pytest.approx(1.5e-4), "a run shorter than its warm-up"
-    assert all(a >= b for a, b in zip(map(made.lr, range(100, 999)), map(made.lr, range(101, 1000)), strict=True))
+    assert all(a >= b for a, b in zip(map(cosine.lr, range(100, 999)), map(cosine.lr, range(101, 1000)), strict=True))
 
 
 def test_vectors_and_tokens_have_no_weight_decay() -> None:
