@@ -19,9 +19,9 @@ from avf_shards.sampling.stream_order import StreamOrder
 from avf_shards.schema.clip_key import make_clip_key
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from avf_training.data.loader import StreamLoader
-from avf_training.data.pretraining import PretrainingSampler
+from avf_training.data.pretraining_sampler import PretrainingSampler
 from avf_training.data.stream import ClipStream, StreamConfig
-from avf_training.models.masking import paper_masks
+from avf_training.models.mask_sampling import paper_masks
 from avf_training.models.presets import PRESETS
 
 from benchmarks.scale import QUOTAS

@@ -9,7 +9,7 @@ from avf_training.config.pretrain import load_recipe
 from avf_training.models.flops import training_flops
 from avf_training.pretraining.pretrain import PretrainingData, run_pretraining
 from avf_training.trainer.checkpoint import Checkpoints
-from avf_training.trainer.metrics import THROUGHPUT, read_lines
+from avf_training.trainer.metrics_writer import THROUGHPUT, read_lines
 
 from benchmarks.table import Section
 from benchmarks.talkers import ABOUT, encode_stored_clip, write_shards

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from avf_training.config.pretrain import PretrainRecipe
-from avf_training.data.pretraining import PretrainingBatch, pretraining_input
+from avf_training.data.pretraining_sampler import PretrainingBatch, pretraining_input
 from avf_training.objectives.hcmcl import contrastive_loss
-from avf_training.objectives.pretraining import pretraining_losses
+from avf_training.objectives.pretraining_loss import pretraining_losses
 from avf_training.trainer.train_step import Forward
 from torch import Tensor, nn
 from torch.profiler import record_function

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from avf_training.data.batch import Batch
 from avf_training.data.colour import planes_to_rgb, split_planes
-from avf_training.data.pretraining import PretrainingBatch
+from avf_training.data.pretraining_sampler import PretrainingBatch
 from avf_training.data.transforms import crop_pixels, decode_waveform, log_mel_batch, resample_pixels
 from torch import Tensor
 

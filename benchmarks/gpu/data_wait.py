@@ -15,7 +15,7 @@ from avf_training.data.storage import StorageConfig
 from avf_training.distributed.collectives import process_group
 from avf_training.pretraining.pretrain import PretrainingData, run_pretraining
 from avf_training.pretraining.step import make_loader
-from avf_training.trainer.metrics import THROUGHPUT, read_lines
+from avf_training.trainer.metrics_writer import THROUGHPUT, read_lines
 from torch import multiprocessing
 
 from benchmarks.gpu.inputs import nano_shards

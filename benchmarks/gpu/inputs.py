@@ -8,7 +8,7 @@ from avf_curation.media.encode import encode_flac, encode_mp4
 from avf_curation.recipe import load_recipe
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from avf_training.config.pretrain import PretrainRecipe
-from avf_training.data.pretraining import PretrainingBatch, PretrainingSampler
+from avf_training.data.pretraining_sampler import PretrainingBatch, PretrainingSampler
 from avf_training.data.window_length import STRIDE
 from avf_training.models.masks import Masks
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_training.config.pretrain import PretrainRecipe
-from avf_training.trainer.metrics import METRICS, read_lines
+from avf_training.trainer.metrics_writer import METRICS, read_lines
 
 from benchmarks.gpu.results import PASSED, Row
 from benchmarks.gpu.settings import Settings, recipe_for

@@ -12,7 +12,7 @@ import torch
 from avf_training.distributed.collectives import process_group
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.models.masking import Masker, paper_masks
+from avf_training.models.mask_sampling import Masker, paper_masks
 from avf_training.models.masks import Masks
 from torch.autograd.profiler_util import EventList, FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 from avf_training.config.pretrain import PretrainRecipe
-from avf_training.data.pretraining import PretrainingBatch
+from avf_training.data.pretraining_sampler import PretrainingBatch
 from avf_training.distributed.context import DistributedContext
 from avf_training.models.flops import training_flops
 from avf_training.models.precision import Precision, set_numerics

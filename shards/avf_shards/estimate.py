@@ -1,11 +1,11 @@
-"""A value that is known with some uncertainty."""
+"""Estimated values with their uncertainty."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value with its 95 % interval. Whoever makes an estimate says by which method."""
+    """An estimated value with its 95 % interval. The function that computes an estimate documents the method."""
 
     value: float  # in the unit of the quantity; a share lies between 0 and 1
     low: float  # lower end of the interval, in the same unit

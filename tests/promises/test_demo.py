@@ -21,7 +21,7 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import Decision, table_to_decisions
 from avf_training.config.pretrain import load_recipe
 from avf_training.pretraining.pretrain import PretrainingData, run_pretraining
-from avf_training.trainer.metrics import read_lines
+from avf_training.trainer.metrics_writer import read_lines
 from support.browser import BROWSER, HEADLESS
 
 pytestmark = pytest.mark.timeout(700)

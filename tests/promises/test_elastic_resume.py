@@ -18,12 +18,17 @@ from avf_shards.packing.lineage import trace_clips
 from avf_shards.sampling.mixture import Mixture
 from avf_training.data.batch import Batch
 from avf_training.data.clip import Clip
-from avf_training.data.finetuning import finetuning_input
+from avf_training.data.finetuning_sampler import finetuning_input
 from avf_training.data.loader import StreamLoader
-from avf_training.data.pretraining import PretrainingBatch, PretrainingParams, PretrainingSampler, pretraining_input
+from avf_training.data.pretraining_sampler import (
+    PretrainingBatch,
+    PretrainingParams,
+    PretrainingSampler,
+    pretraining_input,
+)
 from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.distributed.environment import torchrun_environment
-from avf_training.models.masking import paper_masks
+from avf_training.models.mask_sampling import paper_masks
 from support.clips import make_flashing_shards
 from support.streams import (
     MODEL,

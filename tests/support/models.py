@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from avf_training.models.config import EncoderKind, FusionKind, Geometry, Modalities, ModalityConfig, ModelConfig
-from avf_training.models.masking import MaskConfig, Masker, paper_masks
+from avf_training.models.mask_sampling import MaskConfig, Masker, paper_masks
 from avf_training.models.masks import Masks
 from torch import Tensor
 

@@ -9,7 +9,7 @@ from avf_training.distributed.collectives import process_group, sync_gradients
 from avf_training.distributed.parallelize import full_state_dict, parallelize_model
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.objectives.hcmcl import contrastive_loss
-from avf_training.objectives.pretraining import pretraining_losses
+from avf_training.objectives.pretraining_loss import pretraining_losses
 from avf_training.trainer.optimizer import OptimConfig, adamw
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor

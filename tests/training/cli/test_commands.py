@@ -11,7 +11,7 @@ from avf_shards.packing.selection import Selection
 from avf_training.cli.main import main
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import PRESETS
-from avf_training.pretraining.reconstruction import reconstruct_clip
+from avf_training.pretraining.reconstruction_figure import reconstruct_clip
 from support.curation_runs import EMBEDDED, make_recipe
 
 
@@ -115,7 +115,7 @@ def test_a_perfect_prediction_gives_the_original_frames() -> None:
     """The picture's arithmetic undoes the targets': with targets as predictions it shows the original everywhere."""
     import torch
     from avf_training.models.mae import ReconstructionOutput
-    from avf_training.models.masking import MaskConfig
+    from avf_training.models.mask_sampling import MaskConfig
     from avf_training.models.masks import Masks
     from avf_training.objectives.targets import audio_targets, video_targets
     from support.models import random_batch, tiny_config

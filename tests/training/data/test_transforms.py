@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 from avf_training.data.fbank import log_mel
-from avf_training.data.pretraining import CROP_SCALES, Crop, PretrainingParams, PretrainingSampler
+from avf_training.data.pretraining_sampler import CROP_SCALES, Crop, PretrainingParams, PretrainingSampler
 from avf_training.data.transforms import audio_input, crop_pixels, log_mel_batch, video_input
 from avf_training.models.config import Geometry
-from avf_training.models.masking import paper_masks
+from avf_training.models.mask_sampling import paper_masks
 from support.models import tiny_config
 
 

@@ -13,7 +13,7 @@ from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.precision import Precision
 from avf_training.models.presets import PRESETS, preset
-from avf_training.objectives.pretraining import pretraining_losses
+from avf_training.objectives.pretraining_loss import pretraining_losses
 from support.models import random_batch, random_masks, tiny_config
 from torch import nn
 

@@ -8,7 +8,7 @@ from avf_training.models.config import Geometry, TargetConfig
 from avf_training.models.inputs import IMAGE_MEAN, IMAGE_STD
 from avf_training.models.patch_embed import video_patches
 from avf_training.objectives.hcmcl import contrastive_loss
-from avf_training.objectives.reconstruction import masked_mse
+from avf_training.objectives.reconstruction_loss import masked_mse
 from avf_training.objectives.targets import audio_targets, video_targets
 
 SMALL = Geometry(frames=2, size_px=4, tube_frames=2, patch_px=2, mel_frames=4, mels=4, mel_patch=2)

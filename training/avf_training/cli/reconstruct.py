@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_training.pretraining.reconstruction import ReconstructionRequest, save_reconstruction
+    from avf_training.pretraining.reconstruction_figure import ReconstructionRequest, save_reconstruction
 
     request = ReconstructionRequest(
         shards=options.shards,

@@ -12,7 +12,7 @@ from avf_shards.sampling.mixture import Mixture
 
 from avf_training.distributed.context import Parallel
 from avf_training.models.config import ModelConfig, TargetConfig
-from avf_training.models.masking import MaskConfig
+from avf_training.models.mask_sampling import MaskConfig
 from avf_training.models.precision import Precision
 from avf_training.models.presets import PRESETS, preset
 from avf_training.objectives.hcmcl import Negatives

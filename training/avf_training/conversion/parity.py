@@ -21,7 +21,7 @@ from torch import Tensor
 
 from avf_training.conversion.parity_models import Oracle, classifier_numbers, mae_dfer_numbers, mae_numbers
 from avf_training.data.fbank import log_mel
-from avf_training.models.masking import block_mask, running_cells, tube_mask
+from avf_training.models.mask_sampling import block_mask, running_cells, tube_mask
 from avf_training.models.patch_embed import sincos_table
 
 _RESULTS = ("out.", "loss.", "grad.", "target.", "bn_after.", "pt.", "ft.")

@@ -17,11 +17,11 @@ from avf_training.models.config import Geometry, ModalityConfig, ModelConfig, Ta
 from avf_training.models.decoder import SkipDecoder
 from avf_training.models.encoder import Encoder
 from avf_training.models.mae import MaskedAutoencoder, required_layers
-from avf_training.models.masking import MaskConfig, Masker
+from avf_training.models.mask_sampling import MaskConfig, Masker
 from avf_training.models.masks import Masks
 from avf_training.models.pretrained import load_strict
 from avf_training.objectives.hcmcl import cosine_similarity
-from avf_training.objectives.pretraining import pretraining_losses
+from avf_training.objectives.pretraining_loss import pretraining_losses
 from avf_training.objectives.targets import audio_targets, video_targets
 
 Oracle = Mapping[str, npt.NDArray[Any]]

@@ -11,11 +11,16 @@ from typing import Literal
 import torch
 
 from avf_training.data.decode import StoredAudio, decode_jpeg_planes, decode_planes
-from avf_training.data.pretraining import PretrainingBatch, PretrainingParams, PretrainingSampler, pretraining_input
+from avf_training.data.pretraining_sampler import (
+    PretrainingBatch,
+    PretrainingParams,
+    PretrainingSampler,
+    pretraining_input,
+)
 from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.data.window_length import STRIDE
-from avf_training.models.masking import paper_masks
+from avf_training.models.mask_sampling import paper_masks
 from avf_training.models.presets import preset
 
 _ROUNDS = 3  # the median of which is reported

@@ -20,7 +20,7 @@ from avf_shards.schema.versions import stamp
 from torch import Tensor, nn
 
 from avf_training.config.finetune import FinetuneRecipe
-from avf_training.data.finetuning import FinetuningBatch, FinetuningParams, FinetuningSampler, finetuning_input
+from avf_training.data.finetuning_sampler import FinetuningBatch, FinetuningParams, FinetuningSampler, finetuning_input
 from avf_training.data.loader import StreamLoader
 from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.distributed.collectives import process_group
@@ -43,7 +43,7 @@ from avf_training.models.precision import set_numerics
 from avf_training.tasks.sampling import TrainingOrder
 from avf_training.tasks.task import Task
 from avf_training.trainer.checkpoint import Checkpoints
-from avf_training.trainer.metrics import MetricsWriter
+from avf_training.trainer.metrics_writer import MetricsWriter
 from avf_training.trainer.optimizer import adamw, layer_scale, schedule
 from avf_training.trainer.progress import ProgressReporter, StepCost
 from avf_training.trainer.run_folder import MODEL, exclusive_lock, freeze_identity

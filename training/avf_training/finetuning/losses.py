@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avf_training.config.finetune import FinetuneRecipe
-from avf_training.data.finetuning import FinetuningBatch, finetuning_targets
+from avf_training.data.finetuning_sampler import FinetuningBatch, finetuning_targets
 from avf_training.models.classifier import OutputSpec, scale_outputs
 from avf_training.tasks.task import Task
 

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from avf_training.models.attention import BlockConfig, ViTBlock
 from avf_training.models.config import ModelConfig
 from avf_training.models.lgi import LGIBlock
-from avf_training.models.masking import region_order
+from avf_training.models.mask_sampling import region_order
 from avf_training.models.patch_embed import (
     PatchEmbed,
     audio_embed,

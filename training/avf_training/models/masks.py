@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avf_training.models.masking import ClipMask
+from avf_training.models.mask_sampling import ClipMask
 
 
 class Masks(NamedTuple):

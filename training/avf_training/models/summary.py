@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.models.masking import MaskConfig, Masker, paper_masks
+from avf_training.models.mask_sampling import MaskConfig, Masker, paper_masks
 from avf_training.models.masks import Masks
 from avf_training.models.precision import Precision
 

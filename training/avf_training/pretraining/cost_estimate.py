@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from avf_training.config.pretrain import PretrainRecipe
-from avf_training.data.pretraining import PretrainingBatch
+from avf_training.data.pretraining_sampler import PretrainingBatch
 from avf_training.distributed.collectives import process_group
 from avf_training.models.flops import peak_flops, training_flops
 from avf_training.models.precision import set_numerics

@@ -14,7 +14,7 @@ from avf_shards.text import count_noun
 from torch import nn
 
 from avf_training.config.pretrain import PretrainRecipe
-from avf_training.data.pretraining import PretrainingBatch
+from avf_training.data.pretraining_sampler import PretrainingBatch
 from avf_training.data.storage import StorageConfig
 from avf_training.distributed.collectives import process_group
 from avf_training.distributed.context import DistributedContext
@@ -28,7 +28,7 @@ from avf_training.pretraining.validation import ValidationClips
 from avf_training.pretraining.visual_callback import make_eval_callback
 from avf_training.trainer.checkpoint import Checkpoints
 from avf_training.trainer.learning_curve import draw_learning_curve
-from avf_training.trainer.metrics import MetricsWriter
+from avf_training.trainer.metrics_writer import MetricsWriter
 from avf_training.trainer.optimizer import adamw, schedule
 from avf_training.trainer.progress import EvalCallback, ProgressReporter, StepCost
 from avf_training.trainer.run_folder import MODEL, exclusive_lock, freeze_identity

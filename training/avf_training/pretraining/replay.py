@@ -20,7 +20,7 @@ from avf_shards.schema.versions import read_json, stamp
 from torch import Tensor, nn
 
 from avf_training.config.pretrain import PretrainRecipe, recipe_of_run
-from avf_training.data.pretraining import PretrainingBatch
+from avf_training.data.pretraining_sampler import PretrainingBatch
 from avf_training.data.storage import StorageConfig
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import full_state_dict

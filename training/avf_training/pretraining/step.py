@@ -10,11 +10,16 @@ from torch import Tensor, nn
 
 from avf_training.config.pretrain import PretrainRecipe
 from avf_training.data.loader import StreamLoader
-from avf_training.data.pretraining import PretrainingBatch, PretrainingParams, PretrainingSampler, pretraining_input
+from avf_training.data.pretraining_sampler import (
+    PretrainingBatch,
+    PretrainingParams,
+    PretrainingSampler,
+    pretraining_input,
+)
 from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.distributed.context import DistributedContext
-from avf_training.objectives.pretraining import pretraining_losses
+from avf_training.objectives.pretraining_loss import pretraining_losses
 from avf_training.trainer.train_step import Forward
 
 

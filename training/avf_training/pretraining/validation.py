@@ -14,13 +14,13 @@ from torch import Tensor
 
 from avf_training.data.batch import concat_batches
 from avf_training.data.loader import StreamLoader
-from avf_training.data.pretraining import Crop, PretrainingBatch, PretrainingSampler, pretraining_input
+from avf_training.data.pretraining_sampler import Crop, PretrainingBatch, PretrainingSampler, pretraining_input
 from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.models.masking import MaskConfig
-from avf_training.objectives.reconstruction import masked_mse
+from avf_training.models.mask_sampling import MaskConfig
+from avf_training.objectives.reconstruction_loss import masked_mse
 from avf_training.objectives.targets import audio_targets, video_targets
 
 _FULL_FRAME = Crop(width_share=1.0, height_share=1.0, quarter_x=2, quarter_y=2)

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.models.masking import MaskConfig
-from avf_training.pretraining.reconstruction import draw_reconstruction, reconstruct_clip
+from avf_training.models.mask_sampling import MaskConfig
+from avf_training.pretraining.reconstruction_figure import draw_reconstruction, reconstruct_clip
 from avf_training.pretraining.validation import ValidationClips
 from avf_training.trainer.progress import EvalCallback
 

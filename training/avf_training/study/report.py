@@ -21,7 +21,7 @@ from avf_training.study.results import ResultLine, cell_predictions, comparisons
 from avf_training.tasks.catalog import Dataset
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.published import PublishedFigure, published_figures
-from avf_training.trainer.metrics import METRICS, read_lines
+from avf_training.trainer.metrics_writer import METRICS, read_lines
 
 PAGE = "report.html"
 _MAX_TSNE_CLIPS = 300

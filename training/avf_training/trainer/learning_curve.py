@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avf_training.trainer.figures import load_pyplot
-from avf_training.trainer.metrics import EVALUATION, METRICS, read_lines
+from avf_training.trainer.metrics_writer import EVALUATION, METRICS, read_lines
 
 CURVE = "curve.png"
 _NOT_LOSSES = ("step", "lr", "grad_norm", "skipped")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from avf_training.models.flops import PeakFlops
-from avf_training.trainer.metrics import EVALUATION, THROUGHPUT, MetricsWriter
+from avf_training.trainer.metrics_writer import EVALUATION, THROUGHPUT, MetricsWriter
 from avf_training.trainer.tensorboard import TensorBoardLogger
 
 

@@ -1,4 +1,4 @@
-"""Clips of fine-tuning: a window, augmentation, a gain and a partner to mix with, all sampled from the position."""
+"""The sampler of fine-tuning clips: window, augmentation, gain and mixing partner, all sampled from the position."""
 
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ from avf_training.data.mixing import (
     sample_mix,
     smooth_labels,
 )
-from avf_training.data.pretraining import sample_gain, sample_start
+from avf_training.data.pretraining_sampler import sample_gain, sample_start
 from avf_training.data.transforms import crop_pixels, decode_waveform, log_mel_batch, normalize_pixels, resample_pixels
 from avf_training.data.window_length import STRIDE
 from avf_training.data.windows import spread_frames

@@ -1,4 +1,4 @@
-"""Figure of a reconstruction: original, masked and reconstructed frames and spectrograms (AVF-MAE++ Fig. 5).
+"""The figure of a reconstruction: original, masked and reconstructed frames and spectrograms (AVF-MAE++ Fig. 5).
 
 Shapes: B batch, N tokens, P values of a patch, T frames, H W frame size, M mel frames, F mels.
 """
@@ -20,7 +20,7 @@ from avf_training.data.windows import window_frames
 from avf_training.models.config import Geometry, TargetConfig
 from avf_training.models.inputs import IMAGE_MEAN, IMAGE_STD
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.models.masking import MaskConfig, Masker
+from avf_training.models.mask_sampling import MaskConfig, Masker
 from avf_training.models.masks import Masks
 from avf_training.models.patch_embed import audio_patches, video_patches
 from avf_training.models.presets import preset

@@ -1,4 +1,4 @@
-"""Clips of pre-training: a window, a multi-scale crop, a gain and masks for each, sampled from its position alone."""
+"""The sampler of pre-training clips: window, multi-scale crop, gain and masks, sampled from the position alone."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from avf_training.data.transforms import audio_input, video_input
 from avf_training.data.window_length import STRIDE
 from avf_training.data.windows import window_frames
 from avf_training.models.config import Geometry, ModelConfig
-from avf_training.models.masking import ClipMask, MaskConfig, Masker
+from avf_training.models.mask_sampling import ClipMask, MaskConfig, Masker
 from avf_training.models.masks import Masks
 
 CROP_SCALES = (1.0, 0.875, 0.75, 0.66)  # of the multi-scale crop (HiCMAE's script; AVF-MAE++ Table 5)

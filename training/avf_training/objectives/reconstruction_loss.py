@@ -1,4 +1,4 @@
-"""Mean squared error of the tokens that the encoder did not see (AVF-MAE++ eq. 3).
+"""The reconstruction loss: mean squared error of the tokens that the encoder did not see (AVF-MAE++ eq. 3).
 
 Shapes: B batch, M tokens to reconstruct, P values of a patch.
 """

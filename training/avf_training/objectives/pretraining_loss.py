@@ -10,7 +10,7 @@ from avf_training.models.mae import ReconstructionOutput
 from avf_training.models.masks import Masks
 from avf_training.models.precision import at_least_fp32
 from avf_training.objectives.hcmcl import Negatives, contrastive_loss
-from avf_training.objectives.reconstruction import masked_mse
+from avf_training.objectives.reconstruction_loss import masked_mse
 from avf_training.objectives.targets import audio_targets, video_targets
 
 

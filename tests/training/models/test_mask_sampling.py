@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from avf_training.models.masking import MaskConfig, Masker, paper_masks, region_order, running_cells
+from avf_training.models.mask_sampling import MaskConfig, Masker, paper_masks, region_order, running_cells
 from support.models import tiny_config
 
 LGI, VIT = tiny_config(), tiny_config("vit", "cross")

@@ -1,4 +1,4 @@
-"""Metrics of a run as JSON lines: one file for steps, one for throughput, one for evaluations; and a console line."""
+"""The writer of a run's metrics: JSON lines for steps, throughput and evaluations, in a file each; a console line."""
 
 import json
 import math
