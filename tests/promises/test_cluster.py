@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from support.trees import result_digests
 from support.waiting import wait_until
 
 UNITS = 36
+UNITS_BEFORE_LOSS = (6, 16)  # committed units when the test kills a node
 
 
 @pytest.fixture(scope="module")
@@ -34,20 +34,28 @@ def nodes() -> Iterator[RayCluster]:
         head_node_args={"num_cpus": 0, "num_gpus": 0, "object_store_memory": 100_000_000, "include_dashboard": False},
     )
     for _ in range(2):
-        add(cluster)
+        add_node(cluster)
     ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     yield cluster
     ray.shutdown()
     cluster.shutdown()
 
 
-def add(cluster: RayCluster) -> object:
+def add_node(cluster: RayCluster) -> object:
     return cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=100_000_000)
 
 
-def slow_stub(video: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
-    """Long enough for something to happen to it."""
-    time.sleep(0.3)
+def curate_after_losses(video: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
+    """Curate like `stub_curate`, but hold later videos back until the test has killed a node."""
+    for number, units in enumerate(UNITS_BEFORE_LOSS):
+        if int(Path(video.path).stem) >= units:
+            wait_until((root.parent / f"lost-{number}").exists, f"the loss of a node after {units} units", 60)
+    return stub_curate(video, root, settings, tools)
+
+
+def curate_after_gpu_is_full(video: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
+    """Curate like `stub_curate`, but only after the test has seen a whole GPU in use."""
+    wait_until((root.parent / "gpu-is-full").exists, "a whole GPU in use", 30)
     return stub_curate(video, root, settings, tools)
 
 
@@ -64,23 +72,25 @@ def test_a_run_survives_nodes_that_die_and_join(nodes: RayCluster, tmp_path: Pat
             RunOptions(engine="inline", stages=single_step(stub_curate)),
         ).root
     )
-    lost: list[int] = []
+    losses = 0
 
-    def disturb(progress: Progress) -> None:
-        if len(lost) < 2 and progress.units_done >= (6, 16)[len(lost)]:
-            lost.append(progress.units_done)
+    def replace_node(progress: Progress) -> None:
+        nonlocal losses
+        if losses < len(UNITS_BEFORE_LOSS) and progress.units_done >= UNITS_BEFORE_LOSS[losses]:
             nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)
-            add(nodes)
+            add_node(nodes)
+            (tmp_path / f"lost-{losses}").touch()
+            losses += 1
 
     run = curate(
         settings,
         EMBEDDED,
         {"s": inputs},
         tmp_path / "b",
-        RunOptions(engine="ray", cluster=ClusterConfig(workers=3), stages=single_step(slow_stub)),
-        on_progress=disturb,
+        RunOptions(engine="ray", cluster=ClusterConfig(workers=3), stages=single_step(curate_after_losses)),
+        on_progress=replace_node,
     )
-    assert len(lost) == 2
+    assert losses == 2
     assert result_digests(run.root) == expected
     events = read_events(run.log_folder)
     started = [event["unit"] for event in events if event["name"] == "unit_started"]
@@ -110,15 +120,17 @@ def test_screening_and_refining_on_separate_pools_give_the_same_bytes(
 
 @pytest.mark.slow
 def test_refiners_request_their_share_of_a_gpu(nodes: RayCluster, tmp_path: Path) -> None:
-    """Two refiners of half a GPU each fit on a node with one; nothing here has a real one, so the work is a stub's."""
+    """Two refiners of half a GPU each share the GPU of one node. No GPU is real: a stub does the work."""
     inputs = make_inputs(tmp_path / "in", 6)
-    seen: list[float] = []
+    gpus_in_use: list[float] = []
     stop = threading.Event()
 
     def watch() -> None:
         while not stop.wait(0.05):
             total, free = ray.cluster_resources().get("GPU", 0), ray.available_resources().get("GPU", 0)
-            seen.append(total - free)
+            gpus_in_use.append(total - free)
+            if gpus_in_use[-1] == 1.0:
+                (tmp_path / "gpu-is-full").touch()
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -129,12 +141,12 @@ def test_refiners_request_their_share_of_a_gpu(nodes: RayCluster, tmp_path: Path
             EMBEDDED,
             {"s": inputs},
             tmp_path / "run",
-            RunOptions(engine="ray", cluster=cluster, device="cuda", stages=single_step(slow_stub)),
+            RunOptions(engine="ray", cluster=cluster, device="cuda", stages=single_step(curate_after_gpu_is_full)),
         )
     finally:
         stop.set()
         watcher.join()
-    assert max(seen) == 1.0
+    assert max(gpus_in_use) == 1.0
 
 
 @pytest.mark.slow

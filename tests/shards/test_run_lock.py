@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from avf_shards.errors import UserError
 from avf_shards.run_lock import RunLock, current_holder, lock_files, marker_values, read_holders
+from support.waiting import wait_until
 
 HOLD = """
 import sys, time
@@ -58,8 +59,7 @@ def test_a_zombie_process_does_not_hold_the_lock(tmp_path: Path) -> None:
     ended = subprocess.Popen(["sleep", "60"])
     values = marker_values(ended.pid)
     ended.kill()
-    while marker_values(ended.pid)["started"] not in (None, -1):
-        time.sleep(0.01)
+    wait_until(lambda: marker_values(ended.pid)["started"] in (None, -1), "a process that is a zombie")
     write_marker(tmp_path, **values)
     assert not is_refused(tmp_path)
     ended.wait()

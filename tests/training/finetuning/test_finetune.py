@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from avf_training.tasks.labelled_clips import read_labelled_clips
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import Task, fold_task
 from support.labelled import LABELS, make_dataset, make_label_rows, make_labelled_shards
+from support.waiting import wait_until
 
 STORAGE = StorageConfig()
 
@@ -106,11 +106,12 @@ def test_a_run_killed_between_two_epochs_resumes_to_the_same_result(
 ) -> None:
     out = tmp_path / "cut"
     run = subprocess.Popen(_command(tmp_path, shards, out, SETS))
-    deadline_s = time.monotonic() + 600
-    while len(read_validation(out)) < 2:
+
+    def second_epoch_is_validated() -> bool:
         assert run.poll() is None
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
+        return len(read_validation(out)) >= 2
+
+    wait_until(second_epoch_is_validated, "the scores of the second epoch", 600)
     run.kill()
     run.wait()
     assert not (out / "result.json").exists()
