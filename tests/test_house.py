@@ -176,7 +176,7 @@ def test_no_two_unrelated_things_share_a_name() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_package_roots_hold_what_everything_stands_on(package: str) -> None:
+def test_package_roots_hold_only_the_listed_modules(package: str) -> None:
     folder = ROOT / PACKAGES[package] / package
     assert {path.stem for path in folder.glob("*.py")} == ROOT_MODULES[package]
 

@@ -33,7 +33,7 @@ def curate_source(source: Path, out: Path, *overrides: str):
     return curate(make_recipe(*QUICK, *overrides), EMBEDDED, {"s": source}, out, RunOptions(engine="inline"))
 
 
-def errors(run) -> dict[str, tuple[str, str]]:
+def failed_videos(run) -> dict[str, tuple[str, str]]:
     rows = table_to_decisions(run.ledger())
     return {d.video_id: (d.error or "", d.message or "") for d in rows if d.status == "failed"}
 
@@ -67,7 +67,7 @@ def test_every_bad_file_is_a_failed_row_and_the_good_file_is_kept(small_video: b
     before = {path: path.stat().st_mtime_ns for path in source.rglob("*") if path.is_file()}
 
     run = curate_source(source, tmp_path / "run")
-    failed = errors(run)
+    failed = failed_videos(run)
     assert {*bad, "broken link.mp4"} - {"half.mp4"} <= failed.keys()
     kept_ids = {d.video_id for d in table_to_decisions(run.ledger()) if d.status == "kept"}
     assert set(good) <= kept_ids
@@ -101,7 +101,7 @@ def test_an_input_changed_after_planning_fails(small_video: bytes, tmp_path: Pat
     (source / "a.mp4").write_bytes(small_video + b"x")
     (source / "b.mp4").unlink()
     run = curate_source(source, tmp_path / "run")
-    classes = {name: error for name, (error, _) in errors(run).items()}
+    classes = {name: error for name, (error, _) in failed_videos(run).items()}
     assert classes == {"a.mp4": "input_changed", "b.mp4": "unreadable"}
     assert main(["run", *arguments, "--engine", "inline", "--weights", str(tmp_path)]) == 0
 
@@ -117,7 +117,7 @@ def test_failed_videos_can_be_retried(small_video: bytes, tmp_path: Path) -> Non
     retried = curate(
         settings, EMBEDDED, {"s": source}, tmp_path / "run", RunOptions(engine="inline", retry_failed=True)
     )
-    assert errors(retried) == {}
+    assert failed_videos(retried) == {}
     assert {d.video_id for d in table_to_decisions(retried.ledger()) if d.status == "kept"} == {"a.mp4", "b.mp4"}
     assert summarize_run(retried).totals["videos"] == 2
 
@@ -129,7 +129,7 @@ def test_unreadable_files_fail_with_the_reason(small_video: bytes, tmp_path: Pat
     source.mkdir()
     (source / "a.mp4").write_bytes(small_video)
     (source / "a.mp4").chmod(0)
-    assert errors(curate_source(source, tmp_path / "run")) == {"a.mp4": ("unreadable", "Permission denied")}
+    assert failed_videos(curate_source(source, tmp_path / "run")) == {"a.mp4": ("unreadable", "Permission denied")}
     (source / "a.mp4").chmod(stat.S_IRUSR)
 
 

@@ -127,11 +127,11 @@ def test_clips_have_the_format_of_the_contract(demo: Path) -> None:
 def test_every_fourth_frame_decodes_alone_to_the_same_bytes(demo: Path) -> None:
     files = max(clips(demo).values(), key=lambda members: len(members["mp4"]))
     all_frames = decode_without(files["mp4"], "DEFAULT")
-    few = decode_without(files["mp4"], "NONREF")
+    reference_frames = decode_without(files["mp4"], "NONREF")
     stride_frames = [index for index in all_frames if index % 4 == 0]
-    assert len(few) < len(all_frames) / 2
+    assert len(reference_frames) < len(all_frames) / 2
     for index in stride_frames:
-        np.testing.assert_array_equal(few[index], all_frames[index])
+        np.testing.assert_array_equal(reference_frames[index], all_frames[index])
 
 
 def decode_without(mp4: bytes, skip: str) -> dict[int, np.ndarray]:
@@ -180,8 +180,8 @@ def test_lineage_names_the_input_video(demo: Path, capsys: pytest.CaptureFixture
 
 
 def test_audit_json_has_the_documented_fields(demo: Path) -> None:
-    asked = [sys.executable, "-m", "avf_curation.cli.main", "audit", str(demo / "run"), "--json", "-"]
-    values = json.loads(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
+    command = [sys.executable, "-m", "avf_curation.cli.main", "audit", str(demo / "run"), "--json", "-"]
+    values = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert {"totals", "sources", "backends", "fingerprint"} <= values.keys()
     names = {"videos", "clips", "input_frames", "kept_frames", "rejected_frames", "failed_frames", "reasons", "errors"}
     for source in values["sources"].values():
@@ -194,8 +194,8 @@ def test_audit_json_has_the_documented_fields(demo: Path) -> None:
 
 
 def test_explain_lists_every_check_of_a_video(demo: Path) -> None:
-    asked = [sys.executable, "-m", "avf_curation.cli.main", "explain", str(demo / "run"), "crowd <b>then</b> one.mp4"]
-    out = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-m", "avf_curation.cli.main", "explain", str(demo / "run"), "crowd <b>then</b> one.mp4"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "rejected faces/no_face" in out
     assert "kept as street-" in out
     assert "crowd <b>then</b> one.mp4" in out

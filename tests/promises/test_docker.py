@@ -45,8 +45,8 @@ def test_compose_files_follow_the_specification(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     has_compose = shutil.which("docker") and not subprocess.run(["docker", "compose", "version"]).returncode
     if has_compose:
-        asked = ["docker", "compose", "-f", str(DOCKER / "compose.yaml"), "config", "--quiet"]
-        subprocess.run(asked, check=True, env=os.environ | {"AVF_DATA": str(tmp_path)})
+        command = ["docker", "compose", "-f", str(DOCKER / "compose.yaml"), "config", "--quiet"]
+        subprocess.run(command, check=True, env=os.environ | {"AVF_DATA": str(tmp_path)})
 
 
 def test_kubernetes_accepts_the_jobs(tmp_path: Path) -> None:
@@ -156,11 +156,11 @@ def test_run_instructions_of_the_images_succeed(tmp_path: Path, capsys: pytest.C
     for command in ("avf-curate --help", "avf-shards --help", "avf-train describe nano --batch 2"):
         done = subprocess.run(shlex.split(command), env=bare, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    shown = subprocess.run(
+    result = subprocess.run(
         ["python", "-c", "from avf_training.config.pretrain import *; print(load_recipe('avfmaepp_b').batch)"],
         env=bare, cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert shown.stdout == "1312\n"
+    assert result.stdout == "1312\n"
     shutil.rmtree(tmp_path / "opt")  # 6 GB
 
 

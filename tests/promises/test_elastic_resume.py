@@ -63,11 +63,11 @@ def undisturbed(shards: Path) -> dict[str, Steps]:
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("workers", WORKERS)
-def test_resuming_at_six_steps_gives_the_same_batches(
+def test_a_stream_resumes_with_any_number_of_ranks_and_workers(
     shards: Path, undisturbed: dict[str, Steps], stage: str, world: int, workers: int
 ) -> None:
     # A worker costs a process for each rank and resume, so there the next steps are taken from the same resume.
-    for point, more in [(step, 1) for step in range(6)] if workers == 0 else [(1, 3), (5, 3)]:
+    for point, steps in [(step, 1) for step in range(6)] if workers == 0 else [(1, 3), (5, 3)]:
         state = json.loads(json.dumps(state_at(make_stream_loader(shards, STAGES[stage], BATCH), point)))
         ranks = [
             make_stream_loader(shards, STAGES[stage], BATCH, world=world, rank=rank, workers=workers)
@@ -76,7 +76,7 @@ def test_resuming_at_six_steps_gives_the_same_batches(
         for loader in ranks:
             loader.load_state_dict(state)
         streams = [iter(loader) for loader in ranks]
-        for step in range(point, point + more):
+        for step in range(point, point + steps):
             assert [clip for stream in streams for clip in batch_contents(next(stream))] == undisturbed[stage][step]
 
 
@@ -139,10 +139,10 @@ def test_transforms_are_equal_for_any_number_of_ranks(shards: Path, stage: str) 
         inputs = [pretraining_input(batch, MODEL.geometry) for batch in batches]
     else:
         inputs = [finetuning_input(batch, draws) for batch in batches]
-    for kind in (0, 1):
-        parts = torch.cat([pair[kind] for pair in inputs[1:]])
+    for modality in (0, 1):
+        parts = torch.cat([pair[modality] for pair in inputs[1:]])
         assert parts.isfinite().all()
-        torch.testing.assert_close(parts, inputs[0][kind], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(parts, inputs[0][modality], atol=1e-5, rtol=1e-5)
 
 
 def test_mixing_partners_are_equal_for_any_number_of_ranks(shards: Path) -> None:
@@ -196,10 +196,10 @@ def test_a_killed_stream_resumes_with_another_number_of_ranks(
     child.wait()
     state = json.loads((tmp_path / "state.json").read_text())
     step = (state["epoch"] * 50 + state["position"]) // BATCH
-    seen = [json.loads(line) for line in (tmp_path / "seen.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "seen.jsonl").read_text().splitlines()]
     stream = iter(make_stream_loader(shards, pretraining_sampler(), BATCH))
-    expected = [next(stream) for _ in range(max(len(seen), step) + 1)]
-    for (keys, starts), batch in zip(seen, expected, strict=False):
+    expected = [next(stream) for _ in range(max(len(lines), step) + 1)]
+    for (keys, starts), batch in zip(lines, expected, strict=False):
         assert (tuple(keys), starts) == (batch.keys, [draw.start_frame for draw in batch.params])
     ranks = [make_stream_loader(shards, pretraining_sampler(), BATCH, world=3, rank=rank) for rank in range(3)]
     for loader in ranks:
@@ -216,14 +216,14 @@ def test_clip_keys_are_equal_from_every_start_position(shards: Path, world: int,
     ]
     order = ranks[0].order
     for start in range(len(order)):
-        taken: list[list[int]] = [[], []]
+        step_positions: list[list[int]] = [[], []]
         for stream in ranks:
             stream.start = start
             turns = [stream.plan(turn, max(1, workers)) for turn in range(max(1, workers))]
             in_turn = (part for parts in zip(*turns, strict=True) for part in parts)
-            for step in taken:
-                step += [n for part in islice(in_turn, stream.parts_per_step) for n in part.own]
-        assert taken == [[*range(start, start + BATCH)], [*range(start + BATCH, start + 2 * BATCH)]]
+            for positions in step_positions:
+                positions += [n for part in islice(in_turn, stream.parts_per_step) for n in part.own]
+        assert step_positions == [[*range(start, start + BATCH)], [*range(start + BATCH, start + 2 * BATCH)]]
 
 
 def test_delivery_counts_are_exact_and_continue_after_a_resume(shards: Path, tmp_path: Path) -> None:

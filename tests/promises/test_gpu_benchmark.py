@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = ("models", "transforms", "training", "compile", "step_avfmaepp_b", "step_hicmae_b", "profile", "data")
 
 
-def call(out: Path, *options: str) -> str:
+def run_benchmark(out: Path, *options: str) -> str:
     """Run the command as a dry run on the CPU; return what it prints."""
     command = [sys.executable, "-m", "benchmarks.gpu", "--out", str(out), "--device", "cpu", "--tiny", *options]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -22,12 +22,12 @@ def call(out: Path, *options: str) -> str:
 @pytest.mark.timeout(1200)
 def test_dry_run_passes_and_is_not_repeated(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    call(out, *PARTS)
+    run_benchmark(out, *PARTS)
     results = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
     assert results.keys() == set(PARTS)
     assert all(result["finished"] and result["schema_version"] == 1 for result in results.values())
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
-    call(out, *PARTS, "--page", str(tmp_path / "gpu.md"))
+    run_benchmark(out, *PARTS, "--page", str(tmp_path / "gpu.md"))
     assert before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
     page = (tmp_path / "gpu.md").read_text()
     assert page.count("A dry run") == len(PARTS)
@@ -35,7 +35,7 @@ def test_dry_run_passes_and_is_not_repeated(tmp_path: Path) -> None:
 
 
 def test_page_says_which_parts_were_not_measured(tmp_path: Path) -> None:
-    call(tmp_path / "out", "transforms", "--page", str(tmp_path / "gpu.md"))
+    run_benchmark(tmp_path / "out", "transforms", "--page", str(tmp_path / "gpu.md"))
     page = (tmp_path / "gpu.md").read_text()
     assert "All checks passed." in page
     assert "### training\n\nNot measured." in page

@@ -23,13 +23,15 @@ def test_each_training_stage_improves_results_on_unseen_people(tmp_path: Path, m
     row = tmp_path / "lab/actors.yaml"
     row.write_text(row.read_text().replace("folds: 4", "folds: 2"))
 
-    def run(stage: str, out: str, *more: str) -> float:
-        which = ["--target", str(row), "--join", "lab/crowd.yaml"] if stage == "posttrain" else ["--dataset", str(row)]
+    def run(stage: str, out: str, *options: str) -> float:
+        datasets = (
+            ["--target", str(row), "--join", "lab/crowd.yaml"] if stage == "posttrain" else ["--dataset", str(row)]
+        )
         settings = ["workers=1", "evaluate_every=4", "epochs=24" if stage == "posttrain" else "epochs=12"]
         if stage == "finetune":
             settings.append("optim.base_lr=1e-2")  # on two dozen clips more unlearns what the crowd taught
         sets = [part for setting in settings for part in ("--set", setting)]
-        argv = [stage, *which, "--shards", "lab/shards", "--recipe", "nano", "--out", out, *sets, *more]
+        argv = [stage, *datasets, "--shards", "lab/shards", "--recipe", "nano", "--out", out, *sets, *options]
         assert main(argv) == 0
         last = json.loads((tmp_path / out / "result.json").read_text())["protocols"]["last"]
         return float(last["scores"]["UAR"]["value"]) if "scores" in last else 0.0

@@ -26,7 +26,7 @@ Detectors(resolve_backends(recipe, Path("no-weights")))
     ],
 )
 def test_quick_commands_import_no_heavy_packages(code: str, unwanted: tuple[str, ...]) -> None:
-    asked = f"{code}\nimport sys\nprint(*sorted({set(unwanted)!r} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
+    program = f"{code}\nimport sys\nprint(*sorted({set(unwanted)!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []

@@ -66,9 +66,9 @@ class Handler(SimpleHTTPRequestHandler):
             self.send_error(404)
             return
         data, status = path.read_bytes(), 200
-        asked = self.headers.get("Range")
-        if asked and self.server.ranges:
-            first, last = asked.removeprefix("bytes=").split("-")
+        byte_range = self.headers.get("Range")
+        if byte_range and self.server.ranges:
+            first, last = byte_range.removeprefix("bytes=").split("-")
             data, status = data[int(first) : int(last) + 1], 206
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
@@ -153,7 +153,7 @@ def test_a_small_cache_stays_within_its_limit_and_correct(shards: Path, server: 
 
 
 def test_concurrent_writers_stay_within_the_limit_of_the_cache(tmp_path: Path) -> None:
-    limit, seen = 100_000, []
+    limit, sizes = 100_000, []
     caches = [RangeCache(tmp_path / "cache", limit) for _ in range(4)]
 
     def work(number: int) -> None:
@@ -163,11 +163,11 @@ def test_concurrent_writers_stay_within_the_limit_of_the_cache(tmp_path: Path) -
             assert data is None or data == name.encode() * 3000
             caches[number].put(name, name.encode() * 3000)
             with caches[number].lock_count():  # while nobody writes
-                seen.append(sum(size for _, size, _ in caches[number].entries()))
+                sizes.append(sum(size for _, size, _ in caches[number].entries()))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
-    assert max(seen) <= limit
+    assert max(sizes) <= limit
     (tmp_path / "cache" / "00").mkdir(exist_ok=True)
     (tmp_path / "cache" / "00" / "dead.123").write_bytes(b"of a process that died")
     for n in range(90):
@@ -223,9 +223,9 @@ def test_missing_and_truncated_shards_are_clip_faults(shards: Path, server: Serv
     path.write_bytes(path.read_bytes()[:-3000])
     (shards / "b-000001.tar").unlink()
     quarantine = tmp_path / "quarantine.jsonl"
-    more = {"max_fault_share": 1.0, "epochs": 2, "quarantine": quarantine}
-    keys = [batch.keys for batch in make_stream_loader(server.address, pretraining_sampler(), BATCH, **more)]
-    assert keys == [batch.keys for batch in make_stream_loader(shards, pretraining_sampler(), BATCH, **more)]
+    settings = {"max_fault_share": 1.0, "epochs": 2, "quarantine": quarantine}
+    keys = [batch.keys for batch in make_stream_loader(server.address, pretraining_sampler(), BATCH, **settings)]
+    assert keys == [batch.keys for batch in make_stream_loader(shards, pretraining_sampler(), BATCH, **settings)]
     errors = {(row["shard"], row["error"]) for row in map(json.loads, quarantine.read_text().splitlines())}
     assert {shard for shard, _ in errors} == {"a-000001.tar", "b-000001.tar"}
     assert any("truncated" in error for _, error in errors)

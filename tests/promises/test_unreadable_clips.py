@@ -31,10 +31,10 @@ def flip_byte(path: Path, offset: int) -> None:
     path.write_bytes(data)
 
 
-def read_stream(shards: Path, world: int = 1, **more: object) -> tuple[list[str], list[dict[str, object]]]:
+def read_stream(shards: Path, world: int = 1, **settings: object) -> tuple[list[str], list[dict[str, object]]]:
     """(keys of one epoch in order, the quarantine)."""
     quarantine = shards.parent / f"quarantine-{world}.jsonl"
-    more = {"epochs": 1, "max_fault_share": 1.0, "quarantine": quarantine} | more
+    more = {"epochs": 1, "max_fault_share": 1.0, "quarantine": quarantine} | settings
     ranks = [
         make_stream_loader(shards, pretraining_sampler(), 4, world=world, rank=rank, **more) for rank in range(world)
     ]
@@ -73,10 +73,10 @@ def test_a_flipped_byte_costs_one_clip(shards: Path, fault: str) -> None:
     assert [f["position"] for f in two_rank_faults] == [f["position"] for f in faults]
 
 
-@pytest.mark.parametrize("where", ["member boundary", "header", "payload"])
-def test_a_truncated_shard_is_named(shards: Path, where: str) -> None:
+@pytest.mark.parametrize("cut", ["member boundary", "header", "payload"])
+def test_clips_of_a_truncated_shard_are_replaced_and_reported(shards: Path, cut: str) -> None:
     _, member = find_victim(shards)
-    stop = {"member boundary": member.offset - 512, "header": member.offset - 200, "payload": member.offset + 50}[where]
+    stop = {"member boundary": member.offset - 512, "header": member.offset - 200, "payload": member.offset + 50}[cut]
     path = shards / "a-000000.tar"
     path.write_bytes(path.read_bytes()[:stop])
     keys, faults = read_stream(shards)
@@ -86,7 +86,7 @@ def test_a_truncated_shard_is_named(shards: Path, where: str) -> None:
     assert {f["source"] for f in faults} == {"a"}
 
 
-def test_a_missing_shard_and_a_missing_index_are_named(shards: Path) -> None:
+def test_a_source_without_its_shard_or_index_stops_the_run(shards: Path) -> None:
     (shards / "b-000000.tar").unlink()
     with pytest.raises(FaultError, match="8 clips in a row are unreadable"):
         read_stream(shards)
@@ -155,14 +155,14 @@ def test_a_quarantine_that_cannot_be_written_is_refused_at_the_start(shards: Pat
     make_stream_loader(shards, pretraining_sampler(), 4, quarantine=tmp_path / "new" / "q.jsonl")
 
 
-def test_clips_of_two_sizes_are_named(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clips_of_two_sizes_are_refused(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from avf_training.data import clip
 
-    real, seen = clip.decode_planes, []
+    real, calls = clip.decode_planes, []
 
     def decode_cropped(mp4: bytes, frames: list[int], into: object) -> object:
-        seen.append(1)
-        return real(mp4, frames)[:, :48, :32] if len(seen) == 2 else real(mp4, frames)
+        calls.append(1)
+        return real(mp4, frames)[:, :48, :32] if len(calls) == 2 else real(mp4, frames)
 
     monkeypatch.setattr(clip, "decode_planes", decode_cropped)
     with pytest.raises(

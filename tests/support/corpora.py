@@ -98,7 +98,7 @@ def cncvs(root: Path) -> Path:
     return root
 
 
-def make_celebvhq_entry(youtube_id: str, start: float, stop: float, **more: object) -> dict[str, object]:
+def make_celebvhq_entry(youtube_id: str, start: float, stop: float, **values: object) -> dict[str, object]:
     """Return the entry of a clip in the JSON file of CelebV-HQ."""
     return {
         "ytb_id": youtube_id,
@@ -106,7 +106,7 @@ def make_celebvhq_entry(youtube_id: str, start: float, stop: float, **more: obje
         "bbox": {"top": 0.0, "bottom": 0.8815, "left": 0.1964, "right": 0.6922},
         "attributes": {"emotion": {"sep_flag": False, "labels": "neutral"}},
         "version": "v0.1",
-    } | more
+    } | values
 
 
 def celebvhq(root: Path, top: str = "meta_info") -> Path:

@@ -63,8 +63,8 @@ def poison_curate(video: Video, root: Path, settings: object, tools: object) -> 
     if video.path == "001.mp4":
         os.kill(os.getpid(), signal.SIGSEGV)
     if video.path == "003.mp4":
-        hog = [bytearray(b"x" * 50_000_000) for _ in range(45)]
-        os.kill(os.getpid(), signal.SIGKILL if hog else 0)  # as the kernel does when memory runs out
+        memory = [bytearray(b"x" * 50_000_000) for _ in range(45)]
+        os.kill(os.getpid(), signal.SIGKILL if memory else 0)  # as the kernel does when memory runs out
     while video.path == "005.mp4":
         pass
     return stub_curate(video, root, settings, tools)

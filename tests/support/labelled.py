@@ -86,8 +86,8 @@ def curate_labelled_clip(video: Video, root: Path, settings: object, tools: obje
     frames_bgr = []
     for t in range(FRAMES):
         frame = np.full((SIZE_PX, SIZE_PX, 3), 60 + person * 7 % 80, np.uint8)
-        half = slice(SIZE_PX // 2, None) if right else slice(0, SIZE_PX // 2)
-        frame[:, half] = 200 + 10 * (t % 4)
+        columns = slice(SIZE_PX // 2, None) if right else slice(0, SIZE_PX // 2)
+        frame[:, columns] = 200 + 10 * (t % 4)
         frames_bgr.append(frame)
     times_S = np.arange(FRAMES * 640) / 16000
     samples = (loud * np.sin(2 * np.pi * (880 if right else 330) * times_S)).astype(np.int16)

@@ -66,8 +66,8 @@ class SimulatedRay:
     def wait(self, references: list[Any], num_returns: int = 1, timeout: float | None = None, **_: Any) -> Any:
         self.tick()
         width = len(references)
-        known = max((w for w in self.waits if w <= width), default=min(self.waits))
-        cost = self.waits[known] * width / known / 1000
+        closest = max((w for w in self.waits if w <= width), default=min(self.waits))
+        cost = self.waits[closest] * width / closest / 1000
         self.now += cost
         self.busy_s += cost
         if not self.done and self.heap and timeout:

@@ -25,12 +25,14 @@ def finetuning_sampler(**mix: Any) -> FinetuningSampler:
 
 
 def make_stream_loader(
-    shards: Path | str, sampler: Any, batch: int, *, world: int = 1, rank: int = 0, workers: int = 0, **more: Any
+    shards: Path | str, sampler: Any, batch: int, *, world: int = 1, rank: int = 0, workers: int = 0, **settings: Any
 ) -> StreamLoader[Any, Any]:
     """Return the loader of a rank; `more` holds settings of the stream or of the loader."""
-    loader_settings = {name: more.pop(name) for name in ("quarantine", "delivery_log", "log_steps") if name in more}
+    loader_settings = {
+        name: settings.pop(name) for name in ("quarantine", "delivery_log", "log_steps") if name in settings
+    }
     return StreamLoader(
-        ClipStream(StreamConfig(shards=shards, batch=batch, **more), sampler, world, rank),
+        ClipStream(StreamConfig(shards=shards, batch=batch, **settings), sampler, world, rank),
         workers=workers,
         **loader_settings,
     )

@@ -92,7 +92,9 @@ def main() -> None:
         mean = loss.detach().clone()
         torch.distributed.all_reduce(mean)
         # Backward leaves the gradient of this rank, of which DDP takes the mean over the two ranks.
-        off = max(float((a.grad / 2 - b.grad[rank_clips]).abs().max()) for a, b in zip(local, all_ranks, strict=True))
+        difference = max(
+            float((a.grad / 2 - b.grad[rank_clips]).abs().max()) for a, b in zip(local, all_ranks, strict=True)
+        )
         if context.rank == 0:
             all_negatives = float(contrastive_loss(*(x.detach() for x in all_ranks), 0.07))
             own_negatives = float(contrastive_loss(*(x.detach() for x in local), 0.07))
@@ -100,7 +102,7 @@ def main() -> None:
                 "gathered": float(mean) / 2,
                 "all_negatives": all_negatives,
                 "own_negatives": own_negatives,
-                "gradient_off": off,
+                "gradient_off": difference,
             }
             print(json.dumps(results))
 

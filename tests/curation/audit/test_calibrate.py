@@ -72,7 +72,7 @@ def test_the_requested_share_passes_at_the_proposed_threshold() -> None:
     assert proposals["quality/blurred"].high < 90  # what was measured past a rejection never reached the stage
 
 
-def test_the_interval_covers_the_truth() -> None:
+def test_intervals_cover_the_true_threshold() -> None:
     truth = float(
         np.mean(
             [propose_thresholds(simulated_ledger(1000 + n, 400), "a", 0.8).proposals[0].proposed for n in range(10)]

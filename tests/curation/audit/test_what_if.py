@@ -74,14 +74,14 @@ LEDGER = decisions_to_table(
 )
 
 
-def ask(*settings: str, rows: int = 1000) -> dict[str, Any]:
+def changes_per_source(*settings: str, rows: int = 1000) -> dict[str, Any]:
     batches = iter(LEDGER.to_batches(max_chunksize=rows))
     return what_if_batches(batches, parse_thresholds(settings, IDENTITY)).as_json()["sources"]
 
 
 @pytest.mark.parametrize("rows", [1, 3, 1000])
 def test_stricter_threshold_counts_are_exact(rows: int) -> None:
-    changes = ask("sync.min_confidence=4", rows=rows)
+    changes = changes_per_source("sync.min_confidence=4", rows=rows)
     assert changes["a"]["kept_before"] == 300
     assert changes["a"]["kept_after"] == 200
     assert changes["a"]["now_rejected"] == {"sync/low_confidence": 100}
@@ -90,21 +90,21 @@ def test_stricter_threshold_counts_are_exact(rows: int) -> None:
 
 
 def test_a_missing_score_does_not_reject() -> None:
-    assert ask("quality.min_sharpness=70")["a"]["kept_after"] == 200
+    assert changes_per_source("quality.min_sharpness=70")["a"]["kept_after"] == 200
 
 
 def test_laxer_thresholds_are_unknown_for_spans_that_later_stages_did_not_measure() -> None:
-    changes = ask("sync.min_confidence=2")["a"]
+    changes = changes_per_source("sync.min_confidence=2")["a"]
     assert (changes["kept_after"], changes["unknown"], changes["unknown_after"]) == (300, 100, {"sync": 100})
 
 
 def test_a_laxer_threshold_of_the_last_check_is_exact() -> None:
-    changes = ask("quality.max_overlay_px=10")["b"]
+    changes = changes_per_source("quality.max_overlay_px=10")["b"]
     assert (changes["kept_after"], changes["admitted"], changes["unknown"]) == (200, 100, 0)
 
 
 def test_thresholds_can_differ_by_source() -> None:
-    changes = ask("sync.min_confidence=4", "sources.a.quality.min_sharpness=70")
+    changes = changes_per_source("sync.min_confidence=4", "sources.a.quality.min_sharpness=70")
     assert changes["a"]["kept_after"] == 100, "only the span whose sharpness nobody could tell"
     assert sum(changes["a"]["now_rejected"].values()) == 200
     assert changes["b"]["kept_after"] == 0
@@ -128,9 +128,9 @@ def test_thresholds_can_differ_by_source() -> None:
 )
 def test_a_setting_that_is_no_threshold_is_refused(setting: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
-        ask(setting)
+        changes_per_source(setting)
     with pytest.raises(UserError, match="no --set given"):
-        ask()
+        changes_per_source()
 
 
 def test_a_new_threshold_is_edited_in_one_stage_file_and_one_recipe_line() -> None:

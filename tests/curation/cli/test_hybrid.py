@@ -22,9 +22,9 @@ hybrid:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    (tmp_path / "mine.yaml").write_text(RECIPE)
-    return tmp_path / "mine.yaml"
+def recipe_file(tmp_path: Path) -> Path:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    return tmp_path / "recipe.yaml"
 
 
 def test_the_package_contains_the_papers_hybrid_recipe() -> None:
@@ -44,19 +44,21 @@ def test_the_package_contains_the_papers_hybrid_recipe() -> None:
     assert recipe.settings_for("voxceleb2").scenes.detectors == ()
 
 
-def test_quotas_are_no_part_of_the_fingerprint(file: Path) -> None:
-    changed = load_recipe(file, ["hybrid.sources.made.quota=9"])
-    identities = [run_identity(recipe, EMBEDDED, ["made"]) for recipe in (load_recipe(), load_recipe(file), changed)]
+def test_quotas_are_no_part_of_the_fingerprint(recipe_file: Path) -> None:
+    changed = load_recipe(recipe_file, ["hybrid.sources.made.quota=9"])
+    identities = [
+        run_identity(recipe, EMBEDDED, ["made"]) for recipe in (load_recipe(), load_recipe(recipe_file), changed)
+    ]
     assert identities[0] == identities[1] == identities[2]
 
 
 def test_quotas_are_reported_and_another_quota_packs_without_curation(
-    tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, recipe_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(tmp_path, videos=6)
     for path in (tmp_path / "in").iterdir():
         path.unlink()  # nothing below needs the inputs
-    words = ["hybrid", str(run.root), "--recipe", str(file)]
+    words = ["hybrid", str(run.root), "--recipe", str(recipe_file)]
     assert main([*words, "--dry-run"]) == 0
     table = capsys.readouterr().out
     assert [line.split()[:2] + line.split()[-3:] for line in table.splitlines()[1:3]] == [
@@ -65,9 +67,9 @@ def test_quotas_are_reported_and_another_quota_packs_without_curation(
     ]
     assert not (tmp_path / "a").exists()
     assert main([*words, "--out", str(tmp_path / "a")]) == 0
-    more = ["--set", "hybrid.sources.made.quota=9", "--out", str(tmp_path / "b"), "--json", "-"]
+    options = ["--set", "hybrid.sources.made.quota=9", "--out", str(tmp_path / "b"), "--json", "-"]
     capsys.readouterr()
-    assert main([*words, *more]) == 0
+    assert main([*words, *options]) == 0
     assert json.loads(capsys.readouterr().out)["sources"]["made"]["selected"] == 9
     small, large = (pq.read_table(tmp_path / name / "selection.parquet").to_pylist() for name in "ab")
     assert {row["key"] for row in small if row["selected"]} < {row["key"] for row in large if row["selected"]}

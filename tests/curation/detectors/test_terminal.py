@@ -38,27 +38,27 @@ def run_in_bash(words: list[str], folder: Path, timeout_s: float) -> tuple[str, 
         os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], environment)
     try:
         os.write(terminal, f"{shlex.join(words)}; echo status=$?=\n".encode())
-        shown = read_until(terminal, "\nstatus=", timeout_s)
+        output = read_until(terminal, "\nstatus=", timeout_s)
     finally:
         os.close(terminal)  # the shell and its jobs get SIGHUP
         subprocess.run(["pkill", "-KILL", "-P", str(pid)], check=False)
         os.kill(pid, 9)
         os.waitpid(pid, 0)
-    return shown, touched.read_text("utf-8").split()
+    return output, touched.read_text("utf-8").split()
 
 
 def read_until(terminal: int, end: str, timeout_s: float) -> str:
     """What the terminal shows until a line begins with `end`, or for `timeout_s`."""
-    shown, deadline = b"", time.monotonic() + timeout_s
+    output, deadline = b"", time.monotonic() + timeout_s
     poll = select.poll()  # select() takes no descriptor above 1,023
     poll.register(terminal, select.POLLIN)
     while time.monotonic() < deadline:
         if poll.poll(500):
-            shown += os.read(terminal, 65536)
-        text = shown.decode("utf-8", "replace").replace("\r", "")
+            output += os.read(terminal, 65536)
+        text = output.decode("utf-8", "replace").replace("\r", "")
         if end in text and text.rsplit(end, 1)[1].count("="):
             return text
-    return shown.decode("utf-8", "replace")
+    return output.decode("utf-8", "replace")
 
 
 @pytest.mark.parametrize("engine", ["ray", "inline"])
@@ -66,8 +66,8 @@ def test_a_run_finishes_in_an_interactive_shell(engine: str, corpus: Path, tmp_p
     source = tmp_path / "source"
     source.mkdir()
     words = [*curate_command(link_demo_videos(corpus, source), tmp_path / "run", 1), "--engine", engine]
-    shown, touched = run_in_bash(words, tmp_path, 200)
-    assert "\nstatus=0=" in shown, shown[-2000:]
+    output, touched = run_in_bash(words, tmp_path, 200)
+    assert "\nstatus=0=" in output, output[-2000:]
     assert set(touched) == {"started"}, "ffmpeg ran, with no terminal on its standard input and none in the background"
 
 

@@ -17,12 +17,12 @@ class Server(http.server.BaseHTTPRequestHandler):
     """Serves CONTENT with ranges; drops the connection after `drop` bytes while that is set."""
 
     drop = 0
-    asked: list[str] = []  # noqa: RUF012  reset by the fixture
+    requested_ranges: list[str] = []  # noqa: RUF012  reset by the fixture
 
     def do_GET(self) -> None:
         start = 0
         header = self.headers.get("Range")
-        Server.asked.append(header or "")
+        Server.requested_ranges.append(header or "")
         if header:
             start = int(header.removeprefix("bytes=").rstrip("-"))
         if start >= len(CONTENT):
@@ -46,7 +46,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def address() -> Iterator[str]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    Server.drop, Server.asked = 0, []
+    Server.drop, Server.requested_ranges = 0, []
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/syncnet_v2.model"
@@ -62,7 +62,7 @@ def test_a_download_resumes_after_a_dropped_connection(address: str, tmp_path: P
     Server.drop = 0
     path = weights.pull_weights("syncnet", tmp_path, address=address)
     assert path.read_bytes() == CONTENT
-    assert Server.asked[-1].startswith("bytes=")
+    assert Server.requested_ranges[-1].startswith("bytes=")
     assert not (tmp_path / "syncnet_v2.model.part").exists()
 
 

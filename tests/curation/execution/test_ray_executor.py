@@ -15,11 +15,11 @@ from support.simulated_ray import SimulatedRay, replace_ray
 
 def run_simulated(sim: SimulatedRay, cluster: ClusterConfig, units: int) -> tuple[list[int], list[Event]]:
     """Unit numbers in the order they were done, and what was told."""
-    some: tuple[Any, ...] = (None,)
+    videos: tuple[Any, ...] = (None,)
 
     def jobs() -> Iterator[UnitJob]:
         for unit in range(units):
-            yield UnitJob(unit=unit, attempt=0, videos=some)
+            yield UnitJob(unit=unit, attempt=0, videos=videos)
 
     events: list[Event] = []
     setup = SimpleNamespace(device="cpu", recipe=make_recipe())

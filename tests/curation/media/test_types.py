@@ -10,13 +10,13 @@ from avf_shards.timeline import Span
     ("rate", "frames", "expected"), [(25, 100, 100), (30, 300, 250), (24, 240, 250), (12, 120, 250)]
 )
 def test_every_frame_rate_maps_to_the_nearest_frames_at_25_fps(rate: int, frames: int, expected: int) -> None:
-    shown: list[int] = []
+    frame_numbers: list[int] = []
     for n in range(1, frames):
-        shown += [n - 1] * len(nearest_indices(n - 1, n, len(shown), 1, rate))
+        frame_numbers += [n - 1] * len(nearest_indices(n - 1, n, len(frame_numbers), 1, rate))
     total = round_to_frames(frames, 1, rate)
-    shown += [frames - 1] * (total - len(shown))
+    frame_numbers += [frames - 1] * (total - len(frame_numbers))
     assert total == expected
-    for index, source in enumerate(shown):
+    for index, source in enumerate(frame_numbers):
         nearest = min(range(frames), key=lambda n: abs(n / rate - index / 25) - 1e-12 * (n == source))
         assert abs(nearest / rate - index / 25) == pytest.approx(abs(source / rate - index / 25))
 

@@ -33,8 +33,8 @@ def test_the_data_card_states_counts_thresholds_and_licences(shards: Path, tmp_p
 
 
 def test_the_croissant_file_is_valid(shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    asked = ["--licence", "a=CC-BY-4.0", "--url", "https://data.example.org/corpus", "--published", "2026-01-31"]
-    assert main(["data-card", str(shards), "--out", str(tmp_path), *asked]) == 0
+    options = ["--licence", "a=CC-BY-4.0", "--url", "https://data.example.org/corpus", "--published", "2026-01-31"]
+    assert main(["data-card", str(shards), "--out", str(tmp_path), *options]) == 0
     with caplog.at_level(logging.WARNING):
         dataset = mlcroissant.Dataset(jsonld=tmp_path / "croissant.json")
     assert not dataset.metadata.ctx.issues.errors

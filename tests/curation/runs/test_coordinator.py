@@ -22,7 +22,7 @@ from support.runs import make_inputs, make_run, write_coordinator_marker
 from support.stages import single_step
 
 
-def continue_run(tmp_path: Path, **more: object) -> RunFolder:
+def continue_run(tmp_path: Path, **options: object) -> RunFolder:
     settings = make_recipe("plan.unit_videos=2")
     sources = {"made": tmp_path / "in"}
     return curate(
@@ -30,7 +30,7 @@ def continue_run(tmp_path: Path, **more: object) -> RunFolder:
         EMBEDDED,
         sources,
         tmp_path / "run",
-        RunOptions(engine="inline", stages=single_step(stub_curate), **more),
+        RunOptions(engine="inline", stages=single_step(stub_curate), **options),
     )
 
 
@@ -100,13 +100,13 @@ print(won)
 
 def test_a_coordinator_whose_marker_is_removed_stops(tmp_path: Path) -> None:
     make_inputs(tmp_path / "in", 6)
-    taken: list[str] = []
+    taken_over_at: list[str] = []
 
     def take_over(event: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
-        if not taken:
+        if not taken_over_at:
             (marker,) = (tmp_path / "run/log").glob("coordinator-*.json")
             marker.unlink()
-            taken.append(event.video_id)
+            taken_over_at.append(event.video_id)
         return stub_curate(event, root, settings, tools)
 
     with pytest.raises(InfrastructureError, match="took this run over"):

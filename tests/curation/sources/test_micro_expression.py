@@ -178,8 +178,8 @@ def test_images_are_frames_in_the_order_of_their_numbers(tmp_path: Path) -> None
     videos, _ = read_corpus("mmew", tmp_path / "mmew")
     (video,) = videos.values()
     with MediaFile(tmp_path / "mmew" / video.path, load_recipe().defaults.media, None, find_time_range(video)) as media:
-        seen = [int(entry.frame.to_ndarray(format="gray").mean()) for entry in media.frames()]
-        assert seen == pytest.approx(levels, abs=2)
+        brightness = [int(entry.frame.to_ndarray(format="gray").mean()) for entry in media.frames()]
+        assert brightness == pytest.approx(levels, abs=2)
         assert media.video_track is not None
         assert media.video_track.frames == 5
         assert media.audio(5) is None
@@ -193,7 +193,11 @@ def test_images_of_a_micro_expression_become_a_labelled_clip(tmp_path: Path) -> 
         tmp_path / "in/CASME2-coding-20140508.xlsx", [CASME2, (1, "EP02_01f", "", 45, 50, 56, "", "4", "repression")]
     )
     run = curate(
-        make_recipe(*_labelled()), EMBEDDED, {"casme2": tmp_path / "in"}, tmp_path / "run", RunOptions(engine="inline")
+        make_recipe(*labelled_settings()),
+        EMBEDDED,
+        {"casme2": tmp_path / "in"},
+        tmp_path / "run",
+        RunOptions(engine="inline"),
     )
     pack_shards(run, tmp_path / "shards", Selection())
     labelled = read_labelled_clips(LabelledShards([tmp_path / "shards"], StorageConfig()), find_dataset("casme2"))
@@ -204,7 +208,7 @@ def test_images_of_a_micro_expression_become_a_labelled_clip(tmp_path: Path) -> 
     assert (record.span.start_frame, record.span.stop_frame) == (0, 12)
 
 
-def _labelled() -> list[str]:
+def labelled_settings() -> list[str]:
     sets = ["scenes.detectors=[]", "gates.silence=skip"]
     return sets + [f"gates.{stage}=measure" for stage in ("scenes", "faces", "track", "sync", "quality")]
 

@@ -175,9 +175,9 @@ def test_a_corpus_keeps_its_name_when_its_module_is_renamed(tmp_path: Path) -> N
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     reader = make_corpus_reader(module)
-    known = corpus_reader("mafw")
-    assert known is not None
-    assert (reader.name, reader.about, reader.layout) == ("mafw", known.about, known.layout)
+    built_in = corpus_reader("mafw")
+    assert built_in is not None
+    assert (reader.name, reader.about, reader.layout) == ("mafw", built_in.about, built_in.layout)
 
 
 def test_corpus_names_are_unique() -> None:

@@ -10,7 +10,7 @@ DEFAULT = make_recipe().defaults
 
 
 @pytest.mark.parametrize(
-    ("seen", "expected"),
+    ("boxes_per_frame", "expected"),
     [
         ([[make_box()]] * 5, []),
         ([[]] * 5, ["no_face"]),
@@ -22,8 +22,8 @@ DEFAULT = make_recipe().defaults
         ([[Box(left=100, top=100, right=200, bottom=700)]] * 5, ["too_narrow"]),
     ],
 )
-def test_face_checks_reject_each_fault(seen: list[list[Box]], expected: list[str]) -> None:
-    assert failed_reasons(faces.decide(faces.measure(seen, 1000, 1000), DEFAULT.faces)) == expected
+def test_face_checks_reject_each_fault(boxes_per_frame: list[list[Box]], expected: list[str]) -> None:
+    assert failed_reasons(faces.decide(faces.measure(boxes_per_frame, 1000, 1000), DEFAULT.faces)) == expected
 
 
 def test_a_shot_without_faces_has_no_face_size() -> None:

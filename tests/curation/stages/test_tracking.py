@@ -10,25 +10,25 @@ DEFAULT = make_recipe().defaults
 
 
 def moving_face_detector(frames: int, hide: set[int] = frozenset(), rival: bool = False):
-    asked: list[int] = []
+    requested_frames: list[int] = []
 
     def detect(frame_numbers):
-        asked.extend(frame_numbers)
+        requested_frames.extend(frame_numbers)
         boxes_per_frame = []
         for t in frame_numbers:
             boxes = [] if t in hide else [make_box(200 + 1.5 * t, 120)]
             boxes_per_frame.append(boxes + ([make_box(600, 110)] if rival else []))
         return boxes_per_frame
 
-    return detect, asked
+    return detect, requested_frames
 
 
 def test_a_moving_face_is_tracked_with_one_crop_window() -> None:
-    detect, asked = moving_face_detector(100)
+    detect, requested_frames = moving_face_detector(100)
     (track,) = tracking.measure(100, detect, 1000, 600, DEFAULT.track)
     assert track is not None
     assert failed_reasons(tracking.decide(track, DEFAULT.track)) == []
-    assert sorted(asked) == [*range(0, 99, DEFAULT.track.every), 99]
+    assert sorted(requested_frames) == [*range(0, 99, DEFAULT.track.every), 99]
     assert track.window.side_px == pytest.approx(180)
     np.testing.assert_allclose(track.window.centres_T2[:, 0], 260 + 1.5 * np.arange(100), atol=2)
 

@@ -24,7 +24,7 @@ def parse(*words: str) -> argparse.Namespace:
     return parser.parse_args(list(words))
 
 
-def messages(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+def log_messages(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     """Log at each level as a stage, a command and a library, and return the lines on standard error."""
     with setup_logging("avf-curate", parse(*words)):
         for logger in (OURS, COMMAND, LIBRARY):
@@ -48,24 +48,24 @@ def messages(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
 def test_options_set_what_is_shown(
     words: list[str], ours: int, command: int, library: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = messages(capsys, *words)
+    lines = log_messages(capsys, *words)
     counts = [sum(f"{logger.name} " in line for line in lines) for logger in (OURS, COMMAND, LIBRARY)]
     assert counts == [ours, command, library]
 
 
 def test_a_message_is_the_programs_name_and_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "avf-curate: avf_curation.runs.plan WARNING" in messages(capsys, "work")
+    assert "avf-curate: avf_curation.runs.plan WARNING" in log_messages(capsys, "work")
 
 
 def test_verbose_messages_have_time_level_and_module(capsys: pytest.CaptureFixture[str]) -> None:
-    line = next(line for line in messages(capsys, "-v", "work") if "plan INFO" in line)
+    line = next(line for line in log_messages(capsys, "-v", "work") if "plan INFO" in line)
     time, rest = line.split(" ", 1)
     assert [part.isdigit() for part in time.split(":")] == [True, True, True]
     assert rest == "INFO avf_curation.runs.plan: avf_curation.runs.plan INFO"
 
 
 def test_json_lines_have_time_level_logger_and_message(capsys: pytest.CaptureFixture[str]) -> None:
-    entries = [json.loads(line) for line in messages(capsys, "--log-json", "work")]
+    entries = [json.loads(line) for line in log_messages(capsys, "--log-json", "work")]
     assert all(entry.keys() == {"time", "level", "logger", "message"} for entry in entries)
     assert {entry["logger"] for entry in entries} == {OURS.name, COMMAND.name, LIBRARY.name}
     assert entries[0]["message"] == "avf_curation.runs.plan WARNING"

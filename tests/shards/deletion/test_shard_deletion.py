@@ -172,9 +172,9 @@ def test_a_deleted_clip_is_not_packed_again(packed_shards: Path, tmp_path: Path)
 
 def test_remaining_bytes_of_a_deleted_clip_are_reported(shards: Path, packed_shards: Path) -> None:
     key = key_of(shards, "a", "003.mp4")
-    (old,) = [path for path in packed_shards.glob("a-*.tar") if key.encode() in path.read_bytes()]
+    (shard,) = [path for path in packed_shards.glob("a-*.tar") if key.encode() in path.read_bytes()]
     delete_clips(shards, deletion_request(["a/003.mp4"]))
-    shutil.copy(old, shards / "copy.tar")
+    shutil.copy(shard, shards / "copy.tar")
     with pytest.raises(FaultError, match=r"copy.tar: is still there, though the manifest does not list it"):
         delete_clips(shards, deletion_request(["a/003.mp4"]))
 

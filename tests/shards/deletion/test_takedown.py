@@ -46,14 +46,14 @@ def payloads(run: RunFolder) -> bytes:
 
 def test_a_takedown_rejects_in_the_ledger_erases_bytes_and_is_not_packed(folder: Path) -> None:
     run = RunFolder(folder / "run")
-    before, taken = verdicts(run), {"a/003.mp4", "b/001.mp4"}
+    before, deleted = verdicts(run), {"a/003.mp4", "b/001.mp4"}
     erased = take_down(run, GONE)
     assert len(erased) == 2
     after = verdicts(run)
-    assert {video for video in after if after[video] != before[video]} == taken
-    assert {after[video] for video in taken} == {"rejected takedown"}
+    assert {video for video in after if after[video] != before[video]} == deleted
+    assert {after[video] for video in deleted} == {"rejected takedown"}
     for decision in table_to_decisions(run.ledger()):
-        if f"{decision.source}/{decision.video_id}" in taken:
+        if f"{decision.source}/{decision.video_id}" in deleted:
             assert (decision.clips, decision.measurements, len(decision.checks)) == ((), "{}", 1)
     result = summarize_run(run)
     assert not result.accounting_errors
@@ -100,8 +100,8 @@ def test_a_takedown_killed_after_any_file_operation_can_be_repeated(finished_run
         with crash_after_operation(number) as crash:
             take_down(run, GONE)
         take_down(run, GONE)
-        taken = [name for name, message in verdicts(run).items() if message == "rejected takedown"]
-        assert taken == ["a/003.mp4", "b/001.mp4"]
+        deleted = [name for name, message in verdicts(run).items() if message == "rejected takedown"]
+        assert deleted == ["a/003.mp4", "b/001.mp4"]
         assert run.attempts() == [0, 1]
         assert payloads(run).count(b"ftyp") == 7
         shutil.rmtree(folder)
@@ -112,11 +112,11 @@ def test_a_takedown_killed_after_any_file_operation_can_be_repeated(finished_run
 
 
 def test_one_command_deletes_from_run_and_shards(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["delete", str(folder / "shards"), "--video", "a/003.mp4", "--run", str(folder / "run"), "--json", "-"]
-    assert main(asked) == 0
+    command = ["delete", str(folder / "shards"), "--video", "a/003.mp4", "--run", str(folder / "run"), "--json", "-"]
+    assert main(command) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["keys"] == report["erased_in_run"]
-    assert main([*asked[:-2], "--reason", "again"]) == 0
+    assert main([*command[:-2], "--reason", "again"]) == 0
     assert "0 clips erased" in capsys.readouterr().out
 
 

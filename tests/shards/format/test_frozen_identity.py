@@ -38,7 +38,7 @@ def test_a_process_that_comes_second_must_agree_with_the_first(tmp_path: Path) -
         freeze_or_refuse(file, {"seed": 3}, "pack", lose_the_race, "another run")
 
 
-def test_without_publishing_only_a_file_that_exists_is_compared(tmp_path: Path) -> None:
+def test_no_file_is_written_without_a_publish_function(tmp_path: Path) -> None:
     file = tmp_path / "run.json"
     freeze_or_refuse(file, IDENTITY, "pack", None, "another run")
     assert not file.exists()

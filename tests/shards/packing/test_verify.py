@@ -37,7 +37,7 @@ def test_a_flipped_byte_is_reported(shards: Path, seed: int) -> None:
     assert any(path.name.split(".")[0] in fault for fault in faults)
 
 
-def test_flips_in_header_and_payload_are_named(shards: Path) -> None:
+def test_a_flipped_byte_is_reported_with_its_shard_and_member(shards: Path) -> None:
     path = first_shard(shards)
     clean = path.read_bytes()
     for offset, word in ((100, "tar header is damaged"), (600, "content is damaged")):
@@ -56,13 +56,13 @@ def test_a_truncation_is_reported(shards: Path, share: float) -> None:
     assert any(path.name in fault and "truncated" in fault for fault in verify_shards(shards))
 
 
-def test_missing_and_foreign_files_are_named(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    gone = first_shard(shards)
-    gone.unlink()
+def test_missing_and_foreign_files_are_reported(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing_shard = first_shard(shards)
+    missing_shard.unlink()
     (shards / "stray.tar").write_bytes(b"x")
     assert main(["verify", str(shards)]) == 1
     out = capsys.readouterr().out
-    assert f"{gone.name}: missing" in out
+    assert f"{missing_shard.name}: missing" in out
     assert "stray.tar: foreign" in out
 
 

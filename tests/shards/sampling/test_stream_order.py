@@ -146,7 +146,7 @@ def test_the_digest_depends_on_the_content(shards: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("options", "message"),
     [
         (["--world", "5"], "cannot be shared by 5 ranks"),
         (["--batch", "0"], "global batch of 0"),
@@ -158,9 +158,9 @@ def test_the_digest_depends_on_the_content(shards: Path, tmp_path: Path) -> None
     ],
 )
 def test_invalid_requests_are_refused_with_the_reason(
-    shards: Path, more: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    shards: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["order", str(shards), *more]) == 2
+    assert main(["order", str(shards), *options]) == 2
     assert message in capsys.readouterr().err
 
 

@@ -25,6 +25,6 @@ def test_images_are_at_their_offsets() -> None:
         (pack_images([b"a", b"", b"b"]), "table of pictures is damaged"),
     ],
 )
-def test_damage_is_named(packed: bytes, words: str) -> None:
+def test_damaged_packed_jpeg_is_refused_with_the_reason(packed: bytes, words: str) -> None:
     with pytest.raises(FaultError, match=words):
         image_offsets(packed)

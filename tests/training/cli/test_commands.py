@@ -29,9 +29,9 @@ def test_describe_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_describe_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["describe", "nano", "--modalities", "v", "--batch", "2", "--precision", "fp32"]) == 0
-    shown = capsys.readouterr().out
-    assert "nano" in shown
-    assert max(map(len, shown.splitlines())) <= 100
+    output = capsys.readouterr().out
+    assert "nano" in output
+    assert max(map(len, output.splitlines())) <= 100
 
 
 @pytest.mark.parametrize(
@@ -148,10 +148,10 @@ def test_a_perfect_prediction_gives_the_original_frames() -> None:
 
 
 def test_estimate_prints_measured_cost_and_the_papers_cost(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["estimate", "--recipe", "avfmaepp_b", "--shards", str(shards), "--set", "workers=0", "--steps", "1"]
-    assert main(asked) == 2
+    command = ["estimate", "--recipe", "avfmaepp_b", "--shards", str(shards), "--set", "workers=0", "--steps", "1"]
+    assert main(command) == 2
     assert "200 epochs of 1 clip are less than one batch of 1312" in capsys.readouterr().err
-    assert main([*asked, "--set", "epochs=13120", "--json", "-"]) == 0
+    assert main([*command, "--set", "epochs=13120", "--json", "-"]) == 0
     estimate = json.loads(capsys.readouterr().out)
     assert (estimate["clips"], estimate["batch"], estimate["devices"], estimate["measured_batch"]) == (1, 1312, 8, 2)
     assert (estimate["steps"], estimate["paper"]["hours"]) == (10, 85.87)
@@ -162,16 +162,16 @@ def test_estimate_prints_measured_cost_and_the_papers_cost(shards: Path, capsys:
 
 
 def test_estimate_prints_sentences(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["estimate", "--recipe", "hicmae_b", "--shards", str(shards), "--set", "workers=0", "--set", "steps=1000"]
-    assert main([*asked, "--steps", "1", "--devices", "4"]) == 0
-    shown = capsys.readouterr().out
-    assert "160 = 4 devices x 40 x 1" in shown
-    assert "1,000 (160000 epochs)" in shown
-    assert "115.45 h on 8 x RTX A6000" in shown
-    assert "computed" in shown
-    assert main([*asked, "--devices", "7"]) == 2
+    command = ["estimate", "--recipe", "hicmae_b", "--shards", str(shards), "--set", "workers=0", "--set", "steps=1000"]
+    assert main([*command, "--steps", "1", "--devices", "4"]) == 0
+    output = capsys.readouterr().out
+    assert "160 = 4 devices x 40 x 1" in output
+    assert "1,000 (160000 epochs)" in output
+    assert "115.45 h on 8 x RTX A6000" in output
+    assert "computed" in output
+    assert main([*command, "--devices", "7"]) == 2
     assert "160 is no multiple of 7 processes" in capsys.readouterr().err
-    assert main([*asked, "--clips", "1"]) == 2
+    assert main([*command, "--clips", "1"]) == 2
 
 
 def test_evaluate_pretraining_refuses_a_folder_without_a_run(

@@ -43,8 +43,8 @@ def test_a_single_wrong_value_is_reported(oracles: Path, tmp_path: Path, capsys:
     np.savez(tmp_path / "off.npz", **changed)
     page = tmp_path / "parity.md"
     assert main(["parity", str(tmp_path / "off.npz"), "--page", str(page)]) == 1
-    shown = capsys.readouterr().out
-    assert "OFF: off.npz, float64, gradients: grad.encoder_audio.blocks.2.mlp.fc2.weight" in shown
+    output = capsys.readouterr().out
+    assert "OFF: off.npz, float64, gradients: grad.encoder_audio.blocks.2.mlp.fc2.weight" in output
     assert "OFF at `grad.encoder_audio.blocks.2.mlp.fc2.weight`" in page.read_text()
 
 

@@ -39,7 +39,7 @@ def picture() -> Image.Image:
     return Image.fromarray(cv2.resize(random.integers(20, 235, (7, 7, 3), np.uint8), (SIZE, SIZE)))
 
 
-def tensor(picture: Image.Image) -> torch.Tensor:
+def to_tensor(picture: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 
@@ -52,8 +52,8 @@ def apply_with_pillow(picture: Image.Image, operation: Operation) -> Image.Image
         "translate_y": (1, 0, 0, 0, 1, value * SIZE),
     }
     if operation.name in affine:
-        kind, way = Image.Transform.AFFINE, Image.Resampling.BICUBIC
-        return picture.transform(picture.size, kind, affine[operation.name], way, fillcolor=grey)
+        transform, resampling = Image.Transform.AFFINE, Image.Resampling.BICUBIC
+        return picture.transform(picture.size, transform, affine[operation.name], resampling, fillcolor=grey)
     if operation.name == "rotate":
         return picture.rotate(value, Image.Resampling.BICUBIC, fillcolor=grey)
     enhance = {"color": "Color", "contrast": "Contrast", "brightness": "Brightness", "sharpness": "Sharpness"}
@@ -72,19 +72,19 @@ def apply_with_pillow(picture: Image.Image, operation: Operation) -> Image.Image
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_operation_equals_that_of_pillow(picture: Image.Image, name: str) -> None:
-    seen = set()
+    values = set()
     for position in range(400):
         operations = sample_augment(np.random.default_rng(position), AugmentConfig(), SIZE).operations
         for operation in operations:
-            if operation.name == name and len(seen) < 6:
-                seen.add(operation.value)
-                augmented = apply_operation(operation, torch.stack([tensor(picture)] * 2))
+            if operation.name == name and len(values) < 6:
+                values.add(operation.value)
+                augmented = apply_operation(operation, torch.stack([to_tensor(picture)] * 2))
                 assert augmented.dtype == torch.uint8
                 assert (augmented[0] == augmented[1]).all()
-                off = (augmented[0].int() - tensor(apply_with_pillow(picture, operation)).int()).abs()
-                inner = off[:, 4:-4, 4:-4].float()  # borders are Pillow's own
+                difference = (augmented[0].int() - to_tensor(apply_with_pillow(picture, operation)).int()).abs()
+                inner = difference[:, 4:-4, 4:-4].float()  # borders are Pillow's own
                 assert inner.quantile(0.97) <= 2, f"{operation}: {inner.mean()}"
-    assert seen
+    assert values
 
 
 def test_random_augmentation_follows_the_paper() -> None:
@@ -109,7 +109,7 @@ def test_random_augmentation_follows_the_paper() -> None:
 
 
 def test_a_mirrored_crop_is_the_mirror_image_of_the_crop(picture: Image.Image) -> None:
-    frames = (tensor(picture).float() / 255)[None, :, None]
+    frames = (to_tensor(picture).float() / 255)[None, :, None]
     boxes = [
         AugmentParams(
             operations=(),
@@ -186,7 +186,7 @@ def test_mixed_targets_follow_the_shares() -> None:
     torch.testing.assert_close(mixed, torch.tensor([[0.25, 0.025, 0.7, 0.025]]))
 
 
-def test_mixing_is_drawn_with_the_configured_probabilities() -> None:
+def test_mixing_follows_the_configured_probabilities() -> None:
     def draw_mixes(**config: float) -> list[MixParams]:
         return [sample_mix(np.random.default_rng(n), MixConfig(**config), SIZE) for n in range(2000)]
 

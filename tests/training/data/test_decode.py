@@ -121,12 +121,12 @@ def test_packed_jpeg_gives_the_requested_frames() -> None:
     planes = decode_jpeg_planes(data, [0, 4, 8, 8])
     assert planes.shape == (4, 96, 64)
     assert (planes[2] == planes[3]).all()
-    shown = to_rgb(torch.from_numpy(planes)[None], True)[0]
+    rgb = to_rgb(torch.from_numpy(planes)[None], True)[0]
     offsets = np.frombuffer(data[8:48], "<u4")
     for row, n in enumerate((0, 4, 8)):
         theirs = decode_jpeg(torch.frombuffer(bytearray(data[offsets[n] : offsets[n + 1]]), dtype=torch.uint8))
-        assert (shown[:, row] - theirs).abs().mean() < 3  # chroma is not smoothed between its samples
-        assert (shown[:, row] - torch.from_numpy(smooth[n][..., ::-1].copy()).permute(2, 0, 1)).abs().mean() < 6
+        assert (rgb[:, row] - theirs).abs().mean() < 3  # chroma is not smoothed between its samples
+        assert (rgb[:, row] - torch.from_numpy(smooth[n][..., ::-1].copy()).permute(2, 0, 1)).abs().mean() < 6
 
 
 def test_damaged_packed_jpeg_raises_a_clip_fault() -> None:

@@ -16,7 +16,7 @@ def draw_params(position: int, frames: int = 100, any_start_frame: bool = False)
     )
 
 
-def boxes(*crops: Crop, size_px: int) -> torch.Tensor:
+def crop_boxes(*crops: Crop, size_px: int) -> torch.Tensor:
     return torch.tensor([crop.box(size_px) for crop in crops])
 
 
@@ -45,7 +45,7 @@ def test_gain_and_mean_removal_are_applied() -> None:
 def test_a_full_frame_at_its_size_keeps_its_luma() -> None:
     planes = torch.randint(60, 180, (2, 2, 240, 160), dtype=torch.uint8)
     planes[:, :, 160:] = planes[:, :, 160:] // 16 + 124  # colours that no channel has to be cut for
-    full_frame = boxes(*[Crop(width_share=1.0, height_share=1.0, quarter_x=2, quarter_y=2)] * 2, size_px=160)
+    full_frame = crop_boxes(*[Crop(width_share=1.0, height_share=1.0, quarter_x=2, quarter_y=2)] * 2, size_px=160)
     full_range = torch.tensor([False, True])
     pixels = crop_pixels(planes, full_range, full_frame, 160)
     luma = (pixels * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1, 1)).sum(1) * 255
@@ -67,7 +67,7 @@ def test_a_crop_shows_the_drawn_region() -> None:
         video_input(
             planes,
             limited,
-            boxes(Crop(width_share=0.66, height_share=1.0, quarter_x=quarter, quarter_y=0), size_px=224),
+            crop_boxes(Crop(width_share=0.66, height_share=1.0, quarter_x=quarter, quarter_y=0), size_px=224),
             geometry,
         )[0, 0, 0]
         for quarter in (0, 4)

@@ -42,8 +42,8 @@ SETS = [
 ]
 
 
-def small_recipe(*more: str, seed: int = 0) -> FinetuneRecipe:
-    return load_finetune_recipe("finetune", "nano", [*SETS, f"seed={seed}", *more])
+def small_recipe(*settings: str, seed: int = 0) -> FinetuneRecipe:
+    return load_finetune_recipe("finetune", "nano", [*SETS, f"seed={seed}", *settings])
 
 
 def make_task(shards: Path, recipe: FinetuneRecipe, fold: int = 1, **changes: object) -> Task:
@@ -105,7 +105,7 @@ def test_a_run_killed_between_two_epochs_resumes_to_the_same_result(
     finished: Path, shards: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "cut"
-    run = subprocess.Popen(_command(tmp_path, shards, out, SETS))
+    run = subprocess.Popen(finetune_command(tmp_path, shards, out, SETS))
 
     def second_epoch_is_validated() -> bool:
         assert run.poll() is None
@@ -138,8 +138,8 @@ def test_a_finished_run_is_evaluated_from_its_folder_to_the_same_predictions(
 @pytest.mark.slow
 def test_fine_tuning_starts_from_post_pre_training_of_the_same_fold(shards: Path, tmp_path: Path) -> None:
     recipe, labelled = small_recipe("epochs=2"), LabelledShards([shards], STORAGE)
-    more = make_dataset("more")
-    hybrid = hybrid_task(make_dataset(), labelled, 1, modalities="av", validation_share=0.2, joining=[more])
+    second_dataset = make_dataset("more")
+    hybrid = hybrid_task(make_dataset(), labelled, 1, modalities="av", validation_share=0.2, joining=[second_dataset])
     tested = set(make_task(shards, recipe).test)
     assert set(hybrid.data.labels) == {"happy", "sadness"}
     assert not tested & set(hybrid.truth)
@@ -156,28 +156,30 @@ def test_fine_tuning_starts_from_post_pre_training_of_the_same_fold(shards: Path
 
 def test_another_release_of_a_test_clip_stays_out_of_the_hybrid(shards: Path) -> None:
     labelled = LabelledShards([shards], STORAGE)
-    apart = hybrid_task(
+    separate_corpora = hybrid_task(
         make_dataset(), labelled, 1, modalities="av", validation_share=0.0, joining=[make_dataset("more")]
     )
-    data, more = (
+    data, second_dataset = (
         make_dataset(same_recordings_as="two releases"),
         make_dataset("more", same_recordings_as="two releases"),
     )
-    together = hybrid_task(data, labelled, 1, modalities="av", validation_share=0.0, joining=[more])
+    same_recordings = hybrid_task(data, labelled, 1, modalities="av", validation_share=0.0, joining=[second_dataset])
     tested = {read_labelled_clips(labelled, data).video_of[key] for key in make_task(shards, small_recipe()).test}
-    videos = read_labelled_clips(labelled, more).video_of
-    assert {videos[key] for key in apart.truth if key in videos} & tested, "names of two corpora mean nothing"
-    assert not {videos[key] for key in together.truth if key in videos} & tested
+    videos = read_labelled_clips(labelled, second_dataset).video_of
+    assert {videos[key] for key in separate_corpora.truth if key in videos} & tested, (
+        "names of two corpora mean nothing"
+    )
+    assert not {videos[key] for key in same_recordings.truth if key in videos} & tested
 
 
 def test_a_hybrid_with_another_release_of_a_test_clip_is_refused(shards: Path) -> None:
     labelled = LabelledShards([shards], STORAGE)
-    clips, more = (
+    clips, second_clips = (
         read_labelled_clips(labelled, make_dataset(name, same_recordings_as="two releases")) for name in ("lab", "more")
     )
     excluded = ExcludedClips(clip_origins(clips, make_task(shards, small_recipe()).test))
     with pytest.raises(UserError, match=r"more-\S+: the same recording \(\d+.mp4\) is in the test set of lab, fold 1"):
-        assert_no_leakage(clip_origins(more, list(more.index_of)), excluded, "lab, fold 1")
+        assert_no_leakage(clip_origins(second_clips, list(second_clips.index_of)), excluded, "lab, fold 1")
 
 
 def test_initial_weights_trained_on_test_clips_are_refused(finished: Path, shards: Path, tmp_path: Path) -> None:
@@ -287,7 +289,7 @@ def test_two_processes_give_the_results_of_a_single_process(shards: Path, tmp_pa
     """Each process predicts a part of the test clips; the result has all of them."""
     sets = ["batch=6", "micro_batch=3", "workers=0", "epochs=2", "threads=1", "validation_share=0.2"]
     torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "--no-python"]
-    argv = [*torchrun, *_command(tmp_path, shards, tmp_path / "run", sets)]
+    argv = [*torchrun, *finetune_command(tmp_path, shards, tmp_path / "run", sets)]
     subprocess.run(argv, check=True, timeout=400, capture_output=True)
     run = json.loads((tmp_path / "run/run.json").read_text())
     recorded = json.loads((tmp_path / "run/predictions/last.json").read_text())
@@ -299,18 +301,18 @@ def test_two_processes_give_the_results_of_a_single_process(shards: Path, tmp_pa
     }
 
 
-def _command(folder: Path, shards: Path, out: Path, sets: list[str]) -> list[str]:
-    """The command line that fine-tunes fold 1 of `row()`."""
-    (folder / "lab.yaml").write_text(yaml.safe_dump(_plain(asdict(make_dataset()))))
+def finetune_command(folder: Path, shards: Path, out: Path, sets: list[str]) -> list[str]:
+    """The command line that fine-tunes fold 1 of `make_dataset()`."""
+    (folder / "lab.yaml").write_text(yaml.safe_dump(to_plain_values(asdict(make_dataset()))))
     argv = [str(Path(sys.executable).with_name("avf-train")), "finetune", "--dataset", str(folder / "lab.yaml")]
     argv += ["--shards", str(shards), "--recipe", "nano", "--device", "cpu", "--out", str(out)]
     return [*argv, *(part for setting in sets for part in ("--set", setting))]
 
 
-def _plain(values: object) -> object:
+def to_plain_values(values: object) -> object:
     if isinstance(values, dict):
-        return {key: _plain(value) for key, value in values.items()}
-    return [_plain(value) for value in values] if isinstance(values, tuple) else values
+        return {key: to_plain_values(value) for key, value in values.items()}
+    return [to_plain_values(value) for value in values] if isinstance(values, tuple) else values
 
 
 def test_another_setting_or_fold_needs_another_run_folder(finished: Path, shards: Path) -> None:

@@ -129,10 +129,10 @@ def test_the_compiler_finds_no_graph_break(encoder: str, fusion: str) -> None:
 
 def test_the_decoder_stays_in_single_precision() -> None:
     config = tiny_config()
-    seen = {}
+    dtypes = {}
 
     def note(name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
-        return lambda module, given, out: seen.__setitem__(name, out.dtype)
+        return lambda module, inputs, out: dtypes.__setitem__(name, out.dtype)
 
     for paper in (True, False):
         model = MaskedAutoencoder(config, fp32_decoder=paper).train()
@@ -140,7 +140,7 @@ def test_the_decoder_stays_in_single_precision() -> None:
         model.decoder_video.blocks[0].mlp.fc1.register_forward_hook(note("decoder"))
         with Precision(compute="bf16", fp32_decoder=paper).autocast("cpu"):
             out = model(*random_batch(config), random_masks(config))
-        assert seen == {"encoder": torch.bfloat16, "decoder": torch.float32 if paper else torch.bfloat16}
+        assert dtypes == {"encoder": torch.bfloat16, "decoder": torch.float32 if paper else torch.bfloat16}
         assert out.levels[0][0].dtype == torch.float32
         video, audio = random_batch(config)
         loss = pretraining_losses(out, video, audio, random_masks(config), config).total
@@ -256,7 +256,7 @@ def test_invalid_modality_configs_are_refused_with_the_reason() -> None:
 def test_statistics_per_unit_keep_evaluation_close_to_training(tmp_path: Path) -> None:
     """Each unit has running statistics of its own; one pair for both, as the authors have it, is of neither."""
     video, audio = random_batch(tiny_config(), 8)
-    off = {}
+    differences = {}
     for statistics in ("per_unit", "shared"):
         torch.manual_seed(0)
         model = Classifier(tiny_config(batch_norm_statistics=statistics), 3).train()
@@ -264,11 +264,11 @@ def test_statistics_per_unit_keep_evaluation_close_to_training(tmp_path: Path) -
             for _ in range(80):
                 trained = model(video, audio).logits_BJ
             model.eval()
-            off[statistics] = float((model(video, audio).logits_BJ - trained).abs().max())
+            differences[statistics] = float((model(video, audio).logits_BJ - trained).abs().max())
         model.save_pretrained(tmp_path / statistics)
         loaded = Classifier.from_pretrained(tmp_path / statistics)
         torch.testing.assert_close(loaded(video, audio).logits_BJ, model(video, audio).logits_BJ)
-    assert 5 * off["per_unit"] < off["shared"], off
+    assert 5 * differences["per_unit"] < differences["shared"], differences
 
 
 @pytest.mark.slow
@@ -279,12 +279,14 @@ def test_running_statistics_are_exported_and_imported(tmp_path: Path) -> None:
         model.fusion.refinement.video.norm.running_mean[unit] = mean
     model.save_pretrained(tmp_path / "ours")
     convert_to_authors(tmp_path / "ours", tmp_path / "theirs.pth")
-    back = convert_state_dict(read_authors_checkpoint(tmp_path / "theirs.pth"))
-    norm = {name.rpartition(".")[2]: tensor for name, tensor in back.tensors.items() if ".video.norm.running" in name}
-    assert back.config.batch_norm_statistics == "shared"
+    imported = convert_state_dict(read_authors_checkpoint(tmp_path / "theirs.pth"))
+    norm = {
+        name.rpartition(".")[2]: tensor for name, tensor in imported.tensors.items() if ".video.norm.running" in name
+    }
+    assert imported.config.batch_norm_statistics == "shared"
     assert norm["running_mean"].unique().tolist() == [2.0]
     assert norm["running_var"].unique().tolist() == [2.0], "the variance inside units, and of their means"
-    back.save(tmp_path / "back")
+    imported.save(tmp_path / "back")
     fresh = Classifier(preset("avfmaepp_b"), 2)
     assert load_start(fresh, tmp_path / "back") != []
     assert fresh.fusion.refinement.video.norm.running_mean.unique().tolist() == [2.0]

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 KINDS = [("vit", "cross"), ("lgi", "iavcl"), ("lgi", "cross")]
 
 
-def authors_file(path: Path, model: nn.Module, prefix: str = "", drop: str = "", **more: Tensor) -> Path:
+def authors_file(path: Path, model: nn.Module, prefix: str = "", drop: str = "", **extra_tensors: Tensor) -> Path:
     """A checkpoint as the authors save theirs: tensors under `model`, their arguments beside."""
-    tensors = to_authors_names(model.state_dict(), authors_names(model)) | more
+    tensors = to_authors_names(model.state_dict(), authors_names(model)) | extra_tensors
     named = {prefix + name: value for name, value in tensors.items() if not drop or not name.startswith(drop)}
     torch.save({"model": named, "epoch": 99, "args": argparse.Namespace(lr=1e-3, mask_type="tube")}, path)
     return path
@@ -84,18 +84,26 @@ def test_an_authors_checkpoint_is_converted_and_exported_without_loss(
     for model in (MaskedAutoencoder(config), Classifier(config, 7)):
         folder = tmp_path / type(model).__name__
         theirs = authors_file(tmp_path / "theirs.pth", model, prefix)
-        assert main(["convert", str(theirs), "--to", str(folder), "--config", str(_file(tmp_path, config))]) == 0
+        assert (
+            main(
+                [
+                    "convert",
+                    str(theirs),
+                    "--to",
+                    str(folder),
+                    "--config",
+                    str(config_file(tmp_path / "config.json", config)),
+                ]
+            )
+            == 0
+        )
         converted = type(model).from_pretrained(folder)
         assert all(torch.equal(value, converted.state_dict()[name]) for name, value in model.state_dict().items())
-        back = folder.with_suffix(".pth")
-        assert main(["convert", str(folder), "--to", str(back)]) == 0
-        before, after = read_authors_checkpoint(theirs), read_authors_checkpoint(back)
+        exported = folder.with_suffix(".pth")
+        assert main(["convert", str(folder), "--to", str(exported)]) == 0
+        before, after = read_authors_checkpoint(theirs), read_authors_checkpoint(exported)
         assert before.keys() == after.keys()
         assert all(torch.equal(before[name], after[name]) for name in before)
-
-
-def _file(folder: Path, config: ModelConfig) -> Path:
-    return config_file(folder / "config.json", config)
 
 
 @pytest.mark.real
@@ -111,9 +119,9 @@ def test_reference_weights_are_converted_and_exported_without_loss(shared: Path,
     converted = convert_state_dict(read_authors_checkpoint(tmp_path / "theirs.pth"), config)
     converted.save(tmp_path / "ours")
     assert main(["convert", str(tmp_path / "ours"), "--to", str(tmp_path / "back.pth")]) == 0
-    back = read_authors_checkpoint(tmp_path / "back.pth")
-    assert back.keys() == tensors.keys()
-    assert all(torch.equal(back[key], value) for key, value in tensors.items())
+    exported = read_authors_checkpoint(tmp_path / "back.pth")
+    assert exported.keys() == tensors.keys()
+    assert all(torch.equal(exported[key], value) for key, value in tensors.items())
 
 
 def test_published_sizes_are_recognised_by_tensor_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,9 +143,20 @@ def test_published_sizes_are_recognised_by_tensor_shapes(tmp_path: Path, capsys:
 
 def test_unexpected_tensor_names_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tiny_config()
-    more = {"encoder.blocks.0.gamma_1": torch.ones(32), "encoder.norm.weight": torch.ones(31)}
-    theirs = authors_file(tmp_path / "theirs.pth", MaskedAutoencoder(config), drop="encoder_fusion.cross", **more)
-    code = main(["convert", str(theirs), "--to", str(tmp_path / "x"), "--config", str(_file(tmp_path, config))])
+    extra_tensors = {"encoder.blocks.0.gamma_1": torch.ones(32), "encoder.norm.weight": torch.ones(31)}
+    theirs = authors_file(
+        tmp_path / "theirs.pth", MaskedAutoencoder(config), drop="encoder_fusion.cross", **extra_tensors
+    )
+    code = main(
+        [
+            "convert",
+            str(theirs),
+            "--to",
+            str(tmp_path / "x"),
+            "--config",
+            str(config_file(tmp_path / "config.json", config)),
+        ]
+    )
     assert code == 2
     message = capsys.readouterr().err
     assert "missing: encoder_fusion.cross_attn.q.weight" in message

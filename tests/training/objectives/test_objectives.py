@@ -14,7 +14,7 @@ from avf_training.objectives.targets import audio_targets, video_targets
 SMALL = Geometry(frames=2, size_px=4, tube_frames=2, patch_px=2, mel_frames=4, mels=4, mel_patch=2)
 
 
-def as_input(pixels_BCTHW: torch.Tensor) -> torch.Tensor:
+def normalise(pixels_BCTHW: torch.Tensor) -> torch.Tensor:
     mean, std = (torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
     return (pixels_BCTHW.double() - mean) / std
 
@@ -25,10 +25,10 @@ def test_video_targets_agree_with_values_by_hand() -> None:
     pixels[0, 0, 0, :2, :2] = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
     pixels[0, 0, 1, :2, :2] = torch.tensor([[4.0, 5.0], [6.0, 7.0]])
     index = torch.tensor([[0]])
-    plain = video_targets(as_input(pixels), index, SMALL, TargetConfig(frame_difference=False))[0, 0].view(2, 4, 3)
+    plain = video_targets(normalise(pixels), index, SMALL, TargetConfig(frame_difference=False))[0, 0].view(2, 4, 3)
     expected = (torch.arange(8).double() - 3.5) / (math.sqrt(6) + 1e-6)
     torch.testing.assert_close(plain[..., 0].flatten(), expected)
-    moved = video_targets(as_input(pixels), index, SMALL, TargetConfig())[0, 0].view(2, 4, 3)
+    moved = video_targets(normalise(pixels), index, SMALL, TargetConfig())[0, 0].view(2, 4, 3)
     torch.testing.assert_close(moved[0, :, 0], expected[:4])
     torch.testing.assert_close(moved[1, :, 0], torch.full((4,), 4 / (math.sqrt(6) + 1e-6), dtype=torch.float64))
 

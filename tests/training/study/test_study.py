@@ -96,7 +96,7 @@ def test_every_ablation_changes_the_outputs() -> None:
         torch.manual_seed(0)
         model = Classifier(tiny_config(**changes), 3).eval()
         answers[name] = model(video, audio).logits_BJ.sum().item()
-        unused = [n for n, p in model.named_parameters() if not _reached(model, p, video, audio)]
+        unused = [n for n, p in model.named_parameters() if not has_gradient(model, p, video, audio)]
         assert not unused, f"{name}: {unused[:3]} learn nothing"
     assert len({round(value, 6) for value in answers.values()}) == len(answers)
     with pytest.raises(ValueError, match="dier and hafe are parts of fusion 'iavcl'"):
@@ -107,7 +107,7 @@ def test_every_ablation_changes_the_outputs() -> None:
         load_finetune_recipe("finetune", "nano", ["variant={encodre: vit}"]).model_config()
 
 
-def _reached(model: Classifier, parameter: torch.Tensor, video: torch.Tensor, audio: torch.Tensor) -> bool:
+def has_gradient(model: Classifier, parameter: torch.Tensor, video: torch.Tensor, audio: torch.Tensor) -> bool:
     if not hasattr(model, "_grads"):
         model.train()
         loss = model(video, audio).logits_BJ.square().sum()
@@ -144,7 +144,7 @@ label_field: label
 SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=1", "threads=1"]
 
 
-def study_command(folder: Path, *more: str) -> list[str]:
+def study_command(folder: Path, *options: str) -> list[str]:
     sets = [part for setting in SETS for part in ("--set", setting)]
     return [
         "study",
@@ -154,7 +154,7 @@ def study_command(folder: Path, *more: str) -> list[str]:
         "--out",
         str(folder / "out"),
         *sets,
-        *more,
+        *options,
     ]
 
 

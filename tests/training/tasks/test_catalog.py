@@ -83,9 +83,9 @@ def test_folds_follow_each_split_rule() -> None:
         assert len(fold.train) + len(fold.test) == 50
     assert [len(fold.test) for fold in make_folds(find_dataset("dfew"), clips)] == [10] * 5
     unknown = [replace(clip, subject=None) for clip in clips]
-    drawn = make_folds(find_dataset("mer24"), unknown)
-    assert drawn == make_folds(find_dataset("mer24"), unknown[::-1])
-    assert list(drawn[0].test) != sorted(clip.key for clip in unknown)[: len(drawn[0].test)], (
+    folds = make_folds(find_dataset("mer24"), unknown)
+    assert folds == make_folds(find_dataset("mer24"), unknown[::-1])
+    assert list(folds[0].test) != sorted(clip.key for clip in unknown)[: len(folds[0].test)], (
         "in a random order, not by name"
     )
     assert len(make_folds(find_dataset("smic"), clips)) == 10

@@ -17,7 +17,7 @@ from avf_training.trainer.run_folder import RUN, read_identity
 from support.models import tiny_config
 
 
-def write(path: Path, values: dict[str, object], kind: FileKind, version: int | None) -> None:
+def write_version(path: Path, values: dict[str, object], kind: FileKind, version: int | None) -> None:
     path.parent.mkdir(exist_ok=True)
     stamped = stamp(values, kind) | {SCHEMA_VERSION: version}
     path.write_text(json.dumps(stamped) + "\n")
@@ -27,10 +27,10 @@ def write(path: Path, values: dict[str, object], kind: FileKind, version: int | 
 def test_run_predictions_validation_scores_and_replays_refuse_other_versions(
     tmp_path: Path, version: int | None, words: str
 ) -> None:
-    write(tmp_path / RUN, {"recipe": {}}, "training run", version)
-    write(tmp_path / "last.json", {"keys": []}, "predictions", version)
-    write(tmp_path / VALIDATION, {"step": 1, "epoch": 1, "scores": {}}, "validation scores", version)
-    write(tmp_path / "nonfinite/rank-0.json", {"step": 1}, "replay snapshot", version)
+    write_version(tmp_path / RUN, {"recipe": {}}, "training run", version)
+    write_version(tmp_path / "last.json", {"keys": []}, "predictions", version)
+    write_version(tmp_path / VALIDATION, {"step": 1, "epoch": 1, "scores": {}}, "validation scores", version)
+    write_version(tmp_path / "nonfinite/rank-0.json", {"step": 1}, "replay snapshot", version)
     with pytest.raises(UserError, match=f"rank-0.json: .*{words}"):
         replay_step(tmp_path, tmp_path, StorageConfig())
     with pytest.raises(UserError, match=f"{RUN}: .*{words}"):
@@ -52,7 +52,7 @@ def test_a_saved_model_of_another_version_is_refused(
 ) -> None:
     folder = tmp_path / "model"
     MaskedAutoencoder(tiny_config()).save_pretrained(folder)
-    write(folder / CONFIG, json.loads((folder / CONFIG).read_text()), "saved model", version)
+    write_version(folder / CONFIG, json.loads((folder / CONFIG).read_text()), "saved model", version)
     assert main(["reconstruct", "none", "--out", str(tmp_path / "x.png"), "--checkpoint", str(folder)]) == 2
     message = capsys.readouterr().err.strip()
     assert message.count("\n") == 0
