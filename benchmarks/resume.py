@@ -6,14 +6,15 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 from avf_shards.format.corpus import load_corpus
 from avf_shards.format.index import sidecar_path
-from avf_shards.format.manifest import MANIFEST, seal
 from avf_shards.format.run_folder import PackedClip, write_part
+from avf_shards.packing.pack import list_shard
 from avf_shards.sampling.mixture import Mixture
 from avf_shards.sampling.stream_order import StreamOrder
 from avf_shards.schema.clip_key import make_clip_key
@@ -26,7 +27,7 @@ from avf_training.models.presets import PRESETS
 
 from benchmarks.scale import QUOTAS
 from benchmarks.table import Section
-from benchmarks.talkers import FRAMES, encode_stored_clip, manifest_entry
+from benchmarks.talkers import FRAMES, encode_stored_clip, write_manifest
 
 CLIPS_PER_SHARD, DISTINCT_CLIPS, ROUNDS = 512, 8, 5
 NOTE = (
@@ -92,7 +93,7 @@ def _corpus(folder: Path) -> Path:
     ]
     shard_0 = folder / "made-000000.tar"
     write_part(folder, shard_0.name, packed)
-    entry, entries = manifest_entry(shard_0), []
+    entry, entries = list_shard(shard_0), []
     for source, quota in QUOTAS.items():
         for number in range(-(-quota // CLIPS_PER_SHARD)):
             clips = min(CLIPS_PER_SHARD, quota - number * CLIPS_PER_SHARD)
@@ -100,14 +101,14 @@ def _corpus(folder: Path) -> Path:
             os.link(shard_0, shard)
             os.link(sidecar_path(shard_0), sidecar_path(shard))
             entries.append(
-                entry
-                | {
-                    "shard": shard.name,
-                    "clips": {source: clips},
-                    "seconds": {source: clips * FRAMES / FRAMES_PER_SECOND},
-                }
+                replace(
+                    entry,
+                    shard=shard.name,
+                    clips={source: clips},
+                    seconds={source: clips * FRAMES / FRAMES_PER_SECOND},
+                )
             )
-    (folder / MANIFEST).write_bytes(seal({"shards": entries, "sources": {}}))
+    write_manifest(folder, entries)
     return folder
 
 

@@ -14,6 +14,7 @@ from avf_curation.recipe import load_recipe
 from avf_curation.runs.plan import encode_plan, make_plan
 from avf_curation.sources.folder import list_folder_videos
 from avf_curation.sources.types import SkippedInput
+from avf_shards.format.run_identity import RunIdentity
 from avf_shards.packing.near_duplicates import NearDuplicateConfig, NearDuplicateIndex
 from avf_shards.packing.selection import Selection, SourceSelection, select_clips
 from avf_shards.schema import ledger
@@ -188,9 +189,18 @@ def _audit_and_select(table: pa.Table) -> tuple[float, float, bool]:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "ledger.parquet"
         path.write_bytes(ledger.encode_ledger(table))
+        identity = RunIdentity(
+            fingerprint="f",
+            settings=load_recipe().values,
+            backends={},
+            device="cpu",
+            weights={},
+            versions={},
+            sources=tuple(QUOTAS),
+        )
         start = time.perf_counter()
         read = ledger.read_ledger(path)
-        summarize_ledger(read, {"backends": {}, "fingerprint": "f"})
+        summarize_ledger(read, identity)
         audit_s = time.perf_counter() - start
     start = time.perf_counter()
     selection = Selection(sources={name: SourceSelection(quota=quota) for name, quota in QUOTAS.items()})

@@ -1,6 +1,5 @@
 """Drawn speakers as stored clips, and shards of such clips, for the benchmarks of the training stream."""
 
-import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,9 +15,10 @@ from avf_curation.demo.speech import speak
 from avf_curation.media.encode import encode_flac, encode_mp4, encode_packed_jpeg
 from avf_curation.media.types import Bytes
 from avf_curation.recipe import load_recipe
-from avf_shards.format.index import load_index, sidecar_path
-from avf_shards.format.manifest import MANIFEST, seal
+from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.run_folder import PackedClip, write_part
+from avf_shards.format.shard_manifest import ShardEntry, ShardManifest
+from avf_shards.packing.pack import list_shard
 from avf_shards.schema.clip_key import make_clip_key
 from avf_shards.timeline import SAMPLES_PER_FRAME, Span
 
@@ -82,19 +82,13 @@ def write_shards(folder: Path, clips: Sequence[dict[str, bytes]], name: str = "m
     ]
     shard = folder / f"{name}-000000.tar"
     write_part(folder, shard.name, packed)
-    entry = manifest_entry(shard)
-    (folder / MANIFEST).write_bytes(seal({"shards": [entry], "sources": {}}))
+    write_manifest(folder, [list_shard(shard)])
     return folder
 
 
-def manifest_entry(shard: Path) -> dict[str, object]:
-    """Return the manifest's entry for a shard."""
-    index = load_index(sidecar_path(shard))
-    return {
-        "shard": shard.name,
-        "bytes": index.size_bytes,
-        "sha256": index.sha256,
-        "index_sha256": hashlib.sha256(sidecar_path(shard).read_bytes()).hexdigest(),
-        "clips": index.clips,
-        "seconds": index.seconds,
-    }
+def write_manifest(folder: Path, shards: Sequence[ShardEntry]) -> None:
+    """Write the manifest of shards that were not packed from a curation run."""
+    manifest = ShardManifest(
+        fingerprint="", ledger_sha256="", selection={}, selection_sha256="", shards=tuple(shards), sources={}
+    )
+    (folder / MANIFEST).write_bytes(manifest.to_json())

@@ -6,8 +6,8 @@ To read the clips of a folder of shards in Python:
     from avf_shards import ClipRecord, ShardReader, read_manifest
 
     shards = Path("shards")
-    for entry in read_manifest(shards)["shards"]:
-        with ShardReader(shards / entry["shard"]) as reader:
+    for entry in read_manifest(shards).shards:
+        with ShardReader(shards / entry.shard) as reader:
             for key, payloads in reader.clips():
                 record = ClipRecord.from_json(payloads["json"], key)
                 video, audio = payloads["mp4"], payloads["flac"]
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from avf_shards.errors import DeletedClipError, FaultError, UserError
     from avf_shards.format.corpus import Corpus, load_corpus
     from avf_shards.format.index import ShardIndex, ShardReader, load_index
-    from avf_shards.format.manifest import read_manifest
     from avf_shards.format.run_folder import RunFolder
+    from avf_shards.format.shard_manifest import ShardManifest, read_manifest
     from avf_shards.packing.pack import pack_shards
     from avf_shards.packing.selection import Selection
     from avf_shards.packing.verify import verify_shards
@@ -48,6 +48,7 @@ __all__ = [
     "RunFolder",
     "Selection",
     "ShardIndex",
+    "ShardManifest",
     "ShardReader",
     "Span",
     "StreamOrder",
@@ -73,6 +74,7 @@ _MODULES = {
     "RunFolder": "format.run_folder",
     "Selection": "packing.selection",
     "ShardIndex": "format.index",
+    "ShardManifest": "format.shard_manifest",
     "ShardReader": "format.index",
     "Span": "timeline",
     "StreamOrder": "sampling.stream_order",
@@ -81,7 +83,7 @@ _MODULES = {
     "load_index": "format.index",
     "pack_shards": "packing.pack",
     "read_ledger": "schema.ledger",
-    "read_manifest": "format.manifest",
+    "read_manifest": "format.shard_manifest",
     "table_to_decisions": "schema.ledger",
     "verify_shards": "packing.verify",
 }

@@ -7,16 +7,24 @@ from pathlib import Path
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.pipeline.input_check import input_digest
 from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome, VideoOutcomes
-from avf_curation.pipeline.unit import RunIdentity
 from avf_curation.recipe import Recipe, load_recipe
 from avf_curation.sources.types import Video
 from avf_curation.stages import quality, scenes
 from avf_curation.stages.candidate import Candidate
+from avf_shards.format.run_identity import RunIdentity
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
 
 EMBEDDED = BackendSelection(track="dlib", sync="envelope", weights={})
-IDENTITY = RunIdentity(fingerprint="f" * 16, backends=EMBEDDED.names())
+IDENTITY = RunIdentity(
+    fingerprint="f" * 16,
+    settings=load_recipe().values,
+    backends=EMBEDDED.names(),
+    device="cpu",
+    weights={},
+    versions={},
+    sources=("made",),
+)
 
 
 def make_recipe(*overrides: str) -> Recipe:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.deletion.takedown import STAGE as TAKEDOWN
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.format.run_identity import RunIdentity
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.recipe import make_recipe
@@ -68,13 +69,13 @@ def summarize_run(run: RunFolder) -> LedgerSummary:
     return summarize_ledger(run.ledger(), identity, finished)
 
 
-def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool = True) -> LedgerSummary:
+def summarize_ledger(table: pa.Table, identity: RunIdentity, finished: bool = True) -> LedgerSummary:
     """Summarize a ledger; its rows must be in ledger order."""
     frames = pc.subtract(table["stop_frame"], table["start_frame"])
     clips = pc.list_value_length(table["clips"])
     table = table.append_column("frames", frames).append_column("clip_count", clips)
     per_status = table.group_by(["source", "status"]).aggregate([("frames", "sum"), ("clip_count", "sum")]).to_pylist()
-    names = sorted({row["source"] for row in per_status} | set(identity.get("sources", ())))
+    names = sorted({row["source"] for row in per_status} | set(identity.sources))
     new_video = _starts_video(table)
     videos = table.filter(pa.array(new_video)).group_by("source").aggregate([("video_id", "count")]).to_pylist()
     video_count = {row["source"]: row["video_id_count"] for row in videos}
@@ -101,8 +102,8 @@ def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool =
     gates = _non_deciding_gates(identity, names)
     return LedgerSummary(
         sources=sources,
-        backends=identity["backends"],
-        fingerprint=identity["fingerprint"],
+        backends=identity.backends,
+        fingerprint=identity.fingerprint,
         finished=finished,
         duplicate_inputs=duplicates,
         accounting_errors=accounting_errors,
@@ -110,11 +111,9 @@ def summarize_ledger(table: pa.Table, identity: dict[str, Any], finished: bool =
     )
 
 
-def _non_deciding_gates(identity: dict[str, Any], sources: list[str]) -> dict[str, dict[str, str]]:
+def _non_deciding_gates(identity: RunIdentity, sources: list[str]) -> dict[str, dict[str, str]]:
     """Return source -> stage -> gate, for the stages that the recipe only lets measure or skip."""
-    if "settings" not in identity:
-        return {}
-    recipe = make_recipe(identity["settings"])
+    recipe = make_recipe(identity.settings)
     return {
         name: recipe.settings_for(name).gates.non_deciding
         for name in sources

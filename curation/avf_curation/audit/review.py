@@ -99,7 +99,7 @@ def sample_review(run: RunFolder, n: int, seed: int) -> Review:
         for decision in sample_rows(rows.drop_columns(["stratum"]), size, seed):
             items.append(ReviewItem(id=f"{len(items):04d}", stratum=stratum, decision=decision))
     _LOG.info("drew %d of %d verdicts in %d strata, seed %d", len(items), table.num_rows, len(counts), seed)
-    return Review(fingerprint=run.identity()["fingerprint"], n=n, seed=seed, items=tuple(items), sizes=sizes)
+    return Review(fingerprint=run.identity().fingerprint, n=n, seed=seed, items=tuple(items), sizes=sizes)
 
 
 def _allot(sizes: Mapping[str, Mapping[str, int]], n: int) -> dict[tuple[str, str], int]:

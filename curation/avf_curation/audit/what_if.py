@@ -16,6 +16,7 @@ import yaml
 from avf_shards.config import flatten, merge, override
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.format.run_identity import RunIdentity
 from avf_shards.schema.check_columns import CheckColumns, flatten_checks
 
 from avf_curation.recipe import make_recipe
@@ -56,7 +57,7 @@ class WhatIf:
         return asdict(self)
 
 
-def parse_thresholds(settings: Sequence[str], identity: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+def parse_thresholds(settings: Sequence[str], identity: RunIdentity) -> dict[str, dict[str, float]]:
     """Return source -> setting -> threshold of the texts of --set; the source "" stands for all sources.
 
     Raises:
@@ -67,9 +68,9 @@ def parse_thresholds(settings: Sequence[str], identity: Mapping[str, Any]) -> di
         values = merge(values, override(text, yaml.safe_load, yaml.YAMLError, "sync.min_confidence=4"))
     if not values:
         raise UserError("no --set given: name the threshold to change, as in --set sync.min_confidence=4")
-    make_recipe(merge(identity["settings"], values))  # refuses a setting or a value that no recipe may have
+    make_recipe(merge(identity.settings, values))  # refuses a setting or a value that no recipe may have
     requested: dict[str, dict[str, float]] = {}
-    known = set(identity.get("sources", ()))
+    known = set(identity.sources)
     for name, value in flatten(values).items():
         source, setting = "", name
         if name.startswith("sources."):

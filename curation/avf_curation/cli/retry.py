@@ -43,7 +43,7 @@ def _run(options: argparse.Namespace) -> int:
     run = open_run(options)
     identity = run.identity()
     sources = _sources(options, run)
-    recipe = make_recipe(identity["settings"])
+    recipe = make_recipe(identity.settings)
     backends = resolve_backends(recipe, weights_folder(options))
     with ProgressBar() as bar:
         curate(
@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
             RunOptions(
                 engine=options.engine,
                 cluster=ClusterConfig(address=options.address, workers=options.workers),
-                device=identity["device"],
+                device=identity.device,
                 retry_failed=True,
             ),
             on_progress=bar,
@@ -67,7 +67,7 @@ def _sources(options: argparse.Namespace, run: Any) -> dict[str, Any]:
     from avf_curation.runs.identity import remembered_roots
     from avf_curation.runs.plan import parse_sources
 
-    names = run.identity()["sources"]
+    names = run.identity().sources
     folders = remembered_roots(run) | (parse_sources(options.source) if options.source else {})
     for name in names:
         if name not in folders:

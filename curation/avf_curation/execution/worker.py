@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.format.run_identity import RunIdentity
 
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
 from avf_curation.pipeline.outcomes import ScreenedVideo, VideoOutcomes
-from avf_curation.pipeline.unit import RunIdentity, UnitJob, UnitReport, curate_unit
+from avf_curation.pipeline.unit import UnitJob, UnitReport, curate_unit
 from avf_curation.pipeline.video import refine_video, screen_video
 from avf_curation.recipe import Recipe, SourceSettings
 from avf_curation.sources.types import Video
@@ -39,7 +40,7 @@ class WorkerSetup:
     recipe: Recipe  # settings of all sources
     backends: BackendSelection  # which detectors are loaded
     roots: dict[str, Path]  # source name -> folder of its inputs
-    identity: RunIdentity  # versions and fingerprint, written with each unit
+    identity: RunIdentity  # of the run; fingerprint and backends are written with each clip
     device: str = "cpu"  # torch device of RetinaFace and SyncNet
     stages: PipelineStages = PipelineStages()  # the functions that do the work
 

@@ -34,7 +34,7 @@ def open_container(path: Path) -> Any:
     except av.error.FFmpegError as error:
         raise MediaError("not_media", f"cannot be opened as audio or video ({error.strerror})") from None
     except (ValueError, OverflowError) as error:
-        raise MediaError("not_media", f"cannot be opened as audio or video ({type(error).__name__})") from None
+        raise MediaError("not_media", f"cannot be opened as audio or video ({error})") from None
 
 
 def _open_image_folder(folder: Path) -> Any:
@@ -43,4 +43,5 @@ def _open_image_folder(folder: Path) -> Any:
     try:
         return image_sequence_video(folder)
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise MediaError("not_media", f"its images cannot be opened as a video ({type(error).__name__})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise MediaError("not_media", f"its images cannot be opened as a video ({reason})") from None

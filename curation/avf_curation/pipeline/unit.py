@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from avf_shards.format.run_folder import PackedClip, RunFolder
+from avf_shards.format.run_identity import RunIdentity
 from avf_shards.schema import ledger
 from avf_shards.schema.clip_key import make_clip_key
 from avf_shards.schema.clip_record import ClipRecord
@@ -44,14 +45,6 @@ class UnitReport:
     frames: int  # of all inputs of the unit
     stage_seconds: dict[str, float] = field(default_factory=dict)  # stage -> wall-clock seconds
     cpu_seconds: float = 0.0  # of the worker's process
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunIdentity:
-    """The part of a run's identity that every clip record carries."""
-
-    fingerprint: str  # of the run's settings and backends, as in run.json
-    backends: dict[str, str]  # stage -> backend
 
 
 def curate_unit(

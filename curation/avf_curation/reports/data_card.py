@@ -16,7 +16,7 @@ from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format.corpus import load_corpus
 from avf_shards.format.index import ShardReader
-from avf_shards.format.manifest import TOMBSTONES, read_manifest
+from avf_shards.format.shard_manifest import read_manifest
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.text import count_noun
 
@@ -65,8 +65,8 @@ def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
     sources: dict[str, SourceCard] = {}
     backends: dict[str, str] = {}
     fingerprints: set[str] = set()
-    for entry in manifest["shards"]:
-        with ShardReader(shards / Path(entry["shard"]).name) as reader:
+    for entry in manifest.shards:
+        with ShardReader(shards / entry.shard) as reader:
             for members in reader.index.by_key().values():
                 record = ClipRecord.from_json(reader.read(members["json"]), members["json"].name)
                 _add_record(sources.setdefault(record.source, SourceCard()), record)
@@ -76,8 +76,8 @@ def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
         if source not in sources:
             raise UserError(f"--licence {source}=...: the shards have no such source; they have {', '.join(sources)}")
         sources[source].licence = licence
-    listed = tuple((str(entry["shard"]), str(entry["sha256"]), int(entry["bytes"])) for entry in manifest["shards"])
-    deleted = len(manifest.get(TOMBSTONES, ()))
+    listed = tuple((entry.shard, entry.sha256, entry.bytes) for entry in manifest.shards)
+    deleted = len(manifest.tombstones)
     return DataCard(
         name=name,
         digest=load_corpus(shards).digest,

@@ -39,7 +39,7 @@ def write_review_sheet(
         raise UserError(f"--out {out}: not a new or empty folder")
     durable_io.make_folder(out / "clips")
     planned = planned_videos(run, {item.decision.video_id for item in review.items})
-    media = make_recipe(run.identity()["settings"]).defaults.media
+    media = make_recipe(run.identity().settings).defaults.media
     entries = []
     for number, item in enumerate(review.items):
         decision = item.decision

@@ -14,7 +14,7 @@ from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event, EventLog
 from avf_curation.execution.worker import PipelineStages, UnitWorker, WorkerSetup
 from avf_curation.pipeline.failures import InfrastructureError
-from avf_curation.pipeline.unit import RunIdentity, UnitJob, UnitReport
+from avf_curation.pipeline.unit import UnitJob, UnitReport
 from avf_curation.recipe import Recipe
 from avf_curation.runs.coordinator import Coordinator
 from avf_curation.runs.frozen_plan import RunPlan, plan_retry, plan_run
@@ -73,7 +73,7 @@ def curate(
                 recipe=recipe,
                 backends=backends,
                 roots=roots,
-                identity=_identity_of(run),
+                identity=run.identity(),
                 device=options.device,
                 stages=options.stages,
             )
@@ -92,11 +92,6 @@ def curate(
     finally:
         emit.close()
     return run
-
-
-def _identity_of(run: RunFolder) -> RunIdentity:
-    values = run.identity()
-    return RunIdentity(fingerprint=values["fingerprint"], backends=values["backends"])
 
 
 def _run_units(

@@ -10,14 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from avf_shards.format.frozen_identity import freeze_or_refuse
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.format.run_identity import RunIdentity
+from avf_shards.schema.fields import Fields
+from avf_shards.schema.versions import read_json, stamp
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.detectors.weights import short_digest
 from avf_curation.recipe import Recipe
 
+SOURCES_FILE = "sources.json"
 # The packages whose arithmetic decides scores, cuts or bytes.
 PACKAGES = (
     "av",
@@ -35,8 +39,8 @@ PACKAGES = (
 )
 
 
-def run_identity(recipe: Recipe, backends: BackendSelection, sources: list[str], device: str = "cpu") -> dict[str, Any]:
-    """Return the content of run.json."""
+def run_identity(recipe: Recipe, backends: BackendSelection, sources: list[str], device: str = "cpu") -> RunIdentity:
+    """Return the identity of a run with these settings."""
     values: dict[str, Any] = {
         "settings": recipe.values,
         "backends": backends.names(),
@@ -45,10 +49,10 @@ def run_identity(recipe: Recipe, backends: BackendSelection, sources: list[str],
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-    return values | {"fingerprint": digest, "sources": sorted(sources)}
+    return RunIdentity(**values, fingerprint=digest, sources=tuple(sorted(sources)))
 
 
-def freeze_identity(run: RunFolder, identity: Mapping[str, Any]) -> None:
+def freeze_identity(run: RunFolder, identity: RunIdentity) -> None:
     """Write run.json at the first start. Raises UserError with the difference if a later start has another identity."""
     if run.root.exists() and not run.root.is_dir():
         raise UserError(f"--out {run.root}: is a file, not a folder")
@@ -62,20 +66,24 @@ def freeze_identity(run: RunFolder, identity: Mapping[str, Any]) -> None:
         f"--out {run.root}: holds a run with other settings; use another folder, or the same settings. "
         "What differs, before -> now:"
     )
-    freeze_or_refuse(run.identity_file, identity, "curation run", publish, refusal, derived=("fingerprint",))
+    freeze_or_refuse(run.identity_file, identity.as_dict(), "curation run", publish, refusal, derived=("fingerprint",))
 
 
 def remember_roots(run: RunFolder, roots: Mapping[str, Path]) -> None:
     """Write to the log folder where the sources are on this machine: reports take their frames from there."""
     run.log_folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({name: str(root) for name, root in roots.items()}, indent=1)
-    (run.log_folder / "sources.json").write_text(text, "utf-8")
+    values = stamp({"folders": {name: str(root) for name, root in roots.items()}}, "source folders")
+    (run.log_folder / SOURCES_FILE).write_text(json.dumps(values, indent=1), "utf-8")
 
 
 def remembered_roots(run: RunFolder) -> dict[str, Path]:
-    """Return what `remember_roots` wrote, or nothing where that is gone."""
+    """Return what `remember_roots` wrote, or nothing where the file is gone or damaged: paths can be given again.
+
+    Raises UserError for the file of a newer version.
+    """
+    path = run.log_folder / SOURCES_FILE
     try:
-        values = json.loads((run.log_folder / "sources.json").read_text("utf-8"))
-        return {str(name): Path(root) for name, root in values.items()}
-    except (OSError, ValueError, AttributeError):
+        fields = Fields(read_json(path, "source folders"), str(path))
+        return {name: Path(root) for name, root in fields.texts("folders").items()}
+    except (OSError, FaultError):
         return {}

@@ -56,7 +56,7 @@ def _read_xlsx(path: Path, where: str) -> Iterator[list[str]]:
                 raise UserError(f"{where}: {path.name} has more than {_MAX_ROWS:,} rows; is it the owners' table?")
             yield ["" if cell is None else str(cell) for cell in row]
     except (InvalidFileException, zipfile.BadZipFile, KeyError, ParseError, ValueError, OSError) as error:
-        raise UserError(f"{where}: {path.name} cannot be read as an .xlsx table ({type(error).__name__})") from None
+        raise UserError(f"{where}: {path.name} cannot be read as an .xlsx table ({error})") from None
 
 
 def _read_csv(path: Path, where: str) -> Iterator[list[str]]:

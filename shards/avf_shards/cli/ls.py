@@ -1,7 +1,6 @@
 """avf-shards ls: list the shards, or the clips in them."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, print_answer
@@ -20,17 +19,18 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_shards.format.index import load_index, sidecar_path
-    from avf_shards.format.manifest import read_manifest
+    from avf_shards.format.shard_manifest import read_manifest
 
     manifest = read_manifest(options.shards)
     if options.keys:
-        sidecars = [sidecar_path(options.shards / Path(entry["shard"]).name) for entry in manifest["shards"]]
+        sidecars = [sidecar_path(options.shards / entry.shard) for entry in manifest.shards]
         keys = [key for sidecar in sidecars for key in load_index(sidecar).by_key()]
         print_answer(options, keys, "\n".join(keys))
         return 0
     lines = [f"{'shard':<32}{'clips':>8}{'seconds':>11}{'MB':>9}"]
-    for entry in manifest["shards"]:
-        clips, seconds = sum(entry["clips"].values()) - entry.get("deleted", 0), sum(entry["seconds"].values())
-        lines.append(f"{entry['shard']:<32}{clips:>8}{seconds:>11.1f}{entry['bytes'] / 1e6:>9.1f}")
-    print_answer(options, {"shards": manifest["shards"], "sources": manifest["sources"]}, "\n".join(lines))
+    for entry in manifest.shards:
+        clips, seconds = sum(entry.clips.values()) - entry.deleted, sum(entry.seconds.values())
+        lines.append(f"{entry.shard:<32}{clips:>8}{seconds:>11.1f}{entry.bytes / 1e6:>9.1f}")
+    entries = [entry.as_dict() for entry in manifest.shards]
+    print_answer(options, {"shards": entries, "sources": manifest.sources}, "\n".join(lines))
     return 0

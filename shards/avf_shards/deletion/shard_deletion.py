@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
 from avf_shards.format.index import ShardReader, sidecar_path
-from avf_shards.format.manifest import MANIFEST, TOMBSTONES, read_manifest, seal
+from avf_shards.format.manifest import MANIFEST
+from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, Tombstone, read_manifest
 from avf_shards.format.tar import TarWriter
 from avf_shards.schema.clip_key import is_key, make_clip_key
 from avf_shards.schema.clip_record import ClipRecord
@@ -93,25 +93,25 @@ def delete_clips(shards: Path, request: DeletionRequest, reason: str = "") -> De
     # An earlier call may have been killed before it replaced the manifest, which leaves new shards that nothing lists,
     # or after, which leaves the old shards.
     _remove_unlisted(shards, manifest)
-    tombstones: list[dict[str, str]] = list(manifest.get(TOMBSTONES, ()))
+    tombstones = list(manifest.tombstones)
     entries, deleted, rewritten = [], [], []
-    for entry in manifest["shards"]:
+    for entry in manifest.shards:
         positions = _requested_positions(shards, entry, request)
         if not positions:
             entries.append(entry)
             continue
         entries.append(_rewrite_shard(shards, entry, positions))
-        rewritten.append(entries[-1]["shard"])
+        rewritten.append(entries[-1].shard)
         deleted += list(positions.values())
-    if not deleted and not any(_is_requested(tombstone["key"], request) for tombstone in tombstones):
+    if not deleted and not any(_is_requested(tombstone.key, request) for tombstone in tombstones):
         raise UserError(f"{shards}: has no clip of what was named, and none of it was deleted here before")
     if deleted:
-        tombstones = sorted(
-            [*tombstones, *({"key": key, "reason": reason} for key in deleted)], key=lambda tombstone: tombstone["key"]
-        )
-        durable_io.replace_file(shards / MANIFEST, seal(manifest | {"shards": entries, TOMBSTONES: tombstones}))
-        _remove_unlisted(shards, read_manifest(shards))
-    searched = check_absence(shards, [tombstone["key"] for tombstone in tombstones])
+        tombstones += [Tombstone(key=key, reason=reason) for key in deleted]
+        tombstones.sort(key=lambda tombstone: tombstone.key)
+        manifest = replace(manifest, shards=tuple(entries), tombstones=tuple(tombstones))
+        durable_io.replace_file(shards / MANIFEST, manifest.to_json())
+        _remove_unlisted(shards, manifest)
+    searched = check_absence(shards, [tombstone.key for tombstone in tombstones])
     return DeletionReport(
         keys=tuple(deleted), tombstones=len(tombstones), rewritten=tuple(rewritten), searched_bytes=searched
     )
@@ -124,7 +124,7 @@ def check_absence(shards: Path, keys: Iterable[str]) -> int:
     """
     deleted, searched = {key.encode() for key in keys}, 0
     prefixes = {key.partition(b"-")[0] + b"-" for key in deleted}  # the sources
-    listed = {str(entry["shard"]) for entry in read_manifest(shards)["shards"]}
+    listed = {entry.shard for entry in read_manifest(shards).shards}
     expected = listed | {sidecar_path(Path(name)).name for name in listed}
     for path in sorted(shards.iterdir()):
         if path.suffix not in (".tar", ".json") or path.name == MANIFEST:
@@ -153,17 +153,17 @@ def _of_video(source: str, video: str) -> tuple[str, str]:
     return first, digest
 
 
-def _requested_positions(shards: Path, entry: dict[str, Any], request: DeletionRequest) -> dict[int, str]:
+def _requested_positions(shards: Path, entry: ShardEntry, request: DeletionRequest) -> dict[int, str]:
     """Return position in the shard as packed -> key, of the clips to delete."""
     sources = {source for source, _ in request.videos | request.speakers} | {
         key.split("-", 1)[0] for key in request.keys
     }
-    if not sources & entry["clips"].keys():
+    if not sources & entry.clips.keys():
         return {}
     positions = {}
     videos = {_of_video(*video) for video in request.videos}
-    names = {name for source, name in request.speakers if source in entry["clips"]}
-    with ShardReader(shards / Path(entry["shard"]).name) as reader:
+    names = {name for source, name in request.speakers if source in entry.clips}
+    with ShardReader(shards / entry.shard) as reader:
         clips = reader.index.by_key()
         for position, key in zip(reader.index.positions(), clips, strict=True):
             source, digest, *_ = key.split("-")
@@ -175,16 +175,14 @@ def _requested_positions(shards: Path, entry: dict[str, Any], request: DeletionR
     return positions
 
 
-def _rewrite_shard(shards: Path, entry: dict[str, Any], positions: dict[int, str]) -> dict[str, Any]:
+def _rewrite_shard(shards: Path, entry: ShardEntry, positions: dict[int, str]) -> ShardEntry:
     """Publish the shard without the clips at `positions` beside the old shard; return its entry for the manifest."""
-    old = shards / Path(entry["shard"]).name
-    # The stream order is computed from the name and digest of the shard as first packed, through all rewrites.
-    order = entry.get("order", {"shard": entry["shard"], "sha256": entry["sha256"]})
-    times = int(entry.get("rewritten", 0)) + 1
-    name = f"{Path(order['shard']).stem}-r{times}.tar"
+    old = shards / entry.shard
+    times = entry.rewritten + 1
+    name = f"{Path(entry.original.shard).stem}-r{times}.tar"
     temporary = shards / "tmp"
     durable_io.make_new_folder(temporary)
-    (source,) = entry["clips"]
+    (source,) = entry.clips
     with ShardReader(old) as reader:
         writer, frames = TarWriter(temporary / name), 0
         for key, members in reader.index.by_key().items():
@@ -211,22 +209,23 @@ def _rewrite_shard(shards: Path, entry: dict[str, Any], positions: dict[int, str
     # The tar first: a shard exists if and only if its sidecar does.
     durable_io.publish_file(temporary / name, shards / name)
     durable_io.publish_file(temporary / side.name, side)
-    return entry | {
-        "shard": name,
-        "bytes": size,
-        "sha256": digest,
-        "index_sha256": hashlib.sha256(data).hexdigest(),
-        "seconds": new_index.seconds,
-        "order": order,
-        "rewritten": times,
-        "deleted": len(deleted),
-    }
+    return replace(
+        entry,
+        shard=name,
+        bytes=size,
+        sha256=digest,
+        index_sha256=hashlib.sha256(data).hexdigest(),
+        seconds=new_index.seconds,
+        order=entry.original,
+        rewritten=times,
+        deleted=len(deleted),
+    )
 
 
-def _remove_unlisted(shards: Path, manifest: dict[str, Any]) -> None:
+def _remove_unlisted(shards: Path, manifest: ShardManifest) -> None:
     """Remove tmp/ and every version of a listed shard that the manifest does not list."""
-    listed = {str(entry["shard"]) for entry in manifest["shards"]}
-    originals = {Path(entry.get("order", entry)["shard"]).stem for entry in manifest["shards"]}
+    listed = {entry.shard for entry in manifest.shards}
+    originals = {Path(entry.original.shard).stem for entry in manifest.shards}
     for path in _versions(shards):
         match = _VERSION.fullmatch(path.name)
         shard = path.name.removesuffix(index.SUFFIX).removesuffix(".tar") + ".tar"

@@ -3,13 +3,12 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from avf_shards.errors import FaultError, UserError
-from avf_shards.format.manifest import read_manifest
+from avf_shards.errors import UserError
+from avf_shards.format.shard_manifest import ShardManifest, read_manifest
 
 IntArray = npt.NDArray[np.int64]
 
@@ -51,31 +50,27 @@ class Corpus:
 
 def load_corpus(folder: Path) -> Corpus:
     """Return the corpus in `folder`. Raises UserError without a manifest, FaultError for a damaged one."""
-    return parse_corpus(read_manifest(folder), str(folder))
+    return list_corpus(read_manifest(folder), str(folder))
 
 
-def parse_corpus(manifest: dict[str, Any], where: str) -> Corpus:
+def list_corpus(manifest: ShardManifest, where: str) -> Corpus:
     """Return the corpus that a manifest lists; `where` names its folder in messages.
 
-    Raises UserError for a manifest without clips, FaultError for a shard's name that is a path.
+    Raises UserError for a manifest without clips.
     """
-    listed = manifest["shards"]
-    names = tuple(str(entry["shard"]) for entry in listed)
-    for name in names:
-        if name != Path(name).name:
-            raise FaultError(f"{where}: its manifest names {name!r}, which cannot be a shard's name")
+    listed = manifest.shards
     digest = hashlib.sha256()
     shards_of_source: dict[str, list[tuple[int, int, float]]] = {}
     for number, entry in enumerate(listed):
-        (source, clips), *more = entry["clips"].items()
-        if more:
-            raise UserError(f"{where}: shard {entry['shard']} mixes sources; pack it anew")
-        packed = entry.get("order", entry)  # a shard that was rewritten to delete clips keeps its place in the order
-        digest.update(f"{packed['shard']} {packed['sha256']} {source} {clips}\n".encode())
-        shards_of_source.setdefault(source, []).append((number, clips, entry["seconds"][source]))
+        if len(entry.clips) != 1:
+            raise UserError(f"{where}: shard {entry.shard} mixes sources or has none; pack it anew")
+        ((source, clips),) = entry.clips.items()
+        original = entry.original
+        digest.update(f"{original.shard} {original.sha256} {source} {clips}\n".encode())
+        shards_of_source.setdefault(source, []).append((number, clips, entry.seconds[source]))
     if not shards_of_source:
         raise UserError(f"{where}: its manifest lists no clips")
-    clips_of = [sum(entry["clips"].values()) for entry in listed]
+    clips_of = [sum(entry.clips.values()) for entry in listed]
     sources = tuple(
         Source(
             name=name,
@@ -85,11 +80,10 @@ def parse_corpus(manifest: dict[str, Any], where: str) -> Corpus:
         )
         for name, rows in sorted(shards_of_source.items())
     )
-    indexes = tuple(str(entry["index_sha256"]) for entry in listed)
     return Corpus(
         digest=digest.hexdigest(),
-        shards=names,
-        index_sha256=indexes,
+        shards=tuple(entry.shard for entry in listed),
+        index_sha256=tuple(entry.index_sha256 for entry in listed),
         first_clip=np.cumsum([0, *clips_of], dtype=np.int64),
         sources=sources,
     )

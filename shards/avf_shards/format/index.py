@@ -5,12 +5,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from avf_shards.errors import FaultError
 from avf_shards.format.tar import Member, read_member
 from avf_shards.schema.clip_key import is_key
-from avf_shards.schema.versions import SCHEMA_VERSION, check_version, stamp
+from avf_shards.schema.fields import Fields
+from avf_shards.schema.versions import parse_json, stamp
 
 SUFFIX = ".index.json"
 MEMBERS_PER_CLIP = ("flac", "json", "mp4")
@@ -72,28 +72,39 @@ def load_index(path: Path) -> ShardIndex:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise FaultError(f"{path.name}: missing; without its index the shard cannot be trusted") from None
-    return parse_index(data, path.name)
+        raise FaultError(f"{path}: missing; without its index the shard cannot be trusted") from None
+    return parse_index(data, str(path))
 
 
 def parse_index(data: bytes, name: str) -> ShardIndex:
     """Return the index in the content of a sidecar; `name` names the file in messages. Raises as `load_index`."""
-    try:
-        values: dict[str, Any] = json.loads(data)
-        check_version(values, "shard index", name)
-        del values[SCHEMA_VERSION]
-        members = tuple(
-            Member(name=str(n), offset=int(o), size=int(s), crc32=int(c)) for n, o, s, c in values.pop("members")
-        )
-        deleted = tuple(int(position) for position in values.pop("deleted", ()))
-        index = ShardIndex(members=members, deleted=deleted, **values)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise FaultError(f"{name}: not a shard index ({type(error).__name__})") from None
-    for member in members:
-        key, _, extension = member.name.partition(".")
-        if not is_key(key) or extension not in _EXTENSIONS:
-            raise FaultError(f"{name}: {member.name!r} cannot be the name of a clip's file")
-    return index
+    fields = Fields(parse_json(data, "shard index", name), name)
+    seconds = fields.table("seconds")
+    deleted = fields.items("deleted") if "deleted" in fields.values else []
+    if not all(isinstance(position, int) for position in deleted):
+        raise FaultError(f"{name}: deleted must be a list of positions")
+    return ShardIndex(
+        shard=fields.text("shard"),
+        size_bytes=fields.integer("size_bytes"),
+        sha256=fields.text("sha256"),
+        clips=fields.integers("clips"),
+        seconds={source: seconds.number(source) for source in seconds.values},
+        members=tuple(_parse_member(row, name) for row in fields.items("members")),
+        deleted=tuple(deleted),
+    )
+
+
+def _parse_member(row: object, where: str) -> Member:
+    """Return the member of one row, [name, offset, size, CRC-32]. Raises FaultError."""
+    match row:
+        case [str() as name, int() as offset, int() as size, int() as crc32]:
+            pass
+        case _:
+            raise FaultError(f"{where}: a member must be [name, offset, size, CRC-32], and is {str(row)[:60]}")
+    key, _, extension = name.partition(".")
+    if not is_key(key) or extension not in _EXTENSIONS:
+        raise FaultError(f"{where}: {name!r} cannot be the name of a clip's file")
+    return Member(name=name, offset=offset, size=size, crc32=crc32)
 
 
 class ShardReader:

@@ -1,40 +1,31 @@
-"""The manifest of a folder: written last, it lists all other files, and holds a digest of its own content."""
+"""Manifests: a manifest is written last into a folder, lists the other files, and holds a digest of its own content."""
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
-from avf_shards.errors import FaultError, UserError
-from avf_shards.schema.versions import FileKind, check_version, stamp
+from avf_shards.errors import FaultError
+from avf_shards.schema.versions import FileKind, parse_json, stamp
 
 MANIFEST = "manifest.json"
-TOMBSTONES = "tombstones"  # key in the manifest: the clips that were deleted
 
 
-def seal(values: dict[str, Any], kind: FileKind = "shard manifest") -> bytes:
+def seal(values: dict[str, Any], kind: FileKind) -> bytes:
     """Return the bytes of a manifest with the SHA-256 of its own content, so that damage is noticed."""
     return _encode_with_digest(stamp(values, kind))
 
 
-def unseal(data: bytes, kind: FileKind = "shard manifest") -> dict[str, Any]:
-    """Return the values of a manifest. Raises FaultError for damage, UserError for a newer version."""
-    try:
-        values: dict[str, Any] = json.loads(data)
-        content_sha256 = values.pop("self_sha256")
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise FaultError(f"{MANIFEST}: not readable as a manifest ({type(error).__name__})") from None
+def unseal(data: bytes, kind: FileKind, where: str) -> dict[str, Any]:
+    """Return the values of a manifest; `where` names the file in messages.
+
+    Raises FaultError for damage, UserError for a newer version.
+    """
+    # A newer version may compute its digest in another way, so the version is checked first.
+    values = parse_json(data, kind, where)
+    content_sha256 = str(values.pop("self_sha256", None))
     if _encode_with_digest(values) != data:
-        raise FaultError(f"{MANIFEST}: damaged (its content does not match its digest {str(content_sha256)[:12]}...)")
-    check_version(values, kind, MANIFEST)
+        raise FaultError(f"{where}: damaged (the SHA-256 of its content is not the recorded {content_sha256[:12]}...)")
     return values
-
-
-def read_manifest(shards: Path) -> dict[str, Any]:
-    """Return the manifest of a folder of finished shards. Raises UserError without one, FaultError for damage."""
-    if not (shards / MANIFEST).is_file():
-        raise UserError(f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out {shards}` writes it")
-    return unseal((shards / MANIFEST).read_bytes())
 
 
 def _encode_with_digest(values: dict[str, Any]) -> bytes:

@@ -14,20 +14,20 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from avf_shards import durable_io
-from avf_shards.errors import FaultError, UserError
+from avf_shards.errors import UserError
 from avf_shards.format import index
+from avf_shards.format.run_identity import RunIdentity, read_run_identity
 from avf_shards.format.tar import TarWriter
 from avf_shards.schema import ledger
+from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import (
     check_schema,
-    check_version,
     read_json,
     stamp,
     translate_parquet_errors,
@@ -61,19 +61,15 @@ class UnitManifest:
         return (json.dumps(stamp(asdict(self), "unit"), sort_keys=True) + "\n").encode()
 
     @classmethod
-    def from_json(cls, data: bytes, where: str) -> "UnitManifest":
-        """Return the manifest in `data`. Raises UserError for a newer version, FaultError for a damaged file."""
-        try:
-            values = dict(json.loads(data))
-            check_version(values, "unit", where)
-            return cls(
-                unit=int(values["unit"]),
-                attempt=int(values["attempt"]),
-                counts={str(name): int(count) for name, count in values["counts"].items()},
-                file_bytes={str(name): int(size) for name, size in values["file_bytes"].items()},
-            )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise FaultError(f"{where}: not the manifest of a unit ({type(error).__name__}: {error})") from None
+    def read(cls, path: Path) -> "UnitManifest":
+        """Return the manifest in a file. Raises UserError for a newer version, FaultError for a damaged file."""
+        fields = Fields(read_json(path, "unit"), str(path))
+        return cls(
+            unit=fields.integer("unit"),
+            attempt=fields.integer("attempt"),
+            counts=fields.integers("counts"),
+            file_bytes=fields.integers("file_bytes"),
+        )
 
 
 @dataclass(frozen=True)
@@ -100,12 +96,9 @@ class RunFolder:
     def log_folder(self) -> Path:
         return self.root / "log"
 
-    def identity(self) -> dict[str, Any]:
-        """Return the values of run.json: fingerprint, settings, versions, backends, weights.
-
-        Raises UserError, FaultError.
-        """
-        return read_json(self.identity_file, "curation run")
+    def identity(self) -> RunIdentity:
+        """Return the values of run.json. Raises UserError for a newer version, FaultError for a damaged file."""
+        return read_run_identity(self.identity_file)
 
     def temporary(self, name: str) -> Path:
         """Make and return a new folder under tmp/ whose name no other process uses."""
@@ -163,9 +156,8 @@ class RunFolder:
             durable_io.remove(temporary)
 
     def unit_manifest(self, attempt: int, unit: int) -> UnitManifest:
-        """Return the unit.json of a committed unit. Raises as `UnitManifest.from_json`."""
-        path = self.unit_folder(attempt, unit) / UNIT
-        return UnitManifest.from_json(path.read_bytes(), str(path))
+        """Return the unit.json of a committed unit. Raises as `UnitManifest.read`."""
+        return UnitManifest.read(self.unit_folder(attempt, unit) / UNIT)
 
     def finish_attempt(self, attempt: int) -> None:
         """Write the ledger of all committed units of a finished attempt; a second call does nothing."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from avf_shards.errors import UserError
 from avf_shards.format.index import ShardReader
-from avf_shards.format.manifest import read_manifest
+from avf_shards.format.shard_manifest import read_manifest
 from avf_shards.schema.clip_key import is_key
 from avf_shards.schema.clip_record import ClipRecord
 
@@ -24,13 +24,13 @@ def find_clips(shards: Path, keys: Iterable[str]) -> dict[str, tuple[str, dict[s
     sources = {key.split("-", 1)[0] for key in keys}
     missing: set[str] = set(keys)
     clips: dict[str, tuple[str, dict[str, bytes]]] = {}
-    for entry in read_manifest(shards)["shards"]:
-        if missing and sources & entry["clips"].keys():
-            with ShardReader(shards / Path(entry["shard"]).name) as reader:
+    for entry in read_manifest(shards).shards:
+        if missing and sources & entry.clips.keys():
+            with ShardReader(shards / entry.shard) as reader:
                 members = reader.index.by_key()
                 for key in missing & members.keys():
                     files = {extension: reader.read(member) for extension, member in members[key].items()}
-                    clips[key] = entry["shard"], files
+                    clips[key] = entry.shard, files
                 missing -= members.keys()
     if missing:
         raise UserError(f"{', '.join(sorted(missing))}: not in {shards}; avf-shards ls {shards} --keys lists its clips")

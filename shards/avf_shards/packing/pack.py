@@ -12,7 +12,7 @@ After a kill at any moment, the same command continues after the last shard with
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format.frozen_identity import freeze_or_refuse
 from avf_shards.format.index import FINGERPRINT, ShardReader, load_index, sidecar_path
-from avf_shards.format.manifest import MANIFEST, TOMBSTONES, read_manifest, seal
+from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.run_folder import PART, PackedClip, RunFolder, write_part
+from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, read_manifest
 from avf_shards.format.tar import Member
 from avf_shards.packing.near_duplicates import Fingerprint
 from avf_shards.packing.selection import Selection, SelectionResult, select_clips
@@ -33,6 +34,15 @@ from avf_shards.schema import ledger
 
 PACK, SELECTED = "pack.json", "selection.parquet"
 _OPEN_PARTS = 64  # a seeded order jumps between units, and a process may open only so many files
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackIdentity:
+    """The values of pack.json: what a folder of shards was packed from. The manifest repeats them."""
+
+    fingerprint: str  # of the curation run
+    ledger_sha256: str  # of the run's ledger
+    selection: dict[str, Any]  # settings of the selection
 
 
 def pack_shards(
@@ -43,37 +53,40 @@ def pack_shards(
     Raises UserError when `shards` holds other files or another selection, FaultError when a unit's part is damaged.
     """
     table, result = select_from_run(run, selection)
-    identity = {
-        "fingerprint": run.identity()["fingerprint"],
-        "ledger_sha256": hashlib.sha256(ledger.encode_ledger(table)).hexdigest(),
-        "selection": asdict(selection),
-    }
+    identity = PackIdentity(
+        fingerprint=run.identity().fingerprint,
+        ledger_sha256=hashlib.sha256(ledger.encode_ledger(table)).hexdigest(),
+        selection=asdict(selection),
+    )
     _freeze(shards, identity)
-    if (shards / MANIFEST).is_file() and TOMBSTONES in read_manifest(shards):
+    if (shards / MANIFEST).is_file() and read_manifest(shards).tombstones:
         raise UserError(f"{shards}: clips were deleted here, packing would bring them back; use another folder")
     durable_io.make_new_folder(shards / "tmp")
     total, done = sum(map(len, result.clips.values())), 0
     parts = _Parts(run)
-    listed: list[dict[str, Any]] = []
+    listed: list[ShardEntry] = []
     try:
         for source, clips in result.clips.items():
             for number, first in enumerate(range(0, len(clips), selection.clips_per_shard)):
                 chosen = clips[first : first + selection.clips_per_shard]
                 shard = shards / f"{source}-{number:06d}.tar"
                 _write_shard(shard, shards / "tmp", (parts.clip(*clip, source) for clip in chosen))
-                listed.append(_manifest_entry(shard))
+                listed.append(list_shard(shard))
                 done += len(chosen)
                 progress(done, total)
     finally:
         parts.close()
     decisions = ledger.encode_ledger(result.as_table())
     _publish_file(shards, SELECTED, decisions)
-    manifest = identity | {
-        "selection_sha256": hashlib.sha256(decisions).hexdigest(),
-        "shards": listed,
-        "sources": {source: asdict(counts) for source, counts in result.sources.items()},
-    }
-    _publish_file(shards, MANIFEST, seal(manifest))
+    manifest = ShardManifest(
+        fingerprint=identity.fingerprint,
+        ledger_sha256=identity.ledger_sha256,
+        selection=identity.selection,
+        selection_sha256=hashlib.sha256(decisions).hexdigest(),
+        shards=tuple(listed),
+        sources={source: asdict(counts) for source, counts in result.sources.items()},
+    )
+    _publish_file(shards, MANIFEST, manifest.to_json())
     durable_io.remove(shards / "tmp")
     return result
 
@@ -102,7 +115,7 @@ def read_fingerprints(run: RunFolder, table: pa.Table) -> dict[str, Fingerprint]
     return fingerprints
 
 
-def _freeze(shards: Path, identity: dict[str, Any]) -> None:
+def _freeze(shards: Path, identity: PackIdentity) -> None:
     """Write pack.json at the first start; raise UserError for a folder that was made for something else."""
     if shards.exists() and not shards.is_dir():
         raise UserError(f"{shards}: is a file, not a folder for shards")
@@ -115,7 +128,7 @@ def _freeze(shards: Path, identity: dict[str, Any]) -> None:
         _publish_file(shards, PACK, data)
 
     refusal = f"{shards}: was packed from another run, or with another selection; use another folder"
-    freeze_or_refuse(shards / PACK, identity, "pack", publish, refusal)
+    freeze_or_refuse(shards / PACK, asdict(identity), "pack", publish, refusal)
 
 
 def _publish_file(shards: Path, name: str, data: bytes) -> None:
@@ -135,17 +148,18 @@ def _write_shard(shard: Path, temporary: Path, clips: Iterator[PackedClip]) -> N
     durable_io.publish_file(temporary / side.name, side)
 
 
-def _manifest_entry(shard: Path) -> dict[str, Any]:
+def list_shard(shard: Path) -> ShardEntry:
+    """Return the manifest's entry of a shard that is new, from its sidecar. Raises as `load_index`."""
     side = sidecar_path(shard)
     loaded = load_index(side)
-    return {
-        "shard": shard.name,
-        "bytes": loaded.size_bytes,
-        "sha256": loaded.sha256,
-        "index_sha256": hashlib.sha256(side.read_bytes()).hexdigest(),
-        "clips": loaded.clips,
-        "seconds": loaded.seconds,
-    }
+    return ShardEntry(
+        shard=shard.name,
+        bytes=loaded.size_bytes,
+        sha256=loaded.sha256,
+        index_sha256=hashlib.sha256(side.read_bytes()).hexdigest(),
+        clips=loaded.clips,
+        seconds=loaded.seconds,
+    )
 
 
 class _Parts:

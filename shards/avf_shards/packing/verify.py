@@ -1,24 +1,24 @@
 """Verify that every byte of a folder of shards is as packed, and name the shard, member and byte of each fault."""
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
-from avf_shards.format.manifest import MANIFEST, unseal
+from avf_shards.format.manifest import MANIFEST
+from avf_shards.format.shard_manifest import ShardManifest, read_manifest
 from avf_shards.format.tar import BLOCK, END, read_member, sha256_file
 from avf_shards.packing.pack import PACK, SELECTED
-from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS
+from avf_shards.schema.versions import SCHEMA_VERSION, read_json, read_parquet
 
 
 def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: None) -> list[str]:
     """Return every fault in `shards`, one sentence each; an empty list means that every byte is as packed.
 
-    Raises UserError when `shards` is not a folder of shards.
+    Raises UserError when `shards` is not a folder of shards, or when a newer version of this program packed it.
     """
     if not shards.is_dir():
         raise UserError(f"{shards}: no such folder")
@@ -29,10 +29,10 @@ def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: N
             f"{shards}: not a folder of shards (no {MANIFEST}); make one with avf-shards pack RUN --out {shards}"
         )
     try:
-        manifest = unseal((shards / MANIFEST).read_bytes())
+        manifest = read_manifest(shards)
     except FaultError as error:
         return [str(error)]
-    digests = {Path(entry["shard"]).name: (entry["sha256"], entry["index_sha256"]) for entry in manifest["shards"]}
+    digests = {entry.shard: (entry.sha256, entry.index_sha256) for entry in manifest.shards}
     faults = _pack_faults(shards / PACK, manifest) + _selection_faults(shards / SELECTED, manifest)
     faults += list(_foreign_faults(shards, set(digests)))
     for name, (tar_digest, index_digest) in sorted(digests.items()):
@@ -41,25 +41,31 @@ def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: N
     return faults
 
 
-def _pack_faults(path: Path, manifest: dict[str, Any]) -> list[str]:
+def _pack_faults(path: Path, manifest: ShardManifest) -> list[str]:
     """Return the fault of pack.json, whose values the manifest repeats."""
-    try:
-        frozen = json.loads(path.read_bytes())
-        identity = {name: value for name, value in frozen.items() if name != SCHEMA_VERSION}
-        same = all(manifest[name] == value for name, value in identity.items()) and len(identity) == 3
-        same = same and frozen.get(SCHEMA_VERSION) == VERSIONS["pack"]
-    except FileNotFoundError:
-        return [f"{path.name}: missing"]
-    except (ValueError, KeyError, AttributeError):
-        same = False
-    return [] if same else [f"{path.name}: damaged, or it belongs to another manifest"]
-
-
-def _selection_faults(path: Path, manifest: dict[str, Any]) -> list[str]:
     if not path.is_file():
         return [f"{path.name}: missing"]
-    same = sha256_file(path) == manifest["selection_sha256"]
-    return [] if same else [f"{path.name}: damaged (its SHA-256 is not the manifest's)"]
+    expected = {
+        "fingerprint": manifest.fingerprint,
+        "ledger_sha256": manifest.ledger_sha256,
+        "selection": manifest.selection,
+    }
+    try:
+        values = read_json(path, "pack")
+    except FaultError as error:
+        return [str(error)]
+    del values[SCHEMA_VERSION]
+    return [] if values == expected else [f"{path.name}: damaged, or it belongs to another manifest"]
+
+
+def _selection_faults(path: Path, manifest: ShardManifest) -> list[str]:
+    if not path.is_file():
+        return [f"{path.name}: missing"]
+    if sha256_file(path) == manifest.selection_sha256:
+        return []
+    with suppress(FaultError):
+        read_parquet(path, "selection", [])  # refuses the file of a newer version, which is not damaged
+    return [f"{path.name}: damaged (its SHA-256 is not the manifest's)"]
 
 
 def _foreign_faults(shards: Path, names: set[str]) -> Iterator[str]:
@@ -76,6 +82,8 @@ def _shard_faults(shard: Path, tar_digest: str, index_digest: str) -> list[str]:
     if not side.is_file():
         return [f"{side.name}: missing"]
     if hashlib.sha256(side.read_bytes()).hexdigest() != index_digest:
+        with suppress(FaultError):
+            index.load_index(side)  # refuses the sidecar of a newer version, which is not damaged
         return [f"{side.name}: damaged, or not the sidecar that was packed (its SHA-256 is not the manifest's)"]
     # The digest decides; only a shard that differs is read a second time to find where.
     if sha256_file(shard) == tar_digest:

@@ -70,6 +70,13 @@ class Fields:
             self._refuse(name, "a list")
         return list(self.values[name])
 
+    def text_list(self, name: str) -> list[str]:
+        """Return a list of strings."""
+        values = self.items(name)
+        if not all(isinstance(value, str) for value in values):
+            self._refuse(name, "a list of texts")
+        return values
+
     def _refuse(self, name: str, kind: str) -> str:
         value = _shorten(self.values[name]) if name in self.values else "missing"
         raise FaultError(f"{self.where}: {name} must be {kind}, and is {value}")

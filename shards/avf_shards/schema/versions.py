@@ -30,6 +30,7 @@ FileKind = Literal[
     "shard index",
     "shard manifest",
     "skipped inputs",
+    "source folders",
     "source totals",
     "study results",
     "test result",
@@ -54,6 +55,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "shard index": 1,  # NAME.index.json
     "shard manifest": 1,  # SHARDS/manifest.json
     "skipped inputs": 1,  # RUN/attempt-N/plan/skipped_inputs.parquet
+    "source folders": 1,  # RUN/log/sources.json
     "source totals": 1,  # RUN/log/estimate.json of the run of a sample
     "study results": 1,  # OUT/study.json
     "test result": 1,  # RUN/result.json of post-pre-training and fine-tuning
@@ -91,16 +93,26 @@ def check_version(values: Mapping[str, Any], kind: FileKind, where: str) -> None
 def read_json(path: Path, kind: FileKind | None = None) -> dict[str, Any]:
     """Return the JSON object in a file, after a check of its schema version if `kind` names one.
 
-    Raises UserError for another version, FaultError for a file that is not a JSON object.
+    Raises as `parse_json`.
+    """
+    return parse_json(path.read_bytes(), kind, str(path))
+
+
+def parse_json(data: bytes | str, kind: FileKind | None, where: str) -> dict[str, Any]:
+    """Return the JSON object in the content of a file, after a check of its schema version if `kind` names one.
+
+    Raises UserError for another version, FaultError for text that is not a JSON object; `where` names the file.
     """
     try:
-        values = json.loads(path.read_bytes())
-    except ValueError as error:  # a text that is not UTF-8 is one too
-        raise FaultError(f"{path}: not readable as JSON ({' '.join(str(error).split())})") from None
+        values = json.loads(data)
+    except UnicodeDecodeError:
+        raise FaultError(f"{where}: not readable as JSON (not UTF-8 text)") from None
+    except (ValueError, RecursionError) as error:
+        raise FaultError(f"{where}: not readable as JSON ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
-        raise FaultError(f"{path}: must hold a JSON object, and holds {type(values).__name__}")
+        raise FaultError(f"{where}: must hold a JSON object, and holds {' '.join(repr(values).split())[:60]}")
     if kind is not None:
-        check_version(values, kind, str(path))
+        check_version(values, kind, where)
     return values
 
 

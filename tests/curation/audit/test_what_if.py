@@ -1,5 +1,6 @@
 """what-if: counts for stricter thresholds are exact, laxer thresholds give bounds, other settings are refused."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from avf_curation.stages.sync import SyncScores
 from avf_shards.errors import UserError
 from avf_shards.schema.ledger import Check, Decision, Status, decisions_to_table
 from avf_shards.timeline import Span
+from support.curation_runs import IDENTITY as RUN_IDENTITY
 
-IDENTITY = {"settings": load_recipe().values, "sources": ["a", "b"], "backends": {"sync": "syncnet"}}
+IDENTITY = replace(RUN_IDENTITY, sources=("a", "b"))
 
 
 def make_decision(source: str, start: int, status: Status, *checks: Check) -> Decision:

@@ -12,9 +12,10 @@ from avf_shards.deletion.shard_deletion import check_absence, delete_clips, dele
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.corpus import load_corpus
 from avf_shards.format.index import ShardReader, load_index, sidecar_path
-from avf_shards.format.manifest import MANIFEST, read_manifest, seal
+from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.run_folder import PackedClip, RunFolder, write_part
-from avf_shards.packing.pack import pack_shards
+from avf_shards.format.shard_manifest import ShardManifest, Tombstone, read_manifest
+from avf_shards.packing.pack import list_shard, pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
 from avf_shards.schema.clip_key import make_clip_key
@@ -39,8 +40,8 @@ def shards(packed_shards: Path, tmp_path: Path) -> Path:
 
 def read_clips(shards: Path) -> dict[str, dict[str, bytes]]:
     clips = {}
-    for entry in read_manifest(shards)["shards"]:
-        with ShardReader(shards / entry["shard"]) as reader:
+    for entry in read_manifest(shards).shards:
+        with ShardReader(shards / entry.shard) as reader:
             clips.update(reader.clips())
     return clips
 
@@ -51,8 +52,8 @@ def file_digests(folder: Path) -> dict[str, str]:
 
 def key_of(shards: Path, source: str, video: str) -> str:
     first, digest, *_ = make_clip_key(source, video, Span(0, 1), 0).split("-")
-    (key,) = [key for key in read_clips(shards) if key.startswith(f"{first}-{digest}-")]
-    return key
+    (found,) = [key for key in read_clips(shards) if key.startswith(f"{first}-{digest}-")]
+    return clips
 
 
 def test_deletion_removes_the_clip_and_changes_nothing_else(shards: Path, packed_shards: Path) -> None:
@@ -68,7 +69,7 @@ def test_deletion_removes_the_clip_and_changes_nothing_else(shards: Path, packed
     assert len(old.keys() - new.keys()) == 2, "one shard and its index were rewritten, no other was touched"
     assert all(new[name] == old[name] for name in old.keys() & new.keys() - {MANIFEST})
     assert not any(key.encode() in path.read_bytes() for path in shards.iterdir() if path.name != MANIFEST)
-    assert read_manifest(shards)["tombstones"] == [{"key": key, "reason": "asked by the owner"}]
+    assert read_manifest(shards).tombstones == (Tombstone(key=key, reason="asked by the owner"),)
 
 
 def test_a_stream_continues_after_a_deletion_with_substitutes(shards: Path, tmp_path: Path) -> None:
@@ -143,17 +144,15 @@ def test_clips_are_deleted_by_speaker(tmp_path: Path) -> None:
         for n, key in enumerate(make_clip_key("s", str(n), Span(0, 50), 0) for n in range(4))
     ]
     write_part(tmp_path, "s-000000.tar", packed)
-    side = sidecar_path(tmp_path / "s-000000.tar")
-    index = load_index(side)
-    entry = {
-        "shard": index.shard,
-        "bytes": index.size_bytes,
-        "sha256": index.sha256,
-        "index_sha256": hashlib.sha256(side.read_bytes()).hexdigest(),
-        "clips": index.clips,
-        "seconds": index.seconds,
-    }
-    (tmp_path / MANIFEST).write_bytes(seal({"shards": [entry], "sources": {}}))
+    manifest = ShardManifest(
+        fingerprint="",
+        ledger_sha256="",
+        selection={},
+        selection_sha256="",
+        shards=(list_shard(tmp_path / "s-000000.tar"),),
+        sources={},
+    )
+    (tmp_path / MANIFEST).write_bytes(manifest.to_json())
     done = delete_clips(tmp_path, deletion_request(speakers=["s/id1"]))
     assert len(done.keys) == 2
     assert {json.loads(files["json"])["speaker"] for files in read_clips(tmp_path).values()} == {"id0"}
@@ -208,7 +207,7 @@ def test_invalid_requests_are_refused_with_the_reason(
 def test_the_command_deletes_and_verifies(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "list.txt").write_text("# owner's letter\nvideo a/003.mp4\nvideo b/001.mp4\n")
     assert main(["delete", str(shards), "--list", str(tmp_path / "list.txt")]) == 0
-    assert "deleted so far: 2 clips" in capsys.readouterr().out
+    assert "absent: 2 deleted clips" in capsys.readouterr().out
     assert main(["ls", str(shards)]) == 0
     assert main(["verify", str(shards)]) == 0
     (tmp_path / "list.txt").write_text("vidio a/003.mp4\n")

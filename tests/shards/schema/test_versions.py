@@ -44,7 +44,7 @@ def rewrite_manifest(path: Path, version: int | None) -> None:
     del values["self_sha256"]
     newest = {**VERSIONS, "shard manifest": version}
     with patch.object(versions, "VERSIONS", newest):  # `seal` stamps the newest version that it knows
-        path.write_bytes(seal(values))
+        path.write_bytes(seal(values, "shard manifest"))
 
 
 def rewrite_parquet(path: Path, version: int | None) -> None:
@@ -66,6 +66,9 @@ CASES: list[Case] = [
     ("shards/pack.json", rewrite_json, ["shards", "pack", "RUN", "--out", "SHARDS"]),
     ("shards/manifest.json", rewrite_manifest, ["shards", "ls", "SHARDS"]),
     ("shards/manifest.json", rewrite_manifest, ["shards", "verify", "SHARDS"]),
+    ("shards/pack.json", rewrite_json, ["shards", "verify", "SHARDS"]),
+    ("shards/selection.parquet", rewrite_parquet, ["shards", "verify", "SHARDS"]),
+    ("shards/made-000000.index.json", rewrite_json, ["shards", "verify", "SHARDS"]),
     ("shards/made-000000.index.json", rewrite_json, ["shards", "ls", "SHARDS", "--keys"]),
 ]
 
@@ -77,14 +80,14 @@ def test_another_version_is_refused_in_one_sentence(
 ) -> None:
     name, rewrite, command = case
     path = folder / name
-    places = {"RUN": folder / "run", "SHARDS": folder / "shards", "NEW": tmp_path / "new"}
-    original = path.read_bytes()
+    folders = {"RUN": folder / "run", "SHARDS": folder / "shards", "NEW": tmp_path / "new"}
+    content = path.read_bytes()
     try:
         rewrite(path, 99 if newer else None)
         main = curate_main if command[0] == "curate" else shards_main
-        status = main([str(places.get(word, word)) for word in command[1:]])
+        status = main([str(folders.get(word, word)) for word in command[1:]])
     finally:
-        path.write_bytes(original)
+        path.write_bytes(content)
     message = capsys.readouterr().err.strip()
     assert status == 2
     assert message.count("\n") == 0, message
@@ -94,6 +97,37 @@ def test_another_version_is_refused_in_one_sentence(
         if newer
         else "older version or another program" in message
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("run/run/run.json", ["curate", "audit", "RUN"]),
+        ("run/run/run.json", ["shards", "pack", "RUN", "--out", "NEW"]),
+        (f"{UNIT}/unit.json", ["curate", "status", "RUN"]),
+        (f"{UNIT}/clips.index.json", ["shards", "pack", "RUN", "--out", "NEW"]),
+        ("shards/made-000000.index.json", ["shards", "ls", "SHARDS", "--keys"]),
+        ("shards/manifest.json", ["shards", "ls", "SHARDS"]),
+        ("shards/pack.json", ["shards", "verify", "SHARDS"]),
+    ],
+)
+def test_a_file_that_lacks_its_fields_is_one_sentence_that_names_it(
+    folder: Path, tmp_path: Path, name: str, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / name
+    folders = {"RUN": folder / "run", "SHARDS": folder / "shards", "NEW": tmp_path / "new"}
+    content = path.read_bytes()
+    try:
+        path.write_text(json.dumps({SCHEMA_VERSION: 1}))
+        main = curate_main if command[0] == "curate" else shards_main
+        status = main([str(folders.get(word, word)) for word in command[1:]])
+    finally:
+        path.write_bytes(content)
+    captured = capsys.readouterr()
+    assert status == 1
+    message = [line for line in (captured.err + captured.out).splitlines() if path.name in line]
+    assert len(message) == 1
+    assert "Error" not in message[0]
 
 
 def test_the_version_is_a_number_from_one_on() -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from avf_shards.errors import DeletedClipError, FaultError, UserError
 from avf_shards.format import index
-from avf_shards.format.corpus import Corpus, parse_corpus
+from avf_shards.format.corpus import Corpus, list_corpus
 from avf_shards.format.index import ShardIndex
-from avf_shards.format.manifest import MANIFEST, unseal
+from avf_shards.format.manifest import MANIFEST
+from avf_shards.format.shard_manifest import ShardManifest
 from avf_shards.format.tar import BLOCK, Member, check_member
 
 from avf_training.data.storage import LocalFolder, RemoteFolder, StorageConfig, open_storage
@@ -55,7 +56,7 @@ def read_corpus(shards: str | Path, config: StorageConfig) -> Corpus:
         raise UserError(
             f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out SHARDS` writes it"
         ) from None
-    return parse_corpus(unseal(data), str(shards))
+    return list_corpus(ShardManifest.from_json(data, f"{str(shards).rstrip('/')}/{MANIFEST}"), str(shards))
 
 
 class ClipReader:

@@ -80,4 +80,4 @@ def read_predictions(path: Path) -> Predictions:
             unreadable=tuple(values["unreadable"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise FaultError(f"{path}: not readable as predictions ({type(error).__name__}: {error})") from None
+        raise FaultError(f"{path}: not readable as predictions ({error})") from None

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from avf_shards import durable_io
-from avf_shards.errors import FaultError
-from avf_shards.schema.versions import check_version, stamp
+from avf_shards.schema.fields import Fields
+from avf_shards.schema.versions import parse_json, stamp
 from torch import Tensor
 
 from avf_training.config.finetune import FinetuneRecipe
@@ -52,12 +52,13 @@ class EpochScores:
     @classmethod
     def from_json(cls, line: str, where: str) -> "EpochScores":
         """Return the row in a line. Raises UserError for a newer version, FaultError for any other damage."""
-        try:
-            values = dict(json.loads(line))
-            check_version(values, "validation scores", where)
-            return cls(step=int(values["step"]), epoch=values["epoch"], scores=dict(values["scores"]))
-        except (ValueError, TypeError, KeyError) as error:
-            raise FaultError(f"{where}: not the scores of an epoch ({type(error).__name__}: {error})") from None
+        fields = Fields(parse_json(line, "validation scores", where), where)
+        scores = fields.table("scores")
+        return cls(
+            step=fields.integer("step"),
+            epoch=fields.number("epoch"),
+            scores={protocol: dict(scores.table(protocol).values) for protocol in scores.values},
+        )
 
 
 class BestCheckpointTracker:

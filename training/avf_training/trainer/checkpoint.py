@@ -193,7 +193,7 @@ def _check_files(folder: Path) -> dict[str, Any]:
     """Return the state in a checkpoint's manifest. Raises FaultError unless every file is as it was written."""
     if not (folder / MANIFEST).is_file():
         raise FaultError(f"{MANIFEST} is missing")
-    values = unseal((folder / MANIFEST).read_bytes(), "checkpoint")
+    values = unseal((folder / MANIFEST).read_bytes(), "checkpoint", MANIFEST)
     for name, expected in values["files"].items():
         path = folder / Path(name).name  # a damaged manifest must not name a file outside its folder
         if not path.is_file():

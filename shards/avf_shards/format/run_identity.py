@@ -1,0 +1,39 @@
+"""The identity of a curation run, RUN/run/run.json: every result of the run depends on these values alone."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from avf_shards.schema.fields import Fields
+from avf_shards.schema.versions import read_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunIdentity:
+    """The values of run.json."""
+
+    fingerprint: str  # digest of settings, backends, device, weights and versions
+    settings: dict[str, Any]  # of the recipe, with every default written out
+    backends: dict[str, str]  # stage -> backend
+    device: str  # that detectors run on: cpu, cuda
+    weights: dict[str, str]  # model file -> start of its SHA-256
+    versions: dict[str, str]  # package -> version
+    sources: tuple[str, ...]  # names, sorted
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON object without its schema version."""
+        return asdict(self)
+
+
+def read_run_identity(path: Path) -> RunIdentity:
+    """Return the identity in a run.json. Raises UserError for a newer version, FaultError for a damaged file."""
+    fields = Fields(read_json(path, "curation run"), str(path))
+    return RunIdentity(
+        fingerprint=fields.text("fingerprint"),
+        settings=dict(fields.table("settings").values),
+        backends=fields.texts("backends"),
+        device=fields.text("device"),
+        weights=fields.texts("weights"),
+        versions=fields.texts("versions"),
+        sources=tuple(fields.text_list("sources")),
+    )
