@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from avf_shards.errors import FaultError
-from avf_shards.schema.versions import FileKind, parse_json, stamp
+from avf_shards.schema.versions import FileKind, check_version, parse_json, refuse_newer_version, stamp
 
 MANIFEST = "manifest.json"
 
@@ -20,11 +20,13 @@ def unseal(data: bytes, kind: FileKind, where: str) -> dict[str, Any]:
 
     Raises FaultError for damage, UserError for a newer version.
     """
-    # A newer version may compute its digest in another way, so the version is checked first.
-    values = parse_json(data, kind, where)
+    values = parse_json(data, None, where)
+    # A newer version may compute its digest in another way, so this is checked first.
+    refuse_newer_version(values, kind, where)
     content_sha256 = str(values.pop("self_sha256", None))
     if _encode_with_digest(values) != data:
         raise FaultError(f"{where}: damaged (the SHA-256 of its content is not the recorded {content_sha256[:12]}...)")
+    check_version(values, kind, where)
     return values
 
 

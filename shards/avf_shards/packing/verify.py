@@ -12,7 +12,7 @@ from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.shard_manifest import ShardManifest, read_manifest
 from avf_shards.format.tar import BLOCK, END, read_member, sha256_file
 from avf_shards.packing.pack import PACK, SELECTED
-from avf_shards.schema.versions import SCHEMA_VERSION, read_json, read_parquet
+from avf_shards.schema.versions import read_json, read_parquet, refuse_newer_version, stamp
 
 
 def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: None) -> list[str]:
@@ -45,16 +45,17 @@ def _pack_faults(path: Path, manifest: ShardManifest) -> list[str]:
     """Return the fault of pack.json, whose values the manifest repeats."""
     if not path.is_file():
         return [f"{path.name}: missing"]
-    expected = {
+    identity = {
         "fingerprint": manifest.fingerprint,
         "ledger_sha256": manifest.ledger_sha256,
         "selection": manifest.selection,
     }
     try:
-        values = read_json(path, "pack")
+        values = read_json(path)
     except FaultError as error:
         return [str(error)]
-    del values[SCHEMA_VERSION]
+    refuse_newer_version(values, "pack", str(path))
+    expected = stamp(identity, "pack")
     return [] if values == expected else [f"{path.name}: damaged, or it belongs to another manifest"]
 
 

@@ -77,13 +77,19 @@ def check_version(values: Mapping[str, Any], kind: FileKind, where: str) -> None
 
     A file without a version was written before files had versions, or by another program.
     """
-    version, known = values.get(SCHEMA_VERSION), VERSIONS[kind]
+    version = values.get(SCHEMA_VERSION)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise UserError(
             f"{where}: no {kind} file of avf-foundry 0.2 or later (its {SCHEMA_VERSION} is {version!r}); "
             "an older version or another program wrote it"
         )
-    if version > known:
+    refuse_newer_version(values, kind, where)
+
+
+def refuse_newer_version(values: Mapping[str, Any], kind: FileKind, where: str) -> None:
+    """Raise UserError when `values`, read from `where`, have a newer schema version than this program understands."""
+    version, known = values.get(SCHEMA_VERSION), VERSIONS[kind]
+    if isinstance(version, int) and version > known:
         raise UserError(
             f"{where}: {kind} file of schema version {version}, this program understands versions up to {known}; "
             "update avf-foundry"
