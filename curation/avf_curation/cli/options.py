@@ -52,7 +52,17 @@ def add_inputs_option(parser: argparse.ArgumentParser) -> None:
 
 def add_set_option(parser: argparse.ArgumentParser, help: str) -> None:
     """Add `--set KEY=VALUE`, which may be repeated."""
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help=help)
+    action = parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help=help)
+    set_completer(action, _settings)
+
+
+def _settings() -> list[str]:
+    """Return each setting of the default recipe with its value, as --set takes it."""
+    from avf_shards.config import flatten
+
+    from avf_curation.recipe import load_recipe
+
+    return [f"{name}={value}" for name, value in flatten(load_recipe().values).items()]
 
 
 def add_recipe_option(parser: argparse.ArgumentParser, help: str, default: Path | None = None) -> None:

@@ -4,17 +4,14 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.cli.common import add_command, add_command_group, add_json_option, write_answer
 
 
 def add(commands: Any) -> None:
     """Add `sources` with `ls` and `check`."""
-    parser = commands.add_parser(
-        "sources",
-        help="List the corpora whose own layout is read, or check a copy of one.",
-        description="List the corpora whose own layout is read, or check a copy of one.",
+    verbs = add_command_group(
+        commands, "sources", help="List the corpora whose own layout is read, or check a copy of one."
     )
-    verbs = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     verb = add_command(verbs, "ls", _run_ls, help="List the names and layouts of the known corpora.")
     add_json_option(verb)
     verb = add_command(

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.cli.common import add_command, add_command_group, add_json_option, set_completer, write_answer
 from avf_shards.cli.logging_setup import progress_line
 
 from avf_curation.cli.options import add_weights_option, weights_folder
@@ -12,19 +12,17 @@ from avf_curation.cli.options import add_weights_option, weights_folder
 
 def add(commands: Any) -> None:
     """Add `weights` with `ls`, `pull` and `verify`."""
-    parser = commands.add_parser(
-        "weights",
-        help="List, download or verify the model files that stages use.",
-        description="List, download or verify the model files that stages use.",
-    )
-    verbs = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    verbs = add_command_group(commands, "weights", help="List, download or verify the model files that stages use.")
     verb = add_command(verbs, "ls", _run_ls, help="List the known model files, and which of them are present.")
     add_weights_option(verb)
     add_json_option(verb)
     verb = add_command(
         verbs, "pull", _run_pull, help="Get a model file from its owner's address, a mirror, or a file on this machine."
     )
-    verb.add_argument("name", metavar="NAME", help="name of the model file, as `avf-curate weights ls` prints it")
+    name = verb.add_argument(
+        "name", metavar="NAME", help="name of the model file, as `avf-curate weights ls` prints it"
+    )
+    set_completer(name, _known_names)
     verb.add_argument("--from", dest="file", metavar="FILE", type=Path, help="copy this file instead")
     verb.add_argument("--address", metavar="URL", help="download from this mirror instead")
     add_weights_option(verb)
@@ -32,10 +30,16 @@ def add(commands: Any) -> None:
         verbs,
         "verify",
         _run_verify,
-        help="Check the digests of the model files that are present; exit 2 for a wrong one.",
+        help="Check the digests of the model files that are present; exit status 2 for a wrong one.",
     )
     add_weights_option(verb)
     add_json_option(verb)
+
+
+def _known_names() -> list[str]:
+    from avf_curation.detectors.weights import KNOWN
+
+    return list(KNOWN)
 
 
 def _run_ls(options: argparse.Namespace) -> int:

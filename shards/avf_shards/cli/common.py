@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.logging_setup import add_logging_options, setup_logging
+from avf_shards.cli.logging_setup import add_logging_options, count_verbose, setup_logging
 from avf_shards.errors import FaultError, UserError
 
 DISTRIBUTION = "avf-foundry"
@@ -58,7 +58,7 @@ def make_parser(program: str, description: str, examples: str) -> tuple[argparse
     )
     parser.add_argument("--version", action=_PrintVersion)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    add_logging_options(parser, of_command=False)
+    add_logging_options(parser, "program")
     return parser, commands
 
 
@@ -81,9 +81,16 @@ def add_command(
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=help, description=f"{help}\n\n{details}", epilog=epilog, formatter_class=HelpFormatter
     )
-    add_logging_options(parser, of_command=True)
+    add_logging_options(parser, "command")
     parser.set_defaults(run=run)
     return parser
+
+
+def add_command_group(commands: Any, name: str, *, help: str) -> Any:
+    """Add a subcommand that has subcommands of its own, as `weights ls`; return the object that these are added to."""
+    parser = commands.add_parser(name, help=help, description=help, formatter_class=HelpFormatter)
+    add_logging_options(parser, "group")
+    return parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
 
 
 def run_command(
@@ -102,7 +109,7 @@ def run_command(
     """
     _complete_in_shell(parser)
     options = parser.parse_args(arguments)
-    if options.quiet and options.verbose + options.command_verbose:
+    if options.quiet and count_verbose(options):
         parser.error("argument -q/--quiet: not allowed with argument -v/--verbose")
     log = logging.getLogger(options.run.__module__)
     with setup_logging(parser.prog, options):
@@ -138,8 +145,18 @@ def _complete_in_shell(parser: argparse.ArgumentParser) -> None:
 
 
 def set_completer(action: argparse.Action, names: Callable[[], Sequence[str]]) -> None:
-    """Complete the values of an option with `names()` in a shell. The function must be fast: it runs at each Tab."""
-    action.completer = lambda **unused: names()  # type: ignore[attr-defined]  # argcomplete reads this attribute
+    """Complete the values of an option with `names()`, and with files where its metavar says so, in a shell.
+
+    The function must be fast: it runs at each Tab.
+    """
+
+    def complete(prefix: str, **unused: Any) -> list[str]:
+        from argcomplete.completers import FilesCompleter
+
+        files = FilesCompleter()(prefix) if "FILE" in str(action.metavar) else ()
+        return [*names(), *files]
+
+    action.completer = complete  # type: ignore[attr-defined]  # argcomplete reads this attribute
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

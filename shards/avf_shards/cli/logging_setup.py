@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Literal
 
 PACKAGES = ("avf_shards", "avf_curation", "avf_training")
 # Folders whose INFO messages say what a command is doing: they are shown without -v.
@@ -16,20 +17,20 @@ SHOWN_AT_INFO = ("cli", "console", "demo")
 LEVEL_VARIABLE = "AVF_LOG_LEVEL"
 
 
-def add_logging_options(parser: argparse.ArgumentParser, *, of_command: bool) -> None:
-    """Add -v, -q and --log-json, which may stand before or after the subcommand.
+def add_logging_options(parser: argparse.ArgumentParser, level: Literal["program", "group", "command"]) -> None:
+    """Add -v, -q and --log-json, which may stand before or after each word of a command.
 
-    The values of a subcommand's parser replace those of the program's parser. So the former has no defaults here, and
-    counts -v under a name of its own.
+    The values of a subcommand's parser replace those of the parsers before it. So only the program's parser has
+    defaults here, and each level counts -v under a name of its own, which `verbosity` adds up.
     """
     options = parser.add_argument_group("messages on standard error")
-    default = argparse.SUPPRESS if of_command else False
+    default = False if level == "program" else argparse.SUPPRESS
     options.add_argument(
         "-v",
         "--verbose",
         action="count",
         default=0,
-        dest="command_verbose" if of_command else "verbose",
+        dest=f"{level}_verbose",
         help="say what happens, with time and module; -vv adds details and the messages of libraries",
     )
     options.add_argument(
@@ -41,6 +42,11 @@ def add_logging_options(parser: argparse.ArgumentParser, *, of_command: bool) ->
         default=default,
         help="write each message as a JSON object on a line of its own: time, level, logger, message",
     )
+
+
+def count_verbose(options: argparse.Namespace) -> int:
+    """Return how often -v was given."""
+    return sum(getattr(options, f"{level}_verbose", 0) for level in ("program", "group", "command"))
 
 
 class JsonFormatter(logging.Formatter):
@@ -76,7 +82,7 @@ class _StandardErrorHandler(logging.Handler):
 @contextmanager
 def setup_logging(program: str, options: argparse.Namespace) -> Iterator[None]:
     """Send log messages to standard error as the options say, and restore the earlier state at the end."""
-    verbosity = options.verbose + options.command_verbose
+    verbosity = count_verbose(options)
     levels = _levels(verbosity, quiet=options.quiet)
     handler = _StandardErrorHandler(
         _formatter(program, verbosity, as_json=options.log_json),

@@ -52,8 +52,8 @@ def file_digests(folder: Path) -> dict[str, str]:
 
 def key_of(shards: Path, source: str, video: str) -> str:
     first, digest, *_ = make_clip_key(source, video, Span(0, 1), 0).split("-")
-    (found,) = [key for key in read_clips(shards) if key.startswith(f"{first}-{digest}-")]
-    return clips
+    (key,) = [key for key in read_clips(shards) if key.startswith(f"{first}-{digest}-")]
+    return key
 
 
 def test_deletion_removes_the_clip_and_changes_nothing_else(shards: Path, packed_shards: Path) -> None:
@@ -207,7 +207,7 @@ def test_invalid_requests_are_refused_with_the_reason(
 def test_the_command_deletes_and_verifies(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "list.txt").write_text("# owner's letter\nvideo a/003.mp4\nvideo b/001.mp4\n")
     assert main(["delete", str(shards), "--list", str(tmp_path / "list.txt")]) == 0
-    assert "absent: 2 deleted clips" in capsys.readouterr().out
+    assert "deleted so far: 2 clips" in capsys.readouterr().out
     assert main(["ls", str(shards)]) == 0
     assert main(["verify", str(shards)]) == 0
     (tmp_path / "list.txt").write_text("vidio a/003.mp4\n")

@@ -66,7 +66,6 @@ CASES: list[Case] = [
     ("shards/pack.json", rewrite_json, ["shards", "pack", "RUN", "--out", "SHARDS"]),
     ("shards/manifest.json", rewrite_manifest, ["shards", "ls", "SHARDS"]),
     ("shards/manifest.json", rewrite_manifest, ["shards", "verify", "SHARDS"]),
-    ("shards/pack.json", rewrite_json, ["shards", "verify", "SHARDS"]),
     ("shards/selection.parquet", rewrite_parquet, ["shards", "verify", "SHARDS"]),
     ("shards/made-000000.index.json", rewrite_json, ["shards", "verify", "SHARDS"]),
     ("shards/made-000000.index.json", rewrite_json, ["shards", "ls", "SHARDS", "--keys"]),
@@ -97,6 +96,18 @@ def test_another_version_is_refused_in_one_sentence(
         if newer
         else "older version or another program" in message
     )
+
+
+def test_verify_tells_a_newer_pack_json_from_a_damaged_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "shards/pack.json"
+    content = path.read_bytes()
+    try:
+        rewrite_json(path, 99)
+        status = shards_main(["verify", str(folder / "shards")])
+    finally:
+        path.write_bytes(content)
+    assert status == 2
+    assert "pack.json: pack file of schema version 99" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

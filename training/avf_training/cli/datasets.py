@@ -4,10 +4,10 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.cli.common import add_command, add_json_option, set_completer, write_answer
 from avf_shards.errors import UserError
 
-from avf_training.cli.options import labelled_shards
+from avf_training.cli.options import dataset_names, labelled_shards
 
 
 def add(commands: Any) -> None:
@@ -19,7 +19,10 @@ def add(commands: Any) -> None:
         help="List the labelled data sets: labels, folds, metrics and numbers of clips.",
         details="A data set of your own is a YAML file with the same fields.",
     )
-    parser.add_argument("names", metavar="NAME|FILE", nargs="*", help="names of data sets, or files (default: all)")
+    names = parser.add_argument(
+        "names", metavar="NAME|FILE", nargs="*", help="names of data sets, or files (default: all)"
+    )
+    set_completer(names, dataset_names)
     parser.add_argument(
         "--shards",
         metavar="SHARDS",

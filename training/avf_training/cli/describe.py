@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.cli.common import add_command, add_json_option, set_completer, write_answer
 from avf_shards.errors import UserError
 
 
@@ -16,7 +16,10 @@ def add(commands: Any) -> None:
         _run,
         help="Print parameters, multiply-adds, tokens and memory of models beside the figures of the papers.",
     )
-    parser.add_argument("models", metavar="MODEL", nargs="*", help="names of models, such as hicmae_b (default: all)")
+    models = parser.add_argument(
+        "models", metavar="MODEL", nargs="*", help="names of models, such as hicmae_b (default: all)"
+    )
+    set_completer(models, _model_names)
     parser.add_argument(
         "--modalities",
         choices=("av", "a", "v"),
@@ -33,6 +36,12 @@ def add(commands: Any) -> None:
         help="precision for which memory is computed (default: %(default)s)",
     )
     add_json_option(parser)
+
+
+def _model_names() -> list[str]:
+    from avf_training.models.presets import PRESETS
+
+    return list(PRESETS)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -3,22 +3,25 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command
+from avf_shards.cli.common import add_command, set_completer
 
+from avf_training.cli.options import dataset_names
 from avf_training.cli.stage import add_stage_options, train_on_task
 
 
 def add(commands: Any) -> None:
     """Add `finetune`."""
     parser = add_command(commands, "finetune", _run, help="Fine-tune a model and test it on one fold of a data set.")
-    parser.add_argument(
+    dataset = parser.add_argument(
         "--dataset", metavar="NAME|FILE", required=True, help="name of a data set (see avf-train datasets), or a file"
     )
-    parser.add_argument(
+    set_completer(dataset, dataset_names)
+    train_on = parser.add_argument(
         "--train-on",
         metavar="NAME|FILE",
         help="another data set to train on, with labels aligned; --dataset is then only tested on (default: none)",
     )
+    set_completer(train_on, dataset_names)
     add_stage_options(parser, "finetune")
 
 

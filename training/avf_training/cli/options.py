@@ -19,13 +19,30 @@ def add_recipe_option(parser: argparse.ArgumentParser, folder: Path, example: st
         help="a recipe of training/recipes by its name, or a file",
     )
     set_completer(action, lambda: [path.stem for path in folder.glob("*.yaml")])
-    parser.add_argument(
+    fields = parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="append",
         default=[],
         help=f"one field of the recipe, as in --set {example}; repeat for more",
     )
+    set_completer(fields, lambda: _recipe_fields(folder))
+
+
+def _recipe_fields(folder: Path) -> list[str]:
+    """Return the fields that our recipes of one kind set, as --set takes them."""
+    import yaml
+    from avf_shards.config import flatten
+
+    recipes = [yaml.safe_load(path.read_text("utf-8")) for path in folder.glob("*.yaml")]
+    return sorted({f"{name}=" for recipe in recipes for name in flatten(recipe)})
+
+
+def dataset_names() -> list[str]:
+    """Return the names that --dataset takes, for a shell's completion."""
+    from avf_training.tasks.catalog import DATASETS
+
+    return [dataset.name for dataset in DATASETS]
 
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:

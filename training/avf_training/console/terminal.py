@@ -1,6 +1,17 @@
 """The console that every table prints to."""
 
+import sys
+
 from rich.console import Console
+
+
+class PipeConsole(Console):
+    """A console that leaves a broken pipe to its caller, which ends with status 0; rich would exit with status 1."""
+
+    def on_broken_pipe(self) -> None:
+        exception = sys.exception()
+        assert exception is not None, "rich calls this while it handles a BrokenPipeError"
+        raise exception
 
 
 def make_console(width: int | None = None) -> Console:
@@ -9,4 +20,4 @@ def make_console(width: int | None = None) -> Console:
     Args:
         width: characters in a line; None takes the width of the terminal.
     """
-    return Console(highlight=False, soft_wrap=True, emoji=False, markup=False, width=width)
+    return PipeConsole(highlight=False, soft_wrap=True, emoji=False, markup=False, width=width)
