@@ -124,7 +124,7 @@ def read_table(path: Path, parse: Callable[[str], Any], fault: type[Exception]) 
     try:
         values = parse(path.read_text("utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: cannot read the recipe ({error.strerror})") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (fault, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a recipe file ({' '.join(str(error).split())})") from None
     if values is None:

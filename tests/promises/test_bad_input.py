@@ -148,7 +148,7 @@ def test_unreadable_files_fail_with_the_reason(small_video: bytes, tmp_path: Pat
         (["--source", "s=.", "--set", "oops"], "expected key=value"),
         (["--source", "s=.", "--set", "sync.backend=syncnet"], "avf-curate weights pull syncnet"),
         (["--source", "s=.", "--set", "track.backend=retinaface"], "retinaface_mobilenet0.25_Final.pth"),
-        (["--source", "s=.", "--recipe", "/no/recipe.yaml"], "/no/recipe.yaml: cannot read the recipe"),
+        (["--source", "s=.", "--recipe", "/no/recipe.yaml"], "/no/recipe.yaml: cannot be read (No such file"),
         (["--source", "voxceleb2=/etc"], "there is no folder mp4/"),
         (["--source", "s=.", "--workers", "0"], "--workers 0 must be at least 1"),
         (["--source", "s=.", "--device", "tpu"], "--device tpu must be cpu or cuda"),

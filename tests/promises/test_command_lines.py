@@ -140,6 +140,65 @@ def test_a_shell_completes_words_without_heavy_imports(line: str, offered: list[
     assert not heavy
 
 
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("avf-curate weights pull retin", "retinaface_mobilenet"),
+        ("avf-curate run --set sync.min_conf", "sync.min_confidence=3.0"),
+        ("avf-curate run --recipe my", "mine.yaml"),
+        ("avf-train describe hicmae_", "hicmae_b"),
+        ("avf-train datasets ma", "mafw"),
+        ("avf-train finetune --dataset ma", "mafw"),
+        ("avf-train study mi", "mine.yaml"),
+    ],
+)
+def test_a_shell_completes_names_settings_and_files(line: str, offered: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("")
+    words, _ = completions(line, tmp_path)
+    assert offered in words
+    assert all(word.startswith(line.split()[-1]) for word in words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["avf-curate", "-v", "sources", "ls"],
+        ["avf-curate", "sources", "-v", "ls"],
+        ["avf-curate", "sources", "ls", "-v"],
+        ["avf-curate", "weights", "-q", "--log-json", "ls"],
+    ],
+)
+def test_logging_options_may_stand_after_each_word(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    program, *arguments = words
+    assert MAINS[program](arguments) == 0
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("package", ["avf_curation", "avf_training"])
+def test_a_reader_that_ends_early_ends_a_table_with_status_0(package: str) -> None:
+    code = f"""
+import argparse, sys
+from avf_shards.cli.common import run_command
+from {package}.console.terminal import make_console
+
+def run(options):
+    for row in range(20_000):
+        make_console().print("a row of a table")
+    return 0
+
+parser = argparse.ArgumentParser()
+parser.set_defaults(run=run, quiet=False, log_json=False)
+sys.exit(run_command(parser, [], stopped=""))
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shell:
+        assert shell.stdout is not None
+        assert shell.stderr is not None
+        shell.stdout.readline()
+        shell.stdout.close()
+        assert shell.stderr.read() == b""
+    assert shell.returncode == 0
+
+
 @pytest.mark.parametrize("program", PARSERS)
 def test_help_of_all_subcommands_needs_no_heavy_imports(program: str) -> None:
     code = f"""

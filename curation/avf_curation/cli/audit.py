@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.errors import UserError
 
 from avf_curation.cli.options import add_inputs_option, add_run_argument, open_run, print_funnel
 
@@ -39,6 +40,11 @@ def _run(options: argparse.Namespace) -> int:
         return _print_comparison(options)
     if options.verdicts is not None:
         return _print_review(options)
+    if "@" in options.folder.name and not options.folder.exists():
+        raise UserError(
+            f"{options.folder}: a run as it was at a date can only be compared with a second run; name one, as in "
+            f"avf-curate audit {options.folder} {str(options.folder).rpartition('@')[0]}"
+        )
     run = open_run(options)
     if options.html:
         _write_page(options, run)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
+from avf_shards.schema.versions import stamp
+
 log = logging.getLogger(__name__)
 FILE = "events.jsonl"
 # Events that need an operator's eyes are logged as warnings, milestones as information, the rest for debugging.
@@ -39,7 +41,7 @@ class EventLog:
     def __call__(self, event: Event) -> None:
         """Append one event."""
         values = {name: value for name, value in asdict(event).items() if value is not None}
-        self._file.write(json.dumps({"time": round(time.time(), 3)} | values) + "\n")
+        self._file.write(json.dumps(stamp({"time": round(time.time(), 3)} | values, "event")) + "\n")
         level = logging.DEBUG
         if event.name in _WARNINGS:
             level = logging.WARNING

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.schema.versions import SCHEMA_VERSION, refuse_newer_version, stamp
 from avf_shards.text import count_noun
 
 from avf_curation.pipeline.unit import UnitReport
@@ -29,14 +30,19 @@ class UnitLogEntry:
 
     @classmethod
     def from_json(cls, line: str) -> Self:
-        """Return the entry of a line. Raises ValueError, KeyError or TypeError for a torn line."""
+        """Return the entry of a line.
+
+        Raises UserError for a newer version; ValueError, KeyError or TypeError for a torn line.
+        """
         values = json.loads(line)
+        refuse_newer_version(values, "unit log entry", "log/units.jsonl")
+        del values[SCHEMA_VERSION]
         time_s, attempt = float(values.pop("time")), int(values.pop("attempt"))
         return cls(time=time_s, attempt=attempt, report=UnitReport(**values))
 
     def to_json(self) -> str:
         """Return the entry as a line: time, attempt and the report's fields in one object."""
-        return json.dumps({"time": self.time, "attempt": self.attempt} | asdict(self.report))
+        return json.dumps(stamp({"time": self.time, "attempt": self.attempt} | asdict(self.report), "unit log entry"))
 
 
 def append_unit(run: RunFolder, report: UnitReport, attempt: int) -> None:

@@ -18,6 +18,7 @@ FileKind = Literal[
     "checkpoint",
     "clip record",
     "curation run",
+    "event",
     "features",
     "ledger",
     "pack",
@@ -36,6 +37,7 @@ FileKind = Literal[
     "test result",
     "training run",
     "unit",
+    "unit log entry",
     "validation scores",
 ]
 
@@ -43,6 +45,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "checkpoint": 1,  # RUN/checkpoints/step-N/manifest.json
     "clip record": 1,  # KEY.json in a shard
     "curation run": 1,  # RUN/run/run.json
+    "event": 1,  # lines of RUN/log/events.jsonl
     "features": 1,  # Parquet file of avf-train embed
     "ledger": 1,  # ledger.parquet of a unit and of an attempt
     "pack": 1,  # SHARDS/pack.json
@@ -61,6 +64,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "test result": 1,  # RUN/result.json of post-pre-training and fine-tuning
     "training run": 1,  # RUN/run.json of pre-training and fine-tuning
     "unit": 1,  # unit.json
+    "unit log entry": 1,  # lines of RUN/log/units.jsonl
     "validation scores": 1,  # rows of RUN/validation.jsonl
 }
 """Newest version that this program writes and understands. Raise a number when a reader of today would misread the file

@@ -150,7 +150,10 @@ def recipe_of_run(run: Path) -> PretrainRecipe:
     """Return the recipe that the run in a folder was started with. Raises UserError when the folder holds no run."""
     if not (run / RUN).is_file():
         raise UserError(f"{run}: holds no run (no {RUN}); `avf-train pretrain --out {run}` makes one")
-    return recipe_from_frozen(read_identity(run)["recipe"])
+    identity = read_identity(run)
+    if "stream" not in identity:
+        raise UserError(f"{run}: a run of post-pre-training or fine-tuning; name a run of `avf-train pretrain`")
+    return recipe_from_frozen(identity["recipe"])
 
 
 def _read(path: Path, folder: Path) -> Mapping[str, Any]:

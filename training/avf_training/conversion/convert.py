@@ -66,9 +66,14 @@ def read_authors_checkpoint(path: Path) -> dict[str, Tensor]:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(f"{path}: cannot be read as weights alone ({reason})") from None
+    # The library's own messages advise to read such a file in a way that runs the code in it, so they are not shown.
+    except UnpicklingError:
+        raise UserError(
+            f"{path}: not a file of torch, or it holds more than tensors; only tensors are read, because other objects "
+            "in such a file can run code"
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError):
+        raise UserError(f"{path}: damaged, or not a file that torch.save wrote") from None
     for name in _CONTAINERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
             loaded = loaded[name]
