@@ -168,10 +168,18 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return a line "name: before -> now" for each value that is not the same in both tables; empty when none is."""
+    """Return a line "name: before -> now" for each value that is not the same in both tables; empty when none is.
+
+    Only the first `_DIFFERENCES` lines are returned: two runs of different commands differ in thousands of values.
+    """
     old, new = flatten(before), flatten(now)
     pairs = [(name, old.get(name, _ABSENT), new.get(name, _ABSENT)) for name in sorted(old | new)]
-    return "\n".join(f"  {name}: {value!r} -> {other!r}" for name, value, other in pairs if value != other)
+    lines = [f"  {name}: {value!r} -> {other!r}" for name, value, other in pairs if value != other]
+    more = len(lines) - _DIFFERENCES
+    return "\n".join(lines[:_DIFFERENCES] + ([f"  and {more:,} more"] if more > 0 else []))
+
+
+_DIFFERENCES = 20
 
 
 class _Absent:

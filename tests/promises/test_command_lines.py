@@ -145,10 +145,10 @@ def test_a_shell_completes_words_without_heavy_imports(line: str, offered: list[
     [
         ("avf-curate weights pull retin", "retinaface_mobilenet"),
         ("avf-curate run --set sync.min_conf", "sync.min_confidence=3.0"),
-        ("avf-curate run --recipe my", "mine.yaml"),
+        ("avf-curate run --recipe mi", "mine.yaml"),
         ("avf-train describe hicmae_", "hicmae_b"),
-        ("avf-train datasets ma", "mafw"),
-        ("avf-train finetune --dataset ma", "mafw"),
+        ("avf-train datasets ma", "mafw_11"),
+        ("avf-train finetune --dataset ma", "mafw_11"),
         ("avf-train study mi", "mine.yaml"),
     ],
 )

@@ -44,7 +44,5 @@ def freeze_or_refuse(
     if file.is_file():
         before = read_json(file, kind)
         changed = difference(*({key: table[key] for key in table if key not in derived} for table in (before, values)))
-        if before.keys() != values.keys():
-            raise UserError(f"{file}: belongs to a run of another command; use another folder")
         if changed:
             raise UserError(f"{refusal}\n{changed}")
