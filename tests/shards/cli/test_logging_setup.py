@@ -18,9 +18,9 @@ OURS, COMMAND, LIBRARY = (
 def parse(*words: str) -> argparse.Namespace:
     """Parse logging options before and after the subcommand `work`."""
     parser = argparse.ArgumentParser()
-    add_logging_options(parser, of_command=False)
+    add_logging_options(parser, "program")
     command = parser.add_subparsers(required=True).add_parser("work")
-    add_logging_options(command, of_command=True)
+    add_logging_options(command, "command")
     return parser.parse_args(list(words))
 
 
