@@ -199,6 +199,30 @@ sys.exit(run_command(parser, [], stopped=""))
     assert shell.returncode == 0
 
 
+# Arguments that take an address (streamed shards) or a name (a model, a study, an input of a run, RUN@DATE).
+NO_PATHS = {"shards", "train", "validation", "unlabelled", "models", "study", "other", "video"}
+PATH_WORDS = re.compile(r"\b(RUN2?|DIR|FILE|SHARDS|MODEL|VIDEO)\b")
+
+
+def path_arguments() -> Iterator[tuple[str, argparse.Action]]:
+    """Yield (command, action) for each argument that names a folder or file of this machine."""
+    for parser in all_parsers():
+        for action in parser._actions:
+            metavar = str(action.metavar or "")
+            is_path = PATH_WORDS.search(metavar) and "=" not in metavar and "NAME|FILE" not in metavar
+            if is_path and (action.dest not in NO_PATHS or action.type is not None):
+                yield parser.prog, action
+
+
+@pytest.mark.parametrize(
+    ("command", "action"), list(path_arguments()), ids=lambda value: getattr(value, "dest", str(value))
+)
+def test_an_address_is_refused_where_only_local_paths_work(command: str, action: argparse.Action) -> None:
+    assert callable(action.type), f"{command} {action.dest} accepts any text"
+    with pytest.raises(argparse.ArgumentTypeError, match="s3://bucket/x is an address"):
+        action.type("s3://bucket/x")
+
+
 @pytest.mark.parametrize("program", PARSERS)
 def test_help_of_all_subcommands_needs_no_heavy_imports(program: str) -> None:
     code = f"""

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.cli.common import add_command, add_json_option, local_path, write_answer
 from avf_shards.errors import UserError
 from avf_shards.timeline import FRAMES_PER_SECOND
 
@@ -22,9 +22,9 @@ def add(commands: Any) -> None:
         _run,
         help="Cut clips of each person out of one video, for avf-train predict; no clip is rejected.",
     )
-    parser.add_argument("video", metavar="VIDEO", type=Path, help="file of the video")
+    parser.add_argument("video", metavar="VIDEO", type=local_path, help="file of the video")
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="a new folder, or the folder of the same video"
+        "--out", metavar="DIR", type=local_path, required=True, help="a new folder, or the folder of the same video"
     )
     add_set_option(parser, "one setting of the recipe `clip`; repeat for more")
     add_weights_option(parser)

@@ -1,10 +1,9 @@
 """avf-curate data-card: describe packed shards, for people and as Croissant metadata."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command
+from avf_shards.cli.common import add_command, local_path
 from avf_shards.errors import UserError
 
 
@@ -17,9 +16,9 @@ def add(commands: Any) -> None:
         help="Write the data card of packed shards, for people and as Croissant metadata.",
         epilog="example:\n  avf-curate data-card SHARDS --out DIR --licence voxceleb2=CC-BY-4.0",
     )
-    parser.add_argument("folder", metavar="SHARDS", type=Path, help="folder of packed shards")
+    parser.add_argument("folder", metavar="SHARDS", type=local_path, help="folder of packed shards")
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder for DATA_CARD.md and croissant.json"
+        "--out", metavar="DIR", type=local_path, required=True, help="folder for DATA_CARD.md and croissant.json"
     )
     parser.add_argument("--name", default="talking-faces", help="name of the corpus (default: %(default)s)")
     parser.add_argument(

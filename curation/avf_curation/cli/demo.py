@@ -2,10 +2,9 @@
 
 import argparse
 import os
-from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command
+from avf_shards.cli.common import add_command, local_path
 
 
 def add(commands: Any) -> None:
@@ -17,7 +16,9 @@ def add(commands: Any) -> None:
         help="Make a small corpus, curate it, pack and verify the shards, write the audit page.",
         details="Nothing is downloaded. It takes a few minutes.",
     )
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the demo; made if missing")
+    parser.add_argument(
+        "--out", metavar="DIR", type=local_path, required=True, help="folder of the demo; made if missing"
+    )
     parser.add_argument(
         "--engine",
         choices=("ray", "inline"),

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import set_completer
+from avf_shards.cli.common import local_path, set_completer
 from avf_shards.errors import UserError
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -12,7 +12,7 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 
 def add_run_argument(parser: argparse.ArgumentParser) -> None:
     """Add the folder of a run as the first word."""
-    parser.add_argument("folder", metavar="RUN", type=Path, help="folder of a run")
+    parser.add_argument("folder", metavar="RUN", type=local_path, help="folder of a run")
 
 
 def open_run(options: argparse.Namespace) -> Any:
@@ -27,7 +27,7 @@ def add_weights_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         metavar="DIR",
-        type=Path,
+        type=local_path,
         help="folder of model files (default: $AVF_WEIGHTS, or ~/.cache/avf-foundry/weights)",
     )
 
@@ -67,7 +67,7 @@ def _settings() -> list[str]:
 
 def add_recipe_option(parser: argparse.ArgumentParser, help: str, default: Path | None = None) -> None:
     """Add `--recipe NAME|FILE`, whose names a shell completes."""
-    action = parser.add_argument("--recipe", metavar="NAME|FILE", type=Path, default=default, help=help)
+    action = parser.add_argument("--recipe", metavar="NAME|FILE", type=local_path, default=default, help=help)
     set_completer(action, lambda: [path.stem for path in RECIPES.glob("*.yaml")])
 
 
@@ -132,7 +132,9 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a folder of videos and the name of the source; repeat for more sources",
     )
-    parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="folder of the run; made if missing")
+    parser.add_argument(
+        "--out", metavar="RUN", type=local_path, required=True, help="folder of the run; made if missing"
+    )
     add_recipe_option(parser, "settings that differ from the default recipe: a file, or the name of a recipe of ours")
     add_set_option(parser, "one setting, as in --set sync.min_confidence=4; repeat for more")
     parser.add_argument(

@@ -1,10 +1,9 @@
 """avf-curate review: a page of sampled clips for people to judge."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command
+from avf_shards.cli.common import add_command, local_path
 from avf_shards.cli.logging_setup import progress_line
 
 from avf_curation.cli.options import add_inputs_option, add_run_argument, open_run
@@ -29,7 +28,9 @@ def add(commands: Any) -> None:
         help="number of spans, shared out over sources and reasons (default: %(default)s)",
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the sample (default: %(default)s)")
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="new folder for the page and its clips")
+    parser.add_argument(
+        "--out", metavar="DIR", type=local_path, required=True, help="new folder for the page and its clips"
+    )
     add_inputs_option(parser)
 
 

@@ -1,10 +1,16 @@
 """avf-curate weights: list, download and verify the model files that stages use."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_command_group, add_json_option, set_completer, write_answer
+from avf_shards.cli.common import (
+    add_command,
+    add_command_group,
+    add_json_option,
+    local_path,
+    set_completer,
+    write_answer,
+)
 from avf_shards.cli.logging_setup import progress_line
 
 from avf_curation.cli.options import add_weights_option, weights_folder
@@ -23,7 +29,7 @@ def add(commands: Any) -> None:
         "name", metavar="NAME", help="name of the model file, as `avf-curate weights ls` prints it"
     )
     set_completer(name, _known_names)
-    verb.add_argument("--from", dest="file", metavar="FILE", type=Path, help="copy this file instead")
+    verb.add_argument("--from", dest="file", metavar="FILE", type=local_path, help="copy this file instead")
     verb.add_argument("--address", metavar="URL", help="download from this mirror instead")
     add_weights_option(verb)
     verb = add_command(

@@ -63,6 +63,8 @@ def parse_sources(arguments: Iterable[str]) -> dict[str, Path]:
         if name in sources:
             raise UserError(f"--source {name}: given twice; one name is one source")
         root = Path(folder)
+        if "://" in folder:
+            raise UserError(f"--source {text}: is an address, and inputs are read from local folders; mount the store")
         if not root.is_dir():
             problem = "is a file; name the folder that it is in" if root.exists() else "no such folder"
             raise UserError(f"--source {name}={folder}: {problem}")

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from avf_shards.cli.logging_setup import add_logging_options, count_verbose, set
 from avf_shards.errors import FaultError, UserError
 
 DISTRIBUTION = "avf-foundry"
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 EXIT_STATUS = """\
 exit status:
   0    the command did what it says
@@ -159,9 +161,27 @@ def set_completer(action: argparse.Action, names: Callable[[], Sequence[str]]) -
     action.completer = complete  # type: ignore[attr-defined]  # argcomplete reads this attribute
 
 
+def local_path(text: str) -> Path:
+    """Return the path in an argument; argparse calls this function.
+
+    Raises argparse.ArgumentTypeError for an address such as `s3://bucket/x`, which would become a local folder `s3:`.
+    """
+    if _ADDRESS.match(text):
+        raise argparse.ArgumentTypeError(
+            f"{text} is an address, and only folders and files of this machine work here; "
+            "name a local path, or mount the store"
+        )
+    return Path(text)
+
+
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add `--json FILE`, which `write_answer` obeys."""
-    parser.add_argument("--json", metavar="FILE", help="write the result as JSON to FILE ('-': to standard output)")
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        type=lambda text: str(local_path(text)),
+        help="write the result as JSON to FILE ('-': to standard output)",
+    )
 
 
 def write_answer(options: argparse.Namespace, values: Any) -> bool:

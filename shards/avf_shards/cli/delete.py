@@ -2,10 +2,9 @@
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, print_answer
+from avf_shards.cli.common import add_command, add_json_option, local_path, print_answer
 from avf_shards.cli.options import add_shards_argument
 from avf_shards.errors import UserError
 from avf_shards.text import count_noun
@@ -35,12 +34,12 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--speaker", metavar="SOURCE/NAME", action="append", default=[], help="a speaker; repeat for more"
     )
-    parser.add_argument("--list", metavar="FILE", type=Path, help="file that lists what to delete")
+    parser.add_argument("--list", metavar="FILE", type=local_path, help="file that lists what to delete")
     parser.add_argument(
         "--run",
         dest="run_folder",
         metavar="RUN",
-        type=Path,
+        type=local_path,
         help="run that the shards were packed from; delete there too",
     )
     parser.add_argument("--reason", metavar="TEXT", default="", help="is kept with the tombstones (default: none)")

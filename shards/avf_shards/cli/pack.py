@@ -1,10 +1,9 @@
 """avf-shards pack: make shards of the kept clips of a run."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, print_answer
+from avf_shards.cli.common import add_command, add_json_option, local_path, print_answer
 from avf_shards.cli.logging_setup import progress_line
 from avf_shards.errors import UserError
 
@@ -34,10 +33,12 @@ def add(commands: Any) -> None:
         details="A pack that was stopped continues when the same command is started again.",
         epilog=SELECTION_HELP,
     )
-    parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folder of a finished run")
-    parser.add_argument("--out", metavar="SHARDS", type=Path, help="folder for the shards; made if missing")
+    parser.add_argument("runs", metavar="RUN", type=local_path, nargs="+", help="folder of a finished run")
+    parser.add_argument("--out", metavar="SHARDS", type=local_path, help="folder for the shards; made if missing")
     parser.add_argument("--dry-run", action="store_true", help="only print what would be packed")
-    parser.add_argument("--select", metavar="FILE", type=Path, help="selection file (default: pack all kept clips)")
+    parser.add_argument(
+        "--select", metavar="FILE", type=local_path, help="selection file (default: pack all kept clips)"
+    )
     add_json_option(parser)
 
 

@@ -1,10 +1,9 @@
 """avf-train convert: a checkpoint of the authors to a model of this package, and the reverse."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command
+from avf_shards.cli.common import add_command, local_path
 
 
 def add(commands: Any) -> None:
@@ -17,12 +16,15 @@ def add(commands: Any) -> None:
         epilog="example:\n  avf-train convert checkpoint.pth --to MODEL",
     )
     parser.add_argument(
-        "source", metavar="FILE.pth|MODEL", type=Path, help="checkpoint of the authors, or a model folder of avf-train"
+        "source",
+        metavar="FILE.pth|MODEL",
+        type=local_path,
+        help="checkpoint of the authors, or a model folder of avf-train",
     )
     parser.add_argument(
         "--to",
         metavar="MODEL|FILE.pth",
-        type=Path,
+        type=local_path,
         required=True,
         help="model folder to write, or file to write in the authors' format",
     )
@@ -31,7 +33,7 @@ def add(commands: Any) -> None:
         "--model", metavar="NAME", help="name of the published model (default: recognized by the sizes of its tensors)"
     )
     config.add_argument(
-        "--config", metavar="FILE", type=Path, help="config.json of a model whose sizes are not published"
+        "--config", metavar="FILE", type=local_path, help="config.json of a model whose sizes are not published"
     )
 
 

@@ -1,10 +1,9 @@
 """avf-train embed: features of every window of every clip."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command
+from avf_shards.cli.common import add_command, local_path
 from avf_shards.text import count_noun
 
 from avf_training.cli.options import add_device_option, resolve_device
@@ -15,12 +14,19 @@ def add(commands: Any) -> None:
     """Add `embed`."""
     parser = add_command(commands, "embed", _run, help="Write the features of every window of every clip as Parquet.")
     parser.add_argument(
-        "folder", metavar="SHARDS", type=Path, help="folder of packed shards, or of `avf-curate clip VIDEO --out DIR`"
+        "folder",
+        metavar="SHARDS",
+        type=local_path,
+        help="folder of packed shards, or of `avf-curate clip VIDEO --out DIR`",
     )
     parser.add_argument(
-        "--model", metavar="RUN|MODEL", type=Path, required=True, help="pre-trained or fine-tuned model, or its run"
+        "--model",
+        metavar="RUN|MODEL",
+        type=local_path,
+        required=True,
+        help="pre-trained or fine-tuned model, or its run",
     )
-    parser.add_argument("--out", metavar="FILE.parquet", type=Path, required=True, help="file of the features")
+    parser.add_argument("--out", metavar="FILE.parquet", type=local_path, required=True, help="file of the features")
     parser.add_argument(
         "--kinds",
         metavar="KIND,...",

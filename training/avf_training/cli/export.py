@@ -1,10 +1,9 @@
 """avf-train export: a fine-tuned model as one file."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command
+from avf_shards.cli.common import add_command, local_path
 
 
 def add(commands: Any) -> None:
@@ -15,8 +14,8 @@ def add(commands: Any) -> None:
         _run,
         help="Export a fine-tuned model as one file (torch.export), and compare its predictions with the model's.",
     )
-    parser.add_argument("model", metavar="RUN|MODEL", type=Path, help="fine-tuned model or its run")
-    parser.add_argument("--out", metavar="FILE.pt2", type=Path, required=True, help="file of the exported model")
+    parser.add_argument("model", metavar="RUN|MODEL", type=local_path, help="fine-tuned model or its run")
+    parser.add_argument("--out", metavar="FILE.pt2", type=local_path, required=True, help="file of the exported model")
 
 
 def _run(options: argparse.Namespace) -> int:

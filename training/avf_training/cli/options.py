@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import set_completer
+from avf_shards.cli.common import local_path, set_completer
 from avf_shards.errors import UserError
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -53,7 +53,10 @@ def add_device_option(parser: argparse.ArgumentParser) -> None:
 def add_cache_option(parser: argparse.ArgumentParser) -> None:
     """Add `--cache DIR` for shards at an address."""
     parser.add_argument(
-        "--cache", metavar="DIR", type=Path, help="folder that keeps what was read from an address (default: none)"
+        "--cache",
+        metavar="DIR",
+        type=local_path,
+        help="folder that keeps what was read from an address (default: none)",
     )
 
 
@@ -77,7 +80,7 @@ def add_labelled_shards_option(parser: argparse.ArgumentParser) -> None:
 
 def add_run_argument(parser: argparse.ArgumentParser) -> None:
     """Add the folder of a training run as the first word."""
-    parser.add_argument("folder", metavar="RUN", type=Path, help="folder of a training run")
+    parser.add_argument("folder", metavar="RUN", type=local_path, help="folder of a training run")
 
 
 def resolve_device(requested: str | None) -> str:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command
+from avf_shards.cli.common import add_command, local_path
 
 DEFAULT_PAGE = Path("docs/parity.md")
 
@@ -19,10 +19,17 @@ def add(commands: Any) -> None:
         details="Exits with 1 where a difference is above its tolerance.",
     )
     parser.add_argument(
-        "files", metavar="FILE.npz", nargs="+", type=Path, help="numbers that the authors' code computed for one model"
+        "files",
+        metavar="FILE.npz",
+        nargs="+",
+        type=local_path,
+        help="numbers that the authors' code computed for one model",
     )
     parser.add_argument(
-        "--page", metavar="FILE", type=Path, help=f"page to write the table to (default: {DEFAULT_PAGE} if it exists)"
+        "--page",
+        metavar="FILE",
+        type=local_path,
+        help=f"page to write the table to (default: {DEFAULT_PAGE} if it exists)",
     )
 
 

@@ -3,8 +3,9 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command
+from avf_shards.cli.common import add_command, set_completer
 
+from avf_training.cli.options import dataset_names
 from avf_training.cli.stage import add_stage_options, train_on_task
 
 
@@ -16,16 +17,18 @@ def add(commands: Any) -> None:
         _run,
         help="Train a pre-trained model on the hybrid of all labelled data sets, without the target's test clips.",
     )
-    parser.add_argument(
+    target = parser.add_argument(
         "--target", metavar="NAME|FILE", required=True, help="data set whose test fold must stay unseen"
     )
-    parser.add_argument(
+    join = parser.add_argument(
         "--join",
-        metavar="FILE",
+        metavar="NAME|FILE",
         action="append",
         default=[],
         help="data set of your own that joins the hybrid; repeat for more",
     )
+    for action in (target, join):
+        set_completer(action, dataset_names)
     add_stage_options(parser, "posttrain")
 
 

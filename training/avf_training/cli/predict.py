@@ -2,10 +2,9 @@
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.cli.common import add_command, add_json_option, local_path, write_answer
 
 from avf_training.cli.options import add_device_option, resolve_device
 from avf_training.data.window_length import HOP_S
@@ -17,10 +16,17 @@ def add(commands: Any) -> None:
         commands, "predict", _run, help="Predict the emotions of each person over time, and draw them."
     )
     parser.add_argument(
-        "folder", metavar="DIR", type=Path, help="folder of `avf-curate clip VIDEO --out DIR`, or of packed shards"
+        "folder",
+        metavar="DIR",
+        type=local_path,
+        help="folder of `avf-curate clip VIDEO --out DIR`, or of packed shards",
     )
-    parser.add_argument("--model", metavar="RUN|MODEL", type=Path, required=True, help="fine-tuned model or its run")
-    parser.add_argument("--out", metavar="FILE.png", type=Path, help="file of the figure (default: DIR/predicted.png)")
+    parser.add_argument(
+        "--model", metavar="RUN|MODEL", type=local_path, required=True, help="fine-tuned model or its run"
+    )
+    parser.add_argument(
+        "--out", metavar="FILE.png", type=local_path, help="file of the figure (default: DIR/predicted.png)"
+    )
     parser.add_argument(
         "--hop",
         metavar="S",

@@ -1,10 +1,9 @@
 """avf-train pretrain: train a masked autoencoder on shards."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command
+from avf_shards.cli.common import add_command, local_path
 
 from avf_training.cli.options import (
     RECIPES,
@@ -34,7 +33,9 @@ def add(commands: Any) -> None:
     )
     add_recipe_option(parser, RECIPES, "steps=30")
     add_shards_option(parser)
-    parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="folder of the run; made if missing")
+    parser.add_argument(
+        "--out", metavar="RUN", type=local_path, required=True, help="folder of the run; made if missing"
+    )
     parser.add_argument(
         "--validation",
         metavar="SHARDS",

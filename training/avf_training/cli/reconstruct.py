@@ -1,10 +1,9 @@
 """avf-train reconstruct: a figure of a clip, masked and reconstructed."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command
+from avf_shards.cli.common import add_command, local_path
 
 RATIOS = "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
 
@@ -14,11 +13,11 @@ def add(commands: Any) -> None:
     parser = add_command(
         commands, "reconstruct", _run, help="Draw a clip three times: original, masked, and reconstructed by a model."
     )
-    parser.add_argument("shards", metavar="SHARDS", type=Path, help="folder of packed shards")
-    parser.add_argument("--out", metavar="FILE.png", type=Path, required=True, help="file of the figure")
+    parser.add_argument("shards", metavar="SHARDS", type=local_path, help="folder of packed shards")
+    parser.add_argument("--out", metavar="FILE.png", type=local_path, required=True, help="file of the figure")
     parser.add_argument("--key", help="key of the clip (default: the first clip)")
     model = parser.add_mutually_exclusive_group()
-    model.add_argument("--checkpoint", metavar="MODEL", type=Path, help="folder of a pre-trained model")
+    model.add_argument("--checkpoint", metavar="MODEL", type=local_path, help="folder of a pre-trained model")
     model.add_argument(
         "--model",
         metavar="NAME",

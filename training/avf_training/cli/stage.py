@@ -2,8 +2,9 @@
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+from avf_shards.cli.common import local_path
 
 from avf_training.cli.options import (
     RECIPES,
@@ -25,10 +26,12 @@ def add_stage_options(parser: argparse.ArgumentParser, stage: str) -> None:
         "--from",
         dest="start",
         metavar="MODEL|RUN",
-        type=Path,
+        type=local_path,
         help="saved model or finished run to start from (default: random weights)",
     )
-    parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="folder of the run; made if missing")
+    parser.add_argument(
+        "--out", metavar="RUN", type=local_path, required=True, help="folder of the run; made if missing"
+    )
     add_device_option(parser)
     add_cache_option(parser)
 
