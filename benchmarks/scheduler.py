@@ -53,8 +53,9 @@ def _cost_of_a_unit() -> dict[str, float]:
         for engine in ("inline", "ray"):
             marks: list[float] = []
 
-            def mark(_: Progress, marks: list[float] = marks) -> None:
-                marks.append(time.perf_counter())
+            def mark(progress: Progress, marks: list[float] = marks) -> None:
+                if progress.units_done == len(marks):  # a unit, not a video of a unit in progress
+                    marks.append(time.perf_counter())
 
             curate(
                 make_recipe("plan.unit_videos=1"),

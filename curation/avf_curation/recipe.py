@@ -31,11 +31,15 @@ class PlanConfig:
 
     group_by: str  # file, directory, or a regular expression on the relative path with one group, the group id
     unit_videos: int  # videos of a unit at most
+    min_units: int  # a run of fewer than unit_videos x min_units videos is cut into about this many units
     unit_mb: float  # megabytes of input of a unit at most
 
     def __post_init__(self) -> None:
-        if self.unit_videos < 1 or self.unit_mb <= 0:
-            raise ValueError(f"unit_videos {self.unit_videos} must be at least 1 and unit_mb {self.unit_mb:g} above 0")
+        if self.unit_videos < 1 or self.min_units < 1 or self.unit_mb <= 0:
+            raise ValueError(
+                f"unit_videos {self.unit_videos} and min_units {self.min_units} must be at least 1 and unit_mb "
+                f"{self.unit_mb:g} above 0"
+            )
         if self.group_by not in ("file", "directory"):
             try:
                 groups = re.compile(self.group_by).groups

@@ -28,8 +28,8 @@ IDENTITY = RunIdentity(
 
 
 def make_recipe(*overrides: str) -> Recipe:
-    """Return the default recipe with these settings changed."""
-    return load_recipe(None, overrides)
+    """Return the default recipe with these settings changed, and units as large as their settings say."""
+    return load_recipe(None, ["plan.min_units=1", *overrides])
 
 
 def make_source_video(name: str, source: str = "made", group_id: str | None = None, size: int = 10) -> Video:

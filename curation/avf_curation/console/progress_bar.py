@@ -21,35 +21,45 @@ class ProgressBar:
     """A progress bar on a terminal, a log message every 15 s elsewhere. Call it with each Progress."""
 
     def __init__(self) -> None:
-        self._console = make_console(stderr=True)
         self._live = draws_progress()
-        self._start = time.monotonic()
-        self._logged_at = 0.0
-        self._base_frames: int | None = None
+        self._start_s = self._logged_s = time.monotonic()
+        self._first: Progress | None = None
+        self._logged_videos = -1
         self._bar = RichProgress(
             TextColumn("[bold]curate"),
             BarColumn(bar_width=None),  # takes what the texts leave of the line
             MofNCompleteColumn(),
             TextColumn("videos: {task.fields[counts]}"),
             TimeRemainingColumn(elapsed_when_finished=True),
-            console=self._console,
+            console=make_console(stderr=True),
             disable=not self._live,
             expand=True,
+            speed_estimate_period=600,  # a video may take minutes, so a mean of the last seconds would say little
         )
         self._task = self._bar.add_task("curate", total=None, counts="")
 
     def __call__(self, progress: Progress) -> None:
-        if self._base_frames is None:
-            self._base_frames = progress.frames
-        elapsed = max(1e-6, time.monotonic() - self._start)
-        speed = (progress.frames - self._base_frames) / FRAMES_PER_SECOND / elapsed
+        self._first = first = self._first or progress
+        elapsed_s = max(1e-6, time.monotonic() - self._start_s)
+        done = progress.videos_done + progress.videos_in_units
         counts = f"{progress.kept} kept, {progress.rejected} rejected, {progress.failed} failed"
-        text = f"{counts}; {speed:.1f} s/s"  # seconds of video per second; 80 characters have no room for the words
-        self._bar.update(self._task, completed=progress.videos_done, total=progress.videos, counts=text)
-        last = progress.units_done == progress.units
-        if not self._live and (last or time.monotonic() - self._logged_at > _LINE_EVERY_S):
-            self._logged_at = time.monotonic()
-            _LOG.info("%d/%d videos, %s, %.1f s of video per s", progress.videos_done, progress.videos, counts, speed)
+        if progress.frames > first.frames:  # only the length of committed units is known
+            speed = (progress.frames - first.frames) / FRAMES_PER_SECOND / elapsed_s
+            counts += f"; {speed:.1f} s/s"  # seconds of video per second; 80 characters have no room for the words
+        self._bar.update(self._task, completed=done, total=progress.videos, counts=counts)
+        if not self._live:
+            self._log(progress, done, elapsed_s, counts)
+
+    def _log(self, progress: Progress, done: int, elapsed_s: float, counts: str) -> None:
+        """Log a line when videos were finished, at most every 15 s; the last line at once."""
+        finished = progress.units_done == progress.units
+        if done == self._logged_videos or not (finished or time.monotonic() - self._logged_s > _LINE_EVERY_S):
+            return
+        self._logged_s, self._logged_videos = time.monotonic(), done
+        assert self._first is not None
+        new = done - self._first.videos_done - self._first.videos_in_units
+        left = f"; about {format_wait(elapsed_s / new * (progress.videos - done))} left" if new and not finished else ""
+        _LOG.info("%d/%d videos, %s%s", done, progress.videos, counts, left)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -59,3 +69,10 @@ class ProgressBar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+
+def format_wait(seconds: float) -> str:
+    """Return a duration in the unit that a person waits in: 40 s, 5 min, 3.2 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -11,6 +11,7 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
 
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
+from avf_curation.execution.active_units import ActiveUnitFile
 from avf_curation.pipeline.outcomes import ScreenedVideo, VideoOutcomes
 from avf_curation.pipeline.unit import UnitJob, UnitReport, curate_unit
 from avf_curation.pipeline.video import refine_video, screen_video
@@ -72,7 +73,8 @@ class UnitWorker:
         """Screen the videos of a unit; another worker can refine them. Raises InfrastructureError."""
         self.detectors.clock.clear()
         started_s = time.process_time()
-        videos = tuple(self._screen_video(video) for video in job.videos)
+        with ActiveUnitFile(self.setup.run, job):
+            videos = tuple(self._screen_video(video) for video in job.videos)
         cpu_seconds = time.process_time() - started_s
         return ScreenedUnit(videos=videos, stage_seconds=self.detectors.clock.seconds, cpu_seconds=cpu_seconds)
 
@@ -108,6 +110,13 @@ class UnitWorker:
         Raises InfrastructureError.
         """
         started_s = time.process_time()
-        report = curate_unit(job, self.setup.run, self.setup.recipe, self.setup.identity, curate_video)
+        with ActiveUnitFile(self.setup.run, job) as active:
+
+            def curate_and_count(video: Video) -> VideoOutcomes:
+                outcomes = curate_video(video)
+                active.video_done()
+                return outcomes
+
+            report = curate_unit(job, self.setup.run, self.setup.recipe, self.setup.identity, curate_and_count)
         cpu_seconds = round(time.process_time() - started_s, 4)
         return replace(report, stage_seconds=self.detectors.clock.seconds, cpu_seconds=cpu_seconds)

@@ -10,6 +10,7 @@ from avf_shards import durable_io
 from avf_shards.format.run_folder import RunFolder
 
 from avf_curation.detectors.detector_set import BackendSelection
+from avf_curation.execution.active_units import remove_active_units
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event, EventLog
 from avf_curation.execution.worker import PipelineStages, UnitWorker, WorkerSetup
@@ -18,7 +19,7 @@ from avf_curation.pipeline.unit import UnitJob, UnitReport
 from avf_curation.recipe import Recipe
 from avf_curation.runs.coordinator import Coordinator
 from avf_curation.runs.frozen_plan import RunPlan, plan_retry, plan_run
-from avf_curation.runs.progress import Progress, read_progress
+from avf_curation.runs.progress import LiveProgress, Progress, read_progress
 from avf_curation.runs.unit_log import append_unit
 
 Engine = Literal["inline", "ray"]
@@ -50,7 +51,7 @@ def curate(
     """Curate `sources` (name -> folder) into the run folder `out`, and return it.
 
     Args:
-        on_progress: called at the start and after each committed unit.
+        on_progress: called at the start, after each committed unit, and when videos of a unit in progress are finished.
 
     Raises:
         UserError: the settings, the sources or `out` do not allow this run.
@@ -68,6 +69,7 @@ def curate(
                 return run
             # Temporary folders can only be a dead process's: no other coordinator is at work.
             durable_io.remove(run.root / "tmp")
+            remove_active_units(run)
             setup = WorkerSetup(
                 run=run,
                 recipe=recipe,
@@ -79,16 +81,15 @@ def curate(
             )
             finished = run.finished_units(plan.attempt)
             log.info("%s: %d of %d units are committed", run.root, len(finished), plan.units)
-            progress = read_progress(run, plan, finished)
-            on_progress(progress)
-            for report in _run_units(plan, finished, setup, options, emit):
-                append_unit(run, report, plan.attempt)
-                emit(Event(name="unit_done", unit=report.unit))
-                progress = progress.after(report)
-                on_progress(progress)
-                coordinator.check()
+            with LiveProgress(run, plan.attempt, read_progress(run, plan, finished), on_progress) as progress:
+                for report in _run_units(plan, finished, setup, options, emit):
+                    append_unit(run, report, plan.attempt)
+                    emit(Event(name="unit_done", unit=report.unit))
+                    progress.unit_done(report)
+                    coordinator.check()
             run.finish_attempt(plan.attempt)
             durable_io.remove(run.root / "tmp")
+            remove_active_units(run)
     finally:
         emit.close()
     return run

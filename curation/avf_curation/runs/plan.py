@@ -82,7 +82,8 @@ def cut_units(videos: list[Video], config: Mapping[str, PlanConfig]) -> list[int
     """Return the unit of each video.
 
     `videos` are sorted by source, group id and video id. A unit holds videos of one source, and a group is never
-    split: a group that exceeds the limits is one large unit.
+    split: a group that exceeds the limits is one large unit. The units depend on the inputs and the settings alone,
+    never on the number of workers.
     """
     units: list[int] = []
     unit, unit_videos, unit_bytes = -1, 0, 0
@@ -90,7 +91,8 @@ def cut_units(videos: list[Video], config: Mapping[str, PlanConfig]) -> list[int
     for (group_source, _), members in itertools.groupby(videos, lambda video: (video.source, video.group_id)):
         sizes = [video.size_bytes for video in members]
         limits = config[group_source]
-        full = unit_videos + len(sizes) > limits.unit_videos or unit_bytes + sum(sizes) > limits.unit_mb * 1e6
+        most_videos = min(limits.unit_videos, -(-len(videos) // limits.min_units))
+        full = unit_videos + len(sizes) > most_videos or unit_bytes + sum(sizes) > limits.unit_mb * 1e6
         if full or group_source != source:
             unit, unit_videos, unit_bytes = unit + 1, 0, 0
         units += [unit] * len(sizes)

@@ -1,12 +1,19 @@
 """The progress of a run, in units, videos and spans."""
 
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 from avf_shards.format.run_folder import RunFolder
 
+from avf_curation.execution.active_units import ActiveUnit, read_active_units
 from avf_curation.pipeline.unit import UnitReport
 from avf_curation.runs.frozen_plan import RunPlan
+
+_WATCH_EVERY_S = 1.0  # a display that moves each second is live enough, and a network file system is asked rarely
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +23,8 @@ class Progress:
     units: int  # planned
     units_done: int  # committed
     videos: int  # planned
-    videos_done: int  # of the committed units, as are all counts below
+    videos_done: int  # of the committed units, as are the counts of spans and frames
+    videos_in_units: int = 0  # curated, in units that are not committed yet
     kept: int  # spans
     rejected: int  # spans
     failed: int  # spans
@@ -28,11 +36,57 @@ class Progress:
             self,
             units_done=self.units_done + 1,
             videos_done=self.videos_done + report.videos,
+            videos_in_units=max(0, self.videos_in_units - report.videos),
             kept=self.kept + report.kept,
             rejected=self.rejected + report.rejected,
             failed=self.failed + report.failed,
             frames=self.frames + report.frames,
         )
+
+    def with_active(self, units: Iterable[ActiveUnit]) -> "Progress":
+        """Return the progress with the videos of these units, which are not committed yet."""
+        open_videos = self.videos - self.videos_done
+        return replace(self, videos_in_units=min(open_videos, sum(unit.videos_done for unit in units)))
+
+
+class LiveProgress:
+    """Reports the progress of a run to a function, after each committed unit and when videos in units are finished.
+
+    The function is called from two threads, never at the same time.
+    """
+
+    def __init__(
+        self, run: RunFolder, attempt: int, progress: Progress, on_progress: Callable[[Progress], None]
+    ) -> None:
+        self._run, self._attempt, self._on_progress = run, attempt, on_progress
+        self._progress, self._lock, self._stop = progress, threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
+
+    def unit_done(self, report: UnitReport) -> None:
+        """Count a unit that is committed now."""
+        with self._lock:
+            self._progress = self._progress.after(report)
+            self._on_progress(self._progress)
+
+    def __enter__(self) -> Self:
+        self._on_progress(self._progress)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_WATCH_EVERY_S):
+            units = read_active_units(self._run, self._attempt)
+            with self._lock:
+                progress = self._progress.with_active(units)
+                if progress != self._progress:
+                    self._progress = progress
+                    self._on_progress(progress)
 
 
 def read_progress(run: RunFolder, plan: RunPlan, finished: set[int]) -> Progress:
@@ -43,10 +97,12 @@ def read_progress(run: RunFolder, plan: RunPlan, finished: set[int]) -> Progress
         for name in counts:
             counts[name] += manifest.counts[name]
     videos_done = int(np.isin(plan.table["unit"].to_numpy(), list(finished)).sum()) if finished else 0
-    return Progress(
+    progress = Progress(
         units=plan.units,
         units_done=len(finished),
         videos=plan.table.num_rows,
         videos_done=videos_done,
         **counts,
     )
+    active = [unit for unit in read_active_units(run, plan.attempt) if unit.unit not in finished]
+    return progress.with_active(active)

@@ -15,6 +15,7 @@ SCHEMA_VERSION = "schema_version"
 """Key of the version: in JSON objects, and in the key-value metadata of Parquet files."""
 
 FileKind = Literal[
+    "active unit",
     "checkpoint",
     "clip record",
     "curation run",
@@ -42,6 +43,7 @@ FileKind = Literal[
 ]
 
 VERSIONS: Mapping[FileKind, int] = {
+    "active unit": 1,  # RUN/log/active/ATTEMPT-UNIT.json
     "checkpoint": 1,  # RUN/checkpoints/step-N/manifest.json
     "clip record": 1,  # KEY.json in a shard
     "curation run": 1,  # RUN/run/run.json

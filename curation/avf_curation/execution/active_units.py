@@ -1,0 +1,95 @@
+"""Units in progress, RUN/log/active/: how many of a unit's videos its worker has curated so far.
+
+Progress displays read these files, also in another process than the run's. No result depends on them: a file that
+cannot be written or read is ignored, and the file of a worker that died stays until the unit is started again.
+"""
+
+import json
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from avf_shards.errors import FaultError, UserError
+from avf_shards.format.run_folder import RunFolder
+from avf_shards.schema.fields import Fields
+from avf_shards.schema.versions import read_json, stamp
+
+from avf_curation.pipeline.unit import UnitJob
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActiveUnit:
+    """A unit that a worker has started and not committed."""
+
+    attempt: int  # number of the plan that the unit belongs to
+    unit: int  # number of the unit in this plan
+    videos: int  # inputs of the unit
+    videos_done: int  # inputs that are curated; their decisions are committed with the unit
+    started: float  # Unix time, in seconds
+
+
+def remove_active_units(run: RunFolder) -> None:
+    """Remove the files of all units: no worker is at work, or only one whose coordinator died."""
+    shutil.rmtree(_folder(run), ignore_errors=True)
+
+
+def read_active_units(run: RunFolder, attempt: int) -> list[ActiveUnit]:
+    """Return the units of an attempt that are in progress, by number."""
+    units = []
+    for path in sorted(_folder(run).glob(f"{attempt}-*.json")):
+        # A file may be gone, half-written or of another version at this moment.
+        with suppress(OSError, FaultError, UserError):
+            fields = Fields(read_json(path, "active unit"), str(path))
+            units.append(
+                ActiveUnit(
+                    attempt=fields.integer("attempt"),
+                    unit=fields.integer("unit"),
+                    videos=fields.integer("videos"),
+                    videos_done=fields.integer("videos_done"),
+                    started=fields.number("started"),
+                )
+            )
+    return units
+
+
+class ActiveUnitFile:
+    """Writes the file of one unit while its worker is at it: at the start, after each video; removed at the end."""
+
+    def __init__(self, run: RunFolder, job: UnitJob) -> None:
+        self._path = _folder(run) / f"{job.attempt}-{job.unit:07d}.json"
+        self._job, self._videos_done, self._started = job, 0, round(time.time(), 3)
+
+    def video_done(self) -> None:
+        """Count one more video."""
+        self._videos_done += 1
+        self._write()
+
+    def __enter__(self) -> Self:
+        self._write()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        unit = ActiveUnit(
+            attempt=self._job.attempt,
+            unit=self._job.unit,
+            videos=len(self._job.videos),
+            videos_done=self._videos_done,
+            started=self._started,
+        )
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.write_text(json.dumps(stamp(asdict(unit), "active unit")), "utf-8")
+
+
+def _folder(run: RunFolder) -> Path:
+    return run.log_folder / "active"
