@@ -35,6 +35,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_shards.packing.pack import pack_shards
     from avf_shards.packing.selection import Selection
 
+    from avf_curation.console.progress_bar import StageSpinner
     from avf_curation.detectors.detector_set import resolve_backends
     from avf_curation.recipe import load_recipe
     from avf_curation.runs.curation import RunOptions, curate
@@ -45,11 +46,20 @@ def _run(options: argparse.Namespace) -> int:
     recipe = load_recipe(Path("clip"), options.set)
     backends = resolve_backends(recipe, weights_folder(options))
     source = _link_video(options.video, options.out / "in")
-    run = curate(recipe, backends, {SOURCE: source}, options.out / "run", RunOptions(engine="inline"))
+    with StageSpinner() as spinner:
+        run = curate(
+            recipe,
+            backends,
+            {SOURCE: source},
+            options.out / "run",
+            RunOptions(engine="inline"),
+            on_progress=spinner,
+        )
     rows = _clip_rows(run)
     if not rows:
         raise UserError(
-            f"{options.video}: shows no face, or cannot be read; `avf-curate audit {options.out / 'run'}` says why"
+            f"{options.video}: no clip can be cut from it: {_describe_rejections(run)}; "
+            f"`avf-curate explain {options.out / 'run'} {options.video.name}` says more"
         )
     pack_shards(run, options.out / "shards", Selection())
     if not write_answer(options, rows):
@@ -58,6 +68,18 @@ def _run(options: argparse.Namespace) -> int:
             print(f"  {row['start_s']:7.2f} to {row['stop_s']:7.2f} s  person {row['person'] + 1}  {row['key']}")
         print(f"next: avf-train predict {options.out} --model RUN")
     return 0
+
+
+def _describe_rejections(run: Any) -> str:
+    """Return why no second of the only video of a run was kept, the longest reason first."""
+    from avf_shards.schema.ledger import table_to_decisions
+
+    seconds: dict[str, float] = {}
+    for decision in table_to_decisions(run.ledger()):
+        reason = decision.message or decision.error or f"{decision.reason} ({decision.stage})"
+        seconds[reason.replace("_", " ")] = seconds.get(reason.replace("_", " "), 0.0) + decision.span.seconds
+    longest_first = sorted(seconds.items(), key=lambda item: -item[1])
+    return ", ".join(f"{reason} for {length:.1f} s" if length else reason for reason, length in longest_first[:3])
 
 
 def _link_video(video: Path, folder: Path) -> Path:

@@ -7,7 +7,14 @@ from typing import Self
 
 from avf_shards.cli.logging_setup import draws_progress
 from avf_shards.timeline import FRAMES_PER_SECOND
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as RichProgress
 
 from avf_curation.console.terminal import make_console
@@ -15,6 +22,16 @@ from avf_curation.runs.progress import Progress
 
 _LOG = logging.getLogger(__name__)
 _LINE_EVERY_S = 15.0
+_STAGE_TITLES = {
+    "scenes+faces": "finding shots and faces",
+    "sound": "reading the sound",
+    "silence": "finding speech",
+    "track": "tracking faces",
+    "crop": "cutting out faces",
+    "sync": "comparing lips and voice",
+    "quality": "measuring quality",
+    "clip": "encoding clips",
+}  # of the stages as the stage timer names them
 
 
 class ProgressBar:
@@ -60,6 +77,35 @@ class ProgressBar:
         new = done - self._first.videos_done - self._first.videos_in_units
         left = f"; about {format_wait(elapsed_s / new * (progress.videos - done))} left" if new and not finished else ""
         _LOG.info("%d/%d videos, %s%s", done, progress.videos, counts, left)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+class StageSpinner:
+    """Shows the stage that the only video of a run is at, with the time so far. Call it with each Progress."""
+
+    def __init__(self) -> None:
+        self._bar = RichProgress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=make_console(stderr=True),
+            disable=not draws_progress(),
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting", total=None)
+
+    def __call__(self, progress: Progress) -> None:
+        stages = [unit.stage for unit in progress.active if unit.stage]
+        if stages:
+            self._bar.update(self._task, description=_STAGE_TITLES.get(stages[0], stages[0]))
 
     def __enter__(self) -> Self:
         self._bar.start()

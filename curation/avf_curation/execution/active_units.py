@@ -8,7 +8,7 @@ import json
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +20,8 @@ from avf_shards.schema.versions import read_json, stamp
 
 from avf_curation.pipeline.unit import UnitJob
 
+_STAGE_EVERY_S = 0.5  # the stages of a shot take milliseconds, and a network file system is written to rarely
+
 
 @dataclass(frozen=True, kw_only=True)
 class ActiveUnit:
@@ -30,6 +32,8 @@ class ActiveUnit:
     videos: int  # inputs of the unit
     videos_done: int  # inputs that are curated; their decisions are committed with the unit
     started: float  # Unix time, in seconds
+    video: str | None  # id of the input that the worker is at; None between two inputs
+    stage: str | None  # the stage that it is at
 
 
 def remove_active_units(run: RunFolder) -> None:
@@ -51,6 +55,8 @@ def read_active_units(run: RunFolder, attempt: int) -> list[ActiveUnit]:
                     videos=fields.integer("videos"),
                     videos_done=fields.integer("videos_done"),
                     started=fields.number("started"),
+                    video=fields.optional_text("video"),
+                    stage=fields.optional_text("stage"),
                 )
             )
     return units
@@ -61,11 +67,32 @@ class ActiveUnitFile:
 
     def __init__(self, run: RunFolder, job: UnitJob) -> None:
         self._path = _folder(run) / f"{job.attempt}-{job.unit:07d}.json"
-        self._job, self._videos_done, self._started = job, 0, round(time.time(), 3)
+        self._unit = ActiveUnit(
+            attempt=job.attempt,
+            unit=job.unit,
+            videos=len(job.videos),
+            videos_done=0,
+            started=round(time.time(), 3),
+            video=None,
+            stage=None,
+        )
+        self._written_s = 0.0
+
+    def video_started(self, video_id: str) -> None:
+        """Note the input that the worker is at now."""
+        self._unit = replace(self._unit, video=video_id, stage=None)
+        self._write()
+
+    def stage_started(self, stage: str) -> None:
+        """Note the stage that the worker is at now; a stage of less than a second may not be written."""
+        if stage != self._unit.stage:
+            self._unit = replace(self._unit, stage=stage)
+            if time.monotonic() - self._written_s >= _STAGE_EVERY_S:
+                self._write()
 
     def video_done(self) -> None:
         """Count one more video."""
-        self._videos_done += 1
+        self._unit = replace(self._unit, videos_done=self._unit.videos_done + 1, video=None, stage=None)
         self._write()
 
     def __enter__(self) -> Self:
@@ -79,16 +106,10 @@ class ActiveUnitFile:
             self._path.unlink(missing_ok=True)
 
     def _write(self) -> None:
-        unit = ActiveUnit(
-            attempt=self._job.attempt,
-            unit=self._job.unit,
-            videos=len(self._job.videos),
-            videos_done=self._videos_done,
-            started=self._started,
-        )
+        self._written_s = time.monotonic()
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_text(json.dumps(stamp(asdict(unit), "active unit")), "utf-8")
+            self._path.write_text(json.dumps(stamp(asdict(self._unit), "active unit")), "utf-8")
 
 
 def _folder(run: RunFolder) -> Path:

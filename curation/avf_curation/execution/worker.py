@@ -73,8 +73,9 @@ class UnitWorker:
         """Screen the videos of a unit; another worker can refine them. Raises InfrastructureError."""
         self.detectors.clock.clear()
         started_s = time.process_time()
-        with ActiveUnitFile(self.setup.run, job):
-            videos = tuple(self._screen_video(video) for video in job.videos)
+        with ActiveUnitFile(self.setup.run, job) as active:
+            self.detectors.clock.on_stage = active.stage_started
+            videos = tuple(self._screen_and_note(video, active) for video in job.videos)
         cpu_seconds = time.process_time() - started_s
         return ScreenedUnit(videos=videos, stage_seconds=self.detectors.clock.seconds, cpu_seconds=cpu_seconds)
 
@@ -96,6 +97,10 @@ class UnitWorker:
         """Screen and refine one video. Raises InfrastructureError."""
         return self._refine_video(self._screen_video(video))
 
+    def _screen_and_note(self, video: Video, active: ActiveUnitFile) -> ScreenedVideo:
+        active.video_started(video.video_id)
+        return self._screen_video(video)
+
     def _screen_video(self, video: Video) -> ScreenedVideo:
         setup, source = self.setup, video.source
         return setup.stages.screen(video, setup.roots[source], setup.recipe.settings_for(source), self.detectors)
@@ -111,8 +116,10 @@ class UnitWorker:
         """
         started_s = time.process_time()
         with ActiveUnitFile(self.setup.run, job) as active:
+            self.detectors.clock.on_stage = active.stage_started
 
             def curate_and_count(video: Video) -> VideoOutcomes:
+                active.video_started(video.video_id)
                 outcomes = curate_video(video)
                 active.video_done()
                 return outcomes

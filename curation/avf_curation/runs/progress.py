@@ -25,6 +25,7 @@ class Progress:
     videos: int  # planned
     videos_done: int  # of the committed units, as are the counts of spans and frames
     videos_in_units: int = 0  # curated, in units that are not committed yet
+    active: tuple[ActiveUnit, ...] = ()  # units that workers are at now
     kept: int  # spans
     rejected: int  # spans
     failed: int  # spans
@@ -46,7 +47,8 @@ class Progress:
     def with_active(self, units: Iterable[ActiveUnit]) -> "Progress":
         """Return the progress with the videos of these units, which are not committed yet."""
         open_videos = self.videos - self.videos_done
-        return replace(self, videos_in_units=min(open_videos, sum(unit.videos_done for unit in units)))
+        active = tuple(units)
+        return replace(self, videos_in_units=min(open_videos, sum(u.videos_done for u in active)), active=active)
 
 
 class LiveProgress:
@@ -102,7 +104,10 @@ def read_progress(run: RunFolder, plan: RunPlan, finished: set[int]) -> Progress
         units_done=len(finished),
         videos=plan.table.num_rows,
         videos_done=videos_done,
-        **counts,
+        kept=counts["kept"],
+        rejected=counts["rejected"],
+        failed=counts["failed"],
+        frames=counts["frames"],
     )
     active = [unit for unit in read_active_units(run, plan.attempt) if unit.unit not in finished]
     return progress.with_active(active)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from avf_shards.errors import UserError
@@ -26,7 +26,7 @@ class RunStatus:
 
     def as_json(self) -> dict[str, Any]:
         """Return the values that `status --json` prints."""
-        return vars(self) | {"progress": vars(self.progress)}
+        return asdict(self)
 
 
 def run_status(run: RunFolder) -> RunStatus:

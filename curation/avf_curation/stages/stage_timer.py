@@ -1,19 +1,21 @@
 """Wall-clock seconds per stage, for the log and the report's list of slow stages; no result depends on them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 class StageTimer:
-    """Sums wall-clock seconds by stage name."""
+    """Sums wall-clock seconds by stage name, and reports the start of each stage."""
 
     def __init__(self) -> None:
+        self.on_stage: Callable[[str], None] = lambda name: None  # called with the name of a stage that starts
         self.seconds: dict[str, float] = {}  # stage -> seconds since the last clear()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add the time spent inside the block to the stage `name`."""
+        self.on_stage(name)
         start = time.perf_counter()
         try:
             yield

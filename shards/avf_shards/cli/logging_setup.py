@@ -64,6 +64,15 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
+class _ProgressLine:
+    """The text of `progress_line` that the terminal shows now."""
+
+    text = ""
+
+
+_PROGRESS_LINE = _ProgressLine()
+
+
 class _StandardErrorHandler(logging.Handler):
     """Writes to what `sys.stderr` is at that moment: a live progress bar replaces it to keep messages above the bar."""
 
@@ -74,7 +83,10 @@ class _StandardErrorHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            print(self.format(record), file=sys.stderr, flush=True)
+            # The line of `progress_line` is erased first and drawn again, or the message would continue it.
+            line = _PROGRESS_LINE.text
+            erase, redraw = ("\r\033[K", line) if line else ("", "")
+            print(f"{erase}{self.format(record)}\n{redraw}", end="", file=sys.stderr, flush=True)
         except Exception:
             self.handleError(record)
 
@@ -154,16 +166,16 @@ def draws_progress() -> bool:
 @contextmanager
 def progress_line() -> Iterator[Callable[[str], None]]:
     """Yield a function that shows a text in one place of the terminal, each time instead of the text before."""
-    visible, shown = draws_progress(), False
+    visible = draws_progress()
 
     def show(text: str) -> None:
-        nonlocal shown
         if visible:
             print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
-            shown = True
+            _PROGRESS_LINE.text = text
 
     try:
         yield show
     finally:
-        if shown:
+        if _PROGRESS_LINE.text:
             print(file=sys.stderr)
+            _PROGRESS_LINE.text = ""
