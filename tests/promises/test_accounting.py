@@ -140,7 +140,7 @@ def test_random_verdicts_tile_the_timeline(random_stages: SimpleNamespace, seed:
             assert "/a/b" not in (decision.message or "")
         if decision.status == "rejected":
             assert decision.score is not None
-    account = summarize_ledger(decisions_to_table(d for d, _ in decisions), {"backends": {}, "fingerprint": "f"})
+    account = summarize_ledger(decisions_to_table(d for d, _ in decisions), IDENTITY)
     total = account.totals
     assert not account.accounting_errors
     assert total["input_frames"] == total["kept_frames"] + total["rejected_frames"] + total["failed_frames"]
@@ -164,4 +164,4 @@ def test_the_audit_reports_a_ledger_that_does_not_tile() -> None:
     result = VideoOutcomes(video=video, outcomes=(kept_span(0, 50), rejected_span(50, 60)))
     rows = [d for d, _ in decide_unit([result], RECIPE, IDENTITY, UnitJob(unit=0, attempt=0, videos=(video,)))]
     table = decisions_to_table(rows).slice(1)
-    assert summarize_ledger(table, {"backends": {}, "fingerprint": "f"}).accounting_errors == ("made: a.mp4",)
+    assert summarize_ledger(table, IDENTITY).accounting_errors == ("made: a.mp4",)

@@ -223,6 +223,23 @@ def test_an_address_is_refused_where_only_local_paths_work(command: str, action:
         action.type("s3://bucket/x")
 
 
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    for words, message in (
+        (["avf-curate", "audit", "RUN", "--html", f"{tmp_path}/no/page.html"], "there is no folder"),
+        (["avf-curate", "audit", "RUN", "--json", str(tmp_path)], "is a folder; name a file in it"),
+        (["avf-curate", "run", "--source", "a=b", "--out", f"{tmp_path}/file/run"], "file is a file, not a folder"),
+        (["avf-train", "embed", "SHARDS", "--model", "M", "--out", f"{tmp_path}/no/x.parquet"], "there is no folder"),
+    ):
+        program, *arguments = words
+        with pytest.raises(SystemExit) as end:
+            MAINS[program](arguments)
+        assert end.value.code == 2
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("program", PARSERS)
 def test_help_of_all_subcommands_needs_no_heavy_imports(program: str) -> None:
     code = f"""

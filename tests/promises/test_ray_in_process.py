@@ -97,7 +97,7 @@ def test_resnet_runs_on_ray(source: Path, tmp_path: Path) -> None:
     run = curate(
         settings, choice, {"s": source}, tmp_path / "run", RunOptions(engine="ray", cluster=ClusterConfig(workers=1))
     )
-    assert run.identity()["backends"]["track"] == "retinaface-resnet50"
+    assert run.identity().backends["track"] == "retinaface-resnet50"
     reached = [d for d in table_to_decisions(run.ledger()) if any(c.stage == "track" for c in d.checks)]
     assert reached, "the stage ran; what made-up weights see is not the point"
     assert not [d for d in table_to_decisions(run.ledger()) if d.status == "failed"]

@@ -4,7 +4,7 @@ import argparse
 import logging
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, write_answer
+from avf_shards.cli.common import add_command, add_json_option, local_path, output_file, write_answer
 from avf_shards.errors import UserError
 
 from avf_curation.cli.options import add_inputs_option, add_run_argument, open_run, print_funnel
@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
     parser.add_argument("other", metavar="RUN2", nargs="?", help="a second run, to compare with")
     parser.add_argument("--verdicts", metavar="FILE", type=local_path, help="the file that a page of `review` saved")
     parser.add_argument(
-        "--html", metavar="FILE", type=local_path, help="write a page with charts and pictures, in one file"
+        "--html", metavar="FILE", type=output_file, help="write a page with charts and pictures, in one file"
     )
     parser.add_argument(
         "--seed", metavar="N", type=int, default=0, help="seed of the page's sample of pictures (default: %(default)s)"

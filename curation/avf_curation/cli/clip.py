@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, write_answer
+from avf_shards.cli.common import add_command, add_json_option, local_path, output_folder, write_answer
 from avf_shards.errors import UserError
 from avf_shards.timeline import FRAMES_PER_SECOND
 
@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("video", metavar="VIDEO", type=local_path, help="file of the video")
     parser.add_argument(
-        "--out", metavar="DIR", type=local_path, required=True, help="a new folder, or the folder of the same video"
+        "--out", metavar="DIR", type=output_folder, required=True, help="a new folder, or the folder of the same video"
     )
     add_set_option(parser, "one setting of the recipe `clip`; repeat for more")
     add_weights_option(parser)

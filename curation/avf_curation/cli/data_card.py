@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path
+from avf_shards.cli.common import add_command, local_path, output_folder
 from avf_shards.errors import UserError
 
 
@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("folder", metavar="SHARDS", type=local_path, help="folder of packed shards")
     parser.add_argument(
-        "--out", metavar="DIR", type=local_path, required=True, help="folder for DATA_CARD.md and croissant.json"
+        "--out", metavar="DIR", type=output_folder, required=True, help="folder for DATA_CARD.md and croissant.json"
     )
     parser.add_argument("--name", default="talking-faces", help="name of the corpus (default: %(default)s)")
     parser.add_argument(

@@ -4,7 +4,7 @@ import argparse
 import os
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path
+from avf_shards.cli.common import add_command, output_folder
 
 
 def add(commands: Any) -> None:
@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
         details="Nothing is downloaded. It takes a few minutes.",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=local_path, required=True, help="folder of the demo; made if missing"
+        "--out", metavar="DIR", type=output_folder, required=True, help="folder of the demo; made if missing"
     )
     parser.add_argument(
         "--engine",

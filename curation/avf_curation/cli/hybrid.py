@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, print_answer
+from avf_shards.cli.common import add_command, add_json_option, output_folder, print_answer
 from avf_shards.errors import UserError
 
 from avf_curation.cli.options import add_recipe_option, add_run_argument, add_set_option, open_run
@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
     add_run_argument(parser)
     add_recipe_option(parser, "recipe with a table `hybrid` (default: %(default)s)", Path("hybrid"))
     add_set_option(parser, "one setting, as in --set hybrid.sources.cncvs.quota=9000; repeat for more")
-    parser.add_argument("--out", metavar="SHARDS", type=local_path, help="folder for the shards; made if missing")
+    parser.add_argument("--out", metavar="SHARDS", type=output_folder, help="folder for the shards; made if missing")
     parser.add_argument("--dry-run", action="store_true", help="only print what would be packed")
     add_json_option(parser)
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import local_path, set_completer
+from avf_shards.cli.common import local_path, output_folder, set_completer
 from avf_shards.errors import UserError
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -133,7 +133,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         help="a folder of videos and the name of the source; repeat for more sources",
     )
     parser.add_argument(
-        "--out", metavar="RUN", type=local_path, required=True, help="folder of the run; made if missing"
+        "--out", metavar="RUN", type=output_folder, required=True, help="folder of the run; made if missing"
     )
     add_recipe_option(parser, "settings that differ from the default recipe: a file, or the name of a recipe of ours")
     add_set_option(parser, "one setting, as in --set sync.min_confidence=4; repeat for more")

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path
+from avf_shards.cli.common import add_command, output_folder
 from avf_shards.cli.logging_setup import progress_line
 
 from avf_curation.cli.options import add_inputs_option, add_run_argument, open_run
@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the sample (default: %(default)s)")
     parser.add_argument(
-        "--out", metavar="DIR", type=local_path, required=True, help="new folder for the page and its clips"
+        "--out", metavar="DIR", type=output_folder, required=True, help="new folder for the page and its clips"
     )
     add_inputs_option(parser)
 

@@ -174,12 +174,41 @@ def local_path(text: str) -> Path:
     return Path(text)
 
 
+def output_file(text: str) -> Path:
+    """Return the path of a file that a command will write, checked before the work and not after it.
+
+    Raises argparse.ArgumentTypeError for an address, a folder, and a folder that is missing or cannot be written to.
+    """
+    path = local_path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} cannot be written: there is no folder {path.parent}; make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text} cannot be written: no permission; name another path")
+    return path
+
+
+def output_folder(text: str) -> Path:
+    """Return the path of a folder that a command will make or write to, checked before the work.
+
+    Raises argparse.ArgumentTypeError for an address, a file, and a folder that cannot be made or written to.
+    """
+    path = local_path(text)
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not existing.is_dir():
+        raise argparse.ArgumentTypeError(f"{existing} is a file, not a folder; name another folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"{text} cannot be written: no permission in {existing}; name another folder")
+    return path
+
+
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add `--json FILE`, which `write_answer` obeys."""
     parser.add_argument(
         "--json",
         metavar="FILE",
-        type=lambda text: str(local_path(text)),
+        type=lambda text: text if text == "-" else str(output_file(text)),
         help="write the result as JSON to FILE ('-': to standard output)",
     )
 

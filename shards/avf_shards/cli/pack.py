@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, print_answer
+from avf_shards.cli.common import add_command, add_json_option, local_path, output_folder, print_answer
 from avf_shards.cli.logging_setup import progress_line
 from avf_shards.errors import UserError
 
@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
         epilog=SELECTION_HELP,
     )
     parser.add_argument("runs", metavar="RUN", type=local_path, nargs="+", help="folder of a finished run")
-    parser.add_argument("--out", metavar="SHARDS", type=local_path, help="folder for the shards; made if missing")
+    parser.add_argument("--out", metavar="SHARDS", type=output_folder, help="folder for the shards; made if missing")
     parser.add_argument("--dry-run", action="store_true", help="only print what would be packed")
     parser.add_argument(
         "--select", metavar="FILE", type=local_path, help="selection file (default: pack all kept clips)"

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path
+from avf_shards.cli.common import add_command, output_folder
 from avf_shards.cli.options import add_shards_argument
 
 
@@ -13,7 +13,9 @@ def add(commands: Any) -> None:
     parser = add_command(commands, "show", _run, help="Print the record of one clip, and write its files on request.")
     add_shards_argument(parser)
     parser.add_argument("key", metavar="KEY", help="key of the clip, as `avf-shards ls SHARDS --keys` prints it")
-    parser.add_argument("--extract", metavar="DIR", type=local_path, help="write KEY.mp4, KEY.flac and KEY.json to DIR")
+    parser.add_argument(
+        "--extract", metavar="DIR", type=output_folder, help="write KEY.mp4, KEY.flac and KEY.json to DIR"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path
+from avf_shards.cli.common import add_command, local_path, output_file, output_folder
 
 
 def add(commands: Any) -> None:
@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--to",
         metavar="MODEL|FILE.pth",
-        type=local_path,
+        type=lambda text: output_file(text) if text.endswith(".pth") else output_folder(text),
         required=True,
         help="model folder to write, or file to write in the authors' format",
     )

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path
+from avf_shards.cli.common import add_command, local_path, output_file
 from avf_shards.text import count_noun
 
 from avf_training.cli.options import add_device_option, resolve_device
@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
         required=True,
         help="pre-trained or fine-tuned model, or its run",
     )
-    parser.add_argument("--out", metavar="FILE.parquet", type=local_path, required=True, help="file of the features")
+    parser.add_argument("--out", metavar="FILE.parquet", type=output_file, required=True, help="file of the features")
     parser.add_argument(
         "--kinds",
         metavar="KIND,...",

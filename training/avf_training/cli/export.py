@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path
+from avf_shards.cli.common import add_command, local_path, output_file
 
 
 def add(commands: Any) -> None:
@@ -15,7 +15,7 @@ def add(commands: Any) -> None:
         help="Export a fine-tuned model as one file (torch.export), and compare its predictions with the model's.",
     )
     parser.add_argument("model", metavar="RUN|MODEL", type=local_path, help="fine-tuned model or its run")
-    parser.add_argument("--out", metavar="FILE.pt2", type=local_path, required=True, help="file of the exported model")
+    parser.add_argument("--out", metavar="FILE.pt2", type=output_file, required=True, help="file of the exported model")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path
+from avf_shards.cli.common import add_command, local_path, output_file
 
 DEFAULT_PAGE = Path("docs/parity.md")
 
@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--page",
         metavar="FILE",
-        type=local_path,
+        type=output_file,
         help=f"page to write the table to (default: {DEFAULT_PAGE} if it exists)",
     )
 

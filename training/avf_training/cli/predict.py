@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, write_answer
+from avf_shards.cli.common import add_command, add_json_option, local_path, output_file, write_answer
 
 from avf_training.cli.options import add_device_option, resolve_device
 from avf_training.data.window_length import HOP_S
@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         "--model", metavar="RUN|MODEL", type=local_path, required=True, help="fine-tuned model or its run"
     )
     parser.add_argument(
-        "--out", metavar="FILE.png", type=local_path, help="file of the figure (default: DIR/predicted.png)"
+        "--out", metavar="FILE.png", type=output_file, help="file of the figure (default: DIR/predicted.png)"
     )
     parser.add_argument(
         "--hop",

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path
+from avf_shards.cli.common import add_command, output_folder
 
 from avf_training.cli.options import (
     RECIPES,
@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
     add_recipe_option(parser, RECIPES, "steps=30")
     add_shards_option(parser)
     parser.add_argument(
-        "--out", metavar="RUN", type=local_path, required=True, help="folder of the run; made if missing"
+        "--out", metavar="RUN", type=output_folder, required=True, help="folder of the run; made if missing"
     )
     parser.add_argument(
         "--validation",

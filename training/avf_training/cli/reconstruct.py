@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path
+from avf_shards.cli.common import add_command, local_path, output_file
 
 RATIOS = "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
 
@@ -14,7 +14,7 @@ def add(commands: Any) -> None:
         commands, "reconstruct", _run, help="Draw a clip three times: original, masked, and reconstructed by a model."
     )
     parser.add_argument("shards", metavar="SHARDS", type=local_path, help="folder of packed shards")
-    parser.add_argument("--out", metavar="FILE.png", type=local_path, required=True, help="file of the figure")
+    parser.add_argument("--out", metavar="FILE.png", type=output_file, required=True, help="file of the figure")
     parser.add_argument("--key", help="key of the clip (default: the first clip)")
     model = parser.add_mutually_exclusive_group()
     model.add_argument("--checkpoint", metavar="MODEL", type=local_path, help="folder of a pre-trained model")

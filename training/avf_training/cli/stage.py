@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from avf_shards.cli.common import local_path
+from avf_shards.cli.common import local_path, output_folder
 
 from avf_training.cli.options import (
     RECIPES,
@@ -30,7 +30,7 @@ def add_stage_options(parser: argparse.ArgumentParser, stage: str) -> None:
         help="saved model or finished run to start from (default: random weights)",
     )
     parser.add_argument(
-        "--out", metavar="RUN", type=local_path, required=True, help="folder of the run; made if missing"
+        "--out", metavar="RUN", type=output_folder, required=True, help="folder of the run; made if missing"
     )
     add_device_option(parser)
     add_cache_option(parser)

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path, set_completer
+from avf_shards.cli.common import add_command, output_folder, set_completer
 from avf_shards.errors import UserError
 
 from avf_training.cli.options import RECIPES, add_device_option, add_labelled_shards_option, labelled_shards
@@ -44,7 +44,7 @@ def add(commands: Any) -> None:
         help="model that rows start from, by the name that they use; repeat for more",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=local_path, required=True, help="folder of the study; made if missing"
+        "--out", metavar="DIR", type=output_folder, required=True, help="folder of the study; made if missing"
     )
     parser.add_argument(
         "--set",
