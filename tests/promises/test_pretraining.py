@@ -21,19 +21,7 @@ from avf_training.pretraining.replay import keep_for_replay, replay_step
 from avf_training.pretraining.step import make_loader
 from avf_training.trainer.checkpoint import Checkpoints
 from support.clips import make_flashing_shards
-from support.waiting import wait_until
-
-QUICK = (
-    "steps=6",
-    "warmup_steps=2",
-    "batch=4",
-    "micro_batch=4",
-    "workers=0",
-    "threads=1",
-    "log_every=2",
-    "eval_every=0",
-)
-SAVE = ("checkpoint_every=2", "checkpoint_keep=9")
+from support.training_runs import QUICK, SAVE, pretrain_command, read_metrics, start_training, wait_for_lines
 
 
 @pytest.fixture(scope="module")
@@ -46,49 +34,11 @@ def train(shards: Path, out: Path, *settings: str, from_step: int | None = None)
     return run_pretraining(recipe, PretrainingData(shards=shards), out, from_step=from_step)
 
 
-def pretrain_command(shards: Path, out: Path, *settings: str) -> list[str]:
-    sets = [word for setting in (*QUICK, *SAVE, *settings) for word in ("--set", setting)]
-    return [
-        "-m",
-        "avf_training.cli.main",
-        "pretrain",
-        "--recipe",
-        "nano",
-        "--shards",
-        str(shards),
-        "--out",
-        str(out),
-        *sets,
-    ]
-
-
-def read_metrics(out: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-
-
 @pytest.fixture(scope="module")
 def undisturbed(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed") / "run"
     assert train(shards, out) == 6
     return out
-
-
-def start_training(shards: Path, out: Path, *settings: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, *pretrain_command(shards, out, *settings)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for_lines(running: "subprocess.Popen[str]", out: Path, lines: int) -> None:
-    file = out / "metrics.jsonl"
-    wait_until(
-        lambda: running.poll() is not None or (file.is_file() and len(file.read_text().splitlines()) >= lines),
-        f"{lines} lines of {file.name}",
-    )
 
 
 def test_a_run_writes_all_its_files(undisturbed: Path) -> None:

@@ -5,6 +5,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from avf_shards.child_process import end_with_launcher
 from avf_shards.cli.common import make_parser, run_command
 
 from avf_training.cli.commands import COMMANDS
@@ -29,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
+    end_with_launcher()
     return run_command(build_parser(), arguments, stopped="stopped")
 
 

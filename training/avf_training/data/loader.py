@@ -1,8 +1,10 @@
 """Data loader of one rank. Its state_dict (torch Stateful) can be loaded with any world size and worker count."""
 
 import logging
+import os
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -17,6 +19,7 @@ from avf_training.data.clip import SampledParams
 from avf_training.data.delivery import DeliveryTracker, SourceDelivery
 from avf_training.data.shared_buffers import buffers_needed
 from avf_training.data.stream import ClipStream
+from avf_training.data.worker_process import group_signals_blocked, init_worker
 
 D = TypeVar("D", bound=SampledParams)
 B = TypeVar("B", bound=Batch)
@@ -108,8 +111,10 @@ class StreamLoader(Generic[D, B]):
             num_workers=workers,
             prefetch_factor=prefetch,
             pin_memory=self.device.type == "cuda",
+            worker_init_fn=partial(init_worker, os.getpid()),
         )
-        parts = iter(loader)
+        with group_signals_blocked():
+            parts = iter(loader)
         # torch unmaps shared memory when nobody holds a tensor of it, and maps it anew for the next part. Tensors of
         # all buffers are held so that each is mapped once. Pinned parts are copies already, which hold no buffer.
         held = 0 if self.device.type == "cuda" else workers * self.stream.buffers

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from avf_shards.child_process import child_environment
+
 from avf_training.study.plan import Job
 
 log = logging.getLogger(__name__)
@@ -127,7 +129,7 @@ class LocalLauncher:
 
     def start(self, job: Job) -> subprocess.Popen[bytes]:
         gpu = self._free.pop(0)
-        environment = {**os.environ, **({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})}
+        environment = child_environment() | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})
         log_path(job).parent.mkdir(parents=True, exist_ok=True)
         with log_path(job).open("ab") as file:
             process = subprocess.Popen(_command(job.argv), stdout=file, stderr=subprocess.STDOUT, env=environment)
@@ -190,7 +192,7 @@ def _thread_variables() -> Mapping[str, str]:
 
 def _run_in_worker(argv: list[str], log_file: str, variables: Mapping[str, str]) -> int:
     """Run a job as a child process of a Ray worker and return its exit status."""
-    environment = {**os.environ, **variables}
+    environment = child_environment() | dict(variables)
     with open(log_file, "ab") as file:
         process = subprocess.run(_command(argv), stdout=file, stderr=subprocess.STDOUT, env=environment, check=False)
     return process.returncode

@@ -67,7 +67,8 @@ class Trainer(Generic[B]):
     ) -> int:
         """Train from step `start` to the end or until a signal; save, and return the step that was reached.
 
-        Raises the error that `diverged` returns after too many consecutive steps without a finite loss.
+        Raises the error that `diverged` returns after too many consecutive steps without a finite loss, and
+        KeyboardInterrupt after a save that Ctrl-C asked for.
         """
         batches, skipped, reached = iter(self.loader), 0, start
         with stop_requested() as signals:
@@ -89,9 +90,13 @@ class Trainer(Generic[B]):
                 if stopping or reached % lengths.checkpoint_every == 0 or reached == lengths.steps:
                     self._save(reached)
                 if stopping:
-                    _log.warning("stopping at step %d: a signal asked for it", reached)
+                    _log.warning(
+                        "a signal stopped the run at step %d; it is saved, and the same command continues", reached
+                    )
                     break
             self.checkpoints.wait()  # inside the context: a second signal must not kill the writing thread
+        if signal.SIGINT in signals:  # the shell that runs this command in a loop must see that the user stopped it
+            raise KeyboardInterrupt
         return reached
 
     def _save(self, step: int) -> None:
@@ -101,11 +106,20 @@ class Trainer(Generic[B]):
 
 @contextmanager
 def stop_requested() -> Iterator[list[int]]:
-    """Collect SIGTERM (a scheduler ends the job) and SIGUSR1 (it will end soon) in the list that is yielded."""
-    # Handlers only note the signal: an exception raised in the middle of a collective would leave other ranks waiting.
+    """Collect the signals that ask for an end in the list that is yielded; a second Ctrl-C raises KeyboardInterrupt.
+
+    They are SIGTERM (a scheduler ends the job), SIGUSR1 (it will end soon) and SIGINT (Ctrl-C).
+    """
     received: list[int] = []
-    numbers = (signal.SIGTERM, signal.SIGUSR1)
-    previous = [signal.signal(number, lambda number, frame: received.append(number)) for number in numbers]
+
+    # Only noted: an exception raised in the middle of a collective would leave other ranks waiting.
+    def note(number: int, frame: object) -> None:
+        if number == signal.SIGINT and number in received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+    previous = [signal.signal(number, note) for number in numbers]
     try:
         yield received
     finally:

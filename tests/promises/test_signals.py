@@ -1,0 +1,95 @@
+"""Signals to a training run's process group, as `timeout`, Slurm and a terminal send them, and to the trainer alone."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from avf_shards.child_process import child_environment
+from avf_training.trainer.checkpoint import Checkpoints
+from support.clips import make_flashing_shards
+from support.training_runs import pretrain_command, start_training, wait_for_lines
+from support.waiting import wait_until
+
+LONG = ("steps=100000", "checkpoint_every=100000", "workers=2")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_flashing_shards(tmp_path_factory.mktemp("signals"), {"a": 14})
+
+
+def is_running(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def start_with_workers(shards: Path, out: Path) -> tuple["subprocess.Popen[str]", list[psutil.Process]]:
+    """Return a run in the middle of its training, and its loader workers."""
+    running = start_training(shards, out, *LONG)
+    wait_for_lines(running, out, 2)
+    workers = psutil.Process(running.pid).children()
+    assert len(workers) == 2
+    return running, workers
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGUSR1, 0), (signal.SIGINT, 130)])
+def test_a_signal_to_the_group_saves_and_leaves_no_worker(
+    shards: Path, tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    out = tmp_path / "run"
+    running, workers = start_with_workers(shards, out)
+    os.killpg(running.pid, number)
+    output = running.communicate(timeout=60)
+    assert running.returncode == status, output
+    (reached,) = Checkpoints(out, 9, 0).steps()
+    assert f"a signal stopped the run at step {reached}; it is saved" in output[1]
+    assert "Traceback" not in output[1]
+    wait_until(lambda: not any(map(is_running, workers)), "the end of the workers")
+
+
+def test_no_worker_outlives_a_trainer_that_was_killed(shards: Path, tmp_path: Path) -> None:
+    running, workers = start_with_workers(shards, tmp_path / "run")
+    running.kill()
+    running.wait()
+    wait_until(lambda: not any(map(is_running, workers)), "the end of the workers")
+
+
+def test_a_run_saves_and_ends_with_a_launcher_that_was_killed(shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, *pretrain_command(shards, out, *LONG)]
+    code = (
+        "import subprocess, sys; from avf_shards.child_process import child_environment as environment; "
+        "subprocess.run(sys.argv[1:], env=environment())"
+    )
+    launcher = subprocess.Popen([sys.executable, "-c", code, *command], env=os.environ, start_new_session=True)
+    wait_for_lines(launcher, out, 2)  # type: ignore[arg-type]
+    processes = psutil.Process(launcher.pid).children(recursive=True)
+    launcher.kill()
+    launcher.wait()
+    wait_until(lambda: not any(map(is_running, processes)), "the end of the run")
+    assert len(Checkpoints(out, 9, 0).steps()) == 1
+
+
+def test_a_child_of_a_launcher_that_has_ended_already_does_not_start() -> None:
+    environment = child_environment() | {"AVF_PARENT_PID": "1"}
+    done = subprocess.run([sys.executable, "-m", "avf_training.cli.main", "describe"], env=environment, check=False)
+    assert done.returncode == -signal.SIGTERM
+
+
+@pytest.mark.slow
+def test_ranks_save_and_end_with_a_torchrun_that_was_killed(shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    running = start_training(shards, out, *LONG, "batch=8", "micro_batch=4", launcher=TORCHRUN)
+    wait_for_lines(running, out, 2)
+    processes = psutil.Process(running.pid).children(recursive=True)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    wait_until(lambda: not any(map(is_running, processes)), "the end of the ranks and workers")
+    assert len(Checkpoints(out, 9, 0).steps()) == 1

@@ -1,0 +1,43 @@
+"""Signals in the worker processes of a data loader: a worker ends when the trainer asks it to, or with the trainer."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from avf_shards.child_process import end_with_parent
+
+# `timeout`, Slurm and a terminal send these to every process of the group. The trainer decides when the run ends.
+_GROUP_SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1))
+
+
+@contextmanager
+def group_signals_blocked() -> Iterator[None]:
+    """Block the signals of the process group inside the block; a worker that is started there blocks them for ever.
+
+    A signal that arrives meanwhile is handled after the block.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _GROUP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def init_worker(parent_pid: int, worker: int) -> None:
+    """Prepare a worker that was started in `group_signals_blocked`: SIGTERM of its parent alone ends it."""
+    if sys.platform != "linux":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _GROUP_SIGNALS)
+        return
+    end_with_parent(parent_pid, signal.SIGKILL)
+    threading.Thread(target=_end_on_request, args=(parent_pid,), daemon=True).start()
+
+
+def _end_on_request(parent_pid: int) -> None:
+    """End the process when its parent sends SIGTERM, as torch does to a worker that is busy when the loader closes."""
+    while True:
+        received = signal.sigwaitinfo(_GROUP_SIGNALS)
+        if received.si_signo == signal.SIGTERM and received.si_pid == parent_pid:
+            os._exit(0)
