@@ -17,7 +17,8 @@ def add(commands: Any) -> None:
         "datasets",
         _run,
         help="List the labelled data sets: labels, folds, metrics and numbers of clips.",
-        details="A data set of your own is a YAML file with the same fields.",
+        details="A data set of your own is a YAML file with the same fields: --new writes it.",
+        epilog="example:\n  avf-train datasets --new SHARDS > mine.yaml\n  avf-train finetune --dataset mine.yaml ...",
     )
     names = parser.add_argument(
         "names", metavar="NAME|FILE", nargs="*", help="names of data sets, or files (default: all)"
@@ -30,6 +31,14 @@ def add(commands: Any) -> None:
         default=[],
         help="count the clips in these shards, beside the published numbers; repeat for each corpus",
     )
+    parser.add_argument(
+        "--new",
+        metavar="SHARDS",
+        action="append",
+        help="print the file of a data set for shards that were curated with a labels.csv; repeat for more",
+    )
+    parser.add_argument("--source", metavar="NAME", help="with --new: the source (default: the only one with labels)")
+    parser.add_argument("--column", metavar="NAME", help="with --new: the column of labels.csv (default: label)")
     parser.add_argument(
         "--alignment", action="store_true", help="print how labels of different data sets are merged in the hybrid"
     )
@@ -45,11 +54,25 @@ def _run(options: argparse.Namespace) -> int:
         if not write_answer(options, {name: dict(labels) for name, labels in ALIGNED.items()}):
             print_alignment()
         return 0
+    if options.new:
+        return _print_new_dataset(options)
     datasets = [find_dataset(name) for name in options.names] or list(DATASETS)
     if options.shards:
         return _count_clips(options, datasets)
     if not write_answer(options, [asdict(dataset) for dataset in datasets]):
         print_datasets(datasets)
+    return 0
+
+
+def _print_new_dataset(options: argparse.Namespace) -> int:
+    """Print the file of a data set for the labelled clips of one source."""
+    from avf_training.data.storage import StorageConfig
+    from avf_training.tasks.labelled_shards import LabelledShards
+    from avf_training.tasks.new_dataset import infer_dataset
+
+    dataset = infer_dataset(LabelledShards(options.new, StorageConfig()), options.source, options.column)
+    if not write_answer(options, asdict(dataset.data)):
+        print(dataset.to_yaml(), end="")
     return 0
 
 

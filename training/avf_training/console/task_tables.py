@@ -13,17 +13,17 @@ from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DAT
 
 
 def print_datasets(rows: Sequence[Dataset]) -> None:
-    """Print one line for each data set, then their notes."""
+    """Print one line for each data set, by the name that `--dataset` takes, then their notes."""
     out = make_console()
-    out.print(f"{'data set':<20}{'source':<13}{'labels':<10}{'clips':>7}  {'folds':<25}metrics")
+    out.print(f"{'--dataset':<17}{'title':<20}{'source':<13}{'labels':<10}{'clips':>7}  {'folds':<25}metrics")
     for data in rows:
         labels = f"{len(data.labels)}" if data.labels else f"{len(data.dimensions)} values"
         folds = f"{data.folds or 'all'}, {data.split.replace('_', ' ')}".removeprefix("all, ")
         metrics = ", ".join(metric.replace("_", " ") for metric in data.metrics)
-        out.print(f"{data.title:<20}{data.source:<13}{labels:<10}{data.clips:>7,}  {folds:<25}{metrics}")
+        out.print(f"{data.name:<17}{data.title:<20}{data.source:<13}{labels:<10}{data.clips:>7,}  {folds:<25}{metrics}")
     for data in rows:
         if data.note:
-            out.print(f"{data.title}: {data.note}")
+            out.print(f"{data.name}: {data.note}")
 
 
 def print_counts(rows: Sequence[Mapping[str, Any]]) -> None:

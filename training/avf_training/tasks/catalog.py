@@ -15,10 +15,18 @@ from avf_shards.config import bind, describe_unknown_key, read_table
 from avf_shards.errors import UserError
 
 TaskKind = Literal["emotion", "dimensions", "micro_expression"]
-Split = Literal["predefined", "session", "subject_blocks", "random", "leave_one_subject_out", "held_out_subjects"]
+Split = Literal[
+    "predefined", "session", "subject_blocks", "group", "random", "leave_one_subject_out", "held_out_subjects"
+]
 Metric = Literal["UAR", "WAR", "weighted_F1", "macro_F1", "UF1", "PCC", "CCC", "AUC"]
 
 _FILE = Path(__file__).parent / "datasets.yaml"
+LABELS_CSV_SCHEME = "own"  # name of the folds in the column `fold` of a user's labels.csv
+DEFAULT_METRICS: Mapping[TaskKind, tuple[Metric, ...]] = {
+    "emotion": ("UAR", "WAR"),
+    "dimensions": ("PCC", "CCC"),
+    "micro_expression": ("UF1", "UAR"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,22 +34,23 @@ class Dataset:
     """A labelled data set: its labels, folds and metrics. Either `labels` or `dimensions` is set."""
 
     name: str  # by which commands and studies name the data set
-    title: str  # as printed in tables
-    source: str  # name of the source in the shards
-    task: TaskKind  # classes of emotion, targets of a regression, or classes of micro-expression
+    title: str = ""  # as printed in tables; empty: the name
+    source: str = ""  # name of the source in the shards; empty: the name
+    # Classes of emotion, targets of a regression (where `dimensions` is set), or classes of micro-expression.
+    task: TaskKind = "emotion"
     labels: tuple[str, ...] = ()  # classes, in the order of their indices
-    folds: int  # number of folds; 0 for leave-one-subject-out, where the subjects decide
-    split: Split  # how the folds are made
-    metrics: tuple[Metric, ...]  # studies compare rows by the first
-    clips: int  # published number of clips; 0 where none is published
+    folds: int = 5  # number of folds; 0 for leave-one-subject-out, where the subjects decide
+    split: Split = "subject_blocks"  # how the folds are made
+    metrics: tuple[Metric, ...] = ()  # studies compare rows by the first; empty: those of the kind of task
+    clips: int = 0  # published number of clips; 0 where none is published
     modalities: tuple[Literal["audio", "video"], ...] = ("audio", "video")  # of the recordings
     dimensions: tuple[str, ...] = ()  # targets of a regression, in order
     range: tuple[float, float] | None = None  # of a regression's targets
     per_label: Mapping[str, int] = field(default_factory=dict)  # label -> published number of clips
-    label_field: str = "emotion"  # name of the label in a record
+    label_field: str = "label"  # name of the label in a record: the column of a labels.csv
     merged: Mapping[str, str] = field(default_factory=dict)  # native label -> label that it counts as
     excluded: tuple[str, ...] = ()  # native labels that the task does not ask for
-    scheme: str = ""  # split predefined: name of the folds in a record
+    scheme: str = LABELS_CSV_SCHEME  # split predefined: name of the folds in a record
     blocks: int = 0  # split subject_blocks: number of blocks where it is not `folds`; one fold tests the last block
     test_subjects: tuple[str, ...] = ()  # split held_out_subjects: the subjects whose clips are tested
     subjects_overlap: bool = False  # the owners' folds share subjects; a leak of a person is not an error
@@ -52,6 +61,10 @@ class Dataset:
     note: str = ""  # printed below the table
 
     def __post_init__(self) -> None:
+        task: TaskKind = "dimensions" if self.dimensions and self.task == "emotion" else self.task
+        inferred = {"title": self.title or self.name, "source": self.source or self.name, "task": task}
+        for name, value in (inferred | {"metrics": self.metrics or DEFAULT_METRICS[task]}).items():
+            object.__setattr__(self, name, value)  # the only way to fill in a field of a frozen dataclass
         if bool(self.labels) == bool(self.dimensions):
             raise ValueError(f"{self.name}: must have either labels or dimensions")
         if (self.task == "dimensions") != bool(self.dimensions):
@@ -82,7 +95,8 @@ def find_dataset(name: str) -> Dataset:
     Raises UserError that names the nearest known row.
     """
     if name.endswith((".yaml", ".yml")):
-        return bind(Dataset, read_table(Path(name), yaml.safe_load, yaml.YAMLError), name)
+        values = read_table(Path(name), yaml.safe_load, yaml.YAMLError)
+        return bind(Dataset, {"name": Path(name).stem, **values}, name)
     for data in DATASETS:
         if data.name == name:
             return data

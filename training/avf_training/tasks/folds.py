@@ -25,6 +25,7 @@ class FoldClip:
     label: str  # class that the task asks for; empty for a regression
     subject: str | None = None  # identifier of the person within the data set; None where unknown
     session: str | None = None  # identifier of the recording session; None where unknown
+    group: str = ""  # recording, or other group of videos, that the clip was cut from; empty where unknown
     folds: Mapping[str, int] | None = None  # scheme -> fold whose test set the clip is in, from 1; 0: in none
 
 
@@ -63,6 +64,12 @@ def _split(data: Dataset, clips: Sequence[FoldClip]) -> list[Fold]:
     if data.split == "session":
         sessions = {clip.key: _require_field(data, clip, "session", clip.session) for clip in clips}
         return _block_folds(clips, sessions, data.folds)
+    if data.split == "group":
+        groups = {clip.key: _require_field(data, clip, "group", clip.group) for clip in clips}
+        # Not in the order of their names: neighbours often have the same label, and a fold would miss others.
+        shuffled_groups = sorted(set(groups.values()), key=lambda name: priority(name, size=64))
+        fold_of_group = {name: position % data.folds + 1 for position, name in enumerate(shuffled_groups)}
+        return _numbered_folds(clips, {key: fold_of_group[name] for key, name in groups.items()}, data.folds)
     subjects = {clip.key: _require_field(data, clip, "subject", clip.subject) for clip in clips}
     if data.split == "leave_one_subject_out":
         return _block_folds(clips, subjects, len(set(subjects.values())))
@@ -101,7 +108,7 @@ def _numbered_folds(clips: Sequence[FoldClip], fold_of: Mapping[str, int], count
 
 def _block_folds(clips: Sequence[FoldClip], names: Mapping[str, str], blocks: int) -> list[Fold]:
     """Cut the sorted names (sessions or subjects) into blocks of one size; the last block takes the remainder."""
-    ordered = sorted(set(names.values()), key=_natural_order)
+    ordered = sorted(set(names.values()), key=natural_order)
     if len(ordered) < blocks:
         raise UserError(f"{len(ordered)} sessions or subjects cannot make {blocks} folds")
     size = len(ordered) // blocks
@@ -109,7 +116,7 @@ def _block_folds(clips: Sequence[FoldClip], names: Mapping[str, str], blocks: in
     return _numbered_folds(clips, {key: block_of[name] for key, name in names.items()}, blocks)
 
 
-def _natural_order(name: str) -> list[tuple[int, str]]:
+def natural_order(name: str) -> list[tuple[int, str]]:
     """Return a sort key by which actor 9 comes before actor 10, as in the authors' blocks."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 

@@ -93,7 +93,7 @@ def read_labelled_clips(shards: LabelledShards, data: Dataset) -> LabelledClips:
             label = known
             if label not in data.labels:
                 unknown.setdefault(label, []).append(clip.key)
-        clips.append(_fold_clip(clip.key, label, labels))
+        clips.append(_fold_clip(clip, label, labels))
         index_of[clip.key], video_of[clip.key] = clip.index, clip.video_id
         if clip.silent:
             silent.add(clip.key)
@@ -151,12 +151,13 @@ def _require_labels(clip: LabelledClip, data: Dataset) -> Labels:
     return clip.labels
 
 
-def _fold_clip(key: str, label: str, labels: Labels) -> FoldClip:
+def _fold_clip(clip: LabelledClip, label: str, labels: Labels) -> FoldClip:
     return FoldClip(
-        key=key,
+        key=clip.key,
         label=label,
         subject=labels.subject,
         session=labels.session,
+        group=clip.group_id,
         folds=labels.folds,
     )
 

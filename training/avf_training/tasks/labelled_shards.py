@@ -26,7 +26,8 @@ class LabelledClip:
     index: int  # in LabelledShards
     key: str  # of the clip in its shard
     source: str  # name of the corpus that the clip was curated from
-    video_id: str  # of the recording that the clip was cut from
+    video_id: str  # of the video that the clip was cut from
+    group_id: str  # videos of one recording share it
     labels: Labels | None  # None where the record has none
     silent: bool  # the clip has no sound
 
@@ -94,6 +95,7 @@ def _labelled_clip(index: int, record: ClipRecord) -> LabelledClip:
         key=record.key,
         source=record.source,
         video_id=record.video_id,
+        group_id=record.group_id,
         labels=record.labels,
         silent=missing_s > _SILENT_SHARE * record.span.seconds,
     )
