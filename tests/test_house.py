@@ -30,6 +30,7 @@ MANY_POSITIONAL_CALLS = {
 ROOT_MODULES = {
     "avf_shards": {
         "__init__",
+        "child_process",
         "config",
         "durable_io",
         "errors",
