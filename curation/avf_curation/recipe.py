@@ -3,14 +3,13 @@
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from avf_shards.config import bind, describe_unknown_key, merge, override, read_table
-from avf_shards.errors import UserError
+from avf_shards.config import Faults, bind_collecting, describe_unknown_key, merge, refuse
 from avf_shards.packing.selection import Selection
+from avf_shards.yaml_settings import YamlSettings, read_settings
 
 from avf_curation.media.clip_config import ClipConfig
 from avf_curation.media.types import MediaConfig
@@ -35,20 +34,22 @@ class PlanConfig:
     unit_mb: float  # megabytes of input of a unit at most
 
     def __post_init__(self) -> None:
-        if self.unit_videos < 1 or self.min_units < 1 or self.unit_mb <= 0:
-            raise ValueError(
-                f"unit_videos {self.unit_videos} and min_units {self.min_units} must be at least 1 and unit_mb "
-                f"{self.unit_mb:g} above 0"
-            )
-        if self.group_by not in ("file", "directory"):
-            try:
-                groups = re.compile(self.group_by).groups
-            except re.error as error:
-                raise ValueError(
-                    f"group_by {self.group_by!r} is not file, directory or a regular expression: {error}"
-                ) from None
-            if groups != 1:
-                raise ValueError(f"group_by {self.group_by!r} must have one group, it has {groups}")
+        refuse(
+            (self.unit_videos < 1, f"unit_videos {self.unit_videos} must be at least 1"),
+            (self.min_units < 1, f"min_units {self.min_units} must be at least 1"),
+            (self.unit_mb <= 0, f"unit_mb {self.unit_mb:g} must be above 0"),
+            (bool(self._group_fault()), f"group_by {self.group_by!r} {self._group_fault()}"),
+        )
+
+    def _group_fault(self) -> str:
+        """Return what is wrong with `group_by`, or nothing."""
+        if self.group_by in ("file", "directory"):
+            return ""
+        try:
+            groups = re.compile(self.group_by).groups
+        except re.error as error:
+            return f"is not file, directory or a regular expression: {error}"
+        return "" if groups == 1 else f"must have one group, it has {groups}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,7 @@ class Recipe:
     run: RunConfig  # settings that all sources share
     sources: dict[str, SourceSettings]  # source name -> its settings
     values: dict[str, Any]  # the merged tables as read, for the fingerprint
+    positions: Mapping[str, str] = field(default_factory=dict, compare=False)  # dotted name -> where it was given
     #: What is selected from a finished run. No part of the fingerprint, so that another quota touches no video.
     hybrid: Selection | None = None
 
@@ -97,40 +99,70 @@ class Recipe:
 def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
     """Return the default recipe, changed by the recipe at `path`, then by `overrides` ("key=value").
 
-    `path` may be the name of a recipe that comes with the package, as in Path("hybrid"). Raises UserError.
+    `path` may be the name of a recipe that comes with the package, as in Path("hybrid"). Raises UserError with a line
+    for each fault.
     """
-    values = read_table(DEFAULT, yaml.safe_load, yaml.YAMLError)
+    settings = read_settings(DEFAULT, DEFAULT.name)
     if path is not None:
         shipped = DEFAULT.with_name(f"{path.name}.yaml")
-        path = shipped if path.name == str(path) and not path.exists() and shipped.is_file() else path
-        values = merge(values, read_table(path, yaml.safe_load, yaml.YAMLError))
+        if path.name == str(path) and not path.exists() and shipped.is_file():
+            settings = settings.merge(read_settings(shipped, shipped.name))
+        else:
+            settings = settings.merge(read_settings(path))
     for text in overrides:
-        values = merge(values, override(text, yaml.safe_load, yaml.YAMLError, "sync.min_confidence=4"))
-    return make_recipe(values)
+        settings = settings.override(text, "sync.min_confidence=4")
+    return _bind_recipe(settings)
 
 
 def make_recipe(values: Mapping[str, Any]) -> Recipe:
-    """Check the merged tables and return them as a recipe. Raises UserError."""
-    selection = values.get("hybrid")
-    hybrid = None if selection is None else bind(Selection, selection, "hybrid")
-    values = {key: value for key, value in values.items() if key != "hybrid"}
-    general = {key: value for key, value in values.items() if key != "sources"}
-    names = [field.name for field in dataclasses.fields(SourceSettings)]
-    for key in general:
-        if key not in (*names, "run"):
-            raise UserError(describe_unknown_key(key, key, [*names, "run", "sources", "hybrid"]))
-    stages = {key: value for key, value in general.items() if key != "run"}
-    per_source = values.get("sources") or {}
+    """Check the merged tables and return them as a recipe. Raises UserError with a line for each fault."""
+    return _bind_recipe(YamlSettings(values=values))
+
+
+def _bind_recipe(settings: YamlSettings) -> Recipe:
+    faults = settings.start_faults()
+    values = {key: value for key, value in settings.values.items() if key != "hybrid"}
+    selection = settings.values.get("hybrid")
+    hybrid = None if selection is None else bind_collecting(Selection, selection, "hybrid", faults)
+    stages = {key: value for key, value in values.items() if key not in ("run", "sources")}
+    known = [item.name for item in dataclasses.fields(SourceSettings)]
+    for key in stages.keys() - set(known):
+        faults.add(key, describe_unknown_key(key, key, [*known, "run", "sources", "hybrid"]))
+        del stages[key]
+    defaults = bind_collecting(SourceSettings, stages, "", faults)
+    run = bind_collecting(RunConfig, values.get("run", {}), "run", faults)
+    sources = _bind_sources(settings, stages, faults)
+    faults.raise_all()
+    assert defaults is not None, "without a fault there are settings"
+    assert run is not None, "without a fault there are settings"
+    return Recipe(
+        defaults=defaults, run=run, sources=sources, values=values, positions=settings.positions, hybrid=hybrid
+    )
+
+
+def _bind_sources(settings: YamlSettings, stages: Mapping[str, Any], faults: Faults) -> dict[str, SourceSettings]:
+    """Return source name -> its settings: those of all sources, changed by those under `sources`."""
+    per_source = settings.values.get("sources") or {}
     if not isinstance(per_source, Mapping):
-        raise UserError(f"sources: expected a table of sources, got {per_source!r}")
+        faults.add("sources", f"sources: expected a table of sources, got {per_source!r}")
+        return {}
     sources = {}
     for name, table in per_source.items():
         key = f"sources.{name}"
         if not isinstance(table, Mapping):
-            raise UserError(f"{key}: expected a table of stages, got {table!r}")
+            faults.add(key, f"{key}: expected a table of stages, got {table!r}")
+            continue
         for stage in ("track", "sync"):
-            if "backend" in (table.get(stage) or {}):
-                raise UserError(f"{key}.{stage}.backend: a run measures all its sources alike; set {stage}.backend")
-        sources[str(name)] = bind(SourceSettings, merge(stages, table), key)
-    defaults, run = bind(SourceSettings, stages), bind(RunConfig, general.get("run", {}), "run")
-    return Recipe(defaults=defaults, run=run, sources=sources, values=dict(values), hybrid=hybrid)
+            if isinstance(table.get(stage), Mapping) and "backend" in table[stage]:
+                setting = f"{key}.{stage}.backend"
+                faults.add(setting, f"{setting}: a run measures all its sources alike; set {stage}.backend")
+        # Values that the source shares with all others stand where those stand.
+        shared = {f"{key}.{setting}": position for setting, position in settings.positions.items() if setting}
+        own = Faults({**shared, **settings.positions})
+        bound = bind_collecting(SourceSettings, merge(stages, table), key, own)
+        # A fault in a shared value is reported once, not again for each source.
+        own.messages = [message for message in own.messages if message.replace(f"{key}.", "") not in faults.messages]
+        faults.messages += own.messages
+        if bound is not None:
+            sources[str(name)] = bound
+    return sources

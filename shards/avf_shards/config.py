@@ -1,14 +1,14 @@
 """Convert settings from YAML, JSON, TOML or `--set key=value` into frozen dataclasses, strictly.
 
 The error for an unknown key names the most similar known key; the error for a wrong type or value names the setting.
+All faults of a set of settings are reported together.
 """
 
 import dataclasses
 import difflib
 import re
 import types
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from avf_shards.errors import UserError
@@ -23,35 +23,91 @@ class _Settings(Protocol):
 T = TypeVar("T", bound=_Settings)
 
 
+class Faults:
+    """The faults of one set of settings, collected so that all of them are reported together."""
+
+    def __init__(self, positions: Mapping[str, str] | None = None) -> None:
+        """Collect nothing yet. `positions` is dotted name -> where the value was given, as "mine.yaml:3"."""
+        self.messages: list[str] = []
+        self._positions = positions or {}
+
+    def add(self, full_key: str, message: str, *, fields: Iterable[str] = ()) -> None:
+        """Add a sentence about the value at `full_key`, behind the position of that value.
+
+        Args:
+            fields: names of values below `full_key` that the sentence is about, whose positions are named instead.
+        """
+        prefix = f"{full_key}." if full_key else ""
+        positions = [self._positions[prefix + name] for name in fields if prefix + name in self._positions]
+        position = ", ".join(dict.fromkeys(positions)) or self.position(full_key)
+        self.messages.append(f"{position}: {message}" if position else message)
+
+    def position(self, full_key: str) -> str:
+        """Return where the value at `full_key`, or else the nearest table around it, was given; empty if unknown."""
+        while full_key not in self._positions and full_key:
+            full_key = full_key[: max(full_key.rfind("."), full_key.rfind("["), 0)]
+        return self._positions.get(full_key, "")
+
+    def raise_all(self) -> None:
+        """Raise UserError with each different message on a line of its own, unless there is none."""
+        if self.messages:
+            raise UserError("\n".join(dict.fromkeys(self.messages)))
+
+
 def bind(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     """Return an instance of the dataclass `cls` from `values`.
 
-    Fields without a default must be present. A dataclass may check itself in `__post_init__` and raise ValueError.
+    Fields without a default must be present. A dataclass may check itself in `__post_init__` and raise ValueError, with
+    a line for each fault.
 
     Args:
         where: The dotted name of `values` for messages, as "sources.a".
 
     Raises:
-        UserError: For an unknown key, a missing value, and a value of the wrong type or refused by the dataclass.
+        UserError: For unknown keys, missing values, and values of the wrong type or refused by the dataclass. The
+            message has a line for each.
     """
+    faults = Faults()
+    bound = bind_collecting(cls, values, where, faults)
+    faults.raise_all()
+    assert bound is not None, "without a fault there is an instance"
+    return bound
+
+
+def bind_collecting(cls: type[T], values: Mapping[str, Any], where: str, faults: Faults) -> T | None:
+    """Do what `bind` does, but add what is wrong to `faults`. Return None where a value is missing or refused."""
     if not isinstance(values, Mapping):
-        raise UserError(f"{where or 'settings'}: expected a table of settings, got {values!r}")
+        faults.add(where, f"{where or 'settings'}: expected a table of settings, got {values!r}")
+        return None
     fields = {field.name: field for field in dataclasses.fields(cls)}
     hints = get_type_hints(cls)
+    prefix = f"{where}." if where else ""
     for key in values:
         if key not in fields:
-            raise UserError(describe_unknown_key(f"{where}.{key}" if where else str(key), str(key), list(fields)))
+            faults.add(f"{prefix}{key}", describe_unknown_key(f"{prefix}{key}", str(key), list(fields)))
     arguments: dict[str, Any] = {}
+    known = len(faults.messages)
     for name, field in fields.items():
-        full_key = f"{where}.{name}" if where else name
         if name in values:
-            arguments[name] = _convert(hints[name], values[name], full_key)
+            arguments[name] = _convert(hints[name], values[name], f"{prefix}{name}", faults)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise UserError(f"{full_key}: missing, and it has no default")
+            faults.add(f"{prefix}{name}", f"{prefix}{name}: missing, and it has no default")
+    if len(faults.messages) > known:
+        return None
     try:
         return cls(**arguments)
     except ValueError as error:
-        raise UserError(f"{where or cls.__name__}: {error}") from error
+        for line in str(error).splitlines():
+            mentioned = [word for word in re.findall(r"\w+", line) if word in fields]
+            faults.add(where, f"{where or cls.__name__}: {line}", fields=mentioned)
+        return None
+
+
+def refuse(*rules: tuple[bool, str]) -> None:
+    """Raise ValueError with the message of each rule (whether it is broken, message), a line for each broken rule."""
+    messages = [message for broken, message in rules if broken]
+    if messages:
+        raise ValueError("\n".join(messages))
 
 
 def describe_unknown_key(full_key: str, key: str, known: list[str], kind: str = "setting") -> str:
@@ -67,47 +123,48 @@ def describe_unknown_key(full_key: str, key: str, known: list[str], kind: str = 
     return f"{full_key}: unknown {kind}; {hint}"
 
 
-def _convert(kind: Any, value: Any, full_key: str) -> Any:
+def _convert(kind: Any, value: Any, full_key: str, faults: Faults) -> Any:
+    """Return the value as `kind`; the result means nothing where a fault was added."""
     origin, args = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
     if origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return None
-        return _convert(next(a for a in args if a is not type(None)), value, full_key)
+        return _convert(next(a for a in args if a is not type(None)), value, full_key, faults)
     if origin is Literal:
         if value not in args:
-            raise UserError(f"{full_key}: {value!r} is not one of {', '.join(map(repr, args))}")
+            faults.add(full_key, f"{full_key}: {value!r} is not one of {', '.join(map(repr, args))}")
         return value
     if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise UserError(f"{full_key}: expected a list, got {value!r}")
-        return tuple(_convert(args[0], item, f"{full_key}[{i}]") for i, item in enumerate(value))
+        if isinstance(value, list | tuple):
+            return tuple(_convert(args[0], item, f"{full_key}[{i}]", faults) for i, item in enumerate(value))
+        return faults.add(full_key, f"{full_key}: expected a list, got {value!r}")
     if origin in (dict, Mapping):
-        if not isinstance(value, Mapping):
-            raise UserError(f"{full_key}: expected a table, got {value!r}")
-        return {str(key): _convert(args[1], item, f"{full_key}.{key}") for key, item in value.items()}
+        if isinstance(value, Mapping):
+            return {str(key): _convert(args[1], item, f"{full_key}.{key}", faults) for key, item in value.items()}
+        return faults.add(full_key, f"{full_key}: expected a table, got {value!r}")
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return bind(kind, value, full_key)
-    return _scalar(kind, value, full_key)
+        return bind_collecting(kind, value, full_key, faults)
+    return _scalar(kind, value, full_key, faults)
 
 
 _EXPONENT = re.compile(r"[+-]?\d+[eE][+-]?\d+")  # 1e-4, which YAML takes for text
 
 
-def _scalar(kind: Any, value: Any, full_key: str) -> Any:
+def _scalar(kind: Any, value: Any, full_key: str, faults: Faults) -> Any:
     if kind is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
         value = float(value)
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         if value != value or value in (float("inf"), float("-inf")):
-            raise UserError(f"{full_key}: {value!r} is not a finite number")
+            return faults.add(full_key, f"{full_key}: {value!r} is not a finite number")
         return float(value)
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if kind in (bool, str) and isinstance(value, kind):
         return value
     names = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
-    raise UserError(f"{full_key}: expected {names.get(kind, kind)}, got {value!r}")
+    return faults.add(full_key, f"{full_key}: expected {names.get(kind, kind)}, got {value!r}")
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,35 +174,6 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return merged
-
-
-def read_table(path: Path, parse: Callable[[str], Any], fault: type[Exception]) -> dict[str, Any]:
-    """Return the table of settings in a file. `parse` reads its text and raises `fault`. Raises UserError."""
-    try:
-        values = parse(path.read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (fault, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a recipe file ({' '.join(str(error).split())})") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: a recipe is a table of settings, this is {type(values).__name__}")
-    return {str(key): value for key, value in values.items()}
-
-
-def override(text: str, parse: Callable[[str], Any], fault: type[Exception], example: str) -> dict[str, Any]:
-    """Return the nested table that `--set key=value` stands for; `parse` and `fault` are as in `read_table`.
-
-    Raises UserError, whose message shows `example`.
-    """
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise UserError(f"--set {text}: expected key=value, as in --set {example}")
-    try:
-        return nest(name.strip(), parse(value))
-    except fault:
-        raise UserError(f"--set {text}: {value!r} is not a value") from None
 
 
 def nest(full_key: str, value: Any) -> dict[str, Any]:

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
-from avf_shards.config import flatten, merge, override
+from avf_shards.config import flatten, merge
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
 from avf_shards.schema.check_columns import CheckColumns, flatten_checks
+from avf_shards.yaml_settings import YamlSettings
 
 from avf_curation.recipe import make_recipe
 from avf_curation.stages.checks import SPAN_STAGES, STAGES
@@ -63,9 +63,11 @@ def parse_thresholds(settings: Sequence[str], identity: RunIdentity) -> dict[str
     Raises:
         UserError: a recipe has no such setting, the setting decides which spans exist, or the value is no number.
     """
-    values: dict[str, Any] = {}
+    given = YamlSettings(values={})
     for text in settings:
-        values = merge(values, override(text, yaml.safe_load, yaml.YAMLError, "sync.min_confidence=4"))
+        given = given.override(text, "sync.min_confidence=4")
+    values = given.values
+    given.start_faults().raise_all()
     if not values:
         raise UserError("no --set given: name the threshold to change, as in --set sync.min_confidence=4")
     make_recipe(merge(identity.settings, values))  # refuses a setting or a value that no recipe may have

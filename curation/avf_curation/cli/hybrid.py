@@ -33,6 +33,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_shards.packing.pack import pack_shards, select_from_run
 
     from avf_curation.recipe import load_recipe
+    from avf_curation.sources.registry import check_recipe_sources
 
     recipe = load_recipe(options.recipe, options.set)
     if recipe.hybrid is None:
@@ -42,6 +43,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.out is None and not options.dry_run:
         raise UserError("--out SHARDS is missing; only --dry-run works without it")
     run = open_run(options)
+    check_recipe_sources(recipe, run.identity().sources)
     if options.dry_run:
         print_answer(options, *print_selection(select_from_run(run, recipe.hybrid)[1], None))
     else:

@@ -152,10 +152,12 @@ def load_inputs(options: argparse.Namespace) -> Any:
     from avf_curation.detectors.detector_set import resolve_backends
     from avf_curation.recipe import load_recipe
     from avf_curation.runs.plan import parse_sources
+    from avf_curation.sources.registry import check_recipe_sources
 
     score_all = [] if options.score_all is None else [f"gates.score_all={options.score_all}"]
     recipe = load_recipe(options.recipe, [*options.set, *score_all])
     sources = parse_sources(options.source)
+    check_recipe_sources(recipe, sources)
     return recipe, resolve_backends(recipe, weights_folder(options)), sources
 
 

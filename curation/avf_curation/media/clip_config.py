@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from avf_shards.config import refuse
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
@@ -17,7 +19,8 @@ class ClipConfig:
 
     def __post_init__(self) -> None:
         # H.264 codes macroblocks of 16 x 16 pixels: another size would be padded.
-        if self.size_px % 16 or not 64 <= self.size_px <= 1024:
-            raise ValueError(f"size_px {self.size_px} is not a multiple of 16 between 64 and 1024")
-        if not 0 <= self.crf <= 51:
-            raise ValueError(f"crf {self.crf} is not between 0 and 51")
+        codable = self.size_px % 16 == 0 and 64 <= self.size_px <= 1024
+        refuse(
+            (not codable, f"size_px {self.size_px} is not a multiple of 16 between 64 and 1024"),
+            (not 0 <= self.crf <= 51, f"crf {self.crf} is not between 0 and 51"),
+        )

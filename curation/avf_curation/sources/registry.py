@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from avf_shards.config import Faults
 from avf_shards.errors import UserError
 
-from avf_curation.recipe import PlanConfig
+from avf_curation.recipe import PlanConfig, Recipe
 from avf_curation.sources import (
     avcaffe,
     avspeech,
@@ -101,6 +102,37 @@ def corpus_reader(source: str) -> CorpusReader | None:
             f"To read the folder as plain videos, choose a name unlike a corpus, as in --source my_videos=DIR"
         )
     return None
+
+
+def check_recipe_sources(recipe: Recipe, sources: Iterable[str]) -> None:
+    """Check the names under `sources` and `hybrid.sources` of a recipe against the sources of a run.
+
+    A recipe may name corpora that the run does not read, as the recipe `hybrid` does. Where one of them resembles a
+    source of the run, which the settings were perhaps meant for, a warning says so.
+
+    Raises:
+        UserError: A name is neither a source of the run nor a corpus, so that its settings would never be used. The
+            message has a line for each such name.
+    """
+    given, corpora = sorted(sources), [corpus.name for corpus in CORPORA]
+    faults = Faults(recipe.positions)
+    quotas = recipe.hybrid.sources if recipe.hybrid else {}
+    for table, names in (("sources", recipe.sources), ("hybrid.sources", quotas)):
+        for name in names:
+            key = f"{table}.{name}"
+            if name in given:
+                continue
+            if name not in corpora:
+                known = f"{', '.join(given)} of --source, and the corpora of `avf-curate sources ls`"
+                near = difflib.get_close_matches(name, [*given, *corpora], n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]!r}? Known are {known}" if near else f"known are {known}"
+                faults.add(key, f"{key}: unknown source; {hint}")
+                continue
+            unnamed = [source for source in given if source not in names and source not in corpora]
+            for source in difflib.get_close_matches(name, unnamed, n=1, cutoff=0.6):
+                position = faults.position(key)
+                log.warning("%s: %s names no source of this run; is it meant for %s?", position, key, source)
+    faults.raise_all()
 
 
 def _find_similar_corpora(source: str) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from avf_shards.config import refuse
 from avf_shards.schema.ledger import Check
 
 STAGE = "faces"
@@ -77,10 +78,10 @@ class FacesConfig:
     max_aspect: float  # largest width over height of a face
 
     def __post_init__(self) -> None:
-        if not 1 <= self.samples <= MAX_SAMPLES:
-            raise ValueError(f"samples {self.samples} is not between 1 and {MAX_SAMPLES}")
-        if not 0 <= self.upsample <= 2:
-            raise ValueError(f"upsample {self.upsample} is not 0, 1 or 2")
+        refuse(
+            (not 1 <= self.samples <= MAX_SAMPLES, f"samples {self.samples} is not between 1 and {MAX_SAMPLES}"),
+            (not 0 <= self.upsample <= 2, f"upsample {self.upsample} is not 0, 1 or 2"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from avf_shards.config import refuse
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import FRAMES_PER_SECOND
 
@@ -38,8 +39,11 @@ class QualityConfig:
     pool_min_shots: int  # spans of a group needed before their frames are pooled
 
     def __post_init__(self) -> None:
-        if self.every < 1 or self.side_px < MIN_SIDE_PX or self.pool_min_shots < 2:
-            raise ValueError(f"every must be at least 1, side_px at least {MIN_SIDE_PX}, pool_min_shots at least 2")
+        refuse(
+            (self.every < 1, f"every {self.every} must be at least 1"),
+            (self.side_px < MIN_SIDE_PX, f"side_px {self.side_px} must be at least {MIN_SIDE_PX}"),
+            (self.pool_min_shots < 2, f"pool_min_shots {self.pool_min_shots} must be at least 2"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from avf_shards.config import refuse
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
@@ -31,17 +32,21 @@ class ScenesConfig:
     max_shot_s: float | None = None  # longer shots are cut into equal parts; None: they are not cut
 
     def __post_init__(self) -> None:
-        if self.width_px < MIN_WIDTH_PX:
-            raise ValueError(f"width_px {self.width_px} is less than {MIN_WIDTH_PX}")
-        if self.min_shot_s < 0 or self.max_missing_s < 0:
-            raise ValueError("min_shot_s and max_missing_s cannot be negative")
-        if self.max_shot_s is not None and self.max_shot_s < max(1.0, 2 * self.min_shot_s):
-            raise ValueError(f"max_shot_s {self.max_shot_s} must be at least 1 and twice min_shot_s {self.min_shot_s}")
-        if self.max_missing_s >= self.min_shot_s:
-            raise ValueError(
-                f"max_missing_s {self.max_missing_s} must be below min_shot_s {self.min_shot_s}: "
-                "a shot without any sound or picture would pass"
-            )
+        shot_s, missing_s = self.min_shot_s, self.max_missing_s
+        refuse(
+            (self.width_px < MIN_WIDTH_PX, f"width_px {self.width_px} is less than {MIN_WIDTH_PX}"),
+            (shot_s < 0, f"min_shot_s {shot_s} cannot be negative"),
+            (missing_s < 0, f"max_missing_s {missing_s} cannot be negative"),
+            (
+                self.max_shot_s is not None and self.max_shot_s < max(1.0, 2 * shot_s),
+                f"max_shot_s {self.max_shot_s} must be at least 1 and twice min_shot_s {shot_s}",
+            ),
+            (
+                0 <= shot_s <= missing_s,
+                f"max_missing_s {missing_s} must be below min_shot_s {shot_s}: "
+                "a shot without any sound or picture would pass",
+            ),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

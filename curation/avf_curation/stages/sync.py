@@ -7,6 +7,7 @@ backend is confident of can be repaired by moving the sound before it is stored.
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from avf_shards.config import refuse
 from avf_shards.schema.ledger import Check
 
 STAGE = "sync"
@@ -34,14 +35,15 @@ class SyncConfig:
     repair: bool  # move the sound by a confident offset within the limit before it is stored
 
     def __post_init__(self) -> None:
-        if self.every < 1 or self.shifts < 1:
-            raise ValueError("every and shifts must be at least 1")
-        if self.crop_median % 2 == 0:
-            raise ValueError(f"crop_median {self.crop_median} is not odd")
-        if max(self.max_offset_frames, self.envelope_max_offset_frames) >= self.shifts:
-            raise ValueError(
-                f"offsets are searched within {self.shifts} frames; the largest allowed must be below that"
-            )
+        refuse(
+            (self.every < 1, f"every {self.every} must be at least 1"),
+            (self.shifts < 1, f"shifts {self.shifts} must be at least 1"),
+            (self.crop_median % 2 == 0, f"crop_median {self.crop_median} is not odd"),
+            *(
+                (getattr(self, name) >= self.shifts, f"{name} {getattr(self, name)} must be below shifts {self.shifts}")
+                for name in ("max_offset_frames", "envelope_max_offset_frames")
+            ),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

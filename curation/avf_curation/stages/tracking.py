@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from avf_shards.config import refuse
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import FRAMES_PER_SECOND
 from scipy.signal import savgol_filter
@@ -51,14 +52,13 @@ class TrackConfig:
     min_present: float = 0.3  # `each`: share of the span in which a face must be found
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ValueError(f"every {self.every} is less than 1")
-        if not 0 < self.min_present <= 1:
-            raise ValueError(f"min_present {self.min_present} must be above 0 and at most 1")
-        if self.max_lost_share >= 1:
-            raise ValueError(f"max_lost_share {self.max_lost_share} must be below 1: a span without a face would pass")
-        if self.window_scale < 1:
-            raise ValueError(f"window_scale {self.window_scale} is less than 1: the face would be cut")
+        lost, scale = self.max_lost_share, self.window_scale
+        refuse(
+            (self.every < 1, f"every {self.every} is less than 1"),
+            (not 0 < self.min_present <= 1, f"min_present {self.min_present} must be above 0 and at most 1"),
+            (lost >= 1, f"max_lost_share {lost} must be below 1: a span without a face would pass"),
+            (scale < 1, f"window_scale {scale} is less than 1: the face would be cut"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from avf_shards.config import refuse
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 Fingerprint = npt.NDArray[np.uint32]
@@ -29,10 +30,13 @@ class NearDuplicateConfig:
     index_every: int = 1  # on average, one of so many fingerprint words is looked up
 
     def __post_init__(self) -> None:
-        if not 0 < self.max_bit_error < 0.45:
-            raise ValueError(f"max_bit_error {self.max_bit_error} must lie between 0 and 0.45; chance is 0.5")
-        if self.index_every < 1 or self.min_overlap_s <= 0 or not 0 < self.min_share <= 1:
-            raise ValueError("index_every at least 1, min_overlap_s above 0, min_share above 0 and at most 1")
+        error = self.max_bit_error
+        refuse(
+            (not 0 < error < 0.45, f"max_bit_error {error} must lie between 0 and 0.45; chance is 0.5"),
+            (self.index_every < 1, f"index_every {self.index_every} must be at least 1"),
+            (self.min_overlap_s <= 0, f"min_overlap_s {self.min_overlap_s} must be above 0"),
+            (not 0 < self.min_share <= 1, f"min_share {self.min_share} must be above 0 and at most 1"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

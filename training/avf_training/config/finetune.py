@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from avf_shards.config import bind, describe_unknown_key
+from avf_shards.config import bind, describe_unknown_key, refuse
 
-from avf_training.config.pretrain import FOLDER, accumulation, apply_variant, recipe_values, resolve_recipe
+from avf_training.config.pretrain import FOLDER, accumulation, apply_variant, recipe_settings, resolve_recipe
 from avf_training.data.augment import AugmentConfig
 from avf_training.data.mixing import MixConfig
 from avf_training.models.config import Modalities, ModelConfig
@@ -58,20 +58,22 @@ class FinetuneRecipe:
     variant: Mapping[str, Any] = field(default_factory=dict)  # fields of the preset that an ablation changes
 
     def __post_init__(self) -> None:
-        if self.model not in PRESETS:
-            raise ValueError(describe_unknown_key("model", self.model, list(PRESETS), f"model {self.model!r}"))
-        for name in ("batch", "repeats", "segments", "evaluate_every", "checkpoint_keep", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
-        if self.micro_batch < 2:
-            raise ValueError("micro_batch 1 leaves batch norm one value per channel; take at least 2")
-        for name in ("layer_decay", "drop_path", "smoothing", "validation_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} {getattr(self, name)} must lie between 0 and 1")
-        if self.layer_decay == 0 or self.validation_share > 0.5:
-            raise ValueError("layer_decay must be above 0 and validation_share at most 0.5")
-        if self.epochs <= 0 or (self.steps is not None and self.steps < 1):
-            raise ValueError("epochs must be above 0, steps at least 1")
+        unknown = describe_unknown_key("model", self.model, list(PRESETS), f"model {self.model!r}")
+        counts = ("batch", "repeats", "segments", "evaluate_every", "checkpoint_keep", "log_every")
+        refuse(
+            (self.model not in PRESETS, unknown),
+            *((getattr(self, name) < 1, f"{name} {getattr(self, name)} must be at least 1") for name in counts),
+            (
+                self.micro_batch < 2,
+                f"micro_batch {self.micro_batch} leaves batch norm one value per channel; take at least 2",
+            ),
+            (not 0 < self.layer_decay <= 1, f"layer_decay {self.layer_decay} must be above 0 and at most 1"),
+            (not 0 <= self.drop_path <= 1, f"drop_path {self.drop_path} must lie between 0 and 1"),
+            (not 0 <= self.smoothing <= 1, f"smoothing {self.smoothing} must lie between 0 and 1"),
+            (not 0 <= self.validation_share <= 0.5, f"validation_share {self.validation_share} must be 0 to 0.5"),
+            (self.epochs <= 0, f"epochs {self.epochs:g} must be above 0"),
+            (self.steps is not None and self.steps < 1, f"steps {self.steps} must be at least 1"),
+        )
 
     def frozen(self) -> dict[str, Any]:
         """Return the settings that identify a run and may not change between two starts of it."""
@@ -104,7 +106,7 @@ def load_finetune_recipe(stage: LabelledStage, name: str, overrides: Sequence[st
 
     Raises UserError.
     """
-    return bind(FinetuneRecipe, recipe_values(name, FOLDER / stage, overrides))
+    return recipe_settings(name, FOLDER / stage, overrides).bind(FinetuneRecipe)
 
 
 def recipe_from_frozen(frozen: Mapping[str, Any]) -> FinetuneRecipe:

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-from avf_shards.config import bind, describe_unknown_key, merge, override, read_table
+from avf_shards.config import bind, describe_unknown_key, merge, refuse
 from avf_shards.errors import UserError
 from avf_shards.sampling.mixture import Mixture
+from avf_shards.yaml_settings import YamlSettings, read_settings
 
 from avf_training.distributed.context import Parallel
 from avf_training.models.config import ModelConfig, TargetConfig
@@ -33,8 +33,10 @@ class ContrastiveConfig:
     negatives: Negatives = "local"  # other clips of the same rank, as the authors' code; `all_ranks`: of all ranks
 
     def __post_init__(self) -> None:
-        if self.weight < 0 or self.temperature <= 0:
-            raise ValueError(f"weight {self.weight} must not be below 0, temperature {self.temperature} be above 0")
+        refuse(
+            (self.weight < 0, f"weight {self.weight} must not be below 0"),
+            (self.temperature <= 0, f"temperature {self.temperature} must be above 0"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,19 +72,19 @@ class PretrainRecipe:
     variant: Mapping[str, Any] = field(default_factory=dict)  # fields of the preset that an ablation changes
 
     def __post_init__(self) -> None:
-        if self.model not in PRESETS:
-            raise ValueError(describe_unknown_key("model", self.model, list(PRESETS), f"model {self.model!r}"))
-        for name in ("batch", "micro_batch", "log_every", "nonfinite_limit", "checkpoint_every", "checkpoint_keep"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
-        if self.micro_batch < 2:
-            raise ValueError("micro_batch 1 has no negatives for the contrastive loss; take at least 2")
-        if self.compile and self.parallel == "fsdp":
-            raise ValueError("compile and parallel: fsdp have not been tried together; take one of them")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps {self.steps} must be at least 1")
-        if self.epochs <= 0 or self.workers < 0 or self.eval_every < 0:
-            raise ValueError("epochs must be above 0, workers and eval_every at least 0")
+        unknown = describe_unknown_key("model", self.model, list(PRESETS), f"model {self.model!r}")
+        counts = ("batch", "micro_batch", "log_every", "nonfinite_limit", "checkpoint_every", "checkpoint_keep")
+        untried = self.compile and self.parallel == "fsdp"
+        refuse(
+            (self.model not in PRESETS, unknown),
+            *((getattr(self, name) < 1, f"{name} {getattr(self, name)} must be at least 1") for name in counts),
+            (self.micro_batch == 1, "micro_batch 1 has no negatives for the contrastive loss; take at least 2"),
+            (untried, "compile and parallel: fsdp have not been tried together; take one of them"),
+            (self.steps is not None and self.steps < 1, f"steps {self.steps} must be at least 1"),
+            (self.epochs <= 0, f"epochs {self.epochs:g} must be above 0"),
+            (self.workers < 0, f"workers {self.workers} must be at least 0"),
+            (self.eval_every < 0, f"eval_every {self.eval_every} must be at least 0"),
+        )
 
     def frozen(self) -> dict[str, Any]:
         """Return the settings that identify a run and may not change between two starts of it."""
@@ -124,21 +126,21 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> PretrainRecipe:
 
     Raises UserError.
     """
-    return bind(PretrainRecipe, recipe_values(name, FOLDER, overrides))
+    return recipe_settings(name, FOLDER, overrides).bind(PretrainRecipe)
 
 
-def recipe_values(name: str, folder: Path, overrides: Sequence[str] = ()) -> Mapping[str, Any]:
-    """Return the values of a recipe, by its name in `folder` or by its path, on top of the recipe that it is based on,
-    with the overrides applied. Raises UserError.
+def recipe_settings(name: str, folder: Path, overrides: Sequence[str] = ()) -> YamlSettings:
+    """Return the settings of a recipe, by its name in `folder` or by its path, on top of those of the recipe
+    that it is based on, with the overrides applied. Raises UserError.
     """
     known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     path = known.get(name) or Path(name)
     if not path.is_file():
         raise UserError(f"--recipe {name}: no such file, and none of {', '.join(known)}")
-    values = _read(path, folder)
+    settings = _read(path, folder)
     for text in overrides:
-        values = merge(values, override(text, yaml.safe_load, yaml.YAMLError, "steps=30"))
-    return values
+        settings = settings.override(text, "steps=30")
+    return settings
 
 
 def recipe_from_frozen(frozen: Mapping[str, Any]) -> PretrainRecipe:
@@ -156,12 +158,14 @@ def recipe_of_run(run: Path) -> PretrainRecipe:
     return recipe_from_frozen(identity["recipe"])
 
 
-def _read(path: Path, folder: Path) -> Mapping[str, Any]:
-    values = read_table(path, yaml.safe_load, yaml.YAMLError)
-    based_on = values.pop("based_on", None)
-    if based_on is None:
-        return values
+def _read(path: Path, folder: Path) -> YamlSettings:
+    settings = read_settings(path, path.name if path.is_relative_to(FOLDER) else None)
+    if settings.values.get("based_on") is None:
+        return settings
+    based_on = settings.values["based_on"]
+    values = {name: value for name, value in settings.values.items() if name != "based_on"}
     base = folder / f"{Path(str(based_on)).name}.yaml"
     if not base.is_file():
-        raise UserError(f"{path}: based_on {based_on!r} names no recipe in training/recipes")
-    return merge(_read(base, folder), values)
+        position = settings.positions["based_on"]
+        raise UserError(f"{position}: based_on {based_on!r} names no recipe in training/recipes")
+    return _read(base, folder).merge(replace(settings, values=values))

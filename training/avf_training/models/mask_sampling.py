@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from avf_shards.config import refuse
 
 from avf_training.models.config import ModelConfig
 
@@ -43,11 +44,15 @@ class MaskConfig:
     region_mask: Literal["consistent", "authors_code"] = "consistent"
 
     def __post_init__(self) -> None:
-        for name in ("video_ratio", "audio_ratio"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)} must lie between 0 and 1")
-        if self.decoder_ratio not in (0, 0.25, 0.5, 0.75):
-            raise ValueError(f"decoder_ratio {self.decoder_ratio} must be 0, 0.25, 0.5 or 0.75: quarters of a 2x2 cell")
+        ratio = self.decoder_ratio
+        refuse(
+            (not 0 < self.video_ratio < 1, f"video_ratio {self.video_ratio} must lie between 0 and 1"),
+            (not 0 < self.audio_ratio < 1, f"audio_ratio {self.audio_ratio} must lie between 0 and 1"),
+            (
+                ratio not in (0, 0.25, 0.5, 0.75),
+                f"decoder_ratio {ratio} must be 0, 0.25, 0.5 or 0.75: quarters of a 2x2 cell",
+            ),
+        )
 
 
 def paper_masks(config: ModelConfig) -> MaskConfig:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from avf_shards.config import bind, describe_unknown_key, read_table
+from avf_shards.config import describe_unknown_key, refuse
 from avf_shards.errors import UserError
+from avf_shards.yaml_settings import read_settings
 
 from avf_training.config.pretrain import FOLDER
 from avf_training.tasks.catalog import Dataset, find_dataset
@@ -39,18 +39,20 @@ class StudyRow:
     published_as: str | None = None  # table of the papers to print beside
 
     def __post_init__(self) -> None:
-        if not self.stages or list(self.stages) != [stage for stage in STAGES if stage in self.stages]:
-            raise ValueError(f"stages {list(self.stages)} must be some of {', '.join(STAGES)}, in that order")
-        if self.stages[-1] != "finetune":
-            raise ValueError("the last stage must be finetune: a study compares what is tested")
-        if self.start is not None and "pretrain" in self.stages:
-            raise ValueError(
+        in_order = [stage for stage in STAGES if stage in self.stages]
+        refuse(
+            (
+                not self.stages or list(self.stages) != in_order,
+                f"stages {list(self.stages)} must be some of {', '.join(STAGES)}, in that order",
+            ),
+            (self.stages[-1:] != ("finetune",), "the last of stages must be finetune: a study compares what is tested"),
+            (
+                self.start is not None and "pretrain" in self.stages,
                 f"start {self.start!r} and a stage `pretrain` exclude each other; a row starts from a model or "
-                "pre-trains its own"
-            )
-        unknown = set(self.settings) - set(STAGES)
-        if unknown:
-            raise ValueError(f"settings of {sorted(unknown)[0]!r}, which is no stage")
+                "pre-trains its own",
+            ),
+            *((stage not in STAGES, f"settings of {stage!r}, which is no stage") for stage in sorted(self.settings)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +68,17 @@ class Study:
     note: str = ""  # printed on the page
 
     def __post_init__(self) -> None:
-        if not self.rows or not self.datasets or not self.seeds:
-            raise ValueError("rows, datasets and seeds must not be empty")
-        for name, row in self.rows.items():
-            if row.without is not None and row.without not in self.rows:
-                setting, kind = f"rows.{name}.without", f"row {row.without!r}"
-                raise ValueError(describe_unknown_key(setting, row.without, list(self.rows), kind))
+        refuse(*((not getattr(self, name), f"{name} must not be empty") for name in ("rows", "datasets", "seeds")))
+        compared = {name: row.without for name, row in self.rows.items() if row.without is not None}
+        refuse(
+            *(
+                (
+                    other not in self.rows,
+                    describe_unknown_key(f"rows.{name}.without", other, list(self.rows), f"row {other!r}"),
+                )
+                for name, other in compared.items()
+            )
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +122,7 @@ def load_study(name: str) -> Study:
     path = known.get(name) or Path(name)
     if not path.is_file():
         raise UserError(f"{name}: no such file, and none of {', '.join(known)}")
-    return bind(Study, read_table(path, yaml.safe_load, yaml.YAMLError))
+    return read_settings(path, path.name if path.is_relative_to(FOLDER) else None).bind(Study)
 
 
 @dataclass(frozen=True, kw_only=True)

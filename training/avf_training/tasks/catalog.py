@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from avf_shards.config import bind, describe_unknown_key, read_table
+from avf_shards.config import describe_unknown_key, refuse
 from avf_shards.errors import UserError
+from avf_shards.yaml_settings import YamlSettings, read_settings
 
 TaskKind = Literal["emotion", "dimensions", "micro_expression"]
 Split = Literal[
@@ -65,20 +65,24 @@ class Dataset:
         inferred = {"title": self.title or self.name, "source": self.source or self.name, "task": task}
         for name, value in (inferred | {"metrics": self.metrics or DEFAULT_METRICS[task]}).items():
             object.__setattr__(self, name, value)  # the only way to fill in a field of a frozen dataclass
-        if bool(self.labels) == bool(self.dimensions):
-            raise ValueError(f"{self.name}: must have either labels or dimensions")
-        if (self.task == "dimensions") != bool(self.dimensions):
-            raise ValueError(f"{self.name}: task {self.task!r} and dimensions {list(self.dimensions)} do not fit")
-        if len(set(self.labels)) != len(self.labels):
-            raise ValueError(f"{self.name}: a label is listed twice")
-        if self.folds < 1 and self.split != "leave_one_subject_out":
-            raise ValueError(f"{self.name}: folds {self.folds} must be at least 1")
-        if self.split == "predefined" and not self.scheme:
-            raise ValueError(f"{self.name}: predefined folds need the name of their scheme")
-        if self.split == "held_out_subjects" and not self.test_subjects:
-            raise ValueError(f"{self.name}: split held_out_subjects needs test_subjects")
-        if self.blocks and self.folds not in (1, self.blocks):
-            raise ValueError(f"{self.name}: {self.blocks} blocks make {self.blocks} folds or 1, not {self.folds}")
+        regression, blocks = bool(self.dimensions), self.blocks
+        loso, held_out = self.split == "leave_one_subject_out", self.split == "held_out_subjects"
+        rules = (
+            (bool(self.labels) == regression, "must have either labels or dimensions"),
+            (
+                (self.task == "dimensions") != regression,
+                f"task {self.task!r} and dimensions {list(self.dimensions)} do not fit",
+            ),
+            (len(set(self.labels)) != len(self.labels), "labels lists a label twice"),
+            (self.folds < 1 and not loso, f"folds {self.folds} must be at least 1"),
+            (self.split == "predefined" and not self.scheme, "split predefined needs scheme, the name of the folds"),
+            (held_out and not self.test_subjects, "split held_out_subjects needs test_subjects"),
+            (
+                blocks > 0 and self.folds not in (1, blocks),
+                f"blocks {blocks} make {blocks} folds or 1, not {self.folds}",
+            ),
+        )
+        refuse(*((broken, f"{self.name}: {message}") for broken, message in rules))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +90,7 @@ class _Catalog:
     datasets: tuple[Dataset, ...]  # in the order of datasets.yaml
 
 
-DATASETS = bind(_Catalog, read_table(_FILE, yaml.safe_load, yaml.YAMLError)).datasets
+DATASETS = read_settings(_FILE, _FILE.name).bind(_Catalog).datasets
 
 
 def find_dataset(name: str) -> Dataset:
@@ -95,8 +99,8 @@ def find_dataset(name: str) -> Dataset:
     Raises UserError that names the nearest known row.
     """
     if name.endswith((".yaml", ".yml")):
-        values = read_table(Path(name), yaml.safe_load, yaml.YAMLError)
-        return bind(Dataset, {"name": Path(name).stem, **values}, name)
+        named = YamlSettings(values={"name": Path(name).stem})
+        return named.merge(read_settings(Path(name))).bind(Dataset)
     for data in DATASETS:
         if data.name == name:
             return data

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import yaml
-from avf_shards.config import bind, read_table
+from avf_shards.yaml_settings import read_settings
 
 _FILE = Path(__file__).parent / "published.yaml"
 
@@ -30,4 +29,4 @@ class _Published:
 @cache
 def published_figures() -> tuple[PublishedFigure, ...]:
     """Return every published figure. Raises UserError where the file is damaged."""
-    return bind(_Published, read_table(_FILE, yaml.safe_load, yaml.YAMLError)).figures
+    return read_settings(_FILE).bind(_Published).figures

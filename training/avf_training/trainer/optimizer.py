@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from avf_shards.config import refuse
 from torch import nn
 
 DecayRule = Literal["exempt_tokens", "authors_code"]
@@ -28,14 +29,18 @@ class OptimConfig:
     decay: DecayRule = "exempt_tokens"  # which parameters have no weight decay
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_lr <= self.base_lr:
-            raise ValueError(f"min_lr {self.min_lr} must lie between 0 and base_lr {self.base_lr}")
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas {list(self.betas)} must be two numbers from 0 to 1")
-        if self.weight_decay < 0 or self.warmup_epochs < 0:
-            raise ValueError("weight_decay and warmup_epochs must not be below 0")
-        if self.clip_norm is not None and self.clip_norm <= 0:
-            raise ValueError(f"clip_norm {self.clip_norm} must be above 0, or null")
+        two_shares = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        falling = 0 <= self.min_lr <= self.base_lr
+        refuse(
+            (not falling, f"min_lr {self.min_lr} must lie between 0 and base_lr {self.base_lr}"),
+            (not two_shares, f"betas {list(self.betas)} must be two numbers from 0 to 1"),
+            (self.weight_decay < 0, f"weight_decay {self.weight_decay} must not be below 0"),
+            (self.warmup_epochs < 0, f"warmup_epochs {self.warmup_epochs} must not be below 0"),
+            (
+                self.clip_norm is not None and self.clip_norm <= 0,
+                f"clip_norm {self.clip_norm} must be above 0, or null",
+            ),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
