@@ -25,6 +25,7 @@ MANY_POSITIONAL_CALLS = {
     "_table",  # the titles of columns
     "reshape",  # the sizes of a tensor
     "permute",  # the order of its axes
+    "refuse",  # the rules that a settings class checks
 }
 
 ROOT_MODULES = {
@@ -39,6 +40,7 @@ ROOT_MODULES = {
         "run_lock",
         "text",
         "timeline",
+        "yaml_settings",
     },
     "avf_curation": {"__init__", "recipe"},
     "avf_training": {"__init__"},
