@@ -32,12 +32,16 @@ class PlanConfig:
     unit_videos: int  # videos of a unit at most
     min_units: int  # a run of fewer than unit_videos x min_units videos is cut into about this many units
     unit_mb: float  # megabytes of input of a unit at most
+    include: tuple[str, ...] = ()  # globs: only inputs that match one, or whose folder does; empty: all
+    exclude: tuple[str, ...] = ()  # globs: no inputs that match one, or whose folder does
 
     def __post_init__(self) -> None:
         refuse(
             (self.unit_videos < 1, f"unit_videos {self.unit_videos} must be at least 1"),
             (self.min_units < 1, f"min_units {self.min_units} must be at least 1"),
             (self.unit_mb <= 0, f"unit_mb {self.unit_mb:g} must be above 0"),
+            ("" in self.include, "include has an empty pattern"),
+            ("" in self.exclude, "exclude has an empty pattern"),
             (bool(self._group_fault()), f"group_by {self.group_by!r} {self._group_fault()}"),
         )
 

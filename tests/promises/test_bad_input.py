@@ -45,10 +45,10 @@ def test_every_bad_file_is_a_failed_row_and_the_good_file_is_kept(small_video: b
     bad = {
         "empty.mp4": b"",
         "text.mp4": b"not a film\n" * 99,
-        "playlist.m3u8": b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
-        "concat.txt": b"ffconcat version 1.0\nfile /etc/passwd\n",
+        "playlist.mp4": b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+        "concat.mkv": b"ffconcat version 1.0\nfile /etc/passwd\n",
         "half.mp4": small_video[: len(small_video) // 2],
-        "picture.jpg": b"\xff\xd8\xff\xe0" + b"\0" * 400,
+        "picture.avi": b"\xff\xd8\xff\xe0" + b"\0" * 400,
         "noise.avi": random.Random(1).randbytes(20_000),
     }
     good = ["good.mp4", "wrong_extension.txt", "..odd/..mp4", "sub dir/with 'quotes' and \"more\".mp4", "new\nline.mp4"]
@@ -63,6 +63,8 @@ def test_every_bad_file_is_a_failed_row_and_the_good_file_is_kept(small_video: b
     (source / "broken link.mp4").symlink_to(source / "nowhere")
     (source / "loop").symlink_to(source)
     (source / ".hidden").write_bytes(small_video)
+    (source / "notes.txt").write_text("not a film")
+    (source / "list.m3u8").write_bytes(bad["playlist.mp4"])
     os.mkfifo(source / "pipe.mp4")
     before = {path: path.stat().st_mtime_ns for path in source.rglob("*") if path.is_file()}
 
@@ -76,6 +78,8 @@ def test_every_bad_file_is_a_failed_row_and_the_good_file_is_kept(small_video: b
     assert skipped_inputs == {
         ".hidden": "hidden",
         "loop": "leads to a folder that is read already",
+        "notes.txt": "no video or audio: text or a document",
+        "list.m3u8": "no video or audio: a playlist",
         "pipe.mp4": "not a regular file",
     }
     result = summarize_run(run)

@@ -1,6 +1,8 @@
 """Options that several commands of avf-curate share, and the objects that they describe."""
 
 import argparse
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,15 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     )
     add_recipe_option(parser, "settings that differ from the default recipe: a file, or the name of a recipe of ours")
     add_set_option(parser, "one setting, as in --set sync.min_confidence=4; repeat for more")
+    for name, effect in (("include", "take only inputs that match"), ("exclude", "leave out inputs that match")):
+        parser.add_argument(
+            f"--{name}",
+            metavar="GLOB",
+            action="append",
+            default=[],
+            help=f"{effect} the pattern, or lie in a folder that does; a pattern with a slash is a path below the "
+            f"source's folder; repeat for more (default: the recipe's plan.{name})",
+        )
     parser.add_argument(
         "--score-all",
         metavar="SHARE",
@@ -155,10 +166,20 @@ def load_inputs(options: argparse.Namespace) -> Any:
     from avf_curation.sources.registry import check_recipe_sources
 
     score_all = [] if options.score_all is None else [f"gates.score_all={options.score_all}"]
-    recipe = load_recipe(options.recipe, [*options.set, *score_all])
+    named = load_recipe(options.recipe, options.set).sources if options.include or options.exclude else {}
+    recipe = load_recipe(options.recipe, [*options.set, *score_all, *_glob_settings(options, named)])
     sources = parse_sources(options.source)
     check_recipe_sources(recipe, sources)
     return recipe, resolve_backends(recipe, weights_folder(options)), sources
+
+
+def _glob_settings(options: argparse.Namespace, named: Iterable[str]) -> list[str]:
+    """Return the settings that --include and --exclude stand for, of all sources and of those that a recipe names."""
+    settings = []
+    for name, globs in (("plan.include", options.include), ("plan.exclude", options.exclude)):
+        if globs:
+            settings += [f"{prefix}{name}={json.dumps(globs)}" for prefix in ("", *(f"sources.{s}." for s in named))]
+    return settings
 
 
 def run_curation(options: argparse.Namespace, recipe: Any, backends: Any, sources: Any) -> Any:

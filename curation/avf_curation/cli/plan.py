@@ -15,7 +15,8 @@ def add(commands: Any) -> None:
         "plan",
         _run,
         help="List the inputs of a run and freeze the list.",
-        details="Inputs are not read: names, sizes and times are enough. `run` and `estimate` plan by themselves.",
+        details="Nothing is decoded: names, sizes and times are enough, and the first bytes of files with an unknown "
+        "extension. `run` and `estimate` plan by themselves.",
     )
     add_source_options(parser)
     add_json_option(parser)

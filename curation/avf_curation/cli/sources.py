@@ -33,7 +33,9 @@ def _run_ls(options: argparse.Namespace) -> int:
     if not write_answer(options, values):
         for corpus in CORPORA:
             print(f"{corpus.name:<12}{corpus.layout}")
-        print("any other name is a plain folder: every file below it is an input; with a labels.csv it is labelled")
+        print(
+            "any other name is a plain folder: all video and audio below it is input; with a labels.csv it is labelled"
+        )
     return 0
 
 

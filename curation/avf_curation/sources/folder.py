@@ -1,21 +1,25 @@
-"""A plain folder: every regular file below it is an input."""
+"""A plain folder: every file below it that holds video or audio is an input."""
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from avf_curation.recipe import PlanConfig
 from avf_curation.sources.listing import Listing
+from avf_curation.sources.media_names import describe_non_media
 from avf_curation.sources.types import SkippedInput, Video, utf8_name
 
 
 def list_folder_videos(
-    root: Path, source: str, config: PlanConfig, skipped_inputs: list[SkippedInput]
+    root: Path, source: str, config: PlanConfig, skipped_inputs: list[SkippedInput], named: Container[str] = ()
 ) -> Iterator[Video]:
-    """Yield every regular file below `root` as an input, folder by folder in the order of names; follow links.
+    """Yield every file below `root` that is video or audio, folder by folder in the order of names; follow links.
 
     Hidden files and folders are skipped, and so are folders that a link leads into a second time.
+
+    Args:
+        named: Files that are inputs whatever they hold, as UTF-8 names below `root`.
     """
     listing = Listing(source, root, skipped_inputs)
     pattern = None if config.group_by in ("file", "directory") else re.compile(config.group_by)
@@ -38,7 +42,13 @@ def list_folder_videos(
                 stat = entry.stat()
                 is_folder = entry.is_dir()
             except OSError:  # a link that is broken or leads to itself: an input that the run reports as unreadable
-                yield _make_video(source, path, None, config, pattern)
+                stat, is_folder = None, False
+            if stat is None or entry.is_file():
+                kind = None if utf8_name(path) in named else describe_non_media(root / path)
+                if kind is None:
+                    yield _make_video(source, path, stat, config, pattern)
+                else:
+                    listing.skip("not_media", path, f"no video or audio: {kind}")
                 continue
             if is_folder:
                 if _identity(stat) in seen:
@@ -46,8 +56,6 @@ def list_folder_videos(
                     continue
                 seen.add(_identity(stat))
                 folders.append(path)
-            elif entry.is_file():
-                yield _make_video(source, path, stat, config, pattern)
             else:
                 listing.skip("unexpected", path, "not a regular file")
         stack.extend(reversed(folders))

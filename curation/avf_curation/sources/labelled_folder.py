@@ -40,7 +40,7 @@ def list_labelled_videos(
     """
     listing = Listing(source, root, skipped_inputs)
     rows = _read_rows(listing)
-    for video in list_folder_videos(root, source, config, skipped_inputs):
+    for video in list_folder_videos(root, source, config, skipped_inputs, {TABLE, *rows}):
         if video.path == TABLE:
             continue
         row = rows.pop(utf8_name(video.path), None)

@@ -41,7 +41,8 @@ from avf_curation.sources import (
 )
 from avf_curation.sources.face_track import read_face_track
 from avf_curation.sources.folder import list_folder_videos
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.globs import first_match
+from avf_curation.sources.types import SkippedInput, Video, utf8_name
 
 log = logging.getLogger(__name__)
 
@@ -167,11 +168,26 @@ def list_inputs(source: str, root: Path, config: PlanConfig, skipped_inputs: lis
         layout, videos = "a plain folder", list_folder_videos(root, source, config, skipped_inputs)
     log.info("%s: reading %s as %s", source, root, layout)
     for video in videos:
+        reason = _describe_exclusion(video.path, config)
+        if reason is not None:
+            path = utf8_name(video.path)
+            skipped_inputs.append(SkippedInput(source=source, path=path, reason=reason, kind="excluded"))
+            continue
         count += 1
         yield video
     kinds = _count_kinds(skipped_inputs[already_skipped:])
     skipped = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items()) or "nothing"
     log.info("%s: %s inputs, skipped %s", source, f"{count:,}", skipped)
+
+
+def _describe_exclusion(path: str, config: PlanConfig) -> str | None:
+    """Return why the recipe's globs leave an input out, or None where they do not."""
+    excluding = first_match(path, config.exclude)
+    if excluding is not None:
+        return f"plan.exclude has {excluding!r}"
+    if config.include and first_match(path, config.include) is None:
+        return "plan.include has no pattern for it"
+    return None
 
 
 def _count_kinds(skipped_inputs: Iterable[SkippedInput]) -> dict[str, int]:

@@ -39,8 +39,8 @@ class SkippedInput:
     source: str  # name of the source
     path: str  # file, or table and row
     reason: str  # words for people
-    #: hidden, unexpected, excluded (by protocol), packed (an archive), missing (listed, but no such file), unlisted
-    #: (a file that no list names), duplicate or bad_row
+    #: hidden, unexpected, not_media (no video or audio), excluded (by protocol, plan.include or plan.exclude), packed
+    #: (an archive), missing (listed, but no such file), unlisted (a file that no list names), duplicate or bad_row
     kind: str = "unexpected"
 
 
