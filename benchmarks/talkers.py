@@ -89,6 +89,12 @@ def write_shards(folder: Path, clips: Sequence[dict[str, bytes]], name: str = "m
 def write_manifest(folder: Path, shards: Sequence[ShardEntry]) -> None:
     """Write the manifest of shards that were not packed from a curation run."""
     manifest = ShardManifest(
-        fingerprint="", ledger_sha256="", selection={}, selection_sha256="", shards=tuple(shards), sources={}
+        fingerprint="",
+        inputs_sha256="",
+        ledger_sha256="",
+        selection={},
+        selection_sha256="",
+        shards=tuple(shards),
+        sources={},
     )
     (folder / MANIFEST).write_bytes(manifest.to_json())

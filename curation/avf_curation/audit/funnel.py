@@ -1,12 +1,13 @@
 """The audit of a ledger: kept, rejected and failed frames per source, stage and reason, counted exactly."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.deletion.takedown import STAGE as TAKEDOWN
+from avf_shards.format.plan_summary import PlanSummary
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
 from avf_shards.timeline import FRAMES_PER_SECOND
@@ -35,11 +36,12 @@ class LedgerSummary:
 
     sources: dict[str, SourceSummary]  # by name
     backends: dict[str, str]  # stage -> backend
-    fingerprint: str  # of the run
+    fingerprint: str  # of the run's settings
     finished: bool  # False: counts of what is committed so far
     duplicate_inputs: int  # inputs with the same bytes as an earlier input of another name
     #: Names of videos whose spans leave a gap or overlap, at most twenty: some of their frames have no verdict or two.
     accounting_errors: tuple[str, ...]
+    plan: PlanSummary | None = None  # name, date and inputs of the run; None for a ledger without a run
     gates: dict[str, dict[str, str]] = field(default_factory=dict)  # source -> stage -> "measure" or "skip"
 
     @property
@@ -55,6 +57,7 @@ class LedgerSummary:
             "sources": {name: vars(source) for name, source in self.sources.items()},
             "backends": self.backends,
             "fingerprint": self.fingerprint,
+            "run": None if self.plan is None else asdict(self.plan),
             "finished": self.finished,
             "accounting_errors": list(self.accounting_errors),
             "gates": self.gates,
@@ -66,7 +69,8 @@ def summarize_run(run: RunFolder) -> LedgerSummary:
     identity = run.identity()
     newest = max(run.attempts(), default=0)
     finished = (run.attempt_folder(newest) / "ledger").is_dir()
-    return summarize_ledger(run.ledger(), identity, finished)
+    summary = summarize_ledger(run.ledger(), identity, finished)
+    return replace(summary, plan=run.plan_summary() if run.attempts() else None)
 
 
 def summarize_ledger(table: pa.Table, identity: RunIdentity, finished: bool = True) -> LedgerSummary:

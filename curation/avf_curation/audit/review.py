@@ -43,7 +43,8 @@ class ReviewItem:
 class Review:
     """A sample of verdicts to review."""
 
-    fingerprint: str  # of the run
+    fingerprint: str  # of the run's settings
+    inputs_sha256: str  # of the run's inputs
     n: int  # requested number of spans
     seed: int  # of the random sample
     items: tuple[ReviewItem, ...]  # by source and stratum, each in ledger order
@@ -99,7 +100,14 @@ def sample_review(run: RunFolder, n: int, seed: int) -> Review:
         for decision in sample_rows(rows.drop_columns(["stratum"]), size, seed):
             items.append(ReviewItem(id=f"{len(items):04d}", stratum=stratum, decision=decision))
     _LOG.info("drew %d of %d verdicts in %d strata, seed %d", len(items), table.num_rows, len(counts), seed)
-    return Review(fingerprint=run.identity().fingerprint, n=n, seed=seed, items=tuple(items), sizes=sizes)
+    return Review(
+        fingerprint=run.identity().fingerprint,
+        inputs_sha256=run.plan_summary().inputs_sha256,
+        n=n,
+        seed=seed,
+        items=tuple(items),
+        sizes=sizes,
+    )
 
 
 def _allot(sizes: Mapping[str, Mapping[str, int]], n: int) -> dict[tuple[str, str], int]:
@@ -124,16 +132,23 @@ def read_verdicts(path: Path, run: RunFolder) -> tuple[Review, dict[str, Verdict
     """
     try:
         values = json.loads(path.read_text("utf-8"))
-        seed, n, fingerprint = int(values["seed"]), int(values["n"]), str(values["fingerprint"])
+        seed, n = int(values["seed"]), int(values["n"])
+        fingerprint, inputs_sha256 = str(values["fingerprint"]), str(values["inputs_sha256"])
         answers = dict(values["verdicts"])
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: not a file of verdicts (fingerprint, n, seed, verdicts)") from None
+        raise UserError(f"{path}: not a file of verdicts (fingerprint, inputs_sha256, n, seed, verdicts)") from None
     review = sample_review(run, n, seed)
     if fingerprint != review.fingerprint:
         raise UserError(
-            f"{path}: holds answers of the run {fingerprint}, but {run.root} has the fingerprint {review.fingerprint}"
+            f"{path}: holds answers about a run with other settings: {fingerprint}, but {run.root} has "
+            f"{review.fingerprint}"
+        )
+    if inputs_sha256 != review.inputs_sha256:
+        raise UserError(
+            f"{path}: holds answers about a run of other inputs: {inputs_sha256[:16]}, but {run.root} has "
+            f"{review.inputs_sha256[:16]}"
         )
     known = {item.id: item for item in review.items}
     verdicts = {}

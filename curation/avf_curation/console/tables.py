@@ -1,5 +1,6 @@
 """Terminal output: tables of audits, comparisons and reviews. Names from outside are shown as plain text."""
 
+from avf_shards.format.plan_summary import PlanSummary
 from avf_shards.schema.ledger import Check, Decision
 from avf_shards.text import count_noun
 from avf_shards.timeline import Span
@@ -50,11 +51,20 @@ def print_audit(out: Console, summary: LedgerSummary) -> None:
                 out.print(Text(line, style=style))
     out.print()
     backends = ", ".join(f"{stage}={name}" for stage, name in sorted(summary.backends.items()))
-    out.print(f"backends {backends}; fingerprint {summary.fingerprint}")
+    out.print(f"backends {backends}; settings {summary.fingerprint}")
+    if summary.plan:
+        out.print(printable(describe_plan(summary.plan)))
     if summary.duplicate_inputs:
         out.print(f"inputs with the bytes of another input: {summary.duplicate_inputs:,}; pack takes their clips once")
     for name in summary.accounting_errors:
         out.print(Text("accounting error, spans leave a gap or overlap: ", style="red") + printable(name))
+
+
+def describe_plan(plan: PlanSummary) -> str:
+    """Return the name, date and inputs of a run as one line."""
+    planned = plan.planned.replace("T", " ").removesuffix("Z")
+    inputs = count_noun(plan.videos, "input")
+    return f"run {plan.name}, planned {planned} UTC, {inputs} (digest {plan.inputs_sha256[:16]})"
 
 
 def _row(source: SourceSummary) -> list[str]:

@@ -51,6 +51,7 @@ class DataCard:
     backends: dict[str, str]  # stage -> backend
     fingerprints: tuple[str, ...]  # of the curation runs, sorted
     shards: tuple[tuple[str, str, int], ...]  # file name, SHA-256, bytes
+    inputs_sha256: str  # of the inputs of the curation run
     deleted: int  # clips deleted after packing
 
 
@@ -85,6 +86,7 @@ def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
         backends=backends,
         fingerprints=tuple(sorted(fingerprints)),
         shards=listed,
+        inputs_sha256=manifest.inputs_sha256,
         deleted=deleted,
     )
 
@@ -140,8 +142,8 @@ def card_markdown(card: DataCard) -> str:
     lines += [f"- {gate}" for gate in _format_gates(card)]
     lines += ["", "## Provenance", ""]
     lines += [f"- {stage}: {backend}" for stage, backend in sorted(card.backends.items())]
-    lines += [f"- fingerprint of the curation: {fingerprint}" for fingerprint in card.fingerprints]
-    lines += [f"- digest of the corpus: {card.digest}"]
+    lines += [f"- digest of the curation's settings: {fingerprint}" for fingerprint in card.fingerprints]
+    lines += [f"- digest of its inputs: {card.inputs_sha256}", f"- digest of the corpus: {card.digest}"]
     if card.deleted:
         lines.append(f"- deleted after packing: {count_noun(card.deleted, 'clip')}")
     lines += ["", "| shard | bytes | SHA-256 |", "|---|---|---|"]

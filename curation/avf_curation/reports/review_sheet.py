@@ -61,7 +61,14 @@ def write_review_sheet(
             entry["reason"] = str(error) or type(error).__name__
         entries.append(entry)
         on_item(number + 1)
-    sheet = {"fingerprint": review.fingerprint, "n": review.n, "seed": review.seed, "stages": STAGES, "items": entries}
+    sheet = {
+        "fingerprint": review.fingerprint,
+        "inputs_sha256": review.inputs_sha256,
+        "n": review.n,
+        "seed": review.seed,
+        "stages": STAGES,
+        "items": entries,
+    }
     script = json.dumps(sheet).replace("<", "\\u003c")  # a name from outside must not end the script element
     html = render_page(PAGE, data=script)
     durable_io.write(out / PAGE, html.encode())

@@ -1,10 +1,10 @@
 """The plan of a run as it is frozen in its folder: written once before any work, read by everything after."""
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards import durable_io
 from avf_shards.errors import UserError
-from avf_shards.format.run_folder import RunFolder
-from avf_shards.schema.versions import read_parquet, stamp
+from avf_shards.format.plan_summary import PlanSummary, digest_inputs
+from avf_shards.format.run_folder import PLAN, PLAN_SUMMARY, RunFolder
+from avf_shards.schema.versions import read_parquet
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.pipeline.unit import UnitJob
@@ -120,11 +121,18 @@ def _with_current_stat(video: Video, root: Path) -> Video:
 
 
 def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs: Sequence[SkippedInput]) -> None:
-    summary = stamp({"videos": table.num_rows, "skipped_inputs": len(skipped_inputs)}, "plan summary")
+    columns = (table[name].to_pylist() for name in ("source", "video_id", "size_bytes"))
+    summary = PlanSummary(
+        name=run.root.resolve().name,
+        planned=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        videos=table.num_rows,
+        skipped_inputs=len(skipped_inputs),
+        inputs_sha256=digest_inputs(zip(*columns, strict=True)),
+    )
     files = {
-        "plan.parquet": encode_plan(table),
+        PLAN: encode_plan(table),
         SKIPPED_FILE: encode_skipped_inputs(skipped_inputs),
-        "plan.json": (json.dumps(summary, sort_keys=True) + "\n").encode(),
+        PLAN_SUMMARY: summary.to_json(),
     }
     try:
         run.publish(f"plan-{attempt}", run.attempt_folder(attempt) / "plan", files)
@@ -141,7 +149,7 @@ def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs:
 def read_plan(run: RunFolder, attempt: int) -> RunPlan:
     """Return the frozen plan of an attempt. Raises OSError, and UserError for a plan of a newer version."""
     folder = run.attempt_folder(attempt) / "plan"
-    table = read_parquet(folder / "plan.parquet", "plan")
+    table = read_parquet(folder / PLAN, "plan")
     skipped_file = folder / SKIPPED_FILE  # the plan of a deletion has none
     rows = read_parquet(skipped_file, "skipped inputs").to_pylist() if skipped_file.is_file() else []
     return RunPlan(attempt=attempt, table=table, skipped_inputs=tuple(SkippedInput(**row) for row in rows))

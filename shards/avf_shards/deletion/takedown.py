@@ -6,8 +6,8 @@ the remaining clips.
 """
 
 import io
-import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ from avf_shards import durable_io
 from avf_shards.deletion.shard_deletion import DeletionRequest
 from avf_shards.errors import UserError
 from avf_shards.format import index
-from avf_shards.format.run_folder import LEDGER, PART, UNIT, RunFolder, UnitManifest, write_part
+from avf_shards.format.run_folder import LEDGER, PART, PLAN, PLAN_SUMMARY, UNIT, RunFolder, UnitManifest, write_part
 from avf_shards.format.tar import Member
 from avf_shards.schema import ledger
 from avf_shards.schema.ledger import Check
-from avf_shards.schema.versions import read_parquet, stamp
+from avf_shards.schema.versions import read_parquet
 
 STAGE, REASON = "takedown", "deleted"
 _TOMBSTONE = Check(stage=STAGE, reason=REASON, score=1.0, operator="<=", threshold=0.0)
@@ -70,7 +70,7 @@ def _tombstone(row: dict[str, Any]) -> dict[str, Any]:
 
 def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tuple[str, str]]) -> None:
     """Publish a finished attempt of one unit without clips, all of it in one rename."""
-    paths = [run.attempt_folder(n) / "plan/plan.parquet" for n in run.attempts()]
+    paths = [run.attempt_folder(n) / f"plan/{PLAN}" for n in run.attempts()]
     plans = [read_parquet(path, "plan") for path in paths]
     newest = {(row["source"], row["video_id"]): row | {"unit": 0} for plan in plans for row in plan.to_pylist()}
     plan = pa.Table.from_pylist([newest[video] for video in sorted(videos)], schema=plans[-1].schema)
@@ -80,9 +80,9 @@ def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tupl
         durable_io.make_folder(folder)
     sink = io.BytesIO()
     pq.write_table(plan, sink, compression="zstd")
-    durable_io.write(temporary / "plan/plan.parquet", sink.getvalue())
-    summary = stamp({"videos": plan.num_rows}, "plan summary")
-    durable_io.write(temporary / "plan/plan.json", (json.dumps(summary, sort_keys=True) + "\n").encode())
+    durable_io.write(temporary / f"plan/{PLAN}", sink.getvalue())
+    summary = replace(run.plan_summary(), videos=plan.num_rows, skipped_inputs=0)
+    durable_io.write(temporary / "plan" / PLAN_SUMMARY, summary.to_json())
     data = ledger.encode_ledger(decisions.sort_by(ledger.SORT_KEYS))
     files = write_part(unit, PART, [])
     durable_io.write(unit / LEDGER, data)

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format import index
+from avf_shards.format.plan_summary import PlanSummary
 from avf_shards.format.run_identity import RunIdentity, read_run_identity
 from avf_shards.format.tar import TarWriter
 from avf_shards.schema import ledger
@@ -35,6 +36,7 @@ from avf_shards.schema.versions import (
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 LEDGER, PART, PART_INDEX, UNIT = "ledger.parquet", "clips.tar", "clips.index.json", "unit.json"
+PLAN, PLAN_SUMMARY = "plan.parquet", "plan.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,10 @@ class RunFolder:
     def identity(self) -> RunIdentity:
         """Return the values of run.json. Raises UserError for a newer version, FaultError for a damaged file."""
         return read_run_identity(self.identity_file)
+
+    def plan_summary(self, attempt: int = 0) -> PlanSummary:
+        """Return the plan.json of an attempt; that of attempt 0 describes the run. Raises as `PlanSummary.read`."""
+        return PlanSummary.read(self.attempt_folder(attempt) / "plan" / PLAN_SUMMARY)
 
     def temporary(self, name: str) -> Path:
         """Make and return a new folder under tmp/ whose name no other process uses."""

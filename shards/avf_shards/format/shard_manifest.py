@@ -76,7 +76,8 @@ class Tombstone:
 class ShardManifest:
     """The content of SHARDS/manifest.json."""
 
-    fingerprint: str  # of the curation run
+    fingerprint: str  # of the curation run's settings
+    inputs_sha256: str  # of the curation run's inputs
     ledger_sha256: str  # of the run's ledger
     selection: dict[str, Any]  # settings of the selection, as in pack.json
     selection_sha256: str  # of selection.parquet
@@ -88,6 +89,7 @@ class ShardManifest:
         """Return the content of the file; the same manifest gives the same bytes."""
         values: dict[str, Any] = {
             "fingerprint": self.fingerprint,
+            "inputs_sha256": self.inputs_sha256,
             "ledger_sha256": self.ledger_sha256,
             "selection": self.selection,
             "selection_sha256": self.selection_sha256,
@@ -110,6 +112,7 @@ class ShardManifest:
         tombstones = [Fields.from_value(tombstone, f"{where}: a tombstone") for tombstone in deleted]
         return cls(
             fingerprint=fields.text("fingerprint"),
+            inputs_sha256=fields.text("inputs_sha256"),
             ledger_sha256=fields.text("ledger_sha256"),
             selection=dict(fields.table("selection").values),
             selection_sha256=fields.text("selection_sha256"),

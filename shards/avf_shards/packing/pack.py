@@ -41,6 +41,7 @@ class PackIdentity:
     """The values of pack.json: what a folder of shards was packed from. The manifest repeats them."""
 
     fingerprint: str  # of the curation run
+    inputs_sha256: str  # of the run's inputs, as in its plan.json
     ledger_sha256: str  # of the run's ledger
     selection: dict[str, Any]  # settings of the selection
 
@@ -55,6 +56,7 @@ def pack_shards(
     table, result = select_from_run(run, selection)
     identity = PackIdentity(
         fingerprint=run.identity().fingerprint,
+        inputs_sha256=run.plan_summary().inputs_sha256,
         ledger_sha256=hashlib.sha256(ledger.encode_ledger(table)).hexdigest(),
         selection=asdict(selection),
     )
@@ -80,6 +82,7 @@ def pack_shards(
     _publish_file(shards, SELECTED, decisions)
     manifest = ShardManifest(
         fingerprint=identity.fingerprint,
+        inputs_sha256=identity.inputs_sha256,
         ledger_sha256=identity.ledger_sha256,
         selection=identity.selection,
         selection_sha256=hashlib.sha256(decisions).hexdigest(),

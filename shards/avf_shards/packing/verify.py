@@ -47,6 +47,7 @@ def _pack_faults(path: Path, manifest: ShardManifest) -> list[str]:
         return [f"{path.name}: missing"]
     identity = {
         "fingerprint": manifest.fingerprint,
+        "inputs_sha256": manifest.inputs_sha256,
         "ledger_sha256": manifest.ledger_sha256,
         "selection": manifest.selection,
     }

@@ -94,7 +94,13 @@ def answered_review(tmp_path: Path) -> tuple[RunFolder, dict[str, Any]]:
         item.id: {"answer": "right" if item.stratum == "kept" else "wrong", "span": span_name(item.decision)}
         for item in review.items
     }
-    return run, {"fingerprint": review.fingerprint, "n": 9, "seed": 0, "verdicts": answers}
+    return run, {
+        "fingerprint": review.fingerprint,
+        "inputs_sha256": review.inputs_sha256,
+        "n": 9,
+        "seed": 0,
+        "verdicts": answers,
+    }
 
 
 def test_audit_turns_verdicts_into_precision_and_recall(
@@ -115,7 +121,8 @@ def test_audit_turns_verdicts_into_precision_and_recall(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"fingerprint": "other"}, "of the run other"),
+        ({"fingerprint": "other"}, "a run with other settings: other"),
+        ({"inputs_sha256": "other"}, "a run of other inputs: other"),
         ({"n": 0}, "--n 0"),
         ({"n": "many"}, "not a file of verdicts"),
         (

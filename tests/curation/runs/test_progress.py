@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from avf_curation.console.progress_bar import ProgressBar, format_wait
+from avf_curation.console.tables import describe_plan
 from avf_curation.execution.active_units import read_active_units
 from avf_curation.pipeline.outcomes import VideoOutcomes
 from avf_curation.recipe import load_recipe
@@ -15,7 +16,7 @@ from avf_curation.runs.status import run_status
 from avf_curation.sources.types import Video
 from avf_shards.format.run_folder import RunFolder
 from support.curation_runs import EMBEDDED, make_recipe, make_source_video, stub_curate
-from support.runs import make_inputs
+from support.runs import make_inputs, make_run
 from support.stages import single_step
 
 VIDEOS = 3
@@ -77,3 +78,15 @@ def test_the_time_left_is_logged_where_there_is_no_terminal(caplog: pytest.LogCa
 
 def test_a_wait_is_told_in_the_unit_that_people_wait_in() -> None:
     assert [format_wait(seconds) for seconds in (40, 100, 3000, 11_500)] == ["40 s", "2 min", "50 min", "3.2 h"]
+
+
+def test_two_runs_of_equal_settings_are_told_apart(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name, videos=videos) for name, videos in (("a", 2), ("b", 3), ("c", 3))]
+    few, many, again = (run.plan_summary() for run in runs)
+    assert {run.identity().fingerprint for run in runs} == {runs[0].identity().fingerprint}
+    assert few.inputs_sha256 != many.inputs_sha256
+    assert many.inputs_sha256 == again.inputs_sha256, "the place and the time of the inputs do not count"
+    assert (few.name, few.videos) == ("run", 2)
+    text = describe_plan(few)
+    assert text.startswith("run run, planned 20")
+    assert f"2 inputs (digest {few.inputs_sha256[:16]})" in text

@@ -146,6 +146,7 @@ def test_clips_are_deleted_by_speaker(tmp_path: Path) -> None:
     write_part(tmp_path, "s-000000.tar", packed)
     manifest = ShardManifest(
         fingerprint="",
+        inputs_sha256="",
         ledger_sha256="",
         selection={},
         selection_sha256="",

@@ -57,6 +57,7 @@ Case = tuple[str, Callable[[Path, int | None], None], list[str]]
 CASES: list[Case] = [
     ("run/run/run.json", rewrite_json, ["curate", "audit", "RUN"]),
     ("run/run/run.json", rewrite_json, ["curate", "status", "RUN"]),
+    ("run/attempt-0/plan/plan.json", rewrite_json, ["curate", "audit", "RUN"]),
     ("run/attempt-0/plan/plan.parquet", rewrite_parquet, ["curate", "status", "RUN"]),
     ("run/attempt-0/plan/skipped_inputs.parquet", rewrite_parquet, ["curate", "status", "RUN"]),
     ("run/attempt-0/ledger/ledger.parquet", rewrite_parquet, ["curate", "audit", "RUN"]),
@@ -154,11 +155,6 @@ def test_a_damaged_json_file_is_one_sentence_that_names_it(content: bytes, tmp_p
     path.write_bytes(content)
     with pytest.raises(FaultError, match=r"run\.json: (not readable as JSON|must hold a JSON object)"):
         read_json(path, "training run")
-
-
-def test_the_summary_of_a_plan_has_its_version(folder: Path) -> None:
-    values = json.loads((folder / "run/attempt-0/plan/plan.json").read_text())
-    assert values[SCHEMA_VERSION] == VERSIONS["plan summary"]
 
 
 def test_the_status_of_a_run_without_a_plan_refuses_another_version(
