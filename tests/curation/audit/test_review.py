@@ -43,7 +43,7 @@ def simulated_review(seed: int) -> tuple[Review, dict[str, Verdict]]:
             stage = "sync" if stratum == "kept" and not good and draw_.random() < 0.5 else None
             verdicts[item.id] = Verdict(answer="right" if good else "wrong", stage=stage)
     sizes = {"a": {"kept": 10_000, "quality/blurred": 40, "sync/offset": 4_000}}
-    return Review(fingerprint="f", n=120, seed=seed, items=tuple(items), sizes=sizes), verdicts
+    return Review(inputs_sha256="i", fingerprint="f", n=120, seed=seed, items=tuple(items), sizes=sizes), verdicts
 
 
 def test_intervals_cover_the_true_rates() -> None:
