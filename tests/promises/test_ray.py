@@ -103,6 +103,6 @@ def test_ctrl_c_ends_a_run_cleanly(source: Path, tmp_path: Path) -> None:
     running.send_signal(signal.SIGINT)
     _, stderr = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert "the same command continues where it was" in stderr
+    assert "the same command continues after them" in stderr
     assert "Traceback" not in stderr
     assert run_status(RunFolder(out)).state == "stopped"

@@ -31,7 +31,10 @@ class Proposal:
     groups: int  # of these spans
     now: float  # threshold in use
     passes: Estimate  # share that passes the threshold in use
-    proposed: float  # threshold that the requested share passes
+    proposed: float  # threshold that the requested share passes, rounded to the side where more spans pass
+    passes_proposed: float  # share of the spans that passes the proposed threshold
+    #: False where many spans have the same score, so that no threshold passes a share near the requested one
+    usable: bool
     low: float  # lower end of the 95 % interval of `proposed`
     high: float  # upper end of that interval
 
@@ -85,7 +88,9 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
         sign = 1.0 if at_most else -1.0  # with this sign a larger score is always worse
         ordered = np.sort(sign * measured.score_C)
         shares = [float(binom.ppf(p, count, keep)) / count for p in (0.025, 0.975)]
-        low, proposed, high = (sign * float(np.quantile(ordered, q)) for q in (shares[0], keep, shares[1]))
+        low, quantile, high = (sign * float(np.quantile(ordered, q)) for q in (shares[0], keep, shares[1]))
+        proposed = _round_to_pass(quantile, at_most=at_most)
+        passes_proposed = float((ordered <= sign * proposed).mean())
         passes = wilson_interval((~measured.fails()).mean() * count, count)
         now = float(measured.threshold_C[0])
         low, high = sorted((low, high))
@@ -98,11 +103,26 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
                 now=now,
                 passes=passes,
                 proposed=proposed,
+                passes_proposed=passes_proposed,
+                # As near to the requested share as a sample of this many groups can tell.
+                usable=shares[0] - 1 / len(ordered) <= passes_proposed <= shares[1] + 1 / len(ordered),
                 low=low,
                 high=high,
             )
         )
     return Calibration(source=source, keep=keep, proposals=tuple(proposals))
+
+
+def _round_to_pass(threshold: float, *, at_most: bool) -> float:
+    """Return the threshold with four significant digits, rounded up if scores must be at most the threshold, else down.
+
+    Rounding to the nearest could pass the scores by: 0.99997 as 1 would reject every span of a score below 1.
+    """
+    if threshold == 0 or not np.isfinite(threshold):
+        return threshold
+    step = 10.0 ** (np.floor(np.log10(abs(threshold))) - 3)
+    rounded = (np.ceil if at_most else np.floor)(threshold / step) * step
+    return float(f"{rounded:.10g}")
 
 
 def _settings_of_checks(scores: CheckColumns) -> dict[str, str]:

@@ -111,16 +111,34 @@ def print_what_if(out: Console, what_if: WhatIf) -> None:
 def print_calibration(out: Console, calibration: Calibration) -> None:
     """Print the threshold in use and the proposed one for each check, then the settings for a command line."""
     table = Table("check", box=None, header_style="bold", pad_edge=False)
-    for heading in ("spans", "groups", "now", "passes", f"{calibration.keep:.0%} pass at", "95 % interval"):
+    for heading in (
+        "spans",
+        "groups",
+        "now",
+        "passes",
+        f"{calibration.keep:.0%} pass at",
+        "95 % interval",
+        "passes then",
+    ):
         table.add_column(heading, justify="right")
     for proposal in calibration.proposals:
         cells = f"{proposal.spans:,}", f"{proposal.groups:,}", f"{proposal.now:g}", f"{proposal.passes.value:.1%}"
         interval = f"{proposal.low:.4g} to {proposal.high:.4g}"
-        table.add_row(proposal.check, *cells, f"{proposal.proposed:.4g}", interval)
+        table.add_row(proposal.check, *cells, f"{proposal.proposed:.4g}", interval, f"{proposal.passes_proposed:.1%}")
     out.print(table)
+    out.print(
+        "now: threshold in use, and the share of the measured spans that passes it; groups: recordings or sessions."
+    )
     out.print("Each threshold is proposed alone; together they keep fewer spans. Intervals count groups, not spans.")
     for proposal in calibration.proposals:
-        out.print(f"  --set sources.{calibration.source}.{proposal.setting}={proposal.proposed:.4g}")
+        if proposal.usable:
+            out.print(f"  --set sources.{calibration.source}.{proposal.setting}={proposal.proposed:.4g}")
+    for proposal in calibration.proposals:
+        if not proposal.usable:
+            out.print(
+                f"  no proposal for {proposal.check}: many spans have the same score, so no threshold passes "
+                f"{calibration.keep:.0%}; {proposal.proposed:.4g} passes {proposal.passes_proposed:.1%}"
+            )
 
 
 def print_review(out: Console, rows: list[StageReview], answers: int, questions: int) -> None:

@@ -1,8 +1,11 @@
 """The console that every table and the progress bar print to."""
 
+import os
 import sys
 
 from rich.console import Console
+
+_PIPE_COLUMNS = 500  # in a file or a pipe nothing is cut, and a table is only as wide as its values
 
 
 class PipeConsole(Console):
@@ -16,4 +19,12 @@ class PipeConsole(Console):
 
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console on standard output or standard error that prints names from outside as they are."""
-    return PipeConsole(stderr=stderr, highlight=False, soft_wrap=True, emoji=False, markup=False)
+    stream = sys.stderr if stderr else sys.stdout
+    return PipeConsole(
+        stderr=stderr, highlight=False, soft_wrap=True, emoji=False, markup=False, width=table_width(stream.isatty())
+    )
+
+
+def table_width(is_terminal: bool) -> int | None:
+    """Return the width of tables: None for that of the terminal; wide enough for whole values in a file or a pipe."""
+    return None if is_terminal or "COLUMNS" in os.environ else _PIPE_COLUMNS

@@ -7,6 +7,8 @@ from avf_curation.audit.calibrate import propose_thresholds
 from avf_curation.audit.confidence import effective_size, wilson_interval
 from avf_curation.audit.scores import scores_by_language
 from avf_curation.cli.main import main
+from avf_curation.console.tables import print_calibration
+from avf_curation.console.terminal import make_console
 from avf_shards.errors import UserError
 from avf_shards.schema.ledger import Check, Decision, decisions_to_table
 from avf_shards.timeline import Span
@@ -117,3 +119,49 @@ def test_invalid_requests_are_refused_with_the_reason(tmp_path, capsys: pytest.C
     run = make_run(tmp_path)
     assert main(["calibrate", str(run.root), "--source", "made", "--keep", "0.5"]) == 0
     assert "Each threshold is proposed alone" in capsys.readouterr().out
+
+
+def tied_ledger(scores: list[float], operator: str = ">=") -> pa.Table:
+    """One span of its own group for each score."""
+    rows = [
+        Decision(
+            source="a",
+            video_id=f"v{number}",
+            group_id=f"v{number}",
+            path="p",
+            span=Span(0, 100),
+            status="kept",
+            checks=(
+                Check(
+                    stage="quality",
+                    reason="dark",
+                    score=score,
+                    operator=operator,
+                    threshold=scores[0],
+                    setting="quality.dark",
+                ),
+            ),
+        )
+        for number, score in enumerate(scores)
+    ]
+    return decisions_to_table(rows)
+
+
+def test_no_line_is_printed_for_a_score_that_most_spans_share(capsys: pytest.CaptureFixture[str]) -> None:
+    shared = tied_ledger([1.0] * 95 + [0.1 * n for n in range(5)])
+    proposal = propose_thresholds(shared, "a", 0.8).proposals[0]
+    assert not proposal.usable
+    assert proposal.passes_proposed == pytest.approx(0.95)
+    print_calibration(make_console(), propose_thresholds(shared, "a", 0.8))
+    output = capsys.readouterr().out
+    assert "--set" not in output
+    assert "no proposal for quality/dark: many spans have the same score, so no threshold passes 80%" in output
+
+
+@pytest.mark.parametrize(("operator", "base"), [(">=", 12346.0), ("<=", 12341.0)])
+def test_rounding_a_threshold_rejects_no_span_that_it_should_pass(operator: str, base: float) -> None:
+    scores = [base + 0.01 * n for n in range(200)]
+    proposal = propose_thresholds(tied_ledger(scores, operator), "a", 0.8).proposals[0]
+    printed = float(f"{proposal.proposed:.4g}")
+    passing = [score >= printed if operator == ">=" else score <= printed for score in scores]
+    assert sum(passing) / len(passing) >= 0.8
