@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from avf_curation.audit.funnel import summarize_ledger
-from avf_curation.audit.what_if import what_if_batches
+from avf_curation.audit.what_if import WhatIfRequest, what_if_batches
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.plan import encode_plan, make_plan
 from avf_curation.sources.folder import list_folder_videos
@@ -164,9 +164,8 @@ def _what_if() -> float:
         writer.close()
         start = time.perf_counter()
         with pq.ParquetFile(path) as file:
-            decisions = what_if_batches(
-                file.iter_batches(), {"": {"sync.low_confidence": 3.0}, "cncvs": {"quality.blurred": 4.0}}
-            )
+            thresholds = {"": {"sync.low_confidence": 3.0}, "cncvs": {"quality.blurred": 4.0}}
+            decisions = what_if_batches(file.iter_batches(), WhatIfRequest(thresholds=thresholds, notes={}))
         assert sum(source.rejected for source in decisions.sources.values()) > 0
         return time.perf_counter() - start
 

@@ -4,8 +4,9 @@ The ledger has every check of a span up to the stage that rejected the span. So 
 A laxer threshold admits spans that later stages never measured: their verdicts are unknown and are counted as unknown.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,12 @@ from avf_shards.format.run_identity import RunIdentity
 from avf_shards.schema.check_columns import CheckColumns, flatten_checks
 from avf_shards.yaml_settings import YamlSettings
 
-from avf_curation.recipe import make_recipe
+from avf_curation.audit.unused_settings import explain_unused
+from avf_curation.recipe import Recipe, make_recipe
 from avf_curation.stages.checks import SPAN_STAGES, STAGES
 
+_CONFIDENCE = "sync.envelope_min_confidence"  # decides which offsets count; no check has it as its threshold
+_OFFSET = "sync.envelope_max_offset_frames"
 _COLUMNS = ("source", "status", "stage", "reason", "start_frame", "stop_frame", "checks")
 _LAST_CHECK = "quality/watermark_pooled"  # no stage measures after it, so an admitted span is kept
 
@@ -50,6 +54,7 @@ class WhatIf:
     """Verdicts of a run under other thresholds."""
 
     thresholds: dict[str, dict[str, float]]  # source ("": every source) -> check -> requested threshold
+    notes: dict[str, str]  # requested setting that changes nothing in this run -> why
     sources: dict[str, SourceWhatIf]  # by name
 
     def as_json(self) -> dict[str, Any]:
@@ -57,21 +62,31 @@ class WhatIf:
         return asdict(self)
 
 
-def parse_thresholds(settings: Sequence[str], identity: RunIdentity) -> dict[str, dict[str, float]]:
-    """Return source -> setting -> threshold of the texts of --set; the source "" stands for all sources.
+@dataclass(frozen=True, kw_only=True)
+class WhatIfRequest:
+    """The thresholds that a what-if is asked for."""
+
+    thresholds: dict[str, dict[str, float]]  # source ("": every source) -> setting -> threshold
+    notes: dict[str, str]  # requested setting that this run does not use -> why it changes nothing
+
+
+def parse_request(settings: Sequence[str], identity: RunIdentity) -> WhatIfRequest:
+    """Return what the texts of --set ask for.
 
     Raises:
         UserError: a recipe has no such setting, the setting decides which spans exist, or the value is no number.
     """
     given = YamlSettings(values={})
     for text in settings:
-        given = given.override(text, "sync.min_confidence=4")
+        given = given.override(text, "quality.min_sharpness=40")
     values = given.values
     given.start_faults().raise_all()
     if not values:
-        raise UserError("no --set given: name the threshold to change, as in --set sync.min_confidence=4")
+        raise UserError("no --set given: name the threshold to change, as in --set quality.min_sharpness=40")
     make_recipe(merge(identity.settings, values))  # refuses a setting or a value that no recipe may have
+    recipe = make_recipe(identity.settings)
     requested: dict[str, dict[str, float]] = {}
+    notes: dict[str, str] = {}
     known = set(identity.sources)
     for name, value in flatten(values).items():
         source, setting = "", name
@@ -85,24 +100,36 @@ def parse_thresholds(settings: Sequence[str], identity: RunIdentity) -> dict[str
             )
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise UserError(f"{setting}: {value!r} is not a threshold; curate again to see what it changes")
-        requested.setdefault(source, {})[setting] = float(value)
-    return requested
+        reasons = [_explain_no_change(setting, recipe, s, identity) for s in ([source] if source else identity.sources)]
+        if reasons and reasons[0] is not None and None not in reasons:
+            notes[name] = reasons[0]
+        else:
+            requested.setdefault(source, {})[setting] = float(value)
+    return WhatIfRequest(thresholds=requested, notes=notes)
 
 
-def what_if_run(run: RunFolder, thresholds: Mapping[str, Mapping[str, float]]) -> WhatIf:
+def _explain_no_change(setting: str, recipe: Recipe, source: str, identity: RunIdentity) -> str | None:
+    """Return why another value of a setting changes no verdict on a source, or None where it may change some."""
+    settings = recipe.settings_for(source)
+    stage = setting.partition(".")[0]
+    if getattr(settings.gates, stage, None) == "measure":
+        return f"gates.{stage} is measure, so this stage rejects nothing"
+    return explain_unused(setting, settings, identity.backends)
+
+
+def what_if_run(run: RunFolder, request: WhatIfRequest) -> WhatIf:
     """Decide the ledger of a run under other thresholds."""
-    return what_if_batches(run.ledger_batches(_COLUMNS), thresholds)
+    needs_offsets = any(_CONFIDENCE in limits for limits in request.thresholds.values())
+    return what_if_batches(run.ledger_batches((*_COLUMNS, "measurements") if needs_offsets else _COLUMNS), request)
 
 
-def what_if_batches(batches: Iterator[pa.RecordBatch], thresholds: Mapping[str, Mapping[str, float]]) -> WhatIf:
+def what_if_batches(batches: Iterator[pa.RecordBatch], request: WhatIfRequest) -> WhatIf:
     """Decide the rows of a ledger under other thresholds, one batch at a time.
-
-    Args:
-        thresholds: source -> setting -> threshold.
 
     Raises:
         UserError: no check uses a setting as its threshold.
     """
+    thresholds = request.thresholds
     totals: dict[str, _Total] = {}
     for batch in batches:
         sources = batch.column("source").dictionary_encode() if batch.num_rows else None
@@ -115,6 +142,7 @@ def what_if_batches(batches: Iterator[pa.RecordBatch], thresholds: Mapping[str, 
             totals.setdefault(name, _Total()).add(rows, limits)
     return WhatIf(
         thresholds=_name_checks(thresholds, totals.values()),
+        notes=request.notes,
         sources={name: totals[name].summary() for name in sorted(totals)},
     )
 
@@ -159,8 +187,13 @@ class _Total:
         was_rejected_R = pc.equal(rows.column("status"), "rejected").to_numpy(zero_copy_only=False)
         checks = flatten_checks(rows)
         self._add_settings(checks)
+        if _CONFIDENCE in limits:
+            checks = _with_confident_offsets(rows, checks, limits[_CONFIDENCE])
         limit_C, changed_C = checks.threshold_C.copy(), np.zeros(len(checks.row_C), bool)
         for setting, limit in limits.items():
+            if setting == _CONFIDENCE:
+                changed_C |= checks.uses_setting(_OFFSET)
+                continue
             chosen_C = checks.uses_setting(setting)
             limit_C[chosen_C] = limit
             changed_C |= chosen_C
@@ -193,12 +226,24 @@ class _Total:
     def _add_settings(self, checks: CheckColumns) -> None:
         for name, setting in checks.settings_of_names():
             self.checks.setdefault(setting, {})[name] = None
+            if setting == _OFFSET:
+                self.checks.setdefault(_CONFIDENCE, {})[f"{name} (confidence)"] = None
 
     def _count(self, name: str, frames: npt.NDArray[np.int64]) -> None:
         self.counts[name] += int(frames.sum())
 
     def summary(self) -> SourceWhatIf:
         return SourceWhatIf(**self.counts, now_rejected=self.now_rejected, unknown_after=self.unknown_after)
+
+
+def _with_confident_offsets(rows: pa.RecordBatch, checks: CheckColumns, limit: float) -> CheckColumns:
+    """Return the checks with the offsets of the envelope backend that are at least as confident as `limit`."""
+    score_C = checks.score_C.copy()
+    for check in np.flatnonzero(checks.uses_setting(_OFFSET)):
+        measured = json.loads(rows.column("measurements")[int(checks.row_C[check])].as_py())["sync"]
+        confident = measured["confidence"] is not None and measured["confidence"] >= limit
+        score_C[check] = abs(measured["offset_frames"]) if confident else np.nan
+    return replace(checks, score_C=score_C)
 
 
 def _add(counts: dict[str, int], name: str, frames: int) -> None:

@@ -160,6 +160,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 def load_inputs(options: argparse.Namespace) -> Any:
     """Return recipe, model selection and sources of a new run. Raises UserError before any work is done."""
+    from avf_curation.audit.unused_settings import warn_of_unused
     from avf_curation.detectors.detector_set import resolve_backends
     from avf_curation.recipe import load_recipe
     from avf_curation.runs.plan import parse_sources
@@ -170,7 +171,9 @@ def load_inputs(options: argparse.Namespace) -> Any:
     recipe = load_recipe(options.recipe, [*options.set, *score_all, *_glob_settings(options, named)])
     sources = parse_sources(options.source)
     check_recipe_sources(recipe, sources)
-    return recipe, resolve_backends(recipe, weights_folder(options)), sources
+    backends = resolve_backends(recipe, weights_folder(options))
+    warn_of_unused(recipe, sources, backends.names())
+    return recipe, backends, sources
 
 
 def _glob_settings(options: argparse.Namespace, named: Iterable[str]) -> list[str]:

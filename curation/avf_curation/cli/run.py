@@ -22,7 +22,7 @@ EXAMPLES = """\
 examples:
   avf-curate run --source interviews=/data/interviews --out RUN
   avf-curate run --source tv=/data/tv --source vlog=/data/vlog --out RUN --recipe mine.yaml --workers 16
-  avf-curate run --source tv=/data/tv --out RUN --set sync.min_confidence=4 --set sources.tv.silence.top_db=25
+  avf-curate run --source tv=/data/tv --out RUN --set quality.min_sharpness=40 --set sources.tv.silence.top_db=25
 """
 
 

@@ -16,20 +16,20 @@ def add(commands: Any) -> None:
         _run,
         help="Decide a finished run with other thresholds, for each source, without reading any video.",
         details="A stricter threshold is exact. What only a new run could know is counted as unknown.",
-        epilog="example:\n  avf-curate what-if RUN --set sync.min_confidence=4",
+        epilog="example:\n  avf-curate what-if RUN --set quality.min_sharpness=40",
     )
     add_run_argument(parser)
-    add_set_option(parser, "a threshold, as in --set sync.min_confidence=4; repeat for more")
+    add_set_option(parser, "a threshold, as in --set quality.min_sharpness=40; repeat for more")
     add_json_option(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_curation.audit.what_if import parse_thresholds, what_if_run
+    from avf_curation.audit.what_if import parse_request, what_if_run
     from avf_curation.console.tables import print_what_if
     from avf_curation.console.terminal import make_console
 
     run = open_run(options)
-    result = what_if_run(run, parse_thresholds(options.set, run.identity()))
+    result = what_if_run(run, parse_request(options.set, run.identity()))
     if not write_answer(options, result.as_json()):
         print_what_if(make_console(), result)
     return 0

@@ -78,6 +78,8 @@ def print_what_if(out: Console, what_if: WhatIf) -> None:
     for name, limits in sorted(what_if.thresholds.items()):
         requested = ", ".join(f"{check} at {limit:g}" for check, limit in limits.items())
         out.print(printable(f"{name or 'every source'}: {requested}"))
+    for setting, reason in what_if.notes.items():
+        out.print(printable(f"{setting}: 0 changes: {reason}"))
     table = Table("source", box=None, header_style="bold", pad_edge=False)
     for heading in ("kept before", "after", "", "newly rejected", "admitted", "unknown"):
         table.add_column(heading, justify="right")

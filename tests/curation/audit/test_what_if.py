@@ -1,12 +1,13 @@
 """what-if: counts for stricter thresholds are exact, laxer thresholds give bounds, other settings are refused."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from avf_curation.audit.calibrate import propose_thresholds
-from avf_curation.audit.what_if import parse_thresholds, what_if_batches
+from avf_curation.audit.what_if import parse_request, what_if_batches
 from avf_curation.cli.main import main
 from avf_curation.recipe import load_recipe
 from avf_curation.stages import faces, quality, sync, tracking
@@ -18,7 +19,7 @@ from avf_shards.schema.ledger import Check, Decision, Status, decisions_to_table
 from avf_shards.timeline import Span
 from support.curation_runs import IDENTITY as RUN_IDENTITY
 
-IDENTITY = replace(RUN_IDENTITY, sources=("a", "b"))
+IDENTITY = replace(RUN_IDENTITY, sources=("a", "b"), backends={**RUN_IDENTITY.backends, "sync": "syncnet"})
 
 
 def make_decision(source: str, start: int, status: Status, *checks: Check) -> Decision:
@@ -78,7 +79,7 @@ LEDGER = decisions_to_table(
 
 def changes_per_source(*settings: str, rows: int = 1000) -> dict[str, Any]:
     batches = iter(LEDGER.to_batches(max_chunksize=rows))
-    return what_if_batches(batches, parse_thresholds(settings, IDENTITY)).as_json()["sources"]
+    return what_if_batches(batches, parse_request(settings, IDENTITY)).as_json()["sources"]
 
 
 @pytest.mark.parametrize("rows", [1, 3, 1000])
@@ -118,10 +119,7 @@ def test_thresholds_can_differ_by_source() -> None:
         ("silence.top_db=20", "decides which spans exist"),
         ("scenes.min_shot_s=2", "decides which spans exist"),
         ("track.smooth_s=1", "no check in this ledger uses it as a threshold"),
-        (
-            "sync.envelope_min_motion=1",
-            "that checks use: quality.max_overlay_px, quality.min_sharpness, sync.min_con",
-        ),
+        ("track.link_iou=1", "that checks use: quality.max_overlay_px, quality.min_sharpness, sync.min_con"),
         ("track.backend=dlib", "'dlib' is not a threshold"),
         ("sync.min_confidenc=4", "did you mean 'min_confidence'"),
         ("sources.c.sync.min_confidence=4", "has no source 'c'; it has a, b"),
@@ -144,7 +142,7 @@ def test_a_new_threshold_is_edited_in_one_stage_file_and_one_recipe_line() -> No
         for score in (1.0, 4.0, 7.0)
     ]
     table = decisions_to_table([make_decision("a", 100 * n, "kept", check) for n, check in enumerate(grainy)])
-    thresholds = parse_thresholds(["quality.black_level=5"], IDENTITY)
+    thresholds = parse_request(["quality.black_level=5"], IDENTITY)
     answer = what_if_batches(iter(table.to_batches()), thresholds)
     assert answer.thresholds == {"": {"quality/grainy": 5.0}}
     assert answer.sources["a"].now_rejected == {"quality/grainy": 100}
@@ -195,8 +193,64 @@ def test_spans_scored_after_rejection_are_counted_separately() -> None:
     ]
     rows += [make_decision("a", 3000, "rejected", confidence_check(1.0), late, sharpness_check(80.0))]
     changes = what_if_batches(
-        iter(decisions_to_table(rows).to_batches()), parse_thresholds(["sync.min_confidence=2"], IDENTITY)
+        iter(decisions_to_table(rows).to_batches()), parse_request(["sync.min_confidence=2"], IDENTITY)
     ).sources["a"]
     assert (changes.unknown_spans, changes.sampled_spans, changes.sampled_pass_spans) == (3, 6, 4)
     assert (changes.unknown, changes.sampled, changes.sampled_pass) == (300, 600, 400)
     assert changes.kept_after == 0
+
+
+def envelope_decision(start: int, confidence: float | None, offset: int, rejected: bool = False) -> Decision:
+    settings = load_recipe().defaults.sync
+    scores = SyncScores(
+        backend="envelope",
+        offset_frames=offset,
+        confidence=confidence,
+        distance=None,
+        length_s=4.0,
+        mouth_motion=0.1,
+    )
+    decision = make_decision("made", start, "rejected" if rejected else "kept", *sync.decide(scores, settings))
+    return replace(decision, measurements=json.dumps({"sync": scores.record()}))
+
+
+def test_a_setting_of_a_backend_that_did_not_run_changes_nothing() -> None:
+    table = decisions_to_table([envelope_decision(0, 2.0, 3)])
+    request = parse_request(["sync.min_confidence=4", "track.nms_iou=0.5"], RUN_IDENTITY)
+    answer = what_if_batches(iter(table.to_batches()), request)
+    assert answer.notes == {
+        "sync.min_confidence": "not measured by this backend, sync=envelope; you may mean sync.envelope_min_confidence",
+        "track.nms_iou": "not measured by this backend, track=dlib",
+    }
+    source = answer.sources["made"]
+    assert (source.kept_before, source.kept_after, source.rejected, source.unknown) == (100, 100, 0, 0)
+    assert answer.thresholds == {}
+
+
+def test_the_confidence_of_the_envelope_backend_decides_which_offsets_count() -> None:
+    rows = [
+        envelope_decision(0, 2.0, 3),
+        envelope_decision(100, 1.0, 9),  # not confident, so the offset was no evidence
+        envelope_decision(200, 2.0, 9, rejected=True),
+        envelope_decision(300, None, 0),
+    ]
+    table = decisions_to_table(rows)
+
+    def decide_again(setting: str) -> Any:
+        request = parse_request([setting], RUN_IDENTITY)
+        answer = what_if_batches(iter(table.to_batches()), request)
+        assert list(answer.thresholds[""]) == ["sync/offset (confidence)"]
+        return answer.sources["made"]
+
+    laxer = decide_again("sync.envelope_min_confidence=0.5")
+    assert (laxer.kept_after, laxer.now_rejected, laxer.unknown) == (200, {"sync/offset": 100}, 0)
+    stricter = decide_again("sync.envelope_min_confidence=5")
+    assert (stricter.kept_after, stricter.unknown, stricter.unknown_after) == (300, 100, {"sync": 100})
+    same = decide_again("sync.envelope_min_confidence=1.5")
+    assert (same.kept_after, same.rejected, same.unknown) == (300, 0, 0)
+
+
+def test_a_stage_that_only_measures_rejects_nothing_under_any_threshold() -> None:
+    settings = load_recipe(None, ["gates.quality=measure"]).values
+    request = parse_request(["quality.min_sharpness=90"], replace(IDENTITY, settings=settings))
+    assert request.notes == {"quality.min_sharpness": "gates.quality is measure, so this stage rejects nothing"}

@@ -1,0 +1,94 @@
+"""Settings without effect in a run: of a backend, a detector or a codec that it does not use, or of a skipped stage."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+
+from avf_shards.config import flatten
+from avf_shards.yaml_settings import read_settings
+
+from avf_curation.recipe import DEFAULT, Recipe, SourceSettings
+
+log = logging.getLogger(__name__)
+
+_SYNCNET = ("every", "authors_code", "min_seconds", "min_confidence", "max_offset_frames")
+_ENVELOPE = ("min_confidence", "max_offset_frames", "min_seconds", "min_motion")
+# Setting -> the backend that uses it, as its name begins. All other settings are used by every backend of their stage.
+_BACKEND_OF = {
+    **{f"sync.{name}": "syncnet" for name in (*_SYNCNET, "crop_scale", "crop_padding", "crop_median")},
+    **{f"sync.envelope_{name}": "envelope" for name in _ENVELOPE},
+    "track.min_score": "retinaface",
+    "track.nms_iou": "retinaface",
+    "run.retinaface": "retinaface",
+}
+_DETECTOR_OF = {
+    "scenes.adaptive_threshold": "adaptive",
+    "scenes.adaptive_min_content": "adaptive",
+    "scenes.content_threshold": "content",
+    "scenes.histogram_threshold": "histogram",
+    "scenes.hash_threshold": "hash",
+    "scenes.fade_threshold": "threshold",
+}
+_CODEC_OF = {
+    **{f"clip.{name}": "h264" for name in ("preset", "crf", "fastdecode")},
+    "clip.jpeg_quality": "jpeg",
+}
+
+
+def explain_unused(setting: str, settings: SourceSettings, backends: Mapping[str, str]) -> str | None:
+    """Return why a setting has no effect on a source, or None where it has one.
+
+    Args:
+        setting: Dotted name without the source, as "sync.min_confidence".
+        settings: Of the source.
+        backends: Stage -> the backend that the run measures with.
+    """
+    stage = setting.partition(".")[0]
+    if getattr(settings.gates, stage, None) == "skip":
+        return f"gates.{stage} is skip"
+    backend_stage = "track" if stage == "run" else stage
+    needed, backend = _BACKEND_OF.get(setting), backends.get(backend_stage, "")
+    if needed is not None and not backend.startswith(needed):
+        twin = _find_twin(setting)
+        hint = f"; you may mean {twin}" if twin else ""
+        return f"not measured by this backend, {backend_stage}={backend}{hint}"
+    detector = _DETECTOR_OF.get(setting)
+    if detector is not None and detector not in settings.scenes.detectors:
+        return f"scenes.detectors does not name {detector}"
+    codec = _CODEC_OF.get(setting)
+    if codec is not None and codec != settings.clip.codec:
+        return f"clip.codec is {settings.clip.codec}"
+    if setting == "track.min_present" and settings.track.people == "largest":
+        return "track.people is largest"
+    return None
+
+
+def _find_twin(setting: str) -> str | None:
+    """Return the setting of the other sync backend that stands for the same, or None."""
+    stage, _, name = setting.partition(".")
+    twin = f"{stage}.{name.removeprefix('envelope_') if name.startswith('envelope_') else f'envelope_{name}'}"
+    return twin if twin in _BACKEND_OF else None
+
+
+def warn_of_unused(recipe: Recipe, sources: Iterable[str], backends: Mapping[str, str]) -> None:
+    """Log a warning for each value that differs from the default recipe and has no effect on the sources of a run."""
+    for key, reason in find_unused(recipe, list(sources), backends):
+        position = recipe.positions.get(key, "")
+        where = position if position.startswith("--set") else f"{position}: {key}".removeprefix(": ")
+        log.warning("%s has no effect: %s", where, reason)
+
+
+def find_unused(recipe: Recipe, sources: list[str], backends: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield (dotted name, reason) of each changed value that has no effect on any source that it is meant for."""
+    default = flatten(read_settings(DEFAULT).values)
+    shared = {name: value for name, value in recipe.values.items() if name != "sources"}
+    for name, value in flatten(shared).items():
+        if default.get(name) == value:
+            continue
+        reasons = [explain_unused(name, recipe.settings_for(source), backends) for source in sources]
+        if reasons and reasons[0] is not None and None not in reasons:
+            yield name, reasons[0]
+    for source, table in (recipe.values.get("sources") or {}).items():
+        for name in flatten(table) if source in sources else ():
+            reason = explain_unused(name, recipe.settings_for(source), backends)
+            if reason is not None:
+                yield f"sources.{source}.{name}", reason
