@@ -22,7 +22,7 @@ from avf_shards.yaml_settings import YamlSettings
 
 from avf_curation.audit.unused_settings import explain_unused
 from avf_curation.recipe import Recipe, make_recipe
-from avf_curation.stages.checks import SPAN_STAGES, STAGES
+from avf_curation.stages.checks import SPAN_STAGES, STAGES, THRESHOLD_SETTINGS
 
 _CONFIDENCE = "sync.envelope_min_confidence"  # decides which offsets count; no check has it as its threshold
 _OFFSET = "sync.envelope_max_offset_frames"
@@ -140,17 +140,21 @@ def what_if_batches(batches: Iterator[pa.RecordBatch], request: WhatIfRequest) -
             rows = batch.filter(pa.array(code_R == code))
             limits = {**thresholds.get("", {}), **thresholds.get(name, {})}
             totals.setdefault(name, _Total()).add(rows, limits)
+    notes = dict(request.notes)
     return WhatIf(
-        thresholds=_name_checks(thresholds, totals.values()),
-        notes=request.notes,
+        thresholds=_name_checks(thresholds, totals.values(), notes),
+        notes=notes,
         sources={name: totals[name].summary() for name in sorted(totals)},
     )
 
 
 def _name_checks(
-    thresholds: Mapping[str, Mapping[str, float]], totals: Iterable["_Total"]
+    thresholds: Mapping[str, Mapping[str, float]], totals: Iterable["_Total"], notes: dict[str, str]
 ) -> dict[str, dict[str, float]]:
-    """Return source -> check -> threshold. Raises UserError for a setting whose value no check of the ledger uses."""
+    """Return source -> check -> threshold, and add a note on each threshold that no check of the ledger has.
+
+    Raises UserError for a setting that is no threshold.
+    """
     checks: dict[str, dict[str, None]] = {}
     for total in totals:
         for setting, names in total.checks.items():
@@ -158,6 +162,9 @@ def _name_checks(
     requested: dict[str, dict[str, float]] = {}
     for source, limits in thresholds.items():
         for setting, limit in limits.items():
+            if setting not in checks and (setting in THRESHOLD_SETTINGS or setting == _CONFIDENCE):
+                notes[setting] = "no span of this run reached a check that uses it"
+                continue
             if setting not in checks:
                 known = ", ".join(sorted(name for name in checks if name.partition(".")[0] not in SPAN_STAGES))
                 raise UserError(

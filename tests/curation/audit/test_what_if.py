@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from avf_curation.audit.what_if import parse_request, what_if_batches
 from avf_curation.cli.main import main
 from avf_curation.recipe import load_recipe
 from avf_curation.stages import faces, quality, sync, tracking
+from avf_curation.stages.checks import SPAN_STAGES, THRESHOLD_SETTINGS
 from avf_curation.stages.faces import FacesScores
 from avf_curation.stages.quality import QualityScores
 from avf_curation.stages.sync import SyncScores
@@ -162,12 +164,16 @@ def test_every_stage_names_the_setting_that_its_threshold_comes_from() -> None:
         aspect_low=1.0,
         aspect_high=1.0,
     )
+    track: Any = SimpleNamespace(lost_share=0.0, rival_share=0.0, step=0.0, face_px=99.0, padding=0.0)
     checks = [*faces.decide(face, settings.faces), *tracking.decide(None, settings.track)]
+    checks += tracking.decide(track, settings.track)
     for backend in ("syncnet", "envelope"):
         heard_by = SyncScores(backend=backend, offset_frames=0, confidence=9.0, distance=1.0, length_s=4.0)
         checks += sync.decide(heard_by, settings.sync)
     blank = QualityScores(sharpness=99.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None)
     checks += [*quality.decide(blank, settings.quality), quality.decide_pooled(None, settings.quality)]
+    later = {check.setting for check in checks if check.stage not in SPAN_STAGES}
+    assert later == THRESHOLD_SETTINGS
     for check in checks:
         assert check.setting is not None
         stage, _, name = check.setting.partition(".")
