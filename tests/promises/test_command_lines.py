@@ -17,6 +17,7 @@ from avf_shards.cli.main import build_parser as build_shards_parser
 from avf_shards.cli.main import main as shards_main
 from avf_training.cli.main import build_parser as build_train_parser
 from avf_training.cli.main import main as train_main
+from support.runs import make_run
 
 PARSERS = {"avf-curate": build_curate_parser, "avf-shards": build_shards_parser, "avf-train": build_train_parser}
 MAINS = {"avf-curate": curate_main, "avf-shards": shards_main, "avf-train": train_main}
@@ -254,3 +255,25 @@ print(*sorted({set(HEAVY)!r} & set(sys.modules)))
     shell = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert shell.returncode == 0, shell.stderr
     assert shell.stdout.split() == []
+
+
+def test_commands_that_answer_from_files_import_no_heavy_library(tmp_path: Path) -> None:
+    run = make_run(tmp_path).root
+    for program, words in (
+        ("avf-curate", ["audit", str(run)]),
+        ("avf-curate", ["status", str(run)]),
+        ("avf-curate", ["explain", str(run), "000.mp4"]),
+        ("avf-curate", ["what-if", str(run), "--set", "quality.max_overlay_px=4"]),
+        ("avf-curate", ["sources", "ls"]),
+        ("avf-train", ["datasets"]),
+    ):
+        code = f"""
+import sys
+from {PACKAGES[program]}.cli.main import main
+status = main({words!r})
+print(*sorted({{"scipy", "torch", "ray", "cv2", "av", "matplotlib"}} & set(sys.modules)), file=sys.stderr)
+sys.exit(status)
+"""
+        shell = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert shell.returncode == 0, shell.stderr
+        assert shell.stderr.split() == [], words

@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from avf_shards.errors import UserError
 from avf_shards.estimate import Estimate
 from avf_shards.schema.check_columns import CheckColumns
-from scipy.stats import binom
 
 from avf_curation.audit.confidence import wilson_interval
 from avf_curation.audit.scores import select_reached_checks
@@ -61,6 +60,8 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
     Raises:
         UserError: `keep` does not lie between 0 and 1, or the run has no such source, check or score.
     """
+    from scipy.stats import binom  # takes a second to import, and other commands print tables of this module
+
     if not 0 < keep < 1:
         raise UserError(f"--keep {keep:g}: must lie between 0 and 1, as in --keep 0.8")
     known = sorted(set(table["source"].unique().to_pylist()))

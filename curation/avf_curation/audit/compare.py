@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.stats import binomtest, ttest_ind
 
 ALPHA = 0.05  # level of significance, after the correction
 
@@ -122,6 +121,8 @@ def _videos_of_source(table: pa.Table, source: str) -> dict[str, _Video]:
 
 
 def _compare_source(name: str, before: dict[str, _Video], after: dict[str, _Video]) -> SourceComparison:
+    from scipy.stats import binomtest  # takes a second to import, and other commands print tables of this module
+
     common = {v for v in before.keys() & after.keys() if before[v].digest and before[v].digest == after[v].digest}
     frames: Counter[tuple[str, str]] = Counter()
     videos: Counter[tuple[str, str]] = Counter()
@@ -171,6 +172,8 @@ def _count_changed_frames(before: _Timeline, after: _Timeline) -> Counter[tuple[
 
 def _test_shifts(before: dict[str, _Video], after: dict[str, _Video]) -> tuple[OutcomeShift, ...]:
     """Test each outcome by Welch's t-test on the groups' shares of frames; with fewer than two groups test nothing."""
+    from scipy.stats import ttest_ind
+
     groups_before, groups_after = _frames_per_group(before), _frames_per_group(after)
     if len(groups_before) < 2 or len(groups_after) < 2:
         return ()

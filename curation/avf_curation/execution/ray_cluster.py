@@ -13,6 +13,7 @@ from avf_curation.pipeline.failures import InfrastructureError
 
 log = logging.getLogger(__name__)
 _OBJECT_STORE_BYTES = 200_000_000  # only metadata and reports go through it; Ray's default takes 30 % of the memory
+_CONNECT_TIMEOUT_S = 5.0  # of the first connection to a cluster
 _PROBE_PAUSES_S = (0.5, 0.0)  # after each of two probes of a node
 
 
@@ -29,6 +30,7 @@ def connect_cluster(cluster: ClusterConfig, device: str) -> bool:
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": level}
     try:
         if cluster.address:
+            _check_reachable(cluster.address)
             ray.init(address=cluster.address, **common)
             log.info("joined the Ray cluster at %s with %d CPUs", cluster.address, count_cpus())
         else:
@@ -52,6 +54,20 @@ def connect_cluster(cluster: ClusterConfig, device: str) -> bool:
             f"Ray does not start on this machine: {reason}; --engine inline works without Ray"
         ) from None
     return True
+
+
+def _check_reachable(address: str) -> None:
+    """Raise ConnectionError unless something listens at HOST:PORT; Ray itself waits for two minutes.
+
+    Other addresses, such as "auto", name no port and are left to Ray.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise ConnectionError(error.strerror or "no answer") from None
 
 
 def count_cpus() -> int:

@@ -13,7 +13,6 @@ from avf_shards.schema.ledger import Decision, Status
 from avf_shards.schema.measurements import Measurements
 from avf_shards.timeline import FRAMES_PER_SECOND, check_tiling
 
-from avf_curation.detectors import overlay
 from avf_curation.media.types import Bytes
 from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome, VideoOutcomes, measurements_json
 from avf_curation.recipe import Recipe
@@ -103,6 +102,8 @@ def pool_overlay(spans: Sequence[tuple[Bytes, ...]], config: quality.QualityConf
 
     None where there are too few frames of one size, or where too little moves between them to tell.
     """
+    from avf_curation.detectors.overlay import find_overlay  # imports OpenCV, and commands without video import this
+
     if len(spans) < config.pool_min_shots:
         return None
     shapes = [frames[0].shape for frames in spans]
@@ -113,7 +114,7 @@ def pool_overlay(spans: Sequence[tuple[Bytes, ...]], config: quality.QualityConf
     if len(frames) < 2 * config.pool_min_shots:
         return None
     step = max(1, len(frames) // _MAX_POOLED_FRAMES)
-    watermark = overlay.find_overlay(frames[::step][:_MAX_POOLED_FRAMES])
+    watermark = find_overlay(frames[::step][:_MAX_POOLED_FRAMES])
     return None if watermark is None else float(watermark.edge_px)
 
 

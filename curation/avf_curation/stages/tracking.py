@@ -15,7 +15,6 @@ import numpy.typing as npt
 from avf_shards.config import refuse
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import FRAMES_PER_SECOND
-from scipy.signal import savgol_filter
 
 from avf_curation.stages.faces import Box
 
@@ -218,6 +217,10 @@ def decide(track: Track | None, config: TrackConfig) -> tuple[Check, ...]:
 
 def smooth(path_T2: Floats, config: TrackConfig) -> Floats:
     """Smooth a path over time with a Savitzky-Golay filter; short spans take the longest odd length that fits."""
+    from scipy.signal import (
+        savgol_filter,  # takes a second to import, and the thresholds above are read by every command
+    )
+
     length = min(round(config.smooth_s * FRAMES_PER_SECOND) // 2 * 2 + 1, (len(path_T2) - 1) // 2 * 2 + 1)
     if length <= config.smooth_order:
         return path_T2

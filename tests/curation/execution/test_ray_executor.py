@@ -1,13 +1,17 @@
 """The scheduler on a simulated Ray keeps workers busy, bounds its queues, and repeats units of lost nodes."""
 
+import socket
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
+from avf_curation.execution.ray_cluster import connect_cluster
 from avf_curation.execution.ray_scheduler import UnitScheduler
+from avf_curation.pipeline.failures import InfrastructureError
 from avf_curation.pipeline.unit import UnitJob
 from support.curation_runs import make_recipe
 from support.simulated_ray import SimulatedRay, replace_ray
@@ -67,3 +71,15 @@ def test_screeners_are_busy_until_the_refiners_fall_behind(refine_s: float) -> N
     assert sorted(done) == list(range(300))
     assert most >= 40, "one refiner more or less does not idle forty screeners"
     assert most <= 40 + 2 * 2 + 2, "what waits is bounded"
+
+
+@pytest.mark.parametrize("prefix", ["", "ray://"])
+def test_an_address_where_nothing_listens_is_named_at_once(prefix: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(
+            ("127.0.0.1", 0)
+        )  # bound and not listening: a connection is refused, and nobody else takes the port
+        address = f"{prefix}127.0.0.1:{unused.getsockname()[1]}"
+        ray.shutdown()  # another test of this process may have left it running
+        with pytest.raises(InfrastructureError, match=f"no Ray cluster on {address}"):
+            connect_cluster(ClusterConfig(address=address), "cpu")

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from avf_training.console.terminal import make_console
-from avf_training.inference.predictions import ClipPrediction
 from avf_training.tasks.catalog import DATASETS, Dataset
 from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DATASETS, MICRO_LABELS
+
+if TYPE_CHECKING:  # imports torch, and most of these tables do not need it
+    from avf_training.inference.predictions import ClipPrediction
 
 
 def print_datasets(rows: Sequence[Dataset]) -> None:
@@ -101,7 +103,7 @@ def _value(score: Mapping[str, Any], digits: int) -> str:
     return f"undefined: {score['undefined']}" if score["value"] is None else f"{score['value']:.{digits}f}"
 
 
-def print_predictions(predictions: Sequence[ClipPrediction]) -> None:
+def print_predictions(predictions: Sequence["ClipPrediction"]) -> None:
     """Print a line for each window: its time, and the highest probabilities or every dimension."""
     for clip in predictions:
         print(f"{clip.video_id}, person {clip.person + 1}" + (f": {clip.best}" if clip.best else ""))
