@@ -38,6 +38,6 @@ def test_each_training_stage_improves_results_on_unseen_people(tmp_path: Path, m
 
     alone = run("finetune", "alone")
     run("posttrain", "psi")
-    after = run("finetune", "after", "--from", "psi")
+    after = run("finetune", "after", "--model", "psi")
     # How far it gets depends on how the processor rounds; docs/benchmarks.md has the level over three seeds.
     assert after > alone + 0.3, (alone, after)

@@ -1,5 +1,6 @@
 """avf-train describe, reconstruct, bench and estimate on the command line."""
 
+import argparse
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
-from avf_training.cli.main import main
+from avf_training.cli.main import build_parser, main
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import PRESETS
 from avf_training.pretraining.reconstruction_figure import reconstruct_clip
@@ -44,8 +45,12 @@ def test_describe_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
         (["benchmark", "gone", "--clips", "0"], "--clips 0 must be above 0"),
         (["reconstruct", "gone", "--out", "x.exe"], "x.exe: must end in .png"),
         (["reconstruct", "gone", "--out", "x.png", "--ratios", "0.9"], "--ratios 0.9: must look like"),
-        (["reconstruct", "gone", "--out", "x.png", "--model", "nan"], "unknown model; did you mean 'nano'?"),
-        (["reconstruct", "gone", "--out", "x.png", "--checkpoint", "none"], "none/config.json: does not exist"),
+        (["reconstruct", "gone", "--out", "x.png", "--preset", "nan"], "unknown model; did you mean 'nano'?"),
+        (
+            ["reconstruct", "gone", "--out", "x.png", "--model", "none"],
+            "none: holds no saved model and no finished run",
+        ),
+        (["reconstruct", "gone", "--out", "x.png", "--model", "m", "--preset", "nano"], "leave --preset out"),
     ],
 )
 def test_an_invalid_request_ends_with_one_sentence(
@@ -78,13 +83,13 @@ def test_reconstruct_draws_an_untrained_and_a_saved_model(shards: Path, tmp_path
     from matplotlib.image import imread
 
     out = tmp_path / "untrained.png"
-    assert main(["reconstruct", str(shards), "--out", str(out), "--model", "nano"]) == 0
+    assert main(["reconstruct", str(shards), "--out", str(out), "--preset", "nano"]) == 0
     picture = imread(out)
     assert picture.shape[0] > 300
     assert picture.shape[1] > 900
     assert picture[..., :3].std() > 0.15
     MaskedAutoencoder(PRESETS["nano"]).save_pretrained(tmp_path / "model")
-    arguments = ["--checkpoint", str(tmp_path / "model"), "--ratios", "0.75:0.5"]
+    arguments = ["--model", str(tmp_path / "model"), "--ratios", "0.75:0.5"]
     assert main(["reconstruct", str(shards), "--out", str(tmp_path / "saved.png"), *arguments]) == 0
     assert imread(tmp_path / "saved.png").shape[0] < picture.shape[0]
 
@@ -92,7 +97,7 @@ def test_reconstruct_draws_an_untrained_and_a_saved_model(shards: Path, tmp_path
 def test_reconstruct_refuses_invalid_ratios_and_keys(
     shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base = ["reconstruct", str(shards), "--out", str(tmp_path / "x.png"), "--model", "nano"]
+    base = ["reconstruct", str(shards), "--out", str(tmp_path / "x.png"), "--preset", "nano"]
     assert main([*base, "--ratios", "0.93:0.75"]) == 2
     assert "would fit" in capsys.readouterr().err
     assert main([*base, "--key", "nobody"]) == 2
@@ -177,7 +182,21 @@ def test_estimate_prints_sentences(shards: Path, capsys: pytest.CaptureFixture[s
 def test_evaluate_pretraining_refuses_a_folder_without_a_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate-pretraining", str(tmp_path), "--train", "x", "--validation", "y"]) == 2
+    assert main(["evaluate-pretraining", "--model", str(tmp_path), "--shards", "x", "--validation", "y"]) == 2
     assert "holds no run (no run.json)" in capsys.readouterr().err
     assert main(["replay", str(tmp_path), "--shards", "x"]) == 2
     assert "rank-0.json: no such file" in capsys.readouterr().err
+
+
+def test_a_trained_model_is_always_model_and_a_published_size_always_preset() -> None:
+    """Only `convert`, whose subject a checkpoint is, takes it as its first word."""
+    (commands,) = (action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    for name, parser in commands.choices.items():
+        for action in parser._actions:
+            words = set(str(action.metavar).replace("=", "|").split("|"))
+            if "MODEL" in words and name != "convert":
+                assert action.option_strings == ["--model"], name
+            if action.option_strings == ["--model"]:
+                assert "RUN" in words, name
+            if action.option_strings and "published" in str(action.help) + str(action.default):
+                assert "--preset" in action.option_strings, name

@@ -120,7 +120,7 @@ def test_an_exported_model_gives_the_same_predictions(
     lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "model.pt2"
-    assert main(["export", str(lab / "run"), "--out", str(out)]) == 0
+    assert main(["export", "--model", str(lab / "run"), "--out", str(out)]) == 0
     assert "left, right" in capsys.readouterr().out
     program = torch.export.load(out).module()
     model = Classifier.from_pretrained(lab / "run/model")
@@ -132,7 +132,7 @@ def test_an_exported_model_gives_the_same_predictions(
         torch.testing.assert_close(
             program(video, audio), model.predictions(model(video, audio).logits_BJ), atol=1e-5, rtol=0
         )
-    assert main(["export", str(lab / "run"), "--out", str(out)]) == 2
+    assert main(["export", "--model", str(lab / "run"), "--out", str(out)]) == 2
     assert "is there already" in capsys.readouterr().err
 
 

@@ -89,7 +89,7 @@ def test_an_authors_checkpoint_is_converted_and_exported_without_loss(
                 [
                     "convert",
                     str(theirs),
-                    "--to",
+                    "--out",
                     str(folder),
                     "--config",
                     str(config_file(tmp_path / "config.json", config)),
@@ -100,7 +100,7 @@ def test_an_authors_checkpoint_is_converted_and_exported_without_loss(
         converted = type(model).from_pretrained(folder)
         assert all(torch.equal(value, converted.state_dict()[name]) for name, value in model.state_dict().items())
         exported = folder.with_suffix(".pth")
-        assert main(["convert", str(folder), "--to", str(exported)]) == 0
+        assert main(["convert", str(folder), "--out", str(exported)]) == 0
         before, after = read_authors_checkpoint(theirs), read_authors_checkpoint(exported)
         assert before.keys() == after.keys()
         assert all(torch.equal(before[name], after[name]) for name in before)
@@ -118,7 +118,7 @@ def test_reference_weights_are_converted_and_exported_without_loss(shared: Path,
     torch.save({"model": tensors}, tmp_path / "theirs.pth")
     converted = convert_state_dict(read_authors_checkpoint(tmp_path / "theirs.pth"), config)
     converted.save(tmp_path / "ours")
-    assert main(["convert", str(tmp_path / "ours"), "--to", str(tmp_path / "back.pth")]) == 0
+    assert main(["convert", str(tmp_path / "ours"), "--out", str(tmp_path / "back.pth")]) == 0
     exported = read_authors_checkpoint(tmp_path / "back.pth")
     assert exported.keys() == tensors.keys()
     assert all(torch.equal(exported[key], value) for key, value in tensors.items())
@@ -133,7 +133,7 @@ def test_published_sizes_are_recognised_by_tensor_shapes(tmp_path: Path, capsys:
         n: v for n, v in read_authors_checkpoint(theirs).items() if "mask_token" not in n and "to_decoder" not in n
     }
     torch.save(tensors, theirs)
-    assert main(["convert", str(theirs), "--to", str(tmp_path / "t")]) == 0
+    assert main(["convert", str(theirs), "--out", str(tmp_path / "t")]) == 0
     assert "encoders hicmae_t" in capsys.readouterr().out
     values, weights = load_model_folder(tmp_path / "t")
     assert values["kind"] == "encoders"
@@ -151,7 +151,7 @@ def test_unexpected_tensor_names_are_listed(tmp_path: Path, capsys: pytest.Captu
         [
             "convert",
             str(theirs),
-            "--to",
+            "--out",
             str(tmp_path / "x"),
             "--config",
             str(config_file(tmp_path / "config.json", config)),
@@ -175,7 +175,7 @@ def test_loading_a_checkpoint_runs_no_code(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"model": {"x": _Evil()}}, tmp_path / "evil.pth")
-    assert main(["convert", "evil.pth", "--to", "x"]) == 2
+    assert main(["convert", "evil.pth", "--out", "x"]) == 2
     assert "evil.pth: not a file of torch, or it holds more than tensors" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.pth"]
 
@@ -186,7 +186,7 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path, capsys: pytest
     torch.save([1, 2], tmp_path / "list.pth")
     torch.save({"model": {"a": torch.ones(1)}}, tmp_path / "other.pth")
     for name in ("text.pth", "empty.pth", "list.pth", "gone.pth", "other.pth"):
-        assert main(["convert", str(tmp_path / name), "--to", str(tmp_path / "x")]) == 2
+        assert main(["convert", str(tmp_path / name), "--out", str(tmp_path / "x")]) == 2
         message = capsys.readouterr().err
         assert message.startswith("avf-train: ")
         assert "Traceback" not in message

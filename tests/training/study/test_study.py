@@ -326,7 +326,7 @@ def test_a_comparison_states_its_result_in_words() -> None:
         ),
         ({"without: face": "without: fase"}, "unknown row 'fase'; did you mean 'face'"),
         ({"modalities: v": "settings: {{fine: {{}}}}"}, "settings of 'fine', which is no stage"),
-        ({"modalities: v": "start: big"}, "rows.face: starts from 'big'; give it with --start big=MODEL"),
+        ({"modalities: v": "start: big"}, "rows.face: starts from 'big'; give it with --model big=MODEL"),
         (
             {"stages: [finetune], modalities": "stages: [pretrain, finetune], modalities"},
             "give its shards with --unlabelled",

@@ -7,7 +7,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, add_json_option, write_answer
 from avf_shards.errors import UserError
 
-from avf_training.cli.options import add_cache_option
+from avf_training.cli.options import add_cache_option, add_preset_option
 
 
 def add(commands: Any) -> None:
@@ -22,9 +22,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--clips", metavar="N", type=int, default=64, help="clips to measure with (default: %(default)s)"
     )
-    parser.add_argument(
-        "--model", metavar="NAME", default="avfmaepp_b", help="model whose input is prepared (default: %(default)s)"
-    )
+    add_preset_option(parser, "model whose input is prepared (default: %(default)s)", "avfmaepp_b")
     parser.add_argument(
         "--batch",
         metavar="N",
@@ -47,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
     for name in ("clips", "batch", "step_s"):
         if getattr(options, name) <= 0:
             raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)} must be above 0")
-    cost = measure_stream_cost(options.shards, options.clips, options.model, StorageConfig(cache=options.cache))
+    cost = measure_stream_cost(options.shards, options.clips, options.preset, StorageConfig(cache=options.cache))
     if not write_answer(options, asdict(cost) | {"cores": cost.cores_needed(options.step_s, options.batch)}):
         print_stream_cost(cost, options.batch, options.step_s)
     return 0

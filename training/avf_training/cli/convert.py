@@ -3,7 +3,9 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path, output_file, output_folder
+from avf_shards.cli.common import add_command, local_path, output_file, output_folder, set_completer
+
+from avf_training.cli.options import preset_names
 
 
 def add(commands: Any) -> None:
@@ -13,7 +15,7 @@ def add(commands: Any) -> None:
         "convert",
         _run,
         help="Convert a checkpoint of the authors to a model folder of avf-train, or a model folder to their format.",
-        epilog="example:\n  avf-train convert checkpoint.pth --to MODEL",
+        epilog="example:\n  avf-train convert checkpoint.pth --out MODEL",
     )
     parser.add_argument(
         "source",
@@ -22,16 +24,17 @@ def add(commands: Any) -> None:
         help="checkpoint of the authors, or a model folder of avf-train",
     )
     parser.add_argument(
-        "--to",
+        "--out",
         metavar="MODEL|FILE.pth",
         type=lambda text: output_file(text) if text.endswith(".pth") else output_folder(text),
         required=True,
         help="model folder to write, or file to write in the authors' format",
     )
     config = parser.add_mutually_exclusive_group()
-    config.add_argument(
-        "--model", metavar="NAME", help="name of the published model (default: recognized by the sizes of its tensors)"
+    preset_option = config.add_argument(
+        "--preset", metavar="NAME", help="name of the published model (default: recognized by the sizes of its tensors)"
     )
+    set_completer(preset_option, preset_names)
     config.add_argument(
         "--config", metavar="FILE", type=local_path, help="config.json of a model whose sizes are not published"
     )
@@ -47,12 +50,12 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.models.presets import preset
 
     if options.source.is_dir():
-        count = convert_to_authors(options.source, options.to)
-        print(f"{options.to}: {count} tensors under the authors' names")
+        count = convert_to_authors(options.source, options.out)
+        print(f"{options.out}: {count} tensors under the authors' names")
         return 0
-    config = preset(options.model) if options.model else read_model_config(options.config) if options.config else None
+    config = preset(options.preset) if options.preset else read_model_config(options.config) if options.config else None
     model = convert_state_dict(read_authors_checkpoint(options.source), config)
-    model.save(options.to)
+    model.save(options.out)
     outputs = f", {model.outputs} outputs" if model.outputs else ""
-    print(f"{options.to}: {model.kind} {model.config.name}{outputs}, {len(model.tensors)} tensors")
+    print(f"{options.out}: {model.kind} {model.config.name}{outputs}, {len(model.tensors)} tensors")
     return 0

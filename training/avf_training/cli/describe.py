@@ -7,6 +7,8 @@ from typing import Any
 from avf_shards.cli.common import add_command, add_json_option, set_completer, write_answer
 from avf_shards.errors import UserError
 
+from avf_training.cli.options import preset_names
+
 
 def add(commands: Any) -> None:
     """Add `describe`."""
@@ -16,10 +18,10 @@ def add(commands: Any) -> None:
         _run,
         help="Print parameters, multiply-adds, tokens and memory of models beside the figures of the papers.",
     )
-    models = parser.add_argument(
-        "models", metavar="MODEL", nargs="*", help="names of models, such as hicmae_b (default: all)"
+    presets = parser.add_argument(
+        "presets", metavar="PRESET", nargs="*", help="names of published models, such as hicmae_b (default: all)"
     )
-    set_completer(models, _model_names)
+    set_completer(presets, preset_names)
     parser.add_argument(
         "--modalities",
         choices=("av", "a", "v"),
@@ -38,12 +40,6 @@ def add(commands: Any) -> None:
     add_json_option(parser)
 
 
-def _model_names() -> list[str]:
-    from avf_training.models.presets import PRESETS
-
-    return list(PRESETS)
-
-
 def _run(options: argparse.Namespace) -> int:
     from avf_training.console.training_tables import print_summaries
     from avf_training.models.precision import Precision
@@ -52,7 +48,7 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.batch < 2:
         raise UserError(f"--batch {options.batch} must be at least 2: the contrastive loss needs negatives")
-    models = [preset(name, options.modalities) for name in options.models or PRESETS]
+    models = [preset(name, options.modalities) for name in options.presets or PRESETS]
     precision = Precision(compute=options.precision)
     summaries = [summarize_model(model, options.batch, precision) for model in models]
     if not write_answer(options, [asdict(summary) for summary in summaries]):

@@ -6,7 +6,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, local_path, output_file
 from avf_shards.text import count_noun
 
-from avf_training.cli.options import add_device_option, resolve_device
+from avf_training.cli.options import add_device_option, add_model_option, resolve_device
 from avf_training.data.window_length import WINDOW_S
 
 
@@ -19,13 +19,7 @@ def add(commands: Any) -> None:
         type=local_path,
         help="folder of packed shards, or of `avf-curate clip VIDEO --out DIR`",
     )
-    parser.add_argument(
-        "--model",
-        metavar="RUN|MODEL",
-        type=local_path,
-        required=True,
-        help="pre-trained or fine-tuned model, or its run",
-    )
+    add_model_option(parser, "pre-trained or fine-tuned model, or its run")
     parser.add_argument("--out", metavar="FILE.parquet", type=output_file, required=True, help="file of the features")
     parser.add_argument(
         "--kinds",

@@ -8,7 +8,7 @@ from avf_shards.cli.common import add_command, add_json_option, write_answer
 from avf_training.cli.options import (
     add_device_option,
     add_labelled_shards_option,
-    add_run_argument,
+    add_model_option,
     labelled_shards,
     resolve_device,
 )
@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         help="Test the model of a finished run again, and compare with the predictions of its first test.",
         details="Exits with 1 where they differ.",
     )
-    add_run_argument(parser)
+    add_model_option(parser, "folder of a finished run of avf-train finetune", "RUN")
     add_labelled_shards_option(parser)
     parser.add_argument(
         "--protocol",
@@ -43,7 +43,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.finetuning.reevaluate import reevaluate_run
 
     device = resolve_device(options.device)
-    result = reevaluate_run(options.folder, labelled_shards(options), options.protocol, options.segments, device)
+    result = reevaluate_run(options.model, labelled_shards(options), options.protocol, options.segments, device)
     if not write_answer(options, result):
         print_reevaluation(result)
     return 0 if result["same"] in (True, None) else 1

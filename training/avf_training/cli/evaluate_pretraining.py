@@ -6,7 +6,7 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, write_answer
 
-from avf_training.cli.options import add_run_argument
+from avf_training.cli.options import add_model_option
 
 
 def add(commands: Any) -> None:
@@ -17,9 +17,9 @@ def add(commands: Any) -> None:
         _run,
         help="Score a pre-trained model on people that it was not trained on: reconstruction error and recall.",
     )
-    add_run_argument(parser)
+    add_model_option(parser, "folder of a finished run of avf-train pretrain", "RUN")
     parser.add_argument(
-        "--train",
+        "--shards",
         metavar="SHARDS",
         required=True,
         help="shards that the model was trained on; their mean is the prediction to compare with",
@@ -38,9 +38,9 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.pretraining.validation import ValidationClips
     from avf_training.trainer.run_folder import MODEL
 
-    recipe, model = recipe_of_run(options.folder), MaskedAutoencoder.from_pretrained(options.folder / MODEL)
+    recipe, model = recipe_of_run(options.model), MaskedAutoencoder.from_pretrained(options.model / MODEL)
     clips = ValidationClips(
-        model.config, recipe.masks, train=options.train, validation=options.validation, storage=StorageConfig()
+        model.config, recipe.masks, train=options.shards, validation=options.validation, storage=StorageConfig()
     )
     scores = clips.score(model)
     if not write_answer(options, asdict(scores) | scores.ratios()):

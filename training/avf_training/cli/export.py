@@ -3,7 +3,9 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path, output_file
+from avf_shards.cli.common import add_command, output_file
+
+from avf_training.cli.options import add_model_option
 
 
 def add(commands: Any) -> None:
@@ -14,7 +16,7 @@ def add(commands: Any) -> None:
         _run,
         help="Export a fine-tuned model as one file (torch.export), and compare its predictions with the model's.",
     )
-    parser.add_argument("model", metavar="RUN|MODEL", type=local_path, help="fine-tuned model or its run")
+    add_model_option(parser, "fine-tuned model or its run")
     parser.add_argument("--out", metavar="FILE.pt2", type=output_file, required=True, help="file of the exported model")
 
 

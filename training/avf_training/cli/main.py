@@ -13,9 +13,9 @@ from avf_training.cli.commands import COMMANDS
 EXAMPLES = """\
 avf-train describe
 avf-train pretrain --recipe nano --shards SHARDS --out PRETRAINED
-avf-train finetune --dataset mafw_11 --shards MAFW --recipe avfmaepp_b --from PRETRAINED --out FINETUNED
-avf-train evaluate FINETUNED --shards MAFW
-avf-train predict DIR --model FINETUNED
+avf-train finetune --dataset mafw_11 --shards MAFW --recipe avfmaepp_b --model PRETRAINED --out FINETUNED
+avf-train evaluate --model FINETUNED --shards MAFW
+avf-train predict VIDEO --model FINETUNED
 """
 
 

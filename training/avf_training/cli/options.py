@@ -78,6 +78,26 @@ def add_labelled_shards_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_model_option(
+    parser: argparse.ArgumentParser, help: str, metavar: str = "RUN|MODEL", required: bool = True
+) -> None:
+    """Add `--model`, the option of every command that takes a trained model."""
+    parser.add_argument("--model", metavar=metavar, type=local_path, required=required, help=help)
+
+
+def add_preset_option(parser: argparse.ArgumentParser, help: str, default: str | None = None) -> None:
+    """Add `--preset NAME`, the option of every command that takes a published size of a model."""
+    action = parser.add_argument("--preset", metavar="NAME", default=default, help=help)
+    set_completer(action, preset_names)
+
+
+def preset_names() -> list[str]:
+    """Return the names of the published models, for a shell's completion."""
+    from avf_training.models.presets import PRESETS
+
+    return list(PRESETS)
+
+
 def add_run_argument(parser: argparse.ArgumentParser) -> None:
     """Add the folder of a training run as the first word."""
     parser.add_argument("folder", metavar="RUN", type=local_path, help="folder of a training run")

@@ -6,7 +6,7 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, local_path, output_file, write_answer
 
-from avf_training.cli.options import add_device_option, resolve_device
+from avf_training.cli.options import add_device_option, add_model_option, resolve_device
 from avf_training.data.window_length import HOP_S
 
 
@@ -21,9 +21,7 @@ def add(commands: Any) -> None:
         type=local_path,
         help="folder of `avf-curate clip VIDEO --out DIR`, or of packed shards",
     )
-    parser.add_argument(
-        "--model", metavar="RUN|MODEL", type=local_path, required=True, help="fine-tuned model or its run"
-    )
+    add_model_option(parser, "fine-tuned model or its run")
     parser.add_argument(
         "--out", metavar="FILE.png", type=output_file, help="file of the figure (default: DIR/predicted.png)"
     )

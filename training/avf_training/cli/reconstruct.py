@@ -4,6 +4,9 @@ import argparse
 from typing import Any
 
 from avf_shards.cli.common import add_command, local_path, output_file
+from avf_shards.errors import UserError
+
+from avf_training.cli.options import add_model_option, add_preset_option
 
 RATIOS = "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
 
@@ -16,14 +19,8 @@ def add(commands: Any) -> None:
     parser.add_argument("shards", metavar="SHARDS", type=local_path, help="folder of packed shards")
     parser.add_argument("--out", metavar="FILE.png", type=output_file, required=True, help="file of the figure")
     parser.add_argument("--key", help="key of the clip (default: the first clip)")
-    model = parser.add_mutually_exclusive_group()
-    model.add_argument("--checkpoint", metavar="MODEL", type=local_path, help="folder of a pre-trained model")
-    model.add_argument(
-        "--model",
-        metavar="NAME",
-        default="avfmaepp_b",
-        help="name of a model with random weights (default: %(default)s)",
-    )
+    add_model_option(parser, "pre-trained model or its run (default: random weights)", required=False)
+    add_preset_option(parser, "size of the model with random weights (default: avfmaepp_b)")
     parser.add_argument(
         "--ratios",
         metavar="V:A,...",
@@ -35,13 +32,16 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_training.finetuning.initialization import start_model
     from avf_training.pretraining.reconstruction_figure import ReconstructionRequest, save_reconstruction
 
+    if options.model and options.preset:
+        raise UserError("--model and --preset: a trained model has its own size; leave --preset out")
     request = ReconstructionRequest(
         shards=options.shards,
         key=options.key,
-        checkpoint=options.checkpoint,
-        model_name=options.model,
+        model=start_model(options.model) if options.model else None,
+        preset=options.preset or "avfmaepp_b",
         ratios=options.ratios or RATIOS,
         all_must_fit=options.ratios is not None,
         seed=options.seed,

@@ -4,13 +4,14 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from avf_shards.cli.common import local_path, output_folder
+from avf_shards.cli.common import output_folder
 
 from avf_training.cli.options import (
     RECIPES,
     add_cache_option,
     add_device_option,
     add_labelled_shards_option,
+    add_model_option,
     add_recipe_option,
     labelled_shards,
     resolve_device,
@@ -22,13 +23,7 @@ def add_stage_options(parser: argparse.ArgumentParser, stage: str) -> None:
     parser.add_argument("--fold", metavar="N", type=int, default=1, help="number of the fold (default: %(default)s)")
     add_labelled_shards_option(parser)
     add_recipe_option(parser, RECIPES / stage, "epochs=30")
-    parser.add_argument(
-        "--from",
-        dest="start",
-        metavar="MODEL|RUN",
-        type=local_path,
-        help="saved model or finished run to start from (default: random weights)",
-    )
+    add_model_option(parser, "saved model or finished run to start from (default: random weights)", required=False)
     parser.add_argument(
         "--out", metavar="RUN", type=output_folder, required=True, help="folder of the run; made if missing"
     )
@@ -53,7 +48,7 @@ def train_on_task(options: argparse.Namespace, stage: Any, make_task: Callable[[
     device = resolve_device(options.device)
     recipe = load_finetune_recipe(stage, options.recipe, options.set)
     task = make_task(recipe, labelled_shards(options))
-    result = train_stage(recipe, task, options.start, options.out, device)
+    result = train_stage(recipe, task, options.model, options.out, device)
     if torchrun_environment().rank == 0:
         draw_learning_curve(options.out)
         if result.is_file():

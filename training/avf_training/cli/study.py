@@ -37,8 +37,9 @@ def add(commands: Any) -> None:
         help="shards for the pre-training of rows; repeat for more",
     )
     parser.add_argument(
-        "--start",
-        metavar="NAME=MODEL",
+        "--model",
+        dest="models",
+        metavar="NAME=RUN|MODEL",
         action="append",
         default=[],
         help="model that rows start from, by the name that they use; repeat for more",
@@ -66,7 +67,7 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from avf_training.study.plan import StudyInputs, load_study, study_matrix
 
-    study, starts = load_study(options.study), _start_models(options.start)
+    study, starts = load_study(options.study), _start_models(options.models)
     shards = labelled_shards(options)
     inputs = StudyInputs(
         shards=options.shards,
@@ -145,6 +146,6 @@ def _start_models(texts: list[str]) -> dict[str, Path]:
     for text in texts:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
-            raise UserError(f"--start {text}: must look like NAME=MODEL")
+            raise UserError(f"--model {text}: must look like NAME=MODEL")
         models[name] = Path(path)
     return models

@@ -163,7 +163,7 @@ def _recognize_preset(tensors: Mapping[str, Tensor], outputs: int | None) -> Mod
             best, score = config, hits
     if best is None or score < len(shapes) // 2:
         raise UserError(
-            f"the checkpoint's sizes are no published model's ({', '.join(PRESETS)}); name it with --model NAME or "
+            f"the checkpoint's sizes are no published model's ({', '.join(PRESETS)}); name it with --preset NAME or "
             "--config FILE (a config.json)"
         )
     return best

@@ -173,8 +173,8 @@ class ReconstructionRequest:
 
     shards: Path  # folder of packed shards
     key: str | None  # None: the first clip
-    checkpoint: Path | None  # None: an untrained model
-    model_name: str  # of the untrained model
+    model: Path | None  # saved model; None: an untrained model
+    preset: str  # size of the untrained model
     ratios: str  # video:sound,video:sound
     all_must_fit: bool  # refuse ratios that the model's regions do not fit; otherwise skip them
     seed: int  # of the masks, and of an untrained model's weights
@@ -185,11 +185,11 @@ def save_reconstruction(request: ReconstructionRequest, out: Path) -> None:
     if out.suffix.lower() not in (".png", ".jpg", ".pdf", ".svg"):
         raise UserError(f"{out}: must end in .png, .jpg, .pdf or .svg")
     pairs = _parse_ratios(request.ratios)
-    if request.checkpoint is not None:
-        model, model_title = MaskedAutoencoder.from_pretrained(request.checkpoint), str(request.checkpoint)
+    if request.model is not None:
+        model, model_title = MaskedAutoencoder.from_pretrained(request.model), str(request.model)
     else:
         torch.manual_seed(request.seed)
-        model, model_title = MaskedAutoencoder(preset(request.model_name)), f"{request.model_name}, untrained"
+        model, model_title = MaskedAutoencoder(preset(request.preset)), f"{request.preset}, untrained"
     if model.config.modalities != "av":
         raise UserError(
             f"{model_title}: takes {model.config.modalities!r} alone; the figure needs a model of both modalities"

@@ -30,7 +30,7 @@ class StudyRow:
 
     recipe: str  # name of a recipe that each stage has
     stages: tuple[StudyStage, ...]  # in the order of STAGES; the last is finetune
-    start: str | None = None  # name of a model given with --start
+    start: str | None = None  # name of a model given with --model
     modalities: str = "av"  # of post-pre-training and fine-tuning: av, a (audio) or v (video)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # stage -> fields, as --set has them
     variant: Mapping[str, Any] = field(default_factory=dict)  # fields of the model preset that every stage changes
@@ -143,7 +143,7 @@ def study_matrix(study: Study, out: Path, inputs: StudyInputs) -> Matrix:
     cells: list[Cell] = []
     for name, row in study.rows.items():
         if row.start is not None and row.start not in inputs.starts:
-            raise UserError(f"rows.{name}: starts from {row.start!r}; give it with --start {row.start}=MODEL")
+            raise UserError(f"rows.{name}: starts from {row.start!r}; give it with --model {row.start}=MODEL")
         if "pretrain" in row.stages and len(inputs.unlabelled) != 1:
             raise UserError(f"rows.{name}: has a stage pretrain; give its shards with --unlabelled SHARDS, once")
     for dataset in study.datasets:
@@ -189,7 +189,7 @@ class _Chain:
             if stage == "finetune" and self.row.train_on is not None:
                 options += ["--train-on", self.row.train_on]
         if before is not None:
-            options += ["--from", str(before)]
+            options += ["--model", str(before)]
         prefix = "" if stage == "pretrain" else f"{data.name}-fold{fold}-"
         digest = hashlib.sha256(json.dumps([stage, *options]).encode()).hexdigest()[:8]
         folder = self.out / "runs" / stage / f"{prefix}{Path(self.row.recipe).stem}-seed{self.seed}-{digest}"
