@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from avf_training.console.column_notes import PROTOCOL_NOTE, explain_metrics
 from avf_training.console.terminal import make_console
 from avf_training.finetuning.model_selection import SelectionProtocol
 from avf_training.study.plan import Matrix, Study
@@ -28,6 +29,9 @@ def print_study(study: Study, matrix: Matrix, page: Path) -> None:
                 cells = [_percent(line, metric) for metric in data.metrics for line in pair]
                 table.add_row(pair[0].row, *cells, f"{pair[0].done} of {pair[0].planned}")
         console.print(table)
+        console.print(explain_metrics(data.metrics))
+    console.print(PROTOCOL_NOTE)
+    console.print("mean ± standard deviation over the seeds that are done; runs: done of planned")
     for comparison in comparisons(study, matrix, "validation"):
         console.print(comparison.sentence)
     console.print(f"  page  {page}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from avf_training.console.column_notes import INTERVAL_NOTE, explain_metrics
 from avf_training.console.terminal import make_console
 from avf_training.tasks.catalog import DATASETS, Dataset
 from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DATASETS, MICRO_LABELS
@@ -23,6 +24,8 @@ def print_datasets(rows: Sequence[Dataset]) -> None:
         folds = f"{data.folds or 'all'}, {data.split.replace('_', ' ')}".removeprefix("all, ")
         metrics = ", ".join(metric.replace("_", " ") for metric in data.metrics)
         out.print(f"{data.name:<17}{data.title:<20}{data.source:<13}{labels:<10}{data.clips:>7,}  {folds:<25}{metrics}")
+    out.print("folds: their number, and how clips are divided; metrics: studies compare rows by the first")
+    out.print(explain_metrics(metric for data in rows for metric in data.metrics))
     for data in rows:
         if data.note:
             out.print(f"{data.name}: {data.note}")
@@ -40,6 +43,8 @@ def print_counts(rows: Sequence[Mapping[str, Any]]) -> None:
         table.add_row(row["name"], *counts, labels, excluded, f"{row['without_sound']:,}")
     console = make_console()
     console.print(table)
+    console.print("published: clips in the owners' paper; excluded: by label, because the task does not ask for them;")
+    console.print("no sound: clips without it, which a model that hears cannot use")
     for row in rows:
         for difference in row["differences"]:
             console.print(f"differs: {difference}")
@@ -82,6 +87,10 @@ def print_result(result: Mapping[str, Any], run: Path) -> None:
             first = step = ""
     console = make_console()
     console.print(table)
+    scores = [score for entry in result["protocols"].values() for score in entry.get("scores", {})]
+    if scores:
+        console.print(INTERVAL_NOTE)
+        console.print(explain_metrics(scores))
     for name in ("curve.png", "result.json", "predictions"):
         if (run / name).exists():
             console.print(f"  {name:<12}{run / name}")
@@ -91,6 +100,7 @@ def print_reevaluation(result: Mapping[str, Any]) -> None:
     """Print the scores of a run that was tested again, and whether its predictions are the same."""
     for name, score in result["scores"].items():
         print(f"{name:<14}{_value(score, 6)}")
+    print(explain_metrics(result["scores"]))
     sentences = {
         True: "every prediction is the same, bit for bit",
         False: "PREDICTIONS DIFFER from the run's",

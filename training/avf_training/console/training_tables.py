@@ -85,6 +85,8 @@ def print_stream_cost(cost: StreamCost, batch: int, step_s: float) -> None:
     table.add_row("whole batches", "worker", f"{cost.worker_ms:.2f}", f"{1000 / cost.worker_ms:,.0f}")
     out = make_console()
     out.print(table)
+    out.print("ms: CPU time of one clip; clips/core-s: clips that one core prepares in a second;")
+    out.print("worker: in a process of the loader; device: on the GPU; whole batches: all parts of a worker together")
     bound = cost.bottleneck()
     out.print(f"{count_noun(cost.clips, 'clip')} of {cost.stored_kb:.0f} KB")
     out.print(f"bound by: {bound.name} ({bound.ms / cost.worker_ms:.0%})")
@@ -128,12 +130,17 @@ def print_validation(scores: ValidationScores) -> None:
         row = f"{model:.4f}", f"{patch:.4f}", f"{model / patch:.3f}", f"{image:.4f}", f"{model / image:.3f}"
         table.add_row("error of masked", name, *row)
     make_console().print(table)
+    make_console().print(
+        "mean patch: error of predicting the training clips' mean patch everywhere; mean image: their mean at each place;"
+    )
+    make_console().print("ratio: the model's error by that of the mean; below 1 is better")
     chance = 1 / scores.clips
     for name, share in (
         ("video to sound", scores.recall_video_to_audio),
         ("sound to video", scores.recall_audio_to_video),
     ):
         make_console().print(f"R@1 {name}: {share:.3f}, {share / chance:.1f} times chance ({chance:.3f})")
+    make_console().print("R@1: share of clips whose own sound (picture) is the most similar of all")
 
 
 def print_replay(report: ReplayReport) -> None:
@@ -162,6 +169,7 @@ def print_parity(rows: Sequence[ParityRow]) -> None:
         out.print(file, style="bold")
         out.print(table)
         out.print()
+    out.print("worst: largest |ours - theirs| / max(1, |theirs|) of a group; tolerance: the limit for it")
     off = [row for row in rows if not row.passed]
     for row in off:
         out.print(f"OFF: {row.file}, {row.precision}, {row.group}: {row.where}")

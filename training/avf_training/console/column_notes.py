@@ -1,0 +1,26 @@
+"""Sentences under a table, about those of its column heads that do not explain themselves."""
+
+from collections.abc import Iterable
+
+_METRICS = {
+    "UAR": "mean recall of the classes (unweighted)",
+    "WAR": "share of the clips that are right (accuracy)",
+    "weighted F1": "F1 of each class, weighted by its clips",
+    "macro F1": "F1 of each class, averaged (unweighted)",
+    "UF1": "F1 of each class, averaged (unweighted)",
+    "AUC": "area under the ROC curve, each class against the others",
+    "PCC": "Pearson's correlation with the labels",
+    "CCC": "Lin's concordance with the labels",
+}
+INTERVAL_NOTE = (
+    "95 % of resamples: of 1,000 draws of the test clips; how precise this test is, not how much trainings differ"
+)
+PROTOCOL_NOTE = (
+    "validation: epoch selected on people kept out of training; test best: on the test clips, as published figures are"
+)
+
+
+def explain_metrics(names: Iterable[str]) -> str:
+    """Return a line that says what metrics measure: `UAR: mean recall of the classes (unweighted); WAR: ...`."""
+    known = dict.fromkeys(name.replace("_", " ") for name in names)
+    return "; ".join(f"{name}: {_METRICS[name]}" for name in known if name in _METRICS)
