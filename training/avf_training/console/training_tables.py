@@ -131,7 +131,7 @@ def print_validation(scores: ValidationScores) -> None:
         table.add_row("error of masked", name, *row)
     make_console().print(table)
     make_console().print(
-        "mean patch: error of predicting the training clips' mean patch everywhere; mean image: their mean at each place;"
+        "mean patch: error of the training clips' mean patch everywhere; mean image: of their mean at each place;"
     )
     make_console().print("ratio: the model's error by that of the mean; below 1 is better")
     chance = 1 / scores.clips
