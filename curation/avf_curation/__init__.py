@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from avf_shards import import_at_first_use
 
 if TYPE_CHECKING:
+    from avf_curation.console.progress_bar import clip_display
     from avf_curation.detectors.detector_set import BackendSelection, resolve_backends
     from avf_curation.execution.cluster import ClusterConfig
     from avf_curation.execution.worker import PipelineStages
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from avf_curation.runs.curation import RunOptions, curate
     from avf_curation.runs.progress import Progress
     from avf_curation.runs.status import RunStatus, run_status
+    from avf_curation.runs.video_clips import VideoClips, clip_videos
 
 __all__ = [
     "BackendSelection",
@@ -36,6 +38,9 @@ __all__ = [
     "Recipe",
     "RunOptions",
     "RunStatus",
+    "VideoClips",
+    "clip_display",
+    "clip_videos",
     "curate",
     "load_recipe",
     "resolve_backends",
@@ -51,6 +56,9 @@ _MODULES = {
     "Recipe": "recipe",
     "RunOptions": "runs.curation",
     "RunStatus": "runs.status",
+    "VideoClips": "runs.video_clips",
+    "clip_display": "console.progress_bar",
+    "clip_videos": "runs.video_clips",
     "curate": "runs.curation",
     "load_recipe": "recipe",
     "resolve_backends": "detectors.detector_set",

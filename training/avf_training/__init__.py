@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from avf_shards import import_at_first_use
 
 if TYPE_CHECKING:
-    from avf_training.inference.api import ClipPrediction, WindowPrediction, embed_clips, predict
+    from avf_training.inference.api import PersonPrediction, WindowPrediction, embed_clips, predict
 
-__all__ = ["ClipPrediction", "WindowPrediction", "embed_clips", "predict"]
+__all__ = ["PersonPrediction", "WindowPrediction", "embed_clips", "predict"]
 
 
 # torch takes seconds to import: `import avf_training` and `avf-train --help` must not wait for it.

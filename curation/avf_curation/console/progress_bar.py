@@ -2,6 +2,7 @@
 
 import logging
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -115,6 +116,11 @@ class StageSpinner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+
+def clip_display(videos: Path) -> ProgressBar | StageSpinner:
+    """Return the display for cutting clips: of the videos in a folder, or of the stages of one video."""
+    return ProgressBar() if videos.is_dir() else StageSpinner()
 
 
 def format_wait(seconds: float) -> str:

@@ -40,10 +40,9 @@ def test_describe_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["describe", "hicmea_b"], "unknown model; did you mean 'hicmae_b'?"),
         (["describe", "nano", "--batch", "1"], "--batch 1 must be at least 2"),
-        (["reconstruct", "gone", "--out", "x.png"], "gone: holds no shards"),
+        (["reconstruct", "gone", "--out", "x.png"], "gone: no such file or folder"),
         (["benchmark", "gone"], "gone: has no manifest.json"),
         (["benchmark", "gone", "--clips", "0"], "--clips 0 must be above 0"),
-        (["reconstruct", "gone", "--out", "x.exe"], "x.exe: must end in .png"),
         (["reconstruct", "gone", "--out", "x.png", "--ratios", "0.9"], "--ratios 0.9: must look like"),
         (["reconstruct", "gone", "--out", "x.png", "--preset", "nan"], "unknown model; did you mean 'nano'?"),
         (
@@ -198,5 +197,24 @@ def test_a_trained_model_is_always_model_and_a_published_size_always_preset() ->
                 assert action.option_strings == ["--model"], name
             if action.option_strings == ["--model"]:
                 assert "RUN" in words, name
-            if action.option_strings and "published" in str(action.help) + str(action.default):
-                assert "--preset" in action.option_strings, name
+            if action.metavar == "NAME" and "model" in str(action.help):
+                assert action.option_strings == ["--preset"], name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "endings"),
+    [
+        (["reconstruct", "s", "--out", "x.exe"], ".png, .jpg, .pdf or .svg"),
+        (["predict", "s", "--model", "m", "--out", "x.txt"], ".png, .jpg, .pdf, .svg, .json or .csv"),
+        (["embed", "s", "--model", "m", "--out", "x.csv"], ".parquet"),
+        (["export", "--model", "m", "--out", "x.pb"], ".pt2 or .onnx"),
+    ],
+)
+def test_an_ending_of_no_known_format_is_refused_with_the_list(
+    arguments: list[str], endings: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert f"{arguments[-1]} must end in {endings}: the ending decides the format" in " ".join(
+        capsys.readouterr().err.split()
+    )

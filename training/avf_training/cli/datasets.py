@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
         _run,
         help="List the labelled data sets: labels, folds, metrics and numbers of clips.",
         details="A data set of your own is a YAML file with the same fields: --new writes it.",
-        epilog="example:\n  avf-train datasets --new SHARDS > mine.yaml\n  avf-train finetune --dataset mine.yaml ...",
+        epilog="examples:\n  avf-train datasets --new SHARDS > mine.yaml\n  avf-train finetune --dataset mine.yaml --shards SHARDS --recipe nano --out RUN",
     )
     names = parser.add_argument(
         "names", metavar="NAME|FILE", nargs="*", help="names of data sets, or files (default: all)"

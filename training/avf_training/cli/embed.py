@@ -3,24 +3,21 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path, output_file
+from avf_shards.cli.common import add_command
 from avf_shards.text import count_noun
 
-from avf_training.cli.options import add_device_option, add_model_option, resolve_device
+from avf_training.cli.options import add_device_option, add_input_argument, add_model_option, ending_of, resolve_device
 from avf_training.data.window_length import WINDOW_S
 
 
 def add(commands: Any) -> None:
     """Add `embed`."""
     parser = add_command(commands, "embed", _run, help="Write the features of every window of every clip as Parquet.")
-    parser.add_argument(
-        "folder",
-        metavar="SHARDS",
-        type=local_path,
-        help="folder of packed shards, or of `avf-curate clip VIDEO --out DIR`",
-    )
+    add_input_argument(parser)
     add_model_option(parser, "pre-trained or fine-tuned model, or its run")
-    parser.add_argument("--out", metavar="FILE.parquet", type=output_file, required=True, help="file of the features")
+    parser.add_argument(
+        "--out", metavar="FILE.parquet", type=ending_of(".parquet"), required=True, help="file of the features"
+    )
     parser.add_argument(
         "--kinds",
         metavar="KIND,...",
@@ -37,10 +34,13 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_training.inference.clip_input import open_clips
     from avf_training.inference.embeddings import KINDS, embed_clips, write_features
 
     kinds = options.kinds.split(",") if options.kinds else KINDS
-    table = embed_clips(options.folder, options.model, kinds, options.hop, resolve_device(options.device))
+    device = resolve_device(options.device)
+    with open_clips(options.input, options.clips) as shards:
+        table = embed_clips(shards, options.model, kinds, options.hop, device)
     write_features(table, options.out, options.model)
     windows, clips = count_noun(table.num_rows, "window"), count_noun(len(set(table["key"].to_pylist())), "clip")
     print(f"{options.out}: {windows} of {clips}; {', '.join(kinds)}")

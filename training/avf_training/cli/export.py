@@ -3,9 +3,9 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, output_file
+from avf_shards.cli.common import add_command
 
-from avf_training.cli.options import add_model_option
+from avf_training.cli.options import add_model_option, ending_of
 
 
 def add(commands: Any) -> None:
@@ -14,10 +14,16 @@ def add(commands: Any) -> None:
         commands,
         "export",
         _run,
-        help="Export a fine-tuned model as one file (torch.export), and compare its predictions with the model's.",
+        help="Export a fine-tuned model as one file, torch.export or ONNX, and compare it with the model.",
     )
     add_model_option(parser, "fine-tuned model or its run")
-    parser.add_argument("--out", metavar="FILE.pt2", type=output_file, required=True, help="file of the exported model")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=ending_of(".pt2", ".onnx"),
+        required=True,
+        help="file of the exported model: .pt2 (torch.export) or .onnx",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -1,10 +1,11 @@
 """Options that several commands of avf-train share, and the objects that they describe."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import local_path, set_completer
+from avf_shards.cli.common import local_path, output_file, output_folder, set_completer
 from avf_shards.errors import UserError
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -83,6 +84,35 @@ def add_model_option(
 ) -> None:
     """Add `--model`, the option of every command that takes a trained model."""
     parser.add_argument("--model", metavar=metavar, type=local_path, required=required, help=help)
+
+
+def add_input_argument(parser: argparse.ArgumentParser) -> None:
+    """Add what a trained model looks at as the first word, and `--clips` for clips that are cut from videos."""
+    parser.add_argument(
+        "input",
+        metavar="VIDEO|DIR|SHARDS",
+        type=local_path,
+        help="a video, a folder of videos, the output of `avf-curate clip`, or packed shards",
+    )
+    parser.add_argument(
+        "--clips",
+        metavar="DIR",
+        type=output_folder,
+        help="folder that keeps the clips that are cut from videos, for the next time (default: they are removed)",
+    )
+
+
+def ending_of(*endings: str) -> Callable[[str], Path]:
+    """Return a type of argparse: the path of a file to write, whose ending decides its format."""
+
+    def check(text: str) -> Path:
+        path = output_file(text)
+        if path.suffix.lower() not in endings:
+            named = f"{', '.join(endings[:-1])} or {endings[-1]}" if len(endings) > 1 else endings[0]
+            raise argparse.ArgumentTypeError(f"{text} must end in {named}: the ending decides the format")
+        return path
+
+    return check
 
 
 def add_preset_option(parser: argparse.ArgumentParser, help: str, default: str | None = None) -> None:

@@ -1,29 +1,42 @@
-"""avf-train predict: the emotions of people in clips over time."""
+"""avf-train predict: the emotions of people in videos over time."""
 
 import argparse
-from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, output_file, write_answer
+from avf_shards.cli.common import add_command, add_json_option, write_answer
 
-from avf_training.cli.options import add_device_option, add_model_option, resolve_device
+from avf_training.cli.options import (
+    add_device_option,
+    add_input_argument,
+    add_model_option,
+    ending_of,
+    resolve_device,
+)
 from avf_training.data.window_length import HOP_S
+
+_FIGURES = (".png", ".jpg", ".pdf", ".svg")
+_DATA = (".json", ".csv")
 
 
 def add(commands: Any) -> None:
     """Add `predict`."""
     parser = add_command(
-        commands, "predict", _run, help="Predict the emotions of each person over time, and draw them."
+        commands,
+        "predict",
+        _run,
+        help="Predict the emotions of each person in videos over time, and draw them.",
+        epilog="example:\n  avf-train predict talk.mp4 --model RUN --out talk.csv --out talk.png",
     )
-    parser.add_argument(
-        "folder",
-        metavar="DIR",
-        type=local_path,
-        help="folder of `avf-curate clip VIDEO --out DIR`, or of packed shards",
-    )
+    add_input_argument(parser)
     add_model_option(parser, "fine-tuned model or its run")
     parser.add_argument(
-        "--out", metavar="FILE.png", type=output_file, help="file of the figure (default: DIR/predicted.png)"
+        "--out",
+        metavar="FILE",
+        type=ending_of(*_FIGURES, *_DATA),
+        action="append",
+        help="file of the figure (.png, .jpg, .pdf, .svg) or of the numbers (.json, .csv); repeat for more "
+        "(default: a figure, NAME.predicted.png in this folder)",
     )
     parser.add_argument(
         "--hop",
@@ -38,14 +51,25 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.console.task_tables import print_predictions
+    from avf_training.inference.clip_input import open_clips
+    from avf_training.inference.prediction_files import predictions_as_values, write_predictions_file
     from avf_training.inference.prediction_plot import draw_predictions
     from avf_training.inference.predictions import predict
 
-    clips = predict(options.folder, options.model, options.hop, resolve_device(options.device))
-    out = options.out or options.folder / "predicted.png"
-    drawn = draw_predictions(options.folder, clips, out)
-    values = [asdict(clip) | {"mean": clip.mean, "best": clip.best} for clip in clips]
-    if not write_answer(options, values):
-        print_predictions(clips)
-        print(f"  figure  {out}" + (f" (the first {drawn} of {len(clips)} clips)" if drawn < len(clips) else ""))
+    files = options.out or [Path(f"{options.input.resolve().stem}.predicted.png")]
+    device = resolve_device(options.device)
+    lines = []
+    with open_clips(options.input, options.clips) as shards:
+        people = predict(shards, options.model, options.hop, device)
+        for file in files:
+            if file.suffix.lower() in _FIGURES:
+                drawn = draw_predictions(shards, people, file)
+                first = f" (the first {drawn} of {len(people)} people)" if drawn < len(people) else ""
+                lines.append(f"  figure  {file}{first}")
+            else:
+                write_predictions_file(people, file)
+                lines.append(f"  numbers {file}")
+    if not write_answer(options, predictions_as_values(people)):
+        print_predictions(people)
+        print("\n".join(lines))
     return 0

@@ -1,12 +1,13 @@
 """avf-train reconstruct: a figure of a clip, masked and reconstructed."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path, output_file
+from avf_shards.cli.common import add_command
 from avf_shards.errors import UserError
 
-from avf_training.cli.options import add_model_option, add_preset_option
+from avf_training.cli.options import add_input_argument, add_model_option, add_preset_option, ending_of
 
 RATIOS = "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
 
@@ -16,8 +17,14 @@ def add(commands: Any) -> None:
     parser = add_command(
         commands, "reconstruct", _run, help="Draw a clip three times: original, masked, and reconstructed by a model."
     )
-    parser.add_argument("shards", metavar="SHARDS", type=local_path, help="folder of packed shards")
-    parser.add_argument("--out", metavar="FILE.png", type=output_file, required=True, help="file of the figure")
+    add_input_argument(parser)
+    parser.add_argument(
+        "--out",
+        metavar="FILE.png",
+        type=ending_of(".png", ".jpg", ".pdf", ".svg"),
+        required=True,
+        help="file of the figure: .png, .jpg, .pdf or .svg",
+    )
     parser.add_argument("--key", help="key of the clip (default: the first clip)")
     add_model_option(parser, "pre-trained model or its run (default: random weights)", required=False)
     add_preset_option(parser, "size of the model with random weights (default: avfmaepp_b)")
@@ -33,19 +40,22 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.finetuning.initialization import start_model
+    from avf_training.inference.clip_input import open_clips
     from avf_training.pretraining.reconstruction_figure import ReconstructionRequest, save_reconstruction
 
     if options.model and options.preset:
         raise UserError("--model and --preset: a trained model has its own size; leave --preset out")
-    request = ReconstructionRequest(
-        shards=options.shards,
-        key=options.key,
-        model=start_model(options.model) if options.model else None,
-        preset=options.preset or "avfmaepp_b",
-        ratios=options.ratios or RATIOS,
-        all_must_fit=options.ratios is not None,
-        seed=options.seed,
-    )
-    save_reconstruction(request, options.out)
+    model = start_model(options.model) if options.model else None
+    with open_clips(options.input, options.clips) as shards:
+        request = ReconstructionRequest(
+            shards=Path(shards),
+            key=options.key,
+            model=model,
+            preset=options.preset or "avfmaepp_b",
+            ratios=options.ratios or RATIOS,
+            all_must_fit=options.ratios is not None,
+            seed=options.seed,
+        )
+        save_reconstruction(request, options.out)
     print(options.out)
     return 0

@@ -12,7 +12,7 @@ from avf_training.tasks.catalog import DATASETS, Dataset
 from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DATASETS, MICRO_LABELS
 
 if TYPE_CHECKING:  # imports torch, and most of these tables do not need it
-    from avf_training.inference.predictions import ClipPrediction
+    from avf_training.inference.predictions import PersonPrediction
 
 
 def print_datasets(rows: Sequence[Dataset]) -> None:
@@ -113,11 +113,13 @@ def _value(score: Mapping[str, Any], digits: int) -> str:
     return f"undefined: {score['undefined']}" if score["value"] is None else f"{score['value']:.{digits}f}"
 
 
-def print_predictions(predictions: Sequence["ClipPrediction"]) -> None:
+def print_predictions(predictions: Sequence["PersonPrediction"]) -> None:
     """Print a line for each window: its time, and the highest probabilities or every dimension."""
-    for clip in predictions:
-        print(f"{clip.video_id}, person {clip.person + 1}" + (f": {clip.best}" if clip.best else ""))
-        for window in clip.windows:
-            ranked = sorted(zip(clip.names, window.scores, strict=True), key=lambda pair: -pair[1] * clip.classes)
-            scores = "  ".join(f"{name} {score:.2f}" for name, score in ranked[: 3 if clip.classes else None])
+    for person in predictions:
+        print(f"{person.video_id}, person {person.person + 1}" + (f": {person.best}" if person.best else ""))
+        for window in person.windows:
+            ranked = sorted(zip(person.names, window.scores, strict=True), key=lambda pair: -pair[1] * person.classes)
+            scores = "  ".join(f"{name} {score:.2f}" for name, score in ranked[: 3 if person.classes else None])
             print(f"  {window.start_s:7.2f} to {window.stop_s:7.2f} s  {scores}")
+    if any(person.person and len(person.keys) > 1 for person in predictions):
+        print("people are numbered in each shot, the largest face first: after a cut a number may be another person")

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from avf_training.data.storage import StorageConfig
 from avf_training.data.window_length import WINDOW_S
+from avf_training.inference.clip_input import open_clips
 from avf_training.inference.feature_model import FeatureModel, read_clips
-from avf_training.inference.predictions import find_shards
 from avf_training.tasks.labelled_shards import LabelledShards
 
 KINDS = ("video", "audio", "fused", "regions_video", "regions_audio", "frames")
@@ -33,7 +33,7 @@ _SCHEMA = {
 
 
 def embed_clips(
-    folder: Path | str,
+    path: Path | str,
     model: Path | str,
     kinds: Sequence[str] = KINDS,
     hop_s: float = WINDOW_S,
@@ -44,7 +44,7 @@ def embed_clips(
     A feature that the model does not have (of a modality, of regions) is null. Raises UserError for an unknown kind.
 
     Args:
-        folder: shards, or the output of `avf-curate clip`.
+        path: a video, a folder of videos, the output of `avf-curate clip`, or shards.
         model: a saved model or a run.
         kinds: names of KINDS.
         hop_s: seconds between the starts of two windows; the default lays windows side by side.
@@ -54,7 +54,7 @@ def embed_clips(
         problem = f"no such feature: {', '.join(unknown)}" if unknown else "no feature is named"
         raise UserError(f"{problem}; the features are {', '.join(KINDS)}")
     types = {kind: _VECTOR if kind in ("video", "audio", "fused") else _MATRIX for kind in kinds}
-    rows = list(_rows(folder, FeatureModel(Path(model), device), kinds, hop_s))
+    rows = list(_rows(path, FeatureModel(Path(model), device), kinds, hop_s))
     return pa.Table.from_pylist(rows, pa.schema(_SCHEMA | types))
 
 
@@ -66,12 +66,13 @@ def write_features(table: pa.Table, out: Path, model: Path | str) -> None:
     durable_io.replace_file(out, data.getvalue())
 
 
-def _rows(folder: Path | str, model: FeatureModel, kinds: Sequence[str], hop_s: float) -> Iterator[dict[str, Any]]:
-    for record, files in read_clips(LabelledShards([find_shards(folder)], StorageConfig())):
-        for start_s, stop_s, features in model.features_over_time(record, files, hop_s, "frames" in kinds):
-            clip = {"key": record.key, "source": record.source, "video_id": record.video_id}
-            window = {"person": record.track, "start_s": start_s, "stop_s": stop_s}
-            yield clip | window | {kind: _as_list(getattr(features, kind)) for kind in kinds}
+def _rows(path: Path | str, model: FeatureModel, kinds: Sequence[str], hop_s: float) -> Iterator[dict[str, Any]]:
+    with open_clips(path) as shards:
+        for record, files in read_clips(LabelledShards([shards], StorageConfig())):
+            for start_s, stop_s, features in model.features_over_time(record, files, hop_s, "frames" in kinds):
+                clip = {"key": record.key, "source": record.source, "video_id": record.video_id}
+                window = {"person": record.track, "start_s": start_s, "stop_s": stop_s}
+                yield clip | window | {kind: _as_list(getattr(features, kind)) for kind in kinds}
 
 
 def _as_list(value: Tensor | None) -> list[Any] | None:

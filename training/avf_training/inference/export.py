@@ -1,6 +1,8 @@
-"""Export of a fine-tuned model as one file for other programs (torch.export), compared with the model itself."""
+"""Export of a fine-tuned model as one file for other programs (torch.export or ONNX), compared with the model."""
 
+import importlib.util
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,7 @@ class ExportResult:
 
     path: Path  # of the exported program
     names: tuple[str, ...]  # of the outputs
-    inputs: tuple[str, ...]  # shapes, with B for the batch
+    inputs: tuple[str, ...]  # names and shapes, with B for the batch
     worst: float  # largest difference of any output, over batches of several sizes
 
 
@@ -41,34 +43,61 @@ class _ScoresModule(nn.Module):
 
 
 def export_model(saved: Path, out: Path) -> ExportResult:
-    """Write OUT.pt2; load it with `torch.export.load(OUT).module()` and call it with (video, audio).
+    """Write OUT.pt2, for `torch.export.load(OUT).module()`, or OUT.onnx; both are called with (video, audio).
 
     video: (B, 3, 16, 160, 160), ImageNet-normalised; audio: (B, 1, 256, 128), log-mel as in data/transforms. B is at
     least 2. Raises UserError where an output differs by more than 1e-5 from the model's; nothing is written then.
     """
+    is_onnx = out.suffix.lower() == ".onnx"
     if out.exists():
         raise UserError(f"{out}: is there already; name a new file")
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if is_onnx and missing:
+        raise UserError(f"{out}: {missing[0]} is not installed; pip install 'avf-foundry[onnx]', or name a .pt2 file")
     model = Classifier.from_pretrained(start_model(saved))
     scores_of = _ScoresModule(model).eval()
     geometry, modalities = model.config.geometry, model.config.modalities
-    shapes = [shape for kind, shape in (("v", geometry.video_shape), ("a", geometry.audio_shape)) if kind in modalities]
+    named_shapes = (("video", geometry.video_shape), ("audio", geometry.audio_shape))
+    shapes = {name: shape for name, shape in named_shapes if name[0] in modalities}
     batch = torch.export.Dim("batch", min=2)
-    example = tuple(_random(shape, 2) for shape in shapes)
+    example = tuple(_random(shape, 2) for shape in shapes.values())
     program = torch.export.export(scores_of, example, dynamic_shapes=((*[{0: batch}] * len(shapes),),))
     with tempfile.TemporaryDirectory(prefix="avf-export-") as folder:
-        path = Path(folder, "model.pt2")
-        torch.export.save(program, path)
-        exported = torch.export.load(path).module()
+        path = Path(folder, f"model{out.suffix.lower()}")
+        exported = _save_onnx(program, tuple(shapes), path) if is_onnx else _save_program(program, path)
         worst = 0.0
         with torch.no_grad():
             for size in _BATCHES:
-                inputs = tuple(_random(shape, size) for shape in shapes)
+                inputs = tuple(_random(shape, size) for shape in shapes.values())
                 worst = max(worst, float((exported(*inputs) - scores_of(*inputs)).abs().max()))
         if not worst <= _TOLERANCE:
             raise UserError(f"{saved}: the exported model differs by {worst:.2g} from it; nothing was written")
         durable_io.replace_file(out, path.read_bytes())
-    inputs_text = tuple(f"(B, {', '.join(map(str, shape))})" for shape in shapes)
+    inputs_text = tuple(f"{name} (B, {', '.join(map(str, shape))})" for name, shape in shapes.items())
     return ExportResult(path=out, names=model.output_spec.names, inputs=inputs_text, worst=worst)
+
+
+def _save_program(program: torch.export.ExportedProgram, path: Path) -> Callable[..., Tensor]:
+    """Write the program and return the function that a reader of the file gets."""
+    torch.export.save(program, path)
+    function: Callable[..., Tensor] = torch.export.load(path).module()
+    return function
+
+
+def _save_onnx(program: torch.export.ExportedProgram, inputs: tuple[str, ...], path: Path) -> Callable[..., Tensor]:
+    """Write the program as ONNX and return the function that onnxruntime makes of the file."""
+    import onnxruntime
+
+    onnx = torch.onnx.export(program, input_names=inputs, output_names=["scores"], external_data=False, verbose=False)
+    assert onnx is not None
+    onnx.save(path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def run(*tensors: Tensor) -> Tensor:
+        feed = {name: tensor.numpy() for name, tensor in zip(inputs, tensors, strict=True)}
+        return torch.from_numpy(session.run(["scores"], feed)[0])
+
+    return run
 
 
 def _random(shape: tuple[int, ...], batch: int) -> Tensor:

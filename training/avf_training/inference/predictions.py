@@ -1,4 +1,4 @@
-"""Predictions of a fine-tuned model for each person over time: one for every window of every clip."""
+"""Predictions of a fine-tuned model for each person of a video over time: one for every window of every clip."""
 
 import logging
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from avf_shards.errors import UserError
-from avf_shards.format.manifest import MANIFEST
 
 from avf_training.data.storage import StorageConfig
 from avf_training.data.window_length import HOP_S
+from avf_training.inference.clip_input import open_clips
 from avf_training.inference.feature_model import FeatureModel, read_clips
 from avf_training.tasks.labelled_shards import LabelledShards
 
@@ -20,21 +20,26 @@ log = logging.getLogger(__name__)
 class WindowPrediction:
     """Prediction for the window [start_s, stop_s) of a video."""
 
+    key: str  # of the clip that the window lies in
     start_s: float  # of the video's own time
     stop_s: float  # of the video's own time
     scores: tuple[float, ...]  # probabilities of the classes, or values of the dimensions
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipPrediction:
-    """Predictions for one person in one clip, ordered by time."""
+class PersonPrediction:
+    """Predictions for one person over a whole video.
 
-    key: str  # of the clip
-    video_id: str  # of the video the clip was cut from
-    person: int  # index of the person in the video's scene, from 0
+    People are numbered in each shot by the size of their faces, and nobody is recognized again: after a cut, a number
+    may be another person. Where a shot does not show the person, the windows leave a gap.
+    """
+
+    source: str  # name of the source in the shards
+    video_id: str  # of the video that the clips were cut from
+    person: int  # index of the person in each shot, from 0: the largest face
     names: tuple[str, ...]  # of the classes or dimensions
     classes: bool  # False: dimensions
-    windows: tuple[WindowPrediction, ...]  # at most HOP_S apart
+    windows: tuple[WindowPrediction, ...]  # ordered by time
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -46,20 +51,20 @@ class ClipPrediction:
         """Name of the class with the highest mean probability; None for dimensions."""
         return self.names[int(np.argmax(self.mean))] if self.classes else None
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the clips, ordered by time."""
+        return tuple(dict.fromkeys(window.key for window in self.windows))
 
-def find_shards(folder: Path | str) -> str:
-    """Return the folder of shards in the output of `avf-curate clip --out DIR`, or `folder` itself."""
-    inner = Path(folder) / "shards"
-    return str(inner) if (inner / MANIFEST).is_file() else str(folder)
 
+def predict(path: Path | str, model: Path | str, hop_s: float = HOP_S, device: str = "cpu") -> list[PersonPrediction]:
+    """Return the predictions of a fine-tuned model for every person, ordered by video and person.
 
-def predict(folder: Path | str, model: Path | str, hop_s: float = HOP_S, device: str = "cpu") -> list[ClipPrediction]:
-    """Return the predictions of a fine-tuned model for every clip, ordered by video, time and person.
-
-    Raises UserError for a pre-trained model, which has not learned to predict, and FaultError for damaged clips.
+    Raises UserError for a pre-trained model, which has not learned to predict, and for videos without a face, and
+    FaultError for damaged clips.
 
     Args:
-        folder: output of `avf-curate clip`, or shards.
+        path: a video, a folder of videos, the output of `avf-curate clip`, or shards.
         model: a saved model or a finished run.
         hop_s: seconds between the starts of two windows.
     """
@@ -69,22 +74,23 @@ def predict(folder: Path | str, model: Path | str, hop_s: float = HOP_S, device:
     if hop_s <= 0:
         raise UserError(f"hop_s {hop_s} must be above 0")
     names = feature_model.names or tuple(f"class {n}" for n in range(feature_model.model.outputs))
-    predictions = []
-    for record, files in read_clips(LabelledShards([find_shards(folder)], StorageConfig())):
-        windows = []
-        for start_s, stop_s, features in feature_model.features_over_time(record, files, hop_s):
-            assert features.scores is not None
-            scores = tuple(features.scores.cpu().tolist())
-            windows.append(WindowPrediction(start_s=start_s, stop_s=stop_s, scores=scores))
-        predictions.append(
-            ClipPrediction(
-                key=record.key,
-                video_id=record.video_id,
-                person=record.track,
-                names=names,
-                classes=feature_model.is_classifier,
-                windows=tuple(windows),
-            )
+    windows_of: dict[tuple[str, str, int], list[WindowPrediction]] = {}
+    with open_clips(path) as shards:
+        for record, files in read_clips(LabelledShards([shards], StorageConfig())):
+            windows = windows_of.setdefault((record.source, record.video_id, record.track), [])
+            for start_s, stop_s, features in feature_model.features_over_time(record, files, hop_s):
+                assert features.scores is not None
+                scores = tuple(features.scores.cpu().tolist())
+                windows.append(WindowPrediction(key=record.key, start_s=start_s, stop_s=stop_s, scores=scores))
+    log.info("%s: %d timelines, a window every %g s, model %s", path, len(windows_of), hop_s, model)
+    return [
+        PersonPrediction(
+            source=source,
+            video_id=video_id,
+            person=person,
+            names=names,
+            classes=feature_model.is_classifier,
+            windows=tuple(sorted(windows, key=lambda window: window.start_s)),
         )
-    log.info("%s: %d clips, a window every %g s, model %s", folder, len(predictions), hop_s, model)
-    return sorted(predictions, key=lambda clip: (clip.video_id, clip.windows[0].start_s, clip.person))
+        for (source, video_id, person), windows in sorted(windows_of.items())
+    ]

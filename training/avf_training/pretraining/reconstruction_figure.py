@@ -182,8 +182,6 @@ class ReconstructionRequest:
 
 def save_reconstruction(request: ReconstructionRequest, out: Path) -> None:
     """Reconstruct one stored clip and write the figure to `out`. Raises UserError, FaultError."""
-    if out.suffix.lower() not in (".png", ".jpg", ".pdf", ".svg"):
-        raise UserError(f"{out}: must end in .png, .jpg, .pdf or .svg")
     pairs = _parse_ratios(request.ratios)
     if request.model is not None:
         model, model_title = MaskedAutoencoder.from_pretrained(request.model), str(request.model)

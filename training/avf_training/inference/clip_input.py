@@ -1,0 +1,65 @@
+"""Input of a trained model: shards, clips of `avf-curate clip`, or videos, from which clips are cut first."""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from avf_shards.errors import UserError
+from avf_shards.format.manifest import MANIFEST
+
+log = logging.getLogger(__name__)
+
+
+def find_shards(path: Path | str) -> str | None:
+    """Return the folder of shards at `path`, or in it as `avf-curate clip` leaves it; None for videos.
+
+    An address is always one of shards.
+    """
+    if "://" in str(path):
+        return str(path)
+    for folder in (Path(path) / "shards", Path(path)):
+        if (folder / MANIFEST).is_file() or any(folder.glob("*.tar")):
+            return str(folder)
+    return None
+
+
+@contextmanager
+def open_clips(path: Path | str, keep: Path | None = None) -> Iterator[str]:
+    """Yield the folder of shards of an input. Clips that are cut from videos are removed at the end of the block.
+
+    Raises UserError where the input does not exist, or shows no face.
+
+    Args:
+        path: a video file, a folder of videos, the output of `avf-curate clip`, or shards.
+        keep: folder that keeps the clips of videos, and has them already where the same videos were cut before.
+    """
+    shards = find_shards(path)
+    if shards is not None:
+        yield shards
+        return
+    with tempfile.TemporaryDirectory(prefix="avf-clips-") as temporary:
+        yield str(_cut_clips(Path(path), keep or Path(temporary)))
+
+
+def _cut_clips(videos: Path, out: Path) -> Path:
+    """Cut clips of the people in one video or in a folder of them; return the folder of shards."""
+    if not videos.exists():
+        raise UserError(f"{videos}: no such file or folder; name a video, a folder of videos, or shards")
+    try:
+        from avf_curation import clip_display, clip_videos
+    except ImportError as error:
+        raise UserError(
+            f"{videos}: is a video, and {error.name} is missing here; run `avf-curate clip` where curation is installed"
+        ) from None
+    with clip_display(videos) as display:
+        clips = clip_videos(videos, out, on_progress=display)
+    folder = videos if videos.is_dir() else videos.parent
+    missed = [f"{folder / name}: no clip can be cut from it: {reasons}" for name, reasons in clips.missed.items()]
+    if not clips.keys:
+        raise UserError("\n".join(missed) or f"{videos}: holds no video")
+    for sentence in missed:
+        log.warning("%s", sentence)
+    log.info("%s: %d clips, tracked by %s", videos, len(clips.keys), clips.backends.track)
+    return clips.shards
