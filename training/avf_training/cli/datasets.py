@@ -9,6 +9,12 @@ from avf_shards.errors import UserError
 
 from avf_training.cli.options import dataset_names, labelled_shards
 
+EXAMPLES = """\
+examples:
+  avf-train datasets --new SHARDS > mine.yaml
+  avf-train finetune --dataset mine.yaml --shards SHARDS --recipe nano --out RUN
+"""
+
 
 def add(commands: Any) -> None:
     """Add `datasets`."""
@@ -18,7 +24,7 @@ def add(commands: Any) -> None:
         _run,
         help="List the labelled data sets: labels, folds, metrics and numbers of clips.",
         details="A data set of your own is a YAML file with the same fields: --new writes it.",
-        epilog="examples:\n  avf-train datasets --new SHARDS > mine.yaml\n  avf-train finetune --dataset mine.yaml --shards SHARDS --recipe nano --out RUN",
+        epilog=EXAMPLES,
     )
     names = parser.add_argument(
         "names", metavar="NAME|FILE", nargs="*", help="names of data sets, or files (default: all)"
