@@ -174,16 +174,16 @@ def test_a_raw_video_is_predicted_in_one_step_with_a_timeline_of_each_person(
     video = videos / "two then one.mp4"
     video.write_bytes(encode_video(VideoScript(shots=shots)))
     words = ["--model", str(lab / "run"), "--device", "cpu"]
-    assert main(["predict", str(video), *words, "--clips", "clips", "--out", "p.json"]) == 0
+    assert main(["predict", str(video), *words, "--keep-clips", "clips", "--out", "p.json"]) == 0
     assert "after a cut a number may be another person" in capsys.readouterr().out
     rows = json.loads(Path("p.json").read_text())
     starts = [(row["video_id"], row["person"], [w["start_s"] for w in row["windows"]]) for row in rows]
     assert starts == [(video.name, 0, [0.0, 2.0]), (video.name, 1, [0.0])]
     assert not list(tmp_path.glob("*.png"))
 
-    assert main(["predict", str(video), *words, "--clips", "clips"]) == 0, "the same clips again"
+    assert main(["predict", str(video), *words, "--keep-clips", "clips"]) == 0, "the same clips again"
     assert Path("two then one.predicted.png").read_bytes()[:4] == b"\x89PNG"
-    assert main(["embed", str(video), *words, "--clips", "clips", "--out", "f.parquet", "--kinds", "fused"]) == 0
+    assert main(["embed", str(video), *words, "--keep-clips", "clips", "--out", "f.parquet", "--kinds", "fused"]) == 0
     assert "f.parquet: 3 windows of 3 clips" in capsys.readouterr().out
     assert main(["reconstruct", "clips", "--preset", "nano", "--out", "r.png"]) == 0
 

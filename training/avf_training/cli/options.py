@@ -87,7 +87,7 @@ def add_model_option(
 
 
 def add_input_argument(parser: argparse.ArgumentParser) -> None:
-    """Add what a trained model looks at as the first word, and `--clips` for clips that are cut from videos."""
+    """Add what a trained model looks at as the first word, and `--keep-clips` for clips that are cut from videos."""
     parser.add_argument(
         "input",
         metavar="VIDEO|DIR|SHARDS",
@@ -95,10 +95,11 @@ def add_input_argument(parser: argparse.ArgumentParser) -> None:
         help="a video, a folder of videos, the output of `avf-curate clip`, or packed shards",
     )
     parser.add_argument(
-        "--clips",
+        "--keep-clips",
+        dest="clips",
         metavar="DIR",
         type=output_folder,
-        help="folder that keeps the clips that are cut from videos, for the next time (default: they are removed)",
+        help="folder for the clips that are cut from videos, to use them again (default: they are removed)",
     )
 
 
