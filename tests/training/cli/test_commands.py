@@ -43,13 +43,13 @@ def test_describe_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
         (["reconstruct", "gone", "--out", "x.png"], "gone: no such file or folder"),
         (["benchmark", "gone"], "gone: has no manifest.json"),
         (["benchmark", "gone", "--clips", "0"], "--clips 0 must be above 0"),
-        (["reconstruct", "gone", "--out", "x.png", "--ratios", "0.9"], "--ratios 0.9: must look like"),
-        (["reconstruct", "gone", "--out", "x.png", "--preset", "nan"], "unknown model; did you mean 'nano'?"),
+        (["reconstruct", ".", "--out", "x.png", "--ratios", "0.9"], "--ratios 0.9: must look like"),
+        (["reconstruct", ".", "--out", "x.png", "--preset", "nan"], "unknown model; did you mean 'nano'?"),
         (
-            ["reconstruct", "gone", "--out", "x.png", "--model", "none"],
+            ["reconstruct", ".", "--out", "x.png", "--model", "none"],
             "none: holds no saved model and no finished run",
         ),
-        (["reconstruct", "gone", "--out", "x.png", "--model", "m", "--preset", "nano"], "leave --preset out"),
+        (["reconstruct", ".", "--out", "x.png", "--model", "m", "--preset", "nano"], "leave --preset out"),
     ],
 )
 def test_an_invalid_request_ends_with_one_sentence(

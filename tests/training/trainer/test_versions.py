@@ -53,7 +53,7 @@ def test_a_saved_model_of_another_version_is_refused(
     folder = tmp_path / "model"
     MaskedAutoencoder(tiny_config()).save_pretrained(folder)
     write_version(folder / CONFIG, json.loads((folder / CONFIG).read_text()), "saved model", version)
-    assert main(["reconstruct", "none", "--out", str(tmp_path / "x.png"), "--model", str(folder)]) == 2
+    assert main(["reconstruct", str(tmp_path), "--out", str(tmp_path / "x.png"), "--model", str(folder)]) == 2
     message = capsys.readouterr().err.strip()
     assert message.count("\n") == 0
     assert CONFIG in message

@@ -34,13 +34,13 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_training.inference.clip_input import open_clips
+    from avf_training.inference.clip_input import require_input
     from avf_training.inference.embeddings import KINDS, embed_clips, write_features
 
+    require_input(options.input)
     kinds = options.kinds.split(",") if options.kinds else KINDS
     device = resolve_device(options.device)
-    with open_clips(options.input, options.clips) as shards:
-        table = embed_clips(shards, options.model, kinds, options.hop, device)
+    table = embed_clips(options.input, options.model, kinds, options.hop, device, keep=options.clips)
     write_features(table, options.out, options.model)
     windows, clips = count_noun(table.num_rows, "window"), count_noun(len(set(table["key"].to_pylist())), "clip")
     print(f"{options.out}: {windows} of {clips}; {', '.join(kinds)}")

@@ -51,16 +51,18 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.console.task_tables import print_predictions
-    from avf_training.inference.clip_input import open_clips
+    from avf_training.inference.clip_input import open_clips, require_input
     from avf_training.inference.prediction_files import predictions_as_values, write_predictions_file
     from avf_training.inference.prediction_plot import draw_predictions
-    from avf_training.inference.predictions import predict
+    from avf_training.inference.predictions import check_hop, load_fine_tuned, predict_clips
 
+    require_input(options.input)
+    check_hop(options.hop)
     files = options.out or [Path(f"{options.input.resolve().stem}.predicted.png")]
-    device = resolve_device(options.device)
+    model = load_fine_tuned(options.model, resolve_device(options.device))  # before the clips: they may take minutes
     lines = []
     with open_clips(options.input, options.clips) as shards:
-        people = predict(shards, options.model, options.hop, device)
+        people = predict_clips(shards, model, options.hop)
         for file in files:
             if file.suffix.lower() in _FIGURES:
                 drawn = draw_predictions(shards, people, file)

@@ -40,22 +40,21 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.finetuning.initialization import start_model
-    from avf_training.inference.clip_input import open_clips
-    from avf_training.pretraining.reconstruction_figure import ReconstructionRequest, save_reconstruction
+    from avf_training.inference.clip_input import open_clips, require_input
+    from avf_training.pretraining.reconstruction_figure import ReconstructionRequest, Reconstructor
 
     if options.model and options.preset:
         raise UserError("--model and --preset: a trained model has its own size; leave --preset out")
-    model = start_model(options.model) if options.model else None
+    require_input(options.input)
+    request = ReconstructionRequest(
+        model=start_model(options.model) if options.model else None,
+        preset=options.preset or "avfmaepp_b",
+        ratios=options.ratios or RATIOS,
+        all_must_fit=options.ratios is not None,
+        seed=options.seed,
+    )
+    reconstructor = Reconstructor(request)  # before the clips: cutting them may take minutes
     with open_clips(options.input, options.clips) as shards:
-        request = ReconstructionRequest(
-            shards=Path(shards),
-            key=options.key,
-            model=model,
-            preset=options.preset or "avfmaepp_b",
-            ratios=options.ratios or RATIOS,
-            all_must_fit=options.ratios is not None,
-            seed=options.seed,
-        )
-        save_reconstruction(request, options.out)
+        reconstructor.draw(Path(shards), options.key, options.out)
     print(options.out)
     return 0

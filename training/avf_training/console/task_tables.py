@@ -121,5 +121,5 @@ def print_predictions(predictions: Sequence["PersonPrediction"]) -> None:
             ranked = sorted(zip(person.names, window.scores, strict=True), key=lambda pair: -pair[1] * person.classes)
             scores = "  ".join(f"{name} {score:.2f}" for name, score in ranked[: 3 if person.classes else None])
             print(f"  {window.start_s:7.2f} to {window.stop_s:7.2f} s  {scores}")
-    if any(person.person and len(person.keys) > 1 for person in predictions):
+    if any(len(person.keys) > 1 for person in predictions):
         print("people are numbered in each shot, the largest face first: after a cut a number may be another person")

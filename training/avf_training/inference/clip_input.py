@@ -25,6 +25,12 @@ def find_shards(path: Path | str) -> str | None:
     return None
 
 
+def require_input(path: Path) -> None:
+    """Raise UserError for an input that does not exist, before a model is loaded for it."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; name a video, a folder of videos, or shards")
+
+
 @contextmanager
 def open_clips(path: Path | str, keep: Path | None = None) -> Iterator[str]:
     """Yield the folder of shards of an input. Clips that are cut from videos are removed at the end of the block.
@@ -45,8 +51,7 @@ def open_clips(path: Path | str, keep: Path | None = None) -> Iterator[str]:
 
 def _cut_clips(videos: Path, out: Path) -> Path:
     """Cut clips of the people in one video or in a folder of them; return the folder of shards."""
-    if not videos.exists():
-        raise UserError(f"{videos}: no such file or folder; name a video, a folder of videos, or shards")
+    require_input(videos)
     try:
         from avf_curation import clip_display, clip_videos
     except ImportError as error:

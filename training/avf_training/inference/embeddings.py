@@ -22,6 +22,7 @@ from avf_training.data.storage import StorageConfig
 from avf_training.data.window_length import WINDOW_S
 from avf_training.inference.clip_input import open_clips
 from avf_training.inference.feature_model import FeatureModel, read_clips
+from avf_training.inference.predictions import check_hop
 from avf_training.tasks.labelled_shards import LabelledShards
 
 KINDS = ("video", "audio", "fused", "regions_video", "regions_audio", "frames")
@@ -38,6 +39,8 @@ def embed_clips(
     kinds: Sequence[str] = KINDS,
     hop_s: float = WINDOW_S,
     device: str = "cpu",
+    *,
+    keep: Path | None = None,
 ) -> pa.Table:
     """Return a table of the features of every window of every clip, by a pre-trained or fine-tuned model.
 
@@ -48,13 +51,17 @@ def embed_clips(
         model: a saved model or a run.
         kinds: names of KINDS.
         hop_s: seconds between the starts of two windows; the default lays windows side by side.
+        keep: folder that keeps the clips of videos; None: they are removed.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         problem = f"no such feature: {', '.join(unknown)}" if unknown else "no feature is named"
         raise UserError(f"{problem}; the features are {', '.join(KINDS)}")
     types = {kind: _VECTOR if kind in ("video", "audio", "fused") else _MATRIX for kind in kinds}
-    rows = list(_rows(path, FeatureModel(Path(model), device), kinds, hop_s))
+    check_hop(hop_s)
+    feature_model = FeatureModel(Path(model), device)
+    with open_clips(path, keep) as shards:
+        rows = list(_rows(shards, feature_model, kinds, hop_s))
     return pa.Table.from_pylist(rows, pa.schema(_SCHEMA | types))
 
 
@@ -66,13 +73,12 @@ def write_features(table: pa.Table, out: Path, model: Path | str) -> None:
     durable_io.replace_file(out, data.getvalue())
 
 
-def _rows(path: Path | str, model: FeatureModel, kinds: Sequence[str], hop_s: float) -> Iterator[dict[str, Any]]:
-    with open_clips(path) as shards:
-        for record, files in read_clips(LabelledShards([shards], StorageConfig())):
-            for start_s, stop_s, features in model.features_over_time(record, files, hop_s, "frames" in kinds):
-                clip = {"key": record.key, "source": record.source, "video_id": record.video_id}
-                window = {"person": record.track, "start_s": start_s, "stop_s": stop_s}
-                yield clip | window | {kind: _as_list(getattr(features, kind)) for kind in kinds}
+def _rows(shards: str, model: FeatureModel, kinds: Sequence[str], hop_s: float) -> Iterator[dict[str, Any]]:
+    for record, files in read_clips(LabelledShards([shards], StorageConfig())):
+        for start_s, stop_s, features in model.features_over_time(record, files, hop_s, "frames" in kinds):
+            clip = {"key": record.key, "source": record.source, "video_id": record.video_id}
+            window = {"person": record.track, "start_s": start_s, "stop_s": stop_s}
+            yield clip | window | {kind: _as_list(getattr(features, kind)) for kind in kinds}
 
 
 def _as_list(value: Tensor | None) -> list[Any] | None:

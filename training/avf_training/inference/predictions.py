@@ -68,21 +68,37 @@ def predict(path: Path | str, model: Path | str, hop_s: float = HOP_S, device: s
         model: a saved model or a finished run.
         hop_s: seconds between the starts of two windows.
     """
+    feature_model = load_fine_tuned(model, device)  # before clips are cut from a video, which may take minutes
+    check_hop(hop_s)
+    with open_clips(path) as shards:
+        return predict_clips(shards, feature_model, hop_s)
+
+
+def load_fine_tuned(model: Path | str, device: str) -> FeatureModel:
+    """Return a saved model that can predict. Raises UserError for a pre-trained one."""
     feature_model = FeatureModel(Path(model), device)
     if not feature_model.fine_tuned:
         raise UserError(f"{model}: is a pre-trained model and cannot predict; fine-tune it first")
-    if hop_s <= 0:
-        raise UserError(f"hop_s {hop_s} must be above 0")
+    return feature_model
+
+
+def check_hop(hop_s: float) -> None:
+    """Raise UserError where windows would not move on."""
+    if not hop_s > 0:
+        raise UserError(f"hop {hop_s:g} must be above 0 seconds")
+
+
+def predict_clips(shards: str, feature_model: FeatureModel, hop_s: float) -> list[PersonPrediction]:
+    """Return the predictions for every person in the clips of a folder of shards."""
     names = feature_model.names or tuple(f"class {n}" for n in range(feature_model.model.outputs))
     windows_of: dict[tuple[str, str, int], list[WindowPrediction]] = {}
-    with open_clips(path) as shards:
-        for record, files in read_clips(LabelledShards([shards], StorageConfig())):
-            windows = windows_of.setdefault((record.source, record.video_id, record.track), [])
-            for start_s, stop_s, features in feature_model.features_over_time(record, files, hop_s):
-                assert features.scores is not None
-                scores = tuple(features.scores.cpu().tolist())
-                windows.append(WindowPrediction(key=record.key, start_s=start_s, stop_s=stop_s, scores=scores))
-    log.info("%s: %d timelines, a window every %g s, model %s", path, len(windows_of), hop_s, model)
+    for record, files in read_clips(LabelledShards([shards], StorageConfig())):
+        windows = windows_of.setdefault((record.source, record.video_id, record.track), [])
+        for start_s, stop_s, features in feature_model.features_over_time(record, files, hop_s):
+            assert features.scores is not None
+            scores = tuple(features.scores.cpu().tolist())
+            windows.append(WindowPrediction(key=record.key, start_s=start_s, stop_s=stop_s, scores=scores))
+    log.info("%s: %d timelines, a window every %g s", shards, len(windows_of), hop_s)
     return [
         PersonPrediction(
             source=source,

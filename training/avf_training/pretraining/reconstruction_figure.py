@@ -169,10 +169,8 @@ def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, 
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionRequest:
-    """A request for a figure: the clip to reconstruct, the model, and the masking ratios."""
+    """A request for a figure: the model and the masking ratios."""
 
-    shards: Path  # folder of packed shards
-    key: str | None  # None: the first clip
     model: Path | None  # saved model; None: an untrained model
     preset: str  # size of the untrained model
     ratios: str  # video:sound,video:sound
@@ -180,29 +178,36 @@ class ReconstructionRequest:
     seed: int  # of the masks, and of an untrained model's weights
 
 
-def save_reconstruction(request: ReconstructionRequest, out: Path) -> None:
-    """Reconstruct one stored clip and write the figure to `out`. Raises UserError, FaultError."""
-    pairs = _parse_ratios(request.ratios)
-    if request.model is not None:
-        model, model_title = MaskedAutoencoder.from_pretrained(request.model), str(request.model)
-    else:
-        torch.manual_seed(request.seed)
-        model, model_title = MaskedAutoencoder(preset(request.preset)), f"{request.preset}, untrained"
-    if model.config.modalities != "av":
-        raise UserError(
-            f"{model_title}: takes {model.config.modalities!r} alone; the figure needs a model of both modalities"
-        )
-    chosen, video, audio = _read_clip(request.shards, request.key, model.config.geometry)
-    clips = []
-    for video_ratio, audio_ratio in pairs:
-        try:
-            masks = MaskConfig(video_ratio=video_ratio, audio_ratio=audio_ratio, decoder_ratio=0.0)
-            clips.append(reconstruct_clip(model, video, audio, masks, request.seed))
-        except ValueError as error:
-            if not request.all_must_fit:
-                continue
-            raise UserError(f"--ratios {video_ratio:g}:{audio_ratio:g}: {error}") from None
-    draw_reconstruction(out, clips, f"{chosen}   {model_title}", model.config.targets.normalised)
+class Reconstructor:
+    """A model that reconstructs stored clips at several mask ratios. Raises UserError for a model that cannot."""
+
+    def __init__(self, request: ReconstructionRequest) -> None:
+        self.request, self.pairs = request, _parse_ratios(request.ratios)
+        if request.model is not None:
+            self.model, self.title = MaskedAutoencoder.from_pretrained(request.model), str(request.model)
+        else:
+            torch.manual_seed(request.seed)
+            self.model, self.title = MaskedAutoencoder(preset(request.preset)), f"{request.preset}, untrained"
+        modalities = self.model.config.modalities
+        if modalities != "av":
+            raise UserError(f"{self.title}: takes {modalities!r} alone; the figure needs a model of both modalities")
+
+    def draw(self, shards: Path, key: str | None, out: Path) -> None:
+        """Reconstruct one stored clip, the first where `key` is None, and write the figure.
+
+        Raises UserError, FaultError.
+        """
+        key, video, audio = _read_clip(shards, key, self.model.config.geometry)
+        clips = []
+        for video_ratio, audio_ratio in self.pairs:
+            try:
+                masks = MaskConfig(video_ratio=video_ratio, audio_ratio=audio_ratio, decoder_ratio=0.0)
+                clips.append(reconstruct_clip(self.model, video, audio, masks, self.request.seed))
+            except ValueError as error:
+                if not self.request.all_must_fit:
+                    continue
+                raise UserError(f"--ratios {video_ratio:g}:{audio_ratio:g}: {error}") from None
+        draw_reconstruction(out, clips, f"{key}   {self.title}", self.model.config.targets.normalised)
 
 
 def _parse_ratios(text: str) -> list[tuple[float, float]]:
