@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.inference.clip_input import open_clips, require_input
     from avf_training.inference.prediction_files import predictions_as_values, write_predictions_file
     from avf_training.inference.prediction_plot import draw_predictions
-    from avf_training.inference.predictions import check_hop, load_fine_tuned, predict_clips
+    from avf_training.inference.predictions import check_hop, load_fine_tuned, predict_shards
 
     require_input(options.input)
     check_hop(options.hop)
@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
     model = load_fine_tuned(options.model, resolve_device(options.device))  # before the clips: they may take minutes
     lines = []
     with open_clips(options.input, options.clips) as shards:
-        people = predict_clips(shards, model, options.hop)
+        people = predict_shards(shards, model, options.hop)
         for file in files:
             if file.suffix.lower() in _FIGURES:
                 drawn = draw_predictions(shards, people, file)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,11 @@ def _save_onnx(program: torch.export.ExportedProgram, inputs: tuple[str, ...], p
     """Write the program as ONNX and return the function that onnxruntime makes of the file."""
     import onnxruntime
 
-    onnx = torch.onnx.export(program, input_names=inputs, output_names=["scores"], external_data=False, verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch warns of its own calls
+        onnx = torch.onnx.export(
+            program, input_names=inputs, output_names=["scores"], external_data=False, verbose=False
+        )
     assert onnx is not None
     onnx.save(path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

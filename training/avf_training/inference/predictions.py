@@ -71,7 +71,7 @@ def predict(path: Path | str, model: Path | str, hop_s: float = HOP_S, device: s
     feature_model = load_fine_tuned(model, device)  # before clips are cut from a video, which may take minutes
     check_hop(hop_s)
     with open_clips(path) as shards:
-        return predict_clips(shards, feature_model, hop_s)
+        return predict_shards(shards, feature_model, hop_s)
 
 
 def load_fine_tuned(model: Path | str, device: str) -> FeatureModel:
@@ -88,7 +88,7 @@ def check_hop(hop_s: float) -> None:
         raise UserError(f"hop {hop_s:g} must be above 0 seconds")
 
 
-def predict_clips(shards: str, feature_model: FeatureModel, hop_s: float) -> list[PersonPrediction]:
+def predict_shards(shards: str, feature_model: FeatureModel, hop_s: float) -> list[PersonPrediction]:
     """Return the predictions for every person in the clips of a folder of shards."""
     names = feature_model.names or tuple(f"class {n}" for n in range(feature_model.model.outputs))
     windows_of: dict[tuple[str, str, int], list[WindowPrediction]] = {}
