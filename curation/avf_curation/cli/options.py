@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import local_path, output_folder, set_completer
+from avf_shards.cli.standard_output import forgive_closed_output
 from avf_shards.errors import UserError
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -215,8 +216,9 @@ def print_funnel(options: argparse.Namespace, run: Any) -> int:
     from avf_curation.console.terminal import make_console
 
     summary = summarize_run(run)
-    if not write_answer(options, summary.as_json()):
-        print_audit(make_console(), summary)
+    with forgive_closed_output():
+        if not write_answer(options, summary.as_json()):
+            print_audit(make_console(), summary)
     return 1 if summary.accounting_errors else 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from avf_shards.cli.standard_output import forgive_closed_output
 from avf_shards.errors import UserError
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection, SourceSelection
@@ -109,7 +110,8 @@ def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
     with ProgressBar() as bar:
         run = curate(recipe, backends, sources, out / "run", options, on_progress=bar)
     summary = summarize_run(run)
-    print_audit(make_console(), summary)
+    with forgive_closed_output():
+        print_audit(make_console(), summary)
     _LOG.info("packing shards")
     faults = []
     for name, selection in demo.shards.items():
@@ -122,7 +124,8 @@ def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
     if not faults:
         _LOG.info("done in %.0f s; every shard verified", time.monotonic() - start)
     results = {"raw video": "corpus", "run and ledger": "run", "shards": "shards", "audit report": report.name}
-    for label, path in {**results, **demo.results}.items():
-        print(f"  {label:<18} {out / path}")
-    print(f"next: {demo.next_step.format(out=out)}")
+    with forgive_closed_output():
+        for label, path in {**results, **demo.results}.items():
+            print(f"  {label:<18} {out / path}")
+        print(f"next: {demo.next_step.format(out=out)}")
     return 1 if faults or summary.accounting_errors else 0

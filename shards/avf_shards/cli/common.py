@@ -6,13 +6,13 @@ import json
 import logging
 import os
 import re
-import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.logging_setup import add_logging_options, count_verbose, setup_logging
+from avf_shards.cli.standard_output import ClosedOutputError, check_output, flush_output
 from avf_shards.errors import FaultError, UserError
 
 DISTRIBUTION = "avf-foundry"
@@ -110,32 +110,53 @@ def run_command(
         run: runs the subcommand of the parsed options.
     """
     _complete_in_shell(parser)
-    options = parser.parse_args(arguments)
-    if options.quiet and count_verbose(options):
-        parser.error("argument -q/--quiet: not allowed with argument -v/--verbose")
-    log = logging.getLogger(options.run.__module__)
-    with setup_logging(parser.prog, options):
+    with check_output():
         try:
-            status = run(options)
-            if sys.stdout is not None:  # it is None where the caller closed standard output
-                sys.stdout.flush()
-            return status
-        except UserError as error:
-            log.error("%s", error)
-            return 2
-        except FaultError as error:
-            log.error("damaged data: %s", error)
-            return 1
-        except BrokenPipeError:  # the reader of a pipe, such as `head`, has ended
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            options = _parse_arguments(parser, arguments)
+        except ClosedOutputError:
             return 0
         except OSError as error:
-            name = f"{error.filename}: " if error.filename else ""
-            log.error("%s%s", name, error.strerror or error)
-            return 2
-        except KeyboardInterrupt:
-            log.error("%s", stopped)
-            return 130
+            parser.exit(2, f"{parser.prog}: {_describe_os_error(error)}\n")
+        with setup_logging(parser.prog, options):
+            return _run_parsed(options, stopped, run)
+
+
+def _parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        options = parser.parse_args(arguments)
+    finally:
+        flush_output()  # --help and --version have written, and are about to exit
+    if options.quiet and count_verbose(options):
+        parser.error("argument -q/--quiet: not allowed with argument -v/--verbose")
+    return options
+
+
+def _run_parsed(options: argparse.Namespace, stopped: str, run: Callable[[argparse.Namespace], int]) -> int:
+    """Run the subcommand, write its error as a message, and return the exit status."""
+    log = logging.getLogger(options.run.__module__)
+    status = 0
+    try:
+        status = run(options)
+        flush_output()
+        return status
+    except UserError as error:
+        log.error("%s", error)
+        return 2
+    except FaultError as error:
+        log.error("damaged data: %s", error)
+        return 1
+    except ClosedOutputError:
+        return status
+    except OSError as error:
+        log.error("%s", _describe_os_error(error))
+        return 2
+    except KeyboardInterrupt:
+        log.error("%s", stopped)
+        return 130
+
+
+def _describe_os_error(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror or error}" if error.filename else f"{error.strerror or error}"
 
 
 def _complete_in_shell(parser: argparse.ArgumentParser) -> None:

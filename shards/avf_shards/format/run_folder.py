@@ -82,12 +82,16 @@ class RunFolder:
 
     @classmethod
     def open_existing(cls, root: Path) -> "RunFolder":
-        """Return the run at `root`. Raises UserError when there is none."""
+        """Return the run at `root`.
+
+        Raises UserError when there is none or a newer version made it, FaultError when its run.json is damaged.
+        """
         run = cls(root)
         if not run.identity_file.is_file():
             raise UserError(
                 f"{root}: not the folder of a run (no run/run.json); start one with avf-curate run --out {root}"
             )
+        run.identity()  # no command may read or change a run of a newer version
         return run
 
     @property

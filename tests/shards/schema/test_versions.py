@@ -99,6 +99,45 @@ def test_another_version_is_refused_in_one_sentence(
     )
 
 
+RUN_COMMANDS = (
+    ["curate", "explain", "RUN", "made/clip0"],
+    ["curate", "calibrate", "RUN", "--source", "made"],
+    ["curate", "gc", "RUN"],
+    ["curate", "review", "RUN", "--out", "NEW"],
+    ["curate", "what-if", "RUN", "--set", "sync.min_confidence=4"],
+    ["curate", "retry", "RUN"],
+    ["curate", "status", "RUN"],
+    ["curate", "audit", "RUN"],
+    ["curate", "audit", "RUN@2026-01-01", "RUN"],
+    ["shards", "pack", "RUN", "--dry-run"],
+    ["shards", "delete", "SHARDS", "--list", "LIST", "--run", "RUN"],
+)
+
+
+@pytest.mark.parametrize(("content", "status"), [('{"schema_version": 99}', 2), ('{"schema_version": 1}', 1)])
+def test_no_command_goes_on_with_a_run_that_it_cannot_read(
+    folder: Path, tmp_path: Path, content: str, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identity = folder / "run/run/run.json"
+    (tmp_path / "list").write_text("video made/000.mp4\n")
+    words = {"RUN": "run", "RUN@2026-01-01": "run@2026-01-01", "SHARDS": "shards"}
+    folders = {word: folder / name for word, name in words.items()}
+    folders |= {"NEW": tmp_path / "new", "LIST": tmp_path / "list"}
+    before = identity.read_bytes()
+    shards = {path: path.read_bytes() for path in (folder / "shards").iterdir()}
+    answers = {}
+    try:
+        identity.write_text(content)
+        for command in RUN_COMMANDS:
+            main = curate_main if command[0] == "curate" else shards_main
+            answers[" ".join(command)] = main([str(folders.get(word, word)) for word in command[1:]])
+            assert capsys.readouterr().err.count("run.json: ") == 1, command
+    finally:
+        identity.write_bytes(before)
+    assert answers == dict.fromkeys(answers, status)
+    assert shards == {path: path.read_bytes() for path in (folder / "shards").iterdir()}
+
+
 def test_verify_tells_a_newer_pack_json_from_a_damaged_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = folder / "shards/pack.json"
     content = path.read_bytes()

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.cli.standard_output import forgive_closed_output
 
 from avf_training.cli.options import (
     add_device_option,
@@ -44,6 +45,7 @@ def _run(options: argparse.Namespace) -> int:
 
     device = resolve_device(options.device)
     result = reevaluate_run(options.model, labelled_shards(options), options.protocol, options.segments, device)
-    if not write_answer(options, result):
-        print_reevaluation(result)
+    with forgive_closed_output():
+        if not write_answer(options, result):
+            print_reevaluation(result)
     return 0 if result["same"] in (True, None) else 1

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import add_command, local_path, output_file
+from avf_shards.cli.standard_output import forgive_closed_output
 
 DEFAULT_PAGE = Path("docs/parity.md")
 
@@ -38,7 +39,8 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.conversion.parity import compare_with_oracle
 
     rows = [row for file in options.files for row in compare_with_oracle(file)]
-    print_parity(rows)
+    with forgive_closed_output():
+        print_parity(rows)
     if options.page or DEFAULT_PAGE.is_file():
         fill_page(options.page or DEFAULT_PAGE, rows)
     return 0 if all(row.passed for row in rows) else 1

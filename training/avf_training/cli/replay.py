@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.cli.standard_output import forgive_closed_output
 
 from avf_training.cli.options import add_run_argument
 
@@ -36,6 +37,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.pretraining.replay import replay_step
 
     report = replay_step(options.folder, options.shards, StorageConfig(), options.rank)
-    if not write_answer(options, asdict(report) | {"finite": report.finite}):
-        print_replay(report)
+    with forgive_closed_output():
+        if not write_answer(options, asdict(report) | {"finite": report.finite}):
+            print_replay(report)
     return 0 if report.finite else 1

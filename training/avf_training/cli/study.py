@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import add_command, output_folder, set_completer
+from avf_shards.cli.standard_output import forgive_closed_output
 from avf_shards.errors import UserError
 
 from avf_training.cli.options import RECIPES, add_device_option, add_labelled_shards_option, labelled_shards
@@ -121,7 +122,9 @@ def _write_results(options: argparse.Namespace, study: Any, matrix: Any, shards:
 
     durable_io.make_folder(options.out)
     durable_io.replace_file(options.out / "study.json", summary_as_json(summary(study, matrix)))
-    print_study(study, matrix, write_report(study, matrix, shards, options.out))
+    page = write_report(study, matrix, shards, options.out)
+    with forgive_closed_output():
+        print_study(study, matrix, page)
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -1,0 +1,75 @@
+"""Standard output whose errors say that they are its own: a reader of a pipe that has ended, a disk that is full.
+
+Any other broken pipe, such as that of a worker process that died, stays an error.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
+
+
+class ClosedOutputError(BrokenPipeError):
+    """The reader of standard output, such as `head`, has ended. It is no fault of the command."""
+
+
+class _CheckedOutput:
+    """Passes everything on to a text stream, and names standard output in the errors of its writes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._failure: OSError | None = None  # is raised by each later call: argparse ignores the error of a write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return int(self._call(self._stream.write, text))
+
+    def flush(self) -> None:
+        self._call(self._stream.flush)
+
+    def _call(self, method: Callable[..., Any], *values: str) -> Any:
+        if self._failure is None:
+            try:
+                return method(*values)
+            except BrokenPipeError as error:
+                self._failure = ClosedOutputError(*error.args)
+            except OSError as error:
+                self._failure = OSError(error.errno, error.strerror, "standard output")
+            self._discard()
+        raise self._failure
+
+    def _discard(self) -> None:
+        """Send what is still in the buffer, and all later output, nowhere: Python would fail again when it exits."""
+        with suppress(io.UnsupportedOperation), open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+@contextmanager
+def check_output() -> Iterator[None]:
+    """Raise ClosedOutputError, or an OSError that names standard output, for its errors inside the block."""
+    earlier = sys.stdout
+    if earlier is None:  # the caller closed standard output
+        yield
+        return
+    sys.stdout = cast(TextIO, _CheckedOutput(earlier))
+    try:
+        yield
+    finally:
+        sys.stdout = earlier
+
+
+def flush_output() -> None:
+    """Write what the buffer of standard output holds. Raises as `check_output` says."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+@contextmanager
+def forgive_closed_output() -> Iterator[None]:
+    """Print in this block an answer that the exit status repeats: the status counts also where nobody reads on."""
+    with suppress(ClosedOutputError):
+        yield
