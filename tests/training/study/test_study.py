@@ -322,7 +322,7 @@ def test_a_comparison_states_its_result_in_words() -> None:
     [
         (
             {"stages: [finetune], without: face": "stages: [posttrain], without: face"},
-            "the last stage must be finetune",
+            "the last of stages must be finetune",
         ),
         ({"without: face": "without: fase"}, "unknown row 'fase'; did you mean 'face'"),
         ({"modalities: v": "settings: {{fine: {{}}}}"}, "settings of 'fine', which is no stage"),
