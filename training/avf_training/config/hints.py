@@ -1,0 +1,40 @@
+"""Hints about settings that are allowed and that can hardly be meant."""
+
+from avf_training.models.precision import Precision
+
+
+def recipe_hints(
+    *, batch: int, clips: int, steps: int, warmup_steps: int, precision: Precision, device_type: str
+) -> list[str]:
+    """Return a sentence for each setting of a run that can hardly be meant, with the setting to change.
+
+    Args:
+        batch: clips of one step of all ranks.
+        clips: clips of one epoch.
+        steps: length of the run.
+        warmup_steps: part of it in which the learning rate rises.
+        device_type: cpu or cuda.
+    """
+    hints = []
+    if batch >= 2 * clips:
+        hints.append(
+            f"batch {batch} takes the {clips} clips of an epoch more than once in each step; "
+            f"a smaller batch fits these shards, as in --set batch={_power_of_two(clips)} "
+            f"--set micro_batch={min(8, _power_of_two(clips))}"
+        )
+    if precision.compute != "fp32" and device_type == "cpu":
+        hints.append(
+            f"precision.compute {precision.compute} is meant for GPUs and is slower on a CPU; "
+            "--set precision.compute=fp32"
+        )
+    if warmup_steps >= steps:
+        hints.append(
+            f"the warm-up takes {warmup_steps} of {steps} steps, so the learning rate never reaches its value; "
+            f"--set warmup_steps={steps // 10}"
+        )
+    return hints
+
+
+def _power_of_two(limit: int) -> int:
+    """Return the largest power of two up to `limit`, at least 2."""
+    return max(2, 1 << (limit.bit_length() - 1))
