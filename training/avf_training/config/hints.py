@@ -1,6 +1,27 @@
 """Hints about settings that are allowed and that can hardly be meant."""
 
+import logging
+
+from avf_training.config.finetune import FinetuneRecipe
+from avf_training.config.pretrain import PretrainRecipe
 from avf_training.models.precision import Precision
+
+_LOG = logging.getLogger(__name__)
+
+
+def log_hints(
+    recipe: PretrainRecipe | FinetuneRecipe, *, clips: int, steps: int, warmup_steps: int, device_type: str
+) -> None:
+    """Log a warning for each setting of a recipe that can hardly be meant. Arguments as of `recipe_hints`."""
+    for hint in recipe_hints(
+        batch=recipe.batch,
+        clips=clips,
+        steps=steps,
+        warmup_steps=warmup_steps,
+        precision=recipe.precision,
+        device_type=device_type,
+    ):
+        _LOG.warning("%s", hint)
 
 
 def recipe_hints(

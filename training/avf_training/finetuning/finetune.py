@@ -20,7 +20,7 @@ from avf_shards.schema.versions import stamp
 from torch import Tensor, nn
 
 from avf_training.config.finetune import FinetuneRecipe
-from avf_training.config.hints import recipe_hints
+from avf_training.config.hints import log_hints
 from avf_training.data.finetuning_sampler import FinetuningBatch, FinetuningParams, FinetuningSampler, finetuning_input
 from avf_training.data.loader import StreamLoader
 from avf_training.data.stream import ClipStream, StreamConfig
@@ -165,15 +165,13 @@ def _train(
     loader = _make_loader(recipe, task, sampler, context, out)
     lengths = _stage_lengths(recipe, len(loader.stream.order))
     if context.rank == 0:
-        for hint in recipe_hints(
-            batch=recipe.batch,
+        log_hints(
+            recipe,
             clips=len(loader.stream.order),
             steps=lengths.steps,
             warmup_steps=lengths.warmup,
-            precision=recipe.precision,
             device_type=context.device.type,
-        ):
-            log.warning("%s", hint)
+        )
     wrapped = wrap_ddp(model, context)
     trainer = Trainer(
         model=wrapped,

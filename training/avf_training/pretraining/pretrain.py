@@ -3,7 +3,6 @@
 A run that was killed resumes from its newest checkpoint with the same call.
 """
 
-import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.text import count_noun
 from torch import nn
 
-from avf_training.config.hints import recipe_hints
+from avf_training.config.hints import log_hints
 from avf_training.config.pretrain import PretrainRecipe
 from avf_training.data.pretraining_sampler import PretrainingBatch
 from avf_training.data.storage import StorageConfig
@@ -37,8 +36,6 @@ from avf_training.trainer.run_folder import MODEL, exclusive_lock, freeze_identi
 from avf_training.trainer.tensorboard import TensorBoardLogger
 from avf_training.trainer.train_step import TrainStep
 from avf_training.trainer.trainer import RunLengths, Trainer
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +61,13 @@ def run_pretraining(
         loader = make_loader(recipe, data.shards, data.storage, context, out)
         steps, warmup = run_lengths(recipe, len(loader.stream.order))
         if context.rank == 0:
-            for hint in recipe_hints(
-                batch=recipe.batch,
+            log_hints(
+                recipe,
                 clips=len(loader.stream.order),
                 steps=steps,
                 warmup_steps=warmup,
-                precision=recipe.precision,
                 device_type=context.device.type,
-            ):
-                _LOG.warning("%s", hint)
+            )
         until_done.enter_context(exclusive_lock(out, context.rank))
         # The stream's digest is part of the identity: the same recipe over other shards is another run.
         freeze_identity(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, context.rank)
