@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from avf_shards.cli.logging_setup import draws_progress
+from avf_shards.text import format_wait
 from avf_shards.timeline import FRAMES_PER_SECOND
 from rich.progress import (
     BarColumn,
@@ -121,10 +122,3 @@ class StageSpinner:
 def clip_display(videos: Path) -> ProgressBar | StageSpinner:
     """Return the display for cutting clips: of the videos in a folder, or of the stages of one video."""
     return ProgressBar() if videos.is_dir() else StageSpinner()
-
-
-def format_wait(seconds: float) -> str:
-    """Return a duration in the unit that a person waits in: 40 s, 5 min, 3.2 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

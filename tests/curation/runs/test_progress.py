@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from avf_curation.console.progress_bar import ProgressBar, format_wait
+from avf_curation.console.progress_bar import ProgressBar
 from avf_curation.console.tables import describe_plan
 from avf_curation.execution.active_units import read_active_units
 from avf_curation.pipeline.outcomes import VideoOutcomes
@@ -74,10 +74,6 @@ def test_the_time_left_is_logged_where_there_is_no_terminal(caplog: pytest.LogCa
     assert [record.message for record in caplog.records][1:] == [
         "2/4 videos, 0 kept, 0 rejected, 0 failed; about 0 s left"
     ]
-
-
-def test_a_wait_is_told_in_the_unit_that_people_wait_in() -> None:
-    assert [format_wait(seconds) for seconds in (40, 100, 3000, 11_500)] == ["40 s", "2 min", "50 min", "3.2 h"]
 
 
 def test_two_runs_of_equal_settings_are_told_apart(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, set_completer, write_answer
+from avf_shards.cli.logging_setup import progress_line
 from avf_shards.errors import UserError
 
 from avf_training.cli.options import preset_names
@@ -50,7 +51,12 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError(f"--batch {options.batch} must be at least 2: the contrastive loss needs negatives")
     models = [preset(name, options.modalities) for name in options.presets or PRESETS]
     precision = Precision(compute=options.precision)
-    summaries = [summarize_model(model, options.batch, precision) for model in models]
+    names = options.models or list(PRESETS)
+    summaries = []
+    with progress_line() as show:
+        for number, (name, model) in enumerate(zip(names, models, strict=True), 1):
+            show(f"{name}, {number} of {len(names)} models")
+            summaries.append(summarize_model(model, options.batch, precision))
     if not write_answer(options, [asdict(summary) for summary in summaries]):
         print_summaries(summaries, options.batch, options.precision)
     return 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from avf_shards.child_process import child_environment
+from avf_shards.text import format_wait
 
 from avf_training.study.plan import Job
 
@@ -60,6 +61,7 @@ def run_all(jobs: Sequence[Job], launcher: JobLauncher, report: Callable[[str], 
     """
     waiting = [job for job in jobs if not job.done.is_file()]
     report(f"{len(jobs)} runs, {len(jobs) - len(waiting)} done already")
+    started_s, planned = time.monotonic(), len(waiting)
     running: list[tuple[Job, Any]] = []
     failures: list[JobFailure] = []
     failed: set[Path] = set()  # folders of runs that failed, or that need one that failed
@@ -78,7 +80,9 @@ def run_all(jobs: Sequence[Job], launcher: JobLauncher, report: Callable[[str], 
                 running.remove((job, handle))
                 # A run that a signal stopped exits with 0 as well: only the file says that it is done.
                 if status == 0 and job.done.is_file():
-                    report(f"done    {job.name}; {len(waiting) + len(running)} to do")
+                    remaining = len(waiting) + len(running)
+                    left_s = (time.monotonic() - started_s) / (planned - remaining) * remaining
+                    report(f"done    {job.name}; {remaining} to do, about {format_wait(left_s)} left")
                 else:
                     failed.add(job.out)
                     failures.append(JobFailure(job=job, status=status, message=log_tail(log_path(job))))
