@@ -177,8 +177,9 @@ def test_a_raw_video_is_predicted_in_one_step_with_a_timeline_of_each_person(
     assert main(["predict", str(video), *words, "--keep-clips", "clips", "--out", "p.json"]) == 0
     assert "after a cut a number may be another person" in capsys.readouterr().out
     rows = json.loads(Path("p.json").read_text())
-    starts = [(row["video_id"], row["person"], [w["start_s"] for w in row["windows"]]) for row in rows]
-    assert starts == [(video.name, 0, [0.0, 2.0]), (video.name, 1, [0.0])]
+    assert [(row["video_id"], row["person"]) for row in rows] == [(video.name, 0), (video.name, 1)]
+    starts = sorted([window["start_s"] for window in row["windows"]] for row in rows)
+    assert starts == [[0.0], [0.0, 2.0]], "the third clip continues the timeline of one of the two"
     assert not list(tmp_path.glob("*.png"))
 
     assert main(["predict", str(video), *words, "--keep-clips", "clips"]) == 0, "the same clips again"

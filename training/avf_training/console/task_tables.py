@@ -122,4 +122,4 @@ def print_predictions(predictions: Sequence["PersonPrediction"]) -> None:
             scores = "  ".join(f"{name} {score:.2f}" for name, score in ranked[: 3 if person.classes else None])
             print(f"  {window.start_s:7.2f} to {window.stop_s:7.2f} s  {scores}")
     if any(len(person.keys) > 1 for person in predictions):
-        print("people are numbered in each shot, the largest face first: after a cut a number may be another person")
+        print("people are followed from shot to shot by how they look; after a cut a number may be another person")

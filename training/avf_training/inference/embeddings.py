@@ -22,6 +22,7 @@ from avf_training.data.storage import StorageConfig
 from avf_training.data.window_length import WINDOW_S
 from avf_training.inference.clip_input import open_clips
 from avf_training.inference.feature_model import FeatureModel, read_clips
+from avf_training.inference.people import number_people
 from avf_training.inference.predictions import check_hop
 from avf_training.tasks.labelled_shards import LabelledShards
 
@@ -74,10 +75,12 @@ def write_features(table: pa.Table, out: Path, model: Path | str) -> None:
 
 
 def _rows(shards: str, model: FeatureModel, kinds: Sequence[str], hop_s: float) -> Iterator[dict[str, Any]]:
-    for record, files in read_clips(LabelledShards([shards], StorageConfig())):
+    clips = LabelledShards([shards], StorageConfig())
+    person_of = number_people(clips)
+    for record, files in read_clips(clips):
         for start_s, stop_s, features in model.features_over_time(record, files, hop_s, "frames" in kinds):
             clip = {"key": record.key, "source": record.source, "video_id": record.video_id}
-            window = {"person": record.track, "start_s": start_s, "stop_s": stop_s}
+            window = {"person": person_of[record.key], "start_s": start_s, "stop_s": stop_s}
             yield clip | window | {kind: _as_list(getattr(features, kind)) for kind in kinds}
 
 

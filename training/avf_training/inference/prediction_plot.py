@@ -6,22 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from avf_shards import durable_io
 
-from avf_training.data.clip import Clip, decode_clip
-from avf_training.data.decode import StoredAudio
 from avf_training.data.storage import StorageConfig
-from avf_training.data.transforms import crop_pixels
-from avf_training.data.window_length import STRIDE
-from avf_training.evaluation.multi_view import ViewParams
 from avf_training.inference.predictions import PersonPrediction, WindowPrediction
+from avf_training.inference.thumbnails import thumbnails
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.trainer.figures import load_pyplot
 
 MAX_PEOPLE = 12  # of one figure
-_THUMBNAILS, _THUMBNAIL_PX = 10, 112
+_THUMBNAILS = 10
 
 
 def draw_predictions(shards: Path | str, predictions: Sequence[PersonPrediction], out: Path) -> int:
@@ -86,15 +80,3 @@ def _draw_scores(axis: Any, prediction: PersonPrediction, colours: Any) -> None:
     axis.tick_params(labelsize=7)
     axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     axis.spines[["top", "right"]].set_visible(False)
-
-
-def thumbnails(files: dict[str, bytes], count: int) -> list[npt.NDArray[np.uint8]]:
-    """Return `count` frames spread evenly over a clip, each (H, W, 3)."""
-    total = StoredAudio(files["flac"]).frames
-    # Frames on the stride are decoded without those between them (see data/decode.py).
-    frames = np.linspace(0, total - 1, count).astype(int) // STRIDE * STRIDE
-    clip: Clip[ViewParams] = decode_clip(files, lambda _: ViewParams(frames=tuple(frames.tolist()), start_frame=0), 1)
-    planes_1TRW = torch.from_numpy(clip.planes_TQW.copy())[None]
-    full_frame_14 = torch.tensor([[0, 0, planes_1TRW.shape[-1], planes_1TRW.shape[-1]]])
-    pixels_CTHW = crop_pixels(planes_1TRW, torch.tensor([clip.full_range]), full_frame_14, _THUMBNAIL_PX)[0]
-    return list((pixels_CTHW * 255).round().byte().permute(1, 2, 3, 0).numpy())

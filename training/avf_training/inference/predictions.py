@@ -11,6 +11,7 @@ from avf_training.data.storage import StorageConfig
 from avf_training.data.window_length import HOP_S
 from avf_training.inference.clip_input import open_clips
 from avf_training.inference.feature_model import FeatureModel, read_clips
+from avf_training.inference.people import number_people
 from avf_training.tasks.labelled_shards import LabelledShards
 
 log = logging.getLogger(__name__)
@@ -30,13 +31,13 @@ class WindowPrediction:
 class PersonPrediction:
     """Predictions for one person over a whole video.
 
-    People are numbered in each shot by the size of their faces, and nobody is recognized again: after a cut, a number
-    may be another person. Where a shot does not show the person, the windows leave a gap.
+    People are followed from shot to shot by how they look, which after a cut can be wrong (see people.py). Where a shot
+    does not show the person, the windows leave a gap.
     """
 
     source: str  # name of the source in the shards
     video_id: str  # of the video that the clips were cut from
-    person: int  # index of the person in each shot, from 0: the largest face
+    person: int  # from 0; in the first shot 0 has the largest face
     names: tuple[str, ...]  # of the classes or dimensions
     classes: bool  # False: dimensions
     windows: tuple[WindowPrediction, ...]  # ordered by time
@@ -92,8 +93,10 @@ def predict_shards(shards: str, feature_model: FeatureModel, hop_s: float) -> li
     """Return the predictions for every person in the clips of a folder of shards."""
     names = feature_model.names or tuple(f"class {n}" for n in range(feature_model.model.outputs))
     windows_of: dict[tuple[str, str, int], list[WindowPrediction]] = {}
-    for record, files in read_clips(LabelledShards([shards], StorageConfig())):
-        windows = windows_of.setdefault((record.source, record.video_id, record.track), [])
+    clips = LabelledShards([shards], StorageConfig())
+    person_of = number_people(clips)
+    for record, files in read_clips(clips):
+        windows = windows_of.setdefault((record.source, record.video_id, person_of[record.key]), [])
         for start_s, stop_s, features in feature_model.features_over_time(record, files, hop_s):
             assert features.scores is not None
             scores = tuple(features.scores.cpu().tolist())
