@@ -24,7 +24,7 @@ def number_people(shards: LabelledShards) -> dict[str, int]:
     videos: dict[tuple[str, str], list[tuple[int, ClipRecord]]] = {}
     for index, record in shards.records():
         videos.setdefault((record.source, record.video_id), []).append((index, record))
-    person_of = {}
+    person_of: dict[str, int] = {}
     for clips in videos.values():
         shots = {record.span for _, record in clips}
         if len(shots) > 1 and any(record.track for _, record in clips):
