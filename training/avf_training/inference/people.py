@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from avf_shards.schema.clip_record import ClipRecord
 
-from avf_training.inference.thumbnails import thumbnails
+from avf_training.inference.clip_pictures import thumbnails
 from avf_training.tasks.labelled_shards import LabelledShards
 
 Look = npt.NDArray[np.float32]  # (8, 8, 3), a picture of a person

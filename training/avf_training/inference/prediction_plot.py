@@ -9,8 +9,8 @@ import numpy as np
 from avf_shards import durable_io
 
 from avf_training.data.storage import StorageConfig
+from avf_training.inference.clip_pictures import thumbnails
 from avf_training.inference.predictions import PersonPrediction, WindowPrediction
-from avf_training.inference.thumbnails import thumbnails
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.trainer.figures import load_pyplot
 
