@@ -17,13 +17,19 @@ from avf_curation.pipeline.screening import ScreenedShot
 from avf_curation.pipeline.unit import UnitJob, decide_unit
 from avf_curation.stages import faces, quality, scenes, silence, sync, tracking
 from avf_curation.stages.stage_timer import StageTimer
+from avf_curation.stages.undecided import STAGES_WITH_UNDECIDED, undecided_reasons
 from avf_shards.schema.ledger import Check, decisions_to_table
 from avf_shards.timeline import Span, TilingError, check_tiling
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.curation_runs import EMBEDDED, IDENTITY, make_recipe, make_source_video
 
-RECIPE = make_recipe("plan.group_by=directory")
+RECIPES = {
+    verdict: make_recipe(
+        "plan.group_by=directory", *(f"gates.undecided.{stage}={verdict}" for stage in STAGES_WITH_UNDECIDED)
+    )
+    for verdict in ("keep", "reject")
+}
 
 
 class Dice:
@@ -119,20 +125,25 @@ def random_stages(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return holder
 
 
-@given(seed=st.integers(0, 2**32))
+@given(seed=st.integers(0, 2**32), undecided=st.sampled_from(["keep", "reject"]))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_random_verdicts_tile_the_timeline(random_stages: SimpleNamespace, seed: int) -> None:
+def test_random_verdicts_tile_the_timeline(random_stages: SimpleNamespace, seed: int, undecided: str) -> None:
     random_stages.dice = Dice(seed)
+    recipe = RECIPES[undecided]
     tools = SimpleNamespace(dlib=None, syncnet=None, clock=StageTimer(), choice=EMBEDDED)
     videos = tuple(make_source_video(f"d/{n}.mp4", group_id="d") for n in range(3))
-    results = [pipeline.curate_video(video, Path("/nowhere"), RECIPE.settings_for("made"), tools) for video in videos]
-    decisions = list(decide_unit(results, RECIPE, IDENTITY, UnitJob(unit=0, attempt=0, videos=videos)))
+    results = [pipeline.curate_video(video, Path("/nowhere"), recipe.settings_for("made"), tools) for video in videos]
+    decisions = list(decide_unit(results, recipe, IDENTITY, UnitJob(unit=0, attempt=0, videos=videos)))
     for result in results:
         video_decisions = [d for d, _ in decisions if d.video_id == result.video.video_id]
         frames = max(d.span.stop_frame for d in video_decisions)
         check_tiling((d.span for d in video_decisions), frames)
     for decision, clips in decisions:
         assert bool(clips) == (decision.status == "kept")
+        for stage in STAGES_WITH_UNDECIDED:
+            open_reasons = undecided_reasons(check for check in decision.checks if check.stage == stage)
+            assert not (open_reasons and undecided == "reject" and decision.status == "kept")
+        assert decision.reason != "undecided" or undecided == "reject"
         assert decision.clips == tuple(clip.key for clip in clips)
         assert len(set(decision.clips)) == len(clips) in (0, 2), "a clip for each of the two people"
         if decision.status == "failed":
@@ -162,6 +173,6 @@ def test_the_audit_reports_a_ledger_that_does_not_tile() -> None:
 
     video = make_source_video("a.mp4")
     result = VideoOutcomes(video=video, outcomes=(kept_span(0, 50), rejected_span(50, 60)))
-    rows = [d for d, _ in decide_unit([result], RECIPE, IDENTITY, UnitJob(unit=0, attempt=0, videos=(video,)))]
+    rows = [d for d, _ in decide_unit([result], RECIPES["keep"], IDENTITY, UnitJob(unit=0, attempt=0, videos=(video,)))]
     table = decisions_to_table(rows).slice(1)
     assert summarize_ledger(table, IDENTITY).accounting_errors == ("made: a.mp4",)

@@ -27,6 +27,7 @@ class Proposal:
     setting: str  # of the recipe, as "sync.min_confidence"
     check: str  # "stage/reason"
     spans: int  # that have a score
+    not_measured: int  # spans that the check has no score for; no threshold changes their verdict
     groups: int  # of these spans
     now: float  # threshold in use
     passes: Estimate  # share that passes the threshold in use
@@ -100,6 +101,7 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
                 setting=settings[check],
                 check=check,
                 spans=len(ordered),
+                not_measured=int((scores.is_named(check) & np.isnan(scores.score_C)).sum()),
                 groups=count,
                 now=now,
                 passes=passes,
@@ -129,4 +131,5 @@ def _round_to_pass(threshold: float, *, at_most: bool) -> float:
 def _settings_of_checks(scores: CheckColumns) -> dict[str, str]:
     """Return check -> setting that holds its threshold, without the settings that decide which spans exist."""
     pairs = scores.settings_of_names()
-    return {name: setting for name, setting in pairs if setting.partition(".")[0] not in SPAN_STAGES}
+    # A gate's verdict on undecided spans is no threshold.
+    return {name: setting for name, setting in pairs if setting.partition(".")[0] not in (*SPAN_STAGES, "gates")}

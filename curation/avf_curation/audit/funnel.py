@@ -12,6 +12,7 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
 from avf_shards.timeline import FRAMES_PER_SECOND
 
+from avf_curation.audit.undecided import GateCount, count_gates
 from avf_curation.recipe import make_recipe
 from avf_curation.stages.checks import STAGES
 
@@ -43,6 +44,8 @@ class LedgerSummary:
     accounting_errors: tuple[str, ...]
     plan: PlanSummary | None = None  # name, date and inputs of the run; None for a ledger without a run
     gates: dict[str, dict[str, str]] = field(default_factory=dict)  # source -> stage -> "measure" or "skip"
+    #: source -> stage that decides -> kept spans that passed it, and those that it could not measure
+    gate_counts: dict[str, dict[str, GateCount]] = field(default_factory=dict)
 
     @property
     def totals(self) -> dict[str, int]:
@@ -61,6 +64,10 @@ class LedgerSummary:
             "finished": self.finished,
             "accounting_errors": list(self.accounting_errors),
             "gates": self.gates,
+            "gate_counts": {
+                name: {stage: count.as_json() for stage, count in counts.items()}
+                for name, counts in self.gate_counts.items()
+            },
         }
 
 
@@ -112,6 +119,7 @@ def summarize_ledger(table: pa.Table, identity: RunIdentity, finished: bool = Tr
         duplicate_inputs=duplicates,
         accounting_errors=accounting_errors,
         gates=gates,
+        gate_counts=count_gates(table),
     )
 
 

@@ -45,6 +45,9 @@ def explain_unused(setting: str, settings: SourceSettings, backends: Mapping[str
     stage = setting.partition(".")[0]
     if getattr(settings.gates, stage, None) == "skip":
         return f"gates.{stage} is skip"
+    judged = setting.removeprefix("gates.undecided.")
+    if judged != setting and getattr(settings.gates, judged) != "decide":
+        return f"gates.{judged} is {getattr(settings.gates, judged)}"
     backend_stage = "track" if stage == "run" else stage
     needed, backend = _BACKEND_OF.get(setting), backends.get(backend_stage, "")
     if needed is not None and not backend.startswith(needed):

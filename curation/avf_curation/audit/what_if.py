@@ -20,14 +20,19 @@ from avf_shards.format.run_identity import RunIdentity
 from avf_shards.schema.check_columns import CheckColumns, flatten_checks
 from avf_shards.yaml_settings import YamlSettings
 
+from avf_curation.audit.undecided import find_undecided
 from avf_curation.audit.unused_settings import explain_unused
 from avf_curation.recipe import Recipe, make_recipe
 from avf_curation.stages.checks import SPAN_STAGES, STAGES, THRESHOLD_SETTINGS
+from avf_curation.stages.undecided import UNDECIDED
 
 _CONFIDENCE = "sync.envelope_min_confidence"  # decides which offsets count; no check has it as its threshold
 _OFFSET = "sync.envelope_max_offset_frames"
 _COLUMNS = ("source", "status", "stage", "reason", "start_frame", "stop_frame", "checks")
-_LAST_CHECK = "quality/watermark_pooled"  # no stage measures after it, so an admitted span is kept
+# No stage measures after these, so an admitted span is kept.
+_LAST_CHECKS = ("quality/watermark_pooled", f"quality/{UNDECIDED}")
+_UNDECIDED = "gates.undecided."
+_LIMITS = {"keep": float("inf"), "reject": 0.0}  # checks of a stage that a span may have without a score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,8 @@ class SourceWhatIf:
 class WhatIf:
     """Verdicts of a run under other thresholds."""
 
-    thresholds: dict[str, dict[str, float]]  # source ("": every source) -> check -> requested threshold
+    #: Source ("": every source) -> check -> requested threshold, or "keep" or "reject" for STAGE/undecided.
+    thresholds: dict[str, dict[str, float | str]]
     notes: dict[str, str]  # requested setting that changes nothing in this run -> why
     sources: dict[str, SourceWhatIf]  # by name
 
@@ -98,6 +104,8 @@ def parse_request(settings: Sequence[str], identity: RunIdentity) -> WhatIfReque
             raise UserError(
                 f"{setting}: decides which spans exist, and the ledger knows only the spans of its run; curate again"
             )
+        if setting.startswith(_UNDECIDED):
+            value = _LIMITS[value]
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise UserError(f"{setting}: {value!r} is not a threshold; curate again to see what it changes")
         reasons = [_explain_no_change(setting, recipe, s, identity) for s in ([source] if source else identity.sources)]
@@ -112,6 +120,8 @@ def _explain_no_change(setting: str, recipe: Recipe, source: str, identity: RunI
     """Return why another value of a setting changes no verdict on a source, or None where it may change some."""
     settings = recipe.settings_for(source)
     stage = setting.partition(".")[0]
+    if setting.startswith(_UNDECIDED):
+        stage = setting.removeprefix(_UNDECIDED)
     if getattr(settings.gates, stage, None) == "measure":
         return f"gates.{stage} is measure, so this stage rejects nothing"
     return explain_unused(setting, settings, identity.backends)
@@ -150,7 +160,7 @@ def what_if_batches(batches: Iterator[pa.RecordBatch], request: WhatIfRequest) -
 
 def _name_checks(
     thresholds: Mapping[str, Mapping[str, float]], totals: Iterable["_Total"], notes: dict[str, str]
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | str]]:
     """Return source -> check -> threshold, and add a note on each threshold that no check of the ledger has.
 
     Raises UserError for a setting that is no threshold.
@@ -159,10 +169,11 @@ def _name_checks(
     for total in totals:
         for setting, names in total.checks.items():
             checks.setdefault(setting, {}).update(names)
-    requested: dict[str, dict[str, float]] = {}
+    requested: dict[str, dict[str, float | str]] = {}
     for source, limits in thresholds.items():
         for setting, limit in limits.items():
-            if setting not in checks and (setting in THRESHOLD_SETTINGS or setting == _CONFIDENCE):
+            is_threshold = setting in (*THRESHOLD_SETTINGS, _CONFIDENCE) or setting.startswith(_UNDECIDED)
+            if setting not in checks and is_threshold:
                 notes[setting] = "no span of this run reached a check that uses it"
                 continue
             if setting not in checks:
@@ -171,7 +182,9 @@ def _name_checks(
                     f"{setting}: no check in this ledger uses it as a threshold, so the ledger cannot tell its effect; "
                     f"curate again. Settings that checks use: {known or 'none'}"
                 )
-            requested.setdefault(source, {}).update(dict.fromkeys(checks[setting], limit))
+            shown = next((word for word, value in _LIMITS.items() if value == limit), limit)
+            values = dict.fromkeys(checks[setting], shown if setting.startswith(_UNDECIDED) else limit)
+            requested.setdefault(source, {}).update(values)
     return requested
 
 
@@ -193,9 +206,12 @@ class _Total:
         kept_R = pc.equal(rows.column("status"), "kept").to_numpy(zero_copy_only=False)
         was_rejected_R = pc.equal(rows.column("status"), "rejected").to_numpy(zero_copy_only=False)
         checks = flatten_checks(rows)
-        self._add_settings(checks)
         if _CONFIDENCE in limits:
             checks = _with_confident_offsets(rows, checks, limits[_CONFIDENCE])
+        for setting in limits:
+            if setting.startswith(_UNDECIDED):
+                checks = _with_undecided(checks, rows.num_rows, setting)
+        self._add_settings(checks)
         limit_C, changed_C = checks.threshold_C.copy(), np.zeros(len(checks.row_C), bool)
         for setting, limit in limits.items():
             if setting == _CONFIDENCE:
@@ -209,7 +225,7 @@ class _Total:
         fails_R[row_C[fails_C]] = True
         rejected_R = kept_R & fails_R
         passes_R = was_rejected_R & ~fails_R
-        last_R = _is_rejected_by(rows, _LAST_CHECK)
+        last_R = np.logical_or.reduce([_is_rejected_by(rows, check) for check in _LAST_CHECKS])
         sampled_R = was_rejected_R & _is_measured_past_rejection(rows, checks, fails_C)
         admitted_R, unknown_R = passes_R & last_R, passes_R & ~last_R & ~sampled_R
         self._count("kept_before", frames_R[kept_R])
@@ -251,6 +267,31 @@ def _with_confident_offsets(rows: pa.RecordBatch, checks: CheckColumns, limit: f
         confident = measured["confidence"] is not None and measured["confidence"] >= limit
         score_C[check] = abs(measured["offset_frames"]) if confident else np.nan
     return replace(checks, score_C=score_C)
+
+
+def _with_undecided(checks: CheckColumns, rows: int, setting: str) -> CheckColumns:
+    """Return the checks with one more for each row that a stage decided: its checks that could not be measured.
+
+    Checks of this name that the ledger has, because the run rejected undecided spans, are replaced.
+    """
+    stage = setting.removeprefix(_UNDECIDED)
+    name = f"{stage}/{UNDECIDED}"
+    checks = checks.where(~checks.is_named(name))
+    of_stage_C = checks.stage_rank((stage,)) == 0
+    open_C = of_stage_C & find_undecided(checks, rows)
+    row_N = np.unique(checks.row_C[of_stage_C])
+    count_R = np.bincount(checks.row_C[open_C], minlength=rows)
+    names, settings = (*checks.names, name), (*checks.settings, setting)
+    return CheckColumns(
+        names=names,
+        settings=settings,
+        row_C=np.append(checks.row_C, row_N),
+        name_C=np.append(checks.name_C, np.full(len(row_N), len(names) - 1)),
+        setting_C=np.append(checks.setting_C, np.full(len(row_N), len(settings) - 1)),
+        score_C=np.append(checks.score_C, count_R[row_N].astype(float)),
+        threshold_C=np.append(checks.threshold_C, np.full(len(row_N), np.inf)),
+        at_most_C=np.append(checks.at_most_C, np.ones(len(row_N), bool)),
+    )
 
 
 def _add(counts: dict[str, int], name: str, frames: int) -> None:

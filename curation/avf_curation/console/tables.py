@@ -13,8 +13,10 @@ from avf_curation.audit.compare import ALPHA, Comparison
 from avf_curation.audit.confidence import wilson_interval
 from avf_curation.audit.funnel import LedgerSummary, SourceSummary, format_duration
 from avf_curation.audit.review import StageReview
+from avf_curation.audit.undecided import GateCount
 from avf_curation.audit.what_if import WhatIf
 from avf_curation.stages.checks import STAGES
+from avf_curation.stages.undecided import UNDECIDED
 
 FEW = 10  # of each kind, in a report for a terminal
 
@@ -43,6 +45,8 @@ def print_audit(out: Console, summary: LedgerSummary) -> None:
         out.print(Text(name, style="bold"))
         for stage, gate in summary.gates.get(name, {}).items():
             out.print(f"  {stage}: {'only measured' if gate == 'measure' else 'skipped'} by the recipe")
+        for stage, count in summary.gate_counts.get(name, {}).items():
+            out.print(f"  {stage}: {describe_gate(count)}")
         for kind, group, style in (("rejected", source.reasons, ""), ("failed", source.errors, "red")):
             for reason, entry in group.items():
                 share = entry["frames"] / max(1, source.input_frames)
@@ -67,6 +71,13 @@ def describe_plan(plan: PlanSummary) -> str:
     return f"run {plan.name}, planned {planned} UTC, {inputs} (digest {plan.inputs_sha256[:16]})"
 
 
+def describe_gate(count: GateCount) -> str:
+    """Return how many kept spans passed a gate and how many it could not measure, in words."""
+    text = f"{count_noun(count.passed, 'kept span')} passed, {count.not_measured:,} not measured"
+    reasons = ", ".join(f"{reason} {spans:,}" for reason, spans in count.checks.items())
+    return f"{text} ({reasons})" if reasons else text
+
+
 def _row(source: SourceSummary) -> list[str]:
     share = source.kept_frames / max(1, source.input_frames)
     frames = (source.input_frames, source.kept_frames, source.rejected_frames, source.failed_frames)
@@ -76,7 +87,9 @@ def _row(source: SourceSummary) -> list[str]:
 def print_what_if(out: Console, what_if: WhatIf) -> None:
     """Print per source what is kept before and after, what changes, and what only a new run can tell."""
     for name, limits in sorted(what_if.thresholds.items()):
-        requested = ", ".join(f"{check} at {limit:g}" for check, limit in limits.items())
+        requested = ", ".join(
+            f"{check} at {limit if isinstance(limit, str) else format(limit, 'g')}" for check, limit in limits.items()
+        )
         out.print(printable(f"{name or 'every source'}: {requested}"))
     for setting, reason in what_if.notes.items():
         out.print(printable(f"{setting}: 0 changes: {reason}"))
@@ -115,6 +128,7 @@ def print_calibration(out: Console, calibration: Calibration) -> None:
     table = Table("check", box=None, header_style="bold", pad_edge=False)
     for heading in (
         "spans",
+        "not measured",
         "groups",
         "now",
         "passes",
@@ -124,12 +138,19 @@ def print_calibration(out: Console, calibration: Calibration) -> None:
     ):
         table.add_column(heading, justify="right")
     for proposal in calibration.proposals:
-        cells = f"{proposal.spans:,}", f"{proposal.groups:,}", f"{proposal.now:g}", f"{proposal.passes.value:.1%}"
+        cells = (
+            f"{proposal.spans:,}",
+            f"{proposal.not_measured:,}",
+            f"{proposal.groups:,}",
+            f"{proposal.now:g}",
+            f"{proposal.passes.value:.1%}",
+        )
         interval = f"{proposal.low:.4g} to {proposal.high:.4g}"
         table.add_row(proposal.check, *cells, f"{proposal.proposed:.4g}", interval, f"{proposal.passes_proposed:.1%}")
     out.print(table)
     out.print(
-        "now: threshold in use, and the share of the measured spans that passes it; groups: recordings or sessions."
+        "now: threshold in use, and the share of the measured spans that passes it; groups: recordings or sessions; "
+        "not measured: spans without a score, whose verdict gates.undecided sets."
     )
     out.print("Each threshold is proposed alone; together they keep fewer spans. Intervals count groups, not spans.")
     for proposal in calibration.proposals:
@@ -213,6 +234,9 @@ def verdict_text(decision: Decision) -> str:
         return f"kept as {', '.join(decision.clips)}"
     if decision.status == "failed":
         return f"failed in {decision.stage}: {decision.error}: {decision.message}"
+    if decision.reason == UNDECIDED:
+        count = count_noun(int(decision.score or 0), "check")
+        return f"rejected {decision.stage}/{decision.reason}: {count} could not be measured"
     opposite = {"<=": ">", ">=": "<"}[decision.operator or "<="]
     return f"rejected {decision.stage}/{decision.reason}: {decision.score:g} {opposite} {decision.threshold:g}"
 

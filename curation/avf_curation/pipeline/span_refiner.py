@@ -105,7 +105,9 @@ class SpanRefiner:
         samples = context.audio.cut(self._candidate.span)
         with context.detectors.clock.stage(sync.STAGE):
             scores = refining.score_sync(crops, track, samples, config, context.detectors)
-        self._candidate = self._candidate.with_stage(sync.STAGE, scores.record(), sync.decide(scores, config), gate)
+        checks = sync.decide(scores, config)
+        checks += context.settings.gates.undecided_checks(sync.STAGE, checks)
+        self._candidate = self._candidate.with_stage(sync.STAGE, scores.record(), checks, gate)
         return sync.repair_frames(scores, config) if gate == "decide" else 0
 
     def _score_quality(

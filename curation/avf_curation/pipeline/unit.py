@@ -82,7 +82,7 @@ def decide_unit(
     for result in results:
         groups.setdefault((result.video.source, result.video.group_id), []).append(result)
     for (source, _), members in groups.items():
-        config, gate = recipe.settings_for(source).quality, recipe.settings_for(source).gates.quality
+        config, gates = recipe.settings_for(source).quality, recipe.settings_for(source).gates
         spans = [outcome for result in members for outcome in result.outcomes]
         pooled_px = pool_overlay([outcome.overlay_frames for outcome in spans if outcome.overlay_frames], config)
         check = quality.decide_pooled(pooled_px, config)
@@ -90,9 +90,12 @@ def decide_unit(
             frames = max(outcome.candidate.span.stop_frame for outcome in result.outcomes)
             check_tiling((outcome.candidate.span for outcome in result.outcomes), frames)
             for outcome in result.outcomes:
-                if outcome.clips and gate != "skip":
+                if outcome.clips and gates.quality != "skip":
                     measured = outcome.candidate.measurements.get(quality.STAGE, {}) | {"overlay_pooled_px": pooled_px}
-                    candidate = outcome.candidate.with_stage(quality.STAGE, measured, (check,), gate)
+                    # Only now: a watermark that the span alone could not show may show in its group.
+                    own = [own for own in outcome.candidate.checks if own.stage == quality.STAGE]
+                    checks = (check, *gates.undecided_checks(quality.STAGE, (*own, check)))
+                    candidate = outcome.candidate.with_stage(quality.STAGE, measured, checks, gates.quality)
                     outcome = replace(outcome, candidate=candidate)
                 yield _decide(result, outcome, identity, job)
 

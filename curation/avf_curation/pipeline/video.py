@@ -165,6 +165,7 @@ class _ShotScreening:
         if gates.faces != "skip":
             seen = faces.measure(shot.faces or (), self.video_track.width_px, self.video_track.height_px)
             checks = faces.decide(seen, self.settings.faces)
+            checks += gates.undecided_checks(faces.STAGE, checks)
             candidate = candidate.with_stage(faces.STAGE, seen.record(), checks, gates.faces)
         if candidate.failed_check and not self.measure_rejected:
             yield SpanOutcome(candidate=candidate)

@@ -20,8 +20,12 @@ from avf_shards.format.shard_manifest import read_manifest
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.text import count_noun
 
+from avf_curation.stages.checks import STAGES
+from avf_curation.stages.undecided import undecided_reasons
+
 CARD, CROISSANT = "DATA_CARD.md", "croissant.json"
 UNSTATED = "not stated"
+PASSED, NOT_MEASURED = "passed", "not measured"
 
 
 @dataclass(kw_only=True)
@@ -33,7 +37,8 @@ class SourceCard:
     languages: Counter[str] = field(default_factory=Counter)  # language -> clips; UNSTATED where a record has none
     speakers: set[str] = field(default_factory=set)  # ids of the known speakers
     videos: set[str] = field(default_factory=set)  # ids of the videos
-    gates: Counter[str] = field(default_factory=Counter)  # "stage/reason operator threshold" -> clips that passed
+    gates: dict[str, Counter[str]] = field(default_factory=dict)  # stage -> PASSED and NOT_MEASURED -> clips
+    checks: dict[str, Counter[str]] = field(default_factory=dict)  # "stage/reason operator threshold" -> the same
     licence: str = UNSTATED  # as the user states it
 
     @property
@@ -99,7 +104,13 @@ def _add_record(source: SourceCard, record: ClipRecord) -> None:
     if record.speaker:
         source.speakers.add(record.speaker)
     for check in record.checks:
-        source.gates[f"{check.stage}/{check.reason} {check.operator} {check.threshold:g}"] += 1
+        counts = source.checks.setdefault(
+            f"{check.stage}/{check.reason} {check.operator} {check.threshold:g}", Counter()
+        )
+        counts[NOT_MEASURED if check.score is None else PASSED] += 1
+    for stage in dict.fromkeys(check.stage for check in record.checks):
+        undecided = undecided_reasons(check for check in record.checks if check.stage == stage)
+        source.gates.setdefault(stage, Counter())[NOT_MEASURED if undecided else PASSED] += 1
 
 
 def write_card(card: DataCard, out: Path, url: str | None, published: date | None = None) -> None:
@@ -136,10 +147,21 @@ def card_markdown(card: DataCard) -> str:
         "",
         "## Gates",
         "",
-        "Every clip passed these checks; sources are named where a threshold does not hold for all of them.",
+        "Clips by the verdict of each gate. Passed: every check of the gate was measured and passed. Not measured: a",
+        "check could not be measured (a clip too short, too little motion), which is neither a pass nor a rejection.",
+        "Not judged: the recipe skips the gate, or lets it measure without rejecting.",
         "",
+        *_gate_table(card),
+        "",
+        "Each check with its threshold:",
+        "",
+        "| check | source | passed | not measured |",
+        "|---|---|---|---|",
     ]
-    lines += [f"- {gate}" for gate in _format_gates(card)]
+    lines += [
+        f"| {row['check']} | {row['source']} | {row['passed']:,} | {row['not_measured']:,} |"
+        for row in count_checks(card)
+    ]
     lines += ["", "## Provenance", ""]
     lines += [f"- {stage}: {backend}" for stage, backend in sorted(card.backends.items())]
     lines += [f"- digest of the curation's settings: {fingerprint}" for fingerprint in card.fingerprints]
@@ -151,16 +173,48 @@ def card_markdown(card: DataCard) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _format_gates(card: DataCard) -> list[str]:
-    sources_of: dict[str, list[str]] = {}
-    for name, source in sorted(card.sources.items()):
-        for gate in source.gates:
-            sources_of.setdefault(gate, []).append(name)
-    everywhere = len(card.sources)
-    return [
-        gate if len(names) == everywhere else f"{gate} ({', '.join(names)})"
-        for gate, names in sorted(sources_of.items())
+def _gate_table(card: DataCard) -> list[str]:
+    lines = ["| gate | source | passed | not measured | not judged |", "|---|---|---|---|---|"]
+    for stage in STAGES:
+        for name, source in sorted(card.sources.items()):
+            counts = source.gates.get(stage, Counter())
+            passed, not_measured = counts[PASSED], counts[NOT_MEASURED]
+            cells = f"{passed:,} | {not_measured:,} | {source.clips - passed - not_measured:,}"
+            lines.append(f"| {stage} | {name} | {cells} |")
+    return lines
+
+
+def count_checks(card: DataCard) -> list[dict[str, Any]]:
+    """Return a row for each check with its threshold and source: clips that passed, and clips without a score."""
+    rows = [
+        {"check": check, "source": name, "passed": counts[PASSED], "not_measured": counts[NOT_MEASURED]}
+        for name, source in card.sources.items()
+        for check, counts in source.checks.items()
     ]
+    order = {stage: rank for rank, stage in enumerate(STAGES)}
+    return sorted(rows, key=lambda row: (order[row["check"].partition("/")[0]], row["check"], row["source"]))
+
+
+def _checks_record_set(card: DataCard) -> Any:
+    """Return the counts of `count_checks` as a Croissant record set that holds its rows itself."""
+    import mlcroissant as mlc
+
+    kinds = {"check": mlc.DataType.TEXT, "source": mlc.DataType.TEXT}
+    kinds |= {"passed": mlc.DataType.INTEGER, "not_measured": mlc.DataType.INTEGER}
+    about = {
+        "check": "gate, reason, operator and threshold",
+        "source": "name of the source",
+        "passed": "clips whose score was measured and passed",
+        "not_measured": "clips whose score could not be measured, which is neither a pass nor a rejection",
+    }
+    fields = [
+        mlc.Field(id=f"checks/{name}", name=name, description=about[name], data_types=[kind])
+        for name, kind in kinds.items()
+    ]
+    rows = [{f"checks/{name}": value for name, value in row.items()} for row in count_checks(card)]
+    return mlc.RecordSet(
+        id="checks", name="checks", key=["checks/check", "checks/source"], fields=fields, data=rows or None
+    )
 
 
 def _escape_cell(text: str) -> str:
@@ -217,7 +271,10 @@ def card_croissant(card: DataCard, url: str | None, published: date | None = Non
         date_published=None if published is None else datetime.combine(published, time()),
         in_language=languages or None,
         distribution=[*shards, *files],
-        record_sets=[mlc.RecordSet(id="clips", name="clips", key=["clips/key"], fields=fields)],
+        record_sets=[
+            mlc.RecordSet(id="clips", name="clips", key=["clips/key"], fields=fields),
+            *([_checks_record_set(card)] if count_checks(card) else []),
+        ],
     )
     croissant: dict[str, Any] = metadata.to_json()
     return croissant

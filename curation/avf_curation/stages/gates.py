@@ -4,13 +4,27 @@ A corpus that comes as face crops needs no second face detection; the clips of a
 whatever their scores are.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from avf_shards.hash_draw import is_drawn
+from avf_shards.schema.ledger import Check
+
+from avf_curation.stages.undecided import make_undecided_check
 
 Gate = Literal["decide", "measure"]
 GateOrSkip = Literal["decide", "measure", "skip"]
+Undecided = Literal["keep", "reject"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndecidedConfig:
+    """Verdict on a span that passes all checks of a stage that could be measured, but has one that could not."""
+
+    faces: Undecided = "keep"  # no sampled frame shows a face, and the recipe lets that pass
+    sync: Undecided = "keep"  # the span is too short, or the backend is not confident of the offset
+    quality: Undecided = "keep"  # too little moves to tell a watermark, in the span and in its group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +42,7 @@ class GatesConfig:
     # Their verdicts do not change.
     score_all: float
     score_seed: int  # of the draw of these videos
+    undecided: UndecidedConfig = field(default_factory=UndecidedConfig)  # what a score that cannot be measured means
 
     def __post_init__(self) -> None:
         if not 0 <= self.score_all <= 1:
@@ -37,6 +52,12 @@ class GatesConfig:
     def non_deciding(self) -> dict[str, str]:
         """The stages that do not decide, with their modes."""
         return {stage: gate for stage, gate in asdict(self).items() if gate in ("measure", "skip")}
+
+    def undecided_checks(self, stage: str, checks: Iterable[Check]) -> tuple[Check, ...]:
+        """Return the check that rejects a span of which one of `checks` is undecided, or none where such spans stay."""
+        if getattr(self.undecided, stage) == "keep":
+            return ()
+        return (make_undecided_check(stage, checks),)
 
     def scores_past_rejection(self, source: str, video: str) -> bool:
         """Return whether this video is in the seeded sample that is measured past rejections."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import mlcroissant
 import pytest
 from avf_curation.cli.main import main
-from avf_curation.reports.data_card import read_card
+from avf_curation.reports.data_card import count_checks, read_card, write_card
 from avf_shards.deletion.shard_deletion import delete_clips, deletion_request
 from support.clips import make_flashing_shards
 
@@ -27,7 +27,9 @@ def test_the_data_card_states_counts_thresholds_and_licences(shards: Path, tmp_p
     assert "| a | 5 |" in text
     assert "CC-BY-4.0 \\| see &lt;owner>" in text
     assert "| b | 3 |" in text
-    assert "scenes/too_short >= 1.5" in text
+    assert "| scenes/too_short >= 1.5 | a | 5 | 0 |" in text
+    assert "| scenes | b | 3 | 0 | 0 |" in text
+    assert "Every clip passed" not in text
     for path in shards.glob("*.tar"):
         assert path.name in text
 
@@ -43,6 +45,27 @@ def test_the_croissant_file_is_valid(shards: Path, tmp_path: Path, caplog: pytes
     digests = {entry["name"]: entry["sha256"] for entry in values["distribution"] if entry["@type"] == "cr:FileObject"}
     assert digests.keys() == {path.name for path in shards.glob("*.tar")}
     assert set(values["license"]) == {"CC-BY-4.0", "not stated"}
+
+
+def test_the_card_states_what_was_not_measured(shards: Path, tmp_path: Path) -> None:
+    card = read_card(shards, "corpus", {})
+    write_card(card, tmp_path, None)
+    text = (tmp_path / "DATA_CARD.md").read_text()
+    open_clips = {name: source.gates["quality"]["not measured"] for name, source in card.sources.items()}
+    assert open_clips == {"a": 5, "b": 3}, "no watermark can be told from clips that show two colours"
+    assert "| quality | a | 0 | 5 | 0 |" in text
+    assert "| quality/watermark_pooled <= 30 | a | 0 | 5 |" in text
+    for source in card.sources.values():
+        assert all(sum(counts.values()) == source.clips for counts in (*source.gates.values(), *source.checks.values()))
+    dataset = mlcroissant.Dataset(jsonld=tmp_path / "croissant.json")
+    rows = list(dataset.records("checks"))
+    assert {
+        "checks/check": "quality/watermark_pooled <= 30",
+        "checks/source": "b",
+        "checks/passed": 0,
+        "checks/not_measured": 3,
+    } in rows
+    assert len(rows) == len(count_checks(card))
 
 
 def test_deleted_clips_are_not_counted(tmp_path: Path) -> None:
