@@ -11,3 +11,10 @@ class FaultError(Exception):
 
 class DeletedClipError(FaultError):
     """A clip that was deleted: its position in the stream order remains, its data does not."""
+
+
+UNREADABLE_TORCH_FILE = (
+    "not a file of torch, or it holds more than tensors; only tensors are read, because other objects in such a file "
+    "can run code"
+)
+"""What is wrong with a weight file that cannot be read; the name of the file stands before it."""

@@ -68,7 +68,9 @@ def _sources(options: argparse.Namespace, run: Any) -> dict[str, Any]:
     from avf_curation.runs.plan import parse_sources
 
     names = run.identity().sources
-    folders = remembered_roots(run) | (parse_sources(options.source) if options.source else {})
+    folders = parse_sources(options.source) if options.source else {}
+    if not folders.keys() >= set(names):  # the file of remembered folders may be unreadable, and is not needed
+        folders = remembered_roots(run) | folders
     for name in names:
         if name not in folders:
             raise UserError(f"the folder of source {name} is not known on this machine; add --source {name}=DIR")

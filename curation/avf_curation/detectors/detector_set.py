@@ -97,7 +97,8 @@ class Detectors:
             from avf_curation.detectors.weight_files import load_weights
 
             architecture: Architecture = "mobilenet" if choice.track == "retinaface-mobilenet" else "resnet50"
-            self._retinaface = RetinaFaceDetector(architecture, load_weights(choice.weights["retinaface"]), device)
+            path = choice.weights["retinaface"]
+            self._retinaface = RetinaFaceDetector(architecture, load_weights(path), device, str(path))
         if "syncnet" in choice.weights:
             from avf_curation.detectors.syncnet import SyncNetScorer
 

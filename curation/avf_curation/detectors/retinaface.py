@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
+from avf_curation.detectors.weight_files import fill_model
 from avf_curation.media.types import Bytes
 from avf_curation.stages.faces import Box
 
@@ -209,11 +210,16 @@ class RetinaFaceDetections:
 class RetinaFaceDetector:
     """RetinaFace, loaded once. All images of one call have one size, and are padded to a multiple of 32."""
 
-    def __init__(self, architecture: Architecture, weights: dict[str, Tensor], device: str = "cpu") -> None:
-        """Load the weights of an architecture and prepare the network for inference on a device of torch."""
+    def __init__(
+        self, architecture: Architecture, weights: dict[str, Tensor], device: str = "cpu", name: str = "retinaface"
+    ) -> None:
+        """Load the weights of an architecture and prepare the network for inference on a device of torch.
+
+        Raises UserError, which begins with `name`, for the weights of another model.
+        """
         self.architecture, self.device = architecture, torch.device(device)
         self.model = RetinaFaceMobileNet() if architecture == "mobilenet" else resnet50()
-        self.model.load_state_dict({key.removeprefix("module."): value for key, value in weights.items()})
+        fill_model(self.model, {key.removeprefix("module."): value for key, value in weights.items()}, name)
         self.model.eval().to(self.device)
         if architecture == "resnet50" and self.device.type == "cpu":
             self.model = optimize_for_one_core(self.model)

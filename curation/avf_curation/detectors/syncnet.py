@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from avf_curation.detectors.mfcc import compute_mfcc
-from avf_curation.detectors.weight_files import load_weights
+from avf_curation.detectors.weight_files import fill_model, load_weights
 from avf_curation.media.types import Bytes, Samples
 
 LIP_FRAMES, AUDIO_STEPS, STEPS_PER_FRAME = 5, 20, 4  # an MFCC step is 10 ms
@@ -103,11 +103,14 @@ class SyncNetScore:
 class SyncNetScorer:
     """SyncNet, loaded once, on a device of torch."""
 
-    def __init__(self, weights: dict[str, Tensor], device: str = "cpu") -> None:
-        """Load the authors' state dict and prepare both networks for inference."""
+    def __init__(self, weights: dict[str, Tensor], device: str = "cpu", name: str = "syncnet") -> None:
+        """Load the authors' state dict and prepare both networks for inference.
+
+        Raises UserError, which begins with `name`, for the weights of another model.
+        """
         self.device = torch.device(device)
         self.model = SyncNet()
-        self.model.load_state_dict(weights)
+        fill_model(self.model, weights, name)
         self.model.eval()
         self._lip = nn.Sequential(_fuse_for_inference(self.model.netcnnlip), nn.Flatten(1), self.model.netfclip).to(
             self.device
@@ -118,8 +121,8 @@ class SyncNetScorer:
 
     @classmethod
     def from_file(cls, path: Path, device: str = "cpu") -> "SyncNetScorer":
-        """Return a scorer with the weights of a file."""
-        return cls(load_weights(path), device)
+        """Return a scorer with the weights of a file. Raises UserError for a file that does not hold them."""
+        return cls(load_weights(path), device, str(path))
 
     def score(
         self,

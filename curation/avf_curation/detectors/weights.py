@@ -1,8 +1,8 @@
 """Weight files that backends use: their owners' addresses, their digests, and the download.
 
 A file with a published digest is checked against that digest. For a file without one, the digest at first sight is
-written to a lock file, and each later load must match it. A download resumes, and never leaves half a file under its
-final name.
+written to a lock file, once the file is seen to hold the model's tensors, and each later load must match it. A download
+resumes, and never leaves half a file under its final name.
 """
 
 import hashlib
@@ -93,22 +93,43 @@ def find_weight(name: str, folder: Path) -> tuple[WeightFile, Path] | None:
     return entry, path
 
 
-def check_weights(entry: WeightFile, path: Path, folder: Path) -> str:
-    """Return the SHA-256 of `path`; record it where no digest was known. Raises UserError if it is another file's."""
+def check_weights(entry: WeightFile, path: Path, folder: Path, name: str = "") -> str:
+    """Return the SHA-256 of a weight file; record it where no digest was known.
+
+    Args:
+        entry: what the file should be.
+        path: the file.
+        folder: the weights folder, whose lock file is read.
+        name: what messages call the file; its path where empty.
+
+    Raises:
+        UserError: it is another file, or holds other tensors than the model's.
+    """
+    name = name or str(path)
     digest = sha256_file(path)
     expected = entry.sha256_prefix or _read_lock(folder).get(entry.name, "")
     if not digest.startswith(expected):
-        origin = (
-            "published" if entry.sha256_prefix else f"recorded in {folder / LOCK_FILE} when the file was first seen"
-        )
+        origin, remedy = "published", ""
+        if not entry.sha256_prefix:
+            origin = f"recorded in {folder / LOCK_FILE} when the file was first seen"
+            remedy = f"; if the recorded file was the wrong one, remove the entry {entry.name!r} there"
         raise UserError(
-            f"{path}: has SHA-256 {digest[:16]}..., but {expected[:16]}... was {origin}: the file is damaged, or is "
-            f"another file. Remove it, and get it again with avf-curate weights pull {entry.name}"
+            f"{name}: has SHA-256 {digest[:16]}..., but {expected[:16]}... was {origin}: the file is damaged, or is "
+            f"another file. Get the right one with avf-curate weights pull {entry.name}{remedy}"
         )
     if not expected:
+        _check_tensors(path, name)
         _write_lock(folder, entry.name, digest)
-        log.info("%s: recorded SHA-256 %s in %s; later loads must match it", path, digest[:16], folder / LOCK_FILE)
+        log.info("%s: recorded SHA-256 %s in %s; later loads must match it", name, digest[:16], folder / LOCK_FILE)
     return digest
+
+
+def _check_tensors(path: Path, name: str) -> None:
+    """Raise UserError unless the file holds the tensors of SyncNet, the only model whose digest nobody published."""
+    from avf_curation.detectors.syncnet import SyncNet
+    from avf_curation.detectors.weight_files import fill_model, load_weights
+
+    fill_model(SyncNet(), load_weights(path, name), name)
 
 
 def pull_weights(
@@ -144,7 +165,7 @@ def pull_weights(
     else:
         _download(address or entry.address, part, progress)
     try:
-        check_weights(entry, part, folder)
+        check_weights(entry, part, folder, str(take_from or final))
     except UserError:
         part.unlink()
         raise

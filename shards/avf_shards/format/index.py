@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from avf_shards.errors import FaultError
-from avf_shards.format.tar import Member, read_member
+from avf_shards.format.tar import BLOCK, Member, read_member
 from avf_shards.schema.clip_key import is_key
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import parse_json, stamp
@@ -81,8 +81,8 @@ def parse_index(data: bytes, name: str) -> ShardIndex:
     fields = Fields(parse_json(data, "shard index", name), name)
     seconds = fields.table("seconds")
     deleted = fields.items("deleted") if "deleted" in fields.values else []
-    if not all(isinstance(position, int) for position in deleted):
-        raise FaultError(f"{name}: deleted must be a list of positions")
+    if not all(type(position) is int and position >= 0 for position in deleted):
+        raise FaultError(f"{name}: deleted must be a list of positions, whole numbers from 0 on")
     return ShardIndex(
         shard=fields.text("shard"),
         size_bytes=fields.integer("size_bytes"),
@@ -101,6 +101,11 @@ def _parse_member(row: object, where: str) -> Member:
             pass
         case _:
             raise FaultError(f"{where}: a member must be [name, offset, size, CRC-32], and is {str(row)[:60]}")
+    if bool in map(type, (offset, size, crc32)) or offset < BLOCK or size < 0:
+        raise FaultError(
+            f"{where}: member {name}: offset {offset!r} must be a whole number from {BLOCK} on, and "
+            f"size {size!r} one from 0 on"
+        )
     key, _, extension = name.partition(".")
     if not is_key(key) or extension not in _EXTENSIONS:
         raise FaultError(f"{where}: {name!r} cannot be the name of a clip's file")

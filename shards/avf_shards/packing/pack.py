@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from avf_shards import durable_io
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from avf_shards.format.frozen_identity import freeze_or_refuse
 from avf_shards.format.index import FINGERPRINT, ShardReader, load_index, sidecar_path
 from avf_shards.format.manifest import MANIFEST
@@ -181,6 +181,8 @@ class _Parts:
                 self._open.popitem(last=False)[1][0].close()
         self._open.move_to_end(part)
         reader, members = self._open[part]
+        if key not in members:
+            raise FaultError(f"{sidecar_path(reader.path)}: lists no member of the clip {key}, which the ledger keeps")
         payloads = {kind: reader.read(member) for kind, member in members[key].items() if kind != FINGERPRINT}
         start, stop = key.split("-")[2:4]
         return PackedClip(key=key, source=source, frames=int(stop) - int(start), members=payloads)

@@ -86,8 +86,8 @@ def check_version(values: Mapping[str, Any], kind: FileKind, where: str) -> None
     version = values.get(SCHEMA_VERSION)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise UserError(
-            f"{where}: no {kind} file of avf-foundry 0.2 or later (its {SCHEMA_VERSION} is {version!r}); "
-            "an older version or another program wrote it"
+            f"{where}: is not the {kind} file of avf-foundry 0.2 or later: its {SCHEMA_VERSION} is "
+            f"{json.dumps(version)}; an older version or another program wrote it"
         )
     refuse_newer_version(values, kind, where)
 

@@ -1,14 +1,20 @@
 """Downloads of weights resume, leave no partial file under the final name, and check digests."""
 
 import http.server
+import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from avf_curation.cli.main import main
 from avf_curation.detectors import weights
-from avf_shards.errors import UserError
+from avf_curation.detectors.retinaface import RetinaFaceDetector
+from avf_curation.detectors.syncnet import SyncNet, SyncNetScorer
+from avf_curation.detectors.weight_files import load_weights
+from avf_shards.errors import UNREADABLE_TORCH_FILE, UserError
+from avf_training.conversion.convert import read_authors_checkpoint
 
 CONTENT = bytes(range(256)) * 4096
 
@@ -44,7 +50,8 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(weights, "_check_tensors", lambda path, name: None)  # CONTENT stands in for 54 MB of tensors
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
     Server.drop, Server.requested_ranges = 0, []
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -96,6 +103,62 @@ def test_ls_lists_weights_and_unknown_names_are_refused(tmp_path: Path, capsys: 
 def test_an_unreachable_address_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be reached"):
         weights.pull_weights("syncnet", tmp_path, address="http://127.0.0.1:9/x")
+
+
+def save_weights(path: Path, tensors: object) -> Path:
+    torch.save(tensors, path)
+    return path
+
+
+def test_a_file_that_is_not_the_models_is_refused_before_its_digest_is_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "weights"
+    page = tmp_path / "page.html"
+    page.write_text("<html>Not found</html>")
+    other = save_weights(tmp_path / "other.pth", {"conv.weight": torch.zeros(2)})
+    for file, says in ((page, "not a file of torch"), (other, "holds the weights of another model")):
+        assert main(["weights", "pull", "syncnet", "--from", str(file), "--weights", str(folder)]) == 2
+        assert f"avf-curate: {file}: {says}" in capsys.readouterr().err
+        assert list(folder.iterdir()) == []
+    right = save_weights(tmp_path / "right.pth", SyncNet().state_dict())
+    assert main(["weights", "pull", "syncnet", "--from", str(right), "--weights", str(folder)]) == 0
+    (folder / "syncnet_v2.model").unlink()
+    capsys.readouterr()
+    assert main(["weights", "pull", "syncnet", "--from", str(other), "--weights", str(folder)]) == 2
+    message = capsys.readouterr().err
+    assert f"avf-curate: {other}: has SHA-256" in message
+    assert f"recorded in {folder / weights.LOCK_FILE}" in message
+    assert "remove the entry 'syncnet' there" in message
+    assert ".part" not in message
+
+
+@pytest.mark.parametrize("load", [load_weights, read_authors_checkpoint])
+@pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04junk", pickle.dumps({"a": 3}), pickle.dumps(print)])
+@pytest.mark.parametrize("name", ["x.pth", "x.zip"])
+def test_a_file_of_anything_but_tensors_is_one_sentence(
+    load: Callable[[Path], object], content: bytes, name: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UserError) as refusal:
+        load(path)
+    assert str(refusal.value) == f"{path}: {UNREADABLE_TORCH_FILE}"
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("values", [{"state_dict": {"a": 3}}, [1], {"a": [torch.zeros(1)]}])
+def test_weights_are_a_table_of_tensors(values: object, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"x\.pth: not a file of torch, or it holds more than tensors"):
+        load_weights(save_weights(tmp_path / "x.pth", values))
+
+
+def test_the_weights_of_another_model_are_one_sentence(tmp_path: Path) -> None:
+    path = save_weights(tmp_path / "x.pth", {"conv.weight": torch.zeros(2)})
+    with pytest.raises(UserError, match=r"x\.pth: holds the weights of another model \(Missing key"):
+        SyncNetScorer.from_file(path)
+    with pytest.raises(UserError, match=r"x\.pth: holds the weights of another model \(Missing key"):
+        RetinaFaceDetector("mobilenet", load_weights(path), name=str(path))
 
 
 @pytest.mark.real

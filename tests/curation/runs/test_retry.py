@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from avf_curation.cli.main import main
 from avf_shards.format.run_folder import RunFolder
+from support.runs import make_run
 
 
 def test_retry_takes_settings_and_source_folders_from_the_run(
@@ -21,3 +22,15 @@ def test_retry_takes_settings_and_source_folders_from_the_run(
     capsys.readouterr()
     assert main(["retry", str(tmp_path / "run"), *words]) == 2
     assert "the folder of source s is not known on this machine; add --source s=DIR" in capsys.readouterr().err
+
+
+def test_folders_that_are_given_need_no_file_that_remembers_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path)
+    remembered = run.log_folder / "sources.json"
+    remembered.write_text('{"schema_version": 99}')
+    words = ["retry", str(run.root), "--engine", "inline", "--weights", str(tmp_path / "none")]
+    assert main(words) == 2
+    assert "sources.json: source folders file of schema version 99" in capsys.readouterr().err
+    assert main([*words, "--source", f"made={tmp_path / 'in'}"]) == 0

@@ -146,5 +146,5 @@ def test_data_that_is_no_record_is_refused(data: bytes) -> None:
 
 def test_a_record_without_a_version_is_refused() -> None:
     record = {"key": KEY, "video": "a.mp4", "parent": "a.mp4", "measures": {}}
-    with pytest.raises(UserError, match="x: no clip record file of avf-foundry"):
+    with pytest.raises(UserError, match="x: is not the clip record file of avf-foundry"):
         ClipRecord.from_json(json.dumps(record).encode(), "x")

@@ -184,7 +184,7 @@ def test_a_file_that_lacks_its_fields_is_one_sentence_that_names_it(
 def test_the_version_is_a_number_from_one_on() -> None:
     check_version({SCHEMA_VERSION: VERSIONS["ledger"]}, "ledger", "x")
     for value in (0, True, "1", None, 1.0):
-        with pytest.raises(UserError, match="x: no ledger file"):
+        with pytest.raises(UserError, match="x: is not the ledger file"):
             check_version({SCHEMA_VERSION: value}, "ledger", "x")
 
 

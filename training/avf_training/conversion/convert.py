@@ -5,6 +5,7 @@ Their files are pickles. They are read with `weights_only`, which runs no code f
 
 import argparse
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 from avf_shards.config import bind
-from avf_shards.errors import UserError
+from avf_shards.errors import UNREADABLE_TORCH_FILE, UserError
 from avf_shards.schema.versions import stamp
 from torch import Tensor, nn
 
@@ -62,18 +63,15 @@ def read_authors_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises UserError.
     """
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # their files carry their arguments
+        # Their files carry their arguments. The warning is about the pickle protocol of a file that is not torch's.
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     # The library's own messages advise to read such a file in a way that runs the code in it, so they are not shown.
-    except UnpicklingError:
-        raise UserError(
-            f"{path}: not a file of torch, or it holds more than tensors; only tensors are read, because other objects "
-            "in such a file can run code"
-        ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError):
-        raise UserError(f"{path}: damaged, or not a file that torch.save wrote") from None
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError):
+        raise UserError(f"{path}: {UNREADABLE_TORCH_FILE}") from None
     for name in _CONTAINERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
             loaded = loaded[name]

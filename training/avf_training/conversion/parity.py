@@ -55,7 +55,7 @@ def compare_with_oracle(path: Path) -> list[ParityRow]:
             oracle = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (ValueError, BadZipFile, OSError, AttributeError, TypeError):
+    except (ValueError, BadZipFile, EOFError, AttributeError, TypeError):
         raise UserError(f"{path}: damaged, or not a .npz file of plain arrays, as numpy.savez writes it") from None
     try:
         if "meta.config" in oracle:

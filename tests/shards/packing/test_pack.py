@@ -1,0 +1,47 @@
+"""A unit whose index contradicts the ledger or itself is one sentence of `pack` that names file and clip."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from avf_shards.cli.main import main
+from support.runs import make_run
+
+
+def drop_clip(values: dict[str, Any]) -> None:
+    key = values["members"][0][0].partition(".")[0]
+    values["members"] = [row for row in values["members"] if not row[0].startswith(key)]
+
+
+def change_member(column: int, value: object) -> Callable[[dict[str, Any]], None]:
+    def change(values: dict[str, Any]) -> None:
+        values["members"][0][column] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (drop_clip, "lists no member of the clip made-"),
+        (change_member(1, -1), "offset -1"),
+        (change_member(1, True), "offset True"),
+        (change_member(2, -5), "size -5"),
+        (lambda values: values.update(deleted=[True]), "deleted must be a list of positions"),
+        (lambda values: values.update(deleted=[-1]), "deleted must be a list of positions"),
+    ],
+)
+def test_a_damaged_index_of_a_unit_is_one_sentence(
+    change: Callable[[dict[str, Any]], None], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path)
+    path = run.unit_folder(0, 0) / "clips.index.json"
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+    assert main(["pack", str(run.root), "--out", str(tmp_path / "shards")]) == 1
+    (message,) = capsys.readouterr().err.splitlines()
+    assert message.startswith(f"avf-shards: damaged data: {path}: ")
+    assert says in message
