@@ -17,6 +17,7 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.estimate import Estimate
 from avf_shards.format.run_folder import PART, RunFolder
 from avf_shards.hash_draw import priority
+from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import read_json, stamp
 from avf_shards.timeline import FRAMES_PER_SECOND
 
@@ -200,7 +201,13 @@ def remembered_totals(folder: Path) -> dict[str, SourceTotals] | None:
     """
     path = folder / "log" / TOTALS
     try:
-        values = read_json(path, "source totals")
-        return {name: SourceTotals(**value) for name, value in values["sources"].items()}
-    except (OSError, FaultError, KeyError, TypeError, AttributeError):
+        sources = Fields(read_json(path, "source totals"), str(path)).table("sources")
+        totals = {name: sources.table(name) for name in sources.values}
+        return {
+            name: SourceTotals(
+                videos=total.integer("videos"), groups=total.integer("groups"), bytes=total.integer("bytes")
+            )
+            for name, total in totals.items()
+        }
+    except (OSError, FaultError):
         return None

@@ -7,12 +7,12 @@ line of a killed process may be torn.
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
 
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.schema.versions import SCHEMA_VERSION, refuse_newer_version, stamp
+from avf_shards.schema.versions import refuse_newer_version, stamp
 from avf_shards.text import count_noun
 
 from avf_curation.pipeline.unit import UnitReport
@@ -36,9 +36,9 @@ class UnitLogEntry:
         """
         values = json.loads(line)
         refuse_newer_version(values, "unit log entry", "log/units.jsonl")
-        del values[SCHEMA_VERSION]
-        time_s, attempt = float(values.pop("time")), int(values.pop("attempt"))
-        return cls(time=time_s, attempt=attempt, report=UnitReport(**values))
+        known = {field.name for field in fields(UnitReport)}  # a later version may add fields
+        report = UnitReport(**{name: value for name, value in values.items() if name in known})
+        return cls(time=float(values["time"]), attempt=int(values["attempt"]), report=report)
 
     def to_json(self) -> str:
         """Return the entry as a line: time, attempt and the report's fields in one object."""

@@ -1,5 +1,6 @@
 """The log of units is read as it was written, and a truncated line is ignored."""
 
+import json
 from pathlib import Path
 
 from avf_curation.pipeline.unit import UnitReport
@@ -31,6 +32,15 @@ def test_a_truncated_line_is_ignored(tmp_path: Path) -> None:
     log = run.log_folder / "units.jsonl"
     text = log.read_text()
     log.write_text(text + text[:40] + "\n7\n")
+    assert [entry.report for entry in read_unit_log(run)] == [REPORT]
+
+
+def test_a_field_that_a_later_version_adds_is_ignored(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.log_folder.mkdir()
+    append_unit(run, REPORT, 0)
+    log = run.log_folder / "units.jsonl"
+    log.write_text(json.dumps(json.loads(log.read_text()) | {"new": 1}) + "\n")
     assert [entry.report for entry in read_unit_log(run)] == [REPORT]
 
 

@@ -15,6 +15,7 @@ from avf_shards.format.manifest import seal
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
+from avf_shards.packing.verify import verify_shards
 from avf_shards.schema import versions
 from avf_shards.schema.ledger import read_ledger
 from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS, check_version, read_json
@@ -216,6 +217,21 @@ def test_the_totals_of_an_estimate_are_read_as_written_and_refuse_another_versio
         remembered_totals(tmp_path)
     (run.log_folder / TOTALS).write_text("junk")
     assert remembered_totals(tmp_path) is None
+
+
+def test_fields_that_a_later_version_adds_are_ignored(tmp_path: Path) -> None:
+    totals = {"interviews": SourceTotals(videos=3, groups=2, bytes=100)}
+    run = make_run(tmp_path)
+    write_totals(run, totals)
+    path = run.log_folder / TOTALS
+    values = json.loads(path.read_text())
+    values["sources"]["interviews"]["new"] = 1
+    path.write_text(json.dumps(values | {"new": 1}))
+    assert remembered_totals(run.root) == totals
+    pack_shards(run, tmp_path / "shards", Selection())
+    pack = tmp_path / "shards/pack.json"
+    pack.write_text(json.dumps(json.loads(pack.read_text()) | {"new": 1}))
+    assert verify_shards(tmp_path / "shards") == []
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 not a table PAR1", b"\x00" * 64])
