@@ -10,6 +10,8 @@ from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.cli.options import add_run_argument, open_run
 
+_SHOWN_UNITS = 8  # lines of workers that are printed
+
 
 def add(commands: Any) -> None:
     """Add `status`."""
@@ -34,13 +36,18 @@ def _run(options: argparse.Namespace) -> int:
     detail = {"going": f" ({status.coordinator})", "stopped": "; start it again with the same command"}
     print(f"{status.state}{detail.get(status.state, '')}")
     print(
-        f"{progress.videos_done}/{progress.videos} videos, {progress.units_done}/{progress.units} units "
+        f"{progress.videos_done + progress.videos_in_units}/{progress.videos} videos, "
+        f"{progress.units_done}/{progress.units} units committed "
         f"in attempt {status.attempt}"
     )
     print(
         f"{progress.kept} clips kept, {progress.rejected} spans rejected, {progress.failed} failed, "
         f"{progress.frames / FRAMES_PER_SECOND:.1f} s of video"
     )
+    for unit in progress.active[:_SHOWN_UNITS]:
+        print(f"  at {unit.video or 'the next video'}: {unit.stage or 'starting'}")
+    if len(progress.active) > _SHOWN_UNITS:
+        print(f"  and {len(progress.active) - _SHOWN_UNITS} more workers")
     if status.last_unit_s_ago is not None:
         print(f"last unit {status.last_unit_s_ago:.0f} s ago")
     return 0
@@ -56,7 +63,8 @@ def _watch(options: argparse.Namespace, run: Any) -> int:
     for status in watch_status(run, options.watch):
         progress = status.progress
         print(
-            f"{time.strftime('%H:%M:%S')} {status.state}: {progress.videos_done}/{progress.videos} videos, "
+            f"{time.strftime('%H:%M:%S')} {status.state}: "
+            f"{progress.videos_done + progress.videos_in_units}/{progress.videos} videos, "
             f"{progress.kept} kept, {progress.rejected} rejected, {progress.failed} failed",
             flush=True,
         )
