@@ -52,7 +52,7 @@ def test_a_saved_model_loads_with_equal_outputs(tmp_path: Path, encoder: str, fu
     assert sorted(path.name for path in (tmp_path / "mae").iterdir()) == ["config.json", "model.safetensors"]
     with pytest.raises(UserError, match="exists already"):
         model.save_pretrained(tmp_path / "mae")
-    with pytest.raises(UserError, match="holds a 'mae', not a 'classifier'"):
+    with pytest.raises(UserError, match=r"holds a pre-trained model \(mae\); name a fine-tuned model"):
         Classifier.from_pretrained(tmp_path / "mae")
 
 

@@ -43,7 +43,9 @@ class Pretrained(nn.Module):
         """Return the model saved in `folder`, in eval mode. Raises UserError that names missing or unknown tensors."""
         values, tensors = load_model_folder(Path(folder))
         if values["kind"] != cls.kind:
-            raise UserError(f"{folder}: holds a {values['kind']!r}, not a {cls.kind!r}")
+            titles = {"mae": "a pre-trained model (mae)", "classifier": "a fine-tuned model (classifier)"}
+            held = titles.get(values["kind"], f"a {values['kind']!r}")
+            raise UserError(f"{folder}: holds {held}; name {titles[cls.kind]}")
         model = cls(parse_saved_config(values["model"], folder), **cls._parse_arguments(values))
         load_strict(model, tensors, str(folder))
         return model.eval()
