@@ -6,6 +6,11 @@ from typing import Any
 
 from avf_shards.packing.selection import SelectionResult
 
+_LEGEND = """\
+kept: clips of the run; of these are left out: duplicate (the same span of the same bytes), near (the sound of a
+selected clip), stricter (below a stricter threshold of the selection). available = kept - these;
+short = quota - selected"""
+
 
 def print_selection(choice: SelectionResult, out: Path | None) -> tuple[dict[str, Any], str]:
     """Return the counts of each source for JSON, and the same counts as a table for people."""
@@ -20,5 +25,5 @@ def print_selection(choice: SelectionResult, out: Path | None) -> tuple[dict[str
         quota = "all" if row["quota"] is None else str(row["quota"])
         lines.append(f"{source:<20}{quota:>10}" + "".join(f"{row[name]:>10}" for name in columns.values()))
     return {"shards": None if out is None else str(out), "sources": rows}, "\n".join(
-        [*lines, "nothing was written" if out is None else f"packed into {out}"]
+        [*lines, _LEGEND, "nothing was written" if out is None else f"packed into {out}"]
     )
