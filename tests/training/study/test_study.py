@@ -235,7 +235,7 @@ def test_a_failed_run_is_named_and_the_others_continue(
     assert main(argv) == 1
     out = capsys.readouterr()
     assert "FAILED  finetune lab-fold1-nano-seed0" in out.err
-    assert "epochs must be above 0" in out.err
+    assert "epochs 0 must be above 0" in out.err
     assert "1 of 1" in out.out
 
 
