@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, local_path, output_file, write_answer
@@ -41,10 +42,11 @@ def _run(options: argparse.Namespace) -> int:
         return _print_comparison(options)
     if options.verdicts is not None:
         return _print_review(options)
-    if "@" in options.folder.name and not options.folder.exists():
+    folder, separator, _ = str(options.folder).rpartition("@")
+    if separator and not options.folder.exists() and Path(folder).is_dir():
         raise UserError(
             f"{options.folder}: a run as it was at a date can only be compared with a second run; name one, as in "
-            f"avf-curate audit {options.folder} {str(options.folder).rpartition('@')[0]}"
+            f"avf-curate audit {options.folder} {folder}"
         )
     run = open_run(options)
     if options.html:

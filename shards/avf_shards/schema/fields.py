@@ -19,7 +19,7 @@ class Fields:
     def from_value(cls, values: object, where: str) -> "Fields":
         """Return the fields of `values`, which must be a JSON object."""
         if not isinstance(values, dict):
-            raise FaultError(f"{where}: must be a table, and is {_shorten(values)}")
+            raise FaultError(f"{where}: must be a JSON object, and is {_shorten(values)}")
         return cls(values, where)
 
     def text(self, name: str) -> str:

@@ -119,10 +119,12 @@ def parse_json(data: bytes | str, kind: FileKind | None, where: str) -> dict[str
         values = json.loads(data)
     except UnicodeDecodeError:
         raise FaultError(f"{where}: not readable as JSON (not UTF-8 text)") from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise FaultError(f"{where}: not readable as JSON (nested too deeply)") from None
+    except ValueError as error:
         raise FaultError(f"{where}: not readable as JSON ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
-        raise FaultError(f"{where}: must hold a JSON object, and holds {' '.join(repr(values).split())[:60]}")
+        raise FaultError(f"{where}: must hold a JSON object, and holds {' '.join(json.dumps(values).split())[:60]}")
     if kind is not None:
         check_version(values, kind, where)
     return values

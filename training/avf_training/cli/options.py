@@ -31,12 +31,12 @@ def add_recipe_option(parser: argparse.ArgumentParser, folder: Path, example: st
 
 
 def _recipe_fields(folder: Path) -> list[str]:
-    """Return the fields that our recipes of one kind set, as --set takes them."""
+    """Return the fields that our recipes of one kind set, as --set takes them, without `based_on` of their files."""
     import yaml
     from avf_shards.config import flatten
 
     recipes = [yaml.safe_load(path.read_text("utf-8")) for path in folder.glob("*.yaml")]
-    return sorted({f"{name}=" for recipe in recipes for name in flatten(recipe)})
+    return sorted({f"{name}=" for recipe in recipes for name in flatten(recipe) if name != "based_on"})
 
 
 def dataset_names() -> list[str]:

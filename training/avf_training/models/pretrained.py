@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from avf_shards import durable_io
 from avf_shards.config import bind
 from avf_shards.errors import UserError
-from avf_shards.schema.versions import check_version, stamp
+from avf_shards.schema.versions import check_version, refuse_newer_version, stamp
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -89,6 +89,8 @@ def load_model_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         ) from None
     except (ValueError, SafetensorError) as error:
         raise UserError(f"{folder}: cannot be read as a saved model ({error})") from None
+    if isinstance(values, dict):  # first: a newer version may have renamed the keys
+        refuse_newer_version(values, "saved model", str(folder / CONFIG))
     if not isinstance(values, dict) or not {"kind", "model"} <= values.keys():
         raise UserError(f"{folder / CONFIG}: is not the config of a saved model (it has no kind and model)")
     check_version(values, "saved model", str(folder / CONFIG))
