@@ -29,19 +29,7 @@ MANY_POSITIONAL_CALLS = {
 }
 
 ROOT_MODULES = {
-    "avf_shards": {
-        "__init__",
-        "child_process",
-        "config",
-        "durable_io",
-        "errors",
-        "estimate",
-        "hash_draw",
-        "run_lock",
-        "text",
-        "timeline",
-        "yaml_settings",
-    },
+    "avf_shards": {"__init__", "errors", "text", "timeline"},
     "avf_curation": {"__init__", "recipe"},
     "avf_training": {"__init__"},
 }

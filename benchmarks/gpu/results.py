@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avf_shards import durable_io
+from avf_shards.system import durable_io
 
 SCHEMA_VERSION = 1  # raise it when a field is renamed, removed or gets another unit
 Value = str | float | int | bool | None

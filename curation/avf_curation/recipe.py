@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from avf_shards.config import Faults, bind_collecting, describe_unknown_key, merge, refuse
 from avf_shards.packing.selection import Selection
-from avf_shards.yaml_settings import YamlSettings, read_settings
+from avf_shards.settings.config import Faults, bind_collecting, describe_unknown_key, merge, refuse
+from avf_shards.settings.yaml_settings import YamlSettings, read_settings
 
 from avf_curation.media.clip_config import ClipConfig
 from avf_curation.media.types import MediaConfig

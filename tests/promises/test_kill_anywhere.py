@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.stages.stage_timer import StageTimer
-from avf_shards import durable_io
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
+from avf_shards.system import durable_io
 from support.curation_runs import EMBEDDED, make_recipe, stub_curate
 from support.runs import make_inputs
 from support.stages import single_step

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from avf_shards.child_process import child_environment
+from avf_shards.system.child_process import child_environment
 from avf_training.trainer.checkpoint import Checkpoints
 from support.clips import make_flashing_shards
 from support.training_runs import pretrain_command, start_training, wait_for_lines
@@ -65,7 +65,7 @@ def test_a_run_saves_and_ends_with_a_launcher_that_was_killed(shards: Path, tmp_
     out = tmp_path / "run"
     command = [sys.executable, *pretrain_command(shards, out, *LONG)]
     code = (
-        "import subprocess, sys; from avf_shards.child_process import child_environment as environment; "
+        "import subprocess, sys; from avf_shards.system.child_process import child_environment as environment; "
         "subprocess.run(sys.argv[1:], env=environment())"
     )
     launcher = subprocess.Popen([sys.executable, "-c", code, *command], env=os.environ, start_new_session=True)

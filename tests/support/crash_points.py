@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from avf_shards import durable_io
+from avf_shards.system import durable_io
 
 
 class SimulatedCrashError(Exception):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from avf_curation.runs.curation import Engine, RunOptions, curate
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.run_lock import marker_values
+from avf_shards.system.run_lock import marker_values
 
 from support.curation_runs import EMBEDDED, make_recipe, stub_curate
 from support.stages import single_step

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.errors import UserError
-from avf_shards.estimate import Estimate
 from avf_shards.schema.check_columns import CheckColumns
+from avf_shards.schema.estimate import Estimate
 
 from avf_curation.audit.confidence import wilson_interval
 from avf_curation.audit.scores import select_reached_checks

@@ -2,7 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
-from avf_shards.estimate import Estimate
+from avf_shards.schema.estimate import Estimate
 
 
 def wilson_interval(hits: float, count: float) -> Estimate:

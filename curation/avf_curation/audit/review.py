@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.errors import UserError
-from avf_shards.estimate import Estimate
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.schema.estimate import Estimate
 from avf_shards.schema.ledger import Decision
 
 from avf_curation.audit.confidence import effective_size, wilson_interval

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from avf_shards.hash_draw import priority
+from avf_shards.sampling.hash_draw import priority
 from avf_shards.schema.ledger import Decision, table_to_decisions
 
 

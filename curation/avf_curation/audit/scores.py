@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from avf_shards.estimate import Estimate
 from avf_shards.schema.check_columns import CheckColumns, flatten_checks
+from avf_shards.schema.estimate import Estimate
 
 from avf_curation.audit.confidence import wilson_interval
 from avf_curation.stages.checks import STAGES

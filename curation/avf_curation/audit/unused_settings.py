@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 
-from avf_shards.config import flatten
-from avf_shards.yaml_settings import read_settings
+from avf_shards.settings.config import flatten
+from avf_shards.settings.yaml_settings import read_settings
 
 from avf_curation.recipe import DEFAULT, Recipe, SourceSettings
 

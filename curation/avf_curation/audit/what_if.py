@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from avf_shards.config import flatten, merge
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
 from avf_shards.schema.check_columns import CheckColumns, flatten_checks
-from avf_shards.yaml_settings import YamlSettings
+from avf_shards.settings.config import flatten, merge
+from avf_shards.settings.yaml_settings import YamlSettings
 
 from avf_curation.audit.undecided import find_undecided
 from avf_curation.audit.unused_settings import explain_unused

@@ -61,7 +61,7 @@ def add_set_option(parser: argparse.ArgumentParser, help: str) -> None:
 
 def _settings() -> list[str]:
     """Return each setting of the default recipe with its value, as --set takes it."""
-    from avf_shards.config import flatten
+    from avf_shards.settings.config import flatten
 
     from avf_curation.recipe import load_recipe
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from avf_shards.estimate import Estimate
+from avf_shards.schema.estimate import Estimate
 from avf_shards.text import count_noun
 from rich.console import Console
 from rich.table import Table

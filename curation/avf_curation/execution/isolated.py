@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 import psutil
-from avf_shards.child_process import end_with_parent
 from avf_shards.cli.logging_setup import setup_worker_logging
+from avf_shards.system.child_process import end_with_parent
 
 from avf_curation.execution.worker import UnitWorker, WorkerSetup
 from avf_curation.pipeline.failures import FailureCause, InfrastructureError

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from avf_shards.config import refuse
+from avf_shards.settings.config import refuse
 
 
 @dataclass(frozen=True, kw_only=True)

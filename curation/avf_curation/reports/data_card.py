@@ -12,12 +12,12 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format.corpus import load_corpus
 from avf_shards.format.index import ShardReader
 from avf_shards.format.shard_manifest import read_manifest
 from avf_shards.schema.clip_record import ClipRecord
+from avf_shards.system import durable_io
 from avf_shards.text import count_noun
 
 from avf_curation.stages.checks import STAGES

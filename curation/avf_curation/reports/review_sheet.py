@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import PART, RunFolder
+from avf_shards.system import durable_io
 
 from avf_curation.audit.review import KEPT, Review, ReviewItem, span_name
 from avf_curation.media import preview

@@ -4,10 +4,10 @@ import logging
 import os
 from pathlib import Path
 
-from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.run_lock import lock_files
+from avf_shards.system import durable_io
+from avf_shards.system.run_lock import lock_files
 
 from avf_curation.runs.coordinator import LOCK, active_coordinator
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.run_lock import LockHolder, RunLock, current_holder
+from avf_shards.system.run_lock import LockHolder, RunLock, current_holder
 
 from avf_curation.execution.events import Event, EventLog
 from avf_curation.pipeline.failures import InfrastructureError

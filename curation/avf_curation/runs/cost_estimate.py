@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from avf_shards.errors import FaultError, UserError
-from avf_shards.estimate import Estimate
 from avf_shards.format.run_folder import PART, RunFolder
-from avf_shards.hash_draw import priority
+from avf_shards.sampling.hash_draw import priority
+from avf_shards.schema.estimate import Estimate
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import read_json, stamp
 from avf_shards.timeline import FRAMES_PER_SECOND

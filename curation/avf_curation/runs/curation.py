@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from avf_shards import durable_io
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.system import durable_io
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.execution.active_units import remove_active_units

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format.plan_summary import PlanSummary, digest_inputs
 from avf_shards.format.run_folder import PLAN, PLAN_SUMMARY, RunFolder
 from avf_shards.schema.versions import read_parquet
+from avf_shards.system import durable_io
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.pipeline.unit import UnitJob

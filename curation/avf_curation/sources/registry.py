@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from avf_shards.config import Faults
 from avf_shards.errors import UserError
+from avf_shards.settings.config import Faults
 
 from avf_curation.recipe import PlanConfig, Recipe
 from avf_curation.sources import (

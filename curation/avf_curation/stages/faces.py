@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from avf_shards.config import refuse
 from avf_shards.schema.ledger import Check
+from avf_shards.settings.config import refuse
 
 STAGE = "faces"
 MAX_SAMPLES = 25  # frames per shot; screening holds at most 32 of a shot (pipeline/screening.py)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from avf_shards.hash_draw import is_drawn
+from avf_shards.sampling.hash_draw import is_drawn
 from avf_shards.schema.ledger import Check
 
 from avf_curation.stages.undecided import make_undecided_check

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from avf_shards.config import refuse
 from avf_shards.schema.ledger import Check
+from avf_shards.settings.config import refuse
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.media.types import Bytes

@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from avf_shards.config import refuse
 from avf_shards.schema.ledger import Check
+from avf_shards.settings.config import refuse
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 from avf_curation.media.types import AudioTrack, VideoTrack, overlap_frames

@@ -7,8 +7,8 @@ backend is confident of can be repaired by moving the sound before it is stored.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from avf_shards.config import refuse
 from avf_shards.schema.ledger import Check
+from avf_shards.settings.config import refuse
 
 STAGE = "sync"
 SyncBackend = Literal["auto", "syncnet", "envelope"]

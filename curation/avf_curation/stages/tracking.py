@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from avf_shards.config import refuse
 from avf_shards.schema.ledger import Check
+from avf_shards.settings.config import refuse
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.stages.faces import Box

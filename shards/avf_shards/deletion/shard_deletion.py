@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
 from avf_shards.format.index import ShardReader, sidecar_path
@@ -21,6 +20,7 @@ from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, Tombston
 from avf_shards.format.tar import TarWriter
 from avf_shards.schema.clip_key import is_key, make_clip_key
 from avf_shards.schema.clip_record import ClipRecord
+from avf_shards.system import durable_io
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 _KINDS = ("video", "speaker", "key")

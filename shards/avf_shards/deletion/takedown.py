@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from avf_shards import durable_io
 from avf_shards.deletion.shard_deletion import DeletionRequest
 from avf_shards.errors import UserError
 from avf_shards.format import index
@@ -24,6 +23,7 @@ from avf_shards.format.tar import Member
 from avf_shards.schema import ledger
 from avf_shards.schema.ledger import Check
 from avf_shards.schema.versions import read_parquet
+from avf_shards.system import durable_io
 
 STAGE, REASON = "takedown", "deleted"
 _TOMBSTONE = Check(stage=STAGE, reason=REASON, score=1.0, operator="<=", threshold=0.0)

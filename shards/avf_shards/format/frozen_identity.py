@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from avf_shards import durable_io
-from avf_shards.config import difference
 from avf_shards.errors import UserError
 from avf_shards.format.manifest import canonical_json
 from avf_shards.schema.versions import FileKind, read_json, stamp
+from avf_shards.settings.config import difference
+from avf_shards.system import durable_io
 
 
 def freeze_or_refuse(

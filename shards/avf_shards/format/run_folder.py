@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.format import index
 from avf_shards.format.plan_summary import PlanSummary
@@ -33,6 +32,7 @@ from avf_shards.schema.versions import (
     stamp,
     translate_parquet_errors,
 )
+from avf_shards.system import durable_io
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 LEDGER, PART, PART_INDEX, UNIT = "ledger.parquet", "clips.tar", "clips.index.json", "unit.json"

@@ -12,8 +12,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from avf_shards import durable_io
 from avf_shards.errors import FaultError
+from avf_shards.system import durable_io
 
 BLOCK = 512
 END = bytes(2 * BLOCK)

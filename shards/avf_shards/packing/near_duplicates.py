@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avf_shards.config import refuse
+from avf_shards.settings.config import refuse
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 Fingerprint = npt.NDArray[np.uint32]

@@ -20,7 +20,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.frozen_identity import freeze_or_refuse
 from avf_shards.format.index import FINGERPRINT, ShardReader, load_index, sidecar_path
@@ -31,6 +30,7 @@ from avf_shards.format.tar import Member
 from avf_shards.packing.near_duplicates import Fingerprint
 from avf_shards.packing.selection import Selection, SelectionResult, select_clips
 from avf_shards.schema import ledger
+from avf_shards.system import durable_io
 
 PACK, SELECTED = "pack.json", "selection.parquet"
 _OPEN_PARTS = 64  # a seeded order jumps between units, and a process may open only so many files

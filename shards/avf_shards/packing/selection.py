@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from avf_shards.config import bind
 from avf_shards.errors import UserError
-from avf_shards.hash_draw import priority
 from avf_shards.packing.near_duplicates import Fingerprint, NearDuplicateConfig, NearDuplicateIndex
+from avf_shards.sampling.hash_draw import priority
 from avf_shards.schema.check_columns import flatten_checks
 from avf_shards.schema.versions import versioned_schema
+from avf_shards.settings.config import bind
 
 ClipOrder = Literal["shuffled", "speakers", "ledger"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from avf_shards.config import describe_unknown_key
 from avf_shards.errors import UserError
 from avf_shards.format.corpus import Corpus
+from avf_shards.settings.config import describe_unknown_key
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
 

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from avf_shards import durable_io
 from avf_shards.schema.versions import read_parquet, versioned_schema
+from avf_shards.system import durable_io
 from avf_shards.timeline import Span
 
 Status = Literal["kept", "rejected", "failed"]

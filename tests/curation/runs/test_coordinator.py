@@ -74,7 +74,7 @@ from avf_curation.runs.coordinator import Coordinator
 from avf_curation.execution.events import EventLog
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.run_lock import marker_values
+from avf_shards.system.run_lock import marker_values
 run = RunFolder(Path(sys.argv[1]))
 won = 0
 end = time.time() + 4

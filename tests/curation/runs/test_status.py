@@ -9,7 +9,7 @@ import pytest
 from avf_curation.cli.main import main
 from avf_curation.runs import status as module
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.run_lock import marker_values
+from avf_shards.system.run_lock import marker_values
 from support.clips import make_flashing_shards
 
 

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from avf_shards.durable_io import AlreadyExistsError
 from avf_shards.errors import UserError
 from avf_shards.format.frozen_identity import freeze_or_refuse
+from avf_shards.system.durable_io import AlreadyExistsError
 
 IDENTITY = {"seed": 3, "sizes": (1, 2), "sync": {"limit": None}}
 

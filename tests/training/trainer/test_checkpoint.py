@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
+from avf_shards.system import durable_io
 from avf_training.distributed.collectives import process_group
 from avf_training.trainer.checkpoint import Checkpoints
 from support.crash_points import crash_after_operation

@@ -5,8 +5,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from avf_shards.child_process import end_with_launcher
 from avf_shards.cli.common import make_parser, run_command
+from avf_shards.system.child_process import end_with_launcher
 
 from avf_training.cli.commands import COMMANDS
 

@@ -33,7 +33,7 @@ def add_recipe_option(parser: argparse.ArgumentParser, folder: Path, example: st
 def _recipe_fields(folder: Path) -> list[str]:
     """Return the fields that our recipes of one kind set, as --set takes them, without `based_on` of their files."""
     import yaml
-    from avf_shards.config import flatten
+    from avf_shards.settings.config import flatten
 
     recipes = [yaml.safe_load(path.read_text("utf-8")) for path in folder.glob("*.yaml")]
     return sorted({f"{name}=" for recipe in recipes for name in flatten(recipe) if name != "based_on"})

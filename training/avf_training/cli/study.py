@@ -114,7 +114,7 @@ def _run_jobs(options: argparse.Namespace, matrix: Any) -> Any:
 
 
 def _write_results(options: argparse.Namespace, study: Any, matrix: Any, shards: Any) -> None:
-    from avf_shards import durable_io
+    from avf_shards.system import durable_io
 
     from avf_training.console.study_tables import print_study
     from avf_training.study.report import write_report

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from avf_shards.config import bind, describe_unknown_key, refuse
+from avf_shards.settings.config import bind, describe_unknown_key, refuse
 
 from avf_training.config.pretrain import FOLDER, accumulation, apply_variant, recipe_settings, resolve_recipe
 from avf_training.data.augment import AugmentConfig

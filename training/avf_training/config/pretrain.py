@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from avf_shards.config import bind, describe_unknown_key, merge, refuse
 from avf_shards.errors import UserError
 from avf_shards.sampling.mixture import Mixture
-from avf_shards.yaml_settings import YamlSettings, read_settings
+from avf_shards.settings.config import bind, describe_unknown_key, merge, refuse
+from avf_shards.settings.yaml_settings import YamlSettings, read_settings
 
 from avf_training.distributed.context import Parallel
 from avf_training.models.config import ModelConfig, TargetConfig

@@ -13,9 +13,9 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from avf_shards.config import bind
 from avf_shards.errors import UNREADABLE_TORCH_FILE, UserError
 from avf_shards.schema.versions import stamp
+from avf_shards.settings.config import bind
 from torch import Tensor, nn
 
 from avf_training.conversion.authors_state_dict import authors_names, from_authors_names, to_authors_names

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from avf_shards.child_process import end_with_parent
+from avf_shards.system.child_process import end_with_parent
 
 # `timeout`, Slurm and a terminal send these to every process of the group. The trainer decides when the run ends.
 _GROUP_SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1))

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
 from avf_shards.schema.versions import read_json, stamp
+from avf_shards.system import durable_io
 
 from avf_training.config.finetune import FinetuneRecipe
 from avf_training.distributed.context import DistributedContext

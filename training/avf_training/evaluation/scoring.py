@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from avf_shards.estimate import Estimate
+from avf_shards.schema.estimate import Estimate
 
 from avf_training.evaluation.metrics import (
     ConfusionMatrix,

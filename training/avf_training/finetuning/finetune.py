@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
 from avf_shards.schema.versions import stamp
+from avf_shards.system import durable_io
 from torch import Tensor, nn
 
 from avf_training.config.finetune import FinetuneRecipe

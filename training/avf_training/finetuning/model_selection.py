@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from avf_shards import durable_io
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import parse_json, stamp
+from avf_shards.system import durable_io
 from torch import Tensor
 
 from avf_training.config.finetune import FinetuneRecipe

@@ -13,9 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from avf_shards import durable_io
 from avf_shards.errors import UserError
 from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS
+from avf_shards.system import durable_io
 from torch import Tensor
 
 from avf_training.data.storage import StorageConfig

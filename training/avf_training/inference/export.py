@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from avf_shards import durable_io
 from avf_shards.errors import UserError
+from avf_shards.system import durable_io
 from torch import Tensor, nn
 
 from avf_training.finetuning.initialization import start_model

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avf_shards import durable_io
+from avf_shards.system import durable_io
 
 from avf_training.inference.predictions import PersonPrediction
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from avf_shards import durable_io
+from avf_shards.system import durable_io
 
 from avf_training.data.storage import StorageConfig
 from avf_training.inference.clip_pictures import thumbnails

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import torch
-from avf_shards.config import bind
 from avf_shards.errors import UserError
+from avf_shards.settings.config import bind
 from torch import Tensor, nn
 
 from avf_training.models.config import ModelConfig

@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from avf_shards.config import refuse
+from avf_shards.settings.config import refuse
 
 from avf_training.models.config import ModelConfig
 

@@ -6,8 +6,8 @@ are HiCMAE-B with LGI-Former encoders and HiCMAE's fusion.
 
 from dataclasses import replace
 
-from avf_shards.config import describe_unknown_key
 from avf_shards.errors import UserError
+from avf_shards.settings.config import describe_unknown_key
 
 from avf_training.models.config import EncoderKind, FusionKind, Geometry, Modalities, ModalityConfig, ModelConfig
 

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from avf_shards import durable_io
-from avf_shards.config import bind
 from avf_shards.errors import UserError
 from avf_shards.schema.versions import check_version, refuse_newer_version, stamp
+from avf_shards.settings.config import bind
+from avf_shards.system import durable_io
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from avf_shards import durable_io
 from avf_shards.errors import FaultError, UserError
 from avf_shards.schema.versions import read_json, stamp
+from avf_shards.system import durable_io
 from torch import Tensor, nn
 
 from avf_training.config.pretrain import PretrainRecipe, recipe_of_run

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from avf_shards.child_process import child_environment
+from avf_shards.system.child_process import child_environment
 from avf_shards.text import format_wait
 
 from avf_training.study.plan import Job

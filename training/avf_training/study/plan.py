@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from avf_shards.config import describe_unknown_key, refuse
 from avf_shards.errors import UserError
-from avf_shards.yaml_settings import read_settings
+from avf_shards.settings.config import describe_unknown_key, refuse
+from avf_shards.settings.yaml_settings import read_settings
 
 from avf_training.config.pretrain import FOLDER
 from avf_training.tasks.catalog import Dataset, find_dataset

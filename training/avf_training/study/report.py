@@ -8,8 +8,8 @@ from typing import Any
 import jinja2
 import numpy as np
 import numpy.typing as npt
-from avf_shards import durable_io
 from avf_shards.schema.versions import read_json
+from avf_shards.system import durable_io
 
 from avf_training.evaluation.results import RESULT
 from avf_training.evaluation.scoring import Predictions, bootstrap_interval, score_predictions

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from avf_shards.config import describe_unknown_key, refuse
 from avf_shards.errors import UserError
-from avf_shards.yaml_settings import YamlSettings, read_settings
+from avf_shards.settings.config import describe_unknown_key, refuse
+from avf_shards.settings.yaml_settings import YamlSettings, read_settings
 
 TaskKind = Literal["emotion", "dimensions", "micro_expression"]
 Split = Literal[

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from avf_shards.errors import UserError
-from avf_shards.hash_draw import priority
+from avf_shards.sampling.hash_draw import priority
 
 from avf_training.tasks.catalog import Dataset
 

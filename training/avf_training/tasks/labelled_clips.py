@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from avf_shards.config import describe_unknown_key
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
+from avf_shards.settings.config import describe_unknown_key
 from avf_shards.text import count_noun
 
 from avf_training.tasks.catalog import Dataset

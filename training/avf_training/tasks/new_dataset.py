@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
-from avf_shards.config import describe_unknown_key
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
+from avf_shards.settings.config import describe_unknown_key
 from avf_shards.text import count_noun
 
 from avf_training.tasks.catalog import LABELS_CSV_SCHEME, Dataset

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from avf_shards.yaml_settings import read_settings
+from avf_shards.settings.yaml_settings import read_settings
 
 _FILE = Path(__file__).parent / "published.yaml"
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from avf_shards.config import bind
 from avf_shards.errors import UserError
 from avf_shards.sampling.stream_order import position_random
+from avf_shards.settings.config import bind
 
 from avf_training.models.config import Modalities
 from avf_training.tasks.catalog import DATASETS, Dataset

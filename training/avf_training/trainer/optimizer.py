@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from avf_shards.config import refuse
+from avf_shards.settings.config import refuse
 from torch import nn
 
 DecayRule = Literal["exempt_tokens", "authors_code"]

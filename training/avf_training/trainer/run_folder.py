@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from avf_shards import durable_io
 from avf_shards.format.frozen_identity import freeze_or_refuse
-from avf_shards.run_lock import RunLock
 from avf_shards.schema.versions import read_json
+from avf_shards.system import durable_io
+from avf_shards.system.run_lock import RunLock
 
 RUN, MODEL = "run.json", "model"
 LOCK = ".lock"  # its markers are RUN/.lock-000001.json

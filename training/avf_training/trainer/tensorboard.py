@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from avf_shards import durable_io
 from avf_shards.errors import UserError
+from avf_shards.system import durable_io
 
 WANDB_ID = "wandb.id"
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 import pytest
-from avf_shards.config import bind, flatten, merge, nest
 from avf_shards.errors import UserError
+from avf_shards.settings.config import bind, flatten, merge, nest
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from avf_shards.hash_draw import is_drawn, priority
+from avf_shards.sampling.hash_draw import is_drawn, priority
 
 
 def test_priorities_are_blake2b_digests() -> None:

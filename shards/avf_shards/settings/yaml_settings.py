@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from avf_shards.config import Faults, T, bind_collecting, merge, nest
 from avf_shards.errors import UserError
+from avf_shards.settings.config import Faults, T, bind_collecting, merge, nest
 
 _MERGE_TAG = "tag:yaml.org,2002:merge"  # of the key `<<`, which takes over the keys of other tables
 
@@ -55,7 +55,7 @@ class YamlSettings:
         """Return the settings as an instance of the dataclass `cls`.
 
         Raises:
-            UserError: A line for each fault: those of reading first, then those of `avf_shards.config.bind`.
+            UserError: A line for each fault: those of reading first, then those of `avf_shards.settings.config.bind`.
         """
         faults = self.start_faults()
         bound = bind_collecting(cls, self.values, "", faults)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from avf_shards.errors import UserError
-from avf_shards.run_lock import RunLock, current_holder, lock_files, marker_values, read_holders
+from avf_shards.system.run_lock import RunLock, current_holder, lock_files, marker_values, read_holders
 from support.waiting import wait_until
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from avf_shards.run_lock import RunLock
+from avf_shards.system.run_lock import RunLock
 with RunLock(Path(sys.argv[1]), "lock", "here"):
     print("held", flush=True)
     time.sleep(60)

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from avf_shards.config import refuse
 from avf_shards.errors import UserError
-from avf_shards.yaml_settings import YamlSettings, read_settings
+from avf_shards.settings.config import refuse
+from avf_shards.settings.yaml_settings import YamlSettings, read_settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Settings: tables of values read from files, checked and bound to dataclasses."""
