@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError(f"--batch {options.batch} must be at least 2: the contrastive loss needs negatives")
     models = [preset(name, options.modalities) for name in options.presets or PRESETS]
     precision = Precision(compute=options.precision)
-    names = options.models or list(PRESETS)
+    names = options.presets or list(PRESETS)
     summaries = []
     with progress_line() as show:
         for number, (name, model) in enumerate(zip(names, models, strict=True), 1):
