@@ -3,6 +3,7 @@
 import gc
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,7 +28,10 @@ from avf_training.models.presets import PRESETS
 
 from benchmarks.scale import QUOTAS
 from benchmarks.table import Section
-from benchmarks.talkers import FRAMES, encode_stored_clip, write_manifest
+from benchmarks.talkers import FRAMES, encode_stored_clip
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.shard_folders import write_manifest
 
 CLIPS_PER_SHARD, DISTINCT_CLIPS, ROUNDS = 512, 8, 5
 NOTE = (

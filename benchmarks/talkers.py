@@ -1,6 +1,7 @@
 """Drawn speakers as stored clips, and shards of such clips, for the benchmarks of the training stream."""
 
 import io
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -15,12 +16,13 @@ from avf_curation.demo.speech import speak
 from avf_curation.media.encode import encode_flac, encode_mp4, encode_packed_jpeg
 from avf_curation.media.types import Bytes
 from avf_curation.recipe import load_recipe
-from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.run_folder import PackedClip, write_part
-from avf_shards.format.shard_manifest import ShardEntry, ShardManifest
 from avf_shards.packing.pack import list_shard
 from avf_shards.schema.clip_key import make_clip_key
 from avf_shards.timeline import SAMPLES_PER_FRAME, Span
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.shard_folders import write_manifest
 
 FRAMES = 150
 ABOUT = "drawn speakers of 6 s over a textured, slowly moving background"
@@ -84,17 +86,3 @@ def write_shards(folder: Path, clips: Sequence[dict[str, bytes]], name: str = "m
     write_part(folder, shard.name, packed)
     write_manifest(folder, [list_shard(shard)])
     return folder
-
-
-def write_manifest(folder: Path, shards: Sequence[ShardEntry]) -> None:
-    """Write the manifest of shards that were not packed from a curation run."""
-    manifest = ShardManifest(
-        fingerprint="",
-        inputs_sha256="",
-        ledger_sha256="",
-        selection={},
-        selection_sha256="",
-        shards=tuple(shards),
-        sources={},
-    )
-    (folder / MANIFEST).write_bytes(manifest.to_json())

@@ -38,7 +38,7 @@ MAX_LINES, MAX_PARAMETERS, MAX_POSITIONAL_VALUES = 60, 6, 5
 
 SHARED_NAMES = {
     "add", "build_parser", "main",  # of each subcommand and command
-    "add_recipe_option", "add_run_argument", "make_console", "PipeConsole",  # of each package's command line
+    "add_recipe_option", "add_run_argument", "make_console",  # of each package's command line
     "decide", "measure",  # of each stage
     "list_videos",  # of each source
     "freeze_identity", "load_recipe", "recipe_from_frozen",  # of each kind of run

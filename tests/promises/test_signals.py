@@ -69,7 +69,7 @@ def test_a_run_saves_and_ends_with_a_launcher_that_was_killed(shards: Path, tmp_
         "subprocess.run(sys.argv[1:], env=environment())"
     )
     launcher = subprocess.Popen([sys.executable, "-c", code, *command], env=os.environ, start_new_session=True)
-    wait_for_lines(launcher, out, 2)  # type: ignore[arg-type]
+    wait_for_lines(launcher, out, 2)
     processes = psutil.Process(launcher.pid).children(recursive=True)
     launcher.kill()
     launcher.wait()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from support.waiting import wait_until
 
@@ -54,7 +55,7 @@ def start_training(shards: Path, out: Path, *settings: str, launcher: Sequence[s
     )
 
 
-def wait_for_lines(running: "subprocess.Popen[str]", out: Path, lines: int) -> None:
+def wait_for_lines(running: "subprocess.Popen[Any]", out: Path, lines: int) -> None:
     """Wait until the curve has so many lines, or the run has ended."""
     file = out / "metrics.jsonl"
     wait_until(

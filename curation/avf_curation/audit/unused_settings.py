@@ -72,7 +72,7 @@ def _find_twin(setting: str) -> str | None:
     return twin if twin in _BACKEND_OF else None
 
 
-def warn_of_unused(recipe: Recipe, sources: Iterable[str], backends: Mapping[str, str]) -> None:
+def warn_about_unused_settings(recipe: Recipe, sources: Iterable[str], backends: Mapping[str, str]) -> None:
     """Log a warning for each value that differs from the default recipe and has no effect on the sources of a run."""
     for key, reason in find_unused(recipe, list(sources), backends):
         position = recipe.positions.get(key, "")

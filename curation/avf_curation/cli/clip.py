@@ -43,11 +43,9 @@ def _run(options: argparse.Namespace) -> int:
             weights=weights_folder(options),
             on_progress=display,
         )
-    folder = options.videos if options.videos.is_dir() else options.videos.parent
     missed = [
-        f"{folder / name}: no clip can be cut from it: {reasons}; "
-        f"`avf-curate explain {options.out / 'run'} {name}` says more"
-        for name, reasons in clips.missed.items()
+        f"{sentence}; `avf-curate explain {options.out / 'run'} {name}` says more"
+        for name, sentence in clips.missed.items()
     ]
     if not clips.keys:
         raise UserError("\n".join(missed) or f"{options.videos}: holds no video")

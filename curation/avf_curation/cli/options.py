@@ -161,7 +161,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 def load_inputs(options: argparse.Namespace) -> Any:
     """Return recipe, model selection and sources of a new run. Raises UserError before any work is done."""
-    from avf_curation.audit.unused_settings import warn_of_unused
+    from avf_curation.audit.unused_settings import warn_about_unused_settings
     from avf_curation.detectors.detector_set import resolve_backends
     from avf_curation.recipe import load_recipe
     from avf_curation.runs.plan import parse_sources
@@ -173,7 +173,7 @@ def load_inputs(options: argparse.Namespace) -> Any:
     sources = parse_sources(options.source)
     check_recipe_sources(recipe, sources)
     backends = resolve_backends(recipe, weights_folder(options))
-    warn_of_unused(recipe, sources, backends.names())
+    warn_about_unused_settings(recipe, sources, backends.names())
     return recipe, backends, sources
 
 

@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -90,35 +92,27 @@ class ProgressBar:
         self._bar.stop()
 
 
-class StageSpinner:
-    """Shows the stage that the only video of a run is at, with the time so far. Call it with each Progress."""
+@contextmanager
+def stage_spinner() -> Iterator[Callable[[Progress], None]]:
+    """Yield a function that shows the stage that the only video of a run is at, with the time so far."""
+    with RichProgress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=make_console(stderr=True),
+        disable=not draws_progress(),
+        transient=True,
+    ) as bar:
+        task = bar.add_task("starting", total=None)
 
-    def __init__(self) -> None:
-        self._bar = RichProgress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            console=make_console(stderr=True),
-            disable=not draws_progress(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("starting", total=None)
+        def show(progress: Progress) -> None:
+            stages = [unit.stage for unit in progress.active if unit.stage]
+            if stages:
+                bar.update(task, description=_STAGE_TITLES.get(stages[0], stages[0]))
 
-    def __call__(self, progress: Progress) -> None:
-        stages = [unit.stage for unit in progress.active if unit.stage]
-        if stages:
-            self._bar.update(self._task, description=_STAGE_TITLES.get(stages[0], stages[0]))
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        yield show
 
 
-def clip_display(videos: Path) -> ProgressBar | StageSpinner:
+def clip_display(videos: Path) -> AbstractContextManager[Callable[[Progress], None]]:
     """Return the display for cutting clips: of the videos in a folder, or of the stages of one video."""
-    return ProgressBar() if videos.is_dir() else StageSpinner()
+    return ProgressBar() if videos.is_dir() else stage_spinner()

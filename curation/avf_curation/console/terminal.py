@@ -8,19 +8,10 @@ from rich.console import Console
 _PIPE_COLUMNS = 500  # in a file or a pipe nothing is cut, and a table is only as wide as its values
 
 
-class PipeConsole(Console):
-    """A console that leaves a broken pipe to its caller, which ends with status 0; rich would exit with status 1."""
-
-    def on_broken_pipe(self) -> None:
-        exception = sys.exception()
-        assert exception is not None, "rich calls this while it handles a BrokenPipeError"
-        raise exception
-
-
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console on standard output or standard error that prints names from outside as they are."""
     stream = sys.stderr if stderr else sys.stdout
-    return PipeConsole(
+    return Console(
         stderr=stderr, highlight=False, soft_wrap=True, emoji=False, markup=False, width=table_width(stream.isatty())
     )
 

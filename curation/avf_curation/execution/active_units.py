@@ -20,7 +20,7 @@ from avf_shards.schema.versions import read_json, stamp
 
 from avf_curation.pipeline.unit import UnitJob
 
-_STAGE_EVERY_S = 0.5  # the stages of a shot take milliseconds, and a network file system is written to rarely
+_STAGE_EVERY_S = 0.5  # the stages of a shot take milliseconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,14 @@ def read_active_units(run: RunFolder, attempt: int) -> list[ActiveUnit]:
 class ActiveUnitFile:
     """Writes the file of one unit while its worker is at it: at the start, after each video; removed at the end."""
 
-    def __init__(self, run: RunFolder, job: UnitJob) -> None:
+    def __init__(self, run: RunFolder, job: UnitJob, min_interval_s: float) -> None:
+        """Name the file of a unit.
+
+        Args:
+            min_interval_s: seconds between two writes at least. On a network file system that thousands of workers
+                share, each write is an operation of its server.
+        """
+        self._min_interval_s = min_interval_s
         self._path = _folder(run) / f"{job.attempt}-{job.unit:07d}.json"
         self._unit = ActiveUnit(
             attempt=job.attempt,
@@ -81,19 +88,18 @@ class ActiveUnitFile:
     def video_started(self, video_id: str) -> None:
         """Note the input that the worker is at now."""
         self._unit = replace(self._unit, video=video_id, stage=None)
-        self._write()
+        self._write_if_due(self._min_interval_s)
 
     def stage_started(self, stage: str) -> None:
-        """Note the stage that the worker is at now; a stage of less than a second may not be written."""
+        """Note the stage that the worker is at now; a short stage may not be written."""
         if stage != self._unit.stage:
             self._unit = replace(self._unit, stage=stage)
-            if time.monotonic() - self._written_s >= _STAGE_EVERY_S:
-                self._write()
+            self._write_if_due(max(_STAGE_EVERY_S, self._min_interval_s))
 
     def video_done(self) -> None:
         """Count one more video."""
         self._unit = replace(self._unit, videos_done=self._unit.videos_done + 1, video=None, stage=None)
-        self._write()
+        self._write_if_due(self._min_interval_s)
 
     def __enter__(self) -> Self:
         self._write()
@@ -104,6 +110,10 @@ class ActiveUnitFile:
     ) -> None:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
+
+    def _write_if_due(self, interval_s: float) -> None:
+        if time.monotonic() - self._written_s >= interval_s:
+            self._write()
 
     def _write(self) -> None:
         self._written_s = time.monotonic()

@@ -43,6 +43,7 @@ class WorkerSetup:
     roots: dict[str, Path]  # source name -> folder of its inputs
     identity: RunIdentity  # of the run; fingerprint and backends are written with each clip
     device: str = "cpu"  # torch device of RetinaFace and SyncNet
+    progress_interval_s: float = 0.0  # between two notes of a worker on the unit that it is at, at least
     stages: PipelineStages = PipelineStages()  # the functions that do the work
 
 
@@ -73,7 +74,7 @@ class UnitWorker:
         """Screen the videos of a unit; another worker can refine them. Raises InfrastructureError."""
         self.detectors.clock.clear()
         started_s = time.process_time()
-        with ActiveUnitFile(self.setup.run, job) as active:
+        with ActiveUnitFile(self.setup.run, job, self.setup.progress_interval_s) as active:
             self.detectors.clock.on_stage = active.stage_started
             videos = tuple(self._screen_and_note(video, active) for video in job.videos)
         cpu_seconds = time.process_time() - started_s
@@ -115,7 +116,7 @@ class UnitWorker:
         Raises InfrastructureError.
         """
         started_s = time.process_time()
-        with ActiveUnitFile(self.setup.run, job) as active:
+        with ActiveUnitFile(self.setup.run, job, self.setup.progress_interval_s) as active:
             self.detectors.clock.on_stage = active.stage_started
 
             def curate_and_count(video: Video) -> VideoOutcomes:

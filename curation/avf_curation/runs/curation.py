@@ -25,6 +25,7 @@ from avf_curation.runs.unit_log import append_unit
 Engine = Literal["inline", "ray"]
 log = logging.getLogger(__name__)
 _FULL_PIPELINE = PipelineStages()
+_CLUSTER_INTERVAL_S = 30.0  # 10,000 workers then note their progress 333 times a second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,7 @@ def curate(
                 roots=roots,
                 identity=run.identity(),
                 device=options.device,
+                progress_interval_s=_CLUSTER_INTERVAL_S if options.cluster.address else 0.0,
                 stages=options.stages,
             )
             finished = run.finished_units(plan.attempt)

@@ -34,7 +34,7 @@ class VideoClips:
     shards: Path  # packed clips; missing where there is no clip
     backends: BackendSelection  # the detectors that found the people
     keys: tuple[str, ...]  # of all clips
-    missed: dict[str, str]  # name of a video that gave no clip -> why
+    missed: dict[str, str]  # name of a video that gave no clip -> a sentence with its path and why
 
 
 def clip_videos(
@@ -64,7 +64,7 @@ def clip_videos(
     shards = out / "shards"
     if keys:
         pack_shards(run, shards, Selection())
-    return VideoClips(run=run, shards=shards, backends=backends, keys=keys, missed=_missed_videos(decisions))
+    return VideoClips(run=run, shards=shards, backends=backends, keys=keys, missed=_describe_missed(videos, decisions))
 
 
 def _link_video(video: Path, folder: Path) -> Path:
@@ -79,8 +79,9 @@ def _link_video(video: Path, folder: Path) -> Path:
     return folder
 
 
-def _missed_videos(decisions: Sequence[Decision]) -> dict[str, str]:
-    """Return why a video has no clip, by video: the reasons that hold for most seconds first."""
+def _describe_missed(videos: Path, decisions: Sequence[Decision]) -> dict[str, str]:
+    """Return why a video has no clip, by its name: the reasons that hold for most seconds first."""
+    folder = videos if videos.is_dir() else videos.parent
     clipped = {decision.video_id for decision in decisions if decision.clips}
     seconds: dict[str, dict[str, float]] = {}
     for decision in decisions:
@@ -88,7 +89,10 @@ def _missed_videos(decisions: Sequence[Decision]) -> dict[str, str]:
             text = decision.message or decision.error or f"{decision.reason} ({decision.stage})"
             reasons = seconds.setdefault(decision.video_id, {})
             reasons[text.replace("_", " ")] = reasons.get(text.replace("_", " "), 0.0) + decision.span.seconds
-    return {video: _join_reasons(reasons) for video, reasons in seconds.items()}
+    return {
+        name: f"{folder / name}: no clip can be cut from it: {_join_reasons(reasons)}"
+        for name, reasons in seconds.items()
+    }
 
 
 def _join_reasons(seconds: dict[str, float]) -> str:

@@ -11,8 +11,11 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
 
-class ClosedOutputError(BrokenPipeError):
-    """The reader of standard output, such as `head`, has ended. It is no fault of the command."""
+class ClosedOutputError(OSError):
+    """The reader of standard output, such as `head`, has ended. It is no fault of the command.
+
+    It is no BrokenPipeError, which rich would answer by ending the process with status 1.
+    """
 
 
 class _CheckedOutput:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from avf_curation.console.progress_bar import ProgressBar
 from avf_curation.console.tables import describe_plan
-from avf_curation.execution.active_units import read_active_units
+from avf_curation.execution.active_units import ActiveUnitFile, read_active_units
 from avf_curation.pipeline.outcomes import VideoOutcomes
+from avf_curation.pipeline.unit import UnitJob
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.runs.plan import cut_units
@@ -86,3 +87,17 @@ def test_two_runs_of_equal_settings_are_told_apart(tmp_path: Path) -> None:
     text = describe_plan(few)
     assert text.startswith("run run, planned 20")
     assert f"2 inputs (digest {few.inputs_sha256[:16]})" in text
+
+
+def test_a_worker_of_a_large_cluster_notes_its_progress_rarely(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    job = UnitJob(unit=3, attempt=0, videos=tuple(make_source_video(f"{number}") for number in range(2)))
+    with ActiveUnitFile(run, job, min_interval_s=3600) as slow:
+        slow.video_started("0")
+        slow.video_done()
+        assert [unit.videos_done for unit in read_active_units(run, 0)] == [0]
+    with ActiveUnitFile(run, job, min_interval_s=0) as active:
+        active.video_started("0")
+        active.video_done()
+        assert [unit.videos_done for unit in read_active_units(run, 0)] == [1]
+    assert read_active_units(run, 0) == []

@@ -61,10 +61,10 @@ def test_the_stages_that_may_have_no_score_are_those_that_the_recipe_names() -> 
     )
     silent = sync.SyncScores(backend="envelope", offset_frames=None, confidence=None, distance=None, length_s=1.0)
     still = quality.QualityScores(sharpness=9.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None)
-    made = [
+    checks = [
         *faces.decide(no_face, defaults.faces),
         *sync.decide(silent, defaults.sync),
         *quality.decide(still, defaults.quality),
     ]
-    assert {check.stage for check in made if check.score is None} == set(STAGES_WITH_UNDECIDED)
+    assert {check.stage for check in checks if check.score is None} == set(STAGES_WITH_UNDECIDED)
     assert set(vars(defaults.gates.undecided)) == set(STAGES_WITH_UNDECIDED)

@@ -14,7 +14,7 @@ from avf_shards.format.corpus import load_corpus
 from avf_shards.format.index import ShardReader, load_index, sidecar_path
 from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.run_folder import PackedClip, RunFolder, write_part
-from avf_shards.format.shard_manifest import ShardManifest, Tombstone, read_manifest
+from avf_shards.format.shard_manifest import Tombstone, read_manifest
 from avf_shards.packing.pack import list_shard, pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
@@ -23,6 +23,7 @@ from avf_shards.timeline import Span
 from support.clips import make_flashing_shards
 from support.crash_points import crash_after_operation
 from support.records import make_clip_record
+from support.shard_folders import write_manifest
 from support.streams import make_stream_loader, pretraining_sampler
 
 BATCH = 6
@@ -144,16 +145,7 @@ def test_clips_are_deleted_by_speaker(tmp_path: Path) -> None:
         for n, key in enumerate(make_clip_key("s", str(n), Span(0, 50), 0) for n in range(4))
     ]
     write_part(tmp_path, "s-000000.tar", packed)
-    manifest = ShardManifest(
-        fingerprint="",
-        inputs_sha256="",
-        ledger_sha256="",
-        selection={},
-        selection_sha256="",
-        shards=(list_shard(tmp_path / "s-000000.tar"),),
-        sources={},
-    )
-    (tmp_path / MANIFEST).write_bytes(manifest.to_json())
+    write_manifest(tmp_path, [list_shard(tmp_path / "s-000000.tar")])
     done = delete_clips(tmp_path, deletion_request(speakers=["s/id1"]))
     assert len(done.keys) == 2
     assert {json.loads(files["json"])["speaker"] for files in read_clips(tmp_path).values()} == {"id0"}

@@ -66,8 +66,8 @@ colour: red
 
 def test_a_fault_is_where_the_value_came_from(tmp_path: Path) -> None:
     base = read(tmp_path, "limits:\n  low: 0\n  high: 1\n", "base.yaml")
-    mine = read(tmp_path, "limits:\n  low: 2\n")
-    merged = base.merge(mine)
+    user_recipe = read(tmp_path, "limits:\n  low: 2\n")
+    merged = base.merge(user_recipe)
     assert faults_of(merged) == ["mine.yaml:2, base.yaml:3: limits: low must be below high"]
     assert faults_of(base.override("limits.low=wide", "a=1")) == [
         "--set limits.low=wide: limits.low: expected a number, got 'wide'"

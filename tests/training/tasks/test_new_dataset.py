@@ -60,8 +60,8 @@ def test_numbers_are_dimensions(tmp_path: Path) -> None:
     data = infer(tmp_path / "both", rows)
     assert (data.task, data.dimensions, data.metrics) == ("dimensions", ("arousal", "valence"), ("PCC", "CCC"))
     assert data.range == (-3.5, 5.0)
-    one = infer(tmp_path / "one", rows, column="valence")
-    assert one.dimensions == ("valence",)
+    valence = infer(tmp_path / "valence", rows, column="valence")
+    assert valence.dimensions == ("valence",)
 
 
 def test_a_label_that_a_fold_cannot_train_is_excluded_and_named(

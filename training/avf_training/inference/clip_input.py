@@ -60,11 +60,9 @@ def _cut_clips(videos: Path, out: Path) -> Path:
         ) from None
     with clip_display(videos) as display:
         clips = clip_videos(videos, out, on_progress=display)
-    folder = videos if videos.is_dir() else videos.parent
-    missed = [f"{folder / name}: no clip can be cut from it: {reasons}" for name, reasons in clips.missed.items()]
     if not clips.keys:
-        raise UserError("\n".join(missed) or f"{videos}: holds no video")
-    for sentence in missed:
+        raise UserError("\n".join(clips.missed.values()) or f"{videos}: holds no video")
+    for sentence in clips.missed.values():
         log.warning("%s", sentence)
     log.info("%s: %d clips, tracked by %s", videos, len(clips.keys), clips.backends.track)
     return clips.shards

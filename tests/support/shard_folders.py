@@ -1,0 +1,21 @@
+"""Folders of shards that were not packed from a curation run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from avf_shards.format.manifest import MANIFEST
+from avf_shards.format.shard_manifest import ShardEntry, ShardManifest
+
+
+def write_manifest(folder: Path, shards: Sequence[ShardEntry]) -> None:
+    """Write the manifest of shards that were not packed from a curation run."""
+    manifest = ShardManifest(
+        fingerprint="",
+        inputs_sha256="",
+        ledger_sha256="",
+        selection={},
+        selection_sha256="",
+        shards=tuple(shards),
+        sources={},
+    )
+    (folder / MANIFEST).write_bytes(manifest.to_json())
