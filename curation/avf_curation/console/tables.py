@@ -68,7 +68,7 @@ def describe_plan(plan: PlanSummary) -> str:
     """Return the name, date and inputs of a run as one line."""
     planned = plan.planned.replace("T", " ").removesuffix("Z")
     inputs = count_noun(plan.videos, "input")
-    return f"run {plan.name}, planned {planned} UTC, {inputs} (digest {plan.inputs_sha256[:16]})"
+    return f"run {plan.name}: {inputs} (digest {plan.inputs_sha256[:16]}), planned {planned} UTC"
 
 
 def describe_gate(count: GateCount) -> str:

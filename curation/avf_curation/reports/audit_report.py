@@ -27,6 +27,7 @@ from avf_curation.runs.frozen_plan import planned_videos, read_plan
 from avf_curation.runs.identity import remembered_roots
 from avf_curation.runs.unit_log import read_unit_log
 from avf_curation.sources.types import Video
+from avf_curation.stages.checks import STAGES
 
 _LOG = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ def write_audit_report(
         "report.html",
         audit=result,
         totals=result.totals,
+        stages=STAGES,
         funnels={name: funnel_steps(source) for name, source in result.sources.items()},
         histograms=histograms(table),
         languages=scores_by_language(table),

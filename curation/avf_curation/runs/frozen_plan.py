@@ -123,7 +123,7 @@ def _with_current_stat(video: Video, root: Path) -> Video:
 def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs: Sequence[SkippedInput]) -> None:
     columns = (table[name].to_pylist() for name in ("source", "video_id", "size_bytes"))
     summary = PlanSummary(
-        name=run.root.resolve().name,
+        name="/".join(run.root.resolve().parts[-2:]),
         planned=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         videos=table.num_rows,
         skipped_inputs=len(skipped_inputs),

@@ -17,7 +17,7 @@ from avf_shards.schema.versions import read_json, stamp
 class PlanSummary:
     """The values of plan.json."""
 
-    name: str  # of the run: the name of its folder when it was planned
+    name: str  # of the run: the last two parts of its folder's path when it was planned, as "lab/run"
     planned: str  # date and time in UTC, as 2026-01-31T14:30:00Z
     videos: int  # inputs of the plan
     skipped_inputs: int  # files that lie under the sources and are no inputs

@@ -83,10 +83,9 @@ def test_two_runs_of_equal_settings_are_told_apart(tmp_path: Path) -> None:
     assert {run.identity().fingerprint for run in runs} == {runs[0].identity().fingerprint}
     assert few.inputs_sha256 != many.inputs_sha256
     assert many.inputs_sha256 == again.inputs_sha256, "the place and the time of the inputs do not count"
-    assert (few.name, few.videos) == ("run", 2)
+    assert (few.name, few.videos) == ("a/run", 2)
     text = describe_plan(few)
-    assert text.startswith("run run, planned 20")
-    assert f"2 inputs (digest {few.inputs_sha256[:16]})" in text
+    assert text.startswith(f"run a/run: 2 inputs (digest {few.inputs_sha256[:16]}), planned 20")
 
 
 def test_a_worker_of_a_large_cluster_notes_its_progress_rarely(tmp_path: Path) -> None:

@@ -32,16 +32,16 @@ class MetricsWriter:
             file.write(_to_line(values))
 
     def show(self, values: dict[str, Any], speed: dict[str, Any]) -> None:
-        """Print a row and the throughput as one line, with the remaining time."""
+        """Print a row with the remaining time, and the throughput below: each line fits a terminal of 80 columns."""
         step = values["step"] + 1
         steps_run = max(1, step - self._start)
         remaining_s = (time.perf_counter() - self._start_s) / steps_run * (self._steps - step)
         names = [name for name in values if name not in ("step", "lr", "grad_norm", "skipped")]
-        parts = "  ".join(f"{name} {values[name]:.4f}" for name in names)
+        parts = "  ".join(f"{name} {values[name]:.3g}" for name in names)
+        self.say(f"step {step}/{self._steps}  {parts}  {_duration(remaining_s)} left")
         self.say(
-            f"step {step}/{self._steps}  {parts}  lr {values['lr']:.2e}  grad {values['grad_norm']:.2f}  "
-            f"{speed['clips_per_s']:.1f} clips/s  waited {speed['waited_share']:.0%}  MFU {speed['mfu']:.1%}  "
-            f"{_duration(remaining_s)} left"
+            f"    {speed['clips_per_s']:.1f} clips/s  waited {speed['waited_share']:.0%}  MFU {speed['mfu']:.1%}  "
+            f"lr {values['lr']:.2e}  grad {values['grad_norm']:.3g}"
         )
 
     def say(self, text: str) -> None:
