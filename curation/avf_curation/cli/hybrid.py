@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_shards.cli.selection_table import print_selection
+    from avf_shards.cli.selection_table import describe_selection
     from avf_shards.packing.pack import pack_shards, select_from_run
 
     from avf_curation.recipe import load_recipe
@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
     run = open_run(options)
     check_recipe_sources(recipe, run.identity().sources)
     if options.dry_run:
-        print_answer(options, *print_selection(select_from_run(run, recipe.hybrid)[1], None))
+        print_answer(options, *describe_selection(select_from_run(run, recipe.hybrid)[1], None))
     else:
-        print_answer(options, *print_selection(pack_shards(run, options.out, recipe.hybrid), options.out))
+        print_answer(options, *describe_selection(pack_shards(run, options.out, recipe.hybrid), options.out))
     return 0

@@ -43,7 +43,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_shards.cli.selection_table import print_selection
+    from avf_shards.cli.selection_table import describe_selection
     from avf_shards.format.run_folder import RunFolder
     from avf_shards.packing.pack import pack_shards, select_from_run
     from avf_shards.packing.selection import load_selection
@@ -52,11 +52,11 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError("pack takes one run at a time; give the shards of each run a folder of their own")
     run, selection = RunFolder.open_existing(options.runs[0]), load_selection(options.select)
     if options.dry_run:
-        print_answer(options, *print_selection(select_from_run(run, selection)[1], None))
+        print_answer(options, *describe_selection(select_from_run(run, selection)[1], None))
         return 0
     if options.out is None:
         raise UserError("--out SHARDS is missing; only --dry-run works without it")
     with progress_line() as show:
         result = pack_shards(run, options.out, selection, lambda done, total: show(f"{done}/{total} clips"))
-    print_answer(options, *print_selection(result, options.out))
+    print_answer(options, *describe_selection(result, options.out))
     return 0

@@ -12,7 +12,7 @@ selected clip), stricter (below a stricter threshold of the selection). availabl
 short = quota - selected"""
 
 
-def print_selection(choice: SelectionResult, out: Path | None) -> tuple[dict[str, Any], str]:
+def describe_selection(choice: SelectionResult, out: Path | None) -> tuple[dict[str, Any], str]:
     """Return the counts of each source for JSON, and the same counts as a table for people."""
     rows = {
         source: asdict(account) | {"available": account.available, "short": account.short}
@@ -25,5 +25,12 @@ def print_selection(choice: SelectionResult, out: Path | None) -> tuple[dict[str
         quota = "all" if row["quota"] is None else str(row["quota"])
         lines.append(f"{source:<20}{quota:>10}" + "".join(f"{row[name]:>10}" for name in columns.values()))
     return {"shards": None if out is None else str(out), "sources": rows}, "\n".join(
-        [*lines, _LEGEND, "nothing was written" if out is None else f"packed into {out}"]
+        [*lines, _LEGEND, _describe_result(choice, out)]
     )
+
+
+def _describe_result(choice: SelectionResult, out: Path | None) -> str:
+    if not any(choice.clips.values()):
+        packed = "" if out is None else f", and {out} holds no shard"
+        return f"no clip is selected{packed}; `avf-curate audit RUN` says what was rejected and why"
+    return "nothing was written" if out is None else f"packed into {out}"

@@ -45,3 +45,11 @@ def test_a_damaged_index_of_a_unit_is_one_sentence(
     (message,) = capsys.readouterr().err.splitlines()
     assert message.startswith(f"avf-shards: damaged data: {path}: ")
     assert says in message
+
+
+def test_a_selection_without_a_clip_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path).root
+    selection = tmp_path / "strict.toml"
+    selection.write_text('[thresholds]\n"sync/low_confidence" = 99.0\n')
+    assert main(["pack", str(run), "--select", str(selection), "--out", str(tmp_path / "shards")]) == 0
+    assert f"no clip is selected, and {tmp_path / 'shards'} holds no shard" in capsys.readouterr().out
