@@ -61,6 +61,24 @@ def test_no_worker_outlives_a_trainer_that_was_killed(shards: Path, tmp_path: Pa
     wait_until(lambda: not any(map(is_running, workers)), "the end of the workers")
 
 
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_workers_of_every_start_method_work_and_end_with_the_trainer(shards: Path, tmp_path: Path, method: str) -> None:
+    code = (
+        f"import multiprocessing, sys; multiprocessing.set_start_method({method!r}); sys.argv[:] = sys.argv[2:]; "
+        "from avf_training.cli.main import main; sys.exit(main())"
+    )
+    running = start_training(shards, tmp_path / "run", *LONG, launcher=("-c", code))
+    wait_for_lines(running, tmp_path / "run", 2)
+    assert running.poll() is None, running.communicate()
+    processes = psutil.Process(running.pid).children(recursive=True)
+    assert len(processes) >= 2
+    os.killpg(running.pid, signal.SIGTERM)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert "it is saved" in errors
+    wait_until(lambda: not any(map(is_running, processes)), "the end of the workers")
+
+
 def test_a_run_saves_and_ends_with_a_launcher_that_was_killed(shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, *pretrain_command(shards, out, *LONG)]

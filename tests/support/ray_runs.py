@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-QUICK_SETTINGS = ("plan.unit_videos=1", "faces.side_px=300", "track.side_px=300")
+QUICK_SETTINGS = ("plan.unit_videos=1", "plan.min_units=1", "faces.side_px=300", "track.side_px=300")
 
 
 def link_demo_videos(corpus: Path, folder: Path) -> Path:

@@ -1,5 +1,6 @@
 """Signals in the worker processes of a data loader: a worker ends when the trainer asks it to, or with the trainer."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -26,18 +27,31 @@ def group_signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def init_worker(parent_pid: int, worker: int) -> None:
-    """Prepare a worker that was started in `group_signals_blocked`: SIGTERM of its parent alone ends it."""
+def init_worker(trainer_pid: int, worker: int) -> None:
+    """Prepare a worker that was started in `group_signals_blocked`: SIGTERM of its trainer alone ends it."""
     if sys.platform != "linux":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _GROUP_SIGNALS)
         return
-    end_with_parent(parent_pid, signal.SIGKILL)
-    threading.Thread(target=_end_on_request, args=(parent_pid,), daemon=True).start()
+    # A fork server that had been started before blocks nothing, so that the worker does it here.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _GROUP_SIGNALS)
+    # The parent is the trainer, or the fork server, which ends with the trainer. The kernel tells of its end even a
+    # worker that is stuck in a library; the sentinel tells of an end before the kernel was asked.
+    end_with_parent(os.getppid(), signal.SIGKILL)
+    threading.Thread(target=_end_with_trainer, daemon=True).start()
+    threading.Thread(target=_end_on_request, args=(trainer_pid,), daemon=True).start()
 
 
-def _end_on_request(parent_pid: int) -> None:
-    """End the process when its parent sends SIGTERM, as torch does to a worker that is busy when the loader closes."""
+def _end_with_trainer() -> None:
+    """End the process when the trainer has ended."""
+    trainer = multiprocessing.parent_process()
+    if trainer is not None:
+        trainer.join()
+        os._exit(1)
+
+
+def _end_on_request(trainer_pid: int) -> None:
+    """End the process when its trainer sends SIGTERM, as torch does to a worker that is busy when the loader closes."""
     while True:
         received = signal.sigwaitinfo(_GROUP_SIGNALS)
-        if received.si_signo == signal.SIGTERM and received.si_pid == parent_pid:
+        if received.si_signo == signal.SIGTERM and received.si_pid == trainer_pid:
             os._exit(0)
