@@ -1,0 +1,114 @@
+"""Each reason for which a stage rejects a span, as a sentence, and what the score is that was compared."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from avf_curation.stages.undecided import STAGES_WITH_UNDECIDED, UNDECIDED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """What a rejection says to people."""
+
+    sentence: str  # why the span was rejected
+    score: str  # what the score is, with its unit
+
+
+_UNDECIDED = "The recipe rejects what the stage cannot decide (`gates.undecided`), and a score could not be measured."
+_COUNT = "checks of the stage that could not be measured"
+
+REASONS: Mapping[str, Reason] = {
+    "scenes/too_short": Reason(
+        sentence="The shot, from one cut to the next, is too short.", score="length of the shot in seconds"
+    ),
+    "scenes/cut_off": Reason(
+        sentence="The file declares more than can be decoded: it is truncated or damaged here.",
+        score="seconds of the shot that are declared and cannot be decoded",
+    ),
+    "scenes/no_picture": Reason(
+        sentence="The picture is missing for a part of the shot.", score="seconds of the shot without picture"
+    ),
+    "scenes/no_sound": Reason(
+        sentence="The sound is missing for a part of the shot, or the file has none.",
+        score="seconds of the shot without sound",
+    ),
+    "faces/no_face": Reason(
+        sentence="No face was found in too many of the sampled frames.", score="share of sampled frames without a face"
+    ),
+    "faces/several_faces": Reason(
+        sentence="More than one face was found in too many of the sampled frames.",
+        score="share of sampled frames with several faces",
+    ),
+    "faces/too_small": Reason(
+        sentence="The face is too small in the picture.", score="median width of the face in pixels of the source"
+    ),
+    "faces/size_jump": Reason(
+        sentence="The face changes its size too much within the shot; it may not be one person.",
+        score="largest area of the face over its smallest",
+    ),
+    "faces/out_of_frame": Reason(
+        sentence="The face is partly outside the picture.", score="median share of the face's box inside the picture"
+    ),
+    "faces/too_narrow": Reason(
+        sentence="The face's box is too narrow for a face.", score="smallest width over height of the box"
+    ),
+    "faces/too_wide": Reason(
+        sentence="The face's box is too wide for a face.", score="largest width over height of the box"
+    ),
+    "silence/silent": Reason(sentence="Nobody speaks in this stretch.", score="1 for speech, 0 for silence"),
+    "silence/too_short": Reason(
+        sentence="The stretch of speech between two pauses is too short.", score="length of the stretch in seconds"
+    ),
+    "track/face_lost": Reason(
+        sentence="The face cannot be followed through the span.",
+        score="share of examined frames without the followed face",
+    ),
+    "track/several_faces": Reason(
+        sentence="Another face of similar size is there for too long.",
+        score="share of examined frames with a second face of similar size",
+    ),
+    "track/jump": Reason(
+        sentence="The face moves faster than a head can; the track went over to another face.",
+        score="largest step from one frame to the next, in sides of the face",
+    ),
+    "track/too_small": Reason(
+        sentence="The followed face is too small in the picture.",
+        score="median longer side of the face's box in pixels of the source",
+    ),
+    "track/out_of_frame": Reason(
+        sentence="The crop around the face reaches too far outside the picture.",
+        score="share of the crop outside the picture",
+    ),
+    "sync/low_confidence": Reason(
+        sentence="SyncNet does not see that lips and sound belong together.", score="SyncNet's confidence"
+    ),
+    "sync/offset": Reason(
+        sentence="The sound is too early or too late for the lips.",
+        score="offset between sound and lips in frames at 25 fps",
+    ),
+    "sync/mouth_still": Reason(
+        sentence="The mouth hardly moves, so it is not this face that speaks.",
+        score="movement of the mouth over the contrast of its picture",
+    ),
+    "quality/blurred": Reason(
+        sentence="The face is blurred.", score="median variance of the Laplacian on the grey crop"
+    ),
+    "quality/frozen": Reason(
+        sentence="The picture stands still.", score="seconds of the longest stretch without any change"
+    ),
+    "quality/black": Reason(sentence="The picture is black for a part of the span.", score="share of black frames"),
+    "quality/letterbox": Reason(sentence="Black bars cover a part of the crop.", score="share of the crop under bars"),
+    "quality/watermark": Reason(
+        sentence="A logo or text stays at one place while everything else moves.",
+        score="edge pixels that stay, within the span",
+    ),
+    "quality/watermark_pooled": Reason(
+        sentence="The clips of one group show the same logo or text at the same place.",
+        score="edge pixels that stay, over all spans of the group",
+    ),
+    "takedown/deleted": Reason(
+        sentence="The clip was deleted on request, from the shards and from the run.", score="none"
+    ),
+    **{f"{stage}/{UNDECIDED}": Reason(sentence=_UNDECIDED, score=_COUNT) for stage in STAGES_WITH_UNDECIDED},
+}
+"""Each "stage/reason" that a ledger can hold, in the order of the stages."""

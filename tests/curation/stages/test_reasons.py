@@ -1,0 +1,48 @@
+"""Every reason that a stage can give has its sentence."""
+
+import ast
+from pathlib import Path
+
+import avf_curation.stages
+from avf_curation.stages.checks import STAGES
+from avf_curation.stages.reasons import REASONS
+from avf_curation.stages.undecided import STAGES_WITH_UNDECIDED, UNDECIDED
+from avf_shards.deletion import takedown
+
+
+def reasons_of_a_stage(path: Path) -> set[str]:
+    """Return "stage/reason" of each Check that a module makes."""
+    tree = ast.parse(path.read_text("utf-8"))
+    stage = next(
+        (
+            node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            and ast.unparse(node.targets[0]) == "STAGE"
+            and isinstance(node.value, ast.Constant)
+        ),
+        None,
+    )
+    return {
+        f"{stage}/{keyword.value.value}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Check"
+        for keyword in node.keywords
+        if keyword.arg == "reason" and isinstance(keyword.value, ast.Constant)
+    }
+
+
+def test_every_reason_of_the_stages_has_its_sentence() -> None:
+    folder = Path(str(avf_curation.stages.__file__)).parent
+    given = set().union(*(reasons_of_a_stage(path) for path in folder.glob("*.py")))
+    given |= {f"{stage}/{UNDECIDED}" for stage in STAGES_WITH_UNDECIDED}
+    given |= {f"{takedown.STAGE}/{takedown.REASON}"}
+    assert given == set(REASONS)
+    assert {name.partition("/")[0] for name in REASONS} == {*STAGES, takedown.STAGE}
+
+
+def test_the_sentences_are_sentences() -> None:
+    for name, reason in REASONS.items():
+        assert reason.sentence[0].isupper(), name
+        assert reason.sentence.endswith("."), name
+        assert reason.score, name
