@@ -1,6 +1,14 @@
-"""Path and options of a headless Chromium; the path is None where no browser is installed."""
+"""A headless Chromium: its path, which is None where no browser is installed, its options, and pages opened in it."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, sync_playwright
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HEADLESS = [
@@ -15,3 +23,32 @@ HEADLESS = [
     "--hide-scrollbars",
     "--virtual-time-budget=5000",
 ]
+
+
+@contextmanager
+def open_page(path: Path, scheme: str = "light", width: int = 1280, **settings: Any) -> Iterator[Page]:
+    """Open an HTML file in headless Chromium; a request to the network or an error of the page's code is a failure."""
+    if BROWSER is None:
+        pytest.skip("no Chromium is installed")
+    with sync_playwright() as playwright:
+        options = [option for option in HEADLESS if not option.startswith(("--headless", "--virtual"))]
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
+        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 844}, **settings)
+        page = context.new_page()
+        faults: list[str] = []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: faults.append(request.url) if request.url.startswith("http") else None)
+        page.goto(path.as_uri())
+        yield page
+        browser.close()
+    assert faults == []
+
+
+def serious_findings(page: Page) -> list[str]:
+    """Run axe on a page; return "rule: elements" of each serious or critical finding."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{rule['id']}: {', '.join(str(node['target']) for node in rule['nodes'][:3])}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+    ]

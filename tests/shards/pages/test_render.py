@@ -1,0 +1,75 @@
+"""The base of all pages: contrast of the palette, escaped values, charts in the page's colours, and no axe findings."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+from avf_shards.pages.palette import DARK, LIGHT, Palette
+from avf_shards.pages.render import make_page_environment, script_json
+from support.browser import open_page, serious_findings
+
+PAGE = """{% extends "base.html" %}
+{% from "macros.html" import scroll_box %}
+{% block title %}Study of {{ name }}{% endblock %}
+{% block meta %}<p class="note">Made by a test.</p>{% endblock %}
+{% block contents %}<li><a href="#rows">Rows</a></li>{% endblock %}
+{% block main %}
+<h2 id="rows">Rows</h2>
+{% call scroll_box("Rows") %}<table><tr><th>row</th></tr><tr><td>{{ name }}</td></tr></table>{% endcall %}
+{{ spec | chart("bars of two rows") }}
+{% endblock %}
+{% block scripts %}{{ chart_library() }}{% endblock %}
+"""
+SPEC: dict[str, Any] = {
+    "data": {"values": [{"row": "<b>a", "value": 1}, {"row": "b", "value": 2}]},
+    "mark": {"type": "bar", "color": "var(--kept)"},
+    "encoding": {"x": {"field": "value", "type": "quantitative"}, "y": {"field": "row", "type": "nominal"}},
+}
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb, as WCAG 2 defines it."""
+    parts = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+def test_every_text_colour_reaches_the_contrast_of_wcag_aa(palette: Palette) -> None:
+    named = {field.name: getattr(palette, field.name) for field in fields(palette)}
+    texts = [named[name] for name in named if name not in ("paper", "panel", "line", "series")]
+    for background in (palette.paper, palette.panel):
+        for colour in (*texts, *palette.series):
+            low, high = sorted((luminance(background), luminance(colour)))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, f"{colour} on {background}"
+
+
+def test_values_are_escaped_and_unknown_names_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(PAGE)
+    environment = make_page_environment(tmp_path)
+    page = environment.get_template("page.html").render(name="</script><b>x", spec=SPEC)
+    assert "<b>" not in page
+    assert "&lt;/script&gt;" in page
+    assert script_json("</script>&") == '"\\u003c/script\\u003e\\u0026"'
+    with pytest.raises(jinja2.UndefinedError):
+        environment.get_template("page.html").render(spec=SPEC)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        script_json(float("nan"))
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_draws_its_charts_and_has_no_serious_findings(tmp_path: Path, scheme: str) -> None:
+    (tmp_path / "page.html").write_text(PAGE)
+    rendered = make_page_environment(tmp_path).get_template("page.html").render(name="<i>two rows", spec=SPEC)
+    (tmp_path / "out.html").write_text(rendered)
+    with open_page(tmp_path / "out.html", scheme=scheme, width=390) as page:
+        page.wait_for_selector(".chart[data-drawn]")
+        assert page.locator(".chart svg .mark-rect path").count() == 2
+        colour = {"light": LIGHT, "dark": DARK}[scheme].kept
+        assert page.locator(".chart svg .mark-rect path").first.get_attribute("fill") == colour
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.locator("i, b").count() == 0
+        assert serious_findings(page) == []
