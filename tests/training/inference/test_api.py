@@ -55,16 +55,20 @@ def test_the_command_writes_predictions_and_a_figure(
     lab: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     argv = ["predict", str(lab / "shards"), "--model", str(lab / "run"), "--out", str(tmp_path / "p.png")]
-    argv += ["--out", str(tmp_path / "p.csv")]
+    argv += ["--out", str(tmp_path / "p.csv"), "--out", str(tmp_path / "p.srt")]
     assert main([*argv, "--json", str(tmp_path / "p.json")]) == 0
-    assert "0.00 to    2.56 s  " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "2.6  right 100 %" in printed
+    assert "and 16 more people" in printed
+    assert f"subtitles {tmp_path / 'p'}/" in printed
+    assert (tmp_path / "p/001.srt").read_text().startswith("1\n00:00:00,000 --> 00:00:02,560\n")
     assert (tmp_path / "p.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     table = (tmp_path / "p.csv").read_text().splitlines()
-    assert table[0] == "video,person,start_s,stop_s,best,left,right"
+    assert table[0] == "source,video,person,start_s,stop_s,best,left,right"
     assert len(table) == 1 + 36
     rows = json.loads((tmp_path / "p.json").read_text())
     assert {row["best"] for row in rows} <= set(LABELS)
-    assert set(rows[0]) == {"source", "video_id", "person", "names", "classes", "windows", "mean", "best"}
+    assert set(rows[0]) == {"source", "video_id", "path", "person", "names", "classes", "windows", "mean", "best"}
 
 
 def test_a_pre_trained_model_gives_features_and_refuses_predictions(lab: Path, tmp_path: Path) -> None:
@@ -174,13 +178,19 @@ def test_a_raw_video_is_predicted_in_one_step_with_a_timeline_of_each_person(
     video = videos / "two then one.mp4"
     video.write_bytes(encode_video(VideoScript(shots=shots)))
     words = ["--model", str(lab / "run"), "--device", "cpu"]
-    assert main(["predict", str(video), *words, "--keep-clips", "clips", "--out", "p.json"]) == 0
+    outs = ["--out", "p.json", "--out", "p.srt", "--out", "p.eaf"]
+    assert main(["predict", str(video), *words, "--keep-clips", "clips", *outs]) == 0
     assert "after a cut a number may be another person" in capsys.readouterr().out
     rows = json.loads(Path("p.json").read_text())
     assert [(row["video_id"], row["person"]) for row in rows] == [(video.name, 0), (video.name, 1)]
     starts = sorted([window["start_s"] for window in row["windows"]] for row in rows)
     assert starts == [[0.0], [0.0, 2.0]], "the third clip continues the timeline of one of the two"
     assert not list(tmp_path.glob("*.png"))
+    assert "00:00:00,000 --> 00:00:03,800\nperson 1: right " in Path("p.srt").read_text()
+    assert f'MEDIA_URL="file://{video}"' in Path("p.eaf").read_text()
+    assert main(["predict", "clips", *words, "--out", "clips.eaf"]) == 0
+    assert f'MEDIA_URL="file://{video}"' in Path("clips.eaf").read_text(), "the clips remember their video"
+    capsys.readouterr()
 
     assert main(["predict", str(video), *words, "--keep-clips", "clips"]) == 0, "the same clips again"
     assert Path("two then one.predicted.png").read_bytes()[:4] == b"\x89PNG"

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from avf_shards.cli.common import add_command
+from avf_shards.cli.logging_setup import progress_line
 from avf_shards.text import count_noun
 
 from avf_training.cli.options import add_device_option, add_input_argument, add_model_option, ending_of, resolve_device
@@ -34,13 +35,20 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_training.inference.clip_input import require_input
-    from avf_training.inference.embeddings import KINDS, embed_clips, write_features
+    from avf_training.inference.clip_input import open_clips, require_input
+    from avf_training.inference.embeddings import KINDS, check_kinds, embed_shards, write_features
+    from avf_training.inference.feature_model import FeatureModel
+    from avf_training.inference.predictions import check_hop
 
     require_input(options.input)
     kinds = options.kinds.split(",") if options.kinds else KINDS
-    device = resolve_device(options.device)
-    table = embed_clips(options.input, options.model, kinds, options.hop, device, keep=options.clips)
+    check_kinds(kinds)
+    check_hop(options.hop)
+    model = FeatureModel(options.model, resolve_device(options.device))  # before the clips: they may take minutes
+    with open_clips(options.input, options.clips) as shards, progress_line() as show:
+        table = embed_shards(
+            shards, model, kinds, options.hop, lambda video, number, clips: show(f"{video}: clip {number} of {clips}")
+        )
     write_features(table, options.out, options.model)
     windows, clips = count_noun(table.num_rows, "window"), count_noun(len(set(table["key"].to_pylist())), "clip")
     print(f"{options.out}: {windows} of {clips}; {', '.join(kinds)}")

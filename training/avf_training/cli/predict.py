@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.cli.logging_setup import progress_line
 
 from avf_training.cli.options import (
     add_device_option,
@@ -16,7 +17,20 @@ from avf_training.cli.options import (
 from avf_training.data.window_length import HOP_S
 
 _FIGURES = (".png", ".jpg", ".pdf", ".svg")
-_DATA = (".json", ".csv")
+_DATA = (".csv", ".json", ".srt", ".vtt", ".eaf")
+_CONTENTS = {".csv": "table", ".json": "numbers", ".srt": "subtitles", ".vtt": "subtitles", ".eaf": "ELAN"}
+_DETAILS = """\
+The ending of --out decides the format: a figure (.png, .jpg, .pdf, .svg), a table with a row for each window (.csv),
+the same with means as JSON (.json), subtitles (.srt, .vtt), or a document of the annotation program ELAN (.eaf).
+
+Windows overlap where --hop is shorter than a window (2.56 s). In subtitles, in ELAN and in the summary, the label of a
+time is the class with the highest mean probability over the windows that cover it; neighbours with the same label are
+one segment, and a segment's probability is the mean over its time. Models of dimensions give mean values instead.
+
+Times are seconds from the start of the video's file, also for clips and shards of it.
+
+Subtitles and documents of ELAN hold one video. For several videos, --out talks.srt makes a folder talks with one file
+for each, by the video's name."""
 
 
 def add(commands: Any) -> None:
@@ -26,7 +40,8 @@ def add(commands: Any) -> None:
         "predict",
         _run,
         help="Predict the emotions of each person in videos over time, and draw them.",
-        epilog="example:\n  avf-train predict talk.mp4 --model RUN --out talk.csv --out talk.png",
+        details=_DETAILS,
+        epilog="example:\n  avf-train predict talk.mp4 --model RUN --out talk.srt --out talk.png",
     )
     add_input_argument(parser)
     add_model_option(parser, "fine-tuned model or its run")
@@ -35,7 +50,7 @@ def add(commands: Any) -> None:
         metavar="FILE",
         type=ending_of(*_FIGURES, *_DATA),
         action="append",
-        help="file of the figure (.png, .jpg, .pdf, .svg) or of the numbers (.json, .csv); repeat for more "
+        help="file to write: .png, .jpg, .pdf, .svg, .csv, .json, .srt, .vtt or .eaf; repeat for more "
         "(default: a figure, NAME.predicted.png in this folder)",
     )
     parser.add_argument(
@@ -62,15 +77,18 @@ def _run(options: argparse.Namespace) -> int:
     model = load_fine_tuned(options.model, resolve_device(options.device))  # before the clips: they may take minutes
     lines = []
     with open_clips(options.input, options.clips) as shards:
-        people = predict_shards(shards, model, options.hop)
+        with progress_line() as show:
+            people = predict_shards(
+                shards, model, options.hop, lambda video, number, clips: show(f"{video}: clip {number} of {clips}")
+            )
         for file in files:
             if file.suffix.lower() in _FIGURES:
                 drawn = draw_predictions(shards, people, file)
                 first = f" (the first {drawn} of {len(people)} people)" if drawn < len(people) else ""
-                lines.append(f"  figure  {file}{first}")
+                lines.append(f"  {'figure':<10}{file}{first}")
             else:
-                write_predictions_file(people, file)
-                lines.append(f"  numbers {file}")
+                written = write_predictions_file(people, file, options.input)
+                lines.append(f"  {_CONTENTS[file.suffix.lower()]:<10}{written}{'/' if written.is_dir() else ''}")
     if not write_answer(options, predictions_as_values(people)):
         print_predictions(people)
         print("\n".join(lines))

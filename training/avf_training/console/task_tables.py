@@ -14,6 +14,8 @@ from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DAT
 if TYPE_CHECKING:  # imports torch, and most of these tables do not need it
     from avf_training.inference.predictions import PersonPrediction
 
+_MAX_PEOPLE = 20  # rows of the summary of predictions
+
 
 def print_datasets(rows: Sequence[Dataset]) -> None:
     """Print one line for each data set, by the name that `--dataset` takes, then their notes."""
@@ -114,12 +116,30 @@ def _value(score: Mapping[str, Any], digits: int) -> str:
 
 
 def print_predictions(predictions: Sequence["PersonPrediction"]) -> None:
-    """Print a line for each window: its time, and the highest probabilities or every dimension."""
-    for person in predictions:
-        print(f"{person.video_id}, person {person.person + 1}" + (f": {person.best}" if person.best else ""))
-        for window in person.windows:
-            ranked = sorted(zip(person.names, window.scores, strict=True), key=lambda pair: -pair[1] * person.classes)
-            scores = "  ".join(f"{name} {score:.2f}" for name, score in ranked[: 3 if person.classes else None])
-            print(f"  {window.start_s:7.2f} to {window.stop_s:7.2f} s  {scores}")
+    """Print a table with a row for each person of each video: the shares of the labels, or the dimensions' values."""
+    from avf_training.inference.timeline import label_shares, score_segments  # loads torch
+
+    classes = predictions[0].classes
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("video")
+    table.add_column("person", justify="right")
+    table.add_column("seconds", justify="right")
+    table.add_column("share of the person's time with each label" if classes else "mean value (lowest to highest)")
+    for person in predictions[:_MAX_PEOPLE]:
+        segments = score_segments(person)
+        if classes:
+            shares = list(label_shares(person).items())
+            texts = [f"{name} {share:.0%}".replace("%", " %") for name, share in shares]
+        else:
+            columns = zip(person.names, person.mean, zip(*(each.scores for each in segments), strict=True), strict=True)
+            texts = [f"{name} {mean:.2f} ({min(values):.2f} to {max(values):.2f})" for name, mean, values in columns]
+        seconds = sum(segment.stop_s - segment.start_s for segment in segments)
+        table.add_row(person.video_id, str(person.person + 1), f"{seconds:.1f}", ", ".join(texts))
+    console = make_console()
+    console.print(table)
+    if len(predictions) > _MAX_PEOPLE:
+        console.print(f"and {len(predictions) - _MAX_PEOPLE} more people: --out all.csv has everybody")
     if any(len(person.keys) > 1 for person in predictions):
-        print("people are followed from shot to shot by how they look; after a cut a number may be another person")
+        console.print(
+            "people are followed from shot to shot by how they look; after a cut a number may be another person"
+        )

@@ -31,6 +31,19 @@ def require_input(path: Path) -> None:
         raise UserError(f"{path}: no such file or folder; name a video, a folder of videos, or shards")
 
 
+def find_clipped_video(path: Path, video: str) -> Path | None:
+    """Return the file of a video that clips were cut from, or None where it is not known or not there any more.
+
+    Args:
+        path: the input that the clips are of: a video, a folder of videos, the output of `avf-curate clip`, or shards.
+        video: path of the video relative to its source's folder, as the clips' records have it.
+    """
+    if path.is_file():
+        return path
+    linked = (path / video, path / "in" / video)  # a folder of videos; the link that `avf-curate clip VIDEO` leaves
+    return next((file.resolve() for file in linked if file.is_file()), None)
+
+
 @contextmanager
 def open_clips(path: Path | str, keep: Path | None = None) -> Iterator[str]:
     """Yield the folder of shards of an input. Clips that are cut from videos are removed at the end of the block.

@@ -21,7 +21,7 @@ from torch import Tensor
 from avf_training.data.storage import StorageConfig
 from avf_training.data.window_length import WINDOW_S
 from avf_training.inference.clip_input import open_clips
-from avf_training.inference.feature_model import FeatureModel, read_clips
+from avf_training.inference.feature_model import FeatureModel, OnClip, ignore_clip, read_clips
 from avf_training.inference.people import number_people
 from avf_training.inference.predictions import check_hop
 from avf_training.tasks.labelled_shards import LabelledShards
@@ -40,8 +40,6 @@ def embed_clips(
     kinds: Sequence[str] = KINDS,
     hop_s: float = WINDOW_S,
     device: str = "cpu",
-    *,
-    keep: Path | None = None,
 ) -> pa.Table:
     """Return a table of the features of every window of every clip, by a pre-trained or fine-tuned model.
 
@@ -52,17 +50,32 @@ def embed_clips(
         model: a saved model or a run.
         kinds: names of KINDS.
         hop_s: seconds between the starts of two windows; the default lays windows side by side.
-        keep: folder that keeps the clips of videos; None: they are removed.
     """
+    check_kinds(kinds)
+    check_hop(hop_s)
+    feature_model = FeatureModel(Path(model), device)
+    with open_clips(path) as shards:
+        return embed_shards(shards, feature_model, kinds, hop_s)
+
+
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Raise UserError where no feature is named, or one that does not exist."""
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         problem = f"no such feature: {', '.join(unknown)}" if unknown else "no feature is named"
         raise UserError(f"{problem}; the features are {', '.join(KINDS)}")
+
+
+def embed_shards(
+    shards: str, feature_model: FeatureModel, kinds: Sequence[str], hop_s: float, on_clip: OnClip = ignore_clip
+) -> pa.Table:
+    """Return the table of `embed_clips` for the clips of a folder of shards.
+
+    Args:
+        on_clip: called before each clip with its video, its number from 1, and the number of clips.
+    """
     types = {kind: _VECTOR if kind in ("video", "audio", "fused") else _MATRIX for kind in kinds}
-    check_hop(hop_s)
-    feature_model = FeatureModel(Path(model), device)
-    with open_clips(path, keep) as shards:
-        rows = list(_rows(shards, feature_model, kinds, hop_s))
+    rows = list(_rows(shards, feature_model, kinds, hop_s, on_clip))
     return pa.Table.from_pylist(rows, pa.schema(_SCHEMA | types))
 
 
@@ -74,10 +87,13 @@ def write_features(table: pa.Table, out: Path, model: Path | str) -> None:
     durable_io.replace_file(out, data.getvalue())
 
 
-def _rows(shards: str, model: FeatureModel, kinds: Sequence[str], hop_s: float) -> Iterator[dict[str, Any]]:
+def _rows(
+    shards: str, model: FeatureModel, kinds: Sequence[str], hop_s: float, on_clip: OnClip
+) -> Iterator[dict[str, Any]]:
     clips = LabelledShards([shards], StorageConfig())
     person_of = number_people(clips)
-    for record, files in read_clips(clips):
+    for number, (record, files) in enumerate(read_clips(clips), 1):
+        on_clip(record.video_id, number, len(clips))
         for start_s, stop_s, features in model.features_over_time(record, files, hop_s, "frames" in kinds):
             clip = {"key": record.key, "source": record.source, "video_id": record.video_id}
             window = {"person": person_of[record.key], "start_s": start_s, "stop_s": stop_s}

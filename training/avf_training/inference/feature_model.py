@@ -3,7 +3,7 @@
 Shapes: B windows, K regions, C width, N tokens, U tubes (two frames each), J outputs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from avf_training.models.encoder import Encoder
 from avf_training.models.pretrained import load_model_folder, parse_saved_config
 from avf_training.tasks.labelled_shards import LabelledShards
 
+OnClip = Callable[[str, int, int], None]
+"""Function that is told the video of a clip, the clip's number from 1, and the number of clips."""
 _BATCH_WINDOWS = 8  # of one forward pass; keeps the memory of long clips small
 
 
@@ -180,3 +182,7 @@ def read_clips(shards: LabelledShards) -> Iterator[tuple[ClipRecord, dict[str, b
         yield record, shards.read(index)
     if empty:
         raise UserError(f"{', '.join(map(str, shards.shards))}: no clip in these shards")
+
+
+def ignore_clip(video_id: str, number: int, clips: int) -> None:
+    """Do nothing: the `on_clip` of callers that show no progress."""

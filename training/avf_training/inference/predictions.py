@@ -10,7 +10,7 @@ from avf_shards.errors import UserError
 from avf_training.data.storage import StorageConfig
 from avf_training.data.window_length import HOP_S
 from avf_training.inference.clip_input import open_clips
-from avf_training.inference.feature_model import FeatureModel, read_clips
+from avf_training.inference.feature_model import FeatureModel, OnClip, ignore_clip, read_clips
 from avf_training.inference.people import number_people
 from avf_training.tasks.labelled_shards import LabelledShards
 
@@ -19,11 +19,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class WindowPrediction:
-    """Prediction for the window [start_s, stop_s) of a video."""
+    """Prediction for the window [start_s, stop_s) of a video.
+
+    Times are seconds of the video's own file from its first picture, also where clips begin late in it and where a
+    corpus names only a part of the file as the video.
+    """
 
     key: str  # of the clip that the window lies in
-    start_s: float  # of the video's own time
-    stop_s: float  # of the video's own time
+    start_s: float  # of the file
+    stop_s: float  # of the file
     scores: tuple[float, ...]  # probabilities of the classes, or values of the dimensions
 
 
@@ -37,6 +41,7 @@ class PersonPrediction:
 
     source: str  # name of the source in the shards
     video_id: str  # of the video that the clips were cut from
+    path: str  # of the video's file, relative to its source's folder
     person: int  # from 0; in the first shot 0 has the largest face
     names: tuple[str, ...]  # of the classes or dimensions
     classes: bool  # False: dimensions
@@ -89,13 +94,22 @@ def check_hop(hop_s: float) -> None:
         raise UserError(f"hop {hop_s:g} must be above 0 seconds")
 
 
-def predict_shards(shards: str, feature_model: FeatureModel, hop_s: float) -> list[PersonPrediction]:
-    """Return the predictions for every person in the clips of a folder of shards."""
+def predict_shards(
+    shards: str, feature_model: FeatureModel, hop_s: float, on_clip: OnClip = ignore_clip
+) -> list[PersonPrediction]:
+    """Return the predictions for every person in the clips of a folder of shards.
+
+    Args:
+        on_clip: called before each clip with its video, its number from 1, and the number of clips.
+    """
     names = feature_model.names or tuple(f"class {n}" for n in range(feature_model.model.outputs))
     windows_of: dict[tuple[str, str, int], list[WindowPrediction]] = {}
+    path_of: dict[tuple[str, str], str] = {}
     clips = LabelledShards([shards], StorageConfig())
     person_of = number_people(clips)
-    for record, files in read_clips(clips):
+    for number, (record, files) in enumerate(read_clips(clips), 1):
+        on_clip(record.video_id, number, len(clips))
+        path_of[record.source, record.video_id] = record.path
         windows = windows_of.setdefault((record.source, record.video_id, person_of[record.key]), [])
         for start_s, stop_s, features in feature_model.features_over_time(record, files, hop_s):
             assert features.scores is not None
@@ -106,6 +120,7 @@ def predict_shards(shards: str, feature_model: FeatureModel, hop_s: float) -> li
         PersonPrediction(
             source=source,
             video_id=video_id,
+            path=path_of[source, video_id],
             person=person,
             names=names,
             classes=feature_model.is_classifier,
