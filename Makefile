@@ -4,13 +4,14 @@
 # make coverage  the tests of `make test`, and the share of statements they run, for each folder; CI runs it and test-slow
 # make setup   .venv from requirements.lock, every wheel checked against its hash (about 6 GB: torch brings CUDA)
 # make lock    requirements.lock anew from pyproject.toml
+# make docs    the documentation, as pages that open from the disk: site/index.html
 # make bench   the benchmark tables of docs/benchmarks.md
 PYTHON ?= python3
 DEMO ?= demo-out
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-all coverage lint setup lock bench clean
+.PHONY: demo test test-slow test-all coverage lint setup lock docs bench clean
 
 demo: setup
 	$(BIN)/avf-curate demo --out $(DEMO)
@@ -34,7 +35,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell shards curation training tests benchmarks docs docker .ci *.md CITATION.cff NOTICE
+	$(BIN)/codespell shards curation training tests benchmarks reference notebooks docs docker .ci *.md CITATION.cff NOTICE
 
 setup: .venv/.locked
 
@@ -52,8 +53,12 @@ lock: | $(UV)
 	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --quiet -o requirements.lock
 	printf 'uv==0.13.8\n' | $(UV) pip compile - --universal --generate-hashes --no-emit-index-url --quiet -o requirements-uv.lock
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
 bench: setup
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv .uv $(DEMO) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage* coverage.json
+	rm -rf .venv .uv site $(DEMO) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage* coverage.json

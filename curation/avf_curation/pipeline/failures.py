@@ -2,6 +2,7 @@
 
 import errno
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from avf_curation.media.types import MediaError
@@ -23,6 +24,26 @@ class InfrastructureError(Exception):
 # Disk full, quota used up, read-only file system, too many open files: all of them pass when the machine is mended.
 _MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
 _MAX_MESSAGE_CHARACTERS = 200
+FAILURE_SENTENCES: Mapping[str, str] = {
+    "missing": "The file does not exist, or its source's folder is not known.",
+    "unreadable": "The file cannot be read: no permission, or the disk reports an error.",
+    "input_changed": "The file was changed after the plan was made.",
+    "not_media": "The file cannot be opened as audio or video, or the images of a folder are no video.",
+    "no_streams": "The file has neither a picture nor a sound that can be decoded.",
+    "no_picture": "The input has sound but no video.",
+    "no_frames": "The video has no frame that can be decoded.",
+    "picture_size": "The frames are smaller than can be used, or larger than media.max_pixels.",
+    "absurd_timestamps": "The timestamps run past media.max_duration_s.",
+    "range_outside": "The file ends before the range that a corpus names begins.",
+    "cut_off": "The file declares more than it holds; this part cannot be decoded.",
+    "decode": "A part that was decoded once does not decode a second time.",
+    "out_of_memory": "The machine had not enough memory for this video.",
+    "memory_limit": "The video took more memory than run.video_memory_mb, in a process of its own.",
+    "cpu_limit": "The video took more CPU time than run.video_cpu_s, in a process of its own.",
+    "time_limit": "The video took too long, in a process of its own.",
+    "killed": "The process of this video alone died of a signal: the file crashes a decoder.",
+}
+"""Kind of a failure in the ledger -> why. Any other kind is the name of a Python exception: a fault of the program."""
 
 
 def classify_failure(stage: str, error: BaseException) -> FailureCause:

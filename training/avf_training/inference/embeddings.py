@@ -74,9 +74,14 @@ def embed_shards(
     Args:
         on_clip: called before each clip with its video, its number from 1, and the number of clips.
     """
-    types = {kind: _VECTOR if kind in ("video", "audio", "fused") else _MATRIX for kind in kinds}
     rows = list(_rows(shards, feature_model, kinds, hop_s, on_clip))
-    return pa.Table.from_pylist(rows, pa.schema(_SCHEMA | types))
+    return pa.Table.from_pylist(rows, features_schema(kinds))
+
+
+def features_schema(kinds: Sequence[str] = KINDS) -> pa.Schema:
+    """Return the columns of a table with these features."""
+    types = {kind: _VECTOR if kind in ("video", "audio", "fused") else _MATRIX for kind in kinds}
+    return pa.schema(_SCHEMA | types)
 
 
 def write_features(table: pa.Table, out: Path, model: Path | str) -> None:

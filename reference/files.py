@@ -1,0 +1,266 @@
+"""Page of the files that runs, shards and models consist of: path, schema version, columns."""
+
+import inspect
+import re
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import avf_shards.format.run_folder
+import avf_shards.schema.versions
+import avf_training.trainer.run_folder
+import pyarrow as pa
+from avf_curation.execution.active_units import ActiveUnit
+from avf_curation.execution.events import Event
+from avf_curation.pipeline.unit import UnitReport
+from avf_curation.runs import plan
+from avf_curation.runs.cost_estimate import SourceTotals
+from avf_curation.sources.types import SkippedInput, Video
+from avf_shards.format.index import ShardIndex
+from avf_shards.format.plan_summary import PlanSummary
+from avf_shards.format.run_folder import UnitManifest
+from avf_shards.format.run_identity import RunIdentity
+from avf_shards.format.shard_manifest import OriginalShard, ShardEntry, ShardManifest, Tombstone
+from avf_shards.format.tar import Member
+from avf_shards.packing.pack import PackIdentity
+from avf_shards.packing.selection import SELECTION_SCHEMA, RejectedClip
+from avf_shards.schema import ledger, measurements
+from avf_shards.schema.clip_record import ClipRecord
+from avf_shards.schema.labels import Labels, Origin
+from avf_shards.schema.versions import VERSIONS, FileKind
+from avf_training.finetuning.model_selection import EpochScores
+from avf_training.inference.embeddings import features_schema
+
+from reference.field_comments import field_notes
+from reference.markdown import code, escape, table
+
+Texts = dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What a kind of file holds."""
+
+    about: str  # one sentence
+    rows: type[Any] | None = None  # the dataclass whose fields the file has
+    schema: pa.Schema | None = None  # columns of a Parquet file
+    keys: Texts = field(default_factory=dict)  # columns or keys that no field of `rows` explains -> meaning
+    parts: tuple[type[Any], ...] = ()  # dataclasses of objects inside the file
+
+
+def write_files() -> str:
+    """Return the page."""
+    places = file_places()
+    parts = [
+        "# Files and columns",
+        "Every file that a later version might read differently says its `schema_version`. A file of a newer version than "
+        "the program knows is refused with a sentence; new optional fields need no new version.",
+        f"## The folder of a curation run\n\n{_tree(avf_shards.format.run_folder)}",
+        f"## The folder of a training run\n\n{_tree(avf_training.trainer.run_folder)}",
+    ]
+    for kind in get_args(FileKind):
+        contents = CONTENTS[kind]
+        parts.append(f"## {kind.capitalize()}")
+        parts.append(f"{contents.about}\n\nPath: {code(places[kind])}. Schema version {VERSIONS[kind]}.")
+        parts.append(_columns(contents))
+        parts += [f"### {part.__name__}\n\n{_first_sentence(part)}\n\n{_fields(part)}" for part in contents.parts]
+    return "\n\n".join(parts) + "\n"
+
+
+def file_places() -> Texts:
+    """Return kind -> path, from the comments at `VERSIONS`."""
+    source = inspect.getsource(avf_shards.schema.versions)
+    return dict(re.findall(r'^    "([a-z ]+)": \d+,  # (.+)$', source, re.M))
+
+
+def _tree(module: Any) -> str:
+    """Return the lines of a module's docstring that show a folder."""
+    lines = str(inspect.getdoc(module)).splitlines()
+    tree = [line for line in lines if line.startswith(("RUN", " "))]
+    return "```text\n" + "\n".join(tree) + "\n```"
+
+
+def _columns(contents: Contents) -> str:
+    notes = {} if contents.rows is None else {note.name: note for note in field_notes(contents.rows)}
+    if contents.schema is not None:
+        rows = [
+            (
+                code(column.name),
+                code(str(column.type)),
+                escape(contents.keys.get(column.name) or notes[column.name].text),
+            )
+            for column in contents.schema
+        ]
+        return table(("Column", "Type", "Meaning"), rows)
+    rows = [(code(name), "", escape(text)) for name, text in contents.keys.items()]
+    rows += [(code(note.name), code(note.type), escape(note.text)) for note in notes.values()]
+    return table(("Key", "Type", "Meaning"), rows)
+
+
+def _fields(cls: type[Any]) -> str:
+    rows = [(code(note.name), code(note.type), escape(note.text)) for note in field_notes(cls)]
+    return table(("Key", "Type", "Meaning"), rows)
+
+
+def _first_sentence(cls: type[Any]) -> str:
+    return escape(str(inspect.getdoc(cls)).split("\n\n")[0])
+
+
+_FRAMES = {
+    "start_frame": "first frame of the span, on the 25 fps timeline of the video",
+    "stop_frame": "frame after the last of the span",
+}
+_PLAN = {
+    "unit": "number of the unit in which the video is decided",
+    "path": "of the input, relative to the folder of its source; bytes, because file names need not be UTF-8",
+    "labels": "JSON of the labels of a labelled corpus",
+}
+_STAGES = (
+    measurements.ScenesMeasurements,
+    measurements.FacesMeasurements,
+    measurements.SilenceMeasurements,
+    measurements.TrackMeasurements,
+    measurements.SyncMeasurements,
+    measurements.QualityMeasurements,
+)
+CONTENTS: dict[FileKind, Contents] = {
+    "active unit": Contents(about="What a worker is at, for `avf-curate status`.", rows=ActiveUnit),
+    "checkpoint": Contents(
+        about="The manifest of one checkpoint, written last: a checkpoint without it does not count.",
+        keys={
+            "step": "last optimizer step of the checkpoint, from 0",
+            "files": "file name -> bytes and SHA-256",
+            "state": "position of the data stream, and the state of the loss scaler",
+        },
+    ),
+    "clip record": Contents(
+        about="The metadata of one clip, beside its picture and sound in the shard.",
+        rows=ClipRecord,
+        parts=(ledger.Check, Labels, Origin, *_STAGES),
+    ),
+    "curation run": Contents(about="What every result of the run depends on.", rows=RunIdentity),
+    "event": Contents(about="What happened in a run, one JSON object a line.", rows=Event, keys={"time": "Unix time"}),
+    "features": Contents(
+        about="A row for each window of each clip.",
+        schema=features_schema(),
+        keys={
+            "key": "of the clip",
+            "source": "name of the source of its video",
+            "video_id": "of its video",
+            "person": "number of the person in the video, from 0",
+            "start_s": "start of the window, in seconds of the video",
+            "stop_s": "end of the window, in seconds of the video",
+            "video": "mean of the video tokens",
+            "audio": "mean of the audio tokens",
+            "fused": "input of the classifier's head",
+            "regions_video": "region tokens of the video, K x C",
+            "regions_audio": "region tokens of the audio, K x C",
+            "frames": "one vector for each pair of the 16 frames",
+        },
+    ),
+    "ledger": Contents(
+        about="A row for each decision: the end of each span of each video.",
+        rows=ledger.Decision,
+        schema=ledger.SCHEMA,
+        keys=_FRAMES,
+        parts=(ledger.Check,),
+    ),
+    "pack": Contents(about="What a folder of shards was packed from; frozen at the first start.", rows=PackIdentity),
+    "plan": Contents(about="A row for each input of a run.", rows=Video, schema=plan.SCHEMA, keys=_PLAN),
+    "plan summary": Contents(about="Tells two runs apart.", rows=PlanSummary),
+    "predictions": Contents(
+        about="The predictions of a test, clip by clip.",
+        keys={
+            "names": "of the outputs, in order",
+            "keys": "of the clips",
+            "truth": "label or values of each clip",
+            "scores": "of each clip, one number for each output",
+            "unreadable": "keys of clips that could not be read",
+        },
+    ),
+    "replay snapshot": Contents(
+        about="What `avf-train replay` repeats after a loss that was not finite.",
+        keys={
+            "step": "optimizer step, from 0",
+            "world": "number of ranks",
+            "rank": "of the file",
+            "first": "position of the step in the stream",
+            "scale": "of the loss scaler",
+            "keys": "of the clips, a list for each micro-batch",
+        },
+    ),
+    "saved model": Contents(
+        about="The model beside the weights: which class, and every field of its preset.",
+        keys={
+            "kind": "class of the model",
+            "model": "fields of the preset (see Training recipes)",
+            "outputs": "number of outputs of a classifier",
+        },
+    ),
+    "selection": Contents(
+        about="A row for each kept clip of the run: selected, or why not.",
+        rows=RejectedClip,
+        schema=SELECTION_SCHEMA,
+        keys={"selected": "whether the clip is in the shards", "key": "of the clip"},
+    ),
+    "shard index": Contents(
+        about="The sidecar of a shard. Each member is a list: name, offset, size, CRC-32.",
+        rows=ShardIndex,
+        parts=(Member,),
+    ),
+    "shard manifest": Contents(
+        about="The shards of a folder. Its last line holds its own digest.",
+        rows=ShardManifest,
+        parts=(ShardEntry, OriginalShard, Tombstone),
+    ),
+    "skipped inputs": Contents(
+        about="A row for each file or table row of a source that is no input.",
+        rows=SkippedInput,
+        schema=plan.SKIPPED_SCHEMA,
+    ),
+    "source folders": Contents(
+        about="Where the sources were read on this machine.", keys={"folders": "source -> folder"}
+    ),
+    "source totals": Contents(
+        about="The size of the whole sources that a sample was drawn from.",
+        keys={"sources": "source -> its totals"},
+        parts=(SourceTotals,),
+    ),
+    "study results": Contents(
+        about="The results of a study, as its page shows them.",
+        keys={
+            "title": "of the study",
+            "note": "printed on the page",
+            "rows": "row, dataset, protocol, done and planned runs, scores of each seed",
+            "compared": "sentences that compare a row with the row that lacks one thing",
+        },
+    ),
+    "test result": Contents(
+        about="The result of fine-tuning: scores by each of the three protocols.",
+        keys={
+            "task": "data set and fold",
+            "data": "name of the data set",
+            "selection_metric": "that selects the epoch",
+            "train": "number of clips",
+            "validation": "number of clips",
+            "test": "number of clips",
+            "protocols": "protocol -> step, selection_score, scores (value, interval, undefined), unreadable",
+        },
+    ),
+    "training run": Contents(
+        about="What every result of a training run depends on; another recipe or data needs another folder.",
+        keys={
+            "recipe": "every setting that changes the result",
+            "stream": "digest of the order of the clips (pre-training)",
+            "start": "digest of the model that training starts from (fine-tuning)",
+            "inherited_keys": "clips that this model was trained on (fine-tuning)",
+            "summary": "counts of the task (fine-tuning)",
+        },
+    ),
+    "unit": Contents(about="A committed unit: it exists if and only if its folder does.", rows=UnitManifest),
+    "unit log entry": Contents(
+        about="The costs of each unit, one JSON object a line.",
+        rows=UnitReport,
+        keys={"time": "Unix time of the commit", "attempt": "number of the attempt"},
+    ),
+    "validation scores": Contents(about="The scores after each epoch, one JSON object a line.", rows=EpochScores),
+}
