@@ -1,20 +1,17 @@
 """Cost of a model, counted without running it: parameters by part, multiply-adds, tokens, activation memory.
 
-Multiply-adds are counted by torch's FlopCounterMode on the meta device, memory by the tensors that autograd saves in a
-forward pass on fake tensors. The papers print multiply-adds as FLOPs.
+See cost_counter.py for how. The papers print multiply-adds as FLOPs.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
+from avf_training.models.cost_counter import count_forward
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.mask_sampling import MaskConfig, Masker, paper_masks
 from avf_training.models.masks import Masks
@@ -102,12 +99,12 @@ def forward_gmacs(config: ModelConfig, outputs: int | None = None) -> float:
 
     outputs: of a classifier with so many outputs; None: of pre-training.
     """
+    single = Precision(compute="fp32")
     if outputs is not None:
-        return _build_and_count(lambda: Classifier(config, outputs), _shapes(config), ())[1]
+        return count_forward(lambda: Classifier(config, outputs), _shapes(config), (), 2, single).gmacs
     masker = Masker(config, paper_masks(config))
     masks = Masks.stack([masker.sample(np.random.default_rng(0)) for _ in range(2)])
-    _, gmacs = _build_and_count(lambda: MaskedAutoencoder(config), _shapes(config), (masks,))
-    return gmacs
+    return count_forward(lambda: MaskedAutoencoder(config), _shapes(config), (masks,), 2, single).gmacs
 
 
 def training_bytes(
@@ -122,9 +119,8 @@ def training_bytes(
 
     masker, random = Masker(config, masks), np.random.default_rng(0)
     batch_masks = Masks.stack([masker.sample(random) for _ in range(2)] * (batch // 2 + 1))
-    with torch.device("meta"):
-        parameters = sum(p.numel() for p in build().parameters())
-    return parameters * _STATE_BYTES + _activations(build, _shapes(config), (batch_masks,), batch, precision)
+    cost = count_forward(build, _shapes(config), (batch_masks,), batch, precision)
+    return sum(cost.parts.values()) * _STATE_BYTES + cost.activation_bytes
 
 
 Build = Callable[[], nn.Module]
@@ -137,48 +133,9 @@ def _shapes(config: ModelConfig) -> Shapes:
     return tuple(shape if name in config.modalities else None for name, shape in by_modality)
 
 
-def _build_and_count(build: Build, shapes: Shapes, masks: tuple[Masks, ...]) -> tuple[nn.Module, float]:
-    """Return the model on the meta device, and its multiply-adds for one clip in 10^9."""
-    with torch.device("meta"):
-        model = build()
-        inputs = [None if shape is None else torch.zeros(2, *shape) for shape in shapes]
-        pair_masks = [Masks(*(part[:2].to("meta") for part in batch)) for batch in masks]
-        with FlopCounterMode(display=False) as counter:
-            model(*inputs, *pair_masks)
-    return model, counter.get_total_flops() / 2 / 2 / 1e9  # two clips, two operations a multiply-add
-
-
 def _stage(build: Build, shapes: Shapes, masks: tuple[Masks, ...], batch: int, precision: Precision) -> StageSummary:
-    model, gmacs = _build_and_count(build, shapes, masks)
-    parts = {name: sum(p.numel() for p in child.parameters()) for name, child in model.named_children()}
-    total = sum(p.numel() for p in model.parameters())
-    parts["layer weights"] = total - sum(parts.values())
-    activation_bytes = _activations(build, shapes, masks, batch, precision)
+    cost = count_forward(build, shapes, masks, batch, precision)
+    parts = {name or "layer weights": count for name, count in cost.parts.items() if count}
     return StageSummary(
-        parameters=total,
-        parts={name: n for name, n in parts.items() if n},
-        gmacs=gmacs,
-        activation_bytes=activation_bytes,
+        parameters=sum(parts.values()), parts=parts, gmacs=cost.gmacs, activation_bytes=cost.activation_bytes
     )
-
-
-def _activations(build: Build, shapes: Shapes, masks: tuple[Masks, ...], batch: int, precision: Precision) -> int:
-    """Return the bytes that the backward pass of `batch` clips needs besides parameters, with fused attention."""
-    saved: dict[int, int] = {}  # bytes by storage: tensors that share a storage count once
-    alive: list[Tensor] = []  # held so that no later storage takes the identity of a counted one
-
-    def count(x: Tensor) -> Tensor:
-        storage = x.untyped_storage()
-        saved[storage._cdata] = storage.nbytes()
-        alive.append(x)
-        return x
-
-    with FakeTensorMode() as fake:
-        batch_masks = [Masks(*(fake.from_tensor(part)[:batch] for part in stacked)) for stacked in masks]
-        model = build()
-        inputs = [None if shape is None else torch.zeros(batch, *shape) for shape in shapes]
-        parameters = {p.untyped_storage()._cdata for p in (*model.parameters(), *model.buffers())}
-        with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x), precision.autocast("cpu"):
-            out = model(*inputs, *batch_masks)
-    del out
-    return sum(size for storage, size in saved.items() if storage not in parameters)
