@@ -5,13 +5,14 @@
 # make setup   .venv from requirements.lock, every wheel checked against its hash (about 6 GB: torch brings CUDA)
 # make lock    requirements.lock anew from pyproject.toml
 # make docs    the documentation, as pages that open from the disk: site/index.html
+# make picture docs/audit-page.png anew, from the page of the demo (needs Chromium)
 # make bench   the benchmark tables of docs/benchmarks.md
 PYTHON ?= python3
 DEMO ?= demo-out
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-all coverage lint setup lock docs bench clean
+.PHONY: demo test test-slow test-all coverage lint setup lock docs picture bench clean
 
 demo: setup
 	$(BIN)/avf-curate demo --out $(DEMO)
@@ -56,6 +57,9 @@ lock: | $(UV)
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "open site/index.html"
+
+picture:
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=980,1180 --screenshot=docs/audit-page.png $(DEMO)/report.html
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -1,4 +1,4 @@
-"""README: the decisions of every video tile its timeline; input frames = kept + rejected + failed, exactly.
+"""Promise: the decisions of every video tile its timeline; input frames = kept + rejected + failed, exactly.
 
 The real pipeline runs with random verdicts, cuts and errors; only the measurements are replaced.
 """

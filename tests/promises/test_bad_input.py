@@ -1,4 +1,4 @@
-"""README: bad input ends in an error that names the file, or in a `failed` row, and nothing else is lost."""
+"""Promise: bad input ends in an error that names the file, or in a `failed` row, and nothing else is lost."""
 
 import os
 import random

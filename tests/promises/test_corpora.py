@@ -1,4 +1,4 @@
-"""README: five corpora in their published layouts become one hybrid, from real videos to packed shards."""
+"""Promise: five corpora in their published layouts become one hybrid, from real videos to packed shards."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""README: `avf-curate demo` curates, packs and verifies a corpus with Ray, and gives every expected verdict.
+"""Promise: `avf-curate demo` curates, packs and verifies a corpus with Ray, and gives every expected verdict.
 
 Plain webdataset and datasets read the resulting shards, and the page renders in a browser.
 """

@@ -1,4 +1,4 @@
-"""README: on synthetic people, labelled clips of other people improve a model that has few clips of its own.
+"""Promise: on synthetic people, labelled clips of other people improve a model that has few clips of its own.
 
 Half of each feeling is in the face, half in the voice. Everything runs as a user runs it, smaller than the demo. The
 study `it_learns` shows pre-training and single modalities as well, which takes longer.

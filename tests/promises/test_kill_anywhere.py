@@ -1,4 +1,4 @@
-"""README: a run that is killed at any point and started again by the same command ends with the same bytes.
+"""Promise: a run that is killed at any point and started again by the same command ends with the same bytes.
 
 The file operations of plan, unit commit, ledger and pack are numbered. A forked child process dies after each of them,
 and once in the middle of each write.

@@ -1,4 +1,4 @@
-"""README: a killed pre-training resumes to the same loss curve, and with other ranks to the same data."""
+"""Promise: a killed pre-training resumes to the same loss curve, and with other ranks to the same data."""
 
 import json
 import os

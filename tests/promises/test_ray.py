@@ -1,4 +1,4 @@
-"""README: a run whose coordinator, worker or raylet gets SIGKILL ends with the same bytes after a restart.
+"""Promise: a run whose coordinator, worker or raylet gets SIGKILL ends with the same bytes after a restart.
 
 One worker, two workers and the `inline` engine give the same bytes, and Ctrl-C stops a run cleanly.
 """

@@ -69,8 +69,8 @@ def test_plan_and_run_warn_of_it(
 
 def test_the_examples_of_what_if_work_on_a_default_install(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    examples = re.findall(r"what-if RUN (--set [\w.=]+)", readme + inspect.getsource(what_if))
+    pages = "".join(path.read_text() for path in (Path(__file__).parents[3] / "docs/guides").glob("*.md"))
+    examples = re.findall(r"what-if RUN (--set [\w.=]+)", pages + inspect.getsource(what_if))
     assert len(examples) >= 2
     for example in examples:
         assert main(["what-if", str(run.root), *example.split()]) == 0

@@ -1,4 +1,4 @@
-"""README: the curation command runs in an interactive shell with ffmpeg on the PATH."""
+"""Promise: the curation command runs in an interactive shell with ffmpeg on the PATH."""
 
 import os
 import pty

@@ -27,7 +27,7 @@ def infer(folder: Path, rows: Sequence[dict[str, str]], **choice: str) -> Datase
 def test_from_labels_csv_to_a_finished_fine_tuning_without_an_edit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The columns are those of README: file, label, subject, fold."""
+    """The columns are those of docs/howto/own-labels.md: file, label, subject, fold."""
     rows = [row | {"fold": str(1 + (row["subject"] in ("p2", "p3")))} for row in make_label_rows(4)]
     shards = make_labelled_shards(tmp_path, {"mine": rows})
     assert main(["datasets", "--new", str(shards)]) == 0
