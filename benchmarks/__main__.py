@@ -36,6 +36,7 @@ NAMES = (
     "cluster_kills",
     "downstream",
     "it_learns",
+    "audit_page",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

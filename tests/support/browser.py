@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -26,7 +26,9 @@ HEADLESS = [
 
 
 @contextmanager
-def open_page(path: Path, scheme: str = "light", width: int = 1280, **settings: Any) -> Iterator[Page]:
+def open_page(
+    path: Path, scheme: Literal["light", "dark"] = "light", width: int = 1280, **settings: Any
+) -> Iterator[Page]:
     """Open an HTML file in headless Chromium; a request to the network or an error of the page's code is a failure."""
     if BROWSER is None:
         pytest.skip("no Chromium is installed")

@@ -1,11 +1,14 @@
-"""The decisions on one video."""
+"""The decisions on one video, in words."""
 
 import difflib
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.errors import UserError
-from avf_shards.schema.ledger import Decision, table_to_decisions
+from avf_shards.schema.ledger import Check, Decision, table_to_decisions
+from avf_shards.text import count_noun
+
+from avf_curation.stages.undecided import UNDECIDED
 
 
 def find_video(table: pa.Table, name: str) -> list[Decision]:
@@ -28,3 +31,26 @@ def find_video(table: pa.Table, name: str) -> list[Decision]:
     similar = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"; similar names: {', '.join(similar)}" if similar else ""
     raise UserError(f"{name!r}: no such video in this run{hint}")
+
+
+def verdict_text(decision: Decision) -> str:
+    """Return the verdict of a span in words, with its reason."""
+    if decision.status == "kept":
+        return f"kept as {', '.join(decision.clips)}"
+    if decision.status == "failed":
+        return f"failed in {decision.stage}: {decision.error}: {decision.message}"
+    if decision.reason == UNDECIDED:
+        count = count_noun(int(decision.score or 0), "check")
+        return f"rejected {decision.stage}/{decision.reason}: {count} could not be measured"
+    if decision.score is None:  # a deletion compares no score
+        return f"rejected {decision.stage}/{decision.reason}"
+    opposite = {"<=": ">", ">=": "<"}[decision.operator or "<="]
+    return f"rejected {decision.stage}/{decision.reason}: {decision.score:g} {opposite} {decision.threshold:g}"
+
+
+def check_text(check: Check) -> str:
+    """Return a check as a line: its name, score, operator, threshold, and whether the span passes."""
+    score = "cannot tell" if check.score is None else f"{check.score:g}"
+    mark = {True: "passes", False: "FAILS", None: "open"}[check.passed]
+    name = f"{check.stage}/{check.reason}"
+    return f"{name:<26}{score:>12} {check.operator} {check.threshold:<8g} {mark}"

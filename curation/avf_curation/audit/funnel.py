@@ -10,11 +10,18 @@ from avf_shards.deletion.takedown import STAGE as TAKEDOWN
 from avf_shards.format.plan_summary import PlanSummary
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
+from avf_shards.schema.ledger import SCHEMA
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.audit.undecided import GateCount, count_gates
 from avf_curation.recipe import make_recipe
 from avf_curation.stages.checks import STAGES
+
+_COLUMNS = (
+    *("source", "video_id", "start_frame", "stop_frame", "status", "stage", "reason"),
+    *("error", "input_sha256", "clips"),
+)
+_SCHEMA = pa.schema([SCHEMA.field(name) for name in _COLUMNS])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +83,23 @@ def summarize_run(run: RunFolder) -> LedgerSummary:
     identity = run.identity()
     newest = max(run.attempts(), default=0)
     finished = (run.attempt_folder(newest) / "ledger").is_dir()
-    summary = summarize_ledger(run.ledger(), identity, finished)
-    return replace(summary, plan=run.plan_summary() if run.attempts() else None)
+    batches = list(run.ledger_batches(_COLUMNS))
+    table = pa.Table.from_batches(batches, _SCHEMA)
+    summary = _summarize(table, identity, finished)
+    return replace(
+        summary,
+        plan=run.plan_summary() if run.attempts() else None,
+        gate_counts=count_gates(run.ledger_batches(("source", "status", "checks"))),
+    )
 
 
 def summarize_ledger(table: pa.Table, identity: RunIdentity, finished: bool = True) -> LedgerSummary:
     """Summarize a ledger; its rows must be in ledger order."""
+    return replace(_summarize(table, identity, finished), gate_counts=count_gates(table.combine_chunks().to_batches()))
+
+
+def _summarize(table: pa.Table, identity: RunIdentity, finished: bool) -> LedgerSummary:
+    """Summarize the columns of a ledger but its checks."""
     frames = pc.subtract(table["stop_frame"], table["start_frame"])
     clips = pc.list_value_length(table["clips"])
     table = table.append_column("frames", frames).append_column("clip_count", clips)
@@ -119,7 +137,6 @@ def summarize_ledger(table: pa.Table, identity: RunIdentity, finished: bool = Tr
         duplicate_inputs=duplicates,
         accounting_errors=accounting_errors,
         gates=gates,
-        gate_counts=count_gates(table),
     )
 
 

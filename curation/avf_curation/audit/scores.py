@@ -1,19 +1,22 @@
 """The scores of a ledger in columns, for reports and calibration, and by language."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from avf_shards.schema.check_columns import CheckColumns, flatten_checks
+from avf_shards.schema.check_columns import CheckColumns, Floats, flatten_checks
 from avf_shards.schema.estimate import Estimate
 
 from avf_curation.audit.confidence import wilson_interval
 from avf_curation.stages.checks import STAGES
 
+LANGUAGE_COLUMNS = ("source", "language", "stage", "checks")
 
-def select_reached_checks(table: pa.Table, stage: str | None = None) -> CheckColumns:
+
+def select_reached_checks(table: pa.Table | pa.RecordBatch, stage: str | None = None) -> CheckColumns:
     """Return the checks of a ledger or of one stage, without the checks made after a rejection (gates.score_all)."""
     checks = flatten_checks(table)
     rank_C = checks.stage_rank(STAGES)
@@ -35,35 +38,48 @@ class LanguageScores:
     passed: Estimate  # share of spans that pass the threshold, with its Wilson interval
 
 
-def scores_by_language(table: pa.Table, stage: str = "sync") -> list[LanguageScores]:
-    """Return the scores of a stage per source and language; an empty list where no language is known."""
-    if not table.num_rows or table["language"].null_count == table.num_rows:
+def scores_by_language(batches: Iterable[pa.RecordBatch], stage: str = "sync") -> list[LanguageScores]:
+    """Return the scores of a stage per source and language; an empty list where no language is known.
+
+    Args:
+        batches: of a ledger, with the columns of LANGUAGE_COLUMNS.
+    """
+    scores: dict[tuple[str, str, str], list[Floats]] = {}
+    passed: dict[tuple[str, str, str], int] = {}
+    thresholds: dict[tuple[str, str, str], float] = {}
+    known = False
+    for batch in batches:
+        known |= batch["language"].null_count < batch.num_rows
+        reached = select_reached_checks(batch, stage)
+        measured = reached.where(~np.isnan(reached.score_C))
+        groups = pc.binary_join_element_wise(
+            batch["source"].take(pa.array(measured.row_C)),
+            batch["language"].fill_null("not known").take(pa.array(measured.row_C)),
+            pa.array(measured.names, pa.string()).take(pa.array(measured.name_C)),
+            "\0",
+        ).dictionary_encode()
+        code_C, failed_C = groups.indices.to_numpy(), measured.fails()
+        for code, name in enumerate(groups.dictionary.to_pylist()):
+            source, language, check = name.split("\0")
+            group, here_C = (check, language, source), np.equal(code_C, code)
+            scores.setdefault(group, []).append(measured.score_C[here_C])
+            passed[group] = passed.get(group, 0) + int((~failed_C[here_C]).sum())
+            thresholds.setdefault(group, float(measured.threshold_C[here_C][0]))
+    if not known:
         return []
-    scores = select_reached_checks(table, stage)
-    scores = scores.where(~np.isnan(scores.score_C))
-    rows = table.select(["source", "language"]).take(pa.array(scores.row_C))
-    group_C = pc.binary_join_element_wise(
-        rows["source"],
-        rows["language"].fill_null("not known"),
-        pa.array(scores.names).take(pa.array(scores.name_C)),
-        "\0",
-    ).to_numpy(zero_copy_only=False)
     entries = []
-    for group in sorted(set(group_C)):
-        group_scores = scores.where(np.asarray(group_C == group))
-        source, language, check = group.split("\0")
-        quartiles: Any = tuple(float(v) for v in np.percentile(group_scores.score_C, [25, 50, 75]))
-        passed = wilson_interval(int((~group_scores.fails()).sum()), len(group_scores.score_C))
-        threshold = float(group_scores.threshold_C[0])
+    for (check, language, source), parts in sorted(scores.items()):
+        score_S = np.concatenate(parts)
+        quartiles: Any = tuple(float(value) for value in np.percentile(score_S, [25, 50, 75]))
         entries.append(
             LanguageScores(
                 check=check,
                 source=source,
                 language=language,
-                spans=len(group_scores.score_C),
+                spans=len(score_S),
                 quartiles=quartiles,
-                threshold=threshold,
-                passed=passed,
+                threshold=thresholds[check, language, source],
+                passed=wilson_interval(passed[check, language, source], len(score_S)),
             )
         )
-    return sorted(entries, key=lambda entry: (entry.check, entry.language, entry.source))
+    return entries

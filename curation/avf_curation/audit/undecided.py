@@ -1,5 +1,6 @@
 """Kept spans by gate: how many passed every check, and how many have a check that could not be measured."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,17 +21,43 @@ class GateCount:
     not_measured: int  # a check could not be measured, and none failed
     checks: dict[str, int]  # reason of a check that could not be measured -> spans
 
+    def plus(self, other: "GateCount") -> "GateCount":
+        """Return the counts of two parts of a ledger together."""
+        checks = {
+            name: self.checks.get(name, 0) + other.checks.get(name, 0) for name in sorted({*self.checks, *other.checks})
+        }
+        return GateCount(
+            passed=self.passed + other.passed, not_measured=self.not_measured + other.not_measured, checks=checks
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Return the values that --json prints."""
         return asdict(self)
 
 
-def count_gates(table: pa.Table) -> dict[str, dict[str, GateCount]]:
-    """Return source -> stage -> counts of kept spans, for each stage that decided at least one of them."""
+def count_gates(batches: Iterable[pa.RecordBatch]) -> dict[str, dict[str, GateCount]]:
+    """Return source -> stage -> counts of kept spans, for each stage that decided at least one of them.
+
+    Args:
+        batches: of a ledger, with the columns source, status and checks.
+    """
+    totals: dict[str, dict[str, GateCount]] = {}
+    for batch in batches:
+        for source, counts in _count_batch(batch).items():
+            stages = totals.setdefault(source, {})
+            for stage, count in counts.items():
+                stages[stage] = stages[stage].plus(count) if stage in stages else count
+    return {
+        source: {stage: totals[source][stage] for stage in STAGES if stage in totals[source]}
+        for source in sorted(totals)
+    }
+
+
+def _count_batch(table: pa.RecordBatch) -> dict[str, dict[str, GateCount]]:
     kept = table.select(["source", "status", "checks"]).filter(pc.equal(table["status"], "kept"))
     if not kept.num_rows:
         return {}
-    sources = kept["source"].combine_chunks().dictionary_encode()
+    sources = kept["source"].dictionary_encode()
     names, source_R = sources.dictionary.to_pylist(), sources.indices.to_numpy()
     checks = flatten_checks(kept)
     open_C = find_undecided(checks, kept.num_rows)

@@ -33,6 +33,14 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--seed", metavar="N", type=int, default=0, help="seed of the page's sample of pictures (default: %(default)s)"
     )
+    parser.add_argument(
+        "--excerpts",
+        metavar="N",
+        type=int,
+        default=3,
+        help="spans of each source and verdict that the page shows and plays; all pictures and excerpts together stay "
+        "under 5 MB (default: %(default)s)",
+    )
     add_inputs_option(parser)
     add_json_option(parser)
 
@@ -59,8 +67,12 @@ def _write_page(options: argparse.Namespace, run: Any) -> None:
     from avf_curation.reports.audit_report import write_audit_report
     from avf_curation.runs.plan import parse_sources
 
+    if options.excerpts < 0:
+        raise UserError(f"--excerpts {options.excerpts}: must be at least 0")
     folders = parse_sources(options.source) if options.source else None
-    write_audit_report(run, summarize_run(run), options.html, options.seed, folders)
+    write_audit_report(
+        run, summarize_run(run), options.html, seed=options.seed, excerpts=options.excerpts, roots=folders
+    )
     _LOG.info("wrote %s", options.html)
 
 

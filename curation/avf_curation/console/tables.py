@@ -1,7 +1,7 @@
 """Terminal output: tables of audits, comparisons and reviews. Names from outside are shown as plain text."""
 
 from avf_shards.format.plan_summary import PlanSummary
-from avf_shards.schema.ledger import Check, Decision
+from avf_shards.schema.ledger import Decision
 from avf_shards.text import count_noun
 from avf_shards.timeline import Span
 from rich.console import Console
@@ -11,12 +11,12 @@ from rich.text import Text
 from avf_curation.audit.calibrate import Calibration
 from avf_curation.audit.compare import ALPHA, Comparison
 from avf_curation.audit.confidence import wilson_interval
+from avf_curation.audit.explain import check_text, verdict_text
 from avf_curation.audit.funnel import LedgerSummary, SourceSummary, format_duration
 from avf_curation.audit.review import StageReview
 from avf_curation.audit.undecided import GateCount
 from avf_curation.audit.what_if import WhatIf
 from avf_curation.stages.checks import STAGES
-from avf_curation.stages.undecided import UNDECIDED
 
 FEW = 10  # of each kind, in a report for a terminal
 
@@ -225,20 +225,7 @@ def print_decisions(out: Console, decisions: list[Decision]) -> None:
         style = {"kept": "green", "rejected": "", "failed": "red"}[decision.status]
         out.print(Text(f"{_format_span(decision.span)}  {verdict_text(decision)}", style=f"bold {style}".strip()))
         for check in decision.checks:
-            out.print(Text(f"    {_comparison(check)}", style="dim"))
-
-
-def verdict_text(decision: Decision) -> str:
-    """Return the verdict of a span in words, with its reason."""
-    if decision.status == "kept":
-        return f"kept as {', '.join(decision.clips)}"
-    if decision.status == "failed":
-        return f"failed in {decision.stage}: {decision.error}: {decision.message}"
-    if decision.reason == UNDECIDED:
-        count = count_noun(int(decision.score or 0), "check")
-        return f"rejected {decision.stage}/{decision.reason}: {count} could not be measured"
-    opposite = {"<=": ">", ">=": "<"}[decision.operator or "<="]
-    return f"rejected {decision.stage}/{decision.reason}: {decision.score:g} {opposite} {decision.threshold:g}"
+            out.print(Text(f"    {check_text(check)}", style="dim"))
 
 
 def _format_span(span: Span) -> str:
@@ -247,10 +234,3 @@ def _format_span(span: Span) -> str:
 
 def _clock(seconds: float) -> str:
     return f"{int(seconds // 60):02d}:{seconds % 60:05.2f}"
-
-
-def _comparison(check: Check) -> str:
-    score = "cannot tell" if check.score is None else f"{check.score:g}"
-    mark = {True: "passes", False: "FAILS", None: "open"}[check.passed]
-    name = f"{check.stage}/{check.reason}"
-    return f"{name:<26}{score:>12} {check.operator} {check.threshold:<8g} {mark}"

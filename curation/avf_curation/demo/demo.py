@@ -120,7 +120,7 @@ def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
     for fault in faults:
         _LOG.error("%s", fault)
     report = out / "report.html"
-    write_audit_report(run, summary, report, 0, None)
+    write_audit_report(run, summary, report)
     if not faults:
         _LOG.info("done in %.0f s; every shard verified", time.monotonic() - start)
     results = {"raw video": "corpus", "run and ledger": "run", "shards": "shards", "audit report": report.name}

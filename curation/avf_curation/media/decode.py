@@ -1,6 +1,5 @@
 """Decodes an input with PyAV: once from start to end onto the 25 fps timeline, and later any span of it."""
 
-import io
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -345,33 +344,3 @@ def _color_matrix(frame: Any) -> Colorspace:
     if tag == 1 or (tag == 2 and min(frame.width, frame.height) >= _HD_LINES):
         return Colorspace.ITU709
     return Colorspace.BT2020 if tag in (9, 10) else Colorspace.ITU601
-
-
-def frame_at(path: Path, second: float, config: MediaConfig) -> Any | None:
-    """Return the frame shown `second` seconds after the first frame, for a report; None where it does not decode."""
-    try:
-        with MediaFile(path, config) as media:
-            video = media._video
-            if video is None:
-                return None
-            tick_s = float(video.time_base)
-            first = next(iter(media._decode_video([], [])), None)
-            if first is None or first.pts is None:
-                return first
-            target_pts = first.pts + second / tick_s
-            if second > 4.0:  # below, decoding on is as fast as a seek
-                media._container.seek(int(target_pts), stream=video)
-            latest = first
-            for frame in media._decode_video([], []):
-                if frame.pts is None or frame.pts > target_pts:
-                    break
-                latest = frame
-            return latest
-    except (MediaError, av.error.FFmpegError, OSError):
-        return None
-
-
-def clip_frame(mp4: bytes, index: int) -> Any | None:
-    """Return frame `index` of a stored clip; None beyond its end."""
-    with av.open(io.BytesIO(mp4), "r") as container:
-        return next((frame for position, frame in enumerate(container.decode(video=0)) if position == index), None)

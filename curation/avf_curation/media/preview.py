@@ -2,46 +2,91 @@
 
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import soundfile
+from avf_shards.errors import FaultError
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 from avf_curation.media.decode import FrameConverter, MediaFile
 from avf_curation.media.encode import decode_packed_jpeg
 from avf_curation.media.types import FULL_SCALE, Bytes, MediaConfig, MediaError, Samples, TimeRange
 
-MAX_PREVIEW_S = 10.0
-_SIDE_PX = 480  # longer side of the preview
 _AAC_FRAME = 1024  # samples that the AAC encoder takes at a time
 
 
-def input_preview(path: Path, sound_path: Path | None, within: TimeRange, config: MediaConfig) -> bytes:
-    """Encode the first MAX_PREVIEW_S seconds of a range of an input as a small mp4. Raises MediaError."""
-    within = TimeRange(within.start_s, min(within.stop_s, within.start_s + MAX_PREVIEW_S))
+@dataclass(frozen=True, kw_only=True)
+class PreviewConfig:
+    """Length and size of a preview."""
+
+    max_s: float = 10.0  # seconds; what comes later is cut off
+    side_px: int = 480  # longer side of the picture
+    crf: int = 28  # of x264: more is smaller and worse
+    sound_bits_per_s: int = 64_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """A few seconds of video that a browser plays, and a still picture of them."""
+
+    mp4: bytes  # H.264 and AAC
+    still_HWC: Bytes  # the frame in the middle, BGR
+
+
+def input_preview(
+    path: Path, sound_path: Path | None, within: TimeRange, media_config: MediaConfig, config: PreviewConfig
+) -> Preview:
+    """Encode the start of a range of an input as a small mp4. Raises MediaError."""
+    within = TimeRange(within.start_s, min(within.stop_s, within.start_s + config.max_s))
     converter = FrameConverter()
-    with MediaFile(path, config, sound_path, within) as media:
+    with MediaFile(path, media_config, sound_path, within) as media:
         if not media.has_video:
             raise MediaError("no_picture", "the input has sound but no video")
-        frames = [converter.long_side(shown.frame, _SIDE_PX, "bgr24")[0] for shown in media.frames()]
+        frames = [converter.long_side(shown.frame, config.side_px, "bgr24")[0] for shown in media.frames()]
         audio_track = media.audio(len(frames))
-    return _encode_preview(frames, None if audio_track is None else audio_track.samples)
+    return _make_preview(frames, None if audio_track is None else audio_track.samples, config)
 
 
-def clip_preview(members: dict[str, bytes]) -> bytes:
-    """Encode the first MAX_PREVIEW_S seconds of a stored clip as a small mp4.
+def clip_preview(members: dict[str, bytes], config: PreviewConfig) -> Preview:
+    """Encode the start of a stored clip as a small mp4.
 
     Args:
         members: the clip's files by extension: `mp4` or `frames` (packed JPEG), and `flac`.
+
+    Raises:
+        MediaError: a file of the clip is missing or does not decode.
     """
-    samples, _ = soundfile.read(io.BytesIO(members["flac"]), dtype="int16")
-    decoder = decode_packed_jpeg(members["frames"]) if "frames" in members else _decode_mp4(members["mp4"])
-    frames = list(islice(decoder, int(MAX_PREVIEW_S * FRAMES_PER_SECOND)))
-    return _encode_preview(frames, samples[: len(frames) * SAMPLES_PER_FRAME])
+    try:
+        samples, _ = soundfile.read(io.BytesIO(members["flac"]), dtype="int16")
+        decoder = decode_packed_jpeg(members["frames"]) if "frames" in members else _decode_mp4(members["mp4"])
+        frames = list(islice(decoder, int(config.max_s * FRAMES_PER_SECOND)))
+    except KeyError as error:
+        raise MediaError("missing", f"the stored clip has no member {error.args[0]}") from None
+    except (av.error.FFmpegError, soundfile.LibsndfileError, FaultError) as error:
+        raise MediaError("decode", f"the stored clip is no readable video ({error})") from None
+    frames = [_shrink(frame_HWC, config.side_px) for frame_HWC in frames]
+    return _make_preview(frames, samples[: len(frames) * SAMPLES_PER_FRAME], config)
+
+
+def _shrink(frame_HWC: Bytes, side_px: int) -> Bytes:
+    height, width = frame_HWC.shape[:2]
+    scale = side_px / max(height, width)
+    if scale >= 1:
+        return frame_HWC
+    size = (round(width * scale), round(height * scale))
+    return np.asarray(cv2.resize(frame_HWC, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _make_preview(frames: list[Bytes], samples: Samples | None, config: PreviewConfig) -> Preview:
+    if not frames:
+        raise MediaError("decode", "no frame of the span decodes")
+    return Preview(mp4=_encode_preview(frames, samples, config), still_HWC=frames[len(frames) // 2])
 
 
 def _decode_mp4(mp4: bytes) -> Iterator[Bytes]:
@@ -50,12 +95,15 @@ def _decode_mp4(mp4: bytes) -> Iterator[Bytes]:
             yield np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
 
 
-def _encode_preview(frames_HWC: Iterable[Bytes], samples: Samples | None) -> bytes:
+def _encode_preview(frames_HWC: Iterable[Bytes], samples: Samples | None, config: PreviewConfig) -> bytes:
     sink = io.BytesIO()
     with av.open(sink, "w", format="mp4", options={"fflags": "+bitexact"}) as out:
-        video = out.add_stream("libx264", rate=FRAMES_PER_SECOND, options={"preset": "veryfast", "crf": "28"})
+        quality = {"preset": "veryfast", "crf": str(config.crf)}
+        video = out.add_stream("libx264", rate=FRAMES_PER_SECOND, options=quality)
         video.pix_fmt, video.codec_context.thread_count = "yuv420p", 1
         audio = None if samples is None else out.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
+        if audio is not None:
+            audio.bit_rate = config.sound_bits_per_s
         for index, frame_HWC in enumerate(frames_HWC):
             even = frame_HWC[: frame_HWC.shape[0] // 2 * 2, : frame_HWC.shape[1] // 2 * 2]  # yuv420p halves the chroma
             if index == 0:

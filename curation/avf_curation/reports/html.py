@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from avf_shards.text import count_noun
+from avf_shards.pages.render import make_page_environment
 
 from avf_curation.audit.funnel import format_duration
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_page(template: str, **values: Any) -> str:
@@ -15,13 +16,6 @@ def render_page(template: str, **values: Any) -> str:
     Raises:
         jinja2.UndefinedError: the template uses a name that `values` lacks.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_page_environment(TEMPLATES)
     environment.filters["duration"] = format_duration
-    environment.filters["count_noun"] = count_noun
     return environment.get_template(template).render(**values)

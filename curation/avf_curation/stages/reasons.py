@@ -13,6 +13,11 @@ class Reason:
     sentence: str  # why the span was rejected
     score: str  # what the score is, with its unit
 
+    @property
+    def is_share(self) -> bool:
+        """Whether the score is a share, from 0 to 1."""
+        return "share of" in self.score
+
 
 _UNDECIDED = "The recipe rejects what the stage cannot decide (`gates.undecided`), and a score could not be measured."
 _COUNT = "checks of the stage that could not be measured"

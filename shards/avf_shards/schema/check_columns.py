@@ -59,8 +59,8 @@ class CheckColumns:
         used = np.flatnonzero(np.bincount(self.name_C * width + self.setting_C + 1))
         return [(self.names[code // width], self.settings[code % width - 1]) for code in used if code % width]
 
-    def where(self, chosen_C: Bools) -> "CheckColumns":
-        """Return the chosen checks alone."""
+    def where(self, chosen_C: Bools | Integers) -> "CheckColumns":
+        """Return the chosen checks alone: those that are True, or those at these positions."""
         columns = ("row_C", "name_C", "setting_C", "score_C", "threshold_C", "at_most_C")
         return replace(self, **{column: getattr(self, column)[chosen_C] for column in columns})
 

@@ -98,12 +98,13 @@ def test_wilson_intervals_follow_the_formula() -> None:
 
 
 def test_scores_are_summarised_by_language() -> None:
-    by_language = {summary.language: summary for summary in scores_by_language(simulated_ledger(0))}
+    by_language = {summary.language: summary for summary in scores_by_language(simulated_ledger(0).to_batches())}
     assert set(by_language) == {"en", "zh"}
     assert by_language["zh"].spans + by_language["en"].spans == 240
     assert by_language["zh"].threshold == 3.0
     assert 0.8 < by_language["zh"].passed.value <= 1
-    assert scores_by_language(simulated_ledger(0).set_column(17, "language", pa.nulls(240, pa.string()))) == []
+    unknown = simulated_ledger(0).set_column(17, "language", pa.nulls(240, pa.string()))
+    assert scores_by_language(unknown.to_batches()) == []
 
 
 def test_invalid_requests_are_refused_with_the_reason(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from avf_curation.audit.calibrate import propose_thresholds
+from avf_curation.audit.explain import verdict_text
 from avf_curation.audit.funnel import summarize_ledger
 from avf_curation.audit.undecided import GateCount, count_gates
 from avf_curation.audit.what_if import parse_request, what_if_batches
 from avf_curation.cli.main import main
-from avf_curation.console.tables import print_audit, print_what_if, verdict_text
+from avf_curation.console.tables import print_audit, print_what_if
 from avf_curation.recipe import load_recipe
-from avf_curation.reports import audit_report
 from avf_curation.stages.checks import STAGES
 from avf_curation.stages.undecided import make_undecided_check
 from avf_shards.schema.ledger import Check, Decision, Status, decisions_to_table
@@ -65,13 +65,13 @@ def reject_undecided(decision: Decision, stage: str) -> Decision:
 
 
 def test_kept_spans_are_counted_by_gate() -> None:
-    assert count_gates(decisions_to_table(KEPT)) == {
+    assert count_gates(decisions_to_table(KEPT).to_batches()) == {
         "made": {
             "sync": GateCount(passed=2, not_measured=2, checks={"offset": 2}),
             "quality": GateCount(passed=2, not_measured=2, checks={"watermark": 2}),
         }
     }
-    assert count_gates(decisions_to_table([])) == {}
+    assert count_gates(decisions_to_table([]).to_batches()) == {}
 
 
 def test_the_terminal_and_the_json_name_what_was_not_measured() -> None:
@@ -87,11 +87,8 @@ def test_the_terminal_and_the_json_name_what_was_not_measured() -> None:
     }
 
 
-def test_the_page_names_what_was_not_measured(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_names_what_was_not_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path)
-    monkeypatch.setattr(audit_report, "clip_frame", lambda *_: None)  # the clips of this run are no videos
     page = tmp_path / "page.html"
     assert main(["audit", str(run.root), "--html", str(page), "--json", "-"]) == 0
     counts = json.loads(capsys.readouterr().out)["gate_counts"]["made"]

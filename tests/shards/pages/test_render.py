@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 import pytest
@@ -61,7 +61,7 @@ def test_values_are_escaped_and_unknown_names_are_errors(tmp_path: Path) -> None
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_page_draws_its_charts_and_has_no_serious_findings(tmp_path: Path, scheme: str) -> None:
+def test_a_page_draws_its_charts_and_has_no_serious_findings(tmp_path: Path, scheme: Literal["light", "dark"]) -> None:
     (tmp_path / "page.html").write_text(PAGE)
     rendered = make_page_environment(tmp_path).get_template("page.html").render(name="<i>two rows", spec=SPEC)
     (tmp_path / "out.html").write_text(rendered)

@@ -1,0 +1,153 @@
+"""The audit page: histograms are exact, axes are honest, filters work by keyboard and touch, clips play."""
+
+import json
+import re
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from avf_curation.cli.main import main
+from avf_curation.reports.score_chart import make_score_chart
+from avf_curation.reports.score_histograms import ScoreHistogram, choose_axis, count_scores
+from avf_curation.runs.curation import RunOptions, curate
+from avf_curation.stages.reasons import REASONS
+from avf_shards.schema.ledger import Check, Decision, Status, decisions_to_table
+from avf_shards.timeline import Span
+from support.browser import open_page, serious_findings
+from support.curation_runs import EMBEDDED, make_recipe
+from support.ray_runs import QUICK_SETTINGS
+from support.runs import make_run
+
+
+def make_decision(source: str, number: int, status: Status, score: float | None, limit: float) -> Decision:
+    check = Check(stage="quality", reason="blurred", score=score, operator=">=", threshold=limit)
+    return Decision(
+        source=source,
+        video_id=f"{number:04d}",
+        group_id="g",
+        path="v",
+        span=Span(0, 50),
+        status=status,
+        checks=(check,) if status != "failed" else (),
+    )
+
+
+def histograms_of(decisions: list[Decision]) -> list[ScoreHistogram]:
+    table = decisions_to_table(decisions)
+    return count_scores(lambda: table.to_batches(max_chunksize=7))
+
+
+def test_every_span_is_counted_once_in_its_source_and_series() -> None:
+    scores: list[float | None] = [5.0, 30.0, 31.0, 90.0, None, 5000.0]
+    decisions = [make_decision("a", n, "kept", score, 20.0) for n, score in enumerate(scores)]
+    decisions += [make_decision("a", 100 + n, "rejected", 1.0 + n / 10, 20.0) for n in range(30)]
+    decisions += [make_decision("b", 200 + n, "kept", 40.0, 35.0) for n in range(200)]
+    decisions += [make_decision("b", 500, "failed", None, 0.0)]
+    first, second = histograms_of(decisions)
+    assert (first.source, first.kept_spans, first.rejected_spans, first.not_measured) == ("a", 5, 30, 1)
+    assert (first.above, first.kept_above, first.below, first.highest) == (2, 2, 0, 5000.0)
+    assert first.thresholds == ((">=", 20.0),)
+    assert (second.source, second.kept_spans, second.thresholds) == ("b", 200, ((">=", 35.0),))
+    assert np.array_equal(first.axis.edges, second.axis.edges), "a check has the same axis in all sources"
+    bars = make_score_chart(first)["layer"][0]["data"]["values"]
+    assert sum(bar["kept"] + bar["rejected"] for bar in bars) == 35
+    assert bars[-1] == {"i": len(first.axis.edges) - 1, "kept": 2, "rejected": 0}
+
+
+def test_axes_begin_where_the_data_can_begin() -> None:
+    rng = np.random.default_rng(0)
+    seconds = choose_axis("scenes/too_short", rng.exponential(4, 1000), {1.5})
+    assert seconds.edges[0] == 0
+    assert seconds.symlog is None
+    share = choose_axis("faces/no_face", rng.uniform(0, 0.1, 100), {0.4})
+    assert (share.edges[0], share.edges[-1]) == (0, 1)
+    tail = choose_axis("quality/blurred", rng.lognormal(6, 2, 5000), {20.0})
+    assert tail.edges[0] == 0
+    assert tail.symlog == 20.0
+    assert tail.edges[1] < 20, "scores under the threshold have bins of their own"
+    signed = choose_axis("sync/low_confidence", rng.normal(0, 3, 1000), {3.0})
+    assert signed.edges[0] < 0
+    for check in REASONS:
+        for scores in (np.zeros(0), np.zeros(9), np.full(9, 7.0)):
+            edges = choose_axis(check, scores, {0.0}).edges
+            assert np.all(np.diff(edges) > 0), check
+
+
+def test_a_stored_clip_that_is_no_video_becomes_a_tile_that_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path)
+    page = tmp_path / "page.html"
+    assert main(["audit", str(run.root), "--html", str(page), "--excerpts", "2"]) == 0
+    text = page.read_text()
+    assert text.count("cannot be shown: the stored clip is no readable video") == 2
+    assert len(re.findall(r'<article class="story"', text)) == 4, "two kept spans and two rejected ones"
+    assert "scenes/too_short" in text
+    assert main(["audit", str(run.root), "--html", str(page), "--excerpts", "-1"]) == 2
+    assert "--excerpts -1: must be at least 0" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def page(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Audit two sources, of which one has a hostile name; return the page."""
+    folder = tmp_path_factory.mktemp("audit")
+    for source, video, name in (
+        ("talk", "studio/talk_0.mp4", "</script><b>talk.mp4"),
+        ("empty", "street/no face.mp4", "no face.mp4"),
+    ):
+        (folder / source).mkdir()
+        (folder / source / name.replace("/", "\u2215")).symlink_to(corpus / video)
+    sources = {name: folder / name for name in ("talk", "empty")}
+    run = curate(make_recipe(*QUICK_SETTINGS), EMBEDDED, sources, folder / "run", RunOptions(engine="inline"))
+    assert main(["audit", str(run.root), "--html", str(folder / "page.html")]) == 0
+    return folder / "page.html"
+
+
+@pytest.mark.browser
+def test_filters_work_and_stay_in_the_address(page: Path) -> None:
+    with open_page(page) as tab:
+        panels = tab.locator("figure.panel")
+        tab.select_option("select[name=source]", "empty")
+        assert tab.locator("figure.panel:visible").count() < panels.count()
+        assert {each.get_attribute("data-source") for each in tab.locator("figure.panel:visible").all()} == {"empty"}
+        assert tab.url.endswith("#source=empty")
+        tab.locator("select[name=stage]").focus()
+        tab.keyboard.type("faces")
+        tab.keyboard.press("Enter")
+        assert "stage=faces" in tab.url
+        tab.locator(".tile:visible a").first.click()
+        assert "at=story-" in tab.url
+        assert "faces/no_face" in str(tab.evaluate("document.activeElement.textContent"))
+        address = tab.url
+        tab.goto("about:blank")
+        tab.goto(address)
+        assert tab.locator("select[name=source]").input_value() == "empty"
+        assert tab.locator(".tile video:visible").count() == 1
+        tab.locator("#clear").click()
+        assert tab.locator("figure.panel:visible").count() == panels.count()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_plays_and_explains_the_clips(page: Path, scheme: Literal["light", "dark"]) -> None:
+    with open_page(page, scheme=scheme, width=390, has_touch=True) as tab:
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        assert tab.locator("b", has_text="talk").count() == 0, "a name must not become markup"
+        video = tab.locator(".tile video").first
+        assert (video.get_attribute("preload"), video.get_attribute("autoplay")) == ("none", None)
+        video.scroll_into_view_if_needed()
+        video.tap()
+        tab.wait_for_function("[...document.querySelectorAll('video')].some(video => video.currentTime > 0)")
+        chart = tab.locator("figure.panel[data-reason='scenes/too_short'] .chart").first
+        chart.scroll_into_view_if_needed()
+        tab.wait_for_selector("figure.panel[data-reason='scenes/too_short'] .chart[data-drawn]")
+        assert "passes >= " in str(chart.locator("svg").text_content())
+        for reason in REASONS:
+            assert tab.locator(f"#reason-{reason.replace('/', '-')}").count() == 1
+        assert serious_findings(tab) == []
+
+
+def test_specs_are_json_that_cannot_end_the_script(page: Path) -> None:
+    for text in re.findall(r'<script type="application/json">(.*?)</script>', page.read_text()):
+        assert json.loads(text)["layer"]
