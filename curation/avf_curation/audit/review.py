@@ -27,6 +27,7 @@ from avf_curation.stages.checks import STAGES
 _LOG = logging.getLogger(__name__)
 
 Answer = Literal["right", "wrong", "unsure"]
+ANSWERS: tuple[Answer, ...] = ("right", "wrong", "unsure")
 KEPT = "kept"
 
 
@@ -124,7 +125,16 @@ def _allot(sizes: Mapping[str, Mapping[str, int]], n: int) -> dict[tuple[str, st
     return allotted
 
 
-def read_verdicts(path: Path, run: RunFolder) -> tuple[Review, dict[str, Verdict]]:
+@dataclass(frozen=True, kw_only=True)
+class ReviewAnswers:
+    """A reviewer's answers on a sample."""
+
+    review: Review  # the sample
+    reviewer: str  # name; empty where the file has none
+    verdicts: dict[str, Verdict]  # id of a span -> answer
+
+
+def read_verdicts(path: Path, run: RunFolder) -> ReviewAnswers:
     """Read a file of answers and check it against the run.
 
     Raises:
@@ -134,7 +144,7 @@ def read_verdicts(path: Path, run: RunFolder) -> tuple[Review, dict[str, Verdict
         values = json.loads(path.read_text("utf-8"))
         seed, n = int(values["seed"]), int(values["n"])
         fingerprint, inputs_sha256 = str(values["fingerprint"]), str(values["inputs_sha256"])
-        answers = dict(values["verdicts"])
+        answers, reviewer = dict(values["verdicts"]), str(values.get("reviewer") or "").strip()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError):
@@ -159,12 +169,12 @@ def read_verdicts(path: Path, run: RunFolder) -> tuple[Review, dict[str, Verdict
                 f"{path}: {name}: not a span of this sample; did the run change after the sample was drawn?"
             )
         answer, stage = value.get("answer"), value.get("stage")
-        if answer not in ("right", "wrong", "unsure"):
+        if answer not in ANSWERS:
             raise UserError(f"{path}: {name}: {answer!r} is not right, wrong or unsure")
         if stage is not None and stage not in STAGES:
             raise UserError(f"{path}: {name}: {stage!r} is not one of {', '.join(STAGES)}")
         verdicts[name] = Verdict(answer=answer, stage=stage)
-    return review, verdicts
+    return ReviewAnswers(review=review, reviewer=reviewer, verdicts=verdicts)
 
 
 def span_name(decision: Decision) -> str:

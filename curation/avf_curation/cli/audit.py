@@ -26,7 +26,15 @@ def add(commands: Any) -> None:
     )
     add_run_argument(parser)
     parser.add_argument("other", metavar="RUN2", nargs="?", help="a second run, to compare with")
-    parser.add_argument("--verdicts", metavar="FILE", type=local_path, help="the file that a page of `review` saved")
+    parser.add_argument(
+        "--verdicts",
+        metavar="FILE",
+        type=local_path,
+        nargs="+",
+        action="extend",
+        help="the file that a page of `review` saved; of several files, one of each reviewer, the answer of most "
+        "counts, and agreement (Cohen's kappa) and disagreements are printed",
+    )
     parser.add_argument(
         "--html", metavar="FILE", type=output_file, help="write a page with charts and pictures, in one file"
     )
@@ -77,14 +85,18 @@ def _write_page(options: argparse.Namespace, run: Any) -> None:
 
 
 def _print_review(options: argparse.Namespace) -> int:
-    from avf_curation.audit.review import read_verdicts, review_as_json, score_review
-    from avf_curation.console.tables import print_review
+    from avf_curation.audit.agreement import measure_agreement, merge_answers, read_answers
+    from avf_curation.audit.review import review_as_json, score_review
+    from avf_curation.console.tables import print_agreement, print_review
     from avf_curation.console.terminal import make_console
 
-    review, verdicts = read_verdicts(options.verdicts, open_run(options))
-    scores = score_review(review, verdicts)
-    if not write_answer(options, review_as_json(scores)):
-        print_review(make_console(), scores, len(verdicts), len(review.items))
+    files = read_answers(options.verdicts, open_run(options))
+    review, verdicts = files[0].review, merge_answers(files)
+    scores, agreement = score_review(review, verdicts), measure_agreement(files)
+    if not write_answer(options, {"stages": review_as_json(scores), "agreement": agreement.as_json()}):
+        console = make_console()
+        print_review(console, scores, len(verdicts), len(review.items))
+        print_agreement(console, agreement)
     return 0
 
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, output_folder
+from avf_shards.cli.common import add_command, local_path, output_folder
 from avf_shards.cli.logging_setup import progress_line
 
 from avf_curation.cli.options import add_inputs_option, add_run_argument, open_run
@@ -17,7 +17,8 @@ def add(commands: Any) -> None:
         _run,
         help="Write a page of sampled clips on which people judge decisions as right, wrong or unsure.",
         details="The page works in a browser without a network. `avf-curate audit RUN --verdicts FILE` reads the file "
-        "that it saves.",
+        "that it saves, and the files of several reviewers together. The folder also has tasks and a labeling "
+        "interface for Label Studio; --from-label-studio turns its JSON export into files for `audit`.",
     )
     add_run_argument(parser)
     parser.add_argument(
@@ -31,10 +32,18 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--out", metavar="DIR", type=output_folder, required=True, help="new folder for the page and its clips"
     )
+    parser.add_argument(
+        "--from-label-studio",
+        metavar="FILE",
+        type=local_path,
+        help="write no page, but a file of answers of each annotator of a project that Label Studio exported as JSON",
+    )
     add_inputs_option(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.from_label_studio is not None:
+        return _import_answers(options)
     from avf_curation.audit.review import sample_review
     from avf_curation.reports.review_sheet import write_review_sheet
     from avf_curation.runs.identity import remembered_roots
@@ -48,4 +57,15 @@ def _run(options: argparse.Namespace) -> int:
             run, review, options.out, folders, lambda done: show(f"{done}/{len(review.items)} clips")
         )
     print(page)
+    return 0
+
+
+def _import_answers(options: argparse.Namespace) -> int:
+    from avf_curation.audit.review import read_verdicts
+    from avf_curation.reports.label_studio import import_label_studio
+
+    run = open_run(options)
+    for path in import_label_studio(options.from_label_studio, options.out):
+        read_verdicts(path, run)  # an export of another run is refused here
+        print(path)
     return 0

@@ -14,6 +14,7 @@ from avf_curation.media import preview
 from avf_curation.media.types import MediaError
 from avf_curation.reports.contact_sheets import SpanPreviews
 from avf_curation.reports.html import render_page
+from avf_curation.reports.label_studio import write_label_studio
 from avf_curation.stages.checks import STAGES
 
 PAGE = "review.html"
@@ -67,6 +68,7 @@ def write_review_sheet(
     script = json.dumps(sheet).replace("<", "\\u003c")  # a name from outside must not end the script element
     html = render_page(PAGE, data=script)
     durable_io.write(out / PAGE, html.encode())
+    write_label_studio(out, sheet)
     return out / PAGE
 
 

@@ -112,7 +112,7 @@ def test_audit_turns_verdicts_into_precision_and_recall(
     assert main(words) == 0
     assert "9 of 9 spans answered" in capsys.readouterr().out
     assert main([*words, "--json", "-"]) == 0
-    scores = {score["stage"]: score for score in json.loads(capsys.readouterr().out)}
+    scores = {score["stage"]: score for score in json.loads(capsys.readouterr().out)["stages"]}
     assert scores["kept"]["precision"]["value"] == 1
     assert scores["kept"]["recall"]["value"] == pytest.approx(6 / 9)
     assert scores["faces"]["precision"]["value"] == 0
@@ -182,6 +182,6 @@ def test_answers_saved_by_the_page_are_read_by_audit(corpus: Path, tmp_path: Pat
     assert facts["wide"] >= 224
     assert facts["bold"] == 0, "a name must not become markup"
     (tmp_path / "verdicts.json").write_text(facts["file"])
-    _, verdicts = read_verdicts(tmp_path / "verdicts.json", run)
+    verdicts = read_verdicts(tmp_path / "verdicts.json", run).verdicts
     assert len(verdicts) == 2
     assert {verdict.answer for verdict in verdicts.values()} == {"right", "wrong"}
