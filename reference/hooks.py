@@ -10,6 +10,7 @@ from reference.commands import write_program
 from reference.documents import write_decisions, write_document
 from reference.faults import write_faults
 from reference.files import write_files
+from reference.notebooks import write_notebook
 from reference.recipes import write_curation_recipes, write_selections, write_training_recipes
 from reference.verdicts import write_verdicts
 
@@ -32,6 +33,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "project/security.md": lambda: write_document("SECURITY.md"),
     "project/notice.md": lambda: write_document("NOTICE"),
     "adr/index.md": write_decisions,
+    "notebooks/emotions_in_my_video.md": lambda: write_notebook("emotions_in_my_video"),
+    "notebooks/curate_and_read_the_audit.md": lambda: write_notebook("curate_and_read_the_audit"),
+    "notebooks/fine_tune_on_my_labels.md": lambda: write_notebook("fine_tune_on_my_labels"),
 }
 
 

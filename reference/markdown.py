@@ -1,6 +1,7 @@
 """Markdown that is written by code: cells and tables."""
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -12,8 +13,9 @@ def code(text: str) -> str:
 def escape(text: str) -> str:
     """Return text in which no character has a meaning in Markdown tables or HTML."""
     escaped = html.escape(text, quote=False)
-    for character in "|*_[]`$":
+    for character in "|*[]`$":
         escaped = escaped.replace(character, f"&#{ord(character)};")
+    escaped = re.sub(r"(?<!\w)_|_(?!\w)", "&#95;", escaped)  # inside a word it is plain, and the search finds the word
     return " ".join(escaped.split())
 
 

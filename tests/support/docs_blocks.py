@@ -1,5 +1,6 @@
 """The code blocks of README and of the docs pages."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ class CodeBlock:
 
 
 def blocks() -> Iterator[CodeBlock]:
-    """Yield the blocks of all pages."""
+    """Yield the blocks of all pages, then the cells of commands of the notebooks (there `line` is the cell)."""
     for page in dict.fromkeys(PAGES):
         text = page.read_text("utf-8")
         for match in _BLOCK.finditer(text):
@@ -59,3 +60,9 @@ def blocks() -> Iterator[CodeBlock]:
                 text=match["text"],
                 run=run,
             )
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for number, cell in enumerate(json.loads(path.read_text("utf-8"))["cells"]):
+            source = "".join(cell["source"])
+            if cell["cell_type"] == "code" and source.startswith("%%bash\n"):
+                text = source.removeprefix("%%bash\n")
+                yield CodeBlock(page=f"notebooks/{path.name}", line=number, language="sh", text=text, run=None)

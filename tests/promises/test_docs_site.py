@@ -1,0 +1,73 @@
+"""Promise: `make docs` builds the docs site without a network or a warning, and the reference has everything in it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from avf_curation.recipe import load_recipe
+from avf_curation.stages.reasons import REASONS
+from avf_shards.schema import ledger
+from avf_shards.schema.versions import VERSIONS
+from support.browser import open_page, serious_findings
+from support.docs_blocks import ROOT
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the site as `make docs` does; a proxy that does not exist would fail each request to the network."""
+    out = tmp_path_factory.mktemp("docs") / "site"
+    nowhere = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "NO_MKDOCS_2_WARNING": "1"}
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(out)]
+    built = subprocess.run(words, cwd=ROOT, env=os.environ | nowhere, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr[-3000:]
+    return out
+
+
+def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 40
+    for page in pages:
+        loaded = re.findall(
+            r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"?(?:https?:)?//[^>]*", page.read_text("utf-8")
+        )
+        assert loaded == [], page
+
+
+def test_the_reference_is_complete(site: Path) -> None:
+    text = {page.stem: page.read_text("utf-8") for page in (site / "reference").glob("*.html")}
+    for reason in REASONS:
+        assert reason in text["verdicts"]
+    for column in ledger.SCHEMA.names:
+        assert f"<code>{column}</code>" in text["files"]
+    for kind in VERSIONS:
+        assert kind.capitalize() in text["files"]
+    for section, values in load_recipe().values.items():
+        for name in values:
+            assert f"{section}.{name}" in text["curation-recipes"]
+    for program in ("avf-curate", "avf-shards", "avf-train"):
+        assert "log-json" in text[program]
+    assert "load_recipe" in text["python-curation"]
+
+
+@pytest.mark.browser
+def test_the_search_works_on_pages_from_the_disk(site: Path) -> None:
+    with open_page(site / "index.html") as page:
+        page.keyboard.press("/")
+        page.keyboard.type("watermark")
+        page.wait_for_selector(".md-search-result__item")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("name", "width", "scheme"),
+    [("index", 1280, "light"), ("glossary", 390, "dark"), ("reference/verdicts", 390, "light")],
+)
+def test_pages_are_accessible_and_fit_a_phone(site: Path, name: str, width: int, scheme: str) -> None:
+    with open_page(site / f"{name}.html", scheme=scheme, width=width) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert serious_findings(page) == []
