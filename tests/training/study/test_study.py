@@ -1,7 +1,6 @@
 """Studies build every model, share and resume runs, and state in words which setting is better."""
 
 import contextlib
-import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,7 +21,6 @@ from avf_training.study.plan import StudyInputs, load_study, study_matrix
 from avf_training.study.results import RowComparison
 from avf_training.tasks.catalog import DATASETS, find_dataset
 from avf_training.tasks.published import published_figures
-from support.browser import BROWSER, HEADLESS
 from support.labelled import make_label_rows, make_labelled_shards
 from support.models import random_batch, tiny_config
 from support.waiting import wait_until
@@ -184,40 +182,10 @@ def test_a_study_runs_resumes_and_writes_a_page(lab: Path, capsys: pytest.Captur
         ("face", 2, 2),
     ]
     page = (lab / "out/report.html").read_text()
-    assert page.count("data:image/png;base64,") >= 8
+    assert page.count('<div class="chart"') >= 11, "scores; confusion, recalls, reliability, loss, features of two rows"
     assert "validation (epoch selected on a part of the training fold)" in page
     assert main(study_command(lab)) == 0
     assert "4 runs, 4 done already" in capsys.readouterr().err
-
-
-@pytest.mark.browser
-@pytest.mark.slow
-def test_the_page_of_a_study_renders_in_a_browser(lab: Path, tmp_path: Path) -> None:
-    """Every picture is drawn, each row can be opened, and nothing is asked of a network."""
-    assert main(study_command(lab)) == 0
-    page = (lab / "out/report.html").read_text()
-    assert "http://" not in page
-    assert "https://" not in page
-    check = (
-        "<script>addEventListener('load', () => { const images = [...document.images];"
-        "document.querySelectorAll('details').forEach(one => { one.open = true; });"
-        "const drawn = images.filter(one => one.complete && one.naturalWidth > 50).length;"
-        "const open = document.querySelectorAll('details[open]').length;"
-        "document.title = `${drawn} of ${images.length} drawn, ${open} open`;"
-        "}); </script></body>"
-    )
-    (tmp_path / "page.html").write_text(page.replace("</body>", check))
-    argv = [
-        BROWSER,
-        *HEADLESS,
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--dump-dom",
-        f"file://{tmp_path / 'page.html'}",
-    ]
-    dom = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
-    (result,) = re.findall(r"<title>(.*?)</title>", dom)
-    count = page.count("data:image/png;base64,")
-    assert result == f"{count} of {count} drawn, 2 open"
 
 
 @pytest.mark.slow
@@ -311,7 +279,7 @@ def test_a_comparison_states_its_result_in_words() -> None:
     def sentence(*values: float) -> str:
         return RowComparison(row="a", without="b", dataset="lab", metric="UAR", differences=values).sentence
 
-    assert "a beats b on lab: UAR +0.200 on average, above in 2 of 2" in sentence(0.1, 0.3)
+    assert "a beats b on lab: UAR +20.0 points on average, above in 2 of 2" in sentence(0.1, 0.3)
     assert "mostly beats" in sentence(0.1, 0.1, -0.1)
     assert "does not beat" in sentence(0.1, -0.1)
     assert "does not beat" in sentence(0.0, 0.0)

@@ -15,7 +15,10 @@ RATIOS = "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
 def add(commands: Any) -> None:
     """Add `reconstruct`."""
     parser = add_command(
-        commands, "reconstruct", _run, help="Draw a clip three times: original, masked, and reconstructed by a model."
+        commands,
+        "reconstruct",
+        _run,
+        help="Draw a clip: target, masked input, raw output of a model, and output with the patches' means restored.",
     )
     add_input_argument(parser)
     parser.add_argument(
@@ -55,6 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     reconstructor = Reconstructor(request)  # before the clips: cutting them may take minutes
     with open_clips(options.input, options.clips) as shards:
-        reconstructor.draw(Path(shards), options.key, options.out)
-    print(options.out)
+        sentences = reconstructor.draw(Path(shards), options.key, options.out)
+    print("\n".join(sentences))
+    print(f"  figure    {options.out}")
     return 0

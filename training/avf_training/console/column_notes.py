@@ -13,7 +13,8 @@ _METRICS = {
     "CCC": "Lin's concordance with the labels",
 }
 INTERVAL_NOTE = (
-    "95 % of resamples: of 1,000 draws of the test clips; how precise this test is, not how much trainings differ"
+    "95 % of resamples: of 1,000 draws of the test people (recordings, where nobody is named) with all their clips; "
+    "how precise this test is, not how much trainings differ; none for fewer than 5 people"
 )
 PROTOCOL_NOTE = (
     "validation: epoch selected on people kept out of training; test best: on the test clips, as published figures are"

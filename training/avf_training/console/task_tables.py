@@ -72,7 +72,9 @@ def print_alignment() -> None:
 
 def print_result(result: Mapping[str, Any], run: Path) -> None:
     """Print the scores of a finished stage by protocol, with bootstrap intervals, and the files of its run."""
-    table = Table(box=None, header_style="bold", title=f"{result['task']}: {result['test']} test clips", title_style="")
+    table = Table(
+        box=None, header_style="bold", title=f"{result['task']}: {result['test']} test clips, percent", title_style=""
+    )
     for name in ("epoch selected by", "epoch's step", "metric", "score", "95 % of resamples"):
         table.add_column(name, justify="right" if name in ("epoch's step", "score") else "left")
     metric = result["selection_metric"]
@@ -81,11 +83,15 @@ def print_result(result: Mapping[str, Any], run: Path) -> None:
     for protocol, entry in result["protocols"].items():
         first, step = names[protocol], "" if entry["step"] is None else str(entry["step"] + 1)
         if not entry.get("scores"):  # post-pre-training has no test clips
-            selection = "" if entry["selection_score"] is None else f"{entry['selection_score']:.4f}"
+            selection = "" if entry["selection_score"] is None else f"{100 * entry['selection_score']:.2f}"
             table.add_row(first, step, "", selection, "")
         for name, score in entry.get("scores", {}).items():
-            interval = "" if score["interval"] is None else "{:.4f} to {:.4f}".format(*score["interval"])
-            table.add_row(first, step, name, _value(score, 4), interval)
+            interval = (
+                ""
+                if score["interval"] is None
+                else "{:.2f} to {:.2f}".format(*(100 * end for end in score["interval"]))
+            )
+            table.add_row(first, step, name, _percent(score, 2), interval)
             first = step = ""
     console = make_console()
     console.print(table)
@@ -99,9 +105,9 @@ def print_result(result: Mapping[str, Any], run: Path) -> None:
 
 
 def print_reevaluation(result: Mapping[str, Any]) -> None:
-    """Print the scores of a run that was tested again, and whether its predictions are the same."""
+    """Print the scores of a run that was tested again, in percent, and whether its predictions are the same."""
     for name, score in result["scores"].items():
-        print(f"{name:<14}{_value(score, 6)}")
+        print(f"{name:<14}{_percent(score, 4)}")
     print(explain_metrics(result["scores"]))
     sentences = {
         True: "every prediction is the same, bit for bit",
@@ -111,8 +117,8 @@ def print_reevaluation(result: Mapping[str, Any]) -> None:
     print(f"{result['run']} ({result['protocol']}): {sentences[result['same']]}")
 
 
-def _value(score: Mapping[str, Any], digits: int) -> str:
-    return f"undefined: {score['undefined']}" if score["value"] is None else f"{score['value']:.{digits}f}"
+def _percent(score: Mapping[str, Any], digits: int) -> str:
+    return f"undefined: {score['undefined']}" if score["value"] is None else f"{100 * score['value']:.{digits}f} %"
 
 
 def print_predictions(predictions: Sequence["PersonPrediction"]) -> None:

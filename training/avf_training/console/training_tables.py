@@ -126,7 +126,12 @@ def print_validation(scores: ValidationScores) -> None:
     video = scores.video_mse, scores.video_mean_patch_mse, scores.video_mean_image_mse
     audio = scores.audio_mse, scores.audio_mean_patch_mse, scores.audio_mean_image_mse
     total = scores.video_mse + scores.audio_mse, *(v + a for v, a in zip(video[1:], audio[1:], strict=True))
+    worse = []
     for name, (model, patch, image) in (("video", video), ("sound", audio), ("both", total)):
+        if model > image:
+            worse.append(
+                f"{name}: worse than the mean picture of the training clips, the error is {model / image:.2f} times its"
+            )
         row = f"{model:.4f}", f"{patch:.4f}", f"{model / patch:.3f}", f"{image:.4f}", f"{model / image:.3f}"
         table.add_row("error of masked", name, *row)
     make_console().print(table)
@@ -134,6 +139,8 @@ def print_validation(scores: ValidationScores) -> None:
         "mean patch: error of the training clips' mean patch everywhere; mean image: of their mean at each place;"
     )
     make_console().print("ratio: the model's error by that of the mean; below 1 is better")
+    for sentence in worse:
+        make_console().print(sentence)
     chance = 1 / scores.clips
     for name, share in (
         ("video to sound", scores.recall_video_to_audio),

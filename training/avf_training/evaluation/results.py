@@ -1,4 +1,4 @@
-"""Results of a finished run: predictions for every test clip, and scores by protocol with bootstrap intervals."""
+"""Results of a finished run: predictions for every test clip, and scores by protocol with intervals over people."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from avf_shards.system import durable_io
 from avf_training.config.finetune import FinetuneRecipe
 from avf_training.distributed.context import DistributedContext
 from avf_training.evaluation.multi_view import ViewConfig, predict_clips
-from avf_training.evaluation.scoring import Predictions, bootstrap_interval, score_predictions
+from avf_training.evaluation.scoring import Bootstrap, Predictions, bootstrap_interval, score_predictions
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.task import Task
 
@@ -45,13 +45,14 @@ def predict_keys(
 
 
 def scores_as_dict(task: Task, predictions: Predictions) -> dict[str, Any]:
-    """Return scores, their intervals and the unreadable clips for result.json."""
-    scores = {}
+    """Return scores, their intervals, the number of people and the unreadable clips for result.json."""
+    scores, bootstrap = {}, Bootstrap(people=task.shards.people())
     for name, score in score_predictions(task.data, predictions).items():
-        interval = bootstrap_interval(task.data, predictions, name) if name in task.data.metrics else None
+        interval = bootstrap_interval(task.data, predictions, name, bootstrap) if name in task.data.metrics else None
         bounds = None if interval is None else [interval.low, interval.high]
         scores[name] = {"value": score.value, "undefined": score.undefined, "interval": bounds}
-    return {"scores": scores, "unreadable": list(predictions.unreadable)}
+    people = len(bootstrap.groups(predictions))
+    return {"scores": scores, "people": people, "unreadable": list(predictions.unreadable)}
 
 
 def write_predictions(path: Path, task: Task, predictions: Predictions) -> None:

@@ -26,6 +26,7 @@ from avf_training.evaluation.metrics import (
 from avf_training.tasks.catalog import Dataset
 
 _COVERAGE = 0.95  # share of resamples between the ends of an interval
+MIN_PEOPLE = 5  # for an interval
 _MIN_DEFINED_SHARE = (
     0.9  # of the resamples; the others lack a class, so an interval without them would be of an easier test
 )
@@ -98,24 +99,44 @@ def _score_dimensions(data: Dataset, predictions: Predictions) -> dict[str, Metr
     return scores
 
 
-def bootstrap_interval(
-    data: Dataset, predictions: Predictions, name: str, *, resamples: int = 1000, seed: int = 0
-) -> Estimate | None:
-    """Return a metric with its 95 % bootstrap interval; or None where it is undefined.
+@dataclass(frozen=True, kw_only=True)
+class Bootstrap:
+    """How the intervals of metrics are computed: people are drawn with replacement, each with all their clips.
 
-    It also counts as undefined where it is undefined in more than a tenth of the resamples.
-
-    Clips are drawn with replacement. The interval says how precise the size of the test set allows the metric to be,
-    not how much it varies between trainings.
+    The clips of one person are alike, so drawing single clips would give intervals that are too narrow.
     """
-    count, value = len(predictions.keys), score_predictions(data, predictions)[name].value
-    if count < 2 or value is None:
+
+    people: Mapping[str, str]  # key of a clip -> its person, or its recording where persons are not named
+    resamples: int = 1000  # number of draws
+    seed: int = 0  # of the draws
+
+    def groups(self, predictions: Predictions) -> list[npt.NDArray[np.int64]]:
+        """Return the rows of each person's clips. A clip without an entry in `people` is a person of its own."""
+        rows_of: dict[str, list[int]] = {}
+        for row, key in enumerate(predictions.keys):
+            rows_of.setdefault(self.people.get(key, key), []).append(row)
+        return [np.array(rows) for rows in rows_of.values()]
+
+
+def bootstrap_interval(data: Dataset, predictions: Predictions, name: str, bootstrap: Bootstrap) -> Estimate | None:
+    """Return a metric with its 95 % bootstrap interval over people; None where it is undefined or people are too few.
+
+    It also counts as undefined where it is undefined in more than a tenth of the resamples. Below MIN_PEOPLE people an
+    interval would say more than so few can tell. The interval says how precise the size of the test set allows the
+    metric to be, not how much it varies between trainings.
+    """
+    value = score_predictions(data, predictions)[name].value
+    groups = bootstrap.groups(predictions)
+    if len(groups) < MIN_PEOPLE or value is None:
         return None
-    random = np.random.Generator(np.random.Philox(seed))
+    random = np.random.Generator(np.random.Philox(bootstrap.seed))
     metric_of = _make_resampled_metric(data, predictions, name)
-    values = [metric_of(random.integers(count, size=count)) for _ in range(resamples)]
+    values = [
+        metric_of(np.concatenate([groups[person] for person in random.integers(len(groups), size=len(groups))]))
+        for _ in range(bootstrap.resamples)
+    ]
     defined = [value for value in values if value is not None]
-    if len(defined) < _MIN_DEFINED_SHARE * resamples:
+    if len(defined) < _MIN_DEFINED_SHARE * bootstrap.resamples:
         return None
     low, high = np.quantile(defined, [(1 - _COVERAGE) / 2, (1 + _COVERAGE) / 2])
     return Estimate(value=value, low=float(low), high=float(high))

@@ -117,8 +117,15 @@ def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, context: Distrib
         selected = None if protocol == "last" else select_epoch(rows, protocol, metric)
         step, score = (None, None) if selected is None else selected
         entry: dict[str, Any] = {"step": step, "selection_score": score}
-        if selected is not None:
-            log.info("%s: protocol %s selects step %d (%s %.4f)", task.name, protocol, selected[0] + 1, metric, score)
+        if selected is not None and score is not None:
+            log.info(
+                "%s: protocol %s selects step %d (%s %.2f %%)",
+                task.name,
+                protocol,
+                selected[0] + 1,
+                metric,
+                100 * score,
+            )
         if task.test:  # post-pre-training has no test clips
             model = Classifier.from_pretrained(folder).to(context.device)
             predictions = predict_keys(model, recipe, task, task.test, segments=recipe.segments, context=context)

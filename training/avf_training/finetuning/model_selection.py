@@ -102,7 +102,7 @@ class BestCheckpointTracker:
             if value is not None and (best is None or value > best[1]):
                 tensors = full_state_dict(self.model) if tensors is None else tensors
                 self._save(protocol, tensors)
-                log.info("epoch %g: best %s %.4f of protocol %s so far", epoch, self.metric, value, protocol)
+                log.info("epoch %g: best %s %.2f %% of protocol %s so far", epoch, self.metric, 100 * value, protocol)
         if self.context.rank == 0:
             rows = [row for row in read_validation(self.out) if row.step < step]
             rows.append(EpochScores(step=step, epoch=epoch, scores=scores))

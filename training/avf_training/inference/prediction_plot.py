@@ -1,7 +1,11 @@
-"""Figure of predictions over time: for each person a row of frames, and below the scores."""
+"""Figure of predictions over time: for each person a row of frames, and below the scores.
+
+The scores at a time are the means over the windows that cover it, as in subtitles (see timeline.py).
+"""
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +15,13 @@ from avf_shards.system import durable_io
 from avf_training.data.storage import StorageConfig
 from avf_training.inference.clip_pictures import thumbnails
 from avf_training.inference.predictions import PersonPrediction, WindowPrediction
+from avf_training.inference.timeline import TimelineSegment, score_segments
 from avf_training.tasks.labelled_shards import LabelledShards
-from avf_training.trainer.figures import load_pyplot
+from avf_training.trainer.figures import DPI, PALETTE, WIDTH_IN, load_pyplot, put_legend_below, use_few_ticks
 
 MAX_PEOPLE = 12  # of one figure
-_THUMBNAILS = 10
+_THUMBNAILS = 6
+_MAX_NAMED = len(PALETTE.series)  # classes with a colour of their own; the others are one area
 
 
 def draw_predictions(shards: Path | str, predictions: Sequence[PersonPrediction], out: Path) -> int:
@@ -29,14 +35,14 @@ def draw_predictions(shards: Path | str, predictions: Sequence[PersonPrediction]
     clips = LabelledShards([shards], StorageConfig())
     index_of = {clip.key: clip.index for clip in clips.clips()}
     count = len(predictions)
-    figure = pyplot.figure(figsize=(9, 3.3 * count), layout="constrained")
+    figure = pyplot.figure(figsize=(WIDTH_IN, 4.2 * count))
     rows = figure.add_gridspec(2 * count, 1, height_ratios=[1, 2.2] * count)
     for n, prediction in enumerate(predictions):
         files = {key: clips.read(index_of[key]) for key in prediction.keys}
         _draw_frames(figure.add_subplot(rows[2 * n]), prediction, files)
-        _draw_scores(figure.add_subplot(rows[2 * n + 1]), prediction, pyplot.get_cmap("tab20"))
+        _draw_scores(figure.add_subplot(rows[2 * n + 1]), prediction)
     data = io.BytesIO()
-    figure.savefig(data, dpi=110, format=out.suffix[1:].lower())
+    figure.savefig(data, dpi=DPI, format=out.suffix[1:].lower())
     pyplot.close(figure)
     durable_io.replace_file(out, data.getvalue())
     return count
@@ -56,27 +62,56 @@ def _draw_frames(axis: Any, prediction: PersonPrediction, files: Mapping[str, di
         axis.imshow(pictures, aspect="auto", extent=(first_s, last_s, 0, 1))
     axis.set_xlim(start_s, stop_s)
     axis.set_axis_off()
-    best = f": {prediction.best}" if prediction.best else ""
-    axis.set_title(f"{prediction.video_id}, person {prediction.person + 1}{best}", fontsize=9)
+    best = f": {prediction.best} on average" if prediction.best else ""
+    axis.set_title(f"{_shorten(prediction.video_id)}, person {prediction.person + 1}{best}")
 
 
-def _draw_scores(axis: Any, prediction: PersonPrediction, colours: Any) -> None:
-    for number, windows in enumerate(_clip_windows(prediction)):  # a curve of each clip: nothing is known in between
-        first_s, last_s = windows[0].start_s, windows[-1].stop_s
-        centers_s = [(window.start_s + window.stop_s) / 2 for window in windows]
-        scores = np.array([window.scores for window in windows])
-        # Scores at the centre of the first and of the last window hold to the clip's ends.
-        centers_s, scores = [first_s, *centers_s, last_s], np.concatenate([scores[:1], scores, scores[-1:]])
-        names = [name if number == 0 else f"_{name}" for name in prediction.names]  # the legend names each class once
+def _shorten(name: str, length: int = 28) -> str:
+    """Return a name that fits the title: its start and its end."""
+    return name if len(name) <= length else f"{name[: length // 2 - 1]}…{name[-length // 2 :]}"
+
+
+def _draw_scores(axis: Any, prediction: PersonPrediction) -> None:
+    segments = score_segments(prediction)
+    names, columns = _named_columns(prediction)
+    colours = [
+        PALETTE.unmeasured if len(column) > 1 else PALETTE.series[number % len(PALETTE.series)]
+        for number, column in enumerate(columns)
+    ]
+    for number, stretch in enumerate(_stretches(segments)):  # nothing is known in between
+        edges_s = [stretch[0].start_s, *(segment.stop_s for segment in stretch)]
+        scores = np.array([[sum(s.scores[index] for index in column) for column in columns] for s in stretch])
+        scores = np.concatenate([scores, scores[-1:]])  # a step holds until its end
+        labels = [name if number == 0 else f"_{name}" for name in names]  # the legend names each class once
         if prediction.classes:
-            axis.stackplot(centers_s, scores.T, labels=names, colors=list(map(colours, range(20))), alpha=0.85)
+            axis.stackplot(edges_s, scores.T, labels=labels, colors=colours, step="post", linewidth=0)
         else:
-            for index, (name, values) in enumerate(zip(names, scores.T, strict=True)):
-                axis.plot(centers_s, values, "o-", markersize=3, label=name, color=colours(index))
+            for label, values, colour in zip(labels, scores.T, colours, strict=True):
+                axis.step(edges_s, values, where="post", linewidth=2, label=label, color=colour)
     if prediction.classes:
         axis.set_ylim(0, 1)
-    axis.set_xlim(prediction.windows[0].start_s, prediction.windows[-1].stop_s)
-    axis.set_xlabel("seconds of the video", fontsize=8)
-    axis.tick_params(labelsize=7)
-    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    axis.spines[["top", "right"]].set_visible(False)
+        axis.set_ylabel("probability")
+    axis.set_xlim(segments[0].start_s, segments[-1].stop_s)
+    axis.set_xlabel("seconds of the video")
+    use_few_ticks(axis)
+    put_legend_below(axis, 3)
+
+
+def _named_columns(prediction: PersonPrediction) -> tuple[list[str], list[list[int]]]:
+    """Return the names that the legend shows, and the outputs that each adds up: rare classes are one name."""
+    order = range(len(prediction.names))
+    if not prediction.classes or len(prediction.names) <= _MAX_NAMED:
+        return list(prediction.names), [[index] for index in order]
+    ranked = sorted(order, key=lambda index: -prediction.mean[index])
+    named, others = sorted(ranked[: _MAX_NAMED - 1]), sorted(ranked[_MAX_NAMED - 1 :])
+    return [*(prediction.names[index] for index in named), f"{len(others)} others"], [*([i] for i in named), others]
+
+
+def _stretches(segments: Sequence[TimelineSegment]) -> list[list[TimelineSegment]]:
+    """Return the segments cut where time is missing between two of them."""
+    stretches = [[segments[0]]]
+    for before, segment in pairwise(segments):
+        if segment.start_s > before.stop_s:
+            stretches.append([])
+        stretches[-1].append(segment)
+    return stretches

@@ -1,8 +1,13 @@
-"""The figure of a reconstruction: original, masked and reconstructed frames and spectrograms (AVF-MAE++ Fig. 5).
+"""The figure of a reconstruction: target, masked input, output of the network and restored output (AVF-MAE++ Fig. 5).
+
+Models predict patches of mean 0 and deviation 1. Figures usually restore the mean and the deviation of the true patch,
+which the model did not predict: such a row looks good even where the network knows nothing. So the figure shows the
+output as it is too, and says where its error is above that of predicting each patch's mean.
 
 Shapes: B batch, N tokens, P values of a patch, T frames, H W frame size, M mel frames, F mels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,9 +29,11 @@ from avf_training.models.mask_sampling import MaskConfig, Masker
 from avf_training.models.masks import Masks
 from avf_training.models.patch_embed import audio_patches, video_patches
 from avf_training.models.presets import preset
-from avf_training.trainer.figures import load_pyplot
+from avf_training.objectives.targets import audio_targets, video_targets
+from avf_training.trainer.figures import DPI, WIDTH_IN, load_pyplot
 
 _EPS = 1e-6
+_FRAMES = 4  # of a clip in the figure: more are too small on a phone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +44,27 @@ class ReconstructedClip:
     audio_ratio: float  # share of the audio tokens that is masked
     video: npt.NDArray[np.float32]  # (T, H, W, 3) in [0, 1]
     video_visible: npt.NDArray[np.float32]  # input of the encoder; nan where masked
+    video_raw: npt.NDArray[np.float32]  # the output, 3 deviations to each side of 0 as [0, 1]; nan where not masked
     video_filled: npt.NDArray[np.float32]  # the reconstruction where masked, the original elsewhere
     audio: npt.NDArray[np.float32]  # (M, F), normalized log-mel
     audio_visible: npt.NDArray[np.float32]  # nan where masked
+    audio_raw: npt.NDArray[np.float32]  # the output as it is; nan where not masked
     audio_filled: npt.NDArray[np.float32]  # the reconstruction where masked, the original elsewhere
+    video_error_ratio: float  # squared error of masked patches by that of predicting each patch's mean
+    audio_error_ratio: float  # the same of the spectrogram
+
+    @property
+    def worse(self) -> list[str]:
+        """The modalities that are reconstructed worse than by the mean picture: each patch in its own mean."""
+        ratios = {"video": self.video_error_ratio, "sound": self.audio_error_ratio}
+        return [name for name, ratio in ratios.items() if ratio > 1]
+
+    @property
+    def verdict(self) -> str:
+        """A sentence that says how the errors compare with those of the mean picture."""
+        words = "better" if not self.worse else "worse" if len(self.worse) == 2 else f"{self.worse[0]} worse"
+        ratios = f"video {self.video_error_ratio:.2f}, sound {self.audio_error_ratio:.2f}"
+        return f"{words} than the mean picture: {ratios} times its error"
 
 
 @torch.no_grad()
@@ -68,6 +92,7 @@ def reconstruct_clip(
     audio_BNP = audio_patches(audio_B1MF, geometry, torch.arange(geometry.audio_tokens)[None])
     targets = model.config.targets
     video = _pixels(video_BMP, video_BNP[:, clip.video.target_M], geometry, targets)
+    video_raw = _raw_pixels(video_BMP, geometry, targets) if targets.normalised else video
     audio = audio_BMP
     if targets.normalised:
         audio = _denormalize(audio, audio_BNP[:, clip.audio.target_M])
@@ -78,26 +103,64 @@ def reconstruct_clip(
         video_visible=_to_frames(
             _fill_masked(video_BNP, clip.video.target_M, torch.full_like(video, torch.nan)), geometry
         ),
+        video_raw=_to_frames(
+            _fill_masked(torch.full_like(video_BNP, torch.nan), clip.video.target_M, video_raw), geometry
+        ),
         video_filled=_to_frames(_fill_masked(video_BNP, clip.video.target_M, video), geometry),
         audio=_to_spectrogram(audio_BNP, geometry),
         audio_visible=_to_spectrogram(
             _fill_masked(audio_BNP, clip.audio.target_M, torch.full_like(audio, torch.nan)), geometry
         ),
+        audio_raw=_to_spectrogram(
+            _fill_masked(torch.full_like(audio_BNP, torch.nan), clip.audio.target_M, audio_BMP), geometry
+        ),
         audio_filled=_to_spectrogram(_fill_masked(audio_BNP, clip.audio.target_M, audio), geometry),
+        video_error_ratio=_error_ratio(
+            video_BMP,
+            video_targets(video_BCTHW, torch.from_numpy(clip.video.target_M)[None], geometry, targets),
+            channels=3,
+        ),
+        audio_error_ratio=_error_ratio(
+            audio_BMP,
+            audio_targets(audio_B1MF, torch.from_numpy(clip.audio.target_M)[None], geometry, targets),
+            channels=1,
+        ),
     )
+
+
+def _error_ratio(predicted_BMP: Tensor, target_BMP: Tensor, channels: int) -> float:
+    """Return the squared error of the output by that of the mean of each patch and colour channel.
+
+    Values of a patch are ordered by pixel, then by channel.
+    """
+    flat_BMP = target_BMP.unflatten(-1, (-1, channels)).mean(-2, keepdim=True).expand(-1, -1, -1, channels)
+    error = (predicted_BMP - target_BMP).square().mean()
+    mean_error = (target_BMP.unflatten(-1, (-1, channels)) - flat_BMP).square().mean()
+    return float(error / mean_error)
+
+
+def _raw_pixels(predicted_BMP: Tensor, geometry: Geometry, targets: TargetConfig) -> Tensor:
+    """Return the output as patches laid out as in `video_patches`, with -3, 0 and 3 deviations as 0, 0.5 and 1."""
+    return (_cube(predicted_BMP, geometry, targets) / 6 + 0.5).flatten(-2).flatten(-2)
 
 
 def _pixels(predicted_BMP: Tensor, true_BMP: Tensor, geometry: Geometry, targets: TargetConfig) -> Tensor:
     """Return predictions, laid out as (frame, pixel, channel), as patches of pixels laid out as in `video_patches`."""
+    cube = _cube(predicted_BMP, geometry, targets)
+    if targets.normalised:
+        return _denormalize(cube.flatten(-2), true_BMP.unflatten(-1, (3, -1))).flatten(-2)
+    std_C1, mean_C1 = (cube.new_tensor(value)[:, None] for value in (IMAGE_STD, IMAGE_MEAN))
+    return (cube.flatten(-2) * std_C1 + mean_C1).flatten(-2)
+
+
+def _cube(predicted_BMP: Tensor, geometry: Geometry, targets: TargetConfig) -> Tensor:
+    """Return predictions, laid out as (frame, pixel, channel), as (channel, frame, pixel), differences added up."""
     cube: Tensor = predicted_BMP.unflatten(-1, (geometry.tube_frames, geometry.patch_px**2, 3)).permute(0, 1, 4, 2, 3)
     if targets.frame_difference:
         even, odd = cube[..., 0::2, :], cube[..., 1::2, :]
         # Odd frames are predicted as the difference from the frame before; see objectives/targets.py.
         cube = torch.stack((even, even + odd), -2).flatten(-3, -2)
-    if targets.normalised:
-        return _denormalize(cube.flatten(-2), true_BMP.unflatten(-1, (3, -1))).flatten(-2)
-    std_C1, mean_C1 = (cube.new_tensor(value)[:, None] for value in (IMAGE_STD, IMAGE_MEAN))
-    return (cube.flatten(-2) * std_C1 + mean_C1).flatten(-2)
+    return cube
 
 
 def _denormalize(predicted: Tensor, true: Tensor) -> Tensor:
@@ -125,46 +188,64 @@ def _to_spectrogram(patches_BNP: Tensor, geometry: Geometry) -> npt.NDArray[np.f
     return cut.reshape(time * p, frequency * p).numpy()
 
 
-def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, restored: bool, every: int = 2) -> None:
-    """Write the figure: the original on top, then for each pair of ratios what was visible and what was reconstructed.
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """A row of the figure."""
+
+    title: str  # above the row
+    frames: npt.NDArray[np.float32]  # (T, H, W, 3) in [0, 1]; nan is drawn as background
+    mel: npt.NDArray[np.float32]  # (M, F); nan is drawn as background
+    mel_range: tuple[float, float]  # values of the darkest and the brightest colour
+
+
+def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, restored: bool) -> None:
+    """Write the figure: the target on top, then for each pair of ratios masked input, raw output, restored output.
 
     Args:
-        restored: whether the patches' own means and deviations were restored; the figure then says so.
+        restored: whether the model predicts normalised patches, so that the raw output differs from the restored one.
     """
     pyplot = load_pyplot()
 
-    rows = [("original", clips[0].video, clips[0].audio)]
-    for clip in clips:
-        video, audio = f"{clip.video_ratio:.4g}", f"{clip.audio_ratio:.4g}"
-        rows.append((f"masked\nvideo {video}\nsound {audio}", clip.video_visible, clip.audio_visible))
-        rows.append(("reconstructed", clip.video_filled, clip.audio_filled))
-    shown = range(0, len(clips[0].video), every)
-    widths = [1.0] * len(shown) + [2.0]
-    figure, axes = pyplot.subplots(
-        len(rows),
-        len(shown) + 1,
-        figsize=(1.15 * sum(widths) + 0.9, 1.25 * len(rows) + 0.5),
-        gridspec_kw={"width_ratios": widths, "wspace": 0.04, "hspace": 0.06},
-        squeeze=False,
-    )
-    # One scale for all rows, so that brightness compares; percentiles, so that a few extreme bins do not decide it.
-    low, high = np.nanpercentile(clips[0].audio, [1, 99])
-    for line, (name, frames_THWC, mel_MF) in zip(axes, rows, strict=True):
-        for axis, index in zip(line, shown, strict=False):
-            axis.imshow(np.where(np.isnan(frames_THWC[index]), 0.5, frames_THWC[index]))
-        line[-1].set_facecolor("0.5")
-        line[-1].imshow(mel_MF.T, origin="lower", aspect="auto", vmin=low, vmax=high, cmap="magma")
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
-        for axis in line:
+    rows = _rows(clips, restored)
+    shown = np.linspace(0, len(clips[0].video) - 1, _FRAMES).round().astype(int)
+    widths = [1.0] * len(shown) + [1.6]
+    height = WIDTH_IN / sum(widths) + 0.32
+    figure = pyplot.figure(figsize=(WIDTH_IN, height * len(rows) + 0.6 + 0.16 * len(clips)))
+    comparison = "worse" if any(clip.worse for clip in clips) else "better"
+    subtitle = f"{comparison} than the mean picture (each hidden patch in its own mean)"
+    figure.suptitle(f"{title}\n{subtitle}", fontsize=11, x=0.01, ha="left")
+    for part, row in zip(np.atleast_1d(figure.subfigures(len(rows), 1)), rows, strict=True):
+        part.suptitle(row.title, fontsize=10, x=0.01, ha="left")
+        axes = part.subplots(1, len(widths), gridspec_kw={"width_ratios": widths})
+        for axis, index in zip(axes, shown, strict=False):
+            axis.imshow(np.where(np.isnan(row.frames[index]), 0.85, row.frames[index]))
+        low, high = row.mel_range
+        axes[-1].imshow(row.mel.T, origin="lower", aspect="auto", vmin=low, vmax=high, cmap="magma")
+        axes[-1].set_facecolor("0.85")
+        for axis in axes:
             axis.set_xticks([])
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
-    figure.text(0.06, 0.895, title, fontsize=9)
-    if restored:
-        note = "Each reconstructed patch has the mean and deviation of its original restored."
-        figure.text(0.06, 0.075, note, fontsize=7)
-    figure.savefig(path, dpi=130, bbox_inches="tight")
+    figure.savefig(path, dpi=DPI)
     pyplot.close(figure)
+
+
+def _rows(clips: Sequence[ReconstructedClip], restored: bool) -> list[_Row]:
+    # One scale for all rows but the raw ones, so that brightness compares; percentiles, so that a few extreme bins do
+    # not decide it.
+    low, high = (float(value) for value in np.nanpercentile(clips[0].audio, [1, 99]))
+    rows = [_Row(title="target", frames=clips[0].video, mel=clips[0].audio, mel_range=(low, high))]
+    for clip in clips:
+        ratios = f"{100 * clip.video_ratio:.4g} % of video, {100 * clip.audio_ratio:.4g} % of sound hidden"
+        masked = f"masked input: {ratios}"
+        rows.append(_Row(title=masked, frames=clip.video_visible, mel=clip.audio_visible, mel_range=(low, high)))
+        if restored:
+            raw = "raw network output (each patch has mean 0, deviation 1)"
+            rows.append(_Row(title=raw, frames=clip.video_raw, mel=clip.audio_raw, mel_range=(-3, 3)))
+        output = "output with each patch's true mean and deviation" if restored else "network output"
+        title = f"{output}\n{clip.verdict}"
+        rows.append(_Row(title=title, frames=clip.video_filled, mel=clip.audio_filled, mel_range=(low, high)))
+    return rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,8 +273,8 @@ class Reconstructor:
         if modalities != "av":
             raise UserError(f"{self.title}: takes {modalities!r} alone; the figure needs a model of both modalities")
 
-    def draw(self, shards: Path, key: str | None, out: Path) -> None:
-        """Reconstruct one stored clip, the first where `key` is None, and write the figure.
+    def draw(self, shards: Path, key: str | None, out: Path) -> list[str]:
+        """Reconstruct one stored clip, the first where `key` is None, write the figure, return a sentence a ratio pair.
 
         Raises UserError, FaultError.
         """
@@ -208,6 +289,7 @@ class Reconstructor:
                     continue
                 raise UserError(f"--ratios {video_ratio:g}:{audio_ratio:g}: {error}") from None
         draw_reconstruction(out, clips, f"{key}   {self.title}", self.model.config.targets.normalised)
+        return [f"video {clip.video_ratio:g}, sound {clip.audio_ratio:g} hidden: {clip.verdict}" for clip in clips]
 
 
 def _parse_ratios(text: str) -> list[tuple[float, float]]:

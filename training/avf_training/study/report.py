@@ -1,21 +1,27 @@
-"""The page of a study: its results beside the papers', and for each row the figures behind its numbers."""
+"""The page of a study: its results beside the papers', and for each row the charts behind its numbers.
+
+All scores on the page are percent, and all intervals are bootstraps over people.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import numpy.typing as npt
+from avf_shards.pages.render import make_page_environment
+from avf_shards.schema.estimate import Estimate
 from avf_shards.schema.versions import read_json
 from avf_shards.system import durable_io
 
+from avf_training.evaluation.metrics import MetricValue
 from avf_training.evaluation.results import RESULT
-from avf_training.evaluation.scoring import Predictions, bootstrap_interval, score_predictions
+from avf_training.evaluation.scoring import MIN_PEOPLE, Bootstrap, Predictions, bootstrap_interval, score_predictions
 from avf_training.finetuning.finetune import best_folder
 from avf_training.finetuning.model_selection import PROTOCOLS, SelectionProtocol, read_validation
-from avf_training.study import plots
+from avf_training.study import charts
+from avf_training.study.charts import Chart
 from avf_training.study.plan import Cell, Matrix, Study
 from avf_training.study.results import ResultLine, cell_predictions, comparisons, concat_predictions, result_lines
 from avf_training.tasks.catalog import Dataset
@@ -33,7 +39,6 @@ _PROTOCOLS: dict[SelectionProtocol, tuple[str, str]] = {
     "test_best": ("test best", "epoch selected on the test clips, as the published numbers were"),
     "last": ("last epoch", "nothing is selected"),
 }
-_Images = list[tuple[str, str]]  # (name, data address)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,31 +48,36 @@ class _Panel:
     row: str  # name of the row in the study
     dataset: str  # title of the data set
     sentence: str  # protocol, seed, folds and number of test clips
-    scores: list[tuple[str, str]]  # name of a metric, and its value with an interval
-    images: _Images  # figures in the order of the page
+    scores: list[dict[str, str]]  # of each metric: name, value and interval in percent
+    charts: list[Chart]  # in the order of the page
+    folds: list[Chart]  # confusion of each fold; empty for a single fold
+    first: dict[str, Any] | None  # the first metric of the data set, for the chart of all rows
 
 
 def write_report(study: Study, matrix: Matrix, shards: LabelledShards, out: Path) -> Path:
     """Write OUT/report.html, one file that needs no other, and return its path."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,  # a renamed field fails here instead of leaving a gap on the page
-    )
+    environment = make_page_environment(Path(__file__).parent / "templates")
     datasets = list(dict.fromkeys(cell.data.name for cell in matrix.cells))
-    panels = [_panel(matrix, shards, row, name) for row in study.rows for name in datasets]
+    panels = [panel for row in study.rows for name in datasets if (panel := _panel(matrix, shards, row, name))]
     page = environment.get_template("study.html").render(
         study=study,
         done=sum((cell.out / RESULT).is_file() for cell in matrix.cells),
         planned=len(matrix.cells),
         protocols=list(_PROTOCOLS.values()),
-        tables=[_table(study, matrix, name) for name in datasets],
+        tables=[_table(study, matrix, name) | {"chart": _scores_chart(matrix, name, panels)} for name in datasets],
         compared=[comparison.sentence for comparison in comparisons(study, matrix, "validation")],
-        panels=[panel for panel in panels if panel is not None],
+        panels=panels,
+        min_people=MIN_PEOPLE,
     )
     durable_io.replace_file(out / PAGE, page.encode())
     return out / PAGE
+
+
+def _scores_chart(matrix: Matrix, dataset: str, panels: Sequence[_Panel]) -> Chart | None:
+    """Return the chart of all rows on a data set; None where no row has a score."""
+    data = next(cell.data for cell in matrix.cells if cell.data.name == dataset)
+    rows = [panel.first for panel in panels if panel.dataset == data.title and panel.first is not None]
+    return charts.scores_chart(data.metrics[0], rows) if rows else None
 
 
 def _table(study: Study, matrix: Matrix, dataset: str) -> dict[str, Any]:
@@ -133,19 +143,30 @@ def _panel(matrix: Matrix, shards: LabelledShards, row: str, dataset: str) -> _P
     folds = [(cell, predictions) for cell, predictions in tested if cell.seed == seed]
     cell = folds[0][0]
     data, combined = cell.data, concat_predictions([predictions for _, predictions in folds])
-    images: _Images = []
-    if data.task == "dimensions":
-        images.append(("predicted over true", plots.draw_scatter(data.dimensions, combined)))
-    else:
-        images += _class_figures([(cell.fold, predictions) for cell, predictions in folds], data.labels, combined)
-    curves = plots.draw_curves(read_lines(cell.out / METRICS), read_validation(cell.out), _selection_metric(cell))
-    images.append(("curves", curves))
-    images += _feature_figures(cell, shards, protocol)
+    drawn, of_folds = _data_charts(data, [(cell.fold, predictions) for cell, predictions in folds], combined)
+    curves = (
+        charts.loss_chart(read_lines(cell.out / METRICS)),
+        charts.epochs_chart(read_validation(cell.out), _selection_metric(cell)),
+    )
+    drawn += [*(chart for chart in curves if chart is not None), *_feature_charts(cell, shards, protocol)]
+    bootstrap = Bootstrap(people=shards.people(), resamples=_RESAMPLES)
+    estimates = _estimates(data, combined, bootstrap)
+    people = len(bootstrap.groups(combined))
     unreadable = f", {len(combined.unreadable)} unreadable" if combined.unreadable else ""
     numbers = ", ".join(str(cell.fold) for cell, _ in folds)
     name, meaning = _PROTOCOLS[protocol]
-    sentence = f"{name} ({meaning}); seed {seed}, folds {numbers}: {len(combined.keys)} test clips{unreadable}"
-    return _Panel(row=row, dataset=data.title, sentence=sentence, scores=_scores(data, combined), images=images)
+    sentence = f"{name} ({meaning}); seed {seed}, folds {numbers}: {len(combined.keys)} test clips"
+    sentence += f"{unreadable}, {people} people"
+    first = estimates[data.metrics[0]]
+    return _Panel(
+        row=row,
+        dataset=data.title,
+        sentence=sentence,
+        scores=[_as_cells(name, *values) for name, values in estimates.items()],
+        charts=drawn,
+        folds=of_folds,
+        first=None if first[0].value is None else {"row": row, **_as_percent(*first)},
+    )
 
 
 def _collect_predictions(cells: Sequence[Cell], protocol: SelectionProtocol) -> list[tuple[Cell, Predictions]]:
@@ -153,38 +174,59 @@ def _collect_predictions(cells: Sequence[Cell], protocol: SelectionProtocol) -> 
     return [(cell, predictions) for cell, predictions in pairs if predictions is not None]
 
 
-def _scores(data: Dataset, predictions: Predictions) -> list[tuple[str, str]]:
-    """Return name and value with interval of every metric."""
-    rows = []
-    for name, score in score_predictions(data, predictions).items():
-        if score.value is None:
-            rows.append((name, f"undefined: {score.undefined}"))
-            continue
-        interval = bootstrap_interval(data, predictions, name, resamples=_RESAMPLES)
-        bounds = "" if interval is None else f" [{interval.low:.3f}, {interval.high:.3f}]"
-        rows.append((name, f"{score.value:.3f}{bounds}"))
-    return rows
+def _estimates(
+    data: Dataset, predictions: Predictions, bootstrap: Bootstrap
+) -> dict[str, tuple[MetricValue, Estimate | None]]:
+    """Return value and interval of every metric by name."""
+    return {
+        name: (
+            score,
+            None if score.value is None else bootstrap_interval(data, predictions, name, bootstrap),
+        )
+        for name, score in score_predictions(data, predictions).items()
+    }
 
 
-def _class_figures(folds: list[tuple[int, Predictions]], names: tuple[str, ...], combined: Predictions) -> _Images:
-    images = []
-    if len(folds) > 1:
-        for fold, predictions in folds[:_MAX_FOLD_FIGURES]:
-            images.append((f"fold {fold}", plots.draw_confusion(f"fold {fold}", names, predictions.counts())))
-    title = "all folds" if len(folds) > 1 else "confusion"
-    images.append(("all folds", plots.draw_confusion(title, names, combined.counts())))
-    images.append(("recalls", plots.draw_recalls(names, combined.counts())))
-    images.append(("reliability", plots.draw_reliability(combined)[0]))
-    return images
+def _as_percent(score: MetricValue, interval: Estimate | None) -> dict[str, float | None]:
+    assert score.value is not None
+    ends = {"low": None, "high": None} if interval is None else {"low": interval.low, "high": interval.high}
+    return {name: None if x is None else round(100 * x, 2) for name, x in ({"value": score.value} | ends).items()}
+
+
+def _as_cells(name: str, score: MetricValue, interval: Estimate | None) -> dict[str, str]:
+    if score.value is None:
+        return {"name": name, "value": "undefined", "interval": score.undefined}
+    ends = "–" if interval is None else f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+    return {"name": name, "value": f"{100 * score.value:.1f}", "interval": ends}
+
+
+def _data_charts(
+    data: Dataset, folds: list[tuple[int, Predictions]], combined: Predictions
+) -> tuple[list[Chart], list[Chart]]:
+    """Return the charts of the predictions: of all folds together, and of each fold where there are several."""
+    if data.task == "dimensions":
+        columns = enumerate(data.dimensions)
+        return [charts.scatter_chart(name, combined.truth[:, d], combined.scores_NJ[:, d]) for d, name in columns], []
+    title = "all folds" if len(folds) > 1 else "one fold"
+    together = [
+        charts.confusion_chart(title, data.labels, combined.counts()),
+        charts.recalls_chart(data.labels, combined.counts()),
+        charts.reliability_chart(combined),
+    ]
+    single = [
+        charts.confusion_chart(f"fold {fold}", data.labels, predictions.counts())
+        for fold, predictions in folds[:_MAX_FOLD_FIGURES]
+    ]
+    return together, single if len(folds) > 1 else []
 
 
 def _selection_metric(cell: Cell) -> str:
     return str(read_json(cell.out / RESULT, "test result")["selection_metric"])
 
 
-def _feature_figures(cell: Cell, shards: LabelledShards, protocol: SelectionProtocol) -> _Images:
+def _feature_charts(cell: Cell, shards: LabelledShards, protocol: SelectionProtocol) -> list[Chart]:
     """Return the t-SNE of the test clips' features, one window of each clip."""
-    # Both load the network code, which a page without figures does not need.
+    # Both load the network code, which a page without charts does not need.
     from avf_training.finetuning.reevaluate import load_run
     from avf_training.inference.feature_model import FeatureModel
 
@@ -209,4 +251,4 @@ def _feature_figures(cell: Cell, shards: LabelledShards, protocol: SelectionProt
         features_of.pop("fused")
     stacked = {kind: np.stack(values) for kind, values in features_of.items()}
     truth = [int(task.truth[key]) for key in keys]
-    return [("t-SNE of features", plots.draw_tsne(stacked, truth, task.data.labels))]
+    return [charts.tsne_chart(kind, values, truth, task.data.labels) for kind, values in stacked.items()]

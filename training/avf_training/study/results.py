@@ -44,7 +44,7 @@ class RowComparison:
     without: str  # name of the row that lacks one thing of it
     dataset: str  # name of the data set that is tested
     metric: str  # first metric of the data set
-    differences: tuple[float, ...]  # of the same fold and seed: row minus `without`
+    differences: tuple[float, ...]  # of the same fold and seed: row minus `without`; 1 is 100 percent
 
     @property
     def won(self) -> int:
@@ -56,8 +56,9 @@ class RowComparison:
         """A sentence that says whether the thing that the other row lacks helps."""
         mean, count = float(np.mean(self.differences)), len(self.differences)
         verdict = "beats" if self.won == count else "does not beat" if self.won * 2 <= count else "mostly beats"
+        points = f"{100 * mean:+.1f} points"
         return (
-            f"{self.row} {verdict} {self.without} on {self.dataset}: {self.metric} {mean:+.3f} on average, "
+            f"{self.row} {verdict} {self.without} on {self.dataset}: {self.metric} {points} on average, "
             f"above in {self.won} of {count} (same fold and seed)"
         )
 

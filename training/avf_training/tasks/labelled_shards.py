@@ -67,6 +67,20 @@ class LabelledShards:
             self._clips = tuple(_labelled_clip(index, record) for index, record in self.records())
         return self._clips
 
+    def people(self) -> dict[str, str]:
+        """Return who is in each clip, by the clip's key: the person, or the recording where the corpus names nobody.
+
+        Sessions have an entry too, because predictions of some data sets are averaged over them. Raises FaultError.
+        """
+        people: dict[str, str] = {}
+        for clip in self.clips():
+            subject = clip.labels.subject if clip.labels else None
+            who = f"{clip.source}/{subject or clip.group_id}"
+            people[clip.key] = who
+            if clip.labels and clip.labels.session:
+                people.setdefault(clip.labels.session, who)
+        return people
+
     def records(self) -> Iterator[tuple[int, ClipRecord]]:
         """Yield index and record of every clip that was not deleted, in order. Raises FaultError naming the shard."""
         threads = max(1, *(self.storage.read_ahead_threads(folder) for folder in self.shards))

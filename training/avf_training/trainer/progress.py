@@ -96,7 +96,9 @@ class ProgressReporter:
         scores, figure = self._evaluate(step)
         if self._metrics is not None and scores:
             self._metrics.write({"step": step, **scores}, EVALUATION)
-            self._metrics.say(f"step {step + 1}  validation: " + "  ".join(f"{k} {v:.3g}" for k, v in scores.items()))
+            values = "  ".join(f"{name} {value:.3g}" for name, value in scores.items())
+            worse = "  worse than the mean picture" if scores.get("mse/mean image", 0) > 1 else ""
+            self._metrics.say(f"step {step + 1}  validation: {values}{worse}")
         if self._board is not None:
             self._board.scalars(step, "validation", scores)
             if figure is not None:
