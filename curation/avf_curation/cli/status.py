@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from contextlib import suppress
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, write_answer
@@ -20,6 +21,14 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--watch", metavar="S", type=float, help="print the progress every S seconds until the run ends or stops"
     )
+    parser.add_argument(
+        "--serve",
+        metavar="PORT",
+        type=int,
+        nargs="?",
+        const=0,
+        help="serve a page that refreshes itself, to browsers on this machine alone (default: a free port); Ctrl-C ends",
+    )
     add_json_option(parser)
 
 
@@ -27,6 +36,8 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.runs.status import run_status
 
     run = open_run(options)
+    if options.serve is not None:
+        return _serve(options, run)
     if options.watch is not None:
         return _watch(options, run)
     status = run_status(run)
@@ -68,4 +79,16 @@ def _watch(options: argparse.Namespace, run: Any) -> int:
             f"{progress.kept} kept, {progress.rejected} rejected, {progress.failed} failed",
             flush=True,
         )
+    return 0
+
+
+def _serve(options: argparse.Namespace, run: Any) -> int:
+    from avf_curation.reports.live_page import open_live_page
+
+    if options.json or options.watch is not None:
+        raise UserError("--serve, --watch and --json exclude each other; leave the others out")
+    with open_live_page(run, options.serve) as page:
+        print(f"{page.url}  (Ctrl-C ends)", flush=True)
+        with suppress(KeyboardInterrupt):
+            page.serve()
     return 0

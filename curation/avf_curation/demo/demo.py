@@ -37,7 +37,7 @@ class Demo:
 
     about: str  # words for the corpora, for the log
     sources: tuple[str, ...]  # folders below OUT/corpus
-    write_corpora: Callable[[Path], None]  # into the folder OUT/corpus
+    write_corpora: Callable[[Path, int], None]  # into the folder OUT/corpus, with so many processes
     recipe: str  # a recipe of the package, or a file that `files` puts into OUT
     files: Mapping[str, str]  # name -> text of further files in OUT
     shards: Mapping[str, Selection]  # folder below OUT -> the clips that are packed into it
@@ -66,10 +66,10 @@ def unlabelled_demo() -> Demo:
 def labelled_demo(casts: tuple[Cast, ...] = (ACTORS, CROWD)) -> Demo:
     """Return the demo of labelled corpora, one per cast, with their rows of the table of labelled data sets."""
 
-    def write_casts(folder: Path) -> None:
+    def write_casts(folder: Path, processes: int) -> None:
         folder.mkdir(exist_ok=True)
         for cast in casts:
-            write_cast(cast, folder / cast.name)
+            write_cast(cast, folder / cast.name, processes)
 
     return Demo(
         about=f"{len(casts)} labelled corpora",
@@ -98,7 +98,7 @@ def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
     out.mkdir(parents=True, exist_ok=True)
     _LOG.info("making %s (nothing is downloaded)", demo.about)
     corpus = out / "corpus"
-    demo.write_corpora(corpus)
+    demo.write_corpora(corpus, workers if engine == "ray" else 1)
     for name, text in demo.files.items():
         (out / name).write_text(text, "utf-8")
     recipe = load_recipe(out / demo.recipe if demo.recipe in demo.files else Path(demo.recipe))

@@ -11,9 +11,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from avf_curation.demo.video import ShotScript, VideoScript, encode_video
+from avf_curation.demo.video import ShotScript, VideoScript, encode_video, write_files
 
 FRAMES = 80  # longer than a window of the models, so that training starts clips at several frames
 EMOTIONS = {"happy": (1.0, 1.0), "calm": (1.0, -1.0), "anger": (-1.0, 1.0), "sadness": (-1.0, -1.0)}
@@ -70,8 +71,11 @@ def _make_seed(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
-def write_cast(cast: Cast, folder: Path) -> None:
-    """Write the corpus with its labels.csv as `folder`, atomically; an existing folder is not touched."""
+def write_cast(cast: Cast, folder: Path, processes: int = 1) -> None:
+    """Write the corpus with its labels.csv as `folder`, atomically, in so many processes.
+
+    An existing folder is not touched.
+    """
     if folder.is_dir():
         return
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.part")
@@ -79,10 +83,11 @@ def write_cast(cast: Cast, folder: Path) -> None:
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(("file", "label", "subject"))
+    files = {}
     for path, label, subject, video in cast_videos(cast):
-        (temporary / path).parent.mkdir(parents=True, exist_ok=True)
-        (temporary / path).write_bytes(encode_video(video))
+        files[path] = partial(encode_video, video)
         rows.writerow((path, label, subject))
+    write_files(temporary, files, processes)
     (temporary / "labels.csv").write_text(table.getvalue(), "utf-8")
     os.replace(temporary, folder)
 

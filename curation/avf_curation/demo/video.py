@@ -1,7 +1,9 @@
 """Shots of drawn speakers, and the mp4 files made of them."""
 
+import multiprocessing
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -117,6 +119,26 @@ def encode_video(script: VideoScript) -> bytes:
         with av.open(str(path), "w", format="mp4", options=options) as container:
             _mux(container, script)
         return path.read_bytes()
+
+
+def write_files(folder: Path, files: Mapping[str, Callable[[], bytes]], processes: int) -> None:
+    """Write files below `folder`, each from the function that returns its bytes, in so many processes.
+
+    The functions must be picklable where there are two processes or more.
+    """
+    for parent in {(folder / name).parent for name in files}:
+        parent.mkdir(parents=True, exist_ok=True)
+    if processes == 1:
+        for name, content in files.items():
+            _write_file(folder / name, content)
+        return
+    # Spawned, because a fork would copy the threads' locks of libraries that are at work here.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(_write_file, [folder / name for name in files], files.values()))
+
+
+def _write_file(path: Path, content: Callable[[], bytes]) -> None:
+    path.write_bytes(content())
 
 
 def _mux(container: Any, script: VideoScript) -> None:

@@ -3,7 +3,8 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,6 +55,7 @@ class ScreenedUnit:
     videos: tuple[ScreenedVideo, ...]  # one for each input of the unit
     stage_seconds: dict[str, float]  # stage -> wall-clock seconds of screening
     cpu_seconds: float  # of the process, for screening
+    video_seconds: dict[str, float]  # "source/video id" -> wall-clock seconds of screening
 
 
 class UnitWorker:
@@ -76,9 +78,18 @@ class UnitWorker:
         started_s = time.process_time()
         with ActiveUnitFile(self.setup.run, job, self.setup.progress_interval_s) as active:
             self.detectors.clock.on_stage = active.stage_started
-            videos = tuple(self._screen_and_note(video, active) for video in job.videos)
-        cpu_seconds = time.process_time() - started_s
-        return ScreenedUnit(videos=videos, stage_seconds=self.detectors.clock.seconds, cpu_seconds=cpu_seconds)
+            video_seconds: dict[str, float] = {}
+            videos = []
+            for video in job.videos:
+                active.video_started(video.video_id)
+                with _timed(video, video_seconds):
+                    videos.append(self._screen_video(video))
+        return ScreenedUnit(
+            videos=tuple(videos),
+            stage_seconds=self.detectors.clock.seconds,
+            cpu_seconds=time.process_time() - started_s,
+            video_seconds=video_seconds,
+        )
 
     def refine(self, job: UnitJob, screened: ScreenedUnit) -> UnitReport:
         """Refine the videos of a screened unit and commit it. The report includes the cost of screening.
@@ -92,15 +103,12 @@ class UnitWorker:
             report,
             stage_seconds=dict(Counter(screened.stage_seconds) + Counter(report.stage_seconds)),
             cpu_seconds=screened.cpu_seconds + report.cpu_seconds,
+            video_seconds=dict(Counter(screened.video_seconds) + Counter(report.video_seconds)),
         )
 
     def curate_video(self, video: Video) -> VideoOutcomes:
         """Screen and refine one video. Raises InfrastructureError."""
         return self._refine_video(self._screen_video(video))
-
-    def _screen_and_note(self, video: Video, active: ActiveUnitFile) -> ScreenedVideo:
-        active.video_started(video.video_id)
-        return self._screen_video(video)
 
     def _screen_video(self, video: Video) -> ScreenedVideo:
         setup, source = self.setup, video.source
@@ -116,15 +124,32 @@ class UnitWorker:
         Raises InfrastructureError.
         """
         started_s = time.process_time()
+        video_seconds: dict[str, float] = {}
         with ActiveUnitFile(self.setup.run, job, self.setup.progress_interval_s) as active:
             self.detectors.clock.on_stage = active.stage_started
 
             def curate_and_count(video: Video) -> VideoOutcomes:
                 active.video_started(video.video_id)
-                outcomes = curate_video(video)
+                with _timed(video, video_seconds):
+                    outcomes = curate_video(video)
                 active.video_done()
                 return outcomes
 
             report = curate_unit(job, self.setup.run, self.setup.recipe, self.setup.identity, curate_and_count)
         cpu_seconds = round(time.process_time() - started_s, 4)
-        return replace(report, stage_seconds=self.detectors.clock.seconds, cpu_seconds=cpu_seconds)
+        return replace(
+            report,
+            stage_seconds=self.detectors.clock.seconds,
+            cpu_seconds=cpu_seconds,
+            video_seconds=video_seconds,
+        )
+
+
+@contextmanager
+def _timed(video: Video, video_seconds: dict[str, float]) -> Iterator[None]:
+    """Note the wall-clock seconds of the block for a video."""
+    started_s = time.perf_counter()
+    try:
+        yield
+    finally:
+        video_seconds[f"{video.source}/{video.video_id}"] = round(time.perf_counter() - started_s, 3)

@@ -44,6 +44,7 @@ class UnitReport:
     frames: int  # of all inputs of the unit
     stage_seconds: dict[str, float] = field(default_factory=dict)  # stage -> wall-clock seconds
     cpu_seconds: float = 0.0  # of the worker's process
+    video_seconds: dict[str, float] = field(default_factory=dict)  # "source/video id" -> wall-clock seconds
 
 
 def curate_unit(
