@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
         type=int,
         nargs="?",
         const=0,
-        help="serve a page that refreshes itself, to browsers on this machine alone (default: a free port); Ctrl-C ends",
+        help="serve a page that refreshes itself, to browsers on this machine alone (without PORT: a free one)",
     )
     add_json_option(parser)
 

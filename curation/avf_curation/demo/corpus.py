@@ -15,10 +15,10 @@ RECIPE = f"""\
 sources:
   channel:
     plan: {{group_by: directory}}   # clips of one folder share a group, so that they show their logo together
-  # Faces fill a third of these pictures: the detector finds them in smaller ones too, three times as fast.
+  # Faces fill a third of these pictures: the detector finds them in smaller ones too, in half the time.
   studio: &large_faces
-    faces: {{side_px: 360}}
-    track: {{side_px: 360}}
+    faces: {{side_px: 480}}
+    track: {{side_px: 480}}
   {VALIDATION_SOURCE}: *large_faces
 """
 

@@ -57,7 +57,9 @@ def open_live_page(run: RunFolder, port: int = 0) -> Iterator[LivePage]:
     try:
         server = ThreadingHTTPServer((HOST, port), Handler)
     except (OSError, OverflowError) as error:
-        raise UserError(f"--serve {port}: the port cannot be used ({error}); name another, or 0 for a free one") from None
+        raise UserError(
+            f"--serve {port}: the port cannot be used ({error}); name another, or 0 for a free one"
+        ) from None
     server.daemon_threads = True
     try:
         yield LivePage(

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -142,11 +143,13 @@ def test_the_page_refreshes_in_a_browser_and_is_accessible(tmp_path: Path) -> No
         for scheme in ("light", "dark"):
             page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
             problems: list[Any] = []
-            page.on("pageerror", lambda error: problems.append(error))
+            page.on("pageerror", partial(list.append, problems))
             page.goto(url)
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "scrolls sideways"
             serious = [
-                found["id"] for found in Axe().run(page).response["violations"] if found["impact"] in ("serious", "critical")
+                found["id"]
+                for found in Axe().run(page).response["violations"]
+                if found["impact"] in ("serious", "critical")
             ]
             assert serious == []
             if scheme == "light":
