@@ -17,6 +17,8 @@ BIN := .venv/bin
 demo: setup
 	$(BIN)/avf-curate demo --out $(DEMO)
 	$(BIN)/avf-train pretrain --recipe nano --shards $(DEMO)/shards --validation $(DEMO)/validation --out $(DEMO)/pretrain
+	@echo "Look first at $(DEMO)/report.html (what was kept and dropped, and why), then at $(DEMO)/pretrain/reconstructions:"
+	@echo "what the model makes of speakers it has not seen. $(DEMO)/pretrain/curve.png shows how it learned."
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow"

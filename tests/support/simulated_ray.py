@@ -139,7 +139,7 @@ class SimulatedActor:
         self.sim.screening += 1
         return self.sim.resolve_after(
             self.sim.unit_s * len(job.videos),
-            ScreenedUnit(videos=(), stage_seconds={}, cpu_seconds=0.0),
+            ScreenedUnit(videos=(), stage_seconds={}, cpu_seconds=0.0, video_seconds={}),
             self.node_name,
         )
 

@@ -58,7 +58,7 @@ def unlabelled_demo() -> Demo:
             "shards": Selection(clips_per_shard=8, sources=training),
             "validation": Selection(sources={VALIDATION_SOURCE: SourceSelection()}),
         },
-        next_step="avf-shards ls {out}/shards --keys, then avf-shards lineage {out}/shards KEY",
+        next_step="avf-shards ls {out}/shards --keys, and avf-shards lineage {out}/shards KEY for one of the keys",
         results={"recipe": "demo.yaml", "validation shards": "validation"},
     )
 
@@ -127,5 +127,6 @@ def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
     with forgive_closed_output():
         for label, path in {**results, **demo.results}.items():
             print(f"  {label:<18} {out / path}")
-        print(f"next: {demo.next_step.format(out=out)}")
+        print(f"look first at {report}: what was kept and dropped in each source, and why; a browser opens it")
+        print(f"then: {demo.next_step.format(out=out)}")
     return 1 if faults or summary.accounting_errors else 0

@@ -121,9 +121,10 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Send the page or the JSON, or 404."""
-        host, port = self.server.server_address[:2]
+        assert isinstance(self.server, ThreadingHTTPServer)
+        port = self.server.server_port
         # A page of another site that a name server points to 127.0.0.1 must not read this one.
-        if self.headers.get("Host") not in (f"{host}:{port}", f"localhost:{port}"):
+        if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
             self._send(HTTPStatus.FORBIDDEN, "text/plain", "open the address that avf-curate printed\n")
             return
         try:
