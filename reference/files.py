@@ -208,7 +208,7 @@ CONTENTS: dict[FileKind, Contents] = {
         parts=(Member,),
     ),
     "shard manifest": Contents(
-        about="The shards of a folder. Its last line holds its own digest.",
+        about="The shards of a folder. It holds the digest of its own content (`self_sha256`), so that damage is noticed.",
         rows=ShardManifest,
         parts=(ShardEntry, OriginalShard, Tombstone),
     ),
