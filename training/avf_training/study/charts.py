@@ -48,6 +48,7 @@ def scores_chart(metric: str, rows: Sequence[Mapping[str, Any]]) -> Chart:
         "scale": {"zero": False, "nice": True},
         "title": f"{metric}, percent",
     }
+    x["axis"] = {"tickCount": 5}
     interval = {"x": x | {"field": "low"}, "x2": {"field": "high"}}
     layers = [
         {
@@ -163,6 +164,7 @@ def reliability_chart(predictions: Predictions) -> Chart:
                 {"confidence": round(100 * confidence, 1), "right": round(100 * share, 1), "clips": int(in_bin_N.sum())}
             )
     x = {"field": "confidence", "type": "quantitative", "scale": _PERCENT, "title": "confidence, percent"}
+    x["axis"] = {"tickCount": 4}
     y = {
         "field": "right",
         "type": "quantitative",
@@ -298,7 +300,8 @@ def tsne_chart(kind: str, values_NF: npt.NDArray[np.float32], truth: Sequence[in
         for (x, y), number in zip(points_N2, truth, strict=True)
     ]
     axis = {"axis": {"labels": False, "ticks": False, "grid": False, "title": None}, "scale": {"zero": False}}
-    by_class = {"field": "class", "type": "nominal", "sort": list(names), "legend": _LEGEND}
+    # A domain instead of a sort order: only then are the legends of colour and shape drawn as a single one.
+    by_class = {"field": "class", "type": "nominal", "scale": {"domain": list(names)}, "legend": _LEGEND}
     spec = {
         "data": {"values": values},
         "height": 260,

@@ -1,0 +1,35 @@
+"""The figure of a reconstruction says in words where the output is worse than each patch's mean."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from avf_training.models.mae import MaskedAutoencoder
+from avf_training.models.mask_sampling import MaskConfig
+from avf_training.pretraining.reconstruction_figure import _error_ratio, draw_reconstruction, reconstruct_clip
+from support.models import random_batch, tiny_config
+
+
+def test_the_error_is_compared_with_each_patch_s_mean() -> None:
+    target = torch.randn(1, 5, 4 * 3, generator=torch.Generator().manual_seed(0))
+    mean = target.unflatten(-1, (4, 3)).mean(-2, keepdim=True).expand(-1, -1, 4, -1).flatten(-2)
+    assert _error_ratio(mean, target, channels=3) == pytest.approx(1)
+    assert _error_ratio(target, target, channels=3) == 0
+    assert _error_ratio(2 * target + 1, target, channels=3) > 1
+
+
+def test_an_untrained_model_is_worse_than_the_mean_picture_and_its_raw_output_is_kept(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = MaskedAutoencoder(tiny_config())
+    video, audio = random_batch(model.config, 1)
+    assert video is not None
+    assert audio is not None
+    masks = MaskConfig(video_ratio=0.5, audio_ratio=0.5, decoder_ratio=0.0)
+    clip = reconstruct_clip(model, video, audio, masks, seed=0)
+    assert clip.worse == ["video", "sound"]
+    assert clip.verdict.startswith("worse than the mean picture: video 1.")
+    hidden = np.isnan(clip.audio_visible)
+    assert (np.isnan(clip.audio_raw) == ~hidden).all(), "the raw output is of what was hidden"
+    draw_reconstruction(tmp_path / "r.png", [clip], "clip", restored=True)
+    assert (tmp_path / "r.png").read_bytes()[:4] == b"\x89PNG"
