@@ -36,7 +36,12 @@ class Preview:
     """A few seconds of video that a browser plays, and a still picture of them."""
 
     mp4: bytes  # H.264 and AAC
-    still_HWC: Bytes  # the frame in the middle, BGR
+    frames_THWC: list[Bytes]  # every frame before it was encoded, BGR
+
+    @property
+    def still(self) -> Bytes:
+        """The frame in the middle."""
+        return self.frames_THWC[len(self.frames_THWC) // 2]
 
 
 def input_preview(
@@ -86,7 +91,7 @@ def _shrink(frame_HWC: Bytes, side_px: int) -> Bytes:
 def _make_preview(frames: list[Bytes], samples: Samples | None, config: PreviewConfig) -> Preview:
     if not frames:
         raise MediaError("decode", "no frame of the span decodes")
-    return Preview(mp4=_encode_preview(frames, samples, config), still_HWC=frames[len(frames) // 2])
+    return Preview(mp4=_encode_preview(frames, samples, config), frames_THWC=frames)
 
 
 def _decode_mp4(mp4: bytes) -> Iterator[Bytes]:

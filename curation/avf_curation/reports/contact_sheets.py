@@ -64,17 +64,20 @@ class SpanPreviews:
         self._planned = planned_videos(run, video_ids)
         self._media: MediaConfig = make_recipe(run.identity().settings).defaults.media
 
-    def make(self, decision: Decision, config: preview.PreviewConfig, middle: bool = False) -> preview.Preview:
+    def make(
+        self, decision: Decision, config: preview.PreviewConfig, *, middle: bool = False, before_s: float = 0.0
+    ) -> preview.Preview:
         """Return a preview of the span.
 
         Args:
             middle: show the middle of a long span that was rejected, not its start.
+            before_s: seconds of the input before a rejected span that are shown too; one second after it as well then.
 
         Raises:
             MediaError: the clip or the input cannot be read or decoded; the message says why.
         """
         try:
-            return self._stored(decision, config) if decision.clips else self._input(decision, config, middle)
+            return self._stored(decision, config) if decision.clips else self._input(decision, config, middle, before_s)
         except FaultError as error:
             raise MediaError("decode", f"the stored clip is damaged ({error})") from None
         except (KeyError, OSError) as error:
@@ -97,8 +100,12 @@ class SpanPreviews:
             data = {kind: reader.read(member) for kind, member in members.items() if kind != "json"}
         return preview.clip_preview(data, config)
 
-    def _input(self, decision: Decision, config: preview.PreviewConfig, middle: bool) -> preview.Preview:
+    def _input(
+        self, decision: Decision, config: preview.PreviewConfig, middle: bool, before_s: float
+    ) -> preview.Preview:
         path, video, within = self.input_range(decision)
+        if before_s:
+            within = TimeRange(within.start_s - before_s, within.stop_s + 1)
         if middle:
             start_s = max(within.start_s, (within.start_s + within.stop_s - config.max_s) / 2)
             within = TimeRange(start_s, within.stop_s)
@@ -146,7 +153,7 @@ def _make_tile(previews: SpanPreviews, decision: Decision, number: int, budget: 
     fault = ""
     try:
         made = previews.make(decision, _EXCERPT, middle=True)
-        picture = base64.b64encode(crop.encode_jpeg(made.still_HWC, 70)).decode()
+        picture = base64.b64encode(crop.encode_jpeg(made.still, 70)).decode()
         excerpt = base64.b64encode(made.mp4).decode()
         if len(picture) + len(excerpt) > budget:
             excerpt = None

@@ -1,6 +1,5 @@
 """The review sheet: a folder with one HTML page and its clips, which a browser opens without a network."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,18 @@ from typing import Any
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.system import durable_io
+from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.audit.review import Review, ReviewItem, span_name
+from avf_curation.detectors.preview_marks import MarkFinder
 from avf_curation.media import preview
 from avf_curation.media.types import MediaError
+from avf_curation.recipe import SourceSettings, make_recipe
 from avf_curation.reports.contact_sheets import SpanPreviews
-from avf_curation.reports.html import render_page
-from avf_curation.reports.label_studio import write_label_studio
+from avf_curation.reports.html import TEMPLATES, render_page
+from avf_curation.reports.label_studio import question, write_label_studio
 from avf_curation.stages.checks import STAGES
+from avf_curation.stages.reasons import REASONS
 
 PAGE = "review.html"
 
@@ -36,26 +39,10 @@ def write_review_sheet(
         raise UserError(f"--out {out}: not a new or empty folder")
     durable_io.make_folder(out / "clips")
     previews = SpanPreviews(run, roots, {item.decision.video_id for item in review.items})
-    config = preview.PreviewConfig()
+    recipe, finder = make_recipe(run.identity().settings), MarkFinder()
     entries = []
     for number, item in enumerate(review.items):
-        decision = item.decision
-        entry: dict[str, Any] = {
-            "id": item.id,
-            "span": span_name(decision),
-            "source": decision.source,
-            "video_id": decision.video_id,
-            "where": f"{decision.span.start_s:.2f} to {decision.span.stop_s:.2f} s",
-            "stratum": item.stratum,
-            "score": _format_score(item),
-            "cut": decision.span.seconds > config.max_s,
-        }
-        try:
-            durable_io.write(out / "clips" / f"{item.id}.mp4", previews.make(decision, config).mp4)
-            entry["clip"] = f"clips/{item.id}.mp4"
-        except MediaError as error:
-            entry["reason"] = str(error)
-        entries.append(entry)
+        entries.append(_make_entry(out, item, previews, recipe.settings_for(item.decision.source), finder))
         on_item(number + 1)
     sheet = {
         "fingerprint": review.fingerprint,
@@ -65,11 +52,48 @@ def write_review_sheet(
         "stages": STAGES,
         "items": entries,
     }
-    script = json.dumps(sheet).replace("<", "\\u003c")  # a name from outside must not end the script element
-    html = render_page(PAGE, data=script)
+    html = render_page(PAGE, sheet=sheet, script=(TEMPLATES / "review.js").read_text("utf-8"))
     durable_io.write(out / PAGE, html.encode())
     write_label_studio(out, sheet)
     return out / PAGE
+
+
+def _make_entry(
+    out: Path, item: ReviewItem, previews: SpanPreviews, settings: SourceSettings, finder: MarkFinder
+) -> dict[str, Any]:
+    """Write the clip of a span and return what the page shows of the span."""
+    decision, config = item.decision, preview.PreviewConfig()
+    # A shot that is rejected is shown with what is around its cuts.
+    before_s = min(1.0, decision.span.start_s) if item.stratum.startswith("scenes/") else 0.0
+    entry: dict[str, Any] = {
+        "id": item.id,
+        "span": span_name(decision),
+        "source": decision.source,
+        "video_id": decision.video_id,
+        "where": f"{decision.span.start_s:.2f} to {decision.span.stop_s:.2f} s",
+        "stratum": item.stratum,
+        "question": question(item.stratum),
+        "meaning": REASONS[item.stratum].sentence if item.stratum in REASONS else "",
+        "score": _format_score(item),
+        "cut": decision.span.seconds + before_s > config.max_s,
+    }
+    try:
+        made = previews.make(decision, config, before_s=before_s)
+    except MediaError as error:
+        return entry | {"reason": str(error)}
+    durable_io.write(out / "clips" / f"{item.id}.mp4", made.mp4)
+    marks = finder.find(made.frames_THWC, settings.faces, settings.quality.max_overlay_px)
+    length_s = len(made.frames_THWC) / FRAMES_PER_SECOND
+    ends = (before_s, before_s + decision.span.seconds)
+    cuts = [end for end in ends if 0 < end < length_s - 0.5 / FRAMES_PER_SECOND] if before_s else []
+    return entry | {
+        "clip": f"clips/{item.id}.mp4",
+        "length": round(length_s, 2),
+        "faces": marks.faces,
+        "logo": marks.logo,
+        "logo_known": marks.logo_known,
+        "cuts": [round(cut, 2) for cut in cuts],
+    }
 
 
 def _format_score(item: ReviewItem) -> str:

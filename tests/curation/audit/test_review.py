@@ -1,21 +1,29 @@
 """Human review: the sample is unbiased, answers are validated, estimates cover the truth, and the page works."""
 
 import json
-import re
-import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
-from avf_curation.audit.review import Review, ReviewItem, Verdict, read_verdicts, sample_review, score_review, span_name
+from avf_curation.audit.review import (
+    Review,
+    ReviewAnswers,
+    ReviewItem,
+    Verdict,
+    read_verdicts,
+    sample_review,
+    score_review,
+    span_name,
+)
 from avf_curation.cli.main import main
 from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import Decision
 from avf_shards.timeline import Span
-from support.browser import BROWSER, HEADLESS
+from playwright.sync_api import Page
+from support.browser import open_page, serious_findings
 from support.curation_runs import EMBEDDED, make_recipe
 from support.ray_runs import QUICK_SETTINGS
 from support.runs import make_run
@@ -147,41 +155,75 @@ def test_invalid_answer_files_are_refused_with_the_reason(
         read_verdicts(tmp_path / "verdicts.json", run)
 
 
-@pytest.mark.browser
-def test_answers_saved_by_the_page_are_read_by_audit(corpus: Path, tmp_path: Path) -> None:
-    source = tmp_path / "in"
+@pytest.fixture(scope="module")
+def sheet(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Path]:
+    """Write the review of a kept clip with a hostile name and of a rejected span; return the run and the page."""
+    folder = tmp_path_factory.mktemp("sheet")
+    source = folder / "in"
     source.mkdir()
     for video, name in (("studio/talk_0.mp4", "</script><b>talk.mp4"), ("street/no face.mp4", "no face.mp4")):
         (source / name.replace("/", "\u2215")).symlink_to(corpus / video)
-    run = curate(make_recipe(*QUICK_SETTINGS), EMBEDDED, {"s": source}, tmp_path / "run", RunOptions(engine="inline"))
-    assert main(["review", str(run.root), "--sample", "9", "--out", str(tmp_path / "review")]) == 0
-    assert main(["review", str(run.root), "--sample", "9", "--out", str(tmp_path / "review")]) == 2, (
-        "never written over"
-    )
-    page = tmp_path / "review/review.html"
-    clips = sorted((tmp_path / "review/clips").iterdir())
-    assert len(clips) == len(sample_review(run, 9, 0).items) == 2
-    probe = """<script>addEventListener('load', async () => {
-      const v = document.querySelector('video');
-      await new Promise(done => { if (v.readyState > 1) done(); else v.addEventListener('loadeddata', done) });
-      const facts = { seconds: v.duration, wide: v.videoWidth, bold: document.querySelectorAll('b').length };
-      const press = key => dispatchEvent(new KeyboardEvent('keydown', { key }));
-      const saved = []; URL.createObjectURL = blob => { saved.push(blob); return '#' };
-      press('k'); press('k'); press('5'); press('ArrowLeft'); press('j'); press('s');
-      facts.file = await saved[0].text();
-      document.body.setAttribute('data-facts', JSON.stringify(facts)); });</script></body>"""
-    page.write_text(page.read_text().replace("</body>", probe))
-    common = [str(BROWSER), *HEADLESS, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1000,800"]
-    done = subprocess.run([*common, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=90)
-    match = re.search(r"data-facts=\"([^\"]+)\"", done.stdout)
-    assert match, done.stderr[-500:]
-    facts = json.loads(
-        match.group(1).replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    )
-    assert facts["seconds"] > 1
-    assert facts["wide"] >= 224
-    assert facts["bold"] == 0, "a name must not become markup"
-    (tmp_path / "verdicts.json").write_text(facts["file"])
-    verdicts = read_verdicts(tmp_path / "verdicts.json", run).verdicts
-    assert len(verdicts) == 2
-    assert {verdict.answer for verdict in verdicts.values()} == {"right", "wrong"}
+    run = curate(make_recipe(*QUICK_SETTINGS), EMBEDDED, {"s": source}, folder / "run", RunOptions(engine="inline"))
+    words = ["review", str(run.root), "--sample", "9", "--out", str(folder / "review")]
+    assert main(words) == 0
+    assert main(words) == 2, "never written over"
+    assert len(list((folder / "review/clips").iterdir())) == len(sample_review(run, 9, 0).items) == 2
+    return run, folder / "review/review.html"
+
+
+def saved_answers(tab: Page, path: Path, run: RunFolder) -> ReviewAnswers:
+    with tab.expect_download() as download:
+        tab.keyboard.press("s")
+    download.value.save_as(path)
+    return read_verdicts(path, run)
+
+
+@pytest.mark.browser
+def test_answers_saved_by_the_page_are_read_by_audit(sheet: tuple[RunFolder, Path], tmp_path: Path) -> None:
+    run, page = sheet
+    with open_page(page, width=1000, accept_downloads=True) as tab:
+        tab.wait_for_function("document.querySelector('video').readyState > 1")
+        assert tab.evaluate("document.querySelector('video').duration") > 1
+        assert tab.evaluate("document.querySelector('video').videoWidth") >= 224
+        assert tab.locator("#stage b").count() == 0, "a name must not become markup"
+        tab.wait_for_selector("#screen rect.face")  # the face of the kept clip is marked
+        for key in ("k", "5"):
+            tab.keyboard.press(key)
+        assert tab.locator("#which button[aria-pressed=true]").inner_text() == "5 sync"
+        tab.keyboard.press("ArrowRight")
+        tab.wait_for_function("document.querySelector('video').readyState > 1")
+        assert tab.locator("#screen rect.face").count() == 0, "no face is marked where none is"
+        assert "No face was found" in tab.locator("#facts").inner_text()
+        tab.keyboard.press("j")
+        tab.reload()
+        assert tab.locator("#bar").get_attribute("aria-label") == "1 right, 1 wrong, 0 unsure, of 2"
+        answers = saved_answers(tab, tmp_path / "verdicts.json", run)
+    assert [answers.verdicts[name] for name in ("0000", "0001")] == [
+        Verdict(answer="wrong", stage="sync"),
+        Verdict(answer="right"),
+    ]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_reviews_with_buttons_and_a_name(
+    sheet: tuple[RunFolder, Path], tmp_path: Path, scheme: Literal["light", "dark"]
+) -> None:
+    run, page = sheet
+    with open_page(page, scheme=scheme, width=390, has_touch=True, accept_downloads=True) as tab:
+        tab.locator("[data-answer=right]").tap()
+        tab.locator("[data-answer=unsure]").tap()
+        tab.locator("#previous").tap()
+        assert tab.locator("[data-answer=right]").get_attribute("aria-pressed") == "true"
+        tab.wait_for_selector("#screen rect.face")
+        tab.locator("#marks").tap()
+        assert tab.locator("#screen rect.face").count() == 0
+        tab.locator("#reviewer").fill("Jo Sk")
+        tab.locator("#reviewer").press("k")  # a letter of the name is no answer
+        assert tab.locator("[data-answer=right]").get_attribute("aria-pressed") == "true"
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        assert serious_findings(tab) == []
+        tab.locator("#previous").focus()
+        answers = saved_answers(tab, tmp_path / "verdicts.json", run)
+    assert answers.reviewer == "Jo Skk"
+    assert [verdict.answer for verdict in answers.verdicts.values()] == ["right", "unsure"]
