@@ -19,6 +19,7 @@ FileKind = Literal[
     "checkpoint",
     "clip record",
     "curation run",
+    "evaluation scores",
     "event",
     "features",
     "ledger",
@@ -34,8 +35,10 @@ FileKind = Literal[
     "skipped inputs",
     "source folders",
     "source totals",
+    "step metrics",
     "study results",
     "test result",
+    "throughput",
     "training run",
     "unit",
     "unit log entry",
@@ -47,6 +50,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "checkpoint": 1,  # RUN/checkpoints/step-N/manifest.json
     "clip record": 1,  # KEY.json in a shard
     "curation run": 1,  # RUN/run/run.json
+    "evaluation scores": 1,  # rows of RUN/evaluation.jsonl
     "event": 1,  # lines of RUN/log/events.jsonl
     "features": 1,  # Parquet file of avf-train embed
     "ledger": 1,  # ledger.parquet of a unit and of an attempt
@@ -62,8 +66,10 @@ VERSIONS: Mapping[FileKind, int] = {
     "skipped inputs": 1,  # RUN/attempt-N/plan/skipped_inputs.parquet
     "source folders": 1,  # RUN/log/sources.json
     "source totals": 1,  # RUN/log/estimate.json of the run of a sample
+    "step metrics": 1,  # rows of RUN/metrics.jsonl
     "study results": 1,  # OUT/study.json
     "test result": 1,  # RUN/result.json of post-pre-training and fine-tuning
+    "throughput": 1,  # rows of RUN/throughput.jsonl
     "training run": 1,  # RUN/run.json of pre-training and fine-tuning
     "unit": 1,  # unit.json
     "unit log entry": 1,  # lines of RUN/log/units.jsonl

@@ -35,7 +35,7 @@ def write_run(out: Path, cell_data: Any, seed: int, skill: float) -> None:
     write_predictions(out / "predictions/validation.json", SimpleNamespace(data=cell_data), predictions)
     (out / "result.json").write_text(json.dumps(stamp({"selection_metric": "WAR"}, "test result")))
     losses = 2 * np.exp(-np.arange(300) / 40) + 0.05 * random.standard_normal(300) + 0.3
-    rows = [json.dumps({"step": step, "loss": loss}) for step, loss in enumerate(losses)]
+    rows = [json.dumps(stamp({"step": step, "loss": loss}, "step metrics")) for step, loss in enumerate(losses)]
     (out / "metrics.jsonl").write_text("".join(f"{row}\n" for row in rows))
     epochs = [
         EpochScores(

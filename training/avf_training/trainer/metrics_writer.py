@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from avf_shards.schema.versions import SCHEMA_VERSION, FileKind, parse_json, stamp
 from avf_shards.system import durable_io
 
 METRICS, THROUGHPUT, EVALUATION = "metrics.jsonl", "throughput.jsonl", "evaluation.jsonl"
+_KINDS: dict[str, FileKind] = {METRICS: "step metrics", THROUGHPUT: "throughput", EVALUATION: "evaluation scores"}
 
 
 class MetricsWriter:
@@ -24,12 +26,12 @@ class MetricsWriter:
         for name in (METRICS, THROUGHPUT, EVALUATION):
             # Writing the rows back also removes a last line that a kill cut short.
             earlier = [row for row in read_lines(run / name) if row["step"] < step]
-            durable_io.replace_file(run / name, "".join(map(_to_line, earlier)).encode())
+            durable_io.replace_file(run / name, "".join(_to_line(row, name) for row in earlier).encode())
 
     def write(self, values: dict[str, Any], name: str = METRICS) -> None:
         """Append one row to the file `name`."""
         with open(self._run / name, "a", encoding="utf-8") as file:
-            file.write(_to_line(values))
+            file.write(_to_line(values, name))
 
     def show(self, values: dict[str, Any], speed: dict[str, Any]) -> None:
         """Print a row with the remaining time, and the throughput below: each line fits a terminal of 80 columns."""
@@ -51,16 +53,28 @@ class MetricsWriter:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a file of JSON lines, without a last line that a kill cut short."""
-    lines = path.read_text("utf-8").splitlines(keepends=True) if path.is_file() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    """Return the rows of a metric file, none where it is missing, without a last line that a kill cut short.
+
+    Raises UserError for rows of a newer version, FaultError for a damaged line.
+    """
+    lines = path.read_text("utf-8", "replace").splitlines(keepends=True) if path.is_file() else []
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if line.endswith("\n"):
+            row = parse_json(line, _KINDS[path.name], f"{path}, line {number}")
+            del row[SCHEMA_VERSION]
+            rows.append(row)
+    return rows
 
 
 def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _to_line(values: dict[str, Any]) -> str:
-    """Return a row as a line of JSON, with null for a number that is not finite, which JSON cannot write."""
+def _to_line(values: dict[str, Any], name: str) -> str:
+    """Return a row of the file `name` as a line of JSON, with null for a number that is not finite.
+
+    JSON has no word for such a number.
+    """
     row = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-    return json.dumps(row) + "\n"
+    return json.dumps(stamp(row, _KINDS[name])) + "\n"
