@@ -138,6 +138,10 @@ CONTENTS: dict[FileKind, Contents] = {
         parts=(ledger.Check, Labels, Origin, *_STAGES),
     ),
     "curation run": Contents(about="What every result of the run depends on.", rows=RunIdentity),
+    "evaluation scores": Contents(
+        about="One JSON object a line for each evaluation during pre-training.",
+        keys={"step": "from 0", "score": "name of the score -> value, as mse/mean patch and R@1/chance"},
+    ),
     "event": Contents(about="What happened in a run, one JSON object a line.", rows=Event, keys={"time": "Unix time"}),
     "features": Contents(
         about="A row for each window of each clip.",
@@ -225,6 +229,16 @@ CONTENTS: dict[FileKind, Contents] = {
         keys={"sources": "source -> its totals"},
         parts=(SourceTotals,),
     ),
+    "step metrics": Contents(
+        about="One JSON object a line for each step; steps that a resumed run repeats are written once.",
+        keys={
+            "step": "from 0",
+            "loss": "mean over micro-batches and ranks, as are its parts, which have keys of their own",
+            "lr": "learning rate, before the factors of parameter groups",
+            "grad_norm": "before clipping",
+            "skipped": "the loss or the gradient was not finite, so no weight changed",
+        },
+    ),
     "study results": Contents(
         about="The results of a study, as its page shows them.",
         keys={
@@ -244,6 +258,18 @@ CONTENTS: dict[FileKind, Contents] = {
             "validation": "number of clips",
             "test": "number of clips",
             "protocols": "protocol -> step, selection_score, scores (value, interval, undefined), unreadable",
+        },
+    ),
+    "throughput": Contents(
+        about="One JSON object a line every `log_every` steps: the speed since the line before.",
+        keys={
+            "step": "from 0",
+            "clips_per_s": "of all ranks",
+            "step_s": "seconds a step",
+            "waited_share": "share of the time that rank 0 waited for data",
+            "computed_share": "share of the time inside steps",
+            "teraflops_per_device": "of the model's forward and backward passes",
+            "mfu": "share of the device's rate of matrix products, measured at the start",
         },
     ),
     "training run": Contents(
