@@ -2,12 +2,25 @@ const element = id => document.getElementById(id);
 const review = JSON.parse(element("data").textContent);
 const storageKey = ["avf-review", review.fingerprint, review.inputs_sha256, review.seed, review.n].join("-");
 const stored = (key, fallback) => { try { return JSON.parse(localStorage.getItem(key)) || fallback } catch (error) { return fallback } };
-let verdicts = stored(storageKey, {}), current = 0, marked = true;
+let verdicts = {}, current = 0, marked = true;
+try { verdicts = checkVerdicts(stored(storageKey, {})) } catch (error) { element("message").textContent = "the answers that this browser keeps are damaged: " + error.message }
 element("reviewer").value = stored("avf-reviewer", "");
 element("head").textContent = `${review.items.length} spans, seed ${review.seed}, run ${review.fingerprint}. Answers stay in this browser until you save them.`;
 
 function store(key, value) {
   try { localStorage.setItem(key, JSON.stringify(value)) } catch (error) { element("message").textContent = "this browser cannot keep answers: save often" }
+}
+function checkVerdicts(values) {
+  const isObject = value => value !== null && typeof value === "object" && !Array.isArray(value);
+  if (!isObject(values)) throw new Error("it holds no answers");
+  return Object.fromEntries(Object.entries(values).map(([id, verdict]) => {
+    const item = review.items.find(each => each.id === id);
+    if (!item || !isObject(verdict) || verdict.span !== item.span) throw new Error(`${id} is no span of this page`);
+    if (!["right", "wrong", "unsure"].includes(verdict.answer)) throw new Error(`the answer to ${id} is not right, wrong or unsure`);
+    const stage = verdict.stage ?? null;
+    if (stage !== null && !review.stages.includes(stage)) throw new Error(`the stage of ${id} is not one of ${review.stages.join(", ")}`);
+    return [id, { answer: verdict.answer, span: item.span, ...(stage === null ? {} : { stage }) }];
+  }));
 }
 function make(tag, values = {}, ...children) {
   const node = Object.assign(document.createElement(tag), values);
@@ -58,15 +71,15 @@ function showClip(item) {
 function logoText(item) {
   if (item.logo) return "Pink, dashed: a logo or text that stays. ";
   if (item.logo_known) return "No logo was found in this picture. ";
-  return "Too little moves in this picture to tell a logo. " + (item.stratum.endswith("_pooled") ? "The run compared all spans of the group. " : "");
+  return "Too little moves in this picture to tell a logo. " + (item.stratum.endsWith("_pooled") ? "The run compared all spans of the group. " : "");
 }
 function show() {
   const item = review.items[current];
-  showClip(item);
   element("question").textContent = item.question;
   const facts = [item.meaning, `${item.source}, ${item.video_id}`, item.where + (item.cut ? " (the first 10 s are shown)" : ""), item.score ? "score " + item.score : "", `${current + 1} of ${review.items.length}`];
   element("facts").replaceChildren(...facts.filter(Boolean).map(text => make("div", { textContent: text })));
   showAnswers();
+  showClip(item);
 }
 function showAnswers() {
   const item = review.items[current], verdict = verdicts[item.id] || {};
@@ -112,16 +125,24 @@ function save() {
   link.click();
   element("message").textContent = `${Object.keys(verdicts).length} answers saved; read them with avf-curate audit RUN --verdicts ${name}` + (reviewer ? "" : ". Give your name if others review too.");
 }
+function nameCount(answers) { return answers === 1 ? "1 answer" : `${answers} answers` }
 element("file").addEventListener("change", async event => {
+  const message = element("message"), [chosen] = event.target.files;
+  if (!chosen) return;
   try {
-    const file = JSON.parse(await event.target.files[0].text());
-    if (["fingerprint", "inputs_sha256", "seed", "n"].some(name => file[name] !== review[name])) throw new Error("the file belongs to another review");
-    verdicts = file.verdicts;
-    if (file.reviewer) { element("reviewer").value = file.reviewer; store("avf-reviewer", file.reviewer) }
+    const file = JSON.parse(await chosen.text());
+    if (["fingerprint", "inputs_sha256", "seed", "n"].some(name => file?.[name] !== review[name])) throw new Error("the file belongs to another review");
+    const read = checkVerdicts(file.verdicts), present = Object.keys(verdicts).length, added = Object.keys(read).length;
+    if (present && !confirm(`This page has ${nameCount(present)}. Replace them with the ${nameCount(added)} of ${chosen.name}?`)) {
+      message.textContent = "nothing was read; the answers of this page are as they were";
+      return;
+    }
+    verdicts = read;
     store(storageKey, verdicts);
+    if (typeof file.reviewer === "string" && file.reviewer) { element("reviewer").value = file.reviewer; store("avf-reviewer", file.reviewer) }
     show();
-    element("message").textContent = Object.keys(verdicts).length + " answers read";
-  } catch (error) { element("message").textContent = "not read: " + error.message }
+    message.textContent = `${nameCount(added)} read`;
+  } catch (error) { message.textContent = "not read: " + error.message } finally { event.target.value = "" }
 });
 element("reviewer").addEventListener("input", event => store("avf-reviewer", event.target.value));
 const actions = { load: () => element("file").click(), save, previous: () => go(-1), next: () => go(1), replay, marks: toggleMarks };
