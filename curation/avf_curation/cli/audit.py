@@ -8,7 +8,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, add_json_option, local_path, output_file, write_answer
 from avf_shards.errors import UserError
 
-from avf_curation.cli.options import add_inputs_option, add_run_argument, open_run, print_funnel
+from avf_curation.cli.options import add_inputs_option, add_run_argument, input_folders, open_run, print_funnel
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,11 +73,10 @@ def _run(options: argparse.Namespace) -> int:
 def _write_page(options: argparse.Namespace, run: Any) -> None:
     from avf_curation.audit.funnel import summarize_run
     from avf_curation.reports.audit_report import write_audit_report
-    from avf_curation.runs.plan import parse_sources
 
     if options.excerpts < 0:
         raise UserError(f"--excerpts {options.excerpts}: must be at least 0")
-    folders = parse_sources(options.source) if options.source else None
+    folders = input_folders(options, run)
     write_audit_report(
         run, summarize_run(run), options.html, seed=options.seed, excerpts=options.excerpts, roots=folders
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, output_folder
 
-from avf_curation.cli.options import add_inputs_option, add_run_argument, open_run
+from avf_curation.cli.options import add_inputs_option, add_run_argument, input_folders, open_run
 
 
 def add(commands: Any) -> None:
@@ -37,12 +37,9 @@ def _run(options: argparse.Namespace) -> int:
     from avf_shards.text import count_noun
 
     from avf_curation.reports.fiftyone_dataset import DATASET_TYPE, write_fiftyone_dataset
-    from avf_curation.runs.identity import remembered_roots
-    from avf_curation.runs.plan import parse_sources
 
     run = open_run(options)
-    roots = remembered_roots(run) | (parse_sources(options.source) if options.source else {})
-    written = write_fiftyone_dataset(run, options.out, roots)
+    written = write_fiftyone_dataset(run, options.out, input_folders(options, run))
     for line in written.left_out:
         print(f"left out: {line}", file=sys.stderr)
     print(f"{options.out}: {count_noun(written.decisions, 'decision')} on {count_noun(written.videos, 'video')}")

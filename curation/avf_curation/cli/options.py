@@ -53,6 +53,22 @@ def add_inputs_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def input_folders(options: argparse.Namespace, run: Any) -> dict[str, Path]:
+    """Return source -> folder of its videos: as in the run, but for sources that `--source` names.
+
+    Raises UserError for a folder that is missing and for a source that the run does not have.
+    """
+    from avf_curation.runs.identity import remembered_roots
+    from avf_curation.runs.plan import parse_sources
+
+    named = parse_sources(options.source) if options.source else {}
+    sources = run.identity().sources
+    for name in named:
+        if name not in sources:
+            raise UserError(f"--source {name}: no source of {run.root}; the run has {', '.join(sources)}")
+    return remembered_roots(run) | named
+
+
 def add_set_option(parser: argparse.ArgumentParser, help: str) -> None:
     """Add `--set KEY=VALUE`, which may be repeated."""
     action = parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help=help)

@@ -6,7 +6,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, local_path, output_folder
 from avf_shards.cli.logging_setup import progress_line
 
-from avf_curation.cli.options import add_inputs_option, add_run_argument, open_run
+from avf_curation.cli.options import add_inputs_option, add_run_argument, input_folders, open_run
 
 
 def add(commands: Any) -> None:
@@ -46,11 +46,9 @@ def _run(options: argparse.Namespace) -> int:
         return _import_answers(options)
     from avf_curation.audit.review import sample_review
     from avf_curation.reports.review_sheet import write_review_sheet
-    from avf_curation.runs.identity import remembered_roots
-    from avf_curation.runs.plan import parse_sources
 
     run = open_run(options)
-    folders = parse_sources(options.source) if options.source else remembered_roots(run)
+    folders = input_folders(options, run)
     review = sample_review(run, options.sample, options.seed)
     with progress_line() as show:
         page = write_review_sheet(

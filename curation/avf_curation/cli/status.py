@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
     print(
         f"{progress.videos_done + progress.videos_in_units}/{progress.videos} videos, "
         f"{progress.units_done}/{progress.units} units committed "
-        f"in attempt {status.attempt}"
+        f"in attempt {status.attempt}{' (of the videos that are retried or deleted)' if status.attempt else ''}"
     )
     print(
         f"{progress.kept} clips kept, {progress.rejected} spans rejected, {progress.failed} failed, "

@@ -5,6 +5,7 @@ which says where each video lies. Videos are not copied, and FiftyOne itself is 
 """
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from avf_shards.system import durable_io
 from avf_curation.media.frame_rate import FrameRate, read_frame_rate
 from avf_curation.media.types import MediaError
 from avf_curation.runs.frozen_plan import planned_videos
+from avf_curation.stages.undecided import undecided_reasons
 
 DATASET_TYPE = "fiftyone.types.FiftyOneTemporalDetectionDataset"
 _UNREADABLE = FrameRate(fps=25.0, frames=1)  # of a file that cannot be opened: its one label lies on "frame 1"
@@ -45,7 +47,7 @@ def write_fiftyone_dataset(run: RunFolder, out: Path, roots: Mapping[str, Path])
         UserError: `out` is a file or holds files, or no folder is known for a source.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out {out}: not a new or empty folder")
+        raise UserError(f"{out}: not a new or empty folder; name another for the data set")
     decisions = table_to_decisions(run.ledger())
     missing = sorted({decision.source for decision in decisions} - set(roots))
     if missing:
@@ -53,15 +55,16 @@ def write_fiftyone_dataset(run: RunFolder, out: Path, roots: Mapping[str, Path])
     planned = planned_videos(run, {decision.video_id for decision in decisions})
     by_file: dict[tuple[str, str], list[Decision]] = defaultdict(list)
     for decision in decisions:
-        by_file[decision.source, decision.path].append(decision)
+        # The ledger's path is for people; that of the plan also has bytes that are no UTF-8.
+        by_file[decision.source, planned[decision.source, decision.video_id].path].append(decision)
     written = FiftyOneDataset()
     paths: dict[str, str] = {}
     labels: dict[str, list[dict[str, Any]]] = {}
     for (source, path), of_file in by_file.items():
         file = roots[source].resolve() / path
-        if not file.is_file():
-            reason = "a folder of images" if file.is_dir() else "no such file"
-            written.left_out.append(f"{file}: {reason}")
+        reason = _why_left_out(file)
+        if reason is not None:
+            written.left_out.append(f"{_printable(file)}: {reason}")
             continue
         try:
             rate = read_frame_rate(file)
@@ -73,12 +76,35 @@ def write_fiftyone_dataset(run: RunFolder, out: Path, roots: Mapping[str, Path])
         labels[name] = [_label(*pair, rate) for pair in zip(of_file, starts_s, strict=True)]
         written.decisions += len(of_file)
     written.videos = len(paths)
+    if not paths:
+        first = next(iter(roots), "NAME")
+        raise UserError(
+            f"none of the {len(by_file)} inputs of {run.root} can be shown"
+            + (f" ({written.left_out[0]})" if written.left_out else "")
+            + f"; where they lie elsewhere now, add --source {first}=DIR"
+        )
     durable_io.make_folder(out)
     classes = sorted({label["label"] for of_file in labels.values() for label in of_file})
     durable_io.write(out / "data.json", json.dumps(paths, indent=1).encode())
     # Last: a folder without labels.json is no data set.
     durable_io.write(out / "labels.json", json.dumps({"classes": classes, "labels": labels}).encode())
     return written
+
+
+def _printable(path: Path) -> str:
+    """Return a path with \\xNN for bytes that are no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _why_left_out(file: Path) -> str | None:
+    """Return why FiftyOne cannot show an input, or None where it can."""
+    if file.is_dir():
+        return "a folder of images"
+    if not file.is_file():
+        return "no such file"
+    if _printable(file) != str(file):
+        return "its name is not UTF-8, which FiftyOne's database cannot hold"
+    return None
 
 
 def _label(decision: Decision, start_s: float, rate: FrameRate) -> dict[str, Any]:
@@ -115,7 +141,12 @@ def _attributes(decision: Decision) -> Iterator[tuple[str, Any]]:
         "stop_s": round(decision.span.stop_s, 2),
         "clips": ", ".join(decision.clips) or None,
     }
-    undecided = sorted({f"{check.stage} {check.reason}" for check in decision.checks if check.score is None})
+    stages = dict.fromkeys(check.stage for check in decision.checks)
+    undecided = [
+        f"{stage} {reason}"
+        for stage in stages
+        for reason in undecided_reasons(check for check in decision.checks if check.stage == stage)
+    ]
     values["not_measured"] = ", ".join(undecided) or None
     scores = {f"{check.stage}_{check.reason}": check.score for check in decision.checks}
     for name, value in (values | scores).items():

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from avf_curation.cli.main import main
 from avf_curation.media.frame_rate import FrameRate, read_frame_rate
-from support.runs import make_run
+from avf_curation.runs.curation import RunOptions, curate
+from support.curation_runs import EMBEDDED, make_recipe, stub_curate
+from support.runs import make_inputs, make_run
+from support.stages import single_step
 from support.videos import make_video
 
 
@@ -54,6 +57,29 @@ def test_a_folder_with_files_and_an_unknown_source_are_refused(
     assert main(["export", str(run.root), "--fiftyone", str(tmp_path / "set")]) == 2
     assert "name it with --source made=DIR" in capsys.readouterr().err
     assert not (tmp_path / "set").exists()
+
+
+def test_names_that_are_no_utf8_and_inputs_that_are_gone_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_inputs(tmp_path / "in", 1)
+    (source / os.fsdecode(b"n\xff.mp4")).write_bytes(b"another")
+    stages = single_step(stub_curate)
+    run = curate(
+        make_recipe(), EMBEDDED, {"made": source}, tmp_path / "run", RunOptions(engine="inline", stages=stages)
+    )
+    assert main(["export", str(run.root), "--fiftyone", str(tmp_path / "set")]) == 0
+    output = capsys.readouterr()
+    assert "on 1 video\n" in output.out
+    assert "n\\xff.mp4: its name is not UTF-8" in output.err
+    source.rename(tmp_path / "moved")
+    assert main(["export", str(run.root), "--fiftyone", str(tmp_path / "other")]) == 2
+    assert "add --source made=DIR" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+    folder = f"made={tmp_path / 'moved'}"
+    assert main(["export", str(run.root), "--fiftyone", str(tmp_path / "other"), "--source", folder]) == 0
+    assert main(["export", str(run.root), "--fiftyone", str(tmp_path / "more"), "--source", f"mad={tmp_path}"]) == 2
+    assert "the run has made" in capsys.readouterr().err
 
 
 def test_fiftyone_reads_it(tmp_path: Path) -> None:

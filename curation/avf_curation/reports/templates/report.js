@@ -20,7 +20,7 @@
       shown += !item.hidden;
     }
     for (const group of groups) group.hidden = !group.querySelector("[data-source]:not([hidden])");
-    count.textContent = chosen.length ? `${shown} of ${items.length} rows, charts and clips are shown` : "everything is shown";
+    count.textContent = chosen.length ? `${shown} of ${items.length} rows, charts and clips are shown; sums of the whole run stay as they are` : "everything is shown";
   }
   function go(at) {
     const target = at && document.getElementById(at);
