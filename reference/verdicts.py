@@ -20,9 +20,10 @@ def write_verdicts() -> str:
     stages = [*STAGES, *sorted({name.partition("/")[0] for name in REASONS} - set(STAGES))]
     parts = [
         "# Verdicts and their reasons",
-        "Every second of every input ends as **kept**, **rejected** or **failed**. A rejected span names its stage and "
+        "Every second of every input has exactly one of three verdicts: **kept**, **rejected** with its reason, or **failed** "
+        "with its error. A rejected span names its stage and "
         "reason: the first check that failed. A score that could not be measured (null) is neither a pass nor a rejection, "
-        "unless `gates.undecided` says `reject`. A [failure](faults.md) is another thing: an error says nothing about a clip.",
+        "unless `gates.undecided` says `reject`. A [failure](faults.md) says nothing about the content.",
         "`avf-curate explain RUN VIDEO` prints every check of a video with its score. The settings, and where each default "
         "comes from, are in [Curation recipes](curation-recipes.md).",
     ]

@@ -65,7 +65,16 @@ def test_the_search_works_on_pages_from_the_disk(site: Path) -> None:
 @pytest.mark.browser
 @pytest.mark.parametrize(
     ("name", "width", "scheme"),
-    [("index", 1280, "light"), ("glossary", 390, "dark"), ("reference/verdicts", 390, "light")],
+    [
+        ("index", 1280, "light"),
+        ("glossary", 390, "dark"),
+        ("reference/verdicts", 390, "light"),
+        *(
+            (f"reference/{name}", 1280, scheme)
+            for name in ("python-shards", "python-curation", "training-recipes")
+            for scheme in ("light", "dark")
+        ),
+    ],
 )
 def test_pages_are_accessible_and_fit_a_phone(site: Path, name: str, width: int, scheme: str) -> None:
     with open_page(site / f"{name}.html", scheme=scheme, width=width) as page:

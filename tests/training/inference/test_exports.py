@@ -7,8 +7,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from avf_shards.errors import UserError
 from avf_training.console.task_tables import print_predictions
-from avf_training.inference.prediction_files import write_predictions_file
+from avf_training.inference.prediction_files import require_outputs, write_predictions_file
 from avf_training.inference.predictions import PersonPrediction, WindowPrediction
 from avf_training.inference.timeline import label_segments, label_shares, score_segments
 
@@ -148,6 +149,22 @@ def test_an_elan_document_has_a_tier_for_each_person_and_finds_the_video(tmp_pat
     assert media.attrib["RELATIVE_MEDIA_URL"] == "./my talk & more.mp4", "of shards only the name is known"
 
 
+def test_an_elan_document_has_the_video_s_path_as_it_is(tmp_path: Path) -> None:
+    """White space stays, and only what XML 1.0 forbids is replaced: control characters, bytes that are not UTF-8."""
+    for name, written in [
+        ("two  spaces\u00a0.mp4",) * 2,
+        ("line\nbreak\t.mp4",) * 2,
+        ("a\x0b\udcff.mp4", "a\ufffd\ufffd.mp4"),
+    ]:
+        (tmp_path / name).write_bytes(b"")
+        person = make_person([(0, 1, HAPPY)], video=name)
+        write_predictions_file([person], tmp_path / "t.eaf", tmp_path / name)
+        media = ElementTree.parse(tmp_path / "t.eaf").getroot().find("HEADER/MEDIA_DESCRIPTOR")
+        assert media is not None
+        assert media.attrib["MEDIA_URL"] == f"file://{tmp_path}/{written}"
+        assert media.attrib["RELATIVE_MEDIA_URL"] == f"./{written}"
+
+
 def test_labels_cannot_break_a_format(tmp_path: Path) -> None:
     label = 'a --> b, "c" <i>&amp;\n\n\x0bd'
     person = make_person([(0, 1, HAPPY)], names=(label, "sad"))
@@ -157,7 +174,17 @@ def test_labels_cannot_break_a_format(tmp_path: Path) -> None:
     assert (tmp_path / "t.vtt").read_text().splitlines()[-1] == 'a --&gt; b, "c" &lt;i&gt;&amp;amp; d 0.90'
     assert read_tiers(tmp_path / "t.eaf")["person 1"] == [(0, 1000, 'a --> b, "c" <i>&amp; d')]
     with (tmp_path / "t.csv").open(newline="") as file:
-        assert next(csv.DictReader(file))["best"] == label
+        assert next(csv.DictReader(file))["best"] == 'a --> b, "c" <i>&amp;   d', "line breaks are spaces"
+
+
+def test_tables_hold_no_formulas(tmp_path: Path) -> None:
+    names = ('=HYPERLINK("http://x")', "+1", "@SUM(A1)", "\t=1", "-1", "a=1")
+    person = make_person([(0, 1, (0.5, 0.1, 0.1, 0.1, 0.1, 0.1))], names=names, video="=1+1.mp4")
+    write_predictions_file([person], tmp_path / "t.csv", Path("talk.mp4"))
+    with (tmp_path / "t.csv").open(newline="") as file:
+        head, row = csv.reader(file)
+    assert head[6:] == [f"'{name}" for name in names[:4]] + ["-1", "a=1"]
+    assert (row[1], row[5]) == ("'=1+1.mp4", f"'{names[0]}")
 
 
 def test_of_several_videos_each_has_a_file_of_its_own(tmp_path: Path) -> None:
@@ -168,6 +195,22 @@ def test_of_several_videos_each_has_a_file_of_its_own(tmp_path: Path) -> None:
     assert files == {"a_talk.mp4.srt", "a_talk.mov.srt", "_other.mp4.srt"}
     assert write_predictions_file(people[::2], tmp_path / "two.vtt", tmp_path) == tmp_path / "two"
     assert {path.name for path in (tmp_path / "two").iterdir()} == {"talk.vtt", "other.vtt"}
+
+
+def test_a_folder_of_several_videos_keeps_other_files_and_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
+    people = [make_person([(0, 1, HAPPY)], video=name) for name in ("a.mp4", "b.mp4")]
+    (tmp_path / "talks").mkdir()
+    for name in ("a.srt", "notes.txt"):
+        (tmp_path / "talks" / name).write_text("old")
+    require_outputs([tmp_path / "talks.srt"], tmp_path)
+    write_predictions_file(people, tmp_path / "talks.srt", tmp_path)
+    assert (tmp_path / "talks/notes.txt").read_text() == "old"
+    assert (tmp_path / "talks/a.srt").read_text() == (tmp_path / "talks/b.srt").read_text() != "old"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file is a file"):
+        require_outputs([tmp_path / "file.csv", tmp_path / "file.eaf"], tmp_path)
+    require_outputs([tmp_path / "file.csv"], tmp_path)
+    require_outputs([tmp_path / "file.eaf"], tmp_path / "file")  # one video needs no folder
 
 
 def test_the_summary_has_a_line_for_each_person_whatever_the_length(capsys: pytest.CaptureFixture[str]) -> None:

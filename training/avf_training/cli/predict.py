@@ -30,7 +30,10 @@ one segment, and a segment's probability is the mean over its time. Models of di
 Times are seconds from the start of the video's file, also for clips and shards of it.
 
 Subtitles and documents of ELAN hold one video. For several videos, --out talks.srt makes a folder talks with one file
-for each, by the video's name."""
+for each, by the video's name. If there is such a folder, files of the same names are replaced, and others stay.
+
+In tables, line breaks of names and labels are spaces, and a text that a spreadsheet would take for a formula has an
+apostrophe before it."""
 
 
 def add(commands: Any) -> None:
@@ -67,13 +70,14 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from avf_training.console.task_tables import print_predictions
     from avf_training.inference.clip_input import open_clips, require_input
-    from avf_training.inference.prediction_files import predictions_as_values, write_predictions_file
+    from avf_training.inference.prediction_files import predictions_as_values, require_outputs, write_predictions_file
     from avf_training.inference.prediction_plot import draw_predictions
     from avf_training.inference.predictions import check_hop, load_fine_tuned, predict_shards
 
     require_input(options.input)
     check_hop(options.hop)
     files = options.out or [Path(f"{options.input.resolve().stem}.predicted.png")]
+    require_outputs(files, options.input)
     model = load_fine_tuned(options.model, resolve_device(options.device))  # before the clips: they may take minutes
     lines = []
     with open_clips(options.input, options.clips) as shards:

@@ -6,6 +6,7 @@ dimensions, each person has a tier of values for each dimension.
 
 import mimetypes
 import os
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,8 @@ _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 _AUTHOR = "avf-train predict"
 _LABEL, _PROBABILITY, _VALUE = "label", "probability", "value"  # types of tiers
 _DIGITS = 2  # of values of dimensions
+# XML 1.0, section 2.2. Surrogates stand in paths for bytes that are not UTF-8.
+_FORBIDDEN_IN_XML = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def as_elan(people: Sequence[PersonPrediction], video: Path | None, out: Path) -> bytes:
@@ -106,7 +109,7 @@ class _Tiers:
 
 def _media(person: PersonPrediction, video: Path | None, out: Path) -> dict[str, str]:
     """Return where the video lies: as ELAN writes paths, without percent-encoding."""
-    name = single_line(Path(person.path).name)
+    name = _as_xml(Path(person.path).name)
     kind = mimetypes.guess_type(name)[0] or "video/*"
     if video is None:
         return {"MEDIA_URL": name, "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": f"./{name}"}
@@ -114,10 +117,15 @@ def _media(person: PersonPrediction, video: Path | None, out: Path) -> dict[str,
     relative = Path(os.path.relpath(path, out.resolve().parent)).as_posix()
     relative = relative if relative.startswith("../") else f"./{relative}"
     return {
-        "MEDIA_URL": f"file://{single_line(path.as_posix())}",
+        "MEDIA_URL": f"file://{_as_xml(path.as_posix())}",
         "MIME_TYPE": kind,
-        "RELATIVE_MEDIA_URL": single_line(relative),
+        "RELATIVE_MEDIA_URL": _as_xml(relative),
     }
+
+
+def _as_xml(path: str) -> str:
+    """Return a path that XML can hold: as it is, but for characters that XML forbids, which become U+FFFD."""
+    return _FORBIDDEN_IN_XML.sub("\ufffd", path)
 
 
 def _add_types(root: ElementTree.Element, *, classes: bool) -> None:

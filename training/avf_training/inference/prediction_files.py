@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from avf_shards.errors import UserError
 from avf_shards.system import durable_io
 
 from avf_training.inference.clip_input import find_clipped_video
@@ -16,7 +18,9 @@ from avf_training.inference.elan import as_elan
 from avf_training.inference.predictions import PersonPrediction
 from avf_training.inference.subtitles import as_subrip, as_webvtt
 
+_ONE_VIDEO = (".srt", ".vtt", ".eaf")  # a file of these holds one video
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f/\\\\:*?"<>|]')
+_FORMULA_STARTS = ("=", "+", "@", "\t")  # of a cell, in spreadsheets (OWASP, CSV injection)
 
 
 def predictions_as_values(predictions: Sequence[PersonPrediction]) -> list[dict[str, Any]]:
@@ -28,7 +32,7 @@ def write_predictions_file(predictions: Sequence[PersonPrediction], out: Path, c
     """Write predictions as the ending of `out` says: .json, .csv, .srt, .vtt or .eaf; return the file or folder.
 
     The last three hold one video. Of several videos, each has a file of its own, in a folder with the name of `out`
-    without its ending.
+    without its ending. There, files of the same names are replaced, and others stay.
 
     Args:
         clips_of: the input of the prediction, from which documents of ELAN find the video.
@@ -50,6 +54,25 @@ def write_predictions_file(predictions: Sequence[PersonPrediction], out: Path, c
     for video, name in _file_names(list(videos)).items():
         _write_video(videos[video], folder / f"{name}{kind}", clips_of)
     return folder
+
+
+def require_outputs(files: Iterable[Path], clips_of: Path) -> None:
+    """Raise UserError where the folder for the files of several videos cannot be made or written to.
+
+    Args:
+        files: the files to write, of all formats.
+        clips_of: the input of the prediction; a file is one video and needs no folder.
+    """
+    for file in files:
+        folder = file.with_suffix("")
+        if clips_of.is_file() or file.suffix.lower() not in _ONE_VIDEO or not folder.exists():
+            continue
+        if not folder.is_dir():
+            raise UserError(
+                f"{folder} is a file; {file} needs a folder of this name for several videos: name another --out"
+            )
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise UserError(f"{folder}: no permission to write the files of several videos there; name another --out")
 
 
 def _by_video(predictions: Sequence[PersonPrediction]) -> dict[tuple[str, str], list[PersonPrediction]]:
@@ -83,16 +106,26 @@ def _write_video(people: Sequence[PersonPrediction], out: Path, clips_of: Path) 
 
 
 def _as_csv(predictions: Sequence[PersonPrediction]) -> str:
-    """Return a table: source, video, person (from 1, as in the figure), seconds, best class, a column for each name."""
+    """Return a table: source, video, person (from 1, as in the figure), seconds, best class, a column for each name.
+
+    In heads and texts, line breaks are spaces, and what a spreadsheet would run as a formula has an apostrophe before
+    it: a text that starts with `=`, `+`, `@` or a tab. A minus stays, because it begins labels such as `-1`.
+    """
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
     names = predictions[0].names
     best = ["best"] if predictions[0].classes else []
-    table.writerow(["source", "video", "person", "start_s", "stop_s", *best, *names])
+    table.writerow(["source", "video", "person", "start_s", "stop_s", *best, *map(_as_cell, names)])
     for each in predictions:
         for window in each.windows:
-            best = [names[window.scores.index(max(window.scores))]] if each.classes else []
+            best = [_as_cell(names[window.scores.index(max(window.scores))])] if each.classes else []
             times = f"{window.start_s:.2f}", f"{window.stop_s:.2f}"
             scores = (f"{score:.4f}" for score in window.scores)
-            table.writerow([each.source, each.video_id, each.person + 1, *times, *best, *scores])
+            texts = _as_cell(each.source), _as_cell(each.video_id)
+            table.writerow([*texts, each.person + 1, *times, *best, *scores])
     return file.getvalue()
+
+
+def _as_cell(text: str) -> str:
+    line = " ".join(text.splitlines())
+    return f"'{line}" if line.startswith(_FORMULA_STARTS) else line
