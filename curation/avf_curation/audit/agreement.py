@@ -1,6 +1,7 @@
 """Answers of several reviewers on the same sample: how far they agree, where they differ, and one answer from all."""
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,6 +13,8 @@ from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 
 from avf_curation.audit.review import ReviewAnswers, Verdict, read_verdicts, span_name
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,7 @@ def read_answers(paths: list[Path], run: RunFolder) -> list[ReviewAnswers]:
     """Read the files of several reviewers of one sample. A reviewer without a name of their own is named by the file.
 
     Raises:
-        UserError: a file is refused by `read_verdicts`, or the files are about different samples.
+        UserError: a file is refused by `read_verdicts` or given twice, or the files are about different samples.
     """
     files = [read_verdicts(path, run) for path in paths]
     first = files[0].review
@@ -62,6 +65,7 @@ def read_answers(paths: list[Path], run: RunFolder) -> list[ReviewAnswers]:
                 f"{path}: is about another sample (n {answers.review.n}, seed {answers.review.seed}) than {paths[0]} "
                 f"(n {first.n}, seed {first.seed}); give files of one page"
             )
+    _check_repeated(paths, files)
     named = Counter(answers.reviewer for answers in files)
     return [
         answers
@@ -69,6 +73,25 @@ def read_answers(paths: list[Path], run: RunFolder) -> list[ReviewAnswers]:
         else ReviewAnswers(review=answers.review, reviewer=str(path), verdicts=answers.verdicts)
         for path, answers in zip(paths, files, strict=True)
     ]
+
+
+def _check_repeated(paths: list[Path], files: list[ReviewAnswers]) -> None:
+    """Refuse a file that is given twice, and warn of a name that two files with different answers have."""
+    for (first_path, first), (path, answers) in combinations(zip(paths, files, strict=True), 2):
+        if path.resolve() == first_path.resolve():
+            raise UserError(f"--verdicts {path}: is given twice; give each file once")
+        if (answers.reviewer, answers.verdicts) == (first.reviewer, first.verdicts):
+            raise UserError(
+                f"--verdicts {path}: has the same reviewer and answers as {first_path}; give each file once, and each "
+                "reviewer a name"
+            )
+        if answers.reviewer and answers.reviewer == first.reviewer:
+            _LOG.warning(
+                "%s and %s have the same reviewer, %s, and different answers: they count as two reviewers",
+                first_path,
+                path,
+                answers.reviewer,
+            )
 
 
 def cohen_kappa(pairs: list[tuple[str, str]]) -> float | None:

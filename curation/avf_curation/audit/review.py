@@ -82,7 +82,7 @@ def sample_review(run: RunFolder, n: int, seed: int) -> Review:
         UserError: `n` is less than 1, or the run has no verdict yet.
     """
     if n < 1:
-        raise UserError(f"--n {n}: must be at least 1")
+        raise UserError(f"n {n}: a sample has at least 1 span")
     table = run.ledger()
     table = table.filter(pc.is_in(table["status"], value_set=pa.array([KEPT, "rejected"])))
     if not table.num_rows:
@@ -142,13 +142,31 @@ def read_verdicts(path: Path, run: RunFolder) -> ReviewAnswers:
     """
     try:
         values = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError:
+        raise UserError(f"{path}: is not JSON; give the file that a page of `avf-curate review` saved") from None
+    return check_verdicts(path, values, run)
+
+
+def check_verdicts(path: Path, values: Any, run: RunFolder) -> ReviewAnswers:
+    """Return the answers in the content of a file after checking them against the run.
+
+    Args:
+        path: the file that messages name.
+        values: what the JSON says.
+
+    Raises:
+        UserError: `values` are no answers, or do not belong to this sample; the message names the entry.
+    """
+    try:
         seed, n = int(values["seed"]), int(values["n"])
         fingerprint, inputs_sha256 = str(values["fingerprint"]), str(values["inputs_sha256"])
         answers, reviewer = dict(values["verdicts"]), str(values.get("reviewer") or "").strip()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise UserError(f"{path}: not a file of verdicts (fingerprint, inputs_sha256, n, seed, verdicts)") from None
+    if n < 1 or seed < 0:
+        raise UserError(f"{path}: has n {n} and seed {seed}; n must be at least 1, and the seed at least 0")
     review = sample_review(run, n, seed)
     if fingerprint != review.fingerprint:
         raise UserError(

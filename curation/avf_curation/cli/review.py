@@ -5,8 +5,10 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, local_path, output_folder
 from avf_shards.cli.logging_setup import progress_line
+from avf_shards.errors import UserError
 
 from avf_curation.cli.options import add_inputs_option, add_run_argument, input_folders, open_run
+from avf_curation.reports.output_folder import check_new_folder
 
 
 def add(commands: Any) -> None:
@@ -39,9 +41,15 @@ def add(commands: Any) -> None:
         help="write no page, but a file of answers of each annotator of a project that Label Studio exported as JSON",
     )
     add_inputs_option(parser)
+    parser.set_defaults(stopped="stopped; nothing is written, and the same command starts from the beginning")
 
 
 def _run(options: argparse.Namespace) -> int:
+    check_new_folder(options.out)
+    if options.sample < 1:
+        raise UserError(f"--sample {options.sample}: must be at least 1")
+    if options.seed < 0:
+        raise UserError(f"--seed {options.seed}: must be at least 0")
     if options.from_label_studio is not None:
         return _import_answers(options)
     from avf_curation.audit.review import sample_review
@@ -59,11 +67,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _import_answers(options: argparse.Namespace) -> int:
-    from avf_curation.audit.review import read_verdicts
     from avf_curation.reports.label_studio import import_label_studio
 
-    run = open_run(options)
-    for path in import_label_studio(options.from_label_studio, options.out):
-        read_verdicts(path, run)  # an export of another run is refused here
+    for path in import_label_studio(options.from_label_studio, options.out, open_run(options)):
         print(path)
     return 0

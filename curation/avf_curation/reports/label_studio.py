@@ -7,29 +7,41 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from avf_shards.errors import UserError
+from avf_shards.format.run_folder import RunFolder
 from avf_shards.system import durable_io
 
 from avf_curation.audit.agreement import answers_as_json
-from avf_curation.audit.review import ANSWERS
+from avf_curation.audit.review import ANSWERS, check_verdicts
+from avf_curation.reports.output_folder import fill_new_folder
 from avf_curation.stages.checks import STAGES
 
 TASKS, LABELING_CONFIG = "label_studio_tasks.json", "label_studio_config.xml"
 IDENTITY = ("fingerprint", "inputs_sha256", "n", "seed")
+_DATA_TYPES = {
+    "avf_id": str,
+    "avf_span": str,
+    "avf_fingerprint": str,
+    "avf_inputs_sha256": str,
+    "avf_n": int,
+    "avf_seed": int,
+}
 _LOCAL_FILES = "/data/local-files/?d="  # Label Studio serves files below its document root at this address
 
 
-def write_label_studio(out: Path, sheet: Mapping[str, Any]) -> None:
+def write_label_studio(out: Path, sheet: Mapping[str, Any], final_name: str) -> None:
     """Write the tasks and the labeling interface beside the page of a review.
 
     Args:
+        final_name: name that the folder of the page has below Label Studio's document root.
         sheet: the values of the page; a span that cannot be shown is no task.
     """
     tasks = [
         {
             "data": {
-                "video": f"{_LOCAL_FILES}{out.name}/{item['clip']}",
+                "video": _LOCAL_FILES + quote(f"{final_name}/{item['clip']}"),
                 "question": question(item["stratum"]),
                 "facts": f"{item['source']}, {item['video_id']}, {item['where']}. {item['score']}",
                 "avf_id": item["id"],
@@ -70,42 +82,65 @@ whenTagName="answer" whenChoiceValue="wrong">{stages}
 """
 
 
-def import_label_studio(export: Path, out: Path) -> list[Path]:
-    """Write a file of answers for each annotator of a JSON export; return their paths.
+def import_label_studio(export: Path, out: Path, run: RunFolder) -> list[Path]:
+    """Write a file of answers for each annotator of a JSON export into the new folder `out`; return their paths.
 
     Raises:
-        UserError: the file is no JSON export, or its tasks are not of one review; the message names the task.
+        UserError: the file is no JSON export, its tasks are not of one review, the answers do not belong to the run,
+            or `out` holds files; the message names the task or span. Nothing is written then.
     """
     reviewers: dict[str, dict[str, Any]] = {}
     identities: set[tuple[Any, ...]] = set()
     for number, task in enumerate(_read_tasks(export), 1):
-        data = task.get("data") if isinstance(task, dict) else None
-        if (
-            not isinstance(data, dict)
-            or not {"avf_id", "avf_span", *(f"avf_{name}" for name in IDENTITY)} <= data.keys()
-        ):
-            raise UserError(
-                f"{export}: task {number}: has no data of a review; import the tasks of {TASKS} and export as JSON"
-            )
+        where = f"{export}: task {number}"
+        data = _check_data(task, where)
         identities.add(tuple(data[f"avf_{name}"] for name in IDENTITY))
-        for annotation in task.get("annotations", ()):
-            chosen = _choices(annotation)
+        for annotation in _objects(task.get("annotations", []), f"{where}: annotations"):
+            chosen = _choices(annotation, where)
             if annotation.get("was_cancelled") or "answer" not in chosen:
                 continue
             verdict = {"answer": chosen["answer"], "span": data["avf_span"]}
             if "stage" in chosen and chosen["answer"] == "wrong":
                 verdict["stage"] = chosen["stage"]
-            reviewers.setdefault(_annotator(annotation), {})[data["avf_id"]] = verdict
+            annotator = _annotator(annotation, where)
+            if reviewers.setdefault(annotator, {}).setdefault(data["avf_id"], verdict) != verdict:
+                raise UserError(
+                    f"{where}: {annotator} gave two different answers to {data['avf_span']}; delete one of them in "
+                    "Label Studio and export again"
+                )
     if len(identities) != 1 or not reviewers:
         wrong = "its tasks are of different reviews" if len(identities) > 1 else "no task has an answer"
         raise UserError(f"{export}: {wrong}; export the finished project of one review as JSON")
     identity = dict(zip(IDENTITY, identities.pop(), strict=True))
-    durable_io.make_folder(out)
-    paths = []
-    for number, (reviewer, verdicts) in enumerate(sorted(reviewers.items()), 1):
-        paths.append(out / f"verdicts-{number}.json")
-        durable_io.write(paths[-1], answers_as_json(identity, reviewer, verdicts))
-    return paths
+    for reviewer, verdicts in reviewers.items():
+        check_verdicts(export, {**identity, "reviewer": reviewer, "verdicts": verdicts}, run)
+    names = []
+    with fill_new_folder(out) as folder:
+        for number, (reviewer, verdicts) in enumerate(sorted(reviewers.items()), 1):
+            names.append(f"verdicts-{number}.json")
+            durable_io.write(folder / names[-1], answers_as_json(identity, reviewer, verdicts))
+    return [out / name for name in names]
+
+
+def _check_data(task: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """Return the data that `write_label_studio` gave a task."""
+    data = task.get("data")
+    if not isinstance(data, dict) or not {*_DATA_TYPES} <= data.keys():
+        raise UserError(f"{where}: has no data of a review; import the tasks of {TASKS} and export as JSON")
+    for name, kind in _DATA_TYPES.items():
+        if type(data[name]) is not kind:
+            raise _damaged(f"{where}: data: {name}", "a number" if kind is int else "a text")
+    return data
+
+
+def _objects(value: Any, where: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise _damaged(where, "a list of objects")
+    return value
+
+
+def _damaged(where: str, wanted: str) -> UserError:
+    return UserError(f"{where}: is not {wanted}; export the project from Label Studio as JSON again")
 
 
 def _read_tasks(export: Path) -> Sequence[Any]:
@@ -120,19 +155,26 @@ def _read_tasks(export: Path) -> Sequence[Any]:
     return tasks
 
 
-def _choices(annotation: Mapping[str, Any]) -> dict[str, str]:
+def _choices(annotation: Mapping[str, Any], where: str) -> dict[str, str]:
     """Return name of the control -> first choice."""
     chosen = {}
-    for result in annotation.get("result", ()):
-        choices = result.get("value", {}).get("choices") if isinstance(result, dict) else None
+    for result in _objects(annotation.get("result", []), f"{where}: result"):
+        value = result.get("value", {})
+        if not isinstance(value, dict):
+            raise _damaged(f"{where}: value", "an object")
+        choices = value.get("choices", [])
+        if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
+            raise _damaged(f"{where}: choices", "a list of texts")
         if choices:
-            chosen[str(result.get("from_name"))] = str(choices[0])
+            chosen[str(result.get("from_name"))] = choices[0]
     return chosen
 
 
-def _annotator(annotation: Mapping[str, Any]) -> str:
+def _annotator(annotation: Mapping[str, Any], where: str) -> str:
     """Return the name of the annotator, which an export gives as a number or as an object with an email."""
     by = annotation.get("completed_by")
     if isinstance(by, dict):
         by = by.get("email") or by.get("id")
-    return f"annotator {by}" if isinstance(by, int) else str(by or "annotator")
+    if by is not None and not isinstance(by, int | str):
+        raise _damaged(f"{where}: completed_by", "a number, or an object with an email")
+    return f"annotator {by}" if isinstance(by, int) else by or "annotator"

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.system import durable_io
 from avf_shards.timeline import FRAMES_PER_SECOND
@@ -17,6 +16,7 @@ from avf_curation.recipe import SourceSettings, make_recipe
 from avf_curation.reports.contact_sheets import SpanPreviews
 from avf_curation.reports.html import TEMPLATES, render_page
 from avf_curation.reports.label_studio import question, write_label_studio
+from avf_curation.reports.output_folder import fill_new_folder
 from avf_curation.stages.checks import STAGES
 from avf_curation.stages.reasons import REASONS
 
@@ -35,31 +35,30 @@ def write_review_sheet(
     Raises:
         UserError: `out` is a file, or holds files.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out {out}: not a new or empty folder")
-    durable_io.make_folder(out / "clips")
-    previews = SpanPreviews(run, roots, {item.decision.video_id for item in review.items})
-    recipe, finder = make_recipe(run.identity().settings), MarkFinder()
-    entries = []
-    for number, item in enumerate(review.items):
-        entries.append(_make_entry(out, item, previews, recipe.settings_for(item.decision.source), finder))
-        on_item(number + 1)
-    sheet = {
-        "fingerprint": review.fingerprint,
-        "inputs_sha256": review.inputs_sha256,
-        "n": review.n,
-        "seed": review.seed,
-        "stages": STAGES,
-        "items": entries,
-    }
-    html = render_page(PAGE, sheet=sheet, script=(TEMPLATES / "review.js").read_text("utf-8"))
-    durable_io.write(out / PAGE, html.encode())
-    write_label_studio(out, sheet)
+    with fill_new_folder(out) as folder:
+        durable_io.make_folder(folder / "clips")
+        previews = SpanPreviews(run, roots, {item.decision.video_id for item in review.items})
+        recipe, finder = make_recipe(run.identity().settings), MarkFinder()
+        entries = []
+        for number, item in enumerate(review.items):
+            entries.append(_make_entry(folder, item, previews, recipe.settings_for(item.decision.source), finder))
+            on_item(number + 1)
+        sheet = {
+            "fingerprint": review.fingerprint,
+            "inputs_sha256": review.inputs_sha256,
+            "n": review.n,
+            "seed": review.seed,
+            "stages": STAGES,
+            "items": entries,
+        }
+        html = render_page(PAGE, sheet=sheet, script=(TEMPLATES / "review.js").read_text("utf-8"))
+        durable_io.write(folder / PAGE, html.encode())
+        write_label_studio(folder, sheet, out.resolve().name)
     return out / PAGE
 
 
 def _make_entry(
-    out: Path, item: ReviewItem, previews: SpanPreviews, settings: SourceSettings, finder: MarkFinder
+    folder: Path, item: ReviewItem, previews: SpanPreviews, settings: SourceSettings, finder: MarkFinder
 ) -> dict[str, Any]:
     """Write the clip of a span and return what the page shows of the span."""
     decision, config = item.decision, preview.PreviewConfig()
@@ -81,7 +80,7 @@ def _make_entry(
         made = previews.make(decision, config, before_s=before_s)
     except MediaError as error:
         return entry | {"reason": str(error)}
-    durable_io.write(out / "clips" / f"{item.id}.mp4", made.mp4)
+    durable_io.write(folder / "clips" / f"{item.id}.mp4", made.mp4)
     marks = finder.find(made.frames_THWC, settings.faces, settings.quality.max_overlay_px)
     length_s = len(made.frames_THWC) / FRAMES_PER_SECOND
     ends = (before_s, before_s + decision.span.seconds)

@@ -106,7 +106,7 @@ def run_command(
 
     Args:
         arguments: the words after the program's name; None takes them from the process.
-        stopped: the message after Ctrl-C.
+        stopped: the message after Ctrl-C, unless the subcommand's parser has a default `stopped` of its own.
         run: runs the subcommand of the parsed options.
     """
     _complete_in_shell(parser)
@@ -118,7 +118,7 @@ def run_command(
         except OSError as error:
             parser.exit(2, f"{parser.prog}: {_describe_os_error(error)}\n")
         with setup_logging(parser.prog, options):
-            return _run_parsed(options, stopped, run)
+            return _run_parsed(options, getattr(options, "stopped", stopped), run)
 
 
 def _parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -1,5 +1,6 @@
 """Estimated values with their uncertainty."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -12,5 +13,7 @@ class Estimate:
     high: float  # upper end of the interval, in the same unit
 
     def as_percent(self) -> str:
-        """Return a share as text: "81.0% (76.5% to 84.8%)"."""
+        """Return a share as text: "81.0% (76.5% to 84.8%)", or "not known" for a share without a value (NaN)."""
+        if math.isnan(self.value):
+            return "not known"
         return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%})"

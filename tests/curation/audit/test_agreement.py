@@ -66,6 +66,35 @@ def test_audit_merges_the_files_of_reviewers(tmp_path: Path, capsys: pytest.Capt
     assert "is about another sample (n 9, seed 1)" in capsys.readouterr().err
 
 
+def test_a_file_of_answers_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path)
+    ada = write_answers(tmp_path / "a.json", run, "Ada", ["right"] * 9)
+    copy = write_answers(tmp_path / "b.json", run, "Ada", ["right"] * 9)
+    words = ["audit", str(run.root), "--verdicts", str(ada)]
+    assert main([*words, str(run.root / "../a.json")]) == 2
+    assert "a.json: is given twice" in capsys.readouterr().err
+    assert main([*words, str(copy)]) == 2
+    assert f"b.json: has the same reviewer and answers as {ada}" in capsys.readouterr().err
+    write_answers(copy, run, "Ada", ["wrong"])
+    assert main([*words, str(copy)]) == 0
+    assert f"{ada} and {copy} have the same reviewer, Ada, and different answers" in capsys.readouterr().err
+
+
+def test_a_rate_without_answers_is_not_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path)
+    review = sample_review(run, 9, 0)
+    for answers in (
+        ["right" if item.stratum == "kept" else "unsure" for item in review.items],
+        ["unsure" if item.stratum == "kept" else "wrong" for item in review.items],
+        ["wrong" if item.stratum == "kept" else "unsure" for item in review.items],
+    ):
+        path = write_answers(tmp_path / "a.json", run, "Ada", answers)
+        assert main(["audit", str(run.root), "--verdicts", str(path)]) == 0
+        out = capsys.readouterr().out
+        assert "not known" in out
+        assert "nan" not in out
+
+
 def sheet_of(run: RunFolder) -> dict[str, Any]:
     review = sample_review(run, 9, 0)
     items = [
@@ -89,10 +118,10 @@ def test_label_studio_tasks_come_back_as_answers(tmp_path: Path, capsys: pytest.
     run = make_run(tmp_path)
     out = tmp_path / "review"
     out.mkdir()
-    write_label_studio(out, sheet_of(run))
+    write_label_studio(out, sheet_of(run), "my review?#")
     tasks = json.loads((out / "label_studio_tasks.json").read_text())
     assert len(tasks) == 8, "a span that cannot be shown is no task"
-    assert tasks[0]["data"]["video"] == "/data/local-files/?d=review/clips/0000.mp4"
+    assert tasks[0]["data"]["video"] == "/data/local-files/?d=my%20review%3F%23/clips/0000.mp4"
     config = ET.parse(out / "label_studio_config.xml").getroot()
     values = {
         element.get("value", "").removeprefix("$") for element in config.iter() if "$" in element.get("value", "")
@@ -123,6 +152,72 @@ def test_label_studio_tasks_come_back_as_answers(tmp_path: Path, capsys: pytest.
     assert {verdict.stage for verdict in answers["bo@example.org"].values()} == {"faces"}
 
 
+def make_task(run: RunFolder, answer: str = "right", **values: Any) -> dict[str, Any]:
+    """Return a task of an export with one annotation; `values` replace fields of the annotation or of its data."""
+    review = sample_review(run, 9, 0)
+    data = {"avf_id": "0000", "avf_span": span_name(review.items[0].decision), "avf_n": 9, "avf_seed": 0}
+    data |= {"avf_fingerprint": review.fingerprint, "avf_inputs_sha256": review.inputs_sha256}
+    annotation = {"completed_by": 1, "result": [{"from_name": "answer", "value": {"choices": [answer]}}]}
+    return {
+        "data": data | {name: value for name, value in values.items() if name in data},
+        "annotations": [annotation | {name: value for name, value in values.items() if name not in data}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"result": None}, "result: is not a list of objects"),
+        ({"result": [1]}, "result: is not a list of objects"),
+        ({"result": [{"value": "right"}]}, "value: is not an object"),
+        ({"result": [{"value": {"choices": "right"}}]}, "choices: is not a list of texts"),
+        ({"completed_by": [1]}, "completed_by: is not a number"),
+        ({"avf_id": [0]}, "data: avf_id: is not a text"),
+        ({"avf_fingerprint": ["f"]}, "data: avf_fingerprint: is not a text"),
+        ({"avf_n": float("inf")}, "data: avf_n: is not a number"),
+    ],
+)
+def test_a_damaged_task_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], values: dict[str, Any], message: str
+) -> None:
+    run = make_run(tmp_path)
+    tasks = [make_task(run), make_task(run, **values)]
+    assert f"export.json: task 2: {message}" in refusal_of(run, tasks, tmp_path, capsys)
+
+
+@pytest.mark.parametrize("annotations", [None, "none", [None]])
+def test_damaged_annotations_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], annotations: object) -> None:
+    run = make_run(tmp_path)
+    tasks = [make_task(run) | {"annotations": annotations}]
+    assert "task 1: annotations: is not a list of objects" in refusal_of(run, tasks, tmp_path, capsys)
+
+
+def test_answers_that_cannot_be_used_are_refused_before_a_file_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path)
+    different = [make_task(run), make_task(run, "wrong")]
+    assert "task 2: annotator 1 gave two different answers to" in refusal_of(run, different, tmp_path, capsys)
+    other_run = [make_task(run, avf_fingerprint="other")]
+    assert "export.json: holds answers about a run with other settings" in refusal_of(run, other_run, tmp_path, capsys)
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o/mine.txt").touch()
+    (tmp_path / "export.json").write_text(json.dumps([make_task(run), make_task(run)]))
+    words = ["review", str(run.root), "--from-label-studio", str(tmp_path / "export.json"), "--out"]
+    assert main([*words, str(tmp_path / "o")]) == 2
+    assert "o: not a new or empty folder" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "new")]) == 0, "the same answer twice is no fault"
+
+
+def refusal_of(run: RunFolder, tasks: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Import an export that is refused, and assert that nothing is written; return the message."""
+    (tmp_path / "export.json").write_text(tasks if isinstance(tasks, str) else json.dumps(tasks))
+    words = ["review", str(run.root), "--from-label-studio", str(tmp_path / "export.json"), "--out"]
+    assert main([*words, str(tmp_path / "o")]) == 2
+    assert not (tmp_path / "o").exists()
+    return capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -136,15 +231,4 @@ def test_other_files_are_no_export(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, message: str
 ) -> None:
     run = make_run(tmp_path)
-    (tmp_path / "export.json").write_text(content)
-    words = [
-        "review",
-        str(run.root),
-        "--from-label-studio",
-        str(tmp_path / "export.json"),
-        "--out",
-        str(tmp_path / "o"),
-    ]
-    assert main(words) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "o").exists()
+    assert message in refusal_of(run, content, tmp_path, capsys)

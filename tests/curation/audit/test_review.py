@@ -17,6 +17,7 @@ from avf_curation.audit.review import (
     span_name,
 )
 from avf_curation.cli.main import main
+from avf_curation.reports import review_sheet
 from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
@@ -131,7 +132,9 @@ def test_audit_turns_verdicts_into_precision_and_recall(
     [
         ({"fingerprint": "other"}, "a run with other settings: other"),
         ({"inputs_sha256": "other"}, "a run of other inputs: other"),
-        ({"n": 0}, "--n 0"),
+        ({"n": 0}, "has n 0"),
+        ({"seed": -1}, "seed -1"),
+        ({"n": float("inf")}, "not a file of verdicts"),
         ({"n": "many"}, "not a file of verdicts"),
         (
             {"verdicts": {"0000": {"answer": "right", "span": "made/../x/0-50"}}},
@@ -155,9 +158,40 @@ def test_invalid_answer_files_are_refused_with_the_reason(
         read_verdicts(tmp_path / "verdicts.json", run)
 
 
+def test_an_interrupted_review_leaves_nothing_and_can_be_repeated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+
+    def interrupt(folder: Path, *unused: object) -> dict[str, Any]:
+        (folder / "clips/0000.mp4").write_bytes(b"clip")
+        raise KeyboardInterrupt
+
+    words = ["review", str(run.root), "--sample", "2", "--source", f"made={tmp_path}", "--out", str(tmp_path / "o")]
+    with monkeypatch.context() as patch:
+        patch.setattr(review_sheet, "_make_entry", interrupt)
+        assert main(words) == 130
+    assert "nothing is written" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+    (tmp_path / "o/.unfinished/clips").mkdir(parents=True)  # left by a process that was killed
+    monkeypatch.setattr(review_sheet, "_make_entry", lambda folder, item, *unused: {"id": item.id})
+    monkeypatch.setattr(review_sheet, "write_label_studio", lambda *unused: None)
+    assert main(words) == 0
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["clips", "review.html"]
+
+
+@pytest.mark.parametrize(("option", "value"), [("--sample", "0"), ("--seed", "-1")])
+def test_options_of_review_are_named_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    run = make_run(tmp_path)
+    assert main(["review", str(run.root), option, value, "--out", str(tmp_path / "o")]) == 2
+    assert f"{option} {value}: must be at least" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def sheet(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Path]:
-    """Write the review of a kept clip with a hostile name and of a rejected span; return the run and the page."""
+    """Write the review of a rejected span and of a kept clip with a hostile name; return the run and the page."""
     folder = tmp_path_factory.mktemp("sheet")
     source = folder / "in"
     source.mkdir()
@@ -186,21 +220,20 @@ def test_answers_saved_by_the_page_are_read_by_audit(sheet: tuple[RunFolder, Pat
         assert tab.evaluate("document.querySelector('video').duration") > 1
         assert tab.evaluate("document.querySelector('video').videoWidth") >= 224
         assert tab.locator("#stage b").count() == 0, "a name must not become markup"
+        assert tab.locator("#screen rect.face").count() == 0, "no face is marked where none is"
+        assert "No face was found" in tab.locator("#facts").inner_text()
+        tab.keyboard.press("j")
+        assert "talk.mp4" in tab.locator("#facts").inner_text()
         tab.wait_for_selector("#screen rect.face")  # the face of the kept clip is marked
         for key in ("k", "5"):
             tab.keyboard.press(key)
         assert tab.locator("#which button[aria-pressed=true]").inner_text() == "5 sync"
-        tab.keyboard.press("ArrowRight")
-        tab.wait_for_function("document.querySelector('video').readyState > 1")
-        assert tab.locator("#screen rect.face").count() == 0, "no face is marked where none is"
-        assert "No face was found" in tab.locator("#facts").inner_text()
-        tab.keyboard.press("j")
         tab.reload()
         assert tab.locator("#bar").get_attribute("aria-label") == "1 right, 1 wrong, 0 unsure, of 2"
         answers = saved_answers(tab, tmp_path / "verdicts.json", run)
     assert [answers.verdicts[name] for name in ("0000", "0001")] == [
-        Verdict(answer="wrong", stage="sync"),
         Verdict(answer="right"),
+        Verdict(answer="wrong", stage="sync"),
     ]
 
 
@@ -212,12 +245,12 @@ def test_a_phone_reviews_with_buttons_and_a_name(
     run, page = sheet
     with open_page(page, scheme=scheme, width=390, has_touch=True, accept_downloads=True) as tab:
         tab.locator("[data-answer=right]").tap()
-        tab.locator("[data-answer=unsure]").tap()
-        tab.locator("#previous").tap()
-        assert tab.locator("[data-answer=right]").get_attribute("aria-pressed") == "true"
         tab.wait_for_selector("#screen rect.face")
         tab.locator("#marks").tap()
         assert tab.locator("#screen rect.face").count() == 0
+        tab.locator("[data-answer=unsure]").tap()
+        tab.locator("#previous").tap()
+        assert tab.locator("[data-answer=right]").get_attribute("aria-pressed") == "true"
         tab.locator("#reviewer").fill("Jo Sk")
         tab.locator("#reviewer").press("k")  # a letter of the name is no answer
         assert tab.locator("[data-answer=right]").get_attribute("aria-pressed") == "true"
