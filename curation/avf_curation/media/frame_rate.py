@@ -26,7 +26,7 @@ def read_frame_rate(path: Path) -> FrameRate:
     """Read rate and number of frames from the header of a file. Raises MediaError where it has no video."""
     with open_container(path) as container:
         if not container.streams.video:
-            raise MediaError("no_video", "the file has no video")
+            raise MediaError("no_picture", "the file has no video")
         stream = container.streams.video[0]
         fps = float(stream.average_rate or stream.guessed_rate or 25)
         seconds = container.duration / 1e6 if container.duration else 0.0

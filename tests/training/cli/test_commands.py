@@ -205,7 +205,7 @@ def test_a_trained_model_is_always_model_and_a_published_size_always_preset() ->
     ("arguments", "endings"),
     [
         (["reconstruct", "s", "--out", "x.exe"], ".png, .jpg, .pdf or .svg"),
-        (["predict", "s", "--model", "m", "--out", "x.txt"], ".png, .jpg, .pdf, .svg, .json or .csv"),
+        (["predict", "s", "--model", "m", "--out", "x.txt"], ".png, .jpg, .pdf, .svg, .csv, .json, .srt, .vtt or .eaf"),
         (["embed", "s", "--model", "m", "--out", "x.csv"], ".parquet"),
         (["export", "--model", "m", "--out", "x.pb"], ".pt2 or .onnx"),
     ],
