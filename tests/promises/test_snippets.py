@@ -32,7 +32,22 @@ from support.labelled import make_label_rows, make_labelled_shards
 
 PARSERS = {"avf-curate": build_curate_parser, "avf-shards": build_shards_parser, "avf-train": build_train_parser}
 MAINS = {"avf-curate": curate_main, "avf-shards": shards_main, "avf-train": train_main}
-OTHERS = ("#!/bin/bash", ".", "cd", "eval", "export", "cat", "head", "docker", "kubectl", "ray", "srun", "torchrun")
+OTHERS = (
+    "#!/bin/bash",
+    ".",
+    "cd",
+    "eval",
+    "export",
+    ".venv/bin/python",
+    ".venv/bin/jupyter",
+    "cat",
+    "head",
+    "docker",
+    "kubectl",
+    "ray",
+    "srun",
+    "torchrun",
+)
 BLOCKS = list(blocks())
 SHELL = [block for block in BLOCKS if block.language == "sh"]
 FAST = {"avf-curate run": ("--engine", "inline"), "avf-curate review": ("--sample", "2")}
