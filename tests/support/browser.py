@@ -27,9 +27,13 @@ HEADLESS = [
 
 @contextmanager
 def open_page(
-    path: Path, scheme: Literal["light", "dark"] = "light", width: int = 1280, **settings: Any
+    target: Path | str, scheme: Literal["light", "dark"] = "light", width: int = 1280, **settings: Any
 ) -> Iterator[Page]:
-    """Open an HTML file in headless Chromium; a request to the network or an error of the page's code is a failure."""
+    """Open an HTML file, or an address of this machine, in headless Chromium.
+
+    A request to another address and an error of the page's code are failures.
+    """
+    address = target.as_uri() if isinstance(target, Path) else target
     if BROWSER is None:
         pytest.skip("no Chromium is installed")
     with sync_playwright() as playwright:
@@ -39,18 +43,23 @@ def open_page(
         page = context.new_page()
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda request: faults.append(request.url) if request.url.startswith("http") else None)
-        page.goto(path.as_uri())
+        page.on("request", lambda request: None if is_local(request.url, address) else faults.append(request.url))
+        page.goto(address)
         yield page
         browser.close()
     assert faults == []
 
 
+def is_local(url: str, address: str) -> bool:
+    """Return whether a request of the page at `address` stays on this machine."""
+    return not url.startswith("http") or url.startswith(address)
+
+
 def serious_findings(page: Page) -> list[str]:
     """Run axe on a page; return "rule: elements" of each serious or critical finding."""
-    found = Axe().run(page).response["violations"]
+    rules = Axe().run(page).response["violations"]
     return [
         f"{rule['id']}: {', '.join(str(node['target']) for node in rule['nodes'][:3])}"
-        for rule in found
+        for rule in rules
         if rule["impact"] in ("serious", "critical")
     ]

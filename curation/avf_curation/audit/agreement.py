@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -94,7 +94,7 @@ def _check_repeated(paths: list[Path], files: list[ReviewAnswers]) -> None:
             )
 
 
-def cohen_kappa(pairs: list[tuple[str, str]]) -> float | None:
+def cohen_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
     """Return Cohen's kappa of pairs of answers: 1 for full agreement, 0 for that of chance.
 
     Returns None without a pair, and where all answers are the same: chance alone would agree fully then.
@@ -118,8 +118,8 @@ def measure_agreement(files: list[ReviewAnswers]) -> Agreement:
                 first=first.reviewer,
                 second=second.reviewer,
                 spans=len(answers),
-                agreed=sum(one == other for one, other in answers),
-                kappa=cohen_kappa([(one, other) for one, other in answers]),
+                agreed=sum(first_answer == second_answer for first_answer, second_answer in answers),
+                kappa=cohen_kappa(answers),
             )
         )
     kappas = [pair.kappa for pair in pairs if pair.kappa is not None]

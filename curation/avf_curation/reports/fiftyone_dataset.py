@@ -19,6 +19,7 @@ from avf_shards.system import durable_io
 
 from avf_curation.media.frame_rate import FrameRate, read_frame_rate
 from avf_curation.media.types import MediaError
+from avf_curation.reports.output_folder import check_new_folder, fill_new_folder
 from avf_curation.runs.frozen_plan import planned_videos
 from avf_curation.stages.undecided import undecided_reasons
 
@@ -46,8 +47,7 @@ def write_fiftyone_dataset(run: RunFolder, out: Path, roots: Mapping[str, Path])
     Raises:
         UserError: `out` is a file or holds files, or no folder is known for a source.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out}: not a new or empty folder; name another for the data set")
+    check_new_folder(out)
     decisions = table_to_decisions(run.ledger())
     missing = sorted({decision.source for decision in decisions} - set(roots))
     if missing:
@@ -83,11 +83,10 @@ def write_fiftyone_dataset(run: RunFolder, out: Path, roots: Mapping[str, Path])
             + (f" ({written.left_out[0]})" if written.left_out else "")
             + f"; where they lie elsewhere now, add --source {first}=DIR"
         )
-    durable_io.make_folder(out)
     classes = sorted({label["label"] for of_file in labels.values() for label in of_file})
-    durable_io.write(out / "data.json", json.dumps(paths, indent=1).encode())
-    # Last: a folder without labels.json is no data set.
-    durable_io.write(out / "labels.json", json.dumps({"classes": classes, "labels": labels}).encode())
+    with fill_new_folder(out) as folder:
+        durable_io.write(folder / "data.json", json.dumps(paths, indent=1).encode())
+        durable_io.write(folder / "labels.json", json.dumps({"classes": classes, "labels": labels}).encode())
     return written
 
 

@@ -13,7 +13,7 @@ _UNFINISHED = ".unfinished"
 def check_new_folder(out: Path) -> None:
     """Raise UserError where `out` is a file, or holds files other than those of a process that was killed."""
     if out.exists() and (not out.is_dir() or any(path.name != _UNFINISHED for path in out.iterdir())):
-        raise UserError(f"--out {out}: not a new or empty folder; name another folder, or empty this one")
+        raise UserError(f"{out}: not a new or empty folder; name another folder, or empty this one")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from avf_curation.pipeline.unit import UnitJob, UnitReport
 from avf_curation.recipe import Recipe
 from avf_curation.runs.coordinator import Coordinator
 from avf_curation.runs.frozen_plan import RunPlan, plan_retry, plan_run
-from avf_curation.runs.progress import LiveProgress, Progress, read_progress
+from avf_curation.runs.progress import LiveProgress, Progress, ProgressReader
 from avf_curation.runs.unit_log import append_unit
 
 Engine = Literal["inline", "ray"]
@@ -83,7 +83,7 @@ def curate(
             )
             finished = run.finished_units(plan.attempt)
             log.info("%s: %d of %d units are committed", run.root, len(finished), plan.units)
-            with LiveProgress(run, plan.attempt, read_progress(run, plan, finished), on_progress) as progress:
+            with LiveProgress(run, plan.attempt, ProgressReader(run, plan).read(), on_progress) as progress:
                 for report in _run_units(plan, finished, setup, options, emit):
                     append_unit(run, report, plan.attempt)
                     emit(Event(name="unit_done", unit=report.unit))

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow.compute as pc
@@ -11,12 +11,13 @@ from avf_shards.format.run_folder import LEDGER, RunFolder
 from avf_shards.schema.ledger import read_ledger
 from avf_shards.timeline import FRAMES_PER_SECOND
 
-from avf_curation.runs.frozen_plan import RunPlan, read_plan
-from avf_curation.runs.status import RunStatus, run_status
-from avf_curation.runs.unit_log import UnitLogEntry, read_unit_log
+from avf_curation.runs.frozen_plan import RunPlan
+from avf_curation.runs.status import RunStatus, StatusReader
+from avf_curation.runs.unit_log import UnitLogEntry, UnitLogReader
 
 SHOWN_FAILURES = 50
 SHOWN_SLOW_VIDEOS = 10
+_RECENT_UNITS = 100  # whose rate the estimate of the remaining time takes
 _READ_S = 1.0  # seconds of reading at most for one answer: a page of 10,000 units fills itself in a few refreshes
 _COLUMNS = ["source", "video_id", "start_frame", "stop_frame", "status", "stage", "reason", "error", "message"]
 
@@ -76,43 +77,49 @@ class LiveReader:
             run: a run that has a plan. Its newest attempt is shown.
         """
         self._run = run
-        self._plan: RunPlan | None = None
-        self._counted: set[int] = set()
-        self._sources: dict[str, LiveSource] = {}
-        self._failures: deque[LiveFailure] = deque(maxlen=SHOWN_FAILURES)
+        self._status = StatusReader(run)
+        self._start_attempt(None)
 
     def summary(self) -> LiveSummary:
         """Return the state of now. Raises UserError where nothing is planned."""
-        status = run_status(self._run)
-        if self._plan is None or self._plan.attempt != status.attempt:
-            self._start_attempt(status.attempt)
+        status = self._status.read()
+        if self._attempt != status.attempt:
+            self._start_attempt(self._status.plan)
         self._count_units()
-        entries = [entry for entry in read_unit_log(self._run) if entry.attempt == status.attempt]
+        for entry in self._log.read():
+            if entry.attempt == status.attempt:
+                self._count_costs(entry)
         return LiveSummary(
             status=status,
             sources=self._sources,
             units_counted=len(self._counted),
-            stage_seconds=_stage_seconds(entries),
-            slow_videos=_slow_videos(entries),
+            stage_seconds=dict(sorted(self._stage_seconds.items(), key=lambda item: -item[1])),
+            slow_videos=tuple(self._slow_videos),
             failures=tuple(reversed(self._failures)),
-            remaining_s=_remaining_s(status, entries),
+            remaining_s=_remaining_s(status, self._recent),
         )
 
-    def _start_attempt(self, attempt: int) -> None:
-        self._plan = read_plan(self._run, attempt)
-        self._counted, self._sources = set(), {}
-        self._failures.clear()
-        for row in self._plan.table.group_by("source").aggregate([("video_id", "count")]).to_pylist():
-            self._sources[row["source"]] = LiveSource(videos=row["video_id_count"])
-        self._sources = dict(sorted(self._sources.items()))
+    def _start_attempt(self, plan: RunPlan | None) -> None:
+        """Count from nothing: the decisions of one attempt."""
+        self._attempt = -1 if plan is None else plan.attempt
+        self._counted: set[int] = set()
+        self._sources: dict[str, LiveSource] = {}
+        self._failures: deque[LiveFailure] = deque(maxlen=SHOWN_FAILURES)
+        self._log = UnitLogReader(self._run)
+        self._stage_seconds: dict[str, float] = {}
+        self._slow_videos: list[tuple[str, float]] = []
+        self._recent: deque[UnitLogEntry] = deque(maxlen=_RECENT_UNITS)
+        if plan is not None:
+            rows = plan.table.group_by("source").aggregate([("video_id", "count")]).to_pylist()
+            for row in sorted(rows, key=lambda row: str(row["source"])):
+                self._sources[row["source"]] = LiveSource(videos=row["video_id_count"])
 
     def _count_units(self) -> None:
         """Add the committed units that are not counted yet, as many as the time allows, and one at least."""
-        assert self._plan is not None
         deadline_s = time.monotonic() + _READ_S
-        for unit in sorted(self._run.finished_units(self._plan.attempt) - self._counted):
+        for unit in sorted(self._run.finished_units(self._attempt) - self._counted):
             try:
-                table = read_ledger(self._run.unit_folder(self._plan.attempt, unit) / LEDGER)
+                table = read_ledger(self._run.unit_folder(self._attempt, unit) / LEDGER)
             except (OSError, FaultError):
                 continue  # removed meanwhile by `gc`, or damaged, which `audit` and `verify` report
             self._counted.add(unit)
@@ -145,29 +152,19 @@ class LiveReader:
                 )
             )
 
-
-def _stage_seconds(entries: list[UnitLogEntry]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for entry in entries:
+    def _count_costs(self, entry: UnitLogEntry) -> None:
         for stage, seconds in entry.report.stage_seconds.items():
-            total[stage] = total.get(stage, 0.0) + seconds
-    return dict(sorted(total.items(), key=lambda item: -item[1]))
+            self._stage_seconds[stage] = self._stage_seconds.get(stage, 0.0) + seconds
+        videos = [*self._slow_videos, *entry.report.video_seconds.items()]
+        self._slow_videos = sorted(videos, key=lambda item: -item[1])[:SHOWN_SLOW_VIDEOS]
+        self._recent.append(entry)
 
 
-def _slow_videos(entries: list[UnitLogEntry]) -> tuple[tuple[str, float], ...]:
-    def all_videos() -> Iterator[tuple[str, float]]:
-        for entry in entries:
-            yield from entry.report.video_seconds.items()
-
-    return tuple(sorted(all_videos(), key=lambda item: -item[1])[:SHOWN_SLOW_VIDEOS])
-
-
-def _remaining_s(status: RunStatus, entries: list[UnitLogEntry]) -> float | None:
-    """Return the seconds that the open videos take at the rate of the last hundred units."""
-    recent = sorted(entries, key=lambda entry: entry.time)[-100:]
+def _remaining_s(status: RunStatus, recent: Sequence[UnitLogEntry]) -> float | None:
+    """Return the seconds that the open videos take at the rate of recent units, in the order of their commits."""
     if status.state != "going" or len(recent) < 3 or recent[-1].time <= recent[0].time:
         return None
-    rate = sum(entry.report.videos for entry in recent[1:]) / (recent[-1].time - recent[0].time)
+    rate = sum(entry.report.videos for entry in list(recent)[1:]) / (recent[-1].time - recent[0].time)
     progress = status.progress
     open_videos = progress.videos - progress.videos_done - progress.videos_in_units
     return open_videos / rate if rate > 0 else None

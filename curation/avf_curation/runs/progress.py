@@ -96,23 +96,32 @@ class LiveProgress:
                     self._on_progress(progress)
 
 
-def read_progress(run: RunFolder, plan: RunPlan, finished: set[int]) -> Progress:
-    """Return the progress of an attempt, from the manifests of its `finished` units."""
-    counts = dict.fromkeys(("kept", "rejected", "failed", "frames"), 0)
-    for unit in finished:
-        manifest = run.unit_manifest(plan.attempt, unit)
-        for name in counts:
-            counts[name] += manifest.counts[name]
-    videos_done = int(np.isin(plan.table["unit"].to_numpy(), list(finished)).sum()) if finished else 0
-    progress = Progress(
-        units=plan.units,
-        units_done=len(finished),
-        videos=plan.table.num_rows,
-        videos_done=videos_done,
-        kept=counts["kept"],
-        rejected=counts["rejected"],
-        failed=counts["failed"],
-        frames=counts["frames"],
-    )
-    active = [unit for unit in read_active_units(run, plan.attempt) if unit.unit not in finished]
-    return progress.with_active(active)
+class ProgressReader:
+    """Reads the progress of an attempt again and again; the manifest of a committed unit is read once."""
+
+    def __init__(self, run: RunFolder, plan: RunPlan) -> None:
+        self._run, self._plan = run, plan
+        self._counts = dict.fromkeys(("kept", "rejected", "failed", "frames"), 0)
+        self._units: set[int] = set()  # whose manifests are in the counts
+
+    def read(self) -> Progress:
+        """Return the progress of now."""
+        run, plan = self._run, self._plan
+        finished = run.finished_units(plan.attempt)
+        for unit in finished - self._units:
+            manifest = run.unit_manifest(plan.attempt, unit)
+            for name in self._counts:
+                self._counts[name] += manifest.counts[name]
+        self._units = finished
+        videos_done = int(np.isin(plan.table["unit"].to_numpy(), list(finished)).sum()) if finished else 0
+        progress = Progress(
+            units=plan.units,
+            units_done=len(finished),
+            videos=plan.table.num_rows,
+            videos_done=videos_done,
+            kept=self._counts["kept"],
+            rejected=self._counts["rejected"],
+            failed=self._counts["failed"],
+            frames=self._counts["frames"],
+        )
+        return progress.with_active(unit for unit in read_active_units(run, plan.attempt) if unit.unit not in finished)

@@ -9,8 +9,8 @@ from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 
 from avf_curation.runs.coordinator import active_coordinator
-from avf_curation.runs.frozen_plan import read_plan
-from avf_curation.runs.progress import Progress, read_progress
+from avf_curation.runs.frozen_plan import RunPlan, read_plan
+from avf_curation.runs.progress import Progress, ProgressReader
 from avf_curation.runs.unit_log import last_unit_age_s
 
 
@@ -29,38 +29,50 @@ class RunStatus:
         return asdict(self)
 
 
-def run_status(run: RunFolder) -> RunStatus:
-    """Return the status of the newest attempt.
+class StatusReader:
+    """Reads the status of a run again and again. Plan and committed units are read once."""
 
-    Raises UserError when nothing is planned, and for a run of another schema version.
-    """
-    run.identity()  # checks the version, also of a run that has no plan yet
-    attempts = run.attempts()
-    if not attempts:
-        raise UserError(f"{run.root}: nothing is planned yet; start it with avf-curate run --out {run.root}")
-    newest = attempts[-1]
-    plan = read_plan(run, newest)
-    progress = read_progress(run, plan, run.finished_units(newest))
-    if (run.attempt_folder(newest) / "ledger").is_dir():
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self.plan: RunPlan | None = None  # of the newest attempt; None before the first read
+        self._progress: ProgressReader | None = None
+
+    def read(self) -> RunStatus:
+        """Return the status of the newest attempt.
+
+        Raises UserError when nothing is planned, and for a run of another schema version.
+        """
+        run = self.run
+        run.identity()  # checks the version, also of a run that has no plan yet
+        attempts = run.attempts()
+        if not attempts:
+            raise UserError(f"{run.root}: nothing is planned yet; start it with avf-curate run --out {run.root}")
+        newest = attempts[-1]
+        if self.plan is None or self._progress is None or self.plan.attempt != newest:
+            self.plan = read_plan(run, newest)
+            self._progress = ProgressReader(run, self.plan)
+        finished = (run.attempt_folder(newest) / "ledger").is_dir()
+        coordinator = None if finished else active_coordinator(run)
         return RunStatus(
-            state="finished", attempt=newest, progress=progress, coordinator=None, last_unit_s_ago=last_unit_age_s(run)
+            state="finished" if finished else "going" if coordinator else "stopped",
+            attempt=newest,
+            progress=self._progress.read(),
+            coordinator=str(coordinator) if coordinator else None,
+            last_unit_s_ago=last_unit_age_s(run),
         )
-    coordinator = active_coordinator(run)
-    state = "going" if coordinator else "stopped"
-    return RunStatus(
-        state=state,
-        attempt=newest,
-        progress=progress,
-        coordinator=str(coordinator) if coordinator else None,
-        last_unit_s_ago=last_unit_age_s(run),
-    )
+
+
+def run_status(run: RunFolder) -> RunStatus:
+    """Return the status of the newest attempt. Raises as `StatusReader.read`."""
+    return StatusReader(run).read()
 
 
 def watch_status(run: RunFolder, every_s: float) -> Iterator[RunStatus]:
     """Yield the status now and every `every_s` seconds, until no coordinator works on the run any more."""
-    status = run_status(run)
+    reader = StatusReader(run)
+    status = reader.read()
     yield status
     while status.state == "going":
         time.sleep(every_s)
-        status = run_status(run)
+        status = reader.read()
         yield status

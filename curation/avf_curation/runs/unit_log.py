@@ -61,19 +61,35 @@ def append_unit(run: RunFolder, report: UnitReport, attempt: int) -> None:
         file.write(entry.to_json() + "\n")
 
 
+class UnitLogReader:
+    """Reads the log as it grows; each line is read once."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._path = _path(run)
+        self._offset = 0  # bytes that are read
+
+    def read(self) -> list[UnitLogEntry]:
+        """Return the readable entries since the last call, in the order of writing; nothing where the log is gone."""
+        try:
+            with open(self._path, "rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return []
+        lines = data[: data.rfind(b"\n") + 1]  # the last line may be half-written
+        self._offset += len(lines)
+        entries = []
+        for line in lines.decode("utf-8", "replace").splitlines():
+            try:
+                entries.append(UnitLogEntry.from_json(line))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+        return entries
+
+
 def read_unit_log(run: RunFolder) -> list[UnitLogEntry]:
     """Return every readable entry in the order of writing; nothing where the log is gone."""
-    entries = []
-    try:
-        lines = _path(run).read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        try:
-            entries.append(UnitLogEntry.from_json(line))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue
-    return entries
+    return UnitLogReader(run).read()
 
 
 def last_unit_age_s(run: RunFolder) -> float | None:

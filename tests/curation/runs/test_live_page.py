@@ -9,9 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,7 +19,7 @@ from avf_curation.reports.live_page import open_live_page, render_live_page
 from avf_curation.runs.live_summary import LiveReader
 from avf_curation.runs.unit_log import append_unit
 from avf_shards.format.run_folder import RunFolder
-from support.browser import BROWSER
+from support.browser import open_page, serious_findings
 from support.curation_runs import EMBEDDED, make_recipe
 from support.runs import make_inputs, make_run
 
@@ -132,29 +130,28 @@ def test_ctrl_c_ends_it_and_faults_are_sentences(tmp_path: Path, capsys: pytest.
 
 @pytest.mark.browser
 def test_the_page_refreshes_in_a_browser_and_is_accessible(tmp_path: Path) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-    from playwright.sync_api import sync_playwright
-
     run = make_run(tmp_path)
     hidden = run.unit_folder(0, 1).rename(tmp_path / "hidden")
     (run.attempt_folder(0) / "ledger").rename(tmp_path / "ledger")
-    with served(run) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        for scheme in ("light", "dark"):
-            page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-            problems: list[Any] = []
-            page.on("pageerror", partial(list.append, problems))
-            page.goto(url)
+    with served(run) as url:
+        with open_page(url, "light", 390) as page:
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "scrolls sideways"
-            serious = [
-                found["id"]
-                for found in Axe().run(page).response["violations"]
-                if found["impact"] in ("serious", "critical")
-            ]
-            assert serious == []
-            if scheme == "light":
-                assert "2 / 3" in page.inner_text("#live")
-                hidden.rename(run.unit_folder(0, 1))
-                page.get_by_text("3 / 3").wait_for()
-            assert problems == []
-        browser.close()
+            assert serious_findings(page) == []
+            page.get_by_text("2 / 3").wait_for()
+            hidden.rename(run.unit_folder(0, 1))
+            page.get_by_text("3 / 3").wait_for()
+        with open_page(url, "dark", 390) as page:
+            assert serious_findings(page) == []
+
+
+def test_a_refresh_reads_only_what_is_new(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    reader = LiveReader(run)
+    before = reader.summary()
+    for unit in (0, 1):  # the folders stay: the units are committed
+        for path in run.unit_folder(0, unit).iterdir():
+            path.unlink()
+    (run.log_folder / "units.jsonl").write_bytes(b"x" * (run.log_folder / "units.jsonl").stat().st_size)
+    after = reader.summary()
+    assert (after.status.progress, after.sources) == (before.status.progress, before.sources)
+    assert (after.slow_videos, after.stage_seconds) == (before.slow_videos, before.stage_seconds)

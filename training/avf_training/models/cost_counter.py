@@ -43,7 +43,7 @@ def count_forward(
         shapes: of one clip of each input of the model; None for an input that the model does not take.
         masks: for at least `batch` clips, where the model takes masks.
     """
-    with _SkipInitialization():  # type: ignore[no-untyped-call]
+    with _SkipInitialization():  # type: ignore[no-untyped-call]  # torch types no __init__ of its modes
         model = build()
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         batch_masks = [Masks(*(fake.from_tensor(part)[:batch] for part in stacked)) for stacked in masks]
@@ -74,7 +74,7 @@ class _Counter(TorchDispatchMode):
     """Counts operations, and the bytes of tensors that autograd saves."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch types no __init__ of its modes
         self.parameters: set[int] = set()  # storages that are there without a backward pass
         self.flops = 0
         self.saved: dict[int, int] = {}  # bytes by storage: tensors that share a storage count once
