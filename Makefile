@@ -17,8 +17,9 @@ BIN := .venv/bin
 demo: setup
 	$(BIN)/avf-curate demo --out $(DEMO)
 	$(BIN)/avf-train pretrain --recipe nano --shards $(DEMO)/shards --validation $(DEMO)/validation --out $(DEMO)/pretrain
-	@echo "Look first at $(DEMO)/report.html (what was kept and dropped, and why), then at $(DEMO)/pretrain/reconstructions:"
-	@echo "what the model makes of speakers it has not seen. $(DEMO)/pretrain/curve.png shows how it learned."
+	@echo "Look first at $(DEMO)/report.html in a browser: what was kept and dropped, and why."
+	@echo "Then at $(DEMO)/pretrain/reconstructions: speakers that the model has not seen."
+	@echo "$(DEMO)/pretrain/curve.png shows how it learned."
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow"

@@ -49,8 +49,8 @@ def verdict_text(decision: Decision) -> str:
 
 
 def check_text(check: Check) -> str:
-    """Return a check as a line: its name, score, operator, threshold, and whether the span passes."""
+    """Return a check as a line: whether the span passes, then name, score, operator and threshold."""
     score = "cannot tell" if check.score is None else f"{check.score:g}"
     mark = {True: "passes", False: "FAILS", None: "open"}[check.passed]
     name = f"{check.stage}/{check.reason}"
-    return f"{name:<26}{score:>12} {check.operator} {check.threshold:<8g} {mark}"
+    return f"{mark:<7}{name:<26}{score:>12} {check.operator} {check.threshold:g}"

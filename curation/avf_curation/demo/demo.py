@@ -41,7 +41,7 @@ class Demo:
     recipe: str  # a recipe of the package, or a file that `files` puts into OUT
     files: Mapping[str, str]  # name -> text of further files in OUT
     shards: Mapping[str, Selection]  # folder below OUT -> the clips that are packed into it
-    next_step: str  # command to try next; {out} stands for OUT
+    next_steps: tuple[str, ...]  # commands to try next; {out} stands for OUT
     results: Mapping[str, str] = field(default_factory=dict)  # words -> path below OUT, printed at the end
 
 
@@ -58,7 +58,7 @@ def unlabelled_demo() -> Demo:
             "shards": Selection(clips_per_shard=8, sources=training),
             "validation": Selection(sources={VALIDATION_SOURCE: SourceSelection()}),
         },
-        next_step="avf-shards ls {out}/shards --keys, and avf-shards lineage {out}/shards KEY for one of the keys",
+        next_steps=("avf-shards ls {out}/shards --keys", "avf-shards lineage {out}/shards KEY"),
         results={"recipe": "demo.yaml", "validation shards": "validation"},
     )
 
@@ -78,7 +78,7 @@ def labelled_demo(casts: tuple[Cast, ...] = (ACTORS, CROWD)) -> Demo:
         recipe="labelled",
         files={f"{cast.name}.yaml": dataset_row(cast) for cast in casts},
         shards={"shards": Selection(clips_per_shard=32)},
-        next_step="in {out}: avf-train study it_learns --shards shards --unlabelled shards --out study",
+        next_steps=("cd {out}", "avf-train study it_learns --shards shards --unlabelled shards --out study"),
         results={"data-set row": f"{casts[0].name}.yaml"},
     )
 
@@ -127,6 +127,8 @@ def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
     with forgive_closed_output():
         for label, path in {**results, **demo.results}.items():
             print(f"  {label:<18} {out / path}")
-        print(f"look first at {report}: what was kept and dropped in each source, and why; a browser opens it")
-        print(f"then: {demo.next_step.format(out=out)}")
+        print(f"Look first at {report} in a browser:")
+        print("what was kept and dropped in each source, and why. Then try:")
+        for command in demo.next_steps:
+            print(f"  {command.format(out=out)}")
     return 1 if faults or summary.accounting_errors else 0
