@@ -9,7 +9,7 @@ from avf_training.trainer.metrics_writer import EVALUATION, METRICS, read_lines
 from avf_training.trainer.smoothing import smooth_curve
 
 CURVE = "curve.png"
-_MEAN_IMAGE = "mse/mean image"  # error by that of the training clips' mean picture
+_MEAN_IMAGE = "mse/mean image"  # error by that of the training clips' mean image
 _NOT_LOSSES = ("step", "lr", "grad_norm", "skipped")
 
 
@@ -58,6 +58,6 @@ def _draw_scores(axis: Any, scores: Sequence[Mapping[str, Any]], names: Sequence
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_locator(NullLocator())
     worse = scores[-1].get(_MEAN_IMAGE) is not None and scores[-1][_MEAN_IMAGE] > 1
-    axis.set_title(f"validation{': worse than the mean picture' if worse else ''}")
+    axis.set_title(f"validation{': worse than the mean image' if worse else ''}")
     use_few_ticks(axis)
     put_legend_below(axis, 2)

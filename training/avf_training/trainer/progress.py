@@ -97,8 +97,9 @@ class ProgressReporter:
         if self._metrics is not None and scores:
             self._metrics.write({"step": step, **scores}, EVALUATION)
             values = "  ".join(f"{name} {value:.3g}" for name, value in scores.items())
-            worse = "  worse than the mean picture" if scores.get("mse/mean image", 0) > 1 else ""
-            self._metrics.say(f"step {step + 1}  validation: {values}{worse}")
+            self._metrics.say(f"step {step + 1}  validation: {values}")
+            if scores.get("mse/mean image", 0) > 1:
+                self._metrics.say("    worse than the mean image of the training clips, so far")
         if self._board is not None:
             self._board.scalars(step, "validation", scores)
             if figure is not None:
