@@ -130,7 +130,7 @@ def print_validation(scores: ValidationScores) -> None:
     for name, (model, patch, image) in (("video", video), ("sound", audio), ("both", total)):
         if model > image:
             worse.append(
-                f"{name}: worse than the mean image of the training clips, whose error is {image / model:.2f} of this one"
+                f"{name}: worse than the mean image of the training clips, which has {image / model:.2f} of this error"
             )
         row = f"{model:.4f}", f"{patch:.4f}", f"{model / patch:.3f}", f"{image:.4f}", f"{model / image:.3f}"
         table.add_row("error of masked", name, *row)
