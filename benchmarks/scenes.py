@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from avf_curation.demo.video import ShotScript, shot_frames
 from avf_curation.detectors.shot_boundaries import ShotBoundaryDetector
-from avf_curation.media.decode import FrameConverter, MediaFile
+from avf_curation.media.decode import MediaFile
+from avf_curation.media.frame_converter import FrameConverter
 from avf_curation.media.prefetch import prefetch_items
 from avf_curation.recipe import load_recipe
 from scenedetect import AdaptiveDetector, SceneManager, open_video

@@ -11,7 +11,8 @@ import torch
 from avf_curation.detectors.detector_set import Detectors, resolve_backends
 from avf_curation.detectors.retinaface import RetinaFaceDetector, resnet50
 from avf_curation.detectors.weights import pull_weights
-from avf_curation.media.decode import FrameConverter, MediaFile
+from avf_curation.media.decode import MediaFile
+from avf_curation.media.frame_converter import FrameConverter
 from avf_curation.media.types import Bytes
 from avf_curation.pipeline import refining
 from avf_curation.pipeline.video import screen_video

@@ -83,7 +83,7 @@ class Detectors:
     def __init__(self, choice: BackendSelection, device: str = "cpu") -> None:
         from avf_curation.detectors.dlib_faces import DlibFaceDetector
         from avf_curation.detectors.threads import limit_threads
-        from avf_curation.media.decode import FrameConverter
+        from avf_curation.media.frame_converter import FrameConverter
 
         limit_threads()
         self.choice = choice

@@ -8,14 +8,12 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 from avf_curation.media.audio import read_audio
 from avf_curation.media.container import MAX_DECODE_ERRORS, open_container
 from avf_curation.media.types import (
     AudioTrack,
-    Bytes,
     MediaConfig,
     MediaError,
     TimeRange,
@@ -28,7 +26,6 @@ log = logging.getLogger(__name__)
 
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art is not video
 _MIN_SIDE_PX = 16  # frames below one macroblock cannot show a face
-_HD_LINES = 720  # frames from here on use BT.709 where no colour matrix is tagged
 _SEEK_BACK_S = (0.0, 4.0, None)  # how far before a frame decoding restarts, by attempt; None: at the start of the file
 
 
@@ -291,56 +288,3 @@ class MediaFile:
     def use_embedded_audio(self) -> None:
         """Read the sound from the video file, not from the separate sound file."""
         self._sound_path = self._path
-
-
-class FrameConverter:
-    """Converts frames to arrays through swscale: upright, by the colour matrix that the frame is tagged with."""
-
-    def __init__(self) -> None:
-        # One per output size: a reformatter sets itself up again, which costs more than a frame, when the size changes.
-        self._reformatters: dict[tuple[int, int, str], VideoReformatter] = {}
-
-    def array(self, frame: Any, width: int, height: int, pixels: str, fast: bool = True) -> Bytes:
-        """Return `frame` as (height, width[, 3]) uint8.
-
-        Args:
-            width, height: of the upright frame.
-            pixels: "bgr24" or "gray".
-            fast: shrink by bilinear interpolation instead of area averages.
-        """
-        turn = frame.rotation % 360
-        if turn % 180:
-            width, height = height, width
-        reformatter = self._reformatters.setdefault((width, height, pixels), VideoReformatter())
-        same = (width, height) == (frame.width, frame.height)
-        out = reformatter.reformat(
-            frame,
-            width,
-            height,
-            pixels,
-            src_colorspace=_color_matrix(frame),
-            dst_colorspace=Colorspace.ITU601,
-            interpolation=Interpolation.FAST_BILINEAR if fast and not same else Interpolation.AREA,
-            threads=1,
-        ).to_ndarray()
-        return np.ascontiguousarray(np.rot90(out, turn // 90) if turn else out, np.uint8)
-
-    def long_side(self, frame: Any, side_px: int, pixels: str) -> tuple[Bytes, float]:
-        """Return `frame` shrunk so that its longer side is at most `side_px`, and the scale (array px / source px)."""
-        width, height = display_size(frame)
-        scale = min(1.0, side_px / max(width, height))
-        size = (max(8, round(width * scale)), max(8, round(height * scale)))  # the shot detectors need a few rows
-        return self.array(frame, *size, pixels), scale
-
-
-def display_size(frame: Any) -> tuple[int, int]:
-    """Return the (width, height) of the frame as a player shows it, upright."""
-    return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
-
-
-def _color_matrix(frame: Any) -> Colorspace:
-    """Return the colour matrix of the frame; where none is tagged, BT.709 from 720 lines on and BT.601 below."""
-    tag = int(frame.colorspace)  # AVColorSpace: 1 is BT.709, 2 unspecified, 9 and 10 are BT.2020
-    if tag == 1 or (tag == 2 and min(frame.width, frame.height) >= _HD_LINES):
-        return Colorspace.ITU709
-    return Colorspace.BT2020 if tag in (9, 10) else Colorspace.ITU601

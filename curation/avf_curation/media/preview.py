@@ -14,8 +14,9 @@ import soundfile
 from avf_shards.errors import FaultError
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
-from avf_curation.media.decode import FrameConverter, MediaFile
+from avf_curation.media.decode import MediaFile
 from avf_curation.media.encode import decode_packed_jpeg
+from avf_curation.media.frame_converter import FrameConverter
 from avf_curation.media.types import FULL_SCALE, Bytes, MediaConfig, MediaError, Samples, TimeRange
 
 _AAC_FRAME = 1024  # samples that the AAC encoder takes at a time

@@ -7,7 +7,8 @@ from avf_shards.timeline import Span
 
 from avf_curation.detectors.dlib_faces import DlibFaceDetector
 from avf_curation.detectors.shot_boundaries import ShotBoundaryDetector
-from avf_curation.media.decode import FrameConverter, MediaFile
+from avf_curation.media.decode import MediaFile
+from avf_curation.media.frame_converter import FrameConverter
 from avf_curation.media.prefetch import prefetch_items
 from avf_curation.media.types import Bytes, MediaError, VideoTrack
 from avf_curation.stages.faces import Box, FacesConfig, sample_indices

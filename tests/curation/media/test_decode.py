@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from avf_curation.media.decode import FrameConverter, MediaFile
+from avf_curation.media.decode import MediaFile
+from avf_curation.media.frame_converter import FrameConverter
 from avf_curation.media.types import MediaError
 from avf_shards.timeline import Span
 from support.curation_runs import make_recipe

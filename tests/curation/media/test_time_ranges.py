@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from avf_curation.detectors.detector_set import Detectors
-from avf_curation.media.decode import FrameConverter, MediaFile
+from avf_curation.media.decode import MediaFile
+from avf_curation.media.frame_converter import FrameConverter
 from avf_curation.media.types import MediaError, TimeRange
 from avf_curation.pipeline.input_check import input_digest
 from avf_curation.pipeline.video import curate_video
