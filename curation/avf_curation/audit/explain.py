@@ -1,6 +1,9 @@
 """The decisions on one video, in words."""
 
 import difflib
+import json
+from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -46,6 +49,20 @@ def verdict_text(decision: Decision) -> str:
         return f"rejected {decision.stage}/{decision.reason}"
     opposite = {"<=": ">", ">=": "<"}[decision.operator or "<="]
     return f"rejected {decision.stage}/{decision.reason}: {decision.score:g} {opposite} {decision.threshold:g}"
+
+
+def input_notes(decisions: Sequence[Decision]) -> list[str]:
+    """Return what is odd about the input, as sentences: what a person who doubts a verdict has to know."""
+    stages = [json.loads(decision.measurements) for decision in decisions]
+    measured: dict[str, Any] = next((tables["scenes"] for tables in stages if "scenes" in tables), {})
+    notes = []
+    if measured.get("audio_tracks", 0) > 1:
+        number, count = measured["audio_track"] + 1, measured["audio_tracks"]
+        notes.append(f"The file has {count} sound tracks; track {number} was read (`media.audio_languages`).")
+    if measured.get("one_channel_s", 0) > 0:
+        seconds = measured["one_channel_s"]
+        notes.append(f"Left and right cancel each other for {seconds:g} s, which come from one channel alone.")
+    return notes
 
 
 def check_text(check: Check) -> str:

@@ -12,7 +12,7 @@ from avf_curation.audit.agreement import Agreement
 from avf_curation.audit.calibrate import Calibration
 from avf_curation.audit.compare import ALPHA, Comparison
 from avf_curation.audit.confidence import wilson_interval
-from avf_curation.audit.explain import check_text, verdict_text
+from avf_curation.audit.explain import check_text, input_notes, verdict_text
 from avf_curation.audit.funnel import LedgerSummary, SourceSummary, format_duration
 from avf_curation.audit.review import StageReview
 from avf_curation.audit.undecided import GateCount
@@ -246,6 +246,8 @@ def print_decisions(out: Console, decisions: list[Decision]) -> None:
         f"{count_noun(frames, 'frame')} = {format_duration(frames)}, {first.input_bytes} bytes, "
         f"sha256 {first.input_sha256 or 'unread'}"
     )
+    for note in input_notes(decisions):
+        out.print(printable(note))
     for decision in decisions:
         style = {"kept": "green", "rejected": "", "failed": "red"}[decision.status]
         out.print(Text(f"{_format_span(decision.span)}  {verdict_text(decision)}", style=f"bold {style}".strip()))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import av
 import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Span
 
+from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import MAX_DECODE_ERRORS, open_container
+from avf_curation.media.downmix import SEGMENT_S, ChannelComparison
 from avf_curation.media.types import AudioTrack, MediaConfig, Samples, TimeRange
 
 log = logging.getLogger(__name__)
 
 _LOST_SYNC_S = 0.05  # sound whose timestamps drift less than this is taken as continuous
 _MARGIN_S = 1.0  # decoded before and after a range, so that the resampler has settled
+_FADE_SAMPLES = 160  # 10 ms, where the downmix gives way to one channel
 Block = tuple[float, int, Samples]
 """(start in seconds of a run of sound without a hole, samples of that run before this block, samples)."""
 
@@ -23,22 +27,98 @@ Block = tuple[float, int, Samples]
 def read_audio(
     path: Path, config: MediaConfig, start_s: float, frames: int | None, within: TimeRange | None
 ) -> AudioTrack | None:
-    """Return the first audio stream as 16 kHz mono; None when the input has no audio stream.
+    """Return the sound track that `choose_audio_stream` picks as 16 kHz mono; None when the input has no sound track.
 
-    Packets that cannot be decoded leave a hole that is not in `covered`. Raises MediaError.
+    Packets that cannot be decoded leave a hole that is not in `covered`. Seconds whose channels cancel each other in
+    the sum are taken from the louder channel, in a second decode of the sound. Raises MediaError.
 
     Args:
         start_s: time of frame 0 on the clock of the file.
         frames: length of the timeline; None for the length of the sound itself.
         within: the part of the file that is the input; None for all of it.
     """
+    request = _Request(path=path, config=config, start_s=start_s, frames=frames, within=within)
+    comparison = ChannelComparison()
+    audio_track = _read_pass(request, _DownmixToMono(comparison))
+    if audio_track is None or frames is None:
+        return audio_track
+    segments = comparison.cancelled_segments()
+    if segments:
+        channel = comparison.louder_channel(segments)
+        one_channel = _read_pass(request, _OneOfTwoChannels(channel))
+        assert one_channel is not None
+        audio_track = _replace_cancelled(audio_track, one_channel.samples, set(segments), start_s)
+        log.info(
+            "%r: left and right cancel each other for %g s, which are taken from the %s channel",
+            str(path),
+            audio_track.one_channel_s,
+            ("left", "right")[channel],
+        )
+    if len(audio_track.covered) > 1:
+        log.info("%r: the sound has %d holes", str(path), len(audio_track.covered) - 1)
+    return audio_track
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    """The arguments of `read_audio`."""
+
+    path: Path
+    config: MediaConfig
+    start_s: float
+    frames: int | None
+    within: TimeRange | None
+
+
+class _DownmixToMono:
+    """Makes one channel of all, by FFmpeg's matrix, and compares the channels on the way."""
+
+    layout = "mono"
+
+    def __init__(self, comparison: ChannelComparison) -> None:
+        self._comparison = comparison
+
+    def look_at(self, time_s: float, frame: Any) -> None:
+        self._comparison.feed(time_s, frame)
+
+    def pick(self, block_CS: Samples) -> Samples:
+        return np.asarray(block_CS[0], np.int16)
+
+
+class _OneOfTwoChannels:
+    """Takes the left or the right channel alone."""
+
+    layout = "stereo"
+
+    def __init__(self, channel: int) -> None:
+        self._channel = channel
+
+    def look_at(self, time_s: float, frame: Any) -> None:
+        pass
+
+    def pick(self, block_CS: Samples) -> Samples:
+        return np.ascontiguousarray(block_CS[self._channel])
+
+
+def _read_pass(request: _Request, downmix: _DownmixToMono | _OneOfTwoChannels) -> AudioTrack | None:
+    """Decode the sound once and place it."""
+    path, start_s, frames, within = request.path, request.start_s, request.frames, request.within
     with open_container(path) as container:
         if not container.streams.audio:
             log.debug("%r: the input has no audio stream", str(path))
             return None
+        choice = choose_audio_stream(container.streams.audio, request.config.audio_languages)
+        if choice.count > 1:
+            log.info(
+                "%r: sound track %d of %d is taken (language %s)",
+                str(path),
+                choice.index + 1,
+                choice.count,
+                choice.language or "not tagged",
+            )
+        stream = container.streams.audio[choice.index]
         until_s = None
         if within is not None:
-            stream = container.streams.audio[0]
             begin_s = float((stream.start_time or 0) * stream.time_base)
             if frames is None:
                 start_s, frames = begin_s + within.start_s, round(within.seconds * FRAMES_PER_SECOND)
@@ -47,13 +127,27 @@ def read_audio(
                 container.seek(int(max(begin_s, start_s - _MARGIN_S) / float(stream.time_base)), stream=stream)
             except (av.error.FFmpegError, ValueError):  # sound before the range is decoded and dropped
                 log.debug("%r: no seek to %g s in the sound; decoding starts at the first packet", str(path), start_s)
-        blocks = _resample_blocks(container, config.max_duration_s, until_s)
-        if frames is None:
-            return _place_without_video(list(blocks))
-        audio_track = _place_blocks(blocks, start_s, frames)
-    if len(audio_track.covered) > 1:
-        log.info("%r: the sound has %d holes", str(path), len(audio_track.covered) - 1)
-    return audio_track
+        blocks = _resample_blocks(container, stream, downmix, request.config.max_duration_s, until_s)
+        audio_track = _place_without_video(list(blocks)) if frames is None else _place_blocks(blocks, start_s, frames)
+        return replace(audio_track, stream=choice)
+
+
+def _replace_cancelled(audio_track: AudioTrack, one_channel: Samples, segments: set[int], start_s: float) -> AudioTrack:
+    """Return the track with `one_channel` in the given segments of the file's clock, faded over at their edges."""
+    samples = audio_track.samples.copy()
+    replaced = 0
+    for segment in sorted(segments):
+        low, high = (round((number * SEGMENT_S - start_s) * SAMPLE_RATE_HZ) for number in (segment, segment + 1))
+        low, high = max(0, low), min(len(samples), max(0, high))
+        weight = np.ones(max(0, high - low), np.float32)
+        if low > 0 and segment - 1 not in segments:
+            weight[:_FADE_SAMPLES] = np.linspace(0, 1, _FADE_SAMPLES)[: len(weight)]
+        if high < len(samples) and segment + 1 not in segments:
+            weight[-_FADE_SAMPLES:] *= np.linspace(1, 0, _FADE_SAMPLES)[-len(weight) :]
+        mixed = samples[low:high] * (1 - weight) + one_channel[low:high] * weight
+        samples[low:high] = np.round(mixed).astype(np.int16)
+        replaced += len(weight)
+    return replace(audio_track, samples=samples, one_channel_s=round(replaced / SAMPLE_RATE_HZ, 2))
 
 
 def _place_without_video(blocks: list[Block]) -> AudioTrack:
@@ -84,9 +178,14 @@ def _place_blocks(blocks: Iterator[Block], start_s: float, frames: int) -> Audio
     return AudioTrack(samples=samples, covered=tuple(covered))
 
 
-def _resample_blocks(container: Any, max_duration_s: float, until_s: float | None = None) -> Iterator[Block]:
+def _resample_blocks(
+    container: Any,
+    stream: Any,
+    downmix: _DownmixToMono | _OneOfTwoChannels,
+    max_duration_s: float,
+    until_s: float | None = None,
+) -> Iterator[Block]:
     """Yield the sound as 16 kHz mono, block by block; a hole in the timestamps starts a new run."""
-    stream = container.streams.audio[0]
     stream.thread_count = 1
     resampler: Any = None
     start_s = expected_s = total_s = 0.0
@@ -95,7 +194,7 @@ def _resample_blocks(container: Any, max_duration_s: float, until_s: float | Non
     def resample(frame: Any) -> Iterator[Block]:
         nonlocal yielded
         for block in resampler.resample(frame):
-            data = block.to_ndarray()[0]
+            data = downmix.pick(block.to_ndarray())
             yield start_s, yielded, data
             yielded += len(data)
 
@@ -108,10 +207,11 @@ def _resample_blocks(container: Any, max_duration_s: float, until_s: float | Non
         if resampler is None or abs(time_s - expected_s) > _LOST_SYNC_S:
             if resampler is not None:
                 yield from resample(None)  # the samples that the filter of the old run still holds
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
+            resampler = av.AudioResampler(format="s16p", layout=downmix.layout, rate=SAMPLE_RATE_HZ)
             start_s, expected_s, yielded = time_s, time_s, 0
         frame.pts = None  # the resampler would stretch the sound to follow small jitter of the timestamps
         try:
+            downmix.look_at(time_s, frame)
             yield from resample(frame)
         except (av.error.FFmpegError, ValueError):  # the format changed in mid-stream: a new run begins
             resampler = None

@@ -11,6 +11,7 @@ import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 from avf_curation.media.audio import read_audio
+from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import MAX_DECODE_ERRORS, open_container
 from avf_curation.media.types import (
     AudioTrack,
@@ -278,12 +279,12 @@ class MediaFile:
         return read_audio(self._sound_path, self._config, self.start_s, frames, self._range)
 
     def embedded_audio_s(self) -> float | None:
-        """Return the declared seconds of the video file's first audio stream (0 if not declared); None without one."""
+        """Return the declared seconds of the video file's own sound track (0 if not declared); None without one."""
         streams = self._container.streams.audio
         if not streams:
             return None
-        length = streams[0].duration
-        return float(length * streams[0].time_base) if length else 0.0
+        stream = streams[choose_audio_stream(streams, self._config.audio_languages).index]
+        return float(stream.duration * stream.time_base) if stream.duration else 0.0
 
     def use_embedded_audio(self) -> None:
         """Read the sound from the video file, not from the separate sound file."""

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, Span
 
+from avf_curation.media.audio_stream import AudioStreamChoice
+
 Bytes = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.int16]
 FULL_SCALE = 32768  # of 16-bit samples
@@ -30,6 +32,8 @@ class MediaConfig:
     max_duration_s: float  # longer declared durations are ignored; decoded timestamps beyond it fail the video
     max_pixels: int  # larger frames fail the video: a guard against decompression bombs
     max_gap_s: float  # a longer hole between timestamps counts as missing frames, not as a slow frame rate
+    #: Sound tracks in these languages are preferred, the first most; codes as the files tag them, such as "eng".
+    audio_languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class AudioTrack:
 
     samples: Samples  # (frames * SAMPLES_PER_FRAME,), zero where the input has no sound
     covered: tuple[Span, ...] = field(default=())  # sample ranges for which the input has sound
+    stream: AudioStreamChoice | None = None  # the sound track that was read; None where the samples are made up
+    one_channel_s: float = 0.0  # seconds that one channel stands for, because left and right cancel in their sum
 
     def missing_frames(self, span: Span) -> float:
         """Return how much of `span` has no sound in the input, in frames."""

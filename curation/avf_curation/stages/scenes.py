@@ -57,10 +57,13 @@ class ScenesScores:
     cut_off_s: float  # frames that failed to decode, and those the input declares but does not hold
     no_picture_s: float  # holes between the timestamps of the video
     no_sound_s: float  # time of the shot that no decoded sound covers
+    audio_tracks: int = 0  # sound tracks of the input
+    audio_track: int | None = None  # position of the one that was read, from 0; None where there is none
+    one_channel_s: float = 0.0  # of the input: seconds whose two channels cancel, so that one stands for both
 
     def record(self) -> dict[str, Any]:
         """Return the measurements as the ledger stores them."""
-        return {name: round(value, 4) for name, value in asdict(self).items()}
+        return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
 
 def split_shot(shot: Span, config: ScenesConfig) -> list[Span]:
@@ -82,8 +85,15 @@ def measure(shot: Span, video_track: VideoTrack, audio_track: AudioTrack | None)
         broken += video_track.frames - video_track.decoded_frames
     silent = audio_track.missing_frames(shot) if audio_track else float(shot.frames)
     per_s = FRAMES_PER_SECOND
+    stream = audio_track.stream if audio_track else None
     return ScenesScores(
-        length_s=shot.frames / per_s, cut_off_s=broken / per_s, no_picture_s=gaps / per_s, no_sound_s=silent / per_s
+        length_s=shot.frames / per_s,
+        cut_off_s=broken / per_s,
+        no_picture_s=gaps / per_s,
+        no_sound_s=silent / per_s,
+        audio_tracks=stream.count if stream else 0,
+        audio_track=stream.index if stream else None,
+        one_channel_s=audio_track.one_channel_s if audio_track else 0.0,
     )
 
 

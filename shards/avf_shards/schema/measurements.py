@@ -19,6 +19,9 @@ class ScenesMeasurements:
     cut_off_s: float  # declared by the input, but not decodable
     no_picture_s: float  # seconds of the shot without picture
     no_sound_s: float  # seconds of the shot without sound
+    audio_tracks: int | None = None  # sound tracks of the input
+    audio_track: int | None = None  # position of the one that was read, from 0; None where there is none
+    one_channel_s: float | None = None  # of the input: seconds that one of two channels in antiphase stands for
     would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
 
 

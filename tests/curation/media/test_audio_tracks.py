@@ -1,0 +1,133 @@
+"""Which sound of a file is read: the track that a player picks, and channels that do not cancel each other."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from avf_curation.audit.explain import input_notes
+from avf_curation.media.audio import read_audio
+from avf_curation.media.types import AudioTrack, Samples
+from avf_shards.schema.ledger import Decision
+from avf_shards.timeline import Span
+from support.curation_runs import make_recipe
+
+MEDIA = make_recipe().defaults.media
+RATE = 48_000
+DEFAULT_FLAG, COMMENT, VISUAL_IMPAIRED = 0x1, 0x8, 0x100
+
+
+def write_tracks(path: Path, tracks: list[tuple[Samples, str, int]]) -> Path:
+    """Write sound tracks (channels x samples, language, disposition) at 48 kHz into a Matroska file."""
+    with av.open(str(path), "w", format="matroska") as out:
+        streams = []
+        for samples_CS, language, disposition in tracks:
+            stream = out.add_stream("pcm_s16le", rate=RATE, layout="stereo" if len(samples_CS) == 2 else "mono")
+            stream.metadata["language"] = language
+            stream.disposition = disposition
+            streams.append(stream)
+        for start in range(0, tracks[0][0].shape[1], 4800):
+            for stream, (samples_CS, _, _) in zip(streams, tracks, strict=True):
+                packed = np.ascontiguousarray(samples_CS[:, start : start + 4800].T).reshape(1, -1)
+                frame = av.AudioFrame.from_ndarray(packed, "s16", stream.layout.name)
+                frame.sample_rate, frame.pts, frame.time_base = RATE, start, Fraction(1, RATE)
+                out.mux(stream.encode(frame))
+        for stream in streams:
+            out.mux(stream.encode(None))
+    return path
+
+
+def tone(hz: float, seconds: float = 2.0, level: float = 0.3) -> Samples:
+    return (32767 * level * np.sin(2 * np.pi * hz * np.arange(int(seconds * RATE)) / RATE)).astype(np.int16)
+
+
+def read(path: Path, frames: int = 50, **settings: object) -> AudioTrack:
+    track = read_audio(path, replace(MEDIA, **settings), 0.0, frames, None)  # type: ignore[arg-type]
+    assert track is not None
+    return track
+
+
+def pitch_hz(samples: Samples) -> int:
+    spectrum = np.abs(np.fft.rfft(samples[8000:24000].astype(float)))
+    return int(np.argmax(spectrum))
+
+
+@pytest.mark.parametrize(
+    ("flags", "languages", "index"),
+    [
+        ((0, DEFAULT_FLAG, 0), (), 1),
+        ((0, 0, 0), (), 0),
+        ((DEFAULT_FLAG, DEFAULT_FLAG, 0), (), 0),
+        ((DEFAULT_FLAG, 0, 0), ("en",), 0),  # "en" is no code of this file
+        ((DEFAULT_FLAG, 0, 0), ("ENG-us",), 1),
+        ((DEFAULT_FLAG, 0, 0), ("fra", "fre", "eng"), 2),
+        ((COMMENT | DEFAULT_FLAG, 0, 0), (), 1),
+        ((VISUAL_IMPAIRED, COMMENT, 0), (), 2),
+    ],
+)
+def test_the_track_is_the_one_a_player_picks(
+    tmp_path: Path, flags: tuple[int, int, int], languages: tuple[str, ...], index: int
+) -> None:
+    tracks = [
+        (tone(hz)[None], code, flag)
+        for hz, code, flag in zip((300, 500, 700), ("deu", "eng", "fre"), flags, strict=True)
+    ]
+    track = read(write_tracks(tmp_path / "film.mkv", tracks), audio_languages=languages)
+    assert track.stream is not None
+    assert (track.stream.index, track.stream.count) == (index, 3)
+    assert track.stream.language == ("deu", "eng", "fre")[index]
+    assert pitch_hz(track.samples) == (300, 500, 700)[index]
+
+
+def test_stereo_in_antiphase_is_no_silence(tmp_path: Path) -> None:
+    left = tone(400)
+    mono = read(write_tracks(tmp_path / "mono.mkv", [(left[None], "und", 0)]))
+    turned = read(write_tracks(tmp_path / "turned.mkv", [(np.stack([left, -left]), "und", 0)]))
+    assert np.array_equal(turned.samples, mono.samples)
+    assert turned.one_channel_s == 2.0
+    assert turned.covered == mono.covered
+    louder_right = read(write_tracks(tmp_path / "right.mkv", [(np.stack([left // -2, left]), "und", 0)]))
+    assert np.array_equal(louder_right.samples, mono.samples)
+
+
+def test_only_the_seconds_in_antiphase_are_replaced(tmp_path: Path) -> None:
+    left = tone(400, 4.0)
+    right = left.copy()
+    right[RATE : 2 * RATE] *= -1
+    mono = read(write_tracks(tmp_path / "mono.mkv", [(left[None], "und", 0)]), 100)
+    mixed = read(write_tracks(tmp_path / "mixed.mkv", [(np.stack([left, right]), "und", 0)]), 100)
+    assert mixed.one_channel_s == 1.0
+    difference = np.abs(mixed.samples.astype(int) - mono.samples)
+    inside = np.ones(len(difference), bool)
+    for edge in (16000, 32000):
+        inside[edge - 400 : edge + 400] = False
+    assert difference[inside].max() <= 1
+
+
+@pytest.mark.parametrize("right", [0.0, 1.0, -0.4])
+def test_other_stereo_stays_the_downmix(tmp_path: Path, right: float) -> None:
+    left = tone(400)
+    track = read(write_tracks(tmp_path / "film.mkv", [(np.stack([left, (right * left).astype(np.int16)]), "und", 0)]))
+    assert track.one_channel_s == 0
+    expected = read(write_tracks(tmp_path / "mono.mkv", [(left[None], "und", 0)])).samples * (1 + right) / 2
+    assert np.abs(track.samples - expected).max() <= 2
+
+
+def test_explain_tells_which_track_was_read() -> None:
+    measurements = '{"scenes": {"audio_tracks": 2, "audio_track": 1, "one_channel_s": 3.0}}'
+    decision = Decision(
+        source="made",
+        video_id="a.mkv",
+        group_id="a.mkv",
+        path="a.mkv",
+        span=Span(0, 50),
+        status="rejected",
+        input_bytes=1,
+        measurements=measurements,
+    )
+    track, channel = input_notes([decision])
+    assert "2 sound tracks; track 2 was read" in track
+    assert "3 s" in channel
+    assert input_notes([replace(decision, measurements='{"scenes": {"audio_tracks": 1}}')]) == []
