@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from avf_curation.audit.funnel import summarize_ledger
-from avf_curation.media.types import AudioTrack, MediaError, VideoTrack
+from avf_curation.media.types import AudioTrack, MediaError, PictureRun, VideoTrack
 from avf_curation.pipeline import refining
 from avf_curation.pipeline import video as pipeline
 from avf_curation.pipeline.screening import ScreenedShot
@@ -30,6 +30,7 @@ RECIPES = {
     )
     for verdict in ("keep", "reject")
 }
+PICTURE = PictureRun(start_frame=0, width_px=640, height_px=360)
 
 
 class Dice:
@@ -57,7 +58,7 @@ class Dice:
         frames = self.draw.randrange(1, 400)
         tail = self.draw.choice([0, 0, self.draw.randrange(50)])
         shots = [ScreenedShot(span=span, faces=((),)) for span in self.cuts(frames)]
-        return VideoTrack(frames=frames + tail, pts=np.arange(frames)), shots
+        return VideoTrack(frames=frames + tail, pts=np.arange(frames), pictures=(PICTURE,)), shots
 
     def split(self, samples: np.ndarray, config: object) -> list[Span]:
         self.maybe_fail()

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from avf_curation.media.audio import read_audio
 from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import MAX_DECODE_ERRORS, open_container
+from avf_curation.media.picture_format import FrameTraits, credible_pixel_aspect, display_size, frame_traits
 from avf_curation.media.types import (
     AudioTrack,
     MediaConfig,
     MediaError,
+    PictureRun,
     TimeRange,
     VideoTrack,
     nearest_indices,
@@ -62,12 +64,12 @@ class MediaFile:
             self._video.codec_context.options = {"max_pixels": str(config.max_pixels)}
         self.video_track: VideoTrack | None = None
         self.start_s = 0.0  # time of frame 0 on the clock of the file
-        self._size = (0, 0)  # width, height in pixels, upright
+        self._pictures: list[PictureRun] = []
+        self._first_pixel_aspect = self._video.codec_context.sample_aspect_ratio if self._video else None
 
     def resume(self, video_track: VideoTrack, start_s: float) -> None:
         """Take over the result of a sequential pass, perhaps of another process, so that `read` and `audio` work."""
         self.video_track, self.start_s = video_track, start_s
-        self._size = (video_track.width_px, video_track.height_px)
 
     @property
     def has_video(self) -> bool:
@@ -101,6 +103,7 @@ class MediaFile:
         step = default_step
 
         def emit(frame: Any, frame_pts: int, indices: range) -> Iterator[TimelineFrame]:
+            self._note_picture(frame, indices)
             for count, index in enumerate(indices):
                 pts.append(frame_pts)
                 yield TimelineFrame(index=index, frame=frame, repeated=count > 0)
@@ -160,8 +163,7 @@ class MediaFile:
             pts=np.asarray(pts, np.int64),
             gaps=tuple(gaps),
             errors=tuple(errors),
-            width_px=self._size[0],
-            height_px=self._size[1],
+            pictures=tuple(self._pictures),
         )
 
     def _seek_range(self) -> tuple[int | None, int | None]:
@@ -198,17 +200,38 @@ class MediaFile:
             for frame in decoded:
                 if frame.is_corrupt and pts:  # before the first frame, after a seek, damage is normal
                     errors.append(len(pts))
+                frame.opaque = FrameTraits(pixel_aspect=self._pixel_aspect())
                 yield frame
 
+    def _pixel_aspect(self) -> float:
+        """Return the width over height of the stored pixels of the frame that was decoded last.
+
+        The container's word holds, as for players, until the stream changes its own in mid-stream.
+        """
+        video = self._video
+        assert video is not None
+        latest = video.codec_context.sample_aspect_ratio
+        if latest and self._first_pixel_aspect and latest != self._first_pixel_aspect:
+            return credible_pixel_aspect(latest)
+        return credible_pixel_aspect(video.sample_aspect_ratio, latest)
+
+    def _note_picture(self, frame: Any, indices: range) -> None:
+        """Begin a new stretch where the picture has another size or shape than at the index before."""
+        if not indices:
+            return
+        (width, height), aspect = display_size(frame), frame_traits(frame).pixel_aspect
+        run = PictureRun(start_frame=indices[0], width_px=width, height_px=height, pixel_aspect=aspect)
+        if not self._pictures or replace(self._pictures[-1], start_frame=indices[0]) != run:
+            self._pictures.append(run)
+
     def _check_size(self, frame: Any) -> None:
-        width, height = frame.width, frame.height
+        width, height = display_size(frame)
         if width < _MIN_SIDE_PX or height < _MIN_SIDE_PX or width * height > self._config.max_pixels:
             raise MediaError(
                 "picture_size",
                 f"frames of {width}x{height} pixels cannot be used: a side must be at least {_MIN_SIDE_PX} pixels, and "
                 f"media.max_pixels allows {self._config.max_pixels} pixels",
             )
-        self._size = (height, width) if frame.rotation % 180 else (width, height)
 
     def _gap(self, earlier: int, later: int, tick_s: float) -> list[Span]:
         """Return the indices between two timestamps that are further than max_gap_s / 2 from both, if any."""
@@ -237,11 +260,13 @@ class MediaFile:
         else:
             raise MediaError("decode", f"frame {span.start_frame} does not decode a second time")
         frame, rest = start
-        for frame_pts in span_pts:
+        for index, frame_pts in enumerate(span_pts, span.start_frame):
             while frame.pts is not None and frame.pts < frame_pts:
                 frame = next(rest, None)
                 if frame is None:
                     raise MediaError("decode", "the span does not decode a second time")
+            # After a seek the decoder may not know yet, or know too early, what a later header says.
+            frame.opaque = FrameTraits(pixel_aspect=self.video_track.picture_at(index).pixel_aspect)
             yield frame
 
     def _decode_from(self, frame_pts: int, back_s: float | None) -> tuple[Any, Iterator[Any]] | None:

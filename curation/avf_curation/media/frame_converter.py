@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
+from avf_curation.media.picture_format import display_size, frame_orientation
 from avf_curation.media.types import Bytes
 
 _HD_LINES = 720  # frames from here on use BT.709 where no colour matrix is tagged
 
 
 class FrameConverter:
-    """Converts frames to arrays through swscale: upright, by the colour matrix that the frame is tagged with."""
+    """Converts frames to arrays through swscale as a player shows them: upright, square pixels, the frame's colours."""
 
     def __init__(self) -> None:
         # One per output size: a reformatter sets itself up again, which costs more than a frame, when the size changes.
@@ -21,15 +22,17 @@ class FrameConverter:
         """Return `frame` as (height, width[, 3]) uint8.
 
         Args:
-            width, height: of the upright frame.
+            width, height: of the array, upright; a multiple of `display_size` keeps the shapes.
             pixels: "bgr24" or "gray".
             fast: shrink by bilinear interpolation instead of area averages.
         """
-        turn = frame.rotation % 360
-        if turn % 180:
+        orientation = frame_orientation(frame)
+        if orientation.transposed:
             width, height = height, width
         reformatter = self._reformatters.setdefault((width, height, pixels), VideoReformatter())
+        enlarged = width > frame.width or height > frame.height
         same = (width, height) == (frame.width, frame.height)
+        smooth = Interpolation.BICUBIC if enlarged else Interpolation.AREA
         out = reformatter.reformat(
             frame,
             width,
@@ -37,10 +40,10 @@ class FrameConverter:
             pixels,
             src_colorspace=_color_matrix(frame),
             dst_colorspace=Colorspace.ITU601,
-            interpolation=Interpolation.FAST_BILINEAR if fast and not same else Interpolation.AREA,
+            interpolation=Interpolation.FAST_BILINEAR if fast and not same and not enlarged else smooth,
             threads=1,
         ).to_ndarray()
-        return np.ascontiguousarray(np.rot90(out, turn // 90) if turn else out, np.uint8)
+        return orientation.apply(np.asarray(out, np.uint8))
 
     def long_side(self, frame: Any, side_px: int, pixels: str) -> tuple[Bytes, float]:
         """Return `frame` shrunk so that its longer side is at most `side_px`, and the scale (array px / source px)."""
@@ -48,11 +51,6 @@ class FrameConverter:
         scale = min(1.0, side_px / max(width, height))
         size = (max(8, round(width * scale)), max(8, round(height * scale)))  # the shot detectors need a few rows
         return self.array(frame, *size, pixels), scale
-
-
-def display_size(frame: Any) -> tuple[int, int]:
-    """Return the (width, height) of the frame as a player shows it, upright."""
-    return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
 
 
 def _color_matrix(frame: Any) -> Colorspace:

@@ -56,6 +56,7 @@ def input_preview(
             raise MediaError("no_picture", "the input has sound but no video")
         frames = [converter.long_side(shown.frame, config.side_px, "bgr24")[0] for shown in media.frames()]
         audio_track = media.audio(len(frames))
+    frames = [_fit(frame_HWC, *frames[0].shape[:2]) for frame_HWC in frames]
     return _make_preview(frames, None if audio_track is None else audio_track.samples, config)
 
 
@@ -87,6 +88,18 @@ def _shrink(frame_HWC: Bytes, side_px: int) -> Bytes:
         return frame_HWC
     size = (round(width * scale), round(height * scale))
     return np.asarray(cv2.resize(frame_HWC, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _fit(frame_HWC: Bytes, height: int, width: int) -> Bytes:
+    """Return a frame of another size at this size, between black bars where its shape differs."""
+    if frame_HWC.shape[:2] == (height, width):
+        return frame_HWC
+    scale = min(height / frame_HWC.shape[0], width / frame_HWC.shape[1])
+    rows, columns = max(1, round(frame_HWC.shape[0] * scale)), max(1, round(frame_HWC.shape[1] * scale))
+    out = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    out[top : top + rows, left : left + columns] = cv2.resize(frame_HWC, (columns, rows), interpolation=cv2.INTER_AREA)
+    return out
 
 
 def _make_preview(frames: list[Bytes], samples: Samples | None, config: PreviewConfig) -> Preview:

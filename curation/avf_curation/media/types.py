@@ -4,6 +4,7 @@ Frame 0 is the first decoded frame of the first video stream; the others are cho
 Sound is placed against frame 0 by its own timestamps.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,6 +67,16 @@ def round_to_frames(ticks: int, ticks_numerator: int, ticks_denominator: int) ->
 
 
 @dataclass(frozen=True, kw_only=True)
+class PictureRun:
+    """A stretch of the timeline whose frames have one size and shape."""
+
+    start_frame: int  # the first index of the stretch
+    width_px: int  # as a player shows it: upright, square pixels
+    height_px: int  # likewise
+    pixel_aspect: float = 1.0  # width over height of a stored pixel
+
+
+@dataclass(frozen=True, kw_only=True)
 class VideoTrack:
     """The video of an input on the 25 fps timeline."""
 
@@ -73,13 +84,16 @@ class VideoTrack:
     pts: npt.NDArray[np.int64]  # (decoded_frames,) stream timestamp of the source frame at each index
     gaps: tuple[Span, ...] = ()  # index ranges that are far from any source frame
     errors: tuple[int, ...] = ()  # indices near which packets failed to decode
-    width_px: int = 0  # upright, as a player shows it
-    height_px: int = 0  # upright, as a player shows it
+    pictures: tuple[PictureRun, ...] = ()  # in order; more than one where the size changes in mid-stream
 
     @property
     def decoded_frames(self) -> int:
         """The number of indices that have a frame."""
         return len(self.pts)
+
+    def picture_at(self, index: int) -> PictureRun:
+        """Return the stretch of one picture size that holds the index."""
+        return self.pictures[max(0, bisect_right(self.pictures, index, key=lambda run: run.start_frame) - 1)]
 
 
 @dataclass(frozen=True, kw_only=True)

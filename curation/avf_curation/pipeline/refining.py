@@ -27,8 +27,8 @@ class DetectorFrames:
     span: Span  # frame range on the 25 fps timeline
     frames: list[Bytes]  # (h, w, 3) BGR; repeated frames of the timeline are the same array
     scale: float  # detector pixels per pixel of the source
-    width_px: int  # of the source
-    height_px: int  # of the source
+    width_px: int  # of the source, in square pixels
+    height_px: int  # of the source, in square pixels
 
     def quality_frames(self, config: quality.QualityConfig) -> tuple[list[Bytes], float]:
         """Return every n-th frame in grey, shrunk to the quality stage's size, and their scale to the source."""
@@ -57,13 +57,8 @@ def decode_for_detector(media: MediaFile, span: Span, side_px: int, detectors: D
             frame, scale = detectors.converter.long_side(source_frame, side_px, "bgr24")
             previous = source_frame
         frames.append(frame)
-    return DetectorFrames(
-        span=span,
-        frames=frames,
-        scale=scale,
-        width_px=media.video_track.width_px,
-        height_px=media.video_track.height_px,
-    )
+    picture = media.video_track.picture_at(span.start_frame)
+    return DetectorFrames(span=span, frames=frames, scale=scale, width_px=picture.width_px, height_px=picture.height_px)
 
 
 def track_faces(

@@ -9,6 +9,7 @@ from avf_curation.detectors.dlib_faces import DlibFaceDetector
 from avf_curation.detectors.shot_boundaries import ShotBoundaryDetector
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.frame_converter import FrameConverter
+from avf_curation.media.picture_format import display_size
 from avf_curation.media.prefetch import prefetch_items
 from avf_curation.media.types import Bytes, MediaError, VideoTrack
 from avf_curation.stages.faces import Box, FacesConfig, sample_indices
@@ -61,6 +62,7 @@ def screen_shots(
     shots: list[ScreenedShot] = []
     start = index = 0
     small_frame: Bytes | None = None
+    size: tuple[int, int] | None = None
 
     def close_shot(stop: int) -> None:
         nonlocal start
@@ -75,20 +77,27 @@ def screen_shots(
         sampler.start_shot(stop)
         start = stop
 
+    def close_cuts(cuts: list[int], last: int) -> None:
+        for cut in cuts:
+            if start < cut <= last:  # two detectors may report the same cut
+                close_shot(cut)
+
     # Decoding runs ahead in a thread; closing stops the thread when a detector raises.
     with closing(prefetch_items(media.frames())) as timeline:
         for timeline_frame in timeline:
             index = timeline_frame.index
+            if not timeline_frame.repeated and (new_size := display_size(timeline_frame.frame)) != size:
+                if size is not None:  # one crop window cannot fit two picture sizes, so the shot ends here
+                    close_cuts(boundaries.finish(), index - 1)
+                    close_shot(index)
+                    boundaries = ShotBoundaryDetector(scenes)  # the detectors compare frames of one size
+                size = new_size
             if small_frame is None or not timeline_frame.repeated:
                 small_frame, _ = converter.long_side(timeline_frame.frame, scenes.width_px, "bgr24")
             if find_faces:
                 sampler.offer(index, timeline_frame.frame)
-            for cut in boundaries.feed(index, small_frame):
-                if cut > start:  # two detectors may report the same cut
-                    close_shot(cut)
-    for cut in boundaries.finish():
-        if start < cut <= index:
-            close_shot(cut)
+            close_cuts(boundaries.feed(index, small_frame), index)
+    close_cuts(boundaries.finish(), index)
     close_shot(index + 1)
     if media.video_track is None:
         raise MediaError("decode", "the timeline was not finished")

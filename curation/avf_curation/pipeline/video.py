@@ -163,7 +163,8 @@ class _ShotScreening:
             yield SpanOutcome(candidate=candidate)
             return
         if gates.faces != "skip":
-            seen = faces.measure(shot.faces or (), self.video_track.width_px, self.video_track.height_px)
+            picture = self.video_track.picture_at(shot.span.start_frame)
+            seen = faces.measure(shot.faces or (), picture.width_px, picture.height_px)
             checks = faces.decide(seen, self.settings.faces)
             checks += gates.undecided_checks(faces.STAGE, checks)
             candidate = candidate.with_stage(faces.STAGE, seen.record(), checks, gates.faces)

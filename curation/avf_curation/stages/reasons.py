@@ -24,7 +24,8 @@ _COUNT = "checks of the stage that could not be measured"
 
 REASONS: Mapping[str, Reason] = {
     "scenes/too_short": Reason(
-        sentence="The shot, from one cut to the next, is too short.", score="length of the shot in seconds"
+        sentence="The shot, from one cut or change of picture size to the next, is too short.",
+        score="length of the shot in seconds",
     ),
     "scenes/cut_off": Reason(
         sentence="The file declares more than can be decoded: it is truncated or damaged here.",

@@ -63,7 +63,8 @@ def test_odd_frame_sizes_are_decoded(tmp_path: Path, size: tuple[int, int]) -> N
     with open_media(tmp_path, make_video(30, size)) as media:
         assert len(list(media.frames())) == 30
         assert media.video_track is not None
-        assert (media.video_track.width_px, media.video_track.height_px) == size
+        (picture,) = media.video_track.pictures
+        assert (picture.width_px, picture.height_px) == size
 
 
 def test_an_8k_frame_is_decoded(tmp_path: Path) -> None:
