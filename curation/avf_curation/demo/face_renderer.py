@@ -1,6 +1,7 @@
 """Drawn faces that dlib and RetinaFace detect, with a mouth whose opening is a number from 0 to 1."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -41,6 +42,7 @@ class Pose:
     smile: float = 0.0  # 1 lifts mouth corners, cheeks and brows; -1 lowers the corners and knits the brows
 
 
+@cache  # a shot asks for its speaker at every frame
 def make_speaker(seed: int) -> Speaker:
     """Return the person with this number: the same number is always the same person."""
     draw = np.random.default_rng([seed, 77])
