@@ -82,7 +82,7 @@ def test_a_stored_clip_that_is_no_video_becomes_a_tile_that_says_so(
     assert main(["audit", str(run.root), "--html", str(page), "--excerpts", "2"]) == 0
     text = page.read_text()
     assert text.count("cannot be shown: the stored clip is no readable video") == 2
-    assert len(re.findall(r'<article class="story"', text)) == 4, "two kept spans and two rejected ones"
+    assert len(re.findall(r'<details class="story"', text)) == 4, "two kept spans and two rejected ones"
     assert "scenes/too_short" in text
     assert main(["audit", str(run.root), "--html", str(page), "--excerpts", "-1"]) == 2
     assert "--excerpts -1: must be at least 0" in capsys.readouterr().err
@@ -116,8 +116,10 @@ def test_filters_work_and_stay_in_the_address(page: Path) -> None:
         tab.keyboard.type("faces")
         tab.keyboard.press("Enter")
         assert "stage=faces" in tab.url
+        assert tab.locator(".story[open]").count() == 0, "stories are folded, so that the page stays short"
         tab.locator(".tile:visible a").first.click()
         assert "at=story-" in tab.url
+        assert tab.locator(".story[open]").count() == 1
         assert "faces/no_face" in str(tab.evaluate("document.activeElement.textContent"))
         address = tab.url
         tab.goto("about:blank")
@@ -126,6 +128,10 @@ def test_filters_work_and_stay_in_the_address(page: Path) -> None:
         assert tab.locator(".tile video:visible").count() == 1
         tab.locator("#clear").click()
         assert tab.locator("figure.panel:visible").count() == panels.count()
+        tab.select_option("select[name=source]", "talk")
+        tab.select_option("select[name=reason]", "faces/no_face")
+        for heading in ("reasons", "sheets", "stories"):
+            assert not tab.locator(f"h2#{heading}:visible, nav a[href='#{heading}']:visible").count(), heading
 
 
 @pytest.mark.browser

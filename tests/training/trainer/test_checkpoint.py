@@ -8,8 +8,10 @@ import pytest
 import torch
 from avf_shards.errors import FaultError, UserError
 from avf_shards.system import durable_io
+from avf_shards.system.run_lock import RunLock
 from avf_training.distributed.collectives import process_group
 from avf_training.trainer.checkpoint import Checkpoints
+from avf_training.trainer.run_folder import exclusive_lock
 from support.crash_points import crash_after_operation
 from torch import nn
 
@@ -23,11 +25,11 @@ def world() -> Iterator[None]:
 class Run:
     """A model that learns, and its checkpoints."""
 
-    def __init__(self, folder: Path, keep: int = 3) -> None:
+    def __init__(self, folder: Path, keep: int = 3, lock: RunLock | None = None) -> None:
         torch.manual_seed(0)
         self.model = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Linear(6, 2))
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.1)
-        self.checkpoints = Checkpoints(folder, keep, 0)
+        self.checkpoints = Checkpoints(folder, keep, 0, lock)
 
     def learn(self) -> dict[str, torch.Tensor]:
         self.optimizer.zero_grad()
@@ -71,6 +73,19 @@ def test_a_checkpoint_is_written_while_training_continues(tmp_path: Path) -> Non
     restored = Run(tmp_path)
     restored.load()
     assert states_equal(restored.model.state_dict(), before)
+
+
+def test_a_process_that_lost_its_run_saves_nothing(tmp_path: Path) -> None:
+    with exclusive_lock(tmp_path) as lock:
+        run = Run(tmp_path, lock=lock)
+        run.save(1)
+        assert lock is not None
+        assert lock.marker is not None
+        lock.marker.unlink()  # as another machine does that takes over after this one was suspended
+        run.learn()
+        with pytest.raises(UserError, match=r"another process has taken this run over .* step 2 is not saved"):
+            run.save(2)
+        assert run.checkpoints.steps() == [1]
 
 
 def test_a_crash_after_any_file_operation_leaves_a_valid_checkpoint(tmp_path: Path) -> None:

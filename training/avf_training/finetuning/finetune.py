@@ -71,7 +71,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         "inherited_keys": [] if start is None else check_leakage(start, task),
         "summary": dict(task.summary),
     }
-    with process_group(device) as context, exclusive_lock(out, context.rank):
+    with process_group(device) as context, exclusive_lock(out, context.rank) as lock:
         set_numerics(recipe.threads, recipe.precision)
         freeze_identity(out, identity | task.identity(), context.rank)
         if (out / RESULT).is_file():  # written last, so the run is finished
@@ -82,7 +82,8 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         initialization = "from random weights" if start is None else f"from {start}, {len(new)} tensors new"
         model.to(context.device).train()
         model.checkpoint_activations(recipe.activation_checkpointing)
-        if not _train(recipe, task, model, out, context=context, initialization=initialization):
+        checkpoints = Checkpoints(out, recipe.checkpoint_keep, context.rank, lock)
+        if not _train(recipe, task, model, checkpoints, context=context, initialization=initialization):
             return out
         if not (out / MODEL).exists():  # an earlier start may have saved it and been stopped during the test
             tensors = full_state_dict(model)
@@ -162,12 +163,13 @@ def _train(
     recipe: FinetuneRecipe,
     task: Task,
     model: Classifier,
-    out: Path,
+    checkpoints: Checkpoints,
     *,
     context: DistributedContext,
     initialization: str,
 ) -> bool:
     """Train from the newest checkpoint on; return False where a signal stopped the run before its last step."""
+    out = checkpoints.run
     sampler = FinetuningSampler(geometry=model.config.geometry, augment=recipe.augment, mix=recipe.mixing(task.data))
     loader = _make_loader(recipe, task, sampler, context, out)
     lengths = _stage_lengths(recipe, len(loader.stream.order))
@@ -184,7 +186,7 @@ def _train(
         model=wrapped,
         train_step=_make_train_step(recipe, model, wrapped, _make_forward(recipe, task, sampler), lengths),
         loader=loader,
-        checkpoints=Checkpoints(out, recipe.checkpoint_keep, context.rank),
+        checkpoints=checkpoints,
         context=context,
     )
     start = trainer.resume(None)

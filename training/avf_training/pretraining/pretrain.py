@@ -68,11 +68,11 @@ def run_pretraining(
                 warmup_steps=warmup,
                 device_type=context.device.type,
             )
-        until_done.enter_context(exclusive_lock(out, context.rank))
+        lock = until_done.enter_context(exclusive_lock(out, context.rank))
         # The stream's digest is part of the identity: the same recipe over other shards is another run.
         freeze_identity(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, context.rank)
         model, wrapped, train_step = make_train_step(recipe, context, steps, warmup)
-        checkpoints = Checkpoints(out, recipe.checkpoint_keep, context.rank)
+        checkpoints = Checkpoints(out, recipe.checkpoint_keep, context.rank, lock)
         trainer = Trainer(model=wrapped, train_step=train_step, loader=loader, checkpoints=checkpoints, context=context)
         start = trainer.resume(from_step)
         evaluate = make_eval_callback(

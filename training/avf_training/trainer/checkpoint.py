@@ -24,6 +24,7 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.format.manifest import MANIFEST, seal, unseal
 from avf_shards.format.tar import sha256_file
 from avf_shards.system import durable_io
+from avf_shards.system.run_lock import RunLock
 from torch import nn, optim
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystem, FileSystemWriter
@@ -81,8 +82,14 @@ class SavedCheckpoint:
 class Checkpoints:
     """The checkpoints of a run. All ranks write, rank 0 publishes; the `keep` newest checkpoints stay."""
 
-    def __init__(self, run: Path, keep: int, rank: int) -> None:
-        self.folder, self.keep, self.rank = run / "checkpoints", keep, rank
+    def __init__(self, run: Path, keep: int, rank: int, lock: RunLock | None = None) -> None:
+        """Prepare the checkpoints of the folder `run`.
+
+        Args:
+            lock: rank 0's lock on the folder. While another process holds the folder, nothing is saved.
+        """
+        self.run, self.folder, self.keep, self.rank = run, run / "checkpoints", keep, rank
+        self._lock = lock
         self._pending: Future[None] | None = None
         self._finishing = ThreadPoolExecutor(1, "checkpoint")  # digests of gigabytes take longer than a step
         # The writing thread has a process group of its own: its collectives must not mix with those of training.
@@ -92,9 +99,10 @@ class Checkpoints:
         """Copy model and optimizer now, and write them while training continues. Collective: all ranks must call it.
 
         Waits until the previous checkpoint is published. Raises UserError when that checkpoint could not be written,
-        for example on a full disk.
+        for example on a full disk, and when another process has taken the run over.
         """
         self.wait()  # one at a time: each holds a copy of model and optimizer in memory
+        self._check_lock(step)
         temporary = self.folder / f".step-{step:08d}"
         if self.rank == 0:
             durable_io.make_folder(self.folder)
@@ -108,6 +116,16 @@ class Checkpoints:
         )
         assert isinstance(future, Future)  # async_save returns another type only with a stager, which we do not pass
         self._pending = self._finishing.submit(self._finish, future, step, dict(state))
+
+    def _check_lock(self, step: int) -> None:
+        """Raise UserError on all ranks when rank 0 has lost its lock, as after a suspension of over a minute."""
+        lost = [self._lock is not None and self._lock.is_lost()]
+        dist.broadcast_object_list(lost, group=self._group)
+        if lost[0]:
+            raise UserError(
+                f"{self.run}: another process has taken this run over (the marker of this one is gone), so step {step} "
+                "is not saved; the run goes on in that process, from the newest checkpoint"
+            )
 
     def poll(self) -> None:
         """Raise the error of the writing thread if it has failed; return at once while it still writes."""

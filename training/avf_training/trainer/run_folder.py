@@ -22,19 +22,19 @@ LOCK = ".lock"  # its markers are RUN/.lock-000001.json
 
 
 @contextmanager
-def exclusive_lock(folder: Path, rank: int = 0) -> Iterator[None]:
-    """Let no other process work in this folder: rank 0 holds the lock, the other ranks pass through.
+def exclusive_lock(folder: Path, rank: int = 0) -> Iterator[RunLock | None]:
+    """Let no other process work in this folder: yield the lock on rank 0, and None on the other ranks.
 
     Processes that rank 0 forks, such as a loader's workers, may outlive it and hold nothing. Raises UserError while
     another process holds the lock.
     """
     if rank:
-        yield
+        yield None
         return
     # Rank 0 stands for its run: a lock for each rank would make the ranks of one run exclude each other.
     durable_io.make_folder(folder)
-    with RunLock(folder, LOCK, str(folder)):
-        yield
+    with RunLock(folder, LOCK, str(folder)) as lock:
+        yield lock
 
 
 def freeze_identity(out: Path, identity: dict[str, Any], rank: int) -> None:

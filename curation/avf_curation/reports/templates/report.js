@@ -3,7 +3,9 @@
   const selects = [...document.querySelectorAll("#filters select")];
   const count = document.getElementById("shown");
   const items = [...document.querySelectorAll("[data-source],[data-stage],[data-reason]")];
-  const groups = [...document.querySelectorAll("[data-group]")].reverse();  // inner groups first
+  // Inner groups first. A group without an item says so in a sentence, which no filter hides.
+  const groups = [...document.querySelectorAll("[data-group]")].filter(group => group.querySelector("[data-source]")).reverse();
+  const contents = [...document.querySelectorAll("nav.contents a[href^='#']")];
   const state = () => Object.fromEntries(selects.filter(select => select.value).map(select => [select.name, select.value]));
   const parse = () => location.hash.includes("=") ? new URLSearchParams(location.hash.slice(1)) : new URLSearchParams({ at: location.hash.slice(1) });
   const write = at => {
@@ -20,11 +22,13 @@
       shown += !item.hidden;
     }
     for (const group of groups) group.hidden = !group.querySelector("[data-source]:not([hidden])");
+    for (const link of contents) link.parentElement.hidden = !!document.querySelector(link.hash).closest("[hidden]");
     count.textContent = chosen.length ? `${shown} of ${items.length} rows, charts and clips are shown; sums of the whole run stay as they are` : "everything is shown";
   }
   function go(at) {
     const target = at && document.getElementById(at);
     if (!target) return;
+    if (target.tagName === "DETAILS") target.open = true;
     target.scrollIntoView();
     if (!target.hasAttribute("tabindex")) target.setAttribute("tabindex", "-1");
     target.focus({ preventScroll: true });
@@ -42,9 +46,13 @@
   document.getElementById("clear").addEventListener("click", () => { for (const select of selects) select.value = ""; history.replaceState(null, "", " "); apply(); });
   document.addEventListener("click", event => {
     const link = event.target.closest("a[href^='#']");
-    if (!link || !Object.keys(state()).length) return;
-    event.preventDefault();
+    if (!link) return;
     const at = link.getAttribute("href").slice(1);
+    if (!Object.keys(state()).length) {
+      if (at.startsWith("story-")) document.getElementById(at).open = true;
+      return;
+    }
+    event.preventDefault();
     history.pushState(null, "", write(at));
     go(at);
   });
