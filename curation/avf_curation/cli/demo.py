@@ -6,6 +6,8 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, output_folder
 
+from avf_curation.cli.options import STOPPED_BETWEEN_UNITS
+
 
 def add(commands: Any) -> None:
     """Add `demo`."""
@@ -16,6 +18,7 @@ def add(commands: Any) -> None:
         help="Make a small corpus, curate it, pack and verify the shards, write the audit page.",
         details="Nothing is downloaded. It takes a few minutes.",
     )
+    parser.set_defaults(stopped=STOPPED_BETWEEN_UNITS)
     parser.add_argument(
         "--out", metavar="DIR", type=output_folder, required=True, help="folder of the demo; made if missing"
     )

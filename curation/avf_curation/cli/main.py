@@ -30,8 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
-    stopped = "stopped; finished units are saved, and the same command continues after them"
-    return run_command(build_parser(), arguments, stopped=stopped, run=run_interruptible)
+    return run_command(build_parser(), arguments, stopped="stopped", run=run_interruptible)
 
 
 if __name__ == "__main__":

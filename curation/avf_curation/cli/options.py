@@ -12,6 +12,9 @@ from avf_shards.errors import UserError
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
+STOPPED_BETWEEN_UNITS = "stopped; finished units are saved, and the same command continues after them"
+"""Message after Ctrl-C of a command that curates."""
+
 
 def add_run_argument(parser: argparse.ArgumentParser) -> None:
     """Add the folder of a run as the first word."""
@@ -92,6 +95,7 @@ def add_recipe_option(parser: argparse.ArgumentParser, help: str, default: Path 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where the work is done: engine, number of workers, cluster."""
+    parser.set_defaults(stopped=STOPPED_BETWEEN_UNITS)
     parser.add_argument(
         "--engine",
         choices=("ray", "inline"),

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, local_path, print_answer
-from avf_shards.cli.options import add_shards_argument
+from avf_shards.cli.options import STOPPED_MIDWAY, add_shards_argument
 from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 
@@ -29,6 +29,7 @@ def add(commands: Any) -> None:
         "the same command is started again.",
         epilog=LIST_HELP,
     )
+    parser.set_defaults(stopped=STOPPED_MIDWAY)
     add_shards_argument(parser)
     parser.add_argument("--video", metavar="SOURCE/ID", action="append", default=[], help="a video; repeat for more")
     parser.add_argument(

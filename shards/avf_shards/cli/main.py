@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
-    return run_command(build_parser(), arguments, stopped="stopped; the same command continues where it was")
+    return run_command(build_parser(), arguments, stopped="stopped")
 
 
 if __name__ == "__main__":

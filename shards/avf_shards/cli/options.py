@@ -4,6 +4,9 @@ import argparse
 
 from avf_shards.cli.common import local_path
 
+STOPPED_MIDWAY = "stopped; the same command continues where it was"
+"""Message after Ctrl-C of a command that works in steps."""
+
 
 def add_shards_argument(parser: argparse.ArgumentParser) -> None:
     """Add the folder of shards as the first word."""

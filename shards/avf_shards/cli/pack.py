@@ -5,6 +5,7 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, local_path, output_folder, print_answer
 from avf_shards.cli.logging_setup import progress_line
+from avf_shards.cli.options import STOPPED_MIDWAY
 from avf_shards.errors import UserError
 
 SELECTION_HELP = """\
@@ -33,6 +34,7 @@ def add(commands: Any) -> None:
         details="A pack that was stopped continues when the same command is started again.",
         epilog=SELECTION_HELP,
     )
+    parser.set_defaults(stopped=STOPPED_MIDWAY)
     parser.add_argument("runs", metavar="RUN", type=local_path, nargs="+", help="folder of a finished run")
     parser.add_argument("--out", metavar="SHARDS", type=output_folder, help="folder for the shards; made if missing")
     parser.add_argument("--dry-run", action="store_true", help="only print what would be packed")
