@@ -57,7 +57,7 @@ def write_predictions_file(predictions: Sequence[PersonPrediction], out: Path, c
 
 
 def require_outputs(files: Iterable[Path], clips_of: Path) -> None:
-    """Raise UserError where the folder for the files of several videos cannot be made or written to.
+    """Raise UserError where the folder for the files of several videos is the input, or cannot be made or written to.
 
     Args:
         files: the files to write, of all formats.
@@ -70,6 +70,11 @@ def require_outputs(files: Iterable[Path], clips_of: Path) -> None:
         if not folder.is_dir():
             raise UserError(
                 f"{folder} is a file; {file} needs a folder of this name for several videos: name another --out"
+            )
+        if folder.samefile(clips_of):
+            raise UserError(
+                f"{file}: the files of several videos would be written into {folder}, which is the input; "
+                "name another --out"
             )
         if not os.access(folder, os.W_OK | os.X_OK):
             raise UserError(f"{folder}: no permission to write the files of several videos there; name another --out")
