@@ -12,22 +12,24 @@ from avf_training.study.results import ResultLine, comparisons, result_lines
 
 
 def print_study(study: Study, matrix: Matrix, page: Path) -> None:
-    """Print each row by two protocols, the comparisons, and the path of the page."""
+    """Print each row by the protocols that select a model, the comparisons, and the path of the page."""
     console = make_console()
-    protocols: tuple[SelectionProtocol, ...] = ("validation", "test_best")
-    lines = [result_lines(study, matrix, protocol) for protocol in protocols]
+    tables = {protocol: result_lines(study, matrix, protocol) for protocol in _shown_protocols(study, matrix)}
+    lines = list(tables.values())
     for dataset in dict.fromkeys(cell.data.name for cell in matrix.cells):
         data = next(cell.data for cell in matrix.cells if cell.data.name == dataset)
         table = Table(box=None, header_style="bold", title=f"{data.title}, percent", title_style="")
         table.add_column("row")
         for metric in data.metrics:
-            table.add_column(f"{metric} validation", justify="right")
-            table.add_column("test best", justify="right")
+            for number, protocol in enumerate(tables):
+                name = protocol.replace("_", " ")
+                table.add_column(name if number else f"{metric} {name}", justify="right")
         table.add_column("runs", justify="right")
-        for pair in zip(*lines, strict=True):
-            if pair[0].dataset == dataset:
-                cells = [_percent(line, metric) for metric in data.metrics for line in pair]
-                table.add_row(pair[0].row, *cells, f"{pair[0].done} of {pair[0].planned}")
+        for by_protocol in zip(*lines, strict=True):
+            first = by_protocol[0]
+            if first.dataset == dataset:
+                cells = [_percent(line, metric) for metric in data.metrics for line in by_protocol]
+                table.add_row(first.row, *cells, f"{first.done} of {first.planned}")
         console.print(table)
         console.print(explain_metrics(data.metrics))
     console.print(PROTOCOL_NOTE)
@@ -35,6 +37,14 @@ def print_study(study: Study, matrix: Matrix, page: Path) -> None:
     for comparison in comparisons(study, matrix, "validation"):
         console.print(comparison.sentence)
     console.print(f"  page  {page}")
+
+
+def _shown_protocols(study: Study, matrix: Matrix) -> tuple[SelectionProtocol, ...]:
+    """Return the protocols that select by a score; where no run has validation clips, the model after the last step."""
+    if any(line.done for line in result_lines(study, matrix, "validation")):
+        return "validation", "test_best"
+    last = any(line.done for line in result_lines(study, matrix, "last"))
+    return ("last",) if last else ("validation", "test_best")
 
 
 def _percent(line: ResultLine, metric: str) -> str:
