@@ -209,7 +209,7 @@ def test_a_folder_of_several_videos_keeps_other_files_and_a_file_in_its_place_is
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file is a file"):
         require_outputs([tmp_path / "file.csv", tmp_path / "file.eaf"], tmp_path)
-    with pytest.raises(UserError, match="written into .*talks, which is the input"):
+    with pytest.raises(UserError, match=r"written into .*talks, which is the input"):
         require_outputs([tmp_path / "talks.vtt"], tmp_path / "talks")
     require_outputs([tmp_path / "file.csv"], tmp_path)
     require_outputs([tmp_path / "file.eaf"], tmp_path / "file")  # one video needs no folder

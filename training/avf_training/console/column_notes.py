@@ -17,8 +17,8 @@ INTERVAL_NOTE = (
     "how precise this test is, not how much trainings differ; none for fewer than 5 people"
 )
 PROTOCOL_NOTE = (
-    "validation: epoch selected on people kept out of training; test best: on the test clips, as published figures are; "
-    "last: the model after the last step"
+    "validation: epoch selected on people kept out of training; test best: on the test clips, as published figures "
+    "are; last: the model after the last step"
 )
 
 
