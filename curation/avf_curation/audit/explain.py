@@ -62,7 +62,8 @@ def input_notes(decisions: Sequence[Decision]) -> list[str]:
     if measured.get("one_channel_s", 0) > 0:
         seconds = measured["one_channel_s"]
         notes.append(f"Left and right cancel each other for {seconds:g} s, which come from one channel alone.")
-    return notes
+    oddities = [oddity for tables in stages for oddity in tables.get("scenes", {}).get("oddities", ())]
+    return notes + list(dict.fromkeys(oddities))
 
 
 def check_text(check: Check) -> str:

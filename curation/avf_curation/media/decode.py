@@ -14,6 +14,7 @@ from avf_curation.media.audio import read_audio
 from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import MAX_DECODE_ERRORS, open_container
 from avf_curation.media.picture_format import FrameTraits, credible_pixel_aspect, display_size, frame_traits
+from avf_curation.media.tone_mapping import color_kind, is_convertible
 from avf_curation.media.types import (
     AudioTrack,
     MediaConfig,
@@ -119,7 +120,7 @@ class MediaFile:
                 first_pts = shown_pts = frame.pts if frame.pts is not None else 0
                 shown = frame
                 self.start_s = float(first_pts * video.time_base)
-                self._check_size(frame)
+                self._check_picture(frame)
                 continue
             # Raw streams have no timestamps: the distance of the last two frames stands in.
             frame_pts = frame.pts if frame.pts is not None else shown_pts + step
@@ -220,11 +221,17 @@ class MediaFile:
         if not indices:
             return
         (width, height), aspect = display_size(frame), frame_traits(frame).pixel_aspect
-        run = PictureRun(start_frame=indices[0], width_px=width, height_px=height, pixel_aspect=aspect)
+        run = PictureRun(
+            start_frame=indices[0], width_px=width, height_px=height, pixel_aspect=aspect, colors=color_kind(frame)
+        )
         if not self._pictures or replace(self._pictures[-1], start_frame=indices[0]) != run:
             self._pictures.append(run)
+            if len(self._pictures) > 1 or run.pixel_aspect != 1 or run.colors:
+                log.info("%r: an unusual picture: %s", str(self._path), run)
 
-    def _check_size(self, frame: Any) -> None:
+    def _check_picture(self, frame: Any) -> None:
+        if not is_convertible(frame):
+            raise MediaError("hdr", "the colours are those of Dolby Vision profile 5 or ICtCp, which are not converted")
         width, height = display_size(frame)
         if width < _MIN_SIDE_PX or height < _MIN_SIDE_PX or width * height > self._config.max_pixels:
             raise MediaError(

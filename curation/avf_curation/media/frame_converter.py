@@ -2,17 +2,19 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from avf_curation.media.picture_format import display_size, frame_orientation
+from avf_curation.media.tone_mapping import color_kind, to_bt709
 from avf_curation.media.types import Bytes
 
 _HD_LINES = 720  # frames from here on use BT.709 where no colour matrix is tagged
 
 
 class FrameConverter:
-    """Converts frames to arrays through swscale as a player shows them: upright, square pixels, the frame's colours."""
+    """Converts frames to arrays through swscale as a player shows them: upright, square pixels, BT.709 colours."""
 
     def __init__(self) -> None:
         # One per output size: a reformatter sets itself up again, which costs more than a frame, when the size changes.
@@ -29,20 +31,24 @@ class FrameConverter:
         orientation = frame_orientation(frame)
         if orientation.transposed:
             width, height = height, width
-        reformatter = self._reformatters.setdefault((width, height, pixels), VideoReformatter())
         enlarged = width > frame.width or height > frame.height
         same = (width, height) == (frame.width, frame.height)
         smooth = Interpolation.BICUBIC if enlarged else Interpolation.AREA
-        out = reformatter.reformat(
+        converted = color_kind(frame) != ""
+        target = "rgb48le" if converted else pixels
+        reformatter = self._reformatters.setdefault((width, height, target), VideoReformatter())
+        out: Any = reformatter.reformat(
             frame,
             width,
             height,
-            pixels,
+            target,
             src_colorspace=_color_matrix(frame),
             dst_colorspace=Colorspace.ITU601,
             interpolation=Interpolation.FAST_BILINEAR if fast and not same and not enlarged else smooth,
             threads=1,
         ).to_ndarray()
+        if converted:
+            out = cv2.cvtColor(to_bt709(out, frame), cv2.COLOR_RGB2GRAY if pixels == "gray" else cv2.COLOR_RGB2BGR)
         return orientation.apply(np.asarray(out, np.uint8))
 
     def long_side(self, frame: Any, side_px: int, pixels: str) -> tuple[Bytes, float]:

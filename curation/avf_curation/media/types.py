@@ -74,6 +74,7 @@ class PictureRun:
     width_px: int  # as a player shows it: upright, square pixels
     height_px: int  # likewise
     pixel_aspect: float = 1.0  # width over height of a stored pixel
+    colors: str = ""  # "PQ", "HLG" or "wide gamut" where the colours are converted to BT.709
 
 
 @dataclass(frozen=True, kw_only=True)

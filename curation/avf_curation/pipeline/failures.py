@@ -33,6 +33,7 @@ FAILURE_SENTENCES: Mapping[str, str] = {
     "no_picture": "The input has sound but no video.",
     "no_frames": "The video has no frame that can be decoded.",
     "picture_size": "The frames are smaller than can be used, or larger than media.max_pixels.",
+    "hdr": "The picture has colours that cannot be converted to BT.709: Dolby Vision profile 5 or ICtCp.",
     "absurd_timestamps": "The timestamps run past media.max_duration_s.",
     "range_outside": "The file ends before the range that a corpus names begins.",
     "cut_off": "The file declares more than it holds; this part cannot be decoded.",

@@ -60,10 +60,14 @@ class ScenesScores:
     audio_tracks: int = 0  # sound tracks of the input
     audio_track: int | None = None  # position of the one that was read, from 0; None where there is none
     one_channel_s: float = 0.0  # of the input: seconds whose two channels cancel, so that one stands for both
+    oddities: tuple[str, ...] = ()  # sentences: what is unusual about the picture, and how it was converted
 
     def record(self) -> dict[str, Any]:
         """Return the measurements as the ledger stores them."""
-        return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
+        values = asdict(self) | {"oddities": list(self.oddities)}
+        if not self.oddities:
+            del values["oddities"]
+        return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
 
 
 def split_shot(shot: Span, config: ScenesConfig) -> list[Span]:
@@ -94,7 +98,25 @@ def measure(shot: Span, video_track: VideoTrack, audio_track: AudioTrack | None)
         audio_tracks=stream.count if stream else 0,
         audio_track=stream.index if stream else None,
         one_channel_s=audio_track.one_channel_s if audio_track else 0.0,
+        oddities=_picture_oddities(shot, video_track),
     )
+
+
+def _picture_oddities(shot: Span, video_track: VideoTrack) -> tuple[str, ...]:
+    """Return sentences on what is unusual about the picture of a shot."""
+    if not video_track.pictures:
+        return ()
+    run = video_track.picture_at(shot.start_frame)
+    oddities = []
+    if run.pixel_aspect != 1:
+        size = f"{run.width_px} x {run.height_px}"
+        oddities.append(f"A stored pixel is {run.pixel_aspect:.3f} times as wide as high; the picture is {size}.")
+    if run.colors:
+        oddities.append(f"The colours are {run.colors}, converted to BT.709.")
+    size_changes = {other.start_frame for other in video_track.pictures[1:]}
+    if shot.start_frame in size_changes or shot.stop_frame in size_changes:
+        oddities.append("A shot begins or ends where the picture changes its size.")
+    return tuple(oddities)
 
 
 def decide(scores: ScenesScores, config: ScenesConfig) -> tuple[Check, ...]:

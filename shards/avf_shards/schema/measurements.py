@@ -19,6 +19,7 @@ class ScenesMeasurements:
     cut_off_s: float  # declared by the input, but not decodable
     no_picture_s: float  # seconds of the shot without picture
     no_sound_s: float  # seconds of the shot without sound
+    oddities: tuple[str, ...] = ()  # what is unusual about the shot's picture or sound, and how it was converted
     audio_tracks: int | None = None  # sound tracks of the input
     audio_track: int | None = None  # position of the one that was read, from 0; None where there is none
     one_channel_s: float | None = None  # of the input: seconds that one of two channels in antiphase stands for
@@ -130,8 +131,9 @@ class Measurements:
             measured = getattr(self, stage)
             if measured is not None:
                 tables[stage] = {name: getattr(measured, name) for name in _NAMES[type(measured)]}
-                if not measured.would_reject:
-                    del tables[stage]["would_reject"]
+                for name in _TUPLES & tables[stage].keys():
+                    if not tables[stage][name]:
+                        del tables[stage][name]
         return tables
 
 
@@ -143,6 +145,7 @@ _KINDS: Mapping[str, type[StageMeasurements]] = {
     "sync": SyncMeasurements,
     "quality": QualityMeasurements,
 }
+_TUPLES = {"would_reject", "oddities"}  # left out of a record where they are empty
 _NAMES = {kind: tuple(item.name for item in fields(kind)) for kind in _KINDS.values()}
 _OPTIONAL = {
     kind: {item.name for item in fields(kind) if item.type in (float | None, int | None)} for kind in _KINDS.values()
@@ -150,14 +153,14 @@ _OPTIONAL = {
 
 
 def _with_tuple(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if name == "would_reject" else value for name, value in table.items()}
+    return {name: tuple(value) if name in _TUPLES else value for name, value in table.items()}
 
 
 def _read(kind: type[StageMeasurements], values: Fields) -> StageMeasurements:
     """Return one stage's measurements from its table in a record. Raises FaultError."""
     table: dict[str, Any] = {}
     for name in _NAMES[kind]:
-        if name == "would_reject":
+        if name in _TUPLES:
             table[name] = tuple(map(str, values.items(name))) if name in values.values else ()
         elif name == "faces_per_frame":
             table[name] = values.integers(name)

@@ -15,6 +15,7 @@ from avf_curation.media.picture_format import credible_pixel_aspect, display_siz
 from avf_curation.media.preview import PreviewConfig, input_preview
 from avf_curation.media.types import Bytes, PictureRun, TimeRange
 from avf_curation.pipeline.screening import screen_shots
+from avf_curation.stages import scenes
 from avf_shards.timeline import Span
 from support.curation_runs import make_recipe
 
@@ -145,6 +146,8 @@ def test_anamorphic_pictures_come_in_square_pixels(
     assert media.video_track is not None
     (picture,) = media.video_track.pictures
     assert (picture.width_px, picture.height_px) == shown
+    (oddity,) = scenes.measure(Span(0, 3), media.video_track, None).oddities
+    assert f"the picture is {shown[0]} x {shown[1]}" in oddity
     small, scale = FrameConverter().long_side(next(MediaFile(path, CONFIG).frames()).frame, 128, "gray")
     assert small.shape[1] / small.shape[0] == pytest.approx(shown[0] / shown[1], rel=0.01)
     assert scale == pytest.approx(128 / shown[0])
@@ -174,6 +177,9 @@ def test_a_shot_ends_where_the_size_of_the_picture_changes(tmp_path: Path, sizes
     assert video_track.pictures == tuple(
         PictureRun(start_frame=30 * number, width_px=width, height_px=height)
         for number, (width, height) in enumerate(sizes)
+    )
+    assert scenes.measure(Span(30, 60), video_track, None).oddities == (
+        "A shot begins or ends where the picture changes its size.",
     )
     frames, media = read_twice(path)
     assert [frame.shape[:2] for frame in (frames[29], frames[30])] == [size[::-1] for size in sizes]

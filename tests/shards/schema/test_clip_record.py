@@ -20,7 +20,7 @@ from avf_shards.timeline import Span
 
 KEY = "made-0123456789ab-0000000-0000050-0"
 STAGES: dict[str, dict[str, Any]] = {
-    "scenes": ScenesScores(length_s=2.0, cut_off_s=0.0, no_picture_s=0.0, no_sound_s=0.5).record(),
+    "scenes": ScenesScores(length_s=2.0, cut_off_s=0.0, no_picture_s=0.0, no_sound_s=0.5, oddities=("Odd.",)).record(),
     "faces": FacesScores(
         counts=(1, 1, 2),
         no_face_share=0.0,
