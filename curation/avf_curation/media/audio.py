@@ -13,6 +13,7 @@ from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_F
 from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import MAX_DECODE_ERRORS, open_container
 from avf_curation.media.downmix import SEGMENT_S, ChannelComparison
+from avf_curation.media.joined_clock import JoinedClock, Restart, may_be_joined
 from avf_curation.media.types import AudioTrack, MediaConfig, Samples, TimeRange
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,13 @@ Block = tuple[float, int, Samples]
 
 
 def read_audio(
-    path: Path, config: MediaConfig, start_s: float, frames: int | None, within: TimeRange | None
+    path: Path,
+    config: MediaConfig,
+    start_s: float,
+    frames: int | None,
+    within: TimeRange | None,
+    *,
+    restarts: tuple[Restart, ...] = (),
 ) -> AudioTrack | None:
     """Return the sound track that `choose_audio_stream` picks as 16 kHz mono; None when the input has no sound track.
 
@@ -36,8 +43,9 @@ def read_audio(
         start_s: time of frame 0 on the clock of the file.
         frames: length of the timeline; None for the length of the sound itself.
         within: the part of the file that is the input; None for all of it.
+        restarts: of the file's clock, as the video pass found them.
     """
-    request = _Request(path=path, config=config, start_s=start_s, frames=frames, within=within)
+    request = _Request(path=path, config=config, start_s=start_s, frames=frames, within=within, restarts=restarts)
     comparison = ChannelComparison()
     audio_track = _read_pass(request, _DownmixToMono(comparison))
     if audio_track is None or frames is None:
@@ -68,6 +76,7 @@ class _Request:
     start_s: float
     frames: int | None
     within: TimeRange | None
+    restarts: tuple[Restart, ...]
 
 
 class _DownmixToMono:
@@ -127,7 +136,8 @@ def _read_pass(request: _Request, downmix: _DownmixToMono | _OneOfTwoChannels) -
                 container.seek(int(max(begin_s, start_s - _MARGIN_S) / float(stream.time_base)), stream=stream)
             except (av.error.FFmpegError, ValueError):  # sound before the range is decoded and dropped
                 log.debug("%r: no seek to %g s in the sound; decoding starts at the first packet", str(path), start_s)
-        blocks = _resample_blocks(container, stream, downmix, request.config.max_duration_s, until_s)
+        packets = _read_packets(container, stream, request.restarts)
+        blocks = _resample_blocks(packets, stream, downmix, request.config.max_duration_s, until_s)
         audio_track = _place_without_video(list(blocks)) if frames is None else _place_blocks(blocks, start_s, frames)
         return replace(audio_track, stream=choice)
 
@@ -179,7 +189,7 @@ def _place_blocks(blocks: Iterator[Block], start_s: float, frames: int) -> Audio
 
 
 def _resample_blocks(
-    container: Any,
+    packets: Iterator[Any],
     stream: Any,
     downmix: _DownmixToMono | _OneOfTwoChannels,
     max_duration_s: float,
@@ -198,7 +208,7 @@ def _resample_blocks(
             yield start_s, yielded, data
             yielded += len(data)
 
-    for frame in _decode_audio(container, stream):
+    for frame in _decode_audio(packets):
         if not frame.sample_rate or not frame.samples:
             continue
         time_s = frame.time if frame.pts is not None else expected_s
@@ -224,9 +234,17 @@ def _resample_blocks(
         yield from resample(None)
 
 
-def _decode_audio(container: Any, stream: Any) -> Iterator[Any]:
+def _read_packets(container: Any, stream: Any, restarts: tuple[Restart, ...]) -> Iterator[Any]:
+    """Yield the packets of the sound, their clock continued where that of the file starts again."""
+    clock = JoinedClock(may_jump_ahead=may_be_joined(container), restarts=list(restarts))
+    for packet in container.demux(stream):
+        if restarts:
+            clock.adjust(packet)
+        yield packet
+
+
+def _decode_audio(packets: Iterator[Any]) -> Iterator[Any]:
     """Yield decoded audio frames; packets that cannot be decoded are skipped."""
-    packets = container.demux(stream)
     errors = 0
     while errors < MAX_DECODE_ERRORS:
         try:
@@ -236,4 +254,4 @@ def _decode_audio(container: Any, stream: Any) -> Iterator[Any]:
         except av.error.FFmpegError:
             errors += 1
     if errors:
-        log.info("%r: %d audio packets cannot be decoded and leave holes", container.name, errors)
+        log.info("%d audio packets cannot be decoded and leave holes", errors)

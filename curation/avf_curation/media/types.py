@@ -1,7 +1,7 @@
 """The timeline of an input: its video track, its audio track, and where either is missing.
 
-Frame 0 is the first decoded frame of the first video stream; the others are chosen by nearest timestamp at 25 fps.
-Sound is placed against frame 0 by its own timestamps.
+Frame 0 is the first decoded frame of the first video stream; each frame stays until the next one comes. Sound is placed
+against frame 0 by its own timestamps.
 """
 
 from bisect import bisect_right
@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, Span
+from avf_shards.timeline import SAMPLES_PER_FRAME, Span
 
 from avf_curation.media.audio_stream import AudioStreamChoice
+from avf_curation.media.joined_clock import Restart
 
 Bytes = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.int16]
@@ -50,22 +51,6 @@ class TimeRange:
         return self.stop_s - self.start_s
 
 
-def nearest_indices(earlier: int, later: int, first: int, ticks_numerator: int, ticks_denominator: int) -> range:
-    """Return the timeline indices from `first` on that are nearer to timestamp `earlier` than to `later`.
-
-    A tie goes to `earlier`. Timestamps count from frame 0 in ticks of numerator/denominator seconds. The arithmetic is
-    exact, in integers: index i belongs to `earlier` while i/25 <= (earlier + later)/2 * numerator/denominator. Floats
-    would decide ties, which are common at 50 fps, by rounding.
-    """
-    last = (FRAMES_PER_SECOND * ticks_numerator * (earlier + later)) // (2 * ticks_denominator)
-    return range(first, last + 1)
-
-
-def round_to_frames(ticks: int, ticks_numerator: int, ticks_denominator: int) -> int:
-    """Convert a duration in ticks to frames of the timeline, half a frame rounded up."""
-    return (2 * FRAMES_PER_SECOND * ticks * ticks_numerator + ticks_denominator) // (2 * ticks_denominator)
-
-
 @dataclass(frozen=True, kw_only=True)
 class PictureRun:
     """A stretch of the timeline whose frames have one size and shape."""
@@ -82,9 +67,13 @@ class VideoTrack:
     """The video of an input on the 25 fps timeline."""
 
     frames: int  # length of the timeline; from decoded_frames on nothing could be decoded
-    pts: npt.NDArray[np.int64]  # (decoded_frames,) stream timestamp of the source frame at each index
+    pts: npt.NDArray[np.int64]  # (decoded_frames,) timestamp of the packet of the source frame at each index
     gaps: tuple[Span, ...] = ()  # index ranges that are far from any source frame
-    errors: tuple[int, ...] = ()  # indices near which packets failed to decode
+    damaged: tuple[Span, ...] = ()  # from a damaged packet to the next clean key frame; in order, apart
+    joins: tuple[int, ...] = ()  # indices at which another recording begins: the clock of the file starts again
+    restarts: tuple[Restart, ...] = ()  # where in the file the clock starts again
+    key_indices: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # that begin a key frame
+    is_seekable: bool = True  # the timestamps tell where in the file a frame is
     pictures: tuple[PictureRun, ...] = ()  # in order; more than one where the size changes in mid-stream
 
     @property

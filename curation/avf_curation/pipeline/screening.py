@@ -25,6 +25,20 @@ class ScreenedShot:
 
     span: Span  # frame range on the 25 fps timeline
     faces: tuple[tuple[Box, ...], ...] | None  # faces in each sampled frame; None: the shot is too short for a search
+    sampled: tuple[int, ...] = ()  # indices of the sampled frames
+
+    def part(self, span: Span) -> "ScreenedShot":
+        """Return a part of the shot with the faces that were sampled in it; where there are none, with all of them."""
+        if span == self.span:
+            return self
+        inside = [number for number, i in enumerate(self.sampled) if span.start_frame <= i < span.stop_frame]
+        if self.faces is None or not inside:
+            return ScreenedShot(span=span, faces=self.faces, sampled=self.sampled)
+        return ScreenedShot(
+            span=span,
+            faces=tuple(self.faces[number] for number in inside),
+            sampled=tuple(self.sampled[number] for number in inside),
+        )
 
 
 class _FrameSampler:
@@ -68,12 +82,13 @@ def screen_shots(
         nonlocal start
         span = Span(start, stop)
         boxes: tuple[tuple[Box, ...], ...] | None = None
+        indices: tuple[int, ...] = ()
         if span.seconds >= scenes.min_shot_s and find_faces:
             # Cuts are reported a few frames late, so the sampler may hold frames of the next shot already.
             frames = {i: frame for i, frame in sampler.sampled.items() if start <= i < stop}
-            indices = sample_indices(start, stop, sorted(frames), faces.samples)
+            indices = tuple(sample_indices(start, stop, sorted(frames), faces.samples))
             boxes = tuple(tuple(detector.detect(*frames[i], faces.upsample, faces.min_score)) for i in indices)
-        shots.append(ScreenedShot(span=span, faces=boxes))
+        shots.append(ScreenedShot(span=span, faces=boxes, sampled=indices))
         sampler.start_shot(stop)
         start = stop
 

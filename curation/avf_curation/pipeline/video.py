@@ -27,6 +27,7 @@ from avf_curation.pipeline.input_check import (
 )
 from avf_curation.pipeline.outcomes import ScreenedVideo, SpanOutcome, VideoOutcomes, fail_video
 from avf_curation.pipeline.screening import ScreenedShot, screen_shots
+from avf_curation.pipeline.shot_parts import split_at_faults
 from avf_curation.pipeline.span_refiner import RefiningContext, SpanRefiner
 from avf_curation.recipe import SourceSettings
 from avf_curation.sources.types import Video
@@ -103,8 +104,12 @@ def _screen(
         )
         parts: list[SpanOutcome | Candidate] = []
         for shot in shots:
-            for span in scenes.split_shot(shot.span, settings.scenes):
-                parts += screening.screen(ScreenedShot(span=span, faces=shot.faces))
+            for part in split_at_faults(shot, video_track):
+                if part.is_damaged:
+                    parts.append(_fail_damaged(part.shot.span))
+                    continue
+                for span in scenes.split_shot(part.shot.span, settings.scenes):
+                    parts += screening.screen(ScreenedShot(span=span, faces=part.shot.faces))
         if video_track.frames > video_track.decoded_frames:
             parts.append(_fail_undecodable_end(video_track))
         check_unchanged(video, path)
@@ -202,6 +207,12 @@ def _fail_undecodable_end(video_track: VideoTrack) -> SpanOutcome:
     candidate = Candidate(span=Span(video_track.decoded_frames, video_track.frames))
     failure = FailureCause(stage="scenes", error="cut_off", message="declared, but cannot be decoded")
     return SpanOutcome(candidate=candidate, failure=failure)
+
+
+def _fail_damaged(span: Span) -> SpanOutcome:
+    """Return the outcome of frames between a damaged packet and the next clean key frame."""
+    failure = FailureCause(stage="scenes", error="damaged", message="a packet is damaged, and no key frame has come")
+    return SpanOutcome(candidate=Candidate(span=span), failure=failure)
 
 
 def _reject_audio_only(media: MediaFile, settings: SourceSettings) -> SpanOutcome:

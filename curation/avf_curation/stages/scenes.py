@@ -82,8 +82,7 @@ def split_shot(shot: Span, config: ScenesConfig) -> list[Span]:
 def measure(shot: Span, video_track: VideoTrack, audio_track: AudioTrack | None) -> ScenesScores:
     """Return the length of a shot and the seconds of video and sound that it lacks."""
     gaps = overlap_frames(video_track.gaps, shot)
-    # The stop frame counts too: a packet that fails there would have been the last frame of the shot.
-    broken = sum(shot.start_frame <= index <= shot.stop_frame for index in video_track.errors)
+    broken = overlap_frames(video_track.damaged, shot)
     if shot.stop_frame == video_track.decoded_frames:
         # Decoding ended here. The last shot lacks all that the input declares beyond.
         broken += video_track.frames - video_track.decoded_frames

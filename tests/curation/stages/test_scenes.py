@@ -11,7 +11,7 @@ DEFAULT = make_recipe().defaults
 
 
 def test_shots_with_missing_video_or_audio_are_rejected() -> None:
-    video_track = VideoTrack(frames=100, pts=np.arange(80), gaps=(Span(10, 30),), errors=(5,))
+    video_track = VideoTrack(frames=100, pts=np.arange(80), gaps=(Span(10, 30),), damaged=(Span(5, 6),))
     sound = AudioTrack(samples=np.zeros(100 * 640, np.int16), covered=(Span(0, 60 * 640),))
 
     def verdict(span: Span) -> list[str]:

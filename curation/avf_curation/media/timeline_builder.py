@@ -1,0 +1,181 @@
+"""Builds the 25 fps timeline of a video from its frames, one after another."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from avf_shards.timeline import Span
+
+from avf_curation.media.damage import DamageLog, ShownFrame
+from avf_curation.media.frame_placement import held_indices, round_to_frames, unseen_span
+from avf_curation.media.picture_format import display_size, frame_traits
+from avf_curation.media.tone_mapping import color_kind
+from avf_curation.media.types import MediaConfig, MediaError, PictureRun, VideoTrack
+from avf_curation.media.video_decoder import DecodedFrame, VideoDecoder, nominal_step
+
+log = logging.getLogger(__name__)
+
+_MAX_UNPLACED_SHARE = 0.01  # of the frames; more that have no place of their own mean that the timestamps are wrong
+
+
+@dataclass(kw_only=True)
+class TimelineFrame:
+    """An index of the 25 fps timeline and the source frame that is shown there."""
+
+    index: int  # frame number on the timeline
+    frame: Any  # PyAV's VideoFrame
+    repeated: bool  # the source frame is the one of the index before
+
+
+class TimelineBuilder:
+    """Places frames in the order of presentation. A frame is placed when the timestamp of the next one is known."""
+
+    def __init__(self, config: MediaConfig, video: Any) -> None:
+        self._max_gap_s = config.max_gap_s
+        self._max_duration_s = config.max_duration_s
+        self._video = video
+        self._tick = video.time_base  # seconds, a fraction
+        self._default_step = self._step = nominal_step(video)
+        self._shown: DecodedFrame | None = None  # the latest frame, which is not placed yet
+        self._shown_time = 0
+        self._end_ticks = 0  # where the last frame ends, counted from frame 0
+        self._unplaced = self._frames = 0
+        self._pts: list[int] = []
+        self._gaps: list[Span] = []
+        self._key_indices: list[int] = []
+        self._joins: list[int] = []
+        self._joins_passed = 0
+        self._pictures: list[PictureRun] = []
+        self.first_time: int | None = None  # timestamp of frame 0, in ticks
+        self.damage = DamageLog()
+
+    @property
+    def next_time(self) -> int:
+        """The timestamp of a frame that has none: the distance of the last two frames stands in."""
+        return 0 if self._shown is None else self._shown_time + self._step
+
+    @property
+    def placed(self) -> int:
+        """The number of indices that have a frame."""
+        return len(self._pts)
+
+    def pass_over(self, decoded: DecodedFrame) -> None:
+        """Take note of a frame before the timeline, whose damage may last into it."""
+        self._note_damage(decoded)
+
+    def add(self, decoded: DecodedFrame, time: int, restart_numbers: list[int]) -> Iterator[TimelineFrame]:
+        """Yield the indices of the frame before this one. Raises MediaError.
+
+        Args:
+            time: when the frame is presented, in ticks.
+            restart_numbers: of the first packet after each restart of the file's clock.
+        """
+        self._frames += 1
+        if self._shown is None or self.first_time is None:
+            self.first_time = self._shown_time = time
+            self._shown = decoded
+            return
+        if time <= self._shown_time:  # the shown frame has this position already
+            self._unplaced += 1
+            if decoded.is_damaged:
+                self.damage.note_packet(decoded.number)
+            return
+        earlier, later = self._shown_time - self.first_time, time - self.first_time
+        tick = self._tick
+        if later * tick > self._max_duration_s:
+            raise MediaError("absurd_timestamps", f"timestamps run past {self._max_duration_s:g} s")
+        indices = held_indices(earlier, later, len(self._pts), tick.numerator, tick.denominator)
+        self._gaps += unseen_span(earlier, later, float(tick), self._max_gap_s)
+        yield from self._emit(self._shown, indices, restart_numbers)
+        self._step = time - self._shown_time
+        self._shown, self._shown_time = decoded, time
+
+    def end(self, restart_numbers: list[int], max_frames: int | None) -> Iterator[TimelineFrame]:
+        """Yield the indices of the last frame. Raises MediaError.
+
+        Args:
+            max_frames: length of the range that is the input; None where the input is the whole file.
+        """
+        if self._shown is None or self.first_time is None:
+            raise MediaError("no_frames", "the video stream has no frame that can be decoded")
+        # A step after a long gap is no frame duration: ten nominal ones at most.
+        last_ticks = self._shown.frame.duration or min(self._step, 10 * self._default_step)
+        self._end_ticks = self._shown_time - self.first_time + last_ticks
+        frames = round_to_frames(self._end_ticks, self._tick.numerator, self._tick.denominator)
+        if max_frames is not None:
+            frames = min(frames, max_frames)
+        stop = max(frames, len(self._pts), 1)
+        yield from self._emit(self._shown, range(len(self._pts), stop), restart_numbers)
+        if self._unplaced > max(1, _MAX_UNPLACED_SHARE * self._frames):
+            raise MediaError(
+                "unplaced_frames",
+                f"{self._unplaced} of {self._frames} frames that decode have no place of their own on the timeline",
+            )
+
+    def declared_frames(self) -> int:
+        """Return the frames from the first one that is shown to the declared end of the stream; 0: not declared.
+
+        The declared duration counts from the start of the stream, of which an edit list may hide the first frames. It
+        is rounded by many programs, so an end that is less than a frame of the source away is no missing picture.
+        """
+        video, tick = self._video, self._tick
+        if not video.duration or self.first_time is None:
+            return 0
+        ticks = video.duration - max(0, self.first_time - (video.start_time or 0))
+        missing = ticks - self._end_ticks
+        if ticks * tick > self._max_duration_s or (missing < self._default_step and not self.damage.is_open):
+            return 0
+        return round_to_frames(max(0, ticks), tick.numerator, tick.denominator)
+
+    def track(self, frames: int, decoder: VideoDecoder) -> VideoTrack:
+        """Return the finished track on a timeline of `frames`."""
+        restarts = tuple(decoder.clock.restarts)
+        return VideoTrack(
+            frames=frames,
+            pts=np.asarray(self._pts, np.int64),
+            gaps=tuple(self._gaps),
+            damaged=self.damage.finish(len(self._pts)),
+            joins=tuple(self._joins),
+            restarts=restarts,
+            key_indices=np.asarray(self._key_indices, np.int64),
+            is_seekable=not (restarts or decoder.has_untimed),
+            pictures=tuple(self._pictures),
+        )
+
+    def _emit(self, shown: DecodedFrame, indices: range, restart_numbers: list[int]) -> Iterator[TimelineFrame]:
+        index = len(self._pts)
+        self._note_damage(shown)
+        if shown.is_key and indices:
+            self._key_indices.append(index)
+        while self._joins_passed < len(restart_numbers) and shown.number >= restart_numbers[self._joins_passed]:
+            self._joins_passed += 1
+            if index > 0 and index not in self._joins[-1:]:
+                self._joins.append(index)
+        self._note_picture(shown.frame, indices)
+        for count, index in enumerate(indices):
+            self._pts.append(shown.pts)
+            yield TimelineFrame(index=index, frame=shown.frame, repeated=count > 0)
+
+    def _note_picture(self, frame: Any, indices: range) -> None:
+        """Begin a new stretch where the picture has another size or shape than at the index before."""
+        if not indices:
+            return
+        (width, height), aspect = display_size(frame), frame_traits(frame).pixel_aspect
+        run = PictureRun(
+            start_frame=indices[0], width_px=width, height_px=height, pixel_aspect=aspect, colors=color_kind(frame)
+        )
+        if not self._pictures or replace(self._pictures[-1], start_frame=indices[0]) != run:
+            self._pictures.append(run)
+
+    def _note_damage(self, decoded: DecodedFrame) -> None:
+        self.damage.note_frame(
+            ShownFrame(
+                index=len(self._pts),
+                number=decoded.number,
+                is_key=decoded.is_key,
+                is_damaged=decoded.is_damaged,
+                is_reference=decoded.is_reference,
+            )
+        )
