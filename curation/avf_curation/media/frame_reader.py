@@ -23,7 +23,7 @@ OpenVideo = Callable[[], tuple[Any, Any]]
 """Opens the input and returns the container and its video stream."""
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class _Cursor:
     """A decoder that stands at a frame and can go on from there."""
 

@@ -12,7 +12,7 @@ _AHEAD_S = 10.0  # ffmpeg's dts_delta_threshold, in formats that may be joined
 _TS_DISCONT = 0x200  # AVFMT_TS_DISCONT: MPEG program and transport streams
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Restart:
     """A point of a file where the clock starts again."""
 
@@ -20,7 +20,7 @@ class Restart:
     offset_s: float  # to add to the timestamps from here on
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _StreamClock:
     """How far one stream has come."""
 
@@ -34,7 +34,7 @@ def may_be_joined(container: Any) -> bool:
     return bool(int(container.format.flags) & _TS_DISCONT)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class JoinedClock:
     """Moves the timestamps of packets so that each stream goes on after a restart."""
 
@@ -68,5 +68,7 @@ class JoinedClock:
             if self.restarts[number].position < 0 or self.restarts[number].position > clock.position:
                 clock.used = number + 1
                 return
-        self.restarts.append(Restart(-1 if position is None else position, offset_s - jump_s))
+        self.restarts.append(
+            Restart(position=-1 if position is None else position, offset_s=offset_s - jump_s)
+        )
         clock.used = len(self.restarts)

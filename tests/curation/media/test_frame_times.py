@@ -1,0 +1,102 @@
+"""Each picture is shown at its own time, whatever container, codec and rate it comes in, and reads the same twice."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from avf_curation.media.decode import MediaFile
+from avf_curation.media.frame_placement import held_indices, round_to_frames
+from avf_shards.timeline import Span
+from support.curation_runs import make_recipe
+from support.numbered_video import make_numbered_video, read_number
+
+CONFIG = make_recipe().defaults.media
+B_FRAMES = {"bf": "3", "b_strategy": "0", "g": "30", "preset": "veryfast"}
+
+
+def open_media(tmp_path: Path, data: bytes) -> MediaFile:
+    (tmp_path / "film").write_bytes(data)
+    return MediaFile(tmp_path / "film", CONFIG)
+
+
+def shown_numbers(media: MediaFile) -> list[int]:
+    """The number in the picture at each index; the second read must show the same pictures."""
+    pictures = [entry.frame.to_ndarray(format="gray") for entry in media.frames()]
+    track = media.video_track
+    assert track is not None
+    for span in (Span(0, len(pictures)), Span(len(pictures) // 2, len(pictures)), Span(3, 5)):
+        again = [frame.to_ndarray(format="gray") for frame in media.read(span)]
+        np.testing.assert_array_equal(np.stack(again), np.stack(pictures[span.start_frame : span.stop_frame]))
+    return [read_number(entry) for entry in media.read(Span(0, len(pictures)))]
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "options"),
+    [
+        ("avi", "libx264", B_FRAMES),
+        ("avi", "libx264", {"bf": "0"}),
+        ("avi", "mpeg4", {"bf": "2", "qmin": "2", "qmax": "2"}),
+        ("matroska", "libx264", B_FRAMES),
+        ("matroska", "libx264", B_FRAMES | {"allow_raw_vfw": "1"}),
+        ("mpegts", "libx264", B_FRAMES),
+        ("mpeg", "mpeg2video", {"bf": "2", "qmin": "2", "qmax": "2"}),
+        ("flv", "libx264", B_FRAMES),
+        ("h264", "libx264", B_FRAMES),
+    ],
+)
+def test_reordered_frames_come_once_each_in_order(
+    tmp_path: Path, container: str, codec: str, options: dict[str, str]
+) -> None:
+    with open_media(
+        tmp_path, make_numbered_video(range(70), container=container, codec=codec, options=options)
+    ) as media:
+        assert shown_numbers(media) == list(range(70))
+        assert media.video_track is not None
+        assert media.video_track.frames == 70
+
+
+def test_a_picture_stays_until_the_next_one_comes(tmp_path: Path) -> None:
+    times = [n for n in range(60) if not 21 <= n < 30]
+    with open_media(tmp_path, make_numbered_video(times, container="mp4")) as media:
+        numbers = shown_numbers(media)
+    assert numbers[19:32] == [19] + 10 * [20] + [21, 22], "the stutter of 0.4 s ends with the next picture"
+
+
+@pytest.mark.parametrize("rate", [8, 10, 12, 15, Fraction(24000, 1001), 24, 25, Fraction(30000, 1001), 48, 50, 60, 120])
+def test_no_picture_is_more_than_half_a_frame_early_or_late(rate: Fraction) -> None:
+    rate = Fraction(rate)
+    ticks = 90_000
+    times = [round(n / rate * ticks) for n in range(round(10 * rate))]
+    shown: list[int] = []
+    for earlier, later in zip(times, times[1:], strict=False):
+        shown += [earlier] * len(held_indices(earlier, later, len(shown), 1, ticks))
+    for index, time in enumerate(shown):
+        later = min((t for t in times if t > time), default=None)
+        early_s = time / ticks - index / 25
+        assert early_s <= 0.02 + 1e-9
+        if later is not None:
+            assert index / 25 - later / ticks <= 0.0, "the next picture has begun"
+    assert round_to_frames(times[-1] + round(ticks / rate), 1, ticks) == 250
+
+
+@pytest.mark.parametrize("rate", [10, 15, Fraction(24000, 1001), 30, 50])
+@pytest.mark.parametrize("container", ["matroska", "mpegts"])
+def test_flash_and_beep_come_together(tmp_path: Path, rate: Fraction, container: str) -> None:
+    """The picture with a number that is a multiple of the rate begins with each beep."""
+    rate = Fraction(rate)
+    flashes = [round(n * rate) for n in (1, 2, 3)]
+    beeps_s = [float(flash / rate) for flash in flashes]
+    codec = "mpeg2video" if container == "mpegts" and rate > 20 else "libx264"
+    data = make_numbered_video(
+        range(round(4 * rate)), container=container, codec=codec, rate=rate, options={"bf": "2"}, beeps_s=beeps_s
+    )
+    with open_media(tmp_path, data) as media:
+        numbers = [read_number(entry.frame) for entry in media.frames()]
+        audio = media.audio(len(numbers))
+    assert audio is not None
+    loud = np.flatnonzero(np.abs(audio.samples.astype(int)) > 3000)
+    starts = [loud[0], *loud[1:][np.diff(loud) > 3200]]
+    # Above 25 fps the picture itself may be skipped.
+    shown = [min(i for i, number in enumerate(numbers) if number >= flash) for flash in flashes]
+    np.testing.assert_allclose(np.asarray(starts) / 16_000, np.asarray(shown) / 25, atol=0.021)
