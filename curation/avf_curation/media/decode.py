@@ -13,8 +13,8 @@ from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import open_container
 from avf_curation.media.frame_reader import FrameReader
 from avf_curation.media.picture_format import display_size
-from avf_curation.media.tone_mapping import is_convertible
 from avf_curation.media.timeline_builder import TimelineBuilder, TimelineFrame
+from avf_curation.media.tone_mapping import is_convertible
 from avf_curation.media.types import (
     AudioTrack,
     MediaConfig,

@@ -68,7 +68,5 @@ class JoinedClock:
             if self.restarts[number].position < 0 or self.restarts[number].position > clock.position:
                 clock.used = number + 1
                 return
-        self.restarts.append(
-            Restart(position=-1 if position is None else position, offset_s=offset_s - jump_s)
-        )
+        self.restarts.append(Restart(position=-1 if position is None else position, offset_s=offset_s - jump_s))
         clock.used = len(self.restarts)
