@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-from avf_curation.demo.corpus import write_corpus
 from avf_curation.detectors.threads import limit_threads
 from support.browser import BROWSER
+from support.demo_files import DemoFiles
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -42,8 +42,8 @@ def real_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the demo corpus; return its folder."""
-    folder = tmp_path_factory.mktemp("made") / "corpus"
-    write_corpus(folder)
-    return folder
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> DemoFiles:
+    """Return the files of the demo corpus, which all test processes share."""
+    base = tmp_path_factory.getbasetemp()
+    shared_base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return DemoFiles(shared_base / "demo-files")

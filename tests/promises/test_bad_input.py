@@ -16,6 +16,7 @@ from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.runs.frozen_plan import read_plan
 from avf_shards.schema.ledger import table_to_decisions
 from support.curation_runs import EMBEDDED, make_recipe
+from support.demo_files import DemoFiles
 from support.runs import make_run
 from support.trees import file_digests
 
@@ -223,13 +224,13 @@ def test_markup_in_a_file_name_is_escaped(
 
 @pytest.mark.parametrize("seed", range(4))
 def test_corrupted_and_truncated_videos_never_crash_a_run(
-    small_video: bytes, corpus: Path, tmp_path: Path, seed: int
+    small_video: bytes, corpus: DemoFiles, tmp_path: Path, seed: int
 ) -> None:
     """Fifty small files with flips and cuts, times four: no crash, no hang, every one accounted for."""
     draw = random.Random(seed)
     source = tmp_path / "in"
     source.mkdir()
-    bases = [small_video, (corpus / "archive/no_sound.mp4").read_bytes()[:60_000], random_small_video(draw)]
+    bases = [small_video, corpus.draw("archive/no_sound.mp4").read_bytes()[:60_000], random_small_video(draw)]
     for number in range(50):
         data = bytearray(draw.choice(bases))
         for _ in range(draw.choice([1, 3, 30, 300])):

@@ -16,6 +16,7 @@ from avf_curation.runs.progress import Progress
 from avf_curation.sources.types import Video
 from ray.cluster_utils import Cluster as RayCluster
 from support.curation_runs import EMBEDDED, make_recipe, stub_curate
+from support.demo_files import DemoFiles
 from support.ray_runs import QUICK_SETTINGS, link_demo_videos
 from support.runs import make_inputs
 from support.stages import single_step
@@ -104,7 +105,7 @@ def test_a_run_survives_nodes_that_die_and_join(nodes: RayCluster, tmp_path: Pat
 
 @pytest.mark.slow
 def test_screening_and_refining_on_separate_pools_give_the_same_bytes(
-    nodes: RayCluster, corpus: Path, tmp_path: Path
+    nodes: RayCluster, corpus: DemoFiles, tmp_path: Path
 ) -> None:
     source = tmp_path / "in"
     source.mkdir()
@@ -150,7 +151,7 @@ def test_refiners_request_their_share_of_a_gpu(nodes: RayCluster, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_prometheus_receives_the_time_of_each_stage(nodes: RayCluster, corpus: Path, tmp_path: Path) -> None:
+def test_prometheus_receives_the_time_of_each_stage(nodes: RayCluster, corpus: DemoFiles, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     link_demo_videos(corpus, source)

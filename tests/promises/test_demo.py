@@ -23,14 +23,17 @@ from avf_training.config.pretrain import load_recipe
 from avf_training.pretraining.pretrain import PretrainingData, run_pretraining
 from avf_training.trainer.metrics_writer import read_lines
 from support.browser import open_page, serious_findings
+from support.demo_files import DemoFiles
 
 pytestmark = pytest.mark.timeout(700)
 
 
 @pytest.fixture(scope="module")
-def demo(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(corpus: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo")
-    shutil.copytree(corpus, out / "corpus")
+    for video in demo_videos():
+        (out / "corpus" / video.path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(corpus.draw(video.path), out / "corpus" / video.path)
     done = subprocess.run(
         [sys.executable, "-m", "avf_curation.cli.main", "demo", "--out", str(out), "--workers", "2"],
         capture_output=True,

@@ -16,13 +16,14 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from support.curation_runs import EMBEDDED, make_recipe
+from support.demo_files import DemoFiles
 from support.ray_runs import QUICK_SETTINGS, curate_command, link_demo_videos
 from support.trees import result_digests
 from support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
-def source(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(corpus: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return link_demo_videos(corpus, tmp_path_factory.mktemp("source"))
 
 

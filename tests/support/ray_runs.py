@@ -3,13 +3,15 @@
 import sys
 from pathlib import Path
 
+from support.demo_files import DemoFiles
+
 QUICK_SETTINGS = ("plan.unit_videos=1", "plan.min_units=1", "faces.side_px=300", "track.side_px=300")
 
 
-def link_demo_videos(corpus: Path, folder: Path) -> Path:
+def link_demo_videos(corpus: DemoFiles, folder: Path) -> Path:
     """Link four files of the demo corpus into `folder`; return the folder."""
     for name in ("studio/talk_0.mp4", "studio/talk_1.mp4", "archive/truncated.mp4", "archive/notes.mp4"):
-        (folder / Path(name).name).symlink_to(corpus / name)
+        (folder / Path(name).name).symlink_to(corpus.draw(name))
     return folder
 
 

@@ -26,6 +26,7 @@ from avf_shards.timeline import Span
 from playwright.sync_api import Page
 from support.browser import open_page, serious_findings
 from support.curation_runs import EMBEDDED, make_recipe
+from support.demo_files import DemoFiles
 from support.ray_runs import QUICK_SETTINGS
 from support.runs import make_run
 
@@ -190,13 +191,13 @@ def test_options_of_review_are_named_as_they_are(
 
 
 @pytest.fixture(scope="module")
-def sheet(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Path]:
+def sheet(corpus: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Path]:
     """Write the review of a rejected span and of a kept clip with a hostile name; return the run and the page."""
     folder = tmp_path_factory.mktemp("sheet")
     source = folder / "in"
     source.mkdir()
     for video, name in (("studio/talk_0.mp4", "</script><b>talk.mp4"), ("street/no face.mp4", "no face.mp4")):
-        (source / name.replace("/", "\u2215")).symlink_to(corpus / video)
+        (source / name.replace("/", "\u2215")).symlink_to(corpus.draw(video))
     run = curate(make_recipe(*QUICK_SETTINGS), EMBEDDED, {"s": source}, folder / "run", RunOptions(engine="inline"))
     words = ["review", str(run.root), "--sample", "9", "--out", str(folder / "review")]
     assert main(words) == 0

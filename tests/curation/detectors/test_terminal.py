@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.demo_files import DemoFiles
 from support.ray_runs import curate_command, link_demo_videos
 
 # As the real one does at its start: it changes the settings of the terminal on its standard input (and this one also of
@@ -62,7 +63,7 @@ def read_until(terminal: int, end: str, timeout_s: float) -> str:
 
 
 @pytest.mark.parametrize("engine", ["ray", "inline"])
-def test_a_run_finishes_in_an_interactive_shell(engine: str, corpus: Path, tmp_path: Path) -> None:
+def test_a_run_finishes_in_an_interactive_shell(engine: str, corpus: DemoFiles, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     words = [*curate_command(link_demo_videos(corpus, source), tmp_path / "run", 1), "--engine", engine]
@@ -71,7 +72,7 @@ def test_a_run_finishes_in_an_interactive_shell(engine: str, corpus: Path, tmp_p
     assert set(touched) == {"started"}, "ffmpeg ran, with no terminal on its standard input and none in the background"
 
 
-def test_a_pool_that_cannot_start_names_the_reason(corpus: Path, tmp_path: Path) -> None:
+def test_a_pool_that_cannot_start_names_the_reason(corpus: DemoFiles, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     words = [

@@ -16,6 +16,7 @@ from avf_shards.schema.ledger import Check, Decision, Status, decisions_to_table
 from avf_shards.timeline import Span
 from support.browser import open_page, serious_findings
 from support.curation_runs import EMBEDDED, make_recipe
+from support.demo_files import DemoFiles
 from support.ray_runs import QUICK_SETTINGS
 from support.runs import make_run
 
@@ -89,7 +90,7 @@ def test_a_stored_clip_that_is_no_video_becomes_a_tile_that_says_so(
 
 
 @pytest.fixture(scope="module")
-def page(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(corpus: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Audit two sources, of which one has a hostile name; return the page."""
     folder = tmp_path_factory.mktemp("audit")
     for source, video, name in (
@@ -97,7 +98,7 @@ def page(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("empty", "street/no face.mp4", "no face.mp4"),
     ):
         (folder / source).mkdir()
-        (folder / source / name.replace("/", "\u2215")).symlink_to(corpus / video)
+        (folder / source / name.replace("/", "\u2215")).symlink_to(corpus.draw(video))
     sources = {name: folder / name for name in ("talk", "empty")}
     run = curate(make_recipe(*QUICK_SETTINGS), EMBEDDED, sources, folder / "run", RunOptions(engine="inline"))
     assert main(["audit", str(run.root), "--html", str(folder / "page.html")]) == 0

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from avf_curation.cli.main import main
+from avf_curation.demo.corpus import demo_videos
 from avf_curation.runs.cost_estimate import SourceTotals, estimate_source, sample_groups
 from avf_curation.sources.types import Video
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
+from support.demo_files import DemoFiles
 from support.ray_runs import QUICK_SETTINGS
 
 
@@ -59,13 +61,13 @@ def test_complete_groups_are_sampled_with_a_seed() -> None:
 
 @pytest.mark.slow
 def test_the_estimate_covers_the_cost_of_the_full_run(
-    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    corpus: DemoFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Films of one kind, so that a few say much; and the same sample, asked for again, is not curated again."""
     source = tmp_path / "in"
     source.mkdir()
-    for video in sorted((corpus / "strangers").iterdir())[:16]:
-        (source / video.name).symlink_to(video)
+    for video in [video for video in demo_videos() if video.path.startswith("strangers/")][:16]:
+        (source / Path(video.path).name).symlink_to(corpus.draw(video.path))
     words = ["--source", f"s={source}", "--engine", "inline", "--weights", str(tmp_path / "none")]
     words += [word for setting in QUICK_SETTINGS for word in ("--set", setting)]
     sample = ["estimate", *words, "--sample", "6", "--out", str(tmp_path / "sample"), "--json", "-"]

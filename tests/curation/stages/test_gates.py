@@ -12,6 +12,7 @@ from avf_curation.stages.gates import GatesConfig
 from avf_shards.errors import UserError
 from avf_shards.schema.ledger import table_to_decisions
 from support.curation_runs import EMBEDDED, make_recipe
+from support.demo_files import DemoFiles
 
 QUICK = ("faces.side_px=300", "track.side_px=300")
 
@@ -21,12 +22,12 @@ def tools() -> Detectors:
     return Detectors(EMBEDDED)
 
 
-def curate_demo_video(corpus: Path, path: str, tools: Detectors, *settings: str) -> VideoOutcomes:
-    stat = (corpus / path).stat()
+def curate_demo_video(corpus: DemoFiles, path: str, tools: Detectors, *settings: str) -> VideoOutcomes:
+    stat = corpus.draw(path).stat()
     video = Video(
         source="s", video_id=path, group_id=path, path=path, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns
     )
-    return curate_video(video, corpus, make_recipe(*QUICK, *settings).defaults, tools)
+    return curate_video(video, corpus.folder, make_recipe(*QUICK, *settings).defaults, tools)
 
 
 def verdicts(result: VideoOutcomes) -> list[str]:
@@ -42,7 +43,9 @@ def stages(result: VideoOutcomes) -> set[str]:
     return {check.stage for outcome in result.outcomes for check in outcome.candidate.checks}
 
 
-def test_two_faces_continue_where_the_faces_stage_only_measures_or_is_skipped(corpus: Path, tools: Detectors) -> None:
+def test_two_faces_continue_where_the_faces_stage_only_measures_or_is_skipped(
+    corpus: DemoFiles, tools: Detectors
+) -> None:
     path = "street/two faces.mp4"
     assert verdicts(curate_demo_video(corpus, path, tools)) == ["faces/several_faces"]
     measured = curate_demo_video(
@@ -57,12 +60,12 @@ def test_two_faces_continue_where_the_faces_stage_only_measures_or_is_skipped(co
     assert verdicts(skipped) == ["track/several_faces"]
 
 
-def test_a_video_without_a_face_gives_no_clip_for_any_gates(corpus: Path, tools: Detectors) -> None:
+def test_a_video_without_a_face_gives_no_clip_for_any_gates(corpus: DemoFiles, tools: Detectors) -> None:
     settings = ("gates.faces=measure", "gates.track=measure", "gates.sync=skip", "gates.quality=skip")
     assert verdicts(curate_demo_video(corpus, "street/no face.mp4", tools, *settings)) == ["track/face_lost"]
 
 
-def test_a_clip_is_not_split_where_silence_is_skipped(corpus: Path, tools: Detectors) -> None:
+def test_a_clip_is_not_split_where_silence_is_skipped(corpus: DemoFiles, tools: Detectors) -> None:
     settings = ("gates.scenes=measure", "scenes.detectors=[]", "gates.silence=skip", "gates.sync=measure")
     result = curate_demo_video(corpus, "studio/pause.mp4", tools, *settings)
     assert verdicts(result) == ["kept"]
@@ -73,7 +76,7 @@ def test_a_clip_is_not_split_where_silence_is_skipped(corpus: Path, tools: Detec
 
 
 @pytest.mark.parametrize("path", ["street/two faces.mp4", "archive/blurred.mp4", "studio/talk_0.mp4"])
-def test_scoring_all_stages_changes_no_verdict(corpus: Path, tools: Detectors, path: str) -> None:
+def test_scoring_all_stages_changes_no_verdict(corpus: DemoFiles, tools: Detectors, path: str) -> None:
     as_ever, further = (
         curate_demo_video(corpus, path, tools),
         curate_demo_video(corpus, path, tools, "gates.score_all=1"),
@@ -106,11 +109,11 @@ def test_the_scored_sample_has_the_configured_share_and_is_seeded() -> None:
         make_recipe("gates.score_all=1.5")
 
 
-def test_the_scored_sample_does_not_change_the_overlay_of_its_group(corpus: Path, tmp_path: Path) -> None:
+def test_the_scored_sample_does_not_change_the_overlay_of_its_group(corpus: DemoFiles, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     for name in ("channel/news/0.mp4", "channel/news/1.mp4", "street/two faces.mp4", "channel/clean/moving.mp4"):
-        (source / name.replace("/", "_")).symlink_to(corpus / name)
+        (source / name.replace("/", "_")).symlink_to(corpus.draw(name))
     result = {}
     for share in (0, 1):
         settings = make_recipe(*QUICK, "plan.group_by=directory", f"gates.score_all={share}")
