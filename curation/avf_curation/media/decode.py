@@ -114,6 +114,9 @@ class MediaFile:
         for run in track.pictures:
             if len(track.pictures) > 1 or run.pixel_aspect != 1 or run.colors:
                 log.info("%r: an unusual picture: %s", path, run)
+        if track.deinterlaced.any():
+            kind = "telecined" if track.telecined else "interlaced"
+            log.info("%r: %.1f %% of the frames are %s with motion", path, 100 * track.deinterlaced.mean(), kind)
         if track.gaps:
             log.info("%r: %d gaps between timestamps, first %s", path, len(track.gaps), track.gaps[0])
         if track.restarts:

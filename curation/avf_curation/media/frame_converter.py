@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
-from avf_curation.media.picture_format import display_size, frame_orientation
+from avf_curation.media.interlacing import deinterlace
+from avf_curation.media.picture_format import display_size, frame_orientation, frame_traits
 from avf_curation.media.tone_mapping import color_kind, to_bt709
 from avf_curation.media.types import Bytes
 
@@ -14,7 +15,7 @@ _HD_LINES = 720  # frames from here on use BT.709 where no colour matrix is tagg
 
 
 class FrameConverter:
-    """Converts frames to arrays through swscale as a player shows them: upright, square pixels, BT.709 colours."""
+    """Converts frames to arrays through swscale as a player shows them: upright, square pixels, BT.709, one moment."""
 
     def __init__(self) -> None:
         # One per output size: a reformatter sets itself up again, which costs more than a frame, when the size changes.
@@ -29,6 +30,8 @@ class FrameConverter:
             fast: shrink by bilinear interpolation instead of area averages.
         """
         orientation = frame_orientation(frame)
+        if frame_traits(frame).interlaced:
+            frame = deinterlace(frame)
         if orientation.transposed:
             width, height = height, width
         enlarged = width > frame.width or height > frame.height

@@ -80,7 +80,8 @@ class FrameReader:
             assert cursor.frame is not None
             frame = cursor.frame.frame
             # After a seek the decoder may not know yet, or know too early, what a later header says.
-            frame.opaque = FrameTraits(pixel_aspect=self._track.picture_at(index).pixel_aspect)
+            aspect, interlaced = self._track.picture_at(index).pixel_aspect, bool(self._track.deinterlaced[index])
+            frame.opaque = FrameTraits(pixel_aspect=aspect, interlaced=interlaced)
             yield frame
 
     def _cursor_at(self, index: int) -> _Cursor:

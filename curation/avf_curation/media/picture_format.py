@@ -40,6 +40,7 @@ class FrameTraits:
     """What is known of a frame beside its pixels. MediaFile attaches the traits to the frames that it yields."""
 
     pixel_aspect: float = 1.0  # width over height of a stored pixel
+    interlaced: bool = False  # even and odd lines show two moments with motion between them
 
 
 def frame_traits(frame: Any) -> FrameTraits:

@@ -2,17 +2,16 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from avf_shards.timeline import Span
+from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 from avf_curation.media.damage import DamageLog, ShownFrame
 from avf_curation.media.frame_placement import held_indices, round_to_frames, unseen_span
-from avf_curation.media.picture_format import display_size, frame_traits
-from avf_curation.media.tone_mapping import color_kind
-from avf_curation.media.types import MediaConfig, MediaError, PictureRun, VideoTrack
+from avf_curation.media.picture_recorder import PictureRecorder
+from avf_curation.media.types import MediaConfig, MediaError, VideoTrack
 from avf_curation.media.video_decoder import DecodedFrame, VideoDecoder, nominal_step
 
 log = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ class TimelineBuilder:
         self._key_indices: list[int] = []
         self._joins: list[int] = []
         self._joins_passed = 0
-        self._pictures: list[PictureRun] = []
+        self._pictures = PictureRecorder(float(video.average_rate or FRAMES_PER_SECOND))
         self.first_time: int | None = None  # timestamp of frame 0, in ticks
         self.damage = DamageLog()
 
@@ -141,7 +140,9 @@ class TimelineBuilder:
             restarts=restarts,
             key_indices=np.asarray(self._key_indices, np.int64),
             is_seekable=not (restarts or decoder.has_untimed),
-            pictures=tuple(self._pictures),
+            pictures=tuple(self._pictures.runs),
+            deinterlaced=self._pictures.deinterlaced,
+            telecined=self._pictures.is_telecined,
         )
 
     def _emit(self, shown: DecodedFrame, indices: range, restart_numbers: list[int]) -> Iterator[TimelineFrame]:
@@ -153,21 +154,10 @@ class TimelineBuilder:
             self._joins_passed += 1
             if index > 0 and index not in self._joins[-1:]:
                 self._joins.append(index)
-        self._note_picture(shown.frame, indices)
+        self._pictures.note(shown.frame, indices)
         for count, index in enumerate(indices):
             self._pts.append(shown.pts)
             yield TimelineFrame(index=index, frame=shown.frame, repeated=count > 0)
-
-    def _note_picture(self, frame: Any, indices: range) -> None:
-        """Begin a new stretch where the picture has another size or shape than at the index before."""
-        if not indices:
-            return
-        (width, height), aspect = display_size(frame), frame_traits(frame).pixel_aspect
-        run = PictureRun(
-            start_frame=indices[0], width_px=width, height_px=height, pixel_aspect=aspect, colors=color_kind(frame)
-        )
-        if not self._pictures or replace(self._pictures[-1], start_frame=indices[0]) != run:
-            self._pictures.append(run)
 
     def _note_damage(self, decoded: DecodedFrame) -> None:
         self.damage.note_frame(

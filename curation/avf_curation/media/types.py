@@ -75,6 +75,8 @@ class VideoTrack:
     key_indices: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # that begin a key frame
     is_seekable: bool = True  # the timestamps tell where in the file a frame is
     pictures: tuple[PictureRun, ...] = ()  # in order; more than one where the size changes in mid-stream
+    deinterlaced: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))  # (decoded_frames,)
+    telecined: bool = False  # film of 24 frames a second whose fields were repeated
 
     @property
     def decoded_frames(self) -> int:

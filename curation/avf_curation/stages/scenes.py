@@ -112,6 +112,11 @@ def _picture_oddities(shot: Span, video_track: VideoTrack) -> tuple[str, ...]:
         oddities.append(f"A stored pixel is {run.pixel_aspect:.3f} times as wide as high; the picture is {size}.")
     if run.colors:
         oddities.append(f"The colours are {run.colors}, converted to BT.709.")
+    interlaced = video_track.deinterlaced[shot.start_frame : shot.stop_frame]
+    if interlaced.any():
+        share = max(0.01, float(interlaced.mean()))
+        telecined = "; the film is telecined" if video_track.telecined else ""
+        oddities.append(f"{share:.0%} of the frames are interlaced with motion, and were deinterlaced{telecined}.")
     size_changes = {other.start_frame for other in video_track.pictures[1:]}
     if shot.start_frame in size_changes or shot.stop_frame in size_changes:
         oddities.append("A shot begins or ends where the picture changes its size.")
