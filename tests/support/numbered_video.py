@@ -16,6 +16,7 @@ LONG_GROUPS = {"bf": "3", "b_strategy": "0", "g": "250", "preset": "veryfast"}
 
 def numbered_picture(number: int) -> np.ndarray:
     """Return a grey picture (HEIGHT, WIDTH) whose bars are the bits of a number."""
+    number %= 1 << BITS
     bars = [235 if number >> bit & 1 else 16 for bit in range(BITS)]
     return np.repeat(np.repeat(np.asarray(bars, np.uint8)[None], 32, axis=1), HEIGHT, axis=0)
 

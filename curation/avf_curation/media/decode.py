@@ -99,7 +99,7 @@ class MediaFile:
                 self._check_picture(decoded.frame)
             yield from builder.add(decoded, time, decoder.restart_numbers)
         range_frames = None if self._range is None else round(self._range.seconds * FRAMES_PER_SECOND)
-        yield from builder.end(decoder.restart_numbers, range_frames)
+        yield from builder.end(decoder, range_frames)
         assert builder.first_time is not None
         self.start_s = float(builder.first_time * video.time_base)
         declared = range_frames or builder.declared_frames()

@@ -91,22 +91,24 @@ class TimelineBuilder:
         self._step = time - self._shown_time
         self._shown, self._shown_time = decoded, time
 
-    def end(self, restart_numbers: list[int], max_frames: int | None) -> Iterator[TimelineFrame]:
+    def end(self, decoder: VideoDecoder, max_frames: int | None) -> Iterator[TimelineFrame]:
         """Yield the indices of the last frame. Raises MediaError.
 
         Args:
+            decoder: has come to its end.
             max_frames: length of the range that is the input; None where the input is the whole file.
         """
         if self._shown is None or self.first_time is None:
             raise MediaError("no_frames", "the video stream has no frame that can be decoded")
         # A step after a long gap is no frame duration: ten nominal ones at most.
         last_ticks = self._shown.frame.duration or min(self._step, 10 * self._default_step)
-        self._end_ticks = self._shown_time - self.first_time + last_ticks
+        end_time = max(self._shown_time + last_ticks, decoder.repeated_until or 0)
+        self._end_ticks = end_time - self.first_time
         frames = round_to_frames(self._end_ticks, self._tick.numerator, self._tick.denominator)
         if max_frames is not None:
             frames = min(frames, max_frames)
         stop = max(frames, len(self._pts), 1)
-        yield from self._emit(self._shown, range(len(self._pts), stop), restart_numbers)
+        yield from self._emit(self._shown, range(len(self._pts), stop), decoder.restart_numbers)
         if self._unplaced > max(1, _MAX_UNPLACED_SHARE * self._frames):
             raise MediaError(
                 "unplaced_frames",

@@ -89,6 +89,7 @@ class VideoDecoder:
         self._disposable: deque[int] = deque(maxlen=2 * MAX_REORDERED)  # numbers of packets that no frame refers to
         self.clock = JoinedClock(may_jump_ahead=may_be_joined(container))
         self.has_untimed = False  # a packet without any timestamp came
+        self.repeated_until: int | None = None  # where the latest packet without data ends, in ticks
         self.restart_numbers: list[int] = []  # of the first packet after each restart of the clock
         self._codec: str = video.codec_context.name
         self._first_pixel_aspect = video.codec_context.sample_aspect_ratio
@@ -149,7 +150,10 @@ class VideoDecoder:
     def _decode(self, packet: Any, order: PacketOrder) -> Iterator[DecodedFrame]:
         is_flush = packet.pts is None and packet.dts is None and not packet.size
         if not packet.size and not is_flush:
-            return  # "show the picture before once more": Theora, and dropped frames in AVI
+            # "Show the picture before once more": Theora, and dropped frames in AVI.
+            if packet.pts is not None:
+                self.repeated_until = packet.pts + (packet.duration or nominal_step(self._video))
+            return
         if not is_flush:
             self._number += 1
             if packet.pts is None:

@@ -163,7 +163,8 @@ def test_packets_that_repeat_the_picture_before_are_no_errors(tmp_path: Path) ->
     """Theora stores "the same picture once more" as a packet without data; PyAV has no encoder for it."""
     if shutil.which("ffmpeg") is None:
         pytest.skip("the ffmpeg program is needed to encode Theora")
-    raw = np.stack([numbered_picture(10 if 10 <= n < 20 else n) for n in range(40)])
+    expected = [10 if 10 <= n < 20 else n for n in range(50)]
+    raw = np.stack([numbered_picture(n) for n in expected])
     form = f"-f rawvideo -pix_fmt gray -s {WIDTH}x{HEIGHT} -r 25 -i - -pix_fmt yuv420p -c:v libtheora -q:v 8 -f ogg -"
     encoded = subprocess.run(["ffmpeg", "-v", "error", *form.split()], input=raw.tobytes(), capture_output=True)
     if encoded.returncode:
@@ -174,7 +175,8 @@ def test_packets_that_repeat_the_picture_before_are_no_errors(tmp_path: Path) ->
         track = media.video_track
     assert track is not None
     assert track.damaged == ()
-    assert numbers == [10 if 10 <= n < 20 else n for n in range(40)]
+    assert numbers == expected
+    assert track.frames == track.decoded_frames == 50
 
 
 def test_a_packet_without_data_does_not_end_the_video(tmp_path: Path) -> None:
@@ -190,4 +192,6 @@ def test_a_packet_without_data_does_not_end_the_video(tmp_path: Path) -> None:
         order = PacketOrder(decode_timed=False)
         frames = [frame for packet in [*packets[:5], empty, *packets[5:]] for frame in decoder._decode(packet, order)]
     assert len(frames) == 20
+    assert decoder.repeated_until is not None
+    assert decoder.repeated_until > 5
     assert failed == []
