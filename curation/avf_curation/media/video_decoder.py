@@ -17,9 +17,10 @@ from avf_curation.media.picture_format import FrameTraits, credible_pixel_aspect
 
 log = logging.getLogger(__name__)
 
-# In these containers H.264 and HEVC may have times of decoding only: AVI always, Matroska in its mode for VfW codecs.
+# In these containers streams may have times of decoding only: AVI always, Matroska in its mode for VfW codecs. FFmpeg
+# works out times of presentation for MPEG-4, but not where one packet holds two frames (packed B-frames).
 _WITHOUT_PRESENTATION_TIMES = {"avi", "matroska,webm"}
-_REORDERING_CODECS = {"h264", "hevc"}
+_REORDERING_CODECS = {"h264", "hevc", "mpeg4"}
 _UNTIMED = -(2**40)  # made-up timestamps of packets that have none lie below this
 # B-frames of these codecs are never referred to.
 _B_IS_NO_REFERENCE = {"mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3"}
@@ -55,7 +56,7 @@ def is_unreferenced(header: memoryview, codec: str) -> bool:
 
     Packets hold either start codes (00 00 01) or lengths of four bytes before each unit.
     """
-    if codec not in _REORDERING_CODECS:
+    if codec not in ("h264", "hevc"):
         return False
     data = bytes(header)
     position = data.find(b"\0\0\1") + 3 if data[:3] == b"\0\0\1" or data[:4] == b"\0\0\0\1" else 4
@@ -141,7 +142,7 @@ class VideoDecoder:
                 self._note_failure(self._number + 1, True)
                 return
             restarted = self.clock.adjust(packet)
-            if packet.stream_index != self._video.index:
+            if packet.stream.index != self._video.index:  # the last packet, which flushes, has no `stream_index`
                 continue
             if restarted:
                 self.restart_numbers.append(self._number + 1 + self._waiting)

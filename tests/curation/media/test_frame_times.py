@@ -1,8 +1,10 @@
 """Each picture is shown at its own time, whatever container, codec and rate it comes in, and reads the same twice."""
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from avf_curation.media.decode import MediaFile
@@ -54,6 +56,49 @@ def test_reordered_frames_come_once_each_in_order(
         assert shown_numbers(media) == list(range(70))
         assert media.video_track is not None
         assert media.video_track.frames == 70
+
+
+def test_a_video_that_is_not_the_first_stream_has_its_last_frames(tmp_path: Path) -> None:
+    source = make_numbered_video(range(50), container="matroska", options=B_FRAMES, beeps_s=[1.0])
+    sink = io.BytesIO()
+    with av.open(io.BytesIO(source)) as film, av.open(sink, "w", format="matroska") as out:
+        streams = {stream.index: out.add_stream_from_template(stream) for stream in reversed(film.streams)}
+        for packet in film.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                out.mux(packet)
+    with open_media(tmp_path, sink.getvalue()) as media:
+        assert shown_numbers(media) == list(range(50))
+
+
+def pack_b_frames(avi: bytes) -> bytes:
+    """Store each B-frame in the packet before, and a placeholder in its own, as DivX 5 does."""
+    start, placeholder = b"\0\0\1\xb6", b"\0\0\1\xb6\x50\x5f"
+    sink = io.BytesIO()
+    with av.open(io.BytesIO(avi)) as film, av.open(sink, "w", format="avi") as out:
+        video = film.streams.video[0]
+        stream = out.add_stream_from_template(video)
+        chunks = [bytes(packet) for packet in film.demux(video) if packet.size]
+        is_b = [chunk[chunk.find(start) + 4] >> 6 == 2 for chunk in chunks]
+        packed = [
+            placeholder if is_b[n] else chunk + (chunks[n + 1] if is_b[n + 1 : n + 2] == [True] else b"")
+            for n, chunk in enumerate(chunks)
+        ]
+        packed[0] = packed[0].replace(start, b"\0\0\1\xb2DivX503b1393p" + start)
+        for n, chunk in enumerate(packed):
+            packet = av.Packet(chunk)
+            packet.stream, packet.time_base, packet.dts, packet.pts = stream, video.time_base, n, n
+            packet.is_keyframe = n == 0
+            out.mux(packet)
+    return sink.getvalue()
+
+
+def test_packed_b_frames_come_once_each_in_order(tmp_path: Path) -> None:
+    plain = make_numbered_video(
+        range(60), container="avi", codec="mpeg4", options={"bf": "1", "b_strategy": "0", "qmin": "2", "qmax": "2"}
+    )
+    with open_media(tmp_path, pack_b_frames(plain)) as media:
+        assert shown_numbers(media) == list(range(60))
 
 
 def test_a_picture_stays_until_the_next_one_comes(tmp_path: Path) -> None:
