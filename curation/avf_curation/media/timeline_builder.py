@@ -16,7 +16,9 @@ from avf_curation.media.video_decoder import DecodedFrame, VideoDecoder, nominal
 
 log = logging.getLogger(__name__)
 
-_MAX_UNPLACED_SHARE = 0.01  # of the frames; more that have no place of their own mean that the timestamps are wrong
+# Of the frames; more without a place of their own mean that the timestamps are wrong. In files that were joined, as
+# recordings of calls are at each change of size, the second part may begin a few frames before the first one ends.
+_MAX_UNPLACED_SHARE = 0.05
 
 
 @dataclass(kw_only=True)
@@ -41,6 +43,7 @@ class TimelineBuilder:
         self._shown_time = 0
         self._end_ticks = 0  # where the last frame ends, counted from frame 0
         self._unplaced = self._frames = 0
+        self._passed_over: list[DecodedFrame] = []  # unplaced frames after the shown one
         self._pts: list[int] = []
         self._gaps: list[Span] = []
         self._key_indices: list[int] = []
@@ -78,8 +81,7 @@ class TimelineBuilder:
             return
         if time <= self._shown_time:  # the shown frame has this position already
             self._unplaced += 1
-            if decoded.is_damaged:
-                self.damage.note_packet(decoded.number)
+            self._passed_over.append(decoded)
             return
         earlier, later = self._shown_time - self.first_time, time - self.first_time
         tick = self._tick
@@ -160,6 +162,9 @@ class TimelineBuilder:
         for count, index in enumerate(indices):
             self._pts.append(shown.pts)
             yield TimelineFrame(index=index, frame=shown.frame, repeated=count > 0)
+        for decoded in self._passed_over:  # a key frame that is not shown ends damage, too
+            self._note_damage(decoded)
+        self._passed_over = []
 
     def _note_damage(self, decoded: DecodedFrame) -> None:
         self.damage.note_frame(

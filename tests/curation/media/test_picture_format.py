@@ -186,3 +186,16 @@ def test_a_shot_ends_where_the_size_of_the_picture_changes(tmp_path: Path, sizes
     media.close()
     preview = input_preview(path, None, TimeRange(0, 2.4), CONFIG, PreviewConfig())
     assert {frame.shape for frame in preview.frames_THWC} == {(*sizes[0][::-1], 3)}
+
+
+def test_parts_of_a_call_may_overlap_by_a_few_frames(tmp_path: Path) -> None:
+    """The later frames of both parts that have no place are not shown; nothing else is lost."""
+    picture = corner_picture(320, 180)
+    small = np.asarray(cv2.resize(picture, (160, 90)), np.uint8)
+    path = tmp_path / "call.ts"
+    path.write_bytes(encode([picture] * 60, "mpegts") + encode([small] * 60, "mpegts", first_frame=58))
+    frames, media = read_twice(path)
+    media.close()
+    assert [frame.shape[0] for frame in frames] == [180] * 60 + [90] * 58
+    assert media.video_track is not None
+    assert all(span.start_frame >= 58 and span.stop_frame <= 60 for span in media.video_track.damaged)
