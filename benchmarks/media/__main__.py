@@ -17,7 +17,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "media.md"
 NOTES = {
     "Containers": "25 frames a second, key frames as the encoder likes.",
     "Video codecs": "25 frames a second.",
-    "Frame rates": "H.264 and AAC in MP4. Above 25 frames a second not every frame has a place on the timeline: not shown counts only those that have.",
+    "Frame rates": "H.264 and AAC in MP4. Above 25 frames a second not every frame has a place on the timeline, so those that are not shown are not counted.",
     "Pixel formats": "The numbers and the flashes are read from the picture after its conversion.",
     "Sound formats": "Beside H.264 at 25 frames a second.",
     "Clocks and oddities": "Of a joined file, both halves must be there.",

