@@ -71,13 +71,13 @@ def _labeling_config() -> str:
     return f"""<View>
   <Header value="$question"/>
   <Text name="facts" value="$facts"/>
-  <Video name="video" value="$video" frameRate="25"/>
   <Choices name="answer" toName="video" choice="single-radio" required="true" showInline="true">{answers}
   </Choices>
   <Header value="Kept and wrong: which stage should have stopped it?"/>
   <Choices name="stage" toName="video" choice="single-radio" showInline="true" visibleWhen="choice-selected" \
 whenTagName="answer" whenChoiceValue="wrong">{stages}
   </Choices>
+  <Video name="video" value="$video" frameRate="25"/>
 </View>
 """
 
