@@ -14,11 +14,13 @@ from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import MAX_DECODE_ERRORS, open_container
 from avf_curation.media.downmix import SEGMENT_S, ChannelComparison
 from avf_curation.media.joined_clock import JoinedClock, Restart, may_be_joined
-from avf_curation.media.types import AudioTrack, MediaConfig, Samples, TimeRange
+from avf_curation.media.types import AudioTrack, MediaConfig, MediaError, Samples, TimeRange
 
 log = logging.getLogger(__name__)
 
 _LOST_SYNC_S = 0.05  # sound whose timestamps drift less than this is taken as continuous
+_MAX_OVERLAP_S = 0.25  # as much sound as a shot may lack; codecs end with up to 0.1 s more than was recorded
+_MAX_OVERLAP_SHARE = 0.01  # as for frames without a place of their own
 _MARGIN_S = 1.0  # decoded before and after a range, so that the resampler has settled
 _FADE_SAMPLES = 160  # 10 ms, where the downmix gives way to one channel
 Block = tuple[float, int, Samples]
@@ -170,9 +172,13 @@ def _place_without_video(blocks: list[Block]) -> AudioTrack:
 
 
 def _place_blocks(blocks: Iterator[Block], start_s: float, frames: int) -> AudioTrack:
-    """Place blocks of sound on a timeline of `frames` that starts at `start_s`; sound outside is dropped."""
+    """Place blocks of sound on a timeline of `frames` that starts at `start_s`; sound outside is dropped.
+
+    Raises MediaError where the timestamps put much of the sound over other sound, so that neither can be trusted.
+    """
     samples = np.zeros(frames * SAMPLES_PER_FRAME, np.int16)
     covered: list[Span] = []
+    overlapping = 0  # samples at places that have sound already
     for run_s, skipped, data in blocks:
         # Only the start of a run is rounded: rounding each block would tear the sound by single samples.
         position = round((run_s - start_s) * SAMPLE_RATE_HZ) + skipped
@@ -181,10 +187,20 @@ def _place_blocks(blocks: Iterator[Block], start_s: float, frames: int) -> Audio
         if not len(inside):
             continue
         samples[position : position + len(inside)] = inside
-        if covered and covered[-1].stop_frame == position:
-            covered[-1] = Span(covered[-1].start_frame, position + len(inside))
+        stop = position + len(inside)
+        new_from = max(position, covered[-1].stop_frame) if covered else position
+        overlapping += min(stop, new_from) - position
+        if stop <= new_from:
+            continue
+        if covered and covered[-1].stop_frame == new_from:
+            covered[-1] = Span(covered[-1].start_frame, stop)
         else:
-            covered.append(Span(position, position + len(inside)))
+            covered.append(Span(new_from, stop))
+    if overlapping > max(_MAX_OVERLAP_S * SAMPLE_RATE_HZ, _MAX_OVERLAP_SHARE * len(samples)):
+        seconds = overlapping / SAMPLE_RATE_HZ
+        raise MediaError(
+            "unplaced_sound", f"{seconds:.1f} s of the sound have timestamps at which there is other sound"
+        )
     return AudioTrack(samples=samples, covered=tuple(covered))
 
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from avf_curation.media.audio import _place_blocks
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.joined_clock import JoinedClock
+from avf_curation.media.types import AudioTrack, MediaError
 from avf_shards.timeline import Span
 from support.curation_runs import make_recipe
 from support.numbered_video import make_numbered_video, read_number
@@ -45,6 +47,18 @@ def test_the_second_recording_follows_the_first(tmp_path: Path, container: str, 
     starts = np.asarray([loud[0], *loud[1:][np.diff(loud) > 3200]]) / 16_000
     pictures = np.asarray([numbers.index(25), numbers.index(125)]) / 25
     np.testing.assert_allclose(starts, pictures, atol=0.021)
+
+
+def test_sound_over_other_sound_fails_the_input_and_a_little_of_it_does_not() -> None:
+    def place(*starts_s: float) -> AudioTrack:
+        blocks = [(start_s, 0, np.full(16_000, n + 1, np.int16)) for n, start_s in enumerate(starts_s)]
+        return _place_blocks(iter(blocks), 0.0, 75)
+
+    assert place(0.0, 0.9, 1.9).covered == (Span(0, 46_400),)
+    assert place(0.0, 1.5).covered == (Span(0, 16_000), Span(24_000, 40_000))
+    with pytest.raises(MediaError) as caught:
+        place(0.0, 1.0, 0.5)
+    assert caught.value.kind == "unplaced_sound"
 
 
 class Packet:
