@@ -1,5 +1,6 @@
 """`python -m benchmarks.media`: generate the files, read each, and write the tables of docs/media.md."""
 
+import argparse
 import re
 import shutil
 import sys
@@ -9,8 +10,8 @@ from pathlib import Path
 
 from avf_curation.detectors.threads import limit_threads
 
-from benchmarks.media.cases import all_cases
-from benchmarks.media.measure import Reading, read_case
+from benchmarks.media.cases import MediaCase, all_cases
+from benchmarks.media.measure import Reading, deviations, read_case
 from benchmarks.table import Section
 
 PAGE = Path(__file__).parents[2] / "docs" / "media.md"
@@ -26,12 +27,18 @@ HEAD = ["file", "frames", "not shown", "picture ms", "sound ms", "second read"]
 
 
 def main() -> None:
-    """Fill the tables of docs/media.md."""
+    """Read the files; fill the tables of docs/media.md, or with --check name the files that break a promise."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.media", description=main.__doc__)
+    parser.add_argument("--check", action="store_true", help="write no page; exit with 1 where a promise is broken")
+    options = parser.parse_args()
     if shutil.which("ffmpeg") is None:
         sys.exit("the program ffmpeg is not on the PATH; it writes the files that are read")
     limit_threads()
     with tempfile.TemporaryDirectory(prefix="avf-media-") as name:
         readings = [(case, read_case(case, Path(name))) for case in all_cases()]
+    if options.check:
+        _check(readings)
+        return
     sections = []
     for group, rows in groupby(readings, key=lambda row: row[0].group):
         sections.append(
@@ -45,6 +52,14 @@ def main() -> None:
     match = re.search(r"<!-- tables -->.*<!-- end tables -->", text, re.S)
     assert match is not None, f"{PAGE} has no block of tables"
     PAGE.write_text(text[: match.start()] + block + text[match.end() :], "utf-8")
+
+
+def _check(readings: list[tuple[MediaCase, Reading]]) -> None:
+    faults = [f"{case.name}: {fault}" for case, reading in readings for fault in deviations(case, reading)]
+    if faults:
+        sys.exit("\n".join(faults))
+    written = sum(not reading.error for _, reading in readings)
+    print(f"{written} of {len(readings)} files are read as docs/media.md promises")
 
 
 def _row(name: str, reading: Reading) -> list[str]:

@@ -44,6 +44,24 @@ def read_case(case: MediaCase, folder: Path) -> Reading:
         (folder / case.file).unlink()
 
 
+def deviations(case: MediaCase, reading: Reading) -> list[str]:
+    """Return what of a reading breaks the promises of docs/media.md, in words; nothing for a file that was not written."""
+    if reading.error:
+        return [reading.error] if reading.error.startswith("failed") else []
+    faults = []
+    if abs(reading.frames - reading.expected_frames) > 1:
+        faults.append(f"{reading.frames} frames, not {reading.expected_frames}")
+    if reading.missing > 1:
+        faults.append(f"{reading.missing} frames are not shown")
+    if reading.picture_ms > 1000 / FRAMES_PER_SECOND:
+        faults.append(f"a picture is {reading.picture_ms:.0f} ms from its time")
+    if reading.sound_ms is not None and not reading.sound_ms <= case.sound_limit_ms:  # NaN: not all beeps are there
+        faults.append(f"a beep is {reading.sound_ms:.0f} ms from its time")
+    if not reading.second_read_equal:
+        faults.append("the second read differs")
+    return faults
+
+
 def _read(case: MediaCase, path: Path) -> Reading:
     with MediaFile(path, load_recipe().defaults.media) as media:
         converter = FrameConverter()
