@@ -45,7 +45,7 @@ def is_interlaced(frame: Any, search: bool) -> bool:
 def _luma(frame: Any) -> Bytes | None:
     """Return the luma of a planar frame as 8 bits; None for formats that interlaced video does not have."""
     pixel_format = frame.format
-    if pixel_format.is_rgb or not pixel_format.is_planar or pixel_format.is_bit_stream or pixel_format.has_palette:
+    if pixel_format.is_rgb or not pixel_format.is_planar or pixel_format.has_palette or pixel_format.is_big_endian:
         return None
     plane, bits = frame.planes[0], pixel_format.components[0].bits
     if bits == 8:
