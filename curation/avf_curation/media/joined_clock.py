@@ -24,6 +24,7 @@ class Restart:
 class _StreamClock:
     """How far one stream has come."""
 
+    tick_s: float  # of the stream's timestamps
     expected_s: float | None = None  # timestamp of the next packet, as stored
     position: int = -1  # of the latest packet in the file
     used: int = 0  # number of restarts that the stream has passed
@@ -44,8 +45,10 @@ class JoinedClock:
 
     def adjust(self, packet: Any) -> bool:
         """Move the timestamps of a packet in place. Return whether the clock starts again with this packet."""
-        tick_s = float(packet.time_base)
-        clock = self._streams.setdefault(packet.stream_index, _StreamClock())
+        clock = self._streams.get(packet.stream_index)
+        if clock is None:
+            clock = self._streams[packet.stream_index] = _StreamClock(tick_s=float(packet.time_base))
+        tick_s = clock.tick_s
         jumped = False
         if packet.dts is not None:  # times of presentation run back wherever frames are reordered
             stored_s = packet.dts * tick_s

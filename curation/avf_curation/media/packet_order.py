@@ -42,11 +42,14 @@ class PacketOrder:
             pts: timestamp of the packet that the frame was in.
             reorders: the decoder puts frames into another order.
         """
-        latest = max(self._number_by_pts.values(), default=0)
-        number = self._number_by_pts.pop(pts, latest)
+        number = self._number_by_pts.pop(pts, -1)
+        if number < 0:
+            number = max(self._number_by_pts.values(), default=0)
+        if not self._decode_timed:
+            return pts, number
         self._times = [entry for entry in self._times if entry[1] > number - MAX_REORDERED]
         heapq.heapify(self._times)
-        if not self._decode_timed or not self._times:
+        if not self._times:
             return pts, number
         if reorders:
             return heapq.heappop(self._times)[0], number

@@ -102,11 +102,14 @@ def measure(shot: Span, video_track: VideoTrack, audio_track: AudioTrack | None)
 
 
 def _picture_oddities(shot: Span, video_track: VideoTrack) -> tuple[str, ...]:
-    """Return sentences on what is unusual about the picture of a shot."""
-    if not video_track.pictures:
-        return ()
-    run = video_track.picture_at(shot.start_frame)
+    """Return sentences on what is unusual about the clock and the picture of a shot."""
     oddities = []
+    if video_track.joins:
+        count = len(video_track.joins) + 1
+        oddities.append(f"The file is joined from {count} recordings: its clock starts again, and was continued.")
+    if not video_track.pictures:
+        return tuple(oddities)
+    run = video_track.picture_at(shot.start_frame)
     if run.pixel_aspect != 1:
         size = f"{run.width_px} x {run.height_px}"
         oddities.append(f"A stored pixel is {run.pixel_aspect:.3f} times as wide as high; the picture is {size}.")

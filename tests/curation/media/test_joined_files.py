@@ -8,6 +8,7 @@ from avf_curation.media.audio import _place_blocks
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.joined_clock import JoinedClock
 from avf_curation.media.types import AudioTrack, MediaError
+from avf_curation.stages import scenes
 from avf_shards.timeline import Span
 from support.curation_runs import make_recipe
 from support.numbered_video import make_numbered_video, read_number
@@ -40,6 +41,8 @@ def test_the_second_recording_follows_the_first(tmp_path: Path, container: str, 
     assert set(numbers) == {*range(50), *range(100, 150)}
     assert abs(track.frames - 100) <= 2
     (join,) = track.joins
+    (oddity,) = scenes.measure(Span(0, join), track, None).oddities
+    assert "joined from 2 recordings" in oddity
     assert numbers[join - 1] < 50 <= numbers[join]
     assert audio is not None
     assert audio.missing_frames(Span(0, track.frames)) < 3
