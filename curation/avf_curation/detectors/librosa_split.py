@@ -4,7 +4,7 @@ import numpy as np
 from avf_shards.timeline import SAMPLES_PER_FRAME, Span
 
 from avf_curation.media.types import FULL_SCALE, Samples
-from avf_curation.stages.silence import SilenceConfig
+from avf_curation.stages.silence import SilenceConfig, lasting_level_dbfs
 
 _WINDOW = 2048  # samples: librosa's default, 128 ms
 _HOP = 160  # samples: 10 ms, four to a frame
@@ -22,8 +22,10 @@ def split_silence(samples: Samples, config: SilenceConfig) -> list[Span]:
     loudest = float(np.sqrt(np.max(feature.rms(y=sound, frame_length=_WINDOW, hop_length=_HOP) ** 2)))
     if loudest < floor:
         return []
-    # librosa knows one limit, relative to the loudest window: `top_db` below it, or the floor where that is higher.
-    top_db = min(config.top_db, 20 * np.log10(loudest / floor))
+    above_reference = max(0.0, 20 * np.log10(loudest) - lasting_level_dbfs(samples) - config.crest_db)
+    # librosa knows one limit, relative to the loudest window: `top_db` below the reference, or the floor where that is
+    # higher.
+    top_db = min(config.top_db + above_reference, 20 * np.log10(loudest / floor))
     sounding = effects.split(sound, top_db=max(top_db, 1e-3), frame_length=_WINDOW, hop_length=_HOP)
     frames = len(samples) // SAMPLES_PER_FRAME
     spans: list[Span] = []

@@ -75,7 +75,6 @@ def screen_shots(
     sampler = _FrameSampler(faces.side_px, converter)
     shots: list[ScreenedShot] = []
     start = index = 0
-    small_frame: Bytes | None = None
     size: tuple[int, int] | None = None
 
     def close_shot(stop: int) -> None:
@@ -107,10 +106,11 @@ def screen_shots(
                     close_shot(index)
                     boundaries = ShotBoundaryDetector(scenes)  # the detectors compare frames of one size
                 size = new_size
-            if small_frame is None or not timeline_frame.repeated:
-                small_frame, _ = converter.long_side(timeline_frame.frame, scenes.width_px, "bgr24")
             if find_faces:
                 sampler.offer(index, timeline_frame.frame)
+            if timeline_frame.repeated:
+                continue
+            small_frame, _ = converter.long_side(timeline_frame.frame, scenes.width_px, "bgr24")
             close_cuts(boundaries.feed(index, small_frame), index)
     close_cuts(boundaries.finish(), index)
     close_shot(index + 1)

@@ -1,7 +1,8 @@
 """Stage 3, silence: silent stretches become rejected spans, speech becomes candidates (AVF-MAE++ 4.1, step 3).
 
-librosa splits where the level stays `top_db` below the loudest frame; an absolute floor catches audio tracks that are
-silent throughout. Short pauses do not split speech; long speech is cut at its quietest point.
+librosa splits where the level stays `top_db` below the loudest frame; a frame that is far louder than any sound that
+lasts, such as a click, is no reference. An absolute floor catches audio tracks that are silent throughout. Short pauses
+do not split speech; long speech is cut at its quietest point.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, Span
 from avf_curation.media.types import FULL_SCALE, Samples
 
 STAGE = "silence"
+_LASTING_FRAMES = 8  # of the 25 of a second: a click and its echo are shorter, the vowels of a word are not
 Levels = npt.NDArray[np.float64]
 SplitSilence = Callable[[Samples, "SilenceConfig"], list[Span]]
 """(samples of a shot, config) -> non-silent spans, in frames of the shot (detectors/librosa_split.py)."""
@@ -26,6 +28,7 @@ class SilenceConfig:
     """Settings of the silence stage. Where the thresholds come from: recipes/default.yaml."""
 
     top_db: float  # decibels: a level this far below the loudest frame is silence
+    crest_db: float  # the loudest frame counts for at most this much above the loudest level that lasts
     floor_dbfs: float  # a level below this is silence, whatever the loudest frame is
     min_pause_s: float  # shorter pauses stay inside speech
     pad_s: float  # seconds of the pause that are kept on either side of speech
@@ -101,6 +104,20 @@ def frame_levels_dbfs(samples: Samples) -> Levels:
     rms = np.sqrt(np.mean((frames.astype(np.float64) / FULL_SCALE) ** 2, axis=1))
     levels_T: Levels = 20 * np.log10(np.maximum(rms, 1e-5))  # -100 dBFS stands for digital silence
     return levels_T
+
+
+def lasting_level_dbfs(samples: Samples) -> float:
+    """Return the loudest level that sound reaches for 0.32 s within one second, together or in pieces.
+
+    Speech does not exceed it by more than 6 dB; a click does, however loud it is. Sound shorter than a second has no
+    such level: its loudest frame is returned.
+    """
+    from scipy.ndimage import rank_filter  # takes a while to import, and every command reads the thresholds above
+
+    levels = frame_levels_dbfs(samples)
+    if len(levels) < FRAMES_PER_SECOND:
+        return float(levels.max(initial=-100.0))
+    return float(rank_filter(levels, -_LASTING_FRAMES, FRAMES_PER_SECOND, mode="constant", cval=-100.0).max())
 
 
 def cut_long(levels: Levels, span: Span, longest: int, shortest: int) -> list[int]:

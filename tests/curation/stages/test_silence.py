@@ -50,3 +50,32 @@ def test_long_speech_is_split_at_the_quietest_frames() -> None:
     assert all(50 <= b - a <= 375 for a, b in zip(edges, edges[1:], strict=False))
     assert min(abs(edge - 300) for edge in edges) <= 2
     assert min(abs(edge - 610) for edge in edges) <= 2
+
+
+@pytest.mark.parametrize("clicks", [(10,), (10, 60), (30, 55, 80, 125, 160)])
+def test_loud_clicks_do_not_make_speech_silent(clicks: tuple[int, ...]) -> None:
+    spoken = speak(250, 120, 3, pauses=((100, 150),)).samples
+    quiet = np.round(spoken * 32767 * 0.15).astype(np.int16)
+    clicked = quiet.copy()
+    for frame in clicks:
+        tone = 31000 * np.sin(2 * np.pi * 900 * np.arange(640) / 16000)
+        clicked[frame * 640 : (frame + 1) * 640] = tone.astype(np.int16)
+
+    def speech_frames(samples: np.ndarray) -> set[int]:
+        stretches = silence.measure(Span(0, 250), samples, split_silence, DEFAULT.silence)
+        return {frame for s in stretches if s.speech for frame in range(s.span.start_frame, s.span.stop_frame)}
+
+    beside_clicks = {frame + near for frame in clicks for near in range(-8, 9)}
+    assert len(speech_frames(quiet)) > 150
+    assert (speech_frames(quiet) ^ speech_frames(clicked)) - beside_clicks == set()
+
+
+def test_the_lasting_level_is_that_of_speech_with_and_without_a_click() -> None:
+    samples = np.round(speak(250, 120, 3).samples * 8000).astype(np.int16)
+    loudest = silence.frame_levels_dbfs(samples).max()
+    assert loudest - 6 < silence.lasting_level_dbfs(samples) <= loudest
+    clicked = samples.copy()
+    clicked[3000:3640] = 32000
+    assert abs(silence.lasting_level_dbfs(clicked) - silence.lasting_level_dbfs(samples)) < 1
+    assert silence.lasting_level_dbfs(samples[:6400]) == silence.frame_levels_dbfs(samples[:6400]).max()
+    assert silence.lasting_level_dbfs(samples[:0]) == -100
