@@ -33,6 +33,7 @@ from avf_curation.recipe import SourceSettings
 from avf_curation.sources.types import Video
 from avf_curation.stages import faces, scenes, silence
 from avf_curation.stages.candidate import Candidate
+from avf_curation.stages.shot_parts import ShotPart, divide_shot
 
 log = logging.getLogger(__name__)
 
@@ -107,9 +108,8 @@ def _screen(
             for part in split_at_faults(shot, video_track):
                 if part.is_damaged:
                     parts.append(_fail_damaged(part.shot.span))
-                    continue
-                for span in scenes.split_shot(part.shot.span, settings.scenes):
-                    parts += screening.screen(ScreenedShot(span=span, faces=part.shot.faces))
+                else:
+                    parts += screening.screen(part.shot)
         if video_track.frames > video_track.decoded_frames:
             parts.append(_fail_undecodable_end(video_track))
         check_unchanged(video, path)
@@ -160,10 +160,16 @@ class _ShotScreening:
 
     def screen(self, shot: ScreenedShot) -> Iterator[SpanOutcome | Candidate]:
         """Yield the parts of a shot in order: a Candidate for each stretch of speech, outcomes for the rest."""
+        cut_holes = self.settings.gates.scenes == "decide"
+        parts = divide_shot(shot.span, self.video_track, self.audio, self.settings.scenes, cut_holes=cut_holes)
+        for part in parts:
+            yield from self._screen_part(part, shot)
+
+    def _screen_part(self, part: ShotPart, shot: ScreenedShot) -> Iterator[SpanOutcome | Candidate]:
         gates = self.settings.gates
-        measured = scenes.measure(shot.span, self.video_track, self.audio)
+        measured = part.hole or scenes.measure(part.span, self.video_track, self.audio)
         checks = scenes.decide(measured, self.settings.scenes)
-        candidate = Candidate(span=shot.span).with_stage(scenes.STAGE, measured.record(), checks, gates.scenes)
+        candidate = Candidate(span=part.span).with_stage(scenes.STAGE, measured.record(), checks, gates.scenes)
         if candidate.failed_check:  # too short or incomplete: later stages have nothing to measure
             yield SpanOutcome(candidate=candidate)
             return

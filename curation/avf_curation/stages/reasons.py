@@ -32,10 +32,11 @@ REASONS: Mapping[str, Reason] = {
         score="seconds of the shot that are declared and cannot be decoded",
     ),
     "scenes/no_picture": Reason(
-        sentence="The picture is missing for a part of the shot.", score="seconds of the shot without picture"
+        sentence="The picture is missing here; what the shot has beside is decided by itself.",
+        score="seconds of the shot without picture",
     ),
     "scenes/no_sound": Reason(
-        sentence="The sound is missing for a part of the shot, or the file has none.",
+        sentence="The sound is missing here, or the file has none; what the shot has beside is decided by itself.",
         score="seconds of the shot without sound",
     ),
     "faces/no_face": Reason(

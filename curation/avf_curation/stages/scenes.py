@@ -54,7 +54,7 @@ class ScenesScores:
     """Length of a shot, and how much decodable video or sound the shot lacks."""
 
     length_s: float  # of the shot
-    cut_off_s: float  # frames that failed to decode, and those the input declares but does not hold
+    cut_off_s: float  # frames that failed to decode
     no_picture_s: float  # holes between the timestamps of the video
     no_sound_s: float  # time of the shot that no decoded sound covers
     audio_tracks: int = 0  # sound tracks of the input
@@ -70,22 +70,10 @@ class ScenesScores:
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
 
 
-def split_shot(shot: Span, config: ScenesConfig) -> list[Span]:
-    """Return the shot, or its equal parts where it is longer than max_shot_s."""
-    if config.max_shot_s is None:
-        return [shot]
-    count = -(-shot.frames // int(config.max_shot_s * FRAMES_PER_SECOND))  # rounded up
-    edges = [shot.start_frame + shot.frames * part // count for part in range(count + 1)]
-    return [Span(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
-
-
 def measure(shot: Span, video_track: VideoTrack, audio_track: AudioTrack | None) -> ScenesScores:
     """Return the length of a shot and the seconds of video and sound that it lacks."""
     gaps = overlap_frames(video_track.gaps, shot)
     broken = overlap_frames(video_track.damaged, shot)
-    if shot.stop_frame == video_track.decoded_frames:
-        # Decoding ended here. The last shot lacks all that the input declares beyond.
-        broken += video_track.frames - video_track.decoded_frames
     silent = audio_track.missing_frames(shot) if audio_track else float(shot.frames)
     per_s = FRAMES_PER_SECOND
     stream = audio_track.stream if audio_track else None
