@@ -33,7 +33,7 @@ from avf_curation.recipe import SourceSettings
 from avf_curation.sources.types import Video
 from avf_curation.stages import faces, scenes, silence
 from avf_curation.stages.candidate import Candidate
-from avf_curation.stages.shot_parts import ShotPart, divide_shot
+from avf_curation.stages.holes import ShotPiece, split_at_holes
 
 log = logging.getLogger(__name__)
 
@@ -161,11 +161,11 @@ class _ShotScreening:
     def screen(self, shot: ScreenedShot) -> Iterator[SpanOutcome | Candidate]:
         """Yield the parts of a shot in order: a Candidate for each stretch of speech, outcomes for the rest."""
         cut_holes = self.settings.gates.scenes == "decide"
-        parts = divide_shot(shot.span, self.video_track, self.audio, self.settings.scenes, cut_holes=cut_holes)
+        parts = split_at_holes(shot.span, self.video_track, self.audio, self.settings.scenes, cut_holes=cut_holes)
         for part in parts:
             yield from self._screen_part(part, shot)
 
-    def _screen_part(self, part: ShotPart, shot: ScreenedShot) -> Iterator[SpanOutcome | Candidate]:
+    def _screen_part(self, part: ShotPiece, shot: ScreenedShot) -> Iterator[SpanOutcome | Candidate]:
         gates = self.settings.gates
         measured = part.hole or scenes.measure(part.span, self.video_track, self.audio)
         checks = scenes.decide(measured, self.settings.scenes)

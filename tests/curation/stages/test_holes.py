@@ -3,7 +3,7 @@
 import numpy as np
 from avf_curation.media.types import AudioTrack, VideoTrack
 from avf_curation.stages import scenes
-from avf_curation.stages.shot_parts import ShotPart, divide_shot
+from avf_curation.stages.holes import ShotPiece, split_at_holes
 from avf_shards.timeline import SAMPLES_PER_FRAME, Span, check_tiling
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,11 +23,11 @@ def sound(frames: int, *covered: tuple[float, float]) -> AudioTrack:
 
 
 def divide(frames: int, video_track: VideoTrack, audio_track: AudioTrack | None) -> list[tuple[int, int, list[str]]]:
-    parts = divide_shot(Span(0, frames), video_track, audio_track, SCENES)
+    parts = split_at_holes(Span(0, frames), video_track, audio_track, SCENES)
     return [(part.span.start_frame, part.span.stop_frame, verdict(part, video_track, audio_track)) for part in parts]
 
 
-def verdict(part: ShotPart, video_track: VideoTrack, audio_track: AudioTrack | None) -> list[str]:
+def verdict(part: ShotPiece, video_track: VideoTrack, audio_track: AudioTrack | None) -> list[str]:
     measured = part.hole or scenes.measure(part.span, video_track, audio_track)
     return failed_reasons(scenes.decide(measured, SCENES))
 
@@ -76,13 +76,13 @@ def test_a_shot_without_sound_is_one_part() -> None:
 
 
 def test_holes_stay_where_the_stage_only_measures() -> None:
-    parts = divide_shot(Span(0, 200), video(200), sound(200, (20, 200)), SCENES, cut_holes=False)
+    parts = split_at_holes(Span(0, 200), video(200), sound(200, (20, 200)), SCENES, cut_holes=False)
     assert [part.span for part in parts] == [Span(0, 200)]
 
 
 def test_long_shots_are_cut_between_the_holes() -> None:
     config = make_recipe("scenes.max_shot_s=4").defaults.scenes
-    parts = divide_shot(Span(0, 400), video(400), sound(400, (0, 180), (220, 400)), config)
+    parts = split_at_holes(Span(0, 400), video(400), sound(400, (0, 180), (220, 400)), config)
     assert [part.span for part in parts] == [Span(0, 90), Span(90, 180), Span(180, 220), Span(220, 310), Span(310, 400)]
     assert [part.hole is not None for part in parts] == [False, False, True, False, False]
 
@@ -99,7 +99,7 @@ def test_the_parts_tile_the_shot_and_are_complete_or_rejected(
     covered = [(a, b) for a, b in zip(sound_edges[::2], sound_edges[1::2], strict=False) if a < b]
     video_track, audio_track = video(300, *gaps), sound(300, *covered)
     span = Span(*shot)
-    parts = divide_shot(span, video_track, audio_track, SCENES)
+    parts = split_at_holes(span, video_track, audio_track, SCENES)
     assert parts[0].span.start_frame == span.start_frame
     check_tiling(
         [Span(part.span.start_frame - span.start_frame, part.span.stop_frame - span.start_frame) for part in parts],

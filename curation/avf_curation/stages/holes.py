@@ -9,7 +9,7 @@ from avf_curation.stages.scenes import ScenesConfig, ScenesScores, measure
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShotPart:
+class ShotPiece:
     """A part of a shot, in the order of time."""
 
     span: Span  # frame range on the 25 fps timeline
@@ -17,9 +17,9 @@ class ShotPart:
     hole: ScenesScores | None = None
 
 
-def divide_shot(
+def split_at_holes(
     shot: Span, video_track: VideoTrack, audio_track: AudioTrack | None, config: ScenesConfig, *, cut_holes: bool = True
-) -> list[ShotPart]:
+) -> list[ShotPiece]:
     """Return the parts of a shot, which tile it.
 
     A shot that lacks sound or picture for longer than max_missing_s is divided: its longest holes become parts of their
@@ -28,7 +28,7 @@ def divide_shot(
     Args:
         cut_holes: False where the stage rejects nothing, so that its holes stay in the clip.
     """
-    parts: list[ShotPart] = []
+    parts: list[ShotPiece] = []
     start = shot.start_frame
     holes = _holes_to_cut(shot, video_track, audio_track, config) if cut_holes else []
     for span, lacking in sorted(holes, key=lambda hole: hole[0]):
@@ -36,19 +36,19 @@ def divide_shot(
             parts += _equal_parts(Span(start, span.start_frame), config)
         start = max(start, span.start_frame)  # a hole in the sound may begin in a hole in the picture
         if span.stop_frame > start:
-            parts.append(ShotPart(span=Span(start, span.stop_frame), hole=lacking))
+            parts.append(ShotPiece(span=Span(start, span.stop_frame), hole=lacking))
             start = span.stop_frame
     if shot.stop_frame > start:
         parts += _equal_parts(Span(start, shot.stop_frame), config)
     return parts
 
 
-def _equal_parts(span: Span, config: ScenesConfig) -> list[ShotPart]:
+def _equal_parts(span: Span, config: ScenesConfig) -> list[ShotPiece]:
     if config.max_shot_s is None:
-        return [ShotPart(span=span)]
+        return [ShotPiece(span=span)]
     count = -(-span.frames // int(config.max_shot_s * FRAMES_PER_SECOND))  # rounded up
     edges = [span.start_frame + span.frames * part // count for part in range(count + 1)]
-    return [ShotPart(span=Span(start, stop)) for start, stop in zip(edges, edges[1:], strict=False)]
+    return [ShotPiece(span=Span(start, stop)) for start, stop in zip(edges, edges[1:], strict=False)]
 
 
 def _holes_to_cut(
