@@ -27,6 +27,9 @@ BANDS_HZ = ((80, 300), (300, 700), (700, 1200), (1200, 2200), (2200, 4000), (400
 RIDGE = 0.3
 PEAK_HALF_WIDTH = 3  # frames: shifts this close to the peak belong to it
 FULL_LENGTH_S = 8.0  # from this length on a clip's confidence is not scaled down
+# Shorter clips tell no offset: 2 to 3 s hold six words, and chance peaks led by as much as true ones (a GRID clip in
+# sync was moved by 120 ms). Neither does a peak at the edge of the search: 3 of 3 such were wrong.
+TELLING_LENGTH_S = 3.0
 _TINY = 1e-9
 
 
@@ -35,7 +38,7 @@ class EnvelopeScore:
     """Offset and confidence of one clip."""
 
     offset: int  # frames by which the sound must be moved later
-    confidence: float  # lead of the peak in robust standard deviations, scaled with the clip's length
+    confidence: float  # lead of the peak in robust standard deviations, scaled with the clip's length; 0: cannot tell
     curve_S: Floats  # dependence at each shift, from -shifts to +shifts
     mouth_motion: float  # how much the mouth opens and shuts, over the contrast of its image
 
@@ -99,10 +102,11 @@ def score_envelope_sync(patches_THWC: Bytes, samples: Samples, shifts: int) -> E
     best = int(np.argmax(curve_S))
     elsewhere = np.abs(np.arange(len(curve_S)) - best) > PEAK_HALF_WIDTH
     lead = curve_S[best] - max(0.0, float(curve_S[elsewhere].max()))
-    length_factor = min(1.0, frames / FRAMES_PER_SECOND / FULL_LENGTH_S) ** 0.5
-    return EnvelopeScore(
-        offset=best - shifts, confidence=float(lead * length_factor), curve_S=curve_S, mouth_motion=motion
-    )
+    length_s = frames / FRAMES_PER_SECOND
+    confidence = float(lead * min(1.0, length_s / FULL_LENGTH_S) ** 0.5)
+    if length_s < TELLING_LENGTH_S or abs(best - shifts) >= shifts - 1:
+        confidence = min(confidence, 0.0)
+    return EnvelopeScore(offset=best - shifts, confidence=confidence, curve_S=curve_S, mouth_motion=motion)
 
 
 def _overlap(mouth_TM: Floats, sound_TA: Floats, shift: int) -> tuple[Floats, Floats]:

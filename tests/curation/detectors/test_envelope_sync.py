@@ -9,16 +9,34 @@ from support.curation_runs import make_recipe
 DEFAULT = make_recipe().defaults
 
 
+def score_talker(frames: int, shift: int) -> envelope_sync.EnvelopeScore:
+    """Score a drawn mouth whose sound must be moved later by `shift` frames."""
+    speech = speak(frames, 120, 5)
+    patches = np.full((frames, 20, 32, 3), 150.0)
+    for t in range(frames):
+        gap = round(6 * speech.mouth_T[t])
+        patches[t, 10 - gap : 10 + gap + 1, 8:24] = 40
+    patches += np.random.default_rng(1).normal(0, 4, patches.shape)
+    samples = np.round(np.roll(speech.samples, -shift * 640) * 32767).astype(np.int16)
+    result = envelope_sync.score_envelope_sync(np.clip(patches, 0, 255).astype(np.uint8), samples, 15)
+    assert result is not None
+    return result
+
+
 @pytest.mark.parametrize("shift", [-9, -2, 0, 4, 11])
 def test_envelope_sync_measures_a_known_offset(shift: int) -> None:
-    speech = speak(200, 120, 5)
-    frames = np.full((200, 20, 32, 3), 150.0)
-    for t in range(200):
-        gap = round(6 * speech.mouth_T[t])
-        frames[t, 10 - gap : 10 + gap + 1, 8:24] = 40
-    frames += np.random.default_rng(1).normal(0, 4, frames.shape)
-    samples = np.round(np.roll(speech.samples, -shift * 640) * 32767).astype(np.int16)
-    result = envelope_sync.score_envelope_sync(np.clip(frames, 0, 255).astype(np.uint8), samples, 15)
-    assert result is not None
+    result = score_talker(200, shift)
     assert abs(result.offset - shift) <= 1
     assert result.confidence > DEFAULT.sync.envelope_min_confidence
+
+
+def test_an_offset_is_not_told_from_less_than_three_seconds() -> None:
+    assert score_talker(75, 2).confidence > 0
+    assert score_talker(74, 2).confidence == 0
+
+
+@pytest.mark.parametrize("shift", [-15, -14, 14, 15])
+def test_an_offset_at_the_edge_of_the_search_is_not_told(shift: int) -> None:
+    result = score_talker(200, shift)
+    assert abs(result.offset - shift) <= 1
+    assert result.confidence == 0
