@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 _LOST_SYNC_S = 0.05  # sound whose timestamps drift less than this is taken as continuous
 _MAX_OVERLAP_S = 0.25  # as much sound as a shot may lack; codecs end with up to 0.1 s more than was recorded
-_MAX_OVERLAP_SHARE = 0.01  # as for frames without a place of their own
+_MAX_OVERLAP_SHARE = 0.01  # of the timeline
 _MARGIN_S = 1.0  # decoded before and after a range, so that the resampler has settled
 _FADE_SAMPLES = 160  # 10 ms, where the downmix gives way to one channel
 Block = tuple[float, int, Samples]

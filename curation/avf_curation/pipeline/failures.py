@@ -38,7 +38,7 @@ FAILURE_SENTENCES: Mapping[str, str] = {
     "range_outside": "The file ends before the range that a corpus names begins.",
     "cut_off": "The file declares more than it holds; this part cannot be decoded.",
     "damaged": "A packet of the video is damaged: the pictures up to the next key frame cannot be trusted.",
-    "unplaced_frames": "The timestamps are wrong: more than 1 % of the frames have no place of their own.",
+    "unplaced_frames": "The timestamps are wrong: more than 5 % of the frames have no place of their own.",
     "unplaced_sound": "The timestamps are wrong: more than 1 % of the sound lies over other sound.",
     "decode": "A part that was decoded once does not decode a second time.",
     "out_of_memory": "The machine had not enough memory for this video.",
