@@ -7,7 +7,7 @@ import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from scipy.signal import medfilt
 
-from avf_curation.detectors import envelope_sync, overlay
+from avf_curation.detectors import envelope_sync, overlay, still_picture
 from avf_curation.detectors.detector_set import Detectors
 from avf_curation.media import crop, encode
 from avf_curation.media.decode import MediaFile
@@ -185,9 +185,10 @@ def score_quality(
     # In a short span the background stays where it is as a watermark does.
     long_enough = detector_frames.span.seconds >= config.watermark_min_s
     watermark = overlay.find_overlay(frames) if long_enough else None
+    is_still = still_picture.change_without_camera(grey_THW) < config.still_level
     scores = quality.QualityScores(
         sharpness=float(np.median([crop.sharpness(frame) for frame in grey_THW[:: config.every]])),
-        frozen_s=quality.frozen_s(grey_THW, config.frozen_level),
+        frozen_s=detector_frames.span.seconds if is_still else quality.frozen_s(grey_THW, config.frozen_level),
         black_share=quality.black_share(grey_THW, config.black_level),
         bars=quality.bars_in_window(frames, scale, track.window),
         overlay_px=None if watermark is None else float(watermark.edge_px),

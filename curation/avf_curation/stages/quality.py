@@ -31,6 +31,7 @@ class QualityConfig:
     min_sharpness: float  # median variance of the Laplacian on the grey crop
     max_frozen_s: float  # longest run of frames without change
     frozen_level: float  # grey levels: a change of every 8x8 block below this counts as none
+    still_level: float  # grey levels: a face that changes less, without the camera's motion, is a photograph
     max_black_share: float  # share of frames darker than black_level
     black_level: float  # mean grey level
     max_bars: float  # share of the crop covered by black bars
@@ -51,7 +52,7 @@ class QualityScores:
     """Measurements of the quality stage on one span."""
 
     sharpness: float  # median variance of the Laplacian
-    frozen_s: float  # longest run of frames without change
+    frozen_s: float  # longest run of frames without change; the whole span where only the camera moves
     black_share: float  # share of black frames
     bars: float  # share of the crop covered by black bars
     overlay_px: float | None  # edge pixels of the strongest overlay; None where too little moves to tell

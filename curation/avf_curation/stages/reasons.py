@@ -101,7 +101,8 @@ REASONS: Mapping[str, Reason] = {
         sentence="The face is blurred.", score="median variance of the Laplacian on the grey crop"
     ),
     "quality/frozen": Reason(
-        sentence="The picture stands still.", score="seconds of the longest stretch without any change"
+        sentence="The picture stands still, or only the camera moves over it.",
+        score="seconds of the longest stretch in which nothing changes but by the camera",
     ),
     "quality/black": Reason(sentence="The picture is black for a part of the span.", score="share of black frames"),
     "quality/letterbox": Reason(sentence="Black bars cover a part of the crop.", score="share of the crop under bars"),
