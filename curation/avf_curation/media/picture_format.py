@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 
 from avf_curation.media.types import Bytes
@@ -48,9 +49,18 @@ def frame_traits(frame: Any) -> FrameTraits:
     return frame.opaque if isinstance(frame.opaque, FrameTraits) else FrameTraits()
 
 
+def side_data(frame: Any, kind: str) -> Any | None:
+    """Return a frame's side data of a kind, such as DISPLAYMATRIX, or None.
+
+    The frame's own attribute `side_data` makes a reference cycle, so that frames by the hundred, each of many
+    megabytes, would stay in memory until the next garbage collection.
+    """
+    return SideDataContainer(frame).get(kind)
+
+
 def frame_orientation(frame: Any) -> Orientation:
     """Return how the stored picture lies, by its display matrix, snapped to quarter turns."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    matrix = side_data(frame, "DISPLAYMATRIX")
     if matrix is None:
         return Orientation()
     # The columns of a stored pixel (x, y) go to a * x + c * y, its rows to b * x + d * y.

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from avf_curation.media.picture_format import side_data
 from avf_curation.media.types import Bytes
 
 Floats = npt.NDArray[np.float32]
@@ -43,7 +44,7 @@ def is_convertible(frame: Any) -> bool:
     """Return whether the colours of a frame can be brought to BT.709; those of Dolby Vision profile 5 cannot."""
     if int(frame.colorspace) in _FOREIGN_MATRICES:
         return False
-    dolby_vision = any(frame.side_data.get(kind) for kind in ("DOVI_METADATA", "DOVI_RPU_BUFFER"))
+    dolby_vision = any(side_data(frame, kind) for kind in ("DOVI_METADATA", "DOVI_RPU_BUFFER"))
     return not dolby_vision or color_kind(frame) != "" or frame.color_trc != _UNSPECIFIED
 
 

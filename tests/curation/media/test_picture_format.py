@@ -1,5 +1,6 @@
 """Frames come upright and in square pixels, whatever the container says of them, in every reader alike."""
 
+import gc
 import io
 import struct
 from fractions import Fraction
@@ -13,6 +14,7 @@ from avf_curation.media.decode import MediaFile
 from avf_curation.media.frame_converter import FrameConverter
 from avf_curation.media.picture_format import credible_pixel_aspect, display_size
 from avf_curation.media.preview import PreviewConfig, input_preview
+from avf_curation.media.tone_mapping import is_convertible
 from avf_curation.media.types import Bytes, PictureRun, TimeRange
 from avf_curation.pipeline.screening import screen_shots
 from avf_curation.stages import scenes
@@ -234,3 +236,23 @@ def test_each_pixel_format_shows_the_same_picture(tmp_path: Path, codec: str, pi
     media.close()
     for frame, picture in zip(frames, pictures, strict=True):
         assert 10 * np.log10(255**2 / np.mean((frame - picture) ** 2)) > 36
+
+
+def test_a_frame_leaves_memory_without_a_garbage_collection() -> None:
+    """A frame of 4K video has 12 MB, and the collector runs only every few hundred frames."""
+
+    def frames_alive() -> int:
+        return sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = frames_alive()
+        for _ in range(5):
+            frame = av.VideoFrame(64, 64, "yuv420p")
+            assert display_size(frame) == (64, 64)
+            assert is_convertible(frame)
+        del frame
+        assert frames_alive() == before
+    finally:
+        gc.enable()
