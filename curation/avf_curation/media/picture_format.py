@@ -55,7 +55,7 @@ def side_data(frame: Any, kind: str) -> Any | None:
     The frame's own attribute `side_data` makes a reference cycle, so that frames by the hundred, each of many
     megabytes, would stay in memory until the next garbage collection.
     """
-    return SideDataContainer(frame).get(kind)
+    return SideDataContainer(frame).get(kind)  # type: ignore[call-arg]  # its stub lacks the constructor
 
 
 def frame_orientation(frame: Any) -> Orientation:
