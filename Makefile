@@ -1,4 +1,4 @@
-# make demo    raw video -> audited shards -> a model that learned from them, on made-up video, in about ten minutes
+# make demo    raw video -> audited shards -> a model that learned from them, on made-up video, in about five minutes
 # make test    lint, types, architecture, tests
 # make test-slow  only the slow tests; make test-all: all of them
 # make coverage  the tests of `make test`, and the share of statements they run, for each folder; CI runs it and test-slow
@@ -16,7 +16,7 @@ BIN := .venv/bin
 
 demo: setup
 	$(BIN)/avf-curate demo --out $(DEMO)
-	$(BIN)/avf-train pretrain --recipe nano --shards $(DEMO)/shards --validation $(DEMO)/validation --out $(DEMO)/pretrain
+	$(BIN)/avf-train pretrain --recipe demo --shards $(DEMO)/shards --validation $(DEMO)/validation --out $(DEMO)/pretrain
 	@echo "Look first at $(DEMO)/report.html in a browser: what was kept and dropped, and why."
 	@echo "Then at $(DEMO)/pretrain/reconstructions: speakers that the model has not seen."
 	@echo "$(DEMO)/pretrain/curve.png shows how it learned."
