@@ -57,7 +57,7 @@ def test_validation_and_training_share_no_person(demo: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_model_trains_on_the_demo_shards(demo: Path, tmp_path: Path) -> None:
-    """`make demo` stops nano earlier. docs/benchmarks.md has the figures of three seeds; here they must only not be luck."""
+    """`make demo` ends earlier, with the recipe `demo`. docs/benchmarks.md has the figures of three seeds of nano."""
     recipe = load_recipe("nano")
     run_pretraining(recipe, PretrainingData(shards=demo / "shards", validation=demo / "validation"), tmp_path / "run")
     scores = read_lines(tmp_path / "run/evaluation.jsonl")
