@@ -214,7 +214,7 @@ def test_the_report_page_renders_in_a_browser(demo: Path, width: int) -> None:
     assert len(html) < 10_000_000
     with open_page(demo / "report.html", width=width) as page:
         page.wait_for_selector(".alive")
-        videos, stories = page.locator(".tile video"), page.locator("article.story")
+        videos, stories = page.locator(".tile video"), page.locator("details.story")
         assert stories.count() >= videos.count() > 20
         assert page.locator(".tile .missing", has_text="no readable").count() == 0
         assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page must not scroll sideways"

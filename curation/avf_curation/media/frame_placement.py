@@ -25,11 +25,16 @@ def round_to_frames(ticks: int, ticks_numerator: int, ticks_denominator: int) ->
     return (2 * FRAMES_PER_SECOND * ticks * ticks_numerator + ticks_denominator) // (2 * ticks_denominator)
 
 
-def unseen_span(earlier: int, later: int, tick_s: float, max_gap_s: float) -> list[Span]:
-    """Return the indices between two timestamps that are further than max_gap_s / 2 from both, if any."""
+def unseen_span(shown: range, earlier: int, later: int, tick_s: float, *, max_gap_s: float) -> list[Span]:
+    """Return the indices of a hole: those where a picture would stand as a still, waiting for the next one.
+
+    Args:
+        shown: the indices at which the picture of timestamp `earlier` is placed, until the next one at `later`.
+        earlier, later: timestamps, or the end of the stream for `later`.
+        tick_s: seconds of a tick.
+        max_gap_s: a longer step is a hole, in which the picture counts as seen for half of this.
+    """
     if (later - earlier) * tick_s <= max_gap_s:
         return []
-    half_s = max_gap_s / 2
-    start = int((earlier * tick_s + half_s) * FRAMES_PER_SECOND) + 1
-    stop = int((later * tick_s - half_s) * FRAMES_PER_SECOND)
-    return [Span(start, stop)] if stop > start else []
+    start = int((earlier * tick_s + max_gap_s / 2) * FRAMES_PER_SECOND) + 1
+    return [Span(max(start, shown.start), shown.stop)] if shown.stop > max(start, shown.start) else []

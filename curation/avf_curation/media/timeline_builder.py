@@ -88,7 +88,7 @@ class TimelineBuilder:
         if later * tick > self._max_duration_s:
             raise MediaError("absurd_timestamps", f"timestamps run past {self._max_duration_s:g} s")
         indices = held_indices(earlier, later, len(self._pts), tick.numerator, tick.denominator)
-        self._gaps += unseen_span(earlier, later, float(tick), self._max_gap_s)
+        self._gaps += unseen_span(indices, earlier, later, float(tick), max_gap_s=self._max_gap_s)
         yield from self._emit(self._shown, indices, restart_numbers)
         self._step = time - self._shown_time
         self._shown, self._shown_time = decoded, time
@@ -110,7 +110,10 @@ class TimelineBuilder:
         if max_frames is not None:
             frames = min(frames, max_frames)
         stop = max(frames, len(self._pts), 1)
-        yield from self._emit(self._shown, range(len(self._pts), stop), decoder.restart_numbers)
+        indices = range(len(self._pts), stop)
+        earlier = self._shown_time - self.first_time
+        self._gaps += unseen_span(indices, earlier, self._end_ticks, float(self._tick), max_gap_s=self._max_gap_s)
+        yield from self._emit(self._shown, indices, decoder.restart_numbers)
         if self._unplaced > max(1, _MAX_UNPLACED_SHARE * self._frames):
             raise MediaError(
                 "unplaced_frames",

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 from avf_curation.media.decode import MediaFile
-from avf_curation.media.frame_placement import held_indices, round_to_frames
+from avf_curation.media.frame_placement import held_indices, round_to_frames, unseen_span
 from avf_shards.timeline import Span
 from support.curation_runs import make_recipe
 from support.numbered_video import make_numbered_video, read_number
@@ -145,3 +145,24 @@ def test_flash_and_beep_come_together(tmp_path: Path, rate: Fraction, container:
     # Above 25 fps the picture itself may be skipped.
     shown = [min(i for i, number in enumerate(numbers) if number >= flash) for flash in flashes]
     np.testing.assert_allclose(np.asarray(starts) / 16_000, np.asarray(shown) / 25, atol=0.021)
+
+
+@pytest.mark.parametrize("hole_frames", [12, 14, 19, 100])
+def test_a_hole_lasts_until_the_next_picture(hole_frames: int) -> None:
+    """Ticks are frames of 25 fps: picture 10 stands, the next one comes after the hole."""
+    earlier, later = 10, 10 + 1 + hole_frames
+    shown = held_indices(earlier, later, 10, 1, 25)
+    hole = unseen_span(shown, earlier, later, 1 / 25, max_gap_s=0.5)
+    assert shown.stop == later
+    # A picture that would stand for longer than half of the limit is missing from then on: no stale one is left.
+    assert hole == ([] if later - earlier <= 12 else [Span(17, later)])
+
+
+def test_after_a_hole_the_next_picture_is_the_first_that_is_usable(tmp_path: Path) -> None:
+    with open_media(tmp_path, make_numbered_video([*range(50), *range(120, 130)], container="mp4")) as media:
+        frames = list(media.frames())
+        assert media.video_track is not None
+        (gap,) = media.video_track.gaps
+    assert gap == Span(56, 120), "from half of media.max_gap_s after picture 49 on, until picture 50 comes"
+    assert read_number(frames[gap.start_frame].frame) == 49
+    assert read_number(frames[gap.stop_frame].frame) == 50
