@@ -90,7 +90,7 @@ class _DownmixToMono:
         self._comparison = comparison
 
     def look_at(self, time_s: float, frame: Any) -> None:
-        self._comparison.feed(time_s, frame)
+        self._comparison.add(time_s, frame)
 
     def pick(self, block_CS: Samples) -> Samples:
         return np.asarray(block_CS[0], np.int16)

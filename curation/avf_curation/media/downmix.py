@@ -25,7 +25,7 @@ class ChannelComparison:
         self._power: dict[int, npt.NDArray[np.float64]] = defaultdict(lambda: np.zeros(4))
         self._to_stereo: dict[tuple[Any, ...], Any] = {}
 
-    def feed(self, time_s: float, frame: Any) -> None:
+    def add(self, time_s: float, frame: Any) -> None:
         """Take a decoded frame of sound that starts at `time_s`; the frame is not changed."""
         if frame.layout.nb_channels < 2:
             return

@@ -14,7 +14,7 @@ _SQUARE_WITHIN = 0.01  # nobody sees one per cent, and players round the ratio: 
 
 # PyAV 18.1 raises ValueError for all side data of a frame that has one kind which PyAV does not know, such as EXIF.
 # Such kinds are read as one that no step here uses.
-SideDataType._missing_ = classmethod(lambda kinds, _: kinds.VIDEO_HINT)  # type: ignore[assignment,method-assign]
+SideDataType._missing_ = classmethod(lambda kinds, _: kinds.VIDEO_HINT)  # type: ignore[assignment,method-assign]  # the hook of Enum is set from outside
 
 
 @dataclass(frozen=True, kw_only=True)

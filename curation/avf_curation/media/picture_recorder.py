@@ -29,7 +29,7 @@ class PictureRecorder:
     def note(self, frame: Any, indices: range) -> None:
         """Take the next source frame and the timeline indices that show it, and complete the frame's traits."""
         interlaced = is_interlaced(frame, self._search)
-        self._telecine.feed(interlaced)
+        self._telecine.add(interlaced)
         if not indices:
             return
         aspect = frame_traits(frame).pixel_aspect
@@ -60,7 +60,7 @@ class _TelecineCounter:
         self._phases, self._fed = [0] * _CADENCE, 0
         self._with_cadence = self._without = 0
 
-    def feed(self, combed: bool) -> None:
+    def add(self, combed: bool) -> None:
         self._phases[self._fed % _CADENCE] += combed
         self._fed += 1
         if self._fed % _WINDOW == 0:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -43,8 +44,8 @@ def tone(hz: float, seconds: float = 2.0, level: float = 0.3) -> Samples:
     return (32767 * level * np.sin(2 * np.pi * hz * np.arange(int(seconds * RATE)) / RATE)).astype(np.int16)
 
 
-def read(path: Path, frames: int = 50, **settings: object) -> AudioTrack:
-    track = read_audio(path, replace(MEDIA, **settings), 0.0, frames, None)  # type: ignore[arg-type]
+def read(path: Path, frames: int = 50, **settings: Any) -> AudioTrack:
+    track = read_audio(path, replace(MEDIA, **settings), 0.0, frames, None)
     assert track is not None
     return track
 

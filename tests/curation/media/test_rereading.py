@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from avf_curation.media.decode import MediaFile
@@ -20,9 +21,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     count = [0]
     describe = VideoDecoder._describe
 
-    def count_frame(decoder: VideoDecoder, frame: object, order: object) -> DecodedFrame:
+    def count_frame(decoder: VideoDecoder, frame: Any, order: Any) -> DecodedFrame:
         count[0] += 1
-        return describe(decoder, frame, order)  # type: ignore[arg-type]
+        return describe(decoder, frame, order)
 
     monkeypatch.setattr(VideoDecoder, "_describe", count_frame)
     return count

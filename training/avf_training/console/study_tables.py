@@ -1,12 +1,13 @@
 """A study's results in the terminal."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.table import Table
 
 from avf_training.console.column_notes import PROTOCOL_NOTE, explain_metrics
 from avf_training.console.terminal import make_console
-from avf_training.finetuning.model_selection import SelectionProtocol
+from avf_training.finetuning.model_selection import PROTOCOLS, SelectionProtocol
 from avf_training.study.plan import Matrix, Study
 from avf_training.study.results import ResultLine, comparisons, result_lines
 
@@ -14,7 +15,8 @@ from avf_training.study.results import ResultLine, comparisons, result_lines
 def print_study(study: Study, matrix: Matrix, page: Path) -> None:
     """Print each row by the protocols that select a model, the comparisons, and the path of the page."""
     console = make_console()
-    tables = {protocol: result_lines(study, matrix, protocol) for protocol in _shown_protocols(study, matrix)}
+    results = {protocol: result_lines(study, matrix, protocol) for protocol in PROTOCOLS}
+    tables = {protocol: results[protocol] for protocol in _shown_protocols(results)}
     lines = list(tables.values())
     for dataset in dict.fromkeys(cell.data.name for cell in matrix.cells):
         data = next(cell.data for cell in matrix.cells if cell.data.name == dataset)
@@ -39,12 +41,10 @@ def print_study(study: Study, matrix: Matrix, page: Path) -> None:
     console.print(f"  page  {page}")
 
 
-def _shown_protocols(study: Study, matrix: Matrix) -> tuple[SelectionProtocol, ...]:
+def _shown_protocols(results: Mapping[SelectionProtocol, Sequence[ResultLine]]) -> tuple[SelectionProtocol, ...]:
     """Return the protocols that select by a score; where no run has validation clips, the model after the last step."""
-    if any(line.done for line in result_lines(study, matrix, "validation")):
-        return "validation", "test_best"
-    last = any(line.done for line in result_lines(study, matrix, "last"))
-    return ("last",) if last else ("validation", "test_best")
+    done = {protocol for protocol, lines in results.items() if any(line.done for line in lines)}
+    return ("last",) if done == {"last"} else ("validation", "test_best")
 
 
 def _percent(line: ResultLine, metric: str) -> str:
