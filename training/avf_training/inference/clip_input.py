@@ -44,6 +44,12 @@ def find_clipped_video(path: Path, video: str) -> Path | None:
     return next((file.resolve() for file in linked if file.is_file()), None)
 
 
+def is_one_video(path: Path) -> bool:
+    """Return whether an input is a video file, or the clips that `avf-curate clip VIDEO` cut from one."""
+    links = path / "in"
+    return path.is_file() or (find_shards(path) is not None and links.is_dir() and len(list(links.iterdir())) == 1)
+
+
 @contextmanager
 def open_clips(path: Path | str, keep: Path | None = None) -> Iterator[str]:
     """Yield the folder of shards of an input. Clips that are cut from videos are removed at the end of the block.

@@ -13,7 +13,7 @@ from typing import Any
 from avf_shards.errors import UserError
 from avf_shards.system import durable_io
 
-from avf_training.inference.clip_input import find_clipped_video
+from avf_training.inference.clip_input import find_clipped_video, is_one_video
 from avf_training.inference.elan import as_elan
 from avf_training.inference.predictions import PersonPrediction
 from avf_training.inference.subtitles import as_subrip, as_webvtt
@@ -61,11 +61,13 @@ def require_outputs(files: Iterable[Path], clips_of: Path) -> None:
 
     Args:
         files: the files to write, of all formats.
-        clips_of: the input of the prediction; a file is one video and needs no folder.
+        clips_of: the input of the prediction; a video, or the clips of one, needs no folder.
     """
+    if is_one_video(clips_of):
+        return
     for file in files:
         folder = file.with_suffix("")
-        if clips_of.is_file() or file.suffix.lower() not in _ONE_VIDEO or not folder.exists():
+        if file.suffix.lower() not in _ONE_VIDEO or not folder.exists():
             continue
         if not folder.is_dir():
             raise UserError(
