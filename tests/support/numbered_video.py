@@ -36,28 +36,34 @@ def make_numbered_video(
     options: dict[str, str] | None = None,
     beeps_s: Sequence[float] | None = None,
     first_number: int = 0,
+    sound_s: float | None = None,
 ) -> bytes:
     """Return the bytes of a video.
 
     Args:
-        times: of presentation of each picture, in ticks of 1/rate seconds.
+        times: of presentation of each picture, in ticks of 1/rate seconds; none for a file of sound.
         beeps_s: seconds at which a tone of 80 ms begins; None for no sound.
         first_number: that the first picture shows.
+        sound_s: length of the sound; None: that of the pictures.
     """
     sink = io.BytesIO()
     with av.open(sink, "w", format=container) as out:
-        video = out.add_stream(codec, rate=rate, options=options or {})
-        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        video.codec_context.time_base = 1 / rate
+        video = None
+        if times:
+            video = out.add_stream(codec, rate=rate, options=options or {})
+            video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            video.codec_context.time_base = 1 / rate
         audio = None if beeps_s is None else out.add_stream("mp2", rate=48_000, layout="mono")
         packets = []
         for number, time in enumerate(times, first_number):
             frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="gray").reformat(format="yuv420p")
             frame.pts, frame.time_base = time, 1 / rate
             packets += video.encode(frame)
-        packets += video.encode(None)
+        if video is not None:
+            packets += video.encode(None)
         if audio is not None:
-            packets += _encode_beeps(audio, beeps_s or (), float((times[-1] + 1) / rate))
+            seconds = float((times[-1] + 1) / rate) if sound_s is None else sound_s
+            packets += _encode_beeps(audio, beeps_s or (), seconds)
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
             out.mux(packet)
     return sink.getvalue()

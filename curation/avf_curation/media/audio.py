@@ -13,7 +13,7 @@ from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_F
 from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import MAX_DECODE_ERRORS, open_container
 from avf_curation.media.downmix import SEGMENT_S, ChannelComparison
-from avf_curation.media.joined_clock import JoinedClock, Restart, may_be_joined
+from avf_curation.media.file_clock import FileClock, PacketClock, read_file_clock
 from avf_curation.media.types import AudioTrack, MediaConfig, MediaError, Samples, TimeRange
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,6 @@ def read_audio(
     start_s: float,
     frames: int | None,
     within: TimeRange | None,
-    *,
-    restarts: tuple[Restart, ...] = (),
 ) -> AudioTrack | None:
     """Return the sound track that `choose_audio_stream` picks as 16 kHz mono; None when the input has no sound track.
 
@@ -45,9 +43,8 @@ def read_audio(
         start_s: time of frame 0 on the clock of the file.
         frames: length of the timeline; None for the length of the sound itself.
         within: the part of the file that is the input; None for all of it.
-        restarts: of the file's clock, as the video pass found them.
     """
-    request = _Request(path=path, config=config, start_s=start_s, frames=frames, within=within, restarts=restarts)
+    request = _Request(path=path, config=config, start_s=start_s, frames=frames, within=within)
     comparison = ChannelComparison()
     audio_track = _read_pass(request, _DownmixToMono(comparison))
     if audio_track is None or frames is None:
@@ -78,7 +75,6 @@ class _Request:
     start_s: float
     frames: int | None
     within: TimeRange | None
-    restarts: tuple[Restart, ...]
 
 
 class _DownmixToMono:
@@ -128,18 +124,16 @@ def _read_pass(request: _Request, downmix: _DownmixToMono | _OneOfTwoChannels) -
                 choice.language or "not tagged",
             )
         stream = container.streams.audio[choice.index]
-        until_s = None
+        clock = read_file_clock(path, container.format.name)
+        until_s, seek_s = None, None
         if within is not None:
-            begin_s = float((stream.start_time or 0) * stream.time_base)
+            begin_s = float(clock.starts.get(stream.index, stream.start_time or 0) * stream.time_base)
             if frames is None:
                 start_s, frames = begin_s + within.start_s, round(within.seconds * FRAMES_PER_SECOND)
             until_s = start_s + within.seconds + _MARGIN_S
-            try:
-                container.seek(int(max(begin_s, start_s - _MARGIN_S) / float(stream.time_base)), stream=stream)
-            except (av.error.FFmpegError, ValueError):  # sound before the range is decoded and dropped
-                log.debug("%r: no seek to %g s in the sound; decoding starts at the first packet", str(path), start_s)
-        packets = _read_packets(container, stream, request.restarts)
-        blocks = _resample_blocks(packets, stream, downmix, request.config.max_duration_s, until_s)
+            seek_s = max(begin_s, start_s - _MARGIN_S)
+        decoded = _decode_from(container, stream, clock, seek_s)
+        blocks = _resample_blocks(decoded, downmix, request.config.max_duration_s, until_s)
         audio_track = _place_without_video(list(blocks)) if frames is None else _place_blocks(blocks, start_s, frames)
         return replace(audio_track, stream=choice)
 
@@ -205,14 +199,12 @@ def _place_blocks(blocks: Iterator[Block], start_s: float, frames: int) -> Audio
 
 
 def _resample_blocks(
-    packets: Iterator[Any],
-    stream: Any,
+    decoded: Iterator[Any],
     downmix: _DownmixToMono | _OneOfTwoChannels,
     max_duration_s: float,
     until_s: float | None = None,
 ) -> Iterator[Block]:
     """Yield the sound as 16 kHz mono, block by block; a hole in the timestamps starts a new run."""
-    stream.thread_count = 1
     resampler: Any = None
     start_s = expected_s = total_s = 0.0
     yielded = 0  # samples of the current run
@@ -224,7 +216,7 @@ def _resample_blocks(
             yield start_s, yielded, data
             yielded += len(data)
 
-    for frame in _decode_audio(packets):
+    for frame in decoded:
         if not frame.sample_rate or not frame.samples:
             continue
         time_s = frame.time if frame.pts is not None else expected_s
@@ -250,12 +242,46 @@ def _resample_blocks(
         yield from resample(None)
 
 
-def _read_packets(container: Any, stream: Any, restarts: tuple[Restart, ...]) -> Iterator[Any]:
+def _decode_from(container: Any, stream: Any, clock: FileClock, seek_s: float | None) -> Iterator[Any]:
+    """Yield the decoded sound from a time or from before it on; None: from the start of the file."""
+    stream.thread_count = 1
+    if seek_s is None or not _seek(container, stream, clock, seek_s):
+        yield from _decode_audio(_read_packets(container, stream, clock))
+        return
+    frames = _decode_audio(_read_packets(container, stream, clock))
+    first = next(frames, None)
+    if first is not None and first.pts is not None and first.time <= seek_s + _LOST_SYNC_S:
+        yield first
+        yield from frames
+        return
+    # The seek led to a packet behind the time. Sound before the range is decoded and dropped.
+    with open_container(Path(container.name)) as again:
+        yield from _decode_from(again, again.streams[stream.index], clock, None)
+
+
+def _seek(container: Any, stream: Any, clock: FileClock, seek_s: float) -> bool:
+    """Seek to a packet before a time. Return whether that was possible; else the container is at the start."""
+    target = int(seek_s / float(stream.time_base))
+    try:
+        if stream.index in clock.seek_points:
+            position = clock.seek_points[stream.index].before(target)
+            if position is not None:
+                container.seek(position, unsupported_byte_offset=True)
+        elif clock.is_changed:
+            return False
+        else:
+            container.seek(target, stream=stream)
+    except (av.error.FFmpegError, ValueError):
+        log.debug("%r: no seek to %g s in the sound", container.name, seek_s)
+        return False
+    return True
+
+
+def _read_packets(container: Any, stream: Any, clock: FileClock) -> Iterator[Any]:
     """Yield the packets of the sound, their clock continued where that of the file starts again."""
-    clock = JoinedClock(may_jump_ahead=may_be_joined(container), restarts=list(restarts))
+    packet_clock = PacketClock(clock)
     for packet in container.demux(stream):
-        if restarts:
-            clock.adjust(packet)
+        packet_clock.adjust(packet)
         yield packet
 
 

@@ -14,6 +14,7 @@ from avf_curation.media.types import MediaError
 av.logging.set_level(None)  # FFmpeg would write a line to stderr for each damaged packet
 
 MAX_DECODE_ERRORS = 10_000  # after so many packets of one stream nothing more of it is expected to decode
+_ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,wav,w64,flac,mp3,aac,rm,"
     "h264,hevc,m4v,dv,nut,mxf,ivf,yuv4mpegpipe,aiff,caf,au,amr,ac3,eac3,dts,obu,av1,vc1,rawvideo,gif"
@@ -35,6 +36,11 @@ def open_container(path: Path) -> Any:
         raise MediaError("not_media", f"cannot be opened as audio or video ({error.strerror})") from None
     except (ValueError, OverflowError) as error:
         raise MediaError("not_media", f"cannot be opened as audio or video ({error})") from None
+
+
+def is_cover_art(stream: Any) -> bool:
+    """Return whether a stream of pictures is the cover of a recording, and no video."""
+    return bool(int(stream.disposition) & _ATTACHED_PICTURE)
 
 
 def _open_image_folder(folder: Path) -> Any:

@@ -47,6 +47,10 @@ class DamageLog:
             self._first = number
         self._last = number
 
+    def note_span(self, start: int, stop: int) -> None:
+        """Note a stretch of the timeline that cannot be used, whatever its packets say."""
+        self._spans.append(Span(start, stop))
+
     def note_frame(self, frame: ShownFrame) -> None:
         """Note the next frame in the order of presentation."""
         if frame.is_damaged and not frame.is_reference:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 from avf_curation.media.audio import read_audio
 from avf_curation.media.audio_stream import choose_audio_stream
-from avf_curation.media.container import open_container
+from avf_curation.media.container import is_cover_art, open_container
+from avf_curation.media.file_clock import FileClock, PacketClock, read_file_clock
 from avf_curation.media.frame_reader import FrameReader
 from avf_curation.media.picture_format import display_size
 from avf_curation.media.timeline_builder import TimelineBuilder, TimelineFrame
@@ -22,11 +24,11 @@ from avf_curation.media.types import (
     TimeRange,
     VideoTrack,
 )
-from avf_curation.media.video_decoder import VideoDecoder
+from avf_curation.media.video_decoder import DecodedFrame, VideoDecoder
 
 log = logging.getLogger(__name__)
 
-_ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art is not video
+_SEEK_BACK_S = (0.0, 5.0)  # how far before a range decoding starts, by attempt; then at the start of the file
 _MIN_SIDE_PX = 16  # frames below one macroblock cannot show a face
 
 
@@ -46,7 +48,7 @@ class MediaFile:
         self._path, self._sound_path, self._config = path, sound_path or path, config
         self._range = within
         self._container = open_container(path)
-        streams = [s for s in self._container.streams.video if not int(s.disposition) & _ATTACHED_PICTURE]
+        streams = [stream for stream in self._container.streams.video if not is_cover_art(stream)]
         self._video = streams[0] if streams else None
         if self._video is not None:
             self._video.thread_count = 1  # a worker owns one core
@@ -80,31 +82,84 @@ class MediaFile:
 
     def frames(self) -> Iterator[TimelineFrame]:
         """Yield every decodable index of the timeline in order, then set `video_track`. Raises MediaError."""
+        assert self._video is not None
+        clock = self._read_clock()
+        from_pts, to_pts = self._range_ticks(clock)
+        builder, decoder, decoded_frames = self._start_decoder(clock, from_pts)
         video = self._video
-        assert video is not None
-        builder = TimelineBuilder(self._config, video)
-        decoder = VideoDecoder(self._container, video, builder.damage.note_packet)
-        from_pts, to_pts = self._seek_range()
-        for decoded in decoder.frames(find_decode_times=True):
+        next_time: int | None = None
+        for decoded in decoded_frames:
             time = decoded.time if decoded.time is not None else builder.next_time
             # Frames without a timestamp at the start of a stream that has some lie before time 0, as in Matroska files
             # that were cut between key frames: a player does not show them.
-            is_hidden = decoded.time is None and builder.first_time is None and video.start_time is not None
-            if is_hidden or (from_pts is not None and time < from_pts):
-                builder.pass_over(decoded)
+            if decoded.time is None and builder.first_time is None and video.start_time is not None:
+                builder.hide(decoded)
                 continue
-            if to_pts is not None and time >= to_pts:
-                break
+            if from_pts is not None and time < from_pts:
+                builder.pass_over(decoded, time)
+                continue
             if builder.first_time is None:
                 self._check_picture(decoded.frame)
-            yield from builder.add(decoded, time, decoder.restart_numbers)
+                if from_pts is not None and time > from_pts:
+                    yield from builder.begin_range(from_pts, time, decoder)
+            if to_pts is not None and time >= to_pts:
+                next_time = to_pts
+                break
+            yield from builder.add(decoded, time, decoder)
+        if from_pts is not None and builder.first_time is None:
+            yield from builder.begin_range(from_pts, None, decoder)
         range_frames = None if self._range is None else round(self._range.seconds * FRAMES_PER_SECOND)
-        yield from builder.end(decoder, range_frames)
+        yield from builder.end(decoder, range_frames, next_time)
         assert builder.first_time is not None
         self.start_s = float(builder.first_time * video.time_base)
         declared = range_frames or builder.declared_frames()
         self.video_track = builder.track(max(builder.placed, declared), decoder)
         self._log_oddities(self.video_track)
+
+    def _read_clock(self) -> FileClock:
+        return read_file_clock(self._path, self._container.format.name)
+
+    def _start_decoder(
+        self, clock: FileClock, from_pts: int | None
+    ) -> tuple[TimelineBuilder, VideoDecoder, Iterator[DecodedFrame]]:
+        """Return a decoder that stands at a key frame before the range, or at the start, with its frames.
+
+        Some demuxers seek to a packet behind the timestamp that they were asked for: then decoding starts earlier.
+        """
+        for back_s in (*(_SEEK_BACK_S if from_pts is not None else ()), None):
+            if back_s is None and from_pts is not None:
+                self._container.close()
+                self._container, self._video = self._reopen()
+            elif back_s is not None and from_pts is not None and not self._seek(clock, from_pts, back_s):
+                continue
+            builder = TimelineBuilder(self._config, self._video, clock)
+            decoder = VideoDecoder(self._container, self._video, PacketClock(clock), builder.damage.note_packet)
+            frames = decoder.frames(find_decode_times=True)
+            first = next(frames, None)
+            if back_s is None or from_pts is None:
+                break
+            if first is not None and first.is_key and first.time is not None and first.time <= from_pts:
+                break
+        return builder, decoder, frames if first is None else chain((first,), frames)
+
+    def _seek(self, clock: FileClock, pts: int, back_s: float) -> bool:
+        """Seek to a key frame at least `back_s` before a timestamp. Return whether that was possible."""
+        assert self._video is not None
+        target = pts - round(back_s / float(self._video.time_base))
+        try:
+            if self._video.index in clock.seek_points:
+                position = clock.seek_points[self._video.index].before(target)
+                if position is None:
+                    return False
+                self._container.seek(position, unsupported_byte_offset=True)
+            elif clock.is_changed:
+                return False
+            else:
+                self._container.seek(max(target, self._video.start_time or 0), stream=self._video)
+        except (av.error.FFmpegError, ValueError):
+            log.debug("%r: no seek to %g s before the range", str(self._path), back_s)
+            return False
+        return True
 
     def _log_oddities(self, track: VideoTrack) -> None:
         path = str(self._path)
@@ -119,23 +174,20 @@ class MediaFile:
             log.info("%r: %.1f %% of the frames are %s with motion", path, 100 * track.deinterlaced.mean(), kind)
         if track.gaps:
             log.info("%r: %d gaps between timestamps, first %s", path, len(track.gaps), track.gaps[0])
-        if track.restarts:
-            log.info("%r: the clock starts again %d times, at frames %s", path, len(track.restarts), track.joins[:5])
+        if track.recordings > 1:
+            log.info("%r: joined from %d recordings, at frames %s", path, track.recordings, track.joins[:5])
 
-    def _seek_range(self) -> tuple[int | None, int | None]:
-        """Seek to the range and return the timestamps at which it starts and ends. Raises MediaError."""
+    def _range_ticks(self, clock: FileClock) -> tuple[int | None, int | None]:
+        """Return the timestamps at which the range starts and ends. Raises MediaError."""
         if self._range is None or self._video is None:
             return None, None
         video = self._video
-        start = video.start_time or 0
+        start = clock.starts.get(video.index, video.start_time or 0)
         from_pts = start + round(self._range.start_s / float(video.time_base))
         to_pts = start + round(self._range.stop_s / float(video.time_base))
-        if video.duration and from_pts >= start + video.duration:
+        end = clock.ends.get(video.index, start + video.duration if video.duration else None)
+        if end is not None and from_pts >= end:
             raise MediaError("range_outside", f"the file ends before {self._range.start_s:g} s, where the range begins")
-        try:
-            self._container.seek(max(from_pts, start), stream=video)
-        except (av.error.FFmpegError, ValueError):  # the packets before the range are decoded and dropped
-            log.debug("%r: no seek to %g s; decoding starts at the first packet", str(self._path), self._range.start_s)
         return from_pts, to_pts
 
     def _check_picture(self, frame: Any) -> None:
@@ -155,7 +207,7 @@ class MediaFile:
         """Yield the source frame of each index in `span`, bit-equal to the sequential pass. Raises MediaError."""
         assert self.video_track is not None
         if self._reader is None:
-            self._reader = FrameReader(self._container, self._video, self._reopen, self.video_track)
+            self._reader = FrameReader(self._container, self._video, self._reopen, self.video_track, self._read_clock())
         yield from self._reader.read(span)
 
     def _reopen(self) -> tuple[Any, Any]:
@@ -166,8 +218,7 @@ class MediaFile:
 
     def audio(self, frames: int | None) -> AudioTrack | None:
         """Return the sound on a timeline of `frames`; None: as long as the sound, in an input without video."""
-        restarts = self.video_track.restarts if self.video_track and self._sound_path == self._path else ()
-        return read_audio(self._sound_path, self._config, self.start_s, frames, self._range, restarts=restarts)
+        return read_audio(self._sound_path, self._config, self.start_s, frames, self._range)
 
     def embedded_audio_s(self) -> float | None:
         """Return the declared seconds of the video file's own sound track (0 if not declared); None without one."""

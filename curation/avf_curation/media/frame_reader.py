@@ -9,6 +9,7 @@ import av
 import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
+from avf_curation.media.file_clock import FileClock, PacketClock
 from avf_curation.media.packet_order import MAX_REORDERED
 from avf_curation.media.picture_format import FrameTraits
 from avf_curation.media.types import MediaError, VideoTrack
@@ -52,11 +53,12 @@ class FrameReader:
     Args:
         container, video: the input, opened.
         reopen: opens the input once more.
+        clock: of the file.
     """
 
-    def __init__(self, container: Any, video: Any, reopen: OpenVideo, track: VideoTrack) -> None:
+    def __init__(self, container: Any, video: Any, reopen: OpenVideo, track: VideoTrack, clock: FileClock) -> None:
         self._cursors = [_Cursor(container=container, video=video)]
-        self._reopen, self._track = reopen, track
+        self._reopen, self._track, self._clock = reopen, track, clock
         edges = np.concatenate([track.key_indices, [track.decoded_frames]])
         has_long_group = len(edges) < 2 or int(np.diff(edges).max()) > _LONG_GROUP_FRAMES
         self._max_cursors = _MAX_CURSORS if has_long_group or not track.is_seekable else 1
@@ -127,7 +129,7 @@ class FrameReader:
             cursor.container.seek(target, stream=cursor.video)
         except (av.error.FFmpegError, ValueError):
             return False
-        cursor.frames = VideoDecoder(cursor.container, cursor.video).frames()
+        cursor.frames = VideoDecoder(cursor.container, cursor.video, PacketClock(self._clock)).frames()
         cursor.frame = next(cursor.frames, None)
         if cursor.frame is None or cursor.frame.pts > pts:
             log.debug("no seek to timestamp %d from %g s before it", pts, back_s)
@@ -138,5 +140,5 @@ class FrameReader:
         """Start at the first packet: some demuxers cannot rewind, so the input is opened once more."""
         cursor.container.close()
         cursor.container, cursor.video = self._reopen()
-        cursor.frames = VideoDecoder(cursor.container, cursor.video).frames()
+        cursor.frames = VideoDecoder(cursor.container, cursor.video, PacketClock(self._clock)).frames()
         cursor.index, cursor.frame = -1, next(cursor.frames, None)

@@ -9,7 +9,9 @@ import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 from avf_curation.media.damage import DamageLog, ShownFrame
+from avf_curation.media.file_clock import FileClock
 from avf_curation.media.frame_placement import held_indices, round_to_frames, unseen_span
+from avf_curation.media.joined_clock import Restart
 from avf_curation.media.picture_recorder import PictureRecorder
 from avf_curation.media.types import MediaConfig, MediaError, VideoTrack
 from avf_curation.media.video_decoder import DecodedFrame, VideoDecoder, nominal_step
@@ -19,6 +21,7 @@ log = logging.getLogger(__name__)
 # Of the frames; more without a place of their own mean that the timestamps are wrong. In files that were joined, as
 # recordings of calls are at each change of size, the second part may begin a few frames before the first one ends.
 _MAX_UNPLACED_SHARE = 0.05
+_INTERLEAVING_FRAMES = FRAMES_PER_SECOND
 
 
 @dataclass(kw_only=True)
@@ -33,7 +36,8 @@ class TimelineFrame:
 class TimelineBuilder:
     """Places frames in the order of presentation. A frame is placed when the timestamp of the next one is known."""
 
-    def __init__(self, config: MediaConfig, video: Any) -> None:
+    def __init__(self, config: MediaConfig, video: Any, clock: FileClock) -> None:
+        self._clock = clock
         self._max_gap_s = config.max_gap_s
         self._max_duration_s = config.max_duration_s
         self._video = video
@@ -48,7 +52,9 @@ class TimelineBuilder:
         self._gaps: list[Span] = []
         self._key_indices: list[int] = []
         self._joins: list[int] = []
-        self._joins_passed = 0
+        self._out_of_step_from: int | None = None  # index from which picture and sound do not belong together
+        self._recordings_passed = 0  # entries of the decoder's list
+        self._before_range: tuple[DecodedFrame, int] | None = None  # the latest frame before the range, and its time
         self._pictures = PictureRecorder(float(video.average_rate or FRAMES_PER_SECOND))
         self.first_time: int | None = None  # timestamp of frame 0, in ticks
         self.damage = DamageLog()
@@ -56,23 +62,48 @@ class TimelineBuilder:
     @property
     def next_time(self) -> int:
         """The timestamp of a frame that has none: the distance of the last two frames stands in."""
-        return 0 if self._shown is None else self._shown_time + self._step
+        if self._shown is not None:
+            return self._shown_time + self._step
+        return 0 if self._before_range is None else self._before_range[1] + self._default_step
 
     @property
     def placed(self) -> int:
         """The number of indices that have a frame."""
         return len(self._pts)
 
-    def pass_over(self, decoded: DecodedFrame) -> None:
-        """Take note of a frame before the timeline, whose damage may last into it."""
+    def hide(self, decoded: DecodedFrame) -> None:
+        """Take note of a frame that is never shown, whose damage may last into the timeline."""
         self._note_damage(decoded)
 
-    def add(self, decoded: DecodedFrame, time: int, restart_numbers: list[int]) -> Iterator[TimelineFrame]:
+    def pass_over(self, decoded: DecodedFrame, time: int) -> None:
+        """Take note of a frame before the range that is the input: the last of them is shown where the range begins."""
+        if self._before_range is not None:
+            self._note_damage(self._before_range[0])
+        self._before_range = decoded, time
+
+    def begin_range(self, start: int, next_time: int | None, decoder: VideoDecoder) -> Iterator[TimelineFrame]:
+        """Show the frame before the range until the first frame of the range comes.
+
+        Args:
+            start: of the range, in ticks.
+            next_time: when the first frame of the range is presented; None: the file has no more frames.
+        """
+        if self._before_range is None:
+            return
+        decoded, time = self._before_range
+        self._before_range = None
+        lasts_until = time + (decoded.frame.duration or self._default_step) if next_time is None else next_time
+        if lasts_until > start:
+            yield from self.add(decoded, start, decoder)
+        else:
+            self._note_damage(decoded)
+
+    def add(self, decoded: DecodedFrame, time: int, decoder: VideoDecoder) -> Iterator[TimelineFrame]:
         """Yield the indices of the frame before this one. Raises MediaError.
 
         Args:
             time: when the frame is presented, in ticks.
-            restart_numbers: of the first packet after each restart of the file's clock.
+            decoder: knows the recordings of the file so far.
         """
         self._frames += 1
         if self._shown is None or self.first_time is None:
@@ -89,22 +120,25 @@ class TimelineBuilder:
             raise MediaError("absurd_timestamps", f"timestamps run past {self._max_duration_s:g} s")
         indices = held_indices(earlier, later, len(self._pts), tick.numerator, tick.denominator)
         self._gaps += unseen_span(indices, earlier, later, float(tick), max_gap_s=self._max_gap_s)
-        yield from self._emit(self._shown, indices, restart_numbers)
+        yield from self._emit(self._shown, indices, decoder)
         self._step = time - self._shown_time
         self._shown, self._shown_time = decoded, time
 
-    def end(self, decoder: VideoDecoder, max_frames: int | None) -> Iterator[TimelineFrame]:
+    def end(
+        self, decoder: VideoDecoder, max_frames: int | None, next_time: int | None = None
+    ) -> Iterator[TimelineFrame]:
         """Yield the indices of the last frame. Raises MediaError.
 
         Args:
-            decoder: has come to its end.
+            decoder: has come to its end, or to that of the range.
             max_frames: length of the range that is the input; None where the input is the whole file.
+            next_time: of the first frame behind the range; None: the file ends.
         """
         if self._shown is None or self.first_time is None:
             raise MediaError("no_frames", "the video stream has no frame that can be decoded")
         # A step after a long gap is no frame duration: ten nominal ones at most.
         last_ticks = self._shown.frame.duration or min(self._step, 10 * self._default_step)
-        end_time = max(self._shown_time + last_ticks, decoder.repeated_until or 0)
+        end_time = max(self._shown_time + last_ticks, decoder.repeated_until or 0) if next_time is None else next_time
         self._end_ticks = end_time - self.first_time
         frames = round_to_frames(self._end_ticks, self._tick.numerator, self._tick.denominator)
         if max_frames is not None:
@@ -113,7 +147,7 @@ class TimelineBuilder:
         indices = range(len(self._pts), stop)
         earlier = self._shown_time - self.first_time
         self._gaps += unseen_span(indices, earlier, self._end_ticks, float(self._tick), max_gap_s=self._max_gap_s)
-        yield from self._emit(self._shown, indices, decoder.restart_numbers)
+        yield from self._emit(self._shown, indices, decoder)
         if self._unplaced > max(1, _MAX_UNPLACED_SHARE * self._frames):
             raise MediaError(
                 "unplaced_frames",
@@ -127,9 +161,14 @@ class TimelineBuilder:
         is rounded by many programs, so an end that is less than a frame of the source away is no missing picture.
         """
         video, tick = self._video, self._tick
-        if not video.duration or self.first_time is None:
+        if self.first_time is None:
             return 0
-        ticks = video.duration - max(0, self.first_time - (video.start_time or 0))
+        if self._clock.is_changed:  # FFmpeg's duration was worked out from timestamps that do not hold
+            ticks = self._clock.ends[video.index] - self.first_time
+        elif video.duration:
+            ticks = video.duration - max(0, self.first_time - (video.start_time or 0))
+        else:
+            return 0
         missing = ticks - self._end_ticks
         if ticks * tick > self._max_duration_s or (missing < self._default_step and not self.damage.is_open):
             return 0
@@ -137,30 +176,33 @@ class TimelineBuilder:
 
     def track(self, frames: int, decoder: VideoDecoder) -> VideoTrack:
         """Return the finished track on a timeline of `frames`."""
-        restarts = tuple(decoder.clock.restarts)
+        if self._out_of_step_from is not None:
+            self.damage.note_span(self._out_of_step_from, frames)
         return VideoTrack(
             frames=frames,
             pts=np.asarray(self._pts, np.int64),
             gaps=tuple(self._gaps),
             damaged=self.damage.finish(len(self._pts)),
             joins=tuple(self._joins),
-            restarts=restarts,
+            recordings=1 + sum(restart.begins_recording for restart in self._clock.restarts),
+            repaired_times=self._clock.repaired,
             key_indices=np.asarray(self._key_indices, np.int64),
-            is_seekable=not (restarts or decoder.has_untimed),
+            is_seekable=not (self._clock.is_changed or decoder.has_untimed),
             pictures=tuple(self._pictures.runs),
             deinterlaced=self._pictures.deinterlaced,
             telecined=self._pictures.is_telecined,
         )
 
-    def _emit(self, shown: DecodedFrame, indices: range, restart_numbers: list[int]) -> Iterator[TimelineFrame]:
+    def _emit(self, shown: DecodedFrame, indices: range, decoder: VideoDecoder) -> Iterator[TimelineFrame]:
         index = len(self._pts)
         self._note_damage(shown)
         if shown.is_key and indices:
             self._key_indices.append(index)
-        while self._joins_passed < len(restart_numbers) and shown.number >= restart_numbers[self._joins_passed]:
-            self._joins_passed += 1
-            if index > 0 and index not in self._joins[-1:]:
-                self._joins.append(index)
+        for number, recording in decoder.recordings[self._recordings_passed :]:
+            if shown.number < number:
+                break
+            self._recordings_passed += 1
+            self._pass_restart(self._clock.restarts[recording - 1], index)
         self._pictures.note(shown.frame, indices)
         for count, index in enumerate(indices):
             self._pts.append(shown.pts)
@@ -168,6 +210,15 @@ class TimelineBuilder:
         for decoded in self._passed_over:  # a key frame that is not shown ends damage, too
             self._note_damage(decoded)
         self._passed_over = []
+
+    def _pass_restart(self, restart: Restart, index: int) -> None:
+        """Take note of a restart of the clock before the frame at an index."""
+        if restart.begins_recording and index > 0 and index not in self._joins[-1:]:
+            self._joins.append(index)
+        if self._out_of_step_from is not None:
+            self.damage.note_span(self._out_of_step_from, index + _INTERLEAVING_FRAMES)
+        # Packets of the same time lie up to a second apart in a file.
+        self._out_of_step_from = max(0, index - _INTERLEAVING_FRAMES) if restart.is_out_of_step else None
 
     def _note_damage(self, decoded: DecodedFrame) -> None:
         self.damage.note_frame(

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from avf_shards.timeline import SAMPLES_PER_FRAME, Span
 
 from avf_curation.media.audio_stream import AudioStreamChoice
-from avf_curation.media.joined_clock import Restart
 
 Bytes = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.int16]
@@ -71,7 +70,8 @@ class VideoTrack:
     gaps: tuple[Span, ...] = ()  # index ranges that are far from any source frame
     damaged: tuple[Span, ...] = ()  # from a damaged packet to the next clean key frame; in order, apart
     joins: tuple[int, ...] = ()  # indices at which another recording begins: the clock of the file starts again
-    restarts: tuple[Restart, ...] = ()  # where in the file the clock starts again
+    recordings: int = 1  # that the file was joined from, some of them perhaps without pictures
+    repaired_times: int = 0  # timestamps that contradicted their neighbours on both sides
     key_indices: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # that begin a key frame
     is_seekable: bool = True  # the timestamps tell where in the file a frame is
     pictures: tuple[PictureRun, ...] = ()  # in order; more than one where the size changes in mid-stream

@@ -11,7 +11,7 @@ import av
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.media.container import MAX_DECODE_ERRORS
-from avf_curation.media.joined_clock import JoinedClock, may_be_joined
+from avf_curation.media.file_clock import PacketClock
 from avf_curation.media.packet_order import MAX_REORDERED, PacketOrder, are_decode_times
 from avf_curation.media.picture_format import FrameTraits, credible_pixel_aspect
 
@@ -79,19 +79,24 @@ class VideoDecoder:
     """Decodes the rest of an opened video stream.
 
     Args:
+        clock: continues the timestamps of the packets.
         note_failure: called for each packet that does not decode, with its number and whether other frames may refer
             to its frame.
     """
 
     def __init__(
-        self, container: Any, video: Any, note_failure: Callable[[int, bool], None] = lambda number, is_reference: None
+        self,
+        container: Any,
+        video: Any,
+        clock: PacketClock,
+        note_failure: Callable[[int, bool], None] = lambda number, is_reference: None,
     ) -> None:
-        self._container, self._video, self._note_failure = container, video, note_failure
+        self._container, self._video, self._clock, self._note_failure = container, video, clock, note_failure
         self._disposable: deque[int] = deque(maxlen=2 * MAX_REORDERED)  # numbers of packets that no frame refers to
-        self.clock = JoinedClock(may_jump_ahead=may_be_joined(container))
         self.has_untimed = False  # a packet without any timestamp came
         self.repeated_until: int | None = None  # where the latest packet without data ends, in ticks
-        self.restart_numbers: list[int] = []  # of the first packet after each restart of the clock
+        #: Number of the first packet of each recording after the first, and how many recordings begin before it.
+        self.recordings: list[tuple[int, int]] = []
         self._codec: str = video.codec_context.name
         self._first_pixel_aspect = video.codec_context.sample_aspect_ratio
         self._failures = 0
@@ -127,11 +132,9 @@ class VideoDecoder:
         return self._container.format.name in _WITHOUT_PRESENTATION_TIMES and self._codec in _REORDERING_CODECS
 
     def _read_packets(self) -> Iterator[Any]:
-        """Yield the packets of the video with their clock made continuous."""
-        streams = [self._video]
-        if may_be_joined(self._container):  # the clock may start again with a packet of sound
-            streams += self._container.streams.audio
-        packets = self._container.demux(streams)
+        """Yield the packets of the video with their clock continued."""
+        packets = self._container.demux(self._video)
+        latest: int | None = None
         while True:
             try:
                 packet = next(packets)
@@ -141,11 +144,10 @@ class VideoDecoder:
                 log.debug("reading ends: %s", error)
                 self._note_failure(self._number + 1, True)
                 return
-            restarted = self.clock.adjust(packet)
-            if packet.stream.index != self._video.index:  # the last packet, which flushes, has no `stream_index`
-                continue
-            if restarted:
-                self.restart_numbers.append(self._number + 1 + self._waiting)
+            recording = self._clock.adjust(packet)
+            if latest is not None and recording > latest:
+                self.recordings.append((self._number + 1 + self._waiting, recording))
+            latest = recording if packet.size else latest
             yield packet
 
     def _decode(self, packet: Any, order: PacketOrder) -> Iterator[DecodedFrame]:

@@ -92,9 +92,12 @@ def measure(shot: Span, video_track: VideoTrack, audio_track: AudioTrack | None)
 def _picture_oddities(shot: Span, video_track: VideoTrack) -> tuple[str, ...]:
     """Return sentences on what is unusual about the clock and the picture of a shot."""
     oddities = []
-    if video_track.joins:
-        count = len(video_track.joins) + 1
+    if video_track.recordings > 1:
+        count = video_track.recordings
         oddities.append(f"The file is joined from {count} recordings: its clock starts again, and was continued.")
+    if video_track.repaired_times:
+        count = video_track.repaired_times
+        oddities.append(f"{count} timestamps of the file contradict those around them and were replaced.")
     if not video_track.pictures:
         return tuple(oddities)
     run = video_track.picture_at(shot.start_frame)

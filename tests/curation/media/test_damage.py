@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from avf_curation.media.damage import DamageLog, ShownFrame
 from avf_curation.media.decode import MediaFile
+from avf_curation.media.file_clock import FileClock, PacketClock
 from avf_curation.media.packet_order import PacketOrder
 from avf_curation.media.types import VideoTrack
 from avf_curation.media.video_decoder import VideoDecoder, is_unreferenced
@@ -185,7 +186,9 @@ def test_a_packet_without_data_does_not_end_the_video(tmp_path: Path) -> None:
     failed: list[int] = []
     with av.open(str(tmp_path / "film.mp4")) as film:
         video = film.streams.video[0]
-        decoder = VideoDecoder(film, video, lambda number, is_reference: failed.append(number))
+        decoder = VideoDecoder(
+            film, video, PacketClock(FileClock()), lambda number, is_reference: failed.append(number)
+        )
         empty = av.Packet()
         empty.pts = empty.dts = 5
         packets = list(decoder._read_packets())

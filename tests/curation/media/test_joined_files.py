@@ -1,13 +1,14 @@
 """Files that were joined byte by byte go on where their clock starts again, with picture and sound together."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from avf_curation.media.audio import _place_blocks
 from avf_curation.media.decode import MediaFile
-from avf_curation.media.joined_clock import JoinedClock
-from avf_curation.media.types import AudioTrack, MediaError
+from avf_curation.media.types import AudioTrack, MediaError, VideoTrack
 from avf_curation.stages import scenes
 from avf_shards.timeline import Span
 from support.curation_runs import make_recipe
@@ -64,33 +65,108 @@ def test_sound_over_other_sound_fails_the_input_and_a_little_of_it_does_not() ->
     assert caught.value.kind == "unplaced_sound"
 
 
-class Packet:
-    """Stands for PyAV's packet."""
-
-    time_base = 1 / 1000
-    duration = 40
-
-    def __init__(self, stream_index: int, dts: int, pos: int) -> None:
-        self.stream_index, self.pts, self.dts, self.pos = stream_index, dts, dts, pos
+def record(first: int, frames: int = 100, container: str = "mpegts", **more: Any) -> bytes:
+    """Return a recording with a beep at each second, whose first picture shows a number."""
+    defaults: dict[str, Any] = {"codec": "mpeg2video", "options": REFERENCE, "beeps_s": [1.0, 2.0, 3.0]}
+    return make_numbered_video(range(frames), container=container, first_number=first, **(defaults | more))
 
 
-def test_all_streams_get_the_offset_that_the_first_of_them_needs() -> None:
-    clock = JoinedClock(may_jump_ahead=True)
-    packets = [Packet(s, 40 * n, 20 * n + s) for n in range(50) for s in (0, 1)]
-    packets += [Packet(1, 5, 2010), Packet(0, 0, 2000), Packet(1, 45, 2030), Packet(0, 40, 2020)]
-    restarted = [clock.adjust(packet) for packet in packets]
-    assert [packet.dts for packet in packets[-4:]] == [2000, 1995, 2040, 2035]
-    assert [packet.pos for packet, again in zip(packets, restarted, strict=True) if again] == [2010, 2000]
-    assert len(clock.restarts) == 1
+def read_joined(path: Path, *recordings: bytes) -> tuple[list[int], VideoTrack, list[float]]:
+    """Return the number that each index shows, the track, and the seconds at which beeps begin."""
+    path.write_bytes(b"".join(recordings))
+    with MediaFile(path, CONFIG) as media:
+        numbers = [read_number(entry.frame) for entry in media.frames()]
+        track = media.video_track
+        assert track is not None
+        assert [read_number(frame) for frame in media.read(Span(0, len(numbers)))] == numbers
+        audio = media.audio(track.frames)
+    assert audio is not None
+    loud = np.flatnonzero(np.abs(audio.samples.astype(int)) > 3000)
+    return numbers, track, [float(n) / 16_000 for n in (loud[0], *loud[1:][np.diff(loud) > 3200])]
 
 
-def test_a_stream_whose_clock_jumps_alone_does_not_move_the_others_later() -> None:
-    clock = JoinedClock(may_jump_ahead=True)
-    before = [Packet(s, 40 * n, 20 * n + s) for n in range(50) for s in (0, 1)]
-    alone = [Packet(1, 60_000 + 40 * n, 1000 + 20 * n + 1) for n in range(50)]
-    on = [Packet(0, 2000 + 40 * n, 2000 + 20 * n) for n in range(50)]
-    again = [Packet(0, 0, 4000)]
-    for packet in before + alone + on + again:
-        clock.adjust(packet)
-    assert [packet.dts for packet in on] == [2000 + 40 * n for n in range(50)]
-    assert again[0].dts == 4000
+def seconds_of(numbers: list[int], *shown: int) -> list[float]:
+    return [numbers.index(number) / 25 for number in shown]
+
+
+@pytest.mark.parametrize("container", ["mpegts", "mpeg"])
+def test_a_recording_begins_after_the_longer_of_picture_and_sound(tmp_path: Path, container: str) -> None:
+    first = record(0, container=container, beeps_s=[1.0], sound_s=2.0)
+    second = record(100, container=container, beeps_s=[1.0])
+    numbers, _, beeps_s = read_joined(tmp_path / "silent_end", first, second)
+    np.testing.assert_allclose(beeps_s, seconds_of(numbers, 25, 125), atol=0.021)
+    first = record(0, frames=50, container=container, beeps_s=[1.0, 3.0], sound_s=4.0)
+    numbers, track, beeps_s = read_joined(tmp_path / "dark_end", first, second)
+    expected = [1.0, 3.0, numbers.index(125) / 25]
+    np.testing.assert_allclose(beeps_s, expected, atol=0.021)
+    assert 4.0 <= numbers.index(100) / 25 < 4.1
+    assert sum(gap.frames for gap in track.gaps) >= 30, "nothing is shown while the first sound goes on"
+
+
+@pytest.mark.parametrize("container", ["mpegts", "mpeg"])
+def test_a_recording_without_sound_or_picture_gets_none_of_another(tmp_path: Path, container: str) -> None:
+    first, third = (record(number, container=container, beeps_s=[1.0]) for number in (0, 200))
+    mute = record(100, frames=50, container=container, beeps_s=None)
+    numbers, track, beeps_s = read_joined(tmp_path / "mute", first, mute, third)
+    assert track.recordings == 3
+    np.testing.assert_allclose(beeps_s, seconds_of(numbers, 25, 225), atol=0.021)
+    assert {*range(100, 150)} <= set(numbers)
+    if container == "mpeg":  # in a transport stream, sound alone gets the number of the pictures' stream
+        dark = make_numbered_video((), container=container, beeps_s=[1.0], sound_s=2.0)
+        numbers, track, beeps_s = read_joined(tmp_path / "dark", first, dark, third)
+        np.testing.assert_allclose(beeps_s, [1.0, 5.0, numbers.index(225) / 25], atol=0.05)
+        assert 5.9 < numbers.index(200) / 25 < 6.1
+
+
+@pytest.mark.parametrize("bit", [15, 17, 24, 32])
+@pytest.mark.parametrize("stream_id", [0xE0, 0xC0])
+def test_a_flipped_bit_in_a_timestamp_moves_nothing_else(tmp_path: Path, stream_id: int, bit: int) -> None:
+    data = record(0)
+    clean, _, clean_beeps_s = read_joined(tmp_path / "clean.ts", data)
+    flipped = with_timestamps(data, stream_id, lambda number, ticks: ticks ^ (1 << bit) if number == 12 else ticks)
+    numbers, track, beeps_s = read_joined(tmp_path / "flipped.ts", flipped)
+    assert numbers == clean
+    np.testing.assert_allclose(beeps_s, clean_beeps_s, atol=0.002)
+    assert track.recordings == 1
+    assert not track.damaged
+
+
+def test_where_only_the_clock_of_the_sound_starts_again_the_stretch_is_not_used(tmp_path: Path) -> None:
+    # Half a minute later than recorded, so that no timestamp falls below zero.
+    data = with_timestamps(record(0), 0xE0, lambda number, ticks: ticks + 2_700_000)
+    data = with_timestamps(data, 0xC0, lambda number, ticks: ticks + 2_700_000)
+    late = with_timestamps(data, 0xC0, lambda number, ticks: ticks - 90_000 * (number >= 12))
+    numbers, track, _ = read_joined(tmp_path / "late.ts", late)
+    (span,) = track.damaged
+    assert span.stop_frame == len(numbers) == 100
+    assert span.start_frame < 25
+    clean, _, clean_beeps_s = read_joined(tmp_path / "data.ts", data)
+    back = with_timestamps(data, 0xC0, lambda number, ticks: ticks - 90_000 * (12 <= number < 60))
+    numbers, track, beeps_s = read_joined(tmp_path / "back.ts", back)
+    assert numbers == clean
+    assert not track.damaged
+    np.testing.assert_allclose(beeps_s, clean_beeps_s, atol=0.002, err_msg="the clock goes on a second later")
+    # A recording that follows is whole again.
+    numbers, track, beeps_s = read_joined(tmp_path / "more.ts", late, record(100, beeps_s=[1.0]))
+    (span,) = track.damaged
+    assert span.stop_frame <= numbers.index(125)
+    assert abs(beeps_s[-1] - numbers.index(125) / 25) < 0.021
+
+
+def with_timestamps(data: bytes, stream_id: int, change: Callable[[int, int], int]) -> bytes:
+    """Return a transport stream whose timestamps (33 bits) of one stream are changed by their number in it."""
+    out = bytearray(data)
+    number = 0
+    for packet in range(0, len(out), 188):
+        start = packet + 4 + (1 + out[packet + 4] if out[packet + 3] & 0x20 else 0)
+        if not out[packet + 1] & 0x40 or out[start : start + 3] != b"\0\0\1" or out[start + 3] != stream_id:
+            continue
+        for field in range(start + 9, start + 9 + (5, 10)[out[start + 7] >> 6 == 3], 5):
+            d = out[field : field + 5]
+            ticks = (d[0] >> 1 & 7) << 30 | d[1] << 22 | (d[2] >> 1) << 15 | d[3] << 7 | d[4] >> 1
+            ticks = change(number, ticks) % (1 << 33)
+            out[field] = d[0] & 0xF1 | (ticks >> 30 & 7) << 1
+            out[field + 1 : field + 3] = bytes((ticks >> 22 & 255, (ticks >> 15 & 127) << 1 | 1))
+            out[field + 3 : field + 5] = bytes((ticks >> 7 & 255, (ticks & 127) << 1 | 1))
+        number += 1
+    return bytes(out)

@@ -1,0 +1,124 @@
+"""The clock of a file: where other recordings begin in it, which timestamps are wrong, and where to seek to.
+
+Only files of formats that have no index that says so, and that people join byte by byte, are listed.
+"""
+
+import logging
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avf_curation.media.clock_glitches import repair_glitches
+from avf_curation.media.joined_clock import Restart, StreamClock, continue_clock, presentation_times
+from avf_curation.media.packet_order import MAX_REORDERED
+from avf_curation.media.packet_table import NO_TIME, StreamPackets, Ticks, list_packets
+
+log = logging.getLogger(__name__)
+
+_LISTED_FORMATS = {"mpegts", "mpeg", "matroska,webm"}
+_MAY_JUMP_AHEAD = {"mpegts", "mpeg"}  # AVFMT_TS_DISCONT
+_SEEK_STEP_S = 0.5  # between the packets of sound to which a seek may lead
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeekPoints:
+    """Packets at which reading a stream may begin, in the order of the file."""
+
+    times: Ticks  # (points,) of presentation, in ticks of the stream, on the continued clock
+    positions: Ticks  # (points,) bytes of the file
+
+    def before(self, time: int) -> int | None:
+        """Return the byte of the last point that is presented at or before a time; None: the start of the file."""
+        count = int(np.searchsorted(self.times, time, "right"))
+        return int(self.positions[count - 1]) if count else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileClock:
+    """What the packets of a file say of its clock."""
+
+    restarts: tuple[Restart, ...] = ()
+    streams: Mapping[int, StreamClock] = field(default_factory=dict)  # by number of the stream
+    seek_points: Mapping[int, SeekPoints] = field(default_factory=dict)  # likewise; none: seek by timestamp
+    starts: Mapping[int, int] = field(default_factory=dict)  # first time of presentation of each stream, in its ticks
+    ends: Mapping[int, int] = field(default_factory=dict)  # where each stream ends on the continued clock
+    repaired: int = 0  # timestamps that contradicted their neighbours
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether some timestamp of the file is changed, so that FFmpeg cannot seek by it."""
+        return bool(self.restarts or self.repaired)
+
+
+class PacketClock:
+    """Moves the timestamps of the packets of an opened file as its clock says.
+
+    Packets without a position of their own lie where the packet of their stream before them does.
+    """
+
+    def __init__(self, clock: FileClock) -> None:
+        self._clock = clock
+        self._positions: dict[int, int] = {}  # of the latest packet of each stream
+
+    def adjust(self, packet: Any) -> int:
+        """Move the timestamps of a packet in place. Return how many recordings begin before it."""
+        stream = self._clock.streams.get(packet.stream_index)
+        if stream is None or not (stream.positions or stream.repairs):
+            return 0
+        position = self._positions.get(packet.stream_index, 0) if packet.pos is None else packet.pos
+        self._positions[packet.stream_index] = position
+        dts, pts = packet.dts, packet.pts
+        stored = (position, NO_TIME if dts is None else dts, NO_TIME if pts is None else pts)
+        if stored in stream.repairs:
+            dts, pts = stream.repairs[stored]
+        recordings = bisect_right(stream.positions, position)
+        offset = stream.offsets[recordings - 1] if recordings else 0
+        packet.dts = None if dts is None else dts + offset
+        packet.pts = None if pts is None else pts + offset
+        return recordings
+
+
+def read_file_clock(path: Path, format_name: str) -> FileClock:
+    """Return the clock of a file, which is read to its end the first time where its format may be joined."""
+    if format_name not in _LISTED_FORMATS or not path.is_file():
+        return FileClock()
+    status = path.stat()
+    return _list_clock(path, format_name in _MAY_JUMP_AHEAD, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=2)  # the passes over picture and sound of an input, and over its ranges, ask for the same file
+def _list_clock(path: Path, may_jump_ahead: bool, _size: int, _mtime_ns: int) -> FileClock:
+    packets = list_packets(path)
+    restarts, clocks = continue_clock(packets, may_jump_ahead)
+    repaired = sum(len(clock.repairs) for clock in clocks.values())
+    if restarts or repaired:
+        log.info("%r: other recordings begin at %s; %d timestamps are wrong", str(path), restarts[:5], repaired)
+    points, starts, ends = {}, {}, {}
+    for index, clock in clocks.items():
+        times = repair_glitches(packets[index])
+        recordings = np.searchsorted(np.asarray(clock.positions, np.int64), packets[index].positions, "right")
+        presented = presentation_times(packets[index], times) + np.asarray((0, *clock.offsets), np.int64)[recordings]
+        starts[index] = int(presented[:MAX_REORDERED].min())
+        ends[index] = int((presented + times.steps)[-MAX_REORDERED:].max())
+        if may_jump_ahead:  # these formats are read from any byte on
+            points[index] = _seek_points(packets[index], presented)
+    return FileClock(restarts=restarts, streams=clocks, seek_points=points, starts=starts, ends=ends, repaired=repaired)
+
+
+def _seek_points(packets: StreamPackets, presented: Ticks) -> SeekPoints:
+    """Return the key frames of a video, or a packet of sound for each half second.
+
+    Args:
+        presented: (packets,) times of presentation on the continued clock, in ticks.
+    """
+    chosen = packets.is_key.copy()
+    if not packets.is_video:
+        chosen &= np.diff(np.floor(presented * packets.tick_s / _SEEK_STEP_S), prepend=-np.inf) > 0
+    # A packet that is presented before an earlier one is none to begin at: the times must ascend.
+    chosen &= presented >= np.maximum.accumulate(presented)
+    return SeekPoints(times=presented[chosen], positions=packets.positions[chosen])
