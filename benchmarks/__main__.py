@@ -37,6 +37,7 @@ NAMES = (
     "downstream",
     "it_learns",
     "audit_page",
+    "start_up",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

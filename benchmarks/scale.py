@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from avf_curation.audit.funnel import summarize_ledger
 from avf_curation.audit.what_if import WhatIfRequest, what_if_batches
 from avf_curation.recipe import load_recipe
-from avf_curation.runs.plan import encode_plan, make_plan
+from avf_curation.runs.plan import make_plan
+from avf_curation.runs.plan_table import encode_plan
 from avf_curation.sources.folder import list_folder_videos
 from avf_curation.sources.types import SkippedInput
 from avf_shards.format.run_identity import RunIdentity

@@ -12,7 +12,7 @@ from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event, EventLog
 from avf_curation.execution.ray_scheduler import UnitScheduler
 from avf_curation.execution.worker import WorkerSetup
-from avf_curation.pipeline.unit import UnitJob
+from avf_curation.pipeline.unit_job import UnitJob
 from avf_curation.runs.coordinator import Coordinator
 from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.runs.progress import Progress

@@ -11,8 +11,8 @@ import avf_training.trainer.run_folder
 import pyarrow as pa
 from avf_curation.execution.active_units import ActiveUnit
 from avf_curation.execution.events import Event
-from avf_curation.pipeline.unit import UnitReport
-from avf_curation.runs import plan
+from avf_curation.pipeline.unit_job import UnitReport
+from avf_curation.runs import plan_table
 from avf_curation.runs.cost_estimate import SourceTotals
 from avf_curation.sources.types import SkippedInput, Video
 from avf_shards.format.index import ShardIndex
@@ -169,7 +169,7 @@ CONTENTS: dict[FileKind, Contents] = {
         parts=(ledger.Check,),
     ),
     "pack": Contents(about="What a folder of shards was packed from; frozen at the first start.", rows=PackIdentity),
-    "plan": Contents(about="A row for each input of a run.", rows=Video, schema=plan.SCHEMA, keys=_PLAN),
+    "plan": Contents(about="A row for each input of a run.", rows=Video, schema=plan_table.SCHEMA, keys=_PLAN),
     "plan summary": Contents(about="Tells two runs apart.", rows=PlanSummary),
     "predictions": Contents(
         about="The predictions of a test, clip by clip.",
@@ -219,7 +219,7 @@ CONTENTS: dict[FileKind, Contents] = {
     "skipped inputs": Contents(
         about="A row for each file or table row of a source that is no input.",
         rows=SkippedInput,
-        schema=plan.SKIPPED_SCHEMA,
+        schema=plan_table.SKIPPED_SCHEMA,
     ),
     "source folders": Contents(
         about="Where the sources were read on this machine.", keys={"folders": "source -> folder"}

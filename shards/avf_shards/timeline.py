@@ -36,6 +36,14 @@ class Span:
         return self.frames / FRAMES_PER_SECOND
 
 
+def format_duration(frames: int) -> str:
+    """Return the duration of frames at 25 fps as 1:02:03 or 2:03.4."""
+    seconds = frames / FRAMES_PER_SECOND
+    if seconds >= 3600:
+        return f"{int(seconds // 3600)}:{int(seconds // 60 % 60):02d}:{int(seconds % 60):02d}"
+    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+
+
 class TilingError(AssertionError):
     """The spans of a video have a gap or an overlap. This is always a fault of the program, never of the input."""
 

@@ -14,7 +14,8 @@ from avf_curation.media.types import AudioTrack, MediaError, PictureRun, VideoTr
 from avf_curation.pipeline import refining
 from avf_curation.pipeline import video as pipeline
 from avf_curation.pipeline.screening import ScreenedShot
-from avf_curation.pipeline.unit import UnitJob, decide_unit
+from avf_curation.pipeline.unit import decide_unit
+from avf_curation.pipeline.unit_job import UnitJob
 from avf_curation.stages import faces, quality, scenes, silence, sync, tracking
 from avf_curation.stages.stage_timer import StageTimer
 from avf_curation.stages.undecided import STAGES_WITH_UNDECIDED, undecided_reasons

@@ -4,7 +4,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from avf_curation.runs.plan import make_plan, videos_of
+from avf_curation.runs.plan import make_plan
+from avf_curation.runs.plan_table import videos_of
 from avf_curation.sources.registry import list_inputs
 from avf_curation.sources.types import SkippedInput, Video
 from avf_shards.schema.labels import Labels

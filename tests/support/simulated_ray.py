@@ -13,7 +13,7 @@ import pytest
 import ray
 from avf_curation.execution import ray_cluster, ray_pool, ray_scheduler
 from avf_curation.execution.worker import ScreenedUnit
-from avf_curation.pipeline.unit import UnitJob, UnitReport
+from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 
 
 class SimulatedRay:

@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from avf_shards.deletion.takedown import STAGE as TAKEDOWN
 from avf_shards.format.plan_summary import PlanSummary
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
-from avf_shards.schema.ledger import SCHEMA
-from avf_shards.timeline import FRAMES_PER_SECOND
+from avf_shards.schema.ledger import SCHEMA, TAKEDOWN
 
 from avf_curation.audit.undecided import GateCount, count_gates
 from avf_curation.recipe import make_recipe
@@ -106,7 +104,7 @@ def _summarize(table: pa.Table, identity: RunIdentity, finished: bool) -> Ledger
     per_status = table.group_by(["source", "status"]).aggregate([("frames", "sum"), ("clip_count", "sum")]).to_pylist()
     names = sorted({row["source"] for row in per_status} | set(identity.sources))
     new_video = _starts_video(table)
-    videos = table.filter(pa.array(new_video)).group_by("source").aggregate([("video_id", "count")]).to_pylist()
+    videos = table.filter(new_video).group_by("source").aggregate([("video_id", "count")]).to_pylist()
     video_count = {row["source"]: row["video_id_count"] for row in videos}
     rejected = _count_by_reason(table, "rejected", "reason")
     failed = _count_by_reason(table, "failed", "error")
@@ -127,7 +125,7 @@ def _summarize(table: pa.Table, identity: RunIdentity, finished: bool) -> Ledger
             errors=failed.get(name, {}),
         )
     duplicates = _count_duplicate_inputs(table, new_video)
-    accounting_errors = tuple(_find_accounting_errors(table, new_video))
+    accounting_errors = tuple(_find_accounting_errors(table, new_video.to_numpy(zero_copy_only=False)))
     gates = _non_deciding_gates(identity, names)
     return LedgerSummary(
         sources=sources,
@@ -150,18 +148,13 @@ def _non_deciding_gates(identity: RunIdentity, sources: list[str]) -> dict[str, 
     }
 
 
-def _starts_video(table: pa.Table) -> np.ndarray:
+def _starts_video(table: pa.Table) -> pa.BooleanArray:
     """Return whether each row is the first of its video; the table is in ledger order."""
     if not table.num_rows:
-        return np.zeros(0, bool)
-    first = np.ones(table.num_rows, bool)
-    changed = np.zeros(table.num_rows - 1, bool)
-    for name in ("source", "video_id"):
-        column = table[name].combine_chunks()
-        differs = pc.not_equal(column[1:], column[:-1])
-        changed |= differs.to_numpy(zero_copy_only=False)
-    first[1:] = changed
-    return first
+        return pa.array([], pa.bool_())
+    columns = [table[name].combine_chunks() for name in ("source", "video_id")]
+    changed = pc.or_(*(pc.not_equal(column[1:], column[:-1]) for column in columns))
+    return pa.concat_arrays([pa.array([True]), changed])
 
 
 def _find_accounting_errors(table: pa.Table, new_video: np.ndarray) -> list[str]:
@@ -186,18 +179,10 @@ def _count_by_reason(table: pa.Table, status: str, column: str) -> dict[str, dic
     return result
 
 
-def _count_duplicate_inputs(table: pa.Table, new_video: np.ndarray) -> int:
+def _count_duplicate_inputs(table: pa.Table, new_video: pa.BooleanArray) -> int:
     """Return the number of inputs with the bytes of an earlier input; packing takes the clips of such inputs once."""
-    digests = table.filter(pa.array(new_video))["input_sha256"].drop_null()
+    digests = table.filter(new_video)["input_sha256"].drop_null()
     return len(digests) - int(pc.count_distinct(digests).as_py()) if len(digests) else 0
-
-
-def format_duration(frames: int) -> str:
-    """Return the duration of frames at 25 fps as 1:02:03 or 2:03.4."""
-    seconds = frames / FRAMES_PER_SECOND
-    if seconds >= 3600:
-        return f"{int(seconds // 3600)}:{int(seconds // 60 % 60):02d}:{int(seconds % 60):02d}"
-    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
 
 
 def funnel_steps(source: SourceSummary) -> list[tuple[str, int]]:

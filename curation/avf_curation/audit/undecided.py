@@ -82,7 +82,9 @@ def _count_batch(table: pa.RecordBatch) -> dict[str, dict[str, GateCount]]:
 
 def _rows_per_source(row_C: Integers, source_R: Integers, sources: int) -> Integers:
     """Return the number of different rows of each source."""
-    return np.bincount(source_R[np.unique(row_C)], minlength=sources)
+    named_R = np.zeros(len(source_R), bool)
+    named_R[row_C] = True
+    return np.bincount(source_R[named_R], minlength=sources)
 
 
 def find_undecided(checks: CheckColumns, rows: int) -> Bools:

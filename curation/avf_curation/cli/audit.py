@@ -86,7 +86,7 @@ def _write_page(options: argparse.Namespace, run: Any) -> None:
 def _print_review(options: argparse.Namespace) -> int:
     from avf_curation.audit.agreement import measure_agreement, merge_answers, read_answers
     from avf_curation.audit.review import review_as_json, score_review
-    from avf_curation.console.tables import print_agreement, print_review
+    from avf_curation.console.review_tables import print_agreement, print_review
     from avf_curation.console.terminal import make_console
 
     files = read_answers(options.verdicts, open_run(options))
@@ -101,7 +101,7 @@ def _print_review(options: argparse.Namespace) -> int:
 
 def _print_comparison(options: argparse.Namespace) -> int:
     from avf_curation.audit.compare import compare_ledgers
-    from avf_curation.console.tables import print_comparison
+    from avf_curation.console.comparison_lines import print_comparison
     from avf_curation.console.terminal import make_console
     from avf_curation.runs.snapshots import load_ledgers
 

@@ -33,8 +33,8 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_curation.audit.calibrate import propose_thresholds
-    from avf_curation.console.tables import print_calibration
     from avf_curation.console.terminal import make_console
+    from avf_curation.console.threshold_tables import print_calibration
 
     calibration = propose_thresholds(open_run(options).ledger(), options.source, options.keep, options.check)
     if not write_answer(options, calibration.as_json()):

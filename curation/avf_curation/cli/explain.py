@@ -25,7 +25,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_shards.schema.ledger import decisions_to_table
 
     from avf_curation.audit.explain import find_video
-    from avf_curation.console.tables import print_decisions
+    from avf_curation.console.decision_lines import print_decisions
     from avf_curation.console.terminal import make_console
 
     decisions = find_video(open_run(options).ledger(), options.video)

@@ -24,7 +24,9 @@ def add_run_argument(parser: argparse.ArgumentParser) -> None:
 def open_run(options: argparse.Namespace) -> Any:
     """Return the run that the options name. Raises UserError."""
     from avf_shards.format.run_folder import RunFolder
+    from avf_shards.system.arrow_start import keep_pandas_out
 
+    keep_pandas_out()
     return RunFolder.open_existing(options.folder)
 
 
@@ -181,12 +183,15 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 def load_inputs(options: argparse.Namespace) -> Any:
     """Return recipe, model selection and sources of a new run. Raises UserError before any work is done."""
+    from avf_shards.system.arrow_start import keep_pandas_out
+
     from avf_curation.audit.unused_settings import warn_about_unused_settings
     from avf_curation.detectors.detector_set import resolve_backends
     from avf_curation.recipe import load_recipe
     from avf_curation.runs.plan import parse_sources
     from avf_curation.sources.registry import check_recipe_sources
 
+    keep_pandas_out()
     score_all = [] if options.score_all is None else [f"gates.score_all={options.score_all}"]
     named = load_recipe(options.recipe, options.set).sources if options.include or options.exclude else {}
     recipe = load_recipe(options.recipe, [*options.set, *score_all, *_glob_settings(options, named)])
@@ -232,7 +237,7 @@ def print_funnel(options: argparse.Namespace, run: Any) -> int:
     from avf_shards.cli.common import write_answer
 
     from avf_curation.audit.funnel import summarize_run
-    from avf_curation.console.tables import print_audit
+    from avf_curation.console.audit_tables import print_audit
     from avf_curation.console.terminal import make_console
 
     summary = summarize_run(run)

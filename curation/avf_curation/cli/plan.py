@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from avf_curation.console.run_tables import plan_rows, print_plan
     from avf_curation.console.terminal import make_console
-    from avf_curation.runs.frozen_plan import plan_run
+    from avf_curation.runs.planning import plan_run
 
     recipe, backends, sources = load_inputs(options)
     plan = plan_run(recipe, backends, sources, options.out)

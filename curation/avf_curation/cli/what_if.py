@@ -25,8 +25,8 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_curation.audit.what_if import parse_request, what_if_run
-    from avf_curation.console.tables import print_what_if
     from avf_curation.console.terminal import make_console
+    from avf_curation.console.threshold_tables import print_what_if
 
     run = open_run(options)
     result = what_if_run(run, parse_request(options.set, run.identity()))

@@ -17,8 +17,8 @@ from avf_shards.packing.verify import verify_shards
 from avf_shards.text import count_noun
 
 from avf_curation.audit.funnel import summarize_run
+from avf_curation.console.audit_tables import print_audit
 from avf_curation.console.progress_bar import ProgressBar
-from avf_curation.console.tables import print_audit
 from avf_curation.console.terminal import make_console
 from avf_curation.demo.corpus import RECIPE, SOURCES, VALIDATION_SOURCE, write_corpus
 from avf_curation.demo.expressions import ACTORS, CROWD, Cast, dataset_row, write_cast

@@ -18,7 +18,7 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import read_json, stamp
 
-from avf_curation.pipeline.unit import UnitJob
+from avf_curation.pipeline.unit_job import UnitJob
 
 _STAGE_EVERY_S = 0.5  # the stages of a shot take milliseconds
 

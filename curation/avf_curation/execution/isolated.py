@@ -21,7 +21,7 @@ from avf_shards.system.child_process import end_with_parent
 from avf_curation.execution.worker import UnitWorker, WorkerSetup
 from avf_curation.pipeline.failures import FailureCause, InfrastructureError
 from avf_curation.pipeline.outcomes import VideoOutcomes, fail_video
-from avf_curation.pipeline.unit import UnitJob, UnitReport
+from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 from avf_curation.sources.types import Video
 
 log = logging.getLogger(__name__)

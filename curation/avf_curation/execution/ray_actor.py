@@ -13,7 +13,7 @@ from avf_curation.detectors.terminal import detach_from_terminal
 
 if TYPE_CHECKING:
     from avf_curation.execution.worker import ScreenedUnit
-    from avf_curation.pipeline.unit import UnitJob, UnitReport
+    from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 
 
 class UnitActor:
@@ -23,11 +23,13 @@ class UnitActor:
         """Load the detectors. `setup` is a pickled WorkerSetup, so that Ray itself unpickles nothing before that."""
         detach_from_terminal()
         from avf_shards.cli.logging_setup import setup_worker_logging
+        from avf_shards.system.arrow_start import keep_pandas_out
 
         from avf_curation.execution.ray_metrics import UnitMetrics
         from avf_curation.execution.worker import UnitWorker
 
         setup_worker_logging()
+        keep_pandas_out()
         self._worker = UnitWorker(pickle.loads(setup))
         self._metrics = UnitMetrics()
 

@@ -16,7 +16,7 @@ from avf_curation.execution.ray_cluster import connect_cluster
 from avf_curation.execution.ray_scheduler import UnitScheduler
 from avf_curation.execution.worker import WorkerSetup
 from avf_curation.pipeline.failures import InfrastructureError
-from avf_curation.pipeline.unit import UnitJob, UnitReport
+from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from avf_shards.timeline import FRAMES_PER_SECOND
 from ray.util.metrics import Counter
 
-from avf_curation.pipeline.unit import UnitReport
+from avf_curation.pipeline.unit_job import UnitReport
 
 
 class UnitMetrics:

@@ -22,7 +22,7 @@ from avf_curation.execution.isolated import isolated_timeout_s
 from avf_curation.execution.ray_pool import ActorPool, PoolConfig, PooledActor
 from avf_curation.execution.worker import ScreenedUnit, WorkerSetup
 from avf_curation.pipeline.failures import InfrastructureError
-from avf_curation.pipeline.unit import UnitJob, UnitReport
+from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 
 log = logging.getLogger(__name__)
 _MAX_COMMIT_RETRIES = 3

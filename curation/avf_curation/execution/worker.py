@@ -14,7 +14,8 @@ from avf_shards.format.run_identity import RunIdentity
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
 from avf_curation.execution.active_units import ActiveUnitFile
 from avf_curation.pipeline.outcomes import ScreenedVideo, VideoOutcomes
-from avf_curation.pipeline.unit import UnitJob, UnitReport, curate_unit
+from avf_curation.pipeline.unit import curate_unit
+from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 from avf_curation.pipeline.video import refine_video, screen_video
 from avf_curation.recipe import Recipe, SourceSettings
 from avf_curation.sources.types import Video

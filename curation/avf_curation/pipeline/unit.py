@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from avf_shards.format.run_folder import PackedClip, RunFolder
 from avf_shards.format.run_identity import RunIdentity
@@ -15,36 +15,13 @@ from avf_shards.timeline import FRAMES_PER_SECOND, check_tiling
 
 from avf_curation.media.types import Bytes
 from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome, VideoOutcomes, measurements_json
+from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 from avf_curation.recipe import Recipe
 from avf_curation.sources.types import Video, utf8_name
 from avf_curation.stages import quality
 
 log = logging.getLogger(__name__)
 _MAX_POOLED_FRAMES = 64  # of one group, evenly spread
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnitJob:
-    """A unit of work for a worker: the videos to curate."""
-
-    unit: int  # number in the plan, from 0
-    attempt: int  # number of the plan
-    videos: tuple[Video, ...]  # the inputs of the unit
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnitReport:
-    """The counts and costs of a committed unit, for the progress line and the log."""
-
-    unit: int  # number in the plan, from 0
-    videos: int  # count of inputs
-    kept: int  # spans
-    rejected: int  # spans
-    failed: int  # spans
-    frames: int  # of all inputs of the unit
-    stage_seconds: dict[str, float] = field(default_factory=dict)  # stage -> wall-clock seconds
-    cpu_seconds: float = 0.0  # of the worker's process
-    video_seconds: dict[str, float] = field(default_factory=dict)  # "source/video id" -> wall-clock seconds
 
 
 def curate_unit(

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.pages.render import make_page_environment
-
-from avf_curation.audit.funnel import format_duration
+from avf_shards.timeline import format_duration
 
 TEMPLATES = Path(__file__).parent / "templates"
 

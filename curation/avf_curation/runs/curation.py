@@ -15,10 +15,11 @@ from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event, EventLog
 from avf_curation.execution.worker import PipelineStages, UnitWorker, WorkerSetup
 from avf_curation.pipeline.failures import InfrastructureError
-from avf_curation.pipeline.unit import UnitJob, UnitReport
+from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 from avf_curation.recipe import Recipe
 from avf_curation.runs.coordinator import Coordinator
-from avf_curation.runs.frozen_plan import RunPlan, plan_retry, plan_run
+from avf_curation.runs.frozen_plan import RunPlan
+from avf_curation.runs.planning import plan_retry, plan_run
 from avf_curation.runs.progress import LiveProgress, Progress, ProgressReader
 from avf_curation.runs.unit_log import append_unit
 

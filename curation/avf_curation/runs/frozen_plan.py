@@ -1,31 +1,18 @@
-"""The plan of a run as it is frozen in its folder: written once before any work, read by everything after."""
+"""The plan of a run as it is frozen in its folder: read by everything after the planning."""
 
-import logging
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from avf_shards.errors import UserError
-from avf_shards.format.plan_summary import PlanSummary, digest_inputs
-from avf_shards.format.run_folder import PLAN, PLAN_SUMMARY, RunFolder
+from avf_shards.format.run_folder import PLAN, RunFolder
 from avf_shards.schema.versions import read_parquet
-from avf_shards.system import durable_io
 
-from avf_curation.detectors.detector_set import BackendSelection
-from avf_curation.pipeline.unit import UnitJob
-from avf_curation.recipe import Recipe
-from avf_curation.runs.identity import freeze_identity, remember_roots, run_identity
-from avf_curation.runs.plan import encode_plan, encode_skipped_inputs, make_plan, videos_of
-from avf_curation.sources.registry import list_inputs
+from avf_curation.pipeline.unit_job import UnitJob
+from avf_curation.runs.plan_table import videos_of
 from avf_curation.sources.types import SkippedInput, Video
 
 SKIPPED_FILE = "skipped_inputs.parquet"
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +26,7 @@ class RunPlan:
     @property
     def units(self) -> int:
         """Return the number of units."""
-        return int(pc.max(self.table["unit"]).as_py()) + 1 if self.table.num_rows else 0
+        return int(self.table["unit"][-1].as_py()) + 1 if self.table.num_rows else 0
 
     def jobs(self, finished: set[int]) -> Iterator[UnitJob]:
         """Yield the units that are not `finished`, in order. A job is built only when it is asked for."""
@@ -48,102 +35,6 @@ class RunPlan:
             if unit not in finished:
                 rows = self.table.slice(int(offsets[unit]), int(offsets[unit + 1] - offsets[unit]))
                 yield UnitJob(unit=unit, attempt=self.attempt, videos=tuple(videos_of(rows)))
-
-
-def plan_run(
-    recipe: Recipe,
-    backends: BackendSelection,
-    sources: Mapping[str, Path],
-    out: Path,
-    *,
-    device: str = "cpu",
-    select_inputs: Callable[[list[Video]], list[Video]] = lambda videos: videos,
-) -> RunPlan:
-    """Freeze identity and plan of a run in `out`, or return the plan that is frozen there. Raises UserError.
-
-    Args:
-        select_inputs: chooses the inputs that the run takes from all that are there, as an estimate does.
-    """
-    for name, root in sources.items():
-        if out.resolve().is_relative_to(root.resolve()):
-            raise UserError(
-                f"--out {out}: lies inside source {name} ({root}), and inputs are never written to; "
-                "name a folder outside of it"
-            )
-    run = RunFolder(out)
-    identity = run_identity(recipe, backends, list(sources), device)
-    if run.root.exists():
-        freeze_identity(run, identity)  # first, before the sources are read: the folder may hold another run
-    roots = {name: root.resolve() for name, root in sources.items()}
-    if not run.attempts():
-        skipped: list[SkippedInput] = []
-        videos: list[Video] = []
-        for name, root in sorted(roots.items()):
-            videos += list_inputs(name, root, recipe.settings_for(name).plan, skipped)
-        table = make_plan(select_inputs(videos), {name: recipe.settings_for(name).plan for name in roots})
-        freeze_identity(run, identity)  # only now: a source that cannot be listed leaves no folder behind
-        _publish_plan(run, 0, table, skipped)
-    remember_roots(run, roots)
-    return read_plan(run, run.attempts()[-1])
-
-
-def plan_retry(run: RunFolder, recipe: Recipe, roots: Mapping[str, Path]) -> RunPlan | None:
-    """Plan a new attempt of the videos that failed, with size and time as they are now.
-
-    Returns the plan of the newest attempt if that is not finished, and None if no video failed.
-    """
-    newest = run.attempts()[-1]
-    if not (run.attempt_folder(newest) / "ledger").is_dir():
-        return read_plan(run, newest)
-    ledger = run.ledger()
-    failed = ledger.filter(pc.equal(ledger["status"], "failed"))
-    failed_keys = set(zip(failed["source"].to_pylist(), failed["video_id"].to_pylist(), strict=True))
-    retried = {
-        key: _with_current_stat(video, roots[video.source])
-        for key, video in planned_videos(run, set(failed["video_id"].to_pylist())).items()
-        if key in failed_keys
-    }
-    if not retried:
-        log.info("no video of %s failed: nothing is retried", run.root)
-        return None
-    log.info("retrying %d failed videos as attempt %d", len(retried), newest + 1)
-    config = {name: recipe.settings_for(name).plan for name in roots}
-    _publish_plan(run, newest + 1, make_plan(retried.values(), config), [])
-    return read_plan(run, newest + 1)
-
-
-def _with_current_stat(video: Video, root: Path) -> Video:
-    try:
-        stat = os.stat(root / video.path)
-    except OSError:  # the retry will find out, and fail the video again
-        return video
-    return replace(video, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
-
-
-def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs: Sequence[SkippedInput]) -> None:
-    columns = (table[name].to_pylist() for name in ("source", "video_id", "size_bytes"))
-    summary = PlanSummary(
-        name="/".join(run.root.resolve().parts[-2:]),
-        planned=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        videos=table.num_rows,
-        skipped_inputs=len(skipped_inputs),
-        inputs_sha256=digest_inputs(zip(*columns, strict=True)),
-    )
-    files = {
-        PLAN: encode_plan(table),
-        SKIPPED_FILE: encode_skipped_inputs(skipped_inputs),
-        PLAN_SUMMARY: summary.to_json(),
-    }
-    try:
-        run.publish(f"plan-{attempt}", run.attempt_folder(attempt) / "plan", files)
-        log.info(
-            "froze the plan of %s: %d videos; %d other files are listed as skipped",
-            run.root,
-            table.num_rows,
-            len(skipped_inputs),
-        )
-    except durable_io.AlreadyExistsError:
-        log.info("another process froze the plan of %s first; its plan is used", run.root)
 
 
 def read_plan(run: RunFolder, attempt: int) -> RunPlan:
@@ -157,6 +48,8 @@ def read_plan(run: RunFolder, attempt: int) -> RunPlan:
 
 def planned_videos(run: RunFolder, video_ids: set[str]) -> dict[tuple[str, str], Video]:
     """Return (source, video id) -> the input as the newest plan that has it describes it, for these ids."""
+    import pyarrow.compute as pc
+
     videos = {}
     ids = pa.array(sorted(video_ids), pa.string())
     for attempt in run.attempts():

@@ -1,6 +1,5 @@
 """The plan's table: every input of a run, known by name, size and time alone, sorted and cut into units."""
 
-import io
 import itertools
 import json
 import os
@@ -10,42 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from avf_shards.errors import UserError
 from avf_shards.schema.clip_key import check_source_name
-from avf_shards.schema.fields import Fields
-from avf_shards.schema.labels import Labels, Origin
-from avf_shards.schema.versions import versioned_schema
 
 from avf_curation.recipe import PlanConfig
+from avf_curation.runs.plan_table import SCHEMA
 from avf_curation.sources.registry import corpus_reader
-from avf_curation.sources.types import SkippedInput, Video, utf8_name
-
-ORIGIN = pa.struct(
-    [("id", pa.string()), ("start_s", pa.float64()), ("stop_s", pa.float64()), ("box", pa.list_(pa.float64()))]
-)
-SCHEMA = versioned_schema(
-    [
-        ("unit", pa.int64()),
-        ("source", pa.dictionary(pa.int32(), pa.string())),
-        ("video_id", pa.string()),
-        ("group_id", pa.string()),
-        ("path", pa.binary()),  # file names need not be UTF-8
-        ("size_bytes", pa.int64()),
-        ("mtime_ns", pa.int64()),
-        ("sound_path", pa.binary()),
-        ("own_sound_first", pa.bool_()),
-        ("boxes_path", pa.binary()),
-        ("start_s", pa.float64()),
-        ("stop_s", pa.float64()),
-        ("speaker", pa.string()),
-        ("language", pa.string()),
-        ("origin", ORIGIN),
-        ("labels", pa.string()),
-        ("side", pa.string()),
-    ],
-    "plan",
-)
+from avf_curation.sources.types import Video, utf8_name
 
 
 def parse_sources(arguments: Iterable[str]) -> dict[str, Path]:
@@ -131,41 +101,3 @@ def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.T
         "side": [v.side for v in ordered],
     }
     return pa.table(columns, schema=SCHEMA)
-
-
-def encode_plan(table: pa.Table) -> bytes:
-    """Return a table as the bytes of a Parquet file."""
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
-
-
-def videos_of(rows: pa.Table) -> list[Video]:
-    """Return the rows of a plan as inputs, in their order."""
-    return [_to_video(row) for row in rows.to_pylist()]
-
-
-def _to_video(row: dict[str, Any]) -> Video:
-    row.pop("unit")
-    for name in ("path", "sound_path", "boxes_path"):
-        row[name] = None if row[name] is None else os.fsdecode(row[name])
-    if row["origin"] is not None:
-        box = row["origin"]["box"]
-        row["origin"] = Origin(**row["origin"] | {"box": None if box is None else tuple(box)})
-    if row["labels"] is not None:
-        row["labels"] = Labels.from_json(
-            Fields.from_value(json.loads(row["labels"]), f"plan: {row['video_id']}: labels")
-        )
-    return Video(**row)
-
-
-SKIPPED_SCHEMA = versioned_schema(
-    [(name, pa.string()) for name in ("source", "kind", "path", "reason")], "skipped inputs"
-)
-
-
-def encode_skipped_inputs(skipped_inputs: Iterable[SkippedInput]) -> bytes:
-    """Return the skipped inputs as the bytes of a Parquet file; a corpus may lack a million downloads."""
-    rows = [(skipped.source, skipped.kind, skipped.path, skipped.reason) for skipped in skipped_inputs]
-    columns = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return encode_plan(pa.table([pa.array(column, pa.string()) for column in columns], schema=SKIPPED_SCHEMA))

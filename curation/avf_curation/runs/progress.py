@@ -11,7 +11,7 @@ import numpy as np
 from avf_shards.format.run_folder import RunFolder
 
 from avf_curation.execution.active_units import ActiveUnit, read_active_units
-from avf_curation.pipeline.unit import UnitReport
+from avf_curation.pipeline.unit_job import UnitReport
 from avf_curation.runs.frozen_plan import RunPlan
 
 _WATCH_EVERY_S = 1.0  # a display that moves each second is live enough

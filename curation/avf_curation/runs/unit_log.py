@@ -15,7 +15,7 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.versions import refuse_newer_version, stamp
 from avf_shards.text import count_noun
 
-from avf_curation.pipeline.unit import UnitReport
+from avf_curation.pipeline.unit_job import UnitReport
 
 log = logging.getLogger(__name__)
 

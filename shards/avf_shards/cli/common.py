@@ -1,7 +1,6 @@
 """Functions that the three command lines share: parsers, exit status, error messages and JSON output."""
 
 import argparse
-import importlib.metadata
 import json
 import logging
 import os
@@ -44,6 +43,8 @@ class _PrintVersion(argparse.Action):
         super().__init__(option_strings, dest=argparse.SUPPRESS, nargs=0, help="print the version and exit")
 
     def __call__(self, parser: argparse.ArgumentParser, *unused: Any) -> None:
+        import importlib.metadata
+
         print(f"{parser.prog} {importlib.metadata.version(DISTRIBUTION)}")
         parser.exit()
 

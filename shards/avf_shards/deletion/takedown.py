@@ -21,12 +21,12 @@ from avf_shards.format import index
 from avf_shards.format.run_folder import LEDGER, PART, PLAN, PLAN_SUMMARY, UNIT, RunFolder, UnitManifest, write_part
 from avf_shards.format.tar import Member
 from avf_shards.schema import ledger
-from avf_shards.schema.ledger import Check
+from avf_shards.schema.ledger import TAKEDOWN, Check
 from avf_shards.schema.versions import read_parquet
 from avf_shards.system import durable_io
 
-STAGE, REASON = "takedown", "deleted"
-_TOMBSTONE = Check(stage=STAGE, reason=REASON, score=1.0, operator="<=", threshold=0.0)
+REASON = "deleted"
+_TOMBSTONE = Check(stage=TAKEDOWN, reason=REASON, score=1.0, operator="<=", threshold=0.0)
 
 
 def take_down(run: RunFolder, request: DeletionRequest) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def take_down(run: RunFolder, request: DeletionRequest) -> tuple[str, ...]:
     table = run.ledger()
     rows: list[dict[str, Any]] = table.to_pylist()
     requested = [_is_requested(row, request) for row in rows]
-    new = [row for row, delete in zip(rows, requested, strict=True) if delete and row["stage"] != STAGE]
+    new = [row for row, delete in zip(rows, requested, strict=True) if delete and row["stage"] != TAKEDOWN]
     videos = {(row["source"], row["video_id"]) for row in new}
     if videos:
         # Of a video that several attempts decided only the newest decisions count, so all of its spans are repeated.
@@ -63,7 +63,7 @@ def _is_requested(row: dict[str, Any], request: DeletionRequest) -> bool:
 
 def _tombstone(row: dict[str, Any]) -> dict[str, Any]:
     """Return the row of the same span as rejected, without its clips and measurements."""
-    verdict = {"stage": STAGE, "reason": REASON, "score": 1.0, "operator": "<=", "threshold": 0.0}
+    verdict = {"stage": TAKEDOWN, "reason": REASON, "score": 1.0, "operator": "<=", "threshold": 0.0}
     empty: dict[str, Any] = {"error": None, "message": None, "clips": [], "measurements": "{}"}
     return row | verdict | empty | {"status": "rejected", "checks": [vars(_TOMBSTONE)]}
 
@@ -99,7 +99,7 @@ def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tupl
 def _erase(run: RunFolder) -> Iterator[str]:
     """Overwrite with zeros every clip that an older attempt kept and the newest deletes; yield the keys erased now."""
     deleted = run.ledger()
-    deleted = deleted.filter(pc.equal(deleted["stage"], STAGE).fill_null(False))
+    deleted = deleted.filter(pc.equal(deleted["stage"], TAKEDOWN).fill_null(False))
     spans = _spans(deleted)
     for attempt in run.attempts():
         old = ledger.read_ledger(run.attempt_folder(attempt) / "ledger" / LEDGER)

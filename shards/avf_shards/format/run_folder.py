@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from avf_shards.errors import UserError
@@ -194,6 +193,8 @@ class RunFolder:
 
     def ledger(self) -> pa.Table:
         """Return every decision so far. Of a video that several attempts decided, only the last decisions count."""
+        import pyarrow.compute as pc  # takes as long to import as pyarrow itself
+
         table = ledger.SCHEMA.empty_table()
         for attempt in self.attempts():
             newer = self._attempt_ledger(attempt)

@@ -20,6 +20,9 @@ from avf_shards.timeline import Span
 Status = Literal["kept", "rejected", "failed"]
 Operator = Literal["<=", ">="]
 
+TAKEDOWN = "takedown"
+"""The stage of the rows that say that a span was deleted after the run."""
+
 SCORE_DECIMALS = 4
 """Scores are rounded to this many decimals before they are compared, so that the ledger's figures give its verdicts."""
 

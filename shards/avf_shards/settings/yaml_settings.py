@@ -1,16 +1,12 @@
 """Settings as they stand in YAML files and `--set key=value`, each with the file and line where it was given."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from avf_shards.errors import UserError
 from avf_shards.settings.config import Faults, T, bind_collecting, merge, nest
-
-_MERGE_TAG = "tag:yaml.org,2002:merge"  # of the key `<<`, which takes over the keys of other tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +30,16 @@ class YamlSettings:
 
         Raises UserError, whose message shows `example`.
         """
+        import yaml  # only here and below: a run's frozen settings are read without it
+
+        from avf_shards.settings.yaml_document import YamlDocument
+
         name, equals, value = text.partition("=")
         name = name.strip()
         if not equals or not name:
             raise UserError(f"--set {text}: expected key=value, as in --set {example}")
         try:
-            document = _Document(value, name, lambda _: f"--set {text}")
+            document = YamlDocument(value, name, lambda _: f"--set {text}")
         except yaml.YAMLError:
             raise UserError(f"--set {text}: {value!r} is not a value") from None
         # The tables around the value keep the lines of their files: only the value was given here.
@@ -79,9 +79,13 @@ def read_settings(path: Path, label: str | None = None) -> YamlSettings:
     Raises:
         UserError: The file cannot be read, or is no table in YAML.
     """
+    import yaml
+
+    from avf_shards.settings.yaml_document import YamlDocument
+
     label = label or str(path)
     try:
-        document = _Document(path.read_text("utf-8"), "", lambda line: f"{label}:{line}")
+        document = YamlDocument(path.read_text("utf-8"), "", lambda line: f"{label}:{line}")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
@@ -100,43 +104,3 @@ def read_settings(path: Path, label: str | None = None) -> YamlSettings:
         positions={**document.positions, "": label},
         faults=tuple(document.faults),
     )
-
-
-class _Document:
-    """The value of a YAML text, where each of its parts stands, and the keys that are given twice."""
-
-    def __init__(self, text: str, name: str, position: Callable[[int], str]) -> None:
-        """Parse `text`, whose value has the dotted name `name`. `position` names a line. Raises yaml.YAMLError."""
-        self._position = position
-        self.positions: dict[str, str] = {}
-        self.faults: list[str] = []
-        loader = yaml.SafeLoader(text)
-        try:
-            node = loader.get_single_node()
-            # Before the value is built, because building replaces the key `<<` by the keys that it takes over.
-            if node is not None:
-                self._note(node, name, node.start_mark.line, ())
-            self.value: Any = None if node is None else loader.construct_document(node)
-        finally:
-            loader.dispose()
-
-    def _note(self, node: yaml.Node, name: str, line: int, parents: tuple[yaml.Node, ...]) -> None:
-        """Note the positions of a node and of all below. `line` is that of the node's key, counted from 0."""
-        self.positions[name] = self._position(line + 1)
-        if any(node is parent for parent in parents):  # an alias within its own anchor
-            return
-        parents = (*parents, node)
-        if isinstance(node, yaml.SequenceNode):
-            for index, item in enumerate(node.value):
-                self._note(item, f"{name}[{index}]", item.start_mark.line, parents)
-        elif isinstance(node, yaml.MappingNode):
-            first: dict[str, int] = {}
-            for key, item in node.value:
-                if key.tag == _MERGE_TAG or not isinstance(key, yaml.ScalarNode):
-                    continue
-                key_line, key_name = key.start_mark.line, f"{name}.{key.value}" if name else key.value
-                if key.value in first:
-                    where = f"{self._position(key_line + 1)}: {key_name}: given twice"
-                    self.faults.append(f"{where}, first in line {first[key.value] + 1}; keep one of them")
-                first.setdefault(key.value, key_line)
-                self._note(item, key_name, key_line, parents)

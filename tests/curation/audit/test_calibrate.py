@@ -7,8 +7,8 @@ from avf_curation.audit.calibrate import propose_thresholds
 from avf_curation.audit.confidence import effective_size, wilson_interval
 from avf_curation.audit.scores import scores_by_language
 from avf_curation.cli.main import main
-from avf_curation.console.tables import print_calibration
 from avf_curation.console.terminal import make_console
+from avf_curation.console.threshold_tables import print_calibration
 from avf_shards.errors import UserError
 from avf_shards.schema.ledger import Check, Decision, decisions_to_table
 from avf_shards.timeline import Span

@@ -13,7 +13,8 @@ from avf_curation.audit.funnel import summarize_ledger
 from avf_curation.audit.undecided import GateCount, count_gates
 from avf_curation.audit.what_if import parse_request, what_if_batches
 from avf_curation.cli.main import main
-from avf_curation.console.tables import print_audit, print_what_if
+from avf_curation.console.audit_tables import print_audit
+from avf_curation.console.threshold_tables import print_what_if
 from avf_curation.recipe import load_recipe
 from avf_curation.stages.checks import STAGES
 from avf_curation.stages.undecided import make_undecided_check

@@ -12,7 +12,7 @@ from avf_curation.execution.events import Event
 from avf_curation.execution.ray_cluster import connect_cluster
 from avf_curation.execution.ray_scheduler import UnitScheduler
 from avf_curation.pipeline.failures import InfrastructureError
-from avf_curation.pipeline.unit import UnitJob
+from avf_curation.pipeline.unit_job import UnitJob
 from support.curation_runs import make_recipe
 from support.simulated_ray import SimulatedRay, replace_ray
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from avf_curation.cli.main import main
-from avf_curation.pipeline.unit import UnitReport
+from avf_curation.pipeline.unit_job import UnitReport
 from avf_curation.reports.live_page import open_live_page, render_live_page
 from avf_curation.runs.live_summary import LiveReader
 from avf_curation.runs.unit_log import append_unit

@@ -4,11 +4,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from avf_curation.console.audit_tables import describe_plan
 from avf_curation.console.progress_bar import ProgressBar
-from avf_curation.console.tables import describe_plan
 from avf_curation.execution.active_units import ActiveUnitFile, read_active_units
 from avf_curation.pipeline.outcomes import VideoOutcomes
-from avf_curation.pipeline.unit import UnitJob
+from avf_curation.pipeline.unit_job import UnitJob
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.runs.plan import cut_units

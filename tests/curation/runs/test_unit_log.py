@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from avf_curation.pipeline.unit import UnitReport
+from avf_curation.pipeline.unit_job import UnitReport
 from avf_curation.runs.unit_log import append_unit, last_unit_age_s, read_unit_log
 from avf_shards.format.run_folder import RunFolder
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from avf_curation.audit.funnel import funnel_steps, summarize_run
 from avf_curation.cli.main import main as curate_main
-from avf_curation.runs.frozen_plan import plan_retry, read_plan
+from avf_curation.runs.frozen_plan import read_plan
+from avf_curation.runs.planning import plan_retry
 from avf_shards.cli.main import main
 from avf_shards.deletion.shard_deletion import delete_clips, deletion_request
 from avf_shards.deletion.takedown import take_down

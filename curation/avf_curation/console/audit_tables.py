@@ -1,0 +1,70 @@
+"""The audit of a run as tables."""
+
+from avf_shards.format.plan_summary import PlanSummary
+from avf_shards.text import count_noun
+from avf_shards.timeline import format_duration
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from avf_curation.audit.funnel import LedgerSummary, SourceSummary
+from avf_curation.audit.undecided import GateCount
+from avf_curation.console.tables import printable
+
+
+def print_audit(out: Console, summary: LedgerSummary) -> None:
+    """Print input = kept + rejected + failed per source, then every reason and error."""
+    if not summary.finished:
+        out.print(Text("The run is not finished; this is what is committed so far.", style="yellow"))
+    table = Table("source", box=None, header_style="bold", pad_edge=False)
+    for name in ("videos", "clips", "input", "= kept", "+ rejected", "+ failed", "kept %"):
+        table.add_column(name, justify="right")
+    for name, source in summary.sources.items():
+        table.add_row(name, *_row(source))
+    if len(summary.sources) > 1:
+        table.add_section()
+        totals = SourceSummary(reasons={}, errors={}, **summary.totals)
+        table.add_row("all", *_row(totals), style="bold")
+    out.print(table)
+    for name, source in summary.sources.items():
+        out.print()
+        out.print(Text(name, style="bold"))
+        for stage, gate in summary.gates.get(name, {}).items():
+            out.print(f"  {stage}: {'only measured' if gate == 'measure' else 'skipped'} by the recipe")
+        for stage, count in summary.gate_counts.get(name, {}).items():
+            out.print(f"  {stage}: {describe_gate(count)}")
+        for kind, group, style in (("rejected", source.reasons, ""), ("failed", source.errors, "red")):
+            for reason, entry in group.items():
+                share = entry["frames"] / max(1, source.input_frames)
+                spans = count_noun(entry["spans"], "span")
+                line = f"  {kind:<9}{reason:<28}{spans:>12}{format_duration(entry['frames']):>12}{share:>8.1%}"
+                out.print(Text(line, style=style))
+    out.print()
+    backends = ", ".join(f"{stage}={name}" for stage, name in sorted(summary.backends.items()))
+    out.print(f"backends {backends}; settings {summary.fingerprint}")
+    if summary.plan:
+        out.print(printable(describe_plan(summary.plan)))
+    if summary.duplicate_inputs:
+        out.print(f"inputs with the bytes of another input: {summary.duplicate_inputs:,}; pack takes their clips once")
+    for name in summary.accounting_errors:
+        out.print(Text("accounting error, spans leave a gap or overlap: ", style="red") + printable(name))
+
+
+def describe_plan(plan: PlanSummary) -> str:
+    """Return the name, date and inputs of a run as one line."""
+    planned = plan.planned.replace("T", " ").removesuffix("Z")
+    inputs = count_noun(plan.videos, "input")
+    return f"run {plan.name}: {inputs} (digest {plan.inputs_sha256[:16]}), planned {planned} UTC"
+
+
+def describe_gate(count: GateCount) -> str:
+    """Return how many kept spans passed a gate and how many it could not measure, in words."""
+    text = f"{count_noun(count.passed, 'kept span')} passed, {count.not_measured:,} not measured"
+    reasons = ", ".join(f"{reason} {spans:,}" for reason, spans in count.checks.items())
+    return f"{text} ({reasons})" if reasons else text
+
+
+def _row(source: SourceSummary) -> list[str]:
+    share = source.kept_frames / max(1, source.input_frames)
+    frames = (source.input_frames, source.kept_frames, source.rejected_frames, source.failed_frames)
+    return [str(source.videos), str(source.clips), *(format_duration(n) for n in frames), f"{share:.1%}"]
