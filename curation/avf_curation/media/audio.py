@@ -1,6 +1,7 @@
 """Reads the sound of an input as 16 kHz mono, placed by its own timestamps on the timeline of the video."""
 
 import logging
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from avf_curation.media.types import AudioTrack, MediaConfig, MediaError, Sample
 log = logging.getLogger(__name__)
 
 _LOST_SYNC_S = 0.05  # sound whose timestamps drift less than this is taken as continuous
+_CLOCK_ROUNDING_S = 0.001
 _MAX_OVERLAP_S = 0.25  # as much sound as a shot may lack; codecs end with up to 0.1 s more than was recorded
 _MAX_OVERLAP_SHARE = 0.01  # of the timeline
 _MARGIN_S = 1.0  # decoded before and after a range, so that the resampler has settled
@@ -133,7 +135,13 @@ def _read_pass(request: _Request, downmix: _DownmixToMono | _OneOfTwoChannels) -
             until_s = start_s + within.seconds + _MARGIN_S
             seek_s = max(begin_s, start_s - _MARGIN_S)
         decoded = _decode_from(container, stream, clock, seek_s)
-        blocks = _resample_blocks(decoded, downmix, request.config.max_duration_s, until_s)
+        joins = clock.streams[stream.index].begins if stream.index in clock.streams else ()
+        limits = _Limits(
+            max_duration_s=request.config.max_duration_s,
+            until_s=until_s,
+            joins_s=tuple(float(ticks * stream.time_base) for ticks in joins),
+        )
+        blocks = _resample_blocks(decoded, downmix, limits)
         audio_track = _place_without_video(list(blocks)) if frames is None else _place_blocks(blocks, start_s, frames)
         return replace(audio_track, stream=choice)
 
@@ -198,16 +206,22 @@ def _place_blocks(blocks: Iterator[Block], start_s: float, frames: int) -> Audio
     return AudioTrack(samples=samples, covered=tuple(covered))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Limits:
+    """Where reading sound ends, and where its time is taken anew; all in seconds on the clock of the file."""
+
+    max_duration_s: float  # of all sound together
+    until_s: float | None  # None: the end of the file
+    joins_s: tuple[float, ...]  # where other recordings begin
+
+
 def _resample_blocks(
-    decoded: Iterator[Any],
-    downmix: _DownmixToMono | _OneOfTwoChannels,
-    max_duration_s: float,
-    until_s: float | None = None,
+    decoded: Iterator[Any], downmix: _DownmixToMono | _OneOfTwoChannels, limits: _Limits
 ) -> Iterator[Block]:
-    """Yield the sound as 16 kHz mono, block by block; a hole in the timestamps starts a new run."""
+    """Yield the sound as 16 kHz mono, block by block; a hole in the timestamps, or a join, starts a new run."""
     resampler: Any = None
     start_s = expected_s = total_s = 0.0
-    yielded = 0  # samples of the current run
+    yielded = joins_passed = 0  # samples of the current run; joins before it
 
     def resample(frame: Any) -> Iterator[Block]:
         nonlocal yielded
@@ -220,9 +234,11 @@ def _resample_blocks(
         if not frame.sample_rate or not frame.samples:
             continue
         time_s = frame.time if frame.pts is not None else expected_s
-        if until_s is not None and time_s > until_s:
+        if limits.until_s is not None and time_s > limits.until_s:
             break
-        if resampler is None or abs(time_s - expected_s) > _LOST_SYNC_S:
+        joins = bisect_right(limits.joins_s, time_s + _CLOCK_ROUNDING_S)
+        if resampler is None or abs(time_s - expected_s) > _LOST_SYNC_S or joins > joins_passed:
+            joins_passed = joins
             if resampler is not None:
                 yield from resample(None)  # the samples that the filter of the old run still holds
             resampler = av.AudioResampler(format="s16p", layout=downmix.layout, rate=SAMPLE_RATE_HZ)
@@ -236,7 +252,7 @@ def _resample_blocks(
             continue
         seconds = frame.samples / frame.sample_rate
         expected_s, total_s = expected_s + seconds, total_s + seconds
-        if total_s > max_duration_s:
+        if total_s > limits.max_duration_s:
             break
     if resampler is not None:
         yield from resample(None)

@@ -31,7 +31,8 @@ class ContinuousTimes:
 
 def repair_glitches(packets: StreamPackets) -> ContinuousTimes:
     """Return the times of decoding, with those that contradict their neighbours on both sides replaced."""
-    dts = np.where(packets.stored_dts == NO_TIME, packets.stored_pts, packets.stored_dts)
+    has_dts = bool((packets.stored_dts != NO_TIME).any())
+    dts = (packets.stored_dts if has_dts else packets.stored_pts).copy()
     steps = _steps(dts, packets.durations)
     _fill_missing(dts, steps)
     times = ContinuousTimes(dts=dts, steps=steps, glitches=[])
@@ -72,9 +73,15 @@ def _steps(dts: Ticks, durations: Ticks) -> Ticks:
 
 
 def _fill_missing(dts: Ticks, steps: Ticks) -> None:
-    """Give packets without any timestamp the time that follows from the packet before, in place."""
-    for index in np.flatnonzero(dts == NO_TIME):
-        dts[index] = dts[index - 1] + steps[index - 1] if index else dts[dts != NO_TIME][:1].sum()
+    """Give packets without a time of decoding the one that follows from the packet before, or behind, in place."""
+    known = np.flatnonzero(dts != NO_TIME)
+    if not len(known):
+        dts[:] = np.cumsum(steps) - steps
+        return
+    for index in reversed(range(known[0])):
+        dts[index] = dts[index + 1] - steps[index]
+    for index in map(int, np.flatnonzero(dts == NO_TIME)):
+        dts[index] = dts[index - 1] + steps[index - 1]
 
 
 def _end_of_glitch(times: ContinuousTimes, first: int, later_jumps: Ticks, threshold: float) -> int:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import is_cover_art, open_container
 from avf_curation.media.file_clock import FileClock, PacketClock, read_file_clock
 from avf_curation.media.frame_reader import FrameReader
+from avf_curation.media.packet_order import MAX_REORDERED
 from avf_curation.media.picture_format import display_size
 from avf_curation.media.timeline_builder import TimelineBuilder, TimelineFrame
 from avf_curation.media.tone_mapping import is_convertible
@@ -100,14 +101,18 @@ class MediaFile:
                 continue
             if builder.first_time is None:
                 self._check_picture(decoded.frame)
-                if from_pts is not None and time > from_pts:
-                    yield from builder.begin_range(from_pts, time, decoder)
+                if from_pts is not None:
+                    builder.begin_range(from_pts, time)
             if to_pts is not None and time >= to_pts:
-                next_time = to_pts
+                next_time = time
                 break
             yield from builder.add(decoded, time, decoder)
         if from_pts is not None and builder.first_time is None:
-            yield from builder.begin_range(from_pts, None, decoder)
+            builder.begin_range(from_pts, None)
+            if builder.first_time is None and self._range is not None:
+                raise MediaError(
+                    "range_outside", f"the file ends before {self._range.start_s:g} s, where the range begins"
+                )
         range_frames = None if self._range is None else round(self._range.seconds * FRAMES_PER_SECOND)
         yield from builder.end(decoder, range_frames, next_time)
         assert builder.first_time is not None
@@ -178,17 +183,25 @@ class MediaFile:
             log.info("%r: joined from %d recordings, at frames %s", path, track.recordings, track.joins[:5])
 
     def _range_ticks(self, clock: FileClock) -> tuple[int | None, int | None]:
-        """Return the timestamps at which the range starts and ends. Raises MediaError."""
+        """Return the timestamps at which the range starts and ends."""
         if self._range is None or self._video is None:
             return None, None
         video = self._video
-        start = clock.starts.get(video.index, video.start_time or 0)
+        start = clock.starts.get(video.index, self._declared_start())
         from_pts = start + round(self._range.start_s / float(video.time_base))
         to_pts = start + round(self._range.stop_s / float(video.time_base))
-        end = clock.ends.get(video.index, start + video.duration if video.duration else None)
-        if end is not None and from_pts >= end:
-            raise MediaError("range_outside", f"the file ends before {self._range.start_s:g} s, where the range begins")
         return from_pts, to_pts
+
+    def _declared_start(self) -> int:
+        """Return the timestamp of the first frame of an unlisted format, in ticks."""
+        assert self._video is not None
+        if self._container.format.name != "avi":
+            return int(self._video.start_time or 0)
+        # FFmpeg numbers the packets of AVI and declares 0, but the first number may be 1.
+        container, video = self._reopen()
+        with container:
+            first = [packet.pts for packet in islice(container.demux(video), MAX_REORDERED) if packet.pts is not None]
+        return min(first, default=0)
 
     def _check_picture(self, frame: Any) -> None:
         if not is_convertible(frame):

@@ -116,7 +116,7 @@ def _seek_points(packets: StreamPackets, presented: Ticks) -> SeekPoints:
     Args:
         presented: (packets,) times of presentation on the continued clock, in ticks.
     """
-    chosen = packets.is_key.copy()
+    chosen = packets.is_key & packets.begins_unit
     if not packets.is_video:
         chosen &= np.diff(np.floor(presented * packets.tick_s / _SEEK_STEP_S), prepend=-np.inf) > 0
     # A packet that is presented before an earlier one is none to begin at: the times must ascend.

@@ -34,6 +34,7 @@ class StreamClock:
 
     positions: tuple[int, ...] = ()  # byte of the stream's first packet after each restart
     offsets: tuple[int, ...] = ()  # to add to the timestamps after each restart
+    begins: tuple[int, ...] = ()  # continued time of decoding of the first packet after each restart
     #: New (dts, pts) of packets with wrong timestamps, before the offset, by (position, stored dts, stored pts).
     repairs: Mapping[tuple[int, int, int], tuple[int, int]] = field(default_factory=dict)
 
@@ -78,6 +79,10 @@ def continue_clock(
         clocks[index] = StreamClock(
             positions=tuple(int(packets.positions[firsts[index][number]]) for number in inside),
             offsets=tuple(round(offsets_s[number][index] / packets.tick_s) for number in inside),
+            begins=tuple(
+                int(times[index].dts[firsts[index][number]]) + round(offsets_s[number][index] / packets.tick_s)
+                for number in inside
+            ),
             repairs=_repairs(packets, times[index]),
         )
     return restarts, clocks

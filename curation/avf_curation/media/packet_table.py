@@ -27,6 +27,7 @@ class StreamPackets:
     stored_pts: Ticks  # likewise
     durations: Ticks  # 0: not given
     is_key: npt.NDArray[np.bool_]
+    begins_unit: npt.NDArray[np.bool_]  # the packet has a position of its own
 
     def __len__(self) -> int:
         return len(self.orders)
@@ -43,7 +44,7 @@ def list_packets(path: Path) -> dict[int, StreamPackets]:
         for stream in (*container.streams.video, *container.streams.audio):
             if not is_cover_art(stream):
                 streams[stream.index] = stream
-                columns[stream.index] = [array("q") for _ in range(6)]
+                columns[stream.index] = [array("q") for _ in range(7)]
         ticks = {index: float(stream.time_base) for index, stream in streams.items()}
         packets = container.demux(list(streams.values()))
         order = 0
@@ -64,6 +65,7 @@ def list_packets(path: Path) -> dict[int, StreamPackets]:
                 NO_TIME if packet.pts is None else packet.pts,
                 packet.duration or 0,
                 packet.is_keyframe,
+                packet.pos is not None,
             )
             for column, value in zip(rows, values, strict=True):
                 column.append(int(value))
@@ -75,7 +77,7 @@ def list_packets(path: Path) -> dict[int, StreamPackets]:
 
 
 def _as_arrays(rows: list["array[int]"], tick_s: float, is_video: bool) -> StreamPackets:
-    orders, positions, dts, pts, durations, keys = (np.frombuffer(row, np.int64) for row in rows)
+    orders, positions, dts, pts, durations, keys, begins = (np.frombuffer(row, np.int64) for row in rows)
     return StreamPackets(
         tick_s=tick_s,
         is_video=is_video,
@@ -85,4 +87,5 @@ def _as_arrays(rows: list["array[int]"], tick_s: float, is_video: bool) -> Strea
         stored_pts=pts,
         durations=durations,
         is_key=keys.astype(bool),
+        begins_unit=begins.astype(bool),
     )

@@ -81,8 +81,8 @@ class TimelineBuilder:
             self._note_damage(self._before_range[0])
         self._before_range = decoded, time
 
-    def begin_range(self, start: int, next_time: int | None, decoder: VideoDecoder) -> Iterator[TimelineFrame]:
-        """Show the frame before the range until the first frame of the range comes.
+    def begin_range(self, start: int, next_time: int | None) -> None:
+        """Begin the timeline with the frame before the range, which is shown until the first frame of the range comes.
 
         Args:
             start: of the range, in ticks.
@@ -94,7 +94,9 @@ class TimelineBuilder:
         self._before_range = None
         lasts_until = time + (decoded.frame.duration or self._default_step) if next_time is None else next_time
         if lasts_until > start:
-            yield from self.add(decoded, start, decoder)
+            self.first_time = start
+            self._shown, self._shown_time = decoded, time
+            self._frames += 1
         else:
             self._note_damage(decoded)
 

@@ -15,6 +15,7 @@ from avf_shards.schema.labels import Origin
 from avf_shards.timeline import Span
 from support import corpora
 from support.curation_runs import EMBEDDED, make_recipe
+from support.numbered_video import make_numbered_video, read_number
 from support.videos import make_video
 
 CONFIG = make_recipe().defaults.media
@@ -45,6 +46,67 @@ def test_a_time_range_has_the_frames_and_audio_of_the_full_file(tmp_path: Path, 
         difference = part_audio.samples.astype(int) - full_audio.samples[30 * 640 : 80 * 640]
         assert np.abs(difference[640:]).max() < 200  # AAC and resampler begin elsewhere
         assert part_audio.missing_frames(Span(0, 50)) < 2
+
+
+CONTAINERS = {
+    "mp4": "libx264",
+    "matroska": "libx264",
+    "avi": "libx264",
+    "mpegts": "libx264",
+    "mpeg": "mpeg2video",
+    "h264": "libx264",
+}
+
+
+@pytest.mark.parametrize("joined", [False, True])
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_time_ranges_show_what_the_whole_file_shows(tmp_path: Path, container: str, joined: bool) -> None:
+    if joined and container in ("mp4", "avi", "h264"):
+        pytest.skip("only the first recording of such a file is read")
+    options = {"bf": "2", "g": "30"} | ({"preset": "veryfast"} if CONTAINERS[container] == "libx264" else {"qmax": "2"})
+    beeps_s = None if container == "h264" else [0.5, 1.5, 2.5]
+    data = [
+        make_numbered_video(
+            range(75),
+            container=container,
+            codec=CONTAINERS[container],
+            options=options,
+            beeps_s=beeps_s,
+            first_number=n,
+        )
+        for n in ((0, 100) if joined else (0,))
+    ]
+    path = tmp_path / "film"
+    path.write_bytes(b"".join(data))
+    with MediaFile(path, CONFIG) as film:
+        numbers = [read_number(entry.frame) for entry in film.frames()]
+        sound = film.audio(len(numbers))
+    for start, stop in ((0, 25), (30, 70), (50, 73)) + (((70, 120), (100, 140)) if joined else ()):
+        with MediaFile(path, CONFIG, None, TimeRange(start / 25, stop / 25)) as part:
+            assert [read_number(entry.frame) for entry in part.frames()] == numbers[start:stop]
+            assert [read_number(frame) for frame in part.read(Span(0, stop - start))] == numbers[start:stop]
+            part_sound = part.audio(stop - start)
+        if sound is not None:
+            assert part_sound is not None
+            expected = sound.samples[start * 640 : stop * 640]
+            np.testing.assert_allclose(loud_starts(part_sound.samples), loud_starts(expected), atol=2)
+
+
+def loud_starts(samples: np.ndarray) -> np.ndarray:
+    """Return the samples at which a beep begins."""
+    loud = np.flatnonzero(np.abs(samples.astype(int)) > 3000)
+    return loud[np.diff(loud, prepend=-4000) > 3200]
+
+
+def test_a_time_range_begins_with_the_picture_that_is_shown_then(tmp_path: Path) -> None:
+    (tmp_path / "still.mp4").write_bytes(make_numbered_video([0, 1, 2, 40, 41, 42, 90], container="mp4"))
+    with MediaFile(tmp_path / "still.mp4", CONFIG) as film:
+        numbers = [read_number(entry.frame) for entry in film.frames()]
+    for start, stop in ((10, 30), (30, 60), (60, 80)):
+        with MediaFile(tmp_path / "still.mp4", CONFIG, None, TimeRange(start / 25, stop / 25)) as part:
+            assert [read_number(entry.frame) for entry in part.frames()] == numbers[start:stop]
+            assert part.video_track is not None
+            assert part.video_track.frames == stop - start
 
 
 def test_a_time_range_beyond_the_end_is_missing_video_or_refused(tmp_path: Path) -> None:
