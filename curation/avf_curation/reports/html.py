@@ -17,4 +17,10 @@ def render_page(template: str, **values: Any) -> str:
     """
     environment = make_page_environment(TEMPLATES)
     environment.filters["duration"] = format_duration
+    environment.filters["top_reasons"] = _top_reasons
     return environment.get_template(template).render(**values)
+
+
+def _top_reasons(reasons: dict[str, dict[str, int]]) -> list[tuple[str, dict[str, int]]]:
+    """Return the three reasons that rejected most spans of a source, with their spans and frames."""
+    return sorted(reasons.items(), key=lambda item: -item[1]["spans"])[:3]

@@ -108,9 +108,8 @@ def page(corpus: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.browser
 def test_filters_work_and_stay_in_the_address(page: Path) -> None:
     with open_page(page) as tab:
-        panels = tab.locator("figure.panel")
+        panels = tab.locator("figure.panel:visible").count()
         tab.select_option("select[name=source]", "empty")
-        assert tab.locator("figure.panel:visible").count() < panels.count()
         assert {each.get_attribute("data-source") for each in tab.locator("figure.panel:visible").all()} == {"empty"}
         assert tab.url.endswith("#source=empty")
         tab.locator("select[name=stage]").focus()
@@ -128,11 +127,38 @@ def test_filters_work_and_stay_in_the_address(page: Path) -> None:
         assert tab.locator("select[name=source]").input_value() == "empty"
         assert tab.locator(".tile video:visible").count() == 1
         tab.locator("#clear").click()
-        assert tab.locator("figure.panel:visible").count() == panels.count()
+        assert tab.locator("figure.panel:visible").count() == panels
         tab.select_option("select[name=source]", "talk")
+        charts = tab.locator("figure.panel[data-source=talk]").count()
+        assert tab.locator("figure.panel:visible").count() == charts, "a filter opens what it finds"
         tab.select_option("select[name=reason]", "faces/no_face")
         for heading in ("reasons", "sheets", "stories"):
             assert not tab.locator(f"h2#{heading}:visible, nav a[href='#{heading}']:visible").count(), heading
+
+
+@pytest.mark.browser
+def test_sources_are_folded_and_open_by_hand_by_link_and_for_print(page: Path) -> None:
+    with open_page(page) as tab:
+        scores = tab.locator("details.fold[aria-label^='Scores of']")
+        assert [each.get_attribute("open") is not None for each in scores.all()] == [True, False]
+        summary = scores.last.locator("> summary")
+        assert re.search(r"talk .*0:\d\d\.\d kept, .* rejected, .* failed", str(summary.text_content()))
+        assert tab.locator("figure[data-source=talk]:visible").count() == 0
+        folded = tab.locator("details:not([open])").count()
+        tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert tab.locator("details:not([open])").count() == 0
+        tab.wait_for_function("!document.querySelector('.chart:not([data-drawn])')")
+        tab.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert tab.locator("details:not([open])").count() == folded
+        tab.reload()
+        summary.click()
+        tab.locator("details.fold[aria-label='Scores of talk'] details > summary").click()
+        tab.locator("figure[data-source=talk] .chart").first.scroll_into_view_if_needed()
+        tab.wait_for_selector("figure[data-source=talk] .chart[data-drawn]")
+        tab.locator("a[href='#reason-faces-no_face']").first.click()
+        assert tab.locator("#reason-faces-no_face:visible").count() == 1
+        tab.goto(f"{page.as_uri()}?#story-1")
+        assert tab.locator("#story-1[open] pre:visible").count() == 1
 
 
 @pytest.mark.browser
@@ -146,6 +172,7 @@ def test_a_phone_shows_plays_and_explains_the_clips(page: Path, scheme: Literal[
         video.scroll_into_view_if_needed()
         video.tap()
         tab.wait_for_function("[...document.querySelectorAll('video')].some(video => video.currentTime > 0)")
+        tab.select_option("select[name=reason]", "scenes/too_short")
         chart = tab.locator("figure.panel[data-reason='scenes/too_short'] .chart").first
         chart.scroll_into_view_if_needed()
         tab.wait_for_selector("figure.panel[data-reason='scenes/too_short'] .chart[data-drawn]")

@@ -5,6 +5,7 @@
   const items = [...document.querySelectorAll("[data-source],[data-stage],[data-reason]")];
   // Inner groups first. A group without an item says so in a sentence, which no filter hides.
   const groups = [...document.querySelectorAll("[data-group]")].filter(group => group.querySelector("[data-source]")).reverse();
+  const folds = [...document.querySelectorAll("details.fold")];
   const contents = [...document.querySelectorAll("nav.contents a[href^='#']")];
   const state = () => Object.fromEntries(selects.filter(select => select.value).map(select => [select.name, select.value]));
   const parse = () => location.hash.includes("=") ? new URLSearchParams(location.hash.slice(1)) : new URLSearchParams({ at: location.hash.slice(1) });
@@ -22,13 +23,18 @@
       shown += !item.hidden;
     }
     for (const group of groups) group.hidden = !group.querySelector("[data-source]:not([hidden])");
+    // A filter opens what it found; without one, the page is as folded as at first.
+    for (const fold of folds) if ("group" in fold.dataset) fold.open = chosen.length ? !fold.hidden : "open" in fold.dataset;
     for (const link of contents) link.parentElement.hidden = !!document.querySelector(link.hash).closest("[hidden]");
     count.textContent = chosen.length ? `${shown} of ${items.length} rows, charts and clips are shown; sums of the whole run stay as they are` : "everything is shown";
+  }
+  function unfold(target) {
+    for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
   }
   function go(at) {
     const target = at && document.getElementById(at);
     if (!target) return;
-    if (target.tagName === "DETAILS") target.open = true;
+    unfold(target);
     target.scrollIntoView();
     if (!target.hasAttribute("tabindex")) target.setAttribute("tabindex", "-1");
     target.focus({ preventScroll: true });
@@ -49,8 +55,8 @@
     if (!link) return;
     const at = link.getAttribute("href").slice(1);
     if (!Object.keys(state()).length) {
-      if (at.startsWith("story-")) document.getElementById(at).open = true;
-      return;
+      const target = document.getElementById(at);
+      return target && unfold(target);
     }
     event.preventDefault();
     history.pushState(null, "", write(at));
@@ -58,6 +64,12 @@
   });
   addEventListener("hashchange", () => { if (location.hash.includes("=") || !document.getElementById(location.hash.slice(1))) read(); });
   addEventListener("popstate", () => { if (location.hash.includes("=")) read(); });
+  let folded = [];
+  addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")];
+    for (const fold of folded) fold.open = true;
+  });
+  addEventListener("afterprint", () => { for (const fold of folded) fold.open = false; });
   document.addEventListener("play", event => { for (const video of document.querySelectorAll("video")) if (video !== event.target) video.pause(); }, true);
   for (const video of document.querySelectorAll("video")) {
     const toggle = () => video.paused ? video.play() : video.pause();
