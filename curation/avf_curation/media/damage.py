@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from avf_shards.timeline import Span
 
-from avf_curation.media.packet_order import MAX_REORDERED
+from avf_curation.media.presentation_times import MAX_REORDERED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +13,7 @@ class ShownFrame:
     """What the damage log has to know of a frame that is presented."""
 
     index: int  # first index of the timeline that shows the frame, or the next one where the frame is skipped
+    stop: int  # the index after the last one that shows the frame; `index` where the frame is skipped
     number: int  # of the packet that the frame was in, counted in decoding order
     is_key: bool  # later frames refer to no frame before this one
     is_damaged: bool  # the decoder, or the container, says that data are missing
@@ -29,6 +30,8 @@ class DamageLog:
     def __init__(self) -> None:
         self._spans: list[Span] = []
         self._first = self._last = -1  # numbers of the first and last damaged packet of the open stretch; -1: none
+        self._latest: int | None = None  # number of the latest damaged packet
+        self._long_frames: deque[tuple[int, int, int]] = deque(maxlen=MAX_REORDERED)  # (start, stop, number)
         self._start: int | None = None  # of the open stretch
         self._recent: deque[tuple[int, int]] = deque(maxlen=MAX_REORDERED)  # (index, number) of presented frames
 
@@ -38,23 +41,35 @@ class DamageLog:
         return self._first >= 0
 
     def note_packet(self, number: int, is_reference: bool = True) -> None:
-        """Note a packet that did not decode; nothing else is damaged by one that no frame refers to."""
+        """Note a damaged packet. If other frames may refer to its frame, they are damaged, too."""
+        self._latest = number
+        for start, stop, frame_number in self._long_frames:
+            if abs(frame_number - number) <= MAX_REORDERED:
+                self.note_span(start, stop)
+        self._long_frames.clear()
         if not is_reference:
-            if self._recent:
-                self._spans.append(Span(self._recent[-1][0] + 1, self._recent[-1][0] + 2))
             return
         if self._first < 0:
             self._first = number
         self._last = number
 
     def note_span(self, start: int, stop: int) -> None:
-        """Note a stretch of the timeline that cannot be used, whatever its packets say."""
-        self._spans.append(Span(start, stop))
+        """Note a stretch of the timeline that cannot be used, and that damages nothing else."""
+        if stop > start:
+            self._spans.append(Span(start, stop))
+
+    def note_long_frame(self, start: int, stop: int, number: int) -> None:
+        """Note indices at which a frame stands in for another one, if data near its packet are lost."""
+        if self._latest is not None and abs(number - self._latest) <= MAX_REORDERED:
+            self.note_span(start, stop)
+        else:
+            self._long_frames.append((start, stop, number))
 
     def note_frame(self, frame: ShownFrame) -> None:
         """Note the next frame in the order of presentation."""
         if frame.is_damaged and not frame.is_reference:
-            self._spans.append(Span(frame.index, frame.index + 1))
+            self.note_packet(frame.number, is_reference=False)
+            self.note_span(frame.index, frame.stop)
         elif frame.is_damaged:
             self.note_packet(frame.number)
             # Frames that were decoded after this one, but presented before it, may refer to it.

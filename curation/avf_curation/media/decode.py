@@ -14,8 +14,8 @@ from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import is_cover_art, open_container
 from avf_curation.media.file_clock import FileClock, PacketClock, read_file_clock
 from avf_curation.media.frame_reader import FrameReader
-from avf_curation.media.packet_order import MAX_REORDERED
 from avf_curation.media.picture_format import display_size
+from avf_curation.media.presentation_times import MAX_REORDERED
 from avf_curation.media.timeline_builder import TimelineBuilder, TimelineFrame
 from avf_curation.media.tone_mapping import is_convertible
 from avf_curation.media.types import (
@@ -25,7 +25,7 @@ from avf_curation.media.types import (
     TimeRange,
     VideoTrack,
 )
-from avf_curation.media.video_decoder import DecodedFrame, VideoDecoder
+from avf_curation.media.video_decoder import DecodedFrame, VideoDecoder, set_up_decoder
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,7 @@ class MediaFile:
         streams = [stream for stream in self._container.streams.video if not is_cover_art(stream)]
         self._video = streams[0] if streams else None
         if self._video is not None:
-            self._video.thread_count = 1  # a worker owns one core
-            self._video.codec_context.options = {"max_pixels": str(config.max_pixels)}
+            set_up_decoder(self._video, config.max_pixels)
         self.video_track: VideoTrack | None = None
         self._reader: FrameReader | None = None  # made by the first later read
         self.start_s = 0.0  # time of frame 0 on the clock of the file
@@ -138,7 +137,7 @@ class MediaFile:
             elif back_s is not None and from_pts is not None and not self._seek(clock, from_pts, back_s):
                 continue
             builder = TimelineBuilder(self._config, self._video, clock)
-            decoder = VideoDecoder(self._container, self._video, PacketClock(clock), builder.damage.note_packet)
+            decoder = VideoDecoder(self._container, self._video, PacketClock(clock), builder.note_failure)
             frames = decoder.frames(find_decode_times=True)
             first = next(frames, None)
             if back_s is None or from_pts is None:

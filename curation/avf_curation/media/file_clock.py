@@ -15,8 +15,8 @@ import numpy as np
 
 from avf_curation.media.clock_glitches import repair_glitches
 from avf_curation.media.joined_clock import Restart, StreamClock, continue_clock, presentation_times
-from avf_curation.media.packet_order import MAX_REORDERED
 from avf_curation.media.packet_table import NO_TIME, StreamPackets, Ticks, list_packets
+from avf_curation.media.presentation_times import MAX_REORDERED
 
 log = logging.getLogger(__name__)
 

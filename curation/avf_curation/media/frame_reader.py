@@ -10,8 +10,8 @@ import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 from avf_curation.media.file_clock import FileClock, PacketClock
-from avf_curation.media.packet_order import MAX_REORDERED
 from avf_curation.media.picture_format import FrameTraits
+from avf_curation.media.presentation_times import MAX_REORDERED
 from avf_curation.media.types import MediaError, VideoTrack
 from avf_curation.media.video_decoder import DecodedFrame, VideoDecoder
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from avf_curation.media.clock_glitches import AHEAD_S, JUMP_S, ContinuousTimes, repair_glitches
-from avf_curation.media.packet_order import MAX_REORDERED
 from avf_curation.media.packet_table import NO_TIME, StreamPackets, Ticks
+from avf_curation.media.presentation_times import MAX_REORDERED
 
 _CONTRADICTION_S = 0.5  # a stream that goes on where another jumps by more than this belongs to no joined file
 

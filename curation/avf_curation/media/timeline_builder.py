@@ -1,5 +1,6 @@
 """Builds the 25 fps timeline of a video from its frames, one after another."""
 
+import heapq
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from avf_curation.media.frame_placement import held_indices, round_to_frames, un
 from avf_curation.media.joined_clock import Restart
 from avf_curation.media.picture_recorder import PictureRecorder
 from avf_curation.media.types import MediaConfig, MediaError, VideoTrack
-from avf_curation.media.video_decoder import DecodedFrame, VideoDecoder, nominal_step
+from avf_curation.media.video_decoder import LOST_STEPS, DecodedFrame, VideoDecoder, nominal_step
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ class TimelineBuilder:
         self._before_range: tuple[DecodedFrame, int] | None = None  # the latest frame before the range, and its time
         self._pictures = PictureRecorder(float(video.average_rate or FRAMES_PER_SECOND))
         self.first_time: int | None = None  # timestamp of frame 0, in ticks
-        self.damage = DamageLog()
+        self._damage = DamageLog()
+        self._failed_times: list[int] = []  # heap: when damaged frames that no other refers to would be presented
 
     @property
     def next_time(self) -> int:
@@ -71,14 +73,20 @@ class TimelineBuilder:
         """The number of indices that have a frame."""
         return len(self._pts)
 
+    def note_failure(self, number: int, is_reference: bool, time: int | None) -> None:
+        """Take note of a packet that is damaged or does not decode, as VideoDecoder tells it."""
+        self._damage.note_packet(number, is_reference)
+        if not is_reference and time is not None:
+            heapq.heappush(self._failed_times, time)
+
     def hide(self, decoded: DecodedFrame) -> None:
         """Take note of a frame that is never shown, whose damage may last into the timeline."""
-        self._note_damage(decoded)
+        self._note_damage(decoded, range(0))
 
     def pass_over(self, decoded: DecodedFrame, time: int) -> None:
         """Take note of a frame before the range that is the input: the last of them is shown where the range begins."""
         if self._before_range is not None:
-            self._note_damage(self._before_range[0])
+            self._note_damage(self._before_range[0], range(0))
         self._before_range = decoded, time
 
     def begin_range(self, start: int, next_time: int | None) -> None:
@@ -98,7 +106,7 @@ class TimelineBuilder:
             self._shown, self._shown_time = decoded, time
             self._frames += 1
         else:
-            self._note_damage(decoded)
+            self._note_damage(decoded, range(0))
 
     def add(self, decoded: DecodedFrame, time: int, decoder: VideoDecoder) -> Iterator[TimelineFrame]:
         """Yield the indices of the frame before this one. Raises MediaError.
@@ -122,6 +130,8 @@ class TimelineBuilder:
             raise MediaError("absurd_timestamps", f"timestamps run past {self._max_duration_s:g} s")
         indices = held_indices(earlier, later, len(self._pts), tick.numerator, tick.denominator)
         self._gaps += unseen_span(indices, earlier, later, float(tick), max_gap_s=self._max_gap_s)
+        self._note_failed(indices, time)
+        self._note_long_frame(indices, time)
         yield from self._emit(self._shown, indices, decoder)
         self._step = time - self._shown_time
         self._shown, self._shown_time = decoded, time
@@ -149,6 +159,7 @@ class TimelineBuilder:
         indices = range(len(self._pts), stop)
         earlier = self._shown_time - self.first_time
         self._gaps += unseen_span(indices, earlier, self._end_ticks, float(self._tick), max_gap_s=self._max_gap_s)
+        self._note_failed(indices, self.first_time + self._end_ticks)
         yield from self._emit(self._shown, indices, decoder)
         if self._unplaced > max(1, _MAX_UNPLACED_SHARE * self._frames):
             raise MediaError(
@@ -172,19 +183,19 @@ class TimelineBuilder:
         else:
             return 0
         missing = ticks - self._end_ticks
-        if ticks * tick > self._max_duration_s or (missing < self._default_step and not self.damage.is_open):
+        if ticks * tick > self._max_duration_s or (missing < self._default_step and not self._damage.is_open):
             return 0
         return round_to_frames(max(0, ticks), tick.numerator, tick.denominator)
 
     def track(self, frames: int, decoder: VideoDecoder) -> VideoTrack:
         """Return the finished track on a timeline of `frames`."""
         if self._out_of_step_from is not None:
-            self.damage.note_span(self._out_of_step_from, frames)
+            self._damage.note_span(self._out_of_step_from, frames)
         return VideoTrack(
             frames=frames,
             pts=np.asarray(self._pts, np.int64),
             gaps=tuple(self._gaps),
-            damaged=self.damage.finish(len(self._pts)),
+            damaged=self._damage.finish(len(self._pts)),
             joins=tuple(self._joins),
             recordings=1 + sum(restart.begins_recording for restart in self._clock.restarts),
             repaired_times=self._clock.repaired,
@@ -197,7 +208,7 @@ class TimelineBuilder:
 
     def _emit(self, shown: DecodedFrame, indices: range, decoder: VideoDecoder) -> Iterator[TimelineFrame]:
         index = len(self._pts)
-        self._note_damage(shown)
+        self._note_damage(shown, indices)
         if shown.is_key and indices:
             self._key_indices.append(index)
         for number, recording in decoder.recordings[self._recordings_passed :]:
@@ -210,7 +221,7 @@ class TimelineBuilder:
             self._pts.append(shown.pts)
             yield TimelineFrame(index=index, frame=shown.frame, repeated=count > 0)
         for decoded in self._passed_over:  # a key frame that is not shown ends damage, too
-            self._note_damage(decoded)
+            self._note_damage(decoded, range(0))
         self._passed_over = []
 
     def _pass_restart(self, restart: Restart, index: int) -> None:
@@ -218,14 +229,47 @@ class TimelineBuilder:
         if restart.begins_recording and index > 0 and index not in self._joins[-1:]:
             self._joins.append(index)
         if self._out_of_step_from is not None:
-            self.damage.note_span(self._out_of_step_from, index + _INTERLEAVING_FRAMES)
+            self._damage.note_span(self._out_of_step_from, index + _INTERLEAVING_FRAMES)
         # Packets of the same time lie up to a second apart in a file.
         self._out_of_step_from = max(0, index - _INTERLEAVING_FRAMES) if restart.is_out_of_step else None
 
-    def _note_damage(self, decoded: DecodedFrame) -> None:
-        self.damage.note_frame(
+    def _note_failed(self, indices: range, later: int) -> None:
+        """Note the damaged frames without successors between the shown frame, which has `indices`, and the next one.
+
+        Args:
+            later: when the next frame is presented, in ticks.
+        """
+        assert self.first_time is not None
+        while self._failed_times and self._failed_times[0] < later:
+            time = heapq.heappop(self._failed_times)
+            start = indices.start
+            # The second field of a frame has a time of its own, half a step later.
+            if time - self._shown_time > 0.75 * self._default_step:
+                earlier, failed = self._shown_time - self.first_time, time - self.first_time
+                start = held_indices(earlier, failed, start, self._tick.numerator, self._tick.denominator).stop
+            if time >= self.first_time:
+                self._damage.note_span(start, indices.stop)
+
+    def _note_long_frame(self, indices: range, later: int) -> None:
+        """Note the indices at which the shown frame stays for longer than the stream's frames do.
+
+        Args:
+            later: when the next frame is presented, in ticks.
+        """
+        assert self._shown is not None
+        assert self.first_time is not None
+        step = self._default_step
+        if later - self._shown_time > LOST_STEPS * step:
+            earlier, tick = self._shown_time - self.first_time, self._tick
+            shown = held_indices(earlier, earlier + step, indices.start, tick.numerator, tick.denominator)
+            self._damage.note_long_frame(shown.stop, indices.stop, self._shown.number)
+
+    def _note_damage(self, decoded: DecodedFrame, indices: range) -> None:
+        index = len(self._pts)
+        self._damage.note_frame(
             ShownFrame(
-                index=len(self._pts),
+                index=index,
+                stop=index + len(indices),
                 number=decoded.number,
                 is_key=decoded.is_key,
                 is_damaged=decoded.is_damaged,

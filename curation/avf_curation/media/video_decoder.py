@@ -1,7 +1,6 @@
 """Decodes the packets of a video stream, and says of each frame which packet it was in and when it is presented."""
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -12,8 +11,9 @@ from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.media.container import MAX_DECODE_ERRORS
 from avf_curation.media.file_clock import PacketClock
-from avf_curation.media.packet_order import MAX_REORDERED, PacketOrder, are_decode_times
+from avf_curation.media.packet_syntax import HEADER_BYTES, has_zero_fill, is_unreferenced, nal_length_bytes
 from avf_curation.media.picture_format import FrameTraits, credible_pixel_aspect
+from avf_curation.media.presentation_times import MAX_REORDERED, PresentationTimes, are_decode_times
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,12 @@ _REORDERING_CODECS = {"h264", "hevc", "mpeg4"}
 _UNTIMED = -(2**40)  # made-up timestamps of packets that have none lie below this
 # B-frames of these codecs are never referred to.
 _B_IS_NO_REFERENCE = {"mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3"}
+_TS_DISCONT = 0x200  # AVFMT_TS_DISCONT: MPEG program and transport streams
 _B_FRAME = 3  # AV_PICTURE_TYPE_B
-_HEADER_BYTES = 96  # of a packet, in which its first slice begins unless a long message comes before
+# Decoders that fill damaged parts of a picture without a word. Told to, they fail instead; a strange header beside the
+# picture is no failure to them.
+_FAIL_ON_DAMAGE = {"mjpeg"}
+LOST_STEPS = 1.5  # nominal steps from one frame to the next, around damage, above which one between them is lost
 
 
 class _TooManyFailuresError(Exception):
@@ -51,28 +55,27 @@ def nominal_step(video: Any) -> int:
     return round(video.time_base.denominator / video.time_base.numerator / rate) or 1
 
 
-def is_unreferenced(header: memoryview, codec: str) -> bool:
-    """Return whether the first slice at the start of a packet of H.264 or HEVC says that no frame refers to it.
+def set_up_decoder(video: Any, max_pixels: int) -> None:
+    """Set the options of a stream's decoder, which is not open yet."""
+    video.thread_count = 1  # a worker owns one core
+    codec = video.codec_context
+    codec.options = {"max_pixels": str(max_pixels)}
+    if codec.name in _FAIL_ON_DAMAGE:
+        codec.options = codec.options | {"err_detect": "explode"}
 
-    Packets hold either start codes (00 00 01) or lengths of four bytes before each unit.
-    """
-    if codec not in ("h264", "hevc"):
-        return False
-    data = bytes(header)
-    position = data.find(b"\0\0\1") + 3 if data[:3] == b"\0\0\1" or data[:4] == b"\0\0\0\1" else 4
-    has_start_codes = position == 3 or data[:4] == b"\0\0\0\1"
-    while position < len(data):
-        unit = data[position]
-        if codec == "h264" and unit & 31 in (1, 5):  # a slice; the two bits before its type are 0 without reference
-            return not unit & 96
-        if codec == "hevc" and (unit >> 1) & 63 < 32:  # even types below 16 are sub-layer non-reference pictures
-            return (unit >> 1) & 63 < 16 and not unit & 2
-        if has_start_codes:
-            following = data.find(b"\0\0\1", position)
-            position = following + 3 if following >= 0 else len(data)
-        else:
-            position += int.from_bytes(data[position - 4 : position]) + 4
-    return False
+
+@dataclass(kw_only=True, eq=False)
+class _PacketNote:
+    """What is known of a packet, which the decoder hands on to its frame."""
+
+    number: int  # in decoding order
+    is_reference: bool  # other frames may refer to its frame
+    is_damaged: bool = False  # data of the packet are missing
+    pixel_aspect: float = 1.0  # width over height of a stored pixel
+
+
+def _ignore_failure(number: int, is_reference: bool, time: int | None) -> None:
+    """Note nothing."""
 
 
 class VideoDecoder:
@@ -80,8 +83,8 @@ class VideoDecoder:
 
     Args:
         clock: continues the timestamps of the packets.
-        note_failure: called for each packet that does not decode, with its number and whether other frames may refer
-            to its frame.
+        note_failure: called for each packet that is damaged or does not decode, with its number, whether other frames
+            may refer to its frame, and when that would be presented (None: unknown).
     """
 
     def __init__(
@@ -89,19 +92,28 @@ class VideoDecoder:
         container: Any,
         video: Any,
         clock: PacketClock,
-        note_failure: Callable[[int, bool], None] = lambda number, is_reference: None,
+        note_failure: Callable[[int, bool, int | None], None] = _ignore_failure,
     ) -> None:
         self._container, self._video, self._clock, self._note_failure = container, video, clock, note_failure
-        self._disposable: deque[int] = deque(maxlen=2 * MAX_REORDERED)  # numbers of packets that no frame refers to
+        video.codec_context.copy_opaque = True  # packets hand on their notes to their frames
         self.has_untimed = False  # a packet without any timestamp came
         self.repeated_until: int | None = None  # where the latest packet without data ends, in ticks
         #: Number of the first packet of each recording after the first, and how many recordings begin before it.
         self.recordings: list[tuple[int, int]] = []
         self._codec: str = video.codec_context.name
-        self._first_pixel_aspect = video.codec_context.sample_aspect_ratio
+        self._nal_length_bytes = nal_length_bytes(video.codec_context)
+        self._is_intra_only: bool = video.codec_context.codec.intra_only
+        # FFmpeg cuts MPEG streams into packets itself. The end of one is found in the data after it, so that damage of
+        # these data is said of the packet before.
+        self._is_parsed = bool(int(container.format.flags) & _TS_DISCONT)
+        self._is_next_damaged = False
+        # Streams of MPEG-TS have no word of their own on the shape of pixels: FFmpeg fills in what it has seen ahead.
+        self._container_aspect = None if self._is_parsed else video.sample_aspect_ratio
+        self._first_pixel_aspect: Any = None  # as the stream says it in its first packet
         self._failures = 0
         self._number = -1  # of the latest packet that was given to the decoder
         self._waiting = 0  # packets that were read and not yet given to the decoder
+        self._latest_damaged: Any = None  # the packet before, where it is damaged and no frame refers to it
 
     def frames(self, find_decode_times: bool = False) -> Iterator[DecodedFrame]:
         """Yield the frames in the order in which they are presented.
@@ -121,10 +133,10 @@ class VideoDecoder:
             self._waiting = 0
             decode_timed = are_decode_times([p.pts for p in first if p.pts is not None])
             packets = chain(first, packets)
-        order = PacketOrder(decode_timed)
+        times = PresentationTimes(decode_timed)
         try:
             for packet in packets:
-                yield from self._decode(packet, order)
+                yield from self._decode(packet, times)
         except _TooManyFailuresError:
             log.warning("%r: more than %d packets fail to decode", self._container.name, MAX_DECODE_ERRORS)
 
@@ -142,7 +154,7 @@ class VideoDecoder:
                 return
             except av.error.FFmpegError as error:
                 log.debug("reading ends: %s", error)
-                self._note_failure(self._number + 1, True)
+                self._note_failure(self._number + 1, True, None)
                 return
             recording = self._clock.adjust(packet)
             if latest is not None and recording > latest:
@@ -150,61 +162,99 @@ class VideoDecoder:
             latest = recording if packet.size else latest
             yield packet
 
-    def _decode(self, packet: Any, order: PacketOrder) -> Iterator[DecodedFrame]:
+    def _decode(self, packet: Any, times: PresentationTimes) -> Iterator[DecodedFrame]:
         is_flush = packet.pts is None and packet.dts is None and not packet.size
         if not packet.size and not is_flush:
             # "Show the picture before once more": Theora, and dropped frames in AVI.
             if packet.pts is not None:
                 self.repeated_until = packet.pts + (packet.duration or nominal_step(self._video))
             return
-        if not is_flush:
-            self._number += 1
-            if packet.pts is None:
-                self._name_untimed(packet)
-            order.send(packet.pts, self._number)
-            if packet.is_disposable or is_unreferenced(memoryview(packet)[:_HEADER_BYTES], self._codec):
-                self._disposable.append(self._number)
-            if packet.is_corrupt:
-                self._note_failure(self._number, self._number not in self._disposable)
+        note = _PacketNote(number=self._number, is_reference=False) if is_flush else self._send(packet, times)
         try:
             decoded = packet.decode()
         except EOFError:
             return
         except av.error.FFmpegError:
-            order.drop(packet.pts)
-            self._note_failure(self._number, self._number not in self._disposable)
+            is_b = not note.is_reference and not self._is_intra_only
+            time = times.drop(packet.pts, is_next=is_b and bool(self._video.codec_context.has_b_frames))
+            self._note_failure(note.number, note.is_reference, self._known_time(time))
             self._failures += 1
             if self._failures > MAX_DECODE_ERRORS:
                 raise _TooManyFailuresError from None
             return
+        note.pixel_aspect = self._pixel_aspect()
         for frame in decoded:
-            yield self._describe(frame, order)
+            yield self._describe(frame, note, times)
+
+    def _send(self, packet: Any, times: PresentationTimes) -> _PacketNote:
+        """Attach a note to the next packet for the decoder, and return the note."""
+        self._number += 1
+        if packet.pts is None:
+            self._name_untimed(packet)
+        is_reference = not (
+            self._is_intra_only
+            or packet.is_disposable
+            or is_unreferenced(memoryview(packet)[:HEADER_BYTES], self._codec)
+        )
+        note = _PacketNote(number=self._number, is_reference=is_reference, is_damaged=self._is_damaged(packet))
+        packet.opaque = note
+        times.send(packet.pts, self._number)
+        if self._is_after_lost_packet(packet):
+            self._note_failure(self._number - 1, True, None)  # this packet may be a key frame, which is whole
+        if note.is_damaged:
+            self._note_failure(self._number, is_reference, self._known_time(packet.pts))
+        self._latest_damaged = packet if note.is_damaged and not is_reference else None
+        return note
+
+    def _is_damaged(self, packet: Any) -> bool:
+        """Return whether data of the next packet for the decoder are missing."""
+        if self._nal_length_bytes and has_zero_fill(memoryview(packet), self._codec, self._nal_length_bytes):
+            return True
+        if not self._is_parsed:
+            return bool(packet.is_corrupt)
+        is_damaged, self._is_next_damaged = self._is_next_damaged, bool(packet.is_corrupt)
+        return is_damaged
+
+    def _is_after_lost_packet(self, packet: Any) -> bool:
+        """Return whether the end of a damaged packet and a packet after it, to which frames may refer, are lost."""
+        before = self._latest_damaged
+        if before is None or before.dts is None or packet.dts is None or self._is_intra_only:
+            return False
+        return bool(packet.dts - before.dts > LOST_STEPS * nominal_step(self._video))
 
     def _name_untimed(self, packet: Any) -> None:
         """Give a packet without a time of presentation a timestamp that no other packet has."""
         self.has_untimed = True
         packet.pts = _UNTIMED + self._number * nominal_step(self._video)
 
-    def _describe(self, frame: Any, order: PacketOrder) -> DecodedFrame:
-        time, number = order.receive(frame.pts, bool(self._video.codec_context.has_b_frames))
-        frame.opaque = FrameTraits(pixel_aspect=self._pixel_aspect())
+    @staticmethod
+    def _known_time(time: int) -> int | None:
+        return None if time < _UNTIMED // 2 else time
+
+    def _describe(self, frame: Any, latest: _PacketNote, times: PresentationTimes) -> DecodedFrame:
+        note = frame.opaque if isinstance(frame.opaque, _PacketNote) else latest
+        reorders = bool(self._video.codec_context.has_b_frames)
+        time = times.receive(frame.pts, note.number, reorders=reorders)
+        frame.opaque = FrameTraits(pixel_aspect=note.pixel_aspect)
         is_b = int(frame.pict_type) == _B_FRAME
         return DecodedFrame(
             frame=frame,
             pts=frame.pts,
-            time=None if time < _UNTIMED // 2 else time,
-            number=number,
+            time=self._known_time(time),
+            number=note.number,
             is_key=bool(frame.key_frame),
-            is_damaged=bool(frame.is_corrupt),
-            is_reference=number not in self._disposable and not (is_b and self._codec in _B_IS_NO_REFERENCE),
+            is_damaged=bool(frame.is_corrupt) or note.is_damaged,
+            is_reference=note.is_reference and not (is_b and self._codec in _B_IS_NO_REFERENCE),
         )
 
     def _pixel_aspect(self) -> float:
-        """Return the width over height of the stored pixels of the frame that was decoded last.
+        """Return the width over height of the stored pixels in the packet that was given to the decoder last.
 
         The container's word holds, as for players, until the stream changes its own in mid-stream.
         """
         latest = self._video.codec_context.sample_aspect_ratio
+        if self._first_pixel_aspect is None:
+            self._first_pixel_aspect = latest
         if latest and self._first_pixel_aspect and latest != self._first_pixel_aspect:
             return credible_pixel_aspect(latest)
-        return credible_pixel_aspect(self._video.sample_aspect_ratio, latest)
+        return credible_pixel_aspect(self._container_aspect, latest)

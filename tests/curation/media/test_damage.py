@@ -12,9 +12,10 @@ import pytest
 from avf_curation.media.damage import DamageLog, ShownFrame
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.file_clock import FileClock, PacketClock
-from avf_curation.media.packet_order import PacketOrder
+from avf_curation.media.packet_syntax import has_zero_fill, is_unreferenced
+from avf_curation.media.presentation_times import PresentationTimes
 from avf_curation.media.types import VideoTrack
-from avf_curation.media.video_decoder import VideoDecoder, is_unreferenced
+from avf_curation.media.video_decoder import VideoDecoder
 from avf_curation.pipeline.screening import ScreenedShot
 from avf_curation.pipeline.shot_parts import split_at_faults
 from avf_shards.timeline import Span
@@ -27,7 +28,10 @@ CONFIG = make_recipe().defaults.media
 def log_frames(log: DamageLog, numbers: list[int], damaged: set[int], keys: set[int]) -> None:
     """Note frames in the order of presentation, one at each index."""
     for index, number in enumerate(numbers):
-        log.note_frame(ShownFrame(index=index, number=number, is_key=number in keys, is_damaged=number in damaged))
+        frame = ShownFrame(
+            index=index, stop=index + 1, number=number, is_key=number in keys, is_damaged=number in damaged
+        )
+        log.note_frame(frame)
 
 
 def test_a_damaged_frame_spoils_all_up_to_the_next_key_frame() -> None:
@@ -58,10 +62,10 @@ def test_damage_without_a_later_key_frame_lasts_to_the_end_and_touches_no_frame_
 
 def test_a_picture_that_no_other_refers_to_is_damaged_alone() -> None:
     log = DamageLog()
-    log.note_frame(ShownFrame(index=0, number=0, is_key=True, is_damaged=False))
-    log.note_frame(ShownFrame(index=1, number=2, is_key=False, is_damaged=True, is_reference=False))
-    log.note_frame(ShownFrame(index=2, number=1, is_key=False, is_damaged=False))
-    assert log.finish(3) == (Span(1, 2),)
+    log.note_frame(ShownFrame(index=0, stop=1, number=0, is_key=True, is_damaged=False))
+    log.note_frame(ShownFrame(index=1, stop=3, number=2, is_key=False, is_damaged=True, is_reference=False))
+    log.note_frame(ShownFrame(index=3, stop=4, number=1, is_key=False, is_damaged=False))
+    assert log.finish(4) == (Span(1, 3),), "all the indices that show it"
 
 
 @pytest.mark.parametrize("start_code", [True, False])
@@ -75,7 +79,23 @@ def test_slices_say_whether_a_frame_is_referred_to(start_code: bool) -> None:
     assert not is_unreferenced(packet(b"\x65\x88"), "h264")
     assert is_unreferenced(packet(b"\x46\x01\x50", b"\x00\x01"), "hevc")
     assert not is_unreferenced(packet(b"\x02\x01"), "hevc")
-    assert not is_unreferenced(packet(b"\x01\x9a"), "mpeg4")
+    assert not is_unreferenced(packet(b"\x01\x9a"), "vp9")
+
+
+@pytest.mark.parametrize(
+    ("codec", "start", "b_picture", "p_picture"),
+    [
+        ("mpeg2video", b"\0\0\1\0", b"\x00\x5f\xff", b"\x00\x97\xff"),
+        ("mpeg1video", b"\0\0\1\xb8\0\x08\0\x40\0\0\1\0", b"\x01\x1f\xff", b"\x01\x0f\xff"),
+        ("mpeg4", b"\0\0\1\xb2user\0\0\1\xb6", b"\x96\x40", b"\x56\x40"),
+    ],
+)
+def test_b_pictures_of_mpeg_are_referred_to_by_none(
+    codec: str, start: bytes, b_picture: bytes, p_picture: bytes
+) -> None:
+    assert is_unreferenced(memoryview(start + b_picture), codec)
+    assert not is_unreferenced(memoryview(start + p_picture), codec)
+    assert not is_unreferenced(memoryview(start), codec)
 
 
 def spoil(data: bytes, first_packet: int, packets: int = 1) -> bytes:
@@ -99,25 +119,27 @@ def frames_by_time(path: Path, data: bytes) -> tuple[dict[int, np.ndarray], Vide
         return pictures, media.video_track
 
 
-def noisy_transport_stream(group: int) -> bytes:
-    """Return 80 frames of moving noise: enough bytes that a picture has several transport packets."""
+def noisy_film(container: str, codec: str, options: dict[str, str], pixels: str = "yuv420p") -> bytes:
+    """Return 80 frames of noise that moves and flickers: enough bytes that a picture has several transport packets."""
     sink, draw = io.BytesIO(), np.random.default_rng(0)
     texture = draw.integers(0, 255, (128, 400), np.uint8)
-    with av.open(sink, "w", format="mpegts") as out:
-        options = {"g": str(group), "sc_threshold": "0", "bf": "0", "preset": "veryfast", "qp": "24"}
-        video = out.add_stream("libx264", rate=25, options=options)
-        video.width, video.height, video.pix_fmt = 192, 128, "yuv420p"
+    with av.open(sink, "w", format=container) as out:
+        video = out.add_stream(codec, rate=25, options=options)
+        video.width, video.height, video.pix_fmt = 192, 128, pixels
         for n in range(80):
-            image = np.ascontiguousarray(texture[:, 2 * n : 2 * n + 192])
-            frame = av.VideoFrame.from_ndarray(image, format="gray").reformat(format="yuv420p")
+            image = texture[:, 2 * n : 2 * n + 192] // 2 + draw.integers(0, 64, (128, 192), np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="gray").reformat(format=pixels)
             frame.pts, frame.time_base = n, Fraction(1, 25)
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
     return sink.getvalue()
 
 
+X264 = {"g": "40", "sc_threshold": "0", "bf": "0", "preset": "veryfast", "qp": "24"}
+
+
 def test_every_ruined_picture_of_a_damaged_group_counts_and_the_next_group_is_clean(tmp_path: Path) -> None:
-    clean = noisy_transport_stream(group=40)
+    clean = noisy_film("mpegts", "libx264", X264)
     whole, track = frames_by_time(tmp_path / "clean.ts", clean)
     assert track.damaged == ()
     spoilt = spoil(clean, first_packet=len(clean) // 188 // 4)
@@ -128,6 +150,112 @@ def test_every_ruined_picture_of_a_damaged_group_counts_and_the_next_group_is_cl
     (damaged,) = track.damaged
     assert set(ruined) <= set(range(damaged.start_frame, damaged.stop_frame))
     assert damaged.stop_frame == 40, "the next key frame"
+
+
+def ruined_pictures(pictures: dict[int, np.ndarray], clean: dict[int, np.ndarray]) -> list[int]:
+    return [n for n in pictures if n in clean and ((pictures[n] - clean[n]) ** 2).mean() > 30]
+
+
+def damaged_indices(track: VideoTrack) -> set[int]:
+    return {index for span in track.damaged for index in range(span.start_frame, span.stop_frame)}
+
+
+REORDERED = [
+    ("mpeg2video", {"bf": "2", "g": "20", "qmin": "4", "qmax": "4", "sc_threshold": "1000000000"}),
+    ("libx264", X264 | {"bf": "3", "b_strategy": "0", "b-pyramid": "none"}),
+]
+
+
+def video_packets(data: bytes) -> tuple[list[int], list[int]]:
+    """Return the offsets of the transport packets of video, and the positions in them at which pictures begin."""
+    offsets = [n for n in range(0, len(data), 188) if (data[n + 1] & 31) << 8 | data[n + 2] == 256]
+    return offsets, [position for position, offset in enumerate(offsets) if data[offset + 1] & 64]
+
+
+def without(data: bytes, lost: list[int]) -> bytes:
+    return b"".join(data[n : n + 188] for n in range(0, len(data), 188) if n not in lost)
+
+
+@pytest.mark.parametrize(("codec", "options"), REORDERED)
+def test_a_damaged_b_picture_costs_itself_and_is_found_at_its_place(
+    tmp_path: Path, codec: str, options: dict[str, str]
+) -> None:
+    data = noisy_film("mpegts", codec, options)
+    clean, _ = frames_by_time(tmp_path / "clean.ts", data)
+    with av.open(str(tmp_path / "clean.ts")) as film:
+        packets = [packet for packet in film.demux(film.streams.video[0]) if packet.size]
+    first = min(packet.pts for packet in packets)
+    offsets, starts = video_packets(data)
+    assert len(starts) == len(packets)
+    name = {"libx264": "h264"}.get(codec, codec)
+    b_pictures = [n for n in range(25, 45) if is_unreferenced(memoryview(bytes(packets[n])), name)]
+    assert len(b_pictures) > 8
+    for number in b_pictures[::3]:
+        spoilt = without(data, [offsets[(starts[number] + starts[number + 1]) // 2]])
+        pictures, track = frames_by_time(tmp_path / "spoilt.ts", spoilt)
+        place = round((packets[number].pts - first) / 3600)
+        assert ruined_pictures(pictures, clean) == [place], "the damage must be visible for this test to mean anything"
+        assert track.damaged == (Span(place, place + 1),)
+
+
+@pytest.mark.parametrize(("codec", "options"), REORDERED)
+def test_no_ruined_picture_is_kept_where_the_start_of_a_picture_is_lost(
+    tmp_path: Path, codec: str, options: dict[str, str]
+) -> None:
+    data = noisy_film("mpegts", codec, options)
+    clean, track = frames_by_time(tmp_path / "clean.ts", data)
+    assert track.damaged == ()
+    offsets, starts = video_packets(data)
+    for number in range(24, 33):
+        lost = offsets[starts[number] - number % 2 : starts[number] + 1]  # the end of the picture before, or not
+        pictures, track = frames_by_time(tmp_path / "spoilt.ts", without(data, lost))
+        ruined = ruined_pictures(pictures, clean)
+        assert ruined
+        assert set(ruined) <= damaged_indices(track)
+
+
+def overwrite(path: Path, number: int, filling: bytes) -> int:
+    """Overwrite the middle of a video packet in a file. Return when its picture is presented, in frames."""
+    with av.open(str(path)) as film:
+        packets = [packet for packet in film.demux(film.streams.video[0]) if packet.size]
+    data, packet = bytearray(path.read_bytes()), bytes(packets[number])
+    start = data.index(packet) + len(packet) // 2
+    data[start : start + len(filling)] = filling
+    path.write_bytes(data)
+    return round(float(packets[number].pts * packets[number].time_base) * 25)
+
+
+@pytest.mark.parametrize("filling", [bytes(400), bytes(range(1, 254)) * 2], ids=["zeros", "other bytes"])
+def test_motion_jpeg_that_the_decoder_would_fill_in_is_damaged(tmp_path: Path, filling: bytes) -> None:
+    data = noisy_film("avi", "mjpeg", {}, "yuvj420p")
+    clean, track = frames_by_time(tmp_path / "film.avi", data)
+    assert (len(clean), track.damaged) == (80, ())
+    overwrite(tmp_path / "film.avi", 44, filling)
+    pictures, track = frames_by_time(tmp_path / "film.avi", (tmp_path / "film.avi").read_bytes())
+    assert track.damaged == (Span(44, 45),)
+    assert ruined_pictures(pictures, clean) == [44]
+
+
+@pytest.mark.parametrize(("codec", "container"), [("libx264", "mp4"), ("libx265", "matroska")])
+def test_zeros_in_a_slice_are_damage_though_the_decoder_takes_them(tmp_path: Path, codec: str, container: str) -> None:
+    options = X264 if codec == "libx264" else {"x265-params": "keyint=40:bframes=0:log-level=none", "preset": "fast"}
+    clean, track = frames_by_time(tmp_path / "film", noisy_film(container, codec, options))
+    assert (len(clean), track.damaged) == (80, ())
+    place = overwrite(tmp_path / "film", 50, bytes(300))
+    pictures, track = frames_by_time(tmp_path / "film", (tmp_path / "film").read_bytes())
+    assert 50 in ruined_pictures(pictures, clean)
+    assert place == 50
+    assert track.damaged == (Span(50, 80),)
+
+
+def test_zeros_between_units_and_at_their_end_are_no_damage() -> None:
+    def packet(*units: bytes) -> memoryview:
+        return memoryview(b"".join(len(unit).to_bytes(4, "big") + unit for unit in units))
+
+    assert not has_zero_fill(packet(b"\x65\x88\x01\0\0", b"\x41" + bytes(9)), "h264", 4)
+    assert not has_zero_fill(packet(b"\x06" + bytes(9) + b"\x80", b"\x65\x88"), "h264", 4), "a message is no slice"
+    assert has_zero_fill(packet(b"\x06\x01\x80", b"\x41\x88\0\0\0\x04"), "h264", 4)
+    assert has_zero_fill(packet(b"\x02\x01" + bytes(60)), "hevc", 4)
 
 
 def test_a_shot_is_cut_where_damage_and_another_recording_begin() -> None:
@@ -187,12 +315,12 @@ def test_a_packet_without_data_does_not_end_the_video(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "film.mp4")) as film:
         video = film.streams.video[0]
         decoder = VideoDecoder(
-            film, video, PacketClock(FileClock()), lambda number, is_reference: failed.append(number)
+            film, video, PacketClock(FileClock()), lambda number, is_reference, time: failed.append(number)
         )
         empty = av.Packet()
         empty.pts = empty.dts = 5
         packets = list(decoder._read_packets())
-        order = PacketOrder(decode_timed=False)
+        order = PresentationTimes(decode_timed=False)
         frames = [frame for packet in [*packets[:5], empty, *packets[5:]] for frame in decoder._decode(packet, order)]
     assert len(frames) == 20
     assert decoder.repeated_until is not None

@@ -21,9 +21,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     count = [0]
     describe = VideoDecoder._describe
 
-    def count_frame(decoder: VideoDecoder, frame: Any, order: Any) -> DecodedFrame:
+    def count_frame(decoder: VideoDecoder, *arguments: Any) -> DecodedFrame:
         count[0] += 1
-        return describe(decoder, frame, order)
+        return describe(decoder, *arguments)
 
     monkeypatch.setattr(VideoDecoder, "_describe", count_frame)
     return count
