@@ -5,13 +5,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.errors import FaultError
 from avf_shards.format.run_folder import LEDGER, RunFolder
-from avf_shards.schema.ledger import read_ledger
+from avf_shards.schema.ledger import SCHEMA, read_ledger
 from avf_shards.timeline import FRAMES_PER_SECOND
 
-from avf_curation.runs.frozen_plan import RunPlan
+from avf_curation.runs.frozen_plan import RunPlan, read_plan
 from avf_curation.runs.status import RunStatus, StatusReader
 from avf_curation.runs.unit_log import UnitLogEntry, UnitLogReader
 
@@ -35,10 +36,11 @@ class LiveFailure:
 
 @dataclass(kw_only=True)
 class LiveSource:
-    """The decisions on one source so far."""
+    """The decisions on one source so far, those of earlier attempts too where no later one replaces them."""
 
     videos: int  # planned
     videos_done: int = 0  # in committed units that are counted
+    kept_spans: int = 0
     kept_s: float = 0.0  # seconds of kept spans
     #: (status, stage, reason or error) of rejected and failed spans -> [spans, seconds]
     endings: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
@@ -47,6 +49,12 @@ class LiveSource:
     def input_s(self) -> float:
         """Seconds of all spans."""
         return self.kept_s + sum(seconds for _, seconds in self.endings.values())
+
+    def spans(self, status: str) -> int:
+        """Return the number of spans of a status."""
+        if status == "kept":
+            return self.kept_spans
+        return sum(int(spans) for (ending, _, _), (spans, _) in self.endings.items() if ending == status)
 
     def ending_rows(self) -> list[tuple[str, str, str, int, float]]:
         """Return (status, stage, reason, spans, seconds), most seconds first."""
@@ -66,6 +74,19 @@ class LiveSummary:
     failures: tuple[LiveFailure, ...]  # newest first
     remaining_s: float | None  # estimate; None where the run is not going, or too little is done to tell
 
+    @property
+    def totals(self) -> dict[str, int]:
+        """Spans of the whole run by status, "kept", "rejected" and "failed"."""
+        return {
+            status: sum(source.spans(status) for source in self.sources.values())
+            for status in ("kept", "rejected", "failed")
+        }
+
+    @property
+    def decided_s(self) -> float:
+        """Seconds of all spans."""
+        return sum(source.input_s for source in self.sources.values())
+
 
 class LiveReader:
     """Reads what is new in a run at each call of `summary`."""
@@ -74,7 +95,7 @@ class LiveReader:
         """Read nothing yet.
 
         Args:
-            run: a run that has a plan. Its newest attempt is shown.
+            run: a run that has a plan. The progress is that of its newest attempt.
         """
         self._run = run
         self._status = StatusReader(run)
@@ -87,8 +108,7 @@ class LiveReader:
             self._start_attempt(self._status.plan)
         self._count_units()
         for entry in self._log.read():
-            if entry.attempt == status.attempt:
-                self._count_costs(entry)
+            self._count_costs(entry)
         return LiveSummary(
             status=status,
             sources=self._sources,
@@ -100,7 +120,7 @@ class LiveReader:
         )
 
     def _start_attempt(self, plan: RunPlan | None) -> None:
-        """Count from nothing: the decisions of one attempt."""
+        """Count the decisions of earlier attempts; those on the videos of this plan only until it decides them."""
         self._attempt = -1 if plan is None else plan.attempt
         self._counted: set[int] = set()
         self._sources: dict[str, LiveSource] = {}
@@ -109,55 +129,87 @@ class LiveReader:
         self._stage_seconds: dict[str, float] = {}
         self._slow_videos: list[tuple[str, float]] = []
         self._recent: deque[UnitLogEntry] = deque(maxlen=_RECENT_UNITS)
-        if plan is not None:
-            rows = plan.table.group_by("source").aggregate([("video_id", "count")]).to_pylist()
-            for row in sorted(rows, key=lambda row: str(row["source"])):
-                self._sources[row["source"]] = LiveSource(videos=row["video_id_count"])
+        self._replaceable = SCHEMA.empty_table().select(_COLUMNS)  # earlier decisions on videos of this plan
+        if plan is None:
+            return
+        first = self._run.attempts()[0]  # has all inputs; later plans take some of them again
+        inputs = plan if plan.attempt == first else read_plan(self._run, first)
+        for name, videos in sorted(_count_videos(inputs.table).items()):
+            self._sources[name] = LiveSource(videos=videos)
+        if plan.attempt != first:
+            earlier = self._run.ledger(before=plan.attempt).select(_COLUMNS)
+            self._count(earlier, 1)
+            self._replaceable = _of_videos(earlier, plan.table)
 
     def _count_units(self) -> None:
         """Add the committed units that are not counted yet, as many as the time allows, and one at least."""
         deadline_s = time.monotonic() + _READ_S
         for unit in sorted(self._run.finished_units(self._attempt) - self._counted):
             try:
-                table = read_ledger(self._run.unit_folder(self._attempt, unit) / LEDGER)
+                table = read_ledger(self._run.unit_folder(self._attempt, unit) / LEDGER).select(_COLUMNS)
             except (OSError, FaultError):
                 continue  # removed meanwhile by `gc`, or damaged, which `audit` and `verify` report
             self._counted.add(unit)
-            for row in table.select(_COLUMNS).to_pylist():
-                self._count_decision(row)
-            for name in self._sources:
-                videos = pc.unique(table.filter(pc.equal(table["source"], name))["video_id"])
-                self._sources[name].videos_done += len(videos)
+            self._count(_of_videos(self._replaceable, table), -1)
+            self._count(table, 1)
             if time.monotonic() > deadline_s:
                 return
 
-    def _count_decision(self, row: dict[str, str | int | None]) -> None:
-        source = self._sources[str(row["source"])]
-        seconds = (int(row["stop_frame"] or 0) - int(row["start_frame"] or 0)) / FRAMES_PER_SECOND
-        if row["status"] == "kept":
-            source.kept_s += seconds
-            return
-        key = (str(row["status"]), str(row["stage"]), str(row["reason"] or row["error"]))
-        ending = source.endings.setdefault(key, [0, 0.0])
-        ending[0] += 1
-        ending[1] += seconds
-        if row["status"] == "failed":
-            self._failures.append(
-                LiveFailure(
-                    source=str(row["source"]),
-                    video_id=str(row["video_id"]),
-                    stage=key[1],
-                    error=key[2],
-                    message=str(row["message"] or ""),
-                )
-            )
+    def _count(self, table: pa.Table, sign: int) -> None:
+        """Add the decisions of whole videos, or take them out again where `sign` is -1."""
+        for name, videos in _count_videos(table).items():
+            self._sources[name].videos_done += sign * videos
+        frames = pc.subtract(table["stop_frame"], table["start_frame"])
+        groups = table.append_column("frames", frames).group_by(["source", "status", "stage", "reason", "error"])
+        for row in groups.aggregate([("frames", "sum"), ("frames", "count")]).to_pylist():
+            spans, seconds = sign * row["frames_count"], sign * row["frames_sum"] / FRAMES_PER_SECOND
+            source = self._sources[row["source"]]
+            if row["status"] == "kept":
+                source.kept_spans += spans
+                source.kept_s += seconds
+                continue
+            key = (row["status"], str(row["stage"]), str(row["reason"] or row["error"]))
+            ending = source.endings.setdefault(key, [0, 0.0])
+            ending[0] += spans
+            ending[1] += seconds
+            if not ending[0]:
+                del source.endings[key]
+        self._list_failures(table.filter(pc.equal(table["status"], "failed")), sign)
+
+    def _list_failures(self, failed: pa.Table, sign: int) -> None:
+        for row in failed.slice(max(0, failed.num_rows - SHOWN_FAILURES)).to_pylist() if sign > 0 else ():
+            names = {name: str(row[name] or "") for name in ("source", "video_id", "stage", "error", "message")}
+            self._failures.append(LiveFailure(**names))
+        if sign < 0:
+            videos = set(zip(failed["source"].to_pylist(), failed["video_id"].to_pylist(), strict=True))
+            failures = [each for each in self._failures if (each.source, each.video_id) not in videos]
+            self._failures = deque(failures, maxlen=SHOWN_FAILURES)
 
     def _count_costs(self, entry: UnitLogEntry) -> None:
         for stage, seconds in entry.report.stage_seconds.items():
             self._stage_seconds[stage] = self._stage_seconds.get(stage, 0.0) + seconds
         videos = [*self._slow_videos, *entry.report.video_seconds.items()]
         self._slow_videos = sorted(videos, key=lambda item: -item[1])[:SHOWN_SLOW_VIDEOS]
-        self._recent.append(entry)
+        if entry.attempt == self._attempt:
+            self._recent.append(entry)
+
+
+def _count_videos(table: pa.Table) -> dict[str, int]:
+    """Return source -> number of its videos in a table that names them."""
+    rows = table.group_by("source").aggregate([("video_id", "count_distinct")]).to_pylist()
+    return {str(row["source"]): int(row["video_id_count_distinct"]) for row in rows}
+
+
+def _of_videos(table: pa.Table, videos: pa.Table) -> pa.Table:
+    """Return the rows of a table whose videos another table names."""
+    if not table.num_rows:
+        return table
+    keys = (
+        pc.binary_join_element_wise(each["source"].cast(pa.string()), each["video_id"], "\0")
+        for each in (table, videos)
+    )
+    rows, wanted = keys
+    return table.filter(pc.is_in(rows, value_set=pc.unique(wanted)))
 
 
 def _remaining_s(status: RunStatus, recent: Sequence[UnitLogEntry]) -> float | None:

@@ -191,12 +191,16 @@ class RunFolder:
         tables = list(self._unit_ledgers(attempt))
         return pa.concat_tables(tables) if tables else ledger.SCHEMA.empty_table()
 
-    def ledger(self) -> pa.Table:
-        """Return every decision so far. Of a video that several attempts decided, only the last decisions count."""
+    def ledger(self, before: int | None = None) -> pa.Table:
+        """Return every decision so far. Of a video that several attempts decided, only the last decisions count.
+
+        Args:
+            before: the attempt whose decisions, and those of later ones, are left out; None: none is.
+        """
         import pyarrow.compute as pc  # takes as long to import as pyarrow itself
 
         table = ledger.SCHEMA.empty_table()
-        for attempt in self.attempts():
+        for attempt in (each for each in self.attempts() if before is None or each < before):
             newer = self._attempt_ledger(attempt)
             if table.num_rows and newer.num_rows:
                 newer_videos = pc.binary_join_element_wise(newer["source"], newer["video_id"], "\0")

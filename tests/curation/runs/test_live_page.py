@@ -10,18 +10,26 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from avf_curation.audit.funnel import summarize_run
 from avf_curation.cli.main import main
+from avf_curation.pipeline.failures import FailureCause
+from avf_curation.pipeline.outcomes import VideoOutcomes, fail_video
 from avf_curation.pipeline.unit_job import UnitReport
 from avf_curation.reports.live_page import open_live_page, render_live_page
-from avf_curation.runs.live_summary import LiveReader
+from avf_curation.runs.curation import RunOptions, curate
+from avf_curation.runs.live_summary import LiveReader, LiveSummary
 from avf_curation.runs.unit_log import append_unit
+from avf_curation.sources.types import Video
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.timeline import FRAMES_PER_SECOND
 from support.browser import open_page, serious_findings
-from support.curation_runs import EMBEDDED, make_recipe
+from support.curation_runs import EMBEDDED, make_recipe, stub_curate
 from support.runs import make_inputs, make_run
+from support.stages import single_step
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -73,8 +81,6 @@ def test_slow_videos_come_first(tmp_path: Path) -> None:
 
 
 def test_failures_are_shown_and_names_are_escaped(tmp_path: Path) -> None:
-    from avf_curation.runs.curation import RunOptions, curate
-
     source = make_inputs(tmp_path / "in", 1)
     (source / "<img src=x onerror=alert(1)>.mp4").write_bytes(b"not a video")
     run = curate(make_recipe(), EMBEDDED, {"made": source}, tmp_path / "run", RunOptions(engine="inline"))
@@ -106,6 +112,48 @@ def test_a_run_that_goes_on_is_seen(tmp_path: Path) -> None:
     assert reader.summary().sources["made"].videos_done == 2
     hidden.rename(unit)
     assert reader.summary().sources["made"].videos_done == 3
+
+
+def test_after_a_retry_the_figures_are_those_of_the_whole_run(tmp_path: Path) -> None:
+    source = make_inputs(tmp_path / "in", 4)
+
+    def curate_but(broken: set[str], retry: bool) -> RunFolder:
+        def curate_video(video: Video, *others: Any) -> VideoOutcomes:
+            if video.path in broken:
+                cause = FailureCause(stage="scenes", error="damaged", message="broken")
+                return VideoOutcomes(video=video, outcomes=(fail_video(cause),))
+            return stub_curate(video, *others)
+
+        options = RunOptions(engine="inline", stages=single_step(curate_video), retry_failed=retry)
+        return curate(make_recipe("plan.unit_videos=1"), EMBEDDED, {"made": source}, tmp_path / "run", options)
+
+    def spans(summary: LiveSummary) -> tuple[int, int, int]:
+        return summary.totals["kept"], summary.totals["rejected"], summary.totals["failed"]
+
+    run = curate_but({"000.mp4", "003.mp4"}, False)
+    reader = LiveReader(run)
+    assert spans(reader.summary()) == (4, 2, 2)
+    curate_but({"003.mp4"}, True)
+    unit = run.unit_folder(1, 0)
+    hidden = unit.rename(tmp_path / "hidden")
+    (run.attempt_folder(1) / "ledger").rename(tmp_path / "ledger")
+    for each in (reader, LiveReader(run)):
+        summary = each.summary()
+        assert spans(summary) == (4, 2, 2), "a video counts as before until the retry decides it"
+        assert (summary.sources["made"].videos_done, summary.sources["made"].videos) == (4, 4)
+        assert {failure.video_id for failure in summary.failures} == {"000.mp4", "003.mp4"}
+    hidden.rename(unit)
+    for each in (reader, LiveReader(run)):
+        summary = each.summary()
+        audit = summarize_run(run).totals
+        assert spans(summary) == (6, 3, 1)
+        assert summary.sources["made"].kept_s * FRAMES_PER_SECOND == pytest.approx(audit["kept_frames"])
+        assert summary.decided_s * FRAMES_PER_SECOND == pytest.approx(audit["input_frames"])
+        assert summary.sources["made"].videos_done == 4
+        assert [failure.video_id for failure in summary.failures] == ["003.mp4"]
+        page = render_live_page(summary, "run")
+        assert "<b>6</b> kept spans" in page
+        assert "2 of 2 videos of this attempt" in page
 
 
 def test_ctrl_c_ends_it_and_faults_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
