@@ -51,7 +51,7 @@ def run() -> list[Section]:
     ]
     note = (
         f"A generated ledger of {SOURCES} sources with {len(CHECKS)} checks a span, without media: a page's pictures and "
-        "excerpts have a budget of their own. To draw: from the address to the first chart in headless Chromium."
+        "excerpts have a budget of their own. To draw: from the address to the first chart, jumped to, in headless Chromium."
     )
     return [Section("Audit page", note, rows)]
 

@@ -144,6 +144,10 @@ def test_sources_are_folded_and_open_by_hand_by_link_and_for_print(page: Path) -
         summary = scores.last.locator("> summary")
         assert re.search(r"talk .*0:\d\d\.\d kept, .* rejected, .* failed", str(summary.text_content()))
         assert tab.locator("figure[data-source=talk]:visible").count() == 0
+        tab.wait_for_function(  # without scrolling
+            "[...document.querySelectorAll('.chart')].filter(c => c.checkVisibility()).every(c => 'drawn' in c.dataset)"
+        )
+        assert tab.locator("figure[data-source=talk] .chart[data-drawn]").count() == 0, "drawn when it is opened"
         folded = tab.locator("details:not([open])").count()
         tab.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert tab.locator("details:not([open])").count() == 0

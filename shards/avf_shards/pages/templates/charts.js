@@ -1,4 +1,4 @@
-// Draws every .chart element with Vega-Lite when it comes into view, in the colours of the page.
+// Draws every .chart element with Vega-Lite, at the latest when it comes into view, in the colours of the page.
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const style = getComputedStyle(document.documentElement);
@@ -26,12 +26,43 @@
     } catch (error) { picture.textContent = "This chart cannot be drawn: " + error.message; }
   };
   const charts = [...document.querySelectorAll(".chart")];
-  const watcher = new IntersectionObserver(entries => entries.forEach(entry => {
-    if (!entry.isIntersecting) return;
-    watcher.unobserve(entry.target);
-    draw(entry.target);
-  }), { rootMargin: "300px" });
+  const started = new Set(), inView = new Set();
+  const drawOnce = async node => {
+    if (started.has(node)) return;
+    started.add(node);
+    await draw(node);
+  };
+  // One chart at a time, so that the first is shown before the last is calculated.
+  let drawing = false;
+  const drawInView = async () => {
+    if (drawing) return;
+    drawing = true;
+    while (inView.size) {
+      const [node] = inView;
+      inView.delete(node);
+      await drawOnce(node);
+      await new Promise(resume => setTimeout(resume));
+    }
+    drawing = false;
+  };
+  const watcher = new IntersectionObserver(entries => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      watcher.unobserve(entry.target);
+      inView.add(entry.target);
+    }
+    drawInView();
+  }, { rootMargin: "300px" });
   charts.forEach(node => watcher.observe(node));
+  // While the browser is idle, the charts that no fold hides are drawn ahead: a jump to them then finds them drawn.
+  const whenIdle = window.requestIdleCallback ? work => requestIdleCallback(work) : work => setTimeout(work, 200);
+  const drawAhead = async () => {
+    const node = charts.find(chart => !started.has(chart) && (!chart.checkVisibility || chart.checkVisibility()));
+    if (!node) return;
+    if (!drawing) await drawOnce(node);
+    whenIdle(drawAhead);
+  };
+  whenIdle(drawAhead);
   dark.addEventListener("change", () => charts.filter(node => "drawn" in node.dataset).forEach(draw));
-  addEventListener("beforeprint", () => charts.filter(node => !("drawn" in node.dataset)).forEach(draw));
+  addEventListener("beforeprint", () => charts.forEach(drawOnce));
 })();
