@@ -11,6 +11,7 @@ PYTHON ?= python3
 DEMO ?= demo-out
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 BIN := .venv/bin
+QUIET := $(shell test -t 2 || echo --quiet)
 
 .PHONY: demo test test-slow test-all coverage lint setup lock docs picture bench clean
 
@@ -43,15 +44,20 @@ lint: setup
 
 setup: .venv/.locked
 
+# In a terminal uv shows its own progress; elsewhere each step says what it does.
 .venv/.locked: requirements.lock pyproject.toml | $(UV)
-	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
-	VIRTUAL_ENV=.venv $(UV) pip sync --quiet --compile-bytecode --require-hashes requirements.lock
-	VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation -e .
-	touch $@
+	@echo "setup 1/3: a virtual environment in .venv"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	@echo "setup 2/3: the packages of requirements.lock, about 6 GB where none is cached: a minute to ten"
+	@VIRTUAL_ENV=.venv $(UV) pip sync $(QUIET) --compile-bytecode --require-hashes requirements.lock
+	@echo "setup 3/3: avf-curate, avf-shards and avf-train themselves, from this folder"
+	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
 
 .uv/bin/uv:
-	$(PYTHON) -m venv .uv
-	.uv/bin/pip install --quiet --require-hashes -r requirements-uv.lock
+	@echo "setup: uv, which installs the packages, in .uv"
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/pip install --quiet --require-hashes -r requirements-uv.lock
 
 lock: | $(UV)
 	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --quiet -o requirements.lock

@@ -1,0 +1,45 @@
+"""`make setup` says what it does: a line before each step, and uv's own progress where a person looks."""
+
+import os
+import pty
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+MAKEFILE = Path(__file__).parents[1] / "Makefile"
+UV = """#!/bin/sh
+echo "uv $*"
+if [ "$1" = venv ]; then mkdir -p .venv; fi
+"""
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_setup_says_what_it_does(tmp_path: Path, terminal: bool) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("no make is installed")
+    for name in ("requirements.lock", "pyproject.toml"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "uv").write_text(UV)
+    (tmp_path / "uv").chmod(0o755)
+    command = ["make", "-f", str(MAKEFILE), "setup", f"UV={tmp_path}/uv"]
+    controller, side = pty.openpty()
+    made = subprocess.run(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=side if terminal else subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    os.close(side)
+    os.close(controller)
+    steps = [
+        line.split(":")[0] if line.startswith("setup") else " ".join(line.split()[:3])
+        for line in made.stdout.splitlines()
+    ]
+    assert steps == ["setup 1/3", "uv venv --quiet", "setup 2/3", "uv pip sync", "setup 3/3", "uv pip install"]
+    sync = next(line for line in made.stdout.splitlines() if line.startswith("uv pip sync"))
+    assert ("--quiet" in sync) != terminal
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.count("uv") == 0
