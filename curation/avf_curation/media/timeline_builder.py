@@ -13,9 +13,10 @@ from avf_curation.media.damage import DamageLog, ShownFrame
 from avf_curation.media.file_clock import FileClock
 from avf_curation.media.frame_placement import held_indices, round_to_frames, unseen_span
 from avf_curation.media.joined_clock import Restart
+from avf_curation.media.packet_damage import LOST_STEPS
 from avf_curation.media.picture_recorder import PictureRecorder
 from avf_curation.media.types import MediaConfig, MediaError, VideoTrack
-from avf_curation.media.video_decoder import LOST_STEPS, DecodedFrame, VideoDecoder, nominal_step
+from avf_curation.media.video_decoder import DecodedFrame, VideoDecoder, nominal_step
 
 log = logging.getLogger(__name__)
 

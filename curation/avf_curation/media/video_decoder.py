@@ -11,7 +11,8 @@ from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.media.container import MAX_DECODE_ERRORS
 from avf_curation.media.file_clock import PacketClock
-from avf_curation.media.packet_syntax import HEADER_BYTES, has_zero_fill, is_unreferenced, nal_length_bytes
+from avf_curation.media.packet_damage import PacketDamage
+from avf_curation.media.packet_syntax import HEADER_BYTES, is_unreferenced
 from avf_curation.media.picture_format import FrameTraits, credible_pixel_aspect
 from avf_curation.media.presentation_times import MAX_REORDERED, PresentationTimes, are_decode_times
 
@@ -29,7 +30,6 @@ _B_FRAME = 3  # AV_PICTURE_TYPE_B
 # Decoders that fill damaged parts of a picture without a word. Told to, they fail instead; a strange header beside the
 # picture is no failure to them.
 _FAIL_ON_DAMAGE = {"mjpeg"}
-LOST_STEPS = 1.5  # nominal steps from one frame to the next, around damage, above which one between them is lost
 
 
 class _TooManyFailuresError(Exception):
@@ -101,19 +101,15 @@ class VideoDecoder:
         #: Number of the first packet of each recording after the first, and how many recordings begin before it.
         self.recordings: list[tuple[int, int]] = []
         self._codec: str = video.codec_context.name
-        self._nal_length_bytes = nal_length_bytes(video.codec_context)
         self._is_intra_only: bool = video.codec_context.codec.intra_only
-        # FFmpeg cuts MPEG streams into packets itself. The end of one is found in the data after it, so that damage of
-        # these data is said of the packet before.
-        self._is_parsed = bool(int(container.format.flags) & _TS_DISCONT)
-        self._is_next_damaged = False
-        # Streams of MPEG-TS have no word of their own on the shape of pixels: FFmpeg fills in what it has seen ahead.
-        self._container_aspect = None if self._is_parsed else video.sample_aspect_ratio
+        self._packet_damage = PacketDamage(container, video, nominal_step(video))
+        # MPEG streams have no word of their own on the shape of pixels: FFmpeg fills in what it has seen ahead.
+        is_mpeg = bool(int(container.format.flags) & _TS_DISCONT)
+        self._container_aspect = None if is_mpeg else video.sample_aspect_ratio
         self._first_pixel_aspect: Any = None  # as the stream says it in its first packet
         self._failures = 0
         self._number = -1  # of the latest packet that was given to the decoder
-        self._waiting = 0  # packets that were read and not yet given to the decoder
-        self._latest_damaged: Any = None  # the packet before, where it is damaged and no frame refers to it
+        self._packets_read = 0
 
     def frames(self, find_decode_times: bool = False) -> Iterator[DecodedFrame]:
         """Yield the frames in the order in which they are presented.
@@ -127,16 +123,17 @@ class VideoDecoder:
             first: list[Any] = []
             for packet in packets:
                 first.append(packet)
-                self._waiting = len(first)
                 if len(first) == MAX_REORDERED:
                     break
-            self._waiting = 0
             decode_timed = are_decode_times([p.pts for p in first if p.pts is not None])
             packets = chain(first, packets)
         times = PresentationTimes(decode_timed)
         try:
-            for packet in packets:
-                yield from self._decode(packet, times)
+            packet = next(packets, None)
+            while packet is not None:
+                following = next(packets, None)
+                yield from self._decode(packet, following, times)
+                packet = following
         except _TooManyFailuresError:
             log.warning("%r: more than %d packets fail to decode", self._container.name, MAX_DECODE_ERRORS)
 
@@ -154,22 +151,24 @@ class VideoDecoder:
                 return
             except av.error.FFmpegError as error:
                 log.debug("reading ends: %s", error)
-                self._note_failure(self._number + 1, True, None)
+                self._note_failure(self._packets_read, True, None)
                 return
             recording = self._clock.adjust(packet)
             if latest is not None and recording > latest:
-                self.recordings.append((self._number + 1 + self._waiting, recording))
-            latest = recording if packet.size else latest
+                self.recordings.append((self._packets_read, recording))
+            if packet.size:
+                latest = recording
+                self._packets_read += 1
             yield packet
 
-    def _decode(self, packet: Any, times: PresentationTimes) -> Iterator[DecodedFrame]:
+    def _decode(self, packet: Any, following: Any | None, times: PresentationTimes) -> Iterator[DecodedFrame]:
         is_flush = packet.pts is None and packet.dts is None and not packet.size
         if not packet.size and not is_flush:
             # "Show the picture before once more": Theora, and dropped frames in AVI.
             if packet.pts is not None:
                 self.repeated_until = packet.pts + (packet.duration or nominal_step(self._video))
             return
-        note = _PacketNote(number=self._number, is_reference=False) if is_flush else self._send(packet, times)
+        note = _PacketNote(number=self._number, is_reference=False) if is_flush else self._send(packet, following, times)
         try:
             decoded = packet.decode()
         except EOFError:
@@ -186,7 +185,7 @@ class VideoDecoder:
         for frame in decoded:
             yield self._describe(frame, note, times)
 
-    def _send(self, packet: Any, times: PresentationTimes) -> _PacketNote:
+    def _send(self, packet: Any, following: Any | None, times: PresentationTimes) -> _PacketNote:
         """Attach a note to the next packet for the decoder, and return the note."""
         self._number += 1
         if packet.pts is None:
@@ -196,31 +195,17 @@ class VideoDecoder:
             or packet.is_disposable
             or is_unreferenced(memoryview(packet)[:HEADER_BYTES], self._codec)
         )
-        note = _PacketNote(number=self._number, is_reference=is_reference, is_damaged=self._is_damaged(packet))
+        begins_recording = bool(self.recordings) and self.recordings[-1][0] == self._number + 1
+        is_damaged = self._packet_damage.is_damaged(packet, following, begins_recording=begins_recording)
+        note = _PacketNote(number=self._number, is_reference=is_reference, is_damaged=is_damaged)
         packet.opaque = note
         times.send(packet.pts, self._number)
-        if self._is_after_lost_packet(packet):
-            self._note_failure(self._number - 1, True, None)  # this packet may be a key frame, which is whole
-        if note.is_damaged:
+        if is_damaged:
             self._note_failure(self._number, is_reference, self._known_time(packet.pts))
-        self._latest_damaged = packet if note.is_damaged and not is_reference else None
+            may_be_lost = not (is_reference or self._is_intra_only or begins_recording)
+            if may_be_lost and self._packet_damage.is_last_before_loss(packet, following):
+                self._note_failure(self._number, True, None)  # others may refer to the lost frame
         return note
-
-    def _is_damaged(self, packet: Any) -> bool:
-        """Return whether data of the next packet for the decoder are missing."""
-        if self._nal_length_bytes and has_zero_fill(memoryview(packet), self._codec, self._nal_length_bytes):
-            return True
-        if not self._is_parsed:
-            return bool(packet.is_corrupt)
-        is_damaged, self._is_next_damaged = self._is_next_damaged, bool(packet.is_corrupt)
-        return is_damaged
-
-    def _is_after_lost_packet(self, packet: Any) -> bool:
-        """Return whether the end of a damaged packet and a packet after it, to which frames may refer, are lost."""
-        before = self._latest_damaged
-        if before is None or before.dts is None or packet.dts is None or self._is_intra_only:
-            return False
-        return bool(packet.dts - before.dts > LOST_STEPS * nominal_step(self._video))
 
     def _name_untimed(self, packet: Any) -> None:
         """Give a packet without a time of presentation a timestamp that no other packet has."""

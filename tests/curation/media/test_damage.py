@@ -214,6 +214,32 @@ def test_no_ruined_picture_is_kept_where_the_start_of_a_picture_is_lost(
         assert set(ruined) <= damaged_indices(track)
 
 
+@pytest.mark.parametrize(("codec", "options"), REORDERED)
+def test_segments_whose_counters_begin_again_are_whole_where_they_are_joined(
+    tmp_path: Path, codec: str, options: dict[str, str]
+) -> None:
+    """As segments of a stream (HLS) that are put behind each other: the times go on, the counters do not."""
+    data = noisy_film("mpegts", codec, options)
+    clean, track = frames_by_time(tmp_path / "whole.ts", data)
+    offsets, starts = video_packets(data)
+    with av.open(str(tmp_path / "whole.ts")) as film:
+        packets = [packet for packet in film.demux(film.streams.video[0]) if packet.size]
+    number = next(n for n, packet in enumerate(packets) if packet.is_keyframe and n > 20)
+    segments = bytearray(data)
+    for offset in offsets[starts[number] :]:
+        segments[offset + 3] = segments[offset + 3] & 240 | (data[offset + 3] + 5) & 15
+    pictures, track = frames_by_time(tmp_path / "segments.ts", bytes(segments))
+    assert track.damaged == ()
+    assert ruined_pictures(pictures, clean) == []
+    # Where data are missing before the key frame, the decoder says so.
+    lost = [offsets[(starts[number - 1] + starts[number]) // 2]]
+    pictures, track = frames_by_time(tmp_path / "spoilt.ts", without(bytes(segments), lost))
+    ruined = ruined_pictures(pictures, clean)
+    assert ruined
+    assert set(ruined) <= damaged_indices(track)
+    assert track.frames == 80
+
+
 def overwrite(path: Path, number: int, filling: bytes) -> int:
     """Overwrite the middle of a video packet in a file. Return when its picture is presented, in frames."""
     with av.open(str(path)) as film:
@@ -320,8 +346,12 @@ def test_a_packet_without_data_does_not_end_the_video(tmp_path: Path) -> None:
         empty = av.Packet()
         empty.pts = empty.dts = 5
         packets = list(decoder._read_packets())
-        order = PresentationTimes(decode_timed=False)
-        frames = [frame for packet in [*packets[:5], empty, *packets[5:]] for frame in decoder._decode(packet, order)]
+        times = PresentationTimes(decode_timed=False)
+        frames = [
+            frame
+            for packet in [*packets[:5], empty, *packets[5:]]
+            for frame in decoder._decode(packet, None, times)
+        ]
     assert len(frames) == 20
     assert decoder.repeated_until is not None
     assert decoder.repeated_until > 5

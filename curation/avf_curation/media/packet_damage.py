@@ -1,0 +1,58 @@
+"""Says of the packets of a video which of them lack data, before they are decoded."""
+
+from typing import Any
+
+from avf_curation.media.packet_syntax import has_zero_fill, nal_length_bytes
+
+LOST_STEPS = 1.5  # nominal steps from one frame to the next, around damage, above which one between them is lost
+_REPORTING_DECODERS = {"h264", "mpeg1video", "mpeg2video"}  # they see that the end of a packet is missing; HEVC's does not
+_TS_DISCONT = 0x200  # AVFMT_TS_DISCONT: MPEG program and transport streams
+
+
+class PacketDamage:
+    """Examines the packets of a video stream in decoding order.
+
+    FFmpeg cuts MPEG streams into packets itself. The end of a packet is found in the data after it, so that missing
+    data are said of the packet before the one that lacks them.
+
+    Args:
+        container, video: PyAV's.
+        step: ticks from one frame to the next at the declared rate.
+    """
+
+    def __init__(self, container: Any, video: Any, step: int) -> None:
+        self._codec: str = video.codec_context.name
+        self._length_bytes = nal_length_bytes(video.codec_context)
+        self._is_parsed = bool(int(container.format.flags) & _TS_DISCONT)
+        self._step = step
+        self._is_reported = False  # of the packet before
+
+    def is_damaged(self, packet: Any, following: Any | None, *, begins_recording: bool) -> bool:
+        """Return whether data of the next packet are missing.
+
+        Where another recording, or a segment of the same one, was put behind its last packet, counters begin again:
+        MPEG-TS reports data as missing that never were. The last packet before a key frame on time is taken for whole
+        if the decoder would see that it is not.
+
+        Args:
+            packet: the next one for the decoder.
+            following: the one after it, or None at the end.
+            begins_recording: `following` is the first packet of another recording.
+        """
+        is_reported = bool(packet.is_corrupt)
+        if self._is_parsed:
+            is_reported, self._is_reported = self._is_reported, is_reported
+        is_checked = self._codec in _REPORTING_DECODERS
+        if is_reported and is_checked and following is not None and following.is_keyframe:
+            is_reported = not begins_recording and self.is_last_before_loss(packet, following)
+        return is_reported or (
+            self._length_bytes > 0 and has_zero_fill(memoryview(packet), self._codec, self._length_bytes)
+        )
+
+    def is_last_before_loss(self, packet: Any, following: Any | None) -> bool:
+        """Return whether the timestamps say that a packet between two others is missing."""
+        if following is None or not following.size:
+            return False
+        if packet.dts is None or following.dts is None:
+            return True
+        return bool(following.dts - packet.dts > LOST_STEPS * self._step)
