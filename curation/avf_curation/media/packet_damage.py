@@ -2,10 +2,21 @@
 
 from typing import Any
 
-from avf_curation.media.packet_syntax import has_zero_fill, nal_length_bytes
+from avf_curation.media.packet_syntax import has_zero_fill, nal_length_bytes, told_codec
 
 LOST_STEPS = 1.5  # nominal steps from one frame to the next, around damage, above which one between them is lost
-_REPORTING_DECODERS = {"h264", "mpeg1video", "mpeg2video"}  # they see that the end of a packet is missing; HEVC's does not
+_REPORTING_DECODERS = {
+    "h264",
+    "mpeg1video",
+    "mpeg2video",
+}  # they see that the end of a packet is missing; HEVC's does not
+_FAMILIES = {
+    "h264": ("h264",),
+    "hevc": ("hevc",),
+    "mpeg1video": ("mpeg",),
+    "mpeg2video": ("mpeg",),
+    "mpeg4": ("mpeg4", "mpeg"),
+}
 _TS_DISCONT = 0x200  # AVFMT_TS_DISCONT: MPEG program and transport streams
 
 
@@ -26,6 +37,17 @@ class PacketDamage:
         self._is_parsed = bool(int(container.format.flags) & _TS_DISCONT)
         self._step = step
         self._is_reported = False  # of the packet before
+        self._is_foreign = False  # likewise
+
+    def is_foreign(self, packet: Any) -> bool:
+        """Return whether the next packet is of another codec, as in joined files: its decoder makes noise of it."""
+        families = _FAMILIES.get(self._codec)
+        told = told_codec(memoryview(packet)) if self._is_parsed and families else ""
+        if told:
+            self._is_foreign = told not in (families or ())
+        if self._is_foreign:
+            self._is_reported = bool(packet.is_corrupt)
+        return self._is_foreign
 
     def is_damaged(self, packet: Any, following: Any | None, *, begins_recording: bool) -> bool:
         """Return whether data of the next packet are missing.

@@ -45,6 +45,23 @@ def _is_unreferenced_slice(data: bytes, codec: str) -> bool:
     return False
 
 
+def told_codec(header: memoryview) -> str:
+    """Return the family of codecs of a packet of an MPEG stream by its first start code; "" where it does not say.
+
+    The families are "h264", "hevc", "mpeg4" and "mpeg", which is MPEG-1, MPEG-2 or MPEG-4.
+    """
+    code = bytes(header[:6]).lstrip(b"\0")[:3]
+    if len(code) < 3 or code[0] != 1:
+        return ""
+    if code[1] == 0x09 and code[2] & 31 == 16:  # an access unit delimiter, which MPEG-TS demands
+        return "h264"
+    if code[1] in (0x40, 0x46) and code[2] == 1:  # the same of HEVC, or its video parameter set
+        return "hevc"
+    if code[1] == 0xB3:  # a sequence of MPEG-2, or a group of MPEG-4
+        return "mpeg"
+    return "mpeg4" if code[1] in (0xB0, 0xB6) else ""
+
+
 def nal_length_bytes(codec: Any) -> int:
     """Return how many bytes state the length of each unit in the packets of H.264 or HEVC; 0: start codes lie between.
 

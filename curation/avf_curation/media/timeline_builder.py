@@ -201,7 +201,9 @@ class TimelineBuilder:
             recordings=1 + sum(restart.begins_recording for restart in self._clock.restarts),
             repaired_times=self._clock.repaired,
             key_indices=np.asarray(self._key_indices, np.int64),
-            is_seekable=not (self._clock.is_changed or decoder.has_untimed),
+            is_seekable=not (
+                self._clock.is_changed or decoder.has_untimed or self._unplaced
+            ),  # by times that are unique
             pictures=tuple(self._pictures.runs),
             deinterlaced=self._pictures.deinterlaced,
             telecined=self._pictures.is_telecined,

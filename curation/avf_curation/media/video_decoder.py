@@ -110,6 +110,7 @@ class VideoDecoder:
         self._failures = 0
         self._number = -1  # of the latest packet that was given to the decoder
         self._packets_read = 0
+        self._latest_note = _PacketNote(number=0, is_reference=True)
 
     def frames(self, find_decode_times: bool = False) -> Iterator[DecodedFrame]:
         """Yield the frames in the order in which they are presented.
@@ -168,12 +169,20 @@ class VideoDecoder:
             if packet.pts is not None:
                 self.repeated_until = packet.pts + (packet.duration or nominal_step(self._video))
             return
-        note = _PacketNote(number=self._number, is_reference=False) if is_flush else self._send(packet, following, times)
+        if not is_flush and self._packet_damage.is_foreign(packet):
+            yield from self._pass_foreign(times)
+            return
+        note = (
+            _PacketNote(number=self._number, is_reference=False) if is_flush else self._send(packet, following, times)
+        )
         try:
             decoded = packet.decode()
         except EOFError:
             return
         except av.error.FFmpegError:
+            if is_flush:
+                self._note_failure(note.number, True, None)
+                return
             is_b = not note.is_reference and not self._is_intra_only
             time = times.drop(packet.pts, is_next=is_b and bool(self._video.codec_context.has_b_frames))
             self._note_failure(note.number, note.is_reference, self._known_time(time))
@@ -181,9 +190,18 @@ class VideoDecoder:
             if self._failures > MAX_DECODE_ERRORS:
                 raise _TooManyFailuresError from None
             return
-        note.pixel_aspect = self._pixel_aspect()
+        if not is_flush:
+            note.pixel_aspect = self._pixel_aspect()
         for frame in decoded:
             yield self._describe(frame, note, times)
+
+    def _pass_foreign(self, times: PresentationTimes) -> Iterator[DecodedFrame]:
+        """Pass a packet that is not for this decoder, and yield the frames that wait in the decoder."""
+        self._number += 1
+        self._note_failure(self._number, True, None)
+        for frame in self._video.codec_context.decode(None):
+            yield self._describe(frame, self._latest_note, times)
+        self._video.codec_context.flush_buffers()
 
     def _send(self, packet: Any, following: Any | None, times: PresentationTimes) -> _PacketNote:
         """Attach a note to the next packet for the decoder, and return the note."""
@@ -198,7 +216,7 @@ class VideoDecoder:
         begins_recording = bool(self.recordings) and self.recordings[-1][0] == self._number + 1
         is_damaged = self._packet_damage.is_damaged(packet, following, begins_recording=begins_recording)
         note = _PacketNote(number=self._number, is_reference=is_reference, is_damaged=is_damaged)
-        packet.opaque = note
+        packet.opaque = self._latest_note = note
         times.send(packet.pts, self._number)
         if is_damaged:
             self._note_failure(self._number, is_reference, self._known_time(packet.pts))

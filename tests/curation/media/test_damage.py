@@ -12,7 +12,7 @@ import pytest
 from avf_curation.media.damage import DamageLog, ShownFrame
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.file_clock import FileClock, PacketClock
-from avf_curation.media.packet_syntax import has_zero_fill, is_unreferenced
+from avf_curation.media.packet_syntax import has_zero_fill, is_unreferenced, told_codec
 from avf_curation.media.presentation_times import PresentationTimes
 from avf_curation.media.types import VideoTrack
 from avf_curation.media.video_decoder import VideoDecoder
@@ -240,6 +240,39 @@ def test_segments_whose_counters_begin_again_are_whole_where_they_are_joined(
     assert track.frames == 80
 
 
+@pytest.mark.parametrize("codecs", [("libx264", "mpeg2video"), ("mpeg2video", "libx264")])
+def test_a_recording_of_another_codec_is_not_decoded_as_noise(tmp_path: Path, codecs: tuple[str, str]) -> None:
+    joined = b"".join(
+        make_numbered_video(
+            range(50), container="mpegts", codec=codec, options={"g": "25", "bf": "2"}, first_number=start
+        )
+        for codec, start in zip(codecs, (0, 100), strict=True)
+    )
+    (tmp_path / "joined.ts").write_bytes(joined)
+    with MediaFile(tmp_path / "joined.ts", CONFIG) as media:
+        pictures = [entry.frame.to_ndarray(format="gray") for entry in media.frames()]
+        track = media.video_track
+        assert track is not None
+        numbers = [read_number(frame) for frame in media.read(Span(0, track.decoded_frames))]
+        again = [frame.to_ndarray(format="gray") for frame in media.read(Span(0, track.decoded_frames))]
+    usable = [n for n in range(len(numbers)) if n not in damaged_indices(track)]
+    assert [numbers[n] for n in usable[:-1]] == usable[:-1]
+    assert numbers[usable[-1]] in (usable[-1], usable[-1] - 1), "the last one may be lost at the join"
+    assert len(usable) >= 47
+    assert track.decoded_frames <= 51
+    assert track.frames >= 100, "what cannot be decoded fails as cut off"
+    np.testing.assert_array_equal(np.stack(again), np.stack(pictures))
+
+
+def test_start_codes_tell_the_codec() -> None:
+    assert told_codec(memoryview(b"\0\0\0\1\x09\xf0")) == "h264"
+    assert told_codec(memoryview(b"\0\0\1\x46\1\x50")) == "hevc"
+    assert told_codec(memoryview(b"\0\0\1\xb3\x14\0")) == "mpeg"
+    assert told_codec(memoryview(b"\0\0\1\xb6\x51\xf0")) == "mpeg4"
+    assert told_codec(memoryview(b"\0\0\1\x09\x12\x5b")) == "", "a slice of MPEG-2"
+    assert told_codec(memoryview(b"")) == ""
+
+
 def overwrite(path: Path, number: int, filling: bytes) -> int:
     """Overwrite the middle of a video packet in a file. Return when its picture is presented, in frames."""
     with av.open(str(path)) as film:
@@ -348,9 +381,7 @@ def test_a_packet_without_data_does_not_end_the_video(tmp_path: Path) -> None:
         packets = list(decoder._read_packets())
         times = PresentationTimes(decode_timed=False)
         frames = [
-            frame
-            for packet in [*packets[:5], empty, *packets[5:]]
-            for frame in decoder._decode(packet, None, times)
+            frame for packet in [*packets[:5], empty, *packets[5:]] for frame in decoder._decode(packet, None, times)
         ]
     assert len(frames) == 20
     assert decoder.repeated_until is not None

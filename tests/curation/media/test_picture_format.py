@@ -46,12 +46,19 @@ def corner_picture(width: int = 96, height: int = 64) -> Bytes:
 
 
 def encode(
-    images: list[Bytes], container: str = "mp4", *, first_frame: int = 0, pixel_aspect: Fraction | None = None
+    images: list[Bytes],
+    container: str = "mp4",
+    *,
+    first_frame: int = 0,
+    pixel_aspect: Fraction | None = None,
+    codec: str = "libx264",
+    b_frames: int = 0,
 ) -> bytes:
     """Return a video file of BGR images at 25 fps, without sound, whose first timestamp is that of `first_frame`."""
     sink = io.BytesIO()
     with av.open(sink, "w", format=container) as out:
-        stream = out.add_stream("libx264", rate=25, options={"crf": "4", "preset": "ultrafast"})
+        options = {"crf": "4", "preset": "ultrafast", "bf": str(b_frames), "b_strategy": "0"}
+        stream = out.add_stream(codec, rate=25, options=options)
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         if pixel_aspect is not None:
@@ -155,6 +162,37 @@ def test_anamorphic_pictures_come_in_square_pixels(
     assert small.shape[1] / small.shape[0] == pytest.approx(shown[0] / shown[1], rel=0.01)
     assert scale == pytest.approx(128 / shown[0])
     media.close()
+
+
+WIDE, NARROW = Fraction(32, 27), Fraction(8, 9)  # of pixels of 96 x 64, shown as 16:9 and as 4:3
+
+
+@pytest.mark.parametrize(("codec", "b_frames"), [("libx264", 3), ("mpeg2video", 2)])
+@pytest.mark.parametrize("aspects", [(WIDE, NARROW), (NARROW, WIDE)])
+def test_each_frame_has_the_shape_of_its_own_pixels_where_it_changes(
+    tmp_path: Path, codec: str, b_frames: int, aspects: tuple[Fraction, Fraction]
+) -> None:
+    dark, bright = np.full((64, 96, 3), 40, np.uint8), np.full((64, 96, 3), 200, np.uint8)
+    (tmp_path / "film.ts").write_bytes(
+        b"".join(
+            encode(
+                [image] * 20,
+                "mpegts",
+                first_frame=first,
+                pixel_aspect=aspect,
+                codec=codec,
+                b_frames=b_frames,
+            )
+            for image, first, aspect in zip((dark, bright), (0, 20), aspects, strict=True)
+        )
+    )
+    images, media = read_twice(tmp_path / "film.ts")
+    assert media.video_track is not None
+    change = next(n for n, image in enumerate(images) if image.mean() > 120)
+    assert change in (20, 21)  # the encoder's delay may lie between the two
+    runs = [(run.start_frame, run.pixel_aspect) for run in media.video_track.pictures]
+    assert [start for start, _ in runs] == [0, change]
+    assert [aspect for _, aspect in runs] == pytest.approx([float(aspect) for aspect in aspects])
 
 
 def test_pixel_aspects_that_nobody_can_mean_are_not_believed() -> None:
