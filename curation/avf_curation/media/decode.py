@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -116,8 +117,10 @@ class MediaFile:
         yield from builder.end(decoder, range_frames, next_time)
         assert builder.first_time is not None
         self.start_s = float(builder.first_time * video.time_base)
-        declared = range_frames or builder.declared_frames()
-        self.video_track = builder.track(max(builder.placed, declared), decoder)
+        declared = builder.declared_frames()
+        track = builder.track(max(builder.placed, range_frames or declared), decoder)
+        is_range_longer = range_frames is not None and max(builder.placed, declared) < range_frames
+        self.video_track = replace(track, is_range_longer=is_range_longer)
         self._log_oddities(self.video_track)
 
     def _read_clock(self) -> FileClock:

@@ -4,7 +4,8 @@ Frame 0 is the first decoded frame of the first video stream; each frame stays u
 against frame 0 by its own timestamps.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,8 +68,8 @@ class VideoTrack:
 
     frames: int  # length of the timeline; from decoded_frames on nothing could be decoded
     pts: npt.NDArray[np.int64]  # (decoded_frames,) timestamp of the packet of the source frame at each index
-    gaps: tuple[Span, ...] = ()  # index ranges that are far from any source frame
-    damaged: tuple[Span, ...] = ()  # from a damaged packet to the next clean key frame; in order, apart
+    gaps: tuple[Span, ...] = ()  # index ranges that are far from any source frame; in order, apart
+    damaged: tuple[Span, ...] = ()  # pictures that cannot be trusted; in order, apart
     joins: tuple[int, ...] = ()  # indices at which another recording begins: the clock of the file starts again
     recordings: int = 1  # that the file was joined from, some of them perhaps without pictures
     repaired_times: int = 0  # timestamps that contradicted their neighbours on both sides
@@ -76,6 +77,7 @@ class VideoTrack:
     is_seekable: bool = True  # the timestamps tell where in the file a frame is
     pictures: tuple[PictureRun, ...] = ()  # in order; more than one where the size changes in mid-stream
     deinterlaced: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))  # (decoded_frames,)
+    is_range_longer: bool = False  # the input is a range of a file, and the file ends before the range does
     telecined: bool = False  # film of 24 frames a second whose fields were repeated
 
     @property
@@ -93,16 +95,15 @@ class AudioTrack:
     """The sound of an input as 16 kHz mono on the timeline of its video."""
 
     samples: Samples  # (frames * SAMPLES_PER_FRAME,), zero where the input has no sound
-    covered: tuple[Span, ...] = field(default=())  # sample ranges for which the input has sound
+    covered: tuple[Span, ...] = field(default=())  # sample ranges with sound, in order and apart
     stream: AudioStreamChoice | None = None  # the sound track that was read; None where the samples are made up
     one_channel_s: float = 0.0  # seconds that one channel stands for, because left and right cancel in their sum
 
     def missing_frames(self, span: Span) -> float:
         """Return how much of `span` has no sound in the input, in frames."""
-        start, stop = span.start_frame * SAMPLES_PER_FRAME, span.stop_frame * SAMPLES_PER_FRAME
         # `covered` counts samples, although Span names its ends after frames.
-        present = sum(max(0, min(stop, c.stop_frame) - max(start, c.start_frame)) for c in self.covered)
-        return (stop - start - present) / SAMPLES_PER_FRAME
+        samples = Span(span.start_frame * SAMPLES_PER_FRAME, span.stop_frame * SAMPLES_PER_FRAME)
+        return (samples.frames - overlap_frames(self.covered, samples)) / SAMPLES_PER_FRAME
 
     def cut(self, span: Span, shift_frames: int = 0) -> Samples:
         """Return the samples of `span`, exactly SAMPLES_PER_FRAME for each frame, with zeros outside the track.
@@ -118,8 +119,15 @@ class AudioTrack:
         return out
 
 
-def overlap_frames(spans: tuple[Span, ...], span: Span) -> int:
-    """Return how many frames of `span` lie in `spans`, which do not overlap."""
+def overlapping(spans: Sequence[Span], span: Span) -> Sequence[Span]:
+    """Return those of `spans`, which are in order and apart, that share frames with `span`."""
+    first = bisect_right(spans, span.start_frame, key=lambda other: other.stop_frame)
+    return spans[first : bisect_left(spans, span.stop_frame, lo=first, key=lambda other: other.start_frame)]
+
+
+def overlap_frames(spans: Sequence[Span], span: Span) -> int:
+    """Return how many frames of `span` lie in `spans`, which are in order and apart."""
     return sum(
-        max(0, min(span.stop_frame, other.stop_frame) - max(span.start_frame, other.start_frame)) for other in spans
+        max(0, min(span.stop_frame, other.stop_frame) - max(span.start_frame, other.start_frame))
+        for other in overlapping(spans, span)
     )

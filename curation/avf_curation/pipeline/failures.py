@@ -35,9 +35,10 @@ FAILURE_SENTENCES: Mapping[str, str] = {
     "picture_size": "The frames are smaller than can be used, or larger than media.max_pixels.",
     "hdr": "The picture has colours that cannot be converted to BT.709: Dolby Vision profile 5 or ICtCp.",
     "absurd_timestamps": "The timestamps run past media.max_duration_s.",
-    "range_outside": "The file ends before the range that a corpus names begins.",
-    "cut_off": "The file declares more than it holds; this part cannot be decoded.",
-    "damaged": "A packet of the video is damaged: the pictures up to the next key frame cannot be trusted.",
+    "range_outside": "The file ends before the range that a corpus names begins, or before that range ends.",
+    "cut_off": "The file declares more than can be decoded: it ends early, or goes on in another codec.",
+    "damaged": "These pictures cannot be trusted: data are damaged or lost here or since the last key frame, or the "
+    "clocks of picture and sound contradict each other.",
     "unplaced_frames": "The timestamps are wrong: more than 5 % of the frames have no place of their own.",
     "unplaced_sound": "The timestamps are wrong: more than 1 % of the sound lies over other sound.",
     "decode": "A part that was decoded once does not decode a second time.",

@@ -1,5 +1,6 @@
 """Screen a video: one decode of all of it feeds the cut detectors and samples frames for the face search."""
 
+from bisect import bisect_left
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -25,20 +26,16 @@ class ScreenedShot:
 
     span: Span  # frame range on the 25 fps timeline
     faces: tuple[tuple[Box, ...], ...] | None  # faces in each sampled frame; None: the shot is too short for a search
-    sampled: tuple[int, ...] = ()  # indices of the sampled frames
+    sampled: tuple[int, ...] = ()  # indices of the sampled frames, ascending
 
     def part(self, span: Span) -> "ScreenedShot":
         """Return a part of the shot with the faces that were sampled in it; where there are none, with all of them."""
         if span == self.span:
             return self
-        inside = [number for number, i in enumerate(self.sampled) if span.start_frame <= i < span.stop_frame]
-        if self.faces is None or not inside:
+        first, end = bisect_left(self.sampled, span.start_frame), bisect_left(self.sampled, span.stop_frame)
+        if self.faces is None or first == end:
             return ScreenedShot(span=span, faces=self.faces, sampled=self.sampled)
-        return ScreenedShot(
-            span=span,
-            faces=tuple(self.faces[number] for number in inside),
-            sampled=tuple(self.sampled[number] for number in inside),
-        )
+        return ScreenedShot(span=span, faces=self.faces[first:end], sampled=self.sampled[first:end])
 
 
 class _FrameSampler:

@@ -1,10 +1,11 @@
 """Cuts the shots of a video where its file is faulty, so that a local fault costs its own part and not the shot."""
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from avf_shards.timeline import Span
 
-from avf_curation.media.types import VideoTrack
+from avf_curation.media.types import VideoTrack, overlapping
 from avf_curation.pipeline.screening import ScreenedShot
 
 
@@ -18,11 +19,13 @@ class ShotPart:
 
 def split_at_faults(shot: ScreenedShot, track: VideoTrack) -> list[ShotPart]:
     """Return the parts of a shot: cut where another recording begins, and where damage begins and ends."""
-    edges = {shot.span.start_frame, shot.span.stop_frame, *track.joins}
-    edges |= {edge for span in track.damaged for edge in (span.start_frame, span.stop_frame)}
-    inside = sorted(edge for edge in edges if shot.span.start_frame <= edge <= shot.span.stop_frame)
+    span, damaged = shot.span, overlapping(track.damaged, shot.span)
+    joins = track.joins[bisect_left(track.joins, span.start_frame) : bisect_right(track.joins, span.stop_frame)]
+    edges = {span.start_frame, span.stop_frame, *joins}
+    edges |= {edge for other in damaged for edge in (other.start_frame, other.stop_frame)}
+    inside = sorted(edge for edge in edges if span.start_frame <= edge <= span.stop_frame)
     parts = []
     for start, stop in zip(inside, inside[1:], strict=False):
-        is_damaged = any(span.start_frame <= start < span.stop_frame for span in track.damaged)
+        is_damaged = bool(overlapping(damaged, Span(start, stop)))
         parts.append(ShotPart(shot=shot.part(Span(start, stop)), is_damaged=is_damaged))
     return parts

@@ -209,15 +209,17 @@ def _silent_track(video_track: VideoTrack) -> AudioTrack:
 
 
 def _fail_undecodable_end(video_track: VideoTrack) -> SpanOutcome:
-    """Return the outcome of the frames that the input declares after the last one that can be decoded."""
+    """Return the outcome of the frames that the input, or its range, declares after the last one that is decoded."""
     candidate = Candidate(span=Span(video_track.decoded_frames, video_track.frames))
     failure = FailureCause(stage="scenes", error="cut_off", message="declared, but cannot be decoded")
+    if video_track.is_range_longer:
+        failure = FailureCause(stage="scenes", error="range_outside", message="the file ends before the named range")
     return SpanOutcome(candidate=candidate, failure=failure)
 
 
 def _fail_damaged(span: Span) -> SpanOutcome:
-    """Return the outcome of frames between a damaged packet and the next clean key frame."""
-    failure = FailureCause(stage="scenes", error="damaged", message="a packet is damaged, and no key frame has come")
+    """Return the outcome of frames that are damaged, or that refer to damaged ones."""
+    failure = FailureCause(stage="scenes", error="damaged", message="damaged or lost data, or contradicting clocks")
     return SpanOutcome(candidate=Candidate(span=span), failure=failure)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, Span
 
-from avf_curation.media.types import AudioTrack, VideoTrack
+from avf_curation.media.types import AudioTrack, VideoTrack, overlapping
 from avf_curation.stages.scenes import ScenesConfig, ScenesScores, measure
 
 
@@ -83,7 +83,7 @@ def _missing_sound_s(span: Span, audio_track: AudioTrack | None) -> float:
 
 def _picture_holes(shot: Span, video_track: VideoTrack) -> list[Span]:
     holes = []
-    for gap in video_track.gaps:
+    for gap in overlapping(video_track.gaps, shot):
         start, stop = max(shot.start_frame, gap.start_frame), min(shot.stop_frame, gap.stop_frame)
         if start < stop:
             holes.append(Span(start, stop))
@@ -95,9 +95,9 @@ def _sound_holes(shot: Span, audio_track: AudioTrack | None) -> list[Span]:
     holes: list[Span] = []
     start = shot.start_frame * SAMPLES_PER_FRAME
     end = shot.stop_frame * SAMPLES_PER_FRAME
-    covered = audio_track.covered if audio_track else ()
     # `covered` counts samples, although Span names its ends after frames.
-    for span in (*sorted(covered), Span(end, end)):
+    covered = overlapping(audio_track.covered, Span(start, end)) if audio_track else ()
+    for span in (*covered, Span(end, end)):
         stop = min(span.start_frame, end)
         if start < stop:
             frames = Span(start // SAMPLES_PER_FRAME, -(-stop // SAMPLES_PER_FRAME))

@@ -24,7 +24,7 @@ _COUNT = "checks of the stage that could not be measured"
 
 REASONS: Mapping[str, Reason] = {
     "scenes/too_short": Reason(
-        sentence="The shot, from one cut or change of picture size to the next, is too short.",
+        sentence="The shot is too short; it runs from a cut, a hole, or a change or fault of the file to the next one.",
         score="length of the shot in seconds",
     ),
     "scenes/cut_off": Reason(

@@ -111,10 +111,24 @@ def _picture_oddities(shot: Span, video_track: VideoTrack) -> tuple[str, ...]:
         share = max(0.01, float(interlaced.mean()))
         telecined = "; the film is telecined" if video_track.telecined else ""
         oddities.append(f"{share:.0%} of the frames are interlaced with motion, and were deinterlaced{telecined}.")
-    size_changes = {other.start_frame for other in video_track.pictures[1:]}
-    if shot.start_frame in size_changes or shot.stop_frame in size_changes:
-        oddities.append("A shot begins or ends where the picture changes its size.")
+    oddities += _changes(video_track, shot.start_frame, "begins") + _changes(video_track, shot.stop_frame, "ends")
     return tuple(oddities)
+
+
+def _changes(video_track: VideoTrack, index: int, event: str) -> list[str]:
+    """Return a sentence on what changes at an index where a shot begins or ends; none where nothing does."""
+    if not 0 < index < video_track.decoded_frames:
+        return []
+    before, after = video_track.picture_at(index - 1), video_track.picture_at(index)
+    changed = []
+    if (before.width_px, before.height_px) != (after.width_px, after.height_px):
+        sizes = f"from {before.width_px} x {before.height_px} to {after.width_px} x {after.height_px} pixels"
+        changed.append(f"its size {sizes}")
+    elif before.pixel_aspect != after.pixel_aspect:
+        changed.append("the shape of its stored pixels")
+    if before.colors != after.colors:
+        changed.append(f"its colours from {before.colors or 'BT.709'} to {after.colors or 'BT.709'}")
+    return [f"The shot {event} where the picture changes {' and '.join(changed)}."] if changed else []
 
 
 def decide(scores: ScenesScores, config: ScenesConfig) -> tuple[Check, ...]:

@@ -3,6 +3,7 @@
 import gc
 import io
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from avf_curation.media.frame_converter import FrameConverter
 from avf_curation.media.picture_format import credible_pixel_aspect, display_size
 from avf_curation.media.preview import PreviewConfig, input_preview
 from avf_curation.media.tone_mapping import is_convertible
-from avf_curation.media.types import Bytes, PictureRun, TimeRange
+from avf_curation.media.types import Bytes, PictureRun, TimeRange, VideoTrack
 from avf_curation.pipeline.screening import screen_shots
 from avf_curation.stages import scenes
 from avf_shards.timeline import Span
@@ -220,14 +221,29 @@ def test_a_shot_ends_where_the_size_of_the_picture_changes(tmp_path: Path, sizes
         PictureRun(start_frame=30 * number, width_px=width, height_px=height)
         for number, (width, height) in enumerate(sizes)
     )
+    (before, after) = (f"{width} x {height}" for width, height in sizes)
     assert scenes.measure(Span(30, 60), video_track, None).oddities == (
-        "A shot begins or ends where the picture changes its size.",
+        f"The shot begins where the picture changes its size from {before} to {after} pixels.",
     )
+    assert scenes.measure(Span(0, 30), video_track, None).oddities == (
+        f"The shot ends where the picture changes its size from {before} to {after} pixels.",
+    )
+    assert scenes.measure(Span(5, 25), video_track, None).oddities == ()
     frames, media = read_twice(path)
     assert [frame.shape[:2] for frame in (frames[29], frames[30])] == [size[::-1] for size in sizes]
     media.close()
     preview = input_preview(path, None, TimeRange(0, 2.4), CONFIG, PreviewConfig())
     assert {frame.shape for frame in preview.frames_THWC} == {(*sizes[0][::-1], 3)}
+
+
+def test_what_changes_with_the_picture_is_named() -> None:
+    def oddities(**change: Any) -> tuple[str, ...]:
+        first = PictureRun(start_frame=0, width_px=96, height_px=64)
+        track = VideoTrack(frames=60, pts=np.arange(60), pictures=(first, replace(first, start_frame=30, **change)))
+        return scenes.measure(Span(0, 30), track, None).oddities
+
+    assert oddities(colors="PQ") == ("The shot ends where the picture changes its colours from BT.709 to PQ.",)
+    assert oddities(pixel_aspect=1.5) == ("The shot ends where the picture changes the shape of its stored pixels.",)
 
 
 def test_parts_of_a_call_may_overlap_by_a_few_frames(tmp_path: Path) -> None:

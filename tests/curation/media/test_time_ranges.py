@@ -48,6 +48,16 @@ def test_a_time_range_has_the_frames_and_audio_of_the_full_file(tmp_path: Path, 
         assert part_audio.missing_frames(Span(0, 50)) < 2
 
 
+def test_a_range_that_ends_after_its_file_is_not_the_fault_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(make_numbered_video(range(50), container="mp4"))
+    for stop_s, is_range_longer in ((1.6, False), (3.0, True)):
+        with MediaFile(tmp_path / "film.mp4", CONFIG, None, TimeRange(0.4, stop_s)) as media:
+            list(media.frames())
+            assert media.video_track is not None
+            assert media.video_track.is_range_longer == is_range_longer
+            assert media.video_track.frames == round((stop_s - 0.4) * 25)
+
+
 CONTAINERS = {
     "mp4": "libx264",
     "matroska": "libx264",

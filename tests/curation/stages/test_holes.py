@@ -1,7 +1,12 @@
 """A local hole in sound or picture is rejected alone; the parts of a shot tile it whatever is missing."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 from avf_curation.media.types import AudioTrack, VideoTrack
+from avf_curation.pipeline.screening import ScreenedShot
+from avf_curation.pipeline.shot_parts import split_at_faults
 from avf_curation.stages import scenes
 from avf_curation.stages.holes import ShotPiece, split_at_holes
 from avf_shards.timeline import SAMPLES_PER_FRAME, Span, check_tiling
@@ -112,3 +117,40 @@ def test_the_parts_tile_the_shot_and_are_complete_or_rejected(
             assert set(reasons) <= {"no_picture", "no_sound"}
         elif span.seconds >= SCENES.min_shot_s:
             assert set(reasons) <= {"too_short"}
+
+
+class CountedSpans(tuple[Span, ...]):
+    """Counts how many spans are looked at."""
+
+    looked_at = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        item = super().__getitem__(key)
+        CountedSpans.looked_at += len(item) if isinstance(key, slice) else 1
+        return item
+
+    def __iter__(self) -> Iterator[Span]:
+        for item in super().__iter__():
+            CountedSpans.looked_at += 1
+            yield item
+
+
+def test_thousands_of_holes_and_damaged_stretches_cost_a_few_looks_each() -> None:
+    """Each part of a shot asks only for what lies in it."""
+    count = 2000
+    frames = 200 * count
+    gaps = CountedSpans(Span(200 * n + 50, 200 * n + 80) for n in range(count))
+    damaged = CountedSpans(Span(200 * n + 150, 200 * n + 160) for n in range(count))
+    covered = CountedSpans(Span(128_000 * n, 128_000 * n + 100_000) for n in range(count))
+    track = VideoTrack(frames=frames, pts=np.zeros(frames), gaps=gaps, damaged=damaged)
+    audio = AudioTrack(samples=np.zeros(0, np.int16), covered=covered)
+    CountedSpans.looked_at = 0
+    parts = split_at_faults(ScreenedShot(span=Span(0, frames), faces=None), track)
+    assert len(parts) == 2 * count + 1
+    pieces = [
+        piece for part in parts if not part.is_damaged for piece in split_at_holes(part.shot.span, track, audio, SCENES)
+    ]
+    measured = [scenes.measure(piece.span, track, audio) for piece in pieces]
+    assert len(pieces) > 3 * count
+    assert round(sum(score.no_picture_s for score in measured) * 25) == 30 * count
+    assert CountedSpans.looked_at < 200 * len(pieces)
