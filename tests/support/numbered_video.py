@@ -37,6 +37,7 @@ def make_numbered_video(
     beeps_s: Sequence[float] | None = None,
     first_number: int = 0,
     sound_s: float | None = None,
+    container_options: dict[str, str] | None = None,
 ) -> bytes:
     """Return the bytes of a video.
 
@@ -47,7 +48,7 @@ def make_numbered_video(
         sound_s: length of the sound; None: that of the pictures.
     """
     sink = io.BytesIO()
-    with av.open(sink, "w", format=container) as out:
+    with av.open(sink, "w", format=container, container_options=container_options or {}) as out:
         video = None
         if times:
             video = out.add_stream(codec, rate=rate, options=options or {})

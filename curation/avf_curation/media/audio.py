@@ -12,7 +12,7 @@ import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Span
 
 from avf_curation.media.audio_stream import choose_audio_stream
-from avf_curation.media.container import MAX_DECODE_ERRORS, open_container
+from avf_curation.media.container import MAX_DECODE_ERRORS, StreamsAppearedError, open_container, read_packets
 from avf_curation.media.downmix import SEGMENT_S, ChannelComparison
 from avf_curation.media.file_clock import FileClock, PacketClock, read_file_clock
 from avf_curation.media.types import AudioTrack, MediaConfig, MediaError, Samples, TimeRange
@@ -296,7 +296,7 @@ def _seek(container: Any, stream: Any, clock: FileClock, seek_s: float) -> bool:
 def _read_packets(container: Any, stream: Any, clock: FileClock) -> Iterator[Any]:
     """Yield the packets of the sound, their clock continued where that of the file starts again."""
     packet_clock = PacketClock(clock)
-    for packet in container.demux(stream):
+    for packet in read_packets(container, stream):
         packet_clock.adjust(packet)
         yield packet
 
@@ -307,7 +307,7 @@ def _decode_audio(packets: Iterator[Any]) -> Iterator[Any]:
     while errors < MAX_DECODE_ERRORS:
         try:
             yield from next(packets).decode()
-        except (StopIteration, EOFError):
+        except (StopIteration, EOFError, StreamsAppearedError):
             break
         except av.error.FFmpegError:
             errors += 1

@@ -4,6 +4,7 @@ Inputs are untrusted. Only container formats that hold everything in one file ar
 other files or addresses, and only the `file` protocol.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,21 @@ FORMATS = (
 )
 
 
-def open_container(path: Path) -> Any:
-    """Open a media file, or a folder of numbered images, and return PyAV's container. Raises MediaError."""
+class StreamsAppearedError(Exception):
+    """Raised at the end of a file that has more streams than were known when it was opened."""
+
+
+def open_container(path: Path, find_all_streams: bool = False) -> Any:
+    """Open a media file, or a folder of numbered images, and return PyAV's container. Raises MediaError.
+
+    Args:
+        find_all_streams: read the whole file for streams that begin late, not only its first megabytes.
+    """
     if path.is_dir():
         return _open_image_folder(path)
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    if find_all_streams:
+        options |= {"probesize": str(path.stat().st_size), "analyzeduration": str(2**60)}
     try:
         return av.open(str(path), "r", options=options, metadata_errors="replace")
     except FileNotFoundError:
@@ -41,6 +52,23 @@ def open_container(path: Path) -> Any:
 def is_cover_art(stream: Any) -> bool:
     """Return whether a stream of pictures is the cover of a recording, and no video."""
     return bool(int(stream.disposition) & _ATTACHED_PICTURE)
+
+
+def read_packets(container: Any, streams: Any) -> Iterator[Any]:
+    """Yield the packets of some streams and then a packet without data that flushes each decoder.
+
+    Raises av.error.FFmpegError where reading fails, and StreamsAppearedError at the end of a file in which streams
+    appeared that were not known when it was opened.
+    """
+    packets = container.demux(streams)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, EOFError):
+            return
+        except IndexError:  # PyAV looks for the new streams when it flushes, after the known ones
+            raise StreamsAppearedError from None
+        yield packet
 
 
 def _open_image_folder(folder: Path) -> Any:

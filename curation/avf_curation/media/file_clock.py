@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 
 from avf_curation.media.clock_glitches import repair_glitches
-from avf_curation.media.joined_clock import Restart, StreamClock, continue_clock, presentation_times
+from avf_curation.media.joined_clock import (
+    Restart,
+    StreamClock,
+    continue_clock,
+    presentation_times,
+    takes_part_of,
+)
 from avf_curation.media.packet_table import NO_TIME, StreamPackets, Ticks, list_packets
 from avf_curation.media.presentation_times import MAX_REORDERED
 
@@ -46,7 +52,8 @@ class FileClock:
     streams: Mapping[int, StreamClock] = field(default_factory=dict)  # by number of the stream
     seek_points: Mapping[int, SeekPoints] = field(default_factory=dict)  # likewise; none: seek by timestamp
     starts: Mapping[int, int] = field(default_factory=dict)  # first time of presentation of each stream, in its ticks
-    ends: Mapping[int, int] = field(default_factory=dict)  # where each stream ends on the continued clock
+    #: Where each stream ends on the continued clock, or a later one of its kind in a recording that it has no part in.
+    ends: Mapping[int, int] = field(default_factory=dict)
     repaired: int = 0  # timestamps that contradicted their neighbours
 
     @property
@@ -67,11 +74,11 @@ class PacketClock:
 
     def adjust(self, packet: Any) -> int:
         """Move the timestamps of a packet in place. Return how many recordings begin before it."""
+        position = self._positions.get(packet.stream_index, 0) if packet.pos is None else packet.pos
+        self._positions[packet.stream_index] = position
         stream = self._clock.streams.get(packet.stream_index)
         if stream is None or not (stream.positions or stream.repairs):
             return 0
-        position = self._positions.get(packet.stream_index, 0) if packet.pos is None else packet.pos
-        self._positions[packet.stream_index] = position
         dts, pts = packet.dts, packet.pts
         stored = (position, NO_TIME if dts is None else dts, NO_TIME if pts is None else pts)
         if stored in stream.repairs:
@@ -88,12 +95,12 @@ def read_file_clock(path: Path, format_name: str) -> FileClock:
     if format_name not in _LISTED_FORMATS or not path.is_file():
         return FileClock()
     status = path.stat()
-    return _list_clock(path, format_name in _MAY_JUMP_AHEAD, status.st_size, status.st_mtime_ns)
+    return _list_clock(path, format_name, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=2)  # the passes over picture and sound of an input, and over its ranges, ask for the same file
-def _list_clock(path: Path, may_jump_ahead: bool, _size: int, _mtime_ns: int) -> FileClock:
-    packets = list_packets(path)
+def _list_clock(path: Path, format_name: str, _size: int, _mtime_ns: int) -> FileClock:
+    packets, may_jump_ahead = list_packets(path), format_name in _MAY_JUMP_AHEAD
     restarts, clocks = continue_clock(packets, may_jump_ahead)
     repaired = sum(len(clock.repairs) for clock in clocks.values())
     if restarts or repaired:
@@ -107,7 +114,18 @@ def _list_clock(path: Path, may_jump_ahead: bool, _size: int, _mtime_ns: int) ->
         ends[index] = int((presented + times.steps)[-MAX_REORDERED:].max())
         if may_jump_ahead:  # these formats are read from any byte on
             points[index] = _seek_points(packets[index], presented)
-    return FileClock(restarts=restarts, streams=clocks, seek_points=points, starts=starts, ends=ends, repaired=repaired)
+    ends = {
+        index: max(ends[other] for other in ends if other == index or takes_part_of(packets[other], packets[index]))
+        for index in ends
+    }
+    return FileClock(
+        restarts=restarts,
+        streams=clocks,
+        seek_points=points,
+        starts=starts,
+        ends=ends,
+        repaired=repaired,
+    )
 
 
 def _seek_points(packets: StreamPackets, presented: Ticks) -> SeekPoints:

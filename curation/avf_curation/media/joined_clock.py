@@ -61,6 +61,7 @@ def continue_clock(
     """
     times = {index: repair_glitches(packets) for index, packets in streams.items()}
     jumps = [jump for index in streams for jump in _jumps(streams, times, index, may_jump_ahead)]
+    jumps += _jumps_between_streams(streams, times, may_jump_ahead)
     groups = _group(jumps)
     firsts = {index: _first_packets(streams[index], times[index], groups, index) for index in streams}
     contradicted = [_is_contradicted(streams, times, firsts, number, group) for number, group in enumerate(groups)]
@@ -110,6 +111,36 @@ def _jumps(
             )
         )
     return found
+
+
+def _jumps_between_streams(
+    streams: Mapping[int, StreamPackets], times: Mapping[int, ContinuousTimes], may_jump_ahead: bool
+) -> list[_Jump]:
+    """Return the restarts at which a recording has streams of its own, which begin where those before them end."""
+    found = []
+    for index, packets in streams.items():
+        before = [other for other in streams if takes_part_of(packets, streams[other])]
+        if not before:
+            continue
+        latest = max(before, key=lambda other: int(streams[other].positions[-1]))
+        end_s = float((times[latest].dts[-1] + times[latest].steps[-1]) * streams[latest].tick_s)
+        seconds = float(times[index].dts[0] * packets.tick_s) - end_s
+        if seconds < -JUMP_S or (may_jump_ahead and seconds > AHEAD_S):
+            found.append(
+                _Jump(
+                    stream=index,
+                    packet=0,
+                    after=int(streams[latest].positions[-1]),
+                    position=int(packets.positions[0]),
+                    seconds=seconds,
+                )
+            )
+    return found
+
+
+def takes_part_of(later: StreamPackets, earlier: StreamPackets) -> bool:
+    """Return whether a stream is of the kind of another and begins in the file where that has ended."""
+    return later.is_video == earlier.is_video and bool(later.positions[0] > earlier.positions[-1])
 
 
 def _another_stream_leads_to(

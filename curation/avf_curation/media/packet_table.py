@@ -1,5 +1,6 @@
 """Lists the packets of a file without decoding them: where each lies, and when it is decoded and presented."""
 
+import logging
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from avf_curation.media.container import is_cover_art, open_container
+from avf_curation.media.container import StreamsAppearedError, is_cover_art, open_container, read_packets
+
+log = logging.getLogger(__name__)
 
 NO_TIME = -(2**62)  # stands for a timestamp that the file does not give
 Ticks = npt.NDArray[np.int64]
@@ -38,42 +41,48 @@ def list_packets(path: Path) -> dict[int, StreamPackets]:
 
     Reads all of the file and decodes nothing: about 10 microseconds for a packet. Raises MediaError.
     """
+    try:
+        return _list_packets(path, find_all_streams=False)
+    except StreamsAppearedError:
+        log.info("%r: more streams begin in mid-file", str(path))
+        return _list_packets(path, find_all_streams=True)
+
+
+def _list_packets(path: Path, find_all_streams: bool) -> dict[int, StreamPackets]:
     columns: dict[int, list[array[int]]] = {}
     streams: dict[int, Any] = {}
-    with open_container(path) as container:
+    with open_container(path, find_all_streams) as container:
         for stream in (*container.streams.video, *container.streams.audio):
             if not is_cover_art(stream):
                 streams[stream.index] = stream
                 columns[stream.index] = [array("q") for _ in range(7)]
         ticks = {index: float(stream.time_base) for index, stream in streams.items()}
-        packets = container.demux(list(streams.values()))
-        order = 0
-        while True:
-            try:
-                packet = next(packets)
-            except (StopIteration, EOFError, av.error.FFmpegError):
-                break
-            if packet.pts is None and packet.dts is None and not packet.size:
-                continue  # flushes a decoder
-            order += 1
-            rows = columns[packet.stream_index]
-            carried = rows[1][-1] if rows[1] else 0
-            values = (
-                order,
-                carried if packet.pos is None else packet.pos,
-                NO_TIME if packet.dts is None else packet.dts,
-                NO_TIME if packet.pts is None else packet.pts,
-                packet.duration or 0,
-                packet.is_keyframe,
-                packet.pos is not None,
-            )
-            for column, value in zip(rows, values, strict=True):
-                column.append(int(value))
+        try:
+            for order, packet in enumerate(read_packets(container, list(streams.values()))):
+                if packet.size or packet.pts is not None or packet.dts is not None:  # the others flush decoders
+                    _append(columns[packet.stream_index], order, packet)
+        except av.error.FFmpegError as error:
+            log.debug("%r: the list of packets ends: %s", str(path), error)
         return {
             index: _as_arrays(rows, ticks[index], streams[index].type == "video")
             for index, rows in columns.items()
             if rows[0]
         }
+
+
+def _append(rows: list["array[int]"], order: int, packet: Any) -> None:
+    carried = rows[1][-1] if rows[1] else 0
+    values = (
+        order,
+        carried if packet.pos is None else packet.pos,
+        NO_TIME if packet.dts is None else packet.dts,
+        NO_TIME if packet.pts is None else packet.pts,
+        packet.duration or 0,
+        packet.is_keyframe,
+        packet.pos is not None,
+    )
+    for column, value in zip(rows, values, strict=True):
+        column.append(int(value))
 
 
 def _as_arrays(rows: list["array[int]"], tick_s: float, is_video: bool) -> StreamPackets:

@@ -9,7 +9,7 @@ from typing import Any
 import av
 from avf_shards.timeline import FRAMES_PER_SECOND
 
-from avf_curation.media.container import MAX_DECODE_ERRORS
+from avf_curation.media.container import MAX_DECODE_ERRORS, StreamsAppearedError, read_packets
 from avf_curation.media.file_clock import PacketClock
 from avf_curation.media.packet_damage import PacketDamage
 from avf_curation.media.packet_syntax import HEADER_BYTES, is_unreferenced
@@ -143,12 +143,12 @@ class VideoDecoder:
 
     def _read_packets(self) -> Iterator[Any]:
         """Yield the packets of the video with their clock continued."""
-        packets = self._container.demux(self._video)
+        packets = read_packets(self._container, self._video)
         latest: int | None = None
         while True:
             try:
                 packet = next(packets)
-            except (StopIteration, EOFError):
+            except (StopIteration, StreamsAppearedError):
                 return
             except av.error.FFmpegError as error:
                 log.debug("reading ends: %s", error)

@@ -1,9 +1,12 @@
 """Files that were joined byte by byte go on where their clock starts again, with picture and sound together."""
 
+import contextlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from avf_curation.media.audio import _place_blocks
@@ -151,6 +154,44 @@ def test_where_only_the_clock_of_the_sound_starts_again_the_stretch_is_not_used(
     (span,) = track.damaged
     assert span.stop_frame <= numbers.index(125)
     assert abs(beeps_s[-1] - numbers.index(125) / 25) < 0.021
+
+
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
+def test_nothing_is_damaged_where_segments_of_a_recording_follow_each_other(tmp_path: Path, codec: str) -> None:
+    options = {"bf": "2", "g": "25"} | ({"preset": "veryfast"} if codec == "libx264" else {"qmax": "2"})
+    data = record(0, codec=codec, options=options)
+    path = tmp_path / "whole.ts"
+    path.write_bytes(data)
+    segments = [io.BytesIO() for _ in range(4)]
+    with av.open(str(path)) as source, contextlib.ExitStack() as stack:
+        outs = [stack.enter_context(av.open(segment, "w", format="mpegts")) for segment in segments]
+        streams = [[out.add_stream_from_template(stream) for stream in source.streams] for out in outs]
+        key_frames = -1
+        for packet in source.demux():
+            if packet.size:
+                key_frames += packet.is_keyframe and packet.stream.type == "video"
+                number = min(max(key_frames, 0), 3)
+                packet.stream = streams[number][packet.stream_index]
+                outs[number].mux(packet)
+    numbers, track, beeps_s = read_joined(tmp_path / "joined.ts", *(segment.getvalue() for segment in segments))
+    assert set(numbers) == set(range(100))
+    np.testing.assert_allclose(beeps_s, seconds_of(numbers, 25, 50, 75), atol=0.021)
+    assert track.damaged == ()
+    if codec == "mpeg2video":  # whose pictures fill several packets of the transport stream: a lost one counts
+        holed = b"".join(segment.getvalue() for segment in segments)
+        middle = len(holed) // 188 // 2
+        lost = next(n for n in range(middle, middle + 500) if holed[n * 188 + 1 : n * 188 + 3] == b"\1\0")
+        _, track, _ = read_joined(tmp_path / "holed.ts", holed[: lost * 188] + holed[lost * 188 + 188 :])
+        assert track.damaged
+
+
+def test_a_recording_in_other_streams_of_the_file_is_missing_and_not_forgotten(tmp_path: Path) -> None:
+    second = record(100, container_options={"mpegts_start_pid": "0x200"})
+    numbers, track, _ = read_joined(tmp_path / "streams.ts", record(0), second)
+    assert set(numbers) == set(range(100))
+    assert track.recordings == 2
+    assert abs(track.frames - 200) <= 2
+    assert track.decoded_frames <= 102
 
 
 def with_timestamps(data: bytes, stream_id: int, change: Callable[[int, int], int]) -> bytes:
