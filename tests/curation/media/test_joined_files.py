@@ -121,12 +121,14 @@ def test_a_recording_without_sound_or_picture_gets_none_of_another(tmp_path: Pat
         assert 5.9 < numbers.index(200) / 25 < 6.1
 
 
-@pytest.mark.parametrize("bit", [15, 17, 24, 32])
-@pytest.mark.parametrize("stream_id", [0xE0, 0xC0])
-def test_a_flipped_bit_in_a_timestamp_moves_nothing_else(tmp_path: Path, stream_id: int, bit: int) -> None:
+@pytest.mark.parametrize("bit", [14, 15, 17, 24, 32])
+@pytest.mark.parametrize(("stream_id", "which"), [(0xE0, "both"), (0xE0, "pts"), (0xE0, "dts"), (0xC0, "both")])
+def test_a_flipped_bit_in_a_timestamp_moves_nothing_else(
+    tmp_path: Path, stream_id: int, which: str, bit: int
+) -> None:
     data = record(0)
     clean, _, clean_beeps_s = read_joined(tmp_path / "clean.ts", data)
-    flipped = with_timestamps(data, stream_id, lambda number, ticks: ticks ^ (1 << bit) if number == 12 else ticks)
+    flipped = with_timestamps(data, stream_id, lambda number, ticks: ticks ^ (1 << bit) if number == 12 else ticks, which)
     numbers, track, beeps_s = read_joined(tmp_path / "flipped.ts", flipped)
     assert numbers == clean
     np.testing.assert_allclose(beeps_s, clean_beeps_s, atol=0.002)
@@ -194,15 +196,22 @@ def test_a_recording_in_other_streams_of_the_file_is_missing_and_not_forgotten(t
     assert track.decoded_frames <= 102
 
 
-def with_timestamps(data: bytes, stream_id: int, change: Callable[[int, int], int]) -> bytes:
-    """Return a transport stream whose timestamps (33 bits) of one stream are changed by their number in it."""
+def with_timestamps(data: bytes, stream_id: int, change: Callable[[int, int], int], which: str = "both") -> bytes:
+    """Return a transport stream whose timestamps (33 bits) of one stream are changed by their number in it.
+
+    Args:
+        which: "pts" or "dts" changes these alone where a packet has both.
+    """
     out = bytearray(data)
     number = 0
     for packet in range(0, len(out), 188):
         start = packet + 4 + (1 + out[packet + 4] if out[packet + 3] & 0x20 else 0)
         if not out[packet + 1] & 0x40 or out[start : start + 3] != b"\0\0\1" or out[start + 3] != stream_id:
             continue
-        for field in range(start + 9, start + 9 + (5, 10)[out[start + 7] >> 6 == 3], 5):
+        fields = [start + 9, start + 14] if out[start + 7] >> 6 == 3 else [start + 9]
+        if len(fields) == 2 and which != "both":
+            fields = [fields[which == "dts"]]
+        for field in fields:
             d = out[field : field + 5]
             ticks = (d[0] >> 1 & 7) << 30 | d[1] << 22 | (d[2] >> 1) << 15 | d[3] << 7 | d[4] >> 1
             ticks = change(number, ticks) % (1 << 33)
