@@ -15,6 +15,7 @@ from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import is_cover_art, open_container
 from avf_curation.media.file_clock import FileClock, PacketClock, read_file_clock
 from avf_curation.media.frame_reader import FrameReader
+from avf_curation.media.frame_times import repair_times
 from avf_curation.media.picture_format import display_size
 from avf_curation.media.presentation_times import MAX_REORDERED
 from avf_curation.media.timeline_builder import TimelineBuilder, TimelineFrame
@@ -26,11 +27,12 @@ from avf_curation.media.types import (
     TimeRange,
     VideoTrack,
 )
-from avf_curation.media.video_decoder import DecodedFrame, VideoDecoder, set_up_decoder
+from avf_curation.media.video_decoder import DecodedFrame, VideoDecoder, nominal_step, set_up_decoder
 
 log = logging.getLogger(__name__)
 
 _SEEK_BACK_S = (0.0, 5.0)  # how far before a range decoding starts, by attempt; then at the start of the file
+_MAX_INDEX_BYTES, _MAX_INDEX_SHARE = 1 << 18, 0.1  # behind the packets of a file; more is perhaps another recording
 _MIN_SIDE_PX = 16  # frames below one macroblock cannot show a face
 
 
@@ -89,7 +91,7 @@ class MediaFile:
         builder, decoder, decoded_frames = self._start_decoder(clock, from_pts)
         video = self._video
         next_time: int | None = None
-        for decoded in decoded_frames:
+        for decoded in repair_times(decoded_frames, nominal_step(video)):
             time = decoded.time if decoded.time is not None else builder.next_time
             # Frames without a timestamp at the start of a stream that has some lie before time 0, as in Matroska files
             # that were cut between key frames: a player does not show them.
@@ -120,7 +122,8 @@ class MediaFile:
         declared = builder.declared_frames()
         track = builder.track(max(builder.placed, range_frames or declared), decoder)
         is_range_longer = range_frames is not None and max(builder.placed, declared) < range_frames
-        self.video_track = replace(track, is_range_longer=is_range_longer)
+        unread = self._unread_bytes(decoder.read_bytes) if self._range is None else 0
+        self.video_track = replace(track, is_range_longer=is_range_longer, unread_bytes=unread)
         self._log_oddities(self.video_track)
 
     def _read_clock(self) -> FileClock:
@@ -168,6 +171,13 @@ class MediaFile:
             return False
         return True
 
+    def _unread_bytes(self, read_bytes: int) -> int:
+        """Return how much of the file is behind its last packet, where that is more than an index can be; else 0."""
+        if not read_bytes or not self._path.is_file():
+            return 0
+        size = self._path.stat().st_size
+        return size - read_bytes if size - read_bytes > max(_MAX_INDEX_BYTES, _MAX_INDEX_SHARE * size) else 0
+
     def _log_oddities(self, track: VideoTrack) -> None:
         path = str(self._path)
         if track.damaged:
@@ -181,6 +191,8 @@ class MediaFile:
             log.info("%r: %.1f %% of the frames are %s with motion", path, 100 * track.deinterlaced.mean(), kind)
         if track.gaps:
             log.info("%r: %d gaps between timestamps, first %s", path, len(track.gaps), track.gaps[0])
+        if track.unread_bytes:
+            log.warning("%r: the last %d bytes were not read; perhaps another recording", path, track.unread_bytes)
         if track.recordings > 1:
             log.info("%r: joined from %d recordings, at frames %s", path, track.recordings, track.joins[:5])
 

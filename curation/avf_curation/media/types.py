@@ -72,6 +72,7 @@ class VideoTrack:
     damaged: tuple[Span, ...] = ()  # pictures that cannot be trusted; in order, apart
     joins: tuple[int, ...] = ()  # indices at which another recording begins: the clock of the file starts again
     recordings: int = 1  # that the file was joined from, some of them perhaps without pictures
+    unread_bytes: int = 0  # at the end of the file, in which FFmpeg finds no packet
     repaired_times: int = 0  # timestamps that contradicted their neighbours on both sides
     key_indices: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # that begin a key frame
     is_seekable: bool = True  # the timestamps tell where in the file a frame is

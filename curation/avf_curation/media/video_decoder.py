@@ -98,6 +98,7 @@ class VideoDecoder:
         video.codec_context.copy_opaque = True  # packets hand on their notes to their frames
         self.has_untimed = False  # a packet without any timestamp came
         self.repeated_until: int | None = None  # where the latest packet without data ends, in ticks
+        self.read_bytes = 0  # end of the last packet of any stream in the file; 0: packets have no positions
         #: Number of the first packet of each recording after the first, and how many recordings begin before it.
         self.recordings: list[tuple[int, int]] = []
         self._codec: str = video.codec_context.name
@@ -143,7 +144,7 @@ class VideoDecoder:
 
     def _read_packets(self) -> Iterator[Any]:
         """Yield the packets of the video with their clock continued."""
-        packets = read_packets(self._container, self._video)
+        packets = read_packets(self._container, self._container.streams.get())
         latest: int | None = None
         while True:
             try:
@@ -154,6 +155,9 @@ class VideoDecoder:
                 log.debug("reading ends: %s", error)
                 self._note_failure(self._packets_read, True, None)
                 return
+            self.read_bytes = max(self.read_bytes, (packet.pos or 0) + packet.size)
+            if packet.stream.index != self._video.index:
+                continue
             recording = self._clock.adjust(packet)
             if latest is not None and recording > latest:
                 self.recordings.append((self._packets_read, recording))

@@ -95,6 +95,11 @@ def _picture_oddities(shot: Span, video_track: VideoTrack) -> tuple[str, ...]:
     if video_track.recordings > 1:
         count = video_track.recordings
         oddities.append(f"The file is joined from {count} recordings: its clock starts again, and was continued.")
+    if video_track.unread_bytes:
+        oddities.append(
+            f"The last {video_track.unread_bytes:,} bytes of the file were not read: another recording may have been "
+            "appended, which players do not see either. Split the file to use it."
+        )
     if video_track.repaired_times:
         count = video_track.repaired_times
         oddities.append(f"{count} timestamps of the file contradict those around them and were replaced.")

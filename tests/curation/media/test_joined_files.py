@@ -123,12 +123,11 @@ def test_a_recording_without_sound_or_picture_gets_none_of_another(tmp_path: Pat
 
 @pytest.mark.parametrize("bit", [14, 15, 17, 24, 32])
 @pytest.mark.parametrize(("stream_id", "which"), [(0xE0, "both"), (0xE0, "pts"), (0xE0, "dts"), (0xC0, "both")])
-def test_a_flipped_bit_in_a_timestamp_moves_nothing_else(
-    tmp_path: Path, stream_id: int, which: str, bit: int
-) -> None:
+def test_a_flipped_bit_in_a_timestamp_moves_nothing_else(tmp_path: Path, stream_id: int, which: str, bit: int) -> None:
     data = record(0)
     clean, _, clean_beeps_s = read_joined(tmp_path / "clean.ts", data)
-    flipped = with_timestamps(data, stream_id, lambda number, ticks: ticks ^ (1 << bit) if number == 12 else ticks, which)
+    packets = (12, 22, 32)  # a reference and both B-pictures of a group
+    flipped = with_timestamps(data, stream_id, lambda n, ticks: ticks ^ (1 << bit) if n in packets else ticks, which)
     numbers, track, beeps_s = read_joined(tmp_path / "flipped.ts", flipped)
     assert numbers == clean
     np.testing.assert_allclose(beeps_s, clean_beeps_s, atol=0.002)
@@ -194,6 +193,42 @@ def test_a_recording_in_other_streams_of_the_file_is_missing_and_not_forgotten(t
     assert track.recordings == 2
     assert abs(track.frames - 200) <= 2
     assert track.decoded_frames <= 102
+
+
+@pytest.mark.parametrize("container", ["mp4", "flv", "asf"])
+def test_a_recording_that_no_player_finds_behind_the_first_is_named(tmp_path: Path, container: str) -> None:
+    codec = "flv" if container == "flv" else "mpeg4"
+    noise = np.random.default_rng(0)
+    parts = [make_noise(container, codec, noise) for _ in range(2)]
+    for number, path in enumerate((tmp_path / "whole", tmp_path / "joined")):
+        path.write_bytes(b"".join(parts[: number + 1]))
+        with MediaFile(path, CONFIG) as media:
+            frames = len(list(media.frames()))
+            track = media.video_track
+        assert track is not None
+        assert frames == 25
+        if number == 0:
+            assert track.unread_bytes == 0
+        else:
+            assert 0.8 * len(parts[1]) < track.unread_bytes <= 1.2 * len(parts[1])
+            assert any("bytes of the file were not read" in text for text in oddities(track))
+
+
+def oddities(track: VideoTrack) -> tuple[str, ...]:
+    return scenes.measure(Span(0, 10), track, None).oddities
+
+
+def make_noise(container: str, codec: str, noise: np.random.Generator) -> bytes:
+    """Return 25 pictures of noise, about 20 kB each."""
+    sink = io.BytesIO()
+    with av.open(sink, "w", format=container) as out:
+        video = out.add_stream(codec, rate=25, options={"qmin": "2", "qmax": "4", "b": "8000000"})
+        video.width, video.height, video.pix_fmt = 256, 192, "yuv420p"
+        for _ in range(25):
+            picture = noise.integers(0, 255, (192, 256, 3)).astype(np.uint8)
+            out.mux(video.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        out.mux(video.encode(None))
+    return sink.getvalue()
 
 
 def with_timestamps(data: bytes, stream_id: int, change: Callable[[int, int], int], which: str = "both") -> bytes:
