@@ -8,6 +8,7 @@ from avf_curation.stages.checks import STAGES
 from avf_curation.stages.reasons import REASONS
 from avf_curation.stages.undecided import STAGES_WITH_UNDECIDED, UNDECIDED
 from avf_shards.deletion import takedown
+from avf_shards.schema.ledger import TAKEDOWN
 
 
 def reasons_of_a_stage(path: Path) -> set[str]:
@@ -36,9 +37,9 @@ def test_every_reason_of_the_stages_has_its_sentence() -> None:
     folder = Path(str(avf_curation.stages.__file__)).parent
     given = set().union(*(reasons_of_a_stage(path) for path in folder.glob("*.py")))
     given |= {f"{stage}/{UNDECIDED}" for stage in STAGES_WITH_UNDECIDED}
-    given |= {f"{takedown.STAGE}/{takedown.REASON}"}
+    given |= {f"{TAKEDOWN}/{takedown.REASON}"}
     assert given == set(REASONS)
-    assert {name.partition("/")[0] for name in REASONS} == {*STAGES, takedown.STAGE}
+    assert {name.partition("/")[0] for name in REASONS} == {*STAGES, TAKEDOWN}
 
 
 def test_the_sentences_are_sentences() -> None:
