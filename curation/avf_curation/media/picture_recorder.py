@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avf_curation.media.interlacing import is_interlaced
+from avf_curation.media.interlacing import CombDetector
 from avf_curation.media.picture_format import FrameTraits, display_size, frame_traits
 from avf_curation.media.tone_mapping import color_kind
 from avf_curation.media.types import PictureRun
@@ -21,14 +21,18 @@ class PictureRecorder:
     """The pictures of one input, in order."""
 
     def __init__(self, fps: float) -> None:
-        self._search = fps <= _MAX_INTERLACED_FPS
+        self._combs = CombDetector(search=fps <= _MAX_INTERLACED_FPS)
         self.runs: list[PictureRun] = []
         self._deinterlaced: list[bool] = []
         self._telecine = _TelecineCounter()
 
-    def note(self, frame: Any, indices: range) -> None:
-        """Take the next source frame and the timeline indices that show it, and complete the frame's traits."""
-        interlaced = is_interlaced(frame, self._search)
+    def note(self, frame: Any, indices: range, following: Any | None) -> None:
+        """Take the next source frame and the timeline indices that show it, and complete the frame's traits.
+
+        Args:
+            following: the source frame after it; None at the end.
+        """
+        interlaced = self._combs.is_interlaced(frame, following)
         self._telecine.add(interlaced)
         if not indices:
             return

@@ -133,7 +133,7 @@ class TimelineBuilder:
         self._gaps += unseen_span(indices, earlier, later, float(tick), max_gap_s=self._max_gap_s)
         self._note_failed(indices, time)
         self._note_long_frame(indices, time)
-        yield from self._emit(self._shown, indices, decoder)
+        yield from self._emit(self._shown, indices, decoder, decoded.frame)
         self._step = time - self._shown_time
         self._shown, self._shown_time = decoded, time
 
@@ -209,7 +209,9 @@ class TimelineBuilder:
             telecined=self._pictures.is_telecined,
         )
 
-    def _emit(self, shown: DecodedFrame, indices: range, decoder: VideoDecoder) -> Iterator[TimelineFrame]:
+    def _emit(
+        self, shown: DecodedFrame, indices: range, decoder: VideoDecoder, following: Any | None = None
+    ) -> Iterator[TimelineFrame]:
         index = len(self._pts)
         self._note_damage(shown, indices)
         if shown.is_key and indices:
@@ -219,7 +221,7 @@ class TimelineBuilder:
                 break
             self._recordings_passed += 1
             self._pass_restart(self._clock.restarts[recording - 1], index)
-        self._pictures.note(shown.frame, indices)
+        self._pictures.note(shown.frame, indices, following)
         for count, index in enumerate(indices):
             self._pts.append(shown.pts)
             yield TimelineFrame(index=index, frame=shown.frame, repeated=count > 0)

@@ -3,6 +3,7 @@
 import io
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.frame_converter import FrameConverter
-from avf_curation.media.interlacing import is_interlaced
+from avf_curation.media.interlacing import CombDetector
 from avf_curation.media.types import Bytes, VideoTrack
 from avf_curation.stages import scenes
 from avf_shards.timeline import Span
@@ -123,8 +124,38 @@ def test_telecined_film_is_recorded_and_repaired(tmp_path: Path) -> None:
     assert oddity.endswith("the film is telecined.")
 
 
+@pytest.mark.parametrize("flagged", [True, False])
+@pytest.mark.parametrize(("dark", "bright"), [(30, 220), (110, 140)])
+def test_still_stripes_of_one_line_are_no_combs(tmp_path: Path, flagged: bool, dark: int, bright: int) -> None:
+    """A shirt, a blind or scan lines, with a face that moves beside them, over a cut to stripes of the other kind."""
+    shots = []
+    for light, heavy in ((dark, bright), (bright, dark)):
+        pictures = [picture.copy() for picture in moments(30, step_px=3)]
+        for picture in pictures:
+            picture[100:, 10:80][0::2], picture[100:, 10:80][1::2] = light, heavy
+        shots += pictures
+    frames, video_track = read_twice(tmp_path / "film.mkv", encode(shots, flagged=flagged))
+    assert not video_track.deinterlaced.any()
+    assert psnr(frames, shots) > 35
+    assert scenes.measure(Span(0, 60), video_track, None).oddities == ()
+
+
+def answers(combs: CombDetector, frames: list[Any]) -> list[bool]:
+    return [combs.is_interlaced(frame, following) for frame, following in zip(frames, [*frames[1:], None], strict=True)]
+
+
+def woven_frames(pixels: str) -> list[Any]:
+    fields = moments(8, step_px=3)
+    pictures = [weave(fields[n], fields[n + 1]) for n in (0, 2, 4)]
+    return [av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format=pixels) for picture in pictures]
+
+
+def test_a_repeated_frame_is_what_the_one_before_was() -> None:
+    first, second, third = woven_frames("yuv420p")
+    assert answers(CombDetector(search=True), [first, second, second, second, third, third]) == [True] * 6
+
+
 def test_films_of_more_than_31_frames_a_second_are_not_searched() -> None:
-    fields = moments(2, step_px=3)
-    frame = av.VideoFrame.from_ndarray(weave(*fields), format="bgr24").reformat(format="yuv422p10le")
-    assert is_interlaced(frame, search=True), "10-bit frames are searched too"
-    assert not is_interlaced(frame, search=False)
+    frames = woven_frames("yuv422p10le")
+    assert answers(CombDetector(search=True), frames) == [True] * 3, "10-bit frames are searched too"
+    assert answers(CombDetector(search=False), frames) == [False] * 3
