@@ -128,9 +128,9 @@ def _cold() -> list[list[str]]:
         "t=time.time(); split_silence(np.ones(16000,'i2'), load_recipe().defaults.silence); print(a, time.time()-t)"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    imports_s, librosa_s = (float(text) for text in process.stdout.split())
+    imports_s, split_s = (float(text) for text in process.stdout.split())
     return [
         ["step", "seconds"],
         ["imports, dlib, torch", f"{imports_s:.1f}"],
-        ["first librosa split", f"{librosa_s:.1f}"],
+        ["first split at silence", f"{split_s:.1f}"],
     ]

@@ -35,6 +35,9 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_shards.system.arrow_start import keep_pandas_out
+
+    keep_pandas_out()
     from avf_curation.demo.demo import labelled_demo, run_demo, unlabelled_demo
 
     demo = labelled_demo() if options.labelled else unlabelled_demo()

@@ -36,6 +36,22 @@ def test_speech_and_silence_tile_the_span_and_match_the_pause() -> None:
     assert abs(pause[0].stop_frame - 190) <= 8
 
 
+def test_the_split_is_librosas_to_the_bit() -> None:
+    from avf_curation.detectors import librosa_split
+    from librosa import effects, feature
+
+    draw = np.random.default_rng(0)
+    for number in range(40):
+        length = 700_000 if number == 0 else int(draw.integers(1, 90_000))  # the first has more windows than a part
+        loud = np.repeat(10 ** draw.uniform(-5, 0, length // 900 + 1), 900)[:length]
+        sound = (draw.normal(0, 0.2, length) * loud).clip(-1, 1).astype(np.float32)
+        levels, top_db = librosa_split._window_levels(sound), draw.uniform(1e-3, 70)
+        np.testing.assert_array_equal(levels, feature.rms(y=sound, frame_length=2048, hop_length=160)[0])
+        found = np.reshape(librosa_split._find_sound(levels, top_db), (-1, 2)) * 160
+        expected = effects.split(sound, top_db=top_db, frame_length=2048, hop_length=160)
+        np.testing.assert_array_equal(np.minimum(found, length), expected)
+
+
 def test_zero_and_near_zero_samples_are_silence() -> None:
     for samples in (np.zeros(64000, np.int16), np.random.default_rng(0).integers(-8, 9, 64000).astype(np.int16)):
         assert [s.speech for s in silence.measure(Span(0, 100), samples, split_silence, DEFAULT.silence)] == [False]
