@@ -32,7 +32,7 @@ from avf_curation.media.video_decoder import DecodedFrame, VideoDecoder, nominal
 log = logging.getLogger(__name__)
 
 _SEEK_BACK_S = (0.0, 5.0)  # how far before a range decoding starts, by attempt; then at the start of the file
-_MAX_INDEX_BYTES, _MAX_INDEX_SHARE = 1 << 18, 0.1  # behind the packets of a file; more is perhaps another recording
+_MAX_INDEX_BYTES, _MAX_INDEX_SHARE = 1 << 15, 0.1  # behind the packets of a file; more is perhaps another recording
 _MIN_SIDE_PX = 16  # frames below one macroblock cannot show a face
 
 

@@ -26,7 +26,7 @@ from avf_curation.media.presentation_times import MAX_REORDERED
 
 log = logging.getLogger(__name__)
 
-_LISTED_FORMATS = {"mpegts", "mpeg", "matroska,webm"}
+_LISTED_FORMATS = {"mpegts", "mpeg", "matroska,webm", "nut"}
 _MAY_JUMP_AHEAD = {"mpegts", "mpeg"}  # AVFMT_TS_DISCONT
 _SEEK_STEP_S = 0.5  # between the packets of sound to which a seek may lead
 
