@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from avf_curation.media.container import StreamsAppearedError, is_cover_art, open_container, read_packets
+from avf_curation.media.types import MediaError
 
 log = logging.getLogger(__name__)
 
+MAX_PACKETS = 10_000_000  # 12 hours have 5 million of picture and sound; each takes 56 bytes of memory
 NO_TIME = -(2**62)  # stands for a timestamp that the file does not give
 Ticks = npt.NDArray[np.int64]
 
@@ -59,10 +61,16 @@ def _list_packets(path: Path, find_all_streams: bool) -> dict[int, StreamPackets
         ticks = {index: float(stream.time_base) for index, stream in streams.items()}
         try:
             for order, packet in enumerate(read_packets(container, list(streams.values()))):
+                if order >= MAX_PACKETS:
+                    raise MediaError("absurd_packets", f"there are more than {MAX_PACKETS:,} packets")
                 if packet.size or packet.pts is not None or packet.dts is not None:  # the others flush decoders
                     _append(columns[packet.stream_index], order, packet)
         except av.error.FFmpegError as error:
             log.debug("%r: the list of packets ends: %s", str(path), error)
+        except StreamsAppearedError:
+            if not find_all_streams:
+                raise
+            log.warning("%r: some streams of the file cannot be read", str(path))
         return {
             index: _as_arrays(rows, ticks[index], streams[index].type == "video")
             for index, rows in columns.items()

@@ -34,6 +34,7 @@ FAILURE_SENTENCES: Mapping[str, str] = {
     "no_frames": "The video has no frame that can be decoded.",
     "picture_size": "The frames are smaller than can be used, or larger than media.max_pixels.",
     "hdr": "The picture has colours that cannot be converted to BT.709: Dolby Vision profile 5 or ICtCp.",
+    "absurd_packets": "The file has more than ten million packets, many more than hours of picture and sound need.",
     "absurd_timestamps": "The timestamps run past media.max_duration_s.",
     "range_outside": "The file ends before the range that a corpus names begins, or before that range ends.",
     "cut_off": "The file declares more than can be decoded: it ends early, or goes on in another codec.",

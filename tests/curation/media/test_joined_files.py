@@ -195,6 +195,20 @@ def test_a_recording_in_other_streams_of_the_file_is_missing_and_not_forgotten(t
     assert track.decoded_frames <= 102
 
 
+def test_streams_that_cannot_be_read_and_endless_packets_do_not_stop_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = bytearray(record(100))
+    for packet in range(0, len(second), 188):  # streams 0x100 and 0x101 become 0x300 and 0x301, which no table names
+        if (second[packet + 1] & 0x1F) << 8 | second[packet + 2] in (0x100, 0x101):
+            second[packet + 1] |= 2
+    numbers, _, _ = read_joined(tmp_path / "unnamed.ts", record(0), bytes(second))
+    assert set(numbers) == set(range(100))
+    monkeypatch.setattr("avf_curation.media.packet_table.MAX_PACKETS", 50)
+    with pytest.raises(MediaError, match="more than 50 packets"):
+        read_joined(tmp_path / "many.ts", record(0))
+
+
 @pytest.mark.parametrize("container", ["mp4", "flv", "asf"])
 def test_a_recording_that_no_player_finds_behind_the_first_is_named(tmp_path: Path, container: str) -> None:
     codec = "flv" if container == "flv" else "mpeg4"
