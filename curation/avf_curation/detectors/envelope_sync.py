@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from scipy.ndimage import rank_filter
 from scipy.signal import butter, sosfiltfilt
 
 from avf_curation.media.types import FULL_SCALE, Bytes, Samples
@@ -30,6 +31,10 @@ FULL_LENGTH_S = 8.0  # from this length on a clip's confidence is not scaled dow
 # Shorter clips tell no offset: 2 to 3 s hold six words, and chance peaks led by as much as true ones (a GRID clip in
 # sync was moved by 120 ms). Neither does a peak at the edge of the search: 3 of 3 such were wrong.
 TELLING_LENGTH_S = 3.0
+RANGE = 9.0  # nats, 39 dB: a band's levels that are further below its loudest count as equal
+# A click is no reference: a band's loudest frame counts for at most this much, 17 dB, above the level that it reaches in
+# 8 of 25 frames. Clicks are 28 dB and more above; the bands of speech, whose hisses are short, stay below.
+CREST, LASTING_FRAMES = 4.0, 8  # nats, frames
 _TINY = 1e-9
 
 
@@ -174,6 +179,14 @@ def _mouth_features(patches_THWC: Bytes) -> tuple[Floats, Floats, float]:
     return features_TM, components[:, :6] * strength[:6], motion
 
 
+def _lasting_levels(levels_TA: Floats) -> Floats:
+    """Return the level that sound reaches for 0.32 s of the second around each frame, (T, A)."""
+    lasting_TA: Floats = rank_filter(
+        levels_TA, -LASTING_FRAMES, (FRAMES_PER_SECOND, 1), mode="constant", cval=levels_TA.min()
+    )
+    return lasting_TA
+
+
 def _sound_features(samples: Samples, frames: int) -> tuple[Floats, Floats]:
     """Return band-passed log energies (T, 7), of all frequencies and of six bands, and their onsets (T, 7)."""
     window = 800  # samples: 50 ms around the middle of each 40 ms frame
@@ -184,6 +197,7 @@ def _sound_features(samples: Samples, frames: int) -> tuple[Floats, Floats]:
     hz = np.fft.rfftfreq(1024, 1 / SAMPLE_RATE_HZ)
     bands = [power.sum(1)] + [power[:, (hz >= low) & (hz < high)].sum(1) for low, high in BANDS_HZ]
     levels = np.log(np.stack(bands, 1) + 1e-7)
-    levels = np.maximum(levels, levels.max(0) - 9)  # floor: 9 nats, 39 dB, below the band's loudest frame
+    loudest = np.minimum(levels.max(0), _lasting_levels(levels).max(0) + CREST)
+    levels = np.clip(levels, loudest - RANGE, loudest)
     onsets = np.abs(np.diff(levels, axis=0, prepend=levels[:1]))
     return _band_pass(levels), _band_pass(onsets)

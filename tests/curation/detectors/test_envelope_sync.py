@@ -9,15 +9,19 @@ from support.curation_runs import make_recipe
 DEFAULT = make_recipe().defaults
 
 
-def score_talker(frames: int, shift: int) -> envelope_sync.EnvelopeScore:
-    """Score a drawn mouth whose sound must be moved later by `shift` frames."""
+def score_talker(
+    frames: int, shift: int, *, gain: float = 1.0, click: int | None = None
+) -> envelope_sync.EnvelopeScore:
+    """Score a drawn mouth whose sound must be moved later by `shift` frames; frame `click` is a beep at full scale."""
     speech = speak(frames, 120, 5)
     patches = np.full((frames, 20, 32, 3), 150.0)
     for t in range(frames):
         gap = round(6 * speech.mouth_T[t])
         patches[t, 10 - gap : 10 + gap + 1, 8:24] = 40
     patches += np.random.default_rng(1).normal(0, 4, patches.shape)
-    samples = np.round(np.roll(speech.samples, -shift * 640) * 32767).astype(np.int16)
+    samples = np.round(np.roll(speech.samples, -shift * 640) * gain * 32767).astype(np.int16)
+    if click is not None:
+        samples[click * 640 : (click + 1) * 640] = 31000 * np.sin(2 * np.pi * 900 / 16000 * np.arange(640))
     result = envelope_sync.score_envelope_sync(np.clip(patches, 0, 255).astype(np.uint8), samples, 15)
     assert result is not None
     return result
@@ -40,3 +44,12 @@ def test_an_offset_at_the_edge_of_the_search_is_not_told(shift: int) -> None:
     result = score_talker(200, shift)
     assert abs(result.offset - shift) <= 1
     assert result.confidence == 0
+
+
+@pytest.mark.parametrize("shift", [-4, 0, 3])
+def test_a_loud_click_hides_no_offset(shift: int) -> None:
+    quiet = score_talker(100, shift, gain=0.1)
+    clicked = score_talker(100, shift, gain=0.1, click=10)
+    assert clicked.offset == quiet.offset == shift
+    # Before a click was limited, it took three quarters of the confidence.
+    assert clicked.confidence > 0.6 * quiet.confidence
