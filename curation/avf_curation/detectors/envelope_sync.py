@@ -32,8 +32,8 @@ FULL_LENGTH_S = 8.0  # from this length on a clip's confidence is not scaled dow
 # sync was moved by 120 ms). Neither does a peak at the edge of the search: 3 of 3 such were wrong.
 TELLING_LENGTH_S = 3.0
 RANGE = 9.0  # nats, 39 dB: a band's levels that are further below its loudest count as equal
-# A click is no reference: a band's loudest frame counts for at most this much, 17 dB, above the level that it reaches in
-# 8 of 25 frames. Clicks are 28 dB and more above; the bands of speech, whose hisses are short, stay below.
+# A click is no reference: a band's loudest frame counts for at most this much, 17 dB, above the level that it reaches
+# in 8 of 25 frames. Clicks are 28 dB and more above; the bands of speech, whose hisses are short, stay below.
 CREST, LASTING_FRAMES = 4.0, 8  # nats, frames
 _TINY = 1e-9
 

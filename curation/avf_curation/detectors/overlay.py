@@ -1,7 +1,9 @@
 """Watermarks and burnt-in text: edges that stay put while the image around them moves, and run in many directions.
 
-The edge of a letterbox, of a window or of a picture's frame stays put too, but is one straight line. Where nothing
-moves, background and overlay look alike, and no verdict is possible. Shapes: T frames, H height, W width.
+The edge of a letterbox, of a window or of a picture's frame stays put too, but is one straight line. A star or a small
+picture on the wall is none, so the image around an edge must move for a good part of the time, and not merely because
+the exposure changes, a head passes once, or the camera trembles by less than an edge is wide. Where nothing moves,
+background and overlay look alike, and no verdict is possible. Shapes: T frames, H height, W width.
 """
 
 from collections.abc import Sequence
@@ -14,10 +16,17 @@ import numpy.typing as npt
 from avf_curation.media.types import Bytes
 
 Mask = npt.NDArray[np.bool_]
+GreyImage = npt.NDArray[np.float32]
 MIN_MEAN_EDGE = 8.0  # grey levels per pixel, mean over time: an edge that a viewer sees
 MIN_EDGE = 4.0  # grey levels per pixel in one frame: an overlay fades where the background has its colour
 MIN_STEADINESS = 0.95  # share of the frames that have the edge, and agreement of its directions (1: all the same)
-MIN_MOTION = 6.0  # grey levels: standard deviation over time of a pixel that moves
+MIN_MOTION = 6.0  # grey levels: standard deviation over time of a pixel that moves at all
+MIN_SPREAD = 8.0  # grey levels between the quantiles of a pixel over time, where the image moves around an edge
+SPREAD_QUANTILE = 0.2  # and one minus it: what passes in less than a fifth of the time does not count
+TREMBLING_PX = 3.0  # a camera that moves by less, between quartiles of time, leaves the scene's own edges in place
+MAX_SHIFT_PX = 12.0  # a camera's motion between two frames beyond this is taken for an error of its estimate
+DARK_LEVEL = 30.0  # grey levels: darker pixels tell no exposure
+EXPOSURE_FRAMES = 15  # frames whose median is the reference of exposure
 NEIGHBOURHOOD_PX = 13  # side of the square around an edge that must move
 MIN_MOVING_SHARE = 0.5  # share of the image that must move: a still camera's background stays put as an overlay does
 MIN_DIRECTIONS = 0.3  # 1 - |mean exp(2ia)| over the edges' angles a: 0 for a line; measured: logos 0.67, text 0.75
@@ -38,15 +47,59 @@ def find_overlay(frames_THW: Sequence[Bytes]) -> Overlay | None:
 
     frames_THW: grey frames of one size.
     """
-    stack_THW = np.stack(frames_THW).astype(np.float32)
-    moving_HW = np.asarray(stack_THW.std(0) > MIN_MOTION)
-    if moving_HW.mean() < MIN_MOVING_SHARE:
+    stack_THW = _with_equal_exposure(np.stack(frames_THW).astype(np.float32))
+    if np.asarray(stack_THW.std(0) > MIN_MOTION).mean() < MIN_MOVING_SHARE:
         return None
     steady_HW, orientation_HW = _steady_edges(stack_THW)
-    return _strongest_overlay(_without_long_lines(_edges_in_motion(steady_HW, moving_HW)), orientation_HW)
+
+    def search(spread_HW: GreyImage) -> Overlay:
+        edges_HW = _edges_in_motion(steady_HW, np.asarray(spread_HW > MIN_SPREAD))
+        return _strongest_overlay(_without_long_lines(edges_HW), orientation_HW)
+
+    spread_HW = _spread_over_time(stack_THW)
+    overlay = search(spread_HW)
+    if overlay.edge_px == 0 or (steadied_THW := _without_trembling(stack_THW)) is None:
+        return overlay
+    return search(np.minimum(spread_HW, _spread_over_time(steadied_THW)))
 
 
-def _steady_edges(stack_THW: npt.NDArray[np.float32]) -> tuple[Mask, npt.NDArray[np.complex64]]:
+def _with_equal_exposure(stack_THW: GreyImage) -> GreyImage:
+    """Return the frames, each divided by its brightness relative to the clip's."""
+    reference_HW = np.median(stack_THW[:: max(1, len(stack_THW) // EXPOSURE_FRAMES)], axis=0)
+    lit_HW = reference_HW > DARK_LEVEL
+    if not lit_HW.any():
+        return stack_THW
+    gains_T = np.clip(np.median(stack_THW[:, lit_HW] / reference_HW[lit_HW], axis=1), 0.5, 2.0)
+    return np.asarray(stack_THW / gains_T[:, None, None], np.float32)
+
+
+def _spread_over_time(stack_THW: GreyImage) -> GreyImage:
+    """Return the range of each pixel over time without the ends that rare events reach, in grey levels, (H, W)."""
+    low = int(len(stack_THW) * SPREAD_QUANTILE)
+    high = len(stack_THW) - 1 - low
+    ordered_THW = np.partition(np.clip(stack_THW, 0, 255), (low, high), axis=0)
+    return np.asarray(ordered_THW[high] - ordered_THW[low])
+
+
+def _without_trembling(stack_THW: GreyImage) -> GreyImage | None:
+    """Return the frames moved to where the camera was in the middle; None where it moves so far that edges would go."""
+    height, width = stack_THW.shape[1:]
+    window_HW = cv2.createHanningWindow((width, height), cv2.CV_32F)
+    middle_HW = stack_THW[len(stack_THW) // 2]
+    # Copies: the function multiplies its arguments by the window.
+    shifts_T2 = np.array([cv2.phaseCorrelate(middle_HW.copy(), frame.copy(), window_HW)[0] for frame in stack_THW])
+    if np.ptp(np.percentile(shifts_T2, (25, 75), axis=0), axis=0).max() >= TREMBLING_PX:
+        return None
+    shifts_T2 = np.clip(shifts_T2 - np.median(shifts_T2, axis=0), -MAX_SHIFT_PX, MAX_SHIFT_PX)
+    return np.stack(
+        [
+            cv2.warpAffine(frame, np.array([[1, 0, -x], [0, 1, -y]]), (width, height), borderMode=cv2.BORDER_REPLICATE)
+            for frame, (x, y) in zip(stack_THW, shifts_T2, strict=True)
+        ]
+    )
+
+
+def _steady_edges(stack_THW: GreyImage) -> tuple[Mask, npt.NDArray[np.complex64]]:
     """Return the edges that nearly every frame has, in the same direction, (H, W), and exp(2ia) of their angles a.
 
     The direction counts, not the contrast, which changes with the background behind the overlay.

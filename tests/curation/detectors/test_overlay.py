@@ -63,3 +63,49 @@ def test_a_logo_beside_a_letterbox_bar_is_found() -> None:
         cv2.putText(frame, "LIVE", (262, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 2)
 
     assert overlay_px(moving_scenes(bars_and_logo)) > 50
+
+
+def draw_star(image: np.ndarray, x: int, y: int) -> None:
+    """Draw the outline of a star of 24 px."""
+    angles = np.arange(6) * 0.8 * np.pi
+    points = np.stack([x + 12 * np.sin(angles), y - 12 * np.cos(angles)], 1).round().astype(np.int32)
+    cv2.polylines(image, [points], True, 230, 2)
+
+
+def head_before_a_wall(n: int, *, passes: bool = False, camera: float = 0.0, gain: float = 1.0) -> np.ndarray:
+    """Return a frame of a big head that moves in front of a wall with a star in the corner of the picture."""
+    draw = np.random.default_rng(7)
+    wall = cv2.resize(draw.integers(70, 110, (90, 160)).astype(np.uint8), (340, 200), interpolation=cv2.INTER_CUBIC)
+    draw_star(wall, 290, 40)
+    motion = np.array([[1, 0, camera * np.sin(n * 1.7) - 10], [0, 1, camera * np.sin(n * 1.1) - 10]])
+    frame = cv2.warpAffine(wall, motion, (320, 180), borderMode=cv2.BORDER_REFLECT)
+    head = draw_scene(n, logo=False)
+    covered = np.zeros((180, 320), np.uint8)
+    cv2.ellipse(covered, (round(140 + 9 * np.sin(n)), round(130 + 9 * np.cos(n / 2))), (125, 115), 0, 0, 360, 255, -1)
+    if passes and n % 13 == 3:  # in a few frames a hand is around the star
+        covered[:50, 240:] = 255
+        covered[12:48, 262:298] = 0
+    frame[covered > 0] = head[covered > 0]
+    return np.clip(frame * gain, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("case", ["still", "passing hand", "trembling camera", "exposure"])
+def test_a_star_on_the_wall_behind_a_moving_head_is_no_watermark(case: str) -> None:
+    frames = [
+        head_before_a_wall(
+            n,
+            passes=case == "passing hand",
+            camera=1.2 if case == "trembling camera" else 0.0,
+            gain=1 + 0.15 * np.sin(n) if case == "exposure" else 1.0,
+        )
+        for n in range(40)
+    ]
+    found = overlay.find_overlay(frames)
+    assert found is None or found.edge_px < make_recipe().defaults.quality.max_overlay_px / 2
+
+
+def test_a_star_over_a_scene_that_moves_is_a_watermark() -> None:
+    def star(frame: np.ndarray) -> None:
+        draw_star(frame, 280, 30)
+
+    assert overlay_px(moving_scenes(star)) > make_recipe().defaults.quality.max_overlay_px
