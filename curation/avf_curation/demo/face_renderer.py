@@ -1,5 +1,6 @@
 """Drawn faces that dlib and RetinaFace detect, with a mouth whose opening is a number from 0 to 1."""
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -148,8 +149,8 @@ class _Pen:
 
     def __init__(self, canvas_HWC: Bytes, pose: Pose) -> None:
         self._canvas, self._pose = canvas_HWC, pose
-        angle = np.deg2rad(pose.roll)
-        self._turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        angle = math.radians(pose.roll)
+        self._cos, self._sin = math.cos(angle), math.sin(angle)
 
     def ellipse(self, x: float, y: float, half_w: float, half_h: float, colour: Colour, *, lean: float = 0.0) -> None:
         """Draw a filled ellipse; `lean` is its angle in degrees against the face."""
@@ -168,8 +169,10 @@ class _Pen:
         lean: float = 0.0,
     ) -> None:
         pose = self._pose
-        centre_px = self._turn @ np.array(centre) * pose.height + (pose.x, pose.y)
+        x, y = centre
+        right_px = pose.height * (self._cos * x - self._sin * y) + pose.x
+        down_px = pose.height * (self._sin * x + self._cos * y) + pose.y
         scale = 1 << _FRACTION_BITS
-        pixel = (round(centre_px[0] * scale), round(centre_px[1] * scale))
+        pixel = (round(right_px * scale), round(down_px * scale))
         axes = (max(1, round(half_size[0] * pose.height * scale)), max(1, round(half_size[1] * pose.height * scale)))
         cv2.ellipse(self._canvas, pixel, axes, pose.roll + lean, 0, 360, colour, thickness, cv2.LINE_AA, _FRACTION_BITS)

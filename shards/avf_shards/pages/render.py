@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avf_shards.pages.chart_bundle import vega_bundle
 from avf_shards.pages.palette import DARK, LIGHT, css_properties
 from avf_shards.text import count_noun
 
@@ -77,9 +78,7 @@ def embed_chart(chart: Any, label: str, height: int = 200) -> "Markup":
 
 def _chart_library() -> "Markup":
     """Return the script elements that draw the charts of a page: Vega-Lite itself, and the settings of the page."""
-    import vl_convert
     from markupsafe import Markup
 
-    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
     settings = (_TEMPLATES / "charts.js").read_text("utf-8")
-    return Markup("<script>" + bundle + "</script>\n<script>\n" + settings + "</script>")
+    return Markup("<script>" + vega_bundle() + "</script>\n<script>\n" + settings + "</script>")
