@@ -109,6 +109,20 @@ def test_the_colour_of_skin_survives(transfer: int, primaries: int, matrix: int)
     assert np.abs(picture[3][::-1] - expected).max() <= 2
 
 
+def test_the_system_gamma_of_hlg_acts_on_the_luminance_of_colours() -> None:
+    """BT.2100 table 5: E_D = a * Y_S ** 0.2 * E_S. zscale raises each channel to 1.2, which is the same for grey only."""
+    code = np.random.default_rng(0).uniform(0.1, 0.5, (SIZE[1], SIZE[0], 3))
+    scene = hlg_to_scene(code)
+    luminance = scene @ np.array([0.2627, 0.6780, 0.0593])
+    to_709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
+    light = (scene * luminance[..., None] ** 0.2 * 1000 / 203) @ to_709.T
+    expected = 255 * light.clip(0, 1) ** (1 / 2.4)
+    picture = FrameConverter().array(video_frame(code, HLG, BT2020), *SIZE, "bgr24")[..., ::-1]
+    assert np.abs(picture - expected).mean() < 1
+    each_channel = 255 * ((scene**1.2 * 1000 / 203) @ to_709.T).clip(0, 1) ** (1 / 2.4)
+    assert np.abs(each_channel - expected).mean() > 3
+
+
 def encode_hdr(frames: int = 30) -> bytes:
     sink = io.BytesIO()
     with av.open(sink, "w", format="matroska") as out:
