@@ -129,7 +129,7 @@ class VideoDecoder:
                     break
             decode_timed = are_decode_times([p.pts for p in first if p.pts is not None])
             packets = chain(first, packets)
-        times = PresentationTimes(decode_timed)
+        times = PresentationTimes(decode_timed=decode_timed, is_avi=self._container.format.name == "avi")
         try:
             packet = next(packets, None)
             while packet is not None:
@@ -171,7 +171,7 @@ class VideoDecoder:
         if not packet.size and not is_flush:
             # "Show the picture before once more": Theora, and dropped frames in AVI.
             if packet.pts is not None:
-                self.repeated_until = packet.pts + (packet.duration or nominal_step(self._video))
+                self.repeated_until = times.repetition_end(packet, packet.duration or nominal_step(self._video))
             return
         if not is_flush and self._packet_damage.is_foreign(packet):
             yield from self._pass_foreign(times)
@@ -188,7 +188,7 @@ class VideoDecoder:
                 self._note_failure(note.number, True, None)
                 return
             is_b = not note.is_reference and not self._is_intra_only
-            time = times.drop(packet.pts, is_next=is_b and bool(self._video.codec_context.has_b_frames))
+            time = times.drop(packet.pts, note.number, is_next=is_b and bool(self._video.codec_context.has_b_frames))
             self._note_failure(note.number, note.is_reference, self._known_time(time))
             self._failures += 1
             if self._failures > MAX_DECODE_ERRORS:
@@ -221,7 +221,7 @@ class VideoDecoder:
         is_damaged = self._packet_damage.is_damaged(packet, following, begins_recording=begins_recording)
         note = _PacketNote(number=self._number, is_reference=is_reference, is_damaged=is_damaged)
         packet.opaque = self._latest_note = note
-        times.send(packet.pts, self._number)
+        times.send(packet, self._number)
         if is_damaged:
             self._note_failure(self._number, is_reference, self._known_time(packet.pts))
             may_be_lost = not (is_reference or self._is_intra_only or begins_recording)

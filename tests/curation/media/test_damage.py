@@ -379,7 +379,7 @@ def test_a_packet_without_data_does_not_end_the_video(tmp_path: Path) -> None:
         empty = av.Packet()
         empty.pts = empty.dts = 5
         packets = list(decoder._read_packets())
-        times = PresentationTimes(decode_timed=False)
+        times = PresentationTimes(decode_timed=False, is_avi=False)
         frames = [
             frame for packet in [*packets[:5], empty, *packets[5:]] for frame in decoder._decode(packet, None, times)
         ]

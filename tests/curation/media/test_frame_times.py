@@ -58,6 +58,22 @@ def test_reordered_frames_come_once_each_in_order(
         assert media.video_track.frames == 70
 
 
+@pytest.mark.parametrize(
+    ("codec", "b_frames"), [("libx264", 0), ("libx264", 3), ("mpeg4", 0), ("mpeg4", 2), ("mpeg2video", 2)]
+)
+def test_the_sound_of_avi_does_not_wait_for_the_frames_that_the_decoder_holds_back(
+    tmp_path: Path, codec: str, b_frames: int
+) -> None:
+    options = {"bf": str(b_frames), "b_strategy": "0"} | ({"qmin": "2", "qmax": "2"} if codec != "libx264" else {})
+    data = make_numbered_video(range(75), container="avi", codec=codec, options=options, beeps_s=[1.0])
+    with open_media(tmp_path, data) as media:
+        shown = [read_number(entry.frame) for entry in media.frames()]
+        sound = media.audio(75)
+    assert sound is not None
+    beep_ms = int(np.argmax(np.abs(sound.samples.astype(int)) > 3000)) / 16
+    assert abs(beep_ms - 40 * shown.index(25)) < 15, "10 ms are the delay of the encoder of MPEG audio"
+
+
 def test_a_video_that_is_not_the_first_stream_has_its_last_frames(tmp_path: Path) -> None:
     source = make_numbered_video(range(50), container="matroska", options=B_FRAMES, beeps_s=[1.0])
     sink = io.BytesIO()

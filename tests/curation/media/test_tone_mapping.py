@@ -110,7 +110,7 @@ def test_the_colour_of_skin_survives(transfer: int, primaries: int, matrix: int)
 
 
 def test_the_system_gamma_of_hlg_acts_on_the_luminance_of_colours() -> None:
-    """BT.2100 table 5: E_D = a * Y_S ** 0.2 * E_S. zscale raises each channel to 1.2, which is the same for grey only."""
+    """BT.2100 table 5: E_D = a * Y_S ** 0.2 * E_S. zscale raises each channel to 1.2: the same for grey only."""
     code = np.random.default_rng(0).uniform(0.1, 0.5, (SIZE[1], SIZE[0], 3))
     scene = hlg_to_scene(code)
     luminance = scene @ np.array([0.2627, 0.6780, 0.0593])
