@@ -119,7 +119,10 @@ CHECKS = [
         for reason in ("no_face", "several_faces", "too_small", "size_jump", "out_of_frame", "too_wide")
     ),
     *(("silence", reason) for reason in ("silent", "too_short")),
-    *(("track", reason) for reason in ("face_lost", "several_faces", "jump", "too_small", "out_of_frame")),
+    *(
+        ("track", reason)
+        for reason in ("face_lost", "several_faces", "jump", "another_face", "too_small", "out_of_frame")
+    ),
     *(("sync", reason) for reason in ("low_confidence", "offset")),
     *(("quality", reason) for reason in ("blurred", "frozen", "black", "letterbox", "watermark", "watermark_pooled")),
 ]

@@ -15,6 +15,8 @@ Image = npt.NDArray[np.float32]
 SIDE_PX = 96  # of the aligned images
 BLOCK_PX = 10  # a mouth fills a few such blocks of a crop around the face
 STEP = 5  # frames between two images, 0.2 s: a mouth has moved, and the camera not too far to align
+FACE_SHARE = 0.75  # of the crop's side: the face, without the background around it
+BLUR_PX = 5  # noise and the fractions of a pixel that the crop leaves count for less
 _MARGIN_PX = 8  # beside the border the aligned image has no content
 _ITERATIONS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-5)
 
@@ -22,14 +24,35 @@ _ITERATIONS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-5)
 def change_without_camera(grey_THW: Bytes) -> float:
     """Return how much the most changed block changes in 0.2 s, in grey levels, once the camera's motion is taken out.
 
-    The motion is an affine map of the whole crop, found by the enhanced correlation coefficient (Evangelidis and
+    The motion is an affine map of the face, found by the enhanced correlation coefficient (Evangelidis and
     Psarakis 2008). The value is the 90th percentile over time, so that a pause of the mouth does not count as a still;
     infinite where the crop is too short to tell.
     """
-    small = [cv2.resize(frame, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA) for frame in grey_THW[::STEP]]
-    images: list[Image] = [np.asarray(cv2.GaussianBlur(frame.astype(np.float32), (3, 3), 0)) for frame in small]
+    faces = _face_inside_frame(grey_THW[::STEP])
+    small = [cv2.resize(face, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA) for face in faces]
+    images: list[Image] = [
+        np.asarray(cv2.GaussianBlur(frame.astype(np.float32), (BLUR_PX, BLUR_PX), 0)) for frame in small
+    ]
     changes = [_change(before, after) for before, after in zip(images, images[1:], strict=False)]
     return float(np.percentile(changes, 90)) if changes else math.inf
+
+
+def _face_inside_frame(grey_THW: Bytes) -> Bytes:
+    """Return the part of the crops that shows the face, without rows and columns of padding beyond the frame.
+
+    The edge of the padding does not move with the camera.
+    """
+    side = grey_THW.shape[1]
+    margin = round(side * (1 - FACE_SHARE) / 2)
+    ranges = []
+    for other in (2, 1):
+        filled = np.nonzero((grey_THW.max(other) > 0).all(0))[0]
+        if len(filled) == 0:
+            return grey_THW
+        # The outermost row is mixed with the padding.
+        start, stop = max(margin, int(filled[0]) + 1), min(side - margin, int(filled[-1]))
+        ranges.append(slice(start, stop) if stop - start >= side // 4 else slice(margin, side - margin))
+    return grey_THW[:, ranges[0], ranges[1]]
 
 
 def _change(before_HW: Image, after_HW: Image) -> float:

@@ -1,13 +1,13 @@
 """The measurements of refining on one span: track, crop, sync, quality, and the encoded clip."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from scipy.signal import medfilt
 
-from avf_curation.detectors import envelope_sync, overlay, still_picture
+from avf_curation.detectors import envelope_sync, face_blend, overlay, still_picture
 from avf_curation.detectors.detector_set import Detectors
 from avf_curation.media import crop, encode
 from avf_curation.media.decode import MediaFile
@@ -81,7 +81,14 @@ def track_faces(
         ]
 
     frame_size = detector_frames.width_px, detector_frames.height_px
-    return tracking.measure(len(detector_frames.frames), detect, *frame_size, config)
+    tracks = tracking.measure(len(detector_frames.frames), detect, *frame_size, config)
+    return [_with_blend(track, detector_frames) for track in tracks[:1]] + tracks[1:]
+
+
+def _with_blend(track: tracking.Track, detector_frames: DetectorFrames) -> tracking.Track:
+    """Return the track with the measure of whether its face turns into another one."""
+    pictures = face_blend.face_pictures(detector_frames.frames, detector_frames.scale, track.window)
+    return replace(track, blend=face_blend.blend_share(pictures))
 
 
 def crop_clip(

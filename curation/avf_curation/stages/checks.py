@@ -8,7 +8,7 @@ SPAN_STAGES = ("scenes", "silence")
 
 _THRESHOLDS = {
     "faces": "max_no_face_share max_several_share min_face_px max_size_ratio min_inside min_aspect max_aspect",
-    "track": "max_lost_share max_rival_share max_step min_face_px max_padding",
+    "track": "max_lost_share max_rival_share max_step max_blend min_face_px max_padding",
     "sync": "min_confidence max_offset_frames envelope_min_motion envelope_max_offset_frames",
     "quality": "min_sharpness max_frozen_s max_black_share max_bars max_overlay_px",
 }

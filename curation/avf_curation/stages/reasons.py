@@ -78,6 +78,10 @@ REASONS: Mapping[str, Reason] = {
         sentence="The face moves faster than a head can; the track went over to another face.",
         score="largest step from one frame to the next, in sides of the face",
     ),
+    "track/another_face": Reason(
+        sentence="The face turns into another one: a dissolve, a wipe or a fade joins two people.",
+        score="share of the change of the face that a mixture of two faces explains",
+    ),
     "track/too_small": Reason(
         sentence="The followed face is too small in the picture.",
         score="median longer side of the face's box in pixels of the source",

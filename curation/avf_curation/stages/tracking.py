@@ -45,6 +45,7 @@ class TrackConfig:
     max_lost_share: float  # of every-th frames without the tracked face
     max_rival_share: float  # of every-th frames with a rival
     max_step: float  # largest move between two frames, over the face's side
+    max_blend: float  # share of a change of the face that a mixture of two faces explains: more is a dissolve
     min_face_px: float  # median side of the face in source pixels
     max_padding: float  # mean share of the window outside the frame
     people: Literal["largest", "each"] = "largest"  # a clip of the largest face, or of each face
@@ -81,6 +82,7 @@ class Track:
     step: float  # largest move of the smoothed centre between two frames, over the face's side
     padding: float  # share of the window's area outside the frame, mean over frames
     detections: int  # frames on which the detector ran
+    blend: float = 0.0  # share of a change of the face that a mixture of two faces explains; 0: there is no such change
 
     def record(self) -> dict[str, Any]:
         """Return the measurements as the ledger stores them."""
@@ -88,6 +90,7 @@ class Track:
             "window_px": round(self.window.side_px, 2),
             "face_px": round(self.face_px, 2),
             "detections": self.detections,
+            "blend": round(self.blend, 4),
             "tracks": 1,
         }
 
@@ -159,59 +162,27 @@ def _build_track(
 
 
 def decide(track: Track | None, config: TrackConfig) -> tuple[Check, ...]:
-    """Check that a face is found nearly always, alone, without jumps, large enough and inside the frame."""
-    if track is None:
-        return (
-            Check(
-                stage=STAGE,
-                reason="face_lost",
-                score=1.0,
-                operator="<=",
-                threshold=config.max_lost_share,
-                setting="track.max_lost_share",
-            ),
+    """Check that one face is found nearly always, alone, without jumps, large enough and inside the frame."""
+
+    def check(reason: str, score: float, operator: Literal["<=", ">="], setting: str) -> Check:
+        return Check(
+            stage=STAGE,
+            reason=reason,
+            score=score,
+            operator=operator,
+            threshold=getattr(config, setting),
+            setting=f"{STAGE}.{setting}",
         )
+
+    if track is None:
+        return (check("face_lost", 1.0, "<=", "max_lost_share"),)
     return (
-        Check(
-            stage=STAGE,
-            reason="face_lost",
-            score=track.lost_share,
-            operator="<=",
-            threshold=config.max_lost_share,
-            setting="track.max_lost_share",
-        ),
-        Check(
-            stage=STAGE,
-            reason="several_faces",
-            score=track.rival_share,
-            operator="<=",
-            threshold=config.max_rival_share,
-            setting="track.max_rival_share",
-        ),
-        Check(
-            stage=STAGE,
-            reason="jump",
-            score=track.step,
-            operator="<=",
-            threshold=config.max_step,
-            setting="track.max_step",
-        ),
-        Check(
-            stage=STAGE,
-            reason="too_small",
-            score=track.face_px,
-            operator=">=",
-            threshold=config.min_face_px,
-            setting="track.min_face_px",
-        ),
-        Check(
-            stage=STAGE,
-            reason="out_of_frame",
-            score=track.padding,
-            operator="<=",
-            threshold=config.max_padding,
-            setting="track.max_padding",
-        ),
+        check("face_lost", track.lost_share, "<=", "max_lost_share"),
+        check("several_faces", track.rival_share, "<=", "max_rival_share"),
+        check("jump", track.step, "<=", "max_step"),
+        check("another_face", track.blend, "<=", "max_blend"),
+        check("too_small", track.face_px, ">=", "min_face_px"),
+        check("out_of_frame", track.padding, "<=", "max_padding"),
     )
 
 

@@ -57,6 +57,7 @@ class TrackMeasurements:
     face_px: float  # median width of the face, in pixels of the source
     detections: int  # frames in which the detector ran
     tracks: int  # number of tracks in the shot
+    blend: float = 0.0  # share of a change of the face that a mixture of two faces explains; 0: no such change
     would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
 
 

@@ -47,3 +47,9 @@ def test_a_talking_mouth_changes_however_the_camera_moves(camera: str) -> None:
 
 def test_a_span_of_one_image_cannot_tell() -> None:
     assert change_without_camera(film("still", talks=False)[:3]) == float("inf")
+
+
+def test_padding_beyond_the_frame_does_not_move_with_the_camera() -> None:
+    photograph = film("hand", talks=False)
+    photograph[:, :26] = 0
+    assert change_without_camera(photograph) < STILL_LEVEL

@@ -33,7 +33,7 @@ STAGES: dict[str, dict[str, Any]] = {
     ).record()
     | {"would_reject": ["several_faces"]},
     "silence": Stretch(span=Span(0, 50), speech=True, level_dbfs=-20.5).record(),
-    "track": {"window_px": 300.0, "face_px": 120.5, "detections": 9, "tracks": 1},
+    "track": {"window_px": 300.0, "face_px": 120.5, "detections": 9, "tracks": 1, "blend": 0.0},
     "sync": SyncScores(backend="envelope", offset_frames=3, confidence=None, distance=None, length_s=2.0).record(),
     "quality": QualityScores(sharpness=30.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None).record()
     | {"overlay_pooled_px": None},

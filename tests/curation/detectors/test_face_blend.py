@@ -1,0 +1,65 @@
+"""A dissolve, a wipe or a fade between two faces is told from one face that moves."""
+
+import cv2
+import numpy as np
+import pytest
+from avf_curation.detectors.face_blend import blend_share, face_pictures
+from avf_curation.media.types import Bytes
+from avf_curation.stages.tracking import CropWindow
+from support.curation_runs import make_recipe
+
+MAX_BLEND = make_recipe().defaults.track.max_blend
+
+
+def draw_face(person: int, n: int, turn: float = 0.0) -> Bytes:
+    draw = np.random.default_rng(person)
+    skin = draw.integers(70, 200, (14, 14)).astype(np.uint8)
+    image = cv2.resize(skin, (256, 256), interpolation=cv2.INTER_CUBIC)
+    eyes, mouth = 90 + 25 * person, 165 + 12 * person
+    for x in (95, 160):
+        cv2.circle(image, (x, eyes), 10 + 3 * person, 30, -1)
+    cv2.ellipse(image, (128, mouth), (30, round(9 + 6 * np.sin(n / 1.7))), 0, 0, 360, 40, -1)
+    motion = cv2.getRotationMatrix2D((128, 128), 25 * turn, 1.0)
+    motion[0, 2] += 30 * turn
+    image = cv2.warpAffine(image, motion, (256, 256), borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+def film(transition: str) -> list[Bytes]:
+    """Return three seconds; from frame 30 to 45 the first person gives way to the second."""
+    frames = []
+    for n in range(75):
+        share = float(np.clip((n - 30) / 15, 0, 1))
+        first, second = draw_face(1, n), draw_face(2, n)
+        if transition == "dissolve":
+            frame = np.round(first * (1 - share) + second * share)
+        elif transition == "wipe":
+            edge = round(256 * share)
+            frame = np.concatenate([second[:, :edge], first[:, edge:]], 1)
+        elif transition == "fade through black":
+            frame = np.round(first * max(0.0, 1 - 2 * share) + second * max(0.0, 2 * share - 1))
+        elif transition == "exposure":
+            frame = np.round(first * (1 - 0.5 * share))
+        else:
+            frame = draw_face(1, n, turn=float(np.sin(n / 8)) if transition == "turning head" else 0.0)
+        frames.append(frame.astype(np.uint8))
+    return frames
+
+
+def measure_blend(frames: list[Bytes]) -> float:
+    window = CropWindow(side_px=250.0, centres_T2=np.full((len(frames), 2), 128.0))
+    return blend_share(face_pictures(frames, 1.0, window))
+
+
+@pytest.mark.parametrize("transition", ["dissolve", "wipe", "fade through black"])
+def test_a_transition_between_two_faces_is_a_blend(transition: str) -> None:
+    assert measure_blend(film(transition)) > MAX_BLEND
+
+
+@pytest.mark.parametrize("motion", ["talking", "turning head", "exposure"])
+def test_one_face_is_no_blend_however_it_moves(motion: str) -> None:
+    assert measure_blend(film(motion)) < MAX_BLEND - 0.02
+
+
+def test_a_short_span_has_no_blend() -> None:
+    assert measure_blend(film("dissolve")[:20]) == 0
