@@ -163,26 +163,68 @@ def _build_track(
 
 def decide(track: Track | None, config: TrackConfig) -> tuple[Check, ...]:
     """Check that one face is found nearly always, alone, without jumps, large enough and inside the frame."""
-
-    def check(reason: str, score: float, operator: Literal["<=", ">="], setting: str) -> Check:
-        return Check(
-            stage=STAGE,
-            reason=reason,
-            score=score,
-            operator=operator,
-            threshold=getattr(config, setting),
-            setting=f"{STAGE}.{setting}",
-        )
-
+    lost = Check(
+        stage=STAGE,
+        reason="face_lost",
+        score=1.0 if track is None else track.lost_share,
+        operator="<=",
+        threshold=config.max_lost_share,
+        setting="track.max_lost_share",
+    )
     if track is None:
-        return (check("face_lost", 1.0, "<=", "max_lost_share"),)
+        return (lost,)
+    return (lost, *_check_identity(track, config), *_check_window(track, config))
+
+
+def _check_identity(track: Track, config: TrackConfig) -> tuple[Check, ...]:
+    """Check that the track is of one face."""
     return (
-        check("face_lost", track.lost_share, "<=", "max_lost_share"),
-        check("several_faces", track.rival_share, "<=", "max_rival_share"),
-        check("jump", track.step, "<=", "max_step"),
-        check("another_face", track.blend, "<=", "max_blend"),
-        check("too_small", track.face_px, ">=", "min_face_px"),
-        check("out_of_frame", track.padding, "<=", "max_padding"),
+        Check(
+            stage=STAGE,
+            reason="several_faces",
+            score=track.rival_share,
+            operator="<=",
+            threshold=config.max_rival_share,
+            setting="track.max_rival_share",
+        ),
+        Check(
+            stage=STAGE,
+            reason="jump",
+            score=track.step,
+            operator="<=",
+            threshold=config.max_step,
+            setting="track.max_step",
+        ),
+        Check(
+            stage=STAGE,
+            reason="another_face",
+            score=track.blend,
+            operator="<=",
+            threshold=config.max_blend,
+            setting="track.max_blend",
+        ),
+    )
+
+
+def _check_window(track: Track, config: TrackConfig) -> tuple[Check, ...]:
+    """Check that the face is large enough and its crop inside the frame."""
+    return (
+        Check(
+            stage=STAGE,
+            reason="too_small",
+            score=track.face_px,
+            operator=">=",
+            threshold=config.min_face_px,
+            setting="track.min_face_px",
+        ),
+        Check(
+            stage=STAGE,
+            reason="out_of_frame",
+            score=track.padding,
+            operator="<=",
+            threshold=config.max_padding,
+            setting="track.max_padding",
+        ),
     )
 
 
