@@ -126,7 +126,7 @@ def _read_pass(request: _Request, downmix: _DownmixToMono | _OneOfTwoChannels) -
                 choice.language or "not tagged",
             )
         stream = container.streams.audio[choice.index]
-        clock = read_file_clock(path, container.format.name)
+        clock = read_file_clock(path, container.format.name, request.config.audio_languages)
         until_s, seek_s = None, None
         if within is not None:
             begin_s = float(clock.starts.get(stream.index, stream.start_time or 0) * stream.time_base)
@@ -259,16 +259,16 @@ def _resample_blocks(
 
 
 def _decode_from(container: Any, stream: Any, clock: FileClock, seek_s: float | None) -> Iterator[Any]:
-    """Yield the decoded sound from a time or from before it on; None: from the start of the file."""
+    """Yield the decoded sound from a time on; None: from the start of the file."""
     stream.thread_count = 1
-    if seek_s is None or not _seek(container, stream, clock, seek_s):
+    if seek_s is None or not _seek(container, stream, clock, seek_s - _MARGIN_S):
         yield from _decode_audio(_read_packets(container, stream, clock))
         return
     frames = _decode_audio(_read_packets(container, stream, clock))
     first = next(frames, None)
-    if first is not None and first.pts is not None and first.time <= seek_s + _LOST_SYNC_S:
-        yield first
-        yield from frames
+    if first is not None and first.pts is not None and first.time <= seek_s:
+        # The first packet behind a seek may be the rest of one that began earlier, with the timestamp of the next.
+        yield from (frame for frame in frames if frame.pts is None or frame.time >= seek_s)
         return
     # The seek led to a packet behind the time. Sound before the range is decoded and dropped.
     with open_container(Path(container.name)) as again:
@@ -277,7 +277,7 @@ def _decode_from(container: Any, stream: Any, clock: FileClock, seek_s: float | 
 
 def _seek(container: Any, stream: Any, clock: FileClock, seek_s: float) -> bool:
     """Seek to a packet before a time. Return whether that was possible; else the container is at the start."""
-    target = int(seek_s / float(stream.time_base))
+    target = max(int(seek_s / float(stream.time_base)), clock.starts.get(stream.index, stream.start_time or 0))
     try:
         if stream.index in clock.seek_points:
             position = clock.seek_points[stream.index].before(target)

@@ -15,6 +15,7 @@ from avf_curation.media.types import MediaError
 av.logging.set_level(None)  # FFmpeg would write a line to stderr for each damaged packet
 
 MAX_DECODE_ERRORS = 10_000  # after so many packets of one stream nothing more of it is expected to decode
+_MAX_PROBED_BYTES = 64 << 20  # FFmpeg keeps in memory what it has looked through
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,wav,w64,flac,mp3,aac,rm,"
@@ -30,13 +31,13 @@ def open_container(path: Path, find_all_streams: bool = False) -> Any:
     """Open a media file, or a folder of numbered images, and return PyAV's container. Raises MediaError.
 
     Args:
-        find_all_streams: read the whole file for streams that begin late, not only its first megabytes.
+        find_all_streams: look for streams that begin late in the first 64 MB of the file, not only in the first 5.
     """
     if path.is_dir():
         return _open_image_folder(path)
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     if find_all_streams:
-        options |= {"probesize": str(path.stat().st_size), "analyzeduration": str(2**60)}
+        options |= {"probesize": str(min(path.stat().st_size, _MAX_PROBED_BYTES)), "analyzeduration": str(2**60)}
     try:
         return av.open(str(path), "r", options=options, metadata_errors="replace")
     except FileNotFoundError:

@@ -126,7 +126,7 @@ class MediaFile:
         self._log_oddities(self.video_track)
 
     def _read_clock(self) -> FileClock:
-        return read_file_clock(self._path, self._container.format.name)
+        return read_file_clock(self._path, self._container.format.name, self._config.audio_languages)
 
     def _start_decoder(
         self, clock: FileClock, from_pts: int | None

@@ -5,7 +5,7 @@ Only files of formats that have no index that says so, and that people join byte
 
 import logging
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,17 +17,18 @@ from avf_curation.media.clock_glitches import repair_glitches
 from avf_curation.media.joined_clock import (
     Restart,
     StreamClock,
+    TimedStream,
     continue_clock,
-    presentation_times,
+    stored_key,
     takes_part_of,
 )
-from avf_curation.media.packet_table import NO_TIME, StreamPackets, Ticks, list_packets
+from avf_curation.media.packet_table import StreamPackets, Ticks, list_packets
 from avf_curation.media.presentation_times import MAX_REORDERED
 
 log = logging.getLogger(__name__)
 
 _LISTED_FORMATS = {"mpegts", "mpeg", "matroska,webm", "nut"}
-_MAY_JUMP_AHEAD = {"mpegts", "mpeg"}  # AVFMT_TS_DISCONT
+_STORE_DTS = {"mpegts", "mpeg"}  # formats with times of decoding, which may jump ahead (AVFMT_TS_DISCONT)
 _SEEK_STEP_S = 0.5  # between the packets of sound to which a seek may lead
 
 
@@ -80,7 +81,7 @@ class PacketClock:
         if stream is None or not (stream.positions or stream.repairs):
             return 0
         dts, pts = packet.dts, packet.pts
-        stored = (position, NO_TIME if dts is None else dts, NO_TIME if pts is None else pts)
+        stored = stored_key(position, dts, pts)
         if stored in stream.repairs:
             dts, pts = stream.repairs[stored]
         recordings = bisect_right(stream.positions, position)
@@ -90,42 +91,49 @@ class PacketClock:
         return recordings
 
 
-def read_file_clock(path: Path, format_name: str) -> FileClock:
-    """Return the clock of a file, which is read to its end the first time where its format may be joined."""
+def read_file_clock(path: Path, format_name: str, audio_languages: Sequence[str]) -> FileClock:
+    """Return the clock of a file, which is read to its end the first time where its format may be joined.
+
+    Args:
+        audio_languages: as in `choose_audio_stream`; the clocks of other tracks do not count.
+    """
     if format_name not in _LISTED_FORMATS or not path.is_file():
         return FileClock()
     status = path.stat()
-    return _list_clock(path, format_name, status.st_size, status.st_mtime_ns)
+    return _list_clock(path, format_name, tuple(audio_languages), status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=2)  # the passes over picture and sound of an input, and over its ranges, ask for the same file
-def _list_clock(path: Path, format_name: str, _size: int, _mtime_ns: int) -> FileClock:
-    packets, may_jump_ahead = list_packets(path), format_name in _MAY_JUMP_AHEAD
-    restarts, clocks = continue_clock(packets, may_jump_ahead)
+def _list_clock(
+    path: Path, format_name: str, audio_languages: tuple[str, ...], _size: int, _mtime_ns: int
+) -> FileClock:
+    stores_dts = format_name in _STORE_DTS
+    listed = list_packets(path, audio_languages)
+    read = [packets for packets in listed.values() if packets.is_read]
+    streams = {
+        index: TimedStream.make(packets, repair_glitches(packets, stores_dts))
+        for index, packets in listed.items()
+        if packets.is_read or any(takes_part_of(packets, other) for other in read)
+    }
+    restarts, clocks = continue_clock(streams, may_jump_ahead=stores_dts)
     repaired = sum(len(clock.repairs) for clock in clocks.values())
     if restarts or repaired:
         log.info("%r: other recordings begin at %s; %d timestamps are wrong", str(path), restarts[:5], repaired)
     points, starts, ends = {}, {}, {}
     for index, clock in clocks.items():
-        times = repair_glitches(packets[index])
-        recordings = np.searchsorted(np.asarray(clock.positions, np.int64), packets[index].positions, "right")
-        presented = presentation_times(packets[index], times) + np.asarray((0, *clock.offsets), np.int64)[recordings]
+        packets, times = streams[index].packets, streams[index].times
+        recordings = np.searchsorted(np.asarray(clock.positions, np.int64), packets.positions, "right")
+        presented = times.pts + np.asarray((0, *clock.offsets), np.int64)[recordings]
         starts[index] = int(presented[:MAX_REORDERED].min())
         ends[index] = int((presented + times.steps)[-MAX_REORDERED:].max())
-        if may_jump_ahead:  # these formats are read from any byte on
-            points[index] = _seek_points(packets[index], presented)
-    ends = {
-        index: max(ends[other] for other in ends if other == index or takes_part_of(packets[other], packets[index]))
-        for index in ends
-    }
-    return FileClock(
-        restarts=restarts,
-        streams=clocks,
-        seek_points=points,
-        starts=starts,
-        ends=ends,
-        repaired=repaired,
-    )
+        if stores_dts:  # these formats are read from any byte on
+            points[index] = _seek_points(packets, presented)
+    ends = {index: max(ends[other] for other in ends if _is_or_follows(streams, other, index)) for index in ends}
+    return FileClock(restarts=restarts, streams=clocks, seek_points=points, starts=starts, ends=ends, repaired=repaired)
+
+
+def _is_or_follows(streams: Mapping[int, TimedStream], other: int, index: int) -> bool:
+    return other == index or takes_part_of(streams[other].packets, streams[index].packets)
 
 
 def _seek_points(packets: StreamPackets, presented: Ticks) -> SeekPoints:

@@ -2,6 +2,7 @@
 
 import logging
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import StreamsAppearedError, is_cover_art, open_container, read_packets
 from avf_curation.media.types import MediaError
 
@@ -17,6 +19,7 @@ log = logging.getLogger(__name__)
 
 MAX_PACKETS = 10_000_000  # 12 hours have 5 million of picture and sound; each takes 56 bytes of memory
 NO_TIME = -(2**62)  # stands for a timestamp that the file does not give
+_MAX_TICKS = 2**53  # three years in ticks of 10 nanoseconds; hostile files give more
 Ticks = npt.NDArray[np.int64]
 
 
@@ -26,6 +29,7 @@ class StreamPackets:
 
     tick_s: float  # seconds of a tick
     is_video: bool
+    is_read: bool  # the video or the sound track that the input is read from
     orders: Ticks  # place of each packet among the packets of all streams, as the demuxer gives them
     positions: Ticks  # byte of the file at which the packet, or one before it in the same unit, was found
     stored_dts: Ticks  # as the file has it; NO_TIME: not given
@@ -38,19 +42,22 @@ class StreamPackets:
         return len(self.orders)
 
 
-def list_packets(path: Path) -> dict[int, StreamPackets]:
+def list_packets(path: Path, audio_languages: Sequence[str]) -> dict[int, StreamPackets]:
     """Return the packets of each stream of picture and sound by the stream's number; one without packets is left out.
 
     Reads all of the file and decodes nothing: about 10 microseconds for a packet. Raises MediaError.
+
+    Args:
+        audio_languages: as in `choose_audio_stream`.
     """
     try:
-        return _list_packets(path, find_all_streams=False)
+        return _list_packets(path, audio_languages, find_all_streams=False)
     except StreamsAppearedError:
         log.info("%r: more streams begin in mid-file", str(path))
-        return _list_packets(path, find_all_streams=True)
+        return _list_packets(path, audio_languages, find_all_streams=True)
 
 
-def _list_packets(path: Path, find_all_streams: bool) -> dict[int, StreamPackets]:
+def _list_packets(path: Path, audio_languages: Sequence[str], find_all_streams: bool) -> dict[int, StreamPackets]:
     columns: dict[int, list[array[int]]] = {}
     streams: dict[int, Any] = {}
     with open_container(path, find_all_streams) as container:
@@ -58,6 +65,7 @@ def _list_packets(path: Path, find_all_streams: bool) -> dict[int, StreamPackets
             if not is_cover_art(stream):
                 streams[stream.index] = stream
                 columns[stream.index] = [array("q") for _ in range(7)]
+        read = _streams_that_are_read(container, audio_languages)
         ticks = {index: float(stream.time_base) for index, stream in streams.items()}
         try:
             for order, packet in enumerate(read_packets(container, list(streams.values()))):
@@ -72,10 +80,14 @@ def _list_packets(path: Path, find_all_streams: bool) -> dict[int, StreamPackets
                 raise
             log.warning("%r: some streams of the file cannot be read", str(path))
         return {
-            index: _as_arrays(rows, ticks[index], streams[index].type == "video")
+            index: _as_arrays(rows, ticks[index], is_video=streams[index].type == "video", is_read=index in read)
             for index, rows in columns.items()
             if rows[0]
         }
+
+
+def _credible(ticks: int | None) -> int:
+    return NO_TIME if ticks is None or abs(ticks) > _MAX_TICKS else ticks
 
 
 def _append(rows: list["array[int]"], order: int, packet: Any) -> None:
@@ -83,9 +95,9 @@ def _append(rows: list["array[int]"], order: int, packet: Any) -> None:
     values = (
         order,
         carried if packet.pos is None else packet.pos,
-        NO_TIME if packet.dts is None else packet.dts,
-        NO_TIME if packet.pts is None else packet.pts,
-        packet.duration or 0,
+        _credible(packet.dts),
+        _credible(packet.pts),
+        min(max(packet.duration or 0, 0), _MAX_TICKS),
         packet.is_keyframe,
         packet.pos is not None,
     )
@@ -93,11 +105,21 @@ def _append(rows: list["array[int]"], order: int, packet: Any) -> None:
         column.append(int(value))
 
 
-def _as_arrays(rows: list["array[int]"], tick_s: float, is_video: bool) -> StreamPackets:
+def _streams_that_are_read(container: Any, audio_languages: Sequence[str]) -> set[int]:
+    """Return the numbers of the video and of the sound track that the input is read from."""
+    read = {stream.index for stream in container.streams.video if not is_cover_art(stream)}
+    read = {min(read)} if read else set()
+    if container.streams.audio:
+        read.add(container.streams.audio[choose_audio_stream(container.streams.audio, audio_languages).index].index)
+    return read
+
+
+def _as_arrays(rows: list["array[int]"], tick_s: float, *, is_video: bool, is_read: bool) -> StreamPackets:
     orders, positions, dts, pts, durations, keys, begins = (np.frombuffer(row, np.int64) for row in rows)
     return StreamPackets(
         tick_s=tick_s,
         is_video=is_video,
+        is_read=is_read,
         orders=orders,
         positions=positions,
         stored_dts=dts,

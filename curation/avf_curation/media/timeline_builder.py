@@ -2,6 +2,7 @@
 
 import heapq
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,6 @@ from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from avf_curation.media.damage import DamageLog, ShownFrame
 from avf_curation.media.file_clock import FileClock
 from avf_curation.media.frame_placement import held_indices, round_to_frames, unseen_span
-from avf_curation.media.joined_clock import Restart
 from avf_curation.media.packet_damage import LOST_STEPS
 from avf_curation.media.picture_recorder import PictureRecorder
 from avf_curation.media.types import MediaConfig, MediaError, VideoTrack
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 # Of the frames; more without a place of their own mean that the timestamps are wrong. In files that were joined, as
 # recordings of calls are at each change of size, the second part may begin a few frames before the first one ends.
 _MAX_UNPLACED_SHARE = 0.05
-_INTERLEAVING_FRAMES = FRAMES_PER_SECOND
+_MARGIN_S = 1.0  # around a clock that jumps alone
 
 
 @dataclass(kw_only=True)
@@ -54,7 +54,6 @@ class TimelineBuilder:
         self._gaps: list[Span] = []
         self._key_indices: list[int] = []
         self._joins: list[int] = []
-        self._out_of_step_from: int | None = None  # index from which picture and sound do not belong together
         self._recordings_passed = 0  # entries of the decoder's list
         self._before_range: tuple[DecodedFrame, int] | None = None  # the latest frame before the range, and its time
         self._pictures = PictureRecorder(float(video.average_rate or FRAMES_PER_SECOND))
@@ -190,8 +189,7 @@ class TimelineBuilder:
 
     def track(self, frames: int, decoder: VideoDecoder) -> VideoTrack:
         """Return the finished track on a timeline of `frames`."""
-        if self._out_of_step_from is not None:
-            self._damage.note_span(self._out_of_step_from, frames)
+        self._note_out_of_step(frames)
         return VideoTrack(
             frames=frames,
             pts=np.asarray(self._pts, np.int64),
@@ -220,7 +218,9 @@ class TimelineBuilder:
             if shown.number < number:
                 break
             self._recordings_passed += 1
-            self._pass_restart(self._clock.restarts[recording - 1], index)
+            begins_recording = self._clock.restarts[recording - 1].begins_recording
+            if begins_recording and index > 0 and index not in self._joins[-1:]:
+                self._joins.append(index)
         self._pictures.note(shown.frame, indices, following)
         for count, index in enumerate(indices):
             self._pts.append(shown.pts)
@@ -229,14 +229,20 @@ class TimelineBuilder:
             self._note_damage(decoded, range(0))
         self._passed_over = []
 
-    def _pass_restart(self, restart: Restart, index: int) -> None:
-        """Take note of a restart of the clock before the frame at an index."""
-        if restart.begins_recording and index > 0 and index not in self._joins[-1:]:
-            self._joins.append(index)
-        if self._out_of_step_from is not None:
-            self._damage.note_span(self._out_of_step_from, index + _INTERLEAVING_FRAMES)
-        # Packets of the same time lie up to a second apart in a file.
-        self._out_of_step_from = max(0, index - _INTERLEAVING_FRAMES) if restart.is_out_of_step else None
+    def _note_out_of_step(self, frames: int) -> None:
+        """Note the stretches in which picture and sound do not belong together, on a timeline of `frames`."""
+        assert self.first_time is not None
+        first_s = float(self.first_time * self._tick)
+        restarts = self._clock.restarts
+        for number, restart in enumerate(restarts):
+            if restart.is_out_of_step:
+                # Nearer than a second to a restart, the times of the file say little.
+                start = (restart.start_s - first_s - _MARGIN_S) * FRAMES_PER_SECOND
+                stop = float(frames)
+                if number + 1 < len(restarts):
+                    stop = (restarts[number + 1].start_s - first_s + _MARGIN_S) * FRAMES_PER_SECOND
+                if stop > 0 and start < frames:
+                    self._damage.note_span(max(0, int(start)), min(frames, math.ceil(stop)))
 
     def _note_failed(self, indices: range, later: int) -> None:
         """Note the damaged frames without successors between the shown frame, which has `indices`, and the next one.

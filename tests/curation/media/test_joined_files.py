@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from avf_curation.media.audio import _place_blocks
 from avf_curation.media.decode import MediaFile
-from avf_curation.media.types import AudioTrack, MediaError, VideoTrack
+from avf_curation.media.types import AudioTrack, MediaError, TimeRange, VideoTrack
 from avf_curation.stages import scenes
 from avf_shards.timeline import Span
 from support.curation_runs import make_recipe
@@ -71,7 +71,8 @@ def test_sound_over_other_sound_fails_the_input_and_a_little_of_it_does_not() ->
 def record(first: int, frames: int = 100, container: str = "mpegts", **more: Any) -> bytes:
     """Return a recording with a beep at each second, whose first picture shows a number."""
     defaults: dict[str, Any] = {"codec": "mpeg2video", "options": REFERENCE, "beeps_s": [1.0, 2.0, 3.0]}
-    return make_numbered_video(range(frames), container=container, first_number=first, **(defaults | more))
+    times = more.pop("times", range(frames))
+    return make_numbered_video(times, container=container, first_number=first, **(defaults | more))
 
 
 def read_joined(path: Path, *recordings: bytes) -> tuple[list[int], VideoTrack, list[float]]:
@@ -153,7 +154,7 @@ def test_where_only_the_clock_of_the_sound_starts_again_the_stretch_is_not_used(
     # A recording that follows is whole again.
     numbers, track, beeps_s = read_joined(tmp_path / "more.ts", late, record(100, beeps_s=[1.0]))
     (span,) = track.damaged
-    assert span.stop_frame <= numbers.index(125)
+    assert span.stop_frame <= numbers.index(126)
     assert abs(beeps_s[-1] - numbers.index(125) / 25) < 0.021
 
 
@@ -193,6 +194,52 @@ def test_a_recording_in_other_streams_of_the_file_is_missing_and_not_forgotten(t
     assert track.recordings == 2
     assert abs(track.frames - 200) <= 2
     assert track.decoded_frames <= 102
+
+
+@pytest.mark.parametrize("bit", [20, 30, 32])
+@pytest.mark.parametrize("number", [0, 97])
+def test_a_wrong_time_of_the_first_or_last_picture_moves_nothing(tmp_path: Path, number: int, bit: int) -> None:
+    data = record(0)
+    flipped = with_timestamps(data, 0xE0, lambda n, ticks: ticks ^ (1 << bit) if n == number else ticks, "pts")
+    numbers, track, beeps_s = read_joined(tmp_path / "flipped.ts", flipped)
+    assert abs(len(numbers) - 100) <= 1
+    assert set(numbers) >= set(range(1, 99))
+    np.testing.assert_allclose(beeps_s, seconds_of(numbers, 25, 50, 75), atol=0.021)
+    assert track.recordings == 1
+
+
+@pytest.mark.parametrize("container", ["mpegts", "matroska"])
+def test_slow_and_uneven_pictures_are_no_restarts(tmp_path: Path, container: str) -> None:
+    uneven = [n * 5 + (3 if n % 5 == 4 else 0) for n in range(8)]  # 5 a second, each fifth 120 ms late
+    bursts = [*range(40, 55), *range(60, 90, 6), *range(90, 105), *range(110, 140, 6)]
+    times = uneven + bursts
+    codec = "mpeg4" if container == "matroska" else "mpeg2video"
+    data = record(0, 1, container=container, codec=codec, times=times, options={"qmax": "3"})
+    numbers, track, beeps_s = read_joined(tmp_path / "film", data)
+    assert (track.recordings, track.repaired_times, track.is_seekable, track.damaged) == (1, 0, True, ())
+    shown = [numbers.index(number) for number in range(len(times))]
+    assert shown == times
+    np.testing.assert_allclose(beeps_s, [1.0, 2.0, 3.0], atol=0.021)
+
+
+def test_a_short_recording_in_front_is_no_wrong_timestamp(tmp_path: Path) -> None:
+    numbers, track, beeps_s = read_joined(
+        tmp_path / "short.ts", record(0, frames=7, beeps_s=[0.04]), record(100, beeps_s=[1.0])
+    )
+    assert {*range(7), *range(100, 200)} <= set(numbers)
+    assert track.recordings == 2
+    assert not track.damaged
+    np.testing.assert_allclose(beeps_s, [0.04, numbers.index(125) / 25], atol=0.021)
+
+
+def test_ranges_behind_a_clock_that_jumped_alone_are_not_used_either(tmp_path: Path) -> None:
+    late = with_timestamps(record(0), 0xE0, lambda number, ticks: ticks + 2_700_000)
+    late = with_timestamps(late, 0xC0, lambda number, ticks: ticks + 2_700_000 - 90_000 * (number >= 12))
+    (tmp_path / "late.ts").write_bytes(late)
+    with MediaFile(tmp_path / "late.ts", CONFIG, None, TimeRange(2.4, 3.6)) as media:
+        assert len(list(media.frames())) == 30
+        assert media.video_track is not None
+        assert media.video_track.damaged == (Span(0, 30),)
 
 
 def test_streams_that_cannot_be_read_and_endless_packets_do_not_stop_the_worker(
