@@ -97,7 +97,9 @@ def _distance_s(case: MediaCase, index: int, number: int) -> float:
     """Return how far `index` is from the time for which the film shows frame `number`; 0 inside of that time."""
     time_s = case.shown(index / FRAMES_PER_SECOND)
     start_s, stop_s = float(number / case.rate), float((number + 1) / case.rate)
-    return max(0.0, start_s - time_s, time_s - stop_s)
+    distance_s = max(0.0, start_s - time_s, time_s - stop_s)
+    # The last frame of a film that begins again is near to the first one.
+    return distance_s if case.repeats_s is None else min(distance_s, case.repeats_s - distance_s)
 
 
 def _sound_ms(case: MediaCase, samples: npt.NDArray[np.int16]) -> float:
