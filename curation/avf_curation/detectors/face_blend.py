@@ -75,7 +75,7 @@ def _aligned_correlation(first_HW: Picture, second_HW: Picture) -> float:
     motion = np.eye(2, 3, dtype=np.float32)
     for kind, blur_px in ((cv2.MOTION_TRANSLATION, 9), (cv2.MOTION_AFFINE, 5)):
         try:
-            _, found = cv2.findTransformECC(  # type: ignore[call-overload]  # the stub knows no inputMask of None here
+            _, refined = cv2.findTransformECC(  # type: ignore[call-overload]  # the stub knows no inputMask of None here
                 first_HW,
                 second_HW,
                 motion.copy(),
@@ -84,7 +84,7 @@ def _aligned_correlation(first_HW: Picture, second_HW: Picture) -> float:
                 inputMask=None,
                 gaussFiltSize=blur_px,
             )
-            motion = np.asarray(found, np.float32)
+            motion = np.asarray(refined, np.float32)
         except cv2.error:  # it does not converge: the pictures have too little in common
             continue
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -28,12 +28,12 @@ def choose_audio_stream(streams: Sequence[Any], languages: Sequence[str]) -> Aud
         streams: the sound tracks of a container, at least one.
         languages: codes as files tag them, such as "eng" or "en"; the first counts most.
     """
-    wanted = [_primary_subtag(language) for language in languages]
+    preferred = [_primary_subtag(language) for language in languages]
 
     def rank(index: int) -> tuple[int, bool, bool, int]:
         language = _primary_subtag(_language(streams[index]) or "")
         disposition = int(streams[index].disposition)
-        by_language = wanted.index(language) if language in wanted else len(wanted)
+        by_language = preferred.index(language) if language in preferred else len(preferred)
         return by_language, bool(disposition & _BESIDE_THE_FILM), not disposition & _DEFAULT, index
 
     index = min(range(len(streams)), key=rank)

@@ -125,11 +125,11 @@ def _jumps(streams: Streams, index: int, may_jump_ahead: bool) -> list[_Jump]:
     jumps_s = times.jumps * packets.tick_s
     is_back = (jumps_s < -JUMP_S) & times.runs_back
     is_ahead = (jumps_s > AHEAD_S) & may_jump_ahead
-    found = []
+    jumps = []
     for packet in map(int, np.flatnonzero(is_back | is_ahead)):
         if is_ahead[packet] and _another_stream_leads_to(streams, index, packet):
             continue
-        found.append(
+        jumps.append(
             _Jump(
                 stream=index,
                 packet=packet,
@@ -138,12 +138,12 @@ def _jumps(streams: Streams, index: int, may_jump_ahead: bool) -> list[_Jump]:
                 seconds=float(jumps_s[packet]),
             )
         )
-    return found
+    return jumps
 
 
 def _jumps_between_streams(streams: Streams, may_jump_ahead: bool) -> list[_Jump]:
     """Return the restarts at which a recording has streams of its own, which begin where those before them end."""
-    found = []
+    jumps = []
     for index, stream in streams.items():
         before = [other for other in streams.values() if takes_part_of(stream.packets, other.packets)]
         if not before:
@@ -152,7 +152,7 @@ def _jumps_between_streams(streams: Streams, may_jump_ahead: bool) -> list[_Jump
         end_s = float((latest.times.dts[-1] + latest.times.steps[-1]) * latest.packets.tick_s)
         seconds = float(stream.times.dts[0] * stream.packets.tick_s) - end_s
         if seconds < -JUMP_S or (may_jump_ahead and seconds > AHEAD_S):
-            found.append(
+            jumps.append(
                 _Jump(
                     stream=index,
                     packet=0,
@@ -161,7 +161,7 @@ def _jumps_between_streams(streams: Streams, may_jump_ahead: bool) -> list[_Jump
                     seconds=seconds,
                 )
             )
-    return found
+    return jumps
 
 
 def takes_part_of(later: StreamPackets, earlier: StreamPackets) -> bool:
@@ -244,7 +244,7 @@ class _Offsets:
         A recording begins where all before it end. Where only some clocks jump, each of them goes on by itself.
         """
         zero = dict.fromkeys(self.streams, 0.0)
-        offsets, found, starts = zero, [], []
+        offsets, offsets_s, starts = zero, [], []
         _, end_s = self._edges(0, offsets)
         for number, group in enumerate(self.groups):
             if self.contradicted[number]:
@@ -255,8 +255,8 @@ class _Offsets:
             start_s, part_end_s = self._edges(number + 1, offsets)
             starts.append(min(start_s, end_s))
             end_s = max(end_s, part_end_s)
-            found.append(offsets)
-        return found, starts
+            offsets_s.append(offsets)
+        return offsets_s, starts
 
     def _edges(self, part: int, offsets: Mapping[int, float]) -> tuple[float, float]:
         """Return when the first stream begins and the last one ends between two restarts, with offsets added."""

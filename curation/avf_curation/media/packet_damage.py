@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from avf_curation.media.packet_syntax import has_zero_fill, nal_length_bytes, told_codec
+from avf_curation.media.packet_syntax import codec_of_header, has_zero_fill, nal_length_bytes
 
 LOST_STEPS = 1.5  # nominal steps from one frame to the next, around damage, above which one between them is lost
 _REPORTING_DECODERS = {
@@ -42,9 +42,9 @@ class PacketDamage:
     def is_foreign(self, packet: Any) -> bool:
         """Return whether the next packet is of another codec, as in joined files: its decoder makes noise of it."""
         families = _FAMILIES.get(self._codec)
-        told = told_codec(memoryview(packet)) if self._is_parsed and families else ""
-        if told:
-            self._is_foreign = told not in (families or ())
+        header_codec = codec_of_header(memoryview(packet)) if self._is_parsed and families else ""
+        if header_codec:
+            self._is_foreign = header_codec not in (families or ())
         if self._is_foreign:
             self._is_reported = bool(packet.is_corrupt)
         return self._is_foreign

@@ -45,7 +45,7 @@ def _is_unreferenced_slice(data: bytes, codec: str) -> bool:
     return False
 
 
-def told_codec(header: memoryview) -> str:
+def codec_of_header(header: memoryview) -> str:
     """Return the family of codecs of a packet of an MPEG stream by its first start code; "" where it does not say.
 
     The families are "h264", "hevc", "mpeg4" and "mpeg", which is MPEG-1, MPEG-2 or MPEG-4.

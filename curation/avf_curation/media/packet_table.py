@@ -30,8 +30,8 @@ class StreamPackets:
     tick_s: float  # seconds of a tick
     is_video: bool
     is_read: bool  # the video or the sound track that the input is read from
-    orders: Ticks  # place of each packet among the packets of all streams, as the demuxer gives them
-    positions: Ticks  # byte of the file at which the packet, or one before it in the same unit, was found
+    orders: Ticks  # number of each packet among the packets of all streams, as the demuxer gives them
+    positions: Ticks  # byte of the file at which the packet, or one before it in the same unit, begins
     stored_dts: Ticks  # as the file has it; NO_TIME: not given
     stored_pts: Ticks  # likewise
     durations: Ticks  # 0: not given

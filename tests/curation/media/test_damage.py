@@ -12,7 +12,7 @@ import pytest
 from avf_curation.media.damage import DamageLog, ShownFrame
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.file_clock import FileClock, PacketClock
-from avf_curation.media.packet_syntax import has_zero_fill, is_unreferenced, told_codec
+from avf_curation.media.packet_syntax import codec_of_header, has_zero_fill, is_unreferenced
 from avf_curation.media.presentation_times import PresentationTimes
 from avf_curation.media.types import VideoTrack
 from avf_curation.media.video_decoder import VideoDecoder
@@ -265,12 +265,12 @@ def test_a_recording_of_another_codec_is_not_decoded_as_noise(tmp_path: Path, co
 
 
 def test_start_codes_tell_the_codec() -> None:
-    assert told_codec(memoryview(b"\0\0\0\1\x09\xf0")) == "h264"
-    assert told_codec(memoryview(b"\0\0\1\x46\1\x50")) == "hevc"
-    assert told_codec(memoryview(b"\0\0\1\xb3\x14\0")) == "mpeg"
-    assert told_codec(memoryview(b"\0\0\1\xb6\x51\xf0")) == "mpeg4"
-    assert told_codec(memoryview(b"\0\0\1\x09\x12\x5b")) == "", "a slice of MPEG-2"
-    assert told_codec(memoryview(b"")) == ""
+    assert codec_of_header(memoryview(b"\0\0\0\1\x09\xf0")) == "h264"
+    assert codec_of_header(memoryview(b"\0\0\1\x46\1\x50")) == "hevc"
+    assert codec_of_header(memoryview(b"\0\0\1\xb3\x14\0")) == "mpeg"
+    assert codec_of_header(memoryview(b"\0\0\1\xb6\x51\xf0")) == "mpeg4"
+    assert codec_of_header(memoryview(b"\0\0\1\x09\x12\x5b")) == "", "a slice of MPEG-2"
+    assert codec_of_header(memoryview(b"")) == ""
 
 
 def overwrite(path: Path, number: int, filling: bytes) -> int:
