@@ -16,13 +16,16 @@ if [ "$1" = venv ]; then mkdir -p .venv; fi
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_setup_says_what_it_does(tmp_path: Path, terminal: bool) -> None:
+def test_setup_says_what_it_does(tmp_path: Path, terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if shutil.which("make") is None:
         pytest.skip("no make is installed")
     for name in ("requirements.lock", "pyproject.toml"):
         (tmp_path / name).write_text("")
     (tmp_path / "uv").write_text(UV)
     (tmp_path / "uv").chmod(0o755)
+    # Where `make test` runs this test, the inner make would say which folder it enters.
+    monkeypatch.delenv("MAKEFLAGS", raising=False)
+    monkeypatch.delenv("MAKELEVEL", raising=False)
     command = ["make", "-f", str(MAKEFILE), "setup", f"UV={tmp_path}/uv"]
     controller, side = pty.openpty()
     made = subprocess.run(

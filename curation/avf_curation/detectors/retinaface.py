@@ -248,6 +248,9 @@ class RetinaFaceDetector:
         image, box = torch.nonzero(scores_BP > min_score, as_tuple=True)
         scores = scores_BP[image, box]
         boxes, landmarks = decode_boxes(deltas[image, box], points[image, box], prior[box])
+        # Damaged weights give sizes like exp(100), which would end a video: no face is larger than four pictures.
+        is_credible = (boxes.abs() <= 4 * max(height, width)).all(1)  # false for what is not a number
+        image, scores, boxes, landmarks = (x[is_credible] for x in (image, scores, boxes, landmarks))
         keep = batched_nms(boxes, scores, image, nms_iou)
         results = []
         for number in range(len(images_BHWC)):

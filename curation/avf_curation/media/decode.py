@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from avf_curation.media.file_clock import FileClock, PacketClock, read_file_cloc
 from avf_curation.media.frame_reader import FrameReader
 from avf_curation.media.frame_times import repair_times
 from avf_curation.media.picture_format import display_size
+from avf_curation.media.presentation_times import MAX_REORDERED
 from avf_curation.media.timeline_builder import TimelineBuilder, TimelineFrame
 from avf_curation.media.tone_mapping import is_convertible
 from avf_curation.media.types import (
@@ -200,10 +201,20 @@ class MediaFile:
         if self._range is None or self._video is None:
             return None, None
         video = self._video
-        start = clock.starts.get(video.index, video.start_time or 0)
+        start = clock.starts.get(video.index, self._first_time())
         from_pts = start + round(self._range.start_s / float(video.time_base))
         to_pts = start + round(self._range.stop_s / float(video.time_base))
         return from_pts, to_pts
+
+    def _first_time(self) -> int:
+        """Return when the first frame is presented, in ticks."""
+        assert self._video is not None
+        if self._container.format.name != "mpegvideo":
+            return int(self._video.start_time or 0)
+        container, video = self._reopen()  # FFmpeg declares 0, although the first frame waits for those it refers to
+        with container:
+            first = [packet.pts for packet in islice(container.demux(video), MAX_REORDERED) if packet.pts is not None]
+        return min(first, default=0)
 
     def _check_picture(self, frame: Any) -> None:
         if not is_convertible(frame):

@@ -164,7 +164,7 @@ def test_every_stage_names_the_setting_that_its_threshold_comes_from() -> None:
         aspect_low=1.0,
         aspect_high=1.0,
     )
-    track: Any = SimpleNamespace(lost_share=0.0, rival_share=0.0, step=0.0, face_px=99.0, padding=0.0)
+    track: Any = SimpleNamespace(lost_share=0.0, rival_share=0.0, step=0.0, blend=0.0, face_px=99.0, padding=0.0)
     checks = [*faces.decide(face, settings.faces), *tracking.decide(None, settings.track)]
     checks += tracking.decide(track, settings.track)
     for backend in ("syncnet", "envelope"):
