@@ -26,6 +26,7 @@ class MediaCase:
     )  # time on the timeline -> time of the film that is right there
     seconds: float = SECONDS  # length of the right timeline
     sound_limit_ms: float = 22.0  # of the promise: one AAC frame, which files without edit lists keep as silence
+    picture_limit_ms: float = 40.0  # of the promise: one frame of the timeline
     repeats_s: float | None = None  # the film begins again after so many seconds; None: once only
     beeps_s: tuple[float, ...] = BEEPS_S  # beeps on the right timeline
     #: Writes the file where one command of ffmpeg does not: (film, folder, file) -> "" or an error.
@@ -206,6 +207,7 @@ def _times() -> Iterable[MediaCase]:
         sound_limit_ms=40.0,
         shown=lambda t: t % SECONDS,
         repeats_s=SECONDS,
+        picture_limit_ms=60.0,  # the first one's sound ends up to 21 ms after its picture, and the second begins there
         beeps_s=(*BEEPS_S, *(SECONDS + b for b in BEEPS_S)),
         make=_join("ts", f"{H264} {AAC}"),
     )
@@ -217,6 +219,7 @@ def _times() -> Iterable[MediaCase]:
         sound_limit_ms=40.0,
         shown=lambda t: t % SECONDS,
         repeats_s=SECONDS,
+        picture_limit_ms=60.0,  # the first one's sound ends up to 21 ms after its picture, and the second begins there
         beeps_s=(*BEEPS_S, *(SECONDS + b for b in BEEPS_S)),
         make=_join("mpg", "-c:v mpeg2video -q:v 2 -c:a mp2"),
     )

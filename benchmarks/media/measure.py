@@ -53,7 +53,7 @@ def deviations(case: MediaCase, reading: Reading) -> list[str]:
         faults.append(f"{reading.frames} frames, not {reading.expected_frames}")
     if reading.missing > 1:
         faults.append(f"{reading.missing} frames are not shown")
-    if reading.picture_ms > 1000 / FRAMES_PER_SECOND:
+    if reading.picture_ms > case.picture_limit_ms:
         faults.append(f"a picture is {reading.picture_ms:.0f} ms from its time")
     if reading.sound_ms is not None and not reading.sound_ms <= case.sound_limit_ms:  # NaN: not all beeps are there
         faults.append(f"a beep is {reading.sound_ms:.0f} ms from its time")
