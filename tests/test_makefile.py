@@ -28,7 +28,7 @@ def test_setup_says_what_it_does(tmp_path: Path, terminal: bool, monkeypatch: py
     monkeypatch.delenv("MAKELEVEL", raising=False)
     command = ["make", "-f", str(MAKEFILE), "setup", f"UV={tmp_path}/uv"]
     controller, side = pty.openpty()
-    made = subprocess.run(
+    setup = subprocess.run(
         command,
         cwd=tmp_path,
         stdout=subprocess.PIPE,
@@ -40,9 +40,9 @@ def test_setup_says_what_it_does(tmp_path: Path, terminal: bool, monkeypatch: py
     os.close(controller)
     steps = [
         line.split(":")[0] if line.startswith("setup") else " ".join(line.split()[:3])
-        for line in made.stdout.splitlines()
+        for line in setup.stdout.splitlines()
     ]
     assert steps == ["setup 1/3", "uv venv --quiet", "setup 2/3", "uv pip sync", "setup 3/3", "uv pip install"]
-    sync = next(line for line in made.stdout.splitlines() if line.startswith("uv pip sync"))
+    sync = next(line for line in setup.stdout.splitlines() if line.startswith("uv pip sync"))
     assert ("--quiet" in sync) != terminal
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.count("uv") == 0

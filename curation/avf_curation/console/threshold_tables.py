@@ -27,8 +27,8 @@ def print_what_if(out: Console, what_if: WhatIf) -> None:
     for name, source in what_if.sources.items():
         share = source.kept_after / source.kept_before - 1 if source.kept_before else 0.0
         moved = map(format_duration, (source.rejected, source.admitted, source.unknown))
-        kept = format_duration(source.kept_before), format_duration(source.kept_after)
-        table.add_row(printable(name), *kept, f"{share:+.1%}", *moved)
+        before_and_after = format_duration(source.kept_before), format_duration(source.kept_after)
+        table.add_row(printable(name), *before_and_after, f"{share:+.1%}", *moved)
         for stage, count in source.unknown_after.items():
             unknown[stage] = unknown.get(stage, 0) + count
     out.print(table)

@@ -7,22 +7,24 @@ and its last. Shapes: T frames, H height, W width, B blocks.
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from avf_curation.detectors.alignment import Image as Picture
+from avf_curation.detectors.alignment import MotionSearch, refine_motion, take_motion_out
 from avf_curation.media.types import Bytes
 from avf_curation.stages.tracking import CropWindow
 
-Picture = npt.NDArray[np.float32]
 SIDE_PX, BLOCK_PX = 64, 8  # of the compared pictures and of their blocks
 FACE_SHARE = 0.75  # of the crop's side: the face without the background around it
 LAG, STEP = 25, 5  # frames between two compared pictures, and between two comparisons
 MIN_CHANGE = 12.0  # grey levels: measured: dissolves change a face by 24 and more, most talking by less than 12
 MAX_CORRELATION = 0.75  # of the aligned faces; measured: two people at most 0.62, one person who does not turn 0.8
-MAX_REST = (
-    0.3  # share of the change that no mixture explains, above which the faces are not aligned: talkers exceed 0.11
-)
+# Share of the change that no mixture explains, above which the faces are not aligned: talkers exceed 0.11.
+MAX_REST = 0.3
 _BORDER_PX = 10  # of the aligned picture, which has no content beside it
-_ITERATIONS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-4)
+_SEARCHES = (
+    MotionSearch(kind=cv2.MOTION_TRANSLATION, blur_px=9, max_iterations=40, min_gain=1e-4),
+    MotionSearch(kind=cv2.MOTION_AFFINE, blur_px=5, max_iterations=40, min_gain=1e-4),
+)
 
 
 def face_pictures(frames: list[Bytes], scale: float, window: CropWindow) -> list[Picture]:
@@ -73,24 +75,9 @@ def _blocks(picture_HW: Picture) -> Picture:
 def _aligned_correlation(first_HW: Picture, second_HW: Picture) -> float:
     """Return the correlation of two pictures, as they are or after an affine motion, whichever is higher."""
     motion = np.eye(2, 3, dtype=np.float32)
-    for kind, blur_px in ((cv2.MOTION_TRANSLATION, 9), (cv2.MOTION_AFFINE, 5)):
-        try:
-            _, refined = cv2.findTransformECC(  # type: ignore[call-overload]  # the stub knows no inputMask of None here
-                first_HW,
-                second_HW,
-                motion.copy(),
-                motionType=kind,
-                criteria=_ITERATIONS,
-                inputMask=None,
-                gaussFiltSize=blur_px,
-            )
-            motion = np.asarray(refined, np.float32)
-        except cv2.error:  # it does not converge: the pictures have too little in common
-            continue
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    aligned_HW = np.asarray(
-        cv2.warpAffine(second_HW, motion, (SIDE_PX, SIDE_PX), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32
-    )
+    for search in _SEARCHES:
+        motion = refine_motion(first_HW, second_HW, motion, search)
+    aligned_HW = take_motion_out(second_HW, motion)
     inside = slice(_BORDER_PX, SIDE_PX - _BORDER_PX)
     return max(_correlation(first_HW[inside, inside], other_HW[inside, inside]) for other_HW in (second_HW, aligned_HW))
 

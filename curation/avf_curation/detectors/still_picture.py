@@ -7,26 +7,25 @@ import math
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from avf_curation.detectors.alignment import Image, MotionSearch, refine_motion, take_motion_out
 from avf_curation.media.types import Bytes
 
-Image = npt.NDArray[np.float32]
 SIDE_PX = 96  # of the aligned images
 BLOCK_PX = 10  # a mouth fills a few such blocks of a crop around the face
 STEP = 5  # frames between two images, 0.2 s: a mouth has moved, and the camera not too far to align
 FACE_SHARE = 0.75  # of the crop's side: the face, without the background around it
 BLUR_PX = 5  # noise and the fractions of a pixel that the crop leaves count for less
 _MARGIN_PX = 8  # beside the border the aligned image has no content
-_ITERATIONS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-5)
+_COARSE = MotionSearch(kind=cv2.MOTION_TRANSLATION, blur_px=9, max_iterations=50, min_gain=1e-5)
+_FINE = MotionSearch(kind=cv2.MOTION_AFFINE, blur_px=5, max_iterations=50, min_gain=1e-5)
 
 
 def change_without_camera(grey_THW: Bytes) -> float:
     """Return how much the most changed block changes in 0.2 s, in grey levels, once the camera's motion is taken out.
 
-    The motion is an affine map of the face, found by the enhanced correlation coefficient (Evangelidis and
-    Psarakis 2008). The value is the 90th percentile over time, so that a pause of the mouth does not count as a still;
-    infinite where the crop is too short to tell.
+    The motion is an affine map of the face, as `refine_motion` gives it. The value is the 90th percentile over time, so
+    that a pause of the mouth does not count as a still; infinite where the crop is too short to tell.
     """
     faces = _face_inside_frame(grey_THW[::STEP])
     small = [cv2.resize(face, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA) for face in faces]
@@ -57,31 +56,13 @@ def _face_inside_frame(grey_THW: Bytes) -> Bytes:
 
 def _change(before_HW: Image, after_HW: Image) -> float:
     """Return the change of the most changed block; the least over two ways to find the motion, as one may fail."""
-    coarse = _refine_motion(before_HW, after_HW, np.eye(2, 3, dtype=np.float32), cv2.MOTION_TRANSLATION, 9)
+    coarse = refine_motion(before_HW, after_HW, np.eye(2, 3, dtype=np.float32), _COARSE)
     starts = (np.eye(2, 3, dtype=np.float32), coarse)
     return min(_aligned_change(before_HW, after_HW, start) for start in starts)
 
 
-def _refine_motion(before_HW: Image, after_HW: Image, start: Image, kind: int, blur_px: int) -> Image:
-    try:
-        _, motion = cv2.findTransformECC(  # type: ignore[call-overload]  # the stub knows no inputMask of None here
-            before_HW,
-            after_HW,
-            start.copy(),
-            motionType=kind,
-            criteria=_ITERATIONS,
-            inputMask=None,
-            gaussFiltSize=blur_px,
-        )
-    except cv2.error:  # it does not converge: the images have too little in common
-        return start
-    return np.asarray(motion, np.float32)
-
-
 def _aligned_change(before_HW: Image, after_HW: Image, start: Image) -> float:
-    motion = _refine_motion(before_HW, after_HW, start, cv2.MOTION_AFFINE, 5)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    aligned_HW = cv2.warpAffine(after_HW, motion, (SIDE_PX, SIDE_PX), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    aligned_HW = take_motion_out(after_HW, refine_motion(before_HW, after_HW, start, _FINE))
     inside = slice(_MARGIN_PX, SIDE_PX - _MARGIN_PX)
     difference = np.abs(aligned_HW - before_HW)[inside, inside]
     count = difference.shape[0] // BLOCK_PX

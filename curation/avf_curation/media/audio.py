@@ -14,7 +14,7 @@ from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_F
 from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import MAX_DECODE_ERRORS, StreamsAppearedError, open_container, read_packets
 from avf_curation.media.downmix import SEGMENT_S, ChannelComparison
-from avf_curation.media.file_clock import FileClock, PacketClock, read_file_clock
+from avf_curation.media.file_clock import FileClock, PacketClock, read_file_clock, seek_before
 from avf_curation.media.types import AudioTrack, MediaConfig, MediaError, Samples, TimeRange
 
 log = logging.getLogger(__name__)
@@ -261,7 +261,8 @@ def _resample_blocks(
 def _decode_from(container: Any, stream: Any, clock: FileClock, seek_s: float | None) -> Iterator[Any]:
     """Yield the decoded sound from a time on; None: from the start of the file."""
     stream.thread_count = 1
-    if seek_s is None or not _seek(container, stream, clock, seek_s - _MARGIN_S):
+    target_s = None if seek_s is None else seek_s - _MARGIN_S
+    if target_s is None or not seek_before(container, stream, clock, int(target_s / float(stream.time_base))):
         yield from _decode_audio(_read_packets(container, stream, clock))
         return
     frames = _decode_audio(_read_packets(container, stream, clock))
@@ -273,24 +274,6 @@ def _decode_from(container: Any, stream: Any, clock: FileClock, seek_s: float | 
     # The seek led to a packet behind the time. Sound before the range is decoded and dropped.
     with open_container(Path(container.name)) as again:
         yield from _decode_from(again, again.streams[stream.index], clock, None)
-
-
-def _seek(container: Any, stream: Any, clock: FileClock, seek_s: float) -> bool:
-    """Seek to a packet before a time. Return whether that was possible; else the container is at the start."""
-    target = max(int(seek_s / float(stream.time_base)), clock.starts.get(stream.index, stream.start_time or 0))
-    try:
-        if stream.index in clock.seek_points:
-            position = clock.seek_points[stream.index].before(target)
-            if position is not None:
-                container.seek(position, unsupported_byte_offset=True)
-        elif clock.is_changed:
-            return False
-        else:
-            container.seek(target, stream=stream)
-    except (av.error.FFmpegError, ValueError):
-        log.debug("%r: no seek to %g s in the sound", container.name, seek_s)
-        return False
-    return True
 
 
 def _read_packets(container: Any, stream: Any, clock: FileClock) -> Iterator[Any]:

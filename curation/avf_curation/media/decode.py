@@ -7,13 +7,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import av
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 from avf_curation.media.audio import read_audio
 from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import is_cover_art, open_container
-from avf_curation.media.file_clock import FileClock, PacketClock, read_file_clock
+from avf_curation.media.file_clock import FileClock, PacketClock, read_file_clock, seek_before
 from avf_curation.media.frame_reader import FrameReader
 from avf_curation.media.frame_times import repair_times
 from avf_curation.media.picture_format import display_size
@@ -140,36 +139,20 @@ class MediaFile:
             if back_s is None and from_pts is not None:
                 self._container.close()
                 self._container, self._video = self._reopen()
-            elif back_s is not None and from_pts is not None and not self._seek(clock, from_pts, back_s):
-                continue
+            elif back_s is not None and from_pts is not None:
+                assert self._video is not None
+                target = from_pts - round(back_s / float(self._video.time_base))
+                if not seek_before(self._container, self._video, clock, target):
+                    continue
             builder = TimelineBuilder(self._config, self._video, clock)
             decoder = VideoDecoder(self._container, self._video, PacketClock(clock), builder.note_failure)
-            frames = decoder.frames(find_decode_times=True)
+            frames = decoder.frames(is_first_pass=True)
             first = next(frames, None)
             if back_s is None or from_pts is None:
                 break
             if first is not None and first.is_key and first.time is not None and first.time <= from_pts:
                 break
         return builder, decoder, frames if first is None else chain((first,), frames)
-
-    def _seek(self, clock: FileClock, pts: int, back_s: float) -> bool:
-        """Seek to a key frame at least `back_s` before a timestamp. Return whether that was possible."""
-        assert self._video is not None
-        target = pts - round(back_s / float(self._video.time_base))
-        try:
-            if self._video.index in clock.seek_points:
-                position = clock.seek_points[self._video.index].before(target)
-                if position is None:
-                    return False
-                self._container.seek(position, unsupported_byte_offset=True)
-            elif clock.is_changed:
-                return False
-            else:
-                self._container.seek(max(target, self._video.start_time or 0), stream=self._video)
-        except (av.error.FFmpegError, ValueError):
-            log.debug("%r: no seek to %g s before the range", str(self._path), back_s)
-            return False
-        return True
 
     def _unread_bytes(self, read_bytes: int) -> int:
         """Return how much of the file is behind its last packet, where that is more than an index can be; else 0."""

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 
 from avf_curation.media.clock_glitches import repair_glitches
@@ -134,6 +135,27 @@ def _list_clock(
 
 def _is_or_follows(streams: Mapping[int, TimedStream], other: int, index: int) -> bool:
     return other == index or takes_part_of(streams[other].packets, streams[index].packets)
+
+
+def seek_before(container: Any, stream: Any, clock: FileClock, time: int) -> bool:
+    """Seek to a packet that is presented at or before a time, in ticks of the stream. Return whether that was possible.
+
+    Where it was not, reading has to begin at the start of the file. Some demuxers seek to a packet behind the time.
+    """
+    try:
+        if stream.index in clock.seek_points:
+            position = clock.seek_points[stream.index].before(time)
+            if position is None:
+                return False
+            container.seek(position, unsupported_byte_offset=True)
+        elif clock.is_changed:  # FFmpeg knows only the stored timestamps
+            return False
+        else:
+            container.seek(max(time, stream.start_time or 0), stream=stream)
+    except (av.error.FFmpegError, ValueError):
+        log.debug("%r: no seek to timestamp %d of stream %d", container.name, time, stream.index)
+        return False
+    return True
 
 
 def _seek_points(packets: StreamPackets, presented: Ticks) -> SeekPoints:

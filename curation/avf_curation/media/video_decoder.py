@@ -113,15 +113,16 @@ class VideoDecoder:
         self._packets_read = 0
         self._latest_note = _PacketNote(number=0, is_reference=True)
 
-    def frames(self, find_decode_times: bool = False) -> Iterator[DecodedFrame]:
+    def frames(self, is_first_pass: bool = False) -> Iterator[DecodedFrame]:
         """Yield the frames in the order in which they are presented.
 
         Args:
-            find_decode_times: look at the first packets for whether `time` has to be made from times of decoding.
+            is_first_pass: look at the first packets for whether `time` has to be made from times of decoding, and note
+                in `read_bytes` how far the packets of all streams reach.
         """
-        packets = self._read_packets()
+        packets = self._read_packets(all_streams=is_first_pass)
         decode_timed = False
-        if find_decode_times and self._may_lack_presentation_times():
+        if is_first_pass and self._may_lack_presentation_times():
             first: list[Any] = []
             for packet in packets:
                 first.append(packet)
@@ -142,9 +143,9 @@ class VideoDecoder:
     def _may_lack_presentation_times(self) -> bool:
         return self._container.format.name in _WITHOUT_PRESENTATION_TIMES and self._codec in _REORDERING_CODECS
 
-    def _read_packets(self) -> Iterator[Any]:
+    def _read_packets(self, all_streams: bool = False) -> Iterator[Any]:
         """Yield the packets of the video with their clock continued."""
-        packets = read_packets(self._container, self._container.streams.get())
+        packets = read_packets(self._container, self._container.streams.get() if all_streams else self._video)
         latest: int | None = None
         while True:
             try:

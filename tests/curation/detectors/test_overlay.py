@@ -100,8 +100,8 @@ def test_a_star_on_the_wall_behind_a_moving_head_is_no_watermark(case: str) -> N
         )
         for n in range(40)
     ]
-    found = overlay.find_overlay(frames)
-    assert found is None or found.edge_px < make_recipe().defaults.quality.max_overlay_px / 2
+    mark = overlay.find_overlay(frames)
+    assert mark is None or mark.edge_px < make_recipe().defaults.quality.max_overlay_px / 2
 
 
 def test_a_star_over_a_scene_that_moves_is_a_watermark() -> None:

@@ -193,9 +193,9 @@ def test_a_damaged_b_picture_costs_itself_and_is_found_at_its_place(
     for number in b_pictures[::3]:
         spoilt = without(data, [offsets[(starts[number] + starts[number + 1]) // 2]])
         pictures, track = frames_by_time(tmp_path / "spoilt.ts", spoilt)
-        place = round((packets[number].pts - first) / 3600)
-        assert ruined_pictures(pictures, clean) == [place], "the damage must be visible for this test to mean anything"
-        assert track.damaged == (Span(place, place + 1),)
+        index = round((packets[number].pts - first) / 3600)
+        assert ruined_pictures(pictures, clean) == [index], "the damage must be visible for this test to mean anything"
+        assert track.damaged == (Span(index, index + 1),)
 
 
 @pytest.mark.parametrize(("codec", "options"), REORDERED)
@@ -300,10 +300,10 @@ def test_zeros_in_a_slice_are_damage_though_the_decoder_takes_them(tmp_path: Pat
     options = X264 if codec == "libx264" else {"x265-params": "keyint=40:bframes=0:log-level=none", "preset": "fast"}
     clean, track = frames_by_time(tmp_path / "film", noisy_film(container, codec, options))
     assert (len(clean), track.damaged) == (80, ())
-    place = overwrite(tmp_path / "film", 50, bytes(300))
+    index = overwrite(tmp_path / "film", 50, bytes(300))
     pictures, track = frames_by_time(tmp_path / "film", (tmp_path / "film").read_bytes())
     assert 50 in ruined_pictures(pictures, clean)
-    assert place == 50
+    assert index == 50
     assert track.damaged == (Span(50, 80),)
 
 

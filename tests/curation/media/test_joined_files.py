@@ -136,7 +136,7 @@ def test_a_flipped_bit_in_a_timestamp_moves_nothing_else(tmp_path: Path, stream_
     assert not track.damaged
 
 
-def test_where_only_the_clock_of_the_sound_starts_again_the_stretch_is_not_used(tmp_path: Path) -> None:
+def test_a_sound_clock_that_jumps_alone_makes_its_stretch_unusable(tmp_path: Path) -> None:
     # Half a minute later than recorded, so that no timestamp falls below zero.
     data = with_timestamps(record(0), 0xE0, lambda number, ticks: ticks + 2_700_000)
     data = with_timestamps(data, 0xC0, lambda number, ticks: ticks + 2_700_000)

@@ -47,9 +47,9 @@ def test_the_split_is_librosas_to_the_bit() -> None:
         sound = (draw.normal(0, 0.2, length) * loud).clip(-1, 1).astype(np.float32)
         levels, top_db = librosa_split._window_levels(sound), draw.uniform(1e-3, 70)
         np.testing.assert_array_equal(levels, feature.rms(y=sound, frame_length=2048, hop_length=160)[0])
-        found = np.reshape(librosa_split._find_sound(levels, top_db), (-1, 2)) * 160
+        spans = np.reshape(librosa_split._find_sound(levels, top_db), (-1, 2)) * 160
         expected = effects.split(sound, top_db=top_db, frame_length=2048, hop_length=160)
-        np.testing.assert_array_equal(np.minimum(found, length), expected)
+        np.testing.assert_array_equal(np.minimum(spans, length), expected)
 
 
 def test_zero_and_near_zero_samples_are_silence() -> None:

@@ -1,4 +1,4 @@
-"""The chart library is made once for all processes of a user, and anew where the stored text is not whole."""
+"""The chart library is bundles once for all processes of a user, and anew where the stored text is not whole."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from avf_shards.pages.chart_bundle import vega_bundle
 
 
 def test_the_library_is_kept_between_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
+    bundles = []
 
     def bundle(snippet: str) -> str:
-        made.append(snippet)
-        return f"text {len(made)}: '</script>'\r\n"
+        bundles.append(snippet)
+        return f"text {len(bundles)}: '</script>'\r\n"
 
     monkeypatch.setattr(vl_convert, "javascript_bundle", bundle)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -22,7 +22,7 @@ def test_the_library_is_kept_between_processes(tmp_path: Path, monkeypatch: pyte
     assert uncached() == first
     (stored,) = (tmp_path / ".cache/avf-foundry").iterdir()
     stored.write_bytes(stored.read_bytes()[:-3])
-    assert uncached() == "text 2: '<\\/script>'\r\n", "a text that is cut off is made anew"
+    assert uncached() == "text 2: '<\\/script>'\r\n", "a text that is cut off is bundles anew"
     assert uncached() == "text 2: '<\\/script>'\r\n"
     monkeypatch.setenv("HOME", str(stored))  # a file: nothing can be kept
     assert [uncached()[:6], uncached()[:6]] == ["text 3", "text 4"]
