@@ -99,7 +99,9 @@ class ProgressReporter:
             values = "  ".join(f"{name} {value:.3g}" for name, value in scores.items())
             self._metrics.say(f"step {step + 1}  validation: {values}")
             if scores.get("mse/mean image", 0) > 1:
-                self._metrics.say("    worse than the mean image of the training clips, so far")
+                self._metrics.say(
+                    "    its pictures are worse than the mean image of the training clips (mse/mean image above 1)"
+                )
         if self._board is not None:
             self._board.scalars(step, "validation", scores)
             if figure is not None:
