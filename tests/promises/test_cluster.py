@@ -1,5 +1,6 @@
 """Three Ray nodes on one machine: nodes die and join during a run, two pools share the work, bytes are equal."""
 
+import functools
 import logging
 import threading
 import urllib.request
@@ -23,6 +24,7 @@ from support.stages import single_step
 from support.trees import result_digests
 from support.waiting import wait_until
 
+NODES = 2  # of two CPUs each, beside the head
 UNITS = 36
 UNITS_BEFORE_LOSS = (6, 16)  # committed units when the test kills a node
 
@@ -34,7 +36,7 @@ def nodes() -> Iterator[RayCluster]:
         initialize_head=True,
         head_node_args={"num_cpus": 0, "num_gpus": 0, "object_store_memory": 100_000_000, "include_dashboard": False},
     )
-    for _ in range(2):
+    for _ in range(NODES):
         add_node(cluster)
     ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     yield cluster
@@ -52,6 +54,27 @@ def curate_after_losses(video: Video, root: Path, settings: object, tools: objec
         if int(Path(video.path).stem) >= units:
             wait_until((root.parent / f"lost-{number}").exists, f"the loss of a node after {units} units", 60)
     return stub_curate(video, root, settings, tools)
+
+
+def kill_nodes(cluster: RayCluster, log_folder: Path) -> None:
+    """Kill a node after each of `UNITS_BEFORE_LOSS`, one with a unit in flight on it, and let later videos go on."""
+    for number, units in enumerate(UNITS_BEFORE_LOSS):
+        node_id = wait_until(
+            functools.partial(node_of_held_unit, log_folder, units), f"a node that works after {units} units", 60
+        )
+        busy = next(node for node in cluster.worker_nodes if node.node_id == node_id)
+        cluster.remove_node(busy, allow_graceful=False)
+        (log_folder.parent.parent / f"lost-{number}").touch()
+
+
+def node_of_held_unit(log_folder: Path, units: int) -> str | None:
+    """Return the node of a unit that waits for the loss, once all `units` before it are done."""
+    events = read_events(log_folder)
+    done = {event["unit"] for event in events if event["name"] == "unit_done"}
+    held = [event for event in events if event["name"] == "unit_started" and event["unit"] not in done]
+    if len(done) < units or not held:
+        return None
+    return str(held[-1]["node"])
 
 
 def curate_after_gpu_is_full(video: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
@@ -73,25 +96,26 @@ def test_a_run_survives_nodes_that_die_and_join(nodes: RayCluster, tmp_path: Pat
             RunOptions(engine="inline", stages=single_step(stub_curate)),
         ).root
     )
-    losses = 0
+    root = tmp_path / "b"
 
-    def replace_node(progress: Progress) -> None:
-        nonlocal losses
-        if losses < len(UNITS_BEFORE_LOSS) and progress.units_done >= UNITS_BEFORE_LOSS[losses]:
-            nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)
+    def add_lost_node(progress: Progress) -> None:
+        # Ray starts nodes in the main thread alone; progress is reported from another one too.
+        if threading.current_thread() is threading.main_thread() and len(nodes.worker_nodes) < NODES:
             add_node(nodes)
-            (tmp_path / f"lost-{losses}").touch()
-            losses += 1
 
-    run = curate(
-        settings,
-        EMBEDDED,
-        {"s": inputs},
-        tmp_path / "b",
-        RunOptions(engine="ray", cluster=ClusterConfig(workers=3), stages=single_step(curate_after_losses)),
-        on_progress=replace_node,
-    )
-    assert losses == 2
+    killer = threading.Thread(target=kill_nodes, args=(nodes, root / "log"))
+    killer.start()
+    try:
+        run = curate(
+            settings,
+            EMBEDDED,
+            {"s": inputs},
+            root,
+            RunOptions(engine="ray", cluster=ClusterConfig(workers=3), stages=single_step(curate_after_losses)),
+            on_progress=add_lost_node,
+        )
+    finally:
+        killer.join()
     assert result_digests(run.root) == expected
     events = read_events(run.log_folder)
     started = [event["unit"] for event in events if event["name"] == "unit_started"]
@@ -100,7 +124,9 @@ def test_a_run_survives_nodes_that_die_and_join(nodes: RayCluster, tmp_path: Pat
     assert not [event for event in events if event["name"] == "worker_died"], (
         "a node's death is not held against a unit"
     )
-    assert [event for event in events if event["name"] == "node_lost"]
+    lost = {event["node"] for event in events if event["name"] == "node_lost"}
+    assert len(lost) == len(UNITS_BEFORE_LOSS)
+    assert len(nodes.worker_nodes) == NODES
 
 
 @pytest.mark.slow
