@@ -57,7 +57,7 @@ def _run_ls(options: argparse.Namespace) -> int:
             "name": entry.name,
             "here": (folder / entry.file_name).is_file(),
             "file": entry.file_name,
-            "sha256": entry.sha256_prefix or "none published: first one seen is recorded",
+            "sha256": entry.sha256_prefix,
             "licence": entry.licence,
             "address": entry.address,
         }
@@ -67,7 +67,7 @@ def _run_ls(options: argparse.Namespace) -> int:
         print(f"in {folder}:")
         for row in rows:
             print(f"  {row['name']:<22}{'here' if row['here'] else 'not here':<10}{row['licence']}")
-            print(f"    {row['file']}, sha256 {str(row['sha256'])[:24]}, {row['address']}")
+            print(f"    {row['file']}, sha256 {str(row['sha256'])[:16]}, {row['address']}")
     return 0
 
 
@@ -93,5 +93,5 @@ def _run_verify(options: argparse.Namespace) -> int:
     present = {name: find_weight(name, folder) is not None for name in KNOWN}
     if not write_answer(options, present):
         for name, is_present in present.items():
-            print(f"{name:<22}{'as published or first seen' if is_present else 'not here'}")
+            print(f"{name:<22}{'as published' if is_present else 'not here'}")
     return 0

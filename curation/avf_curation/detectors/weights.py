@@ -1,13 +1,11 @@
 """Weight files that backends use: their owners' addresses, their digests, and the download.
 
-A file with a published digest is checked against that digest. For a file without one, the digest at first sight is
-written to a lock file, once the file is seen to hold the model's tensors, and each later load must match it. A download
-resumes, and never leaves half a file under its final name.
+The digest of each is in the table, and each load checks it. A download resumes, and never leaves half a file or another
+file under its final name.
 """
 
 import hashlib
-import json
-import logging
+import http.client
 import os
 import shutil
 import urllib.error
@@ -19,9 +17,9 @@ from pathlib import Path
 from avf_shards.errors import UserError
 from avf_shards.format.tar import sha256_file
 
-LOCK_FILE = "weights.lock.json"
 _CHUNK_BYTES = 1 << 20
-log = logging.getLogger(__name__)
+# None of the files has more than 110 MB: a server that sends more than this sends something else.
+_MAX_BYTES = 500_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +29,7 @@ class WeightFile:
     name: str  # as `avf-curate weights` calls it
     file_name: str  # in the weights folder
     address: str  # where `weights pull` gets it
-    sha256_prefix: str  # as many hex digits of the digest as are published; empty where none are
+    sha256_prefix: str  # as many hex digits of the digest as are known
     licence: str  # and its owner in brackets; details in NOTICE
     backend: str  # name of the backend that uses it, as recipes and records write it
 
@@ -58,8 +56,9 @@ KNOWN = {
         WeightFile(
             name="syncnet",
             file_name="syncnet_v2.model",
-            address="http://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model",
-            sha256_prefix="",
+            address="https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model",
+            # The owners publish none; this is of the copy that one of them serves in VoxConverse's pipeline.
+            sha256_prefix="961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442",
             licence="research only (VGG, Oxford)",
             backend="syncnet",
         ),
@@ -89,47 +88,18 @@ def find_weight(name: str, folder: Path) -> tuple[WeightFile, Path] | None:
     path = folder / entry.file_name
     if not path.is_file():
         return None
-    check_weights(entry, path, folder)
+    _check_digest(entry, path, str(path))
     return entry, path
 
 
-def check_weights(entry: WeightFile, path: Path, folder: Path, name: str = "") -> str:
-    """Return the SHA-256 of a weight file; record it where no digest was known.
-
-    Args:
-        entry: what the file should be.
-        path: the file.
-        folder: the weights folder, whose lock file is read.
-        name: what messages call the file; its path where empty.
-
-    Raises:
-        UserError: it is another file, or holds other tensors than the model's.
-    """
-    name = name or str(path)
+def _check_digest(entry: WeightFile, path: Path, name: str) -> None:
+    """Raise UserError, which begins with `name`, unless the file at `path` has the digest of `entry`."""
     digest = sha256_file(path)
-    expected = entry.sha256_prefix or _read_lock(folder).get(entry.name, "")
-    if not digest.startswith(expected):
-        origin, remedy = "published", ""
-        if not entry.sha256_prefix:
-            origin = f"recorded in {folder / LOCK_FILE} when the file was first seen"
-            remedy = f"; if the recorded file was the wrong one, remove the entry {entry.name!r} there"
+    if not digest.startswith(entry.sha256_prefix):
         raise UserError(
-            f"{name}: has SHA-256 {digest[:16]}..., but {expected[:16]}... was {origin}: the file is damaged, or is "
-            f"another file. Get the right one with avf-curate weights pull {entry.name}{remedy}"
+            f"{name}: has SHA-256 {digest[:16]}..., but {entry.file_name} has {entry.sha256_prefix[:16]}...: the file "
+            f"is damaged, or is another file. Get the right one with avf-curate weights pull {entry.name}"
         )
-    if not expected:
-        _check_tensors(path, name)
-        _write_lock(folder, entry.name, digest)
-        log.info("%s: recorded SHA-256 %s in %s; later loads must match it", name, digest[:16], folder / LOCK_FILE)
-    return digest
-
-
-def _check_tensors(path: Path, name: str) -> None:
-    """Raise UserError unless the file holds the tensors of SyncNet, the only model whose digest nobody published."""
-    from avf_curation.detectors.syncnet import SyncNet
-    from avf_curation.detectors.weight_files import fill_model, load_weights
-
-    fill_model(SyncNet(), load_weights(path, name), name)
 
 
 def pull_weights(
@@ -154,7 +124,7 @@ def pull_weights(
     entry = weight_file(name)
     final = folder / entry.file_name
     if final.is_file():
-        check_weights(entry, final, folder)
+        _check_digest(entry, final, str(final))
         return final
     folder.mkdir(parents=True, exist_ok=True)
     part = final.with_name(final.name + ".part")
@@ -162,10 +132,12 @@ def pull_weights(
         if not take_from.is_file():
             raise UserError(f"--from {take_from}: no such file")
         shutil.copyfile(take_from, part)
+        origin = str(take_from)
     else:
-        _download(address or entry.address, part, progress)
+        origin = address or entry.address
+        _download(origin, part, progress)
     try:
-        check_weights(entry, part, folder, str(take_from or final))
+        _check_digest(entry, part, origin)
     except UserError:
         part.unlink()
         raise
@@ -183,44 +155,45 @@ def _download(address: str, part: Path, progress: Callable[[int, int | None], No
     request = urllib.request.Request(address, headers={"Range": f"bytes={present}-"} if present else {})
     try:
         with urllib.request.urlopen(request, timeout=60) as response:
-            # 206 Partial Content: the server sends the rest; any other status sends the file from its start.
-            resumed = response.status == 206
-            length = response.headers.get("Content-Length")
-            total = int(length) + (present if resumed else 0) if length else None
-            done = present if resumed else 0
-            with open(part, "ab" if resumed else "wb") as file:
-                while chunk := response.read(_CHUNK_BYTES):
-                    file.write(chunk)
-                    done += len(chunk)
-                    progress(done, total)
-            if total is not None and done < total:
-                raise UserError(f"{address}: ended at {done} of {total} bytes; the same command continues the download")
+            _save_response(response, part, present, address, progress)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and present:  # Range Not Satisfiable: the file is complete
+        if error.code == 416 and present:  # Range Not Satisfiable: the file is complete, or is another one
             return
         raise UserError(f"{address}: the server answered {error.code}") from None
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
+    # An answer that is no HTTP, or that ends early, is an HTTPException; the bytes that came are kept in `part`.
+    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
         raise UserError(f"{address}: cannot be reached ({reason}); the same command continues the download") from None
 
 
-def _read_lock(folder: Path) -> dict[str, str]:
-    try:
-        values = json.loads((folder / LOCK_FILE).read_bytes())
-        return {str(name): str(digest) for name, digest in values.items()}
-    except FileNotFoundError:
-        return {}
-    except (ValueError, AttributeError):
-        raise UserError(
-            f"{folder / LOCK_FILE}: is not a JSON object of digests; remove it, and the next load records them anew"
-        ) from None
+def _save_response(
+    response: http.client.HTTPResponse,
+    part: Path,
+    present: int,
+    address: str,
+    progress: Callable[[int, int | None], None],
+) -> None:
+    """Write the body of a response to `part`, behind its `present` bytes where the server sends only the rest.
 
-
-def _write_lock(folder: Path, name: str, digest: str) -> None:
-    values = _read_lock(folder) | {name: digest}
-    temporary = folder / (LOCK_FILE + ".part")
-    temporary.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
-    os.replace(temporary, folder / LOCK_FILE)
+    Raises UserError for a body that is too long or ends early, and the errors of http.client.
+    """
+    # 206 Partial Content: the server sends the rest; any other status sends the file from its start.
+    resumed = response.status == 206
+    done = present if resumed else 0
+    length = response.headers.get("Content-Length", "")
+    total = int(length) + done if length.isdecimal() else None
+    if not resumed:
+        part.unlink(missing_ok=True)
+    while done <= _MAX_BYTES and (total or 0) <= _MAX_BYTES and (chunk := response.read(_CHUNK_BYTES)):
+        with open(part, "ab") as file:
+            file.write(chunk)
+        done += len(chunk)
+        progress(done, total)
+    if max(done, total or 0) > _MAX_BYTES:
+        part.unlink(missing_ok=True)
+        raise UserError(f"{address}: sends more than {_MAX_BYTES // 1_000_000} MB, which no weight file has")
+    if total is not None and done < total:
+        raise UserError(f"{address}: ended at {done} of {total} bytes; the same command continues the download")
 
 
 def short_digest(path: Path) -> str:
