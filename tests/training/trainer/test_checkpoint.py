@@ -1,12 +1,18 @@
 """A checkpoint is complete or absent, after a crash at any file operation."""
 
 import copy
-from collections.abc import Iterator
+import hashlib
+import io
+import os
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from avf_shards.errors import FaultError, UserError
+from avf_shards.format.manifest import seal
 from avf_shards.system import durable_io
 from avf_shards.system.run_lock import RunLock
 from avf_training.distributed.collectives import process_group
@@ -174,3 +180,72 @@ def test_a_full_disk_is_reported_and_loses_no_checkpoint(tmp_path: Path) -> None
     assert Run(tmp_path).load() == 1
     run.save(2)
     assert Run(tmp_path).load() == 2
+
+
+class RunsACommand:
+    """An object whose unpickling makes the folder `proof`."""
+
+    def __init__(self, proof: Path) -> None:
+        self._proof = proof
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self._proof),)
+
+
+def rewrite_checkpoint(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Replace files of a checkpoint, and write a manifest that lists these files alone, with right digests."""
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    listed = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+    manifest = {"step": 1, "files": listed, "state": {"place": 10}}
+    (folder / "manifest.json").write_bytes(seal(manifest, "checkpoint"))
+
+
+def saved_run(root: Path) -> tuple[Run, Path]:
+    run = Run(root)
+    run.learn()
+    run.save(1)
+    return run, root / "checkpoints/step-00000001"
+
+
+def test_code_in_the_metadata_of_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+    run, folder = saved_run(tmp_path)
+    rewrite_checkpoint(folder, {".metadata": pickle.dumps(RunsACommand(tmp_path / "proof"))})
+    with pytest.raises(FaultError, match=r"\.metadata names posix\.mkdir"):
+        run.load()
+    assert not (tmp_path / "proof").exists()
+
+
+def test_code_in_the_values_of_an_optimizer_is_not_run(tmp_path: Path) -> None:
+    run, folder = saved_run(tmp_path)
+    metadata = pickle.loads((folder / ".metadata").read_bytes())
+    index = next(item for item in metadata.storage_data if "param_groups" in item.fqn)
+    evil = io.BytesIO()
+    torch.save(RunsACommand(tmp_path / "proof"), evil)
+    tensors = (folder / "__0_0.distcp").read_bytes()
+    metadata.storage_data[index] = replace(
+        metadata.storage_data[index], offset=len(tensors), length=len(evil.getvalue())
+    )
+    files = {".metadata": pickle.dumps(metadata), "__0_0.distcp": tensors + evil.getvalue()}
+    rewrite_checkpoint(folder, files)
+    with pytest.raises(FaultError, match="holds more than tensors and numbers"):
+        run.load()
+    assert not (tmp_path / "proof").exists()
+
+
+def test_a_checkpoint_reads_no_file_outside_its_manifest(tmp_path: Path) -> None:
+    run, folder = saved_run(tmp_path)
+    metadata = pickle.loads((folder / ".metadata").read_bytes())
+    for index, item in metadata.storage_data.items():
+        metadata.storage_data[index] = replace(item, relative_path="../../other.distcp")
+    rewrite_checkpoint(folder, {".metadata": pickle.dumps(metadata)})
+    with pytest.raises(FaultError, match=r"names '\.\./\.\./other\.distcp', which the manifest does not list"):
+        run.load()
+
+
+@pytest.mark.parametrize("files", [{}, {"__0_0.distcp": b""}, {"../x": b"", ".metadata": b""}])
+def test_a_manifest_that_lists_other_files_is_refused(files: dict[str, bytes], tmp_path: Path) -> None:
+    run, folder = saved_run(tmp_path)
+    rewrite_checkpoint(folder, files)
+    with pytest.raises(FaultError, match=r"manifest\.json lists"):
+        run.load()

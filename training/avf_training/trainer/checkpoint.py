@@ -5,7 +5,7 @@
     RUN/checkpoints/latest                                  name of the newest checkpoint, for people
 
 A folder has its final name if and only if all of it is durable. The newest checkpoint is the one with the highest step;
-`latest` only repeats that. `.metadata` is a pickle, so a file is read only when its digest is the manifest's.
+`latest` only repeats that. A file is read only when its digest is the manifest's, and by a reader that runs no code.
 """
 
 import io
@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch.distributed as dist
@@ -30,8 +31,11 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystem, FileSystemWriter
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 
+from avf_training.trainer.checkpoint_reader import CheckpointPlanner, CheckpointReader
+
 _log = logging.getLogger(__name__)
 LATEST = "latest"
+METADATA = ".metadata"  # torch's own list of the tensors, and of the files that they are in
 _BUFFER_BYTES = 8_000_000  # torch writes each tensor in small pieces
 
 
@@ -76,6 +80,7 @@ class SavedCheckpoint:
 
     step: int  # optimizer steps that were done when it was saved
     folder: Path  # RUN/checkpoints/step-00000050
+    files: frozenset[str]  # names of its files, each as the manifest says
     state: dict[str, Any]  # what the manifest keeps besides the files: scaler and stream position
 
 
@@ -192,31 +197,52 @@ class Checkpoints:
         chosen = steps[-1] if step is None else step
         folder = self.folder / f"step-{chosen:08d}"
         try:
-            return SavedCheckpoint(step=chosen, folder=folder, state=_check_files(folder))
+            files, state = _check_files(folder)
+            return SavedCheckpoint(step=chosen, folder=folder, files=files, state=state)
         except FaultError as error:
             earlier = [n for n in steps if n < chosen]
             hint = f"start again with --from-step {earlier[-1]}" if earlier else "there is no checkpoint before it"
             raise FaultError(f"checkpoint {folder.name}: {error}; {hint}") from None
 
     def load(self, saved: SavedCheckpoint, model: nn.Module, optimizer: optim.Optimizer) -> None:
-        """Load a checkpoint's tensors into model and optimizer, for any number of ranks."""
+        """Load a checkpoint's tensors into model and optimizer, for any number of ranks.
+
+        Raises FaultError for a file that holds anything but a checkpoint; no code in it is run.
+        """
         # torch loads in place: this model's tensors say which parts this rank reads, whatever world size wrote them.
         model_state, optimizer_state = get_state_dict(model, optimizer)
         state: dict[str, Any] = {"model": model_state, "optim": optimizer_state}
-        dcp.load(state, storage_reader=dcp.FileSystemReader(saved.folder))
+        try:
+            reader = CheckpointReader(saved.folder, saved.files)
+            dcp.load(state, storage_reader=reader, planner=CheckpointPlanner())
+        except FaultError as error:
+            raise FaultError(f"checkpoint {saved.folder}: {error}") from None
+        except CheckpointException as error:
+            cause = next(iter(error.failures.values()))[0]
+            # torch's own message advises to read such a file in a way that runs the code in it, so it is not shown.
+            what = "holds more than tensors and numbers" if isinstance(cause, UnpicklingError) else str(cause)
+            raise FaultError(f"checkpoint {saved.folder}: {what}") from None
         set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optim"])
 
 
-def _check_files(folder: Path) -> dict[str, Any]:
-    """Return the state in a checkpoint's manifest. Raises FaultError unless every file is as it was written."""
+def _check_files(folder: Path) -> tuple[frozenset[str], dict[str, Any]]:
+    """Return the names of a checkpoint's files, and the state in its manifest.
+
+    Raises FaultError unless the files that the manifest lists are there, each as it was written. No other is ever read.
+    """
     if not (folder / MANIFEST).is_file():
         raise FaultError(f"{MANIFEST} is missing")
     values = unseal((folder / MANIFEST).read_bytes(), "checkpoint", MANIFEST)
-    for name, expected in values["files"].items():
-        path = folder / Path(name).name  # a damaged manifest must not name a file outside its folder
+    listed, state = values.get("files"), values.get("state")
+    if not isinstance(listed, dict) or not isinstance(state, dict) or METADATA not in listed:
+        raise FaultError(f"{MANIFEST} lists no {METADATA}, so it is not of a checkpoint")
+    names = frozenset(listed)
+    for name, expected in listed.items():
+        path = folder / name
+        if Path(name).name != name or path.is_symlink():
+            raise FaultError(f"{MANIFEST} lists {name!r}, which is no file of this folder")
         if not path.is_file():
             raise FaultError(f"{name} is missing")
-        if path.stat().st_size != expected["bytes"] or sha256_file(path) != expected["sha256"]:
+        if {"bytes": path.stat().st_size, "sha256": sha256_file(path)} != expected:
             raise FaultError(f"{name} is damaged")
-    state: dict[str, Any] = values["state"]
-    return state
+    return names, state
