@@ -1,4 +1,4 @@
-"""The identity of a run: settings, weights and versions, with a digest of them as its fingerprint.
+"""The identity of a run: settings, weights, versions and code, with a digest of them as its fingerprint.
 
 Paths and workers are no part of the identity, because no result depends on them.
 """
@@ -20,6 +20,7 @@ from avf_shards.schema.versions import read_json, stamp
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.detectors.weights import short_digest
 from avf_curation.recipe import Recipe
+from avf_curation.runs.code_digests import code_digests
 
 SOURCES_FILE = "sources.json"
 # The packages whose arithmetic decides scores, cuts or bytes.
@@ -46,7 +47,7 @@ def run_identity(recipe: Recipe, backends: BackendSelection, sources: list[str],
         "backends": backends.names(),
         "device": device,
         "weights": {name: short_digest(path) for name, path in sorted(backends.weights.items())},
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES} | code_digests(),
     }
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
     return RunIdentity(**values, fingerprint=digest, sources=tuple(sorted(sources)))
@@ -63,8 +64,8 @@ def freeze_identity(run: RunFolder, identity: RunIdentity) -> None:
         run.publish("identity", run.root / "run", {"run.json": data})
 
     refusal = (
-        f"--out {run.root}: holds a run with other settings; use another folder, or the same settings. "
-        "What differs, before -> now:"
+        f"--out {run.root}: holds a run with other settings, or of other code; use another folder, or the same "
+        "settings and version. What differs, before -> now:"
     )
     freeze_or_refuse(run.identity_file, identity.as_dict(), "curation run", publish, refusal, derived=("fingerprint",))
 

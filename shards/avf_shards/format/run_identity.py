@@ -17,7 +17,7 @@ class RunIdentity:
     backends: dict[str, str]  # stage -> backend
     device: str  # that detectors run on: cpu, cuda
     weights: dict[str, str]  # model file -> start of its SHA-256
-    versions: dict[str, str]  # package -> version
+    versions: dict[str, str]  # package -> version; module that decides verdicts or bytes -> start of its SHA-256
     sources: tuple[str, ...]  # names, sorted
 
     def as_dict(self) -> dict[str, Any]:
