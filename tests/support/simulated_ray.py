@@ -4,7 +4,7 @@ import heapq
 import itertools
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -36,6 +36,8 @@ class SimulatedRay:
         self.exceptions = ray.exceptions
         self.screening = 0  # units that are screened or being screened, and not yet with a refiner
         self.refine_s = unit_s
+        #: Answers in place of a unit's report, or None: of the unit and whether its videos are isolated.
+        self.answer: Callable[[UnitJob, bool], Any] = lambda job, isolated: None
 
     def tick(self) -> float:
         """Advance the clock by the real time since the last call, and return it in seconds."""
@@ -86,6 +88,8 @@ class SimulatedRay:
     def get(self, reference: Any, timeout: float | None = None) -> Any:
         if reference.node is not None and reference.node not in self.alive:
             raise ray.exceptions.RayActorError()
+        if isinstance(reference.value, Exception):
+            raise ray.exceptions.RayTaskError("curate", "the traceback of the worker", reference.value)
         return reference.value
 
     def nodes(self) -> list[dict[str, Any]]:
@@ -130,10 +134,10 @@ class SimulatedActor:
         self.screen = SimpleNamespace(remote=self._screen)
         self.refine = SimpleNamespace(remote=self._refine)
 
-    def _curate(self, job: UnitJob, alone: bool) -> Any:
+    def _curate(self, job: UnitJob, isolated: bool) -> Any:
         seconds = self.sim.unit_s * len(job.videos) * self.sim.draw.lognormvariate(-0.08, 0.4)
         report = UnitReport(unit=job.unit, videos=len(job.videos), kept=0, rejected=0, failed=0, frames=0)
-        return self.sim.resolve_after(seconds, report, self.node_name)
+        return self.sim.resolve_after(seconds, self.sim.answer(job, isolated) or report, self.node_name)
 
     def _screen(self, job: UnitJob) -> Any:
         self.sim.screening += 1

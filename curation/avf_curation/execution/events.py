@@ -12,7 +12,15 @@ from avf_shards.schema.versions import stamp
 log = logging.getLogger(__name__)
 FILE = "events.jsonl"
 # Events that need an operator's eyes are logged as warnings, milestones as information, the rest for debugging.
-_WARNINGS = ("worker_died", "node_lost", "unit_isolated", "unit_overdue", "waiting_for_cluster", "disk_almost_full")
+_WARNINGS = (
+    "worker_died",
+    "node_lost",
+    "unit_isolated",
+    "unit_put_back",
+    "unit_overdue",
+    "waiting_for_cluster",
+    "disk_almost_full",
+)
 _MILESTONES = ("run_started", "run_stopped", "run_finished")
 
 
@@ -20,8 +28,8 @@ _MILESTONES = ("run_started", "run_stopped", "run_finished")
 class Event:
     """Something that happened in a run. Fields that do not apply to an event are None and are not written."""
 
-    #: run_started, unit_started, unit_done, worker_died, node_lost, unit_isolated, unit_overdue, disk_almost_full,
-    #: waiting_for_cluster, run_stopped or run_finished
+    #: run_started, unit_started, unit_done, worker_died, node_lost, unit_isolated, unit_put_back, unit_overdue,
+    #: disk_almost_full, waiting_for_cluster, run_stopped or run_finished
     name: str
     unit: int | None = None  # number of the unit in the plan
     pool: str | None = None  # the pool of workers that it happened in

@@ -19,7 +19,7 @@ from avf_shards.cli.logging_setup import setup_worker_logging
 from avf_shards.system.child_process import end_with_parent
 
 from avf_curation.execution.worker import UnitWorker, WorkerSetup
-from avf_curation.pipeline.failures import FailureCause, InfrastructureError
+from avf_curation.pipeline.failures import FailureCause, InfrastructureError, MemoryShortageError
 from avf_curation.pipeline.outcomes import VideoOutcomes, fail_video
 from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 from avf_curation.sources.types import Video
@@ -54,11 +54,29 @@ def curate_isolated(setup: WorkerSetup, video: Video) -> VideoOutcomes:
         child = _start_child(job_file, result_file)
         failure = _watch_child(child, limits.video_cpu_s, limits.video_memory_mb * 1e6)
         if failure is None and child.returncode == 0 and result_file.is_file():
-            outcomes: VideoOutcomes = pickle.loads(result_file.read_bytes())
-            return outcomes
+            result: VideoOutcomes | InfrastructureError = pickle.loads(result_file.read_bytes())
+            if isinstance(result, VideoOutcomes):
+                return result
+            failure = _classify_shortage(result, limits.video_memory_mb)
         failure = failure or _classify_exit(child.returncode, limits.video_cpu_s)
     log.warning("%s/%s failed in its own process: %s: %s", video.source, video.video_id, failure.error, failure.message)
     return VideoOutcomes(video=video, outcomes=(fail_video(failure),))
+
+
+def _classify_shortage(error: InfrastructureError, memory_mb: float) -> FailureCause:
+    """Return why a video failed whose own process had too little memory. Raises any other error of the machine.
+
+    Where the machine has as much memory left as a video may take, the video asked for more than that.
+    """
+    if not isinstance(error, MemoryShortageError):
+        raise error
+    available_mb = psutil.virtual_memory().available / 1e6
+    if available_mb < memory_mb:
+        raise InfrastructureError(
+            f"the machine has {available_mb:.0f} MB of memory left, less than run.video_memory_mb={memory_mb:g}; "
+            "use fewer workers, then the same command continues"
+        )
+    return FailureCause(stage="open", error="memory_limit", message=f"asked for more than {memory_mb:g} MB of memory")
 
 
 def _start_child(job_file: Path, result_file: Path) -> "subprocess.Popen[bytes]":
@@ -109,7 +127,7 @@ def _classify_exit(status: int, cpu_s: float) -> FailureCause:
 
 
 def main(job_file: Path, result_file: Path) -> None:
-    """Run the child: load the detectors, set the limits, curate the video, write the pickled outcomes."""
+    """Run the child: load the detectors, set the limits, curate the video, write the pickled outcomes or error."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     setup_worker_logging()
     setup, video = pickle.loads(job_file.read_bytes())  # the parent's own file, in a folder that only it can open
@@ -122,8 +140,12 @@ def main(job_file: Path, result_file: Path) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
     data_bytes = _RESERVED_BYTES + int(limits.video_memory_mb * 1e6)
     resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
-    outcomes = worker.curate_video(video)
-    result_file.write_bytes(pickle.dumps(outcomes))
+    result: VideoOutcomes | InfrastructureError
+    try:
+        result = worker.curate_video(video)
+    except InfrastructureError as error:
+        result = error
+    result_file.write_bytes(pickle.dumps(result))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Schedule units over pools of Ray actors, and decide what a death means.
 
 A unit whose worker has died `run.kills` times runs again with each of its videos isolated in a child process. The
-death of a node, of the raylet or of this process never counts against a unit. A run never hangs: a unit that exceeds
+death of a node, of the raylet or of this process never counts against a unit. A unit whose files cannot be read goes to
+the end of the queue; after some tries the run stops with the path and the error. A run never hangs: a unit that exceeds
 its time counts as a death, and a lost cluster ends the run with an error.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
+from avf_shards.system.storage_faults import is_machine_fault
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from avf_curation.execution import ray_cluster, signals
@@ -21,11 +23,18 @@ from avf_curation.execution.events import Event
 from avf_curation.execution.isolated import isolated_timeout_s
 from avf_curation.execution.ray_pool import ActorPool, PoolConfig, PooledActor
 from avf_curation.execution.worker import ScreenedUnit, WorkerSetup
-from avf_curation.pipeline.failures import InfrastructureError
+from avf_curation.pipeline.failures import (
+    MENDING_ADVICE,
+    InfrastructureError,
+    MemoryShortageError,
+    StorageError,
+    machine_fault,
+)
 from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 
 log = logging.getLogger(__name__)
 _MAX_COMMIT_RETRIES = 3
+MAX_STORAGE_FAULTS = 3  # tries of a unit whose files cannot be read or written; then the run stops
 _MAX_ISOLATED_DEATHS = 3  # worker deaths while the videos of a unit are isolated; then something else is wrong
 _SILENCE_S = 15.0  # without any result for this long, ask whether the cluster is alive
 _CHECK_INTERVAL_S = 1.0  # between two checks of overdue units, of pools that do not start, of the cluster's size
@@ -41,6 +50,7 @@ class _QueuedUnit:
     screened: ScreenedUnit | None = None  # None: not yet screened, or to be curated in one step
     isolated: bool = False  # each of its videos runs in a child process
     deaths: int = 0  # workers that died with the unit
+    storage_faults: int = 0  # times that a file of it could not be read or written
     commit_retries: int = 0  # times that it was queued again because a file was missing at the commit
 
 
@@ -209,9 +219,8 @@ class UnitScheduler:
                 log.warning("unit %d is curated again: %s disappeared", unit.job.unit, cause.filename)
                 self._requeue(unit)
                 return None
-            if isinstance(cause, InfrastructureError | OSError):
-                raise InfrastructureError(str(cause)) from None
-            raise
+            self._put_back(unit, cause)
+            return None
         running.pool.release(running.worker)
         if isinstance(result, UnitReport):
             return result
@@ -219,14 +228,36 @@ class UnitScheduler:
         self._screened.append(unit)
         return None
 
-    def _requeue(self, unit: _QueuedUnit) -> None:
-        """Put a unit back at the front of the queue that it came from."""
+    def _put_back(self, unit: _QueuedUnit, cause: BaseException) -> None:
+        """Queue a unit again after a fault of the machine that may pass. Raises InfrastructureError for any other."""
+        number = unit.job.unit
+        if isinstance(cause, MemoryShortageError) and not unit.isolated:
+            unit.isolated, unit.screened = True, None
+            self._emit(Event(name="unit_isolated", unit=number, message=f"{cause}: each video gets its own process"))
+            self._requeue(unit)
+            return
+        if isinstance(cause, OSError) and is_machine_fault(cause):
+            cause = machine_fault(cause)
+        if isinstance(cause, StorageError):
+            unit.storage_faults += 1
+            if unit.storage_faults < MAX_STORAGE_FAULTS:
+                self._emit(Event(name="unit_put_back", unit=number, message=str(cause)))
+                self._requeue(unit, last=True)
+                return
+            raise InfrastructureError(f"{cause}; {MENDING_ADVICE}") from None
+        if isinstance(cause, InfrastructureError | OSError):
+            raise InfrastructureError(str(cause)) from None
+        raise cause
+
+    def _requeue(self, unit: _QueuedUnit, *, last: bool = False) -> None:
+        """Put a unit back at the front of the queue that it came from, or at its end."""
+        queue = self._waiting if unit.screened is None else self._screened
         if unit.isolated:
-            self._waiting_isolated.appendleft(unit)
-        elif unit.screened is None:
-            self._waiting.appendleft(unit)
+            queue = self._waiting_isolated
+        if last:
+            queue.append(unit)
         else:
-            self._screened.appendleft(unit)
+            queue.appendleft(unit)
 
     def _record_death(self, running: _RunningUnit) -> None:
         """Count a worker's death against its unit, unless its node died.

@@ -247,6 +247,8 @@ def _resample_blocks(
         try:
             downmix.look_at(time_s, frame)
             yield from resample(frame)
+        except MemoryError:
+            raise
         except (av.error.FFmpegError, ValueError):  # the format changed in mid-stream: a new run begins
             resampler = None
             continue
@@ -292,6 +294,8 @@ def _decode_audio(packets: Iterator[Any]) -> Iterator[Any]:
             yield from next(packets).decode()
         except (StopIteration, EOFError, StreamsAppearedError):
             break
+        except MemoryError:
+            raise
         except av.error.FFmpegError:
             errors += 1
     if errors:

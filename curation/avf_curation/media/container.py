@@ -1,7 +1,7 @@
 """Opens inputs with PyAV (FFmpeg's libraries).
 
 Inputs are untrusted. Only container formats that hold everything in one file are allowed, because a playlist could name
-other files or addresses, and only the `file` protocol.
+other files or addresses, and FFmpeg opens nothing itself: it reads through a file object of this package.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import av
+from avf_shards.system.storage_faults import is_machine_fault, retry_read
 
+from avf_curation.media.input_file import InputContainer, InputFile
 from avf_curation.media.types import MediaError
 
 av.logging.set_level(None)  # FFmpeg would write a line to stderr for each damaged packet
@@ -27,27 +29,39 @@ class StreamsAppearedError(Exception):
     """Raised at the end of a file that has more streams than were known when it was opened."""
 
 
-def open_container(path: Path, find_all_streams: bool = False) -> Any:
-    """Open a media file, or a folder of numbered images, and return PyAV's container. Raises MediaError.
+def open_container(path: Path, find_all_streams: bool = False) -> InputContainer:
+    """Open a media file, or a folder of numbered images.
+
+    Raises MediaError; OSError or MemoryError where the machine fails, which says nothing about the content.
 
     Args:
         find_all_streams: look for streams that begin late in the first 64 MB of the file, not only in the first 5.
     """
-    if path.is_dir():
+    if retry_read(path.is_dir, path):
         return _open_image_folder(path)
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    if find_all_streams:
-        options |= {"probesize": str(min(path.stat().st_size, _MAX_PROBED_BYTES)), "analyzeduration": str(2**60)}
     try:
-        return av.open(str(path), "r", options=options, metadata_errors="replace")
-    except FileNotFoundError:
-        raise MediaError("missing", "the file does not exist") from None
-    except PermissionError:
-        raise MediaError("unreadable", "no permission to read the file") from None
-    except av.error.FFmpegError as error:
-        raise MediaError("not_media", f"cannot be opened as audio or video ({error.strerror})") from None
-    except (ValueError, OverflowError) as error:
-        raise MediaError("not_media", f"cannot be opened as audio or video ({error})") from None
+        file = InputFile(path)
+    except OSError as error:
+        if is_machine_fault(error):
+            raise
+        raise MediaError("missing", f"the file cannot be opened ({error.strerror})") from None
+    # No protocol: FFmpeg opens no file and no address itself.
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+    if find_all_streams:
+        options |= {"probesize": str(min(file.size, _MAX_PROBED_BYTES)), "analyzeduration": str(2**60)}
+    try:
+        container = av.open(file, "r", options=options, metadata_errors="replace")
+        file.check()
+    except Exception as error:
+        try:
+            file.check()  # what FFmpeg makes of a failed read says nothing about the file
+        finally:
+            file.close()
+        if isinstance(error, MemoryError) or not isinstance(error, av.error.FFmpegError | ValueError | OverflowError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise MediaError("not_media", f"cannot be opened as audio or video ({reason})") from None
+    return InputContainer(container, file)
 
 
 def is_cover_art(stream: Any) -> bool:
@@ -58,8 +72,8 @@ def is_cover_art(stream: Any) -> bool:
 def read_packets(container: Any, streams: Any) -> Iterator[Any]:
     """Yield the packets of some streams and then a packet without data that flushes each decoder.
 
-    Raises av.error.FFmpegError where reading fails, and StreamsAppearedError at the end of a file in which streams
-    appeared that were not known when it was opened.
+    Raises av.error.FFmpegError where data are damaged, OSError where a read fails, and StreamsAppearedError at the end
+    of a file in which streams appeared that were not known when it was opened.
     """
     packets = container.demux(streams)
     while True:
@@ -72,11 +86,13 @@ def read_packets(container: Any, streams: Any) -> Iterator[Any]:
         yield packet
 
 
-def _open_image_folder(folder: Path) -> Any:
+def _open_image_folder(folder: Path) -> InputContainer:
     from avf_curation.media.image_sequence import image_sequence_video
 
     try:
-        return image_sequence_video(folder)
+        return InputContainer(image_sequence_video(folder))
     except (av.error.FFmpegError, ValueError, OSError) as error:
+        if is_machine_fault(error) or isinstance(error, MemoryError):
+            raise
         reason = getattr(error, "strerror", None) or error
         raise MediaError("not_media", f"its images cannot be opened as a video ({reason})") from None

@@ -1,12 +1,14 @@
 """Decodes an input with PyAV: once from start to end onto the 25 fps timeline, and later any span of it."""
 
 import logging
+import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from avf_shards.system.storage_faults import retry_read
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 from avf_curation.media.audio import read_audio
@@ -156,9 +158,12 @@ class MediaFile:
 
     def _unread_bytes(self, read_bytes: int) -> int:
         """Return how much of the file is behind its last packet, where that is more than an index can be; else 0."""
-        if not read_bytes or not self._path.is_file():
+        if not read_bytes:
             return 0
-        size = self._path.stat().st_size
+        status = retry_read(self._path.stat, self._path)
+        if not stat.S_ISREG(status.st_mode):
+            return 0
+        size = status.st_size
         return size - read_bytes if size - read_bytes > max(_MAX_INDEX_BYTES, _MAX_INDEX_SHARE * size) else 0
 
     def _log_oddities(self, track: VideoTrack) -> None:

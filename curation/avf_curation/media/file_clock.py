@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 import numpy as np
+from avf_shards.system.storage_faults import retry_read
 
 from avf_curation.media.clock_glitches import repair_glitches
 from avf_curation.media.joined_clock import (
@@ -98,9 +99,9 @@ def read_file_clock(path: Path, format_name: str, audio_languages: Sequence[str]
     Args:
         audio_languages: as in `choose_audio_stream`; the clocks of other tracks do not count.
     """
-    if format_name not in _LISTED_FORMATS or not path.is_file():
+    if format_name not in _LISTED_FORMATS or not retry_read(path.is_file, path):
         return FileClock()
-    status = path.stat()
+    status = retry_read(path.stat, path)
     return _list_clock(path, format_name, tuple(audio_languages), status.st_size, status.st_mtime_ns)
 
 
@@ -152,6 +153,8 @@ def seek_before(container: Any, stream: Any, clock: FileClock, time: int) -> boo
             return False
         else:
             container.seek(max(time, stream.start_time or 0), stream=stream)
+    except MemoryError:
+        raise
     except (av.error.FFmpegError, ValueError):
         log.debug("%r: no seek to timestamp %d of stream %d", container.name, time, stream.index)
         return False

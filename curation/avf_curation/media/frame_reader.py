@@ -127,6 +127,8 @@ class FrameReader:
         cursor.index, cursor.frame = -1, None
         try:
             cursor.container.seek(target, stream=cursor.video)
+        except MemoryError:
+            raise
         except (av.error.FFmpegError, ValueError):
             return False
         cursor.frames = VideoDecoder(cursor.container, cursor.video, PacketClock(self._clock)).frames()

@@ -11,6 +11,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from avf_shards.system.storage_faults import read_bytes
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.media.image_files import IMAGE_CODECS, list_images
@@ -44,7 +45,7 @@ def image_sequence_video(folder: Path) -> Any:
 
 def _packet_bytes(path: Path) -> bytes:
     """Return an image file's bytes as a packet's payload. Raises MediaError for a damaged BMP."""
-    data = path.read_bytes()
+    data = read_bytes(path)
     if path.suffix.lower() != ".bmp":
         return data
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

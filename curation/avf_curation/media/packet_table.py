@@ -73,6 +73,8 @@ def _list_packets(path: Path, audio_languages: Sequence[str], find_all_streams: 
                     raise MediaError("absurd_packets", f"there are more than {MAX_PACKETS:,} packets")
                 if packet.size or packet.pts is not None or packet.dts is not None:  # the others flush decoders
                     _append(columns[packet.stream_index], order, packet)
+        except MemoryError:
+            raise
         except av.error.FFmpegError as error:
             log.debug("%r: the list of packets ends: %s", str(path), error)
         except StreamsAppearedError:

@@ -152,6 +152,8 @@ class VideoDecoder:
                 packet = next(packets)
             except (StopIteration, StreamsAppearedError):
                 return
+            except MemoryError:  # the machine's, although FFmpeg's error of this name is a FFmpegError
+                raise
             except av.error.FFmpegError as error:
                 log.debug("reading ends: %s", error)
                 self._note_failure(self._packets_read, True, None)
@@ -184,6 +186,8 @@ class VideoDecoder:
             decoded = packet.decode()
         except EOFError:
             return
+        except MemoryError:
+            raise
         except av.error.FFmpegError:
             if is_flush:
                 self._note_failure(note.number, True, None)

@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from avf_shards.system.storage_faults import describe_fault, is_machine_fault
+
 from avf_curation.media.types import MediaError
 
 
@@ -21,12 +23,20 @@ class InfrastructureError(Exception):
     """The machine failed, not the video: a full disk, a lost worker. Stops the run; nothing is decided."""
 
 
-# Disk full, quota used up, read-only file system, too many open files: all of them pass when the machine is mended.
-_MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
+class StorageError(InfrastructureError):
+    """A file could not be read or written because of the machine. Its unit is tried again, perhaps elsewhere."""
+
+
+class MemoryShortageError(InfrastructureError):
+    """Memory ran out in a worker that other work shares. The unit is tried again with each video in its own process."""
+
+
+MENDING_ADVICE = "nothing is decided about its videos; mend the machine, then the same command continues"
+_STOPS_AT_ONCE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _MAX_MESSAGE_CHARACTERS = 200
 FAILURE_SENTENCES: Mapping[str, str] = {
     "missing": "The file does not exist, or its source's folder is not known.",
-    "unreadable": "The file cannot be read: no permission, or the disk reports an error.",
+    "unreadable": "The file cannot be read as a file, and the machine is not to blame.",
     "input_changed": "The file was changed after the plan was made.",
     "not_media": "The file cannot be opened as audio or video, or the images of a folder are no video.",
     "no_streams": "The file has neither a picture nor a sound that can be decoded.",
@@ -43,7 +53,6 @@ FAILURE_SENTENCES: Mapping[str, str] = {
     "unplaced_frames": "The timestamps are wrong: more than 5 % of the frames have no place of their own.",
     "unplaced_sound": "The timestamps are wrong: more than 1 % of the sound lies over other sound.",
     "decode": "A part that was decoded once does not decode a second time.",
-    "out_of_memory": "The machine had not enough memory for this video.",
     "memory_limit": "The video took more memory than run.video_memory_mb, in a process of its own.",
     "cpu_limit": "The video took more CPU time than run.video_cpu_s, in a process of its own.",
     "time_limit": "The video took too long, in a process of its own.",
@@ -55,19 +64,31 @@ FAILURE_SENTENCES: Mapping[str, str] = {
 def classify_failure(stage: str, error: BaseException) -> FailureCause:
     """Return the cause that the ledger records for `error`.
 
-    Raises InfrastructureError for errors that say nothing about the video.
+    Raises InfrastructureError for errors that say nothing about the video; a StorageError names the path and the errno.
     """
     if isinstance(error, InfrastructureError):  # an inner stage classified it already
         raise error
     if isinstance(error, MediaError):
         return FailureCause(stage=stage, error=error.kind, message=str(error))
     if isinstance(error, MemoryError):
-        return FailureCause(stage=stage, error="out_of_memory", message="not enough memory")
+        raise MemoryShortageError("a worker had not enough memory for a video") from error
+    if is_machine_fault(error):
+        raise machine_fault(error) from error
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return FailureCause(stage=stage, error="missing", message="the file does not exist")
     if isinstance(error, OSError):
-        if error.errno in _MACHINE_ERRORS:
-            raise InfrastructureError(f"{error.strerror}") from error
         return FailureCause(stage=stage, error="unreadable", message=error.strerror or type(error).__name__)
     return FailureCause(stage=stage, error=type(error).__name__, message=normalize_message(str(error)))
+
+
+def machine_fault(error: BaseException) -> InfrastructureError:
+    """Return the error of the machine that an OSError stands for, with the path and the errno.
+
+    It is a StorageError where the fault may pass; a full disk does not empty itself.
+    """
+    assert isinstance(error, OSError)
+    kind = InfrastructureError if error.errno in _STOPS_AT_ONCE else StorageError
+    return kind(describe_fault(error))
 
 
 def normalize_message(message: str) -> str:

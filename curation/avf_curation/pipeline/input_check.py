@@ -6,10 +6,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from avf_shards.schema.labels import Origin
+from avf_shards.system.storage_faults import is_machine_fault, read_bytes, retry_read
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.media.image_files import list_images
 from avf_curation.media.types import MediaError, TimeRange, VideoTrack
+from avf_curation.pipeline.failures import StorageError, machine_fault
 from avf_curation.sources.face_track import read_face_track
 from avf_curation.sources.types import Video
 
@@ -17,10 +19,8 @@ _MAX_AUDIO_DIFFERENCE_S = 0.1  # VoxCeleb2: 145 clips have audio that is longer 
 
 
 def check_unchanged(video: Video, path: Path) -> None:
-    """Raise MediaError if the file is not the same as when the plan was made."""
+    """Raise MediaError if the file is not the same as when the plan was made. Raises OSError where it is not there."""
     if _size_and_time(path) != (video.size_bytes, video.mtime_ns):
-        if video.mtime_ns == 0 and video.size_bytes == 0:
-            raise MediaError("unreadable", "could not be read when the plan was made")
         raise MediaError("input_changed", "size or time of the file changed after the plan was made")
 
 
@@ -38,10 +38,10 @@ def input_digest(path: Path, audio_path: Path | None, time_range: TimeRange | No
 
 def _size_and_time(path: Path) -> tuple[int, int]:
     """Return size and modification time in nanoseconds of a file or of a folder of images. Raises OSError."""
-    if path.is_dir():
-        images = list_images(path)
+    if retry_read(path.is_dir, path):
+        images = retry_read(lambda: list_images(path), path)
         return images.size_bytes, images.mtime_ns
-    stat = os.stat(path)
+    stat = retry_read(lambda: os.stat(path), path)
     return stat.st_size, stat.st_mtime_ns
 
 
@@ -51,10 +51,27 @@ def _file_digest(path: Path, size_bytes: int, mtime_ns: int) -> str:
     if path.is_dir():
         digest = hashlib.sha256()
         for name in list_images(path).names:
-            digest.update(hashlib.sha256((path / name).read_bytes()).digest())
+            digest.update(hashlib.sha256(read_bytes(path / name)).digest())
         return digest.hexdigest()
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def read() -> str:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    return retry_read(read, path)
+
+
+def check_source_is_there(source: str, root: Path) -> None:
+    """Raise StorageError for a source whose folder is gone or empty: then a missing file says nothing about itself.
+
+    The folder of a file system that is not mounted is there, and empty.
+    """
+    try:
+        is_there = any(True for _ in os.scandir(root))
+    except OSError:
+        is_there = False
+    if not is_there:
+        raise StorageError(f"{root}: the folder of source {source} is empty or gone; mount it, or give the right one")
 
 
 def find_time_range(video: Video) -> TimeRange | None:
@@ -77,10 +94,15 @@ def audio_covers_video(audio_s: float | None, video_track: VideoTrack) -> bool:
 
 
 def read_origin(video: Video, root: Path) -> Origin | None:
-    """Return where the owners cut the input from, with their face track if there is one that can be read."""
+    """Return where the owners cut the input from, with their face track if there is one that can be read.
+
+    Raises StorageError.
+    """
     if video.origin is None or video.boxes_path is None:
         return video.origin
     try:
         return read_face_track(root / video.boxes_path, video.origin.id)
-    except (OSError, ValueError):  # `sources check` lists such tracks; a clip must not fail for lack of a hint
+    except (OSError, ValueError) as error:  # `sources check` lists such tracks; a clip must not fail for lack of a hint
+        if is_machine_fault(error):
+            raise machine_fault(error) from error
         return video.origin

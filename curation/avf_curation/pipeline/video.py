@@ -19,6 +19,7 @@ from avf_curation.media.types import AudioTrack, MediaError, VideoTrack
 from avf_curation.pipeline.failures import FailureCause, classify_failure
 from avf_curation.pipeline.input_check import (
     audio_covers_video,
+    check_source_is_there,
     check_unchanged,
     find_separate_audio,
     find_time_range,
@@ -54,7 +55,7 @@ def screen_video(video: Video, root: Path, settings: SourceSettings, detectors: 
         digest = input_digest(path, find_separate_audio(video, root), find_time_range(video))
         return _screen(video, root, digest, settings, detectors)
     except Exception as error:
-        return ScreenedVideo(video=video, parts=(_fail(video, error),), sha256=digest)
+        return ScreenedVideo(video=video, parts=(_fail(video, root, error),), sha256=digest)
 
 
 def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, detectors: Detectors) -> VideoOutcomes:
@@ -65,14 +66,16 @@ def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, 
         if screened.video_track is not None:
             check_unchanged(video, root / video.path)  # a file that was replaced meanwhile would mix two inputs
     except Exception as error:
-        outcomes = (_fail(video, error),)
+        outcomes = (_fail(video, root, error),)
     frames = max(outcome.candidate.span.stop_frame for outcome in outcomes)
     check_tiling((outcome.candidate.span for outcome in outcomes), frames)
     return VideoOutcomes(video=video, outcomes=outcomes, sha256=screened.sha256, origin=read_origin(video, root))
 
 
-def _fail(video: Video, error: Exception) -> SpanOutcome:
+def _fail(video: Video, root: Path, error: Exception) -> SpanOutcome:
     failure = classify_failure("open", error)
+    if failure.error == "missing":
+        check_source_is_there(video.source, root)
     name = f"{video.source}/{video.video_id}"
     if failure.error == "input_changed":
         log.warning("%s changed after the plan was made: `retry` decides the file as it is now", name)

@@ -13,8 +13,7 @@ from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.execution.active_units import remove_active_units
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event, EventLog
-from avf_curation.execution.worker import PipelineStages, UnitWorker, WorkerSetup
-from avf_curation.pipeline.failures import InfrastructureError
+from avf_curation.execution.worker import PipelineStages, WorkerSetup
 from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 from avf_curation.recipe import Recipe
 from avf_curation.runs.coordinator import Coordinator
@@ -113,10 +112,8 @@ def _run_units(
 
 
 def _run_inline(jobs: Iterator[UnitJob], setup: WorkerSetup, emit: EventLog) -> Iterator[UnitReport]:
-    worker = UnitWorker(setup)
+    from avf_curation.execution.inline_runner import InlineRunner
+
+    runner = InlineRunner(setup, emit)
     for job in jobs:
-        emit(Event(name="unit_started", unit=job.unit, pool="inline"))
-        try:
-            yield worker.run(job)
-        except OSError as error:
-            raise InfrastructureError(f"{error.filename or setup.run.root}: {error.strerror}") from error
+        yield runner.run(job)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from avf_shards.schema.labels import Box4, Origin
+from avf_shards.system.storage_faults import read_bytes
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 # The shares are rounded to three decimals, so X + W may exceed 1 by a thousandth.
@@ -17,8 +18,7 @@ def read_face_track(path: Path, youtube_id: str) -> Origin:
         OSError: the file cannot be read.
         ValueError: the text is no face track.
     """
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return parse_face_track(file.read(_MAX_BYTES), youtube_id)
+    return parse_face_track(read_bytes(path, _MAX_BYTES).decode("utf-8", "replace"), youtube_id)
 
 
 def parse_face_track(text: str, youtube_id: str) -> Origin:

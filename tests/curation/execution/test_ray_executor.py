@@ -1,5 +1,6 @@
 """The scheduler on a simulated Ray keeps workers busy, bounds its queues, and repeats units of lost nodes."""
 
+import errno
 import socket
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
 from avf_curation.execution.ray_cluster import connect_cluster
 from avf_curation.execution.ray_scheduler import UnitScheduler
-from avf_curation.pipeline.failures import InfrastructureError
+from avf_curation.pipeline.failures import InfrastructureError, MemoryShortageError, StorageError
 from avf_curation.pipeline.unit_job import UnitJob
 from support.curation_runs import make_recipe
 from support.simulated_ray import SimulatedRay, replace_ray
@@ -83,3 +84,43 @@ def test_an_address_where_nothing_listens_is_named_at_once(prefix: str) -> None:
         ray.shutdown()  # another test of this process may have left it running
         with pytest.raises(InfrastructureError, match=f"no Ray cluster on {address}"):
             connect_cluster(ClusterConfig(address=address), "cpu")
+
+
+def test_a_unit_whose_file_cannot_be_read_goes_to_the_end_of_the_queue() -> None:
+    sim = simulated_cluster(1, 2)
+    faults = iter([StorageError("/data/a.mp4: ESTALE, Stale file handle"), OSError(errno.EIO, "gone", "/data/b.mp4")])
+    sim.answer = lambda job, isolated: next(faults, None) if job.unit == 0 else None
+    done, events = run_simulated(sim, ClusterConfig(workers=2), 6)
+    assert sorted(done) == list(range(6))
+    assert done[0] != 0
+    messages = [event.message for event in events if event.name == "unit_put_back"]
+    assert messages == ["/data/a.mp4: ESTALE, Stale file handle", "/data/b.mp4: EIO, gone"]
+
+
+def test_a_file_that_stays_unreadable_stops_the_run_with_its_path_and_error() -> None:
+    sim = simulated_cluster(1, 2)
+    sim.answer = lambda job, isolated: StorageError("/data/a.mp4: EIO, gone") if job.unit == 3 else None
+    with pytest.raises(InfrastructureError, match=r"^/data/a\.mp4: EIO, gone; nothing is decided"):
+        run_simulated(sim, ClusterConfig(workers=2), 6)
+
+
+def test_a_full_disk_stops_the_run_at_once() -> None:
+    sim = simulated_cluster(1, 2)
+    answers: list[int] = []
+
+    def answer(job: UnitJob, isolated: bool) -> OSError:
+        answers.append(job.unit)
+        return OSError(errno.ENOSPC, "No space left on device", "/run/tmp/part")
+
+    sim.answer = answer
+    with pytest.raises(InfrastructureError, match="/run/tmp/part: ENOSPC"):
+        run_simulated(sim, ClusterConfig(workers=1), 3)
+    assert answers == [0]
+
+
+def test_a_unit_for_which_memory_runs_out_is_isolated() -> None:
+    sim = simulated_cluster(1, 2)
+    sim.answer = lambda job, isolated: None if isolated or job.unit != 2 else MemoryShortageError("not enough memory")
+    done, events = run_simulated(sim, ClusterConfig(workers=2), 4)
+    assert sorted(done) == list(range(4))
+    assert [event.unit for event in events if event.name == "unit_isolated"] == [2]

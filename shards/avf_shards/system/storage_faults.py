@@ -1,0 +1,91 @@
+"""Failing reads: which errors say something about the machine and not about a file, and trying again after a pause.
+
+A file server that restarts, a disk that is lost, a process with too many open files: what such a read fails with must
+never become an opinion about the file that was read.
+"""
+
+import errno
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+#: Errors of the machine, its disks, its network or its permissions. Others, such as a missing file, are the file's.
+MACHINE_ERRNOS = frozenset(
+    {
+        errno.EIO,
+        errno.ENXIO,
+        errno.ENODEV,
+        errno.ESTALE,
+        errno.ENOTCONN,
+        errno.ECONNRESET,
+        errno.ECONNREFUSED,
+        errno.ECONNABORTED,
+        errno.ETIMEDOUT,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENOMEM,
+        errno.EAGAIN,
+        errno.EBUSY,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOLCK,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+    }
+)
+#: PyAV's module of errors. Some are OSErrors, but FFmpeg's demuxers use EIO and EAGAIN for data that are cut off.
+_FFMPEG_ERRORS = "av.error"
+#: Seconds to wait before each further try. A file server that restarts takes longer: then the unit is tried once more.
+RETRY_PAUSES_S = (0.1, 0.5, 2.0)
+
+
+def is_machine_fault(error: BaseException) -> bool:
+    """Return whether an error says something about the machine, and nothing about the file that was read."""
+    if type(error).__module__ == _FFMPEG_ERRORS:
+        return False
+    return isinstance(error, OSError) and error.errno in MACHINE_ERRNOS
+
+
+def retry_read(read: Callable[[], T], path: Path) -> T:
+    """Return what `read` returns; after an error of the machine, call it once more after each of several pauses.
+
+    Raises the last OSError, which names `path`.
+    """
+    for pause_s in (*RETRY_PAUSES_S, None):
+        try:
+            return read()
+        except OSError as error:
+            if error.filename is None:
+                error.filename = str(path)
+            if pause_s is None or not is_machine_fault(error):
+                raise
+            log.warning("%s: %s; the next try is in %g s", path, error.strerror, pause_s)
+            time.sleep(pause_s)
+    raise AssertionError  # the last pass returns or raises
+
+
+def read_bytes(path: Path, max_bytes: int = -1) -> bytes:
+    """Return the content of a file, or its first `max_bytes`. Raises OSError as `retry_read`."""
+
+    def read() -> bytes:
+        with open(path, "rb") as file:
+            return file.read(max_bytes)
+
+    return retry_read(read, path)
+
+
+def describe_fault(error: OSError) -> str:
+    """Return the path, the name of the errno and its meaning, as in "/data/a.mp4: EIO, Input/output error"."""
+    name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    meaning = f"{name}, {error.strerror}" if error.strerror else name
+    return f"{error.filename}: {meaning}" if error.filename else meaning
