@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 from avf_shards.errors import UserError
-from avf_shards.schema.clip_key import check_source_name
+from avf_shards.schema.clip_key import check_source_name, make_video_prefix
 
 from avf_curation.recipe import PlanConfig
 from avf_curation.runs.plan_table import SCHEMA
@@ -71,12 +71,12 @@ def cut_units(videos: list[Video], config: Mapping[str, PlanConfig]) -> list[int
 
 
 def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.Table:
-    """Return the plan's table, sorted by source, group id and video id. Raises UserError for a duplicate id."""
+    """Return the plan's table, sorted by source, group id and video id.
+
+    Raises UserError for two videos whose clips would have the same keys.
+    """
     ordered = sorted(videos, key=lambda v: (v.source, v.group_id, v.video_id))
-    for before, after in zip(ordered, ordered[1:], strict=False):
-        if (before.source, before.video_id) == (after.source, after.video_id):
-            paths = f"{utf8_name(before.path)} and {utf8_name(after.path)}"
-            raise UserError(f"{after.source}: two inputs have the id {after.video_id!r}: {paths}; rename one of them")
+    _refuse_equal_keys(ordered)
 
     def encode(path: str | None) -> bytes | None:
         return None if path is None else os.fsencode(path)
@@ -101,3 +101,17 @@ def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.T
         "side": [v.side for v in ordered],
     }
     return pa.table(columns, schema=SCHEMA)
+
+
+def _refuse_equal_keys(videos: Iterable[Video]) -> None:
+    """Raise UserError for two videos of a source with one id, or with ids of the same digest."""
+    by_prefix: dict[str, Video] = {}
+    for video in videos:
+        first = by_prefix.setdefault(make_video_prefix(video.source, video.video_id), video)
+        if first is video:
+            continue
+        paths = f"{utf8_name(first.path)} and {utf8_name(video.path)}"
+        problem = f"have the id {video.video_id!r}"
+        if first.video_id != video.video_id:
+            problem = f"would have the same clip keys ({first.video_id!r} and {video.video_id!r})"
+        raise UserError(f"{video.source}: two inputs {problem}: {paths}; rename one of them")

@@ -18,13 +18,13 @@ from avf_shards.format.index import ShardReader, sidecar_path
 from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, Tombstone, read_manifest
 from avf_shards.format.tar import TarWriter
-from avf_shards.schema.clip_key import is_key, make_clip_key
+from avf_shards.schema.clip_key import KEY_TAIL, is_key, video_prefix, video_prefixes
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.system import durable_io
-from avf_shards.timeline import FRAMES_PER_SECOND, Span
+from avf_shards.timeline import FRAMES_PER_SECOND
 
 _KINDS = ("video", "speaker", "key")
-_KEY_TAIL = re.compile(rb"[0-9a-f]{12}-\d{7,}-\d{7,}-\d+")  # a clip's key after its source
+_KEY_TAIL = re.compile(KEY_TAIL.encode())
 _VERSION = re.compile(r"(.+?)(?:-r\d+)?\.(?:tar|index\.json)")
 
 
@@ -103,7 +103,10 @@ def delete_clips(shards: Path, request: DeletionRequest, reason: str = "") -> De
         entries.append(_rewrite_shard(shards, entry, positions))
         rewritten.append(entries[-1].shard)
         deleted += list(positions.values())
-    if not deleted and not any(_is_requested(tombstone.key, request) for tombstone in tombstones):
+    videos = _prefixes(request)
+    if not deleted and not any(
+        tombstone.key in request.keys or video_prefix(tombstone.key) in videos for tombstone in tombstones
+    ):
         raise UserError(f"{shards}: has no clip of what was named, and none of it was deleted here before")
     if deleted:
         tombstones += [Tombstone(key=key, reason=reason) for key in deleted]
@@ -141,16 +144,9 @@ def check_absence(shards: Path, keys: Iterable[str]) -> int:
     return searched
 
 
-def _is_requested(key: str, request: DeletionRequest) -> bool:
-    """Return whether a key belongs to a requested clip or video; a key does not tell the speaker."""
-    source, digest, *_ = key.split("-")
-    return key in request.keys or any((source, digest) == _of_video(*video) for video in request.videos)
-
-
-def _of_video(source: str, video: str) -> tuple[str, str]:
-    """Return the first two parts of the key of any clip of a video."""
-    first, digest, *_ = make_clip_key(source, video, Span(0, 1), 0).split("-")
-    return first, digest
+def _prefixes(request: DeletionRequest) -> frozenset[str]:
+    """Return how the keys of the requested videos begin."""
+    return frozenset(prefix for video in request.videos for prefix in video_prefixes(*video))
 
 
 def _requested_positions(shards: Path, entry: ShardEntry, request: DeletionRequest) -> dict[int, str]:
@@ -161,13 +157,12 @@ def _requested_positions(shards: Path, entry: ShardEntry, request: DeletionReque
     if not sources & entry.clips.keys():
         return {}
     positions = {}
-    videos = {_of_video(*video) for video in request.videos}
+    videos = _prefixes(request)
     names = {name for source, name in request.speakers if source in entry.clips}
     with ShardReader(shards / entry.shard) as reader:
         clips = reader.index.by_key()
         for position, key in zip(reader.index.positions(), clips, strict=True):
-            source, digest, *_ = key.split("-")
-            requested = key in request.keys or (source, digest) in videos
+            requested = key in request.keys or video_prefix(key) in videos
             if not requested and names:  # only the record knows the speaker, and reading it costs time
                 requested = ClipRecord.from_json(reader.read(clips[key]["json"]), key).speaker in names
             if requested:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from avf_shards.format.shard_manifest import Tombstone, read_manifest
 from avf_shards.packing.pack import list_shard, pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
-from avf_shards.schema.clip_key import make_clip_key
+from avf_shards.schema.clip_key import make_clip_key, make_video_prefix
 from avf_shards.timeline import Span
 from support.clips import make_flashing_shards
 from support.crash_points import crash_after_operation
@@ -52,8 +53,7 @@ def file_digests(folder: Path) -> dict[str, str]:
 
 
 def key_of(shards: Path, source: str, video: str) -> str:
-    first, digest, *_ = make_clip_key(source, video, Span(0, 1), 0).split("-")
-    (key,) = [key for key in read_clips(shards) if key.startswith(f"{first}-{digest}-")]
+    (key,) = [key for key in read_clips(shards) if key.startswith(make_video_prefix(source, video) + "-")]
     return key
 
 
@@ -134,7 +134,8 @@ def test_a_deletion_killed_after_any_file_operation_can_be_repeated(packed_shard
     assert number > 20
 
 
-def test_clips_are_deleted_by_speaker(tmp_path: Path) -> None:
+def write_shard(folder: Path, keys: Sequence[str]) -> None:
+    """Write a shard of clips without media; every second one is of the speaker id1."""
     packed = [
         PackedClip(
             key=key,
@@ -142,10 +143,26 @@ def test_clips_are_deleted_by_speaker(tmp_path: Path) -> None:
             frames=50,
             members={"mp4": b"m", "flac": b"f", "json": make_clip_record(key, f"id{n % 2}").to_json()},
         )
-        for n, key in enumerate(make_clip_key("s", str(n), Span(0, 50), 0) for n in range(4))
+        for n, key in enumerate(keys)
     ]
-    write_part(tmp_path, "s-000000.tar", packed)
-    write_manifest(tmp_path, [list_shard(tmp_path / "s-000000.tar")])
+    write_part(folder, "s-000000.tar", packed)
+    write_manifest(folder, [list_shard(folder / "s-000000.tar")])
+
+
+def test_clips_of_older_shards_are_deleted_by_video(tmp_path: Path) -> None:
+    keys = [make_clip_key("s", f"{n}.mp4", Span(0, 50), 0) for n in range(2)]
+    old = [key.replace(key.split("-")[1], key.split("-")[1][:12]) for key in keys]
+    write_shard(tmp_path, old)
+    assert delete_clips(tmp_path, deletion_request(["s/1.mp4"])).keys == (old[1],)
+    assert list(read_clips(tmp_path)) == [old[0]]
+    with open(tmp_path / "notes.json", "w") as file:
+        file.write(f'"{old[1]}"')
+    with pytest.raises(FaultError, match=r"notes\.json: still holds"):
+        delete_clips(tmp_path, deletion_request(["s/1.mp4"]))
+
+
+def test_clips_are_deleted_by_speaker(tmp_path: Path) -> None:
+    write_shard(tmp_path, [make_clip_key("s", str(n), Span(0, 50), 0) for n in range(4)])
     done = delete_clips(tmp_path, deletion_request(speakers=["s/id1"]))
     assert len(done.keys) == 2
     assert {json.loads(files["json"])["speaker"] for files in read_clips(tmp_path).values()} == {"id0"}

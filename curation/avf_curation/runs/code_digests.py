@@ -1,0 +1,46 @@
+"""Digests of the modules whose code decides a verdict or a byte of a clip."""
+
+import functools
+import hashlib
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+# A folder stands for all modules in it.
+DECIDING_CODE = {
+    "avf_curation": (
+        "detectors",
+        "media",
+        "pipeline",
+        "stages",
+        "recipe.py",
+        "sources/face_track.py",
+        "sources/types.py",
+    ),
+    "avf_shards": ("schema", "format/tar.py", "packing/near_duplicates.py", "sampling/hash_draw.py", "timeline.py"),
+}
+
+
+@functools.cache
+def code_digests() -> dict[str, str]:
+    """Return the start of the SHA-256 of each deciding module, by its path in the package.
+
+    Comments count too: a digest of the bytes is the same for every version of Python, one of the syntax is not.
+    """
+    digests: dict[str, str] = {}
+    for package, names in DECIDING_CODE.items():
+        root = resources.files(package)
+        for name in names:
+            entry = root.joinpath(name)
+            modules = (
+                [(name, entry)] if entry.is_file() else [(f"{name}/{child.name}", child) for child in _files(entry)]
+            )
+            digests |= {f"{package}/{path}": _short_digest(module) for path, module in modules}
+    return dict(sorted(digests.items()))
+
+
+def _files(folder: Traversable) -> list[Traversable]:
+    return [child for child in folder.iterdir() if child.name.endswith(".py")]
+
+
+def _short_digest(module: Traversable) -> str:
+    return hashlib.sha256(module.read_bytes()).hexdigest()[:16]

@@ -1,0 +1,66 @@
+"""A run's fingerprint changes with the code that decides its results, and a refusal names the module."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from avf_curation.recipe import load_recipe
+from avf_curation.runs import identity
+from avf_curation.runs.code_digests import code_digests
+from avf_shards.errors import UserError
+from avf_shards.format.run_folder import RunFolder
+from support.curation_runs import EMBEDDED
+
+# A worker imports these, and no verdict and no byte of a clip depends on them.
+WITHOUT_INFLUENCE = {
+    "avf_curation/execution/active_units.py",
+    "avf_curation/execution/worker.py",
+    "avf_shards/errors.py",
+    "avf_shards/format/index.py",
+    "avf_shards/format/plan_summary.py",
+    "avf_shards/format/run_folder.py",
+    "avf_shards/format/run_identity.py",
+    "avf_shards/packing/selection.py",
+    "avf_shards/settings/config.py",
+    "avf_shards/settings/yaml_settings.py",
+    "avf_shards/system/durable_io.py",
+}
+PROGRAM = """
+import sys
+import avf_curation.execution.worker, avf_curation.pipeline.unit
+from pathlib import Path
+for name, module in sorted(sys.modules.items()):
+    package = name.split(".")[0]
+    if package in ("avf_curation", "avf_shards"):
+        path = Path(module.__file__)
+        if path.name != "__init__.py":
+            root = next(parent for parent in path.parents if parent.name == package)
+            print(path.relative_to(root.parent).as_posix())
+"""
+
+
+def test_every_module_of_a_worker_is_part_of_the_fingerprint() -> None:
+    imported = set(
+        subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout.split()
+    )
+    assert "avf_curation/media/decode.py" in imported
+    assert imported - set(code_digests()) - WITHOUT_INFLUENCE == set()
+
+
+def test_a_run_of_other_code_is_refused_by_the_name_of_the_module(tmp_path: Path) -> None:
+    now = identity.run_identity(load_recipe(None), EMBEDDED, ["s"])
+    module = "avf_curation/stages/silence.py"
+    run = RunFolder(tmp_path / "run")
+    identity.freeze_identity(run, replace(now, versions=now.versions | {module: "0123456789abcdef"}))
+    with pytest.raises(UserError, match=rf"(?s)of other code.*\n  versions\.{module}: '0123456789abcdef' -> "):
+        identity.freeze_identity(run, now)
+
+
+def test_other_code_gives_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load_recipe(None)
+    before = identity.run_identity(recipe, EMBEDDED, ["s"]).fingerprint
+    changed = code_digests() | {"avf_curation/stages/silence.py": "0123456789abcdef"}
+    monkeypatch.setattr(identity, "code_digests", lambda: changed)
+    assert identity.run_identity(recipe, EMBEDDED, ["s"]).fingerprint != before

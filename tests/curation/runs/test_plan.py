@@ -1,0 +1,28 @@
+"""A plan names each video once."""
+
+from dataclasses import replace
+
+import pytest
+from avf_curation.recipe import PlanConfig
+from avf_curation.runs.plan import make_plan
+from avf_shards.errors import UserError
+from avf_shards.schema import clip_key
+from support.curation_runs import make_recipe, make_source_video
+
+CONFIG: dict[str, PlanConfig] = {"s": make_recipe().settings_for("s").plan}
+
+
+def test_two_inputs_of_one_id_are_refused_in_different_groups_too() -> None:
+    videos = [make_source_video("a.mp4", "s", group_id=group) for group in ("1", "3")]
+    videos[1] = replace(videos[1], path="other/a.mp4")
+    between = make_source_video("b.mp4", "s", group_id="2")
+    with pytest.raises(UserError, match=r"s: two inputs have the id 'a\.mp4': a\.mp4 and other/a\.mp4; rename one"):
+        make_plan([videos[0], between, videos[1]], CONFIG)
+
+
+def test_two_inputs_whose_clips_would_have_one_key_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip_key, "_video_digest", lambda video: "0" * 32)
+    videos = [make_source_video(name, "s") for name in ("a.mp4", "b.mp4")]
+    with pytest.raises(UserError, match=r"s: two inputs would have the same clip keys \('a\.mp4' and 'b\.mp4'\)"):
+        make_plan(videos, CONFIG)
+    assert make_plan([videos[0], replace(videos[1], source="t")], CONFIG | {"t": CONFIG["s"]}).num_rows == 2
