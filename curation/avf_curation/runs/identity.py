@@ -20,7 +20,7 @@ from avf_shards.schema.versions import read_json, stamp
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.detectors.weights import short_digest
 from avf_curation.recipe import Recipe
-from avf_curation.runs.code_digests import code_digests
+from avf_curation.runs.deciding_modules import code_digests
 
 SOURCES_FILE = "sources.json"
 # The packages whose arithmetic decides scores, cuts or bytes.

@@ -6,7 +6,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 
 # A folder stands for all modules in it.
-DECIDING_CODE = {
+DECIDING_MODULES = {
     "avf_curation": (
         "detectors",
         "media",
@@ -27,7 +27,7 @@ def code_digests() -> dict[str, str]:
     Comments count too: a digest of the bytes is the same for every version of Python, one of the syntax is not.
     """
     digests: dict[str, str] = {}
-    for package, names in DECIDING_CODE.items():
+    for package, names in DECIDING_MODULES.items():
         root = resources.files(package)
         for name in names:
             entry = root.joinpath(name)

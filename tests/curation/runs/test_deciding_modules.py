@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from avf_curation.recipe import load_recipe
 from avf_curation.runs import identity
-from avf_curation.runs.code_digests import code_digests
+from avf_curation.runs.deciding_modules import code_digests
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from support.curation_runs import EMBEDDED
