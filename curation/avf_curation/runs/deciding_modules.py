@@ -16,7 +16,14 @@ DECIDING_MODULES = {
         "sources/face_track.py",
         "sources/types.py",
     ),
-    "avf_shards": ("schema", "format/tar.py", "packing/near_duplicates.py", "sampling/hash_draw.py", "timeline.py"),
+    "avf_shards": (
+        "schema",
+        "format/tar.py",
+        "packing/near_duplicates.py",
+        "sampling/hash_draw.py",
+        "system/storage_faults.py",
+        "timeline.py",
+    ),
 }
 
 
