@@ -2,6 +2,7 @@
 """avf-train: models described, checked against the authors' numbers, trained, evaluated and used."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -28,8 +29,20 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def let_threads_sleep() -> None:
+    """Let OpenMP's threads sleep while they wait for work, where the user's environment does not say how they wait.
+
+    It must be said before torch is loaded. By default they spin, and take the core from the thread they wait for where
+    another process, such as a loader's worker, needs one too: a step of two threads beside a busy process took 5.7 CPU
+    seconds, and 0.8 with threads that sleep. The results are the same.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
+    let_threads_sleep()
     end_with_launcher()
     return run_command(build_parser(), arguments, stopped="stopped")
 
