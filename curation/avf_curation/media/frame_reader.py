@@ -32,6 +32,7 @@ class _Cursor:
     video: Any
     index: int = -1  # of the timeline, latest that was read; -1: the cursor stands nowhere
     frame: DecodedFrame | None = None  # shown at `index`
+    is_reading: bool = False  # a span is being read with it
     frames: Iterator[DecodedFrame] = field(default_factory=lambda: iter(()))  # those after `frame`
 
     def advance(self, pts: int) -> bool:
@@ -48,7 +49,8 @@ class FrameReader:
 
     A span that begins after the frame where a decoder stands is read by going on, unless a key frame lies between: then
     decoding starts there. Where key frames are far apart, or the file has no timestamps to seek by, a few decoders are
-    kept, so that reading all spans in order, each several times, costs a fixed number of decodes of the file.
+    kept, so that reading all spans in order, each several times, costs a fixed number of decodes of the file. Spans may
+    be read at the same time in one thread: each has a decoder of its own until its iterator ends or is closed.
 
     Args:
         container, video: the input, opened.
@@ -74,7 +76,14 @@ class FrameReader:
         if len(span_pts) != span.frames:
             raise MediaError("decode", f"frames [{span.start_frame}, {span.stop_frame}) reach past what decodes")
         cursor = self._cursor_at(span.start_frame)
-        for index, pts in enumerate(span_pts, span.start_frame):
+        cursor.is_reading = True
+        try:
+            yield from self._read_with(cursor, span)
+        finally:
+            self._release(cursor)
+
+    def _read_with(self, cursor: _Cursor, span: Span) -> Iterator[Any]:
+        for index, pts in enumerate(self._track.pts[span.start_frame : span.stop_frame], span.start_frame):
             if not cursor.advance(int(pts)):
                 cursor.index = -1
                 raise MediaError("decode", "the span does not decode a second time")
@@ -86,13 +95,21 @@ class FrameReader:
             frame.opaque = FrameTraits(pixel_aspect=aspect, interlaced=interlaced)
             yield frame
 
+    def _release(self, cursor: _Cursor) -> None:
+        """Let other spans use a cursor, or close it where spans that were read at the same time needed too many."""
+        cursor.is_reading = False
+        if len(self._cursors) > self._max_cursors:
+            self._cursors.remove(cursor)
+            cursor.container.close()
+
     def _cursor_at(self, index: int) -> _Cursor:
         """Return a cursor that stands at `index` or can go on to it. Raises MediaError."""
         keys = self._track.key_indices
         count = int(np.searchsorted(keys, index, "right"))
         key_index = int(keys[count - 1]) if count and self._track.is_seekable else 0
         pts = int(self._track.pts[index])
-        ahead = [c for c in self._cursors if c.frame is not None and key_index <= c.index <= index]
+        free = [cursor for cursor in self._cursors if not cursor.is_reading]
+        ahead = [cursor for cursor in free if cursor.frame is not None and key_index <= cursor.index <= index]
         if ahead:
             cursor = max(ahead, key=lambda c: c.index)
         else:
@@ -109,14 +126,15 @@ class FrameReader:
 
     def _free_cursor(self) -> _Cursor:
         """Return a cursor that stands nowhere: a new one while more may be open, else the one unused for longest."""
-        idle = [cursor for cursor in self._cursors if cursor.index < 0]
+        free = [cursor for cursor in self._cursors if not cursor.is_reading]
+        idle = [cursor for cursor in free if cursor.index < 0]
         if idle:
             return idle[0]
-        if len(self._cursors) < self._max_cursors:
-            container, video = self._reopen()
-            self._cursors.append(_Cursor(container=container, video=video))
-            return self._cursors[-1]
-        return self._cursors[0]
+        if free and len(self._cursors) >= self._max_cursors:
+            return free[0]
+        container, video = self._reopen()
+        self._cursors.append(_Cursor(container=container, video=video))
+        return self._cursors[-1]
 
     def _seek(self, cursor: _Cursor, pts: int, back_s: float) -> bool:
         """Seek to a key frame at least `back_s` before a frame and go on to it. Return whether the frame is clean.

@@ -59,3 +59,18 @@ def test_spans_are_read_in_any_order(tmp_path: Path) -> None:
         list(media.frames())
         for span in (Span(90, 100), Span(10, 20), Span(50, 60), Span(0, 5), Span(95, 100), Span(40, 41)):
             assert [read_number(frame) for frame in media.read(span)] == list(range(span.start_frame, span.stop_frame))
+
+
+@pytest.mark.parametrize(("container", "group"), [("mp4", 15), ("matroska", 9999), ("h264", 25)])
+def test_spans_may_be_read_at_the_same_time(tmp_path: Path, container: str, group: int) -> None:
+    options = {"g": str(group), "bf": "2", "preset": "ultrafast"}
+    (tmp_path / "film").write_bytes(make_numbered_video(range(100), container=container, options=options))
+    spans = [Span(40, 60), Span(10, 30), Span(40, 60), Span(5, 25), Span(70, 90)]
+    with MediaFile(tmp_path / "film", CONFIG) as media:
+        list(media.frames())
+        rows = [tuple(map(read_number, frames)) for frames in zip(*map(media.read, spans), strict=True)]
+        assert rows == [tuple(span.start_frame + n for span in spans) for n in range(20)]
+        abandoned = media.read(Span(0, 50))
+        next(abandoned)
+        abandoned.close()
+        assert [read_number(frame) for frame in media.read(Span(50, 55))] == list(range(50, 55))
