@@ -5,8 +5,12 @@ after. The face of one person in motion is not: a turning head passes through vi
 and its last. Shapes: T frames, H height, W width, B blocks.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
+from avf_shards.timeline import Span
 
 from avf_curation.detectors.alignment import Image as Picture
 from avf_curation.detectors.alignment import MotionSearch, refine_motion, take_motion_out
@@ -20,6 +24,7 @@ MIN_CHANGE = 12.0  # grey levels: measured: dissolves change a face by 24 and mo
 MAX_CORRELATION = 0.75  # of the aligned faces; measured: two people at most 0.62, one person who does not turn 0.8
 # Share of the change that no mixture explains, above which the faces are not aligned: talkers exceed 0.11.
 MAX_REST = 0.3
+_CHANGED_SHARE = 0.3  # of a change; below it, a picture shows one of the two faces, which talks
 _BORDER_PX = 10  # of the aligned picture, which has no content beside it
 _SEARCHES = (
     MotionSearch(kind=cv2.MOTION_TRANSLATION, blur_px=9, max_iterations=40, min_gain=1e-4),
@@ -27,35 +32,86 @@ _SEARCHES = (
 )
 
 
-def face_pictures(frames: list[Bytes], scale: float, window: CropWindow) -> list[Picture]:
-    """Return the face in every fifth frame, grey, (64, 64).
+@dataclass(frozen=True, kw_only=True)
+class Blend:
+    """The change of a face that a mixture of two faces explains best."""
+
+    share: float  # of the change that the mixture explains; 0: there is no such change
+    span: Span  # frames of the clip from the last one that shows the first face alone to the first of the second face
+
+
+def face_pictures(frames: list[Bytes], scale: float, window: CropWindow, step: int = STEP) -> list[Picture]:
+    """Return the face in every `step`-th frame, grey, (64, 64).
 
     frames: BGR frames, the source frames times `scale`; the window is in source pixels.
     """
     side = max(8, round(window.side_px * scale * FACE_SHARE))
     pictures = []
-    for frame_HWC, (x, y) in zip(frames[::STEP], window.centres_T2[::STEP] * scale, strict=True):
+    for frame_HWC, (x, y) in zip(frames[::step], window.centres_T2[::step] * scale, strict=True):
         face_HWC = cv2.getRectSubPix(frame_HWC, (side, side), (float(x), float(y)))
         grey_HW = cv2.cvtColor(face_HWC, cv2.COLOR_BGR2GRAY)
         pictures.append(np.asarray(cv2.resize(grey_HW, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA), np.float32))
     return pictures
 
 
-def blend_share(pictures: list[Picture]) -> float:
-    """Return which share of a change from one face to another a mixture of the two explains, the largest in the clip.
+def find_blend(frames: list[Bytes], scale: float, window: CropWindow, min_share: float) -> Blend:
+    """Return the change of a face that a mixture explains best, with where in the clip it lies.
 
-    0 where the face changes little within a second, or the faces are alike once they are aligned.
+    Its share is 0 where the face changes little within a second, or the faces are alike once they are aligned.
+
+    Args:
+        frames, scale, window: as in `face_pictures`.
+        min_share: a share above which a change is one from a face to another; seconds in which the share is higher and
+            that touch the best one belong to the same change.
+    """
+    blends = list(_blends(face_pictures(frames, scale, window)))
+    if not blends:
+        return Blend(share=0.0, span=Span(0, 0))
+    best, share = max(blends, key=lambda blend: blend[1])
+    first = last = best
+    for start in sorted((start for start, other in blends if other > min_share), key=lambda start: abs(start - best)):
+        if first - LAG <= start <= last + LAG:
+            first, last = min(first, start), max(last, start)
+    stop = min(last + LAG + 1, len(frames))
+    around = CropWindow(side_px=window.side_px, centres_T2=window.centres_T2[first:stop])
+    start_frame, stop_frame = _edges_of_change(face_pictures(frames[first:stop], scale, around, step=1))
+    return Blend(share=share, span=Span(first + start_frame, first + stop_frame))
+
+
+def _blends(pictures: list[Picture]) -> Iterator[tuple[int, float]]:
+    """Yield the first frame of each second in which the face changes, and the share that a mixture explains.
+
+    A share is at least 1 - MAX_REST.
     """
     lag = LAG // STEP
-    largest = 0.0
     for start in range(len(pictures) - lag):
         before_HW, *between, after_HW = pictures[start : start + lag + 1]
         if np.abs(after_HW - before_HW).mean() < MIN_CHANGE:
             continue
         rest = float(np.mean([_unexplained_share(before_HW, after_HW, picture_HW) for picture_HW in between]))
-        if rest <= MAX_REST and 1 - rest > largest and _aligned_correlation(before_HW, after_HW) < MAX_CORRELATION:
-            largest = 1 - rest
-    return largest
+        if rest <= MAX_REST and _aligned_correlation(before_HW, after_HW) < MAX_CORRELATION:
+            yield start * STEP, 1 - rest
+
+
+def _edges_of_change(pictures: list[Picture]) -> tuple[int, int]:
+    """Return the picture from which on the first face gives way, and the one from which on the last face is alone.
+
+    What the face does while it talks is no change. Before, and behind, the pictures in which a good part of the change
+    has happened, it is taken to go on as evenly as between them.
+    """
+    before = np.asarray([np.sqrt(((picture_HW - pictures[0]) ** 2).mean()) for picture_HW in pictures])
+    behind = np.asarray([np.sqrt(((picture_HW - pictures[-1]) ** 2).mean()) for picture_HW in pictures])
+    limit = _CHANGED_SHARE * before[-1]
+    start, stop = int(np.argmax(before > limit)), int(np.flatnonzero(behind > limit)[-1])
+    middle = (start + stop) // 2
+    first = start - _frames_to_zero(before[start], before[middle], middle - start)
+    last = stop + _frames_to_zero(behind[stop], behind[middle], stop - middle)
+    return max(0, first), min(len(pictures), last + 1)
+
+
+def _frames_to_zero(near: float, far: float, frames: int) -> int:
+    """Return how many frames after `near`, which is `frames` after `far`, a value that falls evenly is zero."""
+    return int(np.ceil(near * frames / (far - near))) + 1 if far > near else 1
 
 
 def _unexplained_share(before_HW: Picture, after_HW: Picture, between_HW: Picture) -> float:

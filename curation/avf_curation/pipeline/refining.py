@@ -82,13 +82,14 @@ def track_faces(
 
     frame_size = detector_frames.width_px, detector_frames.height_px
     tracks = tracking.measure(len(detector_frames.frames), detect, *frame_size, config)
-    return [_with_blend(track, detector_frames) for track in tracks[:1]] + tracks[1:]
+    return [_with_blend(track, detector_frames, config.max_blend) for track in tracks[:1]] + tracks[1:]
 
 
-def _with_blend(track: tracking.Track, detector_frames: DetectorFrames) -> tracking.Track:
-    """Return the track with the measure of whether its face turns into another one."""
-    pictures = face_blend.face_pictures(detector_frames.frames, detector_frames.scale, track.window)
-    return replace(track, blend=face_blend.blend_share(pictures))
+def _with_blend(track: tracking.Track, detector_frames: DetectorFrames, max_blend: float) -> tracking.Track:
+    """Return the track with the measure of whether its face turns into another one, and where."""
+    frames, scale = detector_frames.frames, detector_frames.scale
+    blend = face_blend.find_blend(frames, scale, track.window, min_share=max_blend)
+    return replace(track, blend=blend.share, blend_frames=blend.span)
 
 
 def crop_clip(

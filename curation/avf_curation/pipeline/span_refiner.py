@@ -39,6 +39,8 @@ class SpanRefiner:
     def __init__(self, candidate: Candidate, context: RefiningContext) -> None:
         self._candidate, self._context = candidate, context
         self._stage = tracking.STAGE
+        #: The parts of a span that more than one person has, which are to be refined by themselves; else at most one.
+        self.parts: list[tracking.SpanPart] = []
 
     def refine(self) -> SpanOutcome:
         """Return the outcome of the span. Raises InfrastructureError."""
@@ -53,7 +55,7 @@ class SpanRefiner:
 
     def _run_stages(self) -> SpanOutcome:
         frames, tracks = self._track_faces()
-        if not tracks or self._stops:
+        if not tracks or self._stops or len(self.parts) > 1:
             return SpanOutcome(candidate=self._candidate)
         largest = tracks[0]
         crops = self._crop(frames, largest, with_sync=self._context.detectors.syncnet is not None)
@@ -86,6 +88,8 @@ class SpanRefiner:
         measured = {} if largest is None else largest.record()
         gate = "decide" if largest is None else settings.gates.track  # without a face there is no clip in any case
         checks = tracking.decide(largest, settings.track)
+        if largest is not None and gate == "decide" and not self._candidate.failed_check:
+            self.parts = tracking.split_at_other_faces(largest, self._candidate.span, settings.track)
         self._candidate = self._candidate.with_stage(tracking.STAGE, measured, checks, gate)
         return frames, tracks
 

@@ -29,7 +29,8 @@ from avf_curation.pipeline.input_check import (
 from avf_curation.pipeline.outcomes import ScreenedVideo, SpanOutcome, VideoOutcomes, fail_video
 from avf_curation.pipeline.screening import ScreenedShot, screen_shots
 from avf_curation.pipeline.shot_parts import split_at_faults
-from avf_curation.pipeline.span_refiner import RefiningContext, SpanRefiner
+from avf_curation.pipeline.span_parts import refine_span
+from avf_curation.pipeline.span_refiner import RefiningContext
 from avf_curation.recipe import SourceSettings
 from avf_curation.sources.types import Video
 from avf_curation.stages import faces, scenes, silence
@@ -148,7 +149,10 @@ def _refine(
             side=video.side,
         )
         for part in screened.parts:
-            yield part if isinstance(part, SpanOutcome) else SpanRefiner(part, context).refine()
+            if isinstance(part, SpanOutcome):
+                yield part
+            else:
+                yield from refine_span(part, context)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,6 +83,11 @@ def measure(shot: Span, samples: Samples, split: SplitSilence, config: SilenceCo
     return stretches
 
 
+def describe_speech(span: Span, samples: Samples) -> Stretch:
+    """Return a part of a stretch of speech, of which `samples` is the sound."""
+    return Stretch(span=span, speech=True, level_dbfs=_mean_level(frame_levels_dbfs(samples)))
+
+
 def decide(stretch: Stretch, config: SilenceConfig) -> tuple[Check, ...]:
     """Check that the stretch is speech and long enough. The score of the first check is 1 for speech, 0 for silence."""
     return (

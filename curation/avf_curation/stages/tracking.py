@@ -8,17 +8,20 @@ window.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from avf_shards.schema.ledger import Check
 from avf_shards.settings.config import refuse
-from avf_shards.timeline import FRAMES_PER_SECOND
+from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 from avf_curation.stages.faces import Box
 
 STAGE = "track"
+ANOTHER_FACE = "another_face"  # the reason of a part in which one face turns into another
+NO_FRAMES = Span(0, 0)
 TrackBackend = Literal["auto", "retinaface", "dlib"]
 Floats = npt.NDArray[np.float64]
 DetectFaces = Callable[[Sequence[int]], list[list[Box]]]
@@ -83,6 +86,9 @@ class Track:
     padding: float  # share of the window's area outside the frame, mean over frames
     detections: int  # frames on which the detector ran
     blend: float = 0.0  # share of a change of the face that a mixture of two faces explains; 0: there is no such change
+    blend_frames: Span = NO_FRAMES  # in which that change happens, counted in the span; empty: there is none
+    #: Frames of the span in which the tracked face is missing and another one, nearly as large, has the picture.
+    other_faces: tuple[Span, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return the measurements as the ledger stores them."""
@@ -93,6 +99,14 @@ class Track:
             "blend": round(self.blend, 4),
             "tracks": 1,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpanPart:
+    """A part of a span that one person has, or in which one gives way to another."""
+
+    span: Span  # frames of the video
+    is_change: bool  # the face turns into another one
 
 
 def measure(frames: int, detect: DetectFaces, width_px: int, height_px: int, config: TrackConfig) -> list[Track]:
@@ -158,7 +172,48 @@ def _build_track(
         step=float(steps.max() / np.median(sides)),
         padding=_padding_share(window, width_px, height_px),
         detections=len(faces),
+        other_faces=_other_faces(frames, faces, chain, config),
     )
+
+
+def _other_faces(frames: int, faces: Mapping[int, list[Box]], chain: Chain, config: TrackConfig) -> tuple[Span, ...]:
+    """Return the stretches between detections of the tracked face, or beside them, in which a rival is found."""
+    rival_side = config.rival_size * float(np.median([box.side for _, box in chain]))
+    rivals = np.asarray([frame for frame in sorted(faces) if any(box.side >= rival_side for box in faces[frame])])
+    stretches = []
+    for before, after in pairwise([-1, *(frame for frame, _ in chain), frames]):
+        if np.any((rivals > before) & (rivals < after)):
+            stretches.append(Span(before + 1, after))
+    return tuple(stretches)
+
+
+def split_at_other_faces(track: Track, span: Span, config: TrackConfig) -> list[SpanPart]:
+    """Return the parts of a span, cut where another face takes the place of the tracked one and where it gives it back.
+
+    A change that takes time, as a dissolve does, is a part of its own. Where the faces are seen side by side, or each
+    of them is to have a clip, nothing is cut.
+    """
+    changes = [*track.other_faces] if config.people == "largest" else []
+    blend = NO_FRAMES
+    if track.blend > config.max_blend:
+        blend = _without_short_rest(track.blend_frames, span.frames)
+        changes.append(blend)
+    if track.rival_share > config.max_rival_share:
+        changes = []
+    edges = sorted({0, span.frames, *(edge for change in changes for edge in (change.start_frame, change.stop_frame))})
+    return [
+        SpanPart(
+            span=Span(span.start_frame + start, span.start_frame + stop),
+            is_change=blend.start_frame <= start and stop <= blend.stop_frame,
+        )
+        for start, stop in pairwise(edges)
+    ]
+
+
+def _without_short_rest(change: Span, frames: int) -> Span:
+    """Return a change that lasts to the end of the span where less than a second is left: it may go on there."""
+    start = change.start_frame if change.start_frame >= FRAMES_PER_SECOND else 0
+    return Span(start, change.stop_frame if frames - change.stop_frame >= FRAMES_PER_SECOND else frames)
 
 
 def decide(track: Track | None, config: TrackConfig) -> tuple[Check, ...]:
@@ -197,7 +252,7 @@ def _check_identity(track: Track, config: TrackConfig) -> tuple[Check, ...]:
         ),
         Check(
             stage=STAGE,
-            reason="another_face",
+            reason=ANOTHER_FACE,
             score=track.blend,
             operator="<=",
             threshold=config.max_blend,

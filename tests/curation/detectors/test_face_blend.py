@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from avf_curation.detectors.face_blend import blend_share, face_pictures
+from avf_curation.detectors.face_blend import Blend, find_blend
 from avf_curation.media.types import Bytes
 from avf_curation.stages.tracking import CropWindow
 from support.curation_runs import make_recipe
@@ -46,14 +46,22 @@ def film(transition: str) -> list[Bytes]:
     return frames
 
 
-def measure_blend(frames: list[Bytes]) -> float:
+def locate_blend(frames: list[Bytes]) -> Blend:
     window = CropWindow(side_px=250.0, centres_T2=np.full((len(frames), 2), 128.0))
-    return blend_share(face_pictures(frames, 1.0, window))
+    return find_blend(frames, 1.0, window, min_share=MAX_BLEND)
+
+
+def measure_blend(frames: list[Bytes]) -> float:
+    return locate_blend(frames).share
 
 
 @pytest.mark.parametrize("transition", ["dissolve", "wipe", "fade through black"])
 def test_a_transition_between_two_faces_is_a_blend(transition: str) -> None:
-    assert measure_blend(film(transition)) > MAX_BLEND
+    blend = locate_blend(film(transition))
+    assert blend.share > MAX_BLEND
+    # From frame 30 to 45, and half a second more on either side at most.
+    assert 18 <= blend.span.start_frame <= 31
+    assert 45 <= blend.span.stop_frame <= 57
 
 
 @pytest.mark.parametrize("motion", ["talking", "turning head", "exposure"])

@@ -1,8 +1,11 @@
 """The tracking stage follows a face with one crop window, and rejects lost and second faces."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from avf_curation.stages import tracking
+from avf_shards.timeline import Span
 from support.curation_runs import make_recipe
 from support.stages import failed_reasons, make_box
 
@@ -57,3 +60,34 @@ def test_lost_faces_and_second_faces_are_rejected() -> None:
     (rival,) = tracking.measure(100, moving_face_detector(100, rival=True)[0], 1000, 600, DEFAULT.track)
     assert failed_reasons(tracking.decide(rival, DEFAULT.track)) == ["several_faces"]
     assert failed_reasons(tracking.decide(None, DEFAULT.track)) == ["face_lost"]
+
+
+def test_a_span_is_cut_where_another_face_has_the_picture() -> None:
+    def detect(frame_numbers):
+        return [[make_box(200 if t < 60 else 500, 120)] if not 60 <= t < 64 else [] for t in frame_numbers]
+
+    span = Span(100, 200)
+    (track,) = tracking.measure(100, detect, 1000, 600, DEFAULT.track)
+    parts = tracking.split_at_other_faces(track, span, DEFAULT.track)
+    assert [part.span for part in parts] == [Span(100, 160), Span(160, 200)]
+    assert not any(part.is_change for part in parts)
+    (alone,) = tracking.measure(100, moving_face_detector(100, hide=set(range(80, 100)))[0], 1000, 600, DEFAULT.track)
+    assert [part.span for part in tracking.split_at_other_faces(alone, span, DEFAULT.track)] == [span], "only lost"
+    (beside,) = tracking.measure(100, moving_face_detector(100, rival=True)[0], 1000, 600, DEFAULT.track)
+    assert [part.span for part in tracking.split_at_other_faces(beside, span, DEFAULT.track)] == [span]
+    each = replace(DEFAULT.track, people="each")
+    assert [part.span for part in tracking.split_at_other_faces(track, span, each)] == [span]
+
+
+def test_a_change_of_the_face_is_a_part_of_its_own_and_takes_a_short_rest_with_it() -> None:
+    (track,) = tracking.measure(100, moving_face_detector(100)[0], 1000, 600, DEFAULT.track)
+
+    def split(start: int, stop: int, blend: float = 0.95) -> list[tuple[Span, bool]]:
+        blended = replace(track, blend=blend, blend_frames=Span(start, stop))
+        parts = tracking.split_at_other_faces(blended, Span(100, 200), DEFAULT.track)
+        return [(part.span, part.is_change) for part in parts]
+
+    assert split(40, 60) == [(Span(100, 140), False), (Span(140, 160), True), (Span(160, 200), False)]
+    assert split(20, 50) == [(Span(100, 150), True), (Span(150, 200), False)]
+    assert split(70, 90) == [(Span(100, 170), False), (Span(170, 200), True)]
+    assert split(40, 60, blend=0.85) == [(Span(100, 200), False)]
