@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ import soundfile
 from avf_curation.audit.funnel import summarize_run
 from avf_curation.cli.main import main
 from avf_curation.demo.video import ShotScript, VideoScript, encode_video
+from avf_curation.media.types import MediaError
+from avf_curation.pipeline import video
+from avf_curation.pipeline.screening import screen_shots
 from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.runs.frozen_plan import read_plan
 from avf_shards.schema.ledger import table_to_decisions
@@ -108,6 +112,32 @@ def test_an_input_changed_after_planning_fails(small_video: bytes, tmp_path: Pat
     classes = {name: error for name, (error, _) in failed_videos(run).items()}
     assert classes == {"a.mp4": "input_changed", "b.mp4": "missing"}
     assert main(["run", *arguments, "--engine", "inline", "--weights", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("error", [None, MediaError("unplaced_frames", "30 of 75 frames have no place")])
+def test_a_file_that_grows_while_it_is_read_is_not_judged_and_can_be_retried(
+    small_video: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: MediaError | None
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "a.mp4").write_bytes(small_video[: len(small_video) // 2])
+
+    def read_while_it_grows(*arguments: Any) -> Any:
+        (source / "a.mp4").write_bytes(small_video)
+        if error is not None:
+            raise error
+        return screen_shots(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(video, "screen_shots", read_while_it_grows)
+        run = curate_source(source, tmp_path / "run")
+    ((kind, message),) = failed_videos(run).values()
+    assert (kind, message) == ("input_changed", "size or time of the file changed while it was read")
+    settings = make_recipe(*QUICK)
+    retried = curate(
+        settings, EMBEDDED, {"s": source}, tmp_path / "run", RunOptions(engine="inline", retry_failed=True)
+    )
+    assert failed_videos(retried) == {}
 
 
 def test_failed_videos_can_be_retried(small_video: bytes, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ _MAX_MESSAGE_CHARACTERS = 200
 FAILURE_SENTENCES: Mapping[str, str] = {
     "missing": "The file does not exist, or its source's folder is not known.",
     "unreadable": "The file cannot be read as a file, and the machine is not to blame.",
-    "input_changed": "The file was changed after the plan was made.",
+    "input_changed": "The file was changed after the plan was made or while it was read: `retry` decides it anew.",
     "not_media": "The file cannot be opened as audio or video, or the images of a folder are no video.",
     "no_streams": "The file has neither a picture nor a sound that can be decoded.",
     "no_picture": "The input has sound but no video.",

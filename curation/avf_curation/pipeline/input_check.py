@@ -18,10 +18,15 @@ from avf_curation.sources.types import Video
 _MAX_AUDIO_DIFFERENCE_S = 0.1  # VoxCeleb2: 145 clips have audio that is longer or shorter than the video by more
 
 
-def check_unchanged(video: Video, path: Path) -> None:
-    """Raise MediaError if the file is not the same as when the plan was made. Raises OSError where it is not there."""
+def check_unchanged(video: Video, path: Path, *, after_reading: bool = False) -> None:
+    """Raise MediaError if the file is not the same as when the plan was made. Raises OSError where it is not there.
+
+    Args:
+        after_reading: the file was the same when reading began, so that it changed while it was read.
+    """
     if _size_and_time(path) != (video.size_bytes, video.mtime_ns):
-        raise MediaError("input_changed", "size or time of the file changed after the plan was made")
+        since = "while it was read" if after_reading else "after the plan was made"
+        raise MediaError("input_changed", f"size or time of the file changed {since}")
 
 
 def input_digest(path: Path, audio_path: Path | None, time_range: TimeRange | None = None) -> str:

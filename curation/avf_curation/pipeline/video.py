@@ -56,7 +56,7 @@ def screen_video(video: Video, root: Path, settings: SourceSettings, detectors: 
         digest = input_digest(path, find_separate_audio(video, root), find_time_range(video))
         return _screen(video, root, digest, settings, detectors)
     except Exception as error:
-        return ScreenedVideo(video=video, parts=(_fail(video, root, error),), sha256=digest)
+        return ScreenedVideo(video=video, parts=(_fail(video, root, _find_cause(video, path, error)),), sha256=digest)
 
 
 def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, detectors: Detectors) -> VideoOutcomes:
@@ -65,12 +65,25 @@ def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, 
     try:
         outcomes = tuple(_refine(screened, root, settings, detectors))
         if screened.video_track is not None:
-            check_unchanged(video, root / video.path)  # a file that was replaced meanwhile would mix two inputs
+            # A file that was replaced meanwhile would mix two inputs.
+            check_unchanged(video, root / video.path, after_reading=True)
     except Exception as error:
-        outcomes = (_fail(video, root, error),)
+        outcomes = (_fail(video, root, _find_cause(video, root / video.path, error)),)
     frames = max(outcome.candidate.span.stop_frame for outcome in outcomes)
     check_tiling((outcome.candidate.span for outcome in outcomes), frames)
     return VideoOutcomes(video=video, outcomes=outcomes, sha256=screened.sha256, origin=read_origin(video, root))
+
+
+def _find_cause(video: Video, path: Path, error: Exception) -> Exception:
+    """Return why an input failed: a file that changes while it is read says nothing true of itself."""
+    if isinstance(error, MediaError) and error.kind not in ("input_changed", "unreadable"):
+        try:
+            check_unchanged(video, path, after_reading=True)
+        except MediaError as changed:
+            return changed
+        except OSError as lost:  # of a file that is gone, the failure from before stands
+            return error if isinstance(lost, FileNotFoundError) else lost
+    return error
 
 
 def _fail(video: Video, root: Path, error: Exception) -> SpanOutcome:
@@ -79,7 +92,7 @@ def _fail(video: Video, root: Path, error: Exception) -> SpanOutcome:
         check_source_is_there(video.source, root)
     name = f"{video.source}/{video.video_id}"
     if failure.error == "input_changed":
-        log.warning("%s changed after the plan was made: `retry` decides the file as it is now", name)
+        log.warning("%s changed since the plan was made: `retry` decides the file as it is now", name)
     log.info("%s failed: %s: %s", name, failure.error, failure.message)
     return fail_video(failure)
 
@@ -116,7 +129,7 @@ def _screen(
                     parts += screening.screen(part.shot)
         if video_track.frames > video_track.decoded_frames:
             parts.append(_fail_undecodable_end(video_track))
-        check_unchanged(video, path)
+        check_unchanged(video, path, after_reading=True)
         has_candidates = any(isinstance(part, Candidate) for part in parts)
         return ScreenedVideo(
             video=video,
