@@ -16,7 +16,7 @@ from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import is_cover_art, open_container
 from avf_curation.media.file_clock import FileClock, PacketClock, read_file_clock, seek_before
 from avf_curation.media.frame_reader import FrameReader
-from avf_curation.media.frame_times import repair_times
+from avf_curation.media.frame_times import MAX_EQUAL, repair_times
 from avf_curation.media.picture_format import display_size
 from avf_curation.media.presentation_times import MAX_REORDERED
 from avf_curation.media.timeline_builder import TimelineBuilder, TimelineFrame
@@ -147,12 +147,14 @@ class MediaFile:
                 if not seek_before(self._container, self._video, clock, target):
                     continue
             builder = TimelineBuilder(self._config, self._video, clock)
+            # Of pictures with one time, which are spread, all must be read.
+            margin = MAX_EQUAL * nominal_step(self._video) if clock.has_equal_times else 0
             decoder = VideoDecoder(self._container, self._video, PacketClock(clock), builder.note_failure)
             frames = decoder.frames(is_first_pass=True)
             first = next(frames, None)
             if back_s is None or from_pts is None:
                 break
-            if first is not None and first.is_key and first.time is not None and first.time <= from_pts:
+            if first is not None and first.is_key and first.time is not None and first.time <= from_pts - margin:
                 break
         return builder, decoder, frames if first is None else chain((first,), frames)
 

@@ -58,6 +58,7 @@ class FileClock:
     #: Where each stream ends on the continued clock, or a later one of its kind in a recording that it has no part in.
     ends: Mapping[int, int] = field(default_factory=dict)
     repaired: int = 0  # timestamps that contradicted their neighbours
+    has_equal_times: bool = False  # pictures of the video that is read have one time of presentation
 
     @property
     def is_changed(self) -> bool:
@@ -121,17 +122,26 @@ def _list_clock(
     repaired = sum(len(clock.repairs) for clock in clocks.values())
     if restarts or repaired:
         log.info("%r: other recordings begin at %s; %d timestamps are wrong", str(path), restarts[:5], repaired)
-    points, starts, ends = {}, {}, {}
+    points, starts, ends, has_equal_times = {}, {}, {}, False
     for index, clock in clocks.items():
         packets, times = streams[index].packets, streams[index].times
         recordings = np.searchsorted(np.asarray(clock.positions, np.int64), packets.positions, "right")
         presented = times.pts + np.asarray((0, *clock.offsets), np.int64)[recordings]
+        has_equal_times |= packets.is_video and packets.is_read and len(np.unique(presented)) < len(presented)
         starts[index] = int(presented[:MAX_REORDERED].min())
         ends[index] = int((presented + times.steps)[-MAX_REORDERED:].max())
         if stores_dts:  # these formats are read from any byte on
             points[index] = _seek_points(packets, presented)
     ends = {index: max(ends[other] for other in ends if _is_or_follows(streams, other, index)) for index in ends}
-    return FileClock(restarts=restarts, streams=clocks, seek_points=points, starts=starts, ends=ends, repaired=repaired)
+    return FileClock(
+        restarts=restarts,
+        streams=clocks,
+        seek_points=points,
+        starts=starts,
+        ends=ends,
+        repaired=repaired,
+        has_equal_times=has_equal_times,
+    )
 
 
 def _is_or_follows(streams: Mapping[int, TimedStream], other: int, index: int) -> bool:

@@ -35,10 +35,10 @@ class _Cursor:
     is_reading: bool = False  # a span is being read with it
     frames: Iterator[DecodedFrame] = field(default_factory=lambda: iter(()))  # those after `frame`
 
-    def advance(self, pts: int) -> bool:
-        """Go on to the frame of a timestamp. Return whether there is one."""
+    def advance(self, pts: int, copy: int = 0) -> bool:
+        """Go on to the frame of a timestamp, of which `copy` frames come before it. Return whether there is one."""
         late = 0
-        while self.frame is not None and self.frame.pts != pts:
+        while self.frame is not None and (self.frame.pts, self.frame.copy) != (pts, copy):
             late += self.frame.pts > pts
             self.frame = None if late > MAX_REORDERED else next(self.frames, None)
         return self.frame is not None
@@ -84,7 +84,7 @@ class FrameReader:
 
     def _read_with(self, cursor: _Cursor, span: Span) -> Iterator[Any]:
         for index, pts in enumerate(self._track.pts[span.start_frame : span.stop_frame], span.start_frame):
-            if not cursor.advance(int(pts)):
+            if not cursor.advance(int(pts), self._track.copies.get(index, 0)):
                 cursor.index = -1
                 raise MediaError("decode", "the span does not decode a second time")
             cursor.index = index
@@ -118,7 +118,7 @@ class FrameReader:
                 self._rewind(cursor)
         self._cursors.remove(cursor)
         self._cursors.append(cursor)  # the latest one last
-        if not cursor.advance(pts):
+        if not cursor.advance(pts, self._track.copies.get(index, 0)):
             cursor.index = -1
             raise MediaError("decode", f"frame {index} does not decode a second time")
         cursor.index = index

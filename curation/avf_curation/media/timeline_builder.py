@@ -51,6 +51,7 @@ class TimelineBuilder:
         self._unplaced = self._frames = 0
         self._passed_over: list[DecodedFrame] = []  # unplaced frames after the shown one
         self._pts: list[int] = []
+        self._copies: dict[int, int] = {}
         self._gaps: list[Span] = []
         self._key_indices: list[int] = []
         self._joins: list[int] = []
@@ -193,15 +194,15 @@ class TimelineBuilder:
         return VideoTrack(
             frames=frames,
             pts=np.asarray(self._pts, np.int64),
+            copies=self._copies,
             gaps=tuple(self._gaps),
             damaged=self._damage.finish(len(self._pts)),
             joins=tuple(self._joins),
             recordings=1 + sum(restart.begins_recording for restart in self._clock.restarts),
             repaired_times=self._clock.repaired,
             key_indices=np.asarray(self._key_indices, np.int64),
-            is_seekable=not (
-                self._clock.is_changed or decoder.has_untimed or self._unplaced
-            ),  # by times that are unique
+            # By times that are unique.
+            is_seekable=not (self._clock.is_changed or decoder.has_untimed or decoder.has_copies or self._unplaced),
             pictures=tuple(self._pictures.runs),
             deinterlaced=self._pictures.deinterlaced,
             telecined=self._pictures.is_telecined,
@@ -224,6 +225,8 @@ class TimelineBuilder:
         self._pictures.note(shown.frame, indices, following)
         for count, index in enumerate(indices):
             self._pts.append(shown.pts)
+            if shown.copy:
+                self._copies[index] = shown.copy
             yield TimelineFrame(index=index, frame=shown.frame, repeated=count > 0)
         for decoded in self._passed_over:  # a key frame that is not shown ends damage, too
             self._note_damage(decoded, range(0))

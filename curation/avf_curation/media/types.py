@@ -5,7 +5,7 @@ against frame 0 by its own timestamps.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,6 +68,8 @@ class VideoTrack:
 
     frames: int  # length of the timeline; from decoded_frames on nothing could be decoded
     pts: npt.NDArray[np.int64]  # (decoded_frames,) timestamp of the packet of the source frame at each index
+    #: Index -> how many frames of the source have the same timestamp and come before the one there; else none.
+    copies: Mapping[int, int] = field(default_factory=dict)
     gaps: tuple[Span, ...] = ()  # index ranges that are far from any source frame; in order, apart
     damaged: tuple[Span, ...] = ()  # pictures that cannot be trusted; in order, apart
     joins: tuple[int, ...] = ()  # indices at which another recording begins: the clock of the file starts again

@@ -1,6 +1,7 @@
 """Decodes the packets of a video stream, and says of each frame which packet it was in and when it is presented."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -41,7 +42,8 @@ class DecodedFrame:
     """A frame with what its packet says."""
 
     frame: Any  # PyAV's VideoFrame
-    pts: int  # timestamp of its packet, which identifies the frame in the file
+    pts: int  # timestamp of its packet
+    copy: int  # how many frames before this one have the same timestamp, which together with it identifies the frame
     time: int | None  # when it is presented, in the same ticks; None: where no packet says so
     number: int  # of its packet, in decoding order
     is_key: bool  # no later frame refers to one before it
@@ -97,6 +99,7 @@ class VideoDecoder:
         self._container, self._video, self._clock, self._note_failure = container, video, clock, note_failure
         video.codec_context.copy_opaque = True  # packets hand on their notes to their frames
         self.has_untimed = False  # a packet without any timestamp came
+        self.has_copies = False  # two frames with one timestamp came
         self.repeated_until: int | None = None  # where the latest packet without data ends, in ticks
         self.read_bytes = 0  # end of the last packet of any stream in the file; 0: packets have no positions
         #: Number of the first packet of each recording after the first, and how many recordings begin before it.
@@ -112,6 +115,7 @@ class VideoDecoder:
         self._number = -1  # of the latest packet that was given to the decoder
         self._packets_read = 0
         self._latest_note = _PacketNote(number=0, is_reference=True)
+        self._recent_pts: deque[int] = deque(maxlen=MAX_REORDERED)  # of the latest frames
 
     def frames(self, is_first_pass: bool = False) -> Iterator[DecodedFrame]:
         """Yield the frames in the order in which they are presented.
@@ -249,9 +253,13 @@ class VideoDecoder:
         time = times.receive(frame.pts, note.number, reorders=reorders)
         frame.opaque = FrameTraits(pixel_aspect=note.pixel_aspect)
         is_b = int(frame.pict_type) == _B_FRAME
+        copy = self._recent_pts.count(frame.pts)
+        self._recent_pts.append(frame.pts)
+        self.has_copies |= copy > 0
         return DecodedFrame(
             frame=frame,
             pts=frame.pts,
+            copy=copy,
             time=self._known_time(time),
             number=note.number,
             is_key=bool(frame.key_frame),

@@ -1,6 +1,7 @@
 """Each picture is shown at its own time, whatever container, codec and rate it comes in, and reads the same twice."""
 
 import io
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.frame_placement import held_indices, round_to_frames, unseen_span
+from avf_curation.media.types import TimeRange
 from avf_shards.timeline import Span
 from support.curation_runs import make_recipe
 from support.numbered_video import make_numbered_video, read_number
@@ -182,3 +184,37 @@ def test_after_a_hole_the_next_picture_is_the_first_that_is_usable(tmp_path: Pat
     assert gap == Span(56, 120), "from half of media.max_gap_s after picture 49 on, until picture 50 comes"
     assert read_number(frames[gap.start_frame].frame) == 49
     assert read_number(frames[gap.stop_frame].frame) == 50
+
+
+def with_times(data: bytes, container: str, time_of: Callable[[int], int]) -> bytes:
+    """Return a video of 25 frames a second in which the time of each frame, in frames, is `time_of` its number."""
+    sink = io.BytesIO()
+    with av.open(io.BytesIO(data)) as source, av.open(sink, "w", format=container) as out:
+        video = source.streams.video[0]
+        copy = out.add_stream_from_template(video)
+        packets = [packet for packet in source.demux(video) if packet.size]
+        for number, packet in enumerate(packets):
+            packet.pts = time_of(round(packet.pts * packet.time_base * 25))
+            packet.dts = min(number - 20, packet.pts)
+            packet.duration, packet.time_base, packet.stream = 1, Fraction(1, 25), copy
+            out.mux(packet)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("container", ["matroska", "flv", "mpegts"])
+@pytest.mark.parametrize("equal", [2, 3, 5])
+def test_frames_with_one_timestamp_come_once_each_in_order(tmp_path: Path, container: str, equal: int) -> None:
+    data = make_numbered_video(range(90), container="matroska", options=B_FRAMES)
+    with open_media(tmp_path, with_times(data, container, lambda number: number // equal * equal)) as media:
+        assert shown_numbers(media) == list(range(90))
+    with MediaFile(tmp_path / "film", CONFIG, None, TimeRange(1.2, 3.0)) as part:
+        assert shown_numbers(part) == list(range(30, 75))
+
+
+def test_frames_with_one_timestamp_before_a_hole_come_at_the_declared_rate(tmp_path: Path) -> None:
+    data = make_numbered_video(range(60), container="matroska", options=B_FRAMES)
+    times = with_times(data, "matroska", lambda number: 28 if number in (28, 29) else number + 50 * (number >= 30))
+    with open_media(tmp_path, times) as media:
+        numbers = [read_number(entry.frame) for entry in media.frames()]
+    assert numbers[27:31] == [27, 28, 29, 29]
+    assert numbers[80:] == list(range(30, 60))
