@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from avf_curation.execution.circuit_breaker import CircuitBreaker
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event, EventLog
 from avf_curation.execution.ray_scheduler import UnitScheduler
@@ -137,7 +138,7 @@ def _simulate(units: int, videos: int, waits: dict[int, float]) -> tuple[Simulat
         folder = RunFolder(Path(name))
         events = EventLog(folder.log_folder)
         setup = WorkerSetup(run=folder, recipe=make_recipe(), backends=EMBEDDED, roots={}, identity=IDENTITY)
-        scheduler = UnitScheduler(setup, ClusterConfig(workers=WORKERS), events)
+        scheduler = UnitScheduler(setup, ClusterConfig(workers=WORKERS), CircuitBreaker(1.0), events)
         with Coordinator(folder, events, 0.0) as coordinator:
             for report in scheduler.run(_jobs(units, videos)):
                 append_unit(folder, report, 0)

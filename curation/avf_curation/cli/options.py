@@ -108,6 +108,14 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         "--workers", metavar="N", type=int, help="number of Ray workers (default: one for each CPU of the cluster)"
     )
     parser.add_argument("--address", metavar="ADDRESS", help="Ray cluster to join (default: start one on this machine)")
+    parser.add_argument(
+        "--max-fault-share",
+        metavar="SHARE",
+        type=float,
+        default=0.05,
+        help="stop when more of a source's or a machine's videos, at least 20, fail for one reason that is not the "
+        "file's: missing files, crashes, errors of the program; 1 never stops (default: %(default)g)",
+    )
 
 
 def add_pool_options(parser: argparse.ArgumentParser) -> None:
@@ -225,6 +233,7 @@ def run_curation(options: argparse.Namespace, recipe: Any, backends: Any, source
             RunOptions(
                 engine=options.engine,
                 cluster=cluster_config(options),
+                max_fault_share=options.max_fault_share,
                 min_free_gb=options.min_free_gb,
                 device=options.device,
             ),
@@ -251,6 +260,8 @@ def cluster_config(options: argparse.Namespace) -> Any:
     """Return the Ray cluster that the options ask for. Raises UserError."""
     from avf_curation.execution.cluster import ClusterConfig
 
+    if not 0 <= options.max_fault_share <= 1:
+        raise UserError(f"--max-fault-share {options.max_fault_share:g} must be between 0 and 1")
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers {options.workers} must be at least 1")
     if options.refiners < 0:

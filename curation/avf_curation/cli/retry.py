@@ -55,6 +55,7 @@ def _run(options: argparse.Namespace) -> int:
                 engine=options.engine,
                 cluster=ClusterConfig(address=options.address, workers=options.workers),
                 device=identity.device,
+                max_fault_share=options.max_fault_share,
                 retry_failed=True,
             ),
             on_progress=bar,

@@ -131,7 +131,7 @@ def main(job_file: Path, result_file: Path) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     setup_worker_logging()
     setup, video = pickle.loads(job_file.read_bytes())  # the parent's own file, in a folder that only it can open
-    worker = UnitWorker(setup)
+    worker = UnitWorker(setup, tests_itself=False)  # its parent did
     limits = setup.recipe.run
     # Only now: the CPU time of loading the detectors is not the video's. SIGXCPU comes at the first limit; the second
     # kills a process that ignores the signal.

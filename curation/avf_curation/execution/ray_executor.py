@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import ray
 from ray.exceptions import RayError
 
+from avf_curation.execution.circuit_breaker import CircuitBreaker
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
 from avf_curation.execution.ray_cluster import connect_cluster
@@ -22,11 +23,15 @@ log = logging.getLogger(__name__)
 
 
 def run_units(
-    jobs: Iterator[UnitJob], setup: WorkerSetup, cluster: ClusterConfig, emit: Callable[[Event], None]
+    jobs: Iterator[UnitJob],
+    setup: WorkerSetup,
+    cluster: ClusterConfig,
+    breaker: CircuitBreaker,
+    emit: Callable[[Event], None],
 ) -> Iterator[UnitReport]:
     """Run `jobs` and yield a report whenever a unit is committed. Raises InfrastructureError."""
     started_here = connect_cluster(cluster, setup.device)
-    scheduler = UnitScheduler(setup, cluster, emit)
+    scheduler = UnitScheduler(setup, cluster, breaker, emit)
     try:
         yield from scheduler.run(jobs)
     except (RayError, ConnectionError) as error:

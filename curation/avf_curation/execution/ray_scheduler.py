@@ -18,6 +18,7 @@ from avf_shards.system.storage_faults import is_machine_fault
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from avf_curation.execution import ray_cluster, signals
+from avf_curation.execution.circuit_breaker import CircuitBreaker
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
 from avf_curation.execution.isolated import isolated_timeout_s
@@ -67,8 +68,10 @@ class _RunningUnit:
 class UnitScheduler:
     """Takes units from the queue to a worker, with two pools on to a refining worker, and yields their reports."""
 
-    def __init__(self, setup: WorkerSetup, cluster: ClusterConfig, emit: Callable[[Event], None]) -> None:
-        self._limits, self._emit = setup.recipe.run, emit
+    def __init__(
+        self, setup: WorkerSetup, cluster: ClusterConfig, breaker: CircuitBreaker, emit: Callable[[Event], None]
+    ) -> None:
+        self._limits, self._breaker, self._emit = setup.recipe.run, breaker, emit
         self._grows_with_cluster = cluster.workers is None
         size = cluster.workers or ray_cluster.count_cpus() or 1
         gpus = 0.0 if setup.device == "cpu" else cluster.gpus_per_worker
@@ -82,6 +85,7 @@ class UnitScheduler:
             self._pools = [self._first_pool]
         self._waiting: deque[_QueuedUnit] = deque()
         self._screened: deque[_QueuedUnit] = deque()
+        self._doubtful: list[_QueuedUnit] = []  # with failures that are not the files'; run again after all others
         # Isolated units wait for the pool whose workers have all devices.
         self._waiting_isolated = self._screened if cluster.refiners else self._waiting
         self._running: dict[Any, _RunningUnit] = {}  # by the reference to the result
@@ -100,7 +104,11 @@ class UnitScheduler:
             signals.check_interrupt()
             more_jobs = more_jobs and self._fill_queue(jobs)
             if not (self._waiting or self._screened or self._running):
-                return
+                if not self._doubtful:
+                    return
+                for unit in self._doubtful:
+                    self._requeue(unit)
+                self._doubtful.clear()
             self._assign_units(more_jobs)
             for reference in self._wait_for_results():
                 if any(pool.register_started(reference) for pool in self._pools):
@@ -149,7 +157,7 @@ class UnitScheduler:
         if capacity:
             self._first_pool.grow(capacity + self._first_pool.busy)
             self._assign(self._waiting, self._first_pool, capacity)
-        if more_jobs or self._waiting:
+        if more_jobs or self._waiting or self._doubtful:
             return
         self._first_pool.shrink()
         if two_pools and not self._screened and not self._first_pool.busy:
@@ -223,7 +231,13 @@ class UnitScheduler:
             return None
         running.pool.release(running.worker)
         if isinstance(result, UnitReport):
-            return result
+            self._breaker.record(result, running.worker.node)
+            if result.is_committed:
+                return result
+            self._emit(Event(name="unit_put_back", unit=unit.job.unit, message=result.fault_example))
+            unit.job, unit.screened = replace(unit.job, commits_faults=True), None
+            self._doubtful.append(unit)
+            return None
         unit.screened = result
         self._screened.append(unit)
         return None

@@ -14,6 +14,7 @@ from avf_shards.format.run_identity import RunIdentity
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
 from avf_curation.execution.active_units import ActiveUnitFile
 from avf_curation.pipeline.outcomes import ScreenedVideo, VideoOutcomes
+from avf_curation.pipeline.self_test import check_tools
 from avf_curation.pipeline.unit import curate_unit
 from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 from avf_curation.pipeline.video import refine_video, screen_video
@@ -62,11 +63,18 @@ class ScreenedUnit:
 class UnitWorker:
     """Curates units with detectors that stay loaded from one unit to the next."""
 
-    def __init__(self, setup: WorkerSetup) -> None:
+    def __init__(self, setup: WorkerSetup, *, tests_itself: bool = True) -> None:
+        """Load the detectors. Raises InfrastructureError where the worker fails its self-test.
+
+        Args:
+            tests_itself: try the libraries on a tiny clip first, which takes a tenth of a second.
+        """
         self.setup = setup
         started_s = time.perf_counter()
         self.detectors = Detectors(setup.backends, setup.device)
         log.debug("loaded the detectors in %.1f s", time.perf_counter() - started_s)
+        if tests_itself:
+            check_tools(self.detectors, setup.recipe.defaults)
 
     def run(self, job: UnitJob) -> UnitReport:
         """Curate and commit one unit. Raises InfrastructureError."""

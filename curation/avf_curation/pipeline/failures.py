@@ -59,6 +59,8 @@ FAILURE_SENTENCES: Mapping[str, str] = {
     "killed": "The process of this video alone died of a signal: the file crashes a decoder.",
 }
 """Kind of a failure in the ledger -> why. Any other kind is the name of a Python exception: a fault of the program."""
+# The machine may be to blame for these: where they are many, they say nothing about the files.
+_DOUBTFUL_KINDS = ("missing", "unreadable", "input_changed", "killed")
 
 
 def classify_failure(stage: str, error: BaseException) -> FailureCause:
@@ -79,6 +81,11 @@ def classify_failure(stage: str, error: BaseException) -> FailureCause:
     if isinstance(error, OSError):
         return FailureCause(stage=stage, error="unreadable", message=error.strerror or type(error).__name__)
     return FailureCause(stage=stage, error=type(error).__name__, message=normalize_message(str(error)))
+
+
+def is_files_own(kind: str) -> bool:
+    """Return whether a kind of failure says something about the file, and not perhaps about machine or program."""
+    return kind in FAILURE_SENTENCES and kind not in _DOUBTFUL_KINDS
 
 
 def machine_fault(error: BaseException) -> InfrastructureError:

@@ -1,6 +1,7 @@
 """A unit: the videos that one worker curates and commits together, after pooling evidence of each group's clips."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from avf_shards.schema.measurements import Measurements
 from avf_shards.timeline import FRAMES_PER_SECOND, check_tiling
 
 from avf_curation.media.types import Bytes
+from avf_curation.pipeline.failures import is_files_own
 from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome, VideoOutcomes, measurements_json
 from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 from avf_curation.recipe import Recipe
@@ -33,9 +35,26 @@ def curate_unit(
 ) -> UnitReport:
     """Curate every video of the unit, decide what their clips show together, and commit the unit.
 
+    A unit with failures that are not the files' is committed only if the job says so.
+
     Raises InfrastructureError and OSError.
     """
     results = [curate_video(video) for video in job.videos]
+    faults, fault_example = _count_faults(results)
+    source = job.videos[0].source
+    if faults and not job.commits_faults:
+        return UnitReport(
+            unit=job.unit,
+            videos=len(results),
+            kept=0,
+            rejected=0,
+            failed=0,
+            frames=0,
+            source=source,
+            faults=faults,
+            fault_example=fault_example,
+            is_committed=False,
+        )
     decided = list(decide_unit(results, recipe, identity, job))
     decisions = [decision for decision, _ in decided]
     clips = sorted((clip for _, span_clips in decided for clip in span_clips), key=lambda clip: clip.key)
@@ -49,7 +68,25 @@ def curate_unit(
         rejected=counts["rejected"],
         failed=counts["failed"],
         frames=counts["frames"],
+        source=source,
+        faults=faults,
+        fault_example=fault_example,
     )
+
+
+def _count_faults(results: Sequence[VideoOutcomes]) -> tuple[dict[str, int], str]:
+    """Return how many videos failed with each kind that is not the file's, and the first such failure in words."""
+    counts: Counter[str] = Counter()
+    example = ""
+    for result in results:
+        failures = {outcome.failure.error: outcome.failure for outcome in result.outcomes if outcome.failure}
+        doubtful = sorted(kind for kind in failures if not is_files_own(kind))
+        counts.update(doubtful)
+        if doubtful and not example:
+            failure = failures[doubtful[0]]
+            name = f"{result.video.source}/{result.video.video_id}"
+            example = f"{name}, {failure.stage}/{failure.error}: {failure.message}"
+    return dict(counts), example
 
 
 def decide_unit(

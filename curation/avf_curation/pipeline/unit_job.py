@@ -12,11 +12,13 @@ class UnitJob:
     unit: int  # number in the plan, from 0
     attempt: int  # number of the plan
     videos: tuple[Video, ...]  # the inputs of the unit
+    #: The unit is committed even where videos fail for reasons that are not the file's: it was tried before.
+    commits_faults: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnitReport:
-    """The counts and costs of a committed unit, for the progress line and the log."""
+    """The counts and costs of a unit, for the progress line and the log. Its spans are decided if `is_committed`."""
 
     unit: int  # number in the plan, from 0
     videos: int  # count of inputs
@@ -26,4 +28,8 @@ class UnitReport:
     frames: int  # of all inputs of the unit
     stage_seconds: dict[str, float] = field(default_factory=dict)  # stage -> wall-clock seconds
     cpu_seconds: float = 0.0  # of the worker's process
+    source: str = ""  # of all its videos
+    faults: dict[str, int] = field(default_factory=dict)  # kind of failure that is not the file's -> videos
+    fault_example: str = ""  # one such video, with its stage, kind and message
+    is_committed: bool = True  # False: videos failed for reasons that are not the file's, so nothing is decided yet
     video_seconds: dict[str, float] = field(default_factory=dict)  # "source/video id" -> wall-clock seconds

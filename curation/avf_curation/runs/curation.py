@@ -11,10 +11,11 @@ from avf_shards.system import durable_io
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.execution.active_units import remove_active_units
+from avf_curation.execution.circuit_breaker import DEFAULT_MAX_SHARE, CircuitBreaker
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event, EventLog
 from avf_curation.execution.worker import PipelineStages, WorkerSetup
-from avf_curation.pipeline.unit_job import UnitJob, UnitReport
+from avf_curation.pipeline.unit_job import UnitReport
 from avf_curation.recipe import Recipe
 from avf_curation.runs.coordinator import Coordinator
 from avf_curation.runs.frozen_plan import RunPlan
@@ -36,6 +37,7 @@ class RunOptions:
     cluster: ClusterConfig = field(default_factory=lambda: ClusterConfig(workers=1))  # workers and their GPUs
     device: str = "cpu"  # torch device of RetinaFace and SyncNet
     retry_failed: bool = False  # decide the failed videos of a finished run again
+    max_fault_share: float = DEFAULT_MAX_SHARE  # of videos that fail for reasons that are not the file's; 1: no limit
     min_free_gb: float = 0.0  # stop before the disk of the run has less
     stages: PipelineStages = _FULL_PIPELINE  # the work on a video; tests and benchmarks pass cheaper functions
 
@@ -102,18 +104,12 @@ def _run_units(
 ) -> Iterator[UnitReport]:
     if len(finished) == plan.units:  # so that no worker is started
         return
-    jobs = plan.jobs(finished)
+    jobs, breaker = plan.jobs(finished), CircuitBreaker(options.max_fault_share)
     if options.engine == "inline":
-        yield from _run_inline(jobs, setup, emit)
+        from avf_curation.execution.inline_runner import InlineRunner  # here: it imports OpenCV and PyAV
+
+        yield from InlineRunner(setup, breaker, emit).run(jobs)
     else:
         from avf_curation.execution.ray_executor import run_units  # here: importing Ray takes a second
 
-        yield from run_units(jobs, setup, options.cluster, emit)
-
-
-def _run_inline(jobs: Iterator[UnitJob], setup: WorkerSetup, emit: EventLog) -> Iterator[UnitReport]:
-    from avf_curation.execution.inline_runner import InlineRunner
-
-    runner = InlineRunner(setup, emit)
-    for job in jobs:
-        yield runner.run(job)
+        yield from run_units(jobs, setup, options.cluster, breaker, emit)

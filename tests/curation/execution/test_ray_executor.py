@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import ray
+from avf_curation.execution.circuit_breaker import CircuitBreaker
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
 from avf_curation.execution.ray_cluster import connect_cluster
 from avf_curation.execution.ray_scheduler import UnitScheduler
 from avf_curation.pipeline.failures import InfrastructureError, MemoryShortageError, StorageError
-from avf_curation.pipeline.unit_job import UnitJob
+from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 from support.curation_runs import make_recipe
 from support.simulated_ray import SimulatedRay, replace_ray
 
@@ -29,7 +30,7 @@ def run_simulated(sim: SimulatedRay, cluster: ClusterConfig, units: int) -> tupl
     events: list[Event] = []
     setup = SimpleNamespace(device="cpu", recipe=make_recipe())
     with replace_ray(sim):
-        flow = UnitScheduler(setup, cluster, events.append)
+        flow = UnitScheduler(setup, cluster, CircuitBreaker(0.05), events.append)
         return [report.unit for report in flow.run(jobs())], events
 
 
@@ -124,3 +125,38 @@ def test_a_unit_for_which_memory_runs_out_is_isolated() -> None:
     done, events = run_simulated(sim, ClusterConfig(workers=2), 4)
     assert sorted(done) == list(range(4))
     assert [event.unit for event in events if event.name == "unit_isolated"] == [2]
+
+
+def test_units_whose_failures_may_be_the_machines_run_again_after_all_others() -> None:
+    sim = simulated_cluster(1, 4)
+
+    def answer(job: UnitJob, isolated: bool) -> UnitReport | None:
+        return doubtful_report(job) if job.unit == 5 and not job.commits_faults else None
+
+    sim.answer = answer
+    done, events = run_simulated(sim, ClusterConfig(workers=4), 30)
+    assert sorted(done) == list(range(30))
+    assert done[-1] == 5
+    assert [event.unit for event in events if event.name == "unit_put_back"] == [5]
+
+
+def test_many_failures_that_may_be_the_machines_stop_the_run() -> None:
+    sim = simulated_cluster(1, 4)
+    sim.answer = lambda job, isolated: doubtful_report(job)
+    with pytest.raises(InfrastructureError, match="videos of source s failed with missing, more than"):
+        run_simulated(sim, ClusterConfig(workers=4), 100)
+
+
+def doubtful_report(job: UnitJob) -> UnitReport:
+    return UnitReport(
+        unit=job.unit,
+        videos=1,
+        kept=0,
+        rejected=0,
+        failed=1,
+        frames=0,
+        source="s",
+        faults={"missing": 1},
+        fault_example="s/a.mp4, open/missing: the file does not exist",
+        is_committed=job.commits_faults,
+    )
