@@ -80,3 +80,14 @@ def test_pages_are_accessible_and_fit_a_phone(site: Path, name: str, width: int,
     with open_page(site / f"{name}.html", scheme=scheme, width=width) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert serious_findings(page) == []
+
+
+@pytest.mark.browser
+def test_a_wide_table_shows_that_it_goes_on(site: Path) -> None:
+    """The shadow lies below the table, so the table must not paint over it. tests/shards/pages looks at its pixels."""
+    with open_page(site / "reference/verdicts.html", width=390) as page:
+        box = page.locator(".md-typeset__scrollwrap").first
+        assert box.evaluate("box => box.scrollWidth > box.clientWidth")
+        assert box.evaluate("box => getComputedStyle(box).backgroundImage").count("gradient") == 4
+        painted = box.locator("table").evaluate("table => getComputedStyle(table).backgroundColor")
+        assert painted == "rgba(0, 0, 0, 0)"

@@ -13,6 +13,7 @@ from avf_shards.system import durable_io
 
 from avf_curation.audit.funnel import LedgerSummary, funnel_steps
 from avf_curation.audit.scores import LANGUAGE_COLUMNS, scores_by_language
+from avf_curation.pipeline.failures import FAILURE_SENTENCES
 from avf_curation.reports.contact_sheets import MEDIA_BUDGET_BYTES, make_contact_sheets
 from avf_curation.reports.html import TEMPLATES, render_page
 from avf_curation.reports.score_chart import make_score_chart
@@ -61,6 +62,7 @@ def write_audit_report(
         media_megabytes=MEDIA_BUDGET_BYTES // 1_000_000,
         filters=_filter_choices(summary, histograms),
         reasons=REASONS,
+        errors=FAILURE_SENTENCES,
         failures=_list_failures(run),
         slowest=_sum_stage_seconds(run),
         identity=run.identity(),

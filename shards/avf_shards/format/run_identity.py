@@ -20,6 +20,16 @@ class RunIdentity:
     versions: dict[str, str]  # package -> version; module that decides verdicts or bytes -> start of its SHA-256
     sources: tuple[str, ...]  # names, sorted
 
+    @property
+    def package_versions(self) -> dict[str, str]:
+        """Return package -> version."""
+        return {name: version for name, version in self.versions.items() if "/" not in name}
+
+    @property
+    def module_digests(self) -> dict[str, str]:
+        """Return module that decides verdicts or bytes -> start of its SHA-256; runs of older versions have none."""
+        return {name: digest for name, digest in self.versions.items() if "/" in name}
+
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON object without its schema version."""
         return asdict(self)

@@ -7,18 +7,25 @@ from typing import Literal
 
 import numpy as np
 import pytest
+from avf_curation.audit.funnel import summarize_run
 from avf_curation.cli.main import main
+from avf_curation.pipeline.failures import FAILURE_SENTENCES, FailureCause
+from avf_curation.pipeline.outcomes import VideoOutcomes, fail_video
+from avf_curation.reports.audit_report import write_audit_report
 from avf_curation.reports.score_chart import make_score_chart
 from avf_curation.reports.score_histograms import ScoreHistogram, choose_axis, count_scores
 from avf_curation.runs.curation import RunOptions, curate
+from avf_curation.sources.types import Video
 from avf_curation.stages.reasons import REASONS
 from avf_shards.schema.ledger import Check, Decision, Status, decisions_to_table
 from avf_shards.timeline import Span
+from markupsafe import escape
 from support.browser import open_page, serious_findings
-from support.curation_runs import EMBEDDED, make_recipe
+from support.curation_runs import EMBEDDED, make_recipe, stub_curate
 from support.demo_files import DemoFiles
 from support.ray_runs import QUICK_SETTINGS
-from support.runs import make_run
+from support.runs import make_inputs, make_run
+from support.stages import single_step
 
 
 def make_decision(source: str, number: int, status: Status, score: float | None, limit: float) -> Decision:
@@ -89,6 +96,32 @@ def test_a_stored_clip_that_is_no_video_becomes_a_tile_that_says_so(
     assert "--excerpts -1: must be at least 0" in capsys.readouterr().err
 
 
+def fail_each_in_its_way(video: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
+    """Fail by a kind that has a sentence, fail by a fault of the program, and reject, by the name of the file."""
+    if video.path == "000.mp4":
+        return _failed(video, FailureCause(stage="open", error="not_media", message="cannot be opened"))
+    if video.path == "001.mp4":
+        return _failed(video, FailureCause(stage="crop", error="ZeroDivisionError", message="by zero"))
+    return stub_curate(video, root, settings, tools)
+
+
+def _failed(video: Video, cause: FailureCause) -> VideoOutcomes:
+    return VideoOutcomes(video=video, outcomes=(fail_video(cause),))
+
+
+def test_each_reason_and_each_failure_leads_to_its_explanation(tmp_path: Path) -> None:
+    source = make_inputs(tmp_path / "in", 3)
+    options = RunOptions(engine="inline", stages=single_step(fail_each_in_its_way))
+    run = curate(make_recipe(), EMBEDDED, {"a": source}, tmp_path / "run", options)
+    write_audit_report(run, summarize_run(run), tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    links = dict(re.findall(r'<td><a href="#([^"]+)">([^<]+)</a></td>', text))
+    assert links.keys() == {"reason-faces-no_face", "error-not_media", "error-exception"}
+    assert set(re.findall(r'href="#([^"]+)"', text)) <= set(re.findall(r' id="([^"]+)"', text)), "a link leads nowhere"
+    for error, sentence in FAILURE_SENTENCES.items():
+        assert f'<div id="error-{error}"><dt>{error}</dt><dd>{escape(sentence)}</dd></div>' in text
+
+
 @pytest.fixture(scope="module")
 def page(corpus: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Audit two sources, of which one has a hostile name; return the page."""
@@ -136,6 +169,24 @@ def test_filters_work_and_stay_in_the_address(page: Path) -> None:
             assert not tab.locator(f"h2#{heading}:visible, nav a[href='#{heading}']:visible").count(), heading
 
 
+EMPTY_SECTIONS = """() => [...document.querySelectorAll("main section, main details, main .groups > div, main table")]
+    .filter(box => box.checkVisibility() && box.querySelector("[data-source]"))
+    .filter(box => !box.querySelector("[data-source]:not([hidden])"))
+    .map(box => box.textContent.trim().slice(0, 60))"""
+
+
+@pytest.mark.browser
+def test_no_filter_leaves_a_heading_or_a_head_of_a_table_alone(page: Path) -> None:
+    with open_page(page) as tab:
+        for name in ("source", "stage", "reason"):
+            values = tab.locator(f"select[name={name}] option").evaluate_all("all => all.map(option => option.value)")
+            assert len(values) > 2
+            for value in values:
+                tab.locator("#clear").click()
+                tab.select_option(f"select[name={name}]", value)
+                assert tab.evaluate(EMPTY_SECTIONS) == [], f"{name} {value}"
+
+
 @pytest.mark.browser
 def test_sources_are_folded_and_open_by_hand_by_link_and_for_print(page: Path) -> None:
     with open_page(page) as tab:
@@ -169,7 +220,9 @@ def test_sources_are_folded_and_open_by_hand_by_link_and_for_print(page: Path) -
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_plays_and_explains_the_clips(page: Path, scheme: Literal["light", "dark"]) -> None:
     with open_page(page, scheme=scheme, width=390, has_touch=True) as tab:
+        tab.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        tab.reload()
         assert tab.locator("b", has_text="talk").count() == 0, "a name must not become markup"
         video = tab.locator(".tile video").first
         assert (video.get_attribute("preload"), video.get_attribute("autoplay")) == ("none", None)

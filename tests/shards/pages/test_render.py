@@ -1,13 +1,17 @@
 """The base of all pages: contrast of the palette, escaped values, charts in the page's colours, and no axe findings."""
 
+import io
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
 import jinja2
+import numpy as np
 import pytest
 from avf_shards.pages.palette import DARK, LIGHT, Palette
 from avf_shards.pages.render import make_page_environment, script_json
+from PIL import Image
+from playwright.sync_api import Locator
 from support.browser import open_page, serious_findings
 
 PAGE = """{% extends "base.html" %}
@@ -73,3 +77,33 @@ def test_a_page_draws_its_charts_and_has_no_serious_findings(tmp_path: Path, sch
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert page.locator("i, b").count() == 0
         assert serious_findings(page) == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_table_that_goes_on_has_a_shadow_there_and_none_where_it_ends(
+    tmp_path: Path, scheme: Literal["light", "dark"]
+) -> None:
+    """The pixels of a box without text, in which nothing but the shadow can differ from the paper."""
+    (tmp_path / "page.html").write_text(
+        '{% extends "base.html" %}{% block title %}wide{% endblock %}{% from "macros.html" import scroll_box %}'
+        '{% block main %}{% call scroll_box("Wide") %}<div style="width: 60rem; height: 4rem"></div>{% endcall %}'
+        '{% call scroll_box("Narrow") %}<div style="width: 6rem; height: 4rem"></div>{% endcall %}{% endblock %}'
+    )
+    (tmp_path / "out.html").write_text(make_page_environment(tmp_path).get_template("page.html").render())
+    with open_page(tmp_path / "out.html", scheme=scheme, width=390) as page:
+        wide, narrow = page.locator(".scroll").all()
+        assert shaded_sides(narrow) == (False, False)
+        assert shaded_sides(wide) == (False, True)
+        wide.evaluate("box => box.scrollLeft = 200")
+        assert shaded_sides(wide) == (True, True)
+        wide.evaluate("box => box.scrollLeft = box.scrollWidth")
+        assert shaded_sides(wide) == (True, False)
+
+
+def shaded_sides(box: Locator) -> tuple[bool, bool]:
+    """Return whether the left and the right edge of a box are clearly darker or lighter than its middle."""
+    pixels_HWC = np.asarray(Image.open(io.BytesIO(box.screenshot())).convert("RGB")).astype(int)
+    row_WC = pixels_HWC[len(pixels_HWC) // 2]
+    contrast_W = np.abs(row_WC - row_WC[len(row_WC) // 2]).max(1)
+    return bool(contrast_W[2] > 40), bool(contrast_W[-3] > 40)
