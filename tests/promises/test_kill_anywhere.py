@@ -16,6 +16,7 @@ from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
 from avf_shards.system import durable_io
+from support.crash_points import exit_status_in_child
 from support.curation_runs import EMBEDDED, make_recipe, stub_curate
 from support.runs import make_inputs
 from support.stages import single_step
@@ -29,19 +30,6 @@ def run_job(source: Path, out: Path) -> None:
         SETTINGS, EMBEDDED, {"made": source}, out / "run", RunOptions(engine="inline", stages=single_step(stub_curate))
     )
     pack_shards(run, out / "shards", Selection(clips_per_shard=3))
-
-
-def exit_status_in_child(work: Callable[[], None]) -> int:
-    """Run `work` in a fork; its exit status, negative for a signal."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            os._exit(1)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
 
 
 def die_after_operation(number: int, work: Callable[[], None]) -> None:

@@ -1,6 +1,7 @@
-"""Simulated crashes: the code under test stops after a given file operation, as a process does at SIGKILL."""
+"""Simulated crashes and pauses: the code under test stops after a given file operation, for good or for a while."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +16,13 @@ class Crash:
     """The state of a simulated crash."""
 
     happened = False  # whether the code reached the file operation at which it crashes
+
+
+class Interruption:
+    """The state of a pause."""
+
+    operation = ""  # after which the block was paused; empty: it has fewer operations
+    status: int | None = None  # exit status of the other process; None: there was no pause
 
 
 @contextmanager
@@ -33,3 +41,34 @@ def crash_after_operation(number: int, *expected_errors: type[Exception]) -> Ite
 
     with durable_io.watch(die), suppress(SimulatedCrashError, *expected_errors):
         yield crash
+
+
+@contextmanager
+def interrupt_after_operation(number: int, other: Callable[[], None]) -> Iterator[Interruption]:
+    """Pause the block after file operation `number`, counted from 0, while another process runs `other` to its end.
+
+    Afterwards the block goes on, as a process does that was stopped and continued.
+    """
+    interruption, remaining = Interruption(), [number]
+
+    def pause(operation: str, path: Path) -> None:
+        remaining[0] -= 1
+        if remaining[0] == -1:
+            interruption.operation = f"{operation} {path.name}"
+            interruption.status = exit_status_in_child(other)
+
+    with durable_io.watch(pause):
+        yield interruption
+
+
+def exit_status_in_child(work: Callable[[], None]) -> int:
+    """Return the exit status of a fork that runs `work`: 0, 1 after an exception, negative for a signal."""
+    child = os.fork()
+    if child == 0:
+        try:
+            with durable_io.watch(lambda operation, path: None):  # the pause is the parent's
+                work()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

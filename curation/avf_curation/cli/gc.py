@@ -28,7 +28,7 @@ def _run(options: argparse.Namespace) -> int:
     run = open_run(options)
     garbage = find_garbage(run)
     if not options.dry_run:
-        remove_garbage(garbage)
+        remove_garbage(run, garbage)
     total = sum(garbage.values())
     sizes = {str(path.relative_to(run.root)): size for path, size in garbage.items()}
     lines = [f"{size / 1e6:>10.1f} MB  {name}" for name, size in sizes.items()]

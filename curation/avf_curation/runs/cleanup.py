@@ -5,11 +5,12 @@ import os
 from pathlib import Path
 
 from avf_shards.errors import UserError
-from avf_shards.format.run_folder import RunFolder
+from avf_shards.format.run_folder import COORDINATOR, RunFolder
 from avf_shards.system import durable_io
 from avf_shards.system.run_lock import lock_files
+from avf_shards.system.temporary_folder import MARKER, is_temporary_folder
 
-from avf_curation.runs.coordinator import LOCK, active_coordinator
+from avf_curation.runs.coordinator import active_coordinator
 
 log = logging.getLogger(__name__)
 
@@ -23,16 +24,19 @@ def find_garbage(run: RunFolder) -> dict[Path, int]:
     if coordinator is not None:
         raise UserError(f"{run.root}: {coordinator} is at work on it; wait for it or stop it")
     temporary = run.root / "tmp"
-    paths = sorted(temporary.iterdir()) if temporary.is_dir() else []
-    paths += lock_files(run.log_folder, LOCK)
+    paths = sorted(temporary.iterdir()) if is_temporary_folder(temporary) else []
+    paths = [path for path in paths if path.name != MARKER]
+    paths += lock_files(run.log_folder, COORDINATOR)
     return {path: _size_bytes(path) for path in paths}
 
 
-def remove_garbage(garbage: dict[Path, int]) -> None:
-    """Remove the paths that `find_garbage` returned."""
-    for path in garbage:
-        log.info("removing %s", path)
-        durable_io.remove(path)
+def remove_garbage(run: RunFolder, garbage: dict[Path, int]) -> None:
+    """Remove the paths that `find_garbage` returned. Raises UserError when a coordinator began its work since."""
+    with run.lock():
+        for path in garbage:
+            log.info("removing %s", path)
+            durable_io.remove(path)
+        run.clear_temporary()
 
 
 def _size_bytes(path: Path) -> int:

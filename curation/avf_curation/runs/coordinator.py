@@ -6,18 +6,16 @@ import socket
 from types import TracebackType
 from typing import Self
 
-from avf_shards.format.run_folder import RunFolder
-from avf_shards.system.run_lock import LockHolder, RunLock, current_holder
+from avf_shards.format.run_folder import COORDINATOR, RunFolder
+from avf_shards.system.run_lock import LockHolder, current_holder
 
 from avf_curation.execution.events import Event, EventLog
 from avf_curation.pipeline.failures import InfrastructureError
 
-LOCK = "coordinator"  # its markers are RUN/log/coordinator-000001.json
-
 
 def active_coordinator(run: RunFolder) -> LockHolder | None:
     """Return the living process that coordinates the run, or None."""
-    return current_holder(run.log_folder, LOCK)
+    return current_holder(run.log_folder, COORDINATOR)
 
 
 class Coordinator:
@@ -25,7 +23,7 @@ class Coordinator:
 
     def __init__(self, run: RunFolder, emit: EventLog, min_free_gb: float) -> None:
         self._run, self._emit, self._min_free_gb = run, emit, min_free_gb
-        self._lock = RunLock(run.log_folder, LOCK, f"--out {run.root}")
+        self._lock = run.lock()
 
     def __enter__(self) -> Self:
         """Raise UserError when another coordinator is at work, InfrastructureError when the disk is almost full."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.system import durable_io
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.execution.active_units import remove_active_units
@@ -71,7 +70,7 @@ def curate(
             if plan is None:
                 return run
             # Temporary folders can only be a dead process's: no other coordinator is at work.
-            durable_io.remove(run.root / "tmp")
+            run.clear_temporary()
             remove_active_units(run)
             setup = WorkerSetup(
                 run=run,
@@ -91,8 +90,10 @@ def curate(
                     emit(Event(name="unit_done", unit=report.unit))
                     progress.unit_done(report)
                     coordinator.check()
+            coordinator.check()
             run.finish_attempt(plan.attempt)
-            durable_io.remove(run.root / "tmp")
+            coordinator.check()
+            run.clear_temporary()
             remove_active_units(run)
     finally:
         emit.close()

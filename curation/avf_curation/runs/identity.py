@@ -16,6 +16,7 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import read_json, stamp
+from avf_shards.system.temporary_folder import is_temporary_folder
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.detectors.weights import short_digest
@@ -59,7 +60,7 @@ def freeze_identity(run: RunFolder, identity: RunIdentity) -> None:
         raise UserError(f"--out {run.root}: is a file, not a folder")
 
     def publish(data: bytes) -> None:
-        if run.root.is_dir() and any(path.name not in ("tmp", "log") for path in run.root.iterdir()):
+        if run.root.is_dir() and any(not _is_own(path) for path in run.root.iterdir()):
             raise UserError(f"--out {run.root}: not empty and not a run; name a new or empty folder")
         run.publish("identity", run.root / "run", {"run.json": data})
 
@@ -68,6 +69,11 @@ def freeze_identity(run: RunFolder, identity: RunIdentity) -> None:
         "settings and version. What differs, before -> now:"
     )
     freeze_or_refuse(run.identity_file, identity.as_dict(), "curation run", publish, refusal, derived=("fingerprint",))
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a run that was killed before its first commit may have left this path."""
+    return path.name == "log" or (path.name == "tmp" and is_temporary_folder(path))
 
 
 def remember_roots(run: RunFolder, roots: Mapping[str, Path]) -> None:

@@ -119,4 +119,8 @@ def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs:
             len(skipped_inputs),
         )
     except durable_io.AlreadyExistsError:
+        if attempt:
+            raise UserError(
+                f"{run.root}: another process began attempt {attempt} meanwhile; start the command again"
+            ) from None
         log.info("another process froze the plan of %s first; its plan is used", run.root)

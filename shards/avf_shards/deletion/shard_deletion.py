@@ -8,12 +8,13 @@ substituted as an unreadable clip is.
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
+from avf_shards.format.generations import ShardWriter, generation_name, is_writers_own, open_for_writing
 from avf_shards.format.index import ShardReader, sidecar_path
 from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, Tombstone, read_manifest
@@ -25,7 +26,7 @@ from avf_shards.timeline import FRAMES_PER_SECOND
 
 _KINDS = ("video", "speaker", "key")
 _KEY_TAIL = re.compile(KEY_TAIL.encode())
-_VERSION = re.compile(r"(.+?)(?:-r\d+)?\.(?:tar|index\.json)")
+_VERSION = re.compile(r"(.+?)(?:-r\d+(?:-[0-9a-f]{12})?)?\.(?:tar|index\.json)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,35 +90,43 @@ def delete_clips(shards: Path, request: DeletionRequest, reason: str = "") -> De
     Raises UserError when no such clip is in the shards and none was deleted earlier, FaultError for a damaged shard and
     for a deleted clip whose name is still in a file.
     """
-    manifest = read_manifest(shards)
-    # An earlier call may have been killed before it replaced the manifest, which leaves new shards that nothing lists,
-    # or after, which leaves the old shards.
-    _remove_unlisted(shards, manifest)
-    tombstones = list(manifest.tombstones)
+    read_manifest(shards)  # before a marker is written into what may be another folder
+    with open_for_writing(shards) as writer:
+        manifest, deleted, rewritten = _delete_as_writer(writer, request, reason)
+        searched = check_absence(shards, [tombstone.key for tombstone in manifest.tombstones])
+    return DeletionReport(
+        keys=tuple(deleted), tombstones=len(manifest.tombstones), rewritten=tuple(rewritten), searched_bytes=searched
+    )
+
+
+def _delete_as_writer(
+    writer: ShardWriter, request: DeletionRequest, reason: str
+) -> tuple[ShardManifest, list[str], list[str]]:
+    """Return the manifest after the deletion, the keys that were deleted now, and the names of the new shards."""
+    shards = writer.shards
+    # An earlier call may have been killed before it committed, which leaves new shards that nothing lists, or after,
+    # which leaves the old shards.
+    manifest = _remove_unlisted(writer)
     entries, deleted, rewritten = [], [], []
     for entry in manifest.shards:
         positions = _requested_positions(shards, entry, request)
         if not positions:
             entries.append(entry)
             continue
-        entries.append(_rewrite_shard(shards, entry, positions))
+        entries.append(_rewrite_shard(writer, entry, positions))
         rewritten.append(entries[-1].shard)
         deleted += list(positions.values())
     videos = _prefixes(request)
     if not deleted and not any(
-        tombstone.key in request.keys or video_prefix(tombstone.key) in videos for tombstone in tombstones
+        tombstone.key in request.keys or video_prefix(tombstone.key) in videos for tombstone in manifest.tombstones
     ):
         raise UserError(f"{shards}: has no clip of what was named, and none of it was deleted here before")
     if deleted:
-        tombstones += [Tombstone(key=key, reason=reason) for key in deleted]
+        tombstones = [*manifest.tombstones, *(Tombstone(key=key, reason=reason) for key in deleted)]
         tombstones.sort(key=lambda tombstone: tombstone.key)
-        manifest = replace(manifest, shards=tuple(entries), tombstones=tuple(tombstones))
-        durable_io.replace_file(shards / MANIFEST, manifest.to_json())
-        _remove_unlisted(shards, manifest)
-    searched = check_absence(shards, [tombstone.key for tombstone in tombstones])
-    return DeletionReport(
-        keys=tuple(deleted), tombstones=len(tombstones), rewritten=tuple(rewritten), searched_bytes=searched
-    )
+        writer.commit(manifest, replace(manifest, shards=tuple(entries), tombstones=tuple(tombstones)))
+        manifest = _remove_unlisted(writer)
+    return manifest, deleted, rewritten
 
 
 def check_absence(shards: Path, keys: Iterable[str]) -> int:
@@ -127,10 +136,12 @@ def check_absence(shards: Path, keys: Iterable[str]) -> int:
     """
     deleted, searched = {key.encode() for key in keys}, 0
     prefixes = {key.partition(b"-")[0] + b"-" for key in deleted}  # the sources
-    listed = {entry.shard for entry in read_manifest(shards).shards}
+    manifest = read_manifest(shards)
+    listed = {entry.shard for entry in manifest.shards}
     expected = listed | {sidecar_path(Path(name)).name for name in listed}
+    tombstones = {MANIFEST, generation_name(manifest.generation)}
     for path in sorted(shards.iterdir()):
-        if path.suffix not in (".tar", ".json") or path.name == MANIFEST:
+        if path.suffix not in (".tar", ".json") or path.name in tombstones or is_writers_own(path):
             continue
         if path.name.endswith((".tar", index.SUFFIX)) and path.name not in expected:
             raise FaultError(f"{path.name}: is still there, though the manifest does not list it")
@@ -170,22 +181,22 @@ def _requested_positions(shards: Path, entry: ShardEntry, request: DeletionReque
     return positions
 
 
-def _rewrite_shard(shards: Path, entry: ShardEntry, positions: dict[int, str]) -> ShardEntry:
+def _rewrite_shard(writer: ShardWriter, entry: ShardEntry, positions: dict[int, str]) -> ShardEntry:
     """Publish the shard without the clips at `positions` beside the old shard; return its entry for the manifest."""
-    old = shards / entry.shard
-    times = entry.rewritten + 1
-    name = f"{Path(entry.original.shard).stem}-r{times}.tar"
-    temporary = shards / "tmp"
-    durable_io.make_new_folder(temporary)
+    old = writer.shards / entry.shard
+    unnamed = writer.temporary / "shard.tar"
     (source,) = entry.clips
     with ShardReader(old) as reader:
-        writer, frames = TarWriter(temporary / name), 0
+        tar, frames = TarWriter(unnamed), 0
         for key, members in reader.index.by_key().items():
             if key not in positions.values():
                 frames += int(key.split("-")[3]) - int(key.split("-")[2])
                 for extension in sorted(members):
-                    writer.add(f"{key}.{extension}", reader.read(members[extension]))
-        size, digest = writer.close()
+                    tar.add(f"{key}.{extension}", reader.read(members[extension]))
+        size, digest = tar.close()
+        times = entry.rewritten + 1
+        # Named by its content: two writers that delete different clips never use the same name.
+        name = f"{Path(entry.original.shard).stem}-r{times}-{digest[:12]}.tar"
         deleted = tuple(sorted({*reader.index.deleted, *positions}))
         clips = {source: reader.index.clips[source] - len(positions)}
         new_index = replace(
@@ -195,15 +206,16 @@ def _rewrite_shard(shards: Path, entry: ShardEntry, positions: dict[int, str]) -
             sha256=digest,
             clips=clips,
             seconds={source: frames / FRAMES_PER_SECOND},
-            members=tuple(writer.members),
+            members=tuple(tar.members),
             deleted=deleted,
         )
-    side = sidecar_path(shards / name)
     data = new_index.to_json()
-    durable_io.write(temporary / side.name, data)
+    side = sidecar_path(writer.temporary / name)
+    durable_io.write(side, data)
+    writer.check()
     # The tar first: a shard exists if and only if its sidecar does.
-    durable_io.publish_file(temporary / name, shards / name)
-    durable_io.publish_file(temporary / side.name, side)
+    durable_io.publish_file(unnamed, writer.shards / name)
+    durable_io.publish_file(side, writer.shards / side.name)
     return replace(
         entry,
         shard=name,
@@ -217,17 +229,16 @@ def _rewrite_shard(shards: Path, entry: ShardEntry, positions: dict[int, str]) -
     )
 
 
-def _remove_unlisted(shards: Path, manifest: ShardManifest) -> None:
-    """Remove tmp/ and every version of a listed shard that the manifest does not list."""
+def _remove_unlisted(writer: ShardWriter) -> ShardManifest:
+    """Return the manifest in force, after removing every version of a listed shard that it does not list."""
+    # Listed before the manifest is read: what a later writer publishes is not in this list.
+    paths = [path for path in sorted(writer.shards.iterdir()) if path.name.endswith((".tar", index.SUFFIX))]
+    manifest = writer.read_newest()
     listed = {entry.shard for entry in manifest.shards}
     originals = {Path(entry.original.shard).stem for entry in manifest.shards}
-    for path in _versions(shards):
+    for path in paths:
         match = _VERSION.fullmatch(path.name)
         shard = path.name.removesuffix(index.SUFFIX).removesuffix(".tar") + ".tar"
         if match and match[1] in originals and shard not in listed:
-            durable_io.remove(path)
-    durable_io.remove(shards / "tmp")
-
-
-def _versions(shards: Path) -> Iterator[Path]:
-    return (path for path in sorted(shards.iterdir()) if path.name.endswith((".tar", index.SUFFIX)))
+            writer.remove(path)
+    return manifest

@@ -34,23 +34,23 @@ def take_down(run: RunFolder, request: DeletionRequest) -> tuple[str, ...]:
 
     Raises UserError when the run is not finished.
     """
-    attempts = run.attempts()
-    if not attempts or not (run.attempt_folder(attempts[-1]) / "ledger").is_dir():
-        raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then delete")
-    table = run.ledger()
-    rows: list[dict[str, Any]] = table.to_pylist()
-    requested = [_is_requested(row, request) for row in rows]
-    new = [row for row, delete in zip(rows, requested, strict=True) if delete and row["stage"] != TAKEDOWN]
-    videos = {(row["source"], row["video_id"]) for row in new}
-    if videos:
-        # Of a video that several attempts decided only the newest decisions count, so all of its spans are repeated.
-        decisions = [
-            _tombstone(row) if delete else row
-            for row, delete in zip(rows, requested, strict=True)
-            if (row["source"], row["video_id"]) in videos
-        ]
-        _publish(run, attempts[-1] + 1, pa.Table.from_pylist(decisions, schema=ledger.SCHEMA), videos)
-    return tuple(_erase(run))
+    with run.lock():
+        attempts = run.attempts()
+        if not attempts or not (run.attempt_folder(attempts[-1]) / "ledger").is_dir():
+            raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then delete")
+        rows: list[dict[str, Any]] = run.ledger().to_pylist()
+        requested = [_is_requested(row, request) for row in rows]
+        new = [row for row, delete in zip(rows, requested, strict=True) if delete and row["stage"] != TAKEDOWN]
+        videos = {(row["source"], row["video_id"]) for row in new}
+        if videos:
+            # Of a video that several attempts decided only the newest decisions count, so all its spans are repeated.
+            decisions = [
+                _tombstone(row) if delete else row
+                for row, delete in zip(rows, requested, strict=True)
+                if (row["source"], row["video_id"]) in videos
+            ]
+            _publish(run, attempts[-1] + 1, pa.Table.from_pylist(decisions, schema=ledger.SCHEMA), videos)
+        return tuple(_erase(run))
 
 
 def _is_requested(row: dict[str, Any], request: DeletionRequest) -> bool:
@@ -76,8 +76,8 @@ def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tupl
     plan = pa.Table.from_pylist([newest[video] for video in sorted(videos)], schema=plans[-1].schema)
     temporary = run.temporary(f"takedown-{attempt}")
     unit = temporary / "units" / "0000" / "0000000"
-    for folder in (temporary / "plan", temporary / "ledger", unit):
-        durable_io.make_folder(folder)
+    for folder in (temporary / "plan", temporary / "ledger", temporary / "units", unit.parent, unit):
+        durable_io.make_new_folder(folder)
     sink = io.BytesIO()
     pq.write_table(plan, sink, compression="zstd")
     durable_io.write(temporary / f"plan/{PLAN}", sink.getvalue())
@@ -92,8 +92,14 @@ def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tupl
     durable_io.write(temporary / "ledger" / LEDGER, data)
     for folder in (unit, unit.parent, unit.parent.parent, temporary / "plan", temporary / "ledger"):
         durable_io.sync_folder(folder)
-    durable_io.publish_folder(temporary, run.attempt_folder(attempt))
-    durable_io.remove(run.root / "tmp")
+    try:
+        durable_io.publish_folder(temporary, run.attempt_folder(attempt))
+    except durable_io.AlreadyExistsError:
+        raise UserError(
+            f"{run.root}: another process began attempt {attempt} meanwhile; nothing was deleted in it. Start the "
+            "command again"
+        ) from None
+    run.clear_temporary()
 
 
 def _erase(run: RunFolder) -> Iterator[str]:

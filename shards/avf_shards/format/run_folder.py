@@ -32,9 +32,12 @@ from avf_shards.schema.versions import (
     translate_parquet_errors,
 )
 from avf_shards.system import durable_io
+from avf_shards.system.run_lock import RunLock
+from avf_shards.system.temporary_folder import claim_temporary_folder, clear_temporary_folder
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 LEDGER, PART, PART_INDEX, UNIT = "ledger.parquet", "clips.tar", "clips.index.json", "unit.json"
+COORDINATOR = "coordinator"  # the markers of the lock are RUN/log/coordinator-000001.json
 PLAN, PLAN_SUMMARY = "plan.parquet", "plan.json"
 
 
@@ -109,9 +112,21 @@ class RunFolder:
         """Return the plan.json of an attempt; that of attempt 0 describes the run. Raises as `PlanSummary.read`."""
         return PlanSummary.read(self.attempt_folder(attempt) / "plan" / PLAN_SUMMARY)
 
+    def lock(self) -> RunLock:
+        """Return the lock of the one process that may change the run."""
+        self.log_folder.mkdir(parents=True, exist_ok=True)
+        return RunLock(self.log_folder, COORDINATOR, str(self.root))
+
+    def clear_temporary(self) -> None:
+        """Remove tmp/, which only the holder of the lock may do. A user's own tmp/ stays."""
+        clear_temporary_folder(self.root / "tmp")
+
     def temporary(self, name: str) -> Path:
-        """Make and return a new folder under tmp/ whose name no other process uses."""
-        durable_io.make_folder(self.root / "tmp")
+        """Make and return a new folder under tmp/ whose name no other process uses.
+
+        Raises UserError where tmp/ is a user's own.
+        """
+        claim_temporary_folder(self.root / "tmp")
         path = self.root / "tmp" / f"{name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         durable_io.make_new_folder(path)
         return path

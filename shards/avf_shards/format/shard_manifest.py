@@ -84,6 +84,7 @@ class ShardManifest:
     shards: tuple[ShardEntry, ...]  # in the order of the stream's numbering
     sources: dict[str, Any]  # source -> counts of its clips: kept, duplicates, selected, ...
     tombstones: tuple[Tombstone, ...] = ()  # sorted by key
+    generation: int = 0  # changes since the shards were packed
 
     def to_json(self) -> bytes:
         """Return the content of the file; the same manifest gives the same bytes."""
@@ -98,6 +99,8 @@ class ShardManifest:
         }
         if self.tombstones:
             values["tombstones"] = [asdict(tombstone) for tombstone in self.tombstones]
+        if self.generation:
+            values["generation"] = self.generation
         return seal(values, "shard manifest")
 
     @classmethod
@@ -119,6 +122,7 @@ class ShardManifest:
             shards=tuple(ShardEntry.from_fields(entry) for entry in entries),
             sources=dict(fields.table("sources").values),
             tombstones=tuple(Tombstone(key=each.text("key"), reason=each.text("reason")) for each in tombstones),
+            generation=fields.integer("generation") if "generation" in fields.values else 0,
         )
 
 

@@ -22,10 +22,11 @@ import pyarrow.compute as pc
 
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.frozen_identity import freeze_or_refuse
+from avf_shards.format.generations import ShardWriter, is_writers_own, open_for_writing
 from avf_shards.format.index import FINGERPRINT, ShardReader, load_index, sidecar_path
 from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.run_folder import PART, PackedClip, RunFolder, write_part
-from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, read_manifest
+from avf_shards.format.shard_manifest import ShardEntry, ShardManifest
 from avf_shards.format.tar import Member
 from avf_shards.packing.near_duplicates import Fingerprint
 from avf_shards.packing.selection import Selection, SelectionResult, select_clips
@@ -53,6 +54,7 @@ def pack_shards(
 
     Raises UserError when `shards` holds other files or another selection, FaultError when a unit's part is damaged.
     """
+    attempts = run.attempts()
     table, result = select_from_run(run, selection)
     identity = PackIdentity(
         fingerprint=run.identity().fingerprint,
@@ -60,38 +62,65 @@ def pack_shards(
         ledger_sha256=hashlib.sha256(ledger.encode_ledger(table)).hexdigest(),
         selection=asdict(selection),
     )
-    _freeze(shards, identity)
-    if (shards / MANIFEST).is_file() and read_manifest(shards).tombstones:
-        raise UserError(f"{shards}: clips were deleted here, packing would bring them back; use another folder")
-    durable_io.make_new_folder(shards / "tmp")
+    _refuse_foreign_folder(shards)
+    durable_io.make_folder(shards)
+    with open_for_writing(shards) as writer:
+        _freeze(writer, identity)
+        if (shards / MANIFEST).is_file() and writer.read_newest().tombstones:
+            raise UserError(f"{shards}: clips were deleted here, packing would bring them back; use another folder")
+        try:
+            listed = _write_shards(writer, run, result, selection.clips_per_shard, progress)
+        except FaultError:
+            _refuse_changed_run(run, attempts, shards)  # a deletion erases the clips that it takes away
+            raise
+        decisions = ledger.encode_ledger(result.as_table())
+        _publish_file(writer, SELECTED, decisions)
+        manifest = ShardManifest(
+            fingerprint=identity.fingerprint,
+            inputs_sha256=identity.inputs_sha256,
+            ledger_sha256=identity.ledger_sha256,
+            selection=identity.selection,
+            selection_sha256=hashlib.sha256(decisions).hexdigest(),
+            shards=tuple(listed),
+            sources={source: asdict(counts) for source, counts in result.sources.items()},
+        )
+        _refuse_changed_run(run, attempts, shards)
+        _publish_file(writer, MANIFEST, manifest.to_json())
+    return result
+
+
+def _refuse_changed_run(run: RunFolder, attempts: list[int], shards: Path) -> None:
+    """Raise UserError where the run has other attempts than when its ledger was read."""
+    if run.attempts() != attempts:
+        raise UserError(
+            f"{run.root}: was changed while it was packed (a retry or a deletion), and the shards would hold what it "
+            f"no longer keeps; {shards} is not finished. Pack into another folder and remove this one"
+        )
+
+
+def _write_shards(
+    writer: ShardWriter,
+    run: RunFolder,
+    result: SelectionResult,
+    clips_per_shard: int,
+    progress: Callable[[int, int], None],
+) -> list[ShardEntry]:
+    """Write the shards that are not there yet; return the entries of all."""
     total, done = sum(map(len, result.clips.values())), 0
     parts = _Parts(run)
     listed: list[ShardEntry] = []
     try:
         for source, clips in result.clips.items():
-            for number, first in enumerate(range(0, len(clips), selection.clips_per_shard)):
-                chosen = clips[first : first + selection.clips_per_shard]
-                shard = shards / f"{source}-{number:06d}.tar"
-                _write_shard(shard, shards / "tmp", (parts.clip(*clip, source) for clip in chosen))
-                listed.append(list_shard(shard))
+            for number, first in enumerate(range(0, len(clips), clips_per_shard)):
+                chosen = clips[first : first + clips_per_shard]
+                name = f"{source}-{number:06d}.tar"
+                _write_shard(writer, name, (parts.clip(*clip, source) for clip in chosen))
+                listed.append(list_shard(writer.shards / name))
                 done += len(chosen)
                 progress(done, total)
     finally:
         parts.close()
-    decisions = ledger.encode_ledger(result.as_table())
-    _publish_file(shards, SELECTED, decisions)
-    manifest = ShardManifest(
-        fingerprint=identity.fingerprint,
-        inputs_sha256=identity.inputs_sha256,
-        ledger_sha256=identity.ledger_sha256,
-        selection=identity.selection,
-        selection_sha256=hashlib.sha256(decisions).hexdigest(),
-        shards=tuple(listed),
-        sources={source: asdict(counts) for source, counts in result.sources.items()},
-    )
-    _publish_file(shards, MANIFEST, manifest.to_json())
-    durable_io.remove(shards / "tmp")
-    return result
+    return listed
 
 
 def select_from_run(run: RunFolder, selection: Selection) -> tuple[pa.Table, SelectionResult]:
@@ -118,37 +147,40 @@ def read_fingerprints(run: RunFolder, table: pa.Table) -> dict[str, Fingerprint]
     return fingerprints
 
 
-def _freeze(shards: Path, identity: PackIdentity) -> None:
-    """Write pack.json at the first start; raise UserError for a folder that was made for something else."""
+def _refuse_foreign_folder(shards: Path) -> None:
+    """Raise UserError for a path that is no folder of shards, and no folder that could become that."""
     if shards.exists() and not shards.is_dir():
         raise UserError(f"{shards}: is a file, not a folder for shards")
-
-    def publish(data: bytes) -> None:
-        if shards.is_dir() and any(path.name != "tmp" for path in shards.iterdir()):
-            raise UserError(f"{shards}: holds files but no {PACK}, so it is not a folder of shards; use another folder")
-        durable_io.make_folder(shards)
-        durable_io.make_new_folder(shards / "tmp")
-        _publish_file(shards, PACK, data)
-
-    refusal = f"{shards}: was packed from another run, or with another selection; use another folder"
-    freeze_or_refuse(shards / PACK, asdict(identity), "pack", publish, refusal)
-
-
-def _publish_file(shards: Path, name: str, data: bytes) -> None:
-    if (shards / name).is_file():
+    if (shards / PACK).is_file() or not shards.is_dir():
         return
-    durable_io.write(shards / "tmp" / name, data)
-    durable_io.publish_file(shards / "tmp" / name, shards / name)
+    if any(not is_writers_own(path) for path in shards.iterdir()):
+        raise UserError(f"{shards}: holds files but no {PACK}, so it is not a folder of shards; use another folder")
 
 
-def _write_shard(shard: Path, temporary: Path, clips: Iterator[PackedClip]) -> None:
+def _freeze(writer: ShardWriter, identity: PackIdentity) -> None:
+    """Write pack.json at the first start; raise UserError for a folder that was packed from something else."""
+    refusal = f"{writer.shards}: was packed from another run, or with another selection; use another folder"
+    freeze_or_refuse(
+        writer.shards / PACK, asdict(identity), "pack", lambda data: _publish_file(writer, PACK, data), refusal
+    )
+
+
+def _publish_file(writer: ShardWriter, name: str, data: bytes) -> None:
+    if (writer.shards / name).is_file():
+        return
+    durable_io.write(writer.temporary / name, data)
+    durable_io.publish_file(writer.temporary / name, writer.shards / name)
+
+
+def _write_shard(writer: ShardWriter, name: str, clips: Iterator[PackedClip]) -> None:
+    shard = writer.shards / name
     side = sidecar_path(shard)
     if side.is_file():
         return
-    durable_io.remove(shard)  # a process may have been killed between the shard and its sidecar
-    write_part(temporary, shard.name, clips)
-    durable_io.publish_file(temporary / shard.name, shard)
-    durable_io.publish_file(temporary / side.name, side)
+    writer.remove(shard)  # a process may have been killed between the shard and its sidecar
+    write_part(writer.temporary, name, clips)
+    durable_io.publish_file(writer.temporary / name, shard)
+    durable_io.publish_file(writer.temporary / side.name, side)
 
 
 def list_shard(shard: Path) -> ShardEntry:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
+from avf_shards.format.generations import generation_name, is_writers_own, list_generations
 from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.shard_manifest import ShardManifest, read_manifest
 from avf_shards.format.tar import BLOCK, END, read_member, sha256_file
+from avf_shards.packing.contents import content_faults
 from avf_shards.packing.pack import PACK, SELECTED
 from avf_shards.schema.versions import read_json, read_parquet, refuse_newer_version, stamp
 
@@ -34,11 +36,15 @@ def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: N
         return [str(error)]
     digests = {entry.shard: (entry.sha256, entry.index_sha256) for entry in manifest.shards}
     faults = _pack_faults(shards / PACK, manifest) + _selection_faults(shards / SELECTED, manifest)
-    faults += list(_foreign_faults(shards, set(digests)))
+    faults += _generation_faults(shards) + list(_foreign_faults(shards, set(digests)))
+    broken = False
     for name, (tar_digest, index_digest) in sorted(digests.items()):
         progress(name)
-        faults += _shard_faults(shards / name, tar_digest, index_digest)
-    return faults
+        shard_faults = _shard_faults(shards / name, tar_digest, index_digest)
+        broken = broken or bool(shard_faults)
+        faults += shard_faults
+    # What a damaged shard holds cannot be counted.
+    return faults if broken else faults + content_faults(shards, manifest)
 
 
 def _pack_faults(path: Path, manifest: ShardManifest) -> list[str]:
@@ -71,10 +77,19 @@ def _selection_faults(path: Path, manifest: ShardManifest) -> list[str]:
     return [f"{path.name}: damaged (its SHA-256 is not the manifest's)"]
 
 
+def _generation_faults(shards: Path) -> list[str]:
+    """Return the fault of a manifest.json that is not the newest generation: a writer was killed half-way."""
+    newest = max(list_generations(shards), default=None)
+    if newest is None or (shards / generation_name(newest)).read_bytes() == (shards / MANIFEST).read_bytes():
+        return []
+    return [f"{MANIFEST}: is not {generation_name(newest)}; a deletion was stopped half-way, start it again"]
+
+
 def _foreign_faults(shards: Path, names: set[str]) -> Iterator[str]:
     expected = {MANIFEST, PACK, SELECTED} | names | {index.sidecar_path(Path(name)).name for name in names}
+    expected |= {generation_name(generation) for generation in list_generations(shards)}
     for path in sorted(shards.iterdir()):
-        if path.name not in expected:
+        if path.name not in expected and not is_writers_own(path):
             yield f"{path.name}: foreign; the manifest does not list it"
 
 

@@ -158,9 +158,14 @@ def replace_file(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}")
     remove(temporary)
     write(temporary, data)
-    os.replace(temporary, path)
-    _notify("replace", path)
-    sync_folder(path.parent)
+    replace_by(temporary, path)
+
+
+def replace_by(temporary: Path, final: Path) -> None:
+    """Replace the file `final` atomically and durably by a finished, fsynced one, which loses its own name."""
+    os.replace(temporary, final)
+    _notify("replace", final)
+    sync_folder(final.parent)
 
 
 def overwrite_with_zeros(path: Path, offset: int, size: int) -> None:

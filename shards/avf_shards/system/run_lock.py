@@ -20,7 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
+from avf_shards.system.durable_io import AlreadyExistsError
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,11 @@ class LockHolder:
 
 
 class RunLock:
-    """The lock on a folder as a context manager. Entering raises UserError while another process holds the lock."""
+    """The lock on a folder as a context manager.
+
+    Entering raises UserError while another process holds the lock. An error that comes of another process's taking
+    over leaves as UserError too.
+    """
 
     def __init__(self, folder: Path, name: str, label: str) -> None:
         """Prepare the lock whose markers are FOLDER/NAME-*.json; messages call the folder `label`."""
@@ -62,13 +67,29 @@ class RunLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.marker is not None and os.getpid() == self._pid:  # a forked child that unwinds must not release it
-            self._released.set()
-            self.marker.unlink(missing_ok=True)
+        if self.marker is None or os.getpid() != self._pid:  # a forked child that unwinds must not release it
+            return
+        self._released.set()
+        lost = self.is_lost()
+        self.marker.unlink(missing_ok=True)
+        if lost and isinstance(error, OSError | FaultError | AlreadyExistsError):
+            # Files that this process was about to use are gone, or stand there already.
+            raise UserError(self._taken_over()) from error
 
     def is_lost(self) -> bool:
         """Return whether another process took over, as it may after this one was suspended for over a minute."""
         return self.marker is not None and not self.marker.exists()
+
+    def check(self) -> None:
+        """Raise UserError when the lock is lost. To be called before anything is removed or published."""
+        if self.is_lost():
+            raise UserError(self._taken_over())
+
+    def _taken_over(self) -> str:
+        return (
+            f"{self._label}: another process took over while this one was suspended; this one stops here and has "
+            "destroyed nothing. Start the command again"
+        )
 
     def _claim(self) -> Path:
         """Take the next free number and return its marker. Raises UserError."""
@@ -107,10 +128,12 @@ class RunLock:
             os.link(temporary, marker)
         except FileExistsError:
             return False
-        except OSError:  # a file system without hard links: between the check and the rename is a small gap
-            if marker.exists():
+        except OSError:  # a file system without hard links, as a mounted object store: create it where the name is free
+            try:
+                with open(marker, "xb") as file:
+                    file.write(temporary.read_bytes())
+            except FileExistsError:
                 return False
-            os.rename(temporary, marker)
         finally:
             temporary.unlink(missing_ok=True)
         return True

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 from avf_curation.cli.main import main
+from avf_shards.system.temporary_folder import claim_temporary_folder
 from support.runs import make_run, write_coordinator_marker
 
 
 def test_gc_removes_only_files_of_ended_processes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path)
     before = sorted(path for path in run.root.rglob("*") if path.is_file())
-    (run.root / "tmp/unit-0000001-1-abcd").mkdir(parents=True)
+    claim_temporary_folder(run.root / "tmp")
+    (run.root / "tmp/unit-0000001-1-abcd").mkdir()
     (run.root / "tmp/unit-0000001-1-abcd/clips.tar").write_bytes(b"x" * 2_000_000)
     dead = subprocess.Popen(["true"])
     dead.wait()

@@ -26,6 +26,8 @@ WITHOUT_INFLUENCE = {
     "avf_shards/settings/config.py",
     "avf_shards/settings/yaml_settings.py",
     "avf_shards/system/durable_io.py",
+    "avf_shards/system/run_lock.py",
+    "avf_shards/system/temporary_folder.py",
 }
 PROGRAM = """
 import sys

@@ -69,7 +69,7 @@ def test_deletion_removes_the_clip_and_changes_nothing_else(shards: Path, packed
     old, new = file_digests(packed_shards), file_digests(shards)
     assert len(old.keys() - new.keys()) == 2, "one shard and its index were rewritten, no other was touched"
     assert all(new[name] == old[name] for name in old.keys() & new.keys() - {MANIFEST})
-    assert not any(key.encode() in path.read_bytes() for path in shards.iterdir() if path.name != MANIFEST)
+    assert not any(key.encode() in path.read_bytes() for path in shards.iterdir() if "manifest" not in path.name)
     assert read_manifest(shards).tombstones == (Tombstone(key=key, reason="asked by the owner"),)
 
 
@@ -103,7 +103,7 @@ def test_a_shard_is_rewritten_by_each_deletion_and_a_repeated_request_changes_no
     second = delete_clips(shards, deletion_request(listed=[f"key {neighbour}", "# a comment", ""]))
     assert second.keys == (neighbour,)
     assert second.tombstones == 2
-    assert second.rewritten[0].endswith("-r2.tar")
+    assert "-r2-" in second.rewritten[0]
     assert len(load_index(sidecar_path(shards / second.rewritten[0])).deleted) == 2
     assert verify_shards(shards) == []
     with pytest.raises(UserError, match="no clip of what was named"):

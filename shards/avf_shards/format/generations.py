@@ -1,0 +1,120 @@
+"""One writer at a time for a folder of shards, and changes of its manifest by compare-and-swap.
+
+A writer holds SHARDS/writer-000001.json (`RunLock`). A marker alone is not enough: its holder may be suspended for so
+long that another process takes over, and go on later. So each change of the manifest has a number, its generation,
+and is put into force by creating SHARDS/manifest-GENERATION.json, which fails when the name is taken: of two writers
+that read the same generation, one creates the next. manifest.json, which readers open, is a copy of the newest.
+"""
+
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from avf_shards.errors import UserError
+from avf_shards.format.manifest import MANIFEST
+from avf_shards.format.shard_manifest import ShardManifest, read_manifest
+from avf_shards.system import durable_io
+from avf_shards.system.run_lock import RunLock
+from avf_shards.system.temporary_folder import claim_temporary_folder, clear_temporary_folder, is_temporary_folder
+
+WRITER, TEMPORARY = "writer", "tmp"
+_GENERATION = re.compile(r"manifest-(\d{6,})\.json")
+_MARKER = re.compile(rf"{WRITER}-(?:\d+\.json|(?:claim|clock)-[0-9a-f]+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardWriter:
+    """The one process that may change a folder of shards."""
+
+    shards: Path  # the folder
+    temporary: Path  # folder in which this process, and no other, makes its files
+    lock: RunLock  # is held
+
+    def check(self) -> None:
+        """Raise UserError when another process took over. To be called before anything is removed or published."""
+        self.lock.check()
+
+    def remove(self, path: Path) -> None:
+        """Remove a file of the folder. Raises UserError as `check`."""
+        self.check()
+        durable_io.remove(path)
+
+    def read_newest(self) -> ShardManifest:
+        """Return the manifest in force, after completing the change of a writer that was killed half-way."""
+        _copy_newest(self)
+        return read_manifest(self.shards)
+
+    def commit(self, before: ShardManifest, after: ShardManifest) -> ShardManifest:
+        """Put `after` into force in place of `before`, and return it with its generation.
+
+        Raises UserError when another writer changed the manifest since `before` was read; nothing is changed then.
+        """
+        self.check()
+        after = replace(after, generation=before.generation + 1)
+        name = generation_name(after.generation)
+        data = after.to_json()
+        durable_io.write(self.temporary / name, data)
+        refusal = (
+            f"{self.shards}: another process changed it meanwhile: this one read generation {before.generation}, and "
+            f"generation {after.generation} is there. This one has destroyed nothing; start the command again"
+        )
+        try:
+            durable_io.publish_file(self.temporary / name, self.shards / name)
+        except durable_io.AlreadyExistsError:
+            raise UserError(refusal) from None
+        # A name is free again once its generation is superseded, so a late writer finds a newer one beside its own.
+        if max(list_generations(self.shards)) != after.generation:
+            durable_io.remove(self.shards / name)
+            raise UserError(refusal)
+        _copy_newest(self)
+        return after
+
+
+@contextmanager
+def open_for_writing(shards: Path) -> Iterator[ShardWriter]:
+    """Make this process the one writer of an existing folder of shards. Raises UserError while another is at work."""
+    with RunLock(shards, WRITER, str(shards)) as lock:
+        temporary = shards / TEMPORARY / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        try:
+            claim_temporary_folder(shards / TEMPORARY)
+            durable_io.make_new_folder(temporary)
+            yield ShardWriter(shards=shards, temporary=temporary, lock=lock)
+        finally:
+            if lock.is_lost():
+                durable_io.remove(temporary)
+            else:
+                clear_temporary_folder(shards / TEMPORARY)
+
+
+def generation_name(generation: int) -> str:
+    """Return the name of the file that puts a generation into force."""
+    return f"manifest-{generation:06d}.json"
+
+
+def list_generations(shards: Path) -> list[int]:
+    """Return the generations that have a file, ascending; none while the shards are as packed."""
+    return sorted(int(match[1]) for path in shards.iterdir() if (match := _GENERATION.fullmatch(path.name)))
+
+
+def is_writers_own(path: Path) -> bool:
+    """Return whether a file of a folder of shards is a writer's marker or temporary folder, and no data."""
+    return bool(_MARKER.fullmatch(path.name)) or (path.name == TEMPORARY and is_temporary_folder(path))
+
+
+def _copy_newest(writer: ShardWriter) -> None:
+    """Make manifest.json a copy of the newest generation, and remove the older ones."""
+    shards, copied = writer.shards, -1
+    # Repeated until no newer one appears: a late writer then undoes what it wrote over the copy of its successor.
+    while (newest := max(list_generations(shards), default=-1)) != copied:
+        data = (shards / generation_name(newest)).read_bytes()
+        if (shards / MANIFEST).read_bytes() != data:
+            durable_io.write(writer.temporary / MANIFEST, data)
+            durable_io.replace_by(writer.temporary / MANIFEST, shards / MANIFEST)
+        copied = newest
+    for generation in list_generations(shards):
+        if generation < copied:
+            durable_io.remove(shards / generation_name(generation))

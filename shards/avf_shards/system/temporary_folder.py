@@ -1,0 +1,55 @@
+"""Temporary folders of this program, told from a user's own by a marker file in them.
+
+A name such as `tmp` says nothing about who made the folder. What lies in it is removed only where the marker is.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+from avf_shards.errors import UserError
+from avf_shards.system import durable_io
+
+MARKER = ".avf-foundry-temporary"
+_TEXT = b"A temporary folder of avf-foundry. All that lies in it may be removed at any time.\n"
+
+
+def claim_temporary_folder(folder: Path) -> None:
+    """Make the folder, or take it over from an earlier process of this program.
+
+    Raises UserError where it holds files of somebody else.
+    """
+    names = _names(folder)
+    if MARKER in names:
+        return
+    if names:
+        raise UserError(
+            f"{folder}: holds files that are not this program's ({min(names)}), and this program needs the name; "
+            "move that folder away, or name another output folder"
+        )
+    durable_io.make_folder(folder)
+    with suppress(FileExistsError):  # another worker of the same run was first
+        durable_io.write(folder / MARKER, _TEXT)
+
+
+def clear_temporary_folder(folder: Path) -> None:
+    """Remove the folder with everything in it where it is this program's; leave any other folder as it is."""
+    names = _names(folder)
+    if MARKER not in names:
+        return
+    for name in sorted(names - {MARKER}):  # the marker last: after a kill, the rest still belongs to this program
+        durable_io.remove(folder / name)
+    durable_io.remove(folder)
+
+
+def is_temporary_folder(folder: Path) -> bool:
+    """Return whether the folder is this program's, or empty."""
+    return folder.is_dir() and (MARKER in (names := _names(folder)) or not names)
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        return {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return set()
+    except NotADirectoryError:
+        raise UserError(f"{folder}: is a file, and this program needs a folder of that name; move the file") from None

@@ -1,0 +1,170 @@
+"""Two writers of one folder, the first paused after each of its file operations: nothing is lost, one of them wins."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from avf_shards.deletion.shard_deletion import delete_clips, deletion_request
+from avf_shards.deletion.takedown import take_down
+from avf_shards.errors import UserError
+from avf_shards.format.generations import list_generations, open_for_writing
+from avf_shards.format.index import ShardReader
+from avf_shards.format.run_folder import PART, RunFolder
+from avf_shards.format.shard_manifest import read_manifest
+from avf_shards.packing.pack import pack_shards
+from avf_shards.packing.selection import Selection
+from avf_shards.packing.verify import verify_shards
+from avf_shards.system import run_lock
+from support.clips import make_flashing_shards
+from support.crash_points import interrupt_after_operation
+
+FIRST, SECOND = deletion_request(["a/003.mp4"]), deletion_request(["a/001.mp4", "b/001.mp4"])
+TAKEN_OVER = "another process (took over|changed it|began)"
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a run and its shards."""
+    folder = tmp_path_factory.mktemp("writers")
+    make_flashing_shards(folder, {"a": 6, "b": 3}, clips_per_shard=3)
+    return folder
+
+
+def read_clips(shards: Path) -> dict[str, dict[str, bytes]]:
+    clips = {}
+    for entry in read_manifest(shards).shards:
+        with ShardReader(shards / entry.shard) as reader:
+            clips.update(reader.clips())
+    return clips
+
+
+def after_expiry(work: Callable[[], object]) -> Callable[[], None]:
+    """Return `work` for a process to which the marker of every other process has expired."""
+
+    def run() -> None:
+        run_lock._is_alive = lambda *_: False
+        work()
+
+    return run
+
+
+def is_refused(work: Callable[[], object], message: str) -> bool:
+    try:
+        work()
+    except UserError as error:
+        text = str(error)
+    else:
+        return False
+    assert re.search(message, text)
+    return True
+
+
+def test_a_second_takedown_is_refused_while_the_first_is_paused_anywhere(packed: Path, tmp_path: Path) -> None:
+    number, before = 0, read_clips(packed / "shards")
+    while True:
+        shards = Path(shutil.copytree(packed / "shards", tmp_path / str(number)))
+        with interrupt_after_operation(number, lambda shards=shards: delete_clips(shards, SECOND)) as pause:
+            report = delete_clips(shards, FIRST)
+        if pause.status is None:
+            break
+        assert pause.status == 1, f"the second was not refused after {pause.operation}"
+        assert verify_shards(shards) == [], pause.operation
+        assert read_clips(shards) == {key: clip for key, clip in before.items() if key not in report.keys}
+        shutil.rmtree(shards)
+        number += 1
+    assert number > 20
+
+
+def test_a_takedown_whose_marker_expired_destroys_nothing_of_its_successor(packed: Path, tmp_path: Path) -> None:
+    number, before = 0, read_clips(packed / "shards")
+    while True:
+        shards = Path(shutil.copytree(packed / "shards", tmp_path / str(number)))
+        second = after_expiry(lambda shards=shards: delete_clips(shards, SECOND))
+        with interrupt_after_operation(number, second) as pause:
+            refused = is_refused(lambda shards=shards: delete_clips(shards, FIRST), TAKEN_OVER)
+        if pause.status is None:
+            break
+        assert pause.status == 0, pause.operation
+        tombstones = {tombstone.key for tombstone in read_manifest(shards).tombstones}
+        assert len(tombstones) in (2, 3), "the second's, and the first's where it had committed before the pause"
+        assert refused or len(tombstones) == 3, f"the first lost its deletion after {pause.operation}, and was content"
+        assert read_clips(shards) == {key: clip for key, clip in before.items() if key not in tombstones}
+        delete_clips(shards, FIRST)
+        assert verify_shards(shards) == [], pause.operation
+        assert len(read_manifest(shards).tombstones) == 3
+        shutil.rmtree(shards)
+        number += 1
+    assert number > 20
+
+
+def test_a_pack_whose_marker_expired_ends_with_the_same_shards(packed: Path, tmp_path: Path) -> None:
+    number, run, selection = 0, RunFolder(packed / "run"), Selection(clips_per_shard=3)
+    while True:
+        shards = tmp_path / str(number)
+        second = after_expiry(lambda shards=shards: pack_shards(run, shards, selection))
+        with interrupt_after_operation(number, second) as pause:
+            is_refused(lambda shards=shards: pack_shards(run, shards, selection), TAKEN_OVER)
+        if pause.status is None:
+            break
+        pack_shards(run, shards, selection)
+        assert verify_shards(shards) == [], pause.operation
+        assert read_clips(shards) == read_clips(packed / "shards"), pause.operation
+        shutil.rmtree(shards)
+        number += 1
+    assert number > 20
+
+
+def test_two_takedowns_in_a_run_lose_no_decision(packed: Path, tmp_path: Path) -> None:
+    number = 0
+    while True:
+        run = RunFolder(Path(shutil.copytree(packed / "run", tmp_path / str(number))))
+        second = after_expiry(lambda run=run: take_down(run, SECOND))
+        with interrupt_after_operation(number, second) as pause:
+            is_refused(lambda run=run: take_down(run, FIRST), TAKEN_OVER)
+        if pause.status is None:
+            break
+        take_down(run, FIRST)
+        take_down(run, SECOND)
+        table = run.ledger().to_pylist()
+        assert {row["video_id"] for row in table if row["source"] == "a" and row["stage"] == "takedown"} == {
+            "001.mp4",
+            "003.mp4",
+        }, pause.operation
+        parts = b"".join(path.read_bytes() for path in run.root.rglob(PART))
+        assert parts.count(b"ftyp") == 6, pause.operation
+        shutil.rmtree(run.root)
+        number += 1
+    assert number > 10
+
+
+def test_a_pack_of_a_run_that_changes_meanwhile_is_refused(packed: Path, tmp_path: Path) -> None:
+    run = RunFolder(Path(shutil.copytree(packed / "run", tmp_path / "run")))
+    shards = tmp_path / "shards"
+    with interrupt_after_operation(20, lambda: take_down(run, FIRST)) as pause:
+        assert is_refused(lambda: pack_shards(run, shards, Selection()), "changed while it was packed")
+    assert pause.status == 0
+    assert "not finished" in verify_shards(shards)[0]
+
+
+def test_a_writer_that_read_another_generation_changes_nothing(packed: Path, tmp_path: Path) -> None:
+    shards = Path(shutil.copytree(packed / "shards", tmp_path / "shards"))
+    before = read_manifest(shards)
+    delete_clips(shards, FIRST)
+    newest = read_manifest(shards)
+    assert (newest.generation, list_generations(shards)) == (1, [1])
+    with open_for_writing(shards) as writer, pytest.raises(UserError, match="read generation 0, and generation 1"):
+        writer.commit(before, before)
+    assert read_manifest(shards) == newest
+    assert verify_shards(shards) == []
+
+
+def test_a_copy_of_an_old_generation_is_named_and_repaired(packed: Path, tmp_path: Path) -> None:
+    shards = Path(shutil.copytree(packed / "shards", tmp_path / "shards"))
+    old = (shards / "manifest.json").read_bytes()
+    delete_clips(shards, FIRST)
+    (shards / "manifest.json").write_bytes(old)
+    assert any("is not manifest-000001.json" in fault for fault in verify_shards(shards))
+    delete_clips(shards, FIRST)
+    assert verify_shards(shards) == []
