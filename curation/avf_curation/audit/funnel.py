@@ -47,6 +47,7 @@ class LedgerSummary:
     duplicate_inputs: int  # inputs with the same bytes as an earlier input of another name
     #: Names of videos whose spans leave a gap or overlap, at most twenty: some of their frames have no verdict or two.
     accounting_errors: tuple[str, ...]
+    unreadable: int = 0  # folders or files that could not be read when the run was planned; it lacks their videos
     plan: PlanSummary | None = None  # name, date and inputs of the run; None for a ledger without a run
     gates: dict[str, dict[str, str]] = field(default_factory=dict)  # source -> stage -> "measure" or "skip"
     #: source -> stage that decides -> kept spans that passed it, and those that it could not measure
@@ -67,6 +68,7 @@ class LedgerSummary:
             "fingerprint": self.fingerprint,
             "run": None if self.plan is None else asdict(self.plan),
             "finished": self.finished,
+            "unreadable": self.unreadable,
             "accounting_errors": list(self.accounting_errors),
             "gates": self.gates,
             "gate_counts": {
@@ -86,6 +88,7 @@ def summarize_run(run: RunFolder) -> LedgerSummary:
     summary = _summarize(table, identity, finished)
     return replace(
         summary,
+        unreadable=run.count_unreadable(),
         plan=run.plan_summary() if run.attempts() else None,
         gate_counts=count_gates(run.ledger_batches(("source", "status", "checks"))),
     )

@@ -72,7 +72,7 @@ def _plan_sample(options: argparse.Namespace, inputs: Any) -> None:
     from avf_shards.format.run_folder import RunFolder
 
     from avf_curation.runs.cost_estimate import sample_groups, totals_of, write_totals
-    from avf_curation.runs.planning import plan_run
+    from avf_curation.runs.planning import InputChoice, plan_run
 
     draw = partial(sample_groups, sample=options.sample, seed=options.seed)
 
@@ -81,4 +81,11 @@ def _plan_sample(options: argparse.Namespace, inputs: Any) -> None:
         return draw(videos)
 
     recipe, backends, sources = inputs
-    plan_run(recipe, backends, sources, options.out, device=options.device, select_inputs=select)
+    plan_run(
+        recipe,
+        backends,
+        sources,
+        options.out,
+        device=options.device,
+        choice=InputChoice(allow_unreadable=options.allow_unreadable, select=select),
+    )

@@ -186,6 +186,11 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         help="share of the videos, 0 to 1, that are measured on after a rejection, for what-if and calibrate "
         "(default: the recipe's gates.score_all)",
     )
+    parser.add_argument(
+        "--allow-unreadable",
+        action="store_true",
+        help="plan without folders that cannot be read, and count them; without this option they stop the plan",
+    )
     add_weights_option(parser)
 
 
@@ -235,6 +240,7 @@ def run_curation(options: argparse.Namespace, recipe: Any, backends: Any, source
                 cluster=cluster_config(options),
                 max_fault_share=options.max_fault_share,
                 min_free_gb=options.min_free_gb,
+                allow_unreadable=options.allow_unreadable,
                 device=options.device,
             ),
             on_progress=bar,

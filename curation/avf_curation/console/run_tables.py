@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from avf_shards.format.run_folder import UNREADABLE
 from avf_shards.schema.estimate import Estimate
 from avf_shards.text import count_noun
 from rich.console import Console
@@ -24,6 +25,9 @@ def print_plan(out: Console, planned: RunPlan) -> None:
             row["source"], f"{row['videos']}", f"{row['bytes'] / 1e9:.3f}", f"{row['groups']}", f"{row['units']}"
         )
     out.print(table)
+    unreadable = sum(skipped.kind == UNREADABLE for skipped in planned.skipped_inputs)
+    if unreadable:
+        out.print(Text(f"{unreadable:,} folders or files cannot be read: the plan lacks their videos", style="red"))
     for skipped in planned.skipped_inputs[:20]:
         out.print(printable(f"skipped: {skipped.source}: {skipped.path}: {skipped.reason}"))
     if len(planned.skipped_inputs) > 20:

@@ -18,7 +18,7 @@ from avf_curation.pipeline.unit_job import UnitReport
 from avf_curation.recipe import Recipe
 from avf_curation.runs.coordinator import Coordinator
 from avf_curation.runs.frozen_plan import RunPlan
-from avf_curation.runs.planning import plan_retry, plan_run
+from avf_curation.runs.planning import InputChoice, plan_retry, plan_run
 from avf_curation.runs.progress import LiveProgress, Progress, ProgressReader
 from avf_curation.runs.unit_log import append_unit
 
@@ -37,6 +37,7 @@ class RunOptions:
     device: str = "cpu"  # torch device of RetinaFace and SyncNet
     retry_failed: bool = False  # decide the failed videos of a finished run again
     max_fault_share: float = DEFAULT_MAX_SHARE  # of videos that fail for reasons that are not the file's; 1: no limit
+    allow_unreadable: bool = False  # plan without the folders that cannot be read
     min_free_gb: float = 0.0  # stop before the disk of the run has less
     stages: PipelineStages = _FULL_PIPELINE  # the work on a video; tests and benchmarks pass cheaper functions
 
@@ -60,7 +61,8 @@ def curate(
         InfrastructureError: the machine failed; the same call continues where the run stopped.
     """
     run = RunFolder(out.resolve())
-    plan: RunPlan | None = plan_run(recipe, backends, sources, run.root, device=options.device)
+    choice = InputChoice(allow_unreadable=options.allow_unreadable)
+    plan: RunPlan | None = plan_run(recipe, backends, sources, run.root, device=options.device, choice=choice)
     roots = {name: root.resolve() for name, root in sources.items()}
     emit = EventLog(run.log_folder)
     try:

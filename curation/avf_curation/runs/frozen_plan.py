@@ -5,14 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from avf_shards.format.run_folder import PLAN, RunFolder
+from avf_shards.format.run_folder import PLAN, SKIPPED_INPUTS, RunFolder
 from avf_shards.schema.versions import read_parquet
 
 from avf_curation.pipeline.unit_job import UnitJob
 from avf_curation.runs.plan_table import videos_of
 from avf_curation.sources.types import SkippedInput, Video
-
-SKIPPED_FILE = "skipped_inputs.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +39,7 @@ def read_plan(run: RunFolder, attempt: int) -> RunPlan:
     """Return the frozen plan of an attempt. Raises OSError, and UserError for a plan of a newer version."""
     folder = run.attempt_folder(attempt) / "plan"
     table = read_parquet(folder / PLAN, "plan")
-    skipped_file = folder / SKIPPED_FILE  # the plan of a deletion has none
+    skipped_file = folder / SKIPPED_INPUTS  # the plan of a deletion has none
     rows = read_parquet(skipped_file, "skipped inputs").to_pylist() if skipped_file.is_file() else []
     return RunPlan(attempt=attempt, table=table, skipped_inputs=tuple(SkippedInput(**row) for row in rows))
 

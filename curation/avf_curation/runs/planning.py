@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.errors import UserError
 from avf_shards.format.plan_summary import PlanSummary, digest_inputs
-from avf_shards.format.run_folder import PLAN, PLAN_SUMMARY, RunFolder
+from avf_shards.format.run_folder import PLAN, PLAN_SUMMARY, SKIPPED_INPUTS, UNREADABLE, RunFolder
 from avf_shards.system import durable_io
+from avf_shards.text import count_noun
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.recipe import Recipe
-from avf_curation.runs.frozen_plan import SKIPPED_FILE, RunPlan, planned_videos, read_plan
+from avf_curation.runs.frozen_plan import RunPlan, planned_videos, read_plan
 from avf_curation.runs.identity import freeze_identity, remember_roots, run_identity
 from avf_curation.runs.plan import make_plan
 from avf_curation.runs.plan_table import encode_plan, encode_skipped_inputs
@@ -24,6 +25,15 @@ from avf_curation.sources.registry import list_inputs
 from avf_curation.sources.types import SkippedInput, Video
 
 log = logging.getLogger(__name__)
+_SHOWN_UNREADABLE = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputChoice:
+    """Which of the inputs of its sources a run takes."""
+
+    allow_unreadable: bool = False  # plan without folders that cannot be read; they are counted as skipped inputs
+    select: Callable[[list[Video]], list[Video]] = lambda videos: videos  # of all that are there, as an estimate does
 
 
 def plan_run(
@@ -33,13 +43,9 @@ def plan_run(
     out: Path,
     *,
     device: str = "cpu",
-    select_inputs: Callable[[list[Video]], list[Video]] = lambda videos: videos,
+    choice: InputChoice = InputChoice(),
 ) -> RunPlan:
-    """Freeze identity and plan of a run in `out`, or return the plan that is frozen there. Raises UserError.
-
-    Args:
-        select_inputs: chooses the inputs that the run takes from all that are there, as an estimate does.
-    """
+    """Freeze identity and plan of a run in `out`, or return the plan that is frozen there. Raises UserError."""
     for name, root in sources.items():
         if out.resolve().is_relative_to(root.resolve()):
             raise UserError(
@@ -56,11 +62,26 @@ def plan_run(
         videos: list[Video] = []
         for name, root in sorted(roots.items()):
             videos += list_inputs(name, root, recipe.settings_for(name).plan, skipped)
-        table = make_plan(select_inputs(videos), {name: recipe.settings_for(name).plan for name in roots})
+        if not choice.allow_unreadable:
+            _refuse_unreadable(skipped)
+        table = make_plan(choice.select(videos), {name: recipe.settings_for(name).plan for name in roots})
         freeze_identity(run, identity)  # only now: a source that cannot be listed leaves no folder behind
         _publish_plan(run, 0, table, skipped)
     remember_roots(run, roots)
     return read_plan(run, run.attempts()[-1])
+
+
+def _refuse_unreadable(skipped: Sequence[SkippedInput]) -> None:
+    """Raise UserError where folders cannot be read: the plan would lack their videos for good."""
+    unreadable = [f"{item.source}: {item.path}: {item.reason}" for item in skipped if item.kind == UNREADABLE]
+    if unreadable:
+        shown = "\n  ".join(unreadable[:_SHOWN_UNREADABLE])
+        more = len(unreadable) - _SHOWN_UNREADABLE
+        raise UserError(
+            f"no plan was made: it would lack {count_noun(len(unreadable), 'folder')} or files that cannot be read:"
+            f"\n  {shown}{f' and {more} more' if more > 0 else ''}\n"
+            "mend the disk or the permissions, or leave them out with --allow-unreadable"
+        )
 
 
 def plan_retry(run: RunFolder, recipe: Recipe, roots: Mapping[str, Path]) -> RunPlan | None:
@@ -107,7 +128,7 @@ def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs:
     )
     files = {
         PLAN: encode_plan(table),
-        SKIPPED_FILE: encode_skipped_inputs(skipped_inputs),
+        SKIPPED_INPUTS: encode_skipped_inputs(skipped_inputs),
         PLAN_SUMMARY: summary.to_json(),
     }
     try:

@@ -22,6 +22,7 @@ class RunStatus:
     attempt: int  # number of the newest plan
     progress: Progress  # counts of this attempt
     coordinator: str | None  # the process that works on the run, where it is going
+    unreadable: int  # folders that could not be read when the run was planned; the plan lacks their videos
     last_unit_s_ago: float | None  # seconds since the last commit; None where no unit was committed
 
     def as_json(self) -> dict[str, Any]:
@@ -36,6 +37,7 @@ class StatusReader:
         self.run = run
         self.plan: RunPlan | None = None  # of the newest attempt; None before the first read
         self._progress: ProgressReader | None = None
+        self._unreadable = 0
 
     def read(self) -> RunStatus:
         """Return the status of the newest attempt.
@@ -51,6 +53,7 @@ class StatusReader:
         if self.plan is None or self._progress is None or self.plan.attempt != newest:
             self.plan = read_plan(run, newest)
             self._progress = ProgressReader(run, self.plan)
+            self._unreadable = run.count_unreadable()
         finished = (run.attempt_folder(newest) / "ledger").is_dir()
         coordinator = None if finished else active_coordinator(run)
         return RunStatus(
@@ -58,6 +61,7 @@ class StatusReader:
             attempt=newest,
             progress=self._progress.read(),
             coordinator=str(coordinator) if coordinator else None,
+            unreadable=self._unreadable,
             last_unit_s_ago=last_unit_age_s(run),
         )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
+from avf_shards.system.storage_faults import raise_machine_fault
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
@@ -79,6 +80,7 @@ def _read_names(path: Path) -> set[str]:
     """Return the file names of a list, one per line, without extension; an empty set where there is no list."""
     try:
         lines = path.read_text("utf-8", "replace").splitlines()
-    except OSError:
+    except OSError as error:
+        raise_machine_fault(error)
         return set()
     return {Path(line.strip()).stem for line in lines if line.strip()}

@@ -15,6 +15,7 @@ from typing import Any
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
+from avf_shards.system.storage_faults import raise_machine_fault
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.sources.listing import ListedFile, Listing
@@ -117,7 +118,8 @@ def _read_origins(listing: Listing, path: str) -> dict[str, Origin]:
         entries = json.loads((listing.root / path).read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        raise_machine_fault(error)
         listing.skip("bad_row", path, "cannot be read as JSON")
         return {}
     origins: dict[str, Origin] = {}

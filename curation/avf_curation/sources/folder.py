@@ -5,6 +5,8 @@ import re
 from collections.abc import Container, Iterator
 from pathlib import Path
 
+from avf_shards.system.storage_faults import is_machine_fault
+
 from avf_curation.recipe import PlanConfig
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.media_names import describe_non_media
@@ -30,7 +32,7 @@ def list_folder_videos(
         try:
             entries = sorted(os.scandir(root / below), key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
-            listing.skip("unexpected", below, f"folder cannot be read ({error.strerror})")
+            listing.skip_unreadable(below, error)
             continue
         folders = []
         for entry in entries:
@@ -41,7 +43,10 @@ def list_folder_videos(
             try:
                 stat = entry.stat()
                 is_folder = entry.is_dir()
-            except OSError:  # a link that is broken or leads to itself: an input that the run reports as unreadable
+            except OSError as error:  # a link that is broken or leads to itself: an input that the run reports
+                if is_machine_fault(error):
+                    listing.skip_unreadable(path, error)
+                    continue
                 stat, is_folder = None, False
             if stat is None or entry.is_file():
                 kind = None if utf8_name(path) in named else describe_non_media(root / path)

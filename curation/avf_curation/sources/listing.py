@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.errors import UserError
+from avf_shards.system.storage_faults import raise_machine_fault
 
 from avf_curation.sources.types import SkippedInput, utf8_name
 
@@ -48,6 +49,10 @@ class Listing:
         log.debug("%s: skipped %s (%s): %s", self.source, utf8_name(path), kind, reason)
         self._skipped_inputs.append(SkippedInput(source=self.source, path=utf8_name(path), reason=reason, kind=kind))
 
+    def skip_unreadable(self, path: str, error: OSError) -> None:
+        """Note a folder, or a file whose size cannot be told. A plan is refused where there is one, unless allowed."""
+        self.skip("unreadable", path or ".", f"cannot be read ({error.strerror})")
+
     def has_folder(self, path: str) -> bool:
         """Return whether there is a folder `path` below the source's root."""
         return (self.root / path).is_dir()
@@ -64,12 +69,15 @@ class Listing:
             with os.scandir(self.root / folder) as entries:
                 ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
-            self.skip("unexpected", folder, f"folder cannot be read ({error.strerror})")
+            self.skip_unreadable(folder, error)
             return
         for entry in ordered:
             path = f"{folder}/{entry.name}" if folder else entry.name
             if matcher.fullmatch(entry.name):
-                yield _make_listed_file(entry, path)
+                try:
+                    yield _make_listed_file(entry, path)
+                except OSError as error:
+                    self.skip_unreadable(path, error)
             elif entry.name.startswith("."):
                 self.skip("hidden", path, "hidden")
             elif _ARCHIVE.search(entry.name):
@@ -112,6 +120,7 @@ def _make_listed_file(entry: "os.DirEntry[str]", path: str) -> ListedFile:
     try:
         stat = entry.stat()
         is_folder, size_bytes, mtime_ns = entry.is_dir(), stat.st_size, stat.st_mtime_ns
-    except OSError:  # a broken link stays an input, so that the run reports that it cannot be read
+    except OSError as error:  # a broken link stays an input, so that the run reports that it cannot be read
+        raise_machine_fault(error)
         is_folder, size_bytes, mtime_ns = False, 0, 0
     return ListedFile(name=entry.name, path=path, is_folder=is_folder, size_bytes=size_bytes, mtime_ns=mtime_ns)

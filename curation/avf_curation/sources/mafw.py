@@ -9,6 +9,7 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
+from avf_shards.system.storage_faults import raise_machine_fault
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
@@ -66,6 +67,7 @@ def _read_list(listing: Listing, path: str) -> Iterator[tuple[str, str]]:
     try:
         lines = (listing.root / path).read_text("utf-8", "replace").splitlines()
     except OSError as error:
+        raise_machine_fault(error)
         listing.skip("missing", path, f"a list of the owners cannot be read ({error.strerror})")
         return
     for number, line in enumerate(lines, 1):

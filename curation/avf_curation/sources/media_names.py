@@ -9,6 +9,8 @@ import os
 import re
 from pathlib import Path
 
+from avf_shards.system.storage_faults import raise_machine_fault
+
 _MEDIA = """
     mp4 m4v mov qt m4a 3gp 3gpp 3g2 mj2 f4v mkv mk3d mka webm avi divx mpg mpeg mpe m1v m2v mp2 mpv vob ts m2ts mts m2t
     trp flv wmv wma asf ogv ogg oga ogm opus rm rmvb wav w64 flac mp3 aac h264 264 avc h265 265 hevc dv dif nut mxf ivf
@@ -66,8 +68,8 @@ _STREAM = re.compile(
 def describe_non_media(path: Path) -> str | None:
     """Return what kind of file `path` is, for the list of skipped files, or None where the file is an input.
 
-    The file is read, 389 bytes of it, only where its extension is not one of `MEDIA_EXTENSIONS`. A file that cannot be
-    read is an input, unless its extension names another kind, so that the run reports it.
+    The file is read, 389 bytes of it, only where its extension is not one of `MEDIA_EXTENSIONS`. A file that is not
+    there is an input, unless its extension names another kind, so that the run reports it. Raises OSError.
     """
     extension = os.path.splitext(path.name)[1][1:].lower()
     if extension in MEDIA_EXTENSIONS:
@@ -78,7 +80,8 @@ def describe_non_media(path: Path) -> str | None:
     try:
         with open(path, "rb") as file:
             is_media = looks_like_media(file.read(_SNIFFED_BYTES))
-    except OSError:
+    except OSError as error:
+        raise_machine_fault(error)
         is_media = kind is None
     if is_media:
         return None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
+from avf_shards.system.storage_faults import raise_machine_fault
 
 from avf_curation.media.image_files import list_images
 from avf_curation.sources.listing import Listing
@@ -90,7 +91,8 @@ def image_sequence_input(listing: Listing, sequence: ImageSequence) -> Video | N
     """Return the images from onset to offset as an input, or note why the folder lacks them and return None."""
     try:
         images = list_images(listing.root / sequence.folder)
-    except OSError:
+    except OSError as error:
+        raise_machine_fault(error)
         listing.skip("missing", sequence.folder, "no such folder of images")
         return None
     if not images.names:

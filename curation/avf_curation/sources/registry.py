@@ -14,6 +14,7 @@ from types import ModuleType
 
 from avf_shards.errors import UserError
 from avf_shards.settings.config import Faults
+from avf_shards.system.storage_faults import describe_fault, is_machine_fault
 
 from avf_curation.recipe import PlanConfig, Recipe
 from avf_curation.sources import (
@@ -154,7 +155,8 @@ def list_inputs(source: str, root: Path, config: PlanConfig, skipped_inputs: lis
     """Yield every input of a source; files and rows that are no input go to `skipped_inputs`.
 
     Raises:
-        UserError: the folder has another layout than the corpus, or the source's name only resembles a corpus.
+        UserError: the folder has another layout than the corpus, a file of it cannot be read, or the source's name only
+            resembles a corpus.
     """
     corpus = corpus_reader(source)
     already_skipped = len(skipped_inputs)
@@ -167,7 +169,7 @@ def list_inputs(source: str, root: Path, config: PlanConfig, skipped_inputs: lis
     else:
         layout, videos = "a plain folder", list_folder_videos(root, source, config, skipped_inputs)
     log.info("%s: reading %s as %s", source, root, layout)
-    for video in videos:
+    for video in _translate_faults(source, root, videos):
         reason = _describe_exclusion(video.path, config)
         if reason is not None:
             path = utf8_name(video.path)
@@ -178,6 +180,19 @@ def list_inputs(source: str, root: Path, config: PlanConfig, skipped_inputs: lis
     kinds = _count_kinds(skipped_inputs[already_skipped:])
     skipped = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items()) or "nothing"
     log.info("%s: %s inputs, skipped %s", source, f"{count:,}", skipped)
+
+
+def _translate_faults(source: str, root: Path, videos: Iterator[Video]) -> Iterator[Video]:
+    """Yield the videos. Raises UserError where a folder, a table or a list cannot be read because of the machine."""
+    try:
+        yield from videos
+    except OSError as error:
+        if not is_machine_fault(error):
+            raise
+        raise UserError(
+            f"--source {source}={root}: cannot be listed: {describe_fault(error)}; no plan was made, and the same "
+            "command tries again"
+        ) from error
 
 
 def _describe_exclusion(path: str, config: PlanConfig) -> str | None:

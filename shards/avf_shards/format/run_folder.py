@@ -28,6 +28,7 @@ from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import (
     check_schema,
     read_json,
+    read_parquet,
     stamp,
     translate_parquet_errors,
 )
@@ -38,7 +39,8 @@ from avf_shards.timeline import FRAMES_PER_SECOND
 
 LEDGER, PART, PART_INDEX, UNIT = "ledger.parquet", "clips.tar", "clips.index.json", "unit.json"
 COORDINATOR = "coordinator"  # the markers of the lock are RUN/log/coordinator-000001.json
-PLAN, PLAN_SUMMARY = "plan.parquet", "plan.json"
+PLAN, PLAN_SUMMARY, SKIPPED_INPUTS = "plan.parquet", "plan.json", "skipped_inputs.parquet"
+UNREADABLE = "unreadable"  # kind of a skipped folder or file whose videos the plan lacks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +122,14 @@ class RunFolder:
     def clear_temporary(self) -> None:
         """Remove tmp/, which only the holder of the lock may do. A user's own tmp/ stays."""
         clear_temporary_folder(self.root / "tmp")
+
+    def count_unreadable(self) -> int:
+        """Return how many folders or files could not be read when the run was planned: its plan lacks their videos."""
+        path = self.attempt_folder(0) / "plan" / SKIPPED_INPUTS
+        if not path.is_file():
+            return 0
+        kinds: list[str] = read_parquet(path, "skipped inputs")["kind"].to_pylist()
+        return kinds.count(UNREADABLE)
 
     def temporary(self, name: str) -> Path:
         """Make and return a new folder under tmp/ whose name no other process uses.

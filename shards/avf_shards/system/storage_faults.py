@@ -56,6 +56,12 @@ def is_machine_fault(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in MACHINE_ERRNOS
 
 
+def raise_machine_fault(error: BaseException) -> None:
+    """Raise an error that says something about the machine once more; return for any other."""
+    if is_machine_fault(error):
+        raise error
+
+
 def retry_read(read: Callable[[], T], path: Path) -> T:
     """Return what `read` returns; after an error of the machine, call it once more after each of several pauses.
 
