@@ -4,29 +4,35 @@ Whoever works in FOLDER leaves a marker there, NAME-000001.json: a numbered file
 marker gets its name by a hard link, which fails when the name is taken. No file lock is used, since those are not
 reliable on NFS, and no marker has to be removed by hand: a marker counts only while its process lives.
 
-On the same machine that is looked up. The process of another machine counts as alive while it touches its marker; its
-marker expires a minute after the last touch.
+On the same machine that is looked up. The process of another machine counts as alive while it touches its marker.
+Clocks step, and those of two machines differ, so no clock alone says that such a process is dead: a marker that looks
+old, one from the future and one that cannot be read are watched for half a minute, by the monotonic clock, before they
+are taken for a dead process's.
 """
 
 import json
 import logging
 import os
+import re
 import socket
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from avf_shards.errors import FaultError, UserError
-from avf_shards.system.durable_io import AlreadyExistsError
+from avf_shards.system.durable_io import AlreadyExistsError, sync_folder
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 10.0
 EXPIRES_S = 60.0  # six heartbeats: a machine that is busy or a file server that stalls does not lose its lock
+WATCH_S = 30.0  # three heartbeats: a living process touches its marker meanwhile
+_POLL_S = 0.5
+_MAX_CLAIMS = 1000  # numbers that other processes may take in a row
 _ENDED = -1  # no process starts at this tick
 
 
@@ -38,9 +44,11 @@ class LockHolder:
     pid: int  # process id on `host`
     host: str  # name of the machine that the process runs on
     alive: bool  # as far as this machine can tell
+    is_certain: bool = True  # False: only watching the marker can tell whether the process is dead
+    touched_ns: int = 0  # when the marker was changed last, by the clock that stamps files in its folder
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
+        return f"process {self.pid} on {self.host}" if self.pid else "a process whose marker cannot be read"
 
 
 class RunLock:
@@ -93,11 +101,13 @@ class RunLock:
 
     def _claim(self) -> Path:
         """Take the next free number and return its marker. Raises UserError."""
-        while True:
+        watched: dict[Path, int] = {}  # markers that were seen not to change, and their time
+        for _ in range(_MAX_CLAIMS):
             others = read_holders(self._folder, self._name)
             self._refuse_beside(others)
-            numbers = [int(path.stem.rpartition("-")[2]) for path in _markers(self._folder, self._name)]
-            marker = self._folder / f"{self._name}-{max(numbers, default=0) + 1:06d}.json"
+            self._watch(others, watched)
+            number = max((_number(path) for path in _markers(self._folder, self._name)), default=0) + 1
+            marker = self._folder / f"{self._name}-{number:06d}.json"
             if not self._publish(marker):
                 continue  # another process took this number since it was listed
             try:
@@ -111,6 +121,24 @@ class RunLock:
                 log.info("%s: took over from %s, which is gone", self._label, holder)
                 holder.path.unlink(missing_ok=True)
             return marker
+        raise UserError(f"{self._label}: markers appear faster than one can be added; see {self._folder}")
+
+    def _watch(self, others: list[LockHolder], watched: dict[Path, int]) -> None:
+        """Watch the markers of processes that may be dead. Raises UserError where one of them is touched."""
+        doubtful = [each for each in others if not each.is_certain and watched.get(each.path) != each.touched_ns]
+        if not doubtful:
+            return
+        log.warning(
+            "%s: waiting %g s to see whether %s is alive", self._label, WATCH_S, " or ".join(map(str, doubtful))
+        )
+        until_s = time.monotonic() + WATCH_S
+        while time.monotonic() < until_s:
+            time.sleep(min(_POLL_S, WATCH_S))
+            for holder in doubtful:
+                touched_ns = _touched_ns(holder.path)
+                if touched_ns not in (0, holder.touched_ns):
+                    self._refuse_beside([replace(holder, alive=True)])
+        watched.update({holder.path: holder.touched_ns for holder in doubtful})
 
     def _refuse_beside(self, others: list[LockHolder]) -> None:
         for holder in others:
@@ -123,19 +151,23 @@ class RunLock:
     def _publish(self, marker: Path) -> bool:
         """Write the marker under its name, complete from the first moment; False when the name is taken."""
         temporary = self._folder / f"{self._name}-claim-{uuid.uuid4().hex[:8]}"
-        temporary.write_text(json.dumps(marker_values(os.getpid())), "utf-8")
+        _write_durably(temporary)
         try:
             os.link(temporary, marker)
         except FileExistsError:
-            return False
+            # A file server that did not hear its own answer makes the link twice, and then refuses its own.
+            return os.stat(temporary).st_nlink == 2
         except OSError:  # a file system without hard links, as a mounted object store: create it where the name is free
             try:
                 with open(marker, "xb") as file:
                     file.write(temporary.read_bytes())
+                    file.flush()
+                    os.fsync(file.fileno())
             except FileExistsError:
                 return False
         finally:
             temporary.unlink(missing_ok=True)
+        sync_folder(self._folder)
         return True
 
     def _touch_until_released(self) -> None:
@@ -148,16 +180,21 @@ class RunLock:
 
 
 def read_holders(folder: Path, name: str) -> list[LockHolder]:
-    """Return the process of every readable marker in `folder`, by number, dead ones too."""
+    """Return the process of every marker in `folder`, by number, dead ones too; its pid is 0 where none can be read."""
     holders = []
     for path in _markers(folder, name):
+        touched_ns = _touched_ns(path)
         try:
             values = json.loads(path.read_text("utf-8"))
             pid, host = int(values["pid"]), str(values["host"])
-            alive = _is_alive(path, pid, str(values["machine"]), values["started"])
-        except (OSError, ValueError, KeyError, TypeError):
+            alive, is_certain = _is_alive(path, pid, str(values["machine"]), values["started"])
+        except FileNotFoundError:
             continue
-        holders.append(LockHolder(path=path, pid=pid, host=host, alive=alive))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            pid, host, alive, is_certain = 0, "", False, False
+        holders.append(
+            LockHolder(path=path, pid=pid, host=host, alive=alive, is_certain=is_certain, touched_ns=touched_ns)
+        )
     return holders
 
 
@@ -177,16 +214,39 @@ def marker_values(pid: int) -> dict[str, Any]:
 
 
 def _markers(folder: Path, name: str) -> list[Path]:
-    return sorted(folder.glob(f"{name}-[0-9]*.json"))
+    pattern = re.compile(rf"{re.escape(name)}-[0-9]{{1,15}}\.json")
+    return sorted((path for path in folder.glob(f"{name}-*") if pattern.fullmatch(path.name)), key=_number)
 
 
-def _is_alive(marker: Path, pid: int, machine: str, started: int | None) -> bool:
+def _number(marker: Path) -> int:
+    return int(marker.stem.rpartition("-")[2])
+
+
+def _touched_ns(marker: Path) -> int:
+    """Return when a marker was changed last; 0 where it is gone."""
+    try:
+        return marker.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _write_durably(path: Path) -> None:
+    with open(path, "xb") as file:
+        file.write(json.dumps(marker_values(os.getpid())).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _is_alive(marker: Path, pid: int, machine: str, started: int | None) -> tuple[bool, bool]:
+    """Return whether a process lives, and whether that is certain without watching its marker."""
     if machine != _machine():
-        return _is_fresh(marker)
+        return _is_fresh(marker), False
     tick = _start_tick(pid)
     if tick is not None:
-        return tick == started != _ENDED  # another tick: another process got the number since
-    return _exists(pid) and _is_fresh(marker)
+        return tick == started != _ENDED, True  # another tick: another process got the number since
+    if Path("/proc/self/stat").exists() or not _exists(pid):
+        return False, True
+    return _is_fresh(marker), False  # not Linux: the number may be another process's by now
 
 
 def _machine() -> str:
@@ -219,7 +279,7 @@ def _exists(pid: int) -> bool:
 
 
 def _is_fresh(marker: Path) -> bool:
-    return _folder_time_s(marker) - marker.stat().st_mtime < EXPIRES_S
+    return abs(_folder_time_s(marker) - marker.stat().st_mtime) < EXPIRES_S
 
 
 def _folder_time_s(marker: Path) -> float:

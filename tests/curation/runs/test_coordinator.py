@@ -17,6 +17,7 @@ from avf_curation.runs.status import run_status
 from avf_curation.sources.types import Video
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.system import run_lock
 from support.curation_runs import EMBEDDED, make_recipe, stub_curate
 from support.runs import make_inputs, make_run, write_coordinator_marker
 from support.stages import single_step
@@ -48,7 +49,10 @@ def test_a_second_coordinator_is_refused_with_the_name_of_the_first(tmp_path: Pa
     assert not list(run.log_folder.glob("coordinator-*"))
 
 
-def test_a_coordinator_on_another_machine_holds_the_run_while_it_touches_its_marker(tmp_path: Path) -> None:
+def test_a_coordinator_on_another_machine_holds_the_run_while_it_touches_its_marker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_lock, "WATCH_S", 0.02)
     run = make_run(tmp_path)
     marker = write_coordinator_marker(run, 1, host="another-machine", machine="another boot")
     with pytest.raises(UserError, match="another-machine"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from avf_shards.errors import UserError
+from avf_shards.system import run_lock
 from avf_shards.system.run_lock import RunLock, current_holder, lock_files, marker_values, read_holders
 from support.waiting import wait_until
 
@@ -72,6 +73,7 @@ def test_a_reused_process_id_does_not_hold_the_lock(tmp_path: Path) -> None:
     assert not is_refused(tmp_path)
 
 
+@pytest.mark.usefixtures("short_watch")
 def test_a_process_of_another_machine_holds_the_lock_while_it_touches_its_marker(tmp_path: Path) -> None:
     marker = write_marker(tmp_path, machine="another boot", started=1)
     assert is_refused(tmp_path)
@@ -79,11 +81,70 @@ def test_a_process_of_another_machine_holds_the_lock_while_it_touches_its_marker
     assert not is_refused(tmp_path)
 
 
-def test_an_unreadable_marker_is_ignored(tmp_path: Path) -> None:
-    (tmp_path / "lock-000003.json").write_text("{")
+@pytest.fixture
+def short_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_lock, "WATCH_S", 0.02)
+    monkeypatch.setattr(run_lock, "_POLL_S", 0.01)
+
+
+@pytest.mark.usefixtures("short_watch")
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"pid": "x"}', b'{"pid": 1}', b"[" * 100_000, b"\0" * 4096]
+)
+def test_a_marker_that_cannot_be_read_stops_nobody_when_nobody_touches_it(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "lock-000003.json").write_bytes(content)
     with RunLock(tmp_path, "lock", "here") as lock:
         assert lock.marker == tmp_path / "lock-000004.json"
     assert read_holders(tmp_path, "lock") == []
+
+
+@pytest.mark.parametrize("name", ["lock-1x.json", "lock-.json", "lock-0000000000000000000001.json", "lock-1.json.json"])
+def test_files_with_other_names_are_no_markers(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(json.dumps(marker_values(os.getpid())))
+    with RunLock(tmp_path, "lock", "here") as lock:
+        assert lock.marker == tmp_path / "lock-000001.json"
+
+
+@pytest.mark.parametrize("age_s", [-7200, 120, 7200])
+def test_a_living_process_keeps_its_lock_after_a_clock_has_stepped(
+    tmp_path: Path, age_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its marker looks old, or from the future, until it is touched once more."""
+    marker = write_marker(tmp_path, machine="another boot", started=1)
+    os.utime(marker, (time.time() - age_s, time.time() - age_s))
+    monkeypatch.setattr(run_lock.time, "sleep", lambda seconds: os.utime(marker, (1.0, 1.0)))
+    assert is_refused(tmp_path)
+    assert marker.exists()
+
+
+@pytest.mark.usefixtures("short_watch")
+def test_a_dead_process_with_a_marker_from_the_future_holds_nothing(tmp_path: Path) -> None:
+    marker = write_marker(tmp_path, machine="another boot", started=1)
+    os.utime(marker, (time.time() + 7200, time.time() + 7200))
+    assert not is_refused(tmp_path)
+
+
+def test_a_marker_is_durable_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    fsync, link = os.fsync, os.link
+    monkeypatch.setattr(os, "fsync", lambda handle: (calls.append("fsync"), fsync(handle))[1])
+    monkeypatch.setattr(os, "link", lambda *paths: (calls.append("link"), link(*paths))[1])
+    with RunLock(tmp_path, "lock", "here"):
+        assert calls == ["fsync", "link", "fsync"]
+
+
+def test_a_link_that_was_made_although_the_server_says_otherwise_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def link_twice(*paths: Path) -> None:
+        link(*paths)
+        raise FileExistsError
+
+    monkeypatch.setattr(os, "link", link_twice)
+    with RunLock(tmp_path, "lock", "here") as lock:
+        assert lock.marker == tmp_path / "lock-000001.json"
 
 
 def test_a_lock_whose_marker_is_removed_is_lost(tmp_path: Path) -> None:
