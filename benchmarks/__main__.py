@@ -18,6 +18,7 @@ NAMES = (
     "scale",
     "envelope",
     "silence",
+    "speech",
     "encoding",
     "memory",
     "kills",

@@ -21,6 +21,8 @@ from avf_curation.stages.silence import SilenceConfig
 from avf_curation.stages.sync import SyncConfig
 from avf_curation.stages.tracking import TrackConfig
 
+# The settings that name a backend, as (stage, setting): a run measures all its sources with the same backends.
+_BACKENDS = (("silence", "speech_backend"), ("track", "backend"), ("sync", "backend"))
 DEFAULT = Path(__file__).parent / "recipes" / "default.yaml"
 
 
@@ -156,10 +158,10 @@ def _bind_sources(settings: YamlSettings, stages: Mapping[str, Any], faults: Fau
         if not isinstance(table, Mapping):
             faults.add(key, f"{key}: expected a table of stages, got {table!r}")
             continue
-        for stage in ("track", "sync"):
-            if isinstance(table.get(stage), Mapping) and "backend" in table[stage]:
-                setting = f"{key}.{stage}.backend"
-                faults.add(setting, f"{setting}: a run measures all its sources alike; set {stage}.backend")
+        for stage, backend in _BACKENDS:
+            if isinstance(table.get(stage), Mapping) and backend in table[stage]:
+                setting = f"{key}.{stage}.{backend}"
+                faults.add(setting, f"{setting}: a run measures all its sources alike; set {stage}.{backend}")
         # Values that the source shares with all others stand where those stand.
         shared = {f"{key}.{setting}": position for setting, position in settings.positions.items() if setting}
         own = Faults({**shared, **settings.positions})

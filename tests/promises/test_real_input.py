@@ -5,12 +5,16 @@ Tracking uses RetinaFace MobileNet-0.25, and sync uses the embedded envelope met
 
 from pathlib import Path
 
+import av
 import pytest
 from avf_curation.audit.funnel import summarize_run
-from avf_curation.detectors.detector_set import resolve_backends
+from avf_curation.detectors.detector_set import Detectors, resolve_backends
 from avf_curation.execution.cluster import ClusterConfig
+from avf_curation.media.decode import MediaFile
+from avf_curation.pipeline.video import curate_video
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.curation import RunOptions, curate
+from avf_curation.sources.types import Video
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
@@ -38,7 +42,7 @@ TRUTH: dict[str, tuple[int, set[str], str]] = {
     "liveportrait_d18_silent_audio.mp4": (180, {"silence/silent"}, "the sound track is silent"),
     "liveportrait_s18_music_not_talking.mp4": (
         235,
-        {"sync/mouth_still", "silence/silent"},
+        {"silence/no_speech", "silence/silent"},
         "music, and a mouth that does not move",
     ),
     "nasa_two_video_streams.mp4": (325, {"faces/no_face"}, "the first of two video streams; no clear face"),
@@ -54,7 +58,7 @@ TRUTH: dict[str, tuple[int, set[str], str]] = {
     "retalking_face_2.mp4": (125, {KEPT, "silence/silent"}, "two phrases"),
     "retalking_face_4.mp4": (166, {KEPT}, "30 fps, head motion"),
     "sintel_30s_many_cuts.mp4": (750, {"scenes/too_short", "scenes/no_sound"}, "no audio stream, many cuts"),
-    "street_many_faces_facenet.mp4": (105, {"track/several_faces"}, "a street full of people"),
+    "street_many_faces_facenet.mp4": (105, {"silence/no_speech"}, "a street full of people, nobody of whom speaks"),
     "syncnet_example.avi": (
         317,
         {KEPT, "silence/silent", "silence/too_short"},
@@ -119,3 +123,50 @@ def test_the_offset_of_syncnets_example_is_the_published_offset(decisions: dict[
 
     longest = max((d for d in decisions["syncnet_example.avi"] if d.status == KEPT), key=lambda d: d.span.frames)
     assert json.loads(longest.measurements)["sync"]["offset_frames"] == 3
+
+
+def lay_under(picture: Path, sound: Path, out: Path) -> None:
+    """Write the picture of one file with the sound of another."""
+    with MediaFile(sound, load_recipe().defaults.media) as media:
+        audio = media.audio(None)
+    assert audio is not None
+    with av.open(picture) as source, av.open(out, "w") as sink:
+        video, track = sink.add_stream_from_template(source.streams.video[0]), sink.add_stream("flac", rate=16_000)
+        packets = [packet for packet in source.demux(video=0) if packet.dts is not None]
+        seconds = max(float((packet.pts + packet.duration) * packet.time_base) for packet in packets)
+        for packet in packets:
+            packet.stream = video
+            sink.mux(packet)
+        frame = av.AudioFrame.from_ndarray(audio.samples[None, : round(seconds * 16_000)], "s16", "mono")
+        frame.sample_rate = 16_000
+        sink.mux(track.encode(frame))
+        sink.mux(track.encode(None))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("sound", "verdict"),
+    [
+        ("video_more/liveportrait_d14_music_not_talking.mp4", "silence/no_speech"),
+        ("video/liveportrait_s18_music_not_talking.mp4", "silence/no_speech"),
+        ("video/retalking_face_4.mp4", KEPT),
+    ],
+)
+def test_a_face_that_moves_to_music_is_no_talker(
+    shared: Path, real_weights: Path, tmp_path: Path, sound: str, verdict: str
+) -> None:
+    """A mouth that moves is no evidence of speech: this one spoke, and its sound is replaced by music."""
+    lay_under(shared / "assets/video/retalking_face_4.mp4", shared / "assets" / sound, tmp_path / "dancer.mkv")
+    recipe, stat = load_recipe(), (tmp_path / "dancer.mkv").stat()
+    video = Video(
+        source="s",
+        video_id="dancer",
+        group_id="dancer",
+        path="dancer.mkv",
+        size_bytes=stat.st_size,
+        mtime_ns=stat.st_mtime_ns,
+    )
+    detectors = Detectors(resolve_backends(recipe, real_weights))
+    outcomes = curate_video(video, tmp_path, recipe.defaults, detectors).outcomes
+    checks = [outcome.candidate.failed_check for outcome in outcomes if outcome.candidate.span.frames > 50]
+    assert [KEPT if check is None else f"{check.stage}/{check.reason}" for check in checks] == [verdict]

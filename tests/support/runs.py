@@ -22,7 +22,7 @@ def make_inputs(folder: Path, videos: int) -> Path:
 def make_run(folder: Path, videos: int = 3, unit_videos: int = 2, engine: Engine = "inline") -> RunFolder:
     """Curate a source; return the finished run, which has two clips for each video."""
     source = make_inputs(folder / "in", videos)
-    settings = make_recipe(f"plan.unit_videos={unit_videos}")
+    settings = make_recipe(f"plan.unit_videos={unit_videos}", "silence.speech_backend=none")
     return curate(
         settings, EMBEDDED, {"made": source}, folder / "run", RunOptions(engine=engine, stages=single_step(stub_curate))
     )

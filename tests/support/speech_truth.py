@@ -41,5 +41,10 @@ def speech_f1(samples: np.ndarray, speech_T: np.ndarray, config: silence.Silence
         Span(0, len(speech_T)), samples[: len(speech_T) * SAMPLES_PER_FRAME], split_silence, config
     ):
         predicted_T[stretch.span.start_frame : stretch.span.stop_frame] = stretch.speech
+    return frame_f1(predicted_T, speech_T)
+
+
+def frame_f1(predicted_T: np.ndarray, speech_T: np.ndarray) -> float:
+    """Return the F1 score of the frames that are taken for speech."""
     hits = int((predicted_T & speech_T).sum())
     return 2 * hits / max(1, int(predicted_T.sum() + speech_T.sum()))

@@ -17,7 +17,7 @@ from avf_shards.schema.estimate import Estimate
 
 from avf_curation.audit.confidence import wilson_interval
 from avf_curation.audit.scores import select_reached_checks
-from avf_curation.stages.checks import SPAN_STAGES
+from avf_curation.stages.checks import decides_spans
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,4 +132,4 @@ def _settings_of_checks(scores: CheckColumns) -> dict[str, str]:
     """Return check -> setting that holds its threshold, without the settings that decide which spans exist."""
     pairs = scores.settings_of_names()
     # A gate's verdict on undecided spans is no threshold.
-    return {name: setting for name, setting in pairs if setting.partition(".")[0] not in (*SPAN_STAGES, "gates")}
+    return {name: setting for name, setting in pairs if not decides_spans(setting) and not setting.startswith("gates.")}

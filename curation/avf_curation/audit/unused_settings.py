@@ -16,6 +16,7 @@ _ENVELOPE = ("min_confidence", "max_offset_frames", "min_seconds", "min_motion")
 _BACKEND_OF = {
     **{f"sync.{name}": "syncnet" for name in (*_SYNCNET, "crop_scale", "crop_padding", "crop_median")},
     **{f"sync.envelope_{name}": "envelope" for name in _ENVELOPE},
+    "silence.min_speech_share": "silero",
     "track.min_score": "retinaface",
     "track.nms_iou": "retinaface",
     "run.retinaface": "retinaface",
@@ -48,7 +49,7 @@ def explain_unused(setting: str, settings: SourceSettings, backends: Mapping[str
     judged = setting.removeprefix("gates.undecided.")
     if judged != setting and getattr(settings.gates, judged) != "decide":
         return f"gates.{judged} is {getattr(settings.gates, judged)}"
-    backend_stage = "track" if stage == "run" else stage
+    backend_stage = {"run": "track", "silence": "speech"}.get(stage, stage)
     needed, backend = _BACKEND_OF.get(setting), backends.get(backend_stage, "")
     if needed is not None and not backend.startswith(needed):
         twin = _find_twin(setting)

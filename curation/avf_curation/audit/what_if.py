@@ -23,7 +23,7 @@ from avf_shards.settings.yaml_settings import YamlSettings
 from avf_curation.audit.undecided import find_undecided
 from avf_curation.audit.unused_settings import explain_unused
 from avf_curation.recipe import Recipe, make_recipe
-from avf_curation.stages.checks import SPAN_STAGES, STAGES, THRESHOLD_SETTINGS
+from avf_curation.stages.checks import STAGES, THRESHOLD_SETTINGS, decides_spans
 from avf_curation.stages.undecided import UNDECIDED
 
 _CONFIDENCE = "sync.envelope_min_confidence"  # decides which offsets count; no check has it as its threshold
@@ -100,7 +100,7 @@ def parse_request(settings: Sequence[str], identity: RunIdentity) -> WhatIfReque
             _, source, setting = name.split(".", 2)
             if source not in known:
                 raise UserError(f"{name}: the run has no source {source!r}; it has {', '.join(sorted(known))}")
-        if setting.partition(".")[0] in (*SPAN_STAGES, "plan", "media"):
+        if decides_spans(setting) or setting.partition(".")[0] in ("plan", "media"):
             raise UserError(
                 f"{setting}: decides which spans exist, and the ledger knows only the spans of its run; curate again"
             )
@@ -177,7 +177,7 @@ def _name_checks(
                 notes[setting] = "no span of this run reached a check that uses it"
                 continue
             if setting not in checks:
-                known = ", ".join(sorted(name for name in checks if name.partition(".")[0] not in SPAN_STAGES))
+                known = ", ".join(sorted(name for name in checks if not decides_spans(name)))
                 raise UserError(
                     f"{setting}: no check in this ledger uses it as a threshold, so the ledger cannot tell its effect; "
                     f"curate again. Settings that checks use: {known or 'none'}"

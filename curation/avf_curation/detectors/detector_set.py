@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from avf_shards.errors import UserError
 
-from avf_curation.detectors.weights import KNOWN, find_weight
+from avf_curation.detectors.silero_vad import SILERO_PACKAGE, SILERO_SHA256, find_silero_weights
+from avf_curation.detectors.weights import KNOWN, find_weight, short_digest
 from avf_curation.media.types import Bytes
 from avf_curation.recipe import Recipe
 from avf_curation.stages.faces import Box
+from avf_curation.stages.silence import FindSpeech, SpeechBackend
 from avf_curation.stages.stage_timer import StageTimer
 from avf_curation.stages.tracking import TrackConfig
 
@@ -25,10 +27,17 @@ class BackendSelection:
     track: str  # "dlib", "retinaface-mobilenet" or "retinaface-resnet50"
     sync: str  # "envelope" or "syncnet"
     weights: dict[str, Path]  # files that the backends load, by network: "retinaface", "syncnet"
+    speech: str = "none"  # "silero" or "none"; its weights are in a package, which each machine has at its own path
 
     def names(self) -> dict[str, str]:
         """Return the backend of each stage, for the log, the ledger's identity and the report."""
-        return {"faces": "dlib", "silence": "librosa", "track": self.track, "sync": self.sync}
+        stages = {"faces": "dlib", "silence": "librosa", "speech": self.speech}
+        return stages | {"track": self.track, "sync": self.sync}
+
+    def weight_digests(self) -> dict[str, str]:
+        """Return the digest of the weights of each network, for the fingerprint."""
+        digests = {name: short_digest(path) for name, path in sorted(self.weights.items())}
+        return digests | ({"silero": SILERO_SHA256[:16]} if self.speech == "silero" else {})
 
 
 def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
@@ -46,8 +55,32 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
     sync, sync_file = _resolve_backend("sync", settings.sync.backend, "envelope", ("syncnet",), weights_folder)
     files = {"retinaface": track_file, "syncnet": sync_file}
     return BackendSelection(
-        track=track, sync=sync, weights={name: path for name, path in files.items() if path is not None}
+        track=track,
+        sync=sync,
+        weights={name: path for name, path in files.items() if path is not None},
+        speech=_resolve_speech(settings.silence.speech_backend),
     )
+
+
+def _resolve_speech(setting: SpeechBackend) -> str:
+    """Return the backend that tells speech from other sound. Raises UserError."""
+    if setting == "none":
+        return "none"
+    path = find_silero_weights()
+    if path is not None:
+        log.info("speech: backend silero with %s", path)
+        return "silero"
+    if setting == "silero":
+        raise UserError(
+            "silence.speech_backend: silero needs the package silero-vad, which is not installed; get it with\n"
+            f"  pip install {SILERO_PACKAGE}"
+        )
+    log.warning(
+        "the package silero-vad is not installed, so the share of speech is not measured: music and noise can be kept; "
+        "get it with pip install %s",
+        SILERO_PACKAGE,
+    )
+    return "none"
 
 
 def _resolve_backend(
@@ -92,6 +125,11 @@ class Detectors:
         self.dlib = DlibFaceDetector()
         self._retinaface: Any = None
         self.syncnet: Any = None
+        self.find_speech: FindSpeech | None = None
+        if choice.speech == "silero":
+            from avf_curation.detectors.silero_vad import SileroVad
+
+            self.find_speech = SileroVad.from_package().find_speech
         if "retinaface" in choice.weights:
             from avf_curation.detectors.retinaface import Architecture, RetinaFaceDetector
             from avf_curation.detectors.weight_files import load_weights

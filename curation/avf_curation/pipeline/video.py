@@ -36,6 +36,7 @@ from avf_curation.sources.types import Video
 from avf_curation.stages import faces, scenes, silence
 from avf_curation.stages.candidate import Candidate
 from avf_curation.stages.holes import ShotPiece, split_at_holes
+from avf_curation.stages.undecided import UNDECIDED
 
 log = logging.getLogger(__name__)
 
@@ -211,17 +212,22 @@ class _ShotScreening:
         audio = self.audio or _silent_track(self.video_track)
         try:
             with self.detectors.clock.stage("silence"):
-                stretches = silence.measure(span, audio.cut(span), split_silence, config)
+                find_speech = None if config.speech_backend == "none" else self.detectors.find_speech
+                stretches = silence.measure(span, audio.cut(span), split_silence, config, find_speech)
         except Exception as error:
             yield SpanOutcome(candidate=candidate, failure=classify_failure(silence.STAGE, error))
             return
         for stretch in stretches:
             part = Candidate(span=stretch.span, checks=candidate.checks, measurements=candidate.measurements)
-            part = part.with_stage(silence.STAGE, stretch.record(), silence.decide(stretch, config))
-            # Only this stage's checks end the part here: in a video that is measured past a rejection, the speech of
-            # a shot that an earlier stage rejected goes on to refining.
-            silent = any(check.passed is False for check in part.checks if check.stage == silence.STAGE)
-            yield SpanOutcome(candidate=part) if silent else part
+            checks = silence.decide(stretch, config)
+            part = part.with_stage(
+                silence.STAGE, stretch.record(), checks + self.settings.gates.undecided_checks(silence.STAGE, checks)
+            )
+            failed = {check.reason for check in part.checks if check.stage == silence.STAGE and check.passed is False}
+            # In a video that is measured past a rejection, other sound goes on to refining, and so does the speech of
+            # a shot that an earlier stage rejected; silence has nothing to measure.
+            goes_on = failed <= {"no_speech", UNDECIDED} if self.measure_rejected else not failed
+            yield part if goes_on else SpanOutcome(candidate=part)
 
 
 def _silent_track(video_track: VideoTrack) -> AudioTrack:

@@ -19,7 +19,6 @@ from avf_shards.schema.versions import read_json, stamp
 from avf_shards.system.temporary_folder import is_temporary_folder
 
 from avf_curation.detectors.detector_set import BackendSelection
-from avf_curation.detectors.weights import short_digest
 from avf_curation.recipe import Recipe
 from avf_curation.runs.deciding_modules import code_digests
 
@@ -47,7 +46,7 @@ def run_identity(recipe: Recipe, backends: BackendSelection, sources: list[str],
         "settings": recipe.values,
         "backends": backends.names(),
         "device": device,
-        "weights": {name: short_digest(path) for name, path in sorted(backends.weights.items())},
+        "weights": backends.weight_digests(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES} | code_digests(),
     }
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

@@ -2,11 +2,10 @@
 
 STAGES = ("scenes", "faces", "silence", "track", "sync", "quality")
 
-# Settings of these stages decide where spans begin and end. A ledger knows only its own spans, so it cannot tell what
-# another value of such a setting would have decided.
-SPAN_STAGES = ("scenes", "silence")
+_SPAN_STAGES = ("scenes", "silence")
 
 _THRESHOLDS = {
+    "silence": "min_speech_share",
     "faces": "max_no_face_share max_several_share min_face_px max_size_ratio min_inside min_aspect max_aspect",
     "track": "max_lost_share max_rival_share max_step max_blend min_face_px max_padding",
     "sync": "min_confidence max_offset_frames envelope_min_motion envelope_max_offset_frames",
@@ -14,3 +13,11 @@ _THRESHOLDS = {
 }
 #: Settings that checks of the other stages have as their threshold. A ledger that has no such check reached none.
 THRESHOLD_SETTINGS = frozenset(f"{stage}.{name}" for stage, names in _THRESHOLDS.items() for name in names.split())
+
+
+def decides_spans(setting: str) -> bool:
+    """Return whether a setting decides where spans begin and end.
+
+    A ledger knows only its own spans, so it cannot tell what another value of such a setting would have decided.
+    """
+    return setting.partition(".")[0] in _SPAN_STAGES and setting not in THRESHOLD_SETTINGS

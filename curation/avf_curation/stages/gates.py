@@ -23,6 +23,7 @@ class UndecidedConfig:
     """Verdict on a span that passes all checks of a stage that could be measured, but has one that could not."""
 
     faces: Undecided = "keep"  # no sampled frame shows a face, and the recipe lets that pass
+    silence: Undecided = "keep"  # the package of the speech detector is not installed
     sync: Undecided = "keep"  # the span is too short, or the backend is not confident of the offset
     quality: Undecided = "keep"  # too little moves to tell a watermark, in the span and in its group
 

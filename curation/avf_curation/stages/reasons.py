@@ -62,9 +62,13 @@ REASONS: Mapping[str, Reason] = {
     "faces/too_wide": Reason(
         sentence="The face's box is too wide for a face.", score="largest width over height of the box"
     ),
-    "silence/silent": Reason(sentence="Nobody speaks in this stretch.", score="1 for speech, 0 for silence"),
+    "silence/silent": Reason(sentence="The stretch is silent.", score="1 for sound, 0 for silence"),
     "silence/too_short": Reason(
         sentence="The stretch of speech between two pauses is too short.", score="length of the stretch in seconds"
+    ),
+    "silence/no_speech": Reason(
+        sentence="There is sound, but hardly any speech: music, noise or a street.",
+        score="share of the stretch's frames in which somebody speaks",
     ),
     "track/face_lost": Reason(
         sentence="The face cannot be followed through the span.",

@@ -3,11 +3,14 @@
 librosa splits where the level stays `top_db` below the loudest frame; a frame that is far louder than any sound that
 lasts, such as a click, is no reference. An absolute floor catches audio tracks that are silent throughout. Short pauses
 do not split speech; long speech is cut at its quietest point.
+
+The level cannot tell speech from other sound. So a voice activity detector says of each frame whether somebody speaks,
+and a stretch of which too small a share is speech is rejected: music, noise, a street.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +22,12 @@ from avf_curation.media.types import FULL_SCALE, Samples
 STAGE = "silence"
 _LASTING_FRAMES = 8  # of the 25 of a second: a click and its echo are shorter, the vowels of a word are not
 Levels = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+SpeechBackend = Literal["auto", "silero", "none"]
 SplitSilence = Callable[[Samples, "SilenceConfig"], list[Span]]
 """(samples of a shot, config) -> non-silent spans, in frames of the shot (detectors/librosa_split.py)."""
+FindSpeech = Callable[[Samples], Bools]
+"""(samples of a shot) -> whether each of its frames is speech, (frames,) (detectors/silero_vad.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +41,17 @@ class SilenceConfig:
     pad_s: float  # seconds of the pause that are kept on either side of speech
     min_clip_s: float  # shorter candidates are rejected
     max_clip_s: float  # longer speech is cut
+    speech_backend: (
+        SpeechBackend  # auto: silero where its package is installed; none: whether it is speech is not asked
+    )
+    min_speech_share: float  # of a stretch's frames; a stretch with less speech is rejected
 
     def __post_init__(self) -> None:
         if not 0 < self.min_clip_s <= self.max_clip_s / 2:
             # Else a long span could not be cut into pieces of at least min_clip_s.
             raise ValueError(f"min_clip_s {self.min_clip_s} must be above 0 and at most half of max_clip_s")
+        if not 0 <= self.min_speech_share <= 1:
+            raise ValueError(f"min_speech_share {self.min_speech_share} is not a share between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +61,27 @@ class Stretch:
     span: Span  # frames of the input's timeline
     speech: bool  # False for silence; any sound above the limits counts as speech
     level_dbfs: float  # mean power
+    speech_share: float | None = None  # share of the frames in which somebody speaks; None where it is not measured
 
     def record(self) -> dict[str, Any]:
         """Return the measurements as the ledger stores them."""
-        return {"speech": self.speech, "level_dbfs": round(self.level_dbfs, 2)}
+        share = None if self.speech_share is None else round(self.speech_share, 4)
+        return {"speech": self.speech, "level_dbfs": round(self.level_dbfs, 2), "speech_share": share}
 
 
-def measure(shot: Span, samples: Samples, split: SplitSilence, config: SilenceConfig) -> list[Stretch]:
+def measure(
+    shot: Span, samples: Samples, split: SplitSilence, config: SilenceConfig, find_speech: FindSpeech | None = None
+) -> list[Stretch]:
     """Cut a shot into stretches of speech and silence that tile the shot.
 
     Args:
+        shot: its frames.
         samples: the shot's sound, SAMPLES_PER_FRAME samples per frame.
+        split: finds what is not silent.
+        config: settings of the stage.
+        find_speech: tells speech from other sound; None: shares of speech are not measured.
     """
+    spoken_T = None if find_speech is None else find_speech(samples)
     levels = frame_levels_dbfs(samples)
     speech = _close_pauses(split(samples, config), round(config.min_pause_s * FRAMES_PER_SECOND))
     speech = _pad(speech, round(config.pad_s * FRAMES_PER_SECOND), shot.frames)
@@ -71,7 +93,9 @@ def measure(shot: Span, samples: Samples, split: SplitSilence, config: SilenceCo
     def add(start: int, stop: int, is_speech: bool) -> None:
         if stop > start:
             span = Span(shot.start_frame + start, shot.start_frame + stop)
-            stretches.append(Stretch(span=span, speech=is_speech, level_dbfs=_mean_level(levels[start:stop])))
+            share = None if spoken_T is None else float(spoken_T[start:stop].mean())
+            level = _mean_level(levels[start:stop])
+            stretches.append(Stretch(span=span, speech=is_speech, level_dbfs=level, speech_share=share))
 
     for span in speech:
         add(tiled, span.start_frame, False)
@@ -89,8 +113,11 @@ def describe_speech(span: Span, samples: Samples) -> Stretch:
 
 
 def decide(stretch: Stretch, config: SilenceConfig) -> tuple[Check, ...]:
-    """Check that the stretch is speech and long enough. The score of the first check is 1 for speech, 0 for silence."""
-    return (
+    """Check that the stretch is no silence, is long enough, and is speech rather than other sound.
+
+    The score of the first check is 1 for sound, 0 for silence. There is no third check where the recipe asks for none.
+    """
+    audible = (
         Check(stage=STAGE, reason="silent", score=1.0 if stretch.speech else 0.0, operator=">=", threshold=0.5),
         Check(
             stage=STAGE,
@@ -99,6 +126,19 @@ def decide(stretch: Stretch, config: SilenceConfig) -> tuple[Check, ...]:
             operator=">=",
             threshold=config.min_clip_s,
             setting="silence.min_clip_s",
+        ),
+    )
+    if config.speech_backend == "none":
+        return audible
+    return (
+        *audible,
+        Check(
+            stage=STAGE,
+            reason="no_speech",
+            score=stretch.speech_share,
+            operator=">=",
+            threshold=config.min_speech_share,
+            setting="silence.min_speech_share",
         ),
     )
 

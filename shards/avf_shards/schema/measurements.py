@@ -44,8 +44,9 @@ class FacesMeasurements:
 class SilenceMeasurements:
     """Sound of the stretch that the clip is."""
 
-    speech: bool  # whether speech was detected
+    speech: bool  # whether there is sound above the limits
     level_dbfs: float  # mean level
+    speech_share: float | None = None  # share of the frames in which somebody speaks
     would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
 
 

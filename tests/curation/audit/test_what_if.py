@@ -11,8 +11,8 @@ from avf_curation.audit.calibrate import propose_thresholds
 from avf_curation.audit.what_if import parse_request, what_if_batches
 from avf_curation.cli.main import main
 from avf_curation.recipe import load_recipe
-from avf_curation.stages import faces, quality, sync, tracking
-from avf_curation.stages.checks import SPAN_STAGES, THRESHOLD_SETTINGS
+from avf_curation.stages import faces, quality, silence, sync, tracking
+from avf_curation.stages.checks import THRESHOLD_SETTINGS, decides_spans
 from avf_curation.stages.faces import FacesScores
 from avf_curation.stages.quality import QualityScores
 from avf_curation.stages.sync import SyncScores
@@ -167,13 +167,17 @@ def test_every_stage_names_the_setting_that_its_threshold_comes_from() -> None:
     track: Any = SimpleNamespace(lost_share=0.0, rival_share=0.0, step=0.0, blend=0.0, face_px=99.0, padding=0.0)
     checks = [*faces.decide(face, settings.faces), *tracking.decide(None, settings.track)]
     checks += tracking.decide(track, settings.track)
+    heard = silence.Stretch(span=Span(0, 50), speech=True, level_dbfs=-20.0, speech_share=0.9)
+    checks += [check for check in silence.decide(heard, settings.silence) if check.reason == "no_speech"]
     for backend in ("syncnet", "envelope"):
         heard_by = SyncScores(backend=backend, offset_frames=0, confidence=9.0, distance=1.0, length_s=4.0)
         checks += sync.decide(heard_by, settings.sync)
     blank = QualityScores(sharpness=99.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None)
     checks += [*quality.decide(blank, settings.quality), quality.decide_pooled(None, settings.quality)]
-    later = {check.setting for check in checks if check.stage not in SPAN_STAGES}
+    later = {check.setting for check in checks}
     assert later == THRESHOLD_SETTINGS
+    assert not any(map(decides_spans, THRESHOLD_SETTINGS))
+    assert decides_spans("silence.min_clip_s")
     for check in checks:
         assert check.setting is not None
         stage, _, name = check.setting.partition(".")

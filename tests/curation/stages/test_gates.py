@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from avf_curation.detectors.detector_set import Detectors
 from avf_curation.pipeline.outcomes import VideoOutcomes
@@ -73,6 +74,28 @@ def test_a_clip_is_not_split_where_silence_is_skipped(corpus: DemoFiles, tools: 
     mute = curate_demo_video(corpus, "archive/no_sound.mp4", tools, *settings)
     assert verdicts(mute) == ["kept"]
     assert mute.outcomes[0].candidate.measurements["scenes"]["would_reject"] == ["no_sound"]
+
+
+def test_sound_that_is_no_speech_is_rejected_or_undecided_as_the_recipe_says(corpus: DemoFiles) -> None:
+    path, tools = "studio/talk_30.mp4", Detectors(EMBEDDED)
+
+    def curate_with(*settings: str) -> VideoOutcomes:
+        return curate_demo_video(corpus, path, tools, *settings)
+
+    assert verdicts(curate_with()) == ["kept"], "not measured"
+    assert verdicts(curate_with("gates.undecided.silence=reject")) == ["silence/undecided"]
+    tools.find_speech = lambda samples: np.arange(len(samples) // 640) % 10 == 0
+    assert verdicts(curate_with()) == ["silence/no_speech"]
+    assert "track" not in stages(curate_with())
+    measured_on = curate_with("gates.score_all=1")
+    assert verdicts(measured_on) == ["silence/no_speech"]
+    assert {"track", "sync", "quality"} <= stages(measured_on)
+    kept = curate_with("silence.min_speech_share=0.1")
+    assert verdicts(kept) == ["kept"]
+    assert kept.outcomes[0].candidate.measurements["silence"]["speech_share"] == 0.1
+    not_asked = curate_with("silence.speech_backend=none", "gates.undecided.silence=reject")
+    assert verdicts(not_asked) == ["kept"]
+    assert not_asked.outcomes[0].candidate.measurements["silence"]["speech_share"] is None
 
 
 @pytest.mark.parametrize("path", ["street/two faces.mp4", "archive/blurred.mp4", "studio/talk_0.mp4"])

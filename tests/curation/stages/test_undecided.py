@@ -2,11 +2,12 @@
 
 import pytest
 from avf_curation.recipe import load_recipe
-from avf_curation.stages import faces, quality, sync
+from avf_curation.stages import faces, quality, silence, sync
 from avf_curation.stages.faces import FacesScores
 from avf_curation.stages.undecided import STAGES_WITH_UNDECIDED, make_undecided_check, undecided_reasons
 from avf_shards.errors import UserError
 from avf_shards.schema.ledger import Check
+from avf_shards.timeline import Span
 
 
 def make_checks(**scores: float | None) -> list[Check]:
@@ -59,10 +60,12 @@ def test_the_stages_that_may_have_no_score_are_those_that_the_recipe_names() -> 
         aspect_low=None,
         aspect_high=None,
     )
+    unheard = silence.Stretch(span=Span(0, 50), speech=True, level_dbfs=-20.0, speech_share=None)
     silent = sync.SyncScores(backend="envelope", offset_frames=None, confidence=None, distance=None, length_s=1.0)
     still = quality.QualityScores(sharpness=9.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None)
     checks = [
         *faces.decide(no_face, defaults.faces),
+        *silence.decide(unheard, defaults.silence),
         *sync.decide(silent, defaults.sync),
         *quality.decide(still, defaults.quality),
     ]
