@@ -58,8 +58,13 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
         track=track,
         sync=sync,
         weights={name: path for name, path in files.items() if path is not None},
-        speech=_resolve_speech(settings.silence.speech_backend),
+        speech=_resolve_speech(settings.silence.speech_backend) if _asks_for_speech(recipe) else "none",
     )
+
+
+def _asks_for_speech(recipe: Recipe) -> bool:
+    """Return whether the sound of any source is split at all."""
+    return any(settings.gates.silence != "skip" for settings in (recipe.defaults, *recipe.sources.values()))
 
 
 def _resolve_speech(setting: SpeechBackend) -> str:

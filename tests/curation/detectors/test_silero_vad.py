@@ -122,7 +122,8 @@ def test_a_run_without_the_package_is_told_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert resolve_backends(make_recipe(), tmp_path).speech == "silero"
-    assert resolve_backends(make_recipe("silence.speech_backend=none"), tmp_path).speech == "none"
+    for setting in ("silence.speech_backend=none", "gates.silence=skip"):
+        assert resolve_backends(make_recipe(setting), tmp_path).speech == "none"
     assert not caplog.messages
     monkeypatch.setattr(detector_set, "find_silero_weights", lambda: None)
     assert resolve_backends(make_recipe(), tmp_path).speech == "none"
