@@ -31,7 +31,6 @@ _PART = 256  # windows that are calculated at a time: sound of 8 s, so that memo
 LEAST_PROBABILITY = 0.5  # of speech, as the authors of the network have it
 
 Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 
 @cache
@@ -76,10 +75,10 @@ class SileroVad:
             raise UserError(f"this run measures with Silero, which is not installed here: pip install {SILERO_PACKAGE}")
         return cls(path)
 
-    def find_speech(self, samples: Samples) -> Bools:
+    def find_speech(self, samples: Samples) -> npt.NDArray[np.bool_]:
         """Return whether each frame at 25 fps is speech, (frames,): the window at its middle is probably speech."""
         middles_T = np.arange(len(samples) // SAMPLES_PER_FRAME) * SAMPLES_PER_FRAME + SAMPLES_PER_FRAME // 2
-        speech_T: Bools = self.speech_probability(samples)[middles_T // WINDOW] >= LEAST_PROBABILITY
+        speech_T: npt.NDArray[np.bool_] = self.speech_probability(samples)[middles_T // WINDOW] >= LEAST_PROBABILITY
         return speech_T
 
     def speech_probability(self, samples: Samples) -> Floats:

@@ -22,11 +22,10 @@ from avf_curation.media.types import FULL_SCALE, Samples
 STAGE = "silence"
 _LASTING_FRAMES = 8  # of the 25 of a second: a click and its echo are shorter, the vowels of a word are not
 Levels = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 SpeechBackend = Literal["auto", "silero", "none"]
 SplitSilence = Callable[[Samples, "SilenceConfig"], list[Span]]
 """(samples of a shot, config) -> non-silent spans, in frames of the shot (detectors/librosa_split.py)."""
-FindSpeech = Callable[[Samples], Bools]
+FindSpeech = Callable[[Samples], npt.NDArray[np.bool_]]
 """(samples of a shot) -> whether each of its frames is speech, (frames,) (detectors/silero_vad.py)."""
 
 
