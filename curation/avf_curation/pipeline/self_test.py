@@ -46,6 +46,9 @@ def check_tools(detectors: Detectors, settings: SourceSettings) -> None:
                 raise RuntimeError(f"{track.decoded_frames} of {_FRAMES} frames came back")
             step = "searching its sound for silence"
             split_silence(audio_track.samples, settings.silence)
+            step = "searching its sound for speech"
+            if detectors.find_speech is not None:
+                detectors.find_speech(audio_track.samples)
             step = "searching a frame for faces"
             detectors.faces([frame], 1.0, settings.track)
     except Exception as error:

@@ -42,8 +42,9 @@ def _shorten(candidate: Candidate, span: Span, context: RefiningContext) -> Cand
     checks = tuple(check for check in candidate.checks if check.stage != last)
     part = Candidate(span=span, checks=checks, measurements=candidate.measurements)
     if last == silence.STAGE:
-        stretch = silence.describe_speech(span, context.audio.cut(span))
-        return part.with_stage(last, stretch.record(), silence.decide(stretch, settings.silence))
+        stretch = silence.describe_speech(span, context.audio.cut(span), context.detectors.find_speech)
+        own_checks = silence.decide(stretch, settings.silence)
+        return part.with_stage(last, stretch.record(), own_checks + gates.undecided_checks(last, own_checks))
     assert context.media.video_track is not None
     measured = scenes.measure(span, context.media.video_track, context.audio)
     return part.with_stage(last, measured.record(), scenes.decide(measured, settings.scenes), gates.scenes)

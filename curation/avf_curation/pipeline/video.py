@@ -212,8 +212,7 @@ class _ShotScreening:
         audio = self.audio or _silent_track(self.video_track)
         try:
             with self.detectors.clock.stage("silence"):
-                find_speech = None if config.speech_backend == "none" else self.detectors.find_speech
-                stretches = silence.measure(span, audio.cut(span), split_silence, config, find_speech)
+                stretches = silence.measure(span, audio.cut(span), split_silence, config, self.detectors.find_speech)
         except Exception as error:
             yield SpanOutcome(candidate=candidate, failure=classify_failure(silence.STAGE, error))
             return

@@ -106,9 +106,10 @@ def measure(
     return stretches
 
 
-def describe_speech(span: Span, samples: Samples) -> Stretch:
-    """Return a part of a stretch of speech, of which `samples` is the sound."""
-    return Stretch(span=span, speech=True, level_dbfs=_mean_level(frame_levels_dbfs(samples)))
+def describe_speech(span: Span, samples: Samples, find_speech: FindSpeech | None = None) -> Stretch:
+    """Return a part of a stretch of speech, of which `samples` is the sound; `find_speech` as in `measure`."""
+    share = None if find_speech is None else float(find_speech(samples).mean())
+    return Stretch(span=span, speech=True, level_dbfs=_mean_level(frame_levels_dbfs(samples)), speech_share=share)
 
 
 def decide(stretch: Stretch, config: SilenceConfig) -> tuple[Check, ...]:

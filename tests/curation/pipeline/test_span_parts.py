@@ -60,7 +60,8 @@ def write_film(path: Path, assets: Path, join: Join) -> None:
 
 def curate(path: Path, weights: Path, *settings: str) -> list[SpanOutcome]:
     """Return the outcomes of a video, which tile it."""
-    recipe, stat = make_recipe(*settings), path.stat()
+    # The voices are drawn, and Silero is not asked whether they are human.
+    recipe, stat = make_recipe("silence.speech_backend=none", *settings), path.stat()
     video = Video(
         source="s",
         video_id=path.name,
