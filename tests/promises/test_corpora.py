@@ -16,6 +16,7 @@ from avf_shards.schema.ledger import table_to_decisions
 from support import corpora
 
 RECIPE = """
+silence: {speech_backend: none}  # the voices are drawn
 sources:
   voxceleb2: {scenes: {detectors: []}, gates: {faces: skip}}
   cncvs: {scenes: {detectors: []}, gates: {faces: skip}}

@@ -5,7 +5,13 @@ from pathlib import Path
 
 from support.demo_files import DemoFiles
 
-QUICK_SETTINGS = ("plan.unit_videos=1", "plan.min_units=1", "faces.side_px=300", "track.side_px=300")
+QUICK_SETTINGS = (
+    "plan.unit_videos=1",
+    "plan.min_units=1",
+    "faces.side_px=300",
+    "track.side_px=300",
+    "silence.speech_backend=none",  # the voices are drawn
+)
 
 
 def link_demo_videos(corpus: DemoFiles, folder: Path) -> Path:
