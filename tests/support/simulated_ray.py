@@ -36,6 +36,7 @@ class SimulatedRay:
         self.exceptions = ray.exceptions
         self.screening = 0  # units that are screened or being screened, and not yet with a refiner
         self.refine_s = unit_s
+        self.takes_node: Callable[[UnitJob, bool], bool] = lambda job, isolated: False  # the unit kills its node
         #: Answers in place of a unit's report, or None: of the unit and whether its videos are isolated.
         self.answer: Callable[[UnitJob, bool], Any] = lambda job, isolated: None
 
@@ -78,7 +79,8 @@ class SimulatedRay:
             reference = heapq.heappop(self.heap)[2]
             self.done[reference] = True
         if self.now > self.next_loss:
-            self._replace_node()
+            self._replace_node(self.losses % len(self.slots))
+            self.next_loss += self.lost_every_s
         ready = list(self.done)[:num_returns]
         if timeout == 0:
             self.done.clear()
@@ -102,16 +104,19 @@ class SimulatedRay:
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": float(sum(count for _, count in self.slots))}
 
-    def _replace_node(self) -> None:
+    def lose_node(self, name: str) -> None:
+        """Let a node die with all its workers; a new node of the same size takes its place."""
+        self._replace_node(next(index for index, (slot, _) in enumerate(self.slots) if slot == name))
+
+    def _replace_node(self, index: int) -> None:
         """Replace a node by a new node of the same size, as a spot instance is replaced."""
-        name, workers = self.slots[self.losses % len(self.slots)]
+        name, workers = self.slots[index]
         self.alive.discard(name)
         new_node = f"{name}+"
-        self.slots[self.losses % len(self.slots)] = (new_node, workers)
+        self.slots[index] = (new_node, workers)
         self.alive.add(new_node)
         self.free += [new_node] * workers
         self.losses += 1
-        self.next_loss += self.lost_every_s
 
 
 class SimulatedReference:
@@ -137,6 +142,8 @@ class SimulatedActor:
     def _curate(self, job: UnitJob, isolated: bool) -> Any:
         seconds = self.sim.unit_s * len(job.videos) * self.sim.draw.lognormvariate(-0.08, 0.4)
         report = UnitReport(unit=job.unit, videos=len(job.videos), kept=0, rejected=0, failed=0, frames=0)
+        if self.sim.takes_node(job, isolated) and self.node_name in self.sim.alive:
+            self.sim.lose_node(self.node_name)
         return self.sim.resolve_after(seconds, self.sim.answer(job, isolated) or report, self.node_name)
 
     def _screen(self, job: UnitJob) -> Any:

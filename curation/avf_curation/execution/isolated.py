@@ -42,7 +42,14 @@ def isolated_timeout_s(cpu_s: float) -> float:
 def run_isolated(worker: UnitWorker, job: UnitJob) -> UnitReport:
     """Curate and commit one unit, each video in its own child: a video that kills its process ends as `failed`."""
     worker.detectors.clock.clear()
-    return worker.commit(job, lambda video: curate_isolated(worker.setup, video))
+
+    def curate(video: Video) -> VideoOutcomes:
+        if video.video_id in job.fatal_videos:
+            failure = FailureCause(stage="open", error="machine_lost", message="a machine was lost with it, twice")
+            return VideoOutcomes(video=video, outcomes=(fail_video(failure),))
+        return curate_isolated(worker.setup, video)
+
+    return worker.commit(job, curate)
 
 
 def curate_isolated(setup: WorkerSetup, video: Video) -> VideoOutcomes:

@@ -1,7 +1,8 @@
 """Schedule units over pools of Ray actors, and decide what a death means.
 
 A unit whose worker has died `run.kills` times runs again with each of its videos isolated in a child process. The
-death of a node, of the raylet or of this process never counts against a unit. A unit whose files cannot be read goes to
+death of this process never counts against a unit. A unit with which several nodes died runs alone, after all others and
+isolated; if nodes die even then, the video that it is at fails. A unit whose files cannot be read goes to
 the end of the queue; after some tries the run stops with the path and the error. A run never hangs: a unit that exceeds
 its time counts as a death, and a lost cluster ends the run with an error.
 """
@@ -18,6 +19,7 @@ from avf_shards.system.storage_faults import is_machine_fault
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from avf_curation.execution import ray_cluster, signals
+from avf_curation.execution.active_units import read_active_units
 from avf_curation.execution.circuit_breaker import CircuitBreaker
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
@@ -36,6 +38,8 @@ from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 log = logging.getLogger(__name__)
 _MAX_COMMIT_RETRIES = 3
 MAX_STORAGE_FAULTS = 3  # tries of a unit whose files cannot be read or written; then the run stops
+_MAX_NODE_LOSSES = 3  # nodes that may die with a unit, among others, before it runs alone
+_MAX_LOST_ALONE = 2  # nodes that may die with a unit that runs alone before its video fails
 _MAX_ISOLATED_DEATHS = 3  # worker deaths while the videos of a unit are isolated; then something else is wrong
 _SILENCE_S = 15.0  # without any result for this long, ask whether the cluster is alive
 _CHECK_INTERVAL_S = 1.0  # between two checks of overdue units, of pools that do not start, of the cluster's size
@@ -51,6 +55,8 @@ class _QueuedUnit:
     screened: ScreenedUnit | None = None  # None: not yet screened, or to be curated in one step
     isolated: bool = False  # each of its videos runs in a child process
     deaths: int = 0  # workers that died with the unit
+    node_losses: int = 0  # nodes that died with the unit, and perhaps because of another one
+    lost_alone: int = 0  # nodes that died while nothing else ran, since the last of its videos failed for that
     storage_faults: int = 0  # times that a file of it could not be read or written
     commit_retries: int = 0  # times that it was queued again because a file was missing at the commit
 
@@ -72,6 +78,7 @@ class UnitScheduler:
         self, setup: WorkerSetup, cluster: ClusterConfig, breaker: CircuitBreaker, emit: Callable[[Event], None]
     ) -> None:
         self._limits, self._breaker, self._emit = setup.recipe.run, breaker, emit
+        self._run = setup.run
         self._grows_with_cluster = cluster.workers is None
         size = cluster.workers or ray_cluster.count_cpus() or 1
         gpus = 0.0 if setup.device == "cpu" else cluster.gpus_per_worker
@@ -85,6 +92,7 @@ class UnitScheduler:
             self._pools = [self._first_pool]
         self._waiting: deque[_QueuedUnit] = deque()
         self._screened: deque[_QueuedUnit] = deque()
+        self._suspects: deque[_QueuedUnit] = deque()  # nodes died with them; each runs alone, after all others
         self._doubtful: list[_QueuedUnit] = []  # with failures that are not the files'; run again after all others
         # Isolated units wait for the pool whose workers have all devices.
         self._waiting_isolated = self._screened if cluster.refiners else self._waiting
@@ -103,12 +111,8 @@ class UnitScheduler:
         while True:
             signals.check_interrupt()
             more_jobs = more_jobs and self._fill_queue(jobs)
-            if not (self._waiting or self._screened or self._running):
-                if not self._doubtful:
-                    return
-                for unit in self._doubtful:
-                    self._requeue(unit)
-                self._doubtful.clear()
+            if not (self._waiting or self._screened or self._running) and not self._queue_late_units():
+                return
             self._assign_units(more_jobs)
             for reference in self._wait_for_results():
                 if any(pool.register_started(reference) for pool in self._pools):
@@ -122,6 +126,16 @@ class UnitScheduler:
                 self._check_pools_start()
                 if self._grows_with_cluster and self._waiting:
                     self._grow_with_cluster()
+
+    def _queue_late_units(self) -> bool:
+        """Queue what waited until nothing else runs: doubtful units, else one suspect. Return whether there is any."""
+        if not self._doubtful and not self._suspects:
+            return False
+        late = self._doubtful or [self._suspects.popleft()]
+        for unit in late:
+            self._requeue(unit)
+        self._doubtful = []
+        return True
 
     def stop(self) -> None:
         """Stop all workers at once. The next start does again what they had not committed."""
@@ -157,7 +171,7 @@ class UnitScheduler:
         if capacity:
             self._first_pool.grow(capacity + self._first_pool.busy)
             self._assign(self._waiting, self._first_pool, capacity)
-        if more_jobs or self._waiting or self._doubtful:
+        if more_jobs or self._waiting or self._doubtful or self._suspects:
             return
         self._first_pool.shrink()
         if two_pools and not self._screened and not self._first_pool.busy:
@@ -216,7 +230,6 @@ class UnitScheduler:
         except (RayActorError, WorkerCrashedError, OutOfMemoryError):
             running.pool.discard_dead()
             self._record_death(running)
-            self._requeue(unit)
             return None
         except RayTaskError as error:
             running.pool.release(running.worker)
@@ -274,7 +287,7 @@ class UnitScheduler:
             queue.appendleft(unit)
 
     def _record_death(self, running: _RunningUnit) -> None:
-        """Count a worker's death against its unit, unless its node died.
+        """Count a worker's death, or that of its node, and queue its unit again.
 
         Raises InfrastructureError when the unit has had too many deaths.
         """
@@ -283,6 +296,7 @@ class UnitScheduler:
         if node in self._dead_nodes or not ray_cluster.node_is_alive(node):
             self._dead_nodes.add(node)
             self._emit(Event(name="node_lost", unit=number, pool=pool, node=node))
+            self._record_node_loss(unit)
             return
         unit.deaths += 1
         self._emit(Event(name="worker_died", unit=number, pool=pool, deaths=unit.deaths))
@@ -295,6 +309,35 @@ class UnitScheduler:
                 f"unit {number}: its worker has died {unit.deaths} times, even with each video in its own process; "
                 "look for a lack of memory on the node, then the same command continues"
             ) from None
+        self._requeue(unit)
+
+    def _record_node_loss(self, unit: _QueuedUnit) -> None:
+        """Count a node that died with a unit, and queue the unit again: among others, alone, or without a video."""
+        unit.node_losses += 1
+        if unit.job.runs_alone:
+            unit.lost_alone += 1
+            if unit.lost_alone >= _MAX_LOST_ALONE:
+                self._give_up_video(unit)
+            self._suspects.appendleft(unit)
+        elif unit.node_losses >= _MAX_NODE_LOSSES:
+            unit.isolated, unit.screened = True, None
+            unit.job = replace(unit.job, runs_alone=True)
+            message = f"{unit.node_losses} machines were lost while it ran: it runs alone, after all others"
+            self._emit(Event(name="unit_isolated", unit=unit.job.unit, message=message))
+            self._suspects.append(unit)
+        else:
+            self._requeue(unit)
+
+    def _give_up_video(self, unit: _QueuedUnit) -> None:
+        """Let the video fail that a unit was at when its nodes died; all of its videos where nobody noted which."""
+        job = unit.job
+        active = next((each for each in read_active_units(self._run, job.attempt) if each.unit == job.unit), None)
+        at_work = None if active is None else active.video
+        fatal = [at_work] if at_work else [video.video_id for video in job.videos]
+        unit.job = replace(job, fatal_videos=(*job.fatal_videos, *fatal))
+        unit.lost_alone = 0
+        message = f"machines were lost with it, even alone: {', '.join(fatal[:3])} fails"
+        self._emit(Event(name="unit_isolated", unit=job.unit, message=message))
 
     # -- checks --------------------------------------------------------------------------------------------------
 

@@ -134,7 +134,8 @@ class UnitWorker:
         """
         started_s = time.process_time()
         video_seconds: dict[str, float] = {}
-        with ActiveUnitFile(self.setup.run, job, self.setup.progress_interval_s) as active:
+        interval_s = 0.0 if job.runs_alone else self.setup.progress_interval_s
+        with ActiveUnitFile(self.setup.run, job, interval_s) as active:
             self.detectors.clock.on_stage = active.stage_started
 
             def curate_and_count(video: Video) -> VideoOutcomes:

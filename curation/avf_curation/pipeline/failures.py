@@ -56,6 +56,7 @@ FAILURE_SENTENCES: Mapping[str, str] = {
     "memory_limit": "The video took more memory than run.video_memory_mb, in a process of its own.",
     "cpu_limit": "The video took more CPU time than run.video_cpu_s, in a process of its own.",
     "time_limit": "The video took too long, in a process of its own.",
+    "machine_lost": "A machine was lost twice while this video alone was curated, in a process of its own.",
     "killed": "The process of this video alone died of a signal: the file crashes a decoder.",
 }
 """Kind of a failure in the ledger -> why. Any other kind is the name of a Python exception: a fault of the program."""

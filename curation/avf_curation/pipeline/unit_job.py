@@ -14,6 +14,9 @@ class UnitJob:
     videos: tuple[Video, ...]  # the inputs of the unit
     #: The unit is committed even where videos fail for reasons that are not the file's: it was tried before.
     commits_faults: bool = False
+    runs_alone: bool = False  # no other unit runs meanwhile, and the video that its worker is at is noted at once
+    #: Ids of videos that took their machine away, even alone: they fail without a further try.
+    fatal_videos: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,13 @@
 import errno
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import ray
+from avf_curation.execution.active_units import ActiveUnitFile
 from avf_curation.execution.circuit_breaker import CircuitBreaker
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
@@ -15,20 +17,25 @@ from avf_curation.execution.ray_cluster import connect_cluster
 from avf_curation.execution.ray_scheduler import UnitScheduler
 from avf_curation.pipeline.failures import InfrastructureError, MemoryShortageError, StorageError
 from avf_curation.pipeline.unit_job import UnitJob, UnitReport
-from support.curation_runs import make_recipe
+from avf_shards.format.run_folder import RunFolder
+from support.curation_runs import make_recipe, make_source_video
 from support.simulated_ray import SimulatedRay, replace_ray
 
+NO_RUN = RunFolder(Path("/nowhere"))
 
-def run_simulated(sim: SimulatedRay, cluster: ClusterConfig, units: int) -> tuple[list[int], list[Event]]:
+
+def run_simulated(
+    sim: SimulatedRay, cluster: ClusterConfig, units: int, run: RunFolder = NO_RUN, names: str = "a"
+) -> tuple[list[int], list[Event]]:
     """Unit numbers in the order they were done, and what was told."""
-    videos: tuple[Any, ...] = (None,)
+    videos: tuple[Any, ...] = tuple(make_source_video(name) for name in names)
 
     def jobs() -> Iterator[UnitJob]:
         for unit in range(units):
             yield UnitJob(unit=unit, attempt=0, videos=videos)
 
     events: list[Event] = []
-    setup = SimpleNamespace(device="cpu", recipe=make_recipe())
+    setup = SimpleNamespace(device="cpu", recipe=make_recipe(), run=run)
     with replace_ray(sim):
         flow = UnitScheduler(setup, cluster, CircuitBreaker(0.05), events.append)
         return [report.unit for report in flow.run(jobs())], events
@@ -145,6 +152,56 @@ def test_many_failures_that_may_be_the_machines_stop_the_run() -> None:
     sim.answer = lambda job, isolated: doubtful_report(job)
     with pytest.raises(InfrastructureError, match="videos of source s failed with missing, more than"):
         run_simulated(sim, ClusterConfig(workers=4), 100)
+
+
+def test_a_unit_that_takes_its_node_away_runs_alone_then_its_video_fails(tmp_path: Path) -> None:
+    sim = simulated_cluster(4, 4)
+    jobs: list[UnitJob] = []
+
+    def takes_node(job: UnitJob, isolated: bool) -> bool:
+        if job.unit == 7:
+            jobs.append(job)
+            write_active_unit(tmp_path, job, "b")
+        return job.unit == 7 and "b" not in job.fatal_videos
+
+    sim.takes_node = takes_node
+    done, events = run_simulated(sim, ClusterConfig(workers=16), 100, RunFolder(tmp_path), "ab")
+    assert sorted(done) == list(range(100))
+    assert done[-1] == 7
+    assert sim.losses == 5
+    assert [job.runs_alone for job in jobs] == [False] * 3 + [True] * 3
+    assert jobs[-1].fatal_videos == ("b",), "the other video of the unit is curated"
+    isolated = {event.unit for event in events if event.name == "unit_isolated"}
+    assert 7 in isolated
+
+
+def test_units_beside_one_that_takes_its_node_away_never_fail() -> None:
+    sim = simulated_cluster(1, 4)
+    fatal: dict[int, tuple[str, ...]] = {}
+
+    def takes_node(job: UnitJob, isolated: bool) -> bool:
+        fatal[job.unit] = job.fatal_videos
+        return job.unit == 2 and not job.fatal_videos
+
+    sim.takes_node = takes_node
+    done, _ = run_simulated(sim, ClusterConfig(workers=4), 12, names="ab")
+    assert sorted(done) == list(range(12))
+    assert {unit for unit, videos in fatal.items() if videos} == {2}
+    assert fatal[2] == ("a", "b"), "nobody noted which of its videos it was at"
+
+
+def test_a_unit_that_is_harmless_alone_is_curated() -> None:
+    sim = simulated_cluster(2, 2)
+    sim.takes_node = lambda job, isolated: job.unit == 1 and not isolated
+    done, _ = run_simulated(sim, ClusterConfig(workers=4), 10)
+    assert sorted(done) == list(range(10))
+    assert sim.losses == 3
+
+
+def write_active_unit(folder: Path, job: UnitJob, video: str) -> None:
+    """Note the video that the worker of a unit is at, as the worker does, and leave the note as a lost machine does."""
+    active = ActiveUnitFile(RunFolder(folder), job, 0.0)
+    active.video_started(video)
 
 
 def doubtful_report(job: UnitJob) -> UnitReport:
