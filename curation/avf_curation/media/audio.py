@@ -1,7 +1,6 @@
 """Reads the sound of an input as 16 kHz mono, placed by its own timestamps on the timeline of the video."""
 
 import logging
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import av
 import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Span
 
+from avf_curation.media.audio_runs import SoundLimits, place_frames
 from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import MAX_DECODE_ERRORS, StreamsAppearedError, open_container, read_packets
 from avf_curation.media.downmix import SEGMENT_S, ChannelComparison
@@ -19,8 +19,6 @@ from avf_curation.media.types import AudioTrack, MediaConfig, MediaError, Sample
 
 log = logging.getLogger(__name__)
 
-_LOST_SYNC_S = 0.05  # sound whose timestamps drift less than this is taken as continuous
-_CLOCK_ROUNDING_S = 0.001
 _MAX_OVERLAP_S = 0.25  # as much sound as a shot may lack; codecs end with up to 0.1 s more than was recorded
 _MAX_OVERLAP_SHARE = 0.01  # of the timeline
 _MARGIN_S = 1.0  # decoded before and after a range, so that the resampler has settled
@@ -136,7 +134,7 @@ def _read_pass(request: _Request, downmix: _DownmixToMono | _OneOfTwoChannels) -
             seek_s = max(begin_s, start_s - _MARGIN_S)
         decoded = _decode_from(container, stream, clock, seek_s)
         joins = clock.streams[stream.index].begins if stream.index in clock.streams else ()
-        limits = _Limits(
+        limits = SoundLimits(
             max_duration_s=request.config.max_duration_s,
             until_s=until_s,
             joins_s=tuple(float(ticks * stream.time_base) for ticks in joins),
@@ -206,22 +204,13 @@ def _place_blocks(blocks: Iterator[Block], start_s: float, frames: int) -> Audio
     return AudioTrack(samples=samples, covered=tuple(covered))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Limits:
-    """Where reading sound ends, and where its time is taken anew; all in seconds on the clock of the file."""
-
-    max_duration_s: float  # of all sound together
-    until_s: float | None  # None: the end of the file
-    joins_s: tuple[float, ...]  # where other recordings begin
-
-
 def _resample_blocks(
-    decoded: Iterator[Any], downmix: _DownmixToMono | _OneOfTwoChannels, limits: _Limits
+    decoded: Iterator[Any], downmix: _DownmixToMono | _OneOfTwoChannels, limits: SoundLimits
 ) -> Iterator[Block]:
     """Yield the sound as 16 kHz mono, block by block; a hole in the timestamps, or a join, starts a new run."""
     resampler: Any = None
-    start_s = expected_s = total_s = 0.0
-    yielded = joins_passed = 0  # samples of the current run; joins before it
+    start_s = 0.0
+    yielded = 0  # samples of the current run
 
     def resample(frame: Any) -> Iterator[Block]:
         nonlocal yielded
@@ -230,32 +219,20 @@ def _resample_blocks(
             yield start_s, yielded, data
             yielded += len(data)
 
-    for frame in decoded:
-        if not frame.sample_rate or not frame.samples:
-            continue
-        time_s = frame.time if frame.pts is not None else expected_s
-        if limits.until_s is not None and time_s > limits.until_s:
-            break
-        joins = bisect_right(limits.joins_s, time_s + _CLOCK_ROUNDING_S)
-        if resampler is None or abs(time_s - expected_s) > _LOST_SYNC_S or joins > joins_passed:
-            joins_passed = joins
+    for sound in place_frames(decoded, limits):
+        if resampler is None or sound.begins_run:
             if resampler is not None:
                 yield from resample(None)  # the samples that the filter of the old run still holds
             resampler = av.AudioResampler(format="s16p", layout=downmix.layout, rate=SAMPLE_RATE_HZ)
-            start_s, expected_s, yielded = time_s, time_s, 0
-        frame.pts = None  # the resampler would stretch the sound to follow small jitter of the timestamps
+            start_s, yielded = sound.time_s, 0
+        sound.frame.pts = None  # the resampler would stretch the sound to follow small jitter of the timestamps
         try:
-            downmix.look_at(time_s, frame)
-            yield from resample(frame)
+            downmix.look_at(sound.time_s, sound.frame)
+            yield from resample(sound.frame)
         except MemoryError:
             raise
         except (av.error.FFmpegError, ValueError):  # the format changed in mid-stream: a new run begins
             resampler = None
-            continue
-        seconds = frame.samples / frame.sample_rate
-        expected_s, total_s = expected_s + seconds, total_s + seconds
-        if total_s > limits.max_duration_s:
-            break
     if resampler is not None:
         yield from resample(None)
 

@@ -136,6 +136,16 @@ def test_a_flipped_bit_in_a_timestamp_moves_nothing_else(tmp_path: Path, stream_
     assert not track.damaged
 
 
+@pytest.mark.parametrize("bit", [5, 8, 11])
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_a_small_error_in_a_timestamp_of_the_sound_moves_nothing(tmp_path: Path, number: int, bit: int) -> None:
+    data = record(0)
+    _, _, clean_beeps_s = read_joined(tmp_path / "clean.ts", data)
+    flipped = with_timestamps(data, 0xC0, lambda n, ticks: ticks ^ (1 << bit) if n == number else ticks)
+    _, _, beeps_s = read_joined(tmp_path / "flipped.ts", flipped)
+    np.testing.assert_allclose(beeps_s, clean_beeps_s, atol=1e-4)
+
+
 def test_a_sound_clock_that_jumps_alone_makes_its_stretch_unusable(tmp_path: Path) -> None:
     # Half a minute later than recorded, so that no timestamp falls below zero.
     data = with_timestamps(record(0), 0xE0, lambda number, ticks: ticks + 2_700_000)

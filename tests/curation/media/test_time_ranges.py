@@ -1,7 +1,9 @@
 """A time range of a file is a video of its own, and a separate audio file is used where it is needed."""
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from avf_curation.detectors.detector_set import Detectors
@@ -108,6 +110,35 @@ def loud_starts(samples: np.ndarray) -> np.ndarray:
     """Return the samples at which a beep begins."""
     loud = np.flatnonzero(np.abs(samples.astype(int)) > 3000)
     return loud[np.diff(loud, prepend=-4000) > 3200]
+
+
+@pytest.mark.parametrize("rate", [44_100, 22_050])
+def test_times_that_are_rounded_to_a_millisecond_do_not_move_the_sound_of_a_range(tmp_path: Path, rate: int) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.2, (1, 9 * rate)).astype(np.float32)
+    with av.open(str(tmp_path / "film.mkv"), "w") as out:
+        video = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        audio = out.add_stream("aac", rate=rate, layout="mono")
+        for number in range(225):
+            frame = av.VideoFrame(64, 64, "yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        for start in range(0, noise.shape[1], 1024):
+            block = av.AudioFrame.from_ndarray(np.ascontiguousarray(noise[:, start : start + 1024]), "fltp", "mono")
+            block.sample_rate, block.pts, block.time_base = rate, start, Fraction(1, rate)
+            out.mux(audio.encode(block))
+        out.mux(audio.encode(None))
+    with MediaFile(tmp_path / "film.mkv", CONFIG) as film:
+        whole = film.audio(sum(1 for _ in film.frames()))
+    assert whole is not None
+    for start in (25, 83, 120, 150):
+        with MediaFile(tmp_path / "film.mkv", CONFIG, None, TimeRange(start / 25, start / 25 + 2)) as part:
+            sound = part.audio(sum(1 for _ in part.frames()))
+        assert sound is not None
+        expected = whole.samples[start * 640 - 40 : start * 640 + 16_040].astype(float)
+        correlations = np.correlate(expected, sound.samples[:16_000].astype(float), "valid")
+        assert abs(int(correlations.argmax()) - 40) <= 2, "samples, an eighth of a millisecond"
 
 
 def test_a_time_range_begins_with_the_picture_that_is_shown_then(tmp_path: Path) -> None:
