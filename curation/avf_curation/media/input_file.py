@@ -44,6 +44,14 @@ class InputFile:
         self._position = start + offset
         return self._position
 
+    def read_beside(self, position: int, size: int) -> bytes:
+        """Return up to `size` bytes from a position, and leave FFmpeg's position as it is. Raises as `check`."""
+        before, self._position = self._position, position
+        data = self.read(size)
+        self._position = before
+        self.check()
+        return data
+
     def tell(self) -> int:
         """Return the position."""
         return self._position
@@ -119,6 +127,10 @@ class InputContainer:
             self._container.seek(offset, **options)
         finally:
             self._check()
+
+    def read_bytes(self, position: int, size: int) -> bytes:
+        """Return up to `size` bytes of the file from a position; none of an input in memory. Raises OSError."""
+        return b"" if self._file is None else self._file.read_beside(position, size)
 
     def close(self) -> None:
         """Close container and file."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from avf_curation.media.packet_syntax import codec_of_header, has_zero_fill, nal_length_bytes
+from avf_curation.media.transport_stream import is_whole_unit, unit_bytes
 
 LOST_STEPS = 1.5  # nominal steps from one frame to the next, around damage, above which one between them is lost
 _REPORTING_DECODERS = {
@@ -32,6 +33,7 @@ class PacketDamage:
     """
 
     def __init__(self, container: Any, video: Any, step: int) -> None:
+        self._container, self._stream_id = container, int(video.id)
         self._codec: str = video.codec_context.name
         self._length_bytes = nal_length_bytes(video.codec_context)
         self._is_parsed = bool(int(container.format.flags) & _TS_DISCONT)
@@ -54,7 +56,7 @@ class PacketDamage:
 
         Where another recording, or a segment of the same one, was put behind its last packet, counters begin again:
         MPEG-TS reports data as missing that never were. The last packet before a key frame on time is taken for whole
-        if the decoder would see that it is not.
+        if the decoder would see that it is not, or its last bytes are there.
 
         Args:
             packet: the next one for the decoder.
@@ -64,12 +66,19 @@ class PacketDamage:
         is_reported = bool(packet.is_corrupt)
         if self._is_parsed:
             is_reported, self._is_reported = self._is_reported, is_reported
-        is_checked = self._codec in _REPORTING_DECODERS
-        if is_reported and is_checked and following is not None and following.is_keyframe:
-            is_reported = not begins_recording and self.is_last_before_loss(packet, following)
+        if is_reported and following is not None and following.is_keyframe:
+            is_checked = self._codec in _REPORTING_DECODERS or self._has_its_end(packet, following)
+            is_reported = not (is_checked and (begins_recording or not self.is_last_before_loss(packet, following)))
         return is_reported or (
             self._length_bytes > 0 and has_zero_fill(memoryview(packet), self._codec, self._length_bytes)
         )
+
+    def _has_its_end(self, packet: Any, following: Any) -> bool:
+        """Return whether a packet of a transport stream is there to its last byte."""
+        if self._container.format.name != "mpegts" or packet.pos is None or following.pos is None:
+            return False
+        size = unit_bytes(packet.pos, following.pos)
+        return is_whole_unit(self._container.read_bytes(packet.pos, size), self._stream_id)
 
     def is_last_before_loss(self, packet: Any, following: Any | None) -> bool:
         """Return whether the timestamps say that a packet between two others is missing."""

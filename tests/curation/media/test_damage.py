@@ -14,6 +14,7 @@ from avf_curation.media.decode import MediaFile
 from avf_curation.media.file_clock import FileClock, PacketClock
 from avf_curation.media.packet_syntax import codec_of_header, has_zero_fill, is_unreferenced
 from avf_curation.media.presentation_times import PresentationTimes
+from avf_curation.media.transport_stream import is_whole_unit
 from avf_curation.media.types import VideoTrack
 from avf_curation.media.video_decoder import VideoDecoder
 from avf_curation.pipeline.screening import ScreenedShot
@@ -214,7 +215,10 @@ def test_no_ruined_picture_is_kept_where_the_start_of_a_picture_is_lost(
         assert set(ruined) <= damaged_indices(track)
 
 
-@pytest.mark.parametrize(("codec", "options"), REORDERED)
+X265 = {"x265-params": "keyint=20:min-keyint=20:scenecut=0:bframes=2:qp=24:log-level=none", "preset": "veryfast"}
+
+
+@pytest.mark.parametrize(("codec", "options"), [*REORDERED, ("libx265", X265)])
 def test_segments_whose_counters_begin_again_are_whole_where_they_are_joined(
     tmp_path: Path, codec: str, options: dict[str, str]
 ) -> None:
@@ -231,13 +235,15 @@ def test_segments_whose_counters_begin_again_are_whole_where_they_are_joined(
     pictures, track = frames_by_time(tmp_path / "segments.ts", bytes(segments))
     assert track.damaged == ()
     assert ruined_pictures(pictures, clean) == []
-    # Where data are missing before the key frame, the decoder says so.
-    lost = [offsets[(starts[number - 1] + starts[number]) // 2]]
-    pictures, track = frames_by_time(tmp_path / "spoilt.ts", without(bytes(segments), lost))
-    ruined = ruined_pictures(pictures, clean)
-    assert ruined
-    assert set(ruined) <= damaged_indices(track)
-    assert track.frames == 80
+    # Where data are missing before the key frame, the decoder, or the end of the picture, says so.
+    middle, end = (starts[number - 1] + starts[number]) // 2, starts[number] - 1
+    for lost in (middle, end):
+        pictures, track = frames_by_time(tmp_path / "spoilt.ts", without(bytes(segments), [offsets[lost]]))
+        ruined = ruined_pictures(pictures, clean)
+        assert ruined or lost == end, "which may hold few bytes"
+        assert damaged_indices(track)
+        assert set(ruined) <= damaged_indices(track)
+        assert track.frames == 80
 
 
 @pytest.mark.parametrize("codecs", [("libx264", "mpeg2video"), ("mpeg2video", "libx264")])
@@ -387,3 +393,22 @@ def test_a_packet_without_data_does_not_end_the_video(tmp_path: Path) -> None:
     assert decoder.repeated_until is not None
     assert decoder.repeated_until > 5
     assert failed == []
+
+
+def transport_packet(counter: int, *, field: bytes = b"", pid: int = 256) -> bytes:
+    """Return a packet of a transport stream with an adaptation field (behind its length), or none."""
+    header = bytes((0x47, pid >> 8, pid & 255, (0x30 if field else 0x10) | counter))
+    return (header + (bytes((len(field),)) + field if field else b"")).ljust(188, b"\x5a")
+
+
+def test_a_unit_is_whole_up_to_the_packet_that_padding_fills() -> None:
+    padding, clock = b"\0" + b"\xff" * 20, b"\x10" + bytes(6)
+    other = transport_packet(9, pid=257)
+    whole = transport_packet(14) + other + transport_packet(15) + transport_packet(0, field=padding)
+    assert is_whole_unit(whole, 256)
+    assert is_whole_unit(transport_packet(3, field=clock + b"\xff\xff"), 256)
+    assert not is_whole_unit(transport_packet(3, field=clock), 256), "no padding: its end may be missing"
+    assert not is_whole_unit(whole[:-188], 256)
+    assert not is_whole_unit(transport_packet(14) + transport_packet(0, field=padding), 256)
+    assert not is_whole_unit(b"x" + whole, 256)
+    assert not is_whole_unit(b"", 256)
