@@ -72,7 +72,7 @@ def _link_video(video: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     others = [path for path in folder.iterdir() if path.resolve() != video.resolve()]
     if others:
-        raise UserError(f"{folder.parent}: holds the clips of {others[0].name}; name a new folder for {video.name}")
+        raise UserError(f"{folder.parent}: was made for {others[0].name}; name a new folder for {video.name}")
     link = folder / video.name
     if not link.is_symlink():
         os.symlink(video.resolve(), link)

@@ -235,7 +235,7 @@ def test_videos_are_cut_into_clips_of_each_person(tmp_path: Path, capsys: pytest
     assert curate_main(argv) == 0, "the same line again"
     (tmp_path / "other.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, speakers=(503,)),))))
     assert curate_main(["clip", str(tmp_path / "other.mp4"), "--out", str(tmp_path / "out")]) == 2
-    assert "holds the clips of two then one.mp4; name a new folder for other.mp4" in capsys.readouterr().err
+    assert "was made for two then one.mp4; name a new folder for other.mp4" in capsys.readouterr().err
     (tmp_path / "wall.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, speakers=()),))))
     assert curate_main(["clip", str(tmp_path / "wall.mp4"), "--out", str(tmp_path / "wall")]) == 2
     assert "wall.mp4: no clip can be cut from it: " in capsys.readouterr().err

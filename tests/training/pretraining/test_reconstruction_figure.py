@@ -1,5 +1,6 @@
 """The figure of a reconstruction says in words where the output is worse than each patch's mean."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.mask_sampling import MaskConfig
 from avf_training.pretraining.reconstruction_figure import _error_ratio, draw_reconstruction, reconstruct_clip
+from avf_training.trainer.figures import load_pyplot
 from support.models import random_batch, tiny_config
 
 
@@ -33,3 +35,28 @@ def test_an_untrained_model_is_worse_than_the_mean_picture_and_its_raw_output_is
     assert (np.isnan(clip.audio_raw) == ~hidden).all(), "the raw output is of what was hidden"
     draw_reconstruction(tmp_path / "r.png", [clip], "clip", restored=True)
     assert (tmp_path / "r.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_long_names_and_figures_stay_inside_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pyplot = load_pyplot()
+    monkeypatch.setattr(pyplot, "close", lambda figure: None)
+    torch.manual_seed(0)
+    model = MaskedAutoencoder(tiny_config())
+    video, audio = random_batch(model.config, 1)
+    assert video is not None
+    assert audio is not None
+    masks = MaskConfig(video_ratio=0.5, audio_ratio=0.5, decoder_ratio=0.0)
+    clip = replace(
+        reconstruct_clip(model, video, audio, masks, seed=0), video_error_ratio=1234.5, audio_error_ratio=1234.5
+    )
+    names = f"{'interviews-' + '0' * 32}-0000000-0000075-0\n{'/a_long_name' * 12}/model"
+    for restored in (False, True):
+        draw_reconstruction(tmp_path / "r.png", [clip], names, restored)
+        figure = pyplot.gcf()
+        figure.draw_without_rendering()  # sizes in the figure's own dots, not in those of the file
+        texts = [text for part in (figure, *figure.subfigs) for text in part.texts]
+        assert any("1234.50\ntimes" in each.get_text() or "1234.50 times" in each.get_text() for each in texts)
+        for text in texts:
+            assert text.get_window_extent().x1 <= figure.bbox.x1, text.get_text()
+    monkeypatch.undo()
+    pyplot.close("all")

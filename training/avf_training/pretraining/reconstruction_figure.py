@@ -30,9 +30,11 @@ from avf_training.models.masks import Masks
 from avf_training.models.patch_embed import audio_patches, video_patches
 from avf_training.models.presets import preset
 from avf_training.objectives.targets import audio_targets, video_targets
-from avf_training.trainer.figures import DPI, WIDTH_IN, load_pyplot
+from avf_training.trainer.figures import DPI, WIDTH_IN, load_pyplot, wrap_text
 
 _EPS = 1e-6
+_NAME_CHARACTERS = 54  # of the heading that fit into the width of the figure, where all of them are digits
+_TITLE_CHARACTERS = 75  # of a row's title, which is a sentence
 _FRAMES = 4  # of a clip in the figure: more are too small on a phone
 
 
@@ -210,12 +212,14 @@ def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, 
     shown = np.linspace(0, len(clips[0].video) - 1, _FRAMES).round().astype(int)
     widths = [1.0] * len(shown) + [1.6]
     height = WIDTH_IN / sum(widths) + 0.32
-    figure = pyplot.figure(figsize=(WIDTH_IN, height * len(rows) + 0.6 + 0.16 * len(clips)))
     comparison = "worse" if any(clip.worse for clip in clips) else "better"
-    subtitle = f"{comparison} than the mean picture (each hidden patch in its own mean)"
-    figure.suptitle(f"{title}\n{subtitle}", fontsize=11, x=0.01, ha="left")
+    subtitle = f"{comparison} than the mean picture (each patch in its own mean)"
+    heading = wrap_text(f"{title}\n{subtitle}", _NAME_CHARACTERS)
+    height_in = height * len(rows) + 0.2 * (heading.count("\n") + 2) + 0.16 * len(clips)
+    figure = pyplot.figure(figsize=(WIDTH_IN, height_in))
+    figure.suptitle(heading, fontsize=11, x=0.01, ha="left")
     for part, row in zip(np.atleast_1d(figure.subfigures(len(rows), 1)), rows, strict=True):
-        part.suptitle(row.title, fontsize=10, x=0.01, ha="left")
+        part.suptitle(wrap_text(row.title, _TITLE_CHARACTERS), fontsize=10, x=0.01, ha="left")
         axes = part.subplots(1, len(widths), gridspec_kw={"width_ratios": widths})
         for axis, index in zip(axes, shown, strict=False):
             axis.imshow(np.where(np.isnan(row.frames[index]), 0.85, row.frames[index]))
@@ -288,7 +292,7 @@ class Reconstructor:
                 if not self.request.all_must_fit:
                     continue
                 raise UserError(f"--ratios {video_ratio:g}:{audio_ratio:g}: {error}") from None
-        draw_reconstruction(out, clips, f"{key}   {self.title}", self.model.config.targets.normalised)
+        draw_reconstruction(out, clips, f"{key}\n{self.title}", self.model.config.targets.normalised)
         return [f"video {clip.video_ratio:g}, sound {clip.audio_ratio:g} hidden: {clip.verdict}" for clip in clips]
 
 

@@ -1,5 +1,6 @@
 """The set-up of matplotlib for all figures of this package: one column that a phone shows without zooming."""
 
+import textwrap
 from typing import Any
 
 from avf_shards.pages.palette import LIGHT
@@ -60,3 +61,8 @@ def use_few_ticks(axis: Any) -> None:
 def put_legend_below(axis: Any, columns: int) -> None:
     """Draw the legend of an axis under it."""
     axis.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.24), ncols=columns, columnspacing=1.2, handlelength=1.2)
+
+
+def wrap_text(text: str, characters: int) -> str:
+    """Return `text` with each line broken to at most so many characters, within words where a word is longer."""
+    return "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, characters) or [""])
