@@ -252,7 +252,7 @@ def _check_identity(track: Track, config: TrackConfig) -> tuple[Check, ...]:
         ),
         Check(
             stage=STAGE,
-            reason=ANOTHER_FACE,
+            reason="another_face",
             score=track.blend,
             operator="<=",
             threshold=config.max_blend,

@@ -135,6 +135,27 @@ def test_a_setting_that_is_no_threshold_is_refused(setting: str, says: str) -> N
         changes_per_source()
 
 
+def test_the_share_of_speech_can_be_asked_for_though_its_stage_decides_spans() -> None:
+    def heard(start: int, share: float) -> Decision:
+        stretch = silence.Stretch(span=Span(start, start + 100), speech=True, level_dbfs=-20.0, speech_share=share)
+        checks = silence.decide(stretch, load_recipe().defaults.silence)
+        failed = next((check for check in checks if check.passed is False), None)
+        return make_decision("a", start, "rejected" if failed else "kept", *checks)
+
+    table = decisions_to_table([heard(100 * n, share) for n, share in enumerate((0.1, 0.4, 0.9))])
+    identity = replace(IDENTITY, backends=IDENTITY.backends | {"speech": "silero"})
+    stricter = what_if_batches(
+        iter(table.to_batches()), parse_request(["silence.min_speech_share=0.5"], identity)
+    ).sources["a"]
+    assert (stricter.kept_after, stricter.now_rejected) == (100, {"silence/no_speech": 100})
+    laxer = what_if_batches(iter(table.to_batches()), parse_request(["silence.min_speech_share=0"], identity)).sources[
+        "a"
+    ]
+    assert (laxer.kept_after, laxer.unknown) == (200, 100), "no later stage measured the admitted span"
+    proposals = propose_thresholds(table, "a", 0.6).proposals
+    assert [proposal.setting for proposal in proposals] == ["silence.min_speech_share"]
+
+
 def test_a_new_threshold_is_edited_in_one_stage_file_and_one_recipe_line() -> None:
     """The Check that a stage makes names its setting, and what-if and calibration read it from the ledger."""
     grainy = [
