@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from avf_curation.media.packet_syntax import codec_of_header, has_zero_fill, nal_length_bytes
+from avf_curation.media.packet_syntax import codec_of_header, has_zero_fill, has_zeros_in_units, nal_length_bytes
 from avf_curation.media.transport_stream import is_whole_unit, unit_bytes
 
 LOST_STEPS = 1.5  # nominal steps from one frame to the next, around damage, above which one between them is lost
@@ -69,9 +69,13 @@ class PacketDamage:
         if is_reported and following is not None and following.is_keyframe:
             is_checked = self._codec in _REPORTING_DECODERS or self._has_its_end(packet, following)
             is_reported = not (is_checked and (begins_recording or not self.is_last_before_loss(packet, following)))
-        return is_reported or (
-            self._length_bytes > 0 and has_zero_fill(memoryview(packet), self._codec, self._length_bytes)
-        )
+        return is_reported or self._has_zeros(memoryview(packet))
+
+    def _has_zeros(self, packet: memoryview) -> bool:
+        """Return whether zeros stand where the codec allows none."""
+        if self._length_bytes:
+            return has_zero_fill(packet, self._codec, self._length_bytes)
+        return self._codec in ("h264", "hevc") and has_zeros_in_units(packet)
 
     def _has_its_end(self, packet: Any, following: Any) -> bool:
         """Return whether a packet of a transport stream is there to its last byte."""

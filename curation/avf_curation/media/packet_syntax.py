@@ -1,5 +1,6 @@
 """Tells from the bytes of a video packet what neither the container nor the decoder says."""
 
+import re
 from typing import Any
 
 HEADER_BYTES = 512  # of a packet, in which its first picture begins unless a long message comes before
@@ -9,6 +10,7 @@ _B_VOP = 2  # vop_coding_type of MPEG-4
 
 
 _MAX_PADDING = 32  # zero bytes at the end of a unit
+_ZEROS_IN_UNIT = re.compile(rb"\0\0\0[^\0\1]")  # where a 1 follows, the zeros lie in front of the next unit
 
 
 def is_unreferenced(header: memoryview, codec: str) -> bool:
@@ -73,6 +75,11 @@ def nal_length_bytes(codec: Any) -> int:
     if position is None or len(extradata) <= position or extradata[0] != 1:
         return 0
     return (extradata[position] & 3) + 1
+
+
+def has_zeros_in_units(packet: memoryview) -> bool:
+    """Return whether three zero bytes lie inside a unit of H.264 or HEVC with start codes, where none may."""
+    return _ZEROS_IN_UNIT.search(packet) is not None
 
 
 def has_zero_fill(packet: memoryview, codec: str, length_bytes: int) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from avf_curation.media.damage import DamageLog, ShownFrame
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.file_clock import FileClock, PacketClock
-from avf_curation.media.packet_syntax import codec_of_header, has_zero_fill, is_unreferenced
+from avf_curation.media.packet_syntax import codec_of_header, has_zero_fill, has_zeros_in_units, is_unreferenced
 from avf_curation.media.presentation_times import PresentationTimes
 from avf_curation.media.transport_stream import is_whole_unit
 from avf_curation.media.types import VideoTrack
@@ -311,6 +311,21 @@ def test_zeros_in_a_slice_are_damage_though_the_decoder_takes_them(tmp_path: Pat
     assert 50 in ruined_pictures(pictures, clean)
     assert index == 50
     assert track.damaged == (Span(50, 80),)
+
+
+@pytest.mark.parametrize(("codec", "options"), [("libx264", X264), ("libx265", X265)])
+def test_zeros_in_a_stream_with_start_codes_are_damage(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
+    film = noisy_film("mpegts", codec, options)
+    clean, track = frames_by_time(tmp_path / "film.ts", film)
+    assert (len(clean), track.damaged) == (80, ())
+    count = len(video_packets(film)[0])
+    for eighth in range(1, 7):
+        pictures, track = frames_by_time(tmp_path / "spoilt.ts", spoil(film, count * eighth // 8))
+        ruined = ruined_pictures(pictures, clean)
+        assert ruined
+        assert set(ruined) <= damaged_indices(track)
+    assert not has_zeros_in_units(memoryview(b"\0\0\0\1\x65\x88\0\0\0\0\0\1\x41\x88\0\0\3\0\0\0"))
+    assert has_zeros_in_units(memoryview(b"\0\0\0\1\x65\x88\0\0\0\2\x88"))
 
 
 def test_zeros_between_units_and_at_their_end_are_no_damage() -> None:
