@@ -55,6 +55,7 @@ class NoModels:
 @pytest.fixture(autouse=True)
 def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avf_curation.execution.worker.Detectors", NoModels)
+    monkeypatch.setattr("avf_curation.execution.worker.check_tools", lambda detectors, settings: None)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from support.stages import single_step
 
 
 def continue_run(tmp_path: Path, **options: object) -> RunFolder:
-    settings = make_recipe("plan.unit_videos=2")
+    settings = make_recipe("plan.unit_videos=2", "silence.speech_backend=none")
     sources = {"made": tmp_path / "in"}
     return curate(
         settings,
@@ -115,7 +115,7 @@ def test_a_coordinator_whose_marker_is_removed_stops(tmp_path: Path) -> None:
 
     with pytest.raises(InfrastructureError, match="took this run over"):
         curate(
-            make_recipe("plan.unit_videos=2"),
+            make_recipe("plan.unit_videos=2", "silence.speech_backend=none"),
             EMBEDDED,
             {"made": tmp_path / "in"},
             tmp_path / "run",
