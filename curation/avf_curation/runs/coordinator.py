@@ -38,7 +38,7 @@ class Coordinator:
         if kind is None:
             self._emit(Event(name="run_finished"))
         else:
-            self._emit(Event(name="run_stopped", message=str(error)))
+            self._emit(Event(name="run_stopped", message=str(error) or kind.__name__))  # Ctrl-C has no words
         self._lock.__exit__(kind, error, trace)
 
     def check(self) -> None:

@@ -56,10 +56,13 @@ class StatusReader:
             self._unreadable = run.count_unreadable()
         finished = (run.attempt_folder(newest) / "ledger").is_dir()
         coordinator = None if finished else active_coordinator(run)
+        progress = self._progress.read()
+        if not coordinator:  # killed workers leave the files of their units; nobody is at them
+            progress = progress.with_active(())
         return RunStatus(
             state="finished" if finished else "going" if coordinator else "stopped",
             attempt=newest,
-            progress=self._progress.read(),
+            progress=progress,
             coordinator=str(coordinator) if coordinator else None,
             unreadable=self._unreadable,
             last_unit_s_ago=last_unit_age_s(run),

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from avf_curation.execution.events import read_events
+from avf_curation.execution.events import EventLog, read_events
 from avf_curation.pipeline.failures import InfrastructureError
 from avf_curation.pipeline.outcomes import VideoOutcomes
 from avf_curation.runs import coordinator
@@ -141,3 +141,11 @@ def test_a_run_stops_before_the_disk_is_full(tmp_path: Path, monkeypatch: pytest
     assert names.count("disk_almost_full") == 2
     assert names[-1] == "run_finished"
     assert sorted(event["unit"] for event in read_events(run.log_folder) if event["name"] == "unit_done") == [0, 1, 2]
+
+
+def test_the_log_says_what_stopped_a_run_also_an_error_without_words(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    with pytest.raises(KeyboardInterrupt), coordinator.Coordinator(run, EventLog(run.log_folder), 0):
+        raise KeyboardInterrupt
+    (*_, last) = read_events(run.log_folder)
+    assert (last["name"], last["message"]) == ("run_stopped", "KeyboardInterrupt")
