@@ -136,6 +136,7 @@ def _read_pass(request: _Request, downmix: _DownmixToMono | _OneOfTwoChannels) -
         joins = clock.streams[stream.index].begins if stream.index in clock.streams else ()
         limits = SoundLimits(
             max_duration_s=request.config.max_duration_s,
+            file_bytes=container.size_bytes,
             until_s=until_s,
             joins_s=tuple(float(ticks * stream.time_base) for ticks in joins),
         )

@@ -7,8 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from avf_curation.media.types import MediaError
+
 _LOST_SYNC_S = 0.05  # sound whose timestamps drift less than this is taken as continuous
 _CLOCK_ROUNDING_S = 0.001
+_MIN_RATE_HZ = 4000  # the lowest that devices record is 5,512
+# An hour of digital silence in FLAC takes 200 kB. A file may hold three hours, and as much more as that allows.
+_SMALL_FILE_S, _SECONDS_PER_BYTE = 3 * 3600, 0.02
 _SETTLE_S = 5.0  # of a run, whose timestamps together say when it begins
 
 
@@ -17,6 +22,7 @@ class SoundLimits:
     """Where reading sound ends, and where its time is taken anew; all in seconds on the clock of the file."""
 
     max_duration_s: float  # of all sound together
+    file_bytes: int  # size of the file
     until_s: float | None  # None: the end of the file
     joins_s: tuple[float, ...]  # where other recordings begin
 
@@ -61,13 +67,18 @@ def _settle(run: list[PlacedFrame]) -> Iterator[PlacedFrame]:
 
 
 def _split_runs(decoded: Iterator[Any], limits: SoundLimits) -> Iterator[PlacedFrame]:
-    """Yield the frames with their own times; a hole in the timestamps, or a join, begins a new run."""
+    """Yield the frames with their own times; a hole in the timestamps, or a join, begins a new run.
+
+    Raises MediaError for sound that would take gigabytes from a file of kilobytes.
+    """
     expected_s: float | None = None
     total_s = 0.0
     joins_passed = 0
     for frame in decoded:
         if not frame.sample_rate or not frame.samples:
             continue
+        if frame.sample_rate < _MIN_RATE_HZ:
+            raise MediaError("absurd_sound", f"the sound has {frame.sample_rate} samples a second")
         time_s = frame.time if frame.pts is not None else expected_s or 0.0
         if limits.until_s is not None and time_s > limits.until_s:
             break
@@ -80,6 +91,9 @@ def _split_runs(decoded: Iterator[Any], limits: SoundLimits) -> Iterator[PlacedF
         total_s += _seconds(frame)
         if total_s > limits.max_duration_s:
             break
+        if total_s > _SMALL_FILE_S + _SECONDS_PER_BYTE * limits.file_bytes:
+            hours = total_s / 3600
+            raise MediaError("absurd_sound", f"{limits.file_bytes} bytes hold more than {hours:.1f} h of sound")
 
 
 def _seconds(frame: Any) -> float:

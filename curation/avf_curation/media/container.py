@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from avf_shards.system.memory_limit import limit_memory
 from avf_shards.system.storage_faults import is_machine_fault, retry_read
 
 from avf_curation.media.input_file import InputContainer, InputFile
@@ -18,6 +19,7 @@ av.logging.set_level(None)  # FFmpeg would write a line to stderr for each damag
 
 MAX_DECODE_ERRORS = 10_000  # after so many packets of one stream nothing more of it is expected to decode
 _MAX_PROBED_BYTES = 64 << 20  # FFmpeg keeps in memory what it has looked through
+_OPENING_BYTES, _OPENING_BYTES_PER_BYTE = 500_000_000, 50  # an index takes 24 bytes for the 4 of a frame's size
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,wav,w64,flac,mp3,aac,rm,"
@@ -50,7 +52,9 @@ def open_container(path: Path, find_all_streams: bool = False) -> InputContainer
     if find_all_streams:
         options |= {"probesize": str(min(file.size, _MAX_PROBED_BYTES)), "analyzeduration": str(2**60)}
     try:
-        container = av.open(file, "r", options=options, metadata_errors="replace")
+        # A few bytes can declare a hundred million frames, for which FFmpeg makes a table before it reads one.
+        with limit_memory(_OPENING_BYTES + _OPENING_BYTES_PER_BYTE * file.size):
+            container = av.open(file, "r", options=options, metadata_errors="replace")
         file.check()
     except Exception as error:
         try:

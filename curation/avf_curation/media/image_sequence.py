@@ -48,7 +48,10 @@ def _packet_bytes(path: Path) -> bytes:
     data = read_bytes(path)
     if path.suffix.lower() != ".bmp":
         return data
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # it declares more pixels than OpenCV reads
+        image = None
     if image is None:
         raise MediaError("not_media", f"the image {path.name} cannot be read")
     return bytes(cv2.imencode(".png", image)[1])

@@ -100,6 +100,7 @@ class InputContainer:
         self.format: Any = container.format
         self.name: str = container.name
         self.duration: int | None = container.duration  # microseconds, as declared
+        self.size_bytes = 0 if file is None else file.size  # of the file; 0 in memory
 
     @property
     def streams(self) -> Any:

@@ -9,7 +9,9 @@ from xml.etree.ElementTree import ParseError
 
 from avf_shards.errors import UserError
 
-_MAX_ROWS = 100_000  # an .xlsx from outside may claim any number of rows; no corpus has a tenth of these
+# A table from outside may claim any number of rows, and a kilobyte of .xlsx may hold gigabytes. No corpus has a tenth.
+_MAX_ROWS = 100_000
+_MAX_BYTES = 64_000_000
 
 
 def read_rows(path: Path, needed: tuple[str, ...], where: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -40,9 +42,9 @@ def parse_integer(text: str) -> int | None:
     """Return the integer of a cell, also as a spreadsheet writes it (46.0), or None for any other text."""
     try:
         value = float(text)
-    except ValueError:
+        return int(value) if value == int(value) else None
+    except (ValueError, OverflowError):  # no number, or none that ends
         return None
-    return int(value) if value == int(value) else None
 
 
 def _read_xlsx(path: Path, where: str) -> Iterator[list[str]]:
@@ -50,6 +52,8 @@ def _read_xlsx(path: Path, where: str) -> Iterator[list[str]]:
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
+        with zipfile.ZipFile(path) as archive:  # which gives no more of a member than it declares
+            _check_size(sum(member.file_size for member in archive.infolist()), path, where)
         book = load_workbook(path, read_only=True, data_only=True)
         for number, row in enumerate(book.worksheets[0].iter_rows(values_only=True)):
             if number > _MAX_ROWS:
@@ -61,6 +65,16 @@ def _read_xlsx(path: Path, where: str) -> Iterator[list[str]]:
 
 def _read_csv(path: Path, where: str) -> Iterator[list[str]]:
     try:
+        _check_size(path.stat().st_size, path, where)
         yield from csv.reader(io.StringIO(path.read_text("utf-8-sig")), strict=True)
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{where}: {path.name} cannot be read as a CSV table ({error})") from None
+
+
+def _check_size(size_bytes: int, path: Path, where: str) -> None:
+    """Raise UserError for a table that is too large, unpacked, to be of any corpus."""
+    if size_bytes > _MAX_BYTES:
+        raise UserError(
+            f"{where}: {path.name} holds {size_bytes / 1e6:,.0f} MB of text, and no owner's table has more than "
+            f"{_MAX_BYTES / 1e6:.0f} MB; is it the owners' table?"
+        )

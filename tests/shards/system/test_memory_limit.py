@@ -1,0 +1,29 @@
+"""An allocation beyond a limit fails, and the limit ends with its block."""
+
+import sys
+
+import pytest
+from avf_shards.system.memory_limit import limit_memory, reserved_memory_bytes
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process reserves")
+
+
+def test_an_allocation_beyond_the_limit_fails() -> None:
+    with limit_memory(100e6), pytest.raises(MemoryError):
+        bytearray(500_000_000)
+    assert len(bytearray(500_000_000)) == 500_000_000
+
+
+def test_a_limit_inside_another_raises_no_limit() -> None:
+    with limit_memory(100e6), limit_memory(10e9), pytest.raises(MemoryError):
+        bytearray(500_000_000)
+
+
+def test_work_below_the_limit_goes_on() -> None:
+    before = reserved_memory_bytes()
+    assert before is not None
+    with limit_memory(400e6):
+        block = bytearray(100_000_000)
+        inside = reserved_memory_bytes()
+        assert inside is not None
+        assert inside >= before + len(block) // 2
