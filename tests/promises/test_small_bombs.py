@@ -52,3 +52,8 @@ def test_no_small_file_takes_a_worker_above_its_memory(tmp_path: Path) -> None:
     verdicts = dict(zip(ledger["video_id"].to_pylist(), ledger["status"].to_pylist(), strict=True))
     assert verdicts.keys() == names
     assert not {name for name, status in verdicts.items() if status == "kept"}
+    errors = dict(zip(ledger["video_id"].to_pylist(), ledger["error"].to_pylist(), strict=True))
+    assert errors["200-tracks-2000000-samples.mp4"] == "memory_limit"
+    assert {errors[name] for name in ("1-hz-1-blocks.flac", "8-hz-4-blocks.flac", "1-hz.wav", "100-hz.wav")} == {
+        "absurd_sound"
+    }

@@ -4,11 +4,13 @@ Inputs are untrusted. Only container formats that hold everything in one file ar
 other files or addresses, and FFmpeg opens nothing itself: it reads through a file object of this package.
 """
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import av
+import psutil
 from avf_shards.system.memory_limit import limit_memory
 from avf_shards.system.storage_faults import is_machine_fault, retry_read
 
@@ -51,9 +53,10 @@ def open_container(path: Path, find_all_streams: bool = False) -> InputContainer
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
     if find_all_streams:
         options |= {"probesize": str(min(file.size, _MAX_PROBED_BYTES)), "analyzeduration": str(2**60)}
+    limit_bytes = _OPENING_BYTES + _OPENING_BYTES_PER_BYTE * file.size
     try:
         # A few bytes can declare a hundred million frames, for which FFmpeg makes a table before it reads one.
-        with limit_memory(_OPENING_BYTES + _OPENING_BYTES_PER_BYTE * file.size):
+        with limit_memory(limit_bytes):
             container = av.open(file, "r", options=options, metadata_errors="replace")
         file.check()
     except Exception as error:
@@ -61,6 +64,10 @@ def open_container(path: Path, find_all_streams: bool = False) -> InputContainer
             file.check()  # what FFmpeg makes of a failed read says nothing about the file
         finally:
             file.close()
+        no_memory = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+        if no_memory and psutil.virtual_memory().available > limit_bytes:
+            message = f"opening its {file.size} bytes asks for more than {limit_bytes / 1e6:.0f} MB of memory"
+            raise MediaError("memory_limit", message) from None
         if isinstance(error, MemoryError) or not isinstance(error, av.error.FFmpegError | ValueError | OverflowError):
             raise
         reason = getattr(error, "strerror", None) or error

@@ -21,6 +21,7 @@ DECIDING_MODULES = {
         "format/tar.py",
         "packing/near_duplicates.py",
         "sampling/hash_draw.py",
+        "system/memory_limit.py",
         "system/storage_faults.py",
         "timeline.py",
     ),

@@ -1,0 +1,33 @@
+"""Tables from outside may claim any size, and numbers without an end."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from avf_curation.sources.spreadsheet import parse_integer, read_rows
+from avf_shards.errors import UserError
+from support.images import write_xlsx
+
+
+def test_a_small_xlsx_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
+    write_xlsx(tmp_path / "small.xlsx", [["a", "b"], [1, 2]])
+    assert list(read_rows(tmp_path / "small.xlsx", ("a",), "--source x")) == [(2, {"a": "1", "b": "2"})]
+    large = tmp_path / "large.xlsx"
+    with zipfile.ZipFile(tmp_path / "small.xlsx") as small, zipfile.ZipFile(large, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in small.namelist():
+            packed.writestr(name, small.read(name))
+        packed.writestr("xl/more.xml", b"A" * 65_000_000)
+    assert large.stat().st_size < 100_000
+    with pytest.raises(UserError, match=r"--source x: large\.xlsx holds 65 MB of text, .* is it the owners' table\?"):
+        list(read_rows(large, ("a",), "--source x"))
+
+
+def test_a_csv_with_a_huge_field_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1," + "x" * 200_000 + "\n")
+    with pytest.raises(UserError, match=r"x\.csv cannot be read as a CSV table \(field larger than field limit"):
+        list(read_rows(tmp_path / "x.csv", ("a",), "--source x"))
+
+
+@pytest.mark.parametrize("text", ["inf", "1e999", "nan", "", "4,5"])
+def test_a_number_that_does_not_end_is_no_integer(text: str) -> None:
+    assert parse_integer(text) is None
