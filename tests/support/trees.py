@@ -26,7 +26,9 @@ def _compared_bytes(path: Path) -> bytes:
     if path.name != PLAN_SUMMARY:
         return content
     values = json.loads(content)
-    return json.dumps({name: value for name, value in values.items() if name not in ("name", "planned")}).encode()
+    return json.dumps(
+        {name: value for name, value in values.items() if name not in ("name", "planned", "self_sha256")}
+    ).encode()
 
 
 def result_digests(run: Path) -> dict[str, str]:

@@ -79,8 +79,10 @@ class LedgerSummary:
 
 
 def summarize_run(run: RunFolder) -> LedgerSummary:
-    """Summarize the committed part of a run's ledger."""
+    """Summarize the committed part of a run's ledger. Raises FaultError for a damaged plan or ledger."""
     identity = run.identity()
+    for attempt in run.attempts():
+        run.check_plan(attempt)
     newest = max(run.attempts(), default=0)
     finished = (run.attempt_folder(newest) / "ledger").is_dir()
     batches = list(run.ledger_batches(_COLUMNS))

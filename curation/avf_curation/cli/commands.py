@@ -17,6 +17,7 @@ from avf_curation.cli import (
     run,
     sources,
     status,
+    verify,
     weights,
     what_if,
 )
@@ -30,6 +31,7 @@ COMMANDS = (
     retry,
     gc,
     audit,
+    verify,
     explain,
     what_if,
     calibrate,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from avf_shards.format.file_digests import check_file
 from avf_shards.format.run_folder import PLAN, SKIPPED_INPUTS, RunFolder
 from avf_shards.schema.versions import read_parquet
 
@@ -38,8 +39,12 @@ class RunPlan:
 def read_plan(run: RunFolder, attempt: int) -> RunPlan:
     """Return the frozen plan of an attempt. Raises OSError, and UserError for a plan of a newer version."""
     folder = run.attempt_folder(attempt) / "plan"
+    digests = run.plan_summary(attempt).file_sha256
+    check_file(folder / PLAN, digests, "plan")
     table = read_parquet(folder / PLAN, "plan")
     skipped_file = folder / SKIPPED_INPUTS  # the plan of a deletion has none
+    if skipped_file.is_file():
+        check_file(skipped_file, digests, "skipped inputs")
     rows = read_parquet(skipped_file, "skipped inputs").to_pylist() if skipped_file.is_file() else []
     return RunPlan(attempt=attempt, table=table, skipped_inputs=tuple(SkippedInput(**row) for row in rows))
 

@@ -1,16 +1,14 @@
 """The files of a plan: the columns of its tables, and the inputs in their rows."""
 
-import io
 import json
 import os
 from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.labels import Labels, Origin
-from avf_shards.schema.versions import versioned_schema
+from avf_shards.schema.versions import encode_parquet, versioned_schema
 
 from avf_curation.sources.types import SkippedInput, Video
 
@@ -43,9 +41,7 @@ SCHEMA = versioned_schema(
 
 def encode_plan(table: pa.Table) -> bytes:
     """Return a table as the bytes of a Parquet file."""
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+    return encode_parquet(table)
 
 
 def videos_of(rows: pa.Table) -> list[Video]:

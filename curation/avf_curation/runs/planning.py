@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.errors import UserError
+from avf_shards.format.file_digests import digest
 from avf_shards.format.plan_summary import PlanSummary, digest_inputs
 from avf_shards.format.run_folder import PLAN, PLAN_SUMMARY, SKIPPED_INPUTS, UNREADABLE, RunFolder
 from avf_shards.system import durable_io
@@ -119,18 +120,16 @@ def _with_current_stat(video: Video, root: Path) -> Video:
 
 def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs: Sequence[SkippedInput]) -> None:
     columns = (table[name].to_pylist() for name in ("source", "video_id", "size_bytes"))
+    files = {PLAN: encode_plan(table), SKIPPED_INPUTS: encode_skipped_inputs(skipped_inputs)}
     summary = PlanSummary(
         name="/".join(run.root.resolve().parts[-2:]),
         planned=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         videos=table.num_rows,
         skipped_inputs=len(skipped_inputs),
         inputs_sha256=digest_inputs(zip(*columns, strict=True)),
+        file_sha256={name: digest(data) for name, data in files.items()},
     )
-    files = {
-        PLAN: encode_plan(table),
-        SKIPPED_INPUTS: encode_skipped_inputs(skipped_inputs),
-        PLAN_SUMMARY: summary.to_json(),
-    }
+    files[PLAN_SUMMARY] = summary.to_json()
     try:
         run.publish(f"plan-{attempt}", run.attempt_folder(attempt) / "plan", files)
         log.info(

@@ -5,7 +5,6 @@ not bring the clips back. One rename publishes the attempt before any byte is er
 the remaining clips.
 """
 
-import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +12,27 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from avf_shards.deletion.shard_deletion import DeletionRequest
 from avf_shards.errors import UserError
 from avf_shards.format import index
-from avf_shards.format.run_folder import LEDGER, PART, PLAN, PLAN_SUMMARY, UNIT, RunFolder, UnitManifest, write_part
+from avf_shards.format.file_digests import digest
+from avf_shards.format.run_folder import (
+    LEDGER,
+    PART,
+    PART_INDEX,
+    PLAN,
+    PLAN_SUMMARY,
+    UNIT,
+    RunFolder,
+    UnitManifest,
+    attempt_ledger_files,
+    write_part,
+)
 from avf_shards.format.tar import Member
 from avf_shards.schema import ledger
 from avf_shards.schema.ledger import TAKEDOWN, Check
-from avf_shards.schema.versions import read_parquet
+from avf_shards.schema.versions import encode_parquet, read_parquet
 from avf_shards.system import durable_io
 
 REASON = "deleted"
@@ -78,18 +88,26 @@ def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tupl
     unit = temporary / "units" / "0000" / "0000000"
     for folder in (temporary / "plan", temporary / "ledger", temporary / "units", unit.parent, unit):
         durable_io.make_new_folder(folder)
-    sink = io.BytesIO()
-    pq.write_table(plan, sink, compression="zstd")
-    durable_io.write(temporary / f"plan/{PLAN}", sink.getvalue())
-    summary = replace(run.plan_summary(), videos=plan.num_rows, skipped_inputs=0)
+    plan_bytes = encode_parquet(plan)
+    durable_io.write(temporary / f"plan/{PLAN}", plan_bytes)
+    summary = replace(
+        run.plan_summary(), videos=plan.num_rows, skipped_inputs=0, file_sha256={PLAN: digest(plan_bytes)}
+    )
     durable_io.write(temporary / "plan" / PLAN_SUMMARY, summary.to_json())
     data = ledger.encode_ledger(decisions.sort_by(ledger.SORT_KEYS))
     files = write_part(unit, PART, [])
     durable_io.write(unit / LEDGER, data)
     counts = {"kept": 0, "rejected": decisions.num_rows, "failed": 0, "frames": 0}
-    manifest = UnitManifest(unit=0, attempt=attempt, counts=counts, file_bytes=files | {LEDGER: len(data)})
+    manifest = UnitManifest(
+        unit=0,
+        attempt=attempt,
+        counts=counts,
+        file_bytes=files | {LEDGER: len(data)},
+        file_sha256={LEDGER: digest(data), PART_INDEX: digest((unit / PART_INDEX).read_bytes())},
+    )
     durable_io.write(unit / UNIT, manifest.to_json())
-    durable_io.write(temporary / "ledger" / LEDGER, data)
+    for name, content in attempt_ledger_files(attempt, data).items():
+        durable_io.write(temporary / "ledger" / name, content)
     for folder in (unit, unit.parent, unit.parent.parent, temporary / "plan", temporary / "ledger"):
         durable_io.sync_folder(folder)
     try:
@@ -108,11 +126,12 @@ def _erase(run: RunFolder) -> Iterator[str]:
     deleted = deleted.filter(pc.equal(deleted["stage"], TAKEDOWN).fill_null(False))
     spans = _spans(deleted)
     for attempt in run.attempts():
+        run.check_attempt_ledger(attempt)
         old = ledger.read_ledger(run.attempt_folder(attempt) / "ledger" / LEDGER)
         kept = old.filter(pc.equal(old["status"], "kept"))
         for span, unit, keys in zip(_spans(kept, True), _units(kept), kept["clips"].to_pylist(), strict=True):
             if span in spans:
-                part = run.unit_folder(*unit) / PART
+                part = run.part(*unit)
                 members = index.load_index(index.sidecar_path(part)).by_key()
                 for key in keys:  # an earlier call may have erased some, and been killed
                     if not all(_is_blank(part, member) for member in members[key].values()):

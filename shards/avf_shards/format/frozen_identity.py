@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.errors import UserError
-from avf_shards.format.manifest import canonical_json
-from avf_shards.schema.versions import FileKind, read_json, stamp
+from avf_shards.format.manifest import SEALED_SINCE, canonical_json, seal, unseal_versioned
+from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS, FileKind, stamp
 from avf_shards.settings.config import difference
 from avf_shards.system import durable_io
 
@@ -40,9 +40,10 @@ def freeze_or_refuse(
     values = stamp(json.loads(json.dumps(identity)), kind)  # as the file will give them back: tuples become lists
     if publish is not None and not file.is_file():
         with suppress(durable_io.AlreadyExistsError):  # another process was first: agree with what that one wrote
-            publish(canonical_json(values))
+            publish(seal(dict(identity), kind) if VERSIONS[kind] >= SEALED_SINCE else canonical_json(values))
     if file.is_file():
-        before = read_json(file, kind)
-        changed = difference(*({key: table[key] for key in table if key not in derived} for table in (before, values)))
+        before = unseal_versioned(file.read_bytes(), kind, str(file))
+        ignored = {*derived, SCHEMA_VERSION}
+        changed = difference(*({key: table[key] for key in table if key not in ignored} for table in (before, values)))
         if changed:
             raise UserError(f"{refusal}\n{changed}")

@@ -5,7 +5,14 @@ import json
 from typing import Any
 
 from avf_shards.errors import FaultError
-from avf_shards.schema.versions import FileKind, check_version, parse_json, refuse_newer_version, stamp
+from avf_shards.schema.versions import (
+    SCHEMA_VERSION,
+    FileKind,
+    check_version,
+    parse_json,
+    refuse_newer_version,
+    stamp,
+)
 
 MANIFEST = "manifest.json"
 
@@ -27,6 +34,22 @@ def unseal(data: bytes, kind: FileKind, where: str) -> dict[str, Any]:
     if _encode_with_digest(values) != data:
         raise FaultError(f"{where}: damaged (the SHA-256 of its content is not the recorded {content_sha256[:12]}...)")
     check_version(values, kind, where)
+    return values
+
+
+SEALED_SINCE = 2
+"""Version from which run.json, plan.json and unit.json hold a digest of their own content."""
+
+
+def unseal_versioned(data: bytes, kind: FileKind, where: str) -> dict[str, Any]:
+    """Return the values of a file that is sealed since version 2; a file of version 1 is accepted without a digest.
+
+    Raises as `unseal`.
+    """
+    values = parse_json(data, kind, where)
+    content_sha256 = str(values.pop("self_sha256", None))
+    if values[SCHEMA_VERSION] >= SEALED_SINCE and _encode_with_digest(values) != data:
+        raise FaultError(f"{where}: damaged (the SHA-256 of its content is not the recorded {content_sha256[:12]}...)")
     return values
 
 

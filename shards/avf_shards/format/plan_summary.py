@@ -4,13 +4,12 @@ Together with run.json, which says the settings, it tells two runs apart.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from avf_shards.format.manifest import seal, unseal_versioned
 from avf_shards.schema.fields import Fields
-from avf_shards.schema.versions import read_json, stamp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,21 +21,23 @@ class PlanSummary:
     videos: int  # inputs of the plan
     skipped_inputs: int  # files that lie under the sources and are no inputs
     inputs_sha256: str  # of the source, id and size of every input
+    file_sha256: dict[str, str] = field(default_factory=dict)  # of the plan's other files, by name; empty: version 1
 
     def to_json(self) -> bytes:
         """Return the content of the file."""
-        return (json.dumps(stamp(asdict(self), "plan summary"), sort_keys=True) + "\n").encode()
+        return seal(asdict(self), "plan summary")
 
     @classmethod
     def read(cls, path: Path) -> "PlanSummary":
         """Return the summary in a file. Raises UserError for a newer version, FaultError for a damaged file."""
-        fields = Fields(read_json(path, "plan summary"), str(path))
+        fields = Fields(unseal_versioned(path.read_bytes(), "plan summary", str(path)), str(path))
         return cls(
             name=fields.text("name"),
             planned=fields.text("planned"),
             videos=fields.integer("videos"),
             skipped_inputs=fields.integer("skipped_inputs"),
             inputs_sha256=fields.text("inputs_sha256"),
+            file_sha256=fields.texts("file_sha256") if "file_sha256" in fields.values else {},
         )
 
 

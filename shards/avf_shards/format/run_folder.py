@@ -8,18 +8,20 @@ RUN/attempt-1/...                 a retry of the failed videos: its decisions st
 RUN/tmp, RUN/log                  not part of the result
 """
 
-import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
+from avf_shards.format.file_digests import LedgerDigests, check_file, digest
+from avf_shards.format.manifest import seal, unseal_versioned
 from avf_shards.format.plan_summary import PlanSummary
 from avf_shards.format.run_identity import RunIdentity, read_run_identity
 from avf_shards.format.tar import TarWriter
@@ -27,9 +29,7 @@ from avf_shards.schema import ledger
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import (
     check_schema,
-    read_json,
     read_parquet,
-    stamp,
     translate_parquet_errors,
 )
 from avf_shards.system import durable_io
@@ -38,6 +38,7 @@ from avf_shards.system.temporary_folder import claim_temporary_folder, clear_tem
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 LEDGER, PART, PART_INDEX, UNIT = "ledger.parquet", "clips.tar", "clips.index.json", "unit.json"
+LEDGER_DIGESTS = "ledger.json"
 COORDINATOR = "coordinator"  # the markers of the lock are RUN/log/coordinator-000001.json
 PLAN, PLAN_SUMMARY, SKIPPED_INPUTS = "plan.parquet", "plan.json", "skipped_inputs.parquet"
 UNREADABLE = "unreadable"  # kind of a skipped folder or file whose videos the plan lacks
@@ -61,20 +62,22 @@ class UnitManifest:
     attempt: int  # 0: first run; each retry and each deletion adds one
     counts: dict[str, int]  # spans that were kept, rejected, failed; frames of all spans
     file_bytes: dict[str, int]  # size of each of the unit's other files, by name
+    file_sha256: dict[str, str] = field(default_factory=dict)  # of the same files, but the tar, whose index says it
 
     def to_json(self) -> bytes:
         """Return the file's content; the same manifest gives the same bytes."""
-        return (json.dumps(stamp(asdict(self), "unit"), sort_keys=True) + "\n").encode()
+        return seal(asdict(self), "unit")
 
     @classmethod
     def read(cls, path: Path) -> "UnitManifest":
         """Return the manifest in a file. Raises UserError for a newer version, FaultError for a damaged file."""
-        fields = Fields(read_json(path, "unit"), str(path))
+        fields = Fields(unseal_versioned(path.read_bytes(), "unit", str(path)), str(path))
         return cls(
             unit=fields.integer("unit"),
             attempt=fields.integer("attempt"),
             counts=fields.integers("counts"),
             file_bytes=fields.integers("file_bytes"),
+            file_sha256=fields.texts("file_sha256") if "file_sha256" in fields.values else {},
         )
 
 
@@ -181,7 +184,14 @@ class RunFolder:
         data = ledger.encode_ledger(decisions)
         durable_io.write(temporary / LEDGER, data)
         files[LEDGER] = len(data)
-        manifest = UnitManifest(unit=unit, attempt=attempt, counts=counts, file_bytes=files)
+        sidecar = (temporary / PART_INDEX).read_bytes()
+        manifest = UnitManifest(
+            unit=unit,
+            attempt=attempt,
+            counts=counts,
+            file_bytes=files,
+            file_sha256={LEDGER: digest(data), PART_INDEX: digest(sidecar)},
+        )
         durable_io.write(temporary / UNIT, manifest.to_json())
         durable_io.make_folder(final.parent)
         try:
@@ -199,7 +209,9 @@ class RunFolder:
         if final.is_dir():
             return
         temporary = self.temporary(f"ledger-{attempt}")
-        ledger.write_ledger(temporary / LEDGER, list(self._unit_ledgers(attempt)))
+        data = ledger.encode_unit_ledgers(list(self._unit_ledgers(attempt)))
+        for name, content in attempt_ledger_files(attempt, data).items():
+            durable_io.write(temporary / name, content)
         try:
             durable_io.publish_folder(temporary, final)
         except durable_io.AlreadyExistsError:
@@ -207,11 +219,37 @@ class RunFolder:
 
     def _unit_ledgers(self, attempt: int) -> Iterator[pa.Table]:
         for unit in sorted(self.finished_units(attempt)):
-            yield ledger.read_ledger(self.unit_folder(attempt, unit) / LEDGER)
+            path = self.unit_folder(attempt, unit) / LEDGER
+            check_file(path, self.unit_manifest(attempt, unit).file_sha256, "ledger")
+            yield ledger.read_ledger(path)
+
+    def part(self, attempt: int, unit: int) -> Path:
+        """Return the tar of a unit's clips, after a check of its index. Raises FaultError for a damaged index."""
+        path = self.unit_folder(attempt, unit) / PART
+        side = path.with_name(PART_INDEX)
+        try:
+            check_file(side, self.unit_manifest(attempt, unit).file_sha256)
+        except FaultError:
+            with suppress(FaultError):
+                index.load_index(side)  # refuses the index of another version, which is not damaged
+            raise
+        return path
+
+    def check_plan(self, attempt: int) -> None:
+        """Raise FaultError for a plan of an attempt that is not as it was frozen."""
+        check_file(self.attempt_folder(attempt) / "plan" / PLAN, self.plan_summary(attempt).file_sha256, "plan")
+
+    def check_attempt_ledger(self, attempt: int) -> None:
+        """Raise FaultError for a ledger of a finished attempt that is not as it was written."""
+        folder = self.attempt_folder(attempt) / "ledger"
+        digests = LedgerDigests.read(folder / LEDGER_DIGESTS)
+        if digests is not None:
+            check_file(folder / LEDGER, digests.file_sha256, "ledger")
 
     def _attempt_ledger(self, attempt: int) -> pa.Table:
         path = self.attempt_folder(attempt) / "ledger" / LEDGER
         if path.is_file():
+            self.check_attempt_ledger(attempt)
             return ledger.read_ledger(path)
         tables = list(self._unit_ledgers(attempt))
         return pa.concat_tables(tables) if tables else ledger.SCHEMA.empty_table()
@@ -241,9 +279,19 @@ class RunFolder:
         if earlier or not path.is_file():
             yield from self.ledger().select(list(columns)).combine_chunks().to_batches()
             return
-        with translate_parquet_errors(path, "ledger"), pq.ParquetFile(path) as file:
+        self.check_attempt_ledger(newest)
+        with (
+            translate_parquet_errors(path, "ledger"),
+            pq.ParquetFile(path, page_checksum_verification=True) as file,
+        ):
             check_schema(file.schema_arrow, "ledger", str(path))
             yield from file.iter_batches(columns=list(columns))
+
+
+def attempt_ledger_files(attempt: int, data: bytes) -> dict[str, bytes]:
+    """Return the files of RUN/attempt-N/ledger for the bytes of a ledger, by name."""
+    digests = LedgerDigests(attempt=attempt, file_sha256={LEDGER: digest(data)})
+    return {LEDGER: data, LEDGER_DIGESTS: digests.to_json()}
 
 
 def write_part(folder: Path, name: str, clips: Iterable[PackedClip]) -> dict[str, int]:
@@ -256,10 +304,10 @@ def write_part(folder: Path, name: str, clips: Iterable[PackedClip]) -> dict[str
             writer.add(f"{clip.key}.{extension}", clip.members[extension])
         count[clip.source] = count.get(clip.source, 0) + 1
         frames[clip.source] = frames.get(clip.source, 0) + clip.frames
-    size, digest = writer.close()
+    size, tar_digest = writer.close()
     seconds = {source: n / FRAMES_PER_SECOND for source, n in frames.items()}
     sidecar = index.ShardIndex(
-        shard=name, size_bytes=size, sha256=digest, clips=count, seconds=seconds, members=tuple(writer.members)
+        shard=name, size_bytes=size, sha256=tar_digest, clips=count, seconds=seconds, members=tuple(writer.members)
     ).to_json()
     side_path = index.sidecar_path(folder / name)
     durable_io.write(side_path, sidecar)

@@ -25,7 +25,7 @@ from avf_shards.format.frozen_identity import freeze_or_refuse
 from avf_shards.format.generations import ShardWriter, is_writers_own, open_for_writing
 from avf_shards.format.index import FINGERPRINT, ShardReader, load_index, sidecar_path
 from avf_shards.format.manifest import MANIFEST
-from avf_shards.format.run_folder import PART, PackedClip, RunFolder, write_part
+from avf_shards.format.run_folder import PackedClip, RunFolder, write_part
 from avf_shards.format.shard_manifest import ShardEntry, ShardManifest
 from avf_shards.format.tar import Member
 from avf_shards.packing.near_duplicates import Fingerprint
@@ -126,11 +126,13 @@ def _write_shards(
 def select_from_run(run: RunFolder, selection: Selection) -> tuple[pa.Table, SelectionResult]:
     """Return the ledger of a finished run and the clips that `selection` takes from it. Nothing is written.
 
-    Raises UserError when the run is not finished.
+    Raises UserError when the run is not finished, FaultError when its plan or ledger is damaged.
     """
     newest = max(run.attempts(), default=None)
     if newest is None or not (run.attempt_folder(newest) / "ledger").is_dir():
         raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then pack")
+    for attempt in run.attempts():
+        run.check_plan(attempt)
     table = run.ledger()
     return table, select_clips(table, selection, read_fingerprints(run, table) if selection.near_duplicates else None)
 
@@ -140,7 +142,7 @@ def read_fingerprints(run: RunFolder, table: pa.Table) -> dict[str, Fingerprint]
     kept_rows = table.filter(pc.equal(table["status"], "kept"))
     fingerprints: dict[str, Fingerprint] = {}
     for unit in sorted({*zip(kept_rows["attempt"].to_pylist(), kept_rows["unit"].to_pylist(), strict=True)}):
-        with ShardReader(run.unit_folder(*unit) / PART) as reader:
+        with ShardReader(run.part(*unit)) as reader:
             for key, members in reader.index.by_key().items():
                 if FINGERPRINT in members:
                     fingerprints[key] = np.frombuffer(reader.read(members[FINGERPRINT]), "<u4")
@@ -207,7 +209,7 @@ class _Parts:
     def clip(self, key: str, attempt: int, unit: int, source: str) -> PackedClip:
         part = (attempt, unit)
         if part not in self._open:
-            reader = ShardReader(self._run.unit_folder(attempt, unit) / PART)
+            reader = ShardReader(self._run.part(attempt, unit))
             self._open[part] = (reader, reader.index.by_key())
             if len(self._open) > _OPEN_PARTS:
                 self._open.popitem(last=False)[1][0].close()

@@ -4,17 +4,14 @@ A decision is the end of a span. Its checks keep every score that was compared, 
 threshold can be changed later over a finished ledger without touching video.
 """
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from avf_shards.schema.versions import read_parquet, versioned_schema
-from avf_shards.system import durable_io
+from avf_shards.schema.versions import encode_parquet, read_parquet, versioned_schema
 from avf_shards.timeline import Span
 
 Status = Literal["kept", "rejected", "failed"]
@@ -156,9 +153,7 @@ def table_to_decisions(table: pa.Table) -> list[Decision]:
 
 def encode_ledger(table: pa.Table) -> bytes:
     """Return the table as the bytes of a Parquet file; the same table gives the same bytes."""
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", row_group_size=131_072)
-    return sink.getvalue()
+    return encode_parquet(table, row_group_size=131_072)
 
 
 def read_ledger(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -166,7 +161,7 @@ def read_ledger(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     return read_parquet(path, "ledger", columns)
 
 
-def write_ledger(path: Path, tables: Sequence[pa.Table]) -> None:
-    """Write the tables of all units as one sorted ledger. Units come in the order of the plan, not of the ledger."""
+def encode_unit_ledgers(tables: Sequence[pa.Table]) -> bytes:
+    """Return the tables of all units as one sorted ledger. Units come in the order of the plan, not of the ledger."""
     table = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
-    durable_io.write(path, encode_ledger(table.sort_by(SORT_KEYS)))
+    return encode_ledger(table.sort_by(SORT_KEYS))

@@ -1,5 +1,6 @@
 """Schema versions of the files that other programs read; a file of a newer version is refused."""
 
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ SCHEMA_VERSION = "schema_version"
 
 FileKind = Literal[
     "active unit",
+    "attempt ledger",
     "checkpoint",
     "clip record",
     "curation run",
@@ -47,16 +49,17 @@ FileKind = Literal[
 
 VERSIONS: Mapping[FileKind, int] = {
     "active unit": 1,  # RUN/log/active/ATTEMPT-UNIT.json
+    "attempt ledger": 1,  # RUN/attempt-N/ledger/ledger.json
     "checkpoint": 1,  # RUN/checkpoints/step-N/manifest.json
     "clip record": 1,  # KEY.json in a shard
-    "curation run": 1,  # RUN/run/run.json
+    "curation run": 2,  # RUN/run/run.json
     "evaluation scores": 1,  # rows of RUN/evaluation.jsonl
     "event": 1,  # lines of RUN/log/events.jsonl
     "features": 1,  # Parquet file of avf-train embed
     "ledger": 1,  # ledger.parquet of a unit and of an attempt
     "pack": 1,  # SHARDS/pack.json
     "plan": 1,  # RUN/attempt-N/plan/plan.parquet
-    "plan summary": 1,  # RUN/attempt-N/plan/plan.json
+    "plan summary": 2,  # RUN/attempt-N/plan/plan.json
     "predictions": 1,  # RUN/predictions/PROTOCOL.json
     "replay snapshot": 1,  # RUN/nonfinite/rank-N.json
     "saved model": 1,  # config.json beside model.safetensors
@@ -71,7 +74,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "test result": 1,  # RUN/result.json of post-pre-training and fine-tuning
     "throughput": 1,  # rows of RUN/throughput.jsonl
     "training run": 1,  # RUN/run.json of pre-training and fine-tuning
-    "unit": 1,  # unit.json
+    "unit": 2,  # unit.json
     "unit log entry": 1,  # lines of RUN/log/units.jsonl
     "validation scores": 1,  # rows of RUN/validation.jsonl
 }
@@ -141,8 +144,12 @@ def translate_parquet_errors(path: Path, kind: FileKind) -> Iterator[None]:
     """Raise FaultError, which names the file, for what pyarrow raises inside the block on a damaged Parquet file."""
     try:
         yield
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError) as error:  # ValueError: a name in the footer that is no UTF-8
         raise FaultError(f"{path}: not readable as {kind} ({' '.join(str(error).split())})") from None
+    except OSError as error:
+        if error.errno is not None:  # the machine's, and not of the file's content
+            raise
+        raise FaultError(f"{path}: damaged ({' '.join(str(error).split())})") from None
 
 
 def read_parquet(path: Path, kind: FileKind, columns: Sequence[str] | None = None) -> pa.Table:
@@ -150,10 +157,17 @@ def read_parquet(path: Path, kind: FileKind, columns: Sequence[str] | None = Non
 
     Raises UserError for another version, FaultError for a damaged file.
     """
-    with translate_parquet_errors(path, kind), pq.ParquetFile(path) as file:
+    with translate_parquet_errors(path, kind), pq.ParquetFile(path, page_checksum_verification=True) as file:
         # The version comes before the columns: a newer version may have renamed them.
         check_schema(file.schema_arrow, kind, str(path))
         return file.read(columns=list(columns) if columns else None)
+
+
+def encode_parquet(table: pa.Table, **settings: Any) -> bytes:
+    """Return the table as the bytes of a Parquet file with a checksum of each page; the same table, the same bytes."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True, **settings)
+    return sink.getvalue()
 
 
 def versioned_schema(fields: Iterable[tuple[str, pa.DataType]], kind: FileKind) -> pa.Schema:

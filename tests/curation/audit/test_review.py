@@ -22,6 +22,7 @@ from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import Decision
+from avf_shards.system.temporary_folder import claim_temporary_folder
 from avf_shards.timeline import Span
 from playwright.sync_api import Page
 from support.browser import open_page, serious_findings
@@ -174,7 +175,9 @@ def test_an_interrupted_review_leaves_nothing_and_can_be_repeated(
         assert main(words) == 130
     assert "nothing is written" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
-    (tmp_path / "o/.unfinished/clips").mkdir(parents=True)  # left by a process that was killed
+    (tmp_path / "o").mkdir()
+    claim_temporary_folder(tmp_path / "o/.unfinished")  # left by a process that was killed
+    (tmp_path / "o/.unfinished/clips").mkdir()
     monkeypatch.setattr(review_sheet, "_make_entry", lambda folder, item, *unused: {"id": item.id})
     monkeypatch.setattr(review_sheet, "write_label_studio", lambda *unused: None)
     assert main(words) == 0

@@ -1,7 +1,9 @@
 """A unit whose index contradicts the ledger or itself is one sentence of `pack` that names file and clip."""
 
+import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,10 @@ def test_a_damaged_index_of_a_unit_is_one_sentence(
     values = json.loads(path.read_text())
     change(values)
     path.write_text(json.dumps(values))
+    # As a faulty program would write it: the digest is right, and the content is not.
+    manifest = run.unit_manifest(0, 0)
+    digests = manifest.file_sha256 | {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    path.with_name("unit.json").write_bytes(replace(manifest, file_sha256=digests).to_json())
     assert main(["pack", str(run.root), "--out", str(tmp_path / "shards")]) == 1
     (message,) = capsys.readouterr().err.splitlines()
     assert message.startswith(f"avf-shards: damaged data: {path}: ")

@@ -1,0 +1,109 @@
+"""Verify that every committed file of a run is as it was written, and name each that is not."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from avf_shards.errors import FaultError, UserError
+from avf_shards.format.file_digests import check_file
+from avf_shards.format.index import load_index, sidecar_path
+from avf_shards.format.run_folder import LEDGER, LEDGER_DIGESTS, PART, PLAN, PLAN_SUMMARY, SKIPPED_INPUTS, RunFolder
+from avf_shards.format.tar import BLOCK, END, check_member, header, sha256_file
+from avf_shards.schema.versions import FileKind
+
+_PLAN_FILES: dict[str, FileKind] = {PLAN: "plan", SKIPPED_INPUTS: "skipped inputs"}
+
+
+def verify_run(run: RunFolder) -> list[str]:
+    """Return every fault of the committed files of a run, one sentence each; an empty list means that there is none.
+
+    Raises UserError for a run of a newer version.
+    """
+    faults: list[str] = []
+    for attempt in run.attempts():
+        folder = run.attempt_folder(attempt)
+        try:
+            digests = run.plan_summary(attempt).file_sha256
+            faults += _file_faults(folder / "plan", digests, _PLAN_FILES)
+        except (FaultError, FileNotFoundError) as error:
+            faults.append(_describe(error, folder / "plan" / PLAN_SUMMARY))
+        if (folder / "ledger").is_dir():
+            try:
+                run.check_attempt_ledger(attempt)
+                if not (folder / "ledger" / LEDGER_DIGESTS).is_file():
+                    faults.append(f"{folder / 'ledger' / LEDGER_DIGESTS}: missing; the ledger has no digest")
+            except (FaultError, FileNotFoundError) as error:
+                faults.append(_describe(error, folder / "ledger" / LEDGER))
+    if faults:
+        return faults + list(_unit_faults(run, None))
+    kept = run.ledger()
+    keys = pc.list_flatten(kept["clips"]).to_pylist()
+    return list(_unit_faults(run, set(keys)))
+
+
+def _file_faults(folder: Path, digests: dict[str, str], kinds: dict[str, FileKind]) -> list[str]:
+    faults = []
+    for name in sorted(digests):
+        try:
+            check_file(folder / name, digests, kinds.get(name))
+        except (FaultError, FileNotFoundError) as error:
+            faults.append(_describe(error, folder / name))
+    return faults
+
+
+def _unit_faults(run: RunFolder, kept: set[str] | None) -> Iterator[str]:
+    """Yield the faults of all units. kept: keys of the clips that the run keeps; None: that cannot be said."""
+    for attempt in run.attempts():
+        for unit in sorted(run.finished_units(attempt)):
+            folder = run.unit_folder(attempt, unit)
+            try:
+                manifest = run.unit_manifest(attempt, unit)
+            except (FaultError, UserError, FileNotFoundError) as error:
+                yield _describe(error, folder / "unit.json")
+                continue
+            faults = _file_faults(folder, manifest.file_sha256, {LEDGER: "ledger"})
+            yield from faults or _part_faults(folder / PART, kept)
+
+
+def _part_faults(part: Path, kept: set[str] | None) -> Iterator[str]:
+    """Yield the faults of a unit's clips. A clip that was erased by a deletion is none, unless the run keeps it."""
+    try:
+        index = load_index(sidecar_path(part))
+        index.check_size(part.stat().st_size)
+    except FileNotFoundError as error:
+        yield _describe(error, part)
+        return
+    except FaultError as error:
+        yield f"{part}: {error}"
+        return
+    if sha256_file(part) == index.sha256:
+        return
+    faults: list[str] = []
+    handle = os.open(part, os.O_RDONLY)
+    try:
+        end = 0
+        for member in index.members:
+            key = member.name.partition(".")[0]
+            block = os.pread(handle, BLOCK + member.size, member.offset - BLOCK)
+            end = member.offset + member.size + -member.size % BLOCK
+            erased = kept is not None and key not in kept and not block[BLOCK:].strip(b"\0")
+            if erased and block[:BLOCK] != header(member.name, member.size):
+                faults.append(f"{part}: the tar header of {member.name} is damaged")
+            if not erased:
+                try:
+                    check_member(block, str(part), member)
+                except FaultError as error:
+                    faults.append(str(error))
+            if os.pread(handle, -member.size % BLOCK, member.offset + member.size).strip(b"\0"):
+                faults.append(f"{part}: the padding after {member.name} is damaged")
+        if os.pread(handle, len(END), end) != END:
+            faults.append(f"{part}: the end-of-archive blocks at byte {end} are damaged")
+    finally:
+        os.close(handle)
+    yield from faults
+
+
+def _describe(error: Exception, path: Path) -> str:
+    return f"{path}: missing" if isinstance(error, FileNotFoundError) else str(error)
