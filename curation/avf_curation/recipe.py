@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from avf_shards.errors import UserError
+from avf_shards.format.run_identity import RunIdentity
 from avf_shards.packing.selection import Selection
 from avf_shards.settings.config import Faults, bind_collecting, describe_unknown_key, merge, refuse
 from avf_shards.settings.yaml_settings import YamlSettings, read_settings
@@ -123,6 +125,21 @@ def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Reci
 def make_recipe(values: Mapping[str, Any]) -> Recipe:
     """Check the merged tables and return them as a recipe. Raises UserError with a line for each fault."""
     return _bind_recipe(YamlSettings(values=values))
+
+
+def read_run_recipe(identity: RunIdentity) -> Recipe:
+    """Return the recipe that a run was made with.
+
+    Raises UserError for a run of another version, whose settings are not those of this one.
+    """
+    try:
+        return make_recipe(identity.settings)
+    except UserError as error:
+        version = identity.versions.get("avf-foundry", "an unknown version")
+        raise UserError(
+            f"run {identity.fingerprint}: was made by other code (avf-foundry {version}), whose settings differ; "
+            f"read it with that code, or curate anew into another folder: {error}"
+        ) from None
 
 
 def _bind_recipe(settings: YamlSettings) -> Recipe:

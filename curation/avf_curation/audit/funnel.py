@@ -12,7 +12,7 @@ from avf_shards.format.run_identity import RunIdentity
 from avf_shards.schema.ledger import SCHEMA, TAKEDOWN
 
 from avf_curation.audit.undecided import GateCount, count_gates
-from avf_curation.recipe import make_recipe
+from avf_curation.recipe import read_run_recipe
 from avf_curation.stages.checks import STAGES
 
 _COLUMNS = (
@@ -145,7 +145,7 @@ def _summarize(table: pa.Table, identity: RunIdentity, finished: bool) -> Ledger
 
 def _non_deciding_gates(identity: RunIdentity, sources: list[str]) -> dict[str, dict[str, str]]:
     """Return source -> stage -> gate, for the stages that the recipe only lets measure or skip."""
-    recipe = make_recipe(identity.settings)
+    recipe = read_run_recipe(identity)
     return {
         name: recipe.settings_for(name).gates.non_deciding
         for name in sources

@@ -22,7 +22,7 @@ from avf_shards.settings.yaml_settings import YamlSettings
 
 from avf_curation.audit.undecided import find_undecided
 from avf_curation.audit.unused_settings import explain_unused
-from avf_curation.recipe import Recipe, make_recipe
+from avf_curation.recipe import Recipe, make_recipe, read_run_recipe
 from avf_curation.stages.checks import STAGES, THRESHOLD_SETTINGS, decides_spans
 from avf_curation.stages.undecided import UNDECIDED
 
@@ -89,8 +89,8 @@ def parse_request(settings: Sequence[str], identity: RunIdentity) -> WhatIfReque
     given.start_faults().raise_all()
     if not values:
         raise UserError("no --set given: name the threshold to change, as in --set quality.min_sharpness=40")
+    recipe = read_run_recipe(identity)
     make_recipe(merge(identity.settings, values))  # refuses a setting or a value that no recipe may have
-    recipe = make_recipe(identity.settings)
     requested: dict[str, dict[str, float]] = {}
     notes: dict[str, str] = {}
     known = set(identity.sources)

@@ -37,13 +37,13 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.console.progress_bar import ProgressBar
     from avf_curation.detectors.detector_set import resolve_backends
     from avf_curation.execution.cluster import ClusterConfig
-    from avf_curation.recipe import make_recipe
+    from avf_curation.recipe import read_run_recipe
     from avf_curation.runs.curation import RunOptions, curate
 
     run = open_run(options)
     identity = run.identity()
     sources = _sources(options, run)
-    recipe = make_recipe(identity.settings)
+    recipe = read_run_recipe(identity)
     backends = resolve_backends(recipe, weights_folder(options))
     with ProgressBar() as bar:
         curate(

@@ -15,7 +15,7 @@ from avf_curation.audit.explain import check_text, verdict_text
 from avf_curation.audit.sampling import SpanGroup, sample_verdicts
 from avf_curation.media import crop, preview
 from avf_curation.media.types import MediaConfig, MediaError, TimeRange
-from avf_curation.recipe import make_recipe
+from avf_curation.recipe import read_run_recipe
 from avf_curation.runs.frozen_plan import planned_videos
 from avf_curation.sources.types import Video
 
@@ -62,7 +62,7 @@ class SpanPreviews:
     def __init__(self, run: RunFolder, roots: dict[str, Path], video_ids: set[str]) -> None:
         self._run, self._roots = run, roots
         self._planned = planned_videos(run, video_ids)
-        self._media: MediaConfig = make_recipe(run.identity().settings).defaults.media
+        self._media: MediaConfig = read_run_recipe(run.identity()).defaults.media
 
     def make(
         self, decision: Decision, config: preview.PreviewConfig, *, middle: bool = False, before_s: float = 0.0

@@ -12,7 +12,7 @@ from avf_curation.audit.review import Review, ReviewItem, span_name
 from avf_curation.detectors.preview_marks import MarkFinder
 from avf_curation.media import preview
 from avf_curation.media.types import MediaError
-from avf_curation.recipe import SourceSettings, make_recipe
+from avf_curation.recipe import SourceSettings, read_run_recipe
 from avf_curation.reports.contact_sheets import SpanPreviews
 from avf_curation.reports.html import TEMPLATES, render_page
 from avf_curation.reports.label_studio import question, write_label_studio
@@ -38,7 +38,7 @@ def write_review_sheet(
     with fill_new_folder(out) as folder:
         durable_io.make_folder(folder / "clips")
         previews = SpanPreviews(run, roots, {item.decision.video_id for item in review.items})
-        recipe, finder = make_recipe(run.identity().settings), MarkFinder()
+        recipe, finder = read_run_recipe(run.identity()), MarkFinder()
         entries = []
         for number, item in enumerate(review.items):
             entries.append(_make_entry(folder, item, previews, recipe.settings_for(item.decision.source), finder))

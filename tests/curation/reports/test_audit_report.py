@@ -122,6 +122,20 @@ def test_each_reason_and_each_failure_leads_to_its_explanation(tmp_path: Path) -
         assert f'<div id="error-{error}"><dt>{error}</dt><dd>{escape(sentence)}</dd></div>' in text
 
 
+@pytest.mark.parametrize("command", [["audit"], ["what-if", "--set", "quality.min_sharpness=9"], ["retry"]])
+def test_a_run_of_older_settings_is_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    run = make_run(tmp_path)
+    identity = json.loads((run.root / "run/run.json").read_text())
+    del identity["settings"]["quality"]["min_sharpness"]
+    (run.root / "run/run.json").write_text(json.dumps(identity))
+    assert main([command[0], str(run.root), *command[1:]]) == 2
+    message = capsys.readouterr().err
+    assert f"run {identity['fingerprint']}: was made by other code (avf-foundry " in message
+    assert "quality.min_sharpness: missing" in message
+
+
 @pytest.fixture(scope="module")
 def page(corpus: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Audit two sources, of which one has a hostile name; return the page."""
