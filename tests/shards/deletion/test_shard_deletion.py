@@ -95,6 +95,20 @@ def test_a_stream_continues_after_a_deletion_with_substitutes(shards: Path, tmp_
     assert not quarantine.read_text(), "what was taken down is no fault"
 
 
+def test_a_deletion_under_a_running_stream_costs_no_other_clip(shards: Path, tmp_path: Path) -> None:
+    before = [batch.keys for batch in islice(make_stream_loader(shards, pretraining_sampler(), 1), 14)]
+    quarantine = tmp_path / "quarantine.jsonl"
+    loader = make_stream_loader(shards, pretraining_sampler(), 1, quarantine=quarantine, max_fault_share=0.0)
+    stream = iter(loader)
+    first = [next(stream).keys]  # of one shard; the others are not opened yet
+    deleted = [next(iter(load_index(path).by_key())) for path in sorted(shards.glob("*.index.json"))]
+    delete_clips(shards, deletion_request(listed=[f"key {key}" for key in deleted]))
+    after = first + [batch.keys for batch in islice(stream, 13)]
+    pairs = [(old, new) for (old,), (new,) in zip(before, after, strict=True)]
+    assert len({old for old, new in pairs if old == new and old not in deleted}) == 14 - len(deleted)
+    assert not quarantine.exists() or not quarantine.read_text(), "healthy clips of a rewritten shard are no faults"
+
+
 def test_a_shard_is_rewritten_by_each_deletion_and_a_repeated_request_changes_nothing(shards: Path) -> None:
     first = delete_clips(shards, deletion_request(["a/003.mp4"]))
     assert delete_clips(shards, deletion_request(["a/003.mp4"])).keys == (), "it was done; the proof is made again"

@@ -3,7 +3,9 @@
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from avf_shards.errors import DeletedClipError, FaultError, UserError
@@ -16,6 +18,7 @@ from avf_shards.format.tar import BLOCK, Member, check_member
 
 from avf_training.data.storage import LocalFolder, RemoteFolder, StorageConfig, open_storage
 
+T = TypeVar("T")
 _CACHED_INDEXES = 256  # shard indexes kept in memory
 _KINDS = ("mp4", "frames", "flac", "json")
 
@@ -78,7 +81,7 @@ class ClipReader:
 
     def key(self, clip: int) -> str:
         """Return the key of a clip of the corpus, from its shard's index. Raises FaultError."""
-        shard, number = self._locate(clip)
+        shard, number = self._follow_deletions(clip, lambda: self._locate(clip))
         return shard.keys[number]
 
     def read(self, clip: int) -> dict[str, bytes]:
@@ -97,6 +100,40 @@ class ClipReader:
         return self._files(clip, ("json",))["json"]
 
     def _files(self, clip: int, kinds: tuple[str, ...]) -> dict[str, bytes]:
+        return self._follow_deletions(clip, lambda: self._files_as_listed(clip, kinds))
+
+    def _follow_deletions(self, clip: int, read: Callable[[], T]) -> T:
+        """Return `read()`, called once more where it fails and the manifest lists another version of the shard now."""
+        version = self._version(clip)
+        try:
+            return read()
+        except DeletedClipError:
+            raise
+        except FaultError:
+            if not self._follow_rewritten_shards(clip, version):
+                raise
+            return read()
+
+    def _version(self, clip: int) -> str:
+        """Return the digest of the index that the manifest lists for the shard of a clip."""
+        return self.corpus.index_sha256[self.corpus.locate(clip)[0]]
+
+    def _follow_rewritten_shards(self, clip: int, version: str) -> bool:
+        """Read the manifest again, and return whether it lists another index than `version` for the shard of a clip.
+
+        A deletion rewrites shards under a running training and removes the old ones. Their clips keep their positions,
+        so the order goes on; a manifest of another order is not followed.
+        """
+        with self._lock:
+            if self._version(clip) == version:  # otherwise another thread has read the new manifest
+                corpus = read_corpus(self.shards, self.config)
+                if corpus.digest != self.corpus.digest:
+                    return False
+                self.corpus = corpus
+                self._indexes.clear()
+            return self._version(clip) != version
+
+    def _files_as_listed(self, clip: int, kinds: tuple[str, ...]) -> dict[str, bytes]:
         clips, number = self._locate(clip)
         shard, key, members = clips.shard, clips.keys[number], clips.members(number)
         if not key:
@@ -116,7 +153,7 @@ class ClipReader:
         """Read the members, which lie side by side in the tar, with one request."""
         start = min(member.offset for member in members.values()) - BLOCK
         stop = max(member.offset + member.size for member in members.values())
-        version = self.corpus.index_sha256[self.corpus.locate(clip)[0]]
+        version = self._version(clip)
         data = memoryview(self._storage.read_range(shard, version, start, stop, fresh=fresh))
         return {
             kind: check_member(data[member.offset - BLOCK - start : member.offset + member.size - start], shard, member)
