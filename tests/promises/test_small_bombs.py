@@ -41,7 +41,7 @@ def test_no_small_file_takes_a_worker_above_its_memory(tmp_path: Path) -> None:
         [sys.executable, "-c", PROGRAM, *command],
         capture_output=True,
         text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (guard, guard)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (guard, guard)),
         check=False,
     )
     assert done.returncode == 0, done.stderr

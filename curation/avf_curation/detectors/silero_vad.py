@@ -97,10 +97,10 @@ class SileroVad:
             part[_CONTEXT : _CONTEXT + len(sound)] = sound
             part /= np.float32(FULL_SCALE)
             framed = np.lib.stride_tricks.sliding_window_view(part, _CONTEXT + WINDOW)[::WINDOW]
-            parts.append(self._remember(self._describe(framed), state))
+            parts.append(self._run_lstm(self._encode(framed), state))
         return np.concatenate(parts)
 
-    def _describe(self, sound_WS: Floats) -> Floats:
+    def _encode(self, sound_WS: Floats) -> Floats:
         """Return the features of each window, (W, units)."""
         padded_WS = np.pad(sound_WS, ((0, 0), (0, _REFLECTED)), mode="reflect")
         framed_WTK = np.lib.stride_tricks.sliding_window_view(padded_WS, _SPECTRUM, axis=1)[:, ::_HOP]
@@ -110,16 +110,16 @@ class SileroVad:
             features_WTC = convolution(features_WTC)
         return features_WTC[:, 0]
 
-    def _remember(self, features_WU: Floats, state: Floats) -> Floats:
+    def _run_lstm(self, features_WU: Floats, state: Floats) -> Floats:
         """Return the probability of each window, (W,), and move `state` (hidden and cell, (2, units)) past them."""
         gates_WG = features_WU @ self._input_UG + self._bias_G
         hidden_WU = np.empty_like(features_WU)
         hidden_U, cell_U = state
         for window, gates_G in enumerate(gates_WG):
             gates_G = gates_G + hidden_U @ self._state_UG
-            enter_U, forget_U, leave_U = (_sigmoid(gates_G[n * _UNITS : (n + 1) * _UNITS]) for n in (0, 1, 3))
-            cell_U = forget_U * cell_U + enter_U * np.tanh(gates_G[2 * _UNITS : 3 * _UNITS])
-            hidden_U = leave_U * np.tanh(cell_U)
+            input_U, forget_U, output_U = (_sigmoid(gates_G[n * _UNITS : (n + 1) * _UNITS]) for n in (0, 1, 3))
+            cell_U = forget_U * cell_U + input_U * np.tanh(gates_G[2 * _UNITS : 3 * _UNITS])
+            hidden_U = output_U * np.tanh(cell_U)
             hidden_WU[window] = hidden_U
         state[:] = hidden_U, cell_U
         return _sigmoid(np.maximum(hidden_WU, 0) @ self._last_U + self._last_bias)

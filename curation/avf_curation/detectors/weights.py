@@ -1,7 +1,7 @@
 """Weight files that backends use: their owners' addresses, their digests, and the download.
 
-The digest of each is in the table, and each load checks it. A download resumes, and never leaves half a file or another
-file under its final name.
+The digest of each, or the start of it that its owner publishes, is in the table, and each load checks it. A download
+resumes, and never leaves half a file or another file under its final name.
 """
 
 import hashlib

@@ -24,7 +24,7 @@ def check_unchanged(video: Video, path: Path, *, after_reading: bool = False) ->
     Args:
         after_reading: the file was the same when reading began, so that it changed while it was read.
     """
-    if _size_and_time(path) != (video.size_bytes, video.mtime_ns):
+    if size_and_time(path) != (video.size_bytes, video.mtime_ns):
         since = "while it was read" if after_reading else "after the plan was made"
         raise MediaError("input_changed", f"size or time of the file changed {since}")
 
@@ -35,13 +35,13 @@ def input_digest(path: Path, audio_path: Path | None, time_range: TimeRange | No
     It is the digest of the file; where the audio is in a second file, or the input is a range of the file, it is the
     digest of the two files' digests and of the range. Raises OSError.
     """
-    digests = [_file_digest(file, *_size_and_time(file)) for file in (path, audio_path) if file is not None]
+    digests = [_file_digest(file, *size_and_time(file)) for file in (path, audio_path) if file is not None]
     if time_range is not None:
         digests.append(f"{time_range.start_s!r}-{time_range.stop_s!r}")
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
+def size_and_time(path: Path) -> tuple[int, int]:
     """Return size and modification time in nanoseconds of a file or of a folder of images. Raises OSError."""
     if retry_read(path.is_dir, path):
         images = retry_read(lambda: list_images(path), path)
@@ -72,7 +72,8 @@ def check_source_is_there(source: str, root: Path) -> None:
     The folder of a file system that is not mounted is there, and empty.
     """
     try:
-        is_there = any(True for _ in os.scandir(root))
+        with os.scandir(root) as entries:
+            is_there = any(True for _ in entries)
     except OSError:
         is_there = False
     if not is_there:

@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 DECIDING_MODULES = {
     "avf_curation": (
         "detectors",
+        "execution/isolated.py",
         "media",
         "pipeline",
         "stages",

@@ -1,7 +1,6 @@
 """Plan a run, or a retry of its failed videos: list the inputs and freeze them in the run's folder before any work."""
 
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from avf_shards.system import durable_io
 from avf_shards.text import count_noun
 
 from avf_curation.detectors.detector_set import BackendSelection
+from avf_curation.pipeline.input_check import size_and_time
 from avf_curation.recipe import Recipe
 from avf_curation.runs.frozen_plan import RunPlan, planned_videos, read_plan
 from avf_curation.runs.identity import freeze_identity, remember_roots, run_identity
@@ -112,10 +112,10 @@ def plan_retry(run: RunFolder, recipe: Recipe, roots: Mapping[str, Path]) -> Run
 
 def _with_current_stat(video: Video, root: Path) -> Video:
     try:
-        stat = os.stat(root / video.path)
+        size_bytes, mtime_ns = size_and_time(root / video.path)
     except OSError:  # the retry will find out, and fail the video again
         return video
-    return replace(video, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
+    return replace(video, size_bytes=size_bytes, mtime_ns=mtime_ns)
 
 
 def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs: Sequence[SkippedInput]) -> None:

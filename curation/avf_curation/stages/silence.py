@@ -40,9 +40,8 @@ class SilenceConfig:
     pad_s: float  # seconds of the pause that are kept on either side of speech
     min_clip_s: float  # shorter candidates are rejected
     max_clip_s: float  # longer speech is cut
-    speech_backend: (
-        SpeechBackend  # auto: silero where its package is installed; none: whether it is speech is not asked
-    )
+    # auto: silero where its package is installed; none: whether sound is speech is not measured
+    speech_backend: SpeechBackend
     min_speech_share: float  # of a stretch's frames; a stretch with less speech is rejected
 
     def __post_init__(self) -> None:
@@ -55,10 +54,10 @@ class SilenceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
-    """A part of a shot that is all speech or all silence."""
+    """A part of a shot that is all sound or all silence."""
 
     span: Span  # frames of the input's timeline
-    speech: bool  # False for silence; any sound above the limits counts as speech
+    speech: bool  # whether the level is above the limits of silence: speech, or any other sound
     level_dbfs: float  # mean power
     speech_share: float | None = None  # share of the frames in which somebody speaks; None where it is not measured
 
@@ -71,7 +70,7 @@ class Stretch:
 def measure(
     shot: Span, samples: Samples, split: SplitSilence, config: SilenceConfig, find_speech: FindSpeech | None = None
 ) -> list[Stretch]:
-    """Cut a shot into stretches of speech and silence that tile the shot.
+    """Cut a shot into stretches of sound and silence that tile the shot.
 
     Args:
         shot: its frames.

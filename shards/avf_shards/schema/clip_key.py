@@ -1,7 +1,7 @@
 """The key of a clip: source, 32 hex digits of the hash of the video id, start frame, stop frame, track.
 
 A key has no dot and is safe as a file name. Older shards have keys of 12 hex digits: two ids with
-the same 48 bits can be found in seconds, and with 128 bits they cannot. Both are read; 32 digits are written.
+the same 48 bits can be found in half a minute, and with 128 bits they cannot. Both are read; 32 digits are written.
 """
 
 import hashlib

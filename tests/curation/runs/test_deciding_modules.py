@@ -33,7 +33,7 @@ WITHOUT_INFLUENCE = {
 }
 PROGRAM = """
 import sys
-import avf_curation.execution.worker, avf_curation.pipeline.unit
+import avf_curation.execution.isolated, avf_curation.execution.worker, avf_curation.pipeline.unit
 from pathlib import Path
 for name, module in sorted(sys.modules.items()):
     package = name.split(".")[0]
