@@ -10,6 +10,8 @@ from avf_shards.cli.common import local_path, output_folder, set_completer
 from avf_shards.cli.standard_output import forgive_closed_output
 from avf_shards.errors import UserError
 
+from avf_curation.execution.limits import DEFAULT_MAX_FAULT_SHARE
+
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 STOPPED_BETWEEN_UNITS = "stopped; finished units are saved, and the same command continues after them"
@@ -112,7 +114,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         "--max-fault-share",
         metavar="SHARE",
         type=float,
-        default=0.05,
+        default=DEFAULT_MAX_FAULT_SHARE,
         help="stop when more of a source's or a machine's videos, at least 20, fail for one reason that is not the "
         "file's: missing files, crashes, errors of the program; 1 never stops (default: %(default)g)",
     )
@@ -262,14 +264,19 @@ def print_funnel(options: argparse.Namespace, run: Any) -> int:
     return 1 if summary.accounting_errors else 0
 
 
-def cluster_config(options: argparse.Namespace) -> Any:
-    """Return the Ray cluster that the options ask for. Raises UserError."""
-    from avf_curation.execution.cluster import ClusterConfig
-
+def check_engine_options(options: argparse.Namespace) -> None:
+    """Raise UserError for a value of an option of `add_engine_options` that is out of range."""
     if not 0 <= options.max_fault_share <= 1:
         raise UserError(f"--max-fault-share {options.max_fault_share:g} must be between 0 and 1")
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers {options.workers} must be at least 1")
+
+
+def cluster_config(options: argparse.Namespace) -> Any:
+    """Return the Ray cluster that the options ask for. Raises UserError."""
+    from avf_curation.execution.cluster import ClusterConfig
+
+    check_engine_options(options)
     if options.refiners < 0:
         raise UserError(f"--refiners {options.refiners} must not be below 0")
     if options.gpus_per_refiner <= 0:

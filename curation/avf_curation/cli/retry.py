@@ -11,6 +11,7 @@ from avf_curation.cli.options import (
     add_inputs_option,
     add_run_argument,
     add_weights_option,
+    check_engine_options,
     open_run,
     print_funnel,
     weights_folder,
@@ -40,6 +41,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.recipe import read_run_recipe
     from avf_curation.runs.curation import RunOptions, curate
 
+    check_engine_options(options)
     run = open_run(options)
     identity = run.identity()
     sources = _sources(options, run)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from avf_curation.pipeline.failures import InfrastructureError
 from avf_curation.pipeline.unit_job import UnitReport
 
-DEFAULT_MAX_SHARE = 0.05
-MIN_VIDEOS = 20  # below so many videos of a source or a machine a share says nothing
+MIN_VIDEOS = 20  # below so many videos a share says nothing
 _ADVICE: Mapping[str, str] = {
     "missing": "mount the source's folder, or give the right one",
     "unreadable": "mount the source's folder, or give the right one",
@@ -15,46 +14,76 @@ _ADVICE: Mapping[str, str] = {
     "killed": "a library crashes here: install the environment anew, and see log/events.jsonl",
 }
 _Group = tuple[str, str]  # "source" or "machine", and which
+_RUN: _Group = ("the", "run")
 
 
 class CircuitBreaker:
-    """Counts videos and their failures of kinds that are not the file's, for each source, machine and kind."""
+    """Counts videos, and failures of kinds that are not the file's, for each source, for each machine and for the run.
 
-    def __init__(self, max_share: float) -> None:
-        """Allow such failures for a share of the videos, 0 to 1."""
+    Only failures of units that are put back count. Those of a committed unit were counted while it was put back, and
+    are decided.
+    """
+
+    def __init__(self, max_share: float, decided: Mapping[str, int] | None = None) -> None:
+        """Allow such failures for a share of the videos, 0 to 1.
+
+        Args:
+            decided: source -> videos of the run that are decided already. An interrupted run has little left but units
+                that were put back, and a retry has only videos that failed: alone they look like a broken source.
+        """
         self._max_share = max_share
         self._videos: Counter[_Group] = Counter()
-        self._faults: Counter[tuple[_Group, str]] = Counter()
+        for source, videos in (decided or {}).items():
+            self._videos["source", source] = videos
+        self._decided = self._videos[_RUN] = self._videos.total()
+        self._faults: Counter[tuple[_Group, str]] = Counter()  # of units that are put back
+        self._examples: dict[tuple[_Group, str], str] = {}  # the latest failure of a group and kind, in words
         self._put_back: dict[int, tuple[list[_Group], UnitReport]] = {}  # by unit: reports that do not count for good
 
     def record(self, report: UnitReport, machine: str | None) -> None:
-        """Count the videos of a unit that was decided or put back; its latest report counts.
+        """Count the videos of a unit that was committed or put back; its latest report counts.
 
-        Raises InfrastructureError where too many videos of its source, or of its machine, failed with one kind.
+        Raises InfrastructureError where too many videos of a source, of a machine or of the run failed with one kind.
+        That ends the run, so the report of a committed unit is noted first.
         """
         if report.unit in self._put_back:
             self._add(*self._put_back.pop(report.unit), sign=-1)
-        groups = [("source", report.source)] + ([] if machine is None else [("machine", machine)])
+        groups = [("source", report.source)] + ([] if machine is None else [("machine", machine)]) + [_RUN]
         self._add(groups, report, sign=1)
         if not report.is_committed:
             self._put_back[report.unit] = (groups, report)
-        for group in groups:
-            for kind in report.faults:
-                self._check(group, kind, report.fault_example)
+        for group, kind in self._faults:
+            self._check(group, kind)
 
     def _add(self, groups: list[_Group], report: UnitReport, sign: int) -> None:
         for group in groups:
             self._videos[group] += sign * report.videos
+            if report.is_committed:
+                continue
             for kind, count in report.faults.items():
                 self._faults[group, kind] += sign * count
+                self._examples[group, kind] = report.fault_example
 
-    def _check(self, group: _Group, kind: str, example: str) -> None:
+    def _check(self, group: _Group, kind: str) -> None:
         videos, failed = self._videos[group], self._faults[group, kind]
         if videos < MIN_VIDEOS or failed <= self._max_share * videos:
             return
+        if group[0] == "machine" and not self._is_worse_than_others(group, kind):
+            return
         advice = _ADVICE.get(kind, "the program or a library fails here, not the files: mend the machine")
         raise InfrastructureError(
-            f"{failed} of {videos} videos of {' '.join(group)} failed with {kind}, more than "
-            f"--max-fault-share {self._max_share:g} allows; the latest is {example}. This says more about the machine "
-            f"than about the videos, so their units stay undecided: {advice}; then the same command continues"
+            f"{failed} of {videos} videos of {' '.join(group)} failed with {kind}, more than --max-fault-share "
+            f"{self._max_share:g} allows; the latest is {self._examples[group, kind]}. This says more about the "
+            f"machine than about the videos, so their units stay undecided: {advice}; then the same command continues"
         )
+
+    def _is_worse_than_others(self, machine: _Group, kind: str) -> bool:
+        """Return whether a machine fails for a larger share of its videos than all others, by more than is allowed.
+
+        What a run has left when it starts again fails as often on every machine. Then the run's own share tells.
+        """
+        videos = self._videos[_RUN] - self._decided - self._videos[machine]
+        failed = self._faults[_RUN, kind] - self._faults[machine, kind]
+        if videos < MIN_VIDEOS:
+            return False
+        return self._faults[machine, kind] / self._videos[machine] > failed / videos + self._max_share

@@ -6,6 +6,7 @@ from dataclasses import replace
 from avf_curation.execution.circuit_breaker import CircuitBreaker
 from avf_curation.execution.events import Event
 from avf_curation.execution.isolated import run_isolated
+from avf_curation.execution.limits import MAX_STORAGE_FAULTS
 from avf_curation.execution.worker import UnitWorker, WorkerSetup
 from avf_curation.pipeline.failures import (
     MENDING_ADVICE,
@@ -16,8 +17,6 @@ from avf_curation.pipeline.failures import (
 )
 from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 
-_MAX_TRIES = 3  # of a unit whose files cannot be read or written; then the run stops
-
 
 class InlineRunner:
     """A worker in this process that tries a unit again after a fault that may pass."""
@@ -27,35 +26,41 @@ class InlineRunner:
 
     def run(self, jobs: Iterator[UnitJob]) -> Iterator[UnitReport]:
         """Run `jobs` and yield a report whenever a unit is committed. Raises InfrastructureError."""
-        put_back: list[UnitJob] = []
-        for job in jobs:
-            report = self._run_unit(job)
-            self._breaker.record(report, machine=None)
-            if report.is_committed:
-                yield report
-            else:
-                self._emit(Event(name="unit_put_back", unit=job.unit, message=report.fault_example))
-                put_back.append(replace(job, commits_faults=True))
-        for job in put_back:  # only now that all others show whether their failures are exceptions
-            report = self._run_unit(job)
-            self._breaker.record(report, machine=None)
-            yield report
+        waiting = jobs
+        while True:
+            put_back: list[UnitJob] = []
+            for job in waiting:
+                report = self._run_unit(job)
+                if report.is_committed:
+                    yield report
+                else:
+                    self._emit(Event(name="unit_put_back", unit=job.unit, message=report.fault_example))
+                    put_back.append(replace(job, known_faults=report.faults))
+                self._breaker.record(report, machine=None)
+            if not put_back:
+                return
+            waiting = iter(put_back)  # only now that all others show whether their failures are exceptions
 
     def _run_unit(self, job: UnitJob) -> UnitReport:
         """Curate a unit, and commit it. Raises InfrastructureError."""
         self._emit(Event(name="unit_started", unit=job.unit, pool="inline"))
-        fault: InfrastructureError | None = None
-        for _ in range(_MAX_TRIES):
+        storage_faults, is_isolated = 0, False
+        while True:
             try:
-                return self._worker.run(job)
+                return run_isolated(self._worker, job) if is_isolated else self._worker.run(job)
             except MemoryShortageError as error:
+                if is_isolated:
+                    raise
+                is_isolated = True
                 self._emit(Event(name="unit_isolated", unit=job.unit, message=str(error)))
-                return run_isolated(self._worker, job)
+                continue
             except StorageError as error:
-                fault = error
+                fault: InfrastructureError = error
             except OSError as error:  # of the commit
                 fault = machine_fault(error)
                 if not isinstance(fault, StorageError):
                     raise fault from error
+            storage_faults += 1
+            if storage_faults == MAX_STORAGE_FAULTS:
+                raise InfrastructureError(f"{fault}; {MENDING_ADVICE}") from fault
             self._emit(Event(name="unit_put_back", unit=job.unit, message=str(fault)))
-        raise InfrastructureError(f"{fault}; {MENDING_ADVICE}") from fault

@@ -24,6 +24,7 @@ from avf_curation.execution.circuit_breaker import CircuitBreaker
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
 from avf_curation.execution.isolated import isolated_timeout_s
+from avf_curation.execution.limits import MAX_STORAGE_FAULTS
 from avf_curation.execution.ray_pool import ActorPool, PoolConfig, PooledActor
 from avf_curation.execution.worker import ScreenedUnit, WorkerSetup
 from avf_curation.pipeline.failures import (
@@ -37,7 +38,6 @@ from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 
 log = logging.getLogger(__name__)
 _MAX_COMMIT_RETRIES = 3
-MAX_STORAGE_FAULTS = 3  # tries of a unit whose files cannot be read or written; then the run stops
 _MAX_NODE_LOSSES = 3  # nodes that may die with a unit, among others, before it runs alone
 _MAX_LOST_ALONE = 2  # nodes that may die with a unit that runs alone before its video fails
 _MAX_ISOLATED_DEATHS = 3  # worker deaths while the videos of a unit are isolated; then something else is wrong
@@ -117,9 +117,12 @@ class UnitScheduler:
             for reference in self._wait_for_results():
                 if any(pool.register_started(reference) for pool in self._pools):
                     continue
-                report = self._collect_result(reference, self._running.pop(reference))
+                running = self._running.pop(reference)
+                report = self._collect_result(reference, running)
                 if report is not None:
-                    yield report
+                    if report.is_committed:
+                        yield report
+                    self._breaker.record(report, running.worker.node)
             if time.monotonic() - self._last_check_s > _CHECK_INTERVAL_S:
                 self._last_check_s = time.monotonic()
                 self._kill_overdue()
@@ -220,7 +223,7 @@ class UnitScheduler:
                 self._emit(Event(name="waiting_for_cluster", pool=pool.config.kind, message=pool.requirements()))
 
     def _collect_result(self, reference: Any, running: _RunningUnit) -> UnitReport | None:
-        """Return the report of a committed unit, or None where the unit was queued again or goes on to refining.
+        """Return the report of a unit that was committed or is doubtful, or None where it runs again or is refined.
 
         Raises InfrastructureError.
         """
@@ -244,13 +247,11 @@ class UnitScheduler:
             return None
         running.pool.release(running.worker)
         if isinstance(result, UnitReport):
-            self._breaker.record(result, running.worker.node)
-            if result.is_committed:
-                return result
-            self._emit(Event(name="unit_put_back", unit=unit.job.unit, message=result.fault_example))
-            unit.job, unit.screened = replace(unit.job, commits_faults=True), None
-            self._doubtful.append(unit)
-            return None
+            if not result.is_committed:
+                self._emit(Event(name="unit_put_back", unit=unit.job.unit, message=result.fault_example))
+                unit.job, unit.screened = replace(unit.job, known_faults=result.faults), None
+                self._doubtful.append(unit)
+            return result
         unit.screened = result
         self._screened.append(unit)
         return None

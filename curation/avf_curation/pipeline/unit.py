@@ -35,14 +35,14 @@ def curate_unit(
 ) -> UnitReport:
     """Curate every video of the unit, decide what their clips show together, and commit the unit.
 
-    A unit with failures that are not the files' is committed only if the job says so.
+    A unit with more failures that are not the files' than the job knows of is not committed.
 
     Raises InfrastructureError and OSError.
     """
     results = [curate_video(video) for video in job.videos]
     faults, fault_example = _count_faults(results)
     source = job.videos[0].source
-    if faults and not job.commits_faults:
+    if any(videos > job.known_faults.get(kind, 0) for kind, videos in faults.items()):
         return UnitReport(
             unit=job.unit,
             videos=len(results),
@@ -51,7 +51,7 @@ def curate_unit(
             failed=0,
             frames=0,
             source=source,
-            faults=faults,
+            faults=dict(Counter(faults) | Counter(job.known_faults)),
             fault_example=fault_example,
             is_committed=False,
         )

@@ -1,5 +1,6 @@
 """What a worker is given to do, and what it reports of a unit that it committed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from avf_curation.sources.types import Video
@@ -12,8 +13,9 @@ class UnitJob:
     unit: int  # number in the plan, from 0
     attempt: int  # number of the plan
     videos: tuple[Video, ...]  # the inputs of the unit
-    #: The unit is committed even where videos fail for reasons that are not the file's: it was tried before.
-    commits_faults: bool = False
+    #: Kind of failure that is not the file's -> videos that failed so in earlier tries. The unit is committed with as
+    #: many such failures, and put back with more of them.
+    known_faults: Mapping[str, int] = field(default_factory=dict)
     runs_alone: bool = False  # no other unit runs meanwhile, and the video that its worker is at is noted at once
     #: Ids of videos that took their machine away, even alone: they fail without a further try.
     fatal_videos: tuple[str, ...] = ()
@@ -32,7 +34,8 @@ class UnitReport:
     stage_seconds: dict[str, float] = field(default_factory=dict)  # stage -> wall-clock seconds
     cpu_seconds: float = 0.0  # of the worker's process
     source: str = ""  # of all its videos
-    faults: dict[str, int] = field(default_factory=dict)  # kind of failure that is not the file's -> videos
+    #: Kind of failure that is not the file's -> videos. Of a unit that is not committed: the most of any try.
+    faults: dict[str, int] = field(default_factory=dict)
     fault_example: str = ""  # one such video, with its stage, kind and message
     is_committed: bool = True  # False: videos failed for reasons that are not the file's, so nothing is decided yet
     video_seconds: dict[str, float] = field(default_factory=dict)  # "source/video id" -> wall-clock seconds

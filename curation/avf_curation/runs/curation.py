@@ -10,14 +10,15 @@ from avf_shards.format.run_folder import RunFolder
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.execution.active_units import remove_active_units
-from avf_curation.execution.circuit_breaker import DEFAULT_MAX_SHARE, CircuitBreaker
+from avf_curation.execution.circuit_breaker import CircuitBreaker
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event, EventLog
+from avf_curation.execution.limits import DEFAULT_MAX_FAULT_SHARE
 from avf_curation.execution.worker import PipelineStages, WorkerSetup
 from avf_curation.pipeline.unit_job import UnitReport
 from avf_curation.recipe import Recipe
 from avf_curation.runs.coordinator import Coordinator
-from avf_curation.runs.frozen_plan import RunPlan
+from avf_curation.runs.frozen_plan import RunPlan, read_plan
 from avf_curation.runs.planning import InputChoice, plan_retry, plan_run
 from avf_curation.runs.progress import LiveProgress, Progress, ProgressReader
 from avf_curation.runs.unit_log import append_unit
@@ -36,7 +37,9 @@ class RunOptions:
     cluster: ClusterConfig = field(default_factory=lambda: ClusterConfig(workers=1))  # workers and their GPUs
     device: str = "cpu"  # torch device of RetinaFace and SyncNet
     retry_failed: bool = False  # decide the failed videos of a finished run again
-    max_fault_share: float = DEFAULT_MAX_SHARE  # of videos that fail for reasons that are not the file's; 1: no limit
+    max_fault_share: float = (
+        DEFAULT_MAX_FAULT_SHARE  # of videos that fail for reasons that are not the file's; 1: no limit
+    )
     allow_unreadable: bool = False  # plan without the folders that cannot be read
     min_free_gb: float = 0.0  # stop before the disk of the run has less
     stages: PipelineStages = _FULL_PIPELINE  # the work on a video; tests and benchmarks pass cheaper functions
@@ -107,7 +110,9 @@ def _run_units(
 ) -> Iterator[UnitReport]:
     if len(finished) == plan.units:  # so that no worker is started
         return
-    jobs, breaker = plan.jobs(finished), CircuitBreaker(options.max_fault_share)
+    every = read_plan(setup.run, 0) if plan.attempt else plan
+    decided = every.count_videos() - plan.count_videos(finished)  # of the run, without those of the jobs
+    jobs, breaker = plan.jobs(finished), CircuitBreaker(options.max_fault_share, decided)
     if options.engine == "inline":
         from avf_curation.execution.inline_runner import InlineRunner  # here: it imports OpenCV and PyAV
 

@@ -1,10 +1,12 @@
 """The plan of a run as it is frozen in its folder: read by everything after the planning."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from avf_shards.format.file_digests import check_file
 from avf_shards.format.run_folder import PLAN, SKIPPED_INPUTS, RunFolder
 from avf_shards.schema.versions import read_parquet
@@ -26,6 +28,12 @@ class RunPlan:
     def units(self) -> int:
         """Return the number of units."""
         return int(self.table["unit"][-1].as_py()) + 1 if self.table.num_rows else 0
+
+    def count_videos(self, finished: Collection[int] = ()) -> Counter[str]:
+        """Return source -> videos of the units that are not `finished`."""
+        unfinished = np.isin(self.table["unit"].to_numpy(), sorted(finished), invert=True)
+        counts = pc.value_counts(self.table["source"].filter(pa.array(unfinished)))
+        return Counter({count["values"]: count["counts"] for count in counts.to_pylist()})
 
     def jobs(self, finished: set[int]) -> Iterator[UnitJob]:
         """Yield the units that are not `finished`, in order. A job is built only when it is asked for."""
@@ -51,8 +59,6 @@ def read_plan(run: RunFolder, attempt: int) -> RunPlan:
 
 def planned_videos(run: RunFolder, video_ids: set[str]) -> dict[tuple[str, str], Video]:
     """Return (source, video id) -> the input as the newest plan that has it describes it, for these ids."""
-    import pyarrow.compute as pc
-
     videos = {}
     ids = pa.array(sorted(video_ids), pa.string())
     for attempt in run.attempts():

@@ -3,6 +3,7 @@
 import errno
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -138,13 +139,38 @@ def test_units_whose_failures_may_be_the_machines_run_again_after_all_others() -
     sim = simulated_cluster(1, 4)
 
     def answer(job: UnitJob, isolated: bool) -> UnitReport | None:
-        return doubtful_report(job) if job.unit == 5 and not job.commits_faults else None
+        return doubtful_report(job) if job.unit == 5 and not job.known_faults else None
 
     sim.answer = answer
     done, events = run_simulated(sim, ClusterConfig(workers=4), 30)
     assert sorted(done) == list(range(30))
     assert done[-1] == 5
     assert [event.unit for event in events if event.name == "unit_put_back"] == [5]
+
+
+def test_a_unit_that_is_put_back_twice_runs_a_third_time() -> None:
+    sim = simulated_cluster(1, 4)
+    known: list[dict[str, int]] = []
+
+    def answer(job: UnitJob, isolated: bool) -> UnitReport | None:
+        if job.unit != 5:
+            return None
+        known.append(dict(job.known_faults))
+        faults = min(len(known), 2)
+        return replace(doubtful_report(job), videos=16, faults={"missing": faults}, is_committed=len(known) == 3)
+
+    sim.answer = answer
+    done, events = run_simulated(sim, ClusterConfig(workers=4), 60)
+    assert sorted(done) == list(range(60))
+    assert known == [{}, {"missing": 1}, {"missing": 2}]
+    assert [event.unit for event in events if event.name == "unit_put_back"] == [5, 5]
+
+
+def test_failures_of_units_that_are_put_back_stop_the_run_when_other_units_are_committed() -> None:
+    sim = simulated_cluster(1, 4)
+    sim.answer = lambda job, isolated: replace(doubtful_report(job), source="made") if job.unit < 4 else None
+    with pytest.raises(InfrastructureError, match="4 of 20 videos"):
+        run_simulated(sim, ClusterConfig(workers=4), 100)
 
 
 def test_many_failures_that_may_be_the_machines_stop_the_run() -> None:
@@ -215,5 +241,5 @@ def doubtful_report(job: UnitJob) -> UnitReport:
         source="s",
         faults={"missing": 1},
         fault_example="s/a.mp4, open/missing: the file does not exist",
-        is_committed=job.commits_faults,
+        is_committed=bool(job.known_faults),
     )

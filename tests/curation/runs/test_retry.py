@@ -34,3 +34,18 @@ def test_folders_that_are_given_need_no_file_that_remembers_them(
     assert main(words) == 2
     assert "sources.json: source folders file of schema version 99" in capsys.readouterr().err
     assert main([*words, "--source", f"made={tmp_path / 'in'}"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--max-fault-share", "5"], "--max-fault-share 5 must be between 0 and 1"),
+        (["--workers", "0"], "--workers 0 must be at least 1"),
+    ],
+)
+def test_a_value_that_is_out_of_range_is_refused(
+    tmp_path: Path, option: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path)
+    assert main(["retry", str(run.root), "--engine", "inline", "--weights", str(tmp_path / "none"), *option]) == 2
+    assert message in capsys.readouterr().err
