@@ -60,7 +60,7 @@ class InlineRunner:
                 fault = machine_fault(error)
                 if not isinstance(fault, StorageError):
                     raise fault from error
+            self._emit(Event(name="unit_put_back", unit=job.unit, message=str(fault)))
             storage_faults += 1
             if storage_faults == MAX_STORAGE_FAULTS:
                 raise InfrastructureError(f"{fault}; {MENDING_ADVICE}") from fault
-            self._emit(Event(name="unit_put_back", unit=job.unit, message=str(fault)))
