@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from avf_shards.format.file_digests import check_file
 from avf_shards.format.run_folder import PLAN, SKIPPED_INPUTS, RunFolder
 from avf_shards.schema.versions import read_parquet
@@ -32,7 +31,7 @@ class RunPlan:
     def count_videos(self, finished: Collection[int] = ()) -> Counter[str]:
         """Return source -> videos of the units that are not `finished`."""
         unfinished = np.isin(self.table["unit"].to_numpy(), sorted(finished), invert=True)
-        counts = pc.value_counts(self.table["source"].filter(pa.array(unfinished)))
+        counts = self.table["source"].filter(pa.array(unfinished)).value_counts()
         return Counter({count["values"]: count["counts"] for count in counts.to_pylist()})
 
     def jobs(self, finished: set[int]) -> Iterator[UnitJob]:
@@ -59,6 +58,8 @@ def read_plan(run: RunFolder, attempt: int) -> RunPlan:
 
 def planned_videos(run: RunFolder, video_ids: set[str]) -> dict[tuple[str, str], Video]:
     """Return (source, video id) -> the input as the newest plan that has it describes it, for these ids."""
+    import pyarrow.compute as pc
+
     videos = {}
     ids = pa.array(sorted(video_ids), pa.string())
     for attempt in run.attempts():
