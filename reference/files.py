@@ -15,6 +15,7 @@ from avf_curation.pipeline.unit_job import UnitReport
 from avf_curation.runs import plan_table
 from avf_curation.runs.cost_estimate import SourceTotals
 from avf_curation.sources.types import SkippedInput, Video
+from avf_shards.format.file_digests import LedgerDigests
 from avf_shards.format.index import ShardIndex
 from avf_shards.format.plan_summary import PlanSummary
 from avf_shards.format.run_folder import UnitManifest
@@ -160,6 +161,9 @@ CONTENTS: dict[FileKind, Contents] = {
             "regions_audio": "region tokens of the audio, K x C",
             "frames": "one vector for each pair of the 16 frames",
         },
+    ),
+    "attempt ledger": Contents(
+        about="The digests of a finished attempt's ledger and of the manifests of its units.", rows=LedgerDigests
     ),
     "ledger": Contents(
         about="A row for each decision: the end of each span of each video.",

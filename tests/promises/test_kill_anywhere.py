@@ -54,7 +54,7 @@ class NoModels:
 
 @pytest.fixture(autouse=True)
 def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avf_curation.execution.worker.Detectors", NoModels)
+    monkeypatch.setattr("avf_curation.pipeline.self_test.Detectors", NoModels)
     monkeypatch.setattr("avf_curation.execution.worker.check_tools", lambda detectors, settings: None)
 
 

@@ -6,6 +6,7 @@ resumes, and never leaves half a file or another file under its final name.
 
 import hashlib
 import http.client
+import logging
 import os
 import shutil
 import urllib.error
@@ -18,6 +19,7 @@ from avf_shards.errors import UserError
 from avf_shards.format.tar import sha256_file
 
 _CHUNK_BYTES = 1 << 20
+log = logging.getLogger(__name__)
 # None of the files has more than 110 MB: a server that sends more than this sends something else.
 _MAX_BYTES = 500_000_000
 
@@ -124,8 +126,11 @@ def pull_weights(
     entry = weight_file(name)
     final = folder / entry.file_name
     if final.is_file():
-        _check_digest(entry, final, str(final))
-        return final
+        try:
+            _check_digest(entry, final, str(final))
+            return final
+        except UserError:
+            log.warning("%s: is damaged or another file, and is replaced", final)
     folder.mkdir(parents=True, exist_ok=True)
     part = final.with_name(final.name + ".part")
     if take_from is not None:

@@ -14,7 +14,7 @@ from avf_shards.format.run_identity import RunIdentity
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
 from avf_curation.execution.active_units import ActiveUnitFile
 from avf_curation.pipeline.outcomes import ScreenedVideo, VideoOutcomes
-from avf_curation.pipeline.self_test import check_tools
+from avf_curation.pipeline.self_test import check_tools, load_detectors
 from avf_curation.pipeline.unit import curate_unit
 from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 from avf_curation.pipeline.video import refine_video, screen_video
@@ -71,7 +71,7 @@ class UnitWorker:
         """
         self.setup = setup
         started_s = time.perf_counter()
-        self.detectors = Detectors(setup.backends, setup.device)
+        self.detectors = load_detectors(setup.backends, setup.device)
         log.debug("loaded the detectors in %.1f s", time.perf_counter() - started_s)
         if tests_itself:
             check_tools(self.detectors, setup.recipe.defaults)

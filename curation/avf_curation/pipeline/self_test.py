@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from avf_shards.errors import UserError
 from avf_shards.timeline import SAMPLES_PER_FRAME
 
-from avf_curation.detectors.detector_set import Detectors
+from avf_curation.detectors.detector_set import BackendSelection, Detectors
 from avf_curation.detectors.librosa_split import split_silence
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.encode import encode_flac, encode_mp4
@@ -17,6 +18,16 @@ from avf_curation.recipe import SourceSettings
 
 _FRAMES = 40  # a shot of 1.6 s, which is long enough for the search for faces
 _SIDE_PX = 96
+
+
+def load_detectors(backends: BackendSelection, device: str) -> Detectors:
+    """Load the detectors of a worker. Raises InfrastructureError where a library of them is broken."""
+    try:
+        return Detectors(backends, device)
+    except UserError:
+        raise
+    except Exception as error:
+        raise _failed_test("loading the detectors", error) from error
 
 
 def check_tools(detectors: Detectors, settings: SourceSettings) -> None:
@@ -52,7 +63,11 @@ def check_tools(detectors: Detectors, settings: SourceSettings) -> None:
             step = "searching a frame for faces"
             detectors.faces([frame], 1.0, settings.track)
     except Exception as error:
-        raise InfrastructureError(
-            f"a worker failed its self-test, {step}: {type(error).__name__}: {error}; mend the installation, the home "
-            "or the temporary folder of that machine, then the same command continues"
-        ) from error
+        raise _failed_test(step, error) from error
+
+
+def _failed_test(step: str, error: Exception) -> InfrastructureError:
+    return InfrastructureError(
+        f"a worker failed its self-test, {step}: {type(error).__name__}: {error}; mend the installation, the home "
+        "or the temporary folder of that machine, then the same command continues"
+    )

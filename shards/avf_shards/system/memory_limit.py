@@ -5,6 +5,7 @@ Linux counts private writable memory for RLIMIT_DATA, reserved or touched. Elsew
 
 import resource
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,25 +13,48 @@ from pathlib import Path
 _STATUS = Path("/proc/self/status")
 
 
+class _Limit:
+    """The limit of this process: which blocks hold it, and what held before the first of them."""
+
+    def __init__(self) -> None:
+        self._lock, self._blocks, self._before = threading.Lock(), 0, (0, 0)
+
+    def enter(self, allowed_bytes: int) -> None:
+        with self._lock:
+            soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            if self._blocks == 0:
+                self._before = (soft, hard)
+            self._blocks += 1
+            limits = [limit for limit in (soft, hard, allowed_bytes) if limit != resource.RLIM_INFINITY]
+            resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
+
+    def leave(self) -> None:
+        with self._lock:
+            self._blocks -= 1
+            if self._blocks == 0:
+                resource.setrlimit(resource.RLIMIT_DATA, self._before)
+
+
+_LIMIT = _Limit()
+
+
 @contextmanager
 def limit_memory(extra_bytes: float) -> Iterator[None]:
     """Let allocations fail in the block that go beyond what the process has now by `extra_bytes`.
 
     An allocation that fails raises MemoryError in Python and NumPy, and is an error of FFmpeg. The limit is the whole
-    process's, so a thread of another task meets it too; a lower limit that holds already stays.
+    process's, so a thread of another task meets it too. Of blocks that hold at once, in this thread or in others, the
+    lowest limit counts, and it ends with the last of them.
     """
     reserved_bytes = reserved_memory_bytes()
     if reserved_bytes is None:
         yield
         return
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    allowed = int(reserved_bytes + extra_bytes)
-    limits = [limit for limit in (soft, hard, allowed) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
+    _LIMIT.enter(int(reserved_bytes + extra_bytes))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        _LIMIT.leave()
 
 
 def reserved_memory_bytes() -> int | None:

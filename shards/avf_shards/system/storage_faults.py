@@ -14,33 +14,22 @@ from typing import TypeVar
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-#: Errors of the machine, its disks, its network or its permissions. Others, such as a missing file, are the file's.
-MACHINE_ERRNOS = frozenset(
+#: Errors that are about the file. Any other is the machine's, its disks', its network's or its permissions': file
+#: systems have many, and one that is not thought of here must not become an opinion about a file.
+FILE_ERRNOS = frozenset(
     {
-        errno.EIO,
-        errno.ENXIO,
-        errno.ENODEV,
-        errno.ESTALE,
-        errno.ENOTCONN,
-        errno.ECONNRESET,
-        errno.ECONNREFUSED,
-        errno.ECONNABORTED,
-        errno.ETIMEDOUT,
-        errno.EHOSTDOWN,
-        errno.EHOSTUNREACH,
-        errno.ENETDOWN,
-        errno.ENETUNREACH,
-        errno.ENOMEM,
-        errno.EAGAIN,
-        errno.EBUSY,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOLCK,
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EROFS,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EEXIST,
+        errno.ENOTEMPTY,
+        errno.EINVAL,
+        errno.EILSEQ,
+        errno.EFBIG,
+        errno.EOVERFLOW,
+        errno.ESPIPE,
     }
 )
 #: PyAV's module of errors. Some are OSErrors, but FFmpeg's demuxers use EIO and EAGAIN for data that are cut off.
@@ -53,7 +42,7 @@ def is_machine_fault(error: BaseException) -> bool:
     """Return whether an error says something about the machine, and nothing about the file that was read."""
     if type(error).__module__ == _FFMPEG_ERRORS:
         return False
-    return isinstance(error, OSError) and error.errno in MACHINE_ERRNOS
+    return isinstance(error, OSError) and error.errno is not None and error.errno not in FILE_ERRNOS
 
 
 def raise_machine_fault(error: BaseException) -> None:

@@ -84,6 +84,10 @@ def test_each_load_checks_the_digest(address: str, tmp_path: Path) -> None:
     path.write_bytes(CONTENT[:-1] + b"x")
     with pytest.raises(UserError, match="is damaged, or is another file"):
         weights.find_weight("syncnet", tmp_path)
+    with pytest.raises(UserError, match="cannot be reached"):
+        weights.pull_weights("syncnet", tmp_path, address="http://127.0.0.1:9/x")
+    assert path.exists(), "a file is replaced by the right one alone"
+    assert weights.pull_weights("syncnet", tmp_path, address=address).read_bytes() == CONTENT
 
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -1,13 +1,14 @@
 """Sound that would take gigabytes is refused before it takes them."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 from avf_curation.media.audio_runs import SoundLimits, place_frames
-from avf_curation.media.container import open_container
 from avf_curation.media.types import MediaError
 from support import bombs
 
@@ -39,11 +40,25 @@ def test_sound_of_a_few_samples_a_second_is_refused() -> None:
     assert len(list(place_frames(hours(1, 5512), limits(10**9)))) == 1
 
 
-def test_a_file_that_declares_more_memory_than_its_size_needs_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A machine that is full itself says nothing about the file.
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**10))
-    bombs.write_mp4(tmp_path / "a.mp4", 60, 2_000_000)
-    with pytest.raises(MediaError, match=r"opening its \d+ bytes asks for more than 50\d MB of memory"):
-        open_container(tmp_path / "a.mp4")
+# In a process of its own: one that has freed memory before may open the file in that.
+PROGRAM = """
+import resource, sys
+from pathlib import Path
+from types import SimpleNamespace
+import psutil
+from avf_curation.media.types import MediaError
+psutil.virtual_memory = lambda: SimpleNamespace(available=10**10)  # a full machine says nothing about the file
+try:
+    open_container(Path(sys.argv[1]))
+except MediaError as error:
+    print(error.kind, error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def test_a_file_that_declares_more_memory_than_its_size_needs_is_refused(tmp_path: Path) -> None:
+    bombs.write_mp4(tmp_path / "a.mp4", 200, 2_000_000)
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "a.mp4")]
+    refusal, peak_bytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert re.fullmatch(r"memory_limit opening its \d+ bytes asks for more than 50\d MB of memory", refusal)
+    assert int(peak_bytes) < 1e9

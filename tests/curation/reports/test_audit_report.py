@@ -17,6 +17,7 @@ from avf_curation.reports.score_histograms import ScoreHistogram, choose_axis, c
 from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.sources.types import Video
 from avf_curation.stages.reasons import REASONS
+from avf_shards.format.manifest import seal
 from avf_shards.schema.ledger import Check, Decision, Status, decisions_to_table
 from avf_shards.timeline import Span
 from markupsafe import escape
@@ -129,7 +130,8 @@ def test_a_run_of_older_settings_is_refused_by_name(
     run = make_run(tmp_path)
     identity = json.loads((run.root / "run/run.json").read_text())
     del identity["settings"]["quality"]["min_sharpness"]
-    (run.root / "run/run.json").write_text(json.dumps(identity))
+    identity = {name: value for name, value in identity.items() if name not in ("self_sha256", "schema_version")}
+    (run.root / "run/run.json").write_bytes(seal(identity, "curation run"))
     assert main([command[0], str(run.root), *command[1:]]) == 2
     message = capsys.readouterr().err
     assert f"run {identity['fingerprint']}: was made by other code (avf-foundry " in message

@@ -17,6 +17,7 @@ from support.curation_runs import EMBEDDED
 WITHOUT_INFLUENCE = {
     "avf_curation/execution/active_units.py",
     "avf_curation/execution/worker.py",
+    "avf_shards/cli/logging_setup.py",
     "avf_shards/errors.py",
     "avf_shards/format/file_digests.py",
     "avf_shards/format/index.py",
@@ -27,6 +28,7 @@ WITHOUT_INFLUENCE = {
     "avf_shards/packing/selection.py",
     "avf_shards/settings/config.py",
     "avf_shards/settings/yaml_settings.py",
+    "avf_shards/system/child_process.py",
     "avf_shards/system/durable_io.py",
     "avf_shards/system/run_lock.py",
     "avf_shards/system/temporary_folder.py",

@@ -1,6 +1,8 @@
 """An allocation beyond a limit fails, and the limit ends with its block."""
 
+import resource
 import sys
+import threading
 
 import pytest
 from avf_shards.system.memory_limit import limit_memory, reserved_memory_bytes
@@ -27,3 +29,22 @@ def test_work_below_the_limit_goes_on() -> None:
         inside = reserved_memory_bytes()
         assert inside is not None
         assert inside >= before + len(block) // 2
+
+
+def test_blocks_of_several_threads_leave_no_limit_behind() -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    first_is_inside, second_is_inside = threading.Event(), threading.Event()
+
+    def enter_first_and_leave_first() -> None:
+        with limit_memory(1e9):
+            first_is_inside.set()
+            second_is_inside.wait(10)
+
+    thread = threading.Thread(target=enter_first_and_leave_first)
+    thread.start()
+    first_is_inside.wait(10)
+    with limit_memory(1e9):
+        second_is_inside.set()
+        thread.join()
+        assert resource.getrlimit(resource.RLIMIT_DATA) != before
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
