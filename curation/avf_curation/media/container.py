@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.subtitles.stream  # noqa: F401  PyAV imports it at the first opening, where the limit on memory would stop it
 import psutil
 from avf_shards.system.memory_limit import limit_memory
 from avf_shards.system.storage_faults import is_machine_fault, retry_read

@@ -46,6 +46,7 @@ import resource, sys
 from pathlib import Path
 from types import SimpleNamespace
 import psutil
+from avf_curation.media.container import open_container
 from avf_curation.media.types import MediaError
 psutil.virtual_memory = lambda: SimpleNamespace(available=10**10)  # a full machine says nothing about the file
 try:
