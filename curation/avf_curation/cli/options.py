@@ -115,8 +115,9 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         type=float,
         default=DEFAULT_MAX_FAULT_SHARE,
-        help="stop when more of a source's or a machine's videos, at least 20, fail for one reason that is not the "
-        "file's: missing files, crashes, errors of the program; 1 never stops (default: %(default)g)",
+        help="stop when a larger share of the videos of a source, of a machine or of the run, at least 5 of at least "
+        "20, fail for one reason that is not the file's: missing files, crashes, errors of the program; 1 never stops "
+        "(default: %(default)g)",
     )
 
 

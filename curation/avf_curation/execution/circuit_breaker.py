@@ -7,6 +7,7 @@ from avf_curation.pipeline.failures import InfrastructureError
 from avf_curation.pipeline.unit_job import UnitReport
 
 MIN_VIDEOS = 20  # below so many videos a share says nothing
+MIN_FAILURES = 5  # two files that are gone among the first thirty are no lost disk
 _ADVICE: Mapping[str, str] = {
     "missing": "mount the source's folder, or give the right one",
     "unreadable": "mount the source's folder, or give the right one",
@@ -66,7 +67,7 @@ class CircuitBreaker:
 
     def _check(self, group: _Group, kind: str) -> None:
         videos, failed = self._videos[group], self._faults[group, kind]
-        if videos < MIN_VIDEOS or failed <= self._max_share * videos:
+        if videos < MIN_VIDEOS or failed < MIN_FAILURES or failed <= self._max_share * videos:
             return
         if group[0] == "machine" and not self._is_worse_than_others(group, kind):
             return
@@ -74,7 +75,8 @@ class CircuitBreaker:
         raise InfrastructureError(
             f"{failed} of {videos} videos of {' '.join(group)} failed with {kind}, more than --max-fault-share "
             f"{self._max_share:g} allows; the latest is {self._examples[group, kind]}. This says more about the "
-            f"machine than about the videos, so their units stay undecided: {advice}; then the same command continues"
+            f"machine than about the videos, so their units stay undecided: {advice}; then the same command continues. "
+            "If it is the files after all, --max-fault-share 1 lets them fail, and retry tries them again later"
         )
 
     def _is_worse_than_others(self, machine: _Group, kind: str) -> bool:

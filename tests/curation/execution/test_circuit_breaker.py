@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from avf_curation.detectors.detector_set import Detectors
-from avf_curation.execution.circuit_breaker import MIN_VIDEOS, CircuitBreaker
+from avf_curation.execution.circuit_breaker import MIN_FAILURES, MIN_VIDEOS, CircuitBreaker
 from avf_curation.execution.events import read_events
 from avf_curation.pipeline import self_test
 from avf_curation.pipeline.failures import FAILURE_SENTENCES, InfrastructureError, classify_failure, is_files_own
@@ -126,10 +126,11 @@ def test_shares_are_taken_of_a_source_and_of_a_machine() -> None:
     breaker = CircuitBreaker(0.05)
     for unit in range(95):
         breaker.record(report(unit, source=f"s{unit % 5}"), f"machine{unit % 2}")
-    breaker.record(report(100, faults=1, committed=False), "machine2")
-    for unit in range(101, 120):
+    for unit in range(100, 104):
+        breaker.record(report(unit, faults=1, committed=False, source=f"s{unit % 5}"), "machine2")
+    for unit in range(104, 120):
         breaker.record(report(unit, source="t"), "machine2")
-    with pytest.raises(InfrastructureError, match="2 of 21 videos of machine machine2"):
+    with pytest.raises(InfrastructureError, match="5 of 21 videos of machine machine2"):
         breaker.record(report(120, faults=1, committed=False, source="t"), "machine2")
 
 
@@ -146,9 +147,17 @@ def test_videos_that_are_decided_count_for_their_source_and_on_every_machine() -
     breaker = CircuitBreaker(0.05, {"s": 1000})
     for unit in range(6):
         breaker.record(report(unit, faults=1, committed=False, videos=16), f"machine{unit % 2}")
-    breaker.record(report(6, faults=1, committed=False, videos=16, source="t"), "machine0")
-    with pytest.raises(InfrastructureError, match="2 of 32 videos of source t failed"):
+    breaker.record(report(6, faults=4, committed=False, videos=16, source="t"), "machine0")
+    with pytest.raises(InfrastructureError, match="5 of 32 videos of source t failed"):
         breaker.record(report(7, faults=1, committed=False, videos=16, source="t"), "machine0")
+
+
+def test_a_few_missing_files_among_the_first_do_not_stop_a_run() -> None:
+    breaker = CircuitBreaker(0.05)
+    for unit in range(MIN_FAILURES - 1):
+        breaker.record(report(unit, faults=1, committed=False, videos=16), None)
+    with pytest.raises(InfrastructureError, match=r"5 of 80 videos of source .*--max-fault-share 1 lets them fail"):
+        breaker.record(report(MIN_FAILURES, faults=1, committed=False, videos=16), None)
 
 
 def test_a_machine_that_fails_more_than_the_others_is_named_in_a_run_that_goes_on() -> None:
