@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.shard_manifest import ShardManifest, read_manifest
 from avf_shards.system import durable_io
@@ -95,6 +95,28 @@ def generation_name(generation: int) -> str:
     return f"manifest-{generation:06d}.json"
 
 
+def read_generation(shards: Path, generation: int) -> bytes:
+    """Return the content of a generation's file.
+
+    Raises FaultError where it is damaged: nothing of it may get into force, and the manifest beside it may be intact.
+    """
+    path = shards / generation_name(generation)
+    data = path.read_bytes()
+    try:
+        stated = ShardManifest.from_json(data, str(path)).generation
+        if stated == generation:
+            return data
+        fault = f"{path}: damaged (it says that it is generation {stated})"
+    except FaultError as error:
+        fault = str(error)
+    try:
+        is_beside = read_manifest(shards).generation == generation
+    except FaultError:
+        is_beside = False
+    remedy = f"; {MANIFEST} holds the same generation and is intact: copy it to {path.name}" if is_beside else ""
+    raise FaultError(f"{fault}{remedy}")
+
+
 def list_generations(shards: Path) -> list[int]:
     """Return the generations that have a file, ascending; none while the shards are as packed."""
     return sorted(int(match[1]) for path in shards.iterdir() if (match := _GENERATION.fullmatch(path.name)))
@@ -110,7 +132,7 @@ def _copy_newest(writer: ShardWriter) -> None:
     shards, copied = writer.shards, -1
     # Repeated until no newer one appears: a late writer then undoes what it wrote over the copy of its successor.
     while (newest := max(list_generations(shards), default=-1)) != copied:
-        data = (shards / generation_name(newest)).read_bytes()
+        data = read_generation(shards, newest)
         if (shards / MANIFEST).read_bytes() != data:
             durable_io.write(writer.temporary / MANIFEST, data)
             durable_io.replace_by(writer.temporary / MANIFEST, shards / MANIFEST)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
-from avf_shards.format.generations import generation_name, is_writers_own, list_generations
+from avf_shards.format.generations import generation_name, is_writers_own, list_generations, read_generation
 from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.shard_manifest import ShardManifest, read_manifest
 from avf_shards.format.tar import BLOCK, END, read_member, sha256_file
@@ -78,10 +78,13 @@ def _selection_faults(path: Path, manifest: ShardManifest) -> list[str]:
 
 
 def _generation_faults(shards: Path) -> list[str]:
-    """Return the fault of a manifest.json that is not the newest generation: a writer was killed half-way."""
+    """Return the fault of the newest generation's file, or of a manifest.json that is another: a writer was killed."""
     newest = max(list_generations(shards), default=None)
-    if newest is None or (shards / generation_name(newest)).read_bytes() == (shards / MANIFEST).read_bytes():
-        return []
+    try:
+        if newest is None or read_generation(shards, newest) == (shards / MANIFEST).read_bytes():
+            return []
+    except FaultError as error:
+        return [str(error)]
     return [f"{MANIFEST}: is not {generation_name(newest)}; a deletion was stopped half-way, start it again"]
 
 

@@ -237,3 +237,20 @@ def test_the_command_deletes_and_verifies(shards: Path, tmp_path: Path, capsys: 
     (tmp_path / "list.txt").write_text("vidio a/003.mp4\n")
     assert main(["delete", str(shards), "--list", str(tmp_path / "list.txt")]) == 2
     assert "line 1" in capsys.readouterr().err
+
+
+def test_a_damaged_generation_gets_into_force_nowhere(shards: Path) -> None:
+    delete_clips(shards, deletion_request(["a/003.mp4"]))
+    path = shards / "manifest-000001.json"
+    good = path.read_bytes()
+    for data in (b"", b"{}", good[:-2], good[:200] + bytes([good[200] ^ 1]) + good[201:]):
+        path.write_bytes(data)
+        (fault,) = verify_shards(shards)
+        assert fault.startswith(str(path))
+        assert fault.endswith("manifest.json holds the same generation and is intact: copy it to manifest-000001.json")
+        with pytest.raises(FaultError, match=r"manifest-000001\.json"):
+            delete_clips(shards, deletion_request(["a/001.mp4"]))
+        assert (shards / MANIFEST).read_bytes() == good
+    shutil.copy(shards / MANIFEST, path)
+    assert verify_shards(shards) == []
+    assert len(delete_clips(shards, deletion_request(["a/001.mp4"])).keys) == 1
