@@ -32,10 +32,11 @@ def find_garbage(run: RunFolder) -> dict[Path, int]:
 
 def remove_garbage(run: RunFolder, garbage: dict[Path, int]) -> None:
     """Remove the paths that `find_garbage` returned. Raises UserError when a coordinator began its work since."""
-    with run.lock():
+    with run.lock() as lock:
         for path in garbage:
-            log.info("removing %s", path)
-            durable_io.remove(path)
+            if path != lock.marker:  # which has the number of a marker that another process removed meanwhile
+                log.info("removing %s", path)
+                durable_io.remove(path)
         run.clear_temporary()
 
 

@@ -128,7 +128,11 @@ def is_writers_own(path: Path) -> bool:
 
 
 def _copy_newest(writer: ShardWriter) -> None:
-    """Make manifest.json a copy of the newest generation, and remove the older ones."""
+    """Make manifest.json a copy of the newest generation, and remove the older ones.
+
+    Raises UserError as `ShardWriter.check`, before it removes one; the copy does not ask. It is of the newest
+    generation whoever makes it, and a process that stopped here could leave an older one over that of its successor.
+    """
     shards, copied = writer.shards, -1
     # Repeated until no newer one appears: a late writer then undoes what it wrote over the copy of its successor.
     while (newest := max(list_generations(shards), default=-1)) != copied:
@@ -139,4 +143,4 @@ def _copy_newest(writer: ShardWriter) -> None:
         copied = newest
     for generation in list_generations(shards):
         if generation < copied:
-            durable_io.remove(shards / generation_name(generation))
+            writer.remove(shards / generation_name(generation))

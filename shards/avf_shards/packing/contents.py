@@ -13,6 +13,7 @@ from avf_shards.schema.versions import read_parquet
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 _NAMED = 5  # keys that a fault names; the others are counted
+_DELETED_BUT_HELD = "manifest.json: says that a clip was deleted, and a shard holds it"
 
 
 def content_faults(shards: Path, manifest: ShardManifest) -> list[str]:
@@ -30,14 +31,11 @@ def content_faults(shards: Path, manifest: ShardManifest) -> list[str]:
                 faults.append(f"{entry.shard}: holds {key}, which {shard_of[key]} holds too")
             shard_of[key] = entry.shard
     deleted = {tombstone.key for tombstone in manifest.tombstones}
-    faults += _name_keys(MANIFEST_AND_SHARDS, deleted & shard_of.keys())
+    faults += _name_keys(_DELETED_BUT_HELD, deleted & shard_of.keys())
     total = sum(entry.deleted for entry in manifest.shards)
     if total != len(deleted):
         faults.append(f"manifest.json: lists {len(deleted)} deleted clips, and its shards say {total}")
     return faults + _selected_faults(shards / SELECTED, set(shard_of), deleted)
-
-
-MANIFEST_AND_SHARDS = "manifest.json: says that a clip was deleted, and a shard holds it"
 
 
 def _count_faults(entry: ShardEntry, loaded: ShardIndex) -> list[str]:

@@ -85,8 +85,24 @@ def pack_shards(
             sources={source: asdict(counts) for source, counts in result.sources.items()},
         )
         _refuse_changed_run(run, attempts, shards)
-        _publish_file(writer, MANIFEST, manifest.to_json())
+        if not (shards / MANIFEST).is_file():
+            _publish_file(writer, MANIFEST, manifest.to_json())
+            _withdraw_after_change(writer, run, attempts)
     return result
+
+
+def _withdraw_after_change(writer: ShardWriter, run: RunFolder, attempts: list[int]) -> None:
+    """Raise UserError as `_refuse_changed_run`, with the manifest removed that this process has just published.
+
+    Nobody holds the run's lock while it is packed, since a run may be read-only, so a deletion can come between the
+    first comparison and the manifest. One that comes after this comparison found finished shards.
+    """
+    try:
+        _refuse_changed_run(run, attempts, writer.shards)
+    except UserError:
+        writer.remove(writer.shards / MANIFEST)
+        durable_io.sync_folder(writer.shards)
+        raise
 
 
 def _refuse_changed_run(run: RunFolder, attempts: list[int], shards: Path) -> None:

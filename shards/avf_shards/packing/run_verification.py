@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.file_digests import check_file
 from avf_shards.format.index import load_index, sidecar_path
-from avf_shards.format.run_folder import LEDGER, LEDGER_DIGESTS, PART, PLAN, PLAN_SUMMARY, SKIPPED_INPUTS, RunFolder
+from avf_shards.format.run_folder import LEDGER, LEDGER_DIGESTS, PART, PLAN, PLAN_SUMMARY, SKIPPED_INPUTS, UNIT, RunFolder
 from avf_shards.format.tar import BLOCK, END, check_member, header, sha256_file
 from avf_shards.schema.versions import FileKind
 
@@ -19,7 +19,7 @@ _PLAN_FILES: dict[str, FileKind] = {PLAN: "plan", SKIPPED_INPUTS: "skipped input
 def verify_run(run: RunFolder) -> list[str]:
     """Return every fault of the committed files of a run, one sentence each; an empty list means that there is none.
 
-    Raises UserError for a run of a newer version.
+    Raises UserError for a plan or a digest of a ledger of a newer version.
     """
     faults: list[str] = []
     for attempt in run.attempts():
@@ -36,11 +36,14 @@ def verify_run(run: RunFolder) -> list[str]:
                     faults.append(f"{folder / 'ledger' / LEDGER_DIGESTS}: missing; the ledger has no digest")
             except (FaultError, FileNotFoundError) as error:
                 faults.append(_describe(error, folder / "ledger" / LEDGER))
-    if faults:
-        return faults + list(_unit_faults(run, None))
-    kept = run.ledger()
-    keys = pc.list_flatten(kept["clips"]).to_pylist()
-    return list(_unit_faults(run, set(keys)))
+    keys_in_force: set[str] | None = None
+    if not faults:
+        try:
+            keys_in_force = set(pc.list_flatten(run.ledger()["clips"]).to_pylist())
+        except (FaultError, UserError, FileNotFoundError) as error:  # in a unit, where the run is not finished
+            faults.append(_describe(error, Path(getattr(error, "filename", None) or run.root)))
+    faults += _unit_faults(run, keys_in_force)
+    return list(dict.fromkeys(faults))  # a unit's fault comes from run.ledger() too
 
 
 def _file_faults(folder: Path, digests: dict[str, str], kinds: dict[str, FileKind]) -> list[str]:
@@ -53,22 +56,29 @@ def _file_faults(folder: Path, digests: dict[str, str], kinds: dict[str, FileKin
     return faults
 
 
-def _unit_faults(run: RunFolder, kept: set[str] | None) -> Iterator[str]:
-    """Yield the faults of all units. kept: keys of the clips that the run keeps; None: that cannot be said."""
+def _unit_faults(run: RunFolder, keys_in_force: set[str] | None) -> Iterator[str]:
+    """Yield the faults of all units.
+
+    Args:
+        keys_in_force: keys of the clips that the run keeps; None: that cannot be said, as a ledger is damaged.
+    """
     for attempt in run.attempts():
         for unit in sorted(run.finished_units(attempt)):
             folder = run.unit_folder(attempt, unit)
             try:
                 manifest = run.unit_manifest(attempt, unit)
             except (FaultError, UserError, FileNotFoundError) as error:
-                yield _describe(error, folder / "unit.json")
+                yield _describe(error, folder / UNIT)
                 continue
             faults = _file_faults(folder, manifest.file_sha256, {LEDGER: "ledger"})
-            yield from faults or _part_faults(folder / PART, kept)
+            yield from faults or _part_faults(folder / PART, keys_in_force)
 
 
-def _part_faults(part: Path, kept: set[str] | None) -> Iterator[str]:
-    """Yield the faults of a unit's clips. A clip that was erased by a deletion is none, unless the run keeps it."""
+def _part_faults(part: Path, keys_in_force: set[str] | None) -> Iterator[str]:
+    """Yield the faults of a unit's clips.
+
+    A clip that is all zeros was erased by a deletion, unless the run keeps it; where that cannot be said, it passes.
+    """
     try:
         index = load_index(sidecar_path(part))
         index.check_size(part.stat().st_size)
@@ -88,7 +98,7 @@ def _part_faults(part: Path, kept: set[str] | None) -> Iterator[str]:
             key = member.name.partition(".")[0]
             block = os.pread(handle, BLOCK + member.size, member.offset - BLOCK)
             end = member.offset + member.size + -member.size % BLOCK
-            erased = kept is not None and key not in kept and not block[BLOCK:].strip(b"\0")
+            erased = key not in (keys_in_force or ()) and not block[BLOCK:].strip(b"\0")
             if erased and block[:BLOCK] != header(member.name, member.size):
                 faults.append(f"{part}: the tar header of {member.name} is damaged")
             if not erased:

@@ -2,7 +2,9 @@
 
 Whoever works in FOLDER leaves a marker there, NAME-000001.json: a numbered file that says which process that is. A
 marker gets its name by a hard link, which fails when the name is taken. No file lock is used, since those are not
-reliable on NFS, and no marker has to be removed by hand: a marker counts only while its process lives.
+reliable on NFS, and no marker has to be removed by hand: a marker counts only while its process lives. A marker holds a
+random token, since numbers start again at 1 when all markers are gone: a process whose number has another process's
+marker now, with another token, has lost its lock. Markers of version 0.2 have no token; only their own process needs it.
 
 On the same machine that is looked up. The process of another machine counts as alive while it touches its marker.
 Clocks step, and those of two machines differ, so no clock alone says that such a process is dead: a marker that looks
@@ -64,10 +66,12 @@ class RunLock:
         self._released = threading.Event()
         self._heartbeat = threading.Thread(target=self._touch_until_released, name=f"{name} heartbeat", daemon=True)
         self._pid = 0
+        self._content = b""  # of this process's marker, with its token
         self.marker: Path | None = None
 
     def __enter__(self) -> Self:
         self._pid = os.getpid()
+        self._content = json.dumps(marker_values(self._pid) | {"token": uuid.uuid4().hex}).encode()
         self.marker = self._claim()
         self._heartbeat.start()
         return self
@@ -78,20 +82,40 @@ class RunLock:
         if self.marker is None or os.getpid() != self._pid:  # a forked child that unwinds must not release it
             return
         self._released.set()
-        lost = self.is_lost()
-        self.marker.unlink(missing_ok=True)
+        lost = not self._remove_own(self.marker)
         if lost and isinstance(error, OSError | FaultError | AlreadyExistsError):
             # Files that this process was about to use are gone, or stand there already.
             raise UserError(self._taken_over()) from error
 
     def is_lost(self) -> bool:
         """Return whether another process took over, as it may after this one was suspended for over a minute."""
-        return self.marker is not None and not self.marker.exists()
+        return self.marker is not None and not self._is_own(self.marker)
+
+    def touch(self) -> None:
+        """Touch the marker where it is this process's, as is done every HEARTBEAT_S. Raises OSError."""
+        if self.marker is not None:
+            with open(self.marker, "rb") as file:
+                if file.read() == self._content:
+                    os.utime(file.fileno())  # of the file that was read, whatever has its name by now
 
     def check(self) -> None:
         """Raise UserError when the lock is lost. To be called before anything is removed or published."""
         if self.is_lost():
             raise UserError(self._taken_over())
+
+    def _is_own(self, marker: Path) -> bool:
+        """Return whether the file is this process's marker, and not that of a successor which got the same number."""
+        try:
+            return marker.read_bytes() == self._content
+        except FileNotFoundError:
+            return False
+
+    def _remove_own(self, marker: Path) -> bool:
+        """Remove the marker where it is this process's; return whether it was."""
+        own = self._is_own(marker)
+        if own:
+            marker.unlink(missing_ok=True)
+        return own
 
     def _taken_over(self) -> str:
         return (
@@ -115,7 +139,7 @@ class RunLock:
                 now = read_holders(self._folder, self._name)
                 self._refuse_beside([holder for holder in now if holder.path != marker])
             except UserError:
-                marker.unlink(missing_ok=True)
+                self._remove_own(marker)
                 raise
             for holder in others:  # dead. Removed only now: a process that listed them in between sees this marker
                 log.info("%s: took over from %s, which is gone", self._label, holder)
@@ -151,7 +175,7 @@ class RunLock:
     def _publish(self, marker: Path) -> bool:
         """Write the marker under its name, complete from the first moment; False when the name is taken."""
         temporary = self._folder / f"{self._name}-claim-{uuid.uuid4().hex[:8]}"
-        _write_durably(temporary)
+        _write_durably(temporary, self._content)
         try:
             os.link(temporary, marker)
         except FileExistsError:
@@ -160,7 +184,7 @@ class RunLock:
         except OSError:  # a file system without hard links, as a mounted object store: create it where the name is free
             try:
                 with open(marker, "xb") as file:
-                    file.write(temporary.read_bytes())
+                    file.write(self._content)
                     file.flush()
                     os.fsync(file.fileno())
             except FileExistsError:
@@ -173,8 +197,7 @@ class RunLock:
     def _touch_until_released(self) -> None:
         while not self._released.wait(HEARTBEAT_S):
             try:
-                if self.marker is not None:
-                    os.utime(self.marker)
+                self.touch()
             except OSError:  # the marker was taken away (see is_lost), or the file server does not answer now
                 continue
 
@@ -230,9 +253,9 @@ def _touched_ns(marker: Path) -> int:
         return 0
 
 
-def _write_durably(path: Path) -> None:
+def _write_durably(path: Path, content: bytes) -> None:
     with open(path, "xb") as file:
-        file.write(json.dumps(marker_values(os.getpid())).encode())
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
 

@@ -16,15 +16,16 @@ _TEXT = b"A temporary folder of avf-foundry. All that lies in it may be removed 
 def claim_temporary_folder(folder: Path) -> None:
     """Make the folder, or take it over from an earlier process of this program.
 
-    Raises UserError where it holds files of somebody else.
+    Raises UserError where it holds files and no marker: they may be somebody else's.
     """
     names = _names(folder)
     if MARKER in names:
         return
     if names:
         raise UserError(
-            f"{folder}: holds files that are not this program's ({min(names)}), and this program needs the name; "
-            "move that folder away, or name another output folder"
+            f"{folder}: holds files ({min(names)}) and has no marker of this program (a version before 0.3 left none), "
+            "so they may be somebody's, and this program needs the name; move that folder away, or name another output "
+            "folder"
         )
     durable_io.make_folder(folder)
     with suppress(FileExistsError):  # another worker of the same run was first

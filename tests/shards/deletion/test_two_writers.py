@@ -18,7 +18,7 @@ from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
 from avf_shards.system import run_lock
 from support.clips import make_flashing_shards
-from support.crash_points import interrupt_after_operation
+from support.crash_points import exit_status_in_child, interrupt_after_operation
 
 FIRST, SECOND = deletion_request(["a/003.mp4"]), deletion_request(["a/001.mp4", "b/001.mp4"])
 TAKEN_OVER = "another process (took over|changed it|began)"
@@ -44,8 +44,7 @@ def after_expiry(work: Callable[[], object]) -> Callable[[], None]:
     """Return `work` for a process to which the marker of every other process has expired."""
 
     def run() -> None:
-        run_lock._is_alive = lambda *_: False
-        run_lock.WATCH_S = 0.05  # in which the paused process could touch its marker
+        run_lock._is_alive = lambda *_: (False, True)  # dead, and that is certain: nothing is watched
         work()
 
     return run
@@ -100,6 +99,25 @@ def test_a_takedown_whose_marker_expired_destroys_nothing_of_its_successor(packe
     assert number > 20
 
 
+def test_a_writer_whose_number_a_third_process_got_touches_nothing_of_it(packed: Path, tmp_path: Path) -> None:
+    shards = Path(shutil.copytree(packed / "shards", tmp_path / "shards"))
+    victim = shards / "victim"
+    victim.write_bytes(b"")
+
+    def third_is_at_work() -> None:
+        after_expiry(lambda: delete_clips(shards, SECOND))()  # the second, to its end
+        third = open_for_writing(shards).__enter__()
+        assert third.lock.marker == shards / "writer-000001.json"
+        (third.temporary / "part").write_bytes(b"of the third")
+
+    with pytest.raises(UserError, match="another process took over"), open_for_writing(shards) as first:
+        assert exit_status_in_child(third_is_at_work) == 0
+        first.remove(victim)
+    assert victim.is_file()
+    assert (shards / "writer-000001.json").is_file(), "the third lost its marker"
+    assert [path.read_bytes() for path in (shards / "tmp").glob("*/part")] == [b"of the third"]
+
+
 def test_a_pack_whose_marker_expired_ends_with_the_same_shards(packed: Path, tmp_path: Path) -> None:
     number, run, selection = 0, RunFolder(packed / "run"), Selection(clips_per_shard=3)
     while True:
@@ -147,6 +165,53 @@ def test_a_pack_of_a_run_that_changes_meanwhile_is_refused(packed: Path, tmp_pat
         assert is_refused(lambda: pack_shards(run, shards, Selection()), "changed while it was packed")
     assert pause.status == 0
     assert "not finished" in verify_shards(shards)[0]
+
+
+def test_no_finished_shards_hold_a_clip_that_was_deleted_before_they_were_finished(
+    packed: Path, tmp_path: Path
+) -> None:
+    number, finished = 0, []
+    while True:
+        run = RunFolder(Path(shutil.copytree(packed / "run", tmp_path / f"run-{number}")))
+        shards = tmp_path / f"shards-{number}"
+        with interrupt_after_operation(number, lambda run=run: take_down(run, FIRST)) as pause:
+            refused = is_refused(lambda run=run, shards=shards: pack_shards(run, shards, Selection()), "while it was")
+        if pause.status is None:
+            break
+        assert pause.status == 0, pause.operation
+        assert refused != (shards / "manifest.json").exists(), pause.operation
+        if not refused:
+            finished.append(pause.operation)
+        number += 1
+    assert number > 20
+    # Only while the writer tidies up, after the last comparison, is the pack not refused.
+    assert {operation.partition(" ")[0] for operation in finished} == {"remove"}
+
+
+def test_shards_that_were_finished_before_stay_so_when_the_run_changes_during_a_second_pack(
+    packed: Path, tmp_path: Path
+) -> None:
+    run = RunFolder(Path(shutil.copytree(packed / "run", tmp_path / "run")))
+    shards = tmp_path / "shards"
+    pack_shards(run, shards, Selection())
+    before = (shards / "manifest.json").read_bytes()
+    with interrupt_after_operation(1, lambda: take_down(run, FIRST)) as pause:
+        assert is_refused(lambda: pack_shards(run, shards, Selection()), "changed while it was packed")
+    assert pause.status == 0
+    assert (shards / "manifest.json").read_bytes() == before
+
+
+def test_a_writer_that_lost_its_marker_removes_no_generation(packed: Path, tmp_path: Path) -> None:
+    shards = Path(shutil.copytree(packed / "shards", tmp_path / "shards"))
+    delete_clips(shards, FIRST)
+    (shards / "manifest-000000.json").write_bytes(b"left by a writer that was killed")
+    with pytest.raises(UserError, match="another process took over"), open_for_writing(shards) as writer:
+        assert writer.lock.marker is not None
+        writer.lock.marker.unlink()
+        writer.read_newest()
+    assert list_generations(shards) == [0, 1]
+    delete_clips(shards, FIRST)
+    assert list_generations(shards) == [1]
 
 
 def test_a_writer_that_read_another_generation_changes_nothing(packed: Path, tmp_path: Path) -> None:

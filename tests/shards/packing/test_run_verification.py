@@ -69,15 +69,50 @@ def test_a_missing_file_is_named(finished: RunFolder, tmp_path: Path) -> None:
         assert any(name in fault and "missing" in fault for fault in verify_run(run))
 
 
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 1
+    path.write_bytes(data)
+
+
+def test_every_fault_of_an_unfinished_run_is_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path, videos=6)
+    shutil.rmtree(run.attempt_folder(0) / "ledger")
+    assert verify_run(run) == []
+    units = [run.unit_folder(0, unit) for unit in range(3)]
+    for path in (units[0] / "unit.json", units[1] / "ledger.parquet", units[2] / "clips.tar"):
+        flip_a_bit(path)
+    (units[1] / "clips.tar").unlink()
+    faults = verify_run(run)
+    assert [next(name for name in ("unit.json", "ledger.parquet", "clips.tar") if name in each) for each in faults] == [
+        "unit.json",
+        "ledger.parquet",
+        "clips.tar",
+    ]
+    (units[0] / "unit.json").unlink()
+    assert f"{units[0] / 'unit.json'}: missing" in verify_run(run)
+
+
+def test_a_damaged_ledger_makes_no_fault_of_deleted_clips(finished: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(Path(shutil.copytree(finished.root, tmp_path / "run")))
+    flip_a_bit(run.attempt_folder(1) / "ledger/ledger.parquet")
+    (fault,) = verify_run(run)
+    assert "attempt-1/ledger/ledger.parquet" in fault
+    part = run.unit_folder(0, 0) / "clips.tar"
+    with open(part, "r+b") as file:
+        file.seek(600)  # in the first clip, which was not deleted
+        byte = file.read(1)[0]
+        file.seek(600)
+        file.write(bytes([byte ^ 1]))
+    assert [str(part) in each for each in verify_run(run)] == [False, True]
+
+
 @pytest.mark.parametrize("name", ["ledger/ledger.parquet", "plan/plan.parquet", "plan/plan.json"])
 def test_audit_and_verify_name_a_damaged_file(
     finished: RunFolder, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = RunFolder(Path(shutil.copytree(finished.root, tmp_path / "run")))
-    path = run.attempt_folder(0) / name
-    data = bytearray(path.read_bytes())
-    data[len(data) // 3] ^= 1
-    path.write_bytes(data)
+    flip_a_bit(run.attempt_folder(0) / name)
     assert main(["audit", str(run.root)]) == 1
     assert name in capsys.readouterr().err
     assert main(["verify", str(run.root)]) == 1

@@ -155,6 +155,45 @@ def test_a_lock_whose_marker_is_removed_is_lost(tmp_path: Path) -> None:
         assert lock.is_lost()
 
 
+def take_over(folder: Path) -> RunLock:
+    """Return the lock of a process that finds all others dead, entered."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_lock, "_is_alive", lambda *_: (False, True))
+        return RunLock(folder, "lock", "here").__enter__()
+
+
+def test_a_successor_with_the_same_number_keeps_its_lock(tmp_path: Path) -> None:
+    with RunLock(tmp_path, "lock", "here") as first:  # and is suspended
+        second = take_over(tmp_path)
+        assert second.marker == tmp_path / "lock-000002.json"
+        assert first.is_lost()
+        second.__exit__(None, None, None)
+        third = take_over(tmp_path)
+        assert third.marker == first.marker == tmp_path / "lock-000001.json"
+        assert first.is_lost()
+        with pytest.raises(UserError, match="another process took over"):
+            first.check()
+        os.utime(third.marker, (1.0, 1.0))
+        first.touch()
+        assert third.marker.stat().st_mtime == 1.0
+        third.touch()
+        assert third.marker.stat().st_mtime > 1.0
+    assert not third.is_lost()
+    third.__exit__(None, None, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_living_process_of_version_0_2_whose_marker_has_no_token_holds_the_lock(tmp_path: Path) -> None:
+    marker = write_marker(tmp_path)
+    assert "token" not in json.loads(marker.read_text())
+    assert is_refused(tmp_path)
+    assert current_holder(tmp_path, "lock") is not None
+    write_marker(tmp_path, started=1)
+    with RunLock(tmp_path, "lock", "here") as lock:
+        assert lock.marker is not None
+        assert "token" in json.loads(lock.marker.read_text())
+
+
 def test_a_forked_child_that_leaves_the_block_does_not_release_the_lock(tmp_path: Path) -> None:
     with RunLock(tmp_path, "lock", "here") as lock:
         child = os.fork()

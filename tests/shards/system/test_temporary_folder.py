@@ -33,7 +33,7 @@ def test_no_command_removes_a_users_own_tmp(tmp_path: Path, capsys: pytest.Captu
         lambda: delete_clips(tmp_path / "shards", request),
         lambda: pack_shards(run, tmp_path / "new", Selection()),
     ):
-        with pytest.raises(UserError, match=r"not this program's|holds files but no pack"):
+        with pytest.raises(UserError, match=r"no marker of this program|holds files but no pack"):
             work()
     source = make_inputs(tmp_path / "more", 1)
     assert curate_main(["run", "--source", f"x={source}", "--out", str(tmp_path / "new"), "--engine", "inline"]) == 2
