@@ -9,7 +9,16 @@ import pyarrow.compute as pc
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.file_digests import check_file
 from avf_shards.format.index import load_index, sidecar_path
-from avf_shards.format.run_folder import LEDGER, LEDGER_DIGESTS, PART, PLAN, PLAN_SUMMARY, SKIPPED_INPUTS, UNIT, RunFolder
+from avf_shards.format.run_folder import (
+    LEDGER,
+    LEDGER_DIGESTS,
+    PART,
+    PLAN,
+    PLAN_SUMMARY,
+    SKIPPED_INPUTS,
+    UNIT,
+    RunFolder,
+)
 from avf_shards.format.tar import BLOCK, END, check_member, header, sha256_file
 from avf_shards.schema.versions import FileKind
 

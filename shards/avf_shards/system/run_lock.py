@@ -2,9 +2,11 @@
 
 Whoever works in FOLDER leaves a marker there, NAME-000001.json: a numbered file that says which process that is. A
 marker gets its name by a hard link, which fails when the name is taken. No file lock is used, since those are not
-reliable on NFS, and no marker has to be removed by hand: a marker counts only while its process lives. A marker holds a
-random token, since numbers start again at 1 when all markers are gone: a process whose number has another process's
-marker now, with another token, has lost its lock. Markers of version 0.2 have no token; only their own process needs it.
+reliable on NFS, and no marker has to be removed by hand: a marker counts only while its process lives.
+
+A marker holds a random token, since numbers start again at 1 when all markers are gone: a process whose number has
+another process's marker now, with another token, has lost its lock. Markers of version 0.2 have no token, and need none
+for others to understand them.
 
 On the same machine that is looked up. The process of another machine counts as alive while it touches its marker.
 Clocks step, and those of two machines differ, so no clock alone says that such a process is dead: a marker that looks

@@ -44,7 +44,7 @@ def after_expiry(work: Callable[[], object]) -> Callable[[], None]:
     """Return `work` for a process to which the marker of every other process has expired."""
 
     def run() -> None:
-        run_lock._is_alive = lambda *_: (False, True)  # dead, and that is certain: nothing is watched
+        run_lock._is_alive = lambda *_: (False, True)  # dead for certain: no watching
         work()
 
     return run
@@ -103,16 +103,18 @@ def test_a_writer_whose_number_a_third_process_got_touches_nothing_of_it(packed:
     shards = Path(shutil.copytree(packed / "shards", tmp_path / "shards"))
     victim = shards / "victim"
     victim.write_bytes(b"")
+    third_context = open_for_writing(shards)  # outside of the function, whose end would release the lock
 
     def third_is_at_work() -> None:
         after_expiry(lambda: delete_clips(shards, SECOND))()  # the second, to its end
-        third = open_for_writing(shards).__enter__()
+        third = third_context.__enter__()
         assert third.lock.marker == shards / "writer-000001.json"
         (third.temporary / "part").write_bytes(b"of the third")
 
-    with pytest.raises(UserError, match="another process took over"), open_for_writing(shards) as first:
+    with open_for_writing(shards) as first:
         assert exit_status_in_child(third_is_at_work) == 0
-        first.remove(victim)
+        with pytest.raises(UserError, match="another process took over"):
+            first.remove(victim)
     assert victim.is_file()
     assert (shards / "writer-000001.json").is_file(), "the third lost its marker"
     assert [path.read_bytes() for path in (shards / "tmp").glob("*/part")] == [b"of the third"]
@@ -205,10 +207,11 @@ def test_a_writer_that_lost_its_marker_removes_no_generation(packed: Path, tmp_p
     shards = Path(shutil.copytree(packed / "shards", tmp_path / "shards"))
     delete_clips(shards, FIRST)
     (shards / "manifest-000000.json").write_bytes(b"left by a writer that was killed")
-    with pytest.raises(UserError, match="another process took over"), open_for_writing(shards) as writer:
+    with open_for_writing(shards) as writer:
         assert writer.lock.marker is not None
         writer.lock.marker.unlink()
-        writer.read_newest()
+        with pytest.raises(UserError, match="another process took over"):
+            writer.read_newest()
     assert list_generations(shards) == [0, 1]
     delete_clips(shards, FIRST)
     assert list_generations(shards) == [1]
