@@ -193,7 +193,11 @@ class RunLock:
                 return False
         finally:
             temporary.unlink(missing_ok=True)
-        sync_folder(self._folder)
+        try:
+            sync_folder(self._folder)
+        except BaseException:  # a marker of a process that goes on without it would keep all others out
+            self._remove_own(marker)
+            raise
         return True
 
     def _touch_until_released(self) -> None:
