@@ -168,8 +168,8 @@ def test_a_unit_that_is_put_back_twice_runs_a_third_time() -> None:
 
 def test_failures_of_units_that_are_put_back_stop_the_run_when_other_units_are_committed() -> None:
     sim = simulated_cluster(1, 4)
-    sim.answer = lambda job, isolated: replace(doubtful_report(job), source="made") if job.unit < 4 else None
-    with pytest.raises(InfrastructureError, match="4 of 20 videos"):
+    sim.answer = lambda job, isolated: replace(doubtful_report(job), source="made") if job.unit < 6 else None
+    with pytest.raises(InfrastructureError, match="6 of 20 videos"):
         run_simulated(sim, ClusterConfig(workers=4), 100)
 
 
