@@ -15,7 +15,9 @@ PROGRAM = """
 import json, resource, sys
 from avf_curation.cli.main import main
 status = main(sys.argv[1:])
-peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024
+# ru_maxrss of a process counts what its parent had when it forked.
+own_kb = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+peak = max(own_kb, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024
 print(json.dumps({"status": status, "peak_bytes": peak}))
 """
 
@@ -53,7 +55,7 @@ def test_no_small_file_takes_a_worker_above_its_memory(tmp_path: Path) -> None:
     assert verdicts.keys() == names
     assert not {name for name, status in verdicts.items() if status == "kept"}
     errors = dict(zip(ledger["video_id"].to_pylist(), ledger["error"].to_pylist(), strict=True))
-    assert errors["200-tracks-2000000-samples.mp4"] == "memory_limit"
+    assert {errors[name] for name in names if name.endswith(".mp4")} == {"memory_limit"}
     assert {errors[name] for name in ("1-hz-1-blocks.flac", "8-hz-4-blocks.flac", "1-hz.wav", "100-hz.wav")} == {
         "absurd_sound"
     }
