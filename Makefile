@@ -1,4 +1,4 @@
-# make demo    raw video -> audited shards -> a model that learned from them, on made-up video, in about five minutes
+# make demo    raw video -> audited shards -> a model that learned from them, on made-up video, in about four minutes
 # make test    lint, types, architecture, tests
 # make test-slow  only the slow tests; make test-all: all of them
 # make coverage  the tests of `make test`, and the share of statements they run, for each folder; CI runs it and test-slow

@@ -19,7 +19,7 @@ from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
 
 from support.curation_runs import EMBEDDED, make_recipe
-from support.stages import single_step
+from support.stages import CurateVideo, single_step
 
 SIZE_PX = 64
 VIDEO_FRAMES = (100, 72, 64, 40)  # lengths that the videos of a source take in turn; the last is shorter than a window
@@ -51,23 +51,23 @@ def curate_flashing_clip(video: Video, root: Path, settings: object, tools: obje
 
 
 def make_flashing_shards(folder: Path, videos: dict[str, int], clips_per_shard: int = 4) -> Path:
-    """Pack shards with the given number of clips of each source; return their folder.
-
-    The order of their stream is the same for every version of the code, which is part of a run's fingerprint.
-    """
+    """Pack shards with the given number of clips of each source; return their folder."""
     sources = {}
     for source, count in videos.items():
         sources[source] = folder / "in" / source
         sources[source].mkdir(parents=True)
         for number in range(count):
             (sources[source] / f"{number:03d}.mp4").write_bytes(f"{source} {number}".encode())
+    return pack_drawn_clips(folder, sources, curate_flashing_clip, clips_per_shard)
+
+
+def pack_drawn_clips(folder: Path, sources: dict[str, Path], curate_video: CurateVideo, clips_per_shard: int) -> Path:
+    """Curate the sources with a function that draws clips, and pack them; return the folder of the shards.
+
+    The order of their stream is the same for every version of the code, which is part of a run's fingerprint.
+    """
     with mock.patch.object(identity, "code_digests", dict):
-        run = curate(
-            make_recipe(),
-            EMBEDDED,
-            sources,
-            folder / "run",
-            RunOptions(engine="inline", stages=single_step(curate_flashing_clip)),
-        )
+        options = RunOptions(engine="inline", stages=single_step(curate_video))
+        run = curate(make_recipe(), EMBEDDED, sources, folder / "run", options)
     pack_shards(run, folder / "shards", Selection(clips_per_shard=clips_per_shard))
     return folder / "shards"

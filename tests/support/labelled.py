@@ -9,19 +9,15 @@ import numpy as np
 from avf_curation.media.encode import encode_flac, encode_mp4
 from avf_curation.pipeline.input_check import input_digest
 from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome, VideoOutcomes
-from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.sources.types import Video
 from avf_curation.stages import scenes
 from avf_curation.stages.candidate import Candidate
-from avf_shards.packing.pack import pack_shards
-from avf_shards.packing.selection import Selection
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from avf_training.tasks.catalog import Dataset
 
-from support.clips import SIZE_PX
-from support.curation_runs import EMBEDDED, make_recipe
-from support.stages import single_step
+from support.clips import SIZE_PX, pack_drawn_clips
+from support.curation_runs import make_recipe
 
 LABELS = ("left", "right")
 FRAMES = 64
@@ -51,15 +47,7 @@ def make_labelled_shards(folder: Path, sources: Mapping[str, Sequence[Mapping[st
                 name = f"{number:03d}.mp4"
                 (roots[source] / name).write_bytes(f"{source} {number}".encode())
                 table.writerow({"file": name, **row})
-    run = curate(
-        make_recipe(),
-        EMBEDDED,
-        roots,
-        folder / "run",
-        RunOptions(engine="inline", stages=single_step(curate_labelled_clip)),
-    )
-    pack_shards(run, folder / "shards", Selection(clips_per_shard=8))
-    return folder / "shards"
+    return pack_drawn_clips(folder, roots, curate_labelled_clip, clips_per_shard=8)
 
 
 def make_label_rows(people: int, each: int = 2, first: int = 0) -> list[dict[str, str]]:

@@ -79,7 +79,7 @@ def _refuse_unreadable(skipped: Sequence[SkippedInput]) -> None:
         shown = "\n  ".join(unreadable[:_SHOWN_UNREADABLE])
         more = len(unreadable) - _SHOWN_UNREADABLE
         raise UserError(
-            f"no plan was made: it would lack {count_noun(len(unreadable), 'folder')} or files that cannot be read:"
+            f"no plan was made: it would lack what cannot be read, {count_noun(len(unreadable), 'path')}:"
             f"\n  {shown}{f' and {more} more' if more > 0 else ''}\n"
             "mend the disk or the permissions, or leave them out with --allow-unreadable"
         )

@@ -3,7 +3,6 @@
 import io
 import shutil
 import subprocess
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,7 +11,7 @@ import pytest
 from avf_curation.media.damage import DamageLog, ShownFrame
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.file_clock import FileClock, PacketClock
-from avf_curation.media.packet_syntax import codec_of_header, has_zero_fill, has_zeros_in_units, is_unreferenced
+from avf_curation.media.packet_syntax import codec_of_header, is_unreferenced
 from avf_curation.media.presentation_times import PresentationTimes
 from avf_curation.media.transport_stream import is_whole_unit
 from avf_curation.media.types import VideoTrack
@@ -21,6 +20,17 @@ from avf_curation.pipeline.screening import ScreenedShot
 from avf_curation.pipeline.shot_parts import split_at_faults
 from avf_shards.timeline import Span
 from support.curation_runs import make_recipe
+from support.noisy_film import (
+    X264,
+    X265,
+    damaged_indices,
+    frames_by_time,
+    noisy_film,
+    ruined_pictures,
+    spoil,
+    video_packets,
+    without,
+)
 from support.numbered_video import HEIGHT, WIDTH, make_numbered_video, numbered_picture, read_number
 
 CONFIG = make_recipe().defaults.media
@@ -99,46 +109,6 @@ def test_b_pictures_of_mpeg_are_referred_to_by_none(
     assert not is_unreferenced(memoryview(start), codec)
 
 
-def spoil(data: bytes, first_packet: int, packets: int = 1) -> bytes:
-    """Overwrite the payload of some transport packets that hold video and begin no picture."""
-    spoilt = bytearray(data)
-    video = [
-        offset
-        for offset in range(0, len(data), 188)
-        if (data[offset + 1] & 31) << 8 | data[offset + 2] == 256 and not data[offset + 1] & 64
-    ]
-    for offset in video[first_packet : first_packet + packets]:
-        spoilt[offset + 20 : offset + 188] = bytes(168)
-    return bytes(spoilt)
-
-
-def frames_by_time(path: Path, data: bytes) -> tuple[dict[int, np.ndarray], VideoTrack]:
-    path.write_bytes(data)
-    with MediaFile(path, CONFIG) as media:
-        pictures = {entry.index: entry.frame.to_ndarray(format="gray").astype(int) for entry in media.frames()}
-        assert media.video_track is not None
-        return pictures, media.video_track
-
-
-def noisy_film(container: str, codec: str, options: dict[str, str], pixels: str = "yuv420p") -> bytes:
-    """Return 80 frames of noise that moves and flickers: enough bytes that a picture has several transport packets."""
-    sink, draw = io.BytesIO(), np.random.default_rng(0)
-    texture = draw.integers(0, 255, (128, 400), np.uint8)
-    with av.open(sink, "w", format=container) as out:
-        video = out.add_stream(codec, rate=25, options=options)
-        video.width, video.height, video.pix_fmt = 192, 128, pixels
-        for n in range(80):
-            image = texture[:, 2 * n : 2 * n + 192] // 2 + draw.integers(0, 64, (128, 192), np.uint8)
-            frame = av.VideoFrame.from_ndarray(image, format="gray").reformat(format=pixels)
-            frame.pts, frame.time_base = n, Fraction(1, 25)
-            out.mux(video.encode(frame))
-        out.mux(video.encode(None))
-    return sink.getvalue()
-
-
-X264 = {"g": "40", "sc_threshold": "0", "bf": "0", "preset": "veryfast", "qp": "24"}
-
-
 def test_every_ruined_picture_of_a_damaged_group_counts_and_the_next_group_is_clean(tmp_path: Path) -> None:
     clean = noisy_film("mpegts", "libx264", X264)
     whole, track = frames_by_time(tmp_path / "clean.ts", clean)
@@ -153,28 +123,10 @@ def test_every_ruined_picture_of_a_damaged_group_counts_and_the_next_group_is_cl
     assert damaged.stop_frame == 40, "the next key frame"
 
 
-def ruined_pictures(pictures: dict[int, np.ndarray], clean: dict[int, np.ndarray]) -> list[int]:
-    return [n for n in pictures if n in clean and ((pictures[n] - clean[n]) ** 2).mean() > 30]
-
-
-def damaged_indices(track: VideoTrack) -> set[int]:
-    return {index for span in track.damaged for index in range(span.start_frame, span.stop_frame)}
-
-
 REORDERED = [
     ("mpeg2video", {"bf": "2", "g": "20", "qmin": "4", "qmax": "4", "sc_threshold": "1000000000"}),
     ("libx264", X264 | {"bf": "3", "b_strategy": "0", "b-pyramid": "none"}),
 ]
-
-
-def video_packets(data: bytes) -> tuple[list[int], list[int]]:
-    """Return the offsets of the transport packets of video, and the positions in them at which pictures begin."""
-    offsets = [n for n in range(0, len(data), 188) if (data[n + 1] & 31) << 8 | data[n + 2] == 256]
-    return offsets, [position for position, offset in enumerate(offsets) if data[offset + 1] & 64]
-
-
-def without(data: bytes, lost: list[int]) -> bytes:
-    return b"".join(data[n : n + 188] for n in range(0, len(data), 188) if n not in lost)
 
 
 @pytest.mark.parametrize(("codec", "options"), REORDERED)
@@ -213,9 +165,6 @@ def test_no_ruined_picture_is_kept_where_the_start_of_a_picture_is_lost(
         ruined = ruined_pictures(pictures, clean)
         assert ruined
         assert set(ruined) <= damaged_indices(track)
-
-
-X265 = {"x265-params": "keyint=20:min-keyint=20:scenecut=0:bframes=2:qp=24:log-level=none", "preset": "veryfast"}
 
 
 @pytest.mark.parametrize(("codec", "options"), [*REORDERED, ("libx265", X265)])
@@ -277,65 +226,6 @@ def test_start_codes_tell_the_codec() -> None:
     assert codec_of_header(memoryview(b"\0\0\1\xb6\x51\xf0")) == "mpeg4"
     assert codec_of_header(memoryview(b"\0\0\1\x09\x12\x5b")) == "", "a slice of MPEG-2"
     assert codec_of_header(memoryview(b"")) == ""
-
-
-def overwrite(path: Path, number: int, filling: bytes) -> int:
-    """Overwrite the middle of a video packet in a file. Return when its picture is presented, in frames."""
-    with av.open(str(path)) as film:
-        packets = [packet for packet in film.demux(film.streams.video[0]) if packet.size]
-    data, packet = bytearray(path.read_bytes()), bytes(packets[number])
-    start = data.index(packet) + len(packet) // 2
-    data[start : start + len(filling)] = filling
-    path.write_bytes(data)
-    return round(float(packets[number].pts * packets[number].time_base) * 25)
-
-
-@pytest.mark.parametrize("filling", [bytes(400), bytes(range(1, 254)) * 2], ids=["zeros", "other bytes"])
-def test_motion_jpeg_that_the_decoder_would_fill_in_is_damaged(tmp_path: Path, filling: bytes) -> None:
-    data = noisy_film("avi", "mjpeg", {}, "yuvj420p")
-    clean, track = frames_by_time(tmp_path / "film.avi", data)
-    assert (len(clean), track.damaged) == (80, ())
-    overwrite(tmp_path / "film.avi", 44, filling)
-    pictures, track = frames_by_time(tmp_path / "film.avi", (tmp_path / "film.avi").read_bytes())
-    assert track.damaged == (Span(44, 45),)
-    assert ruined_pictures(pictures, clean) == [44]
-
-
-@pytest.mark.parametrize(("codec", "container"), [("libx264", "mp4"), ("libx265", "matroska")])
-def test_zeros_in_a_slice_are_damage_though_the_decoder_takes_them(tmp_path: Path, codec: str, container: str) -> None:
-    options = X264 if codec == "libx264" else {"x265-params": "keyint=40:bframes=0:log-level=none", "preset": "fast"}
-    clean, track = frames_by_time(tmp_path / "film", noisy_film(container, codec, options))
-    assert (len(clean), track.damaged) == (80, ())
-    index = overwrite(tmp_path / "film", 50, bytes(300))
-    pictures, track = frames_by_time(tmp_path / "film", (tmp_path / "film").read_bytes())
-    assert 50 in ruined_pictures(pictures, clean)
-    assert index == 50
-    assert track.damaged == (Span(50, 80),)
-
-
-@pytest.mark.parametrize(("codec", "options"), [("libx264", X264), ("libx265", X265)])
-def test_zeros_in_a_stream_with_start_codes_are_damage(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
-    film = noisy_film("mpegts", codec, options)
-    clean, track = frames_by_time(tmp_path / "film.ts", film)
-    assert (len(clean), track.damaged) == (80, ())
-    count = len(video_packets(film)[0])
-    for eighth in range(1, 7):
-        pictures, track = frames_by_time(tmp_path / "spoilt.ts", spoil(film, count * eighth // 8))
-        ruined = ruined_pictures(pictures, clean)
-        assert ruined
-        assert set(ruined) <= damaged_indices(track)
-    assert not has_zeros_in_units(memoryview(b"\0\0\0\1\x65\x88\0\0\0\0\0\1\x41\x88\0\0\3\0\0\0"))
-    assert has_zeros_in_units(memoryview(b"\0\0\0\1\x65\x88\0\0\0\2\x88"))
-
-
-def test_zeros_between_units_and_at_their_end_are_no_damage() -> None:
-    def packet(*units: bytes) -> memoryview:
-        return memoryview(b"".join(len(unit).to_bytes(4, "big") + unit for unit in units))
-
-    assert not has_zero_fill(packet(b"\x65\x88\x01\0\0", b"\x41" + bytes(9)), "h264", 4)
-    assert not has_zero_fill(packet(b"\x06" + bytes(9) + b"\x80", b"\x65\x88"), "h264", 4), "a message is no slice"
-    assert has_zero_fill(packet(b"\x06\x01\x80", b"\x41\x88\0\0\0\x04"), "h264", 4)
-    assert has_zero_fill(packet(b"\x02\x01" + bytes(60)), "hevc", 4)
 
 
 def test_a_shot_is_cut_where_damage_and_another_recording_begin() -> None:

@@ -83,9 +83,7 @@ def test_what_each_person_has_alone_is_kept(
 ) -> None:
     write_film(tmp_path / "film.mkv", shared / "assets", join)
     outcomes = curate(tmp_path / "film.mkv", real_weights, f"gates.silence={silence}")
-    kept = [outcome.candidate.span for outcome in outcomes if outcome.clips]
-    assert len(kept) == 2
-    first, second = kept
+    first, second = (outcome.candidate.span for outcome in outcomes if outcome.clips)
     # The shot ends in the black, and a pan shows a person as long as the face is in the picture.
     alone = join is dissolve
     assert first.start_frame == 0

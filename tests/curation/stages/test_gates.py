@@ -90,9 +90,9 @@ def test_sound_that_is_no_speech_is_rejected_or_undecided_as_the_recipe_says(cor
     measured_on = curate_with("gates.score_all=1")
     assert verdicts(measured_on) == ["silence/no_speech"]
     assert {"track", "sync", "quality"} <= stages(measured_on)
-    kept = curate_with("silence.min_speech_share=0.1")
-    assert verdicts(kept) == ["kept"]
-    assert kept.outcomes[0].candidate.measurements["silence"]["speech_share"] == 0.1
+    lenient = curate_with("silence.min_speech_share=0.1")
+    assert verdicts(lenient) == ["kept"]
+    assert lenient.outcomes[0].candidate.measurements["silence"]["speech_share"] == 0.1
     assert verdicts(curate_with("silence.speech_backend=none", "gates.undecided.silence=reject")) == ["kept"]
 
 

@@ -24,7 +24,7 @@ from avf_shards.timeline import Span
 from support.clips import make_flashing_shards
 from support.crash_points import crash_after_operation
 from support.records import make_clip_record
-from support.shard_folders import write_manifest
+from support.shard_folders import read_clips, write_manifest
 from support.streams import make_stream_loader, pretraining_sampler
 
 BATCH = 6
@@ -38,14 +38,6 @@ def packed_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shards(packed_shards: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(packed_shards, tmp_path / "shards"))
-
-
-def read_clips(shards: Path) -> dict[str, dict[str, bytes]]:
-    clips = {}
-    for entry in read_manifest(shards).shards:
-        with ShardReader(shards / entry.shard) as reader:
-            clips.update(reader.clips())
-    return clips
 
 
 def file_digests(folder: Path) -> dict[str, str]:

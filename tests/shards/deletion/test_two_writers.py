@@ -10,7 +10,6 @@ from avf_shards.deletion.shard_deletion import delete_clips, deletion_request
 from avf_shards.deletion.takedown import take_down
 from avf_shards.errors import UserError
 from avf_shards.format.generations import list_generations, open_for_writing
-from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import PART, RunFolder
 from avf_shards.format.shard_manifest import read_manifest
 from avf_shards.packing.pack import pack_shards
@@ -19,6 +18,7 @@ from avf_shards.packing.verify import verify_shards
 from avf_shards.system import run_lock
 from support.clips import make_flashing_shards
 from support.crash_points import exit_status_in_child, interrupt_after_operation
+from support.shard_folders import read_clips
 
 FIRST, SECOND = deletion_request(["a/003.mp4"]), deletion_request(["a/001.mp4", "b/001.mp4"])
 TAKEN_OVER = "another process (took over|changed it|began)"
@@ -30,14 +30,6 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("writers")
     make_flashing_shards(folder, {"a": 6, "b": 3}, clips_per_shard=3)
     return folder
-
-
-def read_clips(shards: Path) -> dict[str, dict[str, bytes]]:
-    clips = {}
-    for entry in read_manifest(shards).shards:
-        with ShardReader(shards / entry.shard) as reader:
-            clips.update(reader.clips())
-    return clips
 
 
 def after_expiry(work: Callable[[], object]) -> Callable[[], None]:

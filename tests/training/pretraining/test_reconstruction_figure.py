@@ -8,7 +8,12 @@ import pytest
 import torch
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.mask_sampling import MaskConfig
-from avf_training.pretraining.reconstruction_figure import _error_ratio, draw_reconstruction, reconstruct_clip
+from avf_training.pretraining.reconstruction_figure import (
+    ReconstructedClip,
+    _error_ratio,
+    draw_reconstruction,
+    reconstruct_clip,
+)
 from avf_training.trainer.figures import load_pyplot
 from support.models import random_batch, tiny_config
 
@@ -21,14 +26,19 @@ def test_the_error_is_compared_with_each_patch_s_mean() -> None:
     assert _error_ratio(2 * target + 1, target, channels=3) > 1
 
 
-def test_an_untrained_model_is_worse_than_the_mean_picture_and_its_raw_output_is_kept(tmp_path: Path) -> None:
+def reconstruct_untrained() -> ReconstructedClip:
+    """Return what an untrained model makes of a random clip, half of which is hidden."""
     torch.manual_seed(0)
     model = MaskedAutoencoder(tiny_config())
     video, audio = random_batch(model.config, 1)
     assert video is not None
     assert audio is not None
     masks = MaskConfig(video_ratio=0.5, audio_ratio=0.5, decoder_ratio=0.0)
-    clip = reconstruct_clip(model, video, audio, masks, seed=0)
+    return reconstruct_clip(model, video, audio, masks, seed=0)
+
+
+def test_an_untrained_model_is_worse_than_the_mean_picture_and_its_raw_output_is_kept(tmp_path: Path) -> None:
+    clip = reconstruct_untrained()
     assert clip.worse == ["video", "sound"]
     assert clip.verdict.startswith("worse than the mean picture: video 1.")
     hidden = np.isnan(clip.audio_visible)
@@ -40,15 +50,7 @@ def test_an_untrained_model_is_worse_than_the_mean_picture_and_its_raw_output_is
 def test_long_names_and_figures_stay_inside_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pyplot = load_pyplot()
     monkeypatch.setattr(pyplot, "close", lambda figure: None)
-    torch.manual_seed(0)
-    model = MaskedAutoencoder(tiny_config())
-    video, audio = random_batch(model.config, 1)
-    assert video is not None
-    assert audio is not None
-    masks = MaskConfig(video_ratio=0.5, audio_ratio=0.5, decoder_ratio=0.0)
-    clip = replace(
-        reconstruct_clip(model, video, audio, masks, seed=0), video_error_ratio=1234.5, audio_error_ratio=1234.5
-    )
+    clip = replace(reconstruct_untrained(), video_error_ratio=1234.5, audio_error_ratio=1234.5)
     names = f"{'interviews-' + '0' * 32}-0000000-0000075-0\n{'/a_long_name' * 12}/model"
     for restored in (False, True):
         draw_reconstruction(tmp_path / "r.png", [clip], names, restored)

@@ -220,8 +220,8 @@ class Checkpoints:
         except CheckpointException as error:
             cause = next(iter(error.failures.values()))[0]
             # torch's own message advises to read such a file in a way that runs the code in it, so it is not shown.
-            what = "holds more than tensors and numbers" if isinstance(cause, UnpicklingError) else str(cause)
-            raise FaultError(f"checkpoint {saved.folder}: {what}") from None
+            problem = "holds more than tensors and numbers" if isinstance(cause, UnpicklingError) else str(cause)
+            raise FaultError(f"checkpoint {saved.folder}: {problem}") from None
         set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optim"])
 
 
