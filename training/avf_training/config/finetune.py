@@ -68,7 +68,7 @@ class FinetuneRecipe:
                 f"micro_batch {self.micro_batch} leaves batch norm one value per channel; take at least 2",
             ),
             (not 0 < self.layer_decay <= 1, f"layer_decay {self.layer_decay} must be above 0 and at most 1"),
-            (not 0 <= self.drop_path <= 1, f"drop_path {self.drop_path} must lie between 0 and 1"),
+            (not 0 <= self.drop_path < 1, f"drop_path {self.drop_path} must be at least 0 and less than 1"),
             (not 0 <= self.smoothing <= 1, f"smoothing {self.smoothing} must lie between 0 and 1"),
             (not 0 <= self.validation_share <= 0.5, f"validation_share {self.validation_share} must be 0 to 0.5"),
             (self.epochs <= 0, f"epochs {self.epochs:g} must be above 0"),

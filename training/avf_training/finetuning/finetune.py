@@ -39,6 +39,7 @@ from avf_training.finetuning.model_selection import (
     select_epoch,
 )
 from avf_training.models.classifier import Classifier
+from avf_training.models.drop_path import drop_path_keys, set_drop_path_keys
 from avf_training.models.flops import NO_PEAK, peak_flops, training_flops
 from avf_training.models.precision import set_numerics
 from avf_training.tasks.sampling import TrainingOrder
@@ -270,6 +271,8 @@ def _make_forward(recipe: FinetuneRecipe, task: Task, sampler: FinetuningSampler
 
     def forward(model: nn.Module, batch: FinetuningBatch) -> tuple[Tensor, dict[str, Tensor]]:
         video, audio = finetuning_input(batch, sampler, recipe.modalities)
+        keys_B = drop_path_keys(recipe.seed, batch.first_position, len(batch))
+        set_drop_path_keys(model, keys_B.to(batch.planes_RTQW.device))
         with recipe.precision.autocast(batch.planes_RTQW.device.type):
             logits_BJ = model(video, audio).logits_BJ
         return loss_of(logits_BJ.float(), batch), {}

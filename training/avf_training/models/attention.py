@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avf_training.models.drop_path import DropPath
+
 
 @dataclass(frozen=True, kw_only=True)
 class BlockConfig:
@@ -19,15 +21,6 @@ class BlockConfig:
     heads: int  # attention heads
     mlp_ratio: int  # hidden width of the feed-forward network divided by the width
     norm_eps: float  # epsilon of the layer norms
-
-
-def drop_path(rate: float) -> nn.Module:
-    """Return stochastic depth: while training it drops the residual branch of single rows with probability `rate`."""
-    if not rate:
-        return nn.Identity()
-    from torchvision.ops import StochasticDepth  # imported here: torchvision takes seconds to import
-
-    return StochasticDepth(rate, "row")
 
 
 def attend(q_BNC: Tensor, k_BMC: Tensor, v_BMC: Tensor, heads: int) -> Tensor:
@@ -97,13 +90,13 @@ class ViTBlock(nn.Module):
         width, heads, eps = config.width, config.heads, config.norm_eps
         self.norm1, self.attn = nn.LayerNorm(width, eps), SelfAttention(width, heads)
         self.norm2, self.mlp = nn.LayerNorm(width, eps), FeedForward(width, config.mlp_ratio)
-        self.drop = drop_path(drop)
+        self.drop = DropPath(drop)
 
     def forward(self, x_BNC: Tensor, last: int | None = None) -> Tensor:
         """Return (B, N, C); with `last`, only the last so many tokens: (B, last, C)."""
-        attended = self.drop(self.attn(self.norm1(x_BNC), last))
+        attended = self.drop(self.attn(self.norm1(x_BNC), last), 0)
         x = (x_BNC if last is None else x_BNC[:, -last:]) + attended
-        return x + self.drop(self.mlp(self.norm2(x)))
+        return x + self.drop(self.mlp(self.norm2(x)), 1)
 
 
 class CrossBlock(nn.Module):
@@ -116,11 +109,11 @@ class CrossBlock(nn.Module):
         self.cross_attn = CrossAttention(width, heads)
         self.norm1, self.attn = nn.LayerNorm(width, eps), SelfAttention(width, heads)
         self.norm2, self.mlp = nn.LayerNorm(width, eps), FeedForward(width, config.mlp_ratio)
-        self.drop = drop_path(drop)
+        self.drop = DropPath(drop)
 
     def forward(self, x_BNC: Tensor, context_BMC: Tensor, last: int | None = None) -> Tensor:
         """Return (B, N, C); with `last`, only the last so many tokens: (B, last, C)."""
-        x = x_BNC + self.drop(self.cross_attn(self.cross_norm1(x_BNC), self.cross_norm2(context_BMC)))
-        attended = self.drop(self.attn(self.norm1(x), last))
+        x = x_BNC + self.drop(self.cross_attn(self.cross_norm1(x_BNC), self.cross_norm2(context_BMC)), 0)
+        attended = self.drop(self.attn(self.norm1(x), last), 1)
         x = (x if last is None else x[:, -last:]) + attended
-        return x + self.drop(self.mlp(self.norm2(x)))
+        return x + self.drop(self.mlp(self.norm2(x)), 2)

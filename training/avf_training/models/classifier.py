@@ -13,6 +13,7 @@ from avf_shards.settings.config import bind
 from torch import Tensor, nn
 
 from avf_training.models.config import ModelConfig
+from avf_training.models.drop_path import number_drop_paths
 from avf_training.models.encoder import Encoder
 from avf_training.models.fusion import FusionEncoder
 from avf_training.models.init import init_finetuning
@@ -71,6 +72,7 @@ class Classifier(Pretrained):
             width *= 2 if self._reads_fused_only else 4
         self.fc_norm, self.head = nn.LayerNorm(width, config.norm_eps), nn.Linear(width, outputs)
         init_finetuning(self)
+        number_drop_paths(self)
 
     def init_arguments(self) -> dict[str, Any]:
         return {"outputs": self.outputs, "output_spec": asdict(self.output_spec)}

@@ -19,9 +19,9 @@ from avf_training.models.attention import (
     FeedForward,
     SelfAttention,
     attend,
-    drop_path,
 )
 from avf_training.models.config import ModelConfig
+from avf_training.models.drop_path import DropPath
 
 
 class DenseInteraction(nn.Module):
@@ -40,15 +40,15 @@ class DenseInteraction(nn.Module):
         self.cross_mlp_norm, self.cross_mlp = nn.LayerNorm(width, eps), FeedForward(width, ratio)
         self.self_gate, self.cross_gate = nn.Linear(2 * width, width), nn.Linear(2 * width, width)
         self.norm = nn.LayerNorm(width, eps)
-        self.drop = drop_path(drop)
+        self.drop = DropPath(drop)
 
     def forward(self, x_BNC: Tensor, other_BMC: Tensor) -> Tensor:
         """Return (B, N, C) for the modality `x`; `other` is the other modality."""
-        self_BNC = x_BNC + self.drop(self.self_attn(self.self_norm(x_BNC)))
-        self_BNC = self_BNC + self.drop(self.self_mlp(self.self_mlp_norm(self_BNC)))
+        self_BNC = x_BNC + self.drop(self.self_attn(self.self_norm(x_BNC)), 0)
+        self_BNC = self_BNC + self.drop(self.self_mlp(self.self_mlp_norm(self_BNC)), 1)
         attended = self.cross_attn(self.cross_norm(x_BNC), self.cross_context_norm(other_BMC))
-        cross_BNC = x_BNC + self.drop(attended)
-        cross_BNC = cross_BNC + self.drop(self.cross_mlp(self.cross_mlp_norm(cross_BNC)))
+        cross_BNC = x_BNC + self.drop(attended, 2)
+        cross_BNC = cross_BNC + self.drop(self.cross_mlp(self.cross_mlp_norm(cross_BNC)), 3)
         concat_BNE = torch.cat((self_BNC, cross_BNC), -1)
         self_gate, cross_gate = self.self_gate(concat_BNE).sigmoid(), self.cross_gate(concat_BNE).sigmoid()
         return self.norm(self_gate * self_BNC + cross_gate * cross_BNC)
@@ -145,20 +145,20 @@ class HierarchicalAggregation(nn.Module):
         self.gate = nn.Linear(width, 1)
         self.cross_norm = nn.LayerNorm(width, eps)
         self.cross_mlp_norm, self.cross_mlp = nn.LayerNorm(width, eps), FeedForward(width, ratio)
-        self.drop = drop_path(drop)
+        self.drop = DropPath(drop)
 
     def aggregate(self, units: list[Tensor]) -> Tensor:
         """Return the weighted sum (B, N, C) of each unit's (B, N, C)."""
         # Attention runs over the units of each token: a sequence of length U for each of the B * N tokens.
         y_GUC = torch.stack(units, 2).flatten(0, 1)
-        y_GUC = y_GUC + self.drop(self.attn(self.norm(y_GUC)))
-        y_GUC = y_GUC + self.drop(self.mlp(self.mlp_norm(y_GUC)))
+        y_GUC = y_GUC + self.drop(self.attn(self.norm(y_GUC)), 0)
+        y_GUC = y_GUC + self.drop(self.mlp(self.mlp_norm(y_GUC)), 1)
         return (self.gate(y_GUC).sigmoid() * y_GUC).sum(1).unflatten(0, units[0].shape[:2])
 
     def enhance(self, s_BNC: Tensor, feedback_BNC: Tensor) -> Tensor:
         """Return the aggregated tokens with the feedback of the context added (B, N, C)."""
-        s_BNC = s_BNC + self.drop(feedback_BNC)
-        return s_BNC + self.drop(self.cross_mlp(self.cross_mlp_norm(s_BNC)))
+        s_BNC = s_BNC + self.drop(feedback_BNC, 2)
+        return s_BNC + self.drop(self.cross_mlp(self.cross_mlp_norm(s_BNC)), 3)
 
 
 class HAFE(nn.Module):

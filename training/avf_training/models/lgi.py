@@ -9,7 +9,8 @@ tokens of a region, N = K * S local tokens, C width.
 import torch
 from torch import Tensor, nn
 
-from avf_training.models.attention import BlockConfig, CrossAttention, FeedForward, SelfAttention, drop_path
+from avf_training.models.attention import BlockConfig, CrossAttention, FeedForward, SelfAttention
+from avf_training.models.drop_path import DropPath
 
 
 class LGIBlock(nn.Module):
@@ -33,18 +34,18 @@ class LGIBlock(nn.Module):
             self.gather_norm, self.gather_context_norm = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
             self.gather_attn = CrossAttention(width, heads)
         self.norm2, self.mlp = nn.LayerNorm(width, eps), FeedForward(width, config.mlp_ratio)
-        self.drop = drop_path(drop)
+        self.drop = DropPath(drop)
 
     def forward(self, x_BKSC: Tensor) -> Tensor:
         """Return region and local tokens, (B, K, 1 + S, C)."""
         region_BKC, local_BNC = self._stages_1_to_3(x_BKSC)
         if self.improved:
             attended = self.gather_attn(self.gather_norm(region_BKC), self.gather_context_norm(local_BNC))
-            region_BKC = region_BKC + self.drop(attended)
+            region_BKC = region_BKC + self.drop(attended, 0)
         batch, regions, tokens, width = x_BKSC.shape
         local_BKSC = local_BNC.view(batch, regions, tokens - 1, width)
         x = torch.cat((region_BKC[:, :, None], local_BKSC), 2).flatten(0, 1)
-        x = x + self.drop(self.mlp(self.norm2(x)))
+        x = x + self.drop(self.mlp(self.norm2(x)), 1)
         return x.view(batch, regions, tokens, width)
 
     def forward_local(self, x_BKSC: Tensor) -> Tensor:
@@ -53,7 +54,7 @@ class LGIBlock(nn.Module):
         Stage IV is skipped rather than computed and dropped, so that its parameters get no gradient at all.
         """
         _, local_BNC = self._stages_1_to_3(x_BKSC)
-        return local_BNC + self.drop(self.mlp(self.norm2(local_BNC)))
+        return local_BNC + self.drop(self.mlp(self.norm2(local_BNC)), 2)
 
     def region_only_modules(self) -> list[nn.Module]:
         """Return the modules that `forward_local` does not use."""
@@ -63,9 +64,9 @@ class LGIBlock(nn.Module):
         """Return region tokens (B, K, C) and local tokens (B, N, C)."""
         batch = x_BKSC.shape[0]
         x = x_BKSC.flatten(0, 1)  # drop path acts on single regions here and in the feed-forward network
-        x = x + self.drop(self.local_attn(self.local_norm(x)))
+        x = x + self.drop(self.local_attn(self.local_norm(x)), 3)
         x = x.unflatten(0, (batch, -1))
         region_BKC, local_BNC = x[:, :, 0], x[:, :, 1:].flatten(1, 2)
-        region_BKC = region_BKC + self.drop(self.region_attn(self.region_norm(region_BKC)))
+        region_BKC = region_BKC + self.drop(self.region_attn(self.region_norm(region_BKC)), 4)
         attended = self.spread_attn(self.spread_norm(local_BNC), self.spread_context_norm(region_BKC))
-        return region_BKC, local_BNC + self.drop(attended)
+        return region_BKC, local_BNC + self.drop(attended, 5)
