@@ -302,7 +302,9 @@ def test_two_processes_give_the_results_of_a_single_process(shards: Path, tmp_pa
         "test_best",
         "last",
     }
-    single, pair = ([row["loss"] for row in read_lines(tmp_path / name / "metrics.jsonl")] for name in ("single", "run"))
+    single, pair = (
+        [row["loss"] for row in read_lines(tmp_path / name / "metrics.jsonl")] for name in ("single", "run")
+    )
     # Sums over ranks and over micro-batches round differently; other rows dropped would change losses by percents.
     assert pair == pytest.approx(single, rel=1e-3)
 

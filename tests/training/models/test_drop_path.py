@@ -17,7 +17,7 @@ def test_rows_are_dropped_at_the_rate_and_the_others_are_scaled() -> None:
     module = DropPath(0.3).train()
     factors_R = drop(module, drop_path_keys(0, 0, 2000), 10_000)
     assert sorted(set(factors_R.tolist())) == pytest.approx([0, 1 / 0.7])
-    # 10,000 fair draws of 0.3 lie within 0.02 of it (more than four standard deviations); the draws are fixed by the seed.
+    # 10,000 fair draws of 0.3 lie within 0.02 of it (four standard deviations); the seed fixes them.
     assert (factors_R == 0).float().mean().item() == pytest.approx(0.3, abs=0.02)
     assert torch.equal(module.eval()(torch.ones(6, 1), 0), torch.ones(6, 1))
 

@@ -80,4 +80,3 @@ def _hash(x: N) -> N:
     x = ((x ^ (x >> 16)) * 0x7FEB352D) & _BITS
     x = ((x ^ (x >> 15)) * 0x846CA68B) & _BITS
     return x ^ (x >> 16)
-
