@@ -108,7 +108,10 @@ def print_cost_estimate(cost: TrainingCost) -> None:
             f"{cost.step_s:.3g} s, {cost.clips_per_s:.1f} clips/s; waited for data {cost.waited_share:.0%} of the time",
         ),
         ("work", f"{cost.teraflops:.3g} TFLOP/s, MFU {cost.mfu:.1%} of {cost.peak_source}"),
-        ("hours", f"{cost.hours:,.1f} on {count_noun(cost.devices, 'device')} of this kind without waits for data"),
+        (
+            "hours",
+            f"{cost.hours:,.1f} for all steps on {count_noun(cost.devices, 'device')} of this kind, no waits for data",
+        ),
         ("memory of a device", f"{cost.memory_bytes / 1e9:.1f} GB at {count_noun(cost.micro_batch, 'clip')}, computed"),
     ]
     if cost.peak_bytes is not None:

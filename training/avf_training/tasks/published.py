@@ -1,7 +1,7 @@
 """The papers' results, printed beside those of a study: published.yaml, one line for each result, with its table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +19,11 @@ class PublishedFigure:
     method: str  # name and size of the model as printed
     modality: str  # A+V, A (audio) or V (video)
     scores: Mapping[str, float]  # metric -> percent
+    per_label: Mapping[str, float] = field(
+        default_factory=dict
+    )  # label -> recall in percent; empty where none is printed
+    pretraining_hours: float | None = None  # of pre-training, on 8 RTX A6000; the tables print no epochs
+    parameters_m: float | None = None  # millions of parameters in pre-training
 
 
 @dataclass(frozen=True, kw_only=True)
