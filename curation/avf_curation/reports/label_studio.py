@@ -43,7 +43,7 @@ def write_label_studio(out: Path, sheet: Mapping[str, Any], final_name: str) -> 
             "data": {
                 "video": _LOCAL_FILES + quote(f"{final_name}/{item['clip']}"),
                 "question": question(item["stratum"]),
-                "facts": f"{item['source']}, {item['video_id']}, {item['where']}. {item['score']}",
+                "facts": _facts(item),
                 "avf_id": item["id"],
                 "avf_span": item["span"],
                 **{f"avf_{name}": sheet[name] for name in IDENTITY},
@@ -54,6 +54,12 @@ def write_label_studio(out: Path, sheet: Mapping[str, Any], final_name: str) -> 
     ]
     durable_io.write(out / TASKS, (json.dumps(tasks, indent=1) + "\n").encode())
     durable_io.write(out / LABELING_CONFIG, _labeling_config().encode())
+
+
+def _facts(item: Mapping[str, Any]) -> str:
+    """Return where a span is and what was measured, as the review page says it."""
+    where = f"{item['source']}, {item['video_id']}, {item['where']}"
+    return f"{where}; score {item['score']}" if item["score"] else where
 
 
 def question(stratum: str) -> str:
@@ -67,16 +73,17 @@ def _labeling_config() -> str:
     answers = "".join(
         f'\n    <Choice value="{answer}" hotkey="{key}"/>' for answer, key in zip(ANSWERS, "jkl", strict=True)
     )
-    stages = "".join(f'\n    <Choice value="{stage}"/>' for stage in STAGES)
+    stages = "".join(f'\n      <Choice value="{stage}"/>' for stage in STAGES)
     return f"""<View>
   <Header value="$question"/>
   <Text name="facts" value="$facts"/>
   <Choices name="answer" toName="video" choice="single-radio" required="true" showInline="true">{answers}
   </Choices>
-  <Header value="Kept and wrong: which stage should have stopped it?"/>
-  <Choices name="stage" toName="video" choice="single-radio" showInline="true" visibleWhen="choice-selected" \
-whenTagName="answer" whenChoiceValue="wrong">{stages}
-  </Choices>
+  <View visibleWhen="choice-selected" whenTagName="answer" whenChoiceValue="wrong">
+    <Header value="If the span was kept: which stage should have stopped it?"/>
+    <Choices name="stage" toName="video" choice="single-radio" showInline="true">{stages}
+    </Choices>
+  </View>
   <Video name="video" value="$video" frameRate="25"/>
 </View>
 """

@@ -118,7 +118,9 @@ def test_label_studio_tasks_come_back_as_answers(tmp_path: Path, capsys: pytest.
     run = make_run(tmp_path)
     out = tmp_path / "review"
     out.mkdir()
-    write_label_studio(out, sheet_of(run), "my review?#")
+    sheet = sheet_of(run)
+    sheet["items"][0] |= {"score": "5.4, required >= 20"}
+    write_label_studio(out, sheet, "my review?#")
     tasks = json.loads((out / "label_studio_tasks.json").read_text())
     assert len(tasks) == 8, "a span that cannot be shown is no task"
     assert tasks[0]["data"]["video"] == "/data/local-files/?d=my%20review%3F%23/clips/0000.mp4"
@@ -129,6 +131,11 @@ def test_label_studio_tasks_come_back_as_answers(tmp_path: Path, capsys: pytest.
     assert values <= tasks[0]["data"].keys(), "the interface shows fields that every task has"
     controls = {element.get("name"): element for element in config.iter("Choices")}
     assert [choice.get("value") for choice in controls["answer"]] == list(ANSWERS)
+    follow_up = config.find("View[@visibleWhen]")
+    assert follow_up is not None
+    assert [element.tag for element in follow_up] == ["Header", "Choices"], "the heading is hidden with its choices"
+    facts = [task["data"]["facts"].partition("; score ")[2] for task in tasks]
+    assert facts == ["5.4, required >= 20", *[""] * 7]
 
     def annotate(answer: str, by: object, stage: str | None = None) -> dict[str, Any]:
         chosen = [("answer", answer)] + ([("stage", stage)] if stage else [])

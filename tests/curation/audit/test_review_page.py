@@ -74,6 +74,24 @@ def test_each_clip_has_its_own_question_and_gets_its_own_answer(page: Path) -> N
 
 
 @pytest.mark.browser
+def test_the_page_says_what_is_saved_and_when_all_is_answered(page: Path) -> None:
+    with open_page(page, width=390, has_touch=True) as tab:
+        message = tab.locator("#message")
+        tab.locator("#save").tap()
+        assert message.inner_text() == "There is no answer to save yet."
+        answers = tab.locator("[data-answer=right]")
+        for _ in STRATA[1:]:
+            answers.tap()
+            assert message.inner_text() == ""
+        with tab.expect_download() as download:
+            tab.locator("#save").tap()
+        assert download.value.suggested_filename == "verdicts.json"
+        assert message.inner_text().startswith("5 answers of 6 saved;")
+        answers.tap()
+        assert message.inner_text() == "All 6 spans have an answer: save the answers."
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize(
     ("content", "message"),
     [

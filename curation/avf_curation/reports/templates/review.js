@@ -96,10 +96,15 @@ function showAnswers() {
   }));
   element("bar").setAttribute("aria-label", `${count("right")} right, ${count("wrong")} wrong, ${count("unsure")} unsure, of ${review.items.length}`);
 }
+function tellProgress() {
+  const open = review.items.length - Object.keys(verdicts).length;
+  element("message").textContent = open ? "" : `All ${review.items.length} spans have an answer: save the answers.`;
+}
 function go(step) { current = Math.min(review.items.length - 1, Math.max(0, current + step)); show() }
 function answer(value) {
   const item = review.items[current];
   verdicts[item.id] = { answer: value, span: item.span };
+  tellProgress();
   store(storageKey, verdicts);
   if ((item.stratum === "kept" && value === "wrong") || current + 1 === review.items.length) showAnswers(); else go(1);
 }
@@ -118,12 +123,14 @@ function toggleMarks() {
   if (video) video.dispatchEvent(new Event("marks"));
 }
 function save() {
+  const answered = Object.keys(verdicts).length;
+  if (!answered) { element("message").textContent = "There is no answer to save yet."; return }
   const reviewer = element("reviewer").value.trim();
   const file = { fingerprint: review.fingerprint, inputs_sha256: review.inputs_sha256, n: review.n, seed: review.seed, reviewer, verdicts };
   const name = reviewer ? `verdicts-${reviewer.replace(/[^\p{L}\p{N}._-]+/gu, "-")}.json` : "verdicts.json";
   const link = make("a", { href: URL.createObjectURL(new Blob([JSON.stringify(file, null, 1)], { type: "application/json" })), download: name });
   link.click();
-  element("message").textContent = `${Object.keys(verdicts).length} answers saved; read them with avf-curate audit RUN --verdicts ${name}` + (reviewer ? "" : ". Give your name if others review too.");
+  element("message").textContent = `${nameCount(answered)} of ${review.items.length} saved; read them with avf-curate audit RUN --verdicts ${name}` + (reviewer ? "" : ". Give your name if others review too.");
 }
 function nameCount(answers) { return answers === 1 ? "1 answer" : `${answers} answers` }
 element("file").addEventListener("change", async event => {
