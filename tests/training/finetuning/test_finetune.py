@@ -18,10 +18,10 @@ from avf_training.finetuning.initialization import start_model
 from avf_training.finetuning.model_selection import read_validation, select_epoch
 from avf_training.finetuning.reevaluate import reevaluate_run
 from avf_training.models.classifier import Classifier
-from avf_training.tasks.hybrid import clip_origins, hybrid_task
-from avf_training.tasks.label_alignment import ExcludedClips, assert_no_leakage
+from avf_training.tasks.hybrid import hybrid_task
 from avf_training.tasks.labelled_clips import read_labelled_clips
 from avf_training.tasks.labelled_shards import LabelledShards
+from avf_training.tasks.relations import assert_no_leakage
 from avf_training.tasks.task import Task, fold_task
 from avf_training.trainer.metrics_writer import read_lines
 from support.labelled import LABELS, make_dataset, make_label_rows, make_labelled_shards
@@ -165,12 +165,12 @@ def test_another_release_of_a_test_clip_stays_out_of_the_hybrid(shards: Path) ->
         make_dataset("more", same_recordings_as="two releases"),
     )
     same_recordings = hybrid_task(data, labelled, 1, modalities="av", validation_share=0.0, joining=[second_dataset])
-    tested = {read_labelled_clips(labelled, data).video_of[key] for key in make_task(shards, small_recipe()).test}
-    videos = read_labelled_clips(labelled, second_dataset).video_of
-    assert {videos[key] for key in separate_corpora.truth if key in videos} & tested, (
+    first, second = (read_labelled_clips(labelled, each).identity_of for each in (data, second_dataset))
+    tested = {first[key].recording for key in make_task(shards, small_recipe()).test}
+    assert {second[key].recording for key in separate_corpora.truth if key in second} & tested, (
         "names of two corpora mean nothing"
     )
-    assert not {videos[key] for key in same_recordings.truth if key in videos} & tested
+    assert not {second[key].recording for key in same_recordings.truth if key in second} & tested
 
 
 def test_a_hybrid_with_another_release_of_a_test_clip_is_refused(shards: Path) -> None:
@@ -178,9 +178,10 @@ def test_a_hybrid_with_another_release_of_a_test_clip_is_refused(shards: Path) -
     clips, second_clips = (
         read_labelled_clips(labelled, make_dataset(name, same_recordings_as="two releases")) for name in ("lab", "more")
     )
-    excluded = ExcludedClips(clip_origins(clips, make_task(shards, small_recipe()).test))
-    with pytest.raises(UserError, match=r"more-\S+: the same recording \(\d+.mp4\) is in the test set of lab, fold 1"):
-        assert_no_leakage(clip_origins(second_clips, list(second_clips.index_of)), excluded, "lab, fold 1")
+    tested = [clips.identity_of[key] for key in make_task(shards, small_recipe()).test]
+    reason = r"more-\S+: the same recording \(two releases/\d+.mp4\) is in the test set of lab, fold 1"
+    with pytest.raises(UserError, match=reason):
+        assert_no_leakage(second_clips.identity_of.values(), tested, "lab, fold 1")
 
 
 def test_initial_weights_trained_on_test_clips_are_refused(finished: Path, shards: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The catalog of labelled data sets: folds, aligned labels, and the check for leakage."""
+"""The catalog of labelled data sets: folds, and aligned labels."""
 
 import json
 import re
@@ -9,14 +9,7 @@ from avf_shards.errors import UserError
 from avf_training.cli.main import main
 from avf_training.tasks.catalog import DATASETS, find_dataset
 from avf_training.tasks.folds import FoldClip, make_folds
-from avf_training.tasks.label_alignment import (
-    ALIGNED,
-    HYBRID_LABELS,
-    ClipOrigin,
-    ExcludedClips,
-    assert_no_leakage,
-    micro_expression_class,
-)
+from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, micro_expression_class
 
 
 def test_the_catalog_has_seventeen_consistent_data_sets() -> None:
@@ -113,34 +106,6 @@ def test_folds_follow_each_split_rule() -> None:
 def test_impossible_folds_name_the_clip_and_the_rule(name: str, clips: list[FoldClip], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_folds(find_dataset(name), clips)
-
-
-def test_leakage_is_detected_by_key_recording_and_subject() -> None:
-    mer = "mer2023"
-    test = ExcludedClips(
-        [
-            ClipOrigin(key="a", recordings=mer, video_id="sample_00000007", subject=None),
-            ClipOrigin(key="b", recordings="ravdess", video_id="01-01-01", subject="12"),
-        ]
-    )
-    assert_no_leakage(
-        [
-            ClipOrigin(key="c", recordings=mer, video_id="sample_00000008", subject=None),
-            ClipOrigin(key="d", recordings="ravdess", video_id="01-01-02", subject="13"),
-        ],
-        test,
-        "MER-MULTI",
-    )
-    assert_no_leakage(
-        [ClipOrigin(key="e", recordings="crema_d", video_id="01-01-01", subject="12")], test, "RAVDESS"
-    )  # names and actors are each corpus' own
-    for leak, why in (
-        (ClipOrigin(key="a", recordings=mer, video_id="x", subject=None), "the same clip"),
-        (ClipOrigin(key="f", recordings=mer, video_id="sample_00000007", subject=None), "the same recording"),
-        (ClipOrigin(key="g", recordings="ravdess", video_id="02-02-02", subject="12"), "the same person"),
-    ):
-        with pytest.raises(UserError, match=why):
-            assert_no_leakage([leak], test, "the fold")
 
 
 def test_the_command_lists_data_sets(capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,7 +55,8 @@ class Dataset:
     test_subjects: tuple[str, ...] = ()  # split held_out_subjects: the subjects whose clips are tested
     subjects_overlap: bool = False  # the owners' folds share subjects; a leak of a person is not an error
     averaged_over: Literal["clip", "session"] = "clip"  # session: predictions of a session are averaged, then scored
-    same_recordings_as: str = ""  # another source with the same recordings under the same names
+    # Another source with the same recordings under the same names, for a corpus that relations.yaml does not know.
+    same_recordings_as: str = ""
     alignment: Mapping[str, str] = field(default_factory=dict)  # label -> label of the labelled hybrid
     in_hybrid: bool = True  # False: the alignment serves transfers only
     note: str = ""  # printed below the table
@@ -106,10 +107,3 @@ def find_dataset(name: str) -> Dataset:
             return data
     known = [data.name for data in DATASETS]
     raise UserError(describe_unknown_key(name, name, known, "data set"))
-
-
-def recordings_of(data: Dataset) -> str:
-    """Return the name of the recordings that a data set shows, which all sources that hold them share."""
-    # A user's row on a known source inherits the name, because forgetting the field must not cause leakage.
-    inherited = next((row.same_recordings_as for row in DATASETS if row.source == data.source), "")
-    return data.same_recordings_as or inherited or data.source

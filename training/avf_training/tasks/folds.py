@@ -25,6 +25,7 @@ class FoldClip:
     label: str  # class that the task asks for; empty for a regression
     subject: str | None = None  # identifier of the person within the data set; None where unknown
     session: str | None = None  # identifier of the recording session; None where unknown
+    recording: str = ""  # video that the clip was cut from; empty: of this clip alone
     group: str = ""  # recording, or other group of videos, that the clip was cut from; empty where unknown
     folds: Mapping[str, int] | None = None  # scheme -> fold whose test set the clip is in, from 1; 0: in none
 
@@ -57,9 +58,13 @@ def _split(data: Dataset, clips: Sequence[FoldClip]) -> list[Fold]:
     if data.split == "predefined":
         return _numbered_folds(clips, {clip.key: _predefined_fold(data, clip) for clip in clips}, data.folds)
     if data.split == "random":
-        # The hash of the key orders the clips: no seed, and the order of the shards does not matter.
-        shuffled = sorted(clips, key=lambda clip: priority(clip.key, size=64))
-        fold_of = {clip.key: position % data.folds + 1 for position, clip in enumerate(shuffled)}
+        # The hash of its first key orders a recording: no seed, and the order of the shards does not matter.
+        first_of: dict[str, str] = {}
+        for clip in sorted(clips, key=lambda clip: clip.key):
+            first_of.setdefault(clip.recording or clip.key, clip.key)
+        shuffled = sorted(first_of, key=lambda recording: priority(first_of[recording], size=64))
+        fold_of_recording = {recording: position % data.folds + 1 for position, recording in enumerate(shuffled)}
+        fold_of = {clip.key: fold_of_recording[clip.recording or clip.key] for clip in clips}
         return _numbered_folds(clips, fold_of, data.folds)
     if data.split == "session":
         sessions = {clip.key: _require_field(data, clip, "session", clip.session) for clip in clips}

@@ -3,7 +3,7 @@
 It is the second of three stages of progressive semantics injection (PSI; AVF-MAE++, Progressive Adaptation Training).
 
 A model that was post-pre-trained on the hybrid is fine-tuned and tested on one fold of one of its data sets. No test
-clip of that fold, and no subject in it, may be in the hybrid.
+clip of that fold, and no recording, person or film of one, may be in the hybrid, in whichever release (relations.py).
 """
 
 import logging
@@ -13,18 +13,11 @@ from avf_shards.errors import UserError
 from avf_shards.sampling.stream_order import position_random
 
 from avf_training.models.config import Modalities
-from avf_training.tasks.catalog import Dataset, find_dataset, recordings_of
-from avf_training.tasks.label_alignment import (
-    ALIGNED,
-    HYBRID_LABELS,
-    MICRO_DATASETS,
-    MICRO_LABELS,
-    ClipOrigin,
-    ExcludedClips,
-    assert_no_leakage,
-)
+from avf_training.tasks.catalog import Dataset, find_dataset
+from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DATASETS, MICRO_LABELS
 from avf_training.tasks.labelled_clips import LabelledClips, read_labelled_clips, usable_keys
 from avf_training.tasks.labelled_shards import LabelledShards
+from avf_training.tasks.relations import ClipIdentity, ExcludedClips, assert_no_leakage
 from avf_training.tasks.task import Task, find_fold, split_validation
 
 log = logging.getLogger(__name__)
@@ -44,8 +37,8 @@ def hybrid_task(
 ) -> Task:
     """Return the labelled hybrid for fold `number` of `target`: every aligned data set in the shards.
 
-    The fold's test clips, all clips of their recordings and subjects, and the validation clips of fine-tuning (up to
-    MAX_VALIDATION_SHARE) are left out. Raises UserError for labels without an alignment and for a leak.
+    The fold's test clips, the validation clips of fine-tuning (up to MAX_VALIDATION_SHARE), and all other clips of
+    their recordings, people and films are left out. Raises UserError for labels without an alignment and for a leak.
 
     Args:
         joining: data sets of the user, with an alignment, that join the hybrid.
@@ -54,13 +47,15 @@ def hybrid_task(
     target_clips = read_labelled_clips(shards, target)
     fold = find_fold(target_clips, number)
     # Fine-tuning may validate on any share up to the maximum; clips of a smaller share are a subset of these.
-    _, reserved = split_validation(target_clips, fold.train, MAX_VALIDATION_SHARE)
-    test = clip_origins(target_clips, fold.test)
-    pool = _Pool(MICRO_LABELS if target.task == "micro_expression" else HYBRID_LABELS, test, {*fold.test, *reserved})
+    parts = (*split_validation(target_clips, fold.train, MAX_VALIDATION_SHARE), fold.test)
+    learned, reserved, test = ([target_clips.identity_of[key] for key in keys] for keys in parts)
+    # Fine-tuning itself learns from `learned`: what these share with the reserved clips, the hybrid may have too.
+    excluded = (ExcludedClips(test), ExcludedClips(reserved, allowed=learned))
+    pool = _Pool(MICRO_LABELS if target.task == "micro_expression" else HYBRID_LABELS, excluded)
     for clips in _members(target, target_clips, shards, list(alignments), joining):
         pool.add(clips, alignments[clips.data.name], modalities)
     # `add` left related clips out already; this checks the result independently.
-    assert_no_leakage(pool.origins, ExcludedClips(test), f"{target.name}, fold {number}")
+    assert_no_leakage(pool.identity_of.values(), test, f"{target.name}, fold {number}")
     if not pool.label_of:
         raise UserError(f"{target.name}: no aligned clip is left for its hybrid on these shards")
     name = f"hybrid for {target.name}/fold_{number}"
@@ -76,8 +71,7 @@ def hybrid_task(
         metrics=target.metrics,
         clips=0,
     )
-    shuffled = sorted(pool.label_of, key=lambda key: position_random("hybrid", target.name, number, key).random())
-    validation = set(shuffled[: round(validation_share * len(shuffled))])
+    validation = pool.draw_validation(validation_share, f"{target.name} {number}")
     return Task(
         name=name,
         data=data,
@@ -87,6 +81,7 @@ def hybrid_task(
         train=tuple(sorted(pool.label_of.keys() - validation)),
         validation=tuple(sorted(validation)),
         test=(),
+        identity_of=pool.identity_of,
         summary={
             "members": pool.members,
             "excluded_for_the_test_fold": pool.excluded,
@@ -95,52 +90,48 @@ def hybrid_task(
     )
 
 
-def clip_origins(clips: LabelledClips, keys: Sequence[str]) -> list[ClipOrigin]:
-    """Return where clips come from, for the checks against leakage."""
-    subject_of = {clip.key: clip.subject for clip in clips.clips}
-    recordings = recordings_of(clips.data)
-    return [
-        ClipOrigin(key=key, recordings=recordings, video_id=clips.video_of[key], subject=subject_of[key])
-        for key in keys
-    ]
-
-
-def are_related(clip: ClipOrigin, test: Sequence[ClipOrigin]) -> bool:
-    """Return whether a clip shows the recording or the subject of a test clip."""
-    return any(
-        other.recordings == clip.recordings
-        and (other.video_id == clip.video_id or (other.subject is not None and other.subject == clip.subject))
-        for other in test
-    )
-
-
 class _Pool:
     """The clips of a hybrid while its data sets are added one after the other."""
 
-    def __init__(self, labels: Sequence[str], test: Sequence[ClipOrigin], held_back: set[str]) -> None:
-        self.labels, self.test, self.held_back = labels, test, held_back
+    def __init__(self, labels: Sequence[str], excluded_clips: Sequence[ExcludedClips]) -> None:
+        self.labels, self.excluded_clips = labels, excluded_clips
         self.label_of: dict[str, str] = {}  # key -> label of the hybrid
         self.index_of: dict[str, int] = {}
-        self.origins: list[ClipOrigin] = []
+        self.identity_of: dict[str, ClipIdentity] = {}
         self.members: dict[str, dict[str, int]] = {}  # data set -> label -> clips
         self.excluded = 0
 
     def add(self, clips: LabelledClips, alignment: Mapping[str, str], modalities: Modalities) -> None:
-        """Add the aligned clips of a data set that are not related to a test clip."""
+        """Add the aligned clips of a data set that are not related to an excluded clip."""
         native_of = {clip.key: clip.label for clip in clips.clips}
-        keys = usable_keys(clips.data, list(native_of), clips.silent, modalities)
-        test = [origin for origin in self.test if origin.recordings == recordings_of(clips.data)]
-        for key, origin in zip(keys, clip_origins(clips, keys), strict=True):
-            label = alignment.get(native_of[key])
+        for key in usable_keys(clips.data, list(native_of), clips.silent, modalities):
+            label, identity = alignment.get(native_of[key]), clips.identity_of[key]
             if label is None or key in self.label_of:
                 continue
-            if key in self.held_back or are_related(origin, test):
+            if any(each.overlap(identity) for each in self.excluded_clips):
                 self.excluded += 1
                 continue
             self.label_of[key], self.index_of[key] = label, clips.index_of[key]
-            self.origins.append(origin)
+            self.identity_of[key] = identity
             counts = self.members.setdefault(clips.data.name, dict.fromkeys(self.labels, 0))
             counts[label] += 1
+
+    def draw_validation(self, share: float, name: str) -> set[str]:
+        """Return the keys to select the epoch by: `share` of the clips, no person, film or recording of which is left
+        to train on.
+
+        Args:
+            name: of the fold, which seeds the order.
+        """
+        keys_of: dict[str, list[str]] = {}
+        for key in sorted(self.label_of):
+            keys_of.setdefault(self.identity_of[key].unit, []).append(key)
+        validation: set[str] = set()
+        for unit in sorted(keys_of, key=lambda unit: position_random("hybrid", name, unit).random())[1:]:
+            if len(validation) >= round(share * len(self.label_of)):
+                break
+            validation |= set(keys_of[unit])
+        return validation
 
     def used_labels(self) -> tuple[str, ...]:
         """Return the labels that have a clip, in the order of the hybrid."""

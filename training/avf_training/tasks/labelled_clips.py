@@ -19,6 +19,7 @@ from avf_training.tasks.catalog import Dataset
 from avf_training.tasks.folds import FoldClip
 from avf_training.tasks.label_alignment import micro_expression_class
 from avf_training.tasks.labelled_shards import LabelledClip, LabelledShards
+from avf_training.tasks.relations import ClipIdentity, identify_clip
 
 log = logging.getLogger(__name__)
 _MAX_NAMES = 5  # labels that an error names
@@ -31,7 +32,7 @@ class LabelledClips:
     data: Dataset  # row of the catalog
     clips: tuple[FoldClip, ...]  # those with a label that the task asks for
     index_of: Mapping[str, int]  # key -> index in the shards
-    video_of: Mapping[str, str]  # key -> video_id
+    identity_of: Mapping[str, ClipIdentity]  # key -> recording, person and film that the clip shows
     targets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # key -> (D,) targets of a regression
     silent: frozenset[str] = frozenset()  # keys of clips without sound
     excluded: Mapping[str, int] = field(default_factory=dict)  # native label -> clips the task does not ask for
@@ -69,7 +70,7 @@ def read_labelled_clips(shards: LabelledShards, data: Dataset) -> LabelledClips:
     """
     clips: list[FoldClip] = []
     index_of: dict[str, int] = {}
-    video_of: dict[str, str] = {}
+    identity_of: dict[str, ClipIdentity] = {}
     targets: dict[str, tuple[float, ...]] = {}
     silent: set[str] = set()
     excluded, clips_of_source = Counter[str](), Counter[str]()
@@ -94,7 +95,7 @@ def read_labelled_clips(shards: LabelledShards, data: Dataset) -> LabelledClips:
             if label not in data.labels:
                 unknown.setdefault(label, []).append(clip.key)
         clips.append(_fold_clip(clip, label, labels))
-        index_of[clip.key], video_of[clip.key] = clip.index, clip.video_id
+        index_of[clip.key], identity_of[clip.key] = clip.index, identify_clip(clip, data.same_recordings_as)
         if clip.silent:
             silent.add(clip.key)
     _refuse_unknown_labels(data, unknown)
@@ -106,7 +107,7 @@ def read_labelled_clips(shards: LabelledShards, data: Dataset) -> LabelledClips:
         data=data,
         clips=tuple(clips),
         index_of=index_of,
-        video_of=video_of,
+        identity_of=identity_of,
         targets=targets,
         silent=frozenset(silent),
         excluded=dict(excluded),
@@ -157,6 +158,7 @@ def _fold_clip(clip: LabelledClip, label: str, labels: Labels) -> FoldClip:
         label=label,
         subject=labels.subject,
         session=labels.session,
+        recording=clip.video_id,
         group=clip.group_id,
         folds=labels.folds,
     )

@@ -28,6 +28,8 @@ class LabelledClip:
     source: str  # name of the corpus that the clip was curated from
     video_id: str  # of the video that the clip was cut from
     group_id: str  # videos of one recording share it
+    speaker: str | None  # as the corpus names the person; None where it does not
+    origin_id: str | None  # of the whole recording that the video was cut from, as its owners name it; None: unknown
     labels: Labels | None  # None where the record has none
     silent: bool  # the clip has no sound
 
@@ -110,6 +112,8 @@ def _labelled_clip(index: int, record: ClipRecord) -> LabelledClip:
         source=record.source,
         video_id=record.video_id,
         group_id=record.group_id,
+        speaker=record.speaker,
+        origin_id=record.origin.id if record.origin else None,
         labels=record.labels,
         silent=missing_s > _SILENT_SHARE * record.span.seconds,
     )

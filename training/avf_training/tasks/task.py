@@ -18,6 +18,7 @@ from avf_training.tasks.folds import Fold, make_folds
 from avf_training.tasks.label_alignment import HYBRID_LABELS
 from avf_training.tasks.labelled_clips import LabelledClips, check_classes, read_labelled_clips, usable_keys
 from avf_training.tasks.labelled_shards import LabelledShards
+from avf_training.tasks.relations import ClipIdentity, ExcludedClips, assert_no_leakage
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Task:
     validation: tuple[str, ...]  # part of the training fold, to select the epoch by; may be empty
     test: tuple[str, ...]  # may be empty
     group_of: Mapping[str, str] = field(default_factory=dict)  # key -> clips whose predictions are averaged
+    identity_of: Mapping[str, ClipIdentity] = field(default_factory=dict)  # key -> what it shares with other corpora
     summary: Mapping[str, Any] = field(default_factory=dict)  # counts for the run folder
 
     @property
@@ -108,6 +110,7 @@ def fold_task(
         group_of={clip.key: clip.session or clip.key for clip in clips.clips}
         if data.averaged_over == "session"
         else {},
+        identity_of=clips.identity_of,
         summary={
             "clips": len(clips.clips),
             "per_label": clips.per_label,
@@ -133,9 +136,9 @@ def split_validation(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Split a training fold into training and validation keys; `share` of the clips is for validation.
 
-    Where subjects are known, all clips of a subject go to one part; otherwise the clips of each label are split
-    alike. The fold alone decides, no seed of a recipe: each stage must keep the same clips out of training, and the
-    validation clips of a smaller share are a subset of those of a larger one.
+    Where subjects are known, all clips of a subject go to one part; otherwise the recordings of each label are split
+    alike, each with all its clips. The fold alone decides, no seed of a recipe: each stage must keep the same clips out
+    of training, and the validation clips of a smaller share are a subset of those of a larger one.
     """
     if not share:
         return tuple(train), ()
@@ -148,10 +151,23 @@ def split_validation(
                 break
             validation |= {key for key in train if (clip_of[key].subject or "") == subject}
     else:
+        recordings = _clips_of_recordings(clips, train)
         for label in sorted({clip_of[key].label for key in train}):
-            keys = _random_order(clips, {key for key in train if clip_of[key].label == label})
-            validation |= set(keys[: min(len(keys) - 1, max(1, round(share * len(keys))))])
+            firsts = _random_order(clips, {keys[0] for keys in recordings if clip_of[keys[0]].label == label})
+            held_out = firsts[: min(len(firsts) - 1, max(1, round(share * len(firsts))))]
+            validation |= {key for keys in recordings if keys[0] in held_out for key in keys}
     return tuple(key for key in train if key not in validation), tuple(sorted(validation))
+
+
+def _clips_of_recordings(clips: LabelledClips, train: Sequence[str]) -> list[list[str]]:
+    """Return the keys of each recording: of its film, where the owners name it, or of its group, where folds are made
+    by it. A recording is named after its first clip, so that its label and its order are those of this clip."""
+    keys_of: dict[str, list[str]] = {}
+    group_of = {clip.key: clip.group for clip in clips.clips} if clips.data.split == "group" else {}
+    for key in sorted(train):
+        identity = clips.identity_of[key]
+        keys_of.setdefault(group_of.get(key) or identity.film or identity.recording, []).append(key)
+    return list(keys_of.values())
 
 
 def _random_order(clips: LabelledClips, names: set[str]) -> list[str]:
@@ -165,7 +181,9 @@ def transfer_task(
 ) -> Task:
     """Return the task of training on all of `source` and testing on all of `target`, in the labels that both have.
 
-    See AVF-MAE++, Table 26. Raises UserError where a data set has no alignment or a class has no clip.
+    Clips of `source` that share a recording, person or film with a tested clip are left out (relations.py): MER24 holds
+    MER-MULTI's clips. See AVF-MAE++, Table 26. Raises UserError where a data set has no alignment, where a class has no
+    clip, and where nothing is left to train on.
     """
     alignments = [data.alignment for data in (source, target)]
     if not all(alignments):
@@ -182,7 +200,19 @@ def transfer_task(
         parts.append(usable_keys(clips.data, sorted(aligned), clips.silent, modalities))
         truth |= {key: shared.index(str(label_of[key])) for key in aligned}
         index_of |= {key: clips.index_of[key] for key in aligned}
-    train, validation = split_validation(datasets[0], parts[0], validation_share)
+    identity_of = {key: datasets[part].identity_of[key] for part, keys in enumerate(parts) for key in keys}
+    tested = ExcludedClips(identity_of[key] for key in parts[1])
+    related = {key for key in parts[0] if tested.overlap(datasets[0].identity_of[key])}
+    if related and len(related) == len(parts[0]):
+        raise UserError(
+            f"{source.name} to {target.name}: each of the {len(related)} clips to train on shows a recording or a "
+            "person that is tested; train on a data set that has others"
+        )
+    unrelated = [key for key in parts[0] if key not in related]
+    train, validation = split_validation(datasets[0], unrelated, validation_share)
+    assert_no_leakage(
+        (identity_of[key] for key in unrelated), (identity_of[key] for key in parts[1]), f"{target.name}, all clips"
+    )
     data = replace(target, name=f"{source.name}_to_{target.name}", labels=tuple(shared), per_label={}, clips=0)
     check_classes(data, train, truth, "training")
     return Task(
@@ -194,5 +224,11 @@ def transfer_task(
         train=train,
         validation=validation,
         test=tuple(parts[1]),
-        summary={"trained_on": len(parts[0]), "tested_on": len(parts[1]), "labels": shared},
+        identity_of=identity_of,
+        summary={
+            "trained_on": len(unrelated),
+            "tested_on": len(parts[1]),
+            "labels": shared,
+            "left_out_as_related": len(related),
+        },
     )
