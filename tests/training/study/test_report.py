@@ -68,17 +68,16 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for person in range(PEOPLE)
         for clip in range(CLIPS)
     }
-    shards = SimpleNamespace(people=lambda: people)
+    shards = SimpleNamespace(units=lambda data: people)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_RESAMPLES", 100)
         patch.setattr(report, "_feature_charts", lambda *arguments: [])
-        return write_report(study, Matrix(cells=tuple(cells), jobs=()), shards, folder)
+        return write_report(study, Matrix(cells=tuple(cells), jobs=()), [], shards, folder)
 
 
 def test_scores_are_percent_and_intervals_are_over_people(page: Path) -> None:
     text = page.read_text()
     assert "224 test clips, 16 people" in text
-    assert "people are drawn with replacement, each with all their test clips" in text
+    assert "intervals are over people, each with all their test clips" in text
     values = [float(value) for value in re.findall(r'<td class="n">([\d.]+)</td><td>[\d.]+ to [\d.]+</td>', text)]
     assert len(values) == 12, "six metrics of two rows"
     assert max(values) > 20, "percent, not shares"

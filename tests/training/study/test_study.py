@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,7 @@ from avf_shards.schema.versions import read_json
 from avf_training.cli.main import main
 from avf_training.config.finetune import load_finetune_recipe
 from avf_training.config.pretrain import FOLDER, load_recipe
+from avf_training.evaluation.intervals import Interval, McNemar, PairedDifference
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.study.launcher import LocalLauncher, RayLauncher, run_all
@@ -37,14 +39,16 @@ def test_every_run_of_every_study_builds_its_recipe_and_model(name: str) -> None
         study, Path("out"), StudyInputs(shards=["L"], unlabelled=["U"], starts=STARTS, folds_of=folds)
     )
     assert len(matrix.cells) == len(study.rows) * len(study.datasets) * len(study.folds or (1, 2))
-    for argv in {tuple(part for part in job.argv[:-2] if not part.startswith("seed=")) for job in matrix.jobs}:
-        recipe = argv[argv.index("--recipe") + 1]
-        sets = [argv[n + 1] for n, part in enumerate(argv) if part == "--set" and "=" in argv[n + 1]]
+    built = {
+        (job.stage, job.argv[job.argv.index("--recipe") + 1], tuple(b for a, b in pairwise(job.argv) if a == "--set"))
+        for job in matrix.jobs
+    }
+    for stage, recipe, sets in built:
         with torch.device("meta"):
-            if argv[1] == "pretrain":
+            if stage == "pretrain":
                 MaskedAutoencoder(load_recipe(recipe, sets).model_config())
             else:
-                Classifier(load_finetune_recipe(argv[1], recipe, sets).model_config(), 7)
+                Classifier(load_finetune_recipe(stage, recipe, sets).model_config(), 7)
     tables = {row.published_as for row in study.rows.values()} - {None}
     assert all(any(figure.table == table for figure in published_figures()) for table in tables)
 
@@ -276,13 +280,29 @@ def test_jobs_wait_for_their_dependencies_and_fail_only_with_them(tmp_path: Path
 
 
 def test_a_comparison_states_its_result_in_words() -> None:
-    def sentence(*values: float) -> str:
-        return RowComparison(row="a", without="b", dataset="lab", metric="UAR", differences=values).sentence
+    def sentence(interval: Interval, *values: float, pooled: bool = False) -> str:
+        return RowComparison(
+            row="a",
+            without="b",
+            dataset="lab",
+            metric="UAR",
+            differences=values,
+            paired=PairedDifference(difference=0.19, interval=interval, p_value=0.012, units=12),
+            mcnemar=McNemar(first_only=9, second_only=1, p_value=0.021),
+            pooled=pooled,
+        ).sentence
 
-    assert "a beats b on lab: UAR +20.0 points on average, above in 2 of 2" in sentence(0.1, 0.3)
-    assert "mostly beats" in sentence(0.1, 0.1, -0.1)
-    assert "does not beat" in sentence(0.1, -0.1)
-    assert "does not beat" in sentence(0.0, 0.0)
+    assert sentence(Interval(low=0.05, high=0.33), 0.1, 0.3) == (
+        "a beats b on lab: UAR +20.0 points on average, above in 2 of 2 (same fold and seed); all clips together "
+        "+19.0, 95 % +5.0 to +33.0 over 12 people, p = 0.012; only a is right on 9 clips, only b on 1 (McNemar "
+        "p = 0.021, clips as if independent)"
+    )
+    assert "a and b are not told apart on lab" in sentence(Interval(low=-0.01, high=0.4), 0.1, 0.3)
+    assert "a is beaten by b on lab" in sentence(Interval(low=-0.4, high=-0.1), -0.1, -0.3)
+    few = sentence(Interval(reason="too few: 4 people, 5 are needed"), 0.1, 0.3)
+    assert few.startswith("a beside b on lab: UAR +20.0 points")
+    assert "no interval (too few: 4 people, 5 are needed)" in few
+    assert "(same seed)" in sentence(Interval(low=0.05, high=0.33), 0.2, pooled=True)
 
 
 @pytest.mark.parametrize(

@@ -118,13 +118,14 @@ def _write_results(options: argparse.Namespace, study: Any, matrix: Any, shards:
 
     from avf_training.console.study_tables import print_study
     from avf_training.study.report import write_report
-    from avf_training.study.results import summary, summary_as_json
+    from avf_training.study.results import comparisons, summary, summary_as_json
 
+    compared = comparisons(study, matrix, shards)
     durable_io.make_folder(options.out)
-    durable_io.replace_file(options.out / "study.json", summary_as_json(summary(study, matrix)))
-    page = write_report(study, matrix, shards, options.out)
+    durable_io.replace_file(options.out / "study.json", summary_as_json(summary(study, matrix, compared)))
+    page = write_report(study, matrix, compared, shards, options.out)
     with forgive_closed_output():
-        print_study(study, matrix, page)
+        print_study(study, matrix, compared, page)
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -13,7 +13,7 @@ _METRICS = {
     "CCC": "Lin's concordance with the labels",
 }
 INTERVAL_NOTE = (
-    "95 % of resamples: of 1,000 draws of the test people (recordings, where nobody is named) with all their clips; "
+    "95 % interval: over the test people (sessions, where folds are made of them) with all their clips, jackknife; "
     "how precise this test is, not how much trainings differ; none for fewer than 5 people"
 )
 PROTOCOL_NOTE = (

@@ -9,10 +9,10 @@ from avf_training.console.column_notes import PROTOCOL_NOTE, explain_metrics
 from avf_training.console.terminal import make_console
 from avf_training.finetuning.model_selection import PROTOCOLS, SelectionProtocol
 from avf_training.study.plan import Matrix, Study
-from avf_training.study.results import ResultLine, comparisons, result_lines
+from avf_training.study.results import ResultLine, RowComparison, result_lines
 
 
-def print_study(study: Study, matrix: Matrix, page: Path) -> None:
+def print_study(study: Study, matrix: Matrix, compared: Sequence[RowComparison], page: Path) -> None:
     """Print each row by the protocols that select a model, the comparisons, and the path of the page."""
     console = make_console()
     results = {protocol: result_lines(study, matrix, protocol) for protocol in PROTOCOLS}
@@ -36,7 +36,7 @@ def print_study(study: Study, matrix: Matrix, page: Path) -> None:
         console.print(explain_metrics(data.metrics))
     console.print(PROTOCOL_NOTE)
     console.print("mean ± standard deviation over the seeds that are done; runs: done of planned")
-    for comparison in comparisons(study, matrix, "validation"):
+    for comparison in compared:
         console.print(comparison.sentence)
     console.print(f"  page  {page}")
 

@@ -71,11 +71,11 @@ def print_alignment() -> None:
 
 
 def print_result(result: Mapping[str, Any], run: Path) -> None:
-    """Print the scores of a finished stage by protocol, with bootstrap intervals, and the files of its run."""
+    """Print the scores of a finished stage by protocol, with intervals over people, and the files of its run."""
     table = Table(
         box=None, header_style="bold", title=f"{result['task']}: {result['test']} test clips, percent", title_style=""
     )
-    for name in ("epoch selected by", "epoch's step", "metric", "score", "95 % of resamples"):
+    for name in ("epoch selected by", "epoch's step", "metric", "score", "95 % interval"):
         table.add_column(name, justify="right" if name in ("epoch's step", "score") else "left")
     metric = result["selection_metric"]
     names = {"validation": f"{metric} on {result['validation']} validation clips", "last": "last step"}

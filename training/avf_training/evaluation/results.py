@@ -11,8 +11,9 @@ from avf_shards.system import durable_io
 
 from avf_training.config.finetune import FinetuneRecipe
 from avf_training.distributed.context import DistributedContext
+from avf_training.evaluation.intervals import group_rows, metric_interval
 from avf_training.evaluation.multi_view import ViewConfig, predict_clips
-from avf_training.evaluation.scoring import Bootstrap, Predictions, bootstrap_interval, score_predictions
+from avf_training.evaluation.scoring import Predictions, score_predictions
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.task import Task
 
@@ -45,13 +46,13 @@ def predict_keys(
 
 
 def scores_as_dict(task: Task, predictions: Predictions) -> dict[str, Any]:
-    """Return scores, their intervals, the number of people and the unreadable clips for result.json."""
-    scores, bootstrap = {}, Bootstrap(people=task.shards.people())
+    """Return scores, their intervals, the number of people (or sessions) and the unreadable clips for result.json."""
+    scores, unit_of = {}, task.shards.units(task.data)
     for name, score in score_predictions(task.data, predictions).items():
-        interval = bootstrap_interval(task.data, predictions, name, bootstrap) if name in task.data.metrics else None
-        bounds = None if interval is None else [interval.low, interval.high]
+        interval = metric_interval(task.data, predictions, name, unit_of) if name in task.data.metrics else None
+        bounds = None if interval is None else interval.as_list()
         scores[name] = {"value": score.value, "undefined": score.undefined, "interval": bounds}
-    people = len(bootstrap.groups(predictions))
+    people = len(group_rows(predictions, unit_of))
     return {"scores": scores, "people": people, "unreadable": list(predictions.unreadable)}
 
 

@@ -7,7 +7,7 @@ a run in common share its folder, and the run is trained once.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,9 @@ from avf_shards.settings.config import describe_unknown_key, refuse
 from avf_shards.settings.yaml_settings import read_settings
 
 from avf_training.config.pretrain import FOLDER
+from avf_training.finetuning.model_selection import SelectionProtocol
 from avf_training.tasks.catalog import Dataset, find_dataset
+from avf_training.tasks.task import transfer_dataset
 from avf_training.trainer.run_folder import MODEL
 
 StudyStage = Literal["pretrain", "posttrain", "finetune"]
@@ -65,6 +67,9 @@ class Study:
     folds: tuple[int, ...] = ()  # empty: all folds
     seeds: tuple[int, ...] = (0,)  # each row is trained once with each seed
     join: tuple[str, ...] = ()  # files of rows that join the labelled hybrids
+    # Protocol whose scores are compared. By `test_best` (as in the papers) and by `last`, runs train on whole training
+    # folds: no clips are kept back to select the epoch by, unless a row or --set sets validation_share.
+    selected_by: SelectionProtocol = "validation"
     note: str = ""  # printed on the page
 
     def __post_init__(self) -> None:
@@ -102,7 +107,7 @@ class Cell:
     """One tested run of the matrix."""
 
     row: str  # name of the row in the study
-    data: Dataset  # data set that is tested
+    data: Dataset  # data set that is tested; of a transfer, in the labels that both data sets have
     fold: int  # number of the fold, from 1
     seed: int  # of the recipe
     out: Path  # folder of the run
@@ -151,15 +156,25 @@ def study_matrix(study: Study, out: Path, inputs: StudyInputs) -> Matrix:
         for fold in study.folds or range(1, inputs.folds_of[dataset] + 1):
             for seed in study.seeds:
                 for name, row in study.rows.items():
-                    chain = _Chain(out=out, inputs=inputs, row=row, seed=seed)
+                    if row.train_on is not None and fold > 1:
+                        continue  # a transfer tests all clips in a single fold
+                    chain = _Chain(out=out, inputs=inputs, study=study, row=row, seed=seed)
                     before = inputs.starts[row.start] if row.start is not None else None
                     for stage in row.stages:
-                        job = chain.job(stage, dataset, data, fold, before=before, join=study.join)
+                        job = chain.job(stage, dataset, data, fold, before=before)
                         jobs.setdefault(job.out, job)
                         before = job.out
                     assert before is not None
-                    cells.append(Cell(row=name, data=data, fold=fold, seed=seed, out=before))
+                    cells.append(Cell(row=name, data=_tested_data(row, data), fold=fold, seed=seed, out=before))
     return Matrix(jobs=tuple(jobs.values()), cells=tuple(cells))
+
+
+def _tested_data(row: StudyRow, data: Dataset) -> Dataset:
+    """Return the data set whose labels a row's runs are scored by: of a transfer, the labels that both sets have."""
+    if row.train_on is None:
+        return data
+    source = find_dataset(row.train_on)
+    return replace(transfer_dataset(source, data), title=f"{source.title} to {data.title}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,12 +183,11 @@ class _Chain:
 
     out: Path  # folder of the study
     inputs: StudyInputs  # shards, start models and overrides of the study
+    study: Study  # recipe of the study
     row: StudyRow  # row that the runs belong to
     seed: int  # of the recipes of all stages
 
-    def job(
-        self, stage: StudyStage, dataset: str, data: Dataset, fold: int, *, before: Path | None, join: Sequence[str]
-    ) -> Job:
+    def job(self, stage: StudyStage, dataset: str, data: Dataset, fold: int, *, before: Path | None) -> Job:
         """Return the run of a stage.
 
         Args:
@@ -185,7 +199,7 @@ class _Chain:
         else:
             options += _repeat_option("--shards", self.inputs.shards)
             options += ["--target" if stage == "posttrain" else "--dataset", dataset, "--fold", str(fold)]
-            options += _repeat_option("--join", join) if stage == "posttrain" else []
+            options += _repeat_option("--join", self.study.join) if stage == "posttrain" else []
             if stage == "finetune" and self.row.train_on is not None:
                 options += ["--train-on", self.row.train_on]
         if before is not None:
@@ -205,7 +219,8 @@ class _Chain:
 
     def _overrides(self, stage: StudyStage) -> list[str]:
         """Return the --set options of a stage: those of the row first, then the user's, which win."""
-        settings = {**self.row.settings.get(stage, {}), "seed": self.seed}
+        shared = {} if stage == "pretrain" or self.study.selected_by == "validation" else {"validation_share": 0}
+        settings = {**shared, **self.row.settings.get(stage, {}), "seed": self.seed}
         if self.row.variant:
             settings["variant"] = self.row.variant
         if stage != "pretrain" and self.row.modalities != "av":

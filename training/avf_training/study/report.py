@@ -1,9 +1,9 @@
 """The page of a study: its results beside the papers', and for each row the charts behind its numbers.
 
-All scores on the page are percent, and all intervals are bootstraps over people.
+All scores on the page are percent, and all intervals are over people (evaluation/intervals.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,34 +11,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from avf_shards.pages.render import make_page_environment
-from avf_shards.schema.estimate import Estimate
 from avf_shards.schema.versions import read_json
 from avf_shards.system import durable_io
 
+from avf_training.evaluation.intervals import MIN_UNITS, Interval, group_rows, metric_interval
 from avf_training.evaluation.metrics import MetricValue
 from avf_training.evaluation.results import RESULT
-from avf_training.evaluation.scoring import MIN_PEOPLE, Bootstrap, Predictions, bootstrap_interval, score_predictions
+from avf_training.evaluation.scoring import Predictions, score_predictions
 from avf_training.finetuning.finetune import best_folder
-from avf_training.finetuning.model_selection import PROTOCOLS, SelectionProtocol, read_validation
+from avf_training.finetuning.model_selection import SelectionProtocol, read_validation
 from avf_training.study import charts
 from avf_training.study.charts import Chart
 from avf_training.study.plan import Cell, Matrix, Study
-from avf_training.study.results import ResultLine, cell_predictions, comparisons, concat_predictions, result_lines
+from avf_training.study.results import RowComparison, cell_predictions, concat_predictions
+from avf_training.study.tables import PROTOCOL_TEXTS, dataset_table
 from avf_training.tasks.catalog import Dataset
 from avf_training.tasks.labelled_shards import LabelledShards
-from avf_training.tasks.published import PublishedFigure, published_figures
 from avf_training.trainer.metrics_writer import METRICS, read_lines
 
 PAGE = "report.html"
 _MAX_TSNE_CLIPS = 300
 _MIN_TSNE_CLIPS = 5  # fewer have no structure to see
 _MAX_FOLD_FIGURES = 12
-_RESAMPLES = 500  # half of those of a run's result: the page has many metrics, and shows three digits
-_PROTOCOLS: dict[SelectionProtocol, tuple[str, str]] = {
-    "validation": ("validation", "epoch selected on a part of the training fold"),
-    "test_best": ("test best", "epoch selected on the test clips, as the published numbers were"),
-    "last": ("last epoch", "nothing is selected"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +40,8 @@ class _Panel:
     """The details of one row on one data set."""
 
     row: str  # name of the row in the study
-    dataset: str  # title of the data set
+    dataset: str  # name of the data set
+    title: str  # of the data set
     sentence: str  # protocol, seed, folds and number of test clips
     scores: list[dict[str, str]]  # of each metric: name, value and interval in percent
     charts: list[Chart]  # in the order of the page
@@ -54,20 +49,26 @@ class _Panel:
     first: dict[str, Any] | None  # the first metric of the data set, for the chart of all rows
 
 
-def write_report(study: Study, matrix: Matrix, shards: LabelledShards, out: Path) -> Path:
+def write_report(
+    study: Study, matrix: Matrix, compared: Sequence[RowComparison], shards: LabelledShards, out: Path
+) -> Path:
     """Write OUT/report.html, one file that needs no other, and return its path."""
     environment = make_page_environment(Path(__file__).parent / "templates")
     datasets = list(dict.fromkeys(cell.data.name for cell in matrix.cells))
-    panels = [panel for row in study.rows for name in datasets if (panel := _panel(matrix, shards, row, name))]
+    panels = [panel for row in study.rows for name in datasets if (panel := _panel(study, matrix, shards, row, name))]
     page = environment.get_template("study.html").render(
         study=study,
         done=sum((cell.out / RESULT).is_file() for cell in matrix.cells),
         planned=len(matrix.cells),
-        protocols=list(_PROTOCOLS.values()),
-        tables=[_table(study, matrix, name) | {"chart": _scores_chart(matrix, name, panels)} for name in datasets],
-        compared=[comparison.sentence for comparison in comparisons(study, matrix, "validation")],
+        protocols=list(PROTOCOL_TEXTS.values()),
+        tables=[
+            dataset_table(study, matrix, name) | {"chart": _scores_chart(matrix, name, panels)} for name in datasets
+        ],
+        compared=[comparison.cells() for comparison in compared],
+        protocol=PROTOCOL_TEXTS[study.selected_by][0],
+        whole_folds=study.selected_by != "validation",
         panels=panels,
-        min_people=MIN_PEOPLE,
+        min_units=MIN_UNITS,
     )
     durable_io.replace_file(out / PAGE, page.encode())
     return out / PAGE
@@ -76,63 +77,14 @@ def write_report(study: Study, matrix: Matrix, shards: LabelledShards, out: Path
 def _scores_chart(matrix: Matrix, dataset: str, panels: Sequence[_Panel]) -> Chart | None:
     """Return the chart of all rows on a data set; None where no row has a score."""
     data = next(cell.data for cell in matrix.cells if cell.data.name == dataset)
-    rows = [panel.first for panel in panels if panel.dataset == data.title and panel.first is not None]
+    rows = [panel.first for panel in panels if panel.dataset == dataset and panel.first is not None]
     return charts.scores_chart(data.metrics[0], rows) if rows else None
 
 
-def _table(study: Study, matrix: Matrix, dataset: str) -> dict[str, Any]:
-    """Return the table of a data set: three lines for each row, then the papers' figures."""
-    data = next(cell.data for cell in matrix.cells if cell.data.name == dataset)
-    metrics = list(data.metrics) + [f"PCC {name}" for name in data.dimensions]
-    lines: dict[tuple[str, SelectionProtocol], ResultLine] = {
-        (line.row, protocol): line
-        for protocol in PROTOCOLS
-        for line in result_lines(study, matrix, protocol)
-        if line.dataset == dataset
-    }
-    rows = []
-    for row in study.rows:
-        for protocol in PROTOCOLS:
-            line = lines[row, protocol]
-            cells = [_percent(line, metric) for metric in metrics]
-            done = f"{line.done} of {line.planned}"
-            rows.append({"row": row, "protocol": _PROTOCOLS[protocol][0], "cells": cells, "done": done})
-    papers = [
-        {
-            "method": figure.method,
-            "modality": figure.modality,
-            "table": figure.table,
-            "cells": [f"{figure.scores[metric]:.2f}" if metric in figure.scores else "" for metric in metrics],
-        }
-        for figure in _matching_figures(study, dataset)
-    ]
-    return {"dataset": data.title, "name": dataset, "metrics": metrics, "rows": rows, "papers": papers}
-
-
-def _matching_figures(study: Study, dataset: str) -> list[PublishedFigure]:
-    """Return the figures of the tables that the study's rows name, or else of the papers' tables of results."""
-    figures = [figure for figure in published_figures() if figure.dataset == dataset]
-    tables = {row.published_as for row in study.rows.values() if row.published_as}
-    return [figure for figure in figures if (figure.table in tables if tables else _is_main_result(figure))]
-
-
-def _is_main_result(figure: PublishedFigure) -> bool:
-    """Return whether a figure is from a table of results, not from one of the ablations (AVF-MAE++ 20 to 24)."""
-    number = int(figure.table.rpartition(" ")[2])
-    return not figure.table.startswith("HiCMAE") and (number <= 19 or number in (25, 26))
-
-
-def _percent(line: ResultLine, metric: str) -> str:
-    mean, deviation = line.mean(metric), line.deviation(metric)
-    if mean is None:
-        return "–"
-    return f"{100 * mean:.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")
-
-
-def _panel(matrix: Matrix, shards: LabelledShards, row: str, dataset: str) -> _Panel | None:
-    """Return the details of a row by protocol `validation`, or by `last` without validation clips."""
+def _panel(study: Study, matrix: Matrix, shards: LabelledShards, row: str, dataset: str) -> _Panel | None:
+    """Return the details of a row by the study's protocol, or by `last` where that selected no model."""
     cells = [cell for cell in matrix.cells if (cell.row, cell.data.name) == (row, dataset)]
-    protocol: SelectionProtocol = "validation"
+    protocol: SelectionProtocol = study.selected_by
     tested = _collect_predictions(cells, protocol)
     if not tested:
         protocol = "last"
@@ -149,18 +101,19 @@ def _panel(matrix: Matrix, shards: LabelledShards, row: str, dataset: str) -> _P
         charts.epochs_chart(read_validation(cell.out), _selection_metric(cell)),
     )
     drawn += [*(chart for chart in curves if chart is not None), *_feature_charts(cell, shards, protocol)]
-    bootstrap = Bootstrap(people=shards.people(), resamples=_RESAMPLES)
-    estimates = _estimates(data, combined, bootstrap)
-    people = len(bootstrap.groups(combined))
+    unit_of = shards.units(data)
+    estimates = _estimates(data, combined, unit_of)
+    units = f"{len(group_rows(combined, unit_of))} {'sessions' if data.split == 'session' else 'people'}"
     unreadable = f", {len(combined.unreadable)} unreadable" if combined.unreadable else ""
     numbers = ", ".join(str(cell.fold) for cell, _ in folds)
-    name, meaning = _PROTOCOLS[protocol]
+    name, meaning = PROTOCOL_TEXTS[protocol]
     sentence = f"{name} ({meaning}); seed {seed}, folds {numbers}: {len(combined.keys)} test clips"
-    sentence += f"{unreadable}, {people} people"
+    sentence += f"{unreadable}, {units}"
     first = estimates[data.metrics[0]]
     return _Panel(
         row=row,
-        dataset=data.title,
+        dataset=data.name,
+        title=data.title,
         sentence=sentence,
         scores=[_as_cells(name, *values) for name, values in estimates.items()],
         charts=drawn,
@@ -175,28 +128,26 @@ def _collect_predictions(cells: Sequence[Cell], protocol: SelectionProtocol) -> 
 
 
 def _estimates(
-    data: Dataset, predictions: Predictions, bootstrap: Bootstrap
-) -> dict[str, tuple[MetricValue, Estimate | None]]:
+    data: Dataset, predictions: Predictions, unit_of: Mapping[str, str]
+) -> dict[str, tuple[MetricValue, Interval]]:
     """Return value and interval of every metric by name."""
     return {
-        name: (
-            score,
-            None if score.value is None else bootstrap_interval(data, predictions, name, bootstrap),
-        )
+        name: (score, metric_interval(data, predictions, name, unit_of))
         for name, score in score_predictions(data, predictions).items()
     }
 
 
-def _as_percent(score: MetricValue, interval: Estimate | None) -> dict[str, float | None]:
-    assert score.value is not None
-    ends = {"low": None, "high": None} if interval is None else {"low": interval.low, "high": interval.high}
-    return {name: None if x is None else round(100 * x, 2) for name, x in ({"value": score.value} | ends).items()}
+def _as_percent(score: MetricValue, interval: Interval) -> dict[str, float | None]:
+    values = {"value": score.value, "low": interval.low, "high": interval.high}
+    return {name: None if value is None else round(100 * value, 2) for name, value in values.items()}
 
 
-def _as_cells(name: str, score: MetricValue, interval: Estimate | None) -> dict[str, str]:
+def _as_cells(name: str, score: MetricValue, interval: Interval) -> dict[str, str]:
     if score.value is None:
         return {"name": name, "value": "undefined", "interval": score.undefined}
-    ends = "–" if interval is None else f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+    if interval.low is None or interval.high is None:
+        return {"name": name, "value": f"{100 * score.value:.1f}", "interval": interval.reason}
+    ends = f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
     return {"name": name, "value": f"{100 * score.value:.1f}", "interval": ends}
 
 

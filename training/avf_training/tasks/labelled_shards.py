@@ -15,6 +15,7 @@ from avf_shards.schema.labels import Labels
 
 from avf_training.data.reader import ClipReader, read_corpus
 from avf_training.data.storage import StorageConfig
+from avf_training.tasks.catalog import Dataset
 
 _SILENT_SHARE = 0.9  # a clip in which more than this share has no sound counts as silent
 
@@ -69,19 +70,22 @@ class LabelledShards:
             self._clips = tuple(_labelled_clip(index, record) for index, record in self.records())
         return self._clips
 
-    def people(self) -> dict[str, str]:
-        """Return who is in each clip, by the clip's key: the person, or the recording where the corpus names nobody.
+    def units(self, data: Dataset) -> dict[str, str]:
+        """Return the unit of each clip by its key, over which intervals of a data set's scores are taken.
 
-        Sessions have an entry too, because predictions of some data sets are averaged over them. Raises FaultError.
+        A unit is a person, or the session where folds are made of sessions, or the recording where the corpus names
+        neither. Sessions have an entry too, because predictions of some data sets are averaged over them. Raises
+        FaultError.
         """
-        people: dict[str, str] = {}
+        units: dict[str, str] = {}
         for clip in self.clips():
-            subject = clip.labels.subject if clip.labels else None
-            who = f"{clip.source}/{subject or clip.group_id}"
-            people[clip.key] = who
-            if clip.labels and clip.labels.session:
-                people.setdefault(clip.labels.session, who)
-        return people
+            labels = clip.labels
+            name = labels and (labels.session if data.split == "session" else labels.subject)
+            unit = f"{clip.source}/{name or clip.group_id}"
+            units[clip.key] = unit
+            if labels and labels.session:
+                units.setdefault(labels.session, unit)
+        return units
 
     def records(self) -> Iterator[tuple[int, ClipRecord]]:
         """Yield index and record of every clip that was not deleted, in order. Raises FaultError naming the shard."""

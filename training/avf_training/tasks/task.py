@@ -176,6 +176,19 @@ def _random_order(clips: LabelledClips, names: set[str]) -> list[str]:
     return sorted(names, key=lambda name: position_random("held out", clips.data.name, name).random())
 
 
+def transfer_dataset(source: Dataset, target: Dataset) -> Dataset:
+    """Return the data set that a model trained on `source` is tested on: `target` in the labels that both have.
+
+    Raises UserError where a data set has no alignment.
+    """
+    alignments = [data.alignment for data in (source, target)]
+    if not all(alignments):
+        known = ", ".join(data.name for data in DATASETS if data.alignment)
+        raise UserError(f"{source.name} to {target.name}: labels of both must be aligned; known: {known}")
+    shared = tuple(label for label in HYBRID_LABELS if all(label in each.values() for each in alignments))
+    return replace(target, name=f"{source.name}_to_{target.name}", labels=shared, per_label={}, clips=0)
+
+
 def transfer_task(
     source: Dataset, target: Dataset, shards: LabelledShards, modalities: Modalities, validation_share: float
 ) -> Task:
@@ -185,11 +198,8 @@ def transfer_task(
     MER-MULTI's clips. See AVF-MAE++, Table 26. Raises UserError where a data set has no alignment, where a class has no
     clip, and where nothing is left to train on.
     """
-    alignments = [data.alignment for data in (source, target)]
-    if not all(alignments):
-        known = ", ".join(data.name for data in DATASETS if data.alignment)
-        raise UserError(f"{source.name} to {target.name}: labels of both must be aligned; known: {known}")
-    shared = [label for label in HYBRID_LABELS if all(label in each.values() for each in alignments)]
+    data = transfer_dataset(source, target)
+    alignments, shared = [each.alignment for each in (source, target)], data.labels
     truth: dict[str, int] = {}
     index_of: dict[str, int] = {}
     parts: list[list[str]] = []
@@ -213,7 +223,6 @@ def transfer_task(
     assert_no_leakage(
         (identity_of[key] for key in unrelated), (identity_of[key] for key in parts[1]), f"{target.name}, all clips"
     )
-    data = replace(target, name=f"{source.name}_to_{target.name}", labels=tuple(shared), per_label={}, clips=0)
     check_classes(data, train, truth, "training")
     return Task(
         name=f"{data.name}/fold_1",
@@ -228,7 +237,7 @@ def transfer_task(
         summary={
             "trained_on": len(unrelated),
             "tested_on": len(parts[1]),
-            "labels": shared,
+            "labels": list(shared),
             "left_out_as_related": len(related),
         },
     )
