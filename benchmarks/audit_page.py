@@ -14,7 +14,7 @@ from avf_curation.reports.audit_report import write_audit_report
 from avf_curation.reports.contact_sheets import MEDIA_BUDGET_BYTES
 from avf_curation.stages.reasons import REASONS
 from avf_curation.stages.undecided import UNDECIDED
-from avf_shards.format.run_folder import LEDGER, RunFolder
+from avf_shards.format.run_folder import LEDGER, RunFolder, attempt_ledger_files
 from avf_shards.schema import ledger
 from support.browser import BROWSER, open_page
 from support.runs import make_run
@@ -74,6 +74,8 @@ def _replace_ledger(made: RunFolder, spans: int) -> None:
     with pq.ParquetWriter(path, ledger.SCHEMA, compression="zstd") as writer:
         for first in range(0, spans, PART):
             writer.write_table(_part(draw, first, min(PART, spans - first)))
+    for name, data in attempt_ledger_files(0, path.read_bytes()).items():  # also the digest, which a report checks
+        (path.parent / name).write_bytes(data)
 
 
 def _part(draw: np.random.Generator, first: int, rows: int) -> pa.Table:

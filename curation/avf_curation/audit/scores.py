@@ -38,6 +38,11 @@ class LanguageScores:
     passed: Estimate  # share of spans that pass the threshold, with its Wilson interval
 
 
+def names_languages(batches: Iterable[pa.RecordBatch]) -> bool:
+    """Return whether a span of a ledger has a language. batches: of a ledger, with the column language."""
+    return any(batch["language"].null_count < batch.num_rows for batch in batches)
+
+
 def scores_by_language(batches: Iterable[pa.RecordBatch], stage: str = "sync") -> list[LanguageScores]:
     """Return the scores of a stage per source and language; an empty list where no language is known.
 

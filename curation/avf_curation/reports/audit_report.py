@@ -12,7 +12,7 @@ from avf_shards.schema.ledger import SCHEMA, Decision, table_to_decisions
 from avf_shards.system import durable_io
 
 from avf_curation.audit.funnel import LedgerSummary, funnel_steps
-from avf_curation.audit.scores import LANGUAGE_COLUMNS, scores_by_language
+from avf_curation.audit.scores import LANGUAGE_COLUMNS, LanguageScores, names_languages, scores_by_language
 from avf_curation.pipeline.failures import FAILURE_SENTENCES
 from avf_curation.reports.contact_sheets import MEDIA_BUDGET_BYTES, make_contact_sheets
 from avf_curation.reports.html import TEMPLATES, render_page
@@ -57,7 +57,7 @@ def write_audit_report(
         stages=STAGES,
         funnels={name: funnel_steps(source) for name, source in summary.sources.items()},
         panels=[(each, make_score_chart(each) if each.measured else None, _describe(each)) for each in histograms],
-        languages=scores_by_language(run.ledger_batches(LANGUAGE_COLUMNS)),
+        languages=_score_languages(run),
         sheets=sheets,
         media_megabytes=MEDIA_BUDGET_BYTES // 1_000_000,
         filters=_filter_choices(summary, histograms),
@@ -74,6 +74,13 @@ def write_audit_report(
     )
     durable_io.replace_file(path, html.encode())
     _LOG.info("wrote the audit report %s", path)
+
+
+def _score_languages(run: RunFolder) -> list[LanguageScores]:
+    """Return the sync scores by language. The checks, most of a ledger, are read only where a language is known."""
+    if not names_languages(run.ledger_batches(("language",))):
+        return []
+    return scores_by_language(run.ledger_batches(LANGUAGE_COLUMNS))
 
 
 def _describe(histogram: ScoreHistogram) -> str:

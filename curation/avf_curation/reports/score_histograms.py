@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from avf_shards.schema.check_columns import CheckColumns, Floats, Integers, flatten_checks
+from avf_shards.schema.check_columns import Bools, Floats, Integers, flatten_checks
 
 from avf_curation.stages.reasons import REASONS
 
@@ -15,6 +15,7 @@ HISTOGRAM_COLUMNS = ("source", "status", "checks")
 _BINS = 30  # at most; the last bin holds what lies beyond the axis
 _SAMPLED = 4096  # scores of a check and batch from which the axis is chosen
 _TAIL = 99  # percentile of the scores that the axis reaches to at least
+_SHORT = 2**16  # numbers that 16 bits hold
 _WIDE = 20  # an axis this many times as long as its least threshold is drawn on a logarithmic scale
 
 Batches = Callable[[], Iterable[pa.RecordBatch]]
@@ -74,7 +75,7 @@ class _Counts:
     highest: float = -math.inf
     lowest: float = math.inf
 
-    def add(self, score_S: Floats, kept_S: np.ndarray, edges: Floats) -> None:
+    def add(self, score_S: Floats, kept_S: Bools, edges: Floats) -> None:
         measured_S = ~np.isnan(score_S)
         self.not_measured += int((~measured_S).sum())
         score_S, kept_S = score_S[measured_S], kept_S[measured_S]
@@ -89,6 +90,18 @@ class _Counts:
         self.below += int((score_S < edges[0]).sum())
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """The scores of one check in one source, of a part of the ledger. S: spans."""
+
+    source: str  # name of the source
+    check: str  # "stage/reason"
+    score_S: Floats  # NaN where nothing could be measured
+    kept_S: Bools  # whether the span is kept
+    threshold_S: Floats  # limit that the score was compared with
+    at_most_S: Bools  # operator "<=", otherwise ">="
+
+
 def count_scores(batches: Batches) -> list[ScoreHistogram]:
     """Return a histogram of each source and check, by source and in the order of the stages.
 
@@ -98,15 +111,14 @@ def count_scores(batches: Batches) -> list[ScoreHistogram]:
     axes = _choose_axes(batches())
     counts: dict[tuple[str, str], _Counts] = {}
     thresholds: dict[tuple[str, str], set[tuple[str, float]]] = {}
-    for source, name, checks, kept_C in _groups(batches()):
-        bins = len(axes[name].edges) - 1
-        group = counts.setdefault(
-            (source, name), _Counts(kept=np.zeros(bins, np.int64), rejected=np.zeros(bins, np.int64))
-        )
-        group.add(checks.score_C, kept_C, axes[name].edges)
-        pairs = set(zip(checks.at_most_C.tolist(), checks.threshold_C.tolist(), strict=True))
-        operators = {("<=" if at_most else ">=", limit) for at_most, limit in pairs}
-        thresholds.setdefault((source, name), set()).update(operators)
+    for group in _groups(batches()):
+        key, edges = (group.source, group.check), axes[group.check].edges
+        bins = len(edges) - 1
+        sums = counts.setdefault(key, _Counts(kept=np.zeros(bins, np.int64), rejected=np.zeros(bins, np.int64)))
+        sums.add(group.score_S, group.kept_S, edges)
+        operators = thresholds.setdefault(key, set())
+        for operator, chosen_S in (("<=", group.at_most_S), (">=", ~group.at_most_S)):
+            operators.update((operator, limit) for limit in _distinct(group.threshold_S[chosen_S]))
     order = {name: position for position, name in enumerate(REASONS)}
     histograms = [
         ScoreHistogram(
@@ -114,17 +126,18 @@ def count_scores(batches: Batches) -> list[ScoreHistogram]:
             check=name,
             axis=axes[name],
             thresholds=tuple(sorted(thresholds[source, name])),
-            **vars(group),
+            **vars(sums),
         )
-        for (source, name), group in counts.items()
+        for (source, name), sums in counts.items()
     ]
     return sorted(histograms, key=lambda each: (each.source, order.get(each.check, len(order)), each.check))
 
 
-def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, str, CheckColumns, np.ndarray]]:
-    """Yield (source, check, its columns, whether each span is kept) of the spans that did not fail."""
+def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[_Group]:
+    """Yield the scores of each source and check of a batch, of the spans that did not fail."""
     for batch in batches:
-        rows = batch.filter(pc.not_equal(batch["status"], "failed"))
+        decided = pc.not_equal(batch["status"], "failed")
+        rows = batch if pc.all(decided).as_py() else batch.filter(decided)  # a filter copies every check
         if not rows.num_rows:
             continue
         sources = rows["source"].dictionary_encode()
@@ -132,21 +145,37 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, str, Check
         kept_R = pc.equal(rows["status"], "kept").to_numpy(zero_copy_only=False)
         checks = flatten_checks(rows)
         code_C = checks.name_C * len(names) + source_R[checks.row_C]
+        if len(checks.names) * len(names) <= _SHORT:
+            code_C = code_C.astype(np.uint16)  # numpy sorts 16 bits by counting
         order = np.argsort(code_C, kind="stable")
         codes, starts = np.unique(code_C[order], return_index=True)
         for code, chosen in zip(codes.tolist(), np.split(order, starts[1:]), strict=True):
-            group = checks.where(chosen)
-            yield names[code % len(names)], checks.names[code // len(names)], group, kept_R[group.row_C]
+            yield _Group(
+                source=names[code % len(names)],
+                check=checks.names[code // len(names)],
+                score_S=checks.score_C[chosen],
+                kept_S=kept_R[checks.row_C[chosen]],
+                threshold_S=checks.threshold_C[chosen],
+                at_most_S=checks.at_most_C[chosen],
+            )
+
+
+def _distinct(values: Floats) -> list[float]:
+    """Return the different values, which are few."""
+    if len(values) and (values == values[0]).all():  # of a check in one source: as a rule, and without sorting
+        return [float(values[0])]
+    distinct: list[float] = np.unique(values).tolist()
+    return distinct
 
 
 def _choose_axes(batches: Iterable[pa.RecordBatch]) -> dict[str, ScoreAxis]:
     """Return the axis of each check, from an evenly spread part of its scores and all its thresholds."""
     samples: dict[str, list[Floats]] = {}
     limits: dict[str, set[float]] = {}
-    for _, name, checks, _ in _groups(batches):
-        scores = checks.score_C[~np.isnan(checks.score_C)]
-        samples.setdefault(name, []).append(scores[:: max(1, len(scores) // _SAMPLED)])
-        limits.setdefault(name, set()).update(np.unique(checks.threshold_C).tolist())
+    for group in _groups(batches):
+        scores = group.score_S[~np.isnan(group.score_S)]
+        samples.setdefault(group.check, []).append(scores[:: max(1, len(scores) // _SAMPLED)])
+        limits.setdefault(group.check, set()).update(_distinct(group.threshold_S))
     return {name: choose_axis(name, np.concatenate(parts), limits[name]) for name, parts in samples.items()}
 
 

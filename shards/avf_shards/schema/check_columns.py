@@ -70,7 +70,7 @@ def flatten_checks(rows: pa.Table | pa.RecordBatch) -> CheckColumns:
     column = rows.column("checks")
     checks = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     flat = checks.flatten()
-    names, name_C = _encode(pc.binary_join_element_wise(flat.field("stage"), flat.field("reason"), "/"))
+    names, name_C = _encode_names(flat.field("stage"), flat.field("reason"))
     settings, setting_C = _encode(flat.field("setting"))
     return CheckColumns(
         names=names,
@@ -82,6 +82,18 @@ def flatten_checks(rows: pa.Table | pa.RecordBatch) -> CheckColumns:
         threshold_C=flat.field("threshold").to_numpy(zero_copy_only=False),
         at_most_C=pc.equal(flat.field("operator"), "<=").to_numpy(zero_copy_only=False),
     )
+
+
+def _encode_names(stages: pa.Array, reasons: pa.Array) -> tuple[tuple[str, ...], Integers]:
+    """Return the distinct "stage/reason", and the index of each check among them, without making a text for each."""
+    stage_names, stage_C = _encode(stages)
+    reason_names, reason_C = _encode(reasons)
+    code_C = pa.array(stage_C * len(reason_names) + reason_C).dictionary_encode()
+    names = tuple(
+        f"{stage_names[code // len(reason_names)]}/{reason_names[code % len(reason_names)]}"
+        for code in code_C.dictionary.to_pylist()
+    )
+    return names, code_C.indices.to_numpy().astype(np.int64)
 
 
 def _encode(texts: pa.Array) -> tuple[tuple[str, ...], Integers]:

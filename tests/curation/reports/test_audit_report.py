@@ -1,5 +1,6 @@
 """The audit page: histograms are exact, axes are honest, filters work by keyboard and touch, clips play."""
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -258,3 +259,14 @@ def test_a_phone_shows_plays_and_explains_the_clips(page: Path, scheme: Literal[
 def test_specs_are_json_that_cannot_end_the_script(page: Path) -> None:
     for text in re.findall(r'<script type="application/json">(.*?)</script>', page.read_text()):
         assert json.loads(text)["layer"]
+
+
+def test_the_benchmark_of_the_page_writes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3]))
+    benchmark = importlib.import_module("benchmarks.audit_page")
+    run = make_run(tmp_path)
+    monkeypatch.setattr(benchmark, "SPANS", 100)
+    benchmark._replace_ledger(run, 100)
+    write_audit_report(run, summarize_run(run), tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert all(f"source {number:02d}" in text for number in range(benchmark.SOURCES))

@@ -42,6 +42,7 @@ def test_columns_give_row_name_and_setting_of_each_check() -> None:
     columns = flatten_checks(table())
     assert columns.row_C.tolist() == [0, 2, 2, 3, 3]
     assert [columns.names[code] for code in columns.name_C] == [f"{check.stage}/{check.reason}" for check in CHECKS]
+    assert columns.names == tuple(dict.fromkeys(f"{check.stage}/{check.reason}" for check in CHECKS))
     assert columns.uses_setting("sync.max_offset").tolist() == [False, False, True, False, True]
     assert not columns.uses_setting("sync.gone").any()
     assert columns.stage_rank(("silence", "sync")).tolist() == [1, 1, 1, 0, 1]
