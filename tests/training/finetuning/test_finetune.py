@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -287,27 +288,39 @@ def test_bad_labels_name_the_clip_and_the_rule(
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_results_of_a_single_process(shards: Path, tmp_path: Path) -> None:
-    """Both train on the same clips with the same drop path; each predicts a part of the test clips."""
-    sets = ["batch=6", "micro_batch=3", "workers=0", "epochs=2", "threads=1", "validation_share=0.2", "drop_path=0.3"]
-    recipe = load_finetune_recipe("finetune", "nano", sets)
-    train_stage(recipe, make_task(shards, recipe), None, tmp_path / "single")
-    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "--no-python"]
-    argv = [*torchrun, *finetune_command(tmp_path, shards, tmp_path / "run", sets)]
-    subprocess.run(argv, check=True, timeout=400, capture_output=True)
-    run = json.loads((tmp_path / "run/run.json").read_text())
-    recorded = json.loads((tmp_path / "run/predictions/last.json").read_text())
-    assert sorted(recorded["keys"]) == sorted(run["test"])
-    assert set(json.loads((tmp_path / "run/result.json").read_text())["protocols"]) == {
-        "validation",
-        "test_best",
-        "last",
-    }
-    single, pair = (
-        [row["loss"] for row in read_lines(tmp_path / name / "metrics.jsonl")] for name in ("single", "run")
-    )
-    # Sums over ranks and over micro-batches round differently; other rows dropped would change losses by percents.
-    assert pair == pytest.approx(single, rel=1e-3)
+def test_any_number_of_processes_gives_the_results_of_a_single_process(shards: Path, tmp_path: Path) -> None:
+    """All worlds train on the same clips with the same drop path and groups of batch norm, and share the test clips."""
+    sets = ["batch=12", "micro_batch=3", "workers=0", "epochs=2", "threads=1", "validation_share=0.2", "drop_path=0.3"]
+    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--no-python", "--nproc-per-node"]
+    for world in (2, 4):
+        argv = [*torchrun, str(world), *finetune_command(tmp_path, shards, tmp_path / f"world{world}", sets)]
+        subprocess.run(argv, check=True, timeout=400, capture_output=True)
+    larger = [*sets, "micro_batch=6", "batch_norm_clips=3"]
+    for name, settings in (("world1", sets), ("larger", larger)):
+        recipe = load_finetune_recipe("finetune", "nano", settings)
+        train_stage(recipe, make_task(shards, recipe), None, tmp_path / name)
+    single = answers_of(tmp_path / "world1")
+    for name in ("world2", "world4", "larger"):
+        answers = answers_of(tmp_path / name)
+        # Sums over ranks and over micro-batches round differently; other rows dropped or other moments of batch norm
+        # would change losses by percents.
+        assert answers.losses == pytest.approx(single.losses, rel=1e-3)
+        assert answers.outputs.keys() == single.outputs.keys()
+        for key, outputs in single.outputs.items():
+            assert answers.outputs[key] == pytest.approx(outputs, abs=5e-3)
+
+
+class Answers(NamedTuple):
+    losses: list[float]  # of each step
+    outputs: dict[str, list[float]]  # of the last model, by clip key
+
+
+def answers_of(run: Path) -> Answers:
+    recorded = json.loads((run / "predictions/last.json").read_text())
+    assert sorted(recorded["keys"]) == sorted(json.loads((run / "run.json").read_text())["test"])
+    assert set(json.loads((run / "result.json").read_text())["protocols"]) == {"validation", "test_best", "last"}
+    losses = [row["loss"] for row in read_lines(run / "metrics.jsonl")]
+    return Answers(losses, dict(zip(recorded["keys"], recorded["scores"], strict=True)))
 
 
 def finetune_command(folder: Path, shards: Path, out: Path, sets: list[str]) -> list[str]:

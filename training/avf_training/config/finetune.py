@@ -6,7 +6,14 @@ from typing import Any, Literal
 
 from avf_shards.settings.config import bind, describe_unknown_key, refuse
 
-from avf_training.config.pretrain import FOLDER, accumulation, apply_variant, recipe_settings, resolve_recipe
+from avf_training.config.pretrain import (
+    FOLDER,
+    accumulation,
+    apply_variant,
+    describe_batch_norm_faults,
+    recipe_settings,
+    resolve_recipe,
+)
 from avf_training.data.augment import AugmentConfig
 from avf_training.data.mixing import MixConfig
 from avf_training.models.config import Modalities, ModelConfig
@@ -50,6 +57,8 @@ class FinetuneRecipe:
     workers: int = 4  # data workers of each rank
     threads: int | None = None  # CPU threads of each rank; None leaves it to torch
     max_fault_share: float = 0.01  # share of unreadable clips above which the run stops
+    # Clips that follow each other and that batch norm normalizes together; None: those of a micro-batch.
+    batch_norm_clips: int | None = None
     activation_checkpointing: bool = False  # recompute activations in the backward pass, to save memory
     checkpoint_keep: int = 1  # how many of the newest checkpoints stay
     log_every: int = 10  # steps between two throughput reports
@@ -67,6 +76,7 @@ class FinetuneRecipe:
                 self.micro_batch < 2,
                 f"micro_batch {self.micro_batch} leaves batch norm one value per channel; take at least 2",
             ),
+            *describe_batch_norm_faults(self.batch_norm_clips, self.micro_batch),
             (not 0 < self.layer_decay <= 1, f"layer_decay {self.layer_decay} must be above 0 and at most 1"),
             (not 0 <= self.drop_path < 1, f"drop_path {self.drop_path} must be at least 0 and less than 1"),
             (not 0 <= self.smoothing <= 1, f"smoothing {self.smoothing} must lie between 0 and 1"),

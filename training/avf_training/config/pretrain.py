@@ -68,6 +68,8 @@ class PretrainRecipe:
     eval_every: int = 1000  # steps between two evaluations with a figure of reconstructions; 0: never
     wandb: str | None = None  # project of Weights & Biases that is logged to as well
     nonfinite_limit: int = 20  # consecutive steps without a finite loss after which the run stops
+    # Clips that follow each other and that batch norm normalizes together; None: those of a micro-batch.
+    batch_norm_clips: int | None = None
     threads: int | None = None  # CPU threads of each rank; None leaves it to torch
     variant: Mapping[str, Any] = field(default_factory=dict)  # fields of the preset that an ablation changes
 
@@ -79,6 +81,7 @@ class PretrainRecipe:
             (self.model not in PRESETS, unknown),
             *((getattr(self, name) < 1, f"{name} {getattr(self, name)} must be at least 1") for name in counts),
             (self.micro_batch == 1, "micro_batch 1 has no negatives for the contrastive loss; take at least 2"),
+            *describe_batch_norm_faults(self.batch_norm_clips, self.micro_batch),
             (untried, "compile and parallel: fsdp have not been tried together; take one of them"),
             (self.steps is not None and self.steps < 1, f"steps {self.steps} must be at least 1"),
             (self.epochs <= 0, f"epochs {self.epochs:g} must be above 0"),
@@ -111,9 +114,19 @@ def accumulation(batch: int, micro_batch: int, world: int) -> int:
     return batch // (world * micro_batch)
 
 
+def describe_batch_norm_faults(clips: int | None, micro_batch: int) -> tuple[tuple[bool, str], ...]:
+    """Return what is wrong with `batch_norm_clips`, as `refuse` takes it."""
+    fits = clips is None or (clips >= 2 and micro_batch % clips == 0)
+    return ((not fits, f"batch_norm_clips {clips} must be at least 2 and divide the micro_batch of {micro_batch}"),)
+
+
 def resolve_recipe(values: Mapping[str, Any], free: Sequence[str]) -> dict[str, Any]:
-    """Return a recipe's values without the free ones, and without a variant that changes nothing."""
-    return {key: value for key, value in values.items() if key not in free and (key != "variant" or value)}
+    """Return a recipe's values without the free ones, and without those that change nothing.
+
+    So a run of a version that did not know `batch_norm_clips` goes on.
+    """
+    optional = ("variant", "batch_norm_clips")
+    return {key: value for key, value in values.items() if key not in free and (key not in optional or value)}
 
 
 def apply_variant(model: ModelConfig, variant: Mapping[str, Any]) -> ModelConfig:

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 def parallelize_model(model: MaskedAutoencoder, parallel: Parallel, context: DistributedContext) -> nn.Module:
     """Return the model as all ranks train it.
 
-    ddp: a copy on each rank. fsdp: each rank holds its shard of every block (FSDP2). Batch norm keeps the running
-    statistics of each rank, as in the authors' code; training does not read them.
+    ddp: a copy on each rank. fsdp: each rank holds its shard of every block (FSDP2). The train step gives all ranks the
+    same running statistics of batch norm.
     """
     if parallel == "ddp":
         return wrap_ddp(model, context)
@@ -41,7 +41,7 @@ def wrap_ddp(model: nn.Module, context: DistributedContext) -> nn.Module:
     if context.size == 1:
         return model
     log.info("DDP: the model is copied to %d ranks", context.size)
-    return DistributedDataParallel(model, broadcast_buffers=False)  # running statistics stay those of each rank
+    return DistributedDataParallel(model, broadcast_buffers=False)  # the train step keeps buffers equal
 
 
 def full_state_dict(model: nn.Module) -> dict[str, Tensor]:

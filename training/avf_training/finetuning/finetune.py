@@ -38,6 +38,7 @@ from avf_training.finetuning.model_selection import (
     read_validation,
     select_epoch,
 )
+from avf_training.models.batch_norm import defer_running_statistics
 from avf_training.models.classifier import Classifier
 from avf_training.models.drop_path import drop_path_keys, set_drop_path_keys
 from avf_training.models.flops import NO_PEAK, peak_flops, training_flops
@@ -83,6 +84,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         initialization = "from random weights" if start is None else f"from {start}, {len(new)} tensors new"
         model.to(context.device).train()
         model.checkpoint_activations(recipe.activation_checkpointing)
+        defer_running_statistics(model, recipe.batch_norm_clips or recipe.micro_batch)
         checkpoints = Checkpoints(out, recipe.checkpoint_keep, context.rank, lock)
         if not _train(recipe, task, model, checkpoints, context=context, initialization=initialization):
             return out

@@ -9,7 +9,6 @@ Shapes: B batch, N video tokens, M audio tokens, O tokens of the context, U unit
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avf_training.models.attention import (
@@ -20,6 +19,7 @@ from avf_training.models.attention import (
     SelfAttention,
     attend,
 )
+from avf_training.models.batch_norm import UnitBatchNorm
 from avf_training.models.config import ModelConfig
 from avf_training.models.drop_path import DropPath
 
@@ -79,52 +79,29 @@ class CrossUnit(nn.Module):
         return self.video(video_BNC, audio_BMC), self.audio(audio_BMC, video_BNC)
 
 
-class UnitBatchNorm(nn.BatchNorm1d):
-    """Batch norm of a layer that all units share: one weight and bias, but running statistics (U, C) of each unit.
-
-    The units give the layer different distributions. With one pair of running statistics for all units, as in the
-    authors' code, evaluation normalizes by statistics that fit no unit, and scores swing from epoch to epoch.
-    """
-
-    def __init__(self, width: int, units: int) -> None:
-        super().__init__(width)
-        self.running_mean, self.running_var = torch.zeros(units, width), torch.ones(units, width)
-
-    def forward(self, x_BCO: Tensor, unit: int = 0) -> Tensor:
-        """Return (B, C, O), normalized with the statistics of unit number `unit`."""
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        # Views of one row: F.batch_norm updates them in place while training.
-        mean_C, var_C = self.running_mean[unit], self.running_var[unit]
-        momentum = self.momentum or 0.0
-        return F.batch_norm(x_BCO, mean_C, var_C, self.weight, self.bias, self.training, momentum, self.eps)
-
-
 class RefineBlock(nn.Module):
     """The convolutional block of eq. 15: 1x1 convolution, batch norm and PReLU over tokens.
 
-    units: number of units with running statistics of their own; None: one pair of statistics for all.
+    per_unit: each of the `units` units has running statistics of its own; otherwise one pair serves all.
     """
 
-    def __init__(self, width: int, units: int | None) -> None:
+    def __init__(self, width: int, units: int, per_unit: bool) -> None:
         super().__init__()
-        norm = nn.BatchNorm1d(width) if units is None else UnitBatchNorm(width, units)
-        self.conv, self.norm, self.act = nn.Conv1d(width, width, 1), norm, nn.PReLU()
+        self.conv, self.act = nn.Conv1d(width, width, 1), nn.PReLU()
+        self.norm = UnitBatchNorm(width, units, per_unit)
 
     def forward(self, x_BOC: Tensor, unit: int) -> Tensor:
         """Return (B, O, C)."""
-        x_BCO = self.conv(x_BOC.transpose(1, 2))
-        normed = self.norm(x_BCO, unit) if isinstance(self.norm, UnitBatchNorm) else self.norm(x_BCO)
-        return self.act(normed).transpose(1, 2)
+        return self.act(self.norm(self.conv(x_BOC.transpose(1, 2)), unit)).transpose(1, 2)
 
 
 class EvolutionaryRefinement(nn.Module):
     """ER layer: the context attends to both modalities, without projections (eq. 15, 16). All units share it."""
 
-    def __init__(self, width: int, units: int | None) -> None:
+    def __init__(self, width: int, units: int, per_unit: bool) -> None:
         super().__init__()
         self.reduce = nn.Linear(2 * width, width)  # F_av^0 to F_av^1
-        self.audio, self.video = RefineBlock(width, units), RefineBlock(width, units)
+        self.audio, self.video = (RefineBlock(width, units, per_unit) for _ in range(2))
         self.norm = nn.LayerNorm(width)  # torch's epsilon of 1e-5, as in the authors' code, unlike all other norms
 
     def forward(self, context_BOC: Tensor, video_BNC: Tensor, audio_BMC: Tensor, unit: int) -> Tensor:
@@ -198,7 +175,7 @@ class IAVCL(nn.Module):
         self.units = nn.ModuleList(kind(block, rate) for rate in rates)
         if config.hafe:
             per_unit = config.batch_norm_statistics == "per_unit"
-            self.refinement = EvolutionaryRefinement(width, units if per_unit else None)
+            self.refinement = EvolutionaryRefinement(width, units, per_unit)
             self.hafe = HAFE(block, drop / 2)  # the authors' code drops half as often here
         else:
             self.norm, self.norm_audio = nn.LayerNorm(width, config.norm_eps), nn.LayerNorm(width, config.norm_eps)

@@ -87,7 +87,14 @@ def estimate_training_cost(
     recipe.accumulation(devices)  # refuses a number of devices that does not divide the batch
     # A CPU computes fp16 slowly, which says nothing about a GPU; so it is measured in fp32.
     precision = replace(recipe.precision, compute="fp32") if device == "cpu" else recipe.precision
-    short = replace(recipe, batch=measured_batch, micro_batch=measured_batch, parallel="ddp", precision=precision)
+    short = replace(
+        recipe,
+        batch=measured_batch,
+        micro_batch=measured_batch,
+        batch_norm_clips=None,
+        parallel="ddp",
+        precision=precision,
+    )
     with process_group(device) as context, tempfile.TemporaryDirectory(prefix="avf-plan-") as folder:
         set_numerics(short.threads, short.precision)
         loader = make_loader(short, data.shards, data.storage, context, Path(folder))

@@ -20,6 +20,7 @@ from avf_training.data.storage import StorageConfig
 from avf_training.distributed.collectives import process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import full_state_dict, parallelize_model
+from avf_training.models.batch_norm import defer_running_statistics
 from avf_training.models.flops import NO_PEAK, peak_flops, training_flops
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.precision import set_numerics
@@ -130,6 +131,7 @@ def make_train_step(
     torch.manual_seed(recipe.seed)
     model = MaskedAutoencoder(recipe.model_config(), recipe.precision.fp32_decoder).to(context.device).train()
     model.checkpoint_activations(recipe.activation_checkpointing)
+    defer_running_statistics(model, recipe.batch_norm_clips or recipe.micro_batch)
     if recipe.compile:
         model.compile()  # in place: the names of parameters stay those of checkpoints
     wrapped = parallelize_model(model, recipe.parallel, context)
@@ -138,7 +140,12 @@ def make_train_step(
     rates = schedule(recipe.optim, recipe.batch, steps, warmup)
     optimizer = adamw(model, recipe.optim)
     train_step = TrainStep(
-        wrapped, optimizer, rates, pretraining_forward(recipe), clip_norm=recipe.optim.clip_norm, scaler=scaler
+        wrapped,
+        optimizer,
+        rates,
+        pretraining_forward(recipe),
+        clip_norm=recipe.optim.clip_norm,
+        scaler=scaler,
     )
     return model, wrapped, train_step
 

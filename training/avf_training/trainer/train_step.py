@@ -14,6 +14,7 @@ from torch.distributed.tensor import DTensor
 
 from avf_training.data.batch import Batch
 from avf_training.distributed.collectives import all_reduce_mean, sync_gradients
+from avf_training.models.batch_norm import update_running_statistics
 from avf_training.trainer.optimizer import Schedule
 
 B = TypeVar("B", bound=Batch)
@@ -76,6 +77,7 @@ class TrainStep(Generic[B]):
         if not skipped or self.scaler.is_enabled():
             self.scaler.step(self.optimizer)  # with a scale, the scaler itself skips a step that is not finite
         self.scaler.update()
+        update_running_statistics(self.model, bool(skipped))
         return StepResult(
             parts=dict(zip(sums, means[:-1], strict=True)), lr=lr, grad_norm=means[-1], skipped=bool(skipped)
         )
