@@ -57,8 +57,12 @@ def test_validation_and_training_share_no_person(demo: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_model_trains_on_the_demo_shards(demo: Path, tmp_path: Path) -> None:
-    """`make demo` ends earlier, with the recipe `demo`. docs/benchmarks.md has the figures of three seeds of nano."""
-    recipe = load_recipe("nano")
+    """`make demo` ends earlier, with the recipe `demo`. docs/benchmarks.md has the figures of three seeds of nano.
+
+    Twice its steps: after 240 the error of several seeds and stream orders is 0.77 to 0.82, after 480 it is 0.72. The
+    order of the stream follows the code that decides about clips, so a test at 240 steps would pass by luck.
+    """
+    recipe = load_recipe("nano", ["steps=480", "eval_every=240"])
     run_pretraining(recipe, PretrainingData(shards=demo / "shards", validation=demo / "validation"), tmp_path / "run")
     scores = read_lines(tmp_path / "run/evaluation.jsonl")
     assert [row["step"] + 1 for row in scores] == [recipe.steps // 2, recipe.steps]
