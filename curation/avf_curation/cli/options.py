@@ -116,8 +116,14 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=DEFAULT_MAX_FAULT_SHARE,
         help="stop when a larger share of the videos of a source, of a machine or of the run, at least 5 of at least "
-        "20, fail for one reason that is not the file's: missing files, crashes, errors of the program; 1 never stops "
-        "(default: %(default)g)",
+        "20, or most of fewer than 20, fail for one reason that is not the file's: missing files, crashes, errors of "
+        "the program; 1 never stops (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--fail-unreadable",
+        action="store_true",
+        help="let an input fail that cannot be read in any of three tries; without this option its unit stays "
+        "undecided, and the command stops with its path when all others are done",
     )
 
 
@@ -242,6 +248,7 @@ def run_curation(options: argparse.Namespace, recipe: Any, backends: Any, source
                 engine=options.engine,
                 cluster=cluster_config(options),
                 max_fault_share=options.max_fault_share,
+                fail_unreadable=options.fail_unreadable,
                 min_free_gb=options.min_free_gb,
                 allow_unreadable=options.allow_unreadable,
                 device=options.device,

@@ -58,6 +58,7 @@ def _run(options: argparse.Namespace) -> int:
                 cluster=ClusterConfig(address=options.address, workers=options.workers),
                 device=identity.device,
                 max_fault_share=options.max_fault_share,
+                fail_unreadable=options.fail_unreadable,
                 retry_failed=True,
             ),
             on_progress=bar,

@@ -13,7 +13,15 @@ _ADVICE: Mapping[str, str] = {
     "unreadable": "mount the source's folder, or give the right one",
     "input_changed": "bring back the files as they were, or plan them as they are now in a new run",
     "killed": "a library crashes here: install the environment anew, and see log/events.jsonl",
+    "storage": "mend the disk, the mount or the permissions",
+    "library": "install the environment anew",
 }
+_OVERRIDES: Mapping[str, str] = {
+    "storage": "If these files are lost, --max-fault-share 1 with --fail-unreadable lets them fail",
+    "library": "No option lets videos fail for this reason",
+}
+_NEVER_MOST = ("storage", "library", "input_changed")  # kinds that a few videos may all have
+_OVERRIDE = "If it is the files after all, --max-fault-share 1 lets them fail, and retry tries them again later"
 _Group = tuple[str, str]  # "source" or "machine", and which
 _RUN: _Group = ("the", "run")
 
@@ -71,12 +79,32 @@ class CircuitBreaker:
             return
         if group[0] == "machine" and not self._is_worse_than_others(group, kind):
             return
+        raise self._error(group, kind, f"more than --max-fault-share {self._max_share:g} allows")
+
+    def check_small_groups(self) -> None:
+        """Raise InfrastructureError where most videos of a source or run of fewer than 20 failed with one kind.
+
+        Call it when all units have had their first try. No share is taken of so few videos, but a broken library or a
+        folder that is gone must not decide them either. A read that failed is tried again first, and a file that
+        changed is there and can be read. The only video of a source, among others, may be an exception.
+        """
+        if self._max_share >= 1:
+            return
+        for group, kind in self._faults:
+            videos, failed = self._videos[group], self._faults[group, kind]
+            if group[0] == "machine" or videos >= MIN_VIDEOS or kind in _NEVER_MOST:
+                continue
+            if failed >= (1 if group == _RUN else 2) and 2 * failed > videos:
+                raise self._error(group, kind, "most of them")
+
+    def _error(self, group: _Group, kind: str, share: str) -> InfrastructureError:
+        """Return the error of a group of which too many videos failed; `share` says how many that are."""
+        videos, failed = self._videos[group], self._faults[group, kind]
         advice = _ADVICE.get(kind, "the program or a library fails here, not the files: mend the machine")
-        raise InfrastructureError(
-            f"{failed} of {videos} videos of {' '.join(group)} failed with {kind}, more than --max-fault-share "
-            f"{self._max_share:g} allows; the latest is {self._examples[group, kind]}. This says more about the "
-            f"machine than about the videos, so their units stay undecided: {advice}; then the same command continues. "
-            "If it is the files after all, --max-fault-share 1 lets them fail, and retry tries them again later"
+        return InfrastructureError(
+            f"{failed} of {videos} videos of {' '.join(group)} failed with {kind}, {share}; the latest is "
+            f"{self._examples[group, kind]}. This says more about the machine than about the videos, so their units "
+            f"stay undecided: {advice}; then the same command continues. {_OVERRIDES.get(kind, _OVERRIDE)}"
         )
 
     def _is_worse_than_others(self, machine: _Group, kind: str) -> bool:

@@ -42,6 +42,7 @@ def isolated_timeout_s(cpu_s: float) -> float:
 def run_isolated(worker: UnitWorker, job: UnitJob) -> UnitReport:
     """Curate and commit one unit, each video in its own child: a video that kills its process ends as `failed`."""
     worker.detectors.clock.clear()
+    worker.read_inputs_first(job)
 
     def curate(video: Video) -> VideoOutcomes:
         if video.video_id in job.fatal_videos:

@@ -2,9 +2,9 @@
 
 A unit whose worker has died `run.kills` times runs again with each of its videos isolated in a child process. The
 death of this process never counts against a unit. A unit with which several nodes died runs alone, after all others and
-isolated; if nodes die even then, the video that it is at fails. A unit whose files cannot be read goes to
-the end of the queue; after some tries the run stops with the path and the error. A run never hangs: a unit that exceeds
-its time counts as a death, and a lost cluster ends the run with an error.
+isolated; if nodes die even then, the video that it is at fails. A unit whose files cannot be read waits until all
+others are done; after some tries it stays undecided, and at its end the run names it. A run never hangs: a unit that
+exceeds its time counts as a death, and a lost cluster ends the run with an error.
 """
 
 import logging
@@ -23,15 +23,14 @@ from avf_curation.execution.active_units import read_active_units
 from avf_curation.execution.circuit_breaker import CircuitBreaker
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
+from avf_curation.execution.faulty_units import FaultyUnits, put_back_report
 from avf_curation.execution.isolated import isolated_timeout_s
-from avf_curation.execution.limits import MAX_STORAGE_FAULTS
 from avf_curation.execution.ray_pool import ActorPool, PoolConfig, PooledActor
 from avf_curation.execution.worker import ScreenedUnit, WorkerSetup
 from avf_curation.pipeline.failures import (
-    MENDING_ADVICE,
     InfrastructureError,
     MemoryShortageError,
-    StorageError,
+    PassingFaultError,
     machine_fault,
 )
 from avf_curation.pipeline.unit_job import UnitJob, UnitReport
@@ -57,7 +56,6 @@ class _QueuedUnit:
     deaths: int = 0  # workers that died with the unit
     node_losses: int = 0  # nodes that died with the unit, and perhaps because of another one
     lost_alone: int = 0  # nodes that died while nothing else ran, since the last of its videos failed for that
-    storage_faults: int = 0  # times that a file of it could not be read or written
     commit_retries: int = 0  # times that it was queued again because a file was missing at the commit
 
 
@@ -79,6 +77,7 @@ class UnitScheduler:
     ) -> None:
         self._limits, self._breaker, self._emit = setup.recipe.run, breaker, emit
         self._run = setup.run
+        self._faulty = FaultyUnits(fail_unreadable=setup.fail_unreadable)
         self._grows_with_cluster = cluster.workers is None
         size = cluster.workers or ray_cluster.count_cpus() or 1
         gpus = 0.0 if setup.device == "cpu" else cluster.gpus_per_worker
@@ -93,7 +92,8 @@ class UnitScheduler:
         self._waiting: deque[_QueuedUnit] = deque()
         self._screened: deque[_QueuedUnit] = deque()
         self._suspects: deque[_QueuedUnit] = deque()  # nodes died with them; each runs alone, after all others
-        self._doubtful: list[_QueuedUnit] = []  # with failures that are not the files'; run again after all others
+        #: With failures that are not the files', or whose files could not be read; they run again after all others.
+        self._doubtful: list[_QueuedUnit] = []
         # Isolated units wait for the pool whose workers have all devices.
         self._waiting_isolated = self._screened if cluster.refiners else self._waiting
         self._running: dict[Any, _RunningUnit] = {}  # by the reference to the result
@@ -112,6 +112,7 @@ class UnitScheduler:
             signals.check_interrupt()
             more_jobs = more_jobs and self._fill_queue(jobs)
             if not (self._waiting or self._screened or self._running) and not self._queue_late_units():
+                self._faulty.check()
                 return
             self._assign_units(more_jobs)
             for reference in self._wait_for_results():
@@ -131,7 +132,11 @@ class UnitScheduler:
                     self._grow_with_cluster()
 
     def _queue_late_units(self) -> bool:
-        """Queue what waited until nothing else runs: doubtful units, else one suspect. Return whether there is any."""
+        """Queue what waited until nothing else runs: doubtful units, else one suspect. Return whether there is any.
+
+        Raises InfrastructureError where most of a small corpus is doubtful.
+        """
+        self._breaker.check_small_groups()
         if not self._doubtful and not self._suspects:
             return False
         late = self._doubtful or [self._suspects.popleft()]
@@ -243,7 +248,7 @@ class UnitScheduler:
                 log.warning("unit %d is curated again: %s disappeared", unit.job.unit, cause.filename)
                 self._requeue(unit)
                 return None
-            self._put_back(unit, cause)
+            self._put_back(unit, cause, running.worker.node)
             return None
         running.pool.release(running.worker)
         if isinstance(result, UnitReport):
@@ -256,8 +261,11 @@ class UnitScheduler:
         self._screened.append(unit)
         return None
 
-    def _put_back(self, unit: _QueuedUnit, cause: BaseException) -> None:
-        """Queue a unit again after a fault of the machine that may pass. Raises InfrastructureError for any other."""
+    def _put_back(self, unit: _QueuedUnit, cause: BaseException, node: str) -> None:
+        """Put a unit back behind all others after a fault of its machine that may pass.
+
+        Raises InfrastructureError for any other fault, and where too many units have one.
+        """
         number = unit.job.unit
         if isinstance(cause, MemoryShortageError) and not unit.isolated:
             unit.isolated, unit.screened = True, None
@@ -266,26 +274,24 @@ class UnitScheduler:
             return
         if isinstance(cause, OSError) and is_machine_fault(cause):
             cause = machine_fault(cause)
-        if isinstance(cause, StorageError):
-            unit.storage_faults += 1
-            if unit.storage_faults < MAX_STORAGE_FAULTS:
-                self._emit(Event(name="unit_put_back", unit=number, message=str(cause)))
-                self._requeue(unit, last=True)
-                return
-            raise InfrastructureError(f"{cause}; {MENDING_ADVICE}") from None
+        if isinstance(cause, PassingFaultError):
+            self._emit(Event(name="unit_put_back", unit=number, message=str(cause)))
+            report, job = put_back_report(unit.job, cause), self._faulty.next_try(unit.job, cause)
+            if job is not None:
+                unit.job, unit.screened = job, None
+                self._doubtful.append(unit)
+            self._breaker.record(report, node)
+            return
         if isinstance(cause, InfrastructureError | OSError):
             raise InfrastructureError(str(cause)) from None
         raise cause
 
-    def _requeue(self, unit: _QueuedUnit, *, last: bool = False) -> None:
-        """Put a unit back at the front of the queue that it came from, or at its end."""
+    def _requeue(self, unit: _QueuedUnit) -> None:
+        """Put a unit back at the front of the queue that it came from."""
         queue = self._waiting if unit.screened is None else self._screened
         if unit.isolated:
             queue = self._waiting_isolated
-        if last:
-            queue.append(unit)
-        else:
-            queue.appendleft(unit)
+        queue.appendleft(unit)
 
     def _record_death(self, running: _RunningUnit) -> None:
         """Count a worker's death, or that of its node, and queue its unit again.

@@ -13,7 +13,9 @@ from avf_shards.format.run_identity import RunIdentity
 
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
 from avf_curation.execution.active_units import ActiveUnitFile
-from avf_curation.pipeline.outcomes import ScreenedVideo, VideoOutcomes
+from avf_curation.pipeline.failures import StorageError, unreadable_failure
+from avf_curation.pipeline.input_check import check_source_is_there, input_paths, read_all_bytes
+from avf_curation.pipeline.outcomes import ScreenedVideo, SpanOutcome, VideoOutcomes, fail_video
 from avf_curation.pipeline.self_test import check_tools, load_detectors
 from avf_curation.pipeline.unit import curate_unit
 from avf_curation.pipeline.unit_job import UnitJob, UnitReport
@@ -46,6 +48,7 @@ class WorkerSetup:
     roots: dict[str, Path]  # source name -> folder of its inputs
     identity: RunIdentity  # of the run; fingerprint and backends are written with each clip
     device: str = "cpu"  # torch device of RetinaFace and SyncNet
+    fail_unreadable: bool = False  # inputs that stay unreadable fail in the last try of their unit
     progress_interval_s: float = 0.0  # between two notes of a worker on the unit that it is at, at least
     stages: PipelineStages = PipelineStages()  # the functions that do the work
 
@@ -79,11 +82,13 @@ class UnitWorker:
     def run(self, job: UnitJob) -> UnitReport:
         """Curate and commit one unit. Raises InfrastructureError."""
         self.detectors.clock.clear()
+        self.read_inputs_first(job)
         return self.commit(job, self.curate_video)
 
     def screen(self, job: UnitJob) -> ScreenedUnit:
         """Screen the videos of a unit; another worker can refine them. Raises InfrastructureError."""
         self.detectors.clock.clear()
+        self.read_inputs_first(job)
         started_s = time.process_time()
         with ActiveUnitFile(self.setup.run, job, self.setup.progress_interval_s) as active:
             self.detectors.clock.on_stage = active.stage_started
@@ -92,7 +97,10 @@ class UnitWorker:
             for video in job.videos:
                 active.video_started(video.video_id)
                 with _timed(video, video_seconds):
-                    videos.append(self._screen_video(video))
+                    try:
+                        videos.append(self._screen_video(video))
+                    except StorageError as error:
+                        videos.append(ScreenedVideo(video=video, parts=(self._fail_unreadable(job, video, error),)))
         return ScreenedUnit(
             videos=tuple(videos),
             stage_seconds=self.detectors.clock.seconds,
@@ -114,6 +122,35 @@ class UnitWorker:
             cpu_seconds=screened.cpu_seconds + report.cpu_seconds,
             video_seconds=dict(Counter(screened.video_seconds) + Counter(report.video_seconds)),
         )
+
+    def read_inputs_first(self, job: UnitJob) -> None:
+        """Read all inputs of a unit that an earlier try could not finish, before anything is decoded again.
+
+        So a unit with a file that stays unreadable is not decoded twice, and each such file is named.
+
+        Raises StorageError.
+        """
+        if not job.machine_faults or job.fails_unreadable:
+            return
+        errors = []
+        for video in job.videos:
+            try:
+                read_all_bytes(video, self.setup.roots[video.source])
+            except StorageError as error:
+                errors.append(error)
+        if errors:
+            message = "; ".join(dict.fromkeys(str(error) for error in errors))
+            raise StorageError(message, errors[0].path, errors[0].number)
+
+    def _fail_unreadable(self, job: UnitJob, video: Video, error: StorageError) -> SpanOutcome:
+        """Return the outcome of a video whose file cannot be read. Raises `error` where the job does not allow it."""
+        root = self.setup.roots[video.source]
+        failure = unreadable_failure(error, input_paths(video, root)) if job.fails_unreadable else None
+        if failure is None:
+            raise error
+        check_source_is_there(video.source, root)
+        log.warning("%s/%s failed: %s", video.source, video.video_id, error)
+        return fail_video(failure)
 
     def curate_video(self, video: Video) -> VideoOutcomes:
         """Screen and refine one video. Raises InfrastructureError."""
@@ -141,7 +178,10 @@ class UnitWorker:
             def curate_and_count(video: Video) -> VideoOutcomes:
                 active.video_started(video.video_id)
                 with _timed(video, video_seconds):
-                    outcomes = curate_video(video)
+                    try:
+                        outcomes = curate_video(video)
+                    except StorageError as error:
+                        outcomes = VideoOutcomes(video=video, outcomes=(self._fail_unreadable(job, video, error),))
                 active.video_done()
                 return outcomes
 

@@ -1,11 +1,13 @@
 """Turn errors into what the ledger records: a class and a message that are the same on every machine."""
 
 import errno
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from avf_shards.system.storage_faults import describe_fault, is_machine_fault
+from avf_shards.system.storage_faults import describe_fault, is_ffmpeg_error, is_machine_fault
 
 from avf_curation.media.types import MediaError
 
@@ -23,20 +25,49 @@ class InfrastructureError(Exception):
     """The machine failed, not the video: a full disk, a lost worker. Stops the run; nothing is decided."""
 
 
-class StorageError(InfrastructureError):
-    """A file could not be read or written because of the machine. Its unit is tried again, perhaps elsewhere."""
+class PassingFaultError(InfrastructureError):
+    """A fault of the machine that may pass or be one machine's alone: its unit is tried again after all others.
+
+    A video never fails for it. Where it stays, the run ends with an error, and the unit is undecided.
+    """
+
+    kind = "machine"  # for the shares of the circuit breaker
+
+
+class StorageError(PassingFaultError):
+    """A file could not be read or written because of the machine."""
+
+    kind = "storage"
+
+    def __init__(self, message: str, path: str | None = None, number: int | None = None) -> None:
+        """Describe the fault.
+
+        Args:
+            path: the file or folder, where it is known.
+            number: the errno.
+        """
+        super().__init__(message)
+        self.path, self.number = path, number
+
+
+class BrokenToolError(PassingFaultError):
+    """A library or a file of the program is missing or cannot be loaded."""
+
+    kind = "library"
 
 
 class MemoryShortageError(InfrastructureError):
     """Memory ran out in a worker that other work shares. The unit is tried again with each video in its own process."""
 
 
-MENDING_ADVICE = "nothing is decided about its videos; mend the machine, then the same command continues"
 _STOPS_AT_ONCE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# What a process or a machine has too little of: never about the file that was read.
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS, errno.EINTR)
 _MAX_MESSAGE_CHARACTERS = 200
 FAILURE_SENTENCES: Mapping[str, str] = {
     "missing": "The file does not exist, or its source's folder is not known.",
-    "unreadable": "The file cannot be read as a file, and the machine is not to blame.",
+    "unreadable": "The file cannot be read as a file, and the machine is not to blame; or each of three reads failed "
+    "with the same error of the storage, and the run was started with --fail-unreadable.",
     "input_changed": "The file was changed after the plan was made or while it was read: `retry` decides it anew.",
     "not_media": "The file cannot be opened as audio or video, or the images of a folder are no video.",
     "no_streams": "The file has neither a picture nor a sound that can be decoded.",
@@ -79,6 +110,8 @@ def classify_failure(stage: str, error: BaseException) -> FailureCause:
         raise MemoryShortageError("a worker had not enough memory for a video") from error
     if is_machine_fault(error):
         raise machine_fault(error) from error
+    if _is_broken_tool(error):
+        raise BrokenToolError(f"{type(error).__name__}: {error}") from error
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return FailureCause(stage=stage, error="missing", message="the file does not exist")
     if isinstance(error, OSError):
@@ -91,14 +124,41 @@ def is_files_own(kind: str) -> bool:
     return kind in FAILURE_SENTENCES and kind not in _DOUBTFUL_KINDS
 
 
+def _is_broken_tool(error: BaseException) -> bool:
+    """Return whether an error is one of loading a library, or of a file that is not an input."""
+    if isinstance(error, ImportError):
+        return True
+    # ctypes raises an OSError without a number for a library; tempfile raises ENOENT without a path for a folder.
+    if not isinstance(error, OSError) or is_ffmpeg_error(error):
+        return False
+    return error.errno is None or (isinstance(error, FileNotFoundError) and error.filename is None)
+
+
+def unreadable_failure(error: StorageError, inputs: Iterable[Path]) -> FailureCause | None:
+    """Return the failure of a video whose file cannot be read; None where the error is not about a file of its own.
+
+    Args:
+        inputs: the video's files and folders.
+    """
+    if error.path is None or error.number is None or error.number in _SHORTAGES:
+        return None
+    if not any(Path(error.path).is_relative_to(path) for path in inputs):
+        return None
+    name = errno.errorcode.get(error.number, str(error.number))
+    message = f"{name}, {os.strerror(error.number)}; each of several reads failed so"
+    return FailureCause(stage="open", error="unreadable", message=message)
+
+
 def machine_fault(error: BaseException) -> InfrastructureError:
     """Return the error of the machine that an OSError stands for, with the path and the errno.
 
     It is a StorageError where the fault may pass; a full disk does not empty itself.
     """
     assert isinstance(error, OSError)
-    kind = InfrastructureError if error.errno in _STOPS_AT_ONCE else StorageError
-    return kind(describe_fault(error))
+    if error.errno in _STOPS_AT_ONCE:
+        return InfrastructureError(describe_fault(error))
+    path = None if error.filename is None else os.fsdecode(error.filename)
+    return StorageError(describe_fault(error), path, error.errno)
 
 
 def normalize_message(message: str) -> str:

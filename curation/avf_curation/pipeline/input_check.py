@@ -41,6 +41,27 @@ def input_digest(path: Path, audio_path: Path | None, time_range: TimeRange | No
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
+def input_paths(video: Video, root: Path) -> list[Path]:
+    """Return every file or folder of an input: the picture, a separate sound file, the owners' face track."""
+    return [root / path for path in (video.path, video.sound_path, video.boxes_path) if path is not None]
+
+
+def is_about_input(error: OSError, video: Video, root: Path) -> bool:
+    """Return whether an error is about a file or folder of an input, and not about one of the program or the system."""
+    if error.filename is None:
+        return False
+    return any(Path(os.fsdecode(error.filename)).is_relative_to(path) for path in input_paths(video, root))
+
+
+def read_all_bytes(video: Video, root: Path) -> None:
+    """Read picture and sound of an input once. Raises StorageError; a file that is gone passes."""
+    try:
+        input_digest(root / video.path, find_separate_audio(video, root))
+    except OSError as error:
+        if is_machine_fault(error):
+            raise machine_fault(error) from error
+
+
 def size_and_time(path: Path) -> tuple[int, int]:
     """Return size and modification time in nanoseconds of a file or of a folder of images. Raises OSError."""
     if retry_read(path.is_dir, path):

@@ -42,7 +42,8 @@ def curate_unit(
     results = [curate_video(video) for video in job.videos]
     faults, fault_example = _count_faults(results)
     source = job.videos[0].source
-    if any(videos > job.known_faults.get(kind, 0) for kind, videos in faults.items()):
+    settled = ("unreadable",) if job.fails_unreadable else ()
+    if any(videos > job.known_faults.get(kind, 0) for kind, videos in faults.items() if kind not in settled):
         return UnitReport(
             unit=job.unit,
             videos=len(results),

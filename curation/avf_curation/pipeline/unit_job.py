@@ -16,6 +16,8 @@ class UnitJob:
     #: Kind of failure that is not the file's -> videos that failed so in earlier tries. The unit is committed with as
     #: many such failures, and put back with more of them.
     known_faults: Mapping[str, int] = field(default_factory=dict)
+    machine_faults: int = 0  # tries that a read, a write or a library ended; all inputs are then read first
+    fails_unreadable: bool = False  # a video whose file still cannot be read fails
     runs_alone: bool = False  # no other unit runs meanwhile, and the video that its worker is at is noted at once
     #: Ids of videos that took their machine away, even alone: they fail without a further try.
     fatal_videos: tuple[str, ...] = ()

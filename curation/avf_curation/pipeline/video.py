@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from avf_shards.system.storage_faults import describe_fault
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, Span, check_tiling
 
 from avf_curation.detectors.detector_set import Detectors
 from avf_curation.detectors.librosa_split import split_silence
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.types import AudioTrack, MediaError, VideoTrack
-from avf_curation.pipeline.failures import FailureCause, classify_failure
+from avf_curation.pipeline.failures import BrokenToolError, FailureCause, classify_failure
 from avf_curation.pipeline.input_check import (
     audio_covers_video,
     check_source_is_there,
@@ -24,6 +25,7 @@ from avf_curation.pipeline.input_check import (
     find_separate_audio,
     find_time_range,
     input_digest,
+    is_about_input,
     read_origin,
 )
 from avf_curation.pipeline.outcomes import ScreenedVideo, SpanOutcome, VideoOutcomes, fail_video
@@ -90,6 +92,8 @@ def _find_cause(video: Video, path: Path, error: Exception) -> Exception:
 def _fail(video: Video, root: Path, error: Exception) -> SpanOutcome:
     failure = classify_failure("open", error)
     if failure.error == "missing":
+        if isinstance(error, OSError) and not is_about_input(error, video, root):
+            raise BrokenToolError(describe_fault(error)) from error
         check_source_is_there(video.source, root)
     name = f"{video.source}/{video.video_id}"
     if failure.error == "input_changed":

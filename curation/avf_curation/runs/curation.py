@@ -31,15 +31,19 @@ _CLUSTER_INTERVAL_S = 30.0  # 10,000 workers then note their progress 333 times 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Options for the execution of a run. Apart from `device` and `stages`, no option changes a result."""
+    """Options for the execution of a run.
+
+    Apart from `device` and `stages`, no option changes a verdict or a byte; `max_fault_share` and `fail_unreadable`
+    say whether the run stops or a video fails where the machine may be to blame.
+    """
 
     engine: Engine = "ray"  # inline: in this process, to debug
     cluster: ClusterConfig = field(default_factory=lambda: ClusterConfig(workers=1))  # workers and their GPUs
     device: str = "cpu"  # torch device of RetinaFace and SyncNet
     retry_failed: bool = False  # decide the failed videos of a finished run again
-    max_fault_share: float = (
-        DEFAULT_MAX_FAULT_SHARE  # of videos that fail for reasons that are not the file's; 1: no limit
-    )
+    #: Of videos that fail for reasons that are not the file's; 1: no limit.
+    max_fault_share: float = DEFAULT_MAX_FAULT_SHARE
+    fail_unreadable: bool = False  # inputs that three tries of their unit could not read fail; else the run stops
     allow_unreadable: bool = False  # plan without the folders that cannot be read
     min_free_gb: float = 0.0  # stop before the disk of the run has less
     stages: PipelineStages = _FULL_PIPELINE  # the work on a video; tests and benchmarks pass cheaper functions
@@ -84,6 +88,7 @@ def curate(
                 roots=roots,
                 identity=run.identity(),
                 device=options.device,
+                fail_unreadable=options.fail_unreadable,
                 progress_interval_s=_CLUSTER_INTERVAL_S if options.cluster.address else 0.0,
                 stages=options.stages,
             )

@@ -58,7 +58,8 @@ def clip_videos(
     recipe = load_recipe(Path("clip"), settings)
     backends = resolve_backends(recipe, weights or default_weights_folder())
     source = videos if videos.is_dir() else _link_video(videos, out / "in")
-    run = curate(recipe, backends, {SOURCE: source}, out / "run", RunOptions(engine="inline"), on_progress=on_progress)
+    options = RunOptions(engine="inline", max_fault_share=1.0)  # a video that fails is missed, with its reason
+    run = curate(recipe, backends, {SOURCE: source}, out / "run", options, on_progress=on_progress)
     decisions = table_to_decisions(run.ledger())
     keys = tuple(key for decision in decisions for key in decision.clips)
     shards = out / "shards"

@@ -38,9 +38,14 @@ _FFMPEG_ERRORS = "av.error"
 RETRY_PAUSES_S = (0.1, 0.5, 2.0)
 
 
+def is_ffmpeg_error(error: BaseException) -> bool:
+    """Return whether an error is FFmpeg's, by way of PyAV."""
+    return type(error).__module__ == _FFMPEG_ERRORS
+
+
 def is_machine_fault(error: BaseException) -> bool:
     """Return whether an error says something about the machine, and nothing about the file that was read."""
-    if type(error).__module__ == _FFMPEG_ERRORS:
+    if is_ffmpeg_error(error):
         return False
     return isinstance(error, OSError) and error.errno is not None and error.errno not in FILE_ERRNOS
 

@@ -60,7 +60,9 @@ def test_an_isolated_unit_is_tried_again_after_a_storage_fault(tmp_path: Path, m
         ("unit_started", None),
         ("unit_isolated", "a worker had not enough memory for a video"),
         ("unit_put_back", "/data/a.mp4: ESTALE, Stale file handle"),
+        ("unit_started", None),
         ("unit_put_back", "/run/part: EIO, gone"),
+        ("unit_started", None),
     ]
 
 

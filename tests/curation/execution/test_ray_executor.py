@@ -26,7 +26,13 @@ NO_RUN = RunFolder(Path("/nowhere"))
 
 
 def run_simulated(
-    sim: SimulatedRay, cluster: ClusterConfig, units: int, run: RunFolder = NO_RUN, names: str = "a"
+    sim: SimulatedRay,
+    cluster: ClusterConfig,
+    units: int,
+    run: RunFolder = NO_RUN,
+    names: str = "a",
+    *,
+    fail_unreadable: bool = False,
 ) -> tuple[list[int], list[Event]]:
     """Unit numbers in the order they were done, and what was told."""
     videos: tuple[Any, ...] = tuple(make_source_video(name) for name in names)
@@ -36,7 +42,7 @@ def run_simulated(
             yield UnitJob(unit=unit, attempt=0, videos=videos)
 
     events: list[Event] = []
-    setup = SimpleNamespace(device="cpu", recipe=make_recipe(), run=run)
+    setup = SimpleNamespace(device="cpu", recipe=make_recipe(), run=run, fail_unreadable=fail_unreadable)
     with replace_ray(sim):
         flow = UnitScheduler(setup, cluster, CircuitBreaker(0.05), events.append)
         return [report.unit for report in flow.run(jobs())], events
@@ -95,22 +101,54 @@ def test_an_address_where_nothing_listens_is_named_at_once(prefix: str) -> None:
             connect_cluster(ClusterConfig(address=address), "cpu")
 
 
-def test_a_unit_whose_file_cannot_be_read_goes_to_the_end_of_the_queue() -> None:
+def test_a_unit_whose_file_cannot_be_read_waits_until_all_others_are_done() -> None:
     sim = simulated_cluster(1, 2)
     faults = iter([StorageError("/data/a.mp4: ESTALE, Stale file handle"), OSError(errno.EIO, "gone", "/data/b.mp4")])
     sim.answer = lambda job, isolated: next(faults, None) if job.unit == 0 else None
-    done, events = run_simulated(sim, ClusterConfig(workers=2), 6)
-    assert sorted(done) == list(range(6))
-    assert done[0] != 0
+    done, events = run_simulated(sim, ClusterConfig(workers=2), 60)
+    assert sorted(done) == list(range(60))
+    assert done[-1] == 0
     messages = [event.message for event in events if event.name == "unit_put_back"]
     assert messages == ["/data/a.mp4: ESTALE, Stale file handle", "/data/b.mp4: EIO, gone"]
 
 
-def test_a_file_that_stays_unreadable_stops_the_run_with_its_path_and_error() -> None:
+def test_files_that_stay_unreadable_stop_the_run_at_its_end_with_their_paths_and_errors() -> None:
     sim = simulated_cluster(1, 2)
-    sim.answer = lambda job, isolated: StorageError("/data/a.mp4: EIO, gone") if job.unit == 3 else None
-    with pytest.raises(InfrastructureError, match=r"^/data/a\.mp4: EIO, gone; nothing is decided"):
-        run_simulated(sim, ClusterConfig(workers=2), 6)
+    tried: list[int] = []
+
+    def answer(job: UnitJob, isolated: bool) -> StorageError | None:
+        tried.append(job.unit)
+        return StorageError(f"/data/{job.unit}.mp4: EIO, gone") if job.unit in (3, 20) else None
+
+    sim.answer = answer
+    message = r"^/data/3\.mp4: EIO, gone; /data/20\.mp4: EIO, gone; nothing is decided about the videos of 2 units"
+    with pytest.raises(InfrastructureError, match=message):
+        run_simulated(sim, ClusterConfig(workers=2), 60)
+    assert set(tried) == set(range(60)), "all others were done first"
+    assert tried.count(3) == tried.count(20) == 3
+
+
+def test_the_last_try_of_a_unit_may_let_unreadable_files_fail() -> None:
+    sim = simulated_cluster(1, 2)
+    sim.answer = lambda job, isolated: (
+        StorageError("/data/a.mp4: EIO, gone") if job.unit == 3 and not job.fails_unreadable else None
+    )
+    done, _ = run_simulated(sim, ClusterConfig(workers=2), 60, fail_unreadable=True)
+    assert done[-1] == 3
+
+
+def test_a_disk_that_is_lost_stops_the_run_before_every_unit_is_tried() -> None:
+    sim = simulated_cluster(1, 2)
+    tried: set[int] = set()
+
+    def answer(job: UnitJob, isolated: bool) -> StorageError:
+        tried.add(job.unit)
+        return StorageError("/data/a.mp4: EIO, gone")
+
+    sim.answer = answer
+    with pytest.raises(InfrastructureError, match=r"videos of source made failed with storage.*mend the disk"):
+        run_simulated(sim, ClusterConfig(workers=2), 1000)
+    assert len(tried) <= 25
 
 
 def test_a_full_disk_stops_the_run_at_once() -> None:
