@@ -310,6 +310,19 @@ def test_any_number_of_processes_gives_the_results_of_a_single_process(shards: P
             assert answers.outputs[key] == pytest.approx(outputs, abs=5e-3)
 
 
+@pytest.mark.slow
+def test_a_run_that_scored_no_epoch_ends_though_rank_0_saves_late(shards: Path, tmp_path: Path) -> None:
+    """The other rank once decided by the missing file that there is nothing to test, and waited for ever."""
+    sets = ["batch=6", "micro_batch=3", "workers=0", "steps=2", "threads=1", "validation_share=0.2", "evaluate_every=9"]
+    script = str(Path(__file__).parents[2] / "support/late_rank.py")
+    command = finetune_command(tmp_path, shards, tmp_path / "run", sets)[1:]
+    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", script]
+    subprocess.run([*torchrun, *command], check=True, timeout=120, capture_output=True)
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert set(result["protocols"]) == {"last"}
+    assert (tmp_path / "run/validation.jsonl").exists() is False
+
+
 class Answers(NamedTuple):
     losses: list[float]  # of each step
     outputs: dict[str, list[float]]  # of the last model, by clip key

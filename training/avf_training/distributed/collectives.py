@@ -5,12 +5,13 @@ Shapes: B clips of this rank, G clips of all ranks, C width.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
+from avf_shards.errors import FaultError, UserError
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.nn.functional import all_gather
@@ -20,6 +21,7 @@ from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.environment import torchrun_environment
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @contextmanager
@@ -71,6 +73,27 @@ def all_reduce_mean(values: Tensor) -> Tensor:
         dist.all_reduce(values)
         values /= dist.get_world_size()
     return values
+
+
+def decide_on_rank_0(decide: Callable[[], T]) -> T:
+    """Return on every rank what `decide` returns on rank 0, which alone calls it (collective: all ranks must call it).
+
+    A decision that each rank takes for itself, by a file that rank 0 may have written meanwhile, sends the ranks into
+    different collectives, in which they wait for ever. A UserError or FaultError of rank 0 is raised on every rank.
+    """
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return decide()
+    box: list[Any] = [None]
+    if dist.get_rank() == 0:
+        try:
+            box = [(decide(), None)]
+        except (UserError, FaultError) as error:
+            box = [(None, error)]
+    dist.broadcast_object_list(box)
+    decision, refusal = box[0]
+    if refusal is not None:
+        raise refusal
+    return cast(T, decision)
 
 
 def all_reduce_any(flag: bool, device: torch.device) -> bool:

@@ -24,7 +24,7 @@ from avf_training.config.hints import log_hints
 from avf_training.data.finetuning_sampler import FinetuningBatch, FinetuningParams, FinetuningSampler, finetuning_input
 from avf_training.data.loader import StreamLoader
 from avf_training.data.stream import ClipStream, StreamConfig
-from avf_training.distributed.collectives import process_group
+from avf_training.distributed.collectives import decide_on_rank_0, process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import full_state_dict, wrap_ddp
 from avf_training.evaluation.results import PREDICTIONS, RESULT, predict_keys, scores_as_dict, write_predictions
@@ -76,7 +76,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
     with process_group(device) as context, exclusive_lock(out, context.rank) as lock:
         set_numerics(recipe.threads, recipe.precision)
         freeze_identity(out, identity | task.identity(), context.rank)
-        if (out / RESULT).is_file():  # written last, so the run is finished
+        if decide_on_rank_0((out / RESULT).is_file):  # written last, so the run is finished
             return out / RESULT
         torch.manual_seed(recipe.seed)  # the head is drawn alike on every rank
         model = Classifier(recipe.model_config(), task.outputs, recipe.drop_path, output_spec(recipe, task))
@@ -88,7 +88,9 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         checkpoints = Checkpoints(out, recipe.checkpoint_keep, context.rank, lock)
         if not _train(recipe, task, model, checkpoints, context=context, initialization=initialization):
             return out
-        if not (out / MODEL).exists():  # an earlier start may have saved it and been stopped during the test
+        if not decide_on_rank_0(
+            (out / MODEL).exists
+        ):  # an earlier start may have saved it and been stopped during the test
             tensors = full_state_dict(model)
             if context.rank == 0:
                 model.save_pretrained(out / MODEL, tensors)
@@ -111,13 +113,12 @@ def load_best_model(run: Path, protocol: SelectionProtocol) -> Path:
 
 def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, context: DistributedContext) -> Path:
     """Test the selected models with all views and return the path of RUN/result.json."""
-    metric, rows = recipe.selection_metric(task.data), read_validation(out)
+    metric, rows = recipe.selection_metric(task.data), decide_on_rank_0(lambda: read_validation(out))
+    protocols = decide_on_rank_0(lambda: [name for name in PROTOCOLS if best_folder(out, name).exists()])
     result: dict[str, Any] = {"task": task.name, "data": task.data.name, "selection_metric": metric, "protocols": {}}
     result |= {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)}
-    for protocol in PROTOCOLS:
+    for protocol in protocols:
         folder = best_folder(out, protocol)
-        if not folder.exists():
-            continue
         selected = None if protocol == "last" else select_epoch(rows, protocol, metric)
         step, score = (None, None) if selected is None else selected
         entry: dict[str, Any] = {"step": step, "selection_score": score}

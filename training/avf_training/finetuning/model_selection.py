@@ -19,6 +19,7 @@ from avf_shards.system import durable_io
 from torch import Tensor
 
 from avf_training.config.finetune import FinetuneRecipe
+from avf_training.distributed.collectives import decide_on_rank_0
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import full_state_dict
 from avf_training.evaluation.results import predict_keys
@@ -88,6 +89,7 @@ class BestCheckpointTracker:
         reported: dict[str, float] = {}
         scores: dict[str, dict[str, float | None]] = {}
         tensors: dict[str, Tensor] | None = None
+        rows = decide_on_rank_0(lambda: read_validation(self.out))
         for protocol, keys in self.parts.items():
             if not keys:
                 continue
@@ -98,13 +100,13 @@ class BestCheckpointTracker:
             value = scores[protocol][self.metric]
             reported[f"{protocol} {self.metric}"] = float("nan") if value is None else value
             # Rows from `step` on are of an earlier start of the run, which was stopped before it saved this step.
-            best = select_epoch(read_validation(self.out), protocol, self.metric, before=step)
+            best = select_epoch(rows, protocol, self.metric, before=step)
             if value is not None and (best is None or value > best[1]):
                 tensors = full_state_dict(self.model) if tensors is None else tensors
                 self._save(protocol, tensors)
                 log.info("epoch %g: best %s %.2f %% of protocol %s so far", epoch, self.metric, 100 * value, protocol)
         if self.context.rank == 0:
-            rows = [row for row in read_validation(self.out) if row.step < step]
+            rows = [row for row in rows if row.step < step]
             rows.append(EpochScores(step=step, epoch=epoch, scores=scores))
             lines = "".join(f"{row.to_json()}\n" for row in rows)
             durable_io.replace_file(self.out / VALIDATION, lines.encode())

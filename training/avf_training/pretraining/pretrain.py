@@ -17,7 +17,7 @@ from avf_training.config.hints import log_hints
 from avf_training.config.pretrain import PretrainRecipe
 from avf_training.data.pretraining_sampler import PretrainingBatch
 from avf_training.data.storage import StorageConfig
-from avf_training.distributed.collectives import process_group
+from avf_training.distributed.collectives import decide_on_rank_0, process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import full_state_dict, parallelize_model
 from avf_training.models.batch_norm import defer_running_statistics
@@ -98,7 +98,7 @@ def run_pretraining(
             reached = trainer.train(start, lengths, reporter, diverged)
         finally:
             reporter.close()
-        if reached == steps and not (out / MODEL).exists():
+        if reached == steps and not decide_on_rank_0((out / MODEL).exists):
             tensors = full_state_dict(model)  # collective: with FSDP2 every rank holds a part of each tensor
             if context.rank == 0:
                 model.save_pretrained(out / MODEL, tensors)

@@ -14,7 +14,7 @@ from torch import nn
 
 from avf_training.data.batch import Batch
 from avf_training.data.loader import StreamLoader
-from avf_training.distributed.collectives import all_reduce_any
+from avf_training.distributed.collectives import all_reduce_any, decide_on_rank_0
 from avf_training.distributed.context import DistributedContext
 from avf_training.trainer.checkpoint import Checkpoints
 from avf_training.trainer.progress import ProgressReporter
@@ -49,7 +49,7 @@ class Trainer(Generic[B]):
 
         Raises UserError for a step without a checkpoint, FaultError for a damaged checkpoint.
         """
-        saved = self.checkpoints.newest(from_step)
+        saved = decide_on_rank_0(lambda: self.checkpoints.newest(from_step))
         if saved is None:
             return 0
         self.checkpoints.load(saved, self.model, self.train_step.optimizer)
