@@ -6,6 +6,14 @@ def count_noun(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def describe_unreadable(count: int) -> str:
+    """Return the sentence that says how many folders or files a plan lacks; the empty text where it lacks none."""
+    if not count:
+        return ""
+    noun, pronoun = ("folder or file", "its") if count == 1 else ("folders or files", "their")
+    return f"{count:,} {noun} could not be read when the run was planned: the plan lacks {pronoun} videos"
+
+
 def format_wait(seconds: float) -> str:
     """Return a duration in the unit that a person waits in: 40 s, 5 min, 3.2 h."""
     if seconds < 90:

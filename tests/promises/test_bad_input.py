@@ -12,11 +12,13 @@ import soundfile
 from avf_curation.audit.funnel import summarize_run
 from avf_curation.cli.main import main
 from avf_curation.demo.video import ShotScript, VideoScript, encode_video
+from avf_curation.detectors.detector_set import Detectors
 from avf_curation.media.types import MediaError
 from avf_curation.pipeline import video
 from avf_curation.pipeline.screening import screen_shots
 from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.runs.frozen_plan import read_plan
+from avf_curation.sources.types import Video
 from avf_shards.schema.ledger import table_to_decisions
 from support.curation_runs import EMBEDDED, make_recipe
 from support.demo_files import DemoFiles
@@ -312,3 +314,33 @@ def test_an_empty_source_and_an_output_inside_a_source_are_refused(
     assert main(["audit", str(tmp_path / "run"), "--html", str(tmp_path / "page.html")]) == 0
     assert main(["status", str(tmp_path / "run")]) == 0
     assert "finished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("step", ["screen_shots", "refine_span"])
+def test_a_separate_sound_file_that_changes_while_it_is_read_is_noticed(
+    small_video: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(small_video)
+    (tmp_path / "a.wav").write_bytes(small_video)
+    stat = os.stat(tmp_path / "a.mp4")
+    film = Video(
+        source="s",
+        video_id="a",
+        group_id="a",
+        path="a.mp4",
+        size_bytes=stat.st_size,
+        mtime_ns=stat.st_mtime_ns,
+        sound_path="a.wav",
+    )
+    real = getattr(video, step)
+
+    def change_sound(*arguments: Any) -> Any:
+        (tmp_path / "a.wav").write_bytes(small_video + b"x")
+        return real(*arguments)
+
+    monkeypatch.setattr(video, step, change_sound)
+    result = video.curate_video(film, tmp_path, make_recipe(*QUICK).defaults, Detectors(EMBEDDED))
+    failures = [outcome.failure for outcome in result.outcomes]
+    assert [failure and (failure.error, failure.message) for failure in failures] == [
+        ("input_changed", "size or time of the sound file changed while it was read")
+    ]

@@ -10,6 +10,7 @@ from avf_shards.format.plan_summary import PlanSummary
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
 from avf_shards.schema.ledger import SCHEMA, TAKEDOWN
+from avf_shards.text import describe_unreadable
 
 from avf_curation.audit.undecided import GateCount, count_gates
 from avf_curation.recipe import read_run_recipe
@@ -58,6 +59,11 @@ class LedgerSummary:
         """Sums over the sources."""
         names = ("videos", "clips", "input_frames", "kept_frames", "rejected_frames", "failed_frames")
         return {name: sum(getattr(source, name) for source in self.sources.values()) for name in names}
+
+    @property
+    def unreadable_sentence(self) -> str:
+        """Return how many folders or files could not be read, in words; the empty text where there are none."""
+        return describe_unreadable(self.unreadable)
 
     def as_json(self) -> dict[str, Any]:
         """Return the values that --json prints."""

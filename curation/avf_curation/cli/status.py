@@ -56,9 +56,7 @@ def _run(options: argparse.Namespace) -> int:
         f"{progress.frames / FRAMES_PER_SECOND:.1f} s of video"
     )
     if status.unreadable:
-        print(
-            f"{status.unreadable} folders or files could not be read when the run was planned: their videos are missing"
-        )
+        print(status.unreadable_sentence)
     for unit in progress.active[:_SHOWN_UNITS]:
         print(f"  at {unit.video or 'the next video'}: {unit.stage or 'starting'}")
     if len(progress.active) > _SHOWN_UNITS:

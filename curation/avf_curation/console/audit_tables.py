@@ -45,10 +45,7 @@ def print_audit(out: Console, summary: LedgerSummary) -> None:
     if summary.plan:
         out.print(printable(describe_plan(summary.plan)))
     if summary.unreadable:
-        line = (
-            f"{summary.unreadable:,} folders or files could not be read when the run was planned: it lacks their videos"
-        )
-        out.print(Text(line, style="red"))
+        out.print(Text(summary.unreadable_sentence, style="red"))
     if summary.duplicate_inputs:
         out.print(f"inputs with the bytes of another input: {summary.duplicate_inputs:,}; pack takes their clips once")
     for name in summary.accounting_errors:

@@ -4,7 +4,7 @@ from typing import Any
 
 from avf_shards.format.run_folder import UNREADABLE
 from avf_shards.schema.estimate import Estimate
-from avf_shards.text import count_noun
+from avf_shards.text import count_noun, describe_unreadable
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -27,7 +27,7 @@ def print_plan(out: Console, planned: RunPlan) -> None:
     out.print(table)
     unreadable = sum(skipped.kind == UNREADABLE for skipped in planned.skipped_inputs)
     if unreadable:
-        out.print(Text(f"{unreadable:,} folders or files cannot be read: the plan lacks their videos", style="red"))
+        out.print(Text(describe_unreadable(unreadable), style="red"))
     for skipped in planned.skipped_inputs[:20]:
         out.print(printable(f"skipped: {skipped.source}: {skipped.path}: {skipped.reason}"))
     if len(planned.skipped_inputs) > 20:

@@ -29,6 +29,23 @@ def check_unchanged(video: Video, path: Path, *, after_reading: bool = False) ->
         raise MediaError("input_changed", f"size or time of the file changed {since}")
 
 
+def stat_sound(video: Video, root: Path) -> tuple[int, int] | None:
+    """Return size and time of the second file with the sound; None where there is none. Raises OSError."""
+    path = find_separate_audio(video, root)
+    return None if path is None else size_and_time(path)
+
+
+def check_still_unchanged(video: Video, root: Path, sound_stat: tuple[int, int] | None) -> None:
+    """Raise MediaError if the picture's or the sound's file changed while it was read. Raises OSError.
+
+    Args:
+        sound_stat: what `stat_sound` returned before the first read; None where that is not known.
+    """
+    check_unchanged(video, root / video.path, after_reading=True)
+    if sound_stat is not None and stat_sound(video, root) != sound_stat:
+        raise MediaError("input_changed", "size or time of the sound file changed while it was read")
+
+
 def input_digest(path: Path, audio_path: Path | None, time_range: TimeRange | None = None) -> str:
     """Return the SHA-256 of an input in hex.
 

@@ -55,6 +55,7 @@ class ScreenedVideo:
     sha256: str | None = None  # of the input, in hex; None where it could not be read
     video_track: VideoTrack | None = None  # the timeline, where a part is to be refined
     start_s: float = 0.0  # timestamp of frame 0
+    sound_stat: tuple[int, int] | None = None  # size and time of the second file before it was read first
     uses_own_audio: bool = False  # the audio is taken from the file itself, not from the second file
 
 

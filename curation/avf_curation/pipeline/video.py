@@ -6,7 +6,7 @@ quality, then the clip) decodes again what is left. The two steps may run on dif
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +21,14 @@ from avf_curation.pipeline.failures import BrokenToolError, FailureCause, classi
 from avf_curation.pipeline.input_check import (
     audio_covers_video,
     check_source_is_there,
+    check_still_unchanged,
     check_unchanged,
     find_separate_audio,
     find_time_range,
     input_digest,
     is_about_input,
     read_origin,
+    stat_sound,
 )
 from avf_curation.pipeline.outcomes import ScreenedVideo, SpanOutcome, VideoOutcomes, fail_video
 from avf_curation.pipeline.screening import ScreenedShot, screen_shots
@@ -53,13 +55,17 @@ def curate_video(video: Video, root: Path, settings: SourceSettings, detectors: 
 
 def screen_video(video: Video, root: Path, settings: SourceSettings, detectors: Detectors) -> ScreenedVideo:
     """Run stages 1 to 3: one decode of the whole input. Raises as `curate_video`."""
-    path, digest = root / video.path, None
+    path, digest, sound_stat = root / video.path, None, None
     try:
         check_unchanged(video, path)
+        sound_stat = stat_sound(video, root)
         digest = input_digest(path, find_separate_audio(video, root), find_time_range(video))
-        return _screen(video, root, digest, settings, detectors)
+        screened = _screen(video, root, digest, settings, detectors)
+        check_still_unchanged(video, root, sound_stat)
+        return replace(screened, sound_stat=sound_stat)
     except Exception as error:
-        return ScreenedVideo(video=video, parts=(_fail(video, root, _find_cause(video, path, error)),), sha256=digest)
+        failed = _fail(video, root, _find_cause(video, root, sound_stat, error))
+        return ScreenedVideo(video=video, parts=(failed,), sha256=digest)
 
 
 def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, detectors: Detectors) -> VideoOutcomes:
@@ -69,19 +75,19 @@ def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, 
         outcomes = tuple(_refine(screened, root, settings, detectors))
         if screened.video_track is not None:
             # A file that was replaced meanwhile would mix two inputs.
-            check_unchanged(video, root / video.path, after_reading=True)
+            check_still_unchanged(video, root, screened.sound_stat)
     except Exception as error:
-        outcomes = (_fail(video, root, _find_cause(video, root / video.path, error)),)
+        outcomes = (_fail(video, root, _find_cause(video, root, screened.sound_stat, error)),)
     frames = max(outcome.candidate.span.stop_frame for outcome in outcomes)
     check_tiling((outcome.candidate.span for outcome in outcomes), frames)
     return VideoOutcomes(video=video, outcomes=outcomes, sha256=screened.sha256, origin=read_origin(video, root))
 
 
-def _find_cause(video: Video, path: Path, error: Exception) -> Exception:
+def _find_cause(video: Video, root: Path, sound_stat: tuple[int, int] | None, error: Exception) -> Exception:
     """Return why an input failed: a file that changes while it is read says nothing true of itself."""
     if isinstance(error, MediaError) and error.kind not in ("input_changed", "unreadable"):
         try:
-            check_unchanged(video, path, after_reading=True)
+            check_still_unchanged(video, root, sound_stat)
         except MediaError as changed:
             return changed
         except OSError as lost:  # of a file that is gone, the failure from before stands
@@ -134,7 +140,6 @@ def _screen(
                     parts += screening.screen(part.shot)
         if video_track.frames > video_track.decoded_frames:
             parts.append(_fail_undecodable_end(video_track))
-        check_unchanged(video, path, after_reading=True)
         has_candidates = any(isinstance(part, Candidate) for part in parts)
         return ScreenedVideo(
             video=video,

@@ -7,6 +7,7 @@ from typing import Any
 
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.text import describe_unreadable
 
 from avf_curation.runs.coordinator import active_coordinator
 from avf_curation.runs.frozen_plan import RunPlan, read_plan
@@ -24,6 +25,11 @@ class RunStatus:
     coordinator: str | None  # the process that works on the run, where it is going
     unreadable: int  # folders that could not be read when the run was planned; the plan lacks their videos
     last_unit_s_ago: float | None  # seconds since the last commit; None where no unit was committed
+
+    @property
+    def unreadable_sentence(self) -> str:
+        """Return how many folders or files could not be read, in words; the empty text where there are none."""
+        return describe_unreadable(self.unreadable)
 
     def as_json(self) -> dict[str, Any]:
         """Return the values that `status --json` prints."""

@@ -25,7 +25,11 @@ def list_folder_videos(
     """
     listing = Listing(source, root, skipped_inputs)
     pattern = None if config.group_by in ("file", "directory") else re.compile(config.group_by)
-    seen = {_identity(os.stat(root))}
+    try:
+        seen = {_identity(os.stat(root))}
+    except OSError as error:
+        listing.skip_unreadable("", error)
+        return
     stack = [""]
     while stack:
         below = stack.pop()
@@ -49,7 +53,11 @@ def list_folder_videos(
                     continue
                 stat, is_folder = None, False
             if stat is None or entry.is_file():
-                kind = None if utf8_name(path) in named else describe_non_media(root / path)
+                try:
+                    kind = None if utf8_name(path) in named else describe_non_media(root / path)
+                except OSError as error:  # of the first bytes, which say whether the file is an input
+                    listing.skip_unreadable(path, error)
+                    continue
                 if kind is None:
                     yield _make_video(source, path, stat, config, pattern)
                 else:

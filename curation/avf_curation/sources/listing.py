@@ -50,8 +50,16 @@ class Listing:
         self._skipped_inputs.append(SkippedInput(source=self.source, path=utf8_name(path), reason=reason, kind=kind))
 
     def skip_unreadable(self, path: str, error: OSError) -> None:
-        """Note a folder, or a file whose size cannot be told. A plan is refused where there is one, unless allowed."""
-        self.skip("unreadable", path or ".", f"cannot be read ({error.strerror})")
+        """Note a folder or file that cannot be read. A plan is refused where there is one, unless allowed.
+
+        Raises UserError for the source's own folder: no plan can do without it.
+        """
+        if not path:
+            raise UserError(
+                f"--source {self.source}={self.root}: the folder cannot be read ({error.strerror}); mend the disk or "
+                "the permissions"
+            )
+        self.skip("unreadable", path, f"cannot be read ({error.strerror})")
 
     def has_folder(self, path: str) -> bool:
         """Return whether there is a folder `path` below the source's root."""

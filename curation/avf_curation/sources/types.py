@@ -40,8 +40,8 @@ class SkippedInput:
     path: str  # file, or table and row
     reason: str  # words for people
     #: hidden, unexpected, not_media (no video or audio), excluded (by protocol, plan.include or plan.exclude), packed
-    #: (an archive), unreadable (a folder that cannot be listed, or a file whose size cannot be told), missing (listed,
-    #: but no such file), unlisted (a file that no list names), duplicate or bad_row
+    #: (an archive), unreadable (a folder that cannot be listed, or a file whose size or kind cannot be told), missing
+    #: (listed, but no such file), unlisted (a file that no list names), duplicate or bad_row
     kind: str = "unexpected"
 
 

@@ -10,9 +10,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal
 
+from avf_shards.system.run_lock import WAITING_LOG
+
 PACKAGES = ("avf_shards", "avf_curation", "avf_training")
 # Folders whose INFO messages say what a command is doing: they are shown without -v.
 SHOWN_AT_INFO = ("cli", "console", "demo")
+# Loggers of a command that stands still: their warnings are shown under -q too.
+SHOWN_WHEN_QUIET = (WAITING_LOG.name,)
 # Holds the level of our loggers for worker processes.
 LEVEL_VARIABLE = "AVF_LOG_LEVEL"
 
@@ -34,7 +38,11 @@ def add_logging_options(parser: argparse.ArgumentParser, level: Literal["program
         help="say what happens, with time and module; -vv adds details and the messages of libraries",
     )
     options.add_argument(
-        "-q", "--quiet", action="store_true", default=default, help="show only errors, and no progress bar"
+        "-q",
+        "--quiet",
+        action="store_true",
+        default=default,
+        help="show only errors and why the command waits, and no progress bar",
     )
     options.add_argument(
         "--log-json",
@@ -136,7 +144,8 @@ def worker_level() -> str:
 def _levels(verbosity: int, *, quiet: bool) -> dict[str, int]:
     """Return the level of each logger by its name; the empty name is the root, to which libraries belong."""
     if quiet:
-        return dict.fromkeys(("", *PACKAGES, *_loggers_shown_at_info()), logging.ERROR)
+        levels = dict.fromkeys(("", *PACKAGES, *_loggers_shown_at_info()), logging.ERROR)
+        return levels | dict.fromkeys(SHOWN_WHEN_QUIET, logging.WARNING)
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
     return (
         {"": logging.INFO if verbosity >= 2 else logging.WARNING}

@@ -31,12 +31,15 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.system.durable_io import AlreadyExistsError, sync_folder
 
 log = logging.getLogger(__name__)
+WAITING_LOG = logging.getLogger(f"{__name__}.waiting")
+"""Warnings of a command that waits before its work; --quiet shows them, since nothing else would say why it stands."""
 
 HEARTBEAT_S = 10.0
 EXPIRES_S = 60.0  # six heartbeats: a machine that is busy or a file server that stalls does not lose its lock
 WATCH_S = 30.0  # three heartbeats: a living process touches its marker meanwhile
 _POLL_S = 0.5
 _MAX_CLAIMS = 1000  # numbers that other processes may take in a row
+_MAX_PID = 2**31 - 1  # of any system; a marker is a file that anybody may have written
 _ENDED = -1  # no process starts at this tick
 
 
@@ -154,7 +157,7 @@ class RunLock:
         doubtful = [each for each in others if not each.is_certain and watched.get(each.path) != each.touched_ns]
         if not doubtful:
             return
-        log.warning(
+        WAITING_LOG.warning(
             "%s: waiting %g s to see whether %s is alive", self._label, WATCH_S, " or ".join(map(str, doubtful))
         )
         until_s = time.monotonic() + WATCH_S
@@ -215,7 +218,7 @@ def read_holders(folder: Path, name: str) -> list[LockHolder]:
         touched_ns = _touched_ns(path)
         try:
             values = json.loads(path.read_text("utf-8"))
-            pid, host = int(values["pid"]), str(values["host"])
+            pid, host = _process_id(values["pid"]), str(values["host"])
             alive, is_certain = _is_alive(path, pid, str(values["machine"]), values["started"])
         except FileNotFoundError:
             continue
@@ -225,6 +228,13 @@ def read_holders(folder: Path, name: str) -> list[LockHolder]:
             LockHolder(path=path, pid=pid, host=host, alive=alive, is_certain=is_certain, touched_ns=touched_ns)
         )
     return holders
+
+
+def _process_id(value: object) -> int:
+    """Return the process id in a marker. Raises ValueError for what is none."""
+    if type(value) is int and 0 < value <= _MAX_PID:
+        return value
+    raise ValueError("not a process id")
 
 
 def current_holder(folder: Path, name: str) -> LockHolder | None:

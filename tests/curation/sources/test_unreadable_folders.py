@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,9 +16,12 @@ from avf_curation.recipe import load_recipe
 from avf_curation.reports.live_page import render_live_page
 from avf_curation.runs.live_summary import LiveReader
 from avf_curation.runs.status import run_status
+from avf_curation.sources import folder as folder_source
 from avf_curation.sources.registry import list_inputs
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.text import describe_unreadable
+from support.failing_reads import failing_reads
 
 
 @contextmanager
@@ -65,7 +69,7 @@ def test_an_unreadable_folder_that_is_allowed_is_counted_everywhere(
 ) -> None:
     with failing_listing(source / "b"):
         assert plan(source, tmp_path / "run", "--allow-unreadable") == 0
-    sentence = "1 folders or files c"
+    sentence = "1 folder or file could not be read when the run was planned: the plan lacks its videos"
     assert sentence in capsys.readouterr().out
     run = RunFolder(tmp_path / "run")
     assert run.plan_summary().videos == 2
@@ -76,6 +80,46 @@ def test_an_unreadable_folder_that_is_allowed_is_counted_everywhere(
     assert sentence in " ".join(capsys.readouterr().out.split())
     assert summarize_run(run).as_json()["unreadable"] == 1
     assert sentence in render_live_page(LiveReader(run).summary(), "run")
+
+
+@pytest.mark.parametrize("options", [(), ("--allow-unreadable",)])
+@pytest.mark.parametrize("function", ["scandir", "stat"])
+def test_an_unreadable_source_stops_the_plan_whatever_is_allowed(
+    source: Path, tmp_path: Path, function: str, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = SimpleNamespace(**vars(os))
+    real = getattr(os, function)
+
+    def fail(path: Any) -> Any:
+        if os.fspath(path) == str(source):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return real(path)
+
+    setattr(module, function, fail)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folder_source, "os", module)  # so that the command's own check of the source passes
+        assert plan(source, tmp_path / "run", *options) == 2
+    assert f"--source s={source}: the folder cannot be read (Input/output error); mend" in capsys.readouterr().err
+    assert not RunFolder(tmp_path / "run").attempts()
+
+
+@pytest.mark.parametrize("name", ["take", "take.0001", "take.txt"])
+def test_a_file_whose_kind_cannot_be_read_is_named_and_can_be_allowed(
+    source: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the extension of a film the first bytes say whether a file is one."""
+    (source / "a" / name).write_bytes(b"words")
+    with failing_reads(source / "a" / name, lambda count: True):
+        assert plan(source, tmp_path / "run") == 2
+        assert f"s: a/{name}: cannot be read (Input/output error)" in capsys.readouterr().err
+        assert plan(source, tmp_path / "run", "--allow-unreadable") == 0
+    assert RunFolder(tmp_path / "run").plan_summary().videos == 3
+    assert RunFolder(tmp_path / "run").count_unreadable() == 1
+
+
+def test_the_sentence_counts_in_the_plural() -> None:
+    assert describe_unreadable(0) == ""
+    assert describe_unreadable(1200).startswith("1,200 folders or files could not be read")
 
 
 def test_a_file_whose_size_cannot_be_told_stops_the_plan(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from avf_shards.cli.logging_setup import LEVEL_VARIABLE, add_logging_options, setup_logging
 from avf_shards.cli.main import main
+from avf_shards.system.run_lock import WAITING_LOG
 
 OURS, COMMAND, LIBRARY = (
     logging.getLogger(name) for name in ("avf_curation.runs.plan", "avf_curation.cli.run", "library")
@@ -51,6 +52,15 @@ def test_options_set_what_is_shown(
     lines = log_messages(capsys, *words)
     counts = [sum(f"{logger.name} " in line for line in lines) for logger in (OURS, COMMAND, LIBRARY)]
     assert counts == [ours, command, library]
+
+
+@pytest.mark.parametrize("words", [["work"], ["-q", "work"], ["-v", "work"]])
+def test_a_command_that_waits_says_so_under_quiet_too(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with setup_logging("avf-curate", parse(*words)):
+        WAITING_LOG.warning("waiting 30 s")
+        logging.getLogger("avf_shards.system.run_lock").warning("other")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(": ")[2] for line in lines] == ["waiting 30 s"] + ["other"] * ("-q" not in words)
 
 
 def test_a_message_is_the_programs_name_and_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,6 +56,13 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("pid", [1e999, 10**400, 2**31, 0, -1, True, "7", None])
+def test_an_impossible_process_id_is_a_marker_that_cannot_be_read(tmp_path: Path, pid: object) -> None:
+    write_marker(tmp_path, pid=pid)
+    [holder] = read_holders(tmp_path, "lock")
+    assert (holder.pid, holder.alive, holder.is_certain) == (0, False, False)
+
+
 def test_a_zombie_process_does_not_hold_the_lock(tmp_path: Path) -> None:
     ended = subprocess.Popen(["sleep", "60"])
     values = marker_values(ended.pid)
