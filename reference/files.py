@@ -30,6 +30,7 @@ from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.versions import VERSIONS, FileKind
 from avf_training.finetuning.model_selection import EpochScores
 from avf_training.inference.embeddings import features_schema
+from avf_training.tasks.learned_clips import LEARNED_SCHEMA
 
 from reference.field_comments import field_notes
 from reference.markdown import code, escape, table
@@ -164,6 +165,14 @@ CONTENTS: dict[FileKind, Contents] = {
     ),
     "attempt ledger": Contents(
         about="The digests of a finished attempt's ledger and of the manifests of its units.", rows=LedgerDigests
+    ),
+    "learned clips": Contents(
+        about="What a model has learned from, in this stage and in those before it.",
+        schema=LEARNED_SCHEMA,
+        keys={
+            "digest": "first 16 bytes of the SHA-256 of a recording, person or film, or of the key of a labelled clip",
+            "labelled": "learned with labels, or used to select an epoch; false: seen by pre-training",
+        },
     ),
     "ledger": Contents(
         about="A row for each decision: the end of each span of each video.",

@@ -13,12 +13,14 @@ import pytest
 import torch
 from avf_shards.errors import FaultError, UserError
 from avf_training.config.pretrain import load_recipe
+from avf_training.data.reader import ClipReader, read_corpus
 from avf_training.data.storage import StorageConfig
 from avf_training.distributed.collectives import process_group
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.pretraining.pretrain import PretrainingData, run_pretraining
 from avf_training.pretraining.replay import keep_for_replay, replay_step
 from avf_training.pretraining.step import make_loader
+from avf_training.tasks.learned_clips import LEARNED, LearnedClips, read_learned
 from avf_training.trainer.checkpoint import Checkpoints
 from support.clips import make_flashing_shards
 from support.training_runs import QUICK, SAVE, pretrain_command, read_metrics, start_training, wait_for_lines
@@ -49,6 +51,16 @@ def test_a_run_writes_all_its_files(undisturbed: Path) -> None:
     assert Checkpoints(undisturbed, 9, 0).steps() == [2, 4, 6]
     assert (undisturbed / "checkpoints/latest").read_text() == "step-00000006\n"
     MaskedAutoencoder.from_pretrained(undisturbed / "model")
+
+
+def test_a_run_lists_the_recordings_that_it_learned_from(shards: Path, undisturbed: Path, tmp_path: Path) -> None:
+    reader = ClipReader(shards, StorageConfig(), read_corpus(shards, StorageConfig()))
+    keys = [reader.key(clip) for clip in range(21)]
+    assert read_learned(undisturbed / LEARNED) == LearnedClips.from_keys(keys, labelled=False)
+    assert read_learned(undisturbed / "model" / LEARNED) == read_learned(undisturbed / LEARNED)
+    train(shards, tmp_path / "run", "steps=1", "mix={weights: {a: 1}}")
+    of_a = LearnedClips.from_keys([key for key in keys if key.startswith("a-")], labelled=False)
+    assert read_learned(tmp_path / "run" / LEARNED) == of_a, "nothing is drawn from the other source"
 
 
 def test_a_killed_run_resumes_to_a_bit_identical_loss_curve(shards: Path, undisturbed: Path, tmp_path: Path) -> None:

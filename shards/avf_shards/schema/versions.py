@@ -24,6 +24,7 @@ FileKind = Literal[
     "evaluation scores",
     "event",
     "features",
+    "learned clips",
     "ledger",
     "pack",
     "plan",
@@ -56,6 +57,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "evaluation scores": 1,  # rows of RUN/evaluation.jsonl
     "event": 1,  # lines of RUN/log/events.jsonl
     "features": 1,  # Parquet file of avf-train embed
+    "learned clips": 1,  # learned.parquet of a training run and of a saved model
     "ledger": 1,  # ledger.parquet of a unit and of an attempt
     "pack": 1,  # SHARDS/pack.json
     "plan": 1,  # RUN/attempt-N/plan/plan.parquet

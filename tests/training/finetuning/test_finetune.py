@@ -22,6 +22,7 @@ from avf_training.models.classifier import Classifier
 from avf_training.tasks.hybrid import hybrid_task
 from avf_training.tasks.labelled_clips import read_labelled_clips
 from avf_training.tasks.labelled_shards import LabelledShards
+from avf_training.tasks.learned_clips import LEARNED, read_learned
 from avf_training.tasks.relations import assert_no_leakage
 from avf_training.tasks.task import Task, fold_task
 from avf_training.trainer.metrics_writer import read_lines
@@ -154,6 +155,8 @@ def test_fine_tuning_starts_from_post_pre_training_of_the_same_fold(shards: Path
     )
     assert post_trained.head.weight.shape == fine_tuned.head.weight.shape
     assert json.loads((tmp_path / "ft/run.json").read_text())["start"] is not None
+    before, after = (read_learned(tmp_path / name / LEARNED).labelled for name in ("psi", "ft"))
+    assert before < after, "a stage inherits the list of its start"
 
 
 def test_another_release_of_a_test_clip_stays_out_of_the_hybrid(shards: Path) -> None:
@@ -187,7 +190,8 @@ def test_a_hybrid_with_another_release_of_a_test_clip_is_refused(shards: Path) -
 
 def test_initial_weights_trained_on_test_clips_are_refused(finished: Path, shards: Path, tmp_path: Path) -> None:
     recipe = small_recipe()
-    for start in (finished, finished / "best/validation", finished / "model"):
+    alone = shutil.copytree(finished / "model", tmp_path / "moved")  # its list goes with it
+    for start in (finished, finished / "best/validation", finished / "model", alone):
         with pytest.raises(UserError, match=r"was trained on lab-\S+ and \d+ more clips that lab/fold_2 tests"):
             train_stage(recipe, make_task(shards, recipe, fold=2), start, tmp_path / "ft", "cpu")
     assert not (tmp_path / "ft").exists()
@@ -234,7 +238,8 @@ def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
 
 def test_initial_weights_of_another_size_name_the_tensor(finished: Path, shards: Path, tmp_path: Path) -> None:
     recipe = small_recipe("variant={video: {width: 48, heads: 3}, audio: {width: 48, heads: 3}}")
-    alone = shutil.copytree(start_model(finished), tmp_path / "a model alone")  # tells nothing of what it has seen
+    alone = shutil.copytree(start_model(finished), tmp_path / "a model alone")
+    (alone / LEARNED).unlink()
     with pytest.raises(
         UserError,
         match=r"of another size: encoder_audio\.blocks\.0\.gather_attn\S+ is \(192, 96\), this model's is \(96, 48\)",

@@ -1,6 +1,7 @@
 """Post-pre-training and fine-tuning: train one stage from a starting model, select epochs, test the selected models.
 
 RUN/run.json, checkpoints/, metrics.jsonl, tensorboard/   as for every run (see trainer/run_folder.py)
+RUN/learned.parquet                what the model learned from, here and in the stages before; also beside each model
 RUN/validation.jsonl               scores after each epoch, on the validation and on the test clips
 RUN/best/validation/, test_best/   the models of the epochs that each protocol selected
 RUN/predictions/PROTOCOL.json      the selected model's predictions for each test clip, all views
@@ -28,7 +29,7 @@ from avf_training.distributed.collectives import decide_on_rank_0, process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import full_state_dict, wrap_ddp
 from avf_training.evaluation.results import PREDICTIONS, RESULT, predict_keys, scores_as_dict, write_predictions
-from avf_training.finetuning.initialization import check_leakage, load_start, start_digest
+from avf_training.finetuning.initialization import count_seen, inherit_learned, load_start, start_digest
 from avf_training.finetuning.losses import output_spec, task_loss
 from avf_training.finetuning.model_selection import (
     BEST,
@@ -43,6 +44,7 @@ from avf_training.models.classifier import Classifier
 from avf_training.models.drop_path import drop_path_keys, set_drop_path_keys
 from avf_training.models.flops import NO_PEAK, peak_flops, training_flops
 from avf_training.models.precision import set_numerics
+from avf_training.tasks.learned_clips import LearnedClips, copy_list
 from avf_training.tasks.sampling import TrainingOrder
 from avf_training.tasks.task import Task
 from avf_training.trainer.checkpoint import Checkpoints
@@ -67,17 +69,20 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         start: a saved model or a finished run, not trained on a clip that is tested here; None: random weights.
     """
     # Before any folder is made: a refused start must leave no empty run folder.
+    inherited = LearnedClips() if start is None else inherit_learned(start, task)
     identity: dict[str, Any] = {
         "recipe": recipe.frozen(),
         "start": None if start is None else start_digest(start),
-        "inherited_keys": [] if start is None else check_leakage(start, task),
-        "summary": dict(task.summary),
+        "summary": {**task.summary, "test_clips_seen_without_labels": count_seen(inherited, task)},
     }
     with process_group(device) as context, exclusive_lock(out, context.rank) as lock:
         set_numerics(recipe.threads, recipe.precision)
         freeze_identity(out, identity | task.identity(), context.rank)
         if decide_on_rank_0((out / RESULT).is_file):  # written last, so the run is finished
             return out / RESULT
+        if context.rank == 0:
+            own = LearnedClips.with_labels(task.identity_of[key] for key in (*task.train, *task.validation))
+            (inherited | own).write(out)
         torch.manual_seed(recipe.seed)  # the head is drawn alike on every rank
         model = Classifier(recipe.model_config(), task.outputs, recipe.drop_path, output_spec(recipe, task))
         new = load_start(model, start) if start is not None else []
@@ -119,6 +124,8 @@ def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, context: Distrib
     result |= {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)}
     for protocol in protocols:
         folder = best_folder(out, protocol)
+        if context.rank == 0:
+            copy_list(out, folder)
         selected = None if protocol == "last" else select_epoch(rows, protocol, metric)
         step, score = (None, None) if selected is None else selected
         entry: dict[str, Any] = {"step": step, "selection_score": score}

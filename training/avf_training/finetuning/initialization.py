@@ -9,6 +9,7 @@ from torch import nn
 
 from avf_training.models.pretrained import CONFIG, WEIGHTS, initialize_encoders, load_model_folder
 from avf_training.tasks.hybrid import MAX_VALIDATION_SHARE
+from avf_training.tasks.learned_clips import LEARNED, LearnedClips, read_learned
 from avf_training.tasks.task import Task
 from avf_training.trainer.run_folder import MODEL, RUN, read_identity
 
@@ -24,24 +25,64 @@ def start_model(start: Path) -> Path:
     raise UserError(f"{start}: holds no saved model and no finished run ({CONFIG} and {WEIGHTS} are looked for)")
 
 
-def check_leakage(start: Path, task: Task) -> list[str]:
-    """Return the clip keys that earlier stages trained on or selected their epoch by.
+def inherit_learned(start: Path, task: Task) -> LearnedClips:
+    """Return what earlier stages learned from: the list beside the model that a stage starts from, or that of its run.
 
-    A model folder copied out of its run's folder has no such list, and nothing can be checked. Raises UserError where
-    one of the keys is in this task's test or validation clips.
+    Raises UserError where they trained on, or selected their epoch by, a clip that this task tests or holds out, or
+    another clip of its recording, person or film, in whichever release; what the task itself trains on counts for
+    nothing. What pre-training saw without labels is allowed, and told.
     """
-    run = next((folder for folder in (start, *start.parents[:2]) if (folder / RUN).is_file()), None)
-    values = {} if run is None else read_identity(run)
-    inherited = {*values.get("train", ()), *values.get("validation", ()), *values.get("inherited_keys", ())}
+    learned = _read_list(start)
+    if learned is None:
+        log.warning(
+            "%s: no list says which clips it learned from (%s); whether it saw a test clip of %s is not known",
+            start,
+            LEARNED,
+            task.name,
+        )
+        return LearnedClips()
+    own = LearnedClips.with_labels(task.identity_of[key] for key in task.train).labelled
     for use, keys in (("tests", task.test), ("selects its epoch by", task.validation)):
-        leaked = sorted(inherited & set(keys))
+        shares = ((key, learned.labelled_share(task.identity_of[key], ignored=own)) for key in keys)
+        leaked = [(key, what) for key, what in shares if what is not None]
         if leaked:
+            key, what = leaked[0]
+            clip = key if what == "clip" else f"the {what} of {key}"
             raise UserError(
-                f"{start}: was trained on {leaked[0]} and {len(leaked) - 1} more clips that {task.name} {use}; "
+                f"{start}: was trained on {clip} and {len(leaked) - 1} more clips that {task.name} {use}; "
                 f"post-pre-train for this very fold, with a validation_share of at most {MAX_VALIDATION_SHARE} here"
             )
-    log.info("%s: %d clips of earlier stages, none is tested by %s", start, len(inherited), task.name)
-    return sorted(inherited)
+    seen = count_seen(learned, task)
+    if seen:
+        log.warning(
+            "%s: its pre-training saw %d of the %d test clips of %s, without their labels; the scores are not those of "
+            "clips that the model has never seen",
+            start,
+            seen,
+            len(task.test),
+            task.name,
+        )
+    return learned
+
+
+def count_seen(learned: LearnedClips, task: Task) -> int:
+    """Return how many test clips show a recording that pre-training saw without labels."""
+    return sum(learned.has_seen(task.identity_of[key]) for key in task.test)
+
+
+def _read_list(start: Path) -> LearnedClips | None:
+    """Return the list of a start, that of its run for a model inside one; None where there is none."""
+    folders = (start_model(start), start, *start.parents[:2])
+    for folder in folders:
+        if (folder / LEARNED).is_file():
+            return read_learned(folder / LEARNED)
+    # A run of an earlier version has the keys of labelled clips in its run.json.
+    run = next((folder for folder in folders if (folder / RUN).is_file()), None)
+    values = {} if run is None else read_identity(run)
+    if "train" not in values:
+        return None
+    keys = {*values["train"], *values.get("validation", ()), *values.get("inherited_keys", ())}
+    return LearnedClips.from_keys(keys, labelled=True)
 
 
 def start_digest(start: Path) -> str:

@@ -4,12 +4,14 @@ A run that was killed resumes from its newest checkpoint with the same call.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from avf_shards.errors import FaultError, UserError
+from avf_shards.sampling.stream_order import EpochwiseOrder
 from avf_shards.text import count_noun
 from torch import nn
 
@@ -17,6 +19,7 @@ from avf_training.config.hints import log_hints
 from avf_training.config.pretrain import PretrainRecipe
 from avf_training.data.pretraining_sampler import PretrainingBatch
 from avf_training.data.storage import StorageConfig
+from avf_training.data.stream import ClipSource
 from avf_training.distributed.collectives import decide_on_rank_0, process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import full_state_dict, parallelize_model
@@ -28,6 +31,7 @@ from avf_training.pretraining.replay import keep_for_replay
 from avf_training.pretraining.step import make_loader, pretraining_forward
 from avf_training.pretraining.validation import ValidationClips
 from avf_training.pretraining.visual_callback import make_eval_callback
+from avf_training.tasks.learned_clips import LEARNED, LearnedClips, copy_list
 from avf_training.trainer.checkpoint import Checkpoints
 from avf_training.trainer.learning_curve import draw_learning_curve
 from avf_training.trainer.metrics_writer import MetricsWriter
@@ -72,6 +76,9 @@ def run_pretraining(
         lock = until_done.enter_context(exclusive_lock(out, context.rank))
         # The stream's digest is part of the identity: the same recipe over other shards is another run.
         freeze_identity(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, context.rank)
+        if context.rank == 0 and not (out / LEARNED).is_file():
+            threads = max(1, data.storage.read_ahead_threads(data.shards))
+            _list_clips(loader.stream.order, loader.stream.reader, threads).write(out)
         model, wrapped, train_step = make_train_step(recipe, context, steps, warmup)
         checkpoints = Checkpoints(out, recipe.checkpoint_keep, context.rank, lock)
         trainer = Trainer(model=wrapped, train_step=train_step, loader=loader, checkpoints=checkpoints, context=context)
@@ -102,6 +109,7 @@ def run_pretraining(
             tensors = full_state_dict(model)  # collective: with FSDP2 every rank holds a part of each tensor
             if context.rank == 0:
                 model.save_pretrained(out / MODEL, tensors)
+                copy_list(out, out / MODEL)
         if context.rank == 0:
             draw_learning_curve(out)
         return reached
@@ -148,6 +156,23 @@ def make_train_step(
         scaler=scaler,
     )
     return model, wrapped, train_step
+
+
+def _list_clips(order: EpochwiseOrder, reader: ClipSource, threads: int) -> LearnedClips:
+    """Return the list of all clips of the sources that an epoch draws from, by their keys alone."""
+
+    def read_keys(shard: int) -> list[str]:
+        first, stop = order.corpus.first_clip[shard : shard + 2].tolist()
+        try:
+            return [key for clip in range(first, stop) if (key := reader.key(clip))]  # "" for a deleted clip
+        except FaultError:  # an index that cannot be read; the loader reports it where it comes to the shard
+            return []
+
+    sources = zip(order.corpus.sources, order.quotas, strict=True)
+    shards = [shard for source, quota in sources if quota for shard in source.shards.tolist()]
+    with ThreadPoolExecutor(threads) as pool:
+        keys = (key for of_shard in pool.map(read_keys, shards) for key in of_shard)
+        return LearnedClips.from_keys(keys, labelled=False)
 
 
 def _make_reporter(

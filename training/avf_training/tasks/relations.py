@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from avf_shards.errors import UserError
-from avf_shards.schema.clip_key import make_video_prefix, video_prefix, video_prefixes
+from avf_shards.schema.clip_key import is_key, make_video_prefix, video_prefix, video_prefixes
 from avf_shards.settings.config import refuse
 from avf_shards.settings.yaml_settings import read_settings
 
@@ -84,16 +84,23 @@ class ClipIdentity:
         return {shares: name for shares, name in names.items() if name is not None}
 
     def digest_names(self) -> dict[str, list[str]]:
-        """Return what a list of learned clips may hold of this clip, by what it says of it; written forms first."""
+        """Return the names under which a list of learned clips holds this clip, by what they name.
+
+        A recording has a name by the identity, and one by the key, which is another where the user named the relation.
+        """
         space, _, video = self.recording.partition("/")
-        written = make_video_prefix(space, video)
-        names = {
-            "clip": [f"clip {self.key}"],
-            "recording": [f"recording {form}" for form in (written, *sorted(video_prefixes(space, video) - {written}))],
-        }
+        recordings = {f"recording {make_video_prefix(space, video)}"}
+        if is_key(self.key):
+            recordings.add(recording_digest_name(self.key))
+        names = {"clip": [f"clip {self.key}"], "recording": sorted(recordings)}
         return names | {
             shares: [f"{shares} {name}"] for shares, name in self.shared_names().items() if shares != "recording"
         }
+
+    def older_digest_names(self) -> list[str]:
+        """Return the names of the recording that lists have which were made from the shorter keys of older shards."""
+        space, _, video = self.recording.partition("/")
+        return [f"recording {form}" for form in video_prefixes(space, video)]
 
 
 def identify_clip(clip: LabelledClip, same_recordings_as: str = "") -> ClipIdentity:

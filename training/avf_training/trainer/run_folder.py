@@ -5,6 +5,7 @@ RUN/checkpoints/      see checkpoint.py
 RUN/metrics.jsonl     one line for each step; RUN/throughput.jsonl: one line every few steps
 RUN/tensorboard/      the same numbers, and figures
 RUN/model/            the model after the last step
+RUN/learned.parquet   what the model has learned from, by digests; see tasks/learned_clips.py
 """
 
 from collections.abc import Iterator
