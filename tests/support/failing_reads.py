@@ -27,12 +27,16 @@ class ReadCounter:
             return os.readlink(f"/proc/self/fd/{path}") == self._path
         return os.fspath(path) == self._path
 
-    def operate(self) -> None:
-        """Count one operation. Raises OSError where it is to fail."""
+    def operate(self, path: Any = None) -> None:
+        """Count one operation. Raises OSError where it is to fail.
+
+        Args:
+            path: what the operation is given, which its error names; None: an open file.
+        """
         self.count += 1
         if self._fails(self.count):
             self.failed += 1
-            raise OSError(self._errno, os.strerror(self._errno))
+            raise OSError(self._errno, os.strerror(self._errno), *([] if path is None else [path]))
 
 
 class _CountedFile(io.FileIO):
@@ -61,7 +65,7 @@ def failing_reads(
     def counted_open(file: Any, mode: str = "r", *arguments: Any, **named: Any) -> Any:
         if isinstance(file, int) or not counter.concerns(file):
             return real_open(file, mode, *arguments, **named)
-        counter.operate()
+        counter.operate(file)
         assert mode == "rb"
         raw = _CountedFile(file, "r")
         raw.counter = counter
@@ -70,7 +74,7 @@ def failing_reads(
     def counted(real: Callable[..., Any]) -> Callable[..., Any]:
         def call(target: Any, *arguments: Any, **named: Any) -> Any:
             if counter.concerns(target):
-                counter.operate()
+                counter.operate(None if isinstance(target, int) else os.fspath(target))
             return real(target, *arguments, **named)
 
         return call

@@ -16,7 +16,8 @@ def add(commands: Any) -> None:
         _run,
         help="Check every committed byte of a run.",
         details="Compares the plan, the ledgers, the clips and the decisions of each unit with the digests that were "
-        "written with them, and names each damaged or missing file. Exits with 1 where there is any.",
+        "written with them, and names each damaged or missing file and each unit that the plan of a finished attempt "
+        "or the log has and that has no folder. Exits with 1 where there is any.",
     )
     add_run_argument(parser)
     add_json_option(parser)
@@ -25,8 +26,12 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from avf_shards.packing.run_verification import verify_run
 
+    from avf_curation.runs.unit_log import lost_units
+
     run = open_run(options)
     faults = verify_run(run)
+    missing = {fault.partition(":")[0] for fault in faults}
+    faults += [fault for fault in lost_units(run) if fault.partition(":")[0] not in missing]
     text = "\n".join(faults) if faults else f"{run.root}: every committed file is as it was written"
     print_answer(options, {"faults": faults}, text)
     return 1 if faults else 0

@@ -92,6 +92,17 @@ def read_unit_log(run: RunFolder) -> list[UnitLogEntry]:
     return UnitLogReader(run).read()
 
 
+def lost_units(run: RunFolder) -> list[str]:
+    """Return a sentence for each unit that the log says is committed, and that has no folder."""
+    logged = {(entry.attempt, entry.report.unit) for entry in read_unit_log(run) if entry.report.is_committed}
+    finished = {attempt: run.finished_units(attempt) for attempt in run.attempts()}
+    return [
+        f"{run.unit_folder(attempt, unit)}: missing; log/units.jsonl says that it was committed"
+        for attempt, unit in sorted(logged)
+        if unit not in finished.get(attempt, ())
+    ]
+
+
 def last_unit_age_s(run: RunFolder) -> float | None:
     """Return how many seconds ago the log was last written to, or None where it is gone."""
     try:

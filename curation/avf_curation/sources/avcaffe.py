@@ -5,7 +5,7 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
-from avf_shards.system.storage_faults import raise_machine_fault
+from avf_shards.system.storage_faults import raise_machine_fault, read_text
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
@@ -63,7 +63,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
 def _read_labels(listing: Listing, path: str, name: str) -> Iterator[tuple[str, str]]:
     """Yield (PARTICIPANT_task_N, label) of lines such as `aiim001_task_1, Neutral`; headings have no comma."""
     try:
-        lines = (listing.root / path).read_text("utf-8", "replace").splitlines()
+        lines = read_text(listing.root / path, "utf-8", "replace").splitlines()
     except OSError as error:
         raise UserError(f"{listing.root / path}: cannot be read ({error.strerror})") from None
     for number, line in enumerate(lines, 1):
@@ -79,7 +79,7 @@ def _read_labels(listing: Listing, path: str, name: str) -> Iterator[tuple[str, 
 def _read_names(path: Path) -> set[str]:
     """Return the file names of a list, one per line, without extension; an empty set where there is no list."""
     try:
-        lines = path.read_text("utf-8", "replace").splitlines()
+        lines = read_text(path, "utf-8", "replace").splitlines()
     except OSError as error:
         raise_machine_fault(error)
         return set()

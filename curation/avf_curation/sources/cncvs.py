@@ -15,7 +15,7 @@ from typing import Any
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
-from avf_shards.system.storage_faults import raise_machine_fault
+from avf_shards.system.storage_faults import raise_machine_fault, read_text
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.sources.listing import ListedFile, Listing
@@ -115,7 +115,7 @@ def _list_celeb_av_videos(listing: Listing, speaker: ListedFile) -> Iterator[Vid
 def _read_origins(listing: Listing, path: str) -> dict[str, Origin]:
     """Return clip -> the range of the video from which it was cut, as a collector's JSON tells."""
     try:
-        entries = json.loads((listing.root / path).read_text("utf-8"))
+        entries = json.loads(read_text(listing.root / path, "utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_shards.schema.labels import Labels
+from avf_shards.system.storage_faults import read_text
 
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.types import Side, SkippedInput, Video
@@ -49,7 +50,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
 
 
 def _read_turns(listing: Listing, table: ListedFile, video: ListedFile, session: str, number: str) -> Iterator[Video]:
-    text = (listing.root / table.path).read_text("utf-8", "replace")
+    text = read_text(listing.root / table.path, "utf-8", "replace")
     for line_number, line in enumerate(text.splitlines(), 1):
         if not line.startswith("["):
             continue  # a heading, or the answer of a single rater

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
+from avf_shards.system.storage_faults import read_text
 
 from avf_curation.recipe import PlanConfig
 from avf_curation.sources.folder import list_folder_videos
@@ -59,7 +60,7 @@ def _read_rows(listing: Listing) -> dict[str, dict[str, str]]:
     """Return file -> row of the table."""
     where = f"--source {listing.source}={listing.root}: {TABLE}"
     try:
-        reader = csv.DictReader(io.StringIO((listing.root / TABLE).read_text("utf-8-sig")), strict=True)
+        reader = csv.DictReader(io.StringIO(read_text(listing.root / TABLE, "utf-8-sig")), strict=True)
         names = [name.strip() for name in reader.fieldnames or ()]
         rows: dict[str, dict[str, str]] = {}
         for number, values in enumerate(reader, 2):  # row 1 is the header, as a spreadsheet numbers rows

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
-from avf_shards.system.storage_faults import raise_machine_fault
+from avf_shards.system.storage_faults import raise_machine_fault, read_text
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
@@ -65,7 +65,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
 def _read_list(listing: Listing, path: str) -> Iterator[tuple[str, str]]:
     """Yield (stem, label) of a list without captions: `00025.mp4 anger`."""
     try:
-        lines = (listing.root / path).read_text("utf-8", "replace").splitlines()
+        lines = read_text(listing.root / path, "utf-8", "replace").splitlines()
     except OSError as error:
         raise_machine_fault(error)
         listing.skip("missing", path, f"a list of the owners cannot be read ({error.strerror})")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
+from avf_shards.system.storage_faults import read_text
 
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.types import SkippedInput, Video
@@ -91,7 +92,7 @@ def _make_video(
 def _read_labels(listing: Listing, table: str) -> dict[str, dict[str, str]]:
     """Return name -> consensus and mean ratings of the lines that begin with UTD-; single raters' lines lie between."""
     rows: dict[str, dict[str, str]] = {}
-    for number, line in enumerate((listing.root / table).read_text("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(read_text(listing.root / table, "utf-8", "replace").splitlines(), 1):
         if not line.startswith("UTD-"):
             continue
         matched = _LINE.match(line)

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
 from avf_shards.errors import UserError
+from avf_shards.system.storage_faults import read_text
 
 # A table from outside may claim any number of rows, and a kilobyte of .xlsx may hold gigabytes. No corpus has a tenth.
 _MAX_ROWS = 100_000
@@ -66,7 +67,7 @@ def _read_xlsx(path: Path, where: str) -> Iterator[list[str]]:
 def _read_csv(path: Path, where: str) -> Iterator[list[str]]:
     try:
         _check_size(path.stat().st_size, path, where)
-        yield from csv.reader(io.StringIO(path.read_text("utf-8-sig")), strict=True)
+        yield from csv.reader(io.StringIO(read_text(path, "utf-8-sig")), strict=True)
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{where}: {path.name} cannot be read as a CSV table ({error})") from None
 

@@ -22,6 +22,7 @@ from avf_shards.format.tar import TarWriter
 from avf_shards.schema.clip_key import KEY_TAIL, is_key, video_prefix, video_prefixes
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.system import durable_io
+from avf_shards.system.storage_faults import read_bytes
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 _KINDS = ("video", "speaker", "key")
@@ -145,7 +146,7 @@ def check_absence(shards: Path, keys: Iterable[str]) -> int:
             continue
         if path.name.endswith((".tar", index.SUFFIX)) and path.name not in expected:
             raise FaultError(f"{path.name}: is still there, though the manifest does not list it")
-        data = path.read_bytes()
+        data = read_bytes(path)
         searched += len(data)
         for match in _KEY_TAIL.finditer(data):  # one pass over the file, however many clips are deleted
             for prefix in prefixes:

@@ -34,6 +34,7 @@ from avf_shards.schema import ledger
 from avf_shards.schema.ledger import TAKEDOWN, Check
 from avf_shards.schema.versions import encode_parquet, read_parquet
 from avf_shards.system import durable_io
+from avf_shards.system.storage_faults import read_bytes
 
 REASON = "deleted"
 _TOMBSTONE = Check(stage=TAKEDOWN, reason=REASON, score=1.0, operator="<=", threshold=0.0)
@@ -103,7 +104,7 @@ def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tupl
         attempt=attempt,
         counts=counts,
         file_bytes=files | {LEDGER: len(data)},
-        file_sha256={LEDGER: digest(data), PART_INDEX: digest((unit / PART_INDEX).read_bytes())},
+        file_sha256={LEDGER: digest(data), PART_INDEX: digest(read_bytes(unit / PART_INDEX))},
     )
     durable_io.write(unit / UNIT, manifest.to_json())
     for name, content in attempt_ledger_files(attempt, data).items():

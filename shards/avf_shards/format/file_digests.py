@@ -15,6 +15,7 @@ from avf_shards.format.manifest import seal, unseal
 from avf_shards.format.tar import sha256_file
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import FileKind, read_parquet
+from avf_shards.system.storage_faults import read_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class LedgerDigests:
     def read(cls, path: Path) -> "LedgerDigests | None":
         """Return the digests in a file; None without one, as version 0.2 wrote it. Raises FaultError for damage."""
         try:
-            data = path.read_bytes()
+            data = read_bytes(path)
         except FileNotFoundError:
             return None
         fields = Fields(unseal(data, "attempt ledger", str(path)), str(path))

@@ -15,6 +15,7 @@ from avf_shards.format.manifest import SEALED_SINCE, canonical_json, seal, unsea
 from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS, FileKind, stamp
 from avf_shards.settings.config import difference
 from avf_shards.system import durable_io
+from avf_shards.system.storage_faults import read_bytes
 
 
 def freeze_or_refuse(
@@ -42,7 +43,7 @@ def freeze_or_refuse(
         with suppress(durable_io.AlreadyExistsError):  # another process was first: agree with what that one wrote
             publish(seal(dict(identity), kind) if VERSIONS[kind] >= SEALED_SINCE else canonical_json(values))
     if file.is_file():
-        before = unseal_versioned(file.read_bytes(), kind, str(file))
+        before = unseal_versioned(read_bytes(file), kind, str(file))
         ignored = {*derived, SCHEMA_VERSION}
         changed = difference(*({key: table[key] for key in table if key not in ignored} for table in (before, values)))
         if changed:

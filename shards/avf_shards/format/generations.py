@@ -19,6 +19,7 @@ from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.shard_manifest import ShardManifest, read_manifest
 from avf_shards.system import durable_io
 from avf_shards.system.run_lock import RunLock
+from avf_shards.system.storage_faults import read_bytes
 from avf_shards.system.temporary_folder import claim_temporary_folder, clear_temporary_folder, is_temporary_folder
 
 WRITER, TEMPORARY = "writer", "tmp"
@@ -101,7 +102,7 @@ def read_generation(shards: Path, generation: int) -> bytes:
     Raises FaultError where it is damaged: nothing of it may get into force, and the manifest beside it may be intact.
     """
     path = shards / generation_name(generation)
-    data = path.read_bytes()
+    data = read_bytes(path)
     try:
         stated = ShardManifest.from_json(data, str(path)).generation
         if stated == generation:
@@ -137,7 +138,7 @@ def _copy_newest(writer: ShardWriter) -> None:
     # Repeated until no newer one appears: a late writer then undoes what it wrote over the copy of its successor.
     while (newest := max(list_generations(shards), default=-1)) != copied:
         data = read_generation(shards, newest)
-        if (shards / MANIFEST).read_bytes() != data:
+        if read_bytes(shards / MANIFEST) != data:
             durable_io.write(writer.temporary / MANIFEST, data)
             durable_io.replace_by(writer.temporary / MANIFEST, shards / MANIFEST)
         copied = newest

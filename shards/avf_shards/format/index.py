@@ -11,6 +11,7 @@ from avf_shards.format.tar import BLOCK, Member, read_member
 from avf_shards.schema.clip_key import is_key
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import parse_json, stamp
+from avf_shards.system.storage_faults import read_bytes
 
 SUFFIX = ".index.json"
 MEMBERS_PER_CLIP = ("flac", "json", "mp4")
@@ -70,7 +71,7 @@ def load_index(path: Path) -> ShardIndex:
     Raises FaultError when it is missing, damaged or lists a name that is no clip's, UserError for a newer version.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except FileNotFoundError:
         raise FaultError(f"{path}: missing; without its index the shard cannot be trusted") from None
     return parse_index(data, str(path))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from avf_shards.format.manifest import seal, unseal_versioned
 from avf_shards.schema.fields import Fields
+from avf_shards.system.storage_faults import read_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class PlanSummary:
     @classmethod
     def read(cls, path: Path) -> "PlanSummary":
         """Return the summary in a file. Raises UserError for a newer version, FaultError for a damaged file."""
-        fields = Fields(unseal_versioned(path.read_bytes(), "plan summary", str(path)), str(path))
+        fields = Fields(unseal_versioned(read_bytes(path), "plan summary", str(path)), str(path))
         return cls(
             name=fields.text("name"),
             planned=fields.text("planned"),

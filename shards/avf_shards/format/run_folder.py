@@ -34,6 +34,7 @@ from avf_shards.schema.versions import (
 )
 from avf_shards.system import durable_io
 from avf_shards.system.run_lock import RunLock
+from avf_shards.system.storage_faults import read_bytes
 from avf_shards.system.temporary_folder import claim_temporary_folder, clear_temporary_folder
 from avf_shards.timeline import FRAMES_PER_SECOND
 
@@ -71,7 +72,7 @@ class UnitManifest:
     @classmethod
     def read(cls, path: Path) -> "UnitManifest":
         """Return the manifest in a file. Raises UserError for a newer version, FaultError for a damaged file."""
-        fields = Fields(unseal_versioned(path.read_bytes(), "unit", str(path)), str(path))
+        fields = Fields(unseal_versioned(read_bytes(path), "unit", str(path)), str(path))
         return cls(
             unit=fields.integer("unit"),
             attempt=fields.integer("attempt"),
@@ -184,7 +185,7 @@ class RunFolder:
         data = ledger.encode_ledger(decisions)
         durable_io.write(temporary / LEDGER, data)
         files[LEDGER] = len(data)
-        sidecar = (temporary / PART_INDEX).read_bytes()
+        sidecar = read_bytes(temporary / PART_INDEX)
         manifest = UnitManifest(
             unit=unit,
             attempt=attempt,

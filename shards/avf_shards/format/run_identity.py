@@ -6,6 +6,7 @@ from typing import Any
 
 from avf_shards.format.manifest import unseal_versioned
 from avf_shards.schema.fields import Fields
+from avf_shards.system.storage_faults import read_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class RunIdentity:
 
 def read_run_identity(path: Path) -> RunIdentity:
     """Return the identity in a run.json. Raises UserError for a newer version, FaultError for a damaged file."""
-    fields = Fields(unseal_versioned(path.read_bytes(), "curation run", str(path)), str(path))
+    fields = Fields(unseal_versioned(read_bytes(path), "curation run", str(path)), str(path))
     return RunIdentity(
         fingerprint=fields.text("fingerprint"),
         settings=dict(fields.table("settings").values),

@@ -7,6 +7,7 @@ from typing import Any
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.manifest import MANIFEST, seal, unseal
 from avf_shards.schema.fields import Fields
+from avf_shards.system.storage_faults import read_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,7 @@ def read_manifest(shards: Path) -> ShardManifest:
     path = shards / MANIFEST
     if not path.is_file():
         raise UserError(f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out {shards}` writes it")
-    return ShardManifest.from_json(path.read_bytes(), str(path))
+    return ShardManifest.from_json(read_bytes(path), str(path))
 
 
 def _file_name(fields: Fields) -> str:

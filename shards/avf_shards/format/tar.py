@@ -14,6 +14,7 @@ from pathlib import Path
 
 from avf_shards.errors import FaultError
 from avf_shards.system import durable_io
+from avf_shards.system.storage_faults import name_path
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -84,7 +85,9 @@ class TarWriter:
 
 def read_member(handle: int, path: Path, member: Member) -> bytes:
     """Return the payload of `member` from the open file `handle`. Raises FaultError with shard, member and fault."""
-    return check_member(os.pread(handle, BLOCK + member.size, member.offset - BLOCK), path.name, member)
+    with name_path(path):
+        data = os.pread(handle, BLOCK + member.size, member.offset - BLOCK)
+    return check_member(data, path.name, member)
 
 
 def check_member(data: bytes | memoryview, shard: str, member: Member) -> bytes:
@@ -101,6 +104,6 @@ def check_member(data: bytes | memoryview, shard: str, member: Member) -> bytes:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with open(path, "rb") as file:
+    """Return the SHA-256 of a file in hexadecimal digits. Raises OSError, which names the file."""
+    with name_path(path), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

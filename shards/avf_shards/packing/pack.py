@@ -32,6 +32,7 @@ from avf_shards.packing.near_duplicates import Fingerprint
 from avf_shards.packing.selection import Selection, SelectionResult, select_clips
 from avf_shards.schema import ledger
 from avf_shards.system import durable_io
+from avf_shards.system.storage_faults import read_bytes
 
 PACK, SELECTED = "pack.json", "selection.parquet"
 _OPEN_PARTS = 64  # a seeded order jumps between units, and a process may open only so many files
@@ -209,7 +210,7 @@ def list_shard(shard: Path) -> ShardEntry:
         shard=shard.name,
         bytes=loaded.size_bytes,
         sha256=loaded.sha256,
-        index_sha256=hashlib.sha256(side.read_bytes()).hexdigest(),
+        index_sha256=hashlib.sha256(read_bytes(side)).hexdigest(),
         clips=loaded.clips,
         seconds=loaded.seconds,
     )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -20,7 +21,9 @@ from avf_shards.format.run_folder import (
     RunFolder,
 )
 from avf_shards.format.tar import BLOCK, END, check_member, header, sha256_file
-from avf_shards.schema.versions import FileKind
+from avf_shards.schema.versions import FileKind, read_parquet
+from avf_shards.system.storage_faults import name_path
+from avf_shards.text import count_noun
 
 _PLAN_FILES: dict[str, FileKind] = {PLAN: "plan", SKIPPED_INPUTS: "skipped inputs"}
 
@@ -51,6 +54,7 @@ def verify_run(run: RunFolder) -> list[str]:
             keys_in_force = set(pc.list_flatten(run.ledger()["clips"]).to_pylist())
         except (FaultError, UserError, FileNotFoundError) as error:  # in a unit, where the run is not finished
             faults.append(_describe(error, Path(getattr(error, "filename", None) or run.root)))
+    faults += _missing_unit_faults(run)
     faults += _unit_faults(run, keys_in_force)
     return list(dict.fromkeys(faults))  # a unit's fault comes from run.ledger() too
 
@@ -63,6 +67,31 @@ def _file_faults(folder: Path, digests: dict[str, str], kinds: dict[str, FileKin
         except (FaultError, FileNotFoundError) as error:
             faults.append(_describe(error, folder / name))
     return faults
+
+
+def _missing_unit_faults(run: RunFolder) -> Iterator[str]:
+    """Yield each unit that is planned in a finished attempt and has no folder, and where the ledger counts other spans.
+
+    A file that is damaged is a fault of its own, and is passed over here.
+    """
+    attempts = run.attempts()
+    for attempt in attempts:
+        folder = run.attempt_folder(attempt)
+        if attempt == attempts[-1] and not (folder / "ledger").is_dir():
+            continue  # the run goes on here
+        with suppress(FaultError, UserError, FileNotFoundError):
+            planned = read_parquet(folder / "plan" / PLAN, "plan", ["unit"])["unit"]
+            finished = run.finished_units(attempt)
+            missing = sorted(set(planned.unique().to_pylist()) - finished)
+            yield from (f"{run.unit_folder(attempt, unit)}: missing; the plan has this unit" for unit in missing)
+            rows = read_parquet(folder / "ledger" / LEDGER, "ledger", ["unit"]).num_rows
+            counts = [run.unit_manifest(attempt, unit).counts for unit in sorted(finished)]
+            spans = sum(count[status] for count in counts for status in ("kept", "rejected", "failed"))
+            if not missing and spans != rows:
+                yield (
+                    f"{folder / 'ledger' / LEDGER}: holds {count_noun(rows, 'span')}, and the units of attempt "
+                    f"{attempt} hold {spans:,}"
+                )
 
 
 def _unit_faults(run: RunFolder, keys_in_force: set[str] | None) -> Iterator[str]:
@@ -100,9 +129,8 @@ def _part_faults(part: Path, keys_in_force: set[str] | None) -> Iterator[str]:
     if sha256_file(part) == index.sha256:
         return
     faults: list[str] = []
-    handle = os.open(part, os.O_RDONLY)
-    try:
-        end = 0
+    with name_path(part), open(part, "rb", buffering=0) as file:
+        handle, end = file.fileno(), 0
         for member in index.members:
             key = member.name.partition(".")[0]
             block = os.pread(handle, BLOCK + member.size, member.offset - BLOCK)
@@ -119,8 +147,6 @@ def _part_faults(part: Path, keys_in_force: set[str] | None) -> Iterator[str]:
                 faults.append(f"{part}: the padding after {member.name} is damaged")
         if os.pread(handle, len(END), end) != END:
             faults.append(f"{part}: the end-of-archive blocks at byte {end} are damaged")
-    finally:
-        os.close(handle)
     yield from faults
 
 

@@ -20,6 +20,7 @@ from avf_shards.sampling.hash_draw import priority
 from avf_shards.schema.check_columns import flatten_checks
 from avf_shards.schema.versions import versioned_schema
 from avf_shards.settings.config import bind
+from avf_shards.system.storage_faults import read_text
 
 ClipOrder = Literal["shuffled", "speakers", "ledger"]
 
@@ -134,7 +135,7 @@ def load_selection(path: Path | None) -> Selection:
     if path is None:
         return Selection()
     try:
-        values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        values: dict[str, Any] = tomllib.loads(read_text(path))
     except OSError as error:
         raise UserError(f"{path}: cannot read the selection file ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -15,6 +15,7 @@ from avf_shards.format.tar import BLOCK, END, read_member, sha256_file
 from avf_shards.packing.contents import content_faults
 from avf_shards.packing.pack import PACK, SELECTED
 from avf_shards.schema.versions import read_json, read_parquet, refuse_newer_version, stamp
+from avf_shards.system.storage_faults import name_path, read_bytes
 
 
 def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: None) -> list[str]:
@@ -81,7 +82,7 @@ def _generation_faults(shards: Path) -> list[str]:
     """Return the fault of the newest generation's file, or of a manifest.json that is another: a writer was killed."""
     newest = max(list_generations(shards), default=None)
     try:
-        if newest is None or read_generation(shards, newest) == (shards / MANIFEST).read_bytes():
+        if newest is None or read_generation(shards, newest) == read_bytes(shards / MANIFEST):
             return []
     except FaultError as error:
         return [str(error)]
@@ -102,7 +103,7 @@ def _shard_faults(shard: Path, tar_digest: str, index_digest: str) -> list[str]:
         return [f"{shard.name}: missing"] + ([] if side.is_file() else [f"{side.name}: missing"])
     if not side.is_file():
         return [f"{side.name}: missing"]
-    if hashlib.sha256(side.read_bytes()).hexdigest() != index_digest:
+    if hashlib.sha256(read_bytes(side)).hexdigest() != index_digest:
         with suppress(FaultError):
             index.load_index(side)  # refuses the sidecar of a newer version, which is not damaged
         return [f"{side.name}: damaged, or not the sidecar that was packed (its SHA-256 is not the manifest's)"]
@@ -122,9 +123,8 @@ def _byte_faults(shard: Path) -> Iterator[str]:
     if size != loaded.size_bytes:
         fault = "truncated" if size < loaded.size_bytes else "longer than written"
         yield f"{shard.name}: {size} bytes, its index says {loaded.size_bytes} ({fault})"
-    handle = os.open(shard, os.O_RDONLY)
-    try:
-        offset = 0
+    with name_path(shard), open(shard, "rb", buffering=0) as file:
+        handle, offset = file.fileno(), 0
         for member in loaded.members:
             try:
                 read_member(handle, shard, member)
@@ -137,5 +137,3 @@ def _byte_faults(shard: Path) -> Iterator[str]:
             offset += -member.size % BLOCK
         if size == loaded.size_bytes and os.pread(handle, len(END), offset) != END:
             yield f"{shard.name}: the end-of-archive blocks at byte {offset} are damaged"
-    finally:
-        os.close(handle)

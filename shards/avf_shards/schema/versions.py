@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from avf_shards.errors import FaultError, UserError
+from avf_shards.system.storage_faults import read_bytes
 
 SCHEMA_VERSION = "schema_version"
 """Key of the version: in JSON objects, and in the key-value metadata of Parquet files."""
@@ -118,7 +119,7 @@ def read_json(path: Path, kind: FileKind | None = None) -> dict[str, Any]:
 
     Raises as `parse_json`.
     """
-    return parse_json(path.read_bytes(), kind, str(path))
+    return parse_json(read_bytes(path), kind, str(path))
 
 
 def parse_json(data: bytes | str, kind: FileKind | None, where: str) -> dict[str, Any]:
@@ -150,6 +151,7 @@ def translate_parquet_errors(path: Path, kind: FileKind) -> Iterator[None]:
         raise FaultError(f"{path}: not readable as {kind} ({' '.join(str(error).split())})") from None
     except OSError as error:
         if error.errno is not None:  # the machine's, and not of the file's content
+            error.filename = error.filename or str(path)
             raise
         raise FaultError(f"{path}: damaged ({' '.join(str(error).split())})") from None
 

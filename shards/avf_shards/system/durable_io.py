@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from avf_shards.system.storage_faults import name_path
+
 Watcher = Callable[[str, Path], None]
 _watcher: Watcher | None = None
 
@@ -52,24 +54,26 @@ class Writer:
         _notify("create", path)
 
     def write(self, data: bytes | memoryview) -> int:
-        if _watcher is not None:
-            half = len(data) // 2
-            self._file.write(data[:half])
-            self._file.flush()
-            _notify("half a write", self.path)
-            self._file.write(data[half:])
-            self._file.flush()
-            _notify("write", self.path)
-        else:
-            self._file.write(data)
+        with name_path(self.path):
+            if _watcher is not None:
+                half = len(data) // 2
+                self._file.write(data[:half])
+                self._file.flush()
+                _notify("half a write", self.path)
+                self._file.write(data[half:])
+                self._file.flush()
+                _notify("write", self.path)
+            else:
+                self._file.write(data)
         return len(data)
 
     def close(self) -> None:
         if self._file.closed:
             return
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with name_path(self.path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
         _notify("fsync", self.path)
 
     def __enter__(self) -> Self:
@@ -108,7 +112,8 @@ def sync_folder(path: Path) -> None:
     """Make the names of the files in a folder durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with name_path(path):
+            os.fsync(handle)
     finally:
         os.close(handle)
     _notify("fsync", path)
@@ -170,7 +175,7 @@ def replace_by(temporary: Path, final: Path) -> None:
 
 def overwrite_with_zeros(path: Path, offset: int, size: int) -> None:
     """Overwrite a part of a file with zeros, durably: what was there is to be deleted."""
-    with open(path, "r+b") as file:
+    with name_path(path), open(path, "r+b") as file:
         file.seek(offset)
         file.write(bytes(size))
         file.flush()

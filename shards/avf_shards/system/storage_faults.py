@@ -7,7 +7,8 @@ never become an opinion about the file that was read.
 import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,6 +57,17 @@ def raise_machine_fault(error: BaseException) -> None:
         raise error
 
 
+@contextmanager
+def name_path(path: Path) -> Iterator[None]:
+    """Give an OSError of the block the path that it is about, where it has none: a read knows a handle alone."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None and not is_ffmpeg_error(error):
+            error.filename = str(path)
+        raise
+
+
 def retry_read(read: Callable[[], T], path: Path) -> T:
     """Return what `read` returns; after an error of the machine, call it once more after each of several pauses.
 
@@ -63,10 +75,9 @@ def retry_read(read: Callable[[], T], path: Path) -> T:
     """
     for pause_s in (*RETRY_PAUSES_S, None):
         try:
-            return read()
+            with name_path(path):
+                return read()
         except OSError as error:
-            if error.filename is None:
-                error.filename = str(path)
             if pause_s is None or not is_machine_fault(error):
                 raise
             log.warning("%s: %s; the next try is in %g s", path, error.strerror, pause_s)
@@ -82,6 +93,11 @@ def read_bytes(path: Path, max_bytes: int = -1) -> bytes:
             return file.read(max_bytes)
 
     return retry_read(read, path)
+
+
+def read_text(path: Path, encoding: str = "utf-8", errors: str = "strict") -> str:
+    """Return the text of a file. Raises OSError as `retry_read`, and UnicodeDecodeError."""
+    return retry_read(lambda: path.read_text(encoding, errors), path)
 
 
 def describe_fault(error: OSError) -> str:

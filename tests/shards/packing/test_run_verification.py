@@ -1,5 +1,7 @@
 """A flipped bit in any committed file of a run is noticed, and the file is named."""
 
+import errno
+import os
 import random
 import shutil
 from pathlib import Path
@@ -10,8 +12,12 @@ from avf_shards.cli.main import main as shards_main
 from avf_shards.deletion.shard_deletion import deletion_request
 from avf_shards.deletion.takedown import take_down
 from avf_shards.errors import FaultError, UserError
-from avf_shards.format.run_folder import RunFolder
+from avf_shards.format.run_folder import RunFolder, attempt_ledger_files
 from avf_shards.packing.run_verification import verify_run
+from avf_shards.schema.ledger import encode_ledger, read_ledger
+from avf_shards.system import durable_io
+from avf_shards.system.storage_faults import name_path
+from support.failing_reads import failing_reads
 from support.runs import make_run
 
 
@@ -125,3 +131,79 @@ def test_audit_and_verify_name_a_damaged_file(
 def test_an_intact_run_is_said_to_be_intact(finished: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(finished.root)]) == 0
     assert "every committed file is as it was written" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("attempt", [0, 1])
+def test_a_missing_unit_is_named(finished: RunFolder, tmp_path: Path, attempt: int) -> None:
+    run = RunFolder(Path(shutil.copytree(finished.root, tmp_path / "run")))
+    folder = run.unit_folder(attempt, 0)
+    shutil.rmtree(folder)
+    assert f"{folder}: missing; the plan has this unit" in verify_run(run)
+
+
+def test_a_missing_unit_of_an_unfinished_run_is_named_from_its_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path, videos=6)
+    shutil.rmtree(run.attempt_folder(0) / "ledger")
+    assert main(["verify", str(run.root)]) == 0
+    shutil.rmtree(run.unit_folder(0, 1))
+    assert main(["verify", str(run.root)]) == 1
+    assert f"{run.unit_folder(0, 1)}: missing; log/units.jsonl says that it was committed" in capsys.readouterr().out
+
+
+def test_a_ledger_of_other_spans_than_its_units_is_named(finished: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(Path(shutil.copytree(finished.root, tmp_path / "run")))
+    path = run.attempt_folder(0) / "ledger" / "ledger.parquet"
+    shorter = encode_ledger(read_ledger(path).slice(1))
+    for name, data in attempt_ledger_files(0, shorter).items():
+        (path.parent / name).write_bytes(data)
+    assert any("and the units of attempt 0 hold" in fault for fault in verify_run(run))
+
+
+READERS: dict[str, tuple[str, ...]] = {
+    "run.json": ("verify", "audit", "pack"),
+    "plan.json": ("verify", "audit"),
+    "plan.parquet": ("verify", "audit"),
+    "ledger.parquet": ("verify", "audit", "pack"),
+    "ledger.json": ("verify", "audit", "pack"),
+    "unit.json": ("verify", "pack"),
+    "clips.index.json": ("verify", "pack"),
+    "clips.tar": ("verify", "pack"),
+}
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("name", READERS)
+def test_a_failing_read_names_its_file_in_every_command(
+    tmp_path: Path, name: str, number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path, videos=2)
+    path = next(path for path in committed_files(run) if path.name == name)
+    for command in READERS[name]:
+        arguments = ["pack", str(run.root), "--out", str(tmp_path / "shards")]
+        program = shards_main if command == "pack" else main
+        with failing_reads(path, lambda count: True, number):
+            assert program(arguments if command == "pack" else [command, str(run.root)]) == 2, command
+        assert f"{path}: {os.strerror(number)}" in capsys.readouterr().err, command
+
+
+def test_a_failing_write_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write and an fsync know only the number of an open file."""
+
+    def fail(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a'"):
+        durable_io.write(tmp_path / "a", b"data")
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a'"):
+        durable_io.overwrite_with_zeros(tmp_path / "a", 0, 2)
+    with pytest.raises(OSError, match=r"No space left on device: .*test_a_failing_write"):
+        durable_io.sync_folder(tmp_path)
+    with (
+        open("/dev/full", "wb", buffering=0) as full,
+        pytest.raises(OSError, match="No space left on device: '/a/name'"),
+        name_path(Path("/a/name")),
+    ):
+        full.write(b"x")
