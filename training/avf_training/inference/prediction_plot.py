@@ -19,6 +19,8 @@ from avf_training.inference.timeline import TimelineSegment, score_segments
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.trainer.figures import DPI, PALETTE, WIDTH_IN, load_pyplot, put_legend_below, use_few_ticks
 
+TimeRange = tuple[float, float]  # start and end, in seconds of the video
+
 MAX_PEOPLE = 12  # of one figure
 _THUMBNAILS = 6
 _MAX_NAMED = len(PALETTE.series)  # classes with a colour of their own; the others are one area
@@ -37,10 +39,12 @@ def draw_predictions(shards: Path | str, predictions: Sequence[PersonPrediction]
     count = len(predictions)
     figure = pyplot.figure(figsize=(WIDTH_IN, 4.2 * count))
     rows = figure.add_gridspec(2 * count, 1, height_ratios=[1, 2.2] * count)
+    ranges = _time_ranges(predictions)
     for n, prediction in enumerate(predictions):
         files = {key: clips.read(index_of[key]) for key in prediction.keys}
-        _draw_frames(figure.add_subplot(rows[2 * n]), prediction, files)
-        _draw_scores(figure.add_subplot(rows[2 * n + 1]), prediction)
+        range_s = ranges[prediction.source, prediction.video_id]
+        _draw_frames(figure.add_subplot(rows[2 * n]), prediction, files, range_s)
+        _draw_scores(figure.add_subplot(rows[2 * n + 1]), prediction, range_s)
     data = io.BytesIO()
     figure.savefig(data, dpi=DPI, format=out.suffix[1:].lower())
     pyplot.close(figure)
@@ -48,19 +52,31 @@ def draw_predictions(shards: Path | str, predictions: Sequence[PersonPrediction]
     return count
 
 
+def _time_ranges(predictions: Sequence[PersonPrediction]) -> dict[tuple[str, str], TimeRange]:
+    """Return the seconds that each video is drawn over, by source and id: all its people have one axis."""
+    ranges: dict[tuple[str, str], TimeRange] = {}
+    for prediction in predictions:
+        first_s, last_s = prediction.windows[0].start_s, max(window.stop_s for window in prediction.windows)
+        start_s, stop_s = ranges.get((prediction.source, prediction.video_id), (first_s, last_s))
+        ranges[prediction.source, prediction.video_id] = min(start_s, first_s), max(stop_s, last_s)
+    return ranges
+
+
 def _clip_windows(prediction: PersonPrediction) -> list[list[WindowPrediction]]:
     """Return the windows of each clip of a timeline."""
     return [[window for window in prediction.windows if window.key == key] for key in prediction.keys]
 
 
-def _draw_frames(axis: Any, prediction: PersonPrediction, files: Mapping[str, dict[str, bytes]]) -> None:
-    start_s, stop_s = prediction.windows[0].start_s, prediction.windows[-1].stop_s
+def _draw_frames(
+    axis: Any, prediction: PersonPrediction, files: Mapping[str, dict[str, bytes]], range_s: TimeRange
+) -> None:
+    start_s, stop_s = range_s
     for windows in _clip_windows(prediction):
         first_s, last_s = windows[0].start_s, windows[-1].stop_s
         count = max(1, round(_THUMBNAILS * (last_s - first_s) / (stop_s - start_s)))
         pictures = np.concatenate(thumbnails(files[windows[0].key], count), 1)
         axis.imshow(pictures, aspect="auto", extent=(first_s, last_s, 0, 1))
-    axis.set_xlim(start_s, stop_s)
+    axis.set_xlim(range_s)
     axis.set_axis_off()
     best = f": {prediction.best} on average" if prediction.best else ""
     axis.set_title(f"{_shorten(prediction.video_id)}, person {prediction.person + 1}{best}")
@@ -71,7 +87,7 @@ def _shorten(name: str, length: int = 28) -> str:
     return name if len(name) <= length else f"{name[: length // 2 - 1]}…{name[-length // 2 :]}"
 
 
-def _draw_scores(axis: Any, prediction: PersonPrediction) -> None:
+def _draw_scores(axis: Any, prediction: PersonPrediction, range_s: TimeRange) -> None:
     segments = score_segments(prediction)
     names, columns = _named_columns(prediction)
     colours = [
@@ -91,7 +107,7 @@ def _draw_scores(axis: Any, prediction: PersonPrediction) -> None:
     if prediction.classes:
         axis.set_ylim(0, 1)
         axis.set_ylabel("probability")
-    axis.set_xlim(segments[0].start_s, segments[-1].stop_s)
+    axis.set_xlim(range_s)
     axis.set_xlabel("seconds of the video")
     use_few_ticks(axis)
     put_legend_below(axis, 3)
