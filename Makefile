@@ -64,7 +64,7 @@ lock: | $(UV)
 	printf 'uv==0.13.8\n' | $(UV) pip compile - --universal --generate-hashes --no-emit-index-url --quiet -o requirements-uv.lock
 
 docs: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "open site/index.html"
 
 picture:
