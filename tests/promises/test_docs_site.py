@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def build_site(folder: Path, out: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command of `make docs` in a folder; a proxy that does not exist would fail each request to the network."""
+    """Run the command of `make docs` in a folder; a proxy that does not exist fails each request to the network."""
     recipe = (ROOT / "Makefile").read_text("utf-8").partition("\ndocs: ")[2]
     words = re.search(r"\$\(BIN\)/python (-m mkdocs .*)", recipe)
     assert words is not None

@@ -19,7 +19,7 @@ from avf_training.inference.timeline import TimelineSegment, score_segments
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.trainer.figures import DPI, PALETTE, WIDTH_IN, load_pyplot, put_legend_below, use_few_ticks
 
-TimeRange = tuple[float, float]  # start and end, in seconds of the video
+_RangeS = tuple[float, float]  # start and end, in seconds of the video
 
 MAX_PEOPLE = 12  # of one figure
 _THUMBNAILS = 6
@@ -52,9 +52,9 @@ def draw_predictions(shards: Path | str, predictions: Sequence[PersonPrediction]
     return count
 
 
-def _time_ranges(predictions: Sequence[PersonPrediction]) -> dict[tuple[str, str], TimeRange]:
+def _time_ranges(predictions: Sequence[PersonPrediction]) -> dict[tuple[str, str], _RangeS]:
     """Return the seconds that each video is drawn over, by source and id: all its people have one axis."""
-    ranges: dict[tuple[str, str], TimeRange] = {}
+    ranges: dict[tuple[str, str], _RangeS] = {}
     for prediction in predictions:
         first_s, last_s = prediction.windows[0].start_s, max(window.stop_s for window in prediction.windows)
         start_s, stop_s = ranges.get((prediction.source, prediction.video_id), (first_s, last_s))
@@ -68,7 +68,7 @@ def _clip_windows(prediction: PersonPrediction) -> list[list[WindowPrediction]]:
 
 
 def _draw_frames(
-    axis: Any, prediction: PersonPrediction, files: Mapping[str, dict[str, bytes]], range_s: TimeRange
+    axis: Any, prediction: PersonPrediction, files: Mapping[str, dict[str, bytes]], range_s: _RangeS
 ) -> None:
     start_s, stop_s = range_s
     for windows in _clip_windows(prediction):
@@ -87,7 +87,7 @@ def _shorten(name: str, length: int = 28) -> str:
     return name if len(name) <= length else f"{name[: length // 2 - 1]}…{name[-length // 2 :]}"
 
 
-def _draw_scores(axis: Any, prediction: PersonPrediction, range_s: TimeRange) -> None:
+def _draw_scores(axis: Any, prediction: PersonPrediction, range_s: _RangeS) -> None:
     segments = score_segments(prediction)
     names, columns = _named_columns(prediction)
     colours = [
