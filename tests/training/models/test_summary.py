@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from avf_training.models import cost_counter
 from avf_training.models.mask_sampling import paper_masks
+from avf_training.models.model_costs import PRESET_COSTS, ModelSummary, costs_as_json, load_preset_costs
 from avf_training.models.precision import Precision
 from avf_training.models.presets import preset
-from avf_training.models.summary import ModelSummary, summarize_model, training_bytes
+from avf_training.models.summary import store_preset_costs, summarize_model, training_bytes
 
 
 def summarize(name: str) -> ModelSummary:
@@ -37,3 +39,10 @@ def test_recomputed_activations_need_less_memory() -> None:
         training_bytes(config, paper_masks(config), 8, precision, checkpointing=on) for on in (False, True)
     )
     assert recomputed < whole
+
+
+def test_stored_costs_are_those_that_are_counted(tmp_path: Path) -> None:
+    """After a change of a model: `python -c "from avf_training.models.summary import *; store_preset_costs()"`."""
+    store_preset_costs(tmp_path / "costs.json")
+    assert (tmp_path / "costs.json").read_text() == PRESET_COSTS.read_text()
+    assert costs_as_json(load_preset_costs().values()).decode() == PRESET_COSTS.read_text()

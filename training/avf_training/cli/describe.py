@@ -43,20 +43,31 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.console.training_tables import print_summaries
-    from avf_training.models.precision import Precision
+    from avf_training.models.model_costs import STORED, CostSettings, load_preset_costs
     from avf_training.models.presets import PRESETS, preset
-    from avf_training.models.summary import summarize_model
 
     if options.batch < 2:
         raise UserError(f"--batch {options.batch} must be at least 2: the contrastive loss needs negatives")
-    models = [preset(name, options.modalities) for name in options.presets or PRESETS]
-    precision = Precision(compute=options.precision)
-    names = options.presets or list(PRESETS)
-    summaries = []
-    with progress_line() as show:
-        for number, (name, model) in enumerate(zip(names, models, strict=True), 1):
-            show(f"{name}, {number} of {len(names)} models")
-            summaries.append(summarize_model(model, options.batch, precision))
+    settings = CostSettings(modalities=options.modalities, batch=options.batch, precision=options.precision)
+    models = {name: preset(name, options.modalities) for name in options.presets or PRESETS}
+    if settings == STORED:
+        costs = load_preset_costs()
+        summaries = [costs[name] for name in models]
+    else:
+        summaries = _count_costs(models, settings)
     if not write_answer(options, [asdict(summary) for summary in summaries]):
         print_summaries(summaries, options.batch, options.precision)
     return 0
+
+
+def _count_costs(models: dict[str, Any], settings: Any) -> list[Any]:
+    """Return the costs of models as they are counted here, which takes a second for each."""
+    from avf_training.models.precision import Precision
+    from avf_training.models.summary import summarize_model
+
+    precision, summaries = Precision(compute=settings.precision), []
+    with progress_line() as show:
+        for number, (name, model) in enumerate(models.items(), 1):
+            show(f"{name}, {number} of {len(models)} models")
+            summaries.append(summarize_model(model, settings.batch, precision))
+    return summaries

@@ -36,11 +36,12 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.inference.clip_input import open_clips, require_input
+
+    require_input(options.input)  # before the imports below, which load torch
     from avf_training.inference.embeddings import KINDS, check_kinds, embed_shards, write_features
     from avf_training.inference.feature_model import FeatureModel
     from avf_training.inference.predictions import check_hop
 
-    require_input(options.input)
     kinds = options.kinds.split(",") if options.kinds else KINDS
     check_kinds(kinds)
     check_hop(options.hop)

@@ -68,13 +68,14 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_training.console.task_tables import print_predictions
     from avf_training.inference.clip_input import open_clips, require_input
+
+    require_input(options.input)  # before the imports below, which load torch
+    from avf_training.console.task_tables import print_predictions
     from avf_training.inference.prediction_files import predictions_as_values, require_outputs, write_predictions_file
     from avf_training.inference.prediction_plot import draw_predictions
     from avf_training.inference.predictions import check_hop, load_fine_tuned, predict_shards
 
-    require_input(options.input)
     check_hop(options.hop)
     files = options.out or [Path(f"{options.input.resolve().stem}.predicted.png")]
     require_outputs(files, options.input)

@@ -42,13 +42,14 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_training.finetuning.initialization import start_model
     from avf_training.inference.clip_input import open_clips, require_input
-    from avf_training.pretraining.reconstruction_figure import ReconstructionRequest, Reconstructor
 
     if options.model and options.preset:
         raise UserError("--model and --preset: a trained model has its own size; leave --preset out")
-    require_input(options.input)
+    require_input(options.input)  # before the imports below, which load torch
+    from avf_training.finetuning.initialization import start_model
+    from avf_training.pretraining.reconstruction_figure import ReconstructionRequest, Reconstructor
+
     request = ReconstructionRequest(
         model=start_model(options.model) if options.model else None,
         preset=options.preset or "avfmaepp_b",

@@ -4,17 +4,20 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avf_shards.text import count_noun
 from rich.table import Table
 
 from avf_training.console.terminal import make_console
-from avf_training.conversion.parity import ParityRow
-from avf_training.data.benchmark import StreamCost
-from avf_training.models.summary import ModelSummary, StageSummary
-from avf_training.pretraining.cost_estimate import TrainingCost
-from avf_training.pretraining.replay import ReplayReport
-from avf_training.pretraining.validation import ValidationScores
+
+if TYPE_CHECKING:  # imports torch and more; a table needs none of it
+    from avf_training.conversion.parity import ParityRow
+    from avf_training.data.benchmark import StreamCost
+    from avf_training.models.model_costs import ModelSummary, StageSummary
+    from avf_training.pretraining.cost_estimate import TrainingCost
+    from avf_training.pretraining.replay import ReplayReport
+    from avf_training.pretraining.validation import ValidationScores
 
 PAGE_HEAD = """# Parity with the authors' code
 
@@ -24,7 +27,7 @@ from any other configuration can be checked the same way.
 """
 
 
-def print_summaries(summaries: Sequence[ModelSummary], batch: int, precision: str) -> None:
+def print_summaries(summaries: Sequence["ModelSummary"], batch: int, precision: str) -> None:
     """Print a row for each model and stage beside the papers' figures; then the parts, then the tokens."""
     costs = _table("model", "stage", "parameters", "paper", "G mult-adds", "paper", f"memory ({batch})")
     parts = _table("millions in", "", "video", "audio", "fusion", "head", "video dec.", "audio dec.")
@@ -69,14 +72,14 @@ def _table(first: str, second: str, *numbers: str) -> Table:
     return table
 
 
-def _parts(stage: StageSummary) -> list[str]:
+def _parts(stage: "StageSummary") -> list[str]:
     head = sum(stage.parts.get(name, 0) for name in ("fc_norm", "head", "layer weights"))
     names = ("encoder_video", "encoder_audio", "fusion", "", "decoder_video", "decoder_audio")
     counts = [stage.parts.get(name, 0) if name else head for name in names]
     return [f"{count / 1e6:.3f}" if count else "" for count in counts]
 
 
-def print_stream_cost(cost: StreamCost, batch: int, step_s: float) -> None:
+def print_stream_cost(cost: "StreamCost", batch: int, step_s: float) -> None:
     """Print the milliseconds of each part, clips per core-second, the bottleneck, and the cores that feed one GPU."""
     table = _table("CPU time of a clip", "", "ms", "clips/core-s")
     devices = {"worker": "worker", "device": "device, if any", "other": "not used"}
@@ -94,7 +97,7 @@ def print_stream_cost(cost: StreamCost, batch: int, step_s: float) -> None:
     out.print(f"cores for one GPU that processes {work}: {cost.cores_needed(step_s, batch):.1f}")
 
 
-def print_cost_estimate(cost: TrainingCost) -> None:
+def print_cost_estimate(cost: "TrainingCost") -> None:
     """Print the estimated cost of a run in a few lines, beside the time that the paper prints."""
     out = make_console()
     accumulated = cost.batch // (cost.devices * cost.micro_batch)
@@ -123,7 +126,7 @@ def print_cost_estimate(cost: TrainingCost) -> None:
         out.print(f"  {name:<20}{text}")
 
 
-def print_validation(scores: ValidationScores) -> None:
+def print_validation(scores: "ValidationScores") -> None:
     """Print the errors beside those of the mean predictors, and the recalls beside chance."""
     table = _table(count_noun(scores.clips, "clip"), "", "model", "mean patch", "ratio", "mean image", "ratio")
     video = scores.video_mse, scores.video_mean_patch_mse, scores.video_mean_image_mse
@@ -153,7 +156,7 @@ def print_validation(scores: ValidationScores) -> None:
     make_console().print("R@1: share of clips whose own sound (picture) is the most similar of all")
 
 
-def print_replay(report: ReplayReport) -> None:
+def print_replay(report: "ReplayReport") -> None:
     """Print the losses of the replayed step, and the module whose output was the first that is not finite."""
     out = make_console()
     parts = "  ".join(f"{name} {value:.4g}" for name, value in report.parts.items())
@@ -167,7 +170,7 @@ def print_replay(report: ReplayReport) -> None:
     out.print(f"parameters whose gradient is not finite: {count}{', first ' + report.parameters[0] if count else ''}")
 
 
-def print_parity(rows: Sequence[ParityRow]) -> None:
+def print_parity(rows: Sequence["ParityRow"]) -> None:
     """Print every group with its worst difference and its tolerance."""
     out = make_console()
     for file, group in groupby(rows, lambda row: row.file):
@@ -186,7 +189,7 @@ def print_parity(rows: Sequence[ParityRow]) -> None:
     out.print(f"{len(rows) - len(off)} of {len(rows)} groups within their tolerance")
 
 
-def fill_page(page: Path, rows: Sequence[ParityRow]) -> None:
+def fill_page(page: Path, rows: Sequence["ParityRow"]) -> None:
     """Write each file's table into its section of `page`, which is created if missing."""
     text = page.read_text("utf-8") if page.is_file() else PAGE_HEAD
     for file, group in groupby(rows, lambda row: row.file):

@@ -7,12 +7,12 @@ alike to all frames of a clip. Shapes: T frames, H W height and width of square 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2 import functional as image
 
 _LEVELS = 10  # RandAugment's scale of magnitudes
 _APPLY_PROBABILITY = 0.5  # of each sampled operation, as in timm's RandAugment
@@ -168,9 +168,16 @@ def _no_argument(level: float, sign: int) -> float:
 
 # The fifteen operations of timm's increasing set (inc1), whose strength grows with the level. The origin of shear and
 # translation is the upper left corner, as in Pillow.
+def _torchvision() -> Any:
+    """Return torchvision's operations; its import takes a second of every start, and only augmentation needs it."""
+    from torchvision.transforms.v2 import functional
+
+    return functional
+
+
 _OPERATIONS = {
-    "autocontrast": _OperationKind(argument=_no_argument, apply=lambda x, _: image.autocontrast(x)),
-    "equalize": _OperationKind(argument=_no_argument, apply=lambda x, _: image.equalize(x)),
+    "autocontrast": _OperationKind(argument=_no_argument, apply=lambda x, _: _torchvision().autocontrast(x)),
+    "equalize": _OperationKind(argument=_no_argument, apply=lambda x, _: _torchvision().equalize(x)),
     "invert": _OperationKind(argument=_no_argument, apply=lambda x, _: 255 - x),
     "rotate": _OperationKind(argument=lambda level, sign: sign * 30 * level, apply=_rotate),
     "posterize": _OperationKind(
@@ -180,10 +187,12 @@ _OPERATIONS = {
         argument=lambda level, _: 256 - int(256 * level), apply=lambda x, limit: torch.where(x < limit, x, 255 - x)
     ),
     "solarize_add": _OperationKind(argument=lambda level, _: min(128, int(110 * level)), apply=_solarize_add),
-    "color": _OperationKind(argument=_enhancement_factor, apply=image.adjust_saturation),
-    "contrast": _OperationKind(argument=_enhancement_factor, apply=image.adjust_contrast),
-    "brightness": _OperationKind(argument=_enhancement_factor, apply=image.adjust_brightness),
-    "sharpness": _OperationKind(argument=_enhancement_factor, apply=image.adjust_sharpness),
+    "color": _OperationKind(argument=_enhancement_factor, apply=lambda x, v: _torchvision().adjust_saturation(x, v)),
+    "contrast": _OperationKind(argument=_enhancement_factor, apply=lambda x, v: _torchvision().adjust_contrast(x, v)),
+    "brightness": _OperationKind(
+        argument=_enhancement_factor, apply=lambda x, v: _torchvision().adjust_brightness(x, v)
+    ),
+    "sharpness": _OperationKind(argument=_enhancement_factor, apply=lambda x, v: _torchvision().adjust_sharpness(x, v)),
     "shear_x": _OperationKind(
         argument=lambda level, sign: sign * 0.3 * level, apply=lambda x, by: _affine(x, ((1, by, by), (0, 1, 0)))
     ),

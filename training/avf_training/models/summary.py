@@ -1,10 +1,10 @@
 """Cost of a model, counted without running it: parameters by part, multiply-adds, tokens, activation memory.
 
-See cost_counter.py for how. The papers print multiply-adds as FLOPs.
+See cost_counter.py for how, and model_costs.py for what is counted.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from torch import nn
@@ -15,57 +15,32 @@ from avf_training.models.cost_counter import count_forward
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.mask_sampling import MaskConfig, Masker, paper_masks
 from avf_training.models.masks import Masks
+from avf_training.models.model_costs import (
+    CLASSES,
+    NOTES,
+    PRESET_COSTS,
+    PUBLISHED,
+    STORED,
+    ModelSummary,
+    PublishedSize,
+    StageSummary,
+    costs_as_json,
+)
 from avf_training.models.precision import Precision
+from avf_training.models.presets import PRESETS, preset
 
 _STATE_BYTES = 16  # per parameter: weight, gradient and AdamW's two moments in fp32
-CLASSES = 11  # MAFW, for which the papers count fine-tuning parameters
 
 
-@dataclass(frozen=True, kw_only=True)
-class PublishedSize:
-    """The size of a model as the papers print it; None where they print nothing."""
-
-    finetune_m: float | None = None  # parameters in fine-tuning, in millions
-    pretrain_m: float | None = None  # parameters in pre-training, in millions
-    finetune_g: float | None = None  # multiply-adds in fine-tuning, in 10^9
+def summarize_presets() -> list[ModelSummary]:
+    """Return the cost of each published model for the STORED batch and precision."""
+    precision = Precision(compute=STORED.precision)
+    return [summarize_model(preset(name, STORED.modalities), STORED.batch, precision) for name in PRESETS]
 
 
-PUBLISHED: Mapping[str, PublishedSize] = {
-    "hicmae_t": PublishedSize(finetune_m=20, pretrain_m=None, finetune_g=14),  # HiCMAE, Table 4
-    "hicmae_s": PublishedSize(finetune_m=46, pretrain_m=None, finetune_g=28),
-    "hicmae_b": PublishedSize(finetune_m=81, pretrain_m=99, finetune_g=46),  # 99: AVF-MAE++, Table 20
-    "avfmaepp_b": PublishedSize(finetune_m=169),  # AVF-MAE++, Table 7
-    "avfmaepp_l": PublishedSize(finetune_m=303),
-    "avfmaepp_h": PublishedSize(finetune_m=521),
-    "table20_vanilla_lgi": PublishedSize(finetune_m=None, pretrain_m=142),
-    "table20_improved_lgi": PublishedSize(finetune_m=None, pretrain_m=163),
-}
-NOTES: Mapping[str, str] = {
-    "hicmae_t": "its pre-training decoder is unpublished; chosen here: 128 wide, 2 heads",
-    "nano": "ours, for laptops and tests",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageSummary:
-    """Cost of one model in pre-training or in fine-tuning."""
-
-    parameters: int  # in all
-    parts: dict[str, int]  # parameters by part
-    gmacs: float  # multiply-adds of one clip's forward pass, in 10^9
-    activation_bytes: int  # that the backward pass of a batch needs
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelSummary:
-    """Cost of one model in both stages."""
-
-    name: str  # of the preset
-    pretrain: StageSummary  # masked autoencoder
-    finetune: StageSummary  # classifier
-    tokens: dict[str, int]  # of one clip, by name
-    published: PublishedSize  # the papers' figures
-    note: str  # what the papers leave open
+def store_preset_costs(path: Path = PRESET_COSTS) -> None:
+    """Write the file that `avf-train describe` prints; a test compares it with what is counted."""
+    path.write_bytes(costs_as_json(summarize_presets()))
 
 
 def summarize_model(config: ModelConfig, batch: int, precision: Precision) -> ModelSummary:
