@@ -257,11 +257,15 @@ def _decode_from(container: Any, stream: Any, clock: FileClock, seek_s: float | 
 
 
 def _read_packets(container: Any, stream: Any, clock: FileClock) -> Iterator[Any]:
-    """Yield the packets of the sound, their clock continued where that of the file starts again."""
+    """Yield the packets of the sound, their clock continued where that of the file starts again.
+
+    Those that an edit list does not show are left out, which makes a hole.
+    """
     packet_clock = PacketClock(clock)
     for packet in read_packets(container, stream):
         packet_clock.adjust(packet)
-        yield packet
+        if not packet_clock.is_misplayed(packet):
+            yield packet
 
 
 def _decode_audio(packets: Iterator[Any]) -> Iterator[Any]:

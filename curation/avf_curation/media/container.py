@@ -36,13 +36,14 @@ class StreamsAppearedError(Exception):
     """Raised at the end of a file that has more streams than were known when it was opened."""
 
 
-def open_container(path: Path, find_all_streams: bool = False) -> InputContainer:
+def open_container(path: Path, find_all_streams: bool = False, *, ignore_edits: bool = False) -> InputContainer:
     """Open a media file, or a folder of numbered images.
 
     Raises MediaError; OSError or MemoryError where the machine fails, which says nothing about the content.
 
     Args:
         find_all_streams: look for streams that begin late in the first 64 MB of the file, not only in the first 5.
+        ignore_edits: times are those of the media, as if an MP4 file had no edit lists.
     """
     if retry_read(path.is_dir, path):
         return _open_image_folder(path)
@@ -56,6 +57,8 @@ def open_container(path: Path, find_all_streams: bool = False) -> InputContainer
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
     if find_all_streams:
         options |= {"probesize": str(min(file.size, _MAX_PROBED_BYTES)), "analyzeduration": str(2**60)}
+    if ignore_edits:
+        options |= {"ignore_editlist": "1"}
     limit_bytes = _OPENING_BYTES + _OPENING_BYTES_PER_BYTE * file.size
     try:
         # Asked first, because FFmpeg may crash where its memory ends.

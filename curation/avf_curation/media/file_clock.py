@@ -1,6 +1,7 @@
 """The clock of a file: where other recordings begin in it, which timestamps are wrong, and where to seek to.
 
-Only files of formats that have no index that says so, and that people join byte by byte, are listed.
+Only files of formats that have no index that says so, and that people join byte by byte, are listed. Of MP4 and
+QuickTime files the edit lists are read.
 """
 
 import logging
@@ -16,8 +17,13 @@ import numpy as np
 from avf_shards.system.storage_faults import retry_read
 
 from avf_curation.media.clock_glitches import repair_glitches
+from avf_curation.media.container import open_container
+from avf_curation.media.edit_lists import TimeSpans, misplayed_spans, read_edit_lists
+from avf_curation.media.edited_times import list_edited_stream
+from avf_curation.media.input_file import InputFile
 from avf_curation.media.joined_clock import (
     Restart,
+    StoredKey,
     StreamClock,
     TimedStream,
     continue_clock,
@@ -29,8 +35,10 @@ from avf_curation.media.presentation_times import MAX_REORDERED
 
 log = logging.getLogger(__name__)
 
+_EDITED_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2"}
 _LISTED_FORMATS = {"mpegts", "mpeg", "matroska,webm", "nut"}
 _STORE_DTS = {"mpegts", "mpeg"}  # formats with times of decoding, which may jump ahead (AVFMT_TS_DISCONT)
+_EDIT_TOLERANCE_S = 0.001  # FFmpeg rounds the ends of edits to ticks of the track
 _SEEK_STEP_S = 0.5  # between the packets of sound to which a seek may lead
 
 
@@ -59,11 +67,15 @@ class FileClock:
     ends: Mapping[int, int] = field(default_factory=dict)
     repaired: int = 0  # timestamps that contradicted their neighbours
     has_equal_times: bool = False  # pictures of the video that is read have one time of presentation
+    #: By number of the track in the file: when FFmpeg plays other media than the edit list says.
+    misplayed: Mapping[int, TimeSpans] = field(default_factory=dict)
+    has_moved_edits: bool = False  # times of pictures in later edits are changed
+    edit_starts: frozenset[StoredKey] = frozenset()  # the first packets of later edits
 
     @property
     def is_changed(self) -> bool:
         """Whether some timestamp of the file is changed, so that FFmpeg cannot seek by it."""
-        return bool(self.restarts or self.repaired)
+        return bool(self.restarts or self.repaired or self.has_moved_edits)
 
 
 class PacketClock:
@@ -75,6 +87,7 @@ class PacketClock:
     def __init__(self, clock: FileClock) -> None:
         self._clock = clock
         self._positions: dict[int, int] = {}  # of the latest packet of each stream
+        self.begins_edit = False  # the latest packet is the first of an edit behind the first one
 
     def adjust(self, packet: Any) -> int:
         """Move the timestamps of a packet in place. Return how many recordings begin before it."""
@@ -85,6 +98,7 @@ class PacketClock:
             return 0
         dts, pts = packet.dts, packet.pts
         stored = stored_key(position, dts, pts)
+        self.begins_edit = stored in self._clock.edit_starts
         if stored in stream.repairs:
             dts, pts = stream.repairs[stored]
         recordings = bisect_right(stream.positions, position)
@@ -93,17 +107,70 @@ class PacketClock:
         packet.pts = None if pts is None else pts + offset
         return recordings
 
+    def is_misplayed(self, packet: Any) -> bool:
+        """Return whether a packet is presented where the edit list of its track shows something else, or nothing.
+
+        Packets that are decoded and not shown are none: others need them.
+        """
+        if not self._clock.misplayed or packet.pts is None or packet.is_discard:
+            return False
+        spans = self._clock.misplayed.get(packet.stream.id, ())
+        time_s = packet.pts * packet.time_base
+        return any(begin - _EDIT_TOLERANCE_S <= time_s < end - _EDIT_TOLERANCE_S for begin, end in spans)
+
 
 def read_file_clock(path: Path, format_name: str, audio_languages: Sequence[str]) -> FileClock:
     """Return the clock of a file, which is read to its end the first time where its format may be joined.
 
+    Raises OSError.
+
     Args:
         audio_languages: as in `choose_audio_stream`; the clocks of other tracks do not count.
     """
-    if format_name not in _LISTED_FORMATS or not retry_read(path.is_file, path):
+    if format_name not in _LISTED_FORMATS | _EDITED_FORMATS or not retry_read(path.is_file, path):
         return FileClock()
     status = retry_read(path.stat, path)
+    if format_name in _EDITED_FORMATS:
+        return _read_edit_lists(path, status.st_size, status.st_mtime_ns)
     return _list_clock(path, format_name, tuple(audio_languages), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _read_edit_lists(path: Path, _size: int, _mtime_ns: int) -> FileClock:
+    """Return the clock of an MP4 or QuickTime file, with right times of the pictures where there are several edits."""
+    file = InputFile(path)
+    try:
+        edits_of_tracks = read_edit_lists(file)
+        file.check()
+    finally:
+        file.close()
+    misplayed = {track: misplayed_spans(edits) for track, edits in edits_of_tracks.items()}
+    streams, ends = {}, {}
+    edit_starts: set[StoredKey] = set()
+    for track, edits in edits_of_tracks.items():
+        index = _video_index(path, track) if len(edits) > 1 else None
+        if index is None:
+            continue
+        edited = list_edited_stream(path, index, edits)
+        if edited is None:
+            log.info("%r: the edits of track %d behind the first one cannot be placed", str(path), track)
+            misplayed[track] = ((edits[0].end_s, edits[-1].end_s),)
+            continue
+        streams[index], ends[index] = edited.clock, edited.end
+        edit_starts |= edited.edit_starts
+    return FileClock(
+        streams=streams,
+        ends=ends,
+        misplayed={track: spans for track, spans in misplayed.items() if spans},
+        has_moved_edits=bool(streams),
+        edit_starts=frozenset(edit_starts),
+    )
+
+
+def _video_index(path: Path, track: int) -> int | None:
+    """Return the number of the video stream that is a track of the file; None: the track is no video."""
+    with open_container(path) as container:
+        return next((stream.index for stream in container.streams.video if stream.id == track), None)
 
 
 @lru_cache(maxsize=2)  # the passes over picture and sound of an input, and over its ranges, ask for the same file

@@ -32,6 +32,10 @@ class Restart:
     is_out_of_step: bool = False
 
 
+StoredKey = tuple[int, int, int]
+"""(position, stored dts, stored pts) of a packet."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StreamClock:
     """How the timestamps of one stream are changed, in its ticks."""
@@ -40,7 +44,7 @@ class StreamClock:
     offsets: tuple[int, ...] = ()  # to add to the timestamps after each restart
     begins: tuple[int, ...] = ()  # continued time of decoding of the first packet after each restart
     #: New (dts, pts) of packets with wrong timestamps, before the offset, by (position, stored dts, stored pts).
-    repairs: Mapping[tuple[int, int, int], tuple[int, int]] = field(default_factory=dict)
+    repairs: Mapping[StoredKey, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -285,6 +289,6 @@ def _is_contradicted(streams: Streams, firsts: Mapping[int, list[int]], number: 
     return False
 
 
-def stored_key(position: int, dts: int | None, pts: int | None) -> tuple[int, int, int]:
+def stored_key(position: int, dts: int | None, pts: int | None) -> StoredKey:
     """Return what identifies a packet with a wrong timestamp in `StreamClock.repairs`."""
     return position, NO_TIME if dts is None else dts, NO_TIME if pts is None else pts

@@ -114,6 +114,7 @@ class VideoDecoder:
         self._failures = 0
         self._number = -1  # of the latest packet that was given to the decoder
         self._packets_read = 0
+        self._edit_starts: set[int] = set()  # numbers of packets with which another edit of an edit list begins
         self._latest_note = _PacketNote(number=0, is_reference=True)
         self._recent_pts: deque[int] = deque(maxlen=MAX_REORDERED)  # of the latest frames
 
@@ -148,9 +149,10 @@ class VideoDecoder:
         return self._container.format.name in _WITHOUT_PRESENTATION_TIMES and self._codec in _REORDERING_CODECS
 
     def _read_packets(self, all_streams: bool = False) -> Iterator[Any]:
-        """Yield the packets of the video with their clock continued."""
+        """Yield the packets of the video with their clock continued, without those that an edit list does not show."""
         packets = read_packets(self._container, self._container.streams.get() if all_streams else self._video)
         latest: int | None = None
+        begins_edit = False
         while True:
             try:
                 packet = next(packets)
@@ -166,6 +168,12 @@ class VideoDecoder:
             if packet.stream.index != self._video.index:
                 continue
             recording = self._clock.adjust(packet)
+            begins_edit |= self._clock.begins_edit
+            if self._clock.is_misplayed(packet):
+                continue
+            if begins_edit:
+                self._edit_starts.add(self._packets_read)
+                begins_edit = False
             if latest is not None and recording > latest:
                 self.recordings.append((self._packets_read, recording))
             if packet.size:
@@ -181,8 +189,12 @@ class VideoDecoder:
                 self.repeated_until = times.repetition_end(packet, packet.duration or nominal_step(self._video))
             return
         if not is_flush and self._packet_damage.is_foreign(packet):
-            yield from self._pass_foreign(times)
+            self._number += 1
+            self._note_failure(self._number, True, None)
+            yield from self._drain(times)
             return
+        if not is_flush and self._number + 1 in self._edit_starts:
+            yield from self._drain(times)  # HEVC refuses pictures that it was given in the edit before
         note = (
             _PacketNote(number=self._number, is_reference=False) if is_flush else self._send(packet, following, times)
         )
@@ -208,10 +220,8 @@ class VideoDecoder:
         for frame in decoded:
             yield self._describe(frame, note, times)
 
-    def _pass_foreign(self, times: PresentationTimes) -> Iterator[DecodedFrame]:
-        """Pass a packet that is not for this decoder, and yield the frames that wait in the decoder."""
-        self._number += 1
-        self._note_failure(self._number, True, None)
+    def _drain(self, times: PresentationTimes) -> Iterator[DecodedFrame]:
+        """Yield the frames that wait in the decoder, which begins anew with the next packet."""
         for frame in self._video.codec_context.decode(None):
             yield self._describe(frame, self._latest_note, times)
         self._video.codec_context.flush_buffers()

@@ -26,7 +26,8 @@ TRIES = 1 + len(RETRY_PAUSES_S)
 def digest_of_everything(path: Path, sound_path: Path | None = None) -> str:
     """Decode a file as the pipeline does: once from start to end, its sound, and a span of it again."""
     digest = hashlib.sha256()
-    file_clock._list_clock.cache_clear()  # it would save reads of the passes after the first
+    file_clock._list_clock.cache_clear()  # these would save reads of the passes after the first
+    file_clock._read_edit_lists.cache_clear()
     with MediaFile(path, CONFIG, sound_path) as media:
         for shown in media.frames():
             digest.update(shown.frame.to_ndarray(format="gray").tobytes())
