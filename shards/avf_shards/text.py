@@ -1,4 +1,46 @@
-"""Wording of counts and durations in messages and reports."""
+"""Wording of counts and durations in messages and reports, and text from outside without what steers a terminal."""
+
+import re
+import unicodedata
+
+_CANDIDATE = re.compile(r"[^ -~]")  # printable ASCII needs no look-up
+
+
+def printable(text: str) -> str:
+    """Return text with every control character, line break, direction mark and lone surrogate escaped as in Python.
+
+    Names from outside may hold any of them, and a terminal obeys.
+    """
+    return _CANDIDATE.sub(lambda match: _escape(match[0]), text)
+
+
+def printable_lines(text: str, indent: str = "") -> str:
+    """Return text as `printable` does, but keep its line breaks and tabs.
+
+    Args:
+        indent: put before each line but the first that begins with no space, so that no name can begin a line.
+    """
+    first, *others = ("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+    return "\n".join([first, *(f"{indent}{line}" if line and line[0] != " " else line for line in others)])
+
+
+def printable_json(text: str) -> str:
+    """Return JSON text whose strings hold escapes where `printable` would escape, so that it says the same."""
+    return re.sub(r"[^\n -~]", lambda match: match[0] if _is_visible(match[0]) else _json_escape(match[0]), text)
+
+
+def _is_visible(character: str) -> bool:
+    # The spaces of other scripts (U+3000) are no control characters, though Python takes them for unprintable.
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def _escape(character: str) -> str:
+    return character if _is_visible(character) else repr(character)[1:-1]
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[n : n + 2].hex()}" for n in range(0, len(units), 2))
 
 
 def count_noun(count: int, noun: str) -> str:

@@ -20,8 +20,8 @@ plan: {unit_videos: 0, unit_mb: -1}
 
 
 def refusal(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """Return the lines on standard error that refuse something, without the name of the command."""
-    lines = capsys.readouterr().err.splitlines()
+    """Return the lines on standard error that refuse something, without the name of the command and the indent."""
+    lines = [line.removeprefix("  ") for line in capsys.readouterr().err.splitlines()]
     return [line.removeprefix("avf-curate: ").removeprefix("avf-train: ") for line in lines]
 
 

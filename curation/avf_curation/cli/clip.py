@@ -6,7 +6,7 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, local_path, output_folder, write_answer
 from avf_shards.errors import UserError
-from avf_shards.text import count_noun
+from avf_shards.text import count_noun, printable
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.cli.options import add_set_option, add_weights_option, weights_folder
@@ -55,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
     if not write_answer(options, rows):
         print(f"{options.videos}: {count_noun(len(rows), 'clip')}; tracked by {clips.backends.track}")
         for row in rows:
-            name = f"  {row['video']}" if options.videos.is_dir() else ""
+            name = f"  {printable(str(row['video']))}" if options.videos.is_dir() else ""
             print(f"  {row['start_s']:7.2f} to {row['stop_s']:7.2f} s  person {row['person'] + 1}  {row['key']}{name}")
         print(f"next: avf-train predict {options.out} --model RUN")
     return 0

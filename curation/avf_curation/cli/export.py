@@ -34,14 +34,14 @@ def _run(options: argparse.Namespace) -> int:
     import shlex
     import sys
 
-    from avf_shards.text import count_noun
+    from avf_shards.text import count_noun, printable
 
     from avf_curation.reports.fiftyone_dataset import DATASET_TYPE, write_fiftyone_dataset
 
     run = open_run(options)
     written = write_fiftyone_dataset(run, options.out, input_folders(options, run))
     for line in written.left_out:
-        print(f"left out: {line}", file=sys.stderr)
+        print(printable(f"left out: {line}"), file=sys.stderr)
     print(f"{options.out}: {count_noun(written.decisions, 'decision')} on {count_noun(written.videos, 'video')}")
     print("open it where FiftyOne is installed:")
     name = options.out.resolve().name

@@ -7,6 +7,7 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, write_answer
 from avf_shards.errors import UserError
+from avf_shards.text import printable
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.cli.options import add_run_argument, open_run
@@ -58,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     if status.unreadable:
         print(status.unreadable_sentence)
     for unit in progress.active[:_SHOWN_UNITS]:
-        print(f"  at {unit.video or 'the next video'}: {unit.stage or 'starting'}")
+        print(f"  at {printable(unit.video or 'the next video')}: {unit.stage or 'starting'}")
     if len(progress.active) > _SHOWN_UNITS:
         print(f"  and {len(progress.active) - _SHOWN_UNITS} more workers")
     if status.last_unit_s_ago is not None:

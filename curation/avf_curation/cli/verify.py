@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, print_answer
+from avf_shards.text import printable
 
 from avf_curation.cli.options import add_run_argument, open_run
 
@@ -32,6 +33,6 @@ def _run(options: argparse.Namespace) -> int:
     faults = verify_run(run)
     missing = {fault.partition(":")[0] for fault in faults}
     faults += [fault for fault in lost_units(run) if fault.partition(":")[0] not in missing]
-    text = "\n".join(faults) if faults else f"{run.root}: every committed file is as it was written"
+    text = "\n".join(map(printable, faults)) if faults else f"{run.root}: every committed file is as it was written"
     print_answer(options, {"faults": faults}, text)
     return 1 if faults else 0

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from avf_curation.audit.funnel import LedgerSummary, SourceSummary
 from avf_curation.audit.undecided import GateCount
-from avf_curation.console.tables import printable
+from avf_curation.console.tables import plain_text
 
 
 def print_audit(out: Console, summary: LedgerSummary) -> None:
@@ -43,13 +43,13 @@ def print_audit(out: Console, summary: LedgerSummary) -> None:
     backends = ", ".join(f"{stage}={name}" for stage, name in sorted(summary.backends.items()))
     out.print(f"backends {backends}; settings {summary.fingerprint}")
     if summary.plan:
-        out.print(printable(describe_plan(summary.plan)))
+        out.print(plain_text(describe_plan(summary.plan)))
     if summary.unreadable:
         out.print(Text(summary.unreadable_sentence, style="red"))
     if summary.duplicate_inputs:
         out.print(f"inputs with the bytes of another input: {summary.duplicate_inputs:,}; pack takes their clips once")
     for name in summary.accounting_errors:
-        out.print(Text("accounting error, spans leave a gap or overlap: ", style="red") + printable(name))
+        out.print(Text("accounting error, spans leave a gap or overlap: ", style="red") + plain_text(name))
 
 
 def describe_plan(plan: PlanSummary) -> str:

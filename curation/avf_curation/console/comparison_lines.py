@@ -5,14 +5,14 @@ from avf_shards.timeline import format_duration
 from rich.console import Console
 
 from avf_curation.audit.compare import ALPHA, Comparison
-from avf_curation.console.tables import FEW, printable
+from avf_curation.console.tables import FEW, plain_text
 
 
 def print_comparison(out: Console, comparison: Comparison) -> None:
     """Print per source which verdicts of the same videos changed, and which shares of other videos did."""
     for source in comparison.sources:
         out.print(
-            printable(
+            plain_text(
                 f"{source.source}: {count_noun(source.videos_before, 'video')} before, {source.videos_after:,} after"
             )
         )
@@ -26,7 +26,7 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
             )
         for move in source.moved[:FEW]:
             out.print(
-                printable(
+                plain_text(
                     f"    {format_duration(move.frames):>10} in {count_noun(move.videos, 'video')}: "
                     f"{move.before} -> {move.after}"
                 )
@@ -36,6 +36,6 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
         for shift in source.shifts:
             if shift.beyond_chance:
                 line = f"{shift.outcome}: {shift.before:.1%} -> {shift.after:.1%} of the other videos"
-                out.print(printable(f"  {line} (p {shift.p:.3g}, beyond chance)"))
+                out.print(plain_text(f"  {line} (p {shift.p:.3g}, beyond chance)"))
         if source.shifts and not any(shift.beyond_chance for shift in source.shifts):
             out.print("  the other videos: no share changed beyond chance")

@@ -7,20 +7,20 @@ from rich.console import Console
 from rich.text import Text
 
 from avf_curation.audit.explain import check_text, input_notes, verdict_text
-from avf_curation.console.tables import printable
+from avf_curation.console.tables import plain_text
 
 
 def print_decisions(out: Console, decisions: list[Decision]) -> None:
     """Print the verdict of each span of one video, with every check."""
     first = decisions[0]
-    out.print(printable(f"{first.source}: {first.path}"))
+    out.print(plain_text(f"{first.source}: {first.path}"))
     frames = max(decision.span.stop_frame for decision in decisions)
     out.print(
         f"{count_noun(frames, 'frame')} = {format_duration(frames)}, {first.input_bytes} bytes, "
         f"sha256 {first.input_sha256 or 'unread'}"
     )
     for note in input_notes(decisions):
-        out.print(printable(note))
+        out.print(plain_text(note))
     for decision in decisions:
         style = {"kept": "green", "rejected": "", "failed": "red"}[decision.status]
         out.print(Text(f"{_format_span(decision.span)}  {verdict_text(decision)}", style=f"bold {style}".strip()))

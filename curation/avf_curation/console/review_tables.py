@@ -6,7 +6,7 @@ from rich.table import Table
 
 from avf_curation.audit.agreement import Agreement
 from avf_curation.audit.review import StageReview
-from avf_curation.console.tables import FEW, printable
+from avf_curation.console.tables import FEW, plain_text
 
 
 def print_review(out: Console, rows: list[StageReview], answers: int, questions: int) -> None:
@@ -20,7 +20,7 @@ def print_review(out: Console, rows: list[StageReview], answers: int, questions:
     for row in rows:
         cells = (f"{row.spans:,}", str(row.judged), str(row.unsure))
         shares = [share.as_percent() if row.judged else "not judged" for share in (row.precision, row.recall)]
-        table.add_row(printable(row.source), row.stage, *cells, *shares)
+        table.add_row(plain_text(row.source), row.stage, *cells, *shares)
     out.print(table)
 
 
@@ -34,7 +34,7 @@ def print_agreement(out: Console, agreement: Agreement) -> None:
         table.add_column(heading, justify="right")
     for pair in agreement.pairs:
         kappa = "no value" if pair.kappa is None else f"{pair.kappa:.2f}"
-        table.add_row(printable(f"{pair.first}, {pair.second}"), str(pair.spans), str(pair.agreed), kappa)
+        table.add_row(plain_text(f"{pair.first}, {pair.second}"), str(pair.spans), str(pair.agreed), kappa)
     out.print(table)
     if len(agreement.pairs) > 1 and agreement.mean_kappa is not None:
         out.print(f"mean kappa {agreement.mean_kappa:.2f}")
@@ -43,6 +43,6 @@ def print_agreement(out: Console, agreement: Agreement) -> None:
         out.print(f"{count_noun(len(agreement.disagreements), 'span')} with different answers:")
     for entry in agreement.disagreements[:FEW]:
         answers = ", ".join(f"{name} {answer}" for name, answer in entry.answers.items())
-        out.print(printable(f"  {entry.span} ({entry.stratum}): {answers}"))
+        out.print(plain_text(f"  {entry.span} ({entry.stratum}): {answers}"))
     if len(agreement.disagreements) > FEW:
         out.print("  ... and more; --json has all")

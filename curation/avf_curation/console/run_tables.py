@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from avf_curation.console.tables import FEW, printable
+from avf_curation.console.tables import FEW, plain_text
 from avf_curation.runs.cost_estimate import CostEstimate
 from avf_curation.runs.frozen_plan import RunPlan
 from avf_curation.sources.registry import SourceCheck
@@ -29,7 +29,7 @@ def print_plan(out: Console, planned: RunPlan) -> None:
     if unreadable:
         out.print(Text(describe_unreadable(unreadable), style="red"))
     for skipped in planned.skipped_inputs[:20]:
-        out.print(printable(f"skipped: {skipped.source}: {skipped.path}: {skipped.reason}"))
+        out.print(plain_text(f"skipped: {skipped.source}: {skipped.path}: {skipped.reason}"))
     if len(planned.skipped_inputs) > 20:
         listed = f"attempt-{planned.attempt}/plan/skipped_inputs.parquet"
         out.print(f"skipped: {len(planned.skipped_inputs) - 20} more ({listed} lists them)")
@@ -66,13 +66,13 @@ def print_source_check(out: Console, check: SourceCheck) -> None:
     for kind, count in check.kinds.items():
         out.print(f"  {kind.replace('_', ' ')}: {count:,}")
         for skipped in [skipped for skipped in check.skipped_inputs if skipped.kind == kind][:FEW]:
-            out.print(printable(f"    {skipped.path}: {skipped.reason}"))
+            out.print(plain_text(f"    {skipped.path}: {skipped.reason}"))
         if count > FEW:
             out.print(f"    and {count - FEW:,} more (--json - lists all)")
     if check.bad_tracks:
         out.print(f"  owners' face tracks that cannot be read: {len(check.bad_tracks):,}")
         for path, reason in list(check.bad_tracks.items())[:FEW]:
-            out.print(printable(f"    {path}: {reason}"))
+            out.print(plain_text(f"    {path}: {reason}"))
 
 
 def print_estimate(out: Console, estimate: CostEstimate) -> None:
@@ -80,7 +80,7 @@ def print_estimate(out: Console, estimate: CostEstimate) -> None:
     for source in estimate.sources:
         total, head = source.total, f"{source.sampled_groups:,} of {count_noun(source.total.groups, 'group')} curated"
         out.print(
-            printable(f"{source.source}: {count_noun(total.videos, 'video')}, {total.bytes / 1e9:,.3f} GB; {head}")
+            plain_text(f"{source.source}: {count_noun(total.videos, 'video')}, {total.bytes / 1e9:,.3f} GB; {head}")
         )
         rows = {"core-hours": source.core_hours, "GPU-hours": source.gpu_hours, "clips": source.clips}
         rows |= {"hours of clips": source.kept_hours, "GB of clips": source.stored_gb}

@@ -7,7 +7,7 @@ from rich.table import Table
 from avf_curation.audit.calibrate import Calibration
 from avf_curation.audit.confidence import wilson_interval
 from avf_curation.audit.what_if import WhatIf
-from avf_curation.console.tables import printable
+from avf_curation.console.tables import plain_text
 from avf_curation.stages.checks import STAGES
 
 
@@ -17,9 +17,9 @@ def print_what_if(out: Console, what_if: WhatIf) -> None:
         requested = ", ".join(
             f"{check} at {limit if isinstance(limit, str) else format(limit, 'g')}" for check, limit in limits.items()
         )
-        out.print(printable(f"{name or 'every source'}: {requested}"))
+        out.print(plain_text(f"{name or 'every source'}: {requested}"))
     for setting, reason in what_if.notes.items():
-        out.print(printable(f"{setting}: 0 changes: {reason}"))
+        out.print(plain_text(f"{setting}: 0 changes: {reason}"))
     table = Table("source", box=None, header_style="bold", pad_edge=False)
     for heading in ("kept before", "after", "", "newly rejected", "admitted", "unknown"):
         table.add_column(heading, justify="right")
@@ -28,7 +28,7 @@ def print_what_if(out: Console, what_if: WhatIf) -> None:
         share = source.kept_after / source.kept_before - 1 if source.kept_before else 0.0
         moved = map(format_duration, (source.rejected, source.admitted, source.unknown))
         before_and_after = format_duration(source.kept_before), format_duration(source.kept_after)
-        table.add_row(printable(name), *before_and_after, f"{share:+.1%}", *moved)
+        table.add_row(plain_text(name), *before_and_after, f"{share:+.1%}", *moved)
         for stage, count in source.unknown_after.items():
             unknown[stage] = unknown.get(stage, 0) + count
     out.print(table)

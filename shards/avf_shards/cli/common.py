@@ -5,14 +5,16 @@ import json
 import logging
 import os
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TextIO
 
 from avf_shards.cli.logging_setup import add_logging_options, count_verbose, setup_logging
 from avf_shards.cli.standard_output import ClosedOutputError, check_output, flush_output
 from avf_shards.errors import FaultError, UserError
+from avf_shards.text import printable, printable_json, printable_lines
 
 DISTRIBUTION = "avf-foundry"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -23,6 +25,13 @@ exit status:
   2    it cannot do that; one sentence says why
   130  Ctrl-C stopped it
 """
+
+
+class PrintableParser(argparse.ArgumentParser):
+    """A parser whose messages on standard error repeat arguments without their control characters."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        super().exit(status, message and printable_lines(message))
 
 
 class HelpFormatter(argparse.HelpFormatter):
@@ -56,9 +65,7 @@ def make_parser(program: str, description: str, examples: str) -> tuple[argparse
         examples: command lines that run as they are, one a line.
     """
     epilog = f"examples:\n{textwrap.indent(textwrap.dedent(examples).strip(), '  ')}\n\n{EXIT_STATUS}"
-    parser = argparse.ArgumentParser(
-        prog=program, description=description, epilog=epilog, formatter_class=HelpFormatter
-    )
+    parser = PrintableParser(prog=program, description=description, epilog=epilog, formatter_class=HelpFormatter)
     parser.add_argument("--version", action=_PrintVersion)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     add_logging_options(parser, "program")
@@ -193,6 +200,12 @@ def local_path(text: str) -> Path:
             f"{text} is an address, and only folders and files of this machine work here; "
             "name a local path, or mount the store"
         )
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(
+            f"{printable(text)} is not UTF-8, and files of this program name their folders in UTF-8; rename it"
+        ) from None
     return Path(text)
 
 
@@ -238,7 +251,7 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 def write_answer(options: argparse.Namespace, values: Any) -> bool:
     """Write `values` where `--json` says. Return True for standard output, which must then hold nothing else."""
     if options.json == "-":
-        print(to_json(values))
+        print(to_json(values, ascii_only=not can_encode(sys.stdout)))
     elif options.json:
         Path(options.json).write_text(to_json(values) + "\n", "utf-8")
     return bool(options.json == "-")
@@ -250,6 +263,14 @@ def print_answer(options: argparse.Namespace, values: Any, text: str) -> None:
         print(text)
 
 
-def to_json(values: Any) -> str:
-    """Return JSON with sorted keys and an indent of one: equal values give equal text."""
-    return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False)
+def can_encode(stream: TextIO) -> bool:
+    """Return whether a text stream takes every character."""
+    return (stream.encoding or "utf-8").lower().replace("_", "-").startswith("utf")
+
+
+def to_json(values: Any, *, ascii_only: bool = False) -> str:
+    """Return JSON with sorted keys and an indent of one: equal values give equal text.
+
+    What steers a terminal is an escape in it.
+    """
+    return printable_json(json.dumps(values, indent=1, sort_keys=True, ensure_ascii=ascii_only))

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from avf_shards.system.run_lock import WAITING_LOG
+from avf_shards.text import printable, printable_json, printable_lines
 
 PACKAGES = ("avf_shards", "avf_curation", "avf_training")
 # Folders whose INFO messages say what a command is doing: they are shown without -v.
@@ -69,7 +70,14 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        return printable_json(json.dumps(entry, ensure_ascii=False))
+
+
+class PrintableFormatter(logging.Formatter):
+    """Formats a log record so that no name in it steers a terminal or begins a line of the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record), indent="  ")
 
 
 class _ProgressLine:
@@ -131,7 +139,9 @@ def setup_logging(program: str, options: argparse.Namespace) -> Iterator[None]:
 
 def setup_worker_logging() -> None:
     """Log to the standard error of this worker process, at the level of the command that started it."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler])
     for package in PACKAGES:
         logging.getLogger(package).setLevel(worker_level())
 
@@ -162,8 +172,8 @@ def _formatter(program: str, verbosity: int, *, as_json: bool) -> logging.Format
     if as_json:
         return JsonFormatter()
     if verbosity:
-        return logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
-    return logging.Formatter(f"{program}: %(message)s")
+        return PrintableFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
+    return PrintableFormatter(f"{program}: %(message)s")
 
 
 def draws_progress() -> bool:
@@ -179,6 +189,7 @@ def progress_line() -> Iterator[Callable[[str], None]]:
 
     def show(text: str) -> None:
         if visible:
+            text = printable(text)
             print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
             _PROGRESS_LINE.text = text
 

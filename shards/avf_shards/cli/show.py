@@ -1,10 +1,10 @@
 """avf-shards show: print the record of one clip, or write its files."""
 
 import argparse
-import json
+import sys
 from typing import Any
 
-from avf_shards.cli.common import add_command, output_folder
+from avf_shards.cli.common import add_command, can_encode, output_folder, to_json
 from avf_shards.cli.options import add_shards_argument
 
 
@@ -20,11 +20,13 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_shards.packing.lineage import find_clips
+    from avf_shards.schema.versions import parse_json
 
     ((_, files),) = find_clips(options.shards, [options.key]).values()
     if options.extract:
         options.extract.mkdir(parents=True, exist_ok=True)
         for extension, data in files.items():
             (options.extract / f"{options.key}.{extension}").write_bytes(data)
-    print(json.dumps(json.loads(files["json"]), indent=1, ensure_ascii=False))
+    record = parse_json(files["json"], "clip record", f"{options.shards}: {options.key}.json")
+    print(to_json(record, ascii_only=not can_encode(sys.stdout)))
     return 0

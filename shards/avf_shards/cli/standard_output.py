@@ -1,6 +1,7 @@
-"""Standard output whose errors say that they are its own: a reader of a pipe that has ended, a disk that is full.
+"""Standard output on which no name steers a terminal, and whose errors say that they are its own.
 
-Any other broken pipe, such as that of a worker process that died, stays an error.
+Its errors are a reader of a pipe that has ended and a disk that is full. Any other broken pipe, such as that of a
+worker process that died, stays an error.
 """
 
 import io
@@ -9,6 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
+
+from avf_shards.text import printable_lines
 
 
 class ClosedOutputError(OSError):
@@ -19,7 +22,7 @@ class ClosedOutputError(OSError):
 
 
 class _CheckedOutput:
-    """Passes everything on to a text stream, and names standard output in the errors of its writes."""
+    """Passes text on to a stream with its control characters escaped, and names standard output in errors of writes."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -29,7 +32,12 @@ class _CheckedOutput:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        return int(self._call(self._stream.write, text))
+        self.write_styled(printable_lines(text))
+        return len(text)
+
+    def write_styled(self, text: str) -> None:
+        """Write text as it is: the caller has escaped the names in it, and the colours are its own."""
+        self._call(self._stream.write, text)
 
     def flush(self) -> None:
         self._call(self._stream.flush)
@@ -51,6 +59,18 @@ class _CheckedOutput:
             os.dup2(nowhere.fileno(), self._stream.fileno())
 
 
+class StyledOutput:
+    """Standard output for a console that colours text and escapes names itself."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stdout, name)
+
+    def write(self, text: str) -> int:
+        write = sys.stdout.write_styled if isinstance(sys.stdout, _CheckedOutput) else sys.stdout.write
+        write(text)
+        return len(text)
+
+
 @contextmanager
 def check_output() -> Iterator[None]:
     """Raise ClosedOutputError, or an OSError that names standard output, for its errors inside the block."""
@@ -58,6 +78,9 @@ def check_output() -> Iterator[None]:
     if earlier is None:  # the caller closed standard output
         yield
         return
+    # A terminal that is not UTF-8 shows an escape for what it has no character for.
+    if isinstance(earlier, io.TextIOWrapper) and earlier.errors == "strict":
+        earlier.reconfigure(errors="backslashreplace")
     sys.stdout = cast(TextIO, _CheckedOutput(earlier))
     try:
         yield

@@ -6,6 +6,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, add_json_option, print_answer
 from avf_shards.cli.options import add_shards_argument
 from avf_shards.cli.standard_output import forgive_closed_output
+from avf_shards.text import printable
 
 
 def add(commands: Any) -> None:
@@ -26,7 +27,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_shards.packing.verify import verify_shards
 
     faults = verify_shards(options.shards)
-    text = "\n".join(faults) if faults else f"{options.shards}: every byte is as packed"
+    text = "\n".join(map(printable, faults)) if faults else f"{options.shards}: every byte is as packed"
     with forgive_closed_output():
         print_answer(options, {"faults": faults}, text)
     return 1 if faults else 0

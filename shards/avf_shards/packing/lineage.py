@@ -10,6 +10,7 @@ from avf_shards.format.index import ShardReader
 from avf_shards.format.shard_manifest import read_manifest
 from avf_shards.schema.clip_key import is_key
 from avf_shards.schema.clip_record import ClipRecord
+from avf_shards.text import printable
 
 
 def find_clips(shards: Path, keys: Iterable[str]) -> dict[str, tuple[str, dict[str, bytes]]]:
@@ -67,9 +68,9 @@ def format_lineage(clip: TracedClip) -> str:
     lines = [
         record.key,
         f"  shard        {clip.shard}",
-        f"  input        {record.source}: {record.path}",
+        f"  input        {printable(f'{record.source}: {record.path}')}",
         f"  input bytes  {record.input_bytes}, sha256 {record.input_sha256}",
-        f"  video        {record.video_id} (group {record.group_id})",
+        f"  video        {printable(f'{record.video_id} (group {record.group_id})')}",
         f"  span         frames [{span.start_frame}, {span.stop_frame}) = {span.seconds:.2f} s",
         f"  window       {record.window_px:.0f} px of the source -> {record.size_px} px",
         f"  sound        moved by {record.av_offset_ms} ms",

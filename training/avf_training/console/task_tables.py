@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avf_shards.text import printable
 from rich.table import Table
 
 from avf_training.console.column_notes import INTERVAL_NOTE, explain_metrics
@@ -140,7 +141,7 @@ def print_predictions(predictions: Sequence["PersonPrediction"]) -> None:
             columns = zip(person.names, person.mean, zip(*(each.scores for each in segments), strict=True), strict=True)
             texts = [f"{name} {mean:.2f} ({min(values):.2f} to {max(values):.2f})" for name, mean, values in columns]
         seconds = sum(segment.stop_s - segment.start_s for segment in segments)
-        table.add_row(person.video_id, str(person.person + 1), f"{seconds:.1f}", ", ".join(texts))
+        table.add_row(printable(person.video_id), str(person.person + 1), f"{seconds:.1f}", ", ".join(texts))
     console = make_console()
     console.print(table)
     if len(predictions) > _MAX_PEOPLE:
