@@ -83,6 +83,10 @@ def _containers() -> Iterable[MediaCase]:
             ("MXF, MPEG-2, PCM", "mxf", "-c:v mpeg2video -q:v 2 -bf 2 -c:a pcm_s16le"),
             ("NUT", "nut", f"{bframes} {AAC}"),
             ("Ogg, Theora, Vorbis", "ogv", "-c:v libtheora -q:v 8 -c:a libvorbis"),
+            ("MP4 without an edit list, negative offsets", "mp4", f"{bframes} {AAC} -movflags negative_cts_offsets"),
+            ("AVI, B-frames, MP3 of variable rate", "avi", f"{bframes} -c:a libmp3lame -q:a 4"),
+            ("MP4, VP9, Opus", "mp4", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 1M -c:a libopus"),
+            ("MXF, DNxHR", "mxf", "-c:v dnxhd -profile:v dnxhr_hq -pix_fmt yuv422p -c:a pcm_s16le"),
         ),
     )
 
@@ -119,7 +123,7 @@ def _codecs() -> Iterable[MediaCase]:
 
 
 def _rates() -> Iterable[MediaCase]:
-    for rate in ("8", "10", "12", "15", "24000/1001", "24", "30000/1001", "30", "50", "60000/1001", "60", "120"):
+    for rate in ("2", "8", "10", "12", "15", "24000/1001", "24", "30000/1001", "30", "50", "60000/1001", "60", "120"):
         yield MediaCase(
             group="Frame rates", name=f"{rate} fps", file=f"rate_{rate.replace('/', '_')}.mp4", rate=Fraction(rate)
         )
@@ -129,6 +133,13 @@ def _rates() -> Iterable[MediaCase]:
         file="rate_variable.mp4",
         options=f"-vf select='not(between(n,26,34))' -vsync vfr {H264} {AAC}",
         shown=lambda time_s: 1.0 if 1.0 < time_s < 1.4 - 1e-6 else time_s,
+    )
+    yield MediaCase(
+        group="Frame rates",
+        name="120 fps, then 30 fps",
+        file="rate_switch.mp4",
+        options=f"-vf select='if(lt(t,2.5),1,not(mod(n,4)))' -vsync vfr -video_track_timescale 90000 {H264} {AAC}",
+        rate=Fraction(120),
     )
     yield MediaCase(
         group="Frame rates",
@@ -157,6 +168,11 @@ def _pixel_formats() -> Iterable[MediaCase]:
                 "webm",
                 "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -pix_fmt yuva420p -b:v 1M -c:a libopus",
             ),
+            (
+                "VP8 with alpha",
+                "webm",
+                "-c:v libvpx -deadline realtime -pix_fmt yuva420p -auto-alt-ref 0 -b:v 1M -c:a libvorbis",
+            ),
             ("QuickTime Animation, ARGB", "mov", "-c:v qtrle -pix_fmt argb -c:a pcm_s16le"),
             ("pixels 16:11", "mp4", f"{x264} -pix_fmt yuv420p -aspect 80:33 {AAC}"),
         ),
@@ -183,6 +199,12 @@ def _sound_formats() -> Iterable[MediaCase]:
             ("Opus 5.1", "mkv", f"{H264} -af pan=5.1|FC=c0 -c:a libopus"),
             ("Vorbis", "mkv", f"{H264} -c:a libvorbis"),
             ("stereo, left only", "mp4", f"{H264} -af pan=stereo|c0=c0|c1=0*c0 {AAC}"),
+            ("5.1, all in one side channel", "mkv", f"{H264} -af pan=5.1(side)|SL=c0 -c:a flac"),
+            (
+                "stereo in antiphase from the middle on",
+                "mkv",
+                f"{H264} -af aeval=val(0)|val(0)*(1-2*gt(t\\,2.5)) -c:a pcm_s16le",
+            ),
             ("stereo in antiphase", "mkv", f"{H264} -af pan=stereo|c0=c0|c1=-1*c0 -c:a pcm_s16le"),
         ),
     )
@@ -232,6 +254,15 @@ def _times() -> Iterable[MediaCase]:
         beeps_s=tuple(b - 2 for b in BEEPS_S if b >= 2),
         make=_late_picture,
     )
+    for ending in ("mkv", "ts", "mp4"):
+        yield MediaCase(
+            group=group,
+            name=f"picture and beeps start after three minutes, {ending}",
+            file=f"time_minutes.{ending}",
+            make=_late_start,
+        )
+    yield MediaCase(group=group, name="turned by 90 degrees, pixels 4:3, PQ", file="time_turned.mp4", make=_turned)
+    yield MediaCase(group=group, name="fonts are attached", file="time_fonts.mkv", make=_fonts)
     yield MediaCase(group=group, name="cover art is the first video stream", file="time_cover.mp4", make=_cover_art)
     yield MediaCase(group=group, name="subtitles beside", file="time_subtitles.mkv", make=_subtitles)
     yield MediaCase(group=group, name="second sound track is the default", file="time_tracks.mkv", make=_two_tracks)
@@ -285,6 +316,33 @@ def _late_picture(film: Film, folder: Path, out: Path) -> str:
             str(out),
         ]
     )
+
+
+def _late_start(film: Film, folder: Path, out: Path) -> str:
+    """Write a silence of three minutes before the film's sound, and the picture beside the latter."""
+    picture, sound = folder / "picture.mkv", folder / "sound.mka"
+    error = _encode(film, picture, f"{H264} -an") or run_ffmpeg(
+        [*film.sound_input(), "-af", "adelay=180000", *AAC.split(), str(sound)]
+    )
+    inputs = ["-itsoffset", "180", "-i", str(picture), "-i", str(sound)]
+    return error or run_ffmpeg([*inputs, "-map", "0:v", "-map", "1:a", "-c", "copy", str(out)])
+
+
+def _turned(film: Film, folder: Path, out: Path) -> str:
+    """Write a picture that is turned, stored with pixels that are not square, and tagged as HDR."""
+    tags = "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
+    x265 = f"-c:v libx265 -preset veryfast -crf 14 -pix_fmt yuv420p10le -x265-params log-level=error:{tags}"
+    base = folder / "base.mp4"
+    return _encode(film, base, f"-vf transpose=2,setsar=4/3 {x265} {AAC}") or run_ffmpeg(
+        ["-i", str(base), "-c", "copy", "-metadata:s:v:0", "rotate=270", str(out)]
+    )
+
+
+def _fonts(film: Film, folder: Path, out: Path) -> str:
+    font = folder / "font.ttf"
+    font.write_bytes(bytes(range(200)))
+    attached = ["-attach", str(font), "-metadata:s:t", "mimetype=application/x-truetype-font"]
+    return run_ffmpeg([*film.picture_input(), *film.sound_input(), *attached, *H264.split(), *AAC.split(), str(out)])
 
 
 def _cover_art(film: Film, folder: Path, out: Path) -> str:

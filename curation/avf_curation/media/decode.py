@@ -14,9 +14,11 @@ from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from avf_curation.media.audio import read_audio
 from avf_curation.media.audio_stream import choose_audio_stream
 from avf_curation.media.container import is_cover_art, open_container
-from avf_curation.media.file_clock import FileClock, PacketClock, read_file_clock, seek_before
+from avf_curation.media.file_clock import EDITED_FORMATS, FileClock, PacketClock, read_file_clock, seek_before
 from avf_curation.media.frame_reader import FrameReader
 from avf_curation.media.frame_times import MAX_EQUAL, repair_times
+from avf_curation.media.input_file import InputFile
+from avf_curation.media.mp4_boxes import walk_boxes
 from avf_curation.media.picture_format import display_size
 from avf_curation.media.presentation_times import MAX_REORDERED
 from avf_curation.media.timeline_builder import TimelineBuilder, TimelineFrame
@@ -166,7 +168,23 @@ class MediaFile:
         if not stat.S_ISREG(status.st_mode):
             return 0
         size = status.st_size
-        return size - read_bytes if size - read_bytes > max(_MAX_INDEX_BYTES, _MAX_INDEX_SHARE * size) else 0
+        limit = max(_MAX_INDEX_BYTES, _MAX_INDEX_SHARE * size)
+        if size - read_bytes <= limit:
+            return 0
+        unread = size - read_bytes - self._index_bytes(read_bytes)
+        return unread if unread > limit else 0
+
+    def _index_bytes(self, position: int) -> int:
+        """Return the bytes of the index of an MP4 or QuickTime file that is behind a position."""
+        if self._container.format.name not in EDITED_FORMATS:
+            return 0
+        file = InputFile(self._path)
+        try:
+            boxes = [box for box in walk_boxes(file, ()) if box.kind == b"moov" and box.start >= position]
+            file.check()
+        finally:
+            file.close()
+        return boxes[0].stop - boxes[0].start if boxes else 0
 
     def _log_oddities(self, track: VideoTrack) -> None:
         path = str(self._path)

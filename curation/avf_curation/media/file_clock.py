@@ -35,7 +35,7 @@ from avf_curation.media.presentation_times import MAX_REORDERED
 
 log = logging.getLogger(__name__)
 
-_EDITED_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2"}
+EDITED_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2"}  # have edit lists, and an index in a box
 _LISTED_FORMATS = {"mpegts", "mpeg", "matroska,webm", "nut"}
 _STORE_DTS = {"mpegts", "mpeg"}  # formats with times of decoding, which may jump ahead (AVFMT_TS_DISCONT)
 _EDIT_TOLERANCE_S = 0.001  # FFmpeg rounds the ends of edits to ticks of the track
@@ -127,10 +127,10 @@ def read_file_clock(path: Path, format_name: str, audio_languages: Sequence[str]
     Args:
         audio_languages: as in `choose_audio_stream`; the clocks of other tracks do not count.
     """
-    if format_name not in _LISTED_FORMATS | _EDITED_FORMATS or not retry_read(path.is_file, path):
+    if format_name not in _LISTED_FORMATS | EDITED_FORMATS or not retry_read(path.is_file, path):
         return FileClock()
     status = retry_read(path.stat, path)
-    if format_name in _EDITED_FORMATS:
+    if format_name in EDITED_FORMATS:
         return _read_edit_lists(path, status.st_size, status.st_mtime_ns)
     return _list_clock(path, format_name, tuple(audio_languages), status.st_size, status.st_mtime_ns)
 

@@ -126,3 +126,17 @@ def test_a_damaged_list_breaks_nothing(tmp_path: Path, film: bytes, cut: int) ->
     (tmp_path / "film.mp4").write_bytes(data)
     with MediaFile(tmp_path / "film.mp4", CONFIG) as media:
         assert all(0 <= read_number(entry.frame) < 125 for entry in media.frames())
+
+
+def test_a_long_index_is_no_other_recording(tmp_path: Path, film: bytes) -> None:
+    """An index, and another film, may both take more than a tenth of a file behind its last packet."""
+    index = film.rindex(b"moov") - 4
+    padding = (len(film)).to_bytes(4, "big") + b"free" + bytes(len(film) - 8)
+    content = b"moov" + film[index + 8 :] + padding
+    _, track, _ = read(tmp_path / "film.mp4", film[:index] + (len(content) + 4).to_bytes(4, "big") + content)
+    assert track.unread_bytes == 0
+    (tmp_path / "two.mp4").write_bytes(film + film)
+    with MediaFile(tmp_path / "two.mp4", CONFIG) as media:
+        list(media.frames())
+        assert media.video_track is not None
+        assert media.video_track.unread_bytes > len(film) / 2
