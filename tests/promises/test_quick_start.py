@@ -25,6 +25,7 @@ Detectors(resolve_backends(recipe, Path("no-weights")))
         ),
         (EMBEDDED, ("torch", "ray", "matplotlib")),
         ("from avf_training.cli.main import main; main(['describe', '--json', 'costs.json'])", ("torch", "matplotlib")),
+        ("from avf_curation.audit.calibrate import binomial_quantile as b; b(0.5, 9, 0.8)", ("scipy.stats", "torch")),
         ("import avf_training.pretraining.pretrain", ("torchvision", "matplotlib")),
         ("from avf_training.cli.main import main; main(['predict', 'none.mp4', '--model', 'none'])", ("torch", "av")),
     ],

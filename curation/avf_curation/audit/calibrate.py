@@ -61,8 +61,6 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
     Raises:
         UserError: `keep` does not lie between 0 and 1, or the run has no such source, check or score.
     """
-    from scipy.stats import binom  # takes a second to import, and other commands print tables of this module
-
     if not 0 < keep < 1:
         raise UserError(f"--keep {keep:g}: must lie between 0 and 1, as in --keep 0.8")
     known = sorted(set(table["source"].unique().to_pylist()))
@@ -89,7 +87,7 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
         at_most = bool(measured.at_most_C[0])
         sign = 1.0 if at_most else -1.0  # with this sign a larger score is always worse
         ordered = np.sort(sign * measured.score_C)
-        shares = [float(binom.ppf(p, count, keep)) / count for p in (0.025, 0.975)]
+        shares = [binomial_quantile(p, count, keep) / count for p in (0.025, 0.975)]
         low, quantile, high = (sign * float(np.quantile(ordered, q)) for q in (shares[0], keep, shares[1]))
         proposed = _round_to_pass(quantile, at_most=at_most)
         passes_proposed = float((ordered <= sign * proposed).mean())
@@ -114,6 +112,13 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
             )
         )
     return Calibration(source=source, keep=keep, proposals=tuple(proposals))
+
+
+def binomial_quantile(probability: float, draws: int, share: float) -> int:
+    """Return the least number of successes that so many draws exceed with at most 1 - `probability`."""
+    from scipy.special import bdtr  # scipy.stats has this too and takes half a second to import
+
+    return int(np.searchsorted(bdtr(np.arange(draws + 1), draws, share), probability))
 
 
 def _round_to_pass(threshold: float, *, at_most: bool) -> float:

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from avf_curation.audit.calibrate import propose_thresholds
+from avf_curation.audit.calibrate import binomial_quantile, propose_thresholds
 from avf_curation.audit.confidence import effective_size, wilson_interval
 from avf_curation.audit.scores import scores_by_language
 from avf_curation.cli.main import main
@@ -12,7 +12,7 @@ from avf_curation.console.threshold_tables import print_calibration
 from avf_shards.errors import UserError
 from avf_shards.schema.ledger import Check, Decision, decisions_to_table
 from avf_shards.timeline import Span
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 from support.runs import make_run
 
 
@@ -166,3 +166,10 @@ def test_rounding_a_threshold_rejects_no_span_that_it_should_pass(operator: str,
     printed = float(f"{proposal.proposed:.4g}")
     passing = [score >= printed if operator == ">=" else score <= printed for score in scores]
     assert sum(passing) / len(passing) >= 0.8
+
+
+@pytest.mark.parametrize("draws", [1, 2, 7, 40, 3000])
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.8, 0.99])
+def test_binomial_quantiles_are_those_of_scipy(draws: int, share: float) -> None:
+    for probability in (0.025, 0.975):
+        assert binomial_quantile(probability, draws, share) == binom.ppf(probability, draws, share)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from avf_shards.errors import UserError
 from avf_training.cli.main import main
 from avf_training.data.storage import StorageConfig
 from avf_training.tasks.catalog import Dataset, find_dataset
@@ -106,3 +107,12 @@ def test_datasets_prints_the_names_that_dataset_takes(capsys: pytest.CaptureFixt
     for name in ("mafw_11", "crema_d_4", "avcaffe_valence"):
         assert f"\n{name} " in output
     assert output.startswith("--dataset ")
+
+
+def test_a_name_without_its_ending_leads_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^mine: unknown data set; did you mean 'smic'"):
+        find_dataset("mine")
+    (tmp_path / "mine.yaml").write_text("labels: [a, b]\n")
+    with pytest.raises(UserError, match=r"^mine: unknown data set; did you mean the file mine\.yaml\?$"):
+        find_dataset("mine")

@@ -97,7 +97,7 @@ DATASETS = read_settings(_FILE, _FILE.name).bind(_Catalog).datasets
 def find_dataset(name: str) -> Dataset:
     """Return a row of the catalog by name, or the row in a YAML file that the user wrote.
 
-    Raises UserError that names the nearest known row.
+    Raises UserError that names the file of that name, if there is one, or the nearest known row.
     """
     if name.endswith((".yaml", ".yml")):
         named = YamlSettings(values={"name": Path(name).stem})
@@ -105,5 +105,8 @@ def find_dataset(name: str) -> Dataset:
     for data in DATASETS:
         if data.name == name:
             return data
+    for path in (Path(f"{name}.yaml"), Path(f"{name}.yml")):
+        if path.is_file():
+            raise UserError(f"{name}: unknown data set; did you mean the file {path}?")
     known = [data.name for data in DATASETS]
     raise UserError(describe_unknown_key(name, name, known, "data set"))
