@@ -11,6 +11,7 @@ import av
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.media.container import MAX_DECODE_ERRORS, StreamsAppearedError, read_packets
+from avf_curation.media.decoder_memory import DecoderMemory
 from avf_curation.media.file_clock import PacketClock
 from avf_curation.media.packet_damage import PacketDamage
 from avf_curation.media.packet_syntax import HEADER_BYTES, is_unreferenced
@@ -111,6 +112,7 @@ class VideoDecoder:
         is_mpeg = bool(int(container.format.flags) & _TS_DISCONT)
         self._container_aspect = None if is_mpeg else video.sample_aspect_ratio
         self._first_pixel_aspect: Any = None  # as the stream says it in its first packet
+        self._memory = DecoderMemory(container.size_bytes)
         self._failures = 0
         self._number = -1  # of the latest packet that was given to the decoder
         self._packets_read = 0
@@ -199,7 +201,9 @@ class VideoDecoder:
             _PacketNote(number=self._number, is_reference=False) if is_flush else self._send(packet, following, times)
         )
         try:
+            self._memory.check(self._video.codec_context)
             decoded = packet.decode()
+            self._memory.check(self._video.codec_context)
         except EOFError:
             return
         except MemoryError:

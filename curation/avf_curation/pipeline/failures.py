@@ -85,8 +85,9 @@ FAILURE_SENTENCES: Mapping[str, str] = {
     "unplaced_frames": "The timestamps are wrong: more than 5 % of the frames have no place of their own.",
     "unplaced_sound": "The timestamps are wrong: more than 1 % of the sound lies over other sound.",
     "decode": "A part that was decoded once does not decode a second time.",
-    "memory_limit": "Opening the file asks for more memory than a file of its size needs, or the video took more than "
-    "run.video_memory_mb in a process of its own.",
+    "memory_limit": "Opening or decoding the file asks for more memory than a file of its size needs, such as sixteen "
+    "references of 67 million pixels in a small file; or the video took more than run.video_memory_mb in a process of "
+    "its own.",
     "cpu_limit": "The video took more CPU time than run.video_cpu_s, in a process of its own.",
     "time_limit": "The video took too long, in a process of its own.",
     "machine_lost": "A machine was lost twice while this video alone was curated, in a process of its own.",

@@ -11,6 +11,7 @@ import pytest
 from avf_curation.media.damage import DamageLog, ShownFrame
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.file_clock import FileClock, PacketClock
+from avf_curation.media.input_file import InputContainer
 from avf_curation.media.packet_syntax import codec_of_header, is_unreferenced
 from avf_curation.media.presentation_times import PresentationTimes
 from avf_curation.media.transport_stream import is_whole_unit
@@ -285,7 +286,10 @@ def test_a_packet_without_data_does_not_end_the_video(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "film.mp4")) as film:
         video = film.streams.video[0]
         decoder = VideoDecoder(
-            film, video, PacketClock(FileClock()), lambda number, is_reference, time: failed.append(number)
+            InputContainer(film),
+            video,
+            PacketClock(FileClock()),
+            lambda number, is_reference, time: failed.append(number),
         )
         empty = av.Packet()
         empty.pts = empty.dts = 5
