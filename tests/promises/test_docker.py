@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 import yaml
 from avf_curation.cli.main import build_parser as curate_parser
+from avf_curation.recipe import load_recipe as load_curation_recipe
 from avf_shards.cli.main import build_parser as shards_parser
 from avf_training.cli.main import build_parser as train_parser
+from support.containers import service_words
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -46,7 +48,37 @@ def test_compose_files_follow_the_specification(tmp_path: Path) -> None:
     has_compose = shutil.which("docker") and not subprocess.run(["docker", "compose", "version"]).returncode
     if has_compose:
         command = ["docker", "compose", "-f", str(DOCKER / "compose.yaml"), "config", "--quiet"]
-        subprocess.run(command, check=True, env=os.environ | {"AVF_DATA": str(tmp_path)})
+        subprocess.run(command, check=True, env=os.environ | {"AVF_DATA": str(tmp_path), "AVF_RAY_TOKEN": "t"})
+
+
+GIGABYTE = 1e9
+ACTOR_GB = 1.5  # the target of docs/benchmarks.md, Memory
+RAY_GB = 0.5 + 0.2  # its own processes on a node, and the object store
+
+
+def test_every_service_is_locked() -> None:
+    compose = load_documents("compose.yaml")[0]
+    assert compose["networks"]["cluster"] == {"internal": True}
+    for name, service in compose["services"].items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not {"privileged", "cap_add", "ports", "user"} & service.keys(), name
+        assert service.get("network_mode") == "none" or service["networks"] == ["cluster"], name
+        assert all(mount.endswith(":ro") for mount in service["volumes"] if "/data/in" in mount), name
+        if service.get("networks"):
+            assert service["environment"]["RAY_AUTH_MODE"] == "token", name
+            assert service["secrets"] == ["ray_token"], name
+
+
+def test_the_memory_of_a_worker_fits_its_actors_and_an_isolated_video() -> None:
+    words = service_words("worker")
+    cpus = next(int(word.partition("=")[2]) for word in words if word.startswith("--num-cpus="))
+    worker = load_documents("compose.yaml")[0]["services"]["worker"]
+    limit_gib = float(re.sub(r"\$\{\w+:-(\d+)g\}", r"\1", worker["mem_limit"]))
+    isolated_gb = load_curation_recipe().run.video_memory_mb / 1e3
+    temporary_gb = 1.3  # the two folders in memory
+    assert limit_gib * 2**30 / GIGABYTE >= cpus * ACTOR_GB + isolated_gb + RAY_GB + temporary_gb
 
 
 def test_kubernetes_accepts_the_jobs(tmp_path: Path) -> None:

@@ -7,13 +7,16 @@ import time
 from typing import Any
 
 import ray
+from ray.exceptions import AuthenticationError
 
 from avf_curation.execution.cluster import ClusterConfig
+from avf_curation.execution.ray_access import check_access, unreadable_token
 from avf_curation.pipeline.failures import InfrastructureError
 
 log = logging.getLogger(__name__)
 _OBJECT_STORE_BYTES = 200_000_000  # only metadata and reports go through it; Ray's default takes 30 % of the memory
-_CONNECT_TIMEOUT_S = 5.0  # of the first connection to a cluster
+_JOINS = 3  # attempts to join through Ray's client port
+_NO_CLIENT_SERVER = "Starting Ray client server failed"
 _PROBE_PAUSES_S = (0.5, 0.0)  # after each of two probes of a node
 
 
@@ -30,8 +33,8 @@ def connect_cluster(cluster: ClusterConfig, device: str) -> bool:
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": level}
     try:
         if cluster.address:
-            _check_reachable(cluster.address)
-            ray.init(address=cluster.address, **common)
+            check_access(cluster.address)
+            _join(cluster.address, common)
             log.info("joined the Ray cluster at %s with %d CPUs", cluster.address, count_cpus())
         else:
             cpus = (cluster.workers or os.cpu_count() or 1) + cluster.refiners
@@ -44,6 +47,8 @@ def connect_cluster(cluster: ClusterConfig, device: str) -> bool:
                 **common,
             )
             log.info("started Ray on this machine with %d CPUs", cpus)
+    except AuthenticationError as error:
+        raise unreadable_token(error) from None
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         if cluster.address:
@@ -56,18 +61,20 @@ def connect_cluster(cluster: ClusterConfig, device: str) -> bool:
     return True
 
 
-def _check_reachable(address: str) -> None:
-    """Raise ConnectionError unless something listens at HOST:PORT; Ray itself waits for two minutes.
+def _join(address: str, options: dict[str, Any]) -> None:
+    """Join a cluster. Raises what ray.init raises.
 
-    Other addresses, such as "auto", name no port and are left to Ray.
+    The head starts a process for each driver that comes through its client port, by a fork of a process with threads,
+    which fails now and then; so these failures, and no others, are tried again.
     """
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
-    except OSError as error:
-        raise ConnectionError(error.strerror or "no answer") from None
+    for attempt in range(1, _JOINS + 1):
+        try:
+            ray.init(address=address, **options)
+            return
+        except ConnectionError as error:
+            if attempt == _JOINS or _NO_CLIENT_SERVER not in str(error):
+                raise
+            log.warning("the head of the Ray cluster did not start a process for this driver; trying again")
 
 
 def count_cpus() -> int:

@@ -101,6 +101,25 @@ def test_an_address_where_nothing_listens_is_named_at_once(prefix: str) -> None:
             connect_cluster(ClusterConfig(address=address), "cpu")
 
 
+@pytest.mark.parametrize(("failures", "joins"), [(1, 2), (2, 3)])
+def test_a_head_that_starts_no_process_for_a_driver_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, failures: int, joins: int
+) -> None:
+    answers = iter([ConnectionError("Initialization failure: Starting Ray client server failed.")] * failures)
+    calls: list[str] = []
+
+    def init(address: str, **_: object) -> None:
+        calls.append(address)
+        for error in answers:
+            raise error
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 1.0})
+    assert connect_cluster(ClusterConfig(address="auto"), "cpu")
+    assert calls == ["auto"] * joins
+
+
 def test_a_unit_whose_file_cannot_be_read_waits_until_all_others_are_done() -> None:
     sim = simulated_cluster(1, 2)
     faults = iter([StorageError("/data/a.mp4: ESTALE, Stale file handle"), OSError(errno.EIO, "gone", "/data/b.mp4")])
