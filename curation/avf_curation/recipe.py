@@ -1,8 +1,10 @@
 """Recipes: YAML files that fill frozen dataclasses. `default.yaml` has every value, other recipes what differs."""
 
 import dataclasses
+import importlib.metadata
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +27,7 @@ from avf_curation.stages.tracking import TrackConfig
 
 # The settings that name a backend, as (stage, setting): a run measures all its sources with the same backends.
 _BACKENDS = (("silence", "speech_backend"), ("track", "backend"), ("sync", "backend"))
+PROJECT = "avf-foundry"
 DEFAULT = Path(__file__).parent / "recipes" / "default.yaml"
 
 
@@ -128,17 +131,25 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
 
 
 def read_run_recipe(identity: RunIdentity) -> Recipe:
-    """Return the recipe that a run was made with.
+    """Return the recipe that a run was made with; a setting that came later has its default.
 
-    Raises UserError for a run of another version, whose settings are not those of this one.
+    The run itself is not continued with it: its identity holds the settings as they were.
+
+    Raises UserError for a run of other code, whose settings have other names or other values.
     """
-    try:
+    with suppress(UserError):
         return make_recipe(identity.settings)
+    try:
+        return make_recipe(merge(read_settings(DEFAULT, DEFAULT.name).values, identity.settings))
     except UserError as error:
-        version = identity.versions.get("avf-foundry", "an unknown version")
+        version, now = identity.versions.get("avf-foundry", "an unknown version"), importlib.metadata.version(PROJECT)
+        which = (
+            "an earlier or later state of the same version, between two releases" if version == now else f"not {now}"
+        )
         raise UserError(
-            f"run {identity.fingerprint}: was made by other code (avf-foundry {version}), whose settings differ; "
-            f"read it with that code, or curate anew into another folder: {error}"
+            f"run {identity.fingerprint}: was made by other code (avf-foundry {version}: {which}), whose settings "
+            "differ; read it with the commit of that day, whose modules have the digests in run/run.json, or curate "
+            f"anew into another folder: {error}"
         ) from None
 
 

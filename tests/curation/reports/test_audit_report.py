@@ -130,13 +130,13 @@ def test_a_run_of_older_settings_is_refused_by_name(
 ) -> None:
     run = make_run(tmp_path)
     identity = json.loads((run.root / "run/run.json").read_text())
-    del identity["settings"]["quality"]["min_sharpness"]
+    identity["settings"]["quality"]["least_sharpness"] = identity["settings"]["quality"].pop("min_sharpness")
     identity = {name: value for name, value in identity.items() if name not in ("self_sha256", "schema_version")}
     (run.root / "run/run.json").write_bytes(seal(identity, "curation run"))
     assert main([command[0], str(run.root), *command[1:]]) == 2
     message = capsys.readouterr().err
     assert f"run {identity['fingerprint']}: was made by other code (avf-foundry " in message
-    assert "quality.min_sharpness: missing" in message
+    assert "quality.least_sharpness" in message
 
 
 @pytest.fixture(scope="module")
