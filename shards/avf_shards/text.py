@@ -1,7 +1,9 @@
 """Wording of counts and durations in messages and reports, and text from outside without what steers a terminal."""
 
+import json
 import re
 import unicodedata
+from typing import Any
 
 _CANDIDATE = re.compile(r"[^ -~]")  # printable ASCII needs no look-up
 
@@ -61,3 +63,11 @@ def format_wait(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def load_json(data: bytes | str, **hooks: Any) -> Any:
+    """Return the value of JSON from outside. Raises ValueError for text that is no JSON or is nested too deeply."""
+    try:
+        return json.loads(data, **hooks)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None

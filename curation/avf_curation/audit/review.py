@@ -5,7 +5,6 @@ reasons are reviewed too; estimates weight each stratum by its number of spans. 
 sample, so a file of answers holds only these two and the answers.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.estimate import Estimate
 from avf_shards.schema.ledger import Decision
 from avf_shards.system.storage_faults import read_text
+from avf_shards.text import load_json
 
 from avf_curation.audit.confidence import effective_size, wilson_interval
 from avf_curation.audit.sampling import sample_rows
@@ -142,7 +142,7 @@ def read_verdicts(path: Path, run: RunFolder) -> ReviewAnswers:
         UserError: the file cannot be read, or does not belong to this sample; the message names the entry.
     """
     try:
-        values = json.loads(read_text(path, "utf-8"))
+        values = load_json(read_text(path, "utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError:

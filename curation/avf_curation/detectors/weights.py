@@ -69,9 +69,14 @@ KNOWN = {
 
 
 def default_weights_folder() -> Path:
-    """Return $AVF_WEIGHTS, or a folder in the user's cache where it is not set."""
+    """Return $AVF_WEIGHTS, or a folder in the user's cache where it is not set. Raises UserError without HOME."""
     folder = os.environ.get("AVF_WEIGHTS")
-    return Path(folder) if folder else Path.home() / ".cache" / "avf-foundry" / "weights"
+    if folder:
+        return Path(folder)
+    try:
+        return Path.home() / ".cache" / "avf-foundry" / "weights"
+    except RuntimeError:  # the user has no entry in the system's list of users either
+        raise UserError("HOME is not set, so that there is no cache for weights; set HOME or AVF_WEIGHTS") from None
 
 
 def weight_file(name: str) -> WeightFile:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from avf_shards.schema.versions import stamp
+from avf_shards.text import load_json
 
 log = logging.getLogger(__name__)
 FILE = "events.jsonl"
@@ -74,7 +75,7 @@ def read_events(folder: Path) -> list[dict[str, object]]:
         return []
     for line in lines:
         try:
-            events.append(dict(json.loads(line)))
+            events.append(dict(load_json(line)))
         except ValueError:
             continue
     return events

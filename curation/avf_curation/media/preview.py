@@ -69,10 +69,12 @@ def clip_preview(members: dict[str, bytes], config: PreviewConfig) -> Preview:
     Raises:
         MediaError: a file of the clip is missing or does not decode.
     """
+    max_frames = int(config.max_s * FRAMES_PER_SECOND)
     try:
-        samples, _ = soundfile.read(io.BytesIO(members["flac"]), dtype="int16")
+        # No more than is shown: a file of a hundred bytes can declare any number of samples.
+        samples, _ = soundfile.read(io.BytesIO(members["flac"]), max_frames * SAMPLES_PER_FRAME, dtype="int16")
         decoder = decode_packed_jpeg(members["frames"]) if "frames" in members else _decode_mp4(members["mp4"])
-        frames = list(islice(decoder, int(config.max_s * FRAMES_PER_SECOND)))
+        frames = list(islice(decoder, max_frames))
     except KeyError as error:
         raise MediaError("missing", f"the stored clip has no member {error.args[0]}") from None
     except (av.error.FFmpegError, soundfile.LibsndfileError, FaultError) as error:
@@ -109,7 +111,7 @@ def _make_preview(frames: list[Bytes], samples: Samples | None, config: PreviewC
 
 
 def _decode_mp4(mp4: bytes) -> Iterator[Bytes]:
-    with av.open(io.BytesIO(mp4), "r") as container:
+    with av.open(io.BytesIO(mp4), "r", format="mp4") as container:
         for frame in container.decode(video=0):
             yield np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
 

@@ -13,6 +13,7 @@ from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.system import durable_io
 from avf_shards.system.storage_faults import read_text
+from avf_shards.text import load_json
 
 from avf_curation.audit.agreement import answers_as_json
 from avf_curation.audit.review import ANSWERS, check_verdicts
@@ -153,7 +154,7 @@ def _damaged(where: str, wanted: str) -> UserError:
 
 def _read_tasks(export: Path) -> Sequence[Any]:
     try:
-        tasks = json.loads(read_text(export, "utf-8"))
+        tasks = load_json(read_text(export, "utf-8"))
     except OSError as error:
         raise UserError(f"{export}: cannot be read ({error.strerror})") from None
     except ValueError:

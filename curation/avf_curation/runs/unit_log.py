@@ -13,7 +13,7 @@ from typing import Self
 
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.versions import refuse_newer_version, stamp
-from avf_shards.text import count_noun
+from avf_shards.text import count_noun, load_json
 
 from avf_curation.pipeline.unit_job import UnitReport
 
@@ -34,7 +34,7 @@ class UnitLogEntry:
 
         Raises UserError for a newer version; ValueError, KeyError or TypeError for a torn line.
         """
-        values = json.loads(line)
+        values = load_json(line)
         refuse_newer_version(values, "unit log entry", "log/units.jsonl")
         known = {field.name for field in fields(UnitReport)}  # a later version may add fields
         report = UnitReport(**{name: value for name, value in values.items() if name in known})

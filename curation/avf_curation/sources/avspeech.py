@@ -16,6 +16,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
 
 from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.spreadsheet import open_csv
 from avf_curation.sources.types import SkippedInput, Video
 from avf_curation.sources.youtube import YOUTUBE_ID, is_youtube_id
 
@@ -68,7 +69,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
 
 
 def _read_list(listing: Listing, name: str, videos: dict[str, _DownloadedVideo]) -> None:
-    with open(listing.root / name, encoding="utf-8", errors="replace", newline="") as file:
+    with open_csv(listing.root / name, f"--source {listing.source}={listing.root}") as file:
         for number, row in enumerate(csv.reader(file), 1):
             if not row:
                 continue

@@ -4,7 +4,6 @@ A clip is a range and a box of a video; KEY is ID_N. Cut clips in processed/ com
 video in raw/. The JSON has no identities, so the YouTube videos are the groups.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
 from avf_shards.system.storage_faults import read_text
+from avf_shards.text import load_json
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video
@@ -80,7 +80,7 @@ def _read_clips(listing: Listing) -> dict[str, Origin]:
         return values
 
     try:
-        info = json.loads(read_text(path, "utf-8"), object_pairs_hook=note_duplicates)
+        info = load_json(read_text(path, "utf-8"), object_pairs_hook=note_duplicates)
     except FileNotFoundError:
         raise UserError(f"--source {NAME}={listing.root}: no {INFO} in it; the corpus is this list") from None
     except (OSError, ValueError) as error:

@@ -7,7 +7,6 @@
 CN-Celeb 1 and 2 (OpenSLR 82, FLAC) hold audio without video and are no source of clips.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
 from avf_shards.system.storage_faults import raise_machine_fault, read_text
+from avf_shards.text import load_json
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.sources.listing import ListedFile, Listing
@@ -115,7 +115,7 @@ def _list_celeb_av_videos(listing: Listing, speaker: ListedFile) -> Iterator[Vid
 def _read_origins(listing: Listing, path: str) -> dict[str, Origin]:
     """Return clip -> the range of the video from which it was cut, as a collector's JSON tells."""
     try:
-        entries = json.loads(read_text(listing.root / path, "utf-8"))
+        entries = load_json(read_text(listing.root / path, "utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

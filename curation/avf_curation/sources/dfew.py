@@ -8,6 +8,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
 from avf_curation.sources.listing import Listing
+from avf_curation.sources.spreadsheet import open_csv
 from avf_curation.sources.types import SkippedInput, Video
 from avf_curation.sources.ungrouped_clips import ungrouped_clip_input
 
@@ -69,7 +70,7 @@ def _read_list(listing: Listing, part: str, number: int) -> Iterator[tuple[str, 
     if path is None:
         listing.skip("missing", names[0], "this list of the owners is not there")
         return
-    with open(listing.root / path, encoding="utf-8", errors="replace", newline="") as file:
+    with open_csv(listing.root / path, f"--source {listing.source}={listing.root}") as file:
         for line, row in enumerate(csv.reader(file), 1):
             try:
                 name, label = int(row[0]), int(row[1])

@@ -11,6 +11,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
 from avf_curation.sources.listing import Listing
+from avf_curation.sources.spreadsheet import open_csv
 from avf_curation.sources.types import Video
 from avf_curation.sources.ungrouped_clips import ungrouped_clip_input
 
@@ -40,7 +41,7 @@ def read_part(listing: Listing, folder: str, table: str, test_fold: int | None) 
 def _read_rows(listing: Listing, path: str) -> Iterator[tuple[str, str, str]]:
     """Yield (name, label, valence) of a table `name,discrete[,valence]`."""
     seen: set[str] = set()
-    with open(listing.root / path, encoding="utf-8", errors="replace", newline="") as file:
+    with open_csv(listing.root / path, f"--source {listing.source}={listing.root}") as file:
         rows = csv.DictReader(file)
         if not {"name", "discrete"} <= set(rows.fieldnames or ()):
             raise UserError(

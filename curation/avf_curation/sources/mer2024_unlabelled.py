@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avf_curation.sources.listing import Listing
+from avf_curation.sources.spreadsheet import open_csv
 from avf_curation.sources.types import SkippedInput, Video
 from avf_curation.sources.ungrouped_clips import ungrouped_clip_input
 
@@ -47,7 +48,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
 
 def _note_bad_rows(listing: Listing, path: str, labelled: set[str]) -> None:
     """Note the rows of the labelled list that have no clip or no name."""
-    with open(listing.root / path, encoding="utf-8", errors="replace", newline="") as file:
+    with open_csv(listing.root / path, f"--source {listing.source}={listing.root}") as file:
         rows = csv.DictReader(file)
         if "name" not in (rows.fieldnames or ()):
             listing.skip("bad_row", f"{path}:1", "no column `name`")

@@ -4,7 +4,9 @@ import csv
 import io
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 from xml.etree.ElementTree import ParseError
 
 from avf_shards.errors import UserError
@@ -37,6 +39,22 @@ def read_rows(path: Path, needed: tuple[str, ...], where: str) -> Iterator[tuple
             yield number, {name: cell.strip() for name, cell in zip(header, cells, strict=False) if name}
     if header is None:
         raise UserError(f"{where}: {path.name} has no row with the columns {', '.join(needed)}")
+
+
+@contextmanager
+def open_csv(path: Path, where: str) -> Iterator[TextIO]:
+    """Open an owners' list for the reader of the csv module, whose errors inside the block name the file.
+
+    Raises:
+        UserError: a field of the list has more than 128 kB, or the file is no CSV for another reason.
+    """
+    try:
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            yield file
+    except csv.Error as error:
+        raise UserError(
+            f"{where}: {path.name} cannot be read as a CSV table ({error}); is it the owners' list?"
+        ) from None
 
 
 def parse_integer(text: str) -> int | None:

@@ -4,7 +4,6 @@ Their files are pickles. They are read with `weights_only`, which runs no code f
 """
 
 import argparse
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,7 @@ import torch
 from avf_shards.errors import UNREADABLE_TORCH_FILE, UserError
 from avf_shards.schema.versions import stamp
 from avf_shards.settings.config import bind
+from avf_shards.text import load_json
 from torch import Tensor, nn
 
 from avf_training.conversion.authors_state_dict import authors_names, from_authors_names, to_authors_names
@@ -49,7 +49,7 @@ class Converted:
 def read_model_config(path: Path) -> ModelConfig:
     """Return the model that a config.json describes. Raises UserError."""
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = load_json(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except ValueError as error:

@@ -20,6 +20,8 @@ from avf_training.data.windows import on_stride
 Planes = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.int16]
 FrameDecoder = Callable[[bytes, Sequence[int], bool], Mapping[int, av.VideoFrame]]
+MAX_CLIP_SAMPLES = 3600 * SAMPLE_RATE_HZ  # an hour, where clips have seconds
+_MAX_SAMPLES_PER_BYTE = 65_536 // 8  # a FLAC frame has at most so many samples and at least so many bytes
 _LIMITED, _FULL = "yuv420p", "yuvj420p"  # pixel formats: H.264 as stored; JPEG
 
 av.logging.set_level(None)  # FFmpeg's warnings name no clip; what matters is raised as an error
@@ -139,13 +141,15 @@ class StoredAudio:
     """
 
     def __init__(self, flac: bytes) -> None:
-        """Open the file. Raises FaultError when it does not decode or is not 16 kHz mono."""
+        """Open the file. Raises FaultError for all but 16 kHz mono of a length that it can hold."""
         try:
             self._file = soundfile.SoundFile(io.BytesIO(flac))
         except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
             raise FaultError(f"the audio does not decode ({error})") from None
         if self._file.samplerate != SAMPLE_RATE_HZ or self._file.channels != 1:
             raise FaultError(f"the audio has {self._file.samplerate} Hz and {self._file.channels} channels")
+        if self._file.frames > min(MAX_CLIP_SAMPLES, _MAX_SAMPLES_PER_BYTE * len(flac)):
+            raise FaultError(f"the audio declares {self._file.frames:,} samples in {len(flac):,} bytes")
         self.frames = int(self._file.frames) // SAMPLES_PER_FRAME  # video frames of 25 fps
 
     def read(self, start: int, frames: int) -> Samples:

@@ -11,6 +11,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.versions import check_version, refuse_newer_version, stamp
 from avf_shards.settings.config import bind
 from avf_shards.system import durable_io
+from avf_shards.text import load_json
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -81,7 +82,7 @@ def save_model_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[
 def load_model_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return config.json and the tensors of `folder`. Raises UserError for a folder that holds no saved model."""
     try:
-        values = json.loads((folder / CONFIG).read_text("utf-8"))
+        values = load_json((folder / CONFIG).read_text("utf-8"))
         tensors = load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
         raise UserError(
