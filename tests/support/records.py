@@ -1,12 +1,14 @@
 """Records of clips, made without a run."""
 
+import hashlib
+
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.timeline import Span
 
 
 def make_clip_record(key: str, speaker: str | None = None) -> ClipRecord:
     """Return the record of a clip without checks and measurements."""
-    source, _, start, stop, track = key.split("-")
+    source, video, start, stop, track = key.split("-")
     return ClipRecord(
         key=key,
         source=source,
@@ -20,7 +22,7 @@ def make_clip_record(key: str, speaker: str | None = None) -> ClipRecord:
         window_px=300.0,
         size_px=224,
         av_offset_ms=0,
-        input_sha256="0" * 64,
+        input_sha256=hashlib.sha256(f"{source} {video}".encode()).hexdigest(),
         input_bytes=1,
         fingerprint="f" * 16,
         backends={},

@@ -69,6 +69,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _plan_sample(options: argparse.Namespace, inputs: Any) -> None:
     """Freeze a run of the sampled videos, and write the totals of all videos beside it."""
+    from avf_shards.deletion.requests import read_deny_files
     from avf_shards.format.run_folder import RunFolder
 
     from avf_curation.runs.cost_estimate import sample_groups, totals_of, write_totals
@@ -87,5 +88,7 @@ def _plan_sample(options: argparse.Namespace, inputs: Any) -> None:
         sources,
         options.out,
         device=options.device,
-        choice=InputChoice(allow_unreadable=options.allow_unreadable, select=select),
+        choice=InputChoice(
+            allow_unreadable=options.allow_unreadable, deny=read_deny_files(options.deny), select=select
+        ),
     )

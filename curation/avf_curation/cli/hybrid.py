@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, output_folder, print_answer
+from avf_shards.cli.options import add_deny_option
 from avf_shards.errors import UserError
 
 from avf_curation.cli.options import add_recipe_option, add_run_argument, add_set_option, open_run
@@ -25,11 +26,13 @@ def add(commands: Any) -> None:
     add_set_option(parser, "one setting, as in --set hybrid.sources.cncvs.quota=9000; repeat for more")
     parser.add_argument("--out", metavar="SHARDS", type=output_folder, help="folder for the shards; made if missing")
     parser.add_argument("--dry-run", action="store_true", help="only print what would be packed")
+    add_deny_option(parser)
     add_json_option(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
     from avf_shards.cli.selection_table import describe_selection
+    from avf_shards.deletion.requests import read_deny_files
     from avf_shards.packing.pack import pack_shards, select_from_run
 
     from avf_curation.recipe import load_recipe
@@ -44,8 +47,10 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError("--out SHARDS is missing; only --dry-run works without it")
     run = open_run(options)
     check_recipe_sources(recipe, run.identity().sources)
+    deny = read_deny_files(options.deny)
     if options.dry_run:
-        print_answer(options, *describe_selection(select_from_run(run, recipe.hybrid)[1], None))
+        print_answer(options, *describe_selection(select_from_run(run, recipe.hybrid, deny)[1], None))
     else:
-        print_answer(options, *describe_selection(pack_shards(run, options.out, recipe.hybrid), options.out))
+        result = pack_shards(run, options.out, recipe.hybrid, deny=deny)
+        print_answer(options, *describe_selection(result, options.out))
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import local_path, output_folder, set_completer
+from avf_shards.cli.options import add_deny_option
 from avf_shards.cli.standard_output import forgive_closed_output
 from avf_shards.errors import UserError
 
@@ -200,6 +201,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="plan without folders that cannot be read, and count them; without this option they stop the plan",
     )
+    add_deny_option(parser)
     add_weights_option(parser)
 
 
@@ -235,9 +237,12 @@ def _glob_settings(options: argparse.Namespace, named: Iterable[str]) -> list[st
 
 def run_curation(options: argparse.Namespace, recipe: Any, backends: Any, sources: Any) -> Any:
     """Curate the sources as the options say, with a progress bar, and return the run."""
+    from avf_shards.deletion.requests import read_deny_files
+
     from avf_curation.console.progress_bar import ProgressBar
     from avf_curation.runs.curation import RunOptions, curate
 
+    deny = read_deny_files(options.deny)
     with ProgressBar() as bar:
         return curate(
             recipe,
@@ -251,6 +256,7 @@ def run_curation(options: argparse.Namespace, recipe: Any, backends: Any, source
                 fail_unreadable=options.fail_unreadable,
                 min_free_gb=options.min_free_gb,
                 allow_unreadable=options.allow_unreadable,
+                deny=deny,
                 device=options.device,
             ),
             on_progress=bar,

@@ -23,14 +23,15 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_shards.deletion.requests import read_deny_files
+
     from avf_curation.console.run_tables import plan_rows, print_plan
     from avf_curation.console.terminal import make_console
     from avf_curation.runs.planning import InputChoice, plan_run
 
     recipe, backends, sources = load_inputs(options)
-    plan = plan_run(
-        recipe, backends, sources, options.out, choice=InputChoice(allow_unreadable=options.allow_unreadable)
-    )
+    choice = InputChoice(allow_unreadable=options.allow_unreadable, deny=read_deny_files(options.deny))
+    plan = plan_run(recipe, backends, sources, options.out, choice=choice)
     skipped = [vars(item) for item in plan.skipped_inputs]
     if not write_answer(options, {"sources": plan_rows(plan), "skipped_inputs": skipped}):
         print_plan(make_console(), plan)

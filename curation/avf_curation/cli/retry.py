@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option
+from avf_shards.cli.options import add_deny_option
 from avf_shards.errors import UserError
 
 from avf_curation.cli.options import (
@@ -30,11 +31,14 @@ def add(commands: Any) -> None:
     add_run_argument(parser)
     add_inputs_option(parser)
     add_engine_options(parser)
+    add_deny_option(parser)
     add_weights_option(parser)
     add_json_option(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_shards.deletion.requests import read_deny_files
+
     from avf_curation.console.progress_bar import ProgressBar
     from avf_curation.detectors.detector_set import resolve_backends
     from avf_curation.execution.cluster import ClusterConfig
@@ -47,6 +51,7 @@ def _run(options: argparse.Namespace) -> int:
     sources = _sources(options, run)
     recipe = read_run_recipe(identity)
     backends = resolve_backends(recipe, weights_folder(options))
+    deny = read_deny_files(options.deny)
     with ProgressBar() as bar:
         curate(
             recipe,
@@ -60,6 +65,7 @@ def _run(options: argparse.Namespace) -> int:
                 max_fault_share=options.max_fault_share,
                 fail_unreadable=options.fail_unreadable,
                 retry_failed=True,
+                deny=deny,
             ),
             on_progress=bar,
         )

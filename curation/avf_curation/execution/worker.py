@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from avf_shards.format.denylist import NOTHING_DENIED, Denylist
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
 
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
 from avf_curation.execution.active_units import ActiveUnitFile
+from avf_curation.pipeline.denials import denied_outcomes, deny_input, deny_spans
 from avf_curation.pipeline.failures import StorageError, unreadable_failure
 from avf_curation.pipeline.input_check import check_source_is_there, input_paths, read_all_bytes
 from avf_curation.pipeline.outcomes import ScreenedVideo, SpanOutcome, VideoOutcomes, fail_video
@@ -51,6 +53,7 @@ class WorkerSetup:
     fail_unreadable: bool = False  # inputs that stay unreadable fail in the last try of their unit
     progress_interval_s: float = 0.0  # between two notes of a worker on the unit that it is at, at least
     stages: PipelineStages = PipelineStages()  # the functions that do the work
+    denylist: Denylist = NOTHING_DENIED  # of the run: what it meets of it is rejected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,11 +161,17 @@ class UnitWorker:
 
     def _screen_video(self, video: Video) -> ScreenedVideo:
         setup, source = self.setup, video.source
+        denied = deny_input(video, setup.roots[source], setup.denylist)
+        if denied is not None:
+            return denied
         return setup.stages.screen(video, setup.roots[source], setup.recipe.settings_for(source), self.detectors)
 
     def _refine_video(self, screened: ScreenedVideo) -> VideoOutcomes:
         setup, source = self.setup, screened.video.source
-        return setup.stages.refine(screened, setup.roots[source], setup.recipe.settings_for(source), self.detectors)
+        if (denied := denied_outcomes(screened)) is not None:
+            return denied
+        root, settings = setup.roots[source], setup.recipe.settings_for(source)
+        return deny_spans(setup.stages.refine(screened, root, settings, self.detectors), root, setup.denylist)
 
     def commit(self, job: UnitJob, curate_video: Callable[[Video], VideoOutcomes]) -> UnitReport:
         """Curate every video of a unit with `curate_video`, commit the unit, and report what the work took.

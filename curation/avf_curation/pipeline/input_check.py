@@ -79,6 +79,13 @@ def read_all_bytes(video: Video, root: Path) -> None:
             raise machine_fault(error) from error
 
 
+def file_digests(video: Video, root: Path) -> tuple[str, ...]:
+    """Return the `input_digest` of a video, then the SHA-256 of each of its files. Raises OSError."""
+    path, audio_path = root / video.path, find_separate_audio(video, root)
+    files = [_file_digest(file, *size_and_time(file)) for file in (path, audio_path) if file is not None]
+    return tuple(dict.fromkeys((input_digest(path, audio_path, find_time_range(video)), *files)))
+
+
 def size_and_time(path: Path) -> tuple[int, int]:
     """Return size and modification time in nanoseconds of a file or of a folder of images. Raises OSError."""
     if retry_read(path.is_dir, path):

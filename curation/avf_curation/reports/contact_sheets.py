@@ -9,7 +9,7 @@ from pathlib import Path
 from avf_shards.errors import FaultError
 from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import PART, RunFolder
-from avf_shards.schema.ledger import Decision
+from avf_shards.schema.ledger import TAKEDOWN, Decision
 
 from avf_curation.audit.explain import check_text, verdict_text
 from avf_curation.audit.sampling import SpanGroup, sample_verdicts
@@ -84,7 +84,12 @@ class SpanPreviews:
             raise MediaError("missing", f"the file cannot be read ({error})") from None
 
     def input_range(self, decision: Decision) -> tuple[Path, Video, TimeRange]:
-        """Return the file of a span, its input and the range of the file. Raises MediaError for an unknown folder."""
+        """Return the file of a span, its input and the range of the file.
+
+        Raises MediaError for an unknown folder, and for a span that was taken down: no page may show it again.
+        """
+        if decision.stage == TAKEDOWN:
+            raise MediaError("missing", "it was taken down, and is not shown")
         root = self._roots.get(decision.source)
         video = self._planned.get((decision.source, decision.video_id))
         if root is None or video is None:

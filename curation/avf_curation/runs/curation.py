@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from avf_shards.deletion.takedown import apply_denylist
+from avf_shards.format.denylist import NOTHING_DENIED, Denylist
 from avf_shards.format.run_folder import RunFolder
 
 from avf_curation.detectors.detector_set import BackendSelection
@@ -45,6 +47,7 @@ class RunOptions:
     max_fault_share: float = DEFAULT_MAX_FAULT_SHARE
     fail_unreadable: bool = False  # inputs that three tries of their unit could not read fail; else the run stops
     allow_unreadable: bool = False  # plan without the folders that cannot be read
+    deny: Denylist = NOTHING_DENIED  # is added to the denylist of the run
     min_free_gb: float = 0.0  # stop before the disk of the run has less
     stages: PipelineStages = _FULL_PIPELINE  # the work on a video; tests and benchmarks pass cheaper functions
 
@@ -68,7 +71,7 @@ def curate(
         InfrastructureError: the machine failed; the same call continues where the run stopped.
     """
     run = RunFolder(out.resolve())
-    choice = InputChoice(allow_unreadable=options.allow_unreadable)
+    choice = InputChoice(allow_unreadable=options.allow_unreadable, deny=options.deny)
     plan: RunPlan | None = plan_run(recipe, backends, sources, run.root, device=options.device, choice=choice)
     roots = {name: root.resolve() for name, root in sources.items()}
     emit = EventLog(run.log_folder)
@@ -91,6 +94,7 @@ def curate(
                 fail_unreadable=options.fail_unreadable,
                 progress_interval_s=_CLUSTER_INTERVAL_S if options.cluster.address else 0.0,
                 stages=options.stages,
+                denylist=run.denylist(),
             )
             finished = run.finished_units(plan.attempt)
             log.info("%s: %d of %d units are committed", run.root, len(finished), plan.units)
@@ -103,6 +107,7 @@ def curate(
             coordinator.check()
             run.finish_attempt(plan.attempt)
             coordinator.check()
+            apply_denylist(run)  # to what was decided before an entry came
             run.clear_temporary()
             remove_active_units(run)
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.errors import UserError
+from avf_shards.format.denylist import NOTHING_DENIED, Denylist
 from avf_shards.format.file_digests import digest
 from avf_shards.format.plan_summary import PlanSummary, digest_inputs
 from avf_shards.format.run_folder import PLAN, PLAN_SUMMARY, SKIPPED_INPUTS, UNREADABLE, RunFolder
@@ -34,6 +35,7 @@ class InputChoice:
     """Which of the inputs of its sources a run takes."""
 
     allow_unreadable: bool = False  # plan without folders that cannot be read; they are counted as skipped inputs
+    deny: Denylist = NOTHING_DENIED  # is added to the denylist of the run: of what it names, nothing is kept
     select: Callable[[list[Video]], list[Video]] = lambda videos: videos  # of all that are there, as an estimate does
 
 
@@ -57,6 +59,7 @@ def plan_run(
     identity = run_identity(recipe, backends, list(sources), device)
     if run.root.exists():
         freeze_identity(run, identity)  # first, before the sources are read: the folder may hold another run
+        run.deny(choice.deny)
     roots = {name: root.resolve() for name, root in sources.items()}
     if not run.attempts():
         skipped: list[SkippedInput] = []
@@ -67,6 +70,7 @@ def plan_run(
             _refuse_unreadable(skipped)
         table = make_plan(choice.select(videos), {name: recipe.settings_for(name).plan for name in roots})
         freeze_identity(run, identity)  # only now: a source that cannot be listed leaves no folder behind
+        run.deny(choice.deny)  # before the plan: no start continues a run that lacks it
         _publish_plan(run, 0, table, skipped)
     remember_roots(run, roots)
     return read_plan(run, run.attempts()[-1])

@@ -125,6 +125,10 @@ REASONS: Mapping[str, Reason] = {
     "takedown/deleted": Reason(
         sentence="The clip was deleted on request, from the shards and from the run.", score="none"
     ),
+    "takedown/denied": Reason(
+        sentence="It was taken down before, by its video, speaker, span or bytes, and is on the denylist of the run.",
+        score="none",
+    ),
     **{f"{stage}/{UNDECIDED}": Reason(sentence=_UNDECIDED, score=_COUNT) for stage in STAGES_WITH_UNDECIDED},
 }
 """Each "stage/reason" that a ledger can hold, in the order of the stages."""

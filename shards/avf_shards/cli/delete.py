@@ -48,7 +48,8 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_shards.deletion.shard_deletion import delete_clips, deletion_request
+    from avf_shards.deletion.requests import deletion_request
+    from avf_shards.deletion.shard_deletion import delete_clips
     from avf_shards.deletion.takedown import take_down
     from avf_shards.format.run_folder import RunFolder
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, local_path, output_folder, print_answer
 from avf_shards.cli.logging_setup import progress_line
-from avf_shards.cli.options import STOPPED_MIDWAY
+from avf_shards.cli.options import STOPPED_MIDWAY, add_deny_option
 from avf_shards.errors import UserError
 
 SELECTION_HELP = """\
@@ -41,11 +41,13 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--select", metavar="FILE", type=local_path, help="selection file (default: pack all kept clips)"
     )
+    add_deny_option(parser)
     add_json_option(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
     from avf_shards.cli.selection_table import describe_selection
+    from avf_shards.deletion.requests import read_deny_files
     from avf_shards.format.run_folder import RunFolder
     from avf_shards.packing.pack import pack_shards, select_from_run
     from avf_shards.packing.selection import load_selection
@@ -53,12 +55,13 @@ def _run(options: argparse.Namespace) -> int:
     if len(options.runs) > 1:
         raise UserError("pack takes one run at a time; give the shards of each run a folder of their own")
     run, selection = RunFolder.open_existing(options.runs[0]), load_selection(options.select)
+    deny = read_deny_files(options.deny)
     if options.dry_run:
-        print_answer(options, *describe_selection(select_from_run(run, selection)[1], None))
+        print_answer(options, *describe_selection(select_from_run(run, selection, deny)[1], None))
         return 0
     if options.out is None:
         raise UserError("--out SHARDS is missing; only --dry-run works without it")
     with progress_line() as show:
-        result = pack_shards(run, options.out, selection, lambda done, total: show(f"{done}/{total} clips"))
+        result = pack_shards(run, options.out, selection, lambda done, total: show(f"{done}/{total} clips"), deny=deny)
     print_answer(options, *describe_selection(result, options.out))
     return 0

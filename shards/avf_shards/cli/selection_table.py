@@ -7,9 +7,9 @@ from typing import Any
 from avf_shards.packing.selection import SelectionResult
 
 _LEGEND = """\
-kept: clips of the run; of these are left out: duplicate (the same span of the same bytes), near (the sound of a
-selected clip), stricter (below a stricter threshold of the selection). available = kept - these;
-short = quota - selected"""
+kept: clips of the run; of these are left out: denied (taken down), duplicate (the same span of the same bytes), near
+(the sound of a selected clip), stricter (below a stricter threshold of the selection).
+available = kept - these; short = quota - selected"""
 
 
 def describe_selection(choice: SelectionResult, out: Path | None) -> tuple[dict[str, Any], str]:
@@ -18,7 +18,13 @@ def describe_selection(choice: SelectionResult, out: Path | None) -> tuple[dict[
         source: asdict(account) | {"available": account.available, "short": account.short}
         for source, account in choice.sources.items()
     }
-    columns = {"kept": "kept", "duplicate": "duplicates", "near": "near_duplicates", "stricter": "below_threshold"}
+    columns = {
+        "kept": "kept",
+        "denied": "denied",
+        "duplicate": "duplicates",
+        "near": "near_duplicates",
+        "stricter": "below_threshold",
+    }
     columns |= {name: name for name in ("available", "selected", "short")}
     lines = [f"{'source':<20}{'quota':>10}" + "".join(f"{name:>10}" for name in columns)]
     for source, row in rows.items():

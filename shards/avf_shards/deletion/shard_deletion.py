@@ -8,35 +8,27 @@ substituted as an unreadable clip is.
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from avf_shards.deletion.requests import DeletionRequest
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
+from avf_shards.format.denylist import Denial, Denylist, add_to_denylist, deny_content, is_denylist_name, read_denylist
 from avf_shards.format.generations import ShardWriter, generation_name, is_writers_own, open_for_writing
 from avf_shards.format.index import ShardReader, sidecar_path
 from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, Tombstone, read_manifest
 from avf_shards.format.tar import TarWriter
-from avf_shards.schema.clip_key import KEY_TAIL, is_key, video_prefix, video_prefixes
+from avf_shards.schema.clip_key import KEY_TAIL
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.system import durable_io
 from avf_shards.system.storage_faults import read_bytes
 from avf_shards.timeline import FRAMES_PER_SECOND
 
-_KINDS = ("video", "speaker", "key")
 _KEY_TAIL = re.compile(KEY_TAIL.encode())
 _VERSION = re.compile(r"(.+?)(?:-r\d+(?:-[0-9a-f]{12})?)?\.(?:tar|index\.json)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeletionRequest:
-    """The videos, speakers and clips whose data is to be deleted."""
-
-    videos: frozenset[tuple[str, str]] = frozenset()  # (source, video id)
-    speakers: frozenset[tuple[str, str]] = frozenset()  # (source, name of the speaker)
-    keys: frozenset[str] = frozenset()  # of single clips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,85 +41,74 @@ class DeletionReport:
     searched_bytes: int  # read in the search for the deleted clips' names
 
 
-def deletion_request(
-    videos: Iterable[str] = (), speakers: Iterable[str] = (), listed: Iterable[str] = ()
-) -> DeletionRequest:
-    """Return the request of `videos` ("SOURCE/ID"), `speakers` ("SOURCE/NAME") and the lines of a list file.
-
-    A line is "video SOURCE/ID", "speaker SOURCE/NAME" or "key KEY". Raises UserError for any other text, and when
-    nothing is named.
-    """
-    words = [("video", word) for word in videos] + [("speaker", word) for word in speakers]
-    for number, line in enumerate(listed, 1):
-        text = line.strip()
-        if text and not text.startswith("#"):
-            kind, _, word = text.partition(" ")
-            if kind not in _KINDS or not word.strip():
-                raise UserError(
-                    f"line {number}: {text!r}; a line is `video SOURCE/ID`, `speaker SOURCE/NAME` or `key KEY`"
-                )
-            words.append((kind, word.strip()))
-    for kind, word in words:
-        if kind == "key" and not is_key(word):
-            raise UserError(f"{word!r}: not a clip's key; avf-shards ls SHARDS --keys lists them")
-        if kind != "key" and not all(word.partition("/")[::2]):
-            raise UserError(f"{word!r}: must be SOURCE/{'ID' if kind == 'video' else 'NAME'}")
-    if not words:
-        raise UserError("nothing named: give --video SOURCE/ID, --speaker SOURCE/NAME or --list FILE")
-
-    def pairs(kind: str) -> frozenset[tuple[str, str]]:
-        return frozenset(
-            (word.partition("/")[0], word.partition("/")[2]) for word_kind, word in words if word_kind == kind
-        )
-
-    return DeletionRequest(
-        videos=pairs("video"), speakers=pairs("speaker"), keys=frozenset(word for kind, word in words if kind == "key")
-    )
-
-
 def delete_clips(shards: Path, request: DeletionRequest, reason: str = "") -> DeletionReport:
-    """Delete the clips of `request` from `shards` and return what was deleted.
+    """Delete the clips of `request` from `shards`, add it to their denylist, and return what was deleted.
 
     Raises UserError when no such clip is in the shards and none was deleted earlier, FaultError for a damaged shard and
     for a deleted clip whose name is still in a file.
     """
     read_manifest(shards)  # before a marker is written into what may be another folder
     with open_for_writing(shards) as writer:
-        manifest, deleted, rewritten = _delete_as_writer(writer, request, reason)
-        searched = check_absence(shards, [tombstone.key for tombstone in manifest.tombstones])
-    return DeletionReport(
-        keys=tuple(deleted), tombstones=len(manifest.tombstones), rewritten=tuple(rewritten), searched_bytes=searched
-    )
+        named = request.named(reason)
+        known = known_in_shards(writer, Denylist(denials=tuple(named)))
+        if not known:
+            raise UserError(f"{shards}: has no clip of what was named, and none of it was deleted here before")
+        report = delete_as_writer(writer, Denylist(denials=tuple(named)), reason)
+        searched = check_absence(shards, [tombstone.key for tombstone in read_manifest(shards).tombstones])
+    return replace(report, searched_bytes=searched)
 
 
-def _delete_as_writer(
-    writer: ShardWriter, request: DeletionRequest, reason: str
-) -> tuple[ShardManifest, list[str], list[str]]:
-    """Return the manifest after the deletion, the keys that were deleted now, and the names of the new shards."""
+def known_in_shards(writer: ShardWriter, denylist: Denylist) -> set[Denial]:
+    """Return the entries that a clip of the shards, one that was deleted there, or their denylist knows."""
+    manifest = writer.read_newest()
+    known = set(denylist.denials) & set(read_denylist(writer.shards).denials)
+    for tombstone in manifest.tombstones:
+        known.update(denylist.match_key(tombstone.key))
+    for entry in manifest.shards:
+        for _, denials, _ in _denied_clips(writer.shards, entry, denylist):
+            known.update(denials)
+    return known
+
+
+def content_denials_of(writer: ShardWriter, denylist: Denylist) -> Denylist:
+    """Return entries that forbid the bytes of the inputs of the clips that the denylist forbids in the shards."""
+    denials: list[Denial] = []
+    for entry in writer.read_newest().shards:
+        for _, matched, record in _denied_clips(writer.shards, entry, denylist, reads_records=True):
+            if record is not None and record.input_sha256:
+                denials += [
+                    deny_content(record.input_sha256, denial.date, denial.reason, denial.span)
+                    for denial in matched
+                    if denial.kind != "content"
+                ]
+    return Denylist(denials=tuple(dict.fromkeys(denials)))
+
+
+def delete_as_writer(writer: ShardWriter, added: Denylist, reason: str) -> DeletionReport:
+    """Add to the denylist of the shards, and delete every clip that it forbids then, twins of the same bytes too."""
     shards = writer.shards
     # An earlier call may have been killed before it committed, which leaves new shards that nothing lists, or after,
     # which leaves the old shards.
     manifest = _remove_unlisted(writer)
+    writer.check()
+    denylist = add_to_denylist(shards, added | content_denials_of(writer, added), writer.temporary)
     entries, deleted, rewritten = [], [], []
     for entry in manifest.shards:
-        positions = _requested_positions(shards, entry, request)
+        positions = {position: key for (position, key), _, _ in _denied_clips(shards, entry, denylist)}
         if not positions:
             entries.append(entry)
             continue
         entries.append(_rewrite_shard(writer, entry, positions))
         rewritten.append(entries[-1].shard)
         deleted += list(positions.values())
-    videos = _prefixes(request)
-    if not deleted and not any(
-        tombstone.key in request.keys or video_prefix(tombstone.key) in videos for tombstone in manifest.tombstones
-    ):
-        raise UserError(f"{shards}: has no clip of what was named, and none of it was deleted here before")
     if deleted:
         tombstones = [*manifest.tombstones, *(Tombstone(key=key, reason=reason) for key in deleted)]
         tombstones.sort(key=lambda tombstone: tombstone.key)
         writer.commit(manifest, replace(manifest, shards=tuple(entries), tombstones=tuple(tombstones)))
         manifest = _remove_unlisted(writer)
-    return manifest, deleted, rewritten
+    return DeletionReport(
+        keys=tuple(deleted), tombstones=len(manifest.tombstones), rewritten=tuple(rewritten), searched_bytes=0
+    )
 
 
 def check_absence(shards: Path, keys: Iterable[str]) -> int:
@@ -142,7 +123,12 @@ def check_absence(shards: Path, keys: Iterable[str]) -> int:
     expected = listed | {sidecar_path(Path(name)).name for name in listed}
     tombstones = {MANIFEST, generation_name(manifest.generation)}
     for path in sorted(shards.iterdir()):
-        if path.suffix not in (".tar", ".json") or path.name in tombstones or is_writers_own(path):
+        if (
+            path.suffix not in (".tar", ".json")
+            or path.name in tombstones
+            or is_writers_own(path)
+            or is_denylist_name(path.name)
+        ):
             continue
         if path.name.endswith((".tar", index.SUFFIX)) and path.name not in expected:
             raise FaultError(f"{path.name}: is still there, though the manifest does not list it")
@@ -156,30 +142,36 @@ def check_absence(shards: Path, keys: Iterable[str]) -> int:
     return searched
 
 
-def _prefixes(request: DeletionRequest) -> frozenset[str]:
-    """Return how the keys of the requested videos begin."""
-    return frozenset(prefix for video in request.videos for prefix in video_prefixes(*video))
+_DeniedClip = tuple[tuple[int, str], list[Denial], ClipRecord | None]
 
 
-def _requested_positions(shards: Path, entry: ShardEntry, request: DeletionRequest) -> dict[int, str]:
-    """Return position in the shard as packed -> key, of the clips to delete."""
-    sources = {source for source, _ in request.videos | request.speakers} | {
-        key.split("-", 1)[0] for key in request.keys
-    }
-    if not sources & entry.clips.keys():
-        return {}
-    positions = {}
-    videos = _prefixes(request)
-    names = {name for source, name in request.speakers if source in entry.clips}
+def _denied_clips(
+    shards: Path, entry: ShardEntry, denylist: Denylist, *, reads_records: bool = False
+) -> Iterator[_DeniedClip]:
+    """Yield (position in the shard as packed, key), the entries that forbid it and its record, of each denied clip.
+
+    The record is read where an entry asks for it, as it alone knows speaker and content and reading it costs time, or
+    of every denied clip with `reads_records`; else it is None.
+    """
+    asks = {denial.source for denial in denylist.denials if denial.kind == "speaker"} & entry.clips.keys()
+    asks_records = bool(asks) or denylist.has_content
+    if not asks_records and not {denial.source for denial in denylist.denials} & entry.clips.keys():
+        return
     with ShardReader(shards / entry.shard) as reader:
         clips = reader.index.by_key()
         for position, key in zip(reader.index.positions(), clips, strict=True):
-            requested = key in request.keys or video_prefix(key) in videos
-            if not requested and names:  # only the record knows the speaker, and reading it costs time
-                requested = ClipRecord.from_json(reader.read(clips[key]["json"]), key).speaker in names
-            if requested:
-                positions[position] = key
-    return positions
+            denials, record = list(denylist.match_key(key)), None
+            if asks_records or (denials and reads_records):
+                record = ClipRecord.from_json(reader.read(clips[key]["json"]), key)
+                denials += denylist.match_input(
+                    record.source,
+                    record.video_id,
+                    speaker=record.speaker,
+                    sha256=[record.input_sha256],
+                    span=record.span,
+                )
+            if denials:
+                yield (position, key), denials, record
 
 
 def _rewrite_shard(writer: ShardWriter, entry: ShardEntry, positions: dict[int, str]) -> ShardEntry:

@@ -5,6 +5,7 @@ not bring the clips back. One rename publishes the attempt before any byte is er
 the remaining clips.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from avf_shards.deletion.shard_deletion import DeletionRequest
+from avf_shards.deletion.requests import DeletionRequest
 from avf_shards.errors import UserError
 from avf_shards.format import index
+from avf_shards.format.denied_inputs import content_denials, denied_rows
+from avf_shards.format.denylist import Denylist
 from avf_shards.format.file_digests import digest
 from avf_shards.format.run_folder import (
     LEDGER,
@@ -40,36 +43,55 @@ REASON = "deleted"
 _TOMBSTONE = Check(stage=TAKEDOWN, reason=REASON, score=1.0, operator="<=", threshold=0.0)
 
 
-def take_down(run: RunFolder, request: DeletionRequest) -> tuple[str, ...]:
+def take_down(run: RunFolder, request: DeletionRequest, reason: str = "") -> tuple[str, ...]:
     """Delete the clips of `request` in a finished run; return the keys of the clips that this call erased.
 
     Raises UserError when the run is not finished.
     """
     with run.lock():
-        attempts = run.attempts()
-        if not attempts or not (run.attempt_folder(attempts[-1]) / "ledger").is_dir():
-            raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then delete")
-        rows: list[dict[str, Any]] = run.ledger().to_pylist()
-        requested = [_is_requested(row, request) for row in rows]
-        new = [row for row, delete in zip(rows, requested, strict=True) if delete and row["stage"] != TAKEDOWN]
-        videos = {(row["source"], row["video_id"]) for row in new}
-        if videos:
-            # Of a video that several attempts decided only the newest decisions count, so all its spans are repeated.
-            decisions = [
-                _tombstone(row) if delete else row
-                for row, delete in zip(rows, requested, strict=True)
-                if (row["source"], row["video_id"]) in videos
-            ]
-            _publish(run, attempts[-1] + 1, pa.Table.from_pylist(decisions, schema=ledger.SCHEMA), videos)
-        return tuple(_erase(run))
+        refuse_unfinished(run)
+        run.deny(request.denylist(reason))
+        return apply_denylist(run)
 
 
-def _is_requested(row: dict[str, Any], request: DeletionRequest) -> bool:
-    requested = (row["source"], row["video_id"]) in request.videos or (
-        row["source"],
-        row["speaker"],
-    ) in request.speakers
-    return requested or any(key in request.keys for key in row["clips"])
+def refuse_unfinished(run: RunFolder) -> None:
+    """Raise UserError for a run that has undecided videos."""
+    attempts = run.attempts()
+    if not attempts or not (run.attempt_folder(attempts[-1]) / "ledger").is_dir():
+        raise UserError(
+            f"{run.root}: the run is not finished; start it again with the same command, then delete. With --deny "
+            "FILE that command keeps nothing of what the file names"
+        )
+
+
+def apply_denylist(run: RunFolder) -> tuple[str, ...]:
+    """Reject and erase what a finished run keeps of its denylist, and return the keys of the clips erased now.
+
+    The caller holds the lock of the run.
+    """
+    if not (denylist := run.denylist()):
+        return ()
+    table = run.ledger()
+    denylist = run.deny(content_denials(table, denylist))
+    requested = denied_rows(table, denylist)
+    taken_down = pc.equal(table["stage"], TAKEDOWN).fill_null(False).to_pylist()
+    names = list(zip(table["source"].to_pylist(), table["video_id"].to_pylist(), strict=True))
+    new = [deny and not done for deny, done in zip(requested, taken_down, strict=True)]
+    videos = set(itertools.compress(names, new))
+    if videos:
+        # Of a video that several attempts decided only the newest decisions count, so all its spans are repeated.
+        decisions = [
+            _tombstone(row) if new[number] else row for number, row in _rows(table, [name in videos for name in names])
+        ]
+        attempt = run.attempts()[-1] + 1
+        _publish(run, attempt, pa.Table.from_pylist(decisions, schema=ledger.SCHEMA), videos)
+    return tuple(_erase(run, denylist))
+
+
+def _rows(table: pa.Table, chosen: list[bool]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (number, values) of the chosen rows."""
+    numbers = [number for number, choose in enumerate(chosen) if choose]
+    yield from zip(numbers, table.filter(pa.array(chosen, pa.bool_())).to_pylist(), strict=True)
 
 
 def _tombstone(row: dict[str, Any]) -> dict[str, Any]:
@@ -121,24 +143,29 @@ def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tupl
     run.clear_temporary()
 
 
-def _erase(run: RunFolder) -> Iterator[str]:
-    """Overwrite with zeros every clip that an older attempt kept and the newest deletes; yield the keys erased now."""
-    deleted = run.ledger()
-    deleted = deleted.filter(pc.equal(deleted["stage"], TAKEDOWN).fill_null(False))
-    spans = _spans(deleted)
+def _erase(run: RunFolder, denylist: Denylist) -> Iterator[str]:
+    """Overwrite with zeros every clip that an attempt kept and that is taken down; yield the keys erased now."""
+    newest = run.ledger()
+    spans = _spans(newest.filter(pc.equal(newest["stage"], TAKEDOWN).fill_null(False)))
     for attempt in run.attempts():
         run.check_attempt_ledger(attempt)
         old = ledger.read_ledger(run.attempt_folder(attempt) / "ledger" / LEDGER)
         kept = old.filter(pc.equal(old["status"], "kept"))
-        for span, unit, keys in zip(_spans(kept, True), _units(kept), kept["clips"].to_pylist(), strict=True):
-            if span in spans:
-                part = run.part(*unit)
-                members = index.load_index(index.sidecar_path(part)).by_key()
-                for key in keys:  # an earlier call may have erased some, and been killed
-                    if not all(_is_blank(part, member) for member in members[key].values()):
-                        for member in members[key].values():
-                            durable_io.overwrite_with_zeros(part, member.offset, member.size)
-                        yield key
+        # An attempt before may have cut other spans: what overlaps a denied one goes too.
+        denied = denied_rows(kept, denylist)
+        rows = zip(_spans(kept, True), denied, _units(kept), kept["clips"].to_pylist(), strict=True)
+        for span, is_denied, unit, keys in rows:
+            if is_denied or span in spans:
+                yield from _erase_clips(run.part(*unit), keys)
+
+
+def _erase_clips(part: Path, keys: list[str]) -> Iterator[str]:
+    members = index.load_index(index.sidecar_path(part)).by_key()
+    for key in keys:  # an earlier call may have erased some, and been killed
+        if not all(_is_blank(part, member) for member in members[key].values()):
+            for member in members[key].values():
+                durable_io.overwrite_with_zeros(part, member.offset, member.size)
+            yield key
 
 
 def _spans(table: pa.Table, in_order: bool = False) -> Any:

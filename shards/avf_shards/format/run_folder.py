@@ -5,6 +5,7 @@ RUN/attempt-0/plan/               plan.parquet, plan.json: frozen before any wor
 RUN/attempt-0/units/0000/0000042/ ledger.parquet, clips.tar, clips.index.json, unit.json: all or nothing
 RUN/attempt-0/ledger/             ledger.parquet of all units, when the attempt is finished
 RUN/attempt-1/...                 a retry of the failed videos: its decisions stand in for theirs
+RUN/denylist-DIGEST.json          what was taken down: no later attempt keeps it
 RUN/tmp, RUN/log                  not part of the result
 """
 
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
+from avf_shards.format.denylist import Denylist, add_to_denylist, read_denylist
 from avf_shards.format.file_digests import LedgerDigests, check_file, digest
 from avf_shards.format.manifest import seal, unseal_versioned
 from avf_shards.format.plan_summary import PlanSummary
@@ -144,6 +146,21 @@ class RunFolder:
         path = self.root / "tmp" / f"{name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         durable_io.make_new_folder(path)
         return path
+
+    def denylist(self) -> Denylist:
+        """Return what was taken down in the run. Raises as `read_denylist`."""
+        return read_denylist(self.root)
+
+    def deny(self, added: Denylist) -> Denylist:
+        """Add entries to the denylist of the run and return all of it. Any process may, at any time."""
+        present = self.denylist()
+        if not added - present:
+            return present
+        temporary = self.temporary("denylist")
+        try:
+            return add_to_denylist(self.root, added, temporary)
+        finally:
+            durable_io.remove(temporary)
 
     def attempt_folder(self, attempt: int) -> Path:
         return self.root / f"attempt-{attempt}"

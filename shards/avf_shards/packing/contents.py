@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from avf_shards.errors import FaultError
+from avf_shards.format.denylist import read_denylist
 from avf_shards.format.index import ShardIndex, load_index, sidecar_path
 from avf_shards.format.shard_manifest import ShardEntry, ShardManifest
 from avf_shards.packing.pack import SELECTED
@@ -13,6 +14,7 @@ from avf_shards.schema.versions import read_parquet
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 _NAMED = 5  # keys that a fault names; the others are counted
+_DENIED_BUT_HELD = "the denylist forbids a clip, and a shard holds it; avf-shards delete takes it out"
 _DELETED_BUT_HELD = "manifest.json: says that a clip was deleted, and a shard holds it"
 
 
@@ -32,6 +34,8 @@ def content_faults(shards: Path, manifest: ShardManifest) -> list[str]:
             shard_of[key] = entry.shard
     deleted = {tombstone.key for tombstone in manifest.tombstones}
     faults += _name_keys(_DELETED_BUT_HELD, deleted & shard_of.keys())
+    denylist = read_denylist(shards)
+    faults += _name_keys(_DENIED_BUT_HELD, {key for key in shard_of if denylist.denies_key(key)})
     total = sum(entry.deleted for entry in manifest.shards)
     if total != len(deleted):
         faults.append(f"manifest.json: lists {len(deleted)} deleted clips, and its shards say {total}")

@@ -21,6 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from avf_shards.errors import FaultError, UserError
+from avf_shards.format.denied_inputs import content_denials
+from avf_shards.format.denylist import NOTHING_DENIED, Denylist, add_to_denylist, read_denylist
 from avf_shards.format.frozen_identity import freeze_or_refuse
 from avf_shards.format.generations import ShardWriter, is_writers_own, open_for_writing
 from avf_shards.format.index import FINGERPRINT, ShardReader, load_index, sidecar_path
@@ -46,33 +48,46 @@ class PackIdentity:
     inputs_sha256: str  # of the run's inputs, as in its plan.json
     ledger_sha256: str  # of the run's ledger
     selection: dict[str, Any]  # settings of the selection
+    denylist_sha256: str | None = None  # of what may not be packed; None: nothing was taken down
 
 
 def pack_shards(
-    run: RunFolder, shards: Path, selection: Selection, progress: Callable[[int, int], None] = lambda done, total: None
+    run: RunFolder,
+    shards: Path,
+    selection: Selection,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    deny: Denylist = NOTHING_DENIED,
 ) -> SelectionResult:
     """Write the selected clips of `run` into the folder `shards` and return the selection.
 
-    Raises UserError when `shards` holds other files or another selection, FaultError when a unit's part is damaged.
+    Args:
+        deny: forbids more than the denylist of the run; both become the denylist of the shards.
+
+    Raises:
+        UserError: when `shards` holds other files or another selection.
+        FaultError: when a unit's part or a denylist is damaged.
     """
-    attempts = run.attempts()
-    table, result = select_from_run(run, selection)
+    deny |= read_denylist(shards)
+    before, denylist = _read_changes(run), run.denylist() | deny
+    table, result = select_from_run(run, selection, deny)
     identity = PackIdentity(
         fingerprint=run.identity().fingerprint,
         inputs_sha256=run.plan_summary().inputs_sha256,
         ledger_sha256=hashlib.sha256(ledger.encode_ledger(table)).hexdigest(),
         selection=asdict(selection),
+        denylist_sha256=denylist.digest() if denylist else None,
     )
     _refuse_foreign_folder(shards)
     durable_io.make_folder(shards)
     with open_for_writing(shards) as writer:
-        _freeze(writer, identity)
         if (shards / MANIFEST).is_file() and writer.read_newest().tombstones:
             raise UserError(f"{shards}: clips were deleted here, packing would bring them back; use another folder")
+        _freeze(writer, identity)
+        add_to_denylist(shards, denylist, writer.temporary)
         try:
             listed = _write_shards(writer, run, result, selection.clips_per_shard, progress)
         except FaultError:
-            _refuse_changed_run(run, attempts, shards)  # a deletion erases the clips that it takes away
+            _refuse_changed_run(run, before, shards)  # a deletion erases the clips that it takes away
             raise
         decisions = ledger.encode_ledger(result.as_table())
         _publish_file(writer, SELECTED, decisions)
@@ -85,30 +100,35 @@ def pack_shards(
             shards=tuple(listed),
             sources={source: asdict(counts) for source, counts in result.sources.items()},
         )
-        _refuse_changed_run(run, attempts, shards)
+        _refuse_changed_run(run, before, shards)
         if not (shards / MANIFEST).is_file():
             _publish_file(writer, MANIFEST, manifest.to_json())
-            _withdraw_after_change(writer, run, attempts)
+            _withdraw_after_change(writer, run, before)
     return result
 
 
-def _withdraw_after_change(writer: ShardWriter, run: RunFolder, attempts: list[int]) -> None:
+def _read_changes(run: RunFolder) -> tuple[list[int], str]:
+    """Return the attempts of a run and the digest of its denylist: a retry or a deletion changes one of them."""
+    return run.attempts(), run.denylist().digest()
+
+
+def _withdraw_after_change(writer: ShardWriter, run: RunFolder, before: tuple[list[int], str]) -> None:
     """Raise UserError as `_refuse_changed_run`, with the manifest removed that this process has just published.
 
     Nobody holds the run's lock while it is packed, since a run may be read-only, so a deletion can come between the
     first comparison and the manifest. One that comes after this comparison found finished shards.
     """
     try:
-        _refuse_changed_run(run, attempts, writer.shards)
+        _refuse_changed_run(run, before, writer.shards)
     except UserError:
         writer.remove(writer.shards / MANIFEST)
         durable_io.sync_folder(writer.shards)
         raise
 
 
-def _refuse_changed_run(run: RunFolder, attempts: list[int], shards: Path) -> None:
-    """Raise UserError where the run has other attempts than when its ledger was read."""
-    if run.attempts() != attempts:
+def _refuse_changed_run(run: RunFolder, before: tuple[list[int], str], shards: Path) -> None:
+    """Raise UserError where the run has other attempts, or another denylist, than when its ledger was read."""
+    if _read_changes(run) != before:
         raise UserError(
             f"{run.root}: was changed while it was packed (a retry or a deletion), and the shards would hold what it "
             f"no longer keeps; {shards} is not finished. Pack into another folder and remove this one"
@@ -140,18 +160,27 @@ def _write_shards(
     return listed
 
 
-def select_from_run(run: RunFolder, selection: Selection) -> tuple[pa.Table, SelectionResult]:
+def select_from_run(
+    run: RunFolder, selection: Selection, deny: Denylist = NOTHING_DENIED
+) -> tuple[pa.Table, SelectionResult]:
     """Return the ledger of a finished run and the clips that `selection` takes from it. Nothing is written.
 
-    Raises UserError when the run is not finished, FaultError when its plan or ledger is damaged.
+    Args:
+        deny: forbids more than the denylist of the run.
+
+    Raises:
+        UserError: when the run is not finished.
+        FaultError: when its plan, ledger or denylist is damaged.
     """
     newest = max(run.attempts(), default=None)
     if newest is None or not (run.attempt_folder(newest) / "ledger").is_dir():
         raise UserError(f"{run.root}: the run is not finished; start it again with the same command, then pack")
     for attempt in run.attempts():
         run.check_plan(attempt)
-    table = run.ledger()
-    return table, select_clips(table, selection, read_fingerprints(run, table) if selection.near_duplicates else None)
+    table, denylist = run.ledger(), run.denylist() | deny
+    denylist |= content_denials(table, denylist)
+    fingerprints = read_fingerprints(run, table) if selection.near_duplicates else None
+    return table, select_clips(table, selection, fingerprints, denylist)
 
 
 def read_fingerprints(run: RunFolder, table: pa.Table) -> dict[str, Fingerprint]:
@@ -179,9 +208,8 @@ def _refuse_foreign_folder(shards: Path) -> None:
 def _freeze(writer: ShardWriter, identity: PackIdentity) -> None:
     """Write pack.json at the first start; raise UserError for a folder that was packed from something else."""
     refusal = f"{writer.shards}: was packed from another run, or with another selection; use another folder"
-    freeze_or_refuse(
-        writer.shards / PACK, asdict(identity), "pack", lambda data: _publish_file(writer, PACK, data), refusal
-    )
+    values = {name: value for name, value in asdict(identity).items() if value is not None}
+    freeze_or_refuse(writer.shards / PACK, values, "pack", lambda data: _publish_file(writer, PACK, data), refusal)
 
 
 def _publish_file(writer: ShardWriter, name: str, data: bytes) -> None:

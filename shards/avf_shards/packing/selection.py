@@ -3,6 +3,7 @@
 This module knows no stage: it compares the score / operator / threshold triples that the ledger stores.
 """
 
+import itertools
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from avf_shards.errors import UserError
+from avf_shards.format.denied_inputs import denied_rows
+from avf_shards.format.denylist import NOTHING_DENIED, Denylist
 from avf_shards.packing.near_duplicates import Fingerprint, NearDuplicateConfig, NearDuplicateIndex
 from avf_shards.sampling.hash_draw import priority
 from avf_shards.schema.check_columns import flatten_checks
@@ -67,11 +70,12 @@ class SourceCounts:
     below_threshold: int  # rejected by a stricter threshold of the selection
     near_duplicates: int  # rejected: the sound of a selected clip
     selected: int  # go into the shards
+    denied: int = 0  # rejected: on the denylist, and not deleted from the run yet
 
     @property
     def available(self) -> int:
         """Number of clips that a large enough quota would have selected."""
-        return self.kept - self.duplicates - self.below_threshold - self.near_duplicates
+        return self.kept - self.denied - self.duplicates - self.below_threshold - self.near_duplicates
 
     @property
     def short(self) -> int:
@@ -84,7 +88,7 @@ class RejectedClip:
     """A kept clip that is not selected."""
 
     key: str  # of the clip
-    reason: str  # name of the threshold that it fails, "same_bytes", "near_duplicate" or "quota"
+    reason: str  # name of the threshold that it fails, "denied", "same_bytes", "near_duplicate" or "quota"
     duplicate_of: str | None = None  # key of the clip that it duplicates; None: it is no duplicate
     score: float | None = None  # share of differing bits; None unless a near-duplicate
     threshold: float | None = None  # that the clip failed, or the largest share of differing bits; None: no such limit
@@ -144,11 +148,15 @@ def load_selection(path: Path | None) -> Selection:
 
 
 def select_clips(
-    table: pa.Table, selection: Selection, fingerprints: Mapping[str, Fingerprint] | None = None
+    table: pa.Table,
+    selection: Selection,
+    fingerprints: Mapping[str, Fingerprint] | None = None,
+    denylist: Denylist = NOTHING_DENIED,
 ) -> SelectionResult:
     """Select clips of a ledger.
 
     Args:
+        denylist: what it forbids is left out before anything else.
         fingerprints: clip -> fingerprint of its sound, for `near_duplicates`.
 
     Raises:
@@ -166,7 +174,7 @@ def select_clips(
         if selection.sources and name not in selection.sources:
             continue
         source = selection.sources.get(name, SourceSelection())
-        candidates = kept_rows.filter(pc.equal(kept_rows["source"], name))
+        candidates = _drop_denied(kept_rows.filter(pc.equal(kept_rows["source"], name)), rejected, denylist)
         passing = _apply_thresholds(candidates, selection.thresholds | source.thresholds, name, rejected)
         ordered[name] = _order_clips(_drop_same_bytes(passing, rejected, selection.seed), source.order)
     selected = _apply_quotas(ordered, selection, fingerprints, rejected)
@@ -179,18 +187,29 @@ def select_clips(
 
 def _count_clips(name: str, selection: Selection, rejected: Sequence[RejectedClip], selected: int) -> SourceCounts:
     reasons = Counter(clip.reason for clip in rejected)
-    duplicates, near_duplicates, over_quota = (
-        reasons.pop(reason, 0) for reason in ("same_bytes", "near_duplicate", "quota")
+    duplicates, near_duplicates, over_quota, denied = (
+        reasons.pop(reason, 0) for reason in ("same_bytes", "near_duplicate", "quota", "denied")
     )
     below_threshold = sum(reasons.values())
     return SourceCounts(
         quota=selection.sources.get(name, SourceSelection()).quota,
-        kept=duplicates + near_duplicates + over_quota + below_threshold + selected,
+        kept=denied + duplicates + near_duplicates + over_quota + below_threshold + selected,
         duplicates=duplicates,
         below_threshold=below_threshold,
         near_duplicates=near_duplicates,
         selected=selected,
+        denied=denied,
     )
+
+
+def _drop_denied(rows: pa.Table, rejected: list[RejectedClip], denylist: Denylist) -> pa.Table:
+    """Return the rows that the denylist does not forbid, and append the clips of the others to `rejected`."""
+    if not denylist:
+        return rows
+    denied = denied_rows(rows, denylist)
+    for keys in itertools.compress(rows["clips"].to_pylist(), denied):
+        rejected.extend(RejectedClip(key=key, reason="denied") for key in keys)
+    return rows.filter(pa.array([not deny for deny in denied], pa.bool_()))
 
 
 def _order_clips(clips: list[_Clip], order: ClipOrder) -> list[_Clip]:

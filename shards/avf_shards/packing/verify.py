@@ -8,6 +8,7 @@ from pathlib import Path
 
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
+from avf_shards.format.denylist import is_denylist_name
 from avf_shards.format.generations import generation_name, is_writers_own, list_generations, read_generation
 from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.shard_manifest import ShardManifest, read_manifest
@@ -93,7 +94,7 @@ def _foreign_faults(shards: Path, names: set[str]) -> Iterator[str]:
     expected = {MANIFEST, PACK, SELECTED} | names | {index.sidecar_path(Path(name)).name for name in names}
     expected |= {generation_name(generation) for generation in list_generations(shards)}
     for path in sorted(shards.iterdir()):
-        if path.name not in expected and not is_writers_own(path):
+        if path.name not in expected and not is_writers_own(path) and not is_denylist_name(path.name):
             yield f"{path.name}: foreign; the manifest does not list it"
 
 

@@ -22,6 +22,7 @@ FileKind = Literal[
     "checkpoint",
     "clip record",
     "curation run",
+    "denylist",
     "evaluation scores",
     "event",
     "features",
@@ -55,6 +56,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "checkpoint": 1,  # RUN/checkpoints/step-N/manifest.json
     "clip record": 1,  # KEY.json in a shard
     "curation run": 2,  # RUN/run/run.json
+    "denylist": 1,  # RUN/denylist-DIGEST.json, SHARDS/denylist-DIGEST.json
     "evaluation scores": 1,  # rows of RUN/evaluation.jsonl
     "event": 1,  # lines of RUN/log/events.jsonl
     "features": 1,  # Parquet file of avf-train embed

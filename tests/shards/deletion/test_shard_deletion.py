@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from avf_shards.cli.main import main
-from avf_shards.deletion.shard_deletion import check_absence, delete_clips, deletion_request
+from avf_shards.deletion.requests import deletion_request
+from avf_shards.deletion.shard_deletion import check_absence, delete_clips
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.corpus import load_corpus
 from avf_shards.format.index import ShardReader, load_index, sidecar_path

@@ -10,7 +10,8 @@ from avf_curation.cli.main import main as curate_main
 from avf_curation.runs.frozen_plan import read_plan
 from avf_curation.runs.planning import plan_retry
 from avf_shards.cli.main import main
-from avf_shards.deletion.shard_deletion import delete_clips, deletion_request
+from avf_shards.deletion.requests import deletion_request
+from avf_shards.deletion.shard_deletion import delete_clips
 from avf_shards.deletion.takedown import take_down
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import PART, RunFolder

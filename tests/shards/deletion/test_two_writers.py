@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from avf_shards.deletion.shard_deletion import delete_clips, deletion_request
+from avf_shards.deletion.requests import deletion_request
+from avf_shards.deletion.shard_deletion import delete_clips
 from avf_shards.deletion.takedown import take_down
 from avf_shards.errors import UserError
 from avf_shards.format.generations import list_generations, open_for_writing

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from avf_curation.cli.main import main
 from avf_shards.cli.main import main as shards_main
-from avf_shards.deletion.shard_deletion import deletion_request
+from avf_shards.deletion.requests import deletion_request
 from avf_shards.deletion.takedown import take_down
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.run_folder import RunFolder, attempt_ledger_files

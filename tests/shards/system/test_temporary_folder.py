@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from avf_curation.cli.main import main as curate_main
 from avf_curation.reports.output_folder import fill_new_folder
-from avf_shards.deletion.shard_deletion import delete_clips, deletion_request
+from avf_shards.deletion.requests import deletion_request
+from avf_shards.deletion.shard_deletion import delete_clips
 from avf_shards.deletion.takedown import take_down
 from avf_shards.errors import UserError
 from avf_shards.packing.pack import pack_shards

@@ -1,0 +1,97 @@
+"""What is to be taken down, as people name it: on the command line, in a list, or by an earlier run's denylist."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from avf_shards.errors import UserError
+from avf_shards.format.denylist import (
+    Denial,
+    Denylist,
+    deny_content,
+    deny_key,
+    deny_speaker,
+    deny_video,
+    read_denylist,
+)
+
+_KINDS = {"video": "SOURCE/ID", "speaker": "SOURCE/NAME", "key": "KEY", "sha256": "DIGEST"}
+LINE = "a line is `video SOURCE/ID`, `speaker SOURCE/NAME`, `key KEY` or `sha256 DIGEST`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletionRequest:
+    """The videos, speakers, clips and contents that are to be deleted."""
+
+    words: tuple[tuple[str, str], ...]  # (kind, word), as they were given, each once
+
+    def named(self, reason: str = "") -> dict[Denial, str]:
+        """Return the entry of a denylist for each thing -> how it was named."""
+        date = datetime.now(UTC).strftime("%Y-%m-%d")
+        return {_deny(kind, word, date, reason): f"{kind} {word}" for kind, word in self.words}
+
+    def denylist(self, reason: str = "") -> Denylist:
+        """Return the entries of `named`."""
+        return Denylist(denials=tuple(self.named(reason)))
+
+
+def deletion_request(
+    videos: Iterable[str] = (), speakers: Iterable[str] = (), listed: Iterable[str] = (), sha256: Iterable[str] = ()
+) -> DeletionRequest:
+    """Return the request of `videos` ("SOURCE/ID"), `speakers` ("SOURCE/NAME"), `sha256` and the lines of a list file.
+
+    Raises UserError for any other text, and when nothing is named.
+    """
+    words = [("video", word) for word in videos] + [("speaker", word) for word in speakers]
+    words += [("sha256", word) for word in sha256]
+    for number, line in enumerate(listed, 1):
+        text = line.strip()
+        if text and not text.startswith("#"):
+            kind, _, word = text.partition(" ")
+            if kind not in _KINDS or not word.strip():
+                raise UserError(f"line {number}: {text!r}; {LINE}")
+            words.append((kind, word.strip()))
+    if not words:
+        raise UserError("nothing named: give --video SOURCE/ID, --speaker SOURCE/NAME or --list FILE")
+    request = DeletionRequest(words=tuple(dict.fromkeys(words)))
+    request.named()  # refuses what is no such word
+    return request
+
+
+def _deny(kind: str, word: str, date: str, reason: str) -> Denial:
+    if kind == "key":
+        return deny_key(word, date, reason)
+    if kind == "sha256":
+        return deny_content(word, date, reason)
+    source, _, name = word.partition("/")
+    if not source or not name:
+        raise UserError(f"{word!r}: must be {_KINDS[kind]}")
+    return (deny_video if kind == "video" else deny_speaker)(source, name, date, reason)
+
+
+def read_deny_files(paths: Iterable[Path]) -> Denylist:
+    """Return the union of what `--deny` names: lists as `--list` takes them, denylist files, runs, folders of shards.
+
+    Raises UserError for one that cannot be read or that names nothing, FaultError for a damaged denylist.
+    """
+    denylist = Denylist()
+    for path in paths:
+        denylist |= read_denylist(path) if path.is_dir() else _read_file(path)
+        if path.is_dir() and not any(path.glob("denylist-*")):
+            raise UserError(
+                f"--deny {path}: holds no denylist; nothing was taken down there. Name a file, or no --deny"
+            )
+    return denylist
+
+
+def _read_file(path: Path) -> Denylist:
+    try:
+        data = path.read_bytes()
+        if data.lstrip().startswith(b"{"):
+            return Denylist.from_json(data, str(path))
+        return deletion_request(listed=data.decode("utf-8").splitlines()).denylist(f"--deny {path.name}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--deny {path}: cannot be read ({error})") from None
+    except UserError as error:
+        raise UserError(f"--deny {path}: {error}") from None

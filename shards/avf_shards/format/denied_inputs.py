@@ -1,0 +1,38 @@
+"""What a denylist forbids of a ledger, by video, speaker, span and content."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from avf_shards.format.denylist import Denial, Denylist, deny_content
+from avf_shards.timeline import Span
+
+_Input = tuple[str, str, str | None, str | None, Span]
+
+
+def content_denials(table: pa.Table, denylist: Denylist) -> Denylist:
+    """Return entries that forbid the bytes of what the denylist names, as far as a ledger knows their digest."""
+    denials = []
+    for row in _inputs(table):
+        *_, sha256, _ = row
+        for denial in _match(denylist, row):
+            if sha256 is not None and denial.kind != "content":
+                denials.append(deny_content(sha256, denial.date, denial.reason, denial.span))
+    return Denylist(denials=tuple(dict.fromkeys(denials)))
+
+
+def denied_rows(table: pa.Table, denylist: Denylist) -> list[bool]:
+    """Return for each row of a ledger whether the denylist forbids it."""
+    return [any(True for _ in _match(denylist, row)) for row in _inputs(table)]
+
+
+def _inputs(table: pa.Table) -> Iterator[_Input]:
+    """Yield source, video id, speaker, digest of the input and span of each row of a ledger."""
+    names = ("source", "video_id", "speaker", "input_sha256", "start_frame", "stop_frame")
+    for source, video_id, speaker, sha256, start, stop in zip(*(table[n].to_pylist() for n in names), strict=True):
+        yield source, video_id, speaker, sha256, Span(start, stop)
+
+
+def _match(denylist: Denylist, row: _Input) -> Iterator[Denial]:
+    source, video_id, speaker, sha256, span = row
+    return denylist.match_input(source, video_id, speaker=speaker, sha256=[sha256], span=span)
