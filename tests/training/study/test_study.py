@@ -252,7 +252,7 @@ def test_jobs_wait_for_their_dependencies_and_fail_only_with_them(tmp_path: Path
         def __init__(self) -> None:
             self.started: list[str] = []
 
-        def has_free_slot(self) -> bool:
+        def has_free_slot(self, job: object) -> bool:
             return True
 
         def start(self, job: object) -> object:
@@ -348,7 +348,7 @@ def test_a_study_on_ray_gives_the_results_of_the_local_machine(lab: Path, tmp_pa
     ]
     assert find_dataset(title).name == "lab"
     assert run_all(matrices[0].jobs, LocalLauncher(1), print) == []
-    cluster = RayLauncher(None, 0.0, 1.0, 1)
+    cluster = RayLauncher(None, 1)
     try:
         assert run_all(matrices[1].jobs, cluster, print) == []
     finally:

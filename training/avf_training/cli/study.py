@@ -2,6 +2,8 @@
 
 import argparse
 import logging
+import math
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from avf_shards.errors import UserError
 from avf_training.cli.options import RECIPES, add_device_option, add_labelled_shards_option, labelled_shards
 
 _LOG = logging.getLogger(__name__)
+_CPU_SHARE = 0.3  # of its measured peak that training reaches
 
 
 def add(commands: Any) -> None:
@@ -56,18 +59,33 @@ def add(commands: Any) -> None:
         help="one field of the recipes of all runs, or of all runs of a stage; repeat for more",
     )
     parser.add_argument(
-        "--jobs", metavar="N", type=int, default=1, help="runs at a time on this machine (default: %(default)s)"
+        "--jobs",
+        metavar="N",
+        type=int,
+        help="runs at a time (default: as the GPUs allow; without GPUs 1, on Ray a CPU each)",
     )
-    parser.add_argument("--gpus", metavar="0,1,...", help="GPUs of this machine, with one run at a time on each")
+    parser.add_argument(
+        "--gpus", metavar="0,1,...", help="GPUs of this machine, each for one run at a time (default: all)"
+    )
+    parser.add_argument(
+        "--teraflops",
+        metavar="X",
+        type=float,
+        help="TFLOP/s of a GPU for the estimate (default: 45, an H100 in the papers' precision)",
+    )
     parser.add_argument("--ray", metavar="ADDRESS", help="Ray cluster for the runs ('local' starts one here)")
     add_device_option(parser)
-    parser.add_argument("--dry-run", action="store_true", help="only print the command of each run")
+    parser.add_argument("--dry-run", action="store_true", help="only print the estimate and the command of each run")
     parser.add_argument("--report", action="store_true", help="only write the page of the runs that are finished")
 
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.study.plan import StudyInputs, load_study, study_matrix
 
+    if options.jobs is not None and options.jobs < 1:
+        raise UserError(f"--jobs {options.jobs} must be at least 1")
+    if options.teraflops is not None and not 0 < options.teraflops < math.inf:
+        raise UserError(f"--teraflops {options.teraflops:g} must be above 0")
     study, starts = load_study(options.study), _start_models(options.models)
     shards = labelled_shards(options)
     inputs = StudyInputs(
@@ -80,10 +98,12 @@ def _run(options: argparse.Namespace) -> int:
     )
     matrix = study_matrix(study, options.out, inputs)
     if options.dry_run:
+        for line in _estimate(options, matrix.jobs, shards, _visible_gpus(options)):
+            _LOG.info("%s", line)
         for job in matrix.jobs:
             print(f"{'done' if job.done.is_file() else 'to do':<7}{' '.join(job.argv)}")
         return 0
-    failures = [] if options.report else _run_jobs(options, matrix)
+    failures = [] if options.report else _run_jobs(options, matrix, shards)
     _write_results(options, study, matrix, shards)
     for failure in failures:
         _LOG.error("failed: %s (status %s): %s", failure.job.name, failure.status, failure.message)
@@ -103,14 +123,64 @@ def _fold_counts(study: Any, shards: Any) -> dict[str, int]:
     return counts
 
 
-def _run_jobs(options: argparse.Namespace, matrix: Any) -> Any:
-    """Run what is to do and return the failures."""
-    from avf_training.study.launcher import run_all
+def _run_jobs(options: argparse.Namespace, matrix: Any, shards: Any) -> Any:
+    """Say what is to do and how long it may take, do it, and return the failures."""
+    from avf_training.study.launcher import fit_gpus, run_all
     from avf_training.trainer.run_folder import exclusive_lock
 
     signal.signal(signal.SIGTERM, _interrupt)  # a scheduler that ends this process must end its runs too
     with exclusive_lock(options.out):
-        return run_all(matrix.jobs, _launcher(options), _LOG.info)
+        gpus = [] if options.ray else _visible_gpus(options)
+        launcher = _launcher(options, gpus)
+        jobs = [fit_gpus(job, launcher.gpus) for job in matrix.jobs]
+        for job, asked in zip(jobs, matrix.jobs, strict=True):
+            if 0 < job.gpus < asked.gpus:
+                _LOG.info("%s: on %d of the %d GPUs that the study asks for", job.name, job.gpus, asked.gpus)
+        for line in _estimate(options, jobs, shards, gpus, launcher):
+            _LOG.info("%s", line)
+        return run_all(jobs, launcher, _LOG.info)
+
+
+def _estimate(options: argparse.Namespace, jobs: Any, shards: Any, gpus: list[str], launcher: Any = None) -> list[str]:
+    """Return the lines of the estimate.
+
+    Args:
+        launcher: that will run the jobs; None: each run has the GPUs that the study asks for, or what this machine has.
+    """
+    import torch
+
+    from avf_training.models.flops import peak_flops
+    from avf_training.models.precision import Precision
+    from avf_training.study.estimate import DEFAULT_TERAFLOPS, describe_estimate, estimate_study
+    from avf_training.study.launcher import fit_gpus
+
+    if launcher is not None:
+        count = launcher.total_gpus
+    else:
+        # Without a GPU here, a study of runs on several GPUs is planned for another machine.
+        asked = max((job.gpus for job in jobs), default=0)
+        count = len(gpus) or (asked if asked > 1 or options.teraflops else 0)
+        jobs = [fit_gpus(job, count) for job in jobs]
+    slots = options.jobs or max(1, count)
+    speed = options.teraflops or DEFAULT_TERAFLOPS
+    if not count and not options.teraflops:
+        speed = peak_flops(torch.device("cpu"), Precision(compute="fp32")).flops_per_s / 1e12 * _CPU_SHARE
+    return describe_estimate(estimate_study(jobs, shards, gpus=count, slots=slots, teraflops=speed))
+
+
+def _visible_gpus(options: argparse.Namespace) -> list[str]:
+    """Return the GPUs of this machine that runs may use. Raises UserError."""
+    import torch
+
+    if options.gpus:
+        names = [name.strip() for name in options.gpus.split(",")]
+        if not all(names) or len(set(names)) < len(names):
+            raise UserError(f"--gpus {options.gpus}: must be different GPUs, as in 0,1")
+        return names
+    if options.device == "cpu" or not torch.cuda.is_available():
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
 
 
 def _write_results(options: argparse.Namespace, study: Any, matrix: Any, shards: Any) -> None:
@@ -132,16 +202,16 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _launcher(options: argparse.Namespace) -> Any:
-    """Return the launcher of runs: on this machine, or on a Ray cluster."""
+def _launcher(options: argparse.Namespace, gpus: list[str]) -> Any:
+    """Return the launcher of runs: on this machine, or on a Ray cluster. Raises UserError."""
     from avf_training.study.launcher import LocalLauncher, RayLauncher
 
-    if options.jobs < 1:
-        raise UserError(f"--jobs {options.jobs} must be at least 1")
     if options.ray:
-        address = None if options.ray == "local" else options.ray
-        return RayLauncher(address, 1.0 if options.device == "cuda" else 0.0, 1.0, options.jobs)
-    return LocalLauncher(options.jobs, options.gpus.split(",") if options.gpus else ())
+        launcher = RayLauncher(None if options.ray == "local" else options.ray, options.jobs)
+        if options.device == "cuda" and not launcher.gpus:
+            raise UserError(f"--device cuda: the Ray cluster {options.ray} has no GPU")
+        return launcher
+    return LocalLauncher(options.jobs or max(1, len(gpus)), gpus)
 
 
 def _start_models(texts: list[str]) -> dict[str, Path]:

@@ -161,6 +161,12 @@ class _StageLengths:
     warmup: int  # steps in which the learning rate rises
 
 
+def training_steps(recipe: FinetuneRecipe, clips: int) -> tuple[int, int]:
+    """Return the optimizer steps of a stage on so many clips an epoch, and the whole epochs in them."""
+    lengths = _stage_lengths(recipe, clips)
+    return lengths.steps, lengths.steps // lengths.per_epoch
+
+
 def _stage_lengths(recipe: FinetuneRecipe, clips: int) -> _StageLengths:
     per_epoch = max(1, clips // recipe.batch)
     return _StageLengths(

@@ -1,4 +1,4 @@
-"""Launchers for the runs of a study: several at a time on this machine, one for each GPU, or tasks of a Ray cluster.
+"""Launchers for the runs of a study: several at a time on this machine, each on its GPUs, or tasks of a Ray cluster.
 
 Each run is a process of its own with a log file beside its folder. A run that fails stops only the runs that need it.
 """
@@ -9,13 +9,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from avf_shards.errors import UserError
 from avf_shards.system.child_process import child_environment
-from avf_shards.text import format_wait
+from avf_shards.text import count_noun, format_wait
 
+from avf_training.config.finetune import load_finetune_recipe
+from avf_training.config.pretrain import load_recipe
 from avf_training.study.plan import Job
 
 log = logging.getLogger(__name__)
@@ -34,8 +37,11 @@ class JobFailure:
 class JobLauncher(Protocol):
     """Starts runs on a machine or a cluster, and reports when they end."""
 
-    def has_free_slot(self) -> bool:
-        """Return whether another run can be started now."""
+    gpus: int  # that a run can have at most
+    total_gpus: int  # of all machines together
+
+    def has_free_slot(self, job: Job) -> bool:
+        """Return whether this run can be started now."""
         ...
 
     def start(self, job: Job) -> Any:
@@ -99,8 +105,8 @@ def _start_ready(
     """Move jobs from `waiting` to `running` whose needs are done, as long as there are free slots."""
     unfinished = {job.out for job in waiting} | {job.out for job, _ in running}
     for job in [job for job in waiting if not unfinished & set(job.needs)]:
-        if not launcher.has_free_slot():
-            return
+        if not launcher.has_free_slot(job):
+            return  # in order, so that a run that needs many GPUs is not overtaken for ever
         waiting.remove(job)
         running.append((job, launcher.start(job)))
         report(f"started {job.name}")
@@ -117,34 +123,61 @@ def log_tail(path: Path) -> str:
     return lines[-1] if lines else "its log is empty"
 
 
-def _command(argv: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "avf_training.cli.main", *argv[1:]]
+def _command(job: Job) -> list[str]:
+    """Return the command of a run: one process, or torchrun with a process for each GPU."""
+    module = "avf_training.cli.main"
+    if job.gpus < 2:
+        return [sys.executable, "-m", module, *job.argv[1:]]
+    return [sys.executable, "-m", "avf_training.distributed.launch", str(job.gpus), module, *job.argv[1:]]
+
+
+def fit_gpus(job: Job, available: int) -> Job:
+    """Return a run with as many GPUs as it asks for, or else the most of `available` that its batch can be split over.
+
+    The number of processes does not change what a run computes, so fewer GPUs only take longer.
+    """
+    if not job.gpus or not available:
+        return replace(job, gpus=0)
+    recipe = (
+        load_recipe(job.recipe, job.overrides)
+        if job.stage == "pretrain"
+        else load_finetune_recipe(job.stage, job.recipe, job.overrides)
+    )
+    for count in range(min(job.gpus, available), 1, -1):
+        try:
+            recipe.accumulation(count)
+        except UserError:
+            continue
+        return replace(job, gpus=count)
+    return replace(job, gpus=1)
 
 
 class LocalLauncher:
-    """Runs `slots` jobs at a time on this machine; with GPUs, one job on each, which sees only that GPU."""
+    """Runs jobs on this machine: `slots` at a time, each on GPUs of its own where there are GPUs."""
 
     def __init__(self, slots: int, gpus: Sequence[str] = ()) -> None:
-        self._free = list(gpus) if gpus else [""] * slots
-        self._running: dict[subprocess.Popen[bytes], str] = {}
+        self._slots, self._free = slots, list(gpus)
+        self.gpus = self.total_gpus = len(gpus)
+        self._running: dict[subprocess.Popen[bytes], list[str]] = {}
 
-    def has_free_slot(self) -> bool:
-        return bool(self._free)
+    def has_free_slot(self, job: Job) -> bool:
+        return len(self._running) < self._slots and job.gpus <= len(self._free)
 
     def start(self, job: Job) -> subprocess.Popen[bytes]:
-        gpu = self._free.pop(0)
-        environment = child_environment() | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})
+        taken, self._free = self._free[: job.gpus], self._free[job.gpus :]
+        environment = child_environment() | ({"CUDA_VISIBLE_DEVICES": ",".join(taken)} if taken else {})
         log_path(job).parent.mkdir(parents=True, exist_ok=True)
         with log_path(job).open("ab") as file:
-            process = subprocess.Popen(_command(job.argv), stdout=file, stderr=subprocess.STDOUT, env=environment)
-        self._running[process] = gpu
-        log.info("%s: process %d%s, log %s", job.name, process.pid, f" on GPU {gpu}" if gpu else "", log_path(job))
+            process = subprocess.Popen(_command(job), stdout=file, stderr=subprocess.STDOUT, env=environment)
+        self._running[process] = taken
+        where = f" on {'GPU' if len(taken) == 1 else 'GPUs'} {', '.join(taken)}" if taken else ""
+        log.info("%s: process %d%s, log %s", job.name, process.pid, where, log_path(job))
         return process
 
     def poll(self, handle: subprocess.Popen[bytes]) -> int | None:
         status = handle.poll()
         if status is not None:
-            self._free.append(self._running.pop(handle))
+            self._free += self._running.pop(handle)
         return status
 
     def stop(self) -> None:
@@ -155,24 +188,35 @@ class LocalLauncher:
 
 
 class RayLauncher:
-    """Runs jobs as tasks of a Ray cluster whose nodes see the same folders."""
+    """Runs jobs as tasks of a Ray cluster whose nodes see the same folders; each task asks for the GPUs of its run."""
 
-    def __init__(self, address: str | None, gpus: float, cpus: float, at_once: int) -> None:
+    def __init__(self, address: str | None, slots: int | None = None) -> None:
+        """Connect to a cluster.
+
+        Args:
+            slots: tasks at a time; None: as many as the cluster has GPUs, or else CPUs.
+        """
         import ray
 
         ray.init(address=address or "local", log_to_driver=False, configure_logging=False)
-        self._ray, self._at_once, self._running = ray, at_once, 0
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        # A run is one task, and a task is on one node.
+        self.gpus = int(max((node.get("GPU", 0) for node in nodes), default=0))
+        self.total_gpus = int(sum(node.get("GPU", 0) for node in nodes))
+        total = self.total_gpus or int(sum(node.get("CPU", 0) for node in nodes))
+        self._ray, self._slots, self._running = ray, slots or max(1, total), 0
         # No retries by Ray: a run resumes from its checkpoint when the study is started again.
-        self._task = ray.remote(num_gpus=gpus, num_cpus=cpus, max_retries=0)(_run_in_worker)
+        self._task = ray.remote(num_cpus=1, max_retries=0)(_run_in_worker)
 
-    def has_free_slot(self) -> bool:
-        return self._running < self._at_once
+    def has_free_slot(self, job: Job) -> bool:
+        return self._running < self._slots
 
     def start(self, job: Job) -> Any:
         self._running += 1
         log_path(job).parent.mkdir(parents=True, exist_ok=True)
-        log.info("%s: task of the Ray cluster, log %s", job.name, log_path(job))
-        return self._task.remote(list(job.argv), str(log_path(job)), _thread_variables())
+        log.info("%s: task of the Ray cluster, %s, log %s", job.name, count_noun(job.gpus, "GPU"), log_path(job))
+        task = self._task.options(num_gpus=job.gpus)
+        return task.remote(_command(job)[1:], str(log_path(job)), _thread_variables())
 
     def poll(self, handle: Any) -> int | None:
         ready, _ = self._ray.wait([handle], timeout=0)
@@ -194,9 +238,10 @@ def _thread_variables() -> Mapping[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(("OMP_", "MKL_"))}
 
 
-def _run_in_worker(argv: list[str], log_file: str, variables: Mapping[str, str]) -> int:
-    """Run a job as a child process of a Ray worker and return its exit status."""
+def _run_in_worker(arguments: list[str], log_file: str, variables: Mapping[str, str]) -> int:
+    """Run a job as a child process of a Ray worker, which sees the GPUs of its task, and return its exit status."""
     environment = child_environment() | dict(variables)
+    command = [sys.executable, *arguments]  # the Python of the node, which may lie elsewhere
     with open(log_file, "ab") as file:
-        process = subprocess.run(_command(argv), stdout=file, stderr=subprocess.STDOUT, env=environment, check=False)
+        process = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False)
     return process.returncode

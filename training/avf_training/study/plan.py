@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +37,7 @@ class StudyRow:
     modalities: str = "av"  # of post-pre-training and fine-tuning: av, a (audio) or v (video)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # stage -> fields, as --set has them
     variant: Mapping[str, Any] = field(default_factory=dict)  # fields of the model preset that every stage changes
+    gpus: Mapping[str, int] = field(default_factory=dict)  # stage -> GPUs of a run, one process on each; default: 1
     train_on: str | None = None  # another data set to train on, for a transfer
     without: str | None = None  # row that lacks one thing of this row; the two are compared
     published_as: str | None = None  # table of the papers to print beside
@@ -54,6 +56,8 @@ class StudyRow:
                 "pre-trains its own",
             ),
             *((stage not in STAGES, f"settings of {stage!r}, which is no stage") for stage in sorted(self.settings)),
+            *((stage not in STAGES, f"gpus of {stage!r}, which is no stage") for stage in sorted(self.gpus)),
+            *((count < 1, f"gpus of {stage}: {count} must be at least 1") for stage, count in self.gpus.items()),
         )
 
 
@@ -95,6 +99,21 @@ class Job:
     argv: tuple[str, ...]  # the whole command
     needs: tuple[Path, ...]  # folders of the runs that it starts from
     done: Path  # file that exists when the run is finished
+    gpus: int = 1  # that the run asks for, with a process on each; 0: it computes on the CPU
+
+    @property
+    def recipe(self) -> str:
+        """Name or file of the recipe."""
+        return self.argv[self.argv.index("--recipe") + 1]
+
+    @property
+    def overrides(self) -> list[str]:
+        """Values of the --set options."""
+        return [value for option, value in pairwise(self.argv) if option == "--set"]
+
+    def option(self, name: str) -> str | None:
+        """Return the value of an option that is given at most once; None where it is not given."""
+        return self.argv[self.argv.index(name) + 1] if name in self.argv else None
 
     @property
     def name(self) -> str:
@@ -215,6 +234,8 @@ class _Chain:
             argv=("avf-train", stage, *options, *device, "--out", str(folder)),
             needs=(before,) if before is not None and before.is_relative_to(self.out) else (),
             done=folder / MODEL / "config.json" if stage == "pretrain" else folder / "result.json",
+            # GPUs are no part of the digest either: the same run continues on more or fewer.
+            gpus=0 if self.inputs.device == "cpu" else self.row.gpus.get(stage, 1),
         )
 
     def _overrides(self, stage: StudyStage) -> list[str]:
