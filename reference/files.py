@@ -261,6 +261,14 @@ CONTENTS: dict[FileKind, Contents] = {
             "compared": "sentences that compare a row with the row that lacks one thing",
         },
     ),
+    "fold results": Contents(
+        about="The scores of all folds of a data set, in percent by 1.",
+        keys={
+            "data": "name of the data set",
+            "folds": "their numbers",
+            "protocols": "protocol -> clips, people (or sessions) and scores: of each fold, mean, deviation, pooled, interval",
+        },
+    ),
     "test result": Contents(
         about="The result of fine-tuning: scores by each of the three protocols.",
         keys={

@@ -26,6 +26,7 @@ FileKind = Literal[
     "evaluation scores",
     "event",
     "features",
+    "fold results",
     "learned clips",
     "ledger",
     "pack",
@@ -60,6 +61,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "evaluation scores": 1,  # rows of RUN/evaluation.jsonl
     "event": 1,  # lines of RUN/log/events.jsonl
     "features": 1,  # Parquet file of avf-train embed
+    "fold results": 1,  # OUT/folds.json of avf-train finetune --fold all
     "learned clips": 1,  # learned.parquet of a training run and of a saved model
     "ledger": 1,  # ledger.parquet of a unit and of an attempt
     "pack": 1,  # SHARDS/pack.json

@@ -111,7 +111,7 @@ def test_a_task_of_ray_asks_for_the_gpus_of_its_run(tmp_path: Path, monkeypatch:
     ray = RayLauncher(cluster.address)
     try:
         assert (ray.gpus, ray.total_gpus) == (3, 3)
-        jobs = [make_job(tmp_path / str(number), gpus) for number, gpus in enumerate((2, 1))]
+        jobs = [make_job(tmp_path / str(number), gpus, stage="pretrain") for number, gpus in enumerate((2, 1))]
         for job in jobs:
             job.out.mkdir()
         assert run_all(jobs, ray, print) == []

@@ -10,11 +10,11 @@ import pytest
 from avf_shards.schema.versions import stamp
 from avf_training.config.pretrain import FOLDER
 from avf_training.evaluation.results import write_predictions
-from avf_training.evaluation.scoring import Predictions, score_predictions
+from avf_training.evaluation.scoring import Predictions, concat_predictions, score_predictions
 from avf_training.study import report
 from avf_training.study.plan import Cell, Matrix, Study, StudyInputs, load_study, study_matrix
 from avf_training.study.report import write_report
-from avf_training.study.results import cell_predictions, comparisons, concat_predictions, result_lines
+from avf_training.study.results import cell_predictions, comparisons, result_lines
 from avf_training.tasks.catalog import Dataset
 from avf_training.tasks.published import PublishedFigure, published_figures
 

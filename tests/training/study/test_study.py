@@ -18,8 +18,9 @@ from avf_training.config.pretrain import FOLDER, load_recipe
 from avf_training.evaluation.intervals import Interval, McNemar, PairedDifference
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
+from avf_training.models.presets import PRESETS
 from avf_training.study.launcher import LocalLauncher, RayLauncher, run_all
-from avf_training.study.plan import StudyInputs, load_study, study_matrix
+from avf_training.study.plan import StudyInputs, load_study, select_rows, study_matrix
 from avf_training.study.results import RowComparison
 from avf_training.tasks.catalog import DATASETS, find_dataset
 from avf_training.tasks.published import published_figures
@@ -28,7 +29,7 @@ from support.models import random_batch, tiny_config
 from support.waiting import wait_until
 
 STUDIES = sorted(path.stem for path in (FOLDER / "study").glob("*.yaml"))
-STARTS = {"avfmaepp_b": Path("B"), "avfmaepp_h": Path("H"), "hicmae_b": Path("HIC")}
+STARTS = {name: Path(name) for name in PRESETS}
 
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if name != "it_learns"])
@@ -51,6 +52,24 @@ def test_every_run_of_every_study_builds_its_recipe_and_model(name: str) -> None
                 Classifier(load_finetune_recipe(stage, recipe, sets).model_config(), 7)
     tables = {row.published_as for row in study.rows.values()} - {None}
     assert all(any(figure.table == table for figure in published_figures()) for table in tables)
+
+
+def test_some_rows_of_a_study_need_only_their_models() -> None:
+    study = select_rows(load_study("table7"), ["HiCMAE-B", "AVF-MAE++ B"])
+    inputs = StudyInputs(
+        shards=["L"], unlabelled=[], starts={"hicmae_b": Path("h"), "avfmaepp_b": Path("b")}, folds_of={"mafw_11": 5}
+    )
+    matrix = study_matrix(study, Path("o"), inputs)
+    assert len(matrix.cells) == 2 * 5
+    assert study.rows["AVF-MAE++ B"].without == "HiCMAE-B"
+    assert select_rows(load_study("table7"), ["AVF-MAE++ L"]).rows["AVF-MAE++ L"].without is None
+    with pytest.raises(UserError, match="did you mean 'HiCMAE-B'"):
+        select_rows(load_study("table7"), ["HiCMAE B"])
+
+
+def test_every_table_of_results_has_a_study() -> None:
+    tables = {row.published_as for name in STUDIES for row in load_study(name).rows.values()}
+    assert {f"Table {number}" for number in range(7, 27)} <= tables
 
 
 def test_rows_share_common_runs() -> None:
@@ -196,18 +215,17 @@ def test_a_study_runs_resumes_and_writes_a_page(lab: Path, capsys: pytest.Captur
 def test_a_failed_run_is_named_and_the_others_continue(
     lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = STUDY.replace("modalities: v", "settings: {{finetune: {{epochs: 0}}}}").replace(
-        "seeds: [0, 1]", "seeds: [0]"
-    )
+    broken = STUDY.replace("modalities: v", "start: absent").replace("seeds: [0, 1]", "seeds: [0]")
     (tmp_path / "study.yaml").write_text(broken.format(row=lab / "lab.yaml"))
     argv = [str(tmp_path / "study.yaml") if part.endswith("study.yaml") else part for part in study_command(lab)]
     argv[argv.index("--out") + 1] = str(tmp_path / "out")
-    argv = [part for n, part in enumerate(argv) if "epochs=1" not in (part, *argv[n + 1 : n + 2])]
-    argv += ["--set", "steps=2"]
+    argv += ["--model", f"absent={tmp_path}/absent"]
+    assert main([*argv, "--set", "epochs=0"]) == 2
+    assert "epochs 0 must be above 0" in capsys.readouterr().err, "a recipe is refused before any run starts"
     assert main(argv) == 1
     out = capsys.readouterr()
     assert "FAILED  finetune lab-fold1-nano-seed0" in out.err
-    assert "epochs 0 must be above 0" in out.err
+    assert "absent: holds no saved model" in out.err
     assert "1 of 1" in out.out
 
 
@@ -249,6 +267,8 @@ def test_jobs_wait_for_their_dependencies_and_fail_only_with_them(tmp_path: Path
     )
 
     class FakeLauncher:
+        gpus = total_gpus = 0
+
         def __init__(self) -> None:
             self.started: list[str] = []
 

@@ -6,7 +6,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, set_completer
 
 from avf_training.cli.options import dataset_names
-from avf_training.cli.stage import add_stage_options, train_on_task
+from avf_training.cli.stage import add_stage_options, train_on_folds, train_on_task
 
 
 def add(commands: Any) -> None:
@@ -39,14 +39,18 @@ def _run(options: argparse.Namespace) -> int:
     joined = [find_dataset(name) for name in options.join]
     target = find_dataset(options.target)
 
-    def make_task(recipe: Any, shards: Any) -> Any:
-        return hybrid_task(
-            target,
-            shards,
-            options.fold,
-            modalities=recipe.modalities,
-            validation_share=recipe.validation_share,
-            joining=joined,
-        )
+    def train(options: argparse.Namespace) -> int:
+        def make_task(recipe: Any, shards: Any) -> Any:
+            return hybrid_task(
+                target,
+                shards,
+                options.fold,
+                modalities=recipe.modalities,
+                validation_share=recipe.validation_share,
+                joining=joined,
+            )
 
-    return train_on_task(options, "posttrain", make_task)
+        return train_on_task(options, "posttrain", make_task)
+
+    train_on_folds(options, target, train)
+    return 0

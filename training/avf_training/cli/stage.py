@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import output_folder
@@ -20,15 +21,65 @@ from avf_training.cli.options import (
 
 def add_stage_options(parser: argparse.ArgumentParser, stage: str) -> None:
     """Add the options of a stage that learns from labels."""
-    parser.add_argument("--fold", metavar="N", type=int, default=1, help="number of the fold (default: %(default)s)")
+    parser.add_argument(
+        "--fold",
+        metavar="N|all",
+        type=_fold,
+        default=1,
+        help="number of the fold, or all of them one after the other, in folders of --out (default: %(default)s)",
+    )
     add_labelled_shards_option(parser)
     add_recipe_option(parser, RECIPES / stage, "epochs=30")
-    add_model_option(parser, "saved model or finished run to start from (default: random weights)", required=False)
+    add_model_option(
+        parser,
+        "saved model or finished run to start from; {fold} in it stands for the fold (default: random weights)",
+        required=False,
+    )
     parser.add_argument(
         "--out", metavar="RUN", type=output_folder, required=True, help="folder of the run; made if missing"
     )
     add_device_option(parser)
     add_cache_option(parser)
+
+
+def _fold(text: str) -> int | str:
+    """Return the number of a fold, or "all"."""
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor all")
+    return text if text == "all" else int(text)
+
+
+def train_on_folds(
+    options: argparse.Namespace, data: Any, train: Callable[[argparse.Namespace], int]
+) -> dict[int, Path] | None:
+    """Train on the fold of `--fold`, or on every fold of a data set, each in a folder of its own.
+
+    Return the folders of all folds by number where all are finished, or None for a single fold and where a signal
+    stopped the run. Raises UserError.
+
+    Args:
+        train: trains on the fold, start and folder in its options.
+    """
+    from avf_training.finetuning.all_folds import fold_folder
+    from avf_training.tasks.folds import make_folds
+    from avf_training.tasks.labelled_clips import read_labelled_clips
+
+    if options.fold != "all":
+        train(_options_of_fold(options, options.fold, options.out))
+        return None
+    labelled = read_labelled_clips(labelled_shards(options), data)
+    runs = {fold.number: fold_folder(options.out, fold.number) for fold in make_folds(data, labelled.clips)}
+    for number, run in runs.items():
+        train(_options_of_fold(options, number, run))
+        if not (run / "result.json").is_file():
+            return None
+    return runs
+
+
+def _options_of_fold(options: argparse.Namespace, number: int, out: Path) -> argparse.Namespace:
+    """Return the options of the run of one fold."""
+    model = None if options.model is None else Path(str(options.model).replace("{fold}", str(number)))
+    return argparse.Namespace(**{**vars(options), "fold": number, "out": out, "model": model})
 
 
 def train_on_task(options: argparse.Namespace, stage: Any, make_task: Callable[[Any, Any], Any]) -> int:

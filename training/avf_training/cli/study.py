@@ -52,12 +52,28 @@ def add(commands: Any) -> None:
         "--out", metavar="DIR", type=output_folder, required=True, help="folder of the study; made if missing"
     )
     parser.add_argument(
+        "--row",
+        dest="rows",
+        metavar="ROW",
+        action="append",
+        default=[],
+        help="row to run; repeat for more (default: all)",
+    )
+    parser.add_argument(
         "--set",
         metavar="[STAGE:]KEY=VALUE",
         action="append",
         default=[],
         help="one field of the recipes of all runs, or of all runs of a stage; repeat for more",
     )
+    _add_machine_options(parser)
+    add_device_option(parser)
+    parser.add_argument("--dry-run", action="store_true", help="only print the estimate and the command of each run")
+    parser.add_argument("--report", action="store_true", help="only write the page of the runs that are finished")
+
+
+def _add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where runs are computed and how many at a time."""
     parser.add_argument(
         "--jobs",
         metavar="N",
@@ -74,19 +90,16 @@ def add(commands: Any) -> None:
         help="TFLOP/s of a GPU for the estimate (default: 45, an H100 in the papers' precision)",
     )
     parser.add_argument("--ray", metavar="ADDRESS", help="Ray cluster for the runs ('local' starts one here)")
-    add_device_option(parser)
-    parser.add_argument("--dry-run", action="store_true", help="only print the estimate and the command of each run")
-    parser.add_argument("--report", action="store_true", help="only write the page of the runs that are finished")
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_training.study.plan import StudyInputs, load_study, study_matrix
+    from avf_training.study.plan import StudyInputs, load_study, select_rows, study_matrix
 
     if options.jobs is not None and options.jobs < 1:
         raise UserError(f"--jobs {options.jobs} must be at least 1")
     if options.teraflops is not None and not 0 < options.teraflops < math.inf:
         raise UserError(f"--teraflops {options.teraflops:g} must be above 0")
-    study, starts = load_study(options.study), _start_models(options.models)
+    study, starts = select_rows(load_study(options.study), options.rows), _start_models(options.models)
     shards = labelled_shards(options)
     inputs = StudyInputs(
         shards=options.shards,

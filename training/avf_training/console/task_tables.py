@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from avf_shards.text import printable
 from rich.table import Table
 
-from avf_training.console.column_notes import INTERVAL_NOTE, explain_metrics
+from avf_training.console.column_notes import INTERVAL_NOTE, PROTOCOL_NOTE, explain_metrics
 from avf_training.console.terminal import make_console
 from avf_training.tasks.catalog import DATASETS, Dataset
 from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DATASETS, MICRO_LABELS
@@ -103,6 +103,32 @@ def print_result(result: Mapping[str, Any], run: Path) -> None:
     for name in ("curve.png", "result.json", "predictions"):
         if (run / name).exists():
             console.print(f"  {name:<12}{run / name}")
+
+
+def print_folds(data: Dataset, summary: Mapping[str, Any], path: Path) -> None:
+    """Print the scores of all folds of a data set by protocol: mean, deviation, and of all test clips together."""
+    table = Table(
+        box=None, header_style="bold", title=f"{data.title}: {len(summary['folds'])} folds, percent", title_style=""
+    )
+    for name in ("epoch selected by", "metric", "mean of folds", "deviation", "all clips together", "95 % interval"):
+        table.add_column(name, justify="left" if name in ("epoch selected by", "metric", "95 % interval") else "right")
+    for protocol, entry in summary["protocols"].items():
+        first = protocol.replace("_", " ")
+        for name in data.metrics:
+            score = entry["scores"][name]
+            values = (
+                "-" if score[key] is None else f"{100 * score[key]:.2f}" for key in ("mean", "deviation", "pooled")
+            )
+            ends = score["interval"]
+            interval = score["no_interval"] if ends is None else f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}"
+            table.add_row(first, name.replace("_", " "), *values, interval)
+            first = ""
+    console = make_console()
+    console.print(table)
+    console.print(PROTOCOL_NOTE)
+    console.print(INTERVAL_NOTE)
+    console.print(explain_metrics(data.metrics))
+    console.print(f"  folds.json  {path}")
 
 
 def print_reevaluation(result: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 Shapes: N clips, C classes, D dimensions, J outputs (C or D).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,16 @@ class Predictions:
         """Return the predicted class of each clip: the one with the highest score."""
         classes: list[int] = self.scores_NJ.argmax(1).tolist()
         return classes
+
+
+def concat_predictions(parts: Sequence[Predictions]) -> Predictions:
+    """Concatenate the predictions of several folds; leave-one-subject-out is scored on all folds together."""
+    return Predictions(
+        keys=tuple(key for part in parts for key in part.keys),
+        truth=np.concatenate([part.truth for part in parts]),
+        scores_NJ=np.concatenate([part.scores_NJ for part in parts]),
+        unreadable=tuple(key for part in parts for key in part.unreadable),
+    )
 
 
 def score_predictions(data: Dataset, predictions: Predictions) -> dict[str, MetricValue]:

@@ -65,7 +65,8 @@ def run_all(jobs: Sequence[Job], launcher: JobLauncher, report: Callable[[str], 
     Args:
         report: called with a line for every start and end of a run.
     """
-    waiting = [job for job in jobs if not job.done.is_file()]
+    # A run that asks for more GPUs than there are would wait for ever.
+    waiting = [fit_gpus(job, launcher.gpus) for job in jobs if not job.done.is_file()]
     report(f"{len(jobs)} runs, {len(jobs) - len(waiting)} done already")
     started_s, planned = time.monotonic(), len(waiting)
     running: list[tuple[Job, Any]] = []

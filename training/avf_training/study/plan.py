@@ -90,6 +90,22 @@ class Study:
         )
 
 
+def select_rows(study: Study, names: Sequence[str]) -> Study:
+    """Return a study of some of its rows, or of all where none is named; a row that is compared needs both.
+
+    Raises UserError that names the nearest known row.
+    """
+    for name in names:
+        if name not in study.rows:
+            raise UserError(describe_unknown_key("--row", name, list(study.rows), f"row {name!r}"))
+    rows = {
+        name: row if row.without is None or row.without in names else replace(row, without=None)
+        for name, row in study.rows.items()
+        if name in names
+    }
+    return replace(study, rows=rows) if names else study
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One run of the study."""

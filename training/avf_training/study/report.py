@@ -17,13 +17,13 @@ from avf_shards.system import durable_io
 from avf_training.evaluation.intervals import MIN_UNITS, Interval, group_rows, metric_interval
 from avf_training.evaluation.metrics import MetricValue
 from avf_training.evaluation.results import RESULT
-from avf_training.evaluation.scoring import Predictions, score_predictions
+from avf_training.evaluation.scoring import Predictions, concat_predictions, score_predictions
 from avf_training.finetuning.finetune import best_folder
 from avf_training.finetuning.model_selection import SelectionProtocol, read_validation
 from avf_training.study import charts
 from avf_training.study.charts import Chart
 from avf_training.study.plan import Cell, Matrix, Study
-from avf_training.study.results import RowComparison, cell_predictions, concat_predictions
+from avf_training.study.results import RowComparison, cell_predictions
 from avf_training.study.tables import PROTOCOL_TEXTS, dataset_table
 from avf_training.tasks.catalog import Dataset
 from avf_training.tasks.labelled_shards import LabelledShards

@@ -10,7 +10,7 @@ from avf_shards.schema.versions import stamp
 
 from avf_training.evaluation.intervals import McNemar, PairedDifference, mcnemar, paired_difference
 from avf_training.evaluation.results import PREDICTIONS, RESULT, read_predictions
-from avf_training.evaluation.scoring import Predictions, score_predictions
+from avf_training.evaluation.scoring import Predictions, concat_predictions, score_predictions
 from avf_training.finetuning.model_selection import PROTOCOLS, SelectionProtocol
 from avf_training.study.plan import Cell, Matrix, Study
 from avf_training.tasks.labelled_shards import LabelledShards
@@ -125,16 +125,6 @@ def cell_predictions(cell: Cell, protocol: SelectionProtocol) -> Predictions | N
     """Return the test predictions of a run, or None where it is not done or the protocol selected no model."""
     path = cell.out / PREDICTIONS / f"{protocol}.json"
     return read_predictions(path) if (cell.out / RESULT).is_file() and path.is_file() else None
-
-
-def concat_predictions(parts: Sequence[Predictions]) -> Predictions:
-    """Concatenate the predictions of several folds; leave-one-subject-out is scored on all folds together."""
-    return Predictions(
-        keys=tuple(key for part in parts for key in part.keys),
-        truth=np.concatenate([part.truth for part in parts]),
-        scores_NJ=np.concatenate([part.scores_NJ for part in parts]),
-        unreadable=tuple(key for part in parts for key in part.unreadable),
-    )
 
 
 def result_lines(study: Study, matrix: Matrix, protocol: SelectionProtocol) -> list[ResultLine]:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from avf_training.evaluation.metrics import recalls
+from avf_training.evaluation.scoring import concat_predictions
 from avf_training.finetuning.model_selection import PROTOCOLS, SelectionProtocol
 from avf_training.study.plan import Cell, Matrix, Study
-from avf_training.study.results import ResultLine, cell_predictions, concat_predictions, result_lines
+from avf_training.study.results import ResultLine, cell_predictions, result_lines
 from avf_training.tasks.catalog import Dataset
 from avf_training.tasks.published import PublishedFigure, published_figures
 
