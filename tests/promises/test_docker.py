@@ -84,8 +84,12 @@ def test_the_memory_of_a_worker_fits_its_actors_and_an_isolated_video() -> None:
 def test_kubernetes_accepts_the_jobs(tmp_path: Path) -> None:
     validation = run_tool("kubernetes-validate", "--strict", str(DOCKER / "torchrun-job.yaml"))
     assert validation.returncode == 0, validation.stdout + validation.stderr
-    (job,) = load_documents("kuberay-job.yaml")
+    job = load_documents("kuberay-job.yaml")[0]
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    for number, policy in enumerate(load_documents("kuberay-job.yaml")[1:]):
+        (tmp_path / f"policy-{number}.json").write_text(json.dumps(policy))
+        validation = run_tool("kubernetes-validate", "--strict", str(tmp_path / f"policy-{number}.json"))
+        assert validation.returncode == 0, validation.stdout + validation.stderr
     cluster = job["spec"]["rayClusterSpec"]
     # KubeRay's own resource is in no schema here; the pods in it are Kubernetes' own.
     for number, group in enumerate([cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]):
@@ -95,10 +99,50 @@ def test_kubernetes_accepts_the_jobs(tmp_path: Path) -> None:
         assert validation.returncode == 0, validation.stdout + validation.stderr
 
 
+def pod_templates() -> Iterator[dict[str, Any]]:
+    cluster = load_documents("kuberay-job.yaml")[0]["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        yield group["template"]
+    yield load_documents("torchrun-job.yaml")[-1]["spec"]["template"]
+
+
+def test_every_pod_is_locked() -> None:
+    for template in pod_templates():
+        spec = template["spec"]
+        assert spec["securityContext"]["runAsNonRoot"]
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+            assert "memory" in container["resources"]["limits"]
+            assert {"/tmp", "/home/avf"} <= mounts.keys()
+            assert mounts.get("/data/in", {"readOnly": True})["readOnly"]
+            assert "/data" not in mounts
+
+
+def test_every_pod_has_a_network_policy_for_both_directions() -> None:
+    documents = [*load_documents("kuberay-job.yaml"), *load_documents("torchrun-job.yaml")]
+    closed = [
+        document["spec"]["podSelector"]["matchLabels"]
+        for document in documents
+        if document["kind"] == "NetworkPolicy" and document["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    ]
+    *ray_pods, _ = pod_templates()
+    for template in ray_pods:
+        assert any(labels.items() <= template["metadata"]["labels"].items() for labels in closed)
+    # Kubernetes itself gives the pods of a job this label.
+    assert {"job-name": documents[-1]["metadata"]["name"]} in closed
+    assert load_documents("kuberay-job.yaml")[0]["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+
+
 def test_all_files_use_the_same_ray_version() -> None:
     import ray
 
-    (job,) = load_documents("kuberay-job.yaml")
+    job = load_documents("kuberay-job.yaml")[0]
     assert job["spec"]["rayClusterSpec"]["rayVersion"] == ray.__version__
 
 
@@ -112,7 +156,7 @@ def documented_commands() -> Iterator[list[str]]:
     (script,) = (load_documents("kuberay-job.yaml")[0]["spec"]["entrypoint"],)
     for line in shlex.split(script)[2].split("&&"):
         yield shlex.split(line)
-    pod = load_documents("torchrun-job.yaml")[1]["spec"]["template"]["spec"]
+    pod = load_documents("torchrun-job.yaml")[-1]["spec"]["template"]["spec"]
     command = pod["containers"][0]["command"]
     yield command[command.index("--no-python") + 1 :]
 
@@ -127,7 +171,7 @@ def test_the_training_job_fills_the_batch_of_its_recipe() -> None:
 
     *_, command = documented_commands()
     options = train_parser().parse_args(command[1:])
-    job = load_documents("torchrun-job.yaml")[1]["spec"]
+    job = load_documents("torchrun-job.yaml")[-1]["spec"]
     gpus = int(job["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"])
     assert load_recipe(options.recipe, options.set).accumulation(gpus * job["parallelism"]) == 1
 
