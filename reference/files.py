@@ -262,7 +262,7 @@ CONTENTS: dict[FileKind, Contents] = {
         },
     ),
     "fold results": Contents(
-        about="The scores of all folds of a data set, in percent by 1.",
+        about="The scores of all folds of a data set, as shares of 1.",
         keys={
             "data": "name of the data set",
             "folds": "their numbers",
