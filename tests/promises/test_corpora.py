@@ -12,6 +12,7 @@ from avf_curation.cli.main import main
 from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.packing.near_duplicates import decode_fingerprint
 from avf_shards.schema.ledger import table_to_decisions
 from support import corpora
 
@@ -118,10 +119,13 @@ def test_five_corpora_are_curated_and_packed_into_one_hybrid(tmp_path: Path) -> 
     assert by_source["celebvhq"]["start_s"] == by_source["celebvhq"]["origin"]["start_s"]
     assert by_source["avspeech"]["start_s"] == 3.0
     assert by_source["cncvs"]["speaker"] == "n001"
+    words = decode_fingerprint(str(by_source["avspeech"]["audio_fingerprint"]), "avspeech")
+    assert len(words) == 75
+    assert len(set(words.tolist())) > 37, "real sound tells recordings apart"
 
 
 def records_of_shard(shard: Path) -> list[dict[str, object]]:
-    """The records of a shard; no clip carries its fingerprint there."""
+    """The records of a shard; a clip's fingerprint is in its record, and no file of its own there."""
     with ShardReader(shard) as reader:
         members = reader.index.by_key().values()
         assert all(set(entry) == {"mp4", "flac", "json"} for entry in members)

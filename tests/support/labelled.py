@@ -18,6 +18,7 @@ from avf_training.tasks.catalog import Dataset
 
 from support.clips import SIZE_PX, pack_drawn_clips
 from support.curation_runs import make_recipe
+from support.stages import CurateVideo
 
 LABELS = ("left", "right")
 FRAMES = 64
@@ -33,7 +34,11 @@ def make_dataset(name: str = "lab", people: int = 4, **changes: object) -> Datas
     return replace(dataset, **changes)
 
 
-def make_labelled_shards(folder: Path, sources: Mapping[str, Sequence[Mapping[str, str]]], **settings: object) -> Path:
+def make_labelled_shards(
+    folder: Path,
+    sources: Mapping[str, Sequence[Mapping[str, str]]],
+    curate_video: CurateVideo | None = None,
+) -> Path:
     """Pack shards with a clip for each row of each source's labels.csv; a row with mute=yes has no sound."""
     roots = {}
     for source, rows in sources.items():
@@ -47,7 +52,7 @@ def make_labelled_shards(folder: Path, sources: Mapping[str, Sequence[Mapping[st
                 name = f"{number:03d}.mp4"
                 (roots[source] / name).write_bytes(f"{source} {number}".encode())
                 table.writerow({"file": name, **row})
-    return pack_drawn_clips(folder, roots, curate_labelled_clip, clips_per_shard=8)
+    return pack_drawn_clips(folder, roots, curate_video or curate_labelled_clip, clips_per_shard=8)
 
 
 def make_label_rows(people: int, each: int = 2, first: int = 0) -> list[dict[str, str]]:

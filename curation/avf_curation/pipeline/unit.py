@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from avf_shards.format.index import FINGERPRINT
 from avf_shards.format.run_folder import PackedClip, RunFolder
 from avf_shards.format.run_identity import RunIdentity
+from avf_shards.packing.near_duplicates import encode_fingerprint
 from avf_shards.schema import ledger
 from avf_shards.schema.clip_key import make_clip_key
 from avf_shards.schema.clip_record import ClipRecord
@@ -203,6 +205,7 @@ def _pack_clip(
         start_s=video.start_s,
         origin=result.origin,
         labels=video.labels,
+        audio_fingerprint=encode_fingerprint(clip.media[FINGERPRINT]) if FINGERPRINT in clip.media else None,
     )
     files = clip.media | {"json": record.to_json()}
     return PackedClip(key=key, source=video.source, frames=span.frames, members=files)

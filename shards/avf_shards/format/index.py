@@ -16,7 +16,7 @@ from avf_shards.system.storage_faults import read_bytes
 SUFFIX = ".index.json"
 MEMBERS_PER_CLIP = ("flac", "json", "mp4")
 FINGERPRINT = "fingerprint"
-"""A clip's sound fingerprint: it stays with the run, shards do not carry it."""
+"""A clip's sound fingerprint as bytes, for `pack`: this file stays with the run, and shards have it in the record."""
 _EXTENSIONS = (*MEMBERS_PER_CLIP, "frames", FINGERPRINT)
 
 

@@ -6,6 +6,7 @@ small enough. The offsets to compare come from words that occur in both clips. O
 looked up, so that a million clips fit in memory.
 """
 
+import base64
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from avf_shards.errors import FaultError
 from avf_shards.settings.config import refuse
 from avf_shards.timeline import FRAMES_PER_SECOND
 
@@ -47,6 +49,19 @@ class NearDuplicate:
     duplicate_of: str  # key of the clip that is selected in its stead
     error: float  # share of differing bits over the overlap, 0 to 1
     overlap_frames: int  # shared frames, at 25 fps
+
+
+def encode_fingerprint(words: bytes) -> str:
+    """Return little-endian 32-bit words as text for a record."""
+    return base64.b64encode(words).decode()
+
+
+def decode_fingerprint(text: str, where: str) -> Fingerprint:
+    """Return the fingerprint that a record has as text. Raises FaultError, which names `where`."""
+    try:
+        return np.frombuffer(base64.b64decode(text, validate=True), "<u4")
+    except ValueError:  # no base64, or no whole number of words
+        raise FaultError(f"{where}: its audio_fingerprint is no base64 of 32-bit words") from None
 
 
 class NearDuplicateIndex:

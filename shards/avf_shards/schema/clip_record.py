@@ -41,12 +41,17 @@ class ClipRecord:
     start_s: float | None = None  # of the video in its file, where it is a part of one
     origin: Origin | None = None  # what the owners of the corpus say of where the video was cut from
     labels: Labels | None = None  # None: the corpus has no labels
+    # Of the sound as it came: base64 of 32-bit words, little endian, one a frame at 25 fps. None: not known, as in
+    # records of earlier versions.
+    audio_fingerprint: str | None = None
 
     def to_json(self) -> bytes:
         """Return UTF-8 with sorted keys and one trailing newline: the same record gives the same bytes."""
         values = stamp(asdict(self), "clip record")
         if self.labels is None:  # most clips have none
             del values["labels"]
+        if self.audio_fingerprint is None:
+            del values["audio_fingerprint"]
         values["measurements"] = self.measurements.to_json()
         values["checks"] = [asdict(check) | {"passed": check.passed} for check in self.checks]
         values["fps"], values["sample_rate_hz"] = FRAMES_PER_SECOND, SAMPLE_RATE_HZ
@@ -97,6 +102,7 @@ class ClipRecord:
             start_s=fields.optional_number("start_s"),
             origin=Origin.from_json(fields.table("origin")) if has_origin else None,
             labels=Labels.from_json(fields.table("labels")) if has_labels else None,
+            audio_fingerprint=fields.optional_text("audio_fingerprint"),
         )
 
     def as_dict(self) -> dict[str, Any]:

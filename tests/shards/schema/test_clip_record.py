@@ -12,6 +12,7 @@ from avf_curation.stages.scenes import ScenesScores
 from avf_curation.stages.silence import Stretch
 from avf_curation.stages.sync import SyncScores
 from avf_shards.errors import FaultError, UserError
+from avf_shards.packing.near_duplicates import decode_fingerprint, encode_fingerprint
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.ledger import Check
@@ -63,6 +64,7 @@ RECORD = ClipRecord(
     start_s=1.5,
     origin=Origin(id="film", start_s=1.0, box=(0.1, 0.2, 0.3, 0.4)),
     labels=Labels(values={"emotion": "happy"}, subject="p1", folds={"own": 2}),
+    audio_fingerprint=encode_fingerprint(bytes(range(200))),
 )
 
 
@@ -71,6 +73,17 @@ def test_a_record_is_read_as_it_was_written() -> None:
     plain = replace(RECORD, labels=None, origin=None, measurements=Measurements())
     assert ClipRecord.from_json(plain.to_json(), "x") == plain
     assert b'"labels"' not in plain.to_json()
+
+
+def test_a_record_of_an_earlier_version_has_no_fingerprint_of_its_sound() -> None:
+    older = json.loads(RECORD.to_json())
+    del older["audio_fingerprint"]
+    assert ClipRecord.from_json(json.dumps(older).encode(), "x") == replace(RECORD, audio_fingerprint=None)
+    assert b"audio_fingerprint" not in replace(RECORD, audio_fingerprint=None).to_json()
+    assert decode_fingerprint(RECORD.audio_fingerprint or "", KEY).tobytes() == bytes(range(200))
+    for text in ("no base64!", "AAAA"):  # three bytes are no word
+        with pytest.raises(FaultError, match=f"{KEY}: its audio_fingerprint is no base64 of 32-bit words"):
+            decode_fingerprint(text, KEY)
 
 
 def test_the_json_has_what_the_stages_measured() -> None:
@@ -131,7 +144,7 @@ def test_every_field_that_has_no_default_must_be_there() -> None:
     for name in (field.name for field in fields(ClipRecord)):
         values = json.loads(RECORD.to_json())
         del values[name]
-        if name in ("speaker", "language", "start_s", "origin", "labels"):
+        if name in ("speaker", "language", "start_s", "origin", "labels", "audio_fingerprint"):
             ClipRecord.from_json(json.dumps(values).encode(), "x")
         else:
             with pytest.raises(FaultError, match=name):

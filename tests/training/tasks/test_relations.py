@@ -8,6 +8,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 from avf_training.data.storage import StorageConfig
 from avf_training.tasks.catalog import find_dataset
+from avf_training.tasks.corpus_overlap import find_overlap
 from avf_training.tasks.folds import FoldClip, make_folds
 from avf_training.tasks.hybrid import MAX_VALIDATION_SHARE, hybrid_task
 from avf_training.tasks.labelled_clips import read_labelled_clips
@@ -161,6 +162,14 @@ def test_a_transfer_leaves_out_what_the_tested_release_holds(releases: LabelledS
     assert task.summary["left_out_as_related"] == 90
     with pytest.raises(UserError, match="mer_multi to mer24: each of the 90 clips to train on shows a recording"):
         transfer_task(multi, mer24, releases, "av", 0.2)
+
+
+def test_the_overlap_of_releases_is_told_by_name(releases: LabelledShards) -> None:
+    overlap = find_overlap(releases)
+    (shared,) = overlap.shared
+    assert (shared.sources, shared.shares, shared.clips) == (("mer24", "mer_multi"), "recording", 180)
+    assert overlap.unknown_sound == overlap.clips == {"mer24": 120, "mer_multi": 90}
+    assert {each.name for each in overlap.relations} == {"mer2024 pool", "films and series", "chinese television"}
 
 
 def test_two_clips_of_a_recording_are_in_one_random_fold() -> None:

@@ -110,6 +110,8 @@ def _run(options: argparse.Namespace) -> int:
         device=options.device,
     )
     matrix = study_matrix(study, options.out, inputs)
+    if not options.report:
+        _report_overlap(shards)
     if options.dry_run:
         for line in _estimate(options, matrix.jobs, shards, _visible_gpus(options)):
             _LOG.info("%s", line)
@@ -121,6 +123,14 @@ def _run(options: argparse.Namespace) -> int:
     for failure in failures:
         _LOG.error("failed: %s (status %s): %s", failure.job.name, failure.status, failure.message)
     return 1 if failures else 0
+
+
+def _report_overlap(shards: Any) -> None:
+    """Say what the corpora share before anything is trained on one and tested on another."""
+    from avf_training.tasks.corpus_overlap import find_overlap
+
+    for sentence in find_overlap(shards).sentences():
+        _LOG.warning("%s", sentence)
 
 
 def _fold_counts(study: Any, shards: Any) -> dict[str, int]:

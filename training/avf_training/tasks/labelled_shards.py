@@ -33,6 +33,7 @@ class LabelledClip:
     origin_id: str | None  # of the whole recording that the video was cut from, as its owners name it; None: unknown
     labels: Labels | None  # None where the record has none
     silent: bool  # the clip has no sound
+    audio_fingerprint: str | None = None  # as in the record; None: not known
 
 
 class LabelledShards:
@@ -119,6 +120,7 @@ def _labelled_clip(index: int, record: ClipRecord) -> LabelledClip:
         speaker=record.speaker,
         origin_id=record.origin.id if record.origin else None,
         labels=record.labels,
+        audio_fingerprint=record.audio_fingerprint,
         silent=missing_s > _SILENT_SHARE * record.span.seconds,
     )
 
