@@ -4,7 +4,6 @@ The digest of each, or the start of it that its owner publishes, is in the table
 resumes, and never leaves half a file or another file under its final name.
 """
 
-import hashlib
 import http.client
 import logging
 import os
@@ -51,6 +50,7 @@ KNOWN = {
             name="retinaface_resnet50",
             file_name="retinaface_resnet50_2020-07-20-f168fae3c.zip",
             address="https://github.com/ternaus/retinaface/releases/download/0.01/retinaface_resnet50_2020-07-20-f168fae3c.zip",
+            # The owners publish these nine digits alone, in the file's name: 36 bits show damage, and no forgery.
             sha256_prefix="f168fae3c",
             licence="MIT (ternaus/retinaface)",
             backend="retinaface-resnet50",
@@ -208,5 +208,4 @@ def _save_response(
 
 def short_digest(path: Path) -> str:
     """Return the first 16 hex digits of a file's SHA-256, for fingerprints."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return sha256_file(path)[:16]

@@ -21,7 +21,7 @@ from avf_shards.format.index import ShardReader, sidecar_path
 from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, Tombstone, read_manifest
 from avf_shards.format.tar import TarWriter
-from avf_shards.schema.clip_key import KEY_TAIL
+from avf_shards.schema.clip_key import KEY_TAIL, key_frames
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.system import durable_io
 from avf_shards.system.storage_faults import read_bytes
@@ -183,7 +183,8 @@ def _rewrite_shard(writer: ShardWriter, entry: ShardEntry, positions: dict[int, 
         tar, frames = TarWriter(unnamed), 0
         for key, members in reader.index.by_key().items():
             if key not in positions.values():
-                frames += int(key.split("-")[3]) - int(key.split("-")[2])
+                start, stop = key_frames(key)
+                frames += stop - start
                 for extension in sorted(members):
                     tar.add(f"{key}.{extension}", reader.read(members[extension]))
         size, digest = tar.close()

@@ -10,6 +10,7 @@ from avf_shards.format.denylist import read_denylist
 from avf_shards.format.index import ShardIndex, load_index, sidecar_path
 from avf_shards.format.shard_manifest import ShardEntry, ShardManifest
 from avf_shards.packing.pack import SELECTED
+from avf_shards.schema.clip_key import key_frames, key_source
 from avf_shards.schema.versions import read_parquet
 from avf_shards.timeline import FRAMES_PER_SECOND
 
@@ -48,9 +49,9 @@ def _count_faults(entry: ShardEntry, loaded: ShardIndex) -> list[str]:
     frames: dict[str, int] = {}
     clips: dict[str, int] = {}
     for key in keys:
-        source, _, start, stop, *_ = key.split("-")
+        source, (start, stop) = key_source(key), key_frames(key)
         clips[source] = clips.get(source, 0) + 1
-        frames[source] = frames.get(source, 0) + int(stop) - int(start)
+        frames[source] = frames.get(source, 0) + stop - start
     packed = sum(entry.clips.values())
     faults = []
     if packed != len(keys) + entry.deleted or entry.deleted != len(set(loaded.deleted)):

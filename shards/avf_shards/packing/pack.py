@@ -33,6 +33,7 @@ from avf_shards.format.tar import Member
 from avf_shards.packing.near_duplicates import Fingerprint
 from avf_shards.packing.selection import Selection, SelectionResult, select_clips
 from avf_shards.schema import ledger
+from avf_shards.schema.clip_key import key_frames
 from avf_shards.system import durable_io
 from avf_shards.system.storage_faults import read_bytes
 
@@ -263,8 +264,8 @@ class _Parts:
         if key not in members:
             raise FaultError(f"{sidecar_path(reader.path)}: lists no member of the clip {key}, which the ledger keeps")
         payloads = {kind: reader.read(member) for kind, member in members[key].items() if kind != FINGERPRINT}
-        start, stop = key.split("-")[2:4]
-        return PackedClip(key=key, source=source, frames=int(stop) - int(start), members=payloads)
+        start, stop = key_frames(key)
+        return PackedClip(key=key, source=source, frames=stop - start, members=payloads)
 
     def close(self) -> None:
         for reader, _ in self._open.values():

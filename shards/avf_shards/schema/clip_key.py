@@ -35,6 +35,17 @@ def video_prefix(key: str) -> str:
     return "-".join(key.split("-", 2)[:2])
 
 
+def key_source(key: str) -> str:
+    """Return the source in a key."""
+    return key.partition("-")[0]
+
+
+def key_frames(key: str) -> tuple[int, int]:
+    """Return the first frame of a key's clip, and the frame after its last, in its video at 25 fps."""
+    _, _, start, stop, _ = key.split("-")
+    return int(start), int(stop)
+
+
 def _video_digest(video: str) -> str:
     return hashlib.sha256(video.encode()).hexdigest()[:32]
 

@@ -2,7 +2,16 @@
 
 import hashlib
 
-from avf_shards.schema.clip_key import is_key, make_clip_key, make_video_prefix, video_prefix, video_prefixes
+import pytest
+from avf_shards.schema.clip_key import (
+    is_key,
+    key_frames,
+    key_source,
+    make_clip_key,
+    make_video_prefix,
+    video_prefix,
+    video_prefixes,
+)
 from avf_shards.timeline import Span
 
 COLLISION = ("talk_21921551.mp4", "talk_25910993.mp4")
@@ -29,3 +38,9 @@ def test_the_key_of_an_older_shard_belongs_to_its_video() -> None:
     assert video_prefix(OLD) in video_prefixes("s", "a.mp4")
     assert video_prefix(OLD) not in video_prefixes("s", "b.mp4")
     assert not is_key(OLD.replace("-0000000", "0-0000000"))
+
+
+@pytest.mark.parametrize("digits", ["0123456789ab", "0123456789abcdef0123456789abcdef"])
+def test_the_parts_of_a_key_are_read_from_both_lengths(digits: str) -> None:
+    key = f"vox_2-{digits}-0000050-12345678-1"
+    assert (key_source(key), key_frames(key)) == ("vox_2", (50, 12345678))
