@@ -8,7 +8,7 @@ import torch
 from avf_training.distributed.collectives import process_group, sync_gradients
 from avf_training.distributed.parallelize import full_state_dict, parallelize_model
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.objectives.hcmcl import contrastive_loss
+from avf_training.objectives.hcmcl import NegativeClips, contrastive_loss
 from avf_training.objectives.pretraining_loss import pretraining_losses
 from avf_training.trainer.optimizer import OptimConfig, adamw
 from torch import Tensor, nn
@@ -85,7 +85,7 @@ def main() -> None:
         video_GC, audio_GC = (torch.randn(2 * CLIPS, 8, generator=draw) for _ in range(2))
         rank_clips = slice(context.rank * CLIPS, (context.rank + 1) * CLIPS)
         local = video_GC[rank_clips].clone().requires_grad_(), audio_GC[rank_clips].clone().requires_grad_()
-        loss = contrastive_loss(*local, 0.07, "all_ranks")
+        loss = contrastive_loss(*local, 0.07, NegativeClips(source="all_ranks"))
         loss.backward()
         all_ranks = video_GC.clone().requires_grad_(), audio_GC.clone().requires_grad_()
         contrastive_loss(*all_ranks, 0.07).backward()

@@ -36,7 +36,7 @@ def freeze_or_refuse(
         publish: Gives `file` this content all at once, and may raise AlreadyExistsError. None only compares, and
             accepts a file that does not exist yet: for ranks that leave the writing to rank 0.
         refusal: The sentence of the error; a line for each value that differs follows it.
-        derived: Keys that follow from the others and are not compared.
+        derived: Keys that follow from the others and are not compared; "recipe.workers" is a key of the table `recipe`.
     """
     values = stamp(json.loads(json.dumps(identity)), kind)  # as the file will give them back: tuples become lists
     if publish is not None and not file.is_file():
@@ -44,7 +44,16 @@ def freeze_or_refuse(
             publish(seal(dict(identity), kind) if VERSIONS[kind] >= SEALED_SINCE else canonical_json(values))
     if file.is_file():
         before = unseal_versioned(read_bytes(file), kind, str(file))
-        ignored = {*derived, SCHEMA_VERSION}
-        changed = difference(*({key: table[key] for key in table if key not in ignored} for table in (before, values)))
+        compared = (_without(table, {*derived, SCHEMA_VERSION}) for table in (before, values))
+        changed = difference(*compared)
         if changed:
             raise UserError(f"{refusal}\n{changed}")
+
+
+def _without(table: Mapping[str, Any], keys: Collection[str], prefix: str = "") -> dict[str, Any]:
+    """Return a table without the keys, of it or of a table within it."""
+    rest = {key: value for key, value in table.items() if prefix + key not in keys}
+    return {
+        key: _without(value, keys, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in rest.items()
+    }

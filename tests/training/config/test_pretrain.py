@@ -86,3 +86,13 @@ def test_the_loss_follows_the_recipe() -> None:
         assert (theirs.contrastive.weight, theirs.contrastive.temperature) == (0.0025, 0.07)
         assert theirs.contrastive.negatives == "local"
         assert theirs.targets == TargetConfig(normalised=True, frame_difference=True)
+
+
+def test_the_nearest_worlds_and_the_fitting_micro_batches_are_named() -> None:
+    recipe = load_recipe("nano", ["batch=24", "micro_batch=4"])
+    with pytest.raises(UserError, match="the nearest numbers of processes that share the batch: 4 and 6"):
+        recipe.accumulation(5)
+    with pytest.raises(UserError, match=r"these micro-batches do: 2$"):
+        recipe.accumulation(12)
+    with pytest.raises(UserError, match="that share the batch: 24"):
+        recipe.accumulation(100)

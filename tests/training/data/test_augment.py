@@ -13,6 +13,7 @@ from avf_training.data.augment import (
     erase_rectangles,
     sample_augment,
 )
+from avf_training.data.finetuning_sampler import FinetuningSampler
 from avf_training.data.mixing import (
     MixConfig,
     MixParams,
@@ -24,6 +25,7 @@ from avf_training.data.mixing import (
     smooth_labels,
 )
 from avf_training.data.transforms import resample_pixels
+from avf_training.models.presets import preset
 from PIL import Image, ImageEnhance, ImageOps
 
 SIZE = 96
@@ -147,10 +149,18 @@ def test_erasing_puts_noise_only_inside_its_rectangle() -> None:
     )
 
 
-def test_mixing_partners_are_neighbours_in_the_global_batch() -> None:
-    assert [partner_position(n, 48, 8) for n in range(48, 56)] == [49, 48, 51, 50, 53, 52, 55, 54]
-    assert [partner_position(n, 10, 5) for n in range(10, 15)] == [11, 10, 13, 12, 13]
-    assert partner_position(3, 3, 1) == 3
+def test_mixing_partners_are_neighbours_in_the_stream_in_any_world() -> None:
+    assert [partner_position(n) for n in range(48, 56)] == [49, 48, 51, 50, 53, 52, 55, 54]
+    sampler = FinetuningSampler(geometry=preset("nano").geometry)
+    # Three clips a rank: the last clip of the first part is mixed with the first clip of the second.
+    assert sampler.partner_positions(range(10, 13)) + sampler.partner_positions(range(13, 16)) == (
+        11,
+        10,
+        13,
+        12,
+        15,
+        14,
+    )
 
 
 def test_mixup_and_cutmix_agree_with_each_clip_by_hand() -> None:

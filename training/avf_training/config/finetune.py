@@ -24,7 +24,7 @@ from avf_training.trainer.optimizer import OptimConfig
 
 LabelledStage = Literal["posttrain", "finetune"]
 # Settings that may change between two starts of a run, because they do not change its result.
-FREE = ("workers", "threads", "log_every", "checkpoint_keep", "wandb")
+FREE = ("workers", "threads", "log_every", "checkpoint_keep", "wandb", "activation_checkpointing")
 
 
 @dataclass(frozen=True, kw_only=True)

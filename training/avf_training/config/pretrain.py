@@ -20,7 +20,10 @@ from avf_training.trainer.optimizer import OptimConfig
 from avf_training.trainer.run_folder import RUN, read_identity
 
 # Settings that may change between two starts of a run, because they do not change its result.
-FREE = ("workers", "threads", "log_every", "checkpoint_every", "checkpoint_keep", "eval_every", "wandb", "parallel")
+FREE = (
+    *("workers", "threads", "log_every", "checkpoint_every", "checkpoint_keep", "eval_every", "wandb"),
+    *("parallel", "activation_checkpointing", "compile"),
+)
 FOLDER = Path(__file__).parent.parent / "recipes"
 
 
@@ -31,10 +34,16 @@ class ContrastiveConfig:
     weight: float  # of the sum over the levels
     temperature: float  # divides the cosine similarities
     negatives: Negatives = "local"  # other clips of the same rank, as the authors' code; `all_ranks`: of all ranks
+    # Clips that follow each other and are each other's negatives; None: a micro-batch, or those of all ranks.
+    clips: int | None = None
 
     def __post_init__(self) -> None:
         refuse(
             (self.weight < 0, f"weight {self.weight} must not be below 0"),
+            (
+                self.clips is not None and self.clips < 2,
+                f"clips {self.clips} must be at least 2; the others are negatives",
+            ),
             (self.temperature <= 0, f"temperature {self.temperature} must be above 0"),
         )
 
@@ -107,10 +116,14 @@ class PretrainRecipe:
 def accumulation(batch: int, micro_batch: int, world: int) -> int:
     """Return the micro-batches of a step of each of `world` ranks. Raises UserError if they do not fill the batch."""
     if batch % (world * micro_batch):
-        raise UserError(
-            f"a batch of {batch} is no multiple of {world} processes x micro_batch {micro_batch}; "
-            f"set micro_batch to a divisor of {batch / world:g}"
+        divisors = [number for number in range(1, batch + 1) if batch % number == 0]
+        nearest = sorted({max(n for n in divisors if n <= world), min(n for n in divisors if n >= min(world, batch))})
+        fix = (
+            f"these micro-batches do: {', '.join(str(n) for n in divisors if (batch // world) % n == 0 and n > 1)}"
+            if batch % world == 0
+            else f"the nearest numbers of processes that share the batch: {' and '.join(map(str, nearest))}"
         )
+        raise UserError(f"a batch of {batch} is no multiple of {world} processes x micro_batch {micro_batch}; {fix}")
     return batch // (world * micro_batch)
 
 
@@ -126,7 +139,10 @@ def resolve_recipe(values: Mapping[str, Any], free: Sequence[str]) -> dict[str, 
     So a run of a version that did not know `batch_norm_clips` goes on.
     """
     optional = ("variant", "batch_norm_clips")
-    return {key: value for key, value in values.items() if key not in free and (key not in optional or value)}
+    resolved = {key: value for key, value in values.items() if key not in free and (key not in optional or value)}
+    if isinstance(contrastive := values.get("contrastive"), Mapping) and not contrastive.get("clips"):
+        resolved["contrastive"] = {key: value for key, value in contrastive.items() if key != "clips"}
+    return resolved
 
 
 def apply_variant(model: ModelConfig, variant: Mapping[str, Any]) -> ModelConfig:

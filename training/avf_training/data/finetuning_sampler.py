@@ -79,11 +79,11 @@ class FinetuningSampler:
             mix=mix,
         )
 
-    def partner_positions(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
+    def partner_positions(self, positions: range) -> tuple[int, ...]:
         """Return the position of the clip that each of `positions` is mixed with."""
         if not self.mix.any:
             return tuple(positions)
-        return tuple(partner_position(position, first, batch) for position in positions)
+        return tuple(partner_position(position) for position in positions)
 
     def make_batch(self, common: Batch, clips: list[Clip[FinetuningParams]], partners: list[int]) -> FinetuningBatch:
         """Return the batch of these clips."""

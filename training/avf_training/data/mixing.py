@@ -1,8 +1,8 @@
 """Mixup and CutMix of clips, video and audio, sampled by position (HiCMAE 4.1; AVF-MAE++ Table 6).
 
-Each clip is mixed with its neighbour in the step. The order is shuffled, so a neighbour is as good as any other clip,
-and the rank has decoded it already, except at the end of a rank's part of the step. Shapes: B clips, R rows (the clips
-and those that only serve as partners), S samples, N classes.
+Each clip is mixed with its neighbour in the stream. The order is shuffled, so a neighbour is as good as any other clip,
+and the rank has decoded it already, except at an odd end of a rank's part of the step. Shapes: B clips, R rows (the
+clips and those that only serve as partners), S samples, N classes.
 """
 
 import math
@@ -42,11 +42,12 @@ class MixParams:
     sound_at: float  # CutMix: start of the partner's stretch of audio, 0 to 1 of the possible starts
 
 
-def partner_position(position: int, first: int, batch: int) -> int:
-    """Return the position that is mixed into this one: its neighbour in the step of `batch` clips from `first` on."""
-    offset = position - first
-    neighbour = offset ^ 1  # pairs (0, 1), (2, 3), ...; the last clip of an odd batch takes the clip before it
-    return first + (neighbour if neighbour < batch else max(0, offset - 1))
+def partner_position(position: int) -> int:
+    """Return the position that is mixed into this one: pairs (0, 1), (2, 3), ... of the stream, in any world.
+
+    At the odd end of a rank's part the partner belongs to another rank or the next step, and is decoded here as well.
+    """
+    return position ^ 1
 
 
 def sample_mix(random: np.random.Generator, config: MixConfig, size_px: int) -> MixParams:

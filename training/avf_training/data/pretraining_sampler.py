@@ -89,7 +89,7 @@ class PretrainingSampler:
             masks=masks,
         )
 
-    def partner_positions(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
+    def partner_positions(self, positions: range) -> tuple[int, ...]:
         """Return (): pre-training mixes no clips."""
         return ()
 

@@ -68,7 +68,7 @@ class StageSampler(Protocol[D, B_co]):
         """Sample the parameters of one clip from the order's digest and the clip's position alone."""
         ...
 
-    def partner_positions(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
+    def partner_positions(self, positions: range) -> tuple[int, ...]:
         """Return the position that each of `positions` is mixed with, in the step from `first` on; () for no mixing."""
         ...
 
@@ -183,7 +183,7 @@ class ClipStream(IterableDataset[B_co], Generic[D, B_co]):
                 # The parts are numbered through all steps, not within one: torch takes from its workers in turn.
                 if number % workers == worker:
                     own = positions[offset : offset + _PART_CLIPS]
-                    partners = self.sampler.partner_positions(own, first, batch)
+                    partners = self.sampler.partner_positions(own)
                     extra = tuple(dict.fromkeys(n for n in partners if n not in own))
                     yield BatchPart(own=own, partners=partners, extra=extra)
                 number += 1

@@ -51,7 +51,7 @@ class ViewSampler:
         frames = windows[position % self.segments]
         return ViewParams(frames=tuple(frames), start_frame=frames[0])
 
-    def partner_positions(self, positions: range, first: int, batch: int) -> tuple[int, ...]:
+    def partner_positions(self, positions: range) -> tuple[int, ...]:
         """Return no partners: nothing is mixed in a test."""
         return ()
 

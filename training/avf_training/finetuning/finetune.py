@@ -11,6 +11,7 @@ RUN/result.json                    the scores by protocol; written last: a run i
 import json
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from avf_shards.schema.versions import stamp
 from avf_shards.system import durable_io
 from torch import Tensor, nn
 
-from avf_training.config.finetune import FinetuneRecipe
+from avf_training.config.finetune import FREE, FinetuneRecipe
 from avf_training.config.hints import log_hints
+from avf_training.config.micro_batch import fix_groups
 from avf_training.data.finetuning_sampler import FinetuningBatch, FinetuningParams, FinetuningSampler, finetuning_input
 from avf_training.data.loader import StreamLoader
 from avf_training.data.stream import ClipStream, StreamConfig
@@ -71,13 +73,13 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
     # Before any folder is made: a refused start must leave no empty run folder.
     inherited = LearnedClips() if start is None else inherit_learned(start, task)
     identity: dict[str, Any] = {
-        "recipe": recipe.frozen(),
         "start": None if start is None else start_digest(start),
         "summary": {**task.summary, "test_clips_seen_without_labels": count_seen(inherited, task)},
     }
     with process_group(device) as context, exclusive_lock(out, context.rank) as lock:
         set_numerics(recipe.threads, recipe.precision)
-        freeze_identity(out, identity | task.identity(), context.rank)
+        recipe, groups = decide_on_rank_0(partial(fix_groups, recipe, out, context.size))
+        freeze_identity(out, identity | groups | task.identity(), context.rank, FREE)
         if decide_on_rank_0((out / RESULT).is_file):  # written last, so the run is finished
             return out / RESULT
         if context.rank == 0:

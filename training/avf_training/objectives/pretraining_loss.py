@@ -9,7 +9,7 @@ from avf_training.models.config import ModelConfig
 from avf_training.models.mae import ReconstructionOutput
 from avf_training.models.masks import Masks
 from avf_training.models.precision import at_least_fp32
-from avf_training.objectives.hcmcl import Negatives, contrastive_loss
+from avf_training.objectives.hcmcl import LOCAL, NegativeClips, contrastive_loss
 from avf_training.objectives.reconstruction_loss import masked_mse
 from avf_training.objectives.targets import audio_targets, video_targets
 
@@ -31,9 +31,9 @@ def pretraining_losses(
     masks: Masks,
     config: ModelConfig,
     *,
-    negatives: Negatives = "local",
+    negatives: NegativeClips = LOCAL,
 ) -> PretrainingLosses:
-    """Return the losses of the predictions `out`, computed in fp32 at least. negatives: see `contrastive_loss`."""
+    """Return the losses of the predictions `out`, computed in fp32 at least."""
     parts: list[Tensor] = []
     video = audio = None
     if out.video_BMP is not None and video_BCTHW is not None:

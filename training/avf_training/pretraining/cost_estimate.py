@@ -92,6 +92,7 @@ def estimate_training_cost(
         batch=measured_batch,
         micro_batch=measured_batch,
         batch_norm_clips=None,
+        contrastive=replace(recipe.contrastive, clips=None),
         parallel="ddp",
         precision=precision,
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +17,8 @@ from avf_shards.text import count_noun
 from torch import nn
 
 from avf_training.config.hints import log_hints
-from avf_training.config.pretrain import PretrainRecipe
+from avf_training.config.micro_batch import fix_groups
+from avf_training.config.pretrain import FREE, PretrainRecipe
 from avf_training.data.pretraining_sampler import PretrainingBatch
 from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import ClipSource
@@ -61,6 +63,7 @@ def run_pretraining(
     """
     with process_group(device) as context, ExitStack() as until_done:
         set_numerics(recipe.threads, recipe.precision)
+        recipe, identity = decide_on_rank_0(partial(fix_groups, recipe, out, context.size))
         accumulation = recipe.accumulation(context.size)
         validation = _validation_clips(recipe, data, context)
         loader = make_loader(recipe, data.shards, data.storage, context, out)
@@ -75,7 +78,7 @@ def run_pretraining(
             )
         lock = until_done.enter_context(exclusive_lock(out, context.rank))
         # The stream's digest is part of the identity: the same recipe over other shards is another run.
-        freeze_identity(out, {"recipe": recipe.frozen(), "stream": loader.stream.order.digest}, context.rank)
+        freeze_identity(out, identity | {"stream": loader.stream.order.digest}, context.rank, FREE)
         if context.rank == 0 and not (out / LEARNED).is_file():
             threads = max(1, data.storage.read_ahead_threads(data.shards))
             _list_clips(loader.stream.order, loader.stream.reader, threads).write(out)

@@ -19,6 +19,7 @@ from avf_training.data.pretraining_sampler import (
 from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.distributed.context import DistributedContext
+from avf_training.objectives.hcmcl import NegativeClips
 from avf_training.objectives.pretraining_loss import pretraining_losses
 from avf_training.trainer.train_step import Forward
 
@@ -52,7 +53,8 @@ def make_loader(
 
 def pretraining_forward(recipe: PretrainRecipe) -> Forward[PretrainingBatch]:
     """Return the function from a batch to its loss and the parts of the loss, weighted as the recipe says."""
-    config, negatives = recipe.model_config(), recipe.contrastive.negatives
+    config = recipe.model_config()
+    negatives = NegativeClips(source=recipe.contrastive.negatives, clips=recipe.contrastive.clips)
 
     def forward(model: nn.Module, batch: PretrainingBatch) -> tuple[Tensor, dict[str, Tensor]]:
         video, audio = pretraining_input(batch, config.geometry)

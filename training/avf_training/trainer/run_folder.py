@@ -8,7 +8,7 @@ RUN/model/            the model after the last step
 RUN/learned.parquet   what the model has learned from, by digests; see tasks/learned_clips.py
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,11 @@ def exclusive_lock(folder: Path, rank: int = 0) -> Iterator[RunLock | None]:
         yield lock
 
 
-def freeze_identity(out: Path, identity: dict[str, Any], rank: int) -> None:
-    """Write run.json on rank 0 at the first start; on every rank raise UserError when the folder holds another run."""
+def freeze_identity(out: Path, identity: dict[str, Any], rank: int, free: Collection[str] = ()) -> None:
+    """Write run.json on rank 0 at the first start; on every rank raise UserError when the folder holds another run.
+
+    free: settings of the recipe that may change; those in a file of an older version are not compared.
+    """
 
     def publish(data: bytes) -> None:
         temporary = out / f".{RUN}"
@@ -49,7 +52,8 @@ def freeze_identity(out: Path, identity: dict[str, Any], rank: int) -> None:
         durable_io.publish_file(temporary, out / RUN)
 
     refusal = f"{out}: holds a run with other settings; use another folder"
-    freeze_or_refuse(out / RUN, identity, "training run", publish if rank == 0 else None, refusal)
+    settings = [f"recipe.{setting}" for setting in free]
+    freeze_or_refuse(out / RUN, identity, "training run", publish if rank == 0 else None, refusal, derived=settings)
 
 
 def read_identity(run: Path) -> dict[str, Any]:
