@@ -1,7 +1,6 @@
 """Recipes: YAML files that fill frozen dataclasses. `default.yaml` has every value, other recipes what differs."""
 
 import dataclasses
-import importlib.metadata
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -142,6 +141,8 @@ def read_run_recipe(identity: RunIdentity) -> Recipe:
     try:
         return make_recipe(merge(read_settings(DEFAULT, DEFAULT.name).values, identity.settings))
     except UserError as error:
+        import importlib.metadata  # imported here: commands that answer from files start without it
+
         version, now = identity.versions.get("avf-foundry", "an unknown version"), importlib.metadata.version(PROJECT)
         which = (
             "an earlier or later state of the same version, between two releases" if version == now else f"not {now}"

@@ -19,6 +19,8 @@ DECIDING_MODULES = {
     ),
     "avf_shards": (
         "schema",
+        "format/denied_inputs.py",
+        "format/denylist.py",
         "format/tar.py",
         "packing/near_duplicates.py",
         "sampling/hash_draw.py",

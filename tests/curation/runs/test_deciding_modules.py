@@ -32,6 +32,7 @@ WITHOUT_INFLUENCE = {
     "avf_shards/system/durable_io.py",
     "avf_shards/system/run_lock.py",
     "avf_shards/system/temporary_folder.py",
+    "avf_shards/text.py",
 }
 PROGRAM = """
 import sys
