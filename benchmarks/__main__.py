@@ -39,6 +39,7 @@ NAMES = (
     "it_learns",
     "audit_page",
     "start_up",
+    "takedown_search",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

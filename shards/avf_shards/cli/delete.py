@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, local_path, print_answer
-from avf_shards.cli.options import STOPPED_MIDWAY, add_shards_argument
+from avf_shards.cli.options import STOPPED_MIDWAY
 from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 
@@ -14,6 +14,7 @@ lines of the list; '#' begins a comment:
   video SOURCE/ID
   speaker SOURCE/NAME
   key KEY
+  sha256 DIGEST      # of an input file
 """
 
 
@@ -23,14 +24,17 @@ def add(commands: Any) -> None:
         commands,
         "delete",
         _run,
-        help="Delete clips from the shards and prove that they are gone.",
+        help="Delete clips from the shards and the run, prove that they are gone, and keep them away.",
         details="Only the shards that hold such clips are rewritten. Tombstones take the place of deleted clips, so "
-        "that all other clips keep their position in the training order. A deletion that was stopped continues when "
-        "the same command is started again.",
+        "that all other clips keep their position in the training order. Byte-identical inputs under other names go "
+        "too, and what was named stays on the denylist of the run and the shards. A deletion that was stopped "
+        "continues when the same command is started again.",
         epilog=LIST_HELP,
     )
     parser.set_defaults(stopped=STOPPED_MIDWAY)
-    add_shards_argument(parser)
+    parser.add_argument(
+        "shards", metavar="SHARDS", type=local_path, nargs="?", help="folder of packed shards (default: only --run)"
+    )
     parser.add_argument("--video", metavar="SOURCE/ID", action="append", default=[], help="a video; repeat for more")
     parser.add_argument(
         "--speaker", metavar="SOURCE/NAME", action="append", default=[], help="a speaker; repeat for more"
@@ -43,34 +47,72 @@ def add(commands: Any) -> None:
         type=local_path,
         help="run that the shards were packed from; delete there too",
     )
+    parser.add_argument(
+        "--also-twins-by-sound",
+        action="store_true",
+        help="delete the clips of RUN with the same sound as a deleted clip too; without this option they are listed",
+    )
+    parser.add_argument(
+        "--allow-unknown",
+        action="store_true",
+        help="forbid also what neither SHARDS nor RUN knows, for runs to come; without this option it is an error",
+    )
     parser.add_argument("--reason", metavar="TEXT", default="", help="is kept with the tombstones (default: none)")
     add_json_option(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_shards.deletion.both_places import TakedownOptions, take_down_in_both
     from avf_shards.deletion.requests import deletion_request
-    from avf_shards.deletion.shard_deletion import delete_clips
-    from avf_shards.deletion.takedown import take_down
     from avf_shards.format.run_folder import RunFolder
 
     try:
         lines = options.list.read_text("utf-8").splitlines() if options.list else []
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--list {options.list}: cannot be read ({error})") from None
+    if options.shards is None and options.run_folder is None:
+        raise UserError("nothing to delete from: give SHARDS, --run RUN, or both")
     request = deletion_request(options.video, options.speaker, lines)
     run = RunFolder.open_existing(options.run_folder) if options.run_folder else None
-    report = delete_clips(options.shards, request, options.reason)
-    erased = take_down(run, request) if run else ()
-    text = [f"deleted: {key}" for key in report.keys]
-    text += [f"rewritten: {name}" for name in report.rewritten]
-    text.append(
-        f"checked: no shard and no index ({report.searched_bytes:,} bytes) contains the name of a deleted clip; "
-        f"deleted so far: {count_noun(report.tombstones, 'clip')}"
+    report = take_down_in_both(
+        options.shards,
+        run,
+        request,
+        TakedownOptions(
+            reason=options.reason,
+            allow_unknown=options.allow_unknown,
+            takes_sound_twins=options.also_twins_by_sound,
+        ),
     )
+    values = {} if report.shards is None else asdict(report.shards)
+    values |= {
+        "erased_in_run": list(report.erased_in_run),
+        "sound_twins": [asdict(twin) for twin in report.sound_twins],
+        "unknown": list(report.unknown),
+    }
+    print_answer(options, values, "\n".join(_lines(report, run, options.also_twins_by_sound)))
+    return 0
+
+
+def _lines(report: Any, run: Any, takes_sound_twins: bool) -> list[str]:
+    """Return the report of a takedown for people."""
+    text = []
+    if report.shards is not None:
+        text += [f"deleted: {key}" for key in report.shards.keys]
+        text += [f"rewritten: {name}" for name in report.shards.rewritten]
+        text.append(
+            f"checked: no shard and no index ({report.shards.searched_bytes:,} bytes) contains the name of a deleted "
+            f"clip; deleted so far: {count_noun(report.shards.tombstones, 'clip')}"
+        )
     if run:
         text.append(
-            f"{run.root}: {count_noun(len(erased), 'clip')} erased; "
+            f"{run.root}: {count_noun(len(report.erased_in_run), 'clip')} erased; "
             "the ledger rejects the spans of erased clips with the reason takedown/deleted"
         )
-    print_answer(options, asdict(report) | {"erased_in_run": list(erased)}, "\n".join(text))
-    return 0
+    for twin in report.sound_twins:
+        text.append(f"same sound: {twin.key} is {100 * twin.similarity:.1f} % that of {twin.twin_of}")
+    if report.sound_twins and not takes_sound_twins:
+        text.append("these were not deleted; listen to them, and repeat the command with a list of `key KEY`")
+    text += [f"forbidden for runs to come, and known nowhere here: {word}" for word in report.unknown]
+    text.append("not reached: caches of training machines, backups, copies of others, and models trained before")
+    return text

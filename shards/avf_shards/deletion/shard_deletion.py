@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from avf_shards.deletion.key_search import search_keys
 from avf_shards.deletion.requests import DeletionRequest
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
@@ -21,13 +22,11 @@ from avf_shards.format.index import ShardReader, sidecar_path
 from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, Tombstone, read_manifest
 from avf_shards.format.tar import TarWriter
-from avf_shards.schema.clip_key import KEY_TAIL, key_frames
+from avf_shards.schema.clip_key import key_frames
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.system import durable_io
-from avf_shards.system.storage_faults import read_bytes
 from avf_shards.timeline import FRAMES_PER_SECOND
 
-_KEY_TAIL = re.compile(KEY_TAIL.encode())
 _VERSION = re.compile(r"(.+?)(?:-r\d+(?:-[0-9a-f]{12})?)?\.(?:tar|index\.json)")
 
 
@@ -116,29 +115,21 @@ def check_absence(shards: Path, keys: Iterable[str]) -> int:
 
     Raises FaultError with the name of the file that still holds a deleted clip.
     """
-    deleted, searched = {key.encode() for key in keys}, 0
-    prefixes = {key.partition(b"-")[0] + b"-" for key in deleted}  # the sources
     manifest = read_manifest(shards)
     listed = {entry.shard for entry in manifest.shards}
     expected = listed | {sidecar_path(Path(name)).name for name in listed}
     tombstones = {MANIFEST, generation_name(manifest.generation)}
+    paths = []
     for path in sorted(shards.iterdir()):
-        if (
-            path.suffix not in (".tar", ".json")
-            or path.name in tombstones
-            or is_writers_own(path)
-            or is_denylist_name(path.name)
-        ):
+        if path.suffix not in (".tar", ".json") or path.name in tombstones or is_writers_own(path):
             continue
         if path.name.endswith((".tar", index.SUFFIX)) and path.name not in expected:
             raise FaultError(f"{path.name}: is still there, though the manifest does not list it")
-        data = read_bytes(path)
-        searched += len(data)
-        for match in _KEY_TAIL.finditer(data):  # one pass over the file, however many clips are deleted
-            for prefix in prefixes:
-                name = prefix + match[0]
-                if name in deleted and data.endswith(prefix, 0, match.start()):
-                    raise FaultError(f"{path.name}: still holds {name.decode()}")
+        if not is_denylist_name(path.name):
+            paths.append(path)
+    searched, holding = search_keys(paths, keys)
+    for path, key in sorted(holding.items()):
+        raise FaultError(f"{path.name}: still holds {key}")
     return searched
 
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 from avf_shards.format.denylist import Denial, Denylist, deny_content
 from avf_shards.timeline import Span
 
+_ALL = Span(0, 1 << 62)
 _Input = tuple[str, str, str | None, str | None, Span]
 
 
@@ -19,6 +20,19 @@ def content_denials(table: pa.Table, denylist: Denylist) -> Denylist:
             if sha256 is not None and denial.kind != "content":
                 denials.append(deny_content(sha256, denial.date, denial.reason, denial.span))
     return Denylist(denials=tuple(dict.fromkeys(denials)))
+
+
+def known_denials(table: pa.Table, denylist: Denylist) -> set[Denial]:
+    """Return the entries that name a video, a speaker or the content of a row of a ledger or a plan.
+
+    A span counts as known where its video is: it may have been cut in another way.
+    """
+    columns = [table[name].to_pylist() for name in ("source", "video_id", "speaker")]
+    digests = table["input_sha256"].to_pylist() if "input_sha256" in table.column_names else [None] * table.num_rows
+    known: set[Denial] = set()
+    for row in set(zip(*columns, digests, strict=True)):
+        known.update(_match(denylist, (*row, _ALL)))
+    return known
 
 
 def denied_rows(table: pa.Table, denylist: Denylist) -> list[bool]:

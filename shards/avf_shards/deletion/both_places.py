@@ -1,0 +1,122 @@
+"""One takedown in a run and in the shards that were packed from it, with both locked before anything is changed."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from avf_shards.deletion.requests import DeletionRequest
+from avf_shards.deletion.shard_deletion import (
+    DeletionReport,
+    check_absence,
+    content_denials_of,
+    delete_as_writer,
+    known_in_shards,
+)
+from avf_shards.deletion.takedown import apply_denylist, refuse_unfinished
+from avf_shards.deletion.twins import SoundTwin, find_sound_twins
+from avf_shards.errors import UserError
+from avf_shards.format.denied_inputs import content_denials, known_denials
+from avf_shards.format.denylist import Denial, Denylist, deny_key
+from avf_shards.format.generations import ShardWriter, open_for_writing
+from avf_shards.format.run_folder import PLAN, RunFolder
+from avf_shards.format.shard_manifest import read_manifest
+from avf_shards.schema.versions import read_parquet
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakedownOptions:
+    """How far a takedown goes."""
+
+    reason: str = ""  # is written with the entries of the denylist and with the tombstones
+    allow_unknown: bool = False  # forbid also what neither the run nor the shards know, for runs to come
+    takes_sound_twins: bool = False  # take clips with the same sound down too
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakedownReport:
+    """The result of a takedown in a run, in shards, or in both."""
+
+    shards: DeletionReport | None  # None: no shards were named
+    erased_in_run: tuple[str, ...]  # keys of the clips that this call erased
+    sound_twins: tuple[SoundTwin, ...]  # clips of the run with the sound of a clip that was named
+    unknown: tuple[str, ...]  # what was named and is known nowhere, as it was named
+
+
+def take_down_in_both(
+    shards: Path | None, run: RunFolder | None, request: DeletionRequest, options: TakedownOptions
+) -> TakedownReport:
+    """Take the request down in the run and in the shards, whichever is given.
+
+    Raises:
+        UserError: something that was named is known nowhere, the run is not finished, or another process is at work.
+        FaultError: a damaged file, or a deleted clip whose name is still in a file.
+    """
+    with _open_both(shards, run) as writer:
+        named = request.named(options.reason)
+        denylist = Denylist(denials=tuple(named))
+        known: set[Denial] = set()
+        twins: tuple[SoundTwin, ...] = ()
+        if writer is not None:
+            known |= known_in_shards(writer, denylist)
+        if run is not None:
+            table = run.ledger()
+            known |= _known_in_run(run, table, denylist)
+        unknown = tuple(word for denial, word in named.items() if denial not in known)
+        if unknown and not options.allow_unknown:
+            raise UserError(_describe_unknown(unknown, shards, run))
+        if writer is not None:
+            denylist |= content_denials_of(writer, denylist)
+        if run is not None:
+            denylist |= content_denials(table, denylist)
+            # Before a clip is erased: its fingerprint goes with it.
+            twins = find_sound_twins(run, table, denylist)
+            if options.takes_sound_twins:
+                date = denylist.denials[0].date
+                denylist |= Denylist(denials=tuple(deny_key(twin.key, date, options.reason) for twin in twins))
+                denylist |= content_denials(table, denylist)
+            run.deny(denylist)  # one file: after a kill, the twins are known without their sound
+        report = None
+        if writer is not None:
+            report = delete_as_writer(writer, denylist, options.reason)
+        erased = apply_denylist(run) if run is not None else ()
+        if report is not None and writer is not None:
+            keys = [tombstone.key for tombstone in read_manifest(writer.shards).tombstones]
+            report = replace(report, searched_bytes=check_absence(writer.shards, keys))
+    return TakedownReport(shards=report, erased_in_run=erased, sound_twins=twins, unknown=unknown)
+
+
+@contextmanager
+def _open_both(shards: Path | None, run: RunFolder | None) -> Iterator[ShardWriter | None]:
+    """Lock the run and the shards, in this order, and yield the writer of the shards.
+
+    Raises UserError where one is in use or the run is not finished; nothing is changed then.
+    """
+    with ExitStack() as stack:
+        if shards is not None:
+            read_manifest(shards)  # before a marker is written into what may be another folder
+        if run is not None:
+            stack.enter_context(run.lock())
+            refuse_unfinished(run)
+        yield None if shards is None else stack.enter_context(open_for_writing(shards))
+
+
+def _known_in_run(run: RunFolder, table: pa.Table, denylist: Denylist) -> set[Denial]:
+    """Return the entries that an input of the run, or its denylist, knows: it may have no clip."""
+    known = set(denylist.denials) & set(run.denylist().denials)
+    known |= known_denials(table, denylist)
+    for attempt in run.attempts():
+        plan = read_parquet(run.attempt_folder(attempt) / "plan" / PLAN, "plan", ["source", "video_id", "speaker"])
+        known |= known_denials(plan, denylist)
+    return known
+
+
+def _describe_unknown(unknown: tuple[str, ...], shards: Path | None, run: RunFolder | None) -> str:
+    folders = " and ".join(str(folder) for folder in (shards, run and run.root) if folder is not None)
+    hint = "" if run is not None else "; name the run too with --run RUN, which knows the videos without a clip"
+    return (
+        f"{folders}: has no clip of what was named ({', '.join(unknown)}), and none was deleted here before; nothing "
+        f"was changed. Correct the name{hint}, or forbid it for runs to come with --allow-unknown"
+    )
