@@ -18,8 +18,8 @@ def test_a_key_is_seen_at_every_offset_and_over_the_limits_of_chunks(
     data = np.random.default_rng(0).bytes(1200)
     path = tmp_path / "shard.tar"
     for offset in range(1100 - len(key)):
-        path.write_bytes(data[:offset] + key.encode() + data[offset:])
-        assert search_keys([path], KEYS) == (1200 + len(key), {path: key}), offset
+        path.write_bytes(data[:offset] + key.encode() + b"." + data[offset:])  # another digit would make another key
+        assert search_keys([path], KEYS) == (1201 + len(key), {path: key}), offset
     path.write_bytes(data + key.encode())
     assert search_keys([path], KEYS)[1] == {path: key}, "at the end"
 
