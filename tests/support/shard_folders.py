@@ -10,7 +10,7 @@ from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, read_man
 
 def read_clips(shards: Path) -> dict[str, dict[str, bytes]]:
     """Return the files of each clip by its key, of all shards of a folder."""
-    clips = {}
+    clips: dict[str, dict[str, bytes]] = {}
     for entry in read_manifest(shards).shards:
         with ShardReader(shards / entry.shard) as reader:
             clips.update(reader.clips())
