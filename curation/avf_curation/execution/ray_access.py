@@ -11,7 +11,7 @@ from ray.exceptions import AuthenticationError
 
 from avf_curation.pipeline.failures import InfrastructureError
 
-_TIMEOUT_S = 5.0
+_CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S = 5.0, 10.0
 # Calls that change nothing: of Ray's client port, and of the port that nodes join.
 _CLIENT_CALL = "/ray.rpc.RayletDriver/ClusterInfo"
 _NODE_CALL = "/ray.rpc.NodeInfoGcsService/CheckAlive"
@@ -21,23 +21,25 @@ _ADVICE = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file with the 
 def check_access(address: str) -> None:
     """Ask the cluster at HOST:PORT or ray://HOST:PORT whether it lets this process in.
 
-    Other addresses, such as "auto", name no port and are left to Ray. Raises ConnectionError where nothing listens, and
-    InfrastructureError where the token is missing, cannot be read, or is refused.
+    Other addresses, such as "auto", name no port and are left to Ray. Raises ConnectionError where nothing listens or
+    answers, and InfrastructureError where the token is missing, cannot be read, or is refused.
     """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
         return
     try:
-        socket.create_connection((host, int(port)), timeout=_TIMEOUT_S).close()
+        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise ConnectionError(error.strerror or "no answer") from None
     call = _CLIENT_CALL if address.startswith("ray://") else _NODE_CALL
     try:
         with init_grpc_channel(f"{host}:{port}") as channel:
-            channel.unary_unary(call)(b"", timeout=_TIMEOUT_S)
+            channel.unary_unary(call)(b"", timeout=_ANSWER_TIMEOUT_S)
     except AuthenticationError as error:
         raise unreadable_token(error) from None
     except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise ConnectionError(f"what listens there does not answer in {_ANSWER_TIMEOUT_S:g} s") from None
         # An empty call may be refused for other reasons; only this one is about the token.
         if error.code() is grpc.StatusCode.UNAUTHENTICATED:
             raise InfrastructureError(f"the Ray cluster on {address} refuses the token: {_ADVICE}") from None
