@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
@@ -89,6 +89,10 @@ class ImageSequence:
 
 def image_sequence_input(listing: Listing, sequence: ImageSequence) -> Video | None:
     """Return the images from onset to offset as an input, or note why the folder lacks them and return None."""
+    path = PurePosixPath(sequence.folder)
+    if path.is_absolute() or ".." in path.parts or "\0" in sequence.folder:  # the names come from the owners' table
+        listing.skip("bad_row", sequence.folder, "the table names a folder outside the corpus")
+        return None
     try:
         images = list_images(listing.root / sequence.folder)
     except OSError as error:

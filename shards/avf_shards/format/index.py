@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from avf_shards.errors import FaultError
 from avf_shards.format.tar import BLOCK, Member, read_member
@@ -84,8 +84,11 @@ def parse_index(data: bytes, name: str) -> ShardIndex:
     deleted = fields.items("deleted") if "deleted" in fields.values else []
     if not all(type(position) is int and position >= 0 for position in deleted):
         raise FaultError(f"{name}: deleted must be a list of positions, whole numbers from 0 on")
+    shard = fields.text("shard")
+    if PurePosixPath(shard).name != shard or not shard.endswith(".tar"):  # readers open it beside the sidecar
+        raise FaultError(f"{name}: shard {shard!r} must be the name of a .tar file beside it")
     return ShardIndex(
-        shard=fields.text("shard"),
+        shard=shard,
         size_bytes=fields.integer("size_bytes"),
         sha256=fields.text("sha256"),
         clips=fields.integers("clips"),

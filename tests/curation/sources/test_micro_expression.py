@@ -49,6 +49,22 @@ def test_casme2_layout_is_read(tmp_path: Path) -> None:
     assert kinds == {"excluded": 1, "bad_row": 3}
 
 
+@pytest.mark.parametrize("take", ["../../../secret", "EP\0"])
+def test_a_table_that_names_a_folder_outside_the_corpus_opens_nothing(take: str, tmp_path: Path) -> None:
+    write_images(tmp_path / "secret", [f"img{n}.jpg" for n in range(1, 9)])
+    corpus = tmp_path / "corpus"
+    write_images(corpus / "CASME2_RAW_selected/sub01/EP01", [f"img{n}.jpg" for n in range(1, 9)])
+    rows = [CASME2, (1, "EP01", "", 1, 2, 8, "", "4", "disgust"), (1, take, "", 1, 2, 8, "", "4", "disgust")]
+    if "\0" in take:  # a spreadsheet cannot hold it, a table of text can
+        lines = "\n".join(",".join(str(cell) for cell in row) for row in rows)
+        (corpus / "CASME2-coding-20140508.csv").write_text(lines)
+    else:
+        write_xlsx(corpus / "CASME2-coding-20140508.xlsx", rows)
+    videos, kinds = read_corpus("casme2", corpus)
+    assert set(videos) == {"sub01/EP01"}
+    assert kinds == {"bad_row": 1}
+
+
 def test_known_errors_of_the_tables_are_corrected(tmp_path: Path) -> None:
     """CASME II, row 60 below the head: an offset before its onset, where 91 is meant."""
     filler = [(9, f"EP{n:02d}", "", 1, 2, 3, "", "4", "others") for n in range(60)]
