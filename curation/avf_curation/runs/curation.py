@@ -79,7 +79,8 @@ def curate(
         with Coordinator(run, emit, options.min_free_gb) as coordinator:
             if options.retry_failed:
                 plan = plan_retry(run, recipe, roots)
-            if plan is None:
+            if plan is None:  # nothing failed; the denylist may have grown by `--deny`
+                apply_denylist(run)
                 return run
             # Temporary folders can only be a dead process's: no other coordinator is at work.
             run.clear_temporary()

@@ -10,7 +10,7 @@ from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 
 LIST_HELP = """\
-lines of the list; '#' begins a comment:
+lines of the list; a '#' at the start or after a space begins a comment:
   video SOURCE/ID
   speaker SOURCE/NAME
   key KEY
@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_shards.format.run_folder import RunFolder
 
     try:
-        lines = options.list.read_text("utf-8").splitlines() if options.list else []
+        lines = options.list.read_text("utf-8-sig").splitlines() if options.list else []
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--list {options.list}: cannot be read ({error})") from None
     if options.shards is None and options.run_folder is None:
@@ -114,5 +114,8 @@ def _lines(report: Any, run: Any, takes_sound_twins: bool) -> list[str]:
     if report.sound_twins and not takes_sound_twins:
         text.append("these were not deleted; listen to them, and repeat the command with a list of `key KEY`")
     text += [f"forbidden for runs to come, and known nowhere here: {word}" for word in report.unknown]
-    text.append("not reached: caches of training machines, backups, copies of others, and models trained before")
+    text.append(
+        "not reached: ids in the run's plans and ledgers, pages and exports that were made before, caches of training "
+        "machines, backups, copies of others, and models trained before"
+    )
     return text

@@ -77,7 +77,8 @@ def take_down_in_both(
                 date = denylist.denials[0].date
                 denylist |= Denylist(denials=tuple(deny_key(twin.key, date, options.reason) for twin in twins))
                 denylist |= content_denials(table, denylist)
-            run.deny(denylist)  # one file: after a kill, the twins are known without their sound
+            # With all that the run denies: an earlier call may have named the run alone.
+            denylist = run.deny(denylist)  # one file: after a kill, the twins are known without their sound
         report = None
         if writer is not None:
             report = delete_as_writer(writer, denylist, options.reason)

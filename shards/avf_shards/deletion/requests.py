@@ -1,5 +1,6 @@
 """What is to be taken down, as people name it: on the command line, in a list, or by an earlier run's denylist."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from avf_shards.format.denylist import (
     deny_video,
     read_denylist,
 )
+from avf_shards.schema.clip_key import check_source_name
 
 _KINDS = {"video": "SOURCE/ID", "speaker": "SOURCE/NAME", "key": "KEY", "sha256": "DIGEST"}
 LINE = "a line is `video SOURCE/ID`, `speaker SOURCE/NAME`, `key KEY` or `sha256 DIGEST`"
@@ -46,7 +48,8 @@ def deletion_request(
     words = [("video", word) for word in videos] + [("speaker", word) for word in speakers]
     words += [("sha256", word) for word in sha256]
     for number, line in enumerate(listed, 1):
-        text = line.strip()
+        # Ids may hold a '#'; one after a space begins a comment.
+        text = re.split(r"\s#", line, maxsplit=1)[0].strip()
         if text and not text.startswith("#"):
             kind, _, word = text.partition(" ")
             if kind not in _KINDS or not word.strip():
@@ -67,6 +70,11 @@ def _deny(kind: str, word: str, date: str, reason: str) -> Denial:
     source, _, name = word.partition("/")
     if not source or not name:
         raise UserError(f"{word!r}: must be {_KINDS[kind]}")
+    check_source_name(source)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{word!r}: is not UTF-8, as names in plans and ledgers are") from None
     return (deny_video if kind == "video" else deny_speaker)(source, name, date, reason)
 
 
@@ -90,7 +98,7 @@ def _read_file(path: Path) -> Denylist:
         data = path.read_bytes()
         if data.lstrip().startswith(b"{"):
             return Denylist.from_json(data, str(path))
-        return deletion_request(listed=data.decode("utf-8").splitlines()).denylist(f"--deny {path.name}")
+        return deletion_request(listed=data.decode("utf-8-sig").splitlines()).denylist("--deny")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--deny {path}: cannot be read ({error})") from None
     except UserError as error:

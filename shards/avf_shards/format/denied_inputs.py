@@ -1,23 +1,29 @@
 """What a denylist forbids of a ledger, by video, speaker, span and content."""
 
+import hashlib
 from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from avf_shards.format.denylist import Denial, Denylist, deny_content
 from avf_shards.timeline import Span
 
 _ALL = Span(0, 1 << 62)
+_EMPTY_FILE = hashlib.sha256(b"").hexdigest()  # broken downloads are no copies of each other
 _Input = tuple[str, str, str | None, str | None, Span]
 
 
 def content_denials(table: pa.Table, denylist: Denylist) -> Denylist:
-    """Return entries that forbid the bytes of what the denylist names, as far as a ledger knows their digest."""
+    """Return entries that forbid the bytes of what the denylist names, as far as a ledger knows their digest.
+
+    Not the bytes of inputs that failed: a page that says "unavailable" under many names is nobody's video.
+    """
     denials = []
-    for row in _inputs(table):
+    for row in _inputs(table.filter(pc.not_equal(table["status"], "failed"))):
         *_, sha256, _ = row
         for denial in _match(denylist, row):
-            if sha256 is not None and denial.kind != "content":
+            if sha256 not in (None, _EMPTY_FILE) and denial.kind != "content":
                 denials.append(deny_content(sha256, denial.date, denial.reason, denial.span))
     return Denylist(denials=tuple(dict.fromkeys(denials)))
 

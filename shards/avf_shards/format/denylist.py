@@ -10,6 +10,7 @@ An entry holds no name, but a hash of it: 32 hexadecimal digits for a video, as 
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -22,11 +23,13 @@ from avf_shards.format.manifest import seal, unseal
 from avf_shards.schema.clip_key import is_key, make_video_prefix
 from avf_shards.schema.fields import Fields
 from avf_shards.system import durable_io
+from avf_shards.system.storage_faults import read_bytes, retry_read
 from avf_shards.timeline import Span
 
 DenialKind = Literal["video", "speaker", "content"]
 _FILE = re.compile(r"denylist-[0-9a-f]{16}\.json")
 _SHORT_DIGITS = 12  # of the hash of a video's id in older keys
+_MOST_FRAME_DIGITS = 12  # of a frame number in a key: more than a thousand years of video
 _SHORT_KEY = "video by an older key"
 _DIGEST = {
     "video": re.compile(r"[0-9a-f]{32}|[0-9a-f]{12}"),
@@ -202,6 +205,8 @@ def deny_key(key: str, date: str, reason: str) -> Denial:
     if not is_key(key):
         raise UserError(f"{key!r}: not a clip's key; avf-shards ls SHARDS --keys lists them")
     source, digest, start, stop, _ = key.split("-")
+    if max(len(start), len(stop)) > _MOST_FRAME_DIGITS or not int(start) < int(stop):
+        raise UserError(f"{key[:120]!r}: not a clip's key; its first frame must lie before its end")
     span = Span(int(start), int(stop))
     return Denial(kind="video", source=source, digest=digest, span=span, date=date, reason=reason)
 
@@ -224,8 +229,13 @@ def read_denylist(folder: Path) -> Denylist:
     Raises FaultError for a damaged file, or one whose content is not what its name says, UserError for a newer version.
     """
     denylist = Denylist()
-    for path in sorted(folder.glob("denylist-*")):
-        data = path.read_bytes()
+    try:
+        # Not `glob`, which takes a folder that cannot be listed for an empty one.
+        names = retry_read(lambda: os.listdir(folder), folder)
+    except FileNotFoundError:
+        return denylist
+    for path in sorted(folder / name for name in names if name.startswith("denylist-")):
+        data = read_bytes(path)
         denylist |= Denylist.from_json(data, str(path))
         if path.name != _file_name(data):
             raise FaultError(f"{path}: damaged (its content has the name {_file_name(data)})")
@@ -242,6 +252,7 @@ def add_to_denylist(folder: Path, added: Denylist, temporary: Path) -> Denylist:
     if not (new := added - present):
         return present
     data = new.to_json()
+    Denylist.from_json(data, "the new entries")  # nothing is written that no reader takes
     path = temporary / _file_name(data)
     durable_io.write(path, data)
     try:

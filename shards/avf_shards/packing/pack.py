@@ -187,11 +187,16 @@ def select_from_run(
 def read_fingerprints(run: RunFolder, table: pa.Table) -> dict[str, Fingerprint]:
     """Return key -> fingerprint of the sound, for the kept clips that have a fingerprint. Raises FaultError."""
     kept_rows = table.filter(pc.equal(table["status"], "kept"))
+    keys_of_unit: dict[tuple[int, int], set[str]] = {}
+    for attempt, unit, keys in zip(
+        *(kept_rows[name].to_pylist() for name in ("attempt", "unit", "clips")), strict=True
+    ):
+        keys_of_unit.setdefault((attempt, unit), set()).update(keys)
     fingerprints: dict[str, Fingerprint] = {}
-    for unit in sorted({*zip(kept_rows["attempt"].to_pylist(), kept_rows["unit"].to_pylist(), strict=True)}):
+    for unit, keys in sorted(keys_of_unit.items()):
         with ShardReader(run.part(*unit)) as reader:
             for key, members in reader.index.by_key().items():
-                if FINGERPRINT in members:
+                if key in keys and FINGERPRINT in members:  # bytes of a clip that was taken down are zeros
                     fingerprints[key] = np.frombuffer(reader.read(members[FINGERPRINT]), "<u4")
     return fingerprints
 

@@ -34,6 +34,10 @@ def verify_run(run: RunFolder) -> list[str]:
     Raises UserError for a plan or a digest of a ledger of a newer version.
     """
     faults: list[str] = []
+    try:
+        run.denylist()
+    except (FaultError, UserError) as error:
+        faults.append(str(error))
     for attempt in run.attempts():
         folder = run.attempt_folder(attempt)
         try:

@@ -1,18 +1,24 @@
 """One takedown in a run and its shards: both are locked first, what is unknown is refused, twins are found."""
 
+import errno
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from avf_curation.pipeline.outcomes import VideoOutcomes
+from avf_curation.sources.types import Video
 from avf_shards.cli.main import main
 from avf_shards.deletion.twins import _match_sound
 from avf_shards.format.denylist import read_denylist
 from avf_shards.format.generations import open_for_writing
+from avf_shards.format.index import FINGERPRINT
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.packing.verify import verify_shards
 from avf_shards.schema.clip_key import make_video_prefix
+from avf_shards.system import storage_faults
 from support.clips import curate_flashing_clip, make_flashing_shards, pack_drawn_clips
 from support.crash_points import crash_after_operation
 from support.shard_folders import read_clips
@@ -119,6 +125,73 @@ def test_a_takedown_in_both_killed_after_any_file_operation_can_be_repeated(pack
 def _keys_of(folder: Path, source: str, video: str) -> list[str]:
     prefix = make_video_prefix(source, video)
     return [key for key in read_clips(folder / "shards") if key.startswith(prefix)]
+
+
+def curate_sounding_clip(video: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
+    """Replace `curate_video`: clips of two seconds or more with a fingerprint of their sound, all different."""
+    outcomes = curate_flashing_clip(video, root, settings, tools)
+    (outcome,) = outcomes.outcomes
+    number = int(video.path.split(".")[0])
+    sound = np.random.default_rng(number).integers(0, 1 << 32, 200, np.uint32).astype("<u4").tobytes()
+    clips = tuple(replace(clip, media=clip.media | {FINGERPRINT: sound}) for clip in outcome.clips)
+    return replace(outcomes, outcomes=(replace(outcome, clips=clips),))
+
+
+def test_a_second_takedown_and_a_later_pack_read_no_erased_sound(tmp_path: Path) -> None:
+    source = tmp_path / "in" / "a"
+    source.mkdir(parents=True)
+    for number in range(4):
+        (source / f"{number:03d}.mp4").write_bytes(f"{number}".encode())
+    shards = pack_drawn_clips(tmp_path, {"a": source}, curate_sounding_clip, 4)
+    for number in (0, 1):
+        command = ["delete", str(shards), "--video", f"a/{number:03d}.mp4", "--run", str(tmp_path / "run")]
+        assert main(command) == 0
+    (tmp_path / "select.toml").write_text("[near_duplicates]\n")
+    argv = ["pack", str(tmp_path / "run"), "--out", str(tmp_path / "later"), "--select", str(tmp_path / "select.toml")]
+    assert main(argv) == 0
+    assert len(read_clips(tmp_path / "later")) == 2
+
+
+def test_what_the_run_denies_leaves_the_shards_with_the_next_takedown_in_both(folder: Path) -> None:
+    both = [str(folder / "shards"), "--run", str(folder / "run")]
+    assert main(["delete", *both[1:], "--video", "a/003.mp4"]) == 0
+    assert main(["delete", *both, "--video", "a/002.mp4"]) == 0
+    clips = read_clips(folder / "shards")
+    assert not any(
+        key.startswith((make_video_prefix("a", "003.mp4"), make_video_prefix("a", "002.mp4"))) for key in clips
+    )
+
+
+@pytest.mark.parametrize("frames", ["0000200-0000200", "0000200-0000100", f"{10**20}-{10**21}"])
+def test_a_key_without_a_span_is_refused_and_nothing_is_written(
+    frames: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = file_bytes(folder)
+    (tmp_path / "list").write_text(f"key a-{'0' * 32}-{frames}-0\n")
+    command = ["delete", str(folder / "shards"), "--run", str(folder / "run"), "--list", str(tmp_path / "list")]
+    assert main([*command, "--allow-unknown"]) == 2
+    assert "not a clip's key" in capsys.readouterr().err
+    assert file_bytes(folder) == before
+
+
+def test_a_comment_behind_an_entry_of_a_list_is_no_part_of_it(folder: Path, tmp_path: Path) -> None:
+    text = "\ufeff# asked in March\nvideo a/003.mp4   # by letter\nvideo a/no#5.mp4\n"
+    (tmp_path / "list").write_text(text, "utf-8")
+    command = ["delete", "--run", str(folder / "run"), "--list", str(tmp_path / "list"), "--allow-unknown"]
+    assert main(command) == 0
+    denylist = read_denylist(folder / "run")
+    for name, denied in (("003.mp4", True), ("no#5.mp4", True), ("no", False)):
+        assert any(True for _ in denylist.match_input("a", name)) is denied
+
+
+def test_a_folder_that_cannot_be_listed_has_no_empty_denylist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: object) -> list[str]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(storage_faults, "RETRY_PAUSES_S", (0.0,))
+    monkeypatch.setattr("avf_shards.format.denylist.os.listdir", fail)
+    with pytest.raises(PermissionError):
+        read_denylist(folder / "run")
 
 
 def test_the_same_sound_in_another_video_is_offered_with_its_similarity() -> None:

@@ -1,11 +1,14 @@
 """A denylist forbids by video, speaker, span and content, merges as a set, and is refused where it is damaged."""
 
+import hashlib
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from avf_shards.deletion.requests import deletion_request, read_deny_files
 from avf_shards.errors import FaultError, UserError
-from avf_shards.format.denylist import Denylist, add_to_denylist, deny_content, read_denylist
+from avf_shards.format.denied_inputs import content_denials
+from avf_shards.format.denylist import Denylist, add_to_denylist, deny_content, deny_video, read_denylist
 from avf_shards.schema.clip_key import make_clip_key
 from avf_shards.timeline import Span
 
@@ -109,3 +112,15 @@ def test_deny_takes_lists_files_and_folders(tmp_path: Path) -> None:
     part.write_bytes(part.read_bytes()[:-9])
     with pytest.raises(FaultError, match="not readable"):
         read_deny_files([part])
+
+
+def test_broken_downloads_are_no_copies_of_each_other() -> None:
+    empty, page, film = hashlib.sha256(b"").hexdigest(), "1" * 64, "2" * 64
+    rows = [
+        {"source": "a", "video_id": name, "speaker": None, "input_sha256": sha256, "start_frame": 0, "stop_frame": 9}
+        | {"status": status}
+        for name, sha256, status in (("x", empty, "rejected"), ("y", page, "failed"), ("z", film, "kept"))
+    ]
+    table = pa.Table.from_pylist(rows)
+    denylist = Denylist(denials=tuple(deny_video("a", name, "2026-03-01", "") for name in "xyz"))
+    assert [denial.digest for denial in content_denials(table, denylist).denials] == [film]
