@@ -14,21 +14,31 @@ import pytest
 # than the rounding noise (a share of about one spacing), the update may have any sign; hence the root for the weights.
 EPSILON = {"fp32": 2.0**-23, "fp16": 2.0**-10}
 LOSS_EPSILONS = 64
-SCRIPT = Path(__file__).parents[2] / "support/two_ranks.py"
+SUPPORT = Path(__file__).parents[2] / "support"
 
 
-@pytest.fixture(scope="module")
-def results() -> dict[str, Any]:
+def run_on_two_ranks(script: Path) -> Any:
+    """Run a script in two processes and return what rank 0 prints as JSON."""
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(SCRIPT)],
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)],
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         timeout=200,
     )
     assert done.returncode == 0, done.stderr
-    values: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Any]:
+    values: dict[str, Any] = run_on_two_ranks(SUPPORT / "two_ranks.py")
     return values
+
+
+def test_a_process_opens_several_groups_in_a_row() -> None:
+    """The ranks of the second group once read the addresses of the first, and failed or waited for ever."""
+    assert run_on_two_ranks(SUPPORT / "two_groups.py") == [1, 21, 41, 61], "the sum of both ranks in each group"
 
 
 def test_fsdp_trains_as_ddp_does(results: dict[str, Any]) -> None:

@@ -155,3 +155,32 @@ def test_correlations_and_many_people_have_intervals_too() -> None:
     # Fisher's interval of a correlation of 0.707 in 3,000 samples is 0.036 wide.
     assert interval.low < 2**-0.5 < interval.high
     assert interval.high - interval.low == pytest.approx(0.036, rel=0.2), "3,000 people in 100 groups"
+
+
+def test_a_class_of_two_people_that_are_put_together_has_no_interval() -> None:
+    """300 people are left out three at a time: without the two who show a class, UAR is undefined."""
+    predictions, people = make_predictions(300, 2)
+    reasons = []
+    for partner in range(1, 300):
+        rows_N = np.array([int(person) in (0, partner) for person in people.values()])
+        single = replace(predictions, truth=np.where(rows_N, predictions.truth, 0.0))
+        interval = metric_interval(DATA, single, "UAR", people)
+        difference = paired_difference(DATA, [(single, replace(single, scores_NJ=np.eye(2)[[0] * 600]))], "UAR", people)
+        for each in (interval, difference.interval):
+            assert each.reason or np.isfinite([each.low, each.high]).all()
+        assert interval.reason == difference.interval.reason
+        reasons += [interval.reason] if interval.reason else []
+    assert reasons == 2 * ["all clips of b are of one person, or of few people put together"]
+
+
+def test_a_correlation_that_one_person_makes_has_no_interval() -> None:
+    data = make_dataset(labels=(), dimensions=("arousal",), task="dimensions", metrics=("PCC", "CCC"), range=(-1, 1))
+    truth_N1 = np.array([[0.5]] * 9 + [[1.0]])  # constant without the last person
+    predictions = Predictions(keys=tuple(map(str, range(10))), truth=truth_N1, scores_NJ=np.linspace(0, 1, 10)[:, None])
+    reason = "the metric is undefined without some people"
+    assert metric_interval(data, predictions, "PCC", {}) == Interval(reason=reason)
+    other = replace(predictions, scores_NJ=np.linspace(0, 1, 10)[:, None] ** 2)
+    difference = paired_difference(data, [(predictions, other)], "PCC", {})
+    assert (difference.interval, difference.p_value) == (Interval(reason=reason), None)
+    constant = replace(predictions, truth=np.full((10, 1), 0.5))
+    assert metric_interval(data, constant, "PCC", {}) == Interval(reason="the metric is undefined")

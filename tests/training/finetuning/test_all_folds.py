@@ -1,5 +1,7 @@
 """`--fold all` trains every fold in a folder of its own and states mean, deviation and the pooled score."""
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -78,6 +80,20 @@ def test_every_fold_is_trained_and_started_from_its_own_model(
     before = (tmp_path / "ft/folds.json").read_bytes()
     assert main(argv) == 0, "finished folds are not trained again"
     assert (tmp_path / "ft/folds.json").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_two_processes_train_every_fold(tmp_path: Path) -> None:
+    make_labelled_shards(tmp_path, {"lab": make_label_rows(6, 2)})
+    (tmp_path / "lab.yaml").write_text(ROW)
+    argv = ["finetune", "--dataset", str(tmp_path / "lab.yaml"), "--shards", str(tmp_path / "shards")]
+    argv += ["--recipe", "nano", "--fold", "all", "--device", "cpu", "--out", str(tmp_path / "ft")]
+    argv += [part for setting in [*SETS, "micro_batch=3"] for part in ("--set", setting)]
+    launch = [sys.executable, "-m", "avf_training.distributed.launch", "2", "avf_training.cli.main"]
+    subprocess.run([*launch, *argv], check=True, timeout=400, capture_output=True)
+    summary = read_json(tmp_path / "ft/folds.json", "fold results")
+    assert summary["folds"] == [1, 2]
+    assert all((tmp_path / f"ft/fold-{number}/result.json").is_file() for number in (1, 2))
 
 
 def test_a_fold_that_is_no_number_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

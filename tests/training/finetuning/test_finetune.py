@@ -1,6 +1,7 @@
 """Fine-tuning of a fold trains, is reproducible, resumes after a kill, and refuses invalid data."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -322,7 +323,8 @@ def test_a_run_that_scored_no_epoch_ends_though_rank_0_saves_late(shards: Path, 
     script = str(Path(__file__).parents[2] / "support/late_rank.py")
     command = finetune_command(tmp_path, shards, tmp_path / "run", sets)[1:]
     torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", script]
-    subprocess.run([*torchrun, *command], check=True, timeout=120, capture_output=True)
+    environment = os.environ | {"AVF_DECISIONS": str(tmp_path / "decisions")}
+    subprocess.run([*torchrun, *command], check=True, timeout=180, capture_output=True, env=environment)
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert set(result["protocols"]) == {"last"}
     assert (tmp_path / "run/validation.jsonl").exists() is False

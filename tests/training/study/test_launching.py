@@ -12,7 +12,7 @@ from avf_training.models.flops import training_flops
 from avf_training.models.presets import preset
 from avf_training.study import launcher
 from avf_training.study.estimate import describe_estimate, estimate_study
-from avf_training.study.launcher import LocalLauncher, RayLauncher, fit_gpus, log_path, run_all
+from avf_training.study.launcher import LocalLauncher, RayLauncher, fit_gpus, log_path, log_tail, run_all
 from avf_training.study.plan import Job, Study, StudyInputs, StudyRow, load_study, study_matrix
 from avf_training.tasks.labelled_shards import LabelledShards
 from support.labelled import make_label_rows, make_labelled_shards
@@ -102,6 +102,41 @@ def test_a_run_on_two_gpus_is_a_run_of_torchrun_with_two_processes(lab: SimpleNa
 
 
 @pytest.mark.slow
+def test_a_run_on_two_gpus_fails_with_its_own_message(lab: SimpleNamespace, tmp_path: Path) -> None:
+    inputs = replace(lab.inputs, shards=[str(tmp_path / "absent")])
+    (job,) = study_matrix(lab.study, tmp_path, inputs).jobs
+    (failure,) = run_all([replace(job, gpus=2)], LocalLauncher(4, ["0", "1"]), print)
+    assert failure.message.startswith(f"avf-train: {tmp_path / 'absent'}: has no manifest.json")
+
+
+OMP = "W1127 08:06:57.708000 {0} torch/distributed/run.py:851] "
+ENDS = (
+    "W1127 08:07:03.645000 {0} torch/distributed/elastic/multiprocessing/api.py:1012] Sending process 7 closing signal"
+)
+FAILED = "E1127 08:07:03.680000 {0} torch/distributed/elastic/multiprocessing/api.py:986] failed (exitcode: 2) rank: 0"
+REPORT = f"{FAILED}\nTraceback (most recent call last):\nChildFailedError: \n{60 * '='}\nmain FAILED\n{60 * '='}\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "message"),
+    [
+        ("", "its log is empty"),
+        ("avf-train: epoch 1\nTraceback\nOutOfMemoryError: 2 GB\n\n", "OutOfMemoryError: 2 GB"),
+        (f"{OMP}\navf-train: no shards\n{ENDS}\navf-train: stopped\n{REPORT}", "avf-train: no shards"),
+        (f"{OMP}\navf-train: epoch 1\nOutOfMemoryError: 2 GB\n{ENDS}\n{REPORT}", "OutOfMemoryError: 2 GB"),
+        (f"avf-train: no shards\n{REPORT.format(4)}{OMP}\navf-train: no model\n{REPORT}", "avf-train: no model"),
+        (f"avf-train: epoch 1\n{ENDS.format(4)}\n{OMP}\navf-train: no model\n{REPORT}", "avf-train: no model"),
+        (f"avf-train: no shards\n{REPORT.format(4)}avf-train: no model", "avf-train: no model"),
+    ],
+)
+def test_the_message_of_a_failed_run_is_what_it_wrote_before_the_report_of_torchrun(
+    tmp_path: Path, log: str, message: str
+) -> None:
+    (tmp_path / "run.log").write_text(log.format(9))
+    assert log_tail(tmp_path / "run.log") == message
+
+
+@pytest.mark.slow
 def test_a_task_of_ray_asks_for_the_gpus_of_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.cluster_utils import Cluster
 
@@ -149,6 +184,28 @@ def test_the_end_of_a_study_is_that_of_its_schedule(tmp_path: Path, monkeypatch:
     assert estimate.gpu_hours == pytest.approx(2 * 4 + 1 + 2 + 1)
     assert estimate.hours == pytest.approx(6), "a on both GPUs; b and c side by side; d after b, which ends first"
     assert module.estimate_study(jobs, None, gpus=4, slots=4, teraflops=1.0).hours == pytest.approx(5), "d after a"
+
+
+@pytest.mark.parametrize(("count", "gpus", "expected_h"), [(4, 4, 11), (3, 2, 21), (4, 1, 44), (4, 0, 44)])
+def test_rows_that_pretrain_use_all_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, gpus: int, expected_h: float
+) -> None:
+    """Rows pre-train for 10 h and fine-tune for 1 h; of three on two GPUs, short runs go beside the last long one."""
+    from avf_training.study import estimate as module
+
+    monkeypatch.setattr(module, "_pretraining_work", lambda job: (1, 10 * 3600 * 1e12))
+    monkeypatch.setattr(module, "_labelled_work", lambda job, shards, tasks: (1, 3600 * 1e12))
+    settings = [{"pretrain": {"epochs": 100 + number}} for number in range(count)]
+    rows = {
+        f"row {number}": StudyRow(recipe="avfmaepp_b", stages=("pretrain", "finetune"), settings=each)
+        for number, each in enumerate(settings)
+    }
+    study = Study(title="Rows", rows=rows, datasets=("mafw_11",), folds=(1,))
+    inputs = StudyInputs(shards=["L"], unlabelled=["U"], starts={}, folds_of={"mafw_11": 1})
+    jobs = [fit_gpus(job, gpus) for job in study_matrix(study, tmp_path, inputs).jobs]
+    assert len(jobs) == 2 * count
+    estimate = module.estimate_study(jobs, None, gpus=gpus, slots=max(1, gpus), teraflops=1.0)
+    assert estimate.hours == pytest.approx(expected_h)
 
 
 def test_an_impossible_number_of_gpus_is_refused(lab: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ def _run(options: argparse.Namespace) -> int:
     if source and options.fold == "all":
         raise UserError("--train-on has a single fold, all clips of --dataset; leave --fold out")
 
-    def train(options: argparse.Namespace) -> int:
+    def train(options: argparse.Namespace) -> bool:
         def make_task(recipe: Any, shards: Any) -> Any:
             if source:
                 return transfer_task(source, dataset, shards, recipe.modalities, recipe.validation_share)

@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
     joined = [find_dataset(name) for name in options.join]
     target = find_dataset(options.target)
 
-    def train(options: argparse.Namespace) -> int:
+    def train(options: argparse.Namespace) -> bool:
         def make_task(recipe: Any, shards: Any) -> Any:
             return hybrid_task(
                 target,

@@ -50,7 +50,7 @@ def _fold(text: str) -> int | str:
 
 
 def train_on_folds(
-    options: argparse.Namespace, data: Any, train: Callable[[argparse.Namespace], int]
+    options: argparse.Namespace, data: Any, train: Callable[[argparse.Namespace], bool]
 ) -> dict[int, Path] | None:
     """Train on the fold of `--fold`, or on every fold of a data set, each in a folder of its own.
 
@@ -58,7 +58,8 @@ def train_on_folds(
     stopped the run. Raises UserError.
 
     Args:
-        train: trains on the fold, start and folder in its options.
+        train: trains on the fold, start and folder in its options; returns whether the run is finished, on every rank
+            the same.
     """
     from avf_training.finetuning.all_folds import fold_folder
     from avf_training.tasks.folds import make_folds
@@ -70,8 +71,7 @@ def train_on_folds(
     labelled = read_labelled_clips(labelled_shards(options), data)
     runs = {fold.number: fold_folder(options.out, fold.number) for fold in make_folds(data, labelled.clips)}
     for number, run in runs.items():
-        train(_options_of_fold(options, number, run))
-        if not (run / "result.json").is_file():
+        if not train(_options_of_fold(options, number, run)):
             return None
     return runs
 
@@ -82,8 +82,8 @@ def _options_of_fold(options: argparse.Namespace, number: int, out: Path) -> arg
     return argparse.Namespace(**{**vars(options), "fold": number, "out": out, "model": model})
 
 
-def train_on_task(options: argparse.Namespace, stage: Any, make_task: Callable[[Any, Any], Any]) -> int:
-    """Train one stage and print its result. Return the exit status.
+def train_on_task(options: argparse.Namespace, stage: Any, make_task: Callable[[Any, Any], Any]) -> bool:
+    """Train one stage and print its result. Return whether it is finished; every rank returns the same.
 
     Args:
         make_task: makes the task of a recipe and labelled shards.
@@ -100,10 +100,11 @@ def train_on_task(options: argparse.Namespace, stage: Any, make_task: Callable[[
     recipe = load_finetune_recipe(stage, options.recipe, options.set)
     task = make_task(recipe, labelled_shards(options))
     result = train_stage(recipe, task, options.model, options.out, device)
+    finished: bool = result != options.out  # decided by all ranks together; a look for the file could differ
     if torchrun_environment().rank == 0:
         draw_learning_curve(options.out)
-        if result.is_file():
+        if finished:
             print_result(read_json(result, "test result"), options.out)
         else:
             print(f"{options.out}: stopped and saved; the same command continues")
-    return 0
+    return finished

@@ -3,10 +3,12 @@
 Shapes: B clips of this rank, G clips of all ranks, C width.
 """
 
+import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import torch
@@ -22,11 +24,15 @@ from avf_training.distributed.environment import torchrun_environment
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+_GROUP_NUMBERS = itertools.count()  # of the groups of several ranks that this process has opened, in order
 
 
 @contextmanager
 def process_group(device: str) -> Iterator[DistributedContext]:
-    """Open torch's process group for the block, also for a single process: checkpoints are written through it."""
+    """Open torch's process group for the block, also for a single process: checkpoints are written through it.
+
+    A process may open several groups, one after the other, in the same order on every rank.
+    """
     size, rank = torchrun_environment()
     on_gpu = device == "cuda"
     if on_gpu:
@@ -34,7 +40,9 @@ def process_group(device: str) -> Iterator[DistributedContext]:
     # gloo beside nccl serves tensors on the CPU, which checkpoints use.
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     if size > 1:
-        dist.init_process_group(backend)
+        # A prefix of its own for each group: under the same keys the ranks would read addresses of the group before.
+        store = dist.PrefixStore(f"group {next(_GROUP_NUMBERS)}", _shared_store())
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     else:
         # A store in memory: a single process needs no address and no port.
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
@@ -48,6 +56,16 @@ def process_group(device: str) -> Iterator[DistributedContext]:
         dist.barrier()  # a rank that leaves early would break collectives of the others
     finally:
         dist.destroy_process_group()
+
+
+@cache
+def _shared_store() -> dist.Store:
+    """Return the store through which the ranks exchange their addresses, at the address that torchrun sets.
+
+    It is opened once and stays open as long as the process, because another rank may still read from it.
+    """
+    store, _, _ = next(dist.rendezvous("env://"))
+    return cast(dist.Store, store)
 
 
 def sync_gradients(model: nn.Module, enabled: bool) -> Any:

@@ -26,6 +26,8 @@ _OF_COUNTS = {"UAR": uar, "WAR": war, "weighted_F1": weighted_f1, "macro_F1": ma
 # Without a class, these are the scores of an easier test.
 _OF_EACH_CLASS = ("UAR", "macro_F1", "UF1", "AUC")
 
+_UNDEFINED_WITHOUT_SOME = "the metric is undefined without some people"
+
 Rows = npt.NDArray[np.int64]
 _NO_ROWS: Rows = np.array([], np.int64)
 
@@ -87,6 +89,8 @@ def metric_interval(data: Dataset, predictions: Predictions, name: str, unit_of:
     bottom = -1.0 if data.task == "dimensions" else 0.0
     scale = _LogOdds(bottom=bottom, margin=0.5 / len(predictions.keys))
     error = _jackknife_error(groups, without, scale.forward)
+    if not np.isfinite(error):
+        return Interval(reason=_UNDEFINED_WITHOUT_SOME)
     if not error:
         return Interval(reason="nobody's clips change the score")
     reach, middle = _t_quantile(len(groups)) * error, scale.forward(value)
@@ -116,8 +120,8 @@ def paired_difference(
         interval = Interval(reason=reason)
         return PairedDifference(difference=value, interval=interval, p_value=None, units=len(groups))
     error = _jackknife_error(groups, difference, lambda value: value)
-    if not error:
-        interval = Interval(reason="nobody's clips change the difference")
+    if not error or not np.isfinite(error):
+        interval = Interval(reason=_UNDEFINED_WITHOUT_SOME if error else "nobody's clips change the difference")
         return PairedDifference(difference=value, interval=interval, p_value=None, units=len(groups))
     from scipy.stats import t
 
@@ -174,19 +178,21 @@ def _take_rows(predictions: Predictions, rows: Rows) -> Predictions:
 
 def _missing_reason(data: Dataset, all_predictions: Sequence[Predictions], groups: Sequence[Rows], name: str) -> str:
     """Return why units are too few for an interval of this metric; empty where they are not."""
-    noun = "session" if data.split == "session" else "person"
+    noun, plural = ("session", "sessions") if data.split == "session" else ("person", "people")
     if len(groups) < MIN_UNITS:
-        count = f"{len(groups)} {noun if len(groups) == 1 else {'person': 'people', 'session': 'sessions'}[noun]}"
+        count = f"{len(groups)} {noun if len(groups) == 1 else plural}"
         return f"too few: {count}, {MIN_UNITS} are needed"
     if data.task == "dimensions" or name not in _OF_EACH_CLASS:
         return ""
+    merged = _merge_groups(groups)
+    alternative = f", or of few {plural} put together" if len(merged) < len(groups) else ""
     for predictions in all_predictions:
         truth_N = predictions.truth.astype(int)
-        units_of_class = np.zeros(predictions.scores_NJ.shape[1], int)
-        for rows in groups:
-            units_of_class[np.unique(truth_N[rows])] += 1
-        if (alone := np.flatnonzero(units_of_class == 1)).size:
-            return f"all clips of {data.labels[alone[0]]} are of one {noun}"
+        groups_of_class = np.zeros(predictions.scores_NJ.shape[1], int)
+        for rows in merged:
+            groups_of_class[np.unique(truth_N[rows])] += 1
+        if (alone := np.flatnonzero(groups_of_class == 1)).size:
+            return f"all clips of {data.labels[alone[0]]} are of one {noun}{alternative}"
     return ""
 
 

@@ -7,7 +7,6 @@ neither start-up nor waits for data.
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
 from avf_training.config.pretrain import load_recipe
@@ -125,20 +124,26 @@ def _task(job: Job, recipe: FinetuneRecipe, shards: LabelledShards) -> Task:
 
 
 def _makespan(estimates: Sequence[JobEstimate], gpus: int, slots: int) -> float:
-    """Return when the last run ends if runs start in order, each after its needs, on free GPUs (see launcher.py)."""
-    ends: dict[Path, float] = {}
-    running: list[tuple[float, int]] = []  # end and GPUs of the runs in work
+    """Return when the last run ends, in hours, if runs are started as the launcher starts them (see launcher.py).
+
+    Those whose needs are done start in order on free GPUs; the first without enough of them lets none overtake it.
+    """
+    waiting = list(estimates)
+    running: list[tuple[float, int]] = []  # end, and number in `estimates`, of the runs in work
     free, now = gpus, 0.0
-    for each in estimates:
-        ready = max((ends.get(need, 0.0) for need in each.job.needs), default=0.0)
-        now = max(now, ready)
-        while running and (running[0][0] <= now or each.job.gpus > free or len(running) >= slots):
-            end, returned = heapq.heappop(running)
-            now, free = max(now, end), free + returned
-        free -= each.job.gpus
-        ends[each.job.out] = now + each.hours
-        heapq.heappush(running, (ends[each.job.out], each.job.gpus))
-    return max(ends.values(), default=0.0)
+    while waiting or running:
+        unfinished = {each.job.out for each in waiting} | {estimates[number].job.out for _, number in running}
+        for each in [each for each in waiting if not unfinished & set(each.job.needs)]:
+            # With nothing in work, waiting frees no GPUs.
+            if running and (len(running) >= slots or each.job.gpus > free):
+                break
+            waiting.remove(each)
+            free -= each.job.gpus
+            heapq.heappush(running, (now + each.hours, estimates.index(each)))
+        now = running[0][0]
+        while running and running[0][0] <= now:
+            free += estimates[heapq.heappop(running)[1]].job.gpus
+    return now
 
 
 def describe_estimate(estimate: StudyEstimate) -> list[str]:

@@ -5,6 +5,7 @@ Each run is a process of its own with a log file beside its folder. A run that f
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -23,6 +24,10 @@ from avf_training.study.plan import Job
 
 log = logging.getLogger(__name__)
 _POLL_S = 0.2
+# A line with which torchrun begins to end the processes of a run, or to report that one of them failed.
+_TORCHRUN_ENDS = re.compile(
+    r"[A-Z]\d{4} \S+ (?P<process>\d+) torch/distributed/.*\] (Sending process \d+|failed \(exitcode)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +36,7 @@ class JobFailure:
 
     job: Job  # the run; started again, it resumes from its checkpoint
     status: int  # exit status; negative: ended by a signal or lost with its worker
-    message: str  # last line of its log
+    message: str  # last line that it wrote to its log
 
 
 class JobLauncher(Protocol):
@@ -119,9 +124,16 @@ def log_path(job: Job) -> Path:
 
 
 def log_tail(path: Path) -> str:
-    """Return the last line of a log."""
-    lines = path.read_text("utf-8", "replace").strip().splitlines() if path.is_file() else []
-    return lines[-1] if lines else "its log is empty"
+    """Return the last line that a run wrote to its log; torchrun's report of a process that failed comes after it."""
+    text = path.read_text("utf-8", "replace") if path.is_file() else ""
+    lines = [line for line in text.splitlines() if line.strip()]
+    ends = {number: match["process"] for number, line in enumerate(lines) if (match := _TORCHRUN_ENDS.match(line))}
+    # The log goes on where a run is started again: only a report at its end is of the start that failed.
+    if ends and not lines[-1].strip("="):
+        last = list(ends.values())[-1]
+        lines = lines[: min(number for number, process in ends.items() if process == last)]
+    messages = [line for line in lines if line.strip("=")]
+    return messages[-1] if messages else "its log is empty"
 
 
 def _command(job: Job) -> list[str]:

@@ -178,7 +178,10 @@ class StudyInputs:
 
 
 def study_matrix(study: Study, out: Path, inputs: StudyInputs) -> Matrix:
-    """Return all runs of a study. Raises UserError that names a missing start model or missing shards."""
+    """Return all runs of a study, stage by stage. Raises UserError that names a missing start model or missing shards.
+
+    The first stages come first: others wait for them, and one that starts late leaves GPUs idle at the end.
+    """
     jobs: dict[Path, Job] = {}
     cells: list[Cell] = []
     for name, row in study.rows.items():
@@ -201,7 +204,8 @@ def study_matrix(study: Study, out: Path, inputs: StudyInputs) -> Matrix:
                         before = job.out
                     assert before is not None
                     cells.append(Cell(row=name, data=_tested_data(row, data), fold=fold, seed=seed, out=before))
-    return Matrix(jobs=tuple(jobs.values()), cells=tuple(cells))
+    in_order = sorted(jobs.values(), key=lambda job: STAGES.index(job.stage))  # stable: rows as the study has them
+    return Matrix(jobs=tuple(in_order), cells=tuple(cells))
 
 
 def _tested_data(row: StudyRow, data: Dataset) -> Dataset:
